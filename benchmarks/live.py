@@ -33,8 +33,8 @@ from mm.backtest.rules import Rules
 from mm.clock import US_PER_S, now_us
 from mm.errors import MMError
 from mm.live._live_engine import LiveEngine
-from mm.live.api_requests import ExchangeClock, Signer
-from mm.live.keys import Credentials
+from mm.live.venues.keys import Credentials
+from mm.live.venues.requests import ExchangeClock, Signer
 from mm.market_data.ws_link import Link
 from mm.tape.tape import SNAPSHOT
 

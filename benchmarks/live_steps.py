@@ -15,10 +15,10 @@ from typing import Any
 
 from benchmarks.live import StopwatchLoop, trade
 from mm.backtest.live_feed import LiveFeed
-from mm.live.audit import AuditLog
-from mm.live.gateway import Gateway
-from mm.live.trader import Trader
-from mm.live.ws_api import WsApi
+from mm.live.audit.log import AuditLog
+from mm.live.orders.gateway import Gateway
+from mm.live.run.trader import Trader
+from mm.live.venues.ws_api import WsApi
 from mm.market_data.live_session import LiveSession
 from mm.market_data.market_state import MarketState
 from mm.market_data.ws_link import Link

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from mm.base.audit_chain import read_rows
-from mm.live.audit import logs_of
-from mm.live.audit_books import AuditBooks, Changes
-from mm.live.state_tables import TABLES, StateBatch, StoreUnavailable, Tick
+from mm.live.audit.books import AuditBooks, Changes
+from mm.live.audit.log import logs_of
+from mm.live.state.tables import TABLES, StateBatch, StoreUnavailable, Tick
 
 FAILURES = ("refuses", "loses the answer", "was written to by another", "is empty again")
 

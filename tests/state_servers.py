@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from mm.live.state_stores import SHOWN
-from mm.live.state_tables import TABLES
+from mm.live.state.stores import SHOWN
+from mm.live.state.tables import TABLES
 
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgresql://root@127.0.0.1:5432/postgres")
 _IN_CI = bool(os.environ.get("CI"))

@@ -12,9 +12,9 @@ import pytest
 from mm.catalog.data import record
 from mm.catalog.operations import watchdog
 from mm.catalog.trading import shadow, trade
-from mm.live.account_limits import ACCOUNT_FAMILIES
-from mm.live.metrics import TradingMetrics
-from mm.live.watchdog import WATCHDOG_FAMILIES
+from mm.live.account.limits import ACCOUNT_FAMILIES
+from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.watchdog import WATCHDOG_FAMILIES
 from mm.market_data.health import HealthReport, StreamHealth
 from mm.market_data.metrics import DOOR_FAMILIES
 from mm.market_data.monitor import page

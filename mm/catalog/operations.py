@@ -11,9 +11,9 @@ from mm.base.knobs import PATH, REQUIRED, SWITCH, base_url, integer, knob, match
 from mm.cli.config import Doors
 from mm.cli.frame import command
 from mm.live.knobs import BOX, PRODUCTION, TESTNET, VenueUrls
-from mm.live.order_access import AUDIT_TYPES
-from mm.live.state_stores import SHOWN, StateStores
-from mm.live.trade_venue import addresses
+from mm.live.orders.access import AUDIT_TYPES
+from mm.live.state.stores import SHOWN, StateStores
+from mm.live.venues.addresses import addresses
 from mm.play.knobs import Results
 
 

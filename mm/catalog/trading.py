@@ -25,8 +25,8 @@ from mm.live.knobs import (
     Trading,
     VenueUrls,
 )
-from mm.live.state_stores import LiveStore, StateStores
-from mm.live.trade_venue import addresses
+from mm.live.state.stores import LiveStore, StateStores
+from mm.live.venues.addresses import addresses
 from mm.play.knobs import Market, Models, OtherMarkets, Results
 
 STRATEGY = (Market, Execution, Account, Models, OtherMarkets, Risk)

@@ -16,7 +16,7 @@ LIVE_GROUPS = (
     "mm.live.knobs:CallLimit",
     "mm.live.knobs:AccountLimits",
     "mm.cli.task_knobs:PerSymbol",
-    "mm.live.state_stores:StateStores",
+    "mm.live.state.stores:StateStores",
 )
 PIPE = "\\|"  # a bar inside a table's cell
 _HEAD = """\

@@ -15,10 +15,10 @@ from mm.cli.console import Console
 from mm.cli.interrupts import at_ending_signals
 from mm.clock import US_PER_S, iso, now_us
 from mm.errors import BrokenFile, DataError, MMError, UsageError
-from mm.live.audit import logs_of, witnesses_of
-from mm.live.audit_copies import Head, append_copy, has_hash, read_heads, removable, send_heads, verify_series
-from mm.live.state_follow import symbols_with_logs
-from mm.live.state_stores import StateStores
+from mm.live.audit.copies import Head, append_copy, has_hash, read_heads, removable, send_heads, verify_series
+from mm.live.audit.log import logs_of, witnesses_of
+from mm.live.state.follow import symbols_with_logs
+from mm.live.state.stores import StateStores
 
 _MOST_SHOWN = 4_000  # characters of a value: the totals in row 1 have many
 _CHAIN = ("seq", "us", "type", "prev", "hash")

@@ -11,10 +11,8 @@ from mm.cli.console import Console
 from mm.clock import now_us
 from mm.errors import MMError, TryLater
 from mm.live.account.locks import TraderLocks
-from mm.live.audit_books import AuditOrder
-from mm.live.keys import blank_process_list, read_credentials
-from mm.live.kill_switch import note_none_open
-from mm.live.order_canceller import (
+from mm.live.audit.books import AuditOrder
+from mm.live.orders.canceller import (
     KeyRefused,
     OpenOrder,
     OrderCanceller,
@@ -23,8 +21,10 @@ from mm.live.order_canceller import (
     is_ours,
     named,
 )
-from mm.live.trade_venue import quiet_file
-from mm.live.watchdog import AuditOrders
+from mm.live.pages.watchdog import AuditOrders
+from mm.live.run.kill_switch import note_none_open
+from mm.live.venues.addresses import quiet_file
+from mm.live.venues.keys import blank_process_list, read_credentials
 from mm.play.knobs import OtherMarkets
 
 CONTEST_S = 10.0

@@ -4,8 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mm.cli.console import Console
-from mm.live.compare import compare_runs, read_run
-from mm.live.compare_page import comparison_page, comparison_text
+from mm.live.pages.compare import compare_runs, read_run
+from mm.live.pages.compare_page import comparison_page, comparison_text
 from mm.play.knobs import Results
 from mm.runs.find import open_run
 from mm.runs.plan import new_page

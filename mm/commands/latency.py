@@ -5,7 +5,7 @@ import asyncio
 from mm.catalog.operations import Probing
 from mm.cli.console import Console
 from mm.clock import US_PER_MS
-from mm.live.venue_latency import Quantiles, VenueLatency, VenueProbe
+from mm.live.venues.latency import Quantiles, VenueLatency, VenueProbe
 
 _MOST_DRIFT_US = 5_000
 _NAMES = {

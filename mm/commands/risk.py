@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mm.catalog.operations import SwitchPlace
 from mm.cli.console import Console
 from mm.clock import now_us
-from mm.live.kill_switch import KillSwitch
+from mm.live.run.kill_switch import KillSwitch
 
 
 def switches(place: SwitchPlace) -> list[KillSwitch]:

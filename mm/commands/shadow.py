@@ -18,15 +18,15 @@ from mm.cli.symbol_runs import SymbolRun, in_each
 from mm.cli.task_knobs import Recorder, Sources
 from mm.clock import SteadyClock, now_us
 from mm.errors import DataError, Mismatch, UsageError
-from mm.live.guard import GuardianProcess, guarded_runs
-from mm.live.guardian import Guarded
 from mm.live.knobs import CallLimit
-from mm.live.live_run import run_together
-from mm.live.other_markets import check_seen, places_of
-from mm.live.reconcile import reconcile as compare_with_replay
-from mm.live.shadow_run import ShadowRun
-from mm.live.state_stores import LiveStore
-from mm.live.terms import ShadowTerms
+from mm.live.run.guard import GuardianProcess, guarded_runs
+from mm.live.run.guardian import Guarded
+from mm.live.run.live_run import run_together
+from mm.live.run.other_markets import check_seen, places_of
+from mm.live.run.replay_check import reconcile as compare_with_replay
+from mm.live.run.shadow_run import ShadowRun
+from mm.live.run.terms import ShadowTerms
+from mm.live.state.stores import LiveStore
 from mm.market_data.days import DayWindow, WindowRule
 from mm.market_data.recorder import of_market, parts_of
 from mm.play.knobs import Day, Market, Models, OtherMarkets, Results, Source
@@ -38,7 +38,7 @@ from mm.runs.trusted import InputPlaces, setup_of
 
 if TYPE_CHECKING:
     from mm.base.doors import Door
-    from mm.live.reconcile import Reconciliation
+    from mm.live.run.replay_check import Reconciliation
     from mm.market_data.recording import Parts
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from mm.base.audit_chain import audit_folder
 from mm.cli.console import Console
 from mm.errors import DataError
-from mm.live.audit_books import OPEN_STATUSES, rebuild_symbol
-from mm.live.state_follow import bring_up, symbols_with_logs
-from mm.live.state_stores import SHOWN, StateStores
+from mm.live.audit.books import OPEN_STATUSES, rebuild_symbol
+from mm.live.state.follow import bring_up, symbols_with_logs
+from mm.live.state.stores import SHOWN, StateStores
 from mm.play.knobs import Results
 
 if TYPE_CHECKING:
-    from mm.live.state_tables import StateBackend
+    from mm.live.state.tables import StateBackend
 
 
 def init(console: Console, results: Results, stores: StateStores) -> None:

@@ -13,19 +13,19 @@ from mm.cli.task_knobs import Recorder, Sources
 from mm.clock import SteadyClock
 from mm.commands.shadow import day_parts, page_door, parts_beside, strategy_of
 from mm.errors import Incomplete, SafetyError, UsageError
-from mm.live.account_limits import Account
-from mm.live.api_venue import InterfaceAt, InterfaceTrade
-from mm.live.flatten import FlattenCost, FlattenRun
-from mm.live.gateway import limits_of
-from mm.live.guard import GuardianProcess, guarded_exchange, guarded_runs
-from mm.live.guardian import Guarded
-from mm.live.keys import blank_process_list, read_credentials
+from mm.live.account.limits import Account
 from mm.live.knobs import API, AccountLimits, CallLimit, FlattenKnobs, OrderAccess, Trading
-from mm.live.leg_run import LegRun
-from mm.live.live_run import run_together
-from mm.live.state_stores import StateStores
-from mm.live.trade_run import KILLED, TradeKnobs, TradeRun, write_trade
-from mm.live.trade_venue import addresses, check_switches
+from mm.live.orders.gateway import limits_of
+from mm.live.run.flatten import FlattenCost, FlattenRun
+from mm.live.run.guard import GuardianProcess, guarded_exchange, guarded_runs
+from mm.live.run.guardian import Guarded
+from mm.live.run.interface import InterfaceAt, InterfaceTrade
+from mm.live.run.leg_run import LegRun
+from mm.live.run.live_run import run_together
+from mm.live.run.trade_run import KILLED, TradeKnobs, TradeRun, write_trade
+from mm.live.state.stores import StateStores
+from mm.live.venues.addresses import addresses, check_switches
+from mm.live.venues.keys import blank_process_list, read_credentials
 from mm.play.knobs import Market, Models, OtherMarkets
 from mm.play.setup import PlayKnobs
 from mm.play.terms import leg_knobs

@@ -12,7 +12,7 @@ from mm.catalog.operations import TEXTFILE, Watching
 from mm.cli.console import Console
 from mm.cli.interrupts import at_ending_signals
 from mm.errors import DataError, UsageError
-from mm.live.watchdog import Watchdog, WatchdogLook
+from mm.live.pages.watchdog import Watchdog, WatchdogLook
 from mm.market_data.metrics import metrics_served
 
 if TYPE_CHECKING:

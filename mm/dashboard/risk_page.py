@@ -16,7 +16,7 @@ from mm.commands.risk import switches
 from mm.dashboard import gate, live_view
 from mm.dashboard.sources import Folders, one_line
 from mm.errors import DataError
-from mm.live.audit import first_row, logs_of
+from mm.live.audit.log import first_row, logs_of
 
 REFRESH_S = 1.0
 LIMITED = ("shadow", "trade")

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from mm.__main__ import main
 from mm.base.audit_chain import audit_path
 from mm.instrument import E8, Instrument
-from mm.live.audit import AuditLog
+from mm.live.audit.log import AuditLog
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
 

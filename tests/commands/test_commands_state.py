@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from audit_story import many_orders, played_logs
 from mm.__main__ import main
 from mm.base.audit_chain import audit_folder
-from mm.live.state_stores import SHOWN
-from mm.live.state_tables import TABLES
+from mm.live.state.stores import SHOWN
+from mm.live.state.tables import TABLES
 from state_memory import plain_tables
 from state_servers import postgres_database, redis_server
 

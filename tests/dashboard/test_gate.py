@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from mm.base.doors import Door, DoorFiles, new_token
 from mm.commands.dashboard import APP
 from mm.dashboard import gate
-from mm.live.kill_switch import KillSwitch
+from mm.live.run.kill_switch import KillSwitch
 
 
 @pytest.fixture

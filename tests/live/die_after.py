@@ -29,12 +29,12 @@ def _main() -> None:
     step, number = sys.argv.pop(1), int(sys.argv.pop(1))
     del sys.path[0]  # the tests' own folder
     from mm.backtest.live_feed import LiveFeed
-    from mm.live import trade_run
-    from mm.live.audit import AuditLog
-    from mm.live.gateway import Gateway
-    from mm.live.trade_history import EquityFile
-    from mm.live.trade_run import TradeRun
-    from mm.live.trader import Trader
+    from mm.live.audit.history import EquityFile
+    from mm.live.audit.log import AuditLog
+    from mm.live.orders.gateway import Gateway
+    from mm.live.run import trade_run
+    from mm.live.run.trade_run import TradeRun
+    from mm.live.run.trader import Trader
 
     def die() -> None:
         os.kill(os.getpid(), number)

@@ -9,14 +9,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mm.clock import day_of, now_us
 from mm.instrument import E8, decimal_text
+from mm.live.account.check import Transfer
 from mm.live.account.holdings import Balances
-from mm.live.account_check import Transfer
-from mm.live.gateway import Gateway, GatewayRun, Surroundings
-from mm.live.keys import Credentials
+from mm.live.account.ledger import AccountFill
 from mm.live.knobs import OrderAccess, VenueUrls
-from mm.live.ledger import AccountFill
-from mm.live.live_orders import EARLIER
-from mm.live.order_limits import OrderLimits
+from mm.live.orders.gateway import Gateway, GatewayRun, Surroundings
+from mm.live.orders.live_orders import EARLIER
+from mm.live.venues.keys import Credentials
+from mm.live.venues.request_limits import OrderLimits
 from mm.sim.exchange.keys import ApiKey
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

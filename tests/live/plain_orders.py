@@ -8,8 +8,8 @@ import random
 from dataclasses import dataclass, field
 
 from mm.instrument import E8, decimal_text, e8
-from mm.live.ledger import AccountFill
-from mm.live.live_orders import (
+from mm.live.account.ledger import AccountFill
+from mm.live.orders.live_orders import (
     EARLIER,
     Accepted,
     Amended,
@@ -26,7 +26,7 @@ from mm.live.live_orders import (
     Rejected,
     Resend,
 )
-from mm.live.order_states import OrderStates
+from mm.live.orders.states import OrderStates
 
 WINDOW_MS = 1_000
 

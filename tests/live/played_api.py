@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from mm.live.api_messages import ApiAnswer, Outcome
-from mm.live.api_requests import Done, RequestParams
+from mm.live.venues.messages import ApiAnswer, Outcome
+from mm.live.venues.requests import Done, RequestParams
 
 
 class PlayedApi:

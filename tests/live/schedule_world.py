@@ -22,10 +22,10 @@ from gateway_rig import FollowingListener, MemoryAudit, QuietLog, credentials_of
 from exchange_rig import ALICE, BOB, START_US, Desk, Door
 from mm.errors import TryLater
 from mm.instrument import E8, e8
-from mm.live.audit_books import AuditBooks, Changes
-from mm.live.gateway import Gateway, GatewayRun, Surroundings
+from mm.live.account.ledger import SIDES, AccountFill, trade_mark
+from mm.live.audit.books import AuditBooks, Changes
 from mm.live.knobs import OrderAccess, VenueUrls
-from mm.live.ledger import SIDES, AccountFill, trade_mark
+from mm.live.orders.gateway import Gateway, GatewayRun, Surroundings
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
 from mm.sim.wire.http_messages import Request, json_bytes, read_request

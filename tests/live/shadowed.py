@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 from boxed import _LOG, PATIENCE_S, SYMBOL, Boxed
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
-from mm.live.decisions import decisions_name, decisions_of, write_decisions
-from mm.live.play import PaperPlay, ShadowFollower
-from mm.live.reconcile import reconcile
-from mm.live.terms import learn_terms
+from mm.live.run.decisions import decisions_name, decisions_of, write_decisions
+from mm.live.run.play import PaperPlay, ShadowFollower
+from mm.live.run.replay_check import reconcile
+from mm.live.run.terms import learn_terms
 from mm.market_data.recording import Recording
 from mm.play.knobs import Models
 from mm.play.setup import PlayKnobs

@@ -6,7 +6,7 @@ from dataclasses import replace
 from gateway_rig import ALICE, trading
 
 from mm.instrument import E8, Instrument
-from mm.live.account_check import (
+from mm.live.account.check import (
     ADOPTED,
     CONFIRMATIONS,
     FOUND,
@@ -16,8 +16,8 @@ from mm.live.account_check import (
     SharedBalances,
     Transfer,
 )
+from mm.live.account.ledger import AccountFill, Ledger
 from mm.live.knobs import OrderAccess
-from mm.live.ledger import AccountFill, Ledger
 
 GRID = Instrument("SIMUSDT", 1, 1, 0, "SIM", "USDT")
 FILL = AccountFill(1, 2, "mm-1-1b", 1, "100", "2", "0.002", "SIM", 5, maker=True)

@@ -14,7 +14,7 @@ from mm.backtest.rules import Rules
 from mm.errors import SafetyError, UsageError
 from mm.instrument import E8, Instrument, e8
 from mm.live._live_engine import LiveEngine
-from mm.live.account_limits import LOSS, NOTIONAL, ORDERS, Account, AccountSymbol
+from mm.live.account.limits import LOSS, NOTIONAL, ORDERS, Account, AccountSymbol
 from mm.live.knobs import AccountLimits
 from mm.tape.tape import SNAPSHOT
 

@@ -14,8 +14,8 @@ pytest.importorskip("cryptography", reason="needs the extra [live]")
 from certificates import self_signed
 
 from mm.base.doors import Door, DoorFiles, new_token
-from mm.live.metrics import TradingMetrics
-from mm.live.symbols_page import SymbolsPage
+from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.symbols_page import SymbolsPage
 from state_servers import free_port
 from support import ROOT
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from mm.live.api_messages import (
+from mm.live.account.ledger import AccountFill
+from mm.live.orders.live_orders import OrderSeen
+from mm.live.venues.messages import (
     EXECUTION_EVENT,
     ORDER,
     REPLACE,
@@ -10,8 +12,6 @@ from mm.live.api_messages import (
     WS_MESSAGE,
     Outcome,
 )
-from mm.live.ledger import AccountFill
-from mm.live.live_orders import OrderSeen
 
 
 @pytest.mark.parametrize(

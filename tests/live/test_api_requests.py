@@ -2,8 +2,8 @@
 
 from urllib.parse import parse_qs
 
-from mm.live.api_requests import COUNTED, REST_ROUTES, STAMPED_ONCE, WEIGHTS, ExchangeClock, Signer
-from mm.live.keys import Credentials, sorted_payload
+from mm.live.venues.keys import Credentials, sorted_payload
+from mm.live.venues.requests import COUNTED, REST_ROUTES, STAMPED_ONCE, WEIGHTS, ExchangeClock, Signer
 from mm.sim.wire.operations import MARKET_OPERATIONS
 from mm.sim.wire.user_operations import USER_OPERATIONS
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.instrument import E8, Instrument
-from mm.live.api_venue import BookReader, InterfaceAt, InterfaceGateway
+from mm.live.run.interface import BookReader, InterfaceAt, InterfaceGateway
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 from support import ROOT, run_python
 

@@ -16,7 +16,7 @@ import pytest
 from mm.base.audit_chain import ZEROS, audit_path, end_of, read_rows, verify_lines
 from mm.errors import RunExists, TryLater
 from mm.instrument import E8, Instrument
-from mm.live.audit import AuditLog, earlier_logs, logs_of, witnesses_of
+from mm.live.audit.log import AuditLog, earlier_logs, logs_of, witnesses_of
 from support import ROOT
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
@@ -239,7 +239,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from mm.instrument import E8, Instrument
-from mm.live.audit import AuditLog
+from mm.live.audit.log import AuditLog
 
 async def main():
     log = AuditLog(Path(sys.argv[1]), sync=sys.argv[2] == "True")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from audit_story import BTC, stories
 from mm.base.audit_chain import Witness, seal, verify_lines
 from mm.errors import BrokenFile
-from mm.live.audit import AuditLog, logs_of
-from mm.live.audit_books import rebuild_symbol
-from mm.live.trade_history import ACCOUNT, BOOKS, RunHistory, read_history
+from mm.live.audit.books import rebuild_symbol
+from mm.live.audit.history import ACCOUNT, BOOKS, RunHistory, read_history
+from mm.live.audit.log import AuditLog, logs_of
 
 NOON_US, DAY_US = 1_795_176_000_000_000, 86_400_000_000
 VENUE = "box"

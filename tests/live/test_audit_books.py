@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from audit_story import BTC, FILL, Story, played_logs, stories
 from mm.base.audit_chain import audit_folder, audit_path, read_rows
 from mm.errors import BrokenFile
-from mm.live.audit import AuditLog
-from mm.live.audit_books import AuditBooks, Changes, rebuild_symbol
+from mm.live.audit.books import AuditBooks, Changes, rebuild_symbol
+from mm.live.audit.log import AuditLog
 
 
 def log_of(out: Path, run_id: str, *rows: tuple[str, dict], **start: object) -> None:
@@ -141,7 +141,7 @@ def test_incomplete_row_error_names_run_and_row(tmp_path: Path, fields: dict) ->
 
 def test_oldest_ended_orders_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded; open orders stay."""
-    monkeypatch.setattr("mm.live.audit_books.KEPT_ENDED", 3)
+    monkeypatch.setattr("mm.live.audit.books.KEPT_ENDED", 3)
     rows = [
         row for n in range(9) for row in (placed(f"c{n}"), ("cancel", {"client_id": f"c{n}", "status": "CANCELED"}))
     ]

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from audit_story import BTC, stories
 from mm.base.audit_chain import seal
 from mm.errors import BrokenFile, TryLater
-from mm.live import audit_copies
-from mm.live.audit import AuditLog, logs_of
-from mm.live.audit_books import BOOKS, rebuild_symbol
-from mm.live.audit_copies import append_copy, read_heads, send_heads, verify_series
-from mm.live.state_follow import AuditFollower, bring_up
-from mm.live.state_sqlite import SqliteState
-from mm.live.state_stores import SHOWN
-from mm.live.trade_history import read_history
+from mm.live.audit import copies as audit_copies
+from mm.live.audit.books import BOOKS, rebuild_symbol
+from mm.live.audit.copies import append_copy, read_heads, send_heads, verify_series
+from mm.live.audit.history import read_history
+from mm.live.audit.log import AuditLog, logs_of
+from mm.live.state.follow import AuditFollower, bring_up
+from mm.live.state.sqlite import SqliteState
+from mm.live.state.stores import SHOWN
 from support import ROOT, run_python
 
 US, DAY_US = 1_795_176_000_000_000, 86_400_000_000

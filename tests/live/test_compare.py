@@ -7,7 +7,7 @@ import pytest
 
 from mm.clock import iso
 from mm.errors import BrokenFile, Mismatch, UsageError
-from mm.live.compare import compare_runs, figures_of, read_run
+from mm.live.pages.compare import compare_runs, figures_of, read_run
 from mm.runs.finished import RunFolder
 
 SECOND = 1_000_000

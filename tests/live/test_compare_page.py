@@ -6,8 +6,8 @@ from dataclasses import asdict
 import pytest
 from test_compare import Files, both  # noqa: F401 - a fixture
 
-from mm.live.compare import compare_runs, read_run
-from mm.live.compare_page import comparison_page, comparison_text
+from mm.live.pages.compare import compare_runs, read_run
+from mm.live.pages.compare_page import comparison_page, comparison_text
 from pages import figures_of
 
 

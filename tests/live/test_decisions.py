@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mm.backtest.journal import AMENDED, CANCELLED, KEPT, PLACED, REJECT_REASONS, SKIP_SHIFT, SKIPPED, Journal
 from mm.instrument import Instrument
-from mm.live.decisions import COLUMNS, DecisionLags, action_text, decisions_of, lag_quantiles, write_decisions
+from mm.live.run.decisions import COLUMNS, DecisionLags, action_text, decisions_of, lag_quantiles, write_decisions
 
 GRID = Instrument("SIMUSDT", 1_000_000, 1_000)
 

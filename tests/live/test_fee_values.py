@@ -11,9 +11,9 @@ import pytest
 from trading_box import Venue, ended
 
 from mm.instrument import E8, Instrument
-from mm.live.api_messages import ACCOUNT
-from mm.live.fee_values import FeeValues
-from mm.live.ledger import AccountFill, Ledger, most_fee_e8
+from mm.live.account.ledger import AccountFill, Ledger, most_fee_e8
+from mm.live.venues.fee_values import FeeValues
+from mm.live.venues.messages import ACCOUNT
 from support import ROOT
 
 GRID = Instrument("SIMUSDT", E8 // 100, 1_000, 5 * E8, "SIM", "USDT")

@@ -11,7 +11,7 @@ from trading_box import STILL, venue
 
 from mm.errors import SafetyError
 from mm.instrument import E8, Instrument, e8
-from mm.live.flatten import FlattenCost, plan
+from mm.live.run.flatten import FlattenCost, plan
 from mm.market_data.venue import DepthSnapshot
 
 GRID = Instrument("SIMUSDT", e8("0.01"), e8("0.001"), e8("5"), "SIM", "USDT")

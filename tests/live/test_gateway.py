@@ -9,12 +9,12 @@ from gateway_rig import ALICE, BOB, FollowingListener, MemoryAudit, QuietLog, ma
 
 from mm.errors import DataError, TryLater, UsageError
 from mm.instrument import E8
-from mm.live.audit import AuditLog
-from mm.live.audit_books import AuditBooks, Changes
-from mm.live.gateway import Gateway, GatewayRun
-from mm.live.keys import Credentials
+from mm.live.account.ledger import AccountFill
+from mm.live.audit.books import AuditBooks, Changes
+from mm.live.audit.log import AuditLog
 from mm.live.knobs import OrderAccess, VenueUrls
-from mm.live.ledger import AccountFill
+from mm.live.orders.gateway import Gateway, GatewayRun
+from mm.live.venues.keys import Credentials
 from mm.sim.exchange.orders import NewOrder
 
 TRANSPORTS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest"), ("HMAC", "rest")]

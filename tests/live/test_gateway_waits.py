@@ -9,8 +9,8 @@ from gateway_rig import ALICE, FollowingListener, MemoryAudit, Rig, make_gateway
 from mm.errors import TryLater
 from mm.instrument import E8
 from mm.live.knobs import OrderAccess
-from mm.live.order_access import GatewayRun
-from mm.live.order_limits import OrderLimits
+from mm.live.orders.access import GatewayRun
+from mm.live.venues.request_limits import OrderLimits
 from mm.market_data.rate_budget import RateBudget
 from mm.sim.wire.faults.script import read_script
 

@@ -14,10 +14,10 @@ from mm.backtest.quotes.view import Quotes
 from mm.backtest.risk import RiskLimits
 from mm.backtest.rules import Rules
 from mm.instrument import Instrument
-from mm.live.desk import ShadowDesk
-from mm.live.metrics import TradingMetrics
-from mm.live.symbols_page import SymbolsPage
-from mm.live.watch import serving
+from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.symbols_page import SymbolsPage
+from mm.live.pages.watch import serving
+from mm.live.run.desk import ShadowDesk
 from mm.market_data.market_events import BookLost, DepthArrived, TradeArrived, TradeVerdict, Verdict
 from mm.market_data.venue import DepthUpdate, TradePrint
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE

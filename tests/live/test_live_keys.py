@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.errors import MMError, SafetyError, UsageError
-from mm.live.keys import KEY, KEY_FILE, SECRET, Credentials, read_credentials, sorted_payload
+from mm.live.venues.keys import KEY, KEY_FILE, SECRET, Credentials, read_credentials, sorted_payload
 from support import ROOT
 
 # The example of the exchange's documentation of signatures.
@@ -156,7 +156,7 @@ def test_credentials_never_show_the_key() -> None:
 
 PROGRAM = """
 import os, sys
-from mm.live.keys import blank_process_list, read_credentials
+from mm.live.venues.keys import blank_process_list, read_credentials
 key, secret = sys.argv[1], sys.argv[2].partition("=")[2]
 assert blank_process_list([key, secret])
 assert "BINANCE_API_SECRET" not in os.environ

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.live import metrics as module
-from mm.live.metrics import BucketCounts, TradingMetrics
-from mm.live.symbols_page import SymbolsPage
+from mm.live.pages import metrics as module
+from mm.live.pages.metrics import BucketCounts, TradingMetrics
+from mm.live.pages.symbols_page import SymbolsPage
 
 START_US = 1_767_600_000_000_000
 # The specified metrics: name, kind, labels besides the symbol.

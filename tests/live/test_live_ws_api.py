@@ -10,11 +10,11 @@ import pytest
 from schedule_world import VirtualLoop
 
 from mm.errors import UsageError
-from mm.live.api_messages import ApiAnswer, Outcome
-from mm.live.api_requests import ExchangeClock, Signer
-from mm.live.keys import Credentials
-from mm.live.order_limits import OrderLimits
-from mm.live.ws_api import WsApi
+from mm.live.venues.keys import Credentials
+from mm.live.venues.messages import ApiAnswer, Outcome
+from mm.live.venues.request_limits import OrderLimits
+from mm.live.venues.requests import ExchangeClock, Signer
+from mm.live.venues.ws_api import WsApi
 
 NOW_US = 1_700_000_000_000_000
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mm.live.api_messages import ApiAnswer, ApiLimit, Outcome
-from mm.live.order_limits import CountWindow, OrderLimits
+from mm.live.venues.messages import ApiAnswer, ApiLimit, Outcome
+from mm.live.venues.request_limits import CountWindow, OrderLimits
 from mm.market_data.rate_budget import RateBudget
 
 ORDERS = ApiLimit("ORDERS", "SECOND", 10, 3)

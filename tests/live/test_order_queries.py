@@ -10,16 +10,16 @@ from schedule_world import VirtualLoop
 
 from exchange_rig import INSTRUMENT
 from mm.live.account.holdings import Holdings
-from mm.live.api_messages import Outcome
-from mm.live.api_requests import ExchangeClock
-from mm.live.fee_values import FeeValues
 from mm.live.knobs import OrderAccess
-from mm.live.live_orders import EARLIER, Booked, LiveOrder, OrderState, Rejected
-from mm.live.order_access import GatewayRun
-from mm.live.order_checks import OrderChecks
-from mm.live.order_limits import OrderLimits
-from mm.live.order_queries import PAGE, OrderQueries, Unanswered
-from mm.live.order_states import OrderStates
+from mm.live.orders.access import GatewayRun
+from mm.live.orders.checks import OrderChecks
+from mm.live.orders.live_orders import EARLIER, Booked, LiveOrder, OrderState, Rejected
+from mm.live.orders.queries import PAGE, OrderQueries, Unanswered
+from mm.live.orders.states import OrderStates
+from mm.live.venues.fee_values import FeeValues
+from mm.live.venues.messages import Outcome
+from mm.live.venues.request_limits import OrderLimits
+from mm.live.venues.requests import ExchangeClock
 
 
 class QueryRig:

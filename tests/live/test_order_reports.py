@@ -4,9 +4,8 @@ import pytest
 from gateway_rig import FollowingListener, MemoryAudit
 
 from mm.instrument import Instrument
-from mm.live.fee_values import FeeValues
-from mm.live.ledger import AccountFill
-from mm.live.live_orders import (
+from mm.live.account.ledger import AccountFill
+from mm.live.orders.live_orders import (
     EARLIER,
     Accepted,
     Amended,
@@ -18,7 +17,8 @@ from mm.live.live_orders import (
     OrderReport,
     Rejected,
 )
-from mm.live.order_reports import OrderReports
+from mm.live.orders.reports import OrderReports
+from mm.live.venues.fee_values import FeeValues
 
 FILL = AccountFill(5, 70, "c1", 1, "100", "1", "0.001", "SIM", 7, True)
 

@@ -8,10 +8,20 @@ import pytest
 from gateway_rig import MemoryAudit
 from played_api import PlayedApi
 
-from mm.live.api_messages import NO_CONNECTION, Outcome
-from mm.live.live_orders import Amended, AmendFailed, Ask, CancelFailed, Closed, InBook, LiveOrder, OrderState, Rejected
-from mm.live.order_sender import OrderSender
-from mm.live.order_states import OrderStates
+from mm.live.orders.live_orders import (
+    Amended,
+    AmendFailed,
+    Ask,
+    CancelFailed,
+    Closed,
+    InBook,
+    LiveOrder,
+    OrderState,
+    Rejected,
+)
+from mm.live.orders.sender import OrderSender
+from mm.live.orders.states import OrderStates
+from mm.live.venues.messages import NO_CONNECTION, Outcome
 
 
 class Desk:

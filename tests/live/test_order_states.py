@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from plain_orders import OPEN, Wire
 
 from mm.instrument import E8
-from mm.live.ledger import AccountFill, trade_mark
-from mm.live.live_orders import (
+from mm.live.account.ledger import AccountFill, trade_mark
+from mm.live.orders.live_orders import (
     EARLIER,
     Accepted,
     Amended,
@@ -27,7 +27,7 @@ from mm.live.live_orders import (
     Rejected,
     Resend,
 )
-from mm.live.order_states import OrderStates
+from mm.live.orders.states import OrderStates
 
 
 def check(wire: Wire) -> None:

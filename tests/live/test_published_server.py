@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway_rig import FollowingListener, MemoryAudit, QuietLog
 from published_server import SYMBOL, PublishedExchange, PublishedServer
 
-from mm.live.gateway import Gateway, GatewayRun
-from mm.live.keys import Credentials
 from mm.live.knobs import OrderAccess, VenueUrls
+from mm.live.orders.gateway import Gateway, GatewayRun
+from mm.live.venues.keys import Credentials
 
 KINDS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest"), ("HMAC", "rest")]
 

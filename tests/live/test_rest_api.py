@@ -7,12 +7,12 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from mm.live import rest_api
-from mm.live.api_messages import ApiAnswer, Outcome
-from mm.live.api_requests import ExchangeClock, Signer, answer_of, measure
-from mm.live.keys import Credentials
-from mm.live.order_limits import OrderLimits
-from mm.live.rest_api import RestApi
+from mm.live.venues import rest_api
+from mm.live.venues.keys import Credentials
+from mm.live.venues.messages import ApiAnswer, Outcome
+from mm.live.venues.request_limits import OrderLimits
+from mm.live.venues.requests import ExchangeClock, Signer, answer_of, measure
+from mm.live.venues.rest_api import RestApi
 
 US = 1_700_000_000_000_000
 

@@ -20,9 +20,9 @@ from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, UsageError
 from mm.instrument import Instrument, to_exchange_info
-from mm.live import terms as live_terms
-from mm.live.kill_switch import KillSwitch
-from mm.live.terms import TERMS, ShadowTerms, learn_terms
+from mm.live.run import terms as live_terms
+from mm.live.run.kill_switch import KillSwitch
+from mm.live.run.terms import TERMS, ShadowTerms, learn_terms
 from mm.market_data.snapshot import RestClient
 from mm.play.knobs import Market
 from mm.sim.flow.scenario import SCENARIOS

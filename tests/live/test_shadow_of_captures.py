@@ -15,10 +15,10 @@ from mm.backtest.metrics.market_paths import MarketRows
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.dayfolder.layout import DayFolder
 from mm.instrument import E8, Instrument, e8, to_exchange_info
-from mm.live.decisions import decisions_name, decisions_of, write_decisions
-from mm.live.play import PaperPlay
-from mm.live.reconcile import compare, replay
-from mm.live.terms import ShadowTerms
+from mm.live.run.decisions import decisions_name, decisions_of, write_decisions
+from mm.live.run.play import PaperPlay
+from mm.live.run.replay_check import compare, replay
+from mm.live.run.terms import ShadowTerms
 from mm.market_data import import_session
 from mm.market_data.capture_import import ImportOptions, import_captures
 from mm.market_data.day_journal import DayJournal

@@ -14,7 +14,7 @@ from trading_box import page
 from mm.backtest.live_feed import FeedEvent
 from mm.clock import now_us
 from mm.errors import UsageError
-from mm.live.other_markets import OtherTaker, PairedPlay, check_seen
+from mm.live.run.other_markets import OtherTaker, PairedPlay, check_seen
 from mm.play.knobs import OtherMarkets
 from mm.sim.flow.scenario import FollowerMarket, PoissonMarket
 from mm.sim.flow.session import STEP_US, Session

@@ -20,15 +20,15 @@ from mm.base.audit_chain import audit_folder, audit_path
 from mm.base.knobs import knobs
 from mm.cli.frame import as_json
 from mm.errors import UsageError
-from mm.live import state
-from mm.live.audit import AuditLog
-from mm.live.state import StateWriter
-from mm.live.state_follow import bring_up
-from mm.live.state_postgres import PostgresState
-from mm.live.state_redis import RedisState
-from mm.live.state_sqlite import SqliteState
-from mm.live.state_stores import SHOWN, StateStores, state_writer
-from mm.live.state_tables import StoreUnavailable
+from mm.live.audit.log import AuditLog
+from mm.live.state import writer as state
+from mm.live.state.follow import bring_up
+from mm.live.state.postgres import PostgresState
+from mm.live.state.redis import RedisState
+from mm.live.state.sqlite import SqliteState
+from mm.live.state.stores import SHOWN, StateStores, state_writer
+from mm.live.state.tables import StoreUnavailable
+from mm.live.state.writer import StateWriter
 from state_memory import MemoryLive, MemoryState, plain_tables
 from state_servers import RedisServer, postgres_database, proxy, redis_server, until
 from support import ROOT
@@ -343,9 +343,9 @@ sys.path[:0] = [sys.argv[1], sys.argv[2]]
 from pathlib import Path
 from audit_story import BTC, many_orders, written
 from mm.base.audit_chain import audit_path
-from mm.live.audit import AuditLog
-from mm.live.state import StateWriter
-from mm.live.state_sqlite import SqliteState
+from mm.live.audit.log import AuditLog
+from mm.live.state.writer import StateWriter
+from mm.live.state.sqlite import SqliteState
 
 out, run = Path(sys.argv[3]), sys.argv[4]
 log = AuditLog(audit_path(out, BTC.symbol, "20260105", run), sync=False)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from audit_story import BTC, Story, many_orders, played_logs, stories, written
 from mm.base.audit_chain import audit_folder, audit_path
 from mm.errors import BrokenFile, DataError
-from mm.live.audit import AuditLog
-from mm.live.state_follow import AuditFollower, LogTail, bring_up, symbols_with_logs
-from mm.live.state_tables import StoreUnavailable
+from mm.live.audit.log import AuditLog
+from mm.live.state.follow import AuditFollower, LogTail, bring_up, symbols_with_logs
+from mm.live.state.tables import StoreUnavailable
 from state_memory import FAILURES, MemoryState, plain_tables
 
 SYMBOL = "BTCUSDT"

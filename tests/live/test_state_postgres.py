@@ -8,11 +8,11 @@ import pytest
 
 from audit_story import many_orders, played_logs
 from mm.base.audit_chain import audit_folder
-from mm.live.audit_books import Changes
-from mm.live.state_follow import AuditFollower, bring_up
-from mm.live.state_postgres import PostgresState
-from mm.live.state_stores import SHOWN
-from mm.live.state_tables import TABLES, StateBatch, StoreUnavailable
+from mm.live.audit.books import Changes
+from mm.live.state.follow import AuditFollower, bring_up
+from mm.live.state.postgres import PostgresState
+from mm.live.state.stores import SHOWN
+from mm.live.state.tables import TABLES, StateBatch, StoreUnavailable
 from state_memory import plain_tables
 from state_servers import numbers, postgres_database, postgres_tables
 

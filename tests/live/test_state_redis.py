@@ -9,10 +9,10 @@ import pytest
 
 from audit_story import many_orders, played_logs
 from mm.base.audit_chain import audit_folder
-from mm.live.audit_books import Changes
-from mm.live.state_follow import AuditFollower, bring_up
-from mm.live.state_redis import ORDER_KEPT_S, RedisState
-from mm.live.state_tables import TABLES, StateBatch, StoreUnavailable, Tick
+from mm.live.audit.books import Changes
+from mm.live.state.follow import AuditFollower, bring_up
+from mm.live.state.redis import ORDER_KEPT_S, RedisState
+from mm.live.state.tables import TABLES, StateBatch, StoreUnavailable, Tick
 from state_memory import plain_tables
 from state_servers import RedisServer, redis_server
 

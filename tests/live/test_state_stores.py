@@ -8,8 +8,8 @@ import pytest
 
 from mm.base.audit_chain import audit_path
 from mm.errors import UsageError
-from mm.live.audit import AuditLog
-from mm.live.state_stores import LiveStore, StateStores, state_writer
+from mm.live.audit.log import AuditLog
+from mm.live.state.stores import LiveStore, StateStores, state_writer
 from support import ROOT
 
 REDIS, POSTGRES = "redis://127.0.0.1:1/0", "postgresql://nobody@127.0.0.1:1/nothing"

@@ -3,9 +3,9 @@
 import pytest
 
 from audit_story import FILL
-from mm.live.audit_books import AuditOrder, Changes
-from mm.live.state_stores import SHOWN
-from mm.live.state_tables import TABLES, StateBatch, fill_row, place_of
+from mm.live.audit.books import AuditOrder, Changes
+from mm.live.state.stores import SHOWN
+from mm.live.state.tables import TABLES, StateBatch, fill_row, place_of
 
 # Tables and positions as in docs/trading.md.
 DOCUMENTED = {

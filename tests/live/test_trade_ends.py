@@ -13,7 +13,7 @@ from trading_truth import assert_equal_books
 
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
-from mm.live.terms import ShadowTerms
+from mm.live.run.terms import ShadowTerms
 from support import ROOT, in_time
 
 MARKET = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4")
@@ -49,7 +49,7 @@ def test_repeated_signals_during_start_end_trade_in_order(box, number, wait_s):
 
 
 FAILING = """
-from mm.live.order_queries import OrderQueries
+from mm.live.orders.queries import OrderQueries
 
 reconcile, times = OrderQueries.reconcile, 0
 

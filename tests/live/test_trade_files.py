@@ -5,8 +5,8 @@ import csv
 import numpy as np
 
 from mm.instrument import E8, Instrument
-from mm.live.ledger import AccountFill, BookedFill
-from mm.live.trade_files import write_fills, write_state
+from mm.live.account.ledger import AccountFill, BookedFill
+from mm.live.run.trade_files import write_fills, write_state
 
 GRID = Instrument("SIMUSDT", 1_000_000, 1, 0, "SIM", "USDT")
 

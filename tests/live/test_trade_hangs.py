@@ -13,7 +13,7 @@ import pytest
 from test_trade_symbols import CALM, FIRST, SECOND, SYMBOLS, account
 from trading_box import ended, venue
 
-from mm.live.watchdog import Watchdog
+from mm.live.pages.watchdog import Watchdog
 from support import ROOT, in_time
 
 pytestmark = pytest.mark.slow
@@ -132,7 +132,7 @@ def guardians(parent):
     text = subprocess.run(
         ["ps", "-o", "pid=,args=", "--ppid", str(parent)], capture_output=True, text=True, check=False
     ).stdout
-    return [int(line.split()[0]) for line in text.splitlines() if "mm.live.guardian" in line]
+    return [int(line.split()[0]) for line in text.splitlines() if "mm.live.run.guardian" in line]
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from mm.base.audit_chain import Witness
 from mm.clock import day_of
 from mm.errors import BrokenFile
 from mm.instrument import E8, Instrument
-from mm.live.audit import AuditLog
-from mm.live.trade_history import ACCOUNT, BOOKS, EquityFile, EquityMarks, LedgerBegin, marks_at, read_history
+from mm.live.audit.history import ACCOUNT, BOOKS, EquityFile, EquityMarks, LedgerBegin, marks_at, read_history
+from mm.live.audit.log import AuditLog
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000, 0, "SIM", "USDT")
 DAY_US = 86_400_000_000

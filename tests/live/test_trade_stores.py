@@ -11,7 +11,7 @@ import pytest
 from trading_box import ended, page, venue
 from trading_truth import assert_equal_books, booked
 
-from mm.live.state_stores import SHOWN
+from mm.live.state.stores import SHOWN
 from state_memory import plain_tables
 from state_servers import free_port, numbers, postgres_database, postgres_tables, proxy, redis_server
 from support import in_time

@@ -4,7 +4,7 @@ import pytest
 
 from mm.errors import SafetyError, UsageError
 from mm.live.knobs import VENUES, VenueUrls
-from mm.live.trade_venue import addresses, check_switches, is_production
+from mm.live.venues.addresses import addresses, check_switches, is_production
 from support import run_python
 
 LOCAL = {

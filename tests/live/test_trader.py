@@ -10,9 +10,9 @@ from mm.backtest.rules import Rules
 from mm.errors import ModelError
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
-from mm.live.ledger import AccountFill, Ledger
-from mm.live.metrics import TradingMetrics
-from mm.live.trader import TradeAccount, Trader, TraderParts, reason_of
+from mm.live.account.ledger import AccountFill, Ledger
+from mm.live.pages.metrics import TradingMetrics
+from mm.live.run.trader import TradeAccount, Trader, TraderParts, reason_of
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 
 GRID = Instrument("SIMUSDT", 1_000_000, 1, 5 * 10**8, "SIM", "USDT")  # tick 0.01, lots of 1e-8

@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 from test_live_metrics import START_US, Now, busy
 
-from mm.live.metrics import TradingMetrics
-from mm.live.watch import frame, view, watch
+from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.watch import frame, view, watch
 
 SCREEN = """\
 SIMUSDT  2026-01-05T08:00:00.000000Z  quoting

@@ -15,11 +15,11 @@ from mm.clock import iso, now_us
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError
 from mm.instrument import E8, Instrument
-from mm.live.audit import AuditLog
-from mm.live.audit_books import BOOKS
-from mm.live.kill_switch import KillSwitch
-from mm.live.trade_history import read_history
-from mm.live.watchdog import DIED, WATCHDOG_FAMILIES, Watchdog
+from mm.live.audit.books import BOOKS
+from mm.live.audit.history import read_history
+from mm.live.audit.log import AuditLog
+from mm.live.pages.watchdog import DIED, WATCHDOG_FAMILIES, Watchdog
+from mm.live.run.kill_switch import KillSwitch
 from mm.market_data.health import HealthReport
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")

@@ -21,8 +21,8 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import groups_of
 from mm.instrument import to_exchange_info
-from mm.live.play import PaperPlay
-from mm.live.terms import ShadowTerms
+from mm.live.run.play import PaperPlay
+from mm.live.run.terms import ShadowTerms
 from mm.play.knobs import Models
 from mm.play.setup import PlayKnobs
 from rl_agents import agent_at

@@ -1,1 +1,1 @@
-"""The account of a trade: what it holds, and what its limits allow."""
+"""The account of a trade: the book of its fills, what it holds, what its limits allow, who trades it."""

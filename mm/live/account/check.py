@@ -1,0 +1,236 @@
+"""The comparison of the account's balances with our own fills and its transfers: the account is the truth.
+
+Base and quote asset, free plus locked, must be those at the start of the ledger, changed by what the ledger has booked.
+A gateway compares them at each reconcile: at the start, after each connection and every RECONCILE_INTERVAL_S.
+
+An amount that comes or goes without a trade (a deposit, a withdrawal, a conversion of dust, a rebate) is reported by an
+event. Events are lost while there is no connection: a difference found after that is a transfer too, unless somebody
+else has traded the symbol on this account. Any other difference stops the trader.
+"""
+
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from mm.instrument import Instrument, decimal_text, e8
+from mm.live.account.holdings import Balances
+from mm.live.account.ledger import AccountFill, Ledger
+
+CONFIRMATIONS, MOST_DIFFERING = 3, 10
+"""Equal differences in a row, or different ones, before one counts: a balance may precede the report of its fill."""
+KEPT_TRANSFERS = 1_000
+"""Transfers that are remembered, since an event may be repeated and several connections report it."""
+REPORTED, FOUND, ADOPTED = "balanceUpdate", "reconcile", "adopted"
+"""How a transfer became known: by an event, by a comparison, or by ADOPT."""
+
+
+class Transfer(NamedTuple):
+    """An amount that came into the account without a trade, or went.
+
+    Attributes:
+        asset: The asset.
+        amount_e8: The amount, in 1e-8; negative if it went.
+        source: `REPORTED`, `FOUND` or `ADOPTED`.
+        us: The exchange's instant, µs; 0 if it is not known.
+    """
+
+    asset: str
+    amount_e8: int
+    source: str
+    us: int = 0
+
+
+class SharedBalances:
+    """The balances of assets that several symbols of this process trade: they follow the fills of all.
+
+    No log has all fills of such an asset, so the balance found at the start counts, once two comparisons agree on it:
+    one may be ahead of the report of a fill. Nothing is found before each symbol has asked for its fills. Transfers are
+    those of the account: each symbol books each of them.
+
+    Args:
+        symbols: The symbols of the process; those with a check count at any rate.
+
+    Attributes:
+        elsewhere: Returns whether another process trades on the account too, so that nothing is known of them.
+        checks: The checks of the symbols.
+    """
+
+    def __init__(self, symbols: Collection[str] = ()) -> None:
+        self._symbols = frozenset(symbols)
+        self.elsewhere: Callable[[], bool] = lambda: False
+        self.checks: list[AccountCheck] = []
+        self._moves: dict[str, list[Callable[[], int]]] = {}
+        self._begins_e8: dict[str, int] = {}
+        self._seen_e8: dict[str, int] = {}
+        self._moved_e8: dict[str, int] = {}
+        self._known: dict[tuple[str, int, int], None] = {}
+
+    def follow(self, asset: str, moved_e8: Callable[[], int]) -> None:
+        """Count the fills of a symbol: *moved_e8* returns by how much they changed the balance, in 1e-8."""
+        self._moves.setdefault(asset, []).append(moved_e8)
+
+    def due_e8(self, asset: str, held_e8: int) -> int:
+        """Return the balance that an asset must have, in 1e-8; that at the exchange while it is not known."""
+        moved_e8 = sum(moved() for moved in self._moves[asset]) + self._moved_e8.get(asset, 0)
+        begin_e8 = held_e8 - moved_e8
+        if not self.whole:
+            return self._begins_e8.get(asset, begin_e8) + moved_e8
+        if self._begins_e8.get(asset) not in (None, begin_e8) and self.elsewhere():
+            del self._begins_e8[asset]
+        if asset not in self._begins_e8 and self._seen_e8.get(asset) == begin_e8:
+            self._begins_e8[asset] = begin_e8
+        self._seen_e8[asset] = begin_e8
+        return self._begins_e8.get(asset, begin_e8) + moved_e8
+
+    def transfer(self, found: Transfer) -> None:
+        """Book a transfer with each symbol that trades its asset, once."""
+        key = found.asset, found.amount_e8, found.us
+        if found.us and key in self._known:
+            return
+        self._known[key] = None
+        if len(self._known) > KEPT_TRANSFERS:
+            del self._known[next(iter(self._known))]
+        self._moved_e8[found.asset] = self._moved_e8.get(found.asset, 0) + found.amount_e8
+        for check in self.checks:
+            check.book(found)
+
+    @property
+    def whole(self) -> bool:
+        """Whether each symbol has asked for its fills since its connection was lost, or since the start."""
+        return all(check.asked for check in self.checks) and self._symbols <= {check.symbol for check in self.checks}
+
+    @property
+    def missed(self) -> bool:
+        """Whether an event may have been lost on every connection, and nobody else has traded."""
+        return all(check.missed and not check.strangers for check in self.checks)
+
+
+class AccountCheck:
+    """The balances that the account must have.
+
+    Args:
+        instrument: Names the two assets.
+        begin_e8: Their balances at the start of the ledger, in 1e-8; None before it begins: those found first.
+        adopts: Whether a difference at the start is accepted.
+        left_out: Assets that traders of other symbols trade on this account too: they are not compared.
+        shared: Those of them that other symbols of this process trade, and their balances.
+        ledger: The book of the symbol; None for an empty one.
+
+    Attributes:
+        why: The confirmed difference, as text; empty without one.
+        symbol: The symbol.
+        found: Whether balances were compared and matched, at least once.
+        begin_e8: As given, or found.
+        missed: Whether events may have been lost since the balances last matched.
+        asked: Whether balances were compared, and so all fills booked before, since events were last lost.
+        strangers: Whether somebody else has traded the symbol on this account since then.
+        booked: Called with each transfer that was booked.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        begin_e8: tuple[int, int] | None,
+        *,
+        adopts: bool = False,
+        left_out: Collection[str] = (),
+        shared: tuple[Collection[str], SharedBalances] | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.why = ""
+        self.symbol = instrument.symbol
+        self.found = self.strangers = self.asked = False
+        self.missed = True
+        self.begin_e8 = begin_e8
+        self.booked: Callable[[Transfer], None] = lambda _: None
+        self._assets = (instrument.base_asset, instrument.quote_asset)
+        self._ledger = ledger or Ledger(instrument)
+        self._adopts, self._left_out = adopts, left_out
+        self._shared, self._balances = shared or ((), SharedBalances())
+        self._balances.checks.append(self)
+        moves = (lambda: self._ledger.position_e8, lambda: self._ledger.cash_e8)
+        for asset, moved in zip(self._assets, moves, strict=True):
+            if asset in self._shared:
+                self._balances.follow(asset, moved)
+        self._last: tuple[int, ...] = ()
+        self._seen = self._differing = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether a difference was seen that is not confirmed yet."""
+        return bool(self._last) and not self.why
+
+    def filled(self, fill: AccountFill, order_id: int = 0) -> None:
+        """Book a fill of our order *order_id*, 0 for one of an earlier run, and expect the balances after it."""
+        self._ledger.book(fill, order_id)
+
+    def disconnected(self) -> None:
+        """Note that events are lost from now on."""
+        self.missed, self.asked = True, False
+
+    def forget_trades(self) -> None:
+        """Forget the ids of booked trades: the exchange was reset; position and result stay."""
+        self._ledger.forget_trades()
+
+    def transferred(self, asset: str, amount_e8: int, us: int) -> None:
+        """Book a transfer that the exchange has reported; one that was reported before changes nothing."""
+        self._balances.transfer(Transfer(asset, amount_e8, REPORTED, us))
+
+    def book(self, found: Transfer) -> None:
+        """Book a transfer of the account, if it is one of the symbol's assets."""
+        if found.asset in self._assets:
+            self._ledger.transfer(found.asset, found.amount_e8)
+            self.booked(found)
+
+    def compare(self, balances: Balances) -> None:
+        """Compare the balances that the exchange reports with the expected ones, after all fills before are booked."""
+        self.asked = True
+        held_e8 = [sum(map(e8, balances.get(asset, ("0", "0")))) for asset in self._assets]
+        moved_e8 = self._ledger.moved_e8()
+        if self.begin_e8 is None:
+            self.begin_e8 = held_e8[0] - moved_e8[0], held_e8[1] - moved_e8[1]
+        due_e8 = [
+            self._balances.due_e8(asset, held) if asset in self._shared else before + moved
+            for asset, held, before, moved in zip(self._assets, held_e8, self.begin_e8, moved_e8, strict=True)
+        ]
+        differs = tuple(
+            0 if asset in self._left_out else held - due
+            for asset, held, due in zip(self._assets, held_e8, due_e8, strict=True)
+        )
+        if not any(differs):
+            self._match()
+            return
+        self._differing += 1
+        self._seen = self._seen + 1 if differs == self._last else 1
+        self._last = differs
+        if not self._balances.whole and any(
+            by and asset in self._shared for asset, by in zip(self._assets, differs, strict=True)
+        ):
+            self._seen = 0  # by fills of another symbol, which it has not asked for yet
+            return
+        own = any(by for asset, by in zip(self._assets, differs, strict=True) if asset not in self._shared)
+        # Balances of one connection follow its reports; fills of other symbols are reported on theirs, some time later.
+        if self._seen < CONFIRMATIONS and (self._differing < MOST_DIFFERING or not own):
+            return
+        adopts = self._adopts and not self.found
+        if adopts or (self._seen >= CONFIRMATIONS and self._may_be_transfers(differs)):
+            for asset, by in zip(self._assets, differs, strict=True):
+                if by:
+                    self._balances.transfer(Transfer(asset, by, ADOPTED if adopts else FOUND))
+            self._match()
+            return
+        parts = [
+            f"{decimal_text(due + by)} {asset} at the exchange, {decimal_text(due)} by the audit log"
+            f"{'s of all symbols' if asset in self._shared else ''}"
+            for by, due, asset in zip(differs, due_e8, self._assets, strict=True)
+            if by
+        ]
+        self.why = f"the account differs: {'; '.join(parts)}"
+
+    def _may_be_transfers(self, differs: tuple[int, ...]) -> bool:
+        """Return whether the events of transfers may have been lost: on each connection, for an asset of several."""
+        shared = any(by and asset in self._shared for asset, by in zip(self._assets, differs, strict=True))
+        return self.missed and not self.strangers and (self._balances.missed or not shared)
+
+    def _match(self) -> None:
+        self.why, self.found, self._last, self._differing = "", True, (), 0
+        self.missed = self.strangers = False

@@ -1,0 +1,181 @@
+"""Limits of an account over all symbols that one process trades: notional, open orders, daily loss.
+
+All symbols are traded in one event loop, so that a check and the sending of the order that it allows are one step: no
+two symbols can both take the last of a limit. Before each step of a symbol its guard gets the bounds of the account and
+what the other symbols use of them; it refuses orders as for the symbol's own limits. The loss is the sum of those of
+the symbols since the day began, and kills all of them.
+
+No limit on money is judged before each symbol had a mid: what is held would count as lost, or as nothing. Until then
+symbols place nothing where there is such a limit.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mm.backtest.risk import Risk
+from mm.errors import SafetyError, UsageError
+from mm.instrument import E8, Instrument, e8, short_text
+from mm.live.account.check import SharedBalances
+from mm.live.knobs import AccountLimits
+from mm.live.venues.request_limits import OrderLimits
+from mm.market_data.metrics import FilledFamily, MetricFamily
+
+if TYPE_CHECKING:
+    from mm.live._live_engine import LiveEngine
+
+LOSS, NOTIONAL, ORDERS = "ACCOUNT_MAX_DAILY_LOSS", "ACCOUNT_MAX_NOTIONAL", "ACCOUNT_MAX_OPEN_ORDERS"
+ACCOUNT_NOTIONAL = MetricFamily("mm_account_notional", "gauge", "Notional of all symbols if all orders of a side fill.")
+ACCOUNT_LOSS = MetricFamily("mm_account_daily_loss", "gauge", "Loss of all symbols since the day began; < 0: a profit.")
+ACCOUNT_ORDERS = MetricFamily("mm_account_open_orders", "gauge", "Open orders of all symbols.")
+ACCOUNT_USED = MetricFamily("mm_account_risk_used_ratio", "gauge", "Used share of an account's limit.", ("limit",))
+ACCOUNT_UNJUDGED = MetricFamily(
+    "mm_account_limits_unjudged", "gauge", "1 while a symbol had no mid, so that no limit on money of all is judged."
+)
+ACCOUNT_FAMILIES = (ACCOUNT_NOTIONAL, ACCOUNT_LOSS, ACCOUNT_ORDERS, ACCOUNT_USED, ACCOUNT_UNJUDGED)
+
+
+@dataclass(frozen=True)
+class AccountSymbol:
+    """One symbol of an account.
+
+    Attributes:
+        engine: Its engine.
+        grid: Grid of the engine.
+    """
+
+    engine: "LiveEngine"
+    grid: Instrument
+
+    @property
+    def priced(self) -> bool:
+        """Whether there was a requote with a mid, by which amounts of money are judged."""
+        return self.engine.manager.guard.equities_e8() is not None
+
+    def used(self) -> tuple[int, int]:
+        """Return notional, in 1e-8 of the quote asset and rounded up, and number of open orders.
+
+        Before it is `priced` the notional is 0.
+        """
+        lots, orders, mid2 = self.engine.manager.guard.exposed()
+        return -(-lots * self.grid.lot_e8 * mid2 * self.grid.tick_e8 // (2 * E8)), orders
+
+    def loss_e8(self) -> int:
+        """Return the loss since the day began, in 1e-8 of the quote asset; negative for a profit; 0 if not `priced`."""
+        equity_e8, day_e8, _ = self.engine.manager.guard.equities_e8() or (0, 0, 0)
+        return day_e8 - equity_e8
+
+
+class Account:
+    """The symbols of one account, and the limits over all of them.
+
+    Args:
+        limits: The limits.
+        risk: Limits of each symbol, one of which is the default of the account's loss.
+        symbols: The symbols, upper case.
+
+    Attributes:
+        symbols: As given.
+        balances: Of assets that several of them trade.
+        left: Orders that may be open after the end of a symbol, as text.
+        requests: The exchange's limits of requests and orders; None: each symbol counts its own.
+    """
+
+    def __init__(self, limits: AccountLimits, risk: Sequence[Risk], symbols: Sequence[str]) -> None:
+        losses = [one.max_daily_loss for one in risk if one.max_daily_loss is not None]
+        loss = limits.account_max_daily_loss or (max(losses, key=e8) if len(losses) == len(symbols) else None)
+        self._loss_e8 = None if loss is None else e8(loss)
+        self._notional_e8 = None if limits.account_max_notional is None else e8(limits.account_max_notional)
+        self._orders = limits.account_max_open_orders
+        self.symbols = tuple(symbols)
+        self._joined: dict[str, AccountSymbol] = {}
+        self._complete = asyncio.Event()
+        self.balances = SharedBalances(symbols)
+        self.left: dict[str, tuple[str, ...]] = {}
+        self.requests: OrderLimits | None = None
+
+    def check_assets(self, quote_assets: Sequence[str]) -> None:
+        """Raise SafetyError if the symbols have different quote assets: amounts of them have no sum."""
+        if len(set(quote_assets)) > 1:
+            named = ", ".join(f"{symbol} in {asset}" for symbol, asset in zip(self.symbols, quote_assets, strict=True))
+            raise SafetyError(f"limits of an account need one quote asset: {named}; trade each with its own command")
+
+    def check_order(self, symbol: str, notional_e8: int) -> None:
+        """Raise UsageError if one order of a symbol, of this notional, is above the account's limit."""
+        if self._notional_e8 is not None and notional_e8 > self._notional_e8:
+            raise UsageError(
+                f"--account-max-notional (ACCOUNT_MAX_NOTIONAL) is {short_text(self._notional_e8)}, less than one "
+                f"order of {symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
+            )
+
+    async def join(self, symbol: str, one: AccountSymbol) -> None:
+        """Add a symbol, and wait until all are known: before, the limits do not count what the others hold."""
+        self._joined[symbol] = one
+        if len(self._joined) == len(self.symbols):
+            self._complete.set()
+        await self._complete.wait()
+
+    def unpriced(self) -> list[str]:
+        """Return the symbols without a mid so far, because of which no limit on money can be judged."""
+        return [name for name in self.symbols if name not in self._joined or not self._joined[name].priced]
+
+    def allow(self, symbol: str) -> str:
+        """Tell the guard of a symbol what the others use; to be called before each step of its engine.
+
+        Returns:
+            Why it must wait with its quotes; empty if it need not.
+        """
+        others = [one.used() for name, one in self._joined.items() if name != symbol]
+        used = sum(notional for notional, _ in others), sum(orders for _, orders in others)
+        self._joined[symbol].engine.manager.guard.allow((self._notional_e8, self._orders), used)
+        if self._loss_e8 is None and self._notional_e8 is None:
+            return ""
+        unpriced = [name for name in self.unpriced() if name != symbol]
+        return f"no mid of {', '.join(unpriced)} yet, which the limits of the account need" if unpriced else ""
+
+    def broken_loss(self) -> tuple[int, int] | None:
+        """Return the loss and its limit, in 1e-8 of the quote asset, if it is above; None otherwise."""
+        if self._loss_e8 is None or self.unpriced():
+            return None
+        lost_e8 = sum(one.loss_e8() for one in self._joined.values())
+        return (lost_e8, self._loss_e8) if lost_e8 > self._loss_e8 else None
+
+    def standing(self) -> dict[str, tuple[int | None, int | None]]:
+        """Return what is used of each limit, and its bound (None: no limit); money in 1e-8 of the quote asset.
+
+        What is used of a limit on money is None while it cannot be judged.
+        """
+        used, unpriced = [one.used() for one in self._joined.values()], self.unpriced()
+        lost_e8 = sum(one.loss_e8() for one in self._joined.values())
+        return {
+            NOTIONAL: (None if unpriced else sum(notional for notional, _ in used), self._notional_e8),
+            LOSS: (None if unpriced else lost_e8, self._loss_e8),
+            ORDERS: (sum(orders for _, orders in used), self._orders),
+        }
+
+    def shown(self) -> dict[str, str | None]:
+        """Return the same as text, by limit: what is used, and of how much."""
+        return {
+            name: f"{'not known' if used is None else _text(name, used)} of "
+            f"{'no limit' if bound is None else _text(name, bound)}"
+            for name, (used, bound) in self.standing().items()
+        }
+
+    def filled(self) -> list[FilledFamily]:
+        """Return the families of metrics; those of the account have no symbol."""
+        found = self.standing()
+        known = {name: used for name, (used, _) in found.items() if used is not None}
+        bounds = {name: bound for name, (_, bound) in found.items() if bound}
+        shares = [(name, max(0.0, used / bounds[name])) for name, used in known.items() if name in bounds]
+        return [
+            (ACCOUNT_NOTIONAL, [("", {}, short_text(known[NOTIONAL]))] if NOTIONAL in known else []),
+            (ACCOUNT_LOSS, [("", {}, short_text(known[LOSS]))] if LOSS in known else []),
+            (ACCOUNT_ORDERS, [("", {}, known[ORDERS])]),
+            (ACCOUNT_USED, [("", {"limit": name}, share) for name, share in shares]),
+            (ACCOUNT_UNJUDGED, [("", {}, int(len(known) < len(found)))]),
+        ]
+
+
+def _text(limit: str, value: int) -> str:
+    return str(value) if limit == ORDERS else short_text(value)

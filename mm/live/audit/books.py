@@ -1,0 +1,392 @@
+"""The totals of a symbol's audit logs: fills, orders, position, cash, fees and configurations.
+
+`AuditBooks` takes rows in order and returns the changes of each. The trader rebuilds it at its start, the state
+store follows it during a run, and ``mm state rebuild`` makes its tables from it, so all use one reader of the log.
+
+The types of rows that are used, and their fields:
+
+- ``start {symbol, run_id, venue?, base_asset, quote_asset, initial_inventory?, knobs?}``
+- ``intent {action, client_id, side, price, qty, kind, replaces?}`` of a place or a replace: an order that may be open
+- ``ack {action: amend, client_id, order_id, qty}``: the order has that quantity; its intent and reject change nothing
+- ``ack {action, client_id, order_id}``, ``reject {action, client_id, code, message}``: it is open, or was never open
+- ``fill``: an execution, booked once by its trade id, over all logs
+- ``transfer {asset, amount, source}``: an amount that came into the account without a trade, or went
+- ``adopt {what: venue_reset}``: an exchange that was reset was accepted: it gives the ids of trades again
+- ``cancel {client_id, order_id, status, filled}``: the end of an order
+- ``params {knobs}``: a changed configuration, which becomes a new version
+"""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mm.base.audit_chain import read_rows
+from mm.errors import BrokenFile, OffGrid
+from mm.instrument import Instrument, decimal_text, e8
+from mm.live.account.ledger import SIDES, AccountFill, Ledger
+from mm.live.audit.log import logs_of
+
+PENDING, NEW, PARTIAL, FILLED, REJECTED = "PENDING_NEW", "NEW", "PARTIALLY_FILLED", "FILLED", "REJECTED"
+OPEN_STATUSES = frozenset((PENDING, NEW, PARTIAL))
+_OF_OPEN_ORDERS = ("cancel", "amend")
+_NAME = "run_id"  # names a run and does not affect it: a different value is not another configuration
+ADOPTED = "adopted"
+"""Field of a ``params`` row of earlier versions, with a difference of the account that was accepted: a transfer."""
+VENUE_RESET = "venue_reset"
+"""What an ``adopt`` row accepts: the exchange no longer has the booked trades."""
+COMPARED = ("reconcile", "adopted")
+"""Sources of a transfer that was found when the account was compared."""
+BOOKS = "books"
+"""Field of row 1 with the totals of the earlier logs of the venue."""
+KEPT_ENDED = 10_000
+"""Number of ended orders that are kept for late fills and answers; the oldest are dropped."""
+
+
+@dataclass(slots=True)
+class AuditOrder:
+    """One of our orders, according to the log.
+
+    Attributes:
+        client_id: Our client id.
+        order_id: The exchange's order id; None before the acknowledgement.
+        symbol: Symbol at the exchange.
+        side: BUY or SELL.
+        price: Limit, a decimal; empty for a market order.
+        qty: Quantity, a decimal; after an amendment, the latest one.
+        booked_e8: Sum of its fills, in 1e-8 of the base asset.
+        reported_e8: Executed quantity that the exchange reported at its end, in 1e-8.
+        status: PENDING_NEW until the exchange acknowledged it, then the exchange's status.
+        us: Instant of the last row that changed it.
+        run_id: The run that sent it.
+    """
+
+    client_id: str
+    order_id: int | None
+    symbol: str
+    side: str
+    price: str
+    qty: str
+    status: str
+    us: int
+    run_id: str
+    booked_e8: int = 0
+    reported_e8: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it may still be open at the exchange."""
+        return self.status in OPEN_STATUSES
+
+    def row(self) -> tuple[Any, ...]:
+        """Return the columns of the table ``orders``."""
+        filled = decimal_text(max(self.booked_e8, self.reported_e8))
+        head = (self.client_id, self.order_id, self.symbol, self.side, self.price, self.qty)
+        return (*head, filled, self.status, self.us, self.run_id)
+
+
+@dataclass(slots=True)
+class Changes:
+    """The changes of some rows of one log: the latest state of each order, every fill and every configuration.
+
+    Attributes:
+        fills: Executions with the run that booked them.
+        orders: By client id.
+        configs: Rows of the table ``configs``: new versions, which count from 1 and are never changed.
+        position: Columns of the table ``positions`` after the last start or fill; None without either.
+        position_us: Instant of that row; None without one.
+    """
+
+    fills: list[tuple[AccountFill, str]] = field(default_factory=list)
+    orders: dict[str, AuditOrder] = field(default_factory=dict)
+    configs: list[tuple[int, str, str, str, int]] = field(default_factory=list)
+    position: tuple[Any, ...] | None = None
+    position_us: int | None = None
+
+
+class AuditBooks:
+    """The totals of a symbol's logs, updated row by row.
+
+    Args:
+        symbol: Symbol of the logs.
+        venue: Only logs whose start names this venue count; None takes all.
+
+    Attributes:
+        symbol: See above.
+        ledger: Position, cash, fees and booked trade ids at the venue of the log that is read; each venue has one of
+            its own. None before the first start that names both assets.
+        run_id: RUN_ID of the log.
+        starts: Number of logs that were counted.
+        knobs: The knobs of the latest start; None before it.
+        orders: By client id: the open ones, and the latest that ended.
+        versions: Number of configurations so far.
+        matched_us: When the account last matched these totals, µs: before the first order of a log, and at a transfer
+            that a comparison found; 0 if it is not known.
+    """
+
+    def __init__(self, symbol: str, venue: str | None = None) -> None:
+        self.symbol, self._venue = symbol, venue
+        self.ledger: Ledger | None = None
+        self.run_id = ""
+        self.starts = self.versions = self.matched_us = 0
+        self.knobs: Mapping[str, Any] | None = None
+        self.orders: dict[str, AuditOrder] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._config_hash = ""
+        self._counts = self._has_sent = False
+        self._ledgers: dict[str, Ledger] = {}
+        self._inventory_e8 = 0
+        self._takes = {
+            "start": self._start,
+            "intent": self._intent,
+            "ack": self._ack,
+            "fill": self._fill,
+            "transfer": self._transfer,
+            "adopt": self._adopt,
+            "cancel": self._cancel,
+            "reject": self._reject,
+            "params": self._params,
+        }
+
+    def take(self, row: Mapping[str, Any], changes: Changes) -> None:
+        """Apply the next row, and add its changes to *changes*.
+
+        Raises:
+            BrokenFile: If the row lacks a field of its type.
+        """
+        take = self._takes.get(row["type"])
+        if take is None or not (self._counts or row["type"] == "start"):
+            return
+        try:
+            take(row, changes)
+        except (KeyError, TypeError, ValueError, OffGrid) as error:
+            raise BrokenFile(
+                f"audit log of {self.symbol}, run {self.run_id}: row {row['seq']} ({row['type']}) lacks a field or "
+                f"has an invalid value: {error}; see mm audit show"
+            ) from error
+
+    def note_position(self, changes: Changes) -> None:
+        """Add the position to *changes*, once all of their rows are taken."""
+        if changes.position_us is not None:
+            changes.position = self.position_row(changes.position_us)
+
+    def open_orders(self) -> list[AuditOrder]:
+        """Return the orders that may still be open at the exchange, oldest first."""
+        return [order for order in self.orders.values() if order.is_open]
+
+    @property
+    def position_e8(self) -> int:
+        """Base asset held: own fills since the ledger began, on top of INITIAL_INVENTORY, in 1e-8."""
+        return self._inventory_e8 + (self.ledger.position_e8 if self.ledger else 0)
+
+    def position_row(self, us: int) -> tuple[Any, ...]:
+        """Return the columns of the table ``positions`` at an instant."""
+        ledger = self.ledger
+        fees = {asset: decimal_text(paid) for asset, paid in sorted(ledger.fees_e8.items())} if ledger else {}
+        return (
+            self.symbol,
+            decimal_text(self.position_e8),
+            decimal_text(ledger.cash_e8 if ledger else 0),
+            json.dumps(fees, separators=(",", ":")),
+            ledger.fills if ledger else 0,
+            ledger.last_trade_id if ledger else None,
+            us,
+            self.run_id,
+        )
+
+    def kept(self) -> dict[str, Any]:
+        """Return ledger, open orders and number of configurations as JSON, for row 1 of the next log."""
+        ledger = self.ledger.kept() if self.ledger else None
+        configs = {"versions": self.versions, "config_hash": self._config_hash}
+        orders = [asdict(order) for order in self.open_orders()]
+        return {"ledger": ledger, "orders": orders, **configs, "matched_us": self.matched_us}
+
+    def _restore(self, kept: Mapping[str, Any], venue: str, changes: Changes) -> None:
+        """Begin with the totals of logs that were not read: they were removed, or need not be read."""
+        for order in kept["orders"]:
+            self._put(AuditOrder(**order), changes)
+        if kept["ledger"]:
+            ledger = self._ledgers[venue] = Ledger.of(kept["ledger"])
+            self._accepted(ledger, kept.get("adopted_e8", (0, 0)))
+        self.matched_us = kept.get("matched_us", 0)
+        self.versions = max(self.versions, kept["versions"])
+        self._config_hash = kept["config_hash"]
+
+    def _start(self, row: Mapping[str, Any], changes: Changes) -> None:
+        self._counts = self._venue in (None, row.get("venue"))
+        if not self._counts:
+            return
+        self.run_id = row["run_id"]
+        self.starts += 1
+        self._has_sent = False
+        self.knobs = row.get("knobs")
+        self._inventory_e8 = e8(str(row.get("initial_inventory") or "0"))
+        venue = row.get("venue") or ""
+        if venue not in self._ledgers and BOOKS in row:
+            self._restore(row[BOOKS], venue, changes)
+        if venue not in self._ledgers and row.get("base_asset") and row.get("quote_asset"):
+            # The grid is not used: only the names of the assets are.
+            self._ledgers[venue] = Ledger(Instrument(self.symbol, 1, 1, 0, row["base_asset"], row["quote_asset"]))
+        self.ledger = self._ledgers.get(venue)
+        if "knobs" in row:
+            self._configure(row["knobs"], row["us"], changes)
+        changes.position_us = row["us"]
+
+    def _intent(self, row: Mapping[str, Any], changes: Changes) -> None:
+        if row["action"] in _OF_OPEN_ORDERS:
+            return
+        if not self._has_sent:
+            self._has_sent, self.matched_us = True, row["us"]
+        self._put(
+            AuditOrder(
+                client_id=row["client_id"],
+                order_id=None,
+                symbol=self.symbol,
+                side=row["side"],
+                price=row.get("price") or "",
+                qty=row["qty"],
+                status=PENDING,
+                us=row["us"],
+                run_id=self.run_id,
+            ),
+            changes,
+        )
+
+    def _ack(self, row: Mapping[str, Any], changes: Changes) -> None:
+        order = self.orders.get(row["client_id"])
+        if order is None or row["action"] == "cancel":
+            return
+        order.order_id = row["order_id"]
+        if order.status in (PENDING, REJECTED):
+            order.status = NEW
+        if row["action"] == "amend":
+            order.qty = row["qty"]
+            if order.is_open and order.booked_e8 >= e8(order.qty):
+                order.status = FILLED
+        self._touch(order, row, changes)
+
+    def _fill(self, row: Mapping[str, Any], changes: Changes) -> None:
+        fill = _fill_of(row)
+        if self.ledger is None:
+            raise ValueError("base_asset and quote_asset in row 1")
+        if not self.ledger.book(fill):
+            return
+        changes.fills.append((fill, self.run_id))
+        changes.position_us = row["us"]
+        order = self.orders.get(fill.client_id)
+        if order is None:
+            return
+        order.booked_e8 += e8(fill.qty)
+        order.order_id = order.order_id or fill.order_id or None
+        if order.is_open or order.status == REJECTED:
+            order.status = FILLED if order.booked_e8 >= e8(order.qty) else PARTIAL
+        self._touch(order, row, changes)
+
+    def _cancel(self, row: Mapping[str, Any], changes: Changes) -> None:
+        order = self.orders.get(row["client_id"])
+        if order is None:
+            return
+        order.status = row.get("status") or "CANCELED"
+        order.reported_e8 = max(order.reported_e8, e8(row.get("filled") or "0"))
+        order.order_id = order.order_id or row.get("order_id")
+        self._touch(order, row, changes)
+
+    def _reject(self, row: Mapping[str, Any], changes: Changes) -> None:
+        order = self.orders.get(row.get("client_id", ""))
+        if order is None or row["action"] in _OF_OPEN_ORDERS or order.status != PENDING:
+            return
+        order.status = REJECTED
+        self._touch(order, row, changes)
+
+    def _transfer(self, row: Mapping[str, Any], changes: Changes) -> None:  # noqa: ARG002 - as of each type
+        if self.ledger is not None:
+            self.ledger.transfer(row["asset"], e8(row["amount"]))
+            if row.get("source") in COMPARED:
+                self.matched_us = row["us"]
+
+    def _adopt(self, row: Mapping[str, Any], changes: Changes) -> None:  # noqa: ARG002
+        if self.ledger is not None and row["what"] == VENUE_RESET:
+            self.ledger.forget_trades()
+
+    @staticmethod
+    def _accepted(ledger: Ledger, amounts_e8: Sequence[int]) -> None:
+        """Book differences of base and quote asset that an earlier version had accepted."""
+        for asset, amount_e8 in zip(ledger.assets, amounts_e8, strict=True):
+            if amount_e8:
+                ledger.transfer(asset, amount_e8)
+
+    def _params(self, row: Mapping[str, Any], changes: Changes) -> None:
+        if ADOPTED in row and self.ledger is not None:
+            self._accepted(self.ledger, [e8(row[ADOPTED][name]) for name in ("base", "quote")])
+        self._configure(row["knobs"], row["us"], changes)
+
+    def _configure(self, knobs: Mapping[str, Any], us: int, changes: Changes) -> None:
+        shown = {name: value for name, value in knobs.items() if name != _NAME}
+        text = json.dumps(shown, sort_keys=True, separators=(",", ":"))
+        found = hashlib.sha256(text.encode()).hexdigest()
+        if found != self._config_hash:
+            self.versions += 1
+            self._config_hash = found
+            changes.configs.append((self.versions, self.symbol, text, found, us))
+
+    def _put(self, order: AuditOrder, changes: Changes) -> None:
+        self.orders[order.client_id] = order
+        changes.orders[order.client_id] = order
+
+    def _touch(self, order: AuditOrder, row: Mapping[str, Any], changes: Changes) -> None:
+        """Record a change of an order; drop the oldest of the ended ones."""
+        order.us = row["us"]
+        self._put(order, changes)
+        if not order.is_open:
+            self._ended[order.client_id] = None
+            if len(self._ended) > KEPT_ENDED:
+                del self.orders[self._ended.popitem(last=False)[0]]
+
+
+_VALUES = {"rate_e8": "commission_rate", "most_e8": "commission_most"}
+
+
+def _fill_of(row: Mapping[str, Any]) -> AccountFill:
+    """Return the execution of a row; its instant is the exchange's if the row has it."""
+    return AccountFill(
+        trade_id=row["trade_id"],
+        order_id=row.get("order_id") or 0,
+        client_id=row["client_id"],
+        side=SIDES[row["side"]],
+        price=row["price"],
+        qty=row["qty"],
+        commission=row["commission"],
+        commission_asset=row["commission_asset"],
+        us=row.get("exchange_us", row["us"]),
+        maker=row.get("maker", False),
+        quote_qty=row.get("quote_qty", ""),
+        **{name: e8(row[key]) for name, key in _VALUES.items() if key in row},
+    )
+
+
+def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> AuditBooks:
+    """Return the totals of the logs in a symbol's folder.
+
+    Args:
+        folder: Folder of the logs.
+        symbol: The symbol.
+        venue: Only logs of this venue count; None takes all.
+
+    Raises:
+        DataError: If a log cannot be read, or is not one.
+    """
+    books = AuditBooks(symbol, venue)
+    for path in logs_of(folder):
+        for row in read_rows(path):
+            books.take(row, Changes())
+    return books
+
+
+def summed_in_the_last(starts: Mapping[Path, Mapping[str, Any]]) -> list[Path]:
+    """Return the logs, of those with row 1, before the last of each venue, whose row 1 has the totals of these."""
+    last = {row.get("venue"): at for at, row in enumerate(starts.values()) if BOOKS in row}
+    first = min((last.get(row.get("venue"), 0) for row in starts.values()), default=0)
+    return list(starts)[:first]

@@ -1,0 +1,277 @@
+"""Copies of audit logs kept elsewhere: shipping, restoring, retention, and records of how far a log was written.
+
+A copy only grows: rows are appended once their hashes are checked. What was shipped is compared byte by byte with the
+log, so a log that was changed or cut since then is found, and its copy stays as it is.
+"""
+
+import filecmp
+import os
+import syslog
+import threading
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from mm.base.atomic_file import fsync_path
+from mm.base.audit_chain import SUFFIX, ZEROS, Witness, end_of, rows_after, verify_lines
+from mm.errors import BrokenFile, DataError, TryLater
+from mm.live.audit.books import BOOKS
+from mm.live.audit.log import starts_of
+
+SYSLOG = "syslog:"
+ANSWER_S = 10.0
+"""Time within which a webhook must answer, s."""
+_CHUNK = 1 << 20
+_BATCH_ROWS = 10_000
+_FEW = 3
+
+
+def append_copy(log: Path, copy: Path, *, shrinks: bool = False) -> Witness:
+    """Append to a copy the complete rows of a log that it lacks, and return the end of the log.
+
+    Args:
+        log: The log, which may grow meanwhile.
+        copy: The copy; created if missing.
+        shrinks: Whether the copy may have more rows, as a log that has grown since it was shipped.
+
+    Raises:
+        BrokenFile: If the log differs from the copy, was cut off, or a row does not follow from the one before.
+        TryLater: If the copy cannot be written.
+        DataError: If a file cannot be read.
+    """
+    try:
+        with log.open("rb") as source:
+            had, complete, equal = _compared(source, copy)
+            if not equal:
+                raise BrokenFile(f"{log} differs from {copy}: rows were changed after they were shipped; keep both")
+            if had > os.fstat(source.fileno()).st_size:
+                if shrinks:
+                    return end_of(log)
+                raise BrokenFile(
+                    f"{log}: its end was cut off: {copy} has {had:,} bytes; mm audit restore brings it back"
+                )
+            source.seek(complete)
+            shipped = end_of(copy) if complete else Witness(log.name, 0, ZEROS)
+            return _append(copy, had - complete, rows_after(source, shipped))
+    except OSError as error:
+        raise DataError(f"{error.filename or log}: it cannot be read ({error.strerror})") from error
+
+
+def _compared(source: BinaryIO, copy: Path) -> tuple[int, int, bool]:
+    """Return the bytes of a copy, those of its complete rows, and whether both files are equal as far as both go."""
+    had = complete = 0
+    if not copy.exists():
+        return 0, 0, True
+    with copy.open("rb") as known:
+        while chunk := known.read(_CHUNK):
+            same = source.read(len(chunk))
+            if same != chunk[: len(same)]:
+                return had, complete, False
+            complete = had + chunk.rfind(b"\n") + 1 if b"\n" in chunk else complete
+            had += len(chunk)
+    return had, complete, True
+
+
+def _append(copy: Path, skip: int, rows: Iterator[tuple[bytes, Witness]]) -> Witness:
+    """Append rows to a copy, but for the first *skip* bytes of an incomplete row that it has."""
+    end = end_of(copy) if copy.exists() else Witness(copy.name, 0, ZEROS)
+    try:
+        opened = os.open(copy, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(opened, "wb") as file:
+            while batch := list(islice(rows, _BATCH_ROWS)):
+                file.write(b"".join(text for text, _ in batch)[skip:])
+                skip, end = 0, batch[-1][1]
+            file.flush()
+            os.fsync(opened)
+        fsync_path(copy.parent)
+    except OSError as error:
+        raise TryLater(
+            f"{copy}: rows cannot be shipped ({error.strerror}); make room there, and ship again: nothing is lost"
+        ) from error
+    return end
+
+
+class Head(msgspec.Struct, frozen=True):
+    """How far a log was written at an instant: what a cut or recomputed end contradicts.
+
+    Attributes:
+        symbol: The log's symbol.
+        file: Its name.
+        rows: Its complete rows.
+        hash: Hash of the last of them.
+        us: The instant, µs.
+    """
+
+    symbol: str
+    file: str
+    rows: int
+    hash: str
+    us: int
+
+    def line(self) -> bytes:
+        """Return the record as a line of JSON."""
+        return msgspec.json.encode(self) + b"\n"
+
+    def witness(self, source: str) -> Witness:
+        """Return the record for `verify_lines`."""
+        return Witness(self.file, self.rows, self.hash, source, grows=True)
+
+
+def read_heads(path: Path, symbol: str) -> list[Head]:
+    """Return the records of a symbol in a file of heads; an incomplete last line is left out.
+
+    Raises:
+        BrokenFile: If a line is none.
+        DataError: If it cannot be read.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+        found = [msgspec.json.decode(line, type=Head) for line in lines]
+    except msgspec.MsgspecError as error:
+        raise BrokenFile(f"{path}: not a file of heads ({error}); mm audit ship --head writes one") from error
+    except OSError as error:
+        raise DataError(f"{path}: the heads cannot be read ({error.strerror}); give the file of --head") from error
+    return [head for head in found if head.symbol == symbol]
+
+
+def send_heads(heads: Iterable[Head], place: str) -> None:
+    """Write heads to a file, post them to a webhook, or log them.
+
+    Args:
+        heads: What to send.
+        place: Path of a file, which is appended to; an ``http(s)://`` address; or ``syslog:``.
+
+    Raises:
+        TryLater: If the place does not take them.
+    """
+    lines = b"".join(head.line() for head in heads)
+    if not lines:
+        return
+    if place.startswith(("http://", "https://")):
+        _post(place, lines)
+    elif place == SYSLOG:
+        syslog.openlog("mm-audit", 0, syslog.LOG_AUTH)
+        for line in lines.splitlines():
+            syslog.syslog(syslog.LOG_NOTICE, line.decode())
+    else:
+        try:
+            with open(place, "ab") as file:
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise TryLater(f"--head {place}: cannot be written ({error.strerror}); give another place") from error
+
+
+def _post(url: str, lines: bytes) -> None:
+    """Post lines; a server that never answers, or a byte at a time, is given up after `ANSWER_S`."""
+    request = urllib.request.Request(url, lines, {"Content-Type": "application/x-ndjson"}, method="POST")
+    result: list[str] = []
+
+    def post() -> None:
+        try:
+            with urllib.request.urlopen(request, timeout=ANSWER_S):
+                result.append("")
+        except (OSError, ValueError) as error:
+            result.append(str(error))
+
+    posting = threading.Thread(target=post, daemon=True)
+    posting.start()
+    posting.join(ANSWER_S)
+    why = result[0] if result else f"no answer within {ANSWER_S:g} s"
+    if why:
+        raise TryLater(f"--head {url.partition('?')[0]}: the heads were not taken ({why}); the copies are written")
+
+
+def removable(folder: Path, archive: Path, before_us: int) -> Iterator[tuple[Path, str]]:
+    """Yield each log in a folder that is no more needed there, or that was asked for, with why it must stay.
+
+    A log may go if a later one of its venue began before *before_us*, and has in its row 1 the totals of it with its
+    rows and last hash; and if its copy in *archive* is equal, and its chain correct up to that hash.
+
+    Args:
+        folder: Folder of a symbol's logs.
+        archive: Folder of their copies.
+        before_us: The instant, µs.
+
+    """
+    starts = starts_of(folder)
+    for log, row in starts.items():
+        later = [one for one in starts.values() if one is not row and one.get("venue") == row.get("venue")]
+        named = [(one, entry) for one in later for entry in one.get("earlier", ()) if entry["file"] == log.name]
+        held = [(one, entry) for one, entry in named if BOOKS in one and one["us"] < before_us]
+        if held:
+            entry = held[0][1]
+            yield (
+                log,
+                _why_kept(log, archive / log.name, Witness(log.name, entry["rows"], entry["hash"], "the next log")),
+            )
+
+
+def _why_kept(log: Path, copy: Path, witness: Witness) -> str:
+    """Return why a log must stay, by its copy; empty if it may go."""
+    if not copy.exists():
+        return f"{copy} is missing: it was not shipped"
+    if not filecmp.cmp(log, copy, shallow=False):
+        return f"{copy} differs: ship it again, see mm audit verify"
+    with copy.open("rb") as lines:
+        found = verify_lines(lines, open_end=True, witnesses=[witness])
+    return "" if found.row is None else f"{copy}: row {found.row}: {found.why}"
+
+
+def verify_series(
+    folder: Path, heads: Mapping[str, list[Witness]], last_hash: str | None, *, open_end: bool
+) -> dict[str, Any]:
+    """Verify all logs in a folder, and their records about one another.
+
+    Args:
+        folder: Folder of a symbol's logs.
+        heads: Records kept elsewhere, by the name of their log.
+        last_hash: A hash that some row must have; None for none.
+        open_end: Accept a last log without a stop.
+
+    Returns:
+        ``logs`` with ``file``, ``rows``, ``last_hash``, ``stopped`` of each, in order; ``rows``; ``last_hash``;
+        ``elsewhere``, the logs that others name and that are not here.
+
+    Raises:
+        BrokenFile: For the first wrong row, a missing log, or a hash that no row has.
+    """
+    starts = starts_of(folder)
+    records: dict[str, list[Witness]] = {name: list(found) for name, found in heads.items()}
+    for log, row in starts.items():
+        for entry in row.get("earlier", ()):
+            records.setdefault(entry["file"], []).append(Witness(entry["file"], entry["rows"], entry["hash"], log.name))
+    logs: list[dict[str, Any]] = []
+    hit = last_hash in (None, ZEROS)
+    for log in starts:
+        with log.open("rb") as lines:
+            ends_open = open_end or log != list(starts)[-1]  # a killed run's log ends where the next one says
+            found = verify_lines(lines, open_end=ends_open, witnesses=records.get(log.name, ()))
+        if found.row is not None:
+            raise BrokenFile(f"{log}: row {found.row}: {found.why}")
+        logs.append({"file": log.name, "rows": found.rows, "last_hash": found.last_hash, "stopped": found.stopped})
+        hit = hit or has_hash(log, str(last_hash))
+    here = {log.name for log in folder.glob(f"*{SUFFIX}")}
+    elsewhere = sorted({entry["file"] for row in starts.values() for entry in row.get("earlier", ())} - here)
+    for name in heads.keys() - here - set(elsewhere):
+        raise BrokenFile(f"{folder / name}: the log is missing; {heads[name][0].source} records it")
+    if not hit:
+        raise BrokenFile(f"{folder}: no row has the hash {last_hash}: the end was cut off, or rows were changed")
+    if not logs:
+        below = sorted({str(log.parent) for log in folder.rglob(f"*{SUFFIX}")})
+        such = f", such as {' or '.join(below[:_FEW])}" if below else ""
+        raise DataError(f"{folder}: there is no audit log; give the folder of a symbol's logs{such}")
+    rows = sum(one["rows"] for one in logs)
+    return {"logs": logs, "rows": rows, "last_hash": logs[-1]["last_hash"], "elsewhere": elsewhere}
+
+
+def has_hash(log: Path, text: str) -> bool:
+    """Return whether a row of a log has a hash."""
+    ending = f'"hash":"{text}"}}\n'.encode()
+    with log.open("rb") as lines:
+        return any(line.endswith(ending) for line in lines)

@@ -1,0 +1,297 @@
+"""The state left by earlier runs of a symbol: orders, position, the account at the start of the ledger, equity marks.
+
+The audit logs are authoritative. Row 1 of each has the totals of the earlier logs of its venue (`BOOKS`), so a start
+reads only the latest log, and verifies it. A small file, ``<out>/risk/<SYMBOL>.equity.json``, has the equity at the
+start of the day, which the log has too, its peak so far, and how far the log was written, so that a log which was cut
+off or replaced since then is refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mm.base.atomic_file import write_atomic
+from mm.base.audit_chain import Witness, read_rows, verify_lines
+from mm.clock import US_PER_S, day_of
+from mm.errors import BrokenFile, OffGrid
+from mm.instrument import E8, decimal_text, e8
+from mm.live.account.ledger import NOTHING, Held, day_at
+from mm.live.audit.books import BOOKS, AuditBooks, Changes, summed_in_the_last
+from mm.live.audit.log import starts_of, witnesses_of
+
+ACCOUNT = "account"
+"""Field of the ``params`` row with the account at the start of the ledger."""
+MARK = "mark"
+"""Type of a row with the equity at the start of a day, the peak, and the value of the transfers in both."""
+PACING = "MAX_ORDERS_PER_S"
+"""The limit at which orders wait for our own rate: no breach that a size ramp counts."""
+MARKS_EVERY_US = 5 * US_PER_S
+_WAY_OUT = "restore the log, or begin a new ledger with another OUT_ROOT"
+
+
+@dataclass(frozen=True)
+class LedgerBegin:
+    """The account at the start of the ledger.
+
+    Attributes:
+        base_e8: Base asset, free plus locked, in 1e-8.
+        quote_e8: Quote asset, free plus locked, in 1e-8.
+        mid_e8: The mid at that time, in 1e-8 of the quote asset.
+    """
+
+    base_e8: int
+    quote_e8: int
+    mid_e8: int
+
+    @property
+    def worth_e8(self) -> int:
+        """Value of both at that mid, in 1e-8 of the quote asset."""
+        return self.quote_e8 + self.base_e8 * self.mid_e8 // E8
+
+    def added_e8(self, inventory_e8: int) -> int:
+        """Return the equity other than the quote asset and a position that started with *inventory_e8*, in 1e-8."""
+        return (self.base_e8 - inventory_e8) * self.mid_e8 // E8
+
+    def equity_e8(self, held: Held, inventory_e8: int, price_e8: int) -> int:
+        """Return the equity with what the ledger had at a price, without transfers, in 1e-8 of the quote asset."""
+        cash_e8 = self.quote_e8 + held.cash_e8 - held.other_e8 - held.most_e8
+        return cash_e8 + self.added_e8(inventory_e8) + (inventory_e8 + held.position_e8) * price_e8 // E8
+
+
+class EquityMarks(msgspec.Struct):
+    """The equity at the start of a day and the highest so far, at one venue, in 1e-8 of the quote asset.
+
+    *log*, *rows* and *hash* are how far the run's audit log was written; *equity_e8* is the equity then, and
+    *transfers_e8* the value of all transfers that the marks include.
+    """
+
+    venue: str
+    day: str
+    day_equity_e8: int
+    peak_equity_e8: int
+    log: str = ""
+    rows: int = 0
+    hash: str = ""
+    equity_e8: int = 0
+    transfers_e8: int = 0
+
+    def moved(self, transfers_e8: int) -> "EquityMarks":
+        """Return the marks with transfers of that value, which are no profit and no loss."""
+        more_e8, equity_e8, peak_e8 = transfers_e8 - self.transfers_e8, self.equity_e8, self.peak_equity_e8
+        known = equity_e8 > 0 and equity_e8 + more_e8 > 0
+        peak_e8 += more_e8 * peak_e8 // equity_e8 if known else more_e8
+        return msgspec.structs.replace(
+            self,
+            day_equity_e8=self.day_equity_e8 + more_e8,
+            peak_equity_e8=peak_e8,
+            equity_e8=equity_e8 + more_e8,
+            transfers_e8=transfers_e8,
+        )
+
+    def row(self) -> dict[str, str]:
+        """Return the fields of a ``mark`` row of the audit log."""
+        amounts = {"equity": self.day_equity_e8, "peak": self.peak_equity_e8, "transfers": self.transfers_e8}
+        return {"day": self.day, **{name: decimal_text(value) for name, value in amounts.items()}}
+
+    @classmethod
+    def of_row(cls, venue: str, row: Mapping[str, Any]) -> "EquityMarks":
+        """Return the marks of a row."""
+        equity_e8, peak_e8, transfers_e8 = (e8(row[name]) for name in ("equity", "peak", "transfers"))
+        return cls(venue, row["day"], equity_e8, peak_e8, equity_e8=equity_e8, transfers_e8=transfers_e8)
+
+
+@dataclass(frozen=True)
+class RunHistory:
+    """The state left by earlier runs of a symbol at a venue.
+
+    Attributes:
+        books: Their totals; the ledger is None before the first run.
+        begin: The account at the start of the ledger; None before the first run.
+        days: By day with a log, whether it was without a breach.
+        us: The current instant, µs.
+        held: What the ledger had then: this process books its fills into the same ledger.
+        mark: The equity marks of the last day with any; None without.
+    """
+
+    books: AuditBooks
+    begin: LedgerBegin | None
+    days: Mapping[str, bool]
+    us: int
+    held: Held = NOTHING
+    mark: EquityMarks | None = None
+
+    @property
+    def begin_e8(self) -> tuple[int, int] | None:
+        """Balances of base and quote asset at the start of the ledger, in 1e-8; None before the first run."""
+        return None if self.begin is None else (self.begin.base_e8, self.begin.quote_e8)
+
+    @property
+    def clean_days(self) -> int:
+        """Days before the current one without a breach, since the last breach; 0 if that was today."""
+        clean, today = 0, day_of(self.us)
+        for day, unbreached in sorted(self.days.items()):
+            clean = clean + (day < today) if unbreached else 0
+        return clean
+
+    def kept(self) -> dict[str, Any]:
+        """Return the totals for row 1 of the next log."""
+        begin = None if self.begin is None else asdict(self.begin)
+        mark = {} if self.mark is None else {"mark": self.mark.row()}
+        return {**self.books.kept(), "begin": begin, "days": dict(self.days), **mark}
+
+    @property
+    def booked(self) -> Mapping[int, int]:
+        """The `trade_mark` of each booked trade, by trade id."""
+        return self.books.ledger.booked if self.books.ledger else {}
+
+    @property
+    def last_trade_id(self) -> int | None:
+        """The largest of them; None without one."""
+        return self.books.ledger.last_trade_id if self.books.ledger else None
+
+
+def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witness | None = None) -> RunHistory:
+    """Return the totals of the logs in a symbol's folder: those in row 1 of the latest, and its own rows.
+
+    Args:
+        folder: Folder of the audit logs.
+        symbol: Upper case.
+        venue: Only the logs of this venue count.
+        us: The current instant, µs; the current day does not count as a day without a breach.
+        written: A record, kept elsewhere, of how far a log was written; that log must be there.
+
+    Raises:
+        DataError: If a log that counts cannot be read, was changed, or ends before *written*.
+    """
+    starts = {path: row for path, row in starts_of(folder).items() if row.get("venue") == venue}
+    if written and written.file not in {path.name for path in starts}:
+        raise BrokenFile(f"{folder / written.file}: the audit log is missing, {written.source} records it; {_WAY_OUT}")
+    logs = list(starts)[len(summed_in_the_last(starts)) :]
+    books, begin, days, mark = AuditBooks(symbol, venue), None, dict[str, bool](), None
+    for path in logs:
+        _verify(path, written)
+    if logs and (kept := starts[logs[0]].get(BOOKS)) is not None:
+        begin, days = kept["begin"] and LedgerBegin(**kept["begin"]), dict(kept["days"])
+        mark = EquityMarks.of_row(venue, kept["mark"]) if "mark" in kept else None
+    for path in logs:
+        for row in read_rows(path):
+            books.take(row, Changes())
+            day = day_at(row["us"])
+            days[day] = days.get(day, True) and not _disqualifies(row)
+            if begin is None and row["type"] == "params" and ACCOUNT in row:
+                begin = _begin_of(row[ACCOUNT], path)
+            if row["type"] == MARK:
+                mark = EquityMarks.of_row(venue, row)
+    return RunHistory(books, begin, days, us, books.ledger.begin_run() if books.ledger else NOTHING, mark)
+
+
+def _verify(path: Path, written: Witness | None) -> None:
+    """Raise BrokenFile if a log was changed; one of a killed run may end anywhere after *written*."""
+    witnesses = [replace(one, grows=True) for one in (*witnesses_of(path), written) if one and one.file == path.name]
+    with path.open("rb") as lines:
+        found = verify_lines(lines, open_end=True, witnesses=witnesses)
+    if found.row is not None:
+        raise BrokenFile(f"{path}: row {found.row}: {found.why}; {_WAY_OUT}")
+
+
+def _disqualifies(row: Mapping[str, Any]) -> bool:
+    """Return whether a row excludes its day from a size ramp."""
+    return row["type"] == "kill" or (row["type"] == "breach" and row.get("limit") != PACING)
+
+
+def _begin_of(account: Any, path: Path) -> LedgerBegin:
+    try:
+        return LedgerBegin(e8(account["base"]), e8(account["quote"]), e8(account["mid"]))
+    except (KeyError, TypeError, ValueError, OffGrid) as error:
+        raise BrokenFile(
+            f"{path}: the account of a params row cannot be read ({error}); see mm audit verify"
+        ) from error
+
+
+def marks_at(
+    history: RunHistory, file: EquityMarks | None, begin: LedgerBegin, inventory_e8: int, transfers_e8: int
+) -> tuple[int | None, int | None]:
+    """Return the equity at the start of the current day, and the peak, with which a run goes on, in 1e-8.
+
+    They are those of the file, else of the audit log; without any of this day, the equity before the first fill of the
+    day, at its price. None without a fill: the day begins with the first requote.
+
+    Args:
+        history: The logs, and the ledger with all fills so far.
+        file: The marks of the file; None without.
+        begin: The account at the start of the ledger.
+        inventory_e8: INITIAL_INVENTORY, in 1e-8.
+        transfers_e8: Value of all transfers so far, in 1e-8 of the quote asset.
+    """
+    today, ledger = day_of(history.us), history.books.ledger
+    known = [one.moved(transfers_e8) for one in (file, history.mark) if one is not None and one.day_equity_e8]
+    day_e8 = next((one.day_equity_e8 for one in known if one.day == today), None)
+    if day_e8 is None and ledger is not None and (before := ledger.before_day(today)) is not None:
+        day_e8 = begin.equity_e8(before[0], inventory_e8, before[1]) + transfers_e8
+    peaks = [one.peak_equity_e8 for one in known] + ([] if day_e8 is None else [day_e8])
+    return day_e8, max(peaks, default=None)
+
+
+class EquityFile:
+    """Stores the equity marks of a symbol, and how far its audit log was written, across restarts.
+
+    Args:
+        out_root: Folder of results.
+        symbol: Upper case.
+        venue: Venue of the marks.
+
+    Attributes:
+        written: How far the log of the last run was written; None if unknown.
+        marks: As read; None if there are none.
+    """
+
+    def __init__(self, out_root: Path, symbol: str, venue: str) -> None:
+        self._path, self._venue = out_root / "risk" / f"{symbol}.equity.json", venue
+        self._kept: EquityMarks | None = None
+        self._next_us = 0
+        self.written: Witness | None = None
+        self.marks: EquityMarks | None = None
+
+    def read(self, us: int) -> tuple[int | None, int | None]:
+        """Return the equity at the start of the instant's day, and the peak, in 1e-8; None if unknown.
+
+        Raises:
+            BrokenFile: If the file cannot be read: without it a loss of this day would not count.
+        """
+        try:
+            found = msgspec.json.decode(self._path.read_bytes(), type=EquityMarks)
+        except FileNotFoundError:
+            return None, None
+        except (OSError, msgspec.MsgspecError) as error:
+            raise BrokenFile(
+                f"{self._path}: the equity of this day cannot be read ({error}); remove it to take the day's equity "
+                f"from the audit log, and begin the drawdown at it"
+            ) from error
+        if found.venue != self._venue:
+            return None, None
+        self.marks = found
+        if found.log:
+            self.written = Witness(found.log, found.rows, found.hash, self._path.name)
+        return (found.day_equity_e8 if found.day == day_of(us) else None), found.peak_equity_e8
+
+    def keep(self, us: int, marks: EquityMarks, end: Witness, *, at_once: bool = False) -> None:
+        """Write changed marks, at most every few seconds; *end* is how far the log is written."""
+        if us < self._next_us and not at_once:
+            return
+        self._write(msgspec.structs.replace(marks, log=end.file, rows=end.rows, hash=end.hash), durable=at_once)
+        self._next_us = us + MARKS_EVERY_US
+
+    def log_ended(self, end: Witness) -> None:
+        """Write the last marks with the end of the log, if there are marks."""
+        if self._kept is not None:
+            marks = msgspec.structs.replace(self._kept, log=end.file, rows=end.rows, hash=end.hash)
+            self._write(marks, durable=True)
+
+    def _write(self, marks: EquityMarks, *, durable: bool) -> None:
+        if marks != self._kept:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self._path, msgspec.json.encode(marks) + b"\n", durable=durable, mode=0o600)
+            self._kept = marks

@@ -1,0 +1,269 @@
+"""The audit log: one row for each intent, request and report of a trader, written before any action that depends on it.
+
+``<out>/audit/<SYMBOL>/<DAY>_<RUN_ID>.ndjson`` has one row per line, chained by hashes (`mm.base.audit_chain`).
+With *sync* a thread writes all waiting rows in one write and forces them to the disk, and `AuditLog.synced` returns
+when a row is on disk: it survives a power cut. Without *sync*, `append` writes the row into the cache of the operating
+system: it survives any end of the process.
+"""
+
+import asyncio
+import errno
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mm.base.atomic_file import fsync_path
+from mm.base.audit_chain import OWN, START, STOP, SUFFIX, ZEROS, Witness, body, decode_row, end_of, seal, whole_row
+from mm.clock import now_us
+from mm.errors import BrokenFile, RunExists, TryLater
+from mm.instrument import Instrument
+from mm.live.account.ledger import SIDE_NAMES
+
+RETRY_S = 0.5
+"""Time between two attempts to write rows after a disk error, in s."""
+
+
+def first_row(path: Path) -> dict[str, Any] | None:
+    """Return row 1 of a log; None if it is incomplete.
+
+    Raises:
+        BrokenFile: If it is not a row, or was changed.
+    """
+    with path.open("rb") as file:
+        text = file.readline()
+    if not text.endswith(b"\n"):
+        return None
+    row = decode_row(text, 1, path.name)
+    if not whole_row(text):
+        raise BrokenFile(f"{path}: row 1 was changed: its hash does not match its content; see mm audit verify")
+    return row
+
+
+def logs_of(folder: Path) -> list[Path]:
+    """Return the logs in a folder in order of their start; see `starts_of`."""
+    return list(starts_of(folder))
+
+
+def starts_of(folder: Path) -> dict[Path, dict[str, Any]]:
+    """Return row 1 of each log in a folder, in order of their start; a log without a complete row is left out.
+
+    A log comes after those named in its row 1, regardless of the clock; otherwise the instants of row 1 decide.
+
+    Raises:
+        BrokenFile: If the row 1 of one cannot be read.
+    """
+    found = {path.name: row for path in folder.glob(f"*{SUFFIX}") if (row := first_row(path)) is not None}
+    rows, ordered = dict(found), dict[str, None]()
+    waiting = sorted(rows, key=lambda name: (rows[name]["us"], name), reverse=True)
+    while waiting:
+        name = waiting.pop()
+        named = [one["file"] for one in rows[name].get("earlier", [])]
+        before = [one for one in named if one in rows and one not in ordered and one != name]
+        if not before:
+            ordered[name] = None
+            continue
+        rows[name] = {"earlier": []}  # a cycle of names, which no writer makes, must not loop forever
+        waiting += [name, *reversed(before)]
+    return {folder / name: found[name] for name in ordered}
+
+
+def earlier_logs(path: Path) -> list[dict[str, Any]]:
+    """Return the rows and the last hash of each other log in the folder of *path*, for its row 1 and the manifest."""
+    ends = [end_of(one) for one in logs_of(path.parent) if one != path]
+    return [{"file": one.file, "rows": one.rows, "hash": one.hash} for one in ends]
+
+
+def witnesses_of(path: Path) -> list[Witness]:
+    """Return the entries about *path* in row 1 of the other logs in its folder; logs that were changed are left out."""
+    found = []
+    for other in sorted(path.parent.glob(f"*{SUFFIX}")):
+        if other == path:
+            continue
+        with suppress(KeyError, TypeError), other.open("rb") as file:
+            entries = whole_row(file.readline()).get("earlier", [])
+            found += [Witness(path.name, e["rows"], e["hash"], other.name) for e in entries if e["file"] == path.name]
+    return found
+
+
+class AuditLog:
+    """One run's log, from start to stop; its methods must be called in the thread of the event loop.
+
+    Args:
+        path: The file, which must not exist; its folder is made.
+        sync: Force each row to the disk before `synced` returns, by a thread that writes.
+        clock: Instant of a row, in µs.
+
+    Attributes:
+        path: The file.
+        rows: Rows appended, written or not.
+        failure: The first error of the disk; None without one. It stays even if the rows could be written later,
+            because nothing may be sent any more.
+
+    Raises:
+        RunExists: If the file exists.
+    """
+
+    def __init__(self, path: Path, *, sync: bool = True, clock: Callable[[], int] = now_us) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.rows = path, 0
+        self.failure: Exception | None = None
+        self._clock, self._sync = clock, sync
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise RunExists(f"{path}: there is an audit log of that run already; give another RUN_ID") from None
+        self._end, self._size = (0, ZEROS.encode()), 0  # rows and last hash as far as written, replaced at once
+        self._ended = self._closed = False
+        self._unwritten: list[bytes] = []
+        self._retry_at = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if sync:
+            fsync_path(path.parent)
+            self._thread = threading.Thread(target=self._write_behind, name="audit", daemon=True)
+            self._thread.start()
+
+    def start(self, instrument: Instrument, run_id: str, **fields: object) -> int:
+        """Append row 1, with the rows and the last hash of each earlier log of the symbol.
+
+        Args:
+            instrument: Its symbol and assets are in the row, so that the log can be summed without other files.
+            run_id: RUN_ID of the run.
+            fields: ``venue``, ``initial_inventory``, ``knobs``, and further fields for readers of the log.
+        """
+        base, quote = instrument.base_asset, instrument.quote_asset
+        own = {"symbol": instrument.symbol, "run_id": run_id, "base_asset": base, "quote_asset": quote}
+        return self.append(START, **own, **fields, earlier=earlier_logs(self.path))
+
+    def append(self, type: str, /, **fields: object) -> int:
+        """Append a row of a type, and return its number; the row's *us* is the instant of the call.
+
+        A field *side* of +1 or -1 is written as BUY or SELL, and a field *us*, the instant of the reported event, as
+        *exchange_us*.
+
+        Raises:
+            ValueError: If the log has its stop or was closed, or a field has the name of a member that the log writes.
+            TypeError: If a value is not JSON.
+        """
+        if self._ended:
+            raise ValueError(f"{self.path}: a row {type!r} after the log ended")
+        if not OWN.isdisjoint(fields):
+            raise ValueError(f"a row {type!r} with a field named {sorted(OWN & fields.keys())}, which the log writes")
+        if "side" in fields:
+            fields["side"] = SIDE_NAMES.get(fields["side"], fields["side"])  # type: ignore[call-overload]
+        if "us" in fields:
+            fields["exchange_us"] = fields.pop("us")
+        unsealed = body(self.rows + 1, self._clock(), type, fields)
+        self.rows += 1
+        self._ended = type == STOP
+        if self._thread is None:
+            self._write([unsealed])
+        else:
+            self._waiting.put(unsealed)
+        return self.rows
+
+    @property
+    def end(self) -> Witness:
+        """The rows written so far, and the hash of the last."""
+        rows, last = self._end
+        return Witness(self.path.name, rows, last.decode())
+
+    async def synced(self, seq: int) -> None:
+        """Wait until row *seq* is on disk; without *sync*, return at once: the operating system has it already.
+
+        Raises:
+            OSError: If the disk failed to write a row.
+        """
+        loop = self._loop = asyncio.get_running_loop()
+        if self.failure is None and self._end[0] < seq:
+            waiter = loop.create_future()
+            self._waiters.append((seq, waiter))
+            await waiter
+        if self.failure is not None:
+            raise self.failure
+
+    def close(self) -> None:
+        """Write the queued rows and close the file.
+
+        Raises:
+            TryLater: If rows could not be written.
+        """
+        if self._closed:
+            return
+        self._ended = self._closed = True
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+        self._retry_at = 0.0
+        self._write([])
+        os.close(self._fd)
+        if self._unwritten:
+            raise TryLater(
+                f"{self.path}: the disk refused {len(self._unwritten)} rows of the audit log, from row "
+                f"{self._end[0] + 1} on ({self.failure}); make room, and compare with the exchange before trading"
+            )
+
+    def _write_behind(self) -> None:
+        """Write queued rows, all waiting ones in one write, until None arrives (in the writer's thread)."""
+        ended = False
+        while not ended:
+            try:
+                batch = [self._waiting.get(timeout=RETRY_S if self._unwritten else None)]
+            except queue.Empty:
+                batch = []
+            while not self._waiting.empty():
+                batch.append(self._waiting.get())
+            ended = None in batch
+            self._write([unsealed for unsealed in batch if unsealed is not None])
+            if self._loop is not None:
+                with suppress(RuntimeError):  # the loop has been closed: there are no waiters
+                    self._loop.call_soon_threadsafe(self._wake)
+
+    def _write(self, batch: list[bytes]) -> None:
+        """Write the rows that failed before, then *batch*; rows that fail now are kept."""
+        self._unwritten += batch
+        if not self._unwritten or (self._retry_at and time.monotonic() < self._retry_at):
+            return
+        lines, (rows, prev) = [], self._end
+        for unsealed in self._unwritten:
+            line, prev = seal(unsealed, prev)
+            lines.append(line)
+        data = b"".join(lines)
+        try:
+            self._write_all(data)
+            if self._sync:
+                os.fdatasync(self._fd)
+        except OSError as error:
+            self.failure = self.failure or error
+            self._retry_at = time.monotonic() + RETRY_S
+            return
+        self._size += len(data)
+        self._end = rows + len(lines), prev
+        self._unwritten.clear()
+
+    def _write_all(self, data: bytes) -> None:
+        """Write *data* after the last row: a second attempt writes the same bytes to the same offset."""
+        done = 0
+        while done < len(data):
+            count = os.pwrite(self._fd, data[done:], self._size + done)
+            if count == 0:
+                raise OSError(errno.EIO, f"{self.path}: nothing was written")
+            done += count
+
+    def _wake(self) -> None:
+        """Wake the callers whose rows are on disk; all of them after a failure (in the loop's thread)."""
+        failed, written = self.failure is not None, self._end[0]
+        still = []
+        for seq, waiter in self._waiters:
+            if not failed and seq > written:
+                still.append((seq, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
+        self._waiters = still

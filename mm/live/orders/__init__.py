@@ -1,0 +1,1 @@
+"""The orders of a symbol: their states, requests, queries and reports, and the gateway that has them."""

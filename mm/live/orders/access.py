@@ -1,0 +1,104 @@
+"""The environment of the gateway: its settings and the state of earlier runs, background tasks, client ids."""
+
+import asyncio
+import os
+from base64 import b32encode
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+from mm.live.account.check import AccountCheck
+from mm.live.knobs import OrderAccess
+from mm.live.orders.canceller import OWN_PREFIX
+
+if TYPE_CHECKING:
+    from mm.live.audit.books import AuditOrder
+    from mm.live.venues.request_limits import OrderLimits
+
+AUDIT_TYPES = (
+    *("start", "intent", "ack", "fill", "cancel", "reject", "transfer", "mark", "adopt"),
+    *("breach", "kill", "rearm", "params", "stop"),
+)
+"""The row types of an audit log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayRun:
+    """The symbol and settings of a gateway, and the state of earlier runs.
+
+    Attributes:
+        symbol: Upper case.
+        run_id: Id of the run.
+        access: The knobs.
+        sync: Whether an order waits until its intent is on disk (AUDIT_SYNC).
+        earlier: Orders of earlier runs that may be open, from the audit log.
+        booked: Trades that earlier runs have booked: `trade_mark` by trade id.
+        last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
+        matched_us: When the account last matched the ledger, µs; 0 if it is not known.
+        share_budget: Whether the request weight is shared with the other processes of this host.
+        limits: The limits of the account, which the gateways of its symbols share; None: this one has its own.
+        account: Books our fills and transfers, and compares the balances with them at each reconcile; None does not.
+    """
+
+    symbol: str
+    run_id: str
+    access: OrderAccess
+    sync: bool = True
+    earlier: Iterable["AuditOrder"] = ()
+    booked: Mapping[int, int] = field(default_factory=dict)
+    last_trade_id: int | None = None
+    matched_us: int = 0
+    share_budget: bool = True
+    limits: "OrderLimits | None" = None
+    account: AccountCheck | None = None
+
+
+class BackgroundTasks:
+    """Background tasks, each referenced until it ends; errors are reported.
+
+    Args:
+        failed: Called with the exception of a task.
+    """
+
+    def __init__(self, failed: Callable[[BaseException], None]) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed = failed
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin a task."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def end(self) -> None:
+        """Cancel all tasks, and wait until they have ended."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(error)
+
+
+class ClientIds:
+    """Client ids of orders: prefix, run, counter and side; no two runs share one.
+
+    Args:
+        run_id: Id of the run.
+        nonce: Distinguishes processes of one run id; default: time, process id and random bytes.
+    """
+
+    def __init__(self, run_id: str, nonce: bytes | None = None) -> None:
+        nonce = nonce if nonce is not None else f"{time_ns()} {os.getpid()} ".encode() + os.urandom(8)
+        digest = blake2b(run_id.encode() + b"\0" + nonce, digest_size=8).digest()
+        self._run = b32encode(digest).decode().rstrip("=").lower()
+        self._count = 0
+
+    def next(self, side: int) -> str:
+        """Return the next client id; at most 36 characters for the first 10**19 orders."""
+        self._count += 1
+        return f"{OWN_PREFIX}{self._run}-{self._count}{'b' if side > 0 else 's'}"

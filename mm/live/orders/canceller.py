@@ -1,0 +1,327 @@
+"""Cancels open orders by signed REST, alone: without an audit log, a gateway or an event loop.
+
+`mm trade cancel` and the guardian of a trader use it. It needs little memory and few modules, asks again until nothing
+is open, and waits as long as the exchange demands.
+"""
+
+import json
+import ssl
+import time
+from collections.abc import Callable, Iterable, Sequence
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlsplit
+
+from mm.errors import UsageError
+from mm.live.venues.keys import Credentials
+
+OWN_PREFIX = "mm-"
+"""Begins the client id of every order of a trader."""
+NOT_AUTHORIZED = frozenset((-1002, -1022, -2008, -2014, -2015))
+"""Codes for a key, a signature or a log-on that the exchange rejects."""
+STALE_TIMESTAMP, NO_SUCH_SYMBOL, UNKNOWN_ORDER, NO_SUCH_ORDER = -1021, -1121, -2011, -2013
+SLOW_DOWN, BANNED = 429, 418
+SILENCE_S = {SLOW_DOWN: 1.0, BANNED: 120.0}
+"""Time without requests after a refusal that names none, in s."""
+LONGEST_SILENCE_S = 3 * 86_400.0
+AGAIN_S, CONFIRM_S, LONGEST_WAIT_S = 0.1, 0.5, 5.0
+"""Time to the next listing: after cancels, after an empty one, and at most, in s."""
+GONE = "GONE"
+"""Status of an order that the exchange no longer knows."""
+_TIMEOUT_S = 5.0
+_WINDOW_MS = 5_000
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.25, 5.0
+_SINGLY = 5  # so many orders are cancelled one by one, which spares orders that another client sends meanwhile
+
+
+class OpenOrder(NamedTuple):
+    """An open order at the exchange; price and quantities are its text."""
+
+    symbol: str
+    order_id: int
+    client_id: str
+    side: str
+    price: str
+    qty: str
+    filled: str
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.client_id} {self.side} {self.qty} at {self.price}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return self._asdict()
+
+
+def named(orders: Iterable[OpenOrder]) -> str:
+    """Return orders as text, each with client id, side, quantity and price."""
+    return ", ".join(map(str, orders)) or "none"
+
+
+class Unanswered(Exception):
+    """A request has no usable answer; *wait_s* is the time until the next one may be sent."""
+
+    def __init__(self, why: str, wait_s: float = 0.0) -> None:
+        super().__init__(why)
+        self.wait_s = wait_s
+
+
+class Refused(Exception):
+    """The exchange refused a request, with its code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code} {message}")
+        self.code = code
+
+
+class SignedRest:
+    """Signed REST requests, one at a time, over one connection.
+
+    Args:
+        url: The base URL, without a path.
+        credentials: Sign.
+        quiet_file: File in which the processes of this host note until when the exchange refuses requests; None
+            without one.
+    """
+
+    def __init__(self, url: str, credentials: Credentials, quiet_file: Path | None = None) -> None:
+        parts = urlsplit(url)
+        secure = parts.scheme.lower() == "https"
+        self._credentials, self._quiet_file = credentials, quiet_file
+        host, port = parts.hostname or "", parts.port
+        if secure:
+            trusted = ssl.create_default_context()
+            self._new: Callable[[], HTTPConnection] = lambda: HTTPSConnection(
+                host, port, timeout=_TIMEOUT_S, context=trusted
+            )
+        else:
+            self._new = lambda: HTTPConnection(host, port, timeout=_TIMEOUT_S)
+        self._connection: HTTPConnection | None = None
+        self._offset_ms: int | None = None
+        self._silent_until_s = 0.0
+        self._refusals = 0
+        self.answered_s = time.monotonic()
+        """When the exchange last answered, in s of the monotonic clock."""
+
+    def request(self, verb: str, path: str, **parameters: str | int) -> Any:
+        """Send a request and return its answer.
+
+        Raises:
+            Unanswered: If there is none, or the exchange has forbidden requests.
+            Refused: If the exchange refuses it.
+        """
+        self._check_silence()
+        if self._offset_ms is None:
+            sent_ms = time.time_ns() // 1_000_000
+            server_ms = int(self._send("GET", "/api/v3/time")["serverTime"])
+            self._offset_ms = server_ms - (sent_ms + time.time_ns() // 1_000_000) // 2
+        stamped = {**parameters, "recvWindow": _WINDOW_MS, "timestamp": time.time_ns() // 1_000_000 + self._offset_ms}
+        query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in stamped.items())
+        signature = quote(self._credentials.sign(query), safe="")
+        try:
+            return self._send(verb, f"{path}?{query}&signature={signature}")
+        except Refused as error:
+            if error.code != STALE_TIMESTAMP:
+                raise
+            self._offset_ms = None  # the next request measures the clocks
+            raise Unanswered(str(error)) from error
+
+    def _check_silence(self) -> None:
+        """Raise Unanswered while the exchange refuses requests, to this process or to another one of this host."""
+        left_s = self._silent_until_s - time.monotonic()
+        if self._quiet_file is not None:
+            try:
+                noted = json.loads(self._quiet_file.read_bytes())
+                quiet_s = float(noted["quiet_until_s"]) - time.time()
+            except (OSError, ValueError, KeyError, TypeError):
+                quiet_s = 0.0
+            left_s = max(left_s, quiet_s if quiet_s <= LONGEST_SILENCE_S else 0.0)
+        if left_s > 0:
+            raise Unanswered(f"the exchange has blocked requests for another {left_s:.1f} s", left_s)
+
+    def _send(self, verb: str, target: str) -> Any:
+        try:
+            connection = self._connection = self._connection or self._new()
+            connection.request(verb, target, headers={"X-MBX-APIKEY": self._credentials.key})
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, HTTPException) as error:
+            self.close()
+            raise Unanswered(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+        self.answered_s = time.monotonic()
+        if answer.status in SILENCE_S:
+            text = answer.headers.get("Retry-After") or ""
+            wait_s = float(text[:20]) if text.isascii() and text.isdigit() else 0.0
+            if not 0 < wait_s <= LONGEST_SILENCE_S:
+                wait_s = min(SILENCE_S[answer.status] * 2**self._refusals, 600.0)
+            self._refusals += 1
+            self._silent_until_s = time.monotonic() + wait_s
+            raise Unanswered(f"the exchange has blocked requests for {wait_s:g} s (http {answer.status})", wait_s)
+        self._refusals = 0
+        try:
+            found = json.loads(body)
+        except ValueError as error:
+            raise Unanswered(f"http {answer.status}, whose body is no JSON") from error
+        if 200 <= answer.status < 300:
+            return found
+        code = found.get("code", 0) if isinstance(found, dict) else 0
+        message = str(found.get("msg", "")) if isinstance(found, dict) else ""
+        if code in NOT_AUTHORIZED or 400 <= answer.status < 500:
+            raise Refused(int(code), message or f"http {answer.status}")
+        raise Unanswered(f"http {answer.status}: {code} {message}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class KeyRefused(UsageError):
+    """The exchange no longer accepts the key: nothing can be cancelled with it."""
+
+
+class OrderCanceller:
+    """Cancels open orders of symbols until there are none.
+
+    Args:
+        rest: Sends the requests.
+        symbols: The symbols, upper case.
+        wanted: Whether an order is to be cancelled, by its client id.
+
+    Attributes:
+        left: The orders that were open, as last listed, and are not known to have ended.
+        ended: What became of orders that were cancelled: the order, and its status at the exchange, by order id.
+    """
+
+    def __init__(self, rest: SignedRest, symbols: Sequence[str], wanted: Callable[[str], bool]) -> None:
+        self.left: dict[int, OpenOrder] = {}
+        self.ended: dict[int, tuple[OpenOrder, str]] = {}
+        self._rest, self._symbols, self._wanted = rest, symbols, wanted
+        self._refusals = 0
+        self._delay_s = _FIRST_DELAY_S
+
+    def sweep(self, may: Callable[[], bool] = lambda: True) -> int | None:
+        """List the open orders and cancel those that are wanted; return how many there were.
+
+        None: *may*, which is asked between listing and cancelling, has forbidden it.
+
+        Raises:
+            Unanswered: If a part was not done; another sweep is to follow after its *wait_s*.
+            KeyRefused: If the exchange has refused the key twice.
+            UsageError: If it does not know a symbol.
+        """
+        try:
+            found = {symbol: self._listed(symbol) for symbol in self._symbols}
+            listed = {one.order_id: one for orders, _ in found.values() for one in orders}
+            gone = [one for order_id, one in self.left.items() if order_id not in listed]
+            self.left |= listed
+            for one in gone:  # its cancel had no answer, or it ended by itself
+                self._end(one, self._ask(one))
+            if listed and not may():
+                return None
+            for symbol, (orders, foreign) in found.items():
+                self._cancel(symbol, orders, foreign)
+        except Refused as error:
+            raise self._refused(error) from error
+        except Unanswered as error:
+            error.wait_s = max(error.wait_s, self._delay_s)
+            self._delay_s = min(2 * self._delay_s, _LONGEST_DELAY_S)
+            raise
+        self._refusals, self._delay_s = 0, _FIRST_DELAY_S
+        return len(listed)
+
+    def _listed(self, symbol: str) -> tuple[list[OpenOrder], int]:
+        """Return the open orders of a symbol that are wanted, and the number of others."""
+        rows = self._rest.request("GET", "/api/v3/openOrders", symbol=symbol)
+        orders = [_order(row) for row in rows]
+        wanted = [one for one in orders if self._wanted(one.client_id)]
+        return wanted, len(orders) - len(wanted)
+
+    def _cancel(self, symbol: str, orders: Sequence[OpenOrder], foreign: int) -> None:
+        if len(orders) > _SINGLY and not foreign:
+            rows = self._rest.request("DELETE", "/api/v3/openOrders", symbol=symbol)
+            for row in rows:
+                order_id = int(row.get("orderId", -1))
+                if order_id in self.left:
+                    self._end(self.left[order_id], str(row.get("status", "CANCELED")))
+            return
+        for one in orders:
+            try:
+                row = self._rest.request("DELETE", "/api/v3/order", symbol=symbol, orderId=one.order_id)
+            except Refused as error:
+                if error.code != UNKNOWN_ORDER:
+                    raise
+                self._end(one, self._ask(one))
+            else:
+                self._end(one, str(row.get("status", "CANCELED")))
+
+    def _ask(self, one: OpenOrder) -> str:
+        """Return the status of an order that is no longer open."""
+        try:
+            row = self._rest.request("GET", "/api/v3/order", symbol=one.symbol, orderId=one.order_id)
+        except Refused as error:
+            if error.code != NO_SUCH_ORDER:
+                raise
+            return GONE
+        return str(row.get("status", ""))
+
+    def _end(self, one: OpenOrder, status: str) -> None:
+        if status not in ("NEW", "PARTIALLY_FILLED"):
+            self.left.pop(one.order_id, None)
+            self.ended[one.order_id] = (one, status)
+
+    def _refused(self, error: Refused) -> Exception:
+        """Return the error for a refusal: a second one of the key is final."""
+        if error.code == NO_SUCH_SYMBOL:
+            return UsageError(f"--symbol (SYMBOL) {','.join(self._symbols)}: the exchange answers {error}")
+        if error.code not in NOT_AUTHORIZED:
+            return Unanswered(str(error), self._delay_s)
+        self._refusals += 1
+        if self._refusals < 2:
+            return Unanswered(str(error), self._delay_s)
+        return KeyRefused(
+            f"the exchange does not accept the API key ({error}), so nothing can be cancelled with it; open when last "
+            f"listed: {named(self.left.values())}; cancel at the exchange, with another key or by its page"
+        )
+
+
+def _order(row: dict[str, Any]) -> OpenOrder:
+    texts = (str(row.get(name, "")) for name in ("clientOrderId", "side", "price", "origQty", "executedQty"))
+    return OpenOrder(str(row["symbol"]), int(row["orderId"]), *texts)
+
+
+def is_ours(client_id: str) -> bool:
+    """Return whether a trader made this client id."""
+    return client_id.startswith(OWN_PREFIX)
+
+
+def cancel_until_none(
+    canceller: OrderCanceller,
+    going: Callable[[], bool],
+    *,
+    waits: Callable[[str, float], object] = lambda _why, _wait_s: None,
+    may: Callable[[], bool] = lambda: True,
+) -> bool:
+    """Sweep until two listings in succession show no order; return False once *going* returns False before.
+
+    Args:
+        canceller: Sweeps.
+        going: Asked before each sweep.
+        waits: Called with the reason and the time, in s, of each wait for an answer.
+        may: As in `OrderCanceller.sweep`.
+    """
+    empty = False
+    while going():
+        wait_s = CONFIRM_S
+        try:
+            none = canceller.sweep(may) == 0 and not canceller.left
+        except Unanswered as error:
+            none, wait_s = False, error.wait_s
+            waits(str(error), wait_s)
+        if none and empty:
+            return True
+        empty = none
+        time.sleep(min(wait_s, LONGEST_WAIT_S) if none or wait_s != CONFIRM_S else AGAIN_S)
+    return False

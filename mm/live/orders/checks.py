@@ -1,0 +1,194 @@
+"""Local checks of orders before sending: filters, number of open orders; and what the balances leave to our orders."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from mm.errors import DataError, Mismatch, OffGrid
+from mm.instrument import E8, Instrument, e8, from_exchange_info, short_text
+from mm.live.orders.live_orders import LiveOrder
+from mm.live.venues.messages import ApiLimit
+
+FILTER_FAILED, NO_SUCH_SYMBOL = -1013, -1121
+_MARKET = "MARKET"
+_RESTING = frozenset(("LIMIT", "LIMIT_MAKER"))
+
+Reason = tuple[int, str]
+"""The exchange's error code of a refusal, and the reason."""
+
+
+class _Filter(msgspec.Struct):
+    filterType: str
+    maxNumOrders: int = 0
+
+
+class _Symbol(msgspec.Struct):
+    symbol: str
+    status: str = "TRADING"
+    filters: list[_Filter] = []
+
+
+class _InfoBody(msgspec.Struct):
+    symbols: list[msgspec.Raw] = []
+    rateLimits: list[ApiLimit] = []
+
+
+class SymbolInfo:
+    """The entry of one symbol in exchangeInfo.
+
+    Args:
+        body: The response.
+        symbol: Upper case.
+
+    Attributes:
+        instrument: Its grid and filters.
+        most_orders: Maximum number of open orders; 0 for no limit.
+        limits: The exchange's limits of requests and orders.
+
+    Raises:
+        DataError: If the exchange does not have it.
+        Mismatch: If it does not trade.
+    """
+
+    def __init__(self, body: bytes, symbol: str) -> None:
+        info = msgspec.json.decode(body, type=_InfoBody)
+        found = None
+        for raw in info.symbols:
+            one = msgspec.json.decode(raw, type=_Symbol)
+            if one.symbol == symbol:
+                found = one
+                self.instrument: Instrument = from_exchange_info(msgspec.json.decode(raw), "exchangeInfo")
+        if found is None:
+            raise DataError(f"the exchange has no symbol {symbol}; set --symbol to one that its exchangeInfo lists")
+        if found.status != "TRADING":
+            raise Mismatch(f"{symbol} does not trade: its status is {found.status}; wait until it is TRADING")
+        self.most_orders = max(
+            (one.maxNumOrders for one in found.filters if one.filterType == "MAX_NUM_ORDERS"), default=0
+        )
+        self.limits = info.rateLimits
+
+
+class OrderChecks:
+    """The checks of one symbol's orders.
+
+    Args:
+        instrument: Its grid and filters.
+        most_orders: Maximum number of open orders; 0 for no limit.
+
+    Attributes:
+        average_e8: Mean price of the last minutes, in 1e-8, the reference of PERCENT_PRICE; 0 while unknown.
+    """
+
+    def __init__(self, instrument: Instrument, most_orders: int = 0) -> None:
+        self.instrument = instrument
+        self.most_orders = most_orders
+        self.average_e8 = 0
+
+    def refusal(self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder]) -> Reason | None:
+        """Return why the exchange would refuse an order; None if no reason is known.
+
+        Whether the balance covers it is not checked here: the order manager does, by `ours_e8`.
+
+        Args:
+            side: +1 buy, -1 sell.
+            price: Decimal text; empty for a MARKET order.
+            qty: Decimal text.
+            kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
+            open_orders: All orders that have not ended.
+        """
+        price_e8, _, why = self._terms(price, qty, kind)
+        if why:
+            return FILTER_FAILED, why
+        symbol = self.instrument.symbol
+        if price_e8 and (why := self._percent(side, price_e8)):
+            return FILTER_FAILED, f"{symbol}: {why}"
+        if self.most_orders and kind in _RESTING:
+            stay = sum(not one.cancelling for one in open_orders)  # a cancel sent before takes effect before
+            if stay >= self.most_orders:
+                return FILTER_FAILED, f"{symbol}: {stay} orders are open, MAX_NUM_ORDERS is {self.most_orders}"
+        return None
+
+    def no_amendment(self, order: LiveOrder, qty: str) -> Reason | None:
+        """Return why the exchange would not amend an order to *qty* in total; None if no reason is known.
+
+        The exchange's limit on the number of amendments is not checked here.
+        """
+        filters = self.instrument.filters
+        _, qty_e8, why = self._terms(order.price, qty, order.kind)
+        if not filters.amend_allowed:
+            why = f"{self.instrument.symbol}: orders are not amended here (amendAllowed)"
+        elif not why and not order.booked_e8 < qty_e8 < order.qty_e8:
+            booked, most = short_text(order.booked_e8), short_text(order.qty_e8)
+            why = f"{self.instrument.symbol}: quantity {qty} is not between {booked}, which is filled, and {most}"
+        return (FILTER_FAILED, why) if why else None
+
+    def _terms(self, price: str, qty: str, kind: str) -> tuple[int, int, str]:
+        """Return price (0 for a MARKET order) and quantity in 1e-8, and why any market would refuse them."""
+        grid = self.instrument
+        try:
+            price_e8 = 0 if kind == _MARKET else grid.ticks(price) * grid.tick_e8
+            qty_e8 = grid.lots(qty) * grid.lot_e8
+        except OffGrid as error:
+            return 0, 0, str(error)
+        why = self._filter(price_e8, qty_e8, kind)
+        return price_e8, qty_e8, why and f"{grid.symbol}: {why}"
+
+    def _filter(self, price_e8: int, qty_e8: int, kind: str) -> str:
+        limits, notional_e8 = self.instrument.filters, price_e8 * qty_e8 // E8
+        most_qty_e8, most_notional_e8 = limits.max_qty_e8, limits.max_notional_e8
+        if qty_e8 <= 0 or qty_e8 < limits.min_qty_e8 or (most_qty_e8 and qty_e8 > most_qty_e8):
+            least, most = short_text(limits.min_qty_e8), short_text(most_qty_e8)
+            return f"quantity {short_text(qty_e8)} is not between {least} and {most} (LOT_SIZE)"
+        if kind == _MARKET:
+            return ""
+        if price_e8 <= 0 or price_e8 < limits.min_price_e8 or (limits.max_price_e8 and price_e8 > limits.max_price_e8):
+            least, most = short_text(limits.min_price_e8), short_text(limits.max_price_e8)
+            return f"price {short_text(price_e8)} is not between {least} and {most} (PRICE_FILTER)"
+        if notional_e8 < self.instrument.min_notional_e8:
+            least = short_text(self.instrument.min_notional_e8)
+            return f"{short_text(notional_e8)} is less than the minimum notional {least} (NOTIONAL)"
+        if most_notional_e8 and notional_e8 > most_notional_e8:
+            most = short_text(most_notional_e8)
+            return f"{short_text(notional_e8)} is more than the maximum notional {most} (NOTIONAL)"
+        return ""
+
+    def _percent(self, side: int, price_e8: int) -> str:
+        limits = self.instrument.filters
+        up, down = (limits.bid_up_e8, limits.bid_down_e8) if side > 0 else (limits.ask_up_e8, limits.ask_down_e8)
+        if not self.average_e8 or not up:
+            return ""
+        if self.average_e8 * down <= price_e8 * E8 <= self.average_e8 * up:
+            return ""
+        mean, low, high = short_text(self.average_e8), short_text(down), short_text(up)
+        return (
+            f"price {short_text(price_e8)} is not between {low} and {high} times the mean price {mean} (PERCENT_PRICE)"
+        )
+
+
+def ours_e8(
+    instrument: Instrument, balances: Mapping[str, tuple[str, str]], orders: Iterable[LiveOrder]
+) -> tuple[int, int]:
+    """Return what the balances leave to the orders of one symbol: base and quote asset, in 1e-8.
+
+    It is what is free and what *orders* lock themselves, so it changes with fills, and when other symbols or clients
+    lock or release an asset, but not when one of *orders* is placed, cancelled or replaced.
+
+    Args:
+        instrument: Names the two assets.
+        balances: Free and locked amount by asset, as the exchange reports them.
+        orders: Our orders of the symbol that may lock something.
+    """
+    locks_e8 = {-1: 0, 1: 0}
+    for one in orders:
+        locks_e8[one.side] += _locks_e8(one)
+    base, quote = (balances.get(asset, ("0", "0")) for asset in (instrument.base_asset, instrument.quote_asset))
+    return (
+        e8(base[0]) + min(e8(base[1]), locks_e8[-1]),
+        e8(quote[0]) + min(e8(quote[1]), locks_e8[1]),
+    )
+
+
+def _locks_e8(order: LiveOrder) -> int:
+    """Return what an order that rests locks of its asset."""
+    left_e8 = max(order.qty_e8 - max(order.executed_e8, order.booked_e8), 0)
+    return left_e8 if order.side < 0 else -(-e8(order.price or "0") * left_e8 // E8)

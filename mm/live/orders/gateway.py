@@ -1,0 +1,730 @@
+"""The gateway: sends orders of the engine to the exchange, and reports their outcome to the engine.
+
+`Gateway.place`, `amend`, `cancel` and `replace` write an intent to the audit log and return; they never block.
+Answers and reports of the exchange go through `OrderStates`, which returns steps to take:
+queries to the exchange, reports to the listener, rows of the audit log. docs/trading.md lists what is sent when.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from mm.base.doors import is_loopback
+from mm.base.waiting import happened
+from mm.clock import exchange_us
+from mm.errors import Mismatch, MMError, OffGrid, TryLater
+from mm.instrument import Instrument, e8, short_text
+from mm.live.account.holdings import Holdings
+from mm.live.account.ledger import SIDE_NAMES, SIDES
+from mm.live.audit.log import AuditLog
+from mm.live.knobs import OrderAccess, VenueUrls
+from mm.live.orders.access import BackgroundTasks, ClientIds, GatewayRun
+from mm.live.orders.canceller import NOT_AUTHORIZED, is_ours
+from mm.live.orders.checks import FILTER_FAILED, NO_SUCH_SYMBOL, OrderChecks, Reason, SymbolInfo, ours_e8
+from mm.live.orders.live_orders import (
+    AHEAD_MS,
+    EARLIER,
+    RESTING,
+    AmendFailed,
+    Ask,
+    Contradiction,
+    Doubt,
+    Fetch,
+    LiveOrder,
+    OrderState,
+    OrderStep,
+    Reamend,
+    Rejected,
+    Resend,
+)
+from mm.live.orders.queries import OrderQueries, Unanswered
+from mm.live.orders.reports import OrderListener, OrderReports, Report
+from mm.live.orders.sender import NOT_SENT, OrderSender
+from mm.live.orders.states import OrderStates
+from mm.live.venues.addresses import attempts_file, quiet_file
+from mm.live.venues.fee_values import FeeValues
+from mm.live.venues.keys import Credentials
+from mm.live.venues.messages import (
+    BALANCE,
+    BALANCE_EVENT,
+    EXECUTION,
+    EXECUTION_EVENT,
+    POSITION,
+    POSITION_EVENT,
+    ApiAnswer,
+    Outcome,
+)
+from mm.live.venues.request_limits import BANNED, SLOW_DOWN, OrderLimits
+from mm.live.venues.requests import ExchangeClock, OrderApi, Signer, answer_of, measure
+from mm.live.venues.rest_api import RestApi, Surroundings
+from mm.live.venues.ws_api import WsApi, key_refused, linked
+from mm.market_data.rate_budget import RateBudget
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
+    from mm.live.audit.books import AuditOrder
+
+__all__ = ["NOT_SENT", "Gateway", "GatewayRun", "OrderAccess", "OrderListener", "Surroundings"]
+START_S, STOP_S = 30.0, 3.0
+AGAIN_SAID_S = 30.0
+"""Time after which a gateway says again which orders it could not cancel yet, in s."""
+BOX_GONE_S = 60.0
+"""Time without an answer after which an exchange on this machine is gone, with its orders, in s."""
+_REFUSED_FOR_GOOD = 2  # refusals of the key in succession, since a single one may be a fault of the exchange's
+_LATEST_S = 1.5  # beyond its receive window, a request may be executed so much later
+_ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
+_AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
+_FILTERS_EVERY_S = 5.0
+_WEIGHT, _WEIGHT_S = 6_000, 60.0
+_ATTEMPTS, _ATTEMPTS_S = 290, 300.0  # to connect; the exchange allows 300
+
+
+def limits_of(urls: VenueUrls, seconds: Callable[[], float] = monotonic, *, share: bool = True) -> OrderLimits:
+    """Return the limits of an account at an exchange; *share*: with the other processes of this host."""
+    path = quiet_file(urls.rest) if share else None
+    weight = RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None
+    attempts = RateBudget(_ATTEMPTS, _ATTEMPTS_S, attempts_file(urls.ws_api) if share else None)
+    return OrderLimits(weight, seconds, attempts)
+
+
+class Gateway:
+    """Orders of one symbol, on one account.
+
+    Args:
+        urls: Addresses of the exchange.
+        credentials: Credentials of the account.
+        run: Symbol and settings, and the state of earlier runs.
+        audit: Receives a row for every intent, acknowledgement, fill, end and rejection.
+        log: The logger.
+        around: Clocks and connections, which tests replace.
+
+    Attributes:
+        ready: Whether orders can be sent: connected, logged on, reconciled, not silenced, not killed.
+        killed: Whether `cancel_all` was called: nothing is placed any more.
+        instrument: Grid and filters of the symbol at the exchange; after `start`.
+    """
+
+    def __init__(
+        self,
+        urls: VenueUrls,
+        credentials: Credentials,
+        run: GatewayRun,
+        audit: AuditLog,
+        *,
+        log: "Logger",
+        around: Surroundings | None = None,
+    ) -> None:
+        around = around or Surroundings()
+        self.ready = self.killed = False
+        self.instrument: Instrument
+        self._run, self._audit, self._log, self._credentials = run, audit, log, credentials
+        self._clock = ExchangeClock(around.clock)
+        self._clock.doubted = self._measure_soon
+        self._limits = run.limits or limits_of(urls, around.seconds, share=run.share_budget)
+        signer = Signer(credentials, self._clock, run.access.recv_window_ms)
+        connect = around.connect or partial(linked, clock_us=around.clock)
+        self._ws = WsApi(urls.ws_api, signer, self._limits, self, connect)
+        self._rest = RestApi(urls.rest, signer, self._limits, around.rest)
+        self._ids = ClientIds(run.run_id, around.nonce)
+        self._states = OrderStates(run.booked)
+        self._fees, self._holdings = FeeValues(), Holdings()
+        self._reports = OrderReports(audit, self._fees, run.account, log)
+        apis = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
+        window_ms = run.access.recv_window_ms
+        self._sender = OrderSender(run.symbol, window_ms, self._states, apis, audit, self._report_answer)
+        self._orders: dict[int, LiveOrder] = {}
+        self._waiting: dict[str, LiveOrder | None] = {}  # orders whose intent is not on disk yet, and what they replace
+        self._checks: OrderChecks
+        self._queries: OrderQueries
+        self._connections = self._reconciled = 0
+        self._started = self._stopping = self._closed = False
+        self._tasks, self._failure, self._differed = BackgroundTasks(self._task_failed), "", ""
+        self._was_ready, self._stop_s = False, 0.0
+        self._regridded: TryLater | None = None
+        self._filters_s = 0.0  # when they were last asked for
+        self._refusals, self._answered_s, self._none_s = 0, 0.0, 0.0  # of sweeps
+        self._rest_refused: MMError | None = None
+        self._here = is_loopback(urlsplit(urls.rest).hostname or "")
+        self._due = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._measuring = False
+
+    @property
+    def open_orders(self) -> int:
+        """Number of orders not known to have ended, including those of earlier runs and of unknown outcome."""
+        return len(self._states.open)
+
+    @property
+    def reset(self) -> Mismatch | None:
+        """The error that the exchange is not the one of the audit logs; None if it is."""
+        why = self._states.reset
+        if not why:
+            return None
+        way_out = (
+            "find out why, then start with --adopt 1 (ADOPT), which keeps position and PnL and counts its trades anew"
+        )
+        return Mismatch(f"the venue was reset: {why}; {way_out}")
+
+    @property
+    def refused(self) -> MMError | None:
+        """The error that the exchange no longer accepts the key; None while it does."""
+        return self._ws.failure or self._rest_refused
+
+    @property
+    def failure(self) -> TryLater | None:
+        """The error that a task for the orders has failed, so that they are not followed; None if none has."""
+        return TryLater(f"{self._failure}; start it again") if self._failure else None
+
+    @property
+    def regridded(self) -> TryLater | None:
+        """The error that the exchange has other filters than at the start; None if it has not."""
+        return self._regridded
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """The orders that may be open at the exchange, as text: client id, side, quantity and price."""
+        return tuple(
+            f"{self._run.symbol} {one.client_id} {SIDE_NAMES[one.side]} {one.qty} at {one.price or 'the market'}"
+            for one in self._states.open.values()
+        )
+
+    def attach(self, listener: OrderListener) -> None:
+        """Send the held reports to a listener, and all later ones from the event loop, never from inside a call."""
+        self._reports.attach(listener)
+
+    # the engine's calls
+
+    def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
+        """Send an order; if it is refused here, the listener is called in the next iteration of the event loop."""
+        reason = self._reason(side, price, qty, kind)
+        if reason:
+            self._refuse(order_id, reason)
+            return
+        order, seq = self._write_intent(order_id, side, price, qty, kind)
+        self._leave(seq, (order,), self._sender.place)
+
+    def cancel(self, order_id: int) -> None:
+        """Cancel an order; one that is not known to be open yet is cancelled as soon as it is.
+
+        One that has not left, because its intent is not on disk, never leaves; what it was to replace is cancelled.
+        """
+        order = self._orders.get(order_id)
+        if order is None or order.ended:
+            return
+        if order.client_id in self._waiting:
+            self._keep_back(order, "withdrawn before it was sent")
+            self._act_soon()
+        elif order.state in RESTING:
+            self._cancel(order)
+        else:
+            self._states.want_cancel(order)
+
+    def amend(self, order_id: int, qty: str) -> None:
+        """Lower an open order to *qty* in all, in its place; one that is not known to be open yet, as soon as it is.
+
+        If it is refused here, the listener is called.
+        """
+        order = self._orders.get(order_id)
+        if order is None or order.ended:
+            return
+        if order.doubt is Doubt.PLACE or order.state is OrderState.PENDING_NEW:
+            order.amend_wanted = qty
+        else:
+            self._amend(order, qty)
+            self._act_soon()
+
+    def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
+        """Cancel an order and send another in one request; if the cancel fails, nothing is placed."""
+        old = self._orders.get(old_id)
+        reason = self._reason(side, price, qty, kind, replaces=old)
+        if reason is None and (old is None or old.state not in RESTING):
+            reason = (NOT_SENT, "the order to be replaced is not known to be open")
+        if reason or old is None:
+            self._refuse(new_id, reason or (NOT_SENT, ""))
+            self.cancel(old_id)
+            return
+        new, seq = self._write_intent(new_id, side, price, qty, kind, replaces=old)
+        self._states.cancelling(old, replacing=True)
+        self._leave(seq, (old, new), self._sender.replace)
+
+    def cancel_all(self) -> None:
+        """Cancel every open order of ours at once, and place nothing from then on (the kill)."""
+        if not self.killed:
+            self.killed = True
+            self._review()
+            self._cancel_round(_ROUND_S)
+
+    # start and stop
+
+    async def start(self) -> None:
+        """Connect, log on, subscribe, reconcile; return when orders can be sent.
+
+        Raises:
+            UsageError: If the exchange does not accept the key.
+            DataError: If it does not have the symbol, or that does not trade, or trades or balances of the account
+                differ from the audit logs.
+            TryLater: If it cannot be reached.
+        """
+        await measure(self._rest.request, self._clock)
+        answer = await answer_of(self._rest.request, "exchangeInfo", {"symbol": self._run.symbol})
+        if answer.outcome is not Outcome.DONE and answer.code != NO_SUCH_SYMBOL:
+            why = self._why() if self._limits.silence_s else f"{answer.code} {answer.message}"
+            raise TryLater(f"the exchange does not answer ({why}); check REST_URL and the network, or wait")
+        info = SymbolInfo(answer.result if answer.outcome is Outcome.DONE else b"{}", self._run.symbol)
+        self.instrument = info.instrument
+        self._limits.known(info.limits)
+        self._checks = OrderChecks(info.instrument, info.most_orders)
+        self._queries = OrderQueries(
+            *(self._run, self._states, self._clock, self._checks, self._holdings, self._fees, self._limits),
+            api=self._api,
+            changed=self._act,
+            forgot=self._reports.forget_trades,
+        )
+        self._fees.trade(info.instrument)
+        self._started = True
+        for order in self._run.earlier:
+            self._states.add_earlier(self._earlier(order))
+        self._act()
+        self._tasks.spawn(self._ws.run())
+        self._tasks.spawn(self._keep_reconciled())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                while not (self.ready or self.killed or self._ws.failure or self._failure or self._differs()):
+                    if self._states.reset:
+                        break
+                    self._changed.clear()
+                    await self._changed.wait()
+        if error := self._ws.failure or self.failure:
+            raise error
+        if self.reset:
+            raise self.reset
+        if self._differs() and not self.killed:
+            raise Mismatch(f"{self._differs()}; find out why, then start with --adopt 1 (ADOPT) to accept the account")
+        if not self.ready and not self.killed:
+            raise TryLater(f"the exchange is not ready after {START_S:g} s: {self._why()}; check WS_API_URL")
+
+    async def stop(self) -> None:
+        """Cancel open orders, and close once none is open at the exchange, however long that takes.
+
+        After `STOP_S`, and then every `AGAIN_SAID_S`, it says which orders are open. It gives up if the exchange no
+        longer accepts the key, if a box on this machine is gone, and if it never became ready: then nothing was sent.
+        """
+        if not self._started or self._closed:
+            await self._rest.close()
+            return
+        if not self._stopping:
+            self._stopping = True
+            self._stop_s = self._answered_s = asyncio.get_running_loop().time()
+            self._review()
+            if not self.killed and self._states.open:
+                self._cancel_round(_ROUND_S)
+        wait_s = STOP_S
+        while not await self._none_open(wait_s) and not self._hopeless():
+            self._log.error("orders_left_open", orders="; ".join(self.left), note="they are cancelled until none is")
+            wait_s = AGAIN_SAID_S
+        self._closed = self._queries.closed = True
+        self._ws.close()
+        await self._tasks.end()
+        await self._rest.close()
+
+    async def _none_open(self, within_s: float) -> bool:
+        """Return whether no order is open, as soon as that is known; False after a time, or if it is hopeless.
+
+        The exchange's own list counts as well: of an order whose end it does not tell, nothing is open.
+        """
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + within_s
+        settled_s = self._run.access.recv_window_ms / 1_000 + _LATEST_S
+        while self._states.open and not self._hopeless():
+            now_s = loop.time()
+            if self._none_s and now_s - self._none_s > settled_s:
+                return True
+            if now_s >= ends_s:
+                return False
+            self._changed.clear()
+            await happened(self._changed, min(ends_s - now_s, _ROUND_S))
+        return not self._states.open
+
+    def _hopeless(self) -> bool:
+        """Return whether nothing can be cancelled any more."""
+        now_s = asyncio.get_running_loop().time()
+        if self.refused is not None or not self._was_ready:
+            return self._rest_refused is not None or now_s - self._stop_s > STOP_S
+        return self._here and now_s - self._answered_s > BOX_GONE_S
+
+    def _earlier(self, found: "AuditOrder") -> LiveOrder:
+        order = LiveOrder(EARLIER, found.client_id, SIDES[found.side], found.price, found.qty, "LIMIT")
+        order.exchange_id = found.order_id or 0
+        # The log only has times of our clock, which may be off by seconds; the order was sent before now.
+        order.sent_ms = self._clock.timestamp_ms() + AHEAD_MS
+        order.window_ms = self._run.access.recv_window_ms
+        order.counts_after = min(self._run.booked, default=0) - 1  # older trades are booked, but no longer known
+        return order
+
+    # sending
+
+    def _unable(self) -> Reason | None:
+        """Return why nothing can be sent; None if orders can be sent."""
+        if not self.ready:
+            return NOT_SENT, self._why()
+        if self._audit.failure is not None:
+            return NOT_SENT, f"the audit log cannot be written: {self._audit.failure}"
+        return None
+
+    def _amend(self, order: LiveOrder, qty: str) -> None:
+        """Send an amendment; if it cannot be sent, report that it failed."""
+        reason = self._no_amendment(order, qty)
+        if reason:
+            self._states.amend_denied(order, self._clock.now_us(), *reason)
+            return
+        seq = self._audit.append("intent", action="amend", client_id=order.client_id, qty=qty)
+        self._states.amending(order, qty)
+        self._leave(seq, (order,), self._sender.amend)
+
+    def _no_amendment(self, order: LiveOrder, qty: str) -> Reason | None:
+        """Return why an order cannot be amended; None if it can."""
+        if order.state is not OrderState.LIVE:
+            return NOT_SENT, "the order is not known to be open, or a request for it is pending"
+        return self._unable() or self._limits.refusal(("REQUEST_WEIGHT",)) or self._checks.no_amendment(order, qty)
+
+    def _reason(self, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None) -> Reason | None:
+        """Return why an order, which may replace another, cannot be sent; None if it can."""
+        unable = self._unable()
+        if unable:
+            return unable
+        if self._states.in_doubt(side):
+            return NOT_SENT, "the outcome of an order of this side is not known yet"
+        others = [order for order in self._states.open.values() if order is not replaces]
+        return self._limits.refusal() or self._checks.refusal(side, price, qty, kind, others)
+
+    def _refuse(self, order_id: int, reason: Reason) -> None:
+        us, (code, why) = self._clock.now_us(), reason
+        self._tell_soon(lambda listener: listener.rejected(order_id, us, code, why))
+
+    def _tell_soon(self, report: Report) -> None:
+        asyncio.get_running_loop().call_soon(self._reports.tell, report)
+
+    def _write_intent(
+        self, order_id: int, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None
+    ) -> tuple[LiveOrder, int]:
+        """Write the intent of an order; return the order, and the row's number."""
+        order = LiveOrder(order_id, self._ids.next(side), side, price, qty, kind)
+        terms = {"client_id": order.client_id, "side": side, "price": price, "qty": qty, "kind": kind}
+        more = {"replaces": replaces.client_id} if replaces else {}
+        seq = self._audit.append("intent", action="replace" if replaces else "place", **terms, **more)
+        self._states.add(order)
+        self._orders[order_id] = order
+        return order, seq
+
+    def _leave(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
+        """Send *orders*, of which the last is placed or amended: at once, or when row *seq* is on disk."""
+        if self._run.sync or self._audit.failure is not None:  # no order is sent unless its intent can be written
+            if orders[-1].state is OrderState.PENDING_NEW:
+                self._waiting[orders[-1].client_id] = orders[0] if len(orders) > 1 else None
+            self._tasks.spawn(self._leave_synced(seq, orders, send))
+        else:
+            send(*orders)
+
+    async def _leave_synced(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
+        order, loop = orders[-1], asyncio.get_running_loop()
+        places, begin_s = order.client_id in self._waiting, loop.time()
+        try:
+            await self._audit.synced(seq)
+            why = "" if self.ready else self._why()
+        except OSError as error:
+            why = f"the audit log cannot be written: {error}"
+        if places and order.client_id not in self._waiting:  # withdrawn meanwhile
+            return
+        waited_ms = round((loop.time() - begin_s) * 1_000)
+        if places and not why and waited_ms > self._run.access.recv_window_ms:
+            why = f"its intent was on disk after {waited_ms} ms, more than RECV_WINDOW_MS: too old to be sent"
+        if not why:
+            self._waiting.pop(order.client_id, None)
+            send(*orders)
+            return
+        self._keep_back(order, why)
+        self._act()
+
+    def _keep_back(self, order: LiveOrder, why: str) -> None:
+        """Report that an order or an amendment is not sent; cancel what the order was to replace."""
+        old = self._waiting.pop(order.client_id, None)
+        self._sender.unsent(order, self._clock.now_us(), why)
+        if old is not None and not old.ended and old.state is OrderState.PENDING_REPLACE:
+            self._cancel(old)
+
+    def _act_soon(self) -> None:
+        """Execute the steps that follow in the next iteration of the event loop: the listener is calling."""
+        asyncio.get_running_loop().call_soon(self._act)
+
+    def _cancel(self, order: LiveOrder) -> None:
+        """Send a cancel; while the exchange forbids requests, send it afterwards."""
+        silence_s = self._limits.silence_s
+        if silence_s:
+            asyncio.get_running_loop().call_later(silence_s + _SILENCE_MARGIN_S, self._cancel_later, order)
+        else:
+            self._sender.cancel(order)
+
+    def _cancel_later(self, order: LiveOrder) -> None:
+        if not self._closed:
+            self._states.want_cancel(order)
+            self._act()
+
+    def _cancel_round(self, delay_s: float) -> None:
+        """Cancel all open orders over the connection, if any; by REST those that are open *delay_s* later."""
+        loop, silence_s = asyncio.get_running_loop(), self._limits.silence_s
+        if self._closed:
+            return
+        for client_id in list(self._waiting):
+            self._keep_back(self._states.by_client[client_id], self._why())
+            self._act_soon()
+        if silence_s:
+            self._answered_s = loop.time() + silence_s
+            loop.call_later(silence_s + _SILENCE_MARGIN_S, self._cancel_round, delay_s)
+            return
+        for order in list(self._states.open.values()):
+            order.cancel_wanted, order.cancels = True, 0
+            left = order.sent_ms or order.order_id == EARLIER
+            if self._ws.up and left and not order.ending and order.client_id not in self._sender.cancel_sent_s:
+                self._sender.cancel(order)
+        if delay_s > _ROUND_S or not self._ws.up:
+            self._tasks.spawn(self._sweep())
+        if self._states.open or delay_s == _ROUND_S:
+            loop.call_later(delay_s, self._cancel_round, min(2 * delay_s, _LONGEST_ROUND_S))
+
+    async def _sweep(self) -> None:
+        """Cancel by REST the orders that the exchange lists, in one request unless other clients' are among them."""
+        now_s = asyncio.get_running_loop().time()
+        try:
+            ours, foreign = await self._queries.listed(self._rest)
+        except Unanswered as error:
+            self._answered_s = now_s if error.answer.status else self._answered_s
+            if error.answer.code in NOT_AUTHORIZED:
+                self._refusals += 1
+                if self._refusals >= _REFUSED_FOR_GOOD:
+                    self._rest_refused = key_refused(self._credentials, str(error))
+            return
+        self._answered_s, self._refusals = now_s, 0
+        self._none_s = 0.0 if ours else self._none_s or now_s
+        if ours and not foreign:
+            self._sender.cancel_symbol(ours)
+        for order in ours if foreign else ():
+            self._sender.cancel(order, self._rest)
+
+    # answers
+
+    def _report_answer(self, action: str, answer: ApiAnswer) -> None:
+        """Report the duration of an answer; stop sending if the exchange demands it."""
+        if answer.status:
+            self._reports.tell(lambda listener: listener.ack_latency(action, answer.seconds))
+        if answer.status in (SLOW_DOWN, BANNED):
+            self._review()
+        self._act()
+
+    def _measure_soon(self) -> None:
+        if not self._measuring:
+            self._measuring = True
+            self._tasks.spawn(self._measure())
+
+    async def _measure(self) -> None:
+        before_us = self._clock.offset_us
+        await measure(self._api().request, self._clock)
+        self._measuring = False
+        self._log.warning("clock_measured", offset_us=self._clock.offset_us, before_us=before_us)
+
+    def _ask_filters(self) -> None:
+        """Ask for the filters, since the exchange has refused what those of the start allow."""
+        now_s = asyncio.get_running_loop().time()
+        if self._regridded is None and now_s >= self._filters_s:
+            self._filters_s = now_s + _FILTERS_EVERY_S
+            self._tasks.spawn(self._compare_filters())
+
+    async def _compare_filters(self) -> None:
+        symbol, before = self._run.symbol, self.instrument
+        answer = await answer_of(self._api().request, "exchangeInfo", {"symbol": symbol})
+        if answer.outcome is not Outcome.DONE:
+            self._filters_s = 0.0
+            return
+        try:
+            now = SymbolInfo(answer.result, symbol).instrument
+        except MMError as error:  # it does not trade now: the market's session says so
+            self._log.warning("filters_unknown", why=str(error))
+            return
+        if now != before:
+            sizes = [("tick_size", before.tick_e8, now.tick_e8), ("step_size", before.lot_e8, now.lot_e8)]
+            named = [f"{name} from {short_text(old)} to {short_text(new)}" for name, old, new in sizes if old != new]
+            what = f"grid of {symbol}: {', '.join(named)}" if named else f"filters of {symbol}"
+            self._regridded = TryLater(f"the exchange has changed the {what}; start it again")
+
+    # the connection
+
+    def connected(self) -> None:
+        """Reconcile before anything is sent."""
+        self._connections += 1
+        self._log.info("gateway_connected", connections=self._connections)
+        self._due.set()
+
+    def disconnected(self, why: str) -> None:
+        """Send no orders until the next connection was reconciled."""
+        self._log.warning("gateway_disconnected", why=why)
+        self._reconciled = 0
+        self._holdings.interrupted()
+        if self._run.account:
+            self._run.account.disconnected()
+        self._review()
+        self._changed.set()
+        self._due.set()
+
+    def event(self, kind: str, body: bytes, us: int) -> None:
+        """Process an event of the user data stream; the next reconcile finds the content of unreadable ones."""
+        try:
+            if kind == EXECUTION:
+                self._execution(body, us)
+            elif kind == POSITION:
+                found = POSITION_EVENT.decode(body)
+                self._holdings.changed(found.held, exchange_us(found.u) if found.u else 0)
+                self._report_balances()
+            elif kind == BALANCE and self._run.account:
+                moved = BALANCE_EVENT.decode(body)
+                self._run.account.transferred(moved.a, e8(moved.d), exchange_us(moved.T))
+        except msgspec.MsgspecError as error:
+            self._log.warning("event_unreadable", kind=kind, why=str(error))
+            self._due.set()
+
+    def _execution(self, body: bytes, us: int) -> None:
+        found = EXECUTION_EVENT.decode(body)
+        if found.s != self._run.symbol:
+            return
+        by_client = self._states.by_client
+        order = by_client.get(found.C) or by_client.get(found.c) or self._states.of_exchange(found.i)
+        if order is None:
+            if is_ours(found.C or found.c):
+                self._due.set()
+            return
+        self._states.seen(found.seen(order.client_id, us), found.fill(order.client_id))
+        self._act()
+        if self._fees.asks:
+            self._due.set()  # the reconcile reads the price
+
+    def _report_balances(self, *, current: bool = True) -> None:
+        """Report balances; *current* is whether no order has ended since, whose lock they may contain."""
+        held = self._holdings.balances
+        if current:
+            funds_e8 = ours_e8(self.instrument, held, self._states.open.values())
+            self._reports.tell(lambda listener: listener.funds(*funds_e8))
+        self._reports.tell(lambda listener: listener.balances(held))
+
+    async def _keep_reconciled(self) -> None:
+        """Reconcile at the start, after each change of the connection, and every RECONCILE_INTERVAL_S."""
+        while True:
+            await happened(self._due, self._run.access.reconcile_interval_s)
+            self._due.clear()
+            connection, ends = self._connections if self._ws.up else 0, self._states.ends
+            try:
+                await self._queries.reconcile()
+            except (Unanswered, msgspec.MsgspecError, OffGrid) as error:
+                self._log.warning("reconcile_failed", why=str(error))
+                await asyncio.sleep(max(_AGAIN_S, self._limits.silence_s))
+                self._due.set()
+                continue
+            if self._states.reset:
+                self._review()
+                return
+            self._report_balances(current=ends == self._states.ends)
+            settled = self._account_compared()
+            if settled and connection and self._ws.up and connection == self._connections:
+                self._reconciled = connection
+            self._review()
+
+    def _differs(self) -> str:
+        """Return how the account differs from the audit logs; empty if it does not."""
+        return self._run.account.why if self._run.account else ""
+
+    def _account_compared(self) -> bool:
+        """Report a new difference of the account; return False, and reconcile again soon, if one is not confirmed."""
+        account = self._run.account
+        if account is None:
+            return True
+        if account.why and account.why != self._differed:
+            self._log.error("account_differs", why=account.why, note="nothing is placed until they agree")
+            self._audit.append("breach", limit="ACCOUNT", message=account.why)
+        self._differed = account.why
+        if account.pending:
+            asyncio.get_running_loop().call_later(_AGAIN_S, self._due.set)
+        return not account.pending
+
+    def _api(self) -> OrderApi:
+        """Return the transport for queries."""
+        return self._ws if self._ws.up else self._rest
+
+    def _why(self) -> str:
+        """Return why no orders can be sent; empty if they can."""
+        if self.killed or self._stopping:
+            return "killed" if self.killed else "stopping"
+        if self._limits.silence_s:
+            return f"the exchange has blocked requests for {self._limits.silence_s:.1f} s"
+        trouble = self._failure or self._states.reset
+        if trouble or not self._ws.up:
+            return trouble or self._ws.trouble
+        return self._differs() or ("" if self._reconciled == self._connections else "not reconciled")
+
+    def _review(self) -> None:
+        """Report a change of readiness; check again when a silence ends."""
+        why = self._why()
+        if self.ready == bool(why):
+            self.ready = not why
+            self._was_ready = self._was_ready or self.ready
+            self._reports.tell(lambda listener: listener.ready_changed(not why, why))
+        if self._limits.silence_s and not self.killed:
+            asyncio.get_running_loop().call_later(self._limits.silence_s + _SILENCE_MARGIN_S, self._review)
+        self._changed.set()
+
+    def _task_failed(self, error: BaseException) -> None:
+        """Stop sending, because the work of a task for the orders, or a report, is not done."""
+        self._failure = self._failure or f"a task of the gateway failed: {error!r}"
+        self._log.error("gateway_task_failed", why=repr(error))
+        self._review()
+
+    # the steps that follow
+
+    def _act(self) -> None:
+        """Execute the steps that follow from new information, in order."""
+        self._do_all(deque(self._states.take()))
+        self._changed.set()
+
+    def _do_all(self, steps: deque[OrderStep]) -> None:
+        """Execute *steps*; after one that fails the trade ends, but those behind it still reach log and listener."""
+        try:
+            while steps:
+                self._do(steps.popleft())
+        except Exception as error:
+            self._task_failed(error)
+            self._do_all(steps)
+
+    def _do(self, step: OrderStep) -> None:
+        order = step.order
+        match step:
+            case Ask():
+                self._queries.ask(order)
+            case Fetch():
+                self._queries.fetch(order)
+            case Resend():
+                self._cancel(order)
+            case Reamend(qty=qty):
+                self._amend(order, qty)
+            case Contradiction():
+                self._log.error("order_contradiction", client_id=order.client_id, what=step.what)
+            case _:
+                self._reports.take(step)
+                if isinstance(step, Rejected | AmendFailed) and step.code == FILTER_FAILED:
+                    self._ask_filters()
+        if order.ended:
+            self._orders.pop(order.order_id, None)
+            self._sender.cancel_sent_s.pop(order.client_id, None)

@@ -1,0 +1,262 @@
+"""Our orders, reports of the exchange about them, and the resulting steps."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from mm.instrument import e8
+from mm.live.account.ledger import AccountFill
+
+EARLIER = 0
+"""The order id in reports about orders of earlier runs, which have no caller."""
+AHEAD_MS = 1_000
+"""How far the timestamp of a request may be ahead of the exchange's clock."""
+_MARGIN_MS = 500
+KEPT_ORDERS = 20_000
+"""Minimum number of ended orders that are kept for late reports."""
+
+
+class OrderState(Enum):
+    """The state of an order; the last four are final."""
+
+    PENDING_NEW = "PENDING_NEW"
+    """Its intent is written; no response yet."""
+    LIVE = "LIVE"
+    PENDING_AMEND = "PENDING_AMEND"
+    """It is open, with the quantity before or after an amendment."""
+    PENDING_CANCEL = "PENDING_CANCEL"
+    PENDING_REPLACE = "PENDING_REPLACE"
+    UNKNOWN = "UNKNOWN"
+    """A request had no response, or an inconclusive one: the exchange is queried."""
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+
+
+RESTING = frozenset((OrderState.LIVE, OrderState.PENDING_AMEND))
+"""States in which an order is known to be open and no cancel is in flight."""
+ENDS = frozenset((OrderState.FILLED, OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED))
+ENDINGS = {
+    "FILLED": OrderState.FILLED,
+    "CANCELED": OrderState.CANCELED,
+    "EXPIRED": OrderState.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
+    "REJECTED": OrderState.REJECTED,
+}
+"""The exchange's names of final states."""
+
+
+class Doubt(Enum):
+    """Which request of an order has an unknown outcome."""
+
+    NONE = ""
+    PLACE = "place"
+    CANCEL = "cancel"
+
+
+@dataclass(slots=True, eq=False)
+class LiveOrder:
+    """One of our orders.
+
+    Attributes:
+        order_id: The caller's number; `EARLIER` for an order without a caller.
+        client_id: Our client id at the exchange.
+        side: +1 buy, -1 sell.
+        price: Decimal text; empty for a MARKET order.
+        qty: Decimal text; an amendment lowers it.
+        kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
+        sent_ms: Timestamp of the request that placed it; 0 before it is sent, and for an earlier run.
+        window_ms: Time after *sent_ms* in which the exchange accepts the request.
+        state: Its state.
+        exchange_id: The exchange's order id; 0 while unknown.
+        executed_e8: Executed quantity as far as reported by the exchange, in 1e-8.
+        booked_e8: Booked quantity, in 1e-8.
+        trade_ids: Ids of the booked fills.
+        ending: The final state reported by the exchange; it is applied when the fills are complete.
+        doubt: Which request has an unknown outcome.
+        cancel_wanted: Whether to cancel it as soon as it is known to be open.
+        cancelling: Whether a cancel is in flight.
+        counts_after: Trades up to this id are not booked, since they are older than the ledger.
+        presumed: Whether its end was inferred because the exchange does not have it.
+        cancels: Number of cancels sent.
+        amend_wanted: Quantity to which to amend it as soon as it is known to be open; empty for none.
+        amend_qty: Target quantity of an amendment in flight; empty if there is none.
+        amend_until_ms: Exchange time until which that amendment may still be accepted.
+        amend_doubt: Whether its outcome is unknown.
+        us: Arrival of the last report, in µs.
+        exchange_us: Since when it has been as last reported, by the exchange's clock, in µs; 0 if unknown.
+    """
+
+    order_id: int
+    client_id: str
+    side: int
+    price: str
+    qty: str
+    kind: str
+    sent_ms: int = 0
+    window_ms: int = 0
+    state: OrderState = OrderState.PENDING_NEW
+    exchange_id: int = 0
+    executed_e8: int = 0
+    booked_e8: int = 0
+    trade_ids: set[int] = field(default_factory=set)
+    ending: OrderState | None = None
+    doubt: Doubt = Doubt.NONE
+    cancel_wanted: bool = False
+    cancelling: bool = False
+    presumed: bool = False
+    counts_after: int = -1
+    cancels: int = 0
+    amend_wanted: str = ""
+    amend_qty: str = ""
+    amend_until_ms: int = 0
+    amend_doubt: bool = False
+    us: int = 0
+    exchange_us: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further reports are expected."""
+        return self.state in ENDS
+
+    @property
+    def qty_e8(self) -> int:
+        """Quantity, in 1e-8."""
+        return e8(self.qty)
+
+    def proves_absence(self, query_ms: int) -> bool:
+        """Return whether a query of timestamp *query_ms* that found no order proves that there will be none.
+
+        The exchange accepts the order until its clock shows ``sent_ms + window_ms``, and a query only once its clock
+        shows more than ``query_ms - AHEAD_MS``; so our clock does not matter.
+        """
+        return is_too_late(self.sent_ms + self.window_ms, query_ms)
+
+
+def is_too_late(until_ms: int, query_ms: int) -> bool:
+    """Return whether a request that the exchange accepts until *until_ms* is decided for a query of *query_ms*."""
+    return query_ms >= until_ms + AHEAD_MS + _MARGIN_MS
+
+
+class OrderSeen(NamedTuple):
+    """The content of a response, an event or a query about an order.
+
+    Attributes:
+        client_id: Our client id.
+        exchange_id: The exchange's order id; at most 0 if it has none.
+        status: The exchange's status: NEW, PARTIALLY_FILLED, FILLED, CANCELED, EXPIRED, EXPIRED_IN_MATCH, REJECTED.
+        executed_e8: Executed quantity, in 1e-8.
+        us: Arrival, in µs.
+        qty_e8: Its quantity, in 1e-8; 0 if unknown.
+        exchange_us: Since when this has been so, by the exchange's clock, in µs; 0 if unknown.
+    """
+
+    client_id: str
+    exchange_id: int
+    status: str
+    executed_e8: int
+    us: int
+    qty_e8: int = 0
+    exchange_us: int = 0
+
+
+class Ask(NamedTuple):
+    """Request the order's state by its client id."""
+
+    order: LiveOrder
+
+
+class Fetch(NamedTuple):
+    """Request the order's trades, because some executions are not booked."""
+
+    order: LiveOrder
+
+
+class Resend(NamedTuple):
+    """Send a cancel of the order."""
+
+    order: LiveOrder
+
+
+class Reamend(NamedTuple):
+    """Send an amendment of the order to *qty*, which was asked for before the order was known to be open."""
+
+    order: LiveOrder
+    qty: str
+
+
+class Accepted(NamedTuple):
+    """The exchange has accepted the order."""
+
+    order: LiveOrder
+    us: int
+
+
+class InBook(NamedTuple):
+    """The exchange's book has *left_e8* of the order from *exchange_us* on; 0 if it has none."""
+
+    order: LiveOrder
+    exchange_us: int
+    left_e8: int
+
+
+class Rejected(NamedTuple):
+    """The order was never open."""
+
+    order: LiveOrder
+    us: int
+    code: int
+    message: str
+
+
+class Booked(NamedTuple):
+    """A fill, reported exactly once; *order_id* is `EARLIER` if the caller's order had ended before."""
+
+    order: LiveOrder
+    order_id: int
+    fill: AccountFill
+
+
+class Closed(NamedTuple):
+    """The order has ended unfilled or partly filled, with *status*; all its fills have been booked."""
+
+    order: LiveOrder
+    us: int
+    status: str
+
+
+class CancelFailed(NamedTuple):
+    """The order is still open."""
+
+    order: LiveOrder
+    us: int
+    code: int
+
+
+class Amended(NamedTuple):
+    """The order has the smaller quantity *qty*; if this is booked already, it has ended."""
+
+    order: LiveOrder
+    us: int
+    qty: str
+
+
+class AmendFailed(NamedTuple):
+    """The order is unchanged; *code* is the exchange's, 0 if the amendment was not sent or never arrived."""
+
+    order: LiveOrder
+    us: int
+    code: int
+    message: str
+
+
+class Contradiction(NamedTuple):
+    """The exchange reported something contradictory; for the log."""
+
+    order: LiveOrder
+    what: str
+
+
+OrderReport = Accepted | InBook | Rejected | Booked | Closed | CancelFailed | Amended | AmendFailed
+OrderStep = Ask | Fetch | Resend | Reamend | Contradiction | OrderReport

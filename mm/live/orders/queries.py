@@ -1,0 +1,319 @@
+"""Queries to the exchange: an order's state, its trades, and the reconciliation of all orders with ours.
+
+A reconcile reads the open orders, the account's trades since those already checked, and the balances. Unknown orders
+with our client ids are cancelled, orders that are open here but not listed by the exchange are queried by client id,
+and trades that no event reported are booked. The next reconcile reads the trades of the last seconds again.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from mm.clock import exchange_us
+from mm.instrument import e8
+from mm.live.account.holdings import SETTLED_US, Holdings
+from mm.live.account.ledger import BUY, SELL, trade_mark
+from mm.live.orders.access import GatewayRun
+from mm.live.orders.canceller import is_ours
+from mm.live.orders.checks import OrderChecks
+from mm.live.orders.live_orders import EARLIER, LiveOrder
+from mm.live.orders.states import NO_SUCH_ORDER, OrderStates
+from mm.live.venues.fee_values import FeeValues
+from mm.live.venues.messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, ApiLimit, OrderEntry, Outcome, TradeEntry
+from mm.live.venues.request_limits import OrderLimits
+from mm.live.venues.requests import ExchangeClock, OrderApi, RequestParams, answer_of
+
+PAGE = 1_000
+AGAIN_S, GRACE_S, LONGEST_WAIT_S = 0.25, 0.1, 5.0
+
+
+class Unanswered(Exception):
+    """A reconcile could not be completed; it is retried. *answer* is that of the request which failed."""
+
+    def __init__(self, method: str, answer: ApiAnswer) -> None:
+        super().__init__(f"{method}: {answer.code} {answer.message}")
+        self.answer = answer
+
+
+class AssetPrice(msgspec.Struct):
+    """The response of ``avgPrice`` and ``ticker.price``."""
+
+    price: str
+
+
+class OrderQueries:
+    """Sends queries and processes the responses.
+
+    Args:
+        run: What earlier runs have booked, whether open orders of others are taken over, that is, cancelled (ADOPT),
+            and the check of the account.
+        states: Order states, which receive the results.
+        clock: The exchange's clock.
+        checks: Order checks, which receive balances and the mean price.
+        holdings: Receive the account's balances.
+        fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
+        limits: Receive the exchange's counts of orders, which are asked for while they leave no room.
+        api: Returns the API to use now.
+        changed: Called after each processed response, to act on the resulting steps.
+        forgot: Called with the reason when the exchange was reset and that is accepted (ADOPT), before trades are read.
+
+    Attributes:
+        closed: Whether no further queries are sent.
+        checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
+            ledger.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts that it connects
+        self,
+        run: GatewayRun,
+        states: OrderStates,
+        clock: ExchangeClock,
+        checks: OrderChecks,
+        holdings: Holdings,
+        fees: FeeValues,
+        limits: OrderLimits,
+        *,
+        api: Callable[[], OrderApi],
+        changed: Callable[[], None],
+        forgot: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.closed = False
+        self.checked_id = run.last_trade_id
+        self._run, self._states, self._clock, self._checks, self._fees = run, states, clock, checks, fees
+        self._limits, self._holdings = limits, holdings
+        self._api, self._changed, self._forgot = api, changed, forgot
+        self._symbol = checks.instrument.symbol
+        self._booked = dict(sorted(run.booked.items())[-PAGE:])  # the newest; empty once the exchange has shown them
+        self._pending: set[str] = set()
+        self._fetching: set[str] = set()
+        self._foreign: set[int] = set()
+        self._baseline_id = self._stranger_id = -1
+        self._searched = not run.matched_us
+
+    # one order
+
+    def ask(self, order: LiveOrder) -> None:
+        """Query the state of *order* by its client id, until a response is conclusive."""
+        if self.closed or order.client_id in self._pending:
+            return
+        self._pending.add(order.client_id)
+        ended_then = order.ended
+        parameters = {"symbol": self._symbol, "origClientOrderId": order.client_id}
+        query_ms = 0
+
+        def done(answer: ApiAnswer) -> None:
+            self._pending.discard(order.client_id)
+            if answer.outcome is Outcome.DONE:
+                self._states.seen(ORDER.decode(answer.result).seen(answer.us), answers=True, firm=ended_then)
+                if not self._states.amend_shown(order, answer.us, query_ms):
+                    self._again(order, AGAIN_S)
+            elif answer.code != NO_SUCH_ORDER or not self._states.absent(order, answer.us, query_ms):
+                self._again(order, AGAIN_S)
+            self._changed()
+
+        query_ms = self._api().request("order.status", parameters, done)
+
+    def _again(self, order: LiveOrder, delay_s: float) -> None:
+        asyncio.get_running_loop().call_later(delay_s, self.ask, order)
+
+    def fetch(self, order: LiveOrder) -> None:
+        """Query the trades of *order* until its executions are booked; pending events are processed first."""
+        if order.client_id not in self._fetching:
+            self._fetching.add(order.client_id)
+            asyncio.get_running_loop().call_later(GRACE_S, self._fetch, order, AGAIN_S)
+
+    def _fetch(self, order: LiveOrder, delay_s: float, first_id: int | None = None) -> None:
+        def done(answer: ApiAnswer) -> None:
+            if answer.outcome is Outcome.DONE:
+                trades = TRADES.decode(answer.result)
+                for trade in trades:
+                    self._states.fill(order, trade.fill(order.client_id))
+                if len(trades) == PAGE:
+                    self._fetch(order, delay_s, trades[-1].id + 1)
+                    return
+                self._states.fetched(order)
+                self._changed()
+            if _complete(order):
+                self._fetching.discard(order.client_id)
+            else:
+                longer_s = min(2 * delay_s, LONGEST_WAIT_S)
+                asyncio.get_running_loop().call_later(delay_s, self._fetch, order, longer_s)
+
+        if self.closed or _complete(order):
+            self._fetching.discard(order.client_id)
+        else:
+            parameters: RequestParams = {"symbol": self._symbol, "orderId": order.exchange_id, "limit": PAGE}
+            if first_id is not None:
+                parameters = {**parameters, "fromId": first_id}
+            self._api().request("myTrades", parameters, done)
+
+    # all of them
+
+    async def reconcile(self) -> None:
+        """Update orders, fills and balances from the exchange; raises Unanswered if it cannot be queried.
+
+        Nothing is read from an exchange that does not have the newest booked trades.
+        """
+        await self._recognise()
+        if self._states.reset:
+            return
+        if self._limits.orders_used:  # only the exchange knows when its day begins
+            answer = await self._answer("account.rateLimits.orders", {})
+            self._limits.counted(msgspec.json.decode(answer.result, type=list[ApiLimit]))
+        await self.listed()
+        await self._trades()
+        await self._account()
+        await self._fee_prices()
+        answer = await self._answer("avgPrice", {"symbol": self._symbol})
+        self._checks.average_e8 = e8(msgspec.json.decode(answer.result, type=AssetPrice).price)
+
+    async def listed(self, api: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
+        """Read the open orders, by *api* if given; return ours, and the number of others. Raises Unanswered."""
+        expected = [order for order in self._states.open.values() if order.exchange_id > 0]
+        answer = await self._answer("openOrders.status", {"symbol": self._symbol}, api)
+        seen, foreign = [], 0
+        for entry in ORDERS.decode(answer.result):
+            known = entry.clientOrderId in self._states.by_client
+            if not known and (self._run.access.adopt or is_ours(entry.clientOrderId)):
+                self._states.add_earlier(self._order_of(entry))
+            elif not known:
+                foreign += 1
+                continue
+            seen.append(entry.seen(answer.us))
+        self._states.listed(seen, expected)
+        self._changed()
+        return [self._states.by_client[one.client_id] for one in seen], foreign
+
+    async def _recognise(self) -> None:
+        """Find the newest booked trades at the exchange, as they are booked; once.
+
+        An exchange without them was reset: with ADOPT trades count from now on, by ids of its own.
+        """
+        if not self._booked:
+            return
+        first_id, last_id = min(self._booked), max(self._booked)
+        parameters: RequestParams = {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
+        trades = TRADES.decode((await self._answer("myTrades", parameters)).result)
+        found = {trade.id: trade_mark(trade.fill("")) for trade in trades}
+        read_id = last_id if len(trades) < PAGE else max(found)
+        wrong = [
+            one
+            for one, mark in self._booked.items()
+            if one <= read_id and (one not in found or mark not in (0, found[one]))
+        ]
+        self._booked = {}
+        if not wrong:
+            return
+        newest = ", the newest that is booked" if max(wrong) == last_id else ", which is booked"
+        why = f"it does not have trade {max(wrong)}{newest}"
+        if not self._run.access.adopt:
+            self._states.reset = why
+            return
+        self.checked_id = None
+        self._states.forget_trades()
+        self._forgot(why)
+
+    async def _trades(self) -> None:
+        if self.checked_id is None:
+            last = TRADES.decode((await self._answer("myTrades", {"symbol": self._symbol, "limit": 1})).result)
+            self.checked_id = self._baseline_id = last[-1].id if last else -1
+        first_id = self.checked_id + 1
+        while True:
+            parameters: RequestParams = {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
+            answer = await self._answer("myTrades", parameters)
+            trades = TRADES.decode(answer.result)
+            settled_us = answer.us + self._clock.offset_us - SETTLED_US
+            for trade in trades:
+                await self._take(trade)
+                if exchange_us(trade.time) <= settled_us:
+                    self.checked_id = max(self.checked_id, trade.id)
+            self._changed()
+            if len(trades) < PAGE:
+                return
+            first_id = trades[-1].id + 1
+
+    async def _take(self, trade: TradeEntry) -> None:
+        """Book a trade of the account if it belongs to one of our orders."""
+        if trade.orderId in self._foreign:
+            self._note_stranger(trade)
+            return
+        order = self._states.of_exchange(trade.orderId)
+        if order is None:
+            parameters: RequestParams = {"symbol": self._symbol, "orderId": trade.orderId}
+            answer = await self._answer("order.status", parameters)
+            entry = ORDER.decode(answer.result)
+            order = self._states.by_client.get(entry.clientOrderId)
+            if order is None and not is_ours(entry.clientOrderId):
+                self._foreign.add(trade.orderId)
+                self._note_stranger(trade)
+                return
+            if order is None:
+                order = self._order_of(entry)
+                self._states.add_earlier(order)
+            self._states.seen(entry.seen(answer.us))
+        self._states.fill(order, trade.fill(order.client_id))
+
+    def _note_stranger(self, trade: TradeEntry) -> None:
+        """Tell the check of the account about a trade of somebody else, once."""
+        if self._run.account and trade.id > self._stranger_id:
+            self._stranger_id, self._run.account.strangers = trade.id, True
+
+    async def _account(self) -> None:
+        answer = await self._answer("account.status", {"omitZeroBalances": "true"})
+        account = ACCOUNT.decode(answer.result)
+        as_of_us = exchange_us(account.updateTime) if account.updateTime else 0
+        self._holdings.answered(account.held, as_of_us, answer.us + self._clock.offset_us)
+        self._fees.account(account)
+        if self._run.account:
+            self._run.account.compare(self._holdings.balances)
+            if self._run.account.pending and not self._searched:
+                self._searched = True
+                await self._search_strangers()
+
+    async def _search_strangers(self) -> None:
+        """Look for a trade of somebody else since the account last matched: one before our last is not read again."""
+        ours = set[int]()
+        parameters: RequestParams = {"symbol": self._symbol, "startTime": self._run.matched_us // 1_000, "limit": PAGE}
+        while True:
+            trades = TRADES.decode((await self._answer("myTrades", parameters)).result)
+            for trade in trades:
+                known = trade.id in self._run.booked or trade.orderId in ours or self._states.of_exchange(trade.orderId)
+                if known or exchange_us(trade.time) < self._run.matched_us:
+                    continue
+                answer = await self._answer("order.status", {"symbol": self._symbol, "orderId": trade.orderId})
+                if not is_ours(ORDER.decode(answer.result).clientOrderId):
+                    self._foreign.add(trade.orderId)
+                    self._note_stranger(trade)
+                    return
+                ours.add(trade.orderId)
+            if len(trades) < PAGE:
+                return
+            parameters = {"symbol": self._symbol, "fromId": trades[-1].id + 1, "limit": PAGE}
+
+    async def _fee_prices(self) -> None:
+        """Read the prices of assets in which commissions are paid; one that the exchange does not give is not known."""
+        for asset, symbol in self._fees.symbols():
+            answer = await answer_of(self._api().request, "ticker.price", {"symbol": symbol})
+            if answer.outcome is Outcome.DONE:
+                price_e8 = e8(msgspec.json.decode(answer.result, type=AssetPrice).price)
+                if price_e8:
+                    self._fees.prices_e8[asset] = price_e8
+
+    def _order_of(self, entry: OrderEntry) -> LiveOrder:
+        """Return an order for an unknown one of the exchange: it is not in the audit log."""
+        side = BUY if entry.side == "BUY" else SELL
+        order = LiveOrder(EARLIER, entry.clientOrderId, side, entry.price, entry.origQty, entry.type)
+        order.exchange_id, order.counts_after = entry.orderId, self._baseline_id
+        return order
+
+    async def _answer(self, method: str, parameters: RequestParams, api: OrderApi | None = None) -> ApiAnswer:
+        answer = await answer_of((api or self._api()).request, method, parameters)
+        if answer.outcome is not Outcome.DONE:
+            raise Unanswered(method, answer)
+        return answer
+
+
+def _complete(order: LiveOrder) -> bool:
+    """Return whether there is nothing to fetch for *order*."""
+    return order.ended or order.exchange_id <= 0 or (order.booked_e8 >= order.executed_e8 and not order.presumed)

@@ -1,0 +1,177 @@
+"""Reports of order events and transfers: booked, then as a row of the audit log, then to the listener."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mm.instrument import decimal_text
+from mm.live.account.check import AccountCheck, Transfer
+from mm.live.account.holdings import Balances
+from mm.live.account.ledger import AccountFill
+from mm.live.audit.books import VENUE_RESET
+from mm.live.audit.log import AuditLog
+from mm.live.orders.live_orders import (
+    EARLIER,
+    Accepted,
+    Amended,
+    AmendFailed,
+    Booked,
+    CancelFailed,
+    Closed,
+    InBook,
+    OrderReport,
+    Rejected,
+)
+from mm.live.venues.fee_values import FeeValues
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
+
+class OrderListener:
+    """The reports of a gateway, in order; *order_id* is the caller's, `EARLIER` for an order of an earlier run.
+
+    A subclass ignores what it does not override.
+    """
+
+    def accepted(self, order_id: int, us: int, exchange_id: int) -> None:
+        """The exchange has accepted an order."""
+
+    def in_book(self, order_id: int, exchange_us: int, left_e8: int) -> None:
+        """The exchange's book has *left_e8* of an order, in 1e-8, from *exchange_us* on; reports may come twice."""
+
+    def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
+        """An order was never open; *code* 0: it was not sent."""
+
+    def filled(self, order_id: int, fill: AccountFill) -> None:
+        """A fill, once."""
+
+    def closed(self, order_id: int, us: int, status: str) -> None:
+        """An order has ended unfilled or partly filled: CANCELED or EXPIRED."""
+
+    def cancel_failed(self, order_id: int, us: int, code: int) -> None:
+        """An order is still open."""
+
+    def amended(self, order_id: int, us: int, qty: str) -> None:
+        """An order has the smaller total quantity *qty*; if this is filled already, it has ended."""
+
+    def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
+        """The quantity of an order is unchanged; *code* 0: the amendment was not sent, or never arrived."""
+
+    def transferred(self, found: Transfer) -> None:
+        """An amount has come into the account without a trade, or has gone; it is booked."""
+
+    def balances(self, held: Balances) -> None:
+        """The balances by asset, all known ones."""
+
+    def funds(self, base_e8: int, quote_e8: int) -> None:
+        """What the balances leave to the orders of the symbol, those that are open included; in 1e-8."""
+
+    def ready_changed(self, ready: bool, why: str) -> None:
+        """The gateway's readiness for orders has changed."""
+
+    def ack_latency(self, action: str, seconds: float) -> None:
+        """A request was answered after *seconds*."""
+
+
+Report = Callable[[OrderListener], None]
+
+
+class OrderReports:
+    """Writes and forwards reports, in order; until there is a listener they are held.
+
+    A gateway reconciles before trading starts, and its findings determine the initial account of an engine.
+
+    Args:
+        audit: Receives a row for each report.
+        fees: Values the commissions of fills.
+        account: Books fills and transfers, and expects balances with them; None for no check.
+        log: Logs transfers, and the acceptance of an exchange that was reset.
+    """
+
+    def __init__(
+        self,
+        audit: AuditLog,
+        fees: FeeValues,
+        account: AccountCheck | None = None,
+        log: "Logger | None" = None,
+    ) -> None:
+        self._audit, self._fees, self._account, self._log = audit, fees, account, log
+        if account is not None:
+            account.booked = self._transferred
+        self._listener: OrderListener | None = None
+        self._held: list[Report] = []
+
+    def attach(self, listener: OrderListener) -> None:
+        """Forward the held reports, and from now on every report at once; of orders of earlier runs only fills."""
+        while self._held:  # including reports that the listener causes meanwhile
+            self._held.pop(0)(listener)
+        self._listener = listener
+
+    def tell(self, report: Report) -> None:
+        """Forward a report without a row."""
+        if self._listener is None:
+            self._held.append(report)
+        else:
+            report(self._listener)
+
+    def take(self, step: OrderReport) -> None:
+        """Write an event of an order, and report it."""
+        if isinstance(step, Booked):
+            fill, order_id = self._fees.valued(step.fill), step.order_id
+            self._audit.append("fill", **fill.row())
+            if self._account:
+                self._account.filled(fill, order_id)
+            self.tell(lambda listener: listener.filled(order_id, fill))
+            return
+        if isinstance(step, InBook):
+            own_id, since_us, left_e8 = step.order.order_id, step.exchange_us, step.left_e8
+            if own_id != EARLIER:
+                self.tell(lambda listener: listener.in_book(own_id, since_us, left_e8))
+            return
+        report = self._write(step)
+        if step.order.order_id != EARLIER:
+            self.tell(report)
+
+    def forget_trades(self, why: str) -> None:
+        """Write that an exchange that was reset is accepted, and forget the ids of its former trades."""
+        self._audit.append("adopt", what=VENUE_RESET, why=why)
+        if self._log:
+            self._log.warning(
+                "venue_reset_adopted", why=why, note="its trades count from now on; position and PnL stay"
+            )
+        if self._account:
+            self._account.forget_trades()
+
+    def _transferred(self, found: Transfer) -> None:
+        shown = {"asset": found.asset, "amount": decimal_text(found.amount_e8), "source": found.source}
+        self._audit.append("transfer", **shown, **({"us": found.us} if found.us else {}))
+        if self._log:
+            self._log.warning("account_transfer", **shown)
+        self.tell(lambda listener: listener.transferred(found))
+
+    def _write(self, step: Accepted | Rejected | Closed | CancelFailed | Amended | AmendFailed) -> Report:
+        """Write the row of a step, and return its report."""
+        order, own_id, us = step.order, step.order.order_id, step.us
+        client = {"client_id": order.client_id}
+        both = client | {"order_id": order.exchange_id}
+        both |= {"exchange_us": order.exchange_us} if order.exchange_us else {}
+        match step:
+            case Accepted():
+                exchange_id = order.exchange_id
+                self._audit.append("ack", action="place", **both)
+                return lambda listener: listener.accepted(own_id, us, exchange_id)
+            case Rejected(code=code, message=message):
+                self._audit.append("reject", action="place", **client, code=code, message=message)
+                return lambda listener: listener.rejected(own_id, us, code, message)
+            case Closed(status=status):
+                self._audit.append("cancel", **both, status=status, filled=decimal_text(order.booked_e8))
+                return lambda listener: listener.closed(own_id, us, status)
+            case CancelFailed(code=code):
+                self._audit.append("reject", action="cancel", **client, code=code, message="")
+                return lambda listener: listener.cancel_failed(own_id, us, code)
+            case Amended(qty=qty):
+                self._audit.append("ack", action="amend", **both, qty=qty)
+                return lambda listener: listener.amended(own_id, us, qty)
+            case AmendFailed(code=code, message=message):
+                self._audit.append("reject", action="amend", **client, code=code, message=message)
+                return lambda listener: listener.amend_failed(own_id, us, code, message)

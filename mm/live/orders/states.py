@@ -1,0 +1,424 @@
+"""The states of orders: a state machine without I/O.
+
+The input is requests, responses, user events, queries and trades, in any order, repeated, late or missing; the output
+is ordered steps: what to send (`Ask`, `Fetch`, `Resend`) and what to report (`Accepted`, `Rejected`, `Booked`, …).
+
+- Information of the exchange about an order (`OrderSeen`) is monotonic: the executed quantity rises, the quantity
+  falls, a final state stays.
+- A fill is booked once, by trade id, only from user events and queried trades. An order is closed only when its booked
+  fills add up to the executed quantity of the exchange; until then its trades are fetched.
+- An order with an unknown outcome is UNKNOWN until the exchange was queried. "No such order" proves that a request
+  failed only once it can no longer arrive (`proves_absence`).
+- An amendment only lowers the quantity, at the same queue position: an order with a smaller quantity at the exchange
+  was amended; one with the full quantity was not, once a query proves that the request can no longer arrive. The order
+  is open meanwhile, and can be cancelled at any time.
+- An order that was presumed gone and reappears is cancelled, and its fills are booked as those of an earlier run.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from mm.instrument import e8, short_text
+from mm.live.account.ledger import AccountFill, trade_mark
+from mm.live.orders.live_orders import (
+    EARLIER,
+    ENDINGS,
+    KEPT_ORDERS,
+    RESTING,
+    Accepted,
+    Amended,
+    AmendFailed,
+    Ask,
+    Booked,
+    CancelFailed,
+    Closed,
+    Contradiction,
+    Doubt,
+    Fetch,
+    InBook,
+    LiveOrder,
+    OrderSeen,
+    OrderState,
+    OrderStep,
+    Reamend,
+    Rejected,
+    Resend,
+    is_too_late,
+)
+
+UNKNOWN_ORDER, NO_SUCH_ORDER, ORDER_REFUSED, AMEND_REFUSED = -2011, -2013, -2010, -2038
+_OF_THE_ORDER = frozenset((UNKNOWN_ORDER, NO_SUCH_ORDER, AMEND_REFUSED))
+"""Codes that refuse an amendment because of the order's state; the order may have ended."""
+_DUPLICATE = "Duplicate order"
+_MOST_CANCELS = 5
+
+
+class OrderStates:
+    """All orders of a run, and those of earlier ones that may be open.
+
+    Args:
+        booked: Trades that earlier runs have booked: `trade_mark` by trade id.
+        kept: Minimum number of ended orders to keep.
+
+    Attributes:
+        by_client: Orders by client id: the open ones, and the latest ended ones.
+        open: Orders that have not ended, by client id, oldest first.
+        ends: Number of orders that have ended.
+        reset: Why the exchange is not the one whose trades are booked, such as one that was wiped; empty otherwise.
+    """
+
+    def __init__(self, booked: Mapping[int, int] | None = None, kept: int = KEPT_ORDERS) -> None:
+        self.by_client: dict[str, LiveOrder] = {}
+        self.open: dict[str, LiveOrder] = {}
+        self._by_exchange: dict[int, LiveOrder] = {}
+        self.reset, self.ends = "", 0
+        self._booked = dict(booked or {})
+        self._earlier = frozenset(self._booked)
+        self._ended: list[str] = []
+        self._kept = kept
+        self._steps: list[OrderStep] = []
+
+    def take(self) -> Iterator[OrderStep]:
+        """Yield the steps since the last call, in order, including steps that arise meanwhile."""
+        while self._steps:
+            steps, self._steps = self._steps, []
+            yield from steps
+
+    def forget_trades(self) -> None:
+        """Forget the trades that earlier runs have booked: the exchange was reset, and gives their ids again."""
+        self._booked.clear()
+        self._earlier = frozenset()
+
+    def of_exchange(self, exchange_id: int) -> LiveOrder | None:
+        """Return the order with the exchange's id; None if it is not ours, or not known yet."""
+        return self._by_exchange.get(exchange_id)
+
+    def in_doubt(self, side: int) -> bool:
+        """Return whether the placing of an order of *side* has an unknown outcome."""
+        return any(order.doubt is Doubt.PLACE and order.side == side for order in self.open.values())
+
+    # requests
+
+    def add(self, order: LiveOrder) -> None:
+        """Add an order with a written intent, or one of an earlier run."""
+        self.by_client[order.client_id] = self.open[order.client_id] = order
+        if order.exchange_id > 0:
+            self._by_exchange[order.exchange_id] = order
+
+    def add_earlier(self, order: LiveOrder) -> None:
+        """Add an order of an earlier run that may be open: the exchange is queried, and it is cancelled."""
+        order.order_id, order.cancel_wanted = EARLIER, True
+        order.state, order.doubt = OrderState.UNKNOWN, Doubt.PLACE
+        self.add(order)
+        self._steps.append(Ask(order))
+
+    def cancelling(self, order: LiveOrder, *, replacing: bool = False) -> None:
+        """Record that a cancel of *order*, or its replacement, is sent."""
+        self._forget_amendment(order)
+        order.cancel_wanted = order.cancelling = True
+        order.cancels += 1
+        if order.state is not OrderState.UNKNOWN and not order.ended:
+            order.state = OrderState.PENDING_REPLACE if replacing else OrderState.PENDING_CANCEL
+
+    def want_cancel(self, order: LiveOrder) -> None:
+        """Cancel *order* at once if it is known to be open, else as soon as it is."""
+        if order.ended:
+            return
+        self._forget_amendment(order)
+        order.cancel_wanted, order.cancels = True, 0
+        if order.state in RESTING:
+            self._resend(order)
+
+    def _forget_amendment(self, order: LiveOrder) -> None:
+        """Drop an amendment that waits until *order* is known to be open."""
+        if order.amend_wanted:
+            order.amend_wanted = ""
+            self._steps.append(AmendFailed(order, order.us, 0, "the order is cancelled instead"))
+
+    def amend_denied(self, order: LiveOrder, us: int, code: int, message: str) -> None:
+        """Handle an amendment that is refused before its intent is written."""
+        self._steps.append(AmendFailed(order, us, code, message))
+
+    def amending(self, order: LiveOrder, qty: str) -> None:
+        """Record that an amendment of *order*, which is open, to *qty* is sent."""
+        order.amend_qty, order.state = qty, OrderState.PENDING_AMEND
+
+    # answers
+
+    def refused(self, order: LiveOrder, us: int, code: int, message: str) -> None:
+        """Handle an order that was refused by the exchange, or never sent."""
+        if order.ended or order.exchange_id > 0:
+            return
+        if code == ORDER_REFUSED and message.startswith(_DUPLICATE):
+            self.place_unknown(order)
+            return
+        self._reject(order, us, code, message)
+
+    def place_unknown(self, order: LiveOrder) -> None:
+        """Handle an order whose placing has an unknown outcome."""
+        if order.ended or order.exchange_id > 0:
+            return
+        order.state, order.doubt = OrderState.UNKNOWN, Doubt.PLACE
+        self._steps.append(Ask(order))
+
+    def cancel_refused(self, order: LiveOrder, us: int, code: int) -> None:
+        """Handle a refused cancel of an order."""
+        order.cancelling = False
+        if order.ended or order.ending:
+            return
+        if code == UNKNOWN_ORDER:
+            self._doubt_cancel(order)
+            return
+        order.cancel_wanted = False
+        if order.doubt is Doubt.NONE:
+            order.state = _resting(order) if order.exchange_id > 0 else OrderState.PENDING_NEW
+        self._steps.append(CancelFailed(order, us, code))
+
+    def cancel_unknown(self, order: LiveOrder) -> None:
+        """Handle a cancel with an unknown outcome."""
+        order.cancelling = False
+        if not order.ended and not order.ending:
+            self._doubt_cancel(order)
+
+    def cancelled(self, order: LiveOrder, seen: OrderSeen) -> None:
+        """Handle the response to a successful cancel."""
+        order.cancelling = False
+        self.seen(seen)
+
+    def amend_refused(self, order: LiveOrder, qty: str, us: int, code: int, message: str) -> None:
+        """Handle an amendment to *qty* that was refused by the exchange, or never sent."""
+        if order.amend_qty != qty:
+            return
+        self._amend_failed(order, us, code, message)
+        if code in _OF_THE_ORDER and not order.ending:
+            self._steps.append(Ask(order))
+
+    def amend_unknown(self, order: LiveOrder, qty: str) -> None:
+        """Handle an amendment to *qty* with an unknown outcome; without effect if the outcome is known otherwise."""
+        if order.amend_qty == qty:
+            order.amend_doubt = True
+            self._steps.append(Ask(order))
+
+    def amended(self, order: LiveOrder, qty: str, seen: OrderSeen) -> None:
+        """Handle the response to a successful amendment to *qty*; without the new quantity it is inconclusive."""
+        self.seen(seen)
+        self.amend_unknown(order, qty)
+
+    def amend_shown(self, order: LiveOrder, us: int, query_ms: int) -> bool:
+        """Handle a query that returned *order*; return False if it must be repeated: an amendment may still arrive."""
+        if order.amend_doubt and not order.ending:
+            if not is_too_late(order.amend_until_ms, query_ms):
+                return False
+            self._amend_failed(order, us, 0, "the request never reached the exchange")
+        return True
+
+    def _amend_failed(self, order: LiveOrder, us: int, code: int, message: str) -> None:
+        self._amend_over(order)
+        self._steps.append(AmendFailed(order, us, code, message))
+
+    def _amend_over(self, order: LiveOrder) -> None:
+        order.amend_qty, order.amend_doubt = "", False
+        if order.state is OrderState.PENDING_AMEND:
+            order.state = OrderState.LIVE
+
+    def _doubt_cancel(self, order: LiveOrder) -> None:
+        order.state = OrderState.UNKNOWN
+        if order.doubt is Doubt.NONE:
+            order.doubt = Doubt.CANCEL
+        self._steps.append(Ask(order))
+
+    # information about orders
+
+    def seen(
+        self, seen: OrderSeen, fill: AccountFill | None = None, *, answers: bool = False, firm: bool = False
+    ) -> None:
+        """Handle information of the exchange about an order; without effect if it is not ours.
+
+        Args:
+            seen: The information.
+            fill: The fill that an event reports, if any.
+            answers: Whether it is the response to an `Ask`.
+            firm: Whether that was sent after the order had ended here, so that it cannot be outdated.
+        """
+        order = self.by_client.get(seen.client_id) or self._by_exchange.get(seen.exchange_id)
+        if order is None:
+            return
+        order.us = seen.us
+        ending = ENDINGS.get(seen.status)
+        order.exchange_us = seen.exchange_us or order.exchange_us
+        if seen.exchange_us and ending is not OrderState.REJECTED:
+            left_e8 = 0 if ending else max((seen.qty_e8 or order.qty_e8) - seen.executed_e8, 0)
+            self._steps.append(InBook(order, seen.exchange_us, left_e8))
+        if not order.ended and ending is OrderState.REJECTED:
+            self._reject(order, seen.us, ORDER_REFUSED, "rejected by the matching engine")
+            return
+        new = not order.ended and self._accept(order, seen)
+        if 0 < seen.qty_e8 < order.qty_e8 and not order.ended:
+            self._lower(order, seen)
+        if fill:
+            self._book(order, fill)
+        if order.ended:
+            if (ending is None or seen.executed_e8 > order.booked_e8) and ending is not OrderState.REJECTED:
+                self._shown_again(order, seen, firm=firm)
+            return
+        order.executed_e8 = max(order.executed_e8, seen.executed_e8)
+        if ending:
+            self._end(order, ending, seen.executed_e8)
+        elif order.ending is None and (new or order.doubt is Doubt.PLACE or (answers and order.doubt is Doubt.CANCEL)):
+            self._is_open(order)
+        self._settle(order)
+
+    def absent(self, order: LiveOrder, us: int, query_ms: int) -> bool:
+        """Handle an order that the exchange does not have; return False if it may still arrive: query again."""
+        if order.ended or order.ending:
+            return True
+        if not order.proves_absence(query_ms):
+            return False
+        order.presumed = True
+        if order.exchange_id <= 0:
+            self._reject(order, us, NO_SUCH_ORDER, "the request never reached the exchange")
+            return True
+        order.us, order.ending, order.doubt = us, OrderState.CANCELED, Doubt.NONE
+        self._steps.append(Fetch(order))
+        return True
+
+    def listed(self, seen: Iterable[OrderSeen], expected: Iterable[LiveOrder]) -> None:
+        """Handle the list of our open orders.
+
+        Args:
+            seen: All of them.
+            expected: The orders that were known to be open when the list was requested.
+        """
+        found = set()
+        for one in seen:
+            found.add(one.client_id)
+            order = self.by_client.get(one.client_id)
+            if order is not None and order.ended:
+                self._steps.append(Ask(order))
+            else:
+                self.seen(one)
+        for order in expected:
+            if order.client_id not in found and not order.ended and not order.ending:
+                self._steps.append(Ask(order))
+
+    # fills
+
+    def fill(self, order: LiveOrder, fill: AccountFill) -> None:
+        """Book a fill that a query has found, unless it is booked."""
+        self._book(order, fill)
+        if not order.ended:
+            self._settle(order)
+
+    def fetched(self, order: LiveOrder) -> None:
+        """Handle that all trades of *order* up to now were passed to `fill`."""
+        if order.ended:
+            return
+        if order.presumed and order.ending:
+            order.executed_e8 = order.booked_e8
+        self._settle(order)
+
+    # internals
+
+    def _accept(self, order: LiveOrder, seen: OrderSeen) -> bool:
+        """Return whether this is the first information that the exchange has accepted the order."""
+        if order.exchange_id > 0 or seen.exchange_id <= 0:
+            return False
+        order.exchange_id = seen.exchange_id
+        self._by_exchange[seen.exchange_id] = order
+        self._steps.append(Accepted(order, seen.us))
+        return True
+
+    def _lower(self, order: LiveOrder, seen: OrderSeen) -> None:
+        """Handle a quantity of an order that is smaller than here."""
+        wanted_e8 = e8(order.amend_qty) if order.amend_qty else 0
+        order.qty = order.amend_qty if seen.qty_e8 == wanted_e8 else short_text(seen.qty_e8)
+        if seen.qty_e8 <= wanted_e8:
+            self._amend_over(order)
+        self._steps.append(Amended(order, seen.us, order.qty))
+
+    def _book(self, order: LiveOrder, fill: AccountFill) -> None:
+        mark = trade_mark(fill)
+        known = self._booked.setdefault(fill.trade_id, mark) or mark  # 0: only its id is known
+        if known != mark:
+            self.reset = f"trade {fill.trade_id} is booked with another order, price, quantity or commission"
+        if fill.trade_id in order.trade_ids or known != mark:
+            return
+        order.trade_ids.add(fill.trade_id)
+        order.booked_e8 += e8(fill.qty)
+        if fill.trade_id > order.counts_after and fill.trade_id not in self._earlier:
+            self._steps.append(Booked(order, EARLIER if order.ended else order.order_id, fill))
+        if order.booked_e8 > order.qty_e8:
+            self._steps.append(Contradiction(order, f"{order.booked_e8} of {order.qty_e8} e-8 are filled"))
+        if order.booked_e8 >= order.qty_e8 and not order.ended:
+            self._end(order, OrderState.FILLED, order.booked_e8)
+
+    def _is_open(self, order: LiveOrder) -> None:
+        order.doubt = Doubt.NONE
+        if order.cancelling:
+            order.state = OrderState.PENDING_CANCEL
+            return
+        order.state = _resting(order)
+        if order.cancel_wanted:
+            self._resend(order)
+        elif order.amend_wanted:
+            self._steps.append(Reamend(order, order.amend_wanted))
+            order.amend_wanted = ""
+
+    def _resend(self, order: LiveOrder) -> None:
+        if order.cancels < _MOST_CANCELS:
+            self._steps.append(Resend(order))
+            return
+        order.cancel_wanted = False
+        self._steps.append(CancelFailed(order, order.us, UNKNOWN_ORDER))
+
+    def _end(self, order: LiveOrder, ending: OrderState, executed_e8: int) -> None:
+        if order.ending is None:
+            order.ending, order.doubt = ending, Doubt.NONE
+        order.executed_e8 = max(order.executed_e8, executed_e8)
+        if executed_e8 < order.booked_e8:
+            what = f"{ending.value} with {executed_e8} e-8 executed, but {order.booked_e8} are booked"
+            self._steps.append(Contradiction(order, what))
+
+    def _settle(self, order: LiveOrder) -> None:
+        """Close an order whose end and fills are complete; fetch missing fills."""
+        if order.booked_e8 < order.executed_e8:
+            self._steps.append(Fetch(order))
+        elif order.ending is not None:
+            self._finish(order, order.ending)
+            if order.ending is not OrderState.FILLED:
+                self._steps.append(Closed(order, order.us, order.ending.value))
+
+    def _reject(self, order: LiveOrder, us: int, code: int, message: str) -> None:
+        self._finish(order, OrderState.REJECTED)
+        self._steps.append(Rejected(order, us, code, message))
+
+    def _finish(self, order: LiveOrder, end: OrderState) -> None:
+        order.state, order.doubt = end, Doubt.NONE
+        order.cancelling = order.cancel_wanted = order.amend_doubt = False
+        order.amend_qty = order.amend_wanted = ""
+        self.ends += 1
+        self.open.pop(order.client_id, None)
+        self._ended.append(order.client_id)
+        if len(self._ended) > 2 * self._kept:
+            for client_id in self._ended[: self._kept]:
+                gone = self.by_client.get(client_id)
+                if gone is not None and gone.ended:
+                    del self.by_client[client_id]
+                    self._by_exchange.pop(gone.exchange_id, None)
+            del self._ended[: self._kept]
+
+    def _shown_again(self, order: LiveOrder, seen: OrderSeen, *, firm: bool) -> None:
+        """Handle an ended order that the exchange reports as open, or with more executed."""
+        if not firm:
+            if order.presumed or order.state is OrderState.REJECTED or seen.executed_e8 > order.booked_e8:
+                self._steps.append(Ask(order))
+            return
+        self._steps.append(Contradiction(order, f"{order.state.value} here, {seen.status} at the exchange"))
+        order.order_id, order.presumed, order.ending = EARLIER, False, None
+        order.state, order.doubt, order.cancel_wanted, order.cancels = OrderState.UNKNOWN, Doubt.PLACE, True, 0
+        self.add(order)
+        self.seen(seen)
+
+
+def _resting(order: LiveOrder) -> OrderState:
+    """Return the state of an order that is known to be open, without a cancel in flight."""
+    return OrderState.PENDING_AMEND if order.amend_qty else OrderState.LIVE

@@ -1,0 +1,120 @@
+"""The comparison of runs as a table for the terminal, and as one page."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+import numpy as np
+
+from mm.base.numbers import duration, number, percent, signed
+from mm.clock import US_PER_S, iso
+from mm.live.pages.compare import Agreement, RunComparison, RunData, RunFigures
+from mm.report.figures import SERIES, Figure, Trace, step, time_axis
+from mm.report.figures import chart as figure_of
+from mm.report.frame import card, chart, document, grid, header, notes, tile, tiles, zoom_bar
+
+Cells = tuple[str, Callable[[RunFigures], str]]
+HEIGHT = 240
+_EQUITY = "Change since the start of the common time; equal lines overlap."
+
+
+def _p(found: dict[str, float | None]) -> str:
+    """Return latencies as median / 90 % / 99 %."""
+    if found["p50"] is None:
+        return "–"
+    return " / ".join(number(found[name], 3) for name in ("p50", "p90", "p99")) + " ms"
+
+
+ROWS: tuple[Cells, ...] = (
+    ("feed latency", lambda run: run.feed or "–"),
+    ("decisions", lambda run: "–" if run.decisions is None else f"{run.decisions:,}"),
+    ("orders placed", lambda run: f"{run.placed:,}"),
+    ("rejected", lambda run: f"{sum(run.rejects.values()):,}"),
+    ("quoting both sides", lambda run: percent(run.quoted_share["both"])),
+    ("fills, buys + sells", lambda run: f"{run.fills['BUY']:,} + {run.fills['SELL']:,}"),
+    ("quantity", lambda run: number(run.quantity)),
+    ("of placed quantity", lambda run: percent(run.fill_ratio)),
+    ("half-spread at the fill, ticks", lambda run: signed(run.half_spread_ticks, 3)),
+    ("markout after 1 s, ticks", lambda run: signed(run.markout_ticks["1"], 3)),
+    ("markout after 5 s, ticks", lambda run: signed(run.markout_ticks["5"], 3)),
+    ("markout after 30 s, ticks", lambda run: signed(run.markout_ticks["30"], 3)),
+    ("quoting PnL", lambda run: signed(run.pnl_quoting)),
+    ("PnL of the account", lambda run: signed(run.pnl)),
+    ("fees", lambda run: number(run.fees)),
+    ("order to acceptance, 50 / 90 / 99 %", lambda run: _p(run.ack_ms)),
+    ("cancel to effect, 50 / 90 / 99 %", lambda run: _p(run.cancel_ms)),
+)
+AGREEMENT: tuple[tuple[str, Callable[[Agreement], str]], ...] = (
+    ("equal quotes, of seconds with both", lambda one: percent(one.equal_quotes)),
+    ("distance of quotes, ticks", lambda one: number(one.quote_gap_ticks, 3)),
+    ("only one of the two quotes", lambda one: percent(one.one_sided)),
+    (
+        "fills matched / missing / extra",
+        lambda one: f"{one.matched_fills:,} / {one.unmatched_fills:,} / {one.extra_fills:,}",
+    ),
+    ("slippage of matched fills, ticks", lambda one: signed(one.slippage_ticks, 3)),
+    ("quoting PnL difference", lambda one: signed(one.pnl_difference)),
+)
+
+
+def _rows(runs: Sequence[RunFigures]) -> list[list[str]]:
+    """Return the rows of the numbers, with one for each reason of rejects below their sum."""
+    rows = [[name, *(cell(run) for run in runs)] for name, cell in ROWS]
+    reasons = dict.fromkeys(reason for run in runs for reason in run.rejects)
+    below = 1 + next(at for at, row in enumerate(rows) if row[0] == "rejected")
+    rows[below:below] = [[f"– {reason}", *(f"{run.rejects.get(reason, 0):,}" for run in runs)] for reason in reasons]
+    return rows
+
+
+def comparison_text(found: RunComparison) -> str:
+    """Return the comparison for a terminal."""
+    head = ["", *(f"{run.kind} {run.run_id}" for run in found.runs)]
+    second = [[name, "reference", *(cell(one) for one in found.agreement)] for name, cell in AGREEMENT]
+    rows = [head, *_rows(found.runs), *second]
+    wide_ = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, wide_, strict=True)).rstrip() for row in rows]
+    seconds = (found.end_us - found.begin_us) / US_PER_S
+    title = f"{found.symbol}, {iso(found.begin_us)} to {iso(found.end_us)} ({duration(seconds)})"
+    return "\n".join([title, *lines, *(f"note: {note}" for note in found.notes)])
+
+
+def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
+    """Return the comparison as one HTML file.
+
+    Args:
+        found: The comparison.
+        runs: Data of the compared runs, for the chart.
+    """
+    names = [f"{run.kind} {run.run_id}" for run in found.runs]
+    span = f"{iso(found.begin_us)} – {iso(found.end_us)}, {duration((found.end_us - found.begin_us) / US_PER_S)}"
+    gaps = [
+        tile(
+            escape(name),
+            "–" if one.equal_quotes is None else percent(one.equal_quotes),
+            f"equal quotes; {one.matched_fills:,} of {one.matched_fills + one.unmatched_fills:,} fills matched",
+        )
+        for name, one in zip(names[1:], found.agreement, strict=True)
+    ]
+    figures = [[escape(cell) for cell in row] for row in _rows(found.runs)]
+    agreement = [[escape(name), *(escape(cell(one)) for one in found.agreement)] for name, cell in AGREEMENT]
+    body = [
+        header(found.symbol, " · ".join(dict.fromkeys(run.kind for run in found.runs)), escape(span)),
+        tiles(tile("Reference", escape(names[0]), "the first run"), *gaps),
+        notes(found.notes, "notes"),
+        card("Equity", _EQUITY, zoom_bar() + chart(equity_figure(found, runs), "No run has a valid book.")),
+        card("Numbers", "Over the time that all runs cover.", grid(["", *names], figures)),
+        card("Against the reference", "Differences of each run.", grid(["", *names[1:]], agreement)),
+    ]
+    return document(f"{found.symbol} · comparison", body)
+
+
+def equity_figure(found: RunComparison, runs: Sequence[RunData]) -> Figure | None:
+    """Return the equity of the runs over their common time; None if no run has a valid book."""
+    traces = list[Trace]()
+    for run, shown, colour in zip(runs, found.runs, SERIES, strict=False):
+        us = np.asarray(run.columns.state["recv_us"], np.int64)
+        equity = np.asarray(run.columns.state["equity"], np.float64)
+        inside = (us >= found.begin_us) & (us <= found.end_us) & ~np.isnan(equity)
+        if inside.any():
+            name = escape(f"{shown.kind} {shown.run_id}")
+            traces.append(step(name, us[inside], equity[inside] - equity[inside][0], colour))
+    return figure_of(traces, time_axis(found.begin_us, found.end_us), HEIGHT) if traces else None

@@ -1,0 +1,78 @@
+"""The page of a shadow or a trade: metrics and health of each of its symbols, and of their account."""
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from mm.clock import now_us
+from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.watch import view
+from mm.market_data.metrics import MetricFamily, MetricSample, exposition, metrics_served
+
+if TYPE_CHECKING:
+    from mm.base.doors import Door
+    from mm.live.account.limits import Account
+
+
+class SymbolsPage:
+    """The page of one process.
+
+    Args:
+        symbols: The metrics of each symbol.
+        account: The limits over all of them; None for paper accounts, which are one for each symbol.
+        door: Decides who may read it; None for this machine only.
+    """
+
+    def __init__(
+        self, symbols: Sequence[TradingMetrics], account: "Account | None" = None, door: "Door | None" = None
+    ) -> None:
+        self._symbols, self._account, self._door = symbols, account, door
+
+    def page(self) -> str:
+        """Return the page in the text format of Prometheus: each family once, labelled by symbol."""
+        filled: dict[MetricFamily, list[MetricSample]] = {}
+        for one in self._symbols:
+            for family, samples in one.filled():
+                named = ((suffix, {"symbol": one.symbol, **labels}, value) for suffix, labels, value in samples)
+                filled.setdefault(family, []).extend(named)
+        return exposition("", [*filled.items(), *(self._account.filled() if self._account else [])])
+
+    def why_not_ready(self) -> str:
+        """Return why a symbol is not quoted; empty if all are."""
+        if len(self._symbols) == 1:
+            return str(self._symbols[0].health()["why"])
+        found = {one.symbol: one.health()["why"] for one in self._symbols}
+        return "; ".join(f"{symbol}: {why}" for symbol, why in found.items() if why)
+
+    def health(self) -> dict[str, object]:
+        """Return the content of ``/health``: of the symbol, or of each of several; and of the account."""
+        account = {"account": self._account.shown()} if self._account else {}
+        if len(self._symbols) == 1:
+            return self._symbols[0].health() | account
+        why = self.why_not_ready()
+        return {"ready": not why, "why": why, **account, "symbols": {one.symbol: one.health() for one in self._symbols}}
+
+    def view(self, size: os.terminal_size) -> str:
+        """Return the screen of ``--watch``."""
+        account = self._account.shown() if self._account and len(self._symbols) > 1 else {}
+        lines = size.lines // len(self._symbols) - len(account)
+        part = os.terminal_size((size.columns, max(lines, 2)))
+        screens = [view(one, now_us(), part) for one in self._symbols]
+        return "\n".join([*screens, *(f"{name}  {text}" for name, text in account.items())])
+
+    @asynccontextmanager
+    async def served(self, host: str, port: int) -> AsyncIterator[int]:
+        """Serve ``/metrics``, ``/health``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
+
+        If *port* is 0, nothing is served.
+
+        Raises:
+            UsageError: If *host* and *port* cannot be bound.
+            SafetyError: If other machines could call it without a token.
+        """
+        if not port:
+            yield 0
+            return
+        async with metrics_served(host, port, self.page, self.why_not_ready, self.health, self._door) as bound:
+            yield bound

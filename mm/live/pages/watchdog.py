@@ -1,0 +1,380 @@
+"""The watchdog: the state of traders and shadows, read from the files that outlive them.
+
+A killed trader ends within a second, and a process that died answers nobody: what a scrape of the process cannot show
+is read here, from kill switches, run logs, audit logs and health files. Nothing is kept between two looks that the
+files do not contain, so a watchdog may be restarted at any time.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mm.base.audit_chain import STOP, audit_folder, decode_row
+from mm.base.held_file import is_held
+from mm.clock import US_PER_S, iso, now_us, us_of
+from mm.errors import BrokenFile, DataError, UsageError
+from mm.live.audit.books import AuditBooks, AuditOrder, Changes, summed_in_the_last
+from mm.live.audit.log import starts_of
+from mm.live.run.kill_switch import Kill, KillSwitch, none_open_us
+from mm.live.state.follow import BATCH_ROWS, LogSeries, LogTail
+from mm.market_data.health import ENDED, HealthReport, read_health
+from mm.market_data.metrics import MetricFamily, MetricSample, exposition
+
+TRADE, SHADOW = KINDS = ("trade", "shadow")
+DIED = -1
+"""Exit code of a process that wrote no end: killed by SIGKILL, out of memory, a power cut."""
+NO_END = "it wrote no end: killed, out of memory, or a power cut"
+_RECENT_DAYS = 2
+_WRITTEN_S = 3_600.0  # an older run log without an end gets none any more
+_BEGUN_S = 3.0  # a younger run log without a line may not be held yet
+_TAIL_BYTES = 1 << 20
+_MOST_REASON = 160
+
+LOOK = MetricFamily("mm_watchdog_look_timestamp_seconds", "gauge", "When the files were last read.")
+UNREADABLE = MetricFamily("mm_watchdog_unreadable", "gauge", "Files and folders that could not be read.")
+KILLED = MetricFamily(
+    "mm_watchdog_killed", "gauge", "1 while the kill switch is triggered, with the reason.", ("reason",)
+)
+RUNNING = MetricFamily("mm_watchdog_running", "gauge", "1 while a process of the kind runs.", ("kind",))
+END_CODE = MetricFamily(
+    "mm_watchdog_last_end_code", "gauge", "Exit code of the last ended run; -1: it died.", ("kind", "reason")
+)
+END_TIME = MetricFamily("mm_watchdog_last_end_timestamp_seconds", "gauge", "When the last run ended.", ("kind",))
+ORDERS_LEFT = MetricFamily(
+    "mm_watchdog_orders_left_open", "gauge", "Orders that may be open at the exchange while no trader runs."
+)
+REPORT_AGE = MetricFamily("mm_watchdog_report_age_seconds", "gauge", "Age of the recording's last health report.")
+OFFSET = MetricFamily("mm_watchdog_clock_offset_seconds", "gauge", "Our clock minus the exchange's, as last measured.")
+DISK_FREE = MetricFamily("mm_watchdog_disk_free_bytes", "gauge", "Free disk space of a folder.", ("folder",))
+WATCHDOG_FAMILIES = (
+    LOOK,
+    UNREADABLE,
+    KILLED,
+    RUNNING,
+    END_CODE,
+    END_TIME,
+    ORDERS_LEFT,
+    REPORT_AGE,
+    OFFSET,
+    DISK_FREE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """The end of a run.
+
+    Attributes:
+        run_id: The run.
+        us: When, in µs; for a run that died, the last change of its log.
+        code: Exit code; `DIED` without one.
+        reason: ``kill``, ``SIGTERM``, ``window_end`` …, or the error.
+    """
+
+    run_id: str
+    us: int
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedSymbol:
+    """The state of one symbol.
+
+    Attributes:
+        symbol: Upper case.
+        kill: Why and since when its kill switch is triggered; None if it is not.
+        running: The kinds of which a process runs.
+        ends: The last end, by kind.
+        orders_left: Client ids of orders that may be open while no trader runs.
+        report_age_s: Age of the last health report of a recording that has not ended, in s; None without one.
+        offset_us: Our clock minus the exchange's, in µs; None if unknown.
+    """
+
+    symbol: str
+    kill: Kill | None
+    running: frozenset[str]
+    ends: Mapping[str, RunEnd]
+    orders_left: tuple[str, ...]
+    report_age_s: float | None
+    offset_us: int | None
+
+    def troubles(self) -> Iterator[str]:
+        """Yield what needs a person, one line each."""
+        if self.kill is not None:
+            yield f"{self.symbol}: killed since {iso(self.kill.since_us)}: {self.kill.reason}"
+        if self.orders_left:
+            shown = ", ".join(self.orders_left[:3])
+            yield (
+                f"{self.symbol}: {len(self.orders_left)} orders left open ({shown}); "
+                f"mm trade cancel --symbol {self.symbol} cancels them"
+            )
+        for kind, end in self.ends.items():
+            if end.code and kind not in self.running and not (self.kill and end.reason == "kill"):
+                yield f"{self.symbol}: {kind} {end.run_id} ended with {end.code} at {iso(end.us)}: {end.reason}"
+
+    def line(self) -> str:
+        """Return the state as one line."""
+        running = ", ".join(sorted(self.running)) or "nothing"
+        age = "" if self.report_age_s is None else f"; last report {self.report_age_s:.0f} s ago"
+        return f"{self.symbol}: {running} runs{age}; {'; '.join(self.troubles()) or 'no trouble'}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as JSON."""
+        return {
+            "killed": self.kill is not None,
+            "reason": self.kill.reason if self.kill else None,
+            "since": self.kill.since_us if self.kill else None,
+            "running": sorted(self.running),
+            "last_end": {kind: asdict(end) for kind, end in self.ends.items()},
+            "orders_left_open": list(self.orders_left),
+            "report_age_s": self.report_age_s,
+            "clock_offset_us": self.offset_us,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class WatchdogLook:
+    """The result of one look.
+
+    Attributes:
+        us: When, in µs.
+        symbols: In alphabetical order.
+        unreadable: What could not be read, one line each.
+        free_bytes: Free disk space by folder.
+    """
+
+    us: int
+    symbols: tuple[WatchedSymbol, ...]
+    unreadable: tuple[str, ...]
+    free_bytes: Mapping[str, int]
+
+    def troubles(self) -> list[str]:
+        """Return what needs a person, one line each."""
+        return [*(line for one in self.symbols for line in one.troubles()), *self.unreadable]
+
+    def page(self) -> str:
+        """Return the page in the text format of Prometheus."""
+        filled: dict[MetricFamily, list[MetricSample]] = {family: [] for family in WATCHDOG_FAMILIES}
+        filled[LOOK].append(("", {}, self.us / US_PER_S))
+        filled[UNREADABLE].append(("", {}, len(self.unreadable)))
+        filled[DISK_FREE] += [("", {"folder": folder}, free) for folder, free in self.free_bytes.items()]
+        for one in self.symbols:
+            for family, labels, value in _samples(one):
+                filled[family].append(("", {"symbol": one.symbol, **labels}, value))
+        return exposition("", filled.items())
+
+
+def _samples(one: WatchedSymbol) -> Iterator[tuple[MetricFamily, dict[str, str], float]]:
+    yield KILLED, {"reason": one.kill.reason[:_MOST_REASON] if one.kill else ""}, one.kill is not None
+    yield ORDERS_LEFT, {}, len(one.orders_left)
+    for kind in KINDS:
+        yield RUNNING, {"kind": kind}, kind in one.running
+    for kind, end in one.ends.items():
+        yield END_CODE, {"kind": kind, "reason": end.reason}, end.code
+        yield END_TIME, {"kind": kind}, end.us / US_PER_S
+    if one.report_age_s is not None:
+        yield REPORT_AGE, {}, one.report_age_s
+    if one.offset_us is not None:
+        yield OFFSET, {}, one.offset_us / US_PER_S
+
+
+class Watchdog:
+    """Reads the files of traders and shadows.
+
+    Args:
+        out_root: Folder of results, with kill switches and audit logs.
+        data_root: Folder of the recorded days, with health files; it need not exist.
+        log_root: Folder of the run logs.
+        symbols: The symbols; empty for all with a file.
+    """
+
+    def __init__(self, out_root: Path, data_root: Path, log_root: Path, symbols: Iterable[str] = ()) -> None:
+        self._out_root, self._data_root, self._log_root = out_root, data_root, log_root
+        self._given = tuple(symbols)
+        self._orders: dict[str, AuditOrders] = {}
+        self._ends: dict[Path, RunEnd] = {}
+        self._unreadable: list[str] = []
+
+    def check(self) -> None:
+        """Raise DataError if there is no folder of results."""
+        if not self._out_root.is_dir():
+            raise DataError(
+                f"--out-root (OUT_ROOT) {self._out_root}: there is no such folder; create it, or give another"
+            )
+
+    def look(self) -> WatchdogLook:
+        """Read what has changed; what cannot be read is named in the result."""
+        self._unreadable = [] if self._out_root.is_dir() else [f"{self._out_root}: there is no such folder"]
+        symbols = self._given or self._symbols()
+        found = tuple(self._look_at(symbol) for symbol in sorted(symbols))
+        return WatchdogLook(now_us(), found, tuple(self._unreadable), self._free_bytes())
+
+    def _symbols(self) -> set[str]:
+        switches = self._children(self._out_root / "risk")
+        kills = {path.name.removesuffix(".kill") for path in switches if path.name.endswith(".kill")}
+        folders = [self._out_root / "audit", *(self._log_root / kind for kind in KINDS)]
+        return kills | {path.name for folder in folders for path in self._children(folder)}
+
+    def _look_at(self, symbol: str) -> WatchedSymbol:
+        running, ends = set[str](), dict[str, RunEnd]()
+        for kind in KINDS:
+            runs, end = self._runs(kind, symbol)
+            running |= {kind} if runs else set()
+            ends |= {kind: end} if end else {}
+        report = self._health(symbol)
+        active = report is not None and report.state != ENDED
+        return WatchedSymbol(
+            symbol=symbol,
+            kill=KillSwitch(self._out_root, symbol).read(),
+            running=frozenset(running),
+            ends=ends,
+            orders_left=self._orders_left(symbol, trading=TRADE in running),
+            report_age_s=max(0, now_us() - report.at_us) / US_PER_S if report and active else None,
+            offset_us=report.offset_us if report else None,
+        )
+
+    def _runs(self, kind: str, symbol: str) -> tuple[bool, RunEnd | None]:
+        """Return whether a process of the kind runs, and its last end, from the run logs of the latest days."""
+        running, ends = False, list[RunEnd]()
+        for day in self._children(self._log_root / kind / symbol)[-_RECENT_DAYS:]:
+            for folder in self._children(day):
+                try:
+                    end = self._end_of(folder / "run.log")
+                except FileNotFoundError:  # of a run that begins
+                    continue
+                except OSError as error:
+                    self._unreadable.append(f"{error.filename or folder}: {error.strerror}")
+                    continue
+                running = running or end is None
+                ends += [end] if end else []
+        return running, max(ends, key=lambda end: end.us, default=None)
+
+    def _end_of(self, log: Path) -> RunEnd | None:
+        """Return the end of a run, None while it runs; an end is read once."""
+        if log not in self._ends:
+            if is_held(log):
+                return None
+            changed_s, size = log.stat().st_mtime, log.stat().st_size
+            if not size and time.time() - changed_s < _BEGUN_S:
+                return None
+            end = _logged_end(log)
+            if end is None and is_held(log):  # it began meanwhile
+                return None
+            if end is None and time.time() - changed_s < _WRITTEN_S:  # its guardian may write the end yet
+                return RunEnd(log.parent.name, round(changed_s * US_PER_S), DIED, NO_END)
+            self._ends[log] = end or RunEnd(log.parent.name, round(changed_s * US_PER_S), DIED, NO_END)
+        return self._ends[log]
+
+    def _orders_left(self, symbol: str, *, trading: bool) -> tuple[str, ...]:
+        orders = self._orders.setdefault(symbol, AuditOrders(audit_folder(self._out_root, symbol), symbol))
+        try:
+            orders.follow()
+        except (DataError, OSError) as error:
+            self._unreadable.append(f"{symbol}: its audit logs cannot be read: {error}")
+        if trading or not orders.open or none_open_us(self._out_root, symbol) > orders.last_us:
+            return ()
+        day, _, run_id = orders.last_name.partition("_")
+        log = self._log_root / TRADE / symbol / day / run_id / "run.log"
+        if not orders.stopped and not log.exists():
+            self._unreadable.append(f"{log}: no such file, so it is not known whether the trader runs; give LOG_ROOT")
+            return ()
+        return tuple(order.client_id for order in orders.open)
+
+    def _health(self, symbol: str) -> HealthReport | None:
+        try:
+            return read_health(self._data_root, symbol)
+        except (DataError, OSError) as error:
+            self._unreadable.append(str(error))
+            return None
+
+    def _free_bytes(self) -> dict[str, int]:
+        folders = (("out", self._out_root), ("data", self._data_root))
+        return {name: shutil.disk_usage(path).free for name, path in folders if path.is_dir()}
+
+    def _children(self, folder: Path) -> list[Path]:
+        """Return what is in a folder, by name; nothing if there is none."""
+        try:
+            return sorted(folder / name for name in os.listdir(folder) if not name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._unreadable.append(f"{folder}: {error.strerror}")
+            return []
+
+
+def _logged_end(log: Path) -> RunEnd | None:
+    """Return the end that a run wrote as the last whole line of its log; None if it wrote none."""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        lines = file.read().split(b"\n")
+    if len(lines) < 2:
+        return None
+    try:
+        last = msgspec.json.decode(lines[-2])
+        event, us, code = last["event"], us_of(last["ts"]), int(last.get("exit_code", last["event"] == "run_failed"))
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError, UsageError):
+        return None
+    if event == "run_finished":
+        return RunEnd(log.parent.name, us, code, str(last.get("ended", last.get("status", "")))[:_MOST_REASON])
+    if event == "run_failed":
+        return RunEnd(log.parent.name, us, code, str(last.get("error", ""))[:_MOST_REASON])
+    return None
+
+
+class AuditOrders:
+    """The orders of a symbol that may be open, according to its audit logs, which are read as they grow.
+
+    Args:
+        folder: Folder of the logs.
+        symbol: The symbol.
+
+    Attributes:
+        open: The orders that may be open.
+        last_us: Instant of the last row, in µs.
+        last_name: Day and run id of the latest log.
+        stopped: Whether it ends with a stop.
+    """
+
+    def __init__(self, folder: Path, symbol: str) -> None:
+        self.open: tuple[AuditOrder, ...] = ()
+        self.last_us = 0
+        self.last_name, self.stopped = "", True
+        self._folder, self._books = folder, AuditBooks(symbol)
+        self._logs: LogSeries | None = None
+        self._error: DataError | None = None
+
+    def follow(self) -> None:
+        """Read the new rows.
+
+        Raises:
+            DataError: If a log cannot be read.
+        """
+        if self._error is not None:
+            raise self._error
+        try:
+            if self._logs is None:
+                self._logs = LogSeries(self._folder, summed_in_the_last(starts_of(self._folder)))
+            while found := self._logs.take(BATCH_ROWS):
+                self._take(*found)
+        except DataError as error:
+            self._error = error
+            raise
+        except (KeyError, TypeError, AttributeError) as error:
+            self._error = BrokenFile(f"{self._folder}: a row of a log lacks a field ({error}); see mm audit verify")
+            raise self._error from error
+        self.open = tuple(self._books.open_orders())
+
+    def _take(self, tail: LogTail, lines: Sequence[bytes]) -> None:
+        self.last_name = tail.path.stem
+        for number, line in enumerate(lines, tail.rows - len(lines) + 1):
+            row = decode_row(line, number, tail.path.name)
+            self._books.take(row, Changes())
+            self.last_us = max(self.last_us, row["us"])
+            self.stopped = row["type"] == STOP

@@ -1,0 +1,416 @@
+"""The public view of a shadow or a trade: metrics, the state store, warnings, rows of breaches; it never blocks.
+
+Both read the order manager of their engine. A trader reports its orders and fills as they happen (`TradeDesk`), while
+those of a paper exchange are read from its journal (`ShadowDesk`).
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mm.backtest.journal import ACTIONS, REJECT_REASONS
+from mm.backtest.risk import WITHHOLDING
+from mm.clock import US_PER_MS, US_PER_S, now_us
+from mm.instrument import E8, Instrument, decimal_text
+from mm.live.account.ledger import SIDE_NAMES, AccountFill, Ledger, PnlParts, amounts
+from mm.live.pages.metrics import TradingMetrics
+from mm.market_data.market_events import BookLost, DepthArrived, MarketEvent, TradeArrived, TradeVerdict
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
+    from mm.backtest._engine import Engine
+    from mm.backtest.paper_exchange import PaperExchange
+    from mm.backtest.rules import Rules
+    from mm.live._live_engine import LiveEngine
+    from mm.live.audit.history import LedgerBegin
+    from mm.live.audit.log import AuditLog
+    from mm.live.run.trader import TradeAccount
+    from mm.live.state.writer import StateWriter
+    from mm.market_data.local_orderbook import LocalOrderBook
+
+REFRESH_US = 100 * US_PER_MS
+REPORT_US = 60 * US_PER_S
+"""Time between two lines of progress, and between two warnings of one kind."""
+QUIET_US = 2 * US_PER_S
+"""Time without a resting order after which a run is not quoting: between two orders there may be none."""
+WRITER_S = 2.0
+REQUESTS = {"place": "PLACE", "cancel": "CANCEL_REQ", "amend": "AMEND"}  # requests, and their rows in the journal
+TOP_LEVELS = 20
+
+
+class ThrottledWarnings:
+    """Warnings limited to one of a kind per minute; the next one reports how many were suppressed.
+
+    Args:
+        log: Logs them.
+    """
+
+    def __init__(self, log: "Logger") -> None:
+        self._log = log
+        self._next_us: dict[tuple[str, str], int] = {}
+        self._unshown: dict[tuple[str, str], int] = {}
+
+    def warn(self, us: int, event: str, kind: str, **fields: object) -> None:
+        """Log *event* of a *kind* at an instant, unless one of the kind was logged within a minute."""
+        key = event, kind
+        if us < self._next_us.get(key, us):
+            self._unshown[key] = self._unshown.get(key, 0) + 1
+            return
+        self._next_us[key] = us + REPORT_US
+        unshown = self._unshown.pop(key, 0)
+        self._log.warning(event, **fields, **({"unshown": unshown} if unshown else {}))
+
+
+class Desk:
+    """Follows a run: a subscriber of its market, whose `refresh` updates metrics and state store.
+
+    Args:
+        metrics: The metrics for Prometheus, filled here.
+        engine: The engine that sends its orders.
+        rules: The rules of the run.
+        log: Logs breaches.
+        writer: The state store; None for none.
+        audit: Receives breaches; None for no audit log.
+        is_leg: Whether the strategy of another market sends its orders, which may be none for long.
+
+    Attributes:
+        metrics: As given.
+        engine: As given.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it shows, and where
+        self,
+        metrics: TradingMetrics,
+        engine: "Engine | LiveEngine",
+        rules: "Rules",
+        log: "Logger",
+        writer: "StateWriter | None" = None,
+        audit: "AuditLog | None" = None,
+        *,
+        is_leg: bool = False,
+    ) -> None:
+        self.metrics, self.engine, self._rules, self._is_leg = metrics, engine, rules, is_leg
+        self._log, self._writer, self._audit = log, writer, audit
+        self._warnings = ThrottledWarnings(log)
+        self._breaches = 0
+        self._counted = Counter[str]()
+        self._quoted_us: int | None = None
+        self._book: LocalOrderBook | None = None  # as of the last event; None without a valid one
+        self._last_id = 0
+        self._messages = metrics.messages = {"depth": 0, "trade": 0}
+
+    # ------------------------------------------------------------------ the market
+
+    def market(self, event: MarketEvent) -> None:
+        """Handle an event of the market."""
+        if isinstance(event, DepthArrived):
+            self._messages["depth"] += 1
+            if event.book is not None:
+                self._book, self._last_id, self.metrics.book_us = event.book, event.update.u, event.recv_us
+        elif isinstance(event, TradeArrived):
+            self._messages["trade"] += 1
+            if self._writer and event.verdict is not TradeVerdict.LATE:
+                trade = event.trade
+                self._writer.tick(event.recv_us, price=trade.p, qty=trade.q, side="SELL" if trade.m else "BUY")
+        elif isinstance(event, BookLost):
+            self._book = None
+            self.metrics.gaps += 1
+
+    # ------------------------------------------------------------------ what the kinds of desks differ in
+
+    def _position_e8(self) -> int:
+        raise NotImplementedError
+
+    def _pnl(self, mid_e8: int) -> PnlParts:
+        """Return the result at a mid, since the start of the ledger."""
+        raise NotImplementedError
+
+    def _equity_e8(self, mid_e8: int, total_e8: int) -> int:
+        """Return the account's value at a mid, given the total result."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ at each update
+
+    def refresh(self, us: int) -> None:
+        """Update metrics and state store."""
+        manager, metrics = self.engine.manager, self.metrics
+        bid, ask = self.engine.best[:2]
+        mid2 = bid + ask if bid and ask else 0
+        self._show_breaches(us)
+        self._count_rows({}, ("SKIP",))
+        metrics.position_e8 = self._position_e8()
+        metrics.quotes(us, *((abs(mid2 / 2 - ticks) if ticks and mid2 else None) for ticks in manager.quoted))
+        metrics.why_not_ready = self._why_not_quoting(us, mid2)
+        metrics.used |= manager.guard.used()
+        if self._writer:
+            metrics.writer = self._writer.queue, self._writer.lag_s
+        if mid2:
+            self._show_money(us, mid2 * self._rules.tick_e8 // 2)
+
+    def _why_not_quoting(self, us: int, mid2: int) -> str:
+        """Return why no order of ours rests; empty if one does, or did a moment ago."""
+        manager = self.engine.manager
+        if not mid2:
+            return "no valid book"
+        if manager.stopped_for:
+            return f"quotes are stopped: {manager.stopped_for}"
+        if any(manager.quoted) or self._is_leg:
+            self._quoted_us = us
+            return ""
+        if self._quoted_us is not None and us - self._quoted_us < QUIET_US:
+            return ""
+        reasons = [f"{side} {why}" for side, why in zip(("buy", "sell"), manager.withheld_for, strict=True) if why]
+        return f"no quotes: {', '.join(reasons) or 'the model gives none, or they are not open yet'}"
+
+    def _show_breaches(self, us: int) -> None:
+        """Warn of the breaches since the last call, and record them."""
+        for at_us, limit, value_e8, bound_e8, side in self.engine.manager.breaches(self._breaches):
+            self._breaches += 1
+            self.breached(us, limit, value_e8, bound_e8, at_us=at_us, side=side)
+
+    def breached(self, us: int, limit: str, value_e8: int, bound_e8: int, *, at_us: int, side: int = 0) -> None:
+        """Warn of a breach of a limit at *at_us*, and record it; *side* 0 is both."""
+        sided = {"side": SIDE_NAMES[side]} if side else {}
+        shown = {"limit": limit, "value": decimal_text(value_e8), "bound": decimal_text(bound_e8), **sided}
+        self._warnings.warn(us, "risk_breach", limit + sided.get("side", ""), **shown)
+        if self._audit is not None:
+            self._audit.append("breach", **shown, at_us=at_us)
+
+    def _count_rows(self, requests: dict[str, str], refusals: tuple[str, ...]) -> None:
+        """Count requests and orders that were not sent since the last call, by their rows in the journal."""
+        rows, metrics = self.engine.manager.order_rows, self.metrics
+        now = Counter({name: rows(ACTIONS.index(action), 0) for name, action in requests.items()})
+        for action in refusals:
+            for code, reason in enumerate(REJECT_REASONS):
+                if reason:
+                    now[f"{action} {reason}"] = rows(ACTIONS.index(action), code)
+        for name in (now - self._counted).elements():
+            if name in requests:
+                metrics.orders[name] += 1
+            else:
+                reason = name.partition(" ")[2]
+                metrics.rejects[reason.upper() if reason in WITHHOLDING else reason] += 1  # a limit: named by its knob
+        self._counted |= now
+
+    def _show_money(self, us: int, mid_e8: int) -> None:
+        """Show PnL and equity at a mid, and pass book, PnL and the strategy's state to the state store."""
+        found = self._pnl(mid_e8)
+        parts = {"realized": found.realized, "unrealized": found.unrealized, "fees": found.fees, "total": found.total}
+        self.metrics.pnl_e8, self.metrics.unvalued_e8 = parts, found.unvalued
+        self.metrics.equity_e8 = self._equity_e8(mid_e8, found.total)
+        if self._writer is None:
+            return
+        if self._book is not None:
+            self._writer.book(*self._book.top(TOP_LEVELS), us, self._last_id)
+        shown: dict[str, str | None] = {name: decimal_text(value) for name, value in parts.items()}
+        if found.unvalued:
+            shown |= {"fees": None, "total": None, "fees_unvalued": amounts(found.unvalued)}
+        position = decimal_text(self._position_e8())
+        self._writer.position(us, position)
+        self._writer.pnl(us, **shown)
+        self._writer.model(
+            us,
+            mid=decimal_text(mid_e8),
+            inventory=position,
+            target=decimal_text(self._rules.target * self._rules.lot_e8),
+            quoted_ticks=list(self.engine.manager.quoted),
+        )
+
+
+class ShadowDesk(Desk):
+    """Follows a shadow.
+
+    Args:
+        exchange: The paper exchange of the strategy, or of its leg in another market.
+        grid: Grid of prices and quantities.
+        log: Logs breaches, and the end of all trading.
+        writer: The state store; None for none.
+        clock: Returns the instant, in µs.
+        leg: Name of a leg among the metrics; None for a run's own market.
+    """
+
+    def __init__(
+        self,
+        exchange: "PaperExchange",
+        grid: Instrument,
+        log: "Logger",
+        writer: "StateWriter | None" = None,
+        clock: Callable[[], int] = now_us,
+        leg: str | None = None,
+    ) -> None:
+        metrics, rules = TradingMetrics(leg or grid.symbol, clock), exchange.rules
+        super().__init__(metrics, exchange.engine, rules, log, writer, is_leg=leg is not None)
+        self._exchange, self._grid, self._clock, self._fills, self._killed = exchange, grid, clock, 0, False
+        self._ledger = Ledger(grid, position_e8=rules.start_lots * grid.lot_e8)
+
+    async def close(self) -> None:
+        """Update metrics and stores a last time."""
+        self.refresh(self._clock())
+        if self._writer:
+            await asyncio.to_thread(self._writer.close, WRITER_S)
+
+    def refresh(self, us: int) -> None:
+        """Update metrics and state store; count fills, requests and rejections since the last call."""
+        self._take_fills()
+        self._count_rows(REQUESTS, ("REJECT",))
+        killed = self.engine.manager.killed()
+        self.metrics.killed = killed is not None
+        if killed is not None and not self._killed:
+            self._killed = True
+            self._log.warning("killed", reason=killed[1], note="quoting has stopped; the recording continues")
+        super().refresh(us)
+
+    def _take_fills(self) -> None:
+        grid, rate_e8 = self._grid, self._rules.maker_fee_e8
+        for us, order_id, side, ticks, lots in self._exchange.fills_from(self._fills):
+            self._fills += 1
+            notional_e16 = ticks * grid.tick_e8 * lots * grid.lot_e8
+            fee = decimal_text(notional_e16 * rate_e8 // E8 // E8)
+            price, qty = decimal_text(ticks * grid.tick_e8), decimal_text(lots * grid.lot_e8)
+            fill = AccountFill(self._fills, order_id, "", side, price, qty, fee, grid.quote_asset, us, maker=True)
+            self._ledger.book(fill)
+            self.metrics.fills[side] += 1
+
+    def _position_e8(self) -> int:
+        return self._ledger.position_e8
+
+    def _pnl(self, mid_e8: int) -> PnlParts:
+        return self._ledger.pnl_e8(mid_e8)
+
+    def _equity_e8(self, mid_e8: int, total_e8: int) -> int:  # noqa: ARG002
+        return self._rules.start_cash_e8 + self._ledger.cash_e8 + self._ledger.position_e8 * mid_e8 // E8
+
+
+class TradeDesk(Desk):
+    """Follows a trader, which reports to it.
+
+    Args:
+        metrics: The metrics for Prometheus, filled here.
+        engine: The engine that sends its orders.
+        rules: The rules of the run.
+        account: Position and cash.
+        begin: The account at the start of the ledger.
+        audit: Receives breaches.
+        writer: The state store.
+        log: Logs events.
+        is_leg: As of a `Desk`.
+
+    Attributes:
+        account: As given.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it shows, and where
+        self,
+        metrics: TradingMetrics,
+        engine: "LiveEngine",
+        rules: "Rules",
+        *,
+        account: "TradeAccount",
+        begin: "LedgerBegin",
+        audit: "AuditLog",
+        writer: "StateWriter",
+        log: "Logger",
+        is_leg: bool = False,
+    ) -> None:
+        super().__init__(metrics, engine, rules, log, writer, audit, is_leg=is_leg)
+        self.account, self._begin = account, begin
+        self._fills = self._orders = self._rejects = 0
+        self._us, self._report_us = 0, 0
+        self._next_us = 0
+        self._accepted_us: dict[int, int | None] = {}  # of orders without a fill; None before the acceptance
+
+    # ------------------------------------------------------------------ what the trader reports
+
+    def order(self, action: str, order_id: int, us: int) -> None:
+        """Count a sent request; record the acceptance time of an order until its first fill."""
+        if action in ("place", "cancel", "replace", "amend"):
+            self.metrics.orders[action] += 1
+            if action in ("place", "replace"):
+                self._orders += 1
+                self._accepted_us[order_id] = None
+        elif action != "accepted":
+            self._accepted_us.pop(order_id, None)
+        elif order_id in self._accepted_us:
+            self._accepted_us[order_id] = us
+
+    def filled(self, fill: AccountFill, order_id: int, us: int) -> None:
+        """Count a fill; show the account again at the next update."""
+        self._next_us = min(self._next_us, us)
+        self.metrics.account_us = us
+        self.metrics.fills[fill.side] += 1
+        unvalued = self.account.ledger.unvalued
+        if fill.commission_asset in unvalued:
+            self._warnings.warn(
+                us,
+                "commission_without_price",
+                fill.commission_asset,
+                paid=decimal_text(unvalued[fill.commission_asset]),
+                asset=fill.commission_asset,
+                note="PnL is before these fees; limits count their largest value",
+            )
+        self._fills += 1
+        if order_id in self._accepted_us:
+            accepted_us = self._accepted_us.pop(order_id)
+            # A fill may be reported before the acknowledgement of its order.
+            self.metrics.ack_fill.observe(0.0 if accepted_us is None else max(0, us - accepted_us) / US_PER_S)
+
+    def transferred(self, us: int) -> None:
+        """Show the account with a transfer, which was booked now, at the next update."""
+        self.metrics.transferred_us, self._next_us = us, 0
+
+    def rejected(self, reason: str, code: int, message: str) -> None:
+        """Count a rejection; warn of the first of its kind within a minute."""
+        self.metrics.rejects[reason] += 1
+        self._rejects += 1
+        self._warnings.warn(self._us, "order_rejected", reason, reason=reason, code=code, message=message)
+
+    # ------------------------------------------------------------------ at each update
+
+    def refresh(self, us: int) -> None:
+        """Update metrics and state store."""
+        super().refresh(us)
+        self.metrics.transfers_e8 = self.account.ledger.transfers_e8
+        self.metrics.unjudged = not all(self.engine.best)
+
+    def update(self, us: int) -> None:
+        """Record new breaches, and update the public view every tenth of a second."""
+        self._us = us
+        self._show_breaches(us)
+        if us >= self._next_us:
+            self._next_us = us + REFRESH_US
+            self.refresh(us)
+        if us >= self._report_us:
+            if self._report_us:
+                self._report()
+            self._report_us = us + REPORT_US
+
+    def _report(self) -> None:
+        """Log a line of progress."""
+        equities_e8, unvalued = self.engine.manager.guard.equities_e8(), self.account.ledger.unvalued
+        own_e8 = self._begin.worth_e8 + self.account.transfers_e8
+        why = self.metrics.why_not_ready
+        self._log.info(
+            "trading",
+            position=decimal_text(self.account.position_e8),
+            pnl=decimal_text(equities_e8[0] - own_e8) if equities_e8 and not unvalued else "",
+            **({"fees_unvalued": amounts(unvalued)} if unvalued else {}),
+            fills=self._fills,
+            orders=self._orders,
+            rejected=self._rejects,
+            **({"not_quoting": why} if why else {}),
+        )
+
+    def _position_e8(self) -> int:
+        return self.account.position_e8
+
+    def _pnl(self, mid_e8: int) -> PnlParts:
+        """Return the result since the start of the ledger, including the change of the initial inventory."""
+        found = self.account.ledger.pnl_e8(mid_e8)
+        carried = (self.account.position_e8 - self.account.ledger.position_e8) * (mid_e8 - self._begin.mid_e8) // E8
+        unrealized, total = found.unrealized + carried, found.total + carried
+        return PnlParts(found.realized, unrealized, found.fees, total, found.unvalued)
+
+    def _equity_e8(self, mid_e8: int, total_e8: int) -> int:  # noqa: ARG002
+        return self._begin.worth_e8 + self.account.transfers_e8 + total_e8

@@ -1,0 +1,295 @@
+"""Flatten: close the position of our own fills, at a cost that is stated before and bounded by the orders themselves.
+
+The cost is that against the mid, with the taker fee: as a walk through the displayed book gives it, and at most, if all
+fills at the worst price of the walk. The order is an immediate-or-cancel limit, at a price at which even the worst fill
+keeps to the consent; what the book does not offer stays as a position.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mm.errors import Incomplete, SafetyError, TryLater
+from mm.instrument import E8, Instrument, decimal_text, e8, short_text
+from mm.live.account.check import AccountCheck
+from mm.live.account.ledger import SIDE_NAMES, AccountFill, Ledger, fee_e8
+from mm.live.audit.history import RunHistory
+from mm.live.audit.log import AuditLog
+from mm.live.orders.gateway import Gateway
+from mm.live.orders.reports import OrderListener
+from mm.live.run.terms import book_of
+from mm.live.run.trade_run import TradeRun
+from mm.market_data.venue import DepthSnapshot
+
+LEVELS, ANSWER_S = 1_000, 10.0
+FLATTEN = "flatten.json"
+_ORDER = 1
+
+
+@dataclass(frozen=True)
+class FlattenPlan:
+    """How a position is closed; money in 1e-8 of the quote asset.
+
+    Attributes:
+        side: Of the order: +1 buy, -1 sell; 0 if nothing can be closed.
+        qty_e8: Quantity of the order, in 1e-8 of the base asset.
+        price_e8: Its limit, the worst price.
+        mid_e8: The mid of the book.
+        slippage_e8: Expected cost against the mid.
+        fees_e8: Expected taker fee.
+        most_e8: The largest cost, fee included: that of a fill at *price_e8* alone.
+        left_e8: What stays of the position: below a step or the minimum notional, not offered within the band, or a
+            buyer's commission, which is taken from what was bought.
+    """
+
+    side: int
+    qty_e8: int
+    price_e8: int
+    mid_e8: int
+    slippage_e8: int
+    fees_e8: int
+    most_e8: int
+    left_e8: int
+
+    @property
+    def cost_e8(self) -> int:
+        """What it is expected to cost in all."""
+        return self.slippage_e8 + self.fees_e8
+
+    def limit_e8(self, budget_e8: int, fee_rate_e8: int, band_e8: int | None, tick_e8: int) -> int:
+        """Return the price of the order with which it costs at most *budget_e8*, which is *most_e8* or more."""
+        per_unit_e8 = budget_e8 * E8 // self.qty_e8
+        limit_e8 = (self.mid_e8 + self.side * per_unit_e8) * E8 // (E8 + self.side * fee_rate_e8)
+        if band_e8 is not None:
+            far_e8 = self.mid_e8 * (E8 + self.side * band_e8) // E8
+            limit_e8 = min(limit_e8, far_e8) if self.side > 0 else max(limit_e8, far_e8)
+        limit_e8 = limit_e8 // tick_e8 * tick_e8 if self.side > 0 else -(-limit_e8 // tick_e8) * tick_e8
+        return max(limit_e8, self.price_e8) if self.side > 0 else min(limit_e8, self.price_e8)
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as JSON."""
+        amounts = ("qty", "price", "mid", "slippage", "fees", "cost", "most", "left")
+        return {"side": SIDE_NAMES.get(self.side, "")} | {
+            name: decimal_text(getattr(self, f"{name}_e8")) for name in amounts
+        }
+
+
+def plan(position_e8: int, book: DepthSnapshot, grid: Instrument, fee_rate_e8: int, band_e8: int | None) -> FlattenPlan:
+    """Return how a position is closed in a book.
+
+    Args:
+        position_e8: Base asset, in 1e-8.
+        book: The book.
+        grid: Step and minimum notional of the exchange.
+        fee_rate_e8: Taker fee, as a share in 1e-8.
+        band_e8: Largest distance of a price from the mid, as a share in 1e-8; None is no limit.
+    """
+    side = -1 if position_e8 > 0 else 1
+    levels = [(e8(price), e8(qty)) for price, qty in (book.asks if side > 0 else book.bids)]
+    best = [e8(levels[0][0]) for levels in (book.bids, book.asks) if levels]
+    mid_e8 = sum(best) // len(best) if best else 0
+    wanted_e8 = left_e8 = abs(position_e8) // grid.lot_e8 * grid.lot_e8
+    price_e8 = paid_e16 = 0
+    for level_e8, qty_e8 in levels:
+        if not left_e8 or (band_e8 is not None and abs(level_e8 - mid_e8) * E8 > band_e8 * mid_e8):
+            break
+        taken_e8 = min(left_e8, qty_e8 // grid.lot_e8 * grid.lot_e8)
+        left_e8, price_e8, paid_e16 = left_e8 - taken_e8, level_e8, paid_e16 + taken_e8 * level_e8
+    qty_e8 = wanted_e8 - left_e8
+    if not qty_e8 or qty_e8 * price_e8 // E8 < grid.min_notional_e8:
+        return FlattenPlan(0, 0, 0, mid_e8, 0, 0, 0, abs(position_e8))
+    slippage_e8 = -(-side * (paid_e16 - qty_e8 * mid_e8) // E8)
+    fees_e8 = -(-paid_e16 * fee_rate_e8 // E8**2)
+    most_e8 = -(-qty_e8 * (side * (price_e8 - mid_e8) * E8 + price_e8 * fee_rate_e8) // E8**2)
+    commission_e8 = -(-qty_e8 * fee_rate_e8 // E8) if side > 0 else 0  # a buyer pays in the base asset, or less in BNB
+    left_e8 = abs(position_e8) - qty_e8 + commission_e8
+    return FlattenPlan(side, qty_e8, price_e8, mid_e8, slippage_e8, fees_e8, most_e8, left_e8)
+
+
+class FlattenCost:
+    """The cost of closing all positions of a command, and the consent to it.
+
+    Args:
+        symbols: Number of symbols.
+        max_cost: Most that it may cost, in the quote asset; None without a consent.
+
+    Attributes:
+        total_e8: What the plans so far cost at most, in 1e-8.
+    """
+
+    def __init__(self, symbols: int, max_cost: str | None) -> None:
+        self.total_e8, self._symbols, self._known, self._complete = 0, symbols, 0, asyncio.Event()
+        self._consent_e8 = None if max_cost is None else e8(max_cost)
+
+    async def consented(self, most_e8: int) -> int | None:
+        """Add the largest cost of a symbol, wait for those of all, and return what it may cost; None without consent.
+
+        Raises:
+            SafetyError: If all may cost more than the consent.
+        """
+        self._known, self.total_e8 = self._known + 1, self.total_e8 + most_e8
+        if self._known == self._symbols:
+            self._complete.set()
+        await self._complete.wait()
+        if self._consent_e8 is None:
+            return None
+        if self.total_e8 > self._consent_e8:
+            raise SafetyError(
+                f"to close the positions costs up to {short_text(self.total_e8)}, more than --max-cost (MAX_COST) "
+                f"{short_text(self._consent_e8)}; nothing was sent"
+            )
+        return most_e8 + (self._consent_e8 - self.total_e8) // self._symbols
+
+
+class _Outcome(OrderListener):
+    """The listener of a flatten: the end of the one order."""
+
+    def __init__(self) -> None:
+        self.refused = ""
+        self.over = asyncio.Event()
+        self._left_e8 = 0
+
+    def sent(self, qty_e8: int) -> None:
+        """Expect fills of the order."""
+        self._left_e8 = qty_e8
+
+    def filled(self, order_id: int, fill: AccountFill) -> None:
+        if order_id == _ORDER:
+            self._left_e8 -= e8(fill.qty)
+            if self._left_e8 <= 0:
+                self.over.set()
+
+    def rejected(self, order_id: int, us: int, code: int, message: str) -> None:  # noqa: ARG002 - the listener's
+        self.refused = f"{code} {message}"
+        self.over.set()
+
+    def closed(self, order_id: int, us: int, status: str) -> None:  # noqa: ARG002 - the listener's signature
+        if order_id == _ORDER:
+            self.over.set()
+
+
+class FlattenRun(TradeRun):
+    """Closes the position of one symbol: a trade of one order, with the same ledger, audit log and checks."""
+
+    cost: FlattenCost
+    _position_e8 = 0
+    _plan: FlattenPlan
+    _fills: Sequence[AccountFill] = ()
+    _refusal, _sent = "", False
+
+    def check(self) -> None:
+        """Accept a triggered kill switch: to close the position is what it leaves to a person."""
+
+    async def play(self) -> None:
+        """State the cost; with the consent to it, send the order."""
+        try:
+            await super().play()
+        finally:
+            await self.parts.rest.rest.close()
+
+    def follow(self, symbol: str, why: str, killed: bool) -> None:
+        """Go on when another symbol is flat; end if it failed before any order."""
+        if why != "ended":
+            super().follow(symbol, why, killed)
+
+    def _ended_early(self, error: TryLater) -> None:
+        """Fail, since the audit log lacks its last rows."""
+        raise error
+
+    async def _with_gateway(
+        self,
+        history: RunHistory,
+        check: AccountCheck,  # noqa: ARG002 - the trade's signature
+        audit: AuditLog,  # noqa: ARG002
+        gateway: Gateway,
+    ) -> None:
+        rest, ledger = self.parts.rest.rest, history.books.ledger or Ledger(gateway.instrument)
+        outcome = _Outcome()
+        gateway.attach(outcome)  # orders of earlier runs have ended: it gets what they have filled since the log
+        self._position_e8 = ledger.position_e8
+        _, book = await book_of(rest, self.symbol, self.run.log, LEVELS)
+        share, rate_e8 = self._strategy.risk.price_band, e8(self._strategy.account.taker_fee_rate)
+        grid, band_e8 = gateway.instrument, None if share is None else e8(share)
+        self._plan = made = plan(self._position_e8, book, grid, rate_e8, band_e8)
+        self.run.print(self._stated())
+        budget_e8 = await self._unless_stopped(self.cost.consented(made.most_e8))
+        if budget_e8 is None or not made.side:
+            return
+        price = short_text(made.limit_e8(budget_e8, rate_e8, band_e8, grid.tick_e8))
+        self._sent = True
+        outcome.sent(made.qty_e8)
+        gateway.place(_ORDER, made.side, price, short_text(made.qty_e8), "IOC")
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await outcome.over.wait()
+        except TimeoutError:
+            raise TryLater(
+                f"{self.symbol}: the order to close the position has no outcome after {ANSWER_S:g} s; the next start "
+                f"reads it from the exchange"
+            ) from None
+        finally:
+            self._fills = [one.fill for one in ledger.run_fills.values() if one.order_id == _ORDER]
+            self._refusal = outcome.refused
+
+    def _stated(self) -> str:
+        made, grid = self._plan, self.terms.entry
+        base, quote = grid["baseAsset"], grid["quoteAsset"]
+        held = f"position {short_text(self._position_e8)} {base}"
+        why = "a buyer's commission, too small an order" if made.side > 0 else "too small an order"
+        left = f"; {short_text(made.left_e8)} {base} stay: {why}, or not offered" if made.left_e8 else ""
+        if not made.side:
+            return f"{held}: nothing to close{left}"
+        verb = "buy" if made.side > 0 else "sell"
+        points = f"{made.slippage_e8 * E8 / (made.qty_e8 * made.mid_e8) * 1e4:.1f} bp"
+        return (
+            f"{held}: to {verb} {short_text(made.qty_e8)} at {short_text(made.price_e8)} or better costs "
+            f"{short_text(made.cost_e8)} {quote}, at most {short_text(made.most_e8)}: {short_text(made.slippage_e8)} "
+            f"against the mid {short_text(made.mid_e8)} ({points}) and {short_text(made.fees_e8)} fees{left}"
+        )
+
+    def write(self) -> None:
+        """Write the plan and the result.
+
+        Raises:
+            Incomplete: If the exchange refused the order, or filled it in part.
+        """
+        made, found = self._plan, self._result()
+        self.run.path(FLATTEN).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        self.run.artefact, self.run.summary = FLATTEN, found
+        if not self._sent:
+            hint = f"; --max-cost {short_text(self.cost.total_e8)} sends the orders" if made.side else ""
+            self.run.print(f"nothing was sent{hint}")
+            return
+        self.run.print(
+            f"closed {found['closed']}: it cost {found['cost']}, {found['slippage']} against the mid and "
+            f"{found['fees']} fees; position {found['position_after']}"
+        )
+        if self._refusal:
+            raise Incomplete(f"{self.symbol}: the order to close the position was refused: {self._refusal}", 75)
+        if found["closed"] != decimal_text(made.qty_e8):
+            raise Incomplete(
+                f"{self.symbol}: {found['closed']} of {short_text(made.qty_e8)} were closed, the book offered no more "
+                f"at this cost; run it again for the rest, or with a larger --max-cost (MAX_COST)",
+                TryLater.exit_code,
+            )
+
+    def _result(self) -> dict[str, Any]:
+        made, grid = self._plan, self._grid()
+        qty_e8 = sum(e8(fill.qty) for fill in self._fills)
+        paid_e8 = sum(e8(fill.qty) * e8(fill.price) for fill in self._fills) // E8
+        fees_e8 = sum(fee_e8(fill, grid) or 0 for fill in self._fills)
+        base_fees_e8 = sum(e8(fill.commission) for fill in self._fills if fill.commission_asset == grid.base_asset)
+        slippage_e8 = made.side * (paid_e8 - qty_e8 * made.mid_e8 // E8)
+        return {
+            "symbol": self.symbol,
+            "position_before": decimal_text(self._position_e8),
+            "plan": made.to_json(),
+            "sent": self._sent,
+            "closed": decimal_text(qty_e8),
+            "slippage": decimal_text(slippage_e8),
+            "fees": decimal_text(fees_e8),
+            "cost": decimal_text(slippage_e8 + fees_e8),
+            "position_after": decimal_text(self._position_e8 + made.side * qty_e8 - base_fees_e8),
+        }

@@ -1,0 +1,270 @@
+"""The runner of shadows and trades: each symbol learns its terms, plays while its market is recorded, and is written.
+
+`LiveRun` is what a shadow and a trade share; they differ in where orders go, a paper exchange or a gateway. Several
+symbols run in one process, one event loop and one thread. The end of one ends all in order, since the limits of their
+account count on each, and a kill of one kills all.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from mm.errors import SafetyError, TryLater
+from mm.live.pages.metrics import TradingMetrics
+from mm.live.pages.symbols_page import SymbolsPage
+from mm.live.pages.watch import serving
+from mm.live.run.kill_switch import KillSwitch
+from mm.live.run.other_markets import record_together
+from mm.live.run.terms import ShadowTerms, learn_terms
+from mm.market_data.health import Health
+from mm.market_data.monitor import Monitor
+from mm.market_data.recording import Parts, Recording
+from mm.play.setup import PlayKnobs
+
+if TYPE_CHECKING:
+    from mm.base.doors import Door
+    from mm.cli.interrupts import TradeSignals
+    from mm.live.account.limits import Account
+    from mm.live.run.guard import Guard
+    from mm.play.knobs import Day
+    from mm.runs.in_progress import Run
+
+
+class LiveRun:
+    """A shadow or a trade of one symbol.
+
+    Args:
+        run: Its folder and log.
+        strategy: The strategy, and the limits.
+        parts: Parts of the recording.
+        day: The recorded day.
+        clock: Returns the instant, in µs.
+
+    Attributes:
+        run: As given.
+        symbol: Upper case.
+        metrics: The metrics for Prometheus.
+        terms: What is known at the start; set by `learn`.
+        announce: Called with the reason, and whether it is a kill, as soon as nothing more is sent.
+        follows: Whether the end of another symbol ended this one.
+        may_rest: Whether orders of it may be open at an exchange.
+        beside: Parts of the recordings of the other markets that its strategy sees, by name.
+        others: The terms of these markets; set by `learn`.
+    """
+
+    def __init__(
+        self,
+        run: "Run",
+        strategy: PlayKnobs,
+        parts: Parts,
+        day: "Day",
+        clock: Callable[[], int],
+    ) -> None:
+        self.run, self.symbol, self.day, self.parts = run, parts.days.symbol, day, parts
+        self.metrics = TradingMetrics(self.symbol, clock)
+        self.terms: ShadowTerms
+        self.announce: Callable[[str, bool], None] = _nothing
+        self.follows = self.may_rest = False
+        self.beside: Mapping[str, Parts] = {}
+        self.others: Mapping[str, ShadowTerms] = {}
+        self.failure: BaseException | None = None
+        self._strategy, self._clock = strategy, clock
+        self._switch = KillSwitch(day.out_root, self.symbol)
+        self._recording: Recording | None = None
+        self._regridded: TryLater | None = None
+
+    def check(self) -> None:
+        """Raise SafetyError if the kill switch is triggered."""
+        if self._switch.triggered:
+            raise SafetyError(self._switch.line())
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Exclude others from the same work until the block ends."""
+        return nullcontext()
+
+    @property
+    def shown(self) -> list[TradingMetrics]:
+        """The metrics that the page shows."""
+        return [self.metrics]
+
+    async def learn(self) -> None:
+        """Ask the exchange for the terms, and prepare the run; nothing is recorded or sent yet."""
+        found = await learn_terms(self.parts.rest.rest, self.symbol, self.day.day, self.run.log)
+        self.terms = found.fitted(self._strategy, self.day, self.run)
+        self.others = {
+            name: await learn_terms(one.rest.rest, one.days.symbol, self.day.day, self.run.log)
+            for name, one in self.beside.items()
+        }
+
+    async def close(self) -> None:
+        """Close the connections of a run that does not begin."""
+        for one in (self.parts, *self.beside.values()):
+            await one.rest.rest.close()
+
+    async def play(self) -> None:
+        """Record and play until the end."""
+        raise NotImplementedError
+
+    def stop(self, reason: str) -> None:
+        """End in order; *reason* is a signal's name. May be called at any time."""
+        raise NotImplementedError
+
+    def kill(self, reason: str) -> None:
+        """Stop all sending, by hand or since another symbol was killed. May be called at any time."""
+        raise NotImplementedError
+
+    def write(self) -> None:
+        """Write the results, and raise if it did not end regularly."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Write the results; raise the error that ended the play."""
+        if self.failure is not None:
+            raise self.failure
+        self.write()
+
+    def follow(self, symbol: str, why: str, killed: bool) -> None:
+        """End, since another symbol has."""
+        if not self.follows:
+            self.follows = True
+            (self.kill if killed else self.stop)(f"{symbol}: {why}")
+
+    async def _record_market(self, recording: Recording, others: Sequence[Recording]) -> None:
+        """Record, with a health file next to the day's files; the other markets beside."""
+        rest = self.parts.rest.rest
+        async with Monitor(Health(self.symbol, self.parts.days.run_id, rest), rest).watching(recording):
+            await record_together(recording, others)
+
+    def _print_days(self, recording: Recording) -> None:
+        for report in recording.reports:
+            self.run.print(report.line())
+            self.run.print(report.path)
+
+    def _grid_changed(self) -> bool:
+        """Return whether the exchange has another grid than at the start; `_regridded` is the error for it."""
+        if self._regridded is None:
+            self._regridded = self.terms.regridded(self._recording.session if self._recording else None)
+        return self._regridded is not None
+
+
+def _nothing(_why: str, _killed: bool) -> None:
+    """Do nothing."""
+
+
+def run_together(
+    lives: Sequence[LiveRun],
+    signals: "TradeSignals",
+    account: "Account | None" = None,
+    *,
+    guard: "Guard | None" = None,
+    door: "Door | None" = None,
+    watched: bool,
+) -> list[LiveRun]:
+    """Run symbols until all have ended; return them, the one that ended first in front.
+
+    Args:
+        lives: The symbols.
+        signals: Stop or kill all.
+        account: The limits over them; None for paper accounts.
+        guard: Watches them; None for nobody.
+        door: Decides who may read their page; None for this machine only.
+        watched: Whether the page is shown on the terminal.
+
+    Raises:
+        TryLater: If a signal ends it before the exchange has responded.
+    """
+    with ExitStack() as alone:
+        for one in lives:
+            one.check()
+        for one in lives:
+            alone.enter_context(one.alone())
+        if guard is not None:
+            guard.start()
+            alone.callback(lambda: guard.close(empty=not any(one.may_rest for one in lives)))
+        asyncio.run(_guarded(_run(lives, signals, account, door, watched=watched), guard))
+    return sorted(lives, key=lambda one: one.follows)
+
+
+async def _guarded(run: Coroutine[Any, Any, None], guard: "Guard | None") -> None:
+    """Run, and show a guard meanwhile that the event loop does."""
+    keeping = asyncio.create_task(guard.keep()) if guard else None
+    try:
+        await run
+    finally:
+        if keeping:
+            keeping.cancel()
+
+
+async def _run(
+    lives: Sequence[LiveRun],
+    signals: "TradeSignals",
+    account: "Account | None",
+    door: "Door | None",
+    *,
+    watched: bool,
+) -> None:
+    def stop(name: str) -> None:
+        for one in lives:
+            one.announce = _nothing  # each has the signal as its own reason
+            one.stop(name)
+
+    def kill(name: str) -> None:
+        for one in lives:
+            one.announce = _nothing
+            one.kill(name)
+
+    await _learn(lives, signals, account, kill)
+    for one in lives:
+        one.announce = _announce_to([other for other in lives if other is not one], one)
+    signals.direct(stop, kill)
+    knobs = lives[0].parts.days.knobs
+    page = SymbolsPage([shown for one in lives for shown in one.shown], account, door)
+    async with serving(page, str(knobs["metrics_host"]), int(knobs["metrics_port"]), watched=watched):
+        # Threads that write rows keep the interpreter for this long while the loop waits, s; the default is 5 ms.
+        sys.setswitchinterval(0.0002)
+        await asyncio.gather(*map(_play, lives))
+
+
+async def _play(one: LiveRun) -> None:
+    """Play a symbol to its end; an error is kept for its run, and ends the others."""
+    try:
+        await one.play()
+    except (Exception, asyncio.CancelledError) as error:  # raised by `finish`, after the others have ended in order
+        one.failure = error
+        one.run.log.info("play_failed", error=f"{type(error).__name__}: {error}")
+        one.announce("failed", False)
+    else:
+        one.announce("ended", False)
+
+
+def _announce_to(others: Sequence[LiveRun], one: LiveRun) -> Callable[[str, bool], None]:
+    def announce(why: str, killed: bool) -> None:
+        if not one.follows:
+            for other in others:
+                other.follow(one.symbol, why, killed)
+
+    return announce
+
+
+async def _learn(
+    lives: Sequence[LiveRun], signals: "TradeSignals", account: "Account | None", kill: Callable[[str], None]
+) -> None:
+    """Learn the terms of all symbols; an unknown one, a signal or a limit that cannot hold ends all."""
+    learning = [asyncio.ensure_future(one.learn()) for one in lives]
+    whole = asyncio.gather(*learning)
+    signals.direct(lambda _: whole.cancel(), kill)
+    try:
+        await whole
+        if account is not None:
+            account.check_assets([one.terms.entry["quoteAsset"] for one in lives])
+    except BaseException as error:
+        for task in learning:
+            task.cancel()
+        await asyncio.gather(*learning, return_exceptions=True)
+        for one in lives:
+            await one.close()
+        if not isinstance(error, asyncio.CancelledError):
+            raise
+        raise TryLater("stopped before the exchange responded: nothing was sent; start it again") from None

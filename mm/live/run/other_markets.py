@@ -1,0 +1,201 @@
+"""Other markets of a shadow: recorded beside its own, and shown to its strategy in the order of arrival."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mm.cli.task_knobs import Recorder
+from mm.errors import UsageError
+from mm.live.run.play import STEP_S, Follower, PaperPlay
+from mm.market_data.recording import Recording
+from mm.play.knobs import Market, OtherMarkets, Source
+from mm.signals.other_feed import OtherFeed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from structlog.typing import FilteringBoundLogger as Logger
+
+    from mm.backtest.live_feed import FeedEvent
+    from mm.backtest.paper_exchange import PaperExchange
+    from mm.instrument import Instrument
+    from mm.live._live_engine import LiveEngine
+    from mm.live.run.terms import ShadowTerms
+    from mm.market_data.market_events import Subscriber
+    from mm.market_data.market_state import MarketState
+    from mm.market_data.recording import Parts
+
+FOREVER_US = 1 << 60
+
+
+def check_seen(others: OtherMarkets, task: str) -> None:
+    """Raise UsageError if other markets are declared in a way that a live market cannot follow."""
+    for name, one in others.declared().items():
+        if "feed_latency_ms" in one:
+            raise UsageError(
+                f"OTHERS: {name} has feed_latency_ms, and {task} receives it with its own latency; leave it out"
+            )
+
+
+def places_of(
+    others: OtherMarkets, recorder: Recorder, data_root: "Path", apart: Collection[str] = ()
+) -> dict[str, tuple[Source, Recorder]]:
+    """Return where each other market is recorded from and to, by name; without an address that of the own market.
+
+    Those *apart* have a recording of their own.
+    """
+    places = {}
+    for name, one in others.declared().items():
+        if name in apart:
+            continue
+        given = {key: one[key] for key in ("market", "ws_url", "rest_url") if key in one}
+        source = Source(symbol=one["symbol"], data_root=type(data_root)(one.get("data_root") or data_root))
+        places[name] = source, replace(recorder, **given, metrics_port=0)
+    return places
+
+
+def feeds_of(terms: "Mapping[str, ShadowTerms]") -> dict[str, OtherFeed]:
+    """Return the feeds of other markets that are fed, on the grids of their *terms*."""
+    openings = {name: one.opening(Market()) for name, one in terms.items()}
+    return {name: OtherFeed(one.instrument, opening=one) for name, one in openings.items()}
+
+
+class OtherTaker:
+    """Keeps the events of another market until nothing earlier can still arrive.
+
+    Attributes:
+        settled_us: The instant up to which all its events are known.
+    """
+
+    def __init__(self) -> None:
+        self._events: deque[FeedEvent] = deque()
+        self.settled_us = 0
+
+    def feed(self, events: "Iterable[FeedEvent]") -> None:
+        """Keep events, in order."""
+        self._events.extend(events)
+
+    def advance(self, until_us: int) -> None:
+        """Declare that no event up to and including an instant will follow."""
+        self.settled_us = max(self.settled_us, until_us)
+
+    def until(self, us: int) -> "list[FeedEvent]":
+        """Return, once, the events up to an instant."""
+        found = []
+        while self._events and self._events[0].us <= us:
+            found.append(self._events.popleft())
+        return found
+
+
+class OtherFollower(Follower):
+    """Follows the recording of another market.
+
+    Args:
+        taker: Receives its events.
+        grid: Its grid.
+        watch: Called with each event.
+    """
+
+    def __init__(
+        self, taker: "OtherTaker | EngineTaker", grid: "Instrument", watch: "Subscriber" = lambda _event: None
+    ) -> None:
+        super().__init__(taker, grid, watch)
+        self._taker = taker
+
+    async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:
+        """Tell up to when nothing more can arrive."""
+        while self._feed is not None:
+            await asyncio.sleep(STEP_S)
+            until_us = settled_us()
+            market.passed(until_us + 1)
+            self._feed.advance(until_us)
+
+    def ended(self) -> None:
+        """Handle the end: no more events follow."""
+        self._taker.advance(FOREVER_US)
+
+
+class EngineTaker:
+    """Passes the events of another market on to the engine of a trade, at once.
+
+    Args:
+        name: The market's name in the run.
+        engine: The engine.
+    """
+
+    def __init__(self, name: str, engine: "LiveEngine") -> None:
+        self._name, self._engine = name, engine
+
+    def feed(self, events: "Iterable[FeedEvent]") -> None:
+        """Pass events on, in order."""
+        self._engine.feed_other(self._name, tuple(events))
+
+    def advance(self, until_us: int) -> None:
+        """Ignore that no event up to an instant will follow: a trade acts on what has arrived."""
+
+
+def recordings(
+    parts: "Mapping[str, Parts]", followers: "Mapping[str, OtherFollower]", log: "Logger", clock: Callable[[], int]
+) -> "list[Recording]":
+    """Return the recordings of other markets, by name their *parts*, which feed *followers*."""
+    return [Recording(replace(one, follower=followers[name]), log, clock) for name, one in parts.items()]
+
+
+class PairedPlay:
+    """A paper play that is played only as far as the events of all markets are known, so that none comes too late.
+
+    Args:
+        play: The play.
+        takers: The other markets, by name.
+
+    Attributes:
+        grid: Grid of the play.
+        played_us: The instant up to which it was played.
+    """
+
+    def __init__(self, play: PaperPlay, takers: Mapping[str, OtherTaker]) -> None:
+        self.grid, self.played_us = play.grid, 0
+        self._play, self._takers = play, takers
+        self._waiting: deque[FeedEvent] = deque()
+
+    @property
+    def exchange(self) -> "PaperExchange":
+        """The paper exchange of the play."""
+        return self._play.exchange
+
+    def feed(self, events: "Iterable[FeedEvent]") -> None:
+        """Keep events of the own market until those of the others are known."""
+        self._waiting.extend(events)
+
+    def advance(self, until_us: int) -> None:
+        """Play everything due up to an instant, or as far as the other markets are known."""
+        until_us = min(until_us, *(taker.settled_us for taker in self._takers.values()))
+        if until_us <= self.played_us:
+            return
+        for name, taker in self._takers.items():
+            self.exchange.feed_other(name, taker.until(until_us))
+        while self._waiting and self._waiting[0].us <= until_us:
+            self._play.feed((self._waiting.popleft(),))
+        self._play.advance(until_us)
+        self.played_us = until_us
+
+
+async def record_together(own: "Recording", others: "Sequence[Recording]") -> None:
+    """Run the recording of the own market, and those of the others until it ends.
+
+    Raises:
+        MMError: What ended one of them; one that fails ends all.
+    """
+    tasks = [asyncio.create_task(one.run()) for one in others]
+    for task in tasks:
+        task.add_done_callback(
+            lambda done: own.stop("other_market") if not done.cancelled() and done.exception() else None
+        )
+    try:
+        await own.run()
+    finally:
+        for one in others:
+            one.stop(own.reason or "error")
+        await asyncio.gather(*tasks)

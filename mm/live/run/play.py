@@ -1,0 +1,361 @@
+"""The strategy of a shadow or a trade in an engine, and its feed from the recorded market."""
+
+import asyncio
+from array import array
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.live_feed import EventTaker, LiveFeed
+from mm.backtest.metrics.market_paths import MarketRows, aggressors_of
+from mm.backtest.metrics.order_lives import mid_offsets
+from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.replay import leg_results, run_terms
+from mm.backtest.result import Result
+from mm.backtest.risk import limits_of, ramped_lots
+from mm.backtest.strategy import LegModel
+from mm.errors import UsageError
+from mm.instrument import E8, Instrument, e8, short_text
+from mm.live._live_engine import LiveEngine
+from mm.live.run.decisions import DecisionLags
+from mm.live.run.kept_models import keep_models
+from mm.live.run.terms import ShadowTerms
+from mm.play.play import GivenModels
+from mm.play.setup import PlayKnobs
+from mm.play.terms import with_others
+from mm.runs.noted import note_made
+from mm.signals.compute import NO_OTHERS
+from mm.signals.other_feed import OtherFeed
+from mm.tape.tape import TRADE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mm.backtest.journal import Journal
+    from mm.backtest.live_feed import FeedEvent
+    from mm.live.run.other_markets import PairedPlay
+    from mm.live.run.trader import Trader
+    from mm.market_data.day_journal import DayJournal
+    from mm.market_data.market_events import MarketEvent, Subscriber
+    from mm.market_data.market_state import MarketState
+    from mm.runs.in_progress import Run
+
+STEP_S = 0.002  # interval of checks for due events while nothing arrives
+OWN_FILLS = "the venue itself filled the orders, so no fill model is assumed"
+
+
+REAL_FEED = {
+    "kind": "recorded",
+    "why": "the exchange is ahead of what it sends; a backtest with FEED_LATENCY=recorded corresponds",
+    "median_ms": None,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradeStart:
+    """The initial account of an engine, in 1e-8.
+
+    Attributes:
+        position_e8: Base asset held from our own fills, on top of INITIAL_INVENTORY.
+        cash_e8: Cash of the engine's account.
+        added_e8: Equity other than these two, in the quote asset.
+        day_e8: Equity at the start of the day; None: that of the first requote.
+        peak_e8: The highest equity so far; None: that of the first requote.
+        clean_days: Days without a breach, for SIZE_RAMP.
+    """
+
+    position_e8: int
+    cash_e8: int
+    added_e8: int = 0
+    day_e8: int | None = None
+    peak_e8: int | None = None
+    clean_days: int = 0
+
+
+class LivePlay:
+    """A strategy, made from knobs and from the data known at the start.
+
+    Args:
+        terms: The data known at the start.
+        knobs: The strategy, and the limits.
+        run: Records the read files; None if another run has recorded them.
+        start: The initial account; None for that of the knobs.
+        others: The other markets that the strategy sees, by name.
+        leg: The orders of another market's strategy; None for a strategy of the knobs.
+
+    Attributes:
+        grid: Grid of prices and quantities; its lot divides the exchange's step.
+        rules: The rules of the run.
+
+    Raises:
+        UsageError: If SIZE_RAMP makes orders smaller than the exchange accepts.
+    """
+
+    def __init__(
+        self,
+        terms: ShadowTerms,
+        knobs: PlayKnobs,
+        run: "Run | None" = None,
+        start: TradeStart | None = None,
+        others: Mapping[str, OtherFeed] = NO_OTHERS,
+        leg: LegModel | None = None,
+    ) -> None:
+        play = terms.play(knobs, run)
+        self._play = play = play if leg is None else replace(play, given=GivenModels(leg))
+        self._opening = play.markets.first
+        self.grid: Instrument = self._opening.instrument
+        known, limits, ramp = play.market_rules, limits_of(knobs.risk), knobs.risk.size_ramp
+        clip = ramped_lots(known.quote_lots, known.step_lots, ramp, start.clean_days if start else 0)
+        if run is not None and ramp is not None:
+            _check_ramp(terms, self.grid, ramp, clip, (known.quote_lots, known.step_lots))
+        if start is not None:
+            limits = limits and replace(
+                limits, added_equity_e8=start.added_e8, day_equity_e8=start.day_e8, peak_equity_e8=start.peak_e8
+            )
+            lots = start.position_e8 // self.grid.lot_e8
+            known = replace(known, target_lots=known.target, start_lots=lots, start_cash_e8=start.cash_e8)
+        self.rules = replace(known, risk=limits, quote_lots=clip, others=others)
+        self._quotes, self._fills = leg or play.models.quotes(), play.models.fills()
+        if run is not None:
+            note_made(run, play)
+            keep_models(run, knobs.models)
+
+
+def _check_ramp(terms: ShadowTerms, grid: Instrument, ramp: str, clip: int, whole: tuple[int, int]) -> None:
+    """Raise UsageError if *clip* lots of the ramp are worth less than the minimum notional, at the first book."""
+    prices = [e8(price) for price in (terms.best_bid, terms.best_ask) if price]
+    quote_lots, step_lots = whole
+    if not prices or clip * grid.lot_e8 * max(prices) // E8 >= grid.min_notional_e8:
+        return
+    step_e8, price_e8 = step_lots * grid.lot_e8, max(prices)
+    needed_e8 = -(-grid.min_notional_e8 * E8 // price_e8)
+    share = max(clip, 1) / quote_lots
+    least_e8 = -(-int(needed_e8 / share) // step_e8) * step_e8 + step_e8
+    qty, worth = short_text(clip * grid.lot_e8), short_text(clip * grid.lot_e8 * price_e8 // E8)
+    raise UsageError(
+        f"--size-ramp (SIZE_RAMP) {ramp} makes the quantity {qty}, worth {worth} at {short_text(price_e8)}, less than "
+        f"the minimum notional {short_text(grid.min_notional_e8)}: nothing would be quoted; set --quote-qty "
+        f"(QUOTE_QTY) to {short_text(least_e8)} or more, or a larger fraction"
+    )
+
+
+class PaperPlay(LivePlay):
+    """The strategy of a run on a paper exchange.
+
+    Args:
+        terms: The data known at the start.
+        knobs: The strategy.
+        run: Records the read files; None if another run has recorded them.
+        others: The other markets that the strategy sees, and may send orders to, by name.
+
+    Attributes:
+        exchange: The paper exchange; its journal has the decisions.
+    """
+
+    def __init__(
+        self,
+        terms: ShadowTerms,
+        knobs: PlayKnobs,
+        run: "Run | None" = None,
+        others: Mapping[str, OtherFeed] = NO_OTHERS,
+    ) -> None:
+        super().__init__(terms, knobs, run, others=others)
+        self.rules = with_others(self.rules, others, knobs.others.declared(), knobs.account)
+        self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
+        intensity = self._play.models.intensity
+        self._uses_prints = intensity is not None and bool(intensity.states)
+        self._reference = "mid" if intensity is None else intensity.reference
+        self._keeps_best = self._uses_prints or self._reference != "mid"
+        self._best = array("q", (0,) * 5)  # of the fed events: arrival, best bid and ask, and lots, where these change
+        self._prints = array("q")  # of the fed events: arrival, trade time, aggressor's side and price of each
+
+    def legs(self) -> dict[str, tuple[PaperExchange, Instrument]]:
+        """Return the other markets to which the strategy sends orders, by name: exchange and grid."""
+        return {name: (leg.exchange, self.rules.others[name].grid) for name, leg in self.exchange.legs.items()}
+
+    def feed(self, events: "Iterable[FeedEvent]") -> None:
+        """Play events of a live market on the exchange."""
+        events = tuple(events)
+        if not self._keeps_best:
+            self.exchange.feed(events)
+        for event in events if self._keeps_best else ():
+            self.exchange.feed((event,))
+            bid, ask, *lots = self.exchange.best
+            found = bid, ask, *(lots if self._reference == "micro" else (0, 0))
+            if found != tuple(self._best[-4:]):
+                self._best.extend((event.us, *found))
+        for event in events if self._uses_prints else ():
+            if event.kind == TRADE:
+                self._prints.extend((event.us, event.exch_us, *event.rows[0][:2]))
+
+    def advance(self, until_us: int) -> None:
+        """Play everything due up to an instant."""
+        self.exchange.advance(until_us)
+
+    def result(self, ended: Mapping[str, Any] | None = None) -> Result:
+        """Return the result; *ended* is the end reason of a live run, as in `RunTerms`."""
+        self.exchange.end_legs(self.exchange.engine.now_us)
+        journal = self.exchange.journal()
+        terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, self._play.models.intensity))
+        begun = (max(journal.counters["first_us"], 0),)
+        us, *best = np.array(self._best).reshape(-1, 5)[1:].T
+        offsets = None if self._reference == "mid" else mid_offsets(self._reference, us, best[:2], best[2:])
+        market = None
+        if self._uses_prints:
+            hits = aggressors_of(*np.array(self._prints, np.int64).reshape(-1, 4).T)
+            market = MarketRows.of_prices(hits, us, *best[:2])
+        terms = replace(terms, starts_us=begun, ended=ended, market=market, offsets=offsets)
+        result = Result(journal, terms, legs=leg_results(self.exchange, terms))
+        return self._play.described(result)
+
+
+class TradePlay(LivePlay):
+    """The strategy of a trade, with the account that it begins with.
+
+    Args:
+        terms: The data known at the start.
+        knobs: The strategy, and the limits.
+        start: The initial account.
+        run: Records the read files.
+        others: The other markets that the strategy sees, by name.
+        leg: The orders of another market's strategy; None for a strategy of the knobs.
+
+    Attributes:
+        engine: Decides what to send.
+    """
+
+    def __init__(
+        self,
+        terms: ShadowTerms,
+        knobs: PlayKnobs,
+        start: TradeStart,
+        run: "Run | None",
+        others: Mapping[str, OtherFeed] = NO_OTHERS,
+        leg: LegModel | None = None,
+    ) -> None:
+        super().__init__(terms, knobs, run, start, others, leg)
+        self._sender = knobs.models.quote_model if leg else None
+        self.engine = LiveEngine(self._quotes, self.rules)
+
+    def result(self, journal: "Journal", ended: Mapping[str, Any], unvalued_fees: Mapping[str, str]) -> Result:
+        """Return the result as that of a backtest; *ended* and *unvalued_fees* are those of `RunTerms`."""
+        terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, None))
+        begun = (max(journal.counters["first_us"], 0),)
+        terms = replace(terms, fill_model="exchange", fill_bias=OWN_FILLS, starts_us=begun, ended=ended)
+        terms = replace(terms, unvalued_fees=unvalued_fees, feed=REAL_FEED)
+        if self._sender is not None:
+            terms = replace(terms, quote_model=self._sender)
+        return self._play.models.with_predictors(Result(journal, terms), self._play.predictors)
+
+
+class Follower:
+    """Feeds a strategy with the market that is being recorded.
+
+    Args:
+        player: Receives the events: a paper play, a trader, or the taker of another market.
+        grid: Grid of its engine.
+        watch: Called with each event after it was played.
+
+    Attributes:
+        rows_run_id: The run of the rows of the day; empty before the first.
+    """
+
+    def __init__(self, player: "EventTaker", grid: Instrument, watch: "Subscriber") -> None:
+        self.rows_run_id = ""
+        self._player, self._grid, self._watch = player, grid, watch
+        self._feed: LiveFeed | None = None
+
+    def take(self, journal: "DayJournal") -> "Subscriber":
+        """Return the subscriber of market events, which handles each one after *journal* has numbered it."""
+        self.rows_run_id = journal.writer.run_id
+        feed, watch = LiveFeed(self._player, self._grid, journal), self._watch
+        self._feed = feed
+
+        def take(event: "MarketEvent") -> None:
+            feed(event)
+            watch(event)
+
+        return take
+
+
+class TradeFollower(Follower):
+    """Feeds a trader, and keeps its clock running.
+
+    Args:
+        trader: The trader.
+        grid: Grid of its engine.
+        watch: Called with each event after the trader has handled it.
+    """
+
+    def __init__(self, trader: "Trader", grid: Instrument, watch: "Subscriber") -> None:
+        super().__init__(trader, grid, watch)
+        self._trader = trader
+
+    async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:  # noqa: ARG002 - the protocol's
+        """Run the trader until trading ends; the recording continues until it is stopped."""
+        await self._trader.run()
+        await asyncio.Event().wait()
+
+    def ended(self) -> None:
+        """Stop trading at the end of the recording's window, unless it has ended before."""
+        self._trader.end("window_end")
+
+
+class ShadowFollower(Follower):
+    """Plays a market on a paper exchange while it is recorded.
+
+    Args:
+        play: The strategy.
+        clock: Returns the instant, in µs; it never falls, and stamps arriving data.
+        watch: Called with each event after it was played.
+        kill_reason: Returns why all trading was stopped manually, else None; called every `STEP_S` seconds.
+
+    Attributes:
+        lags: The lag of each decision.
+        killed: Since when a manual kill stopped all sending, µs, and why; None without one.
+        end_us: The instant up to which it was played, µs; 0 before the end.
+    """
+
+    def __init__(
+        self,
+        play: "PaperPlay | PairedPlay",
+        clock: Callable[[], int],
+        watch: "Subscriber | None" = None,
+        kill_reason: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.lags = DecisionLags(lambda: play.exchange.decisions, clock)
+        self.killed: tuple[int, str] | None = None
+        self.end_us = 0
+        self._play, self._kill_reason = play, kill_reason
+        note = self.lags.note
+
+        def played(event: "MarketEvent") -> None:
+            note()
+            if watch:
+                watch(event)
+
+        super().__init__(play, play.grid, played)
+
+    async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:
+        """Advance time while nothing arrives, as far as no earlier event can still arrive."""
+        while self._feed is not None:
+            await asyncio.sleep(STEP_S)
+            until_us = settled_us()
+            # A kill comes after everything that happens at its instant, in the replay too: not while events of a later
+            # instant have been played, but their timers have not.
+            whole = self._feed.begun and self._feed.now_us <= until_us
+            market.passed(until_us + 1)
+            self._feed.advance(until_us)
+            if whole and self._play.exchange.killed is None and (why := self._kill_reason()) is not None:
+                self._play.exchange.kill(why)
+                self.killed = self._play.exchange.killed
+            self.lags.note()
+
+    def ended(self) -> None:
+        """Process everything due at the last instant; no more events follow."""
+        if self._feed is not None:
+            self.end_us = self._feed.now_us
+            self._feed.advance(self.end_us)
+            self.lags.note()

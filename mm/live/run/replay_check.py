@@ -1,0 +1,257 @@
+"""Compares a shadow with the replay of the day that it recorded, row by row: ``reconcile.json``."""
+
+import csv
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.result import LEGS
+from mm.base.differences import first_difference
+from mm.clock import us_from_ms
+from mm.dayfolder.layout import DayFolder, day_folder, existing
+from mm.dayfolder.ledger import whole_events
+from mm.errors import BrokenFile
+from mm.instrument import e8
+from mm.live.run.decisions import LAG, decisions_name, decisions_of, lag_quantiles, write_decisions
+from mm.live.run.other_markets import FOREVER_US
+from mm.live.run.play import PaperPlay
+from mm.live.run.terms import ShadowTerms
+from mm.play.knobs import Market
+from mm.play.setup import PlayKnobs
+from mm.signals.other_feed import OtherFeed
+from mm.tape.columns import ROW_COLUMNS, TOP_COLUMNS
+from mm.tape.load import load_day
+from mm.tape.tape import KEYFRAME, TRADE, Tape
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.instrument import Instrument
+
+RECONCILE = "reconcile.json"
+Inputs = tuple[tuple[str, int, str], ...]  # path, bytes and sha256 of each file
+
+
+@dataclass(frozen=True, slots=True)
+class RowsSeen:
+    """The rows of a day that a run has received live.
+
+    Attributes:
+        first_seq, last_seq: Numbers of its first and last row.
+        fetched: First and last number of trades that were fetched by REST, after they happened.
+        synced: Whether a snapshot was loaded; without one the day may have no valid book.
+    """
+
+    first_seq: int
+    last_seq: int
+    fetched: tuple[tuple[int, int], ...]
+    synced: bool
+
+    @classmethod
+    def of(cls, folder: DayFolder, run_id: str) -> "RowsSeen":
+        """Return the rows of a run, from the ledger of *folder*."""
+        path = existing(folder.events) or folder.events
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in whole_events(path, csv.DictReader(file)) if row.at.run_id == run_id]
+        seqs = [row.at.seq for row in rows]
+        # The row of a backfill comes after the fetched trades.
+        fills = ((row.at.seq, int(row.details["rows"])) for row in rows if row.kind == "backfill")
+        fetched = tuple((seq - count, seq - 1) for seq, count in fills)
+        synced = any(row.kind == "snapshot_loaded" for row in rows)
+        return cls(min(seqs, default=0), max(seqs, default=-1), fetched, synced)
+
+    def of_tape(self, tape: Tape) -> "NDArray[np.bool_]":
+        """Return which events of a tape of the day these are, bool[events]."""
+        seqs = tape.recv_seq
+        seen: NDArray[np.bool_] = (seqs >= self.first_seq) & (seqs <= self.last_seq) & (tape.kind != KEYFRAME)
+        for first, last in self.fetched:
+            seen &= ~((tape.kind == TRADE) & (seqs >= first) & (seqs <= last))
+        return seen
+
+
+def as_it_was(tape: Tape, seen: "NDArray[np.bool_]", end_us: int) -> Tape:
+    """Return the events of *tape* that were *seen*, up to *end_us*: the market on which the shadow traded."""
+    size = np.diff(tape.first_row)
+    rows = np.repeat(seen, size)
+    tops = seen[tape.top_event]
+    place = np.cumsum(seen) - 1
+    events = {name: getattr(tape, name)[seen] for name in Tape.PER_EVENT}
+    start_us = int(events["event_us"][0]) if seen.any() else end_us
+    return replace(
+        tape,
+        **events,
+        **{name: getattr(tape, name)[rows] for name in ROW_COLUMNS},
+        **{name: getattr(tape, name)[tops] for name in TOP_COLUMNS[1:]},
+        top_event=place[tape.top_event[tops]],
+        first_row=np.concatenate(([0], np.cumsum(size[seen]))),
+        start_us=start_us,
+        end_us=max(end_us, start_us),
+    )
+
+
+def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) -> Inputs:
+    """Play the recorded day as the shadow did, and write the tables into *folder*.
+
+    Returns:
+        The files of the day that were read: path, bytes and sha256 of each.
+    """
+    others, inputs = dict[str, OtherFeed](), Inputs()
+    for name, one in knobs.others.declared().items():
+        seen_by = terms.others[name]
+        opening = seen_by.opening(Market())
+        grid = opening.instrument
+        root = Path(one.get("data_root") or data_root)
+        tape, read = received(replace(seen_by, end_us=FOREVER_US), grid, root)
+        others[name] = OtherFeed(grid, () if tape is None else (tape,), opening=opening)
+        inputs += tuple((os.path.relpath(root / path, data_root), size, sha256) for path, size, sha256 in read)
+    play = PaperPlay(terms, knobs, others=others)
+    step = knobs.market.qty_step
+    whole, read = received(terms, play.grid, data_root, None if step is None else e8(step))
+    if whole is not None:
+        play.exchange.run(whole, kill=terms.killed)
+    inputs = (*read, *inputs)
+    result = play.result()
+    result.write_tables(folder)
+    write_decisions(folder / decisions_name(terms.symbol), decisions_of(result.journal), (), play.grid)
+    return inputs
+
+
+def received(
+    terms: ShadowTerms, grid: "Instrument", data_root: Path, qty_step_e8: int | None = None
+) -> tuple[Tape | None, Inputs]:
+    """Return the market of the recorded day as the shadow received it, None without any, and the files read."""
+    day = day_folder(data_root, terms.symbol, terms.day) if terms.rows_run_id else None
+    seen = RowsSeen.of(day, terms.rows_run_id) if day else None
+    if day is None or seen is None or not seen.synced:
+        return None, ()
+    tape = load_day(day, tick_size_e8=grid.tick_e8, qty_step_e8=qty_step_e8, left_out=True, as_received=True)
+    whole = as_it_was(tape, seen.of_tape(tape), terms.end_us).with_lot(grid.lot_e8)
+    return whole if len(whole) else None, tape.meta.inputs
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """Comparison of a shadow with the replay of its recorded day.
+
+    Attributes:
+        decisions: Rows of the shadow; *decisions_replay* of the replay, *equal* of both.
+        first_difference: The first decision that is not in both: its instant, and both rows; None if there is none.
+        rows: The same numbers for the rows of the other tables, as ``fills_live``, ``fills_replay``, ``equal_fills``;
+            orders, fills and states with those of the legs.
+        explained_by_lag: Differing decisions with a lag above the latency of an order.
+        late: All decisions with such a lag, including equal ones.
+        lag_us: Quantiles and maximum of the lag of decisions, µs.
+        same: Whether all rows are equal, in the same order.
+    """
+
+    decisions: int
+    decisions_replay: int
+    equal: int
+    first_difference: Mapping[str, Any] | None
+    rows: Mapping[str, int]
+    explained_by_lag: int
+    late: int
+    lag_us: Mapping[str, int | None]
+    same: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of ``reconcile.json``."""
+        content: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            content |= value if name == "rows" else {name: value}
+        return content
+
+    def write(self, folder: Path) -> None:
+        """Write it into a run's *folder*."""
+        (folder / RECONCILE).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+
+    def text(self) -> str:
+        """Return the comparison as one line of text."""
+        p50, p99 = self.lag_us["p50"], self.lag_us["p99"]
+        lag = "" if p50 is None or p99 is None else f", lag p50 {p50 / 1000:.1f} ms, p99 {p99 / 1000:.1f} ms"
+        late = f"; {self.explained_by_lag} that differ were late" if self.explained_by_lag else ""
+        decisions = f"{self.equal:,} of {self.decisions:,} decisions"
+        fills = f"{self.rows['equal_fills']:,} of {self.rows['fills_live']:,} fills"
+        return f"reconcile: {decisions} and {fills} as in the replay{lag}{late}"
+
+
+def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliation:
+    """Compare the tables of two folders.
+
+    Args:
+        live: Folder of the shadow.
+        again: Folder of its replay.
+        symbol: Symbol of the tables.
+        late_us: Lag from which a decision counts as late, µs.
+    """
+    cells = [[line.split(",", LAG + 1) for line in _rows(one / decisions_name(symbol))] for one in (live, again)]
+    try:
+        lags = [int(row[LAG]) for row in cells[0]]
+    except (ValueError, IndexError) as error:
+        raise BrokenFile(f"{live / decisions_name(symbol)}: not the decisions of a shadow ({error})") from error
+    ours, theirs = ([",".join((*row[:LAG], *row[LAG + 1 :])) for row in rows] for rows in cells)
+    names = {"orders": "orders", "fills": "fills", "states": "state"}
+    tables = {key: (_rows_of(live, name, symbol), _rows_of(again, name, symbol)) for key, name in names.items()}
+    kept = live / f"breaches_{symbol}.csv"  # for a run with limits
+    tables["breaches"] = (_rows(kept), _rows(again / kept.name)) if kept.exists() else ([], [])
+    counts: dict[str, int] = {}
+    for key, (own, replayed) in tables.items():
+        counts |= {f"{key}_live": len(own), f"{key}_replay": len(replayed), f"equal_{key}": _in_both(own, replayed)}
+    known = set(theirs)
+    return Reconciliation(
+        decisions=len(ours),
+        decisions_replay=len(theirs),
+        equal=_in_both(ours, theirs),
+        first_difference=_first_difference(ours, theirs),
+        rows=counts,
+        explained_by_lag=sum(row not in known and lag > late_us for row, lag in zip(ours, lags, strict=True)),
+        late=sum(lag > late_us for lag in lags),
+        lag_us=lag_quantiles(lags),
+        same=ours == theirs and all(one == other for one, other in tables.values()),
+    )
+
+
+def reconcile(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, live: Path) -> tuple[Reconciliation, Any]:
+    """Replay the day that a shadow recorded, and compare the tables in its folder *live* with those of the replay.
+
+    Returns:
+        The comparison, and the files of the day that were read: path, bytes and sha256 of each.
+    """
+    with tempfile.TemporaryDirectory(prefix="mm-reconcile-") as scratch:
+        inputs = replay(terms, knobs, data_root, Path(scratch))
+        found = compare(live, Path(scratch), terms.symbol, us_from_ms(knobs.execution.order_latency_ms))
+    return found, inputs
+
+
+def _rows(path: Path) -> list[str]:
+    """Return the lines of a table below its header; no cell of these has a quote or a line break."""
+    return path.read_text(encoding="utf-8").splitlines()[1:]
+
+
+def _rows_of(folder: Path, name: str, symbol: str) -> list[str]:
+    """Return the rows of a table of a run, then those of its legs, each after the leg's name."""
+    legs = sorted(folder.glob(f"{LEGS}/*/{name}_*.csv"))
+    own = _rows(folder / f"{name}_{symbol}.csv")
+    return own + [f"{path.parent.name}:{row}" for path in legs for row in _rows(path)]
+
+
+def _in_both(ours: list[str], theirs: list[str]) -> int:
+    """Return the number of rows that are in both lists."""
+    return len(ours) if ours == theirs else (Counter(ours) & Counter(theirs)).total()
+
+
+def _first_difference(ours: list[str], theirs: list[str]) -> dict[str, Any] | None:
+    """Return the first position at which two lists of decisions differ."""
+    found = first_difference(ours, theirs)
+    if found is None:
+        return None
+    place, one, other = found
+    us = min(int(row.partition(",")[0]) for row in (one, other) if row)
+    return {"row": place + 1, "us": us, "live": one, "replay": other}

@@ -1,0 +1,195 @@
+"""One shadow from start to end: a paper exchange on the market that is being recorded, and the comparison."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mm.backtest.summary_text import text_of
+from mm.errors import Incomplete, TryLater
+from mm.live.pages.metrics import TradingMetrics
+from mm.live.run.decisions import decisions_name, decisions_of, write_decisions
+from mm.live.run.desk import ShadowDesk
+from mm.live.run.kept_models import kept_models
+from mm.live.run.live_run import LiveRun
+from mm.live.run.other_markets import OtherFollower, OtherTaker, PairedPlay, feeds_of, recordings
+from mm.live.run.play import PaperPlay, ShadowFollower
+from mm.live.run.replay_check import RECONCILE, reconcile
+from mm.live.run.terms import REGRIDDED
+from mm.live.state.stores import LiveStore
+from mm.market_data.recording import Parts, Recording
+from mm.play.setup import PlayKnobs
+from mm.report.backtest import page
+from mm.report.run_columns import columns_of
+from mm.runs.trusted import COPIES
+
+if TYPE_CHECKING:
+    from mm.play.knobs import Day
+from mm.runs.in_progress import Run
+
+REFRESH_S = 0.05
+
+
+class ShadowRun(LiveRun):
+    """A shadow of one symbol.
+
+    Args:
+        run: Its folder and log.
+        knobs: The strategy, and the limits.
+        store: The state store.
+        parts: Parts of the recording.
+        day: The recorded day.
+        clock: Returns the instant, in µs.
+    """
+
+    def __init__(
+        self,
+        run: "Run",
+        knobs: PlayKnobs,
+        store: LiveStore,
+        parts: Parts,
+        day: "Day",
+        clock: Callable[[], int],
+    ) -> None:
+        super().__init__(run, knobs, parts, day, clock)
+        self._store, self._killed_by, self._stopped = store, "", ""
+
+    @property
+    def shown(self) -> list[TradingMetrics]:
+        """The metrics that the page shows: those of the symbol, and of its legs in other markets."""
+        return [self.metrics, *self.metrics.legs]
+
+    def check(self) -> None:
+        """Raise SafetyError if the kill switch is triggered; remove what killed shadows have left."""
+        super().check()
+        _take_back_killed(self.run)
+
+    async def learn(self) -> None:
+        """Ask the exchange for the terms; make the strategy, and copy the files in its knobs."""
+        await super().learn()
+        self._play = PaperPlay(self.terms, self._strategy, self.run, feeds_of(self.others))
+        for name, path in _named(self._strategy).items():  # for the replay, as a fit may be overwritten
+            shutil.copyfile(path, self.run.path(name))
+        play, log = self._play, self.run.log
+        writer = self._store.writer(self.symbol, log.warning)
+        self._desk = ShadowDesk(play.exchange, play.grid, log, writer, self._clock)
+        self._legs = {
+            name: ShadowDesk(*leg, log, None, self._clock, f"{self.symbol}:{name}") for name, leg in play.legs().items()
+        }
+        self.metrics = self._desk.metrics
+        self.metrics.legs = [desk.metrics for desk in self._legs.values()]
+
+    async def play(self) -> None:
+        """Record until the window ends or a signal arrives, and trade on it."""
+        takers = {name: OtherTaker() for name in self.beside}
+        paired = PairedPlay(self._play, takers) if takers else self._play
+        follower = ShadowFollower(paired, self._clock, self._desk.market, self._kill_reason)
+        following = {}
+        for name, feed in self._play.rules.others.items():
+            watched = [self._legs[name].market] if name in self._legs else []
+            following[name] = OtherFollower(takers[name], feed.grid, *watched)
+        others = recordings(self.beside, following, self.run.log, self._clock)
+        recording = self._recording = Recording(replace(self.parts, follower=follower), self.run.log, self._clock)
+        if self._stopped:
+            recording.stop(self._stopped)
+        keeping = asyncio.create_task(self._keep(recording))
+        try:
+            await self._record_market(recording, others)
+        finally:
+            keeping.cancel()
+            for desk in self._legs.values():
+                desk.refresh(self._clock())
+            await self._desk.close()
+        self._print_days(recording)
+        end_us = paired.played_us if isinstance(paired, PairedPlay) else follower.end_us
+        seen = {name: replace(one, rows_run_id=following[name].rows_run_id) for name, one in self.others.items()}
+        known = replace(self.terms, end_us=end_us, killed=follower.killed, others=seen)
+        self.terms, self._lags = replace(known, rows_run_id=follower.rows_run_id), follower.lags
+
+    async def _keep(self, recording: Recording) -> None:
+        """Keep the metrics up to date; end the recording once the exchange reports another grid."""
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            for desk in (self._desk, *self._legs.values()):
+                desk.refresh(self._clock())
+            if self._grid_changed():
+                recording.stop(REGRIDDED)
+
+    def stop(self, reason: str) -> None:
+        """End in order; *reason* is a signal's name. May be called at any time."""
+        self._stopped = self._stopped or reason
+        if self._recording:
+            self._recording.stop(reason)
+
+    def kill(self, reason: str) -> None:
+        """Stop all sending; the recording continues."""
+        self._killed_by = self._killed_by or reason
+
+    def _kill_reason(self) -> str | None:
+        """Return why all trading is stopped by hand; None if it is not."""
+        return self._killed_by or (self._switch.why() if self._switch.triggered else None)
+
+    def write(self) -> None:
+        """Write the results, and compare them with the replay of the day.
+
+        Raises:
+            Incomplete: If the exchange has changed the grid; the run folder is whole.
+        """
+        run, terms, play = self.run, self.terms, self._play
+        changed = self._regridded
+        reason = self._recording.reason if self._recording else ""
+        result = play.result({"reason": reason, "why": str(changed) if changed else None})
+        decisions, name = decisions_of(result.journal), decisions_name(terms.symbol)
+        lags_us = self._lags.of(decisions).tolist()
+        rows = write_decisions(run.output(name, digest=False), decisions, lags_us, play.grid)
+        run.output(name, rows, digest=False)
+        terms.write(run.partial)
+        run.write_result(result)
+        with run.timing("reconcile"):
+            knobs = with_copies(self._strategy, run.partial)
+            found, inputs = reconcile(terms, knobs, self.day.data_root, run.partial)
+        for one in inputs:
+            run.input(*one)
+        found.write(run.partial)
+        run.output(RECONCILE, digest=False)
+        run.write_page(page(result.summary, columns_of(result), run.about, [found.text()]))
+        run.log.info("shadow_reconciled", same=found.same, decisions=found.decisions, equal=found.equal, **found.lag_us)
+        run.print(text_of(result.summary))
+        run.print(found.text())
+        if changed:
+            raise Incomplete(f"{self.symbol}: paper trading ended: {changed}", TryLater.exit_code)
+
+
+def _take_back_killed(run: "Run") -> None:
+    """Lock the run's folder, and remove the folders of killed shadows, whose recordings are in their days."""
+    for folder in run.folder.parent.glob("*.partial"):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # in use by another shadow
+            os.close(descriptor)
+            continue
+        if folder.resolve() == run.partial:
+            run.hold(descriptor)
+            continue
+        run.log.warning("shadow_was_killed", run=folder.name.removesuffix(".partial"), kept="its recorded day")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _named(knobs: PlayKnobs) -> dict[str, Path]:
+    """Return the files in the knobs, by the name of their copy in the run."""
+    named = {"fill_params_file": knobs.models.fill_params_file, "latency_file": knobs.execution.latency_file}
+    return {COPIES[knob]: path for knob, path in named.items() if path is not None}
+
+
+def with_copies(knobs: PlayKnobs, folder: Path) -> PlayKnobs:
+    """Return *knobs* with the copies in a run's *folder* instead of the files."""
+    copies = {name: folder / name for name in _named(knobs)}
+    models = replace(kept_models(knobs.models, folder), fill_params_file=copies.get(COPIES["fill_params_file"]))
+    execution = replace(knobs.execution, latency_file=copies.get(COPIES["latency_file"]))
+    return replace(knobs, models=models, execution=execution)

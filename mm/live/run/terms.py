@@ -1,0 +1,211 @@
+"""What is known at the start of a shadow or a trade: the knobs of its strategy, and the exchange's filters and book.
+
+What a backtest derives from the recorded day is fixed at the start, from the exchange's filters and its first book, and
+stored (`ShadowTerms`), so that the replay of the day starts with the same numbers.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mm.backtest.risk import NO_RISK
+from mm.errors import BrokenFile, TryLater, UsageError
+from mm.instrument import e8, from_exchange_info, short_text
+from mm.live.venues.addresses import untrusted
+from mm.market_data.grid import Grid
+from mm.market_data.venue import Answer, DepthSnapshot, ExchangeInfo
+from mm.play.knobs import Day, Market
+from mm.play.market import Markets, micro_price_before
+from mm.play.notes import log_notes
+from mm.play.play import Play
+from mm.play.setup import PlayKnobs
+from mm.runs.noted import note_files, note_tapes
+from mm.signals.micro_price import MicroPriceFit
+from mm.tape.tape import Tape
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
+    from mm.market_data.live_session import LiveSession
+    from mm.market_data.snapshot import RestClient
+    from mm.runs.in_progress import Run
+
+TERMS = "shadow.json"
+REGRIDDED = "grid"
+"""End reason when the exchange has changed the grid since the start."""
+PAPER_FEED = "paper orders meet the market as it arrives; a backtest with FEED_LATENCY=none corresponds"
+FINER = 1_000  # lots per quantity step: recorded books have finer quantities than the step
+_BOOK_LEVELS = 5
+_RETRY_S = 1.0
+_WARN_EVERY = 60  # attempts with the same cause between two warnings
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+"""OpenSSL's text in the cause of a request that failed by its certificate."""
+
+
+@dataclass(frozen=True)
+class ShadowTerms:
+    """The data known at the start of a shadow, and its rows of the day: all that its replay needs.
+
+    Attributes:
+        symbol: Upper case.
+        day: The recorded day, YYYYMMDD.
+        entry: The exchange's entry of the symbol with its filters.
+        best_bid: The best bid of the first book, as text; None if there was none.
+        best_ask: The best ask, in the same form.
+        book_us: When that book arrived, in µs.
+        rows_run_id: The run whose rows of the day the shadow received; empty before the first.
+        end_us: The instant up to which it was played, µs; 0 before the end.
+        killed: Since when a manual kill stopped all sending, µs, and why; None without one.
+        micro_price: The fit of the signal ``micro_price`` to the previous days, as JSON; None if no model reads it.
+        others: The terms of the other markets that the strategy sees, by name.
+    """
+
+    symbol: str
+    day: str
+    entry: dict[str, Any]
+    best_bid: str | None
+    best_ask: str | None
+    book_us: int
+    rows_run_id: str = ""
+    end_us: int = 0
+    killed: tuple[int, str] | None = None
+    micro_price: dict[str, Any] | None = None
+    others: "dict[str, ShadowTerms]" = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> "ShadowTerms":
+        """Return the terms of the shadow in the run *folder*; raises BrokenFile if they cannot be read."""
+        path = folder / TERMS
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            why = f"not the terms of a shadow ({error})"
+            raise BrokenFile(f"{path}: {why}; name the folder of a shadow's run") from error
+
+    def write(self, folder: Path) -> None:
+        """Write them into the run's *folder*."""
+        (folder / TERMS).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    def regridded(self, session: "LiveSession | None") -> TryLater | None:
+        """Return an error if the exchange has changed the grid since the start; None if it is the same.
+
+        Prices, quantities and limits of a run are in the steps of its start: it must end, and another one start.
+        """
+        if session is None or session.instrument is None:
+            return None
+        known, now = from_exchange_info(self.entry, TERMS), session.grid
+        before = {"tick_size": short_text(known.tick_e8), "step_size": short_text(known.lot_e8)}
+        changes = [f"{name} from {before[name]} to {text}" for name, text in now.items() if text != before[name]]
+        if not changes:
+            return None
+        return TryLater(f"the exchange has changed the grid of {self.symbol}: {', '.join(changes)}; start it again")
+
+    def fitted(self, knobs: PlayKnobs, day: Day, run: "Run") -> "ShadowTerms":
+        """Return the terms with the micro-price of the previously recorded days, if the quote model reads it.
+
+        Args:
+            knobs: The strategy.
+            day: The traded day, and the folder of the earlier ones.
+            run: Records the read files, and keeps their tapes.
+        """
+        opening = self.opening(knobs.market)
+        if not self._play(knobs, opening).reads_micro_price:
+            return self
+        found = micro_price_before(day, knobs.market, opening)
+        note_tapes(run, found.tapes)
+        return replace(self, micro_price=found.fit.to_json() if found.fit else None)
+
+    def play(self, knobs: PlayKnobs, run: "Run | None") -> Play:
+        """Return the strategy on the market as it is received, with its rules but for its limits.
+
+        Args:
+            knobs: The strategy.
+            run: Records the read files; None if another run has recorded them.
+        """
+        play = self._play(knobs, self.opening(knobs.market))
+        if run is not None:
+            log_notes(run.log, play.notes)
+            note_files(run, play.knobs.files)
+        fit = None if self.micro_price is None else MicroPriceFit.from_json(self.micro_price, TERMS)
+        return replace(
+            play, market_rules=replace(play.market_rules, decisions=True, micro_price=fit, feed_why=PAPER_FEED)
+        )
+
+    def _play(self, knobs: PlayKnobs, opening: Tape) -> Play:
+        as_received = replace(knobs.execution, feed_latency="none")
+        return Play.of(replace(knobs, execution=as_received, risk=NO_RISK), Markets([opening]))
+
+    def opening(self, market: Market) -> Tape:
+        """Return a tape of only the first book: the grid, and all that a backtest derives from the start of a day.
+
+        Its lot is a thousandth of the quantity step, or 1e-8 if that does not divide it.
+        """
+        known = from_exchange_info(self.entry, TERMS)
+        step_e8 = known.lot_e8 if market.qty_step is None else e8(market.qty_step)
+        tick_e8 = known.tick_e8 if market.tick_size is None else e8(market.tick_size)
+        least_e8 = known.min_notional_e8 if market.min_notional is None else e8(market.min_notional)
+        if known.tick_e8 % tick_e8:
+            whole = short_text(known.tick_e8)
+            raise UsageError(f"--tick-size (TICK_SIZE) is {market.tick_size}; it must divide the exchange's {whole}")
+        lot_e8 = 1 if step_e8 % FINER else step_e8 // FINER
+        grid = replace(known, tick_e8=tick_e8, lot_e8=lot_e8, min_notional_e8=least_e8)
+        bids, asks = ([(grid.ticks(price), 1)] if price else [] for price in (self.best_bid, self.best_ask))
+        tape = Tape.of(grid, [(self.book_us, "snapshot", bids, asks)], self.day)
+        return replace(tape, step_lots=step_e8 // lot_e8)
+
+
+async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") -> ShadowTerms:
+    """Return the exchange's current terms of *symbol*; queries are retried without limit until there is a response.
+
+    Raises:
+        UsageError: If it does not have the symbol.
+        SafetyError: If its certificate is not trusted.
+    """
+    entry = await _until(rest, symbol, log, lambda: rest.exchange_info(symbol), ExchangeInfo)
+    us, book = await book_of(rest, symbol, log, _BOOK_LEVELS)
+    bid, ask = (side[0][0] if side else None for side in (book.bids, book.asks))
+    return ShadowTerms(symbol, day, msgspec.json.decode(entry[1].text), bid, ask, us)
+
+
+async def book_of(rest: "RestClient", symbol: str, log: "Logger", levels: int) -> tuple[int, DepthSnapshot]:
+    """Return when the current book arrived, µs, and its best *levels* per side."""
+
+    async def book() -> Answer:
+        await rest.until_depth(symbol, levels)
+        return await rest.depth(symbol, levels)
+
+    return await _until(rest, symbol, log, book, DepthSnapshot)
+
+
+async def _until(
+    rest: "RestClient", symbol: str, log: "Logger", query: Callable[[], Any], kind: type[Any]
+) -> tuple[int, Any]:
+    """Return the arrival time and the content of a response of *kind*."""
+    decoder, last_cause, tried = rest.venue.decoder(symbol, Grid()), "", 0
+    while True:
+        answer: Answer = await query()
+        cause = answer.cause
+        if cause is None:
+            try:
+                message = decoder.answer(answer.url, answer.body)
+            except (ValueError, msgspec.MsgspecError) as error:
+                cause = str(error)
+            else:
+                if isinstance(message, kind):
+                    return answer.recv_us, message
+                cause = "not what was requested"
+        if cause and UNTRUSTED in cause:
+            raise untrusted(answer.url, cause)
+        if answer.status == 400:
+            reply = answer.body[:200].decode(errors="replace")
+            raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} responded {reply}")
+        if cause != last_cause or tried % _WARN_EVERY == 0:
+            last_cause = cause
+            log.warning("exchange_silent", url=answer.url, cause=cause, tried_again_after_s=_RETRY_S)
+        tried += 1
+        await asyncio.sleep(_RETRY_S)

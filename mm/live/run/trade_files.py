@@ -1,0 +1,106 @@
+"""The run folder of a trade: the files of a backtest, with the account of the exchange.
+
+Orders have the instants of their acceptance by the exchange, fills its own text and trade ids, and the state has the
+ledger's position and cash, exact to 1e-8. Summary and page are those of a backtest, from the engine's journal.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.backtest.journal import ORDER_COLUMNS, Journal
+from mm.clock import US_PER_MS
+from mm.instrument import E8, Instrument, decimal_text
+from mm.live.account.ledger import SIDE_NAMES, BookedFill
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Table = NDArray[np.int64]
+
+FILLS_HEAD = (
+    "recv_ms,order_id,side,price,qty,fee,reason,recv_us,mid,inventory_after,"
+    "trade_id,client_id,commission,commission_asset"
+)
+STATE_HEAD = "recv_ms,inventory,cash,mid,mtm_value,open_orders,recv_us,equity"
+_ID, _ACTIVE, _US = (ORDER_COLUMNS.index(name) for name in ("order_id", "active_us", "us"))
+
+
+def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journal:
+    """Return a journal whose orders rest from the instants of their acceptance by the exchange.
+
+    An order that was not accepted, or whose outcome is unknown, rests from after the end, that is, never.
+    """
+    orders = journal.orders.copy()
+    if len(orders):
+        known = np.full(int(orders[:, _ID].max()) + 1, journal.counters["last_us"] + 1, np.int64)
+        for order_id, us in accepted_us.items():
+            if order_id < len(known):
+                known[order_id] = us
+        named = orders[:, _ID] > 0
+        orders[named, _ACTIVE] = known[orders[named, _ID]]
+    return replace(journal, orders=orders)
+
+
+def write_fills(path: Path, fills: Sequence[BookedFill], mids: "Table", grid: Instrument) -> int:
+    """Write the fills of a trade as the exchange's text, and return their number.
+
+    Args:
+        path: The file.
+        fills: Fills of the run, in booking order.
+        mids: ``Journal.mids``.
+        grid: Grid of the journal.
+    """
+    at = np.searchsorted(mids[:, 0], [one.us for one in fills], side="right") - 1
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(FILLS_HEAD + "\n")
+        for one, row in zip(fills, at.tolist(), strict=True):
+            mid2 = int(mids[row, 1]) if row >= 0 else 0
+            fill = one.fill
+            fee = "" if one.fee_e8 is None else decimal_text(one.fee_e8)
+            reason = "exchange:maker" if fill.maker else "exchange:taker"
+            file.write(
+                f"{one.us // US_PER_MS},{one.order_id},{SIDE_NAMES[fill.side]},{fill.price},{fill.qty},{fee},{reason},"
+                f"{one.us},{_mid(mid2, grid)},{decimal_text(one.position_e8)},"
+                f"{fill.trade_id},{fill.client_id},{fill.commission},{fill.commission_asset}\n"
+            )
+    return len(fills)
+
+
+def write_state(
+    path: Path, state: "Table", fills: Sequence[BookedFill], start_e8: tuple[int, int], grid: Instrument
+) -> int:
+    """Write the state rows with the ledger's position and cash, and return their number.
+
+    Args:
+        path: The file.
+        state: ``Journal.state``.
+        fills: Fills of the run.
+        start_e8: Position and cash at the start of the run, in 1e-8.
+        grid: Grid of the journal.
+    """
+    position_e8, cash_e8 = start_e8
+    done = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(STATE_HEAD + "\n")
+        for row, (us, *_, mid2, open_orders) in enumerate(state.tolist()):
+            while done < len(fills) and fills[done].state_row <= row:
+                position_e8, cash_e8 = fills[done].position_e8, fills[done].cash_e8
+                done += 1
+            worth = equity = ""
+            if mid2:
+                worth_e8 = position_e8 * mid2 * grid.tick_e8 // (2 * E8)
+                worth, equity = decimal_text(worth_e8), decimal_text(cash_e8 + worth_e8)
+            file.write(
+                f"{us // US_PER_MS},{decimal_text(position_e8)},{decimal_text(cash_e8)},{_mid(mid2, grid)},{worth},"
+                f"{open_orders},{us},{equity}\n"
+            )
+    return len(state)
+
+
+def _mid(mid2: int, grid: Instrument) -> str:
+    """Return a mid as text; half a tick may need a ninth decimal, which is truncated as in a backtest's files."""
+    return decimal_text(mid2 * grid.tick_e8 // 2) if mid2 else ""

@@ -1,0 +1,474 @@
+"""The loop of a trader: market events to the engine, its messages to the gateway, the gateway's reports back.
+
+One object on one event loop, without a thread of its own. It waits only for the market and the gateway; a database, a
+disk or a metrics page never blocks it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from mm.backtest.journal import REJECT_REASONS
+from mm.backtest.market_without_us import MarketWithoutUs
+from mm.base._calls import begin_step, clear_step, end_step
+from mm.clock import US_PER_S, now_us
+from mm.instrument import Instrument, e8, short_text
+from mm.live._live_engine import LiveEngine
+from mm.live.account.check import Transfer
+from mm.live.account.holdings import Balances
+from mm.live.account.ledger import NOTHING, AccountFill, BookedFill, Held, Ledger, most_fee_e8, transfers_value_e8
+from mm.live.orders.reports import OrderListener
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
+    from mm.backtest.live_feed import FeedEvent
+    from mm.live.run.desk import TradeDesk
+
+_Given = TypeVar("_Given")
+_Found = TypeVar("_Found")
+Message = tuple[str, int, int, int, int, str]
+"""``place``, ``cancel`` or ``amend``, order id, side, ticks, lots (for an amendment: in total), kind."""
+
+MAX_WAIT_S = 0.05  # maximum time between two checks of kill switch and risk limits
+MIN_WAIT_S = 0.0002
+_INSUFFICIENT = {1: "insufficient_cash", -1: "insufficient_inventory"}
+_FILTERS = {  # by a part of the filter's name
+    "PERCENT_PRICE": "price_out_of_band",
+    "PRICE_FILTER": "price_out_of_band",
+    "NOTIONAL": "min_notional",
+    "MIN_NOTIONAL": "min_notional",
+    "LOT_SIZE": "quantity_out_of_range",
+    "MAX_NUM_ORDERS": "order_limit_10s",
+}
+RESTING_KINDS = frozenset(("LIMIT_MAKER", "LIMIT"))
+TOO_MANY_REQUESTS, TOO_MANY_ORDERS, FILTER_FAILURE = -1003, -1015, -1013
+_MOST = 2**63 - 1  # what the engine counts
+FAILED = "error"
+"""End reason when a model, or the program, has raised."""
+KILL = "kill"
+"""End reason when a limit, a switch or a signal has killed trading."""
+
+
+class OrderGateway(Protocol):
+    """Sends orders to an exchange; `mm.live.orders.gateway.Gateway` is one."""
+
+    def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
+        """Send an order."""
+
+    def cancel(self, order_id: int) -> None:
+        """Send a cancel."""
+
+    def amend(self, order_id: int, qty: str) -> None:
+        """Send an amendment to a smaller total quantity."""
+
+    def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
+        """Send an order in place of another; if that one cannot be cancelled, nothing is placed."""
+
+
+class TradeAccount:
+    """Position, cash and fees: exactly in the ledger, and in the engine's lots.
+
+    Args:
+        engine: Its account follows the ledger.
+        ledger: Has each fill, once: the gateway has booked it, or it is booked here.
+        grid: The engine's grid.
+        begin_e8: Position and cash at the start of the ledger, in 1e-8 of their assets.
+        held: What the ledger had when the run began.
+        price_e8: The price that the base asset of transfers counts at, in 1e-8 of the quote asset.
+
+    Attributes:
+        ledger: As given.
+        start_e8: Position and cash at the start of this run, in 1e-8 of their assets.
+    """
+
+    def __init__(
+        self,
+        engine: LiveEngine,
+        ledger: Ledger,
+        grid: Instrument,
+        begin_e8: tuple[int, int],
+        held: Held = NOTHING,
+        price_e8: int = 0,
+    ) -> None:
+        self.ledger, self._begin_e8 = ledger, begin_e8
+        self.start_e8 = begin_e8[0] + held.position_e8, begin_e8[1] + held.cash_e8 - held.other_e8
+        self._engine, self._grid, self._price_e8 = engine, grid, price_e8
+        self._counted_e8 = self.transfers_e8
+
+    @property
+    def position_e8(self) -> int:
+        """Current position, in 1e-8 of the base asset."""
+        return self._begin_e8[0] + self.ledger.position_e8
+
+    @property
+    def cash_e8(self) -> int:
+        """Current cash less the value of commissions in other assets, in 1e-8 of the quote asset."""
+        return self._begin_e8[1] + self.ledger.cash_e8 - self.ledger.other_e8
+
+    @property
+    def fills(self) -> list[BookedFill]:
+        """The fills of this run that the engine has, with position and cash of the account."""
+        base_e8, quote_e8 = self._begin_e8
+        return [
+            replace(one, position_e8=base_e8 + one.position_e8, cash_e8=quote_e8 + one.cash_e8)
+            for one in self.ledger.run_fills.values()
+            if one.state_row >= 0
+        ]
+
+    @property
+    def transfers_e8(self) -> int:
+        """Value of deposits less withdrawals since the start of the ledger, in 1e-8 of the quote asset."""
+        return transfers_value_e8(self.ledger, self._price_e8)
+
+    def transferred(self) -> None:
+        """Let the limits count the transfers that were booked since the last call: no profit, and no loss."""
+        more_e8, self._counted_e8 = self.transfers_e8 - self._counted_e8, self.transfers_e8
+        self._engine.manager.guard.transfer(more_e8)
+
+    def unvalued(self) -> dict[str, str]:
+        """Return the commissions of this run that have no known value: amount by asset, as text."""
+        paid_e8: dict[str, int] = {}
+        for one in self.ledger.run_fills.values():
+            if one.fee_e8 is None:
+                asset = one.fill.commission_asset
+                paid_e8[asset] = paid_e8.get(asset, 0) + e8(one.fill.commission)
+        return {asset: short_text(paid) for asset, paid in sorted(paid_e8.items())}
+
+    def book(self, order_id: int, fill: AccountFill, us: int) -> bool:
+        """Tell the engine of a fill, reported at *us*; return False if it has it, or an earlier run booked it."""
+        self.ledger.book(fill, order_id)
+        booked = self.ledger.run_fills.get(fill.trade_id)
+        if booked is None or booked.state_row >= 0:
+            return False
+        grid, engine = self._grid, self._engine
+        fee_lots = e8(fill.commission) // grid.lot_e8 if fill.commission_asset == grid.base_asset else 0
+        # Limits count an unknown fee at its largest.
+        counted_e8 = most_fee_e8(fill) if booked.fee_e8 is None else booked.fee_e8
+        terms = (grid.ticks(fill.price), e8(fill.qty) // grid.lot_e8, fee_lots, counted_e8, not fill.maker)
+        engine.filled(order_id, us, fill.side, *terms)
+        booked.us, booked.state_row = max(us, engine.now_us), engine.state_rows - 1
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraderParts:
+    """The parts of a trader.
+
+    Attributes:
+        engine: Decides what to send.
+        grid: The engine's grid: tick, and a lot that may be finer than the exchange's step.
+        account: Position and cash.
+        log: Logs events.
+        model: Name of the strategy.
+        desk: Counts what happens; None for none.
+        heard: Called with events of the market before they are processed.
+        watch: Called at least every `MAX_WAIT_S` seconds; returns why trading must end, else None.
+        allow: Called before each step of the engine: sets what the account's limits allow; returns why quotes must
+            wait, or an empty text.
+        decided: Called after each requote.
+        ended: Called once with the end reason, before anything else happens.
+        clock: Returns the wall clock, in µs.
+        single_trades: Whether each print of the market is one trade, not an aggregate.
+    """
+
+    engine: LiveEngine
+    grid: Instrument
+    account: TradeAccount
+    log: "Logger"
+    model: str = "the strategy"
+    desk: "TradeDesk | None" = None
+    heard: "Callable[[tuple[FeedEvent, ...]], None]" = lambda _: None
+    watch: Callable[[int], str | None] = lambda _: None
+    allow: Callable[[], str] = lambda: ""
+    decided: Callable[[], None] = lambda: None
+    ended: Callable[[str], None] = lambda _: None
+    clock: Callable[[], int] = now_us
+    single_trades: bool = True
+
+
+class Trader(OrderListener):
+    """Trades one symbol through a gateway; it is the gateway's listener, and receives the market's events.
+
+    Args:
+        parts: Its parts.
+        gateway: Receives its messages.
+
+    Attributes:
+        ended: Why trading has ended; None while it continues. Afterwards nothing is sent.
+        accepted_us: Acceptance time of each order, by our id, µs.
+    """
+
+    def __init__(self, parts: TraderParts, gateway: OrderGateway) -> None:
+        self.ended: str | None = None
+        self.accepted_us: dict[int, int] = {}
+        self._gateway, self._model = gateway, parts.model
+        self._engine, self._grid, self._account = parts.engine, parts.grid, parts.account
+        self._log, self._desk = parts.log, parts.desk
+        self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
+        self._allow, self._announce, self._heard = parts.allow, parts.ended, parts.heard
+        self._market = MarketWithoutUs(single_trades=parts.single_trades)
+        self._sides: dict[int, int] = {}  # of orders without an answer
+        self._over = asyncio.Event()
+        self._nap: asyncio.Future[None] | None = None
+        self._failure: Exception | None = None
+        self._lost, self._waits = "start", ""  # why the gateway is not ready, and why the account allows no quotes
+
+    # ------------------------------------------------------------------ the market and the clock
+
+    def feed(self, events: "Iterable[FeedEvent]") -> None:
+        """Process events of the market, and send the resulting messages."""
+        self._show(self._market.of(events))
+        self.act()
+
+    def _show(self, events: "tuple[FeedEvent, ...]") -> None:
+        """Show the strategy, and those that see this market as another one, events without our orders."""
+        try:
+            self._heard(events)
+            self._step(self._engine.feed, events)
+        except Exception as error:
+            self._fail(error)
+            raise
+
+    def _correct(self, event: "FeedEvent | None") -> None:
+        """Show a correction of the book, if a report of our orders brings one."""
+        if event is not None:
+            with suppress(Exception):  # as for fills: `run` raises it
+                self._show((event,))
+
+    def advance(self, until_us: int) -> None:
+        """Process everything due by an instant, and send the resulting messages."""
+        self.act(until_us)
+
+    def act(self, us: int | None = None) -> None:
+        """Process everything due now, and send the resulting messages."""
+        if self.ended is not None:
+            return
+        us = self._clock() if us is None else us
+        try:
+            self.allow()
+            messages = self._step(self._engine.advance, us)
+            if messages:
+                self._send(messages, us)
+            self._decided()
+        except Exception as error:
+            self._fail(error)
+            raise
+        if self._engine.manager.killed_for is not None:
+            self.end(KILL)
+
+    def _step(self, play: Callable[[_Given], _Found], given: _Given) -> _Found:
+        """Call the engine; its time counts as one of its model, which may be compiled."""
+        begin_step(self._model)
+        try:
+            found = play(given)
+        except BaseException:
+            clear_step()
+            raise
+        end_step(self._model)
+        return found
+
+    async def run(self) -> str:
+        """Keep the clock running until trading ends; return why. Raises what a model raised at a fill."""
+        loop, look_s = asyncio.get_running_loop(), 0.0
+        while self.ended is None:
+            us, now_s = self._clock(), loop.time()
+            if now_s >= look_s:
+                look_s = now_s + MAX_WAIT_S
+                try:
+                    why = self._watch(us)
+                except Exception as error:
+                    self._fail(error)
+                    raise
+                if why is not None:
+                    self.end(why)
+                    break
+            self.act(us)
+            due_s = max((self._engine.next_due_us - us) / US_PER_S, MIN_WAIT_S)
+            self._nap = loop.create_future()
+            timer = loop.call_at(min(now_s + due_s, look_s), self._wake)
+            await self._nap
+            timer.cancel()
+        if self._failure is not None:
+            raise self._failure
+        return self.ended or ""
+
+    async def over(self) -> None:
+        """Wait until trading has ended."""
+        await self._over.wait()
+
+    def end(self, why: str) -> None:
+        """Stop sending; the first reason is kept."""
+        if self.ended is None:
+            self.ended = why
+            self._over.set()
+            self._wake()
+            self._announce(why)
+
+    def _fail(self, error: Exception) -> None:
+        """End at once, so that the cancels do not wait until an error has ended the recording; `run` raises it."""
+        self._failure = self._failure or error
+        self.end(FAILED)
+
+    def _wake(self) -> None:
+        """End the pause of `run`."""
+        if self._nap is not None and not self._nap.done():
+            self._nap.set_result(None)
+
+    # ------------------------------------------------------------------ to the gateway
+
+    def _send(self, messages: list[Message], us: int) -> None:
+        """Send messages; a cancel directly followed by an order of its side is sent as one replacement."""
+        gateway, at, count = self._gateway, 0, len(messages)
+        while at < count:
+            action, order_id, side, _, lots, _ = messages[at]
+            at += 1
+            if action == "amend":
+                gateway.amend(order_id, short_text(lots * self._grid.lot_e8))
+            elif action == "place":
+                gateway.place(order_id, *self._terms(messages[at - 1]))
+            elif at < count and messages[at][0] == "place" and messages[at][2] == side:
+                action, new_id = "replace", messages[at][1]
+                self._market.leaving(order_id)
+                gateway.replace(order_id, new_id, *self._terms(messages[at]))
+                order_id, at = new_id, at + 1
+            else:
+                self._market.leaving(order_id)
+                gateway.cancel(order_id)
+            self._notify(action, order_id, us)
+
+    def _terms(self, message: Message) -> tuple[int, str, str, str]:
+        """Return side, price, quantity and kind of an order, as the exchange's text; note its side until its answer."""
+        _, order_id, side, ticks, lots, kind = message
+        self._sides[order_id] = side
+        if kind in RESTING_KINDS:
+            self._market.sent(order_id, side, ticks, lots)
+        return side, short_text(ticks * self._grid.tick_e8), short_text(lots * self._grid.lot_e8), kind
+
+    def _notify(self, action: str, order_id: int, us: int) -> None:
+        if self._desk is not None:
+            self._desk.order(action, order_id, us)
+
+    # ------------------------------------------------------------------ from the gateway
+
+    def accepted(self, order_id: int, us: int, exchange_id: int) -> None:  # noqa: ARG002 - the listener's signature
+        """Handle the acceptance of an order."""
+        self.accepted_us.setdefault(order_id, us)
+        self._sides.pop(order_id, None)
+        self._engine.accepted(order_id, us)
+        self._notify("accepted", order_id, us)
+
+    def in_book(self, order_id: int, exchange_us: int, left_e8: int) -> None:
+        """Handle what the exchange's book has of an order: the market is that without it."""
+        self._correct(self._market.known(order_id, exchange_us, left_e8 // self._grid.lot_e8))
+
+    def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
+        """Handle the rejection of an order, or a refusal to send it."""
+        self._correct(self._market.never(order_id))
+        reason = reason_of(code, message, self._sides.pop(order_id, 0))
+        self._engine.rejected(order_id, us, reason)
+        self._notify("rejected", order_id, us)
+        if self._desk is not None:
+            self._desk.rejected(reason, code, message)
+
+    def filled(self, order_id: int, fill: AccountFill) -> None:
+        """Handle a fill; one of an earlier run has no order of ours."""
+        us = self._clock()
+        self._market.traded(fill.trade_id)
+        if not self._account.book(order_id, fill, us):
+            return
+        if self._desk is not None:
+            self._desk.filled(fill, order_id, us)
+        # Raised through the connection that reported the fill, an error would only close that; `run` raises it.
+        with suppress(Exception):
+            self.act(us)
+
+    def closed(self, order_id: int, us: int, status: str) -> None:
+        """Handle the end of an order."""
+        self._engine.closed(order_id, us, status == "EXPIRED")
+        self._notify(status.lower(), order_id, us)
+
+    def cancel_failed(self, order_id: int, us: int, code: int) -> None:
+        """Handle a failed cancel: the order is open."""
+        self._correct(self._market.stays(order_id))
+        self._engine.open_again(order_id)
+        self._log.warning("cancel_failed", order_id=order_id, code=code, at_us=us)
+
+    def amended(self, order_id: int, us: int, qty: str) -> None:
+        """Handle an order's new total quantity *qty*, which is smaller than before."""
+        self._engine.amended(order_id, us, e8(qty) // self._grid.lot_e8)
+
+    def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
+        """Handle a failed amendment; one that the exchange refuses for the order's sake is not retried."""
+        self._engine.amend_failed(order_id, code not in (0, TOO_MANY_REQUESTS, TOO_MANY_ORDERS))
+        self._log.info("amend_failed", order_id=order_id, code=code, message=message, at_us=us)
+
+    def funds(self, base_e8: int, quote_e8: int) -> None:
+        """Handle what the balances leave to our orders."""
+        self._engine.funds(min(base_e8 // self._grid.lot_e8, _MOST), min(quote_e8, _MOST))
+
+    def transferred(self, found: Transfer) -> None:  # noqa: ARG002 - the listener's signature
+        """Handle an amount that came into the account without a trade, or went."""
+        self._account.transferred()
+        if self._desk is not None:
+            self._desk.transferred(self._clock())
+
+    def balances(self, held: Balances) -> None:  # noqa: ARG002 - the listener's signature
+        """Handle the account's balances."""
+        if self._desk is not None:
+            self._desk.metrics.account_us = self._clock()
+
+    def ready_changed(self, ready: bool, why: str) -> None:
+        """Cancel the quotes while the gateway is not ready."""
+        if ready:
+            self._log.info("gateway_ready")
+        else:
+            log = self._log.warning if self.ended is None else self._log.info
+            log("gateway_lost", why=why)
+        self._lost = "" if ready else f"gateway: {why}"
+        self._pull_or_resume()
+        self.act()
+
+    def allow(self) -> None:
+        """Ask what the limits of the account allow, and pull the quotes while it does not allow any."""
+        why = self._allow()
+        if why != self._waits:
+            self._waits = why
+            self._pull_or_resume()
+
+    def _pull_or_resume(self) -> None:
+        manager, why = self._engine.manager, self._lost or self._waits or self._engine.closed_for
+        if why:
+            manager.pull(why)
+        else:
+            manager.resume()
+
+    def ack_latency(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the listener's signature
+        """Handle the latency of a response."""
+        if self._desk is not None:
+            self._desk.metrics.ack.observe(seconds)
+
+
+def reason_of(code: int, message: str, side: int) -> str:
+    """Return the journal's reason for a rejection by the exchange.
+
+    Args:
+        code: The exchange's error code; 0 if the gateway refused to send.
+        message: Message of the exchange or the gateway.
+        side: Side of the order.
+    """
+    if message in REJECT_REASONS:
+        return message
+    if "immediately match" in message:
+        return "would_cross"
+    if "insufficient balance" in message:
+        return _INSUFFICIENT.get(side, "insufficient_cash")
+    if code == TOO_MANY_ORDERS:
+        return "order_limit_10s"
+    if code == FILTER_FAILURE:
+        named = [reason for name, reason in _FILTERS.items() if name in message]
+        if named:
+            return named[0]
+    return "exchange_refused"

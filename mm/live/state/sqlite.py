@@ -1,0 +1,162 @@
+"""The state store without a server: one SQLite file, by default ``out/state.sqlite``; and what all SQL stores share.
+
+Any process may read it while a run writes; several runs may write to it, each in short transactions.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from mm.live.state.tables import TABLES, StateBatch, StateTable, StoreUnavailable
+
+_KINDS = {"int": "INTEGER", "text": "TEXT", "decimal": "TEXT", "json": "TEXT"}
+_WAIT_S = 5.0  # for another writing process
+
+
+def table_sql(name: str, table: StateTable, kinds: Mapping[str, str]) -> str:
+    """Return the statement that creates a table if it is missing."""
+    columns = ", ".join(f"{column} {kinds[kind]}" for column, kind in table.columns.items())
+    return f"CREATE TABLE IF NOT EXISTS {name} ({columns}, PRIMARY KEY ({', '.join(table.key)}))"
+
+
+def conflict_sql(table: StateTable) -> str:
+    """Return the end of an insert statement: the effect of a row with an existing key."""
+    if not table.replaces:
+        return f"ON CONFLICT ({', '.join(table.key)}) DO NOTHING"
+    others = ", ".join(f"{column} = excluded.{column}" for column in table.columns if column not in table.key)
+    return f"ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {others}"
+
+
+class SqlState:
+    """A state store in a database with tables; a subclass connects, begins transactions, and inserts rows."""
+
+    place: str
+    mark = "?"  # of a value in a statement
+    _connection: Any = None
+
+    def connect(self) -> None:
+        """Connect or reconnect, and create missing tables."""
+        raise NotImplementedError
+
+    def progress(self, symbol: str) -> dict[str, int]:
+        """Return the number of stored rows of each log of the symbol."""
+        with self._transaction(writes=False) as connection:
+            return self._stored(connection, symbol)
+
+    def apply(self, batch: StateBatch) -> bool:
+        """Store a batch completely or not at all; False if the store is not at the start of the batch."""
+        with self._transaction() as connection:
+            self._lock(connection, batch.symbol)
+            if not batch.follows(self._stored(connection, batch.symbol)):
+                return False
+            for table, rows in {**batch.rows(), "cursors": [(batch.symbol, batch.file, batch.last)]}.items():
+                self._insert(connection, table, rows)
+        return True
+
+    def forget(self, symbol: str) -> None:
+        """Remove all stored data of a symbol."""
+        with self._transaction() as connection:
+            for table in TABLES:
+                connection.execute(f"DELETE FROM {table} WHERE symbol = {self.mark}", (symbol,))
+
+    def read(self, table: str, symbol: str | None) -> list[dict[str, Any]]:
+        """Return the rows of a table, of all symbols if *symbol* is None; decimals and JSON as text."""
+        columns = TABLES[table].columns
+        texts = [f"CAST({name} AS TEXT)" if kind in ("decimal", "json") else name for name, kind in columns.items()]
+        where = f"WHERE symbol = {self.mark}" if symbol else ""
+        order = f"symbol, {'version' if table == 'configs' else 'us'}, {self._last_order(table)}"
+        with self._transaction(writes=False) as connection:
+            statement = f"SELECT {', '.join(texts)} FROM {table} {where} ORDER BY {order}"
+            found = connection.execute(statement, (symbol,) if symbol else ()).fetchall()
+        return [dict(zip(columns, row, strict=True)) for row in found]
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _stored(self, connection: Any, symbol: str) -> dict[str, int]:
+        found = connection.execute(f"SELECT file, rows FROM cursors WHERE symbol = {self.mark}", (symbol,))
+        return dict(found.fetchall())
+
+    def _transaction(self, *, writes: bool = True) -> AbstractContextManager[Any]:
+        """Yield the connection in a transaction, which is rolled back if the block raises."""
+        raise NotImplementedError
+
+    def _lock(self, connection: Any, symbol: str) -> None:
+        """Wait for other processes that write rows of the symbol."""
+
+    def _insert(self, connection: Any, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        raise NotImplementedError
+
+    def _last_order(self, table: str) -> str:
+        """Return the columns that order rows of one instant."""
+        return ", ".join(TABLES[table].key)
+
+
+def _insert_sql(name: str, table: StateTable) -> str:
+    marks = ", ".join("?" * len(table.columns))
+    return f"INSERT INTO {name} ({', '.join(table.columns)}) VALUES ({marks}) {conflict_sql(table)}"
+
+
+INSERTS = {name: _insert_sql(name, table) for name, table in TABLES.items()}
+CREATES = [table_sql(name, table, _KINDS) for name, table in TABLES.items()]
+
+
+class SqliteState(SqlState):
+    """A state store in one file; decimals are stored as text.
+
+    Args:
+        path: The file, created if missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.place = str(path)
+
+    def connect(self) -> None:
+        """Open the file, and create missing tables."""
+        self.close()
+        with self._reconnecting():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.touch(0o600)  # its -wal and -shm files get the mode of the file
+            opened = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None)
+            self._connection = opened
+            opened.execute("PRAGMA journal_mode = WAL")
+            # A power cut may lose the last batches together with their cursors: they are read from the log again.
+            opened.execute("PRAGMA synchronous = NORMAL")
+        with self._transaction() as connection:
+            for statement in CREATES:
+                connection.execute(statement)
+
+    @contextmanager
+    def _reconnecting(self) -> Iterator[None]:
+        """Convert errors of SQLite or the disk to StoreUnavailable."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"{self.place}: the state store cannot be used ({error})") from error
+
+    @contextmanager
+    def _transaction(self, *, writes: bool = True) -> Iterator[sqlite3.Connection]:
+        connection = self._connection
+        if connection is None:
+            raise StoreUnavailable(f"{self.place}: the state store is not open")
+        with self._reconnecting():
+            connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _insert(self, connection: Any, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        connection.executemany(INSERTS[table], rows)
+
+    def _last_order(self, table: str) -> str:  # noqa: ARG002 - the base's signature
+        return "rowid"

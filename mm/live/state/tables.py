@@ -1,0 +1,153 @@
+"""The content of the state store, and the interface of a store.
+
+Fills, orders, positions and configurations come only from the audit logs (`mm.live.audit.books`), in batches: the
+changes of some rows of one log. With each batch, in the same transaction, a store records its position in the log, and
+refuses a batch that does not begin there. So each row counts once, despite interruptions, retries or two writing
+processes, and a store that was unavailable continues at its position.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mm.base.knobs import ServerUrl
+from mm.errors import TryLater
+from mm.live.account.ledger import SIDE_NAMES, AccountFill
+from mm.live.audit.books import Changes
+
+
+class StoreUnavailable(TryLater):
+    """A state store cannot be reached, or refuses temporarily."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateTable:
+    """One table.
+
+    Attributes:
+        columns: Names with their types: ``int``, ``text``, ``decimal`` or ``json``.
+        key: Columns of the primary key.
+        replaces: Whether a later row of the same key replaces the earlier one; else the first stays.
+    """
+
+    columns: Mapping[str, str]
+    key: tuple[str, ...]
+    replaces: bool
+
+
+def _columns(text: str) -> dict[str, str]:
+    """Return the columns of a text, each with its type after a colon unless it is ``text``."""
+    return {name: kind or "text" for name, _, kind in (one.partition(":") for one in text.split())}
+
+
+_TRADED = "side price:decimal qty:decimal"
+TABLES: Mapping[str, StateTable] = {
+    "fills": StateTable(
+        _columns(
+            f"trade_id:int symbol order_id:int client_id {_TRADED} commission:decimal commission_asset us:int run_id"
+        ),
+        ("symbol", "trade_id", "client_id"),
+        False,
+    ),
+    "orders": StateTable(
+        _columns(f"client_id order_id:int symbol {_TRADED} filled:decimal status us:int run_id"),
+        ("symbol", "client_id"),
+        True,
+    ),
+    "positions": StateTable(
+        _columns("symbol position:decimal cash:decimal fees:json fills:int last_trade_id:int us:int run_id"),
+        ("symbol",),
+        True,
+    ),
+    "configs": StateTable(_columns("version:int symbol knobs:json hash us:int"), ("symbol", "version"), False),
+    "cursors": StateTable(_columns("symbol file rows:int"), ("symbol", "file"), True),
+}
+"""Tables for readers; ``cursors`` is internal."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateBatch:
+    """The changes of some rows of one log.
+
+    Attributes:
+        symbol: Symbol of the log.
+        file: Its name.
+        first: Number of its rows stored before.
+        last: Number of its rows stored after.
+        total: Number of rows stored before, over all logs of the symbol: a store that was emptied has fewer.
+        changes: Changes of the rows in between.
+    """
+
+    symbol: str
+    file: str
+    first: int
+    last: int
+    total: int
+    changes: Changes
+
+    def follows(self, stored: Mapping[str, int]) -> bool:
+        """Return whether a store with *stored* rows of each log is at the start of the batch."""
+        return stored.get(self.file, 0) == self.first and sum(stored.values()) == self.total
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return the rows of each table that the batch changes, in the order of its columns."""
+        changes = self.changes
+        found = {
+            "fills": [fill_row(fill, self.symbol, run_id) for fill, run_id in changes.fills],
+            "orders": [order.row() for order in changes.orders.values()],
+            "positions": [changes.position] if changes.position else [],
+            "configs": list(changes.configs),
+        }
+        return {table: rows for table, rows in found.items() if rows}
+
+
+def fill_row(fill: AccountFill, symbol: str, run_id: str) -> tuple[Any, ...]:
+    """Return the columns of the table ``fills``."""
+    side = SIDE_NAMES[fill.side]
+    head = (fill.trade_id, symbol, fill.order_id, fill.client_id, side, fill.price, fill.qty)
+    return (*head, fill.commission, fill.commission_asset, fill.us, run_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One entry of a stream.
+
+    Attributes:
+        stream: Its key, ``ticks:<SYMBOL>``.
+        id: Id in the stream, ``ms-number``, always increasing: an entry that is sent twice is stored once.
+        fields: Values by name, as text.
+    """
+
+    stream: str
+    id: str
+    fields: Mapping[str, str]
+
+
+class StateBackend(Protocol):
+    """A kind of store; all of its methods belong to one thread and raise StoreUnavailable.
+
+    Attributes:
+        place: Kind and address, without a password, for messages.
+    """
+
+    place: str
+
+    def connect(self) -> None:
+        """Connect or reconnect, and create missing tables."""
+
+    def progress(self, symbol: str) -> dict[str, int]:
+        """Return the number of stored rows of each log of the symbol, by the log's name."""
+
+    def apply(self, batch: StateBatch) -> bool:
+        """Store a batch completely or not at all; False if the store is not at the start of the batch."""
+
+    def forget(self, symbol: str) -> None:
+        """Remove all stored data of a symbol."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
+def place_of(url: str) -> str:
+    """Return the address of a URL, without user and password."""
+    return ServerUrl(url).place

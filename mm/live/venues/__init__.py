@@ -1,0 +1,1 @@
+"""The dialects of exchanges: addresses, keys, requests, messages, limits, latencies."""

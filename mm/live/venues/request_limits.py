@@ -1,0 +1,184 @@
+"""Limits on sending: the exchange's counts of requests and orders, and the time for which it forbids requests.
+
+Counts come with the responses (``rateLimits`` of the WebSocket API, headers of REST); requests sent since then are
+added. 429 and 418 stop all requests until ``Retry-After``; without it, for a time that doubles with each refusal.
+Processes of one host share this state through the recorder's `RateBudget`.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from time import monotonic
+
+from mm.live.venues.messages import TOO_MANY_ORDERS, TOO_MANY_REQUESTS, ApiAnswer, ApiLimit
+from mm.live.venues.requests import COUNTED, WEIGHTS
+from mm.market_data.rate_budget import RateBudget
+
+BANNED, SLOW_DOWN = 418, 429
+_UNITS_S = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
+_LETTERS = {"S": "SECOND", "M": "MINUTE", "H": "HOUR", "D": "DAY"}
+_HEADER = re.compile(r"x-mbx-(used-weight|order-count)-([0-9]+)([smhd])", re.IGNORECASE)
+_FIRST_SILENCE_S, _LONGEST_SILENCE_S = {SLOW_DOWN: 1.0, BANNED: 120.0}, 600.0
+_QUIET_MOST_S = 0.05
+_REFUSALS = {"ORDERS": TOO_MANY_ORDERS, "REQUEST_WEIGHT": TOO_MANY_REQUESTS}
+SHARED_EVERY_S = 1.0
+
+
+class CountWindow:
+    """One limit: the exchange's count, and the requests sent since.
+
+    Args:
+        window_s: Length of the window, in s.
+        limit: Maximum count in the window.
+    """
+
+    def __init__(self, window_s: float, limit: int) -> None:
+        self.window_s = window_s
+        self.limit = limit
+        self._counted, self._counted_s = 0, -window_s
+        self._since: deque[tuple[float, int]] = deque()
+        self._sent = 0
+
+    def count(self, used: int, now_s: float) -> None:
+        """Set the exchange's count."""
+        self._counted, self._counted_s = used, now_s
+        self._since.clear()
+        self._sent = 0
+
+    def add(self, amount: int, now_s: float) -> None:
+        """Add the weight of a request that is being sent."""
+        self._since.append((now_s, amount))
+        self._sent += amount
+
+    def used(self, now_s: float) -> int:
+        """Return an upper bound of the current use: the exchange's window may have restarted meanwhile."""
+        while self._since and now_s - self._since[0][0] >= self.window_s:
+            self._sent -= self._since.popleft()[1]
+        counted = self._counted if now_s - self._counted_s < self.window_s else 0
+        return counted + self._sent
+
+
+class OrderLimits:
+    """The limits of one account at one address.
+
+    Args:
+        budget: Shared with the other processes of this host; None keeps the limits to this one.
+        now_s: Returns a monotonic clock, in s.
+        attempts: Attempts to connect, shared with the other processes of this host; None does not count them.
+    """
+
+    def __init__(
+        self,
+        budget: RateBudget | None = None,
+        now_s: Callable[[], float] = monotonic,
+        attempts: RateBudget | None = None,
+    ) -> None:
+        self._windows: dict[tuple[str, float], CountWindow] = {}
+        self._budget, self._attempts = budget, attempts
+        self._now_s = now_s
+        self._silent_until_s = 0.0
+        self._refusals = 0
+        self._shared_s = 0.0
+
+    def sent(self, method: str) -> None:
+        """Count a request that is sent."""
+        now_s = self._now_s()
+        for (kind, _), window in self._windows.items():
+            if kind == "REQUEST_WEIGHT":
+                window.add(WEIGHTS.get(method, 1), now_s)
+            elif kind == "ORDERS" and method in COUNTED:
+                window.add(1, now_s)
+
+    def answered(self, answer: ApiAnswer) -> None:
+        """Process a response: 429 and 418 stop all requests."""
+        if answer.status not in _FIRST_SILENCE_S or answer.code == TOO_MANY_ORDERS:
+            self._refusals = 0 if answer.status and answer.status not in _FIRST_SILENCE_S else self._refusals
+            return
+        silence_s = answer.retry_after_s
+        if silence_s <= 0:
+            silence_s = min(_FIRST_SILENCE_S[answer.status] * 2**self._refusals, _LONGEST_SILENCE_S)
+        self._refusals += 1
+        self.hold_off(silence_s)
+
+    def hold_off(self, seconds: float) -> None:
+        """Stop all requests for a time, in all processes of this host."""
+        self._silent_until_s = max(self._silent_until_s, self._now_s() + seconds)
+        if self._budget:
+            self._budget.hold_off(seconds)
+
+    def counted(self, limits: Iterable[ApiLimit]) -> None:
+        """Set the exchange's own counts."""
+        now_s = self._now_s()
+        for one in limits:
+            window_s = float(_UNITS_S.get(one.interval, 60) * one.intervalNum)
+            self._window(one.rateLimitType, window_s, one.limit).count(one.count, now_s)
+            if one.rateLimitType == "REQUEST_WEIGHT" and now_s - self._shared_s >= SHARED_EVERY_S:
+                self._shared_s = now_s
+                self._share(one.count)
+
+    def headers(self, headers: Mapping[str, str]) -> None:
+        """Set the exchange's counts from the headers of a REST response."""
+        now_s = self._now_s()
+        for name, text in headers.items():
+            found = _HEADER.fullmatch(name)
+            if not found or not text.isdigit():
+                continue
+            kind = "REQUEST_WEIGHT" if found[1].lower() == "used-weight" else "ORDERS"
+            window_s = float(_UNITS_S[_LETTERS[found[3].upper()]] * int(found[2]))
+            known = self._windows.get((kind, window_s))
+            if known:
+                known.count(int(text), now_s)
+
+    def known(self, limits: Iterable[ApiLimit]) -> None:
+        """Set the limits of exchangeInfo, which have no counts."""
+        for one in limits:
+            self._window(one.rateLimitType, float(_UNITS_S.get(one.interval, 60) * one.intervalNum), one.limit)
+
+    @property
+    def silence_s(self) -> float:
+        """Remaining time in which nothing may be sent, in s."""
+        return max(0.0, self._silent_until_s - self._now_s())
+
+    async def may_connect(self) -> None:
+        """Wait until a connection may be attempted, and count it."""
+        if self._attempts:
+            await self._attempts.granted(1)
+
+    def not_connected(self, retry_after_s: float) -> None:
+        """Stop attempts to connect, of all processes of this host, for the time that a refusal names."""
+        if self._attempts and retry_after_s:
+            self._attempts.hold_off(retry_after_s)
+
+    @property
+    def orders_used(self) -> bool:
+        """Whether the exchange's count of orders leaves no room in a window longer than a minute."""
+        now_s = self._now_s()
+        return any(
+            kind == "ORDERS" and window_s > _UNITS_S["MINUTE"] and window.used(now_s) >= window.limit
+            for (kind, window_s), window in self._windows.items()
+        )
+
+    def refusal(self, kinds: Collection[str] = tuple(_REFUSALS)) -> tuple[int, str] | None:
+        """Return code and reason if no request that counts in *kinds* may be sent now; None if one may."""
+        now_s = self._now_s()
+        if now_s < self._silent_until_s:
+            left_s = self._silent_until_s - now_s
+            return TOO_MANY_REQUESTS, f"the exchange has blocked requests for another {left_s:.1f} s"
+        for (kind, window_s), window in self._windows.items():
+            if kind in kinds and window.used(now_s) >= window.limit:
+                return _REFUSALS[kind], f"{kind}: {window.used(now_s)} of {window.limit} in {window_s:g} s are used"
+        return None
+
+    def _window(self, kind: str, window_s: float, limit: int) -> CountWindow:
+        window = self._windows.setdefault((kind, window_s), CountWindow(window_s, limit))
+        window.limit = limit
+        return window
+
+    def _share(self, used: int) -> None:
+        """Share the use with other processes, and respect a stop that one of them received."""
+        if self._budget is None:
+            return
+        self._budget.used(used)
+        quiet_s = self._budget.spend(0.0)
+        if quiet_s > _QUIET_MOST_S:
+            self._silent_until_s = max(self._silent_until_s, self._now_s() + quiet_s)

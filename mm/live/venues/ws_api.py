@@ -1,0 +1,370 @@
+"""The WebSocket API: one connection that is logged on and subscribed, and kept open until `close`.
+
+A request has been written to the socket when `WsApi.request` returns: nothing is queued or awaited. With an Ed25519 key
+the session is logged on and requests need no signature; with an HMAC key each request is signed. A request without a
+response in time becomes UNKNOWN, and a connection that has received nothing since is closed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from ssl import SSLCertVerificationError
+from typing import NamedTuple, Protocol
+
+import msgspec
+from websockets.exceptions import WebSocketException
+
+from mm.clock import exchange_us, now_us
+from mm.errors import MMError, UsageError
+from mm.live.orders.canceller import NOT_AUTHORIZED
+from mm.live.venues.addresses import untrusted
+from mm.live.venues.keys import Credentials
+from mm.live.venues.messages import (
+    EVENT_HEAD,
+    MISSING_PARAMETER,
+    NO_ANSWER,
+    RETRY_DATA,
+    SHUTDOWN,
+    STALE_TIMESTAMP,
+    TERMINATED,
+    WS_MESSAGE,
+    ApiAnswer,
+    Outcome,
+    WsMessage,
+)
+from mm.live.venues.request_limits import OrderLimits
+from mm.live.venues.requests import COUNTED, UNSIGNED, Done, RequestParams, Signer, answer_of, measure, unsent
+from mm.market_data.rate_budget import Backoff
+from mm.market_data.ws_link import Inbox, Link
+from mm.market_data.ws_stream import refused_for_s
+
+ANSWER_MARGIN_S = 1.0
+IDLE_S = 5.0
+MOST_EXPIRIES = 3
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.25, 10.0
+
+
+class ApiWatcher(Protocol):
+    """Called when the connection changes, and with every user event."""
+
+    def connected(self) -> None:
+        """The connection is logged on and subscribed."""
+
+    def disconnected(self, why: str) -> None:
+        """The connection was lost, or failed; another attempt follows."""
+
+    def event(self, kind: str, body: bytes, us: int) -> None:
+        """An event of the user data stream arrived at *us*: its name, and its JSON."""
+
+
+Take = Callable[[bytes, int], None]
+"""Called with a message and its arrival, in µs."""
+Connect = Callable[[str, Take], Link]
+"""Creates a connection to an address, whose messages are passed to the callable; it is not open yet."""
+
+
+class _Mailbox(Inbox):
+    """Passes on each message in the callback of the socket."""
+
+    def __init__(self, take: Take, clock_us: Callable[[], int]) -> None:
+        super().__init__(lambda: 1_000 * clock_us())
+        self._take = take
+
+    def put(self, link: Link, raws: list[bytes], recv_us: int) -> bool:  # noqa: ARG002 - the base's signature
+        for raw in raws:
+            self._take(raw, recv_us)
+        return True
+
+    def opened_or_ended(self, link: Link) -> None:
+        """No effect: the caller that opened the link follows it."""
+
+
+def linked(url: str, take: Take, clock_us: Callable[[], int] = now_us) -> Link:
+    """Return a connection over a socket; *clock_us* stamps arriving data, in µs."""
+    return Link(_Mailbox(take, clock_us), url, 0)
+
+
+class _Waiting(NamedTuple):
+    """A request without a response, which is due by *due_s* of the event loop."""
+
+    method: str
+    done: Done
+    sent_us: int
+    due_s: float
+
+
+class WsApi:
+    """The connection, reconnected until `close`.
+
+    Args:
+        url: The complete address.
+        signer: Signs.
+        limits: Count the requests.
+        watcher: Called on changes and events.
+        connect: Creates connections.
+
+    Attributes:
+        up: Whether requests can be sent.
+        failure: Why there will be no connection: the exchange rejects the key, or was never trusted; None while there
+            may be one.
+        received_us: Arrival of the last message, in µs.
+        trouble: Why there is no connection, as far as an attempt has shown it.
+    """
+
+    def __init__(
+        self, url: str, signer: Signer, limits: OrderLimits, watcher: ApiWatcher, connect: Connect = linked
+    ) -> None:
+        self.up = False
+        self.failure: MMError | None = None
+        self._expiries = 0  # connections that ended since the key was refused, without an accepted order
+        self._was_up = False
+        self.received_us = 0
+        self.trouble = "not connected"
+        self._url = f"{url}{'&' if '?' in url else '?'}timeUnit=MICROSECOND"
+        self._signer = signer
+        self._clock = signer.clock
+        self._limits = limits
+        self._watcher = watcher
+        self._connect = connect
+        self._link: Link | None = None
+        self._given_up = ""
+        self._session = False  # whether it is logged on
+        self._closing = False
+        self._waiting: dict[int, _Waiting] = {}  # oldest first
+        self._timer: asyncio.TimerHandle | None = None
+        self._count = 0
+        self._encoder = msgspec.json.Encoder()
+        self._timeout_s = signer.window_ms / 1_000 + ANSWER_MARGIN_S
+        self._backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S)
+
+    # requests
+
+    def request(self, method: str, parameters: RequestParams, done: Done) -> int:
+        """Send a request and return its timestamp, in ms of the exchange; *done* gets the answer later."""
+        if not self.up or self._link is None or self._limits.silence_s:
+            unsent(done, self._clock, "blocked by the exchange" if self.up else "the WebSocket API is not connected")
+            return self._clock.timestamp_ms()
+        return self._request(method, parameters, done)
+
+    def _request(self, method: str, parameters: RequestParams, done: Done) -> int:
+        assert self._link
+        if method in UNSIGNED:
+            named = dict(parameters)
+        else:
+            named = self._signer.stamped(parameters) if self._session else self._signer.signed(parameters)
+        self._count += 1
+        sent_us = self._clock.now_us()
+        try:
+            self._link.send(self._encoder.encode({"id": self._count, "method": method, "params": named}))
+        except WebSocketException as error:  # it is closing: nothing was written
+            unsent(done, self._clock, str(error))
+        else:
+            due_s = asyncio.get_running_loop().time() + self._timeout_s
+            self._waiting[self._count] = _Waiting(method, done, sent_us, due_s)
+            self._watch_oldest()
+        self._limits.sent(method)
+        return int(named.get("timestamp", 0))
+
+    def _watch_oldest(self) -> None:
+        """Schedule a check for when the response to the oldest request is due; one timer serves all."""
+        if self._timer is None and self._waiting:
+            due_s = next(iter(self._waiting.values())).due_s
+            self._timer = asyncio.get_running_loop().call_at(due_s, self._give_up)
+
+    def _give_up(self) -> None:
+        """Mark overdue requests as UNKNOWN."""
+        self._timer, now_s = None, asyncio.get_running_loop().time()
+        try:
+            while self._waiting:
+                number, waiting = next(iter(self._waiting.items()))
+                if waiting.due_s > now_s:
+                    break
+                del self._waiting[number]
+                silent = self.received_us < waiting.sent_us
+                waiting.done(self._nothing(waiting, f"no answer to {waiting.method} within {self._timeout_s:g} s"))
+                if silent:
+                    self._drop(f"no answer within {self._timeout_s:g} s")
+        finally:
+            self._watch_oldest()
+
+    def _nothing(self, waiting: _Waiting, why: str) -> ApiAnswer:
+        us = self._clock.now_us()
+        return ApiAnswer(Outcome.UNKNOWN, us, code=NO_ANSWER, message=why, seconds=(us - waiting.sent_us) / 1e6)
+
+    # messages
+
+    def _take(self, raw: bytes, us: int) -> None:
+        self.received_us = us
+        if self._closing:
+            return
+        try:
+            message = WS_MESSAGE.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return  # its request becomes UNKNOWN, and the next reconcile finds the content of an event
+        if message.event:
+            self._event(bytes(message.event), us)
+            return
+        self._limits.counted(message.rateLimits)
+        number = message.id if isinstance(message.id, int) else self._revoked(message)
+        waiting = None if number is None else self._waiting.pop(number, None)
+        if waiting is None:
+            return
+        answer = _answer(message, us, waiting.sent_us)
+        self._limits.answered(answer)
+        if answer.outcome is Outcome.DONE and waiting.method in COUNTED:
+            self._expiries = 0
+        of_key = waiting.method not in UNSIGNED and _expired(answer)
+        if of_key and self.up and not self._given_up:  # the next connection finds out whether the key is still valid
+            self._expiries += 1
+            if self._expiries == MOST_EXPIRIES:  # it is, but orders are refused again and again
+                self._refused(waiting.method, answer)
+            self._drop(f"the log-on has expired: {answer.code} {answer.message}")
+        if answer.code == STALE_TIMESTAMP:
+            self._clock.doubted()
+        waiting.done(answer)
+
+    def _revoked(self, message: WsMessage) -> int | None:
+        """Handle an answer without an id: that of a session whose key is no longer valid.
+
+        Returns:
+            The request that it answers, if this can be known: while logging on, one request at a time is sent. On an
+            open session the outcome of those without an answer is unknown, and the next log-on decides.
+        """
+        error = message.error
+        if error is None or error.code not in NOT_AUTHORIZED:
+            return None
+        if not self.up:
+            return next(iter(self._waiting), None)
+        self._drop(f"the exchange has revoked the session: {error.code} {error.msg}")
+        return None
+
+    def _event(self, body: bytes, us: int) -> None:
+        try:
+            kind = EVENT_HEAD.decode(body).e
+        except msgspec.MsgspecError:
+            return
+        if kind == TERMINATED and self.up:
+            self._drop("the exchange has ended the user data stream")
+        elif kind == SHUTDOWN and self._link:
+            self._given_up = "the exchange announced its shutdown"
+            self._link.close(self._given_up)
+        else:
+            self._watcher.event(kind, body, us)
+
+    # the connection
+
+    async def run(self) -> None:
+        """Keep a connection open until `close`, or until the exchange rejects the key."""
+        loop = asyncio.get_running_loop()
+        while not self._closing and self.failure is None:
+            await asyncio.sleep(max(self._backoff.delay(loop.time()), self._limits.silence_s))
+            await self._limits.may_connect()
+            if self._closing:
+                return
+            self.trouble = await self._once()
+            self._watcher.disconnected(self.trouble)
+
+    async def _once(self) -> str:
+        """Connect, and return why the connection has ended."""
+        link, self._given_up = self._connect(self._url, self._take), ""
+        self._link = link
+        idle: asyncio.Task[None] | None = None
+        try:
+            await link.open()
+            why = await self._log_on()
+            if why:
+                return why
+            self.up = self._was_up = True
+            self._watcher.connected()
+            idle = asyncio.create_task(self._keep_alive(link))
+            await link.changed.wait()
+            return self._given_up or link.ending()[1]
+        except (OSError, WebSocketException) as error:
+            if isinstance(error, SSLCertVerificationError) and not self._was_up:
+                self.failure = untrusted(self._url, error.verify_message)
+            self._limits.not_connected(refused_for_s(error))
+            return f"{self._url.partition('?')[0]} cannot be reached: {error or type(error).__name__}"
+        finally:
+            if idle:
+                idle.cancel()
+            self._ended(link)
+
+    def _ended(self, link: Link) -> None:
+        """Mark every unanswered request as UNKNOWN."""
+        link.abort()
+        self.up = self._session = False
+        self._link = None
+        waiting, self._waiting = self._waiting, {}
+        for one in waiting.values():
+            one.done(self._nothing(one, f"the connection ended before {one.method} was answered"))
+
+    async def _log_on(self) -> str:
+        """Measure the clock, log on, subscribe; return the reason of a failure, or an empty text."""
+        await measure(self._request, self._clock)
+        if self._signer.credentials.kind == "ED25519":
+            answer = await answer_of(self._request, "session.logon", {})
+            if answer.outcome is not Outcome.DONE:
+                return self._refused("session.logon", answer)
+            self._session = True
+            answer = await answer_of(self._request, "userDataStream.subscribe", {})
+        else:
+            answer = await answer_of(self._request, "userDataStream.subscribe.signature", {})
+        return "" if answer.outcome is Outcome.DONE else self._refused("userDataStream.subscribe", answer)
+
+    def _refused(self, what: str, answer: ApiAnswer) -> str:
+        why = f"{what}: {answer.code} {answer.message}"
+        if answer.code in NOT_AUTHORIZED:
+            self.failure = key_refused(self._signer.credentials, why)
+        return why
+
+    async def _keep_alive(self, link: Link) -> None:
+        """Request the time after a period without data: this detects dead connections, and measures the clock."""
+        while True:
+            await asyncio.sleep(IDLE_S)
+            if self._clock.now_us() - self.received_us >= IDLE_S * 1e6 and link is self._link:
+                await measure(self._request, self._clock)
+
+    def _drop(self, why: str) -> None:
+        """End the connection, so that another one is opened."""
+        if self._link:
+            self._given_up = self._given_up or why
+            self._link.abort()
+
+    def close(self) -> None:
+        """Close the connection permanently."""
+        self._closing = True
+        if self._link:
+            self._link.close("closed by us")
+
+
+def key_refused(credentials: Credentials, why: str) -> UsageError:
+    """Return the error for a key that the exchange does not accept."""
+    return UsageError(
+        f"the exchange does not accept the API key and its {credentials.kind} signature ({why}); check "
+        f"BINANCE_API_KEY, the secret or key file that belongs to it, its permissions and addresses, and the venue"
+    )
+
+
+def _expired(answer: ApiAnswer) -> bool:
+    """Return whether a key was rejected, or is required in the request because a session's log-on has expired."""
+    return answer.code in NOT_AUTHORIZED or (answer.code == MISSING_PARAMETER and "apiKey" in answer.message)
+
+
+def _answer(body: WsMessage, us: int, sent_us: int) -> ApiAnswer:
+    """Return the content of a response."""
+    seconds, error = (us - sent_us) / 1e6, body.error
+    if error is None:
+        return ApiAnswer(Outcome.of(body.status, 0), us, bytes(body.result), status=body.status, seconds=seconds)
+    retry_s = 0.0
+    if b"retryAfter" in bytes(error.data):
+        data = RETRY_DATA.decode(error.data)
+        retry_s = max(0.0, (exchange_us(data.retryAfter) - exchange_us(data.serverTime)) / 1e6)
+    return ApiAnswer(
+        Outcome.of(body.status, error.code),
+        us,
+        bytes(error.data),
+        error.code,
+        error.msg,
+        body.status,
+        retry_s,
+        seconds,
+    )

@@ -12,7 +12,8 @@ from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.live.account.ledger import AccountFill, Ledger
 from mm.live.pages.metrics import TradingMetrics
-from mm.live.run.trader import TradeAccount, Trader, TraderParts, reason_of
+from mm.live.run.trader import TradeAccount, Trader, TraderParts
+from mm.live.venues.reasons import reason_of
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 
 GRID = Instrument("SIMUSDT", 1_000_000, 1, 5 * 10**8, "SIM", "USDT")  # tick 0.01, lots of 1e-8

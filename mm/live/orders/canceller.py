@@ -14,14 +14,19 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from mm.errors import UsageError
+from mm.live.venues.codes import (
+    BANNED,
+    NO_SUCH_ORDER,
+    NO_SUCH_SYMBOL,
+    NOT_AUTHORIZED,
+    SLOW_DOWN,
+    STALE_TIMESTAMP,
+    UNKNOWN_ORDER,
+)
 from mm.live.venues.keys import Credentials
 
 OWN_PREFIX = "mm-"
 """Begins the client id of every order of a trader."""
-NOT_AUTHORIZED = frozenset((-1002, -1022, -2008, -2014, -2015))
-"""Codes for a key, a signature or a log-on that the exchange rejects."""
-STALE_TIMESTAMP, NO_SUCH_SYMBOL, UNKNOWN_ORDER, NO_SUCH_ORDER = -1021, -1121, -2011, -2013
-SLOW_DOWN, BANNED = 429, 418
 SILENCE_S = {SLOW_DOWN: 1.0, BANNED: 120.0}
 """Time without requests after a refusal that names none, in s."""
 LONGEST_SILENCE_S = 3 * 86_400.0

@@ -7,9 +7,9 @@ import msgspec
 from mm.errors import DataError, Mismatch, OffGrid
 from mm.instrument import E8, Instrument, e8, from_exchange_info, short_text
 from mm.live.orders.live_orders import LiveOrder
+from mm.live.venues.codes import FILTER_FAILED
 from mm.live.venues.messages import ApiLimit
 
-FILTER_FAILED, NO_SUCH_SYMBOL = -1013, -1121
 _MARKET = "MARKET"
 _RESTING = frozenset(("LIMIT", "LIMIT_MAKER"))
 

@@ -18,7 +18,8 @@ from mm.live.orders.access import GatewayRun
 from mm.live.orders.canceller import is_ours
 from mm.live.orders.checks import OrderChecks
 from mm.live.orders.live_orders import EARLIER, LiveOrder
-from mm.live.orders.states import NO_SUCH_ORDER, OrderStates
+from mm.live.orders.states import OrderStates
+from mm.live.venues.codes import NO_SUCH_ORDER
 from mm.live.venues.fee_values import FeeValues
 from mm.live.venues.messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, ApiLimit, OrderEntry, Outcome, TradeEntry
 from mm.live.venues.request_limits import OrderLimits

@@ -44,9 +44,8 @@ from mm.live.orders.live_orders import (
     Resend,
     is_too_late,
 )
+from mm.live.venues.codes import NO_SUCH_ORDER, OF_THE_ORDER, ORDER_REFUSED, UNKNOWN_ORDER
 
-UNKNOWN_ORDER, NO_SUCH_ORDER, ORDER_REFUSED, AMEND_REFUSED = -2011, -2013, -2010, -2038
-_OF_THE_ORDER = frozenset((UNKNOWN_ORDER, NO_SUCH_ORDER, AMEND_REFUSED))
 """Codes that refuse an amendment because of the order's state; the order may have ended."""
 _DUPLICATE = "Duplicate order"
 _MOST_CANCELS = 5
@@ -189,7 +188,7 @@ class OrderStates:
         if order.amend_qty != qty:
             return
         self._amend_failed(order, us, code, message)
-        if code in _OF_THE_ORDER and not order.ending:
+        if code in OF_THE_ORDER and not order.ending:
             self._steps.append(Ask(order))
 
     def amend_unknown(self, order: LiveOrder, qty: str) -> None:

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mm.backtest.journal import REJECT_REASONS
 from mm.backtest.market_without_us import MarketWithoutUs
 from mm.base._calls import begin_step, clear_step, end_step
 from mm.clock import US_PER_S, now_us
@@ -20,6 +19,8 @@ from mm.live.account.check import Transfer
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import NOTHING, AccountFill, BookedFill, Held, Ledger, most_fee_e8, transfers_value_e8
 from mm.live.orders.reports import OrderListener
+from mm.live.venues.codes import OF_THE_LIMITS
+from mm.live.venues.reasons import reason_of
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -34,17 +35,7 @@ Message = tuple[str, int, int, int, int, str]
 
 MAX_WAIT_S = 0.05  # maximum time between two checks of kill switch and risk limits
 MIN_WAIT_S = 0.0002
-_INSUFFICIENT = {1: "insufficient_cash", -1: "insufficient_inventory"}
-_FILTERS = {  # by a part of the filter's name
-    "PERCENT_PRICE": "price_out_of_band",
-    "PRICE_FILTER": "price_out_of_band",
-    "NOTIONAL": "min_notional",
-    "MIN_NOTIONAL": "min_notional",
-    "LOT_SIZE": "quantity_out_of_range",
-    "MAX_NUM_ORDERS": "order_limit_10s",
-}
 RESTING_KINDS = frozenset(("LIMIT_MAKER", "LIMIT"))
-TOO_MANY_REQUESTS, TOO_MANY_ORDERS, FILTER_FAILURE = -1003, -1015, -1013
 _MOST = 2**63 - 1  # what the engine counts
 FAILED = "error"
 """End reason when a model, or the program, has raised."""
@@ -402,7 +393,7 @@ class Trader(OrderListener):
 
     def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
         """Handle a failed amendment; one that the exchange refuses for the order's sake is not retried."""
-        self._engine.amend_failed(order_id, code not in (0, TOO_MANY_REQUESTS, TOO_MANY_ORDERS))
+        self._engine.amend_failed(order_id, code not in OF_THE_LIMITS)
         self._log.info("amend_failed", order_id=order_id, code=code, message=message, at_us=us)
 
     def funds(self, base_e8: int, quote_e8: int) -> None:
@@ -449,26 +440,3 @@ class Trader(OrderListener):
         """Handle the latency of a response."""
         if self._desk is not None:
             self._desk.metrics.ack.observe(seconds)
-
-
-def reason_of(code: int, message: str, side: int) -> str:
-    """Return the journal's reason for a rejection by the exchange.
-
-    Args:
-        code: The exchange's error code; 0 if the gateway refused to send.
-        message: Message of the exchange or the gateway.
-        side: Side of the order.
-    """
-    if message in REJECT_REASONS:
-        return message
-    if "immediately match" in message:
-        return "would_cross"
-    if "insufficient balance" in message:
-        return _INSUFFICIENT.get(side, "insufficient_cash")
-    if code == TOO_MANY_ORDERS:
-        return "order_limit_10s"
-    if code == FILTER_FAILURE:
-        named = [reason for name, reason in _FILTERS.items() if name in message]
-        if named:
-            return named[0]
-    return "exchange_refused"

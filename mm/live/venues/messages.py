@@ -10,6 +10,7 @@ from mm.clock import exchange_us
 from mm.instrument import e8
 from mm.live.account.ledger import BUY, SELL, AccountFill
 from mm.live.orders.live_orders import OrderSeen
+from mm.live.venues.codes import INCONCLUSIVE, OVERLOADED
 
 
 class Outcome(Enum):
@@ -30,14 +31,9 @@ class Outcome(Enum):
             return Outcome.DONE
         if code == OVERLOADED:
             return Outcome.REFUSED
-        return Outcome.UNKNOWN if code in _INCONCLUSIVE or not 400 <= status < 500 else Outcome.REFUSED
+        return Outcome.UNKNOWN if code in INCONCLUSIVE or not 400 <= status < 500 else Outcome.REFUSED
 
 
-UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT = -1000, -1001, -1006, -1007
-TOO_MANY_REQUESTS, OVERLOADED, TOO_MANY_ORDERS, STALE_TIMESTAMP = -1003, -1008, -1015, -1021
-_INCONCLUSIVE = frozenset((UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT, STALE_TIMESTAMP))
-"""Codes without an outcome. -1021 is one of them: if clocks may be wrong, the exchange is queried."""
-MISSING_PARAMETER = -1102
 NO_ANSWER, NO_CONNECTION = 0, 1
 """Our own codes, if the exchange gave none."""
 

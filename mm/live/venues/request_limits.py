@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from time import monotonic
 
-from mm.live.venues.messages import TOO_MANY_ORDERS, TOO_MANY_REQUESTS, ApiAnswer, ApiLimit
+from mm.live.venues.codes import BANNED, SLOW_DOWN, TOO_MANY_ORDERS, TOO_MANY_REQUESTS
+from mm.live.venues.messages import ApiAnswer, ApiLimit
 from mm.live.venues.requests import COUNTED, WEIGHTS
 from mm.market_data.rate_budget import RateBudget
 
-BANNED, SLOW_DOWN = 418, 429
 _UNITS_S = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
 _LETTERS = {"S": "SECOND", "M": "MINUTE", "H": "HOUR", "D": "DAY"}
 _HEADER = re.compile(r"x-mbx-(used-weight|order-count)-([0-9]+)([smhd])", re.IGNORECASE)

@@ -10,7 +10,8 @@ import httpx
 import msgspec
 
 from mm.clock import now_us
-from mm.live.venues.messages import NO_ANSWER, NO_CONNECTION, STALE_TIMESTAMP, WS_ERROR, ApiAnswer, Outcome, WsError
+from mm.live.venues.codes import STALE_TIMESTAMP
+from mm.live.venues.messages import NO_ANSWER, NO_CONNECTION, WS_ERROR, ApiAnswer, Outcome, WsError
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import (
     REST_ROUTES,

@@ -15,16 +15,14 @@ from websockets.exceptions import WebSocketException
 
 from mm.clock import exchange_us, now_us
 from mm.errors import MMError, UsageError
-from mm.live.orders.canceller import NOT_AUTHORIZED
 from mm.live.venues.addresses import untrusted
+from mm.live.venues.codes import MISSING_PARAMETER, NOT_AUTHORIZED, STALE_TIMESTAMP
 from mm.live.venues.keys import Credentials
 from mm.live.venues.messages import (
     EVENT_HEAD,
-    MISSING_PARAMETER,
     NO_ANSWER,
     RETRY_DATA,
     SHUTDOWN,
-    STALE_TIMESTAMP,
     TERMINATED,
     WS_MESSAGE,
     ApiAnswer,

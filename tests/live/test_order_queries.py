@@ -14,8 +14,9 @@ from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.checks import OrderChecks
 from mm.live.orders.live_orders import EARLIER, Booked, LiveOrder, OrderState, Rejected
-from mm.live.orders.queries import PAGE, OrderQueries, Unanswered
+from mm.live.orders.queries import OrderQueries, Unanswered
 from mm.live.orders.states import OrderStates
+from mm.live.venues.binance_spot import PAGE, BinanceSpot
 from mm.live.venues.fee_values import FeeValues
 from mm.live.venues.messages import Outcome
 from mm.live.venues.request_limits import OrderLimits
@@ -34,6 +35,7 @@ class QueryRig:
         run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(adopt=adopt))
         self.queries = OrderQueries(
             *(run, self.states, clock, self.checks, self.holdings, FeeValues(), OrderLimits()),
+            venue=BinanceSpot("SIMUSDT"),
             api=lambda: self.api,
             changed=self.changed,
         )

@@ -21,6 +21,7 @@ from mm.live.orders.live_orders import (
 )
 from mm.live.orders.sender import OrderSender
 from mm.live.orders.states import OrderStates
+from mm.live.venues.binance_spot import BinanceSpot
 from mm.live.venues.messages import NO_CONNECTION, Outcome
 
 
@@ -31,7 +32,9 @@ class Desk:
         self.states, self.ws, self.rest, self.audit = OrderStates(), PlayedApi(), PlayedApi(), MemoryAudit()
         self.answers: list[str] = []
         ways = (self.ws, self.rest)
-        self.sender = OrderSender("SIMUSDT", 1_000, self.states, ways, self.audit, lambda a, _: self.answers.append(a))
+        self.sender = OrderSender(
+            BinanceSpot("SIMUSDT"), 1_000, self.states, ways, self.audit, lambda a, _: self.answers.append(a)
+        )
 
     def order(self, number: int = 1, kind: str = "LIMIT_MAKER") -> LiveOrder:
         order = LiveOrder(number, f"c{number}", +1, "99.5", "1", kind)

@@ -46,9 +46,10 @@ from mm.live.orders.live_orders import (
 )
 from mm.live.orders.queries import OrderQueries, Unanswered
 from mm.live.orders.reports import OrderListener, OrderReports, Report
-from mm.live.orders.sender import NOT_SENT, OrderSender
+from mm.live.orders.sender import OrderSender
 from mm.live.orders.states import OrderStates
 from mm.live.venues.addresses import attempts_file, quiet_file
+from mm.live.venues.binance_spot import NOT_SENT, BinanceSpot
 from mm.live.venues.codes import BANNED, FILTER_FAILED, NO_SUCH_SYMBOL, NOT_AUTHORIZED, SLOW_DOWN
 from mm.live.venues.fee_values import FeeValues
 from mm.live.venues.keys import Credentials
@@ -140,7 +141,8 @@ class Gateway:
         self._reports = OrderReports(audit, self._fees, run.account, log)
         apis = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
         window_ms = run.access.recv_window_ms
-        self._sender = OrderSender(run.symbol, window_ms, self._states, apis, audit, self._report_answer)
+        self._venue = BinanceSpot(run.symbol)
+        self._sender = OrderSender(self._venue, window_ms, self._states, apis, audit, self._report_answer)
         self._orders: dict[int, LiveOrder] = {}
         self._waiting: dict[str, LiveOrder | None] = {}  # orders whose intent is not on disk yet, and what they replace
         self._checks: OrderChecks
@@ -285,6 +287,7 @@ class Gateway:
         self._checks = OrderChecks(info.instrument, info.most_orders)
         self._queries = OrderQueries(
             *(self._run, self._states, self._clock, self._checks, self._holdings, self._fees, self._limits),
+            venue=self._venue,
             api=self._api,
             changed=self._act,
             forgot=self._reports.forget_trades,

@@ -8,24 +8,22 @@ and trades that no event reported are booked. The next reconcile reads the trade
 import asyncio
 from collections.abc import Callable
 
-import msgspec
-
 from mm.clock import exchange_us
 from mm.instrument import e8
 from mm.live.account.holdings import SETTLED_US, Holdings
-from mm.live.account.ledger import BUY, SELL, trade_mark
+from mm.live.account.ledger import trade_mark
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.canceller import is_ours
 from mm.live.orders.checks import OrderChecks
-from mm.live.orders.live_orders import EARLIER, LiveOrder
+from mm.live.orders.live_orders import LiveOrder
 from mm.live.orders.states import OrderStates
+from mm.live.venues.binance_spot import PAGE, BinanceSpot, Call
 from mm.live.venues.codes import NO_SUCH_ORDER
 from mm.live.venues.fee_values import FeeValues
-from mm.live.venues.messages import ACCOUNT, ORDER, ORDERS, TRADES, ApiAnswer, ApiLimit, OrderEntry, Outcome, TradeEntry
+from mm.live.venues.messages import ApiAnswer, OrderEntry, Outcome, TradeEntry
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import ExchangeClock, OrderApi, RequestParams, answer_of
+from mm.live.venues.requests import ExchangeClock, OrderApi, answer_of
 
-PAGE = 1_000
 AGAIN_S, GRACE_S, LONGEST_WAIT_S = 0.25, 0.1, 5.0
 
 
@@ -35,12 +33,6 @@ class Unanswered(Exception):
     def __init__(self, method: str, answer: ApiAnswer) -> None:
         super().__init__(f"{method}: {answer.code} {answer.message}")
         self.answer = answer
-
-
-class AssetPrice(msgspec.Struct):
-    """The response of ``avgPrice`` and ``ticker.price``."""
-
-    price: str
 
 
 class OrderQueries:
@@ -55,6 +47,7 @@ class OrderQueries:
         holdings: Receive the account's balances.
         fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
         limits: Receive the exchange's counts of orders, which are asked for while they leave no room.
+        venue: Makes the requests of the symbol, and reads their answers.
         api: Returns the API to use now.
         changed: Called after each processed response, to act on the resulting steps.
         forgot: Called with the reason when the exchange was reset and that is accepted (ADOPT), before trades are read.
@@ -75,6 +68,7 @@ class OrderQueries:
         fees: FeeValues,
         limits: OrderLimits,
         *,
+        venue: BinanceSpot,
         api: Callable[[], OrderApi],
         changed: Callable[[], None],
         forgot: Callable[[str], None] = lambda _: None,
@@ -84,7 +78,7 @@ class OrderQueries:
         self._run, self._states, self._clock, self._checks, self._fees = run, states, clock, checks, fees
         self._limits, self._holdings = limits, holdings
         self._api, self._changed, self._forgot = api, changed, forgot
-        self._symbol = checks.instrument.symbol
+        self._venue = venue
         self._booked = dict(sorted(run.booked.items())[-PAGE:])  # the newest; empty once the exchange has shown them
         self._pending: set[str] = set()
         self._fetching: set[str] = set()
@@ -100,20 +94,19 @@ class OrderQueries:
             return
         self._pending.add(order.client_id)
         ended_then = order.ended
-        parameters = {"symbol": self._symbol, "origClientOrderId": order.client_id}
         query_ms = 0
 
         def done(answer: ApiAnswer) -> None:
             self._pending.discard(order.client_id)
             if answer.outcome is Outcome.DONE:
-                self._states.seen(ORDER.decode(answer.result).seen(answer.us), answers=True, firm=ended_then)
+                self._states.seen(self._venue.seen(answer), answers=True, firm=ended_then)
                 if not self._states.amend_shown(order, answer.us, query_ms):
                     self._again(order, AGAIN_S)
             elif answer.code != NO_SUCH_ORDER or not self._states.absent(order, answer.us, query_ms):
                 self._again(order, AGAIN_S)
             self._changed()
 
-        query_ms = self._api().request("order.status", parameters, done)
+        query_ms = self._api().request(*self._venue.order(order), done)
 
     def _again(self, order: LiveOrder, delay_s: float) -> None:
         asyncio.get_running_loop().call_later(delay_s, self.ask, order)
@@ -127,7 +120,7 @@ class OrderQueries:
     def _fetch(self, order: LiveOrder, delay_s: float, first_id: int | None = None) -> None:
         def done(answer: ApiAnswer) -> None:
             if answer.outcome is Outcome.DONE:
-                trades = TRADES.decode(answer.result)
+                trades = self._venue.trades(answer)
                 for trade in trades:
                     self._states.fill(order, trade.fill(order.client_id))
                 if len(trades) == PAGE:
@@ -144,10 +137,7 @@ class OrderQueries:
         if self.closed or _complete(order):
             self._fetching.discard(order.client_id)
         else:
-            parameters: RequestParams = {"symbol": self._symbol, "orderId": order.exchange_id, "limit": PAGE}
-            if first_id is not None:
-                parameters = {**parameters, "fromId": first_id}
-            self._api().request("myTrades", parameters, done)
+            self._api().request(*self._venue.trades_of(order, first_id), done)
 
     # all of them
 
@@ -160,21 +150,19 @@ class OrderQueries:
         if self._states.reset:
             return
         if self._limits.orders_used:  # only the exchange knows when its day begins
-            answer = await self._answer("account.rateLimits.orders", {})
-            self._limits.counted(msgspec.json.decode(answer.result, type=list[ApiLimit]))
+            self._limits.counted(self._venue.counts(await self._answer(self._venue.order_counts())))
         await self.listed()
         await self._trades()
         await self._account()
         await self._fee_prices()
-        answer = await self._answer("avgPrice", {"symbol": self._symbol})
-        self._checks.average_e8 = e8(msgspec.json.decode(answer.result, type=AssetPrice).price)
+        self._checks.average_e8 = e8(self._venue.price(await self._answer(self._venue.mean_price())))
 
     async def listed(self, api: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
         """Read the open orders, by *api* if given; return ours, and the number of others. Raises Unanswered."""
         expected = [order for order in self._states.open.values() if order.exchange_id > 0]
-        answer = await self._answer("openOrders.status", {"symbol": self._symbol}, api)
+        answer = await self._answer(self._venue.open_orders(), api)
         seen, foreign = [], 0
-        for entry in ORDERS.decode(answer.result):
+        for entry in self._venue.entries(answer):
             known = entry.clientOrderId in self._states.by_client
             if not known and (self._run.access.adopt or is_ours(entry.clientOrderId)):
                 self._states.add_earlier(self._order_of(entry))
@@ -194,8 +182,7 @@ class OrderQueries:
         if not self._booked:
             return
         first_id, last_id = min(self._booked), max(self._booked)
-        parameters: RequestParams = {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
-        trades = TRADES.decode((await self._answer("myTrades", parameters)).result)
+        trades = self._venue.trades(await self._answer(self._venue.trades_from(first_id)))
         found = {trade.id: trade_mark(trade.fill("")) for trade in trades}
         read_id = last_id if len(trades) < PAGE else max(found)
         wrong = [
@@ -217,13 +204,12 @@ class OrderQueries:
 
     async def _trades(self) -> None:
         if self.checked_id is None:
-            last = TRADES.decode((await self._answer("myTrades", {"symbol": self._symbol, "limit": 1})).result)
+            last = self._venue.trades(await self._answer(self._venue.last_trade()))
             self.checked_id = self._baseline_id = last[-1].id if last else -1
         first_id = self.checked_id + 1
         while True:
-            parameters: RequestParams = {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
-            answer = await self._answer("myTrades", parameters)
-            trades = TRADES.decode(answer.result)
+            answer = await self._answer(self._venue.trades_from(first_id))
+            trades = self._venue.trades(answer)
             settled_us = answer.us + self._clock.offset_us - SETTLED_US
             for trade in trades:
                 await self._take(trade)
@@ -241,9 +227,8 @@ class OrderQueries:
             return
         order = self._states.of_exchange(trade.orderId)
         if order is None:
-            parameters: RequestParams = {"symbol": self._symbol, "orderId": trade.orderId}
-            answer = await self._answer("order.status", parameters)
-            entry = ORDER.decode(answer.result)
+            answer = await self._answer(self._venue.order_of_id(trade.orderId))
+            entry = self._venue.entry(answer)
             order = self._states.by_client.get(entry.clientOrderId)
             if order is None and not is_ours(entry.clientOrderId):
                 self._foreign.add(trade.orderId)
@@ -261,8 +246,8 @@ class OrderQueries:
             self._stranger_id, self._run.account.strangers = trade.id, True
 
     async def _account(self) -> None:
-        answer = await self._answer("account.status", {"omitZeroBalances": "true"})
-        account = ACCOUNT.decode(answer.result)
+        answer = await self._answer(self._venue.account())
+        account = self._venue.holdings(answer)
         as_of_us = exchange_us(account.updateTime) if account.updateTime else 0
         self._holdings.answered(account.held, as_of_us, answer.us + self._clock.offset_us)
         self._fees.account(account)
@@ -275,43 +260,42 @@ class OrderQueries:
     async def _search_strangers(self) -> None:
         """Look for a trade of somebody else since the account last matched: one before our last is not read again."""
         ours = set[int]()
-        parameters: RequestParams = {"symbol": self._symbol, "startTime": self._run.matched_us // 1_000, "limit": PAGE}
+        call = self._venue.trades_since(self._run.matched_us)
         while True:
-            trades = TRADES.decode((await self._answer("myTrades", parameters)).result)
+            trades = self._venue.trades(await self._answer(call))
             for trade in trades:
                 known = trade.id in self._run.booked or trade.orderId in ours or self._states.of_exchange(trade.orderId)
                 if known or exchange_us(trade.time) < self._run.matched_us:
                     continue
-                answer = await self._answer("order.status", {"symbol": self._symbol, "orderId": trade.orderId})
-                if not is_ours(ORDER.decode(answer.result).clientOrderId):
+                answer = await self._answer(self._venue.order_of_id(trade.orderId))
+                if not is_ours(self._venue.entry(answer).clientOrderId):
                     self._foreign.add(trade.orderId)
                     self._note_stranger(trade)
                     return
                 ours.add(trade.orderId)
             if len(trades) < PAGE:
                 return
-            parameters = {"symbol": self._symbol, "fromId": trades[-1].id + 1, "limit": PAGE}
+            call = self._venue.trades_from(trades[-1].id + 1)
 
     async def _fee_prices(self) -> None:
         """Read the prices of assets in which commissions are paid; one that the exchange does not give is not known."""
         for asset, symbol in self._fees.symbols():
-            answer = await answer_of(self._api().request, "ticker.price", {"symbol": symbol})
+            answer = await answer_of(self._api().request, *self._venue.price_of(symbol))
             if answer.outcome is Outcome.DONE:
-                price_e8 = e8(msgspec.json.decode(answer.result, type=AssetPrice).price)
+                price_e8 = e8(self._venue.price(answer))
                 if price_e8:
                     self._fees.prices_e8[asset] = price_e8
 
     def _order_of(self, entry: OrderEntry) -> LiveOrder:
         """Return an order for an unknown one of the exchange: it is not in the audit log."""
-        side = BUY if entry.side == "BUY" else SELL
-        order = LiveOrder(EARLIER, entry.clientOrderId, side, entry.price, entry.origQty, entry.type)
-        order.exchange_id, order.counts_after = entry.orderId, self._baseline_id
+        order = self._venue.earlier(entry)
+        order.counts_after = self._baseline_id
         return order
 
-    async def _answer(self, method: str, parameters: RequestParams, api: OrderApi | None = None) -> ApiAnswer:
-        answer = await answer_of((api or self._api()).request, method, parameters)
+    async def _answer(self, call: Call, api: OrderApi | None = None) -> ApiAnswer:
+        answer = await answer_of((api or self._api()).request, *call)
         if answer.outcome is not Outcome.DONE:
-            raise Unanswered(method, answer)
+            raise Unanswered(call[0], answer)
         return answer
 
 

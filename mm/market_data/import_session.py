@@ -246,6 +246,7 @@ class ImportSession:
         left_out: Trades of the other stream.
         book_step_e8: Greatest common divisor of the quantities of the first book, in 1e-8; 0 before it. It is what is
             known of the order step before the first decision: later rows must not change the unit of a strategy.
+        book_levels: Number of levels of that book.
     """
 
     def __init__(  # noqa: PLR0913 - most have a default
@@ -263,7 +264,7 @@ class ImportSession:
         self.ticker_check = TickerCheck(grid)
         self.trade_stream = trade_stream
         self.left_out = 0
-        self.book_step_e8 = 0
+        self.book_step_e8 = self.book_levels = 0
         self._open_day = open_day
         self._grid = grid
         self._run_start = run_start
@@ -410,8 +411,9 @@ class ImportSession:
     def _note_book(self, event: MarketEvent) -> None:
         """Note the quantities of the first book."""
         if not self.book_step_e8 and isinstance(event, EpochOpened):
-            quantities = (e8(qty) for side in (event.bids, event.asks) for _, qty in side)
+            quantities = [e8(qty) for side in (event.bids, event.asks) for _, qty in side]
             self.book_step_e8 = gcd(*(qty_e8 for qty_e8 in quantities if qty_e8 != MOST_SHOWN_E8))
+            self.book_levels = len(quantities)
 
     def _write_notes(self, today: OpenDay) -> None:
         for at_us, kind, details in self._notes:

@@ -1,5 +1,6 @@
 """A user's modules: ``package.module:Class`` from the current folder or the Python path."""
 
+import inspect
 import os
 import re
 import sys
@@ -134,10 +135,20 @@ def place_of(error: BaseException) -> str:
 
 def place_of_code(code: object) -> str:
     """Return file and first line of a user's function, method or class; empty if it is compiled."""
+    if isinstance(code, type):
+        return _place_of_class(code)
     found = getattr(getattr(code, "__func__", code), "__code__", None)
     if found is None or _is_library(found.co_filename):
         return ""
     return f"{shown_path(found.co_filename)}:{found.co_firstlineno}"
+
+
+def _place_of_class(found: type) -> str:
+    try:
+        path, (_, line) = inspect.getfile(found), inspect.getsourcelines(found)
+    except (OSError, TypeError):  # compiled, or its file is gone
+        return ""
+    return "" if _is_library(path) else f"{shown_path(path)}:{line}"
 
 
 def shown_path(path: str) -> str:

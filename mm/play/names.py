@@ -60,7 +60,10 @@ def _model_class(found: object, name: str, kind: str) -> Callable[..., Any]:
         raise UnknownModel(f"{name!r} is not a {what}: it is a {type(found).__name__}; {wanted}")
     has_hook = any(callable(getattr(found, hook, None)) for hook in hooks)
     if not has_hook and not any(issubclass(found, base) for base, _ in _SHAPES[kind]):
-        raise UnknownModel(f"{name!r} is not a {what}: the class has no such method; {wanted}")
+        where = place_of_code(found)
+        raise UnknownModel(
+            f"{where}{': ' * bool(where)}{name!r} is not a {what}: the class has no such method; {wanted}"
+        )
     return found
 
 
@@ -121,7 +124,9 @@ def construct(
     except MMError:
         raise
     except Exception as error:
-        raise ModelError(f"{source}: {name} raised {one_line(error)}", place_of(error)) from error
+        raise ModelError(
+            f"{source}: {name} raised {one_line(error)}", place_of(error) or place_of_code(build)
+        ) from error
 
 
 def require_signature(owner: object, method: str, n_args: int) -> None:

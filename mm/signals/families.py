@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from mm.base.user_code import load_class, one_line, place_of
+from mm.base.user_code import load_class, one_line, place_of, place_of_code
 from mm.clock import US_PER_S
 from mm.errors import ModelError, UnknownModel, UsageError
 from mm.instrument import Instrument
@@ -350,7 +350,9 @@ def _own(name: str) -> SignalFamily:
     """
     user_class: Any = load_class(name, "signal")
     if not is_signal(user_class):
-        raise UnknownModel(f"{name!r} is not a signal; a signal is a class with the method on_book(book)")
+        where = place_of_code(user_class)
+        wanted = "a signal is a class with the method on_book(book)"
+        raise UnknownModel(f"{where}{': ' * bool(where)}{name!r} is not a signal; {wanted}")
 
     def build(_: SignalArgs) -> Signal:
         try:

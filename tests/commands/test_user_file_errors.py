@@ -41,6 +41,11 @@ FILES = {
         "class Mine:\n    def quote(self, view): ...\n    def __init__(self):\n        raise ValueError('no\\nidea')\n",
         "no idea",
     ),
+    "hookless": ("\n\n\nclass Mine:\n    pass\n", "not a quote model"),
+    "arguments": (
+        "class Mine:\n    def quote(self, view): ...\n    def __init__(self):\n        self.x = {}['a']\n",
+        "KeyError",
+    ),
     "undeclared": ("class Mine:\n    def quote(self, view):\n        \n        view.signal('spread')\n", "spread"),
     "order": ("class Mine:\n    def on_event(self, market, orders):\n\n        orders.submit(3, 1)\n", "side=3"),
     "kept": (
@@ -83,6 +88,7 @@ def test_fill_model_and_sweep_and_walkforward_say_the_same(desk):
         ("walkforward", *raising, "--wf-train-window-min", "2", "--wf-step-min", "1", "--fill-model", "trade_cross"),
         ("sweep", *raising, "--grid", "FILL_MODEL=trade_cross"),
         ("evaluate", *raising),
+        ("check", "lookahead", "user_raising:Mine", "--cuts", "1"),
         ("sweep", *fills, "--grid", "QUOTE_MODEL=fixed_spread", "--grid", "DELTA_TICKS=1"),
     ]
     for words in doors:

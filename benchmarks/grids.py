@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 PEER = "hftbacktest"
 PEER_SCRIPT = Path(__file__).with_name("peer_grids.py")
-NO_PEER = "hftbacktest is missing: fills are compared with its own alone; give --peer the Python that has it"
 EVERY_MS, LATENCY_MS = 100.0, 50.0
 EXECUTION = Execution(
     order_latency_ms=LATENCY_MS,
@@ -169,7 +168,7 @@ def ours(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> ProcessResult:
 def theirs(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> ProcessResult:
     """Play with the peer, in a fresh process."""
     if bench.peer is None:
-        raise UsageError(NO_PEER)
+        raise UsageError(f"fills are compared with those of {PEER} alone: {bench.no_peer}")
     python, _, events, *_ = bench.peer
     grid = {
         "tick_size": 0.01,

@@ -6,7 +6,6 @@ An output line ``…`` stands for any number of lines, and ``…`` inside a line
 Time stamps, digests and commits differ between runs and are not compared.
 Each page runs in its own folder, after the commands of the tour that it builds on; files that the page introduces with
 ``Put this into `name` `` are in that folder, and parts of one file are joined.
-The commands in SLOW are only replaced, not compared.
 """
 
 import os
@@ -43,8 +42,6 @@ PAGES: dict[str, tuple[str, ...]] = {  # page: parts of the tour's commands that
     "docs/exchange.md": (),
 }
 DEMO = {"make demo": f"{sys.executable} -m mm demo"}  # the page's folder has no Makefile
-# Replaced, not compared.
-SLOW = re.compile(r"mm check lookahead|mm sweep|pytest")
 
 
 def steps(block: str) -> list[tuple[str, list[str]]]:

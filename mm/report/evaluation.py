@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mm.backtest.run_terms import OWN_MARKET, QUOTING_OWN_MARKET, quoting_of
+from mm.base.arrays import Floats
 from mm.base.numbers import number, percent, signed
 from mm.report import figures
 from mm.report.contents import EVALUATION, read_content
@@ -86,8 +87,15 @@ def headline(content: Content, name: str = "") -> list[str]:
     """Return the head of the page: symbols and days, the *name* of the run (HTML), headline numbers, and warnings."""
     days = content["days"]
     span = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "no day"
-    line = f"evaluation of {content['played']:,} days{name}"
+    line = f"evaluation of {_days_of(content)}{name}"
     return [header(", ".join(content["symbols"]), span, line), _tiles(content), notes(content["warnings"], "notes")]
+
+
+def _days_of(content: Content) -> str:
+    """Return the number of days, and of the days of symbols that were played on them."""
+    count, played, symbols = content["daily"]["days"], content["played"], len(content["symbols"])
+    days = f"{count:,} day{'s' * (count != 1)}"
+    return days if symbols == 1 else f"{days}, {played:,} played of {symbols} symbols"
 
 
 def _ends(one: Content) -> str:
@@ -134,10 +142,15 @@ def _days_figure(content: Content) -> Figure | None:
     asset = content["quote_asset"]
     tips = [f"{day}: {signed(value)}" for day, value in zip(names, pnl.tolist(), strict=True)]
     panels = [
-        Panel("Sum of the PnL", asset, [figures.line("sum", names, np.cumsum(pnl))], 170),
+        Panel("Sum of the PnL", asset, [_sum_of(names, pnl)], 170),
         Panel("PnL of each day", asset, [figures.bars("PnL", names, pnl, signs(pnl), tips)], 130),
     ]
     return figures.stacked(panels, figures.names_axis())
+
+
+def _sum_of(names: Sequence[str], pnl: Floats) -> figures.Trace:
+    """Return the sum up to each day; a line through one point alone would be none."""
+    return figures.points("sum", names, np.cumsum(pnl), figures.MAIN, mode="lines+markers")
 
 
 def _distribution_card(content: Content) -> str:
@@ -197,16 +210,19 @@ def _symbols_card(content: Content) -> str:
 
 
 def _whiskers(rows: Sequence[Content], x: Sequence[str], name: str) -> Figure | None:
-    """Return the mean of each row as a bar, with its 95 % interval; None without rows."""
+    """Return the mean of each row as a bar, with its 95 % interval; None without rows.
+
+    Green and red are those whose interval excludes 0.
+    """
     if not rows:
         return None
     means = np.array([np.nan if row["mean"] is None else row["mean"] for row in rows])
     half = np.array([0.0 if row["low"] is None else (row["high"] - row["low"]) / 2 for row in rows])
     tips = [f"{at}: {signed(row['mean'])} {_ends(row)}, {row['days']} days" for at, row in zip(x, rows, strict=True)]
+    told = {"gain": figures.GAIN, "loss": figures.LOSS, "": figures.MAIN}
+    colours = [told[decided(row["low"], row["high"])] for row in rows]
     error = {"type": "data", "array": half, "color": figures.SOFT, "thickness": 1, "width": 2}
-    return figures.chart(
-        [figures.bars(name, list(x), means, signs(means), tips, error_y=error)], figures.names_axis(), 200
-    )
+    return figures.chart([figures.bars(name, list(x), means, colours, tips, error_y=error)], figures.names_axis(), 200)
 
 
 def _hours_figure(content: Content) -> Figure | None:

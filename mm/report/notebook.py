@@ -177,7 +177,9 @@ def sweep_picture(
 
 def evaluation_picture(content: Mapping[str, Any]) -> Picture:
     """Return the charts of an evaluation, from its ``evaluation.json``."""
-    return _picture(f"evaluation of {content['played']} days", evaluation_figures(content), "no day was played")
+    return _picture(
+        f"evaluation of {content['daily']['days']:,} days", evaluation_figures(content), "no day was played"
+    )
 
 
 @picture_of.register

@@ -69,7 +69,10 @@ def _account_panels(rows: "SegmentRows", run: "EquityCurve", quote: str) -> list
     bars = figures.bars("PnL", figures.ms(middle), pnl, figures.signs(pnl), tips, width=width)
     return [
         Panel(
-            "Equity", f"{quote}, change since the start, at the mid", [figures.step("equity", run.us, run.equity)], 200
+            "PnL of the quoting",
+            f"{quote}, since the start, at the mid",
+            [figures.step("equity", run.us, run.equity)],
+            200,
         ),
         Panel("PnL of each segment", quote, [bars], 100, figures.FROM_ZERO),
     ]

@@ -322,13 +322,13 @@ def _headline_card(sheet: TearSheet) -> str:
                 named(run, SERIES[place]),
                 f"{coloured(quoting_of(run.summary), sign_ends(run.summary))} {'' if unit else escape(run.quote)}"
                 f"{line_below(sign_of_mean(run.summary))}",
-                escape(difference_text(sheet.difference(run))) if place else "",
+                difference_cell(sheet.difference(run)) if place else "",
                 signed(of.get("pnl_worst_assumption")),
                 signed(of.get("pnl_per_hour")),
                 signed(of.get("pnl_per_turnover_bp"), 3),
                 number(of_all_legs(run.summary).get("max_drawdown")),
                 f"{of.get('n_fills') or 0:,}",
-                f"{number(of.get('inventory_from_target.rms'), 3)} {base_asset(run.summary)}",
+                f"{number(of.get('inventory_from_target.rms'), 3)}{line_below(base_asset(run.summary))}",
                 percent(of.get("two_sided_uptime")),
             )
         )
@@ -470,11 +470,17 @@ def line_below(text: str) -> str:
 
 def difference_text(found: Mapping[str, Any] | None) -> str:
     """Return a `TearSheet.difference` in words: the PnL and its interval, or why it has none."""
-    if found is None:
-        return "–"
+    return "–" if found is None else f"{signed(found['pnl'])} ({_ends_of(found)})"
+
+
+def difference_cell(found: Mapping[str, Any] | None) -> str:
+    """Return a `TearSheet.difference` as a cell: the PnL above its interval, or why it has none."""
+    return "–" if found is None else f"{signed(found['pnl'])}{line_below(_ends_of(found))}"
+
+
+def _ends_of(found: Mapping[str, Any]) -> str:
     known = found["lower95"] is not None
-    ends = f"{signed(found['lower95'], 3)} to {signed(found['upper95'], 3)}" if known else found["text"]
-    return f"{signed(found['pnl'])} ({ends})"
+    return f"{signed(found['lower95'], 3)} to {signed(found['upper95'], 3)}" if known else str(found["text"])
 
 
 def beside(traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250) -> Figure:

@@ -263,7 +263,9 @@ def _warnings(played: Sequence[EvaluatedDay], days: int, holes: Sequence[Row]) -
     if holes:
         lines.append(f"holes: {len(holes)}, days of symbols that were not played and are in none of these numbers")
     if days < FEW_DAYS:
-        lines.append(f"{days} days: an interval over fewer than {FEW_DAYS} says little about rare days")
+        lines.append(
+            f"{days} day{'s' * (days != 1)}: an interval over fewer than {FEW_DAYS} says little about rare days"
+        )
     counts: dict[str, int] = {}
     for one in played:
         for line in one.outcome["summary"].get("warnings", ()):

@@ -157,7 +157,7 @@ def test_report_notes_that_the_day_is_missing(own, name):
     assert drawn.exit_code == 0, drawn.output
     assert "is missing" in drawn.stdout
     words = " ".join(read((folder_of(own, name) / "report.html").read_text(encoding="utf-8")).words)
-    charts = {"played": "PnL of the quoting", "walked": "Equity", "measured": "How often trades reach"}
+    charts = {"played": "PnL of the quoting", "walked": "PnL of the quoting", "measured": "How often trades reach"}
     assert charts[name] in words
 
 

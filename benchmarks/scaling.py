@@ -31,8 +31,9 @@ from mm.errors import MMError
 from mm.play.knobs import Day, Market, Models
 from mm.play.market import Markets
 from mm.play.setup import Setup
+from mm.report.contents import SERIES, SWEEP
 from mm.sweep.engines import on_cluster
-from mm.sweep.findings import POINTS, SERIES, SWEEP, TABLE
+from mm.sweep.findings import POINTS, TABLE
 from mm.sweep.grid import axes_for, points_of
 from mm.sweep.objects import ObjectStore, run_tasks
 from mm.sweep.play import Task

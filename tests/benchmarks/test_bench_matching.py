@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from benchmarks._clocked import clock_alone, clocked
 
 from benchmarks import matching as bench
+from benchmarks._clocked import clock_alone, clocked
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import OP_CANCEL, OP_REDUCE, OP_REPLACE
 

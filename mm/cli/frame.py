@@ -190,7 +190,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     """
 
     def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
-        from mm.cli.refused_knobs import misspelt, refuse_unused
+        from mm.cli.refused_knobs import refuse_unused
         from mm.runs.in_progress import new_run
         from mm.runs.plan import Plan
 
@@ -202,11 +202,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
             each_symbol(console, symbols, click.get_current_context().command_path, settings)
             return
         main = imported(body) if isinstance(body, str) else body
-        known = {one.variable for one in known_knobs(click.get_current_context().command)}
-        notes = [
-            *refuse_unused(kind, settings),
-            *misspelt(os.environ, known, lambda: set(map(str.upper, every_name()))),
-        ]
+        notes = [*refuse_unused(kind, settings), *_misspelt()]
         folder = settings[method].value if method else None
         program = click.get_current_context().command_path
         plan = Plan(kind, folder, day, _find(objects, Output), settings, program, resumable)
@@ -246,12 +242,22 @@ def command(
     """
 
     def call(console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
+        for note in _misspelt():
+            console.log.warning("knob_not_used", note=note)
         with _traced(console):
             main = imported(body) if isinstance(body, str) else body
             with as_flags(groups):
                 main(console, *objects[: len(groups)], **_values_of(arguments))
 
     return _make(text or body.__doc__ or "", _with(groups, Terminal), call, defaults, arguments, brief)
+
+
+def _misspelt() -> list[str]:
+    """Return a note for each variable that is nearly a knob of the command that is called."""
+    from mm.cli.refused_knobs import misspelt
+
+    known = {one.variable for one in known_knobs(click.get_current_context().command)}
+    return misspelt(os.environ, known, lambda: set(map(str.upper, every_name())))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from mm.cli.refused_knobs import misspelt, refuse_unused
 from mm.errors import UsageError
 from mm.play.unused_knobs import unused_knobs
 from mm.runs.manifest import SetKnob
+from support import run_mm
 
 MARKS = {"calib_method": "marks", "calib_deltas": [1.0, 2.0], "calib_dwell_ms": 5.0}
 ORDERS = {"order_latency_ms": 9.0, "requote_on_fill": False, "maker_fee_rate": "0", "seed": 3}
@@ -74,6 +75,12 @@ def test_unused_axis_of_a_grid_is_rejected():
         UsageError, match=rf"^--grid \(GRID\) has the axis ORDER_LATENCY_MS, but {reason}; leave it out$"
     ):
         refuse_unused("sweep", knobs)
+
+
+@pytest.mark.parametrize("words", [("data", "coverage", "."), ("models",), ("sim", "as2008", "--paths", "2")])
+def test_commands_without_a_run_name_a_variable_that_is_nearly_theirs(words, tmp_path):
+    done = run_mm(*words, cwd=tmp_path, LOG_LEVLE="INFO")
+    assert "LOG_LEVLE has no effect: it is no knob; did you mean LOG_LEVEL?" in done.stderr
 
 
 NEARLY = [("MAKER_FEE_RAT", "MAKER_FEE_RATE"), ("FEED_LATENCY_MS", "FEED_LATENCY"), ("OUT_ROOTT", "OUT_ROOT")]

@@ -12,7 +12,10 @@ from mm.clock import now_us
 from mm.errors import MMError, TryLater
 from mm.live.account.locks import TraderLocks
 from mm.live.audit.books import AuditOrder
-from mm.live.orders.canceller import (
+from mm.live.pages.watchdog import AuditOrders
+from mm.live.run.kill_switch import note_none_open
+from mm.live.venues.addresses import quiet_file
+from mm.live.venues.canceller import (
     KeyRefused,
     OpenOrder,
     OrderCanceller,
@@ -21,9 +24,6 @@ from mm.live.orders.canceller import (
     is_ours,
     named,
 )
-from mm.live.pages.watchdog import AuditOrders
-from mm.live.run.kill_switch import note_none_open
-from mm.live.venues.addresses import quiet_file
 from mm.live.venues.keys import blank_process_list, read_credentials
 from mm.play.knobs import OtherMarkets
 

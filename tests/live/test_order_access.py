@@ -9,7 +9,7 @@ from mm.base.knobs import knobs
 from mm.errors import UsageError
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import BackgroundTasks, ClientIds
-from mm.live.orders.canceller import is_ours
+from mm.live.venues.canceller import is_ours
 
 
 def test_client_ids_contain_counter_and_side() -> None:

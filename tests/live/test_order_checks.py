@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from exchange_rig import ALICE, INSTRUMENT, Desk
 from mm.errors import DataError, Mismatch
 from mm.instrument import E8, decimal_text
-from mm.live.orders.checks import OrderChecks, SymbolInfo, ours_e8
+from mm.live.orders.checks import OrderChecks, ours_e8
 from mm.live.orders.live_orders import LiveOrder
+from mm.live.venues.symbol_info import SymbolInfo
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import CancelRequest, UserOrder
 

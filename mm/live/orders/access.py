@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.live.account.check import AccountCheck
 from mm.live.knobs import OrderAccess
-from mm.live.orders.canceller import OWN_PREFIX
+from mm.live.venues.canceller import OWN_PREFIX
 
 if TYPE_CHECKING:
     from mm.live.audit.books import AuditOrder

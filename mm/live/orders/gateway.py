@@ -26,8 +26,7 @@ from mm.live.account.ledger import SIDE_NAMES, SIDES
 from mm.live.audit.log import AuditLog
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.orders.access import BackgroundTasks, ClientIds, GatewayRun
-from mm.live.orders.canceller import is_ours
-from mm.live.orders.checks import OrderChecks, Reason, SymbolInfo, ours_e8
+from mm.live.orders.checks import OrderChecks, Reason, ours_e8
 from mm.live.orders.live_orders import (
     AHEAD_MS,
     EARLIER,
@@ -50,6 +49,7 @@ from mm.live.orders.sender import OrderSender
 from mm.live.orders.states import OrderStates
 from mm.live.venues.addresses import attempts_file, quiet_file
 from mm.live.venues.binance_spot import NOT_SENT, BinanceSpot
+from mm.live.venues.canceller import is_ours
 from mm.live.venues.codes import BANNED, FILTER_FAILED, NO_SUCH_SYMBOL, NOT_AUTHORIZED, SLOW_DOWN
 from mm.live.venues.fee_values import FeeValues
 from mm.live.venues.keys import Credentials
@@ -66,6 +66,7 @@ from mm.live.venues.messages import (
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock, OrderApi, Signer, answer_of, measure
 from mm.live.venues.rest_api import RestApi, Surroundings
+from mm.live.venues.symbol_info import SymbolInfo
 from mm.live.venues.ws_api import WsApi, key_refused, linked
 from mm.market_data.rate_budget import RateBudget
 

@@ -13,11 +13,11 @@ from mm.instrument import e8
 from mm.live.account.holdings import SETTLED_US, Holdings
 from mm.live.account.ledger import trade_mark
 from mm.live.orders.access import GatewayRun
-from mm.live.orders.canceller import is_ours
 from mm.live.orders.checks import OrderChecks
 from mm.live.orders.live_orders import LiveOrder
 from mm.live.orders.states import OrderStates
 from mm.live.venues.binance_spot import PAGE, BinanceSpot, Call
+from mm.live.venues.canceller import is_ours
 from mm.live.venues.codes import NO_SUCH_ORDER
 from mm.live.venues.fee_values import FeeValues
 from mm.live.venues.messages import ApiAnswer, OrderEntry, Outcome, TradeEntry

@@ -1,0 +1,58 @@
+"""The entry of a symbol in exchangeInfo: grid, filters, limits."""
+
+import msgspec
+
+from mm.errors import DataError, Mismatch
+from mm.instrument import Instrument, from_exchange_info
+from mm.live.venues.messages import ApiLimit
+
+
+class _Filter(msgspec.Struct):
+    filterType: str
+    maxNumOrders: int = 0
+
+
+class _Symbol(msgspec.Struct):
+    symbol: str
+    status: str = "TRADING"
+    filters: list[_Filter] = []
+
+
+class _InfoBody(msgspec.Struct):
+    symbols: list[msgspec.Raw] = []
+    rateLimits: list[ApiLimit] = []
+
+
+class SymbolInfo:
+    """The entry of one symbol in exchangeInfo.
+
+    Args:
+        body: The response.
+        symbol: Upper case.
+
+    Attributes:
+        instrument: Its grid and filters.
+        most_orders: Maximum number of open orders; 0 for no limit.
+        limits: The exchange's limits of requests and orders.
+
+    Raises:
+        DataError: If the exchange does not have it.
+        Mismatch: If it does not trade.
+    """
+
+    def __init__(self, body: bytes, symbol: str) -> None:
+        info = msgspec.json.decode(body, type=_InfoBody)
+        found = None
+        for raw in info.symbols:
+            one = msgspec.json.decode(raw, type=_Symbol)
+            if one.symbol == symbol:
+                found = one
+                self.instrument: Instrument = from_exchange_info(msgspec.json.decode(raw), "exchangeInfo")
+        if found is None:
+            raise DataError(f"the exchange has no symbol {symbol}; set --symbol to one that its exchangeInfo lists")
+        if found.status != "TRADING":
+            raise Mismatch(f"{symbol} does not trade: its status is {found.status}; wait until it is TRADING")
+        self.most_orders = max(
+            (one.maxNumOrders for one in found.filters if one.filterType == "MAX_NUM_ORDERS"), default=0
+        )
+        self.limits = info.rateLimits

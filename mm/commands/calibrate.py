@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mm.backtest.metrics.json_values import finite
+from mm.backtest.replay import day_warnings
 from mm.backtest.rules import Account, Execution
 from mm.calibration import calibrate as steps
 from mm.calibration.exposure import is_repetition
@@ -62,6 +63,8 @@ def main(
         found = replace(found, fit=replace(found.fit, clustering=finite(clusters.to_json())))
         window_s = sum(end_us - start_us for start_us, end_us in found.calibrator.days) / US_PER_S
         found = replace(found, fit=with_drift(found.fit, window_s))
+        of_days = dict.fromkeys(note for tape in tapes for note in day_warnings(tape))
+        found = replace(found, fit=replace(found.fit, warnings=(*found.fit.warnings, *of_days)))
     with run.timing("write"):
         tables.declare()
         write_points(run.path(POINTS), found.measured.shown)

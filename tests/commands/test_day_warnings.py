@@ -42,6 +42,16 @@ def test_swapped_sides_reach_log_summary_terminal_and_page(desk):
     assert "aggressor" in (folder / "report.html").read_text()
 
 
+def test_swapped_sides_reach_a_fit(desk):
+    """Trades of the wrong side reach no distance: a fit without them is told why."""
+    done = run_mm("calibrate", "--symbol", SYMBOL, "--day", DAY, "--run-id", "C", cwd=desk, LOG_LEVEL="ERROR")
+    folder = desk / "out" / "calibration" / "marks" / SYMBOL / f"{DAY}_C"
+    (said,) = [one for one in json.loads((folder / "poisson_fit.json").read_text())["warnings"] if "contrary" in one]
+    assert said.startswith(f"{SYMBOL} {DAY}: ")
+    assert f"note: {said}" in done.stdout
+    assert "contrary" in (folder / "report.html").read_text()
+
+
 def test_swapped_sides_reach_sweep_and_evaluation(desk):
     for words in (("sweep", "--grid", "FILL_MODEL=trade_cross"), ("evaluate",)):
         done = run_mm(*words, "--symbol", SYMBOL, "--day", DAY, "--json", cwd=desk, LOG_LEVEL="ERROR")

@@ -85,8 +85,10 @@ class Markets:
 
         Raises:
             UsageError: If a name or a declaration of another market is invalid.
-            Mismatch: As `feed_of_market`, or if the fit is of another market.
+            Mismatch: As `feed_of_market` and `on_one_grid`, or if the fit is of another market.
         """
+        if len({tape.symbol for tape in tapes}) == 1:  # others are refused by their names
+            tapes = on_one_grid(tapes)
         first = tapes[0]
         fit = None if micro_price is None else micro_price.checked(first.symbol, first.instrument.tick_e8)
         return cls(tapes, feeds_given(tapes, others), partial(FittedMicroPrice, fit), others, "others")

@@ -1,6 +1,6 @@
 """What was left of our orders at each instant of the exchange, as an audit log tells it."""
 
-from mm.live.audit import AuditLog
+from mm.live.audit.log import AuditLog
 from mm.play.own_activity import own_activity
 
 

@@ -196,6 +196,14 @@ def test_second_id_far_ahead_reports_a_gap_and_both_keep_their_stamps():
     assert feed.refused == []
 
 
+def test_two_ids_far_ahead_and_far_apart_confirm_nothing():
+    feed = Feed(1)
+    for number in (FAR, NEAR, NEAR + 2 * FAR_IDS, FAR + 1):
+        feed.take(trade(number), 1)
+    assert (feed.trades, feed.of(TradesMissing)) == ([FAR, FAR + 1], [])
+    assert [message["t"] for message in feed.refused] == [NEAR, NEAR + 2 * FAR_IDS]
+
+
 def test_second_id_far_ahead_may_come_from_the_other_connection():
     """Both connections have lost the same ids."""
     feed = Feed(1, 2)

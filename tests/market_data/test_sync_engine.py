@@ -443,6 +443,16 @@ def test_overtaken_snapshot_is_updated_to_the_book(desk):
     )
 
 
+def test_overtaken_snapshot_is_stale_if_an_update_is_missing_between(desk):
+    """The kept updates begin with id 12, so after a snapshot of id 10 that of id 11 would be lost."""
+    desk.take(snapshot(10), diff(11, 11))
+    desk.market.book.expect_snapshot()
+    desk.take(diff(12, 12), diff(13, 13), snapshot(10, [*BIDS, ["99.60", "9"]]), diff(14, 14))
+    day = desk.close()
+    assert (tags(day), ids(day)) == ([("initial", 10)], [(1, 11), (1, 12), (1, 13), (1, 14)])
+    assert [details["cause"] for details in events(day, "snapshot_failed")] == ["stale"]
+
+
 @pytest.mark.parametrize("impossible", [0, 5_000_000, 2**62])
 @pytest.mark.parametrize("first", [[], [snapshot(5_000_010)]])
 def test_snapshot_with_an_impossible_id_is_refused(desk, first, impossible):

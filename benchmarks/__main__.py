@@ -134,8 +134,7 @@ main = command(
             help="Calibration: up to 4,000 days of each kind, under ten minutes of one processor.",
         ),
     ],
-    body=_main,
-)
+)(_main)
 
 
 def _measure(name: str, bench: Bench | None, settings: Settings, console: Console, *, full: bool) -> Any:

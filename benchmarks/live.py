@@ -217,7 +217,7 @@ class StopwatchLoop(asyncio.SelectorEventLoop):
 
 def trade(levels: int, seconds: float = SECONDS) -> dict[str, float]:
     """Trade for `WARM_S` and then some *seconds*; return quantiles of the latter, in µs."""
-    from mm.catalog.trading import trade as command
+    from mm.commands.trade import trade as command
 
     venue = subprocess.Popen([*PYTHON, "benchmarks.live_venue", str(RATE), str(levels)], stdout=subprocess.PIPE)
     _pin_processors(venue.pid)

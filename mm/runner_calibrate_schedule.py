@@ -1,6 +1,6 @@
 """``python -m mm.runner_calibrate_schedule``: the command ``mm schedule``."""
 
-from mm.catalog.calibration import schedule as main
+from mm.commands.schedule import schedule as main
 
 if __name__ == "__main__":
     main()

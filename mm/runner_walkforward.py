@@ -1,6 +1,6 @@
 """``python -m mm.runner_walkforward``: the command ``mm walkforward``."""
 
-from mm.catalog.backtests import walkforward as main
+from mm.commands.schedule import walkforward as main
 
 if __name__ == "__main__":
     main()

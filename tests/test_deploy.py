@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from mm.catalog.data import record
-from mm.catalog.operations import watchdog
-from mm.catalog.trading import shadow, trade
+from mm.commands.record import record
+from mm.commands.shadow import shadow
+from mm.commands.trade import trade
+from mm.commands.watchdog import watchdog
 from mm.live.account.limits import ACCOUNT_FAMILIES
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.watchdog import WATCHDOG_FAMILIES

@@ -10,10 +10,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mm.base.knobs import knobs
-from mm.catalog.operations import audit_ship, watchdog
-from mm.catalog.trading import shadow, trade
 from mm.cli.config import Name, Terminal
 from mm.cli.task_knobs import Recorder, Sources
+from mm.commands.audit import audit_ship
+from mm.commands.shadow import shadow
+from mm.commands.trade import trade
+from mm.commands.watchdog import watchdog
 from support import ROOT
 from tools import pins as tools_pins
 

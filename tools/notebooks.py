@@ -17,22 +17,19 @@ _METADATA = {
 }
 
 
-def _main(console: Console, notebooks: tuple[Path, ...]) -> None:
-    """Execute each notebook in its own empty folder, and write it back with its outputs."""
-    for path in notebooks:
-        path.write_text(executed(path), encoding="utf-8")
-        console.print(str(path))
-    console.set_json({"notebooks": [str(path) for path in notebooks]})
-
-
-main = command(
+@command(
     arguments=[
         click.Argument(
             ["notebooks"], nargs=-1, required=True, type=click.Path(path_type=Path), metavar="NOTEBOOK.ipynb…"
         )
     ],
-    body=_main,
 )
+def main(console: Console, notebooks: tuple[Path, ...]) -> None:
+    """Execute each notebook in its own empty folder, and write it back with its outputs."""
+    for path in notebooks:
+        path.write_text(executed(path), encoding="utf-8")
+        console.print(str(path))
+    console.set_json({"notebooks": [str(path) for path in notebooks]})
 
 
 def executed(path: Path) -> str:

@@ -42,7 +42,7 @@ def main() -> None:
         terms: dict[str, Any] = {"maker_fee_rate": 0, "initial_inventory": 0.5, "sensitivity": False}
         result = mm.backtest(tape, fills="poisson", fit=mm.calibrate(tape), **terms)
         run = columns_of(result)
-        every = [*equity_panels(run, run.curve, "USDT"), *market_panels(run, run.curve, result.summary)]
+        every = [*equity_panels(run, run.curve, result.summary), *market_panels(run, run.curve, result.summary)]
         figure = figures.stacked([one for one in every if one.title in SHOWN], figures.time_axis(*run.curve.x))
         figure["layout"] |= {"paper_bgcolor": "#ffffff", "plot_bgcolor": "#ffffff"}
         page = Path(place) / "page.html"

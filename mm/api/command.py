@@ -4,37 +4,113 @@ import asyncio
 import json
 import os
 import sys
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, make_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mm.api.bars import MINUTES, bar_events, load_bars
-from mm.api.desk import NO_LIMITS, Desk
-from mm.api.market import DeskMarket
-from mm.api.order_log import OrderLog
-from mm.api.replay import ReplayFlow
-from mm.api.serve import listening, serve
-from mm.backtest.live_feed import feed_events
+import click
+
 from mm.backtest.preset import ALWAYS, PLAIN, PRESETS
-from mm.backtest.risk import NO_RISK, limits_of
-from mm.catalog.simulation import ALPHAVANTAGE, KEY, LIMITS, REPLAY, SYNTHETIC, YAHOO, TradingInterface
+from mm.backtest.risk import NO_RISK, Risk, limits_of
+from mm.base.common_knobs import data_root_knob, day_knob, seed_knob
+from mm.base.knobs import (
+    integer,
+    knob,
+    knobs,
+    matching,
+    number,
+    one_of,
+)
+from mm.cli.config import Doors
 from mm.cli.console import Console, write_line
+from mm.cli.frame import command
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us, run_stamp
 from mm.errors import UsageError
 from mm.instrument import Instrument
 from mm.play.knobs import Results
 from mm.sim.flow.market import Flow
-from mm.sim.flow.scenario import FIELDS, chosen
+from mm.sim.flow.scenario import FIELDS, SCENARIOS, ScenarioParameters, chosen
 from mm.sim.flow.session import STEP_US, Session
-from mm.sim.matching._core import Matching
-from mm.tape.load import load_day
+
+if TYPE_CHECKING:
+    from mm.api.market import DeskMarket
+    from mm.sim.matching._core import Matching
+
+
+SYNTHETIC, REPLAY, YAHOO, ALPHAVANTAGE = "synthetic", "replay", "yahoo", "alphavantage"
+
+
+_PRESETS = ("equity", "future", "crypto")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradingInterface(Doors):
+    """Parameters of the served market, and its address."""
+
+    scenario: str = knob(
+        "poisson", one_of(*SCENARIOS), "The synthetic market.", common=f"The synthetic market: {', '.join(SCENARIOS)}"
+    )
+    data_source: str = knob(
+        SYNTHETIC,
+        one_of(SYNTHETIC, REPLAY, YAHOO, ALPHAVANTAGE),
+        "Source of the market data.",
+        common="Source of the market data",
+    )
+    day: str | None = day_knob("The recorded day of --data-source replay.", None, common="The day to replay")
+    data_root: Path = data_root_knob("Folder of the day folders.", common="")
+    bar_interval: str = knob("1m", one_of("1m", "5m", "15m", "30m", "60m"), "Length of a bar of yahoo, alphavantage.")
+    bars_url: str | None = knob(None, matching(r"https?://\S+", "an address"), "Address of yahoo or alphavantage.")
+    symbol: str = knob(
+        "SIMUSDT", matching(r"[A-Za-z0-9.=^_-]{1,32}", "a symbol such as AAPL"), "The symbol.", common="The symbol"
+    )
+    preset: str | None = knob(
+        None,
+        one_of(*_PRESETS),
+        "Steps, multiplier, fees, hours and short sales of an asset class.",
+        common="Asset class",
+    )
+    seed: int = seed_knob(common="Seed of all random draws")
+    speed: float = knob(1.0, number(0.001, 10_000), "Exchange seconds per second.")
+    serve_host: str = knob("127.0.0.1", matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
+    api_port: int = knob(
+        8000, integer(0, 65535), "Port to listen on; 0 for a free one.", flag="--port", common="Port; 0: a free one"
+    )
+
+
+LIMITS = ("max_position", "max_open_orders", "max_order_notional", "price_band", "max_orders_per_s", "max_daily_loss")
+
+
+ClientLimits: type = make_dataclass(
+    "ClientLimits",
+    [(one.name, Any, knob(None, one.reader, one.help, common=one.common)) for one in knobs(Risk) if one.name in LIMITS],
+    namespace={"__doc__": "Limits of each client; no limit by default."},
+    frozen=True,
+    kw_only=True,
+)
+
+
+KEY = "ALPHAVANTAGE_API_KEY"
+
+
+_KEY_OPTION = click.Option(
+    ["--api-key"], metavar="KEY", help=f"Key of Alpha Vantage; better set {KEY}: flags are in the shell's history."
+)
+
 
 _HOURS = 24.0
 
 
-def api(
+@command(TradingInterface, Results, ClientLimits, ScenarioParameters, arguments=[_KEY_OPTION])
+def sim_api(
     console: Console, options: TradingInterface, results: Results, limits: Any, flags: Any, api_key: str | None
 ) -> None:
-    """Serve one symbol for trading clients over HTTP and WebSocket."""
+    """Serve one symbol for trading clients over HTTP and WebSocket, with OpenAPI at /docs; SIGTERM and Ctrl-C end it.
+
+    Example: mm sim api --preset equity --max-position 500
+    """
+    from mm.api.order_log import OrderLog
+    from mm.api.serve import listening, serve
+
     door = options.door(options.serve_host, "--host (SERVE_HOST)", console.log.warning)
     market = made_market(options, limits, flags, (api_key or os.environ.get(KEY, "")).strip())
     with listening(options.serve_host, options.api_port) as listener:
@@ -58,8 +134,12 @@ def api(
         asyncio.run(serve(market, listener, door, ready))
 
 
-def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "") -> DeskMarket:
+def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "") -> "DeskMarket":
     """Return the market of the given knobs; *key* is that of Alpha Vantage."""
+    from mm.api.desk import NO_LIMITS, Desk
+    from mm.api.market import DeskMarket
+    from mm.sim.matching._core import Matching
+
     preset = PRESETS[options.preset] if options.preset else PLAIN
     bounds = limits_of(replace(NO_RISK, **{name: getattr(limits, name) for name in LIMITS})) or NO_LIMITS
     core = Matching()
@@ -83,16 +163,23 @@ def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "
     return DeskMarket(desk, begins_us, speed=options.speed, source=source, preset=options.preset)
 
 
-def _replay(options: TradingInterface, core: Matching) -> tuple[Flow, Instrument, int]:
+def _replay(options: TradingInterface, core: "Matching") -> tuple[Flow, Instrument, int]:
     """Return the flow of a recorded day, its grid in steps of the exchange, and its first instant."""
+    from mm.api.replay import ReplayFlow
+    from mm.backtest.live_feed import feed_events
+    from mm.tape.load import load_day
+
     if options.day is None:
         raise UsageError("--data-source replay needs --day YYYYMMDD (DAY), a day folder under --data-root (DATA_ROOT)")
     tape = load_day(options.data_root / options.symbol.upper() / options.day)
     return ReplayFlow(core, feed_events(tape)), tape.instrument, int(tape.event_us[0])
 
 
-def _bars(options: TradingInterface, grid: Instrument, core: Matching, key: str) -> tuple[Flow, int]:
+def _bars(options: TradingInterface, grid: Instrument, core: "Matching", key: str) -> tuple[Flow, int]:
     """Return the flow that follows a service's bars, and its first instant."""
+    from mm.api.bars import MINUTES, bar_events, load_bars
+    from mm.api.replay import ReplayFlow
+
     interval = options.bar_interval
     bars = load_bars(options.data_source, options.symbol.upper(), interval, address=options.bars_url, key=key)
     events = bar_events(bars, MINUTES[interval] * 60 * US_PER_S, grid, options.seed)

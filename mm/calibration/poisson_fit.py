@@ -7,6 +7,6 @@ from mm.calibration.fit_result import PoissonFit
 __all__ = ["PoissonFit", "estimate", "fit_poisson"]
 
 if __name__ == "__main__":
-    from mm.catalog.calibration import fit
+    from mm.commands.fit import fit
 
     fit()

@@ -1,6 +1,6 @@
 """``python -m mm.calibration.runner_calibration``: the same command as ``mm calibrate``."""
 
-from mm.catalog.calibration import calibrate as main
+from mm.commands.calibrate import calibrate as main
 
 if __name__ == "__main__":
     main()

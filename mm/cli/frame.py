@@ -37,7 +37,7 @@ _SOURCES = {
 }
 # Text of a line of ``mm --help``, and "module:function" or the commands below it; an empty name is the group's own.
 Commands = Mapping[str, tuple[str, "str | Commands"]]
-Body = str | Callable[..., None]
+Body = Callable[..., None]
 _WHOLE = "mm.help_all"  # in the meta of a context: whether its help names every option
 
 
@@ -158,50 +158,45 @@ class Program(_Frame, click.Group):
 def runner(  # noqa: PLR0913 - each is given once, at the command
     kind: str,
     *groups: type,
-    body: Body,
-    text: str = "",
     method: str | None = None,
     defaults: Mapping[str, Any] | None = None,
     resumable: bool = False,
-    day_of: str | None = None,
+    day_of: Callable[[Sequence[Any]], Day] | None = None,
     arguments: Sequence[click.Parameter] = (),
     brief: Sequence[type] = (),
     varied: Sequence[type] = (),
-    legs_of: str | None = None,
-) -> Command:
-    """Declare a command that writes a run folder: ``main(run, *groups)``.
+    legs_of: Callable[[Any], Any] | None = None,
+) -> Callable[[Body], Command]:
+    """Declare a command that writes a run folder: ``main(run, *groups)``, whose docstring is the help.
+
+    What the body needs is imported inside it, so that the help loads no package of research.
 
     Args:
         kind: Kind of the run, and its folder (``backtest``).
         groups: The dataclasses of its knobs, one of them Day; the body gets one object of each.
-        body: The function; as ``module:function`` it is imported when the command is called.
-        text: The help; without it that of a *body* that is there.
         method: The knob that names the folder between kind and symbol (``calib_method``).
         defaults: This command's own defaults, by field name.
         resumable: Whether a killed run resumes when its RUN_ID or OUT_DIR is given again.
-        day_of: The function, as ``module:function``, that returns the day of a run from the objects of its knobs, if
-            Day is not among them; the body gets it last.
+        day_of: Returns the day of a run from the objects of its knobs, if Day is not among them; the body gets it last.
         arguments: Options that are not knobs and are not recorded; the body gets them by name.
         brief: Groups of which the short help lists the common knobs; none: of all.
         varied: Groups of which PER_SYMBOL may set knobs; with them the body gets the list of `SymbolRun` of all
             symbols, to run in one process, and its *arguments*.
-        legs_of: The function, as ``module:function``, that returns the further symbols in which the strategies of
-            these send orders, given the knobs of each.
+        legs_of: Returns the further symbols in which the strategies of these send orders, given the knobs of each.
     """
 
-    def call(console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
+    def call(main: Body, console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
         from mm.cli.refused_knobs import refuse_unused
         from mm.runs.in_progress import new_run
         from mm.runs.plan import Plan
 
-        day = imported(day_of)(objects) if day_of else _find(objects, Day)
+        day = day_of(objects) if day_of else _find(objects, Day)
         symbols = day.symbol.split(",")
         if len(symbols) > 1 and not varied:
             from mm.cli.per_symbol import each_symbol
 
             each_symbol(console, symbols, click.get_current_context().command_path, settings)
             return
-        main = imported(body) if isinstance(body, str) else body
         notes = [*refuse_unused(kind, settings), *_misspelt()]
         folder = settings[method].value if method else None
         program = click.get_current_context().command_path
@@ -210,8 +205,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
             from mm.cli.symbol_runs import symbol_runs
 
             with as_flags(groups), _traced(console):
-                legs = imported(legs_of) if legs_of else None
-                main(symbol_runs(plan, console, objects, varied, legs), **_values_of(arguments))
+                main(symbol_runs(plan, console, objects, varied, legs_of), **_values_of(arguments))
             return
         with _traced(console), new_run(plan, console) as run:
             for note in notes:
@@ -219,37 +213,33 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
             with as_flags(groups):
                 main(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))
 
-    return _make(text or body.__doc__ or "", _with(groups, Output), call, defaults, arguments, brief)
+    return lambda main: _make(main, _with(groups, Output), call, defaults, arguments, brief)
 
 
 def command(
     *groups: type,
-    body: Body,
-    text: str = "",
     arguments: Sequence[click.Parameter] = (),
     defaults: Mapping[str, Any] | None = None,
     brief: Sequence[type] = (),
-) -> Command:
-    """Declare a command without a run folder: ``main(console, *groups, **arguments)``.
+) -> Callable[[Body], Command]:
+    """Declare a command without a run folder: ``main(console, *groups, **arguments)``, whose docstring is the help.
+
+    What the body needs is imported inside it, so that the help loads no package of research.
 
     Args:
         groups: The dataclasses of its knobs; the body gets one object of each.
-        body: The function; as ``module:function`` it is imported when the command is called.
-        text: The help; without it that of a *body* that is there.
         arguments: Positional arguments, and options other than knobs; the body gets them by name.
         defaults: This command's own defaults, by field name.
         brief: Groups of which the short help lists the common knobs; none: of all.
     """
 
-    def call(console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
+    def call(main: Body, console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
         for note in _misspelt():
             console.log.warning("knob_not_used", note=note)
-        with _traced(console):
-            main = imported(body) if isinstance(body, str) else body
-            with as_flags(groups):
-                main(console, *objects[: len(groups)], **_values_of(arguments))
+        with _traced(console), as_flags(groups):
+            main(console, *objects[: len(groups)], **_values_of(arguments))
 
-    return _make(text or body.__doc__ or "", _with(groups, Terminal), call, defaults, arguments, brief)
+    return lambda main: _make(main, _with(groups, Terminal), call, defaults, arguments, brief)
 
 
 def _misspelt() -> list[str]:
@@ -288,9 +278,9 @@ def report_error(error: BaseException) -> int:
 
 
 def _make(
-    text: str,
+    main: Body,
     groups: Sequence[type],
-    call: Callable[[Console, Sequence[Any], Mapping[str, Any]], None],
+    call: Callable[[Body, Console, Sequence[Any], Mapping[str, Any]], None],
     defaults: Mapping[str, Any] | None,
     arguments: Sequence[click.Parameter] = (),
     brief: Sequence[type] = (),
@@ -325,14 +315,14 @@ def _make(
         }
         console = Console(as_json=params["json"], level=_find(objects, Terminal).log_level)
         try:
-            call(console, objects, settings)
+            call(main, console, objects, settings)
         finally:
             console.close()
 
     in_json = click.Option(["--json", "json"], is_flag=True, help="Print one JSON object on stdout, and nothing else.")
     params = [*arguments, *options, in_json]
     params = [*params, _help_all(hidden=is_short(params))]
-    return Command(None, callback=callback, params=params, help=text, context_settings=_SETTINGS)
+    return Command(None, callback=callback, params=params, help=main.__doc__, context_settings=_SETTINGS)
 
 
 def _resolved(groups: Sequence[type], params: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -123,3 +124,12 @@ def _advanced(left_out: dict[str, list[KnobOption]]) -> Iterator[str]:
     where, every = ", ".join(title.lower() for title in left_out), [one for many in left_out.values() for one in many]
     yield f"Advanced: {len(every)} more options ({where}) with --help-all."
     yield f"Each flag is a variable too ({every[0].opts[-1]}: {every[0].knob.variable}), and a key of mm.toml."
+
+
+TRUST = click.Option(
+    ["--trust"],
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of Python code that may be executed where the run or predictor names it; may be repeated.",
+)

@@ -3,29 +3,105 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import click
 import msgspec
 
 from mm.base.audit_chain import Witness, end_of, read_rows, verify_lines
+from mm.base.common_knobs import symbol_knob
+from mm.base.knobs import PATH, REQUIRED, knob
 from mm.base.waiting import happened
-from mm.catalog.operations import Copies
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.cli.interrupts import at_ending_signals
 from mm.clock import US_PER_S, iso, now_us
 from mm.errors import BrokenFile, DataError, MMError, UsageError
-from mm.live.audit.copies import Head, append_copy, has_hash, read_heads, removable, send_heads, verify_series
-from mm.live.audit.log import logs_of, witnesses_of
-from mm.live.state.follow import symbols_with_logs
+from mm.live.orders.access import AUDIT_TYPES
 from mm.live.state.stores import StateStores
+from mm.play.knobs import Results
+
+if TYPE_CHECKING:
+    pass
+
+
+_PLACE = click.Argument(["file"], metavar="FILE|FOLDER", type=click.Path(path_type=Path))
+
+
+_OPEN = click.Option(
+    ["--open", "open_end"], is_flag=True, help="Accept a log without a stop row at its end (killed or running)."
+)
+
+
+_LAST = click.Option(["--last-hash"], metavar="HASH", help="A last hash noted earlier, which some row must have.")
+
+
+_HEADS = click.Option(
+    ["--heads"],
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="File of mm audit ship --head: ends kept elsewhere.",
+)
+
+
+_FILE = click.Argument(["file"], metavar="FILE", type=click.Path(path_type=Path))
+
+
+_SHOWN = (
+    _FILE,
+    click.Option(["--type", "kind"], type=click.Choice(AUDIT_TYPES), help="Only rows of this type."),
+    click.Option(["--client-id", "client_id"], metavar="ID", help="Only rows of the order with this client id."),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copies(Results):
+    """The logs, and the folder of their copies."""
+
+    symbol: str | None = symbol_knob("Symbol; without it all with audit logs.", None)
+    archive: Path = knob(
+        REQUIRED, PATH, "Folder of the copies, on another disk or machine.", common="Folder of the copies"
+    )
+
+
+_HEAD = click.Option(
+    ["--head", "places"],
+    metavar="PATH|URL|syslog:",
+    multiple=True,
+    help="Where rows and last hash of each symbol's latest log go: a file, a webhook, the system's log; repeatable.",
+)
+
+
+_EVERY = click.Option(["--every"], metavar="S", type=click.FloatRange(1, 86_400), help="Repeat, each so many seconds.")
+
+
+_KEEP = click.Option(
+    ["--keep-days"], metavar="N", type=click.FloatRange(0), required=True, help="Age of the logs that stay, in days."
+)
+
+
+_DRY = click.Option(["--dry-run"], is_flag=True, help="Only list what would be removed.")
+
 
 _MOST_SHOWN = 4_000  # characters of a value: the totals in row 1 have many
 _CHAIN = ("seq", "us", "type", "prev", "hash")
 
 
-def verify(console: Console, file: Path, open_end: bool, last_hash: str | None, heads: Path | None) -> None:
-    """Find the first row of audit logs that was changed, removed, inserted or moved."""
+@command(arguments=[_PLACE, _OPEN, _LAST, _HEADS])
+def audit_verify(console: Console, file: Path, open_end: bool, last_hash: str | None, heads: Path | None) -> None:
+    """Find the first row of audit logs that was changed, removed, inserted or moved.
+
+    The hash of each row covers the previous row, and the first row of each later log in the same folder has the number
+    of rows and the last hash of this one. An error has the row number, and exit code 3. For a folder, all its logs are
+    verified, and what they say of one another.
+
+    Example: mm audit verify out/audit/BTCUSDT --heads /mnt/elsewhere/heads.ndjson --open
+    """
+    from mm.live.audit.copies import has_hash, read_heads, verify_series
+    from mm.live.audit.log import witnesses_of
+
     symbol = file.name if file.is_dir() else file.parent.name
     kept = [head.witness(heads.name) for head in read_heads(heads, symbol)] if heads else []
     if file.is_dir():
@@ -72,6 +148,8 @@ def verify(console: Console, file: Path, open_end: bool, last_hash: str | None, 
 
 def _folders(copies: Copies, root: Path, others: Path) -> Iterator[tuple[str, Path, Path]]:
     """Yield each symbol, the folder of its logs below *root*, and that below *others*, which is made."""
+    from mm.live.state.follow import symbols_with_logs
+
     for symbol in [copies.symbol] if copies.symbol else list(symbols_with_logs(root)):
         try:
             (others / symbol).mkdir(parents=True, exist_ok=True)
@@ -80,8 +158,16 @@ def _folders(copies: Copies, root: Path, others: Path) -> Iterator[tuple[str, Pa
         yield symbol, root / symbol, others / symbol
 
 
-def ship(console: Console, copies: Copies, places: tuple[str, ...], every: float | None) -> None:
-    """Copy new rows of the audit logs to another folder, and send the last hashes elsewhere."""
+@command(Copies, arguments=[_HEAD, _EVERY])
+def audit_ship(console: Console, copies: Copies, places: tuple[str, ...], every: float | None) -> None:
+    """Copy new rows of the audit logs to another folder, and send the last hashes elsewhere.
+
+    Rows are verified before they are appended, and what was shipped before is compared: a log that was changed or cut
+    off since is exit code 3, and its copy stays as it is. The trader is not touched. With --every it runs until SIGTERM
+    or Ctrl-C, and goes on after an error, which it logs.
+
+    Example: mm audit ship --archive /mnt/elsewhere --head /mnt/third/heads.ndjson --head syslog: --every 60
+    """
     shipping = _Shipping(console, copies, places)
     if every is None:
         console.set_json({"shipped": shipping.ship()})
@@ -114,6 +200,9 @@ class _Shipping:
 
     def ship(self) -> list[dict[str, Any]]:
         """Ship all symbols, send their heads, and return them; then raise the first error."""
+        from mm.live.audit.copies import Head, send_heads
+        from mm.live.audit.log import logs_of
+
         heads, errors = list[Head](), list[MMError]()
         for symbol, folder, archive in _folders(self._copies, self._copies.out_root / "audit", self._copies.archive):
             try:
@@ -138,6 +227,8 @@ class _Shipping:
         return [msgspec.to_builtins(head) for head in heads]
 
     def _append(self, log: Path, copy: Path) -> Witness:
+        from mm.live.audit.copies import append_copy
+
         stamp = (*_stamp(log), *_stamp(copy))
         if log not in self._seen or self._seen[log][0] != stamp:
             end = append_copy(log, copy)
@@ -153,8 +244,17 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
-def restore(console: Console, copies: Copies) -> None:
-    """Bring back audit logs."""
+@command(Copies)
+def audit_restore(console: Console, copies: Copies) -> None:
+    """Bring back audit logs, or their ends, from the copies; a log that differs from its copy is refused (exit code 3).
+
+    No trader of the symbol may run. The state store is brought up by the next start, or by mm state rebuild.
+
+    Example: mm audit restore --archive /mnt/elsewhere --symbol BTCUSDT
+    """
+    from mm.live.audit.copies import append_copy
+    from mm.live.audit.log import logs_of
+
     restored = []
     for symbol, archive, folder in _folders(copies, copies.archive, copies.out_root / "audit"):
         for log in logs_of(archive):
@@ -166,8 +266,17 @@ def restore(console: Console, copies: Copies) -> None:
     console.set_json({"restored": restored})
 
 
-def prune(console: Console, copies: Copies, stores: StateStores, keep_days: float, dry_run: bool) -> None:
-    """Remove old audit logs whose copies were shipped and verified, and whose rows the state store has."""
+@command(Copies, StateStores, arguments=[_KEEP, _DRY])
+def audit_prune(console: Console, copies: Copies, stores: StateStores, keep_days: float, dry_run: bool) -> None:
+    """Remove old audit logs whose copies were shipped and verified, and whose rows the state store has.
+
+    A log goes only if a later one has its totals and last hash in row 1, the copy is equal to it, and the copy's chain
+    is whole. The latest log of each venue always stays. What must stay is printed with the reason.
+
+    Example: mm audit prune --archive /mnt/elsewhere --keep-days 30
+    """
+    from mm.live.audit.copies import removable
+
     removed, kept, before_us = list[str](), dict[str, str](), now_us() - round(keep_days * 86_400 * US_PER_S)
     ledger = stores.ledger(copies.out_root)
     ledger.connect()
@@ -192,8 +301,14 @@ def prune(console: Console, copies: Copies, stores: StateStores, keep_days: floa
     console.set_json({"removed": removed, "kept": kept})
 
 
-def show(console: Console, file: Path, kind: str | None, client_id: str | None) -> None:
-    """Show the rows of an audit log, one line each: number, instant (UTC), type and fields."""
+@command(arguments=_SHOWN)
+def audit_show(console: Console, file: Path, kind: str | None, client_id: str | None) -> None:
+    """Show the rows of an audit log, one line each: number, instant (UTC), type and fields.
+
+    The hashes are not checked; mm audit verify does so.
+
+    Example: mm audit show out/audit/BTCUSDT/20260105_20260105T080000Z.ndjson --type fill
+    """
     rows = (
         row
         for row in read_rows(file)

@@ -6,23 +6,23 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mm.backtest.replay import by_events
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.backtest.summary_text import text_of
-from mm.cli.config import OrdersFile
+from mm.cli.config import OrdersFile, Output
+from mm.cli.frame import runner
 from mm.play.knobs import Day, Market, Models, OtherMarkets, Sensitivity
-from mm.play.models import check_names
-from mm.play.play import Play
-from mm.play.setup import Setup
 from mm.runs.in_progress import Run
-from mm.runs.noted import note_play, note_setup, opened
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
+    from mm.play.play import Play
 
 
-def main(
+@runner(
+    *("backtest", Day, Market, Execution, Account, Models, OtherMarkets, Risk, Sensitivity, OrdersFile),
+    brief=(Day, Execution, Account, Models, Output),
+)
+def backtest(
     run: Run,
     day: Day,
     market: Market,
@@ -34,7 +34,16 @@ def main(
     sensitivity: Sensitivity,
     orders_file: OrdersFile,
 ) -> None:
-    """Replay one or more recorded days with a quote model and a fill model."""
+    """Replay one or more recorded days with a quote model and a fill model.
+
+    Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
+    """
+    from mm.backtest.summary_text import text_of
+    from mm.play.models import check_names
+    from mm.play.play import Play
+    from mm.play.setup import Setup
+    from mm.runs.noted import note_play, note_setup, opened
+
     check_names(models)
     markets = opened(run, day, market, others)
     setup = Setup(day=day, market=market, execution=execution, account=account, models=models, risk=risk, others=others)
@@ -48,7 +57,7 @@ def main(
 
 
 @contextmanager
-def beside(play: Play, step: Callable[[int], None]) -> "Iterator[Callable[[Result], Result]]":
+def beside(play: "Play", step: Callable[[int], None]) -> "Iterator[Callable[[Result], Result]]":
     """Play the sensitivity of a backtest in another thread, beside the main backtest and the writing of its files.
 
     Yields:
@@ -60,13 +69,14 @@ def beside(play: Play, step: Callable[[int], None]) -> "Iterator[Callable[[Resul
 
 
 @contextmanager
-def playing(run: Run, play: Play) -> "Iterator[tuple[Result, Callable[[Result], Result]]]":
+def playing(run: Run, play: "Play") -> "Iterator[tuple[Result, Callable[[Result], Result]]]":
     """Play a backtest of a run, with its sensitivity beside it.
 
     Yields:
         The main backtest, many of whose state rows are moved to a temporary file of the run, and the function that adds
         the further backtests to its summary.
     """
+    from mm.backtest.replay import by_events
 
     with (
         run.progress("play", play.events) as advance,

@@ -11,34 +11,30 @@ import msgspec
 from mm.backtest.metrics.json_values import finite
 from mm.backtest.replay import day_warnings
 from mm.backtest.rules import Account, Execution
-from mm.calibration import calibrate as steps
-from mm.calibration.exposure import is_repetition
-from mm.calibration.goodness import steadiness, table
-from mm.calibration.hawkes import fit_hawkes, flow_of
-from mm.calibration.intervals import with_drift
-from mm.calibration.moves import adverse_selection, write_adverse_selection
-from mm.calibration.points import write_points
 from mm.cli.config import OrdersFile
+from mm.cli.frame import runner
 from mm.clock import US_PER_S
 from mm.errors import FitError
-from mm.play.calibration import calibration_config, measured_models
 from mm.play.calibration_knobs import Calibration, Fit
 from mm.play.knobs import Day, Market
-from mm.play.terms import rules_of
-from mm.report.calibration import further_cards, page
 from mm.report.contents import FIT, POINTS
 from mm.runs.in_progress import Run
-from mm.runs.noted import note_files, opened
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import CalibrationConfig
     from mm.calibration.exposure import Played
     from mm.tape.tape import Tape
 
+
 ADVERSE = "adverse_selection.csv"
 
 
-def main(
+@runner(
+    *("calibration", Day, Market, Calibration, Fit, Execution, Account, OrdersFile),
+    method="calib_method",
+    brief=(Day, Calibration, Fit),
+)
+def calibrate(
     run: Run,
     day: Day,
     market: Market,
@@ -48,7 +44,19 @@ def main(
     account: Account,
     orders_file: OrdersFile,
 ) -> None:
-    """Measure how often trades reach each distance, and fit A and k; several days are pooled."""
+    """Measure how often trades reach each distance, and fit A and k; several days are pooled.
+
+    Example: mm calibrate --symbol BTCUSDT --day 20251216 --method ladder --deltas 1,2,3,5,8,13
+    """
+    from mm.calibration import calibrate as steps
+    from mm.calibration.goodness import steadiness, table
+    from mm.calibration.hawkes import fit_hawkes, flow_of
+    from mm.calibration.intervals import with_drift
+    from mm.calibration.moves import adverse_selection, write_adverse_selection
+    from mm.calibration.points import write_points
+    from mm.play.terms import rules_of
+    from mm.report.calibration import further_cards, page
+    from mm.runs.noted import opened
 
     tapes = opened(run, day, market).tapes
     rules = rules_of(tapes[0], execution, account)
@@ -92,6 +100,9 @@ def measuring(
     run: Run, calibration: Calibration, fit: Fit, execution: Execution, account: Account, tape: "Tape"
 ) -> "CalibrationConfig":
     """Return how rates are measured on days that start with *tape*; the files of that are inputs of the run."""
+    from mm.play.calibration import calibration_config, measured_models
+    from mm.runs.noted import note_files
+
     note_files(run, [execution.latency_file])
     if (measured := measured_models(calibration, account.seed, tape)) is not None:
         run.keep_source(measured.filling.sources)
@@ -114,6 +125,7 @@ class TableWriter:
 
     def played(self, name: str, play: "Callable[..., Played]") -> "Played":
         """Play simulated orders, and write their tables."""
+        from mm.calibration.exposure import is_repetition
 
         repeated = is_repetition(name)
         played, hashes = play(all_rows=not repeated), dict[str, str]()

@@ -4,17 +4,23 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
 
 from mm.base.audit_chain import audit_folder
-from mm.catalog.trading import CancelAccess
+from mm.base.common_knobs import symbol_knob
+from mm.base.knobs import REQUIRED, SWITCH, base_url, knob, one_of
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.clock import now_us
-from mm.errors import MMError, TryLater
+from mm.commands.trade import KEYS
+from mm.errors import MMError, TryLater, UsageError
 from mm.live.account.locks import TraderLocks
-from mm.live.audit.books import AuditOrder
-from mm.live.pages.watchdog import AuditOrders
+from mm.live.knobs import BOX, PRODUCTION, TESTNET, VenueUrls
 from mm.live.run.kill_switch import note_none_open
-from mm.live.venues.addresses import quiet_file
+from mm.live.venues.addresses import addresses, quiet_file
 from mm.live.venues.canceller import (
     KeyRefused,
     OpenOrder,
@@ -25,14 +31,50 @@ from mm.live.venues.canceller import (
     named,
 )
 from mm.live.venues.keys import blank_process_list, read_credentials
-from mm.play.knobs import OtherMarkets
+from mm.play.knobs import OtherMarkets, Results
+
+if TYPE_CHECKING:
+    from mm.live.audit.books import AuditOrder
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelAccess(Results):
+    """The venue and the symbols of the orders to cancel."""
+
+    venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION), "The venue of the orders.", common="The venue")
+    symbol: str = symbol_knob("Symbol, in any case, or a list.", many=True)
+    rest_url: str | None = knob(None, base_url("http", "https"), "Base URL of REST; default: the venue's.")
+    remote_box: bool = knob(False, SWITCH, "1 allows --venue box on another machine.")
+
+    def urls(self) -> VenueUrls:
+        """Return the addresses of the venue.
+
+        Raises:
+            UsageError: If the venue is a box, and no address is given.
+            SafetyError: As `addresses` raises it.
+        """
+        if self.venue == BOX and self.rest_url is None:
+            raise UsageError("--venue box needs REST_URL: the address that `mm sim serve` prints when it is ready")
+        return addresses(self.venue, self.rest_url, self.rest_url, self.rest_url, remote_box=self.remote_box)
+
+
+_ALL = click.Option(["--all", "every"], is_flag=True, help="Cancel every order of the symbols, also those of others.")
+
 
 CONTEST_S = 10.0
 """Time, in s, after which orders that a running trader places anew are left to it."""
 
 
-def main(console: Console, access: CancelAccess, others: OtherMarkets, **given: str | bool | None) -> None:
-    """Cancel the open orders of symbols until there are none: our own, or with --all every order."""
+@command(*(CancelAccess, OtherMarkets), arguments=(*KEYS[:2], _ALL), brief=(CancelAccess,))
+def trade_cancel(console: Console, access: CancelAccess, others: OtherMarkets, **given: str | bool | None) -> None:
+    """Cancel the open orders of symbols until there are none: those of our traders, or with --all every order.
+
+    It needs no audit log, no writable folder and no other process: it works beside a hung, a dead or a killed trader,
+    and waits while the exchange blocks requests (429, 418) or does not answer. If the key is no longer accepted, it
+    ends with 2 and names the orders; if a running trader places new ones, with 75. Ctrl-C ends it.
+
+    Example: mm trade cancel --venue testnet --symbol BTCUSDT,ETHUSDT
+    """
     legs = [one["symbol"] for one in others.declared().values() if "orders" in one]
     symbols = list(dict.fromkeys([*access.symbol.split(","), *legs]))
     key, secret = given["api_key"], given["api_secret"]
@@ -96,6 +138,8 @@ def _as_json(order: OpenOrder, status: str) -> dict[str, object]:
 
 def _logged(access: CancelAccess, symbols: Iterable[str]) -> str:
     """Return the orders that may be open according to the audit logs, as text, as far as these can be read."""
+    from mm.live.pages.watchdog import AuditOrders
+
     found: list[AuditOrder] = []
     for symbol in symbols:
         with suppress(MMError, OSError):

@@ -1,30 +1,61 @@
 """``mm check lookahead``: test whether a model uses future data."""
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.catalog.backtests import Checked
+from mm.base.common_knobs import day_knob
+from mm.base.knobs import integer, knob, matching
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.errors import SafetyError
-from mm.play.knobs import Day, Market, Models, OtherMarkets
-from mm.play.market import MICRO_PRICE, Markets
-from mm.play.setup import Setup
-from mm.probes.lookahead import Probe, file_watch, named_signal, with_model
-from mm.probes.lookahead_page import lookahead_page
-from mm.probes.signal_lookahead import SignalProbe
+from mm.play.knobs import DamagedDay, Day, Market, Models, OtherMarkets, Results, Source
 from mm.runs.plan import new_page
 
 if TYPE_CHECKING:
+    from mm.play.setup import Setup
     from mm.probes.data_access import FileWatch
     from mm.probes.run_comparison import Report
     from mm.tape.tape import Tape
 
 
-def lookahead(
+TESTS = ("fresh", "shifted", "files", "opened")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked(DamagedDay, Results, Source):
+    """The day, the number of cuts, and the tests to skip."""
+
+    day: str = day_knob()
+    check_cuts: int = knob(12, integer(1, 10_000), "Number of instants at which the day is cut.", flag="--cuts")
+    check_skip: str | None = knob(
+        None,
+        matching(rf"({'|'.join(TESTS)})(,({'|'.join(TESTS)}))*", f"a list of {', '.join(TESTS)}", "TEST,TEST,…"),
+        "Tests to skip: shifted for a model that depends on dates, opened for one that reads past data.",
+        flag="--skip",
+    )
+
+
+_OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in <OUT_ROOT>/lookahead/.")
+
+
+@command(
+    Checked,
+    Market,
+    Execution,
+    Account,
+    Models,
+    OtherMarkets,
+    Risk,
+    arguments=[click.Argument(["model"], metavar="[MODEL]", required=False), _OUT],
+    brief=(Checked, Models),
+)
+def check_lookahead(
     console: Console,
     checked: Checked,
     market: Market,
@@ -36,7 +67,18 @@ def lookahead(
     model: str | None,
     out: str | None,
 ) -> None:
-    """Test a model or a signal for look-ahead: replay it on days that end, change or shift at random instants."""
+    """Test a model or a signal for look-ahead: replay it on days that end, change or shift at random instants.
+
+    Its actions before each instant must be byte-identical, and so must those of a second run. MODEL is a quote or a
+    fill model, as for --quote-model or --fill-model; set the other model and the parameters as for mm backtest.
+    Or MODEL is a signal (mm signals list, the folder of a predictor, or package.module:Class), whose rows
+    are compared. The page shows the tests, the cuts and each difference. Exit code 0 if no difference was found,
+    5 if the model looks ahead.
+
+    Example: mm check lookahead my_models:Join --symbol BTCUSDT --day 20251216 --quote-params-json '{"most_clips": 3}'
+    """
+    from mm.play.setup import Setup
+    from mm.probes.lookahead import Probe, file_watch, named_signal, with_model
 
     day = Day(
         symbol=checked.symbol,
@@ -98,6 +140,8 @@ def _show(
 
 def _of_signal(signal: str, setup: "Setup", watch: "FileWatch", skip: set[str], cuts: int) -> tuple["Tape", "Report"]:
     """Return the day, and the results of the tests of a signal on it."""
+    from mm.play.market import MICRO_PRICE, Markets
+    from mm.probes.signal_lookahead import SignalProbe
 
     markets = Markets.open(setup.day, setup.market, setup.others)
     (tape,) = markets.tapes
@@ -112,6 +156,7 @@ def _page_of(checked: Checked) -> Path:
 
 def _page(tape: "Tape", names: tuple[str, ...], report: "Report", path: Path) -> Path:
     """Write a page of the results to *path*, and return it."""
+    from mm.probes.lookahead_page import lookahead_page
 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(lookahead_page(tape, names, report), encoding="utf-8")

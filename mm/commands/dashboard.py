@@ -10,12 +10,29 @@ import threading
 import time
 import urllib.request
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm.catalog.results import HOST, Dashboard
+from mm.base.common_knobs import data_root_knob
+from mm.base.knobs import integer, knob, matching
+from mm.cli.config import Doors
 from mm.cli.console import Console, write_line
+from mm.cli.frame import command
 from mm.errors import TryLater, UsageError
+from mm.play.knobs import Results
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dashboard(Doors, Results):
+    """The address of the dashboard, and the folders that it shows."""
+
+    dashboard_host: str = knob(HOST, matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
+    dashboard_port: int = knob(8501, integer(0, 65535), "Port; 0: a free one.", flag="--port")
+    data_root: Path = data_root_knob(common="")
+
 
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
 _LOOK_S = 0.05
@@ -39,8 +56,15 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def main(console: Console, place: Dashboard) -> None:
-    """Show days, runs, calibrations and risk in a browser; SIGTERM and Ctrl-C end it."""
+@command(Dashboard)
+def dashboard(console: Console, place: Dashboard) -> None:
+    """Show days, runs, calibrations and risk in a browser; SIGTERM and Ctrl-C end it.
+
+    Beyond this machine it needs TLS and tokens: read shows, trade starts backtests, kill and rearm set the kill switch.
+    No browser is opened: open the printed address.
+
+    Example: mm dashboard --port 8501
+    """
     from streamlit.web import bootstrap
 
     from mm.dashboard import gate

@@ -2,26 +2,27 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import msgspec
 
+from mm.base.common_knobs import data_root_knob, day_knob, symbol_knob
+from mm.base.knobs import day_list, decimal, knob, matching, one_of
 from mm.base.numbers import noun
-from mm.catalog.data import NamedDays, PublishedDay, Tables
 from mm.cli.config import Name
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.clock import now_us, run_stamp
 from mm.dayfolder.check import CheckReport, check_day
 from mm.dayfolder.coverage import cover, coverage_text
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.repair import repair_day
 from mm.dayfolder.rows import Defect
 from mm.dayfolder.seal import require_sealed
 from mm.errors import BrokenFile, DataError, NeverSynced, UsageError
-from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures, steps
 from mm.play.knobs import DamagedDay, Market, Results, Source
 
 if TYPE_CHECKING:
@@ -31,7 +32,137 @@ if TYPE_CHECKING:
     from mm.market_data.import_session import ImportReport
 
 
-def import_command(
+_PATH = click.Path(path_type=Path)
+
+
+_FILES = click.Argument(["captures"], type=_PATH, nargs=-1, required=True, metavar="CAPTURE...")
+
+
+_FORMATS = ("raw", "bitstamp", "hftbacktest", "tardis", "lobster", "databento", "binance_vision", "table")
+
+
+_FORMAT = click.Option(
+    ["--format", "form"],
+    type=click.Choice(_FORMATS),
+    default=_FORMATS[0],
+    show_default=True,
+    help="File format: raw captures of Binance, or files of another source (bitstamp: order by order).",
+)
+
+
+_COLUMN = matching(r"\S.*", "names of columns, separated by commas", "NAME")
+
+
+_WORDS = matching(r"[^=]+=\w+(,[^=]+=\w+)*", "words with their meaning, such as 0=bid,1=ask", "WORD=MEANING,…")
+
+
+_FILE_PATTERN = matching(r"\S.*", "patterns of file names, such as trades*.csv", "PATTERN")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """The columns of a table of one's own (``--format table``); of several names a file's first one counts."""
+
+    contract_size: str | None = knob(
+        None,
+        decimal("0.00000001", "1000000000"),
+        "Base asset of one contract, if quantities are numbers of contracts: they are multiplied by it.",
+    )
+    time_column: str | None = knob(None, _COLUMN, "Receive time; without it a usual name, such as timestamp.")
+    exchange_time_column: str | None = knob(None, _COLUMN, "The exchange's time; without it a usual name, or none.")
+    time_unit: str | None = knob(
+        None,
+        one_of("s", "ms", "us", "ns", "iso"),
+        "Unit of all times; without it that of the first row, which is said.",
+    )
+    price_column: str | None = knob(None, _COLUMN, "Price; without it price or px.")
+    qty_column: str | None = knob(None, _COLUMN, "Quantity; without it qty, quantity, size, amount or volume.")
+    side_column: str | None = knob(None, _COLUMN, "bid or ask, or the buying or selling aggressor; without it side.")
+    maker_column: str | None = knob(None, _COLUMN, "Whether the buyer was the maker; without it is_buyer_maker.")
+    id_column: str | None = knob(
+        None, _COLUMN, "Id of a trade (missing ones are gaps if they count by one), or of the message of a row."
+    )
+    kind_column: str | None = knob(None, _COLUMN, "Kind of each row: snapshot, change or trade.")
+    symbol_column: str | None = knob(None, _COLUMN, "Symbol of each row; others are left out.")
+    side_words: str | None = knob(None, _WORDS, "Words of the side column, such as 0=bid,1=ask.")
+    kind_words: str | None = knob(None, _WORDS, "Words of the kind column, such as P=snapshot,U=change,T=trade.")
+    levels: str | None = knob(
+        None,
+        _COLUMN,
+        "Columns of files with a whole book in each row: prices and sizes of bids and asks, with {n}, or of lists.",
+    )
+    trade_files: str | None = knob(None, _FILE_PATTERN, "Names of the files with trades, if their columns do not tell.")
+    change_files: str | None = knob(None, _FILE_PATTERN, "Names of the files with changes of levels.")
+    book_files: str | None = knob(None, _FILE_PATTERN, "Names of the files with whole books, a level in each row.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedDay:
+    """The symbol and the day; without both, the project's sample."""
+
+    symbol: str | None = symbol_knob("Symbol, in any case; without it the sample's.", None)
+    day: str | None = day_knob("Day of UTC, YYYYMMDD; without it the sample's.", None, common="Day of UTC")
+    data_root: Path = data_root_knob("Folder of the day folders.", common="Folder of the days")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedDays:
+    """Day folders by symbol and day, if no path is given."""
+
+    symbol: str | None = symbol_knob("Symbol, if no DAY_FOLDER is given.", None, common="Symbol, without a folder")
+    day: str | None = day_knob(
+        "YYYYMMDD, if no DAY_FOLDER is given; for coverage also a list or a range.",
+        None,
+        many=True,
+        common="YYYYMMDD, without a folder",
+    )
+    data_root: Path = data_root_knob("Folder of the day folders.", common="Folder of the days")
+
+    def folders(self, given: Sequence[Path]) -> tuple[Path, ...]:
+        """Return the *given* folders, else those of the symbol and its days.
+
+        Raises:
+            UsageError: If neither is given.
+        """
+        if given:
+            return tuple(given)
+        if self.symbol is None or self.day is None:
+            raise UsageError("no day was given; give DAY_FOLDER, or --symbol (SYMBOL) and --day (DAY)")
+        return tuple(self.data_root / self.symbol / day for day in day_list(self.day))
+
+    def one(self, given: Path | None) -> Path:
+        """Return the only folder; raises UsageError if there are more, or none."""
+        found = self.folders([] if given is None else [given])
+        if len(found) > 1:
+            raise UsageError(f"--day (DAY) is {self.day}; this command takes one day")
+        return found[0]
+
+
+_FOLDER = click.Argument(["folder"], type=_PATH, required=False, metavar="[DAY_FOLDER]")
+
+
+_FORM = click.Option(
+    ["--format", "--to", "form"],
+    type=click.Choice(["parquet", "hftbacktest"]),
+    default="parquet",
+    show_default=True,
+    help="File format: a folder of Parquet files, or one .npz of hftbacktest.",
+)
+
+
+_OUT = click.Option(["--out"], type=_PATH, help="Output path; default <OUT_ROOT>/<FORMAT>/<SYMBOL>/<DAY>[.npz].")
+
+
+_ROOT = click.Option(
+    ["--data-root"], type=_PATH, default=Path("data"), envvar="DATA_ROOT", help="Folder of the day folders."
+)
+
+
+_PICTURE = click.Option(["--out"], type=_PATH, help="File, .html; default <OUT_ROOT>/inspect/…/<DAY>.html.")
+
+
+@command(Source, Market, Streams, Tables, Name, arguments=[_FILES, _FORMAT], defaults={"trade_stream": None})
+def data_import(
     console: Console,
     source: Source,
     market: Market,
@@ -41,7 +172,14 @@ def import_command(
     captures: tuple[Path, ...],
     form: str,
 ) -> None:
-    """Write the day folders of one symbol from raw captures or third-party files, given in the order of recording."""
+    """Write the day folders of one symbol from raw captures or third-party files, given in the order of recording.
+
+    Example: mm data import book.csv.gz trades.csv.gz --format tardis --symbol BTCUSDT --tick-size 0.01
+
+    Tables of your own, CSV or Parquet: mm data import book.csv trades.parquet --format table --symbol BTCUSDT
+    --time-column received --qty-column size
+    """
+    from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures, steps
 
     options = ImportOptions(
         tick_size=market.tick_size,
@@ -92,12 +230,19 @@ def _columns(form: str, tables: Tables) -> "TableColumns | None":
     return TableColumns(**{name.removesuffix("_column"): value for name, value in given.items()})
 
 
-def fetch_command(
+@command(PublishedDay, BinanceMarket, PublicFiles, Market, defaults={"market": "usdm"})
+def data_fetch(
     console: Console, chosen: PublishedDay, of_market: BinanceMarket, published: PublicFiles, market: Market
 ) -> None:
-    """Fetch a published day of Binance into a day folder; without --symbol and --day, the sample."""
+    """Fetch a published day of Binance into a day folder; without --symbol and --day, the sample.
 
+    USD-M days from 20230516 to 20240330 have best prices and can be played; all others have only trades. Each file is
+    verified by its published checksum.
+
+    Example: mm data fetch --symbol XMRUSDT --day 20230920
+    """
     from mm.formats.published import SAMPLE, PublishedFiles, fetch_day  # as for any format but raw captures
+    from mm.market_data.capture_import import ImportOptions
 
     of, symbol, day = of_market.market, chosen.symbol, chosen.day
     if symbol is None and day is None:
@@ -133,9 +278,12 @@ def _named_after(captures: tuple[Path, ...]) -> str:
     return f"import_{digest.hexdigest()[:12]}"
 
 
-def check_command(console: Console, days: NamedDays, folder: Path | None) -> None:
-    """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with exit code 3."""
+@command(NamedDays, arguments=[_FOLDER])
+def data_check(console: Console, days: NamedDays, folder: Path | None) -> None:
+    """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with exit code 3.
 
+    Example: mm data check --symbol BTCUSDT --day 20251216
+    """
     from mm.tape.load import contrary_sides
 
     folder = days.one(folder)
@@ -166,8 +314,10 @@ def _trade_gaps(report: CheckReport) -> str:
     return f"; trades are missing in {spans}, which {'is' if report.trade_gaps == 1 else 'are'} no time with a market"
 
 
-def repair_command(console: Console, days: NamedDays, name: Name, folder: Path | None) -> None:
+@command(NamedDays, Name, arguments=[_FOLDER])
+def data_repair(console: Console, days: NamedDays, name: Name, folder: Path | None) -> None:
     """Repair a damaged day folder from its raw messages; a folder without damage is not changed."""
+    from mm.dayfolder.repair import repair_day
 
     folder, at_us = days.one(folder), now_us()
     repaired = repair_day(DayFolder.at(folder), name.run_id or f"repair_{run_stamp(at_us)}", at_us)
@@ -187,9 +337,14 @@ def repair_command(console: Console, days: NamedDays, name: Name, folder: Path |
         )
 
 
-def coverage_command(console: Console, named: NamedDays, damaged: DamagedDay, folders: tuple[Path, ...]) -> None:
-    """Report the times with and without a valid book, and the received ids, of day folders."""
+@command(
+    NamedDays, DamagedDay, arguments=[click.Argument(["folders"], type=_PATH, nargs=-1, metavar="[DAY_FOLDER]...")]
+)
+def data_coverage(console: Console, named: NamedDays, damaged: DamagedDay, folders: tuple[Path, ...]) -> None:
+    """Report the coverage of day folders: seconds with a valid book, gaps, ids, and the spans excluded from backtests.
 
+    Example: mm data coverage --symbol BTCUSDT --day 20251216:20251220
+    """
     found, altered, folders = [], [], named.folders(folders)
     sizes = [sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders]
     with console.progress("coverage", sum(sizes)) as advance:
@@ -209,7 +364,8 @@ def _named(altered: "Sequence[AlteredFile]") -> list[str]:
     return [f"{path.name}: {what}" for path, what, _ in altered]
 
 
-def export_command(
+@command(Results, NamedDays, DamagedDay, arguments=[_FOLDER, _FORM, _OUT])
+def data_export(
     console: Console,
     results: Results,
     days: NamedDays,
@@ -218,8 +374,10 @@ def export_command(
     form: str,
     out: Path | None,
 ) -> None:
-    """Write a day folder as Parquet (typed columns, exact decimal text), or as the events of hftbacktest."""
+    """Write a day folder as Parquet (typed columns, exact decimal text), or as the events of hftbacktest.
 
+    Example: mm data export data/BTCUSDT/20251216 --format hftbacktest --out btcusdt_20251216.npz
+    """
     day = DayFolder.at(days.one(folder))
     target = out or results.out_root / form / day.symbol / (day.day + ("" if form == "parquet" else ".npz"))
     if form == "parquet":
@@ -261,10 +419,14 @@ def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder",
     console.set_json({**asdict(done), "path": str(target), "warnings": list(tape.meta.warnings)})
 
 
-def inspect_command(
+@command(Results, NamedDays, DamagedDay, arguments=[_FOLDER, _PICTURE])
+def data_inspect(
     console: Console, results: Results, days: NamedDays, damaged: DamagedDay, folder: Path | None, out: Path | None
 ) -> None:
-    """Summarise a day: rows, gaps, spread, volatility; and draw it."""
+    """Summarise a day: rows, gaps, spread, volatility; and draw it.
+
+    Example: mm data inspect data/BTCUSDT/20251216
+    """
     from mm.formats.inspection import inspect_day
     from mm.tape.load import load_day
 
@@ -288,7 +450,8 @@ def inspect_command(
     console.set_json({**asdict(found), "path": str(target) if target else None})
 
 
-def import_parquet_command(console: Console, folder: Path, data_root: Path) -> None:
+@command(arguments=[click.Argument(["folder"], type=_PATH, metavar="PARQUET_FOLDER"), _ROOT])
+def data_import_parquet(console: Console, folder: Path, data_root: Path) -> None:
     """Write the day folder from its Parquet export, with the same text in every file."""
     from mm.formats.day_parquet import import_day
 

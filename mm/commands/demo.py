@@ -12,9 +12,19 @@ import click
 
 from mm.base.knobs import knobs
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS
 from mm.report.contents import PAGE, SCHEDULE
+
+_ROOT = click.Option(
+    ["--out-root"],
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("out/demo"),
+    show_default=True,
+    help="Folder of the day and of all runs.",
+)
+
 
 HOURS = 6
 # A fee of 0.1 % is ten ticks per fill, more than these quotes earn.
@@ -24,8 +34,12 @@ TERMS_TEXT = "Avellaneda-Stoikov quotes, and no fee."
 Artefact = dict[str, Any]
 
 
-def main(console: Console, out_root: Path) -> None:
-    """Make a synthetic day, calibrate it, run three backtests, and print the estimates next to the true values."""
+@command(arguments=[_ROOT])
+def demo(console: Console, out_root: Path) -> None:
+    """Make a synthetic day, calibrate it, run three backtests, and print the estimates next to the true values.
+
+    Example: mm demo
+    """
     common = {"SYMBOL": "SIMUSDT", "DAY": "20260105", "DATA_ROOT": str(out_root / "data"), "OUT_ROOT": str(out_root)}
     mm = _Commands(console, common)
     console.print(f"$ export {' '.join(f'{name}={shlex.quote(value)}' for name, value in common.items())}")

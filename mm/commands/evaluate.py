@@ -4,25 +4,24 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from shlex import join
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.run_terms import OWN_MARKET
 from mm.base.numbers import number, signed
+from mm.cli.frame import runner
 from mm.cli.task_knobs import ManyDays, Workers
 from mm.errors import DataError, Incomplete, MissingDay
 from mm.play.knobs import Day, Market, Models, OtherMarkets
-from mm.play.market import Markets
-from mm.play.models import check_names
-from mm.play.setup import Setup
 from mm.report.contents import EVALUATION
-from mm.report.evaluation import page
 from mm.runs.in_progress import Run
-from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated
-from mm.sweep.grid import Point
-from mm.sweep.sweep import as_csv
-from mm.sweep.work import Work, engine, work_of
+
+if TYPE_CHECKING:
+    from mm.play.setup import Setup
+    from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row
+    from mm.sweep.work import Work
+
 
 DAILY = "evaluation_days.csv"
 SHOWN = 10  # symbols on the terminal
@@ -35,7 +34,13 @@ def one_folder(objects: Sequence[Any]) -> Day:
     return replace(days, symbol="+".join(symbols) if len(symbols) <= 3 else f"{len(symbols)}_symbols")
 
 
-def main(
+@runner(
+    *("evaluation", ManyDays, Market, Execution, Account, Models, OtherMarkets, Risk, Workers),
+    resumable=True,
+    day_of=one_folder,
+    brief=(ManyDays, Models, Workers),
+)
+def evaluate(
     run: Run,
     days: ManyDays,
     market: Market,
@@ -47,7 +52,20 @@ def main(
     workers: Workers,
     _folder: Day,
 ) -> None:
-    """Play a strategy on many days and symbols, each day on its own, and tell what the days say together."""
+    """Play a strategy on many days and symbols, each day on its own, and tell what the days say together.
+
+    A day that is missing or damaged is a named hole. Days already played, by this or another evaluation, are reused; a
+    killed one is resumed if its RUN_ID is given again.
+
+    Example: mm evaluate --symbol BTCUSDT,ETHUSDT --day 20260101:20260131 --quote-model avellaneda_stoikov
+    """
+    from mm.play.models import check_names
+    from mm.play.setup import Setup
+    from mm.report.evaluation import page
+    from mm.sweep.evaluation import DayMarket, Row, evaluated
+    from mm.sweep.sweep import as_csv
+    from mm.sweep.work import Work
+
     check_names(models)
     setup = Setup(
         day=days, market=market, execution=execution, account=account, models=models, risk=risk, others=others
@@ -84,8 +102,13 @@ def main(
         run.print(line)
 
 
-def _work(run: Run, setup: Setup, workers: Workers, *, first: bool) -> tuple[Work, DayMarket]:
+def _work(run: Run, setup: "Setup", workers: Workers, *, first: bool) -> "tuple[Work, DayMarket]":
     """Return the backtest of one day, and its market; *first*: whether warnings on the models are logged."""
+    from mm.play.market import Markets
+    from mm.sweep.evaluation import DayMarket
+    from mm.sweep.grid import Point
+    from mm.sweep.work import work_of
+
     markets = Markets.open(setup.day, setup.market, setup.others)
     for name, feed in markets.others.items():
         for note in feed.notes:
@@ -97,8 +120,11 @@ def _work(run: Run, setup: Setup, workers: Workers, *, first: bool) -> tuple[Wor
     return work, market
 
 
-def _played(run: Run, works: Sequence[tuple[Work, DayMarket]], workers: Workers) -> Iterator[EvaluatedDay]:
+def _played(run: Run, works: "Sequence[tuple[Work, DayMarket]]", workers: Workers) -> "Iterator[EvaluatedDay]":
     """Play what is not stored yet, and yield every day."""
+    from mm.sweep.evaluation import EvaluatedDay
+    from mm.sweep.work import engine
+
     found = {
         key: outcome for work, _ in works for key, outcome in (work.kept() if workers.reuse_points else {}).items()
     }
@@ -122,7 +148,7 @@ def _played(run: Run, works: Sequence[tuple[Work, DayMarket]], workers: Workers)
         yield EvaluatedDay(day.symbol, day.label(), market, found[key], alone)
 
 
-def _lines(content: Row) -> Iterator[str]:
+def _lines(content: "Row") -> Iterator[str]:
     daily, asset = content["daily"], content["quote_asset"]
     ends = "" if daily["low"] is None else f", 95 % {signed(daily['low'])} … {signed(daily['high'])}"
     above = number(100 * (daily["share_above_0"] or 0), 3)

@@ -1,25 +1,46 @@
 """``mm runs explain``: show the tape around a fill, and its cause."""
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mm.backtest.explain import explain
-from mm.backtest.journal_files import CSV, orders_path, read_orders
-from mm.catalog.results import Which
+import click
+
+from mm.base.common_knobs import moved_data_root_knob
+from mm.base.knobs import integer, knob
+from mm.cli.completion import runs as run_ids
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.dayfolder.layout import day_folder
 from mm.errors import BrokenFile, DataError, Mismatch, UsageError
 from mm.instrument import e8
-from mm.runs.find import open_run
-from mm.runs.finished import RunFolder
-from mm.tape.load import load_day
+from mm.play.knobs import Results
+
+if TYPE_CHECKING:
+    from mm.runs.finished import RunFolder
 
 
-def main(console: Console, which: Which, name: str) -> None:
-    """Show the tape around a fill of a backtest, and the cause of the fill."""
+@dataclass(frozen=True, kw_only=True)
+class Which(Results):
+    """The number of the fill, and the number of market events around it."""
+
+    fill: int = knob(1, integer(1, 10**12), "Number of the fill: its row in the fills file, from 1.", matters=False)
+    around: int = knob(8, integer(1, 10_000), "Events to show before and after it.", matters=False)
+    data_root: Path | None = moved_data_root_knob()
+
+
+@command(Which, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
+def runs_explain(console: Console, which: Which, name: str) -> None:
+    """Show the tape around a fill of a backtest, and the cause of the fill.
+
+    Example: mm runs explain 20260105T080000Z --fill 12
+    """
+    from mm.backtest.explain import explain
+    from mm.runs.find import open_run
 
     run = open_run(name, which.out_root)
+    run.check_traded()
     folder, symbol = run.traded, run.symbol
     fills = _rows(folder / f"fills_{symbol}.csv", run)
     if which.fill > len(fills):
@@ -33,13 +54,14 @@ def main(console: Console, which: Which, name: str) -> None:
     console.print(f"fill {which.fill} of {len(fills)}: {text}")
 
 
-def _feed(run: RunFolder) -> dict[str, Any]:
+def _feed(run: "RunFolder") -> dict[str, Any]:
     """Return how the exchange's messages reached the run; one of an older version has it among its knobs."""
     return run.summary.get("feed") or {"kind": run.knob("feed_latency") or "none"}
 
 
-def _orders(folder: Path, symbol: str, order_id: str, run: RunFolder) -> list[dict[str, str]]:
+def _orders(folder: Path, symbol: str, order_id: str, run: "RunFolder") -> list[dict[str, str]]:
     """Return the rows of an order, with each cell as in the CSV file."""
+    from mm.backtest.journal_files import CSV, orders_path, read_orders
 
     path = orders_path(folder, symbol)
     if path.suffix == f".{CSV}":
@@ -48,7 +70,7 @@ def _orders(folder: Path, symbol: str, order_id: str, run: RunFolder) -> list[di
     return found.filter(found["order_id"] == order_id).fill_null("").to_dicts()
 
 
-def _rows(path: Path, run: RunFolder) -> list[dict[str, str]]:
+def _rows(path: Path, run: "RunFolder") -> list[dict[str, str]]:
     if not path.is_file():
         raise DataError(
             f"{path}: there is no such file; {run.folder} is a run of {run.manifest['kind']}, not a backtest"
@@ -57,8 +79,9 @@ def _rows(path: Path, run: RunFolder) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _tape(run: RunFolder, which: Which, us: int) -> Any:
+def _tape(run: "RunFolder", which: Which, us: int) -> Any:
     """Return the day of the run that contains an instant; its files must be the run's inputs."""
+    from mm.tape.load import load_day
 
     knobs = {key: one["value"] for key, one in run.manifest["knobs"].items()}
     root = which.data_root or Path(knobs["data_root"])

@@ -1,31 +1,86 @@
 """``mm fills``: score fill models, and estimate the queue exponent."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mm.base.atomic_file import write_atomic
-from mm.catalog.calibration import Fitted, Scored, VirtualLife
+from mm.base.common_knobs import data_root_knob, day_knob, seed_knob, symbol_knob
+from mm.base.knobs import JSON_OBJECT, PATH, integer, knob, matching, number
 from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder
-from mm.errors import DataError, FitError
-from mm.play.knobs import EXPONENT_FILE
-from mm.probes.order_log import tape_of_log
-from mm.probes.queue_exponent import fit_exponent
-from mm.probes.queue_score import by_place, candidates, lines, named, played_by, stated, true_outcomes
-from mm.probes.queue_score import score as scores_of
-from mm.probes.virtual_orders import OrderPlan
-from mm.tape.load import load_day
+from mm.errors import DataError, FitError, UsageError
+from mm.play.knobs import EXPONENT_FILE, DamagedDay, Results, Source
 
 if TYPE_CHECKING:
+    from mm.probes.virtual_orders import OrderPlan
     from mm.tape.tape import Tape
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualLife(DamagedDay, Results):
+    """Lifetime of virtual orders, and the seed of their placement."""
+
+    queue_life_s: float = knob(30.0, number(0.1, 86400), "Lifetime of a virtual order, in s.", flag="--life-s")
+    seed: int = seed_knob()
+
+    def life_us(self) -> int:
+        """Return the lifetime in µs."""
+        return us_from_ms(1000 * self.queue_life_s)
+
+
+_MODEL = matching(r"\w+|[\w.]+:\w+", "a model's name, or package.module:Class")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored(VirtualLife):
+    """The order log to score against, and one model in addition to the standard ones."""
+
+    symbol: str | None = symbol_knob("Symbol of a simulated day.", None, common="")
+    day: str | None = day_knob("The day, YYYYMMDD.", None)
+    data_root: Path = data_root_knob(common="")
+    order_log: Path | None = knob(None, PATH, "An order log instead of a day; the tape is built from it.")
+    queue_passes: int = knob(8, integer(1, 1000), "Number of passes over the day.", flag="--passes")
+    fill_model: str | None = knob(None, _MODEL, "An additional fill model: a name, or package.module:Class.")
+    fill_params_json: str | None = knob(None, JSON_OBJECT, "Its constructor arguments.")
+
+    def place(self) -> tuple[str, str]:
+        """Return symbol and day.
+
+        Raises:
+            UsageError: If one is missing, or an order log is given as well.
+        """
+        if self.symbol is None or self.day is None or self.order_log is not None:
+            raise UsageError(
+                "give either --symbol and --day (SYMBOL, DAY) of a simulated day, or --order-log (ORDER_LOG) alone"
+            )
+        return self.symbol, self.day
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(VirtualLife, Source):
+    """The day."""
+
+    day: str = day_knob()
+
 
 CHECKS = (0.0, 0.125, 0.25, 0.5)  # fractions of the lifetime at which queue positions are compared
 
 
-def score(console: Console, scored: Scored) -> None:
-    """Score the fill models on a day with a full order log."""
+@command(Scored)
+def fills_score(console: Console, scored: Scored) -> None:
+    """Score the fill models on a day with a full order log.
+
+    Virtual orders join the queues of the day. The order log gives the true outcome of each, and a fill model estimates
+    it from the tape alone; the command prints the difference. No run folder is written.
+
+    Example: mm fills score --symbol SIMUSDT --day 20260105
+    """
+    from mm.probes.queue_score import by_place, candidates, lines, named, played_by, stated, true_outcomes
+    from mm.probes.queue_score import score as scores_of
 
     own = {}
     if scored.fill_model is not None:
@@ -56,12 +111,21 @@ def score(console: Console, scored: Scored) -> None:
 
 def _plan(life: VirtualLife, passes: int) -> "OrderPlan":
 
+    from mm.probes.virtual_orders import OrderPlan
+
     checks_us = tuple(round(check * life.life_us()) for check in CHECKS)
     return OrderPlan(life.life_us(), checks_us, passes, life.seed)
 
 
-def fit(console: Console, fitted: Fitted) -> None:
-    """Estimate the exponent of queue_prob_power from a recorded day, and write it to a file if it is usable."""
+@command(Fitted)
+def fills_fit(console: Console, fitted: Fitted) -> None:
+    """Estimate the exponent of queue_prob_power from a recorded day, and write it to a file if it is usable.
+
+    Later backtests of the symbol name it, and their sensitivity plays it as well.
+
+    Example: mm fills fit --symbol BTCUSDT --day 20251216
+    """
+    from mm.probes.queue_exponent import fit_exponent
 
     day = fitted.day
     tape = _tape(fitted, fitted.data_root, fitted.symbol, day)
@@ -89,6 +153,8 @@ def fit(console: Console, fitted: Fitted) -> None:
 
 def _market(scored: Scored) -> "tuple[Tape, Path, str]":
     """Return the tape, the order log, and their names."""
+    from mm.probes.order_log import tape_of_log
+
     if scored.order_log is not None and scored.symbol is None and scored.day is None:
         if not scored.order_log.is_file():
             raise DataError(f"--order-log (ORDER_LOG) {scored.order_log}: there is no such file")
@@ -106,5 +172,7 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
 
 
 def _tape(life: VirtualLife, root: Path, symbol: str, day: str) -> "Tape":
+
+    from mm.tape.load import load_day
 
     return load_day(day_folder(root, symbol, day), cache=life.out_root / "tapes", damaged=life.damaged)

@@ -2,16 +2,28 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mm.calibration.fit_points import fit_poisson
-from mm.calibration.points import dependent_rows, read_points
+import click
+
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.errors import FitError
 from mm.play.calibration_knobs import Fit
 
+if TYPE_CHECKING:
+    pass
 
-def main(console: Console, fit: Fit, points: Path) -> None:
+
+@command(
+    Fit,
+    arguments=[click.Argument(["points"], type=click.Path(path_type=Path), metavar="POINTS.csv")],
+    defaults={"min_exposure_s": 0.0, "max_delta_ticks": None},
+)
+def fit(console: Console, fit: Fit, points: Path) -> None:
     """Fit λ(δ) = A·exp(-k·δ) to POINTS.csv: columns delta_ticks, exposure_s, fills, optionally side and block."""
+    from mm.calibration.fit_points import fit_poisson
+    from mm.calibration.points import dependent_rows, read_points
 
     found = fit_poisson(
         read_points(points),

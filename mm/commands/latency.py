@@ -1,11 +1,42 @@
 """``mm latency``: measure the latencies to a venue at its public endpoints."""
 
 import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mm.catalog.operations import Probing
+from mm.base.common_knobs import symbol_knob
+from mm.base.knobs import REQUIRED, SWITCH, base_url, integer, knob, number, one_of
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.clock import US_PER_MS
-from mm.live.venues.latency import Quantiles, VenueLatency, VenueProbe
+from mm.live.knobs import BOX, PRODUCTION, TESTNET, VenueUrls
+from mm.live.venues.addresses import addresses
+
+if TYPE_CHECKING:
+    from mm.live.venues.latency import Quantiles, VenueLatency
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probing:
+    """The venue that is measured, and how often."""
+
+    venue: str = knob(REQUIRED, one_of(BOX, TESTNET, PRODUCTION), "The venue that is measured.", common="The venue")
+    symbol: str = symbol_knob()
+    ws_url: str | None = knob(None, base_url("ws", "wss"), "Base URL of the streams; default: the venue's.")
+    rest_url: str | None = knob(None, base_url("http", "https"), "Base URL of REST; default: the venue's.")
+    remote_box: bool = knob(False, SWITCH, "1 allows --venue box on another machine.")
+    latency_samples: int = knob(50, integer(1, 1000), "Requests, and messages of each stream.", flag="--samples")
+    latency_stream_s: float = knob(30.0, number(0.1, 3600), "Longest time for the streams, in s.", flag="--seconds")
+    latency_timeout_s: float = knob(
+        10.0, number(0.1, 60), "Time after which a request counts as unanswered, in s.", flag="--timeout"
+    )
+
+    def urls(self) -> VenueUrls:
+        """Return the addresses of the venue."""
+        # No order is sent, so the address for orders is only a stand-in.
+        streams = self.ws_url or ""
+        return addresses(self.venue, self.ws_url, self.rest_url, streams, remote_box=self.remote_box)
+
 
 _MOST_DRIFT_US = 5_000
 _NAMES = {
@@ -18,8 +49,16 @@ _NAMES = {
 }
 
 
-def main(console: Console, probing: Probing) -> None:
-    """Measure connection."""
+@command(Probing)
+def latency(console: Console, probing: Probing) -> None:
+    """Measure connection, first byte, clock offset and the delay of market messages; no order is sent, no key needed.
+
+    It prints the settings that a backtest or a shadow would use at this place.
+
+    Example: SYMBOL=BTCUSDT mm latency --venue production --samples 100
+    """
+    from mm.live.venues.latency import VenueProbe
+
     urls = probing.urls()
     probe = VenueProbe(urls, probing.symbol, probing.latency_timeout_s)
     found = asyncio.run(probe.measure(probing.latency_samples, probing.latency_stream_s))
@@ -55,14 +94,14 @@ def main(console: Console, probing: Probing) -> None:
         console.print(line)
 
 
-def _row(name: str, one: Quantiles | None) -> str:
+def _row(name: str, one: "Quantiles | None") -> str:
     if one is None:
         return f"{name:<32}{0:>6}{'–':>10}{'–':>10}{'–':>10}"
     values = (one.p50_us, one.p90_us, one.p99_us)
     return f"{name:<32}{one.n:>6}" + "".join(f"{us / US_PER_MS:>10.2f}" for us in values)
 
 
-def _settings(found: VenueLatency) -> dict[str, dict[str, str]]:
+def _settings(found: "VenueLatency") -> dict[str, dict[str, str]]:
     """Return the settings by FEED_LATENCY: without it, an order also bears the delay of the book that it answers."""
     one_way_us, feed_us = found.one_way_us(), found.feed_us()
     by_feed = {"none": None if feed_us is None else one_way_us + feed_us, "recorded": one_way_us}
@@ -74,7 +113,7 @@ def _settings(found: VenueLatency) -> dict[str, dict[str, str]]:
     }
 
 
-def _setting_lines(found: VenueLatency, settings: dict[str, dict[str, str]]) -> list[str]:
+def _setting_lines(found: "VenueLatency", settings: dict[str, dict[str, str]]) -> list[str]:
     one_way, feed_us = f"one way {found.one_way_us() / US_PER_MS:.2f} ms", found.feed_us()
     why = {
         "none": f"shadow, backtest: {one_way} + book {(feed_us or 0) / US_PER_MS:.2f} ms",

@@ -5,16 +5,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
+import click
+
 from mm.backtest.parameters import VOLATILITY
 from mm.backtest.rules import Execution
 from mm.base.knobs import closest, knobs, shown
 from mm.base.settings import REQUIRED
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.errors import UnknownModel
 
 if TYPE_CHECKING:
     from mm.base.settings import Setting
+
+
+_NAME = click.Argument(["name"], required=False, metavar="[MODEL]")
+
 
 _LATENCY: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "fixed": (
@@ -58,8 +64,12 @@ class Listed:
         return found if self.bias is None else {**found, "bias": self.bias}
 
 
-def main(console: Console, name: str | None) -> None:
-    """List the models by name; with MODEL, its parameters with unit, default and meaning."""
+@command(arguments=[_NAME])
+def models(console: Console, name: str | None) -> None:
+    """List the models by name; with MODEL, its parameters with unit, default and meaning.
+
+    Example: mm models glft
+    """
     found = list(every_model())
     if name is None:
         console.set_json({"models": [one.to_json() for one in found]})
@@ -93,6 +103,7 @@ KINDS: Mapping[str, str] = {
 
 def every_model() -> Iterator[Listed]:
     """Yield every registered model, from its own declaration."""
+    from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
 
     for kind, registry in (("quote", QUOTE_MODELS), ("step", QUOTE_STEPS), ("fill", FILL_MODELS)):
         for name, build in sorted(registry.items()):

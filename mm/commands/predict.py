@@ -2,29 +2,61 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from mm.base.common_knobs import seed_knob
+from mm.base.knobs import REQUIRED, knob, number, numbers, one_of
 from mm.base.numbers import fixed, signed
 from mm.base.user_code import import_trusted
-from mm.catalog.signals import PredictionTask
 from mm.cli.console import Console
+from mm.cli.frame import command, runner
+from mm.cli.options import TRUST
 from mm.cli.task_knobs import SignalColumns
 from mm.commands.signals import OTHER_USUAL
 from mm.errors import FitError, UsageError
 from mm.play.knobs import Day, Market, OtherMarkets
-from mm.predict.apply import predict_over, rescore, write_predictions
-from mm.predict.artefact import ARRAYS, MODEL, Artefact, write
-from mm.predict.samples import Task, distances_of
-from mm.predict.scoring import PNL_HINT, beats
-from mm.predict.walk import WINDOWS, learn
-from mm.report.predictor_page import predictor_page
 from mm.runs.in_progress import Run
-from mm.runs.noted import opened
-from mm.signals.families import SIGNALS as KNOWN
 
 if TYPE_CHECKING:
+    from mm.predict.artefact import Artefact
     from mm.tape.tape import Tape
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionTask:
+    """The target of a prediction, and the model."""
+
+    predict_target: str = knob(
+        REQUIRED,
+        one_of("return", "adverse", "fill"),
+        "return: mid-price move; adverse: whether the move is against a fill; fill: whether an order is filled.",
+        flag="--target",
+    )
+    predict_model: str = knob(
+        "logistic",
+        one_of("logistic", "forest", "mlp"),
+        "logistic (linear for return), forest (random forest) or mlp (a small network).",
+        flag="--model",
+        common="logistic, forest or mlp",
+    )
+    predict_horizon_s: float = knob(
+        10.0, number(0.001, 86400), "Horizon, in s.", flag="--horizon-s", common="Horizon, in s"
+    )
+    predict_distances: tuple[float, ...] | None = knob(
+        None,
+        numbers(0.5, 1_000_000),
+        "Distances from the mid, in ticks, at which fill is measured; default: quantiles of those of trades.",
+        flag="--distances",
+    )
+    seed: int = seed_knob(high=2**32 - 1, common="Seed of all random draws")
+
+
+FOLDER = click.Argument(["folder"], type=click.Path(path_type=Path), metavar="FOLDER")
+
 
 SIGNALS = (
     *("spread", "imbalance_1", "imbalance_5", "imbalance_10", "ofi_1s", "ofi_10s", "multilevel_ofi_5_10s"),
@@ -33,10 +65,31 @@ SIGNALS = (
 SCORE, PREDICTIONS = "score.json", "predictions.parquet"
 
 
-def fit_command(
+@runner(
+    "models",
+    Day,
+    Market,
+    OtherMarkets,
+    PredictionTask,
+    SignalColumns,
+    method="predict_target",
+    brief=(Day, PredictionTask, SignalColumns),
+)
+def predict_fit(
     run: Run, day: Day, market: Market, others: OtherMarkets, prediction: PredictionTask, columns: SignalColumns
 ) -> None:
-    """Fit a predictor on recorded days, with its walk-forward score against baselines."""
+    """Fit a predictor on recorded days, with its walk-forward score against baselines.
+
+    The folder contains model.json, plain arrays and a page; expected_value, the steps around quote models and
+    view.signal can use it. Exit code 4 if the predictor does not beat the best baseline: it is written, but not usable.
+
+    Example: mm predict fit --target return --horizon-s 10 --symbol BTCUSDT --day 20251216
+    """
+    from mm.predict.artefact import MODEL, Artefact, write
+    from mm.predict.samples import Task, distances_of
+    from mm.predict.walk import WINDOWS, learn
+    from mm.report.predictor_page import predictor_page
+    from mm.runs.noted import opened
 
     usual = [f"{name}.{one}" for name in others.declared() for one in OTHER_USUAL]
     names = tuple(columns.signals.split(",")) if columns.signals else (*SIGNALS, *usual)
@@ -68,10 +121,17 @@ def fit_command(
         raise FitError(f"{day.symbol} {day.label()}: {_why(content)}")
 
 
-def score_command(
+@runner("predict_score", Day, Market, OtherMarkets, arguments=[FOLDER, TRUST], brief=(Day,))
+def predict_score(
     run: Run, day: Day, market: Market, others: OtherMarkets, folder: Path, trust: tuple[Path, ...]
 ) -> None:
-    """Score a fitted predictor on other days: score.json. Exit code 4 if it does not beat the best baseline."""
+    """Score a fitted predictor on other days: score.json. Exit code 4 if it does not beat the best baseline.
+
+    Example: mm predict score out/models/return/BTCUSDT/20251216_20251217T060000Z --symbol BTCUSDT --day 20251217
+    """
+    from mm.predict.apply import rescore
+    from mm.predict.scoring import beats
+    from mm.runs.noted import opened
 
     import_trusted(trust)
     artefact = _read(run, folder)
@@ -91,10 +151,19 @@ def score_command(
         raise FitError(f"{folder} on {day.symbol} {day.label()}: {_why(content)}")
 
 
-def apply_command(
+@runner("predictions", Day, Market, OtherMarkets, arguments=[FOLDER, TRUST], brief=(Day,))
+def predict_apply(
     run: Run, day: Day, market: Market, others: OtherMarkets, folder: Path, trust: tuple[Path, ...]
 ) -> None:
-    """Compute a predictor over recorded days: predictions.parquet with recv_us and prediction."""
+    """Compute a predictor over recorded days: predictions.parquet with recv_us and prediction.
+
+    One row per diff, null while a signal has no value. A predictor of both sides also has prediction_bid and
+    prediction_ask, and prediction is their mean; a predictor of fill uses the middle one of its distances.
+
+    Example: mm predict apply out/models/return/BTCUSDT/20251216_20251217T060000Z --symbol BTCUSDT --day 20251217
+    """
+    from mm.predict.apply import predict_over, write_predictions
+    from mm.runs.noted import opened
 
     import_trusted(trust)
     artefact = _read(run, folder)
@@ -117,8 +186,13 @@ def apply_command(
     run.print(f"{rows:,} rows, {known:,} of them predicted")
 
 
-def show_command(console: Console, folder: Path) -> None:
-    """Show a fitted predictor: target, inputs and score."""
+@command(arguments=[FOLDER])
+def predict_show(console: Console, folder: Path) -> None:
+    """Show a fitted predictor: target, inputs and score.
+
+    Example: mm predict show out/models/return/BTCUSDT/20251216_20251217T060000Z
+    """
+    from mm.predict.artefact import MODEL, Artefact
 
     artefact = Artefact.read(folder)
     console.set_json({**artefact.about, "path": str((folder / MODEL).resolve())})
@@ -170,6 +244,7 @@ def score_lines(about: dict[str, Any] | Any) -> list[str]:
 
 def _money(pnl: dict[str, Any], best: str) -> str:
     """Return what the predictions are worth, beside the log loss."""
+    from mm.predict.scoring import PNL_HINT
 
     baselines = ", ".join(f"{name} {signed(value)}" for name, value in pnl["baselines"].items())
     ends = pnl["difference_ci95"]
@@ -194,6 +269,7 @@ def _why(about: dict[str, Any]) -> str:
 
 def _check(names: Sequence[str], prediction: PredictionTask) -> None:
     """Refuse unsuitable signals, and distances without effect, before any input is read."""
+    from mm.signals.families import SIGNALS as KNOWN
 
     KNOWN.check(names)
     for name in names:
@@ -209,6 +285,7 @@ def _check(names: Sequence[str], prediction: PredictionTask) -> None:
 
 def _read(run: Run, folder: Path) -> "Artefact":
     """Return a fitted predictor, and record its files as inputs of the run."""
+    from mm.predict.artefact import ARRAYS, MODEL, Artefact
 
     found = Artefact.read(folder)
     run.input_file(folder / MODEL)

@@ -9,15 +9,25 @@ from click.shell_completion import get_completion_class
 from mm.base.knobs import REQUIRED, Knob, knobs, shown
 from mm.cli.console import Console
 from mm.cli.docs import every_group
-from mm.cli.frame import Command, Program, as_json, source_of
+from mm.cli.frame import Command, Program, as_json, command, source_of
 from mm.cli.options import FILE, KnobOption, heading
 from mm.errors import UsageError
+
+_WORDS = click.Argument(["words"], nargs=-1, metavar="[COMMAND…]")
+
+
+SHELLS = ("bash", "zsh", "fish")
+
 
 _VARIABLE = "_MM_COMPLETE"  # variable by which click requests completions
 
 
-def show(console: Console, words: tuple[str, ...]) -> None:
-    """Show each setting with its source: environment, file or default; with a COMMAND, its settings and defaults."""
+@command(arguments=[_WORDS])
+def config_show(console: Console, words: tuple[str, ...]) -> None:
+    """Show each setting with its source: environment, file or default; with a COMMAND, its settings and defaults.
+
+    Example: mm config show backtest
+    """
     sections = _of_command(words) if words else {heading(group): knobs(group) for group in every_group()}
     values, sources, file = _effective({one.name: one for section in sections.values() for one in section}.values())
     console.set_json({name: {"value": values[name], "source": sources[name]} for name in values})
@@ -63,8 +73,15 @@ def _effective(wanted: Any) -> tuple[dict[str, Any], dict[str, str], str | None]
     return values, {name: source_of(ctx, name) for name in values}, ctx.meta.get(FILE)
 
 
+@command(arguments=[click.Argument(["shell"], type=click.Choice(SHELLS))])
 def completion(console: Console, shell: str) -> None:
-    """Print the completion script of SHELL, for commands, flags, models, symbols, days and run ids."""
+    """Print the completion script of SHELL, for commands, flags, models, symbols, days and run ids.
+
+    \b
+    bash:  mm completion bash > ~/.local/share/bash-completion/completions/mm
+    zsh:   mm completion zsh > "${fpath[1]}/_mm"
+    fish:  mm completion fish > ~/.config/fish/completions/mm.fish
+    """
     found = get_completion_class(shell)
     assert found is not None, shell
     script = found(click.Group("mm"), {}, "mm", _VARIABLE)

@@ -6,44 +6,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import click
+
 from mm.backtest.rules import Account, Execution
 from mm.base.atomic_file import atomic_file
 from mm.base.code_identity import hash_file
 from mm.base.knobs import knobs
-from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import Measured
-from mm.calibration.goodness import steadiness
-from mm.calibration.moves import adverse_selection
+from mm.cli.completion import runs as run_ids
 from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.options import TRUST
 from mm.cli.task_knobs import Drawn
-from mm.commands.redraw import Redraw, market, played
 from mm.commands.reproduce import command_of
 from mm.errors import DataError, MMError, UsageError
-from mm.play.calibration import calibration_config
 from mm.play.calibration_knobs import Calibration, Fit
-from mm.play.setup import GROUPS
-from mm.play.terms import rules_of
-from mm.report.backtest import page as backtest_page
-from mm.report.calibration import further_cards
-from mm.report.calibration import page as calibration_page
 from mm.report.contents import FIT, PAGE, read_content
-from mm.report.evaluation import page as evaluation_page
-from mm.report.frame import About, plotly_address
-from mm.report.run_columns import columns_of
-from mm.report.sweep import page as sweep_page
-from mm.report.walkforward import page as walkforward_page
-from mm.runs.find import open_run
-from mm.runs.finished import RunFolder
 from mm.runs.manifest import MANIFEST
 from mm.runs.plan import repeating
-from mm.runs.trusted import playable
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
+    from mm.commands.redraw import Redraw
+    from mm.report.frame import About
+    from mm.runs.finished import RunFolder
 
 
-def main(console: Console, drawn: Drawn, name: str, trust: tuple[Path, ...]) -> None:
-    """Redraw the page of a run, given as its folder or its RUN_ID under OUT_ROOT; *trust* may be executed."""
+@command(Drawn, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])
+def report(console: Console, drawn: Drawn, name: str, trust: tuple[Path, ...]) -> None:
+    """Redraw the page of a run, given as its folder or its RUN_ID under OUT_ROOT.
+
+    If its days are unchanged, a backtest or a walk-forward is replayed, also under optimistic and pessimistic
+    assumptions (SENSITIVITY=0 skips these), and a calibration is measured again. Parts that cannot be replayed are
+    noted, and the rest is drawn from the files of the run. A user's model is executed only if its file is named by
+    --trust, because a run may come from anyone. Exit code 3 if RUN is not a run, or a file cannot be read.
+
+    Example: mm report 20260105T080000Z
+    """
+    from mm.commands.redraw import Redraw
+    from mm.runs.find import open_run
+
     redraw = Redraw(open_run(name, drawn.out_root), drawn, console, [], trust)
     path = drawn.report_file or redraw.run.folder / PAGE
     html = _page(redraw, path)
@@ -57,12 +58,14 @@ def main(console: Console, drawn: Drawn, name: str, trust: tuple[Path, ...]) -> 
     console.print(str(path))
 
 
-def _page(redraw: Redraw, path: Path) -> str:
+def _page(redraw: "Redraw", path: Path) -> str:
     """Return the run's page for the location *path*.
 
     Raises:
         DataError: If this kind of run has no page.
     """
+    from mm.report.frame import About, plotly_address
+
     pages = {
         "backtest": _backtest,
         "calibration": _calibration,
@@ -92,7 +95,7 @@ def _way(path: Path, folder: Path) -> str:
     return quote(Path(os.path.relpath(folder, path.parent)).as_posix()) + "/"
 
 
-def _words(run: RunFolder) -> list[str]:
+def _words(run: "RunFolder") -> list[str]:
     """Return the command that repeats the run: the knobs that were set, as flags."""
     name, options = command_of(run)
     flags = {option.name: option.opts[0] for option in options}
@@ -102,7 +105,11 @@ def _words(run: RunFolder) -> list[str]:
     )
 
 
-def _backtest(redraw: Redraw, about: About) -> str:
+def _backtest(redraw: "Redraw", about: "About") -> str:
+    from mm.commands.redraw import market, played
+    from mm.report.backtest import page as backtest_page
+    from mm.report.run_columns import columns_of
+
     run = redraw.run
     again = played(redraw)
     if again is not None:
@@ -112,25 +119,44 @@ def _backtest(redraw: Redraw, about: About) -> str:
         return backtest_page(run.summary, run.columns if seen is None else run.columns.beside(seen), about)
 
 
-def _windows(redraw: Redraw, about: About) -> str:
+def _windows(redraw: "Redraw", about: "About") -> str:
     """Return the page of a walk-forward or a schedule."""
+    from mm.commands.redraw import played
+    from mm.report.run_columns import columns_of
+    from mm.report.walkforward import page as walkforward_page
+
     again = played(redraw) if redraw.run.has_traded else None  # without a usable segment nothing was played
     more = () if again is None else (_sensitivity(again).get("sensitivity"), columns_of(again))
     with redraw.run.readable():
         return walkforward_page(redraw.run.folder, about, *more)
 
 
-def _sweep(redraw: Redraw, about: About) -> str:
+def _sweep(redraw: "Redraw", about: "About") -> str:
+    from mm.report.sweep import page as sweep_page
+
     with redraw.run.readable():
         return sweep_page(redraw.run.folder, about, redraw.run.manifest["summary"].get("on_record"))
 
 
-def _evaluation(redraw: Redraw, about: About) -> str:
+def _evaluation(redraw: "Redraw", about: "About") -> str:
+    from mm.report.evaluation import page as evaluation_page
+
     with redraw.run.readable():
         return evaluation_page(redraw.run.folder, about)
 
 
-def _calibration(redraw: Redraw, about: About) -> str:
+def _calibration(redraw: "Redraw", about: "About") -> str:
+    from mm.calibration.calibrate import measure
+    from mm.calibration.calibrator import Measured
+    from mm.calibration.goodness import steadiness
+    from mm.calibration.moves import adverse_selection
+    from mm.play.calibration import calibration_config
+    from mm.play.setup import GROUPS
+    from mm.play.terms import rules_of
+    from mm.report.calibration import further_cards
+    from mm.report.calibration import page as calibration_page
+    from mm.runs.trusted import playable
+
     fit = redraw.run.fit
     content = read_content(redraw.run.folder / FIT)
     try:
@@ -167,7 +193,7 @@ def _write(path: Path, html: str) -> None:
         ) from error
 
 
-def _note_page(run: RunFolder) -> None:
+def _note_page(run: "RunFolder") -> None:
     """Update the manifest: the page is an output, but not in the digest."""
     others = [one for one in run.manifest["outputs"] if one["path"] != PAGE]
     page = {"path": PAGE, "rows": None, "sha256": hash_file(run.folder / PAGE)}

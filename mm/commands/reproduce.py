@@ -7,23 +7,53 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from mm.base.common_knobs import moved_data_root_knob
 from mm.base.knobs import shown
 from mm.base.user_code import FIRST_ON_PATH
-from mm.catalog.backtests import backtest, evaluate, sweep, walkforward
-from mm.catalog.calibration import calibrate, schedule
-from mm.catalog.results import Where
+from mm.cli.completion import runs as run_ids
 from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.options import TRUST
 from mm.cli.settings_file import LEFT_OUT
+from mm.commands.backtest import backtest
+from mm.commands.calibrate import calibrate
+from mm.commands.evaluate import evaluate
+from mm.commands.schedule import schedule, walkforward
+from mm.commands.sweep import sweep
 from mm.errors import DataError, Mismatch, MMError
-from mm.runs.diff import Comparison, OutputDifference, compare, knobs_without_effect, largest_difference
-from mm.runs.find import find_runs, open_run
-from mm.runs.finished import RunFolder
+from mm.play.knobs import Results
 from mm.runs.in_progress import SOURCE
-from mm.runs.trusted import InputPlaces, Playable, playable
+
+if TYPE_CHECKING:
+    from mm.runs.diff import Comparison, OutputDifference
+    from mm.runs.finished import RunFolder
+    from mm.runs.trusted import Playable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where(Results):
+    """The folders of runs and recorded days."""
+
+    data_root: Path | None = moved_data_root_knob()
+
+
+_KEEP = click.Option(["--keep"], is_flag=True, help="Keep the second run, and print its folder.")
+
+
+_TOLERANCE = click.Option(
+    ["--tolerance"],
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="T",
+    help="Tolerance of numbers: relative, or absolute below 1; 0: identical bytes.",
+)
+
 
 COMMANDS: dict[str, tuple[str, click.Command]] = {  # by kind: the name of the command, and the command
     "backtest": ("backtest", backtest),
@@ -45,8 +75,25 @@ class NotPlayed(MMError):
         self.exit_code = code
 
 
-def main(console: Console, where: Where, name: str, keep: bool, tolerance: float, trust: tuple[Path, ...]) -> None:
-    """Repeat a run with its knobs, and verify that its outputs are byte-identical, or list the differences."""
+@command(Where, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), _KEEP, _TOLERANCE, TRUST])
+def runs_reproduce(
+    console: Console, where: Where, name: str, keep: bool, tolerance: float, trust: tuple[Path, ...]
+) -> None:
+    """Repeat a run with its knobs, and verify that its outputs are byte-identical, or list the differences.
+
+    The inputs are verified by their sha256 first, and the days are read from their files, not from the tape cache.
+    Pages are not compared, because they contain the command of their run. The second run uses a temporary folder,
+    which is then removed. A user's model is executed as the run kept it, in source/, and only if that file, or one of
+    the same content, is named by --trust, because a run may come from anyone. On another processor the last digits of
+    fits differ: --tolerance sets the limit, and the largest difference of each file is printed. Exit code 0 if all is
+    equal, 3 if an input or an output differs, 5 if a model is not trusted.
+
+    Example: mm runs reproduce 20260105T080000Z
+    """
+    from mm.runs.diff import compare, knobs_without_effect
+    from mm.runs.find import open_run
+    from mm.runs.trusted import InputPlaces, playable
+
     run = open_run(name, where.out_root)
     sources = InputPlaces(where.data_root or Path(run.knob("data_root") or "data"), where.out_root)
     played = playable(run, sources, trust, run.manifest["knobs"].keys() - knobs_without_effect())
@@ -75,8 +122,10 @@ def main(console: Console, where: Where, name: str, keep: bool, tolerance: float
             raise Mismatch(_verdict(found, near))
 
 
-def _knobs(run: RunFolder) -> str:
+def _knobs(run: "RunFolder") -> str:
     """Return the knobs that were set, with their sources, and the number of the others."""
+    from mm.runs.diff import knobs_without_effect
+
     unused = knobs_without_effect()
     knobs = {name: one for name, one in run.manifest["knobs"].items() if name not in unused}
     set_knobs = [
@@ -85,7 +134,7 @@ def _knobs(run: RunFolder) -> str:
     return f"{', '.join(set_knobs)}, and {len(knobs) - len(set_knobs)} defaults of its version"
 
 
-def _variables(played: Playable) -> tuple[str, dict[str, str]]:
+def _variables(played: "Playable") -> tuple[str, dict[str, str]]:
     """Return the command, and a variable for each knob that affects the result, including defaults, which may change.
 
     Variables instead of flags: a flag that the run does not use would be refused.
@@ -93,6 +142,8 @@ def _variables(played: Playable) -> tuple[str, dict[str, str]]:
     Raises:
         DataError: If this version has no such command or knob.
     """
+    from mm.runs.diff import knobs_without_effect
+
     run, unused = played.run, knobs_without_effect()
     name, options = command_of(run)
     names = {option.name: str(option.envvar) for option in options if option.envvar}
@@ -106,7 +157,7 @@ def _variables(played: Playable) -> tuple[str, dict[str, str]]:
     return name, {names[key]: shown(value) for key, value in knobs.items() if value is not None}
 
 
-def command_of(run: RunFolder) -> tuple[str, list[click.Parameter]]:
+def command_of(run: "RunFolder") -> tuple[str, list[click.Parameter]]:
     """Return the name and the parameters of the command for runs of this kind."""
     kind = run.manifest["kind"]
     if kind not in COMMANDS:
@@ -126,12 +177,14 @@ def _scratch(keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _play(run: RunFolder, words: list[str], variables: Mapping[str, str], scratch: Path) -> RunFolder:
+def _play(run: "RunFolder", words: list[str], variables: Mapping[str, str], scratch: Path) -> "RunFolder":
     """Run the command in *scratch* with *variables*, without knobs of the shell, and return the run.
 
     Raises:
         NotPlayed: If there is no run.
     """
+    from mm.runs.find import find_runs
+
     names = {option.envvar for option in command_of(run)[1]}
     kept = {name: value for name, value in os.environ.items() if name not in names}
     environment = kept | LEFT_OUT | dict(variables)
@@ -147,8 +200,10 @@ def _play(run: RunFolder, words: list[str], variables: Mapping[str, str], scratc
     return runs[0]
 
 
-def _near(found: Comparison, tolerance: float) -> dict[str, tuple[float, str]]:
+def _near(found: "Comparison", tolerance: float) -> dict[str, tuple[float, str]]:
     """Return the outputs of which only numbers differ, within the tolerance: largest difference and position."""
+    from mm.runs.diff import largest_difference
+
     near = {}
     for one in found.outputs if tolerance else ():
         if one.counts and one.detail:
@@ -158,16 +213,16 @@ def _near(found: Comparison, tolerance: float) -> dict[str, tuple[float, str]]:
     return near
 
 
-def _others(found: Comparison, near: Mapping[str, object]) -> list[OutputDifference]:
+def _others(found: "Comparison", near: Mapping[str, object]) -> "list[OutputDifference]":
     return [one for one in found.outputs if one.counts and not (one.detail and one.path in near)]
 
 
-def _reproduced(found: Comparison, near: Mapping[str, object]) -> bool:
+def _reproduced(found: "Comparison", near: Mapping[str, object]) -> bool:
     """Return whether both runs read and wrote the same; a knob added since then changes only the digest."""
     return not found.inputs and not _others(found, near) and not _edited(found)
 
 
-def _edited(found: Comparison) -> bool:
+def _edited(found: "Comparison") -> bool:
     """Return whether code, inputs and outputs are the same but the digest is not: the manifest was edited."""
     of_code = not found.entries().keys().isdisjoint({"version", "commit"})
     new = any(None in knob.sources and knob.matters for knob in found.knobs)
@@ -175,7 +230,7 @@ def _edited(found: Comparison) -> bool:
     return found.digests[0] != found.digests[1] and not (of_code or new or changed)
 
 
-def _lines(found: Comparison, near: Mapping[str, tuple[float, str]], *, equal: bool) -> Iterator[str]:
+def _lines(found: "Comparison", near: Mapping[str, tuple[float, str]], *, equal: bool) -> Iterator[str]:
     """Yield the lines of its text."""
     for name, (first, second) in found.entries().items():
         yield f"{name:<8} {first} | {second}"
@@ -195,7 +250,7 @@ def _lines(found: Comparison, near: Mapping[str, tuple[float, str]], *, equal: b
         yield f"digest   {' | '.join(found.digests)}"
 
 
-def _verdict(found: Comparison, near: Mapping[str, object]) -> str:
+def _verdict(found: "Comparison", near: Mapping[str, object]) -> str:
     """Return the one-line message of a run that was not reproduced."""
     reasons = [*found.inputs, *(one.lines()[0] for one in _others(found, near))]
     if _edited(found):

@@ -4,34 +4,39 @@ import json
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.quotes.agent_file import read_agent, write_agent
 from mm.backtest.rules import Account, Execution
 from mm.base.user_code import import_trusted
 from mm.cli.console import Console
+from mm.cli.frame import command, runner
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
 from mm.dayfolder.layout import days_of
 from mm.errors import MissingDay, UsageError
 from mm.play.knobs import Day, Market, Models
-from mm.play.market import Markets
-from mm.play.notes import agent_notes, log_notes
-from mm.predict.predictor import Network
-from mm.report.agent_page import agent_page
-from mm.rl.closed_form import PAPER, LearnedPolicy, Share, brackets, utility
-from mm.rl.evaluation import evaluate as evaluated
-from mm.rl.training import smoothed, train_agent
-from mm.rl.training_days import EngineKnobs
 from mm.runs.in_progress import Run
-from mm.runs.noted import opened
 
 if TYPE_CHECKING:
     from mm.backtest.quotes.agent_file import SavedAgent
+    from mm.rl.training_days import EngineKnobs
+
+
 _IDLE = ("quote_model", "quote_params_json", "quote_levels", "level_step_ticks", "fit_draws")
 
 
-def train(
+@runner("rl_train", Day, Market, Execution, Account, Models, Learning, brief=(Day, Learning))
+def rl_train(
     run: Run, day: Day, market: Market, execution: Execution, account: Account, models: Models, learning: Learning
 ) -> None:
-    """Train an agent on recorded days: <SAVE_PATH>.zip, which QUOTE_MODEL=rl uses."""
+    """Train an agent on recorded days: <SAVE_PATH>.zip, which QUOTE_MODEL=rl uses.
+
+    PPO of stable-baselines3. The agent's constants (scales of the signals, A and k) are fitted to the training days
+    only. training.json contains the learning curve; the page shows it and the quotes of the agent.
+
+    Example: mm rl train --symbol BTCUSDT --day 20251216 --episodes 100 --save-path out/models/agent
+    """
+    from mm.backtest.quotes.agent_file import write_agent
+    from mm.report.agent_page import agent_page
+    from mm.rl.training import smoothed, train_agent
+    from mm.runs.noted import opened
 
     knobs = _knobs(execution, account, models)
     tapes = opened(run, day, market).tapes
@@ -55,7 +60,8 @@ def train(
     run.print(f"{path}; compare it with other strategies: mm rl evaluate --model-path {path}")
 
 
-def evaluate(
+@command(TrainedAgent, HeldOutDays, Market, Execution, Account, Models, brief=(TrainedAgent, HeldOutDays))
+def rl_evaluate(
     console: Console,
     trained: TrainedAgent,
     wanted: HeldOutDays,
@@ -64,7 +70,18 @@ def evaluate(
     account: Account,
     models: Models,
 ) -> None:
-    """Evaluate an agent against Avellaneda-Stoikov, the symmetric quoter and the expected-value quoter."""
+    """Evaluate an agent against Avellaneda-Stoikov, the symmetric quoter and the expected-value quoter.
+
+    All have A and k of the training days, the same rules and the same inventory limit. The verdict is whether the
+    agent wins: it has the highest PnL, above 0, and exceeds the expected best of as many policies without skill.
+
+    Example: mm rl evaluate --model-path out/models/rl_mm_agent.zip --day 20251217
+    """
+    from mm.backtest.quotes.agent_file import read_agent
+    from mm.play.market import Markets
+    from mm.play.notes import agent_notes, log_notes
+    from mm.rl.evaluation import evaluate as evaluated
+
     import_trusted(models.trusted())
     knobs = _knobs(execution, account, models)
     agent = read_agent(trained.model_path)
@@ -82,8 +99,17 @@ def evaluate(
     console.print(found["verdict"])
 
 
-def referee(console: Console, refereed: Refereed, account: Account) -> None:
-    """Train agents in the model of Avellaneda and Stoikov (2008)."""
+@command(Refereed, Account, brief=(Refereed,))
+def rl_referee(console: Console, refereed: Refereed, account: Account) -> None:
+    """Train agents in the model of Avellaneda and Stoikov (2008), and print their share of the closed form's utility.
+
+    Utility is the mean profit minus γ/2 times its variance, computed exactly. A random agent, the symmetric quoter and
+    the optimum of continuous time are shown for comparison; these need no torch.
+
+    Example: mm rl referee --seeds 10
+    """
+    from mm.rl.closed_form import PAPER, brackets
+
     seeds = [account.seed + number for number in range(refereed.seeds)]
     found: dict[str, Any] = {"utility": brackets(PAPER, seeds), "seeds": seeds}
     closed, optimum = (found["utility"][name] for name in ("closed_form", "optimum"))
@@ -95,6 +121,8 @@ def referee(console: Console, refereed: Refereed, account: Account) -> None:
 
 def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: float, optimum: float) -> dict[str, Any]:
     """Train the agents, and return their shares; without torch, print a note and return none."""
+    from mm.predict.predictor import Network
+    from mm.rl.closed_form import PAPER, LearnedPolicy, Share, utility
 
     if find_spec("stable_baselines3") is None:
         console.print(
@@ -116,8 +144,10 @@ def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: floa
     return {**share.to_json(), "of_optimum": of_optimum.to_json()}
 
 
-def _knobs(execution: Execution, account: Account, models: Models) -> EngineKnobs:
+def _knobs(execution: Execution, account: Account, models: Models) -> "EngineKnobs":
     """Return the knobs of the engine; those of a quote model have no effect here."""
+    from mm.rl.training_days import EngineKnobs
+
     plain = Models()
     for name in _IDLE:
         if getattr(models, name) != getattr(plain, name):

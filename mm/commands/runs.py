@@ -4,35 +4,97 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import polars as pl
+import click
 
 from mm.base.numbers import number
-from mm.catalog.results import LEVELS
+from mm.cli.completion import runs as run_ids
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.errors import DataError, UsageError
 from mm.play.knobs import Pages, Results
 from mm.report.contents import PAGE
-from mm.report.frame import plotly_address
-from mm.report.tear_sheet import MOST_RUNS, ComparedRun, TearSheet, difference_text, tear_sheet
-from mm.runs.diff import compare
-from mm.runs.find import find_runs, open_run
-from mm.runs.finished import RunFolder
 from mm.runs.manifest import MANIFEST, flat, headlines, shown
-from mm.runs.mlflow_export import MOST_BYTES, MlflowExport
 from mm.runs.plan import new_page
-from mm.runs.tags import Tags
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mm.report.tear_sheet import TearSheet
+    from mm.runs.finished import RunFolder
+    from mm.runs.tags import Tags
+
+
+_FILTERS = (
+    click.Option(["--kind"], metavar="KIND", help="Only runs of this kind (backtest, calibration, …)."),
+    click.Option(["--symbol"], metavar="SYMBOL", help="Only runs of this symbol, in any case."),
+    click.Option(["--day"], metavar="YYYYMMDD", help="Only runs that include this day."),
+    click.Option(["--tag"], metavar="TAG", help="Only runs with this tag."),
+)
+
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+_LOG = (
+    click.Argument(["name"], metavar="RUN", shell_complete=run_ids),
+    click.Option(["--level"], type=click.Choice(LEVELS, case_sensitive=False), help="Minimum level."),
+    click.Option(["--search"], metavar="TEXT", help="Only lines that contain this text, in any case."),
+)
+
+
+_NAMES = [
+    click.Argument(["first"], metavar="A", shell_complete=run_ids),
+    click.Argument(["second"], metavar="B", shell_complete=run_ids),
+]
+
+
+_RUNS = click.Argument(["names"], nargs=-1, required=True, metavar="RUN RUN…", shell_complete=run_ids)
+
+
+_OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in OUT_ROOT.")
+
+
+_TAG = (
+    click.Argument(["name"], metavar="RUN", shell_complete=run_ids),
+    click.Option(["--add"], metavar="TAG", multiple=True, help="A tag to add; may be repeated."),
+    click.Option(["--remove"], metavar="TAG", multiple=True, help="A tag to remove; may be repeated."),
+    click.Option(["--note"], metavar="TEXT", help="A note, which replaces the last one; '' removes it."),
+)
+
+
+_EXPORT = (
+    *_FILTERS,
+    click.Option(["--out"], metavar="FILE", help="File of a table: .parquet or .csv."),
+    click.Option(
+        ["--mlflow"],
+        metavar="[URI]",
+        is_flag=False,
+        flag_value="",
+        help="Write each run into this MLflow tracking store, MLFLOW_TRACKING_URI if none is given.",
+    ),
+    click.Option(["--experiment"], default="mm", show_default=True, help="MLflow experiment of the runs."),
+)
+
 
 _BOUND = ("run_id", "symbol")  # on every line of a log
 COLUMNS = ("kind", "symbol", "day", "run_id", "status", "started_at", "found", "path")
 
 
-def list_command(
+@command(Results, arguments=_FILTERS)
+def runs_list(
     console: Console, results: Results, kind: str | None, symbol: str | None, day: str | None, tag: str | None
 ) -> None:
-    """List the runs under OUT_ROOT, oldest first, with their main numbers."""
+    """List the runs under OUT_ROOT, oldest first, with their main numbers.
+
+    The filters are not knobs: an exported SYMBOL does not filter this list. Folders that are not runs
+    are listed below them.
+    """
+    from mm.runs.find import find_runs
+    from mm.runs.tags import Tags
+
     found, invalid = find_runs(results.out_root)
     tags = Tags(results.out_root)
     runs = _wanted(found, tags, (kind, symbol, day, tag))
@@ -69,8 +131,15 @@ def list_command(
         console.print(f"{one.folder}: {one.why}")
 
 
-def show_command(console: Console, results: Results, name: str) -> None:
-    """Show one run: knobs, inputs, outputs and main numbers."""
+@command(Results, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
+def runs_show(console: Console, results: Results, name: str) -> None:
+    """Show one run: knobs, inputs, outputs and main numbers.
+
+    RUN is its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
+    """
+    from mm.runs.find import open_run
+    from mm.runs.tags import Tags
+
     run = open_run(name, results.out_root)
     manifest = run.manifest
     console.set_json({**manifest, "path": str((run.folder / MANIFEST).resolve())})
@@ -99,8 +168,16 @@ def show_command(console: Console, results: Results, name: str) -> None:
             console.print("\n".join([title, *(f"  {line}" for line in lines)]))
 
 
-def log_command(console: Console, results: Results, name: str, level: str | None, search: str | None) -> None:
-    """Show the log of a run: time, level, event and values, one event per line, followed by tracebacks."""
+@command(Results, arguments=_LOG)
+def runs_log(console: Console, results: Results, name: str, level: str | None, search: str | None) -> None:
+    """Show the log of a run: time, level, event and values, one event per line, followed by tracebacks.
+
+    RUN is as for mm runs show. With --json the lines are one JSON list.
+
+    Example: mm runs log 20260105T080000Z --level WARNING
+    """
+    from mm.runs.find import open_run
+
     run = open_run(name, results.out_root)
     path = run.log_file()
     try:
@@ -134,7 +211,7 @@ def _event_line(one: Mapping[str, Any]) -> str:
     return line if trace is None else f"{line}\n{trace}"
 
 
-def _wanted(found: Sequence[RunFolder], tags: Tags, filters: tuple[str | None, ...]) -> list[RunFolder]:
+def _wanted(found: "Sequence[RunFolder]", tags: "Tags", filters: tuple[str | None, ...]) -> "list[RunFolder]":
     """Return the runs that pass the *filters*: kind, symbol, day and tag, each None for any."""
     kind, symbol, day, tag = filters
     return [
@@ -147,7 +224,7 @@ def _wanted(found: Sequence[RunFolder], tags: Tags, filters: tuple[str | None, .
     ]
 
 
-def _row(run: RunFolder) -> dict[str, str]:
+def _row(run: "RunFolder") -> dict[str, str]:
     """Return the columns of a run in the list, without its main numbers."""
     return {
         **{name: str(run.manifest[name]) for name in COLUMNS if name in run.manifest},
@@ -170,16 +247,38 @@ def _output_line(file: dict[str, Any]) -> str:
     return file["path"] if file["rows"] is None else f"{file['path']}  {file['rows']} rows"
 
 
-def diff_command(console: Console, results: Results, first: str, second: str) -> None:
-    """List the differences of two runs: knobs, version, inputs, outputs and main numbers."""
+@command(Results, arguments=_NAMES)
+def runs_diff(console: Console, results: Results, first: str, second: str) -> None:
+    """List the differences of two runs: knobs, version, inputs, outputs and main numbers.
+
+    A and B are run folders, RUN_IDs, or the beginning of a RUN_ID or digest. A difference is not a failure: the exit
+    code is 0, and --json has "equal".
+
+    Example: mm runs diff base wide
+    """
+    from mm.runs.diff import compare
+    from mm.runs.find import open_run
+
     found = compare(open_run(first, results.out_root), open_run(second, results.out_root))
     console.set_json(found.to_json())
     for line in found.lines():
         console.print(line)
 
 
-def compare_command(console: Console, results: Results, pages: Pages, names: Sequence[str], out: str | None) -> None:
-    """Draw the tear sheet of two to eight backtests: their numbers, charts and differing knobs."""
+@command(Results, Pages, arguments=[_RUNS, _OUT])
+def runs_compare(console: Console, results: Results, pages: Pages, names: Sequence[str], out: str | None) -> None:
+    """Draw the tear sheet of two to eight backtests: their numbers, charts and differing knobs.
+
+    Differences are to the first RUN, over the time that both cover. A RUN is as for mm runs diff, which compares bytes;
+    mm compare compares replay, shadow and trade of one strategy order by order.
+
+    Example: mm runs compare base wide glft
+    """
+    from mm.report.frame import plotly_address
+    from mm.report.tear_sheet import MOST_RUNS, difference_text, tear_sheet
+    from mm.runs.find import open_run
+    from mm.runs.tags import Tags
+
     if not 2 <= len(names) <= MOST_RUNS:
         raise UsageError(
             f"a tear sheet has 2 to {MOST_RUNS} runs, not {len(names)}; mm runs export writes a table of any number"
@@ -205,8 +304,12 @@ def compare_command(console: Console, results: Results, pages: Pages, names: Seq
     console.print(str(path))
 
 
-def _sheet(found: Sequence[RunFolder], tags: Tags, page: Path) -> TearSheet:
+def _sheet(found: "Sequence[RunFolder]", tags: "Tags", page: Path) -> "TearSheet":
     """Return what the runs *found* show side by side at *page*."""
+    from mm.report.tear_sheet import ComparedRun, TearSheet
+
+    for run in found:
+        run.check_traded()
     ids = [str(run.manifest["run_id"]) for run in found]
     names = [
         own if ids.count(own) == 1 else f"{own} {run.manifest['symbol']} {run.manifest['day']}"
@@ -228,16 +331,25 @@ def _sheet(found: Sequence[RunFolder], tags: Tags, page: Path) -> TearSheet:
     )
 
 
-def _link(run: RunFolder, page: Path) -> str | None:
+def _link(run: "RunFolder", page: Path) -> str | None:
     """Return the path of a run's page relative to another *page*; None if it has none."""
     own = run.folder / PAGE
     return quote(Path(os.path.relpath(own, page.parent)).as_posix()) if own.is_file() else None
 
 
-def tag_command(
+@command(Results, arguments=_TAG)
+def runs_tag(
     console: Console, results: Results, name: str, add: Sequence[str], remove: Sequence[str], note: str | None
 ) -> None:
-    """Add tags and a note to a run, or show them; mm runs list --tag finds it again."""
+    """Add tags and a note to a run, or show them; mm runs list --tag finds it again.
+
+    RUN is as for mm runs show. They are kept in OUT_ROOT/run_tags.json, as the folder of a run never changes.
+
+    Example: mm runs tag base --add candidate --note "spread of the last three weeks"
+    """
+    from mm.runs.find import open_run
+    from mm.runs.tags import Tags
+
     for tag in (*add, *remove):
         if not tag or any(letter.isspace() for letter in tag):
             raise UsageError(f"a tag is a word without blanks, not {tag!r}")
@@ -249,7 +361,8 @@ def tag_command(
     )
 
 
-def export_command(
+@command(Results, arguments=_EXPORT)
+def runs_export(
     console: Console,
     results: Results,
     kind: str | None,
@@ -260,7 +373,18 @@ def export_command(
     mlflow: str | None,
     experiment: str,
 ) -> None:
-    """Write all runs as one table, or into MLflow: their knobs, the numbers of their summary, their tags."""
+    """Write all runs as one table, or into MLflow: their knobs, the numbers of their summary, their tags.
+
+    In the table, which has a row per run, a column is named knob.NAME or summary.PATH; a run without it has null there.
+    In MLflow knobs are parameters, numbers metrics, and the files of a run, up to 32 MB each, artefacts; a run that was
+    exported before is updated.
+
+    Example: mm runs export --kind backtest --out runs.parquet --mlflow sqlite:///mlflow.db
+    """
+    from mm.runs.find import find_runs
+    from mm.runs.mlflow_export import MOST_BYTES, MlflowExport
+    from mm.runs.tags import Tags
+
     if out is None and mlflow is None:
         raise UsageError("neither --out FILE nor --mlflow [URI] is given; name where the runs are written to")
     path = None if out is None else Path(out)
@@ -293,11 +417,13 @@ def export_command(
     console.set_json(written)
 
 
-def run_table(runs: Sequence[RunFolder], tags: Tags) -> pl.DataFrame:
+def run_table(runs: "Sequence[RunFolder]", tags: "Tags") -> "pl.DataFrame":
     """Return one row per run: what identifies it, its tags, its knobs, and the scalars of its summary.
 
     Columns of numbers are floats, all others text.
     """
+    import polars as pl
+
     rows = []
     for run in runs:
         said = tags.of(run)
@@ -309,7 +435,9 @@ def run_table(runs: Sequence[RunFolder], tags: Tags) -> pl.DataFrame:
     return pl.DataFrame([_column(name, values) for name, values in columns.items()])
 
 
-def _column(name: str, values: Sequence[Any]) -> pl.Series:
+def _column(name: str, values: Sequence[Any]) -> "pl.Series":
+    import polars as pl
+
     if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
         return pl.Series(name, values, pl.Float64, strict=False)
     return pl.Series(name, [None if value is None else str(value) for value in values], pl.String)

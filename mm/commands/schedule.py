@@ -8,30 +8,15 @@ import msgspec
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.backtest.summary_text import text_of
-from mm.calibration.hawkes import sentence
-from mm.calibration.intervals import drift_warning
-from mm.calibration.schedule import calibrator_of, why_unusable
 from mm.cli.config import OrdersFile
+from mm.cli.frame import runner
 from mm.commands.backtest import playing
 from mm.commands.calibrate import measuring
 from mm.errors import FitError
-from mm.play.calibration import fallback_of, plan_of, unfitted
 from mm.play.calibration_knobs import Calibration, Fit, PlayedCalibration, Windows
 from mm.play.knobs import Day, Market, Models, OtherMarkets, Sensitivity
-from mm.play.models import check_names
-from mm.play.play import Play
-from mm.play.setup import Setup
-from mm.play.terms import rules_of
 from mm.report.contents import BACKTEST, METRICS, SCHEDULE
-from mm.report.run_columns import columns_of
-from mm.report.walkforward import page
 from mm.runs.in_progress import Run
-from mm.runs.noted import note_files, note_play, note_setup, opened
-from mm.tape.columns import trim_heap
-from mm.walkforward import window_shapes
-from mm.walkforward.walkforward import Checkpoint, study
-from mm.walkforward.window_metrics import write_window_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,10 +27,20 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
     from mm.walkforward.walkforward import Study
 
+
+STUDY = (Day, Market, Calibration, Fit, Windows, Execution, Account, Models)
+
+
 DAYS_HELD = 3  # in memory at once: a training window and its segment need no more, if days are not shorter than it
 
 
-def main(
+@runner(
+    "schedule",
+    *(Day, Market, Calibration, Fit, Windows, Execution, Account, Models),
+    resumable=True,
+    brief=(Day, Calibration, Fit, Windows),
+)
+def schedule(
     run: Run,
     day: Day,
     market: Market,
@@ -56,7 +51,15 @@ def main(
     account: Account,
     models: Models,
 ) -> None:
-    """Fit A and k in rolling windows of one day or more; each segment uses only earlier data."""
+    """Fit A and k in rolling windows of one day or more; each segment uses only earlier data.
+
+    Example: mm schedule --symbol BTCUSDT --day 20251216 --wf-train-window-min 120 --wf-step-min 15
+    """
+    from mm.calibration.schedule import why_unusable
+    from mm.play.calibration import plan_of
+    from mm.play.terms import rules_of
+    from mm.report.walkforward import page
+    from mm.runs.noted import opened
 
     tapes = opened(run, day, market).tapes
     rules = rules_of(tapes[0], execution, account, models)
@@ -71,6 +74,11 @@ def main(
         raise FitError(f"{day.symbol} {day.label()}: {why_unusable(studied.schedule)}")
 
 
+@runner(
+    *("walkforward", Day, Market, PlayedCalibration, *STUDY[3:], OtherMarkets, Risk, Sensitivity, OrdersFile),
+    resumable=True,
+    brief=(Day, Models, Windows),
+)
 def walkforward(
     run: Run,
     day: Day,
@@ -86,7 +94,23 @@ def walkforward(
     sensitivity: Sensitivity,
     orders_file: OrdersFile,
 ) -> None:
-    """Calibrate rolling windows of one day or more, and trade each segment with the latest fit before it."""
+    """Calibrate rolling windows of one day or more, and trade each segment with the latest fit before it.
+
+    Rates are measured under the fill model that is played.
+
+    A killed run is resumed if its RUN_ID is given again.
+
+    Example: mm walkforward --symbol BTCUSDT --day 20251216 --data-root data --out-root out
+    """
+    from mm.backtest.summary_text import text_of
+    from mm.play.calibration import plan_of, unfitted
+    from mm.play.models import check_names
+    from mm.play.play import Play
+    from mm.play.setup import Setup
+    from mm.report.run_columns import columns_of
+    from mm.report.walkforward import page
+    from mm.runs.noted import note_play, note_setup, opened
+    from mm.tape.columns import trim_heap
 
     check_names(models)
     markets = opened(run, day, market, others)
@@ -122,6 +146,9 @@ def walkforward(
 
 def _fallback(run: Run, windows: Windows, models: Models) -> "Fallback":
     """Return the fallback for windows without a usable fit, and record the fit that it was read from."""
+    from mm.play.calibration import fallback_of
+    from mm.runs.noted import note_files
+
     if windows.fallback_policy == "global_default":
         note_files(run, [models.fill_params_file])
     return fallback_of(windows, models)
@@ -138,6 +165,8 @@ def study_days(
         plan: Windows and mode.
         fallback: Replaces a window without a usable fit.
     """
+    from mm.calibration.schedule import calibrator_of
+    from mm.walkforward.walkforward import Checkpoint, study
 
     known = Checkpoint(run.checkpoint())
     if known.found:
@@ -153,6 +182,10 @@ def study_days(
 
 def write_study(run: Run, studied: "Study") -> int:
     """Write the schedule, its windows and their summary; return the usable segments."""
+    from mm.calibration.hawkes import sentence
+    from mm.calibration.intervals import drift_warning
+    from mm.walkforward import window_shapes
+    from mm.walkforward.window_metrics import write_window_metrics
 
     segments = studied.schedule.segments
     with run.timing("write"):

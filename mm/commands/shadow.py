@@ -4,42 +4,50 @@
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mm.backtest.risk import Risk
+import click
+
+from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
-from mm.catalog.trading import ShadowPlaces
+from mm.base.common_knobs import moved_data_root_knob
+from mm.cli.completion import runs as run_ids
 from mm.cli.config import Name
 from mm.cli.console import Console
+from mm.cli.frame import command, runner
 from mm.cli.interrupts import TradeSignals
+from mm.cli.options import TRUST
 from mm.cli.symbol_runs import SymbolRun, in_each
-from mm.cli.task_knobs import Recorder, Sources
+from mm.cli.task_knobs import PerSymbol, Recorder, Sources
 from mm.clock import SteadyClock, now_us
 from mm.errors import DataError, Mismatch, UsageError
-from mm.live.knobs import CallLimit
-from mm.live.run.guard import GuardianProcess, guarded_runs
-from mm.live.run.guardian import Guarded
-from mm.live.run.live_run import run_together
-from mm.live.run.other_markets import check_seen, places_of
-from mm.live.run.replay_check import reconcile as compare_with_replay
-from mm.live.run.shadow_run import ShadowRun
-from mm.live.run.terms import ShadowTerms
+from mm.live.knobs import (
+    CallLimit,
+)
 from mm.live.state.stores import LiveStore
-from mm.market_data.days import DayWindow, WindowRule
-from mm.market_data.recorder import of_market, parts_of
 from mm.play.knobs import Day, Market, Models, OtherMarkets, Results, Source
-from mm.play.models import check_names
-from mm.play.setup import PlayKnobs
-from mm.runs.find import open_run
 from mm.runs.in_progress import Run
-from mm.runs.trusted import InputPlaces, setup_of
 
 if TYPE_CHECKING:
     from mm.base.doors import Door
     from mm.live.run.replay_check import Reconciliation
     from mm.market_data.recording import Parts
+    from mm.play.setup import PlayKnobs
+
+
+STRATEGY = (Market, Execution, Account, Models, OtherMarkets, Risk)
+
+
+WATCH = click.Option(["--watch"], is_flag=True, help="Show the run on the terminal while it trades.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowPlaces(Results):
+    """Folders of shadows and of recorded days."""
+
+    data_root: Path | None = moved_data_root_knob()
 
 
 _Group = TypeVar("_Group")
@@ -47,6 +55,7 @@ _Group = TypeVar("_Group")
 
 def day_recorded(objects: Sequence[Any]) -> Day:
     """Return the day that a shadow with these knobs records: that of the current or the next window."""
+    from mm.market_data.days import WindowRule
 
     source, recorder, results = _one(objects, Source), _one(objects, Recorder), _one(objects, Results)
     window = WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz).at(now_us())
@@ -57,8 +66,12 @@ def _one(objects: Sequence[object], kind: type[_Group]) -> _Group:
     return next(one for one in objects if isinstance(one, kind))
 
 
-def strategy_of(work: SymbolRun, task: str) -> PlayKnobs:
+def strategy_of(work: SymbolRun, task: str) -> "PlayKnobs":
     """Return the strategy of one symbol, with its limits, for a *task* (``a shadow``)."""
+    from mm.live.run.other_markets import check_seen
+    from mm.play.models import check_names
+    from mm.play.setup import PlayKnobs
+
     check_seen(work[OtherMarkets], task)
     check_names(work[Models])
     return PlayKnobs(
@@ -71,8 +84,28 @@ def strategy_of(work: SymbolRun, task: str) -> PlayKnobs:
     )
 
 
-def main(works: Sequence[SymbolRun], watch: bool) -> None:
-    """Trade on paper in a live market, record its day, and compare the decisions with the replay of that day."""
+@runner(
+    *("shadow", Sources, PerSymbol, Recorder, Results, *STRATEGY, CallLimit, LiveStore),
+    defaults=LIVE_DEFAULTS,
+    day_of=day_recorded,
+    arguments=[WATCH],
+    brief=(Sources, Recorder, Models),
+    varied=STRATEGY,
+)
+def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
+    """Trade on paper in a live market, record its day, and compare the decisions with the replay of that day.
+
+    It ends with its window, at midnight at the latest, or at SIGTERM and Ctrl-C. The kill switch of the symbol and
+    SIGUSR1 end its quoting, not its recording. If the exchange changes tick size or quantity step, it ends with exit
+    code 75, and the next start uses the new ones. Several symbols run in one process, each with a paper account.
+
+    Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
+    """
+    from mm.live.run.guard import GuardianProcess, guarded_runs
+    from mm.live.run.guardian import Guarded
+    from mm.live.run.live_run import run_together
+    from mm.live.run.shadow_run import ShadowRun
+
     signals = TradeSignals()
 
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
@@ -95,6 +128,7 @@ def main(works: Sequence[SymbolRun], watch: bool) -> None:
 
 def _check(recorder: Recorder, execution: Execution) -> None:
     """Raise UsageError for knobs with which a day cannot be played live or replayed."""
+    from mm.market_data.recorder import of_market
 
     of_market(recorder)
     if not recorder.write_diffs:
@@ -110,6 +144,8 @@ def _check(recorder: Recorder, execution: Execution) -> None:
 
 def day_parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int]) -> "Parts":
     """Return the parts of the recording: as in `mm record`, but for one day."""
+    from mm.market_data.days import DayWindow
+    from mm.market_data.recorder import parts_of
 
     parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False)
     return replace(parts, window=DayWindow.of(parts.window, day.day))
@@ -124,12 +160,25 @@ def parts_beside(
     run: Run, work: SymbolRun, recorder: Recorder, clock: Callable[[], int], apart: Collection[str] = ()
 ) -> "dict[str, Parts]":
     """Return the parts of the recordings of the other markets that a strategy sees, by name, but for those *apart*."""
+    from mm.live.run.other_markets import places_of
+
     places = places_of(work[OtherMarkets], recorder, work[Sources].data_root, apart)
     return {name: day_parts(run, *place, work.day, clock) for name, place in places.items()}
 
 
-def reconcile(console: Console, places: ShadowPlaces, name: str, trust: tuple[Path, ...]) -> None:
-    """Compare a shadow run with the replay of the day that it recorded, row by row; *trust* may be executed."""
+@command(ShadowPlaces, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])
+def shadow_reconcile(console: Console, places: ShadowPlaces, name: str, trust: tuple[Path, ...]) -> None:
+    """Compare a shadow run with the replay of the day that it recorded, row by row.
+
+    The exit code is 3 if rows differ, 5 if it names a user's model whose file is not named by --trust. RUN is the
+    folder of a shadow's run, or its RUN_ID.
+
+    Example: mm shadow reconcile out/shadow/BTCUSDT/20260105_20260105T080000Z
+    """
+    from mm.live.run.replay_check import reconcile as compare_with_replay
+    from mm.live.run.terms import ShadowTerms
+    from mm.runs.find import open_run
+    from mm.runs.trusted import InputPlaces, setup_of
 
     run = open_run(name, places.out_root)
     if run.manifest["kind"] != "shadow":

@@ -6,17 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from mm.base.numbers import fixed
 from mm.cli.console import Console
+from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
 from mm.errors import UsageError
 from mm.play.knobs import Day, Market, OtherMarkets
-from mm.play.market import MICRO_PRICE, micro_price_before
-from mm.report.figures import heat
-from mm.report.frame import card, chart, document, grid, header, interval, origin
 from mm.runs.in_progress import Run
-from mm.runs.noted import note_micro_price, note_tapes, opened
-from mm.signals.compute import compute, write_signals
-from mm.signals.families import SIGNALS, listed
-from mm.signals.score import HORIZONS_S, LEAST_MOVES, half_life_s, score
 
 if TYPE_CHECKING:
     from mm.report.frame import About
@@ -25,12 +19,23 @@ if TYPE_CHECKING:
     from mm.signals.score import SignalScore
     from mm.tape.tape import Tape
 
+
 COLUMNS = "signals.parquet"
 OTHER_USUAL = ("basis", "return_500ms", "divergence_500ms", "divergence_5s", "imbalance_1")
 
 
-def list_command(console: Console) -> None:
-    """List the signals: name, unit, formula and source."""
+@command()
+def signals_list(console: Console) -> None:
+    """List the signals: name, unit, formula and source.
+
+    In names, {n} is a number of levels (imbalance_5), {w} a window (momentum_10s, momentum_500ms) and {e} a
+    window in events (momentum_100e), each with any number; {o} is the name of another market (OTHERS) and {s} a
+    signal of it (lead.imbalance_5). Without names the default ones are computed. A user's class is
+    package.module:Class.
+
+    Example: mm signals list
+    """
+    from mm.signals.families import SIGNALS, listed
 
     rows = list(listed(SIGNALS.families))
     console.set_json({"signals": rows})
@@ -45,8 +50,20 @@ def list_command(console: Console) -> None:
             console.print(f"  {'':<{width}}  {'':<{units}}  default: {usual}{source}")
 
 
-def compute_command(run: Run, day: Day, market: Market, others: OtherMarkets, columns: SignalColumns) -> None:
-    """Compute signals over recorded days: signals.parquet with recv_us, recv_seq and a column for each."""
+@runner("signals", Day, Market, OtherMarkets, SignalColumns, brief=(Day, OtherMarkets, SignalColumns))
+def signals_compute(run: Run, day: Day, market: Market, others: OtherMarkets, columns: SignalColumns) -> None:
+    """Compute signals over recorded days: signals.parquet with recv_us, recv_seq and a column for each.
+
+    One row per diff that changed the book, including the first one after a snapshot. Undefined values (an incomplete
+    window, an empty side) are null, and never filled. micro_price is fitted on the recorded days before each day, which
+    are in the metadata; without any it is null.
+
+    Example: mm signals compute --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
+    """
+    from mm.play.market import MICRO_PRICE, micro_price_before
+    from mm.runs.noted import note_tapes, opened
+    from mm.signals.compute import compute, write_signals
+    from mm.signals.families import SIGNALS
 
     names = names_of(columns, others)
     SIGNALS.check(names)
@@ -82,6 +99,8 @@ def compute_command(run: Run, day: Day, market: Market, others: OtherMarkets, co
 
 def names_of(columns: SignalColumns, others: OtherMarkets) -> tuple[str, ...]:
     """Return the names of the requested signals; without any the usual ones, or those of the other markets."""
+    from mm.signals.families import SIGNALS
+
     if columns.signals:
         return tuple(columns.signals.split(","))
     return tuple(f"{name}.{one}" for name in others.declared() for one in OTHER_USUAL) or SIGNALS.usual
@@ -99,8 +118,19 @@ def _about(tapes: "Sequence[Tape]", fits: "dict[str, MicroPriceFit | None]") -> 
     }
 
 
-def score_command(run: Run, day: Day, market: Market, others: OtherMarkets, columns: SignalColumns) -> None:
-    """Score signals against the move of the mid over 100 ms to 60 s."""
+@runner("signals_score", Day, Market, OtherMarkets, SignalColumns, brief=(Day, OtherMarkets, SignalColumns))
+def signals_score(run: Run, day: Day, market: Market, others: OtherMarkets, columns: SignalColumns) -> None:
+    """Score signals against the move of the mid over 100 ms to 60 s.
+
+    Prints the rank correlation by horizon, with 95 % intervals by a block bootstrap; * if the interval excludes 0,
+    ! if the halves of the day differ in sign. score.json has all results.
+
+    Example: mm signals score --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
+    """
+    from mm.play.market import MICRO_PRICE
+    from mm.runs.noted import note_micro_price, opened
+    from mm.signals.families import SIGNALS
+    from mm.signals.score import HORIZONS_S, LEAST_MOVES, half_life_s, score
 
     names = names_of(columns, others)
     SIGNALS.check(names)
@@ -141,6 +171,8 @@ def score_command(run: Run, day: Day, market: Market, others: OtherMarkets, colu
 
 def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, Any]", about: "About") -> str:
     """Return the page of scores: a heat map by signal and horizon, and the numbers behind it."""
+    from mm.report.figures import heat
+    from mm.report.frame import card, chart, document, grid, header, interval, origin
 
     horizons = [f"{one:g} s" for one in content["horizons_s"]]
     rows = list(by_name.values())

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from mm.base.audit_chain import audit_folder
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.errors import DataError
-from mm.live.audit.books import OPEN_STATUSES, rebuild_symbol
-from mm.live.state.follow import bring_up, symbols_with_logs
 from mm.live.state.stores import SHOWN, StateStores
 from mm.play.knobs import Results
 
@@ -16,8 +17,25 @@ if TYPE_CHECKING:
     from mm.live.state.tables import StateBackend
 
 
-def init(console: Console, results: Results, stores: StateStores) -> None:
-    """Create missing tables of the state store, and check that its servers respond."""
+_ONE = click.Option(["--symbol"], metavar="SYMBOL", help="Only this symbol, in any case; default: all.")
+
+
+_SHOW = (
+    _ONE,
+    click.Option(["--table"], type=click.Choice(SHOWN), help="All rows of one table."),
+    click.Option(["--last"], type=click.IntRange(0), default=10, show_default=True, help="Number of fills shown."),
+)
+
+
+@command(Results, StateStores)
+def state_init(console: Console, results: Results, stores: StateStores) -> None:
+    """Create missing tables of the state store, and check that its servers respond.
+
+    The store is <OUT_ROOT>/state.sqlite, or PostgreSQL if LEDGER_URL is set; with STATE_URL also Redis. Exit code 75 if
+    one is not available.
+
+    Example: LEDGER_URL=postgresql://mm@127.0.0.1/mm mm state init
+    """
     places = []
     for backend in stores.backends(results.out_root):
         with _connected(backend):
@@ -26,8 +44,17 @@ def init(console: Console, results: Results, stores: StateStores) -> None:
     console.set_json({"stores": places})
 
 
-def rebuild(console: Console, results: Results, stores: StateStores, symbol: str | None) -> None:
-    """Rebuild the state store from the audit logs."""
+@command(Results, StateStores, arguments=[_ONE])
+def state_rebuild(console: Console, results: Results, stores: StateStores, symbol: str | None) -> None:
+    """Rebuild the state store from the audit logs.
+
+    The stored rows of a symbol are removed first; the book, PnL, model and ticks in Redis remain. A run of the symbol
+    may continue meanwhile. Exit code 75 if a store is not available, 3 if a log cannot be read.
+
+    Example: mm state rebuild --symbol BTCUSDT
+    """
+    from mm.live.audit.books import rebuild_symbol
+    from mm.live.state.follow import bring_up, symbols_with_logs
 
     symbols = [symbol.upper()] if symbol else list(symbols_with_logs(results.out_root / "audit"))
     for name in symbols:
@@ -45,10 +72,16 @@ def rebuild(console: Console, results: Results, stores: StateStores, symbol: str
     console.set_json({"rebuilt": done})
 
 
-def show(
+@command(Results, StateStores, arguments=_SHOW)
+def state_show(
     console: Console, results: Results, stores: StateStores, symbol: str | None, table: str | None, last: int
 ) -> None:
-    """Show positions, open orders and the last fills of the state store; with --json all orders, fills and configs."""
+    """Show positions, open orders and the last fills of the state store; with --json all orders, fills and configs.
+
+    Example: mm state show --symbol BTCUSDT --table fills
+    """
+    from mm.live.audit.books import OPEN_STATUSES
+
     backend = stores.ledger(results.out_root)
     name = symbol.upper() if symbol else None
     with _connected(backend):

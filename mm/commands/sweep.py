@@ -6,29 +6,28 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
+from mm.cli.frame import runner
 from mm.cli.task_knobs import Sweep, Workers
 from mm.commands.calibrate import measuring
 from mm.errors import FitError, UsageError
 from mm.play.calibration_knobs import Calibration, Fit, Windows
 from mm.play.knobs import Day, Market, Models, OtherMarkets
-from mm.play.market import Markets
-from mm.play.notes import log_notes, missing_days_note
-from mm.play.setup import Setup
-from mm.report.sweep import page
 from mm.runs.in_progress import Run
-from mm.runs.noted import note_others, opened
-from mm.sweep.findings import PlayedPoint
-from mm.sweep.grid import Point, axes_for, points_of
-from mm.sweep.search import Search, Space, held_out
-from mm.sweep.store import Store
-from mm.sweep.sweep import keep, raise_failures, write
-from mm.sweep.work import Player, Work, check, engine, fits, shared_inputs
 
 if TYPE_CHECKING:
+    from mm.play.setup import Setup
+    from mm.sweep.findings import PlayedPoint
+    from mm.sweep.grid import Point
+    from mm.sweep.work import Player
     from mm.tape.tape import Tape
 
 
-def main(
+@runner(
+    *("sweep", Day, Market, Execution, Account, Models, OtherMarkets, Risk, Sweep, Workers, Calibration, Fit, Windows),
+    resumable=True,
+    brief=(Day, Models, Sweep, Workers),
+)
+def sweep(
     run: Run,
     day: Day,
     market: Market,
@@ -43,7 +42,21 @@ def main(
     fit: Fit,
     windows: Windows,
 ) -> None:
-    """Run many backtests over a grid, rank them, and estimate the selection bias of the best one."""
+    """Run many backtests over a grid, rank them, and estimate the selection bias of the best one.
+
+    All knobs of mm backtest apply to every point, unless an axis sets them. Points already run, by this or another
+    sweep, are reused; a killed sweep is resumed if its RUN_ID is given again.
+
+    Example: mm sweep --symbol BTCUSDT --day 20251216 --grid GAMMA=0.01,0.1,1 --grid FILL_MODEL=trade_cross,price_cross
+    """
+    from mm.play.notes import log_notes, missing_days_note
+    from mm.play.setup import Setup
+    from mm.report.sweep import page
+    from mm.runs.noted import opened
+    from mm.sweep.grid import axes_for, points_of
+    from mm.sweep.store import Store
+    from mm.sweep.sweep import keep, raise_failures, write
+    from mm.sweep.work import Work, check, engine, fits, shared_inputs
 
     setup = Setup(day=day, market=market, execution=execution, account=account, models=models, risk=risk, others=others)
     if sweep.search is not None:
@@ -76,15 +89,25 @@ def main(
     raise_failures(played)
 
 
-def _player(run: Run, setup: Setup, tapes: "Sequence[Tape]", workers: Workers) -> Player:
+def _player(run: Run, setup: "Setup", tapes: "Sequence[Tape]", workers: Workers) -> "Player":
     """Return the player of some of the days."""
+    from mm.play.market import Markets
+    from mm.runs.noted import note_others
+    from mm.sweep.work import Player
+
     markets = Markets.beside(tapes, setup.day, setup.market, setup.others)
     note_others(run, markets, setup.day, setup.others)
     return Player(run, setup, markets, workers)
 
 
-def _search(run: Run, setup: Setup, sweep: Sweep, workers: Workers) -> None:
+def _search(run: Run, setup: "Setup", sweep: Sweep, workers: Workers) -> None:
     """Let a sampler choose the points; the last days are held out."""
+    from mm.play.notes import log_notes, missing_days_note
+    from mm.report.sweep import page
+    from mm.runs.noted import opened
+    from mm.sweep.search import Search, Space, held_out
+    from mm.sweep.sweep import keep, raise_failures, write
+
     if sweep.sweep_walkforward:
         raise UsageError("--search (SEARCH) plays no schedule; leave --sweep-walkforward (SWEEP_WALKFORWARD) out")
     space = Space.of(sweep.grid, setup)
@@ -101,7 +124,7 @@ def _search(run: Run, setup: Setup, sweep: Sweep, workers: Workers) -> None:
     )
     players = {one.setup.day.day: one for one in (unseen, first, seen)}  # equal days, the same player
 
-    def play(points: Sequence[Point]) -> list[PlayedPoint]:
+    def play(points: "Sequence[Point]") -> "list[PlayedPoint]":
         return players[points[0].setup.day.day](points) if points else []
 
     first_day = first.setup if len(days) > 1 else None

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.clock import US_PER_S, now_us
 from mm.errors import DataError, UsageError
 from mm.play.knobs import Results
@@ -13,13 +16,28 @@ from mm.tape.kept_tapes import kept_days, to_prune
 if TYPE_CHECKING:
     from mm.tape.kept_tapes import KeptDay
 
+
+_PRUNE = (
+    click.Option(
+        ["--older-than"], type=click.FloatRange(0), metavar="DAYS", help="Remove tapes not used for this many days."
+    ),
+    click.Option(
+        ["--most-gb"],
+        type=click.FloatRange(0),
+        metavar="GB",
+        help="Then remove the least recently used beyond this size.",
+    ),
+    click.Option(["--dry-run"], is_flag=True, help="Print what would be removed, without removing it."),
+)
+
+
 _MB, _GB = 1e6, 1e9
 FOLDER = "tapes"
 
 
-def list_command(console: Console, results: Results) -> None:
+@command(Results)
+def tapes_list(console: Console, results: Results) -> None:
     """List the tapes under OUT_ROOT/tapes with their best prices and indices, least recently used first."""
-
     folder = results.out_root / FOLDER
     days = kept_days(folder)
     total = sum(one.size for one in days)
@@ -29,11 +47,17 @@ def list_command(console: Console, results: Results) -> None:
     console.print(f"{len(days)} tapes, {total / _MB:,.1f} MB, in {folder}")
 
 
-def prune_command(
+@command(Results, arguments=_PRUNE)
+def tapes_prune(
     console: Console, results: Results, older_than: float | None, most_gb: float | None, dry_run: bool
 ) -> None:
-    """List the tapes under OUT_ROOT/tapes with their best prices and indices, least recently used first."""
+    """Remove stored tapes by age and total size, each with its best prices and its index; runs make them again.
 
+    A tape is used when it is written, and when it is read if the file system records access times. A process that has a
+    tape open can still use it.
+
+    Example: mm tapes prune --older-than 30 --most-gb 20 --dry-run
+    """
     if older_than is None and most_gb is None:
         raise UsageError("no limit is given; set --older-than DAYS, --most-gb GB or both (mm tapes list shows all)")
     folder = results.out_root / FOLDER

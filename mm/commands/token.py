@@ -1,17 +1,40 @@
 """``mm token``: the tokens with which other machines may call a server of this program."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
+
+import click
 
 from mm.base.atomic_file import write_atomic
 from mm.base.doors import ROLES, TOKENS_FLAG, Token, new_token, read_tokens
-from mm.catalog.operations import TokensPlace
+from mm.base.knobs import PATH, REQUIRED, knob
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.errors import DataError, UsageError
 
 
-def add(console: Console, place: TokensPlace, name: str, roles: tuple[str, ...]) -> None:
-    """Add a token to a file, which running servers read again, and print it: it is shown this once."""
+@dataclass(frozen=True, kw_only=True)
+class TokensPlace:
+    """The file of the tokens."""
+
+    tokens_file: Path = knob(REQUIRED, PATH, "File of the tokens; it has their hashes only.", common="File of tokens")
+
+
+_NAME = click.Argument(["name"], metavar="NAME")
+
+
+_ROLE = click.Option(["--role", "roles"], type=click.Choice(ROLES), multiple=True, help="What it allows; repeatable.")
+
+
+@command(TokensPlace, arguments=[_NAME, _ROLE])
+def token_add(console: Console, place: TokensPlace, name: str, roles: tuple[str, ...]) -> None:
+    """Add a token to a file, which running servers read again, and print it: it is shown this once.
+
+    read: pages, book, streams; trade: orders and cancels, runs of the dashboard; kill and rearm: the kill switch.
+
+    Example: mm token add prometheus --role read --tokens-file /etc/mm/tokens
+    """
     if not roles:
         raise UsageError(f"--role is missing; give at least one of {', '.join(ROLES)}")
     if not re.fullmatch(r"[\w.-]+", name):
@@ -25,8 +48,12 @@ def add(console: Console, place: TokensPlace, name: str, roles: tuple[str, ...])
     console.set_json({"name": name, "roles": list(roles), "token": text})
 
 
-def revoke(console: Console, place: TokensPlace, name: str) -> None:
-    """Remove a token from a file; running servers refuse it from then on, and end its streams."""
+@command(TokensPlace, arguments=[_NAME])
+def token_revoke(console: Console, place: TokensPlace, name: str) -> None:
+    """Remove a token from a file; running servers refuse it from then on, and end its streams.
+
+    Example: mm token revoke prometheus --tokens-file /etc/mm/tokens
+    """
     tokens = read_tokens(place.tokens_file)
     left = [one for one in tokens if one.name != name]
     if len(left) == len(tokens):
@@ -36,8 +63,12 @@ def revoke(console: Console, place: TokensPlace, name: str) -> None:
     console.set_json({"revoked": name})
 
 
-def list_tokens(console: Console, place: TokensPlace) -> None:
-    """List the tokens of a file by name and roles."""
+@command(TokensPlace)
+def token_list(console: Console, place: TokensPlace) -> None:
+    """List the tokens of a file by name and roles.
+
+    Example: mm token list --tokens-file /etc/mm/tokens
+    """
     tokens = read_tokens(place.tokens_file)
     for one in tokens:
         console.print(one.line().rpartition(" ")[0])

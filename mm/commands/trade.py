@@ -4,36 +4,55 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
+
+from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account as PaperAccount
+from mm.cli.frame import runner
 from mm.cli.interrupts import TradeSignals
 from mm.cli.symbol_runs import Knobs, LegSymbol, SymbolRun, in_each
-from mm.cli.task_knobs import Recorder, Sources
+from mm.cli.task_knobs import PerSymbol, Recorder, Sources
 from mm.clock import SteadyClock
-from mm.commands.shadow import day_parts, page_door, parts_beside, strategy_of
+from mm.commands.shadow import STRATEGY, day_parts, day_recorded, page_door, parts_beside, strategy_of
 from mm.errors import Incomplete, SafetyError, UsageError
-from mm.live.account.limits import Account
-from mm.live.knobs import API, AccountLimits, CallLimit, FlattenKnobs, OrderAccess, Trading
-from mm.live.orders.gateway import limits_of
-from mm.live.run.flatten import FlattenCost, FlattenRun
-from mm.live.run.guard import GuardianProcess, guarded_exchange, guarded_runs
-from mm.live.run.guardian import Guarded
-from mm.live.run.interface import InterfaceAt, InterfaceTrade
-from mm.live.run.leg_run import LegRun
-from mm.live.run.live_run import run_together
-from mm.live.run.trade_run import KILLED, TradeKnobs, TradeRun, write_trade
+from mm.live.knobs import (
+    API,
+    AccountLimits,
+    CallLimit,
+    FlattenKnobs,
+    OrderAccess,
+    Trading,
+)
 from mm.live.state.stores import StateStores
 from mm.live.venues.addresses import addresses, check_switches
 from mm.live.venues.keys import blank_process_list, read_credentials
-from mm.play.knobs import Market, Models, OtherMarkets
-from mm.play.setup import PlayKnobs
-from mm.play.terms import leg_knobs
+from mm.play.knobs import Market, Models, OtherMarkets, Results
 from mm.runs.in_progress import Run
+
+if TYPE_CHECKING:
+    from mm.live.account.limits import Account
+    from mm.live.run.guard import GuardianProcess
+    from mm.live.run.trade_run import TradeRun
+    from mm.play.setup import PlayKnobs
+
+
+_DEFAULTS = {**LIVE_DEFAULTS, "ws_url": None, "rest_url": None, "start_jitter_s": 0.0}
+
+
+KEYS = (
+    click.Option(["--api-key"], metavar="TEXT", help="API key; preferably set BINANCE_API_KEY in the environment."),
+    click.Option(
+        ["--api-secret"], metavar="TEXT", help="HMAC secret; preferably set BINANCE_API_SECRET in the environment."
+    ),
+    click.Option(["--watch"], is_flag=True, help="Show the trade on the terminal while it runs."),
+)
+
 
 _SPOT = "spot"
 _ELSEWHERE = ("market", "ws_url", "rest_url", "data_root")  # of another market: what makes it one of another place
-_Trade = TypeVar("_Trade", bound=TradeRun)
+_Trade = TypeVar("_Trade", bound="TradeRun")
 
 
 def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
@@ -42,6 +61,8 @@ def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
     Raises:
         UsageError: If one is not a symbol of the same market at the same venue, or has a strategy already.
     """
+    from mm.play.terms import leg_knobs
+
     legs: dict[str, LegSymbol] = {}
     for owner, knobs in symbols.items():
         for name, one in knobs[OtherMarkets].declared().items():
@@ -71,8 +92,28 @@ def legs_unlisted(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
     return {symbol: leg for legs in found for symbol, leg in legs.items() if symbol not in symbols}
 
 
-def main(works: Sequence[SymbolRun], **given: Any) -> None:
-    """Trade symbols: send a model's quotes as real orders to a venue, with limits, an audit log and a kill switch."""
+@runner(
+    *("trade", Trading, Sources, PerSymbol, Recorder, Results, OrderAccess, *STRATEGY, CallLimit, AccountLimits),
+    StateStores,
+    defaults=_DEFAULTS,
+    day_of=day_recorded,
+    arguments=KEYS,
+    brief=(Trading, Sources, Models, Risk),
+    varied=STRATEGY,
+    legs_of=legs_of,
+)
+def trade(works: Sequence[SymbolRun], **given: Any) -> None:
+    """Trade symbols: send a model's quotes as real orders to a venue, with limits, an audit log and a kill switch.
+
+    It records its day, ends at SIGTERM, Ctrl-C and the end of its window, and writes a run folder.
+    Keys come from BINANCE_API_KEY with BINANCE_API_SECRET or BINANCE_PRIVATE_KEY_FILE.
+
+    Example: SYMBOL=BTCUSDT WINDOW_START=always mm trade --venue testnet
+    """
+    from mm.live.run.leg_run import LegRun
+    from mm.live.run.live_run import run_together
+    from mm.live.run.trade_run import TradeRun
+
     signals = TradeSignals()
 
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
@@ -91,8 +132,27 @@ def main(works: Sequence[SymbolRun], **given: Any) -> None:
         in_each(works, play)
 
 
-def flatten(works: Sequence[SymbolRun], **given: Any) -> None:
-    """Close the positions of our own fills: state the cost, and with --max-cost send the orders."""
+@runner(
+    "flatten",
+    *(Trading, FlattenKnobs, Sources, PerSymbol, Recorder, Results, OrderAccess, *STRATEGY, AccountLimits, StateStores),
+    defaults=_DEFAULTS,
+    day_of=day_recorded,
+    arguments=KEYS[:2],
+    brief=(Trading, FlattenKnobs, Sources),
+    varied=STRATEGY,
+    legs_of=legs_unlisted,
+)
+def trade_flatten(works: Sequence[SymbolRun], **given: Any) -> None:
+    """Close the positions of our own fills: state the cost, and with --max-cost send the orders.
+
+    They are immediate-or-cancel limit orders at the worst price of the stated cost, written to the audit log. It also
+    works while the kill switch is triggered; a running trader of the symbol must end before.
+
+    Example: mm trade flatten --venue box --symbol BTCUSDT,ETHUSDT --max-cost 1.5
+    """
+    from mm.live.run.flatten import FlattenCost, FlattenRun
+    from mm.live.run.live_run import run_together
+
     signals = TradeSignals()
 
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
@@ -122,11 +182,15 @@ def require_spot() -> None:
 def _trades(
     runs: Sequence[Run],
     works: Sequence[SymbolRun],
-    strategies: Sequence[PlayKnobs],
+    strategies: "Sequence[PlayKnobs]",
     given: tuple[str | None, str | None],
     kinds: tuple[type[_Trade], type[_Trade]],
-) -> tuple[list[_Trade], Account]:
+) -> "tuple[list[_Trade], Account]":
     """Return the trades of all symbols of an account, before their start; *kinds*: with a strategy, and legs."""
+    from mm.live.account.limits import Account
+    from mm.live.orders.gateway import limits_of
+    from mm.live.run.trade_run import TradeKnobs
+
     first = works[0]
     trading, recorder, access = first[Trading], first[Recorder], first[OrderAccess]
     most = {run.symbol: one.risk.max_position or "0" for run, one in zip(runs, strategies, strict=True)}
@@ -163,8 +227,11 @@ def _trades(
     return lives, account
 
 
-def _guard(run: Run, work: SymbolRun, lives: Sequence[TradeRun]) -> GuardianProcess:
+def _guard(run: Run, work: SymbolRun, lives: "Sequence[TradeRun]") -> "GuardianProcess":
     """Return the guard of the symbols of an account."""
+    from mm.live.run.guard import GuardianProcess, guarded_exchange, guarded_runs
+    from mm.live.run.guardian import Guarded
+
     first, out_root, symbols = lives[0], work.day.out_root, [one.symbol for one in lives]
     told = Guarded(
         runs=guarded_runs([one.run for one in lives], out_root),
@@ -180,8 +247,10 @@ def _guard(run: Run, work: SymbolRun, lives: Sequence[TradeRun]) -> GuardianProc
     return GuardianProcess(told, run.log)
 
 
-def _connect(works: Sequence[SymbolRun], lives: Sequence[TradeRun]) -> None:
+def _connect(works: Sequence[SymbolRun], lives: "Sequence[TradeRun]") -> None:
     """Give each strategy its legs."""
+    from mm.live.run.leg_run import LegRun
+
     by_symbol = {live.symbol: live for live in lives}
     for work, live in zip(works, lives, strict=True):
         if work.leg and isinstance(live, LegRun):
@@ -190,9 +259,12 @@ def _connect(works: Sequence[SymbolRun], lives: Sequence[TradeRun]) -> None:
 
 
 def _at_interface(
-    runs: Sequence[Run], works: Sequence[SymbolRun], strategies: Sequence[PlayKnobs], signals: TradeSignals
+    runs: Sequence[Run], works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]", signals: TradeSignals
 ) -> list[tuple[Run, Callable[[], None]]]:
     """Trade as a client of `mm sim api`."""
+    from mm.live.run.interface import InterfaceAt, InterfaceTrade
+    from mm.live.run.trade_run import KILLED, write_trade
+
     if strategies[0].others.others:
         raise UsageError("OTHERS is not possible with VENUE=api, whose server knows one market; leave it out")
     if len(runs) > 1:

@@ -3,26 +3,69 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from mm.base.atomic_file import write_atomic
+from mm.base.common_knobs import data_root_knob, symbol_knob
+from mm.base.knobs import PATH, integer, knob, matching, number
 from mm.base.waiting import happened
-from mm.catalog.operations import TEXTFILE, Watching
+from mm.cli.config import Doors
 from mm.cli.console import Console
+from mm.cli.frame import command
 from mm.cli.interrupts import at_ending_signals
 from mm.errors import DataError, UsageError
-from mm.live.pages.watchdog import Watchdog, WatchdogLook
 from mm.market_data.metrics import metrics_served
+from mm.play.knobs import Results
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
     from mm.base.doors import Door
+    from mm.live.pages.watchdog import Watchdog, WatchdogLook
 
 
-def main(console: Console, watching: Watching, once: bool) -> None:
-    """Watch traders and shadows by their files, and serve what their own pages cannot show once they have ended."""
+TEXTFILE = "mm_watchdog.prom"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching(Doors, Results):
+    """What is watched, and where its state is served."""
+
+    symbol: str | None = symbol_knob(
+        "Symbols, a list; without it all with a file.", None, many=True, common="Symbols, a list"
+    )
+    data_root: Path = data_root_knob("Folder of the recorded days, for health files.")
+    log_root: Path | None = knob(None, PATH, "Folder of the run logs; without it <OUT_ROOT>/logs.")
+    metrics_port: int = knob(9110, integer(0, 65535), "Port of the page; 0: none.", common="Port of the page")
+    metrics_host: str = knob("127.0.0.1", matching(r"[\w.:-]+", "an address"), "Address of the page.")
+    textfile_dir: Path | None = knob(
+        None,
+        PATH,
+        f"Folder of node_exporter's textfile collector: {TEXTFILE} is replaced there at each look.",
+        flag="--textfile",
+        common="Folder for node_exporter's textfile collector",
+    )
+    watch_interval_s: float = knob(1.0, number(0.1, 3600), "Time between two looks, in s.", common="Time between looks")
+
+
+_ONCE = click.Option(["--once"], is_flag=True, help="Print the state once; exit code 3 if something needs a person.")
+
+
+@command(Watching, arguments=[_ONCE])
+def watchdog(console: Console, watching: Watching, once: bool) -> None:
+    """Watch traders and shadows by their files, and serve what their own pages cannot show once they have ended.
+
+    Kill switch with its reason, orders left open, the last end with reason and exit code, clock offset, disk space.
+    /health/ready answers 503 while something needs a person. It runs until SIGTERM or Ctrl-C.
+
+    Example: mm watchdog --out-root out --textfile /var/lib/prometheus/node-exporter
+    """
+    from mm.live.pages.watchdog import Watchdog
+
     symbols = watching.symbol.split(",") if watching.symbol else ()
     logs = watching.log_root or watching.out_root / "logs"
     dog = Watchdog(watching.out_root, watching.data_root, logs, symbols)
@@ -50,7 +93,7 @@ def main(console: Console, watching: Watching, once: bool) -> None:
             raise DataError("; ".join(found.troubles()))
 
 
-def _write_first(folder: Path, found: WatchdogLook) -> None:
+def _write_first(folder: Path, found: "WatchdogLook") -> None:
     try:
         if not folder.is_dir():
             raise NotADirectoryError("there is no such folder")
@@ -61,8 +104,8 @@ def _write_first(folder: Path, found: WatchdogLook) -> None:
 
 
 async def _watch(
-    console: Console, watching: Watching, dog: Watchdog, found: WatchdogLook, door: "Door | None"
-) -> WatchdogLook:
+    console: Console, watching: Watching, dog: "Watchdog", found: "WatchdogLook", door: "Door | None"
+) -> "WatchdogLook":
     """Look again and again until a signal, and return the last look."""
     stopped, latest = asyncio.Event(), [found]
     at_ending_signals(lambda _: stopped.set())
@@ -85,7 +128,7 @@ async def _watch(
 
 
 @asynccontextmanager
-async def _served(watching: Watching, latest: Sequence[WatchdogLook], door: "Door | None") -> AsyncIterator[int]:
+async def _served(watching: Watching, latest: "Sequence[WatchdogLook]", door: "Door | None") -> AsyncIterator[int]:
     if door is None:
         yield 0
         return

@@ -14,9 +14,10 @@ from mm.backtest.run_terms import of_all_legs, quoting_of
 from mm.base.doors import TRADE
 from mm.base.knobs import REQUIRED, Knob, shown
 from mm.base.numbers import number, probability, signed
-from mm.catalog.backtests import backtest, sweep
 from mm.cli.frame import known_knobs
 from mm.cli.options import KnobOption
+from mm.commands.backtest import backtest
+from mm.commands.sweep import sweep
 from mm.dashboard import gate
 from mm.dashboard.charts import draw
 from mm.dashboard.jobs import StartedCommand, words_of

@@ -10,9 +10,8 @@ from mm.base.audit_chain import audit_folder
 from mm.base.doors import KILL, REARM
 from mm.base.knobs import knobs, shown
 from mm.base.numbers import percent
-from mm.catalog.operations import MANUAL, SwitchPlace
 from mm.clock import now_us
-from mm.commands.risk import switches
+from mm.commands.risk import MANUAL, SwitchPlace, switches
 from mm.dashboard import gate, live_view
 from mm.dashboard.sources import Folders, one_line
 from mm.errors import DataError

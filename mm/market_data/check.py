@@ -5,6 +5,6 @@ from mm.dayfolder.check import CheckReport, check_day
 __all__ = ["CheckReport", "check_day"]
 
 if __name__ == "__main__":
-    from mm.catalog.data import data_check
+    from mm.commands.data import data_check
 
     data_check()

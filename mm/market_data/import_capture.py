@@ -5,6 +5,6 @@ from mm.market_data.capture_import import ImportOptions, import_captures
 __all__ = ["ImportOptions", "import_captures"]
 
 if __name__ == "__main__":
-    from mm.catalog.data import data_import
+    from mm.commands.data import data_import
 
     data_import()

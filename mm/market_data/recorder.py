@@ -299,6 +299,6 @@ def _budget(kind: str, url: str, limit: tuple[float, float], log: "Logger") -> "
 
 
 if __name__ == "__main__":
-    from mm.catalog.data import record
+    from mm.commands.record import record
 
     record()

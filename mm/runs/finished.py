@@ -19,7 +19,7 @@ from mm.calibration.fit_result import PoissonFit
 from mm.calibration.points import Points, read_points
 from mm.calibration.schedule import Schedule
 from mm.clock import US_PER_MS, US_PER_S
-from mm.errors import BrokenFile, UsageError
+from mm.errors import BrokenFile, DataError, UsageError
 from mm.report.contents import BACKTEST, EVALUATION, FIT, POINTS, SCHEDULE, SERIES, SUMMARY, SWEEP, read_content
 from mm.report.evaluation import headline, read_evaluation
 from mm.report.frame import boxed
@@ -91,6 +91,11 @@ class RunFolder(Shown):
     def has_traded(self) -> bool:
         """Whether it has orders, fills and state; a walk-forward without a usable segment has none."""
         return self.kind in TRADED and self.traded.is_dir()
+
+    def check_traded(self) -> None:
+        """Raise DataError if it has not the files of a backtest."""
+        if not (self.has_traded and (self.traded / SUMMARY).is_file()):
+            raise DataError(f"{self.folder}: a run of the kind {self.kind} without the files of a backtest")
 
     @property
     def traded(self) -> Path:

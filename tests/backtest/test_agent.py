@@ -12,7 +12,7 @@ from mm.backtest.quotes.agent_file import CHOICES, OFFSETS, SIZES, SavedAgent
 from mm.backtest.quotes.simple import Agent, strategy_of
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Rules
-from mm.catalog.backtests import backtest as backtest_command
+from mm.commands.backtest import backtest as backtest_command
 from mm.errors import Mismatch
 from mm.tape.tape import Tape
 from rl_agents import agent_at, sim_day, terms

@@ -1,7 +1,7 @@
 """Module name that starts the calibration."""
 
 from mm.calibration import runner_calibration
-from mm.catalog.calibration import calibrate
+from mm.commands.calibrate import calibrate
 
 
 def test_runner_module_starts_calibrate_command():

@@ -52,15 +52,14 @@ probe = runner(
     Calibration,
     method="calib_method",
     defaults={"fill_model": "poisson"},
-    body=_probe,
-)
+)(_probe)
 
 
 def ending_with(error: BaseException) -> Command:
     def _main(_run: Run, _day: Day) -> None:
         raise error
 
-    return runner("backtest", Day, body=_main)
+    return runner("backtest", Day)(_main)
 
 
 def json_answer(result: Result) -> dict:
@@ -226,7 +225,7 @@ def test_error_in_a_user_model_is_one_line_and_its_traceback_at_debug(level):
         except KeyError as error:
             raise errors.ModelError("Mine.on_trade raised KeyError", "mine.py:7") from error
 
-    result = call(runner("backtest", Day, body=_main), LOG_LEVEL=level)
+    result = call(runner("backtest", Day)(_main), LOG_LEVEL=level)
     lines = result.stderr.splitlines()
     assert (result.exit_code, lines[-1]) == (1, "error: mine.py:7: Mine.on_trade raised KeyError")
     assert ("KeyError: 'my own mistake'" in lines) == (level == "DEBUG")
@@ -241,7 +240,7 @@ def test_unusable_fit_is_printed_and_exits_with_4():
         run.artefact = "poisson_fit.json"
         raise errors.FitError("only 3 fills")
 
-    main = runner("calibration", Day, body=_main)
+    main = runner("calibration", Day)(_main)
 
     result = call(main, "--json", LOG_LEVEL="ERROR")
     assert (result.exit_code, json.loads(result.stdout)["A"]) == (4, None)
@@ -258,7 +257,7 @@ def _halve(console: Console, results: Results, number: int) -> None:
         raise ZeroDivisionError("of nothing")
 
 
-halve = command(Results, arguments=[click.Argument(["number"], type=int)], body=_halve)
+halve = command(Results, arguments=[click.Argument(["number"], type=int)])(_halve)
 
 
 def test_plain_command_prints_without_a_run():
@@ -290,7 +289,7 @@ def test_command_may_take_the_output_knobs_itself():
     def _main(console: Console, output: Output) -> None:
         console.print(f"{output.run_id} {output.log_level}")
 
-    main = command(Output, body=_main)
+    main = command(Output)(_main)
 
     assert call(main, RUN_ID="r", LOG_LEVEL="debug").stdout == "r DEBUG\n"
 
@@ -362,7 +361,7 @@ def _many(console: Console, many: Many) -> None:
     console.print(many.grid)
 
 
-many = command(Many, body=_many)
+many = command(Many)(_many)
 
 
 def test_repeated_flag_is_joined_and_its_variable_is_one_text():
@@ -384,7 +383,7 @@ def test_incomplete_run_is_kept_and_exits_with_the_code_of_its_error():
                 run.path("found.json").write_text("{}")
             raise errors.Incomplete("2 of 3 points failed", 3)
 
-        return runner("sweep", Day, body=_main)
+        return runner("sweep", Day)(_main)
 
     done = call(failing(written=True), RUN_ID="kept")
     assert done.exit_code == 3
@@ -399,7 +398,7 @@ def _own(console: Console, results: Results) -> None:
     console.print(f"own {results.out_root}")
 
 
-own = command(Results, body=_own)
+own = command(Results)(_own)
 
 
 def _other(console: Console, name: str) -> None:
@@ -407,7 +406,7 @@ def _other(console: Console, name: str) -> None:
     console.print(f"other {name}")
 
 
-other = command(arguments=[click.Argument(["name"])], body=_other)
+other = command(arguments=[click.Argument(["name"])])(_other)
 
 
 @pytest.fixture

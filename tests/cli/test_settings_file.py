@@ -30,7 +30,7 @@ def _probe(run: Run, day: Day, execution: Execution, models: Models) -> None:
     run.artefact = None
 
 
-probe = runner("backtest", Day, Execution, Models, body=_probe)
+probe = runner("backtest", Day, Execution, Models)(_probe)
 
 
 def knobs(*args: str, **variables: str) -> dict:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mm.catalog.data import data_check as check_command
-from mm.catalog.data import data_coverage as coverage_command
-from mm.catalog.data import data_export as export_command
-from mm.catalog.data import data_import as import_command
-from mm.catalog.data import data_inspect as inspect_command
-from mm.catalog.data import data_repair as repair_command
+from mm.commands.data import data_check as check_command
+from mm.commands.data import data_coverage as coverage_command
+from mm.commands.data import data_export as export_command
+from mm.commands.data import data_import as import_command
+from mm.commands.data import data_inspect as inspect_command
+from mm.commands.data import data_repair as repair_command
 from mm.dayfolder.rows import Trade
 from strategies import Story
 

@@ -99,4 +99,4 @@ def test_explain_rejects_a_run_that_is_not_a_backtest(desk):
     call("calibrate", *day, "--out-root", str(desk / "out"), "--run-id", "fit")
     answer = explain(desk, "fit")
     assert answer.exit_code == 3
-    assert "is a run of calibration" in answer.stderr
+    assert "a run of the kind calibration" in answer.stderr

@@ -3,7 +3,7 @@ import json
 import pytest
 from click.testing import CliRunner, Result
 
-from mm.catalog.calibration import fit as main
+from mm.commands.fit import fit as main
 from support import run_python
 
 POINTS = "delta_ticks,exposure_s,fills\n" + "".join(

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mm.catalog.learning import rl_evaluate as evaluate
-from mm.catalog.learning import rl_referee as referee
-from mm.catalog.learning import rl_train as train
+from mm.commands.rl import rl_evaluate as evaluate
+from mm.commands.rl import rl_referee as referee
+from mm.commands.rl import rl_train as train
 from mm.rl.closed_form import PAPER, LearnedPolicy, utility
 from rl_agents import agent_at
 

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mm.catalog.results import runs_compare as compare_command
-from mm.catalog.results import runs_list as list_command
-from mm.catalog.results import runs_log as log_command
-from mm.catalog.results import runs_show as show_command
 from mm.cli.config import Output
 from mm.cli.console import Console
+from mm.commands.runs import runs_compare as compare_command
+from mm.commands.runs import runs_list as list_command
+from mm.commands.runs import runs_log as log_command
+from mm.commands.runs import runs_show as show_command
 from mm.play.knobs import Day
 from mm.runs.in_progress import new_run
 from mm.runs.manifest import MANIFEST, SetKnob, headlines, read_manifest, shown

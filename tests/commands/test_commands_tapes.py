@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mm.catalog.data import tapes_list as list_command
-from mm.catalog.data import tapes_prune as prune_command
+from mm.commands.tapes import tapes_list as list_command
+from mm.commands.tapes import tapes_prune as prune_command
 
 NAMES = (
     "AUSDT_20260105_0123456789ab.arrow",

@@ -7,8 +7,8 @@ import time
 import pytest
 from page_reading import figures_of, text_of
 
-from mm.catalog.backtests import backtest
 from mm.cli.frame import known_knobs
+from mm.commands.backtest import backtest
 from mm.dashboard import sources
 from mm.dashboard.backtest_page import PLACED
 from mm.dashboard.sources import Folders

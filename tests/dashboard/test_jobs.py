@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from mm.catalog.backtests import backtest, sweep
 from mm.cli.frame import known_knobs
+from mm.commands.backtest import backtest
+from mm.commands.sweep import sweep
 from mm.dashboard import jobs
 from mm.dashboard.jobs import StartedCommand, words_of
 from mm.errors import UsageError

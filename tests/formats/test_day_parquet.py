@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from mm.catalog.data import data_export as export_command
-from mm.catalog.data import data_import_parquet as import_parquet_command
+from mm.commands.data import data_export as export_command
+from mm.commands.data import data_import_parquet as import_parquet_command
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, MissingDay, RunExists

@@ -5,7 +5,7 @@ from importlib import import_module
 import click
 import pytest
 
-from mm.catalog.data import data_import as import_command
+from mm.commands.data import data_import as import_command
 from mm.errors import UsageError
 from mm.formats.registry import FORMATS, NAMES, form_of
 

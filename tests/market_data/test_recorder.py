@@ -23,10 +23,10 @@ from fake_exchange import ENTRY, SYMBOL, FakeExchange
 from usdm_exchange import STRIDE, UsdmExchange
 
 from captured import events, rows, tags
-from mm.catalog.data import record as main
 from mm.cli.config import Name
 from mm.cli.task_knobs import Recorder
 from mm.clock import iso, now_us
+from mm.commands.record import record as main
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import DayFolder

@@ -16,7 +16,7 @@ from peekers import AT_IMPORT, COMPILED, PEEKERS
 from fill_predictors import written
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, declared
 from mm.calibration.schedule import Schedule, Segment
-from mm.catalog.backtests import check_lookahead as lookahead
+from mm.commands.check import check_lookahead as lookahead
 from mm.probes import lookahead as probe
 from pages import figures_of
 from rl_agents import agent_at

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from mm.backtest.quotes.agent_file import read_agent
-from mm.catalog.learning import rl_evaluate as evaluate
-from mm.catalog.learning import rl_referee as referee
-from mm.catalog.learning import rl_train as train
+from mm.commands.rl import rl_evaluate as evaluate
+from mm.commands.rl import rl_referee as referee
+from mm.commands.rl import rl_train as train
 from mm.rl.training import smoothed
 from rl_agents import WHY_NO_TRAINER, sim_day
 

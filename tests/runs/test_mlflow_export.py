@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mm.catalog.results import runs_export as export_command
-from mm.catalog.results import runs_tag as tag_command
 from mm.cli.config import Output
 from mm.cli.console import Console
+from mm.commands.runs import runs_export as export_command
+from mm.commands.runs import runs_tag as tag_command
 from mm.play.knobs import Day
 from mm.runs import mlflow_export
 from mm.runs.in_progress import new_run

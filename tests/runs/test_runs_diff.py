@@ -8,9 +8,9 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.catalog.results import runs_diff as main
 from mm.cli.config import Output
 from mm.cli.console import Console
+from mm.commands.runs import runs_diff as main
 from mm.play.knobs import Day
 from mm.runs.diff import ABSENT, MOST_KEYS, file_difference
 from mm.runs.in_progress import PAGE, new_run

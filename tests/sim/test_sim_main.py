@@ -8,7 +8,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from mm.catalog.simulation import STRATEGIES as LISTED
+from mm.sim.__main__ import STRATEGIES as LISTED
 from mm.sim.as2008.model import STRATEGIES
 from serving import serving
 from support import run_mm

@@ -1,0 +1,20 @@
+"""``mm record``: record a market until the window closes."""
+
+import click
+
+from mm.cli.config import Name
+from mm.cli.console import Console
+from mm.cli.frame import command
+from mm.cli.task_knobs import BinanceMarket, Recorder, Sources
+
+_STATUS = click.Option(["--status"], is_flag=True, help="Print the state of the recording, without recording.")
+
+
+@command(Sources, BinanceMarket, Recorder, Name, arguments=[_STATUS])
+def record(
+    console: Console, source: Sources, market: BinanceMarket, recorder: Recorder, name: Name, status: bool
+) -> None:
+    """Record one symbol or several until the window closes; SIGTERM and Ctrl-C end it in order."""
+    from mm.market_data.recorder import main
+
+    main(console, source, market, recorder, name, status)

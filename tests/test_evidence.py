@@ -22,6 +22,11 @@ def test_word_and_colour_agree(ends, word, colour):
     assert f'class="{colour}"' in coloured(1.0, ends)
 
 
+@pytest.mark.parametrize(("blocks", "times"), [(None, 1.959964), (2, 12.706205), (3, 4.302653), (61, 2.000298)])
+def test_few_blocks_have_the_wider_interval_of_student(blocks, times):
+    assert half_width(2.0, blocks) == pytest.approx(2 * times, abs=1e-5)
+
+
 def test_an_error_of_one_block_has_no_interval():
     assert half_width(0.3, 1) is None
     assert half_width(None) is None

@@ -53,7 +53,7 @@ def test_agent_shadow_decisions_equal_replay(tmp_path, monkeypatch, models, disc
 
 @pytest.mark.slow
 def test_shadow_warns_about_agent_trained_otherwise(tmp_path):
-    """As a process: exit code 0, reconciled, the agent's file is an input; each difference is logged once."""
+    """Exit code 0, reconciled, the agent's file is an input; each difference is a line of the log and a note."""
     agent = agent_at(tmp_path / "agent.zip", symbol="OTHERUSDT", **DECIDED)
     with venue(tmp_path) as box:
         knobs = variables(agent, REQUOTE_INTERVAL_MS="20", INITIAL_INVENTORY="10", INITIAL_CASH="100000")
@@ -61,8 +61,8 @@ def test_shadow_warns_about_agent_trained_otherwise(tmp_path):
             box.until(lambda: any((tmp_path / "data").rglob("trades*")), "a trade", process=process)
             code, output, _ = ended(process)
     assert code == 0, output
-    assert output.count("agent_of_another_symbol") == 1
-    assert output.count("agent_requotes_otherwise") == 1
+    assert output.count("warning agent_of_another_symbol") == 1
+    assert output.count("warning agent_requotes_otherwise") == 1
     assert "set REQUOTE_INTERVAL_MS=250" in output
     (folder,) = (tmp_path / "out" / "shadow" / "SIMUSDT").iterdir()
     assert json.loads((folder / "reconcile.json").read_text())["same"]

@@ -9,7 +9,7 @@ import pytest
 from drawn_runs import full_day, page_of, result_of
 
 from journals import seeded
-from mm.report.hours import HORIZON_S, HOURS, LEAST_BLOCKS, LEAST_FILLS, HoursOfDay, hours_card
+from mm.report.hours import HORIZON_S, HOURS, LEAST_BLOCKS, LEAST_FILLS, HoursOfDay, fills_means, hours_card
 from mm.report.run_columns import equity_curve
 
 SUMMARY = {"symbol": "BTCUSDT", "quote_asset": "USDT", "base_asset": "BTC"}
@@ -47,6 +47,19 @@ def test_each_hour_matches_its_fills_and_rows():
     equity = equity_curve(run).equity
     equity = equity[~np.isnan(equity)]
     assert hours.pnl.sum() == pytest.approx(equity[-1] - equity[0])
+
+
+@pytest.mark.parametrize(
+    ("fills", "blocks", "shown"), [(LEAST_FILLS, LEAST_BLOCKS, True), (LEAST_FILLS - 1, LEAST_BLOCKS, False)]
+)
+def test_few_fills_or_blocks_have_no_error(fills, blocks, shown):
+    """An error of a handful of fills is an accident."""
+    block = np.arange(fills) % blocks
+    values = np.random.default_rng(1).normal(size=fills)
+    for of_block, known in ((block, shown), (block % (blocks - 1), False)):
+        mean_of, error, _ = fills_means(np.zeros(fills, np.int64), values, of_block)
+        assert mean_of[0] == pytest.approx(values.mean())
+        assert np.isfinite(error[0]) == known
 
 
 def test_change_counts_in_the_hour_of_its_row():

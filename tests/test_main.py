@@ -41,14 +41,14 @@ from click.testing import CliRunner
 for line in sys.argv[1].split("\\n"):
     result = CliRunner().invoke(mm.__main__.main, [*line.split(), "--help"])
     assert result.exit_code == 0, (line, result.output)
-    heavy = set(sys.argv[2:]) & set(sys.modules)
+    heavy = set(sys.argv[2:]) & set(sys.modules) - ({"msgspec"} if line else set())
     assert not heavy, (line, heavy)
     print(line)
 """
 
 
 def test_no_help_imports_what_only_commands_need(tmp_path):
-    """Every help, also of a shell's completion, is bounded by 0.15 s."""
+    """``mm --help`` takes .15 s at most, also for a completion; that of a command, which loads its module, .4 s."""
     lines = [" ".join(words) for words in [(), *commands(COMMANDS)]]
     done = run_python("-c", HELPS, "\n".join(lines), *HEAVY, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

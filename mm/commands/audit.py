@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from mm.base.audit_chain import Witness, end_of, read_rows, verify_lines
 from mm.base.common_knobs import symbol_knob
@@ -224,6 +223,8 @@ class _Shipping:
             self._sent |= {(place, head.symbol): (head.file, head.rows) for head in new}
         if errors:
             raise errors[0]
+        import msgspec
+
         return [msgspec.to_builtins(head) for head in heads]
 
     def _append(self, log: Path, copy: Path) -> Witness:

@@ -6,10 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from mm.backtest.metrics.json_values import finite
-from mm.backtest.replay import day_warnings
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import OrdersFile
 from mm.cli.frame import runner
@@ -48,6 +44,10 @@ def calibrate(
 
     Example: mm calibrate --symbol BTCUSDT --day 20251216 --method ladder --deltas 1,2,3,5,8,13
     """
+    import msgspec
+
+    from mm.backtest.metrics.json_values import finite
+    from mm.backtest.replay import day_warnings
     from mm.calibration import calibrate as steps
     from mm.calibration.goodness import steadiness, table
     from mm.calibration.hawkes import fit_hawkes, flow_of

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from mm.base.common_knobs import data_root_knob, day_knob, symbol_knob
 from mm.base.knobs import day_list, decimal, knob, matching, one_of
@@ -17,15 +16,12 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.clock import now_us, run_stamp
-from mm.dayfolder.check import CheckReport, check_day
-from mm.dayfolder.coverage import cover, coverage_text
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.rows import Defect
-from mm.dayfolder.seal import require_sealed
 from mm.errors import BrokenFile, DataError, NeverSynced, UsageError
 from mm.play.knobs import DamagedDay, Market, Results, Source
 
 if TYPE_CHECKING:
+    from mm.dayfolder.check import CheckReport
     from mm.dayfolder.seal import AlteredFile
     from mm.formats.day_parquet import MovedFile
     from mm.formats.table import TableColumns
@@ -284,6 +280,10 @@ def data_check(console: Console, days: NamedDays, folder: Path | None) -> None:
 
     Example: mm data check --symbol BTCUSDT --day 20251216
     """
+    import msgspec
+
+    from mm.dayfolder.check import check_day
+    from mm.dayfolder.rows import Defect
     from mm.tape.load import contrary_sides
 
     folder = days.one(folder)
@@ -306,7 +306,7 @@ def data_check(console: Console, days: NamedDays, folder: Path | None) -> None:
         raise DataError(f"{folder}: {defects}; `mm data repair` repairs what can be repaired")
 
 
-def _trade_gaps(report: CheckReport) -> str:
+def _trade_gaps(report: "CheckReport") -> str:
     """Return the spans in which trades are missing, for a line; empty without any."""
     if not report.trade_gaps:
         return ""
@@ -317,6 +317,8 @@ def _trade_gaps(report: CheckReport) -> str:
 @command(NamedDays, Name, arguments=[_FOLDER])
 def data_repair(console: Console, days: NamedDays, name: Name, folder: Path | None) -> None:
     """Repair a damaged day folder from its raw messages; a folder without damage is not changed."""
+    import msgspec
+
     from mm.dayfolder.repair import repair_day
 
     folder, at_us = days.one(folder), now_us()
@@ -345,6 +347,11 @@ def data_coverage(console: Console, named: NamedDays, damaged: DamagedDay, folde
 
     Example: mm data coverage --symbol BTCUSDT --day 20251216:20251220
     """
+    import msgspec
+
+    from mm.dayfolder.coverage import cover, coverage_text
+    from mm.dayfolder.seal import require_sealed
+
     found, altered, folders = [], [], named.folders(folders)
     sizes = [sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders]
     with console.progress("coverage", sum(sizes)) as advance:
@@ -387,6 +394,7 @@ def data_export(
 
 
 def _export_parquet(console: Console, damaged: DamagedDay, day: "DayFolder", target: Path) -> None:
+    from mm.dayfolder.seal import require_sealed
     from mm.formats.day_parquet import export_day
 
     broken = _named(require_sealed(day, damaged=damaged.damaged))
@@ -427,6 +435,7 @@ def data_inspect(
 
     Example: mm data inspect data/BTCUSDT/20251216
     """
+    from mm.dayfolder.seal import require_sealed
     from mm.formats.inspection import inspect_day
     from mm.tape.load import load_day
 

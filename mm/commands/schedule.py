@@ -4,8 +4,6 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import OrdersFile
@@ -182,6 +180,8 @@ def study_days(
 
 def write_study(run: Run, studied: "Study") -> int:
     """Write the schedule, its windows and their summary; return the usable segments."""
+    import msgspec
+
     from mm.calibration.hawkes import sentence
     from mm.calibration.intervals import drift_warning
     from mm.walkforward import window_shapes

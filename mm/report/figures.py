@@ -181,7 +181,8 @@ def stacked(
         number = "" if place == 0 else str(place + 1)
         upper = (top - head) / total
         domain = [max(0.0, (top - head - panel.height) / total), upper]
-        layout[f"yaxis{number}"] = {**_Y_AXIS, "domain": domain, **panel.y}
+        ticks = {"nticks": min(_MOST_TICKS, panel.height // _TICK_PX)}
+        layout[f"yaxis{number}"] = {**_Y_AXIS, **ticks, "domain": domain, **panel.y}
         layout[f"legend{number}"] = _legend(panel, upper)
         if panel.title:
             text = f"<b>{panel.title}</b>" + (f'  <span style="color:{SOFT}">{panel.unit}</span>' if panel.unit else "")
@@ -356,11 +357,12 @@ def _array(values: Numbers) -> Any:
     return found if values.ndim == 1 else {**found, "shape": ", ".join(map(str, values.shape))}
 
 
+_MOST_TICKS, _TICK_PX = 6, 20  # labels of a vertical axis, and the height that each needs
 _Y_AXIS = {
     "hoverformat": DIGITS,
     "exponentformat": "none",
     "separatethousands": True,
-    "nticks": 6,
+    "nticks": _MOST_TICKS,
     "zeroline": True,
     "automargin": True,
 }

@@ -236,7 +236,7 @@ def test_page_of_segments_opens_in_a_browser_without_errors(desk, chrome, tmp_pa
     mm(desk, "report", name, "--out", str(tmp_path / "page.html"))
     opened = chrome.opened(tmp_path / "page.html")
     assert (opened.errors, opened.requests) == ([], [])
-    assert opened.charts == (3 if name == "planned" else 4)  # those over time are the panels of one
+    assert opened.charts == (2 if name == "planned" else 3)  # those over time are the panels of one
 
 
 def test_summary_holds_every_warning_of_its_run(desk):

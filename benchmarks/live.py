@@ -33,8 +33,9 @@ from mm.backtest.rules import Rules
 from mm.clock import US_PER_S, now_us
 from mm.errors import MMError
 from mm.live._live_engine import LiveEngine
+from mm.live.venues.binance import Signer
 from mm.live.venues.keys import Credentials
-from mm.live.venues.requests import ExchangeClock, Signer
+from mm.live.venues.requests import ExchangeClock
 from mm.market_data.ws_link import Link
 from mm.tape.tape import SNAPSHOT
 

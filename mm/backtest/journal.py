@@ -56,6 +56,7 @@ DECISION_COLUMNS = (
 
 ACTIONS = ("PLACE", "CANCEL_REQ", "CANCEL_ACK", "FILL", "CLOSE_FILLED", "EXPIRE", "REJECT", "SKIP", "AMEND")
 KINDS = ("LIMIT_MAKER", "LIMIT", "IOC", "FOK", "MARKET")  # order type and time in force
+RESTING_KINDS = frozenset(KINDS[:2])
 STATUSES = ("SENT", "LIVE", "CANCELLING", "CANCELLED", "FILLED", "EXPIRED", "REJECTED")
 # Codes are indices; 0 is "no reason".
 REJECT_REASONS = (

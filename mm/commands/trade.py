@@ -188,8 +188,8 @@ def _trades(
 ) -> "tuple[list[_Trade], Account]":
     """Return the trades of all symbols of an account, before their start; *kinds*: with a strategy, and legs."""
     from mm.live.account.limits import Account
-    from mm.live.orders.gateway import limits_of
     from mm.live.run.trade_run import TradeKnobs
+    from mm.live.venues.binance_spot import SpotAccount
 
     first = works[0]
     trading, recorder, access = first[Trading], first[Recorder], first[OrderAccess]
@@ -206,7 +206,7 @@ def _trades(
         runs[0].log.warning("switch_not_used", note=note)
     clock = SteadyClock()
     account = Account(first[AccountLimits], [one.risk for one in strategies], list(most))
-    account.requests = limits_of(urls)
+    account.requests = SpotAccount().limits(urls)
     lives = []
     for run, work, strategy in zip(runs, works, strategies, strict=True):
         knobs = TradeKnobs(

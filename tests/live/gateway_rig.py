@@ -13,10 +13,13 @@ from mm.live.account.check import Transfer
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import AccountFill
 from mm.live.knobs import OrderAccess, VenueUrls
-from mm.live.orders.gateway import Gateway, GatewayRun, Surroundings
+from mm.live.orders.access import GatewayRun
+from mm.live.orders.gateway import Gateway
 from mm.live.orders.live_orders import EARLIER
+from mm.live.orders.refusals import Refusal
 from mm.live.venues.keys import Credentials
 from mm.live.venues.request_limits import OrderLimits
+from mm.live.venues.rest_api import Surroundings
 from mm.sim.exchange.keys import ApiKey
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
@@ -73,10 +76,10 @@ class FollowingListener:
         assert order_id != EARLIER
         self.shown.setdefault(order_id, []).append((exchange_us, left_e8))
 
-    def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
+    def rejected(self, order_id: int, us: int, side: int, refusal: Refusal) -> None:
         self._expect(order_id, "sent")
         self.state[order_id] = "rejected"
-        self.log.append(("rejected", order_id, code, message))
+        self.log.append(("rejected", order_id, refusal.code, refusal.message))
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
         if order_id != EARLIER:
@@ -102,9 +105,9 @@ class FollowingListener:
         self.amending.discard(order_id)
         self.log.append(("amended", order_id, qty))
 
-    def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
+    def amend_failed(self, order_id: int, us: int, refusal: Refusal) -> None:
         self.amending.discard(order_id)
-        self.log.append(("amend_failed", order_id, code))
+        self.log.append(("amend_failed", order_id, refusal.code))
 
     def transferred(self, found: Transfer) -> None:
         self.log.append(("transferred", found.asset, found.amount_e8))

@@ -7,6 +7,8 @@ and event on the wire, until it is healed.
 import random
 from dataclasses import dataclass, field
 
+from refusals import refusal
+
 from mm.instrument import E8, decimal_text, e8
 from mm.live.account.ledger import AccountFill
 from mm.live.orders.live_orders import (
@@ -27,6 +29,7 @@ from mm.live.orders.live_orders import (
     Resend,
 )
 from mm.live.orders.states import OrderStates
+from mm.live.venues.binance import STATES
 
 WINDOW_MS = 1_000
 
@@ -48,7 +51,7 @@ class PlainOrder:
         return sum(int(fill.qty.replace(".", "")) for fill in self.trades)
 
     def seen(self, us: int) -> OrderSeen:
-        return OrderSeen(self.client_id, self.exchange_id, self.status, self.executed_e8, us, self.qty_e8)
+        return OrderSeen(self.client_id, self.exchange_id, STATES[self.status], self.executed_e8, us, self.qty_e8)
 
 
 class Wire:
@@ -262,7 +265,7 @@ class Wire:
         states, us = self.states, self.now_ms
         if kind == "place":
             if result == -1021:
-                states.refused(what, us, -1021, "")  # type: ignore[arg-type]
+                states.refused(what, us, refusal(-1021))  # type: ignore[arg-type]
             else:
                 states.seen(result)  # type: ignore[arg-type]
         elif kind == "cancel":
@@ -276,7 +279,7 @@ class Wire:
             if opened:
                 states.seen(opened)
             else:
-                states.refused(new, us, -2022, "")
+                states.refused(new, us, refusal(-2022))
         elif kind == "ask":
             order, ended_then = what  # type: ignore[misc]
             self._pending_asks.discard(order.client_id)
@@ -291,7 +294,7 @@ class Wire:
         if isinstance(result, OrderSeen):
             self.states.cancelled(order, result)
         else:
-            self.states.cancel_refused(order, self.now_ms, -2011 if result is None else -1021)
+            self.states.cancel_refused(order, self.now_ms, refusal(-2011 if result is None else -1021))
 
     def _amend_answered(self, order: LiveOrder, qty: str, result: object) -> None:
         if isinstance(result, OrderSeen):
@@ -299,7 +302,7 @@ class Wire:
         elif result == -1021:
             self.states.amend_unknown(order, qty)
         else:
-            self.states.amend_refused(order, qty, self.now_ms, -2038, "")
+            self.states.amend_refused(order, qty, self.now_ms, refusal(-2038))
 
     def _ask_answered(self, order: LiveOrder, ended_then: bool, result: object) -> None:
         if isinstance(result, OrderSeen):

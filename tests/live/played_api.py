@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from mm.live.venues.messages import ApiAnswer, Outcome
-from mm.live.venues.requests import Done, RequestParams
+from mm.live.venues.binance import why_of
+from mm.live.venues.venue import ApiAnswer, Done, Outcome, RequestParams, Route
 
 
 class PlayedApi:
@@ -18,8 +18,8 @@ class PlayedApi:
         self.us = 10**15
         self._waiting: list[Done] = []
 
-    def request(self, method: str, parameters: RequestParams, done: Done) -> int:
-        self.requests.append((method, dict(parameters)))
+    def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
+        self.requests.append((route.name, dict(parameters)))
         self._waiting.append(done)
         return self.now_ms
 
@@ -27,7 +27,9 @@ class PlayedApi:
         """Answer the oldest request: a result, a refusal with its data, or an outcome without an answer."""
         outcome = outcome or (Outcome.REFUSED if code else Outcome.DONE)
         body = b"" if result is None else msgspec.json.encode(result)
-        self._waiting.pop(0)(ApiAnswer(outcome, self.us, body, code, "why" if code else "", status))
+        self._waiting.pop(0)(
+            ApiAnswer(outcome, self.us, body, code, "why" if code else "", status, why=why_of(code, "why"))
+        )
 
     @property
     def methods(self) -> list[str]:

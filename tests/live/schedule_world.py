@@ -25,7 +25,9 @@ from mm.instrument import E8, e8
 from mm.live.account.ledger import SIDES, AccountFill, trade_mark
 from mm.live.audit.books import AuditBooks, Changes
 from mm.live.knobs import OrderAccess, VenueUrls
-from mm.live.orders.gateway import Gateway, GatewayRun, Surroundings
+from mm.live.orders.access import GatewayRun
+from mm.live.orders.gateway import Gateway
+from mm.live.venues.rest_api import Surroundings
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
 from mm.sim.wire.http_messages import Request, json_bytes, read_request

@@ -3,15 +3,10 @@
 import pytest
 
 from mm.live.account.ledger import AccountFill
-from mm.live.orders.live_orders import OrderSeen
-from mm.live.venues.messages import (
-    EXECUTION_EVENT,
-    ORDER,
-    REPLACE,
-    TRADES,
-    WS_MESSAGE,
-    Outcome,
-)
+from mm.live.orders.live_orders import OrderSeen, OrderState
+from mm.live.venues.binance import WS_MESSAGE, outcome_of
+from mm.live.venues.spot_messages import EXECUTION_EVENT, ORDER, REPLACE, TRADES
+from mm.live.venues.venue import Outcome
 
 
 @pytest.mark.parametrize(
@@ -37,7 +32,7 @@ from mm.live.venues.messages import (
 )
 def test_outcome_follows_from_status_and_code_of_a_response(status: int, code: int, outcome: Outcome) -> None:
     """Unless the response excludes execution, the request may have been executed."""
-    assert Outcome.of(status, code) is outcome
+    assert outcome_of(status, code) is outcome
 
 
 EXECUTION = b"""{"e":"executionReport","E":1499405658658,"s":"ETHBTC","c":"mUvoqJxFIILMdfAW5iGSOW","S":"BUY",
@@ -51,7 +46,7 @@ def test_documented_execution_report_decodes_as_new_order() -> None:
     """It contains no fill."""
     event = EXECUTION_EVENT.decode(EXECUTION)
     assert event.seen(event.c, 5) == OrderSeen(
-        "mUvoqJxFIILMdfAW5iGSOW", 4293153, "NEW", 0, 5, 100_000_000, 1_499_405_658_657_000
+        "mUvoqJxFIILMdfAW5iGSOW", 4293153, OrderState.LIVE, 0, 5, 100_000_000, 1_499_405_658_657_000
     )
     assert event.fill("x") is None
 
@@ -76,13 +71,13 @@ def test_cancel_answer_identifies_order_by_original_client_id() -> None:
         b'{"symbol":"BTCUSDT","origClientOrderId":"ours","orderId":12,"orderListId":-1,"clientOrderId":"cancel",'
         b'"transactTime":1,"price":"1","origQty":"2","executedQty":"1.5","status":"CANCELED","side":"SELL"}'
     )
-    assert entry.seen(3) == OrderSeen("ours", 12, "CANCELED", 150_000_000, 3, 200_000_000, 1_000)
+    assert entry.seen(3) == OrderSeen("ours", 12, OrderState.CANCELED, 150_000_000, 3, 200_000_000, 1_000)
 
 
 def test_ack_without_status_counts_as_new_order() -> None:
     """ACK is the shortest of the three response types."""
     entry = ORDER.decode(b'{"symbol":"BTCUSDT","orderId":12,"orderListId":-1,"clientOrderId":"a","transactTime":1}')
-    assert entry.seen(3).status == "NEW"
+    assert entry.seen(3).state is OrderState.LIVE
 
 
 def test_cancel_replace_response_parts_may_be_null() -> None:
@@ -101,7 +96,7 @@ def test_my_trades_entry_becomes_fill() -> None:
         b'"quoteQty":"48.000012","commission":"10.10000000","commissionAsset":"BNB","time":1499865549590,'
         b'"isBuyer":false,"isMaker":true,"isBestMatch":true}]'
     )
-    fill = trade.fill("a")
+    fill = trade.fill()
     assert (fill.trade_id, fill.side, fill.maker, fill.us) == (28457, -1, True, 1499865549590000)
 
 

@@ -2,8 +2,10 @@
 
 from urllib.parse import parse_qs
 
+from mm.live.venues.binance import Signer
+from mm.live.venues.binance_spot import AMEND_ORDER, ROUTES
 from mm.live.venues.keys import Credentials, sorted_payload
-from mm.live.venues.requests import COUNTED, REST_ROUTES, STAMPED_ONCE, WEIGHTS, ExchangeClock, Signer
+from mm.live.venues.requests import ExchangeClock
 from mm.sim.wire.operations import MARKET_OPERATIONS
 from mm.sim.wire.user_operations import USER_OPERATIONS
 
@@ -39,10 +41,11 @@ def test_signature_covers_all_other_parameters() -> None:
 def test_routes_and_weights_match_simulated_exchange() -> None:
     """Client and simulated exchange have separate tables."""
     known = {operation.method: operation for operation in (*MARKET_OPERATIONS, *USER_OPERATIONS)}
-    for method, route in REST_ROUTES.items():
-        assert known[method].route == route
-        parameters = {"symbol": "S"} if "symbol" in known[method].parameters else {}
-        assert known[method].weighs(parameters) == WEIGHTS.get(method, 1), method
+    for route in ROUTES:
+        operation = known[route.name]
+        assert operation.route == (route.verb, route.path)
+        parameters = {"symbol": "S"} if "symbol" in operation.parameters else {}
+        assert operation.weighs(parameters) == route.weight, route.name
         # The answer to an amendment has the count as well, and adds nothing to it.
-        assert known[method].counts_orders == (method in STAMPED_ONCE)
-    assert set(COUNTED) == STAMPED_ONCE - {"order.amend.keepPriority"}
+        assert operation.counts_orders == route.stamped_once
+        assert route.counted == (route.stamped_once and route is not AMEND_ORDER)

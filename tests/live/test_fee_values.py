@@ -11,9 +11,9 @@ import pytest
 from trading_box import Venue, ended
 
 from mm.instrument import E8, Instrument
+from mm.live.account.fee_values import FeeValues
 from mm.live.account.ledger import AccountFill, Ledger, most_fee_e8
-from mm.live.venues.fee_values import FeeValues
-from mm.live.venues.messages import ACCOUNT
+from mm.live.venues.spot_messages import ACCOUNT
 from support import ROOT
 
 GRID = Instrument("SIMUSDT", E8 // 100, 1_000, 5 * E8, "SIM", "USDT")
@@ -23,19 +23,19 @@ ALL_BNB = ROOT / "tests" / "live" / "bnb_exchange.py"
 
 def account(**rates):
     entry = {"balances": [], "commissionRates": rates}
-    return ACCOUNT.decode(json.dumps(entry).encode())
+    return ACCOUNT.decode(json.dumps(entry).encode()).seen()
 
 
 def test_assets_of_commissions_are_asked_for():
-    fees = FeeValues()
+    fees = FeeValues("BNB")
     fees.trade(GRID)
-    assert list(fees.symbols()) == [("BNB", "BNBUSDT")]
+    assert list(fees.needed()) == [("BNB", "USDT")]
     for asset in ("SIM", "USDT", "BNB"):
         fees.valued(_paid_in(asset))
     assert not fees.asks
     fees.valued(_paid_in("EUR"))
     assert fees.asks
-    assert list(fees.symbols()) == [("BNB", "BNBUSDT"), ("EUR", "EURUSDT")]
+    assert list(fees.needed()) == [("BNB", "USDT"), ("EUR", "USDT")]
 
 
 def _paid_in(asset):
@@ -44,7 +44,7 @@ def _paid_in(asset):
 
 def test_fill_carries_the_price_of_its_own_commission_asset():
     """The asset may change in the middle of a session, when the balance of BNB runs out."""
-    fees, ledger = FeeValues(), Ledger(GRID)
+    fees, ledger = FeeValues("BNB"), Ledger(GRID)
     fees.trade(GRID)
     fees.prices_e8["BNB"] = 600 * E8
     assert fees.valued(_paid_in("USDT")) == _paid_in("USDT")
@@ -58,9 +58,9 @@ def test_fill_carries_the_price_of_its_own_commission_asset():
 @pytest.mark.parametrize(("maker", "most"), [(True, "0.4"), (False, "0.6")])
 def test_fee_without_a_price_is_at_most_the_rate_of_the_account(maker, most):
     """On a notional of 200; the rate of the side counts on top of that of the role."""
-    fees = FeeValues()
+    fees = FeeValues("BNB")
     fees.trade(GRID)
-    fees.account(account(maker="0.001", taker="0.002", buyer="0.001", seller="0"))
+    fees.rates_e8 = account(maker="0.001", taker="0.002", buyer="0.001", seller="0").rates_e8
     fill = AccountFill(7, 70, "c-1", 1, "100.00", "2.00000", "0.01000000", "BNB", 1_000, maker)
     assert fees.valued(fill).most_e8 == int(Decimal(most) * E8)
     assert most_fee_e8(fill) == E8 // 5  # without the account's rate: 0.1 %

@@ -13,7 +13,8 @@ from mm.live.account.ledger import AccountFill
 from mm.live.audit.books import AuditBooks, Changes
 from mm.live.audit.log import AuditLog
 from mm.live.knobs import OrderAccess, VenueUrls
-from mm.live.orders.gateway import Gateway, GatewayRun
+from mm.live.orders.access import GatewayRun
+from mm.live.orders.gateway import Gateway
 from mm.live.venues.keys import Credentials
 from mm.sim.exchange.orders import NewOrder
 

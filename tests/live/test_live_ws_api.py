@@ -10,10 +10,12 @@ import pytest
 from schedule_world import VirtualLoop
 
 from mm.errors import UsageError
+from mm.live.venues.binance import Signer
+from mm.live.venues.binance_spot import CANCEL, LOG_ON, PLACE, TIME
 from mm.live.venues.keys import Credentials
-from mm.live.venues.messages import ApiAnswer, Outcome
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import ExchangeClock, Signer
+from mm.live.venues.requests import ExchangeClock
+from mm.live.venues.venue import ApiAnswer, Outcome
 from mm.live.venues.ws_api import WsApi
 
 NOW_US = 1_700_000_000_000_000
@@ -73,7 +75,7 @@ class Play:
 
             key = Credentials("k", private=Ed25519PrivateKey.generate())
         self.limits = OrderLimits(None, self.seconds)
-        self.api = WsApi("ws://x/ws-api/v3", Signer(key, self.clock, 1_000), self.limits, self, self._connect)
+        self.api = WsApi("ws://x/ws-api/v3", Signer(key, self.clock, 1_000), self.limits, self, LOG_ON, self._connect)
 
     def seconds(self) -> float:
         return asyncio.get_running_loop().time()
@@ -120,7 +122,7 @@ def test_ed25519_logs_on_and_hmac_signs_each_request(kind: str) -> None:
     """The clock is measured first."""
 
     async def scenario(play: Play) -> None:
-        play.api.request("order.place", {"symbol": "S"}, play.events.append)
+        play.api.request(PLACE, {"symbol": "S"}, play.events.append)
         last = play.links[-1].sent[-1]["params"]
         assert ("signature" in last) == (kind == "HMAC")
         assert abs(last["timestamp"] - (play.now_us() // 1_000 + 7_000)) <= 10
@@ -139,9 +141,7 @@ def test_answers_are_matched_to_requests_by_id() -> None:
     async def scenario(play: Play) -> None:
         received: list[tuple[str, ApiAnswer]] = []
         for name in ("a", "b"):
-            play.api.request(
-                "order.cancel", {"symbol": name}, lambda answer, name=name: received.append((name, answer))
-            )
+            play.api.request(CANCEL, {"symbol": name}, lambda answer, name=name: received.append((name, answer)))
         link = play.links[-1]
         first, second = (request["id"] for request in link.sent[-2:])
         link.push({"id": second, "status": 200, "result": {"x": 2}})
@@ -160,7 +160,7 @@ def test_timeout_gives_unknown_outcome_and_reconnects() -> None:
 
     async def scenario(play: Play) -> None:
         received: list[ApiAnswer] = []
-        play.api.request("order.place", {}, received.append)
+        play.api.request(PLACE, {}, received.append)
         await asyncio.sleep(2.1)
         assert [answer.outcome for answer in received] == [Outcome.UNKNOWN]
         await asyncio.sleep(3)
@@ -175,9 +175,9 @@ def test_connection_that_answers_other_requests_is_kept() -> None:
 
     async def scenario(play: Play) -> None:
         received: list[ApiAnswer] = []
-        play.api.request("order.place", {}, received.append)
+        play.api.request(PLACE, {}, received.append)
         await asyncio.sleep(1)
-        play.api.request("time", {}, lambda _: None)
+        play.api.request(TIME, {}, lambda _: None)
         await asyncio.sleep(1.5)
         assert [answer.outcome for answer in received] == [Outcome.UNKNOWN]
         assert len(play.links) == 1
@@ -195,16 +195,16 @@ def test_each_request_times_out_at_its_own_deadline() -> None:
         def note(number: int, answer: ApiAnswer) -> None:
             received.append((number, round(1_000 * (play.seconds() - begun_s))))
             if number == 2:
-                play.api.request("order.place", {}, partial(note, 9))
+                play.api.request(PLACE, {}, partial(note, 9))
             if number == 3:
                 raise ValueError("a taker that fails")
 
         failed: list[Any] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, about: failed.append(about["exception"]))
         for number in range(5):
-            play.api.request("order.place", {}, partial(note, number))
+            play.api.request(PLACE, {}, partial(note, number))
             await asyncio.sleep(0.3)
-            play.api.request("time", {}, lambda _: None)
+            play.api.request(TIME, {}, lambda _: None)
         await asyncio.sleep(6)
         assert received == [(0, 2_000), (1, 2_300), (2, 2_600), (3, 2_900), (4, 3_200), (9, 4_600)]
         assert [type(error) for error in failed] == [ValueError]
@@ -217,11 +217,11 @@ def test_disconnect_makes_pending_unknown_and_new_unsent() -> None:
 
     async def scenario(play: Play) -> None:
         received: list[ApiAnswer] = []
-        play.api.request("order.place", {}, received.append)
+        play.api.request(PLACE, {}, received.append)
         play.refuses = True
         play.links[-1].abort()
         await asyncio.sleep(0.01)
-        play.api.request("order.place", {}, received.append)
+        play.api.request(PLACE, {}, received.append)
         await asyncio.sleep(0.01)
         assert [answer.outcome for answer in received] == [Outcome.UNKNOWN, Outcome.UNSENT]
 
@@ -259,7 +259,7 @@ def test_expired_log_on_reconnects(answer: dict[str, Any]) -> None:
     async def scenario(play: Play) -> None:
         received: list[ApiAnswer] = []
         play.answers["order.place"] = answer
-        play.api.request("order.place", {}, received.append)
+        play.api.request(PLACE, {}, received.append)
         await asyncio.sleep(3)
         assert [one.outcome for one in received] == [Outcome.REFUSED]
         assert len(play.links) == 2
@@ -305,14 +305,14 @@ def test_nothing_is_sent_before_retry_after() -> None:
         data = {"serverTime": NOW_US, "retryAfter": NOW_US + 5_000_000}
         play.answers["order.place"] = {"status": 429, "error": {"code": -1003, "msg": "Too many.", "data": data}}
         received: list[ApiAnswer] = []
-        play.api.request("order.place", {}, received.append)
+        play.api.request(PLACE, {}, received.append)
         await asyncio.sleep(0.5)
-        play.api.request("order.place", {}, received.append)
+        play.api.request(PLACE, {}, received.append)
         await asyncio.sleep(0.5)
         assert [answer.outcome for answer in received] == [Outcome.REFUSED, Outcome.UNSENT]
         await asyncio.sleep(5)
         play.answers["order.place"] = {"status": 200, "result": {}}
-        play.api.request("order.place", {}, received.append)
+        play.api.request(PLACE, {}, received.append)
         await asyncio.sleep(0.5)
         assert received[-1].outcome is Outcome.DONE
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from exchange_rig import ALICE, INSTRUMENT, Desk
 from mm.errors import DataError, Mismatch
 from mm.instrument import E8, decimal_text
-from mm.live.orders.checks import OrderChecks, ours_e8
 from mm.live.orders.live_orders import LiveOrder
+from mm.live.orders.refusals import Refusal, Why
+from mm.live.venues.filters import OrderChecks, ours_e8
 from mm.live.venues.symbol_info import SymbolInfo
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import CancelRequest, UserOrder
@@ -21,8 +22,7 @@ INFO = {"symbols": [Desk().rules.entry()], "rateLimits": []}
 
 
 def checks() -> OrderChecks:
-    found = SymbolInfo(json.dumps(INFO).encode(), "SIMUSDT")
-    return OrderChecks(found.instrument, found.most_orders)
+    return SymbolInfo(json.dumps(INFO).encode(), "SIMUSDT").filters
 
 
 @given(st.integers(2, 20), st.integers(0, 19), st.integers(0, 25), st.sampled_from([9_000, 10_000, 10_100]))
@@ -49,8 +49,8 @@ def test_amendment_is_refused_if_symbol_does_not_allow_it() -> None:
     """``amendAllowed`` of exchangeInfo."""
     entry = {**Desk().rules.entry(), "amendAllowed": False}
     found = SymbolInfo(json.dumps({"symbols": [entry]}).encode(), "SIMUSDT")
-    refusal = OrderChecks(found.instrument).no_amendment(LiveOrder(1, "c", +1, "100", "2", "LIMIT"), "1")
-    assert refusal == (-1013, "SIMUSDT: orders are not amended here (amendAllowed)")
+    refusal = found.filters.no_amendment(LiveOrder(1, "c", +1, "100", "2", "LIMIT"), "1")
+    assert refusal == Refusal(-1013, "SIMUSDT: orders are not amended here (amendAllowed)", Why.FILTER)
     assert found.instrument.filters.max_amends == 10
 
 
@@ -138,9 +138,7 @@ def test_prices_of_bids_and_of_asks_have_ranges_of_their_own(side: int, least: s
     ranges = dict(zip(("bidMultiplierUp", "bidMultiplierDown"), ("1.1", "0.5"), strict=True))
     ranges |= dict(zip(("askMultiplierUp", "askMultiplierDown"), ("2", "0.9"), strict=True))
     filters = [{**one, **ranges} if one["filterType"] == "PERCENT_PRICE_BY_SIDE" else one for one in entry["filters"]]
-    ours = OrderChecks(
-        SymbolInfo(json.dumps({"symbols": [entry | {"filters": filters}]}).encode(), "SIMUSDT").instrument
-    )
+    ours = SymbolInfo(json.dumps({"symbols": [entry | {"filters": filters}]}).encode(), "SIMUSDT").filters
     ours.average_e8 = 100 * E8
     for price, off in ((least, "-0.01"), (most, "0.01")):
         beyond = f"{Decimal(price) + Decimal(off)}"

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mm.live.venues.messages import ApiAnswer, ApiLimit, Outcome
+from mm.live.venues.binance import ApiLimit
+from mm.live.venues.binance_spot import CANCEL, MY_TRADES, PLACE
 from mm.live.venues.request_limits import CountWindow, OrderLimits
+from mm.live.venues.venue import ApiAnswer, Outcome
 from mm.market_data.rate_budget import RateBudget
 
 ORDERS = ApiLimit("ORDERS", "SECOND", 10, 3)
@@ -36,8 +38,8 @@ def test_sent_orders_are_counted_between_answers() -> None:
     found, clock = limits()
     for _ in range(3):
         assert found.refusal() is None
-        found.sent("order.place")
-        found.sent("order.cancel")
+        found.sent(PLACE)
+        found.sent(CANCEL)
     refusal = found.refusal()
     assert refusal
     assert refusal[0] == -1015
@@ -49,7 +51,7 @@ def test_exchange_count_overrides_own_count() -> None:
     """The exchange returns filled orders to the limit."""
     found, _ = limits()
     for _ in range(3):
-        found.sent("order.place")
+        found.sent(PLACE)
     found.counted([ApiLimit("ORDERS", "SECOND", 10, 3, 1)])
     assert found.refusal() is None
     found.headers({"X-MBX-ORDER-COUNT-10S": "3", "X-MBX-USED-WEIGHT-1M": "4"})
@@ -60,7 +62,7 @@ def test_request_weight_is_counted() -> None:
     """Queries weigh more than orders."""
     found, _ = limits()
     for _ in range(5):
-        found.sent("myTrades")
+        found.sent(MY_TRADES)
     assert (found.refusal() or (0, ""))[0] == -1003
 
 

@@ -9,18 +9,18 @@ from played_api import PlayedApi
 from schedule_world import VirtualLoop
 
 from exchange_rig import INSTRUMENT
+from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import Holdings
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
-from mm.live.orders.checks import OrderChecks
 from mm.live.orders.live_orders import EARLIER, Booked, LiveOrder, OrderState, Rejected
 from mm.live.orders.queries import OrderQueries, Unanswered
 from mm.live.orders.states import OrderStates
-from mm.live.venues.binance_spot import PAGE, BinanceSpot
-from mm.live.venues.fee_values import FeeValues
-from mm.live.venues.messages import Outcome
+from mm.live.venues.binance_spot import PAGE, BinanceSpot, SpotAccount
+from mm.live.venues.filters import OrderChecks
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock
+from mm.live.venues.venue import Outcome
 
 
 class QueryRig:
@@ -34,8 +34,8 @@ class QueryRig:
         self.holdings = Holdings()
         run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(adopt=adopt))
         self.queries = OrderQueries(
-            *(run, self.states, clock, self.checks, self.holdings, FeeValues(), OrderLimits()),
-            venue=BinanceSpot("SIMUSDT"),
+            *(run, self.states, clock, self.checks, self.holdings, FeeValues("BNB"), OrderLimits()),
+            venues=(SpotAccount(), BinanceSpot("SIMUSDT")),
             api=lambda: self.api,
             changed=self.changed,
         )

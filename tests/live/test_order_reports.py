@@ -2,8 +2,10 @@
 
 import pytest
 from gateway_rig import FollowingListener, MemoryAudit
+from refusals import refusal
 
 from mm.instrument import Instrument
+from mm.live.account.fee_values import FeeValues
 from mm.live.account.ledger import AccountFill
 from mm.live.orders.live_orders import (
     EARLIER,
@@ -18,7 +20,6 @@ from mm.live.orders.live_orders import (
     Rejected,
 )
 from mm.live.orders.reports import OrderReports
-from mm.live.venues.fee_values import FeeValues
 
 FILL = AccountFill(5, 70, "c1", 1, "100", "1", "0.001", "SIM", 7, True)
 
@@ -44,7 +45,7 @@ def steps_of(one: LiveOrder) -> list[tuple[OrderReport, dict[str, object], tuple
             ("amended", 1, "1.5"),
         ),
         (
-            AmendFailed(one, 7, -2038, "no"),
+            AmendFailed(one, 7, refusal(-2038, "no")),
             {"type": "reject", "action": "amend", "client_id": "c1", "code": -2038, "message": "no"},
             ("amend_failed", 1, -2038),
         ),
@@ -72,7 +73,7 @@ def test_each_step_writes_row_and_report() -> None:
 
 def test_rejection_contains_exchange_message() -> None:
     audit, listener = MemoryAudit(), FollowingListener()
-    reports_to(listener, audit).take(Rejected(order(), 7, -2010, "no"))
+    reports_to(listener, audit).take(Rejected(order(), 7, refusal(-2010, "no")))
     assert audit.rows == [{"type": "reject", "action": "place", "client_id": "c1", "code": -2010, "message": "no"}]
     assert listener.log == [("rejected", 1, -2010, "no")]
 

@@ -22,7 +22,7 @@ from mm.live.orders.live_orders import (
 from mm.live.orders.sender import OrderSender
 from mm.live.orders.states import OrderStates
 from mm.live.venues.binance_spot import BinanceSpot
-from mm.live.venues.messages import NO_CONNECTION, Outcome
+from mm.live.venues.venue import NO_CONNECTION, Outcome
 
 
 class Desk:
@@ -163,7 +163,7 @@ def test_amendment_answers_lead_to_query_or_failure() -> None:
     assert desk.steps() == [AmendFailed, Ask]
     desk, order = amended()
     desk.ws.answer(outcome=Outcome.UNSENT, status=0, code=NO_CONNECTION)
-    assert [(type(step), step.code) for step in desk.states.take()] == [(AmendFailed, 0)]  # type: ignore[union-attr]
+    assert [(type(step), step.refusal.code) for step in desk.states.take()] == [(AmendFailed, 0)]  # type: ignore[union-attr]
 
 
 def test_amendment_overtaken_by_cancel_is_not_sent() -> None:
@@ -217,7 +217,7 @@ def test_replacement_with_rejected_new_order_cancels_old() -> None:
     desk.ws.answer({**parts, "cancelResponse": CANCELLED, "newOrderResponse": refusal}, code=-2021, status=409)
     steps = list(desk.states.take())
     assert [type(step) for step in steps] == [Closed, Rejected]
-    assert steps[1].code == -2010  # type: ignore[union-attr]
+    assert steps[1].refusal.code == -2010  # type: ignore[union-attr]
     assert old.state is OrderState.CANCELED
 
 
@@ -229,8 +229,8 @@ def test_failed_replacement_queries_old_and_rejects_new() -> None:
     desk.ws.answer({**parts, "cancelResponse": refusal}, code=-2022, status=400)
     steps = list(desk.states.take())
     assert [type(step) for step in steps] == [Ask, Rejected]
-    assert steps[1].code == -2022  # type: ignore[union-attr]
-    assert steps[1].message == (  # type: ignore[union-attr]
+    assert steps[1].refusal.code == -2022  # type: ignore[union-attr]
+    assert steps[1].refusal.message == (  # type: ignore[union-attr]
         "why The order to replace was not cancelled: -2011 Unknown order sent."
     )
     assert (old.state, new.state) == (OrderState.UNKNOWN, OrderState.REJECTED)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_orders import OPEN, Wire
+from refusals import refusal
 
 from mm.instrument import E8
 from mm.live.account.ledger import AccountFill, trade_mark
@@ -28,6 +29,7 @@ from mm.live.orders.live_orders import (
     Resend,
 )
 from mm.live.orders.states import OrderStates
+from mm.live.venues.binance import CODES, STATES
 
 
 def check(wire: Wire) -> None:
@@ -93,7 +95,7 @@ def order(number: int = 1, qty: str = "2") -> LiveOrder:
 
 
 def order_seen(status: str, executed: int = 0, client_id: str = "c1") -> OrderSeen:
-    return OrderSeen(client_id, 70, status, executed * E8, US)
+    return OrderSeen(client_id, 70, STATES[status], executed * E8, US)
 
 
 def fill(trade_id: int, qty: str = "1") -> AccountFill:
@@ -101,7 +103,7 @@ def fill(trade_id: int, qty: str = "1") -> AccountFill:
 
 
 def placed() -> tuple[OrderStates, LiveOrder]:
-    states, one = OrderStates(), order()
+    states, one = OrderStates(codes=CODES), order()
     states.add(one)
     states.seen(order_seen("NEW"))
     assert list(states.take()) == [Accepted(one, US)]
@@ -126,7 +128,7 @@ def test_late_cancel_of_filled_order_ends_as_filled() -> None:
     """-2011 while the fill is in transit: the exchange is queried, nothing is reported as still open."""
     states, one = placed()
     states.cancelling(one)
-    states.cancel_refused(one, US, -2011)
+    states.cancel_refused(one, US, refusal(-2011))
     assert list(states.take()) == [Ask(one)]
     assert one.state is OrderState.UNKNOWN
     states.seen(order_seen("PARTIALLY_FILLED", 1), fill(5))
@@ -142,10 +144,10 @@ def test_replacement_of_order_filled_meanwhile_is_rejected() -> None:
     states.add(new)
     states.cancelling(old, replacing=True)
     assert old.state is OrderState.PENDING_REPLACE
-    states.cancel_refused(old, US, -2011)
-    states.refused(new, US, -2022, "Order cancel-replace failed.")
+    states.cancel_refused(old, US, refusal(-2011))
+    states.refused(new, US, refusal(-2022, "Order cancel-replace failed."))
     steps = list(states.take())
-    assert steps == [Ask(old), Rejected(new, US, -2022, "Order cancel-replace failed.")]
+    assert steps == [Ask(old), Rejected(new, US, refusal(-2022, "Order cancel-replace failed."))]
     states.seen(order_seen("FILLED", 2), answers=True)
     assert list(states.take()) == [Fetch(old)]
     states.fill(old, fill(5, "2"))
@@ -204,7 +206,7 @@ def test_unanswered_amendment_is_queried_until_it_cannot_arrive() -> None:
     states.seen(seen_with_qty(qty=2), answers=True)
     assert not states.amend_shown(one, US, query_ms=21_499)
     assert states.amend_shown(one, US, query_ms=21_500)
-    assert list(states.take()) == [AmendFailed(one, US, 0, "the request never reached the exchange")]
+    assert list(states.take()) == [AmendFailed(one, US, refusal(0, "the request never reached the exchange"))]
     assert (one.state, one.qty) == (OrderState.LIVE, "2")
 
 
@@ -222,15 +224,15 @@ def test_late_amendment_is_detected_by_its_quantity() -> None:
 def test_refused_amendment_leaves_order_unchanged(code: int, steps: int) -> None:
     """If the order is the reason it may have ended: the exchange is queried."""
     states, one = amended()
-    states.amend_refused(one, "1", US, code, "no")
-    assert list(states.take()) == [AmendFailed(one, US, code, "no"), Ask(one)][:steps]
+    states.amend_refused(one, "1", US, refusal(code, "no"))
+    assert list(states.take()) == [AmendFailed(one, US, refusal(code, "no")), Ask(one)][:steps]
     assert (one.state, one.qty) == (OrderState.LIVE, "2")
 
 
 def test_refused_amendment_of_filled_order_books_its_fills() -> None:
     """-2038: the fills are in transit."""
     states, one = amended()
-    states.amend_refused(one, "1", US, -2038, "Unknown order sent.")
+    states.amend_refused(one, "1", US, refusal(-2038, "Unknown order sent."))
     list(states.take())
     states.seen(seen_with_qty("FILLED", 2, 2), answers=True)
     states.fill(one, fill(5, "2"))
@@ -245,7 +247,7 @@ def test_late_answers_to_earlier_amendment_are_ignored() -> None:
     states.amending(one, "2")
     states.seen(seen_with_qty(qty=2))
     states.amending(one, "1")
-    states.amend_refused(one, "2", US, -2038, "no")
+    states.amend_refused(one, "2", US, refusal(-2038, "no"))
     states.amend_unknown(one, "2")
     states.amended(one, "2", seen_with_qty(qty=2))
     assert list(states.take()) == [Amended(one, US, "2")]
@@ -257,13 +259,13 @@ def test_cancel_overtakes_pending_amendment() -> None:
     states, one = amended()
     states.cancelling(one)
     assert one.state is OrderState.PENDING_CANCEL
-    states.cancel_refused(one, US, -1003)
+    states.cancel_refused(one, US, refusal(-1003))
     assert one.state is OrderState.PENDING_AMEND
     states.want_cancel(one)
     assert list(states.take()) == [CancelFailed(one, US, -1003), Resend(one)]
     states.cancelling(one)
     states.cancelled(one, seen_with_qty("CANCELED"))
-    states.amend_refused(one, "1", US, -2038, "Unknown order sent.")
+    states.amend_refused(one, "1", US, refusal(-2038, "Unknown order sent."))
     assert list(states.take()) == [Amended(one, US, "1"), Closed(one, US, "CANCELED")]
 
 
@@ -310,7 +312,7 @@ def test_refused_cancel_leaves_order_open() -> None:
     """Too many requests: the caller gets a CancelFailed."""
     states, one = placed()
     states.cancelling(one)
-    states.cancel_refused(one, US, -1003)
+    states.cancel_refused(one, US, refusal(-1003))
     assert list(states.take()) == [CancelFailed(one, US, -1003)]
     assert one.state is OrderState.LIVE
 
@@ -330,7 +332,7 @@ def test_contradictory_cancel_refusals_end_after_few_attempts() -> None:
     states, one = placed()
     for _ in range(5):
         states.cancelling(one)
-        states.cancel_refused(one, US, -2011)
+        states.cancel_refused(one, US, refusal(-2011))
         states.seen(order_seen("NEW"), answers=True)
     assert list(states.take())[-1] == CancelFailed(one, US, -2011)
 
@@ -339,7 +341,7 @@ def test_duplicate_order_refusal_queries_the_order() -> None:
     """The client id is in use, so that the order may be at the exchange."""
     states, one = OrderStates(), order()
     states.add(one)
-    states.refused(one, US, -2010, "Duplicate order sent.")
+    states.refused(one, US, refusal(-2010, "Duplicate order sent."))
     assert list(states.take()) == [Ask(one)]
 
 
@@ -406,7 +408,7 @@ def test_oldest_of_many_ended_orders_are_dropped() -> None:
     for number in range(2, 41_003):
         one = order(number)
         states.add(one)
-        states.refused(one, US, -2010, "no")
+        states.refused(one, US, refusal(-2010, "no"))
         list(states.take())
     assert len(states.by_client) < 40_002
     assert list(states.open.values()) == [first]

@@ -9,7 +9,8 @@ from gateway_rig import FollowingListener, MemoryAudit, QuietLog
 from published_server import SYMBOL, PublishedExchange, PublishedServer
 
 from mm.live.knobs import OrderAccess, VenueUrls
-from mm.live.orders.gateway import Gateway, GatewayRun
+from mm.live.orders.access import GatewayRun
+from mm.live.orders.gateway import Gateway
 from mm.live.venues.keys import Credentials
 
 KINDS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest"), ("HMAC", "rest")]

@@ -8,11 +8,13 @@ import httpx
 import pytest
 
 from mm.live.venues import rest_api
+from mm.live.venues.binance import Signer, time_us
+from mm.live.venues.binance_spot import AMEND_ORDER, CANCEL, ORDER_STATUS, PLACE, REPLACE_ORDER, TIME
 from mm.live.venues.keys import Credentials
-from mm.live.venues.messages import ApiAnswer, Outcome
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import ExchangeClock, Signer, answer_of, measure
+from mm.live.venues.requests import ExchangeClock, answer_of, measure
 from mm.live.venues.rest_api import RestApi
+from mm.live.venues.venue import ApiAnswer, Outcome, Route
 
 US = 1_700_000_000_000_000
 
@@ -23,11 +25,11 @@ def api(answer: Callable[[httpx.Request], httpx.Response]) -> tuple[RestApi, Ord
     return RestApi("http://x", signer, limits, httpx.MockTransport(answer)), limits
 
 
-def answered(answer: Callable[[httpx.Request], httpx.Response], method: str = "order.place") -> ApiAnswer:
+def answered(answer: Callable[[httpx.Request], httpx.Response], route: Route = PLACE) -> ApiAnswer:
     async def main() -> ApiAnswer:
         rest, _ = api(answer)
         try:
-            return await answer_of(rest.request, method, {"symbol": "S", "price": "1.5"})
+            return await answer_of(rest.request, (route, {"symbol": "S", "price": "1.5"}))
         finally:
             await rest.close()
 
@@ -58,8 +60,8 @@ def test_only_connection_errors_are_unsent(error: type[httpx.HTTPError], outcome
     assert answered(failing(error)).outcome is outcome
 
 
-@pytest.mark.parametrize("method", ["order.place", "order.cancelReplace", "order.amend.keepPriority", "order.cancel"])
-def test_requests_that_can_be_in_doubt_keep_returned_timestamp(method: str) -> None:
+@pytest.mark.parametrize("route", [PLACE, REPLACE_ORDER, AMEND_ORDER, CANCEL])
+def test_requests_that_can_be_in_doubt_keep_returned_timestamp(route: Route) -> None:
     """Their window counts from it, however long a connection takes."""
     timestamps: list[str] = []
 
@@ -72,13 +74,13 @@ def test_requests_that_can_be_in_doubt_keep_returned_timestamp(method: str) -> N
         signer = Signer(Credentials("k", secret="s"), ExchangeClock(lambda: next(clock)), 1_000)
         rest = RestApi("http://x", signer, OrderLimits(), httpx.MockTransport(note))
         done = asyncio.Event()
-        stamp = rest.request(method, {"symbol": "S"}, lambda _: done.set())
+        stamp = rest.request(route, {"symbol": "S"}, lambda _: done.set())
         await done.wait()
         await rest.close()
         return stamp
 
     stamp = asyncio.run(main())
-    assert (timestamps == [str(stamp)]) == (method != "order.cancel")
+    assert (timestamps == [str(stamp)]) == (route is not CANCEL)
 
 
 PARTIAL = {"code": -2021, "msg": "no", "data": {"cancelResult": "SUCCESS"}}
@@ -130,11 +132,11 @@ def test_too_many_requests_status_silences_the_api() -> None:
     async def main() -> None:
         busy = httpx.Response(429, headers={"Retry-After": "7"}, json={"code": -1003, "msg": "slow"})
         rest, limits = api(lambda _: busy)
-        assert (await answer_of(rest.request, "order.cancel", {})).retry_after_s == 7
+        assert (await answer_of(rest.request, (CANCEL, {}))).retry_after_s == 7
         assert 6 < limits.silence_s <= 7
-        assert (await answer_of(rest.request, "order.cancel", {})).outcome is Outcome.UNSENT
+        assert (await answer_of(rest.request, (CANCEL, {}))).outcome is Outcome.UNSENT
         await rest.close()
-        assert (await answer_of(rest.request, "order.cancel", {})).outcome is Outcome.UNSENT
+        assert (await answer_of(rest.request, (CANCEL, {}))).outcome is Outcome.UNSENT
 
     asyncio.run(main())
 
@@ -153,9 +155,9 @@ def test_stale_timestamp_error_calls_doubted_callback() -> None:
         clock.doubted = lambda: doubts.append(1)
         signer = Signer(Credentials("k", secret="s"), clock, 1_000)
         rest = RestApi("http://x", signer, OrderLimits(), httpx.MockTransport(answer))
-        await answer_of(rest.request, "order.status", {})
+        await answer_of(rest.request, (ORDER_STATUS, {}))
         assert doubts == [1]
-        await measure(rest.request, clock)
+        await measure(rest.request, clock, (TIME, {}), time_us)
         assert clock.offset_us == 4_000_000
         await rest.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from refusals import refusal
 
 from mm.backtest.live_feed import FeedEvent
 from mm.backtest.quotes.view import Quotes
@@ -11,9 +12,9 @@ from mm.errors import ModelError
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.live.account.ledger import AccountFill, Ledger
+from mm.live.orders.reasons import reason_of
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.run.trader import TradeAccount, Trader, TraderParts
-from mm.live.venues.reasons import reason_of
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT
 
 GRID = Instrument("SIMUSDT", 1_000_000, 1, 5 * 10**8, "SIM", "USDT")  # tick 0.01, lots of 1e-8
@@ -172,7 +173,7 @@ def test_amendment_to_filled_quantity_ends_the_order():
 @pytest.mark.parametrize(("code", "again"), [(0, [("amend", 2, "0.05")]), (-2038, [])])
 def test_amendment_is_resent_unless_exchange_refused_it(code, again):
     rig = amending()
-    rig.trader.amend_failed(2, rig.us, code, "no")
+    rig.trader.amend_failed(2, rig.us, refusal(code, "no"))
     rig.us += 250_000
     rig.trader.act()
     assert rig.wire.take() == again
@@ -245,12 +246,12 @@ def test_fill_before_first_market_message_has_report_time():
     ],
 )
 def test_reason_of_maps_rejection_to_journal_reason(code, message, side, reason):
-    assert reason_of(code, message, side) == reason
+    assert reason_of(refusal(code, message), side) == reason
 
 
 def test_rejection_ends_order_and_is_reported_to_observers():
     rig = TraderRig()
-    rig.trader.rejected(1, rig.us, -2010, "Order would immediately match and take.")
+    rig.trader.rejected(1, rig.us, 1, refusal(-2010, "Order would immediately match and take."))
     assert rig.engine.open_orders == 1
     assert rig.notes.rejects == [("would_cross", -2010)]
     assert rig.notes.orders[-1] == ("rejected", 1)
@@ -261,7 +262,7 @@ def test_replacement_is_sent_again_after_failed_cancel():
     rig.trader.accepted(1, rig.us, 91)
     rig.feed(DEPTH, (1, 10_001, STEP), after_us=250_000)
     rig.trader.cancel_failed(1, rig.us, -2011)
-    rig.trader.rejected(3, rig.us, -2022, "Order cancel-replace failed.")
+    rig.trader.rejected(3, rig.us, 1, refusal(-2022, "Order cancel-replace failed."))
     rig.wire.take()
     rig.us += 250_000
     rig.trader.act()

@@ -19,8 +19,8 @@ CONFIRMATIONS, MOST_DIFFERING = 3, 10
 """Equal differences in a row, or different ones, before one counts: a balance may precede the report of its fill."""
 KEPT_TRANSFERS = 1_000
 """Transfers that are remembered, since an event may be repeated and several connections report it."""
-REPORTED, FOUND, ADOPTED = "balanceUpdate", "reconcile", "adopted"
-"""How a transfer became known: by an event, by a comparison, or by ADOPT."""
+FOUND, ADOPTED = "reconcile", "adopted"
+"""How a transfer became known without an event: by a comparison, or by ADOPT."""
 
 
 class Transfer(NamedTuple):
@@ -29,7 +29,7 @@ class Transfer(NamedTuple):
     Attributes:
         asset: The asset.
         amount_e8: The amount, in 1e-8; negative if it went.
-        source: `REPORTED`, `FOUND` or `ADOPTED`.
+        source: The exchange's name of the event that reported it, `FOUND` or `ADOPTED`.
         us: The exchange's instant, µs; 0 if it is not known.
     """
 
@@ -171,9 +171,9 @@ class AccountCheck:
         """Forget the ids of booked trades: the exchange was reset; position and result stay."""
         self._ledger.forget_trades()
 
-    def transferred(self, asset: str, amount_e8: int, us: int) -> None:
+    def transferred(self, found: Transfer) -> None:
         """Book a transfer that the exchange has reported; one that was reported before changes nothing."""
-        self._balances.transfer(Transfer(asset, amount_e8, REPORTED, us))
+        self._balances.transfer(found)
 
     def book(self, found: Transfer) -> None:
         """Book a transfer of the account, if it is one of the symbol's assets."""

@@ -9,8 +9,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,15 +16,15 @@ import msgspec
 
 from mm.base.doors import is_loopback
 from mm.base.waiting import happened
-from mm.clock import exchange_us
 from mm.errors import Mismatch, MMError, OffGrid, TryLater
-from mm.instrument import Instrument, e8, short_text
+from mm.instrument import Instrument, short_text
+from mm.live.account.check import Transfer
+from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import Holdings
 from mm.live.account.ledger import SIDE_NAMES, SIDES
 from mm.live.audit.log import AuditLog
-from mm.live.knobs import OrderAccess, VenueUrls
+from mm.live.knobs import VenueUrls
 from mm.live.orders.access import BackgroundTasks, ClientIds, GatewayRun
-from mm.live.orders.checks import OrderChecks, Reason, ours_e8
 from mm.live.orders.live_orders import (
     AHEAD_MS,
     EARLIER,
@@ -44,38 +42,23 @@ from mm.live.orders.live_orders import (
     Resend,
 )
 from mm.live.orders.queries import OrderQueries, Unanswered
+from mm.live.orders.refusals import FILTERS, Refusal, Why, unsent
 from mm.live.orders.reports import OrderListener, OrderReports, Report
 from mm.live.orders.sender import OrderSender
 from mm.live.orders.states import OrderStates
-from mm.live.venues.addresses import attempts_file, quiet_file
-from mm.live.venues.binance_spot import NOT_SENT, BinanceSpot
+from mm.live.venues.binance import Signer
+from mm.live.venues.binance_spot import SpotAccount
 from mm.live.venues.canceller import is_ours
-from mm.live.venues.codes import BANNED, FILTER_FAILED, NO_SUCH_SYMBOL, NOT_AUTHORIZED, SLOW_DOWN
-from mm.live.venues.fee_values import FeeValues
-from mm.live.venues.keys import Credentials
-from mm.live.venues.messages import (
-    BALANCE,
-    BALANCE_EVENT,
-    EXECUTION,
-    EXECUTION_EVENT,
-    POSITION,
-    POSITION_EVENT,
-    ApiAnswer,
-    Outcome,
-)
-from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import ExchangeClock, OrderApi, Signer, answer_of, measure
-from mm.live.venues.rest_api import RestApi, Surroundings
-from mm.live.venues.symbol_info import SymbolInfo
-from mm.live.venues.ws_api import WsApi, key_refused, linked
-from mm.market_data.rate_budget import RateBudget
+from mm.live.venues.keys import Credentials, key_refused
+from mm.live.venues.requests import ExchangeClock, answer_of, measure
+from mm.live.venues.rest_api import Surroundings
+from mm.live.venues.venue import AccountVenue, ApiAnswer, BalancesEvent, OrderApi, OrderEvent, OrderFilters, Outcome
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
     from mm.live.audit.books import AuditOrder
 
-__all__ = ["NOT_SENT", "Gateway", "GatewayRun", "OrderAccess", "OrderListener", "Surroundings"]
 START_S, STOP_S = 30.0, 3.0
 AGAIN_SAID_S = 30.0
 """Time after which a gateway says again which orders it could not cancel yet, in s."""
@@ -86,16 +69,6 @@ _LATEST_S = 1.5  # beyond its receive window, a request may be executed so much 
 _ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
 _AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
 _FILTERS_EVERY_S = 5.0
-_WEIGHT, _WEIGHT_S = 6_000, 60.0
-_ATTEMPTS, _ATTEMPTS_S = 290, 300.0  # to connect; the exchange allows 300
-
-
-def limits_of(urls: VenueUrls, seconds: Callable[[], float] = monotonic, *, share: bool = True) -> OrderLimits:
-    """Return the limits of an account at an exchange; *share*: with the other processes of this host."""
-    path = quiet_file(urls.rest) if share else None
-    weight = RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None
-    attempts = RateBudget(_ATTEMPTS, _ATTEMPTS_S, attempts_file(urls.ws_api) if share else None)
-    return OrderLimits(weight, seconds, attempts)
 
 
 class Gateway:
@@ -131,22 +104,22 @@ class Gateway:
         self._run, self._audit, self._log, self._credentials = run, audit, log, credentials
         self._clock = ExchangeClock(around.clock)
         self._clock.doubted = self._measure_soon
-        self._limits = run.limits or limits_of(urls, around.seconds, share=run.share_budget)
+        self._exchange: AccountVenue = SpotAccount()
+        self._venue = self._exchange.orders_of(run.symbol)
+        self._limits = run.limits or self._exchange.limits(urls, around.seconds, share=run.share_budget)
         signer = Signer(credentials, self._clock, run.access.recv_window_ms)
-        connect = around.connect or partial(linked, clock_us=around.clock)
-        self._ws = WsApi(urls.ws_api, signer, self._limits, self, connect)
-        self._rest = RestApi(urls.rest, signer, self._limits, around.rest)
+        self._ws = self._exchange.connection(urls, signer, self._limits, around, self)
+        self._rest = self._exchange.rest(urls, signer, self._limits, around)
         self._ids = ClientIds(run.run_id, around.nonce)
-        self._states = OrderStates(run.booked)
-        self._fees, self._holdings = FeeValues(), Holdings()
+        self._states = OrderStates(run.booked, codes=self._exchange.codes)
+        self._fees, self._holdings = FeeValues(self._exchange.discount_asset), Holdings()
         self._reports = OrderReports(audit, self._fees, run.account, log)
         apis = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
         window_ms = run.access.recv_window_ms
-        self._venue = BinanceSpot(run.symbol)
         self._sender = OrderSender(self._venue, window_ms, self._states, apis, audit, self._report_answer)
         self._orders: dict[int, LiveOrder] = {}
         self._waiting: dict[str, LiveOrder | None] = {}  # orders whose intent is not on disk yet, and what they replace
-        self._checks: OrderChecks
+        self._filters: OrderFilters
         self._queries: OrderQueries
         self._connections = self._reconciled = 0
         self._started = self._stopping = self._closed = False
@@ -210,7 +183,7 @@ class Gateway:
         """Send an order; if it is refused here, the listener is called in the next iteration of the event loop."""
         reason = self._reason(side, price, qty, kind)
         if reason:
-            self._refuse(order_id, reason)
+            self._refuse(order_id, side, reason)
             return
         order, seq = self._write_intent(order_id, side, price, qty, kind)
         self._leave(seq, (order,), self._sender.place)
@@ -250,9 +223,9 @@ class Gateway:
         old = self._orders.get(old_id)
         reason = self._reason(side, price, qty, kind, replaces=old)
         if reason is None and (old is None or old.state not in RESTING):
-            reason = (NOT_SENT, "the order to be replaced is not known to be open")
+            reason = unsent("the order to be replaced is not known to be open")
         if reason or old is None:
-            self._refuse(new_id, reason or (NOT_SENT, ""))
+            self._refuse(new_id, side, reason or unsent(""))
             self.cancel(old_id)
             return
         new, seq = self._write_intent(new_id, side, price, qty, kind, replaces=old)
@@ -277,23 +250,22 @@ class Gateway:
                 differ from the audit logs.
             TryLater: If it cannot be reached.
         """
-        await measure(self._rest.request, self._clock)
-        answer = await answer_of(self._rest.request, "exchangeInfo", {"symbol": self._run.symbol})
-        if answer.outcome is not Outcome.DONE and answer.code != NO_SUCH_SYMBOL:
+        await self._measure_by(self._rest)
+        answer = await answer_of(self._rest.request, self._venue.terms())
+        if answer.outcome is not Outcome.DONE and answer.why is not Why.SYMBOL:
             why = self._why() if self._limits.silence_s else f"{answer.code} {answer.message}"
             raise TryLater(f"the exchange does not answer ({why}); check REST_URL and the network, or wait")
-        info = SymbolInfo(answer.result if answer.outcome is Outcome.DONE else b"{}", self._run.symbol)
-        self.instrument = info.instrument
-        self._limits.known(info.limits)
-        self._checks = OrderChecks(info.instrument, info.most_orders)
+        terms = self._venue.terms_of(answer)
+        self.instrument, self._filters = terms.instrument, terms.filters
+        self._limits.known(terms.limits)
         self._queries = OrderQueries(
-            *(self._run, self._states, self._clock, self._checks, self._holdings, self._fees, self._limits),
-            venue=self._venue,
+            *(self._run, self._states, self._clock, self._filters, self._holdings, self._fees, self._limits),
+            venues=(self._exchange, self._venue),
             api=self._api,
             changed=self._act,
             forgot=self._reports.forget_trades,
         )
-        self._fees.trade(info.instrument)
+        self._fees.trade(terms.instrument)
         self._started = True
         for order in self._run.earlier:
             self._states.add_earlier(self._earlier(order))
@@ -376,43 +348,43 @@ class Gateway:
 
     # sending
 
-    def _unable(self) -> Reason | None:
+    def _unable(self) -> Refusal | None:
         """Return why nothing can be sent; None if orders can be sent."""
         if not self.ready:
-            return NOT_SENT, self._why()
+            return unsent(self._why())
         if self._audit.failure is not None:
-            return NOT_SENT, f"the audit log cannot be written: {self._audit.failure}"
+            return unsent(f"the audit log cannot be written: {self._audit.failure}")
         return None
 
     def _amend(self, order: LiveOrder, qty: str) -> None:
         """Send an amendment; if it cannot be sent, report that it failed."""
         reason = self._no_amendment(order, qty)
         if reason:
-            self._states.amend_denied(order, self._clock.now_us(), *reason)
+            self._states.amend_denied(order, self._clock.now_us(), reason)
             return
         seq = self._audit.append("intent", action="amend", client_id=order.client_id, qty=qty)
         self._states.amending(order, qty)
         self._leave(seq, (order,), self._sender.amend)
 
-    def _no_amendment(self, order: LiveOrder, qty: str) -> Reason | None:
+    def _no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
         """Return why an order cannot be amended; None if it can."""
         if order.state is not OrderState.LIVE:
-            return NOT_SENT, "the order is not known to be open, or a request for it is pending"
-        return self._unable() or self._limits.refusal(("REQUEST_WEIGHT",)) or self._checks.no_amendment(order, qty)
+            return unsent("the order is not known to be open, or a request for it is pending")
+        return self._unable() or self._limits.refusal(("REQUEST_WEIGHT",)) or self._filters.no_amendment(order, qty)
 
-    def _reason(self, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None) -> Reason | None:
+    def _reason(self, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None) -> Refusal | None:
         """Return why an order, which may replace another, cannot be sent; None if it can."""
         unable = self._unable()
         if unable:
             return unable
         if self._states.in_doubt(side):
-            return NOT_SENT, "the outcome of an order of this side is not known yet"
+            return unsent("the outcome of an order of this side is not known yet")
         others = [order for order in self._states.open.values() if order is not replaces]
-        return self._limits.refusal() or self._checks.refusal(side, price, qty, kind, others)
+        return self._limits.refusal() or self._filters.refusal(side, price, qty, kind, others)
 
-    def _refuse(self, order_id: int, reason: Reason) -> None:
-        us, (code, why) = self._clock.now_us(), reason
-        self._tell_soon(lambda listener: listener.rejected(order_id, us, code, why))
+    def _refuse(self, order_id: int, side: int, refusal: Refusal) -> None:
+        us = self._clock.now_us()
+        self._tell_soon(lambda listener: listener.rejected(order_id, us, side, refusal))
 
     def _tell_soon(self, report: Report) -> None:
         asyncio.get_running_loop().call_soon(self._reports.tell, report)
@@ -511,7 +483,7 @@ class Gateway:
             ours, foreign = await self._queries.listed(self._rest)
         except Unanswered as error:
             self._answered_s = now_s if error.answer.status else self._answered_s
-            if error.answer.code in NOT_AUTHORIZED:
+            if error.answer.why is Why.KEY:
                 self._refusals += 1
                 if self._refusals >= _REFUSED_FOR_GOOD:
                     self._rest_refused = key_refused(self._credentials, str(error))
@@ -529,7 +501,7 @@ class Gateway:
         """Report the duration of an answer; stop sending if the exchange demands it."""
         if answer.status:
             self._reports.tell(lambda listener: listener.ack_latency(action, answer.seconds))
-        if answer.status in (SLOW_DOWN, BANNED):
+        if self._limits.silence_s:
             self._review()
         self._act()
 
@@ -540,9 +512,12 @@ class Gateway:
 
     async def _measure(self) -> None:
         before_us = self._clock.offset_us
-        await measure(self._api().request, self._clock)
+        await self._measure_by(self._api())
         self._measuring = False
         self._log.warning("clock_measured", offset_us=self._clock.offset_us, before_us=before_us)
+
+    async def _measure_by(self, api: OrderApi) -> None:
+        await measure(api.request, self._clock, self._exchange.time(), self._exchange.time_us)
 
     def _ask_filters(self) -> None:
         """Ask for the filters, since the exchange has refused what those of the start allow."""
@@ -553,12 +528,12 @@ class Gateway:
 
     async def _compare_filters(self) -> None:
         symbol, before = self._run.symbol, self.instrument
-        answer = await answer_of(self._api().request, "exchangeInfo", {"symbol": symbol})
+        answer = await answer_of(self._api().request, self._venue.terms())
         if answer.outcome is not Outcome.DONE:
             self._filters_s = 0.0
             return
         try:
-            now = SymbolInfo(answer.result, symbol).instrument
+            now = self._venue.terms_of(answer).instrument
         except MMError as error:  # it does not trade now: the market's session says so
             self._log.warning("filters_unknown", why=str(error))
             return
@@ -590,27 +565,30 @@ class Gateway:
     def event(self, kind: str, body: bytes, us: int) -> None:
         """Process an event of the user data stream; the next reconcile finds the content of unreadable ones."""
         try:
-            if kind == EXECUTION:
-                self._execution(body, us)
-            elif kind == POSITION:
-                found = POSITION_EVENT.decode(body)
-                self._holdings.changed(found.held, exchange_us(found.u) if found.u else 0)
-                self._report_balances()
-            elif kind == BALANCE and self._run.account:
-                moved = BALANCE_EVENT.decode(body)
-                self._run.account.transferred(moved.a, e8(moved.d), exchange_us(moved.T))
+            found = self._exchange.event(kind, body)
         except msgspec.MsgspecError as error:
             self._log.warning("event_unreadable", kind=kind, why=str(error))
             self._due.set()
-
-    def _execution(self, body: bytes, us: int) -> None:
-        found = EXECUTION_EVENT.decode(body)
-        if found.s != self._run.symbol:
             return
-        by_client = self._states.by_client
-        order = by_client.get(found.C) or by_client.get(found.c) or self._states.of_exchange(found.i)
+        match found:
+            case None:
+                return
+            case BalancesEvent(balances, since_us):
+                self._holdings.changed(balances, since_us)
+                self._report_balances()
+            case Transfer():
+                if self._run.account:
+                    self._run.account.transferred(found)
+            case _:
+                self._order_event(found, us)
+
+    def _order_event(self, found: OrderEvent, us: int) -> None:
+        if found.symbol != self._run.symbol:
+            return
+        by_client, (own_id, other_id) = self._states.by_client, found.client_ids
+        order = by_client.get(own_id) or by_client.get(other_id) or self._states.of_exchange(found.exchange_id)
         if order is None:
-            if is_ours(found.C or found.c):
+            if is_ours(own_id):
                 self._due.set()
             return
         self._states.seen(found.seen(order.client_id, us), found.fill(order.client_id))
@@ -622,7 +600,7 @@ class Gateway:
         """Report balances; *current* is whether no order has ended since, whose lock they may contain."""
         held = self._holdings.balances
         if current:
-            funds_e8 = ours_e8(self.instrument, held, self._states.open.values())
+            funds_e8 = self._venue.ours_e8(self.instrument, held, self._states.open.values())
             self._reports.tell(lambda listener: listener.funds(*funds_e8))
         self._reports.tell(lambda listener: listener.balances(held))
 
@@ -728,7 +706,7 @@ class Gateway:
                 self._log.error("order_contradiction", client_id=order.client_id, what=step.what)
             case _:
                 self._reports.take(step)
-                if isinstance(step, Rejected | AmendFailed) and step.code == FILTER_FAILED:
+                if isinstance(step, Rejected | AmendFailed) and step.refusal.why in FILTERS:
                     self._ask_filters()
         if order.ended:
             self._orders.pop(order.order_id, None)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from mm.instrument import e8
 from mm.live.account.ledger import AccountFill
+from mm.live.orders.refusals import Refusal
 
 EARLIER = 0
 """The order id in reports about orders of earlier runs, which have no caller."""
@@ -37,14 +38,6 @@ class OrderState(Enum):
 RESTING = frozenset((OrderState.LIVE, OrderState.PENDING_AMEND))
 """States in which an order is known to be open and no cancel is in flight."""
 ENDS = frozenset((OrderState.FILLED, OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED))
-ENDINGS = {
-    "FILLED": OrderState.FILLED,
-    "CANCELED": OrderState.CANCELED,
-    "EXPIRED": OrderState.EXPIRED,
-    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
-    "REJECTED": OrderState.REJECTED,
-}
-"""The exchange's names of final states."""
 
 
 class Doubt(Enum):
@@ -65,7 +58,7 @@ class LiveOrder:
         side: +1 buy, -1 sell.
         price: Decimal text; empty for a MARKET order.
         qty: Decimal text; an amendment lowers it.
-        kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
+        kind: One of the engine's `KINDS`.
         sent_ms: Timestamp of the request that placed it; 0 before it is sent, and for an earlier run.
         window_ms: Time after *sent_ms* in which the exchange accepts the request.
         state: Its state.
@@ -145,7 +138,7 @@ class OrderSeen(NamedTuple):
     Attributes:
         client_id: Our client id.
         exchange_id: The exchange's order id; at most 0 if it has none.
-        status: The exchange's status: NEW, PARTIALLY_FILLED, FILLED, CANCELED, EXPIRED, EXPIRED_IN_MATCH, REJECTED.
+        state: LIVE, or how it has ended.
         executed_e8: Executed quantity, in 1e-8.
         us: Arrival, in µs.
         qty_e8: Its quantity, in 1e-8; 0 if unknown.
@@ -154,7 +147,7 @@ class OrderSeen(NamedTuple):
 
     client_id: str
     exchange_id: int
-    status: str
+    state: OrderState
     executed_e8: int
     us: int
     qty_e8: int = 0
@@ -206,8 +199,7 @@ class Rejected(NamedTuple):
 
     order: LiveOrder
     us: int
-    code: int
-    message: str
+    refusal: Refusal
 
 
 class Booked(NamedTuple):
@@ -243,12 +235,11 @@ class Amended(NamedTuple):
 
 
 class AmendFailed(NamedTuple):
-    """The order is unchanged; *code* is the exchange's, 0 if the amendment was not sent or never arrived."""
+    """The order is unchanged: the exchange has refused the amendment, or it was not sent, or never arrived."""
 
     order: LiveOrder
     us: int
-    code: int
-    message: str
+    refusal: Refusal
 
 
 class Contradiction(NamedTuple):

@@ -7,22 +7,20 @@ and trades that no event reported are booked. The next reconcile reads the trade
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
-from mm.clock import exchange_us
 from mm.instrument import e8
+from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import SETTLED_US, Holdings
-from mm.live.account.ledger import trade_mark
+from mm.live.account.ledger import AccountFill, trade_mark
 from mm.live.orders.access import GatewayRun
-from mm.live.orders.checks import OrderChecks
-from mm.live.orders.live_orders import LiveOrder
+from mm.live.orders.live_orders import EARLIER, LiveOrder
+from mm.live.orders.refusals import Why
 from mm.live.orders.states import OrderStates
-from mm.live.venues.binance_spot import PAGE, BinanceSpot, Call
 from mm.live.venues.canceller import is_ours
-from mm.live.venues.codes import NO_SUCH_ORDER
-from mm.live.venues.fee_values import FeeValues
-from mm.live.venues.messages import ApiAnswer, OrderEntry, Outcome, TradeEntry
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import ExchangeClock, OrderApi, answer_of
+from mm.live.venues.requests import ExchangeClock, answer_of
+from mm.live.venues.venue import AccountVenue, ApiAnswer, Call, ListedOrder, OrderApi, OrderFilters, OrderVenue, Outcome
 
 AGAIN_S, GRACE_S, LONGEST_WAIT_S = 0.25, 0.1, 5.0
 
@@ -43,11 +41,11 @@ class OrderQueries:
             and the check of the account.
         states: Order states, which receive the results.
         clock: The exchange's clock.
-        checks: Order checks, which receive balances and the mean price.
+        filters: The filters of the symbol, which receive the mean price.
         holdings: Receive the account's balances.
         fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
         limits: Receive the exchange's counts of orders, which are asked for while they leave no room.
-        venue: Makes the requests of the symbol, and reads their answers.
+        venues: Make the requests of the account and of the symbol, and read their answers.
         api: Returns the API to use now.
         changed: Called after each processed response, to act on the resulting steps.
         forgot: Called with the reason when the exchange was reset and that is accepted (ADOPT), before trades are read.
@@ -63,23 +61,24 @@ class OrderQueries:
         run: GatewayRun,
         states: OrderStates,
         clock: ExchangeClock,
-        checks: OrderChecks,
+        filters: OrderFilters,
         holdings: Holdings,
         fees: FeeValues,
         limits: OrderLimits,
         *,
-        venue: BinanceSpot,
+        venues: tuple[AccountVenue, OrderVenue],
         api: Callable[[], OrderApi],
         changed: Callable[[], None],
         forgot: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.closed = False
         self.checked_id = run.last_trade_id
-        self._run, self._states, self._clock, self._checks, self._fees = run, states, clock, checks, fees
+        self._run, self._states, self._clock, self._filters, self._fees = run, states, clock, filters, fees
         self._limits, self._holdings = limits, holdings
         self._api, self._changed, self._forgot = api, changed, forgot
-        self._venue = venue
-        self._booked = dict(sorted(run.booked.items())[-PAGE:])  # the newest; empty once the exchange has shown them
+        self._exchange, self._venue = venues
+        # The newest; empty once the exchange has shown them.
+        self._booked = dict(sorted(run.booked.items())[-self._venue.page :])
         self._pending: set[str] = set()
         self._fetching: set[str] = set()
         self._foreign: set[int] = set()
@@ -102,7 +101,7 @@ class OrderQueries:
                 self._states.seen(self._venue.seen(answer), answers=True, firm=ended_then)
                 if not self._states.amend_shown(order, answer.us, query_ms):
                     self._again(order, AGAIN_S)
-            elif answer.code != NO_SUCH_ORDER or not self._states.absent(order, answer.us, query_ms):
+            elif answer.why is not Why.NO_ORDER or not self._states.absent(order, answer.us, query_ms):
                 self._again(order, AGAIN_S)
             self._changed()
 
@@ -122,9 +121,9 @@ class OrderQueries:
             if answer.outcome is Outcome.DONE:
                 trades = self._venue.trades(answer)
                 for trade in trades:
-                    self._states.fill(order, trade.fill(order.client_id))
-                if len(trades) == PAGE:
-                    self._fetch(order, delay_s, trades[-1].id + 1)
+                    self._states.fill(order, replace(trade, client_id=order.client_id))
+                if len(trades) == self._venue.page:
+                    self._fetch(order, delay_s, trades[-1].trade_id + 1)
                     return
                 self._states.fetched(order)
                 self._changed()
@@ -150,26 +149,27 @@ class OrderQueries:
         if self._states.reset:
             return
         if self._limits.orders_used:  # only the exchange knows when its day begins
-            self._limits.counted(self._venue.counts(await self._answer(self._venue.order_counts())))
+            self._limits.counted(self._exchange.counts(await self._answer(self._exchange.order_counts())))
         await self.listed()
         await self._trades()
         await self._account()
         await self._fee_prices()
-        self._checks.average_e8 = e8(self._venue.price(await self._answer(self._venue.mean_price())))
+        self._filters.average_e8 = e8(self._exchange.price(await self._answer(self._venue.mean_price())))
 
     async def listed(self, api: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
         """Read the open orders, by *api* if given; return ours, and the number of others. Raises Unanswered."""
         expected = [order for order in self._states.open.values() if order.exchange_id > 0]
         answer = await self._answer(self._venue.open_orders(), api)
         seen, foreign = [], 0
-        for entry in self._venue.entries(answer):
-            known = entry.clientOrderId in self._states.by_client
-            if not known and (self._run.access.adopt or is_ours(entry.clientOrderId)):
-                self._states.add_earlier(self._order_of(entry))
+        for one in self._venue.listed_all(answer):
+            client_id = one.seen.client_id
+            known = client_id in self._states.by_client
+            if not known and (self._run.access.adopt or is_ours(client_id)):
+                self._states.add_earlier(self._order_of(one))
             elif not known:
                 foreign += 1
                 continue
-            seen.append(entry.seen(answer.us))
+            seen.append(one.seen)
         self._states.listed(seen, expected)
         self._changed()
         return [self._states.by_client[one.client_id] for one in seen], foreign
@@ -183,8 +183,8 @@ class OrderQueries:
             return
         first_id, last_id = min(self._booked), max(self._booked)
         trades = self._venue.trades(await self._answer(self._venue.trades_from(first_id)))
-        found = {trade.id: trade_mark(trade.fill("")) for trade in trades}
-        read_id = last_id if len(trades) < PAGE else max(found)
+        found = {trade.trade_id: trade_mark(trade) for trade in trades}
+        read_id = last_id if len(trades) < self._venue.page else max(found)
         wrong = [
             one
             for one, mark in self._booked.items()
@@ -205,7 +205,7 @@ class OrderQueries:
     async def _trades(self) -> None:
         if self.checked_id is None:
             last = self._venue.trades(await self._answer(self._venue.last_trade()))
-            self.checked_id = self._baseline_id = last[-1].id if last else -1
+            self.checked_id = self._baseline_id = last[-1].trade_id if last else -1
         first_id = self.checked_id + 1
         while True:
             answer = await self._answer(self._venue.trades_from(first_id))
@@ -213,44 +213,43 @@ class OrderQueries:
             settled_us = answer.us + self._clock.offset_us - SETTLED_US
             for trade in trades:
                 await self._take(trade)
-                if exchange_us(trade.time) <= settled_us:
-                    self.checked_id = max(self.checked_id, trade.id)
+                if trade.us <= settled_us:
+                    self.checked_id = max(self.checked_id, trade.trade_id)
             self._changed()
-            if len(trades) < PAGE:
+            if len(trades) < self._venue.page:
                 return
-            first_id = trades[-1].id + 1
+            first_id = trades[-1].trade_id + 1
 
-    async def _take(self, trade: TradeEntry) -> None:
+    async def _take(self, trade: AccountFill) -> None:
         """Book a trade of the account if it belongs to one of our orders."""
-        if trade.orderId in self._foreign:
+        if trade.order_id in self._foreign:
             self._note_stranger(trade)
             return
-        order = self._states.of_exchange(trade.orderId)
+        order = self._states.of_exchange(trade.order_id)
         if order is None:
-            answer = await self._answer(self._venue.order_of_id(trade.orderId))
-            entry = self._venue.entry(answer)
-            order = self._states.by_client.get(entry.clientOrderId)
-            if order is None and not is_ours(entry.clientOrderId):
-                self._foreign.add(trade.orderId)
+            answer = await self._answer(self._venue.order_of_id(trade.order_id))
+            found = self._venue.listed(answer)
+            order = self._states.by_client.get(found.seen.client_id)
+            if order is None and not is_ours(found.seen.client_id):
+                self._foreign.add(trade.order_id)
                 self._note_stranger(trade)
                 return
             if order is None:
-                order = self._order_of(entry)
+                order = self._order_of(found)
                 self._states.add_earlier(order)
-            self._states.seen(entry.seen(answer.us))
-        self._states.fill(order, trade.fill(order.client_id))
+            self._states.seen(found.seen)
+        self._states.fill(order, replace(trade, client_id=order.client_id))
 
-    def _note_stranger(self, trade: TradeEntry) -> None:
+    def _note_stranger(self, trade: AccountFill) -> None:
         """Tell the check of the account about a trade of somebody else, once."""
-        if self._run.account and trade.id > self._stranger_id:
-            self._stranger_id, self._run.account.strangers = trade.id, True
+        if self._run.account and trade.trade_id > self._stranger_id:
+            self._stranger_id, self._run.account.strangers = trade.trade_id, True
 
     async def _account(self) -> None:
-        answer = await self._answer(self._venue.account())
-        account = self._venue.holdings(answer)
-        as_of_us = exchange_us(account.updateTime) if account.updateTime else 0
-        self._holdings.answered(account.held, as_of_us, answer.us + self._clock.offset_us)
-        self._fees.account(account)
+        answer = await self._answer(self._exchange.account())
+        account = self._exchange.account_of(answer)
+        self._holdings.answered(account.balances, account.us, answer.us + self._clock.offset_us)
+        self._fees.rates_e8 = account.rates_e8 or self._fees.rates_e8
         if self._run.account:
             self._run.account.compare(self._holdings.balances)
             if self._run.account.pending and not self._searched:
@@ -264,38 +263,40 @@ class OrderQueries:
         while True:
             trades = self._venue.trades(await self._answer(call))
             for trade in trades:
-                known = trade.id in self._run.booked or trade.orderId in ours or self._states.of_exchange(trade.orderId)
-                if known or exchange_us(trade.time) < self._run.matched_us:
+                known = trade.trade_id in self._run.booked or trade.order_id in ours
+                known = known or self._states.of_exchange(trade.order_id) is not None
+                if known or trade.us < self._run.matched_us:
                     continue
-                answer = await self._answer(self._venue.order_of_id(trade.orderId))
-                if not is_ours(self._venue.entry(answer).clientOrderId):
-                    self._foreign.add(trade.orderId)
+                answer = await self._answer(self._venue.order_of_id(trade.order_id))
+                if not is_ours(self._venue.listed(answer).seen.client_id):
+                    self._foreign.add(trade.order_id)
                     self._note_stranger(trade)
                     return
-                ours.add(trade.orderId)
-            if len(trades) < PAGE:
+                ours.add(trade.order_id)
+            if len(trades) < self._venue.page:
                 return
-            call = self._venue.trades_from(trades[-1].id + 1)
+            call = self._venue.trades_from(trades[-1].trade_id + 1)
 
     async def _fee_prices(self) -> None:
         """Read the prices of assets in which commissions are paid; one that the exchange does not give is not known."""
-        for asset, symbol in self._fees.symbols():
-            answer = await answer_of(self._api().request, *self._venue.price_of(symbol))
+        for asset, quote in self._fees.needed():
+            answer = await answer_of(self._api().request, self._exchange.price_of(asset, quote))
             if answer.outcome is Outcome.DONE:
-                price_e8 = e8(self._venue.price(answer))
+                price_e8 = e8(self._exchange.price(answer))
                 if price_e8:
                     self._fees.prices_e8[asset] = price_e8
 
-    def _order_of(self, entry: OrderEntry) -> LiveOrder:
+    def _order_of(self, found: ListedOrder) -> LiveOrder:
         """Return an order for an unknown one of the exchange: it is not in the audit log."""
-        order = self._venue.earlier(entry)
+        order = LiveOrder(EARLIER, found.seen.client_id, found.side, found.price, found.qty, found.kind)
+        order.exchange_id = found.seen.exchange_id
         order.counts_after = self._baseline_id
         return order
 
     async def _answer(self, call: Call, api: OrderApi | None = None) -> ApiAnswer:
-        answer = await answer_of((api or self._api()).request, *call)
+        answer = await answer_of((api or self._api()).request, call)
         if answer.outcome is not Outcome.DONE:
-            raise Unanswered(call[0], answer)
+            raise Unanswered(call[0].name, answer)
         return answer
 
 

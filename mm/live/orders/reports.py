@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from mm.instrument import decimal_text
 from mm.live.account.check import AccountCheck, Transfer
+from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import AccountFill
 from mm.live.audit.books import VENUE_RESET
@@ -21,7 +22,7 @@ from mm.live.orders.live_orders import (
     OrderReport,
     Rejected,
 )
-from mm.live.venues.fee_values import FeeValues
+from mm.live.orders.refusals import Refusal
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -39,8 +40,8 @@ class OrderListener:
     def in_book(self, order_id: int, exchange_us: int, left_e8: int) -> None:
         """The exchange's book has *left_e8* of an order, in 1e-8, from *exchange_us* on; reports may come twice."""
 
-    def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
-        """An order was never open; *code* 0: it was not sent."""
+    def rejected(self, order_id: int, us: int, side: int, refusal: Refusal) -> None:
+        """An order of *side* was never open."""
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
         """A fill, once."""
@@ -54,8 +55,8 @@ class OrderListener:
     def amended(self, order_id: int, us: int, qty: str) -> None:
         """An order has the smaller total quantity *qty*; if this is filled already, it has ended."""
 
-    def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
-        """The quantity of an order is unchanged; *code* 0: the amendment was not sent, or never arrived."""
+    def amend_failed(self, order_id: int, us: int, refusal: Refusal) -> None:
+        """The quantity of an order is unchanged."""
 
     def transferred(self, found: Transfer) -> None:
         """An amount has come into the account without a trade, or has gone; it is booked."""
@@ -160,9 +161,9 @@ class OrderReports:
                 exchange_id = order.exchange_id
                 self._audit.append("ack", action="place", **both)
                 return lambda listener: listener.accepted(own_id, us, exchange_id)
-            case Rejected(code=code, message=message):
-                self._audit.append("reject", action="place", **client, code=code, message=message)
-                return lambda listener: listener.rejected(own_id, us, code, message)
+            case Rejected(refusal=refusal):
+                self._audit.append("reject", action="place", **client, code=refusal.code, message=refusal.message)
+                return lambda listener: listener.rejected(own_id, us, order.side, refusal)
             case Closed(status=status):
                 self._audit.append("cancel", **both, status=status, filled=decimal_text(order.booked_e8))
                 return lambda listener: listener.closed(own_id, us, status)
@@ -172,6 +173,6 @@ class OrderReports:
             case Amended(qty=qty):
                 self._audit.append("ack", action="amend", **both, qty=qty)
                 return lambda listener: listener.amended(own_id, us, qty)
-            case AmendFailed(code=code, message=message):
-                self._audit.append("reject", action="amend", **client, code=code, message=message)
-                return lambda listener: listener.amend_failed(own_id, us, code, message)
+            case AmendFailed(refusal=refusal):
+                self._audit.append("reject", action="amend", **client, code=refusal.code, message=refusal.message)
+                return lambda listener: listener.amend_failed(own_id, us, refusal)

@@ -6,10 +6,9 @@ from functools import partial
 
 from mm.live.audit.log import AuditLog
 from mm.live.orders.live_orders import LiveOrder, OrderSeen
+from mm.live.orders.refusals import unsent
 from mm.live.orders.states import OrderStates
-from mm.live.venues.binance_spot import NOT_SENT, BinanceSpot, code_of
-from mm.live.venues.messages import ApiAnswer, Outcome
-from mm.live.venues.requests import OrderApi
+from mm.live.venues.venue import ApiAnswer, OrderApi, OrderVenue, Outcome
 
 
 class OrderSender:
@@ -29,7 +28,7 @@ class OrderSender:
 
     def __init__(
         self,
-        venue: BinanceSpot,
+        venue: OrderVenue,
         window_ms: int,
         states: OrderStates,
         apis: tuple[OrderApi, OrderApi],
@@ -58,7 +57,7 @@ class OrderSender:
         """Send the pending amendment, whose intent is written, unless a cancel has overtaken it."""
         qty = order.amend_qty
         if order.ended or order.cancelling:
-            self._states.amend_refused(order, qty, order.us, NOT_SENT, "the order has ended, or is being cancelled")
+            self._states.amend_refused(order, qty, order.us, unsent("the order has ended, or is being cancelled"))
             return
         stamp_ms = self._primary.request(*self._venue.amend(order, qty), partial(self._amended, order, qty))
         order.amend_until_ms = stamp_ms + self._window_ms
@@ -66,9 +65,9 @@ class OrderSender:
     def unsent(self, order: LiveOrder, us: int, why: str) -> None:
         """Handle a request with a written intent, to place or amend *order*, that is not sent."""
         if order.amend_qty:
-            self._states.amend_refused(order, order.amend_qty, us, NOT_SENT, why)
+            self._states.amend_refused(order, order.amend_qty, us, unsent(why))
         else:
-            self._states.refused(order, us, NOT_SENT, why)
+            self._states.refused(order, us, unsent(why))
 
     def cancel(self, order: LiveOrder, api: OrderApi | None = None) -> None:
         """Write the intent of a cancel and send it, by *api* or by the best available one."""
@@ -109,7 +108,7 @@ class OrderSender:
         elif answer.outcome is Outcome.UNKNOWN:
             self._states.place_unknown(order)
         else:
-            self._states.refused(order, answer.us, code_of(answer), answer.message)
+            self._states.refused(order, answer.us, answer.refusal)
         self._answered("place", answer)
 
     def _amended(self, order: LiveOrder, qty: str, answer: ApiAnswer) -> None:
@@ -118,14 +117,14 @@ class OrderSender:
         elif answer.outcome is Outcome.UNKNOWN:
             self._states.amend_unknown(order, qty)
         else:
-            self._states.amend_refused(order, qty, answer.us, code_of(answer), answer.message)
+            self._states.amend_refused(order, qty, answer.us, answer.refusal)
         self._answered("amend", answer)
 
     def _cancelled(self, order: LiveOrder, answer: ApiAnswer) -> None:
         if answer.outcome is Outcome.DONE:
             self._states.cancelled(order, self._venue.seen(answer))
         elif answer.outcome is Outcome.REFUSED:
-            self._states.cancel_refused(order, answer.us, answer.code)
+            self._states.cancel_refused(order, answer.us, answer.refusal)
         else:
             self._states.cancel_unknown(order)
         self._answered("cancel", answer)
@@ -140,9 +139,9 @@ class OrderSender:
         if isinstance(cancelled, OrderSeen):
             self._states.cancelled(old, cancelled)
         else:
-            self._states.cancel_refused(old, answer.us, cancelled[0])
+            self._states.cancel_refused(old, answer.us, cancelled)
         if isinstance(placed, OrderSeen):
             self._states.seen(placed)
         else:
-            self._states.refused(new, answer.us, *placed)
+            self._states.refused(new, answer.us, placed)
         self._answered("replace", answer)

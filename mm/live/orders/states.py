@@ -16,12 +16,13 @@ is ordered steps: what to send (`Ask`, `Fetch`, `Resend`) and what to report (`A
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from mm.instrument import e8, short_text
 from mm.live.account.ledger import AccountFill, trade_mark
 from mm.live.orders.live_orders import (
     EARLIER,
-    ENDINGS,
+    ENDS,
     KEPT_ORDERS,
     RESTING,
     Accepted,
@@ -44,10 +45,8 @@ from mm.live.orders.live_orders import (
     Resend,
     is_too_late,
 )
-from mm.live.venues.codes import NO_SUCH_ORDER, OF_THE_ORDER, ORDER_REFUSED, UNKNOWN_ORDER
+from mm.live.orders.refusals import NOT_SENT, OF_THE_ORDER, Refusal, Why, unsent
 
-"""Codes that refuse an amendment because of the order's state; the order may have ended."""
-_DUPLICATE = "Duplicate order"
 _MOST_CANCELS = 5
 
 
@@ -57,6 +56,7 @@ class OrderStates:
     Args:
         booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         kept: Minimum number of ended orders to keep.
+        codes: The exchange's code of each refusal that is inferred here, for the audit log.
 
     Attributes:
         by_client: Orders by client id: the open ones, and the latest ended ones.
@@ -65,7 +65,12 @@ class OrderStates:
         reset: Why the exchange is not the one whose trades are booked, such as one that was wiped; empty otherwise.
     """
 
-    def __init__(self, booked: Mapping[int, int] | None = None, kept: int = KEPT_ORDERS) -> None:
+    def __init__(
+        self,
+        booked: Mapping[int, int] | None = None,
+        kept: int = KEPT_ORDERS,
+        codes: Mapping[Why, int] = MappingProxyType({}),
+    ) -> None:
         self.by_client: dict[str, LiveOrder] = {}
         self.open: dict[str, LiveOrder] = {}
         self._by_exchange: dict[int, LiveOrder] = {}
@@ -73,7 +78,7 @@ class OrderStates:
         self._booked = dict(booked or {})
         self._earlier = frozenset(self._booked)
         self._ended: list[str] = []
-        self._kept = kept
+        self._kept, self._codes = kept, codes
         self._steps: list[OrderStep] = []
 
     def take(self) -> Iterator[OrderStep]:
@@ -131,11 +136,11 @@ class OrderStates:
         """Drop an amendment that waits until *order* is known to be open."""
         if order.amend_wanted:
             order.amend_wanted = ""
-            self._steps.append(AmendFailed(order, order.us, 0, "the order is cancelled instead"))
+            self._steps.append(AmendFailed(order, order.us, unsent("the order is cancelled instead")))
 
-    def amend_denied(self, order: LiveOrder, us: int, code: int, message: str) -> None:
+    def amend_denied(self, order: LiveOrder, us: int, refusal: Refusal) -> None:
         """Handle an amendment that is refused before its intent is written."""
-        self._steps.append(AmendFailed(order, us, code, message))
+        self._steps.append(AmendFailed(order, us, refusal))
 
     def amending(self, order: LiveOrder, qty: str) -> None:
         """Record that an amendment of *order*, which is open, to *qty* is sent."""
@@ -143,14 +148,14 @@ class OrderStates:
 
     # answers
 
-    def refused(self, order: LiveOrder, us: int, code: int, message: str) -> None:
+    def refused(self, order: LiveOrder, us: int, refusal: Refusal) -> None:
         """Handle an order that was refused by the exchange, or never sent."""
         if order.ended or order.exchange_id > 0:
             return
-        if code == ORDER_REFUSED and message.startswith(_DUPLICATE):
+        if refusal.why is Why.DUPLICATE:
             self.place_unknown(order)
             return
-        self._reject(order, us, code, message)
+        self._reject(order, us, refusal)
 
     def place_unknown(self, order: LiveOrder) -> None:
         """Handle an order whose placing has an unknown outcome."""
@@ -159,18 +164,18 @@ class OrderStates:
         order.state, order.doubt = OrderState.UNKNOWN, Doubt.PLACE
         self._steps.append(Ask(order))
 
-    def cancel_refused(self, order: LiveOrder, us: int, code: int) -> None:
+    def cancel_refused(self, order: LiveOrder, us: int, refusal: Refusal) -> None:
         """Handle a refused cancel of an order."""
         order.cancelling = False
         if order.ended or order.ending:
             return
-        if code == UNKNOWN_ORDER:
+        if refusal.why is Why.NO_ORDER:
             self._doubt_cancel(order)
             return
         order.cancel_wanted = False
         if order.doubt is Doubt.NONE:
             order.state = _resting(order) if order.exchange_id > 0 else OrderState.PENDING_NEW
-        self._steps.append(CancelFailed(order, us, code))
+        self._steps.append(CancelFailed(order, us, refusal.code))
 
     def cancel_unknown(self, order: LiveOrder) -> None:
         """Handle a cancel with an unknown outcome."""
@@ -183,12 +188,12 @@ class OrderStates:
         order.cancelling = False
         self.seen(seen)
 
-    def amend_refused(self, order: LiveOrder, qty: str, us: int, code: int, message: str) -> None:
+    def amend_refused(self, order: LiveOrder, qty: str, us: int, refusal: Refusal) -> None:
         """Handle an amendment to *qty* that was refused by the exchange, or never sent."""
         if order.amend_qty != qty:
             return
-        self._amend_failed(order, us, code, message)
-        if code in OF_THE_ORDER and not order.ending:
+        self._amend_failed(order, us, refusal)
+        if refusal.why in OF_THE_ORDER and not order.ending:
             self._steps.append(Ask(order))
 
     def amend_unknown(self, order: LiveOrder, qty: str) -> None:
@@ -207,12 +212,12 @@ class OrderStates:
         if order.amend_doubt and not order.ending:
             if not is_too_late(order.amend_until_ms, query_ms):
                 return False
-            self._amend_failed(order, us, 0, "the request never reached the exchange")
+            self._amend_failed(order, us, unsent("the request never reached the exchange"))
         return True
 
-    def _amend_failed(self, order: LiveOrder, us: int, code: int, message: str) -> None:
+    def _amend_failed(self, order: LiveOrder, us: int, refusal: Refusal) -> None:
         self._amend_over(order)
-        self._steps.append(AmendFailed(order, us, code, message))
+        self._steps.append(AmendFailed(order, us, refusal))
 
     def _amend_over(self, order: LiveOrder) -> None:
         order.amend_qty, order.amend_doubt = "", False
@@ -242,13 +247,13 @@ class OrderStates:
         if order is None:
             return
         order.us = seen.us
-        ending = ENDINGS.get(seen.status)
+        ending = seen.state if seen.state in ENDS else None
         order.exchange_us = seen.exchange_us or order.exchange_us
         if seen.exchange_us and ending is not OrderState.REJECTED:
             left_e8 = 0 if ending else max((seen.qty_e8 or order.qty_e8) - seen.executed_e8, 0)
             self._steps.append(InBook(order, seen.exchange_us, left_e8))
         if not order.ended and ending is OrderState.REJECTED:
-            self._reject(order, seen.us, ORDER_REFUSED, "rejected by the matching engine")
+            self._reject(order, seen.us, self._inferred(Why.OTHER, "rejected by the matching engine"))
             return
         new = not order.ended and self._accept(order, seen)
         if 0 < seen.qty_e8 < order.qty_e8 and not order.ended:
@@ -274,7 +279,7 @@ class OrderStates:
             return False
         order.presumed = True
         if order.exchange_id <= 0:
-            self._reject(order, us, NO_SUCH_ORDER, "the request never reached the exchange")
+            self._reject(order, us, self._inferred(Why.NO_ORDER, "the request never reached the exchange"))
             return True
         order.us, order.ending, order.doubt = us, OrderState.CANCELED, Doubt.NONE
         self._steps.append(Fetch(order))
@@ -367,7 +372,7 @@ class OrderStates:
             self._steps.append(Resend(order))
             return
         order.cancel_wanted = False
-        self._steps.append(CancelFailed(order, order.us, UNKNOWN_ORDER))
+        self._steps.append(CancelFailed(order, order.us, self._inferred(Why.NOT_CANCELLED).code))
 
     def _end(self, order: LiveOrder, ending: OrderState, executed_e8: int) -> None:
         if order.ending is None:
@@ -386,9 +391,13 @@ class OrderStates:
             if order.ending is not OrderState.FILLED:
                 self._steps.append(Closed(order, order.us, order.ending.value))
 
-    def _reject(self, order: LiveOrder, us: int, code: int, message: str) -> None:
+    def _reject(self, order: LiveOrder, us: int, refusal: Refusal) -> None:
         self._finish(order, OrderState.REJECTED)
-        self._steps.append(Rejected(order, us, code, message))
+        self._steps.append(Rejected(order, us, refusal))
+
+    def _inferred(self, why: Why, message: str = "") -> Refusal:
+        """Return a refusal that no answer of the exchange has told."""
+        return Refusal(self._codes.get(why, NOT_SENT), message, why)
 
     def _finish(self, order: LiveOrder, end: OrderState) -> None:
         order.state, order.doubt = end, Doubt.NONE
@@ -411,7 +420,7 @@ class OrderStates:
             if order.presumed or order.state is OrderState.REJECTED or seen.executed_e8 > order.booked_e8:
                 self._steps.append(Ask(order))
             return
-        self._steps.append(Contradiction(order, f"{order.state.value} here, {seen.status} at the exchange"))
+        self._steps.append(Contradiction(order, f"{order.state.value} here, {seen.state.value} at the exchange"))
         order.order_id, order.presumed, order.ending = EARLIER, False, None
         order.state, order.doubt, order.cancel_wanted, order.cancels = OrderState.UNKNOWN, Doubt.PLACE, True, 0
         self.add(order)

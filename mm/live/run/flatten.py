@@ -18,6 +18,7 @@ from mm.live.account.ledger import SIDE_NAMES, AccountFill, Ledger, fee_e8
 from mm.live.audit.history import RunHistory
 from mm.live.audit.log import AuditLog
 from mm.live.orders.gateway import Gateway
+from mm.live.orders.refusals import Refusal
 from mm.live.orders.reports import OrderListener
 from mm.live.run.terms import book_of
 from mm.live.run.trade_run import TradeRun
@@ -161,8 +162,8 @@ class _Outcome(OrderListener):
             if self._left_e8 <= 0:
                 self.over.set()
 
-    def rejected(self, order_id: int, us: int, code: int, message: str) -> None:  # noqa: ARG002 - the listener's
-        self.refused = f"{code} {message}"
+    def rejected(self, order_id: int, us: int, side: int, refusal: Refusal) -> None:  # noqa: ARG002 - the listener's
+        self.refused = f"{refusal.code} {refusal.message}"
         self.over.set()
 
     def closed(self, order_id: int, us: int, status: str) -> None:  # noqa: ARG002 - the listener's signature

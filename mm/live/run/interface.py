@@ -24,6 +24,7 @@ from mm.clock import US_PER_S, day_of
 from mm.errors import SafetyError, TryLater, UsageError
 from mm.instrument import Instrument, e8, short_text, to_exchange_info
 from mm.live.account.ledger import SIDES, AccountFill, Ledger
+from mm.live.orders.refusals import Refusal, Why
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.play import TradePlay, TradeStart
 from mm.live.run.terms import ShadowTerms
@@ -41,8 +42,11 @@ if TYPE_CHECKING:
 AWAY_S = 1.0
 """Time between two attempts to connect, in s."""
 TYPES = {"LIMIT": "limit", "LIMIT_MAKER": "limit_maker", "MARKET": "market"}
-REASONS = {"would_cross": (-2010, "would_cross"), "max_orders_per_s": (-1015, "max_orders_per_s")}
-"""Errors of the interface, with the code and the message that a trader handles; others keep their message."""
+REASONS = {
+    "would_cross": Refusal(-2010, "would_cross", Why.CROSSES),
+    "max_orders_per_s": Refusal(-1015, "max_orders_per_s", Why.ORDER_RATE),
+}
+"""Errors of the interface that a trader handles; others keep their message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +148,8 @@ class InterfaceGateway:
 
     def amend(self, order_id: int, qty: str) -> None:  # noqa: ARG002 - the protocol's
         """Refuse: the interface cannot amend orders, so the trader replaces them."""
-        asyncio.get_running_loop().call_soon(self.trader.amend_failed, order_id, self._clock(), -1, "no amendments")
+        refusal = Refusal(-1, "no amendments")
+        asyncio.get_running_loop().call_soon(self.trader.amend_failed, order_id, self._clock(), refusal)
 
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
         """Send a cancel and an order."""
@@ -183,7 +188,7 @@ class InterfaceGateway:
         us, reason = self._clock(), answer.get("reason", "")
         if answer["status"] == "rejected":
             word = reason.partition(":")[0]
-            self.trader.rejected(order_id, us, *REASONS.get(word, (-1, reason)))
+            self.trader.rejected(order_id, us, sent.side, REASONS.get(word) or Refusal(-1, reason))
             return
         self.times.to_ack.append(sent.acked_s - sent.sent_s)
         sent.number = answer["order_id"]

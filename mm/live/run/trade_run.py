@@ -34,7 +34,8 @@ from mm.live.audit.history import (
 )
 from mm.live.audit.log import AuditLog
 from mm.live.knobs import OrderAccess, Trading
-from mm.live.orders.gateway import START_S, Gateway, GatewayRun, Surroundings
+from mm.live.orders.access import GatewayRun
+from mm.live.orders.gateway import START_S, Gateway
 from mm.live.run.decisions import DecisionLags, decisions_name, decisions_of, write_decisions
 from mm.live.run.desk import TradeDesk
 from mm.live.run.live_run import LiveRun
@@ -45,6 +46,7 @@ from mm.live.run.trade_files import with_acceptances, write_fills, write_state
 from mm.live.run.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.live.state.stores import StateStores, state_writer
 from mm.live.state.writer import StateWriter
+from mm.live.venues.rest_api import Surroundings
 from mm.market_data.days import is_of_disk
 from mm.market_data.recording import Parts, Recording
 from mm.play.setup import PlayKnobs

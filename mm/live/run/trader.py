@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from mm.backtest.journal import RESTING_KINDS
 from mm.backtest.market_without_us import MarketWithoutUs
 from mm.base._calls import begin_step, clear_step, end_step
 from mm.clock import US_PER_S, now_us
@@ -18,9 +19,9 @@ from mm.live._live_engine import LiveEngine
 from mm.live.account.check import Transfer
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import NOTHING, AccountFill, BookedFill, Held, Ledger, most_fee_e8, transfers_value_e8
+from mm.live.orders.reasons import reason_of
+from mm.live.orders.refusals import OF_THE_LIMITS, Refusal
 from mm.live.orders.reports import OrderListener
-from mm.live.venues.codes import OF_THE_LIMITS
-from mm.live.venues.reasons import reason_of
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -35,7 +36,6 @@ Message = tuple[str, int, int, int, int, str]
 
 MAX_WAIT_S = 0.05  # maximum time between two checks of kill switch and risk limits
 MIN_WAIT_S = 0.0002
-RESTING_KINDS = frozenset(("LIMIT_MAKER", "LIMIT"))
 _MOST = 2**63 - 1  # what the engine counts
 FAILED = "error"
 """End reason when a model, or the program, has raised."""
@@ -201,7 +201,6 @@ class Trader(OrderListener):
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
         self._allow, self._announce, self._heard = parts.allow, parts.ended, parts.heard
         self._market = MarketWithoutUs(single_trades=parts.single_trades)
-        self._sides: dict[int, int] = {}  # of orders without an answer
         self._over = asyncio.Event()
         self._nap: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
@@ -331,9 +330,8 @@ class Trader(OrderListener):
             self._notify(action, order_id, us)
 
     def _terms(self, message: Message) -> tuple[int, str, str, str]:
-        """Return side, price, quantity and kind of an order, as the exchange's text; note its side until its answer."""
+        """Return side, price, quantity and kind of an order, as the exchange's text."""
         _, order_id, side, ticks, lots, kind = message
-        self._sides[order_id] = side
         if kind in RESTING_KINDS:
             self._market.sent(order_id, side, ticks, lots)
         return side, short_text(ticks * self._grid.tick_e8), short_text(lots * self._grid.lot_e8), kind
@@ -347,7 +345,6 @@ class Trader(OrderListener):
     def accepted(self, order_id: int, us: int, exchange_id: int) -> None:  # noqa: ARG002 - the listener's signature
         """Handle the acceptance of an order."""
         self.accepted_us.setdefault(order_id, us)
-        self._sides.pop(order_id, None)
         self._engine.accepted(order_id, us)
         self._notify("accepted", order_id, us)
 
@@ -355,14 +352,14 @@ class Trader(OrderListener):
         """Handle what the exchange's book has of an order: the market is that without it."""
         self._correct(self._market.known(order_id, exchange_us, left_e8 // self._grid.lot_e8))
 
-    def rejected(self, order_id: int, us: int, code: int, message: str) -> None:
+    def rejected(self, order_id: int, us: int, side: int, refusal: Refusal) -> None:
         """Handle the rejection of an order, or a refusal to send it."""
         self._correct(self._market.never(order_id))
-        reason = reason_of(code, message, self._sides.pop(order_id, 0))
+        reason = reason_of(refusal, side)
         self._engine.rejected(order_id, us, reason)
         self._notify("rejected", order_id, us)
         if self._desk is not None:
-            self._desk.rejected(reason, code, message)
+            self._desk.rejected(reason, refusal.code, refusal.message)
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
         """Handle a fill; one of an earlier run has no order of ours."""
@@ -391,10 +388,10 @@ class Trader(OrderListener):
         """Handle an order's new total quantity *qty*, which is smaller than before."""
         self._engine.amended(order_id, us, e8(qty) // self._grid.lot_e8)
 
-    def amend_failed(self, order_id: int, us: int, code: int, message: str) -> None:
+    def amend_failed(self, order_id: int, us: int, refusal: Refusal) -> None:
         """Handle a failed amendment; one that the exchange refuses for the order's sake is not retried."""
-        self._engine.amend_failed(order_id, code not in OF_THE_LIMITS)
-        self._log.info("amend_failed", order_id=order_id, code=code, message=message, at_us=us)
+        self._engine.amend_failed(order_id, refusal.why not in OF_THE_LIMITS)
+        self._log.info("amend_failed", order_id=order_id, code=refusal.code, message=refusal.message, at_us=us)
 
     def funds(self, base_e8: int, quote_e8: int) -> None:
         """Handle what the balances leave to our orders."""

@@ -1,40 +1,57 @@
-"""The requests of one symbol at Binance Spot, and what their answers say: no other module knows these words."""
+"""Binance Spot: routes, weights, requests, and what its answers and user events say."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from time import monotonic
 
 import msgspec
 
 from mm.clock import US_PER_MS
-from mm.live.account.ledger import BUY, SELL, SIDE_NAMES
-from mm.live.orders.live_orders import EARLIER, LiveOrder, OrderSeen
-from mm.live.venues.messages import (
+from mm.instrument import Instrument
+from mm.live.account.holdings import Balances
+from mm.live.account.ledger import SIDE_NAMES, AccountFill
+from mm.live.knobs import VenueUrls
+from mm.live.orders.live_orders import LiveOrder, OrderSeen
+from mm.live.orders.refusals import Refusal
+from mm.live.venues.addresses import attempts_file, quiet_file
+from mm.live.venues.binance import CODES, LIMITS, WS_ERROR, ApiLimit, Signer, WsError, time_us, why_of
+from mm.live.venues.filters import ours_e8
+from mm.live.venues.request_limits import OrderLimits
+from mm.live.venues.rest_api import RestApi, Surroundings
+from mm.live.venues.spot_messages import (
     ACCOUNT,
     AMEND,
-    NO_CONNECTION,
+    BALANCE,
+    BALANCE_EVENT,
+    EXECUTION,
+    EXECUTION_EVENT,
     ORDER,
     ORDERS,
+    POSITION,
+    POSITION_EVENT,
+    PRICE,
     REPLACE,
     TRADES,
-    WS_ERROR,
-    AccountEntry,
-    ApiAnswer,
-    ApiLimit,
-    OrderEntry,
     ReplaceAnswer,
-    TradeEntry,
-    WsError,
 )
-from mm.live.venues.requests import RequestParams
+from mm.live.venues.symbol_info import SymbolInfo
+from mm.live.venues.venue import (
+    AccountEvent,
+    AccountSeen,
+    ApiAnswer,
+    ApiWatcher,
+    Call,
+    ListedOrder,
+    Outcome,
+    Replaced,
+    RequestParams,
+    Route,
+)
+from mm.live.venues.ws_api import LogOn, WsApi, linked
+from mm.market_data.rate_budget import RateBudget
 
-NOT_SENT = 0
-"""The code of a local refusal: nothing was sent."""
 PAGE = 1_000
 """The most trades that an answer has."""
-Call = tuple[str, RequestParams]
-"""A method of the API, and its parameters."""
-Refusal = tuple[int, str]
-"""The code and the message of a refusal."""
 _WIRE_TYPES: Mapping[str, RequestParams] = {
     "LIMIT_MAKER": {"type": "LIMIT_MAKER"},
     "LIMIT": {"type": "LIMIT", "timeInForce": "GTC"},
@@ -42,32 +59,119 @@ _WIRE_TYPES: Mapping[str, RequestParams] = {
     "FOK": {"type": "LIMIT", "timeInForce": "FOK"},
     "MARKET": {"type": "MARKET"},
 }
+_WEIGHT, _WEIGHT_S = 6_000, 60.0
+_ATTEMPTS, _ATTEMPTS_S = 290, 300.0  # to connect; the exchange allows 300
+
+PLACE = Route("order.place", "POST", "/api/v3/order", counted=True, stamped_once=True)
+CANCEL = Route("order.cancel", "DELETE", "/api/v3/order")
+REPLACE_ORDER = Route("order.cancelReplace", "POST", "/api/v3/order/cancelReplace", counted=True, stamped_once=True)
+AMEND_ORDER = Route("order.amend.keepPriority", "PUT", "/api/v3/order/amend/keepPriority", 4, stamped_once=True)
+ORDER_STATUS = Route("order.status", "GET", "/api/v3/order", 4)
+OPEN_ORDERS = Route("openOrders.status", "GET", "/api/v3/openOrders", 6)
+CANCEL_ALL = Route("openOrders.cancelAll", "DELETE", "/api/v3/openOrders")
+MY_TRADES = Route("myTrades", "GET", "/api/v3/myTrades", 20)
+ACCOUNT_STATUS = Route("account.status", "GET", "/api/v3/account", 20)
+ORDER_COUNTS = Route("account.rateLimits.orders", "GET", "/api/v3/rateLimit/order", 40)
+EXCHANGE_INFO = Route("exchangeInfo", "GET", "/api/v3/exchangeInfo", 20, signed=False)
+MEAN_PRICE = Route("avgPrice", "GET", "/api/v3/avgPrice", 2, signed=False)
+LAST_PRICE = Route("ticker.price", "GET", "/api/v3/ticker/price", 2, signed=False)
+TIME = Route("time", "GET", "/api/v3/time", signed=False)
+ROUTES = (
+    *(PLACE, CANCEL, REPLACE_ORDER, AMEND_ORDER, ORDER_STATUS, OPEN_ORDERS, CANCEL_ALL, MY_TRADES, ACCOUNT_STATUS),
+    *(ORDER_COUNTS, EXCHANGE_INFO, MEAN_PRICE, LAST_PRICE, TIME),
+)
+"""All requests that REST has, too."""
+LOG_ON = LogOn(
+    time=TIME,
+    session=Route("session.logon", "", "", 2),
+    subscribe=Route("userDataStream.subscribe", "", "", 2, signed=False),  # the session is signed
+    subscribe_signed=Route("userDataStream.subscribe.signature", "", "", 2),
+)
 
 
-class Replaced(NamedTuple):
-    """The outcome of a replacement.
+class SpotAccount:
+    """Binance Spot as an account sees it: an `AccountVenue`."""
 
-    Attributes:
-        cancelled: The old order after its cancel, or why it was not cancelled.
-        placed: The new order, or why it was not placed.
-    """
+    codes = CODES
+    discount_asset = "BNB"
+    """Commissions are taken in it, at a discount, while an account that has chosen so holds it."""
 
-    cancelled: OrderSeen | Refusal
-    placed: OrderSeen | Refusal
+    def orders_of(self, symbol: str) -> "BinanceSpot":
+        """Return the requests of a symbol's orders."""
+        return BinanceSpot(symbol)
 
+    def limits(self, urls: VenueUrls, seconds: Callable[[], float] = monotonic, *, share: bool = True) -> OrderLimits:
+        """Return the limits of an account; *share*: with the other processes of this host."""
+        path = quiet_file(urls.rest) if share else None
+        weight = RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None
+        attempts = RateBudget(_ATTEMPTS, _ATTEMPTS_S, attempts_file(urls.ws_api) if share else None)
+        return OrderLimits(weight, seconds, attempts)
 
-class AssetPrice(msgspec.Struct):
-    """The response of ``avgPrice`` and ``ticker.price``."""
+    def rest(self, urls: VenueUrls, signer: Signer, limits: OrderLimits, around: Surroundings) -> RestApi:
+        """Return the transport by REST."""
+        return RestApi(urls.rest, signer, limits, around.rest)
 
-    price: str
+    def connection(
+        self, urls: VenueUrls, signer: Signer, limits: OrderLimits, around: Surroundings, watcher: ApiWatcher
+    ) -> WsApi:
+        """Return the connection for orders and the account's events."""
+        connect = around.connect or partial(linked, clock_us=around.clock)
+        return WsApi(urls.ws_api, signer, limits, watcher, LOG_ON, connect)
+
+    def time(self) -> Call:
+        """Ask for the exchange's time."""
+        return TIME, {}
+
+    def time_us(self, answer: ApiAnswer) -> int:
+        """Return the exchange's time of an answer, µs."""
+        return time_us(answer)
+
+    def account(self) -> Call:
+        """Ask for the account's balances, those that are not zero."""
+        return ACCOUNT_STATUS, {"omitZeroBalances": "true"}
+
+    def account_of(self, answer: ApiAnswer) -> AccountSeen:
+        """Return the account of an answer."""
+        return ACCOUNT.decode(answer.result).seen()
+
+    def order_counts(self) -> Call:
+        """Ask how many orders the exchange has counted."""
+        return ORDER_COUNTS, {}
+
+    def counts(self, answer: ApiAnswer) -> Sequence[ApiLimit]:
+        """Return the exchange's counts of orders."""
+        return LIMITS.decode(answer.result)
+
+    def price_of(self, asset: str, quote: str) -> Call:
+        """Ask for the last price of an asset in another."""
+        return LAST_PRICE, {"symbol": asset + quote}
+
+    def price(self, answer: ApiAnswer) -> str:
+        """Return the price of an answer, as text."""
+        return PRICE.decode(answer.result).price
+
+    def event(self, kind: str, body: bytes) -> AccountEvent | None:
+        """Return an event of the account; None for one that says nothing of orders or balances.
+
+        Raises:
+            msgspec.MsgspecError: If it cannot be read.
+        """
+        if kind == EXECUTION:
+            return EXECUTION_EVENT.decode(body)
+        if kind == POSITION:
+            return POSITION_EVENT.decode(body).read()
+        return BALANCE_EVENT.decode(body).read() if kind == BALANCE else None
 
 
 class BinanceSpot:
-    """The requests and answers of a symbol.
+    """The requests and answers of a symbol: an `OrderVenue`.
 
     Args:
         symbol: Upper case.
     """
+
+    can_replace = can_amend = True
+    page = PAGE
 
     def __init__(self, symbol: str) -> None:
         self._symbol = symbol
@@ -76,73 +180,65 @@ class BinanceSpot:
 
     def place(self, order: LiveOrder) -> Call:
         """Send an order."""
-        return "order.place", self._terms(order)
+        return PLACE, self._terms(order)
 
     def replace(self, old: LiveOrder, new: LiveOrder) -> Call:
         """Send an order in place of another; if that one cannot be cancelled, nothing is placed."""
         which: RequestParams = {"cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": old.exchange_id}
-        return "order.cancelReplace", {**self._terms(new), **which}
+        return REPLACE_ORDER, {**self._terms(new), **which}
 
     def amend(self, order: LiveOrder, qty: str) -> Call:
         """Lower an order to *qty* in all; its client id stays."""
         which = self._of(order.exchange_id)
-        return "order.amend.keepPriority", which | {"newClientOrderId": order.client_id, "newQty": qty}
+        return AMEND_ORDER, which | {"newClientOrderId": order.client_id, "newQty": qty}
 
     def cancel(self, order: LiveOrder) -> Call:
         """Cancel an order."""
         known = self._of(order.exchange_id) if order.exchange_id > 0 else self._named(order)
-        return "order.cancel", known
+        return CANCEL, known
 
     def cancel_symbol(self) -> Call:
         """Cancel all open orders of the symbol."""
-        return "openOrders.cancelAll", {"symbol": self._symbol}
+        return CANCEL_ALL, {"symbol": self._symbol}
 
     # queries
 
     def order(self, order: LiveOrder) -> Call:
         """Ask for the state of an order, by its client id."""
-        return "order.status", self._named(order)
+        return ORDER_STATUS, self._named(order)
 
     def order_of_id(self, exchange_id: int) -> Call:
         """Ask for the state of an order, by the exchange's id."""
-        return "order.status", self._of(exchange_id)
+        return ORDER_STATUS, self._of(exchange_id)
 
     def open_orders(self) -> Call:
         """Ask for the open orders of the symbol."""
-        return "openOrders.status", {"symbol": self._symbol}
+        return OPEN_ORDERS, {"symbol": self._symbol}
 
     def trades_of(self, order: LiveOrder, first_id: int | None) -> Call:
         """Ask for the trades of an order, from a trade id on, if given."""
         from_id = {} if first_id is None else {"fromId": first_id}
-        return "myTrades", {**self._of(order.exchange_id), "limit": PAGE, **from_id}
+        return MY_TRADES, {**self._of(order.exchange_id), "limit": PAGE, **from_id}
 
     def trades_from(self, first_id: int) -> Call:
         """Ask for the account's trades from a trade id on."""
-        return "myTrades", {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
+        return MY_TRADES, {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
 
     def trades_since(self, us: int) -> Call:
         """Ask for the account's trades since an instant."""
-        return "myTrades", {"symbol": self._symbol, "startTime": us // US_PER_MS, "limit": PAGE}
+        return MY_TRADES, {"symbol": self._symbol, "startTime": us // US_PER_MS, "limit": PAGE}
 
     def last_trade(self) -> Call:
         """Ask for the account's last trade."""
-        return "myTrades", {"symbol": self._symbol, "limit": 1}
-
-    def account(self) -> Call:
-        """Ask for the account's balances, those that are not zero."""
-        return "account.status", {"omitZeroBalances": "true"}
-
-    def order_counts(self) -> Call:
-        """Ask how many orders the exchange has counted."""
-        return "account.rateLimits.orders", {}
+        return MY_TRADES, {"symbol": self._symbol, "limit": 1}
 
     def mean_price(self) -> Call:
         """Ask for the mean price of the last minutes."""
-        return "avgPrice", {"symbol": self._symbol}
+        return MEAN_PRICE, {"symbol": self._symbol}
 
-    def price_of(self, symbol: str) -> Call:
-        """Ask for the last price of any symbol."""
-        return "ticker.price", {"symbol": symbol}
+    def terms(self) -> Call:
+        """Ask for the terms of the symbol."""
+        return EXCHANGE_INFO, {"symbol": self._symbol}
 
     # answers
 
@@ -167,41 +263,35 @@ class BinanceSpot:
         else:
             cancelled = _refusal(parts.cancelResponse, answer)
             if bytes(parts.cancelResponse) != b"null":
-                message = f"{message} The order to replace was not cancelled: {cancelled[0]} {cancelled[1]}"
+                message = f"{message} The order to replace was not cancelled: {cancelled.code} {cancelled.message}"
         if parts.newOrderResult == "SUCCESS":
             return Replaced(cancelled, ORDER.decode(parts.newOrderResponse).seen(answer.us))
         return Replaced(cancelled, _refusal(parts.newOrderResponse, answer, message))
 
-    def trades(self, answer: ApiAnswer) -> Sequence[TradeEntry]:
-        """Return the trades of an answer."""
-        return TRADES.decode(answer.result)
+    def trades(self, answer: ApiAnswer) -> Sequence[AccountFill]:
+        """Return the trades of an answer, by id; their client ids are not known."""
+        return [entry.fill() for entry in TRADES.decode(answer.result)]
 
-    def entry(self, answer: ApiAnswer) -> OrderEntry:
+    def listed(self, answer: ApiAnswer) -> ListedOrder:
         """Return the order of a query."""
-        return ORDER.decode(answer.result)
+        return ORDER.decode(answer.result).listed(answer.us)
 
-    def entries(self, answer: ApiAnswer) -> Sequence[OrderEntry]:
+    def listed_all(self, answer: ApiAnswer) -> Sequence[ListedOrder]:
         """Return the open orders of a query."""
-        return ORDERS.decode(answer.result)
+        return [entry.listed(answer.us) for entry in ORDERS.decode(answer.result)]
 
-    def holdings(self, answer: ApiAnswer) -> AccountEntry:
-        """Return the account of a query."""
-        return ACCOUNT.decode(answer.result)
+    def terms_of(self, answer: ApiAnswer) -> SymbolInfo:
+        """Return the terms of the symbol; an exchange that refuses to give them does not have it.
 
-    def counts(self, answer: ApiAnswer) -> Sequence[ApiLimit]:
-        """Return the exchange's counts of orders."""
-        return msgspec.json.decode(answer.result, type=list[ApiLimit])
+        Raises:
+            DataError: If the exchange does not have it.
+            Mismatch: If it does not trade.
+        """
+        return SymbolInfo(answer.result if answer.outcome is Outcome.DONE else b"{}", self._symbol)
 
-    def price(self, answer: ApiAnswer) -> str:
-        """Return the price of an answer, as text."""
-        return msgspec.json.decode(answer.result, type=AssetPrice).price
-
-    def earlier(self, entry: OrderEntry) -> LiveOrder:
-        """Return an order for one of the exchange's that is not in the audit log."""
-        side = BUY if entry.side == "BUY" else SELL
-        order = LiveOrder(EARLIER, entry.clientOrderId, side, entry.price, entry.origQty, entry.type)
-        order.exchange_id = entry.orderId
-        return order
+    def ours_e8(self, instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:
+        """Return what the balances leave to the orders of the symbol, those that are open included."""
+        return ours_e8(instrument, balances, orders)
 
     def _terms(self, order: LiveOrder) -> dict[str, str | int]:
         terms: dict[str, str | int] = {
@@ -221,12 +311,9 @@ class BinanceSpot:
         return {"symbol": self._symbol, "origClientOrderId": order.client_id}
 
 
-def code_of(answer: ApiAnswer) -> int:
-    """Return the code of a refusal; `NOT_SENT` if the request was not sent."""
-    return NOT_SENT if answer.code == NO_CONNECTION else answer.code
-
-
 def _refusal(part: msgspec.Raw, answer: ApiAnswer, message: str = "") -> Refusal:
     """Return the error of one half of a cancel-replace; if it has none, that of the whole request."""
     found = WS_ERROR.decode(part) if bytes(part) != b"null" else WsError()
-    return (found.code, found.msg) if found.code else (code_of(answer), message or answer.message)
+    if found.code:
+        return Refusal(found.code, found.msg, why_of(found.code, found.msg))
+    return answer.refusal._replace(message=message or answer.message)

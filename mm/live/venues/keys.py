@@ -126,6 +126,14 @@ def _read_private(path: Path) -> "Ed25519PrivateKey":
     return private
 
 
+def key_refused(credentials: Credentials, why: str) -> UsageError:
+    """Return the error for a key that the exchange does not accept."""
+    return UsageError(
+        f"the exchange does not accept the API key and its {credentials.kind} signature ({why}); check "
+        f"BINANCE_API_KEY, the secret or key file that belongs to it, its permissions and addresses, and the venue"
+    )
+
+
 def sorted_payload(parameters: Mapping[str, object]) -> str:
     """Return the signed payload of a WebSocket API request: its parameters sorted by name."""
     return "&".join(f"{name}={value}" for name, value in sorted(parameters.items()))

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from time import monotonic
 
+from mm.live.orders.refusals import Refusal, Why
+from mm.live.venues.binance import ApiLimit
 from mm.live.venues.codes import BANNED, SLOW_DOWN, TOO_MANY_ORDERS, TOO_MANY_REQUESTS
-from mm.live.venues.messages import ApiAnswer, ApiLimit
-from mm.live.venues.requests import COUNTED, WEIGHTS
+from mm.live.venues.venue import ApiAnswer, Route
 from mm.market_data.rate_budget import RateBudget
 
 _UNITS_S = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
@@ -20,7 +21,7 @@ _LETTERS = {"S": "SECOND", "M": "MINUTE", "H": "HOUR", "D": "DAY"}
 _HEADER = re.compile(r"x-mbx-(used-weight|order-count)-([0-9]+)([smhd])", re.IGNORECASE)
 _FIRST_SILENCE_S, _LONGEST_SILENCE_S = {SLOW_DOWN: 1.0, BANNED: 120.0}, 600.0
 _QUIET_MOST_S = 0.05
-_REFUSALS = {"ORDERS": TOO_MANY_ORDERS, "REQUEST_WEIGHT": TOO_MANY_REQUESTS}
+_REFUSALS = {"ORDERS": (TOO_MANY_ORDERS, Why.ORDER_RATE), "REQUEST_WEIGHT": (TOO_MANY_REQUESTS, Why.REQUESTS)}
 SHARED_EVERY_S = 1.0
 
 
@@ -80,13 +81,13 @@ class OrderLimits:
         self._refusals = 0
         self._shared_s = 0.0
 
-    def sent(self, method: str) -> None:
+    def sent(self, route: Route) -> None:
         """Count a request that is sent."""
         now_s = self._now_s()
         for (kind, _), window in self._windows.items():
             if kind == "REQUEST_WEIGHT":
-                window.add(WEIGHTS.get(method, 1), now_s)
-            elif kind == "ORDERS" and method in COUNTED:
+                window.add(route.weight, now_s)
+            elif kind == "ORDERS" and route.counted:
                 window.add(1, now_s)
 
     def answered(self, answer: ApiAnswer) -> None:
@@ -158,15 +159,18 @@ class OrderLimits:
             for (kind, window_s), window in self._windows.items()
         )
 
-    def refusal(self, kinds: Collection[str] = tuple(_REFUSALS)) -> tuple[int, str] | None:
-        """Return code and reason if no request that counts in *kinds* may be sent now; None if one may."""
+    def refusal(self, kinds: Collection[str] = tuple(_REFUSALS)) -> Refusal | None:
+        """Return the refusal if no request that counts in *kinds* may be sent now; None if one may."""
         now_s = self._now_s()
         if now_s < self._silent_until_s:
             left_s = self._silent_until_s - now_s
-            return TOO_MANY_REQUESTS, f"the exchange has blocked requests for another {left_s:.1f} s"
+            why = f"the exchange has blocked requests for another {left_s:.1f} s"
+            return Refusal(TOO_MANY_REQUESTS, why, Why.REQUESTS)
         for (kind, window_s), window in self._windows.items():
             if kind in kinds and window.used(now_s) >= window.limit:
-                return _REFUSALS[kind], f"{kind}: {window.used(now_s)} of {window.limit} in {window_s:g} s are used"
+                code, meaning = _REFUSALS[kind]
+                used = f"{window.used(now_s)} of {window.limit} in {window_s:g} s"
+                return Refusal(code, f"{kind}: {used} are used", meaning)
         return None
 
     def _window(self, kind: str, window_s: float, limit: int) -> CountWindow:

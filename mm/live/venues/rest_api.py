@@ -10,19 +10,11 @@ import httpx
 import msgspec
 
 from mm.clock import now_us
+from mm.live.venues.binance import WS_ERROR, Signer, WsError, outcome_of, unsigned_query, why_of
 from mm.live.venues.codes import STALE_TIMESTAMP
-from mm.live.venues.messages import NO_ANSWER, NO_CONNECTION, WS_ERROR, ApiAnswer, Outcome, WsError
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import (
-    REST_ROUTES,
-    STAMPED_ONCE,
-    UNSIGNED,
-    Done,
-    RequestParams,
-    Signer,
-    unsent,
-    unsigned_query,
-)
+from mm.live.venues.requests import unsent
+from mm.live.venues.venue import NO_ANSWER, NO_CONNECTION, ApiAnswer, Done, Outcome, RequestParams, Route
 from mm.live.venues.ws_api import ANSWER_MARGIN_S, Connect
 from mm.market_data.rate_budget import retry_after_s
 
@@ -79,23 +71,23 @@ class RestApi:
         """Whether a request can be sent now; REST has no connection to lose."""
         return not self._client.is_closed
 
-    def request(self, method: str, parameters: RequestParams, done: Done) -> int:
+    def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
         """Send a request and return its timestamp, in ms of the exchange; *done* receives the response later."""
         if self._limits.silence_s or not self.up:
             unsent(done, self._clock, "blocked by the exchange" if self.up else "closed")
             return self._clock.timestamp_ms()
-        stamped = dict(parameters) if method in UNSIGNED else self._signer.stamped(parameters)
-        self._limits.sent(method)
-        task = asyncio.create_task(self._send(method, stamped, done))
+        stamped = dict(parameters) if not route.signed else self._signer.stamped(parameters)
+        self._limits.sent(route)
+        task = asyncio.create_task(self._send(route, stamped, done))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return int(stamped.get("timestamp", 0))
 
-    async def _send(self, method: str, stamped: dict[str, str | int], done: Done) -> None:
+    async def _send(self, route: Route, stamped: dict[str, str | int], done: Done) -> None:
         sent_us = self._clock.now_us()
         try:
             async with self._free:
-                verb, target, headers = self._signed(method, stamped)
+                verb, target, headers = self._signed(route, stamped)
                 response = await self._client.request(verb, target, headers=headers)
         except _NOT_SENT as error:
             done(self._nothing(Outcome.UNSENT, NO_CONNECTION, error, sent_us))
@@ -110,12 +102,12 @@ class RestApi:
             self._clock.doubted()
         done(answer)
 
-    def _signed(self, method: str, stamped: dict[str, str | int]) -> tuple[str, str, dict[str, str]]:
+    def _signed(self, route: Route, stamped: dict[str, str | int]) -> tuple[str, str, dict[str, str]]:
         """Return verb, target and headers of a request that is sent now; orders keep their original timestamp."""
-        verb, path = REST_ROUTES[method]
-        if method in UNSIGNED:
+        verb, path = route.verb, route.path
+        if not route.signed:
             return verb, f"{path}?{unsigned_query(stamped)}", {}
-        if method not in STAMPED_ONCE:
+        if not route.stamped_once:
             stamped["timestamp"] = self._clock.timestamp_ms()
         return verb, f"{path}?{self._signer.query(stamped)}", {"X-MBX-APIKEY": self._signer.credentials.key}
 
@@ -134,11 +126,12 @@ class RestApi:
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 error = WsError(0, f"http {status}")
         retry_s = retry_after_s(response.headers.get("Retry-After"))
-        outcome = Outcome.of(status, error.code)
+        outcome = outcome_of(status, error.code)
         result = body if response.is_success else bytes(error.data)
         if outcome is Outcome.DONE and not _is_json(body):
             outcome, error = Outcome.UNKNOWN, WsError(NO_ANSWER, "the response is truncated")
-        return ApiAnswer(outcome, us, result, error.code, error.msg, status, retry_s, seconds)
+        why = why_of(error.code, error.msg)
+        return ApiAnswer(outcome, us, result, error.code, error.msg, status, retry_s, seconds, why)
 
     async def close(self) -> None:
         """Cancel pending requests, and close the connections."""

@@ -4,7 +4,8 @@ import msgspec
 
 from mm.errors import DataError, Mismatch
 from mm.instrument import Instrument, from_exchange_info
-from mm.live.venues.messages import ApiLimit
+from mm.live.venues.binance import ApiLimit
+from mm.live.venues.filters import OrderChecks
 
 
 class _Filter(msgspec.Struct):
@@ -32,7 +33,7 @@ class SymbolInfo:
 
     Attributes:
         instrument: Its grid and filters.
-        most_orders: Maximum number of open orders; 0 for no limit.
+        filters: Checks its orders.
         limits: The exchange's limits of requests and orders.
 
     Raises:
@@ -52,7 +53,6 @@ class SymbolInfo:
             raise DataError(f"the exchange has no symbol {symbol}; set --symbol to one that its exchangeInfo lists")
         if found.status != "TRADING":
             raise Mismatch(f"{symbol} does not trade: its status is {found.status}; wait until it is TRADING")
-        self.most_orders = max(
-            (one.maxNumOrders for one in found.filters if one.filterType == "MAX_NUM_ORDERS"), default=0
-        )
+        most_orders = max((one.maxNumOrders for one in found.filters if one.filterType == "MAX_NUM_ORDERS"), default=0)
+        self.filters = OrderChecks(self.instrument, most_orders)
         self.limits = info.rateLimits

@@ -8,29 +8,21 @@ response in time becomes UNKNOWN, and a connection that has received nothing sin
 import asyncio
 from collections.abc import Callable
 from ssl import SSLCertVerificationError
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 from websockets.exceptions import WebSocketException
 
 from mm.clock import exchange_us, now_us
-from mm.errors import MMError, UsageError
+from mm.errors import MMError
+from mm.live.orders.refusals import Why
 from mm.live.venues.addresses import untrusted
+from mm.live.venues.binance import EVENT_HEAD, RETRY_DATA, WS_MESSAGE, Signer, WsMessage, outcome_of, time_us, why_of
 from mm.live.venues.codes import MISSING_PARAMETER, NOT_AUTHORIZED, STALE_TIMESTAMP
-from mm.live.venues.keys import Credentials
-from mm.live.venues.messages import (
-    EVENT_HEAD,
-    NO_ANSWER,
-    RETRY_DATA,
-    SHUTDOWN,
-    TERMINATED,
-    WS_MESSAGE,
-    ApiAnswer,
-    Outcome,
-    WsMessage,
-)
+from mm.live.venues.keys import key_refused
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.requests import COUNTED, UNSIGNED, Done, RequestParams, Signer, answer_of, measure, unsent
+from mm.live.venues.requests import answer_of, measure, unsent
+from mm.live.venues.venue import NO_ANSWER, ApiAnswer, ApiWatcher, Done, Outcome, RequestParams, Route
 from mm.market_data.rate_budget import Backoff
 from mm.market_data.ws_link import Inbox, Link
 from mm.market_data.ws_stream import refused_for_s
@@ -41,17 +33,23 @@ MOST_EXPIRIES = 3
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.25, 10.0
 
 
-class ApiWatcher(Protocol):
-    """Called when the connection changes, and with every user event."""
+TERMINATED, SHUTDOWN = "eventStreamTerminated", "serverShutdown"
 
-    def connected(self) -> None:
-        """The connection is logged on and subscribed."""
 
-    def disconnected(self, why: str) -> None:
-        """The connection was lost, or failed; another attempt follows."""
+class LogOn(NamedTuple):
+    """The requests with which a connection begins.
 
-    def event(self, kind: str, body: bytes, us: int) -> None:
-        """An event of the user data stream arrived at *us*: its name, and its JSON."""
+    Attributes:
+        time: Asks for the exchange's time.
+        session: Logs on, with a key of Ed25519; the requests after it are not signed.
+        subscribe: Subscribes a session to the account's events; None if they come over another connection.
+        subscribe_signed: Subscribes without a session; None if they come over another connection.
+    """
+
+    time: Route
+    session: Route
+    subscribe: Route | None
+    subscribe_signed: Route | None
 
 
 Take = Callable[[bytes, int], None]
@@ -84,7 +82,7 @@ def linked(url: str, take: Take, clock_us: Callable[[], int] = now_us) -> Link:
 class _Waiting(NamedTuple):
     """A request without a response, which is due by *due_s* of the event loop."""
 
-    method: str
+    route: Route
     done: Done
     sent_us: int
     due_s: float
@@ -98,6 +96,7 @@ class WsApi:
         signer: Signs.
         limits: Count the requests.
         watcher: Called on changes and events.
+        log_on: The first requests of a connection.
         connect: Creates connections.
 
     Attributes:
@@ -109,7 +108,13 @@ class WsApi:
     """
 
     def __init__(
-        self, url: str, signer: Signer, limits: OrderLimits, watcher: ApiWatcher, connect: Connect = linked
+        self,
+        url: str,
+        signer: Signer,
+        limits: OrderLimits,
+        watcher: ApiWatcher,
+        log_on: LogOn,
+        connect: Connect = linked,
     ) -> None:
         self.up = False
         self.failure: MMError | None = None
@@ -121,8 +126,7 @@ class WsApi:
         self._signer = signer
         self._clock = signer.clock
         self._limits = limits
-        self._watcher = watcher
-        self._connect = connect
+        self._watcher, self._routes, self._connect = watcher, log_on, connect
         self._link: Link | None = None
         self._given_up = ""
         self._session = False  # whether it is logged on
@@ -136,30 +140,30 @@ class WsApi:
 
     # requests
 
-    def request(self, method: str, parameters: RequestParams, done: Done) -> int:
+    def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
         """Send a request and return its timestamp, in ms of the exchange; *done* gets the answer later."""
         if not self.up or self._link is None or self._limits.silence_s:
             unsent(done, self._clock, "blocked by the exchange" if self.up else "the WebSocket API is not connected")
             return self._clock.timestamp_ms()
-        return self._request(method, parameters, done)
+        return self._request(route, parameters, done)
 
-    def _request(self, method: str, parameters: RequestParams, done: Done) -> int:
+    def _request(self, route: Route, parameters: RequestParams, done: Done) -> int:
         assert self._link
-        if method in UNSIGNED:
+        if not route.signed:
             named = dict(parameters)
         else:
             named = self._signer.stamped(parameters) if self._session else self._signer.signed(parameters)
         self._count += 1
         sent_us = self._clock.now_us()
         try:
-            self._link.send(self._encoder.encode({"id": self._count, "method": method, "params": named}))
+            self._link.send(self._encoder.encode({"id": self._count, "method": route.name, "params": named}))
         except WebSocketException as error:  # it is closing: nothing was written
             unsent(done, self._clock, str(error))
         else:
             due_s = asyncio.get_running_loop().time() + self._timeout_s
-            self._waiting[self._count] = _Waiting(method, done, sent_us, due_s)
+            self._waiting[self._count] = _Waiting(route, done, sent_us, due_s)
             self._watch_oldest()
-        self._limits.sent(method)
+        self._limits.sent(route)
         return int(named.get("timestamp", 0))
 
     def _watch_oldest(self) -> None:
@@ -178,7 +182,7 @@ class WsApi:
                     break
                 del self._waiting[number]
                 silent = self.received_us < waiting.sent_us
-                waiting.done(self._nothing(waiting, f"no answer to {waiting.method} within {self._timeout_s:g} s"))
+                waiting.done(self._nothing(waiting, f"no answer to {waiting.route.name} within {self._timeout_s:g} s"))
                 if silent:
                     self._drop(f"no answer within {self._timeout_s:g} s")
         finally:
@@ -208,13 +212,13 @@ class WsApi:
             return
         answer = _answer(message, us, waiting.sent_us)
         self._limits.answered(answer)
-        if answer.outcome is Outcome.DONE and waiting.method in COUNTED:
+        if answer.outcome is Outcome.DONE and waiting.route.counted:
             self._expiries = 0
-        of_key = waiting.method not in UNSIGNED and _expired(answer)
+        of_key = waiting.route.signed and _expired(answer)
         if of_key and self.up and not self._given_up:  # the next connection finds out whether the key is still valid
             self._expiries += 1
             if self._expiries == MOST_EXPIRIES:  # it is, but orders are refused again and again
-                self._refused(waiting.method, answer)
+                self._refused(waiting.route.name, answer)
             self._drop(f"the log-on has expired: {answer.code} {answer.message}")
         if answer.code == STALE_TIMESTAMP:
             self._clock.doubted()
@@ -293,24 +297,25 @@ class WsApi:
         self._link = None
         waiting, self._waiting = self._waiting, {}
         for one in waiting.values():
-            one.done(self._nothing(one, f"the connection ended before {one.method} was answered"))
+            one.done(self._nothing(one, f"the connection ended before {one.route.name} was answered"))
 
     async def _log_on(self) -> str:
         """Measure the clock, log on, subscribe; return the reason of a failure, or an empty text."""
-        await measure(self._request, self._clock)
+        await measure(self._request, self._clock, (self._routes.time, {}), time_us)
+        subscribe = self._routes.subscribe_signed
         if self._signer.credentials.kind == "ED25519":
-            answer = await answer_of(self._request, "session.logon", {})
+            answer = await answer_of(self._request, (self._routes.session, {}))
             if answer.outcome is not Outcome.DONE:
-                return self._refused("session.logon", answer)
-            self._session = True
-            answer = await answer_of(self._request, "userDataStream.subscribe", {})
-        else:
-            answer = await answer_of(self._request, "userDataStream.subscribe.signature", {})
+                return self._refused(self._routes.session.name, answer)
+            self._session, subscribe = True, self._routes.subscribe
+        if subscribe is None:
+            return ""
+        answer = await answer_of(self._request, (subscribe, {}))
         return "" if answer.outcome is Outcome.DONE else self._refused("userDataStream.subscribe", answer)
 
     def _refused(self, what: str, answer: ApiAnswer) -> str:
         why = f"{what}: {answer.code} {answer.message}"
-        if answer.code in NOT_AUTHORIZED:
+        if answer.why is Why.KEY:
             self.failure = key_refused(self._signer.credentials, why)
         return why
 
@@ -319,7 +324,7 @@ class WsApi:
         while True:
             await asyncio.sleep(IDLE_S)
             if self._clock.now_us() - self.received_us >= IDLE_S * 1e6 and link is self._link:
-                await measure(self._request, self._clock)
+                await measure(self._request, self._clock, (self._routes.time, {}), time_us)
 
     def _drop(self, why: str) -> None:
         """End the connection, so that another one is opened."""
@@ -334,30 +339,22 @@ class WsApi:
             self._link.close("closed by us")
 
 
-def key_refused(credentials: Credentials, why: str) -> UsageError:
-    """Return the error for a key that the exchange does not accept."""
-    return UsageError(
-        f"the exchange does not accept the API key and its {credentials.kind} signature ({why}); check "
-        f"BINANCE_API_KEY, the secret or key file that belongs to it, its permissions and addresses, and the venue"
-    )
-
-
 def _expired(answer: ApiAnswer) -> bool:
     """Return whether a key was rejected, or is required in the request because a session's log-on has expired."""
-    return answer.code in NOT_AUTHORIZED or (answer.code == MISSING_PARAMETER and "apiKey" in answer.message)
+    return answer.why is Why.KEY or (answer.code == MISSING_PARAMETER and "apiKey" in answer.message)
 
 
 def _answer(body: WsMessage, us: int, sent_us: int) -> ApiAnswer:
     """Return the content of a response."""
     seconds, error = (us - sent_us) / 1e6, body.error
     if error is None:
-        return ApiAnswer(Outcome.of(body.status, 0), us, bytes(body.result), status=body.status, seconds=seconds)
+        return ApiAnswer(outcome_of(body.status, 0), us, bytes(body.result), status=body.status, seconds=seconds)
     retry_s = 0.0
     if b"retryAfter" in bytes(error.data):
         data = RETRY_DATA.decode(error.data)
         retry_s = max(0.0, (exchange_us(data.retryAfter) - exchange_us(data.serverTime)) / 1e6)
     return ApiAnswer(
-        Outcome.of(body.status, error.code),
+        outcome_of(body.status, error.code),
         us,
         bytes(error.data),
         error.code,
@@ -365,4 +362,5 @@ def _answer(body: WsMessage, us: int, sent_us: int) -> ApiAnswer:
         body.status,
         retry_s,
         seconds,
+        why_of(error.code, error.msg),
     )

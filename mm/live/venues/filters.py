@@ -1,17 +1,17 @@
-"""Local checks of orders before sending: filters, number of open orders; and what the balances leave to our orders."""
+"""The filters of a symbol, by which an order is checked before it is sent; and what balances leave to our orders."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+from mm.backtest.journal import RESTING_KINDS
 from mm.errors import OffGrid
 from mm.instrument import E8, Instrument, e8, short_text
+from mm.live.account.holdings import Balances
 from mm.live.orders.live_orders import LiveOrder
+from mm.live.orders.refusals import Refusal
+from mm.live.venues.binance import why_of
 from mm.live.venues.codes import FILTER_FAILED
 
 _MARKET = "MARKET"
-_RESTING = frozenset(("LIMIT", "LIMIT_MAKER"))
-
-Reason = tuple[int, str]
-"""The exchange's error code of a refusal, and the reason."""
 
 
 class OrderChecks:
@@ -30,7 +30,7 @@ class OrderChecks:
         self.most_orders = most_orders
         self.average_e8 = 0
 
-    def refusal(self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder]) -> Reason | None:
+    def refusal(self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder]) -> Refusal | None:
         """Return why the exchange would refuse an order; None if no reason is known.
 
         Whether the balance covers it is not checked here: the order manager does, by `ours_e8`.
@@ -44,17 +44,17 @@ class OrderChecks:
         """
         price_e8, _, why = self._terms(price, qty, kind)
         if why:
-            return FILTER_FAILED, why
+            return _failed(why)
         symbol = self.instrument.symbol
         if price_e8 and (why := self._percent(side, price_e8)):
-            return FILTER_FAILED, f"{symbol}: {why}"
-        if self.most_orders and kind in _RESTING:
+            return _failed(f"{symbol}: {why}")
+        if self.most_orders and kind in RESTING_KINDS:
             stay = sum(not one.cancelling for one in open_orders)  # a cancel sent before takes effect before
             if stay >= self.most_orders:
-                return FILTER_FAILED, f"{symbol}: {stay} orders are open, MAX_NUM_ORDERS is {self.most_orders}"
+                return _failed(f"{symbol}: {stay} orders are open, MAX_NUM_ORDERS is {self.most_orders}")
         return None
 
-    def no_amendment(self, order: LiveOrder, qty: str) -> Reason | None:
+    def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
         """Return why the exchange would not amend an order to *qty* in total; None if no reason is known.
 
         The exchange's limit on the number of amendments is not checked here.
@@ -66,7 +66,7 @@ class OrderChecks:
         elif not why and not order.booked_e8 < qty_e8 < order.qty_e8:
             booked, most = short_text(order.booked_e8), short_text(order.qty_e8)
             why = f"{self.instrument.symbol}: quantity {qty} is not between {booked}, which is filled, and {most}"
-        return (FILTER_FAILED, why) if why else None
+        return _failed(why) if why else None
 
     def _terms(self, price: str, qty: str, kind: str) -> tuple[int, int, str]:
         """Return price (0 for a MARKET order) and quantity in 1e-8, and why any market would refuse them."""
@@ -111,9 +111,11 @@ class OrderChecks:
         )
 
 
-def ours_e8(
-    instrument: Instrument, balances: Mapping[str, tuple[str, str]], orders: Iterable[LiveOrder]
-) -> tuple[int, int]:
+def _failed(why: str) -> Refusal:
+    return Refusal(FILTER_FAILED, why, why_of(FILTER_FAILED, why))
+
+
+def ours_e8(instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:
     """Return what the balances leave to the orders of one symbol: base and quote asset, in 1e-8.
 
     It is what is free and what *orders* lock themselves, so it changes with fills, and when other symbols or clients

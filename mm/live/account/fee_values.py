@@ -9,26 +9,25 @@ from dataclasses import replace
 
 from mm.instrument import Instrument, e8
 from mm.live.account.ledger import AccountFill, most_fee_e8
-from mm.live.venues.messages import AccountEntry
-
-DISCOUNT_ASSET = "BNB"
-"""Binance takes commissions in it, at a discount, while an account that has chosen so holds it."""
 
 
 class FeeValues:
     """Prices of assets in which commissions are paid, and the account's commission rates.
+
+    Args:
+        discount_asset: An asset in which they may be paid, whatever is traded; empty for none.
 
     Attributes:
         prices_e8: Price by asset, in 1e-8 of the quote asset.
         rates_e8: Commission rate of a taker and of a maker, in 1e-8 of the notional; empty if not known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, discount_asset: str = "") -> None:
         self.prices_e8: dict[str, int] = {}
         self.rates_e8: Mapping[bool, int] = {}
         self._own: frozenset[str] = frozenset()
         self._quote = ""
-        self._assets = {DISCOUNT_ASSET}
+        self._assets = {discount_asset} if discount_asset else set()
         self._asked = frozenset(self._assets)
 
     @property
@@ -40,17 +39,10 @@ class FeeValues:
         """Set the instrument, which names the base and the quote asset."""
         self._own, self._quote = frozenset((instrument.base_asset, instrument.quote_asset)), instrument.quote_asset
 
-    def account(self, account: AccountEntry) -> None:
-        """Take the account's commission rates."""
-        rates = account.commissionRates
-        if rates is not None:
-            extra_e8 = max(e8(rates.buyer), e8(rates.seller))
-            self.rates_e8 = {False: e8(rates.taker) + extra_e8, True: e8(rates.maker) + extra_e8}
-
-    def symbols(self) -> Iterable[tuple[str, str]]:
-        """Return the assets whose price is needed, and their symbols."""
+    def needed(self) -> Iterable[tuple[str, str]]:
+        """Return the assets whose price is needed, each with the asset of the price."""
         self._asked = frozenset(self._assets)
-        return [(asset, asset + self._quote) for asset in sorted(self._assets - self._own) if self._quote]
+        return [(asset, self._quote) for asset in sorted(self._assets - self._own) if self._quote]
 
     def valued(self, fill: AccountFill) -> AccountFill:
         """Return a fill with the price of its commission's asset, or without one with its largest value."""

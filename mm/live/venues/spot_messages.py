@@ -1,107 +1,15 @@
-"""Answers and user events of Binance Spot: fields by name, exact decimals, and the `Outcome` of requests."""
-
-from enum import Enum
-from typing import NamedTuple
+"""Answers and user events of Binance Spot: fields by name, exact decimals."""
 
 from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
 from mm.clock import exchange_us
 from mm.instrument import e8
+from mm.live.account.check import Transfer
 from mm.live.account.ledger import BUY, SELL, AccountFill
-from mm.live.orders.live_orders import OrderSeen
-from mm.live.venues.codes import INCONCLUSIVE, OVERLOADED
-
-
-class Outcome(Enum):
-    """The outcome of a request, as far as it is known."""
-
-    DONE = "done"
-    REFUSED = "refused"
-    """It was not done, and never will be."""
-    UNKNOWN = "unknown"
-    """Unknown: there is no answer, or an answer without an outcome."""
-    UNSENT = "unsent"
-    """It was not sent."""
-
-    @classmethod
-    def of(cls, status: int, code: int) -> "Outcome":
-        """Return the outcome by the HTTP *status* and the exchange's *code* (0 for none) of an answer."""
-        if 200 <= status < 300:
-            return Outcome.DONE
-        if code == OVERLOADED:
-            return Outcome.REFUSED
-        return Outcome.UNKNOWN if code in INCONCLUSIVE or not 400 <= status < 500 else Outcome.REFUSED
-
-
-NO_ANSWER, NO_CONNECTION = 0, 1
-"""Our own codes, if the exchange gave none."""
-
-
-class ApiAnswer(NamedTuple):
-    """The answer to a request, or the absence of one.
-
-    Attributes:
-        outcome: Outcome of the request.
-        us: Arrival, in µs.
-        result: JSON of the result; of a refusal its ``data``.
-        code: Code of a rejection, the exchange's or our own.
-        message: Message of a refusal.
-        status: HTTP status; 0 without a response.
-        retry_after_s: Time for which the exchange forbids requests, in s; 0 for none.
-        seconds: Time from sending to the answer.
-    """
-
-    outcome: Outcome
-    us: int
-    result: bytes = b""
-    code: int = 0
-    message: str = ""
-    status: int = 0
-    retry_after_s: float = 0.0
-    seconds: float = 0.0
-
-
-class ApiLimit(Struct, gc=False):
-    """One of ``rateLimits``: the use, the limit and the window."""
-
-    rateLimitType: str
-    interval: str
-    intervalNum: int
-    limit: int
-    count: int = 0
-
-
-class WsError(Struct, gc=False):
-    """The ``error`` of an answer."""
-
-    code: int = 0
-    msg: str = ""
-    data: Raw = Raw(b"")
-
-
-class WsMessage(Struct):
-    """A message of the WebSocket API: the answer to a request, or an event."""
-
-    id: int | str | None = None
-    status: int = 0
-    result: Raw = Raw(b"")
-    error: WsError | None = None
-    rateLimits: list[ApiLimit] = []
-    event: Raw = Raw(b"")
-
-
-class RetryData(Struct, gc=False):
-    """``data`` of a refusal for too many requests; instants of the exchange in ms or µs."""
-
-    serverTime: int = 0
-    retryAfter: int = 0
-
-
-class ServerTime(Struct, gc=False):
-    """The answer to ``time``."""
-
-    serverTime: int
+from mm.live.orders.live_orders import OrderSeen, OrderState
+from mm.live.venues.binance import STATES
+from mm.live.venues.venue import AccountSeen, BalancesEvent, ListedOrder
 
 
 class OrderEntry(Struct, gc=False):
@@ -129,7 +37,13 @@ class OrderEntry(Struct, gc=False):
         since = self.transactTime or self.updateTime
         executed_e8, qty_e8 = e8(self.executedQty), e8(self.origQty)
         since_us = exchange_us(since) if since else 0
-        return OrderSeen(self.own_id, self.orderId, self.status or "NEW", executed_e8, us, qty_e8, since_us)
+        state = STATES.get(self.status, OrderState.LIVE)
+        return OrderSeen(self.own_id, self.orderId, state, executed_e8, us, qty_e8, since_us)
+
+    def listed(self, us: int) -> ListedOrder:
+        """Return it with its terms."""
+        side = BUY if self.side == "BUY" else SELL
+        return ListedOrder(self.seen(us), side, self.price, self.origQty, self.type)
 
 
 class AmendedEntry(Struct, gc=False):
@@ -145,7 +59,8 @@ class AmendedEntry(Struct, gc=False):
         """Return its content; *us* is the time of arrival, *since* the exchange's time of the amendment."""
         executed_e8, qty_e8 = e8(self.executedQty), e8(self.qty)
         since_us = exchange_us(since) if since else 0
-        return OrderSeen(self.clientOrderId, self.orderId, self.status or "NEW", executed_e8, us, qty_e8, since_us)
+        state = STATES.get(self.status, OrderState.LIVE)
+        return OrderSeen(self.clientOrderId, self.orderId, state, executed_e8, us, qty_e8, since_us)
 
 
 class AmendAnswer(Struct, gc=False):
@@ -178,12 +93,12 @@ class TradeEntry(Struct, gc=False):
     isMaker: bool
     quoteQty: str = ""
 
-    def fill(self, client_id: str) -> AccountFill:
-        """Return it as a fill of our order *client_id*."""
+    def fill(self) -> AccountFill:
+        """Return it as a fill; our client id of its order is not known."""
         side = BUY if self.isBuyer else SELL
         texts = (self.price, self.qty, self.commission, self.commissionAsset)
         us, quote_qty = exchange_us(self.time), self.quoteQty
-        return AccountFill(self.id, self.orderId, client_id, side, *texts, us, self.isMaker, quote_qty=quote_qty)
+        return AccountFill(self.id, self.orderId, "", side, *texts, us, self.isMaker, quote_qty=quote_qty)
 
 
 class BalanceEntry(Struct, gc=False):
@@ -210,16 +125,19 @@ class AccountEntry(Struct):
     commissionRates: CommissionRates | None = None
     updateTime: int = 0
 
-    @property
-    def held(self) -> dict[str, tuple[str, str]]:
-        """Free and locked amount by asset."""
-        return {one.asset: (one.free, one.locked) for one in self.balances}
+    def seen(self) -> AccountSeen:
+        """Return its content."""
+        held = {one.asset: (one.free, one.locked) for one in self.balances}
+        rates, since = self.commissionRates, self.updateTime
+        extra_e8 = max(e8(rates.buyer), e8(rates.seller)) if rates else 0
+        rates_e8 = {False: e8(rates.taker) + extra_e8, True: e8(rates.maker) + extra_e8} if rates else None
+        return AccountSeen(held, exchange_us(since) if since else 0, rates_e8)
 
 
-class EventHead(Struct, gc=False):
-    """The fields that all user events have."""
+class AssetPrice(Struct, gc=False):
+    """The answer to ``avgPrice`` and ``ticker.price``."""
 
-    e: str = ""
+    price: str
 
 
 class ExecutionEvent(Struct, gc=False):
@@ -244,10 +162,25 @@ class ExecutionEvent(Struct, gc=False):
     r: str = "NONE"
     Y: str = ""
 
+    @property
+    def symbol(self) -> str:
+        """Its symbol."""
+        return self.s
+
+    @property
+    def client_ids(self) -> tuple[str, str]:
+        """The client id of the order; in the event of a cancel, the other id is that of the request."""
+        return self.C or self.c, self.c
+
+    @property
+    def exchange_id(self) -> int:
+        """The exchange's id of the order."""
+        return self.i
+
     def seen(self, client_id: str, us: int) -> OrderSeen:
         """Return its content as of our order *client_id*; *us* is the time of arrival."""
         since_us = exchange_us(self.T) if self.T else 0
-        return OrderSeen(client_id, self.i, self.X, e8(self.z), us, e8(self.q), since_us)
+        return OrderSeen(client_id, self.i, STATES.get(self.X, OrderState.LIVE), e8(self.z), us, e8(self.q), since_us)
 
     def fill(self, client_id: str) -> AccountFill | None:
         """Return the execution that it reports of our order *client_id*; None if it reports none."""
@@ -273,10 +206,9 @@ class PositionEvent(Struct):
     B: list[PositionEntry] = []
     u: int = 0
 
-    @property
-    def held(self) -> dict[str, tuple[str, str]]:
-        """Free and locked amount by asset."""
-        return {one.a: (one.f, one.l) for one in self.B}
+    def read(self) -> BalancesEvent:
+        """Return its content."""
+        return BalancesEvent({one.a: (one.f, one.l) for one in self.B}, exchange_us(self.u) if self.u else 0)
 
 
 class BalanceEvent(Struct, gc=False):
@@ -286,25 +218,19 @@ class BalanceEvent(Struct, gc=False):
     d: str
     T: int = 0
 
+    def read(self) -> Transfer:
+        """Return its content."""
+        return Transfer(self.a, e8(self.d), BALANCE, exchange_us(self.T))
 
-EXECUTION, POSITION, BALANCE, TERMINATED, SHUTDOWN = (
-    "executionReport",
-    "outboundAccountPosition",
-    "balanceUpdate",
-    "eventStreamTerminated",
-    "serverShutdown",
-)
-WS_MESSAGE = Decoder(WsMessage)
-WS_ERROR = Decoder(WsError)
-RETRY_DATA = Decoder(RetryData)
-SERVER_TIME = Decoder(ServerTime)
+
+EXECUTION, POSITION, BALANCE = "executionReport", "outboundAccountPosition", "balanceUpdate"
 ORDER = Decoder(OrderEntry)
 ORDERS = Decoder(list[OrderEntry])
 AMEND = Decoder(AmendAnswer)
 REPLACE = Decoder(ReplaceAnswer)
 TRADES = Decoder(list[TradeEntry])
 ACCOUNT = Decoder(AccountEntry)
-EVENT_HEAD = Decoder(EventHead)
+PRICE = Decoder(AssetPrice)
 EXECUTION_EVENT = Decoder(ExecutionEvent)
 POSITION_EVENT = Decoder(PositionEvent)
 BALANCE_EVENT = Decoder(BalanceEvent)

@@ -1,0 +1,186 @@
+"""What Binance's markets have in common: signatures, the form of answers, error codes and what they mean, times."""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
+
+from mm.clock import exchange_us
+from mm.live.orders.live_orders import OrderState
+from mm.live.orders.refusals import Why
+from mm.live.venues.codes import (
+    AMEND_REFUSED,
+    FILTER_FAILED,
+    INCONCLUSIVE,
+    NO_SUCH_ORDER,
+    NO_SUCH_SYMBOL,
+    NOT_AUTHORIZED,
+    ORDER_REFUSED,
+    OVERLOADED,
+    TOO_MANY_ORDERS,
+    TOO_MANY_REQUESTS,
+    UNKNOWN_ORDER,
+)
+from mm.live.venues.keys import Credentials, sorted_payload
+from mm.live.venues.requests import ExchangeClock
+from mm.live.venues.venue import ApiAnswer, Outcome, RequestParams
+
+STATES: Mapping[str, OrderState] = {
+    "NEW": OrderState.LIVE,
+    "PARTIALLY_FILLED": OrderState.LIVE,
+    "FILLED": OrderState.FILLED,
+    "CANCELED": OrderState.CANCELED,
+    "EXPIRED": OrderState.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderState.EXPIRED,
+    "REJECTED": OrderState.REJECTED,
+}
+"""The exchange's names of states; an order of any other is open."""
+CODES: Mapping[Why, int] = {
+    Why.OTHER: ORDER_REFUSED,
+    Why.NO_ORDER: NO_SUCH_ORDER,
+    Why.NOT_CANCELLED: UNKNOWN_ORDER,
+}
+"""Codes of what is inferred here, from a state or from a query."""
+_WHY = {
+    **dict.fromkeys(NOT_AUTHORIZED, Why.KEY),
+    TOO_MANY_REQUESTS: Why.REQUESTS,
+    TOO_MANY_ORDERS: Why.ORDER_RATE,
+    NO_SUCH_SYMBOL: Why.SYMBOL,
+    NO_SUCH_ORDER: Why.NO_ORDER,
+    UNKNOWN_ORDER: Why.NO_ORDER,
+    AMEND_REFUSED: Why.AMENDMENT,
+}
+_FILTERS = {  # by a part of the filter's name, the longer one first
+    "PERCENT_PRICE": Why.BAND,
+    "PRICE_FILTER": Why.BAND,
+    "NOTIONAL": Why.NOTIONAL,
+    "LOT_SIZE": Why.QUANTITY,
+    "MAX_NUM_ORDERS": Why.OPEN_ORDERS,
+}
+_DUPLICATE = "Duplicate order"
+
+
+def outcome_of(status: int, code: int) -> Outcome:
+    """Return the outcome by the HTTP *status* and the exchange's *code* (0 for none) of an answer."""
+    if 200 <= status < 300:
+        return Outcome.DONE
+    if code == OVERLOADED:
+        return Outcome.REFUSED
+    return Outcome.UNKNOWN if code in INCONCLUSIVE or not 400 <= status < 500 else Outcome.REFUSED
+
+
+def why_of(code: int, message: str) -> Why:
+    """Return what a refusal with a code and a message means."""
+    if "immediately match" in message:
+        return Why.CROSSES
+    if "insufficient balance" in message:
+        return Why.FUNDS
+    if code == ORDER_REFUSED and message.startswith(_DUPLICATE):
+        return Why.DUPLICATE
+    if code == FILTER_FAILED:
+        return next((why for name, why in _FILTERS.items() if name in message), Why.FILTER)
+    return _WHY.get(code, Why.OTHER)
+
+
+# ---------------------------------------------------------------------- the form of answers
+
+
+class ApiLimit(Struct, gc=False):
+    """One of ``rateLimits``: the use, the limit and the window."""
+
+    rateLimitType: str
+    interval: str
+    intervalNum: int
+    limit: int
+    count: int = 0
+
+
+class WsError(Struct, gc=False):
+    """The ``error`` of an answer."""
+
+    code: int = 0
+    msg: str = ""
+    data: Raw = Raw(b"")
+
+
+class WsMessage(Struct):
+    """A message of the WebSocket API: the answer to a request, or an event."""
+
+    id: int | str | None = None
+    status: int = 0
+    result: Raw = Raw(b"")
+    error: WsError | None = None
+    rateLimits: list[ApiLimit] = []
+    event: Raw = Raw(b"")
+
+
+class RetryData(Struct, gc=False):
+    """``data`` of a refusal for too many requests; instants of the exchange in ms or µs."""
+
+    serverTime: int = 0
+    retryAfter: int = 0
+
+
+class ServerTime(Struct, gc=False):
+    """The answer to ``time``."""
+
+    serverTime: int
+
+
+class EventHead(Struct, gc=False):
+    """The field that all user events have."""
+
+    e: str = ""
+
+
+WS_MESSAGE = Decoder(WsMessage)
+EVENT_HEAD = Decoder(EventHead)
+WS_ERROR = Decoder(WsError)
+RETRY_DATA = Decoder(RetryData)
+SERVER_TIME = Decoder(ServerTime)
+LIMITS = Decoder(list[ApiLimit])
+
+
+def time_us(answer: ApiAnswer) -> int:
+    """Return the exchange's time of an answer, µs."""
+    return exchange_us(SERVER_TIME.decode(answer.result).serverTime)
+
+
+# ---------------------------------------------------------------------- signatures
+
+
+class Signer:
+    """Makes signed request parameters.
+
+    Args:
+        credentials: Key and signature.
+        clock: Gives their timestamps.
+        window_ms: Receive window: time after its timestamp in which the exchange accepts a request.
+    """
+
+    def __init__(self, credentials: Credentials, clock: ExchangeClock, window_ms: int) -> None:
+        self.credentials = credentials
+        self.clock = clock
+        self.window_ms = window_ms
+
+    def stamped(self, parameters: RequestParams) -> dict[str, str | int]:
+        """Return *parameters* with timestamp and receive window, sufficient for a logged-on session."""
+        return {**parameters, "recvWindow": self.window_ms, "timestamp": self.clock.timestamp_ms()}
+
+    def signed(self, parameters: RequestParams) -> dict[str, str | int]:
+        """Return *parameters* with timestamp, window, key and signature, for the WebSocket API."""
+        named = self.stamped(parameters)
+        named["apiKey"] = self.credentials.key
+        named["signature"] = self.credentials.sign(sorted_payload(named))
+        return named
+
+    def query(self, stamped: RequestParams) -> str:
+        """Return *stamped* as the query of a REST request, with its signature."""
+        payload = unsigned_query(stamped)
+        return f"{payload}&signature={quote(self.credentials.sign(payload), safe='')}"
+
+
+def unsigned_query(parameters: RequestParams) -> str:
+    """Return *parameters* as a query, in their order, percent-encoded."""
+    return "&".join(f"{name}={quote(str(value), safe='')}" for name, value in parameters.items())

@@ -1,0 +1,437 @@
+"""What a gateway needs of an exchange, in words of no exchange: requests, answers, events, and what it can do.
+
+An exchange is two classes in a module of its own, such as `binance_spot`: an `AccountVenue` for what an account has in
+common, and an `OrderVenue` for the orders of one symbol. They make requests and read answers, without I/O or state: a
+transport sends a request (`OrderApi`), and order states, queries and the account get values of this module.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from mm.errors import MMError
+from mm.instrument import Instrument
+from mm.live.account.check import Transfer
+from mm.live.account.holdings import Balances
+from mm.live.account.ledger import AccountFill
+from mm.live.orders.live_orders import LiveOrder, OrderSeen
+from mm.live.orders.refusals import NOT_SENT, Refusal, Why
+
+if TYPE_CHECKING:
+    from mm.live.knobs import VenueUrls
+    from mm.live.venues.binance import ApiLimit, Signer
+    from mm.live.venues.request_limits import OrderLimits
+    from mm.live.venues.rest_api import RestApi, Surroundings
+
+RequestParams = Mapping[str, str | int]
+NO_ANSWER, NO_CONNECTION = 0, 1
+"""Our own codes of an answer, if the exchange gave none."""
+
+
+# ---------------------------------------------------------------------- requests
+
+
+class Route(NamedTuple):
+    """How a request is sent, and what it counts.
+
+    Attributes:
+        name: Its name, by which the WebSocket API calls it.
+        verb: The verb of REST.
+        path: The path of REST.
+        weight: Request weight.
+        signed: Whether it needs a key, a timestamp and a signature.
+        counted: Whether it counts as an order.
+        stamped_once: Whether it keeps its first timestamp, which determines until when the exchange accepts it.
+        by_rest: Whether only REST has it.
+    """
+
+    name: str
+    verb: str
+    path: str
+    weight: int = 1
+    signed: bool = True
+    counted: bool = False
+    stamped_once: bool = False
+    by_rest: bool = False
+
+
+Call = tuple[Route, RequestParams]
+"""A request: its route, and its parameters."""
+
+
+# ---------------------------------------------------------------------- answers
+
+
+class Outcome(Enum):
+    """The outcome of a request, as far as it is known."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    """It was not done, and never will be."""
+    UNKNOWN = "unknown"
+    """Unknown: there is no answer, or an answer without an outcome."""
+    UNSENT = "unsent"
+    """It was not sent."""
+
+
+class ApiAnswer(NamedTuple):
+    """The answer to a request, or the absence of one.
+
+    Attributes:
+        outcome: Outcome of the request.
+        us: Arrival, in µs.
+        result: JSON of the result; of a refusal its data.
+        code: Code of a rejection, the exchange's or our own.
+        message: Message of a refusal.
+        status: HTTP status; 0 without a response.
+        retry_after_s: Time for which the exchange forbids requests, in s; 0 for none.
+        seconds: Time from sending to the answer.
+        why: What a refusal means.
+    """
+
+    outcome: Outcome
+    us: int
+    result: bytes = b""
+    code: int = 0
+    message: str = ""
+    status: int = 0
+    retry_after_s: float = 0.0
+    seconds: float = 0.0
+    why: Why = Why.OTHER
+
+    @property
+    def refusal(self) -> Refusal:
+        """Why it was refused, or not sent."""
+        if self.code == NO_CONNECTION:
+            return Refusal(NOT_SENT, self.message, Why.NOT_SENT)
+        return Refusal(self.code, self.message, self.why)
+
+
+Done = Callable[[ApiAnswer], None]
+
+
+class OrderApi(Protocol):
+    """A transport to the exchange. A request is sent once and immediately, or not at all."""
+
+    @property
+    def up(self) -> bool:
+        """Whether a request can be sent now."""
+
+    def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
+        """Send a request and return its timestamp, in ms of the exchange.
+
+        *done* is called with its answer, never before this has returned.
+        """
+
+
+class Replaced(NamedTuple):
+    """The outcome of a replacement.
+
+    Attributes:
+        cancelled: The old order after its cancel, or why it was not cancelled.
+        placed: The new order, or why it was not placed.
+    """
+
+    cancelled: OrderSeen | Refusal
+    placed: OrderSeen | Refusal
+
+
+class ListedOrder(NamedTuple):
+    """An order of the account, as a query shows it.
+
+    Attributes:
+        seen: Its state.
+        side: +1 buy, -1 sell.
+        price: Decimal text.
+        qty: Decimal text.
+        kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET, as far as the exchange tells it.
+    """
+
+    seen: OrderSeen
+    side: int
+    price: str
+    qty: str
+    kind: str
+
+
+class AccountSeen(NamedTuple):
+    """The account, as a query shows it.
+
+    Attributes:
+        balances: Free and locked amount by asset, of those that are held.
+        us: The instant that they are of, µs; 0 if the exchange does not tell.
+        rates_e8: Commission rate of a taker (False) and of a maker (True), in 1e-8 of the notional; None if it does not
+            tell.
+    """
+
+    balances: Balances
+    us: int
+    rates_e8: Mapping[bool, int] | None = None
+
+
+# ---------------------------------------------------------------------- events
+
+
+class OrderEvent(Protocol):
+    """An event of an order of the account."""
+
+    @property
+    def symbol(self) -> str:
+        """Its symbol."""
+
+    @property
+    def client_ids(self) -> tuple[str, str]:
+        """The client ids by which it may be ours: that of the order first."""
+
+    @property
+    def exchange_id(self) -> int:
+        """The exchange's id of the order."""
+
+    def seen(self, client_id: str, us: int) -> OrderSeen:
+        """Return its content as of our order *client_id*; *us* is the time of arrival."""
+
+    def fill(self, client_id: str) -> AccountFill | None:
+        """Return the execution that it reports of our order *client_id*; None if it reports none."""
+
+
+class BalancesEvent(NamedTuple):
+    """Balances that have changed, and the instant that they are of, µs; 0 if the exchange does not tell."""
+
+    balances: Balances
+    us: int
+
+
+AccountEvent = OrderEvent | BalancesEvent | Transfer
+
+
+class ApiWatcher(Protocol):
+    """Called when the connection changes, and with every user event."""
+
+    def connected(self) -> None:
+        """The connection is logged on, and gets the account's events."""
+
+    def disconnected(self, why: str) -> None:
+        """The connection was lost, or failed; another attempt follows."""
+
+    def event(self, kind: str, body: bytes, us: int) -> None:
+        """An event of the account arrived at *us*: its name, and its JSON."""
+
+
+class OrderConnection(OrderApi, Protocol):
+    """The connection of an account, for orders and its events: up only while it has both."""
+
+    @property
+    def failure(self) -> MMError | None:
+        """Why there will be no connection: the key is rejected, or the exchange was never trusted."""
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection."""
+
+    async def run(self) -> None:
+        """Keep it open until `close`, or until the exchange rejects the key."""
+
+    def close(self) -> None:
+        """Close it permanently."""
+
+
+# ---------------------------------------------------------------------- an exchange
+
+
+class OrderFilters(Protocol):
+    """The checks of a symbol's orders before they are sent; each refusal is as the exchange would give it.
+
+    Attributes:
+        average_e8: The reference of a price band, in 1e-8; 0 while unknown.
+    """
+
+    average_e8: int
+
+    def refusal(self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder]) -> Refusal | None:
+        """Return why the exchange would refuse an order, with *open_orders* open; None if no reason is known."""
+
+    def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
+        """Return why the exchange would not amend an order to *qty* in all; None if no reason is known."""
+
+
+class SymbolTerms(Protocol):
+    """What an exchange says of a symbol that trades."""
+
+    @property
+    def instrument(self) -> Instrument:
+        """Its grid and filters."""
+
+    @property
+    def limits(self) -> Sequence["ApiLimit"]:
+        """The exchange's limits of requests and orders."""
+
+    @property
+    def filters(self) -> OrderFilters:
+        """The checks of its orders."""
+
+
+class OrderVenue(Protocol):
+    """Requests of one symbol's orders, and what their answers say.
+
+    Attributes:
+        can_replace: Whether one request cancels an order and sends another, or does neither.
+        can_amend: Whether the quantity of an order can be lowered in its place.
+        page: The most trades that an answer has.
+    """
+
+    can_replace: bool
+    can_amend: bool
+    page: int
+
+    # requests that change orders
+
+    def place(self, order: LiveOrder) -> Call:
+        """Send an order."""
+
+    def replace(self, old: LiveOrder, new: LiveOrder) -> Call:
+        """Send an order in place of another; if that one cannot be cancelled, nothing is placed."""
+
+    def amend(self, order: LiveOrder, qty: str) -> Call:
+        """Lower an order to *qty* in all, in its place; its client id stays."""
+
+    def cancel(self, order: LiveOrder) -> Call:
+        """Cancel an order."""
+
+    def cancel_symbol(self) -> Call:
+        """Cancel all open orders of the symbol."""
+
+    # queries
+
+    def order(self, order: LiveOrder) -> Call:
+        """Ask for the state of an order, by its client id."""
+
+    def order_of_id(self, exchange_id: int) -> Call:
+        """Ask for the state of an order, by the exchange's id."""
+
+    def open_orders(self) -> Call:
+        """Ask for the open orders of the symbol."""
+
+    def trades_of(self, order: LiveOrder, first_id: int | None) -> Call:
+        """Ask for the trades of an order, from a trade id on, if given."""
+
+    def trades_from(self, first_id: int) -> Call:
+        """Ask for the account's trades from a trade id on."""
+
+    def trades_since(self, us: int) -> Call:
+        """Ask for the account's trades since an instant."""
+
+    def last_trade(self) -> Call:
+        """Ask for the account's last trade."""
+
+    def mean_price(self) -> Call:
+        """Ask for the reference of the price band, such as a mean price."""
+
+    def terms(self) -> Call:
+        """Ask for the terms of the symbol."""
+
+    # answers
+
+    def seen(self, answer: ApiAnswer) -> OrderSeen:
+        """Return the order of an answer."""
+
+    def seen_all(self, answer: ApiAnswer) -> list[OrderSeen]:
+        """Return the orders of an answer that has several."""
+
+    def amended(self, answer: ApiAnswer) -> OrderSeen:
+        """Return the order after its amendment."""
+
+    def replaced(self, answer: ApiAnswer) -> Replaced:
+        """Return the outcome of a replacement, executed or refused, in both halves."""
+
+    def trades(self, answer: ApiAnswer) -> Sequence[AccountFill]:
+        """Return the trades of an answer, by id; their client ids are not known."""
+
+    def listed(self, answer: ApiAnswer) -> ListedOrder:
+        """Return the order of a query."""
+
+    def listed_all(self, answer: ApiAnswer) -> Sequence[ListedOrder]:
+        """Return the open orders of a query."""
+
+    def terms_of(self, answer: ApiAnswer) -> SymbolTerms:
+        """Return the terms of the symbol.
+
+        Raises:
+            DataError: If the exchange does not have it.
+            Mismatch: If it does not trade.
+        """
+
+    def ours_e8(self, instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:
+        """Return what the account leaves to the orders of the symbol, those that are open included.
+
+        Args:
+            instrument: Names the two assets.
+            balances: Free and locked amount by asset.
+            orders: Our orders of the symbol that may lock something.
+
+        Returns:
+            The base asset that may be sold, and the quote asset that may be spent, in 1e-8.
+        """
+
+
+class AccountVenue(Protocol):
+    """An exchange as an account sees it.
+
+    Attributes:
+        codes: The exchange's code of each refusal that is inferred here.
+        discount_asset: An asset in which commissions may be paid, whatever is traded; empty for none.
+    """
+
+    codes: Mapping[Why, int]
+    discount_asset: str
+
+    def orders_of(self, symbol: str) -> OrderVenue:
+        """Return the requests of a symbol's orders."""
+
+    def limits(self, urls: "VenueUrls", seconds: Callable[[], float], *, share: bool) -> "OrderLimits":
+        """Return the limits of an account; *share*: with the other processes of this host."""
+
+    def rest(self, urls: "VenueUrls", signer: "Signer", limits: "OrderLimits", around: "Surroundings") -> "RestApi":
+        """Return the transport by REST."""
+
+    def connection(
+        self,
+        urls: "VenueUrls",
+        signer: "Signer",
+        limits: "OrderLimits",
+        around: "Surroundings",
+        watcher: ApiWatcher,
+    ) -> OrderConnection:
+        """Return the connection for orders and the account's events."""
+
+    # requests, and their answers
+
+    def time(self) -> Call:
+        """Ask for the exchange's time."""
+
+    def time_us(self, answer: ApiAnswer) -> int:
+        """Return the exchange's time of an answer, µs."""
+
+    def account(self) -> Call:
+        """Ask for the account."""
+
+    def account_of(self, answer: ApiAnswer) -> AccountSeen:
+        """Return the account of an answer."""
+
+    def order_counts(self) -> Call:
+        """Ask how many orders the exchange has counted."""
+
+    def counts(self, answer: ApiAnswer) -> Collection["ApiLimit"]:
+        """Return the exchange's counts of orders."""
+
+    def price_of(self, asset: str, quote: str) -> Call:
+        """Ask for the last price of an asset in another."""
+
+    def price(self, answer: ApiAnswer) -> str:
+        """Return the price of an answer, as text."""
+
+    def event(self, kind: str, body: bytes) -> AccountEvent | None:
+        """Return an event of the account; None for one that says nothing of orders or balances.
+
+        Raises:
+            msgspec.MsgspecError: If it cannot be read.
+        """

@@ -118,7 +118,6 @@ class Gateway:
         window_ms = run.access.recv_window_ms
         self._sender = OrderSender(self._venue, window_ms, self._states, apis, audit, self._report_answer)
         self._orders: dict[int, LiveOrder] = {}
-        self._waiting: dict[str, LiveOrder | None] = {}  # orders whose intent is not on disk yet, and what they replace
         self._filters: OrderFilters
         self._queries: OrderQueries
         self._connections = self._reconciled = 0
@@ -196,7 +195,7 @@ class Gateway:
         order = self._orders.get(order_id)
         if order is None or order.ended:
             return
-        if order.client_id in self._waiting:
+        if order.leaving:
             self._keep_back(order, "withdrawn before it was sent")
             self._act_soon()
         elif order.state in RESTING:
@@ -405,26 +404,26 @@ class Gateway:
         """Send *orders*, of which the last is placed or amended: at once, or when row *seq* is on disk."""
         if self._run.sync or self._audit.failure is not None:  # no order is sent unless its intent can be written
             if orders[-1].state is OrderState.PENDING_NEW:
-                self._waiting[orders[-1].client_id] = orders[0] if len(orders) > 1 else None
+                orders[-1].leaving, orders[-1].replaces = True, orders[0] if len(orders) > 1 else None
             self._tasks.spawn(self._leave_synced(seq, orders, send))
         else:
             send(*orders)
 
     async def _leave_synced(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
         order, loop = orders[-1], asyncio.get_running_loop()
-        places, begin_s = order.client_id in self._waiting, loop.time()
+        places, begin_s = order.leaving, loop.time()
         try:
             await self._audit.synced(seq)
             why = "" if self.ready else self._why()
         except OSError as error:
             why = f"the audit log cannot be written: {error}"
-        if places and order.client_id not in self._waiting:  # withdrawn meanwhile
+        if places and not order.leaving:  # withdrawn meanwhile
             return
         waited_ms = round((loop.time() - begin_s) * 1_000)
         if places and not why and waited_ms > self._run.access.recv_window_ms:
             why = f"its intent was on disk after {waited_ms} ms, more than RECV_WINDOW_MS: too old to be sent"
         if not why:
-            self._waiting.pop(order.client_id, None)
+            order.leaving, order.replaces = False, None
             send(*orders)
             return
         self._keep_back(order, why)
@@ -432,7 +431,7 @@ class Gateway:
 
     def _keep_back(self, order: LiveOrder, why: str) -> None:
         """Report that an order or an amendment is not sent; cancel what the order was to replace."""
-        old = self._waiting.pop(order.client_id, None)
+        old, order.leaving, order.replaces = order.replaces, False, None
         self._sender.unsent(order, self._clock.now_us(), why)
         if old is not None and not old.ended and old.state is OrderState.PENDING_REPLACE:
             self._cancel(old)
@@ -459,8 +458,8 @@ class Gateway:
         loop, silence_s = asyncio.get_running_loop(), self._limits.silence_s
         if self._closed:
             return
-        for client_id in list(self._waiting):
-            self._keep_back(self._states.by_client[client_id], self._why())
+        for order in [one for one in self._states.open.values() if one.leaving]:
+            self._keep_back(order, self._why())
             self._act_soon()
         if silence_s:
             self._answered_s = loop.time() + silence_s
@@ -469,7 +468,7 @@ class Gateway:
         for order in list(self._states.open.values()):
             order.cancel_wanted, order.cancels = True, 0
             left = order.sent_ms or order.order_id == EARLIER
-            if self._ws.up and left and not order.ending and order.client_id not in self._sender.cancel_sent_s:
+            if self._ws.up and left and not order.ending and not order.cancel_sent_s:
                 self._sender.cancel(order)
         if delay_s > _ROUND_S or not self._ws.up:
             self._tasks.spawn(self._sweep())
@@ -710,4 +709,3 @@ class Gateway:
                     self._ask_filters()
         if order.ended:
             self._orders.pop(order.order_id, None)
-            self._sender.cancel_sent_s.pop(order.client_id, None)

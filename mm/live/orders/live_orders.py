@@ -77,6 +77,11 @@ class LiveOrder:
         amend_qty: Target quantity of an amendment in flight; empty if there is none.
         amend_until_ms: Exchange time until which that amendment may still be accepted.
         amend_doubt: Whether its outcome is unknown.
+        leaving: Whether its intent is not on disk yet, so that it has not left.
+        replaces: The order that it is to replace, while it is leaving.
+        cancel_sent_s: When its last cancel was sent, in s of the event loop; 0 before the first.
+        asked: Whether a query of its state is in flight.
+        fetching: Whether its trades are being fetched.
         us: Arrival of the last report, in µs.
         exchange_us: Since when it has been as last reported, by the exchange's clock, in µs; 0 if unknown.
     """
@@ -105,6 +110,11 @@ class LiveOrder:
     amend_qty: str = ""
     amend_until_ms: int = 0
     amend_doubt: bool = False
+    leaving: bool = False
+    replaces: "LiveOrder | None" = None
+    cancel_sent_s: float = 0.0
+    asked: bool = False
+    fetching: bool = False
     us: int = 0
     exchange_us: int = 0
 

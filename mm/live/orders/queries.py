@@ -79,8 +79,6 @@ class OrderQueries:
         self._exchange, self._venue = venues
         # The newest; empty once the exchange has shown them.
         self._booked = dict(sorted(run.booked.items())[-self._venue.page :])
-        self._pending: set[str] = set()
-        self._fetching: set[str] = set()
         self._foreign: set[int] = set()
         self._baseline_id = self._stranger_id = -1
         self._searched = not run.matched_us
@@ -89,14 +87,14 @@ class OrderQueries:
 
     def ask(self, order: LiveOrder) -> None:
         """Query the state of *order* by its client id, until a response is conclusive."""
-        if self.closed or order.client_id in self._pending:
+        if self.closed or order.asked:
             return
-        self._pending.add(order.client_id)
+        order.asked = True
         ended_then = order.ended
         query_ms = 0
 
         def done(answer: ApiAnswer) -> None:
-            self._pending.discard(order.client_id)
+            order.asked = False
             if answer.outcome is Outcome.DONE:
                 self._states.seen(self._venue.seen(answer), answers=True, firm=ended_then)
                 if not self._states.amend_shown(order, answer.us, query_ms):
@@ -112,8 +110,8 @@ class OrderQueries:
 
     def fetch(self, order: LiveOrder) -> None:
         """Query the trades of *order* until its executions are booked; pending events are processed first."""
-        if order.client_id not in self._fetching:
-            self._fetching.add(order.client_id)
+        if not order.fetching:
+            order.fetching = True
             asyncio.get_running_loop().call_later(GRACE_S, self._fetch, order, AGAIN_S)
 
     def _fetch(self, order: LiveOrder, delay_s: float, first_id: int | None = None) -> None:
@@ -128,13 +126,13 @@ class OrderQueries:
                 self._states.fetched(order)
                 self._changed()
             if _complete(order):
-                self._fetching.discard(order.client_id)
+                order.fetching = False
             else:
                 longer_s = min(2 * delay_s, LONGEST_WAIT_S)
                 asyncio.get_running_loop().call_later(delay_s, self._fetch, order, longer_s)
 
         if self.closed or _complete(order):
-            self._fetching.discard(order.client_id)
+            order.fetching = False
         else:
             self._api().request(*self._venue.trades_of(order, first_id), done)
 

@@ -21,9 +21,6 @@ class OrderSender:
         apis: The API for orders, and the fallback for cancels while that one is down.
         audit: Receives the intent of each cancel.
         answered: Called with each request and its response, after the states have processed it.
-
-    Attributes:
-        cancel_sent_s: Send time of the last cancel of an order, by client id, in s of the event loop.
     """
 
     def __init__(
@@ -35,7 +32,6 @@ class OrderSender:
         audit: AuditLog,
         answered: Callable[[str, ApiAnswer], None],
     ) -> None:
-        self.cancel_sent_s: dict[str, float] = {}
         self._venue = venue
         self._window_ms = window_ms
         self._states = states
@@ -86,7 +82,7 @@ class OrderSender:
     def _cancelling(self, order: LiveOrder) -> None:
         self._audit.append("intent", action="cancel", client_id=order.client_id)
         self._states.cancelling(order)
-        self.cancel_sent_s[order.client_id] = asyncio.get_running_loop().time()
+        order.cancel_sent_s = asyncio.get_running_loop().time()
 
     def _symbol_cancelled(self, orders: Sequence[LiveOrder], answer: ApiAnswer) -> None:
         done = self._venue.seen_all(answer) if answer.outcome is Outcome.DONE else []

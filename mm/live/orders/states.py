@@ -422,6 +422,7 @@ class OrderStates:
             return
         self._steps.append(Contradiction(order, f"{order.state.value} here, {seen.state.value} at the exchange"))
         order.order_id, order.presumed, order.ending = EARLIER, False, None
+        order.cancel_sent_s = 0.0
         order.state, order.doubt, order.cancel_wanted, order.cancels = OrderState.UNKNOWN, Doubt.PLACE, True, 0
         self.add(order)
         self.seen(seen)

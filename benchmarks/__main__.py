@@ -61,7 +61,8 @@ class Settings(Results):
 
         out = self.out_root.resolve() / "bench"
         if self.bench_day is not None:
-            return Bench(recorded(self.bench_day), out, self.turns, no_peer=NO_EVENTS)
+            of_peer = None if self.bench_peer is None else str(self.bench_peer.absolute())
+            return Bench(recorded(self.bench_day), out, self.turns, no_peer=NO_EVENTS, peer_python=of_peer)
         yardstick = Yardstick(self.yardstick and self.yardstick.resolve(), self.bench_hours, out)
         bench = Bench(yardstick.day(console), out, self.turns, QUOTE_QTY, k=yardstick.k)
         if self.bench_peer is None:
@@ -73,11 +74,11 @@ class Settings(Results):
 def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bool) -> None:
     """Measure NAME: engine, parse and startup by default.
 
-    models plays each fill model, latency and view of the market; pipeline runs the other commands of a day and measures
-    their memory; signals computes each signal alone over the day; grids plays two grids with mm and hftbacktest; fills
-    compares their fills order by order. These need no day: doors (the trading interface and the dashboard), inference
-    (predictors, an agent), live (a trader), matching, day, recorder, wire, import (a capture, compared with
-    hftbacktest's converter) and calibration.
+    models plays each fill model, latency and view of the market; pipeline runs the other commands of a day and
+    measures their memory; signals computes each signal alone over the day; grids plays two grids with mm and
+    hftbacktest; fills compares their fills order by order, on a recorded day as well. These need no day: doors (the
+    trading interface and the dashboard), inference (predictors, an agent), live (a trader), matching, day, recorder,
+    wire, import (a capture, compared with hftbacktest's converter) and calibration.
 
     Each run is stored as OUT_ROOT/bench/<UTC>.json and shows the change since the last run of the same rows.
 

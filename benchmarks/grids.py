@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.turns import PYTHON, Aim, Bench, Measured, ProcessResult, Row, run
 from mm.backtest.rules import Account, Execution
 from mm.errors import UsageError
+from mm.instrument import E8
 from mm.play.knobs import Models
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ EXECUTION = Execution(
     cancel_latency_ms=LATENCY_MS,
     requote_interval_ms=EVERY_MS,
     requote_on_fill=False,
+    feed_latency="none",  # the peer's copy of the yardstick day has the exchange's time at our receive time, too
     order_limit_10s=0,
     order_limit_day=0,
 )
@@ -61,6 +63,8 @@ PEER_PLAY: dict[str, Any] = {
     "scale": 1,
     "fills": "",
     "most_fills": 2_000_000,
+    "ahead": False,
+    "begin_ns": 0,
 }
 STRATEGIES = {"grid": "grid", "glft": "GLFT grid"}
 WRITTEN = {"Orders": ("in Python, which sends its orders itself", 0.33)}
@@ -75,11 +79,11 @@ def main(folder: str, cache: str, settings: str) -> None:
     results = []
     for play in json.loads(settings):
         market = scaled(tape, play.get("scale", 1))
-        rules = rules_of(market, play.get("qty"))
+        rules = rules_of(market, play.get("qty"), play.get("feed", "none"))
         seconds = []
         for _ in range(play.get("repeats", 1)):
             began = _user_s()
-            journal = played(market, play["model"], play.get("queue", "ours"), rules)
+            journal = played(market, play["model"], play.get("queue", "ours"), rules, play.get("grid", {}))
             seconds.append(_user_s() - began)
         if play.get("fills"):
             save_fills(journal, play["fills"])
@@ -93,28 +97,30 @@ def scaled(tape: "Tape", scale: int) -> "Tape":
     return tape if scale == 1 else replace(tape, **{name: getattr(tape, name) * scale for name in lots})
 
 
-def rules_of(tape: "Tape", qty: str | None) -> "Rules":
-    """Return the rules of both sides: orders of *qty*, or else of one lot; no fees, balances or minimum notional."""
+def rules_of(tape: "Tape", qty: str | None, feed: str) -> "Rules":
+    """Return the rules of both sides: orders of *qty*, or else of one step; no fees, balances or minimum notional."""
     from mm.play import terms
 
     models = Models(quote_model="grid", quote_params_json=json.dumps(GRID), fill_model="queue_prob_power")
-    rules = terms.rules_of(tape, EXECUTION, Account(maker_fee_rate="0", initial_inventory="0"), models)
-    lots = round(float(qty) * 1e8) // rules.lot_e8 if qty else 1
+    execution = replace(EXECUTION, feed_latency=feed)
+    rules = terms.rules_of(tape, execution, Account(maker_fee_rate="0", initial_inventory="0"), models)
+    lots = round(float(qty) * 1e8) // rules.lot_e8 if qty else rules.step_lots
     return replace(rules, quote_lots=lots, min_notional_e8=0, enforce_balances=False, start_cash_e8=0)
 
 
-def played(tape: "Tape", model: str, queue: str, rules: "Rules") -> Any:
-    """Return the journal of a play; models in Python have capitalised names."""
+def played(tape: "Tape", model: str, queue: str, rules: "Rules", changes: Mapping[str, Any]) -> Any:
+    """Return the journal of a play; models in Python have capitalised names, and *changes* are those of the grid."""
     from benchmarks.grid_models import GlftGrid, Grid, GridOrders
     from benchmarks.peer_queue import PeerQueue
     from mm.backtest.models import glft_grid, grid, queue_prob_power
     from mm.backtest.replay import backtest
 
+    of_grid = {**GRID, **changes}
     quotes: dict[str, Callable[[], Any]] = {
-        "grid": partial(grid, soft_bound=True, **GRID),
+        "grid": partial(grid, soft_bound=True, **of_grid),
         "glft": partial(glft_grid, soft_bound=True, **GLFT),
-        "Grid": partial(Grid, **GRID),
-        "Orders": partial(GridOrders, **GRID),
+        "Grid": partial(Grid, **of_grid),
+        "Orders": partial(GridOrders, **of_grid),
         "Glft": partial(GlftGrid, **GLFT),
     }
     fills: dict[str, Callable[[], Any]] = {
@@ -170,14 +176,18 @@ def theirs(bench: Bench, plays: Sequence[Mapping[str, Any]]) -> ProcessResult:
     if bench.peer is None:
         raise UsageError(f"fills are compared with those of {PEER} alone: {bench.no_peer}")
     python, _, events, *_ = bench.peer
-    grid = {
+    day = {
         "tick_size": 0.01,
         "lot_size": 0.00001,
         "lowest": 50_000.0,
         "highest": 70_000.0,
         "qty": float(bench.quote_qty or 0),
     }
-    settings = {**PEER_PLAY, **grid, "events": events, "plays": [dict(play) for play in plays]}
+    return _peer_plays(python, {**day, "events": events}, plays)
+
+
+def _peer_plays(python: str, day: Mapping[str, Any], plays: Sequence[Mapping[str, Any]]) -> ProcessResult:
+    settings = {**PEER_PLAY, **day, "plays": [dict(play) for play in plays]}
     return run([python, str(PEER_SCRIPT), json.dumps(settings)])
 
 
@@ -228,6 +238,8 @@ VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 def differences(bench: Bench) -> Measured:
     """Compare the fills of both sides, with one difference of rules less in each line."""
+    if bench.peer_python:
+        return recorded_differences(bench, bench.peer_python)
     with tempfile.TemporaryDirectory() as folder:
         own: list[dict[str, Any]] = []
         peers: list[dict[str, Any]] = []
@@ -255,6 +267,55 @@ def differences(bench: Bench) -> Measured:
                 changed = compared(f"{folder}/variant_{name}_{number}.npy", base, 1000)
                 facts[f"{label} of {PEER}, {what}"] = changed
     return Measured([], facts, ["fills of an order sent at the same instant, of the same side and price"])
+
+
+def recorded_differences(bench: Bench, python: str) -> Measured:
+    """Compare the fills of a plain grid on a recorded day, whose exchange is ahead of its recorder.
+
+    The peer's copy of the day has the instants at which the engine places its events (``FEED_LATENCY=recorded``), since
+    the clocks of the peer differ by one constant. Orders are of one step, from the usual spread outwards, as far apart.
+    """
+    import numpy as np
+
+    from benchmarks.yardstick import write_events
+    from mm.tape.columns import SNAPSHOT
+    from mm.tape.load import load_day
+
+    tape = load_day(bench.folder.path, cache=bench.out / "tapes")
+    valid = (tape.top_bid_ticks > 0) & (tape.top_ask_ticks > 0)
+    bids, asks = tape.top_bid_ticks[valid], tape.top_ask_ticks[valid]
+    away = max(1, int(np.median(asks - bids)))
+    rules = rules_of(tape, None, "recorded")
+    tick, lot = rules.tick_e8 / E8, rules.lot_e8 / E8
+    grid = {"delta_ticks": float(away), "step_ticks": away}
+    day = {
+        "tick_size": tick,
+        "lot_size": lot,
+        "qty": rules.step_lots * lot,
+        "lowest": float(bids.min() // 2) * tick,
+        "highest": float(2 * asks.max()) * tick,
+        "ahead": True,
+        "begin_ns": 1000 * int(tape.event_us[np.flatnonzero(tape.kind == SNAPSHOT)[0]] - tape.event_us[0]),
+        **grid,
+    }
+    steps = [
+        (what, ours_change, peer_change) for what, ours_change, peer_change in STEPS if "latency_ns" not in peer_change
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        events = Path(folder) / "events.npy"
+        write_events(replace(tape, event_exch_us=tape.feed.by_event), events)
+        our_play: dict[str, Any] = {"model": "grid", "feed": "recorded", "grid": grid}
+        peer_play: dict[str, Any] = {"strategy": "grid"}
+        own, peers, facts = [], [], {}
+        for number, (_, change, peer_change) in enumerate(steps):
+            our_play, peer_play = {**our_play, **change, "qty": None}, {**peer_play, **peer_change}
+            own.append({**our_play, "fills": f"{folder}/own_{number}.npy"})
+            peers.append({**peer_play, "fills": f"{folder}/peer_{number}.npy"})
+        _peer_plays(python, {**day, "events": str(events)}, peers)
+        ours(bench, own)
+        for number, (what, *_) in enumerate(steps):
+            facts[f"grid, {what}"] = compared(f"{folder}/own_{number}.npy", f"{folder}/peer_{number}.npy")
+    return Measured([], facts, [f"filled orders of one step, {away} ticks apart; equal in side, price and instant"])
 
 
 def compared(one: str, other: str, per_us: int = 1) -> dict[str, int]:

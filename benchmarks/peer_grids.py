@@ -181,7 +181,7 @@ def played(settings, data):
     asset = asset.tick_size(settings["tick_size"]).lot_size(settings["lot_size"]).last_trades_capacity(10_000)
     hbt = ROIVectorMarketDepthBacktest([asset.roi_lb(settings["lowest"]).roi_ub(settings["highest"])])
     fills, counts = np.zeros((settings["most_fills"], 5), np.int64), np.zeros(4, np.int64)
-    hbt.elapse(0)  # reads the data
+    hbt.elapse(settings["begin_ns"])  # reads the data
     began, began_user = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_utime
     shared = (settings["qty"], settings["most_clips"] * settings["qty"], settings["notebook"], fills, counts)
     if settings["strategy"] == "grid":
@@ -212,7 +212,8 @@ def main(text):
     """Compile on the first rows alone, then play the day."""
     settings = json.loads(text)
     data = np.load(settings["events"])
-    data["exch_ts"] = data["local_ts"]  # the exchange's time is our receive time, as in mm's replay
+    if not settings["ahead"]:
+        data["exch_ts"] = data["local_ts"]  # the exchange's time is our receive time, as in mm's replay
     compiled, found, scaled = set(), [], 1
     for change in settings["plays"]:
         play = settings | change

@@ -27,7 +27,7 @@ NO_PEER = (
     "rows compared with hftbacktest are left out; install it in a separate environment, "
     "python -m venv yard && yard/bin/pip install numpy hftbacktest, and run again with --peer yard/bin/python"
 )
-NO_EVENTS = "rows compared with hftbacktest are left out: it plays the yardstick day only, and --day-folder is another"
+NO_EVENTS = "rows compared with hftbacktest are left out: it plays --day-folder for fills alone, with --peer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +289,7 @@ class Bench:
         k: Parameter of the quotes, 1/tick; it sets their distance from the mid.
         peer_plays: Command of our own script for hftbacktest, which also plays other queue models and quotes; None
             without hftbacktest.
+        peer_python: Python of hftbacktest's environment, if the day is another than the yardstick's.
     """
 
     folder: DayFolder
@@ -299,6 +300,7 @@ class Bench:
     no_peer: str = NO_PEER
     k: float = FAR_K
     peer_plays: tuple[str, ...] | None = None
+    peer_python: str | None = None
 
 
 def recorded(path: Path) -> DayFolder:

@@ -13,6 +13,7 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.turns import FAR_K, GAMMA, NEAR_K, PYTHON, run
 from mm.cli.console import Console
@@ -22,6 +23,9 @@ from mm.instrument import E8
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
 
 MARKET = ZeroIntelligence(
     start_price="60000",
@@ -137,11 +141,17 @@ class Yardstick:
 
 def export(day: DayFolder, target: Path, cache: Path) -> None:
     """Write *day* to *target* as events of hftbacktest, uncompressed."""
-    from mm.formats.hftbacktest_export import export_hftbacktest
     from mm.tape.load import load_day
 
+    write_events(load_day(day.path, cache=cache), target)
+
+
+def write_events(tape: "Tape", target: Path) -> None:
+    """Write *tape* to *target* as events of hftbacktest, uncompressed."""
+    from mm.formats.hftbacktest_export import export_hftbacktest
+
     packed = target.with_suffix(".npz")
-    export_hftbacktest(load_day(day.path, cache=cache), packed)
+    export_hftbacktest(tape, packed)
     with zipfile.ZipFile(packed) as archive, archive.open("data.npy") as member, target.open("wb") as file:
         shutil.copyfileobj(member, file, 1 << 20)
     packed.unlink()

@@ -11,6 +11,7 @@ from mm.market_data.market_events import (
     DepthArrived,
     EpochOpened,
     MarketEvent,
+    StatusReported,
     TradeArrived,
     TradeVerdict,
     Verdict,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 CROSSED = "crossed"
 """Cause of a lost book that ends the book at the message itself, and not after it."""
+
+MADE = -1
+"""The number of events that no message has, such as those of a halt."""
 
 Row = tuple[int, int, int]
 """Side (+1 bid or buyer as aggressor, -1 ask or seller), ticks, and the lots traded or now displayed there."""
@@ -84,7 +88,7 @@ class LiveFeed:
     """A market subscriber that feeds its events to a paper exchange.
 
     Trades that arrive out of order or by REST are left out: no strategy could have acted on them in time. So are levels
-    off the tick, as in a tape.
+    off the tick, as in a tape. While the exchange reports that the symbol is not traded, there is no book, as there.
 
     Args:
         exchange: Receives the events.
@@ -96,7 +100,7 @@ class LiveFeed:
         self._exchange, self._instrument, self._numbers = exchange, instrument, numbers
         self._count = 0
         self._us = 0
-        self._open = False
+        self._open = self._halted = False
         self._waiting: dict[int, DepthUpdate] = {}  # messages not yet applied to the book, by number
         self._applying = False  # whether the waiting messages are being applied
 
@@ -113,6 +117,8 @@ class LiveFeed:
             self._open = self._applying = True
         elif isinstance(event, BookLost):
             self._lost(event)
+        elif isinstance(event, StatusReported):
+            self._reported(event)
         elif isinstance(event, TradeArrived) and event.verdict is not TradeVerdict.LATE:
             trade = event.trade
             ticks, rest = divmod(e8(trade.p), self._instrument.tick_e8)
@@ -147,6 +153,19 @@ class LiveFeed:
             self._feed(GAP, event.recv_us, 0, ())
         self._open = False
 
+    def _reported(self, event: StatusReported) -> None:
+        """End the book where trading has halted, and begin with the whole of it where it is resumed."""
+        if event.traded != self._halted:
+            return
+        if self._halted:
+            self._halted = False
+            if self._open and event.book is not None:
+                self._feed(SNAPSHOT, event.recv_us, event.last_update_id, self._levels(*event.book.levels()), MADE)
+            return
+        if self._open:
+            self._feed(GAP, event.recv_us, 0, (), MADE)
+        self._halted = True
+
     @property
     def begun(self) -> bool:
         """Whether any event has been fed."""
@@ -171,8 +190,10 @@ class LiveFeed:
     def _feed(
         self, kind: int, us: int, event_id: int, rows: Sequence[Row], seq: int | None = None, exch_us: int = 0
     ) -> None:
-        self._count += 1
         self._us = max(self._us, us)
+        if self._halted and kind != TRADE:
+            return
+        self._count += 1
         if seq is None:
             seq = self._count if self._numbers is None else self._numbers.last_seq
         self._exchange.feed((FeedEvent(kind, self._us, seq, event_id, rows, exch_us),))

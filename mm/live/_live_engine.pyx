@@ -57,7 +57,7 @@ cdef class LiveEngine:
     cdef EventBuffer buffer
     cdef Book book
     cdef Touch touch
-    cdef bint opened, begun, covered, trades
+    cdef bint opened, begun, covered, trades, reached
     cdef object time                    # when the strategy may quote
     cdef int64_t turn_us                # when that changes next; below 0 before the first look
     cdef int64_t begun_us, events_played, rows_played
@@ -65,6 +65,7 @@ cdef class LiveEngine:
 
     def __init__(self, quotes: object, rules: Rules) -> None:
         self.time, self.turn_us, self.trades = TradingTime.of(quotes, rules.hours), -1, True
+        self.reached = True
         self.quotes = compiled(quotes)
         self.venue = GatewayVenue(OwnOrders(rules), rules)
         self.manager = OrderManager(self.quotes, self.venue, rules)
@@ -204,7 +205,7 @@ cdef class LiveEngine:
 
     cdef int cover(self, int64_t us) except -1:
         """Begin or end a stretch of time with a market, as the book now is."""
-        cdef bint covered = self.touch.valid and self.begun and self.trades
+        cdef bint covered = self.touch.valid and self.begun and self.trades and self.reached
         if covered == self.covered:
             return 0
         self.covered = covered
@@ -278,6 +279,11 @@ cdef class LiveEngine:
             self.two_sided_since_us = NEVER
 
     # ------------------------------------------------------------------ reports of the gateway
+
+    def set_reached(self, reached: bool, us: int) -> None:
+        """Set whether orders reach the exchange; while they do not, there is no time with a market."""
+        self.reached = reached
+        self.cover(max(us, self.now_us))
 
     def accepted(self, order_id: int, us: int) -> None:
         """Report that the exchange accepted an order."""

@@ -135,6 +135,7 @@ class DayJournal:
             events.EpochOpened: self._epoch_opened,
             events.BookResynced: self._book_resynced,
             events.BookLost: self._book_lost,
+            events.StatusReported: self._status_reported,
             events.SnapshotRefused: self._snapshot_refused,
             events.DepthMissing: self._depth_missing,
             events.TradesMissing: self._trades_missing,
@@ -280,6 +281,9 @@ class DayJournal:
             ids = {"stream": events.stream_of(message), "trade_id": events.trade_id_of(message)}
         self._anomaly(events.Anomaly(event.recv_us, "far_ids", ids))
         self.quarantine(event.recv_us, STREAM, "its ids do not follow those before it", event.raw, event.arrived_us)
+
+    def _status_reported(self, event: events.StatusReported) -> None:
+        self.event(event.recv_us, "exchange_info", {"status": event.status})
 
     def _anomaly(self, event: events.Anomaly) -> None:
         self.report.book.anomalies[event.kind] += 1

@@ -327,7 +327,7 @@ class LiveSession:
         if self._written != written:
             self.writer.instrument(self._written)
         status = str(entry.get("status"))
-        self.event(answer.recv_us, "exchange_info", {"status": status})
+        self.market.status(answer.recv_us, status)
         return status
 
     def _take_grid(self, at_us: int, named: Instrument) -> None:
@@ -367,6 +367,7 @@ class LiveSession:
             self.market.forget_ids()
         self.market.trades.next_day()
         self.backfill.plan.clear()
+        self.market.status_again(at_us)
         self.market.report_grid(at_us)
         if attempt is not None:
             self.snapshot_requested(at_us, attempt)

@@ -104,6 +104,23 @@ class BookLost(Struct, gc=False):
     cause: str
 
 
+class StatusReported(Struct, gc=False):
+    """The venue has reported the symbol's status.
+
+    Attributes:
+        status: As the venue names it, such as ``TRADING``.
+        traded: Whether the symbol is traded under it.
+        last_update_id: Of the book; 0 without one.
+        book: The book, if it is valid; None otherwise.
+    """
+
+    recv_us: int
+    status: str
+    traded: bool
+    last_update_id: int
+    book: LocalOrderBook | None
+
+
 class SnapshotRefused(Struct, gc=False):
     """A snapshot was refused."""
 
@@ -179,6 +196,7 @@ MarketEvent = (
     | EpochOpened
     | BookResynced
     | BookLost
+    | StatusReported
     | SnapshotRefused
     | DepthMissing
     | TradesMissing

@@ -21,7 +21,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from mm.clock import exchange_ms
 from mm.dayfolder.layout import SPOT
-from mm.dayfolder.ledger import DISCONNECTED, GRID, IDS_AGAIN
+from mm.dayfolder.ledger import DISCONNECTED, GRID, IDS_AGAIN, NOT_TRADED
 from mm.dayfolder.rows import CLOCK_SLACK_US
 from mm.ids import Follow, IdRanges, MissingIds, follow, went_back
 from mm.market_data.doubts import FAR_IDS, Doubts, Sequenced, Settled, ids_of, is_far
@@ -30,6 +30,7 @@ from mm.market_data.market_events import (
     Anomaly,
     MarketEvent,
     MessageRefused,
+    StatusReported,
     Subscriber,
     TradeVerdict,
     Verdict,
@@ -395,6 +396,7 @@ class MarketState:
         self._last_us = self._passed_us = 0
         self._newest: dict[int, tuple[int, int]] = {}  # by connection, the ids of its last update
         self.needs_snapshot = False
+        self._status = ""
 
     @property
     def book_id(self) -> int | None:
@@ -510,6 +512,21 @@ class MarketState:
         loaded = self.book.snapshot(recv_us, snapshot)
         self.needs_snapshot = self.needs_snapshot and self.book_id is None and not self.book.snapshot_waits
         return loaded
+
+    def status(self, recv_us: int, status: str) -> None:
+        """Report the symbol's status, as the venue has answered it, after the messages that have arrived.
+
+        A tape has only its instant, so that is later than theirs.
+        """
+        self._status, traded, book_id = status, status not in NOT_TRADED, self.book_id
+        book = None if book_id is None else self.book.book
+        at_us = max(recv_us, self._passed_us, self._last_us + 1)
+        self._emit(StatusReported(at_us, status, traded, book_id or 0, book))
+
+    def status_again(self, recv_us: int) -> None:
+        """Report that the symbol is still not traded, as the ledger of a new day does not know it."""
+        if self._status in NOT_TRADED:
+            self.status(recv_us, self._status)
 
     def report_grid(self, recv_us: int, **details: Any) -> None:
         """Report prices or quantities off the grid, if there are any, before the rows that contain them."""

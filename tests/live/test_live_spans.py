@@ -116,3 +116,19 @@ def test_quotes_stay_pulled_for_another_reason_when_the_market_opens():
     assert engine.advance(BEGIN_US + 75 * MINUTE) == []
     assert engine.closed_for == ""
     assert engine.manager.pulled_for == "gateway: lost"
+
+
+def test_time_without_gateway_is_no_time_with_a_market():
+    """No order reaches the exchange then; orders that rest on both sides count as two-sided before and after only."""
+    engine, minutes = LiveEngine(AtTouch(), RULES), 0
+    for event in feed_events(tape()):
+        minutes = (event.us - BEGIN_US) // MINUTE
+        if minutes in (30, 50):
+            engine.set_reached(minutes == 50, event.us)
+        engine.feed([event])
+        for action, order_id, *_ in engine.advance(event.us):
+            engine.accepted(order_id, event.us) if action == "place" else engine.closed(order_id, event.us, False)
+    journal = engine.journal()
+    assert ((journal.spans - BEGIN_US) // MINUTE).tolist() == [[0, 30], [50, 90], [100, 119]]
+    assert journal.counters["valid_us"] == 89 * MINUTE
+    assert journal.counters["two_sided_us"] == 89 * MINUTE

@@ -4,6 +4,7 @@ import asyncio
 import os
 from random import Random
 
+import numpy as np
 import pytest
 from shadowed import CHANCE, QUEUE, SHRINKS, shadowed, strategy
 
@@ -91,6 +92,25 @@ def test_shadow_with_amendments_equals_replay():
 def test_shadow_equals_replay_after_fault(script, pair):
     """Gaps, resyncs, disconnections, trades by REST, a snapshot that comes after waiting depth messages."""
     assert_equal(shadowed(through, script, knobs=strategy(**CHANCE), pair=pair))
+
+
+@pytest.mark.parametrize("models", [QUEUE, CHANCE], ids=["queue", "chance"])
+def test_shadow_equals_replay_after_halts(models):
+    """No book while the exchange reports a halt, though its messages go on; the whole book at once afterwards."""
+
+    async def scenario(boxed):
+        await through(boxed, 3)
+        for status in ("BREAK", "HALT", "TRADING", "TRADING", "HALT", "TRADING"):
+            boxed.session.market.status(boxed.box.scheduler.done_us, status)
+            await boxed.play(2.5)
+
+    done = shadowed(scenario, knobs=strategy(**models), scenario_name="zero_intelligence")
+    assert_equal(done, fills=5)
+    mids, filled_us = done.journal.mids, done.journal.fills[:, 0]
+    halted = np.flatnonzero(mids[:-1, 1] == 0)
+    spans = [mids[place : place + 2, 0].tolist() for place in halted]
+    assert [resumed_us - halted_us for halted_us, resumed_us in spans] == pytest.approx([5e6, 2.5e6], abs=2)
+    assert not any(((halted_us < filled_us) & (filled_us < resumed_us)).any() for halted_us, resumed_us in spans)
 
 
 def rule(rng):

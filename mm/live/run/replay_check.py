@@ -73,6 +73,9 @@ class RowsSeen:
         seen: NDArray[np.bool_] = (seqs >= self.first_seq) & (seqs <= self.last_seq) & (tape.kind != KEYFRAME)
         for first, last in self.fetched:
             seen &= ~((tape.kind == TRADE) & (seqs >= first) & (seqs <= last))
+        among = np.flatnonzero(seen)
+        if len(among):  # the ends of halts, which the run was told, and which have no rows
+            seen[among[0] : among[-1]] |= seqs[among[0] : among[-1]] < 0
         return seen
 
 

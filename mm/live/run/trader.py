@@ -416,6 +416,7 @@ class Trader(OrderListener):
             log = self._log.warning if self.ended is None else self._log.info
             log("gateway_lost", why=why)
         self._lost = "" if ready else f"gateway: {why}"
+        self._engine.set_reached(ready, self._clock())
         self._pull_or_resume()
         self.act()
 

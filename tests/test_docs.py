@@ -29,8 +29,9 @@ MODELS = ROOT / "docs" / "models.md"
 STRATEGY = ROOT / "docs" / "write_a_strategy.md"
 FROM_PEER = ROOT / "docs" / "from_hftbacktest.md"
 README_WORDS = 700
-NO_KNOBS = {"NO_COLOR"}  # variables that are read but are not knobs
+NO_KNOBS = {"NO_COLOR", "BINANCE_API_KEY", "BINANCE_API_SECRET"}  # variables that are read but are not knobs
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_SUBSTITUTED = re.compile(r"\$\([^()]*\)")
 _SETTING = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
 
@@ -78,7 +79,7 @@ def input_lines(language: str, body: str) -> Iterator[str]:
 
 def commands(line: str) -> list[list[str]]:
     """Return the words of each command of a shell line, without comments and output redirections."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
+    lexer = shlex.shlex(_SUBSTITUTED.sub("value", line), posix=True, punctuation_chars=";&|")
     lexer.whitespace_split = True
     parts: list[list[str]] = [[]]
     for word in lexer:

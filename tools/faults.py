@@ -17,6 +17,7 @@ For tests of clients against `mm sim serve`: scripts of faults, every fault, and
 ## Scripts
 
 One rule per line: `at WHEN [on TARGET] do FAULT [key=value …]`; `#` begins a comment.
+Put this into `faults.txt`:
 
 ```text
 # faults of the first minute of a recording
@@ -29,7 +30,9 @@ at time 45 do shutdown lead_s=5
 ```
 
 ```console
-$ mm sim serve --scenario large_tick --seed 7 --port 18433 --faults faults.txt
+$ mm sim serve --scenario large_tick --seed 7 --port 8765 --faults faults.txt > ready.json &
+$ curl -s http://127.0.0.1:8765/sim/state
+{"now_us":…
 ```
 
 | WHEN | the rule is applied |

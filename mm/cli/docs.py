@@ -72,6 +72,7 @@ The manifest contains the file that was read.
 ## Shell completion
 
 ```console
+$ mkdir -p ~/.local/share/bash-completion/completions ~/.config/fish/completions
 $ mm completion bash > ~/.local/share/bash-completion/completions/mm
 $ mm completion zsh > "${fpath[1]}/_mm"
 $ mm completion fish > ~/.config/fish/completions/mm.fish

@@ -188,8 +188,10 @@ def _trades(
 ) -> "tuple[list[_Trade], Account]":
     """Return the trades of all symbols of an account, before their start; *kinds*: with a strategy, and legs."""
     from mm.live.account.limits import Account
+    from mm.live.account.session import AccountSession
     from mm.live.run.trade_run import TradeKnobs
     from mm.live.venues.binance_spot import SpotAccount
+    from mm.live.venues.rest_api import Surroundings
 
     first = works[0]
     trading, recorder, access = first[Trading], first[Recorder], first[OrderAccess]
@@ -206,7 +208,8 @@ def _trades(
         runs[0].log.warning("switch_not_used", note=note)
     clock = SteadyClock()
     account = Account(first[AccountLimits], [one.risk for one in strategies], list(most))
-    account.requests = SpotAccount().limits(urls)
+    around = Surroundings(clock=clock)
+    account.session = AccountSession(SpotAccount(), urls, credentials, access, log=runs[0].log, around=around)
     lives = []
     for run, work, strategy in zip(runs, works, strategies, strict=True):
         knobs = TradeKnobs(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -12,11 +13,13 @@ from mm.instrument import E8, decimal_text
 from mm.live.account.check import Transfer
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import AccountFill
+from mm.live.account.session import AccountSession
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.gateway import Gateway
 from mm.live.orders.live_orders import EARLIER
 from mm.live.orders.refusals import Refusal
+from mm.live.venues.binance_spot import SpotAccount
 from mm.live.venues.keys import Credentials
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.rest_api import Surroundings
@@ -140,7 +143,7 @@ class QuietLog:
 class Rig:
     """One gateway and its exchange, for a test."""
 
-    def __init__(self, box: Box, gateway: Gateway, audit: MemoryAudit, listener: FollowingListener) -> None:
+    def __init__(self, box: Box, gateway: "LoneGateway", audit: MemoryAudit, listener: FollowingListener) -> None:
         self.box, self.gateway, self.audit, self.listener = box, gateway, audit, listener
 
     async def until(self, condition: Callable[[], object], seconds: float = 120.0) -> None:
@@ -198,12 +201,44 @@ def urls(box: Box) -> VenueUrls:
     return VenueUrls(ready["ws_api_url"], ready["rest_url"], ready["ws_url"])
 
 
+class LoneGateway(Gateway):
+    """A gateway with a session of its own, which ends with it.
+
+    Args:
+        at: Addresses of the exchange.
+        key: Key of the account.
+        run: As of a gateway.
+        audit: As of a gateway.
+        around: As of a session.
+    """
+
+    def __init__(
+        self, at: VenueUrls, key: Credentials, run: GatewayRun, audit: Any, around: Surroundings | None = None
+    ) -> None:
+        around = around or Surroundings()
+        if around.limits is None:  # the budget of this host is not for tests
+            around = replace(around, limits=OrderLimits(None, around.seconds))
+        log = QuietLog()
+        self.session = AccountSession(SpotAccount(), at, key, run.access, log=log, around=around)
+        super().__init__(self.session, run, audit, log=log)
+
+    async def stop(self) -> None:
+        await super().stop()
+        await self.session.close()
+
+
 def make_gateway(
-    box: Box, audit: MemoryAudit, listener: FollowingListener, *, kind: str = "ED25519", run: GatewayRun | None = None
-) -> Gateway:
+    box: Box,
+    audit: MemoryAudit,
+    listener: FollowingListener,
+    *,
+    kind: str = "ED25519",
+    run: GatewayRun | None = None,
+    limits: OrderLimits | None = None,
+) -> LoneGateway:
     """Return a gateway of alice, not started."""
-    run = run or GatewayRun(symbol="SIMUSDT", run_id="test", access=OrderAccess(), share_budget=False, sync=False)
-    found = Gateway(urls(box), credentials(box, kind), run, audit, log=QuietLog(), around=Surroundings())
+    run = run or GatewayRun(symbol="SIMUSDT", run_id="test", access=OrderAccess(), sync=False)
+    found = LoneGateway(urls(box), credentials(box, kind), run, audit, Surroundings(limits=limits))
     found.attach(listener)
     return found
 
@@ -230,10 +265,9 @@ async def trading(
 
             box.inject(read_script(faults))
         audit, listener = audit or MemoryAudit(), FollowingListener()
-        settings = {"symbol": "SIMUSDT", "run_id": "test", "share_budget": False, "sync": False} | more
-        settings["limits"] = gateway_limits
+        settings = {"symbol": "SIMUSDT", "run_id": "test", "sync": False} | more
         run = GatewayRun(access=access or OrderAccess(), **settings)
-        gateway = make_gateway(box, audit, listener, kind=kind, run=run)
+        gateway = make_gateway(box, audit, listener, kind=kind, run=run, limits=gateway_limits)
         try:
             await gateway.start()
             yield Rig(box, gateway, audit, listener)

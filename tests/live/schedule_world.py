@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from gateway_rig import FollowingListener, MemoryAudit, QuietLog, credentials_of
+from gateway_rig import FollowingListener, LoneGateway, MemoryAudit, credentials_of
 
 from exchange_rig import ALICE, BOB, START_US, Desk, Door
 from mm.errors import TryLater
@@ -26,7 +26,6 @@ from mm.live.account.ledger import SIDES, AccountFill, trade_mark
 from mm.live.audit.books import AuditBooks, Changes
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.orders.access import GatewayRun
-from mm.live.orders.gateway import Gateway
 from mm.live.venues.rest_api import Surroundings
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
@@ -131,7 +130,7 @@ class World:
         self.errors: list[BaseException] = []
         self.listener = FollowingListener()
         self.next_id = 1
-        self.gateway: Gateway
+        self.gateway: LoneGateway
         self.runs = 0
 
     # time
@@ -204,7 +203,6 @@ class World:
             earlier=self._left_open(),
             booked=booked,
             last_trade_id=max(booked, default=None),
-            share_budget=False,
         )
         kind = self.rng.choice(["ED25519", "HMAC"])
         around = Surroundings(
@@ -215,7 +213,7 @@ class World:
             nonce=str(self.runs).encode(),
         )
         key = credentials_of(self.door.keys[ALICE], kind)
-        self.gateway = Gateway(URLS, key, run, self.audit, log=QuietLog(), around=around)
+        self.gateway = LoneGateway(URLS, key, run, self.audit, around)
         self.gateway.attach(self.listener)
 
     async def revive(self) -> None:
@@ -235,7 +233,8 @@ class World:
         """Kill our process: its sent messages stay in transit, nothing else is left of it."""
         for link in self.links:
             link.abort()
-        tasks = list(self.gateway._tasks._tasks) + list(self.gateway._rest._tasks)
+        tasks = list(self.gateway._tasks._tasks) + list(self.gateway.session._tasks._tasks)
+        tasks += list(self.gateway.session.rest._tasks)  # type: ignore[attr-defined]
         for task in tasks:
             task.cancel()
         self.gateway._run = None  # type: ignore[assignment]

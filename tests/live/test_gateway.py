@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from gateway_rig import ALICE, BOB, FollowingListener, MemoryAudit, QuietLog, make_gateway, trading, urls
+from gateway_rig import ALICE, BOB, FollowingListener, LoneGateway, MemoryAudit, make_gateway, trading, urls
 
 from mm.errors import DataError, TryLater, UsageError
 from mm.instrument import E8
@@ -14,7 +14,6 @@ from mm.live.audit.books import AuditBooks, Changes
 from mm.live.audit.log import AuditLog
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.orders.access import GatewayRun
-from mm.live.orders.gateway import Gateway
 from mm.live.venues.keys import Credentials
 from mm.sim.exchange.orders import NewOrder
 
@@ -301,9 +300,9 @@ def test_rejected_api_key_raises_usage_error_without_secrets(name: str) -> None:
         async with trading() as rig:
             known = rig.box.ready()["accounts"][0]["api_key"]
             key = Credentials("K" * 64 if name == "nobody" else known, secret=secret)
-            run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), sync=False, share_budget=False)
+            run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), sync=False)
             listener = FollowingListener()
-            gateway = Gateway(urls(rig.box), key, run, MemoryAudit(), log=QuietLog())
+            gateway = LoneGateway(urls(rig.box), key, run, MemoryAudit())
             gateway.attach(listener)
             with pytest.raises(UsageError, match="does not accept the API key") as caught:
                 await gateway.start()
@@ -318,7 +317,7 @@ def test_unknown_symbol_raises_data_error() -> None:
 
     async def scenario() -> None:
         async with trading() as rig:
-            run = GatewayRun(symbol="OTHER", run_id="r", access=OrderAccess(), sync=False, share_budget=False)
+            run = GatewayRun(symbol="OTHER", run_id="r", access=OrderAccess(), sync=False)
             gateway = make_gateway(rig.box, MemoryAudit(), FollowingListener(), run=run)
             with pytest.raises(DataError, match="no symbol OTHER"):
                 await gateway.start()
@@ -331,10 +330,10 @@ def test_unreachable_exchange_raises_try_later() -> None:
     """Exit code 75."""
 
     async def scenario() -> None:
-        run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), sync=False, share_budget=False)
+        run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), sync=False)
         nowhere = VenueUrls("ws://127.0.0.1:9/ws-api/v3", "http://127.0.0.1:9", "ws://127.0.0.1:9")
         key = Credentials("k", secret="s")
-        gateway = Gateway(nowhere, key, run, MemoryAudit(), log=QuietLog())
+        gateway = LoneGateway(nowhere, key, run, MemoryAudit())
         with pytest.raises(TryLater, match="does not answer"):
             await gateway.start()
         await gateway.stop()

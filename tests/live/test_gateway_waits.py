@@ -4,12 +4,13 @@ import asyncio
 import time
 
 import pytest
-from gateway_rig import ALICE, FollowingListener, MemoryAudit, Rig, make_gateway, trading
+from gateway_rig import ALICE, FollowingListener, MemoryAudit, QuietLog, Rig, make_gateway, trading
 
 from mm.errors import TryLater
 from mm.instrument import E8
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
+from mm.live.orders.gateway import Gateway
 from mm.live.venues.request_limits import OrderLimits
 from mm.market_data.rate_budget import RateBudget
 from mm.sim.wire.faults.script import read_script
@@ -153,25 +154,24 @@ def test_orders_of_the_day_are_asked_for_until_the_exchange_counts_anew() -> Non
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_429_of_one_gateway_stops_those_that_share_its_limits_at_once(shared: bool) -> None:
-    """As the symbols of a trader do: nothing else of the account is sent."""
+def test_429_of_one_gateway_stops_those_that_share_its_session_at_once(shared: bool) -> None:
+    """As the symbols of a trader do: nothing else of the account is sent, and their quotes are pulled."""
 
     async def scenario() -> None:
-        limits = OrderLimits()
-        async with trading(access=OrderAccess(order_transport="rest"), gateway_limits=limits) as rig:
-            terms = GatewayRun(
-                symbol="SIMUSDT",
-                run_id="beside",
-                access=SLOW,
-                share_budget=False,
-                sync=False,
-                limits=limits if shared else None,
-            )
-            beside = make_gateway(rig.box, MemoryAudit(), listener := FollowingListener(), run=terms)
+        async with trading(access=OrderAccess(order_transport="rest")) as rig:
+            terms = GatewayRun(symbol="SIMUSDT", run_id="beside", access=SLOW, sync=False)
+            listener = FollowingListener()
+            if shared:
+                beside = Gateway(rig.gateway.session, terms, MemoryAudit(), log=QuietLog())
+                beside.attach(listener)
+            else:
+                beside = make_gateway(rig.box, MemoryAudit(), listener, run=terms)
             await beside.start()
             rig.box.inject(read_script("at time 0 do status code=429 retry_after=5 path=/api/v3/order"))
             rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "rejected")
+            await asyncio.sleep(0)
+            assert beside.ready != shared
             beside.place(1, +1, "99.4", "1", "LIMIT_MAKER")
             await rig.until(lambda: 1 in listener.state)
             assert listener.state[1] == ("rejected" if shared else "open")
@@ -242,10 +242,10 @@ def test_refused_handshake_is_not_repeated_before_retry_after(symbols: int) -> N
     async def scenario() -> None:
         limits = OrderLimits(attempts=RateBudget(290, 300))
         async with trading(gateway_limits=limits) as rig:
-            run = GatewayRun(symbol="SIMUSDT", run_id="other", access=OrderAccess(), sync=False, limits=limits)
-            gateways = [rig.gateway]
+            run = GatewayRun(symbol="SIMUSDT", run_id="other", access=OrderAccess(), sync=False)
+            gateways: list[Gateway] = [rig.gateway]
             for _ in range(symbols - 1):
-                gateways.append(make_gateway(rig.box, MemoryAudit(), FollowingListener(), run=run))
+                gateways.append(Gateway(rig.gateway.session, run, MemoryAudit(), log=QuietLog()))
                 await gateways[-1].start()
             rig.box.inject(read_script("at connect 1 do refuse_handshake status=429 retry_after=2"))
             rig.box.inject(read_script("at time 0 do close of=user"))
@@ -253,7 +253,7 @@ def test_refused_handshake_is_not_repeated_before_retry_after(symbols: int) -> N
             began_s = time.monotonic()
             await rig.until(lambda: all(one.ready for one in gateways))
             assert time.monotonic() - began_s > 1.9
-            assert rig.box.injector._attempts == 1 + symbols
+            assert rig.box.injector._attempts == 2  # of the one connection of all
             for one in gateways[1:]:
                 await one.stop()
 

@@ -5,12 +5,11 @@ from decimal import Decimal
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from gateway_rig import FollowingListener, MemoryAudit, QuietLog
+from gateway_rig import FollowingListener, LoneGateway, MemoryAudit
 from published_server import SYMBOL, PublishedExchange, PublishedServer
 
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.orders.access import GatewayRun
-from mm.live.orders.gateway import Gateway
 from mm.live.venues.keys import Credentials
 
 KINDS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest"), ("HMAC", "rest")]
@@ -32,10 +31,10 @@ def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: s
         key = Credentials("key1", private=private) if kind == "ED25519" else Credentials("key1", secret="secret1")
         audit, listener = MemoryAudit(), FollowingListener()
         access = OrderAccess(order_transport=transport)
-        run = GatewayRun(symbol=SYMBOL, run_id="r", access=access, sync=True, share_budget=False)
+        run = GatewayRun(symbol=SYMBOL, run_id="r", access=access, sync=True)
         async with PublishedServer(exchange).open() as server:
             urls = VenueUrls(server.ws_api_url, server.rest_url, "")
-            gateway = Gateway(urls, key, run, audit, log=QuietLog())
+            gateway = LoneGateway(urls, key, run, audit)
             gateway.attach(listener)
             await gateway.start()
             gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
@@ -78,10 +77,10 @@ def test_fill_without_event_is_booked_by_reconcile() -> None:
         exchange = PublishedExchange("key1", "secret1", Ed25519PrivateKey.generate().public_key())
         listener = FollowingListener()
         access = OrderAccess(reconcile_interval_s=1.0)
-        run = GatewayRun(symbol=SYMBOL, run_id="r", access=access, sync=False, share_budget=False)
+        run = GatewayRun(symbol=SYMBOL, run_id="r", access=access, sync=False)
         async with PublishedServer(exchange).open() as server:
             urls = VenueUrls(server.ws_api_url, server.rest_url, "")
-            gateway = Gateway(urls, Credentials("key1", secret="secret1"), run, MemoryAudit(), log=QuietLog())
+            gateway = LoneGateway(urls, Credentials("key1", secret="secret1"), run, MemoryAudit())
             gateway.attach(listener)
             await gateway.start()
             gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")

@@ -18,7 +18,7 @@ from mm.live.account.ledger import AccountFill, Ledger
 CONFIRMATIONS, MOST_DIFFERING = 3, 10
 """Equal differences in a row, or different ones, before one counts: a balance may precede the report of its fill."""
 KEPT_TRANSFERS = 1_000
-"""Transfers that are remembered, since an event may be repeated and several connections report it."""
+"""Transfers that are remembered, since an event may be repeated."""
 FOUND, ADOPTED = "reconcile", "adopted"
 """How a transfer became known without an event: by a comparison, or by ADOPT."""
 
@@ -121,6 +121,7 @@ class AccountCheck:
         found: Whether balances were compared and matched, at least once.
         begin_e8: As given, or found.
         missed: Whether events may have been lost since the balances last matched.
+        shared: The balances of assets that other symbols of this process trade.
         asked: Whether balances were compared, and so all fills booked before, since events were last lost.
         strangers: Whether somebody else has traded the symbol on this account since then.
         booked: Called with each transfer that was booked.
@@ -145,12 +146,12 @@ class AccountCheck:
         self._assets = (instrument.base_asset, instrument.quote_asset)
         self._ledger = ledger or Ledger(instrument)
         self._adopts, self._left_out = adopts, left_out
-        self._shared, self._balances = shared or ((), SharedBalances())
-        self._balances.checks.append(self)
+        self._shared, self.shared = shared or ((), SharedBalances())
+        self.shared.checks.append(self)
         moves = (lambda: self._ledger.position_e8, lambda: self._ledger.cash_e8)
         for asset, moved in zip(self._assets, moves, strict=True):
             if asset in self._shared:
-                self._balances.follow(asset, moved)
+                self.shared.follow(asset, moved)
         self._last: tuple[int, ...] = ()
         self._seen = self._differing = 0
 
@@ -173,7 +174,7 @@ class AccountCheck:
 
     def transferred(self, found: Transfer) -> None:
         """Book a transfer that the exchange has reported; one that was reported before changes nothing."""
-        self._balances.transfer(found)
+        self.shared.transfer(found)
 
     def book(self, found: Transfer) -> None:
         """Book a transfer of the account, if it is one of the symbol's assets."""
@@ -189,7 +190,7 @@ class AccountCheck:
         if self.begin_e8 is None:
             self.begin_e8 = held_e8[0] - moved_e8[0], held_e8[1] - moved_e8[1]
         due_e8 = [
-            self._balances.due_e8(asset, held) if asset in self._shared else before + moved
+            self.shared.due_e8(asset, held) if asset in self._shared else before + moved
             for asset, held, before, moved in zip(self._assets, held_e8, self.begin_e8, moved_e8, strict=True)
         ]
         differs = tuple(
@@ -202,20 +203,20 @@ class AccountCheck:
         self._differing += 1
         self._seen = self._seen + 1 if differs == self._last else 1
         self._last = differs
-        if not self._balances.whole and any(
+        if not self.shared.whole and any(
             by and asset in self._shared for asset, by in zip(self._assets, differs, strict=True)
         ):
             self._seen = 0  # by fills of another symbol, which it has not asked for yet
             return
         own = any(by for asset, by in zip(self._assets, differs, strict=True) if asset not in self._shared)
-        # Balances of one connection follow its reports; fills of other symbols are reported on theirs, some time later.
+        # Balances may precede the report of a fill, of this symbol or of another one, which asks for its own.
         if self._seen < CONFIRMATIONS and (self._differing < MOST_DIFFERING or not own):
             return
         adopts = self._adopts and not self.found
         if adopts or (self._seen >= CONFIRMATIONS and self._may_be_transfers(differs)):
             for asset, by in zip(self._assets, differs, strict=True):
                 if by:
-                    self._balances.transfer(Transfer(asset, by, ADOPTED if adopts else FOUND))
+                    self.shared.transfer(Transfer(asset, by, ADOPTED if adopts else FOUND))
             self._match()
             return
         parts = [
@@ -229,7 +230,7 @@ class AccountCheck:
     def _may_be_transfers(self, differs: tuple[int, ...]) -> bool:
         """Return whether the events of transfers may have been lost: on each connection, for an asset of several."""
         shared = any(by and asset in self._shared for asset, by in zip(self._assets, differs, strict=True))
-        return self.missed and not self.strangers and (self._balances.missed or not shared)
+        return self.missed and not self.strangers and (self.shared.missed or not shared)
 
     def _match(self) -> None:
         self.why, self.found, self._last, self._differing = "", True, (), 0

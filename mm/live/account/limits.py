@@ -19,11 +19,11 @@ from mm.errors import SafetyError, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.live.account.check import SharedBalances
 from mm.live.knobs import AccountLimits
-from mm.live.venues.request_limits import OrderLimits
 from mm.market_data.metrics import FilledFamily, MetricFamily
 
 if TYPE_CHECKING:
     from mm.live._live_engine import LiveEngine
+    from mm.live.account.session import AccountSession
 
 LOSS, NOTIONAL, ORDERS = "ACCOUNT_MAX_DAILY_LOSS", "ACCOUNT_MAX_NOTIONAL", "ACCOUNT_MAX_OPEN_ORDERS"
 ACCOUNT_NOTIONAL = MetricFamily("mm_account_notional", "gauge", "Notional of all symbols if all orders of a side fill.")
@@ -79,8 +79,10 @@ class Account:
         symbols: As given.
         balances: Of assets that several of them trade.
         left: Orders that may be open after the end of a symbol, as text.
-        requests: The exchange's limits of requests and orders; None: each symbol counts its own.
+        session: Its connections to the exchange; whoever runs the symbols closes it.
     """
+
+    session: "AccountSession"
 
     def __init__(self, limits: AccountLimits, risk: Sequence[Risk], symbols: Sequence[str]) -> None:
         losses = [one.max_daily_loss for one in risk if one.max_daily_loss is not None]
@@ -93,7 +95,6 @@ class Account:
         self._complete = asyncio.Event()
         self.balances = SharedBalances(symbols)
         self.left: dict[str, tuple[str, ...]] = {}
-        self.requests: OrderLimits | None = None
 
     def check_assets(self, quote_assets: Sequence[str]) -> None:
         """Raise SafetyError if the symbols have different quote assets: amounts of them have no sum."""

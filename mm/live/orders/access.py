@@ -15,7 +15,6 @@ from mm.live.venues.canceller import OWN_PREFIX
 
 if TYPE_CHECKING:
     from mm.live.audit.books import AuditOrder
-    from mm.live.venues.request_limits import OrderLimits
 
 AUDIT_TYPES = (
     *("start", "intent", "ack", "fill", "cancel", "reject", "transfer", "mark", "adopt"),
@@ -37,8 +36,6 @@ class GatewayRun:
         booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
         matched_us: When the account last matched the ledger, µs; 0 if it is not known.
-        share_budget: Whether the request weight is shared with the other processes of this host.
-        limits: The limits of the account, which the gateways of its symbols share; None: this one has its own.
         account: Books our fills and transfers, and compares the balances with them at each reconcile; None does not.
     """
 
@@ -50,8 +47,6 @@ class GatewayRun:
     booked: Mapping[int, int] = field(default_factory=dict)
     last_trade_id: int | None = None
     matched_us: int = 0
-    share_budget: bool = True
-    limits: "OrderLimits | None" = None
     account: AccountCheck | None = None
 
 

@@ -10,20 +10,16 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import msgspec
 
-from mm.base.doors import is_loopback
 from mm.base.waiting import happened
 from mm.errors import Mismatch, MMError, OffGrid, TryLater
 from mm.instrument import Instrument, short_text
-from mm.live.account.check import Transfer
+from mm.live.account.check import AccountCheck
 from mm.live.account.fee_values import FeeValues
-from mm.live.account.holdings import Holdings
 from mm.live.account.ledger import SIDE_NAMES, SIDES
 from mm.live.audit.log import AuditLog
-from mm.live.knobs import VenueUrls
 from mm.live.orders.access import BackgroundTasks, ClientIds, GatewayRun
 from mm.live.orders.live_orders import (
     AHEAD_MS,
@@ -46,17 +42,14 @@ from mm.live.orders.refusals import FILTERS, Refusal, Why, unsent
 from mm.live.orders.reports import OrderListener, OrderReports, Report
 from mm.live.orders.sender import OrderSender
 from mm.live.orders.states import OrderStates
-from mm.live.venues.binance import Signer
-from mm.live.venues.binance_spot import SpotAccount
 from mm.live.venues.canceller import is_ours
-from mm.live.venues.keys import Credentials, key_refused
-from mm.live.venues.requests import ExchangeClock, answer_of, measure
-from mm.live.venues.rest_api import Surroundings
-from mm.live.venues.venue import AccountVenue, ApiAnswer, BalancesEvent, OrderApi, OrderEvent, OrderFilters, Outcome
+from mm.live.venues.requests import answer_of
+from mm.live.venues.venue import ApiAnswer, OrderEvent, OrderFilters, Outcome
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
+    from mm.live.account.session import AccountSession
     from mm.live.audit.books import AuditOrder
 
 START_S, STOP_S = 30.0, 3.0
@@ -64,7 +57,6 @@ AGAIN_SAID_S = 30.0
 """Time after which a gateway says again which orders it could not cancel yet, in s."""
 BOX_GONE_S = 60.0
 """Time without an answer after which an exchange on this machine is gone, with its orders, in s."""
-_REFUSED_FOR_GOOD = 2  # refusals of the key in succession, since a single one may be a fault of the exchange's
 _LATEST_S = 1.5  # beyond its receive window, a request may be executed so much later
 _ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
 _AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
@@ -75,12 +67,10 @@ class Gateway:
     """Orders of one symbol, on one account.
 
     Args:
-        urls: Addresses of the exchange.
-        credentials: Credentials of the account.
+        session: The account's connections, clock, limits and balances, which its symbols share.
         run: Symbol and settings, and the state of earlier runs.
         audit: Receives a row for every intent, acknowledgement, fill, end and rejection.
         log: The logger.
-        around: Clocks and connections, which tests replace.
 
     Attributes:
         ready: Whether orders can be sent: connected, logged on, reconciled, not silenced, not killed.
@@ -90,48 +80,45 @@ class Gateway:
 
     def __init__(
         self,
-        urls: VenueUrls,
-        credentials: Credentials,
+        session: "AccountSession",
         run: GatewayRun,
         audit: AuditLog,
         *,
         log: "Logger",
-        around: Surroundings | None = None,
     ) -> None:
-        around = around or Surroundings()
         self.ready = self.killed = False
         self.instrument: Instrument
-        self._run, self._audit, self._log, self._credentials = run, audit, log, credentials
-        self._clock = ExchangeClock(around.clock)
-        self._clock.doubted = self._measure_soon
-        self._exchange: AccountVenue = SpotAccount()
-        self._venue = self._exchange.orders_of(run.symbol)
-        self._limits = run.limits or self._exchange.limits(urls, around.seconds, share=run.share_budget)
-        signer = Signer(credentials, self._clock, run.access.recv_window_ms)
-        self._ws = self._exchange.connection(urls, signer, self._limits, around, self)
-        self._rest = self._exchange.rest(urls, signer, self._limits, around)
-        self._ids = ClientIds(run.run_id, around.nonce)
-        self._states = OrderStates(run.booked, codes=self._exchange.codes)
-        self._fees, self._holdings = FeeValues(self._exchange.discount_asset), Holdings()
+        self._session, self._run, self._audit, self._log = session, run, audit, log
+        self._clock, self._limits, self._ws, self._rest = session.clock, session.limits, session.ws, session.rest
+        self._venue = session.venue.orders_of(run.symbol)
+        self._ids = ClientIds(run.run_id, session.around.nonce)
+        self._states = OrderStates(run.booked, codes=session.venue.codes)
+        self._fees = FeeValues(session.venue.discount_asset)
         self._reports = OrderReports(audit, self._fees, run.account, log)
-        apis = (self._ws if run.access.order_transport == "websocket" else self._rest, self._rest)
-        window_ms = run.access.recv_window_ms
+        window_ms, apis = run.access.recv_window_ms, (session.orders, session.rest)
         self._sender = OrderSender(self._venue, window_ms, self._states, apis, audit, self._report_answer)
         self._orders: dict[int, LiveOrder] = {}
         self._filters: OrderFilters
         self._queries: OrderQueries
-        self._connections = self._reconciled = 0
+        self._reconciled = 0  # the connection that was reconciled
         self._started = self._stopping = self._closed = False
-        self._tasks, self._failure, self._differed = BackgroundTasks(self._task_failed), "", ""
+        self._tasks, self._failure, self._differed = BackgroundTasks(self.task_failed), "", ""
         self._was_ready, self._stop_s = False, 0.0
         self._regridded: TryLater | None = None
         self._filters_s = 0.0  # when they were last asked for
-        self._refusals, self._answered_s, self._none_s = 0, 0.0, 0.0  # of sweeps
-        self._rest_refused: MMError | None = None
-        self._here = is_loopback(urlsplit(urls.rest).hostname or "")
+        self._answered_s = self._none_s = 0.0  # of sweeps
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
-        self._measuring = False
+
+    @property
+    def symbol(self) -> str:
+        """The symbol, upper case."""
+        return self._run.symbol
+
+    @property
+    def check(self) -> AccountCheck | None:
+        """The check of the account's balances, which books transfers; None without one."""
+        return self._run.account
 
     @property
     def open_orders(self) -> int:
@@ -152,7 +139,7 @@ class Gateway:
     @property
     def refused(self) -> MMError | None:
         """The error that the exchange no longer accepts the key; None while it does."""
-        return self._ws.failure or self._rest_refused
+        return self._session.refused
 
     @property
     def failure(self) -> TryLater | None:
@@ -235,7 +222,7 @@ class Gateway:
         """Cancel every open order of ours at once, and place nothing from then on (the kill)."""
         if not self.killed:
             self.killed = True
-            self._review()
+            self.review()
             self._cancel_round(_ROUND_S)
 
     # start and stop
@@ -249,7 +236,7 @@ class Gateway:
                 differ from the audit logs.
             TryLater: If it cannot be reached.
         """
-        await self._measure_by(self._rest)
+        await self._session.measure(self._rest)
         answer = await answer_of(self._rest.request, self._venue.terms())
         if answer.outcome is not Outcome.DONE and answer.why is not Why.SYMBOL:
             why = self._why() if self._limits.silence_s else f"{answer.code} {answer.message}"
@@ -258,9 +245,9 @@ class Gateway:
         self.instrument, self._filters = terms.instrument, terms.filters
         self._limits.known(terms.limits)
         self._queries = OrderQueries(
-            *(self._run, self._states, self._clock, self._filters, self._holdings, self._fees, self._limits),
-            venues=(self._exchange, self._venue),
-            api=self._api,
+            *(self._run, self._states, self._clock, self._filters, self._session.holdings, self._fees, self._limits),
+            venues=(self._session.venue, self._venue),
+            api=lambda: self._session.api,
             changed=self._act,
             forgot=self._reports.forget_trades,
         )
@@ -269,7 +256,7 @@ class Gateway:
         for order in self._run.earlier:
             self._states.add_earlier(self._earlier(order))
         self._act()
-        self._tasks.spawn(self._ws.run())
+        self._session.join(self)
         self._tasks.spawn(self._keep_reconciled())
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
@@ -294,12 +281,11 @@ class Gateway:
         longer accepts the key, if a box on this machine is gone, and if it never became ready: then nothing was sent.
         """
         if not self._started or self._closed:
-            await self._rest.close()
             return
         if not self._stopping:
             self._stopping = True
             self._stop_s = self._answered_s = asyncio.get_running_loop().time()
-            self._review()
+            self.review()
             if not self.killed and self._states.open:
                 self._cancel_round(_ROUND_S)
         wait_s = STOP_S
@@ -307,9 +293,8 @@ class Gateway:
             self._log.error("orders_left_open", orders="; ".join(self.left), note="they are cancelled until none is")
             wait_s = AGAIN_SAID_S
         self._closed = self._queries.closed = True
-        self._ws.close()
+        self._session.leave(self)
         await self._tasks.end()
-        await self._rest.close()
 
     async def _none_open(self, within_s: float) -> bool:
         """Return whether no order is open, as soon as that is known; False after a time, or if it is hopeless.
@@ -333,8 +318,8 @@ class Gateway:
         """Return whether nothing can be cancelled any more."""
         now_s = asyncio.get_running_loop().time()
         if self.refused is not None or not self._was_ready:
-            return self._rest_refused is not None or now_s - self._stop_s > STOP_S
-        return self._here and now_s - self._answered_s > BOX_GONE_S
+            return self._session.rest_refused or now_s - self._stop_s > STOP_S
+        return self._session.here and now_s - self._answered_s > BOX_GONE_S
 
     def _earlier(self, found: "AuditOrder") -> LiveOrder:
         order = LiveOrder(EARLIER, found.client_id, SIDES[found.side], found.price, found.qty, "LIMIT")
@@ -483,11 +468,10 @@ class Gateway:
         except Unanswered as error:
             self._answered_s = now_s if error.answer.status else self._answered_s
             if error.answer.why is Why.KEY:
-                self._refusals += 1
-                if self._refusals >= _REFUSED_FOR_GOOD:
-                    self._rest_refused = key_refused(self._credentials, str(error))
+                self._session.key_answered(refusal=str(error))
             return
-        self._answered_s, self._refusals = now_s, 0
+        self._answered_s = now_s
+        self._session.key_answered()
         self._none_s = 0.0 if ours else self._none_s or now_s
         if ours and not foreign:
             self._sender.cancel_symbol(ours)
@@ -501,22 +485,8 @@ class Gateway:
         if answer.status:
             self._reports.tell(lambda listener: listener.ack_latency(action, answer.seconds))
         if self._limits.silence_s:
-            self._review()
+            self.review()
         self._act()
-
-    def _measure_soon(self) -> None:
-        if not self._measuring:
-            self._measuring = True
-            self._tasks.spawn(self._measure())
-
-    async def _measure(self) -> None:
-        before_us = self._clock.offset_us
-        await self._measure_by(self._api())
-        self._measuring = False
-        self._log.warning("clock_measured", offset_us=self._clock.offset_us, before_us=before_us)
-
-    async def _measure_by(self, api: OrderApi) -> None:
-        await measure(api.request, self._clock, self._exchange.time(), self._exchange.time_us)
 
     def _ask_filters(self) -> None:
         """Ask for the filters, since the exchange has refused what those of the start allow."""
@@ -527,7 +497,7 @@ class Gateway:
 
     async def _compare_filters(self) -> None:
         symbol, before = self._run.symbol, self.instrument
-        answer = await answer_of(self._api().request, self._venue.terms())
+        answer = await answer_of(self._session.api.request, self._venue.terms())
         if answer.outcome is not Outcome.DONE:
             self._filters_s = 0.0
             return
@@ -546,44 +516,30 @@ class Gateway:
 
     def connected(self) -> None:
         """Reconcile before anything is sent."""
-        self._connections += 1
-        self._log.info("gateway_connected", connections=self._connections)
+        self._log.info("gateway_connected", connections=self._session.connections)
         self._due.set()
 
     def disconnected(self, why: str) -> None:
         """Send no orders until the next connection was reconciled."""
         self._log.warning("gateway_disconnected", why=why)
         self._reconciled = 0
-        self._holdings.interrupted()
         if self._run.account:
             self._run.account.disconnected()
-        self._review()
+        self.review()
         self._changed.set()
         self._due.set()
 
-    def event(self, kind: str, body: bytes, us: int) -> None:
-        """Process an event of the user data stream; the next reconcile finds the content of unreadable ones."""
-        try:
-            found = self._exchange.event(kind, body)
-        except msgspec.MsgspecError as error:
-            self._log.warning("event_unreadable", kind=kind, why=str(error))
-            self._due.set()
-            return
-        match found:
-            case None:
-                return
-            case BalancesEvent(balances, since_us):
-                self._holdings.changed(balances, since_us)
-                self._report_balances()
-            case Transfer():
-                if self._run.account:
-                    self._run.account.transferred(found)
-            case _:
-                self._order_event(found, us)
+    def events_lost(self, kind: str, why: str) -> None:
+        """Reconcile, which finds the content of an event that could not be read."""
+        self._log.warning("event_unreadable", kind=kind, why=why)
+        self._due.set()
 
-    def _order_event(self, found: OrderEvent, us: int) -> None:
-        if found.symbol != self._run.symbol:
-            return
+    def balances_changed(self) -> None:
+        """Report the balances of the account."""
+        self._report_balances()
+
+    def order_event(self, found: OrderEvent, us: int) -> None:
+        """Process an event of an order of the symbol, which arrived at *us*."""
         by_client, (own_id, other_id) = self._states.by_client, found.client_ids
         order = by_client.get(own_id) or by_client.get(other_id) or self._states.of_exchange(found.exchange_id)
         if order is None:
@@ -597,7 +553,7 @@ class Gateway:
 
     def _report_balances(self, *, current: bool = True) -> None:
         """Report balances; *current* is whether no order has ended since, whose lock they may contain."""
-        held = self._holdings.balances
+        held = self._session.holdings.balances
         if current:
             funds_e8 = self._venue.ours_e8(self.instrument, held, self._states.open.values())
             self._reports.tell(lambda listener: listener.funds(*funds_e8))
@@ -608,7 +564,7 @@ class Gateway:
         while True:
             await happened(self._due, self._run.access.reconcile_interval_s)
             self._due.clear()
-            connection, ends = self._connections if self._ws.up else 0, self._states.ends
+            connection, ends = self._session.connections if self._ws.up else 0, self._states.ends
             try:
                 await self._queries.reconcile()
             except (Unanswered, msgspec.MsgspecError, OffGrid) as error:
@@ -617,13 +573,13 @@ class Gateway:
                 self._due.set()
                 continue
             if self._states.reset:
-                self._review()
+                self.review()
                 return
             self._report_balances(current=ends == self._states.ends)
             settled = self._account_compared()
-            if settled and connection and self._ws.up and connection == self._connections:
+            if settled and connection and self._ws.up and connection == self._session.connections:
                 self._reconciled = connection
-            self._review()
+            self.review()
 
     def _differs(self) -> str:
         """Return how the account differs from the audit logs; empty if it does not."""
@@ -642,10 +598,6 @@ class Gateway:
             asyncio.get_running_loop().call_later(_AGAIN_S, self._due.set)
         return not account.pending
 
-    def _api(self) -> OrderApi:
-        """Return the transport for queries."""
-        return self._ws if self._ws.up else self._rest
-
     def _why(self) -> str:
         """Return why no orders can be sent; empty if they can."""
         if self.killed or self._stopping:
@@ -655,9 +607,9 @@ class Gateway:
         trouble = self._failure or self._states.reset
         if trouble or not self._ws.up:
             return trouble or self._ws.trouble
-        return self._differs() or ("" if self._reconciled == self._connections else "not reconciled")
+        return self._differs() or ("" if self._reconciled == self._session.connections else "not reconciled")
 
-    def _review(self) -> None:
+    def review(self) -> None:
         """Report a change of readiness; check again when a silence ends."""
         why = self._why()
         if self.ready == bool(why):
@@ -665,14 +617,14 @@ class Gateway:
             self._was_ready = self._was_ready or self.ready
             self._reports.tell(lambda listener: listener.ready_changed(not why, why))
         if self._limits.silence_s and not self.killed:
-            asyncio.get_running_loop().call_later(self._limits.silence_s + _SILENCE_MARGIN_S, self._review)
+            asyncio.get_running_loop().call_later(self._limits.silence_s + _SILENCE_MARGIN_S, self.review)
         self._changed.set()
 
-    def _task_failed(self, error: BaseException) -> None:
+    def task_failed(self, error: BaseException) -> None:
         """Stop sending, because the work of a task for the orders, or a report, is not done."""
         self._failure = self._failure or f"a task of the gateway failed: {error!r}"
         self._log.error("gateway_task_failed", why=repr(error))
-        self._review()
+        self.review()
 
     # the steps that follow
 
@@ -687,7 +639,7 @@ class Gateway:
             while steps:
                 self._do(steps.popleft())
         except Exception as error:
-            self._task_failed(error)
+            self.task_failed(error)
             self._do_all(steps)
 
     def _do(self, step: OrderStep) -> None:

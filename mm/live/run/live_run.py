@@ -215,16 +215,20 @@ async def _run(
             one.announce = _nothing
             one.kill(name)
 
-    await _learn(lives, signals, account, kill)
-    for one in lives:
-        one.announce = _announce_to([other for other in lives if other is not one], one)
-    signals.direct(stop, kill)
-    knobs = lives[0].parts.days.knobs
-    page = SymbolsPage([shown for one in lives for shown in one.shown], account, door)
-    async with serving(page, str(knobs["metrics_host"]), int(knobs["metrics_port"]), watched=watched):
-        # Threads that write rows keep the interpreter for this long while the loop waits, s; the default is 5 ms.
-        sys.setswitchinterval(0.0002)
-        await asyncio.gather(*map(_play, lives))
+    try:
+        await _learn(lives, signals, account, kill)
+        for one in lives:
+            one.announce = _announce_to([other for other in lives if other is not one], one)
+        signals.direct(stop, kill)
+        knobs = lives[0].parts.days.knobs
+        page = SymbolsPage([shown for one in lives for shown in one.shown], account, door)
+        async with serving(page, str(knobs["metrics_host"]), int(knobs["metrics_port"]), watched=watched):
+            # Threads that write rows keep the interpreter for this long while the loop waits, s; the default is 5 ms.
+            sys.setswitchinterval(0.0002)
+            await asyncio.gather(*map(_play, lives))
+    finally:
+        if account is not None:
+            await account.session.close()
 
 
 async def _play(one: LiveRun) -> None:

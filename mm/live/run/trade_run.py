@@ -46,7 +46,6 @@ from mm.live.run.trade_files import with_acceptances, write_fills, write_state
 from mm.live.run.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.live.state.stores import StateStores, state_writer
 from mm.live.state.writer import StateWriter
-from mm.live.venues.rest_api import Surroundings
 from mm.market_data.days import is_of_disk
 from mm.market_data.recording import Parts, Recording
 from mm.play.setup import PlayKnobs
@@ -246,8 +245,8 @@ class TradeRun(LiveRun):
             await self._begin_log(audit, instrument, history)
             history.books.ledger = history.books.ledger or Ledger(instrument)
             check = self._account_check(history, instrument)
-            run, around = self._gateway_run(history, check), Surroundings(clock=self._clock)
-            gateway = Gateway(self.urls, self.credentials, run, audit, log=self.run.log, around=around)
+            run = self._gateway_run(history, check)
+            gateway = Gateway(self._account.session, run, audit, log=self.run.log)
             self.may_rest = True
             try:
                 await self._unless_stopped(self._ready(gateway))
@@ -395,7 +394,6 @@ class TradeRun(LiveRun):
             booked=history.booked,
             last_trade_id=history.last_trade_id,
             matched_us=history.books.matched_us,
-            limits=self._account.requests,
             account=check,
         )
 

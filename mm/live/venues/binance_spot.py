@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from time import monotonic
 
 import msgspec
 
@@ -17,7 +16,7 @@ from mm.live.venues.addresses import attempts_file, quiet_file
 from mm.live.venues.binance import CODES, LIMITS, WS_ERROR, ApiLimit, Signer, WsError, time_us, why_of
 from mm.live.venues.filters import ours_e8
 from mm.live.venues.request_limits import OrderLimits
-from mm.live.venues.rest_api import RestApi, Surroundings
+from mm.live.venues.rest_api import RestApi
 from mm.live.venues.spot_messages import (
     ACCOUNT,
     AMEND,
@@ -46,6 +45,7 @@ from mm.live.venues.venue import (
     Replaced,
     RequestParams,
     Route,
+    Wiring,
 )
 from mm.live.venues.ws_api import LogOn, WsApi, linked
 from mm.market_data.rate_budget import RateBudget
@@ -100,23 +100,19 @@ class SpotAccount:
         """Return the requests of a symbol's orders."""
         return BinanceSpot(symbol)
 
-    def limits(self, urls: VenueUrls, seconds: Callable[[], float] = monotonic, *, share: bool = True) -> OrderLimits:
-        """Return the limits of an account; *share*: with the other processes of this host."""
-        path = quiet_file(urls.rest) if share else None
+    def limits(self, urls: VenueUrls, seconds: Callable[[], float]) -> OrderLimits:
+        """Return the limits of an account, shared with the other processes of this host."""
+        path = quiet_file(urls.rest)
         weight = RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None
-        attempts = RateBudget(_ATTEMPTS, _ATTEMPTS_S, attempts_file(urls.ws_api) if share else None)
-        return OrderLimits(weight, seconds, attempts)
+        return OrderLimits(weight, seconds, RateBudget(_ATTEMPTS, _ATTEMPTS_S, attempts_file(urls.ws_api)))
 
-    def rest(self, urls: VenueUrls, signer: Signer, limits: OrderLimits, around: Surroundings) -> RestApi:
-        """Return the transport by REST."""
-        return RestApi(urls.rest, signer, limits, around.rest)
-
-    def connection(
-        self, urls: VenueUrls, signer: Signer, limits: OrderLimits, around: Surroundings, watcher: ApiWatcher
-    ) -> WsApi:
-        """Return the connection for orders and the account's events."""
+    def transports(self, wiring: Wiring, watcher: ApiWatcher) -> tuple[WsApi, RestApi]:
+        """Return the connection for orders and the account's events, and requests by REST."""
+        urls, credentials, window_ms, clock, limits, around = wiring
+        signer = Signer(credentials, clock, window_ms)
         connect = around.connect or partial(linked, clock_us=around.clock)
-        return WsApi(urls.ws_api, signer, limits, watcher, LOG_ON, connect)
+        ws = WsApi(urls.ws_api, signer, limits, watcher, LOG_ON, connect)
+        return ws, RestApi(urls.rest, signer, limits, around.rest)
 
     def time(self) -> Call:
         """Ask for the exchange's time."""

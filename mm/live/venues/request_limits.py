@@ -66,6 +66,9 @@ class OrderLimits:
         budget: Shared with the other processes of this host; None keeps the limits to this one.
         now_s: Returns a monotonic clock, in s.
         attempts: Attempts to connect, shared with the other processes of this host; None does not count them.
+
+    Attributes:
+        silenced: Called when requests are forbidden for a time.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class OrderLimits:
         attempts: RateBudget | None = None,
     ) -> None:
         self._windows: dict[tuple[str, float], CountWindow] = {}
+        self.silenced: Callable[[], None] = lambda: None
         self._budget, self._attempts = budget, attempts
         self._now_s = now_s
         self._silent_until_s = 0.0
@@ -106,6 +110,7 @@ class OrderLimits:
         self._silent_until_s = max(self._silent_until_s, self._now_s() + seconds)
         if self._budget:
             self._budget.hold_off(seconds)
+        self.silenced()
 
     def counted(self, limits: Iterable[ApiLimit]) -> None:
         """Set the exchange's own counts."""
@@ -186,3 +191,4 @@ class OrderLimits:
         quiet_s = self._budget.spend(0.0)
         if quiet_s > _QUIET_MOST_S:
             self._silent_until_s = max(self._silent_until_s, self._now_s() + quiet_s)
+            self.silenced()

@@ -25,7 +25,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """The clocks (µs, and monotonic s), and parts that tests replace: connections, and the nonce of client ids.
+    """The clocks (µs, and monotonic s), and parts that tests replace: connections, limits, and the nonce of client ids.
 
     By default, connections stamp received data with *clock*.
     """
@@ -35,6 +35,7 @@ class Surroundings:
     connect: Connect | None = None
     rest: httpx.AsyncBaseTransport | None = None
     nonce: bytes | None = None
+    limits: OrderLimits | None = None
 
 
 class RestApi:

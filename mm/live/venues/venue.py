@@ -19,9 +19,11 @@ from mm.live.orders.refusals import NOT_SENT, Refusal, Why
 
 if TYPE_CHECKING:
     from mm.live.knobs import VenueUrls
-    from mm.live.venues.binance import ApiLimit, Signer
+    from mm.live.venues.binance import ApiLimit
+    from mm.live.venues.keys import Credentials
     from mm.live.venues.request_limits import OrderLimits
-    from mm.live.venues.rest_api import RestApi, Surroundings
+    from mm.live.venues.requests import ExchangeClock
+    from mm.live.venues.rest_api import Surroundings
 
 RequestParams = Mapping[str, str | int]
 NO_ANSWER, NO_CONNECTION = 0, 1
@@ -235,6 +237,33 @@ class OrderConnection(OrderApi, Protocol):
         """Close it permanently."""
 
 
+class RestTransport(OrderApi, Protocol):
+    """Requests by REST."""
+
+    async def close(self) -> None:
+        """Cancel pending requests, and close the connections."""
+
+
+class Wiring(NamedTuple):
+    """What the transports of an account are made of.
+
+    Attributes:
+        urls: Addresses of the exchange.
+        credentials: Credentials of the account.
+        window_ms: Time after its timestamp in which the exchange accepts a request, ms.
+        clock: The exchange's clock.
+        limits: Count the requests.
+        around: Clocks and connections.
+    """
+
+    urls: "VenueUrls"
+    credentials: "Credentials"
+    window_ms: int
+    clock: "ExchangeClock"
+    limits: "OrderLimits"
+    around: "Surroundings"
+
+
 # ---------------------------------------------------------------------- an exchange
 
 
@@ -387,21 +416,11 @@ class AccountVenue(Protocol):
     def orders_of(self, symbol: str) -> OrderVenue:
         """Return the requests of a symbol's orders."""
 
-    def limits(self, urls: "VenueUrls", seconds: Callable[[], float], *, share: bool) -> "OrderLimits":
-        """Return the limits of an account; *share*: with the other processes of this host."""
+    def limits(self, urls: "VenueUrls", seconds: Callable[[], float]) -> "OrderLimits":
+        """Return the limits of an account, shared with the other processes of this host."""
 
-    def rest(self, urls: "VenueUrls", signer: "Signer", limits: "OrderLimits", around: "Surroundings") -> "RestApi":
-        """Return the transport by REST."""
-
-    def connection(
-        self,
-        urls: "VenueUrls",
-        signer: "Signer",
-        limits: "OrderLimits",
-        around: "Surroundings",
-        watcher: ApiWatcher,
-    ) -> OrderConnection:
-        """Return the connection for orders and the account's events."""
+    def transports(self, wiring: Wiring, watcher: ApiWatcher) -> tuple[OrderConnection, RestTransport]:
+        """Return the connection for orders and the account's events, and requests by REST."""
 
     # requests, and their answers
 

@@ -1,0 +1,216 @@
+"""The session of an account at an exchange: one connection pair, clock, limits and balances for all of its symbols.
+
+Each symbol's gateway joins it and gets the events of its orders, decoded once. What one symbol learns of the exchange
+holds for all: a time without requests, a clock that is off, a key that is no longer accepted.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from mm.base.doors import is_loopback
+from mm.errors import MMError
+from mm.live.account.check import AccountCheck, Transfer
+from mm.live.account.holdings import Holdings
+from mm.live.knobs import OrderAccess, VenueUrls
+from mm.live.orders.access import BackgroundTasks
+from mm.live.venues.keys import Credentials, key_refused
+from mm.live.venues.requests import ExchangeClock, measure
+from mm.live.venues.rest_api import Surroundings
+from mm.live.venues.venue import AccountVenue, BalancesEvent, OrderApi, OrderEvent, Wiring
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
+_REFUSED_FOR_GOOD = 2  # refusals of the key in succession, since a single one may be a fault of the exchange's
+
+
+class SessionMember(Protocol):
+    """The orders of one symbol, as their session calls them."""
+
+    @property
+    def symbol(self) -> str:
+        """The symbol, upper case."""
+
+    @property
+    def check(self) -> AccountCheck | None:
+        """The check of the account's balances, which books transfers; None without one."""
+
+    def connected(self) -> None:
+        """The connection is logged on, and gets the account's events."""
+
+    def disconnected(self, why: str) -> None:
+        """The connection was lost, or failed; another attempt follows."""
+
+    def events_lost(self, kind: str, why: str) -> None:
+        """An event could not be read."""
+
+    def order_event(self, found: OrderEvent, us: int) -> None:
+        """An event of an order of the symbol arrived at *us*."""
+
+    def balances_changed(self) -> None:
+        """Balances of the account have changed."""
+
+    def review(self) -> None:
+        """The exchange forbids requests for a time."""
+
+    def task_failed(self, error: BaseException) -> None:
+        """The work of a task for the account is not done."""
+
+
+class AccountSession:
+    """The session of one account in this process.
+
+    Args:
+        venue: The exchange.
+        urls: Its addresses.
+        credentials: Credentials of the account.
+        access: The knobs.
+        log: The logger.
+        around: Clocks, connections and limits, which tests replace.
+
+    Attributes:
+        venue: As given.
+        around: As given.
+        clock: The exchange's clock.
+        limits: The exchange's limits on this account.
+        ws: The connection for orders and events.
+        rest: Requests by REST.
+        orders: The one of these that sends orders.
+        holdings: The balances of the account.
+        connections: Number of connections so far.
+        here: Whether the exchange is on this machine.
+    """
+
+    def __init__(
+        self,
+        venue: AccountVenue,
+        urls: VenueUrls,
+        credentials: Credentials,
+        access: OrderAccess,
+        *,
+        log: "Logger",
+        around: Surroundings | None = None,
+    ) -> None:
+        self.venue, self.around = venue, around or Surroundings()
+        self.clock = ExchangeClock(self.around.clock)
+        self.clock.doubted = self._measure_soon
+        self.limits = self.around.limits or venue.limits(urls, self.around.seconds)
+        self.limits.silenced = self._silenced
+        wiring = Wiring(urls, credentials, access.recv_window_ms, self.clock, self.limits, self.around)
+        self.ws, self.rest = venue.transports(wiring, self)
+        self.orders: OrderApi = self.ws if access.order_transport == "websocket" else self.rest
+        self.holdings, self.connections = Holdings(), 0
+        self.here = is_loopback(urlsplit(urls.rest).hostname or "")
+        self._credentials, self._log = credentials, log
+        self._members: list[SessionMember] = []
+        self._tasks = BackgroundTasks(self._task_failed)
+        self._refusals = 0
+        self._rest_refused: MMError | None = None
+        self._begun = self._measuring = False
+
+    @property
+    def api(self) -> OrderApi:
+        """The transport for queries."""
+        return self.ws if self.ws.up else self.rest
+
+    @property
+    def refused(self) -> MMError | None:
+        """The error that the exchange no longer accepts the key; None while it does."""
+        return self.ws.failure or self._rest_refused
+
+    @property
+    def rest_refused(self) -> bool:
+        """Whether REST, too, no longer accepts the key: nothing can be cancelled with it."""
+        return self._rest_refused is not None
+
+    def key_answered(self, refusal: str = "") -> None:
+        """Note that REST has accepted the key, or with which words it has refused it."""
+        self._refusals = self._refusals + 1 if refusal else 0
+        if self._refusals >= _REFUSED_FOR_GOOD:
+            self._rest_refused = key_refused(self._credentials, refusal)
+
+    def join(self, member: SessionMember) -> None:
+        """Send the account's events to a symbol from now on; the first one opens the connection."""
+        self._members.append(member)
+        if not self._begun:
+            self._begun = True
+            self._tasks.spawn(self.ws.run())
+        elif self.ws.up:
+            member.connected()
+
+    def leave(self, member: SessionMember) -> None:
+        """Send no more events to a symbol; the connection stays open, since others may join or need it."""
+        if member in self._members:
+            self._members.remove(member)
+
+    async def close(self) -> None:
+        """Close the connections permanently."""
+        self.ws.close()
+        await self._tasks.end()
+        await self.rest.close()
+
+    # the clock
+
+    async def measure(self, api: OrderApi | None = None) -> None:
+        """Measure the exchange's clock, by *api* or by the best available one, if it answers."""
+        await measure((api or self.api).request, self.clock, self.venue.time(), self.venue.time_us)
+
+    def _measure_soon(self) -> None:
+        if not self._measuring:
+            self._measuring = True
+            self._tasks.spawn(self._measure())
+
+    async def _measure(self) -> None:
+        before_us = self.clock.offset_us
+        await self.measure()
+        self._measuring = False
+        self._log.warning("clock_measured", offset_us=self.clock.offset_us, before_us=before_us)
+
+    # the connection
+
+    def connected(self) -> None:
+        """Tell each symbol: it reconciles before it sends anything."""
+        self.connections += 1
+        for member in list(self._members):
+            member.connected()
+
+    def disconnected(self, why: str) -> None:
+        """Tell each symbol: it sends no orders until the next connection was reconciled."""
+        self.holdings.interrupted()
+        for member in list(self._members):
+            member.disconnected(why)
+
+    def event(self, kind: str, body: bytes, us: int) -> None:
+        """Hand an event of the account to the symbols that it concerns; a reconcile finds what cannot be read."""
+        try:
+            found = self.venue.event(kind, body)
+        except msgspec.MsgspecError as error:
+            for member in list(self._members):
+                member.events_lost(kind, str(error))
+            return
+        if found is None:
+            return
+        if isinstance(found, BalancesEvent):
+            self.holdings.changed(found.balances, found.us)
+            for member in list(self._members):
+                member.balances_changed()
+        elif isinstance(found, Transfer):
+            checks = {id(one.check.shared): one.check for one in self._members if one.check}
+            for check in checks.values():  # symbols of one account share their balances: each transfer is booked once
+                check.transferred(found)
+        else:
+            for member in list(self._members):
+                if member.symbol == found.symbol:
+                    member.order_event(found, us)
+
+    def _silenced(self) -> None:
+        """Tell each symbol at once: what one of them was answered forbids the requests of all."""
+        for member in self._members:
+            asyncio.get_running_loop().call_soon(member.review)
+
+    def _task_failed(self, error: BaseException) -> None:
+        for member in list(self._members):
+            member.task_failed(error)

@@ -58,6 +58,7 @@ class AccountFill:
         most_e8: Without such a price, the largest value of the commission, in 1e-8 of the quote asset; None: by
             `STANDARD_RATE_E8`.
         quote_qty: The amount of quote asset that was exchanged, as the exchange's text; empty if it is not known.
+        realized: Of a contract, the profit that it has realized, as the exchange's text; empty otherwise.
     """
 
     trade_id: int
@@ -73,6 +74,7 @@ class AccountFill:
     rate_e8: int | None = None
     most_e8: int | None = None
     quote_qty: str = ""
+    realized: str = ""
 
     @property
     def paid_e8(self) -> int:
@@ -95,6 +97,7 @@ class AccountFill:
             "us": self.us,
             "maker": self.maker,
             **({"quote_qty": self.quote_qty} if self.quote_qty else {}),
+            **({"realized": self.realized} if self.realized else {}),
             **{name: decimal_text(value) for name, value in values.items() if value is not None},
         }
 

@@ -14,6 +14,7 @@ from mm.base.doors import is_loopback
 from mm.errors import MMError
 from mm.live.account.check import AccountCheck, Transfer
 from mm.live.account.holdings import Holdings
+from mm.live.account.positions import MarginCalled
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.orders.access import BackgroundTasks
 from mm.live.venues.keys import Credentials, key_refused
@@ -49,6 +50,12 @@ class SessionMember(Protocol):
 
     def order_event(self, found: OrderEvent, us: int) -> None:
         """An event of an order of the symbol arrived at *us*."""
+
+    def payments_due(self) -> None:
+        """The exchange has paid or charged something without a trade: it must be asked what."""
+
+    def margin_called(self, found: MarginCalled) -> None:
+        """The margin of the symbol's position is low."""
 
     def balances_changed(self) -> None:
         """Balances of the account have changed."""
@@ -191,20 +198,28 @@ class AccountSession:
             for member in list(self._members):
                 member.events_lost(kind, str(error))
             return
-        if found is None:
-            return
         if isinstance(found, BalancesEvent):
-            self.holdings.changed(found.balances, found.us)
-            for member in list(self._members):
-                member.balances_changed()
+            self._balances_changed(found)
         elif isinstance(found, Transfer):
             checks = {id(one.check.shared): one.check for one in self._members if one.check}
             for check in checks.values():  # symbols of one account share their balances: each transfer is booked once
                 check.transferred(found)
-        else:
-            for member in list(self._members):
-                if member.symbol == found.symbol:
-                    member.order_event(found, us)
+        elif isinstance(found, MarginCalled):
+            for member in self._of(*found.symbols):
+                member.margin_called(found)
+        elif found is not None:
+            for member in self._of(found.symbol):
+                member.order_event(found, us)
+
+    def _of(self, *symbols: str) -> list[SessionMember]:
+        return [member for member in self._members if member.symbol in symbols]
+
+    def _balances_changed(self, found: BalancesEvent) -> None:
+        self.holdings.changed(found.balances, found.us)
+        for member in list(self._members):
+            if found.paid:
+                member.payments_due()
+            member.balances_changed()
 
     def _silenced(self) -> None:
         """Tell each symbol at once: what one of them was answered forbids the requests of all."""

@@ -363,6 +363,7 @@ def _fill_of(row: Mapping[str, Any]) -> AccountFill:
         us=row.get("exchange_us", row["us"]),
         maker=row.get("maker", False),
         quote_qty=row.get("quote_qty", ""),
+        realized=row.get("realized", ""),
         **{name: e8(row[key]) for name, key in _VALUES.items() if key in row},
     )
 

@@ -19,6 +19,7 @@ from mm.instrument import Instrument, short_text
 from mm.live.account.check import AccountCheck
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.ledger import SIDE_NAMES, SIDES
+from mm.live.account.positions import MarginCalled
 from mm.live.audit.log import AuditLog
 from mm.live.orders.access import BackgroundTasks, ClientIds, GatewayRun
 from mm.live.orders.live_orders import (
@@ -537,6 +538,15 @@ class Gateway:
     def balances_changed(self) -> None:
         """Report the balances of the account."""
         self._report_balances()
+
+    def payments_due(self) -> None:
+        """Reconcile, which asks what the exchange has paid or charged."""
+        self._due.set()
+
+    def margin_called(self, found: MarginCalled) -> None:
+        """Say that the margin of the position is low."""
+        self._log.error("margin_call", symbols=", ".join(found.symbols), at_us=found.us)
+        self._audit.append("breach", limit="MARGIN_CALL", message=f"the exchange's margin call of {found.us} µs")
 
     def order_event(self, found: OrderEvent, us: int) -> None:
         """Process an event of an order of the symbol, which arrived at *us*."""

@@ -82,6 +82,7 @@ class LiveOrder:
         cancel_sent_s: When its last cancel was sent, in s of the event loop; 0 before the first.
         asked: Whether a query of its state is in flight.
         fetching: Whether its trades are being fetched.
+        reduces: Whether it may only reduce a position, not open or turn one.
         us: Arrival of the last report, in µs.
         exchange_us: Since when it has been as last reported, by the exchange's clock, in µs; 0 if unknown.
     """
@@ -115,6 +116,7 @@ class LiveOrder:
     cancel_sent_s: float = 0.0
     asked: bool = False
     fetching: bool = False
+    reduces: bool = False
     us: int = 0
     exchange_us: int = 0
 

@@ -11,16 +11,27 @@ from mm.live.orders.live_orders import OrderState
 from mm.live.orders.refusals import Why
 from mm.live.venues.codes import (
     AMEND_REFUSED,
+    CLOSED,
     FILTER_FAILED,
     INCONCLUSIVE,
+    MOST_OPEN_ORDERS,
+    NO_MARGIN,
     NO_SUCH_ORDER,
     NO_SUCH_SYMBOL,
     NOT_AUTHORIZED,
+    NOT_OPENING,
+    OF_MODIFYING,
+    OF_THE_PRICE,
+    OF_THE_QUANTITY,
     ORDER_REFUSED,
+    OVER_LEVERAGE,
     OVERLOADED,
+    SAME_CLIENT_ID,
+    SMALL_NOTIONAL,
     TOO_MANY_ORDERS,
     TOO_MANY_REQUESTS,
     UNKNOWN_ORDER,
+    WOULD_TAKE,
 )
 from mm.live.venues.keys import Credentials, sorted_payload
 from mm.live.venues.requests import ExchangeClock
@@ -50,6 +61,15 @@ _WHY = {
     NO_SUCH_ORDER: Why.NO_ORDER,
     UNKNOWN_ORDER: Why.NO_ORDER,
     AMEND_REFUSED: Why.AMENDMENT,
+    **dict.fromkeys(OF_MODIFYING, Why.AMENDMENT),
+    **dict.fromkeys(OF_THE_PRICE, Why.BAND),
+    **dict.fromkeys(OF_THE_QUANTITY, Why.QUANTITY),
+    **dict.fromkeys((NOT_OPENING, CLOSED), Why.FILTER),
+    **dict.fromkeys((NO_MARGIN, OVER_LEVERAGE), Why.FUNDS),
+    MOST_OPEN_ORDERS: Why.OPEN_ORDERS,
+    SMALL_NOTIONAL: Why.NOTIONAL,
+    WOULD_TAKE: Why.CROSSES,
+    SAME_CLIENT_ID: Why.DUPLICATE,
 }
 _FILTERS = {  # by a part of the filter's name, the longer one first
     "PERCENT_PRICE": Why.BAND,

@@ -168,6 +168,7 @@ class BinanceSpot:
 
     can_replace = can_amend = True
     page = PAGE
+    contract = None
 
     def __init__(self, symbol: str) -> None:
         self._symbol = symbol

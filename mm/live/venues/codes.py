@@ -14,3 +14,10 @@ NOT_AUTHORIZED = frozenset((-1002, -1022, -2008, -2014, -2015))
 """Codes for a key, a signature or a log-on that the exchange rejects."""
 SLOW_DOWN, BANNED = 429, 418
 """HTTP status of too many requests, and of an address that has continued."""
+# Of USD-M alone
+NO_MARGIN, NOT_REDUCING, MOST_OPEN_ORDERS, OVER_LEVERAGE, NO_LISTEN_KEY = -2019, -2022, -2025, -2027, -1125
+NOT_OPENING, CLOSED, SMALL_NOTIONAL, WOULD_TAKE, SAME_CLIENT_ID = -4140, -4141, -4164, -5022, -4116
+OF_THE_PRICE = frozenset((-4001, -4002, -4013, -4014, -4016, -4024, -4131))
+OF_THE_QUANTITY = frozenset((-1111, -4003, -4004, -4005, -4023))
+OF_MODIFYING = frozenset((-5025, -5026, -5027, -5028))
+"""Codes of an order that cannot be modified, for its own sake."""

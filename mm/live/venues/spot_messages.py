@@ -177,6 +177,11 @@ class ExecutionEvent(Struct, gc=False):
         """The exchange's id of the order."""
         return self.i
 
+    @property
+    def forced(self) -> str:
+        """Empty: Spot has no orders of its own."""
+        return ""
+
     def seen(self, client_id: str, us: int) -> OrderSeen:
         """Return its content as of our order *client_id*; *us* is the time of arrival."""
         since_us = exchange_us(self.T) if self.T else 0

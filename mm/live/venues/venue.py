@@ -14,6 +14,7 @@ from mm.instrument import Instrument
 from mm.live.account.check import Transfer
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import AccountFill
+from mm.live.account.positions import ContractSetup, Income, MarginCalled, MarginSeen, PositionSeen
 from mm.live.orders.live_orders import LiveOrder, OrderSeen
 from mm.live.orders.refusals import NOT_SENT, Refusal, Why
 
@@ -164,11 +165,13 @@ class AccountSeen(NamedTuple):
         us: The instant that they are of, µs; 0 if the exchange does not tell.
         rates_e8: Commission rate of a taker (False) and of a maker (True), in 1e-8 of the notional; None if it does not
             tell.
+        margins: Margin by asset; None of an account without contracts.
     """
 
     balances: Balances
     us: int
     rates_e8: Mapping[bool, int] | None = None
+    margins: Mapping[str, MarginSeen] | None = None
 
 
 # ---------------------------------------------------------------------- events
@@ -189,6 +192,10 @@ class OrderEvent(Protocol):
     def exchange_id(self) -> int:
         """The exchange's id of the order."""
 
+    @property
+    def forced(self) -> str:
+        """What the exchange does by this order, which is its own, such as a liquidation; empty for one of a client."""
+
     def seen(self, client_id: str, us: int) -> OrderSeen:
         """Return its content as of our order *client_id*; *us* is the time of arrival."""
 
@@ -197,13 +204,17 @@ class OrderEvent(Protocol):
 
 
 class BalancesEvent(NamedTuple):
-    """Balances that have changed, and the instant that they are of, µs; 0 if the exchange does not tell."""
+    """Balances that have changed, and the instant that they are of, µs; 0 if the exchange does not tell.
+
+    *paid* is why they did if no trade explains it, such as funding: the payments must be asked for.
+    """
 
     balances: Balances
     us: int
+    paid: str = ""
 
 
-AccountEvent = OrderEvent | BalancesEvent | Transfer
+AccountEvent = OrderEvent | BalancesEvent | Transfer | MarginCalled
 
 
 class ApiWatcher(Protocol):
@@ -299,6 +310,46 @@ class SymbolTerms(Protocol):
         """The checks of its orders."""
 
 
+class ContractRequests(Protocol):
+    """Requests of a symbol that only contracts have, and what their answers say.
+
+    Attributes:
+        countdown_ms: Time after which the exchange cancels our orders unless it is asked again.
+        income_page: The most incomes that an answer has.
+    """
+
+    countdown_ms: int
+    income_page: int
+
+    def setup(self) -> Sequence[Call]:
+        """Ask how the account is set up."""
+
+    def setup_of(self, answers: Sequence[ApiAnswer]) -> ContractSetup:
+        """Return how the account is set up, of the answers in their order.
+
+        Raises:
+            DataError: If an answer lacks the symbol.
+        """
+
+    def position(self) -> Call:
+        """Ask for the position."""
+
+    def position_of(self, answer: ApiAnswer) -> PositionSeen:
+        """Return the position of an answer; one without the symbol has none."""
+
+    def incomes(self, since_us: int, page: int) -> Call:
+        """Ask for the payments of the symbol since an instant, oldest first; pages count from 1."""
+
+    def incomes_of(self, answer: ApiAnswer) -> tuple[Sequence[Income], int]:
+        """Return those payments of an answer that are booked, and how many it has in all."""
+
+    def count_down(self, ms: int) -> Call:
+        """Let the exchange cancel all open orders of the symbol in *ms*, unless this is sent again; 0 ends it."""
+
+    def forced(self, client_id: str) -> str:
+        """Return what the exchange has done by an order of its own; empty if it is not one of these."""
+
+
 class OrderVenue(Protocol):
     """Requests of one symbol's orders, and what their answers say.
 
@@ -311,6 +362,10 @@ class OrderVenue(Protocol):
     can_replace: bool
     can_amend: bool
     page: int
+
+    @property
+    def contract(self) -> ContractRequests | None:
+        """What only contracts have; None for a symbol whose assets the account holds."""
 
     # requests that change orders
 

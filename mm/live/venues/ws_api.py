@@ -40,16 +40,20 @@ class LogOn(NamedTuple):
     """The requests with which a connection begins.
 
     Attributes:
-        time: Asks for the exchange's time.
+        time: Asks for the exchange's time; None if the connection does not tell it.
         session: Logs on, with a key of Ed25519; the requests after it are not signed.
         subscribe: Subscribes a session to the account's events; None if they come over another connection.
         subscribe_signed: Subscribes without a session; None if they come over another connection.
+        probe: Without *time*, the request that shows whether an idle connection lives.
+        unit: The query that asks for times in µs; empty where there are none.
     """
 
-    time: Route
+    time: Route | None
     session: Route
     subscribe: Route | None
     subscribe_signed: Route | None
+    probe: Route | None = None
+    unit: str = "timeUnit=MICROSECOND"
 
 
 Take = Callable[[bytes, int], None]
@@ -122,7 +126,7 @@ class WsApi:
         self._was_up = False
         self.received_us = 0
         self.trouble = "not connected"
-        self._url = f"{url}{'&' if '?' in url else '?'}timeUnit=MICROSECOND"
+        self._url = f"{url}{'&' if '?' in url else '?'}{log_on.unit}" if log_on.unit else url
         self._signer = signer
         self._clock = signer.clock
         self._limits = limits
@@ -301,7 +305,7 @@ class WsApi:
 
     async def _log_on(self) -> str:
         """Measure the clock, log on, subscribe; return the reason of a failure, or an empty text."""
-        await measure(self._request, self._clock, (self._routes.time, {}), time_us)
+        await self._ask_time()
         subscribe = self._routes.subscribe_signed
         if self._signer.credentials.kind == "ED25519":
             answer = await answer_of(self._request, (self._routes.session, {}))
@@ -320,11 +324,18 @@ class WsApi:
         return why
 
     async def _keep_alive(self, link: Link) -> None:
-        """Request the time after a period without data: this detects dead connections, and measures the clock."""
+        """Send a request after a period without data: this detects dead connections, and measures the clock."""
         while True:
             await asyncio.sleep(IDLE_S)
             if self._clock.now_us() - self.received_us >= IDLE_S * 1e6 and link is self._link:
-                await measure(self._request, self._clock, (self._routes.time, {}), time_us)
+                await self._ask_time()
+                if self._routes.probe:
+                    await answer_of(self._request, (self._routes.probe, {}))
+
+    async def _ask_time(self) -> None:
+        """Measure the clock, where the connection tells the time."""
+        if self._routes.time:
+            await measure(self._request, self._clock, (self._routes.time, {}), time_us)
 
     def _drop(self, why: str) -> None:
         """End the connection, so that another one is opened."""

@@ -1,0 +1,107 @@
+"""What an account of contracts has beside balances: positions, margin, payments, and how it is set up."""
+
+from typing import NamedTuple
+
+from mm.instrument import E8
+
+
+class PositionSeen(NamedTuple):
+    """A position, as the exchange shows it; quantities in 1e-8 of the base asset, the rest in 1e-8 of the quote asset.
+
+    Attributes:
+        qty_e8: Quantity; negative if short.
+        entry_e8: Mean price of its opening, rounded.
+        mark_e8: Mark price.
+        unrealized_e8: Profit of closing it at the mark price.
+        liquidation_e8: Mark price at which it is liquidated if nothing else changes; 0 for none.
+        maintenance_e8: Margin below which it is liquidated.
+        own_margin_e8: Margin of its own, if it is isolated.
+        us: The instant that it is of, µs; 0 if the exchange does not tell.
+    """
+
+    qty_e8: int = 0
+    entry_e8: int = 0
+    mark_e8: int = 0
+    unrealized_e8: int = 0
+    liquidation_e8: int = 0
+    maintenance_e8: int = 0
+    own_margin_e8: int = 0
+    us: int = 0
+
+    def at(self, mark_e8: int) -> "PositionSeen":
+        """Return it at another mark price; the maintenance margin is scaled, since only the exchange knows it."""
+        if not self.mark_e8 or not self.qty_e8:
+            return self._replace(mark_e8=mark_e8)
+        moved_e8 = self.qty_e8 * (mark_e8 - self.mark_e8) // E8
+        return self._replace(
+            mark_e8=mark_e8,
+            unrealized_e8=self.unrealized_e8 + moved_e8,
+            maintenance_e8=self.maintenance_e8 * mark_e8 // self.mark_e8,
+        )
+
+
+class MarginSeen(NamedTuple):
+    """The margin of one asset, in 1e-8.
+
+    Attributes:
+        equity_e8: Wallet with the unrealized profit of all positions.
+        maintenance_e8: Maintenance margin of all positions.
+        available_e8: What further orders may use.
+    """
+
+    equity_e8: int
+    maintenance_e8: int
+    available_e8: int
+
+
+class Income(NamedTuple):
+    """A payment that belongs to a position and is no trade: funding, a clearance after a liquidation.
+
+    Attributes:
+        id: What tells it from others.
+        symbol: The symbol of the position.
+        asset: The asset.
+        amount_e8: The amount, in 1e-8; negative if it was paid.
+        us: The exchange's instant, µs.
+    """
+
+    id: str
+    symbol: str
+    asset: str
+    amount_e8: int
+    us: int
+
+    @property
+    def kind(self) -> str:
+        """The exchange's name of its kind."""
+        return self.id.partition(":")[0]
+
+
+class MarginCalled(NamedTuple):
+    """The exchange has told that the margin of positions is low: the symbols, and when, µs."""
+
+    symbols: tuple[str, ...]
+    us: int
+
+
+class ContractSetup(NamedTuple):
+    """How an account is set up for a symbol.
+
+    Attributes:
+        hedged: Whether long and short positions are apart.
+        several_assets: Whether several assets serve as margin of all positions.
+        isolated: Whether the position has a margin of its own.
+        leverage: Notional over margin that a position may have.
+        most_notional_e8: Largest notional at that leverage, in 1e-8 of the quote asset; 0 for no bound.
+    """
+
+    hedged: bool
+    several_assets: bool
+    isolated: bool
+    leverage: int
+    most_notional_e8: int
+
+    @property
+    def margin_type(self) -> str:
+        """``isolated`` or ``cross``."""
+        return "isolated" if self.isolated else "cross"

@@ -1,0 +1,106 @@
+"""The entry of a contract in the exchangeInfo of USD-M: grid, filters, limits, and whether it can be traded here."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from mm.errors import DataError, Mismatch, UsageError
+from mm.instrument import Instrument, from_exchange_info
+from mm.live.orders.live_orders import LiveOrder
+from mm.live.orders.refusals import Refusal, Why
+from mm.live.venues.binance import ApiLimit
+from mm.live.venues.filters import OrderChecks
+
+PERPETUAL, TRADING = "PERPETUAL", "TRADING"
+
+
+class _Filter(msgspec.Struct):
+    filterType: str
+    limit: int = 0
+
+
+class _Contract(msgspec.Struct):
+    symbol: str
+    status: str = TRADING
+    contractType: str = PERPETUAL
+    quoteAsset: str = ""
+    marginAsset: str = ""
+    filters: list[_Filter] = []
+
+
+class _Body(msgspec.Struct):
+    symbols: list[msgspec.Raw] = []
+    rateLimits: list[ApiLimit] = []
+
+
+class ContractChecks(OrderChecks):
+    """The checks of a contract's orders; their band is around the mark price."""
+
+    def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:  # noqa: ARG002 - the protocol's
+        """Return that no order is lowered in its place: a modified one goes to the end of its queue."""
+        why = f"{self.instrument.symbol}: a modified order loses its place, so none is amended"
+        return Refusal(0, why, Why.AMENDMENT)
+
+
+class ContractInfo:
+    """The entry of one contract.
+
+    Args:
+        body: The answer, which lists all contracts.
+        symbol: Upper case.
+
+    Attributes:
+        instrument: Its grid and filters.
+        filters: Checks its orders.
+        limits: The exchange's limits of requests and orders.
+
+    Raises:
+        DataError: If the exchange does not have it.
+        UsageError: If it is no perpetual that is settled in its quote asset.
+        Mismatch: If it does not trade.
+    """
+
+    def __init__(self, body: bytes, symbol: str) -> None:
+        info = msgspec.json.decode(body, type=_Body)
+        raw = next((one for one in info.symbols if _name(one) == symbol), None)
+        if raw is None:
+            raise DataError(f"the exchange has no symbol {symbol}; set --symbol to one that its exchangeInfo lists")
+        check_contract(raw)
+        found = msgspec.json.decode(raw, type=_Contract)
+        self.instrument: Instrument = from_exchange_info(msgspec.json.decode(raw), "exchangeInfo")
+        most = max((one.limit for one in found.filters if one.filterType == "MAX_NUM_ORDERS"), default=0)
+        self.filters = ContractChecks(self.instrument, most)
+        self.limits: Sequence[ApiLimit] = info.rateLimits
+
+
+class _Named(msgspec.Struct):
+    symbol: str = ""
+
+
+def _name(raw: msgspec.Raw) -> str:
+    return msgspec.json.decode(raw, type=_Named).symbol
+
+
+def check_contract(raw: bytes | msgspec.Raw) -> None:
+    """Raise an error for an entry that cannot be traded here, as `ContractInfo`."""
+    one = msgspec.json.decode(raw, type=_Contract)
+    if one.contractType != PERPETUAL:
+        raise UsageError(
+            f"{one.symbol} is not a perpetual (its contractType is {one.contractType or 'empty'}); trade one that is, "
+            f"as exchangeInfo lists them"
+        )
+    if one.marginAsset != one.quoteAsset:
+        raise UsageError(
+            f"{one.symbol} is not linear: its margin is in {one.marginAsset}, its price in {one.quoteAsset}; trade a "
+            f"contract that is settled in its quote asset"
+        )
+    if one.status != TRADING:
+        raise Mismatch(f"{one.symbol} does not trade: its status is {one.status}; wait until it is {TRADING}")
+
+
+def unlimited(orders: Iterable[LiveOrder]) -> tuple[int, int]:  # noqa: ARG001 - as of a symbol with balances
+    """Return that no balance binds the orders of a contract: its margin does, which the exchange judges."""
+    return _MOST_E8, _MOST_E8
+
+
+_MOST_E8 = 2**62

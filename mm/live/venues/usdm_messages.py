@@ -1,0 +1,344 @@
+"""Answers and user events of Binance USD-M: fields by name, exact decimals."""
+
+from msgspec import Struct
+from msgspec.json import Decoder
+
+from mm.clock import exchange_us
+from mm.instrument import e8
+from mm.live.account.ledger import BUY, SELL, AccountFill
+from mm.live.account.positions import ContractSetup, Income, MarginCalled, MarginSeen, PositionSeen
+from mm.live.orders.live_orders import OrderSeen, OrderState
+from mm.live.venues.binance import STATES
+from mm.live.venues.venue import AccountSeen, BalancesEvent, ListedOrder
+
+STATES_USDM = {**STATES, "NEW_INSURANCE": OrderState.LIVE, "NEW_ADL": OrderState.LIVE}
+_KINDS = {"GTX": "LIMIT_MAKER", "IOC": "IOC", "FOK": "FOK"}
+AUTO_CLOSE, ADL, SETTLEMENT = "autoclose-", "adl_autoclose", "settlement_autoclose-"
+"""How client ids of the exchange's own orders begin: a liquidation, an auto-deleveraging, a settlement."""
+FORCED = (AUTO_CLOSE, ADL, SETTLEMENT)
+
+
+def _us(stamp: int) -> int:
+    return exchange_us(stamp) if stamp else 0
+
+
+def _side(name: str) -> int:
+    return BUY if name == "BUY" else SELL
+
+
+class OrderEntry(Struct, gc=False):
+    """An order in answers and query results."""
+
+    orderId: int = -1
+    clientOrderId: str = ""
+    status: str = ""
+    executedQty: str = "0"
+    origQty: str = "0"
+    price: str = ""
+    side: str = ""
+    type: str = ""
+    timeInForce: str = ""
+    updateTime: int = 0
+
+    def seen(self, us: int) -> OrderSeen:
+        """Return its content; *us* is the time of arrival."""
+        state, since_us = STATES_USDM.get(self.status, OrderState.LIVE), _us(self.updateTime)
+        return OrderSeen(self.clientOrderId, self.orderId, state, e8(self.executedQty), us, e8(self.origQty), since_us)
+
+    def listed(self, us: int) -> ListedOrder:
+        """Return it with its terms."""
+        kind = _KINDS.get(self.timeInForce, self.type) if self.type == "LIMIT" else self.type
+        return ListedOrder(self.seen(us), _side(self.side), self.price, self.origQty, kind)
+
+
+class TradeEntry(Struct, gc=False):
+    """One of ``userTrades``."""
+
+    id: int
+    orderId: int
+    side: str
+    price: str
+    qty: str
+    commission: str
+    commissionAsset: str
+    time: int
+    maker: bool
+    quoteQty: str = ""
+    realizedPnl: str = "0"
+
+    def fill(self) -> AccountFill:
+        """Return it as a fill; our client id of its order is not known."""
+        texts = (self.price, self.qty, self.commission, self.commissionAsset)
+        side, us, realized = _side(self.side), _us(self.time), self.realizedPnl
+        head = (self.id, self.orderId, "", side)
+        return AccountFill(*head, *texts, us, self.maker, quote_qty=self.quoteQty, realized=realized)
+
+
+class AssetEntry(Struct, gc=False):
+    """One margin asset of an account."""
+
+    asset: str
+    walletBalance: str = "0"
+    marginBalance: str = "0"
+    maintMargin: str = "0"
+    availableBalance: str = "0"
+    updateTime: int = 0
+
+
+class AccountPosition(Struct, gc=False):
+    """One position of an account; version 3 has no entry price."""
+
+    symbol: str
+    positionAmt: str = "0"
+    unrealizedProfit: str = "0"
+    isolatedWallet: str = "0"
+    maintMargin: str = "0"
+    updateTime: int = 0
+
+
+class AccountEntry(Struct):
+    """The answer to ``v2/account.status``."""
+
+    assets: list[AssetEntry] = []
+    positions: list[AccountPosition] = []
+
+    def seen(self) -> AccountSeen:
+        """Return its content: wallets by asset, positions by symbol."""
+        held = {one.asset: (one.walletBalance, "0") for one in self.assets}
+        held |= {one.symbol: (one.positionAmt, "0") for one in self.positions}
+        margins = {
+            one.asset: MarginSeen(e8(one.marginBalance), e8(one.maintMargin), e8(one.availableBalance))
+            for one in self.assets
+        }
+        return AccountSeen(held, _us(max((one.updateTime for one in self.assets), default=0)), None, margins)
+
+
+class RiskEntry(Struct, gc=False):
+    """One of ``positionRisk``, version 3."""
+
+    symbol: str
+    positionAmt: str = "0"
+    entryPrice: str = "0"
+    markPrice: str = "0"
+    unRealizedProfit: str = "0"
+    liquidationPrice: str = "0"
+    isolatedWallet: str = "0"
+    maintMargin: str = "0"
+    updateTime: int = 0
+
+    def seen(self) -> PositionSeen:
+        """Return its content."""
+        texts = (self.positionAmt, self.entryPrice, self.markPrice, self.unRealizedProfit)
+        rest = (self.liquidationPrice, self.maintMargin, self.isolatedWallet)
+        return PositionSeen(*map(e8, (*texts, *rest)))._replace(us=_us(self.updateTime))
+
+
+class IncomeEntry(Struct, gc=False):
+    """One of ``income``: a change of a wallet."""
+
+    incomeType: str
+    income: str
+    asset: str
+    time: int
+    tranId: int | str
+    symbol: str = ""
+
+    def read(self) -> Income:
+        """Return its content."""
+        return Income(f"{self.incomeType}:{self.tranId}", self.symbol, self.asset, e8(self.income), _us(self.time))
+
+
+class DualSide(Struct, gc=False):
+    """The answer to ``positionSide/dual``."""
+
+    dualSidePosition: bool
+
+
+class MultiAssets(Struct, gc=False):
+    """The answer to ``multiAssetsMargin``."""
+
+    multiAssetsMargin: bool
+
+
+class SymbolConfig(Struct, gc=False):
+    """One of ``symbolConfig``."""
+
+    symbol: str
+    marginType: str
+    leverage: int
+    maxNotionalValue: str = "0"
+
+    def setup(self, dual: DualSide, multi: MultiAssets) -> ContractSetup:
+        """Return how the account is set up for the symbol."""
+        hedged, several = dual.dualSidePosition, multi.multiAssetsMargin
+        isolated, most_e8 = self.marginType.upper() == "ISOLATED", _whole_e8(self.maxNotionalValue)
+        return ContractSetup(hedged, several, isolated, self.leverage, most_e8)
+
+
+def _whole_e8(text: str) -> int:
+    """Return an amount in 1e-8; 0 for the exchange's word for no bound."""
+    return e8(text) if text.replace(".", "", 1).isdigit() else 0
+
+
+class AnyPrice(Struct, gc=False):
+    """The answer to ``premiumIndex`` and ``ticker/price``."""
+
+    markPrice: str = ""
+    price: str = ""
+
+
+class ListenKey(Struct, gc=False):
+    """The answer to ``userDataStream.start``."""
+
+    listenKey: str
+
+
+# ---------------------------------------------------------------------- events
+
+
+class Execution(Struct, gc=False):
+    """The order of an ``ORDER_TRADE_UPDATE``."""
+
+    s: str
+    c: str
+    S: str
+    x: str
+    X: str
+    i: int
+    q: str = "0"
+    l: str = "0"  # noqa: E741 - the exchange's name
+    z: str = "0"
+    L: str = "0"
+    n: str = "0"
+    N: str | None = None
+    T: int = 0
+    t: int = 0
+    m: bool = False
+    rp: str = "0"
+
+    @property
+    def symbol(self) -> str:
+        """Its symbol."""
+        return self.s
+
+    @property
+    def client_ids(self) -> tuple[str, str]:
+        """The client id of the order, twice: a cancel keeps it."""
+        return self.c, self.c
+
+    @property
+    def exchange_id(self) -> int:
+        """The exchange's id of the order."""
+        return self.i
+
+    @property
+    def forced(self) -> str:
+        """What the exchange has done by an order of its own; empty for an order of a client."""
+        return forced_name(self.c)
+
+    def seen(self, client_id: str, us: int) -> OrderSeen:
+        """Return its content as of our order *client_id*; *us* is the time of arrival."""
+        state = STATES_USDM.get(self.X, OrderState.LIVE)
+        return OrderSeen(client_id, self.i, state, e8(self.z), us, e8(self.q), _us(self.T))
+
+    def fill(self, client_id: str) -> AccountFill | None:
+        """Return the execution that it reports of order *client_id*; None if it reports none."""
+        if self.x not in ("TRADE", "CALCULATED") or self.t <= 0:
+            return None
+        texts = (self.L, self.l, self.n, self.N or "")
+        return AccountFill(self.t, self.i, client_id, _side(self.S), *texts, _us(self.T), self.m, realized=self.rp)
+
+
+class ExecutionEvent(Struct):
+    """``ORDER_TRADE_UPDATE``."""
+
+    o: Execution
+
+
+class WalletPart(Struct, gc=False):
+    """One asset of an ``ACCOUNT_UPDATE``."""
+
+    a: str
+    wb: str
+    bc: str = "0"
+
+
+class PositionPart(Struct, gc=False):
+    """One position of an ``ACCOUNT_UPDATE``."""
+
+    s: str
+    pa: str
+    ps: str = "BOTH"
+
+
+class AccountPart(Struct):
+    """What has changed, and why."""
+
+    m: str = ""
+    B: list[WalletPart] = []
+    P: list[PositionPart] = []
+
+
+class AccountUpdate(Struct):
+    """``ACCOUNT_UPDATE``: wallets and positions that changed, and when."""
+
+    a: AccountPart
+    T: int = 0
+
+    def read(self) -> BalancesEvent:
+        """Return its content."""
+        held = {one.a: (one.wb, "0") for one in self.a.B}
+        held |= {one.s: (one.pa, "0") for one in self.a.P if one.ps == "BOTH"}
+        return BalancesEvent(held, _us(self.T), self.a.m if self.a.m in PAYING else "")
+
+
+class CalledPart(Struct, gc=False):
+    """One position of a ``MARGIN_CALL``."""
+
+    s: str
+    pa: str
+    mp: str = "0"
+    mm: str = "0"
+    up: str = "0"
+
+
+class MarginCallEvent(Struct):
+    """``MARGIN_CALL``: positions with little margin."""
+
+    p: list[CalledPart] = []
+    E: int = 0
+
+    def read(self) -> MarginCalled:
+        """Return its content."""
+        return MarginCalled(tuple(one.s for one in self.p), _us(self.E))
+
+
+def forced_name(client_id: str) -> str:
+    """Return what the exchange has done by an order of this client id; empty for an order of a client."""
+    if client_id.startswith(ADL):
+        return "auto-deleveraging"
+    if client_id.startswith(SETTLEMENT):
+        return "settlement"
+    return "liquidation" if client_id.startswith(AUTO_CLOSE) else ""
+
+
+EXECUTION, ACCOUNT, MARGIN_CALL = "ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "MARGIN_CALL"
+EXPIRED_KEY = "listenKeyExpired"
+FUNDING = "FUNDING_FEE"
+PAYING = frozenset((FUNDING, "INSURANCE_CLEAR", "ADJUSTMENT", "DEPOSIT", "WITHDRAW", "ASSET_TRANSFER"))
+"""Reasons of an ``ACCOUNT_UPDATE`` whose amounts the list of incomes has, or that no trade explains."""
+BOOKED_INCOMES = frozenset((FUNDING, "INSURANCE_CLEAR"))
+"""Incomes that belong to a position; transfers are told by what the wallet has."""
+ORDER = Decoder(OrderEntry)
+ORDERS = Decoder(list[OrderEntry])
+TRADES = Decoder(list[TradeEntry])
+ACCOUNT_ANSWER = Decoder(AccountEntry)
+RISKS = Decoder(list[RiskEntry])
+INCOME_ROWS = Decoder(list[IncomeEntry])
+CONFIGS = Decoder(list[SymbolConfig])
+DUAL = Decoder(DualSide)
+MULTI = Decoder(MultiAssets)
+PRICE = Decoder(AnyPrice)
+EXECUTION_EVENT = Decoder(ExecutionEvent)
+UPDATE_EVENT = Decoder(AccountUpdate)
+CALL_EVENT = Decoder(MarginCallEvent)

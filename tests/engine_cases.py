@@ -15,6 +15,7 @@ from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.intensity import ClusteredFills, Hybrid, Intensity, Poisson, PredictedFills
 from mm.backtest.models import fixed_spread
 from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.quotes.steps import InventoryBound
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.rules import Rules
 from mm.tape.tape import Tape
@@ -158,12 +159,12 @@ class Case:
     manual: tuple = ()
     to_end: bool = True  # whether tapes run to their ends
     follows: bool = False  # whether the quote model has a hook for fills
+    bound: float | None = None  # of the position, in clips
 
     def __repr__(self):
         tapes = [(oracle_events(tape), tape.start_us, tape.end_us, tape.meta) for tape in self.tapes]
-        return (
-            f"Case({tapes}, {self.answers}, {self.fills}, {self.rules}, {self.manual}, {self.to_end}, {self.follows})"
-        )
+        models = f"{self.answers}, {self.fills}, {self.rules}"
+        return f"Case({tapes}, {models}, {self.manual}, {self.to_end}, {self.follows}, {self.bound})"
 
     def _repr_pretty_(self, printer, _cycle):
         printer.text(repr(self))  # printed by hypothesis
@@ -172,6 +173,7 @@ class Case:
         """Return a new engine and the lists where its models record their calls; *terms* are further arguments."""
         scripted = None if isinstance(self.answers, float) else self.scripted()
         quotes = scripted or fixed_spread(delta_ticks=self.answers)
+        quotes = quotes if self.bound is None else InventoryBound(quotes, q_max=self.bound)
         noted = []
         exchange = PaperExchange(quotes, compiled_fills(*self.fills, seen=noted), self.rules, **terms)
         return exchange, (scripted.seen if scripted else [], noted)
@@ -190,7 +192,9 @@ class Case:
         quotes = FixedSpread(self.answers) if isinstance(self.answers, float) else self.scripted()
         noted = []
         follow = [getattr(quotes, hook, None) for hook in ("on_fill", "on_print")]
-        backtest = oracle.Backtest(quotes.quote, plain_fills(*self.fills, seen=noted), self.rules, *follow)
+        backtest = oracle.Backtest(
+            quotes.quote, plain_fills(*self.fills, seen=noted), self.rules, *follow, bound=self.bound
+        )
         results = self.play(backtest, oracle_tapes(self.tapes))
         return backtest.left(), (getattr(quotes, "seen", []), noted, results)
 
@@ -295,7 +299,11 @@ def cases(draw, tapes=engine_tapes.tapes, fills=engine_draws.fill_models, units=
         answers = draw(several(unit))
     rules = draw(engine_draws.rules(unit))
     rules = one_level(rules, answers)
-    return Case(drawn, answers, draw(fills(unit)), rules, manual, to_end, draw(st.sampled_from([False, False, True])))
+    follows, bound = (
+        draw(st.sampled_from([False, False, True])),
+        draw(st.sampled_from([None, None, None, 0.5, 1, 2, 3])),
+    )
+    return Case(drawn, answers, draw(fills(unit)), rules, manual, to_end, follows, bound)
 
 
 def one_level(rules, answers):

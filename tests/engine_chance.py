@@ -28,7 +28,9 @@ def case_of(seed):
     apart = random.Random(f"several {seed}")
     if apart.random() < 0.3:
         answers = several_of(apart, unit)
-    return Case(tapes, answers, fills, one_level(rules, answers), manual, to_end, apart.random() < 0.3)
+    follows = apart.random() < 0.3
+    bound = random.Random(f"bound {seed}").choice([None, None, 0.5, 1, 2, 5])
+    return Case(tapes, answers, fills, one_level(rules, answers), manual, to_end, follows, bound)
 
 
 def operations_of(chance):

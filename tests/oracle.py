@@ -51,8 +51,10 @@ class Backtest(Venue):
         rules: Rules,
         on_fill: OnFill | None = None,
         on_print: OnPrint | None = None,
+        bound: float | None = None,
     ) -> None:
         super().__init__(fills, rules)
+        self.bound = None if bound is None else int(bound * rules.quote_lots + 1e-9)  # of the position, in lots
         self.on_fill, self.on_print = on_fill, on_print
         self.quote, self.messages, self.risk = quote, Messages(rules), Risk(rules)
         self.market_us = 0  # when the last market message was received
@@ -360,12 +362,14 @@ class Backtest(Venue):
         stopped = self.received_book.mid2 and self.risk.look(self)
         if stopped:
             self.withdraw(stopped)
+        if self.received_book.mid2:
+            self.awaiting.clear()
         if self.received_book.mid2 and not self.risk.killed:
             self.refused.look((self.received_book.best(BUY), self.received_book.best(SELL)), self.meets_own)
             for fill in self.fresh:
                 self.on_fill(replace(fill, lots=self.shown(fill.lots), left_lots=self.shown(fill.left_lots)))
             self.fresh = []
-            quotes = self.in_tape_lots(self.quote(self.view()) or Quotes())
+            quotes = self.bounded(self.in_tape_lots(self.quote(self.view()) or Quotes()))
             self.known_best = (self.received_book.best(BUY), self.received_book.best(SELL)) if quotes.on_best else None
             self.follow_us = self.wake_us = NEVER if quotes.again_us is None else quotes.again_us
             self.bring(quotes)
@@ -415,6 +419,8 @@ class Backtest(Venue):
                 continue
             order = self.draft(side, ticks, wanted[ticks], kind)
             order.level = level
+            if self.waits(order):
+                continue
             reason = self.unsendable(order)
             if not reason:
                 self.send(order)
@@ -468,6 +474,44 @@ class Backtest(Venue):
         sides = {"bids": levels_of(quotes.bids), "asks": levels_of(quotes.asks)}
         return replace(quotes, bid_lots=lots_of(quotes.bid_lots), ask_lots=lots_of(quotes.ask_lots), **sides)
 
+    def room(self, side: int) -> float:
+        """Return how many lots of *side* the bound of the position leaves."""
+        return math.inf if self.bound is None else self.bound - side * (self.account.inventory - self.rules.target)
+
+    def bounded(self, quotes: Quotes) -> Quotes:
+        """Return quotes of no more lots than the bound of the position leaves; the first prices have precedence."""
+        if self.bound is None:
+            return quotes
+        if quotes.bids is not None or quotes.asks is not None:
+            sides = {"bids": self.limited(quotes.bids, BUY), "asks": self.limited(quotes.asks, SELL)}
+            return replace(quotes, **sides)
+        limited = {}
+        for name, side, ticks, lots in (
+            ("bid", BUY, quotes.bid_ticks, quotes.bid_lots),
+            ("ask", SELL, quotes.ask_ticks, quotes.ask_lots),
+        ):
+            left = min(self.rules.quote_lots if lots is None else lots, self.room(side))
+            limited |= {f"{name}_ticks": ticks if left > 0 else None, f"{name}_lots": left}
+        return replace(quotes, **limited)
+
+    def limited(self, levels: Iterable[Level] | None, side: int) -> list[Level]:
+        found, room = [], self.room(side)
+        for level in levels or ():
+            ticks, lots = level if isinstance(level, tuple) else (level, None)
+            lots = max(min(self.rules.quote_lots if lots is None else lots, room), 0)
+            room -= lots
+            if lots:
+                found.append((ticks, lots))
+        return found
+
+    def waits(self, order: Order) -> bool:
+        """Return whether there is no room for an order, also counting those that are being cancelled."""
+        there = sum(other.left for other in self.open if other.side == order.side)
+        if order.left <= self.room(order.side) - there:
+            return False
+        self.awaiting.add(order.side)
+        return True
+
     def own_signal(self, name: str) -> float | None:
         """Return a signal of our own orders (docs/models.md), for the order that a requote would keep."""
         if name == "inventory":
@@ -504,8 +548,10 @@ class Backtest(Venue):
         if ticks is not None:
             order = self.draft(side, ticks, self.rules.quote_lots if lots is None else lots, kind)
             order.level = level
-            reason = self.unsendable(order)
-            if not reason:
+            reason = "" if (withheld := self.waits(order)) else self.unsendable(order)
+            if withheld:
+                pass
+            elif not reason:
                 self.send(order)
             elif reason != self.no_order.get(place, ""):
                 self.note(order, "SKIP", reason)

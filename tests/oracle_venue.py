@@ -24,6 +24,7 @@ class Venue:
         self.on_fill: Callable[[OwnFill], None] | None = None  # of the quote model
         self.fresh: list[OwnFill] = []  # fills not yet passed to it
         self.follow_us = self.followed_us = NEVER  # a requote on a fill: when it is due, and the last
+        self.awaiting: set[int] = set()  # the sides with an order that waits for room under a bound of the position
         self.book, self.received_book = Book(), Book()  # at the exchange, and as received by us
         self.us = 0
         self.first_us = NEVER  # of the grids
@@ -160,6 +161,7 @@ class Venue:
             order.left -= order.lots - order.amend_lots
             order.lots = order.amend_lots
             order.amends += 1
+            self.follow_room(order.side)
             self.note(order, "AMEND")
 
     def close(self, order: Order, action: str, reject_reason: str = "") -> None:
@@ -167,6 +169,8 @@ class Venue:
         self.fill_model.end(order, self.us)
         order.status = {"CANCEL_ACK": "CANCELLED", "EXPIRE": "EXPIRED", "REJECT": "REJECTED"}.get(action, "FILLED")
         self.note(order, action, reject_reason)
+        if order.left:
+            self.follow_room(order.side)
 
     def fill(self, order: Order, lots: int, reason: str, ticks: int | None = None, mid2: int | None = None) -> None:
         """Fill an order at its own price if it rested, or at *ticks* if it took.
@@ -179,6 +183,7 @@ class Venue:
         if order.left == order.lots:
             self.order_count.filled(self.us, reason != "taker:book")
         self.follow()
+        self.follow_room(-order.side)
         order.left -= lots
         if self.on_fill:
             took = reason == "taker:book"
@@ -199,6 +204,11 @@ class Venue:
     def follow(self) -> None:
         """Schedule a requote at the end of this instant, unless one has already followed in it."""
         if (self.rules.requote_on_fill or self.on_fill) and self.us != self.followed_us:
+            self.follow_us = self.us
+
+    def follow_room(self, side: int) -> None:
+        """Schedule a requote likewise if an order of *side* waits for room, and there may be some now."""
+        if side in self.awaiting and self.us != self.followed_us:
             self.follow_us = self.us
 
     def note(self, order: Order, action: str, reject_reason: str = "") -> None:

@@ -548,10 +548,12 @@ cdef class OrderManager:
         cdef int64_t step_lots = self.venue.step_lots
         cdef int reason
         cdef int64_t room = self.room[slot_of(side)]
+        if step_lots != 1:
+            lots -= lots % step_lots
         if not self.manual and room < NO_BOUND and lots > room - self.orders.open.lots[slot_of(side)]:
             self.waits = self.orders.awaits_room[slot_of(side)] = True
             return COVERED  # sent once those that are being cancelled have ended
-        new_order(order, us, side, ticks, lots if step_lots == 1 else lots - lots % step_lots, kind)
+        new_order(order, us, side, ticks, lots, kind)
         order.level = level
         reason = COVERED if kind == LIMIT_MAKER and surely_sized(self, order) else self.size_fault(order)
         if reason == COVERED and side > 0 and self.venue.filters.max_position_lots and self.exceeds_position(order):

@@ -52,32 +52,42 @@ ORDER_LIMITS = (RateLimit("ORDERS", "SECOND", 10, 100), RateLimit("ORDERS", "DAY
 
 @dataclass(slots=True)
 class OrderCount:
-    """Number of unfilled orders of one account in the current intervals; an order that trades is no longer counted."""
+    """Number of orders of one account in the current intervals.
 
-    _ends_us: list[int] = field(default_factory=lambda: [0] * len(ORDER_LIMITS))
-    _counts: list[int] = field(default_factory=lambda: [0] * len(ORDER_LIMITS))
+    Attributes:
+        limits: The limits of the market.
+        unfilled: Whether only unfilled orders count, so that one that trades is no longer counted.
+    """
+
+    limits: tuple[RateLimit, ...] = ORDER_LIMITS
+    unfilled: bool = True
+    _ends_us: list[int] = field(init=False)
+    _counts: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ends_us, self._counts = [0] * len(self.limits), [0] * len(self.limits)
 
     def counts(self, us: int) -> list[int]:
         """Return the number of orders in the current interval of each limit at *us*."""
-        for at, limit in enumerate(ORDER_LIMITS):
+        for at, limit in enumerate(self.limits):
             if us >= self._ends_us[at]:
                 self._ends_us[at], self._counts[at] = limit.end_us(us), 0
         return self._counts
 
     def entries(self, us: int) -> list[dict[str, Any]]:
         """Return the limits with the counts at *us*, in the exchange's format."""
-        return [limit.entry() | {"count": count} for limit, count in zip(ORDER_LIMITS, self.counts(us), strict=True)]
+        return [limit.entry() | {"count": count} for limit, count in zip(self.limits, self.counts(us), strict=True)]
 
     def headers(self, us: int) -> dict[str, str]:
         """Return the response headers with the counts."""
         return {
             f"X-MBX-ORDER-COUNT-{limit.number}{limit.interval[0]}": str(count)
-            for limit, count in zip(ORDER_LIMITS, self.counts(us), strict=True)
+            for limit, count in zip(self.limits, self.counts(us), strict=True)
         }
 
     def exceeded(self, us: int) -> ApiError | None:
         """Return the error for another order, None if it is allowed."""
-        for limit, count in zip(ORDER_LIMITS, self.counts(us), strict=True):
+        for limit, count in zip(self.limits, self.counts(us), strict=True):
             if count >= limit.limit:
                 text = f"current limit is {limit.limit} orders per {limit.number} {limit.interval}."
                 return ApiError(-1015, f"Too many new orders; {text}", TOO_MANY, retry_us=limit.end_us(us))
@@ -89,6 +99,8 @@ class OrderCount:
 
     def filled(self, us: int, is_maker: bool) -> None:
         """Reduce the count at the first trade of an order: by five if it rested, else by one."""
+        if not self.unfilled:
+            return
         credit = _MAKER_CREDIT if is_maker else 1
         self._counts = [max(0, count - credit) for count in self.counts(us)]
 

@@ -44,7 +44,7 @@ Done = TypeVar("Done")
 
 _FIRST = 64
 _MARKET_ACCOUNT = 0
-_KINDS = {"GTC": LIMIT, "IOC": IOC, "FOK": FOK}
+_KINDS = {"GTC": LIMIT, "IOC": IOC, "FOK": FOK, "GTX": MAKER}
 _TOO_POOR = "Account has insufficient balance for requested action."
 _WOULD_TAKE = "Order would immediately match and take."
 _REASONS = {_TOO_POOR: "INSUFFICIENT_BALANCES", _WOULD_TAKE: "WOULD_MATCH_IMMEDIATELY"}
@@ -171,14 +171,14 @@ class Exchange:
         """Expire all open orders of all users, to simulate an exchange that loses them."""
         for number in self.accounts:
             for order in self.users.open(number):
-                self._core.cancel(self.now_us, order.order_id)
+                self._core.cancel(self.now_us, order.core_id)
         self._drain()
 
     def trade_with(self, order: UserOrder, lots: int) -> None:
         """Trade *lots* of a resting order with the market, after all orders ahead of it in the book."""
         ahead, side = 0, order.request.side
         for order_id, _, _, available in resting(self._core, side):
-            if order_id == order.order_id:
+            if order_id == order.core_id:
                 break
             ahead += available
         self._core.submit(self.now_us, _MARKET_ACCOUNT, -side, order.request.ticks, ahead + lots, IOC)
@@ -223,7 +223,7 @@ class Exchange:
         if request.request_id != order.client_id:
             self._check_name(number, request.request_id)
         old_client_id = order.client_id
-        self._core.reduce(self.now_us, order.order_id, left_lots)
+        self._core.reduce(self.now_us, order.core_id, left_lots)
         self._drain(request.request_id or self.users.new_name())
         self.users.rename(order, old_client_id)
         return order, order.amendments[-1]
@@ -236,7 +236,7 @@ class Exchange:
         order_id = self._core.submit(us, number, new.side, new.ticks, lots, kind, STP_MODES.index(new.stp))
         if order_id == WOULD_CROSS:
             self._drain()
-            raise api_error.order_rejected(_WOULD_TAKE)
+            raise self._would_take()
         order = UserOrder(
             account=number,
             request=new,
@@ -284,7 +284,7 @@ class Exchange:
 
     def _end(self, order: UserOrder, request_id: str) -> UserOrder:
         order.cancel_id = request_id
-        self._core.cancel(self.now_us, order.order_id)
+        self._core.cancel(self.now_us, order.core_id)
         self._drain(request_id)
         return order
 
@@ -299,7 +299,15 @@ class Exchange:
     def _check_name(self, number: int, client_id: str) -> None:
         known, _ = self.users.find(number, None, client_id)
         if client_id and known and known.is_open:
-            raise api_error.order_rejected("Duplicate order sent.")
+            raise self._duplicate()
+
+    def _would_take(self) -> ApiError:
+        """Return the error for an order that may only rest, and would not."""
+        return api_error.order_rejected(_WOULD_TAKE)
+
+    def _duplicate(self) -> ApiError:
+        """Return the error for a client id of another open order."""
+        return api_error.order_rejected("Duplicate order sent.")
 
     def _exceeded(self, number: int) -> ApiError | None:
         return self.accounts[number].count.exceeded(self.now_us) if self._limits else None

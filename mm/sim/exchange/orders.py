@@ -6,6 +6,7 @@ Prices are ticks, quantities lots, times µs of the exchange's clock, sides +1 t
 from base64 import b32encode
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from typing import Protocol
 
 from mm.sim.exchange.api_error import ApiError
 
@@ -27,6 +28,7 @@ class NewOrder:
         quote_e8: Amount that a MARKET order spends or receives, in 1e-8 of the quote asset; 0 if *lots* is given.
         client_id: Client order id; empty if the exchange assigns one.
         stp: Self-trade prevention mode.
+        reduce_only: Whether it may only reduce a position in a contract.
     """
 
     side: int
@@ -40,11 +42,15 @@ class NewOrder:
     response: str = "FULL"
     strategy_id: int | None = None
     strategy_type: int | None = None
+    reduce_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One trade of an order, with its fee in 1e-8 of the received asset."""
+    """One trade of an order, with its fee in 1e-8 of the received asset; of a contract, of the quote asset.
+
+    *realised_e8* is the profit, in 1e-8 of the quote asset, of a trade that closes a part of a position.
+    """
 
     trade_id: int
     order_id: int
@@ -54,6 +60,7 @@ class Fill:
     side: int
     is_maker: bool
     fee_e8: int
+    realised_e8: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,8 @@ class UserOrder:
         us: Time of arrival, µs.
         lots: Quantity after amendments.
         left_lots: Lots not yet executed, prevented or cancelled.
-        order_id: Id from the core; -1 if rejected.
+        order_id: Id for users, which is the first id from the core; -1 if rejected.
+        core_id: Id in the core, which changes when the order is moved.
         prevented_lots: Lots lost to self-trade prevention.
         spent_tl: Executed notional, in tick·lots.
         reserved_e8: Amount still locked for the order, in 1e-8 of the spent asset.
@@ -111,6 +119,7 @@ class UserOrder:
     lots: int
     left_lots: int
     order_id: int = -1
+    core_id: int = -1
     filled_lots: int = 0
     prevented_lots: int = 0
     spent_tl: int = 0
@@ -127,6 +136,10 @@ class UserOrder:
     def is_open(self) -> bool:
         """Return whether the order can still trade."""
         return self.status in OPEN
+
+    def __post_init__(self) -> None:
+        if self.core_id < 0:
+            self.core_id = self.order_id
 
     def snapshot(self) -> "UserOrder":
         """Return a copy of the current state without fills, prevented matches and amendments, for later reports."""
@@ -145,6 +158,7 @@ class ExecutionReport:
         fill: The fill of a TRADE, None otherwise.
         prevented: The prevented match of a TRADE_PREVENTION, None otherwise.
         prevented_lots: Lots that the order lost in a TRADE_PREVENTION.
+        notional_e8: Notional of the account's open buys and sells of a contract, in 1e-8 of the quote asset.
     """
 
     execution_id: int
@@ -157,6 +171,7 @@ class ExecutionReport:
     prevented: PreventedMatch | None = None
     prevented_lots: int = 0
     reject_reason: str = "NONE"
+    notional_e8: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +192,12 @@ class BalanceUpdate:
     amount_e8: int
 
 
-AccountEvent = ExecutionReport | Position | BalanceUpdate
-"""What a user is told of an account."""
+class AccountEvent(Protocol):
+    """What a user is told of an account, at an instant in µs; its kinds depend on the market."""
+
+    @property
+    def us(self) -> int:
+        """Return the instant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,13 +265,20 @@ class OrderStore:
     def add(self, order: UserOrder) -> None:
         """Add an order that the core accepted."""
         own = self._own[order.account]
-        self.by_id[order.order_id] = own[order.order_id] = order
+        self.by_id[order.core_id] = own[order.order_id] = order
         self._open[order.account][order.order_id] = order
         self._named[order.account, order.client_id] = order
         if len(own) > 2 * self._keep:
             for ended in [order for order in list(own.values())[: self._keep] if not order.is_open]:
-                del own[ended.order_id], self.by_id[ended.order_id]
+                del own[ended.order_id]
+                self.by_id.pop(ended.core_id, None)
                 self._forget_name(ended, ended.client_id)
+
+    def moved(self, order: UserOrder, core_id: int) -> None:
+        """Index an order by its new id in the core."""
+        del self.by_id[order.core_id]
+        order.core_id = core_id
+        self.by_id[core_id] = order
 
     def rename(self, order: UserOrder, old_client_id: str) -> None:
         """Index an order by its new client id."""

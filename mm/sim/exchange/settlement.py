@@ -178,22 +178,28 @@ class Settlement:
                 self._move(self.market, side, ticks, lots)
 
     def _fill(self, order: UserOrder, row: Row) -> None:
-        us, _, _, maker_id, _, _, ticks, lots, trade_id, _ = row
+        us, _, _, maker_id, _, _, ticks, lots, _, _ = row
         side, account = order.request.side, self._accounts[order.account]
-        is_maker = order.order_id == maker_id
+        is_maker = order.core_id == maker_id
         if not order.filled_lots:
             account.count.filled(us, is_maker)
         self._release(order, self._worth(side, order.request.ticks or ticks, lots))
-        fee = self._pay(account, side, ticks, lots, is_maker=is_maker)
+        fill = self._book(order, row, is_maker=is_maker)
         order.left_lots -= lots
         order.filled_lots += lots
         order.spent_tl += ticks * lots
         order.status = orders.PARTIALLY_FILLED if order.left_lots or order.is_short else orders.FILLED
         if order.status == orders.FILLED:
             self._release(order, order.reserved_e8)
-        fill = Fill(trade_id, order.order_id, us, ticks, lots, side, is_maker, fee)
         order.fills.append(fill)
         self.report(us, order, orders.TRADE, fill=fill)
+
+    def _book(self, order: UserOrder, row: Row, *, is_maker: bool) -> Fill:
+        """Settle the part of a trade that is an order's, and return it."""
+        us, _, _, _, _, _, ticks, lots, trade_id, _ = row
+        side = order.request.side
+        fee = self._pay(self._accounts[order.account], side, ticks, lots, is_maker=is_maker)
+        return Fill(trade_id, order.order_id, us, ticks, lots, side, is_maker, fee)
 
     def _move(self, account: UserAccount, side: int, ticks: int, lots: int) -> None:
         """Move both assets of a trade."""
@@ -222,12 +228,13 @@ class Settlement:
         taker = self._taker
         assert taker, maker
         taker_lost = {"DECREMENT": lost, "EXPIRE_BOTH": taker.left_lots}.get(taker.request.stp, 0)
-        self._note_match(us, taker, maker.order_id, maker.request.ticks, (taker_lost, lost))
+        self._note_match(us, taker, maker.core_id, maker.request.ticks, (taker_lost, lost))
 
     def _note_match(self, us: int, taker: UserOrder, maker_id: int, ticks: int, lost: tuple[int, int]) -> None:
         self._match_id += 1
-        match = PreventedMatch(self._match_id, us, taker.order_id, maker_id, ticks, taker.request.stp, *lost)
-        for order, lots in ((self._orders[maker_id], lost[1]), (taker, lost[0])):
+        maker = self._orders[maker_id]
+        match = PreventedMatch(self._match_id, us, taker.order_id, maker.order_id, ticks, taker.request.stp, *lost)
+        for order, lots in ((maker, lost[1]), (taker, lost[0])):
             order.prevented.append(match)
             if not lots:
                 continue

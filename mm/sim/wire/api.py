@@ -13,25 +13,20 @@ from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import SIGNED_PARAMETERS, ApiKey, KeyRing, check_signature
 from mm.sim.exchange.parameters import RequestParameters
 from mm.sim.wire.account_truth import AccountTruth
-from mm.sim.wire.answers import SymbolTexts
 from mm.sim.wire.faults.fault import RequestEffect, UserRequest
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.faults.request_faults import error_of
 from mm.sim.wire.http_messages import Request, Response, json_response
 from mm.sim.wire.limits import Weights
-from mm.sim.wire.operations import MARKET_OPERATIONS, Call, Operation
-from mm.sim.wire.user_operations import USER_OPERATIONS
+from mm.sim.wire.market import WireMarket
+from mm.sim.wire.operations import Call, Operation
+from mm.sim.wire.spot import SPOT
 
-OPERATIONS = (*MARKET_OPERATIONS, *USER_OPERATIONS)
 Clocks = Callable[[], Sequence[int]]
 """Function that returns the exchange's time, then other clock readings accepted for request timestamps, µs."""
 _UNITS = {"MILLISECOND": False, "millisecond": False, "": False, "MICROSECOND": True, "microsecond": True}
 _SIGNATURE = re.compile(r"(?:^|&)signature=[^&]*")
 _NOT_DONE = -1007
-_RETIRED = "/api/v3/userDataStream"
-_GONE = (
-    b"<html>\r\n<head><title>410 Gone</title></head>\r\n<body><center><h1>410 Gone</h1></center></body>\r\n</html>\r\n"
-)
 
 
 class Api:
@@ -42,6 +37,7 @@ class Api:
         keys: API keys of all users.
         clocks: Function that returns the clock readings.
         limits: Whether excess requests are refused.
+        market: What the exchange says; that of Spot by default.
 
     Attributes:
         weights: Request weight used by each address.
@@ -50,13 +46,22 @@ class Api:
         truth: True state of each user.
     """
 
-    def __init__(self, exchange: Exchange, keys: Iterable[ApiKey], clocks: Clocks, *, limits: bool = True) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        keys: Iterable[ApiKey],
+        clocks: Clocks,
+        *,
+        limits: bool = True,
+        market: WireMarket = SPOT,
+    ) -> None:
         self.exchange = exchange
+        self.market = market
         self.keys = KeyRing(keys)
-        self.weights = Weights(limits)
+        self.weights = Weights(limits, market.weight)
         self.clocks = clocks
         self.faults: FaultInjector | None = None
-        self.texts = {micro: SymbolTexts(exchange.rules, micro) for micro in (False, True)}
+        self.texts: dict[bool, Any] = {micro: market.texts(exchange, micro=micro) for micro in (False, True)}
         self.truth = AccountTruth(exchange, self.texts)
 
     def advance(self) -> int:
@@ -75,7 +80,8 @@ class Api:
             extra: Further parameter names that the protocol allows.
         """
         parameters = RequestParameters(given, self.exchange.rules.instrument.symbol, operation.own)
-        parameters.check_names((*operation.parameters, *(SIGNED_PARAMETERS if operation.signed else ()), *extra))
+        has_key = operation.signed or operation.keyed
+        parameters.check_names((*operation.parameters, *(SIGNED_PARAMETERS if has_key else ()), *extra))
         return parameters
 
     def arrive(self, operation: Operation, call: Call, via: str) -> UserRequest:
@@ -107,13 +113,13 @@ class RestRoutes:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._routes = {operation.route: operation for operation in OPERATIONS}
+        self._routes = {operation.route: operation for operation in api.market.operations if operation.rest}
         self._paths = {path for _, path in self._routes}
 
     def answer(self, request: Request) -> Response:
         """Return the exchange's response to a request."""
-        if request.path == _RETIRED:
-            return Response(410, {"Content-Type": "text/html"}, _GONE)
+        if gone := self._api.market.gone(request):
+            return gone
         operation = self._routes.get((request.method, request.path))
         if operation is None:
             status, reason = (405, "Method Not Allowed") if request.path in self._paths else (404, "Not Found")
@@ -151,16 +157,18 @@ class RestRoutes:
         micro = _UNITS.get(request.headers.get("x-mbx-time-unit", ""))
         if micro is None:
             raise ApiError(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
-        key = api.keys.find(request.headers.get("x-mbx-apikey", "")) if operation.signed else None
+        needs_key = operation.signed or operation.keyed
+        key = api.keys.find(request.headers.get("x-mbx-apikey", "")) if needs_key else None
         for part in (request.query, request.body.decode("utf-8", "replace")):
             names = [name for name, _ in parse_qsl(part, keep_blank_values=True)]
             if len(set(names)) < len(names):  # a name in both is valid: the query takes precedence
                 raise ApiError(-1101, "Duplicate values for a parameter detected.")
         parameters = api.parameters(request.params, operation)
         if key:
-            check_signature(key, parameters, signed_payload(request), api.clocks())
+            if operation.signed:
+                check_signature(key, parameters, signed_payload(request), api.clocks())
             account = key.account
-        return api.arrive(operation, Call(api.exchange, parameters, api.texts[micro], account), "rest")
+        return api.arrive(operation, api.market.call(api.exchange, parameters, api.texts[micro], account), "rest")
 
 
 def signed_payload(request: Request) -> bytes:

@@ -24,10 +24,9 @@ from typing import Any
 from mm.clock import US_PER_MS, US_PER_S, day_of, now_us
 from mm.errors import MMError
 from mm.instrument import e8
-from mm.sim.exchange.accounts import two_users, with_assets
+from mm.sim.exchange.accounts import with_assets
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import ApiKey, described, make_keys
-from mm.sim.exchange.rules import SymbolRules
 from mm.sim.exchange.truth import MarketTruth
 from mm.sim.flow.market import Scenario
 from mm.sim.flow.scenario import SCENARIOS
@@ -39,13 +38,14 @@ from mm.sim.wire.box_page import BestPriceHistory, page
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.faults.script import Rule, Trigger, as_rules, read_script
 from mm.sim.wire.faults.table import FAULTS
-from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response, json_response, refusal
 from mm.sim.wire.limits import WireLimits
+from mm.sim.wire.market import WireMarket
 from mm.sim.wire.pace import Scheduler, WireClock
 from mm.sim.wire.server import Routes, Server
 from mm.sim.wire.several import Feeds, SymbolSessions
-from mm.sim.wire.stream_requests import API_PATH, is_micro
+from mm.sim.wire.spot import SPOT
+from mm.sim.wire.stream_requests import is_micro
 from mm.sim.wire.ws_api import ApiSession
 
 LOCKSTEP_US = 1_767_600_000_000_000
@@ -69,6 +69,7 @@ class Box:
         beside: The box that serves this one; None if it serves itself.
         speed: Exchange seconds per second of wall time; 0 for lockstep, in which only calls advance the time.
         limits: Whether excess orders, requests and handshakes are refused.
+        market: What it speaks: Spot by default; a further symbol speaks what the first does.
 
     Attributes:
         exchange: The rules, the users and their orders.
@@ -91,15 +92,19 @@ class Box:
         limits: bool = True,
         wire_limits: WireLimits | None = None,
         beside: "Box | None" = None,
+        market: WireMarket = SPOT,
     ) -> None:
-
+        self.market = market = beside.market if beside else market
         instrument = with_assets(scenario.instrument(session.symbol))
-        core, accounts = Matching(), two_users()
+        core = Matching()
         if beside:
             accounts = [one.beside(instrument) for one in beside.exchange.accounts.values()]
-        flow = scenario.flow(core, session)
-        rules = SymbolRules(instrument=instrument, reference_ticks=instrument.ticks(scenario.start_price))
-        self.exchange: Exchange = Exchange(rules, core, flow, accounts, session.open_us, limits=limits)
+        else:
+            accounts = market.accounts()
+        flow, first_ticks = scenario.flow(core, session), instrument.ticks(scenario.start_price)
+        self.exchange: Exchange = market.exchange(
+            instrument, first_ticks, core, flow, accounts, session.open_us, limits=limits
+        )
         self.truth = MarketTruth(instrument)
         self.injector: FaultInjector | None = None
         self.scenario, self.best = scenario, BestPriceHistory()
@@ -107,22 +112,21 @@ class Box:
         self._keys: list[ApiKey] = (
             beside._keys if beside else make_keys((account.number for account in accounts), session.seed)
         )
-        self.feed = StreamFeed(instrument, session.open_us)
+        self.feed = market.feed(instrument, session.open_us)
         self.exchange.listen(self.truth.listen)
         self.exchange.listen(self.best.listen)
-        api = self._api = Api(self.exchange, self._keys, self._clocks, limits=limits)
+        api = self._api = Api(self.exchange, self._keys, self._clocks, limits=limits, market=market)
         self.exchange.listen(self._take)
         self.symbols: dict[str, Box] = beside.symbols if beside else {}
         self.symbols[session.symbol] = self
         self.rest, self.open_session = RestRoutes(api), partial(ApiSession, api)
-        routes = Routes(self._answer, self._open_session, ControlCalls(self).answer)
-        self._feeds = Feeds([self.feed])
+        routes = Routes(self._answer, self._open_session, ControlCalls(self).answer, market.streams)
+        self._feeds = beside._feeds if beside else Feeds()
+        self._feeds += [self.feed, *market.more_feeds(self.exchange)]
         self.server = Server(self._feeds, routes, wire_limits or WireLimits(attempts=300 if limits else None))
         self.scheduler: Scheduler = (
             beside.scheduler if beside else Scheduler(WireClock(session.open_us, speed), self._advance)
         )
-        if beside:
-            beside._feeds.append(self.feed)
         self.running: asyncio.Task[None] | None = None
         self._address = ("", 0)
         self._advance(session.open_us)
@@ -136,6 +140,7 @@ class Box:
         faults: Iterable[Rule | str] = (),
         symbol: str = "SIMUSDT",
         wire_limits: WireLimits | None = None,
+        market: WireMarket = SPOT,
     ) -> "Box":
         """Return a box for tests: only `advance` advances the time, and requests are not limited.
 
@@ -145,10 +150,11 @@ class Box:
             scenario: A name of ``mm sim serve --scenario``, with its defaults.
             seed: Seed of the market, of the keys and of random choices of the faults.
             faults: Rules, or lines of a script.
+            market: What it speaks.
         """
         session = Session(symbol, day_of(LOCKSTEP_US), _HOURS, seed, LOCKSTEP_US)
         limits = wire_limits or WireLimits(attempts=None, close_s=0.05)
-        box = cls(SCENARIOS[scenario](), session, speed=0, limits=False, wire_limits=limits)
+        box = cls(SCENARIOS[scenario](), session, speed=0, limits=False, wire_limits=limits, market=market)
         box.inject(as_rules(faults))
         return box
 
@@ -246,7 +252,7 @@ class Box:
             "ready": True,
             "rest_url": f"http://{netloc}",
             "ws_url": f"ws://{netloc}",
-            "ws_api_url": f"ws://{netloc}{API_PATH}",
+            "ws_api_url": f"ws://{netloc}{self.market.streams.api_path}",
             "symbol": self.exchange.rules.instrument.symbol,
             "accounts": described(self.exchange.accounts.values(), self._keys),
         }
@@ -351,6 +357,8 @@ class ControlCalls:
             ("GET", "/sim/page"): lambda _: Response(200, HTML, page(box).encode()),
             ("POST", "/sim/shutdown"): self._shutdown,
         }
+        for route in box.market.controls(box.exchange):
+            self._routes = {**self._routes, route: partial(self._of_market, route)}
 
     def answer(self, request: Request) -> Response:
         """Return the response to a call; status 400 with a message if it cannot be executed."""
@@ -375,6 +383,11 @@ class ControlCalls:
             done_us = self._box.scheduler.done_us if name == "until_us" else 0
             self._box.advance_now(us=max(0, _whole(name, value, done_us + _MOST_US) - done_us))
         return self._box.state()
+
+    def _of_market(self, route: tuple[str, str], request: Request) -> Any:
+        """Answer a control call of the market, for the symbol in the query."""
+        controls = self._box.market.controls(self._box.of(request.params).exchange)
+        return controls[route](_content(request))
 
     def _faults(self, request: Request) -> dict[str, Any]:
         try:

@@ -29,6 +29,8 @@ from mm.sim.wire.stream_messages import (
 from mm.sim.wire.stream_requests import Opening, Reply, StreamControl, StreamName
 
 if TYPE_CHECKING:
+    from mm.sim.wire.faults.channel import FaultScope
+    from mm.sim.wire.faults.injector import FaultInjector
     from mm.sim.wire.server import Server
     from mm.sim.wire.several import SymbolSessions
     from mm.sim.wire.ws_api import ApiSession
@@ -226,18 +228,24 @@ class StreamConnection(WebSocket):
         self.path = opening.target
         self.micro = opening.micro
         self.phase_ms = number * _PHASE_STEP % 1_000
-        self._control = StreamControl(combined=opening.combined, most=server.limits.streams)
+        self._control = StreamControl(
+            combined=opening.combined, most=server.limits.streams, dialect=server.streams_of, route=opening.route
+        )
         self._received = RateWindow(server.limits.messages, server.limits.messages_s)
         self._stalled: Collection[str] | None = ()
 
     def begin(self, streams: Sequence[StreamName]) -> None:
         """Start with the *streams* of the address; faults apply from now on."""
         if self._server.faults:
-            self._server.faults.scope.open(self)
+            self.scope(self._server.faults).open(self)
         if reply := self._control.begin(streams):
             self._apply_reply(reply)
         for stream in self._control.streams.values():
             self._server.feed.subscribe(self, stream)
+
+    def scope(self, faults: "FaultInjector") -> "FaultScope":
+        """Return the part of *faults* that applies to this connection."""
+        return faults.scope
 
     @property
     def combined(self) -> bool:
@@ -273,7 +281,7 @@ class StreamConnection(WebSocket):
         if faults is None:
             self.write(message.frame(combined=self._control.combined))
             return
-        for out in faults.outgoing(self, message):
+        for out in self._replaced(faults, message):
             self.write(out if isinstance(out, bytes) else out.frame(combined=self._control.combined))
 
     def stall(self, on: bool, streams: Collection[str] | None = None, *, silent: bool = False) -> None:
@@ -291,8 +299,11 @@ class StreamConnection(WebSocket):
             self._server.feed.unsubscribe(self, stream)
         self._control.streams = {}
         if self._server.faults:
-            self._server.faults.scope.close(self)
+            self.scope(self._server.faults).close(self)
         super().connection_lost(exc)
+
+    def _replaced(self, faults: "FaultInjector", message: Message) -> list[Message | bytes]:
+        return faults.outgoing(self, message)
 
     def _holds(self, stream: str) -> bool:
         return self._stalled is None or stream in self._stalled
@@ -305,6 +316,31 @@ class StreamConnection(WebSocket):
             self._server.feed.subscribe(self, stream)
         if reply.closes:
             self.close(POLICY_VIOLATION, reply.closes)
+
+
+class PrivateConnection(StreamConnection):
+    """A connection for the events of a user by listen key; its faults are those of users."""
+
+    def scope(self, faults: "FaultInjector") -> "FaultScope":
+        """Return the faults of users."""
+        return faults.users
+
+    @property
+    def session(self) -> "PrivateConnection":
+        """Return itself: what a session of the WebSocket API is for faults."""
+        return self
+
+    def log_off(self) -> None:
+        """Do nothing: a stream by listen key has no logon."""
+
+    def end_streams(self) -> None:
+        """End the streams of users, each with its last event."""
+        self._server.feed.end_users(self)
+
+    def _replaced(self, faults: "FaultInjector", message: Message) -> list[Message | bytes]:
+        if message.kind != "user":
+            return faults.outgoing(self, message)
+        return faults.user_event(self, message, self._server.feed.now_us)
 
 
 class ApiConnection(WebSocket):

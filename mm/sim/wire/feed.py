@@ -11,19 +11,20 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mm.clock import US_PER_MS, US_PER_S
+from mm.clock import US_PER_MS
 from mm.instrument import Instrument
 from mm.market_data.local_orderbook import Level, LocalOrderBook
 from mm.sim.exchange.trades import AggregateTrade, TradeAggregator
 from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE, Row
 from mm.sim.wire.stream_messages import Batch, Message, Texts
-from mm.sim.wire.stream_requests import StreamName
+from mm.sim.wire.stream_requests import SPOT_STREAMS, StreamDialect, StreamName
 
 if TYPE_CHECKING:
     from mm.sim.wire.connections import StreamConnection
 
 _PRICES = 1 << 16
 _FIRST_ROWS = (ROW_NEW, ROW_CANCEL)  # rows that start a new command, after which the previous order does not trade
+_BATCHED = ("depth", "partial")
 _Best = tuple[list[Level], list[Level]]
 
 
@@ -36,9 +37,9 @@ class BatchTimer:
         partial: Subscribers of partial depth, each with the last update id sent.
     """
 
-    def __init__(self, interval_us: int, phase_us: int, now_us: int) -> None:
+    def __init__(self, interval_us: int, phase_us: int, now_us: int, speed: str) -> None:
         self.key = interval_us, phase_us
-        self._speed = "@100ms" if interval_us < US_PER_S else ""
+        self._speed = speed
         self.due_us = self._after(now_us)
         self._first_id = 0
         self._bids: dict[int, str] = {}
@@ -100,7 +101,7 @@ class BatchTimer:
             if sent_id == update_id or subscriber.is_slow(stream.name):
                 continue
             if stream not in made:
-                made[stream] = texts.partial(stream.name, update_id, *book.top(stream.levels))
+                made[stream] = texts.partial(stream.name, self.due_us, update_id, *book.top(stream.levels))
             self.partial[subscriber, stream] = update_id
             subscriber.deliver(made[stream])
 
@@ -112,34 +113,48 @@ class BatchTimer:
 class StreamFeed:
     """All market streams of one symbol; its log begins at *now_us* with an empty book.
 
+    Args:
+        instrument: The instrument.
+        now_us: Start time, µs.
+        texts: Formatter of the market's events; that of Spot by default.
+        dialect: Stream names of the market.
+
     Attributes:
         update_id: Id of the last change of the book; 0 before the first.
         now_us: The exchange's current time, µs.
     """
 
-    def __init__(self, instrument: Instrument, now_us: int) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        now_us: int,
+        texts: Texts | None = None,
+        dialect: StreamDialect = SPOT_STREAMS,
+    ) -> None:
         self.update_id = 0
         self.now_us = now_us
+        self._dialect = dialect
         self._symbol = instrument.symbol.lower()
-        self._texts = Texts(instrument)
+        self._texts = texts or Texts(instrument)
         self._book = LocalOrderBook(lru_cache(_PRICES)(instrument.ticks))
         self._agg_trades = TradeAggregator()
         self._live: dict[str, dict[StreamConnection, None]] = {"trade": {}, "aggTrade": {}, "bookTicker": {}}
         self._names = {kind: f"{self._symbol}@{kind}" for kind in self._live}
         self._stale: dict[StreamConnection, None] = {}
         self._best: _Best = ([], [])
+        self._changed_us = now_us
         self._timers: dict[tuple[int, int], BatchTimer] = {}
         self._due: list[tuple[int, tuple[int, int]]] = []
 
     def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
         """Send *subscriber* all further events of *stream*; streams of other symbols have none."""
-        if stream.symbol != self._symbol:
+        if stream.symbol != self._symbol or stream.kind not in (*self._live, *_BATCHED):
             return
         if stream.kind not in self._live:
             interval_us = stream.interval_ms * US_PER_MS
             key = interval_us, subscriber.phase_ms * US_PER_MS % interval_us
             if key not in self._timers:
-                self._timers[key] = BatchTimer(*key, self.now_us)
+                self._timers[key] = BatchTimer(*key, self.now_us, self._dialect.speeds[stream.interval_ms])
                 heapq.heappush(self._due, (self._timers[key].due_us, key))
             self._timers[key].join(subscriber, stream)
             return
@@ -158,6 +173,9 @@ class StreamFeed:
         self._live[stream.kind].pop(subscriber, None)
         if stream.kind == "bookTicker":
             self._stale.pop(subscriber, None)
+
+    def end_users(self, subscriber: "StreamConnection") -> None:
+        """Do nothing: a market has no streams of users."""
 
     def take(self, rows: Sequence[Row]) -> None:
         """Process the next *rows* of the log, which must end with the last row of a command."""
@@ -185,7 +203,7 @@ class StreamFeed:
             subscriber.deliver(self._book_ticker())
 
     def _level(self, row: Row) -> None:
-        _, _, _, _, _, side, ticks, lots, _, update_id = row
+        self._changed_us, _, _, _, _, side, ticks, lots, _, update_id = row
         price, qty = self._texts.price(ticks), self._texts.qty(lots)
         self.update_id = update_id
         self._book.apply(side, price, qty)
@@ -226,7 +244,7 @@ class StreamFeed:
                 subscriber.deliver(message)
 
     def _book_ticker(self) -> Message:
-        return self._texts.book_ticker(self._names["bookTicker"], self.update_id, *self._best)
+        return self._texts.book_ticker(self._names["bookTicker"], self._changed_us, self.update_id, *self._best)
 
     def _emit_due(self, us: int) -> None:
         """Emit every batch that is due at *us* or before."""

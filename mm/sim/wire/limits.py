@@ -90,10 +90,10 @@ class _Usage:
     banned_until_us: int = 0
     bans: int = 0
 
-    def roll(self, us: int) -> None:
+    def roll(self, us: int, weight: RateLimit) -> None:
         """Start a new minute and a new request window, if due."""
         if us >= self.minute_ends_us:
-            self.minute_ends_us, self.weight, self.refusals = WEIGHT_LIMIT.end_us(us), 0, 0
+            self.minute_ends_us, self.weight, self.refusals = weight.end_us(us), 0, 0
         if us >= self.window_ends_us:
             self.window_ends_us, self.requests = RAW_LIMIT.end_us(us), 0
 
@@ -103,9 +103,14 @@ class Weights:
 
     Args:
         limits: Whether requests above the limit are refused.
+        weight: The most weight of an address in a minute.
+
+    Attributes:
+        limit: The most weight of an address in a minute.
     """
 
-    def __init__(self, limits: bool) -> None:
+    def __init__(self, limits: bool, weight: RateLimit = WEIGHT_LIMIT) -> None:
+        self.limit = weight
         self._limits = limits
         self._addresses: dict[str, _Usage] = {}
 
@@ -125,11 +130,11 @@ class Weights:
         if not self._limits:
             return
         if us >= usage.banned_until_us:
-            if usage.weight <= WEIGHT_LIMIT.limit and usage.requests <= RAW_LIMIT.limit:
+            if usage.weight <= self.limit.limit and usage.requests <= RAW_LIMIT.limit:
                 return
             usage.refusals += 1
             if usage.refusals <= _REFUSALS_BEFORE_BAN:
-                raise _too_many(usage)
+                raise _too_many(usage, self.limit)
             usage.banned_until_us = us + min(_FIRST_BAN_US * _BAN_FACTOR**usage.bans, _LONGEST_BAN_US)
             usage.bans += 1
         raise ApiError(
@@ -142,13 +147,13 @@ class Weights:
 
     def _usage(self, address: str, us: int) -> _Usage:
         usage = self._addresses.setdefault(address, _Usage())
-        usage.roll(us)
+        usage.roll(us, self.limit)
         return usage
 
 
-def _too_many(usage: _Usage) -> ApiError:
-    limit, what, ends_us = WEIGHT_LIMIT, "request weight", usage.minute_ends_us
-    if usage.weight <= WEIGHT_LIMIT.limit:
+def _too_many(usage: _Usage, weight: RateLimit) -> ApiError:
+    limit, what, ends_us = weight, "request weight", usage.minute_ends_us
+    if usage.weight <= weight.limit:
         limit, what, ends_us = RAW_LIMIT, "requests", usage.window_ends_us
     many = f"Too many {what}" if limit is RAW_LIMIT else f"Too much {what} used"
     return ApiError(

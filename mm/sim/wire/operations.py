@@ -47,7 +47,7 @@ class Operation:
     """One REST endpoint, and the equivalent method of the WebSocket API.
 
     Attributes:
-        rest: HTTP method, and path below ``/api/v3/``; empty if REST does not have the operation.
+        rest: HTTP method, and path below *root*; empty if REST does not have the operation.
         method: Method name in the WebSocket API.
         run: Executes the operation; returns the content of the response, or raises ApiError.
         names: Names of the parameters, except those of the signature; one with ``!`` is required, and read before it
@@ -56,16 +56,22 @@ class Operation:
         signed: Whether a key and a signature are required.
         counts_orders: Whether the response includes the account's order counts.
         own: Declarations of parameters that differ from those of other operations.
+        root: Path of REST in front of all of its version.
+        keyed: Whether a key without a signature is required.
+        of_orders: Whether one that changes something changes orders.
     """
 
     rest: str
     method: str
-    run: Callable[[Call], Any]
+    run: Callable[[Any], Any]
     names: str = ""
     weight: int | Weigh = 1
     signed: bool = False
     counts_orders: bool = False
     own: Mapping[str, Parameter] = field(default_factory=dict)
+    root: str = "/api/v3/"
+    keyed: bool = False
+    of_orders: bool = True
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -76,7 +82,7 @@ class Operation:
     def route(self) -> tuple[str, str]:
         """Return HTTP method and complete path."""
         verb, _, path = self.rest.partition(" ")
-        return verb, f"/api/v3/{path}"
+        return verb, f"{self.root}{path}"
 
     def act(self, call: Call) -> Any:
         """Execute a call, and return the content of the response; raises ApiError if the exchange refuses it."""
@@ -90,7 +96,8 @@ class Operation:
     @property
     def changes_orders(self) -> bool:
         """Whether the operation places, cancels or changes orders."""
-        return self.signed and self.rest.startswith(("POST", "PUT", "DELETE")) and self.rest != "POST order/test"
+        changes = self.signed and self.rest.startswith(("POST", "PUT", "DELETE"))
+        return changes and self.of_orders and self.rest != "POST order/test"
 
     def weighs(self, given: Mapping[str, str]) -> int:
         """Return the weight of a request with these parameters."""

@@ -13,14 +13,14 @@ from websockets.server import ServerProtocol
 
 from mm.base.doors import is_loopback, is_other_page, named_hosts
 from mm.errors import UsageError
-from mm.sim.wire.connections import ApiConnection, StreamConnection, WebSocket
+from mm.sim.wire.connections import ApiConnection, PrivateConnection, StreamConnection, WebSocket
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.http_connection import HttpConnection
 from mm.sim.wire.http_messages import CONTROL_PATH, Answer, Request, Response, refusal
 from mm.sim.wire.limits import RateWindow, WireLimits
 from mm.sim.wire.several import Feeds, SymbolSessions
 from mm.sim.wire.stream_messages import GOING_AWAY
-from mm.sim.wire.stream_requests import API_PATH, BadTimeUnit, is_micro, read_opening
+from mm.sim.wire.stream_requests import SPOT_STREAMS, BadTimeUnit, StreamDialect, is_micro
 from mm.sim.wire.ws_api import ApiSession
 
 OpenSession = Callable[[Callable[[Any], None], Request], ApiSession | SymbolSessions]
@@ -34,12 +34,13 @@ class Routes:
     """Handlers of HTTP requests, of WebSocket API sessions, and of requests below ``/sim/``.
 
     A session is created from its send function and the handshake. Control calls are accepted only from loopback; None
-    disables them.
+    disables them. The addresses of WebSockets are those of *streams*.
     """
 
     rest: Answer
     open_session: OpenSession
     control: Answer | None = None
+    streams: StreamDialect = SPOT_STREAMS
 
 
 class Server:
@@ -52,7 +53,8 @@ class Server:
         sockets: Open WebSocket connections, in the order of their handshakes.
         http_connections: Open HTTP connections.
         opened: Number of stream connections opened so far.
-        talks: Number of WebSocket API connections opened so far.
+        talks: Number of connections of users opened so far: of the WebSocket API, and by listen key.
+        streams_of: The names and addresses of the streams.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Server:
         self.http_connections: set[HttpConnection] = set()
         self.opened = self.talks = 0
         self._routes = routes
+        self.streams_of = routes.streams
         self._attempts: dict[str, RateWindow] = {}
         self._listener: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None
@@ -92,7 +95,7 @@ class Server:
         """Apply *faults* from now on, to open connections as well."""
         for connection in list(self.sockets):
             if isinstance(connection, StreamConnection):
-                faults.scope.open(connection)
+                connection.scope(faults).open(connection)
             elif isinstance(connection, ApiConnection):
                 faults.users.open(connection)
         self.faults = faults
@@ -124,8 +127,9 @@ class Server:
 
     @property
     def streams(self) -> list[StreamConnection]:
-        """The open stream connections, in the order of their handshakes."""
-        return [socket for socket in self.sockets if isinstance(socket, StreamConnection)]
+        """The open connections of market streams, in the order of their handshakes."""
+        streams = (socket for socket in self.sockets if isinstance(socket, StreamConnection))
+        return [socket for socket in streams if not isinstance(socket, PrivateConnection)]
 
     def announce_shutdown(self) -> None:
         """Send the event that announces the shutdown to every connection."""
@@ -164,11 +168,11 @@ class Server:
         if refused := self._refuses(request):
             return refused
         try:
-            opening = read_opening(path, request.query)
+            opening = self.streams_of.open(path, request.query)
             micro = is_micro(parse_qs(request.query))
         except BadTimeUnit:
             return refusal(400, -1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
-        if opening is None and path.removesuffix("/") != API_PATH:
+        if opening is None and path.removesuffix("/") != self.streams_of.api_path:
             return refusal(404, -1000, "Not found.")
         protocol = _shake_hands(request, self.limits, transport)
         if isinstance(protocol, Response):
@@ -182,8 +186,13 @@ class Server:
             self.sockets[api] = None
             api.begin()
             return api
-        self.opened += 1
-        connection = StreamConnection(self, transport, protocol, self.opened, opening)
+        connection: StreamConnection
+        if opening.private:
+            self.talks += 1
+            connection = PrivateConnection(self, transport, protocol, self.talks, opening)
+        else:
+            self.opened += 1
+            connection = StreamConnection(self, transport, protocol, self.opened, opening)
         self.sockets[connection] = None
         connection.begin(opening.streams)
         self.flush()

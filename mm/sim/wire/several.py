@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mm.sim.wire.answers import Json
-from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request
+from mm.sim.wire.market import Feed
 from mm.sim.wire.stream_requests import StreamName
 from mm.sim.wire.ws_api import ApiSession
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mm.sim.wire.connections import StreamConnection
 
 
-class Feeds(list[StreamFeed]):
-    """The market streams of all symbols, the first symbol's in front."""
+class Feeds(list[Feed]):
+    """The streams of all symbols, the first symbol's in front."""
 
     @property
     def now_us(self) -> int:
@@ -36,6 +36,11 @@ class Feeds(list[StreamFeed]):
         """Stop sending *stream* to *subscriber*."""
         for feed in self:
             feed.unsubscribe(subscriber, stream)
+
+    def end_users(self, subscriber: "StreamConnection") -> None:
+        """End the streams of users that *subscriber* has, each with its last event."""
+        for feed in self:
+            feed.end_users(subscriber)
 
 
 class SymbolSessions:

@@ -22,7 +22,8 @@ GOING_AWAY, ABNORMAL, INVALID_DATA, POLICY_VIOLATION = 1001, 1006, 1007, 1008
 """Close codes."""
 _TEXTS = 1 << 16
 SHUTDOWN_STREAM = "!serverShutdown"
-_EMPTY: Level = ("0.00000000", "0.00000000")
+EMPTY: Level = ("0.00000000", "0.00000000")
+"""Best level of an empty side."""
 
 
 @dataclass(slots=True, eq=False)
@@ -83,20 +84,21 @@ class Texts:
     Attributes:
         price: Function that converts ticks to decimal text.
         qty: Function that converts lots to decimal text.
+        symbol: The symbol as JSON.
     """
 
     def __init__(self, instrument: Instrument) -> None:
         self.price = lru_cache(_TEXTS)(instrument.price)
         self.qty = lru_cache(_TEXTS)(instrument.qty)
-        self._symbol = json.dumps(instrument.symbol, ensure_ascii=False)
+        self.symbol = json.dumps(instrument.symbol, ensure_ascii=False)
 
     def trade(self, name: str, row: Row, *, micro: bool) -> Message:
         """Return the event of a TRADE row on the stream *name*; time stamps are in µs with *micro*, else in ms."""
         us, _, _, _, _, side, ticks, lots, trade_id, _ = row
         stamp = stamped(us, micro=micro)
         text = (
-            f'{{"e":"trade","E":{stamp},"s":{self._symbol},"t":{trade_id},"p":"{self.price(ticks)}",'
-            f'"q":"{self.qty(lots)}","T":{stamp},"m":{_maker_bought(side)},"M":true}}'
+            f'{{"e":"trade","E":{stamp},"s":{self.symbol},"t":{trade_id},"p":"{self.price(ticks)}",'
+            f'"q":"{self.qty(lots)}","T":{stamp},"m":{maker_bought(side)},"M":true}}'
         )
         return Message(name, "trade", trade_id, trade_id, text.encode())
 
@@ -104,16 +106,23 @@ class Texts:
         """Return the event of an aggregate trade on the stream *name*."""
         stamp = stamped(trade.us, micro=micro)
         text = (
-            f'{{"e":"aggTrade","E":{stamp},"s":{self._symbol},"a":{trade.id},"p":"{self.price(trade.ticks)}",'
+            f'{{"e":"aggTrade","E":{stamp},"s":{self.symbol},"a":{trade.id},"p":"{self.price(trade.ticks)}",'
             f'"q":"{self.qty(trade.lots)}","f":{trade.first_id},"l":{trade.last_id},"T":{stamp},'
-            f'"m":{_maker_bought(trade.side)},"M":true}}'
+            f'"m":{maker_bought(trade.side)},"M":true}}'
         )
         return Message(name, "aggTrade", trade.first_id, trade.last_id, text.encode())
 
-    def book_ticker(self, name: str, update_id: int, bids: list[Level], asks: list[Level]) -> Message:
+    def book_ticker(
+        self,
+        name: str,
+        us: int,  # noqa: ARG002 - only contracts say when
+        update_id: int,
+        bids: list[Level],
+        asks: list[Level],
+    ) -> Message:
         """Return the event of the best levels after *update_id*; an empty side has price and quantity 0."""
-        (bid, bid_qty), (ask, ask_qty) = (bids or [_EMPTY])[0], (asks or [_EMPTY])[0]
-        text = f'{{"u":{update_id},"s":{self._symbol},"b":"{bid}","B":"{bid_qty}","a":"{ask}","A":"{ask_qty}"}}'
+        (bid, bid_qty), (ask, ask_qty) = (bids or [EMPTY])[0], (asks or [EMPTY])[0]
+        text = f'{{"u":{update_id},"s":{self.symbol},"b":"{bid}","B":"{bid_qty}","a":"{ask}","A":"{ask_qty}"}}'
         return Message(name, "bookTicker", update_id, update_id, text.encode())
 
     def depth(self, name: str, batch: Batch, us: int, *, micro: bool) -> Message:
@@ -121,12 +130,19 @@ class Texts:
         bids = ",".join([batch.bids[ticks] for ticks in sorted(batch.bids, reverse=True)])
         asks = ",".join([batch.asks[ticks] for ticks in sorted(batch.asks)])
         text = (
-            f'{{"e":"depthUpdate","E":{stamped(us, micro=micro)},"s":{self._symbol},'
+            f'{{"e":"depthUpdate","E":{stamped(us, micro=micro)},"s":{self.symbol},'
             f'"U":{batch.first_id},"u":{batch.last_id},"b":[{bids}],"a":[{asks}]}}'
         )
         return Message(name, "depth", batch.first_id, batch.last_id, text.encode())
 
-    def partial(self, name: str, update_id: int, bids: list[Level], asks: list[Level]) -> Message:
+    def partial(
+        self,
+        name: str,
+        us: int,  # noqa: ARG002 - only contracts say when
+        update_id: int,
+        bids: list[Level],
+        asks: list[Level],
+    ) -> Message:
         """Return the event of the best levels of both sides after *update_id*; it has no time stamp and no symbol."""
         raw = json_bytes({"lastUpdateId": update_id, "bids": bids, "asks": asks})
         return Message(name, "partial", update_id, update_id, raw)
@@ -158,5 +174,6 @@ def _quoted(name: str) -> bytes:
     return json_bytes(name)
 
 
-def _maker_bought(side: int) -> str:
+def maker_bought(side: int) -> str:
+    """Return as JSON whether the maker of a taker's trade bought."""
     return "true" if side < 0 else "false"

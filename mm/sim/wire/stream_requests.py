@@ -1,25 +1,25 @@
-"""Stream names, and handling of the requests on a stream connection; no socket."""
+"""Stream names and addresses of a market, and handling of the requests on a stream connection; no socket."""
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from mm.errors import MMError, UsageError
 
 MS_SLOW, MS_FAST = 1_000, 100
-_SERVED = re.compile(
-    r"(?P<symbol>[\w-]+)@(?:(?P<kind>trade|aggTrade|bookTicker)|depth(?P<levels>5|10|20)?(?P<fast>@100ms)?)"
+_SPOT_SERVED = re.compile(
+    r"(?P<symbol>[\w-]+)@(?:(?P<kind>trade|aggTrade|bookTicker)|depth(?P<levels>5|10|20)?(?P<speed>@100ms)?)"
 )
 # Further streams of the exchange: a connection may subscribe to them, but receives no events in this simulation.
 _KLINES = r"kline_(?:1s|1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M)(?:@[+-]\d\d:\d\d)?"
-_SILENT = re.compile(
+_SPOT_SILENT = re.compile(
     rf"[\w-]+@(?:{_KLINES}|miniTicker|ticker(?:_(?:1h|4h|1d))?|avgPrice|referencePrice|blockTrade)"
     r"|!(?:miniTicker|ticker|ticker_(?:1h|4h|1d))@arr"
 )
-_COMBINED_PATH, _RAW_PATH = "/stream", "/ws"
+_COMBINED, _RAW = "stream", "ws"
 API_PATH = "/ws-api/v3"
 _MOST_PARAMS = {"LIST_SUBSCRIPTIONS": 0, "SET_PROPERTY": 2, "GET_PROPERTY": 1}
 METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
@@ -37,9 +37,11 @@ class StreamName:
 
     Attributes:
         name: The name as sent by the client, also used in wrapped events.
-        kind: ``depth partial trade aggTrade bookTicker``, or ``silent`` for a stream that is not simulated.
-        interval_ms: Time between two events of ``depth`` and ``partial``; 0 for other kinds.
+        kind: ``depth partial trade aggTrade bookTicker``, with contracts also ``markPrice forceOrder user``, or
+            ``silent`` for a stream that is not simulated.
+        interval_ms: Time between two events of ``depth``, ``partial`` and ``markPrice``; 0 for other kinds.
         levels: Levels per side of ``partial``; 0 for other kinds.
+        events: Names of the events of ``user``; all if there are none.
     """
 
     name: str
@@ -47,6 +49,7 @@ class StreamName:
     kind: str
     interval_ms: int = 0
     levels: int = 0
+    events: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,41 +61,99 @@ class Opening:
         streams: Initial streams, in order, without duplicates; unknown names are ignored, as the exchange does.
         combined: Whether events are wrapped with their stream's name.
         micro: Whether time stamps are in µs, not in ms.
+        route: First part of the path, which selects the streams of a connection; empty if it selects none.
+        private: Whether it is opened for the events of a user.
     """
 
     target: str
     streams: tuple[StreamName, ...]
     combined: bool
     micro: bool
+    route: str = ""
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamDialect:
+    """The stream names and addresses of a market.
+
+    Attributes:
+        served: Names of the simulated streams: ``symbol``, and ``kind``, or of depth ``levels`` and ``speed``.
+        silent: Names of further streams of the exchange.
+        speeds: Suffix of a depth stream by the time between two events, ms; the empty one is the default.
+        users: Names of the streams of a user; None if there are none.
+        routes: First parts of the path, each with the kinds that it has.
+        api_path: Path of the WebSocket API.
+    """
+
+    served: re.Pattern[str]
+    silent: re.Pattern[str]
+    speeds: Mapping[int, str]
+    api_path: str
+    users: re.Pattern[str] | None = None
+    routes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def read(self, name: str, route: str = "") -> StreamName | None:
+        """Return the parsed stream *name*, silent if its *route* has no such kind; None if the exchange has none."""
+        stream = self._read(name)
+        if stream and route and stream.kind not in self.routes[route]:
+            return StreamName(name, "", "silent")
+        return stream
+
+    def _read(self, name: str) -> StreamName | None:
+        if self.users and self.users.fullmatch(name):
+            return StreamName(name, "", "user")
+        found = self.served.fullmatch(name)
+        if found is None:
+            return StreamName(name, "", "silent") if self.silent.fullmatch(name) else None
+        groups = found.groupdict()
+        if groups["kind"]:
+            interval_ms = {None: 0, "": 3_000, "@1s": 1_000}[groups.get("pace")]
+            return StreamName(name, groups["symbol"] or "", groups["kind"], interval_ms)
+        interval_ms = next(ms for ms, speed in self.speeds.items() if speed == (groups["speed"] or ""))
+        levels = int(groups["levels"] or 0)
+        return StreamName(name, groups["symbol"], "partial" if levels else "depth", interval_ms, levels)
+
+    def open(self, path: str, query: str) -> Opening | None:
+        """Return the parsed address of a connection, given raw *path* and *query*; None for an unknown path.
+
+        Raises:
+            BadTimeUnit: If the query has a unit other than milliseconds and microseconds.
+        """
+        given, target = parse_qs(query), f"{path}?{query}" if query else path
+        head, slash, rest = unquote(path).removesuffix("/")[1:].partition("/")
+        route = head if head in self.routes else ""
+        if route:
+            head, slash, rest = rest.partition("/")
+        names = [name for part in given.get("streams", []) for name in part.split("/")]
+        if head not in (_COMBINED, _RAW) or (head == _COMBINED and slash):
+            return None
+        if head == _RAW:
+            names = rest.split("/")
+        events = tuple(name for part in given.get("events", []) for name in re.split("[/,]", part))
+        found = self._known([*names, *(given.get("listenKey", []) if self.users else [])], route)
+        streams = tuple(replace(one, events=events) if one.kind == "user" else one for one in found)
+        private = route == "private" or any(one.kind == "user" for one in streams)
+        return Opening(target, streams, head == _COMBINED, is_micro(given), route, private)
+
+    def _known(self, names: list[str], route: str) -> tuple[StreamName, ...]:
+        found = {name: stream for name in names if (stream := self.read(name, route))}
+        return tuple(found.values())
+
+
+SPOT_STREAMS = StreamDialect(
+    served=_SPOT_SERVED, silent=_SPOT_SILENT, speeds={MS_SLOW: "", MS_FAST: "@100ms"}, api_path=API_PATH
+)
 
 
 def read_stream(name: str) -> StreamName | None:
-    """Return the parsed stream *name*; None if the exchange has no such stream."""
-    found = _SERVED.fullmatch(name)
-    if found is None:
-        return StreamName(name, "", "silent") if _SILENT.fullmatch(name) else None
-    if found["kind"]:
-        return StreamName(name, found["symbol"], found["kind"])
-    interval_ms = MS_FAST if found["fast"] else MS_SLOW
-    return StreamName(
-        name, found["symbol"], "partial" if found["levels"] else "depth", interval_ms, int(found["levels"] or 0)
-    )
+    """Return the parsed stream *name* of Spot; None if it has no such stream."""
+    return SPOT_STREAMS.read(name)
 
 
 def read_opening(path: str, query: str) -> Opening | None:
-    """Return the parsed address of a connection, given raw *path* and *query*; None for an unknown path.
-
-    Raises:
-        BadTimeUnit: If the query has a unit other than milliseconds and microseconds.
-    """
-    given, target = parse_qs(query), f"{path}?{query}" if query else path
-    head, slash, rest = unquote(path).removesuffix("/")[1:].partition("/")
-    if f"/{head}" == _COMBINED_PATH and not slash:
-        names = [name for part in given.get("streams", []) for name in part.split("/")]
-        return Opening(target, _known(names), True, is_micro(given))
-    if f"/{head}" == _RAW_PATH:
-        return Opening(target, _known(rest.split("/")), False, is_micro(given))
-    return None
+    """Return the parsed address of a connection to Spot; arguments and errors are those of `StreamDialect.open`."""
+    return SPOT_STREAMS.open(path, query)
 
 
 def is_micro(given: dict[str, list[str]]) -> bool:
@@ -101,11 +162,6 @@ def is_micro(given: dict[str, list[str]]) -> bool:
     if unit.upper() not in ("MILLISECOND", "MICROSECOND"):
         raise BadTimeUnit(f"timeUnit was {unit!r}: it must be MILLISECOND or MICROSECOND")
     return unit.upper() == "MICROSECOND"
-
-
-def _known(names: list[str]) -> tuple[StreamName, ...]:
-    found = {name: stream for name in names if (stream := read_stream(name))}
-    return tuple(found.values())
 
 
 class RefusedMessage(MMError):
@@ -130,15 +186,16 @@ class Reply:
 
 
 class StreamControl:
-    """Subscriptions and properties of one connection, with at most *most* streams.
+    """Subscriptions and properties of one connection, with at most *most* streams of a *route* of a market.
 
     Attributes:
         combined: Whether events are wrapped with their stream's name.
         streams: Streams by name, in the order of subscription.
     """
 
-    def __init__(self, *, combined: bool, most: int) -> None:
+    def __init__(self, *, combined: bool, most: int, dialect: StreamDialect = SPOT_STREAMS, route: str = "") -> None:
         self.combined = combined
+        self._dialect, self._route = dialect, route
         self.streams: dict[str, StreamName] = {}
         self._most = most
 
@@ -169,17 +226,26 @@ class StreamControl:
         left: list[StreamName] = []
         result: Any = None
         if method == "SUBSCRIBE":
-            joined = [stream for stream in _streams(params) if stream.name not in self.streams]
+            joined = [stream for stream in self._named(params) if stream.name not in self.streams]
             if len(self.streams) + len(joined) > self._most:
                 raise RefusedMessage(_TOO_MANY, "Too many subscriptions")
             self.streams |= {stream.name: stream for stream in joined}
         elif method == "UNSUBSCRIBE":
-            left = [self.streams.pop(stream.name) for stream in _streams(params) if stream.name in self.streams]
+            left = [self.streams.pop(stream.name) for stream in self._named(params) if stream.name in self.streams]
         elif method == "LIST_SUBSCRIPTIONS":
             result = list(self.streams)
         else:
             result = self._property(method, params)
         return Reply({"result": result, "id": request_id}, joined, left)
+
+    def _named(self, params: list[Any]) -> list[StreamName]:
+        found = []
+        for name in params:
+            stream = self._dialect.read(name, self._route) if isinstance(name, str) else None
+            if stream is None:
+                raise RefusedMessage(_INVALID_REQUEST, "Invalid request: invalid stream")
+            found.append(stream)
+        return list({stream.name: stream for stream in found}.values())
 
     def _property(self, method: str, params: list[Any]) -> bool | None:
         """Return the value for GET_PROPERTY, or set it for SET_PROPERTY."""
@@ -236,16 +302,6 @@ def _method(message: dict[str, Any], text: str) -> str:
             f"at line 1 column {found.end() if found else len(text)}",
         )
     return str(method)
-
-
-def _streams(params: list[Any]) -> list[StreamName]:
-    found = []
-    for name in params:
-        stream = read_stream(name) if isinstance(name, str) else None
-        if stream is None:
-            raise RefusedMessage(_INVALID_REQUEST, "Invalid request: invalid stream")
-        found.append(stream)
-    return list({stream.name: stream for stream in found}.values())
 
 
 def _error(code: int, msg: str, request_id: Any = None) -> dict[str, Any]:

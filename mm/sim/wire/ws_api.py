@@ -4,31 +4,30 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import OrderCount
-from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
+from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange, Watcher
 from mm.sim.exchange.keys import ApiKey, check_fresh, check_signature
 from mm.sim.exchange.orders import AccountEvent
 from mm.sim.exchange.parameters import RequestParameters
 from mm.sim.wire.answers import Json, SymbolTexts
-from mm.sim.wire.api import OPERATIONS, Api
+from mm.sim.wire.api import Api
 from mm.sim.wire.faults.fault import RequestEffect
 from mm.sim.wire.faults.request_faults import REVOKED
 from mm.sim.wire.http_messages import Request
-from mm.sim.wire.limits import WEIGHT_LIMIT
 from mm.sim.wire.operations import Call, Operation
+from mm.sim.wire.spot import SUBSCRIBE_SIGNED
 from mm.sim.wire.stream_requests import is_micro, no_number
 
 Send = Callable[[Json], None]
 """Function that sends a response or an event as JSON."""
-_CONNECT_WEIGHT, _SESSION_WEIGHT = 2, 2
+_SESSION_WEIGHT = 2
 _EVERYWHERE = ("apiKey", "returnRateLimits")
-_LOGON, _SUBSCRIBE_SIGNED = "session.logon", "userDataStream.subscribe.signature"
+_LOGON = "session.logon"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +131,15 @@ class ApiSession:
         api: The exchange.
         send: Function that sends a response or an event as JSON.
         request: The handshake, with a valid ``timeUnit``.
+
+    Attributes:
+        key: The key of the session's logon; None without one.
+        subscriptions: Its user data streams.
     """
 
     def __init__(self, api: Api, send: Send, request: Request) -> None:
         with suppress(ApiError):  # an address over its limit receives the error in every response
-            api.weights.charge(request.remote, _CONNECT_WEIGHT, api.advance())
+            api.weights.charge(request.remote, api.market.connect_weight, api.advance())
         query = parse_qs(request.query)
         self._api = api
         self._send = send
@@ -145,9 +148,10 @@ class ApiSession:
         self._texts = api.texts[is_micro(query)]
         self._connected_us = api.exchange.now_us
         self._logged_on_us: int | None = None
-        self._key: ApiKey | None = None
-        self._subscriptions = Subscriptions(api.exchange, self._texts, send)
-        self._operations = {operation.method: operation for operation in (*OPERATIONS, *self._own_operations())}
+        self.key: ApiKey | None = None
+        self.subscriptions = Subscriptions(api.exchange, self._texts, send)
+        operations = (*api.market.operations, *self._own_operations(), *api.market.session_operations(self))
+        self._operations = {operation.method: operation for operation in operations if operation.method}
 
     def handle(self, text: str) -> None:
         """Handle one request: send its response, and then the events that it caused."""
@@ -159,7 +163,7 @@ class ApiSession:
         given: Mapping[str, str] = {}
         revoked = False
         effect = RequestEffect()
-        self._subscriptions.hold()
+        self.subscriptions.hold()
         try:
             request = _read(text)
             answer["id"] = _id_of(request)
@@ -170,40 +174,42 @@ class ApiSession:
                 return
             api.weights.charge(self._remote, operation.weighs(given), us)
             parameters = api.parameters(given, operation, _EVERYWHERE)
-            account = self._authenticate(operation, parameters).account if operation.signed else 0
+            has_key = operation.signed or operation.keyed
+            account = self._authenticate(operation, parameters).account if has_key else 0
             count = api.exchange.accounts[account].count if operation.counts_orders else None
-            arrival = api.arrive(operation, Call(api.exchange, parameters, self._texts, account), "ws")
+            arrival = api.arrive(operation, api.market.call(api.exchange, parameters, self._texts, account), "ws")
             effect = arrival.effect
-            self._subscriptions.release()  # earlier events are sent before the response
-            self._subscriptions.hold()
+            self.subscriptions.release()  # earlier events are sent before the response
+            self.subscriptions.hold()
             answer |= {"status": 200, "result": api.act(arrival)}
         except ApiError as error:
             answer |= {"status": error.http_status, "error": self._content(error)}
             # As the documents print it ("Authentication after an API key becomes invalid"): the session ends.
-            revoked = error.code == REVOKED and self._key is not None and not given.get("apiKey")
+            revoked = error.code == REVOKED and self.key is not None and not given.get("apiKey")
             answer |= {"id": None} if revoked else {}
         if shows_limits:
             orders = count.entries(us) if count else []
-            answer["rateLimits"] = [*orders, WEIGHT_LIMIT.entry() | {"count": api.weights.used(self._remote, us)}]
+            used = {"count": api.weights.used(self._remote, us)}
+            answer["rateLimits"] = [*orders, api.weights.limit.entry() | used]
         if effect.answered:
             self._answer(answer, effect.delay_us)
-        self._subscriptions.release()
+        self.subscriptions.release()
         if revoked:
             self.log_off()
 
     def log_off(self) -> None:
         """End the session's authentication, as in a logout."""
-        self._subscriptions.end_of_session()
-        self._key = self._logged_on_us = None
+        self.subscriptions.end_of_session()
+        self.key = self._logged_on_us = None
 
     def end_streams(self) -> None:
         """End the user data streams, each with a termination event."""
-        for number in self._subscriptions.ids:
-            self._subscriptions.end(number)
+        for number in self.subscriptions.ids:
+            self.subscriptions.end(number)
 
     def close(self) -> None:
         """Stop sending, since the connection is closed."""
-        self._subscriptions.close()
+        self.subscriptions.close()
 
     def _answer(self, answer: Json, delay_us: int) -> None:
         faults = self._api.faults
@@ -216,7 +222,8 @@ class ApiSession:
         method = request.get("method")
         if not isinstance(method, str):
             raise _invalid("Invalid 'method' in JSON request; expected a string.")
-        operation = self._operations.get(method.removeprefix("v3/"))
+        found = self._operations
+        operation = found.get(method) or found.get(method.removeprefix(self._api.market.prefix))
         if operation is None:
             raise ApiError(-1020, "This operation is not supported.")
         return operation
@@ -225,17 +232,20 @@ class ApiSession:
         """Return the key of a signed request: the key of its signature, else that of the logged-on session."""
         clocks = self._api.clocks()
         if not parameters["apiKey"]:
-            if self._key is None or operation.method in (_LOGON, _SUBSCRIBE_SIGNED):
+            if self.key is None or operation.method in (_LOGON, SUBSCRIBE_SIGNED):
                 raise api_error.mandatory("apiKey")
-            check_fresh(parameters, clocks)
-            return self._key
+            if operation.signed:
+                check_fresh(parameters, clocks)
+            return self.key
         key = self._api.keys.find(parameters["apiKey"])
+        if not operation.signed:
+            return key
         credential = check_signature(key, parameters, signed_payload(parameters.given), clocks)
         if operation.method == _LOGON:
             if credential != "ED25519":
                 raise ApiError(-1022, "Signature for this request is not valid.")
-            self._subscriptions.end_of_session()
-            self._key, self._logged_on_us = key, self._api.exchange.now_us
+            self.subscriptions.end_of_session()
+            self.key, self._logged_on_us = key, self._api.exchange.now_us
         return key
 
     def _content(self, error: ApiError) -> Json:
@@ -247,41 +257,25 @@ class ApiSession:
 
     def _own_operations(self) -> list[Operation]:
         """Return the operations on the session."""
-        signed = partial(Operation, "", weight=_SESSION_WEIGHT, signed=True)
-        public = partial(Operation, "", weight=_SESSION_WEIGHT)
-        subscriptions = self._subscriptions
         return [
-            signed(_LOGON, self._status),
-            public("session.status", self._status),
-            public("session.logout", self._log_out),
-            public("session.subscriptions", lambda _: [{"subscriptionId": one} for one in subscriptions.ids]),
-            public("userDataStream.subscribe", self._subscribe),
-            signed(_SUBSCRIBE_SIGNED, lambda call: subscriptions.add(call.account, of_session=False)),
-            public("userDataStream.unsubscribe", self._unsubscribe, "subscriptionId"),
+            Operation("", _LOGON, self._status, weight=_SESSION_WEIGHT, signed=True),
+            Operation("", "session.status", self._status, weight=_SESSION_WEIGHT),
+            Operation("", "session.logout", self._log_out, weight=_SESSION_WEIGHT),
         ]
 
     def _status(self, call: Call) -> Json:
         return {
-            "apiKey": self._key.key if self._key else None,
+            "apiKey": self.key.key if self.key else None,
             "authorizedSince": None if self._logged_on_us is None else call.texts.stamp(self._logged_on_us),
             "connectedSince": call.texts.stamp(self._connected_us),
             "returnRateLimits": self._shows_limits,
             "serverTime": call.texts.stamp(call.us),
-            "userDataStream": bool(self._subscriptions.ids),
+            "userDataStream": bool(self.subscriptions.ids),
         }
 
     def _log_out(self, call: Call) -> Json:
         self.log_off()
         return self._status(call)
-
-    def _subscribe(self, _: Call) -> Json:
-        if self._key is None:
-            raise ApiError(-1002, "You are not authorized to execute this request.", UNAUTHORIZED)
-        return self._subscriptions.add(self._key.account, of_session=True)
-
-    def _unsubscribe(self, call: Call) -> Json:
-        self._subscriptions.end(call["subscriptionId"])
-        return {}
 
 
 def signed_payload(given: Mapping[str, str]) -> bytes:

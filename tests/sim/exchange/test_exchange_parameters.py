@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from exchange_rig import ALICE, BOB, BUY, SELL, START_US, SYMBOL, Desk, Door, hmac_hex
 from mm.sim.exchange.parameters import PARAMETERS
-from mm.sim.wire.api import OPERATIONS
+from mm.sim.wire.spot import OPERATIONS
 
 MS = START_US // 1_000
 LIMIT = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "100", "quantity": "1"}

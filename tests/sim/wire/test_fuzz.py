@@ -21,7 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Close, Frame, Opcode
 
-from mm.sim.wire.api import OPERATIONS
+from mm.sim.wire.spot import OPERATIONS
 from mm.sim.wire.box import Box
 from mm.sim.wire.limits import WireLimits
 

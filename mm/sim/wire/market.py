@@ -1,0 +1,99 @@
+"""What a market says on the wire: its operations, streams, limits and texts, and the exchange behind them.
+
+Matching, connections, limits, signatures and faults are the same for every market.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from mm.sim.exchange.accounts import RateLimit, UserAccount
+from mm.sim.exchange.exchange import Exchange
+from mm.sim.flow.market import Flow
+from mm.sim.wire.operations import Call, Operation
+from mm.sim.wire.stream_requests import StreamDialect, StreamName
+
+if TYPE_CHECKING:
+    from mm.instrument import Instrument
+    from mm.sim.matching._core import Matching
+    from mm.sim.wire.connections import StreamConnection
+    from mm.sim.wire.feed import StreamFeed
+    from mm.sim.wire.http_messages import Request, Response
+    from mm.sim.wire.ws_api import ApiSession
+
+
+class Feed(Protocol):
+    """The source of some streams."""
+
+    now_us: int
+
+    def advance(self, us: int) -> None:
+        """Advance the time to *us*, and send what is due."""
+
+    def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+        """Send *subscriber* all further events of *stream*, if it is one of these streams."""
+
+    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+        """Stop sending *stream* to *subscriber*."""
+
+    def end_users(self, subscriber: "StreamConnection") -> None:
+        """End the streams of users that *subscriber* has, each with its last event."""
+
+
+class WireMarket(Protocol):
+    """One market; a further symbol of a server has the same.
+
+    Attributes:
+        name: Its name in ``--market``.
+        operations: The operations of REST and WebSocket API.
+        streams: The names and addresses of its streams.
+        weight: The most request weight of an address.
+        connect_weight: Weight of a handshake of the WebSocket API.
+        prefix: Version that the name of a method of the WebSocket API may have in front.
+        fees_in_quote: Whether all fees are in the quote asset.
+        call: What an operation is called with.
+    """
+
+    name: ClassVar[str]
+    operations: ClassVar[tuple[Operation, ...]]
+    streams: ClassVar[StreamDialect]
+    weight: ClassVar[RateLimit]
+    connect_weight: ClassVar[int]
+    prefix: ClassVar[str]
+    fees_in_quote: ClassVar[bool]
+
+    def accounts(self) -> list[UserAccount]:
+        """Return the users of the first symbol."""
+
+    def exchange(  # noqa: PLR0913 - the parts of an exchange
+        self,
+        instrument: "Instrument",
+        reference_ticks: int,
+        core: "Matching",
+        flow: Flow,
+        accounts: Sequence[UserAccount],
+        start_us: int,
+        *,
+        limits: bool,
+    ) -> Exchange:
+        """Return the exchange of a symbol, whose reference price is *reference_ticks* before the first trade."""
+
+    def call(self, exchange: Any, parameters: Any, texts: Any, account: int) -> Call:
+        """Return a call of an operation."""
+
+    def texts(self, exchange: Any, *, micro: bool) -> Any:
+        """Return the formatter of answers and events, with time stamps in µs if *micro*, else in ms."""
+
+    def feed(self, instrument: "Instrument", now_us: int) -> "StreamFeed":
+        """Return the streams of book and trades of a symbol."""
+
+    def more_feeds(self, exchange: Any) -> list[Feed]:
+        """Return the other streams that a symbol adds."""
+
+    def session_operations(self, session: "ApiSession") -> list[Operation]:
+        """Return the operations of a session of the WebSocket API beside logon, status and logout."""
+
+    def gone(self, request: "Request") -> "Response | None":
+        """Return the answer of a retired endpoint; None if *request* is not of one."""
+
+    def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:
+        """Return the control calls of the market, which take the JSON of their body."""

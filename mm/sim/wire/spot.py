@@ -1,0 +1,112 @@
+"""Binance Spot on the wire."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mm.instrument import Instrument
+from mm.sim.exchange.accounts import RateLimit, UserAccount, two_users
+from mm.sim.exchange.api_error import UNAUTHORIZED, ApiError
+from mm.sim.exchange.exchange import Exchange
+from mm.sim.exchange.rules import SymbolRules
+from mm.sim.flow.market import Flow
+from mm.sim.wire.answers import Json, SymbolTexts
+from mm.sim.wire.feed import StreamFeed
+from mm.sim.wire.http_messages import Request, Response
+from mm.sim.wire.limits import WEIGHT_LIMIT
+from mm.sim.wire.market import Feed
+from mm.sim.wire.operations import MARKET_OPERATIONS, Call, Operation
+from mm.sim.wire.stream_requests import SPOT_STREAMS, StreamDialect
+from mm.sim.wire.user_operations import USER_OPERATIONS
+
+if TYPE_CHECKING:
+    from mm.sim.matching._core import Matching
+    from mm.sim.wire.ws_api import ApiSession
+
+OPERATIONS = (*MARKET_OPERATIONS, *USER_OPERATIONS)
+SUBSCRIBE_SIGNED = "userDataStream.subscribe.signature"
+_SESSION_WEIGHT = 2
+_RETIRED = "/api/v3/userDataStream"
+_GONE = (
+    b"<html>\r\n<head><title>410 Gone</title></head>\r\n<body><center><h1>410 Gone</h1></center></body>\r\n</html>\r\n"
+)
+
+
+class SpotMarket:
+    """Binance Spot, as its documentation of 2026 says."""
+
+    name: ClassVar[str] = "spot"
+    operations: ClassVar[tuple[Operation, ...]] = OPERATIONS
+    streams: ClassVar[StreamDialect] = SPOT_STREAMS
+    weight: ClassVar[RateLimit] = WEIGHT_LIMIT
+    connect_weight: ClassVar[int] = 2
+    prefix: ClassVar[str] = "v3/"
+    fees_in_quote: ClassVar[bool] = False
+
+    def accounts(self) -> list[UserAccount]:
+        """Return two users with both assets."""
+        return two_users()
+
+    def exchange(  # noqa: PLR0913 - the parts of an exchange
+        self,
+        instrument: Instrument,
+        reference_ticks: int,
+        core: "Matching",
+        flow: Flow,
+        accounts: Sequence[UserAccount],
+        start_us: int,
+        *,
+        limits: bool,
+    ) -> Exchange:
+        """Return the exchange of a symbol."""
+        rules = SymbolRules(instrument=instrument, reference_ticks=reference_ticks)
+        return Exchange(rules, core, flow, accounts, start_us, limits=limits)
+
+    def call(self, exchange: Any, parameters: Any, texts: Any, account: int) -> Call:
+        """Return a call of an operation."""
+        return Call(exchange, parameters, texts, account)
+
+    def texts(self, exchange: Any, *, micro: bool) -> SymbolTexts:
+        """Return the formatter of answers and events."""
+        return SymbolTexts(exchange.rules, micro)
+
+    def feed(self, instrument: Instrument, now_us: int) -> StreamFeed:
+        """Return the streams of a symbol."""
+        return StreamFeed(instrument, now_us)
+
+    def more_feeds(self, exchange: Any) -> list[Feed]:  # noqa: ARG002 - there are no others
+        """Return no further streams."""
+        return []
+
+    def session_operations(self, session: "ApiSession") -> list[Operation]:
+        """Return the operations on a session's user data streams."""
+        signed = partial(Operation, "", weight=_SESSION_WEIGHT, signed=True)
+        public = partial(Operation, "", weight=_SESSION_WEIGHT)
+        subscriptions = session.subscriptions
+
+        def subscribe(_: Call) -> Json:
+            if session.key is None:
+                raise ApiError(-1002, "You are not authorized to execute this request.", UNAUTHORIZED)
+            return subscriptions.add(session.key.account, of_session=True)
+
+        def unsubscribe(call: Call) -> Json:
+            subscriptions.end(call["subscriptionId"])
+            return {}
+
+        return [
+            public("session.subscriptions", lambda _: [{"subscriptionId": one} for one in subscriptions.ids]),
+            public("userDataStream.subscribe", subscribe),
+            signed(SUBSCRIBE_SIGNED, lambda call: subscriptions.add(call.account, of_session=False)),
+            public("userDataStream.unsubscribe", unsubscribe, "subscriptionId"),
+        ]
+
+    def gone(self, request: Request) -> Response | None:
+        """Return the answer of the retired listen keys."""
+        return Response(410, {"Content-Type": "text/html"}, _GONE) if request.path == _RETIRED else None
+
+    def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:  # noqa: ARG002
+        """Return no control calls of its own."""
+        return {}
+
+
+SPOT = SpotMarket()

@@ -14,6 +14,7 @@ from mm.base.knobs import (
     Reader,
     closest,
     day_list,
+    decimal,
     integer,
     knob,
     matching,
@@ -25,9 +26,10 @@ from mm.base.knobs import (
 from mm.cli.console import Console, write_line
 from mm.cli.frame import Program, command
 from mm.cli.interrupts import at_ending_signals
-from mm.clock import DAY_ZONE, day_of, now_us
+from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us
 from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
+from mm.instrument import e8
 from mm.play.knobs import Source
 from mm.sim import COMMANDS
 from mm.sim.flow.scenario import SCENARIOS, ScenarioParameters, chosen
@@ -35,6 +37,7 @@ from mm.sim.flow.session import STEP_US, Session
 
 if TYPE_CHECKING:
     from mm.sim.wire.box import Box
+    from mm.sim.wire.market import WireMarket
 
 
 _SEED = "Seed of all random draws"
@@ -72,6 +75,12 @@ class ServeOptions:
     )
     scenario: str = knob("poisson", one_of(*SCENARIOS), "The market.", common=_SCENARIO)
     seed: int = seed_knob("Seed of all random draws and of the accounts' keys.", common=_SEED)
+    market: str = knob(
+        "spot",
+        one_of("spot", "usdm"),
+        "What it speaks: Binance Spot, or USD-M futures.",
+        common="spot, or usdm: perpetual contracts",
+    )
     speed: float = knob(
         1.0,
         number(0, 10_000),
@@ -88,6 +97,19 @@ class ServeOptions:
     serve_host: str = knob("127.0.0.1", matching(r"\S+", "an address"), "Address to listen on.", flag="--host")
     serve_port: int = knob(
         0, integer(0, 65535), "Port to listen on; 0 for a free one.", flag="--port", common="Port; 0: a free one"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContractOptions:
+    """Options of contracts, with --market usdm."""
+
+    funding_rate: str = knob("0.0001", decimal("-0.1", "0.1"), "Funding rate of each payment; longs pay if above 0.")
+    funding_interval_s: int = knob(
+        28_800, integer(1, 86_400), "Seconds between two funding payments, at its multiples since midnight UTC."
+    )
+    insurance_fund: str = knob(
+        "1000000", decimal("0", "1000000000"), "The insurance fund at the start, in the quote asset."
     )
 
 
@@ -171,9 +193,9 @@ def sim_day(console: Console, simulated: SimulatedDays, flags: object) -> None:
     console.set_json(truths[0] if len(truths) == 1 else {"days": truths, "path": whole_path})
 
 
-@command(ServeOptions, ScenarioParameters)
-def sim_serve(console: Console, options: ServeOptions, flags: object) -> None:
-    """Serve symbols as Binance Spot does, on loopback; print one JSON line when ready. SIGTERM and Ctrl-C end it.
+@command(ServeOptions, ContractOptions, ScenarioParameters)
+def sim_serve(console: Console, options: ServeOptions, contracts: ContractOptions, flags: object) -> None:
+    """Serve symbols as Binance does, on loopback; print one JSON line when ready. SIGTERM and Ctrl-C end it.
 
     Several symbols have the same users, with one balance of the quote asset; faults apply to the first.
     """
@@ -183,12 +205,28 @@ def sim_serve(console: Console, options: ServeOptions, flags: object) -> None:
     scenario = chosen(options.scenario, flags)
     rules = load_script(options.faults) if options.faults else None
     first, *others = _sessions(options)
-    box = Box(scenario, first, speed=options.speed, limits=options.limits == "on")
+    market = _market(options, contracts)
+    box = Box(scenario, first, speed=options.speed, limits=options.limits == "on", market=market)
     for session in others:
         Box(scenario, session, limits=options.limits == "on", beside=box)
     if rules is not None:
         box.inject(rules)
     asyncio.run(_serve(box, console, options))
+
+
+def _market(options: ServeOptions, contracts: ContractOptions) -> "WireMarket":
+    """Return what the exchange speaks."""
+    from mm.sim.wire.spot import SPOT
+
+    if options.market == "spot":
+        return SPOT
+    from mm.sim.exchange.usdm.exchange import UsdmTerms
+    from mm.sim.exchange.usdm.liquidation import Fund
+    from mm.sim.wire.usdm.market import UsdmMarket
+
+    rate_e8, fund = e8(contracts.funding_rate), Fund(e8(contracts.insurance_fund))
+    terms = UsdmTerms(rate_e8=rate_e8, interval_us=contracts.funding_interval_s * US_PER_S, fund=fund)
+    return UsdmMarket(terms)
 
 
 def _sessions(options: ServeOptions) -> list[Session]:

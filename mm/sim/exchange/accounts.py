@@ -12,7 +12,7 @@ DAY_US = 1_440 * MINUTE_US
 _UNITS_US = {"SECOND": US_PER_S, "MINUTE": MINUTE_US, "DAY": DAY_US}
 _MAKER_CREDIT = 5
 BASE_FUNDS_E8, QUOTE_FUNDS_E8 = 10**3 * E8, 10**6 * E8
-_USER_NAMES = ("alice", "bob")
+USER_NAMES = ("alice", "bob")
 _LETTERS = 3
 
 
@@ -169,7 +169,7 @@ def two_users() -> list[UserAccount]:
     """Return two accounts, numbered from 1, each with 10⁶ of the quote asset and 10³ of the base asset."""
     return [
         UserAccount(number, name, Balance(BASE_FUNDS_E8), Balance(QUOTE_FUNDS_E8))
-        for number, name in enumerate(_USER_NAMES, start=1)
+        for number, name in enumerate(USER_NAMES, start=1)
     ]
 
 

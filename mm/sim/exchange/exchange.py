@@ -379,6 +379,12 @@ class Walk:
                 return lots, False
         return lots, budget_tl > 0
 
+    def within(self, ticks: int) -> int:
+        """Return the lots that the book can fill at *ticks* or better, without own orders that it may not meet."""
+        return sum(
+            lots for is_own, at, lots in self._counterparts() if not is_own and self.side * (at - ticks) <= 0 < at
+        )
+
     def _counterparts(self) -> Iterator[tuple[bool, int, int]]:
         """Yield for each order: whether it is a blocking order of the same account, its price, its lots."""
         for _, account, ticks, lots in resting(self.core, -self.side):

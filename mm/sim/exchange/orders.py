@@ -110,6 +110,7 @@ class UserOrder:
         is_short: Whether the book had less than a MARKET order by quote quantity requested; the order then expires.
         cancel_id: Client id of the request that cancelled the order.
         updated_us: Time of the last change, µs.
+        moves: Changes of price and quantity: time, and the price and quantity before.
     """
 
     account: int
@@ -131,6 +132,7 @@ class UserOrder:
     fills: list[Fill] = field(default_factory=list)
     prevented: list[PreventedMatch] = field(default_factory=list)
     amendments: list[Amendment] = field(default_factory=list)
+    moves: list[tuple[int, int, int]] = field(default_factory=list)
 
     @property
     def is_open(self) -> bool:
@@ -142,8 +144,8 @@ class UserOrder:
             self.core_id = self.order_id
 
     def snapshot(self) -> "UserOrder":
-        """Return a copy of the current state without fills, prevented matches and amendments, for later reports."""
-        return replace(self, fills=[], prevented=[], amendments=[])
+        """Return a copy of the current state without fills, prevented matches and changes, for later reports."""
+        return replace(self, fills=[], prevented=[], amendments=[], moves=[])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,9 @@ class Parameter(NamedTuple):
     default: Any = None
 
 
-def _text(legal: str = ".*") -> Parameter:
+def any_text(legal: str = ".*") -> Parameter:
+    """Return a parameter that is a text of *legal* characters, empty if it was not sent."""
+
     def read(name: str, text: str) -> str:
         if not re.fullmatch(legal, text.replace("\n", " "), re.ASCII):
             raise ApiError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
@@ -47,7 +49,7 @@ def _text(legal: str = ".*") -> Parameter:
     return Parameter(read, "")
 
 
-_DIGITS, _DECIMAL = _text("^[0-9]{1,20}$"), _text(r"^([0-9]{1,20})(\.[0-9]{1,20})?$")
+_DIGITS, _DECIMAL = any_text("^[0-9]{1,20}$"), any_text(r"^([0-9]{1,20})(\.[0-9]{1,20})?$")
 
 
 def _whole(name: str, text: str) -> int:
@@ -83,7 +85,7 @@ def _strategy(name: str, text: str) -> int:
     return value
 
 
-def _choice(values: Mapping[str, Any], code: int = 0, msg: str = "", *, default: Any = None) -> Parameter:
+def choice(values: Mapping[str, Any], code: int = 0, msg: str = "", *, default: Any = None) -> Parameter:
     """Return a parameter with one of the texts in *values*; other texts are error *code*, by default -1130."""
 
     def read(name: str, text: str) -> Any:
@@ -96,7 +98,7 @@ def _choice(values: Mapping[str, Any], code: int = 0, msg: str = "", *, default:
 
 def words(*names: str, default: str | None = None) -> Parameter:
     """Return a parameter that is one of *names*."""
-    return _choice({name: name for name in names}, default=default)
+    return choice({name: name for name in names}, default=default)
 
 
 def entries(default: int, most: int) -> Parameter:
@@ -111,19 +113,19 @@ def entries(default: int, most: int) -> Parameter:
     return Parameter(read, default)
 
 
-_TEXT, _WHOLE, _E8, _CLIENT_ID = _text(), Parameter(_whole), Parameter(_in_e8), _text("^[a-zA-Z0-9-_]{1,36}$")
-_NO = _choice({"true": True, "false": False}, default=False)
+_TEXT, whole, in_e8, _CLIENT_ID = any_text(), Parameter(_whole), Parameter(_in_e8), any_text("^[a-zA-Z0-9-_]{1,36}$")
+_NO = choice({"true": True, "false": False}, default=False)
 PARAMETERS: Mapping[str, Parameter] = {
     **dict.fromkeys(("apiKey", "icebergQty", "signature", "stopPrice", "trailingDelta", "type"), _TEXT),
     **dict.fromkeys(
         ("cancelNewClientOrderId", "cancelOrigClientOrderId", "newClientOrderId", "origClientOrderId"), _CLIENT_ID
     ),
-    **dict.fromkeys(("cancelOrderId", "fromExecutionId", "fromId", "fromPreventedMatchId", "orderId"), _WHOLE),
-    **dict.fromkeys(("preventedMatchId", "strategyId", "subscriptionId"), _WHOLE),
-    **dict.fromkeys(("newQty", "price", "quantity", "quoteOrderQty", "recvWindow"), _E8),
+    **dict.fromkeys(("cancelOrderId", "fromExecutionId", "fromId", "fromPreventedMatchId", "orderId"), whole),
+    **dict.fromkeys(("preventedMatchId", "strategyId", "subscriptionId"), whole),
+    **dict.fromkeys(("newQty", "price", "quantity", "quoteOrderQty", "recvWindow"), in_e8),
     **dict.fromkeys(("computeCommissionRates", "omitZeroBalances"), _NO),
-    "cancelReplaceMode": _choice({"STOP_ON_FAILURE": True, "ALLOW_FAILURE": False}),
-    "cancelRestrictions": _choice(
+    "cancelReplaceMode": choice({"STOP_ON_FAILURE": True, "ALLOW_FAILURE": False}),
+    "cancelRestrictions": choice(
         {name: name for name in ("ONLY_NEW", "ONLY_PARTIALLY_FILLED")}, -1145, "Invalid cancelRestrictions", default=""
     ),
     "endTime": Parameter(_last_us),
@@ -133,12 +135,12 @@ PARAMETERS: Mapping[str, Parameter] = {
     "permissions": _TEXT._replace(default="SPOT"),
     "selfTradePreventionMode": words(*STP_MODES, "TRANSFER"),
     "showPermissionSets": _NO._replace(default=True),
-    "side": _choice({"BUY": +1, "SELL": -1}, -1117, "Invalid side."),
+    "side": choice({"BUY": +1, "SELL": -1}, -1117, "Invalid side."),
     "startTime": Parameter(_first_us),
     "strategyType": Parameter(_strategy),
-    "symbol": _text(r"^[-.0-9A-Z_\x80-\U0010ffff]{1,20}$"),
+    "symbol": any_text(r"^[-.0-9A-Z_\x80-\U0010ffff]{1,20}$"),
     "symbolStatus": words("TRADING", "HALT", "BREAK", "CANCEL_ONLY", default="TRADING"),
-    "timeInForce": _choice({name: name for name in ("GTC", "IOC", "FOK")}, -1115, "Invalid timeInForce."),
+    "timeInForce": choice({name: name for name in ("GTC", "IOC", "FOK")}, -1115, "Invalid timeInForce."),
     "timestamp": Parameter(_first_us),
 }
 """Type, legal values and default of every parameter; a price or quantity is in 1e-8, a timestamp in µs."""

@@ -5,11 +5,12 @@ Faults change messages to a user, but not this record.
 
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
 from mm.errors import MMError
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.orders import AccountEvent
-from mm.sim.wire.answers import Json, SymbolTexts
+from mm.sim.wire.answers import Json
 from mm.sim.wire.faults.fault import UserRequest
 
 _KEEP = 200_000
@@ -29,7 +30,7 @@ class AccountTruth:
         keep: Number of requests and events to keep per account.
     """
 
-    def __init__(self, exchange: Exchange, texts: Mapping[bool, SymbolTexts], keep: int = _KEEP) -> None:
+    def __init__(self, exchange: Exchange, texts: Mapping[bool, Any], keep: int = _KEEP) -> None:
         self._exchange = exchange
         self._texts = texts
         self._requests: dict[int, deque[Json]] = {}
@@ -76,7 +77,7 @@ class AccountTruth:
         return {
             "user": user,
             "now_us": exchange.now_us,
-            "balances": texts.account(account, omit_zero=False)["balances"],
+            **texts.truth(exchange, account),
             "openOrders": [texts.queried(order) for order in users.open(number)],
             "orders": [texts.queried(order) for order in users.all(number) if order.updated_us >= since_us],
             "trades": [texts.own_trade(fill) for fill in users.fills(number) if fill.us >= since_us],

@@ -1,6 +1,6 @@
 """JSON formats of all responses and events about trades, orders and accounts of one symbol."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mm.instrument import decimal_text
 from mm.sim.exchange.accounts import Balance, UserAccount
@@ -20,6 +20,9 @@ from mm.sim.exchange.rules import SymbolRules
 from mm.sim.exchange.trades import AggregateTrade, MarketTrade
 from mm.sim.wire.stream_messages import stamped
 
+if TYPE_CHECKING:
+    from mm.sim.exchange.exchange import Exchange
+
 Json = dict[str, Any]
 NONE_ID = -1
 """Id if there is no order list, trade group or trade."""
@@ -28,8 +31,8 @@ _RATE_UNIT_E8 = 10_000
 """Unit of the old commission fields: 0.0001."""
 
 
-class SymbolTexts:
-    """Formats values with the timestamp unit of one client.
+class GridTexts:
+    """Formats values of a symbol with the timestamp unit of one client, the same in every market.
 
     Args:
         rules: Rules of the symbol.
@@ -37,18 +40,18 @@ class SymbolTexts:
 
     Attributes:
         symbol: Name of the symbol.
+        micro: Whether timestamps are in µs.
     """
 
     def __init__(self, rules: SymbolRules, micro: bool) -> None:
         grid = rules.instrument
         self.symbol, self.price, self.qty = grid.symbol, grid.price, grid.qty
         self._rules = rules
-        self._assets = {+1: grid.base_asset, -1: grid.quote_asset}
-        self._micro = micro
+        self.micro = micro
 
     def stamp(self, us: int) -> int:
         """Return a timestamp in the client's unit."""
-        return stamped(us, micro=self._micro)
+        return stamped(us, micro=self.micro)
 
     def worth(self, spent_tl: int) -> str:
         """Return an amount of the quote asset, given in tick·lots, as text."""
@@ -57,6 +60,19 @@ class SymbolTexts:
     def mean_price(self, cost_tl: int, lots: int) -> str:
         """Return the mean price of *lots* with a cost of *cost_tl* tick·lots, as text."""
         return decimal_text(cost_tl * self._rules.instrument.tick_e8 // lots)
+
+
+class SymbolTexts(GridTexts):
+    """Formats the answers and events of Spot.
+
+    Args:
+        rules: Rules of the symbol.
+        micro: Whether timestamps are in µs, not in ms.
+    """
+
+    def __init__(self, rules: SymbolRules, micro: bool) -> None:
+        super().__init__(rules, micro)
+        self._assets = {+1: rules.instrument.base_asset, -1: rules.instrument.quote_asset}
 
     # trades
 
@@ -301,7 +317,14 @@ class SymbolTexts:
         """Return the event that is sent to the user for *what*."""
         if isinstance(what, ExecutionReport):
             return self._execution(what)
-        return self._position(what) if isinstance(what, Position) else self._balance(what)
+        if isinstance(what, Position):
+            return self._position(what)
+        assert isinstance(what, BalanceUpdate)
+        return self._balance(what)
+
+    def truth(self, exchange: "Exchange", account: UserAccount) -> Json:  # noqa: ARG002 - balances are of the account
+        """Return what an account has, for the record of the truth."""
+        return {"balances": self.account(account, omit_zero=False)["balances"]}
 
     def terminated(self, us: int) -> Json:
         """Return the event that ends a subscription."""

@@ -83,7 +83,7 @@ class Box:
         server: The server.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a server has these parts
         self,
         scenario: Scenario,
         session: Session,
@@ -94,7 +94,8 @@ class Box:
         beside: "Box | None" = None,
         market: WireMarket = SPOT,
     ) -> None:
-        self.market = market = beside.market if beside else market
+        self.market: WireMarket = beside.market if beside else market
+        market = self.market
         instrument = with_assets(scenario.instrument(session.symbol))
         core = Matching()
         if beside:
@@ -121,7 +122,7 @@ class Box:
         self.symbols[session.symbol] = self
         self.rest, self.open_session = RestRoutes(api), partial(ApiSession, api)
         routes = Routes(self._answer, self._open_session, ControlCalls(self).answer, market.streams)
-        self._feeds = beside._feeds if beside else Feeds()
+        self._feeds: Feeds = beside._feeds if beside else Feeds()
         self._feeds += [self.feed, *market.more_feeds(self.exchange)]
         self.server = Server(self._feeds, routes, wire_limits or WireLimits(attempts=300 if limits else None))
         self.scheduler: Scheduler = (

@@ -6,6 +6,7 @@ Matching, connections, limits, signatures and faults are the same for every mark
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from mm.errors import MMError
 from mm.sim.exchange.accounts import RateLimit, UserAccount
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.flow.market import Flow
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from mm.sim.wire.feed import StreamFeed
     from mm.sim.wire.http_messages import Request, Response
     from mm.sim.wire.ws_api import ApiSession
+
+
+class BadControl(MMError):
+    """Error for a control call of a market that cannot be executed."""
 
 
 class Feed(Protocol):

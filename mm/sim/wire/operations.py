@@ -20,7 +20,10 @@ _DEEPEST_WEIGHT = 250
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of an operation; *account* is the number of the caller's account, 0 for public operations."""
+    """One call of an operation; *account* is the number of the caller's account, 0 for public operations.
+
+    *texts* is the formatter of the market; that of another one than Spot is a subclass's.
+    """
 
     exchange: Exchange
     parameters: RequestParameters

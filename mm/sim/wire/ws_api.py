@@ -14,7 +14,7 @@ from mm.sim.exchange.exchange import Exchange, Watcher
 from mm.sim.exchange.keys import ApiKey, check_fresh, check_signature
 from mm.sim.exchange.orders import AccountEvent
 from mm.sim.exchange.parameters import RequestParameters
-from mm.sim.wire.answers import Json, SymbolTexts
+from mm.sim.wire.answers import Json
 from mm.sim.wire.api import Api
 from mm.sim.wire.faults.fault import RequestEffect
 from mm.sim.wire.faults.request_faults import REVOKED
@@ -46,7 +46,7 @@ class Subscriptions:
         send: Function that sends an event.
     """
 
-    def __init__(self, exchange: Exchange, texts: SymbolTexts, send: Send) -> None:
+    def __init__(self, exchange: Exchange, texts: Any, send: Send) -> None:
         self._exchange = exchange
         self._texts = texts
         self._send = send

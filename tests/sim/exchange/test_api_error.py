@@ -1,23 +1,40 @@
 """The exchange's errors: codes as documented in docs/exchange.md."""
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 from mm.sim.exchange import api_error
 from mm.sim.exchange.api_error import ApiError
 from support import ROOT
 
 SOURCES = sorted((ROOT / "mm" / "sim").rglob("*.py"))
+USDM = [path for path in SOURCES if "usdm" in path.parts]
 PAGE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
+
+
+def raised(paths: Iterable[Path]) -> set[int]:
+    """Return the codes that modules raise."""
+    return {
+        int(code) for path in paths for code in re.findall(r"(?:ApiError\(\s*|\}, )(-\d{4})", path.read_text("utf-8"))
+    }
+
+
+def listed(begin: str, end: str) -> set[int]:
+    """Return the codes in the first column of the tables between two headings."""
+    rows = re.findall(r"^\| (−.*?) \|", PAGE[PAGE.index(begin) : PAGE.index(end)], re.MULTILINE)
+    return {-int(code) for row in rows for code in re.findall(r"−(\d+)", row)}
 
 
 def test_docs_page_lists_exactly_the_raised_error_codes() -> None:
     """Authors of clients look a code up there."""
-    raised = {
-        int(code) for path in SOURCES for code in re.findall(r"(?:ApiError\(\s*|\}, )(-\d{4})", path.read_text("utf-8"))
-    }
-    section = PAGE[PAGE.index("### Errors") : PAGE.index("### Events of users")]
-    rows = re.findall(r"^\| (−.*?) \|", section, re.MULTILINE)
-    assert raised == {-int(code) for row in rows for code in re.findall(r"−(\d+)", row)}
+    assert raised(set(SOURCES) - set(USDM)) == listed("### Errors", "### Events of users")
+
+
+def test_docs_page_lists_the_error_codes_that_only_contracts_have() -> None:
+    """Some numbers mean another thing there, so that they have a table of their own."""
+    own = listed("### Errors of contracts", "## The trading interface")
+    assert own <= raised(USDM) <= own | listed("### Errors", "### Events of users")
 
 
 def test_api_error_content_has_code_and_msg() -> None:

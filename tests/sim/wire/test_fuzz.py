@@ -21,9 +21,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Close, Frame, Opcode
 
-from mm.sim.wire.spot import OPERATIONS
 from mm.sim.wire.box import Box
 from mm.sim.wire.limits import WireLimits
+from mm.sim.wire.spot import OPERATIONS
 
 PATIENCE_S = 10.0
 KEY = base64.b64encode(os.urandom(16)).decode()

@@ -16,7 +16,8 @@ from mm.sim.wire.faults.request_faults import status_of_request
 from mm.sim.wire.http_messages import Request, Response, json_bytes, json_response
 from mm.sim.wire.stream_messages import Message
 
-DEPTH_PATH = "/api/v3/depth"
+DEPTH_PATHS = ("/api/v3/depth", "/fapi/v1/depth")
+"""Paths of snapshots, by market."""
 _HTML_HEADERS = {"Content-Type": "text/html"}
 _OK = 200
 _LEVELS, _MOST_LEVELS = 100, 5_000
@@ -118,9 +119,12 @@ def renumbered(message: Message, truth: MarketTruth) -> Message:
         return message
     last_id, least_id = truth.named(message.last_id)
     first_id = max(message.first_id - message.last_id + last_id, least_id)
-    event = message.event | {_LAST_ID[message.kind]: last_id}
+    event = message.event
+    event["u" if "u" in event else _LAST_ID[message.kind]] = last_id
     if message.kind == "depth":
         event["U"] = first_id
+    if "pu" in event:
+        event["pu"] = first_id - 1
     return Message(message.stream, message.kind, first_id, last_id, json_bytes(event))
 
 
@@ -186,8 +190,8 @@ def _answer(answer: Any, *, effect: Any = None, **own: FaultParameter) -> FaultK
     """Return a fault kind for the responses to the next ``n`` requests of a path, 0 for all further requests."""
 
     def has_path(fault: Fault, request: Request) -> bool:
-        verb, _, path = str(fault["path"] or DEPTH_PATH).rpartition(" ")
-        return request.path.startswith(path) and verb in ("", request.method)
+        verb, _, path = str(fault["path"]).rpartition(" ")
+        return request.path.startswith(path or DEPTH_PATHS) and verb in ("", request.method)
 
     parameters = {"n": FaultParameter(1), "path": FaultParameter("")} | own
     return FaultKind.of_function(answer, parameters=parameters, applies=has_path, answer=answer, effect=effect)
@@ -196,7 +200,7 @@ def _answer(answer: Any, *, effect: Any = None, **own: FaultParameter) -> FaultK
 def _snapshot(answer: Any, **own: FaultParameter) -> FaultKind:
     """Return a fault kind for the next ``n`` snapshots, 0 for all further snapshots."""
     return FaultKind.of_function(
-        answer, parameters={"n": FaultParameter(1)} | own, applies=lambda _, one: one.path == DEPTH_PATH, answer=answer
+        answer, parameters={"n": FaultParameter(1)} | own, applies=lambda _, one: one.path in DEPTH_PATHS, answer=answer
     )
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _FIRST_ROWS = (ROW_NEW, ROW_CANCEL)
 """Kinds of the first row of a command; the log is split only before such rows."""
-_API = "/api/"
+_API = ("/api/", "/fapi/")
 _ACTED = 10_000  # number of applied rules that are kept
 
 

@@ -54,6 +54,7 @@ def overlap(message: Message, active: ActiveFault, context: FaultContext) -> lis
     except UnknownId:
         return None
     event = message.event | {"U": first_id, "b": bids, "a": asks}
+    event |= {"pu": first_id - 1} if "pu" in event else {}
     return [Message(message.stream, message.kind, first_id, message.last_id, json_bytes(event))]
 
 

@@ -1,0 +1,43 @@
+"""What a user of contracts is told beside executions: changes of wallet, positions and settings, and margin calls."""
+
+from dataclasses import dataclass
+
+from mm.sim.exchange.usdm.wallet import PositionState
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """A change of an account; amounts in 1e-8 of the quote asset.
+
+    Attributes:
+        reason: ``ORDER``, ``FUNDING_FEE``, ``INSURANCE_CLEAR`` and others of the exchange.
+        wallet_e8: The balance.
+        cross_e8: The balance without the margins of isolated positions.
+        change_e8: Change of the balance apart from profits and commissions.
+        positions: The changed positions.
+    """
+
+    us: int
+    reason: str
+    wallet_e8: int
+    cross_e8: int
+    change_e8: int
+    positions: tuple[PositionState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChange:
+    """A new leverage of a symbol."""
+
+    us: int
+    symbol: str
+    leverage: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarginCall:
+    """Too little margin behind positions; *cross_e8* is the cross balance, None for an isolated position."""
+
+    us: int
+    cross_e8: int | None
+    positions: tuple[PositionState, ...]

@@ -1,0 +1,460 @@
+"""A USD-M perpetual: orders with margin, mark price, funding, countdowns and liquidations, at their own instants."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from mm.clock import US_PER_MS, US_PER_S
+from mm.errors import UsageError
+from mm.instrument import E8
+from mm.sim.exchange.accounts import UserAccount
+from mm.sim.exchange.api_error import ApiError
+from mm.sim.exchange.exchange import Exchange, Walk
+from mm.sim.exchange.orders import CancelRequest, NewOrder, UserOrder
+from mm.sim.exchange.rules import STP_MODES, Average
+from mm.sim.exchange.usdm.brackets import MOST_LEVERAGE, most_notional_e8
+from mm.sim.exchange.usdm.contract_rules import TRADING, ContractRules
+from mm.sim.exchange.usdm.events import ConfigChange
+from mm.sim.exchange.usdm.liquidation import Forced, Fund, Liquidator
+from mm.sim.exchange.usdm.settlement import UsdmSettlement
+from mm.sim.exchange.usdm.wallet import Contract, FuturesAccount, Mark, Wallet, half_even
+from mm.sim.flow.market import Flow
+from mm.sim.matching.order_log import FOK, IOC, LIMIT, MAKER, WOULD_CROSS
+
+if TYPE_CHECKING:
+    from mm.sim.matching._core import Matching
+
+_KINDS = {"GTC": LIMIT, "IOC": IOC, "FOK": FOK, "GTX": MAKER}
+_PAID_KEPT = 1_000
+_SLIP_E8 = E8 // 2_000
+"""What a MARKET buy is assumed to pay above the best ask: 0.05 %."""
+
+
+@dataclass(kw_only=True)
+class UsdmTerms:
+    """What a scenario says of all contracts.
+
+    Attributes:
+        rate_e8: The funding rate, 1e-8.
+        interval_us: Time between two payments, µs; they are at its multiples since midnight UTC.
+        fund: The insurance fund.
+    """
+
+    rate_e8: int = 10_000
+    interval_us: int = 8 * 3_600 * US_PER_S
+    fund: Fund = field(default_factory=Fund)
+
+
+class Payment(NamedTuple):
+    """One funding payment: its time, rate and mark price."""
+
+    us: int
+    rate_e8: int
+    mark_e8: int
+
+
+class MarkTold(NamedTuple):
+    """The mark price of a second: the rate of the next payment, and its time."""
+
+    us: int
+    mark_e8: int
+    rate_e8: int
+    next_us: int
+
+
+class UsdmExchange(Exchange):
+    """One contract; the accounts may trade others with the same wallet.
+
+    Attributes:
+        mark: Its mark price: the middle of the book at the last whole second.
+        terms: Funding and insurance.
+        payments: The latest funding payments, oldest first.
+        forced: The latest liquidations, oldest first.
+    """
+
+    settles = UsdmSettlement
+    settlement: UsdmSettlement
+    rules: ContractRules
+
+    def __init__(  # noqa: PLR0913 - the parts of an exchange
+        self,
+        rules: ContractRules,
+        core: "Matching",
+        flow: Flow,
+        accounts: Iterable[UserAccount],
+        start_us: int,
+        *,
+        limits: bool = True,
+        terms: UsdmTerms | None = None,
+    ) -> None:
+        self.mark = Mark(rules.reference_ticks * rules.instrument.tick_e8)
+        self.terms = terms or UsdmTerms()
+        self.payments: list[Payment] = []
+        self.forced: list[Forced] = []
+        self._second_us = start_us - start_us % US_PER_S + US_PER_S
+        self._countdowns: dict[int, int] = {}
+        self._fixed_e8: int | None = None
+        self._mark_listeners: list[Callable[[MarkTold], None]] = []
+        self._forced_listeners: list[Callable[[Forced], None]] = []
+        super().__init__(rules, core, flow, accounts, start_us, limits=limits)
+        self._liquidator = Liquidator(self, core)
+
+    # users
+
+    def add_account(self, account: UserAccount) -> None:
+        """Add a user without orders and without a position."""
+        super().add_account(account)
+        assert isinstance(account, FuturesAccount)
+        grid, number = self.rules.instrument, account.number
+        account.contract = account.wallet.contracts[grid.symbol] = Contract(
+            symbol=grid.symbol,
+            lot_e8=grid.lot_e8,
+            tl_e8=self.rules.tl_e8,
+            mark=self.mark,
+            orders=lambda: self.users.open(number),
+        )
+        account.updated(max(account.updated_us, self.now_us))
+
+    def account(self, number: int) -> FuturesAccount:
+        """Return a user."""
+        return cast(FuturesAccount, self.accounts[number])
+
+    def hear_marks(self, listener: Callable[[MarkTold], None]) -> None:
+        """Pass every further mark price to *listener*."""
+        self._mark_listeners.append(listener)
+
+    def hear_forced(self, listener: Callable[[Forced], None]) -> None:
+        """Pass every further liquidation to *listener*."""
+        self._forced_listeners.append(listener)
+
+    # time
+
+    def advance(self, us: int) -> None:
+        """Advance up to and including *us*, with what is due on the way; a past time has no effect."""
+        while (due_us := min([self._second_us, *self._countdowns.values()])) <= us:
+            super().advance(due_us)
+            self._run_countdowns(due_us)
+            if due_us == self._second_us:
+                self._second_us += US_PER_S
+                self._tick(due_us)
+        super().advance(us)
+
+    def next_payment_us(self, us: int) -> int:
+        """Return the time of the first payment after *us*, µs."""
+        return us - us % self.terms.interval_us + self.terms.interval_us
+
+    def told(self, us: int) -> MarkTold:
+        """Return the mark price as it is told at *us*."""
+        return MarkTold(us, self.mark.e8, self.terms.rate_e8, self.next_payment_us(us))
+
+    def set_mark(self, price_e8: int | None) -> None:
+        """Fix the mark price, or let it follow the book again; it holds from the next whole second on."""
+        if price_e8 is not None and price_e8 <= 0:
+            raise UsageError("mark: the price must be above 0")
+        self._fixed_e8 = price_e8
+        self.mark.fixed = price_e8 is not None
+
+    def _tick(self, us: int) -> None:
+        bid, _, ask, _ = self._core.best()
+        if self._fixed_e8 is not None:
+            self.mark.e8 = self._fixed_e8
+        elif bid and ask:
+            self.mark.e8 = (bid + ask) * self.rules.instrument.tick_e8 // 2
+        if us % self.terms.interval_us == 0:
+            self._pay_funding(us)
+        self._liquidator.check(us)
+        told = self.told(us)
+        for listener in self._mark_listeners:
+            listener(told)
+
+    def _pay_funding(self, us: int) -> None:
+        """Book funding: quantity times mark price times rate, rounded half to even; the market is the other side."""
+        self.payments.append(Payment(us, self.terms.rate_e8, self.mark.e8))
+        del self.payments[:-_PAID_KEPT]
+        for number, account in self.accounts.items():
+            contract = self.account(number).contract
+            paid_e8 = half_even(contract.amount_e8 * self.mark.e8 * self.terms.rate_e8, E8 * E8)
+            if not contract.lots:
+                continue
+            cast(FuturesAccount, account).wallet.book(us, "FUNDING_FEE", contract.symbol, -paid_e8)
+            if contract.isolated:
+                contract.wallet_e8 -= paid_e8
+            self.settlement.market.quote.free += paid_e8
+            self.settlement.publish_change(us, number, "FUNDING_FEE", -paid_e8, position=contract.isolated)
+
+    # orders
+
+    def average(self) -> Average:
+        """Return the mark price for the filters, in ticks as a fraction."""
+        return self.mark.e8, self.rules.instrument.tick_e8
+
+    def check(self, number: int, new: NewOrder) -> None:
+        """Raise ApiError if an order fails a filter of the contract, or its account has too little margin for it."""
+        if self.rules.status != TRADING:
+            raise ApiError(-4141, "Symbol is closed.")
+        self.rules.check(new, self.average())
+        if len(self.users.open(number)) >= self.rules.most_orders:
+            raise ApiError(-2025, "Reach max open order limit.")
+        self._check_fill(number, new)
+        self._check_margin(number, new)
+
+    def place(self, us: int, number: int, new: NewOrder) -> UserOrder:
+        """Place an order of an account; raises ApiError if the exchange refuses it."""
+        self.advance(us)
+        new = self._reducing(number, new)
+        self.check(number, new)
+        if exceeded := self._exceeded(number):
+            raise exceeded
+        return self._place(number, new)
+
+    def modify(self, us: int, number: int, request: CancelRequest, side: int, ticks: int, lots: int) -> UserOrder:
+        """Give a LIMIT order another price and quantity; it keeps its id and goes to the end of its queue.
+
+        It is cancelled if *lots* are no more than it has filled, or if it may only rest and would not.
+
+        Raises:
+            ApiError: If the exchange refuses; the order stays as it is, or of one that would not rest is cancelled.
+        """
+        self.advance(us)
+        order, ids_match = self.users.find(number, request.order_id, request.client_id)
+        if not order or not ids_match or not order.is_open:
+            raise ApiError(-2013, "Order does not exist.")
+        self._check_move(number, order, side, ticks, lots)
+        if lots <= order.filled_lots + order.prevented_lots:
+            return self._end(order, self.users.new_name())
+        self.accounts[number].count.add(self.now_us)
+        return self._move(order, ticks, lots)
+
+    def _check_move(self, number: int, order: UserOrder, side: int, ticks: int, lots: int) -> None:
+        if exceeded := self._exceeded(number):
+            raise exceeded
+        if side != order.request.side:
+            raise ApiError(-1117, "Invalid side.")
+        if order.request.type != "LIMIT":
+            raise ApiError(-5025, "Only limit order is supported.")
+        if (ticks, lots) == (order.request.ticks, order.lots):
+            raise ApiError(-5027, "No need to modify the order.")
+        if len(order.moves) >= self.rules.most_amends:
+            raise ApiError(-5026, "Exceed maximum modify order limit.")
+        moved = replace(order.request, ticks=ticks, lots=lots)
+        self.rules.check(moved, self.average())
+        if lots > order.filled_lots:
+            self._check_margin(number, replace(moved, lots=lots - order.filled_lots), without=order)
+
+    def _move(self, order: UserOrder, ticks: int, lots: int) -> UserOrder:
+        left_lots = lots - order.filled_lots - order.prevented_lots
+        kind, stp = _KINDS[order.request.time_in_force], STP_MODES.index(order.request.stp)
+        core_id = self._core.replace(self.now_us, order.core_id, ticks, left_lots, kind, stp)
+        if core_id == WOULD_CROSS:
+            self._drain(self.users.new_name())
+            raise self._would_take()
+        self.users.moved(order, core_id)
+        order.moves.append((self.now_us, order.request.ticks, order.lots))
+        order.request, order.lots, order.left_lots = replace(order.request, ticks=ticks), lots, left_lots
+        self.settlement.moving = order
+        self._drain()
+        self.settlement.moving = None
+        return order
+
+    def _reducing(self, number: int, new: NewOrder) -> NewOrder:
+        """Return an order that may only reduce, with no more lots than there are to reduce if it takes."""
+        if not new.reduce_only:
+            return new
+        held = -new.side * self.account(number).contract.lots
+        resting = sum(one.left_lots for one in self._reduce_orders(number, new.side))
+        takes = new.type == "MARKET" or new.time_in_force in ("IOC", "FOK")
+        if held <= 0 or (not takes and new.lots > held - resting):
+            raise ApiError(-2022, "ReduceOnly Order is rejected.")
+        return replace(new, lots=min(new.lots, held))
+
+    def _reduce_orders(self, number: int, side: int) -> list[UserOrder]:
+        return [one for one in self.users.open(number) if one.request.reduce_only and one.request.side == side]
+
+    def _check_fill(self, number: int, new: NewOrder) -> None:
+        """Raise ApiError for a FOK order that cannot fill, and for a MARKET order too far from the mark price."""
+        best = self._core.best()[2 if new.side > 0 else 0]
+        if new.type == "MARKET" and best:
+            price_e8, bound_e8 = best * self.rules.instrument.tick_e8, self.rules.market_bound_e8
+            if new.side * (price_e8 - self.mark.e8) * E8 > self.mark.e8 * bound_e8:
+                msg = "The counterparty's best price does not meet the PERCENT_PRICE filter limit."
+                raise ApiError(-4131, msg)
+        if new.time_in_force == "FOK" and Walk(self._core, new.side, number, new.stp).within(new.ticks) < new.lots:
+            msg = "Due to the order could not be filled immediately, the FOK order has been rejected."
+            raise ApiError(-5021, f"{msg} The order will not be recorded in the order history.")
+
+    def _check_margin(self, number: int, new: NewOrder, without: UserOrder | None = None) -> None:
+        """Raise ApiError if an order needs more margin than there is, or makes the position too large."""
+        account = self.account(number)
+        contract, price_e8 = account.contract, self._assumed_e8(new)
+        notional_e8 = new.lots * self.rules.instrument.lot_e8 * price_e8 // E8
+        open_e8 = dict(zip((+1, -1), contract.open_e8(), strict=True))
+        before_e8 = contract.exposure_e8(open_e8[+1], open_e8[-1])
+        if new.reduce_only:
+            return
+        if without:
+            open_e8[new.side] -= without.request.ticks * without.left_lots * self.rules.tl_e8
+        open_e8[new.side] += notional_e8
+        after_e8 = contract.exposure_e8(open_e8[+1], open_e8[-1])
+        if after_e8 <= before_e8:
+            return
+        if after_e8 > most_notional_e8(contract.leverage):
+            raise ApiError(-2027, "Exceeded the maximum allowable position at current leverage.")
+        lost_e8 = max(0, new.side * (price_e8 - self.mark.e8)) * new.lots * self.rules.instrument.lot_e8 // E8
+        needed_e8 = after_e8 // contract.leverage - before_e8 // contract.leverage + lost_e8
+        if needed_e8 > account.wallet.available_e8:
+            raise ApiError(-2019, "Margin is insufficient.")
+
+    def _assumed_e8(self, new: NewOrder) -> int:
+        """Return the price at which an order is assumed to trade, as the exchange's rules of the cost of an order."""
+        bid, _, ask, _ = self._core.best()
+        tick_e8 = self.rules.instrument.tick_e8
+        if new.side > 0:
+            best_e8 = ask * tick_e8 or self.mark.e8
+            return new.ticks * tick_e8 or best_e8 + best_e8 * _SLIP_E8 // E8
+        return max(new.ticks * tick_e8 or self.mark.e8, bid * tick_e8)
+
+    def _funded(self, number: int, new: NewOrder) -> tuple[int, int, bool]:  # noqa: ARG002 - margin is checked before
+        return new.lots, 0, False
+
+    def _would_take(self) -> ApiError:
+        msg = "Due to the order could not be executed as maker, the Post Only order will be rejected."
+        return ApiError(-5022, f"{msg} The order will not be recorded in the order history.")
+
+    def _duplicate(self) -> ApiError:
+        return ApiError(-4116, "ClientOrderId is duplicated.")
+
+    def _drain(self, request_id: str = "") -> None:
+        super()._drain(request_id)
+        reduced, self.settlement.reduced = self.settlement.reduced, set()
+        for number in sorted(reduced):
+            self._trim(number)
+
+    def _trim(self, number: int) -> None:
+        """Expire the newest orders that may only reduce and are more than there is to reduce."""
+        lots = self.account(number).contract.lots
+        for side in (+1, -1):
+            held, found = max(0, -side * lots), self._reduce_orders(number, side)
+            while sum(one.left_lots for one in found) > held:
+                self._core.cancel(self.now_us, found.pop().core_id)
+                super()._drain()
+
+    # settings
+
+    def count_down(self, us: int, number: int, ms: int) -> None:
+        """Cancel all open orders of an account in *ms* from *us* on, unless this is called again; 0 ends it."""
+        self.advance(us)
+        self._countdowns.pop(number, None)
+        if ms:
+            self._countdowns[number] = us + ms * US_PER_MS
+
+    def _run_countdowns(self, us: int) -> None:
+        for number in [number for number, due_us in self._countdowns.items() if due_us <= us]:
+            del self._countdowns[number]
+            if self.users.open(number):
+                self.cancel_all(us, number)
+
+    def set_leverage(self, us: int, number: int, leverage: int) -> None:
+        """Set the leverage of an account; raises ApiError if the margin does not suffice for it."""
+        self.advance(us)
+        contract, wallet = self.account(number).contract, self.account(number).wallet
+        if not 1 <= leverage <= MOST_LEVERAGE:
+            raise ApiError(-4028, f"Leverage {leverage} is not valid")
+        if contract.isolated and contract.lots and leverage < contract.leverage:
+            raise ApiError(-4161, "Leverage reduction is not supported in Isolated Margin Mode with open positions.")
+        exposure_e8 = contract.exposure_e8(*contract.open_e8())
+        if exposure_e8 > most_notional_e8(leverage):
+            raise ApiError(-2027, "Exceeded the maximum allowable position at current leverage.")
+        if exposure_e8 // leverage - contract.margin_e8 > max(0, wallet.available_e8):
+            raise ApiError(-2028, "Leverage is smaller than permitted: insufficient margin balance.")
+        contract.leverage = leverage
+        self._publish(number, ConfigChange(us, contract.symbol, leverage))
+
+    def set_isolated(self, us: int, number: int, isolated: bool) -> None:
+        """Give the position of an account a margin of its own, or take it away; raises ApiError where it is used."""
+        self.advance(us)
+        contract = self.account(number).contract
+        if contract.isolated is isolated:
+            raise ApiError(-4046, "No need to change margin type.")
+        if self.users.open(number):
+            raise ApiError(-4047, "Margin type cannot be changed if there exists open orders.")
+        if contract.lots:
+            raise ApiError(-4048, "Margin type cannot be changed if there exists position.")
+        contract.isolated = isolated
+        self.settlement.publish_change(us, number, "MARGIN_TYPE_CHANGE")
+
+    def add_margin(self, us: int, number: int, amount_e8: int) -> None:
+        """Add to the margin of an isolated position, or take from it what it has beyond its initial margin."""
+        self.advance(us)
+        contract, wallet = self.account(number).contract, self.account(number).wallet
+        if not contract.isolated:
+            raise ApiError(-4049, "Add margin only support for isolated position.")
+        if not contract.lots:
+            raise ApiError(-4054, "Cannot add position margin: position is 0.")
+        spare_e8 = wallet.equity_e8(contract) - contract.position_margin_e8
+        if amount_e8 > wallet.available_e8:
+            raise ApiError(-4050, "Cross balance insufficient.")
+        if amount_e8 < 0 and -amount_e8 > min(spare_e8, contract.wallet_e8):
+            raise ApiError(-4051, "Isolated balance insufficient.")
+        contract.wallet_e8 += amount_e8
+        self.settlement.publish_change(us, number, "MARGIN_TRANSFER")
+
+    def set_hedged(self, us: int, number: int, hedged: bool) -> None:
+        """Let long and short positions of an account be apart, or not; raises ApiError while it has any."""
+        self.advance(us)
+        wallet = self.account(number).wallet
+        if wallet.hedged is hedged:
+            raise ApiError(-4059, "No need to change position side.")
+        if any(contract.orders() for contract in wallet.contracts.values()):
+            raise ApiError(-4067, "Position side cannot be changed if there exists open orders.")
+        if any(contract.lots for contract in wallet.contracts.values()):
+            raise ApiError(-4068, "Position side cannot be changed if there exists position.")
+        wallet.hedged = hedged
+
+    def transfer(self, number: int, asset: str, amount_e8: int) -> None:
+        """Add an amount of the quote asset to a wallet; a negative one is taken from what is available.
+
+        Raises:
+            ApiError: If it is another asset, or less is available.
+        """
+        if asset != self.rules.instrument.quote_asset:
+            raise ApiError(-1108, f"{asset} is not the margin asset of {self.rules.instrument.symbol}.")
+        wallet = self.account(number).wallet
+        if amount_e8 < 0 and -amount_e8 > min(wallet.available_e8, wallet.cross_e8):
+            raise ApiError(-2018, "Balance is insufficient.")
+        wallet.book(self.now_us, "TRANSFER", "", amount_e8)
+        reason = "DEPOSIT" if amount_e8 > 0 else "WITHDRAW"
+        self.settlement.publish_change(self.now_us, number, reason, amount_e8, position=False)
+
+    # liquidations
+
+    def force(self, forced: Forced) -> None:
+        """Note a liquidation and tell of it."""
+        self.forced.append(forced)
+        del self.forced[:-_PAID_KEPT]
+        for listener in self._forced_listeners:
+            listener(forced)
+
+    def place_forced(self, number: int, new: NewOrder) -> UserOrder:
+        """Place an order by the exchange, which needs no margin."""
+        return self._place(number, new)
+
+    def drain(self) -> None:
+        """Settle what the liquidator has executed."""
+        self._drain()
+
+    def end(self, order: UserOrder) -> None:
+        """Cancel an order by the exchange."""
+        self._end(order, self.users.new_name())
+
+    def rank(self, number: int) -> Fraction:
+        """Return the place of a position in the queue of auto-deleveraging; the highest is the first."""
+        return self._liquidator.rank(number)
+
+    def publish(self, number: int, event: Any) -> None:
+        """Tell an account of an event."""
+        self._publish(number, event)
+
+    def wallet(self, number: int) -> Wallet:
+        """Return the wallet of an account."""
+        return self.account(number).wallet

@@ -1,0 +1,208 @@
+"""Margin calls, liquidations, the insurance fund and auto-deleveraging of a contract.
+
+A position whose margin is used up is closed at the price at which it would have nothing left: by an order on the book,
+and for what the book does not take by the insurance fund, which passes it to the simulated market at the mark price.
+If the fund cannot pay what that loses, users with the opposite position close theirs at the same price, the most
+profitable first; what nobody has goes to the market.
+"""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+from mm.instrument import E8
+from mm.sim.exchange.exchange import Walk
+from mm.sim.exchange.orders import NewOrder, UserOrder
+from mm.sim.exchange.usdm.events import MarginCall
+from mm.sim.exchange.usdm.wallet import Contract, half_even
+
+if TYPE_CHECKING:
+    from mm.sim.exchange.usdm.exchange import UsdmExchange
+    from mm.sim.matching._core import Matching
+
+CALL_E8 = 8 * E8 // 10
+"""Share of the margin balance from which on a maintenance margin is a margin call."""
+_OFF_BOOK = 8 * 10**15
+"""Ids of orders and trades that the matching core does not have begin here; clients may read ids as float64."""
+AUTO_CLOSE, ADL_CLOSE = "autoclose-", "adl_autoclose"
+FIRST_FUND_E8 = 1_000_000 * E8
+
+
+class FundRow(NamedTuple):
+    """One change of the insurance fund, in 1e-8 of the quote asset, and why."""
+
+    us: int
+    symbol: str
+    amount_e8: int
+    why: str
+
+
+@dataclass(slots=True)
+class Fund:
+    """The insurance fund of all contracts."""
+
+    balance_e8: int = FIRST_FUND_E8
+    rows: list[FundRow] = field(default_factory=list)
+
+    def book(self, us: int, symbol: str, amount_e8: int, why: str) -> None:
+        """Change the balance, if by anything, and note it."""
+        if amount_e8:
+            self.balance_e8 += amount_e8
+            self.rows.append(FundRow(us, symbol, amount_e8, why))
+
+
+class Forced(NamedTuple):
+    """One forced order: of a liquidation, or of an auto-deleveraging (*adl*)."""
+
+    us: int
+    account: int
+    order: UserOrder
+    adl: bool
+
+
+class Liquidator:
+    """Watches the margins of a contract's positions.
+
+    Args:
+        exchange: The contract.
+        core: Its matching engine.
+    """
+
+    def __init__(self, exchange: "UsdmExchange", core: "Matching") -> None:
+        self._exchange = exchange
+        self._core = core
+        self._numbers = _OFF_BOOK
+
+    def check(self, us: int) -> None:
+        """Liquidate every position without enough margin, and tell the owners of those that come close."""
+        for number in list(self._exchange.accounts):
+            contract, wallet = self._exchange.account(number).contract, self._exchange.wallet(number)
+            if not contract.lots:
+                contract.called = False
+                continue
+            equity_e8, needed_e8 = wallet.equity_e8(contract), wallet.needed_e8(contract)
+            if equity_e8 <= needed_e8:
+                self._liquidate(us, number)
+                continue
+            is_close = needed_e8 * E8 >= equity_e8 * CALL_E8
+            if is_close and not contract.called:
+                cross_e8 = None if contract.isolated else wallet.cross_e8
+                self._exchange.publish(number, MarginCall(us, cross_e8, (contract.state(),)))
+            contract.called = is_close
+
+    def _liquidate(self, us: int, number: int) -> None:
+        exchange, wallet = self._exchange, self._exchange.wallet(number)
+        for order in exchange.users.open(number):
+            exchange.end(order)
+        contract = exchange.account(number).contract
+        side = -1 if contract.lots > 0 else 1
+        lots, ticks = abs(contract.lots), self._bankrupt_ticks(contract, wallet.equity_e8(contract))
+        own_e8, realised_e8, isolated = contract.wallet_e8, contract.realised_e8, contract.isolated
+        on_book = min(lots, Walk(self._core, side, number, "NONE").within(ticks))
+        if on_book:
+            exchange.force(Forced(us, number, self._on_book(number, side, ticks, on_book), adl=False))
+        if rest := lots - on_book:
+            self._take_over(us, number, side, ticks, rest)
+        notional_e8 = lots * ticks * exchange.rules.tl_e8
+        left_e8 = own_e8 + contract.realised_e8 - realised_e8 if isolated else wallet.equity_e8(contract)
+        self._clear(us, number, left_e8, notional_e8)
+
+    def _bankrupt_ticks(self, contract: Contract, equity_e8: int) -> int:
+        """Return the price at which nothing is left of a position's margin, rounded in favour of what is left."""
+        rules = self._exchange.rules
+        amount_e8, tick_e8 = contract.amount_e8, rules.instrument.tick_e8
+        numerator = contract.mark.e8 * amount_e8 - equity_e8 * E8
+        ticks = -(-numerator // (amount_e8 * tick_e8)) if amount_e8 > 0 else -numerator // (-amount_e8 * tick_e8)
+        return min(max(ticks, 1), rules.most_ticks)
+
+    def _on_book(self, number: int, side: int, ticks: int, lots: int) -> UserOrder:
+        self._numbers += 1
+        name = f"{AUTO_CLOSE}{self._numbers}"
+        new = NewOrder(side=side, type="LIMIT", time_in_force="IOC", ticks=ticks, lots=lots, client_id=name)
+        return self._exchange.place_forced(number, new)
+
+    def _off_book(self, us: int, number: int, side: int, ticks: int, lots: int, name: str) -> UserOrder:
+        """Report an order that the core does not have, for `_fill`."""
+        self._numbers += 1
+        new = NewOrder(side=side, type="LIMIT", time_in_force="IOC", ticks=ticks, lots=lots, client_id=name)
+        order = UserOrder(
+            account=number,
+            request=new,
+            client_id=name,
+            us=us,
+            lots=lots,
+            left_lots=lots,
+            order_id=self._numbers,
+        )
+        self._exchange.users.add(order)
+        self._exchange.settlement.report(us, order, "NEW")
+        return order
+
+    def _fill(self, us: int, order: UserOrder, trade_id: int, lots: int) -> None:
+        self._exchange.settlement.trade_off_book(us, order, trade_id, order.request.ticks, lots)
+        self._exchange.drain()
+
+    def _take_over(self, us: int, number: int, side: int, ticks: int, lots: int) -> None:
+        """Close what the book does not take: by the insurance fund, else by users, else by the market."""
+        exchange, fund, market = self._exchange, self._exchange.terms.fund, self._exchange.settlement.market
+        grid, symbol = exchange.rules.instrument, exchange.rules.instrument.symbol
+        order = self._off_book(us, number, side, ticks, lots, f"{AUTO_CLOSE}{self._numbers + 1}")
+        worth_e8 = half_even(lots * grid.lot_e8 * exchange.mark.e8, E8)
+        gain_e8 = -side * (worth_e8 - lots * ticks * exchange.rules.tl_e8)
+        if fund.balance_e8 + gain_e8 >= 0:
+            fund.book(us, symbol, gain_e8, "took over a position")
+            market.base.free -= side * lots * grid.lot_e8
+            market.quote.free += side * worth_e8
+            self._numbers += 1
+            self._fill(us, order, self._numbers, lots)
+        else:
+            for other in self._opposite(number, side):
+                if order.left_lots:
+                    self._deleverage(us, order, other)
+            if left := order.left_lots:
+                market.base.free -= side * left * grid.lot_e8
+                market.quote.free += side * left * ticks * exchange.rules.tl_e8
+                self._numbers += 1
+                self._fill(us, order, self._numbers, left)
+        exchange.force(Forced(us, number, order, adl=False))
+
+    def _deleverage(self, us: int, order: UserOrder, number: int) -> None:
+        held = abs(self._exchange.account(number).contract.lots)
+        lots, side = min(held, order.left_lots), -order.request.side
+        other = self._off_book(us, number, side, order.request.ticks, lots, ADL_CLOSE)
+        self._numbers += 1
+        trade_id = self._numbers
+        self._fill(us, order, trade_id, lots)
+        self._fill(us, other, trade_id, lots)
+        self._exchange.force(Forced(us, number, other, adl=True))
+
+    def _opposite(self, number: int, side: int) -> list[int]:
+        """Return the accounts whose position trades of *side* open, the first to be deleveraged first."""
+        accounts = [one for one in self._exchange.accounts if one != number]
+        found = [one for one in accounts if self._exchange.account(one).contract.lots * side > 0]
+        return sorted(found, key=lambda one: (-self.rank(one), one))
+
+    def rank(self, number: int) -> Fraction:
+        """Return the place of a position in the queue of auto-deleveraging: return times effective leverage."""
+        contract, wallet = self._exchange.account(number).contract, self._exchange.wallet(number)
+        if not contract.cost_e8:
+            return Fraction(0)
+        equity_e8 = max(1, wallet.equity_e8(contract))
+        share, leverage = (
+            Fraction(contract.unrealised_e8, abs(contract.cost_e8)),
+            Fraction(max(1, abs(contract.worth_e8)), equity_e8),
+        )
+        return share * leverage if share > 0 else share / leverage
+
+    def _clear(self, us: int, number: int, left_e8: int, notional_e8: int) -> None:
+        """Charge the fee of a liquidation to what is left of the margin, or pay for what is missing."""
+        exchange, fund = self._exchange, self._exchange.terms.fund
+        symbol = exchange.rules.instrument.symbol
+        if left_e8 >= 0:
+            amount_e8 = -min(left_e8, half_even(notional_e8 * exchange.rules.liquidation_rate_e8, E8))
+        else:
+            amount_e8 = min(-left_e8, max(0, fund.balance_e8))
+        exchange.wallet(number).book(us, "INSURANCE_CLEAR", symbol, amount_e8)
+        fund.book(us, symbol, -amount_e8, "cleared a liquidation")
+        if amount_e8:
+            exchange.settlement.publish_change(us, number, "INSURANCE_CLEAR", amount_e8)

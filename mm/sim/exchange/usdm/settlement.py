@@ -1,0 +1,109 @@
+"""Settles the log of the matching core for contracts: positions, realised profits, fees, and the market's side."""
+
+from typing import Any
+
+from mm.sim.exchange import orders
+from mm.sim.exchange.accounts import UserAccount
+from mm.sim.exchange.orders import ExecutionReport, Fill, UserOrder
+from mm.sim.exchange.settlement import Settlement, fee_e8
+from mm.sim.exchange.usdm.events import AccountChange
+from mm.sim.exchange.usdm.wallet import FuturesAccount
+from mm.sim.matching.order_log import ROW_NEW, Row
+
+AMENDMENT, CALCULATED = "AMENDMENT", "CALCULATED"
+
+
+class UsdmSettlement(Settlement):
+    """Changes position and wallet of both sides of a trade; orders lock nothing, since margin is what they need.
+
+    The simulated market has a position and cash like the users: its ``base`` and ``quote``.
+
+    Attributes:
+        moving: The order that is being modified, whose next acceptance is an amendment.
+        reduced: Accounts whose position became smaller or turned since this was last read.
+        free: Client ids of orders that pay no commission begin with one of these.
+    """
+
+    free = ("autoclose-", "adl_autoclose")
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.moving: UserOrder | None = None
+        self.reduced: set[int] = set()
+        self._changed: dict[int, int] = {}
+
+    def account(self, number: int) -> FuturesAccount:
+        """Return a user."""
+        account = self._accounts[number]
+        assert isinstance(account, FuturesAccount)
+        return account
+
+    def report(self, us: int, order: UserOrder, kind: str, **more: Any) -> int:
+        """Report an event of an order to its owner, with the notional of the open orders."""
+        notional_e8 = self.account(order.account).contract.open_e8()
+        return super().report(us, order, kind, **more, notional_e8=notional_e8)
+
+    def report_positions(self) -> None:
+        """Report wallet and position of every account that has traded since the last call."""
+        self._touched.clear()
+        changed, self._changed = self._changed, {}
+        for number, us in changed.items():
+            self.publish_change(us, number, "ORDER")
+
+    def publish_change(self, us: int, number: int, reason: str, change_e8: int = 0, *, position: bool = True) -> None:
+        """Report wallet, and *position*, of an account after a change."""
+        account = self.account(number)
+        account.updated(us)
+        wallet, positions = account.wallet, (account.contract.state(),) if position else ()
+        self._publish(number, AccountChange(us, reason, wallet.balance_e8, wallet.cross_e8, change_e8, positions))
+
+    def trade_off_book(self, us: int, order: UserOrder, trade_id: int, ticks: int, lots: int) -> None:
+        """Fill *lots* of an order at a price without the book; the other side is settled by the caller."""
+        fill = self._settle(order, (us, trade_id, ticks, lots), is_maker=False)
+        order.left_lots -= lots
+        order.filled_lots += lots
+        order.spent_tl += ticks * lots
+        order.status = orders.PARTIALLY_FILLED if order.left_lots else orders.FILLED
+        order.fills.append(fill)
+        self.report(us, order, CALCULATED, fill=fill)
+        self.report_positions()
+
+    def _apply_to(self, order: UserOrder, row: Row, request_id: str) -> None:
+        if row[1] == ROW_NEW and order is self.moving:
+            self.report(row[0], order, AMENDMENT)
+        else:
+            super()._apply_to(order, row, request_id)
+
+    def _book(self, order: UserOrder, row: Row, *, is_maker: bool) -> Fill:
+        us, _, _, _, _, _, ticks, lots, trade_id, _ = row
+        return self._settle(order, (us, trade_id, ticks, lots), is_maker=is_maker)
+
+    def _settle(self, order: UserOrder, trade: tuple[int, int, int, int], *, is_maker: bool) -> Fill:
+        us, trade_id, ticks, lots = trade
+        rules, account, side = self._rules, self.account(order.account), order.request.side
+        contract, unit_e8 = account.contract, ticks * self._rules.tl_e8
+        rate_e8 = rules.maker_rate_e8 if is_maker else rules.taker_rate_e8
+        fee = 0 if order.client_id.startswith(self.free) else fee_e8(lots * unit_e8, rate_e8)
+        closes = contract.closing(side, lots)
+        realised_e8 = contract.trade(us, side, lots, (closes * unit_e8, (lots - closes) * unit_e8), fee)
+        wallet, symbol = account.wallet, contract.symbol
+        wallet.book(us, "REALIZED_PNL", symbol, realised_e8, trade_id=trade_id)
+        wallet.book(us, "COMMISSION", symbol, -fee, trade_id=trade_id)
+        self.fees.quote.free += fee
+        if closes:
+            self.reduced.add(account.number)
+        self._changed[account.number] = us
+        return Fill(trade_id, order.order_id, us, ticks, lots, side, is_maker, fee, realised_e8)
+
+    def _worth(self, side: int, ticks: int, lots: int) -> int:  # noqa: ARG002 - an order locks nothing
+        return 0
+
+    def _move(self, account: UserAccount, side: int, ticks: int, lots: int) -> None:
+        """Move position and cash of the market's side of a trade."""
+        account.base.free += side * lots * self._rules.instrument.lot_e8
+        account.quote.free -= side * ticks * lots * self._rules.tl_e8
+
+
+def is_trade(event: object) -> bool:
+    """Return whether an event is a trade of an order."""
+    return isinstance(event, ExecutionReport) and event.fill is not None

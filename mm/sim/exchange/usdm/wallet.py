@@ -1,0 +1,310 @@
+"""Wallets and positions of contracts: entry, profit, margin, all in whole 1e-8 of the quote asset.
+
+A position has its exact cost, not a rounded entry price: what a trade realises and what stays open always add up.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from mm.instrument import E8, Instrument
+from mm.sim.exchange.accounts import OrderCount, RateLimit, UserAccount
+from mm.sim.exchange.orders import UserOrder
+from mm.sim.exchange.usdm.brackets import BRACKETS, maintenance_e8
+
+ORDER_LIMITS = (RateLimit("ORDERS", "SECOND", 10, 300), RateLimit("ORDERS", "MINUTE", 1, 1_200))
+_FIRST_LEVERAGE = 20
+
+
+def half_even(amount: int, divisor: int) -> int:
+    """Return *amount* over a positive *divisor*, rounded half to even."""
+    whole, rest = divmod(amount, divisor)
+    return whole + (2 * rest > divisor or (2 * rest == divisor and whole % 2 == 1))
+
+
+@dataclass(slots=True)
+class Mark:
+    """The mark price of a contract, 1e-8 of the quote asset; *fixed* is whether it does not follow the book."""
+
+    e8: int
+    fixed: bool = False
+
+
+class PositionState(NamedTuple):
+    """A position at an instant; amounts in 1e-8."""
+
+    symbol: str
+    amount_e8: int
+    entry_e8: int
+    break_even_e8: int
+    realised_e8: int
+    unrealised_e8: int
+    isolated: bool
+    wallet_e8: int
+    mark_e8: int
+    maintenance_e8: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Contract:
+    """The position of an account in one contract, and how it is set up.
+
+    Attributes:
+        lot_e8: Quantity of a lot, in 1e-8 of the base asset.
+        mark: Mark price of the contract.
+        orders: Returns the account's open orders of the contract.
+        tl_e8: Worth of one lot at one tick.
+        lots: Position; negative if short.
+        cost_e8: What the open lots were bought for, less what they were sold for.
+        fees_e8: Fees of the trades that opened them.
+        realised_e8: Profit of all trades that closed lots, before fees.
+        isolated: Whether it has a margin of its own.
+        wallet_e8: That margin.
+        called: Whether its owner was told of too little margin.
+        updated_us: Time of the last change, µs.
+    """
+
+    symbol: str
+    lot_e8: int
+    tl_e8: int
+    mark: Mark
+    orders: Callable[[], Sequence[UserOrder]]
+    lots: int = 0
+    cost_e8: int = 0
+    fees_e8: int = 0
+    realised_e8: int = 0
+    isolated: bool = False
+    wallet_e8: int = 0
+    leverage: int = _FIRST_LEVERAGE
+    called: bool = False
+    updated_us: int = 0
+
+    @property
+    def amount_e8(self) -> int:
+        """Return the position, in 1e-8 of the base asset."""
+        return self.lots * self.lot_e8
+
+    @property
+    def worth_e8(self) -> int:
+        """Return the position at the mark price; negative if short."""
+        return half_even(self.amount_e8 * self.mark.e8, E8)
+
+    @property
+    def unrealised_e8(self) -> int:
+        """Return the profit that closing at the mark price would realise."""
+        return self.worth_e8 - self.cost_e8
+
+    @property
+    def entry_e8(self) -> int:
+        """Return the mean price of the open lots, rounded."""
+        return self._price_e8(self.cost_e8)
+
+    @property
+    def break_even_e8(self) -> int:
+        """Return the price at which the open lots pay for the fees of their opening, rounded."""
+        return self._price_e8(self.cost_e8 + self.fees_e8)
+
+    def _price_e8(self, cost_e8: int) -> int:
+        side = 1 if self.lots > 0 else -1
+        return half_even(side * cost_e8 * E8, abs(self.amount_e8)) if self.lots else 0
+
+    @property
+    def maintenance_e8(self) -> int:
+        """Return the margin below which the position is liquidated."""
+        return maintenance_e8(abs(self.worth_e8))
+
+    @property
+    def position_margin_e8(self) -> int:
+        """Return the initial margin of the position at the mark price."""
+        return abs(self.worth_e8) // self.leverage
+
+    def open_e8(self) -> tuple[int, int]:
+        """Return the notionals of the open buys and sells; those that only reduce need no margin."""
+        found = {+1: 0, -1: 0}
+        for order in self.orders():
+            if not order.request.reduce_only:
+                found[order.request.side] += order.request.ticks * order.left_lots * self.tl_e8
+        return found[+1], found[-1]
+
+    def exposure_e8(self, bids_e8: int, asks_e8: int) -> int:
+        """Return the largest notional that the position can have if all of either side fills."""
+        worth_e8 = self.worth_e8
+        return max(abs(worth_e8 + bids_e8), abs(worth_e8 - asks_e8))
+
+    @property
+    def margin_e8(self) -> int:
+        """Return the initial margin of position and open orders."""
+        return self.exposure_e8(*self.open_e8()) // self.leverage
+
+    @property
+    def order_margin_e8(self) -> int:
+        """Return the initial margin of the open orders beyond that of the position."""
+        return self.margin_e8 - self.position_margin_e8
+
+    @property
+    def is_used(self) -> bool:
+        """Return whether there is a position, or an open order."""
+        return bool(self.lots or self.orders())
+
+    def state(self) -> PositionState:
+        """Return the position as it is now."""
+        return PositionState(
+            self.symbol,
+            self.amount_e8,
+            self.entry_e8,
+            self.break_even_e8,
+            self.realised_e8,
+            self.unrealised_e8,
+            self.isolated,
+            self.wallet_e8,
+            self.mark.e8,
+            self.maintenance_e8,
+        )
+
+    def trade(self, us: int, side: int, lots: int, notional_e8: tuple[int, int], fee_e8: int) -> int:
+        """Change the position by a trade, and return what it realises; of an isolated one, its margin changes as well.
+
+        Args:
+            us: Its time, µs.
+            side: +1 if it buys.
+            lots: Its quantity.
+            notional_e8: Price times quantity: of the lots that close, see `closing`, and of those that open.
+            fee_e8: Its fee.
+        """
+        closed_e8, opened_e8 = notional_e8
+        closes, realised_e8 = self.closing(side, lots), 0
+        self.updated_us = us
+        if closes:
+            held = abs(self.lots)
+            cost_e8 = half_even(self.cost_e8 * closes, held)
+            realised_e8 = -side * closed_e8 - cost_e8
+            self.fees_e8 -= half_even(self.fees_e8 * closes, held)
+            self.cost_e8 -= cost_e8
+            self.wallet_e8 -= half_even(self.wallet_e8 * closes, held)
+            self.realised_e8 += realised_e8
+            self.lots += side * closes
+        if opens := lots - closes:
+            self.cost_e8 += side * opened_e8
+            self.fees_e8 += half_even(fee_e8 * opens, lots)
+            self.lots += side * opens
+            if self.isolated:
+                self.wallet_e8 += opened_e8 // self.leverage
+        return realised_e8
+
+    def closing(self, side: int, lots: int) -> int:
+        """Return how many of *lots* of a trade of *side* close the position."""
+        return min(lots, abs(self.lots)) if side * self.lots < 0 else 0
+
+
+class Income(NamedTuple):
+    """One change of a wallet; *kind* is the exchange's name, *trade_id* 0 without a trade."""
+
+    us: int
+    kind: str
+    symbol: str
+    amount_e8: int
+    number: int
+    trade_id: int
+    info: str
+
+
+@dataclass(slots=True)
+class Wallet:
+    """What an account has in the quote asset, for all contracts.
+
+    Attributes:
+        balance_e8: All of it, the margins of isolated positions included; without unrealised profit.
+        contracts: Positions by symbol.
+        income: Every change, oldest first.
+        hedged: Whether long and short positions are apart.
+    """
+
+    balance_e8: int
+    contracts: dict[str, Contract] = field(default_factory=dict)
+    income: list[Income] = field(default_factory=list)
+    hedged: bool = False
+
+    def book(self, us: int, kind: str, symbol: str, amount_e8: int, *, trade_id: int = 0, info: str = "") -> None:
+        """Change the balance, if by anything, and note it."""
+        if amount_e8:
+            self.balance_e8 += amount_e8
+            self.income.append(Income(us, kind, symbol, amount_e8, len(self.income) + 1, trade_id, info))
+
+    def _cross(self) -> list[Contract]:
+        return [one for one in self.contracts.values() if not one.isolated]
+
+    @property
+    def cross_e8(self) -> int:
+        """Return the balance without the margins of isolated positions."""
+        return self.balance_e8 - sum(one.wallet_e8 for one in self.contracts.values())
+
+    @property
+    def cross_unrealised_e8(self) -> int:
+        """Return the unrealised profit of cross positions."""
+        return sum(one.unrealised_e8 for one in self._cross())
+
+    @property
+    def cross_maintenance_e8(self) -> int:
+        """Return the maintenance margin of cross positions."""
+        return sum(one.maintenance_e8 for one in self._cross() if one.lots)
+
+    @property
+    def available_e8(self) -> int:
+        """Return what further orders may use as margin; negative if the open ones need more than there is."""
+        needed_e8 = sum(one.order_margin_e8 if one.isolated else one.margin_e8 for one in self.contracts.values())
+        return self.cross_e8 + self.cross_unrealised_e8 - needed_e8
+
+    def equity_e8(self, contract: Contract) -> int:
+        """Return the margin balance behind a position: its own if it is isolated, else that of all cross positions."""
+        if contract.isolated:
+            return contract.wallet_e8 + contract.unrealised_e8
+        return self.cross_e8 + self.cross_unrealised_e8
+
+    def needed_e8(self, contract: Contract) -> int:
+        """Return the maintenance margin that must be behind a position."""
+        return contract.maintenance_e8 if contract.isolated else self.cross_maintenance_e8
+
+    def liquidation_e8(self, contract: Contract) -> int:
+        """Return the mark price at which a position is liquidated if all others stay, rounded; 0 for none."""
+        if not contract.lots:
+            return 0
+        amount_e8, side = contract.amount_e8, 1 if contract.lots > 0 else -1
+        equity_e8, others_e8 = contract.wallet_e8, 0
+        if not contract.isolated:
+            others_e8 = self.cross_maintenance_e8 - contract.maintenance_e8
+            equity_e8 = self.cross_e8 + self.cross_unrealised_e8 - contract.unrealised_e8
+        for bracket in BRACKETS:
+            # equity + amount * price - cost = others + |amount| * price * rate - cum
+            over_e8 = equity_e8 - others_e8 - contract.cost_e8 + bracket.cum_e8
+            per_unit_e8 = side * bracket.rate_e8 - E8  # times the amount: how the surplus falls with the price
+            numerator, divisor = over_e8 * E8 * E8, amount_e8 * per_unit_e8
+            price_e8 = half_even(numerator, divisor) if divisor > 0 else half_even(-numerator, -divisor)
+            if price_e8 > 0 and bracket.floor_e8 <= abs(amount_e8) * price_e8 // E8 <= bracket.cap_e8:
+                return price_e8
+        return 0
+
+
+@dataclass(slots=True)
+class FuturesAccount(UserAccount):
+    """One user of USD-M; *wallet* is for all contracts, *contract* the position in that of the exchange."""
+
+    wallet: Wallet = field(default_factory=lambda: Wallet(0))
+    contract: Contract = field(init=False)
+
+    def beside(self, instrument: Instrument) -> "FuturesAccount":  # noqa: ARG002 - the funds are the same
+        """Return the account for a further contract: the same wallet and order counts."""
+        found = replace(self, count=self.count, updates=self.updates)
+        found.others = self.others
+        return found
+
+    def check(self) -> None:
+        """Raise AssertionError if a position and its cost do not fit."""
+        assert self.contract.lots or not (self.contract.cost_e8 or self.contract.wallet_e8), self
+
+
+def futures_users(names: Sequence[str], balance_e8: int) -> list[FuturesAccount]:
+    """Return accounts, numbered from 1, with a balance of the quote asset each."""
+    return [
+        FuturesAccount(number, name, count=OrderCount(ORDER_LIMITS, unfilled=False), wallet=Wallet(balance_e8))
+        for number, name in enumerate(names, start=1)
+    ]

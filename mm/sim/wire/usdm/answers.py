@@ -1,0 +1,474 @@
+"""JSON formats of all responses and events about orders, positions and wallets of a contract."""
+
+from typing import TYPE_CHECKING, Any
+
+from mm.instrument import E8, decimal_text, short_text
+from mm.sim.exchange import orders
+from mm.sim.exchange.accounts import UserAccount
+from mm.sim.exchange.orders import SIDES, AccountEvent, ExecutionReport, Fill, UserOrder
+from mm.sim.exchange.trades import AggregateTrade, MarketTrade
+from mm.sim.exchange.usdm.brackets import BRACKETS, most_notional_e8
+from mm.sim.exchange.usdm.events import AccountChange, ConfigChange, MarginCall
+from mm.sim.exchange.usdm.exchange import MarkTold, Payment
+from mm.sim.exchange.usdm.liquidation import Forced, FundRow
+from mm.sim.exchange.usdm.wallet import Contract, FuturesAccount, Income, PositionState, Wallet
+from mm.sim.wire.answers import ZERO, GridTexts, Json
+
+if TYPE_CHECKING:
+    from mm.sim.exchange.usdm.exchange import UsdmExchange
+
+_BOTH = "BOTH"
+_KINDS = {orders.TRADE_PREVENTION: orders.EXPIRED}
+_MOST_QUANTILE = 4
+
+
+class UsdmTexts(GridTexts):
+    """Formats the answers and events of one contract.
+
+    Args:
+        exchange: The contract.
+        micro: Whether timestamps are in µs, not in ms.
+    """
+
+    def __init__(self, exchange: "UsdmExchange", micro: bool) -> None:
+        super().__init__(exchange.rules, micro)
+        self._exchange = exchange
+        self.asset = exchange.rules.instrument.quote_asset
+
+    # trades
+
+    def market_trade(self, trade: MarketTrade) -> Json:
+        """Return a trade of the market."""
+        return {
+            "id": trade.trade_id,
+            "price": self.price(trade.ticks),
+            "qty": self.qty(trade.lots),
+            "quoteQty": self.worth(trade.ticks * trade.lots),
+            "time": self.stamp(trade.us),
+            "isBuyerMaker": trade.buyer_is_maker,
+        }
+
+    def aggregate_trade(self, trade: AggregateTrade) -> Json:
+        """Return an aggregate trade of the market."""
+        return {
+            "a": trade.id,
+            "p": self.price(trade.ticks),
+            "q": self.qty(trade.lots),
+            "f": trade.first_id,
+            "l": trade.last_id,
+            "T": self.stamp(trade.us),
+            "m": trade.side < 0,
+        }
+
+    def own_trade(self, fill: Fill) -> Json:
+        """Return a trade of an account."""
+        return {
+            "symbol": self.symbol,
+            "id": fill.trade_id,
+            "orderId": fill.order_id,
+            "side": SIDES[fill.side],
+            "price": self.price(fill.ticks),
+            "qty": self.qty(fill.lots),
+            "realizedPnl": decimal_text(fill.realised_e8),
+            "quoteQty": self.worth(fill.ticks * fill.lots),
+            "commission": decimal_text(fill.fee_e8),
+            "commissionAsset": self.asset,
+            "time": self.stamp(fill.us),
+            "positionSide": _BOTH,
+            "maker": fill.is_maker,
+            "buyer": fill.side > 0,
+        }
+
+    # orders
+
+    def order(self, order: UserOrder) -> Json:
+        """Return an order as the answer to a request that changes it."""
+        return self._state(order) | {"cumQty": self.qty(order.filled_lots), "updateTime": self.stamp(order.updated_us)}
+
+    def accepted(self, order: UserOrder) -> Json:
+        """Return the answer to a new order that does not wait for its result: as it was accepted."""
+        bare = UserOrder(
+            account=order.account,
+            request=order.request,
+            client_id=order.client_id,
+            us=order.us,
+            lots=order.lots,
+            left_lots=order.lots,
+            order_id=order.order_id,
+            updated_us=order.us,
+        )
+        return self.order(bare)
+
+    def queried(self, order: UserOrder) -> Json:
+        """Return an order in the format of queries."""
+        return self._state(order) | {"time": self.stamp(order.us), "updateTime": self.stamp(order.updated_us)}
+
+    def _mean(self, order: UserOrder) -> str:
+        return self.mean_price(order.spent_tl, order.filled_lots) if order.filled_lots else ZERO
+
+    def _state(self, order: UserOrder) -> Json:
+        request = order.request
+        return {
+            "orderId": order.order_id,
+            "symbol": self.symbol,
+            "status": order.status,
+            "clientOrderId": order.client_id,
+            "price": self.price(request.ticks),
+            "avgPrice": self._mean(order),
+            "origQty": self.qty(order.lots),
+            "executedQty": self.qty(order.filled_lots),
+            "cumQuote": self.worth(order.spent_tl),
+            "timeInForce": request.time_in_force,
+            "type": request.type,
+            "reduceOnly": request.reduce_only,
+            "closePosition": False,
+            "side": SIDES[request.side],
+            "positionSide": _BOTH,
+            "stopPrice": ZERO,
+            "workingType": "CONTRACT_PRICE",
+            "priceProtect": False,
+            "origType": request.type,
+            "priceMatch": "NONE",
+            "selfTradePreventionMode": request.stp,
+            "goodTillDate": 0,
+        }
+
+    # wallets
+
+    def _totals(self, wallet: Wallet) -> dict[str, int]:
+        """Return the sums over all contracts, in 1e-8 of the margin asset, named as of one asset."""
+        used = [one for one in wallet.contracts.values() if one.is_used]
+        unrealised = sum(one.unrealised_e8 for one in used)
+        position = sum(one.position_margin_e8 for one in used)
+        order = sum(one.order_margin_e8 for one in used)
+        available = max(0, wallet.available_e8)
+        return {
+            "walletBalance": wallet.balance_e8,
+            "unrealizedProfit": unrealised,
+            "marginBalance": wallet.balance_e8 + unrealised,
+            "maintMargin": sum(one.maintenance_e8 for one in used if one.lots),
+            "initialMargin": position + order,
+            "positionInitialMargin": position,
+            "openOrderInitialMargin": order,
+            "crossWalletBalance": wallet.cross_e8,
+            "crossUnPnl": wallet.cross_unrealised_e8,
+            "availableBalance": available,
+            "maxWithdrawAmount": max(0, min(available, wallet.cross_e8)),
+        }
+
+    def account(self, account: FuturesAccount, *, old: bool) -> Json:
+        """Return an account; *old* is whether as of version 2, with all contracts and settings."""
+        wallet, totals = account.wallet, self._totals(account.wallet)
+        texts = {name: decimal_text(value) for name, value in totals.items()}
+        alone = ("availableBalance", "maxWithdrawAmount")
+        sums = {name if name in alone else f"total{name[0].upper()}{name[1:]}": text for name, text in texts.items()}
+        head = {
+            "feeTier": 0,
+            "feeBurn": False,
+            "canTrade": True,
+            "canDeposit": False,
+            "canWithdraw": False,
+            "updateTime": 0,
+            "multiAssetsMargin": False,
+            "tradeGroupId": -1,
+        }
+        asset = {"asset": self.asset, **texts, "updateTime": self.stamp(account.updated_us)}
+        contracts = [one for one in wallet.contracts.values() if old or one.is_used]
+        positions = [self._old_position(one) if old else self._position(one) for one in contracts]
+        marked = {"marginAvailable": True} if old else {}
+        return (head if old else {}) | sums | {"assets": [asset | marked], "positions": positions}
+
+    def _position(self, contract: Contract) -> Json:
+        return {
+            "symbol": contract.symbol,
+            "positionSide": _BOTH,
+            "positionAmt": decimal_text(contract.amount_e8),
+            "unrealizedProfit": decimal_text(contract.unrealised_e8),
+            "isolatedMargin": decimal_text(self._isolated_e8(contract)),
+            "notional": decimal_text(contract.worth_e8),
+            "isolatedWallet": decimal_text(contract.wallet_e8),
+            "initialMargin": decimal_text(contract.margin_e8),
+            "maintMargin": decimal_text(contract.maintenance_e8),
+            "updateTime": self.stamp(contract.updated_us),
+        }
+
+    def _old_position(self, contract: Contract) -> Json:
+        bids_e8, asks_e8 = contract.open_e8()
+        return {
+            "symbol": contract.symbol,
+            "initialMargin": decimal_text(contract.margin_e8),
+            "maintMargin": decimal_text(contract.maintenance_e8),
+            "unrealizedProfit": decimal_text(contract.unrealised_e8),
+            "positionInitialMargin": decimal_text(contract.position_margin_e8),
+            "openOrderInitialMargin": decimal_text(contract.order_margin_e8),
+            "leverage": str(contract.leverage),
+            "isolated": contract.isolated,
+            "entryPrice": decimal_text(contract.entry_e8),
+            "breakEvenPrice": decimal_text(contract.break_even_e8),
+            "maxNotional": short_text(most_notional_e8(contract.leverage)),
+            "bidNotional": decimal_text(bids_e8),
+            "askNotional": decimal_text(asks_e8),
+            "positionSide": _BOTH,
+            "positionAmt": decimal_text(contract.amount_e8),
+            "updateTime": self.stamp(contract.updated_us),
+            "isolatedMargin": decimal_text(self._isolated_e8(contract)),
+            "notional": decimal_text(contract.worth_e8),
+            "isolatedWallet": decimal_text(contract.wallet_e8),
+        }
+
+    def _isolated_e8(self, contract: Contract) -> int:
+        return contract.wallet_e8 + contract.unrealised_e8 if contract.isolated else 0
+
+    def balances(self, account: FuturesAccount) -> list[Json]:
+        """Return the balance of each asset, that is of one."""
+        texts = {name: decimal_text(value) for name, value in self._totals(account.wallet).items()}
+        names = ("crossWalletBalance", "crossUnPnl", "availableBalance", "maxWithdrawAmount")
+        return [
+            {
+                "accountAlias": f"sim{account.number}",
+                "asset": self.asset,
+                "balance": texts["walletBalance"],
+                **{name: texts[name] for name in names},
+                "marginAvailable": True,
+                "updateTime": self.stamp(account.updated_us),
+            }
+        ]
+
+    def risk(self, account: FuturesAccount, contract: Contract, *, old: bool) -> Json:
+        """Return the risk of a position; *old* is whether as of version 2."""
+        common = {
+            "symbol": contract.symbol,
+            "positionSide": _BOTH,
+            "positionAmt": decimal_text(contract.amount_e8),
+            "entryPrice": decimal_text(contract.entry_e8),
+            "breakEvenPrice": decimal_text(contract.break_even_e8),
+            "markPrice": decimal_text(contract.mark.e8),
+            "unRealizedProfit": decimal_text(contract.unrealised_e8),
+            "liquidationPrice": decimal_text(account.wallet.liquidation_e8(contract)),
+            "isolatedMargin": decimal_text(self._isolated_e8(contract)),
+            "notional": decimal_text(contract.worth_e8),
+            "isolatedWallet": decimal_text(contract.wallet_e8),
+            "updateTime": self.stamp(contract.updated_us),
+        }
+        if old:
+            return common | {
+                "leverage": str(contract.leverage),
+                "maxNotionalValue": short_text(most_notional_e8(contract.leverage)),
+                "marginType": "isolated" if contract.isolated else "cross",
+                "isAutoAddMargin": "false",
+            }
+        bids_e8, asks_e8 = contract.open_e8()
+        return common | {
+            "marginAsset": self.asset,
+            "initialMargin": decimal_text(contract.margin_e8),
+            "maintMargin": decimal_text(contract.maintenance_e8),
+            "positionInitialMargin": decimal_text(contract.position_margin_e8),
+            "openOrderInitialMargin": decimal_text(contract.order_margin_e8),
+            "adl": self._quantile(account.number),
+            "bidNotional": decimal_text(bids_e8),
+            "askNotional": decimal_text(asks_e8),
+        }
+
+    def _quantile(self, number: int) -> int:
+        """Return from 0 to 4 how soon a position is deleveraged, among those of its side."""
+        exchange = self._exchange
+        lots = exchange.account(number).contract.lots
+        same = [one for one in exchange.accounts if exchange.account(one).contract.lots * lots > 0]
+        if len(same) < 2:
+            return _MOST_QUANTILE if same else 0
+        lower = sum(exchange.rank(one) < exchange.rank(number) for one in same)
+        return _MOST_QUANTILE * lower // (len(same) - 1)
+
+    def income(self, row: Income) -> Json:
+        """Return one change of a wallet."""
+        return {
+            "symbol": row.symbol,
+            "incomeType": row.kind,
+            "income": decimal_text(row.amount_e8),
+            "asset": self.asset,
+            "info": row.info or (str(row.trade_id) if row.trade_id else row.kind),
+            "time": self.stamp(row.us),
+            "tranId": row.number,
+            "tradeId": str(row.trade_id) if row.trade_id else "",
+        }
+
+    def brackets(self) -> Json:
+        """Return the leverage brackets; these are numbers, not texts."""
+        rows = [
+            {
+                "bracket": one.number,
+                "initialLeverage": one.leverage,
+                "notionalCap": one.cap_e8 // E8,
+                "notionalFloor": one.floor_e8 // E8,
+                "maintMarginRatio": one.rate_e8 / E8,
+                "cum": one.cum_e8 / E8,
+            }
+            for one in BRACKETS
+        ]
+        return {"symbol": self.symbol, "notionalCoef": 1.0, "brackets": rows}
+
+    def payment(self, paid: Payment) -> Json:
+        """Return one funding payment of the contract."""
+        return {
+            "symbol": self.symbol,
+            "fundingRate": decimal_text(paid.rate_e8),
+            "fundingTime": self.stamp(paid.us),
+            "markPrice": decimal_text(paid.mark_e8),
+        }
+
+    def premium(self, told: MarkTold) -> Json:
+        """Return the mark price and the next payment; the index is the mark price."""
+        price = decimal_text(told.mark_e8)
+        return {
+            "symbol": self.symbol,
+            "markPrice": price,
+            "indexPrice": price,
+            "estimatedSettlePrice": price,
+            "lastFundingRate": decimal_text(told.rate_e8),
+            "interestRate": "0.00010000",
+            "nextFundingTime": self.stamp(told.next_us),
+            "time": self.stamp(told.us),
+        }
+
+    def forced(self, forced: Forced) -> Json:
+        """Return a forced order in the format of queries."""
+        return self.queried(forced.order)
+
+    def truth(self, exchange: "UsdmExchange", account: UserAccount) -> Json:
+        """Return what an account has, and what the exchange has, for the record of the truth."""
+        assert isinstance(account, FuturesAccount)
+        contract, settlement = account.contract, exchange.settlement
+        return {
+            "balances": self.balances(account),
+            "positions": [self.risk(account, contract, old=False) | {"cost": decimal_text(contract.cost_e8)}],
+            "income": [self.income(row) for row in account.wallet.income],
+            "liquidations": [self.forced(one) for one in exchange.forced if one.account == account.number],
+            "exchange": {
+                "market": {
+                    "position": decimal_text(settlement.market.base.free),
+                    "cash": decimal_text(settlement.market.quote.free),
+                },
+                "fees": decimal_text(settlement.fees.quote.free),
+                "insurance": decimal_text(exchange.terms.fund.balance_e8),
+                "insuranceRows": [self._fund_row(row) for row in exchange.terms.fund.rows],
+                "payments": [self.payment(paid) for paid in exchange.payments],
+            },
+        }
+
+    def _fund_row(self, row: FundRow) -> Json:
+        return {"us": row.us, "symbol": row.symbol, "amount": decimal_text(row.amount_e8), "why": row.why}
+
+    # events
+
+    def event(self, what: AccountEvent) -> Json:
+        """Return the event that is sent to the user for *what*."""
+        us = self.stamp(what.us)
+        if isinstance(what, ExecutionReport):
+            return {"e": "ORDER_TRADE_UPDATE", "E": us, "T": us, "o": self._execution(what)}
+        if isinstance(what, AccountChange):
+            return {"e": "ACCOUNT_UPDATE", "E": us, "T": us, "a": self._change(what)}
+        if isinstance(what, ConfigChange):
+            return {"e": "ACCOUNT_CONFIG_UPDATE", "E": us, "T": us, "ac": {"s": what.symbol, "l": what.leverage}}
+        assert isinstance(what, MarginCall)
+        cross = {} if what.cross_e8 is None else {"cw": decimal_text(what.cross_e8)}
+        return {"e": "MARGIN_CALL", "E": us, **cross, "p": [self._called(one) for one in what.positions]}
+
+    def trade_lite(self, what: ExecutionReport) -> Json:
+        """Return the short event of a trade."""
+        order, fill, us = what.order, what.fill, self.stamp(what.us)
+        assert fill
+        return {
+            "e": "TRADE_LITE",
+            "E": us,
+            "T": us,
+            "s": self.symbol,
+            "q": self.qty(order.lots),
+            "p": self.price(order.request.ticks),
+            "m": fill.is_maker,
+            "c": order.client_id,
+            "S": SIDES[order.request.side],
+            "L": self.price(fill.ticks),
+            "l": self.qty(fill.lots),
+            "t": fill.trade_id,
+            "i": order.order_id,
+        }
+
+    def _execution(self, execution: ExecutionReport) -> Json:
+        order, fill = execution.order, execution.fill
+        state, request = self._state(order), order.request
+        bids_e8, asks_e8 = execution.notional_e8
+        fee: Json = {"N": self.asset, "n": decimal_text(fill.fee_e8)} if fill else {}
+        return {
+            "s": self.symbol,
+            "c": order.client_id,
+            "S": state["side"],
+            "o": state["type"],
+            "f": state["timeInForce"],
+            "q": state["origQty"],
+            "p": state["price"],
+            "ap": state["avgPrice"],
+            "sp": ZERO,
+            "x": _KINDS.get(execution.kind, execution.kind),
+            "X": order.status,
+            "i": order.order_id,
+            "l": self.qty(fill.lots if fill else 0),
+            "z": state["executedQty"],
+            "L": self.price(fill.ticks if fill else 0),
+            **fee,
+            "T": self.stamp(execution.us),
+            "t": fill.trade_id if fill else 0,
+            "b": decimal_text(bids_e8),
+            "a": decimal_text(asks_e8),
+            "m": bool(fill and fill.is_maker),
+            "R": request.reduce_only,
+            "wt": "CONTRACT_PRICE",
+            "ot": state["type"],
+            "ps": _BOTH,
+            "cp": False,
+            "rp": decimal_text(fill.realised_e8 if fill else 0),
+            "pP": False,
+            "si": 0,
+            "ss": 0,
+            "V": request.stp,
+            "pm": "NONE",
+            "gtd": 0,
+        }
+
+    def _change(self, change: AccountChange) -> Json:
+        balance = {
+            "a": self.asset,
+            "wb": decimal_text(change.wallet_e8),
+            "cw": decimal_text(change.cross_e8),
+            "bc": decimal_text(change.change_e8),
+        }
+        return {"m": change.reason, "B": [balance], "P": [self._changed(one) for one in change.positions]}
+
+    def _changed(self, position: PositionState) -> Json:
+        return {
+            "s": position.symbol,
+            "pa": decimal_text(position.amount_e8),
+            "ep": decimal_text(position.entry_e8),
+            "bep": decimal_text(position.break_even_e8),
+            "cr": decimal_text(position.realised_e8),
+            "up": decimal_text(position.unrealised_e8),
+            "mt": "isolated" if position.isolated else "cross",
+            "iw": decimal_text(position.wallet_e8),
+            "ps": _BOTH,
+        }
+
+    def _called(self, position: PositionState) -> Json:
+        return {
+            "s": position.symbol,
+            "ps": _BOTH,
+            "pa": decimal_text(position.amount_e8),
+            "mt": "ISOLATED" if position.isolated else "CROSSED",
+            "iw": decimal_text(position.wallet_e8),
+            "mp": decimal_text(position.mark_e8),
+            "up": decimal_text(position.unrealised_e8),
+            "mm": decimal_text(position.maintenance_e8),
+        }
+
+
+def rates(maker_e8: int, taker_e8: int) -> dict[str, Any]:
+    """Return the fee rates of an account."""
+    return {"makerCommissionRate": short_text(maker_e8), "takerCommissionRate": short_text(taker_e8)}

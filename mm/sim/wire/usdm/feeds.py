@@ -1,0 +1,153 @@
+"""Streams of mark prices and forced orders, and the streams of users by listen key."""
+
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from mm.clock import US_PER_MS
+from mm.sim.exchange.accounts import MINUTE_US
+from mm.sim.exchange.api_error import ApiError
+from mm.sim.exchange.orders import AccountEvent, ExecutionReport
+from mm.sim.exchange.usdm.exchange import MarkTold, UsdmExchange
+from mm.sim.exchange.usdm.liquidation import Forced
+from mm.sim.wire.answers import Json
+from mm.sim.wire.http_messages import json_bytes
+from mm.sim.wire.stream_messages import Message, stamped
+from mm.sim.wire.stream_requests import StreamName
+from mm.sim.wire.usdm.answers import UsdmTexts
+from mm.sim.wire.usdm.stream_texts import UsdmStreamTexts
+
+if TYPE_CHECKING:
+    from mm.sim.wire.connections import StreamConnection
+
+KEY_LIFE_US = 60 * MINUTE_US
+
+
+class MarkFeed:
+    """The streams of mark prices and forced orders of a contract, and its part of those of all contracts."""
+
+    def __init__(self, exchange: UsdmExchange) -> None:
+        self.now_us = exchange.now_us
+        self._symbol = exchange.rules.instrument.symbol.lower()
+        self._texts = UsdmStreamTexts(exchange.rules.instrument)
+        self._live: dict[str, dict[tuple[StreamConnection, StreamName], None]] = {"markPrice": {}, "forceOrder": {}}
+        exchange.hear_marks(self._marked)
+        exchange.hear_forced(self._forced)
+
+    def advance(self, us: int) -> None:
+        """Advance the time to *us*; events are sent as they happen."""
+        self.now_us = max(self.now_us, us)
+
+    def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+        """Send *subscriber* all further events of *stream*."""
+        if stream.kind in self._live and stream.symbol in ("", self._symbol):
+            self._live[stream.kind][subscriber, stream] = None
+
+    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+        """Stop sending *stream* to *subscriber*."""
+        if stream.kind in self._live:
+            self._live[stream.kind].pop((subscriber, stream), None)
+
+    def end_users(self, subscriber: "StreamConnection") -> None:
+        """Do nothing: these are not streams of users."""
+
+    def _marked(self, told: MarkTold) -> None:
+        event = self._texts.mark_price(told)
+        for subscriber, stream in tuple(self._live["markPrice"]):
+            if told.us % (stream.interval_ms * US_PER_MS) == 0:
+                text = event if stream.symbol else f"[{event}]"
+                subscriber.deliver(Message(stream.name, "other", 0, 0, text.encode()))
+
+    def _forced(self, forced: Forced) -> None:
+        event = self._texts.force_order(forced)
+        for subscriber, stream in tuple(self._live["forceOrder"]):
+            subscriber.deliver(Message(stream.name, "other", 0, 0, event.encode()))
+
+
+@dataclass(slots=True)
+class _ListenKey:
+    account: int
+    expires_us: int
+
+
+class UserStreams:
+    """The listen keys of all users, and the events that are sent by them, of all contracts of a server."""
+
+    def __init__(self) -> None:
+        self.now_us = 0
+        self._made = 0
+        self._keys: dict[str, _ListenKey] = {}
+        self._live: dict[str, dict[StreamConnection, StreamName]] = {}
+
+    def attach(self, exchange: UsdmExchange) -> None:
+        """Send the events of the users of a contract."""
+        texts = UsdmTexts(exchange, micro=False)
+        for number in exchange.accounts:
+            exchange.watch(number, partial(self._happened, number, texts))
+
+    # listen keys
+
+    def start(self, account: int, us: int) -> str:
+        """Return the listen key of an account for another hour, a new one if it has none."""
+        self.advance(us)
+        for name, key in self._keys.items():
+            if key.account == account:
+                key.expires_us = us + KEY_LIFE_US
+                return name
+        self._made += 1
+        name = sha256(f"{account} {self._made} {us}".encode()).hexdigest()
+        self._keys[name] = _ListenKey(account, us + KEY_LIFE_US)
+        return name
+
+    def keep(self, account: int, us: int) -> str:
+        """Return the listen key of an account for another hour; raises ApiError if it has none."""
+        self.advance(us)
+        if all(key.account != account for key in self._keys.values()):
+            raise ApiError(-1125, "This listenKey does not exist.")
+        return self.start(account, us)
+
+    def stop(self, account: int, us: int) -> None:
+        """End the listen key of an account; raises ApiError if it has none."""
+        del self._keys[self.keep(account, us)]
+
+    # streams
+
+    def advance(self, us: int) -> None:
+        """Advance the time to *us*: listen keys expire."""
+        self.now_us = max(self.now_us, us)
+        for name in [name for name, key in self._keys.items() if key.expires_us <= self.now_us]:
+            self._expire(name)
+
+    def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+        """Send *subscriber* the events of a listen key from now on."""
+        if stream.kind == "user":
+            self._live.setdefault(stream.name, {})[subscriber] = stream
+
+    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
+        """Stop sending the events of a listen key."""
+        if stream.kind == "user":
+            self._live.get(stream.name, {}).pop(subscriber, None)
+
+    def end_users(self, subscriber: "StreamConnection") -> None:
+        """Let the listen keys of *subscriber* expire."""
+        for name in [name for name, live in self._live.items() if subscriber in live and name in self._keys]:
+            self._expire(name)
+
+    def _expire(self, name: str) -> None:
+        del self._keys[name]
+        self._send(name, {"e": "listenKeyExpired", "E": stamped(self.now_us, micro=False), "listenKey": name})
+
+    def _happened(self, number: int, texts: UsdmTexts, what: AccountEvent) -> None:
+        for name in [name for name, key in self._keys.items() if key.account == number]:
+            if not self._live.get(name):
+                continue
+            if isinstance(what, ExecutionReport) and what.fill:
+                self._send(name, texts.trade_lite(what))
+            self._send(name, texts.event(what))
+
+    def _send(self, name: str, event: Json) -> None:
+        raw = json_bytes(event)
+        for subscriber, stream in tuple(self._live.get(name, {}).items()):
+            if not stream.events or event["e"] in stream.events:
+                subscriber.deliver(Message(name, "user", 0, 0, raw))

@@ -1,0 +1,149 @@
+"""Binance USD-M futures on the wire: the market of a server."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mm.instrument import E8, Instrument, decimal_text, e8
+from mm.sim.exchange.accounts import QUOTE_FUNDS_E8, USER_NAMES, RateLimit, UserAccount
+from mm.sim.exchange.usdm.contract_rules import ContractRules
+from mm.sim.exchange.usdm.exchange import UsdmExchange, UsdmTerms
+from mm.sim.exchange.usdm.wallet import futures_users
+from mm.sim.flow.market import Flow
+from mm.sim.wire.feed import StreamFeed
+from mm.sim.wire.http_messages import Request, Response
+from mm.sim.wire.market import BadControl, Feed
+from mm.sim.wire.operations import Operation
+from mm.sim.wire.stream_requests import StreamDialect
+from mm.sim.wire.usdm.answers import UsdmTexts
+from mm.sim.wire.usdm.feeds import MarkFeed, UserStreams
+from mm.sim.wire.usdm.market_operations import MARKET_OPERATIONS, WEIGHT
+from mm.sim.wire.usdm.operation import UsdmCall
+from mm.sim.wire.usdm.stream_texts import UsdmStreamTexts
+from mm.sim.wire.usdm.user_operations import USER_OPERATIONS
+
+if TYPE_CHECKING:
+    from mm.sim.matching._core import Matching
+    from mm.sim.wire.ws_api import ApiSession
+
+_SERVED = re.compile(
+    r"(?P<symbol>[\w-]+)@(?:(?P<kind>trade|aggTrade|bookTicker|forceOrder|markPrice(?=@|$))(?P<pace>(?<=Price)(?:@1s)?)?"
+    r"|depth(?P<levels>5|10|20)?(?P<speed>@500ms|@100ms)?)"
+)
+_KLINES = r"kline_(?:1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M)"
+_SILENT = re.compile(
+    rf"[\w-]+@(?:{_KLINES}|miniTicker|ticker|compositeIndex|assetIndex|rpiDepth@500ms)"
+    r"|[\w]+_perpetual@continuousKline_\w+|!(?:miniTicker|ticker|markPrice|forceOrder|assetIndex)@arr(?:@1s)?"
+    r"|!(?:bookTicker|contractInfo)"
+)
+_PUBLIC = frozenset({"depth", "partial", "bookTicker", "trade", "silent"})
+_MARKET = frozenset({"aggTrade", "markPrice", "forceOrder", "silent"})
+STREAMS = StreamDialect(
+    served=_SERVED,
+    silent=_SILENT,
+    speeds={250: "", 500: "@500ms", 100: "@100ms"},
+    api_path="/ws-fapi/v1",
+    users=re.compile("[0-9A-Za-z]{64}"),
+    routes={"public": _PUBLIC, "market": _MARKET, "private": frozenset({"user", "silent"})},
+)
+_HIGHEST_RATE_E8 = E8 // 10
+
+
+class UsdmMarket:
+    """Binance USD-M futures, as its documentation of 2026 says.
+
+    Args:
+        terms: Funding and insurance; those of the exchange by default.
+    """
+
+    name: ClassVar[str] = "usdm"
+    operations: ClassVar[tuple[Operation, ...]] = (*MARKET_OPERATIONS, *USER_OPERATIONS)
+    streams: ClassVar[StreamDialect] = STREAMS
+    weight: ClassVar[RateLimit] = WEIGHT
+    connect_weight: ClassVar[int] = 5
+    prefix: ClassVar[str] = "v1/"
+    fees_in_quote: ClassVar[bool] = True
+
+    def __init__(self, terms: UsdmTerms | None = None) -> None:
+        self.terms = terms or UsdmTerms()
+        self._exchanges: list[UsdmExchange] = []
+        self._users = UserStreams()
+
+    def accounts(self) -> list[UserAccount]:
+        """Return two users with 10⁶ of the quote asset each."""
+        return list(futures_users(USER_NAMES, QUOTE_FUNDS_E8))
+
+    def exchange(  # noqa: PLR0913 - the parts of an exchange
+        self,
+        instrument: Instrument,
+        reference_ticks: int,
+        core: "Matching",
+        flow: Flow,
+        accounts: Sequence[UserAccount],
+        start_us: int,
+        *,
+        limits: bool,
+    ) -> UsdmExchange:
+        """Return the exchange of a contract."""
+        rules = ContractRules(instrument=instrument, reference_ticks=reference_ticks, onboard_us=start_us)
+        found = UsdmExchange(rules, core, flow, accounts, start_us, limits=limits, terms=self.terms)
+        self._exchanges.append(found)
+        return found
+
+    def call(self, exchange: Any, parameters: Any, texts: Any, account: int) -> UsdmCall:
+        """Return a call of an operation."""
+        return UsdmCall(exchange, parameters, texts, account, self._users, tuple(self._exchanges))
+
+    def texts(self, exchange: Any, *, micro: bool) -> UsdmTexts:
+        """Return the formatter of answers and events."""
+        return UsdmTexts(exchange, micro)
+
+    def feed(self, instrument: Instrument, now_us: int) -> StreamFeed:
+        """Return the streams of book and trades of a contract."""
+        return StreamFeed(instrument, now_us, UsdmStreamTexts(instrument), STREAMS)
+
+    def more_feeds(self, exchange: Any) -> list[Feed]:
+        """Return the streams of mark prices, and of users with the first contract."""
+        self._users.attach(exchange)
+        self._users.now_us = exchange.now_us
+        return [MarkFeed(exchange), *([self._users] if len(self._exchanges) == 1 else [])]
+
+    def session_operations(self, session: "ApiSession") -> list[Operation]:  # noqa: ARG002 - users have listen keys
+        """Return no operations of its own."""
+        return []
+
+    def gone(self, request: Request) -> Response | None:  # noqa: ARG002 - nothing is retired
+        """Return no answer of a retired endpoint."""
+        return None
+
+    def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:
+        """Return the control calls: mark price, funding rate, state of a contract."""
+
+        def set_mark(content: Mapping[str, Any]) -> Any:
+            price = _only(content, "price")
+            exchange.set_mark(None if price is None else e8(price))
+            return {"markPrice": decimal_text(exchange.mark.e8), "fixed": exchange.mark.fixed}
+
+        def set_funding(content: Mapping[str, Any]) -> Any:
+            rate_e8 = e8(_only(content, "rate") or "0")
+            if abs(rate_e8) > _HIGHEST_RATE_E8:
+                raise BadControl(f"rate={content['rate']}: it must be from -0.1 to 0.1")
+            self.terms.rate_e8 = rate_e8
+            return {"rate": decimal_text(rate_e8)}
+
+        def set_status(content: Mapping[str, Any]) -> Any:
+            exchange.rules = exchange.rules.of_status(_only(content, "status") or "")
+            return {"status": exchange.rules.status}
+
+        return {
+            ("POST", "/sim/mark"): set_mark,
+            ("POST", "/sim/funding"): set_funding,
+            ("POST", "/sim/status"): set_status,
+        }
+
+
+def _only(content: Mapping[str, Any], name: str) -> str | None:
+    if content.keys() != {name} or not isinstance(content[name], str | None):
+        raise BadControl(f'the body must be {{"{name}": "…"}}, a text')
+    text: str | None = content[name]
+    return text

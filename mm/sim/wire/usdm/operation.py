@@ -1,0 +1,60 @@
+"""How an operation of USD-M is declared and called."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mm.sim.exchange.parameters import Parameter
+from mm.sim.exchange.usdm.exchange import UsdmExchange
+from mm.sim.exchange.usdm.wallet import FuturesAccount
+from mm.sim.wire.operations import Call, Operation, Weigh
+from mm.sim.wire.usdm.answers import UsdmTexts
+from mm.sim.wire.usdm.parameters import USDM_PARAMETERS
+
+if TYPE_CHECKING:
+    from mm.sim.wire.usdm.feeds import UserStreams
+
+V1, V2, V3 = "/fapi/v1/", "/fapi/v2/", "/fapi/v3/"
+
+
+@dataclass(frozen=True, slots=True)
+class UsdmCall(Call):
+    """One call of an operation, with the listen keys and the contracts of the server."""
+
+    exchange: UsdmExchange
+    texts: UsdmTexts  # type: ignore[assignment]  # formats another market
+    streams: "UserStreams | None" = None
+    exchanges: tuple[UsdmExchange, ...] = ()
+
+    @property
+    def owner(self) -> FuturesAccount:
+        """Return the caller's account."""
+        return self.exchange.account(self.account)
+
+    def everywhere(self) -> "list[UsdmCall]":
+        """Return the same call for every contract; for one, if the request names it."""
+        if self["symbol"]:
+            return [self]
+        micro = self.texts.micro
+        return [replace(self, exchange=one, texts=UsdmTexts(one, micro)) for one in self.exchanges]
+
+    @property
+    def keys(self) -> "UserStreams":
+        """Return the listen keys."""
+        assert self.streams
+        return self.streams
+
+
+def operation(  # noqa: PLR0913 - the attributes of an operation
+    rest: str,
+    method: str,
+    run: Callable[[Any], Any],
+    names: str = "",
+    weight: int | Weigh = 1,
+    *,
+    own: Mapping[str, Parameter] | None = None,
+    root: str = V1,
+    **more: bool,
+) -> Operation:
+    """Return an operation of USD-M; arguments are the attributes of `Operation`."""
+    return Operation(rest, method, run, names, weight, own={**USDM_PARAMETERS, **(own or {})}, root=root, **more)

@@ -1,0 +1,124 @@
+"""Parameters of USD-M that Spot lacks or reads otherwise, and the orders that they describe."""
+
+from collections.abc import Mapping
+
+from mm.sim.exchange import api_error
+from mm.sim.exchange.api_error import ApiError
+from mm.sim.exchange.orders import CancelRequest, NewOrder
+from mm.sim.exchange.parameters import Parameter, RequestParameters, any_text, choice, entries, in_e8, whole, words
+from mm.sim.exchange.usdm.contract_rules import ORDER_TYPES, STP_MODES, TIMES_IN_FORCE, ContractRules
+
+_LONGEST_ID = 36
+_DEPTHS = (5, 10, 20, 50, 100, 500, 1_000)
+_SWITCH = {"true": True, "false": False, "TRUE": True, "FALSE": False, "True": True, "False": False}
+_CONDITIONAL = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
+_UNWANTED = {"LIMIT": (), "MARKET": ("timeInForce", "price")}
+
+
+def _client_id(name: str, text: str) -> str:
+    if len(text) > _LONGEST_ID:
+        raise ApiError(-4015, f"Client order id length should be less than {_LONGEST_ID} chars")
+    return str(_CLIENT_ID.read(name, text))
+
+
+def _depth(name: str, text: str) -> int:
+    limit = whole.read(name, text)
+    if limit not in _DEPTHS:
+        raise ApiError(-4021, f"'{text}' is not valid depth limit.")
+    return int(limit)
+
+
+_CLIENT_ID = any_text(r"^[\.A-Z\:/a-z0-9_-]{1,36}$")
+SWITCH = choice(_SWITCH, default=False)
+USDM_PARAMETERS: Mapping[str, Parameter] = {
+    **dict.fromkeys(("newClientOrderId", "origClientOrderId"), Parameter(_client_id, "")),
+    **dict.fromkeys(("reduceOnly", "closePosition", "priceProtect"), SWITCH),
+    **dict.fromkeys(("dualSidePosition", "multiAssetsMargin"), choice(_SWITCH)),
+    **dict.fromkeys(("activationPrice", "callbackRate", "goodTillDate", "workingType", "listenKey"), any_text()),
+    **dict.fromkeys(("incomeType", "contractType", "pair"), any_text()),
+    **dict.fromkeys(("leverage", "countdownTime"), whole),
+    "amount": in_e8,
+    "marginType": choice({"ISOLATED": True, "CROSSED": False}),
+    "newOrderRespType": choice({"ACK": "ACK", "RESULT": "RESULT"}, -1136, "Invalid newOrderRespType.", default="ACK"),
+    "origType": any_text(),
+    "page": entries(1, 1_000_000),
+    "positionSide": choice({name: name for name in ("BOTH", "LONG", "SHORT")}, -4060, "Invalid position side."),
+    "priceMatch": words("NONE", "OPPONENT", "OPPONENT_5", "OPPONENT_10", "OPPONENT_20", "QUEUE", "QUEUE_5"),
+    "selfTradePreventionMode": choice(
+        {name: name for name in STP_MODES}, -5039, "Invalid self trade prevention mode", default=""
+    ),
+    "timeInForce": choice({name: name for name in TIMES_IN_FORCE}, -1115, "Invalid timeInForce."),
+}
+"""Declarations that differ from those of Spot; a price or quantity is in 1e-8, a timestamp in µs."""
+DEPTH_LIMIT = Parameter(_depth, 500)
+
+
+def read_new_order(parameters: RequestParameters, rules: ContractRules, *, hedged: bool) -> NewOrder:
+    """Return the order in the parameters; raises ApiError if it is not a valid order of the contract.
+
+    Args:
+        parameters: Those of the request.
+        rules: Rules of the contract.
+        hedged: Whether the account keeps long and short positions apart, which orders here cannot.
+    """
+    parameters.must("symbol")
+    side, order_type = parameters.must("side"), _read_type(parameters)
+    _check_position_side(parameters, hedged=hedged)
+    is_market = order_type == "MARKET"
+    return NewOrder(
+        side=side,
+        type=order_type,
+        time_in_force="GTC" if is_market else parameters.must("timeInForce"),
+        ticks=0 if is_market else rules.ticks(parameters.must("price")),
+        lots=rules.lots(parameters.must("quantity"), market=is_market),
+        client_id=parameters["newClientOrderId"],
+        stp=parameters["selfTradePreventionMode"] or rules.default_stp,
+        response=parameters["newOrderRespType"],
+        reduce_only=parameters["reduceOnly"],
+    )
+
+
+def read_modification(parameters: RequestParameters, rules: ContractRules) -> tuple[CancelRequest, int, int, int]:
+    """Return the order to modify, its side, and its new price in ticks and quantity in lots."""
+    order_id, client_id = parameters.order_key()
+    side, quantity = parameters.must("side"), parameters.must("quantity")
+    if parameters["priceMatch"] not in (None, "NONE"):
+        raise ApiError(-5037, "Invalid price match")
+    ticks, lots = rules.ticks(parameters.must("price")), rules.lots(quantity)
+    return CancelRequest(order_id=order_id, client_id="" if order_id else client_id), side, ticks, lots
+
+
+def read_cancel(parameters: RequestParameters) -> CancelRequest:
+    """Return the order to cancel; its id prevails over its client id."""
+    order_id, client_id = parameters.order_key()
+    return CancelRequest(order_id=order_id, client_id="" if order_id is not None else client_id)
+
+
+def _read_type(parameters: RequestParameters) -> str:
+    order_type: str = parameters.must("type")
+    if order_type in _CONDITIONAL:
+        raise ApiError(
+            -4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."
+        )
+    if order_type not in ORDER_TYPES:
+        raise ApiError(-1116, "Invalid orderType.")
+    for name in _UNWANTED[order_type]:
+        if parameters.given.get(name):
+            if name == "timeInForce":
+                raise ApiError(-1114, "TimeInForce parameter sent when not required.")
+            raise api_error.not_required(name)
+    if parameters["closePosition"]:
+        raise ApiError(-4136, "Target strategy invalid for orderType 'LIMIT',closePosition 'true'.")
+    if parameters["priceMatch"] not in (None, "NONE"):
+        raise ApiError(-5037, "Invalid price match")
+    return order_type
+
+
+def _check_position_side(parameters: RequestParameters, *, hedged: bool) -> None:
+    position_side = parameters["positionSide"] or "BOTH"
+    if (position_side == "BOTH") is hedged:
+        raise ApiError(-4061, "Order's position side does not match user's setting.")
+    if hedged and parameters.given.get("reduceOnly"):
+        raise ApiError(-1106, "Parameter 'reduceonly' sent when not required.")
+    if hedged:
+        raise ApiError(-4084, "Method is not allowed currently. Upcoming soon.")

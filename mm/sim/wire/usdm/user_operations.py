@@ -1,0 +1,286 @@
+"""The operations of users of USD-M: orders, positions, wallets, settings, listen keys."""
+
+from functools import partial
+from typing import Any
+
+from mm.instrument import decimal_text, short_text
+from mm.sim.exchange import api_error
+from mm.sim.exchange.api_error import ApiError
+from mm.sim.exchange.orders import UserOrder
+from mm.sim.exchange.parameters import entries
+from mm.sim.exchange.trades import within
+from mm.sim.exchange.usdm.brackets import most_notional_e8
+from mm.sim.wire.answers import Json
+from mm.sim.wire.operations import by_presence
+from mm.sim.wire.usdm.answers import rates
+from mm.sim.wire.usdm.operation import V2, V3, UsdmCall, operation
+from mm.sim.wire.usdm.parameters import read_cancel, read_modification, read_new_order
+
+_DONE = {"code": 200, "msg": "success"}
+_ADD, _TAKE = "1", "2"
+_LONGEST_COUNTDOWN_MS = 7 * 86_400_000
+
+
+# orders
+
+
+def _place(call: UsdmCall) -> Json:
+    new = read_new_order(call.parameters, call.exchange.rules, hedged=call.owner.wallet.hedged)
+    order = call.exchange.place(call.us, call.account, new)
+    return call.texts.order(order) if new.response == "RESULT" else call.texts.accepted(order)
+
+
+def _test(call: UsdmCall) -> Json:
+    new = read_new_order(call.parameters, call.exchange.rules, hedged=call.owner.wallet.hedged)
+    call.exchange.check(call.account, new)
+    return {}
+
+
+def _modify(call: UsdmCall) -> Json:
+    request, side, ticks, lots = read_modification(call.parameters, call.exchange.rules)
+    return call.texts.order(call.exchange.modify(call.us, call.account, request, side, ticks, lots))
+
+
+def _cancel(call: UsdmCall) -> Json:
+    return call.texts.order(call.exchange.cancel(call.us, call.account, read_cancel(call.parameters)))
+
+
+def _cancel_all(call: UsdmCall) -> Json:
+    if call.exchange.users.open(call.account):
+        call.exchange.cancel_all(call.us, call.account)
+    return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+
+def _count_down(call: UsdmCall) -> Json:
+    ms = call["countdownTime"]
+    if ms > _LONGEST_COUNTDOWN_MS:
+        raise api_error.not_valid("countdownTime")
+    call.exchange.count_down(call.us, call.account, ms)
+    return {"symbol": call.texts.symbol, "countdownTime": str(ms)}
+
+
+def _found(call: UsdmCall) -> UserOrder:
+    order_id, client_id = call.parameters.order_key()
+    order, _ = call.exchange.users.find(call.account, order_id, "" if order_id is not None else client_id)
+    if not order:
+        raise api_error.no_such_order()
+    return order
+
+
+def _query(call: UsdmCall) -> Json:
+    return call.texts.queried(_found(call))
+
+
+def _open_order(call: UsdmCall) -> Json:
+    order = _found(call)
+    if not order.is_open:
+        raise api_error.no_such_order()
+    return call.texts.queried(order)
+
+
+def _open_orders(call: UsdmCall) -> list[Json]:
+    return [one.texts.queried(order) for one in call.everywhere() for order in one.exchange.users.open(one.account)]
+
+
+def _all_orders(call: UsdmCall) -> list[Json]:
+    first, span, limit = call["orderId"], call.parameters.span(), call["limit"]
+    orders = call.exchange.users.all(call.account)
+    if first is None:
+        found = within(orders, span, limit, lambda order: order.us)
+    else:
+        found = [order for order in orders if order.order_id >= first][:limit]
+    return [call.texts.queried(order) for order in found]
+
+
+def _own_trades(call: UsdmCall) -> list[Json]:
+    order_id, first = call["orderId"], call["fromId"]
+    span, limit = call.parameters.span(), call["limit"]
+    if span != (None, None) and first is not None:
+        raise api_error.bad_combination()
+    fills = [fill for fill in call.exchange.users.fills(call.account) if order_id in (None, fill.order_id)]
+    if first is None:
+        found = within(fills, span, limit, lambda fill: fill.us)
+    else:
+        found = [fill for fill in fills if fill.trade_id >= first][:limit]
+    return [call.texts.own_trade(fill) for fill in found]
+
+
+def _forced_orders(call: UsdmCall) -> list[Json]:
+    own = [one for one in call.exchange.forced if one.account == call.account]
+    return [call.texts.forced(one) for one in own[-call["limit"] :]]
+
+
+# positions and wallets
+
+
+def _account(call: UsdmCall, *, old: bool) -> Json:
+    return call.texts.account(call.owner, old=old)
+
+
+def _balances(call: UsdmCall) -> list[Json]:
+    return call.texts.balances(call.owner)
+
+
+def _risks(call: UsdmCall, *, old: bool) -> list[Json]:
+    contracts = [one.owner.contract for one in call.everywhere()]
+    return [call.texts.risk(call.owner, one, old=old) for one in contracts if old or one.is_used]
+
+
+def _income(call: UsdmCall) -> list[Json]:
+    symbol, kind, limit = call["symbol"], call["incomeType"], call["limit"]
+    rows = [row for row in call.owner.wallet.income if symbol in (None, "", row.symbol) and kind in ("", row.kind)]
+    found = within(rows, call.parameters.span(), len(rows), lambda row: row.us)
+    begin = (call["page"] - 1) * limit
+    if not call.parameters.given.get("startTime") and begin == 0:
+        return [call.texts.income(row) for row in found[-limit:]]
+    return [call.texts.income(row) for row in found[begin : begin + limit]]
+
+
+def _commission(call: UsdmCall) -> Json:
+    rules = call.exchange.rules
+    return {"symbol": call.texts.symbol} | rates(rules.maker_rate_e8, rules.taker_rate_e8)
+
+
+def _brackets(call: UsdmCall) -> list[Json]:
+    return [one.texts.brackets() for one in call.everywhere()]
+
+
+def _order_counts(call: UsdmCall) -> list[Json]:
+    return call.owner.count.entries(call.us)
+
+
+# settings
+
+
+def _set_leverage(call: UsdmCall) -> Json:
+    leverage = call["leverage"]
+    call.exchange.set_leverage(call.us, call.account, leverage)
+    most = short_text(most_notional_e8(leverage))
+    return {"leverage": leverage, "maxNotionalValue": most, "symbol": call.texts.symbol}
+
+
+def _set_margin_type(call: UsdmCall) -> Json:
+    call.exchange.set_isolated(call.us, call.account, call["marginType"])
+    return _DONE
+
+
+def _change_margin(call: UsdmCall) -> Json:
+    amount_e8, kind = call["amount"], call["type"]
+    if not amount_e8:
+        raise ApiError(-4055, "Amount must be positive.")
+    if kind not in (_ADD, _TAKE):
+        raise api_error.not_valid("type")
+    call.exchange.add_margin(call.us, call.account, amount_e8 if kind == _ADD else -amount_e8)
+    text = decimal_text(amount_e8)
+    return {"amount": float(text), "code": 200, "msg": "Successfully modify position margin.", "type": int(kind)}
+
+
+def _is_hedged(call: UsdmCall) -> Json:
+    return {"dualSidePosition": call.owner.wallet.hedged}
+
+
+def _set_hedged(call: UsdmCall) -> Json:
+    call.exchange.set_hedged(call.us, call.account, call["dualSidePosition"])
+    return _DONE
+
+
+def _set_multi_assets(call: UsdmCall) -> Json:
+    if call["multiAssetsMargin"]:
+        raise ApiError(-4084, "Method is not allowed currently. Upcoming soon.")
+    raise ApiError(-4171, "Adjusted asset mode is currently set and does not need to be adjusted repeatedly.")
+
+
+def _account_config(call: UsdmCall) -> Json:
+    return {
+        "feeTier": 0,
+        "canTrade": True,
+        "canDeposit": False,
+        "canWithdraw": False,
+        "dualSidePosition": call.owner.wallet.hedged,
+        "updateTime": 0,
+        "multiAssetsMargin": False,
+        "tradeGroupId": -1,
+    }
+
+
+def _symbol_configs(call: UsdmCall) -> list[Json]:
+    return [
+        {
+            "symbol": contract.symbol,
+            "marginType": "ISOLATED" if contract.isolated else "CROSSED",
+            "isAutoAddMargin": False,
+            "leverage": contract.leverage,
+            "maxNotionalValue": short_text(most_notional_e8(contract.leverage)),
+        }
+        for contract in (one.owner.contract for one in call.everywhere())
+    ]
+
+
+# listen keys
+
+
+def _start_stream(call: UsdmCall) -> Json:
+    return {"listenKey": call.keys.start(call.account, call.us)}
+
+
+def _keep_stream(call: UsdmCall) -> Json:
+    return {"listenKey": call.keys.keep(call.account, call.us)}
+
+
+def _stop_stream(call: UsdmCall) -> Json:
+    call.keys.stop(call.account, call.us)
+    return {}
+
+
+_ORDER = (
+    "symbol side positionSide type timeInForce quantity reduceOnly price newClientOrderId stopPrice closePosition "
+    "activationPrice callbackRate workingType priceProtect newOrderRespType priceMatch selfTradePreventionMode "
+    "goodTillDate"
+)
+"""All parameters of a new order that the exchange recognises, including those of orders that are refused."""
+_MODIFIED = "orderId origClientOrderId symbol! side quantity price priceMatch positionSide origType"
+_WHICH = "symbol! orderId origClientOrderId"
+_signed = partial(operation, signed=True)
+_setting = partial(operation, signed=True, of_orders=False)
+_stream = partial(operation, names="listenKey", keyed=True)
+_OPEN_WEIGHT = by_presence("symbol", 1, 40)
+_old_account, _new_account = partial(_account, old=True), partial(_account, old=False)
+_old_risks, _new_risks = partial(_risks, old=True), partial(_risks, old=False)
+_INCOME: dict[str, Any] = {"limit": entries(100, 1_000)}
+_ALL = {"limit": entries(500, 1_000)}
+USER_OPERATIONS = (
+    _signed("POST order", "order.place", _place, _ORDER, 0, counts_orders=True),
+    operation("POST order/test", "", _test, _ORDER, 1, signed=True, of_orders=False),
+    _signed("PUT order", "order.modify", _modify, _MODIFIED, 1, counts_orders=True),
+    _signed("DELETE order", "order.cancel", _cancel, _WHICH),
+    _signed("DELETE allOpenOrders", "", _cancel_all, "symbol!"),
+    _signed("POST countdownCancelAll", "", _count_down, "symbol! countdownTime!", 10),
+    _signed("GET order", "order.status", _query, _WHICH),
+    _signed("GET openOrder", "", _open_order, _WHICH),
+    _signed("GET openOrders", "", _open_orders, "symbol", _OPEN_WEIGHT),
+    _signed("GET allOrders", "", _all_orders, "symbol! orderId startTime endTime limit", 5, own=_ALL),
+    _signed("GET userTrades", "", _own_trades, "symbol! orderId startTime endTime fromId limit", 5, own=_ALL),
+    _signed("GET forceOrders", "", _forced_orders, "symbol limit", by_presence("symbol", 20, 50)),
+    _signed("GET account", "account.status", _old_account, "", 5, root=V2),
+    _signed("GET account", "v2/account.status", _new_account, "", 5, root=V3),
+    _signed("GET balance", "account.balance", _balances, "", 5, root=V2),
+    _signed("GET balance", "v2/account.balance", _balances, "", 5, root=V3),
+    _signed("GET positionRisk", "account.position", _old_risks, "symbol", 5, root=V2),
+    _signed("GET positionRisk", "v2/account.position", _new_risks, "symbol", 5, root=V3),
+    _signed("GET income", "", _income, "symbol incomeType startTime endTime page limit", 30, own=_INCOME),
+    _signed("GET commissionRate", "", _commission, "symbol!", 20),
+    _signed("GET leverageBracket", "", _brackets, "symbol"),
+    _signed("GET rateLimit/order", "", _order_counts),
+    _setting("POST leverage", "", _set_leverage, "symbol! leverage!"),
+    _setting("POST marginType", "", _set_margin_type, "symbol! marginType!"),
+    _setting("POST positionMargin", "", _change_margin, "symbol! positionSide amount! type!"),
+    _signed("GET positionSide/dual", "", _is_hedged, "", 30),
+    _setting("POST positionSide/dual", "", _set_hedged, "dualSidePosition!"),
+    _signed("GET multiAssetsMargin", "", lambda _: {"multiAssetsMargin": False}, "", 30),
+    _setting("POST multiAssetsMargin", "", _set_multi_assets, "multiAssetsMargin!"),
+    _signed("GET accountConfig", "", _account_config, "", 5),
+    _signed("GET symbolConfig", "", _symbol_configs, "symbol", 5),
+    _stream("POST listenKey", "userDataStream.start", _start_stream),
+    _stream("PUT listenKey", "userDataStream.ping", _keep_stream),
+    _stream("DELETE listenKey", "userDataStream.stop", _stop_stream),
+)

@@ -93,12 +93,13 @@ def page(
     lines = [*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))]
     above = [*headline(summary, run, about.name), notes(lines, "notes")]
     first = in_row(column(equity_card(summary, run), sensitivity_card(summary)), assumptions_card(summary, about))
+    activity = card("Activity", "Orders and fills.", table("", activity_rows(summary)))
     below = [
         in_row(split_card(summary), _markout_card(summary, fills), _distance_card(summary, fills), _rate_card(summary)),
         in_row(markouts_card(summary), days_card(summary), kind="wholes"),
         in_row(hours_card(run, summary), _hours_card(summary), kind="wholes"),
         fills_card(summary, run),
-        f'<div class="trio">{activity_card(summary)}{selection_card(summary)}{data_card(summary, run)}</div>',
+        f'<div class="trio">{activity}{selection_card(summary)}{data_card(summary, run)}</div>',
         numbers_card(summary),
         origin(about),
     ]
@@ -337,9 +338,9 @@ def _fill_row(place: int, us: int, side: str, *values: Any) -> tuple[str, ...]:
     )
 
 
-def activity_card(summary: Summary) -> str:
+def activity_rows(summary: Summary) -> list[Row]:
     """Return the numbers of orders sent, and of their outcomes."""
-    rows = [
+    rows: list[Row] = [
         ("orders placed", f"{summary['n_orders']:,}"),
         *([("rejected", f"{summary['n_rejects']:,}")] if "n_rejects" in summary else []),
         ("fills", f"{summary['n_fills']:,}"),
@@ -352,7 +353,7 @@ def activity_card(summary: Summary) -> str:
     for key, name in (("quote_lifetime_s", "lifetime of a quote"), ("live_to_fill_s", "resting time before a fill")):
         if key in summary:
             rows.append((f"{name}, median", duration(summary[key]["p50"], exact=True)))
-    return card("Activity", "Orders and fills.", table("", rows))
+    return rows
 
 
 def data_card(summary: Summary, run: RunColumns) -> str:

@@ -82,6 +82,17 @@ window.charts = (async () => {
     } else axis.ticktext = texts.map((one) => (one.length * 7 > room ? `${one.slice(0, Math.max(2, room / 7 - 2))}…` : one));
   };
 
+  const raise = ({ layout }, width) => {  // drawing areas fill the lines that their legends do not need
+    const { legends = [], line_px } = layout.meta ?? {}, height = layout.height - layout.margin.t - layout.margin.b;
+    for (const { panel, names, lines, px } of legends) {
+      const needed = layout.showlegend === false ? 0 : px.whole < width ? 1 : Math.ceil(names / Math.floor(width / px.column));
+      const spare = (lines - Math.min(lines, needed)) * line_px, upper = layout[`yaxis${panel}`].domain[1];
+      for (const one of layout.annotations.filter((one) => one.y === upper))
+        Object.assign(one, { y: upper + spare / height, yshift: one.yshift - spare });
+      layout[`yaxis${panel}`].domain[1] = upper + spare / height;
+    }
+  };
+
   for (const div of divs) {
     const data = div.querySelector("script"), figure = JSON.parse(data.textContent);
     data.remove();
@@ -95,6 +106,7 @@ window.charts = (async () => {
     }
     for (const one of figure.data)
       if (one.type === "heatmap" && div.clientWidth / one.x.length < 64) one.texttemplate = "";  // no room for numbers
+    raise(figure, div.clientWidth - figure.layout.margin.l - figure.layout.margin.r);
     if (figure.layout.xaxis.ticktext) shorten(figure.layout.xaxis, div.clientWidth - 100);
     if (over) {
       div.dataset.span = figure.layout.xaxis.range.join();

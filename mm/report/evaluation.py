@@ -51,8 +51,8 @@ def page(folder: Path, about: About | None = None) -> str:
             ),
             card(
                 "By volatility",
-                "Thirds of each symbol's hours by the volatility of the mid; PnL per hour, with the 95 % interval over "
-                "days.",
+                "Thirds of each symbol's hours by the volatility of the mid in a minute; PnL per hour, with the 95 % "
+                "interval over days.",
                 chart(_volatility_figure(content), "No hours."),
             ),
         ),
@@ -232,7 +232,7 @@ def _hours_figure(content: Content) -> Figure | None:
 
 def _volatility_figure(content: Content) -> Figure | None:
     rows = [row for row in content["by_volatility"] if row["mean"] is not None]
-    names = [f"{row['regime']}, {number(row['volatility_bp'], 2)} bp a minute" for row in rows]
+    names = [f"{row['regime']}<br>{number(row['volatility_bp'], 2)} bp" for row in rows]
     return _whiskers(rows, names, "PnL an hour")
 
 

@@ -177,13 +177,16 @@ def stacked(
     heads = [_head_px(panel) for panel in panels]
     total = sum(panel.height for panel in panels) + sum(heads)
     top, traces, notes, shapes, layout = float(total), list[Trace](), list[Any](), list[Any](), dict[str, Any]()
+    below = list[Any]()  # legends that a page draws in fewer lines, where it is wide
     for place, (panel, head) in enumerate(zip(panels, heads, strict=True)):
         number = "" if place == 0 else str(place + 1)
         upper = (top - head) / total
         domain = [max(0.0, (top - head - panel.height) / total), upper]
         ticks = {"nticks": min(_MOST_TICKS, panel.height // _TICK_PX)}
         layout[f"yaxis{number}"] = {**_Y_AXIS, **ticks, "domain": domain, **panel.y}
-        layout[f"legend{number}"] = _legend(panel, upper)
+        layout[f"legend{number}"] = _legend(panel, upper, total)
+        if lines := _lines_below(panel):
+            below.append({"panel": number, "names": len(_names(panel)), "lines": lines, "px": _widths(panel)})
         if panel.title:
             text = f"<b>{panel.title}</b>" + (f'  <span style="color:{SOFT}">{panel.unit}</span>' if panel.unit else "")
             at = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": upper, "yanchor": "bottom"}
@@ -206,6 +209,7 @@ def stacked(
             "xaxis": axis,
             "annotations": notes,
             "shapes": shapes,
+            "meta": {"legends": below, "line_px": LINE_PX},
             "height": total + TOP_PX + AXIS_PX + (18 if _titled(x) else 0),
             "margin": {"l": 64, "r": TOOLS_PX, "t": TOP_PX, "b": AXIS_PX + (18 if _titled(x) else 0)},
             "hovermode": "x unified" if len(panels) > 1 else "closest",
@@ -386,16 +390,30 @@ def _legend_beside(panel: Panel) -> bool:
 
 def _head_px(panel: Panel) -> int:
     """Return the height above the drawing area: a line for the title, and those of a legend that is below it."""
-    names, below = _names(panel), 0
-    if names and not _legend_beside(panel):  # in columns as wide as the longest name
-        below = math.ceil(len(names) / (NARROW_PX // (LETTER_PX * max(map(len, names)) + KEY_PX)))
+    below = _lines_below(panel)
     return LINE_PX * (bool(panel.title) + below) + TOP_PX + 5 * bool(below)
 
 
-def _legend(panel: Panel, upper: float) -> dict[str, Any]:
-    place = {"x": 1, "xanchor": "right"} if _legend_beside(panel) else {"x": 0, "xanchor": "left"}
-    more = {"traceorder": "normal", "itemsizing": "constant", "font": {"size": 12}}
-    return {"orientation": "h", "y": upper, "yanchor": "bottom", **place, **more}
+def _lines_below(panel: Panel) -> int:
+    """Return the lines of a legend below the title in a narrow page: columns are as wide as the longest name."""
+    if not _names(panel) or _legend_beside(panel):
+        return 0
+    return math.ceil(len(_names(panel)) / (NARROW_PX // _widths(panel)["column"]))
+
+
+def _widths(panel: Panel) -> dict[str, float]:
+    """Return the width of a legend of one line, and that of a column of a longer one."""
+    each = [LETTER_PX * len(name) + KEY_PX for name in _names(panel)]
+    return {"whole": sum(each), "column": max(each)}
+
+
+def _legend(panel: Panel, upper: float, total: int) -> dict[str, Any]:
+    """Return the place of a legend: beside the title, or from below it downwards."""
+    more = {"orientation": "h", "traceorder": "normal", "itemsizing": "constant", "font": {"size": 12}}
+    if _legend_beside(panel):
+        return {"x": 1, "xanchor": "right", "y": upper, "yanchor": "bottom", **more}
+    top = upper + (LINE_PX * _lines_below(panel) + 5) / total
+    return {"x": 0, "xanchor": "left", "y": top, "yanchor": "top", **more}
 
 
 def _titled(axis: Mapping[str, Any]) -> bool:

@@ -31,7 +31,7 @@ from mm.report.frame import (
     tiles,
     zoom_bar,
 )
-from mm.report.sweep_charts import PointsChart, grid_figures, pnl_figure
+from mm.report.sweep_charts import PointsChart, grid_figures, pnl_figure, rank_name
 
 KEYS = ("axes", "rows", "rank_by", "best", "block_s", "assumptions", "independent_trials", "walkforward")
 KEYS_OF_ROWS = ("point", "rank", "tied", "pnl_quoting", "pnl_hold", "pnl_lower95", "pnl_first_half")
@@ -138,8 +138,8 @@ def _grid_cards(content: Content) -> str:
     """Return the grid as heat maps over its two axes with most values; one map for each choice of the others."""
     maps = heat_maps(content["rows"], content["axes"], content["rank_by"])
     hint = (
-        f"Each cell is the {content['rank_by']} of a point; the best is framed. A good cell between bad ones is chance "
-        "more often than skill."
+        f"Each cell is the {rank_name(content['rank_by'])} of a point; the best is framed. A good cell between bad "
+        "ones is chance more often than skill."
     )
     return card("The grid", hint, maps) if maps else ""
 
@@ -178,7 +178,7 @@ def _search_card(content: Content) -> str:
     span = " to ".join(dict.fromkeys((held[0], held[-1]))) if held else ""
     beyond = f"Held out: {escape(span)}." if held else "No day was held out: the result is in-sample."
     hint = (
-        f"{content['rank_by']} of each design under its worst assumption, in the order of the search; "
+        f"The {rank_name(content['rank_by'])} of each design under its worst assumption, in the order of the search; "
         f"{searched['stopped']} of {searched['designs']} were given up after the first day. {beyond}"
     )
     return card("The search", hint, chart(drawn) + (grid(head, rows) if rows else ""))
@@ -296,7 +296,8 @@ def _table_card(content: Content, most: int = SHOWN) -> str:
     more = f" The first {most} of {len(rows):,}; all are in sweep.csv." if len(rows) > most else ""
     sorts = "; click on a head to sort" if most > FEW else ""  # notebooks run no scripts
     hint = (
-        f"Designs by {content['rank_by']} under their worst fill assumption{sorts}. Lower bound: {_bound(content)}. "
+        f"Designs by {rank_name(content['rank_by'])} under their worst fill assumption{sorts}. "
+        f"Lower bound: {_bound(content)}. "
         f"Tied: not told apart from the first design, with all pairs of designs at 95 % at once.{more}"
     )
     return card("Points", hint, grid(head, [list(map(escape, row)) for row in cells], "listing"))
@@ -320,7 +321,7 @@ def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:
     if (worst := content["worst_case"]) is not None:
         chosen = ", ".join(f"{k} {v}" for k, v in worst.items() if k not in ("point", content["rank_by"]))
         lines.append(
-            f"Best worst case over all assumptions: {chosen}, with a {content['rank_by']} of "
+            f"Best worst case over all assumptions: {chosen}, with a {rank_name(content['rank_by'])} of "
             f"{number(worst[content['rank_by']])} there."
         )
     return card("How to read these numbers", "", notes(lines, "why"))

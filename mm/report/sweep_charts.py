@@ -22,7 +22,13 @@ Content = Mapping[str, Any]
 MOST_DOTS, MOST_MAPS, MOST_CURVES = 1500, 12, 80
 RANKED = 15  # points in the ranking
 PERIOD_US = 60_000_000
+RANKS = {"pnl_lower95": "lower bound", "pnl_quoting": "PnL of quoting", "max_drawdown": "largest drawdown"}
 _BESIDE = 0.3  # maximum offset of points to either side of a value, as a share of its space
+
+
+def rank_name(key: str) -> str:
+    """Return the name of a number by which designs are ranked."""
+    return RANKS.get(key, key)
 
 
 def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> list[tuple[str, Figure]]:
@@ -96,7 +102,9 @@ def ranking_figure(content: Content) -> Figure | None:
     names = [escape(f"{row['rank']}. " + ", ".join(f"{axis} {row[axis]}" for axis in axes)) for row in rows]
     tips = [f"{name}: {number(value)}" for name, value in zip(names, values, strict=True)]
     trace = figures.bars(rank_by, values, names, figures.signs(values), tips, orientation="h")
-    return figures.chart([trace], figures.numbers_axis(rank_by), 26 * len(rows) + 10, y={"autorange": "reversed"})
+    return figures.chart(
+        [trace], figures.numbers_axis(rank_name(rank_by)), 26 * len(rows) + 10, y={"autorange": "reversed"}
+    )
 
 
 @dataclass(frozen=True)
@@ -180,7 +188,7 @@ class PointsChart:
             "median", edges, np.append(middle, middle[-1:]), SOFT, line={"shape": "hv"}, hoverinfo="skip"
         )
         traces = [{**one, "showlegend": False} for one in (held, *self._points(rows, x, values, metric))]
-        return Panel(metric, "", traces, 190, figures.FROM_ZERO)
+        return Panel(rank_name(metric), "", traces, 190, figures.FROM_ZERO)
 
     def _points(self, rows: Sequence[Row], x: Floats, values: Floats, name: str) -> list[Trace]:
         """Return the points with their names and numbers as tips, and the best one again, in front."""

@@ -13,7 +13,7 @@ import numpy as np
 from mm.backtest.metrics.notes import NULL
 from mm.base.arrays import Floats
 from mm.base.numbers import duration, number, short, signed
-from mm.report.backtest import data_card, sensitivity_card, split_card
+from mm.report.backtest import activity_rows, data_card, sensitivity_card, split_card
 from mm.report.calibration import clusters_card
 from mm.report.contents import BACKTEST, METRICS, PAGE, SCHEDULE, SUMMARY, read_content
 from mm.report.figures import NORMAL_95
@@ -153,13 +153,11 @@ def _over_time(rows: SegmentRows, over: EquityCurve | None, summary: Content | N
 
 
 def _traded(summary: Content, folder: str) -> list[str]:
-    named = ("n_orders", "n_fills", "predicted_fills", "fill_ratio", "two_sided_uptime", "max_drawdown", "psr")
-    numbers: list[Row] = [(name, number(summary.get(name), 6)) for name in named]
     own = f"{BACKTEST}/{PAGE}"
-    numbers.append(("the backtest's own page", f'<a href="{escape(folder + own)}">{own}</a>'))
+    link: Row = ("the backtest's own page", f'<a href="{escape(folder + own)}">{own}</a>')
     split = split_card(summary)
     return [
-        pair(split, card("The backtest in numbers", "Names are those of its summary.json.", table("", numbers))),
+        pair(split, card("The backtest in numbers", "Orders and fills.", table("", [*activity_rows(summary), link]))),
         sensitivity_card(summary),
     ]
 

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 
 from journals import Scribe, scribes, seeded
 from legible import illegible
+from mm.report import figures, frame
 from mm.report.backtest import page
 from mm.report.frame import About, plotly_address
 from mm.report.run_columns import columns_of
@@ -206,8 +207,27 @@ def test_click_on_a_heading_sorts_the_table(chrome, tmp_path):
 def test_page_uses_the_width_of_the_window(chrome, tmp_path, width):
     """Charts over time are as wide as the window, and nothing overflows."""
     path = tmp_path / "report.html"
-    path.write_text(page_of(result_of(seeded(400))), encoding="utf-8")
+    run = full_day(seconds=2_000, n_fills=500)
+    path.write_text(page(result_of(seeded(300)).summary, run), encoding="utf-8")
     with chrome.tab(path, width=width) as tab:
         used = tab.value("document.querySelectorAll('.chart')[1].getBoundingClientRect().width")
         assert used > min(0.88 * width, 2_000)
         assert tab.seen().overflow == 0
+
+
+@pytest.mark.parametrize("width", [700, 1600])
+def test_legend_lies_between_its_title_and_its_drawing_area(chrome, tmp_path, width):
+    """Room for a legend of three lines, which a narrow page needs, is a gap where it has one."""
+    lines = [figures.line(f"quotes number {number}", [0, 1], [number, 1]) for number in range(9)]
+    panels = [figures.Panel("Prices", "USDT", lines, 200), figures.Panel("Fills", "", lines[:1], 100)]
+    path = tmp_path / "report.html"
+    chart = frame.chart(figures.stacked(panels, figures.numbers_axis("s")))
+    path.write_text(frame.document("chart", [frame.card("Over time", "", chart)]), encoding="utf-8")
+    with chrome.tab(path, width=width) as tab:
+        box = "document.querySelector('.js-plotly-plot %s').getBoundingClientRect()"
+        title = tab.value(f"{box % '.annotation'}.bottom")
+        top, bottom = tab.value(f"{box % '.legend'}.top"), tab.value(f"{box % '.legend'}.bottom")
+        offset = "document.querySelector('.js-plotly-plot')._fullLayout.yaxis._offset"
+        drawn = tab.value(f"{box % '.main-svg'}.top + {offset}")
+    assert -5 < top - title < 20
+    assert -5 < drawn - bottom < 20

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,7 +34,8 @@ from mm.runs.in_progress import Run
 if TYPE_CHECKING:
     from mm.live.account.limits import Account
     from mm.live.run.guard import GuardianProcess
-    from mm.live.run.trade_run import TradeRun
+    from mm.live.run.quote import Quote
+    from mm.live.run.trade_run import Job, TradeRun
     from mm.play.setup import PlayKnobs
 
 
@@ -52,7 +53,6 @@ KEYS = (
 
 _SPOT = "spot"
 _ELSEWHERE = ("market", "ws_url", "rest_url", "data_root")  # of another market: what makes it one of another place
-_Trade = TypeVar("_Trade", bound="TradeRun")
 
 
 def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
@@ -110,9 +110,9 @@ def trade(works: Sequence[SymbolRun], **given: Any) -> None:
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm trade --venue testnet
     """
-    from mm.live.run.leg_run import LegRun
+    from mm.live.run.leg import LiveLeg
     from mm.live.run.live_run import run_together
-    from mm.live.run.trade_run import TradeRun
+    from mm.live.run.quote import Quote, Strategy
 
     signals = TradeSignals()
 
@@ -122,8 +122,9 @@ def trade(works: Sequence[SymbolRun], **given: Any) -> None:
         if works[0][Trading].venue == API:
             return _at_interface(runs, works, strategies, signals)
         door = page_door(runs[0], works[0][Recorder])
-        lives, account = _trades(runs, works, strategies, (given["api_key"], given["api_secret"]), (TradeRun, LegRun))
-        _connect(works, lives)
+        quotes = [Quote(LiveLeg() if work.leg else Strategy()) for work in works]
+        lives, account = _trades(runs, works, strategies, (given["api_key"], given["api_secret"]), quotes)
+        _connect(works, lives, quotes)
         guard = _guard(runs[0], works[0], lives)
         together = run_together(lives, signals, account, guard=guard, door=door, watched=given["watch"])
         return [(one.run, one.finish) for one in together]
@@ -150,7 +151,7 @@ def trade_flatten(works: Sequence[SymbolRun], **given: Any) -> None:
 
     Example: mm trade flatten --venue box --symbol BTCUSDT,ETHUSDT --max-cost 1.5
     """
-    from mm.live.run.flatten import FlattenCost, FlattenRun
+    from mm.live.run.flatten import Flatten, FlattenCost
     from mm.live.run.live_run import run_together
 
     signals = TradeSignals()
@@ -158,12 +159,9 @@ def trade_flatten(works: Sequence[SymbolRun], **given: Any) -> None:
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
         require_spot()
         strategies = [replace(strategy_of(work, "flatten"), others=OtherMarkets()) for work in works]
-        lives, account = _trades(
-            runs, works, strategies, (given["api_key"], given["api_secret"]), (FlattenRun, FlattenRun)
-        )
-        cost = FlattenCost(len(lives), works[0][FlattenKnobs].max_cost)
-        for one in lives:
-            one.cost = cost
+        cost = FlattenCost(len(works), works[0][FlattenKnobs].max_cost)
+        jobs = [Flatten(cost) for _ in works]
+        lives, account = _trades(runs, works, strategies, (given["api_key"], given["api_secret"]), jobs)
         return [(one.run, one.finish) for one in run_together(lives, signals, account, watched=False)]
 
     with signals.caught():
@@ -184,12 +182,12 @@ def _trades(
     works: Sequence[SymbolRun],
     strategies: "Sequence[PlayKnobs]",
     given: tuple[str | None, str | None],
-    kinds: tuple[type[_Trade], type[_Trade]],
-) -> "tuple[list[_Trade], Account]":
-    """Return the trades of all symbols of an account, before their start; *kinds*: with a strategy, and legs."""
+    jobs: "Sequence[Job]",
+) -> "tuple[list[TradeRun], Account]":
+    """Return the trades of all symbols of an account, before their start, each with its job."""
     from mm.live.account.limits import Account
     from mm.live.account.session import AccountSession
-    from mm.live.run.trade_run import TradeKnobs
+    from mm.live.run.trade_run import TradeKnobs, TradeRun
     from mm.live.venues.binance_spot import SpotAccount
     from mm.live.venues.rest_api import Surroundings
 
@@ -211,7 +209,7 @@ def _trades(
     around = Surroundings(clock=clock)
     account.session = AccountSession(SpotAccount(), urls, credentials, access, log=runs[0].log, around=around)
     lives = []
-    for run, work, strategy in zip(runs, works, strategies, strict=True):
+    for run, work, strategy, job in zip(runs, works, strategies, jobs, strict=True):
         knobs = TradeKnobs(
             urls=urls,
             credentials=credentials,
@@ -222,7 +220,7 @@ def _trades(
         )
         served = replace(recorder, ws_url=urls.streams, rest_url=urls.rest)
         parts = day_parts(run, work[Sources], served, work.day, clock)
-        live = kinds[work.leg is not None](run, knobs, parts, work.day, account, clock)
+        live = TradeRun(run, knobs, parts, work.day, account, job)
         legs = [one.leg.name for one in works if one.leg and one.leg.owner == run.symbol]
         if strategy.others.others:
             live.beside = parts_beside(run, work, served, clock, legs)
@@ -250,15 +248,16 @@ def _guard(run: Run, work: SymbolRun, lives: "Sequence[TradeRun]") -> "GuardianP
     return GuardianProcess(told, run.log)
 
 
-def _connect(works: Sequence[SymbolRun], lives: "Sequence[TradeRun]") -> None:
+def _connect(works: Sequence[SymbolRun], lives: "Sequence[TradeRun]", quotes: "Sequence[Quote]") -> None:
     """Give each strategy its legs."""
-    from mm.live.run.leg_run import LegRun
+    from mm.live.run.leg import LiveLeg
+    from mm.live.run.quote import LegTrade
 
-    by_symbol = {live.symbol: live for live in lives}
-    for work, live in zip(works, lives, strict=True):
-        if work.leg and isinstance(live, LegRun):
-            owner = by_symbol[work.leg.owner]
-            owner.legs = {**owner.legs, work.leg.name: live}
+    by_symbol = {live.symbol: quote for live, quote in zip(lives, quotes, strict=True)}
+    for work, live, quote in zip(works, lives, quotes, strict=True):
+        if work.leg and isinstance(quote.source, LiveLeg):
+            owner = by_symbol[work.leg.owner].source
+            owner.legs = {**owner.legs, work.leg.name: LegTrade(live, quote, quote.source)}
 
 
 def _at_interface(
@@ -266,7 +265,7 @@ def _at_interface(
 ) -> list[tuple[Run, Callable[[], None]]]:
     """Trade as a client of `mm sim api`."""
     from mm.live.run.interface import InterfaceAt, InterfaceTrade
-    from mm.live.run.trade_run import KILLED, write_trade
+    from mm.live.run.trade_end import KILLED, write_trade
 
     if strategies[0].others.others:
         raise UsageError("OTHERS is not possible with VENUE=api, whose server knows one market; leave it out")

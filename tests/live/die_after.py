@@ -33,6 +33,7 @@ def _main() -> None:
     from mm.live.audit.log import AuditLog
     from mm.live.orders.gateway import Gateway
     from mm.live.run import trade_run
+    from mm.live.run.quote import Quoting, Strategy
     from mm.live.run.trade_run import TradeRun
     from mm.live.run.trader import Trader
 
@@ -47,12 +48,12 @@ def _main() -> None:
         "log_begun": (TradeRun, "_begin_log"),
         "gateway_started": (Gateway, "start"),
         "orders_ended": (TradeRun, "_ready"),
-        "ledger_begun": (TradeRun, "_note_changed_knobs"),
-        "engine_made": (TradeRun, "_play"),
-        "joined": (TradeRun, "_join"),
-        "desk_made": (TradeRun, "_desk"),
+        "ledger_begun": (Quoting, "_note_changed_knobs"),
+        "engine_made": (Strategy, "play"),
+        "joined": (Quoting, "_join"),
+        "desk_made": (Quoting, "_open_desk"),
         "attached": (Gateway, "attach"),
-        "recording": (TradeRun, "_record"),
+        "recording": (Quoting, "_record"),
         "booked": (LiveFeed, "__call__"),
         "first_look": (Trader, "act"),
         "marked": (EquityFile, "keep"),

@@ -7,21 +7,17 @@ keeps to the consent; what the book does not offer stays as a position.
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mm.errors import Incomplete, SafetyError, TryLater
 from mm.instrument import E8, Instrument, decimal_text, e8, short_text
-from mm.live.account.check import AccountCheck
-from mm.live.account.ledger import SIDE_NAMES, AccountFill, Ledger, fee_e8
-from mm.live.audit.history import RunHistory
-from mm.live.audit.log import AuditLog
-from mm.live.orders.gateway import Gateway
+from mm.live.account.ledger import SIDE_NAMES, AccountFill, fee_e8
 from mm.live.orders.refusals import Refusal
 from mm.live.orders.reports import OrderListener
 from mm.live.run.terms import book_of
-from mm.live.run.trade_run import TradeRun
+from mm.live.run.trade_run import OpenTrade, TradeRun
 from mm.market_data.venue import DepthSnapshot
 
 LEVELS, ANSWER_S = 1_000, 10.0
@@ -171,51 +167,46 @@ class _Outcome(OrderListener):
             self.over.set()
 
 
-class FlattenRun(TradeRun):
-    """Closes the position of one symbol: a trade of one order, with the same ledger, audit log and checks."""
+class Flatten:
+    """A trade's job: one order that closes the position of one symbol.
 
-    cost: FlattenCost
-    _position_e8 = 0
-    _plan: FlattenPlan
-    _fills: Sequence[AccountFill] = ()
-    _refusal, _sent = "", False
+    Args:
+        cost: The cost of all symbols of the command, and the consent to it.
+    """
 
-    def check(self) -> None:
-        """Accept a triggered kill switch: to close the position is what it leaves to a person."""
+    heeds_switch = False  # to close the position is what a kill leaves to a person
+    fits = True
+    ended: str | None = None
+    position: Mapping[str, str] = {}
 
-    async def play(self) -> None:
-        """State the cost; with the consent to it, send the order."""
-        try:
-            await super().play()
-        finally:
-            await self.parts.rest.rest.close()
+    def __init__(self, cost: FlattenCost) -> None:
+        self._cost, self._position_e8, self._refusal, self._sent = cost, 0, "", False
+        self._plan: FlattenPlan
+        self._fills: Sequence[AccountFill] = ()
 
-    def follow(self, symbol: str, why: str, killed: bool) -> None:
+    def stop(self, reason: str) -> bool:  # noqa: ARG002 - the protocol's
+        """Return False: the order has a time limit, and what precedes it is stopped by the trade."""
+        return False
+
+    def follows(self, why: str) -> bool:
         """Go on when another symbol is flat; end if it failed before any order."""
-        if why != "ended":
-            super().follow(symbol, why, killed)
+        return why != "ended"
 
-    def _ended_early(self, error: TryLater) -> None:
+    def log_unwritten(self, error: TryLater) -> None:
         """Fail, since the audit log lacks its last rows."""
         raise error
 
-    async def _with_gateway(
-        self,
-        history: RunHistory,
-        check: AccountCheck,  # noqa: ARG002 - the trade's signature
-        audit: AuditLog,  # noqa: ARG002
-        gateway: Gateway,
-    ) -> None:
-        rest, ledger = self.parts.rest.rest, history.books.ledger or Ledger(gateway.instrument)
-        outcome = _Outcome()
+    async def work(self, opened: OpenTrade) -> None:
+        """State the cost; with the consent to it, send the order."""
+        trade, ledger, gateway, outcome = opened.trade, opened.ledger, opened.gateway, _Outcome()
         gateway.attach(outcome)  # orders of earlier runs have ended: it gets what they have filled since the log
         self._position_e8 = ledger.position_e8
-        _, book = await book_of(rest, self.symbol, self.run.log, LEVELS)
-        share, rate_e8 = self._strategy.risk.price_band, e8(self._strategy.account.taker_fee_rate)
+        _, book = await book_of(trade.parts.rest.rest, trade.symbol, trade.run.log, LEVELS)
+        share, rate_e8 = trade.strategy.risk.price_band, e8(trade.strategy.account.taker_fee_rate)
         grid, band_e8 = gateway.instrument, None if share is None else e8(share)
         self._plan = made = plan(self._position_e8, book, grid, rate_e8, band_e8)
-        self.run.print(self._stated())
-        budget_e8 = await self._unless_stopped(self.cost.consented(made.most_e8))
+        trade.run.print(self._stated(trade))
+        budget_e8 = await trade.unless_stopped(self._cost.consented(made.most_e8))
         if budget_e8 is None or not made.side:
             return
         price = short_text(made.limit_e8(budget_e8, rate_e8, band_e8, grid.tick_e8))
@@ -227,15 +218,15 @@ class FlattenRun(TradeRun):
                 await outcome.over.wait()
         except TimeoutError:
             raise TryLater(
-                f"{self.symbol}: the order to close the position has no outcome after {ANSWER_S:g} s; the next start "
+                f"{trade.symbol}: the order to close the position has no outcome after {ANSWER_S:g} s; the next start "
                 f"reads it from the exchange"
             ) from None
         finally:
             self._fills = [one.fill for one in ledger.run_fills.values() if one.order_id == _ORDER]
             self._refusal = outcome.refused
 
-    def _stated(self) -> str:
-        made, grid = self._plan, self.terms.entry
+    def _stated(self, trade: TradeRun) -> str:
+        made, grid = self._plan, trade.terms.entry
         base, quote = grid["baseAsset"], grid["quoteAsset"]
         held = f"position {short_text(self._position_e8)} {base}"
         why = "a buyer's commission, too small an order" if made.side > 0 else "too small an order"
@@ -250,41 +241,41 @@ class FlattenRun(TradeRun):
             f"against the mid {short_text(made.mid_e8)} ({points}) and {short_text(made.fees_e8)} fees{left}"
         )
 
-    def write(self) -> None:
+    def write(self, trade: TradeRun) -> None:
         """Write the plan and the result.
 
         Raises:
             Incomplete: If the exchange refused the order, or filled it in part.
         """
-        made, found = self._plan, self._result()
-        self.run.path(FLATTEN).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        self.run.artefact, self.run.summary = FLATTEN, found
+        run, made, found = trade.run, self._plan, self._result(trade)
+        run.path(FLATTEN).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        run.artefact, run.summary = FLATTEN, found
         if not self._sent:
-            hint = f"; --max-cost {short_text(self.cost.total_e8)} sends the orders" if made.side else ""
-            self.run.print(f"nothing was sent{hint}")
+            hint = f"; --max-cost {short_text(self._cost.total_e8)} sends the orders" if made.side else ""
+            run.print(f"nothing was sent{hint}")
             return
-        self.run.print(
+        run.print(
             f"closed {found['closed']}: it cost {found['cost']}, {found['slippage']} against the mid and "
             f"{found['fees']} fees; position {found['position_after']}"
         )
         if self._refusal:
-            raise Incomplete(f"{self.symbol}: the order to close the position was refused: {self._refusal}", 75)
+            raise Incomplete(f"{trade.symbol}: the order to close the position was refused: {self._refusal}", 75)
         if found["closed"] != decimal_text(made.qty_e8):
             raise Incomplete(
-                f"{self.symbol}: {found['closed']} of {short_text(made.qty_e8)} were closed, the book offered no more "
+                f"{trade.symbol}: {found['closed']} of {short_text(made.qty_e8)} were closed, the book offered no more "
                 f"at this cost; run it again for the rest, or with a larger --max-cost (MAX_COST)",
                 TryLater.exit_code,
             )
 
-    def _result(self) -> dict[str, Any]:
-        made, grid = self._plan, self._grid()
+    def _result(self, trade: TradeRun) -> dict[str, Any]:
+        made, grid = self._plan, trade.grid()
         qty_e8 = sum(e8(fill.qty) for fill in self._fills)
         paid_e8 = sum(e8(fill.qty) * e8(fill.price) for fill in self._fills) // E8
         fees_e8 = sum(fee_e8(fill, grid) or 0 for fill in self._fills)
         base_fees_e8 = sum(e8(fill.commission) for fill in self._fills if fill.commission_asset == grid.base_asset)
         slippage_e8 = made.side * (paid_e8 - qty_e8 * made.mid_e8 // E8)
         return {
-            "symbol": self.symbol,
+            "symbol": trade.symbol,
             "position_before": decimal_text(self._position_e8),
             "plan": made.to_json(),
             "sent": self._sent,

@@ -28,7 +28,7 @@ from mm.live.orders.refusals import Refusal, Why
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.play import TradePlay, TradeStart
 from mm.live.run.terms import ShadowTerms
-from mm.live.run.trade_run import TradeEnd
+from mm.live.run.trade_end import TradeEnd
 from mm.live.run.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.play.knobs import Day
 from mm.play.setup import PlayKnobs

@@ -52,6 +52,12 @@ class LiveRun:
         may_rest: Whether orders of it may be open at an exchange.
         beside: Parts of the recordings of the other markets that its strategy sees, by name.
         others: The terms of these markets; set by `learn`.
+        strategy: As given.
+        clock: As given.
+        switch: Its kill switch.
+        recording: Its recording; None before it begins.
+        regridded: The error that the exchange has another grid than at the start; None if it has not.
+        fits: Whether it has a strategy of its own, with what was fitted for it.
     """
 
     def __init__(
@@ -67,18 +73,19 @@ class LiveRun:
         self.terms: ShadowTerms
         self.announce: Callable[[str, bool], None] = _nothing
         self.follows = self.may_rest = False
+        self.fits = True
         self.beside: Mapping[str, Parts] = {}
         self.others: Mapping[str, ShadowTerms] = {}
         self.failure: BaseException | None = None
-        self._strategy, self._clock = strategy, clock
-        self._switch = KillSwitch(day.out_root, self.symbol)
-        self._recording: Recording | None = None
-        self._regridded: TryLater | None = None
+        self.strategy, self.clock = strategy, clock
+        self.switch = KillSwitch(day.out_root, self.symbol)
+        self.recording: Recording | None = None
+        self.regridded: TryLater | None = None
 
     def check(self) -> None:
         """Raise SafetyError if the kill switch is triggered."""
-        if self._switch.triggered:
-            raise SafetyError(self._switch.line())
+        if self.switch.triggered:
+            raise SafetyError(self.switch.line())
 
     def alone(self) -> AbstractContextManager[None]:
         """Exclude others from the same work until the block ends."""
@@ -92,7 +99,7 @@ class LiveRun:
     async def learn(self) -> None:
         """Ask the exchange for the terms, and prepare the run; nothing is recorded or sent yet."""
         found = await learn_terms(self.parts.rest.rest, self.symbol, self.day.day, self.run.log)
-        self.terms = found.fitted(self._strategy, self.day, self.run)
+        self.terms = found.fitted(self.strategy, self.day, self.run) if self.fits else found
         self.others = {
             name: await learn_terms(one.rest.rest, one.days.symbol, self.day.day, self.run.log)
             for name, one in self.beside.items()
@@ -131,22 +138,23 @@ class LiveRun:
             self.follows = True
             (self.kill if killed else self.stop)(f"{symbol}: {why}")
 
-    async def _record_market(self, recording: Recording, others: Sequence[Recording]) -> None:
+    async def record_market(self, recording: Recording, others: Sequence[Recording]) -> None:
         """Record, with a health file next to the day's files; the other markets beside."""
         rest = self.parts.rest.rest
         async with Monitor(Health(self.symbol, self.parts.days.run_id, rest), rest).watching(recording):
             await record_together(recording, others)
 
-    def _print_days(self, recording: Recording) -> None:
+    def print_days(self, recording: Recording) -> None:
+        """Print what was recorded."""
         for report in recording.reports:
             self.run.print(report.line())
             self.run.print(report.path)
 
-    def _grid_changed(self) -> bool:
-        """Return whether the exchange has another grid than at the start; `_regridded` is the error for it."""
-        if self._regridded is None:
-            self._regridded = self.terms.regridded(self._recording.session if self._recording else None)
-        return self._regridded is not None
+    def grid_changed(self) -> bool:
+        """Return whether the exchange has another grid than at the start; `regridded` is the error for it."""
+        if self.regridded is None:
+            self.regridded = self.terms.regridded(self.recording.session if self.recording else None)
+        return self.regridded is not None
 
 
 def _nothing(_why: str, _killed: bool) -> None:

@@ -71,14 +71,14 @@ class ShadowRun(LiveRun):
     async def learn(self) -> None:
         """Ask the exchange for the terms; make the strategy, and copy the files in its knobs."""
         await super().learn()
-        self._play = PaperPlay(self.terms, self._strategy, self.run, feeds_of(self.others))
-        for name, path in _named(self._strategy).items():  # for the replay, as a fit may be overwritten
+        self._play = PaperPlay(self.terms, self.strategy, self.run, feeds_of(self.others))
+        for name, path in _named(self.strategy).items():  # for the replay, as a fit may be overwritten
             shutil.copyfile(path, self.run.path(name))
         play, log = self._play, self.run.log
         writer = self._store.writer(self.symbol, log.warning)
-        self._desk = ShadowDesk(play.exchange, play.grid, log, writer, self._clock)
+        self._desk = ShadowDesk(play.exchange, play.grid, log, writer, self.clock)
         self._legs = {
-            name: ShadowDesk(*leg, log, None, self._clock, f"{self.symbol}:{name}") for name, leg in play.legs().items()
+            name: ShadowDesk(*leg, log, None, self.clock, f"{self.symbol}:{name}") for name, leg in play.legs().items()
         }
         self.metrics = self._desk.metrics
         self.metrics.legs = [desk.metrics for desk in self._legs.values()]
@@ -87,24 +87,24 @@ class ShadowRun(LiveRun):
         """Record until the window ends or a signal arrives, and trade on it."""
         takers = {name: OtherTaker() for name in self.beside}
         paired = PairedPlay(self._play, takers) if takers else self._play
-        follower = ShadowFollower(paired, self._clock, self._desk.market, self._kill_reason)
+        follower = ShadowFollower(paired, self.clock, self._desk.market, self._kill_reason)
         following = {}
         for name, feed in self._play.rules.others.items():
             watched = [self._legs[name].market] if name in self._legs else []
             following[name] = OtherFollower(takers[name], feed.grid, *watched)
-        others = recordings(self.beside, following, self.run.log, self._clock)
-        recording = self._recording = Recording(replace(self.parts, follower=follower), self.run.log, self._clock)
+        others = recordings(self.beside, following, self.run.log, self.clock)
+        recording = self.recording = Recording(replace(self.parts, follower=follower), self.run.log, self.clock)
         if self._stopped:
             recording.stop(self._stopped)
         keeping = asyncio.create_task(self._keep(recording))
         try:
-            await self._record_market(recording, others)
+            await self.record_market(recording, others)
         finally:
             keeping.cancel()
             for desk in self._legs.values():
-                desk.refresh(self._clock())
+                desk.refresh(self.clock())
             await self._desk.close()
-        self._print_days(recording)
+        self.print_days(recording)
         end_us = paired.played_us if isinstance(paired, PairedPlay) else follower.end_us
         seen = {name: replace(one, rows_run_id=following[name].rows_run_id) for name, one in self.others.items()}
         known = replace(self.terms, end_us=end_us, killed=follower.killed, others=seen)
@@ -115,15 +115,15 @@ class ShadowRun(LiveRun):
         while True:
             await asyncio.sleep(REFRESH_S)
             for desk in (self._desk, *self._legs.values()):
-                desk.refresh(self._clock())
-            if self._grid_changed():
+                desk.refresh(self.clock())
+            if self.grid_changed():
                 recording.stop(REGRIDDED)
 
     def stop(self, reason: str) -> None:
         """End in order; *reason* is a signal's name. May be called at any time."""
         self._stopped = self._stopped or reason
-        if self._recording:
-            self._recording.stop(reason)
+        if self.recording:
+            self.recording.stop(reason)
 
     def kill(self, reason: str) -> None:
         """Stop all sending; the recording continues."""
@@ -131,7 +131,7 @@ class ShadowRun(LiveRun):
 
     def _kill_reason(self) -> str | None:
         """Return why all trading is stopped by hand; None if it is not."""
-        return self._killed_by or (self._switch.why() if self._switch.triggered else None)
+        return self._killed_by or (self.switch.why() if self.switch.triggered else None)
 
     def write(self) -> None:
         """Write the results, and compare them with the replay of the day.
@@ -140,8 +140,8 @@ class ShadowRun(LiveRun):
             Incomplete: If the exchange has changed the grid; the run folder is whole.
         """
         run, terms, play = self.run, self.terms, self._play
-        changed = self._regridded
-        reason = self._recording.reason if self._recording else ""
+        changed = self.regridded
+        reason = self.recording.reason if self.recording else ""
         result = play.result({"reason": reason, "why": str(changed) if changed else None})
         decisions, name = decisions_of(result.journal), decisions_name(terms.symbol)
         lags_us = self._lags.of(decisions).tolist()
@@ -150,7 +150,7 @@ class ShadowRun(LiveRun):
         terms.write(run.partial)
         run.write_result(result)
         with run.timing("reconcile"):
-            knobs = with_copies(self._strategy, run.partial)
+            knobs = with_copies(self.strategy, run.partial)
             found, inputs = reconcile(terms, knobs, self.day.data_root, run.partial)
         for one in inputs:
             run.input(*one)

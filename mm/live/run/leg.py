@@ -4,12 +4,12 @@ It is a symbol of the account like any other, with its own gateway, audit log, l
 its orders come from another symbol's strategy, in the steps of that symbol.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from mm.backtest.strategy import LegModel, Orders
 from mm.live.run.play import TradePlay, TradeStart
-from mm.live.run.terms import learn_terms
+from mm.live.run.quote import LegTrade
 from mm.live.run.trade_run import TradeRun
 
 if TYPE_CHECKING:
@@ -18,24 +18,40 @@ if TYPE_CHECKING:
 
 
 class LiveLeg:
-    """The orders of a strategy in another symbol, at an exchange.
-
-    Args:
-        model: Sends nothing itself.
+    """The orders of a strategy in another symbol, at an exchange: an `OrderSource`.
 
     Attributes:
-        heard: Called with the events of the symbol: the strategy sees them.
+        owner: Called with the events of the symbol: the strategy sees them.
     """
 
-    def __init__(self, model: LegModel) -> None:
-        self.heard: Callable[[tuple[FeedEvent, ...]], None] = lambda _events: None
-        self._model, self._called = model, False
+    is_leg = True
+
+    def __init__(self) -> None:
+        self.owner: Callable[[tuple[FeedEvent, ...]], None] = lambda _events: None
+        self.legs: Mapping[str, LegTrade] = {}
+        self._model, self._called = LegModel(), False
         self._trader: Trader | None = None
         self._play: TradePlay | None = None
 
-    def open(self, play: TradePlay, trader: "Trader") -> None:
-        """Allow orders, which *trader* sends; before, each is refused."""
+    # as the source of a trade's orders
+
+    def play(self, trade: TradeRun, start: TradeStart) -> TradePlay:
+        """Return the engine that sends the orders."""
+        return TradePlay(trade.terms, trade.strategy, start, trade.run, leg=self._model)
+
+    def begun(self, play: TradePlay, trader: "Trader") -> None:
+        """Allow orders, which *trader* sends, each within the limits of the account; before, each is refused."""
+        play.engine.manager.allow = trader.allow
         self._play, self._trader = play, trader
+
+    def heard(self, events: "tuple[FeedEvent, ...]") -> None:
+        """Show the strategy the events of the market."""
+        self.owner(events)
+
+    def decided(self) -> None:
+        """Do nothing: the strategy decides."""
+
+    # as the engine of the strategy calls it
 
     @property
     def orders(self) -> Orders:
@@ -61,32 +77,3 @@ class LiveLeg:
         if self._called and self._trader is not None:
             self._called = False
             self._trader.act()
-
-
-class LegRun(TradeRun):
-    """A trade of one symbol whose orders come from the strategy of another one.
-
-    Attributes:
-        leg: The orders.
-    """
-
-    is_leg = True
-
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
-        self._model = LegModel()
-        self.leg = LiveLeg(self._model)
-
-    async def learn(self) -> None:
-        """Ask the exchange for the terms."""
-        self.terms = await learn_terms(self.parts.rest.rest, self.symbol, self.day.day, self.run.log)
-
-    def _play(self, start: TradeStart) -> TradePlay:
-        return TradePlay(self.terms, self._strategy, start, self.run, leg=self._model)
-
-    def _heard(self, events: "tuple[FeedEvent, ...]") -> None:
-        self.leg.heard(events)
-
-    def _begun(self, play: TradePlay, trader: "Trader") -> None:
-        super()._begun(play, trader)
-        self.leg.open(play, trader)

@@ -1,0 +1,462 @@
+"""The job of quoting: a strategy sends orders in one symbol until a signal, a kill, or the end of its window.
+
+The orders of a symbol are those of its own strategy (`Strategy`), or those that the strategy of another symbol of the
+account sends (`mm.live.run.leg.LiveLeg`).
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from mm.clock import day_of
+from mm.errors import Incomplete, MMError, TryLater, UsageError
+from mm.instrument import E8, decimal_text, e8, short_text
+from mm.live.account.ledger import transfers_value_e8
+from mm.live.account.limits import LOSS, AccountSymbol
+from mm.live.audit.history import ACCOUNT, MARK, EquityMarks, LedgerBegin, marks_at
+from mm.live.run.decisions import DecisionLags
+from mm.live.run.desk import TradeDesk
+from mm.live.run.other_markets import EngineTaker, OtherFollower, feeds_of, recordings
+from mm.live.run.play import TradeFollower, TradePlay, TradeStart
+from mm.live.run.terms import REGRIDDED
+from mm.live.run.trade_end import KILLED, TradeEnd, write_trade
+from mm.live.run.trade_run import OpenTrade, TradeRun
+from mm.live.run.trader import KILL, TradeAccount, Trader, TraderParts
+from mm.live.state.stores import state_writer
+from mm.live.state.writer import StateWriter
+from mm.market_data.days import is_of_disk
+from mm.market_data.recording import Recording
+
+if TYPE_CHECKING:
+    from mm.backtest.live_feed import FeedEvent
+    from mm.live.run.leg import LiveLeg
+
+MANUAL = "triggered manually"
+AUDIT_FAILED, DISK_FAILED, VENUE_RESET, KEY_REFUSED, GATEWAY_FAILED = "audit", "disk", "venue_reset", "key", "gateway"
+WRITER_S = 2.0
+
+
+class LegTrade(NamedTuple):
+    """Another symbol of the account, to which a strategy sends orders."""
+
+    trade: TradeRun
+    quote: "Quote"
+    leg: "LiveLeg"
+
+
+class OrderSource(Protocol):
+    """What decides about the orders of a symbol.
+
+    Attributes:
+        is_leg: Whether it is the strategy of another symbol.
+        legs: Other symbols to which it sends orders, by their names in the strategy.
+    """
+
+    is_leg: bool
+    legs: Mapping[str, LegTrade]
+
+    def play(self, trade: TradeRun, start: TradeStart) -> TradePlay:
+        """Return the engine that sends the orders, with its initial account."""
+
+    def begun(self, play: TradePlay, trader: Trader) -> None:
+        """The trader of the orders is there."""
+
+    def heard(self, events: "tuple[FeedEvent, ...]") -> None:
+        """Hear the events of the market, before the engine has them."""
+
+    def decided(self) -> None:
+        """A requote has been decided."""
+
+
+class Strategy:
+    """The strategy of the symbol's own knobs: an `OrderSource`.
+
+    Attributes:
+        legs: Other symbols of the account to which it sends orders, by their names in the strategy.
+    """
+
+    is_leg = False
+
+    def __init__(self) -> None:
+        self.legs: Mapping[str, LegTrade] = {}
+
+    def play(self, trade: TradeRun, start: TradeStart) -> TradePlay:
+        """Return the engine of the strategy, which sees its legs and sends orders to them."""
+        feeds = feeds_of({**trade.others, **{name: one.trade.terms for name, one in self.legs.items()}})
+        play = TradePlay(trade.terms, trade.strategy, start, trade.run, feeds)
+        play.engine.manager.take_legs({name: one.leg for name, one in self.legs.items()})
+        for name, one in self.legs.items():
+            one.leg.owner = partial(play.engine.feed_other, name)
+        return play
+
+    def begun(self, play: TradePlay, trader: Trader) -> None:
+        """Let a strategy with legs ask before each order what the limits of the account allow."""
+        if self.legs:
+            play.engine.manager.allow = trader.allow
+
+    def heard(self, events: "tuple[FeedEvent, ...]") -> None:
+        """Do nothing: the engine has the events."""
+
+    def decided(self) -> None:
+        """Send the orders of the legs."""
+        for one in self.legs.values():
+            one.leg.send()
+
+
+class Quote:
+    """A trade's job: to send the orders of a source.
+
+    Args:
+        source: Decides about the orders.
+
+    Attributes:
+        source: As given.
+        end: The result, once it has ended without an error.
+    """
+
+    heeds_switch = True
+
+    def __init__(self, source: OrderSource) -> None:
+        self.end: TradeEnd
+        self.source = source
+        self._quoting: Quoting | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether what was fitted for the strategy is read."""
+        return not self.source.is_leg
+
+    @property
+    def ended(self) -> str | None:
+        """Why trading has ended; None before."""
+        return self._quoting.trader.ended if self._quoting and self._quoting.trader else None
+
+    @property
+    def position(self) -> Mapping[str, str]:
+        """Position and cash of the account, as text; empty before they are known."""
+        desk = self._quoting.desk if self._quoting else None
+        if desk is None:
+            return {}
+        return {"position": decimal_text(desk.account.position_e8), "cash": decimal_text(desk.account.cash_e8)}
+
+    def stop(self, reason: str) -> bool:
+        """End in order, for a signal or `KILL`; return whether there is a trader."""
+        trader = self._quoting.trader if self._quoting else None
+        if trader:
+            trader.end(reason)
+        return trader is not None
+
+    def follows(self, why: str) -> bool:  # noqa: ARG002 - the protocol's
+        """Return whether it ends with another symbol."""
+        return True
+
+    async def work(self, opened: OpenTrade) -> None:
+        """Trade on a gateway that is ready."""
+        self._quoting = Quoting(self.source, opened)
+        self.end = await self._quoting.play()
+
+    def log_unwritten(self, error: TryLater) -> None:
+        """Keep that the last rows of the audit log could not be written."""
+        self.end = replace(self.end, refused=error)
+
+    def write(self, trade: TradeRun) -> None:
+        """Write the results of the trade.
+
+        Raises:
+            Incomplete: If it was killed, or the disk refused a part of it; the run folder is whole.
+        """
+        end, symbol, left = self.end, trade.symbol, trade.left_text()
+        try:
+            legs = {name: one.quote.end for name, one in self.source.legs.items() if one.trade.failure is None}
+            write_trade(trade.run, end, legs)
+        except OSError as error:
+            unwritten = f"nor can the run folder be written ({error})"
+            if end.killed_for is not None:
+                raise Incomplete(f"{symbol} was {end.why}{trade.unthrown}; {unwritten}{left}", KILLED) from error
+            if end.refused is None:
+                raise
+            raise Incomplete(f"{symbol}: {end.refused}; {unwritten}{left}", end.refused.exit_code) from error
+        if end.killed_for is not None:
+            raise Incomplete(
+                f"{symbol} was {end.why}{trade.unthrown}; mm risk rearm --symbol {symbol} allows it to trade again"
+                f"{left}",
+                KILLED,
+            )
+        if end.refused is not None:
+            raise Incomplete(f"{symbol}: trading ended: {end.refused}{left}", end.refused.exit_code)
+        if left:
+            raise Incomplete(f"{symbol}: trading ended: {end.reason}{left}", TryLater.exit_code)
+
+
+class Quoting:
+    """Quoting in one symbol, from a gateway that is ready to the end.
+
+    Args:
+        source: Decides about the orders.
+        opened: The gateway, and what is known at the start.
+
+    Attributes:
+        desk: The public view; None before the engine starts.
+        trader: Sends the orders; None before.
+    """
+
+    def __init__(self, source: OrderSource, opened: OpenTrade) -> None:
+        self.desk: TradeDesk | None = None
+        self.trader: Trader | None = None
+        self._source, self._opened, self._trade = source, opened, opened.trade
+        self._audit, self._gateway = opened.audit, opened.gateway
+        self._marked = ""  # the day whose mark is in the audit log
+        self._lost: MMError | None = None
+        self._unkept: OSError | None = None
+
+    async def play(self) -> TradeEnd:
+        """Trade to the end, and return the result."""
+        trade, gateway, source = self._trade, self._gateway, self._source
+        history, ledger = self._opened.history, self._opened.ledger
+        knobs, held = trade.knobs, history.held
+        begin = history.begin or self._begin_ledger()
+        self._note_changed_knobs()
+        inventory_e8 = e8(knobs.strategy.account.initial_inventory)
+        transfers_e8 = transfers_value_e8(ledger, begin.mid_e8)
+        day_e8, peak_e8 = marks_at(history, trade.equity.marks, begin, inventory_e8, transfers_e8)
+        start = TradeStart(
+            position_e8=inventory_e8 + held.position_e8,
+            cash_e8=begin.quote_e8 + held.cash_e8 - held.other_e8 - held.most_e8,
+            added_e8=begin.added_e8(inventory_e8) + transfers_e8,
+            day_e8=day_e8,
+            peak_e8=peak_e8,
+            clean_days=history.clean_days,
+        )
+        play = source.play(trade, start)
+        play.engine.manager.pull("start")
+        account = TradeAccount(
+            play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8), held=held, price_e8=begin.mid_e8
+        )
+        await trade.unless_stopped(self._join(play, start.position_e8))
+        writer = state_writer(knobs.stores, trade.day.out_root, trade.symbol, self._audit, trade.run.log.warning)
+        desk = self._open_desk(play, account, begin, writer)
+        lags = DecisionLags(lambda: play.engine.decisions, trade.clock)
+        parts = TraderParts(
+            engine=play.engine,
+            grid=play.grid,
+            account=account,
+            model=trade.strategy.models.quote_model,
+            log=trade.run.log,
+            desk=desk,
+            heard=source.heard,
+            watch=lambda us: self._watch(us, desk),
+            allow=lambda: trade.account.allow(trade.symbol),
+            decided=lambda: self._decided(lags),
+            ended=self._announce_end,
+            clock=trade.clock,
+            single_trades=trade.parts.days.trade_stream == "trade",
+        )
+        trader = self.trader = Trader(parts, gateway)
+        source.begun(play, trader)
+        try:
+            follower = TradeFollower(trader, play.grid, desk.market)
+            gateway.attach(trader)
+            if trade.stopped:
+                trader.end(trade.stopped)
+            feeds = feeds_of(trade.others)
+            following = {name: OtherFollower(EngineTaker(name, play.engine), feed.grid) for name, feed in feeds.items()}
+            others = recordings(trade.beside, following, trade.run.log, trade.clock)
+            reason, unrecorded = await self._record(trader, follower, others)
+        finally:
+            await gateway.stop()
+            desk.refresh(trade.clock())
+            self._keep_last_marks()
+            await asyncio.to_thread(writer.close, WRITER_S)
+        killed = self._killed_for() if reason == KILL else None
+        return TradeEnd(reason, killed, self._refused(unrecorded), play, account, trader, lags)
+
+    async def _join(self, play: TradePlay, position_e8: int) -> None:
+        """Join the other symbols of the account: none begins before all are known.
+
+        Raises:
+            UsageError: If a limit is below one order, so that nothing could be quoted.
+        """
+        trade = self._trade
+        prices = [e8(price) for price in (trade.terms.best_bid, trade.terms.best_ask) if price]
+        self._check_limits(play, position_e8, max(prices, default=0))
+        await trade.account.join(trade.symbol, AccountSymbol(play.engine, play.grid))
+
+    def _check_limits(self, play: TradePlay, position_e8: int, price_e8: int) -> None:
+        """Raise UsageError if a limit is below one order, at a price of the first book."""
+        symbol = self._trade.symbol
+        qty_e8 = play.rules.quote_lots * play.grid.lot_e8
+        notional_e8, risk = qty_e8 * price_e8 // E8, self._trade.strategy.risk
+        self._trade.account.check_order(symbol, notional_e8)
+        if risk.max_order_notional is not None and notional_e8 > e8(risk.max_order_notional):
+            raise UsageError(
+                f"--max-order-notional (MAX_ORDER_NOTIONAL) is {risk.max_order_notional}, less than one order of "
+                f"{symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
+            )
+        off_e8 = position_e8 - play.rules.target * play.grid.lot_e8
+        if risk.max_position is not None and qty_e8 - abs(off_e8) > e8(risk.max_position):
+            raise UsageError(
+                f"--max-position (MAX_POSITION) is {risk.max_position}, less than one order of {symbol}, "
+                f"{short_text(qty_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
+            )
+
+    def _open_desk(self, play: TradePlay, account: TradeAccount, begin: LedgerBegin, writer: StateWriter) -> TradeDesk:
+        self.desk = TradeDesk(
+            *(self._trade.metrics, play.engine, play.rules),
+            account=account,
+            begin=begin,
+            audit=self._audit,
+            writer=writer,
+            log=self._trade.run.log,
+            is_leg=self._source.is_leg,
+        )
+        self._trade.metrics.legs = [one.trade.metrics for one in self._source.legs.values()]
+        return self.desk
+
+    def _begin_ledger(self) -> LedgerBegin:
+        """Write a row with the account at the start of the ledger, which a killed run may have begun without one."""
+        base_e8, quote_e8 = self._opened.check.begin_e8 or (0, 0)
+        terms = self._trade.terms
+        prices = [e8(price) for price in (terms.best_bid, terms.best_ask) if price]
+        if not prices:
+            raise TryLater(f"the book of {terms.symbol} is empty: there is no price to value the account at; try later")
+        begin = LedgerBegin(base_e8, quote_e8, sum(prices) // len(prices))
+        shown = {"base": decimal_text(base_e8), "quote": decimal_text(quote_e8), "mid": decimal_text(begin.mid_e8)}
+        self._audit.append("params", knobs=self._trade.given(), **{ACCOUNT: shown})
+        return begin
+
+    def _note_changed_knobs(self) -> None:
+        """Write a row for knobs that have changed since the last start."""
+        before, now = self._opened.history.books.knobs, self._trade.given()
+        if before is None:
+            return
+        changed = {
+            name: [before.get(name), now.get(name)]
+            for name in sorted(before.keys() | now.keys())
+            if before.get(name) != now.get(name)
+        }
+        if changed:
+            self._audit.append("params", knobs=now, changed=changed)
+            self._trade.run.log.info("knobs_changed", knobs=sorted(changed))
+
+    def _announce_end(self, why: str) -> None:
+        """End the other symbols too: at a kill they are killed in this very step."""
+        self._trade.announce(self._killed_for() if why == KILL else why, why == KILL)
+
+    async def _record(
+        self, trader: Trader, follower: TradeFollower, others: list[Recording]
+    ) -> tuple[str, OSError | None]:
+        """Record and trade until one of the two ends; end the orders first, then the recording.
+
+        Args:
+            trader: Trades.
+            follower: Feeds it with its own market.
+            others: The recordings of the other markets.
+
+        Returns:
+            Why it ended, and the disk's error of the recording.
+        """
+        trade, gateway = self._trade, self._gateway
+        recording = trade.recording = Recording(replace(trade.parts, follower=follower), trade.run.log, trade.clock)
+        recorded = asyncio.create_task(trade.record_market(recording, others))
+        ended = asyncio.create_task(trader.over())
+        await asyncio.wait({recorded, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if recorded.done():
+            error = recorded.exception()
+            trader.end(DISK_FAILED if is_of_disk(error) else "recording_failed" if error else "window_end")
+        ended.cancel()
+        reason = trader.ended or "error"
+        if reason == KILL:
+            self._kill()
+        orders = asyncio.create_task(gateway.stop())  # before all else, whatever the reason
+        await asyncio.sleep(0)
+        recording.stop(reason)
+        await asyncio.wait({recorded, orders})
+        orders.result()
+        trade.print_days(recording)
+        error = recorded.exception()
+        if is_of_disk(error):
+            return reason, error
+        recorded.result()
+        return reason, None
+
+    def _kill(self) -> None:
+        """Cancel everything and place nothing any more; the switch stays triggered."""
+        reason = self._killed_for()
+        if self.desk:
+            self.desk.update(self._trade.clock())
+            if self.desk.engine.manager.killed_for is None:
+                self.desk.engine.manager.kill(reason)
+        self._audit.append("kill", reason=reason)
+        self._gateway.cancel_all()
+        self._trade.throw(reason)
+        self._trade.run.log.error("killed", reason=reason, open_orders=self._gateway.open_orders)
+        if self.desk:
+            self.desk.metrics.killed = True
+
+    def _killed_for(self) -> str:
+        by_limit = self.desk.engine.manager.killed_for if self.desk else None
+        return by_limit or self._trade.switch.why() or self._trade.killed_by or MANUAL
+
+    def _watch(self, us: int, desk: TradeDesk) -> str | None:
+        """Return why trading must end; called many times per second."""
+        trade, gateway = self._trade, self._gateway
+        if trade.switch.triggered:
+            return KILL
+        desk.update(us)
+        try:
+            self._keep_marks()
+        except OSError as error:
+            self._unkept = error
+            return DISK_FAILED
+        if loss := trade.account.broken_loss():
+            desk.breached(us, LOSS, *loss, at_us=us)
+            trade.killed_by = trade.killed_by or LOSS
+            return KILL
+        if self._audit.failure is not None:
+            return AUDIT_FAILED
+        lost = {VENUE_RESET: gateway.reset, KEY_REFUSED: gateway.refused, GATEWAY_FAILED: gateway.failure}
+        lost[REGRIDDED] = gateway.regridded
+        for why, self._lost in lost.items():
+            if self._lost:
+                return why
+        return REGRIDDED if trade.grid_changed() else None
+
+    def _refused(self, unrecorded: OSError | None) -> MMError | None:
+        """Return why it cannot continue: rows that the disk refused, including later ones, or another grid."""
+        audit = self._audit
+        if audit.failure is not None:
+            return TryLater(f"{audit.path}: the disk refused rows of the audit log ({audit.failure}); make room")
+        if unrecorded is not None:
+            return TryLater(f"the day can no longer be recorded ({unrecorded}); make room on the disk")
+        if self._unkept is not None:
+            return TryLater(f"the disk refuses the marks of the day's equity ({self._unkept}); make room on the disk")
+        return self._lost or self._trade.regridded
+
+    def _keep_last_marks(self) -> None:
+        try:
+            self._keep_marks(at_once=True)
+        except OSError as error:
+            note = "see the fills of this day in the audit log"
+            self._trade.run.log.warning("equity_not_kept", error=str(error), note=note)
+
+    def _keep_marks(self, *, at_once: bool = False) -> None:
+        """Keep the marks of equity, once there is an equity: those of a new day in the audit log too."""
+        desk, audit = self.desk, self._audit
+        equities_e8 = desk and desk.engine.manager.guard.equities_e8()
+        if not desk or not equities_e8:
+            return
+        (equity_e8, day_e8, peak_e8), day = equities_e8, day_of(desk.engine.manager.guard.observed_us)
+        transfers_e8 = desk.account.transfers_e8
+        marks = EquityMarks(
+            *(self._trade.knobs.trading.venue, day, day_e8, peak_e8), equity_e8=equity_e8, transfers_e8=transfers_e8
+        )
+        if marks.day != self._marked and audit.failure is None:
+            self._marked = marks.day
+            audit.append(MARK, **marks.row())
+        self._trade.equity.keep(self._trade.clock(), marks, audit.end, at_once=at_once)
+
+    def _decided(self, lags: DecisionLags) -> None:
+        lags.note()
+        self._source.decided()

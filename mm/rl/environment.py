@@ -1,6 +1,7 @@
 """``mm.rl.MarketMaking-v0``: market making on the paper exchange as a gymnasium environment."""
 
 from collections.abc import Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from mm.backtest.quotes.agent_file import CHOICES, AgentTerms
+from mm.base.arrays import Floats
 from mm.calibration.fit_result import PoissonFit
 from mm.clock import US_PER_S
 from mm.errors import UsageError
@@ -109,13 +111,14 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         """
         super().reset(seed=seed)
         wanted = dict(options or {})
-        number = int(wanted.pop("day", self._drawn_day()))
+        number = _whole("day", wanted.pop("day", self._drawn_day()))
         if not 0 <= number < len(self._days):
             raise UsageError(f"options: day is {number}; it must be a number from 0 to {len(self._days) - 1}")
         self._day = self._days[number]
         tape = self._day.tape
         last_us = max(tape.end_us - round(self.terms.episode_s * US_PER_S), tape.start_us)
-        start_us = int(wanted.pop("start_us", self.np_random.integers(tape.start_us, last_us, endpoint=True)))
+        drawn_us = self.np_random.integers(tape.start_us, last_us, endpoint=True)
+        start_us = _whole("start_us", wanted.pop("start_us", drawn_us))
         draws_seed = int(self.np_random.integers(2**31)) if self._played.seed is None else self._played.seed
         if wanted:
             raise UsageError(f"options: unknown {', '.join(wanted)}; available: day, start_us")
@@ -146,9 +149,9 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         if stepper is None or stepper.ended or stepper.decisions >= self._steps:
             raise ResetNeeded("the episode has ended; call reset()")
         if self.terms.discrete:
-            stepper.pick(int(action))
+            stepper.pick(_choice(action))
         else:
-            stepper.choose(np.asarray(action, np.float64))
+            stepper.choose(_offsets(action))
         reward = stepper.step()
         ended = stepper.ended or stepper.decisions >= self._steps
         return stepper.observe(), reward, False, ended, {"equity": stepper.equity, "inventory": stepper.inventory}
@@ -169,6 +172,32 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
     def _info(self) -> dict[str, Any]:
         assert self._stepper is not None
         return {"equity": self._stepper.equity, "inventory": self._stepper.inventory}
+
+
+def _choice(action: Any) -> int:
+    """Return a discrete action, of which 1.5 is none."""
+    try:
+        return index(action)
+    except TypeError:
+        raise ValueError(f"the action is {action!r}; it must be a whole number from 0 to {CHOICES - 1}") from None
+
+
+def _offsets(action: Any) -> Floats:
+    """Return an action of three numbers; the stepper says whether they are numbers."""
+    try:
+        found: Floats = np.asarray(action, np.float64)
+    except (TypeError, ValueError):
+        found = np.empty(0)
+    if found.ndim != 1 or not len(found):
+        raise ValueError(f"the action is {action!r}; it must be three numbers from -1 to 1")
+    return found
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return index(value)
+    except TypeError:
+        raise UsageError(f"options: {name} is {value!r}; it must be a whole number") from None
 
 
 def _listed(shape: dict[str, Any]) -> dict[str, Any]:

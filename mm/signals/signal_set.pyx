@@ -5,7 +5,7 @@ Backtests, live markets and columns over a tape all use ``SignalSet.take``, one 
 """
 
 from cpython.ref cimport PyObject
-from libc.math cimport NAN, isnan
+from libc.math cimport NAN, isinf, isnan
 from libc.stdint cimport int8_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 
@@ -199,9 +199,12 @@ cdef class OwnSignal(Signal):
                 return 0
             try:
                 self.value = <double> answer
-            except TypeError:
+                fits = not isinf(self.value)  # None is what is undefined; an infinite number is a mistake of the signal
+            except (TypeError, OverflowError):
+                fits = False
+            if not fits:
                 raise ModelError(
-                    f"{type(self.model).__name__}.on_book returned {answer!r}; a signal is a number or None",
+                    f"{type(self.model).__name__}.on_book returned {answer!r}; a signal is a finite number or None",
                     place_of_code(self.book_hook),
                 ) from None
         return 0

@@ -120,19 +120,19 @@ def test_agent_acts_equally_in_environment_and_backtest(tape, discrete):
     assert env._stepper.fills()
 
 
-@pytest.mark.parametrize("wrong", [[0.0, 0.0], [0.0, float("nan"), 0.0], [0.0] * 4])
+@pytest.mark.parametrize("wrong", [[0.0, 0.0], [0.0, float("nan"), 0.0], [0.0] * 4, [[0.0] * 3], 0.5, None, "wide"])
 def test_invalid_action_is_rejected(tape, wrong):
     """The episode is unchanged."""
     env = environment(tape, terms())
     env.reset(seed=1)
     with pytest.raises(ValueError, match="three numbers"):
-        env.step(np.array(wrong))
+        env.step(wrong)
     env.step(np.zeros(3))
 
 
-@pytest.mark.parametrize("choice", [-1, 75])
-def test_discrete_action_out_of_range_is_rejected(tape, choice):
-    """Discrete actions are 0 to 74."""
+@pytest.mark.parametrize("choice", [-1, 75, 1.5, float("nan"), "3", None])
+def test_discrete_action_that_is_none_is_rejected(tape, choice):
+    """Discrete actions are 0 to 74, and no number is rounded to one."""
     env = environment(tape, terms(discrete=True))
     env.reset(seed=1)
     with pytest.raises(ValueError, match="from 0 to 74"):

@@ -53,6 +53,14 @@ MODULE = """
         def on_book(self, book):
             return "up"
 
+    class Endless:
+        def on_book(self, book):
+            return float("inf")
+
+    class Huge:
+        def on_book(self, book):
+            return 10**400
+
     class Peeks:
         '''The length of the day's own file, read when the book begins: at every row it would take minutes.'''
 
@@ -152,7 +160,9 @@ def test_live_rows_equal_column(drawn, piece):
     ("name", "error", "message"),
     [
         ("Raises", ModelError, r"own_signals\.py:\d+: Raises\.on_book raised ZeroDivisionError"),
-        ("Text", ModelError, "returned 'up'; a signal is a number or None"),
+        ("Text", ModelError, "returned 'up'; a signal is a finite number or None"),
+        ("Endless", ModelError, r"own_signals\.py:\d+: Endless\.on_book returned inf"),
+        ("Huge", ModelError, r"own_signals\.py:\d+: Huge\.on_book returned 1"),
         ("Fills", UnknownModel, "is not a signal; a signal is a class with the method on_book"),
         ("Gone", UnknownModel, "has no class 'Gone'"),
     ],

@@ -720,10 +720,34 @@ FAULTS = [
         "tests/play/test_sensitivity.py",
     ),
     Fault(
-        "mm/play/terms.py",
-        "(rules.maker_fee_e8, rules.maker_unit_fee_e8), bid + spread / 2, rules.tick_e8, rules.multiplier",
-        "(rules.maker_fee_e8, rules.maker_unit_fee_e8), bid + spread / 2, rules.tick_e8, 1",
-        "tests/play/test_unearned_fee.py",
+        "mm/backtest/run_terms.py",
+        "unit_e8 / (tick_e8 * multiplier)",
+        "unit_e8 / tick_e8",
+        "tests/backtest/test_break_even.py",
+    ),
+    Fault(
+        "mm/backtest/metrics/notes.py",
+        "fees <= max(captured, 0.0)",
+        "fees <= 0.0",
+        "tests/commands/test_unearned_fees.py",
+    ),
+    Fault(
+        "mm/backtest/_own_orders.pxd",
+        "if order.lots and orders.awaits_room[slot_of(order.side)]:",
+        "if False:",
+        "tests/backtest/test_engine.py " + ENGINE,
+    ),
+    Fault(
+        "mm/backtest/_order_manager.pyx",
+        "lots > room - self.orders.open.lots[slot_of(side)]",
+        "lots > room",
+        "tests/backtest/test_engine.py " + ENGINE,
+    ),
+    Fault(
+        "mm/backtest/live_feed.py",
+        "if self._halted and kind != TRADE:",
+        "if False:",
+        "tests/live/test_reconcile.py",
     ),
     Fault(
         "mm/predict/artefact.py",

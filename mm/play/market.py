@@ -99,11 +99,6 @@ class Markets:
         return self.tapes[0]
 
     @cached_property
-    def touch(self) -> tuple[int, int]:
-        """The medians of the best bid and of the spread on the first day, in ticks."""
-        return median_touch(self.first)
-
-    @cached_property
     def micro_price(self) -> FittedMicroPrice:
         """The fit of the signal ``micro_price``."""
         return self.fitting()
@@ -129,13 +124,6 @@ def open_days(day: Day, market: Market) -> "list[Tape]":
         for folder in folders
     ]
     return on_one_grid([_without_us(tape, folder, day) for tape, folder in zip(opened, folders, strict=True)])
-
-
-def median_touch(tape: Tape) -> tuple[int, int]:
-    """Return the medians of the best bid and of the spread, in ticks; 0 for both if the book is never valid."""
-    bids, asks = tape.top_bid_ticks, tape.top_ask_ticks
-    both = (bids > 0) & (asks > 0)
-    return (int(np.median(bids[both])), int(np.median((asks - bids)[both]))) if both.any() else (0, 0)
 
 
 def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":

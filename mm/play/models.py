@@ -149,12 +149,6 @@ class PlayModels:
             return measured_intensity(self.fitted) or self.rates
         return self.rates
 
-    @property
-    def begins_us(self) -> int:
-        """The instant from which quotes have a fit, µs: of the first fitted segment of a schedule; else 0."""
-        segments = self.schedule.segments if self.schedule is not None else ()
-        return next((one.start_us for one in segments if one.A is not None), 0)
-
     def quotes(self) -> object:
         """Return a new quote model; with a schedule, one that quotes only in usable segments."""
         return _Maker(self).quotes()

@@ -12,7 +12,6 @@ from mm.backtest.run_terms import (
     FEE_RATE,
     IMPLAUSIBLE_FEE,
     SPOT_FEES,
-    UNEARNED_FEE,
     fraction_of,
 )
 from mm.clock import missing_days
@@ -79,20 +78,6 @@ def fee_notes(tape: "Tape", *rules: Rules) -> Iterator[Note]:
     if tape.meta.venue == USDM and any("MAKER_FEE_RATE" in one.default_fees for one in rules):
         way_out = "set MAKER_FEE_RATE to your account's rate"
         yield Note.warning(SPOT_FEES, day=tape.days[0], rate=FEE_RATE, way_out=way_out)
-
-
-def unearned_fee_note(found: Sequence[tuple[float, float] | None]) -> Iterator[Note]:
-    """Yield one warning if quotes cannot earn their maker fee, with the greatest lack.
-
-    *found* has the half-spread and the fee of each play that cannot, in ticks, and None for the others.
-    """
-    lacking = [one for one in found if one is not None]
-    if lacking:
-        half, fee = max(lacking, key=lambda one: one[1] - one[0])
-        points = {"points": f"{len(lacking)} of {len(found)}"} if len(found) > 1 else {}
-        way_out = "set MAKER_FEE_RATE to your account's rate, or quote wider"
-        ticks: dict[str, Any] = {"half_spread_ticks": round(half, 3), "fee_ticks": round(fee, 3)}
-        yield Note.warning(UNEARNED_FEE, **ticks, **points, way_out=way_out)
 
 
 def agent_notes(path: Path, agent: SavedAgent, execution: Execution, tapes: "Sequence[Tape]") -> Iterator[Note]:

@@ -17,7 +17,7 @@ from mm.play.models import Made, PlayModels
 from mm.play.notes import Note, agent_notes, fee_notes, missing_days_note, predictor_notes, words_of
 from mm.play.sensitivity import ExponentEstimate, FurtherRow, Variants, again, with_band
 from mm.play.setup import PlayKnobs
-from mm.play.terms import rules_of, unearned_fee, with_others
+from mm.play.terms import rules_of, with_others
 from mm.predict.artefact import ARRAYS, MODEL, Artefact
 from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.tape.tape import Tape
@@ -138,13 +138,6 @@ class Play:
         given = [self.models.check(_model(one)) for one in self.given.objects()]
         found = [*given, *(one.predictors for one in self.made)]
         return {path: artefact for one in found for path, artefact in one.items()}
-
-    @property
-    def unearned(self) -> tuple[float, float] | None:
-        """The half-spread of the quotes and the maker fee, in ticks, if the fee is greater; else None."""
-        quoting = self.models.quoting
-        ours = None if quoting.sources else quoting.model
-        return unearned_fee(self.markets.touch, self.market_rules, ours, self.models.begins_us)
 
     @property
     def notes(self) -> list[Note]:

@@ -6,10 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.latency import Latencies
-from mm.backtest.quotes.base import QuoteModel
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, feed_terms, terms
-from mm.backtest.run_terms import break_even_ticks
 from mm.base.knobs import groups_of
 from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
@@ -96,30 +94,6 @@ def leg_knobs(
     if execution.feed_latency not in ("auto", "none"):
         raise UsageError(f"{way}: {name}: orders has feed_latency; give feed_latency_ms beside orders")
     return replace(execution, feed_latency="none"), own, models
-
-
-def unearned_fee(
-    touch: tuple[int, int], rules: Rules, quotes: object | None, us: int = 0
-) -> tuple[float, float] | None:
-    """Return half-spread and maker fee, in ticks, if the half-spread that *quotes* shows before any move is below it.
-
-    It is shown the *touch*, the medians of best bid and spread, at the instant *us*. Without *quotes*, as for a user's
-    model, and for one that quotes nothing there, it is the displayed half-spread.
-    """
-    bid, spread = touch
-    half = spread / 2
-    if (
-        isinstance(quotes, QuoteModel)
-        and not quotes.signals
-        and type(quotes).__module__.startswith("mm.backtest.quotes")
-    ):
-        seen = quotes.answer(bid_ticks=bid, ask_ticks=bid + spread, quote_lots=rules.quote_lots, us=us)
-        if seen.bid_ticks is not None and seen.ask_ticks is not None:
-            half = max((seen.ask_ticks - seen.bid_ticks) / 2, 0.0)
-    fee = break_even_ticks(
-        (rules.maker_fee_e8, rules.maker_unit_fee_e8), bid + spread / 2, rules.tick_e8, rules.multiplier
-    )
-    return (half, fee) if half < fee else None
 
 
 def _lots(qty: str, instrument: Instrument, knob: str) -> int:

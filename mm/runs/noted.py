@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
 from mm.play.market import FittedMicroPrice, Markets, other_day
-from mm.play.notes import log_notes, unearned_fee_note
+from mm.play.notes import log_notes
 from mm.play.play import Play
 from mm.runs.in_progress import Run
 from mm.tape.tape import Tape
@@ -80,8 +80,7 @@ def note_made(run: Run, play: Play) -> None:
 
 
 def note_play(run: Run, play: Play) -> None:
-    """Record the models of a backtest, the days of their micro-price, and whether they can earn the fee."""
+    """Record the models of a backtest, and the days of their micro-price."""
     note_made(run, play)
-    log_notes(run.log, unearned_fee_note([play.unearned]))
     if play.reads_micro_price:
         note_micro_price(run, play.markets)

@@ -20,6 +20,7 @@ from mm.backtest.run_terms import (
     NO_NEXT_MOVE,
     OWN_MARKET,
     SPOT_FEES,
+    UNEARNED_FEE,
     concludes,
     of_all_legs,
     quoting_of,
@@ -62,7 +63,7 @@ ENOUGH, EVEN_ODDS = 0.95, 0.5  # probabilities
 FEW_BLOCKS = 5  # below them the bounds come with a warning
 FEW_FILLS = 30
 # Endings of the keys of point warnings that the sweep repeats.
-REPEATED = ("_in_sample", NO_NEXT_MOVE, SPOT_FEES, IMPLAUSIBLE_FEE, DAYS_NOT_PLAYED)
+REPEATED = ("_in_sample", UNEARNED_FEE, NO_NEXT_MOVE, SPOT_FEES, IMPLAUSIBLE_FEE, DAYS_NOT_PLAYED)
 Row = dict[str, Any]
 
 

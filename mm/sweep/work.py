@@ -24,7 +24,7 @@ from mm.play.calibration_knobs import Windows
 from mm.play.knobs import Models
 from mm.play.market import Markets
 from mm.play.models import agent_files, fitted_from
-from mm.play.notes import fee_notes, log_notes, predictor_notes, unearned_fee_note
+from mm.play.notes import fee_notes, log_notes, predictor_notes
 from mm.play.play import Play
 from mm.play.setup import Setup
 from mm.play.terms import rules_of
@@ -301,7 +301,7 @@ def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: Sh
         UsageError: If a point is invalid; the message names it.
     """
     seen, warned, agents = set(), set(), set()
-    reading, lacks = set[tuple[str, str | None]](), list[tuple[float, float] | None]()
+    reading = set[tuple[str, str | None]]()
     predictors: dict[str, Artefact] = {}
     files: dict[Path, None] = {}
     rules: dict[Account, Rules] = {}
@@ -322,7 +322,6 @@ def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: Sh
             raise UsageError(f"{FLAG}: the point {named} is invalid: {error}") from error
         rules[setup.account] = play.market_rules
         predictors |= play.predictors
-        lacks.append(play.unearned)
         if play.reads_micro_price:
             reading.add((setup.models.quote_model, setup.models.quote_params_json))
         if run is not None:
@@ -335,7 +334,6 @@ def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: Sh
                 run.keep_source(play.sources)
     if run is not None:
         log_notes(run.log, fee_notes(markets.first, *rules.values()))
-        log_notes(run.log, unearned_fee_note(lacks))
         log_notes(run.log, predictor_notes(predictors, markets.first.start_us))
         note_files(run, files)
     if not reading:

@@ -227,6 +227,17 @@ def unearned_fee(journal: "Journal", terms: "RunTerms", summary: Mapping[str, An
     ]
 
 
+def fee_above_capture(summary: Mapping[str, Any]) -> list[str]:
+    """Return a note, the same for all runs, if the fees are more than the spread that the fills captured."""
+    fees, captured = summary["fees"], summary["pnl_spread_capture"]
+    if fees is None or captured is None or not summary["n_fills"] or fees <= max(captured, 0.0):
+        return []
+    return [
+        f"{UNEARNED_FEE}: the fees are more than the spread that the fills captured; set MAKER_FEE_RATE to your "
+        f"account's rate, or quote wider"
+    ]
+
+
 def implausible_fees(terms: "RunTerms") -> list[str]:
     """Return a note per fee rate that no exchange charges, with the rate that was probably meant."""
     found = []

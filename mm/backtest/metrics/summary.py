@@ -17,6 +17,7 @@ from mm.backtest.metrics.notes import (
     basis,
     data_notes,
     doubtful_funding,
+    fee_above_capture,
     filters_not_applied,
     implausible_fees,
     left_out,
@@ -152,6 +153,7 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
         *terms.model_notes,
         *data_notes(summary),
         *implausible_fees(terms),
+        *fee_above_capture(summary),
         *paid_as_on_spot(journal, terms),
     ]
     summary = dict(finite(summary))

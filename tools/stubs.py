@@ -171,9 +171,12 @@ class Kernel:
         try:
             from mm.base.settings import REQUIRED, settings
 
-            declaration = getattr(importlib.import_module(self.module), owner).declared
+            made = getattr(importlib.import_module(self.module), owner)
         except (ImportError, AttributeError):
             return ["**parameters: Any"]
+        declaration = getattr(made, DECLARED, None)
+        if declaration is None:  # a base, which passes on what the classes after it declare
+            return []
         found = [
             f"{one.name}: {one.annotation}" + ("" if one.default is REQUIRED else f" = {one.default!r}")
             for one in settings(declaration)

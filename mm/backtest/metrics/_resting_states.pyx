@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Time at rest of orders by state, in one pass over the orders of a run.
 
-Why compiled: a run of simulated orders has half a million stretches of constant state; a walk-forward has fourteen runs.
+Why compiled: a run of simulated orders has half a million stretches of constant state, and a ladder has one for each distance.
 """
 
 from libc.stdint cimport int64_t, uint64_t

@@ -1,0 +1,184 @@
+"""Funding, isolated margin, margin calls, liquidations, the insurance fund, auto-deleveraging."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm.instrument import E8
+from mm.sim.exchange.api_error import ApiError
+from mm.sim.exchange.orders import ExecutionReport
+from usdm_rig import ALICE, BOB, CAROL, Pit
+
+
+def poor(pit: Pit, who: int = ALICE, balance: int = 600, lots: int = 100_000) -> None:
+    """Give a user a long position of 100 at 100 with little margin behind it."""
+    pit.wallet(who).balance_e8 = balance * E8
+    pit._begins_e8 = pit.money_e8()
+    pit.trade(who, BOB, 10_000, lots)
+
+
+def test_funding_is_paid_at_its_instants_at_the_mark_price() -> None:
+    """Longs pay shorts; the mark price of the same second counts, and one payment has one row."""
+    pit = Pit(rate_e8=25_000, interval_us=60_000_000)
+    pit.trade(ALICE, BOB, 10_000, 1_003)
+    pit.exchange.set_mark(9_990_000_001)
+    pit.us = pit.exchange.next_payment_us(pit.us)
+    pit.exchange.advance(pit.us)
+    # 1.003 * 99.90000001 * 0.00025 = 0.0250499250025075
+    assert (pit.income(ALICE, "FUNDING_FEE"), pit.income(BOB, "FUNDING_FEE")) == ([-2_504_993], [2_504_993])
+    assert [tuple(one)[1:] for one in pit.exchange.payments] == [(25_000, 9_990_000_001)]
+    pit.pass_s(59)
+    assert len(pit.income(ALICE, "FUNDING_FEE")) == 1
+    pit.pass_s(1)
+    assert len(pit.income(ALICE, "FUNDING_FEE")) == 2
+    assert pit.kinds(ALICE)[-2:] == ["FUNDING_FEE", "FUNDING_FEE"]
+    pit.check()
+
+
+def test_funding_without_an_interval_is_every_eight_hours_from_midnight() -> None:
+    """The documentation's times."""
+    pit = Pit()
+    pit.trade(ALICE, BOB, 10_000, 1_000)
+    pit.pass_s(24 * 3_600)
+    assert [one.us // 3_600_000_000 % 24 for one in pit.exchange.payments] == [16, 0, 8]
+    assert pit.income(ALICE, "FUNDING_FEE") == [-E8 // 100] * 3
+
+
+def test_an_isolated_position_has_a_margin_of_its_own() -> None:
+    """It is taken at opening, returned in parts at closing, and pays its own funding."""
+    pit = Pit(interval_us=60_000_000)
+    pit.exchange.set_isolated(pit.us, ALICE, True)
+    pit.trade(ALICE, BOB, 10_000, 1_000)
+    contract, wallet = pit.contract(ALICE), pit.wallet(ALICE)
+    assert (contract.wallet_e8, wallet.cross_e8) == (5 * E8, wallet.balance_e8 - 5 * E8)
+    pit.exchange.add_margin(pit.us, ALICE, 3 * E8)
+    pit.us = pit.exchange.next_payment_us(pit.us)
+    pit.exchange.advance(pit.us)
+    assert contract.wallet_e8 == 8 * E8 - E8 // 100
+    with pytest.raises(ApiError, match="-4051"):
+        pit.exchange.add_margin(pit.us, ALICE, -3 * E8)
+    pit.exchange.add_margin(pit.us, ALICE, -2 * E8)
+    pit.trade(BOB, ALICE, 10_100, 500)
+    assert contract.wallet_e8 == (6 * E8 - E8 // 100) // 2
+    with pytest.raises(ApiError, match="-4048"):
+        pit.exchange.set_isolated(pit.us, ALICE, False)
+    pit.trade(BOB, ALICE, 10_100, 500)
+    assert (contract.wallet_e8, wallet.cross_e8) == (0, wallet.balance_e8)
+    pit.check()
+
+
+def test_a_margin_call_comes_once_and_before_a_liquidation() -> None:
+    """From 80 % of the margin balance on; again after there was enough."""
+    pit = Pit()
+    poor(pit)
+    pit.mark("94.50")
+    assert "MARGIN_CALL" not in pit.kinds(ALICE)
+    pit.mark("94.45", 3)
+    assert pit.kinds(ALICE).count("MARGIN_CALL") == 1
+    pit.mark("94.50")
+    pit.mark("94.45")
+    assert pit.kinds(ALICE).count("MARGIN_CALL") == 2
+    assert pit.contract(ALICE).lots == 100_000
+    pit.mark("94.30")
+    assert pit.contract(ALICE).lots == 0
+
+
+def test_a_liquidation_trades_on_the_book_at_no_less_than_nothing_left() -> None:
+    """Open orders end first; what is left of the margin pays the fee; nothing below zero."""
+    pit = Pit()
+    poor(pit)
+    resting = pit.limit(ALICE, 1, 9_600, 100)
+    pit.market_order(1, 9_450, 60_000)
+    pit.market_order(1, 9_420, 60_000)
+    pit.mark(94)
+    assert (resting.status, pit.contract(ALICE).lots) == ("CANCELED", 0)
+    (forced,) = pit.exchange.forced
+    assert (forced.order.client_id.startswith("autoclose-"), forced.order.status) == (True, "FILLED")
+    prices = [fill.ticks for fill in pit.exchange.users.fills(ALICE)[1:]]
+    assert prices == [9_450, 9_420]
+    assert all(fill.fee_e8 == 0 for fill in pit.exchange.users.fills(ALICE)[1:])
+    left_e8 = 600 * E8 - 10_000 * E8 * 2 // 10_000 - (60 * 550 + 40 * 580) * E8 // 100
+    assert pit.income(ALICE, "INSURANCE_CLEAR") == [-left_e8]
+    assert (pit.wallet(ALICE).balance_e8, pit.fund.rows[-1].amount_e8) == (0, left_e8)
+    pit.check()
+
+
+def test_the_insurance_fund_takes_over_what_the_book_does_not() -> None:
+    """At the price at which nothing is left, then to the market at the mark price: what that loses, the fund pays."""
+    pit = Pit()
+    poor(pit)
+    pit.mark(93)
+    assert pit.contract(ALICE).lots == 0
+    assert pit.fund.rows[0].amount_e8 < 0
+    assert pit.fund.balance_e8 + pit.wallet(ALICE).balance_e8 == 10**6 * E8 + 600 * E8 - 2 * E8 - 700 * E8
+    kinds = [event.kind for event in pit.events[ALICE] if isinstance(event, ExecutionReport)]
+    assert kinds[-2:] == ["NEW", "CALCULATED"]
+    assert pit.exchange.settlement.market.base.free == 100 * E8
+    pit.check()
+
+
+def test_without_a_fund_the_most_profitable_opposite_positions_close() -> None:
+    """Bob has more return on his margin than Carol, so that he is first; both are told by adl_autoclose."""
+    pit = Pit("alice", "bob", "carol", fund_e8=0)
+    pit.wallet(BOB).balance_e8 = 10_000 * E8
+    poor(pit, lots=60_000, balance=520)
+    pit.trade(ALICE, CAROL, 9_999, 40_000)
+    pit.mark(90)
+    first, second = (one for one in pit.exchange.forced if one.adl)
+    assert [first.account, second.account] == [BOB, CAROL]
+    assert {first.order.client_id, second.order.client_id} == {"adl_autoclose"}
+    assert first.order.lots == 60_000
+    assert [pit.contract(one).lots for one in (ALICE, BOB, CAROL)] == [0, 0, 0]
+    assert pit.fund.balance_e8 >= 0
+    pit.check()
+
+
+def test_an_isolated_position_loses_its_own_margin_alone() -> None:
+    """The rest of the wallet is not touched."""
+    pit = Pit()
+    pit.exchange.set_isolated(pit.us, ALICE, True)
+    pit.trade(ALICE, BOB, 10_000, 100_000)
+    assert pit.contract(ALICE).wallet_e8 == 500 * E8
+    pit.mark(95)
+    assert pit.contract(ALICE).lots == 0
+    assert pit.wallet(ALICE).balance_e8 >= (10**6 - 502) * E8
+    pit.check()
+
+
+def test_a_user_with_enough_margin_is_never_liquidated() -> None:
+    """A fall of half the price costs half the notional and no more."""
+    pit = Pit()
+    pit.trade(ALICE, BOB, 10_000, 1_000)
+    pit.mark(50, 5)
+    assert (pit.contract(ALICE).lots, pit.exchange.forced) == (1_000, [])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([1, -1]), st.integers(60, 90_000)), min_size=1, max_size=6),
+    st.lists(st.integers(60, 160), min_size=1, max_size=6),
+    st.sampled_from([0, 300, 10**6]),
+    st.booleans(),
+)
+def test_whatever_falls_no_money_appears(
+    trades: list[tuple[int, int]], marks: list[int], fund: int, isolated: bool
+) -> None:
+    """Liquidations, takeovers and deleveraging of three users, with any fund, conserve money and positions."""
+    pit = Pit("alice", "bob", "carol", fund_e8=fund * E8, interval_us=7_000_000, rate_e8=50_000)
+    for number in (ALICE, BOB, CAROL):
+        pit.wallet(number).balance_e8 = 3_000 * E8
+    if isolated:
+        pit.exchange.set_isolated(pit.us, BOB, True)
+    pit._begins_e8 = pit.money_e8()
+    users = (ALICE, BOB, CAROL)
+    for at, (side, lots) in enumerate(trades):
+        with suppress(ApiError):  # too little margin
+            pit.limit(users[at % 3], side, 10_000, lots)
+            pit.limit(users[(at + 1) % 3], -side, 10_000, lots, time_in_force="IOC")
+        pit.check()
+    for price in marks:
+        pit.market_order(1, price * 100 - 50, 3_000)
+        pit.mark(price, 3)
+        pit.check()
+    assert pit.fund.balance_e8 >= 0

@@ -1,0 +1,417 @@
+"""USD-M by REST, WebSocket API and streams: routes, listen keys, events, settings, faults, control calls."""
+
+import json
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from mm.market_data.binance_usdm import BINANCE_USDM
+from mm.sim.wire.usdm.market import STREAMS
+from usdm_desk import SYMBOL, limit, run, usdm_desk
+
+HOUR_S = 3_600
+
+
+@pytest.mark.parametrize(
+    ("name", "route", "kind"),
+    [
+        ("simusdt@depth", "", "depth"),
+        ("simusdt@depth@500ms", "public", "depth"),
+        ("simusdt@depth20@100ms", "public", "partial"),
+        ("simusdt@bookTicker", "public", "bookTicker"),
+        ("simusdt@aggTrade", "public", "silent"),
+        ("simusdt@aggTrade", "market", "aggTrade"),
+        ("simusdt@markPrice", "market", "markPrice"),
+        ("simusdt@markPrice@1s", "", "markPrice"),
+        ("simusdt@forceOrder", "market", "forceOrder"),
+        ("simusdt@kline_1m", "market", "silent"),
+        ("0" * 64, "private", "user"),
+        ("0" * 64, "market", "silent"),
+    ],
+)
+def test_each_route_has_the_streams_of_the_documentation(name: str, route: str, kind: str) -> None:
+    """A stream of another route is silent."""
+    stream = STREAMS.read(name, route)
+    assert stream
+    assert stream.kind == kind
+
+
+@pytest.mark.parametrize("name", ["simusdt@depth@250ms", "simusdt@depth@1s", "simusdt@markPrice@3s", "simusdt@nothing"])
+def test_streams_that_there_are_not(name: str) -> None:
+    """They are refused, as on Spot."""
+    assert STREAMS.read(name) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "names", "private"),
+    [
+        ("/ws/simusdt@depth", "", ["simusdt@depth"], False),
+        (
+            "/market/stream",
+            "streams=simusdt@aggTrade/simusdt@markPrice",
+            ["simusdt@aggTrade", "simusdt@markPrice"],
+            False,
+        ),
+        ("/private/ws", f"listenKey={'a' * 64}&events=ORDER_TRADE_UPDATE/ACCOUNT_UPDATE", ["a" * 64], True),
+        (f"/private/ws/{'a' * 64}", "", ["a" * 64], True),
+        (f"/ws/{'a' * 64}", "", ["a" * 64], True),
+        ("/private/stream", f"listenKey={'a' * 64}", ["a" * 64], True),
+    ],
+)
+def test_addresses_of_connections(path: str, query: str, names: list[str], private: bool) -> None:
+    """Old addresses without a route have all streams."""
+    opening = STREAMS.open(path, query)
+    assert opening
+    assert ([one.name for one in opening.streams], opening.private) == (names, private)
+
+
+def test_unknown_addresses_are_refused() -> None:
+    """Also a WebSocket API of Spot."""
+    assert [STREAMS.open(path, "") for path in ("/ws-api/v3", "/other/ws", "/public")] == [None] * 3
+
+
+def test_market_data_have_the_fields_of_contracts() -> None:
+    """Each update names the one before it, rules have precisions, mark prices come at whole seconds."""
+
+    async def case() -> None:
+        async with usdm_desk(scenario="zero_intelligence") as desk:
+            public = await desk.hear("/public/stream?streams=simusdt@depth@100ms/simusdt@trade")
+            market = await desk.hear("/market/stream?streams=simusdt@markPrice@1s/simusdt@aggTrade")
+            await desk.box.advance(seconds=5)
+            await public.until(lambda ear: len(ear.got) > 40)
+            await market.until(lambda ear: sum(one["data"]["e"] == "markPriceUpdate" for one in ear.got) >= 5)
+            updates = [one["data"] for one in public.got if one["data"]["e"] == "depthUpdate"]
+            assert all(one["pu"] == before["u"] for before, one in pairwise(updates))
+            (entry,) = (await desk.get("v1/exchangeInfo"))["symbols"]
+            assert (entry["contractType"], entry["pricePrecision"], entry["quantityPrecision"]) == ("PERPETUAL", 2, 3)
+            assert {one["filterType"] for one in entry["filters"]} == {
+                *("PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE", "MAX_NUM_ORDERS", "MIN_NOTIONAL", "PERCENT_PRICE")
+            }
+            book = await desk.get("v1/depth", symbol=SYMBOL, limit=1_000)
+            assert book["E"] == desk.box.scheduler.done_us // 1_000
+            assert (await desk.get("v1/depth", symbol=SYMBOL, limit=7))["code"] == -4021
+            marks = [one["data"] for one in market.got if one["data"]["e"] == "markPriceUpdate"]
+            assert [one["E"] % 1_000 for one in marks] == [0] * len(marks)
+            assert marks[-1]["T"] == (await desk.get("v1/premiumIndex", symbol=SYMBOL))["nextFundingTime"]
+
+    run(case)
+
+
+def test_venue_and_box_agree_on_paths() -> None:
+    """The recorder's requests are answered."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            venue, symbol = BINANCE_USDM, {"symbol": SYMBOL}
+            funding = venue.funding()
+            assert funding
+            alone = [venue.exchange_info(SYMBOL), venue.time(), venue.depth(SYMBOL, 1_000)]
+            requests = [(one.path, one.params) for one in alone]
+            requests += [(one.path, {**one.params, **symbol}) for one in (funding, venue.last_trade())]
+            for path, params in requests:
+                assert (await desk.http.get(path, params=params)).status_code == 200, path
+
+    run(case)
+
+
+def test_orders_are_acknowledged_as_accepted_and_reported_on_the_user_stream() -> None:
+    """An ACK is the order as it was accepted, a RESULT as it became; events are those of the documentation."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            key = (await desk.key("alice"))["listenKey"]
+            ear = await desk.hear(f"/private/ws?listenKey={key}")
+            filtered = await desk.hear(f"/private/stream?listenKey={key}&events=ACCOUNT_UPDATE")
+            await desk.ask("bob", "POST", "v1/order", **limit("SELL", "100", "3"))
+            taken = await desk.ask("alice", "POST", "v1/order", **limit("BUY", "100", "1", newClientOrderId="a1"))
+            assert (taken["status"], taken["executedQty"]) == ("NEW", "0.00000000")
+            market = {"symbol": SYMBOL, "side": "BUY", "type": "MARKET", "newOrderRespType": "RESULT"}
+            result = await desk.ask("alice", "POST", "v1/order", **market, quantity="1")
+            assert (result["status"], result["avgPrice"], result["cumQuote"]) == (
+                "FILLED",
+                "100.00000000",
+                "100.00000000",
+            )
+            await ear.until(lambda ear: ear.kinds.count("ACCOUNT_UPDATE") == 2)
+            assert ear.kinds[:4] == ["ORDER_TRADE_UPDATE", "TRADE_LITE", "ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE"]
+            new, trade = ear.got[0]["o"], ear.got[2]["o"]
+            assert (new["c"], new["x"], new["X"], new["b"]) == ("a1", "NEW", "NEW", "100.00000000")
+            assert (trade["x"], trade["X"], trade["n"], trade["N"], trade["m"]) == (
+                *("TRADE", "FILLED", "0.05000000", "USDT", False),
+            )
+            (balance,), (position,) = ear.got[3]["a"]["B"], ear.got[3]["a"]["P"]
+            assert (balance["wb"], position["pa"], position["ep"]) == (
+                *("999999.95000000", "1.00000000", "100.00000000"),
+            )
+            await filtered.until(lambda ear: len(ear.got) == 2)
+            assert [one["data"]["e"] for one in filtered.got] == ["ACCOUNT_UPDATE"] * 2
+            trades = await desk.ask("alice", "GET", "v1/userTrades", symbol=SYMBOL)
+            assert [(one["commission"], one["maker"]) for one in trades] == [("0.05000000", False)] * 2
+
+    run(case)
+
+
+def test_a_listen_key_lives_for_an_hour_of_the_exchange() -> None:
+    """A keepalive renews it; its end is told on the stream, and nothing after it."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            assert (await desk.key("alice", "PUT"))["code"] == -1125
+            key = (await desk.key("alice"))["listenKey"]
+            assert len(key) == 64
+            ear = await desk.hear(f"/ws/{key}")
+            await desk.box.advance(seconds=HOUR_S - 60)
+            assert (await desk.key("alice", "PUT")) == (await desk.key("alice")) == {"listenKey": key}
+            await desk.box.advance(seconds=HOUR_S - 1)
+            assert ear.got == []
+            await desk.box.advance(seconds=2)
+            await ear.until(lambda ear: ear.got)
+            assert ear.got[0] | {"E": 0} == {"e": "listenKeyExpired", "E": 0, "listenKey": key}
+            await desk.ask("alice", "POST", "v1/order", **limit())
+            again = (await desk.key("alice"))["listenKey"]
+            assert again != key
+            second = await desk.hear("/private/ws")
+            assert (await second.ask(method="SUBSCRIBE", params=[again]))["result"] is None
+            await desk.ask("alice", "DELETE", "v1/allOpenOrders", symbol=SYMBOL)
+            await second.until(lambda ear: "ORDER_TRADE_UPDATE" in ear.kinds)
+            assert ear.kinds == ["listenKeyExpired"]
+            assert await desk.key("alice", "DELETE") == {}
+            assert (await desk.key("alice", "DELETE"))["code"] == -1125
+
+    run(case)
+
+
+def test_the_websocket_api_places_modifies_and_cancels() -> None:
+    """With a logon, and without; versions of methods; counts of orders and weight in the answers."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            ear = await desk.hear("/ws-fapi/v1")
+            answer = await ear.ask(method="order.place", params=desk.signed("alice", **limit()))
+            assert (answer["status"], answer["result"]["status"]) == (200, "NEW")
+            limits = [(one["rateLimitType"], one["limit"]) for one in answer["rateLimits"]]
+            assert limits == [("ORDERS", 300), ("ORDERS", 1_200), ("REQUEST_WEIGHT", 2_400)]
+            which = {"symbol": SYMBOL, "orderId": answer["result"]["orderId"]}
+            assert (await ear.ask(method="order.status", params=which))["error"]["code"] == -1102
+            logon = await ear.ask(method="session.logon", params=desk.signed("alice"))
+            assert logon["result"]["apiKey"] == desk.accounts["alice"]["api_key"]
+            now = {"timestamp": desk.box.scheduler.done_us // 1_000}
+            changed = {**which, "side": "BUY", "price": "98.5", "quantity": "2"}
+            moved = await ear.ask(method="order.modify", params=changed | now)
+            assert (moved["result"]["price"], moved["result"]["orderId"]) == ("98.50000000", which["orderId"])
+            assert (await ear.ask(method="order.modify", params=changed | now))["error"]["code"] == -5027
+            status = await ear.ask(method="v1/order.status", params=which | now)
+            assert status["result"]["origQty"] == "2.00000000"
+            for method in ("account.status", "v2/account.status"):
+                account = (await ear.ask(method=method, params=now))["result"]
+                assert account["totalOpenOrderInitialMargin"] == "9.85000000"
+            (risk,) = (await ear.ask(method="v2/account.position", params=now))["result"]
+            assert (risk["positionAmt"], risk["openOrderInitialMargin"]) == ("0.00000000", "9.85000000")
+            (balance,) = (await ear.ask(method="v2/account.balance", params=now))["result"]
+            assert balance["availableBalance"] == "999990.15000000"
+            key = await ear.ask(method="userDataStream.start", params={})
+            assert key["result"] == await desk.key("alice")
+            cancelled = await ear.ask(method="order.cancel", params=which | now)
+            assert cancelled["result"]["status"] == "CANCELED"
+            assert (await ear.ask(method="order.cancel", params=which | now))["error"]["code"] == -2011
+            assert (await ear.ask(method="userDataStream.stop", params={}))["status"] == 200
+
+    run(case)
+
+
+def test_settings_are_changed_and_told() -> None:
+    """Leverage, margin type, margin of a position, position mode, multi-assets mode."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            key = (await desk.key("alice"))["listenKey"]
+            ear = await desk.hear(f"/private/ws/{key}")
+            symbol = {"symbol": SYMBOL}
+
+            async def code(method: str, path: str, **params: Any) -> int:
+                return int((await desk.ask("alice", method, path, **params)).get("code", 0))
+
+            assert await code("POST", "v1/leverage", **symbol, leverage=7) == 0
+            assert await code("POST", "v1/leverage", **symbol, leverage=126) == -4028
+            assert await code("POST", "v1/marginType", **symbol, marginType="CROSSED") == -4046
+            assert await code("POST", "v1/marginType", **symbol, marginType="ISOLATED") == 200
+            assert await code("POST", "v1/positionMargin", **symbol, amount="5", type=1) == -4054
+            await desk.trade()
+            assert await code("POST", "v1/positionMargin", **symbol, amount="5", type=1) == 200
+            (risk,) = await desk.ask("alice", "GET", "v2/positionRisk", **symbol)
+            assert (risk["leverage"], risk["marginType"], risk["isolatedWallet"]) == ("7", "isolated", "19.28571428")
+            assert await code("POST", "v1/positionSide/dual", dualSidePosition="true") == -4068
+            assert (await desk.ask("bob", "POST", "v1/multiAssetsMargin", multiAssetsMargin="true"))["code"] == -4084
+            await ear.until(lambda ear: "ACCOUNT_UPDATE" in ear.kinds)
+            assert ear.got[0]["ac"] == {"s": SYMBOL, "l": 7}
+            assert [one["a"]["m"] for one in ear.got if one["e"] == "ACCOUNT_UPDATE"] == [
+                *("MARGIN_TYPE_CHANGE", "ORDER", "MARGIN_TRANSFER"),
+            ]
+
+    run(case)
+
+
+def test_hedge_mode_can_be_switched_on_and_orders_say_that_they_cannot() -> None:
+    """A trader that does not look gets the documentation's error."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            assert (await desk.ask("alice", "POST", "v1/positionSide/dual", dualSidePosition="true"))["code"] == 200
+            assert await desk.ask("alice", "GET", "v1/positionSide/dual") == {"dualSidePosition": True}
+            assert (await desk.ask("alice", "POST", "v1/order", **limit()))["code"] == -4061
+            assert (await desk.ask("bob", "POST", "v1/order", **limit(), positionSide="LONG"))["code"] == -4061
+
+    run(case)
+
+
+def test_funding_is_told_by_rest_and_streams_alike() -> None:
+    """The history's mark price is what was paid, and the stream told the rate before."""
+
+    async def case() -> None:
+        async with usdm_desk(interval_us=60_000_000) as desk:
+            await desk.trade()
+            ear = await desk.hear("/market/ws/simusdt@markPrice@1s")
+            assert await desk.control("funding", rate="0.0025") == {"rate": "0.00250000"}
+            await desk.control("mark", price="101.5")
+            await desk.box.advance(seconds=61)
+            (paid,) = await desk.get("v1/fundingRate", symbol=SYMBOL)
+            assert (paid["fundingRate"], paid["markPrice"]) == ("0.00250000", "101.50000000")
+            (row,) = await desk.ask("alice", "GET", "v1/income", incomeType="FUNDING_FEE")
+            assert (row["income"], row["time"]) == ("-0.25375000", paid["fundingTime"])
+            await ear.until(lambda ear: len(ear.got) >= 60)
+            before = [one for one in ear.got if one["T"] == paid["fundingTime"]]
+            assert {(one["r"], one["p"]) for one in before[1:]} == {("0.00250000", "101.50000000")}
+
+    run(case)
+
+
+def test_a_liquidation_is_told_to_its_owner_and_to_the_market() -> None:
+    """By autoclose orders, INSURANCE_CLEAR, forceOrder, forceOrders, and the truth."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            await desk.http.post("/sim/transfer", json={"user": "alice", "asset": "USDT", "amount": "-999400"})
+            await desk.trade(quantity="100")
+            key = (await desk.key("alice"))["listenKey"]
+            ear = await desk.hear(f"/private/ws/{key}")
+            market = await desk.hear("/market/ws/simusdt@forceOrder")
+            await desk.control("mark", price="94.45")
+            await desk.box.advance(seconds=1)
+            await ear.until(lambda ear: "MARGIN_CALL" in ear.kinds)
+            assert ear.got[0]["p"][0]["mt"] == "CROSSED"
+            await desk.ask("bob", "POST", "v1/order", **limit("BUY", "94.5", "60"))
+            await desk.control("mark", price="94.2")
+            await desk.box.advance(seconds=1)
+            await market.until(lambda ear: len(ear.got) == 2)
+            assert [(one["o"]["S"], one["o"]["X"], one["o"]["q"], one["o"]["ap"]) for one in market.got] == [
+                ("SELL", "FILLED", "60.00000000", "94.50000000"),
+                ("SELL", "FILLED", "40.00000000", "94.02000000"),
+            ]
+            orders = await desk.ask("alice", "GET", "v1/forceOrders", symbol=SYMBOL)
+            assert all(one["clientOrderId"].startswith("autoclose-") for one in orders)
+            await ear.until(lambda ear: ear.kinds.count("ACCOUNT_UPDATE") == 3)
+            told = [one["o"] for one in ear.got if one["e"] == "ORDER_TRADE_UPDATE"]
+            assert [(one["x"], one["X"]) for one in told] == [
+                *(("NEW", "NEW"), ("TRADE", "FILLED"), ("NEW", "NEW"), ("CALCULATED", "FILLED")),
+            ]
+            truth = await desk.truth()
+            assert [one["orderId"] for one in truth["liquidations"]] == [one["orderId"] for one in orders]
+            assert Decimal(truth["exchange"]["insurance"]) == 1_000_000 + Decimal("28.8") + Decimal("7.2")
+            rows = {row["incomeType"] for row in await desk.ask("alice", "GET", "v1/income")}
+            assert rows == {"TRANSFER", "COMMISSION", "REALIZED_PNL", "INSURANCE_CLEAR"}
+
+    run(case)
+
+
+def test_a_countdown_is_set_and_cancels_by_rest() -> None:
+    """In milliseconds, of one symbol."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            order = await desk.ask("alice", "POST", "v1/order", **limit())
+            answer = await desk.ask("alice", "POST", "v1/countdownCancelAll", symbol=SYMBOL, countdownTime=2_500)
+            assert answer == {"symbol": SYMBOL, "countdownTime": "2500"}
+            await desk.box.advance(seconds=2.4)
+            assert len(await desk.ask("alice", "GET", "v1/openOrders")) == 1
+            await desk.box.advance(seconds=0.2)
+            found = await desk.ask("alice", "GET", "v1/order", symbol=SYMBOL, orderId=order["orderId"])
+            assert found["status"] == "CANCELED"
+
+    run(case)
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        (-1111, {"price": "99.001"}),
+        (-1111, {"quantity": "1.0001"}),
+        (-1115, {"timeInForce": "GTD"}),
+        (-1116, {"type": "LIMIT_MAKER"}),
+        (-4120, {"type": "STOP"}),
+        (-4003, {"quantity": "0"}),
+        (-4001, {"price": "0"}),
+        (-4015, {"newClientOrderId": "x" * 37}),
+        (-4060, {"positionSide": "UP"}),
+        (-5039, {"selfTradePreventionMode": "DECREMENT"}),
+        (-1136, {"newOrderRespType": "FULL"}),
+        (-1121, {"symbol": "NOPEUSDT"}),
+        (-1104, {"icebergQty": "1"}),
+        (-1102, {"price": ""}),
+    ],
+)
+def test_parameters_are_refused_with_the_codes_of_the_documentation(code: int, changes: dict[str, str]) -> None:
+    """Nothing reaches the book."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            given = {name: value for name, value in (limit() | changes).items() if value}
+            assert (await desk.ask("alice", "POST", "v1/order", **given))["code"] == code
+            assert (await desk.truth())["orders"] == []
+
+    run(case)
+
+
+def test_faults_apply_as_on_spot() -> None:
+    """A lost answer, a lost event, a stream that ends, a status of the contract."""
+
+    async def case() -> None:
+        script = "at request 1 of order.place do ack_lost\nat time 2 do drop n=1 of=user\nat time 4 do terminate"
+        async with usdm_desk(script) as desk:
+            key = (await desk.key("alice"))["listenKey"]
+            api, user = await desk.hear("/ws-fapi/v1"), await desk.hear(f"/private/ws?listenKey={key}")
+            params = desk.signed("alice", **limit(newClientOrderId="lost"))
+            await api.connection.send(json.dumps({"id": 1, "method": "order.place", "params": params}))
+            await user.until(lambda ear: ear.got)
+            assert (user.got[0]["o"]["c"], api.got) == ("lost", [])
+            await desk.box.advance(seconds=3)
+            await desk.ask("alice", "POST", "v1/order", **limit(newClientOrderId="unheard"))
+            await desk.ask("alice", "POST", "v1/order", **limit(newClientOrderId="heard"))
+            await user.until(lambda ear: len(ear.got) == 2)
+            assert user.got[1]["o"]["c"] == "heard"
+            await desk.box.advance(seconds=2)
+            await user.until(lambda ear: ear.kinds[-1] == "listenKeyExpired")
+            assert (await desk.control("status", status="SETTLING")) == {"status": "SETTLING"}
+            assert (await desk.ask("alice", "POST", "v1/order", **limit()))["code"] == -4141
+            (entry,) = (await desk.get("v1/exchangeInfo"))["symbols"]
+            assert entry["status"] == "SETTLING"
+
+    run(case)
+
+
+def test_control_calls_refuse_what_they_cannot_do() -> None:
+    """With a reason, and without an effect."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            for path, content in (
+                ("mark", {"price": "-1"}),
+                ("mark", {"cost": "1"}),
+                ("funding", {"rate": "0.5"}),
+                ("status", {"status": "ASLEEP"}),
+            ):
+                assert (await desk.control(path, **content))["code"] == -1130
+            assert (await desk.get("v1/premiumIndex", symbol=SYMBOL))["markPrice"] == "100.00000000"
+
+    run(case)

@@ -47,13 +47,13 @@ def calibrate(
     import msgspec
 
     from mm.backtest.metrics.json_values import finite
-    from mm.backtest.replay import day_warnings
     from mm.calibration import calibrate as steps
     from mm.calibration.goodness import steadiness, table
     from mm.calibration.hawkes import fit_hawkes, flow_of
     from mm.calibration.intervals import with_drift
     from mm.calibration.moves import adverse_selection, write_adverse_selection
     from mm.calibration.points import write_points
+    from mm.play.notes import day_notes
     from mm.play.terms import rules_of
     from mm.report.calibration import further_cards, page
     from mm.runs.noted import opened
@@ -71,8 +71,7 @@ def calibrate(
         found = replace(found, fit=replace(found.fit, clustering=finite(clusters.to_json())))
         window_s = sum(end_us - start_us for start_us, end_us in found.calibrator.days) / US_PER_S
         found = replace(found, fit=with_drift(found.fit, window_s))
-        of_days = dict.fromkeys(note for tape in tapes for note in day_warnings(tape))
-        found = replace(found, fit=replace(found.fit, warnings=(*found.fit.warnings, *of_days)))
+        found = replace(found, fit=replace(found.fit, warnings=(*found.fit.warnings, *day_notes(tapes))))
     with run.timing("write"):
         tables.declare()
         write_points(run.path(POINTS), found.measured.shown)

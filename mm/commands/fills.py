@@ -85,7 +85,7 @@ def fills_score(console: Console, scored: Scored) -> None:
     own = {}
     if scored.fill_model is not None:
         own = named(scored.fill_model, json.loads(scored.fill_params_json or "{}"))
-    tape, log, name = _market(scored)
+    tape, log, name = _market(console, scored)
     models = {**candidates(), **own}
     with console.progress("models", len(models)) as step:
         orders, truth, moved = true_outcomes(tape, log, _plan(scored, scored.queue_passes))
@@ -128,7 +128,7 @@ def fills_fit(console: Console, fitted: Fitted) -> None:
     from mm.probes.queue_exponent import fit_exponent
 
     day = fitted.day
-    tape = _tape(fitted, fitted.data_root, fitted.symbol, day)
+    tape = _tape(console, fitted, fitted.data_root, fitted.symbol, day)
     found = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
     content = {"symbol": fitted.symbol, "day": day, **asdict(found)}
     path = fitted.out_root / "fills" / fitted.symbol / f"{day}{EXPONENT_FILE}"
@@ -151,7 +151,7 @@ def fills_fit(console: Console, fitted: Fitted) -> None:
     console.print(str(path))
 
 
-def _market(scored: Scored) -> "tuple[Tape, Path, str]":
+def _market(console: Console, scored: Scored) -> "tuple[Tape, Path, str]":
     """Return the tape, the order log, and their names."""
     from mm.probes.order_log import tape_of_log
 
@@ -161,7 +161,7 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
         return tape_of_log(scored.order_log), scored.order_log, scored.order_log.name
 
     symbol, day = scored.place()
-    tape = _tape(scored, scored.data_root, symbol, day)
+    tape = _tape(console, scored, scored.data_root, symbol, day)
     log = day_folder(scored.data_root, symbol, day).order_log
     if not log.is_file():
         raise DataError(
@@ -171,8 +171,12 @@ def _market(scored: Scored) -> "tuple[Tape, Path, str]":
     return tape, log, f"{symbol} {day}"
 
 
-def _tape(life: VirtualLife, root: Path, symbol: str, day: str) -> "Tape":
-
+def _tape(console: Console, life: VirtualLife, root: Path, symbol: str, day: str) -> "Tape":
+    """Return a day, and print its warnings."""
+    from mm.play.notes import day_notes
     from mm.tape.load import load_day
 
-    return load_day(day_folder(root, symbol, day), cache=life.out_root / "tapes", damaged=life.damaged)
+    tape = load_day(day_folder(root, symbol, day), cache=life.out_root / "tapes", damaged=life.damaged)
+    for note in day_notes([tape]):
+        console.print(f"note: {note}")
+    return tape

@@ -89,12 +89,13 @@ def predict_fit(
     from mm.predict.samples import Task, distances_of
     from mm.predict.walk import WINDOWS, learn
     from mm.report.predictor_page import predictor_page
-    from mm.runs.noted import opened
+    from mm.runs.noted import opened, said_days
 
     usual = [f"{name}.{one}" for name in others.declared() for one in OTHER_USUAL]
     names = tuple(columns.signals.split(",")) if columns.signals else (*SIGNALS, *usual)
     _check(names, prediction)
     markets = opened(run, day, market, others)
+    said_days(run, markets)
     tapes, feeds = markets.tapes, markets.others
     distances = prediction.predict_distances or ()
     if prediction.predict_target == "fill" and not distances:
@@ -131,11 +132,12 @@ def predict_score(
     """
     from mm.predict.apply import rescore
     from mm.predict.scoring import beats
-    from mm.runs.noted import opened
+    from mm.runs.noted import opened, said_days
 
     import_trusted(trust)
     artefact = _read(run, folder)
     markets = opened(run, day, market, others)
+    said_days(run, markets)
     tapes = markets.tapes
     for note in _overlap_notes(artefact, tapes):
         run.print(note)
@@ -163,11 +165,12 @@ def predict_apply(
     Example: mm predict apply out/models/return/BTCUSDT/20251216_20251217T060000Z --symbol BTCUSDT --day 20251217
     """
     from mm.predict.apply import predict_over, write_predictions
-    from mm.runs.noted import opened
+    from mm.runs.noted import opened, said_days
 
     import_trusted(trust)
     artefact = _read(run, folder)
     markets = opened(run, day, market, others)
+    said_days(run, markets)
     tapes, feeds = markets.tapes, markets.others
     for note in _overlap_notes(artefact, tapes):
         run.print(note)

@@ -128,7 +128,8 @@ def _windows(redraw: "Redraw", about: "About") -> str:
     again = played(redraw) if redraw.run.has_traded else None  # without a usable segment nothing was played
     more = () if again is None else (_sensitivity(again).get("sensitivity"), columns_of(again))
     with redraw.run.readable():
-        return walkforward_page(redraw.run.folder, about, *more)
+        warnings = redraw.run.manifest["summary"].get("warnings", ())
+        return walkforward_page(redraw.run.folder, about, *more, warnings=warnings)
 
 
 def _sweep(redraw: "Redraw", about: "About") -> str:

@@ -36,10 +36,12 @@ def rl_train(
     from mm.backtest.quotes.agent_file import write_agent
     from mm.report.agent_page import agent_page
     from mm.rl.training import smoothed, train_agent
-    from mm.runs.noted import opened
+    from mm.runs.noted import opened, said_days
 
     knobs = _knobs(execution, account, models)
-    tapes = opened(run, day, market).tapes
+    markets = opened(run, day, market)
+    tapes = markets.tapes
+    said_days(run, markets)
     with run.timing("play"):
         training = train_agent(tapes, knobs, learning)
     path = learning.save_path.with_name(f"{learning.save_path.name.removesuffix('.zip')}.zip")
@@ -79,7 +81,7 @@ def rl_evaluate(
     """
     from mm.backtest.quotes.agent_file import read_agent
     from mm.play.market import Markets
-    from mm.play.notes import agent_notes, log_notes
+    from mm.play.notes import agent_notes, day_notes, log_notes
     from mm.rl.evaluation import evaluate as evaluated
 
     import_trusted(models.trusted())
@@ -88,6 +90,8 @@ def rl_evaluate(
     day = _days(wanted, agent)
     tapes = Markets.open(day, market).tapes
     log_notes(console.log, agent_notes(trained.model_path, agent, execution, tapes))
+    for note in day_notes(tapes):
+        console.print(f"note: {note}")
     found = evaluated(agent, tapes, knobs)
     console.set_json(found)
     console.print(f"{found['symbol']} {','.join(found['days'])}, {found['policies_tried']} policies")

@@ -57,17 +57,20 @@ def schedule(
     from mm.play.calibration import plan_of
     from mm.play.terms import rules_of
     from mm.report.walkforward import page
-    from mm.runs.noted import opened
+    from mm.runs.noted import opened, said_days
 
-    tapes = opened(run, day, market).tapes
+    markets = opened(run, day, market)
+    tapes = markets.tapes
     rules = rules_of(tapes[0], execution, account, models)
     config = measuring(run, calibration, fit, execution, account, tapes[0])
     plan, fallback = plan_of(windows, execution), _fallback(run, windows, models)
     with run.timing("play"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
     usable = write_study(run, studied)
+    if warnings := said_days(run, markets):
+        run.summary["warnings"] = list(warnings)
     with run.timing("write"):
-        run.write_page(page(run.partial, run.about))
+        run.write_page(page(run.partial, run.about, warnings=warnings))
     if not usable:
         raise FitError(f"{day.symbol} {day.label()}: {why_unusable(studied.schedule)}")
 

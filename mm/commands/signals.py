@@ -61,7 +61,7 @@ def signals_compute(run: Run, day: Day, market: Market, others: OtherMarkets, co
     Example: mm signals compute --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
     """
     from mm.play.market import MICRO_PRICE, micro_price_before
-    from mm.runs.noted import note_tapes, opened
+    from mm.runs.noted import note_tapes, opened, said_days
     from mm.signals.compute import compute, write_signals
     from mm.signals.families import SIGNALS
 
@@ -69,6 +69,7 @@ def signals_compute(run: Run, day: Day, market: Market, others: OtherMarkets, co
     SIGNALS.check(names)
     markets, fits = opened(run, day, market, others), {}
     tapes, feeds = markets.tapes, markets.others
+    said_days(run, markets)
     if MICRO_PRICE in names:
         with run.timing("fit"):
             for tape in tapes:
@@ -128,7 +129,7 @@ def signals_score(run: Run, day: Day, market: Market, others: OtherMarkets, colu
     Example: mm signals score --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
     """
     from mm.play.market import MICRO_PRICE
-    from mm.runs.noted import note_micro_price, opened
+    from mm.runs.noted import note_micro_price, opened, said_days
     from mm.signals.families import SIGNALS
     from mm.signals.score import HORIZONS_S, LEAST_MOVES, half_life_s, score
 
@@ -140,6 +141,7 @@ def signals_score(run: Run, day: Day, market: Market, others: OtherMarkets, colu
         )
     markets = opened(run, day, market, others)
     (tape,), feeds = markets.tapes, markets.others
+    said_days(run, markets)
     fit = note_micro_price(run, markets).fit if MICRO_PRICE in names else None
     with run.timing("play"):
         found = score(tape, names, fit, others=feeds)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.quotes.agent_file import SavedAgent
+from mm.backtest.replay import day_warnings
 from mm.backtest.rules import Execution, Rules
 from mm.backtest.run_terms import (
     DAYS_NOT_PLAYED,
@@ -55,6 +56,11 @@ class Note:
 def words_of(notes: Iterable[Note]) -> tuple[str, ...]:
     """Return the sentences of *notes* after their names, each once."""
     return tuple(dict.fromkeys(f"{note.name}: {note.words}" for note in notes if note.words))
+
+
+def day_notes(tapes: "Iterable[Tape]") -> tuple[str, ...]:
+    """Return the warnings of days, each once: what a backtest has in its summary, other tasks say by this."""
+    return tuple(dict.fromkeys(note for tape in tapes for note in day_warnings(tape)))
 
 
 def log_notes(log: "Logger", notes: Iterable[Note]) -> None:

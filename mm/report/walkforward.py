@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -49,7 +49,12 @@ Content = Mapping[str, Any]
 
 
 def page(
-    folder: Path, about: About | None = None, sensitivity: Content | None = None, run: RunColumns | None = None
+    folder: Path,
+    about: About | None = None,
+    sensitivity: Content | None = None,
+    run: RunColumns | None = None,
+    *,
+    warnings: Sequence[str] = (),
 ) -> str:
     """Return the page of the run in *folder* as HTML.
 
@@ -58,6 +63,7 @@ def page(
         about: The command and the knobs, to print at the end.
         sensitivity: The sensitivity block, if it was played after the run.
         run: The columns of the backtest; None reads them from its files.
+        warnings: Those of the days of a schedule; a backtest has its own.
 
     Raises:
         BrokenFile: If a file of the run cannot be read.
@@ -72,7 +78,7 @@ def page(
     if summary is not None and sensitivity is not None:
         summary = {**summary, "sensitivity": sensitivity}
     head = header(str(schedule["symbol"]), str(schedule["day"]), schedule_line(schedule, kind) + about.name)
-    body = [head, _tiles(rows, summary), _notes(rows, summary)]
+    body = [head, _tiles(rows, summary), _notes(rows, summary, warnings)]
     if not len(rows):
         body.append(card("Segments", "", nothing("No segment: the day is not longer than the training window.")))
     else:
@@ -133,12 +139,12 @@ def _spread(rows: SegmentRows, name: str, title: str) -> str:
     return tile(f"{title}, median", number(_median(rows, name)), ends)
 
 
-def _notes(rows: SegmentRows, summary: Content | None) -> str:
+def _notes(rows: SegmentRows, summary: Content | None, more: Sequence[str]) -> str:
     warnings = [] if summary is None else [line for line in summary["warnings"] if not line.startswith(NULL)]
     if len(rows) and np.isnan(rows.numbers["A"]).all():
         status, reason = rows.words["status"][-1], rows.words["reason"][-1]
         warnings.append(f"no segment has parameters, so there were no quotes; the last one: {status}, {reason}")
-    return notes(warnings, "notes")
+    return notes([*warnings, *more], "notes")
 
 
 def _over_time(rows: SegmentRows, over: EquityCurve | None, summary: Content | None) -> str:

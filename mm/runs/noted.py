@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
 from mm.play.market import FittedMicroPrice, Markets, other_day
-from mm.play.notes import log_notes
+from mm.play.notes import day_notes, log_notes
 from mm.play.play import Play
 from mm.runs.in_progress import Run
 from mm.tape.tape import Tape
@@ -27,6 +27,14 @@ def opened(run: Run, day: Day, market: Market, others: OtherMarkets = NO_OTHERS)
     run.timings["tape_cache"] = "hit" if all(tape.meta.cache == "hit" for tape in tapes) else tapes[0].meta.cache
     note_others(run, markets, day, others)
     return markets
+
+
+def said_days(run: Run, markets: Markets) -> tuple[str, ...]:
+    """Print the warnings of the days of a task whose results have none of their own, and return them."""
+    found = (*day_notes(markets.tapes), *(note for feed in markets.others.values() for note in feed.notes))
+    for note in found:
+        run.print(f"note: {note}")
+    return found
 
 
 def note_others(run: Run, markets: Markets, day: Day, others: OtherMarkets) -> None:

@@ -57,3 +57,24 @@ def test_swapped_sides_reach_sweep_and_evaluation(desk):
         done = run_mm(*words, "--symbol", SYMBOL, "--day", DAY, "--json", cwd=desk, LOG_LEVEL="ERROR")
         assert done.returncode == 0, done.stderr
         assert any("aggressor" in one for one in json.loads(done.stdout)["warnings"]), words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("schedule", "--wf-train-window-min", "4", "--wf-step-min", "4"),
+        ("fills", "fit"),
+        ("signals", "score"),
+        ("signals", "compute"),
+        ("predict", "fit", "--target", "return", "--model", "logistic", "--horizon-s", "1"),
+    ],
+    ids=" ".join,
+)
+def test_swapped_sides_reach_the_terminal_of_every_task(desk, words):
+    """A task without a summary of its own says the same sentence as a backtest, whatever the level of the log."""
+    done = run_mm(*words, "--symbol", SYMBOL, "--day", DAY, cwd=desk, LOG_LEVEL="ERROR", RUN_ID="R")
+    (said,) = [line for line in done.stdout.splitlines() if line.startswith("note: ") and "contrary" in line]
+    assert said.startswith(f"note: {SYMBOL} {DAY}: ")
+    if words[0] == "schedule":
+        folder = desk / "out" / "calibration" / "schedules" / SYMBOL / f"{DAY}_R"
+        assert "contrary" in (folder / "report.html").read_text()

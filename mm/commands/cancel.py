@@ -14,6 +14,7 @@ from mm.base.common_knobs import symbol_knob
 from mm.base.knobs import REQUIRED, SWITCH, base_url, knob, one_of
 from mm.cli.console import Console
 from mm.cli.frame import command
+from mm.cli.task_knobs import BinanceMarket
 from mm.clock import now_us
 from mm.commands.trade import KEYS
 from mm.errors import MMError, TryLater, UsageError
@@ -46,7 +47,7 @@ class CancelAccess(Results):
     rest_url: str | None = knob(None, base_url("http", "https"), "Base URL of REST; default: the venue's.")
     remote_box: bool = knob(False, SWITCH, "1 allows --venue box on another machine.")
 
-    def urls(self) -> VenueUrls:
+    def urls(self, market: str) -> VenueUrls:
         """Return the addresses of the venue.
 
         Raises:
@@ -55,7 +56,8 @@ class CancelAccess(Results):
         """
         if self.venue == BOX and self.rest_url is None:
             raise UsageError("--venue box needs REST_URL: the address that `mm sim serve` prints when it is ready")
-        return addresses(self.venue, self.rest_url, self.rest_url, self.rest_url, remote_box=self.remote_box)
+        given = (self.rest_url, self.rest_url, self.rest_url)
+        return addresses(self.venue, *given, remote_box=self.remote_box, market=market)
 
 
 _ALL = click.Option(["--all", "every"], is_flag=True, help="Cancel every order of the symbols, also those of others.")
@@ -65,8 +67,10 @@ CONTEST_S = 10.0
 """Time, in s, after which orders that a running trader places anew are left to it."""
 
 
-@command(*(CancelAccess, OtherMarkets), arguments=(*KEYS[:2], _ALL), brief=(CancelAccess,))
-def trade_cancel(console: Console, access: CancelAccess, others: OtherMarkets, **given: str | bool | None) -> None:
+@command(*(CancelAccess, BinanceMarket, OtherMarkets), arguments=(*KEYS[:2], _ALL), brief=(CancelAccess,))
+def trade_cancel(
+    console: Console, access: CancelAccess, market: BinanceMarket, others: OtherMarkets, **given: str | bool | None
+) -> None:
     """Cancel the open orders of symbols until there are none: those of our traders, or with --all every order.
 
     It needs no audit log, no writable folder and no other process: it works beside a hung, a dead or a killed trader,
@@ -80,9 +84,9 @@ def trade_cancel(console: Console, access: CancelAccess, others: OtherMarkets, *
     key, secret = given["api_key"], given["api_secret"]
     credentials = read_credentials(os.environ, api_key=_text(key), api_secret=_text(secret))
     blank_process_list((_text(key), _text(secret)))
-    url = access.urls().rest
+    url = access.urls(market.market).rest
     every = bool(given["every"])
-    rest = SignedRest(url, credentials, quiet_file(url))
+    rest = SignedRest(url, credentials, quiet_file(url), market.market)
     canceller = OrderCanceller(rest, symbols, (lambda _id: True) if every else is_ours)
     locks = TraderLocks(access.out_root, url, credentials.key)
     first: set[int] = set()

@@ -20,7 +20,7 @@ from mm.cli.frame import command, runner
 from mm.cli.interrupts import TradeSignals
 from mm.cli.options import TRUST
 from mm.cli.symbol_runs import SymbolRun, in_each
-from mm.cli.task_knobs import PerSymbol, Recorder, Sources
+from mm.cli.task_knobs import BinanceMarket, PerSymbol, Recorder, Sources
 from mm.clock import SteadyClock, now_us
 from mm.errors import DataError, Mismatch, UsageError
 from mm.live.knobs import (
@@ -85,7 +85,7 @@ def strategy_of(work: SymbolRun, task: str) -> "PlayKnobs":
 
 
 @runner(
-    *("shadow", Sources, PerSymbol, Recorder, Results, *STRATEGY, CallLimit, LiveStore),
+    *("shadow", Sources, PerSymbol, BinanceMarket, Recorder, Results, *STRATEGY, CallLimit, LiveStore),
     defaults=LIVE_DEFAULTS,
     day_of=day_recorded,
     arguments=[WATCH],
@@ -112,10 +112,11 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
         clock = SteadyClock()
         lives = []
         for run, work in zip(runs, works, strict=True):
-            _check(work[Recorder], work[Execution])
-            parts = day_parts(run, work[Sources], work[Recorder], work.day, clock)
+            market = work[BinanceMarket].market
+            recorder = _checked(work[Recorder], work[Execution], market)
+            parts = day_parts(run, work[Sources], recorder, work.day, clock, market)
             live = ShadowRun(run, strategy_of(work, "a shadow"), work[LiveStore], parts, work.day, clock)
-            live.beside = parts_beside(run, work, work[Recorder], clock)
+            live.beside = parts_beside(run, work, recorder, clock)
             lives.append(live)
         door = page_door(runs[0], works[0][Recorder])
         limit_s, out_root = works[0][CallLimit].model_call_limit_s, works[0].day.out_root
@@ -126,11 +127,11 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
         in_each(works, play)
 
 
-def _check(recorder: Recorder, execution: Execution) -> None:
-    """Raise UsageError for knobs with which a day cannot be played live or replayed."""
+def _checked(recorder: Recorder, execution: Execution, market: str) -> Recorder:
+    """Return the knobs of a recording; raise UsageError for a day that cannot be played live or replayed."""
     from mm.market_data.recorder import of_market
 
-    of_market(recorder)
+    found = of_market(recorder, market)
     if not recorder.write_diffs:
         raise UsageError("--write-diffs (WRITE_DIFFS) is 0; a shadow is compared with the replay of its diffs; set 1")
     if execution.feed_latency not in ("auto", "none"):
@@ -140,14 +141,17 @@ def _check(recorder: Recorder, execution: Execution) -> None:
         )
     if execution.latency_file is not None and not execution.latency_file.is_file():
         raise DataError(f"--latency-file (LATENCY_FILE) {execution.latency_file}: there is no such file")
+    return found
 
 
-def day_parts(run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int]) -> "Parts":
+def day_parts(
+    run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int], market: str = "spot"
+) -> "Parts":
     """Return the parts of the recording: as in `mm record`, but for one day."""
     from mm.market_data.days import DayWindow
     from mm.market_data.recorder import parts_of
 
-    parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False)
+    parts = parts_of(source, recorder, Name(run_id=run.id), run.log, clock, gathers=False, market=market)
     return replace(parts, window=DayWindow.of(parts.window, day.day))
 
 

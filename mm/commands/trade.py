@@ -13,14 +13,17 @@ from mm.backtest.rules import Account as PaperAccount
 from mm.cli.frame import runner
 from mm.cli.interrupts import TradeSignals
 from mm.cli.symbol_runs import Knobs, LegSymbol, SymbolRun, in_each
-from mm.cli.task_knobs import PerSymbol, Recorder, Sources
+from mm.cli.task_knobs import BinanceMarket, PerSymbol, Recorder, Sources
 from mm.clock import SteadyClock
 from mm.commands.shadow import STRATEGY, day_parts, day_recorded, page_door, parts_beside, strategy_of
-from mm.errors import Incomplete, SafetyError, UsageError
+from mm.errors import Incomplete, UsageError
+from mm.instrument import e8
 from mm.live.knobs import (
     API,
+    SPOT,
     AccountLimits,
     CallLimit,
+    Contracts,
     FlattenKnobs,
     OrderAccess,
     Trading,
@@ -93,8 +96,8 @@ def legs_unlisted(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
 
 
 @runner(
-    *("trade", Trading, Sources, PerSymbol, Recorder, Results, OrderAccess, *STRATEGY, CallLimit, AccountLimits),
-    StateStores,
+    *("trade", Trading, Sources, PerSymbol, BinanceMarket, Recorder, Results, OrderAccess, *STRATEGY, CallLimit),
+    *(AccountLimits, Contracts, StateStores),
     defaults=_DEFAULTS,
     day_of=day_recorded,
     arguments=KEYS,
@@ -117,7 +120,6 @@ def trade(works: Sequence[SymbolRun], **given: Any) -> None:
     signals = TradeSignals()
 
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
-        require_spot()
         strategies = [strategy_of(work, "a trade") for work in works]
         if works[0][Trading].venue == API:
             return _at_interface(runs, works, strategies, signals)
@@ -135,7 +137,8 @@ def trade(works: Sequence[SymbolRun], **given: Any) -> None:
 
 @runner(
     "flatten",
-    *(Trading, FlattenKnobs, Sources, PerSymbol, Recorder, Results, OrderAccess, *STRATEGY, AccountLimits, StateStores),
+    *(Trading, FlattenKnobs, Sources, PerSymbol, BinanceMarket, Recorder, Results, OrderAccess, *STRATEGY),
+    *(AccountLimits, Contracts, StateStores),
     defaults=_DEFAULTS,
     day_of=day_recorded,
     arguments=KEYS[:2],
@@ -157,7 +160,6 @@ def trade_flatten(works: Sequence[SymbolRun], **given: Any) -> None:
     signals = TradeSignals()
 
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
-        require_spot()
         strategies = [replace(strategy_of(work, "flatten"), others=OtherMarkets()) for work in works]
         cost = FlattenCost(len(works), works[0][FlattenKnobs].max_cost)
         jobs = [Flatten(cost) for _ in works]
@@ -168,13 +170,33 @@ def trade_flatten(works: Sequence[SymbolRun], **given: Any) -> None:
         in_each(works, play)
 
 
-def require_spot() -> None:
-    """Raise SafetyError if the variable ``MARKET`` names another market than the only one that takes orders."""
-    if os.environ.get("MARKET", "").lower() not in ("", "spot"):
-        raise SafetyError(
-            f"MARKET is {os.environ['MARKET']!r}, but orders go to Binance Spot only; unset MARKET, or record that "
-            f"market with mm record"
-        )
+def _check_market(market: str, works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]") -> None:
+    """Raise UsageError for what a market does not have."""
+    if market == SPOT:
+        asked = {"leverage": "LEVERAGE", "margin_type": "MARGIN_TYPE", "max_margin_ratio": "MAX_MARGIN_RATIO"}
+        wanted = vars(works[0][Contracts])
+        for name, variable in asked.items():
+            if wanted[name] is not None:
+                raise UsageError(f"{variable} is of contracts, but MARKET is spot; leave it out, or set MARKET to usdm")
+        if wanted["kill_closes"]:
+            raise UsageError("KILL_CLOSES is of contracts, but MARKET is spot; leave it out, or set MARKET to usdm")
+        return
+    if any(work.leg for work in works):
+        raise UsageError("OTHERS has orders, but MARKET is usdm, whose account has no legs yet; leave orders out")
+    for work, one in zip(works, strategies, strict=True):
+        begin = one.account.initial_inventory
+        if e8(begin):
+            raise UsageError(
+                f"--initial-inventory (INITIAL_INVENTORY) of {work.day.symbol} is {begin}, but a ledger of a contract "
+                f"begins without a position; leave it out"
+            )
+
+
+def served_by(recorder: Recorder, market: str) -> Recorder:
+    """Return the knobs of a recording with what a market serves."""
+    from mm.market_data.binance_usdm import MARKETS
+
+    return replace(recorder, snapshot_limit=MARKETS[market].levels(recorder.snapshot_limit))
 
 
 def _trades(
@@ -188,15 +210,19 @@ def _trades(
     from mm.live.account.limits import Account
     from mm.live.account.session import AccountSession
     from mm.live.run.trade_run import TradeKnobs, TradeRun
-    from mm.live.venues.binance_spot import SpotAccount
+    from mm.live.venues.accounts import account_of
     from mm.live.venues.rest_api import Surroundings
 
     first = works[0]
     trading, recorder, access = first[Trading], first[Recorder], first[OrderAccess]
+    market = first[BinanceMarket].market
+    _check_market(market, works, strategies)
     most = {run.symbol: one.risk.max_position or "0" for run, one in zip(runs, strategies, strict=True)}
     note = check_switches(trading.venue, most, os.environ)
     urls = addresses(
-        trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url, remote_box=trading.remote_box
+        *(trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url),
+        remote_box=trading.remote_box,
+        market=market,
     )
     credentials = read_credentials(os.environ, api_key=given[0], api_secret=given[1])
     if any(given):
@@ -207,7 +233,7 @@ def _trades(
     clock = SteadyClock()
     account = Account(first[AccountLimits], [one.risk for one in strategies], list(most))
     around = Surroundings(clock=clock)
-    account.session = AccountSession(SpotAccount(), urls, credentials, access, log=runs[0].log, around=around)
+    account.session = AccountSession(account_of(market), urls, credentials, access, log=runs[0].log, around=around)
     lives = []
     for run, work, strategy, job in zip(runs, works, strategies, jobs, strict=True):
         knobs = TradeKnobs(
@@ -217,9 +243,11 @@ def _trades(
             access=access,
             stores=work[StateStores],
             strategy=strategy,
+            market=market,
+            contracts=None if market == SPOT else first[Contracts],
         )
-        served = replace(recorder, ws_url=urls.streams, rest_url=urls.rest)
-        parts = day_parts(run, work[Sources], served, work.day, clock)
+        served = served_by(replace(recorder, ws_url=urls.streams, rest_url=urls.rest), market)
+        parts = day_parts(run, work[Sources], served, work.day, clock, market)
         live = TradeRun(run, knobs, parts, work.day, account, job)
         legs = [one.leg.name for one in works if one.leg and one.leg.owner == run.symbol]
         if strategy.others.others:
@@ -243,6 +271,7 @@ def _guard(run: Run, work: SymbolRun, lives: "Sequence[TradeRun]") -> "GuardianP
             first.credentials,
             work[OrderAccess].recv_window_ms,
             [path for name in symbols for path in first.locks.paths(name)],
+            work[BinanceMarket].market,
         ),
     )
     return GuardianProcess(told, run.log)

@@ -31,7 +31,24 @@ VENUES = {
         "wss://ws-api.binance.com:443/ws-api/v3", "https://api.binance.com", "wss://stream.binance.com:9443"
     ),
 }
-"""The exchanges for orders, other than the exchange in a box."""
+"""The exchanges for orders of Spot, other than the exchange in a box."""
+CONTRACT_VENUES = {
+    "testnet": VenueUrls(
+        "wss://testnet.binancefuture.com/ws-fapi/v1",
+        "https://demo-fapi.binance.com",
+        "wss://fstream.binancefuture.com",
+    ),
+    "production": VenueUrls(
+        "wss://ws-fapi.binance.com/ws-fapi/v1", "https://fapi.binance.com", "wss://fstream.binance.com"
+    ),
+}
+"""The same for contracts."""
+SPOT, USDM = "spot", "usdm"
+
+
+def account_name(venue: str, market: str) -> str:
+    """Return the name of an account's venue in audit logs: each market has a ledger of its own."""
+    return venue if market == SPOT else f"{venue}-{market}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +93,27 @@ class OrderAccess:
         SWITCH,
         "1 cancels open orders of the symbol that are not ours, and accepts at the start balances that differ and an "
         "exchange that was reset.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contracts:
+    """What is asked of an account of contracts, and their limits; only for MARKET=usdm."""
+
+    leverage: int | None = knob(
+        None, integer(1, 125), "Leverage that the symbol must have at the start; it is never changed."
+    )
+    margin_type: str | None = knob(
+        None, one_of("cross", "isolated"), "Margin type that the symbol must have at the start; it is never changed."
+    )
+    max_margin_ratio: str | None = knob(
+        None, decimal("0", "1"), "Maintenance margin over the equity at the mark price that kills the trade."
+    )
+    kill_closes: bool = knob(
+        False, SWITCH, "1: a kill closes the position after the cancels, by one order that can only reduce it."
+    )
+    kill_max_slippage: str = knob(
+        "0.01", decimal("0", "1"), "Farthest price of that order from the best one, as a share of it."
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mm.errors import SafetyError, UsageError
-from mm.live.knobs import VENUES, VenueUrls
+from mm.live.knobs import CONTRACT_VENUES, VENUES, VenueUrls
 from mm.live.venues.addresses import addresses, check_switches, is_production
 from support import run_python
 
@@ -113,9 +113,22 @@ def test_production_without_valid_switch_raises_safety_error(environment, why):
 
 
 @pytest.mark.parametrize("words", [("trade",), ("trade", "flatten")])
-def test_trade_of_another_market_is_refused(tmp_path, words):
-    """Live orders go to Spot only: a trade would otherwise send a strategy for futures there."""
-    done = run_python("-m", "mm", *words, "--venue", "testnet", cwd=tmp_path, SYMBOL="BTCUSDT", MARKET="usdm")
+def test_address_of_another_market_is_refused(tmp_path, words):
+    """A strategy for futures must not send its orders to Spot, and the other way round."""
+    variables = {"SYMBOL": "BTCUSDT", "MARKET": "usdm", "REST_URL": VENUES["testnet"].rest}
+    done = run_python("-m", "mm", *words, "--venue", "testnet", cwd=tmp_path, **variables)
     assert done.returncode == 5, done.stderr
-    assert "usdm" in done.stderr
+    assert "MARKET=usdm" in done.stderr
     assert not list(tmp_path.rglob("summary.json"))
+
+
+@pytest.mark.parametrize("venue", ["testnet", "production"])
+def test_markets_have_addresses_of_their_own(venue):
+    """What is published for one market is refused for the other, by each name."""
+    of_contracts = addresses(venue, None, None, None, market="usdm")
+    assert of_contracts == CONTRACT_VENUES[venue]
+    assert set(of_contracts).isdisjoint(VENUES[venue])
+    assert all(is_production(url) == (venue == "production") for url in of_contracts)
+    for place, market in ((of_contracts, "spot"), (VENUES[venue], "usdm")):
+        with pytest.raises(SafetyError, match=f"MARKET={market}"):
+            addresses(venue, place.streams, place.rest, place.ws_api, market=market)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from mm.instrument import Instrument, decimal_text, e8
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import AccountFill, Ledger
+from mm.live.account.positions import Income
 
 CONFIRMATIONS, MOST_DIFFERING = 3, 10
 """Equal differences in a row, or different ones, before one counts: a balance may precede the report of its fill."""
@@ -125,6 +126,7 @@ class AccountCheck:
         asked: Whether balances were compared, and so all fills booked before, since events were last lost.
         strangers: Whether somebody else has traded the symbol on this account since then.
         booked: Called with each transfer that was booked.
+        paid: Called with each payment for the position that was booked.
     """
 
     def __init__(
@@ -143,12 +145,13 @@ class AccountCheck:
         self.missed = True
         self.begin_e8 = begin_e8
         self.booked: Callable[[Transfer], None] = lambda _: None
-        self._assets = (instrument.base_asset, instrument.quote_asset)
+        self.paid: Callable[[Income], None] = lambda _: None
         self._ledger = ledger or Ledger(instrument)
+        self._assets = self._ledger.assets
         self._adopts, self._left_out = adopts, left_out
         self._shared, self.shared = shared or ((), SharedBalances())
         self.shared.checks.append(self)
-        moves = (lambda: self._ledger.position_e8, lambda: self._ledger.cash_e8)
+        moves = (lambda: self._ledger.position_e8, lambda: self._ledger.earned_e8)
         for asset, moved in zip(self._assets, moves, strict=True):
             if asset in self._shared:
                 self.shared.follow(asset, moved)
@@ -176,6 +179,16 @@ class AccountCheck:
         """Book a transfer that the exchange has reported; one that was reported before changes nothing."""
         self.shared.transfer(found)
 
+    def pay(self, found: Income) -> None:
+        """Book a payment for the position that the exchange has listed; one that is booked changes nothing."""
+        if found.asset == self._assets[1] and self._ledger.pay(found.id, found.amount_e8, found.us):
+            self.paid(found)
+
+    @property
+    def paid_us(self) -> int:
+        """Instant of the latest payment that is booked, µs; 0 before the first."""
+        return self._ledger.paid_us
+
     def book(self, found: Transfer) -> None:
         """Book a transfer of the account, if it is one of the symbol's assets."""
         if found.asset in self._assets:
@@ -187,8 +200,9 @@ class AccountCheck:
         self.asked = True
         held_e8 = [sum(map(e8, balances.get(asset, ("0", "0")))) for asset in self._assets]
         moved_e8 = self._ledger.moved_e8()
-        if self.begin_e8 is None:
-            self.begin_e8 = held_e8[0] - moved_e8[0], held_e8[1] - moved_e8[1]
+        if self.begin_e8 is None:  # a contract has no position before its first trade: one that is there is not ours
+            first_e8 = 0 if self._ledger.contract else held_e8[0] - moved_e8[0]
+            self.begin_e8 = first_e8, held_e8[1] - moved_e8[1]
         due_e8 = [
             self.shared.due_e8(asset, held) if asset in self._shared else before + moved
             for asset, held, before, moved in zip(self._assets, held_e8, self.begin_e8, moved_e8, strict=True)
@@ -228,7 +242,12 @@ class AccountCheck:
         self.why = f"the account differs: {'; '.join(parts)}"
 
     def _may_be_transfers(self, differs: tuple[int, ...]) -> bool:
-        """Return whether the events of transfers may have been lost: on each connection, for an asset of several."""
+        """Return whether the events of transfers may have been lost: on each connection, for an asset of several.
+
+        No transfer changes a position in a contract.
+        """
+        if self._ledger.contract and differs[0]:
+            return False
         shared = any(by and asset in self._shared for asset, by in zip(self._assets, differs, strict=True))
         return self.missed and not self.strangers and (self.shared.missed or not shared)
 

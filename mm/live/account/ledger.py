@@ -10,9 +10,12 @@ All amounts are integers in 1e-8 of their asset. One execution changes two balan
 - a commission in the base asset lowers the position, one in the quote asset the cash; one in another asset (BNB)
   changes neither; it is valued at the price that its fill carries, or without one recorded by asset
 
-The result of trading is split as total = realized + unrealized - fees. Realized is the profit of closed quantity, first
-in, first out; a commission in the base asset counts as base sold at the price of its fill. A transfer (a deposit, a
-withdrawal) changes the balances only: it is neither position nor result.
+The book of a contract has its cash as above, and beside it the wallet: realized profits, as the exchange gives them,
+less commissions, and payments for the position, each booked once by its id.
+
+The result of trading is split as total = realized + unrealized - fees + paid. Realized is the profit of closed
+quantity, first in, first out; a commission in the base asset counts as base sold at the price of its fill. A transfer
+(a deposit, a withdrawal) changes the balances only: it is neither position nor result.
 """
 
 from collections import deque
@@ -29,6 +32,8 @@ from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 BUY, SELL = 1, -1
 STANDARD_RATE_E8 = 100_000
 """Binance's regular commission rate on Spot, 0.1 % of the notional, in 1e-8."""
+OF_EXCHANGE = "#"
+"""In the client id of an order by which the exchange has closed a position: the exchange's, this, and its number."""
 KEPT_TRADES = 2_000
 """Booked trades that later runs remember: older ones are not looked for again."""
 _MARKS = 2  # version of `trade_mark`: marks of another one are not compared
@@ -75,6 +80,11 @@ class AccountFill:
     most_e8: int | None = None
     quote_qty: str = ""
     realized: str = ""
+
+    @property
+    def forced(self) -> bool:
+        """Whether it is of an order of the exchange itself: its trade id may be of another series than ours."""
+        return OF_EXCHANGE in self.client_id
 
     @property
     def paid_e8(self) -> int:
@@ -127,7 +137,7 @@ class BookedFill:
 
 @dataclass(frozen=True, slots=True)
 class PnlParts:
-    """The result of trading, in 1e-8 of the quote asset: total = realized + unrealized - fees.
+    """The result of trading, in 1e-8 of the quote asset: total = realized + unrealized - fees + paid.
 
     Attributes:
         realized: Profit of closed quantity, before fees.
@@ -135,6 +145,7 @@ class PnlParts:
         fees: Value of the commissions at the time of their fills, without those of *unvalued*.
         total: Change of cash and of the position at the mid, minus the value of commissions in other assets.
         unvalued: Commissions in assets without a given price, in 1e-8 of each asset; they are in no other part.
+        paid: Funding and other payments of a contract; negative if they cost.
     """
 
     realized: int
@@ -142,6 +153,7 @@ class PnlParts:
     fees: int
     total: int
     unvalued: Mapping[str, int]
+    paid: int = 0
 
 
 def amounts(fees_e8: Mapping[str, int]) -> str:
@@ -239,10 +251,15 @@ class Ledger:
         instrument: Names the base and the quote asset.
         position_e8: Base asset held at the start of the ledger, in 1e-8, at the cost of the first observed price, of a
             fill or a mid.
+        contract: Whether it is of a contract, whose account has a position and a wallet instead of two assets.
 
     Attributes:
         position_e8: Base asset held, in 1e-8.
         cash_e8: Quote asset received minus paid since the start of the ledger, in 1e-8.
+        contract: As given.
+        wallet_e8: Change of the wallet by realized profits, commissions and payments, in 1e-8 of the quote asset.
+        paid_e8: Payments that are no trades, such as funding, in 1e-8 of the quote asset; negative if they cost.
+        paid_us: Instant of the latest of them, µs; 0 before the first.
         fees_e8: Commissions paid, in 1e-8 of each asset.
         last_trade_id: Largest booked trade id; None before the first.
         fills: Number of booked executions.
@@ -257,7 +274,7 @@ class Ledger:
         Mismatch: If the instrument lacks the name of an asset: commissions could not be booked.
     """
 
-    def __init__(self, instrument: Instrument, *, position_e8: int = 0) -> None:
+    def __init__(self, instrument: Instrument, *, position_e8: int = 0, contract: bool = False) -> None:
         if not instrument.base_asset or not instrument.quote_asset:
             raise Mismatch(
                 f"{instrument.symbol}: base asset {instrument.base_asset!r} and quote asset "
@@ -275,6 +292,9 @@ class Ledger:
         self._basis_e8: int | None = None  # value of the first position; None until there is a price
         self._realized_e16 = self._fees_value_e8 = self.other_e8 = self.most_e8 = 0
         self.unvalued: dict[str, int] = {}
+        self.contract = contract
+        self.wallet_e8 = self.paid_e8 = self.paid_us = 0
+        self._payments: dict[str, int] = {}  # the instants of the newest, by id
         if not position_e8:
             self._begin(0)
 
@@ -285,8 +305,9 @@ class Ledger:
 
     @property
     def assets(self) -> tuple[str, str]:
-        """The base and the quote asset."""
-        return self._instrument.base_asset, self._instrument.quote_asset
+        """The names of the two balances: base and quote asset, or of a contract its symbol and the quote asset."""
+        grid = self._instrument
+        return grid.symbol if self.contract else grid.base_asset, grid.quote_asset
 
     @property
     def held(self) -> Held:
@@ -305,7 +326,29 @@ class Ledger:
     def moved_e8(self) -> tuple[int, int]:
         """Return the change of the balances of base and quote asset since the start of the ledger, in 1e-8."""
         base_e8, quote_e8 = (self.transfers_e8.get(asset, 0) for asset in self.assets)
-        return self.position_e8 - self._first_e8 + base_e8, self.cash_e8 + quote_e8
+        return self.position_e8 - self._first_e8 + base_e8, self.earned_e8 + quote_e8
+
+    @property
+    def earned_e8(self) -> int:
+        """Change of the quote asset by fills and payments, in 1e-8: of a contract, its wallet's."""
+        return self.wallet_e8 if self.contract else self.cash_e8
+
+    def pay(self, payment_id: str, amount_e8: int, us: int) -> bool:
+        """Book a payment for the position, such as funding, in 1e-8 of the quote asset; negative if it costs.
+
+        Returns:
+            Whether it is new: one whose id has been booked before changes nothing.
+        """
+        if payment_id in self._payments:
+            return False
+        self._payments[payment_id] = us
+        if len(self._payments) > KEPT_TRADES:
+            del self._payments[next(iter(self._payments))]
+        self.cash_e8 += amount_e8
+        self.wallet_e8 += amount_e8
+        self.paid_e8 += amount_e8
+        self.paid_us = max(self.paid_us, us)
+        return True
 
     def transfer(self, asset: str, amount_e8: int) -> None:
         """Book an amount of an asset that came into the account without a trade; negative if it went."""
@@ -331,8 +374,12 @@ class Ledger:
             self._day = day_at(fill.us), self.held, price_e8
         self._booked[fill.trade_id] = trade_mark(fill)
         self.fills += 1
-        self.last_trade_id = max(fill.trade_id, self.last_trade_id or fill.trade_id)
+        if not fill.forced:
+            self.last_trade_id = max(fill.trade_id, self.last_trade_id or fill.trade_id)
         self.cash_e8 -= fill.side * fill.paid_e8
+        if self.contract:
+            in_quote = fill.commission_asset == self._instrument.quote_asset
+            self.wallet_e8 += e8(fill.realized or "0") - (paid if in_quote else 0)
         self._move(price_e8, fill.side * qty_e8)
         value_e8 = self._pay(fill, paid, price_e8)
         after = self.position_e8, self.cash_e8 - self.other_e8
@@ -368,8 +415,8 @@ class Ledger:
             self._begin(mid_e8)
         total = self.cash_e8 + half_even(self.position_e8 * mid_e8, E8) - (self._basis_e8 or 0) - self.other_e8
         realized = half_even(self._realized_e16, E8)
-        unrealized = total - realized + self._fees_value_e8
-        return PnlParts(realized, unrealized, self._fees_value_e8, total, dict(self.unvalued))
+        unrealized = total - realized + self._fees_value_e8 - self.paid_e8
+        return PnlParts(realized, unrealized, self._fees_value_e8, total, dict(self.unvalued), self.paid_e8)
 
     def _begin(self, price_e8: int) -> None:
         """Open the first position at a price."""

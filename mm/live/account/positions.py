@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from mm.instrument import E8
+from mm.errors import Mismatch, UsageError
+from mm.instrument import E8, short_text
 
 
 class PositionSeen(NamedTuple):
@@ -105,3 +106,37 @@ class ContractSetup(NamedTuple):
     def margin_type(self) -> str:
         """``isolated`` or ``cross``."""
         return "isolated" if self.isolated else "cross"
+
+
+def check_setup(symbol: str, setup: ContractSetup, leverage: int | None, margin_type: str | None) -> None:
+    """Raise Mismatch if an account is not set up for a trader, or not with *leverage* and *margin_type*, if given.
+
+    Nothing is changed: a position of somebody else may depend on it.
+    """
+    if setup.hedged:
+        raise Mismatch(
+            f"{symbol}: the account is in hedge mode, in which long and short positions are apart; set one-way mode at "
+            f"the exchange"
+        )
+    if setup.several_assets:
+        raise Mismatch(f"{symbol}: the account is in multi-assets mode; set single-asset mode at the exchange")
+    if margin_type is not None and setup.margin_type != margin_type:
+        raise Mismatch(
+            f"{symbol}: its margin type is {setup.margin_type}, but --margin-type (MARGIN_TYPE) is {margin_type}; "
+            f"change one of them, the exchange's at the exchange"
+        )
+    if leverage is not None and setup.leverage != leverage:
+        raise Mismatch(
+            f"{symbol}: its leverage is {setup.leverage}, but --leverage (LEVERAGE) is {leverage}; change one of them, "
+            f"the exchange's at the exchange"
+        )
+
+
+def check_bracket(symbol: str, setup: ContractSetup, most_e8: int, price_e8: int) -> None:
+    """Raise UsageError if the largest position, in 1e-8 of the base asset, is above the bracket of its leverage."""
+    notional_e8 = most_e8 * price_e8 // E8
+    if setup.most_notional_e8 and notional_e8 > setup.most_notional_e8:
+        raise UsageError(
+            f"{symbol}: --max-position (MAX_POSITION) is worth {short_text(notional_e8)}, but at a leverage of "
+            f"{setup.leverage} the exchange allows {short_text(setup.most_notional_e8)}; lower one of them"
+        )

@@ -51,8 +51,8 @@ class SessionMember(Protocol):
     def order_event(self, found: OrderEvent, us: int) -> None:
         """An event of an order of the symbol arrived at *us*."""
 
-    def payments_due(self) -> None:
-        """The exchange has paid or charged something without a trade: it must be asked what."""
+    def payments_due(self, us: int) -> None:
+        """The exchange has paid or charged something without a trade at *us*: it must be asked what."""
 
     def margin_called(self, found: MarginCalled) -> None:
         """The margin of the symbol's position is low."""
@@ -201,9 +201,7 @@ class AccountSession:
         if isinstance(found, BalancesEvent):
             self._balances_changed(found)
         elif isinstance(found, Transfer):
-            checks = {id(one.check.shared): one.check for one in self._members if one.check}
-            for check in checks.values():  # symbols of one account share their balances: each transfer is booked once
-                check.transferred(found)
+            self._transferred(found)
         elif isinstance(found, MarginCalled):
             for member in self._of(*found.symbols):
                 member.margin_called(found)
@@ -211,14 +209,21 @@ class AccountSession:
             for member in self._of(found.symbol):
                 member.order_event(found, us)
 
+    def _transferred(self, found: Transfer) -> None:
+        checks = {id(one.check.shared): one.check for one in self._members if one.check}
+        for check in checks.values():  # symbols of one account share their balances: each transfer is booked once
+            check.transferred(found)
+
     def _of(self, *symbols: str) -> list[SessionMember]:
         return [member for member in self._members if member.symbol in symbols]
 
     def _balances_changed(self, found: BalancesEvent) -> None:
+        for transfer in found.transfers:
+            self._transferred(transfer)
         self.holdings.changed(found.balances, found.us)
         for member in list(self._members):
             if found.paid:
-                member.payments_due()
+                member.payments_due(found.us)
             member.balances_changed()
 
     def _silenced(self) -> None:

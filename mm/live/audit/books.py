@@ -125,13 +125,14 @@ class AuditBooks:
         versions: Number of configurations so far.
         matched_us: When the account last matched these totals, µs: before the first order of a log, and at a transfer
             that a comparison found; 0 if it is not known.
+        begun_us: When the first log began, µs; 0 before it, and if it is not known.
     """
 
     def __init__(self, symbol: str, venue: str | None = None) -> None:
         self.symbol, self._venue = symbol, venue
         self.ledger: Ledger | None = None
         self.run_id = ""
-        self.starts = self.versions = self.matched_us = 0
+        self.starts = self.versions = self.matched_us = self.begun_us = 0
         self.knobs: Mapping[str, Any] | None = None
         self.orders: dict[str, AuditOrder] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -145,6 +146,7 @@ class AuditBooks:
             "ack": self._ack,
             "fill": self._fill,
             "transfer": self._transfer,
+            "payment": self._payment,
             "adopt": self._adopt,
             "cancel": self._cancel,
             "reject": self._reject,
@@ -202,7 +204,7 @@ class AuditBooks:
         ledger = self.ledger.kept() if self.ledger else None
         configs = {"versions": self.versions, "config_hash": self._config_hash}
         orders = [asdict(order) for order in self.open_orders()]
-        return {"ledger": ledger, "orders": orders, **configs, "matched_us": self.matched_us}
+        return {"ledger": ledger, "orders": orders, **configs, "matched_us": self.matched_us, "begun_us": self.begun_us}
 
     def _restore(self, kept: Mapping[str, Any], venue: str, changes: Changes) -> None:
         """Begin with the totals of logs that were not read: they were removed, or need not be read."""
@@ -211,7 +213,7 @@ class AuditBooks:
         if kept["ledger"]:
             ledger = self._ledgers[venue] = Ledger.of(kept["ledger"])
             self._accepted(ledger, kept.get("adopted_e8", (0, 0)))
-        self.matched_us = kept.get("matched_us", 0)
+        self.matched_us, self.begun_us = kept.get("matched_us", 0), kept.get("begun_us", 0)
         self.versions = max(self.versions, kept["versions"])
         self._config_hash = kept["config_hash"]
 
@@ -229,8 +231,9 @@ class AuditBooks:
             self._restore(row[BOOKS], venue, changes)
         if venue not in self._ledgers and row.get("base_asset") and row.get("quote_asset"):
             # The grid is not used: only the names of the assets are.
-            self._ledgers[venue] = Ledger(Instrument(self.symbol, 1, 1, 0, row["base_asset"], row["quote_asset"]))
-        self.ledger = self._ledgers.get(venue)
+            names = Instrument(self.symbol, 1, 1, 0, row["base_asset"], row["quote_asset"])
+            self._ledgers[venue] = Ledger(names, contract=row.get("contract", False))
+        self.ledger, self.begun_us = self._ledgers.get(venue), self.begun_us or row["us"]
         if "knobs" in row:
             self._configure(row["knobs"], row["us"], changes)
         changes.position_us = row["us"]
@@ -306,6 +309,10 @@ class AuditBooks:
             self.ledger.transfer(row["asset"], e8(row["amount"]))
             if row.get("source") in COMPARED:
                 self.matched_us = row["us"]
+
+    def _payment(self, row: Mapping[str, Any], changes: Changes) -> None:
+        if self.ledger is not None and self.ledger.pay(row["id"], e8(row["amount"]), row["exchange_us"]):
+            changes.position_us = row["us"]
 
     def _adopt(self, row: Mapping[str, Any], changes: Changes) -> None:  # noqa: ARG002
         if self.ledger is not None and row["what"] == VENUE_RESET:

@@ -10,14 +10,14 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from mm.live.account.check import AccountCheck
-from mm.live.knobs import OrderAccess
+from mm.live.knobs import Contracts, OrderAccess
 from mm.live.venues.canceller import OWN_PREFIX
 
 if TYPE_CHECKING:
     from mm.live.audit.books import AuditOrder
 
 AUDIT_TYPES = (
-    *("start", "intent", "ack", "fill", "cancel", "reject", "transfer", "mark", "adopt"),
+    *("start", "intent", "ack", "fill", "cancel", "reject", "transfer", "payment", "mark", "adopt"),
     *("breach", "kill", "rearm", "params", "stop"),
 )
 """The row types of an audit log."""
@@ -36,6 +36,8 @@ class GatewayRun:
         booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
         matched_us: When the account last matched the ledger, µs; 0 if it is not known.
+        begun_us: When the ledger begins, µs: payments before it are not ours; 0 if it is not known.
+        contract: What is asked of a contract; None for a symbol with balances.
         account: Books our fills and transfers, and compares the balances with them at each reconcile; None does not.
     """
 
@@ -47,6 +49,8 @@ class GatewayRun:
     booked: Mapping[int, int] = field(default_factory=dict)
     last_trade_id: int | None = None
     matched_us: int = 0
+    begun_us: int = 0
+    contract: "Contracts | None" = None
     account: AccountCheck | None = None
 
 

@@ -19,9 +19,10 @@ from mm.instrument import Instrument, short_text
 from mm.live.account.check import AccountCheck
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.ledger import SIDE_NAMES, SIDES
-from mm.live.account.positions import MarginCalled
+from mm.live.account.positions import ContractSetup, MarginCalled
 from mm.live.audit.log import AuditLog
 from mm.live.orders.access import BackgroundTasks, ClientIds, GatewayRun
+from mm.live.orders.contract_watch import ContractWatch
 from mm.live.orders.live_orders import (
     AHEAD_MS,
     EARLIER,
@@ -38,7 +39,7 @@ from mm.live.orders.live_orders import (
     Rejected,
     Resend,
 )
-from mm.live.orders.queries import OrderQueries, Unanswered
+from mm.live.orders.queries import OrderQueries, Unanswered, forced_id
 from mm.live.orders.refusals import FILTERS, Refusal, Why, unsent
 from mm.live.orders.reports import OrderListener, OrderReports, Report
 from mm.live.orders.sender import OrderSender
@@ -62,6 +63,8 @@ _LATEST_S = 1.5  # beyond its receive window, a request may be executed so much 
 _ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
 _AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
 _FILTERS_EVERY_S = 5.0
+CLOSED_S = 10.0
+"""Time that a kill waits for the end of the order that closes a position, in s."""
 
 
 class Gateway:
@@ -110,6 +113,8 @@ class Gateway:
         self._answered_s = self._none_s = 0.0  # of sweeps
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
+        requests = self._venue.contract
+        self._contract = requests and ContractWatch(requests, session, run, self._reports, log)
 
     @property
     def symbol(self) -> str:
@@ -120,6 +125,11 @@ class Gateway:
     def check(self) -> AccountCheck | None:
         """The check of the account's balances, which books transfers; None without one."""
         return self._run.account
+
+    @property
+    def setup(self) -> ContractSetup | None:
+        """How the account is set up for a contract, as of the start; None for a symbol with balances."""
+        return self._contract.setup if self._contract else None
 
     @property
     def open_orders(self) -> int:
@@ -166,13 +176,18 @@ class Gateway:
 
     # the engine's calls
 
-    def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
-        """Send an order; if it is refused here, the listener is called in the next iteration of the event loop."""
+    def place(self, order_id: int, side: int, price: str, qty: str, kind: str, *, reduces: bool = False) -> None:
+        """Send an order; if it is refused here, the listener is called in the next iteration of the event loop.
+
+        *reduces* is whether it may only reduce the position of a contract.
+        """
         reason = self._reason(side, price, qty, kind)
         if reason:
             self._refuse(order_id, side, reason)
             return
-        order, seq = self._write_intent(order_id, side, price, qty, kind)
+        order = self._new(order_id, side, price, qty, kind)
+        order.reduces = reduces
+        seq = self._write_intent(order)
         self._leave(seq, (order,), self._sender.place)
 
     def cancel(self, order_id: int) -> None:
@@ -206,7 +221,14 @@ class Gateway:
             self._act_soon()
 
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
-        """Cancel an order and send another in one request; if the cancel fails, nothing is placed."""
+        """Cancel an order and send another in one request; if the cancel fails, nothing is placed.
+
+        Where no request does both, the cancel is sent first, and the order behind it.
+        """
+        if not self._venue.can_replace:
+            self.cancel(old_id)
+            self.place(new_id, side, price, qty, kind)
+            return
         old = self._orders.get(old_id)
         reason = self._reason(side, price, qty, kind, replaces=old)
         if reason is None and (old is None or old.state not in RESTING):
@@ -215,7 +237,8 @@ class Gateway:
             self._refuse(new_id, side, reason or unsent(""))
             self.cancel(old_id)
             return
-        new, seq = self._write_intent(new_id, side, price, qty, kind, replaces=old)
+        new = self._new(new_id, side, price, qty, kind)
+        seq = self._write_intent(new, old)
         self._states.cancelling(old, replacing=True)
         self._leave(seq, (old, new), self._sender.replace)
 
@@ -245,6 +268,8 @@ class Gateway:
         terms = self._venue.terms_of(answer)
         self.instrument, self._filters = terms.instrument, terms.filters
         self._limits.known(terms.limits)
+        if self._contract:
+            await self._contract.check()
         self._queries = OrderQueries(
             *(self._run, self._states, self._clock, self._filters, self._session.holdings, self._fees, self._limits),
             venues=(self._session.venue, self._venue),
@@ -259,6 +284,8 @@ class Gateway:
         self._act()
         self._session.join(self)
         self._tasks.spawn(self._keep_reconciled())
+        if self._contract:
+            self._contract.begin(self._tasks, self.instrument.quote_asset)
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 while not (self.ready or self.killed or self._ws.failure or self._failure or self._differs()):
@@ -293,9 +320,30 @@ class Gateway:
         while not await self._none_open(wait_s) and not self._hopeless():
             self._log.error("orders_left_open", orders="; ".join(self.left), note="they are cancelled until none is")
             wait_s = AGAIN_SAID_S
+        if self._contract and not self._hopeless():
+            await self._close_position()
+            await self._contract.end()
         self._closed = self._queries.closed = True
         self._session.leave(self)
         await self._tasks.end()
+
+    async def _close_position(self) -> None:
+        """Close the position after a kill that wants it, by one order that may only reduce it; what is left stays."""
+        closing = await self._contract.closing(self.instrument) if self._contract and self.killed else None
+        if closing is None:
+            return
+        if self._audit.failure is not None:
+            self._log.error("position_not_closed", why=f"the audit log cannot be written: {self._audit.failure}")
+            return
+        side, price, qty = closing
+        self._log.error("position_closes", side=SIDE_NAMES[side], qty=qty, price=price)
+        order = self._new(EARLIER, side, price, qty, "IOC")
+        order.reduces = True
+        seq = self._write_intent(order)
+        with suppress(OSError):
+            await self._audit.synced(seq)
+        self._sender.place(order)
+        await self._none_open(CLOSED_S)
 
     async def _none_open(self, within_s: float) -> bool:
         """Return whether no order is open, as soon as that is known; False after a time, or if it is hopeless.
@@ -374,17 +422,19 @@ class Gateway:
     def _tell_soon(self, report: Report) -> None:
         asyncio.get_running_loop().call_soon(self._reports.tell, report)
 
-    def _write_intent(
-        self, order_id: int, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None
-    ) -> tuple[LiveOrder, int]:
-        """Write the intent of an order; return the order, and the row's number."""
-        order = LiveOrder(order_id, self._ids.next(side), side, price, qty, kind)
-        terms = {"client_id": order.client_id, "side": side, "price": price, "qty": qty, "kind": kind}
-        more = {"replaces": replaces.client_id} if replaces else {}
-        seq = self._audit.append("intent", action="replace" if replaces else "place", **terms, **more)
+    def _new(self, order_id: int, side: int, price: str, qty: str, kind: str) -> LiveOrder:
+        """Return an order with a client id of its own."""
+        return LiveOrder(order_id, self._ids.next(side), side, price, qty, kind)
+
+    def _write_intent(self, order: LiveOrder, replaces: LiveOrder | None = None) -> int:
+        """Write the intent of a new order; return the row's number."""
+        terms = {"client_id": order.client_id, "side": order.side, "price": order.price, "qty": order.qty}
+        more = {"replaces": replaces.client_id} if replaces else {"reduces": True} if order.reduces else {}
+        action = "replace" if replaces else "place"
+        seq = self._audit.append("intent", action=action, **terms, kind=order.kind, **more)
         self._states.add(order)
-        self._orders[order_id] = order
-        return order, seq
+        self._orders[order.order_id] = order
+        return seq
 
     def _leave(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
         """Send *orders*, of which the last is placed or amended: at once, or when row *seq* is on disk."""
@@ -524,6 +574,8 @@ class Gateway:
         """Send no orders until the next connection was reconciled."""
         self._log.warning("gateway_disconnected", why=why)
         self._reconciled = 0
+        if self._started:
+            self._queries.payments_due = True
         if self._run.account:
             self._run.account.disconnected()
         self.review()
@@ -539,19 +591,23 @@ class Gateway:
         """Report the balances of the account."""
         self._report_balances()
 
-    def payments_due(self) -> None:
-        """Reconcile, which asks what the exchange has paid or charged."""
+    def payments_due(self, us: int) -> None:
+        """Reconcile, which asks what the exchange has paid or charged at *us*."""
+        self._queries.announce_payment(us)
         self._due.set()
 
     def margin_called(self, found: MarginCalled) -> None:
         """Say that the margin of the position is low."""
         self._log.error("margin_call", symbols=", ".join(found.symbols), at_us=found.us)
         self._audit.append("breach", limit="MARGIN_CALL", message=f"the exchange's margin call of {found.us} µs")
+        self._reports.tell(lambda listener: listener.margin_called(found.us))
 
     def order_event(self, found: OrderEvent, us: int) -> None:
         """Process an event of an order of the symbol, which arrived at *us*."""
         by_client, (own_id, other_id) = self._states.by_client, found.client_ids
         order = by_client.get(own_id) or by_client.get(other_id) or self._states.of_exchange(found.exchange_id)
+        if order is None and found.forced:
+            order = self._forced(found)
         if order is None:
             if is_ours(own_id):
                 self._due.set()
@@ -560,6 +616,17 @@ class Gateway:
         self._act()
         if self._fees.asks:
             self._due.set()  # the reconcile reads the price
+
+    def _forced(self, found: OrderEvent) -> LiveOrder:
+        """Return an order by which the exchange closes our position, which is new."""
+        own_id = forced_id(found.client_ids[0], found.exchange_id)
+        side, qty = found.side, short_text(found.seen(own_id, 0).qty_e8)
+        order = LiveOrder(EARLIER, own_id, side, "", qty, "IOC", exchange_id=found.exchange_id)
+        self._states.add_forced(order)
+        self._log.error("position_forced", what=found.forced, side=SIDE_NAMES[side], qty=qty)
+        self._audit.append("breach", limit="FORCED", message=f"{found.forced} of {qty} by {own_id}")
+        self._reports.tell(lambda listener: listener.forced(found.forced))
+        return order
 
     def _report_balances(self, *, current: bool = True) -> None:
         """Report balances; *current* is whether no order has ended since, whose lock they may contain."""

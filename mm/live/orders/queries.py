@@ -12,7 +12,7 @@ from dataclasses import replace
 from mm.instrument import e8
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import SETTLED_US, Holdings
-from mm.live.account.ledger import AccountFill, trade_mark
+from mm.live.account.ledger import OF_EXCHANGE, AccountFill, trade_mark
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.live_orders import EARLIER, LiveOrder
 from mm.live.orders.refusals import Why
@@ -23,6 +23,8 @@ from mm.live.venues.requests import ExchangeClock, answer_of
 from mm.live.venues.venue import AccountVenue, ApiAnswer, Call, ListedOrder, OrderApi, OrderFilters, OrderVenue, Outcome
 
 AGAIN_S, GRACE_S, LONGEST_WAIT_S = 0.25, 0.1, 5.0
+PAID_AGAIN_US, UNLISTED_US = 60_000_000, 60_000_000
+"""Payments are asked for from so long before the last one on, and an announced one may be listed so late, in µs."""
 
 
 class Unanswered(Exception):
@@ -52,6 +54,7 @@ class OrderQueries:
 
     Attributes:
         closed: Whether no further queries are sent.
+        payments_due: Whether payments for the position may be missing.
         checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
             ledger.
     """
@@ -80,6 +83,7 @@ class OrderQueries:
         # The newest; empty once the exchange has shown them.
         self._booked = dict(sorted(run.booked.items())[-self._venue.page :])
         self._foreign: set[int] = set()
+        self.payments_due, self._announced_us = True, 0
         self._baseline_id = self._stranger_id = -1
         self._searched = not run.matched_us
 
@@ -150,6 +154,7 @@ class OrderQueries:
             self._limits.counted(self._exchange.counts(await self._answer(self._exchange.order_counts())))
         await self.listed()
         await self._trades()
+        await self._payments()
         await self._account()
         await self._fee_prices()
         self._filters.average_e8 = e8(self._exchange.price(await self._answer(self._venue.mean_price())))
@@ -211,7 +216,9 @@ class OrderQueries:
             settled_us = answer.us + self._clock.offset_us - SETTLED_US
             for trade in trades:
                 await self._take(trade)
-                if trade.us <= settled_us:
+                order = self._states.of_exchange(trade.order_id)
+                forced = order is not None and OF_EXCHANGE in order.client_id
+                if trade.us <= settled_us and not forced:
                     self.checked_id = max(self.checked_id, trade.trade_id)
             self._changed()
             if len(trades) < self._venue.page:
@@ -228,14 +235,17 @@ class OrderQueries:
             answer = await self._answer(self._venue.order_of_id(trade.order_id))
             found = self._venue.listed(answer)
             order = self._states.by_client.get(found.seen.client_id)
-            if order is None and not is_ours(found.seen.client_id):
+            if order is None and not self._is_ours(found.seen.client_id):
                 self._foreign.add(trade.order_id)
                 self._note_stranger(trade)
                 return
             if order is None:
                 order = self._order_of(found)
-                self._states.add_earlier(order)
-            self._states.seen(found.seen)
+                if self.forced(found.seen.client_id):
+                    self._states.add_forced(order)
+                else:
+                    self._states.add_earlier(order)
+            self._states.seen(found.seen._replace(client_id=order.client_id))
         self._states.fill(order, replace(trade, client_id=order.client_id))
 
     def _note_stranger(self, trade: AccountFill) -> None:
@@ -243,12 +253,40 @@ class OrderQueries:
         if self._run.account and trade.trade_id > self._stranger_id:
             self._stranger_id, self._run.account.strangers = trade.trade_id, True
 
+    async def _payments(self) -> None:
+        """Book what the exchange has paid or charged for the position since what is booked, if it may have."""
+        contract, account = self._venue.contract, self._run.account
+        pending = account is not None and account.pending
+        if contract is None or account is None or not (self.payments_due or pending):
+            return
+        announced_us, self.payments_due = self._announced_us, False
+        since_us, page, last_us = max(account.paid_us, self._run.begun_us) - PAID_AGAIN_US, 1, 0
+        while True:
+            found, count = contract.incomes_of(await self._answer(contract.incomes(max(since_us, 0), page)))
+            for one in found:
+                if one.us >= self._run.begun_us:
+                    account.pay(one)
+                    last_us = max(last_us, one.us)
+            if count < contract.income_page:
+                break
+            page += 1
+        if announced_us and last_us + PAID_AGAIN_US < announced_us:  # it is announced, and not listed yet
+            self.payments_due = True
+            return
+        if announced_us == self._announced_us:
+            self._announced_us = 0
+
+    def announce_payment(self, us: int) -> None:
+        """Ask for payments: an event of the instant *us* of the exchange has announced one."""
+        self.payments_due, self._announced_us = True, us
+
     async def _account(self) -> None:
         answer = await self._answer(self._exchange.account())
         account = self._exchange.account_of(answer)
         self._holdings.answered(account.balances, account.us, answer.us + self._clock.offset_us)
         self._fees.rates_e8 = account.rates_e8 or self._fees.rates_e8
-        if self._run.account:
+        listed_late = self._announced_us and self._clock.timestamp_ms() * 1_000 < self._announced_us + UNLISTED_US
+        if self._run.account and not listed_late:
             self._run.account.compare(self._holdings.balances)
             if self._run.account.pending and not self._searched:
                 self._searched = True
@@ -266,7 +304,7 @@ class OrderQueries:
                 if known or trade.us < self._run.matched_us:
                     continue
                 answer = await self._answer(self._venue.order_of_id(trade.order_id))
-                if not is_ours(self._venue.listed(answer).seen.client_id):
+                if not self._is_ours(self._venue.listed(answer).seen.client_id):
                     self._foreign.add(trade.order_id)
                     self._note_stranger(trade)
                     return
@@ -284,9 +322,19 @@ class OrderQueries:
                 if price_e8:
                     self._fees.prices_e8[asset] = price_e8
 
+    def forced(self, client_id: str) -> str:
+        """Return what the exchange has done by an order of its own; empty if it is not one of these."""
+        return self._venue.contract.forced(client_id) if self._venue.contract else ""
+
+    def _is_ours(self, client_id: str) -> bool:
+        """Return whether an order changes our position: one of a trader, or of the exchange."""
+        return is_ours(client_id) or bool(self.forced(client_id))
+
     def _order_of(self, found: ListedOrder) -> LiveOrder:
         """Return an order for an unknown one of the exchange: it is not in the audit log."""
-        order = LiveOrder(EARLIER, found.seen.client_id, found.side, found.price, found.qty, found.kind)
+        client_id, forced = found.seen.client_id, self.forced(found.seen.client_id)
+        own_id = forced_id(client_id, found.seen.exchange_id) if forced else client_id
+        order = LiveOrder(EARLIER, own_id, found.side, found.price, found.qty, found.kind)
         order.exchange_id = found.seen.exchange_id
         order.counts_after = self._baseline_id
         return order
@@ -296,6 +344,11 @@ class OrderQueries:
         if answer.outcome is not Outcome.DONE:
             raise Unanswered(call[0].name, answer)
         return answer
+
+
+def forced_id(client_id: str, exchange_id: int) -> str:
+    """Return a client id of an order of the exchange: several have the same one there."""
+    return f"{client_id}{OF_EXCHANGE}{exchange_id}"
 
 
 def _complete(order: LiveOrder) -> bool:

@@ -8,6 +8,7 @@ from mm.live.account.check import AccountCheck, Transfer
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import AccountFill
+from mm.live.account.positions import Income, MarginSeen, PositionSeen
 from mm.live.audit.books import VENUE_RESET
 from mm.live.audit.log import AuditLog
 from mm.live.orders.live_orders import (
@@ -61,6 +62,24 @@ class OrderListener:
     def transferred(self, found: Transfer) -> None:
         """An amount has come into the account without a trade, or has gone; it is booked."""
 
+    def paid(self, found: Income) -> None:
+        """The exchange has paid or charged an amount for the position, such as funding; it is booked."""
+
+    def position(self, found: PositionSeen) -> None:
+        """The position of a contract, as the exchange shows it."""
+
+    def margin(self, found: MarginSeen) -> None:
+        """The margin of the account, as the exchange shows it."""
+
+    def margin_called(self, us: int) -> None:
+        """The exchange has told at *us* that the margin of the position is low."""
+
+    def forced(self, what: str) -> None:
+        """The exchange has closed a part of the position by an order of its own: *what* it has done."""
+
+    def countdown(self, until_us: int) -> None:
+        """The exchange cancels all orders of the symbol at *until_us*, unless it is asked again; 0: not any more."""
+
     def balances(self, held: Balances) -> None:
         """The balances by asset, all known ones."""
 
@@ -98,7 +117,7 @@ class OrderReports:
     ) -> None:
         self._audit, self._fees, self._account, self._log = audit, fees, account, log
         if account is not None:
-            account.booked = self._transferred
+            account.booked, account.paid = self._transferred, self._paid
         self._listener: OrderListener | None = None
         self._held: list[Report] = []
 
@@ -149,6 +168,13 @@ class OrderReports:
         if self._log:
             self._log.warning("account_transfer", **shown)
         self.tell(lambda listener: listener.transferred(found))
+
+    def _paid(self, found: Income) -> None:
+        shown = {"asset": found.asset, "amount": decimal_text(found.amount_e8), "kind": found.kind}
+        self._audit.append("payment", id=found.id, **shown, us=found.us)
+        if self._log:
+            self._log.info("account_payment", **shown, at_us=found.us)
+        self.tell(lambda listener: listener.paid(found))
 
     def _write(self, step: Accepted | Rejected | Closed | CancelFailed | Amended | AmendFailed) -> Report:
         """Write the row of a step, and return its report."""

@@ -115,6 +115,11 @@ class OrderStates:
         self.add(order)
         self._steps.append(Ask(order))
 
+    def add_forced(self, order: LiveOrder) -> None:
+        """Add an order by which the exchange itself closes our position; it cannot be cancelled."""
+        order.order_id, order.state = EARLIER, OrderState.LIVE
+        self.add(order)
+
     def cancelling(self, order: LiveOrder, *, replacing: bool = False) -> None:
         """Record that a cancel of *order*, or its replacement, is sent."""
         self._forget_amendment(order)

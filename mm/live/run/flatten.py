@@ -73,7 +73,15 @@ class FlattenPlan:
         }
 
 
-def plan(position_e8: int, book: DepthSnapshot, grid: Instrument, fee_rate_e8: int, band_e8: int | None) -> FlattenPlan:
+def plan(
+    position_e8: int,
+    book: DepthSnapshot,
+    grid: Instrument,
+    fee_rate_e8: int,
+    band_e8: int | None,
+    *,
+    contract: bool = False,
+) -> FlattenPlan:
     """Return how a position is closed in a book.
 
     Args:
@@ -82,6 +90,8 @@ def plan(position_e8: int, book: DepthSnapshot, grid: Instrument, fee_rate_e8: i
         grid: Step and minimum notional of the exchange.
         fee_rate_e8: Taker fee, as a share in 1e-8.
         band_e8: Largest distance of a price from the mid, as a share in 1e-8; None is no limit.
+        contract: Whether it is one in a contract: an order that only reduces has no least notional, and all fees are in
+            the quote asset.
     """
     side = -1 if position_e8 > 0 else 1
     levels = [(e8(price), e8(qty)) for price, qty in (book.asks if side > 0 else book.bids)]
@@ -95,12 +105,13 @@ def plan(position_e8: int, book: DepthSnapshot, grid: Instrument, fee_rate_e8: i
         taken_e8 = min(left_e8, qty_e8 // grid.lot_e8 * grid.lot_e8)
         left_e8, price_e8, paid_e16 = left_e8 - taken_e8, level_e8, paid_e16 + taken_e8 * level_e8
     qty_e8 = wanted_e8 - left_e8
-    if not qty_e8 or qty_e8 * price_e8 // E8 < grid.min_notional_e8:
+    if not qty_e8 or (not contract and qty_e8 * price_e8 // E8 < grid.min_notional_e8):
         return FlattenPlan(0, 0, 0, mid_e8, 0, 0, 0, abs(position_e8))
     slippage_e8 = -(-side * (paid_e16 - qty_e8 * mid_e8) // E8)
     fees_e8 = -(-paid_e16 * fee_rate_e8 // E8**2)
     most_e8 = -(-qty_e8 * (side * (price_e8 - mid_e8) * E8 + price_e8 * fee_rate_e8) // E8**2)
-    commission_e8 = -(-qty_e8 * fee_rate_e8 // E8) if side > 0 else 0  # a buyer pays in the base asset, or less in BNB
+    of_base = side > 0 and not contract
+    commission_e8 = -(-qty_e8 * fee_rate_e8 // E8) if of_base else 0  # a buyer pays in the base asset, or less in BNB
     left_e8 = abs(position_e8) - qty_e8 + commission_e8
     return FlattenPlan(side, qty_e8, price_e8, mid_e8, slippage_e8, fees_e8, most_e8, left_e8)
 
@@ -204,7 +215,7 @@ class Flatten:
         _, book = await book_of(trade.parts.rest.rest, trade.symbol, trade.run.log, LEVELS)
         share, rate_e8 = trade.strategy.risk.price_band, e8(trade.strategy.account.taker_fee_rate)
         grid, band_e8 = gateway.instrument, None if share is None else e8(share)
-        self._plan = made = plan(self._position_e8, book, grid, rate_e8, band_e8)
+        self._plan = made = plan(self._position_e8, book, grid, rate_e8, band_e8, contract=ledger.contract)
         trade.run.print(self._stated(trade))
         budget_e8 = await trade.unless_stopped(self._cost.consented(made.most_e8))
         if budget_e8 is None or not made.side:
@@ -212,7 +223,7 @@ class Flatten:
         price = short_text(made.limit_e8(budget_e8, rate_e8, band_e8, grid.tick_e8))
         self._sent = True
         outcome.sent(made.qty_e8)
-        gateway.place(_ORDER, made.side, price, short_text(made.qty_e8), "IOC")
+        gateway.place(_ORDER, made.side, price, short_text(made.qty_e8), "IOC", reduces=ledger.contract)
         try:
             async with asyncio.timeout(ANSWER_S):
                 await outcome.over.wait()

@@ -168,7 +168,9 @@ def guarded_runs(runs: "Sequence[Run]", out_root: Path | None = None) -> list[Gu
     ]
 
 
-def guarded_exchange(url: str, credentials: "Credentials", window_ms: int, locks: Sequence[Path]) -> GuardedExchange:
+def guarded_exchange(
+    url: str, credentials: "Credentials", window_ms: int, locks: Sequence[Path], market: str = "spot"
+) -> GuardedExchange:
     """Return what a guardian is told of the exchange.
 
     Args:
@@ -176,6 +178,7 @@ def guarded_exchange(url: str, credentials: "Credentials", window_ms: int, locks
         credentials: Key of the account; it goes to the guardian over a socket.
         window_ms: The receive window of orders.
         locks: The files that a trader of the symbols holds.
+        market: ``spot`` or ``usdm``.
     """
     quiet = quiet_file(url)
     return GuardedExchange(
@@ -185,6 +188,7 @@ def guarded_exchange(url: str, credentials: "Credentials", window_ms: int, locks
         quiet_file=str(quiet) if quiet else "",
         window_s=window_ms / 1_000,
         box=is_loopback(urlsplit(url).hostname or ""),
+        market=market,
     )
 
 

@@ -57,6 +57,7 @@ class GuardedExchange:
         quiet_file: Where the processes of this host note until when the exchange refuses requests; empty for none.
         window_s: The receive window of orders.
         box: Whether the exchange is a box on this machine: it is gone if it cannot be reached for `BOX_GONE_S`.
+        market: ``spot`` or ``usdm``.
     """
 
     url: str
@@ -65,6 +66,7 @@ class GuardedExchange:
     quiet_file: str
     window_s: float
     box: bool
+    market: str
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Guardian:
         self._locks: list[Path] = []
         if exchange is not None:
             quiet = Path(exchange.quiet_file) if exchange.quiet_file else None
-            self._rest = SignedRest(exchange.url, Credentials.of_handed(exchange.key), quiet)
+            self._rest = SignedRest(exchange.url, Credentials.of_handed(exchange.key), quiet, exchange.market)
             self._canceller = OrderCanceller(self._rest, told.symbols, is_ours)
             self._switches = [KillSwitch(Path(told.out_root), symbol) for symbol in told.symbols]
             self._locks = [Path(lock) for lock in exchange.locks]

@@ -450,7 +450,7 @@ class Quoting:
         (equity_e8, day_e8, peak_e8), day = equities_e8, day_of(desk.engine.manager.guard.observed_us)
         transfers_e8 = desk.account.transfers_e8
         marks = EquityMarks(
-            *(self._trade.knobs.trading.venue, day, day_e8, peak_e8), equity_e8=equity_e8, transfers_e8=transfers_e8
+            *(self._trade.knobs.account, day, day_e8, peak_e8), equity_e8=equity_e8, transfers_e8=transfers_e8
         )
         if marks.day != self._marked and audit.failure is None:
             self._marked = marks.day

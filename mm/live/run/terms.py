@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mm.backtest.risk import NO_RISK
+from mm.dayfolder.layout import SPOT
 from mm.errors import BrokenFile, TryLater, UsageError
 from mm.instrument import e8, from_exchange_info, short_text
 from mm.live.venues.addresses import untrusted
@@ -63,6 +64,7 @@ class ShadowTerms:
         killed: Since when a manual kill stopped all sending, µs, and why; None without one.
         micro_price: The fit of the signal ``micro_price`` to the previous days, as JSON; None if no model reads it.
         others: The terms of the other markets that the strategy sees, by name.
+        venue: The market, as in ``schema.json``.
     """
 
     symbol: str
@@ -76,6 +78,7 @@ class ShadowTerms:
     killed: tuple[int, str] | None = None
     micro_price: dict[str, Any] | None = None
     others: "dict[str, ShadowTerms]" = field(default_factory=dict)
+    venue: str = SPOT
 
     @classmethod
     def read(cls, folder: Path) -> "ShadowTerms":
@@ -156,7 +159,7 @@ class ShadowTerms:
         grid = replace(known, tick_e8=tick_e8, lot_e8=lot_e8, min_notional_e8=least_e8)
         bids, asks = ([(grid.ticks(price), 1)] if price else [] for price in (self.best_bid, self.best_ask))
         tape = Tape.of(grid, [(self.book_us, "snapshot", bids, asks)], self.day)
-        return replace(tape, step_lots=step_e8 // lot_e8)
+        return replace(tape, step_lots=step_e8 // lot_e8, meta=replace(tape.meta, venue=self.venue))
 
 
 async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") -> ShadowTerms:
@@ -169,7 +172,7 @@ async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") 
     entry = await _until(rest, symbol, log, lambda: rest.exchange_info(symbol), ExchangeInfo)
     us, book = await book_of(rest, symbol, log, _BOOK_LEVELS)
     bid, ask = (side[0][0] if side else None for side in (book.bids, book.asks))
-    return ShadowTerms(symbol, day, msgspec.json.decode(entry[1].text), bid, ask, us)
+    return ShadowTerms(symbol, day, msgspec.json.decode(entry[1].text), bid, ask, us, venue=rest.venue.name)
 
 
 async def book_of(rest: "RestClient", symbol: str, log: "Logger", levels: int) -> tuple[int, DepthSnapshot]:

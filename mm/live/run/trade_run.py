@@ -20,7 +20,7 @@ from mm.live.account.locks import TraderLocks
 from mm.live.audit.books import BOOKS
 from mm.live.audit.history import EquityFile, RunHistory, read_history
 from mm.live.audit.log import AuditLog
-from mm.live.knobs import OrderAccess, Trading
+from mm.live.knobs import SPOT, Contracts, OrderAccess, Trading, account_name
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.gateway import START_S, Gateway
 from mm.live.run.live_run import LiveRun
@@ -49,6 +49,13 @@ class TradeKnobs:
     access: OrderAccess
     stores: StateStores
     strategy: PlayKnobs
+    market: str = SPOT
+    contracts: Contracts | None = None
+
+    @property
+    def account(self) -> str:
+        """The name of the account's venue in audit logs."""
+        return account_name(self.trading.venue, self.market)
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ class TradeRun(LiveRun):
         account.balances.elsewhere = self._traded_elsewhere
         self.urls, self.credentials = knobs.urls, knobs.credentials
         self.locks = TraderLocks(day.out_root, self.urls.rest, self.credentials.key)
-        self.equity = EquityFile(day.out_root, self.symbol, knobs.trading.venue)
+        self.equity = EquityFile(day.out_root, self.symbol, knobs.account)
         self.metrics.unjudged = True
         self.stopped = self.killed_by = self.unthrown = ""
         self._stop_wanted = asyncio.Event()
@@ -190,7 +197,8 @@ class TradeRun(LiveRun):
 
         An asset of several symbols of this process is compared from the start of the process on.
         """
-        assets = instrument.base_asset, instrument.quote_asset
+        contract = self.knobs.contracts is not None
+        assets = instrument.symbol if contract else instrument.base_asset, instrument.quote_asset
         others = sorted(self.locks.symbols() - {self.symbol})
         ours = [name for name in self.account.symbols if name != self.symbol]
         shared = [asset for asset in assets if any(asset in name for name in ours)]
@@ -244,11 +252,12 @@ class TradeRun(LiveRun):
         knobs, terms, instrument = self.knobs, self.terms, self.grid()
         path = audit_path(self.day.out_root, self.symbol, terms.day, self.run.id)
         self.equity.read(self.clock())
-        history = read_history(path.parent, self.symbol, knobs.trading.venue, self.clock(), self.equity.written)
+        history = read_history(path.parent, self.symbol, knobs.account, self.clock(), self.equity.written)
         audit = AuditLog(path, sync=self.sync, clock=self.clock)
         try:
             await self._begin_log(audit, instrument, history)
-            ledger = history.books.ledger = history.books.ledger or Ledger(instrument)
+            of_contract = knobs.contracts is not None
+            ledger = history.books.ledger = history.books.ledger or Ledger(instrument, contract=of_contract)
             check = self._account_check(history, instrument)
             run = self._gateway_run(history, check)
             gateway = Gateway(self.account.session, run, audit, log=self.run.log)
@@ -303,7 +312,8 @@ class TradeRun(LiveRun):
         row = audit.start(
             instrument,
             self.run.id,
-            venue=self.knobs.trading.venue,
+            venue=self.knobs.account,
+            **({"contract": True} if self.knobs.contracts else {}),
             initial_inventory=self.knobs.strategy.account.initial_inventory,
             knobs=self.given(),
             **{BOOKS: history.kept()},
@@ -333,5 +343,7 @@ class TradeRun(LiveRun):
             booked=history.booked,
             last_trade_id=history.last_trade_id,
             matched_us=history.books.matched_us,
+            begun_us=history.books.begun_us or self.clock(),
+            contract=self.knobs.contracts,
             account=check,
         )

@@ -8,11 +8,20 @@ from urllib.parse import urlsplit
 from mm.base.doors import is_loopback
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
-from mm.live.knobs import BOX, PRODUCTION, VENUES, VenueUrls
+from mm.live.knobs import BOX, CONTRACT_VENUES, PRODUCTION, SPOT, VENUES, VenueUrls
 
 PRODUCTION_SWITCH = "TRADE_PRODUCTION"
 _PRODUCTION_DOMAINS = ("binance.com", "binance.us", "binance.vision")
-_TESTNET_DOMAINS = ("testnet.binance.vision",)
+_TESTNET_DOMAINS = ("testnet.binance.vision", "demo-fapi.binance.com")
+_SPOT_HOSTS = (
+    *("api.binance.com", "ws-api.binance.com", "stream.binance.com", "data-stream.binance.vision"),
+    *(*(f"api{number}.binance.com" for number in range(1, 5)), "api-gcp.binance.com", "data-api.binance.vision"),
+    *("testnet.binance.vision", "binance.us"),
+)
+_CONTRACT_HOSTS = (
+    *("fapi.binance.com", "ws-fapi.binance.com", "fstream.binance.com", "demo-fapi.binance.com"),
+    "binancefuture.com",
+)
 _SWITCH_FORM = re.compile(r"(\w[\w-]*):(\d+(?:\.\d+)?)\Z")
 
 
@@ -25,7 +34,13 @@ def untrusted(url: str, why: str) -> SafetyError:
 
 
 def addresses(
-    venue: str, ws_url: str | None, rest_url: str | None, ws_api_url: str | None, *, remote_box: bool = False
+    venue: str,
+    ws_url: str | None,
+    rest_url: str | None,
+    ws_api_url: str | None,
+    *,
+    remote_box: bool = False,
+    market: str = SPOT,
 ) -> VenueUrls:
     """Return the addresses of a venue: the given ones, else Binance's published ones.
 
@@ -35,6 +50,7 @@ def addresses(
         rest_url: Base URL of REST.
         ws_api_url: The complete address of the WebSocket API.
         remote_box: Whether a box may be on another machine.
+        market: ``spot`` or ``usdm``.
 
     Raises:
         UsageError: If the venue is a box and an address is missing.
@@ -45,11 +61,13 @@ def addresses(
     missing = [name for name, url in given.items() if url is None]
     if venue == BOX and missing:
         raise UsageError(
-            f"--venue box needs {', '.join(missing)}: the addresses that `mm sim serve` prints when it is ready"
+            f"--venue box needs {', '.join(missing)}: the addresses that `mm sim serve --market {market}` prints when "
+            f"it is ready"
         )
-    published = VENUES.get(venue, VenueUrls("", "", ""))
+    published = (VENUES if market == SPOT else CONTRACT_VENUES).get(venue, VenueUrls("", "", ""))
     found = VenueUrls(ws_api_url or published.ws_api, rest_url or published.rest, ws_url or published.streams)
     for name, url in zip(given, (found.streams, found.rest, found.ws_api), strict=True):
+        _check_market(name, url, market)
         if venue != PRODUCTION and is_production(url):
             raise SafetyError(
                 f"{name} {url!r} is the production exchange, but --venue is {venue}; orders go there with "
@@ -61,6 +79,17 @@ def addresses(
                 f"--remote-box 1 (REMOTE_BOX)"
             )
     return found
+
+
+def _check_market(name: str, url: str, market: str) -> None:
+    """Raise SafetyError if an address serves another market of Binance: orders of a strategy would go there."""
+    host = (urlsplit(url).hostname or "").lower()
+    served = _SPOT_HOSTS if market == SPOT else _CONTRACT_HOSTS
+    if _below(host, (*_PRODUCTION_DOMAINS, *_TESTNET_DOMAINS, "binancefuture.com")) and not _below(host, served):
+        raise SafetyError(
+            f"{name} {url!r} does not serve MARKET={market}; leave it out for the published address, or set MARKET "
+            f"to what it serves"
+        )
 
 
 def is_production(url: str) -> bool:

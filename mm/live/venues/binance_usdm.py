@@ -25,7 +25,6 @@ from mm.live.venues.usdm_connection import UsdmConnection
 from mm.live.venues.usdm_messages import (
     ACCOUNT,
     ACCOUNT_ANSWER,
-    BOOKED_INCOMES,
     CALL_EVENT,
     CONFIGS,
     DUAL,
@@ -36,6 +35,7 @@ from mm.live.venues.usdm_messages import (
     MULTI,
     ORDER,
     ORDERS,
+    PAYING,
     PRICE,
     RISKS,
     TRADES,
@@ -214,8 +214,8 @@ class BinanceUsdm:
     # queries
 
     def order(self, order: LiveOrder) -> Call:
-        """Ask for the state of an order, by its client id."""
-        return ORDER_STATUS, self._named(order)
+        """Ask for the state of an order, by its client id; of one of the exchange by its number."""
+        return ORDER_STATUS, self._of(order.exchange_id) if self.forced(order.client_id) else self._named(order)
 
     def order_of_id(self, exchange_id: int) -> Call:
         """Ask for the state of an order, by the exchange's id."""
@@ -336,7 +336,7 @@ class BinanceUsdm:
     def incomes_of(self, answer: ApiAnswer) -> tuple[Sequence[Income], int]:
         """Return funding and clearances of an answer, and how many changes it has in all."""
         rows = INCOME_ROWS.decode(answer.result)
-        return [one.read() for one in rows if one.incomeType in BOOKED_INCOMES], len(rows)
+        return [one.read() for one in rows if one.incomeType in PAYING], len(rows)
 
     def count_down(self, ms: int) -> Call:
         """Let the exchange cancel all open orders of the symbol in *ms*, unless this is sent again; 0 ends it."""

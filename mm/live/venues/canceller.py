@@ -40,6 +40,22 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.25, 5.0
 _SINGLY = 5  # so many orders are cancelled one by one, which spares orders that another client sends meanwhile
 
 
+class RestPaths(NamedTuple):
+    """The paths of an exchange's REST: its time, one order, open orders, and all of them to cancel."""
+
+    time: str
+    order: str
+    open_orders: str
+    cancel_all: str
+
+
+PATHS = {
+    "spot": RestPaths("/api/v3/time", "/api/v3/order", "/api/v3/openOrders", "/api/v3/openOrders"),
+    "usdm": RestPaths("/fapi/v1/time", "/fapi/v1/order", "/fapi/v1/openOrders", "/fapi/v1/allOpenOrders"),
+}
+"""By market."""
+
+
 class OpenOrder(NamedTuple):
     """An open order at the exchange; price and quantities are its text."""
 
@@ -88,10 +104,17 @@ class SignedRest:
         credentials: Sign.
         quiet_file: File in which the processes of this host note until when the exchange refuses requests; None
             without one.
+        market: ``spot`` or ``usdm``.
+
+    Attributes:
+        paths: Those of the market.
     """
 
-    def __init__(self, url: str, credentials: Credentials, quiet_file: Path | None = None) -> None:
+    def __init__(
+        self, url: str, credentials: Credentials, quiet_file: Path | None = None, market: str = "spot"
+    ) -> None:
         parts = urlsplit(url)
+        self.paths = PATHS[market]
         secure = parts.scheme.lower() == "https"
         self._credentials, self._quiet_file = credentials, quiet_file
         host, port = parts.hostname or "", parts.port
@@ -119,7 +142,7 @@ class SignedRest:
         self._check_silence()
         if self._offset_ms is None:
             sent_ms = time.time_ns() // 1_000_000
-            server_ms = int(self._send("GET", "/api/v3/time")["serverTime"])
+            server_ms = int(self._send("GET", self.paths.time)["serverTime"])
             self._offset_ms = server_ms - (sent_ms + time.time_ns() // 1_000_000) // 2
         stamped = {**parameters, "recvWindow": _WINDOW_MS, "timestamp": time.time_ns() // 1_000_000 + self._offset_ms}
         query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in stamped.items())
@@ -239,22 +262,22 @@ class OrderCanceller:
 
     def _listed(self, symbol: str) -> tuple[list[OpenOrder], int]:
         """Return the open orders of a symbol that are wanted, and the number of others."""
-        rows = self._rest.request("GET", "/api/v3/openOrders", symbol=symbol)
+        rows = self._rest.request("GET", self._rest.paths.open_orders, symbol=symbol)
         orders = [_order(row) for row in rows]
         wanted = [one for one in orders if self._wanted(one.client_id)]
         return wanted, len(orders) - len(wanted)
 
     def _cancel(self, symbol: str, orders: Sequence[OpenOrder], foreign: int) -> None:
         if len(orders) > _SINGLY and not foreign:
-            rows = self._rest.request("DELETE", "/api/v3/openOrders", symbol=symbol)
-            for row in rows:
+            rows = self._rest.request("DELETE", self._rest.paths.cancel_all, symbol=symbol)
+            for row in rows if isinstance(rows, list) else ():  # contracts: the next listing shows what is left
                 order_id = int(row.get("orderId", -1))
                 if order_id in self.left:
                     self._end(self.left[order_id], str(row.get("status", "CANCELED")))
             return
         for one in orders:
             try:
-                row = self._rest.request("DELETE", "/api/v3/order", symbol=symbol, orderId=one.order_id)
+                row = self._rest.request("DELETE", self._rest.paths.order, symbol=symbol, orderId=one.order_id)
             except Refused as error:
                 if error.code != UNKNOWN_ORDER:
                     raise
@@ -265,7 +288,7 @@ class OrderCanceller:
     def _ask(self, one: OpenOrder) -> str:
         """Return the status of an order that is no longer open."""
         try:
-            row = self._rest.request("GET", "/api/v3/order", symbol=one.symbol, orderId=one.order_id)
+            row = self._rest.request("GET", self._rest.paths.order, symbol=one.symbol, orderId=one.order_id)
         except Refused as error:
             if error.code != NO_SUCH_ORDER:
                 raise

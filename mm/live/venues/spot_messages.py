@@ -178,6 +178,11 @@ class ExecutionEvent(Struct, gc=False):
         return self.i
 
     @property
+    def side(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+        return BUY if self.S == "BUY" else SELL
+
+    @property
     def forced(self) -> str:
         """Empty: Spot has no orders of its own."""
         return ""

@@ -5,6 +5,7 @@ from msgspec.json import Decoder
 
 from mm.clock import exchange_us
 from mm.instrument import e8
+from mm.live.account.check import Transfer
 from mm.live.account.ledger import BUY, SELL, AccountFill
 from mm.live.account.positions import ContractSetup, Income, MarginCalled, MarginSeen, PositionSeen
 from mm.live.orders.live_orders import OrderSeen, OrderState
@@ -232,6 +233,11 @@ class Execution(Struct, gc=False):
         return self.i
 
     @property
+    def side(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+        return _side(self.S)
+
+    @property
     def forced(self) -> str:
         """What the exchange has done by an order of its own; empty for an order of a client."""
         return forced_name(self.c)
@@ -287,9 +293,12 @@ class AccountUpdate(Struct):
 
     def read(self) -> BalancesEvent:
         """Return its content."""
+        us = _us(self.T)
+        moved = self.a.m in TRANSFERS
+        transfers = tuple(Transfer(one.a, e8(one.bc), self.a.m, us) for one in self.a.B if moved and e8(one.bc))
         held = {one.a: (one.wb, "0") for one in self.a.B}
         held |= {one.s: (one.pa, "0") for one in self.a.P if one.ps == "BOTH"}
-        return BalancesEvent(held, _us(self.T), self.a.m if self.a.m in PAYING else "")
+        return BalancesEvent(held, us, self.a.m if self.a.m in PAYING else "", transfers)
 
 
 class CalledPart(Struct, gc=False):
@@ -325,10 +334,15 @@ def forced_name(client_id: str) -> str:
 EXECUTION, ACCOUNT, MARGIN_CALL = "ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "MARGIN_CALL"
 EXPIRED_KEY = "listenKeyExpired"
 FUNDING = "FUNDING_FEE"
-PAYING = frozenset((FUNDING, "INSURANCE_CLEAR", "ADJUSTMENT", "DEPOSIT", "WITHDRAW", "ASSET_TRANSFER"))
-"""Reasons of an ``ACCOUNT_UPDATE`` whose amounts the list of incomes has, or that no trade explains."""
-BOOKED_INCOMES = frozenset((FUNDING, "INSURANCE_CLEAR"))
-"""Incomes that belong to a position; transfers are told by what the wallet has."""
+PAYING = frozenset((FUNDING, "INSURANCE_CLEAR"))
+"""Changes of a wallet that belong to a position and are no trades: reasons of an ``ACCOUNT_UPDATE``, and incomes."""
+TRANSFERS = frozenset(
+    (
+        *("DEPOSIT", "WITHDRAW", "WITHDRAW_REJECT", "ADMIN_DEPOSIT", "ADMIN_WITHDRAW", "ASSET_TRANSFER"),
+        *("COIN_SWAP_DEPOSIT", "COIN_SWAP_WITHDRAW", "AUTO_EXCHANGE", "ADJUSTMENT"),
+    )
+)
+"""Changes of a wallet that come from outside, or go there."""
 ORDER = Decoder(OrderEntry)
 ORDERS = Decoder(list[OrderEntry])
 TRADES = Decoder(list[TradeEntry])

@@ -193,6 +193,10 @@ class OrderEvent(Protocol):
         """The exchange's id of the order."""
 
     @property
+    def side(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+
+    @property
     def forced(self) -> str:
         """What the exchange does by this order, which is its own, such as a liquidation; empty for one of a client."""
 
@@ -206,12 +210,14 @@ class OrderEvent(Protocol):
 class BalancesEvent(NamedTuple):
     """Balances that have changed, and the instant that they are of, µs; 0 if the exchange does not tell.
 
-    *paid* is why they did if no trade explains it, such as funding: the payments must be asked for.
+    *paid* is why they did if no trade explains it, such as funding: the payments must be asked for. *transfers* are the
+    amounts that came or went without a trade, if the same event tells of them.
     """
 
     balances: Balances
     us: int
     paid: str = ""
+    transfers: tuple[Transfer, ...] = ()
 
 
 AccountEvent = OrderEvent | BalancesEvent | Transfer | MarginCalled

@@ -1,0 +1,152 @@
+"""What a gateway of a contract does beside orders: setup, position and margin, and the exchange's countdown.
+
+The countdown is a dead man's switch: the exchange cancels all orders of the symbol once it has not been asked again for
+a while, whatever has become of this process, its host or its network.
+"""
+
+import asyncio
+from itertools import count
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mm.clock import US_PER_MS
+from mm.errors import OffGrid, TryLater
+from mm.instrument import E8, Instrument, e8, short_text
+from mm.live.account.positions import ContractSetup, MarginSeen, PositionSeen, check_setup
+from mm.live.knobs import Contracts
+from mm.live.orders.access import BackgroundTasks, GatewayRun
+from mm.live.orders.reports import OrderReports
+from mm.live.venues.requests import answer_of
+from mm.live.venues.venue import ApiAnswer, Call, ContractRequests, Outcome
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
+    from mm.live.account.session import AccountSession
+
+POSITION_S, AGAIN_S = 2.0, 1.0
+"""Time between two questions for position and margin, and to the next try of the countdown, in s."""
+_MARGIN_EVERY = 3  # questions for the position for one for the margin
+_RENEWALS = 3  # of the countdown in its time
+
+
+class ContractWatch:
+    """The parts of a gateway that only a contract has.
+
+    Args:
+        requests: The requests of the symbol.
+        session: The account's connections and clock.
+        run: Symbol, and what is asked of the contract.
+        reports: Tells of position, margin and countdown.
+        log: The logger.
+
+    Attributes:
+        setup: How the account is set up, as of `check`; None before.
+        position: The position, as last seen.
+    """
+
+    def __init__(
+        self,
+        requests: ContractRequests,
+        session: "AccountSession",
+        run: GatewayRun,
+        reports: OrderReports,
+        log: "Logger",
+    ) -> None:
+        self.setup: ContractSetup | None = None
+        self.position = PositionSeen()
+        self._requests, self._session, self._reports, self._log = requests, session, reports, log
+        self._symbol, self._wanted = run.symbol, run.contract or Contracts()
+        self._counted_down = False
+
+    async def check(self) -> None:
+        """Ask how the account is set up.
+
+        Raises:
+            Mismatch: If it is not as this trader needs it, or not as it is asked for.
+            TryLater: If the exchange does not answer.
+        """
+        answers = [await self._must(call) for call in self._requests.setup()]
+        self.setup = self._requests.setup_of(answers)
+        check_setup(self._symbol, self.setup, self._wanted.leverage, self._wanted.margin_type)
+        self.position = self._requests.position_of(await self._must(self._requests.position()))
+
+    async def _must(self, call: Call) -> ApiAnswer:
+        answer = await answer_of(self._session.rest.request, call)
+        if answer.outcome is not Outcome.DONE:
+            raise TryLater(
+                f"{self._symbol}: the exchange does not say how the account is set up ({call[0].name}: {answer.code} "
+                f"{answer.message}); check the permissions of the key for futures, or try later"
+            )
+        return answer
+
+    def begin(self, tasks: BackgroundTasks, asset: str) -> None:
+        """Keep countdown, position and the margin in *asset* up to date from now on."""
+        tasks.spawn(self._keep_counting())
+        tasks.spawn(self._keep_position(asset))
+
+    async def end(self) -> None:
+        """End the countdown: nothing is open."""
+        if self._counted_down:
+            await answer_of(self._session.rest.request, self._requests.count_down(0))
+            self._tell_countdown(0)
+
+    def _tell_countdown(self, until_us: int) -> None:
+        self._reports.tell(lambda listener: listener.countdown(until_us))
+
+    async def closing(self, grid: Instrument) -> tuple[int, str, str] | None:
+        """Return side, price and quantity of the order that closes the position; None if none is wanted or needed."""
+        if not self._wanted.kill_closes:
+            return None
+        await self._ask_position()
+        found = self.position
+        if not found.qty_e8 or not found.mark_e8:
+            return None
+        side, far_e8 = -1 if found.qty_e8 > 0 else 1, found.mark_e8 * e8(self._wanted.kill_max_slippage) // E8
+        price_e8 = (found.mark_e8 + side * far_e8) // grid.tick_e8 * grid.tick_e8
+        return side, short_text(price_e8), short_text(abs(found.qty_e8))
+
+    async def _keep_counting(self) -> None:
+        """Ask for the countdown again and again: its end is told, since without it orders may outlive this process."""
+        span_ms = self._requests.countdown_ms
+        while True:
+            answer = await answer_of(self._session.rest.request, self._requests.count_down(span_ms))
+            if answer.outcome is Outcome.DONE:
+                self._counted_down = True
+                until_us = self._session.clock.timestamp_ms() * US_PER_MS + span_ms * US_PER_MS
+                self._tell_countdown(until_us)
+                await asyncio.sleep(span_ms / 1_000 / _RENEWALS)
+            else:
+                self._log.warning("countdown_not_renewed", why=f"{answer.code} {answer.message}")
+                await asyncio.sleep(max(AGAIN_S, self._session.limits.silence_s))
+
+    async def _keep_position(self, asset: str) -> None:
+        for number in count():
+            await self._ask_position()
+            if number % _MARGIN_EVERY == 0:
+                await self._ask_margin(asset)
+            await asyncio.sleep(max(POSITION_S, self._session.limits.silence_s))
+
+    async def _ask_position(self) -> None:
+        answer = await answer_of(self._session.api.request, self._requests.position())
+        if answer.outcome is not Outcome.DONE:
+            return
+        try:
+            found = self.position = self._requests.position_of(answer)
+        except (msgspec.MsgspecError, OffGrid) as error:
+            self._log.warning("position_unreadable", why=str(error))
+            return
+        self._reports.tell(lambda listener: listener.position(found))
+
+    async def _ask_margin(self, asset: str) -> None:
+        venue = self._session.venue
+        answer = await answer_of(self._session.api.request, venue.account())
+        if answer.outcome is not Outcome.DONE:
+            return
+        try:
+            found = (venue.account_of(answer).margins or {}).get(asset, MarginSeen(0, 0, 0))
+        except (msgspec.MsgspecError, OffGrid) as error:
+            self._log.warning("margin_unreadable", why=str(error))
+            return
+        self._reports.tell(lambda listener: listener.margin(found))

@@ -1,0 +1,91 @@
+"""``mm trade --market usdm`` at its door: quotes, fills, ends, flatten and cancel, with the exchange's own books."""
+
+import json
+import signal
+from decimal import Decimal
+
+import pytest
+from trading_box import ended
+from usdm_box import contract_box
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory):
+    with contract_box(tmp_path_factory.mktemp("usdm")) as found:
+        yield found
+
+
+def traded(box, fills=3, **variables):
+    """Trade until there are some fills, and end; return exit code and output."""
+    known = len(box.account()["trades"])
+    with box.trader(**variables) as trader:
+        box.until(lambda: len(box.account()["trades"]) >= known + fills, "fills", process=trader)
+        code, text, _ = ended(trader)
+    return code, text
+
+
+def test_trade_books_position_and_wallet_as_the_exchange_does(box):
+    """Fills, profits and commissions are the exchange's, to the last digit; nothing is left open."""
+    code, text = traded(box)
+    assert code == 0, text
+    assert box.account()["openOrders"] == []
+    box.check_books()
+    stop = box.rows("stop")[-1]
+    assert Decimal(stop["position"]) == box.position
+    fills = box.table("fills")
+    assert sum(Decimal(row["qty"]) * (1 if row["side"] == "BUY" else -1) for row in fills) == box.position
+
+
+def test_post_only_orders_are_sent_as_such(box):
+    """A maker's order never takes: it is GTX at the exchange."""
+    orders = [one for one in box.account()["orders"] if one["clientOrderId"].startswith("mm-")]
+    assert orders
+    assert {one["timeInForce"] for one in orders} == {"GTX"}
+
+
+def test_second_start_goes_on_with_the_position(box):
+    """The ledger of the first run is the beginning of the second; no difference is found."""
+    code, text = traded(box, fills=2)
+    assert code == 0, text
+    assert "account_differs" not in text
+    box.check_books()
+    assert box.rows("start")[-1]["contract"] is True
+
+
+def test_flatten_closes_the_position_by_an_order_that_only_reduces(box):
+    """First the cost is stated, then one order closes; the books agree."""
+    while not (held := box.position):
+        traded(box, fills=1)
+    stated = box.run("trade", "flatten")
+    assert stated.returncode == 0, stated.stderr
+    assert box.position == held
+    done = box.run("trade", "flatten", MAX_COST="50")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert box.position == 0
+    last = box.account()["orders"][-1]
+    assert (last["reduceOnly"], last["timeInForce"]) == (True, "IOC")
+    box.check_books()
+
+
+def test_cancel_ends_our_orders_after_a_kill(box):
+    """A trader that is killed at once leaves orders: the command ends ours, and no others."""
+    with box.trader(KILL_GUARD="0") as trader:
+        box.until(lambda: box.account()["openOrders"], "orders", process=trader)
+        done = box.run("trade", "cancel", "--json")
+        assert done.returncode in (0, 75), done.stderr
+        assert json.loads(done.stdout.splitlines()[-1])["ended"]
+        trader.send_signal(signal.SIGTERM)
+        trader.communicate(timeout=60)
+    assert box.account()["openOrders"] == []
+
+
+def test_kill_nine_leaves_nothing_open(box):
+    """The guardian cancels by REST of its own; the next start books what has filled meanwhile."""
+    with box.trader() as trader:
+        box.until(lambda: box.account()["openOrders"], "orders", process=trader)
+        trader.kill()
+        trader.communicate(timeout=60)
+    box.until(lambda: not box.account()["openOrders"], "no order")
+    code, text = traded(box, fills=1)
+    assert code == 0, text
+    box.check_books()

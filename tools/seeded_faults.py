@@ -726,6 +726,12 @@ FAULTS = [
         "tests/backtest/test_break_even.py",
     ),
     Fault(
+        "mm/backtest/metrics/pnl.py",
+        "valid &= one.valid[row]",
+        "valid = one.valid[row]",
+        "tests/backtest/metrics/test_pnl.py",
+    ),
+    Fault(
         "mm/backtest/metrics/notes.py",
         "fees <= max(captured, 0.0)",
         "fees <= 0.0",

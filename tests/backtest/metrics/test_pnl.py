@@ -324,3 +324,6 @@ def test_sum_of_accounts_is_that_of_their_rows(drawn):
             ]
             assert value == sum(Fraction(rows[-1][place], per_quote) for rows, per_quote in known)
     assert found.us.tolist()[1:] == sorted({row[0] for rows, _ in drawn for row in rows})
+    for at_us, valid in list(zip(found.us.tolist(), found.valid.tolist(), strict=True))[1:]:
+        last = [([row for row in rows if row[0] <= at_us] or rows[:1])[-1] for rows, _ in sorted_rows]
+        assert valid == all(row[1] for row in last)  # of every account, as the sum is worth nothing without one

@@ -516,8 +516,10 @@ class MarketState:
     def status(self, recv_us: int, status: str) -> None:
         """Report the symbol's status, as the venue has answered it, after the messages that have arrived.
 
-        A tape has only its instant, so that is later than theirs.
+        A tape has only its instant, so that is later than theirs. A halt is reported once.
         """
+        if status == self._status and status in NOT_TRADED:
+            return
         self._status, traded, book_id = status, status not in NOT_TRADED, self.book_id
         book = None if book_id is None else self.book.book
         at_us = max(recv_us, self._passed_us, self._last_us + 1)
@@ -525,8 +527,9 @@ class MarketState:
 
     def status_again(self, recv_us: int) -> None:
         """Report that the symbol is still not traded, as the ledger of a new day does not know it."""
-        if self._status in NOT_TRADED:
-            self.status(recv_us, self._status)
+        if (status := self._status) in NOT_TRADED:
+            self._status = ""
+            self.status(recv_us, status)
 
     def report_grid(self, recv_us: int, **details: Any) -> None:
         """Report prices or quantities off the grid, if there are any, before the rows that contain them."""

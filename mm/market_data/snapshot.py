@@ -15,7 +15,7 @@ import httpx
 import mm
 from mm.base.waiting import happened
 from mm.clock import US_PER_S, now_us
-from mm.dayfolder.ledger import GRID
+from mm.dayfolder.ledger import GRID, NOT_TRADED
 from mm.errors import MMError
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import FundingState
@@ -174,7 +174,7 @@ async def _read(response: httpx.Response) -> bytes:
 
 
 FILL_EVERY_S = 1.0
-INFO_FIRST_S, INFO_EVERY_S = 1.0, 900.0
+INFO_FIRST_S, INFO_EVERY_S, HALTED_EVERY_S = 1.0, 900.0, 10.0
 FUNDING_EVERY_S = 60.0
 LEAST_PAUSE_S = 1.0
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 30.0
@@ -296,6 +296,7 @@ class RestTasks:
     async def _learn(self) -> None:
         """Fetch the symbol's filters and status: at the start, in a new day, after a stall, every quarter of an hour.
 
+        While the symbol is not traded: every ten seconds, since the day has no market until its end is reported.
         If rows are off all known grids: at once, then with growing delays, until a response has their grid.
         """
         loop, failed, pause_s = asyncio.get_running_loop(), False, INFO_FIRST_S
@@ -315,7 +316,8 @@ class RestTasks:
             self._info_backoff.succeeded()
             self._log.info("exchange_info", status=status, **self._session.grid)
             pause_s = min(2 * pause_s, INFO_EVERY_S) if self._session.off_grid else INFO_FIRST_S
-            await happened(self.status_wanted, pause_s if self._session.off_grid else INFO_EVERY_S)
+            every_s = HALTED_EVERY_S if status in NOT_TRADED else INFO_EVERY_S
+            await happened(self.status_wanted, pause_s if self._session.off_grid else every_s)
 
     async def _fill(self) -> None:
         """Fetch missing trades, one request after the other; after one without trades, the next waits."""

@@ -44,12 +44,12 @@ $ curl -s http://127.0.0.1:8765/sim/state
 without `of` at the N-th REST request |
 
 - `TARGET` is `all` (the default; at a `connect` that connection), `newest`, `random`, or a number, which is \
-waited for; streams and the WebSocket API are numbered apart, `of` selects between them.
+waited for; streams and the WebSocket API (with streams by listen key) are numbered apart, `of` selects between them.
 - A rule whose `WHEN` has passed is applied at once; attempts and requests count from the first script on.
 - Seconds are the exchange's; only the delay of `slow` is wall time. Equal scripts, seeds and calls in lockstep give \
 equal bytes.
 - `of` of messages is `depth`, `trade` (with `aggTrade`), `any` or `user` (execution reports and positions); `path` \
-defaults to that of `WHEN`, else `/api/v3/depth`, or for users every request that changes \
+defaults to that of `WHEN`, else that of snapshots, or for users every request that changes \
 orders; `n=0` is all further ones.
 - A fault that does not apply to a message waits for the next; faults of a connection apply in the order in which \
 they began.

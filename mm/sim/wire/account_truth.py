@@ -50,7 +50,7 @@ class AccountTruth:
         request = {
             "us": self._exchange.now_us,
             "via": arrival.via,
-            "method": arrival.operation.method,
+            "method": arrival.operation.name,
             "params": given,
             "outcome": outcome,
             "faults": list(arrival.effect.faults),

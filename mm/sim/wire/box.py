@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -124,7 +125,7 @@ class Box:
         routes = Routes(self._answer, self._open_session, ControlCalls(self).answer, market.streams)
         self._feeds: Feeds = beside._feeds if beside else Feeds()
         self._feeds += [self.feed, *market.more_feeds(self.exchange)]
-        self.server = Server(self._feeds, routes, wire_limits or WireLimits(attempts=300 if limits else None))
+        self.server = Server(self._feeds, routes, wire_limits or self._connection_limits(limits))
         self.scheduler: Scheduler = (
             beside.scheduler if beside else Scheduler(WireClock(session.open_us, speed), self._advance)
         )
@@ -296,6 +297,9 @@ class Box:
             NoSuchUser: If the user does not exist.
         """
         return self._api.truth.content(user, micro=micro, since_us=since_us)
+
+    def _connection_limits(self, limits: bool) -> WireLimits:
+        return self.market.connections if limits else replace(self.market.connections, attempts=None)
 
     def _restart(self, keeps_orders: bool) -> None:
         self.server.cut()

@@ -104,14 +104,25 @@ class UserPnl:
     fees: float
 
     @classmethod
-    def of(cls, fills: Sequence[Fill], instrument: Instrument, mid: tuple["Instants", "Floats"]) -> "UserPnl":
-        """Return the PnL of *fills*, given in order, with *mid* as timestamps and prices."""
+    def of(
+        cls,
+        fills: Sequence[Fill],
+        instrument: Instrument,
+        mid: tuple["Instants", "Floats"],
+        *,
+        fees_in_quote: bool = False,
+    ) -> "UserPnl":
+        """Return the PnL of *fills*, given in order, with *mid* as timestamps and prices.
+
+        Fees are in the received asset, or all in the quote asset.
+        """
         base, cash, fees = [0.0], [0.0], 0.0
         for fill in fills:
             qty, price, fee = fill.lots * instrument.lot_e8 / E8, fill.ticks * instrument.tick_e8 / E8, fill.fee_e8 / E8
-            base.append(base[-1] + fill.side * qty - (fee if fill.side > 0 else 0.0))
-            cash.append(cash[-1] - fill.side * qty * price - (fee if fill.side < 0 else 0.0))
-            fees += fee * price if fill.side > 0 else fee
+            in_base = fill.side > 0 and not fees_in_quote
+            base.append(base[-1] + fill.side * qty - (fee if in_base else 0.0))
+            cash.append(cash[-1] - fill.side * qty * price - (0.0 if in_base else fee))
+            fees += fee * price if in_base else fee
         fill_us = np.array([fill.us for fill in fills], dtype=np.int64)
         us = np.union1d(mid[0], fill_us)
         filled = np.searchsorted(fill_us, us, side="right")
@@ -129,7 +140,8 @@ def page(box: "Box") -> str:
     sides = {"bid": np.where(bid > 0, bid * scale, np.nan), "ask": np.where(ask > 0, ask * scale, np.nan)}
     mid = (us, (sides["bid"] + sides["ask"]) / 2)
     fills = {one.name: box.exchange.users.fills(one.number) for one in box.exchange.accounts.values()}
-    users = {name: UserPnl.of(found, instrument, mid) for name, found in fills.items()}
+    in_quote = box.market.fees_in_quote
+    users = {name: UserPnl.of(found, instrument, mid, fees_in_quote=in_quote) for name, found in fills.items()}
     name, begins, now = escape(instrument.symbol), box.start_us, box.scheduler.done_us
     line = f"{escape(box.scenario.name)}, seed {box.seed} · {iso(begins)[:19].replace('T', ' ')} UTC"
     parts = [
@@ -137,7 +149,7 @@ def page(box: "Box") -> str:
         _tiles(box, users),
         card("The market", _HINT, _charts(box, us, sides, fills, users)),
         _accounts_card(box, fills, users),
-        *(_fills_card(user, found, instrument) for user, found in fills.items() if found),
+        *(_fills_card(user, found, instrument, in_quote) for user, found in fills.items() if found),
         _faults_card(box),
         card("Scenario", "The parameters of its order flow.", table("", _parameters(box))),
     ]
@@ -254,7 +266,7 @@ def _accounts_card(box: "Box", fills: dict[str, list[Fill]], users: dict[str, Us
     return card("Users", "As recorded by the exchange; faults change only what is sent to clients.", grid(head, rows))
 
 
-def _fills_card(user: str, fills: Sequence[Fill], instrument: Instrument) -> str:
+def _fills_card(user: str, fills: Sequence[Fill], instrument: Instrument, in_quote: bool) -> str:
     rows = [
         [
             str(one.trade_id),
@@ -268,7 +280,15 @@ def _fills_card(user: str, fills: Sequence[Fill], instrument: Instrument) -> str
         for one in fills[-LISTED:]
         for kind in ("buy" if one.side > 0 else "sell",)
     ]
-    head = ("trade", "time, UTC", "side", "price", "quantity", "as", "fee, in the received asset")
+    head = (
+        "trade",
+        "time, UTC",
+        "side",
+        "price",
+        "quantity",
+        "as",
+        f"fee, in the {'quote' if in_quote else 'received'} asset",
+    )
     left = f"The last {LISTED:,} of {len(fills):,}; GET /sim/account has all." if len(fills) > LISTED else ""
     return card(f"Fills of {escape(user)}", left, grid(head, rows, "listing"))
 

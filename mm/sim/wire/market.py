@@ -10,6 +10,7 @@ from mm.errors import MMError
 from mm.sim.exchange.accounts import RateLimit, UserAccount
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.flow.market import Flow
+from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.operations import Call, Operation
 from mm.sim.wire.stream_requests import StreamDialect, StreamName
 
@@ -55,6 +56,7 @@ class WireMarket(Protocol):
         connect_weight: Weight of a handshake of the WebSocket API.
         prefix: Version that the name of a method of the WebSocket API may have in front.
         fees_in_quote: Whether all fees are in the quote asset.
+        connections: Limits of connections.
         call: What an operation is called with.
     """
 
@@ -65,6 +67,7 @@ class WireMarket(Protocol):
     connect_weight: ClassVar[int]
     prefix: ClassVar[str]
     fees_in_quote: ClassVar[bool]
+    connections: ClassVar[WireLimits]
 
     def accounts(self) -> list[UserAccount]:
         """Return the users of the first symbol."""

@@ -51,7 +51,7 @@ class Operation:
 
     Attributes:
         rest: HTTP method, and path below *root*; empty if REST does not have the operation.
-        method: Method name in the WebSocket API.
+        method: Method name in the WebSocket API; empty if it does not have the operation.
         run: Executes the operation; returns the content of the response, or raises ApiError.
         names: Names of the parameters, except those of the signature; one with ``!`` is required, and read before it
             runs, with all before it.
@@ -86,6 +86,11 @@ class Operation:
         """Return HTTP method and complete path."""
         verb, _, path = self.rest.partition(" ")
         return verb, f"{self.root}{path}"
+
+    @property
+    def name(self) -> str:
+        """Return its name in the WebSocket API; of one of REST alone, verb and path."""
+        return self.method or self.rest
 
     def act(self, call: Call) -> Any:
         """Execute a call, and return the content of the response; raises ApiError if the exchange refuses it."""

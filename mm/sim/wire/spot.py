@@ -13,7 +13,7 @@ from mm.sim.flow.market import Flow
 from mm.sim.wire.answers import Json, SymbolTexts
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response
-from mm.sim.wire.limits import WEIGHT_LIMIT
+from mm.sim.wire.limits import WEIGHT_LIMIT, WireLimits
 from mm.sim.wire.market import Feed
 from mm.sim.wire.operations import MARKET_OPERATIONS, Call, Operation
 from mm.sim.wire.stream_requests import SPOT_STREAMS, StreamDialect
@@ -42,6 +42,7 @@ class SpotMarket:
     connect_weight: ClassVar[int] = 2
     prefix: ClassVar[str] = "v3/"
     fees_in_quote: ClassVar[bool] = False
+    connections: ClassVar[WireLimits] = WireLimits()
 
     def accounts(self) -> list[UserAccount]:
         """Return two users with both assets."""

@@ -42,9 +42,10 @@ _NAMES_OF = {
     "order.cancel": ("orderId", "origClientOrderId"),
     "order.cancelReplace": ("cancelOrderId", "cancelOrigClientOrderId"),
     "order.amend.keepPriority": ("orderId", "origClientOrderId"),
+    "order.modify": ("orderId", "origClientOrderId"),
 }
 """Names of the parameters that identify the order to cancel or change, by method."""
-_CANCEL_ALL = "openOrders.cancelAll"
+_CANCEL_ALL = ("openOrders.cancelAll", "DELETE allOpenOrders")
 
 
 def error_of(code: int) -> ApiError:
@@ -109,8 +110,8 @@ def status_of_request(fault: Fault, arrival: UserRequest, effect: RequestEffect)
 
 def _target_order(arrival: UserRequest) -> UserOrder | None:
     """Return the open order that a request cancels or changes; None if there is none."""
-    call, method = arrival.call, arrival.operation.method
-    if method == _CANCEL_ALL:
+    call, method = arrival.call, arrival.operation.name
+    if method in _CANCEL_ALL:
         return next(iter(call.exchange.users.open(call.account)), None)
     if method not in _NAMES_OF:
         return None

@@ -12,6 +12,7 @@ from mm.sim.exchange.usdm.wallet import futures_users
 from mm.sim.flow.market import Flow
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response
+from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.market import BadControl, Feed
 from mm.sim.wire.operations import Operation
 from mm.sim.wire.stream_requests import StreamDialect
@@ -63,6 +64,7 @@ class UsdmMarket:
     connect_weight: ClassVar[int] = 5
     prefix: ClassVar[str] = "v1/"
     fees_in_quote: ClassVar[bool] = True
+    connections: ClassVar[WireLimits] = WireLimits(messages=10, ping_s=180.0, pong_s=600.0)
 
     def __init__(self, terms: UsdmTerms | None = None) -> None:
         self.terms = terms or UsdmTerms()

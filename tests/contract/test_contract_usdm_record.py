@@ -1,0 +1,54 @@
+"""``mm record`` of a perpetual from ``mm sim serve --market usdm``, as processes: a sealed day with its funding."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from serving import serving
+from support import ROOT
+
+_WINDOW = {"WINDOW_START": "00:00", "WINDOW_END": "23:59", "WINDOW_TZ": "UTC", "START_JITTER_S": "0"}
+
+
+def mm(*words: str, **variables: str) -> subprocess.Popen[str]:
+    """Start a command."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LOG_LEVEL": "WARNING", **variables}
+    command = [sys.executable, "-m", "mm", *words]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_recorded_contract_is_a_sealed_day_with_the_payments_of_the_exchange(tmp_path: Path) -> None:
+    """The recorder needs no more than MARKET and addresses; its ledger has rates and mark prices as they were paid."""
+    flags = ("--market", "usdm", "--scenario", "zero_intelligence", "--seed", "5", "--funding-interval-s", "1")
+    with serving(*flags) as (_, ready), httpx.Client(base_url=ready["rest_url"], trust_env=False) as http:
+        ends_s = time.monotonic() + 60
+        while not http.get("/fapi/v1/fundingRate").json() and time.monotonic() < ends_s:
+            time.sleep(0.2)
+        addresses = {"WS_URL": ready["ws_url"], "REST_URL": ready["rest_url"]}
+        places = {"DATA_ROOT": str(tmp_path / "data"), "OUT_ROOT": str(tmp_path / "out")}
+        recorder = mm("record", SYMBOL="SIMUSDT", MARKET="usdm", **addresses, **places, **_WINDOW)
+        found: list[Path] = []
+        while time.monotonic() < ends_s and not (found and found[0].stat().st_size > 20_000):
+            time.sleep(0.2)
+            found = list((tmp_path / "data").glob("SIMUSDT/*/orderbook_ws_depth_*.csv"))
+        recorder.send_signal(signal.SIGTERM)
+        _, errors = recorder.communicate(timeout=60)
+        paid = http.get("/fapi/v1/fundingRate?limit=1000").json()
+    assert (recorder.returncode, errors) == (0, "")
+    day = found[0].parent
+    check = mm("data", "check", str(day))
+    assert (check.communicate(timeout=60)[1], check.returncode) == ("", 0)
+    (ledger,) = day.glob("events_*.csv")
+    with ledger.open() as file:
+        rows = [json.loads(row["details_json"]) for row in csv.DictReader(file) if row["type"] == "funding"]
+    exact = {one["fundingTime"]: (one["fundingRate"], one["markPrice"]) for one in paid}
+    assert rows
+    assert all(exact[row["paid_ms"]] == (row["rate"], row["mark_price"]) for row in rows)
+    assert json.loads((day / "instrument.json").read_text())["contractType"] == "PERPETUAL"

@@ -1,11 +1,14 @@
 """State from earlier runs: the account at the start of the ledger, days without a breach, equity marks."""
 
+import threading
+
 import pytest
 
 from mm.base.audit_chain import Witness
 from mm.clock import day_of
 from mm.errors import BrokenFile
 from mm.instrument import E8, Instrument
+from mm.live.audit import history
 from mm.live.audit.history import ACCOUNT, BOOKS, EquityFile, EquityMarks, LedgerBegin, marks_at, read_history
 from mm.live.audit.log import AuditLog
 
@@ -108,9 +111,31 @@ def test_equity_marks_are_throttled_unless_written_at_once(tmp_path):
     file = EquityFile(tmp_path, "SIMUSDT", "box")
     file.keep(NOON_US, marks(5, 9), END)
     file.keep(NOON_US + 1, marks(5, 10), END)
+    file.log_ended(END)
     assert file.read(NOON_US) == (5, 9)
     file.keep(NOON_US + 2, marks(5, 11), END, at_once=True)
     assert file.read(NOON_US) == (5, 11)
+
+
+def test_slow_disk_holds_up_no_marks_and_a_refusing_one_is_told(tmp_path, monkeypatch):
+    """The caller is the loop that sends orders: a thread writes, and marks that come meanwhile are left out."""
+    release, file, written = threading.Event(), EquityFile(tmp_path, "SIMUSDT", "box"), []
+
+    def slow(path, data, **terms):
+        assert release.wait(60)
+        written.append(data)
+        if len(written) > 1:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(history, "write_atomic", slow)
+    for second in range(20):
+        file.keep(NOON_US + second * 10**6, marks(5, second), END)
+    release.set()
+    file.log_ended(END)
+    assert len(written) == 1
+    file.keep(NOON_US + 60 * 10**6, marks(5, 99), END)
+    with pytest.raises(OSError, match="Input/output"):
+        file.log_ended(END)
 
 
 def test_unreadable_equity_marks_raise_broken_file(tmp_path):

@@ -7,6 +7,7 @@ off or replaced since then is refused.
 """
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,8 @@ def marks_at(
 class EquityFile:
     """Stores the equity marks of a symbol, and how far its audit log was written, across restarts.
 
+    While a run trades, a thread writes them: a slow disk holds up no order.
+
     Args:
         out_root: Folder of results.
         symbol: Upper case.
@@ -252,6 +255,8 @@ class EquityFile:
         self._path, self._venue = out_root / "risk" / f"{symbol}.equity.json", venue
         self._kept: EquityMarks | None = None
         self._next_us = 0
+        self._thread: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
         self.written: Witness | None = None
         self.marks: EquityMarks | None = None
 
@@ -278,17 +283,48 @@ class EquityFile:
         return (found.day_equity_e8 if found.day == day_of(us) else None), found.peak_equity_e8
 
     def keep(self, us: int, marks: EquityMarks, end: Witness, *, at_once: bool = False) -> None:
-        """Write changed marks, at most every few seconds; *end* is how far the log is written."""
-        if us < self._next_us and not at_once:
+        """Write changed marks, at most every few seconds; *end* is how far the log is written.
+
+        Args:
+            us: Now, µs.
+            marks: The marks.
+            end: How far the audit log is written.
+            at_once: Whether they are on disk when this returns; otherwise a thread writes them.
+
+        Raises:
+            OSError: If the disk refuses them, or has refused those before.
+        """
+        if at_once:
+            self._settle()
+        elif us < self._next_us or not self._is_idle():
             return
-        self._write(msgspec.structs.replace(marks, log=end.file, rows=end.rows, hash=end.hash), durable=at_once)
+        named = msgspec.structs.replace(marks, log=end.file, rows=end.rows, hash=end.hash)
         self._next_us = us + MARKS_EVERY_US
+        if at_once:
+            self._write(named, durable=True)
+        else:
+            self._thread = self._thread or ThreadPoolExecutor(1, "equity")
+            self._writing = self._thread.submit(self._write, named, durable=False)
 
     def log_ended(self, end: Witness) -> None:
         """Write the last marks with the end of the log, if there are marks."""
+        self._settle()
         if self._kept is not None:
             marks = msgspec.structs.replace(self._kept, log=end.file, rows=end.rows, hash=end.hash)
             self._write(marks, durable=True)
+
+    def _is_idle(self) -> bool:
+        """Return whether the thread has written what it was given; raises OSError if it could not."""
+        if self._writing is None or not self._writing.done():
+            return self._writing is None
+        self._settle()
+        return True
+
+    def _settle(self) -> None:
+        """Wait for the thread; raises OSError if it could not write."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def _write(self, marks: EquityMarks, *, durable: bool) -> None:
         if marks != self._kept:

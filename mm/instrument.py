@@ -50,6 +50,21 @@ def short_text(value_e8: int) -> str:
     return decimal_text(value_e8).rstrip("0").rstrip(".")
 
 
+FEW_QUANTITIES = 20
+
+
+def inferred_step(divisor_e8: int, count: int) -> int:
+    """Return the quantity step, in 1e-8, that *count* quantities with this greatest common divisor suggest.
+
+    A few quantities share a divisor by chance (5 and 10), and nearly all steps of exchanges are powers of ten: below
+    twenty it is the largest power of ten that divides them.
+    """
+    if count >= FEW_QUANTITIES or not divisor_e8:
+        return divisor_e8
+    text = str(divisor_e8)
+    return int(10 ** (len(text) - len(text.rstrip("0"))))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
     """Order filters beyond the grid and the minimum notional; 0 is no limit.

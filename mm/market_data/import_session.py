@@ -9,7 +9,7 @@ from typing import Any
 from mm.clock import DAY_ZONE, US_PER_S, day_of, exchange_us, iso, midnight_us, next_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.errors import BrokenFile
-from mm.instrument import Instrument, e8, short_text
+from mm.instrument import Instrument, e8, inferred_step, short_text
 from mm.market_data.captures import Broken
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import MOST_SHOWN_E8, Grid
@@ -244,7 +244,7 @@ class ImportSession:
         trade_stream: The stream whose trades are stored, ``trade`` or ``aggTrade``; default: the first one in the
             capture, because the other has the same trades again.
         left_out: Trades of the other stream.
-        book_step_e8: Greatest common divisor of the quantities of the first book, in 1e-8; 0 before it. It is what is
+        book_step_e8: Step that the quantities of the first book suggest, in 1e-8; 0 before it. It is what is
             known of the order step before the first decision: later rows must not change the unit of a strategy.
         book_levels: Number of levels of that book.
     """
@@ -412,8 +412,9 @@ class ImportSession:
         """Note the quantities of the first book."""
         if not self.book_step_e8 and isinstance(event, EpochOpened):
             quantities = [e8(qty) for side in (event.bids, event.asks) for _, qty in side]
-            self.book_step_e8 = gcd(*(qty_e8 for qty_e8 in quantities if qty_e8 != MOST_SHOWN_E8))
             self.book_levels = len(quantities)
+            divisor_e8 = gcd(*(qty_e8 for qty_e8 in quantities if qty_e8 != MOST_SHOWN_E8))
+            self.book_step_e8 = inferred_step(divisor_e8, self.book_levels)
 
     def _write_notes(self, today: OpenDay) -> None:
         for at_us, kind, details in self._notes:

@@ -109,9 +109,17 @@ def _target_lots(account: Account, tape: "Tape") -> int | None:
     lots, knob = account.target_inventory, "--target-inventory (TARGET_INVENTORY)"
     found = _lots(lots, tape.instrument, knob)
     if found % tape.step_lots:
-        step = short_text(tape.step_lots * tape.instrument.lot_e8)
-        raise UsageError(f"{knob} is {lots}; it must be a multiple of the quantity step {step}")
+        raise _off_step(knob, lots, tape)
     return found
+
+
+def _off_step(knob: str, qty: str, tape: "Tape") -> UsageError:
+    """Return the error that a quantity is between two steps; what a first book of few levels suggests can be wrong."""
+    step = short_text(tape.step_lots * tape.instrument.lot_e8)
+    return UsageError(
+        f"{knob} is {qty}; it must be a multiple of the quantity step {step}, which is that of instrument.json of "
+        f"{tape.symbol} {tape.days[0]}, or what its first book suggests; --qty-step (QTY_STEP) sets the exchange's own"
+    )
 
 
 def _quote_lots(tape: "Tape", models: Models | None) -> int:
@@ -119,10 +127,7 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
     instrument, step_e8 = tape.instrument, tape.step_lots * tape.instrument.lot_e8
     if models and models.quote_qty is not None:
         if e8(models.quote_qty) % step_e8:
-            raise UsageError(
-                f"--quote-qty (QUOTE_QTY) is {models.quote_qty}; it must be a multiple of the quantity step "
-                f"{short_text(step_e8)}"
-            )
+            raise _off_step("--quote-qty (QUOTE_QTY)", models.quote_qty, tape)
         return e8(models.quote_qty) // instrument.lot_e8
     first = None
     for at in range(0, len(tape.top_bid_ticks), _CHUNK):

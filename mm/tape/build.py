@@ -191,14 +191,14 @@ class TapeBuilder:
         at_touch = (bid > 0) & (ask > 0) & ((ticks <= bid) | (ticks >= ask))
         return trades[at_touch & (side != np.where(ticks >= ask, 1, -1))], int(np.count_nonzero(at_touch))
 
-    def first_book_lots(self) -> int:
-        """Return the greatest divisor of the quantities of the first book, in lots; 0 without one.
+    def first_book_lots(self) -> tuple[int, int]:
+        """Return the greatest divisor of the quantities of the first book, in lots, and their number; 0 without one.
 
         It is what a run could know of the order step before its first decision.
         """
         found = np.flatnonzero(self.events.kind == SNAPSHOT)[:1]
         _, _, lots = self._rows.ordered(self.events.start[found], self.events.size[found])
-        return int(np.gcd.reduce(lots)) if len(lots) else 0
+        return (int(np.gcd.reduce(lots)), len(lots)) if len(lots) else (0, 0)
 
     def arrays(self) -> dict[str, Column]:
         """Return all arrays of the tape; they are stored where the events are."""

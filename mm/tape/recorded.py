@@ -19,7 +19,7 @@ from mm.dayfolder.layout import DayFolder, existing, snapshot_event_id
 from mm.dayfolder.ledger import FUNDING_DOUBT, GRID, Event, whole_events
 from mm.dayfolder.manifest import read_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid
-from mm.instrument import Filters, Instrument, e8, from_exchange_info, short_text
+from mm.instrument import Filters, Instrument, e8, from_exchange_info, inferred_step, short_text
 from mm.tape import files, tables
 from mm.tape.columns import GAP, SNAPSHOT, TRADE, EventName, Payment
 from mm.tape.files import FEW, DiffStream, FileRead, FileSteps, Place, Snapshot, read_small
@@ -69,17 +69,21 @@ class KnownGrid:
     read: FileRead | None
     lenient: bool
 
-    def instrument(self, symbol: str, found: FileSteps, first_lots: int) -> tuple[Instrument, FileSteps, list[str]]:
+    def instrument(
+        self, symbol: str, found: FileSteps, first_book: tuple[int, int]
+    ) -> tuple[Instrument, FileSteps, list[str]]:
         """Return the tape's grid, the steps of orders in ticks and lots, and warnings if it is inferred or changed.
 
         Args:
             symbol: The symbol.
             found: The greatest steps that divide all recorded prices and quantities, and the known steps.
-            first_lots: The greatest divisor of the first book's quantities, in the lot of *found*; 0 without one. An
-                unknown order step is taken from it, since later rows must not change what a strategy sees.
+            first_book: The greatest divisor of the first book's quantities, in the lot of *found*, and their number. An
+                unknown order step is taken from them, since later rows must not change what a strategy sees.
         """
         tick, lot = found.tick_e8 or 1, found.lot_e8 or 1
-        first_e8 = max(first_lots, 1) * lot
+        first_e8 = max(first_book[0], 1) * lot
+        rounded_e8 = inferred_step(first_e8, first_book[1])
+        first_e8 = first_e8 if rounded_e8 % lot else rounded_e8
         step, orders = (
             self.steps.lot_e8 or first_e8,
             FileSteps(lcm(self.orders.tick_e8 or tick, tick), self.orders.lot_e8 or first_e8),

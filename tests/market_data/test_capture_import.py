@@ -83,16 +83,25 @@ def test_capture_without_a_snapshot_is_kept_and_never_syncs(tmp_path):
 def test_inferred_grid_is_marked(tmp_path):
     """The finest price may come last; the order step is that of the first book, whatever comes later."""
     report = imported(tmp_path, [snapshot(10), diff(11, 11, [["99.95", "0.25"]]), trade(1, qty="0.003")])
-    assert (report.instrument.tick_e8, report.instrument.lot_e8) == (5_000_000, 50_000_000)
+    assert (report.instrument.tick_e8, report.instrument.lot_e8) == (5_000_000, 10_000_000)
     assert report.inferred == ["tick size", "quantity step"]
     assert [warning.split(" is inferred")[0] for warning in report.warnings] == [
         "tick size 0.05",
-        "quantity step 0.5",
+        "quantity step 0.1",
         NO_MIN_NOTIONAL,
     ]
     written = json.loads(folder(tmp_path).instrument.read_text())
     assert written["inferred"] == ["tick size", "quantity step"]
     assert written["filters"][0]["tickSize"] == "0.05000000"
+
+
+@pytest.mark.parametrize(("count", "step"), [(2, "1"), (9, "1"), (10, "5")])
+def test_few_levels_do_not_make_a_coarse_step(tmp_path, count, step):
+    """Quantities of 5 and 10 share the 5 by chance, those of twenty levels do not; later rows do not count."""
+    bids = [[f"{99 - place}", f"{5 * (place % 3 + 1)}"] for place in range(count)]
+    asks = [[f"{101 + place}", f"{5 * (place % 3 + 1)}"] for place in range(count)]
+    report = imported(tmp_path, [snapshot(10, bids, asks), diff(11, 11, [["99", "0.25"]]), trade(1, qty="0.003")])
+    assert report.instrument.qty(1) == report.instrument.qty(report.instrument.lots(step))
 
 
 def test_exchange_filters_are_kept_unchanged(tmp_path):

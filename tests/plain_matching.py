@@ -250,6 +250,20 @@ class PlainMatching(PlainBook):
         self._cancel(order)
         return self._submit(Order(0, order.account, order.side, *terms), kind, stp)
 
+    def order_aside(self) -> int:
+        """Use up the id of an order that never comes to the book, and return it."""
+        self.last_order_id += 1
+        return self.last_order_id
+
+    def trade_aside(self, us: int, side: int, ticks: int, lots: int, reason: int) -> int:
+        """Log a trade that is not made in the book, of order 0 with *reason* instead of a maker; return its id."""
+        ticks, lots = _within("ticks", ticks, 1, MOST_TICKS), _within("lots", lots, 1, MOST_LOTS)
+        self._advance(us)
+        self.last_trade_id += 1
+        taker = Order(0, 0, checked_side(side), ticks, lots)
+        self._note(ROW_TRADE, taker, lots, other_id=reason, ticks=ticks, trade_id=self.last_trade_id)
+        return self.last_trade_id
+
     def run(self, commands: Iterable[Sequence[int]]) -> None:
         """Execute many commands: rows of integers with the fields of `COMMAND`.
 

@@ -330,9 +330,9 @@ class Exchange:
         rows: list[Row] = list(map(tuple, self._core.take_log().tolist()))
         if not rows:
             return
-        for us, kind, _, _, _, side, ticks, lots, trade_id, _ in rows:
-            if kind == ROW_TRADE:
-                self.tape.add(MarketTrade(trade_id, us, ticks, lots, side < 0))
+        for row in rows:
+            if row[1] == ROW_TRADE:
+                self.tape.add(MarketTrade.of(row))
         self.aggregates.take(rows)
         self.settlement.apply(rows, request_id)
         for listener in self._listeners:

@@ -82,7 +82,8 @@ class Settlement:
         for row in rows:
             _, kind, order_id, *_ = row
             if kind == ROW_TRADE:
-                self._trade(row)
+                if order_id:  # one aside is settled by its caller
+                    self._trade(row)
                 continue
             order = self._orders.get(order_id)
             if kind == ROW_NEW:

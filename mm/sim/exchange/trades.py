@@ -34,13 +34,20 @@ def within(entries: Sequence[Entry], span: TimeSpan, limit: int, instant: Callab
 
 
 class MarketTrade(NamedTuple):
-    """One trade with a consecutive id; *us* is the exchange's time, µs."""
+    """One trade with a consecutive id; *us* is the exchange's time, µs, *aside* whether it was not made in the book."""
 
     trade_id: int
     us: int
     ticks: int
     lots: int
     buyer_is_maker: bool
+    aside: bool = False
+
+    @classmethod
+    def of(cls, row: Row) -> "MarketTrade":
+        """Return the trade of a TRADE row."""
+        us, _, order_id, _, _, side, ticks, lots, trade_id, _ = row
+        return cls(trade_id, us, ticks, lots, side < 0, not order_id)
 
 
 class TradeHistory(Sequence[MarketTrade]):
@@ -63,8 +70,8 @@ class TradeHistory(Sequence[MarketTrade]):
         """Add the next trade."""
         if not self._cells:
             self.first_id = trade.trade_id
-        self.last_id, *cells = trade
-        self._cells.extend(cells)
+        self.last_id, us, ticks, lots, buyer_is_maker, aside = trade
+        self._cells.extend((us, ticks, lots, buyer_is_maker + 2 * aside))
         if len(self._cells) > 2 * _WIDTH * self._keep:
             del self._cells[: _WIDTH * self._keep]
             self.first_id += self._keep
@@ -82,8 +89,8 @@ class TradeHistory(Sequence[MarketTrade]):
         return len(self._cells) // _WIDTH
 
     def __getitem__(self, at: int) -> MarketTrade:  # type: ignore[override]  # no slices
-        us, ticks, lots, buyer_is_maker = self._cells[_WIDTH * at : _WIDTH * (at + 1)]
-        return MarketTrade(self.first_id + at, us, ticks, lots, bool(buyer_is_maker))
+        us, ticks, lots, flags = self._cells[_WIDTH * at : _WIDTH * (at + 1)]
+        return MarketTrade(self.first_id + at, us, ticks, lots, bool(flags & 1), bool(flags & 2))
 
 
 class TradeBar(NamedTuple):
@@ -133,9 +140,11 @@ class TradeTape:
         self._minutes: deque[TradeBar] = deque(maxlen=DAY_US // MINUTE_US + 1)
 
     def add(self, trade: MarketTrade) -> None:
-        """Add the next trade."""
+        """Add the next trade; one aside counts for nothing but its id."""
         self.trades.add(trade)
-        trade_id, us, ticks, lots, _ = trade
+        trade_id, us, ticks, lots, _, aside = trade
+        if aside:
+            return
         cost_tl = ticks * lots
         self._window.append((us, cost_tl, lots))
         self._cost_tl += cost_tl
@@ -199,6 +208,8 @@ class TradeAggregator:
     def trade(self, row: Row) -> AggregateTrade | None:
         """Process a TRADE row, and return the aggregate trade that it ends (of another order or price), else None."""
         us, _, order_id, _, _, side, ticks, lots, trade_id, _ = row
+        if not order_id:
+            return self.close()
         aggregate = self._open
         if aggregate and order_id == self._order_id and ticks == aggregate.ticks:
             self._open = aggregate._replace(lots=aggregate.lots + lots, last_id=trade_id)

@@ -75,11 +75,12 @@ class MarketTruth:
 
     def listen(self, rows: Iterable[Row]) -> None:
         """Add the next *rows* of the exchange's log; every row is required, from the first on."""
-        for us, kind, _, _, _, side, ticks, lots, trade_id, update_id in rows:
+        for row in rows:
+            _, kind, _, _, _, side, ticks, lots, _, update_id = row
             if kind == ROW_LEVEL:
                 self._change(side * ticks, lots, update_id)
             elif kind == ROW_TRADE:
-                self._trades.add(MarketTrade(trade_id, us, ticks, lots, side < 0))
+                self._trades.add(MarketTrade.of(row))
 
     def book(self, update_id: int, era: int | None = None) -> tuple[list[Level], list[Level]]:
         """Return bids and asks, best first, right after *update_id*.

@@ -407,6 +407,37 @@ cdef class Matching:
             whole(stp, "stp"),
         )
 
+    def order_aside(self) -> int:
+        """Use up the id of an order that never comes to the book, and return it."""
+        self.last_order_id += 1
+        return self.last_order_id
+
+    def trade_aside(self, us: int, side: int, ticks: int, lots: int, reason: int) -> int:
+        """Log a trade that is not made in the book, and return its id.
+
+        Args:
+            us: Time in µs, not before that of the last command.
+            side: +1 if the order that had to trade buys.
+            ticks: Its price.
+            lots: Its quantity.
+            reason: Stands in the row instead of the maker, whose taker is order 0.
+
+        Raises:
+            ValueError: If a value is out of range; the message names it.
+        """
+        cdef int64_t at = whole(us, "us"), price = whole(ticks, "ticks"), quantity = whole(lots, "lots")
+        cdef int64_t why = whole(reason, "reason")
+        cdef int way = a_side(side)
+        if not 1 <= price <= MOST_TICKS:
+            raise ValueError(f"ticks {price}: not within 1 to {MOST_TICKS}")
+        if not 1 <= quantity <= MOST_LOTS:
+            raise ValueError(f"lots {quantity}: not within 1 to {MOST_LOTS}")
+        self.withdraw(at, 0)
+        log_reserve(&self.log, 1)
+        self.last_trade_id += 1
+        log_event(self, ROW_TRADE, 0, why, 0, way, price, quantity, self.last_trade_id, 0)
+        return self.last_trade_id
+
     def run(self, commands: ArrayLike) -> None:
         """Execute many commands.
 

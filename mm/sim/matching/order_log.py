@@ -6,7 +6,7 @@ A row is ten whole numbers, named by `COLUMNS`; a column that does not apply is 
 us        time of the command, µs
 kind      type of the event, one of the `ROW_` constants
 order_id  id of the order; TRADE: of the taker; LEVEL: of the order that changed the level
-other_id  TRADE: id of the maker; NEW: kind of the order; EXPIRE: the reason
+other_id  TRADE: id of the maker, of order 0 the reason; NEW: kind of the order; EXPIRE: the reason
 account   account of the order (TRADE: of the taker); LEVEL: 0
 side      +1 buy, -1 sell: of the order (TRADE: of the taker); LEVEL: side of the book
 ticks     limit price of the order (0 for MARKET); TRADE: price of the maker; LEVEL: its price
@@ -47,6 +47,9 @@ __all__ = [
 
 REASON_IOC, REASON_FOK, REASON_STP = range(1, 4)
 """Reason of an expiry: order may not rest (IOC, MARKET), cannot be filled completely (FOK), or self-trade."""
+
+ASIDE_FUND, ASIDE_ADL = 1, 2
+"""In a TRADE of order 0, which was not made in the book: whether the insurance fund took it, or another user."""
 
 LIMIT, MAKER, IOC, FOK, MARKET = range(5)
 """Kinds of orders."""

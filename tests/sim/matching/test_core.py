@@ -25,6 +25,7 @@ from mm.sim.matching.order_log import (
     STP_DECREMENT,
     WOULD_CROSS,
 )  # fmt: skip
+from plain_matching import PlainMatching
 from support import run_python
 
 BUY, SELL = +1, -1
@@ -419,3 +420,19 @@ def test_book_stays_consistent_after_memory_error(tmp_path) -> None:
     """The order that did not fit is lost, the others rest, match and cancel; a log that was too long can be taken."""
     result = run_python("-c", FULL_UP, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_trades_aside_have_the_next_ids_and_leave_the_book() -> None:
+    """A liquidation that the book does not take: the same row in both engines, order 0 and a reason."""
+    rows = []
+    for engine in (Matching(), PlainMatching()):
+        engine.submit(5, 1, 1, 100, 10)
+        assert (engine.order_aside(), engine.trade_aside(7, -1, 90, 3, 2)) == (2, 1)
+        engine.submit(8, 2, -1, 100, 4, IOC)
+        assert (engine.last_order_id, engine.last_trade_id) == (3, 2)
+        rows.append([tuple(row) for row in np.asarray(engine.take_log()).tolist()])
+        for bad in ((6, 1, 90, 3, 1), (9, 1, 0, 3, 1), (9, 1, 90, 0, 1), (9, 0, 90, 3, 1)):
+            with pytest.raises(ValueError, match=r"us|ticks|lots|side"):
+                engine.trade_aside(*bad)
+    assert rows[0] == rows[1]
+    assert rows[0][3] == (7, 2, 0, 2, 0, -1, 90, 3, 1, 0)

@@ -15,6 +15,7 @@ from mm.sim.exchange.exchange import Walk
 from mm.sim.exchange.orders import NewOrder, UserOrder
 from mm.sim.exchange.usdm.events import MarginCall
 from mm.sim.exchange.usdm.wallet import Contract, half_even
+from mm.sim.matching.order_log import ASIDE_ADL, ASIDE_FUND
 
 if TYPE_CHECKING:
     from mm.sim.exchange.usdm.exchange import UsdmExchange
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 CALL_E8 = 8 * E8 // 10
 """Share of the margin balance from which on a maintenance margin is a margin call."""
-_OFF_BOOK = 8 * 10**15
-"""Ids of orders and trades that the matching core does not have begin here; clients may read ids as float64."""
 AUTO_CLOSE, ADL_CLOSE = "autoclose-", "adl_autoclose"
 FIRST_FUND_E8 = 1_000_000 * E8
 
@@ -71,7 +70,6 @@ class Liquidator:
     def __init__(self, exchange: "UsdmExchange", core: "Matching") -> None:
         self._exchange = exchange
         self._core = core
-        self._numbers = _OFF_BOOK
 
     def check(self, us: int) -> None:
         """Liquidate every position without enough margin, and tell the owners of those that come close."""
@@ -116,14 +114,14 @@ class Liquidator:
         return min(max(ticks, 1), rules.most_ticks)
 
     def _on_book(self, number: int, side: int, ticks: int, lots: int) -> UserOrder:
-        self._numbers += 1
-        name = f"{AUTO_CLOSE}{self._numbers}"
+        name = f"{AUTO_CLOSE}{self._core.last_order_id + 1}"
         new = NewOrder(side=side, type="LIMIT", time_in_force="IOC", ticks=ticks, lots=lots, client_id=name)
         return self._exchange.place_forced(number, new)
 
-    def _off_book(self, us: int, number: int, side: int, ticks: int, lots: int, name: str) -> UserOrder:
-        """Report an order that the core does not have, for `_fill`."""
-        self._numbers += 1
+    def _aside(self, us: int, number: int, side: int, ticks: int, lots: int, name: str) -> UserOrder:
+        """Report an order that never comes to the book, for `_fill`; without a *name* it is one of a liquidation."""
+        order_id = self._core.order_aside()
+        name = name or f"{AUTO_CLOSE}{order_id}"
         new = NewOrder(side=side, type="LIMIT", time_in_force="IOC", ticks=ticks, lots=lots, client_id=name)
         order = UserOrder(
             account=number,
@@ -132,29 +130,32 @@ class Liquidator:
             us=us,
             lots=lots,
             left_lots=lots,
-            order_id=self._numbers,
+            order_id=order_id,
         )
         self._exchange.users.add(order)
         self._exchange.settlement.report(us, order, "NEW")
         return order
 
-    def _fill(self, us: int, order: UserOrder, trade_id: int, lots: int) -> None:
-        self._exchange.settlement.trade_off_book(us, order, trade_id, order.request.ticks, lots)
+    def _fill(self, us: int, lots: int, reason: int, *orders: UserOrder) -> None:
+        """Fill *lots* of an order, or of two with each other, by a trade beside the book."""
+        side, ticks = orders[0].request.side, orders[0].request.ticks
+        trade_id = self._core.trade_aside(us, side, ticks, lots, reason)
+        for order in orders:
+            self._exchange.settlement.trade_off_book(us, order, trade_id, ticks, lots)
         self._exchange.drain()
 
     def _take_over(self, us: int, number: int, side: int, ticks: int, lots: int) -> None:
         """Close what the book does not take: by the insurance fund, else by users, else by the market."""
         exchange, fund, market = self._exchange, self._exchange.terms.fund, self._exchange.settlement.market
         grid, symbol = exchange.rules.instrument, exchange.rules.instrument.symbol
-        order = self._off_book(us, number, side, ticks, lots, f"{AUTO_CLOSE}{self._numbers + 1}")
+        order = self._aside(us, number, side, ticks, lots, "")
         worth_e8 = half_even(lots * grid.lot_e8 * exchange.mark.e8, E8)
         gain_e8 = -side * (worth_e8 - lots * ticks * exchange.rules.tl_e8)
         if fund.balance_e8 + gain_e8 >= 0:
             fund.book(us, symbol, gain_e8, "took over a position")
             market.base.free -= side * lots * grid.lot_e8
             market.quote.free += side * worth_e8
-            self._numbers += 1
-            self._fill(us, order, self._numbers, lots)
+            self._fill(us, lots, ASIDE_FUND, order)
         else:
             for other in self._opposite(number, side):
                 if order.left_lots:
@@ -162,18 +163,14 @@ class Liquidator:
             if left := order.left_lots:
                 market.base.free -= side * left * grid.lot_e8
                 market.quote.free += side * left * ticks * exchange.rules.tl_e8
-                self._numbers += 1
-                self._fill(us, order, self._numbers, left)
+                self._fill(us, left, ASIDE_FUND, order)
         exchange.force(Forced(us, number, order, adl=False))
 
     def _deleverage(self, us: int, order: UserOrder, number: int) -> None:
         held = abs(self._exchange.account(number).contract.lots)
         lots, side = min(held, order.left_lots), -order.request.side
-        other = self._off_book(us, number, side, order.request.ticks, lots, ADL_CLOSE)
-        self._numbers += 1
-        trade_id = self._numbers
-        self._fill(us, order, trade_id, lots)
-        self._fill(us, other, trade_id, lots)
+        other = self._aside(us, number, side, order.request.ticks, lots, ADL_CLOSE)
+        self._fill(us, lots, ASIDE_ADL, order, other)
         self._exchange.force(Forced(us, number, other, adl=True))
 
     def _opposite(self, number: int, side: int) -> list[int]:

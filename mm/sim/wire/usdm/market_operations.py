@@ -6,7 +6,7 @@ from mm.instrument import decimal_text
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import DAY_US, RateLimit
 from mm.sim.exchange.parameters import entries
-from mm.sim.exchange.trades import within
+from mm.sim.exchange.trades import MarketTrade, within
 from mm.sim.exchange.usdm.wallet import ORDER_LIMITS
 from mm.sim.wire.answers import NONE_ID, ZERO, Json
 from mm.sim.wire.operations import by_presence
@@ -45,14 +45,19 @@ def _depth_weight(given: Mapping[str, str]) -> int:
 
 
 def _trades(call: UsdmCall) -> list[Json]:
-    return [call.texts.market_trade(trade) for trade in call.exchange.tape.trades.latest(call["limit"])]
+    return _of_the_book(call, call.exchange.tape.trades.latest(call["limit"]))
 
 
 def _historical_trades(call: UsdmCall) -> list[Json]:
     from_id = call["fromId"]
     if from_id is None:
         return _trades(call)
-    return [call.texts.market_trade(trade) for trade in call.exchange.tape.trades.since_id(from_id, call["limit"])]
+    return _of_the_book(call, call.exchange.tape.trades.since_id(from_id, call["limit"]))
+
+
+def _of_the_book(call: UsdmCall, trades: list[MarketTrade]) -> list[Json]:
+    """Return trades without those of the insurance fund and of auto-deleveraging."""
+    return [call.texts.market_trade(trade) for trade in trades if not trade.aside]
 
 
 def _agg_trades(call: UsdmCall) -> list[Json]:

@@ -6,8 +6,10 @@ from mm.sim.exchange.orders import SIDES
 from mm.sim.exchange.trades import AggregateTrade
 from mm.sim.exchange.usdm.exchange import MarkTold
 from mm.sim.exchange.usdm.liquidation import Forced
-from mm.sim.matching.order_log import Row
+from mm.sim.matching.order_log import ASIDE_ADL, ASIDE_FUND, Row
 from mm.sim.wire.stream_messages import EMPTY, Batch, Message, Texts, maker_bought, stamped
+
+_ASIDE = {ASIDE_FUND: "INSURANCE_FUND", ASIDE_ADL: "ADL"}
 
 
 class UsdmStreamTexts(Texts):
@@ -15,11 +17,11 @@ class UsdmStreamTexts(Texts):
 
     def trade(self, name: str, row: Row, *, micro: bool) -> Message:
         """Return the event of a TRADE row."""
-        us, _, _, _, _, side, ticks, lots, trade_id, _ = row
-        stamp = stamped(us, micro=micro)
+        us, _, order_id, reason, _, side, ticks, lots, trade_id, _ = row
+        stamp, kind = stamped(us, micro=micro), "MARKET" if order_id else _ASIDE[reason]
         text = (
             f'{{"e":"trade","E":{stamp},"T":{stamp},"s":{self.symbol},"t":{trade_id},"p":"{self.price(ticks)}",'
-            f'"q":"{self.qty(lots)}","X":"MARKET","m":{maker_bought(side)}}}'
+            f'"q":"{self.qty(lots)}","X":"{kind}","m":{maker_bought(side)}}}'
         )
         return Message(name, "trade", trade_id, trade_id, text.encode())
 

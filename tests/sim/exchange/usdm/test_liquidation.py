@@ -130,6 +130,10 @@ def test_without_a_fund_the_most_profitable_opposite_positions_close() -> None:
     assert [first.account, second.account] == [BOB, CAROL]
     assert {first.order.client_id, second.order.client_id} == {"adl_autoclose"}
     assert first.order.lots == 60_000
+    ids = [pit.exchange.users.fills(one)[-1].trade_id for one in (BOB, CAROL, ALICE)]
+    assert (ids[0] + 1, ids[1]) == (ids[1], ids[2]), "ids follow those of the book"
+    assert [one.aside for one in pit.exchange.tape.trades.latest(2)] == [True, True]
+    assert pit.exchange.aggregates.since_id(0, 10)[-1].last_id == ids[0] - 1
     assert [pit.contract(one).lots for one in (ALICE, BOB, CAROL)] == [0, 0, 0]
     assert pit.fund.balance_e8 >= 0
     pit.check()

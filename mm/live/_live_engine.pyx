@@ -315,6 +315,10 @@ cdef class LiveEngine:
         self.venue.filled(order_id, max(us, self.now_us), side, ticks, lots, fee_lots, fee_e8, took)
         self.watch_sides(self.now_us)
 
+    def paid(self, us: int, funding_e8: int) -> None:
+        """Report a payment for the position, such as funding, in 1e-8 of the quote asset; below 0 it was received."""
+        self.venue.orders.paid(max(us, self.now_us), funding_e8)
+
     def closed(self, order_id: int, us: int, expired: bool) -> None:
         """Report that an order no longer rests, without a last fill."""
         self.venue.closed(order_id, max(us, self.now_us), expired)

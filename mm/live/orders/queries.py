@@ -54,6 +54,7 @@ class OrderQueries:
 
     Attributes:
         closed: Whether no further queries are sent.
+        foreign_orders: Open orders of others in the last list.
         payments_due: Whether payments for the position may be missing.
         checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
             ledger.
@@ -84,6 +85,7 @@ class OrderQueries:
         self._booked = dict(sorted(run.booked.items())[-self._venue.page :])
         self._foreign: set[int] = set()
         self.payments_due, self._announced_us = True, 0
+        self.foreign_orders = 0
         self._baseline_id = self._stranger_id = -1
         self._searched = not run.matched_us
 
@@ -173,6 +175,7 @@ class OrderQueries:
                 foreign += 1
                 continue
             seen.append(one.seen)
+        self.foreign_orders = foreign
         self._states.listed(seen, expected)
         self._changed()
         return [self._states.by_client[one.client_id] for one in seen], foreign

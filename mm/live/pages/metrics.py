@@ -10,6 +10,7 @@ from itertools import accumulate
 
 from mm.clock import US_PER_S, now_us
 from mm.instrument import decimal_text
+from mm.live.pages.contract_metrics import ContractMetrics
 from mm.market_data.metrics import FilledFamily, MetricFamily, MetricSample, market_families
 
 POSITION = MetricFamily("mm_position", "gauge", "INITIAL_INVENTORY plus our own fills, in the base asset.")
@@ -129,6 +130,7 @@ class TradingMetrics:
         transfers_e8: Deposits less withdrawals by asset, in 1e-8 of each.
         transferred_us: When the last was booked in this run, µs; None without one.
         writer: Rows waiting for the state store, and the age of the oldest, in s.
+        contract: Those of a contract; None for a symbol whose assets the account holds.
     """
 
     def __init__(self, symbol: str, clock: Callable[[], int] = now_us) -> None:
@@ -152,6 +154,7 @@ class TradingMetrics:
         self.transfers_e8: Mapping[str, int] = {}
         self.transferred_us: int | None = None
         self.writer: tuple[int, float] | None = None
+        self.contract: ContractMetrics | None = None
         self._clock, self._began_us = clock, clock()
         self.distances: dict[int, float] = {}
         self._two_sided_us = 0
@@ -195,7 +198,8 @@ class TradingMetrics:
             WRITER_QUEUE: [("", {}, self.writer[0])] if self.writer else [],
             WRITER_LAG: [("", {}, float(self.writer[1]))] if self.writer else [],
         }
-        return [*market_families(age_s, self.gaps, self.messages), *own.items()]
+        contract = self.contract.filled() if self.contract else []
+        return [*market_families(age_s, self.gaps, self.messages), *own.items(), *contract]
 
     def known_pnl_e8(self) -> dict[str, int]:
         """Return the parts of the PnL that are known, in 1e-8: without fees and total if a fee has no known value."""
@@ -219,6 +223,8 @@ class TradingMetrics:
         more: dict[str, object] = {"limits_judged": not self.unjudged} if self.unjudged is not None else {}
         if self.transfers_e8:
             more["transfers"] = {asset: decimal_text(moved) for asset, moved in sorted(self.transfers_e8.items())}
+        if self.contract:
+            more["contract"] = self.contract.health()
         if self.legs:
             more["pnl_all_legs"] = None if total_e8 is None else decimal_text(total_e8)
         return {"ready": not why, "why": why, **times, **more}

@@ -7,6 +7,7 @@ those of a paper exchange are read from its journal (`ShadowDesk`).
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
@@ -14,6 +15,8 @@ from mm.backtest.risk import WITHHOLDING
 from mm.clock import US_PER_MS, US_PER_S, now_us
 from mm.instrument import E8, Instrument, decimal_text
 from mm.live.account.ledger import SIDE_NAMES, AccountFill, Ledger, PnlParts, amounts
+from mm.live.account.positions import Income
+from mm.live.pages.contract_metrics import ContractMetrics
 from mm.live.pages.metrics import TradingMetrics
 from mm.market_data.market_events import BookLost, DepthArrived, MarketEvent, TradeArrived, TradeVerdict
 
@@ -299,6 +302,7 @@ class TradeDesk(Desk):
 
     Attributes:
         account: As given.
+        tick_e8: The engine's tick, in 1e-8 of the quote asset.
     """
 
     def __init__(  # noqa: PLR0913 - what it shows, and where
@@ -315,7 +319,7 @@ class TradeDesk(Desk):
         is_leg: bool = False,
     ) -> None:
         super().__init__(metrics, engine, rules, log, writer, audit, is_leg=is_leg)
-        self.account, self._begin = account, begin
+        self.account, self._begin, self.tick_e8 = account, begin, rules.tick_e8
         self._fills = self._orders = self._rejects = 0
         self._us, self._report_us = 0, 0
         self._next_us = 0
@@ -360,6 +364,17 @@ class TradeDesk(Desk):
         """Show the account with a transfer, which was booked now, at the next update."""
         self.metrics.transferred_us, self._next_us = us, 0
 
+    @property
+    def contract(self) -> ContractMetrics:
+        """The metrics of a contract; there are some from the first report of one on."""
+        if self.metrics.contract is None:
+            self.metrics.contract = ContractMetrics()
+        return self.metrics.contract
+
+    def paid(self, found: Income, us: int) -> None:
+        """Show the account with a payment for the position, which was booked now, at the next update."""
+        self.contract.paid_us, self.metrics.account_us, self._next_us = found.us, us, 0
+
     def rejected(self, reason: str, code: int, message: str) -> None:
         """Count a rejection; warn of the first of its kind within a minute."""
         self.metrics.rejects[reason] += 1
@@ -373,6 +388,8 @@ class TradeDesk(Desk):
         super().refresh(us)
         self.metrics.transfers_e8 = self.account.ledger.transfers_e8
         self.metrics.unjudged = not all(self.engine.best)
+        if self.metrics.contract:
+            self.metrics.contract.paid_e8 = self.account.ledger.paid_e8
 
     def update(self, us: int) -> None:
         """Record new breaches, and update the public view every tenth of a second."""
@@ -410,7 +427,7 @@ class TradeDesk(Desk):
         found = self.account.ledger.pnl_e8(mid_e8)
         carried = (self.account.position_e8 - self.account.ledger.position_e8) * (mid_e8 - self._begin.mid_e8) // E8
         unrealized, total = found.unrealized + carried, found.total + carried
-        return PnlParts(found.realized, unrealized, found.fees, total, found.unvalued)
+        return replace(found, unrealized=unrealized, total=total)
 
     def _equity_e8(self, mid_e8: int, total_e8: int) -> int:  # noqa: ARG002
         return self._begin.worth_e8 + self.account.transfers_e8 + total_e8

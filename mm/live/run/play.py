@@ -16,6 +16,7 @@ from mm.backtest.replay import leg_results, run_terms
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
 from mm.backtest.strategy import LegModel
+from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
@@ -31,7 +32,7 @@ from mm.signals.other_feed import OtherFeed
 from mm.tape.tape import TRADE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mm.backtest.journal import Journal
     from mm.backtest.live_feed import FeedEvent
@@ -239,12 +240,26 @@ class TradePlay(LivePlay):
         self._sender = knobs.models.quote_model if leg else None
         self.engine = LiveEngine(self._quotes, self.rules)
 
-    def result(self, journal: "Journal", ended: Mapping[str, Any], unvalued_fees: Mapping[str, str]) -> Result:
-        """Return the result as that of a backtest; *ended* and *unvalued_fees* are those of `RunTerms`."""
+    def result(
+        self,
+        journal: "Journal",
+        ended: Mapping[str, Any],
+        unvalued_fees: Mapping[str, str],
+        payments: "Sequence[tuple[int, int, int]]" = (),
+    ) -> Result:
+        """Return the result as that of a backtest; *ended* and *unvalued_fees* are those of `RunTerms`.
+
+        *payments* are instant, µs, cost and that of the target inventory, in 1e-8 of the quote asset, of each payment
+        for a position.
+        """
         terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, None))
         begun = (max(journal.counters["first_us"], 0),)
         terms = replace(terms, fill_model="exchange", fill_bias=OWN_FILLS, starts_us=begun, ended=ended)
         terms = replace(terms, unvalued_fees=unvalued_fees, feed=REAL_FEED)
+        if self._opening.meta.venue == USDM:
+            of_target = tuple((us, of_target_e8) for us, _, of_target_e8 in payments)
+            paid_e8 = sum(cost_e8 for _, cost_e8, _ in payments)
+            terms = replace(terms, funding_e8=paid_e8, target_funding=of_target, spot_fees=self.rules.default_fees)
         if self._sender is not None:
             terms = replace(terms, quote_model=self._sender)
         return self._play.models.with_predictors(Result(journal, terms), self._play.predictors)

@@ -15,6 +15,7 @@ from mm.errors import Incomplete, MMError, TryLater, UsageError
 from mm.instrument import E8, decimal_text, e8, short_text
 from mm.live.account.ledger import transfers_value_e8
 from mm.live.account.limits import LOSS, AccountSymbol
+from mm.live.account.positions import check_bracket
 from mm.live.audit.history import ACCOUNT, MARK, EquityMarks, LedgerBegin, marks_at
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.desk import TradeDesk
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 MANUAL = "triggered manually"
 AUDIT_FAILED, DISK_FAILED, VENUE_RESET, KEY_REFUSED, GATEWAY_FAILED = "audit", "disk", "venue_reset", "key", "gateway"
+MARGIN_RATIO, MAX_DAILY_LOSS = "MAX_MARGIN_RATIO", "MAX_DAILY_LOSS"
 WRITER_S = 2.0
 
 
@@ -252,6 +254,7 @@ class Quoting:
             ended=self._announce_end,
             clock=trade.clock,
             single_trades=trade.parts.days.trade_stream == "trade",
+            target_lots=play.rules.target,
         )
         trader = self.trader = Trader(parts, gateway)
         source.begun(play, trader)
@@ -300,6 +303,10 @@ class Quoting:
                 f"--max-position (MAX_POSITION) is {risk.max_position}, less than one order of {symbol}, "
                 f"{short_text(qty_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
             )
+
+        setup = self._gateway.setup
+        if setup is not None and risk.max_position is not None:
+            check_bracket(symbol, setup, e8(risk.max_position), price_e8)
 
     def _open_desk(self, play: TradePlay, account: TradeAccount, begin: LedgerBegin, writer: StateWriter) -> TradeDesk:
         self.desk = TradeDesk(
@@ -410,9 +417,10 @@ class Quoting:
         except OSError as error:
             self._unkept = error
             return DISK_FAILED
-        if loss := trade.account.broken_loss():
-            desk.breached(us, LOSS, *loss, at_us=us)
-            trade.killed_by = trade.killed_by or LOSS
+        loss = trade.account.broken_loss()
+        if breach := (LOSS, *loss) if loss else self._margin_breach(desk):
+            desk.breached(us, *breach, at_us=us)
+            trade.killed_by = trade.killed_by or breach[0]
             return KILL
         if self._audit.failure is not None:
             return AUDIT_FAILED
@@ -422,6 +430,26 @@ class Quoting:
             if self._lost:
                 return why
         return REGRIDDED if trade.grid_changed() else None
+
+    def _margin_breach(self, desk: TradeDesk) -> tuple[str, int, int] | None:
+        """Return the limit of a contract that is broken at the mark price, its value and its bound, in 1e-8; or None.
+
+        The strategy's own guard judges the daily loss at the mid.
+        """
+        wanted, found = self._trade.knobs.contracts, desk.metrics.contract
+        if wanted is None or found is None:
+            return None
+        if wanted.max_margin_ratio is not None and found.ratio is not None:
+            bound_e8 = e8(wanted.max_margin_ratio)
+            if found.ratio * E8 > bound_e8:
+                return MARGIN_RATIO, min(round(min(found.ratio, 1e9) * E8), E8 * E8), bound_e8
+        loss, equities_e8 = self._trade.strategy.risk.max_daily_loss, desk.engine.manager.guard.equities_e8()
+        bid, ask = desk.engine.best[:2]
+        if loss is None or equities_e8 is None or not (bid and ask):
+            return None
+        mid_e8 = (bid + ask) * desk.tick_e8 // 2
+        lost_e8 = equities_e8[1] - equities_e8[0] - found.at_mark_e8(desk.account.position_e8, mid_e8)
+        return (MAX_DAILY_LOSS, lost_e8, e8(loss)) if lost_e8 > e8(loss) else None
 
     def _refused(self, unrecorded: OSError | None) -> MMError | None:
         """Return why it cannot continue: rows that the disk refused, including later ones, or another grid."""

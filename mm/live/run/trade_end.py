@@ -55,7 +55,8 @@ class TradeEnd:
         """The result as that of a backtest."""
         journal = with_acceptances(self.play.engine.journal(), self.trader.accepted_us)
         ended = {"reason": self.reason, "why": self.why}
-        return self.play.result(journal, ended, self.account.unvalued())
+        payments = [(one.us, one.paid_e8, one.of_target_e8) for one in self.account.payments]
+        return self.play.result(journal, ended, self.account.unvalued(), payments)
 
 
 def write_trade(run: "Run", end: TradeEnd, legs: Mapping[str, TradeEnd]) -> None:
@@ -75,6 +76,8 @@ def write_trade(run: "Run", end: TradeEnd, legs: Mapping[str, TradeEnd]) -> None
 def _write_account(run: "Run", end: TradeEnd, folder: str = "") -> None:
     """Write fills and state as the exchange and the ledger have them, over those of the engine."""
     journal, grid, fills = end.result.journal, end.play.grid, end.account.fills
+    payments = end.account.payments
     names = [f"{folder}{table}_{grid.symbol}.csv" for table in ("fills", "state")]
     run.output(names[0], write_fills(run.path(names[0]), fills, journal.mids, grid))
-    run.output(names[1], write_state(run.path(names[1]), journal.state, fills, end.account.start_e8, grid))
+    rows = write_state(run.path(names[1]), journal.state, fills, end.account.start_e8, grid, payments)
+    run.output(names[1], rows)

@@ -15,6 +15,7 @@ from mm.backtest.journal import ORDER_COLUMNS, Journal
 from mm.clock import US_PER_MS
 from mm.instrument import E8, Instrument, decimal_text
 from mm.live.account.ledger import SIDE_NAMES, BookedFill
+from mm.live.run.trader import BookedPayment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +72,12 @@ def write_fills(path: Path, fills: Sequence[BookedFill], mids: "Table", grid: In
 
 
 def write_state(
-    path: Path, state: "Table", fills: Sequence[BookedFill], start_e8: tuple[int, int], grid: Instrument
+    path: Path,
+    state: "Table",
+    fills: Sequence[BookedFill],
+    start_e8: tuple[int, int],
+    grid: Instrument,
+    payments: Sequence[BookedPayment] = (),
 ) -> int:
     """Write the state rows with the ledger's position and cash, and return their number.
 
@@ -81,15 +87,20 @@ def write_state(
         fills: Fills of the run.
         start_e8: Position and cash at the start of the run, in 1e-8.
         grid: Grid of the journal.
+        payments: Payments for the position, such as funding.
     """
     position_e8, cash_e8 = start_e8
-    done = 0
+    done = paid = 0
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(STATE_HEAD + "\n")
         for row, (us, *_, mid2, open_orders) in enumerate(state.tolist()):
             while done < len(fills) and fills[done].state_row <= row:
                 position_e8, cash_e8 = fills[done].position_e8, fills[done].cash_e8
                 done += 1
+            while paid < len(payments) and payments[paid].state_row <= row:
+                if not done or fills[done - 1].state_row < payments[paid].state_row:  # a later fill has its cash
+                    cash_e8 = payments[paid].cash_e8
+                paid += 1
             worth = equity = ""
             if mid2:
                 worth_e8 = position_e8 * mid2 * grid.tick_e8 // (2 * E8)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from mm.backtest.journal import RESTING_KINDS
 from mm.backtest.market_without_us import MarketWithoutUs
@@ -19,6 +19,7 @@ from mm.live._live_engine import LiveEngine
 from mm.live.account.check import Transfer
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import NOTHING, AccountFill, BookedFill, Held, Ledger, most_fee_e8, transfers_value_e8
+from mm.live.account.positions import Income, MarginSeen, PositionSeen
 from mm.live.orders.reasons import reason_of
 from mm.live.orders.refusals import OF_THE_LIMITS, Refusal
 from mm.live.orders.reports import OrderListener
@@ -59,6 +60,24 @@ class OrderGateway(Protocol):
         """Send an order in place of another; if that one cannot be cancelled, nothing is placed."""
 
 
+class BookedPayment(NamedTuple):
+    """A payment for the position in this run.
+
+    Attributes:
+        us: When it was reported to the engine, µs.
+        paid_e8: What it cost, in 1e-8 of the quote asset; below 0 it was received.
+        of_target_e8: The part of it for the target inventory.
+        state_row: Index of its row in the engine's state table.
+        cash_e8: Cash after it, in 1e-8 of the quote asset.
+    """
+
+    us: int
+    paid_e8: int
+    of_target_e8: int
+    state_row: int
+    cash_e8: int
+
+
 class TradeAccount:
     """Position, cash and fees: exactly in the ledger, and in the engine's lots.
 
@@ -73,6 +92,7 @@ class TradeAccount:
     Attributes:
         ledger: As given.
         start_e8: Position and cash at the start of this run, in 1e-8 of their assets.
+        payments: Payments for the position that the engine has, such as funding.
     """
 
     def __init__(
@@ -88,6 +108,7 @@ class TradeAccount:
         self.start_e8 = begin_e8[0] + held.position_e8, begin_e8[1] + held.cash_e8 - held.other_e8
         self._engine, self._grid, self._price_e8 = engine, grid, price_e8
         self._counted_e8 = self.transfers_e8
+        self.payments: list[BookedPayment] = []
 
     @property
     def position_e8(self) -> int:
@@ -118,6 +139,18 @@ class TradeAccount:
         """Let the limits count the transfers that were booked since the last call: no profit, and no loss."""
         more_e8, self._counted_e8 = self.transfers_e8 - self._counted_e8, self.transfers_e8
         self._engine.manager.guard.transfer(more_e8)
+
+    def pay(self, found: Income, us: int, target_lots: int) -> None:
+        """Tell the engine of a payment for the position, which the ledger has, reported at *us*.
+
+        *target_lots* is what the strategy would hold anyway: its part of the payment is not the quotes'.
+        """
+        held_lots = self._engine.inventory_lots
+        of_target_e8 = -found.amount_e8 * target_lots // held_lots if held_lots else 0
+        self._engine.paid(us, -found.amount_e8)
+        at = max(us, self._engine.now_us)
+        row = self._engine.state_rows - 1
+        self.payments.append(BookedPayment(at, -found.amount_e8, of_target_e8, row, self.cash_e8))
 
     def unvalued(self) -> dict[str, str]:
         """Return the commissions of this run that have no known value: amount by asset, as text."""
@@ -163,6 +196,7 @@ class TraderParts:
         ended: Called once with the end reason, before anything else happens.
         clock: Returns the wall clock, in µs.
         single_trades: Whether each print of the market is one trade, not an aggregate.
+        target_lots: What the strategy would hold without quoting.
     """
 
     engine: LiveEngine
@@ -178,6 +212,7 @@ class TraderParts:
     ended: Callable[[str], None] = lambda _: None
     clock: Callable[[], int] = now_us
     single_trades: bool = True
+    target_lots: int = 0
 
 
 class Trader(OrderListener):
@@ -201,6 +236,7 @@ class Trader(OrderListener):
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
         self._allow, self._announce, self._heard = parts.allow, parts.ended, parts.heard
         self._market = MarketWithoutUs(single_trades=parts.single_trades)
+        self._target_lots = parts.target_lots
         self._over = asyncio.Event()
         self._nap: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
@@ -402,6 +438,38 @@ class Trader(OrderListener):
         self._account.transferred()
         if self._desk is not None:
             self._desk.transferred(self._clock())
+
+    def paid(self, found: Income) -> None:
+        """Handle a payment for the position, such as funding."""
+        us = self._clock()
+        self._account.pay(found, us, self._target_lots)
+        if self._desk is not None:
+            self._desk.paid(found, us)
+
+    def position(self, found: PositionSeen) -> None:
+        """Handle the position, as the exchange shows it."""
+        if self._desk is not None:
+            self._desk.contract.position = found
+
+    def margin(self, found: MarginSeen) -> None:
+        """Handle the margin of the account."""
+        if self._desk is not None:
+            self._desk.contract.margin = found
+
+    def margin_called(self, us: int) -> None:  # noqa: ARG002 - the listener's signature
+        """Count a margin call."""
+        if self._desk is not None:
+            self._desk.contract.margin_calls += 1
+
+    def forced(self, what: str) -> None:
+        """Count an order by which the exchange closes our position."""
+        if self._desk is not None:
+            self._desk.contract.forced[what] += 1
+
+    def countdown(self, until_us: int) -> None:
+        """Handle when the exchange cancels all orders, unless it is asked again."""
+        if self._desk is not None:
+            self._desk.contract.countdown_us = until_us
 
     def balances(self, held: Balances) -> None:  # noqa: ARG002 - the listener's signature
         """Handle the account's balances."""

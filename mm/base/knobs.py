@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -161,44 +160,6 @@ def typed(value: Any) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return format(Decimal(repr(value)), "f")
     return shown(value)
-
-
-def parameter_way(name: str, known: Iterable[str], *, python: bool = False) -> str:
-    """Return how a model's parameter *name* is given where *known* knobs are taken; empty if no model has it."""
-    models, declared = import_module("mm.backtest.models"), import_module("mm.backtest.parameters").declaration_of
-    for knob_name, argument, registry in (
-        ("quote_params_json", "quotes", models.QUOTE_MODELS),
-        ("fill_params_json", "fills", models.FILL_MODELS),
-    ):
-        having = [
-            model
-            for model, build in registry.items()
-            if (found := declared(build)) and name in {key.name for key in found.of_user()}
-        ]
-        if having and knob_name in known:
-            example = f'{{"{name}": …}}'
-            way = f'{knob_name}={example}, or in mm.backtest {argument}=("{having[0]}", {example})'
-            way = way if python else f"{knob_name.upper()}='{example}'"
-            return f"; it is a parameter of a model: {way}"
-    return ""
-
-
-def groups_of(groups: Iterable[type], settings: Mapping[str, Any], what: str) -> list[Any]:
-    """Return instances of the dataclasses *groups*, with *settings* by field: a value, or its text; *what* takes them.
-
-    Raises:
-        TypeError: If a setting is not a knob of these groups.
-        UsageError: If a value is invalid for its knob, or the knobs contradict each other.
-    """
-    groups = list(groups)
-    known = {one.name: one for group in groups for one in knobs(group)}
-    for name in settings:
-        if name not in known:
-            way = parameter_way(name, known, python=True) or closest(name, known)
-            raise TypeError(f"{what}() got an unexpected keyword argument {name!r}{way}")
-    with as_arguments(groups):
-        read = {name: None if value is None else known[name].read(typed(value)) for name, value in settings.items()}
-        return [group(**{one.name: read[one.name] for one in knobs(group) if one.name in read}) for group in groups]
 
 
 @contextmanager

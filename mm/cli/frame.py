@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from mm.base.knobs import REQUIRED, SWITCH, Knob, ServerUrl, as_flags, closest, is_switch, knobs, parameter_way, shown
+from mm.base.knobs import REQUIRED, SWITCH, Knob, ServerUrl, as_flags, closest, is_switch, knobs, shown
 from mm.cli.config import FROM_RUNS, Output, Terminal
 from mm.cli.console import Console, write_line
 from mm.cli.exits import exit_code_of, named
@@ -462,7 +462,13 @@ def _usage(error: click.ClickException) -> str:
         return f"{error.param.opts[0]} ({error.param.envvar}) is missing; give the flag or set the variable{hint}"
     if isinstance(error, click.NoSuchOption) and context:
         name = error.option_name.lstrip("-").replace("-", "_")
-        way = parameter_way(name, {one.name for one in known_knobs(context.command)})
+        known = {one.name for one in known_knobs(context.command)}
+        if known & {"quote_params_json", "fill_params_json"}:  # a recorder's machine has no models
+            from mm.play.given import parameter_way
+
+            way = parameter_way(name, known)
+        else:
+            way = ""
         if way:
             return f"no such option {error.option_name}{way}{hint}"
     return " ".join(error.format_message().split()).rstrip(".") + hint

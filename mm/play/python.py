@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 from mm.backtest import replay
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
-from mm.base.knobs import as_arguments, groups_of, knobs
+from mm.base.knobs import as_arguments, knobs
 from mm.errors import UsageError
+from mm.play.given import groups_of
 from mm.play.knobs import Models, Sensitivity
 from mm.play.market import Markets
 from mm.play.models import check_names

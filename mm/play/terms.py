@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from mm.backtest.latency import Latencies
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, feed_terms, terms
-from mm.base.knobs import groups_of
 from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8, short_text
+from mm.play.given import groups_of
 from mm.play.knobs import Models
 from mm.play.nested_quotes import Tree, volatility
 from mm.signals.other_feed import OtherFeed

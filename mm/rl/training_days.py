@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.agent_file import AgentTerms
 from mm.backtest.rules import Account, Execution, Rules
-from mm.base.knobs import as_arguments, groups_of
+from mm.base.knobs import as_arguments
 from mm.calibration.fit_result import PoissonFit
 from mm.clock import US_PER_S
 from mm.errors import DataError, FitError, Mismatch, NeverSynced, UsageError
 from mm.instrument import E8, short_text
+from mm.play.given import groups_of
 from mm.play.knobs import Models
 from mm.play.market import Markets
 from mm.play.play import Play

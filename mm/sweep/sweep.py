@@ -16,12 +16,13 @@ import msgspec
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.base.knobs import as_arguments, groups_of, knobs
+from mm.base.knobs import as_arguments, knobs
 from mm.base.numbers import number, probability, signed
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS, Sweep, Workers
 from mm.clock import US_PER_S
 from mm.errors import Incomplete, UsageError
+from mm.play.given import groups_of
 from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.play.market import Markets
 from mm.play.setup import Setup

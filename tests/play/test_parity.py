@@ -19,10 +19,10 @@ from fill_predictors import written
 from mm.backtest.live_feed import feed_events
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.base.knobs import groups_of
 from mm.instrument import to_exchange_info
 from mm.live.run.play import PaperPlay
 from mm.live.run.terms import ShadowTerms
+from mm.play.given import groups_of
 from mm.play.knobs import Models
 from mm.play.setup import PlayKnobs
 from rl_agents import agent_at

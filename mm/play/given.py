@@ -1,0 +1,45 @@
+"""Settings that are given by name, as in Python: the knobs that they are, and what to say of one that is none."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
+from mm.backtest.parameters import declaration_of
+from mm.base.knobs import as_arguments, closest, knobs, typed
+
+
+def parameter_way(name: str, known: Iterable[str], *, python: bool = False) -> str:
+    """Return how a model's parameter *name* is given where *known* knobs are taken; empty if no model has it."""
+    for knob_name, argument, registry in (
+        ("quote_params_json", "quotes", QUOTE_MODELS),
+        ("fill_params_json", "fills", FILL_MODELS),
+    ):
+        having = [
+            model
+            for model, build in registry.items()
+            if (found := declaration_of(build)) and name in {key.name for key in found.of_user()}
+        ]
+        if having and knob_name in known:
+            example = f'{{"{name}": …}}'
+            way = f'{knob_name}={example}, or in mm.backtest {argument}=("{having[0]}", {example})'
+            way = way if python else f"{knob_name.upper()}='{example}'"
+            return f"; it is a parameter of a model: {way}"
+    return ""
+
+
+def groups_of(groups: Iterable[type], settings: Mapping[str, Any], what: str) -> list[Any]:
+    """Return instances of the dataclasses *groups*, with *settings* by field: a value, or its text; *what* takes them.
+
+    Raises:
+        TypeError: If a setting is not a knob of these groups.
+        UsageError: If a value is invalid for its knob, or the knobs contradict each other.
+    """
+    groups = list(groups)
+    known = {one.name: one for group in groups for one in knobs(group)}
+    for name in settings:
+        if name not in known:
+            way = parameter_way(name, known, python=True) or closest(name, known)
+            raise TypeError(f"{what}() got an unexpected keyword argument {name!r}{way}")
+    with as_arguments(groups):
+        read = {name: None if value is None else known[name].read(typed(value)) for name, value in settings.items()}
+        return [group(**{one.name: read[one.name] for one in knobs(group) if one.name in read}) for group in groups]

@@ -53,6 +53,8 @@ KNOBS = {
     "BINANCE_API_KEY": "bench",
     "BINANCE_API_SECRET": "bench",
     "QUOTE_QTY": "0.001",
+    "QUOTE_MODEL": "fixed_spread",
+    "QUOTE_PARAMS_JSON": '{"delta_ticks": 3}',
     "REQUOTE_INTERVAL_MS": "0.001",
     "ORDER_LIMIT_10S": "0",
     "MAX_ORDERS_PER_S": "100000",

@@ -121,6 +121,31 @@ def test_synced_waits_for_fdatasync_and_batches_rows(path: Path, monkeypatch: py
 
 
 @both
+def test_stalled_disk_holds_up_only_those_who_wait(path: Path, sync: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are appended while a write takes for ever; an order whose row is not written yet does not leave."""
+    release, stalled, write = threading.Event(), threading.Event(), os.pwrite
+
+    def slow(descriptor: int, data: bytes, offset: int) -> int:
+        stalled.set()
+        assert release.wait(60)
+        return write(descriptor, data, offset)
+
+    async def run() -> None:
+        order = asyncio.create_task(log.synced(log.append("start")))
+        await asyncio.get_running_loop().run_in_executor(None, stalled.wait, 60)
+        assert [log.append("intent") for _ in range(5)] == [2, 3, 4, 5, 6]
+        assert not order.done()
+        release.set()
+        await order
+
+    log = AuditLog(path, sync=sync)
+    monkeypatch.setattr(os, "pwrite", slow)
+    asyncio.run(run())
+    log.close()
+    assert len(list(read_rows(path))) == 6
+
+
+@both
 def test_full_disk_failure_is_permanent(path: Path, sync: bool) -> None:
     """`synced` keeps raising, although the refused rows are written once there is room."""
 

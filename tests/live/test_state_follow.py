@@ -1,5 +1,6 @@
 """A store that follows audit logs ends with their tables after any failures."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,13 @@ def test_log_that_begins_later_is_found(tmp_path: Path) -> None:
     run_dry(follower, 100)
     first.start(BTC, "z")
     written(first, story, 0, 20)
+    asyncio.run(first.synced(21))
     run_dry(follower, 100)
     assert follower.stored == {"20260105_z.ndjson": 21}
     second = AuditLog(audit_path(tmp_path, SYMBOL, "20260105", "a"), sync=False)
     second.start(BTC, "a")
     written(second, story, 20)
+    asyncio.run(second.synced(second.rows))
     run_dry(follower, 100)
     assert ordered(store.tables()) == ordered(plain_tables(folder, SYMBOL))
     first.close()

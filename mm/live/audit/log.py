@@ -93,9 +93,11 @@ def witnesses_of(path: Path) -> list[Witness]:
 class AuditLog:
     """One run's log, from start to stop; its methods must be called in the thread of the event loop.
 
+    A thread writes the rows, so that no disk holds up the loop.
+
     Args:
         path: The file, which must not exist; its folder is made.
-        sync: Force each row to the disk before `synced` returns, by a thread that writes.
+        sync: Force each row to the disk before `synced` returns; else the operating system has it then.
         clock: Instant of a row, in µs.
 
     Attributes:
@@ -124,11 +126,10 @@ class AuditLog:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
         if sync:
             fsync_path(path.parent)
-            self._thread = threading.Thread(target=self._write_behind, name="audit", daemon=True)
-            self._thread.start()
+        self._thread = threading.Thread(target=self._write_behind, name="audit", daemon=True)
+        self._thread.start()
 
     def start(self, instrument: Instrument, run_id: str, **fields: object) -> int:
         """Append row 1, with the rows and the last hash of each earlier log of the symbol.
@@ -163,10 +164,7 @@ class AuditLog:
         unsealed = body(self.rows + 1, self._clock(), type, fields)
         self.rows += 1
         self._ended = type == STOP
-        if self._thread is None:
-            self._write([unsealed])
-        else:
-            self._waiting.put(unsealed)
+        self._waiting.put(unsealed)
         return self.rows
 
     @property
@@ -176,7 +174,7 @@ class AuditLog:
         return Witness(self.path.name, rows, last.decode())
 
     async def synced(self, seq: int) -> None:
-        """Wait until row *seq* is on disk; without *sync*, return at once: the operating system has it already.
+        """Wait until row *seq* is on disk; without *sync*, until the operating system has it.
 
         Raises:
             OSError: If the disk failed to write a row.
@@ -198,9 +196,8 @@ class AuditLog:
         if self._closed:
             return
         self._ended = self._closed = True
-        if self._thread is not None:
-            self._waiting.put(None)
-            self._thread.join()
+        self._waiting.put(None)
+        self._thread.join()
         self._retry_at = 0.0
         self._write([])
         os.close(self._fd)

@@ -338,7 +338,6 @@ class TradeRun(LiveRun):
             symbol=self.symbol,
             run_id=self.run.id,
             access=self.knobs.access,
-            sync=self.sync,
             earlier=history.books.open_orders(),
             booked=history.booked,
             last_trade_id=history.last_trade_id,

@@ -299,8 +299,8 @@ class Gateway:
             raise self.reset
         if self._contract and self._queries.foreign_orders and not self._run.access.adopt:
             raise Mismatch(
-                f"{self.symbol}: {self._queries.foreign_orders} open orders are of somebody else, and their fills change "
-                f"the position; cancel them, or start with --adopt 1 (ADOPT), which does"
+                f"{self.symbol}: {self._queries.foreign_orders} open orders are of somebody else, and their fills "
+                f"change the position; cancel them, or start with --adopt 1 (ADOPT), which does"
             )
         if self._differs() and not self.killed:
             raise Mismatch(f"{self._differs()}; find out why, then start with --adopt 1 (ADOPT) to accept the account")

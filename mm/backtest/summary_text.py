@@ -141,7 +141,7 @@ def legs_of(legs: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the quoting PnL and the fills of each other market with orders."""
     return "; ".join(
         f"{name} ({leg['symbol']}) {_number(leg['pnl_quoting'], 4)}, {leg['n_fills']:,} fills, "
-        f"fees {number(leg['fees'])}"
+        f"fees {number(leg['fees'])}" + (f", funding {number(leg['funding'])}" if "funding" in leg else "")
         for name, leg in legs.items()
     )
 

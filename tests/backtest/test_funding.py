@@ -14,11 +14,13 @@ from mm.__main__ import main
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Account, Execution, Rules
+from mm.backtest.summary_text import text_of
 from mm.dayfolder.layout import SPOT, USDM
 from mm.errors import BrokenFile
 from mm.instrument import E8, Instrument
 from mm.market_data.import_capture import import_captures
 from mm.play.terms import rules_of
+from mm.signals.other_feed import OtherFeed
 from mm.tape.columns import Payment
 from mm.tape.load import load_day
 from mm.tape.tape import Tape
@@ -260,3 +262,27 @@ def test_recorded_perpetual_can_be_held_short(tmp_path):
         last = list(csv.DictReader(file))[-1]
     summary = results[0].summary
     assert float(last["equity"]) == pytest.approx(summary["initial_equity"] + summary["pnl_total"], abs=1e-7)
+
+
+class ShortThere:
+    """Sell one lot in the perpetual at its bid, once."""
+
+    def on_event(self, _market, orders):
+        perp = orders.at("perp")
+        if perp.inventory_lots == 0 and not len(perp):
+            perp.submit(-1, 999, 1, kind="IOC")
+
+
+def test_leg_in_a_perpetual_pays_its_funding():
+    """A short of one lot receives .1 · 100 · .0001, in the summary's numbers of the leg and in the PnL of all."""
+    rules = Rules(GRID.tick_e8, GRID.lot_e8, requote_us=SECOND, start_lots=10)
+    of_leg = Rules(GRID.tick_e8, GRID.lot_e8, requote_us=10**12, enforce_balances=False)
+    results = {}
+    for rate_e8 in (0, 10_000):
+        perp = tape([Payment(10 * SECOND, rate_e8, 100 * E8)])
+        rules = replace(rules, others={"perp": OtherFeed(GRID, (perp,))}, legs={"perp": of_leg})
+        results[rate_e8] = backtest(tape(venue=SPOT), ShortThere(), trade_cross(), rules)
+    paid, free = results[10_000].summary, results[0].summary
+    assert (paid["legs"]["perp"]["funding"], free["legs"]["perp"]["funding"]) == (-0.001, 0.0)
+    assert paid["pnl_total"] - free["pnl_total"] == pytest.approx(0.001)
+    assert "funding −0.001" in text_of(paid)

@@ -22,6 +22,7 @@ MS_BELOW = 10**14
 """Stamps below this are in ms, others in µs."""
 FIRST_US, LAST_US = 1_230_768_000_000_000, 4_102_444_800_000_000
 """The years 2009 to 2099: the range of exchange stamps."""
+_CALENDAR_US = 60_000_000_000_000_000  # about 1,900 years on either side of 1970: datetime ends with the year 9999
 US_STAMPS = range(FIRST_US, LAST_US)
 """Exchange stamps in µs, as requested: a stamp in this range needs no further check."""
 
@@ -162,6 +163,8 @@ def run_stamp(us: int) -> str:
 
 
 def iso(us: int) -> str:
-    """Return an instant as ISO 8601 in UTC with µs."""
+    """Return an instant as ISO 8601 in UTC with µs; one that no calendar has, as a wrong unit makes it, in µs."""
+    if not -_CALENDAR_US <= us <= _CALENDAR_US:
+        return f"{us} us"
     whole, rest = divmod(us, US_PER_S)
     return f"{datetime.fromtimestamp(whole, timezone.utc).isoformat()[:19]}.{rest:06d}Z"

@@ -12,6 +12,7 @@ from mm.clock import (
     checked_stamp_ms,
     exchange_ms,
     exchange_us,
+    iso,
     stamp_to_us,
 )
 
@@ -57,3 +58,9 @@ def test_steady_clock_never_falls_and_follows_elapsed_time(moves):
         assert now_us == max(last_us + passing_us, wall_us)
         assert clock.ahead_us == now_us - wall_us
         last_us = now_us
+
+
+@pytest.mark.parametrize("us", [2**63 - 1, -(2**63), 1_767_596_400_000_000_000])
+def test_instant_of_no_calendar_is_still_text(us):
+    """A stamp in another unit than its file says must be named in the error, not end it."""
+    assert iso(us) == f"{us} us"

@@ -22,6 +22,7 @@ from mm.market_data.captures import FilePlace
 
 BLOCK_BYTES = 1 << 22
 SORTED_AT_ONCE = 1 << 16
+_BOM = b"\xef\xbb\xbf"
 _GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, pa.ArrowException)
 _MOST_PLACES = 40
@@ -70,9 +71,14 @@ class CsvTable:
         first = next(self._blocks(1 << 16), b"").split(b"\n", 1)[0].rstrip(b"\r")
         if not first.strip():
             raise BrokenFile(f"{path}:1: the file has no rows; {COPY_AGAIN}")
-        cells = first.decode(errors="replace").split(",")
+        cells = first.decode(errors="replace").replace('"', "").split(",")
+        if len(cells) == 1 and (other := next((one for one in ";\t|" if one in cells[0]), "")):
+            raise BrokenFile(f"{path}:1: cells are separated by {other!r}; give a file with commas")
         self.headed = columns is None or cells[0][:1].isalpha()
         self.columns = tuple(cells if self.headed else (columns or ())[: len(cells)])
+        twice = [name for at, name in enumerate(self.columns) if name in self.columns[:at]]
+        if twice and cells[0][:1].isalpha():  # else a row of numbers: the header is missing
+            raise BrokenFile(f"{path}:1: the column {twice[0]!r} stands twice; leave one out, or rename it")
         if not self.headed and len(cells) > len(columns or ()):
             raise BrokenFile(f"{path}:1: {len(cells)} cells for the columns {','.join(columns or ())}; {COPY_AGAIN}")
 
@@ -87,6 +93,7 @@ class CsvTable:
 
     def _cells(self, row: int, text: bytes) -> pl.DataFrame:
         width = len(self.columns)
+        text = text.replace(b'"', b"")  # no cell that is read has a comma, so quotes say nothing
         try:
             names = dict.fromkeys(self.columns, pl.String)
             cells = pl.read_csv(text, schema=names, has_header=False, quote_char=None).fill_null("")
@@ -110,6 +117,7 @@ class CsvTable:
                 stream = self._unpacked(raw, held)
                 while chunk := stream.read(size):
                     self._moved(raw.tell())
+                    chunk = chunk.removeprefix(_BOM) if not rows and not rest else chunk
                     head, newline, tail = chunk.rpartition(b"\n")
                     if newline:
                         block = rest + head + newline

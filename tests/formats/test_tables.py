@@ -45,6 +45,31 @@ def test_row_of_another_width_raises_with_its_number(tmp_path, row):
         list(CsvTable(path))
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["\ufeffa,b\n1,x\n2,y\n", '"a","b"\n"1","x"\n2,y\n', "\ufeffa,b\r\n1,x\r\n2,y\r\n"],
+    ids=["byte order mark", "quotes", "from a spreadsheet"],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_marks_of_other_programs_are_no_text(tmp_path, text, packed):
+    """Spreadsheets write a byte order mark, libraries quote each word."""
+    path = tmp_path / "x.csv"
+    data = text.encode()
+    path.write_bytes(gzip.compress(data) if packed else data)
+    table = CsvTable(path)
+    assert table.columns == ("a", "b")
+    assert [block.cells.rows() for block in table] == [[("1", "x"), ("2", "y")]]
+
+
+@pytest.mark.parametrize(("head", "problem"), [("a,b,a", "'a' stands twice"), ("a;b;c", "separated by ';'")])
+def test_header_that_cannot_be_told_apart_is_refused(tmp_path, head, problem):
+    """Which of two columns of a name is meant, only its writer knows."""
+    path = tmp_path / "x.csv"
+    path.write_text(f"{head}\n1,2,3\n")
+    with pytest.raises(BrokenFile, match=problem):
+        CsvTable(path)
+
+
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(BrokenFile, match=r"none\.csv: cannot be read \(No such file"):
         CsvTable(tmp_path / "none.csv")

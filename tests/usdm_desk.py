@@ -38,7 +38,7 @@ class Ear:
     async def _read(self) -> None:
         try:
             while True:
-                self.got.append(json.loads(await self.connection.recv()))
+                self.got.append(_parsed(await self.connection.recv()))
         except ConnectionClosed:
             self.closed = True
 
@@ -137,6 +137,14 @@ async def usdm_desk(script: str = "", *, scenario: str = "empty", **terms: Any) 
         finally:
             for ear in desk.ears:
                 await ear.close()
+
+
+def _parsed(text: str | bytes) -> Any:
+    """Return a message; an empty one for what a fault has damaged."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {}
 
 
 def run(case: Callable[[], Awaitable[None]]) -> None:

@@ -21,28 +21,6 @@ class VenueUrls(NamedTuple):
     streams: str
 
 
-VENUES = {
-    "testnet": VenueUrls(
-        "wss://ws-api.testnet.binance.vision/ws-api/v3",
-        "https://testnet.binance.vision",
-        "wss://stream.testnet.binance.vision",
-    ),
-    "production": VenueUrls(
-        "wss://ws-api.binance.com:443/ws-api/v3", "https://api.binance.com", "wss://stream.binance.com:9443"
-    ),
-}
-"""The exchanges for orders of Spot, other than the exchange in a box."""
-CONTRACT_VENUES = {
-    "testnet": VenueUrls(
-        "wss://testnet.binancefuture.com/ws-fapi/v1",
-        "https://demo-fapi.binance.com",
-        "wss://fstream.binancefuture.com",
-    ),
-    "production": VenueUrls(
-        "wss://ws-fapi.binance.com/ws-fapi/v1", "https://fapi.binance.com", "wss://fstream.binance.com"
-    ),
-}
-"""The same for contracts."""
 SPOT, USDM = "spot", "usdm"
 
 

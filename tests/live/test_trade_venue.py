@@ -3,8 +3,8 @@
 import pytest
 
 from mm.errors import SafetyError, UsageError
-from mm.live.knobs import CONTRACT_VENUES, VENUES, VenueUrls
-from mm.live.venues.addresses import addresses, check_switches, is_production
+from mm.live.knobs import VenueUrls
+from mm.live.venues.addresses import CONTRACT_VENUES, VENUES, addresses, check_switches, is_production
 from support import run_python
 
 LOCAL = {

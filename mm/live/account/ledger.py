@@ -31,7 +31,7 @@ from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 
 BUY, SELL = 1, -1
 STANDARD_RATE_E8 = 100_000
-"""Binance's regular commission rate on Spot, 0.1 % of the notional, in 1e-8."""
+"""The commission rate that counts while the account's is not known, 0.1 % of the notional, in 1e-8."""
 OF_EXCHANGE = "#"
 """In the client id of an order by which the exchange has closed a position: the exchange's, this, and its number."""
 KEPT_TRADES = 2_000

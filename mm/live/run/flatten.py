@@ -111,7 +111,9 @@ def plan(
     fees_e8 = -(-paid_e16 * fee_rate_e8 // E8**2)
     most_e8 = -(-qty_e8 * (side * (price_e8 - mid_e8) * E8 + price_e8 * fee_rate_e8) // E8**2)
     of_base = side > 0 and not contract
-    commission_e8 = -(-qty_e8 * fee_rate_e8 // E8) if of_base else 0  # a buyer pays in the base asset, or less in BNB
+    commission_e8 = (
+        -(-qty_e8 * fee_rate_e8 // E8) if of_base else 0
+    )  # of a buyer, in the base asset, or less in another
     left_e8 = abs(position_e8) - qty_e8 + commission_e8
     return FlattenPlan(side, qty_e8, price_e8, mid_e8, slippage_e8, fees_e8, most_e8, left_e8)
 

@@ -8,8 +8,30 @@ from urllib.parse import urlsplit
 from mm.base.doors import is_loopback
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
-from mm.live.knobs import BOX, CONTRACT_VENUES, PRODUCTION, SPOT, VENUES, VenueUrls
+from mm.live.knobs import BOX, PRODUCTION, SPOT, VenueUrls
 
+VENUES = {
+    "testnet": VenueUrls(
+        "wss://ws-api.testnet.binance.vision/ws-api/v3",
+        "https://testnet.binance.vision",
+        "wss://stream.testnet.binance.vision",
+    ),
+    "production": VenueUrls(
+        "wss://ws-api.binance.com:443/ws-api/v3", "https://api.binance.com", "wss://stream.binance.com:9443"
+    ),
+}
+"""The exchanges for orders of Spot, other than the exchange in a box."""
+CONTRACT_VENUES = {
+    "testnet": VenueUrls(
+        "wss://testnet.binancefuture.com/ws-fapi/v1",
+        "https://demo-fapi.binance.com",
+        "wss://fstream.binancefuture.com",
+    ),
+    "production": VenueUrls(
+        "wss://ws-fapi.binance.com/ws-fapi/v1", "https://fapi.binance.com", "wss://fstream.binance.com"
+    ),
+}
+"""The same for contracts."""
 PRODUCTION_SWITCH = "TRADE_PRODUCTION"
 _PRODUCTION_DOMAINS = ("binance.com", "binance.us", "binance.vision")
 _TESTNET_DOMAINS = ("testnet.binance.vision", "demo-fapi.binance.com")

@@ -4,7 +4,7 @@ from typing import Any
 
 from mm.sim.exchange import orders
 from mm.sim.exchange.accounts import UserAccount
-from mm.sim.exchange.orders import ExecutionReport, Fill, UserOrder
+from mm.sim.exchange.orders import Fill, UserOrder
 from mm.sim.exchange.settlement import Settlement, fee_e8
 from mm.sim.exchange.usdm.events import AccountChange
 from mm.sim.exchange.usdm.wallet import FuturesAccount
@@ -102,8 +102,3 @@ class UsdmSettlement(Settlement):
         """Move position and cash of the market's side of a trade."""
         account.base.free += side * lots * self._rules.instrument.lot_e8
         account.quote.free -= side * ticks * lots * self._rules.tl_e8
-
-
-def is_trade(event: object) -> bool:
-    """Return whether an event is a trade of an order."""
-    return isinstance(event, ExecutionReport) and event.fill is not None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mm.sim.exchange.parameters import Parameter
+from mm.sim.exchange.parameters import Parameter, RequestParameters
 from mm.sim.exchange.usdm.exchange import UsdmExchange
 from mm.sim.exchange.usdm.wallet import FuturesAccount
 from mm.sim.wire.operations import Call, Operation, Weigh
@@ -30,6 +30,13 @@ class UsdmCall(Call):
     def owner(self) -> FuturesAccount:
         """Return the caller's account."""
         return self.exchange.account(self.account)
+
+    def of(self, given: Mapping[str, str]) -> "UsdmCall":
+        """Return a call of the same user with other parameters, for the contract that they name."""
+        named = [one for one in self.exchanges if one.rules.instrument.symbol == given.get("symbol")]
+        exchange = named[0] if named else self.exchange
+        parameters = RequestParameters(given, exchange.rules.instrument.symbol, USDM_PARAMETERS)
+        return replace(self, exchange=exchange, parameters=parameters, texts=UsdmTexts(exchange, self.texts.micro))
 
     def everywhere(self) -> "list[UsdmCall]":
         """Return the same call for every contract; for one, if the request names it."""

@@ -1,6 +1,8 @@
 """Parameters of USD-M that Spot lacks or reads otherwise, and the orders that they describe."""
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 from mm.sim.exchange import api_error
 from mm.sim.exchange.api_error import ApiError
@@ -35,7 +37,7 @@ USDM_PARAMETERS: Mapping[str, Parameter] = {
     **dict.fromkeys(("reduceOnly", "closePosition", "priceProtect"), SWITCH),
     **dict.fromkeys(("dualSidePosition", "multiAssetsMargin"), choice(_SWITCH)),
     **dict.fromkeys(("activationPrice", "callbackRate", "goodTillDate", "workingType", "listenKey"), any_text()),
-    **dict.fromkeys(("incomeType", "contractType", "pair"), any_text()),
+    **dict.fromkeys(("incomeType", "batchOrders", "orderIdList", "origClientOrderIdList"), any_text()),
     **dict.fromkeys(("leverage", "countdownTime"), whole),
     "amount": in_e8,
     "marginType": choice({"ISOLATED": True, "CROSSED": False}),
@@ -92,6 +94,22 @@ def read_cancel(parameters: RequestParameters) -> CancelRequest:
     """Return the order to cancel; its id prevails over its client id."""
     order_id, client_id = parameters.order_key()
     return CancelRequest(order_id=order_id, client_id="" if order_id is not None else client_id)
+
+
+def read_list(parameters: RequestParameters, name: str) -> list[Any]:
+    """Return a parameter that is a list as JSON, empty if it was not sent; raises ApiError if it is none."""
+    try:
+        found = json.loads(parameters[name] or "[]")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list):
+        raise api_error.not_valid(name)
+    return found
+
+
+def as_text(value: Any) -> str:
+    """Return a value of JSON as the text of a parameter."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _read_type(parameters: RequestParameters) -> str:

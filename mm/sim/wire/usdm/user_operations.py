@@ -1,5 +1,6 @@
 """The operations of users of USD-M: orders, positions, wallets, settings, listen keys."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,10 +15,12 @@ from mm.sim.wire.answers import Json
 from mm.sim.wire.operations import by_presence
 from mm.sim.wire.usdm.answers import rates
 from mm.sim.wire.usdm.operation import V2, V3, UsdmCall, operation
-from mm.sim.wire.usdm.parameters import read_cancel, read_modification, read_new_order
+from mm.sim.wire.usdm.parameters import as_text, read_cancel, read_list, read_modification, read_new_order
 
 _DONE = {"code": 200, "msg": "success"}
 _ADD, _TAKE = "1", "2"
+_MOST_ORDERS, _MOST_CANCELS = 5, 10
+"""The most entries of a batch."""
 _LONGEST_COUNTDOWN_MS = 7 * 86_400_000
 
 
@@ -43,6 +46,46 @@ def _modify(call: UsdmCall) -> Json:
 
 def _cancel(call: UsdmCall) -> Json:
     return call.texts.order(call.exchange.cancel(call.us, call.account, read_cancel(call.parameters)))
+
+
+def _place_batch(call: UsdmCall) -> list[Json]:
+    return [_attempt(_place, one) for one in _batch(call)]
+
+
+def _modify_batch(call: UsdmCall) -> list[Json]:
+    return [_attempt(_modify, one) for one in _batch(call)]
+
+
+def _cancel_batch(call: UsdmCall) -> list[Json]:
+    ids, names = read_list(call.parameters, "orderIdList"), read_list(call.parameters, "origClientOrderIdList")
+    if bool(ids) == bool(names):
+        raise api_error.one_of_two("orderIdList", "origClientOrderIdList")
+    name = "orderId" if ids else "origClientOrderId"
+    _check_size(ids or names, _MOST_CANCELS)
+    symbol = call.texts.symbol
+    return [_attempt(_cancel, call.of({"symbol": symbol, name: str(one)})) for one in ids or names]
+
+
+def _batch(call: UsdmCall) -> list[UsdmCall]:
+    """Return the calls of a batch, each for the contract of its order."""
+    orders = read_list(call.parameters, "batchOrders")
+    _check_size(orders, _MOST_ORDERS)
+    if not all(isinstance(one, dict) for one in orders):
+        raise api_error.not_valid("batchOrders")
+    return [call.of({name: as_text(value) for name, value in one.items()}) for one in orders]
+
+
+def _check_size(entries: list[Any], most: int) -> None:
+    if not 1 <= len(entries) <= most:
+        raise ApiError(-4082, f"Invalid number of batch place orders: {len(entries)}")
+
+
+def _attempt(run: Callable[[UsdmCall], Json], call: UsdmCall) -> Json:
+    """Return the answer to one request of a batch, which may be an error."""
+    try:
+        return run(call)
+    except ApiError as error:
+        return error.content()
 
 
 def _cancel_all(call: UsdmCall) -> Json:
@@ -251,7 +294,10 @@ _ALL = {"limit": entries(500, 1_000)}
 USER_OPERATIONS = (
     _signed("POST order", "order.place", _place, _ORDER, 0, counts_orders=True),
     operation("POST order/test", "", _test, _ORDER, 1, signed=True, of_orders=False),
-    _signed("PUT order", "order.modify", _modify, _MODIFIED, 1, counts_orders=True),
+    _signed("PUT order", "order.modify", _modify, _MODIFIED, 0, counts_orders=True),
+    _signed("POST batchOrders", "", _place_batch, "batchOrders!", 5, counts_orders=True),
+    _signed("PUT batchOrders", "", _modify_batch, "batchOrders!", 5, counts_orders=True),
+    _signed("DELETE batchOrders", "", _cancel_batch, "symbol! orderIdList origClientOrderIdList"),
     _signed("DELETE order", "order.cancel", _cancel, _WHICH),
     _signed("DELETE allOpenOrders", "", _cancel_all, "symbol!"),
     _signed("POST countdownCancelAll", "", _count_down, "symbol! countdownTime!", 10),

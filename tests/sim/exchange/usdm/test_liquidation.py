@@ -1,14 +1,17 @@
 """Funding, isolated margin, margin calls, liquidations, the insurance fund, auto-deleveraging."""
 
 from contextlib import suppress
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exchange_rig import INSTRUMENT
 from mm.instrument import E8
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import ExecutionReport
+from mm.sim.exchange.usdm.wallet import half_even
 from usdm_rig import ALICE, BOB, CAROL, Pit
 
 
@@ -35,6 +38,13 @@ def test_funding_is_paid_at_its_instants_at_the_mark_price() -> None:
     assert len(pit.income(ALICE, "FUNDING_FEE")) == 2
     assert pit.kinds(ALICE)[-2:] == ["FUNDING_FEE", "FUNDING_FEE"]
     pit.check()
+
+
+@given(st.integers(-(10**9), 10**9), st.integers(1, 10**13), st.integers(-(10**7), 10**7))
+def test_funding_is_rounded_as_in_a_backtest(lots: int, mark_e8: int, rate_e8: int) -> None:
+    """Half to even, of the exact product: the same expression as the paper exchange's."""
+    per_lot = Fraction(INSTRUMENT.lot_e8 * mark_e8 * rate_e8, E8 * E8)
+    assert half_even(lots * INSTRUMENT.lot_e8 * mark_e8 * rate_e8, E8 * E8) == round(lots * per_lot)
 
 
 def test_funding_without_an_interval_is_every_eight_hours_from_midnight() -> None:

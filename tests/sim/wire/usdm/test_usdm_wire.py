@@ -344,6 +344,26 @@ def test_a_countdown_is_set_and_cancels_by_rest() -> None:
     run(case)
 
 
+def test_batches_answer_each_order() -> None:
+    """One that is refused does not stop the others; at most five orders, ten cancels."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            orders = [limit(newClientOrderId="a"), limit(price="1"), limit("SELL", "101", newClientOrderId="b")]
+            done = await desk.ask("alice", "POST", "v1/batchOrders", batchOrders=json.dumps(orders))
+            assert [one.get("status", one.get("code")) for one in done] == ["NEW", -4024, "NEW"]
+            changes = [{"symbol": SYMBOL, "orderId": done[0]["orderId"], "side": "BUY", "price": 98, "quantity": "2"}]
+            (moved,) = await desk.ask("alice", "PUT", "v1/batchOrders", batchOrders=json.dumps(changes))
+            assert (moved["price"], moved["origQty"]) == ("98.00000000", "2.00000000")
+            names = json.dumps(["a", "nobody", "b"])
+            ended = await desk.ask("alice", "DELETE", "v1/batchOrders", symbol=SYMBOL, origClientOrderIdList=names)
+            assert [one.get("status", one.get("code")) for one in ended] == ["CANCELED", -2011, "CANCELED"]
+            for bad, code in (("[]", -4082), (json.dumps(orders * 2), -4082), ("{", -1130), ("[1]", -1130)):
+                assert (await desk.ask("alice", "POST", "v1/batchOrders", batchOrders=bad))["code"] == code
+
+    run(case)
+
+
 @pytest.mark.parametrize(
     ("code", "changes"),
     [

@@ -68,6 +68,7 @@ class HftbacktestReader(FileReader):
     def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         super().__init__(paths, symbol, moved)
         self._left_out: Counter[str] = Counter()
+        self._timeless = 0
 
     def _streams(self) -> list[Iterator[TimedEvent]]:
         return [self._all_events()]
@@ -77,11 +78,13 @@ class HftbacktestReader(FileReader):
             self._at.path, self._at.number = path, 0
             yield from self._events(self._local_rows(path))
         self.notes += [f"{count:,} {what} were left out" for what, count in self._left_out.items()]
+        if self._timeless:
+            self.notes.append(f"{self._timeless:,} rows have no receive time: they count with the next one")
 
     def _events(self, blocks: Iterator[_LocalRows]) -> Iterator[TimedEvent]:
         """Yield one message for consecutive rows of the book with equal instants."""
         steps: list[tuple[int, str | None, str | None]] = []
-        at, plain, snapshot = (0, 0), True, False
+        at, plain, snapshot, last_us = (0, 0), True, False, 0
         for rows in blocks:
             for number, kind, side, exch_us, recv_us, price_e8, qty_e8 in zip(*rows, strict=True):
                 if steps and at[0] > 0 and (at != (recv_us, exch_us) or kind == TRADE_EVENT):
@@ -99,6 +102,8 @@ class HftbacktestReader(FileReader):
                 if kind == TRADE_EVENT:
                     yield recv_us, 0, (self._at.path, number), FileTrade(exch_us, _text(price_e8), _text(qty_e8), side)
                     continue
+                self._timeless += recv_us == 0 and last_us > 0
+                last_us = max(last_us, recv_us)
                 if not steps:
                     at, plain, snapshot = (recv_us, exch_us), True, False
                 if kind == CLEAR_EVENT:

@@ -18,11 +18,10 @@ import polars as pl
 import pyarrow as pa
 
 from mm.errors import BrokenFile
-from mm.market_data.captures import FilePlace
+from mm.market_data.captures import BOM, FilePlace
 
 BLOCK_BYTES = 1 << 22
 SORTED_AT_ONCE = 1 << 16
-_BOM = b"\xef\xbb\xbf"
 _GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, pa.ArrowException)
 _MOST_PLACES = 40
@@ -117,7 +116,7 @@ class CsvTable:
                 stream = self._unpacked(raw, held)
                 while chunk := stream.read(size):
                     self._moved(raw.tell())
-                    chunk = chunk.removeprefix(_BOM) if not rows and not rest else chunk
+                    chunk = chunk.removeprefix(BOM) if not rows and not rest else chunk
                     head, newline, tail = chunk.rpartition(b"\n")
                     if newline:
                         block = rest + head + newline

@@ -20,6 +20,7 @@ from msgspec import Struct
 from mm.clock import stamp_to_us
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import E8
+from mm.market_data.captures import BOM
 from mm.market_data.grid import Grid
 
 CREATED, CHANGED, DELETED, TRADE, BOOK = "order_created", "order_changed", "order_deleted", "trade", "order_book"
@@ -108,7 +109,7 @@ def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] = lambda 
         stream = opener(raw, "rb") if opener else raw
         try:
             for number, text in enumerate(stream, 1):  # type: ignore[arg-type, var-annotated]
-                yield _line(path, number, text, grid)
+                yield _line(path, number, text if number > 1 else text.removeprefix(BOM), grid)
                 if number % 1000 == 0:
                     progress(raw.tell())
         except (EOFError, OSError, zlib.error) as error:

@@ -419,7 +419,9 @@ class _Import:
         tick_e8 = options.tick_e8 or (known.tick_e8 if known else 0)
         step_e8 = _e8_or(options.qty_step, known.lot_e8 if known else 0)
         notional_e8 = _e8_or(options.min_notional, known.min_notional_e8 if known else 0)
-        found_e8, of_book = session.book_step_e8 or grid.seen_step_e8, f"the first book ({session.book_levels} levels)"
+        found_e8, of_book = session.book_step_e8, f"the first book ({session.book_levels} levels)"
+        if not found_e8:
+            found_e8, of_book = grid.seen_step_e8, "all quantities of the capture, which has no book"
         for name, flag, given, seen, of, otherwise in (
             ("tick size", "--tick-size", tick_e8, grid.seen_tick_e8, "all prices of the capture", "finer"),
             ("quantity step", "--qty-step", step_e8, found_e8, of_book, "another one"),

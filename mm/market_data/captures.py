@@ -41,6 +41,7 @@ from mm.market_data.venue import (
     WrongMarket,
 )
 
+BOM = b"\xef\xbb\xbf"  # before the text of files that editors and spreadsheets have saved
 CHUNK_BYTES = 1 << 18
 LONGEST_LINE = 1 << 26
 _GZIP = b"\x1f\x8b\x08"
@@ -106,7 +107,7 @@ class CaptureLines:
         at = 0
         while (end := block.find(b"\n", at)) >= 0:
             self.number += 1
-            yield block[at:end]
+            yield block[at:end] if self.number > 1 else block[at:end].removeprefix(BOM)
             at = end + 1
 
     def _fragment(self, rest: bytes) -> Iterator[bytes]:

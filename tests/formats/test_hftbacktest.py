@@ -141,6 +141,18 @@ def test_invalid_row_raises_with_its_number(tmp_path, file, case):
     assert not (tmp_path / "data").exists()
 
 
+def test_rows_without_a_receive_time_among_others_are_counted(tmp_path, file):
+    """Only an initial book has none."""
+
+    def spoil(data):
+        data = data.copy()
+        data["local_ts"][np.flatnonzero((data["ev"] & 0xFF) == 1)[40]] = 0
+        return data
+
+    report = imported("hftbacktest", [write_changed(file, tmp_path / "y.npz", spoil)], tmp_path / "data")
+    assert any(one.startswith("1 rows have no receive time") for one in report.warnings)
+
+
 def test_prices_off_the_given_tick_are_rejected(tmp_path, file):
     with pytest.raises(OffGrid, match=r"not multiples of tick size 0\.25"):
         imported("hftbacktest", [file], tmp_path / "data", tick_size="0.25")

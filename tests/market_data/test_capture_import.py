@@ -469,3 +469,18 @@ def test_module_runs_as_a_command(tmp_path):
     done = run_python("-m", "mm.market_data.import_capture", "capture.gz", "--symbol", SYMBOL, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert check_day(folder(tmp_path)).ok
+
+
+def test_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
+    """The first line often is the snapshot, without which the day has no book."""
+    for name in ("plain", "marked"):
+        (tmp_path / name).mkdir()
+    plain = imported(tmp_path / "plain", [snapshot(10), diff(11, 11, [["99", "0.25"]])])
+    (packed,) = (tmp_path / "plain").glob("*.gz")
+    marked = tmp_path / "marked.dat"
+    marked.write_bytes(b"\xef\xbb\xbf" + gzip.decompress(packed.read_bytes()))
+    report = imported(tmp_path / "marked", marked)
+    assert report.days[0].synced
+    assert frames(folder(tmp_path / "marked")) == frames(folder(tmp_path / "plain"))
+    assert not report.days[0].book.anomalies
+    assert plain.days[0].synced

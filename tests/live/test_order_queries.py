@@ -16,7 +16,8 @@ from mm.live.orders.access import GatewayRun
 from mm.live.orders.live_orders import EARLIER, Booked, LiveOrder, OrderState, Rejected
 from mm.live.orders.queries import OrderQueries, Unanswered
 from mm.live.orders.states import OrderStates
-from mm.live.venues.binance_spot import PAGE, BinanceSpot, SpotAccount
+from mm.live.venues.binance_requests import PAGE
+from mm.live.venues.binance_spot import BinanceSpot, SpotAccount
 from mm.live.venues.filters import OrderChecks
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock

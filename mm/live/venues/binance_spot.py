@@ -1,21 +1,17 @@
 """Binance Spot: routes, weights, requests, and what its answers and user events say."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import msgspec
 
-from mm.clock import US_PER_MS
 from mm.instrument import Instrument
 from mm.live.account.holdings import Balances
-from mm.live.account.ledger import SIDE_NAMES, AccountFill
-from mm.live.knobs import VenueUrls
 from mm.live.orders.live_orders import LiveOrder, OrderSeen
 from mm.live.orders.refusals import Refusal
-from mm.live.venues.addresses import attempts_file, quiet_file
-from mm.live.venues.binance import CODES, LIMITS, WS_ERROR, ApiLimit, Signer, WsError, time_us, why_of
+from mm.live.venues.binance import WS_ERROR, Signer, WsError, why_of
+from mm.live.venues.binance_requests import AccountRequests, AccountRoutes, OrderRequests, OrderRoutes
 from mm.live.venues.filters import ours_e8
-from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.rest_api import RestApi
 from mm.live.venues.spot_messages import (
     ACCOUNT,
@@ -40,7 +36,6 @@ from mm.live.venues.venue import (
     ApiAnswer,
     ApiWatcher,
     Call,
-    ListedOrder,
     Outcome,
     Replaced,
     RequestParams,
@@ -48,10 +43,7 @@ from mm.live.venues.venue import (
     Wiring,
 )
 from mm.live.venues.ws_api import LogOn, WsApi, linked
-from mm.market_data.rate_budget import RateBudget
 
-PAGE = 1_000
-"""The most trades that an answer has."""
 _WIRE_TYPES: Mapping[str, RequestParams] = {
     "LIMIT_MAKER": {"type": "LIMIT_MAKER"},
     "LIMIT": {"type": "LIMIT", "timeInForce": "GTC"},
@@ -59,8 +51,6 @@ _WIRE_TYPES: Mapping[str, RequestParams] = {
     "FOK": {"type": "LIMIT", "timeInForce": "FOK"},
     "MARKET": {"type": "MARKET"},
 }
-_WEIGHT, _WEIGHT_S = 6_000, 60.0
-_ATTEMPTS, _ATTEMPTS_S = 290, 300.0  # to connect; the exchange allows 300
 
 PLACE = Route("order.place", "POST", "/api/v3/order", counted=True, stamped_once=True)
 CANCEL = Route("order.cancel", "DELETE", "/api/v3/order")
@@ -89,22 +79,15 @@ LOG_ON = LogOn(
 )
 
 
-class SpotAccount:
+class SpotAccount(AccountRequests):
     """Binance Spot as an account sees it: an `AccountVenue`."""
 
-    codes = CODES
-    discount_asset = "BNB"
-    """Commissions are taken in it, at a discount, while an account that has chosen so holds it."""
+    account_routes = AccountRoutes(TIME, ORDER_COUNTS, LAST_PRICE)
+    weight = 6_000
 
     def orders_of(self, symbol: str) -> "BinanceSpot":
         """Return the requests of a symbol's orders."""
         return BinanceSpot(symbol)
-
-    def limits(self, urls: VenueUrls, seconds: Callable[[], float]) -> OrderLimits:
-        """Return the limits of an account, shared with the other processes of this host."""
-        path = quiet_file(urls.rest)
-        weight = RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None
-        return OrderLimits(weight, seconds, RateBudget(_ATTEMPTS, _ATTEMPTS_S, attempts_file(urls.ws_api)))
 
     def transports(self, wiring: Wiring, watcher: ApiWatcher) -> tuple[WsApi, RestApi]:
         """Return the connection for orders and the account's events, and requests by REST."""
@@ -114,14 +97,6 @@ class SpotAccount:
         ws = WsApi(urls.ws_api, signer, limits, watcher, LOG_ON, connect)
         return ws, RestApi(urls.rest, signer, limits, around.rest)
 
-    def time(self) -> Call:
-        """Ask for the exchange's time."""
-        return TIME, {}
-
-    def time_us(self, answer: ApiAnswer) -> int:
-        """Return the exchange's time of an answer, µs."""
-        return time_us(answer)
-
     def account(self) -> Call:
         """Ask for the account's balances, those that are not zero."""
         return ACCOUNT_STATUS, {"omitZeroBalances": "true"}
@@ -129,18 +104,6 @@ class SpotAccount:
     def account_of(self, answer: ApiAnswer) -> AccountSeen:
         """Return the account of an answer."""
         return ACCOUNT.decode(answer.result).seen()
-
-    def order_counts(self) -> Call:
-        """Ask how many orders the exchange has counted."""
-        return ORDER_COUNTS, {}
-
-    def counts(self, answer: ApiAnswer) -> Sequence[ApiLimit]:
-        """Return the exchange's counts of orders."""
-        return LIMITS.decode(answer.result)
-
-    def price_of(self, asset: str, quote: str) -> Call:
-        """Ask for the last price of an asset in another."""
-        return LAST_PRICE, {"symbol": asset + quote}
 
     def price(self, answer: ApiAnswer) -> str:
         """Return the price of an answer, as text."""
@@ -159,7 +122,7 @@ class SpotAccount:
         return BALANCE_EVENT.decode(body).read() if kind == BALANCE else None
 
 
-class BinanceSpot:
+class BinanceSpot(OrderRequests):
     """The requests and answers of a symbol: an `OrderVenue`.
 
     Args:
@@ -167,17 +130,12 @@ class BinanceSpot:
     """
 
     can_replace = can_amend = True
-    page = PAGE
     contract = None
-
-    def __init__(self, symbol: str) -> None:
-        self._symbol = symbol
+    routes = OrderRoutes(PLACE, CANCEL, CANCEL_ALL, ORDER_STATUS, OPEN_ORDERS, MY_TRADES)
+    wire_types = _WIRE_TYPES
+    answers = ORDER, ORDERS, TRADES
 
     # requests that change orders
-
-    def place(self, order: LiveOrder) -> Call:
-        """Send an order."""
-        return PLACE, self._terms(order)
 
     def replace(self, old: LiveOrder, new: LiveOrder) -> Call:
         """Send an order in place of another; if that one cannot be cancelled, nothing is placed."""
@@ -189,45 +147,7 @@ class BinanceSpot:
         which = self._of(order.exchange_id)
         return AMEND_ORDER, which | {"newClientOrderId": order.client_id, "newQty": qty}
 
-    def cancel(self, order: LiveOrder) -> Call:
-        """Cancel an order."""
-        known = self._of(order.exchange_id) if order.exchange_id > 0 else self._named(order)
-        return CANCEL, known
-
-    def cancel_symbol(self) -> Call:
-        """Cancel all open orders of the symbol."""
-        return CANCEL_ALL, {"symbol": self._symbol}
-
     # queries
-
-    def order(self, order: LiveOrder) -> Call:
-        """Ask for the state of an order, by its client id."""
-        return ORDER_STATUS, self._named(order)
-
-    def order_of_id(self, exchange_id: int) -> Call:
-        """Ask for the state of an order, by the exchange's id."""
-        return ORDER_STATUS, self._of(exchange_id)
-
-    def open_orders(self) -> Call:
-        """Ask for the open orders of the symbol."""
-        return OPEN_ORDERS, {"symbol": self._symbol}
-
-    def trades_of(self, order: LiveOrder, first_id: int | None) -> Call:
-        """Ask for the trades of an order, from a trade id on, if given."""
-        from_id = {} if first_id is None else {"fromId": first_id}
-        return MY_TRADES, {**self._of(order.exchange_id), "limit": PAGE, **from_id}
-
-    def trades_from(self, first_id: int) -> Call:
-        """Ask for the account's trades from a trade id on."""
-        return MY_TRADES, {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
-
-    def trades_since(self, us: int) -> Call:
-        """Ask for the account's trades since an instant."""
-        return MY_TRADES, {"symbol": self._symbol, "startTime": us // US_PER_MS, "limit": PAGE}
-
-    def last_trade(self) -> Call:
-        """Ask for the account's last trade."""
-        return MY_TRADES, {"symbol": self._symbol, "limit": 1}
 
     def mean_price(self) -> Call:
         """Ask for the mean price of the last minutes."""
@@ -238,10 +158,6 @@ class BinanceSpot:
         return EXCHANGE_INFO, {"symbol": self._symbol}
 
     # answers
-
-    def seen(self, answer: ApiAnswer) -> OrderSeen:
-        """Return the order of an answer."""
-        return ORDER.decode(answer.result).seen(answer.us)
 
     def seen_all(self, answer: ApiAnswer) -> list[OrderSeen]:
         """Return the orders of an answer that has several."""
@@ -265,18 +181,6 @@ class BinanceSpot:
             return Replaced(cancelled, ORDER.decode(parts.newOrderResponse).seen(answer.us))
         return Replaced(cancelled, _refusal(parts.newOrderResponse, answer, message))
 
-    def trades(self, answer: ApiAnswer) -> Sequence[AccountFill]:
-        """Return the trades of an answer, by id; their client ids are not known."""
-        return [entry.fill() for entry in TRADES.decode(answer.result)]
-
-    def listed(self, answer: ApiAnswer) -> ListedOrder:
-        """Return the order of a query."""
-        return ORDER.decode(answer.result).listed(answer.us)
-
-    def listed_all(self, answer: ApiAnswer) -> Sequence[ListedOrder]:
-        """Return the open orders of a query."""
-        return [entry.listed(answer.us) for entry in ORDERS.decode(answer.result)]
-
     def terms_of(self, answer: ApiAnswer) -> SymbolInfo:
         """Return the terms of the symbol; an exchange that refuses to give them does not have it.
 
@@ -289,23 +193,6 @@ class BinanceSpot:
     def ours_e8(self, instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:
         """Return what the balances leave to the orders of the symbol, those that are open included."""
         return ours_e8(instrument, balances, orders)
-
-    def _terms(self, order: LiveOrder) -> dict[str, str | int]:
-        terms: dict[str, str | int] = {
-            "symbol": self._symbol,
-            "side": SIDE_NAMES[order.side],
-            **_WIRE_TYPES[order.kind],
-            "quantity": order.qty,
-            "newClientOrderId": order.client_id,
-            "newOrderRespType": "RESULT",
-        }
-        return terms if order.kind == "MARKET" else terms | {"price": order.price}
-
-    def _of(self, exchange_id: int) -> dict[str, str | int]:
-        return {"symbol": self._symbol, "orderId": exchange_id}
-
-    def _named(self, order: LiveOrder) -> dict[str, str | int]:
-        return {"symbol": self._symbol, "origClientOrderId": order.client_id}
 
 
 def _refusal(part: msgspec.Raw, answer: ApiAnswer, message: str = "") -> Refusal:

@@ -5,21 +5,19 @@ stream of their own (`usdm_connection`). Nothing here replaces an order, and a m
 place in the queue.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from mm.clock import US_PER_MS
 from mm.errors import DataError
 from mm.instrument import Instrument
 from mm.live.account.holdings import Balances
-from mm.live.account.ledger import SIDE_NAMES, AccountFill
+from mm.live.account.ledger import SIDE_NAMES
 from mm.live.account.positions import ContractSetup, Income, PositionSeen
-from mm.live.knobs import VenueUrls
 from mm.live.orders.live_orders import LiveOrder, OrderSeen
-from mm.live.venues.addresses import attempts_file, quiet_file
-from mm.live.venues.binance import CODES, LIMITS, ApiLimit, Signer, time_us
+from mm.live.venues.binance import Signer
+from mm.live.venues.binance_requests import AccountRequests, AccountRoutes, OrderRequests, OrderRoutes
 from mm.live.venues.contract_info import ContractInfo, unlimited
-from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.rest_api import RestApi
 from mm.live.venues.usdm_connection import UsdmConnection
 from mm.live.venues.usdm_messages import (
@@ -48,7 +46,6 @@ from mm.live.venues.venue import (
     ApiAnswer,
     ApiWatcher,
     Call,
-    ListedOrder,
     Outcome,
     Replaced,
     RequestParams,
@@ -56,10 +53,9 @@ from mm.live.venues.venue import (
     Wiring,
 )
 from mm.live.venues.ws_api import linked
-from mm.market_data.rate_budget import RateBudget
 
-PAGE, INCOMES = 1_000, 1_000
-"""The most trades, and payments, that an answer has."""
+INCOMES = 1_000
+"""The most payments that an answer has."""
 COUNTDOWN_MS = 60_000
 _WIRE_TYPES: Mapping[str, RequestParams] = {
     "LIMIT_MAKER": {"type": "LIMIT", "timeInForce": "GTX"},
@@ -68,8 +64,6 @@ _WIRE_TYPES: Mapping[str, RequestParams] = {
     "FOK": {"type": "LIMIT", "timeInForce": "FOK"},
     "MARKET": {"type": "MARKET"},
 }
-_WEIGHT, _WEIGHT_S = 2_400, 60.0
-_ATTEMPTS, _ATTEMPTS_S = 290, 300.0  # to connect; the exchange allows 300
 
 PLACE = Route("order.place", "POST", "/fapi/v1/order", 0, counted=True, stamped_once=True)
 MODIFY = Route("order.modify", "PUT", "/fapi/v1/order", counted=True, stamped_once=True)
@@ -97,22 +91,15 @@ ROUTES = (
 """All requests that REST has, too."""
 
 
-class UsdmAccount:
+class UsdmAccount(AccountRequests):
     """Binance USD-M as an account sees it: an `AccountVenue`."""
 
-    codes = CODES
-    discount_asset = "BNB"
-    """Commissions are taken in it, at a discount, while an account that has chosen so holds it."""
+    account_routes = AccountRoutes(TIME, ORDER_COUNTS, LAST_PRICE)
+    weight = 2_400
 
     def orders_of(self, symbol: str) -> "BinanceUsdm":
         """Return the requests of a symbol's orders."""
         return BinanceUsdm(symbol)
-
-    def limits(self, urls: VenueUrls, seconds: Callable[[], float]) -> OrderLimits:
-        """Return the limits of an account, shared with the other processes of this host."""
-        path = quiet_file(urls.rest)
-        weight = RateBudget(_WEIGHT, _WEIGHT_S, path) if path else None
-        return OrderLimits(weight, seconds, RateBudget(_ATTEMPTS, _ATTEMPTS_S, attempts_file(urls.ws_api)))
 
     def transports(self, wiring: Wiring, watcher: ApiWatcher) -> tuple[UsdmConnection, RestApi]:
         """Return the connections for orders and the account's events, and requests by REST."""
@@ -122,14 +109,6 @@ class UsdmAccount:
         rest = RestApi(urls.rest, signer, limits, around.rest)
         return UsdmConnection((urls.ws_api, urls.streams), signer, limits, rest, watcher, connect), rest
 
-    def time(self) -> Call:
-        """Ask for the exchange's time."""
-        return TIME, {}
-
-    def time_us(self, answer: ApiAnswer) -> int:
-        """Return the exchange's time of an answer, µs."""
-        return time_us(answer)
-
     def account(self) -> Call:
         """Ask for the account's wallets, and the positions that are not zero."""
         return ACCOUNT_STATUS, {}
@@ -137,18 +116,6 @@ class UsdmAccount:
     def account_of(self, answer: ApiAnswer) -> AccountSeen:
         """Return the account of an answer."""
         return ACCOUNT_ANSWER.decode(answer.result).seen()
-
-    def order_counts(self) -> Call:
-        """Ask how many orders the exchange has counted."""
-        return ORDER_COUNTS, {}
-
-    def counts(self, answer: ApiAnswer) -> Sequence[ApiLimit]:
-        """Return the exchange's counts of orders."""
-        return LIMITS.decode(answer.result)
-
-    def price_of(self, asset: str, quote: str) -> Call:
-        """Ask for the last price of an asset in another."""
-        return LAST_PRICE, {"symbol": asset + quote}
 
     def price(self, answer: ApiAnswer) -> str:
         """Return the price of an answer, as text: a mark price where there is one."""
@@ -168,7 +135,7 @@ class UsdmAccount:
         return CALL_EVENT.decode(body).read() if kind == MARGIN_CALL else None
 
 
-class BinanceUsdm:
+class BinanceUsdm(OrderRequests):
     """The requests and answers of a symbol: an `OrderVenue`, and its `contract`.
 
     Args:
@@ -176,10 +143,10 @@ class BinanceUsdm:
     """
 
     can_replace = can_amend = False
-    page, income_page, countdown_ms = PAGE, INCOMES, COUNTDOWN_MS
-
-    def __init__(self, symbol: str) -> None:
-        self._symbol = symbol
+    income_page, countdown_ms = INCOMES, COUNTDOWN_MS
+    routes = OrderRoutes(PLACE, CANCEL, CANCEL_ALL, ORDER_STATUS, OPEN_ORDERS, USER_TRADES)
+    wire_types = _WIRE_TYPES
+    answers = ORDER, ORDERS, TRADES
 
     @property
     def contract(self) -> "BinanceUsdm":
@@ -187,10 +154,6 @@ class BinanceUsdm:
         return self
 
     # requests that change orders
-
-    def place(self, order: LiveOrder) -> Call:
-        """Send an order."""
-        return PLACE, self._terms(order)
 
     def replace(self, old: LiveOrder, new: LiveOrder) -> Call:
         """Raise NotImplementedError: no request replaces an order."""
@@ -203,44 +166,11 @@ class BinanceUsdm:
         which = self._of(order.exchange_id) | {"side": SIDE_NAMES[order.side]}
         return MODIFY, which | {"quantity": qty, "price": order.price}
 
-    def cancel(self, order: LiveOrder) -> Call:
-        """Cancel an order."""
-        return CANCEL, self._of(order.exchange_id) if order.exchange_id > 0 else self._named(order)
-
-    def cancel_symbol(self) -> Call:
-        """Cancel all open orders of the symbol."""
-        return CANCEL_ALL, {"symbol": self._symbol}
-
     # queries
 
     def order(self, order: LiveOrder) -> Call:
         """Ask for the state of an order, by its client id; of one of the exchange by its number."""
         return ORDER_STATUS, self._of(order.exchange_id) if self.forced(order.client_id) else self._named(order)
-
-    def order_of_id(self, exchange_id: int) -> Call:
-        """Ask for the state of an order, by the exchange's id."""
-        return ORDER_STATUS, self._of(exchange_id)
-
-    def open_orders(self) -> Call:
-        """Ask for the open orders of the symbol."""
-        return OPEN_ORDERS, {"symbol": self._symbol}
-
-    def trades_of(self, order: LiveOrder, first_id: int | None) -> Call:
-        """Ask for the trades of an order, from a trade id on, if given."""
-        first = {} if first_id is None else {"fromId": first_id}
-        return USER_TRADES, self._of(order.exchange_id) | first | {"limit": PAGE}
-
-    def trades_from(self, first_id: int) -> Call:
-        """Ask for the account's trades from a trade id on."""
-        return USER_TRADES, {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
-
-    def trades_since(self, us: int) -> Call:
-        """Ask for the account's trades since an instant."""
-        return USER_TRADES, {"symbol": self._symbol, "startTime": us // US_PER_MS, "limit": PAGE}
-
-    def last_trade(self) -> Call:
-        """Ask for the account's last trade."""
-        return USER_TRADES, {"symbol": self._symbol, "limit": 1}
 
     def mean_price(self) -> Call:
         """Ask for the mark price, the reference of the price band."""
@@ -251,10 +181,6 @@ class BinanceUsdm:
         return EXCHANGE_INFO, {}
 
     # answers
-
-    def seen(self, answer: ApiAnswer) -> OrderSeen:
-        """Return the order of an answer."""
-        return ORDER.decode(answer.result).seen(answer.us)
 
     def seen_all(self, answer: ApiAnswer) -> list[OrderSeen]:  # noqa: ARG002 - the protocol's
         """Return none: the answer to a cancel of all names no order."""
@@ -267,18 +193,6 @@ class BinanceUsdm:
     def replaced(self, answer: ApiAnswer) -> Replaced:
         """Raise NotImplementedError: no request replaces an order."""
         raise NotImplementedError(f"{self._symbol}: no order was replaced by {answer!r}")
-
-    def trades(self, answer: ApiAnswer) -> Sequence[AccountFill]:
-        """Return the trades of an answer, by id; their client ids are not known."""
-        return [one.fill() for one in TRADES.decode(answer.result)]
-
-    def listed(self, answer: ApiAnswer) -> ListedOrder:
-        """Return the order of a query."""
-        return ORDER.decode(answer.result).listed(answer.us)
-
-    def listed_all(self, answer: ApiAnswer) -> Sequence[ListedOrder]:
-        """Return the open orders of a query."""
-        return [one.listed(answer.us) for one in ORDERS.decode(answer.result)]
 
     def terms_of(self, answer: ApiAnswer) -> ContractInfo:
         """Return the terms of the symbol.
@@ -347,20 +261,4 @@ class BinanceUsdm:
         return forced_name(client_id)
 
     def _terms(self, order: LiveOrder) -> dict[str, str | int]:
-        terms: dict[str, str | int] = {
-            "symbol": self._symbol,
-            "side": SIDE_NAMES[order.side],
-            **_WIRE_TYPES[order.kind],
-            "quantity": order.qty,
-            "newClientOrderId": order.client_id,
-            "newOrderRespType": "RESULT",
-        }
-        if order.reduces:
-            terms["reduceOnly"] = "true"
-        return terms if order.kind == "MARKET" else terms | {"price": order.price}
-
-    def _of(self, exchange_id: int) -> dict[str, str | int]:
-        return {"symbol": self._symbol, "orderId": exchange_id}
-
-    def _named(self, order: LiveOrder) -> dict[str, str | int]:
-        return {"symbol": self._symbol, "origClientOrderId": order.client_id}
+        return super()._terms(order) | ({"reduceOnly": "true"} if order.reduces else {})

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from decimal import Decimal
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -88,6 +89,7 @@ def assert_books(box):
 def limited(tmp_path_factory):
     """Yield the exchange after two trades with limits of the account, the first killed, and pages of the second."""
     with account(tmp_path_factory.mktemp("symbols")) as box:
+        box.post("/sim/faults", "")  # an empty script, which makes it keep what it sends
         port = free_port()
         terms = {
             **CALM,
@@ -115,6 +117,15 @@ def test_symbols_end_in_order_with_the_exchanges_books(limited):
     assert code == 0, output
     assert in_time(seconds, 30)
     assert_books(box)
+
+
+@pytest.mark.slow
+def test_symbols_of_a_trade_share_one_connection(limited):
+    """Two trades of two symbols, one after the other: the exchange knows of two connections."""
+    box, _, _ = limited
+    assert all(box.get(f"/sim/sent?of=user&conn={number}") for number in (1, 2))
+    with pytest.raises(HTTPError):
+        box.get("/sim/sent?of=user&conn=3")
 
 
 @pytest.mark.slow

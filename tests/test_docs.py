@@ -27,6 +27,7 @@ from support import ROOT, SHARED, run_python
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "mm").rglob("*.md")])
 MODELS = ROOT / "docs" / "models.md"
 STRATEGY = ROOT / "docs" / "write_a_strategy.md"
+RUN_AS_SCRIPTS = [ROOT / "README.md", ROOT / "docs" / "python.md"]
 FROM_PEER = ROOT / "docs" / "from_hftbacktest.md"
 README_WORDS = 700
 NO_KNOBS = {"NO_COLOR", "BINANCE_API_KEY", "BINANCE_API_SECRET"}  # variables that are read but are not knobs
@@ -298,6 +299,22 @@ def test_strategy_page_tests_and_example_run(tmp_path: Path) -> None:
     played = run_python("-c", script, cwd=tmp_path)
     assert played.returncode == 0, played.stderr
     assert float(played.stdout.split()[0]) != 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", RUN_AS_SCRIPTS, ids=page_id)
+def test_python_blocks_of_a_page_run_as_scripts(page: Path, tmp_path: Path) -> None:
+    """Each stands alone, on the day that its page makes; one that draws by matplotlib needs it."""
+    make_day(
+        DayFolder(tmp_path / "data", "SIMUSDT", "20260105"),
+        SCENARIOS["poisson"](),
+        Session("SIMUSDT", "20260105", hours=1, seed=0),
+    )
+    scripts = [body for language, body in blocks(text_of(page)) if language == "python" and "matplotlib" not in body]
+    assert scripts
+    for script in scripts:
+        done = run_python("-c", script, cwd=tmp_path)
+        assert done.returncode == 0, f"{script}\n{done.stderr}"
 
 
 def test_translated_grid_plays_as_a_grid_of_quotes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -356,7 +356,8 @@ class PaperExchange:
 
     def _pay(self, payment: "Payment") -> None:
         """Book funding: quantity times mark price times rate, rounded half to even; a short position receives it."""
-        held, away = self._engine.inventory_lots, self._engine.inventory_lots - self.rules.target
+        held = self._held_at(payment.due_us) if payment.due_us else self._engine.inventory_lots
+        away = held - self.rules.target
         if payment.doubt and held:
             self.funding_doubts.append(payment)
         per_lot = Fraction(self.rules.lot_e8 * self.rules.multiplier * payment.mark_e8 * payment.rate_e8, E8 * E8)
@@ -364,6 +365,18 @@ class PaperExchange:
         self.funding_e8 += paid_e8
         self.target_funding.append((payment.us, paid_e8 - round(away * per_lot)))
         self._engine.pay(paid_e8)
+
+    def _held_at(self, us: int) -> int:
+        """Return the position at an earlier instant, in lots."""
+        return self.rules.start_lots + sum(side * lots for at_us, _, side, _, lots in self.fills_from(0) if at_us <= us)
+
+    def pay(self, rate_e8: int, mark_e8: int, due_us: int) -> "Payment":
+        """Book funding that was due at *due_us* and becomes known at the current instant; return it."""
+        from mm.tape.columns import Payment
+
+        found = Payment(self._engine.now_us, rate_e8, mark_e8, due_us=due_us)
+        self._pay(found)
+        return found
 
     def _turn(self, us: int) -> None:
         """Set from an instant on whether the strategy may quote; quotes are pulled while the market is closed."""

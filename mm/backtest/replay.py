@@ -104,7 +104,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     measured = exchange.feeds[0].to_dict() if exchange.feeds else {}
     noted = tuple(dict.fromkeys(day_notes))  # a day may be played in several parts
     terms = replace(terms, **market.joined(), feed={**(terms.feed or {}), **measured}, day_notes=noted)
-    terms = _with_funding(terms, first, exchange)
+    terms = with_funding(terms, first, exchange)
     counters = (journal := exchange.journal()).counters
     terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
     played = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
@@ -140,10 +140,10 @@ def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
     days = tuple(day for one in feed.tapes or (first,) for day in one.days)
     terms = run_terms(first, exchange.rules, (leg, exchange.fills, None))
     terms = replace(terms, days=days, quote_model=run.quote_model)
-    return Result(exchange.journal(), _with_funding(terms, first, exchange), feed.within_run())
+    return Result(exchange.journal(), with_funding(terms, first, exchange), feed.within_run())
 
 
-def _with_funding(terms: RunTerms, tape: Tape, exchange: PaperExchange) -> RunTerms:
+def with_funding(terms: RunTerms, tape: Tape, exchange: PaperExchange) -> RunTerms:
     """Return the terms of a run with the funding that it paid, if its market is a perpetual."""
     if tape.meta.venue != USDM:
         return terms

@@ -24,6 +24,7 @@ from mm.market_data.market_events import Subscriber
 from mm.market_data.market_state import MarketState
 from mm.market_data.snapshot import RestParts, RestTasks
 from mm.market_data.stalls import StallDetector, TradeWatch
+from mm.market_data.venue import Funding
 from mm.market_data.ws_stream import WsStream
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class MarketFollower(Protocol):
 
     async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None:
         """Run parallel to the recording, without end; *settled_us* is that of `WsStream`."""
+
+    def paid(self, payment: Funding) -> None:
+        """Handle a funding payment of the market, which may have been due some time ago."""
 
     def ended(self) -> None:
         """Handle the end: no more events follow."""
@@ -239,6 +243,8 @@ class _OpenRecording:
         self.disk.take(session.writer)
         self._look_s = min(parts.silences[0].limit_s / 10, 0.5)
         self._rest = RestTasks(session, parts.rest, parts.stream.settled, log, parts.stream.reached_us)
+        if parts.follower:
+            self._rest.paid = parts.follower.paid
         self._trades = TradeWatch(
             [StallDetector(silence.limit_s) for silence in parts.silences],
             lambda: session.market.arbiter.last_trade_id,

@@ -21,7 +21,7 @@ from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import FundingState
 from mm.market_data.live_session import LiveSession
 from mm.market_data.rate_budget import Backoff, RateBudget, retry_after_s
-from mm.market_data.venue import Answer, MarketVenue, RestRefusal, RestRequest, trusted, with_symbol
+from mm.market_data.venue import Answer, Funding, MarketVenue, RestRefusal, RestRequest, trusted, with_symbol
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -233,6 +233,7 @@ class RestTasks:
         self._log = log
         self._clock = clock
         self._funding = FundingState(clock() - 86_400 * US_PER_S)
+        self.paid: Callable[[Funding], None] = lambda _: None
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """Return the tasks, each without end."""
@@ -352,6 +353,7 @@ class RestTasks:
                 for payment in self._funding.new(self._rest.venue.payments(answer.body)):
                     self._session.event(self._clock(), "funding", payment._asdict())
                     self._log.info("funding", **payment._asdict())
+                    self.paid(payment)
             await asyncio.sleep(FUNDING_EVERY_S)
 
     @property

@@ -61,13 +61,15 @@ class Payment(NamedTuple):
     """A funding payment of a perpetual: the instant by the exchange's clock, rate and mark price in 1e-8.
 
     A long position pays quantity times mark price times rate; a short one receives it. *doubt* says why rate and price
-    are not those of the instant; a mark price of 0 is unknown.
+    are not those of the instant; a mark price of 0 is unknown. One that became known at *us* only has its own instant
+    as *due_us*, and is for the position then.
     """
 
     us: int
     rate_e8: int
     mark_e8: int
     doubt: str = ""
+    due_us: int = 0
 
 
 @dataclass(frozen=True)

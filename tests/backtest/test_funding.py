@@ -120,6 +120,15 @@ def test_lot_sold_short_receives_later_payments_only():
     assert -200_100 in [row[3] for row in rows]  # 1e-8 of the quote asset, booked at the time of the payment
 
 
+def test_late_payment_is_for_the_position_of_its_own_instant():
+    """Known at 12 s: due at 4 s, before the lot was sold at 5 s, it is nothing; due at 10 s it is received at 12 s."""
+    late = payment(12)
+    assert run(tape([late._replace(due_us=4 * SECOND)]), SellOnce()).summary["funding"] == 0.0
+    result = run(tape([late._replace(due_us=10 * SECOND)]), SellOnce())
+    assert result.summary["funding"] == -0.0010005
+    assert 12 * SECOND in [row[0] for row in result.journal.state.tolist()]
+
+
 def test_each_payment_is_made_once_across_tapes():
     """Also between two tapes, while the position is held; not before the first nor after the last."""
     payments = [payment(-1), payment(10), payment(25), payment(40), payment(70)]

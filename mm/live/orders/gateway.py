@@ -297,10 +297,11 @@ class Gateway:
             raise error
         if self.reset:
             raise self.reset
-        if self._contract and self._queries.foreign_orders and not self._run.access.adopt:
+        foreign = self._queries.foreign_orders
+        if self._contract and foreign and not self._run.access.adopt:
             raise Mismatch(
-                f"{self.symbol}: {self._queries.foreign_orders} open orders are of somebody else, and their fills "
-                f"change the position; cancel them, or start with --adopt 1 (ADOPT), which does"
+                f"{self.symbol}: {foreign} open orders are of somebody else, whose fills change the "
+                f"position; cancel them, or start with --adopt 1 (ADOPT), which does"
             )
         if self._differs() and not self.killed:
             raise Mismatch(f"{self._differs()}; find out why, then start with --adopt 1 (ADOPT) to accept the account")

@@ -275,6 +275,9 @@ class ShadowDesk(Desk):
             fill = AccountFill(self._fills, order_id, "", side, price, qty, fee, grid.quote_asset, us, maker=True)
             self._ledger.book(fill)
             self.metrics.fills[side] += 1
+        cost_e8 = self._exchange.funding_e8
+        if more_e8 := cost_e8 + self._ledger.paid_e8:  # the ledger has what it brought
+            self._ledger.pay(str(cost_e8), -more_e8, self._clock())
 
     def _position_e8(self) -> int:
         return self._ledger.position_e8

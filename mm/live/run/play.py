@@ -12,10 +12,11 @@ from mm.backtest.live_feed import EventTaker, LiveFeed
 from mm.backtest.metrics.market_paths import MarketRows, aggressors_of
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.replay import leg_results, run_terms
+from mm.backtest.replay import leg_results, run_terms, with_funding
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
 from mm.backtest.strategy import LegModel
+from mm.clock import US_PER_MS
 from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8, short_text
@@ -29,6 +30,7 @@ from mm.play.terms import with_others
 from mm.runs.noted import note_made
 from mm.signals.compute import NO_OTHERS
 from mm.signals.other_feed import OtherFeed
+from mm.tape.columns import Payment
 from mm.tape.tape import TRADE
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from mm.market_data.day_journal import DayJournal
     from mm.market_data.market_events import MarketEvent, Subscriber
     from mm.market_data.market_state import MarketState
+    from mm.market_data.venue import Funding
     from mm.runs.in_progress import Run
 
 STEP_S = 0.002  # interval of checks for due events while nothing arrives
@@ -208,6 +211,7 @@ class PaperPlay(LivePlay):
             hits = aggressors_of(*np.array(self._prints, np.int64).reshape(-1, 4).T)
             market = MarketRows.of_prices(hits, us, *best[:2])
         terms = replace(terms, starts_us=begun, ended=ended, market=market, offsets=offsets)
+        terms = with_funding(terms, self._opening, self.exchange)
         result = Result(journal, terms, legs=leg_results(self.exchange, terms))
         return self._play.described(result)
 
@@ -294,6 +298,9 @@ class Follower:
 
         return take
 
+    def paid(self, payment: "Funding") -> None:
+        """Do nothing: only a paper account pays what the market is told to."""
+
 
 class TradeFollower(Follower):
     """Feeds a trader, and keeps its clock running.
@@ -330,6 +337,7 @@ class ShadowFollower(Follower):
     Attributes:
         lags: The lag of each decision.
         killed: Since when a manual kill stopped all sending, µs, and why; None without one.
+        payments: Funding payments, each booked when it became known, for the position at its own instant.
         end_us: The instant up to which it was played, µs; 0 before the end.
     """
 
@@ -342,6 +350,9 @@ class ShadowFollower(Follower):
     ) -> None:
         self.lags = DecisionLags(lambda: play.exchange.decisions, clock)
         self.killed: tuple[int, str] | None = None
+        self.payments: list[Payment] = []
+        self._due: list[Funding] = []
+        self._begun_us = clock()
         self.end_us = 0
         self._play, self._kill_reason = play, kill_reason
         note = self.lags.note
@@ -363,10 +374,24 @@ class ShadowFollower(Follower):
             whole = self._feed.begun and self._feed.now_us <= until_us
             market.passed(until_us + 1)
             self._feed.advance(until_us)
+            if whole:
+                self._pay()
             if whole and self._play.exchange.killed is None and (why := self._kill_reason()) is not None:
                 self._play.exchange.kill(why)
                 self.killed = self._play.exchange.killed
             self.lags.note()
+
+    def paid(self, payment: "Funding") -> None:
+        """Keep a payment of the market until it can be booked; one from before the start is not ours."""
+        if payment.paid_ms * US_PER_MS > self._begun_us:
+            self._due.append(payment)
+
+    def _pay(self) -> None:
+        """Book the payments that have become known, after everything that happened up to now."""
+        due, self._due = self._due, []
+        for one in due:
+            found = self._play.exchange.pay(e8(one.rate), e8(one.mark_price), one.paid_ms * US_PER_MS)
+            self.payments.append(found)
 
     def ended(self) -> None:
         """Process everything due at the last instant; no more events follow."""

@@ -118,6 +118,7 @@ def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) 
     step = knobs.market.qty_step
     whole, read = received(terms, play.grid, data_root, None if step is None else e8(step))
     if whole is not None:
+        whole = replace(whole, meta=replace(whole.meta, funding=terms.payments))
         play.exchange.run(whole, kill=terms.killed)
     inputs = (*read, *inputs)
     result = play.result()

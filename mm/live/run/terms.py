@@ -27,6 +27,7 @@ from mm.play.play import Play
 from mm.play.setup import PlayKnobs
 from mm.runs.noted import note_files, note_tapes
 from mm.signals.micro_price import MicroPriceFit
+from mm.tape.columns import Payment
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class ShadowTerms:
         micro_price: The fit of the signal ``micro_price`` to the previous days, as JSON; None if no model reads it.
         others: The terms of the other markets that the strategy sees, by name.
         venue: The market, as in ``schema.json``.
+        payments: Funding payments, each at the instant at which the shadow booked it.
     """
 
     symbol: str
@@ -79,6 +81,7 @@ class ShadowTerms:
     micro_price: dict[str, Any] | None = None
     others: "dict[str, ShadowTerms]" = field(default_factory=dict)
     venue: str = SPOT
+    payments: tuple[Payment, ...] = ()
 
     @classmethod
     def read(cls, folder: Path) -> "ShadowTerms":

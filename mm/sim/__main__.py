@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+from click.core import ParameterSource
+
 from mm.base.common_knobs import seed_knob, symbol_knob
 from mm.base.knobs import (
     PATH,
@@ -17,6 +20,7 @@ from mm.base.knobs import (
     decimal,
     integer,
     knob,
+    knobs,
     matching,
     number,
     numbers,
@@ -215,10 +219,16 @@ def sim_serve(console: Console, options: ServeOptions, contracts: ContractOption
 
 
 def _market(options: ServeOptions, contracts: ContractOptions) -> "WireMarket":
-    """Return what the exchange speaks."""
+    """Return what the exchange speaks; raises UsageError for an option of contracts on the command line of Spot."""
     from mm.sim.wire.spot import SPOT
 
-    if options.market == "spot":
+    if options.market == SPOT.name:
+        context = click.get_current_context(silent=True)
+        for option in knobs(ContractOptions):
+            if context and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+                raise UsageError(
+                    f"{option.flag} ({option.variable}): only contracts have it; omit it, or add --market usdm (MARKET)"
+                )
         return SPOT
     from mm.sim.exchange.usdm.exchange import UsdmTerms
     from mm.sim.exchange.usdm.liquidation import Fund

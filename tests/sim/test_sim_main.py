@@ -124,6 +124,23 @@ def test_limits_speed_symbol_and_seed_are_configurable():
                 pass
 
 
+def test_market_of_contracts_has_its_terms(tmp_path):
+    """Funding and insurance are flags; the same flags on Spot are an error, variables are not."""
+    flags = ("--market", "usdm", "--scenario", "empty", "--funding-rate", "-0.002", "--insurance-fund", "12.5")
+    with serving(*flags, "--funding-interval-s", "3600") as (_, ready), httpx.Client(trust_env=False) as client:
+        (told,) = client.get(f"{ready['rest_url']}/fapi/v1/premiumIndex").json()
+        assert told["lastFundingRate"] == "-0.00200000"
+        assert told["nextFundingTime"] - told["time"] <= 3_600_000
+        truth = client.get(f"{ready['rest_url']}/sim/account?user=bob").json()
+        assert truth["exchange"]["insurance"] == "12.50000000"
+        assert client.get(f"{ready['rest_url']}/api/v3/time").status_code == 404
+    refused = run_mm("sim", "serve", "--funding-rate", "0.001", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "--funding-rate" in refused.stderr
+    with serving("--scenario", "empty", FUNDING_RATE="0.001") as (_, ready), httpx.Client(trust_env=False) as client:
+        assert client.get(f"{ready['rest_url']}/api/v3/time").status_code == 200
+
+
 def test_port_in_use_exits_with_code_2(tmp_path):
     """One line that contains the flag, before the ready line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -1,6 +1,7 @@
 """``mm trade --market usdm`` at its door: quotes, fills, ends, flatten and cancel, with the exchange's own books."""
 
 import json
+import re
 import signal
 from decimal import Decimal
 
@@ -34,6 +35,18 @@ def test_trade_books_position_and_wallet_as_the_exchange_does(box):
     assert Decimal(stop["position"]) == box.position
     fills = box.table("fills")
     assert sum(Decimal(row["qty"]) * (1 if row["side"] == "BUY" else -1) for row in fills) == box.position
+
+
+def test_notes_are_on_the_fees_that_fills_paid(box):
+    """The exchange took .02 %, two ticks of .01 at 100; the default of MAKER_FEE_RATE is five times as much."""
+    traded(box, fills=1)
+    warnings = json.loads((box.folders()[-1] / "summary.json").read_text())["warnings"]
+    assert not any(line.startswith("spot_fees") for line in warnings)
+    for line in warnings:
+        if line.startswith("fee_not_earned"):
+            assert 1.9 < float(re.search(r"the maker fee ([\d.]+) ticks", line)[1]) < 2.1
+    rate = Decimal(box.account()["trades"][-1]["commission"]) / Decimal(box.account()["trades"][-1]["quoteQty"])
+    assert round(rate, 6) == Decimal("0.0002")
 
 
 def test_post_only_orders_are_sent_as_such(box):

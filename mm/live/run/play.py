@@ -260,13 +260,23 @@ class TradePlay(LivePlay):
         begun = (max(journal.counters["first_us"], 0),)
         terms = replace(terms, fill_model="exchange", fill_bias=OWN_FILLS, starts_us=begun, ended=ended)
         terms = replace(terms, unvalued_fees=unvalued_fees, feed=REAL_FEED)
+        if (rate_e8 := paid_rate_e8(journal, terms.instrument)) is not None and not unvalued_fees:
+            terms = replace(terms, maker_fees_e8=(rate_e8, 0))
         if self._opening.meta.venue == USDM:
             of_target = tuple((us, of_target_e8) for us, _, of_target_e8 in payments)
             paid_e8 = sum(cost_e8 for _, cost_e8, _ in payments)
-            terms = replace(terms, funding_e8=paid_e8, target_funding=of_target, spot_fees=self.rules.default_fees)
+            terms = replace(terms, funding_e8=paid_e8, target_funding=of_target)
         if self._sender is not None:
             terms = replace(terms, quote_model=self._sender)
         return self._play.models.with_predictors(Result(journal, terms), self._play.predictors)
+
+
+def paid_rate_e8(journal: "Journal", grid: Instrument) -> int | None:
+    """Return the fee rate that fills paid, 1e-8 of the notional: the exchange's, not a knob's; None without fills."""
+    worth = grid.tick_e8 * grid.lot_e8 * grid.multiplier
+    notional_e16 = sum(ticks * lots * worth for ticks, lots in journal.fills[:, 3:5].tolist())
+    fees_e8 = sum(journal.fills[:, 5].tolist())
+    return round(fees_e8 * E8 * E8 / notional_e16) if notional_e16 else None
 
 
 class Follower:

@@ -55,7 +55,7 @@ TOUR = "docs/tour.md"
 PAGES: dict[str, tuple[str, ...]] = {  # page: parts of the tour's commands that it builds on
     "README.md": (),
     TOUR: (),
-    "docs/calibration.md": (),
+    "docs/calibration.md": ("mm data import ../shared/data/binance-spot-nexousdt",),
     "docs/data.md": (),
     "docs/write_a_strategy.md": (),
     "docs/from_hftbacktest.md": (),

@@ -14,6 +14,7 @@ from mm.commands.shadow import shadow
 from mm.commands.trade import trade
 from mm.commands.watchdog import watchdog
 from mm.live.account.limits import ACCOUNT_FAMILIES
+from mm.live.pages.contract_metrics import ContractMetrics
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.watchdog import WATCHDOG_FAMILIES
 from mm.market_data.health import HealthReport, StreamHealth
@@ -22,7 +23,7 @@ from mm.market_data.monitor import page
 from support import ROOT
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; it comes with the extra cluster")
-FAMILIES = [family for family, _ in TradingMetrics("SIMUSDT").filled()]
+FAMILIES = [family for family, _ in (*TradingMetrics("SIMUSDT").filled(), *ContractMetrics().filled())]
 DEPLOY = ROOT / "mm" / "ops" / "deploy"
 NEEDS_PROMTOOL = pytest.mark.skipif(
     not shutil.which("promtool"), reason="promtool is not installed; it comes with Debian's package prometheus"

@@ -72,8 +72,11 @@ def test_flatten_closes_the_position_by_an_order_that_only_reduces(box):
     stated = box.run("trade", "flatten")
     assert stated.returncode == 0, stated.stderr
     assert box.position == held
-    done = box.run("trade", "flatten", MAX_COST="50")
-    assert done.returncode == 0, done.stdout + done.stderr
+    for _ in range(5):  # the book may have moved since the plan
+        done = box.run("trade", "flatten", MAX_COST="50")
+        assert done.returncode in (0, 75), done.stdout + done.stderr
+        if done.returncode == 0:
+            break
     assert box.position == 0
     last = box.account()["orders"][-1]
     assert (last["reduceOnly"], last["timeInForce"]) == (True, "IOC")

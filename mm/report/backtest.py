@@ -449,6 +449,8 @@ def sensitivity_card(summary: Summary) -> str:
     title = "Sensitivity"
     if not rows:
         adding = "SENSITIVITY=1 adds backtests with optimistic and pessimistic fills, and with other latencies."
+        if summary.get("ended"):  # of a shadow or a trade
+            adding = "A backtest of the day that this run recorded plays it under other assumptions, too."
         why = [escape(line) for line in summary.get("warnings", ()) if line.startswith(NO_SENSITIVITY)]
         return card(title, (why or [adding])[0], "")
     headline = next((row for row in rows if row.get("role") == "headline"), rows[0])

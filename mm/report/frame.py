@@ -273,6 +273,7 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
 
 def tile(name: str, value: str, more: str, kind: str = "") -> str:
     """Return one headline number: name, value, and a line below; *kind* is ``gain``, ``warn``, ``loss`` or empty."""
+    kind = f"{kind} words".strip() if value[:1].isalpha() else kind  # a number and its unit stay on one line
     return f'<div class="tile"><span>{name}</span><b class="{kind}">{value}</b><i>{more}</i></div>'
 
 

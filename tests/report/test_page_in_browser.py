@@ -231,3 +231,16 @@ def test_legend_lies_between_its_title_and_its_drawing_area(chrome, tmp_path, wi
         drawn = tab.value(f"{box % '.main-svg'}.top + {offset}")
     assert -5 < top - title < 20
     assert -5 < drawn - bottom < 20
+
+
+@pytest.mark.parametrize("width", [380, 1000, 1300])
+def test_no_headline_is_wider_than_its_tile(chrome, tmp_path, width):
+    """Words, such as those of a verdict, take a second line."""
+    path = tmp_path / "report.html"
+    path.write_text(page_of(result_of(seeded(40))), encoding="utf-8")
+    with chrome.tab(path, width=width) as tab:
+        tiles = "[...document.querySelectorAll('.tile b')]"
+        over = tab.value(f"{tiles}.filter((one) => one.scrollWidth > one.clientWidth).length")
+        texts = tab.value(f"{tiles}.map((one) => one.textContent).join()")
+    assert over == 0, texts
+    assert "too short to test" in texts

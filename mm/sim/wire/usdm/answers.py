@@ -1,28 +1,25 @@
-"""JSON formats of all responses and events about orders, positions and wallets of a contract."""
+"""JSON formats of positions, wallets, funding and liquidations of a contract, and of the events about them."""
 
 from typing import TYPE_CHECKING, Any
 
 from mm.instrument import E8, decimal_text, short_text
-from mm.sim.exchange import orders
 from mm.sim.exchange.accounts import UserAccount
-from mm.sim.exchange.orders import SIDES, AccountEvent, ExecutionReport, Fill, UserOrder
-from mm.sim.exchange.trades import AggregateTrade, MarketTrade
+from mm.sim.exchange.orders import AccountEvent, ExecutionReport
 from mm.sim.exchange.usdm.brackets import BRACKETS, most_notional_e8
 from mm.sim.exchange.usdm.events import AccountChange, ConfigChange, MarginCall
 from mm.sim.exchange.usdm.exchange import MarkTold, Payment
 from mm.sim.exchange.usdm.liquidation import Forced, FundRow
 from mm.sim.exchange.usdm.wallet import Contract, FuturesAccount, Income, PositionState, Wallet
-from mm.sim.wire.answers import ZERO, GridTexts, Json
+from mm.sim.wire.answers import Json
+from mm.sim.wire.usdm.order_texts import BOTH, UsdmOrderTexts
 
 if TYPE_CHECKING:
     from mm.sim.exchange.usdm.exchange import UsdmExchange
 
-_BOTH = "BOTH"
-_KINDS = {orders.TRADE_PREVENTION: orders.EXPIRED}
 _MOST_QUANTILE = 4
 
 
-class UsdmTexts(GridTexts):
+class UsdmTexts(UsdmOrderTexts):
     """Formats the answers and events of one contract.
 
     Args:
@@ -33,105 +30,6 @@ class UsdmTexts(GridTexts):
     def __init__(self, exchange: "UsdmExchange", micro: bool) -> None:
         super().__init__(exchange.rules, micro)
         self._exchange = exchange
-        self.asset = exchange.rules.instrument.quote_asset
-
-    # trades
-
-    def market_trade(self, trade: MarketTrade) -> Json:
-        """Return a trade of the market."""
-        return {
-            "id": trade.trade_id,
-            "price": self.price(trade.ticks),
-            "qty": self.qty(trade.lots),
-            "quoteQty": self.worth(trade.ticks * trade.lots),
-            "time": self.stamp(trade.us),
-            "isBuyerMaker": trade.buyer_is_maker,
-        }
-
-    def aggregate_trade(self, trade: AggregateTrade) -> Json:
-        """Return an aggregate trade of the market."""
-        return {
-            "a": trade.id,
-            "p": self.price(trade.ticks),
-            "q": self.qty(trade.lots),
-            "f": trade.first_id,
-            "l": trade.last_id,
-            "T": self.stamp(trade.us),
-            "m": trade.side < 0,
-        }
-
-    def own_trade(self, fill: Fill) -> Json:
-        """Return a trade of an account."""
-        return {
-            "symbol": self.symbol,
-            "id": fill.trade_id,
-            "orderId": fill.order_id,
-            "side": SIDES[fill.side],
-            "price": self.price(fill.ticks),
-            "qty": self.qty(fill.lots),
-            "realizedPnl": decimal_text(fill.realised_e8),
-            "quoteQty": self.worth(fill.ticks * fill.lots),
-            "commission": decimal_text(fill.fee_e8),
-            "commissionAsset": self.asset,
-            "time": self.stamp(fill.us),
-            "positionSide": _BOTH,
-            "maker": fill.is_maker,
-            "buyer": fill.side > 0,
-        }
-
-    # orders
-
-    def order(self, order: UserOrder) -> Json:
-        """Return an order as the answer to a request that changes it."""
-        return self._state(order) | {"cumQty": self.qty(order.filled_lots), "updateTime": self.stamp(order.updated_us)}
-
-    def accepted(self, order: UserOrder) -> Json:
-        """Return the answer to a new order that does not wait for its result: as it was accepted."""
-        bare = UserOrder(
-            account=order.account,
-            request=order.request,
-            client_id=order.client_id,
-            us=order.us,
-            lots=order.lots,
-            left_lots=order.lots,
-            order_id=order.order_id,
-            updated_us=order.us,
-        )
-        return self.order(bare)
-
-    def queried(self, order: UserOrder) -> Json:
-        """Return an order in the format of queries."""
-        return self._state(order) | {"time": self.stamp(order.us), "updateTime": self.stamp(order.updated_us)}
-
-    def _mean(self, order: UserOrder) -> str:
-        return self.mean_price(order.spent_tl, order.filled_lots) if order.filled_lots else ZERO
-
-    def _state(self, order: UserOrder) -> Json:
-        request = order.request
-        return {
-            "orderId": order.order_id,
-            "symbol": self.symbol,
-            "status": order.status,
-            "clientOrderId": order.client_id,
-            "price": self.price(request.ticks),
-            "avgPrice": self._mean(order),
-            "origQty": self.qty(order.lots),
-            "executedQty": self.qty(order.filled_lots),
-            "cumQuote": self.worth(order.spent_tl),
-            "timeInForce": request.time_in_force,
-            "type": request.type,
-            "reduceOnly": request.reduce_only,
-            "closePosition": False,
-            "side": SIDES[request.side],
-            "positionSide": _BOTH,
-            "stopPrice": ZERO,
-            "workingType": "CONTRACT_PRICE",
-            "priceProtect": False,
-            "origType": request.type,
-            "priceMatch": "NONE",
-            "selfTradePreventionMode": request.stp,
-            "goodTillDate": 0,
-        }
 
     # wallets
 
@@ -181,7 +79,7 @@ class UsdmTexts(GridTexts):
     def _position(self, contract: Contract) -> Json:
         return {
             "symbol": contract.symbol,
-            "positionSide": _BOTH,
+            "positionSide": BOTH,
             "positionAmt": decimal_text(contract.amount_e8),
             "unrealizedProfit": decimal_text(contract.unrealised_e8),
             "isolatedMargin": decimal_text(self._isolated_e8(contract)),
@@ -208,7 +106,7 @@ class UsdmTexts(GridTexts):
             "maxNotional": short_text(most_notional_e8(contract.leverage)),
             "bidNotional": decimal_text(bids_e8),
             "askNotional": decimal_text(asks_e8),
-            "positionSide": _BOTH,
+            "positionSide": BOTH,
             "positionAmt": decimal_text(contract.amount_e8),
             "updateTime": self.stamp(contract.updated_us),
             "isolatedMargin": decimal_text(self._isolated_e8(contract)),
@@ -238,7 +136,7 @@ class UsdmTexts(GridTexts):
         """Return the risk of a position; *old* is whether as of version 2."""
         common = {
             "symbol": contract.symbol,
-            "positionSide": _BOTH,
+            "positionSide": BOTH,
             "positionAmt": decimal_text(contract.amount_e8),
             "entryPrice": decimal_text(contract.entry_e8),
             "breakEvenPrice": decimal_text(contract.break_even_e8),
@@ -264,12 +162,12 @@ class UsdmTexts(GridTexts):
             "maintMargin": decimal_text(contract.maintenance_e8),
             "positionInitialMargin": decimal_text(contract.position_margin_e8),
             "openOrderInitialMargin": decimal_text(contract.order_margin_e8),
-            "adl": self._quantile(account.number),
+            "adl": self.quantile(account.number),
             "bidNotional": decimal_text(bids_e8),
             "askNotional": decimal_text(asks_e8),
         }
 
-    def _quantile(self, number: int) -> int:
+    def quantile(self, number: int) -> int:
         """Return from 0 to 4 how soon a position is deleveraged, among those of its side."""
         exchange = self._exchange
         lots = exchange.account(number).contract.lots
@@ -306,6 +204,12 @@ class UsdmTexts(GridTexts):
             for one in BRACKETS
         ]
         return {"symbol": self.symbol, "notionalCoef": 1.0, "brackets": rows}
+
+    def fund(self, us: int, symbols: list[str]) -> Json:
+        """Return the balance of the insurance fund, which is for all contracts."""
+        balance = decimal_text(self._exchange.terms.fund.balance_e8)
+        asset = {"asset": self.asset, "marginBalance": balance, "updateTime": self.stamp(us)}
+        return {"symbols": symbols, "assets": [asset]}
 
     def payment(self, paid: Payment) -> Json:
         """Return one funding payment of the contract."""
@@ -373,67 +277,6 @@ class UsdmTexts(GridTexts):
         cross = {} if what.cross_e8 is None else {"cw": decimal_text(what.cross_e8)}
         return {"e": "MARGIN_CALL", "E": us, **cross, "p": [self._called(one) for one in what.positions]}
 
-    def trade_lite(self, what: ExecutionReport) -> Json:
-        """Return the short event of a trade."""
-        order, fill, us = what.order, what.fill, self.stamp(what.us)
-        assert fill
-        return {
-            "e": "TRADE_LITE",
-            "E": us,
-            "T": us,
-            "s": self.symbol,
-            "q": self.qty(order.lots),
-            "p": self.price(order.request.ticks),
-            "m": fill.is_maker,
-            "c": order.client_id,
-            "S": SIDES[order.request.side],
-            "L": self.price(fill.ticks),
-            "l": self.qty(fill.lots),
-            "t": fill.trade_id,
-            "i": order.order_id,
-        }
-
-    def _execution(self, execution: ExecutionReport) -> Json:
-        order, fill = execution.order, execution.fill
-        state, request = self._state(order), order.request
-        bids_e8, asks_e8 = execution.notional_e8
-        fee: Json = {"N": self.asset, "n": decimal_text(fill.fee_e8)} if fill else {}
-        return {
-            "s": self.symbol,
-            "c": order.client_id,
-            "S": state["side"],
-            "o": state["type"],
-            "f": state["timeInForce"],
-            "q": state["origQty"],
-            "p": state["price"],
-            "ap": state["avgPrice"],
-            "sp": ZERO,
-            "x": _KINDS.get(execution.kind, execution.kind),
-            "X": order.status,
-            "i": order.order_id,
-            "l": self.qty(fill.lots if fill else 0),
-            "z": state["executedQty"],
-            "L": self.price(fill.ticks if fill else 0),
-            **fee,
-            "T": self.stamp(execution.us),
-            "t": fill.trade_id if fill else 0,
-            "b": decimal_text(bids_e8),
-            "a": decimal_text(asks_e8),
-            "m": bool(fill and fill.is_maker),
-            "R": request.reduce_only,
-            "wt": "CONTRACT_PRICE",
-            "ot": state["type"],
-            "ps": _BOTH,
-            "cp": False,
-            "rp": decimal_text(fill.realised_e8 if fill else 0),
-            "pP": False,
-            "si": 0,
-            "ss": 0,
-            "V": request.stp,
-            "pm": "NONE",
-            "gtd": 0,
-        }
-
     def _change(self, change: AccountChange) -> Json:
         balance = {
             "a": self.asset,
@@ -453,13 +296,13 @@ class UsdmTexts(GridTexts):
             "up": decimal_text(position.unrealised_e8),
             "mt": "isolated" if position.isolated else "cross",
             "iw": decimal_text(position.wallet_e8),
-            "ps": _BOTH,
+            "ps": BOTH,
         }
 
     def _called(self, position: PositionState) -> Json:
         return {
             "s": position.symbol,
-            "ps": _BOTH,
+            "ps": BOTH,
             "pa": decimal_text(position.amount_e8),
             "mt": "ISOLATED" if position.isolated else "CROSSED",
             "iw": decimal_text(position.wallet_e8),

@@ -128,6 +128,19 @@ def _funding_info(call: UsdmCall) -> list[Json]:
     return [entry | {"disclaimer": False}]
 
 
+def _insurance(call: UsdmCall) -> Json | list[Json]:
+    symbols = [one.rules.instrument.symbol for one in call.exchanges]
+    found = call.texts.fund(call.us, symbols)
+    return found if call["symbol"] else [found]
+
+
+def _open_interest(call: UsdmCall) -> Json:
+    held_e8 = [call.exchange.account(one).contract.amount_e8 for one in call.exchange.accounts]
+    held_e8.append(call.exchange.settlement.market.base.free)
+    long_e8 = sum(max(0, amount_e8) for amount_e8 in held_e8)
+    return {"openInterest": decimal_text(long_e8), "symbol": call.texts.symbol, "time": call.texts.stamp(call.us)}
+
+
 def _one_or_all(call: UsdmCall, ticker: Json) -> Json | list[Json]:
     entry = {"symbol": call.texts.symbol} | ticker
     return entry if call["symbol"] else [entry]
@@ -150,4 +163,6 @@ MARKET_OPERATIONS = (
     operation("GET premiumIndex", "", _premium, "symbol", by_presence("symbol", 1, 10)),
     operation("GET fundingRate", "", _payments, "symbol startTime endTime limit", own={"limit": entries(100, 1_000)}),
     operation("GET fundingInfo", "", _funding_info, "", 0),
+    operation("GET insuranceBalance", "", _insurance, "symbol"),
+    operation("GET openInterest", "", _open_interest, "symbol!"),
 )

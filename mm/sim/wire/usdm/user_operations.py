@@ -121,6 +121,22 @@ def _open_order(call: UsdmCall) -> Json:
     return call.texts.queried(order)
 
 
+def _moves(call: UsdmCall) -> list[Json]:
+    span, limit = call.parameters.span(), call["limit"]
+    order = _found(call)
+    kept = [(at, one) for at, one in zip(order.moves[::-1], call.texts.moves(order), strict=True)]
+    first_us, last_us = span.start_us or 0, span.end_us
+    return [one for at, one in kept if first_us <= at[0] and (last_us is None or at[0] <= last_us)][:limit]
+
+
+def _quantiles(call: UsdmCall) -> list[Json]:
+    held = [one for one in call.everywhere() if one.owner.contract.lots]
+    none = {"LONG": 0, "SHORT": 0}
+    return [
+        {"symbol": one.texts.symbol, "adlQuantile": none | {"BOTH": one.texts.quantile(one.account)}} for one in held
+    ]
+
+
 def _open_orders(call: UsdmCall) -> list[Json]:
     return [one.texts.queried(order) for one in call.everywhere() for order in one.exchange.users.open(one.account)]
 
@@ -290,7 +306,7 @@ _OPEN_WEIGHT = by_presence("symbol", 1, 40)
 _old_account, _new_account = partial(_account, old=True), partial(_account, old=False)
 _old_risks, _new_risks = partial(_risks, old=True), partial(_risks, old=False)
 _INCOME: dict[str, Any] = {"limit": entries(100, 1_000)}
-_ALL = {"limit": entries(500, 1_000)}
+_ALL, _MOVES = {"limit": entries(500, 1_000)}, {"limit": entries(50, 100)}
 USER_OPERATIONS = (
     _signed("POST order", "order.place", _place, _ORDER, 0, counts_orders=True),
     operation("POST order/test", "", _test, _ORDER, 1, signed=True, of_orders=False),
@@ -303,6 +319,8 @@ USER_OPERATIONS = (
     _signed("POST countdownCancelAll", "", _count_down, "symbol! countdownTime!", 10),
     _signed("GET order", "order.status", _query, _WHICH),
     _signed("GET openOrder", "", _open_order, _WHICH),
+    _signed("GET orderAmendment", "", _moves, f"{_WHICH} startTime endTime limit", own=_MOVES),
+    _signed("GET adlQuantile", "", _quantiles, "symbol", 5),
     _signed("GET openOrders", "", _open_orders, "symbol", _OPEN_WEIGHT),
     _signed("GET allOrders", "", _all_orders, "symbol! orderId startTime endTime limit", 5, own=_ALL),
     _signed("GET userTrades", "", _own_trades, "symbol! orderId startTime endTime fromId limit", 5, own=_ALL),

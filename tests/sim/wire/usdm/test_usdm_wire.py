@@ -344,6 +344,30 @@ def test_a_countdown_is_set_and_cancels_by_rest() -> None:
     run(case)
 
 
+def test_modifications_interest_and_the_fund_can_be_asked_for() -> None:
+    """Each change of an order, the newest first; positions of users; a place in the queue of deleveraging."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            order = await desk.ask("alice", "POST", "v1/order", **limit())
+            which = {"symbol": SYMBOL, "orderId": order["orderId"]}
+            for price, quantity in (("98", "1"), ("98.5", "3")):
+                await desk.ask("alice", "PUT", "v1/order", **which, side="BUY", price=price, quantity=quantity)
+            moves = await desk.ask("alice", "GET", "v1/orderAmendment", **which)
+            changes = [(one["amendment"]["price"]["before"], one["amendment"]["price"]["after"]) for one in moves]
+            assert changes == [("98.00000000", "98.50000000"), ("99.00000000", "98.00000000")]
+            assert moves[0]["amendment"]["origQty"] == {"before": "1.00000000", "after": "3.00000000"}
+            assert await desk.ask("alice", "GET", "v1/adlQuantile") == []
+            await desk.trade(quantity="2")
+            assert (await desk.get("v1/openInterest", symbol=SYMBOL))["openInterest"] == "2.00000000"
+            (place,) = await desk.ask("alice", "GET", "v1/adlQuantile", symbol=SYMBOL)
+            assert place["adlQuantile"] == {"LONG": 0, "SHORT": 0, "BOTH": 4}
+            fund = await desk.get("v1/insuranceBalance", symbol=SYMBOL)
+            assert (fund["symbols"], fund["assets"][0]["marginBalance"]) == ([SYMBOL], "1000000.00000000")
+
+    run(case)
+
+
 def test_batches_answer_each_order() -> None:
     """One that is refused does not stop the others; at most five orders, ten cancels."""
 

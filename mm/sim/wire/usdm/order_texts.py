@@ -1,0 +1,212 @@
+"""JSON formats of trades and orders of a contract, and of the events about them."""
+
+from mm.instrument import decimal_text
+from mm.sim.exchange import orders
+from mm.sim.exchange.orders import SIDES, ExecutionReport, Fill, UserOrder
+from mm.sim.exchange.rules import SymbolRules
+from mm.sim.exchange.trades import AggregateTrade, MarketTrade
+from mm.sim.wire.answers import ZERO, GridTexts, Json
+
+BOTH = "BOTH"
+"""Position side in one-way mode."""
+_KINDS = {orders.TRADE_PREVENTION: orders.EXPIRED}
+
+
+class UsdmOrderTexts(GridTexts):
+    """Formats trades and orders of one contract.
+
+    Args:
+        rules: Rules of the contract.
+        micro: Whether timestamps are in µs, not in ms.
+
+    Attributes:
+        asset: The asset of margins, profits and fees.
+    """
+
+    def __init__(self, rules: SymbolRules, micro: bool) -> None:
+        super().__init__(rules, micro)
+        self.asset = rules.instrument.quote_asset
+
+    # trades
+
+    def market_trade(self, trade: MarketTrade) -> Json:
+        """Return a trade of the market."""
+        return {
+            "id": trade.trade_id,
+            "price": self.price(trade.ticks),
+            "qty": self.qty(trade.lots),
+            "quoteQty": self.worth(trade.ticks * trade.lots),
+            "time": self.stamp(trade.us),
+            "isBuyerMaker": trade.buyer_is_maker,
+        }
+
+    def aggregate_trade(self, trade: AggregateTrade) -> Json:
+        """Return an aggregate trade of the market."""
+        return {
+            "a": trade.id,
+            "p": self.price(trade.ticks),
+            "q": self.qty(trade.lots),
+            "f": trade.first_id,
+            "l": trade.last_id,
+            "T": self.stamp(trade.us),
+            "m": trade.side < 0,
+        }
+
+    def own_trade(self, fill: Fill) -> Json:
+        """Return a trade of an account."""
+        return {
+            "symbol": self.symbol,
+            "id": fill.trade_id,
+            "orderId": fill.order_id,
+            "side": SIDES[fill.side],
+            "price": self.price(fill.ticks),
+            "qty": self.qty(fill.lots),
+            "realizedPnl": decimal_text(fill.realised_e8),
+            "quoteQty": self.worth(fill.ticks * fill.lots),
+            "commission": decimal_text(fill.fee_e8),
+            "commissionAsset": self.asset,
+            "time": self.stamp(fill.us),
+            "positionSide": BOTH,
+            "maker": fill.is_maker,
+            "buyer": fill.side > 0,
+        }
+
+    # orders
+
+    def order(self, order: UserOrder) -> Json:
+        """Return an order as the answer to a request that changes it."""
+        return self._state(order) | {"cumQty": self.qty(order.filled_lots), "updateTime": self.stamp(order.updated_us)}
+
+    def accepted(self, order: UserOrder) -> Json:
+        """Return the answer to a new order that does not wait for its result: as it was accepted."""
+        bare = UserOrder(
+            account=order.account,
+            request=order.request,
+            client_id=order.client_id,
+            us=order.us,
+            lots=order.lots,
+            left_lots=order.lots,
+            order_id=order.order_id,
+            updated_us=order.us,
+        )
+        return self.order(bare)
+
+    def queried(self, order: UserOrder) -> Json:
+        """Return an order in the format of queries."""
+        return self._state(order) | {"time": self.stamp(order.us), "updateTime": self.stamp(order.updated_us)}
+
+    def _mean(self, order: UserOrder) -> str:
+        return self.mean_price(order.spent_tl, order.filled_lots) if order.filled_lots else ZERO
+
+    def _state(self, order: UserOrder) -> Json:
+        request = order.request
+        return {
+            "orderId": order.order_id,
+            "symbol": self.symbol,
+            "status": order.status,
+            "clientOrderId": order.client_id,
+            "price": self.price(request.ticks),
+            "avgPrice": self._mean(order),
+            "origQty": self.qty(order.lots),
+            "executedQty": self.qty(order.filled_lots),
+            "cumQuote": self.worth(order.spent_tl),
+            "timeInForce": request.time_in_force,
+            "type": request.type,
+            "reduceOnly": request.reduce_only,
+            "closePosition": False,
+            "side": SIDES[request.side],
+            "positionSide": BOTH,
+            "stopPrice": ZERO,
+            "workingType": "CONTRACT_PRICE",
+            "priceProtect": False,
+            "origType": request.type,
+            "priceMatch": "NONE",
+            "selfTradePreventionMode": request.stp,
+            "goodTillDate": 0,
+        }
+
+    def moves(self, order: UserOrder) -> list[Json]:
+        """Return the modifications of an order, the newest first."""
+        afters = [*((ticks, lots) for _, ticks, lots in order.moves[1:]), (order.request.ticks, order.lots)]
+        found = [
+            {
+                "amendmentId": count,
+                "symbol": self.symbol,
+                "pair": self.symbol,
+                "orderId": order.order_id,
+                "clientOrderId": order.client_id,
+                "time": self.stamp(us),
+                "amendment": {
+                    "price": {"before": self.price(ticks), "after": self.price(after_ticks)},
+                    "origQty": {"before": self.qty(lots), "after": self.qty(after_lots)},
+                    "count": count,
+                },
+            }
+            for count, ((us, ticks, lots), (after_ticks, after_lots)) in enumerate(
+                zip(order.moves, afters, strict=True), start=1
+            )
+        ]
+        return found[::-1]
+
+    # events
+
+    def trade_lite(self, what: ExecutionReport) -> Json:
+        """Return the short event of a trade."""
+        order, fill, us = what.order, what.fill, self.stamp(what.us)
+        assert fill
+        return {
+            "e": "TRADE_LITE",
+            "E": us,
+            "T": us,
+            "s": self.symbol,
+            "q": self.qty(order.lots),
+            "p": self.price(order.request.ticks),
+            "m": fill.is_maker,
+            "c": order.client_id,
+            "S": SIDES[order.request.side],
+            "L": self.price(fill.ticks),
+            "l": self.qty(fill.lots),
+            "t": fill.trade_id,
+            "i": order.order_id,
+        }
+
+    def _execution(self, execution: ExecutionReport) -> Json:
+        order, fill = execution.order, execution.fill
+        state, request = self._state(order), order.request
+        bids_e8, asks_e8 = execution.notional_e8
+        fee: Json = {"N": self.asset, "n": decimal_text(fill.fee_e8)} if fill else {}
+        return {
+            "s": self.symbol,
+            "c": order.client_id,
+            "S": state["side"],
+            "o": state["type"],
+            "f": state["timeInForce"],
+            "q": state["origQty"],
+            "p": state["price"],
+            "ap": state["avgPrice"],
+            "sp": ZERO,
+            "x": _KINDS.get(execution.kind, execution.kind),
+            "X": order.status,
+            "i": order.order_id,
+            "l": self.qty(fill.lots if fill else 0),
+            "z": state["executedQty"],
+            "L": self.price(fill.ticks if fill else 0),
+            **fee,
+            "T": self.stamp(execution.us),
+            "t": fill.trade_id if fill else 0,
+            "b": decimal_text(bids_e8),
+            "a": decimal_text(asks_e8),
+            "m": bool(fill and fill.is_maker),
+            "R": request.reduce_only,
+            "wt": "CONTRACT_PRICE",
+            "ot": state["type"],
+            "ps": BOTH,
+            "cp": False,
+            "rp": decimal_text(fill.realised_e8 if fill else 0),
+            "pP": False,
+            "si": 0,
+            "ss": 0,
+            "V": request.stp,
+            "pm": "NONE",
+            "gtd": 0,
+        }

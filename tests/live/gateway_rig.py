@@ -237,7 +237,7 @@ def make_gateway(
     limits: OrderLimits | None = None,
 ) -> LoneGateway:
     """Return a gateway of alice, not started."""
-    run = run or GatewayRun(symbol="SIMUSDT", run_id="test", access=OrderAccess(), sync=False)
+    run = run or GatewayRun(symbol="SIMUSDT", run_id="test", access=OrderAccess())
     found = LoneGateway(urls(box), credentials(box, kind), run, audit, Surroundings(limits=limits))
     found.attach(listener)
     return found
@@ -265,7 +265,7 @@ async def trading(
 
             box.inject(read_script(faults))
         audit, listener = audit or MemoryAudit(), FollowingListener()
-        settings = {"symbol": "SIMUSDT", "run_id": "test", "sync": False} | more
+        settings = {"symbol": "SIMUSDT", "run_id": "test"} | more
         run = GatewayRun(access=access or OrderAccess(), **settings)
         gateway = make_gateway(box, audit, listener, kind=kind, run=run, limits=gateway_limits)
         try:

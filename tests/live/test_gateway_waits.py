@@ -42,7 +42,7 @@ def test_order_withdrawn_before_it_left_never_leaves(kind: str) -> None:
     """It ends at once; neither order nor cancel is sent when the disk is back."""
 
     async def scenario() -> None:
-        async with trading(audit=StallingAudit(), sync=True, access=SLOW) as rig:
+        async with trading(audit=StallingAudit(), access=SLOW) as rig:
             rig.audit.disk.clear()
             rig.gateway.place(1, +1, "" if kind == "MARKET" else "99.5", "1", kind)
             rig.gateway.cancel(1)
@@ -60,7 +60,7 @@ def test_withdrawn_replacement_cancels_what_it_was_to_replace_at_once() -> None:
     """The disk is still stalled; the replacement never leaves."""
 
     async def scenario() -> None:
-        async with trading(audit=StallingAudit(), sync=True, access=SLOW) as rig:
+        async with trading(audit=StallingAudit(), access=SLOW) as rig:
             await resting(rig)
             rig.gateway.replace(1, 2, +1, "99.4", "1", "LIMIT_MAKER")
             rig.gateway.cancel(2)
@@ -78,7 +78,7 @@ def test_order_that_waited_longer_than_its_window_never_leaves(replaces: bool) -
     """RECV_WINDOW_MS counts from the intent; what it was to replace is cancelled all the same."""
 
     async def scenario() -> None:
-        async with trading(audit=StallingAudit(), sync=True, access=OrderAccess(recv_window_ms=50)) as rig:
+        async with trading(audit=StallingAudit(), access=OrderAccess(recv_window_ms=50)) as rig:
             await resting(rig)
             if replaces:
                 rig.gateway.replace(1, 2, +1, "99.4", "1", "LIMIT_MAKER")
@@ -99,7 +99,7 @@ def test_nothing_that_waits_for_the_disk_leaves_after_a_kill() -> None:
     """Neither an order nor a replacement."""
 
     async def scenario() -> None:
-        async with trading(audit=StallingAudit(), sync=True, access=SLOW) as rig:
+        async with trading(audit=StallingAudit(), access=SLOW) as rig:
             await resting(rig)
             rig.gateway.replace(1, 2, +1, "99.4", "1", "LIMIT_MAKER")
             rig.gateway.place(3, -1, "100.5", "1", "IOC")
@@ -159,7 +159,7 @@ def test_429_of_one_gateway_stops_those_that_share_its_session_at_once(shared: b
 
     async def scenario() -> None:
         async with trading(access=OrderAccess(order_transport="rest")) as rig:
-            terms = GatewayRun(symbol="SIMUSDT", run_id="beside", access=SLOW, sync=False)
+            terms = GatewayRun(symbol="SIMUSDT", run_id="beside", access=SLOW)
             listener = FollowingListener()
             if shared:
                 beside = Gateway(rig.gateway.session, terms, MemoryAudit(), log=QuietLog())
@@ -181,12 +181,11 @@ def test_429_of_one_gateway_stops_those_that_share_its_session_at_once(shared: b
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("sync", [False, True])
-def test_amendment_before_the_acknowledgement_is_sent_after_it(sync: bool) -> None:
+def test_amendment_before_the_acknowledgement_is_sent_after_it() -> None:
     """One intent, one acknowledgement; the order keeps its id."""
 
     async def scenario() -> None:
-        async with trading(audit=StallingAudit(), sync=sync) as rig:
+        async with trading(audit=StallingAudit()) as rig:
             rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             rig.gateway.amend(1, "0.4")
             await rig.until(lambda: rig.listener.qty.get(1) == "0.4")
@@ -210,6 +209,8 @@ def test_amendment_that_waits_is_dropped_by_a_cancel_and_by_its_order_s_rejectio
             for number, price in ((1, "99.5"), (2, "99.4")):
                 rig.gateway.place(number, +1, price, "1", "LIMIT_MAKER")
                 rig.gateway.amend(number, "0.4")
+            for _ in range(3):  # the orders leave
+                await asyncio.sleep(0)
             rig.gateway.cancel(1)
             await rig.until(lambda: rig.listener.state.get(1) == "CANCELED" and 2 in rig.listener.qty)
             assert ("amend_failed", 1, 0) in rig.listener.log
@@ -242,7 +243,7 @@ def test_refused_handshake_is_not_repeated_before_retry_after(symbols: int) -> N
     async def scenario() -> None:
         limits = OrderLimits(attempts=RateBudget(290, 300))
         async with trading(gateway_limits=limits) as rig:
-            run = GatewayRun(symbol="SIMUSDT", run_id="other", access=OrderAccess(), sync=False)
+            run = GatewayRun(symbol="SIMUSDT", run_id="other", access=OrderAccess())
             gateways: list[Gateway] = [rig.gateway]
             for _ in range(symbols - 1):
                 gateways.append(Gateway(rig.gateway.session, run, MemoryAudit(), log=QuietLog()))

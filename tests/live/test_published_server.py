@@ -31,7 +31,7 @@ def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: s
         key = Credentials("key1", private=private) if kind == "ED25519" else Credentials("key1", secret="secret1")
         audit, listener = MemoryAudit(), FollowingListener()
         access = OrderAccess(order_transport=transport)
-        run = GatewayRun(symbol=SYMBOL, run_id="r", access=access, sync=True)
+        run = GatewayRun(symbol=SYMBOL, run_id="r", access=access)
         async with PublishedServer(exchange).open() as server:
             urls = VenueUrls(server.ws_api_url, server.rest_url, "")
             gateway = LoneGateway(urls, key, run, audit)
@@ -77,7 +77,7 @@ def test_fill_without_event_is_booked_by_reconcile() -> None:
         exchange = PublishedExchange("key1", "secret1", Ed25519PrivateKey.generate().public_key())
         listener = FollowingListener()
         access = OrderAccess(reconcile_interval_s=1.0)
-        run = GatewayRun(symbol=SYMBOL, run_id="r", access=access, sync=False)
+        run = GatewayRun(symbol=SYMBOL, run_id="r", access=access)
         async with PublishedServer(exchange).open() as server:
             urls = VenueUrls(server.ws_api_url, server.rest_url, "")
             gateway = LoneGateway(urls, Credentials("key1", secret="secret1"), run, MemoryAudit())

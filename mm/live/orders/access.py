@@ -31,7 +31,6 @@ class GatewayRun:
         symbol: Upper case.
         run_id: Id of the run.
         access: The knobs.
-        sync: Whether an order waits until the audit log has written its intent.
         earlier: Orders of earlier runs that may be open, from the audit log.
         booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
@@ -44,7 +43,6 @@ class GatewayRun:
     symbol: str
     run_id: str
     access: OrderAccess
-    sync: bool = True
     earlier: Iterable["AuditOrder"] = ()
     booked: Mapping[int, int] = field(default_factory=dict)
     last_trade_id: int | None = None

@@ -443,13 +443,10 @@ class Gateway:
         return seq
 
     def _leave(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
-        """Send *orders*, of which the last is placed or amended: at once, or when row *seq* is on disk."""
-        if self._run.sync or self._audit.failure is not None:  # no order is sent unless its intent can be written
-            if orders[-1].state is OrderState.PENDING_NEW:
-                orders[-1].leaving, orders[-1].replaces = True, orders[0] if len(orders) > 1 else None
-            self._tasks.spawn(self._leave_synced(seq, orders, send))
-        else:
-            send(*orders)
+        """Send *orders*, of which the last is placed or amended, once their intent, row *seq*, is written."""
+        if orders[-1].state is OrderState.PENDING_NEW:
+            orders[-1].leaving, orders[-1].replaces = True, orders[0] if len(orders) > 1 else None
+        self._tasks.spawn(self._leave_synced(seq, orders, send))
 
     async def _leave_synced(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
         order, loop = orders[-1], asyncio.get_running_loop()

@@ -32,7 +32,7 @@ from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.base.doors import Door
-    from mm.live.run.replay_check import Reconciliation
+    from mm.live.run.replay_check import ReplayComparison
     from mm.market_data.recording import Parts
     from mm.play.setup import PlayKnobs
 
@@ -179,7 +179,7 @@ def shadow_reconcile(console: Console, places: ShadowPlaces, name: str, trust: t
 
     Example: mm shadow reconcile out/shadow/BTCUSDT/20260105_20260105T080000Z
     """
-    from mm.live.run.replay_check import reconcile as compare_with_replay
+    from mm.live.run.replay_check import compare_with_replay
     from mm.live.run.terms import ShadowTerms
     from mm.runs.find import open_run
     from mm.runs.trusted import InputPlaces, setup_of
@@ -197,7 +197,7 @@ def shadow_reconcile(console: Console, places: ShadowPlaces, name: str, trust: t
         raise Mismatch(f"{run.folder}: differs from the replay; the first difference: {_difference(found)}")
 
 
-def _difference(found: "Reconciliation") -> str:
+def _difference(found: "ReplayComparison") -> str:
     first = found.first_difference
     if first is None:
         return "its orders, fills or states do not match its decisions"

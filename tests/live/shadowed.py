@@ -11,7 +11,7 @@ from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account, Execution
 from mm.live.run.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.run.play import PaperPlay, ShadowFollower
-from mm.live.run.replay_check import reconcile
+from mm.live.run.replay_check import compare_with_replay
 from mm.live.run.terms import learn_terms
 from mm.market_data.recording import Recording
 from mm.play.knobs import Models
@@ -73,7 +73,7 @@ def shadowed(
         decisions = decisions_of(result.journal)
         lags_us = follower.lags.of(decisions).tolist()
         write_decisions(live / decisions_name(SYMBOL), decisions, lags_us, play.grid)
-        found, _ = reconcile(terms, knobs, data_root, live)
+        found, _ = compare_with_replay(terms, knobs, data_root, live)
         return Shadowed(found, result.journal, terms, boxed)
 
 

@@ -141,7 +141,7 @@ def received(
 
 
 @dataclass(frozen=True)
-class Reconciliation:
+class ReplayComparison:
     """Comparison of a shadow with the replay of its recorded day.
 
     Attributes:
@@ -186,7 +186,7 @@ class Reconciliation:
         return f"reconcile: {decisions} and {fills} as in the replay{lag}{late}"
 
 
-def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliation:
+def compare(live: Path, again: Path, symbol: str, late_us: int) -> ReplayComparison:
     """Compare the tables of two folders.
 
     Args:
@@ -209,7 +209,7 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliatio
     for key, (own, replayed) in tables.items():
         counts |= {f"{key}_live": len(own), f"{key}_replay": len(replayed), f"equal_{key}": _in_both(own, replayed)}
     known = set(theirs)
-    return Reconciliation(
+    return ReplayComparison(
         decisions=len(ours),
         decisions_replay=len(theirs),
         equal=_in_both(ours, theirs),
@@ -222,7 +222,9 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> Reconciliatio
     )
 
 
-def reconcile(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, live: Path) -> tuple[Reconciliation, Any]:
+def compare_with_replay(
+    terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, live: Path
+) -> tuple[ReplayComparison, Any]:
     """Replay the day that a shadow recorded, and compare the tables in its folder *live* with those of the replay.
 
     Returns:

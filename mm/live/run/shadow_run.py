@@ -18,7 +18,7 @@ from mm.live.run.kept_models import kept_models
 from mm.live.run.live_run import LiveRun
 from mm.live.run.other_markets import OtherFollower, OtherTaker, PairedPlay, feeds_of, recordings
 from mm.live.run.play import PaperPlay, ShadowFollower
-from mm.live.run.replay_check import RECONCILE, reconcile
+from mm.live.run.replay_check import RECONCILE, compare_with_replay
 from mm.live.run.terms import REGRIDDED
 from mm.live.state.stores import LiveStore
 from mm.market_data.recording import Parts, Recording
@@ -152,7 +152,7 @@ class ShadowRun(LiveRun):
         run.write_result(result)
         with run.timing("reconcile"):
             knobs = with_copies(self.strategy, run.partial)
-            found, inputs = reconcile(terms, knobs, self.day.data_root, run.partial)
+            found, inputs = compare_with_replay(terms, knobs, self.day.data_root, run.partial)
         for one in inputs:
             run.input(*one)
         found.write(run.partial)

@@ -240,7 +240,7 @@ class FileCapture:
                     yield CapturedMessage(recv_us, message)
             except OffGrid as error:
                 way_out = "correct the row, or leave the file out"
-                raise self.reader.place.broken(str(error), way_out) from error
+                raise self.reader.place.broken(f"price or quantity: {error}", way_out) from error
 
     def _check_time(self, recv_us: int) -> None:
         place = self.reader.place

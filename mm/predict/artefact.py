@@ -50,7 +50,8 @@ class Artefact:
         try:
             text, data = (folder / MODEL).read_bytes(), (folder / ARRAYS).read_bytes()
         except OSError as error:
-            raise BrokenFile(f"{folder}: not a fitted predictor ({error.strerror}: {error.filename})") from error
+            why = f"not a fitted predictor ({error.strerror}: {error.filename})"
+            raise BrokenFile(f"{folder}: {why}; give a folder that mm predict fit wrote") from error
         try:
             about = json.loads(text)
             unchanged = text == as_text(about).encode() and about["hash"] == hash_of(about, data)

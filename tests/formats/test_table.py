@@ -216,7 +216,7 @@ def test_a_later_finer_quantity_changes_no_unit(tmp_path, source, late):
 
 
 BAD = {
-    "a price": (trade(3, price="x"), {}, r"t\.csv:4: 'x' is not a plain decimal"),
+    "a price": (trade(3, price="x"), {}, r"t\.csv:4: price or quantity: 'x' is not a plain decimal"),
     "a side": (trade(3, side="up"), {}, r"t\.csv:4: side is 'up', not one of"),
     "a time": (trade(3, time="soon"), {}, r"t\.csv:4: time is 'soon', not a time in us"),
     "a time before": (trade(3, time=START_US + 1), {}, r"t\.csv:4: .* comes after"),

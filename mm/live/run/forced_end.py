@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from pathlib import Path
 from mm.base.audit_chain import STOP, body, decode_row, end_of, seal
 from mm.clock import iso
 from mm.errors import DataError
+
+RELEASE_S, LOOK_S = 2.0, 0.005
+"""Longest time until the last thread of a process that ends has released its locks, and between two looks, in s."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +98,30 @@ def _append(path: Path, line: bytes) -> None:
         os.close(descriptor)
 
 
+def _locked(descriptor: int, *, last: bool) -> bool:
+    """Return whether a file is locked now; raises OSError if it is not at the *last* attempt."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if last:
+            raise
+        return False
+    return True
+
+
 @contextmanager
 def _held(locks: Sequence[Path]) -> Iterator[bool]:
-    """Hold the locks of traders, and yield whether nobody else holds one."""
+    """Hold the locks of traders, and yield whether nobody else holds one.
+
+    A thread that writes when its process ends holds them until its write is done.
+    """
     descriptors: list[int] = []
+    until_s = time.monotonic() + RELEASE_S
     try:
         for lock in locks:
             descriptors.append(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600))
-            fcntl.flock(descriptors[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while not _locked(descriptors[-1], last=time.monotonic() >= until_s):
+                time.sleep(LOOK_S)
     except OSError:
         yield False
     else:

@@ -52,6 +52,7 @@ def test_funding_is_booked_once_and_is_part_of_the_result(box, port):
     income = [one for one in box.account()["income"] if one["incomeType"] == "FUNDING_FEE"]
     rows = box.rows("payment")
     assert [row["id"] for row in rows] == [f"FUNDING_FEE:{one['tranId']}" for one in income][: len(rows)]
+    assert len(rows) >= 2
     total = sum(Decimal(row["amount"]) for row in rows)
     assert shown is not None
     assert "account_differs" not in text
@@ -106,6 +107,22 @@ def test_countdown_is_renewed_shown_and_ended(box, port):
     spans = [one["countdownTime"] for one in sent if "countdownTime" in one]
     assert spans[0] == "60000"
     assert spans[-1] == "0"
+
+
+def test_margin_ratio_kills_before_the_exchange_liquidates(box, port):
+    """The exchange calls first, then the limit kills: orders are cancelled, and the position stays."""
+    assert box.post("/sim/transfer", json.dumps({"user": "alice", "asset": "USDT", "amount": "-999940"}))
+    limits = {"MAX_DAILY_LOSS": "1000", "MAX_DRAWDOWN": "1", "MAX_LEVERAGE": "100", "MAX_MARGIN_RATIO": "0.05"}
+    with box.trader(METRICS_PORT=str(port), QUOTE_QTY="4", **limits) as trader:
+        position = box.until(lambda: abs(box.position) > 1 and box.position, "a position", process=trader)
+        far = Decimal(100) - Decimal(50) / position  # a loss of 50 of about 60
+        box.post("/sim/mark", json.dumps({"price": f"{far:.2f}"}))
+        text = trader.communicate(timeout=90)[1]
+    assert trader.returncode == 5, text
+    assert "MAX_MARGIN_RATIO" in text.splitlines()[-1]
+    assert any(row["limit"] == "MAX_MARGIN_RATIO" for row in box.rows("breach"))
+    assert box.account()["openOrders"] == []
+    assert box.position != 0
 
 
 @pytest.mark.parametrize("kill_closes", ["0", "1"])

@@ -76,7 +76,10 @@ class ContractBox(Venue):
 
     def check_books(self):
         """Assert that the audit logs have position, wallet and trades of the exchange, each trade once."""
-        assert self.booked() == (self.position, self.wallet - 1_000_000)
+        account, ended_us = self.account(), self.rows("stop")[-1]["us"]
+        later = (one for one in account["income"] if one["incomeType"] == "FUNDING_FEE" and one["time"] > ended_us)
+        wallet = Decimal(account["balances"][0]["balance"]) - sum(Decimal(one["income"]) for one in later)
+        assert self.booked() == (Decimal(account["positions"][0]["positionAmt"]), wallet - 1_000_000)
         trades = sorted(one["id"] for one in self.account()["trades"])
         assert sorted(row["trade_id"] for row in self.rows("fill")) == trades
 

@@ -1,0 +1,128 @@
+"""The book of a contract: wallet, payments, and orders by which the exchange closes a position."""
+
+from dataclasses import replace
+
+import pytest
+
+from mm.errors import Mismatch, UsageError
+from mm.instrument import E8, Instrument, e8
+from mm.live.account.check import AccountCheck
+from mm.live.account.ledger import AccountFill, Ledger
+from mm.live.account.positions import ContractSetup, Income, check_bracket, check_setup
+from mm.live.orders.live_orders import EARLIER, Booked, LiveOrder, OrderSeen, OrderState
+from mm.live.orders.queries import forced_id
+from mm.live.orders.states import OrderStates
+
+GRID = Instrument("BTCUSDT", E8 // 10, E8 // 1_000, 0, "BTC", "USDT")
+OPENED = AccountFill(1, 10, "mm-a-1b", 1, "30000", "0.010", "0.06", "USDT", 1_000, True, realized="0")
+CLOSED = AccountFill(2, 11, "mm-a-2s", -1, "30100", "0.004", "0.02408", "USDT", 2_000, True, realized="0.4")
+SETUP = ContractSetup(False, False, False, 20, 5_000_000 * E8)
+
+
+def traded():
+    ledger = Ledger(GRID, contract=True)
+    for fill in (OPENED, CLOSED):
+        assert ledger.book(fill)
+    return ledger
+
+
+def test_wallet_moves_by_realized_profit_commission_and_payments():
+    """A trade that opens moves only its commission; each payment counts once, by its id."""
+    ledger = traded()
+    assert ledger.moved_e8() == (e8("0.006"), e8("0.4") - e8("0.08408"))
+    assert ledger.pay("FUNDING_FEE:7", e8("-0.018"), 3_000)
+    assert not ledger.pay("FUNDING_FEE:7", e8("-0.018"), 3_000)
+    assert ledger.moved_e8()[1] == e8("0.4") - e8("0.08408") - e8("0.018")
+
+
+def test_parts_of_the_result_add_up_with_payments():
+    """Funding is neither a fee nor an unrealized loss."""
+    ledger = traded()
+    before = ledger.pnl_e8(e8("30050"))
+    ledger.pay("FUNDING_FEE:7", e8("-0.018"), 3_000)
+    after = ledger.pnl_e8(e8("30050"))
+    assert after.total == before.total - e8("0.018") == after.realized + after.unrealized - after.fees + after.paid
+    assert (after.realized, after.unrealized, after.fees) == (before.realized, before.unrealized, before.fees)
+
+
+def test_ledger_is_kept_with_its_payments():
+    """A later run must not book a payment again."""
+    ledger = traded()
+    ledger.pay("FUNDING_FEE:7", e8("-0.018"), 3_000)
+    again = Ledger.of(ledger.kept())
+    assert again.contract
+    assert again.moved_e8() == ledger.moved_e8()
+    assert not again.pay("FUNDING_FEE:7", e8("-0.018"), 3_000)
+
+
+def test_difference_of_a_position_is_never_a_transfer():
+    """Only trades change a position; an amount of the wallet may have come from outside while no event was heard."""
+    check = AccountCheck(GRID, (0, 1_000 * E8), ledger=traded())
+    due = 1_000 * E8 + e8("0.31592")
+    for _ in range(5):
+        check.compare({"USDT": (f"{due / E8:.8f}", "0"), "BTCUSDT": ("0.007", "0")})
+    assert "BTCUSDT" in check.why
+    other = AccountCheck(GRID, (0, 1_000 * E8), ledger=traded())
+    for _ in range(5):
+        other.compare({"USDT": (f"{due / E8 + 5:.8f}", "0"), "BTCUSDT": ("0.006", "0")})
+    assert not other.why
+
+
+def test_payment_of_another_asset_is_not_booked():
+    """The wallet of the contract is that of its quote asset."""
+    ledger = traded()
+    check = AccountCheck(GRID, (0, 0), ledger=ledger)
+    check.pay(Income("FUNDING_FEE:8", "BTCUSDT", "BNB", E8, 3_000))
+    assert ledger.paid_e8 == 0
+    check.pay(Income("FUNDING_FEE:9", "BTCUSDT", "USDT", E8, 3_000))
+    assert (ledger.paid_e8, check.paid_us) == (E8, 3_000)
+
+
+def test_orders_of_the_exchange_with_one_client_id_are_two():
+    """Each deleveraging has the same client id: the exchange's number tells them apart."""
+    states = OrderStates()
+    for number, trade in ((71, 5), (72, 6)):
+        own_id = forced_id("adl_autoclose", number)
+        states.add_forced(LiveOrder(EARLIER, own_id, -1, "", "0.003", "IOC", exchange_id=number))
+        fill = AccountFill(trade, number, own_id, -1, "29000", "0.003", "0", "USDT", 9_000, False, realized="-1")
+        seen = OrderSeen(own_id, number, OrderState.FILLED, e8("0.003"), 9_000, e8("0.003"))
+        states.seen(seen, fill)
+        states.seen(replace_name(seen), fill)  # as a query shows it
+    booked = [step.fill for step in states.take() if isinstance(step, Booked)]
+    assert [one.trade_id for one in booked] == [5, 6]
+    assert all(one.forced for one in booked)
+    assert not states.open
+
+
+def replace_name(seen):
+    return seen._replace(client_id="adl_autoclose")
+
+
+def test_trade_of_the_exchange_is_not_the_last_of_ours():
+    """Its id may be of another series, behind which no trade of ours would be looked for."""
+    ledger = traded()
+    ledger.book(replace(CLOSED, trade_id=10**15, client_id=forced_id("autoclose-1", 9)))
+    assert ledger.last_trade_id == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"hedged": True}, (None, None)),
+        ({"several_assets": True}, (None, None)),
+        ({}, (10, None)),
+        ({}, (None, "isolated")),
+    ],
+)
+def test_setup_that_does_not_fit_is_refused(changes, wanted):
+    """Nothing is changed, so each is an error."""
+    with pytest.raises(Mismatch):
+        check_setup("BTCUSDT", SETUP._replace(**changes), *wanted)
+    check_setup("BTCUSDT", SETUP, 20, "cross")
+
+
+def test_position_at_the_bracket_is_allowed():
+    """One above it is not."""
+    check_bracket("BTCUSDT", SETUP, 50 * E8, 100_000 * E8)
+    with pytest.raises(UsageError):
+        check_bracket("BTCUSDT", SETUP, 50 * E8 + 1, 100_000 * E8)

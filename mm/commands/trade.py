@@ -296,6 +296,8 @@ def _at_interface(
     from mm.live.run.interface import InterfaceAt, InterfaceTrade
     from mm.live.run.trade_end import KILLED, write_trade
 
+    if works[0][BinanceMarket].market != SPOT:
+        raise UsageError("MARKET is not possible with VENUE=api, whose server has one market of its own; leave it out")
     if strategies[0].others.others:
         raise UsageError("OTHERS is not possible with VENUE=api, whose server knows one market; leave it out")
     if len(runs) > 1:

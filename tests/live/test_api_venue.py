@@ -57,6 +57,13 @@ def test_events_rebuild_every_book(books, multiplier):
         }
 
 
+def test_market_of_contracts_is_refused_at_the_interface(tmp_path):
+    """The server knows one market, and no margin of an exchange."""
+    done = run_python("-m", "mm", "trade", "--venue", "api", cwd=tmp_path, SYMBOL="SIMUSDT", MARKET="usdm")
+    assert done.returncode == 2, done.stderr
+    assert "MARKET" in done.stderr.splitlines()[-1]
+
+
 def test_missing_server_error_names_command_to_start(tmp_path):
     """Exit code 75: the server may be there later."""
     done = run_python(

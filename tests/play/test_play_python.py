@@ -301,7 +301,7 @@ def test_hooks_receive_the_exported_view_classes(tapes):
 @pytest.mark.slow
 def test_python_page_code_blocks_run(tmp_path):
     """Each block runs in a folder that contains the day created by the page's command."""
-    made = run_python("-m", "mm", "sim", "day", "--symbol", SYMBOL, "--day", DAYS[0], "--hours", "0.1", cwd=tmp_path)
+    made = run_python("-m", "mm", "sim", "day", "--symbol", SYMBOL, "--day", DAYS[0], "--hours", "1", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) > 5

@@ -83,6 +83,29 @@ def test_flatten_closes_the_position_by_an_order_that_only_reduces(box):
     box.check_books()
 
 
+def test_flatten_closes_what_is_worth_less_than_the_least_notional(tmp_path):
+    """Nobody trades but two people: .113 are bought from us and .1 sold back, and 1.3 USDT of a least 5 are left."""
+    with contract_box(tmp_path, "--scenario", "empty") as quiet:
+        for side, price in (("BUY", "99.90"), ("SELL", "100.10")):
+            quiet.place_resting(side, price)
+
+        def quoted():
+            quiet.cancel(quiet.place_resting("BUY", "99.50"))  # a market that says nothing is quoted by nobody
+            return len(quiet.account()["openOrders"]) == 2
+
+        with quiet.trader() as trader:
+            for side, quantity, held in (("BUY", "0.113", "-0.113"), ("SELL", "0.1", "-0.013")):
+                quiet.until(quoted, "both quotes", process=trader)
+                quiet.order(side, quantity)
+                quiet.until(lambda held=held: quiet.position == Decimal(held), "the fill", process=trader)
+            code, text, _ = ended(trader)
+        assert code == 0, text
+        done = quiet.run("trade", "flatten", MAX_COST="50")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert quiet.position == 0
+        quiet.check_books()
+
+
 def test_cancel_ends_our_orders_after_a_kill(box):
     """A trader that is killed at once leaves orders: the command ends ours, and no others."""
     with box.trader(KILL_GUARD="0") as trader:

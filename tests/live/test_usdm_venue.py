@@ -263,6 +263,14 @@ def test_terms_of_a_perpetual_are_read():
     assert terms.filters.no_amendment(order(exchange_id=7), "0.005").why is Why.AMENDMENT
 
 
+def test_only_an_order_that_reduces_may_be_below_the_least_notional():
+    """The exchange exempts it, so what is left of a position can be closed; its other filters hold."""
+    checks = of_info().filters
+    assert checks.refusal(-1, "1000", "0.013", "IOC", []).why is Why.NOTIONAL
+    assert checks.refusal(-1, "1000", "0.013", "IOC", [], reduces=True) is None
+    assert checks.refusal(-1, "1000", "0", "IOC", [], reduces=True).why is Why.QUANTITY
+
+
 @pytest.mark.parametrize(
     ("more", "error"),
     [

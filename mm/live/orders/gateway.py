@@ -181,7 +181,7 @@ class Gateway:
 
         *reduces* is whether it may only reduce the position of a contract.
         """
-        reason = self._reason(side, price, qty, kind)
+        reason = self._reason(side, price, qty, kind, reduces=reduces)
         if reason:
             self._refuse(order_id, side, reason)
             return
@@ -411,7 +411,9 @@ class Gateway:
             return unsent("the order is not known to be open, or a request for it is pending")
         return self._unable() or self._limits.refusal(("REQUEST_WEIGHT",)) or self._filters.no_amendment(order, qty)
 
-    def _reason(self, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None) -> Refusal | None:
+    def _reason(
+        self, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None, *, reduces: bool = False
+    ) -> Refusal | None:
         """Return why an order, which may replace another, cannot be sent; None if it can."""
         unable = self._unable()
         if unable:
@@ -419,7 +421,7 @@ class Gateway:
         if self._states.in_doubt(side):
             return unsent("the outcome of an order of this side is not known yet")
         others = [order for order in self._states.open.values() if order is not replaces]
-        return self._limits.refusal() or self._filters.refusal(side, price, qty, kind, others)
+        return self._limits.refusal() or self._filters.refusal(side, price, qty, kind, others, reduces=reduces)
 
     def _refuse(self, order_id: int, side: int, refusal: Refusal) -> None:
         us = self._clock.now_us()

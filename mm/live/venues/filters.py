@@ -30,7 +30,9 @@ class OrderChecks:
         self.most_orders = most_orders
         self.average_e8 = 0
 
-    def refusal(self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder]) -> Refusal | None:
+    def refusal(
+        self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder], *, reduces: bool = False
+    ) -> Refusal | None:
         """Return why the exchange would refuse an order; None if no reason is known.
 
         Whether the balance covers it is not checked here: the order manager does, by `ours_e8`.
@@ -41,8 +43,9 @@ class OrderChecks:
             qty: Decimal text.
             kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
             open_orders: All orders that have not ended.
+            reduces: Whether it may only reduce a position: then it has no least notional.
         """
-        price_e8, _, why = self._terms(price, qty, kind)
+        price_e8, _, why = self._terms(price, qty, kind, reduces=reduces)
         if why:
             return _failed(why)
         symbol = self.instrument.symbol
@@ -68,7 +71,7 @@ class OrderChecks:
             why = f"{self.instrument.symbol}: quantity {qty} is not between {booked}, which is filled, and {most}"
         return _failed(why) if why else None
 
-    def _terms(self, price: str, qty: str, kind: str) -> tuple[int, int, str]:
+    def _terms(self, price: str, qty: str, kind: str, *, reduces: bool = False) -> tuple[int, int, str]:
         """Return price (0 for a MARKET order) and quantity in 1e-8, and why any market would refuse them."""
         grid = self.instrument
         try:
@@ -76,10 +79,10 @@ class OrderChecks:
             qty_e8 = grid.lots(qty) * grid.lot_e8
         except OffGrid as error:
             return 0, 0, str(error)
-        why = self._filter(price_e8, qty_e8, kind)
+        why = self._filter(price_e8, qty_e8, kind, reduces=reduces)
         return price_e8, qty_e8, why and f"{grid.symbol}: {why}"
 
-    def _filter(self, price_e8: int, qty_e8: int, kind: str) -> str:
+    def _filter(self, price_e8: int, qty_e8: int, kind: str, *, reduces: bool) -> str:
         limits, notional_e8 = self.instrument.filters, price_e8 * qty_e8 // E8
         most_qty_e8, most_notional_e8 = limits.max_qty_e8, limits.max_notional_e8
         if qty_e8 <= 0 or qty_e8 < limits.min_qty_e8 or (most_qty_e8 and qty_e8 > most_qty_e8):
@@ -90,7 +93,7 @@ class OrderChecks:
         if price_e8 <= 0 or price_e8 < limits.min_price_e8 or (limits.max_price_e8 and price_e8 > limits.max_price_e8):
             least, most = short_text(limits.min_price_e8), short_text(limits.max_price_e8)
             return f"price {short_text(price_e8)} is not between {least} and {most} (PRICE_FILTER)"
-        if notional_e8 < self.instrument.min_notional_e8:
+        if notional_e8 < self.instrument.min_notional_e8 and not reduces:
             least = short_text(self.instrument.min_notional_e8)
             return f"{short_text(notional_e8)} is less than the minimum notional {least} (NOTIONAL)"
         if most_notional_e8 and notional_e8 > most_notional_e8:

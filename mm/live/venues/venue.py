@@ -293,8 +293,13 @@ class OrderFilters(Protocol):
 
     average_e8: int
 
-    def refusal(self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder]) -> Refusal | None:
-        """Return why the exchange would refuse an order, with *open_orders* open; None if no reason is known."""
+    def refusal(
+        self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder], *, reduces: bool = False
+    ) -> Refusal | None:
+        """Return why the exchange would refuse an order, with *open_orders* open; None if no reason is known.
+
+        *reduces* is whether it may only reduce a position.
+        """
 
     def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
         """Return why the exchange would not amend an order to *qty* in all; None if no reason is known."""

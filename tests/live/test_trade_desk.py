@@ -40,7 +40,7 @@ def make_desk():
     desk = TradeDesk(
         TradingMetrics("SIMUSDT", lambda: START_US),
         engine,
-        None,
+        SimpleNamespace(tick_e8=E8 // 100),
         account=SimpleNamespace(
             position_e8=E8 // 2, transfers_e8=0, ledger=SimpleNamespace(unvalued={}, transfers_e8={})
         ),

@@ -114,9 +114,14 @@ def test_margin_ratio_kills_before_the_exchange_liquidates(box, port):
     assert box.post("/sim/transfer", json.dumps({"user": "alice", "asset": "USDT", "amount": "-999940"}))
     limits = {"MAX_DAILY_LOSS": "1000", "MAX_DRAWDOWN": "1", "MAX_LEVERAGE": "100", "MAX_MARGIN_RATIO": "0.05"}
     with box.trader(METRICS_PORT=str(port), QUOTE_QTY="4", **limits) as trader:
-        position = box.until(lambda: abs(box.position) > 1 and box.position, "a position", process=trader)
-        far = Decimal(100) - Decimal(50) / position  # a loss of 50 of about 60
-        box.post("/sim/mark", json.dumps({"price": f"{far:.2f}"}))
+
+        def squeezed():
+            if abs(position := box.position) > 1:  # the trader goes on, so what is held may change in between
+                far = Decimal(100) - Decimal(50) / position  # a loss of 50 of about 60
+                box.post("/sim/mark", json.dumps({"price": f"{far:.2f}"}))
+            return trader.poll() is not None
+
+        box.until(squeezed, "the kill")
         text = trader.communicate(timeout=90)[1]
     assert trader.returncode == 5, text
     assert "MAX_MARGIN_RATIO" in text.splitlines()[-1]

@@ -95,7 +95,8 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     }
     summary |= _volume(journal, account, terms, summary, traded)
     found = notes(counts, summary, reached=bool(sent.rested.any()))
-    found += unearned_fee(journal, terms, summary) + _cautions(journal, terms, summary)
+    found += unearned_fee(journal, terms, summary) or fee_above_capture(summary)
+    found += _cautions(journal, terms, summary)
     summary = dict(finite(summary))
     summary["warnings"] = found + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary

@@ -116,9 +116,13 @@ def test_margin_ratio_kills_before_the_exchange_liquidates(box, port):
     with box.trader(METRICS_PORT=str(port), QUOTE_QTY="4", **limits) as trader:
 
         def squeezed():
-            if abs(position := box.position) > 1:  # the trader goes on, so what is held may change in between
-                far = Decimal(100) - Decimal(50) / position  # a loss of 50 of about 60
-                box.post("/sim/mark", json.dumps({"price": f"{far:.2f}"}))
+            if abs(held := box.position) > 1:  # the trader goes on, so what is held may change in between
+                entry, wallet = Decimal(box.account()["positions"][0]["entryPrice"]), box.wallet
+                # At .4 % of maintenance, 12 % of the equity: wallet + held · (mark - entry) = |held| · mark / 30.
+                mark = (held * entry - wallet) / (held - abs(held) / 30)
+            else:
+                mark = Decimal(100)  # where its quotes are within the band around the mark
+            box.post("/sim/mark", json.dumps({"price": f"{mark:.2f}"}))
             return trader.poll() is not None
 
         box.until(squeezed, "the kill")

@@ -54,7 +54,6 @@ KEYS = (
 )
 
 
-_SPOT = "spot"
 _ELSEWHERE = ("market", "ws_url", "rest_url", "data_root")  # of another market: what makes it one of another place
 
 
@@ -71,11 +70,12 @@ def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
         for name, one in knobs[OtherMarkets].declared().items():
             if "orders" not in one:
                 continue
-            symbol, elsewhere = one["symbol"], [key for key in _ELSEWHERE if one.get(key, _SPOT) != _SPOT]
+            symbol, own_market = one["symbol"], knobs[BinanceMarket].market
+            elsewhere = [key for key in _ELSEWHERE if one.get(key, own_market) != own_market]
             if elsewhere:
                 raise UsageError(
-                    f"OTHERS: {name} has orders and {elsewhere[0]}, but a trade sends orders to Binance Spot symbols "
-                    f"of its own account only; leave {elsewhere[0]} out, or orders, or play it with mm shadow"
+                    f"OTHERS: {name} has orders and {elsewhere[0]}, but a trade sends orders to symbols of its own "
+                    f"account only; leave {elsewhere[0]} out, or orders, or play it with mm shadow"
                 )
             if symbol in symbols or symbol in legs:
                 raise UsageError(
@@ -181,8 +181,6 @@ def _check_market(market: str, works: Sequence[SymbolRun], strategies: "Sequence
         if wanted["kill_closes"]:
             raise UsageError("KILL_CLOSES is of contracts, but MARKET is spot; leave it out, or set MARKET to usdm")
         return
-    if any(work.leg for work in works):
-        raise UsageError("OTHERS has orders, but MARKET is usdm, whose account has no legs yet; leave orders out")
     for work, one in zip(works, strategies, strict=True):
         begin = one.account.initial_inventory
         if e8(begin):

@@ -10,6 +10,7 @@ from trading_box import ended, page
 from trading_truth import log_rows
 
 from mm.backtest.rules import Account
+from mm.cli.task_knobs import BinanceMarket
 from mm.commands.trade import legs_of
 from mm.errors import UsageError
 from mm.play.knobs import Models, OtherMarkets
@@ -215,12 +216,15 @@ def test_kill_covers_both_legs_and_flatten_closes_both(tmp_path):
 
 
 def test_legs_of_another_place_or_another_strategy_are_refused():
-    def knobs(**others):
-        return {OtherMarkets: OtherMarkets(others=json.dumps(others)), Models: Models(), Account: Account()}
+    def knobs(market="spot", **others):
+        found = {OtherMarkets: OtherMarkets(others=json.dumps(others)), Models: Models(), Account: Account()}
+        return {**found, BinanceMarket: BinanceMarket(market=market)}
 
     leg = {"symbol": SECOND, "orders": {}}
     assert [*legs_of({FIRST: knobs(second=leg)})] == [SECOND]
     assert legs_of({FIRST: knobs(second={"symbol": SECOND, "market": "usdm"})}) == {}
+    assert [*legs_of({FIRST: knobs("usdm", second=leg)})] == [SECOND]
+    assert [*legs_of({FIRST: knobs("usdm", second={**leg, "market": "usdm"})})] == [SECOND]
     for elsewhere in ({"market": "usdm"}, {"rest_url": "http://127.0.0.1:1"}, {"ws_url": "ws://127.0.0.1:1"}):
         with pytest.raises(UsageError, match=f"second has orders and {next(iter(elsewhere))}, but a trade"):
             legs_of({FIRST: knobs(second={**leg, **elsewhere})})

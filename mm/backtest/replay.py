@@ -113,9 +113,10 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
 
 def day_warnings(tape: Tape) -> Iterator[str]:
     """Yield the warnings of a day with the bare names of its files: where they lie changes no result."""
+    at_start = re.compile(rf"^.*?/{tape.symbol}/{tape.days[0]}(/|: )")  # the path may have spaces
     folders = re.compile(rf"\S*/(?=[^\s/]*({tape.days[0]}|\.json|\.csv))")
     for warning in tape.meta.warnings:
-        yield f"{tape.symbol} {tape.days[0]}: {folders.sub('', warning)}"
+        yield f"{tape.symbol} {tape.days[0]}: {folders.sub('', at_start.sub('', warning))}"
 
 
 def _feed_notes(tape: Tape, feed: "Feed | None", rules: Rules, *, is_first: bool) -> Iterator[str]:

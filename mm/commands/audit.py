@@ -211,6 +211,8 @@ class _Shipping:
                 continue
             if ends:
                 heads.append(Head(symbol, ends[-1].file, ends[-1].rows, ends[-1].hash, now_us()))
+        if not (heads or errors):
+            self._console.print(f"nothing to ship: no audit logs in {self._copies.out_root / 'audit'}")
         for head in heads:
             self._console.print(f"{head.symbol}: {head.file} to row {head.rows}, last hash {head.hash}")
         for place in self._places:
@@ -264,6 +266,8 @@ def audit_restore(console: Console, copies: Copies) -> None:
             if (folder / log.name).stat().st_size > before:
                 restored.append({"symbol": symbol, "file": end.file, "rows": end.rows})
                 console.print(f"{symbol}: {end.file} to row {end.rows}")
+    if not restored:
+        console.print(f"nothing to restore: {copies.out_root / 'audit'} has every row of the copies")
     console.set_json({"restored": restored})
 
 
@@ -299,6 +303,8 @@ def audit_prune(console: Console, copies: Copies, stores: StateStores, keep_days
         console.print(f"{'would remove' if dry_run else 'removed'} {name}")
     for name, why in kept.items():
         console.print(f"kept {name}: {why}")
+    if not (removed or kept):
+        console.print(f"nothing to remove: no log has a later one older than {keep_days:g} days")
     console.set_json({"removed": removed, "kept": kept})
 
 

@@ -162,7 +162,7 @@ def trade_flatten(works: Sequence[SymbolRun], **given: Any) -> None:
     def play(runs: Sequence[Run]) -> list[tuple[Run, Callable[[], None]]]:
         strategies = [replace(strategy_of(work, "flatten"), others=OtherMarkets()) for work in works]
         cost = FlattenCost(len(works), works[0][FlattenKnobs].max_cost)
-        jobs = [Flatten(cost) for _ in works]
+        jobs = [Flatten(cost, place) for place in range(len(works))]
         lives, account = _trades(runs, works, strategies, (given["api_key"], given["api_secret"]), jobs)
         return [(one.run, one.finish) for one in run_together(lives, signals, account, watched=False)]
 

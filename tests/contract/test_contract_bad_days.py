@@ -158,6 +158,9 @@ def test_tolerable_fault_logs_one_warning_with_its_place(lab: Lab, name: str) ->
     (line,) = [line for line in of_day if line != unsealed]
     for needle in needles:
         assert re.search(needle, line), line
+    told = json_of(next(done.cwd.rglob("summary.json")))["warnings"]
+    assert f"{SYMBOL} {DAY}: unsealed: " in " ".join(told)
+    assert str(done.cwd.parent) not in " ".join(told)
 
 
 def test_time_after_book_fault_is_excluded(lab: Lab) -> None:

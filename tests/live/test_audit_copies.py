@@ -211,6 +211,8 @@ def test_restore_brings_back_what_is_missing_or_cut_and_nothing_else(ledger):
     assert code == 0, said
     assert (first.read_bytes(), second.read_bytes()) == (whole[first], whole[second])
     assert third.read_bytes() == whole[third] + b"torn"
+    code, said = ledger.mm("restore")
+    assert (code, said.count("\n")) == (0, 1)
     second.write_bytes(whole[second].replace(b"100.00", b"100.01"))
     assert ledger.mm("restore")[0] == 3
     assert b"100.01" in second.read_bytes()
@@ -233,7 +235,7 @@ def test_retention_removes_only_what_is_shipped_verified_and_stored(ledger):
         assert old.exists()
         mend()
         shutil.copy(copies / middle.name, middle)
-    assert ledger.mm("prune", "--keep-days", "100000")[1] == ""
+    assert ledger.mm("prune", "--keep-days", "100000")[1].count("\n") == 1
     assert ledger.mm("prune", "--keep-days", "0", "--dry-run")[1].count("would remove") == 2
     assert ledger.mm("prune", "--keep-days", "0")[1].count("removed") == 2
     assert logs_of(ledger.folder) == [last]

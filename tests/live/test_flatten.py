@@ -83,12 +83,26 @@ def test_limit_stays_within_the_band():
 def test_consent_is_to_the_cost_of_all_symbols():
     async def both(consent):
         cost = FlattenCost(2, consent)
-        return await asyncio.gather(cost.consented(e8("1")), cost.consented(e8("3")))
+        return await asyncio.gather(*(cost.consented(at, e8(most), tuple) for at, most in enumerate("13")))
 
     assert asyncio.run(both("6")) == [e8("2"), e8("4")]
     assert asyncio.run(both(None)) == [None, None]
     with pytest.raises(SafetyError, match="up to 4"):
         asyncio.run(both("3.9"))
+
+
+@given(st.permutations(range(4)))
+def test_costs_are_stated_in_the_order_of_the_symbols(arrived):
+    """Whichever book arrives first, and before a refusal."""
+    stated = []
+
+    async def all_of_them():
+        cost = FlattenCost(4, "0")
+        await asyncio.gather(*(cost.consented(at, 1, lambda at=at: stated.append(at)) for at in arrived))
+
+    with pytest.raises(SafetyError):
+        asyncio.run(all_of_them())
+    assert stated == [0, 1, 2, 3]
 
 
 def open_orders(box):

@@ -7,7 +7,7 @@ keeps to the consent; what the book does not offer stays as a position.
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,7 +119,7 @@ def plan(
 
 
 class FlattenCost:
-    """The cost of closing all positions of a command, and the consent to it.
+    """The cost of closing all positions of a command, stated in the order of the symbols, and the consent to it.
 
     Args:
         symbols: Number of symbols.
@@ -130,17 +130,25 @@ class FlattenCost:
     """
 
     def __init__(self, symbols: int, max_cost: str | None) -> None:
-        self.total_e8, self._symbols, self._known, self._complete = 0, symbols, 0, asyncio.Event()
+        self.total_e8, self._symbols, self._complete = 0, symbols, asyncio.Event()
+        self._states: dict[int, Callable[[], None]] = {}
         self._consent_e8 = None if max_cost is None else e8(max_cost)
 
-    async def consented(self, most_e8: int) -> int | None:
+    async def consented(self, place: int, most_e8: int, state: Callable[[], None]) -> int | None:
         """Add the largest cost of a symbol, wait for those of all, and return what it may cost; None without consent.
+
+        Args:
+            place: Of the symbol, in the order in which they are stated.
+            most_e8: Its largest cost.
+            state: Prints its cost; called when those of all are known, as their books arrive in any order.
 
         Raises:
             SafetyError: If all may cost more than the consent.
         """
-        self._known, self.total_e8 = self._known + 1, self.total_e8 + most_e8
-        if self._known == self._symbols:
+        self._states[place], self.total_e8 = state, self.total_e8 + most_e8
+        if len(self._states) == self._symbols:
+            for _, state_one in sorted(self._states.items()):
+                state_one()
             self._complete.set()
         await self._complete.wait()
         if self._consent_e8 is None:
@@ -185,6 +193,7 @@ class Flatten:
 
     Args:
         cost: The cost of all symbols of the command, and the consent to it.
+        place: Of its symbol among them.
     """
 
     heeds_switch = False  # to close the position is what a kill leaves to a person
@@ -192,8 +201,8 @@ class Flatten:
     ended: str | None = None
     position: Mapping[str, str] = {}
 
-    def __init__(self, cost: FlattenCost) -> None:
-        self._cost, self._position_e8, self._refusal, self._sent = cost, 0, "", False
+    def __init__(self, cost: FlattenCost, place: int) -> None:
+        self._cost, self._place, self._position_e8, self._refusal, self._sent = cost, place, 0, "", False
         self._plan: FlattenPlan
         self._fills: Sequence[AccountFill] = ()
 
@@ -218,8 +227,8 @@ class Flatten:
         share, rate_e8 = trade.strategy.risk.price_band, e8(trade.strategy.account.taker_fee_rate)
         grid, band_e8 = gateway.instrument, None if share is None else e8(share)
         self._plan = made = plan(self._position_e8, book, grid, rate_e8, band_e8, contract=ledger.contract)
-        trade.run.print(self._stated(trade))
-        budget_e8 = await trade.unless_stopped(self._cost.consented(made.most_e8))
+        consented = self._cost.consented(self._place, made.most_e8, lambda: trade.run.print(self._stated(trade)))
+        budget_e8 = await trade.unless_stopped(consented)
         if budget_e8 is None or not made.side:
             return
         price = short_text(made.limit_e8(budget_e8, rate_e8, band_e8, grid.tick_e8))

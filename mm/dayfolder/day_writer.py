@@ -2,10 +2,11 @@
 
 Rows reach each file in the order of `recv_seq`, one counter per day over all files and runs. The ledger is written
 through; everything else is buffered and flushed together, diffs before their frames, so that after a crash no row
-refers to a missing one.
+refers to a missing one. A recorder adds rows in its loop, and another thread writes them (`DayWriter.write_behind`).
 """
 
 import base64
+import errno
 import fcntl
 import os
 from collections import deque
@@ -14,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -31,10 +31,12 @@ from mm.dayfolder.recovery import recover, runs_of, venue_of
 from mm.dayfolder.rows import DiffRow, Levels, Stamp, Trade, frame_row, level_cells, trade_row
 from mm.errors import RunExists, TryLater
 from mm.instrument import Instrument, to_exchange_info
-from mm.market_data.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, flush_together, is_at
+from mm.market_data.buffered_writer import NO_SPACE, CsvWriter, NdjsonWriter, is_at, write_together
 
 MOST_WAITING_BYTES = 32 << 20
 """Maximum size of the rows in memory while the disk is full."""
+STALLED_BYTES = 8 * MOST_WAITING_BYTES
+"""Maximum size of the rows in memory while the disk neither writes nor refuses them."""
 
 
 class DayWriter:
@@ -76,12 +78,14 @@ class DayWriter:
         self.top_n, self._write_diffs = top_n, write_diffs
         self._closed = self._patient = False
         self._whole: dict[Path, bytes] = {}
-        self._making = Lock()
+        self._gathered_whole: dict[Path, bytes] = {}
         self._wanted: Callable[[], None] | None = None
+        self._rows_wanted = False
+        self._refused: OSError | None = None
         self._unforced: list[Path] = []
         self._unreadable: deque[dict[str, object]] = deque()
         self._unreadable_bytes = 0
-        self._rows_first = False
+        self._rows_first = self._gathered_first = False
         with ExitStack() as held:
             self._lock = lock_day(folder, held)
             if run_id in runs_of(folder):  # including a run with only torn rows
@@ -213,51 +217,56 @@ class DayWriter:
         self._patient = True
         self._events.file.keep_room()
 
-    def defer_files(self, wanted: Callable[[], None] | None) -> None:
-        """Leave files that are written as a whole, or created, to `write_files`; None ends that.
+    def write_behind(self, wanted: Callable[[], None] | None) -> None:
+        """Leave every write to the caller of `gather` and `write`; None ends that.
 
-        Opening a file may take long, so another thread may do it while rows are added. *wanted* is called when there is
-        one; rows of the ledger, which may refer to it, are written after it.
+        A disk may take long, so another thread writes while rows are added. *wanted* is called when something should
+        be written soon. Rows wait in memory as long as there is room.
         """
         self._wanted = wanted
 
-    @property
-    def files_wait(self) -> bool:
-        """Whether `write_files` has something to do."""
-        return bool(self._whole) or (bool(self._unreadable) and self._quarantine is None)
-
-    def write_files(self) -> None:
-        """Write and create the pending files; another thread may do so while rows are added."""
-        with self._making:
-            while self._whole:
-                path = list(self._whole)[0]  # noqa: RUF015 - an iterator would fail if another thread adds one
-                data = self._whole[path]
-                write_atomic(path, data)
-                if self._whole[path] is data:
-                    del self._whole[path]
-                self._unforced.append(path)
-            if self._unreadable and self._quarantine is None:
-                self._quarantine = self._ndjson(self.folder.quarantine, self._held)
-
-    def flush_ledger(self) -> None:
-        """Write the ledger to the disk cache, unless rows or files to which it refers must be written first."""
-        with self._waiting():
-            if not self._whole and not self._rows_first:
-                self._events.flush()
-
     def flush(self, *, sync: bool = False) -> None:
         """Write all rows to the disk cache, or with *sync* to the disk: the ledger, and all other files or none."""
-        self.write_files()  # before the rows that refer to them
-        self._keep_unreadable()
-        ledger, *others = self._writers()
-        torn = any(writer.file.torn for writer in others)
-        if self._rows_first and not torn:
-            flush_together(others)
-        ledger.flush(sync=torn)  # the row that reports a cut must be on disk before the cut
-        flush_together(others)
-        self._rows_first = False
+        self._gather_files()
+        self._write_files()  # before the rows that refer to them
+        self.gather()
+        self.write()
         if sync:
             self.sync()
+
+    def gather(self, *, rows: bool = True) -> None:
+        """Take what was added so far for the next `write`: files and the ledger; with *rows*, or if wanted, all.
+
+        To be called by the thread that adds rows, and not while `write` works.
+        """
+        self._keep_unreadable()
+        self._gather_files()
+        if rows or self._rows_wanted or self._rows_first:
+            for writer in self._writers():
+                writer.gather()
+            self._gathered_first = self._gathered_first or self._rows_first
+            self._rows_wanted = self._rows_first = False
+        else:
+            self._events.gather()
+
+    def write(self) -> None:
+        """Write what was gathered to the disk cache; another thread may do so while rows are added.
+
+        Raises:
+            OSError: If the disk refuses it; what was not written is kept for the next call.
+        """
+        try:
+            self._write_files()
+            ledger, *others = self._writers()
+            torn = any(writer.file.torn for writer in others)
+            if self._gathered_first and not torn:
+                write_together(others)
+            ledger.write(sync=torn)  # the row that reports a cut must be on disk before the cut
+            write_together(others)
+        except OSError as error:
+            self._refused = error
+            raise
+        self._gathered_first, self._refused = False, None
 
     def flush_before_event(self) -> None:
         """Flush, so that the next row of the ledger does not refer to rows that a crash would lose.
@@ -273,16 +282,12 @@ class DayWriter:
         for writer in self._writers():
             writer.file.hash_on()
 
-    def noting(self) -> Callable[[], None]:
-        """Return a function that syncs the data written so far, right after a `flush`, and notes it in the manifest."""
+    def note(self) -> None:
+        """Sync what was written so far, and note it in the manifest; to be called by the thread that writes."""
         written = [(writer, *writer.written()) for writer in self._writers()]
-
-        def note() -> None:
-            noted = [(writer.path, rows, size, writer.file.sha256_at(size)) for writer, rows, size in written]
-            note_manifest(self.folder, (*self.earlier.runs, self.run_id), noted, self._force)
-            self._force()  # if nothing was noted
-
-        return note
+        noted = [(writer.path, rows, size, writer.file.sha256_at(size)) for writer, rows, size in written]
+        note_manifest(self.folder, (*self.earlier.runs, self.run_id), noted, self._force)
+        self._force()  # if nothing was noted
 
     def seal(self) -> Manifest:
         """Flush, and write the schema and the sealed manifest: the run's last step before `close`."""
@@ -320,8 +325,14 @@ class DayWriter:
         return [writer for writer in files if writer is not None]
 
     def _add_event(self, line: str) -> None:
+        """Add a row of the ledger, and write it unless rows or files to which it refers must be written first."""
         self._events.add(line)
-        self.flush_ledger()
+        if self._wanted:
+            self._want(self._wanted)
+            return
+        with self._waiting():
+            if not (self._whole or self._gathered_whole or self._rows_first or self._gathered_first):
+                self._events.flush()
 
     def _keep_unreadable(self) -> None:
         """Pass pending rows to the quarantine, whose file is created with the first of them."""
@@ -331,14 +342,27 @@ class DayWriter:
             self._quarantine.add(row)
 
     def _flush_soon(self) -> None:
-        """Flush, unless a file must be created for it and memory has room: then leave it to the next flush."""
-        if not (self._wanted and self.files_wait) or self._bytes_waiting() > MOST_WAITING_BYTES:
-            with self._waiting():
-                self.flush()
+        """Flush, or let the caller of `write_behind` do so."""
+        self._rows_wanted = True
+        if self._wanted:
+            self._want(self._wanted)
+            return
+        with self._waiting():
+            self.flush()
+
+    def _want(self, wanted: Callable[[], None]) -> None:
+        """Ask for a write; raises OSError if so much waits for the disk that memory may run out."""
+        waiting = self._bytes_waiting()
+        if self._refused is not None and waiting > MOST_WAITING_BYTES:
+            raise self._refused
+        if waiting > STALLED_BYTES:
+            raise OSError(errno.EIO, f"the disk has not written {waiting >> 20} MiB that wait in memory")
+        wanted()
 
     def _bytes_waiting(self) -> int:
         rows = sum(writer.waiting for writer in self._writers())
-        return rows + self._unreadable_bytes + sum(len(data) for data in tuple(self._whole.values()))
+        whole = (*self._whole.values(), *tuple(self._gathered_whole.values()))
+        return rows + self._unreadable_bytes + sum(map(len, whole))
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -363,15 +387,31 @@ class DayWriter:
             self._file_waits()
         except OSError:
             self._whole.pop(path, None)
+            self._gathered_whole.pop(path, None)
             raise
 
     def _file_waits(self) -> None:
-        """Write pending files, here or by the caller of `defer_files`; the next `sync` forces them."""
-        if self._wanted and self._bytes_waiting() <= MOST_WAITING_BYTES:
-            self._wanted()
+        """Write pending files, or let the caller of `write_behind` do so; the next `sync` forces them."""
+        if self._wanted:
+            self._want(self._wanted)
             return
         with self._waiting():
-            self.write_files()
+            self._gather_files()
+            self._write_files()
+
+    def _gather_files(self) -> None:
+        self._gathered_whole |= self._whole
+        self._whole.clear()
+
+    def _write_files(self) -> None:
+        """Write the gathered files, and create that of the quarantine with its first row."""
+        while self._gathered_whole:
+            path, data = next(iter(self._gathered_whole.items()))
+            write_atomic(path, data)
+            del self._gathered_whole[path]
+            self._unforced.append(path)
+        if self._unreadable and self._quarantine is None:
+            self._quarantine = self._ndjson(self.folder.quarantine, self._held)
 
     def _force(self, unfinished: Path | None = None) -> None:
         """Force written data, and a file that is still *unfinished*, to a possibly slow disk, all at once."""

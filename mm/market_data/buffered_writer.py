@@ -1,8 +1,9 @@
 """Append-only files, and writers that buffer rows and write only complete ones, so that files survive a crash.
 
-A flush of CSV is one write of whole lines; a flush of NDJSON is one gzip member, so flushed
-rows stay readable whatever happens to the bytes after them. A failed write leaves the file unchanged
-and the rows in memory, so that the caller can flush again; `flush_together` does so for several files at once.
+Rows are added by one thread; `RowWriter.gather` takes those added so far, and then any thread may write them while
+further ones are added; a flush does both. A write of CSV is one of whole lines, a write of NDJSON one gzip member, so
+written rows stay readable whatever happens to the bytes after them. A failed write leaves the file unchanged and the
+rows in memory, so that the caller can write again; `write_together` does so for several files at once.
 """
 
 import ctypes
@@ -26,7 +27,6 @@ from mm.errors import BrokenFile, Mismatch
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a full disk, quota or file-size limit, after which there may be space again."""
 
-PACK_BYTES = 1 << 14
 ROOM_BYTES = 1 << 16
 MOST_HASHED_BYTES = 64 << 20
 """Bytes of an older run that are hashed at once, so that the next flush need not wait for a whole day."""
@@ -202,7 +202,7 @@ class RowWriter:
         path: Path of the file.
         file: The open file; another thread may sync and hash it while rows are added.
         rows: Rows added to this writer.
-        ready: Bytes that the next flush writes.
+        ready: Bytes that the next write appends.
     """
 
     def __init__(
@@ -215,34 +215,65 @@ class RowWriter:
         self._earlier = before or FileTail()
         self._rows_before = self._earlier.lines
         self._on_full = on_full or self.flush
-        self._gathered = 0
+        self._added_bytes = self._gathered_bytes = 0  # of rows that were not gathered, and that were not made ready
+        self._gathered_rows = self._written_rows = 0
 
     @property
     def waiting(self) -> int:
         """Approximate number of bytes that are not written yet."""
-        return len(self.ready) + self._gathered
+        return len(self.ready) + self._gathered_bytes + self._added_bytes
 
     def flush(self, *, sync: bool = False) -> None:
         """Write the rows to the file in one write; *sync* forces them to the disk."""
-        flush_together((self,))
+        self.gather()
+        self.write(sync=sync)
+
+    def gather(self) -> None:
+        """Take the rows added so far for the next write; to be called by the thread that adds them, between writes."""
+        self._gathered_bytes += self._added_bytes
+        self._added_bytes, self._gathered_rows = 0, self.rows
+        self._gather()
+
+    def write(self, *, sync: bool = False) -> None:
+        """Write the gathered rows in one write, in any thread; *sync* forces them to the disk."""
+        write_together((self,))
         if sync:
             self.file.sync()
 
     def written(self) -> tuple[int, int]:
-        """Return the data rows and the bytes of the file, right after a flush."""
-        return self._rows_before + self.rows, self.file.size
+        """Return the data rows and the bytes of the file; to be called by the thread that writes."""
+        return self._rows_before + self._written_rows, self.file.size
 
     def tail(self) -> FileTail:
         """Return the content summary of the file after a flush, without reading all of it."""
         raise NotImplementedError
 
     def make_ready(self) -> None:
-        """Move all rows to `ready`."""
+        """Move the gathered rows to `ready`."""
+        self._pack()
+        self._gathered_bytes = 0
+
+    def was_written(self) -> None:
+        """Note that what was ready is in the file."""
+        self.ready.clear()
+        self._written_rows = self._gathered_rows
+
+    def _gather(self) -> None:
+        raise NotImplementedError
+
+    def _pack(self) -> None:
         raise NotImplementedError
 
 
 def flush_together(writers: Sequence[RowWriter]) -> None:
     """Write the rows of all *writers* to their files, in that order; on OSError no file has any of them."""
+    for writer in writers:
+        writer.gather()
+    write_together(writers)
+
+
+def write_together(writers: Sequence[RowWriter]) -> None:
+    """Write the gathered rows of all *writers* to their files, in that order; on OSError no file has any of them."""
     done: list[tuple[RowWriter, int]] = []
     try:
         for writer in writers:
@@ -256,7 +287,7 @@ def flush_together(writers: Sequence[RowWriter]) -> None:
                 writer.file.cut(before)
         raise
     for writer, _ in done:
-        writer.ready.clear()
+        writer.was_written()
 
 
 class CsvWriter(RowWriter):
@@ -288,6 +319,7 @@ class CsvWriter(RowWriter):
         super().__init__(path, held, on_full, before)
         self._rows_before = max(self._earlier.lines - 1, 0)
         self._lines: list[str] = []
+        self._gathered: list[str] = []
         header = (",".join(columns) + "\n").encode()
         with path.open("rb") as stream:
             found = stream.readline()
@@ -307,8 +339,8 @@ class CsvWriter(RowWriter):
         """Add one row: a line with its newline."""
         self._lines.append(line)
         self.rows += 1
-        self._gathered += len(line)
-        if self._gathered >= FLUSH_BYTES:
+        self._added_bytes += len(line)
+        if self._added_bytes >= FLUSH_BYTES:
             self._on_full()
 
     def tail(self) -> FileTail:
@@ -316,17 +348,16 @@ class CsvWriter(RowWriter):
         lines = (self._earlier.lines or 1) + self.rows
         return FileTail(lines, first_lines(self.path), last_line(self.path), self.file.size)
 
-    def make_ready(self) -> None:
-        """Move all rows to `ready`."""
-        self.ready += "".join(self._lines).encode()
-        self._lines.clear()
-        self._gathered = 0
+    def _gather(self) -> None:
+        self._gathered, self._lines = [*self._gathered, *self._lines] if self._gathered else self._lines, []
+
+    def _pack(self) -> None:
+        self.ready += "".join(self._gathered).encode()
+        self._gathered = []
 
 
 class NdjsonWriter(RowWriter):
     """JSON objects, one per line, in a gzip file with one member per flush.
-
-    They are compressed in pieces as they arrive, so that a flush has little left to do.
 
     Args:
         path: The file, ``.ndjson.gz``; a later run appends.
@@ -347,7 +378,7 @@ class NdjsonWriter(RowWriter):
             enc_hook=attrgetter("json")
         )  # levels read by a kernel keep their original text
         self._lines = bytearray()
-        self._member: Any = None
+        self._gathered = bytearray()
 
     def add(self, row: Any) -> None:
         """Add one object (a struct or a dict)."""
@@ -356,28 +387,21 @@ class NdjsonWriter(RowWriter):
         lines += b"\n"
         self._last = row
         self.rows += 1
-        if len(lines) >= PACK_BYTES:
-            self._pack()
-            if self._gathered >= FLUSH_BYTES:
-                self._on_full()
+        self._added_bytes = len(lines)
+        if len(lines) >= FLUSH_BYTES:
+            self._on_full()
 
     def tail(self) -> FileTail:
         """Return the tail of the file after a flush."""
         last = self._earlier.last if self._last is None else self._encoder.encode(self._last)
         return FileTail(self._earlier.lines + self.rows, first_lines(self.path), last, self.file.size)
 
-    def _pack(self) -> None:
-        """Add the lines to the current gzip member."""
-        if self._member is None:
-            self._member = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT)
-        self._gathered += len(self._lines)
-        self.ready += self._member.compress(self._lines)
-        self._lines.clear()
+    def _gather(self) -> None:
+        self._gathered, self._lines = self._gathered + self._lines if self._gathered else self._lines, bytearray()
 
-    def make_ready(self) -> None:
-        """Move all rows to `ready`, which is then one gzip member."""
-        if self._lines:
-            self._pack()
-        if self._member:
-            self.ready += self._member.flush()
-            self._member, self._gathered = None, 0
+    def _pack(self) -> None:
+        """Make one gzip member of the gathered lines."""
+        if self._gathered:
+            member = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT)
+            self.ready += member.compress(self._gathered) + member.flush()
+            self._gathered = bytearray()

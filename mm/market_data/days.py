@@ -301,8 +301,8 @@ class Disk:
     """Writes the rows of a recording to disk, at each flush interval and at the end.
 
     Without free space the rows wait in memory, and are retried each interval, `MOST_FAILURES` times; so are the files
-    of a new day, and the seal of a finished one. Any other failure ends the recording. Files are opened, forced to the
-    disk and sealed in one thread, and the loop never waits for it.
+    of a new day, and the seal of a finished one. Any other failure ends the recording. One thread opens, writes, forces
+    and seals the files, and the loop never waits for it.
 
     Args:
         days: Flush interval, and the space that must stay free.
@@ -319,7 +319,10 @@ class Disk:
         self._thread = ThreadPoolExecutor(1, "disk")
         self._sealing: list[asyncio.Task[None]] = []
         self._full: set[str] = set()
-        self._ending, self._files_wanted = asyncio.Event(), asyncio.Event()
+        self._ending, self._wanted = asyncio.Event(), asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._leaving: set[DayWriter] = set()
+        self._writing: asyncio.Future[None] | None = None
         self._noted_s = 0.0
 
     async def flush(self, writer: Callable[[], DayWriter]) -> None:
@@ -327,15 +330,12 @@ class Disk:
         failures = 0
         while True:
             await asyncio.sleep(self._days.flush_interval_s)
-            self._days.check_space()
+            await self._in_thread(self._days.check_space)
             now = writer()
             if await self.look(now):
                 now = writer()
             try:
-                while now.files_wait:
-                    await self._in_thread(now.write_files)
-                    now = writer()
-                now.flush()
+                await self.write(now)
                 await self._in_thread(self._forced(now))
             except OSError as error:
                 failures += 1
@@ -347,29 +347,45 @@ class Disk:
                 self._sealing.remove(sealing)
                 sealing.result()
 
+    async def write(self, writer: DayWriter, *, rows: bool = True) -> None:
+        """Write what was added to *writer* so far, in the thread; all *rows*, or the ledger, files and what is wanted.
+
+        A write goes on if its caller is cancelled, and the next one begins after it.
+        """
+        async with self._turn:
+            if self._writing is not None:
+                await asyncio.wait({self._writing})
+            if writer in self._leaving:  # it is written as it is sealed
+                return
+            writer.gather(rows=rows)
+            self._writing = asyncio.ensure_future(self._in_thread(writer.write))
+            await asyncio.shield(self._writing)
+
     async def look(self, writer: DayWriter) -> bool:
         """Reopen the day of *writer* if its files were removed, and return whether it was."""
-        removed = bool(writer.missing())
+        removed = bool(await self.missing(writer))
         if removed:
             await self._removed()
         return removed
 
-    def take(self, writer: DayWriter) -> None:
-        """Queue the files of *writer* that are written as a whole for `write_files`."""
-        writer.defer_files(self._files_wanted.set)
+    async def missing(self, writer: DayWriter) -> list[Path]:
+        """Return the files of *writer* that were removed; see `DayWriter.missing`."""
+        return await self._in_thread(writer.missing)
 
-    async def write_files(self, writer: Callable[[], DayWriter]) -> None:
-        """Write the queued files of the result of *writer*, without end; those without space are left to `flush`."""
+    def take(self, writer: DayWriter) -> None:
+        """Write what is added to *writer* from now on."""
+        writer.write_behind(self._wanted.set)
+
+    async def write_wanted(self, writer: Callable[[], DayWriter]) -> None:
+        """Write at once what the result of *writer* wants, without end; without space it is left to `flush`."""
         while True:
-            await self._files_wanted.wait()
-            self._files_wanted.clear()
+            await self._wanted.wait()
+            self._wanted.clear()
             now = writer()
-            if now.missing():
+            if await self.missing(now):
                 continue
             try:
-                await self._in_thread(now.write_files)
-                if now is writer():
-                    now.flush_ledger()
+                await self.write(now, rows=False)
             except OSError as error:
                 if error.errno not in NO_SPACE:
                     raise
@@ -386,16 +402,16 @@ class Disk:
         if now_s - self._noted_s < NOTE_EVERY_S:
             return writer.sync
         self._noted_s = now_s
-        return writer.noting()
+        return writer.note
 
-    def last_flush(self, writer: DayWriter, error: Exception | None) -> tuple[Exception | None, bool]:
+    async def last_flush(self, writer: DayWriter, error: Exception | None) -> tuple[Exception | None, bool]:
         """Flush for the last time, after *error*, if one ended the recording.
 
         Returns:
             The error to report: *error*, else that of the flush; and whether all rows are on disk.
         """
         try:
-            writer.flush()
+            await self.write(writer)
         except OSError as failure:
             self._report(error if is_of_disk(error) else failure)
             return error or failure, False
@@ -404,7 +420,8 @@ class Disk:
 
     def seal(self, writer: DayWriter, *, whole: bool = True) -> None:
         """Seal and close *writer*, in the thread; if not *whole*, only close it and drop its queued rows."""
-        writer.defer_files(None)
+        writer.write_behind(None)
+        self._leaving.add(writer)
         self._sealing.append(asyncio.create_task(self._seal(writer, whole)))
 
     async def withdraw(self, writer: DayWriter) -> bool:
@@ -427,6 +444,7 @@ class Disk:
                 await self._retried(writer.seal, "seal")
         finally:
             await self._in_thread(partial(writer.close, flush=False))
+            self._leaving.discard(writer)
 
     async def _retried(self, work: Callable[[], Returned], what: str) -> Returned:
         """Return the result of *work*, done in the thread, and again each interval, or at the end, without space."""
@@ -458,7 +476,7 @@ class Disk:
         self._full.discard(what)
 
     def close(self) -> None:
-        """Stop the thread."""
+        """Stop the thread, once it has done what it was given."""
         self._thread.shutdown()
 
     def _report(self, error: Exception | None) -> None:

@@ -1,7 +1,7 @@
 """A running recording: the tasks around one `LiveSession`, from the opening of the window to the sealed manifest.
 
 Every deadline has its own timer, so that the end of the window, stalls and flushes work without messages as well. The
-loop writes rows and never waits for the disk: files are opened, forced to disk and sealed in a separate thread, and
+loop adds rows and never waits for the disk: files are opened, written, forced to disk and sealed in a thread, and
 messages that arrive while the files of a new day are opened wait with their stamps.
 """
 
@@ -29,6 +29,8 @@ from mm.market_data.ws_stream import WsStream
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
+
+    from mm.dayfolder.day_writer import DayWriter
 
 DRAIN_S = 2.0
 ROLL_GRACE_US = US_PER_S
@@ -162,9 +164,8 @@ class Recording:
 
     async def _record(self, window: RecordingWindow) -> None:
         parts, at_us = self._parts, self._clock()
-        parts.days.check_space()
         session = LiveSession(
-            parts.days.open(window.day, at_us),
+            await self._opened(window.day, at_us),
             at_us,
             parts.days.top_n,
             snapshot_limit=parts.rest.limit,
@@ -177,7 +178,25 @@ class Recording:
         try:
             await self._work(self._open)
         finally:
-            self._open.disk.close()
+            await asyncio.to_thread(self._open.disk.close)
+
+    async def _opened(self, day: str, at_us: int) -> "DayWriter":
+        """Open the first day, in a thread: the loop may have other work."""
+
+        def opened() -> "DayWriter":
+            self._parts.days.check_space()
+            return self._parts.days.open(day, at_us)
+
+        def unused(done: "asyncio.Future[DayWriter]") -> None:
+            if not done.exception():
+                done.result().close(flush=False)
+
+        opening = asyncio.ensure_future(asyncio.to_thread(opened))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(unused)
+            raise
 
     async def _work(self, opened: "_OpenRecording") -> None:
         """Run all tasks until the first of them ends, then end the others in order."""
@@ -266,7 +285,7 @@ class _OpenRecording:
         watches = (self._let_through(), self._watch_depth(), self._watch_trades(), self._watch_ids())
         parts = self._parts
         follower = [parts.follower.follow(self.session.market, parts.stream.settled_us)] if parts.follower else []
-        disk = (work(lambda: self.session.writer) for work in (self.disk.flush, self.disk.write_files))
+        disk = (work(lambda: self.session.writer) for work in (self.disk.flush, self.disk.write_wanted))
         return *self._rest.work(), *disk, *watches, *follower
 
     async def until_end(self) -> None:
@@ -311,11 +330,10 @@ class _OpenRecording:
         session, at_us = self.session, min(self._clock(), self._parts.stream.reached_us())
         with suppress(OSError, MMError):  # the flush reports disk errors
             await self.disk.look(session.writer)
-        session.writer.defer_files(None)
         if isinstance(error, SymbolRefused) and not session.report.lines and await self.disk.withdraw(session.writer):
             self._reports.remove(session.report)
             raise error
-        error, whole = self.disk.last_flush(session.writer, error)
+        error, whole = await self.disk.last_flush(session.writer, error)
         reason = "disk_full" if is_of_disk(error) else type(error).__name__ if error else reason
         if whole:
             with suppress(OSError):  # sealing reports it again
@@ -390,11 +408,11 @@ class _OpenRecording:
         """Continue in a new folder of the same day: files of this one are gone, or their ids are given again."""
         session, at_us = self.session, self._parts.stream.reached_us()
         before, again = session.writer, session.market.ids_again
-        if not (again or before.missing()):
+        if not (again or await self.disk.missing(before)):
             return
         self._parts.stream.hold_from(None)
         with suppress(OSError):
-            before.flush()
+            await self.disk.write(before)
         writer = await self.disk.opened(partial(self._parts.days.open_again, before, at_us, session.instrument))
         reason = IDS_AGAIN if again else DAY_REMOVED
         self.disk.seal(session.roll(writer, at_us, carry=not again, reason=reason), whole=False)

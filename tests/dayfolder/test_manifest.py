@@ -81,10 +81,9 @@ def test_noted_manifest_covers_rows_written_so_far(tmp_path):
         for number in range(3):
             writer.trade(T, Trade(T // 1000, number, T // 1000, "1", "1", True, number, number))
         writer.flush()
-        note = writer.noting()
+        writer.note()
         writer.trade(T, Trade(T // 1000, 3, T // 1000, "1", "1", True, 3, 3))
         writer.flush()
-        note()
     manifest = read_manifest(folder)
     assert (manifest.sealed, manifest.runs) == (False, ["R1"])
     assert {entry.path: entry.rows for entry in manifest.files}[folder.trades.name] == 3
@@ -97,15 +96,10 @@ def test_manifest_is_not_written_while_hashes_are_incomplete(tmp_path, monkeypat
     """No manifest is written that would cover less data than the previous one."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     with DayWriter(folder, "R1", top_n=1) as writer:
-        note = writer.noting()
         writer.quarantine(T, "ws", "why", b"raw" * 99)
         writer.flush(sync=True)
-        writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
-        writer.sync()
-        note()
-        assert read_manifest(folder) is None
         monkeypatch.setattr(buffered_writer, "MOST_HASHED_BYTES", 10)
         writer.trade(T, Trade(T // 1000, 3, T // 1000, "1", "1", True, 3, 3))
         writer.flush()
-        writer.noting()()
+        writer.note()
         assert read_manifest(folder) is None

@@ -96,7 +96,6 @@ def test_equal_rows_give_equal_bytes(tmp_path, held):
 def test_full_buffer_is_flushed(tmp_path, held, monkeypatch, kind):
     """Memory stays bounded between two timed flushes."""
     monkeypatch.setattr(buffered_writer, "FLUSH_BYTES", 10)
-    monkeypatch.setattr(buffered_writer, "PACK_BYTES", 5)
     writer = CsvWriter(tmp_path / "a.csv", ("x",), held) if kind == "csv" else NdjsonWriter(tmp_path / "a.gz", held)
     empty = os.path.getsize(tmp_path / ("a.csv" if kind == "csv" else "a.gz"))
     writer.add("12345678\n")

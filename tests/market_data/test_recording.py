@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 from dataclasses import replace
 
 import pytest
@@ -136,7 +137,7 @@ def test_rows_without_space_are_dropped_at_the_end(days, space):
     keeper = Disk(days, reported.append, pytest.fail)
 
     async def end():
-        error, whole = keeper.last_flush(writer, None)
+        error, whole = await keeper.last_flush(writer, None)
         keeper.seal(writer, whole=whole)
         return error, whole, await keeper.sealed()
 
@@ -156,8 +157,13 @@ def test_failure_with_a_successful_last_flush_is_reported(days):
     reported = []
     writer = days.open("20260105", NOW_US)
     keeper = Disk(days, reported.append, pytest.fail)
-    assert keeper.last_flush(writer, FULL) == (FULL, True)
-    assert keeper.last_flush(writer, ValueError("odd"))[1]
+
+    async def flushes():
+        return [await keeper.last_flush(writer, error) for error in (FULL, ValueError("odd"))]
+
+    ends = asyncio.run(flushes())
+    assert ends[0] == (FULL, True)
+    assert ends[1][1]
     keeper.close()
     assert reported == [FULL]
     writer.close()
@@ -240,7 +246,7 @@ def test_failed_manifest_note_is_ignored(days, monkeypatch):
         raise FULL
 
     monkeypatch.setattr(manifest, "atomic_file", full)
-    writer.noting()()
+    writer.note()
     assert read_manifest(writer.folder) is None
     assert read(writer.folder.trades) == ["1"]
     writer.close()
@@ -319,7 +325,7 @@ def test_ledger_rows_wait_for_files_written_in_the_thread(days):
     assert not writer.folder.quarantine.exists()
 
     async def run():
-        writing = asyncio.create_task(keeper.write_files(lambda: writer))
+        writing = asyncio.create_task(keeper.write_wanted(lambda: writer))
         while not events(writer.folder, "snapshot_loaded"):
             await asyncio.sleep(0.001)
         writing.cancel()
@@ -330,3 +336,57 @@ def test_ledger_rows_wait_for_files_written_in_the_thread(days):
     assert (writer.folder.path / loaded["path"]).is_file()
     assert writer.folder.quarantine.exists()
     writer.close()
+
+
+def test_loop_goes_on_while_the_disk_stalls_and_nothing_is_lost(days, monkeypatch):
+    """Every write is a thread's: rows, ledger, files as a whole, full buffers, and rows before an event about them."""
+    monkeypatch.setattr("mm.market_data.buffered_writer.FLUSH_BYTES", 1_000)
+    writer = days.open("20260105", NOW_US)
+    keeper = Disk(days, pytest.fail, pytest.fail)
+    keeper.take(writer)
+    release, stalled, write, loop_thread = threading.Event(), threading.Event(), os.write, threading.get_ident()
+
+    def stalling(descriptor, data):
+        assert threading.get_ident() != loop_thread
+        stalled.set()
+        assert release.wait(60)
+        return write(descriptor, data)
+
+    async def run():
+        works = [asyncio.create_task(work(lambda: writer)) for work in (keeper.flush, keeper.write_wanted)]
+        writer.event(NOW_US, "ws_connected", 0, {"url": "ws", "conn": 1})
+        await asyncio.get_running_loop().run_in_executor(None, stalled.wait, 60)
+        for number in range(1, 101):
+            fill(writer, [number])
+            if number == 50:
+                writer.snapshot(NOW_US, "initial", 7, [("1.0", "1")], [("2.0", "1")], 1)
+                writer.quarantine(NOW_US, "ws", "odd", b"{")
+                writer.flush_before_event()
+                writer.event(NOW_US, "backfill", 1, {"from_id": 1, "to_id": 50, "rows": 50})
+            await asyncio.sleep(0)
+        assert (read(writer.folder.trades), events(writer.folder, "ws_connected")) == ([], [])
+        release.set()
+        for work in works:
+            work.cancel()
+        assert await keeper.last_flush(writer, None) == (None, True)
+        keeper.seal(writer)
+        assert await keeper.sealed() == []
+
+    monkeypatch.setattr(os, "write", stalling)
+    asyncio.run(run())
+    keeper.close()
+    assert read(writer.folder.trades) == [str(number) for number in range(1, 101)]
+    assert len(events(writer.folder, "backfill")) == len(events(writer.folder, "snapshot_loaded")) == 1
+    assert writer.folder.quarantine.exists()
+    assert read_manifest(writer.folder).sealed
+
+
+def test_rows_that_wait_for_a_stalled_disk_are_limited_in_memory(days, monkeypatch):
+    """A disk that neither writes nor refuses ends the recording before memory runs out."""
+    monkeypatch.setattr(day_writer, "STALLED_BYTES", 5_000)
+    monkeypatch.setattr("mm.market_data.buffered_writer.FLUSH_BYTES", 1_000)
+    writer = days.open("20260105", NOW_US)
+    writer.write_behind(lambda: None)
+    with pytest.raises(OSError, match="wait in memory"):
+        fill(writer, range(1, 200))
+    writer.close(flush=False)

@@ -98,37 +98,25 @@ def runs_list(
     found, invalid = find_runs(results.out_root)
     tags = Tags(results.out_root)
     runs = _wanted(found, tags, (kind, symbol, day, tag))
-    console.set_json(
-        {
-            "runs": [
-                {
-                    **_row(run),
-                    "digest": run.manifest["digest"],
-                    "found": headlines(run.manifest),
-                    "tags": tags.of(run).tags,
-                    "note": tags.of(run).note,
-                }
-                for run in runs
-            ],
-            "others": [{"path": str(one.folder), "why": one.why} for one in invalid],
-        }
-    )
+    rows = []
+    for run in runs:
+        tagged = tags.of(run)
+        more = {"found": headlines(run.manifest), "tags": tagged.tags, "note": tagged.note}
+        rows.append({**_row(run), "digest": run.manifest["digest"], **more})
+    console.set_json({"runs": rows, "others": [{"path": str(other.folder), "why": other.why} for other in invalid]})
     if runs:
-        found_text = [
+        texts = [
             " ".join(
-                [
-                    *(f"{key}={shown(value)}" for key, value in headlines(run.manifest).items()),
-                    *(f"#{one}" for one in tags.of(run).tags),
-                ]
+                [*(f"{key}={shown(value)}" for key, value in numbers.items()), *(f"#{tag}" for tag in row["tags"])]
             )
-            or "-"
-            for run in runs
+            for row in rows
+            for numbers in [row["found"]]
         ]
-        _print_table(console, [{**_row(run), "found": text} for run, text in zip(runs, found_text, strict=True)])
+        _print_table(console, [{**_row(run), "found": text or "-"} for run, text in zip(runs, texts, strict=True)])
     else:
         console.print(f"no runs below {results.out_root}" + (" pass the filters" if found else ""))
-    for one in invalid:
-        console.print(f"{one.folder}: {one.why}")
+    for other in invalid:
+        console.print(f"{other.folder}: {other.why}")
 
 
 @command(Results, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])

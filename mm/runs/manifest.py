@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -162,6 +163,7 @@ def peak_rss_mb() -> float | None:
 
 
 _MOST = 4  # maximum of numbers for a kind that is not listed here
+_MISSING = object()
 _TRADED = ("pnl_quoting", "pnl_total", "n_fills", "sharpe", "max_drawdown")
 _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "backtest": _TRADED,
@@ -180,15 +182,25 @@ def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
     The Sharpe ratio of fewer than `SHARPE_DAYS` days is not included.
     """
-    found = dict(flat(manifest["summary"]))
+    summary = manifest["summary"]
     wanted = _OF_KIND.get(manifest["kind"])
     if wanted is None:
-        numbers = [name for name, value in found.items() if isinstance(value, int | float)]
-        wanted = tuple(numbers[:_MOST])
-    if len(manifest["summary"].get("days") or [""] * SHARPE_DAYS) < SHARPE_DAYS:
+        numbers = (name for name, value in flat(summary) if isinstance(value, int | float))
+        wanted = tuple(islice(numbers, _MOST))
+    if len(summary.get("days") or [""] * SHARPE_DAYS) < SHARPE_DAYS:
         wanted = tuple(name for name in wanted if not name.endswith("sharpe"))
     own = f"{manifest['kind']}."  # the kind's own key needs no prefix
-    return {name.removeprefix(own): found[name] for name in wanted if name in found}
+    values = {name: _scalar(summary, name) for name in wanted}
+    return {name.removeprefix(own): value for name, value in values.items() if value is not _MISSING}
+
+
+def _scalar(content: Any, path: str) -> Any:
+    """Return the scalar at a path of names that `flat` yields, or `_MISSING`: a summary has thousands of others."""
+    for name in path.split("."):
+        if not isinstance(content, dict) or name not in content:
+            return _MISSING
+        content = content[name]
+    return _MISSING if isinstance(content, dict | list) and content else content
 
 
 def flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mm.report.run_columns import MarketColumns, market_of
 from mm.report.tear_sheet import ComparedRun
 from mm.runs.find import InvalidRun, find_runs, open_run
 from mm.runs.finished import RunFolder
-from mm.runs.manifest import MANIFEST, headlines
+from mm.runs.manifest import MANIFEST, headlines, read_manifest
 from mm.tape.load import load_day
 
 LISTED_S = 2.0  # lifetime of the cached list of runs
@@ -93,9 +94,19 @@ class Folders:
             raise
 
 
-@st.cache_data(ttl=LISTED_S, show_spinner=False)
+@st.cache_resource(ttl=LISTED_S, show_spinner=False)
 def _found(out_root: str) -> tuple[list[RunFolder], list[InvalidRun]]:
-    return find_runs(Path(out_root)) if Path(out_root).is_dir() else ([], [])
+    return find_runs(Path(out_root), _manifest) if Path(out_root).is_dir() else ([], [])
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a run; of a thousand runs all are listed at each click, but only new ones are read."""
+    return _read(folder, (folder / MANIFEST).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _read(folder: Path, changed_ns: int) -> dict[str, Any]:  # noqa: ARG001 - part of the cache key
+    return read_manifest(folder)
 
 
 def label_of(run: RunFolder) -> str:

@@ -1,8 +1,9 @@
 """Finished runs: list those under OUT_ROOT, and find one by name."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mm.base.knobs import closest
 from mm.errors import BrokenFile, DataError
@@ -30,14 +31,19 @@ class InvalidRun:
     why: str
 
 
-def find_runs(root: Path) -> tuple[list[RunFolder], list[InvalidRun]]:
-    """Return the finished runs below *root*, oldest first, and the folders among them that are not runs."""
+def find_runs(
+    root: Path, read: Callable[[Path], dict[str, Any]] = read_manifest
+) -> tuple[list[RunFolder], list[InvalidRun]]:
+    """Return the finished runs below *root*, oldest first, and the folders among them that are not runs.
+
+    *read* returns the manifest of a folder, as `read_manifest` does; one who lists often keeps what he has read.
+    """
     runs, invalid = [], list(_without_manifest(root))
     for path in sorted(root.rglob(MANIFEST)):
         if any(part.endswith(".partial") for part in path.relative_to(root).parts):
             continue
         try:
-            runs.append(RunFolder(path.parent, read_manifest(path.parent)))
+            runs.append(RunFolder(path.parent, read(path.parent)))
         except BrokenFile as error:
             invalid.append(InvalidRun(path.parent, str(error).partition(": ")[2]))
     runs.sort(key=lambda run: (str(run.manifest["started_at"]), str(run.folder)))

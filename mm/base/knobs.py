@@ -443,7 +443,8 @@ def _symbols(text: str) -> str:
     return ",".join(names)
 
 
-_OTHER = {"symbol", "data_root", "feed_latency_ms", "orders", "market", "ws_url", "rest_url"}
+_MARKETS = ("spot", "usdm")
+_OTHER = {"symbol", "data_root", "feed_latency_ms", "orders", "market", "ws_url", "rest_url", "ws_api_url"}
 
 
 def _others(text: str) -> str:
@@ -463,6 +464,8 @@ def _others(text: str) -> str:
         late = one.get("feed_latency_ms")
         if late is not None and not (isinstance(late, int | float) and 0 <= late <= 1e7):
             raise ValueError(f"a feed_latency_ms from 0 to 1e7 in {name!r}, not {late!r}")
+        if one.get("market", "spot") not in _MARKETS:
+            raise ValueError(f"a market of {' or '.join(_MARKETS)} in {name!r}, not {one['market']!r}")
         if not isinstance(one.get("orders", {}), dict):
             raise ValueError(f"an object of knobs as orders in {name!r}, not {one['orders']!r}")
         one["symbol"] = _symbol(str(one["symbol"]))

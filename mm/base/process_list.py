@@ -5,6 +5,21 @@ from collections.abc import Collection, Iterable, MutableMapping
 from pathlib import Path
 
 SECRET_VARIABLES = ("BINANCE_API_KEY", "BINANCE_API_SECRET")
+"""Of the account; beside them are those of an account in another market, which have its name after the first word."""
+MARKETS = ("SPOT", "USDM")
+
+
+def secret_variables() -> list[str]:
+    """Return the names of all variables with a key or a secret."""
+    return [*SECRET_VARIABLES, *(variable_of(name, market) for market in MARKETS for name in SECRET_VARIABLES)]
+
+
+def variable_of(name: str, market: str) -> str:
+    """Return the variable of an account in another market: ``BINANCE_USDM_API_KEY`` for ``BINANCE_API_KEY``."""
+    first, _, rest = name.partition("_")
+    return f"{first}_{market.upper()}_{rest}"
+
+
 SECRET_FLAGS = ("--api-key", "--api-secret")
 _MEMORY_FIELDS = slice(45, 49)  # arg_start, arg_end, env_start, env_end of proc(5), counted after the command's name
 
@@ -19,7 +34,7 @@ def hide_secrets(words: Collection[str], environ: MutableMapping[str, str]) -> N
     given = [*words, ""]
     texts = [given[at + 1] for at, word in enumerate(given[:-1]) if word in SECRET_FLAGS]
     texts += [word.partition("=")[2] for word in given if word.partition("=")[0] in SECRET_FLAGS]
-    for name in SECRET_VARIABLES:
+    for name in secret_variables():
         if text := environ.get(name):
             environ[name] = text  # a copy: what processes started later inherit is not overwritten
             texts.append(text)

@@ -11,7 +11,7 @@ from mm.base.knobs import closest, knobs
 from mm.cli.console import Console
 from mm.cli.task_knobs import PerSymbol
 from mm.errors import Incomplete, MMError, SafetyError, UsageError
-from mm.play.knobs import Day
+from mm.play.knobs import Day, Source
 from mm.runs.in_progress import Run, new_run
 from mm.runs.plan import Plan
 
@@ -33,12 +33,32 @@ class LegSymbol:
     Attributes:
         owner: The symbol of the strategy.
         name: Its name in the strategy.
+        symbol: The symbol, upper case.
         objects: Its own knobs, by group; the others are those of all symbols.
+        market: Its market, if that is another one than the strategy's; else empty.
     """
 
     owner: str
     name: str
+    symbol: str
     objects: Knobs
+    market: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells it from the other symbols of the process: with its market, if that is another one."""
+        return f"{self.symbol}.{self.market}" if self.market else self.symbol
+
+    def day(self, own: Day) -> Day:
+        """Return its day and folders, given those of the strategy: results of another market are in its folder."""
+        source = next((one for group, one in self.objects.items() if issubclass(group, Source)), own)
+        return replace(
+            own,
+            symbol=self.symbol,
+            data_root=source.data_root,
+            out_root=own.out_root / self.market,
+            out_dir=own.out_dir and own.out_dir / self.market,
+        )
 
 
 @dataclass(frozen=True)
@@ -56,6 +76,11 @@ class SymbolRun:
     opens: AbstractContextManager[Run]
     objects: Knobs
     leg: LegSymbol | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from the other symbols of the process."""
+        return self.leg.key if self.leg else self.day.symbol
 
     def __getitem__(self, group: type[_Group]) -> _Group:
         """Return its knobs of a group."""
@@ -77,7 +102,7 @@ def symbol_runs(
         console: The terminal; with several symbols each line begins with one.
         objects: The knobs, one object of each group, with those of `PerSymbol` among them.
         varied: The groups whose knobs may differ between symbols.
-        legs_of: Returns the further symbols, given the knobs of each symbol of the plan; None for none.
+        legs_of: Returns the further symbols by their key, given the knobs of each symbol of the plan; None for none.
 
     Raises:
         UsageError: If PER_SYMBOL names an unknown symbol or knob.
@@ -87,17 +112,18 @@ def symbol_runs(
     common: Knobs = {type(one): one for one in objects}
     found = {symbol: _own(symbol, common, given.get(symbol, {}), varied) for symbol in listed}
     legs = legs_of(found) if legs_of else {}
-    for symbol, leg in legs.items():
-        found[symbol] = _own(symbol, {**common, **leg.objects}, given.get(symbol, {}), varied)
+    for key, one in legs.items():
+        found[key] = _own(one.symbol, {**common, **one.objects}, given.get(key, {}), varied)
     for symbol in given:
         if symbol not in found:
             raise UsageError(f"{_FLAG} names {symbol!r}, which is not in --symbol {','.join(listed)}")
     answers: dict[str, Any] = {}
     works = []
-    for symbol, own in found.items():
-        terminal = console if len(found) == 1 else SymbolConsole(console, symbol, answers)
-        of_symbol = replace(plan, day=replace(plan.day, symbol=symbol), knobs=_settings(plan.knobs, common, own))
-        works.append(SymbolRun(of_symbol.day, new_run(of_symbol, terminal), own, legs.get(symbol)))
+    for key, own in found.items():
+        terminal, leg = console if len(found) == 1 else SymbolConsole(console, key, answers), legs.get(key)
+        day = leg.day(plan.day) if leg else replace(plan.day, symbol=key)
+        of_symbol = replace(plan, day=day, knobs=_settings(plan.knobs, common, own))
+        works.append(SymbolRun(day, new_run(of_symbol, terminal), own, leg))
     return works
 
 
@@ -150,7 +176,7 @@ class SymbolConsole(Console):
 
     Args:
         console: The terminal of the command.
-        symbol: Upper case.
+        symbol: What tells it from the others.
         answers: The answers by symbol, shared by all.
     """
 
@@ -182,19 +208,19 @@ def in_each(works: Sequence[SymbolRun], play: Callable[[list[Run]], Sequence[tup
         MMError: The first error of the runs; one that a safety rule caused comes before the others.
     """
     errors: list[Exception] = []
-    stacks: dict[str, ExitStack] = {}
+    stacks: list[tuple[Run, ExitStack]] = []
     with ExitStack() as together:
         runs = []
         for one in works:
             stack = ExitStack()
             runs.append(stack.enter_context(one.opens))
             together.push(stack)
-            stacks[one.day.symbol] = stack
+            stacks.append((runs[-1], stack))
         ends = play(runs)
         together.pop_all()
     for run, end in ends:
         try:
-            with stacks[run.symbol]:
+            with next(stack for one, stack in stacks if one is run):
                 end()
         except Exception as error:  # each run is ended, whatever the end of another; the first error is raised below
             errors.append(error)

@@ -2,10 +2,11 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import click
 
@@ -31,7 +32,7 @@ from mm.live.venues.canceller import (
     is_ours,
     named,
 )
-from mm.live.venues.keys import blank_process_list, read_credentials
+from mm.live.venues.keys import Credentials, blank_process_list, credentials_beside, read_credentials
 from mm.play.knobs import OtherMarkets, Results
 
 if TYPE_CHECKING:
@@ -79,59 +80,117 @@ def trade_cancel(
 
     Example: mm trade cancel --venue testnet --symbol BTCUSDT,ETHUSDT
     """
-    legs = [one["symbol"] for one in others.declared().values() if "orders" in one]
-    symbols = list(dict.fromkeys([*access.symbol.split(","), *legs]))
+    places = _places(access, market.market, others)
     key, secret = given["api_key"], given["api_secret"]
-    credentials = read_credentials(os.environ, api_key=_text(key), api_secret=_text(secret))
+    own = read_credentials(os.environ, api_key=_text(key), api_secret=_text(secret))
+    wanted = (lambda _id: True) if given["every"] else is_ours
+    exchanges = [_Exchange.of(one, own if at == 0 else None, own, wanted) for at, one in enumerate(places)]
     blank_process_list((_text(key), _text(secret)))
-    url = access.urls(market.market).rest
-    every = bool(given["every"])
-    rest = SignedRest(url, credentials, quiet_file(url), market.market)
-    canceller = OrderCanceller(rest, symbols, (lambda _id: True) if every else is_ours)
-    locks = TraderLocks(access.out_root, url, credentials.key)
-    first: set[int] = set()
+    cancellers = [one.canceller for one in exchanges]
+    first: set[tuple[int, int]] = set()
     began_s = time.monotonic()
+
+    def left() -> set[tuple[int, int]]:
+        return {(at, order) for at, one in enumerate(cancellers) for order in one.left}
 
     def going() -> bool:
         """Return whether to go on: not while a running trader places what is cancelled, again and again."""
         if time.monotonic() - began_s < CONTEST_S:
-            first.update(canceller.left)
+            first.update(left())
             return True
-        return bool(canceller.left.keys() & first) or not canceller.ended or not any(map(locks.is_held, symbols))
+        ended = any(one.ended for one in cancellers)
+        return bool(left() & first) or not ended or not any(one.is_traded for one in exchanges)
 
     def waits(why: str, wait_s: float) -> None:
-        console.log.warning("cancel_waits", why=why, wait_s=round(wait_s, 2), open=named(canceller.left.values()))
+        console.log.warning("cancel_waits", why=why, wait_s=round(wait_s, 2), open=_open(cancellers))
 
     try:
-        if not cancel_until_none(canceller, going, waits=waits):
+        if not cancel_until_none(cancellers, going, waits=waits):
             raise TryLater(
-                f"a running trader places orders again, open are {named(canceller.left.values())}; kill it first: "
-                f"mm risk kill --symbol {','.join(symbols)}"
+                f"a running trader places orders again, open are {_open(cancellers)}; kill it first: "
+                f"mm risk kill --symbol {','.join(places[0].symbols)}"
             )
     except KeyRefused as error:
-        if not canceller.left and (logged := _logged(access, symbols)):
+        logged = ", ".join(filter(None, (_logged(one) for one in places)))
+        if not left() and logged:
             raise KeyRefused(f"{error}; open according to the audit logs: {logged}") from error
         raise
     else:
-        for symbol in symbols:
-            note_none_open(access.out_root, symbol, now_us())
+        for one in places:
+            for symbol in one.symbols:
+                note_none_open(one.out_root, symbol, now_us())
     finally:
-        rest.close()
-        _show(console, canceller)
+        for exchange in exchanges:
+            exchange.rest.close()
+        _show(console, cancellers)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One exchange: its market, address, symbols, and the folder of their results."""
+
+    market: str
+    url: str
+    symbols: list[str]
+    out_root: Path
+
+
+@dataclass(frozen=True)
+class _Exchange:
+    """One exchange, whose orders are cancelled."""
+
+    place: _Place
+    rest: SignedRest
+    canceller: OrderCanceller
+    locks: TraderLocks
+
+    @classmethod
+    def of(cls, place: _Place, key: Credentials | None, own: Credentials, wanted: Callable[[str], bool]) -> Self:
+        """Return it; without a *key* its own variables name it, else it is the *own* one of the first."""
+        used = key or credentials_beside(os.environ, place.market, own)
+        rest = SignedRest(place.url, used, quiet_file(place.url), place.market)
+        locks = TraderLocks(place.out_root, place.url, used.key)
+        return cls(place, rest, OrderCanceller(rest, place.symbols, wanted), locks)
+
+    @property
+    def is_traded(self) -> bool:
+        """Whether a trader of one of the symbols runs."""
+        return any(map(self.locks.is_held, self.place.symbols))
+
+
+def _places(access: CancelAccess, market: str, others: OtherMarkets) -> list[_Place]:
+    """Return the exchanges of the symbols and of legs of their strategies."""
+    found = {market: _Place(market, access.urls(market).rest, access.symbol.split(","), access.out_root)}
+    for one in others.declared().values():
+        if "orders" not in one:
+            continue
+        of_leg = one.get("market", market)
+        if of_leg not in found:
+            there = replace(access, rest_url=one.get("rest_url"))
+            found[of_leg] = _Place(of_leg, there.urls(of_leg).rest, [], access.out_root / of_leg)
+        symbols = found[of_leg].symbols
+        symbols += [one["symbol"]] if one["symbol"] not in symbols else []
+    return [*found.values()]
+
+
+def _open(cancellers: Iterable[OrderCanceller]) -> str:
+    return named(order for one in cancellers for order in one.left.values())
 
 
 def _text(value: str | bool | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _show(console: Console, canceller: OrderCanceller) -> None:
+def _show(console: Console, cancellers: Iterable[OrderCanceller]) -> None:
     """Print what became of each order, and what is left."""
-    for order, status in canceller.ended.values():
+    ended = [found for one in cancellers for found in one.ended.values()]
+    open_ = [order for one in cancellers for order in one.left.values()]
+    for order, status in ended:
         console.print(f"{order}: {status}")
-    for order in canceller.left.values():
+    for order in open_:
         console.print(f"{order}: still open")
-    cancelled = [_as_json(order, status) for order, status in canceller.ended.values()]
-    left = [_as_json(order, "OPEN") for order in canceller.left.values()]
+    cancelled = [_as_json(order, status) for order, status in ended]
+    left = [_as_json(order, "OPEN") for order in open_]
     console.print(f"{len(cancelled)} ended, {len(left)} left")
     console.set_json({"ended": cancelled, "left": left})
 
@@ -140,14 +199,14 @@ def _as_json(order: OpenOrder, status: str) -> dict[str, object]:
     return {**order.to_json(), "status": status}
 
 
-def _logged(access: CancelAccess, symbols: Iterable[str]) -> str:
+def _logged(place: _Place) -> str:
     """Return the orders that may be open according to the audit logs, as text, as far as these can be read."""
     from mm.live.pages.watchdog import AuditOrders
 
     found: list[AuditOrder] = []
-    for symbol in symbols:
+    for symbol in place.symbols:
         with suppress(MMError, OSError):
-            orders = AuditOrders(audit_folder(access.out_root, symbol), symbol)
+            orders = AuditOrders(audit_folder(place.out_root, symbol), symbol)
             orders.follow()
             found += orders.open
     return ", ".join(f"{one.symbol} {one.client_id} {one.side} {one.qty} at {one.price}" for one in found)

@@ -101,7 +101,7 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
 
     Example: SYMBOL=BTCUSDT WINDOW_START=always mm shadow
     """
-    from mm.live.run.guard import GuardianProcess, guarded_runs
+    from mm.live.run.guard import GuardianProcess, guarded_run
     from mm.live.run.guardian import Guarded
     from mm.live.run.live_run import run_together
     from mm.live.run.shadow_run import ShadowRun
@@ -120,7 +120,8 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
             lives.append(live)
         door = page_door(runs[0], works[0][Recorder])
         limit_s, out_root = works[0][CallLimit].model_call_limit_s, works[0].day.out_root
-        guard = GuardianProcess(Guarded(guarded_runs(runs), str(out_root.resolve()), limit_s, None), runs[0].log)
+        guarded = [guarded_run(run, run.symbol, out_root) for run in runs]
+        guard = GuardianProcess(Guarded(guarded, limit_s, []), runs[0].log)
         return [(one.run, one.finish) for one in run_together(lives, signals, guard=guard, door=door, watched=watch)]
 
     with signals.caught():

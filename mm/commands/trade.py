@@ -4,6 +4,8 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,14 +29,16 @@ from mm.live.knobs import (
     FlattenKnobs,
     OrderAccess,
     Trading,
+    VenueUrls,
 )
 from mm.live.state.stores import StateStores
 from mm.live.venues.addresses import addresses, check_switches
-from mm.live.venues.keys import blank_process_list, read_credentials
+from mm.live.venues.keys import blank_process_list, credentials_beside, read_credentials
 from mm.play.knobs import Market, Models, OtherMarkets, Results
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
+    from mm.live.account.exchange import ExchangeAccount
     from mm.live.account.limits import Account
     from mm.live.run.guard import GuardianProcess
     from mm.live.run.quote import Quote
@@ -54,45 +58,62 @@ KEYS = (
 )
 
 
-_ELSEWHERE = ("market", "ws_url", "rest_url", "data_root")  # of another market: what makes it one of another place
+_ELSEWHERE = ("ws_url", "rest_url", "ws_api_url", "data_root")  # of the account in another market
 
 
 def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
-    """Return the further symbols of the account in which strategies send orders.
+    """Return the further symbols in which strategies send orders, by their key.
 
     Raises:
-        UsageError: If one is not a symbol of the same market at the same venue, or has a strategy already.
+        UsageError: If one has a strategy already, or another address although it is of the same account.
     """
-    from mm.play.terms import leg_knobs
-
     legs: dict[str, LegSymbol] = {}
     for owner, knobs in symbols.items():
         for name, one in knobs[OtherMarkets].declared().items():
             if "orders" not in one:
                 continue
-            symbol, own_market = one["symbol"], knobs[BinanceMarket].market
-            elsewhere = [key for key in _ELSEWHERE if one.get(key, own_market) != own_market]
-            if elsewhere:
+            leg = _leg(owner, name, one, knobs)
+            if leg.key in symbols or leg.key in legs:
                 raise UsageError(
-                    f"OTHERS: {name} has orders and {elsewhere[0]}, but a trade sends orders to symbols of its own "
-                    f"account only; leave {elsewhere[0]} out, or orders, or play it with mm shadow"
-                )
-            if symbol in symbols or symbol in legs:
-                raise UsageError(
-                    f"OTHERS: {owner} has orders in {symbol}, whose orders another strategy sends; the symbols of an "
+                    f"OTHERS: {owner} has orders in {leg.key}, whose orders another strategy sends; the symbols of an "
                     f"account have one each: leave one of them out"
                 )
-            execution, account, models = leg_knobs(name, one["orders"] or {}, knobs[PaperAccount])
-            models = replace(models, quote_model=knobs[Models].quote_model)
-            own = (Market(), execution, account, models, OtherMarkets())
-            legs[symbol] = LegSymbol(owner, name, {type(group): group for group in own})
+            legs[leg.key] = leg
     return legs
+
+
+def _leg(owner: str, name: str, one: Mapping[str, Any], knobs: Knobs) -> LegSymbol:
+    """Return one symbol in which a strategy sends orders."""
+    from mm.play.terms import leg_knobs
+
+    execution, account, models = leg_knobs(name, one["orders"] or {}, knobs[PaperAccount])
+    models = replace(models, quote_model=knobs[Models].quote_model)
+    own: list[object] = [Market(), execution, account, models, OtherMarkets()]
+    market = one.get("market", knobs[BinanceMarket].market)
+    if market == knobs[BinanceMarket].market:
+        if elsewhere := [key for key in _ELSEWHERE if key in one]:
+            raise UsageError(
+                f"OTHERS: {name} has orders and {elsewhere[0]}, but is a symbol of the same account; leave "
+                f"{elsewhere[0]} out, or orders, or name another market"
+            )
+        return LegSymbol(owner, name, one["symbol"], {type(group): group for group in own})
+    source = knobs[Sources]
+    root = Path(one.get("data_root") or source.data_root)
+    if root.resolve() == source.data_root.resolve():
+        raise UsageError(
+            f"OTHERS: {name} has orders in another market, whose days need a folder of their own; give data_root, "
+            f"another one than --data-root (DATA_ROOT) {source.data_root}"
+        )
+    recorder = replace(knobs[Recorder], ws_url=one.get("ws_url"), rest_url=one.get("rest_url"), metrics_port=0)
+    access = replace(knobs[OrderAccess], ws_api_url=one.get("ws_api_url"))
+    own += [BinanceMarket(market=market), recorder, access, replace(source, data_root=root)]
+    return LegSymbol(owner, name, one["symbol"], {type(group): group for group in own}, market)
 
 
 def legs_unlisted(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
     """Return the same without symbols that are listed, each of which is closed in any case."""
     found = (legs_of({symbol: knobs}) for symbol, knobs in symbols.items())
-    return {symbol: leg for legs in found for symbol, leg in legs.items() if symbol not in symbols}
+    return {key: leg for legs in found for key, leg in legs.items() if key not in symbols}
 
 
 @runner(
@@ -127,7 +148,7 @@ def trade(works: Sequence[SymbolRun], **given: Any) -> None:
         quotes = [Quote(LiveLeg() if work.leg else Strategy()) for work in works]
         lives, account = _trades(runs, works, strategies, (given["api_key"], given["api_secret"]), quotes)
         _connect(works, lives, quotes)
-        guard = _guard(runs[0], works[0], lives)
+        guard = _guard(runs[0], works, lives)
         together = run_together(lives, signals, account, guard=guard, door=door, watched=given["watch"])
         return [(one.run, one.finish) for one in together]
 
@@ -170,9 +191,9 @@ def trade_flatten(works: Sequence[SymbolRun], **given: Any) -> None:
         in_each(works, play)
 
 
-def _check_market(market: str, works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]") -> None:
+def _check_markets(works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]") -> None:
     """Raise UsageError for what a market does not have."""
-    if market == SPOT:
+    if all(work[BinanceMarket].market == SPOT for work in works):
         asked = {"leverage": "LEVERAGE", "margin_type": "MARGIN_TYPE", "max_margin_ratio": "MAX_MARGIN_RATIO"}
         wanted = vars(works[0][Contracts])
         for name, variable in asked.items():
@@ -183,9 +204,9 @@ def _check_market(market: str, works: Sequence[SymbolRun], strategies: "Sequence
         return
     for work, one in zip(works, strategies, strict=True):
         begin = one.account.initial_inventory
-        if e8(begin):
+        if work[BinanceMarket].market != SPOT and e8(begin):
             raise UsageError(
-                f"--initial-inventory (INITIAL_INVENTORY) of {work.day.symbol} is {begin}, but a ledger of a contract "
+                f"--initial-inventory (INITIAL_INVENTORY) of {work.key} is {begin}, but a ledger of a contract "
                 f"begins without a position; leave it out"
             )
 
@@ -206,71 +227,111 @@ def _trades(
 ) -> "tuple[list[TradeRun], Account]":
     """Return the trades of all symbols of an account, before their start, each with its job."""
     from mm.live.account.limits import Account
-    from mm.live.account.session import AccountSession
     from mm.live.run.trade_run import TradeKnobs, TradeRun
-    from mm.live.venues.accounts import account_of
-    from mm.live.venues.rest_api import Surroundings
 
     first = works[0]
-    trading, recorder, access = first[Trading], first[Recorder], first[OrderAccess]
-    market = first[BinanceMarket].market
-    _check_market(market, works, strategies)
-    most = {run.symbol: one.risk.max_position or "0" for run, one in zip(runs, strategies, strict=True)}
+    trading = first[Trading]
+    _check_markets(works, strategies)
+    most = {work.key: one.risk.max_position or "0" for work, one in zip(works, strategies, strict=True)}
     note = check_switches(trading.venue, most, os.environ)
-    urls = addresses(
-        *(trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url),
-        remote_box=trading.remote_box,
-        market=market,
-    )
-    credentials = read_credentials(os.environ, api_key=given[0], api_secret=given[1])
+    account = Account(first[AccountLimits], [one.risk for one in strategies], list(most))
+    by_market = _exchanges(runs[0], works, given)
+    account.exchanges = [*by_market.values()]
     if any(given):
         runs[0].log.warning("key_on_command_line", note="set BINANCE_API_KEY and its secret in the environment instead")
     blank_process_list(given)
     if note:
         runs[0].log.warning("switch_not_used", note=note)
-    clock = SteadyClock()
-    account = Account(first[AccountLimits], [one.risk for one in strategies], list(most))
-    around = Surroundings(clock=clock)
-    account.session = AccountSession(account_of(market), urls, credentials, access, log=runs[0].log, around=around)
     lives = []
     for run, work, strategy, job in zip(runs, works, strategies, jobs, strict=True):
+        at = by_market[work[BinanceMarket].market]
+        clock = at.session.around.clock
         knobs = TradeKnobs(
-            urls=urls,
-            credentials=credentials,
+            key=work.key,
+            at=at,
             trading=trading,
-            access=access,
+            access=work[OrderAccess],
             stores=work[StateStores],
             strategy=strategy,
-            market=market,
-            contracts=None if market == SPOT else first[Contracts],
+            contracts=None if at.market == SPOT else first[Contracts],
         )
-        served = served_by(replace(recorder, ws_url=urls.streams, rest_url=urls.rest), market)
-        parts = day_parts(run, work[Sources], served, work.day, clock, market)
+        served = served_by(replace(work[Recorder], ws_url=at.urls.streams, rest_url=at.urls.rest), at.market)
+        parts = day_parts(run, work[Sources], served, work.day, clock, at.market)
         live = TradeRun(run, knobs, parts, work.day, account, job)
-        legs = [one.leg.name for one in works if one.leg and one.leg.owner == run.symbol]
+        legs = [one.leg.name for one in works if one.leg and one.leg.owner == work.key]
         if strategy.others.others:
             live.beside = parts_beside(run, work, served, clock, legs)
         lives.append(live)
     return lives, account
 
 
-def _guard(run: Run, work: SymbolRun, lives: "Sequence[TradeRun]") -> "GuardianProcess":
-    """Return the guard of the symbols of an account."""
-    from mm.live.run.guard import GuardianProcess, guarded_exchange, guarded_runs
+def _exchanges(
+    run: Run, works: Sequence[SymbolRun], given: tuple[str | None, str | None]
+) -> "dict[str, ExchangeAccount]":
+    """Return the account of each market that the symbols are traded on, that of the first symbol first."""
+    from mm.live.account.check import SharedBalances
+    from mm.live.account.exchange import ExchangeAccount
+    from mm.live.account.session import AccountSession
+    from mm.live.venues.accounts import account_of
+    from mm.live.venues.rest_api import Surroundings
+
+    found: dict[str, ExchangeAccount] = {}
+    places = _places(works)
+    own, clock = read_credentials(os.environ, api_key=given[0], api_secret=given[1]), SteadyClock()
+    for market, (urls, access) in places.items():
+        credentials = credentials_beside(os.environ, market, own) if found else own
+        around = Surroundings(clock=clock)
+        session = AccountSession(account_of(market), urls, credentials, access, log=run.log, around=around)
+        symbols = [one.day.symbol for one in works if one[BinanceMarket].market == market]
+        found[market] = ExchangeAccount(market, urls, credentials, session, symbols, SharedBalances(symbols))
+    return found
+
+
+def _places(works: Sequence[SymbolRun]) -> dict[str, tuple[VenueUrls, OrderAccess]]:
+    """Return the addresses of each market that the symbols are traded on, that of the first symbol first."""
+    found: dict[str, tuple[VenueUrls, OrderAccess]] = {}
+    for work in works:
+        market, trading, recorder, access = work[BinanceMarket].market, work[Trading], work[Recorder], work[OrderAccess]
+        if market in found:
+            _check_same_exchange(work, found[market][0])
+            continue
+        urls = addresses(
+            *(trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url),
+            remote_box=trading.remote_box,
+            market=market,
+        )
+        found[market] = urls, access
+    return found
+
+
+def _check_same_exchange(work: SymbolRun, known: VenueUrls) -> None:
+    """Raise UsageError if a leg has another address than the symbols of its market before."""
+    given = (work[Recorder].ws_url, known.streams), (work[Recorder].rest_url, known.rest)
+    for url, before in (*given, (work[OrderAccess].ws_api_url, known.ws_api)):
+        if url is not None and url != before:
+            raise UsageError(
+                f"OTHERS: {work.key} is at {url}, but another symbol of the market at {before}; there is one account "
+                f"in a market: give the same addresses"
+            )
+
+
+def _guard(run: Run, works: Sequence[SymbolRun], lives: "Sequence[TradeRun]") -> "GuardianProcess":
+    """Return the guard of all symbols."""
+    from mm.live.run.guard import GuardianProcess, guarded_exchange, guarded_run
     from mm.live.run.guardian import Guarded
 
-    first, out_root, symbols = lives[0], work.day.out_root, [one.symbol for one in lives]
+    work, exchanges = works[0], {id(one.at): one.at for one in lives}
     told = Guarded(
-        runs=guarded_runs([one.run for one in lives], out_root),
-        out_root=str(out_root.resolve()),
+        runs=[guarded_run(one.run, one.key, one.day.out_root, one.at.market) for one in lives],
         limit_s=work[CallLimit].model_call_limit_s,
-        exchange=guarded_exchange(
-            first.urls.rest,
-            first.credentials,
-            work[OrderAccess].recv_window_ms,
-            [path for name in symbols for path in first.locks.paths(name)],
-            work[BinanceMarket].market,
-        ),
+        exchanges=[
+            guarded_exchange(
+                *(at.urls.rest, at.credentials, work[OrderAccess].recv_window_ms),
+                [path for one in lives if one.at is at for path in one.locks.paths(one.symbol)],
+                *(at.market, list(at.symbols)),
+            )
+            for at in exchanges.values()
+        ],
     )
     return GuardianProcess(told, run.log)
 
@@ -280,11 +341,17 @@ def _connect(works: Sequence[SymbolRun], lives: "Sequence[TradeRun]", quotes: "S
     from mm.live.run.leg import LiveLeg
     from mm.live.run.quote import LegTrade
 
-    by_symbol = {live.symbol: quote for live, quote in zip(lives, quotes, strict=True)}
+    by_key = {live.key: quote for live, quote in zip(lives, quotes, strict=True)}
     for work, live, quote in zip(works, lives, quotes, strict=True):
         if work.leg and isinstance(quote.source, LiveLeg):
-            owner = by_symbol[work.leg.owner].source
-            owner.legs = {**owner.legs, work.leg.name: LegTrade(live, quote, quote.source)}
+            owner = by_key[work.leg.owner]
+            owner.source.legs = {**owner.source.legs, work.leg.name: LegTrade(live, quote, quote.source)}
+            quote.source.waits = partial(_waits, work.leg.owner, owner)
+
+
+def _waits(key: str, owner: "Quote") -> str:
+    """Return why a leg must wait for the symbol of its strategy; empty if it need not."""
+    return f"{key}: {owner.lost}" if owner.lost else ""
 
 
 def _at_interface(

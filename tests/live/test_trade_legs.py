@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -10,10 +11,11 @@ from trading_box import ended, page
 from trading_truth import log_rows
 
 from mm.backtest.rules import Account
-from mm.cli.task_knobs import BinanceMarket
+from mm.cli.task_knobs import BinanceMarket, Recorder, Sources
 from mm.commands.trade import legs_of
 from mm.errors import UsageError
-from mm.play.knobs import Models, OtherMarkets
+from mm.live.knobs import OrderAccess
+from mm.play.knobs import Day, Models, OtherMarkets
 from state_servers import free_port
 from support import in_time, run_python
 
@@ -215,35 +217,85 @@ def test_kill_covers_both_legs_and_flatten_closes_both(tmp_path):
         assert both(box, "openOrders") == []
 
 
-def test_legs_of_another_place_or_another_strategy_are_refused():
-    def knobs(market="spot", **others):
-        found = {OtherMarkets: OtherMarkets(others=json.dumps(others)), Models: Models(), Account: Account()}
-        return {**found, BinanceMarket: BinanceMarket(market=market)}
+def knobs(market="spot", **others):
+    found = {OtherMarkets: OtherMarkets(others=json.dumps(others)), Models: Models(), Account: Account()}
+    source = {Sources: Sources(symbol=FIRST), Recorder: Recorder(), OrderAccess: OrderAccess()}
+    return {**found, **source, BinanceMarket: BinanceMarket(market=market)}
 
+
+def test_leg_is_a_symbol_of_the_account_or_of_the_one_in_another_market():
     leg = {"symbol": SECOND, "orders": {}}
     assert [*legs_of({FIRST: knobs(second=leg)})] == [SECOND]
     assert legs_of({FIRST: knobs(second={"symbol": SECOND, "market": "usdm"})}) == {}
-    assert [*legs_of({FIRST: knobs("usdm", second=leg)})] == [SECOND]
-    assert [*legs_of({FIRST: knobs("usdm", second={**leg, "market": "usdm"})})] == [SECOND]
-    for elsewhere in ({"market": "usdm"}, {"rest_url": "http://127.0.0.1:1"}, {"ws_url": "ws://127.0.0.1:1"}):
-        with pytest.raises(UsageError, match=f"second has orders and {next(iter(elsewhere))}, but a trade"):
+    for own, other in (("spot", "usdm"), ("usdm", "spot")):
+        assert [*legs_of({FIRST: knobs(own, second={**leg, "market": own})})] == [SECOND]
+        urls = {"ws_url": "ws://h", "rest_url": "http://h", "ws_api_url": "ws://h/w"}
+        elsewhere = {"symbol": FIRST, "orders": {}, "market": other, "data_root": "elsewhere", **urls}
+        ((key, found),) = legs_of({FIRST: knobs(own, second=elsewhere)}).items()
+        assert (key, found.symbol, found.objects[BinanceMarket].market) == (f"{FIRST}.{other}", FIRST, other)
+        assert (found.objects[Recorder].ws_url, found.objects[Recorder].rest_url) == ("ws://h", "http://h")
+        assert (found.objects[OrderAccess].ws_api_url, found.objects[Sources].data_root) == (
+            "ws://h/w",
+            Path("elsewhere"),
+        )
+        day = found.day(Day(symbol=FIRST, day="20260105", out_dir=Path("here")))
+        assert (day.symbol, day.out_root, day.data_root) == (FIRST, Path("out") / other, Path("elsewhere"))
+        assert day.out_dir == Path("here") / other
+
+
+def test_legs_of_another_place_or_another_strategy_are_refused():
+    leg = {"symbol": SECOND, "orders": {}}
+    for elsewhere in ({"data_root": "other"}, {"rest_url": "http://127.0.0.1:1"}, {"ws_url": "ws://127.0.0.1:1"}):
+        with pytest.raises(UsageError, match=f"second has orders and {next(iter(elsewhere))}, but is"):
             legs_of({FIRST: knobs(second={**leg, **elsewhere})})
-    for symbols in ({FIRST: knobs(second=leg), SECOND: knobs()}, {FIRST: knobs(a=leg, b=leg)}):
-        with pytest.raises(UsageError, match=f"{FIRST} has orders in {SECOND}"):
+    for own_days in ({}, {"data_root": "data"}):
+        with pytest.raises(UsageError, match="second has orders in another market, whose days"):
+            legs_of({FIRST: knobs(second={**leg, "market": "usdm", **own_days})})
+    itself = {"symbol": FIRST, "orders": {}}
+    twice = {**leg, "market": "usdm", "data_root": "other"}
+    for symbols, key in (
+        ({FIRST: knobs(second=leg), SECOND: knobs()}, SECOND),
+        ({FIRST: knobs(a=leg, b=leg)}, SECOND),
+        ({FIRST: knobs("usdm", second={**itself, "market": "usdm"})}, FIRST),
+        ({FIRST: knobs(a=twice, b=twice)}, f"{SECOND}.usdm"),
+    ):
+        with pytest.raises(UsageError, match=f"{FIRST} has orders in {key}, whose"):
             legs_of(symbols)
     with pytest.raises(UsageError, match="order_latency_ms"):
         legs_of({FIRST: knobs(second={**leg, "orders": {"order_latency_ms": -1}})})
 
 
-def test_trade_with_a_leg_elsewhere_ends_with_one_line(tmp_path):
+URLS = {"WS_URL": "ws://127.0.0.1:1", "REST_URL": "http://127.0.0.1:1", "WS_API_URL": "ws://127.0.0.1:1"}
+THERE = {"market": "usdm", "data_root": "there", **{name.lower(): url for name, url in URLS.items()}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "given", "code", "words"),
+    [
+        ({"market": "options"}, {}, 2, "a market of spot or usdm"),
+        ({"data_root": "data"}, {}, 2, "perpetual has orders in another market"),
+        ({"ws_api_url": None}, {}, 2, "--venue box needs WS_API_URL"),
+        ({"orders": {"initial_inventory": "1"}}, {}, 2, "(INITIAL_INVENTORY) of BOXUSDT.usdm is 1"),
+        ({}, {"BINANCE_USDM_API_KEY": "key"}, 2, "BINANCE_USDM_API_SECRET"),
+        ({"rest_url": "https://fapi.binance.com"}, {}, 5, "is the production exchange, but --venue is box"),
+        (
+            {"rest_url": None, "ws_url": None, "ws_api_url": None},
+            {"VENUE": "production", "TRADE_PRODUCTION": f"{FIRST}:10"} | dict.fromkeys(URLS, ""),
+            5,
+            "but the symbol is BOXUSDT.usdm",
+        ),
+    ],
+)
+def test_leg_in_another_market_that_cannot_be_traded_ends_with_one_line(tmp_path, changed, given, code, words):
     """Before anything is requested: there is no exchange at the addresses."""
-    others = {"perpetual": {"symbol": SECOND, "market": "usdm", "orders": {}}}
-    urls = {"WS_URL": "ws://127.0.0.1:1", "REST_URL": "http://127.0.0.1:1", "WS_API_URL": "ws://127.0.0.1:1"}
-    given = {"SYMBOL": FIRST, "VENUE": "box", "OTHERS": json.dumps(others), "WINDOW_START": "always", **urls}
-    done = run_python("-m", "mm", "trade", cwd=tmp_path, **given)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert "perpetual has orders and market" in line
+    leg = {"symbol": SECOND, "orders": {}, **THERE, **changed}
+    others = {"perpetual": {name: value for name, value in leg.items() if value is not None}}
+    keys = {"BINANCE_API_KEY": "key", "BINANCE_API_SECRET": "secret"}
+    terms = {"SYMBOL": FIRST, "VENUE": "box", "OTHERS": json.dumps(others), "WINDOW_START": "always", **URLS, **keys}
+    variables = {name: value for name, value in {**terms, **given}.items() if value != ""}
+    done = run_python("-m", "mm", "trade", cwd=tmp_path, **variables)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Limits of an account over all symbols that one process trades: notional, open orders, daily loss.
+"""Limits over all symbols that one process trades, on whatever exchanges: notional, open orders, daily loss.
 
 All symbols are traded in one event loop, so that a check and the sending of the order that it allows are one step: no
 two symbols can both take the last of a limit. Before each step of a symbol its guard gets the bounds of the account and
@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING
 from mm.backtest.risk import Risk
 from mm.errors import SafetyError, UsageError
 from mm.instrument import E8, Instrument, e8, short_text
-from mm.live.account.check import SharedBalances
 from mm.live.knobs import AccountLimits
 from mm.market_data.metrics import FilledFamily, MetricFamily
 
 if TYPE_CHECKING:
     from mm.live._live_engine import LiveEngine
-    from mm.live.account.session import AccountSession
+    from mm.live.account.exchange import ExchangeAccount
 
 LOSS, NOTIONAL, ORDERS = "ACCOUNT_MAX_DAILY_LOSS", "ACCOUNT_MAX_NOTIONAL", "ACCOUNT_MAX_OPEN_ORDERS"
 ACCOUNT_NOTIONAL = MetricFamily("mm_account_notional", "gauge", "Notional of all symbols if all orders of a side fill.")
@@ -68,21 +67,18 @@ class AccountSymbol:
 
 
 class Account:
-    """The symbols of one account, and the limits over all of them.
+    """All symbols of a process, at one exchange or at two, and the limits over all of them.
 
     Args:
         limits: The limits.
         risk: Limits of each symbol, one of which is the default of the account's loss.
-        symbols: The symbols, upper case.
+        symbols: What tells each symbol from the others.
 
     Attributes:
         symbols: As given.
-        balances: Of assets that several of them trade.
         left: Orders that may be open after the end of a symbol, as text.
-        session: Its connections to the exchange; whoever runs the symbols closes it.
+        exchanges: The accounts that they are traded on.
     """
-
-    session: "AccountSession"
 
     def __init__(self, limits: AccountLimits, risk: Sequence[Risk], symbols: Sequence[str]) -> None:
         losses = [one.max_daily_loss for one in risk if one.max_daily_loss is not None]
@@ -93,8 +89,13 @@ class Account:
         self.symbols = tuple(symbols)
         self._joined: dict[str, AccountSymbol] = {}
         self._complete = asyncio.Event()
-        self.balances = SharedBalances(symbols)
         self.left: dict[str, tuple[str, ...]] = {}
+        self.exchanges: list[ExchangeAccount] = []
+
+    async def close(self) -> None:
+        """Close the connections of all accounts permanently."""
+        for one in self.exchanges:
+            await one.session.close()
 
     def check_assets(self, quote_assets: Sequence[str]) -> None:
         """Raise SafetyError if the symbols have different quote assets: amounts of them have no sum."""

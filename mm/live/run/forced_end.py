@@ -32,6 +32,9 @@ class GuardedRun:
         log: Its run log; empty without one.
         partial: Its temporary folder.
         audit: Folder of the symbol's audit logs; empty for a shadow.
+        key: What tells the symbol from others of the process.
+        market: ``spot`` or ``usdm``.
+        out_root: Folder with its kill switch.
     """
 
     symbol: str
@@ -39,6 +42,9 @@ class GuardedRun:
     log: str
     partial: str
     audit: str
+    key: str = ""
+    market: str = ""
+    out_root: str = ""
 
 
 def record_end(runs: Sequence[GuardedRun], locks: Sequence[Path], code: int, why: str, us: int) -> None:

@@ -154,22 +154,30 @@ class GuardianProcess:
         self._stop_signals()
 
 
-def guarded_runs(runs: "Sequence[Run]", out_root: Path | None = None) -> list[GuardedRun]:
-    """Return what a guardian is told of runs; *out_root* has their audit logs, None for runs without."""
-    return [
-        GuardedRun(
-            symbol=run.symbol,
-            run_id=run.id,
-            log=str(run.log_file.resolve()) if run.log_file else "",
-            partial=str(run.partial.resolve()),
-            audit=str(audit_folder(out_root.resolve(), run.symbol)) if out_root else "",
-        )
-        for run in runs
-    ]
+def guarded_run(run: "Run", key: str, out_root: Path, market: str = "") -> GuardedRun:
+    """Return what a guardian is told of a run.
+
+    Args:
+        run: The run.
+        key: What tells its symbol from others of the process.
+        out_root: Folder of its kill switch and audit logs.
+        market: ``spot`` or ``usdm``; empty for a shadow, which has no audit log.
+    """
+    root = out_root.resolve()
+    return GuardedRun(
+        symbol=run.symbol,
+        run_id=run.id,
+        log=str(run.log_file.resolve()) if run.log_file else "",
+        partial=str(run.partial.resolve()),
+        audit=str(audit_folder(root, run.symbol)) if market else "",
+        key=key,
+        market=market,
+        out_root=str(root),
+    )
 
 
 def guarded_exchange(
-    url: str, credentials: "Credentials", window_ms: int, locks: Sequence[Path], market: str = "spot"
+    url: str, credentials: "Credentials", window_ms: int, locks: Sequence[Path], market: str, symbols: list[str]
 ) -> GuardedExchange:
     """Return what a guardian is told of the exchange.
 
@@ -179,6 +187,7 @@ def guarded_exchange(
         window_ms: The receive window of orders.
         locks: The files that a trader of the symbols holds.
         market: ``spot`` or ``usdm``.
+        symbols: The symbols.
     """
     quiet = quiet_file(url)
     return GuardedExchange(
@@ -189,6 +198,7 @@ def guarded_exchange(
         window_s=window_ms / 1_000,
         box=is_loopback(urlsplit(url).hostname or ""),
         market=market,
+        symbols=symbols,
     )
 
 

@@ -48,7 +48,7 @@ KILLED_CODE, MODEL_CODE = 5, 1
 
 @dataclass(frozen=True)
 class GuardedExchange:
-    """Where the orders of a trader are.
+    """Where orders of a trader are.
 
     Attributes:
         url: Base URL of REST.
@@ -58,6 +58,7 @@ class GuardedExchange:
         window_s: The receive window of orders.
         box: Whether the exchange is a box on this machine: it is gone if it cannot be reached for `BOX_GONE_S`.
         market: ``spot`` or ``usdm``.
+        symbols: The symbols.
     """
 
     url: str
@@ -67,6 +68,7 @@ class GuardedExchange:
     window_s: float
     box: bool
     market: str
+    symbols: list[str]
 
 
 @dataclass(frozen=True)
@@ -75,27 +77,109 @@ class Guarded:
 
     Attributes:
         runs: The runs of the process, one for each symbol.
-        out_root: Folder with the kill switches.
         limit_s: Longest time of a call.
-        exchange: Of a trader; None for a shadow, whose kill switch only stops its paper orders.
+        exchanges: Of a trader; none for a shadow, whose kill switch only stops its paper orders.
     """
 
     runs: list[GuardedRun]
-    out_root: str
     limit_s: float
-    exchange: GuardedExchange | None
+    exchanges: list[GuardedExchange]
 
     @property
-    def symbols(self) -> list[str]:
-        """The symbols."""
-        return [one.symbol for one in self.runs]
+    def named(self) -> str:
+        """The symbols, as text."""
+        return ",".join(one.key for one in self.runs)
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> "Guarded":
         """Return it from its fields as JSON."""
-        exchange = told["exchange"] and GuardedExchange(**told["exchange"])
         runs = [GuardedRun(**one) for one in told["runs"]]
-        return cls(**{**told, "runs": runs, "exchange": exchange})
+        exchanges = [GuardedExchange(**one) for one in told["exchanges"]]
+        return cls(**{**told, "runs": runs, "exchanges": exchanges})
+
+
+class GuardedOrders:
+    """The orders of a trader at one exchange, until none is listed.
+
+    Args:
+        told: Where they are.
+
+    Attributes:
+        next_s: When the next sweep is due, in s of the monotonic clock.
+        empty_s: Since when the exchange has listed nothing; 0 while it lists some, or is not known to list none.
+        refused: The error that the key is not accepted; None while it is.
+        locks: The files that a trader of these symbols holds.
+        canceller: Cancels them.
+    """
+
+    def __init__(self, told: GuardedExchange) -> None:
+        quiet = Path(told.quiet_file) if told.quiet_file else None
+        self._rest = SignedRest(told.url, Credentials.of_handed(told.key), quiet, told.market)
+        self._told, self.canceller = told, OrderCanceller(self._rest, told.symbols, is_ours)
+        self.locks = [Path(lock) for lock in told.locks]
+        self.next_s = self.empty_s = 0.0
+        self.refused: KeyRefused | None = None
+
+    def sweep(self, now_s: float) -> None:
+        """List and cancel once, if that is due."""
+        if now_s < self.next_s:
+            return
+        try:
+            none = self.canceller.sweep() == 0 and not self.canceller.left
+        except Unanswered as error:
+            self.next_s, self.empty_s = now_s + error.wait_s, 0.0
+        except MMError as error:
+            self.next_s = now_s + AGAIN_S
+            self.refused = error if isinstance(error, KeyRefused) else self.refused
+        else:
+            self.empty_s = (self.empty_s or time.monotonic()) if none else 0.0
+            self.next_s = now_s + (AGAIN_S if none else LOOK_S)
+
+    def ended(self, now_s: float, *, alone: bool) -> int | None:
+        """List and cancel once, if that is due; return the exit code once this is over, else None.
+
+        *alone*: the trader is gone. Then a new one ends it, since a start cancels what it finds itself.
+        """
+        if alone and self._replaced():
+            return 0
+        if now_s >= self.next_s:
+            self.next_s = now_s + AGAIN_S / 4
+            return self._end(now_s, alone=alone)
+        return None
+
+    def _end(self, now_s: float, *, alone: bool) -> int | None:
+        try:
+            found = self.canceller.sweep(lambda: not (alone and self._replaced()))
+        except Unanswered as error:
+            self.empty_s, self.next_s = 0.0, now_s + error.wait_s
+            gone = self._told.box and time.monotonic() - self._rest.answered_s > BOX_GONE_S
+            return 75 if gone else None
+        except MMError as error:
+            say(f"error: {error}")
+            return error.exit_code
+        if found or self.canceller.left:
+            self.empty_s = 0.0
+            return None
+        self.empty_s = self.empty_s or time.monotonic()
+        if time.monotonic() - self.empty_s < (self._told.window_s + SETTLED_S if alone else 0.0):
+            return None
+        if self.canceller.ended:
+            say(f"cancelled: {named(order for order, _ in self.canceller.ended.values())}")
+        return 0
+
+    def is_of(self, run: GuardedRun) -> bool:
+        """Return whether a run's orders are here."""
+        return run.market == self._told.market
+
+    def _replaced(self) -> bool:
+        """Return whether another trader of one of the symbols runs."""
+        for lock in self.locks:
+            try:
+                if is_held(lock):
+                    return True
+            except OSError:
+                continue
+        return False
 
 
 class Guardian:
@@ -110,21 +194,10 @@ class Guardian:
 
     def __init__(self, told: Guarded, channel: socket.socket, memory: mmap.mmap, parent: int) -> None:
         self._told, self._channel, self._memory, self._parent = told, channel, memory, parent
-        self._exchange = exchange = told.exchange
-        self._canceller: OrderCanceller | None = None
-        self._switches: list[KillSwitch] = []
-        self._locks: list[Path] = []
-        if exchange is not None:
-            quiet = Path(exchange.quiet_file) if exchange.quiet_file else None
-            self._rest = SignedRest(exchange.url, Credentials.of_handed(exchange.key), quiet, exchange.market)
-            self._canceller = OrderCanceller(self._rest, told.symbols, is_ours)
-            self._switches = [KillSwitch(Path(told.out_root), symbol) for symbol in told.symbols]
-            self._locks = [Path(lock) for lock in exchange.locks]
+        self._orders = [GuardedOrders(one) for one in told.exchanges]
+        self._switches = [KillSwitch(Path(one.out_root), one.symbol) for one in told.runs] if self._orders else []
         self._noticed_s = 0.0  # since when the process is to end
         self._killed = ""
-        self._next_s = 0.0  # of a sweep
-        self._empty_s = 0.0  # since when the exchange has listed nothing
-        self._refused: KeyRefused | None = None
         self._poked = False
 
     def run(self) -> int:
@@ -137,7 +210,7 @@ class Guardian:
                     return self._empty(alone=False)
                 if word != signal.SIGUSR1:
                     self._notice("")
-                elif self._canceller:  # a shadow goes on recording
+                elif self._orders:  # a shadow goes on recording
                     self._notice(signal.SIGUSR1.name)
             if self._gone():
                 return self._empty(alone=True)
@@ -174,34 +247,20 @@ class Guardian:
         late = call_s > self._told.limit_s + LATE_S
         silent = silent_s > SILENT_S and self._noticed_s > 0
         if not late and not silent:
-            self._poked, self._empty_s = False, 0.0
+            self._poked = False
+            for one in self._orders:
+                one.empty_s = 0.0
             return
         if silent and call_s and self._killed and not self._poked:
             self._poked = True
             os.kill(self._parent, signal.SIGUSR1)  # a call in Python code is ended by the process's own handler
-        if now_s >= self._next_s:
-            self._sweep(now_s)
+        for one in self._orders:
+            one.sweep(now_s)
         over_s = call_s - self._told.limit_s
         if silent:
             over_s = max(over_s, min(call_s, now_s - self._noticed_s))
-        if over_s > HUNG_S and (self._empty_s or self._refused):
+        if over_s > HUNG_S and all(one.empty_s or one.refused for one in self._orders):
             self._end_process(str(there["label"]), call_s)
-
-    def _sweep(self, now_s: float) -> None:
-        """List and cancel once; of a shadow nothing is open."""
-        if self._canceller is None:
-            self._empty_s = self._empty_s or now_s
-            return
-        try:
-            none = self._canceller.sweep() == 0 and not self._canceller.left
-        except Unanswered as error:
-            self._next_s, self._empty_s = now_s + error.wait_s, 0.0
-        except MMError as error:
-            self._next_s = now_s + AGAIN_S
-            self._refused = error if isinstance(error, KeyRefused) else self._refused
-        else:
-            self._empty_s = (self._empty_s or time.monotonic()) if none else 0.0
-            self._next_s = now_s + (AGAIN_S if none else LOOK_S)
 
     def _end_process(self, label: str, call_s: float) -> None:
         """End the process, whose model holds the interpreter, say why, and write it into the logs."""
@@ -211,71 +270,41 @@ class Guardian:
                     switch.trigger(self._killed, now_us())
                 except OSError:
                     continue
-        done = (
-            []
-            if self._canceller is None
-            else ["its orders are cancelled" if self._refused is None else f"{self._refused}"]
-        )
+        refused = [str(one.refused) for one in self._orders if one.refused]
+        done = refused or ["its orders are cancelled"] if self._orders else []
         why = f"was killed ({self._killed}) while {label}" if self._killed else label
         told = [
             f"{why} has not returned for {call_s:.1f} s, more than the {self._told.limit_s:g} s of MODEL_CALL_LIMIT_S"
         ]
         text = "; ".join([*told, *done]) + ", and the process is ended"
         code = KILLED_CODE if self._killed else MODEL_CODE
-        order_end(memoryview(self._memory), code, f"error: {','.join(self._told.symbols)} {text}\n")
+        order_end(memoryview(self._memory), code, f"error: {self._told.named} {text}\n")
         os.kill(self._parent, ENDING)
         ends_s = time.monotonic() + AGAIN_S
         while not self._gone() and time.monotonic() < ends_s:
             time.sleep(LOOK_S / 10)
         if self._gone():
-            record_end(self._told.runs, self._locks, code, text, now_us())
+            record_end(self._told.runs, [lock for one in self._orders for lock in one.locks], code, text, now_us())
 
     def _empty(self, *, alone: bool) -> int:
-        """Cancel until the exchange has listed nothing for a while; return the exit code.
+        """Cancel until each exchange has listed nothing for a while; return the exit code.
 
-        *alone*: the trader is gone. Then a new one ends it, since a start cancels what it finds itself.
+        *alone*: the trader is gone.
         """
-        if self._exchange is None or self._canceller is None:
-            return 0
-        settled_s = self._exchange.window_s + SETTLED_S if alone else 0.0
-        while True:
-            if (alone or self._gone()) and self._replaced():
-                return 0
-            now_s = time.monotonic()
-            if now_s < self._next_s:
-                time.sleep(min(self._next_s - now_s, LOOK_S))
-                continue
-            self._next_s = now_s + AGAIN_S / 4
-            try:
-                found = self._canceller.sweep(lambda: not (alone and self._replaced()))
-            except Unanswered as error:
-                self._empty_s, self._next_s = 0.0, now_s + error.wait_s
-                if self._exchange.box and time.monotonic() - self._rest.answered_s > BOX_GONE_S:
-                    return 75
-                continue
-            except MMError as error:
-                say(f"error: {error}")
-                return error.exit_code
-            if found or self._canceller.left:
-                self._empty_s = 0.0
-                continue
-            self._empty_s = self._empty_s or time.monotonic()
-            if time.monotonic() - self._empty_s >= settled_s:
-                for symbol in self._told.symbols:
-                    note_none_open(Path(self._told.out_root), symbol, now_us())
-                if self._canceller.ended:
-                    say(f"cancelled: {named(order for order, _ in self._canceller.ended.values())}")
-                return 0
-
-    def _replaced(self) -> bool:
-        """Return whether another trader of one of the symbols runs."""
-        for lock in self._locks:
-            try:
-                if is_held(lock):
-                    return True
-            except OSError:
-                continue
-        return False
+        left, code = list(self._orders), 0
+        while left:
+            now_s, gone = time.monotonic(), alone or self._gone()
+            for one in tuple(left):
+                ended = one.ended(now_s, alone=gone)
+                if ended is not None:
+                    left.remove(one)
+                    code = code or ended
+                if ended == 0 and one.empty_s:
+                    for run in filter(one.is_of, self._told.runs):
+                        note_none_open(Path(run.out_root), run.symbol, now_us())
+            if left:
+                time.sleep(min(max(min(one.next_s for one in left) - time.monotonic(), 0.0), LOOK_S))
+        return code
 
 
 def say(text: str) -> None:

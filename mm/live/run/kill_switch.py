@@ -42,14 +42,17 @@ class KillSwitch:
     Args:
         out_root: Folder of results; the switch is ``risk/<SYMBOL>.kill`` below it.
         symbol: The symbol.
+        in_folder: Whether the folder is not that of the command, so that a remedy must name it.
 
     Attributes:
         path: Path of the file.
         symbol: The symbol.
+        rearming: The command that re-arms it.
     """
 
-    def __init__(self, out_root: Path, symbol: str) -> None:
+    def __init__(self, out_root: Path, symbol: str, *, in_folder: bool = False) -> None:
         self.path, self.symbol = out_root / "risk" / f"{symbol}.kill", symbol
+        self.rearming = f"mm risk rearm --symbol {symbol}" + (f" --out-root {out_root}" if in_folder else "")
 
     @property
     def triggered(self) -> bool:
@@ -141,7 +144,7 @@ class KillSwitch:
             return f"{self.symbol}: armed"
         return (
             f"{self.symbol}: killed since {iso(found.since_us)}: {found.reason}; "
-            f"mm risk rearm --symbol {self.symbol} allows it to trade again"
+            f"{self.rearming} allows it to trade again"
         )
 
 

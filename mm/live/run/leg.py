@@ -22,6 +22,7 @@ class LiveLeg:
 
     Attributes:
         owner: Called with the events of the symbol: the strategy sees them.
+        waits: Returns why the strategy's own symbol cannot be traded: nobody would look after the orders here.
     """
 
     is_leg = True
@@ -29,6 +30,7 @@ class LiveLeg:
     def __init__(self) -> None:
         self.owner: Callable[[tuple[FeedEvent, ...]], None] = lambda _events: None
         self.legs: Mapping[str, LegTrade] = {}
+        self.waits: Callable[[], str] = lambda: ""
         self._model, self._called = LegModel(), False
         self._trader: Trader | None = None
         self._play: TradePlay | None = None

@@ -41,10 +41,12 @@ class LiveRun:
         parts: Parts of the recording.
         day: The recorded day.
         clock: Returns the instant, in µs.
+        key: What tells the symbol from others of the process; empty: the symbol.
 
     Attributes:
         run: As given.
         symbol: Upper case.
+        key: What tells it from others of the process.
         metrics: The metrics for Prometheus.
         terms: What is known at the start; set by `learn`.
         announce: Called with the reason, and whether it is a kill, as soon as nothing more is sent.
@@ -67,9 +69,11 @@ class LiveRun:
         parts: Parts,
         day: "Day",
         clock: Callable[[], int],
+        key: str = "",
     ) -> None:
         self.run, self.symbol, self.day, self.parts = run, parts.days.symbol, day, parts
-        self.metrics = TradingMetrics(self.symbol, clock)
+        self.key = key or self.symbol
+        self.metrics = TradingMetrics(self.key, clock)
         self.terms: ShadowTerms
         self.announce: Callable[[str, bool], None] = _nothing
         self.follows = self.may_rest = False
@@ -78,7 +82,7 @@ class LiveRun:
         self.others: Mapping[str, ShadowTerms] = {}
         self.failure: BaseException | None = None
         self.strategy, self.clock = strategy, clock
-        self.switch = KillSwitch(day.out_root, self.symbol)
+        self.switch = KillSwitch(day.out_root, self.symbol, in_folder=self.key != self.symbol)
         self.recording: Recording | None = None
         self.regridded: TryLater | None = None
 
@@ -236,7 +240,7 @@ async def _run(
             await asyncio.gather(*map(_play, lives))
     finally:
         if account is not None:
-            await account.session.close()
+            await account.close()
 
 
 async def _play(one: LiveRun) -> None:
@@ -255,7 +259,7 @@ def _announce_to(others: Sequence[LiveRun], one: LiveRun) -> Callable[[str, bool
     def announce(why: str, killed: bool) -> None:
         if not one.follows:
             for other in others:
-                other.follow(one.symbol, why, killed)
+                other.follow(one.key, why, killed)
 
     return announce
 

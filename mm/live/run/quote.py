@@ -71,6 +71,9 @@ class OrderSource(Protocol):
     def decided(self) -> None:
         """A requote has been decided."""
 
+    def waits(self) -> str:
+        """Return why orders must wait for another symbol of the strategy; empty if they need not."""
+
 
 class Strategy:
     """The strategy of the symbol's own knobs: an `OrderSource`.
@@ -106,6 +109,11 @@ class Strategy:
         for one in self.legs.values():
             one.leg.send()
 
+    def waits(self) -> str:
+        """Return which leg cannot be traded: what is quoted could not be hedged."""
+        lost = ((one.trade.key, one.quote.lost) for one in self.legs.values())
+        return next((f"leg {key}: {why}" for key, why in lost if why), "")
+
 
 class Quote:
     """A trade's job: to send the orders of a source.
@@ -134,6 +142,12 @@ class Quote:
     def ended(self) -> str | None:
         """Why trading has ended; None before."""
         return self._quoting.trader.ended if self._quoting and self._quoting.trader else None
+
+    @property
+    def lost(self) -> str:
+        """Why no order can be sent now; empty if one can."""
+        trader = self._quoting.trader if self._quoting else None
+        return trader.lost if trader else "start"
 
     @property
     def position(self) -> Mapping[str, str]:
@@ -169,7 +183,7 @@ class Quote:
         Raises:
             Incomplete: If it was killed, or the disk refused a part of it; the run folder is whole.
         """
-        end, symbol, left = self.end, trade.symbol, trade.left_text()
+        end, symbol, left = self.end, trade.key, trade.left_text()
         try:
             legs = {name: one.quote.end for name, one in self.source.legs.items() if one.trade.failure is None}
             write_trade(trade.run, end, legs)
@@ -182,8 +196,7 @@ class Quote:
             raise Incomplete(f"{symbol}: {end.refused}; {unwritten}{left}", end.refused.exit_code) from error
         if end.killed_for is not None:
             raise Incomplete(
-                f"{symbol} was {end.why}{trade.unthrown}; mm risk rearm --symbol {symbol} allows it to trade again"
-                f"{left}",
+                f"{symbol} was {end.why}{trade.unthrown}; {trade.switch.rearming} allows it to trade again{left}",
                 KILLED,
             )
         if end.refused is not None:
@@ -249,7 +262,7 @@ class Quoting:
             desk=desk,
             heard=source.heard,
             watch=lambda us: self._watch(us, desk),
-            allow=lambda: trade.account.allow(trade.symbol),
+            allow=lambda: trade.account.allow(trade.key) or source.waits(),
             decided=lambda: self._decided(lags),
             ended=self._announce_end,
             clock=trade.clock,
@@ -284,11 +297,11 @@ class Quoting:
         trade = self._trade
         prices = [e8(price) for price in (trade.terms.best_bid, trade.terms.best_ask) if price]
         self._check_limits(play, position_e8, max(prices, default=0))
-        await trade.account.join(trade.symbol, AccountSymbol(play.engine, play.grid))
+        await trade.account.join(trade.key, AccountSymbol(play.engine, play.grid))
 
     def _check_limits(self, play: TradePlay, position_e8: int, price_e8: int) -> None:
         """Raise UsageError if a limit is below one order, at a price of the first book."""
-        symbol = self._trade.symbol
+        symbol = self._trade.key
         qty_e8 = play.rules.quote_lots * play.grid.lot_e8
         notional_e8, risk = qty_e8 * price_e8 // E8, self._trade.strategy.risk
         self._trade.account.check_order(symbol, notional_e8)

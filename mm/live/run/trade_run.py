@@ -14,13 +14,14 @@ from mm.base.audit_chain import audit_path
 from mm.errors import TryLater
 from mm.instrument import Instrument, from_exchange_info
 from mm.live.account.check import AccountCheck
+from mm.live.account.exchange import ExchangeAccount
 from mm.live.account.ledger import Ledger
 from mm.live.account.limits import Account
 from mm.live.account.locks import TraderLocks
 from mm.live.audit.books import BOOKS
 from mm.live.audit.history import EquityFile, RunHistory, read_history
 from mm.live.audit.log import AuditLog
-from mm.live.knobs import SPOT, Contracts, OrderAccess, Trading, account_name
+from mm.live.knobs import Contracts, OrderAccess, Trading, account_name
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.gateway import START_S, Gateway
 from mm.live.run.live_run import LiveRun
@@ -30,8 +31,6 @@ from mm.market_data.recording import Parts
 from mm.play.setup import PlayKnobs
 
 if TYPE_CHECKING:
-    from mm.live.knobs import VenueUrls
-    from mm.live.venues.keys import Credentials
     from mm.play.knobs import Day
     from mm.runs.in_progress import Run
 
@@ -41,21 +40,20 @@ SETTLE_S = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class TradeKnobs:
-    """The knobs of a trade, addresses of the venue, and the key of the account."""
+    """The knobs of a trade, the account at its exchange, and what tells the symbol from others of the process."""
 
-    urls: "VenueUrls"
-    credentials: "Credentials"
+    key: str
+    at: ExchangeAccount
     trading: Trading
     access: OrderAccess
     stores: StateStores
     strategy: PlayKnobs
-    market: str = SPOT
     contracts: Contracts | None = None
 
     @property
     def account(self) -> str:
         """The name of the account's venue in audit logs."""
-        return account_name(self.trading.venue, self.market)
+        return account_name(self.trading.venue, self.at.market)
 
 
 @dataclass(frozen=True)
@@ -128,6 +126,7 @@ class TradeRun(LiveRun):
     Attributes:
         job: As given.
         knobs: As given.
+        at: The account at its exchange.
         account: As given.
         locks: The files that it holds, alone.
         equity: The marks of the day's equity.
@@ -145,13 +144,12 @@ class TradeRun(LiveRun):
         account: Account,
         job: Job,
     ) -> None:
-        super().__init__(run, knobs.strategy, parts, day, account.session.around.clock)
+        super().__init__(run, knobs.strategy, parts, day, knobs.at.session.around.clock, knobs.key)
         self.job, self.fits = job, job.fits
-        self.knobs = knobs
+        self.knobs, self.at = knobs, knobs.at
         self.account = account
-        account.balances.elsewhere = self._traded_elsewhere
-        self.urls, self.credentials = knobs.urls, knobs.credentials
-        self.locks = TraderLocks(day.out_root, self.urls.rest, self.credentials.key)
+        self.at.balances.elsewhere = self._traded_elsewhere
+        self.locks = TraderLocks(day.out_root, self.at.urls.rest, self.at.credentials.key)
         self.equity = EquityFile(day.out_root, self.symbol, knobs.account)
         self.metrics.unjudged = True
         self.stopped = self.killed_by = self.unthrown = ""
@@ -200,7 +198,7 @@ class TradeRun(LiveRun):
         contract = self.knobs.contracts is not None
         assets = instrument.symbol if contract else instrument.base_asset, instrument.quote_asset
         others = sorted(self.locks.symbols() - {self.symbol})
-        ours = [name for name in self.account.symbols if name != self.symbol]
+        ours = [name for name in self.at.symbols if name != self.symbol]
         shared = [asset for asset in assets if any(asset in name for name in ours)]
         left_out = [asset for asset in assets if asset not in shared and any(asset in name for name in others)]
         if left_out:
@@ -210,7 +208,7 @@ class TradeRun(LiveRun):
             history.begin_e8,
             adopts=self.knobs.access.adopt,
             left_out=left_out,
-            shared=(shared, self.account.balances),
+            shared=(shared, self.at.balances),
             ledger=history.books.ledger,
         )
 
@@ -230,7 +228,7 @@ class TradeRun(LiveRun):
 
     def _traded_elsewhere(self) -> bool:
         """Return whether another process trades on this account now."""
-        return any(self.locks.is_held(name) for name in self.locks.symbols().difference(self.account.symbols))
+        return any(self.locks.is_held(name) for name in self.locks.symbols().difference(self.at.symbols))
 
     async def play(self) -> None:
         """Trade until a signal, a kill, the end of the window, or another end of the recording.
@@ -260,14 +258,14 @@ class TradeRun(LiveRun):
             ledger = history.books.ledger = history.books.ledger or Ledger(instrument, contract=of_contract)
             check = self._account_check(history, instrument)
             run = self._gateway_run(history, check)
-            gateway = Gateway(self.account.session, run, audit, log=self.run.log)
+            gateway = Gateway(self.at.session, run, audit, log=self.run.log)
             self.may_rest = True
             try:
                 await self.unless_stopped(self._ready(gateway))
                 await self.job.work(OpenTrade(self, history, ledger, check, audit, gateway))
             finally:
                 await gateway.stop()
-                self.account.left[self.symbol] = gateway.left
+                self.account.left[self.key] = gateway.left
                 self.may_rest = bool(gateway.left)
                 audit.append("stop", reason=self._reason(), **self.job.position)
         except BaseException:
@@ -323,11 +321,14 @@ class TradeRun(LiveRun):
     def left_text(self) -> str:
         """Return the end of a message that names the orders of the account which may be open; empty without any."""
         each = self.account.left
-        left = {symbol: each[symbol] for symbol in self.account.symbols if each.get(symbol)}
+        left = {key: each[key] for key in self.account.symbols if each.get(key)}
         if not left:
             return ""
         named = ", ".join(order for orders in left.values() for order in orders)
-        return f"; may still be open: {named}; mm trade cancel --symbol {','.join(left)}"
+        first = self.account.exchanges[0].symbols
+        own = [key for key in left if key in first] or first
+        beside = "" if left.keys() <= set(first) else ", with the same OTHERS"
+        return f"; may still be open: {named}; mm trade cancel --symbol {','.join(own)}{beside}"
 
     def given(self) -> dict[str, Any]:
         """Return the run's knobs."""

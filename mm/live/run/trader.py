@@ -321,6 +321,11 @@ class Trader(OrderListener):
             raise self._failure
         return self.ended or ""
 
+    @property
+    def lost(self) -> str:
+        """Why no order can be sent now that the market would answer; empty if one can."""
+        return self._lost or ("" if any(self._engine.best) else "no valid book")
+
     async def over(self) -> None:
         """Wait until trading has ended."""
         await self._over.wait()

@@ -44,7 +44,7 @@ _CONTRACT_HOSTS = (
     *("fapi.binance.com", "ws-fapi.binance.com", "fstream.binance.com", "demo-fapi.binance.com"),
     "binancefuture.com",
 )
-_SWITCH_FORM = re.compile(r"(\w[\w-]*):(\d+(?:\.\d+)?)\Z")
+_SWITCH_FORM = re.compile(r"(\w[\w-]*(?:\.[a-z]+)?):(\d+(?:\.\d+)?)\Z")
 
 
 def untrusted(url: str, why: str) -> SafetyError:

@@ -326,7 +326,7 @@ def is_ours(client_id: str) -> bool:
 
 
 def cancel_until_none(
-    canceller: OrderCanceller,
+    cancellers: Sequence[OrderCanceller],
     going: Callable[[], bool],
     *,
     waits: Callable[[str, float], object] = lambda _why, _wait_s: None,
@@ -334,22 +334,42 @@ def cancel_until_none(
 ) -> bool:
     """Sweep until two listings in succession show no order; return False once *going* returns False before.
 
+    An exchange that does not answer, or refuses the key, keeps no other one waiting.
+
     Args:
-        canceller: Sweeps.
+        cancellers: Those that sweep, one for each exchange.
         going: Asked before each sweep.
         waits: Called with the reason and the time, in s, of each wait for an answer.
         may: As in `OrderCanceller.sweep`.
+
+    Raises:
+        KeyRefused: If an exchange has refused the key twice, once the others are empty.
+        UsageError: If an exchange does not know a symbol, likewise.
     """
-    empty = False
-    while going():
-        wait_s = CONFIRM_S
-        try:
-            none = canceller.sweep(may) == 0 and not canceller.left
-        except Unanswered as error:
-            none, wait_s = False, error.wait_s
-            waits(str(error), wait_s)
-        if none and empty:
-            return True
-        empty = none
-        time.sleep(min(wait_s, LONGEST_WAIT_S) if none or wait_s != CONFIRM_S else AGAIN_S)
-    return False
+    due_s, empty = dict.fromkeys(cancellers, 0.0), dict.fromkeys(cancellers, False)
+    failed: UsageError | None = None
+    while due_s:
+        if not going():
+            return False
+        for one in [each for each, at_s in due_s.items() if at_s <= time.monotonic()]:
+            wait_s = CONFIRM_S
+            try:
+                none = one.sweep(may) == 0 and not one.left
+            except Unanswered as error:
+                none, wait_s = False, error.wait_s
+                waits(str(error), wait_s)
+            except UsageError as error:
+                failed = failed or error
+                del due_s[one]
+                continue
+            if none and empty[one]:
+                del due_s[one]
+                continue
+            empty[one] = none
+            pause_s = min(wait_s, LONGEST_WAIT_S) if none or wait_s != CONFIRM_S else AGAIN_S
+            due_s[one] = time.monotonic() + pause_s
+        if due_s:
+            time.sleep(max(min(due_s.values()) - time.monotonic(), 0.0))
+    if failed is not None:
+        raise failed
+    return True

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from mm.base.private_file import read_private
-from mm.base.process_list import SECRET_VARIABLES, overwrite
+from mm.base.process_list import SECRET_VARIABLES, overwrite, secret_variables, variable_of
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -105,6 +105,24 @@ def read_credentials(
     return Credentials(key, secret=secret)
 
 
+def credentials_beside(environ: Mapping[str, str], market: str, own: Credentials) -> Credentials:
+    """Return the key of an account in another *market*: that of variables with its name, else the *own* one.
+
+    Raises:
+        UsageError: As `read_credentials`.
+        SafetyError: As `read_credentials`.
+    """
+    names = {name: variable_of(name, market) for name in (KEY, SECRET, KEY_FILE)}
+    given = {name: environ[of_market] for name, of_market in names.items() if environ.get(of_market)}
+    if not given:
+        return own
+    try:
+        return read_credentials(given)
+    except UsageError as error:
+        variables = ", ".join(names.values())
+        raise UsageError(f"of the account in {market}, whose variables are {variables}: {error}") from None
+
+
 def _read_private(path: Path) -> "Ed25519PrivateKey":
     """Return the Ed25519 key of a PEM file; raises as `read_credentials`."""
     from cryptography.exceptions import UnsupportedAlgorithm
@@ -147,4 +165,4 @@ def blank_process_list(secrets: Iterable[str | None], environ: MutableMapping[st
     Returns:
         Whether it succeeded: it requires ``/proc``, as on Linux.
     """
-    return overwrite(text for text in [*secrets, environ.pop(KEY, None), environ.pop(SECRET, None)] if text)
+    return overwrite(text for text in [*secrets, *(environ.pop(name, None) for name in secret_variables())] if text)

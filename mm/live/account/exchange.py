@@ -1,0 +1,30 @@
+"""The account at one exchange: what its symbols in this process share beside the limits over all accounts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mm.live.account.check import SharedBalances
+from mm.live.account.session import AccountSession
+from mm.live.knobs import VenueUrls
+from mm.live.venues.keys import Credentials
+
+
+@dataclass(frozen=True)
+class ExchangeAccount:
+    """The account at one exchange.
+
+    Attributes:
+        market: ``spot`` or ``usdm``.
+        urls: Addresses of the exchange.
+        credentials: Key of the account.
+        session: Its connections; whoever runs the symbols closes it.
+        symbols: Its symbols in this process, upper case.
+        balances: Of assets that several of them trade.
+    """
+
+    market: str
+    urls: VenueUrls
+    credentials: Credentials
+    session: AccountSession
+    symbols: Sequence[str]
+    balances: SharedBalances

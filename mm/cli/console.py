@@ -11,8 +11,10 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Set
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from threading import Lock
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
@@ -52,6 +54,7 @@ class Log:
         self._hidden = {"ts", "level", "event", "run_id", *bound}  # on the terminal, or in front there
         self._file: TextIO | None = None
         self._refused = False
+        self._behind: SimpleQueue[Callable[[], None] | None] | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
@@ -72,6 +75,24 @@ class Log:
         trace = "".join(traceback.format_exception(error))
         self.logger.critical(FAILED, error=one_line, exit_code=exit_code, traceback=trace)
 
+    @contextmanager
+    def behind(self) -> Iterator[None]:
+        """Let a thread write the lines until the block ends: a disk, or a reader of the terminal, may be slow."""
+        waiting = self._behind = SimpleQueue()
+
+        def write_lines() -> None:
+            while (write := waiting.get()) is not None:
+                write()
+
+        thread = Thread(target=write_lines, name="log", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._behind = None
+            waiting.put(None)
+            thread.join()
+
     def close(self) -> None:
         """Close the file, and stop logging for other packages."""
         logging.captureWarnings(False)
@@ -85,12 +106,19 @@ class Log:
         import structlog
 
         line = {"ts": iso(now_us()), "level": event.pop("level"), "event": event.pop("event"), **event}
+        if self._behind is None:
+            self._write_line(line)
+        else:
+            self._behind.put(partial(self._write_line, line))
+        raise structlog.DropEvent
+
+    def _write_line(self, line: dict[str, Any]) -> None:
+        """Write a line to the file, and to the terminal if it is of the level for it."""
         self._append(json.dumps(line, default=str, ensure_ascii=False) + "\n")
         if line["event"] != FAILED and _LEVELS[line["level"].upper()] >= self._least:
             colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
             with suppress(OSError):
                 write_line(sys.stderr, self._prefix + _for_terminal(line, self._hidden, colour=colour))
-        raise structlog.DropEvent
 
     def _append(self, line: str) -> None:
         """Append a line to the file; what a disk refuses is lost, since a log must not end what it tells about."""

@@ -146,6 +146,7 @@ class Health:
     def __init__(self, symbol: str, run_id: str, rest: RestClient) -> None:
         self.trip: RoundTrip | None = None
         self.ended = False
+        self.free_mb: float | None = None
         self._symbol = symbol
         self._run_id = run_id
         self._rest = rest
@@ -187,6 +188,12 @@ class Health:
             self._ledger = ledger
         return self._open_before + _opened(ledger)
 
+    def write(self, report: HealthReport) -> None:
+        """Measure the free disk space, and write *report* with it; in a thread, since a disk may be slow."""
+        if report.path:
+            self.free_mb = round(shutil.disk_usage(report.path).free / 1e6, 1)
+        write_health(msgspec.structs.replace(report, free_mb=self.free_mb))
+
     def _with(self, base: HealthReport, session: LiveSession) -> HealthReport:
         report, market, folder = session.report, session.market, session.writer.folder
         last_us = report.last_us if report.lines else None
@@ -205,7 +212,7 @@ class Health:
             quarantined=report.quarantined,
             epoch_id=session.epoch_id,
             levels=market.book.book.sizes() if market.book_id is not None else (0, 0),
-            free_mb=round(shutil.disk_usage(folder.path).free / 1e6, 1),
+            free_mb=self.free_mb,
             clock_steps=report.clock_steps,
             unsynced_s=self._unsynced_s(base),
             depth_late_s=self._depth_late_s(session.latencies.arrived, base.at_us),

@@ -143,7 +143,7 @@ class Monitor:
                 await asyncio.gather(*tasks, *filter(None, [self._writing]), return_exceptions=True)
                 self._health.ended = True
                 with suppress(OSError):
-                    write_health(self._now(recording))
+                    await asyncio.to_thread(self._health.write, self._now(recording))
 
     async def round_trip(self) -> RoundTrip | None:
         """Request the exchange's time once; None without a usable response."""
@@ -174,7 +174,7 @@ class Monitor:
             with suppress(OSError):  # no space for it: the recording itself detects and reports that
                 if before and before.path != report.path:
                     write_health(msgspec.structs.replace(before, state=ENDED))
-                write_health(report)
+                self._health.write(report)
 
         self._writing = asyncio.ensure_future(asyncio.to_thread(store))
         await asyncio.shield(self._writing)

@@ -2,8 +2,9 @@
 
 The spending is stored in a small file that all processes of the user share, one for each host and kind, below the
 system's temporary folder; a lock protects it for microseconds, and no process waits for it: if it is locked, the budget
-is tried again a moment later. Machines whose processes cannot share it (containers) still have the exchange's own count
-of the others' spending.
+is tried again a moment later. In an event loop a thread reads and writes it, and while its disk stalls each process
+counts its own spending. Machines whose processes cannot share it (containers) still have the exchange's own count of
+the others' spending.
 """
 
 import asyncio
@@ -14,8 +15,11 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -79,6 +83,9 @@ def retry_after_s(header: str | None) -> float:
 HELD_S = 0.02
 LEAST_WAIT_S = 0.05
 LONG_WAIT_S = 1.0  # minimum wait that is reported
+STALLED_S = 0.1
+"""How long a request waits for the file before only this process's own spending counts."""
+_Found = TypeVar("_Found")
 
 
 class _Spent(msgspec.Struct):
@@ -135,6 +142,8 @@ class RateBudget:
         self._waits = waits
         self._own = _Spent()
         self._quiet_until_s = 0.0
+        self._thread: ThreadPoolExecutor | None = None
+        self._stalled: asyncio.Future[float] | None = None
 
     async def granted(self, amount: float, kept: float = 0.0) -> None:
         """Wait until *amount* may be spent, and count it; never before the exchange accepts requests again.
@@ -144,7 +153,7 @@ class RateBudget:
             kept: Amount that must be left afterwards: deferrable requests leave room for urgent ones.
         """
         reported = False
-        while (wait_s := self.spend(amount, kept)) > 0:
+        while (wait_s := await self._asked(amount, kept)) > 0:
             if wait_s >= LONG_WAIT_S and not reported:  # other waiting tasks may repeatedly be first
                 self._waits(wait_s)
                 reported = True
@@ -153,21 +162,55 @@ class RateBudget:
     def spend(self, amount: float, kept: float = 0.0) -> float:
         """Return 0 and count *amount*, or the seconds until the next attempt."""
         with self._held() as state:
-            if state is None:
-                return HELD_S * (1 + random.random())
-            now_s = self._now_s()
-            self._prune(state, now_s)
-            quiet_s = max(state.quiet_until_s, self._quiet_until_s) - now_s
-            if quiet_s > 0:
-                return quiet_s
-            too_much = sum(entry for _, entry in state.spent) + amount - self._most + kept
-            if state.spent and too_much > 0:
-                return max(LEAST_WAIT_S, _freed_s(state, too_much) + self._window_s - now_s)
-            state.spent.append((now_s, amount))
-            return 0.0
+            return HELD_S * (1 + random.random()) if state is None else self._spend(state, amount, kept)
+
+    def _spend(self, state: _Spent, amount: float, kept: float) -> float:
+        now_s = self._now_s()
+        self._prune(state, now_s)
+        quiet_s = max(state.quiet_until_s, self._quiet_until_s) - now_s
+        if quiet_s > 0:
+            return quiet_s
+        too_much = sum(entry for _, entry in state.spent) + amount - self._most + kept
+        if state.spent and too_much > 0:
+            return max(LEAST_WAIT_S, _freed_s(state, too_much) + self._window_s - now_s)
+        state.spent.append((now_s, amount))
+        return 0.0
+
+    async def _asked(self, amount: float, kept: float) -> float:
+        """Return what `spend` does, in the thread; if the file's disk stalls, by what this process has spent."""
+        if self._path is None:
+            return self.spend(amount, kept)
+        if self._stalled is None or self._stalled.done():
+            asked = self._in_thread(partial(self.spend, amount, kept))
+            await asyncio.wait({asked}, timeout=STALLED_S)
+            if asked.done():
+                return asked.result()
+            self._stalled = asked
+        return self._spend(self._own, amount, kept)
+
+    def _in_thread(self, work: Callable[[], _Found]) -> "asyncio.Future[_Found]":
+        self._thread = self._thread or ThreadPoolExecutor(1, "budget")
+        return asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def soon(self, work: Callable[[], _Found], then: Callable[[_Found], object] = lambda _: None) -> None:
+        """Call *work*, which reads and writes the file, and *then* with its result; in an event loop in the thread."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            then(work())
+            return
+        self._in_thread(work).add_done_callback(lambda done: done.cancelled() or then(done.result()))
 
     def used(self, used: float) -> None:
         """Set the exchange's own count of the spending, which includes that of others."""
+        self.soon(partial(self._use, used))
+
+    def shared(self, used: float) -> float:
+        """Set the exchange's own count, and return for how long another process wants no requests, in s."""
+        self._use(used)
+        return self.spend(0.0)
+
+    def _use(self, used: float) -> None:
         with self._held() as state:
             if state is not None:
                 now_s = self._now_s()
@@ -180,9 +223,12 @@ class RateBudget:
         """Stop the spending of all processes for *seconds*."""
         now_s = self._now_s()
         self._quiet_until_s = max(self._quiet_until_s, now_s + seconds)
+        self.soon(partial(self._hold_off, now_s, now_s + seconds))
+
+    def _hold_off(self, now_s: float, until_s: float) -> None:
         with self._held(attempts=10) as state:
             if state is not None:
-                state.asked_s, state.quiet_until_s = now_s, max(state.quiet_until_s, now_s + seconds)
+                state.asked_s, state.quiet_until_s = now_s, max(state.quiet_until_s, until_s)
 
     @property
     def spent(self) -> float:

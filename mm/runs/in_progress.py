@@ -78,6 +78,10 @@ class Run:
         self._log = Log(plan.log_file(run_id), console.level, console.prefix, run_id=run_id, symbol=self.symbol)
         self.log = self._log.logger
 
+    def logging_behind(self) -> AbstractContextManager[None]:
+        """Let a thread write the log until the block ends."""
+        return self._log.behind()
+
     def hold(self, lock: int | None) -> None:
         """Hold the descriptor of the folder's lock until the run ends; None if the run has no lock."""
         self._lock = lock

@@ -3,6 +3,8 @@ import json
 import os
 import stat
 import tempfile
+import threading
+import time
 from multiprocessing import get_context
 
 import pytest
@@ -224,3 +226,31 @@ def test_shared_path_is_private_to_the_user(tmp_path, monkeypatch):
     path.parent.rmdir()
     path.parent.symlink_to(tmp_path)
     assert shared_path("weight", "x") is None
+
+
+def test_stalled_disk_of_the_file_holds_up_no_loop(path, monkeypatch):
+    """Meanwhile a process counts its own spending; what it was to write is written once the disk goes on."""
+    release, pread = threading.Event(), os.pread
+
+    def stalling(*given):
+        assert threading.current_thread() is not threading.main_thread()
+        assert release.wait(60)
+        return pread(*given)
+
+    async def run():
+        budget = RateBudget(2, 60.0, path)
+        for _ in range(2):
+            await budget.granted(1)
+        waiting = asyncio.create_task(budget.granted(1))
+        await asyncio.wait({waiting}, timeout=0.3)
+        assert not waiting.done()
+        waiting.cancel()
+        budget.hold_off(30)
+        release.set()
+
+    monkeypatch.setattr(os, "pread", stalling)
+    asyncio.run(run())
+    monkeypatch.undo()
+    other = RateBudget(2, 60.0, path)
+    while other.spend(0) < 29:
+        time.sleep(0.01)

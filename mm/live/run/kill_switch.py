@@ -7,6 +7,7 @@ partial file.
 
 import errno
 import os
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from mm.clock import US_STAMPS, iso
 from mm.errors import DataError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LOOK_EVERY_S = 0.05
 DAMAGED = "unknown: the file of the kill switch is damaged"
 
 
@@ -146,6 +148,42 @@ class KillSwitch:
             f"{self.symbol}: killed since {iso(found.since_us)}: {found.reason}; "
             f"{self.rearming} allows it to trade again"
         )
+
+
+class SwitchWatch:
+    """Looks at a kill switch again and again, in a thread: a disk that stalls holds up nobody who asks.
+
+    Args:
+        switch: The switch.
+
+    Attributes:
+        why: Why the switch is triggered; None if it was not when it was last looked at.
+    """
+
+    def __init__(self, switch: KillSwitch) -> None:
+        self.why: str | None = None
+        self._switch, self._over = switch, threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def triggered(self) -> bool:
+        """Whether the switch was triggered when it was last looked at; the first call begins to look."""
+        if self._thread is None:
+            self._look()
+            self._thread = threading.Thread(target=self._keep_looking, name="switch", daemon=True)
+            self._thread.start()
+        return self.why is not None
+
+    def close(self) -> None:
+        """Look no more."""
+        self._over.set()
+
+    def _keep_looking(self) -> None:
+        while not self._over.wait(LOOK_EVERY_S):
+            self._look()
+
+    def _look(self) -> None:
+        self.why = self._switch.why() if self._switch.triggered else None
 
 
 def none_open_path(out_root: Path, symbol: str) -> Path:

@@ -15,7 +15,7 @@ from mm.errors import SafetyError, TryLater
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
 from mm.live.pages.watch import serving
-from mm.live.run.kill_switch import KillSwitch
+from mm.live.run.kill_switch import KillSwitch, SwitchWatch
 from mm.live.run.other_markets import record_together
 from mm.live.run.terms import ShadowTerms, learn_terms
 from mm.market_data.health import Health
@@ -57,6 +57,7 @@ class LiveRun:
         strategy: As given.
         clock: As given.
         switch: Its kill switch.
+        switch_watch: What its loop asks for the switch.
         recording: Its recording; None before it begins.
         regridded: The error that the exchange has another grid than at the start; None if it has not.
         fits: Whether it has a strategy of its own, with what was fitted for it.
@@ -83,6 +84,7 @@ class LiveRun:
         self.failure: BaseException | None = None
         self.strategy, self.clock = strategy, clock
         self.switch = KillSwitch(day.out_root, self.symbol, in_folder=self.key != self.symbol)
+        self.switch_watch = SwitchWatch(self.switch)
         self.recording: Recording | None = None
         self.regridded: TryLater | None = None
 
@@ -195,6 +197,9 @@ def run_together(
         if guard is not None:
             guard.start()
             alone.callback(lambda: guard.close(empty=not any(one.may_rest for one in lives)))
+        for one in lives:
+            alone.enter_context(one.run.logging_behind())
+            alone.callback(one.switch_watch.close)
         asyncio.run(_guarded(_run(lives, signals, account, door, watched=watched), guard))
     return sorted(lives, key=lambda one: one.follows)
 

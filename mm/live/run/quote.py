@@ -417,12 +417,12 @@ class Quoting:
 
     def _killed_for(self) -> str:
         by_limit = self.desk.engine.manager.killed_for if self.desk else None
-        return by_limit or self._trade.switch.why() or self._trade.killed_by or MANUAL
+        return by_limit or self._trade.switch_watch.why or self._trade.killed_by or MANUAL
 
     def _watch(self, us: int, desk: TradeDesk) -> str | None:
         """Return why trading must end; called many times per second."""
         trade, gateway = self._trade, self._gateway
-        if trade.switch.triggered:
+        if trade.switch_watch.triggered:
             return KILL
         desk.update(us)
         try:

@@ -132,7 +132,7 @@ class ShadowRun(LiveRun):
 
     def _kill_reason(self) -> str | None:
         """Return why all trading is stopped by hand; None if it is not."""
-        return self._killed_by or (self.switch.why() if self.switch.triggered else None)
+        return self._killed_by or (self.switch_watch.why if self.switch_watch.triggered else None)
 
     def write(self) -> None:
         """Write the results, and compare them with the replay of the day.

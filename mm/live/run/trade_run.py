@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mm.base.audit_chain import audit_path
@@ -154,6 +155,7 @@ class TradeRun(LiveRun):
         self.metrics.unjudged = True
         self.stopped = self.killed_by = self.unthrown = ""
         self._stop_wanted = asyncio.Event()
+        self._throwing: Thread | None = None
 
     @property
     def sync(self) -> bool:
@@ -175,6 +177,17 @@ class TradeRun(LiveRun):
             self.throw(reason)
 
     def throw(self, reason: str) -> None:
+        """Trigger the kill switch in a thread: orders are still being cancelled, and a disk may be slow."""
+        if self._throwing is None:
+            self._throwing = Thread(target=self._throw, args=(reason,), name="kill")
+            self._throwing.start()
+
+    async def thrown(self) -> None:
+        """Wait until the kill switch is on disk, if it was to be triggered."""
+        if self._throwing is not None:
+            await asyncio.to_thread(self._throwing.join)
+
+    def _throw(self, reason: str) -> None:
         """Trigger the kill switch, also on a disk that refuses it: then the trade ends as killed all the same."""
         try:
             self.switch.trigger(reason, self.clock())
@@ -242,10 +255,12 @@ class TradeRun(LiveRun):
         try:
             await self._play()
         finally:
+            await self.thrown()
             if self.recording is None:
                 await self.close()
 
     async def _play(self) -> None:
+        await self.thrown()
         self.check()
         knobs, terms, instrument = self.knobs, self.terms, self.grid()
         path = audit_path(self.day.out_root, self.symbol, terms.day, self.run.id)
@@ -269,11 +284,11 @@ class TradeRun(LiveRun):
                 self.may_rest = bool(gateway.left)
                 audit.append("stop", reason=self._reason(), **self.job.position)
         except BaseException:
-            audit.close()
+            await asyncio.to_thread(audit.close)
             raise
         try:
-            audit.close()
-            self.equity.log_ended(audit.end)
+            await asyncio.to_thread(audit.close)
+            await asyncio.to_thread(self.equity.log_ended, audit.end)
         except TryLater as error:
             self.job.log_unwritten(error)
         except OSError as error:
@@ -299,6 +314,7 @@ class TradeRun(LiveRun):
             for task in (starting, stopping):
                 task.cancel()
             await asyncio.gather(starting, stopping, return_exceptions=True)
+        await self.thrown()
         self.check()
         raise TryLater(f"stopped ({self.stopped}) before orders could be sent; start it again")
 

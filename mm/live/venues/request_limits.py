@@ -8,6 +8,7 @@ Processes of one host share this state through the recorder's `RateBudget`.
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from time import monotonic
 
 from mm.live.orders.refusals import Refusal, Why
@@ -185,10 +186,10 @@ class OrderLimits:
 
     def _share(self, used: int) -> None:
         """Share the use with other processes, and respect a stop that one of them received."""
-        if self._budget is None:
-            return
-        self._budget.used(used)
-        quiet_s = self._budget.spend(0.0)
+        if self._budget is not None:
+            self._budget.soon(partial(self._budget.shared, used), self._quiet)
+
+    def _quiet(self, quiet_s: float) -> None:
         if quiet_s > _QUIET_MOST_S:
             self._silent_until_s = max(self._silent_until_s, self._now_s() + quiet_s)
             self.silenced()

@@ -11,6 +11,7 @@ from mm.base.user_code import load_class, raised
 from mm.errors import ModelError, UnknownModel
 from mm.instrument import Instrument
 from mm.tape.tape import Tape
+from support import run_mm, run_python
 
 TEST = Instrument("TESTUSDT", 1_000_000, 1_000)
 RULES = Rules(
@@ -146,3 +147,93 @@ def test_load_class_rejects_path_instead_of_module(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(archive_path))
     with pytest.raises(UnknownModel, match=r"'models/mine' is a path; give package\.module:Class"):
         load_class("models/mine:bid", "quote model")
+
+
+EXITS = """
+import sys
+
+
+class Built:
+    def __init__(self):
+        sys.exit(0)
+
+    def quote(self, view):
+        return None
+
+    def on_trade(self, order, trade):
+        return 0
+
+    def on_book(self, book, *more):
+        return None
+
+
+class Called:
+    def quote(self, view):
+        sys.exit(0)
+
+    def on_trade(self, order, trade):
+        sys.exit(0)
+
+    def on_book(self, book, *more):
+        sys.exit(0)
+
+
+class Begun:
+    def quote(self, view):
+        yield None
+
+    async def on_trade(self, order, trade):
+        return 0
+
+    async def on_book(self, book, *more):
+        return None
+
+
+class Rests:
+    async def on_event(self, market, orders):
+        orders.submit(1, market.bid_ticks)
+
+    def on_trade(self, order, trade):
+        return 0
+
+    async def on_rest(self, order, book):
+        self.order = order
+
+    def on_book(self, book, *more):
+        return None
+
+    async def begin(self, book):
+        self.book = book
+"""
+DOORS = {
+    "QUOTE_MODEL": ("backtest",),
+    "FILL_MODEL": ("backtest",),
+    "SIGNALS": ("signals", "compute"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with a short day and the files of a user."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "exits.py").write_text(EXITS)
+    (folder / "leaves.py").write_text("import sys\n\nsys.exit(0)\n")
+    done = run_mm("sim", "day", "--symbol", "TESTUSDT", "--day", "20260105", "--hours", "0.05", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow  # a process for each case
+@pytest.mark.parametrize("variable", DOORS)
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("exits:Built", 1), ("exits:Called", 1), ("leaves:Any", 1), ("exits:Begun", 2), ("exits:Rests", 2)],
+)
+def test_code_that_exits_or_only_begins_is_an_error_with_its_place(folder, variable, name, code):
+    """An exit with 0 is no success of a command, and an `async` hook of a strategy sends no order."""
+    given = {"SYMBOL": "TESTUSDT", "DAY": "20260105", "LOG_LEVEL": "ERROR", variable: name}
+    done = run_python("-m", "mm", *DOORS[variable], cwd=folder, **given)
+    assert done.returncode == code, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {name.partition(':')[0]}.py:")
+    assert not [path for path in (folder / "out").glob("*/TESTUSDT/*") if "logs" not in path.parts]

@@ -504,8 +504,8 @@ cdef class PythonStrategy(PythonQuoteModel):
                 for leg in self.manager.legs.values():
                     leg.finish()
                 end_call(self.model, b"on_event", before)
-            if isinstance(answer, Quotes):
-                raise self.wrong(f"{answer!r}; send them as orders with orders.submit, or name the method quote(view)")
+            if isinstance(answer, Quotes | tuple | list):
+                raise self.wrong(f"{answer!r}; send orders with orders.submit, or name the method quote(view)")
             want.again_us = min(self.orders.wake_us, min(self.orders.until.values(), default=NEVER))
             want.on_best = self.orders.on_best
         return 0

@@ -20,6 +20,9 @@ NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
 FIRST_ON_PATH = "MM_SOURCE"
 """Variable that a reproduction sets for its own process: the folder of the modules that the run kept."""
 
+USER_ERRORS = (Exception, SystemExit)
+"""What a user's code may raise when it is imported or called: an exit of its own is no result of the command."""
+
 
 def load_class(name: str, kind: str) -> object:
     """Return the class that ``package.module:Class`` names, without calling it.
@@ -46,7 +49,7 @@ def load_class(name: str, kind: str) -> object:
         raise UnknownModel(
             f"{kind} {name!r}: there is no module {error.name!r} in {os.getcwd()} or on the Python path{way}"
         ) from error
-    except Exception as error:
+    except USER_ERRORS as error:
         raise ModelError(
             f"{kind} {name!r}: importing {module_name} raised {one_line(error)}", place_of(error)
         ) from error
@@ -88,7 +91,7 @@ def import_trusted(paths: Iterable[str | Path]) -> None:
         put_cwd_first()
         try:
             import_module(name)
-        except Exception as error:
+        except USER_ERRORS as error:
             said = f"--trust (TRUST) {path}: importing {name} raised {one_line(error)}"
             raise ModelError(said, place_of(error)) from error
 
@@ -105,7 +108,20 @@ def one_line(error: BaseException) -> str:
     """Return an error as one line: its type and its message; a syntax error without its place."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}{f': {text}' if text else ''}"
+
+
+def require_plain(hook: object, place: str) -> None:
+    """Check that a call of the hook at *place* runs it, which one with ``async`` or ``yield`` only begins.
+
+    Raises:
+        UsageError: If it does not.
+    """
+    if inspect.iscoroutinefunction(hook) or inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
+        word = "yield" if inspect.isgeneratorfunction(hook) else "async"
+        line = place_of_code(hook)
+        raise UsageError(f"{f'{line}: ' if line else ''}{place} has {word}, so a call does not run it; leave it out")
 
 
 class CallStopped(BaseException):

@@ -13,7 +13,7 @@ from mm.backtest.parameters import declaration_of
 from mm.backtest.quotes.base import QuoteModel
 from mm.base.knobs import closest
 from mm.base.settings import REQUIRED, Setting, settings, wanted
-from mm.base.user_code import load_class, one_line, place_of, place_of_code
+from mm.base.user_code import USER_ERRORS, load_class, one_line, place_of, place_of_code, require_plain
 from mm.errors import MMError, ModelError, UnknownModel, UsageError
 from mm.signals.signal_set import Signal
 
@@ -123,14 +123,14 @@ def construct(
         return build(**own, **params)
     except MMError:
         raise
-    except Exception as error:
+    except USER_ERRORS as error:
         raise ModelError(
             f"{source}: {name} raised {one_line(error)}", place_of(error) or place_of_code(build)
         ) from error
 
 
 def require_signature(owner: object, method: str, n_args: int) -> None:
-    """Check that the hook of *owner*, a model or its class, can be called with *n_args* values.
+    """Check that the hook of *owner*, a model or its class, can be called with *n_args* values, and that this runs it.
 
     Raises:
         UsageError: If it cannot.
@@ -150,6 +150,7 @@ def require_signature(owner: object, method: str, n_args: int) -> None:
             f"{place}{signature} has the wrong signature; it is called with {n_args} "
             f"argument{'s' if n_args != 1 else ''}{' after self' if unbound else ''}"
         ) from None
+    require_plain(hook, f"{model.__module__}:{model.__qualname__}.{method}")
 
 
 def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Setting, ...], bool]:

@@ -31,7 +31,7 @@ from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
 from mm.backtest.strategy_info import strategy_of
-from mm.base.user_code import one_line
+from mm.base.user_code import USER_ERRORS, one_line
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.tape.columns import MANY_EVENTS, trim_heap
 
@@ -181,7 +181,7 @@ def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:
 
     try:
         return partial(copied, copied(model))
-    except Exception as error:  # of a user's class
+    except USER_ERRORS as error:  # of a user's class
         raise UsageError(
             f"{type(model).__name__} cannot be copied ({one_line(error)}); give its class, or package.module:Class"
         ) from error

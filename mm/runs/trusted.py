@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from mm.base.code_identity import hash_file
 from mm.base.knobs import axes_of, knobs, shown
-from mm.base.user_code import NAME, one_line, place_of
+from mm.base.user_code import NAME, USER_ERRORS, one_line, place_of
 from mm.errors import DataError, ModelError, SafetyError
 from mm.play.artefacts import FILES_NAMED, moved, moved_models
 from mm.play.knobs import Day, OtherMarkets
@@ -100,7 +100,7 @@ class Playable:
                     sys.modules.pop(name, None)
                 for name in sorted(map(_module_of, self.source)):
                     import_module(name)
-            except Exception as error:
+            except USER_ERRORS as error:
                 said = f"{self.run.folder / SOURCE}: importing its modules raised {one_line(error)}"
                 raise ModelError(said, place_of(error)) from error
             finally:

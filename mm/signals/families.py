@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from mm.base.user_code import load_class, one_line, place_of, place_of_code
+from mm.base.user_code import USER_ERRORS, load_class, one_line, place_of, place_of_code
 from mm.clock import US_PER_S
 from mm.errors import ModelError, UnknownModel, UsageError
 from mm.instrument import Instrument
@@ -357,7 +357,7 @@ def _own(name: str) -> SignalFamily:
     def build(_: SignalArgs) -> Signal:
         try:
             signal = user_class()
-        except Exception as error:
+        except USER_ERRORS as error:
             raise ModelError(f"signal {name}() raised {one_line(error)}", place_of(error)) from error
         return signal if isinstance(signal, Signal) else OwnSignal(signal)
 

@@ -23,7 +23,7 @@ from mm.tape._lots cimport lots_shown
 from typing import TYPE_CHECKING
 
 from mm.errors import ModelError, UsageError
-from mm.base.user_code import CallStopped, place_of_code, placed, raised
+from mm.base.user_code import CallStopped, place_of_code, placed, raised, require_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,6 +174,8 @@ cdef class OwnSignal(Signal):
         if not 1 <= levels <= MOST_LEVELS:
             raise UsageError(f"signal {type(model).__name__}: levels is {levels}; 1 to {MOST_LEVELS} are allowed")
         self.trade_hook, self.begin_hook = getattr(model, "on_trade", None), getattr(model, "begin", None)
+        for hook in ("on_book", "on_trade", "begin"):
+            require_plain(getattr(model, hook, None), f"{type(model).__name__}.{hook}")
         self.levels, self.one_sided = levels if levels > 1 else 0, bool(getattr(model, "one_sided", False))
         self.interpreted = True
         self.book = SignalBook()
@@ -220,7 +222,7 @@ cdef class OwnSignal(Signal):
             raise placed(error, method) from error.__cause__
         except CallStopped:
             return None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise raised(self.model, hook, error) from error
         finally:
             self.book.now = NULL

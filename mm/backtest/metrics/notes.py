@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 LITTLE_UPTIME = 0.9  # share of the covered time with orders on both sides, below which a note is added
+LITTLE_AT_BOUND = 0.05  # share of the covered time at the inventory bound, from which that note names it
 MOST_CAUSES = 3  # number of reasons listed for quotes that were not sent; rarer ones explain little
 OTHER_LEVEL = 1.2  # ratio of fills to predicted fills (or its inverse) above which a significant difference is noted
 UNKNOWN_S = 30  # of a valid book until the volatility is estimated: `FEWEST` of _volatility.pxd
@@ -160,15 +161,17 @@ def _of_the_days(summary: Mapping[str, Any]) -> list[str]:
 
 
 def one_sided(summary: Mapping[str, Any]) -> list[str]:
-    """Return a note on low two-sided uptime: the orders that were not sent, by reason, with the remedy of each."""
+    """Return a note on low two-sided uptime: the time at the inventory bound, and unsent orders by reason, with ways."""
     uptime, skips = summary["two_sided_uptime"], summary["skips"]
     if uptime is None or uptime >= LITTLE_UPTIME:
         return []
     head = f"orders rested on both sides in {100 * uptime:.0f} % of the time"
+    if (bound := summary.get("inventory_at_bound") or 0) >= LITTLE_AT_BOUND:
+        head += f", and the inventory was at the bound of the quotes, where one side is empty, in {100 * bound:.0f} %"
     if not skips:
         ended, rested = summary["n_fills"] + summary["n_rejects"], summary["quoted_half_spread"]["p50"] is not None
         if not rested or ended < max(MANY_CROSSING * summary["n_orders"], FEW_ENDED):
-            return []  # the strategy itself takes, or quotes one side
+            return [head] if bound >= LITTLE_AT_BOUND else []  # else the strategy itself takes, or quotes one side
         return [
             f"{head}: each of {ended:,} fills and rejections left a side empty until the next order arrived, and each "
             f"moved quote until its replacement did; else the model wanted no quote there"

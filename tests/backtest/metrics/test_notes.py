@@ -98,6 +98,14 @@ def test_low_uptime_with_many_ended_orders_has_a_note():
     assert one_sided({"two_sided_uptime": 0.0, "skips": {}, **taking}) == []
 
 
+@pytest.mark.parametrize(("skips", "fills"), [({}, 3), ({}, 600), ({"price_rejected": 4}, 3)])
+def test_low_uptime_note_names_the_time_at_the_inventory_bound(skips, fills):
+    """Not a market that is too fast, but a position that nobody took back."""
+    counts = {"n_orders": 1000, "n_fills": fills, "n_rejects": 0, "quoted_half_spread": {"p50": 0.5}}
+    [line] = one_sided({"two_sided_uptime": 0.2, "skips": skips, "inventory_at_bound": 0.78, **counts})
+    assert "78 %" in line
+
+
 def test_causes_are_not_repeated_in_a_second_note():
     """When no order reached the book, that note names the causes already."""
     grid = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)

@@ -161,7 +161,7 @@ def _of_the_days(summary: Mapping[str, Any]) -> list[str]:
 
 
 def one_sided(summary: Mapping[str, Any]) -> list[str]:
-    """Return a note on low two-sided uptime: the time at the inventory bound, and unsent orders by reason, with ways."""
+    """Return a note on low two-sided uptime: the time at the inventory bound, unsent orders by reason."""
     uptime, skips = summary["two_sided_uptime"], summary["skips"]
     if uptime is None or uptime >= LITTLE_UPTIME:
         return []

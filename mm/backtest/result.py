@@ -120,6 +120,8 @@ class Result(Shown):
             end = leg.journal.state[-1, 1] if len(leg.journal.state) else leg.terms.target_lots
             legs[name]["inventory_end"] = float(end) * leg.terms.instrument.lot_e8 / E8
             legs[name] |= {key: leg.summary[key] for key in ("funding",) if key in leg.summary}  # of a perpetual
+            if ("funding" in leg.summary) != ("funding" in summary):  # spot and perpetual: symbols may be the same
+                legs[name]["market"] = "usdm" if "funding" in leg.summary else "spot"
         together = self.all_legs(summary)
         for name, leg in self.legs.items():
             together["warnings"] += [f"{name}: {note}" for note in leg.summary["warnings"] if not note.startswith(NULL)]

@@ -138,9 +138,10 @@ def feed_text(feed: Mapping[str, Any]) -> str:
 
 
 def legs_of(legs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the quoting PnL and the fills of each other market with orders."""
+    """Return the quoting PnL and the fills of each other market with orders; a market type where it is another one."""
+    places = {name: f"{leg['symbol']} {leg.get('market', '')}".rstrip() for name, leg in legs.items()}
     return "; ".join(
-        f"{name} ({leg['symbol']}) {_number(leg['pnl_quoting'], 4)}, {leg['n_fills']:,} fills, "
+        f"{name} ({places[name]}) {_number(leg['pnl_quoting'], 4)}, {leg['n_fills']:,} fills, "
         f"fees {number(leg['fees'])}" + (f", funding {number(leg['funding'])}" if "funding" in leg else "")
         for name, leg in legs.items()
     )

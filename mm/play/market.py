@@ -15,7 +15,7 @@ import numpy as np
 from mm.backtest.replay import day_warnings
 from mm.base.audit_chain import audit_folder
 from mm.clock import US_PER_MS, iso, us_from_ms
-from mm.dayfolder.layout import DayFolder, day_folder, days_of
+from mm.dayfolder.layout import USDM, DayFolder, day_folder, days_of
 from mm.dayfolder.ledger import LedgerView
 from mm.dayfolder.rows import DefectList
 from mm.errors import Mismatch, UsageError
@@ -104,8 +104,13 @@ class Markets:
         return self.fitting()
 
 
-def open_days(day: Day, market: Market) -> "list[Tape]":
+def open_days(day: Day, market: Market, logs_root: Path | None = None) -> "list[Tape]":
     """Return the tapes of the days, on one grid, with order steps that every day allows.
+
+    Args:
+        day: The days.
+        market: Their steps.
+        logs_root: Folder of results of the trades that recorded them; None for that of *day*.
 
     Raises:
         Mismatch: If the days have different tick sizes.
@@ -123,12 +128,17 @@ def open_days(day: Day, market: Market) -> "list[Tape]":
         )
         for folder in folders
     ]
-    return on_one_grid([_without_us(tape, folder, day) for tape, folder in zip(opened, folders, strict=True)])
+    return on_one_grid(
+        [
+            _without_us(tape, folder, day, logs_root or day.out_root)
+            for tape, folder in zip(opened, folders, strict=True)
+        ]
+    )
 
 
-def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
+def _without_us(tape: "Tape", folder: "DayFolder", day: Day, logs_root: Path) -> "Tape":
     """Return a day without the orders and trades of ours that OWN_ORDERS takes off it, with their logs as inputs."""
-    logged = audit_folder(day.out_root, folder.symbol).is_dir()
+    logged = audit_folder(logs_root, folder.symbol).is_dir()
     if day.own_orders == "keep" or (day.own_orders == "auto" and not logged):
         return tape
     from mm.backtest.days_without_us import OwnActivity, without_us  # imported here: most days have no orders of ours
@@ -136,7 +146,7 @@ def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
 
     view = LedgerView.of(folder, DefectList(folder))
     if day.own_orders == "auto":
-        logs = logs_of_day(day.out_root, folder.symbol, folder.day, view.runs)
+        logs = logs_of_day(logs_root, folder.symbol, folder.day, view.runs)
     else:
         path = Path(day.own_orders).expanduser()
         logs = sorted(path.glob("*.ndjson")) if path.is_dir() else [path]
@@ -179,13 +189,21 @@ def other_day(day: Day, others: OtherMarkets, name: str) -> Day:
     return replace(day, symbol=one["symbol"], data_root=Path(one.get("data_root") or day.data_root))
 
 
+def _logs_root(day: Day, one: Mapping[str, Any], own: "Sequence[Tape]") -> Path:
+    """Return the folder of results of the trades that recorded another market, declared as *one*, as a leg."""
+    own_market = "usdm" if own and own[0].meta.venue == USDM else "spot"
+    market = one.get("market", own_market)
+    return day.out_root if market == own_market else day.out_root / market
+
+
 def open_others(day: Day, market: Market, others: OtherMarkets, own: "Sequence[Tape]") -> dict[str, OtherFeed]:
     """Return the feeds of the other markets beside the *own* days; raises as `Markets.open`."""
     grid = replace(market, tick_size=None, qty_step=None, min_notional=None)
-    return {
-        name: feed_of_market(name, own, open_days(other_day(day, others, name), grid), one.get("feed_latency_ms"))
-        for name, one in others.declared().items()
-    }
+    feeds = {}
+    for name, one in others.declared().items():
+        opened = open_days(other_day(day, others, name), grid, _logs_root(day, one, own))
+        feeds[name] = feed_of_market(name, own, opened, one.get("feed_latency_ms"))
+    return feeds
 
 
 def micro_price_before(day: Day, market: Market, tape: Tape) -> FittedMicroPrice:

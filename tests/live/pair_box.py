@@ -4,9 +4,11 @@ import json
 from contextlib import contextmanager
 from decimal import Decimal
 
-from trading_box import Venue, venue
+from trading_box import Venue
 from trading_truth import SIGNS, log_rows
-from usdm_box import ContractBox, contract_box
+from usdm_box import ContractBox
+
+from serving import serving
 
 SPOT, USDM = "spot", "usdm"
 BASIS = Decimal(1)
@@ -50,7 +52,11 @@ class Pair:
     Attributes:
         boxes: The exchange of each market.
         own: The market of the strategy.
+        leg: The market of its leg.
+        processes: The process of each exchange.
     """
+
+    processes = None
 
     def __init__(self, folder, boxes, own):
         self.folder, self.boxes, self.own = folder, boxes, own
@@ -89,7 +95,7 @@ class Pair:
         return box if market == self.own else _Leg(box, self.folder)
 
     def open(self):
-        """Return the number of open orders of each market."""
+        """Return the number of open orders in each market."""
         return {market: len(box.account()["openOrders"]) for market, box in self.boxes.items()}
 
     def traded(self, process, fills):
@@ -141,6 +147,8 @@ class _Leg(Venue):
 @contextmanager
 def pair_of(folder, own=SPOT, *flags):
     """Yield both exchanges; the contract's price begins above the other's by `BASIS`."""
-    above = ("--start-price", str(100 + BASIS))
-    with venue(folder, *CALM, *flags) as spot, contract_box(folder, *CALM, *above, *flags) as usdm:
-        yield Pair(folder, {SPOT: spot, USDM: usdm}, own)
+    above = ("--seed", "8", "--market", "usdm", "--start-price", str(100 + BASIS))
+    with serving(*CALM, "--seed", "7", *flags) as (first, spot), serving(*CALM, *above, *flags) as (second, usdm):
+        pair = Pair(folder, {SPOT: Venue(folder, spot), USDM: ContractBox(folder, usdm)}, own)
+        pair.processes = {SPOT: first, USDM: second}
+        yield pair

@@ -98,10 +98,11 @@ def policy_cards(terms: AgentTerms, actions: Floats, inventories: Floats, fit: A
             for name, values in zip(("Bids", "Asks"), closed, strict=True)
         ]
     cells = [
-        (name, hint, [[None if np.isnan(one) else float(one) for one in row] for row in v]) for name, hint, v in maps
+        (name, hint, [[None if np.isnan(distance) else float(distance) for distance in row] for row in v])
+        for name, hint, v in maps
     ]
-    span = [abs(one) for *_, values in cells for one in figures.known(values)]
-    across = ("inventory, clips", [short(one) for one in inventories.tolist()])
+    span = [abs(value) for *_, values in cells for value in figures.known(values)]
+    across = ("inventory, clips", [short(inventory) for inventory in inventories.tolist()])
     down = ("time left", [f"{share:.0%}" for share in TIMES])
     digits = 2 if max(span, default=0.0) < 10 else 1
     cards = []

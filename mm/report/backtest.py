@@ -399,14 +399,14 @@ def selection_card(summary: Summary) -> str:
 
 def markouts_card(summary: Summary) -> str:
     """Return the markouts of fills by side, by effect on the inventory, and by distance."""
-    found = {(row["fills"], row["horizon_s"]): row for row in summary.get("markouts") or []}
-    if not found:
+    by_kind = {(row["fills"], row["horizon_s"]): row for row in summary.get("markouts") or []}
+    if not by_kind:
         return ""
-    kinds, horizons = (dict.fromkeys(key[place] for key in found) for place in (0, 1))
-    kinds = {kind: None for kind in kinds if not _same(found, kind, horizons)}
+    kinds, horizons = (dict.fromkeys(key[place] for key in by_kind) for place in (0, 1))
+    kinds = {kind: None for kind in kinds if not _same(by_kind, kind, horizons)}
     rows = []
     for kind in kinds:
-        cells = [found.get((kind, horizon)) for horizon in horizons]
+        cells = [by_kind.get((kind, horizon)) for horizon in horizons]
         count = max(row["n"] for row in cells if row)
         rows.append((escape(str(kind)), f"{count:,}", *map(_worth, cells)))
     hint = (
@@ -417,11 +417,11 @@ def markouts_card(summary: Summary) -> str:
     return card("Markouts by kind of fill", hint, grid(head, rows))
 
 
-def _same(found: Mapping[tuple[str, int], Mapping[str, Any]], kind: str, horizons: Iterable[int]) -> bool:
+def _same(by_kind: Mapping[tuple[str, int], Mapping[str, Any]], kind: str, horizons: Iterable[int]) -> bool:
     """Return whether a *kind* is that of a side by another name: a maker without inventory only adds by buying."""
     side = {"adding": "buy", "unwinding": "sell"}.get(kind)
     numbers = ("n", "realised")
-    rows = [(found.get((kind, horizon)), found.get((side or "", horizon))) for horizon in horizons]
+    rows = [(by_kind.get((kind, horizon)), by_kind.get((side or "", horizon))) for horizon in horizons]
     return side is not None and all(a and b and all(a[name] == b[name] for name in numbers) for a, b in rows)
 
 

@@ -166,7 +166,7 @@ def _fills_of(run: RunColumns, word: str, sign: int, colour: str) -> Trace:
         f"half-spread %{{customdata[2]:.3~r}}; markouts {after}<extra></extra>"
     )
     mark = {"size": 4, "opacity": 0.5} if many else {"size": 9, "symbol": f"triangle-{'up' if sign > 0 else 'down'}"}
-    texts = [str(one or "") for one in reason]
+    texts = [str(code or "") for code in reason]
     more: dict[str, Any] = {"customdata": told.astype(np.float32), "text": texts, "hovertemplate": tip}
     more["meta"] = {"stop": True, "of": every}
     return figures.points(f"our {word.lower()}s", figures.ms(us), price, colour, marker=mark, **more)
@@ -192,15 +192,15 @@ def _prints_of(run: RunColumns, sign: int, colour: str) -> Trace:
 
 def _refused_of(run: RunColumns) -> list[Trace]:
     """Return the orders that the venue rejected, and those that our own checks withheld."""
-    found = list[Trace]()
+    traces = list[Trace]()
     if run.refused is None:
-        return found
+        return traces
     for sent, name, colour in ((True, "rejected", LOSS), (False, "not sent", SOFT)):
         all_ = np.flatnonzero(run.refused.sent == sent)
         if not len(all_):
             continue
         rows = some(all_, PRINTS)
-        side = ["buy" if one > 0 else "sell" for one in run.refused.side[rows].tolist()]
+        side = ["buy" if sign > 0 else "sell" for sign in run.refused.side[rows].tolist()]
         tips = [
             f"{name}: {way} at {short(price)}, {run.refused.reason[row]}"
             for way, price, row in zip(side, run.refused.price[rows].tolist(), rows.tolist(), strict=True)
@@ -208,8 +208,8 @@ def _refused_of(run: RunColumns) -> list[Trace]:
         mark = {"symbol": "x-thin", "size": 7, "line": {"color": colour, "width": 1.6}}
         x, price = figures.ms(run.refused.us[rows]), run.refused.price[rows]
         more: dict[str, Any] = {"visible": "legendonly"} if len(all_) > MANY_REFUSED else {}
-        found.append(figures.points(name, x, price, colour, tips=tips, marker=mark, meta={"of": len(all_)}, **more))
-    return found
+        traces.append(figures.points(name, x, price, colour, tips=tips, marker=mark, meta={"of": len(all_)}, **more))
+    return traces
 
 
 def count_panel(run: RunColumns, curve: EquityCurve) -> Panel:
@@ -221,14 +221,14 @@ def _counts(run: RunColumns, curve: EquityCurve) -> list[Trace]:
     """Return the number of fills in each stretch of time: buys upwards, sells downwards; all fills are counted."""
     us, side = np.asarray(run.fills["recv_us"], dtype=np.float64), np.asarray(run.fills["side"])
     edges = np.linspace(*curve.x, COUNT_BARS + 1)
-    found = list[Trace]()
+    bars = list[Trace]()
     for word, sign, colour, _ in SIDES:
         counts = np.histogram(us[side == word], edges)[0]
         middle = figures.ms((edges[1:] + edges[:-1]) / 2)
         tip = f"%{{customdata}} {word.lower()}s<extra></extra>"
         more: dict[str, Any] = {"customdata": counts.astype(np.int32), "hovertemplate": tip, "showlegend": False}
-        found.append(figures.bars(f"{word.lower()}s", middle, (sign * counts).astype(np.int32), colour, **more))
-    return found
+        bars.append(figures.bars(f"{word.lower()}s", middle, (sign * counts).astype(np.int32), colour, **more))
+    return bars
 
 
 def _rate_panels(run: RunColumns, curve: EquityCurve) -> list[Panel]:
@@ -248,7 +248,7 @@ def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -
     for piece in pieces:
         rows += [(max(piece.start_us, rows[-1][0]), getattr(piece, column)), (piece.end_us, np.nan)]
     rows = [row for row in rows if row[0] <= curve.us[-1]]
-    us, values = (np.array(one) for one in zip(*rows, strict=True))
+    us, values = (np.array(column) for column in zip(*rows, strict=True))
     last = np.append(us[1:] != us[:-1], True)
     return us[last], values[last]
 

@@ -210,20 +210,20 @@ def moves_figure(moves: Sequence["AdverseMove"]) -> Figure | None:
     return figures.chart(traces, figures.numbers_axis("ticks", **scale.axis()), y=y)
 
 
-def _volatility(found: Mapping[str, Any]) -> str:
-    steps = [point for point in found.get("signature", []) if point["variance_per_s"]]
+def _volatility(volatility: Mapping[str, Any]) -> str:
+    steps = [point for point in volatility.get("signature", []) if point["variance_per_s"]]
     if not steps:
         return card("Volatility", "", nothing("The mid was never valid long enough."))
-    error = found["se_sigma"]
-    sigma_text = number(found["sigma_ticks_per_sqrt_s"]) + _half(error)
+    error = volatility["se_sigma"]
+    sigma_text = number(volatility["sigma_ticks_per_sqrt_s"]) + _half(error)
     hint = (
         f"Signature: ticks per √s by sampling step. Two-scale estimate, without bounce: {sigma_text}; a bounce of "
-        f"{number(found['bounce_ticks'], 2)} ticks."
+        f"{number(volatility['bounce_ticks'], 2)} ticks."
     )
     seconds = np.array([float(point["step_s"]) for point in steps])
     sigma = np.sqrt([float(point["variance_per_s"]) for point in steps])
     labels = seconds[np.append(True, np.diff(np.floor(np.log2(seconds))) > 0)].tolist()  # one a doubling
-    x = {"type": "log", "tickvals": labels, "ticktext": [short(one) for one in labels]}
+    x = {"type": "log", "tickvals": labels, "ticktext": [short(label) for label in labels]}
     tip = "sampled every %{x} s: %{y:.4~r} ticks per root second<extra></extra>"
     trace = figures.line("volatility", seconds, sigma, mode="lines+markers", hovertemplate=tip)
     drawn = figures.chart([trace], figures.numbers_axis("seconds", **x), y=figures.FROM_ZERO)
@@ -261,14 +261,14 @@ def _spread_range(first: float, last: float | None) -> str:
     return f"{short(first)} to {'more' if last is None else short(last)}"
 
 
-def clusters_card(found: Mapping[str, Any], within: str = "") -> str:
+def clusters_card(clusters: Mapping[str, Any], within: str = "") -> str:
     """Return a card of the clustering of orders, by time scale; *within* begins its hint."""
-    if found["branching_ratio"] is None:
-        return card("Clustering", within, nothing(f"Not fitted: {escape(found['reason'])}."))
-    ks, plain = max(found["ks"].values()), max(found["ks_poisson"].values())
+    if clusters["branching_ratio"] is None:
+        return card("Clustering", within, nothing(f"Not fitted: {escape(clusters['reason'])}."))
+    ks, plain = max(clusters["ks"].values()), max(clusters["ks_poisson"].values())
     hint = (
         f"{within}Orders that one aggressive order excites on average, by the half-life of its effect. Branching ratio "
-        f"{_excited(found['branching_ratio'], found['se_branching_ratio'])}; Kolmogorov-Smirnov distance of the "
+        f"{_excited(clusters['branching_ratio'], clusters['se_branching_ratio'])}; Kolmogorov-Smirnov distance of the "
         f"rescaled waiting times {number(ks, 2)}, of Poisson flow {number(plain, 2)}."
     )
     ways = [(hit, by) for by in ("bid", "ask") for hit in ("bid", "ask")]
@@ -277,7 +277,7 @@ def clusters_card(found: Mapping[str, Any], within: str = "") -> str:
             f"{number(kernel['half_life_s'], 3)} s",
             *(_excited(kernel["branching"][hit][by], kernel["se_branching"][hit][by]) for hit, by in ways),
         )
-        for kernel in found["kernels"]
+        for kernel in clusters["kernels"]
     ]
     heads = ("half-life", *(f"{hit}s after a hit {by}" for hit, by in ways))
     return card("Clustering", hint, grid(heads, rows) if rows else nothing("No order excites another."))

@@ -128,7 +128,7 @@ def curve_area(points: Points | None, fit: "PoissonFit") -> CurveArea | None:
 
 def curve_traces(points: Points | None, fit: "PoissonFit", area: CurveArea) -> list[Trace]:
     """Return fills per second at each distance with 95 % intervals, and the fitted lines with their band."""
-    found, band = curves(fit, area.far / 1.04)
+    lines, band = curves(fit, area.far / 1.04)
     traces = list[Trace]()
     if band is not None:
         x = area.scale.at(band[0])
@@ -136,7 +136,7 @@ def curve_traces(points: Points | None, fit: "PoissonFit", area: CurveArea) -> l
         more: dict[str, Any] = {"hoverinfo": "skip", "showlegend": False, "line": {"width": 0}}
         traces.append(figures.line("", x, low, **more))
         traces.append(figures.line("", x, high, **more, fill="tonexty", fillcolor=BAND))
-    for place, (name, delta, log_rate) in enumerate(found):
+    for place, (name, delta, log_rate) in enumerate(lines):
         inside = (log_rate >= area.low) & (log_rate <= area.high)
         rate = np.where(inside, 10.0**log_rate, np.nan)
         style, colour = ({"dash": "dash"}, LOSS) if place else ({"width": 2}, MAIN)
@@ -144,12 +144,12 @@ def curve_traces(points: Points | None, fit: "PoissonFit", area: CurveArea) -> l
         more = {"line": style, "text": [short(ticks) for ticks in delta.tolist()], "hovertemplate": tip}
         traces.append(figures.line(name, area.scale.at(delta), rate, colour, **more))
     sides = () if points is None else sides_of(points)
-    return [*traces, *(_points(points, one, area) for one in sides if points is not None)]
+    return [*traces, *(_points(points, side, area) for side in sides if points is not None)]
 
 
-def _points(points: Points, one: tuple[int, str, str], area: CurveArea) -> Trace:
-    """Return the rates of one side's *points* with their 95 % bars; *one* is the side, its colour and its name."""
-    side, colour, name = one
+def _points(points: Points, look: tuple[int, str, str], area: CurveArea) -> Trace:
+    """Return the rates of one side's *points* with their 95 % bars; *look* is the side, its colour and its name."""
+    side, colour, name = look
     rows = residuals(points, None, None, side)
     at = np.flatnonzero((rows.fills > 0) & (rows.delta_ticks <= area.far))
     rate, low, high = (area.clipped(column[at]) for column in rows.rates())
@@ -190,7 +190,7 @@ def residual_panel(rows: Residuals, area: CurveArea) -> Panel:
         traces.append(figures.bars(name, x[rows_of], scale.at(z[rows_of]), colour, tips, width=width[rows_of]))
     reach = float(scale.at(scale.reach)) * 1.05
     y = {**scale.axis((10,)), "range": [-reach, reach]}
-    return Panel("Residuals", "standard deviations", traces, 170, y, [float(scale.at(one)) for one in (-2.0, 2.0)])
+    return Panel("Residuals", "standard deviations", traces, 170, y, [float(scale.at(edge)) for edge in (-2.0, 2.0)])
 
 
 def curves(
@@ -206,12 +206,12 @@ def curves(
     if fit.shape is None or fit.shape.chosen == EXPONENTIAL or not fit.lambda_curve:
         return [(PLAIN, *exponential)], band
     chosen = escape(fit.shape.chosen.replace("_", " "))
-    rows = [one for one in _rows(fit, ANY_SPREAD) if one.delta_ticks <= far]
-    x, y = np.array([one.delta_ticks for one in rows]), np.log10([one.lambda_per_s for one in rows])
-    banded = [one for one in rows if one.ci95 is not None and one.ci95[0] > 0]
-    ends = np.log10([one.ci95 for one in banded if one.ci95 is not None]).reshape(-1, 2).T
-    found = (np.array([one.delta_ticks for one in banded]), ends[0], ends[1])
-    return [(chosen, x, y), (PLAIN, *exponential)], found
+    rows = [row for row in _rows(fit, ANY_SPREAD) if row.delta_ticks <= far]
+    x, y = np.array([row.delta_ticks for row in rows]), np.log10([row.lambda_per_s for row in rows])
+    banded = [row for row in rows if row.ci95 is not None and row.ci95[0] > 0]
+    ends = np.log10([row.ci95 for row in banded if row.ci95 is not None]).reshape(-1, 2).T
+    band = (np.array([row.delta_ticks for row in banded]), ends[0], ends[1])
+    return [(chosen, x, y), (PLAIN, *exponential)], band
 
 
 def _exponential(
@@ -233,7 +233,7 @@ def curve_card(fit: "PoissonFit") -> str:
     if fit.shape is None or not fit.lambda_curve:
         return ""
     shape = fit.shape
-    states = [name for name in dict.fromkeys(one.spread_state for one in fit.lambda_curve) if name != ANY_SPREAD]
+    states = [name for name in dict.fromkeys(point.spread_state for point in fit.lambda_curve) if name != ANY_SPREAD]
     hint = (
         f"{escape(shape.why[:1].upper() + shape.why[1:])}. "
         f"Numbers: {', '.join(f'{name} {number(value)}' for name, value in shape.parameters.items()) or 'the table'}. "
@@ -246,24 +246,24 @@ def curve_card(fit: "PoissonFit") -> str:
 
 def _table(fit: "PoissonFit", states: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Yield one row per distance, nearest first; beyond the first dozen, for progressively fewer distances."""
-    by_state = {name: {one.delta_ticks: one for one in _rows(fit, name)} for name in states}
+    by_state = {name: {row.delta_ticks: row for row in _rows(fit, name)} for name in states}
     rows = _rows(fit, ANY_SPREAD)
     ahead = np.geomspace(MOST_ROWS, max(len(rows), MOST_ROWS), 9).astype(int) - 1
     for place in sorted({*range(min(MOST_ROWS, len(rows))), *np.minimum(ahead, len(rows) - 1).tolist()}):
-        one = rows[place]
-        plain = "–" if fit.A is None or fit.k is None else number(fit.A * math.exp(-fit.k * one.delta_ticks))
-        others = (by_state[name].get(one.delta_ticks) for name in states)
+        row = rows[place]
+        plain = "–" if fit.A is None or fit.k is None else number(fit.A * math.exp(-fit.k * row.delta_ticks))
+        others = (by_state[name].get(row.delta_ticks) for name in states)
         yield (
-            short(one.delta_ticks),
-            number(one.lambda_per_s),
-            interval(one.ci95).removeprefix("95 %: "),
+            short(row.delta_ticks),
+            number(row.lambda_per_s),
+            interval(row.ci95).removeprefix("95 %: "),
             plain,
             *("" if other is None else number(other.lambda_per_s) for other in others),
         )
 
 
 def _rows(fit: "PoissonFit", state: str) -> "list[CurvePoint]":
-    return [one for one in fit.lambda_curve if one.spread_state == state]
+    return [point for point in fit.lambda_curve if point.spread_state == state]
 
 
 def stretch(ticks: tuple[float, float] | None) -> str:
@@ -287,7 +287,7 @@ def pieces_card(pieces: Pieces, fit: "PoissonFit") -> str:
 
 def pieces_figure(pieces: Pieces, fit: "PoissonFit") -> Figure | None:
     """Return A and k of each piece of the day; None if none gives a usable fit."""
-    if not any(one.usable for *_, one in pieces):
+    if not any(fit.usable for *_, fit in pieces):
         return None
     panels = [_piece_panel(pieces, "k", "1/tick", fit.k), _piece_panel(pieces, "A", "1/s, logarithmic", fit.A)]
     return figures.stacked(panels, figures.time_axis(float(pieces[0][0]), float(pieces[-1][1])))
@@ -304,12 +304,12 @@ def _piece_panel(pieces: Pieces, name: str, unit: str, whole: float | None) -> P
     value = np.array([fit.A if log else fit.k for *_, fit in fits], dtype=np.float64)
     known = [fit.headline_ci95(name) for *_, fit in fits]
     low, high = (
-        np.array([one if ends is None else ends[i] for one, ends in zip(value.tolist(), known, strict=True)])
+        np.array([estimate if ends is None else ends[i] for estimate, ends in zip(value.tolist(), known, strict=True)])
         for i in (0, 1)
     )
     values, ends = (
-        np.log10(np.maximum(one, TINY)) if log else one
-        for one in (np.append(value, value if whole is None else whole), np.append(low, high))
+        np.log10(np.maximum(numbers, TINY)) if log else numbers
+        for numbers in (np.append(value, value if whole is None else whole), np.append(low, high))
     )
     least, most = float(values.min()), float(values.max())
     room = max((most - least) / 3, LEAST_DECADES if log else most / 2)
@@ -318,10 +318,10 @@ def _piece_panel(pieces: Pieces, name: str, unit: str, whole: float | None) -> P
     )
     edges = (10.0 ** span[0], 10.0 ** span[1]) if log else span
     tips = [
-        f"{name} = {number(one)}, {interval((first, last) if first < last else None)}"
-        for one, first, last in zip(value.tolist(), low.tolist(), high.tolist(), strict=True)
+        f"{name} = {number(estimate)}, {interval((first, last) if first < last else None)}"
+        for estimate, first, last in zip(value.tolist(), low.tolist(), high.tolist(), strict=True)
     ]
-    y: dict[str, Any] = {"range": [math.log10(one) for one in edges] if log else list(edges)}
+    y: dict[str, Any] = {"range": [math.log10(edge) for edge in edges] if log else list(edges)}
     y |= {"type": "log", "exponentformat": "none"} if log else {}
     drawn = np.clip(low, *edges), np.clip(high, *edges)
     points = figures.points(name, figures.ms(us), value, MAIN, ends=drawn, tips=tips)

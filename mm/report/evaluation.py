@@ -98,8 +98,8 @@ def _days_of(content: Content) -> str:
     return days if symbols == 1 else f"{days}, {played:,} played of {symbols} symbols"
 
 
-def _ends(one: Content) -> str:
-    return "" if one["low"] is None else interval((one["low"], one["high"]))
+def _ends(row: Content) -> str:
+    return "" if row["low"] is None else interval((row["low"], row["high"]))
 
 
 def _tiles(content: Content) -> str:

@@ -122,7 +122,7 @@ def points(
     marker = {"color": colour, "size": 7, **more.pop("marker", {})}
     trace = {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "marker": marker, **more}
     if ends is not None:
-        low, high = (np.asarray(one, dtype=np.float64) for one in ends)
+        low, high = (np.asarray(end, dtype=np.float64) for end in ends)
         at = np.asarray(y, dtype=np.float64)
         error = {"type": "data", "symmetric": False, "array": high - at, "arrayminus": at - low}
         trace["error_y"] = {**error, "width": 0, "thickness": 1.3, "color": colour}
@@ -193,11 +193,11 @@ def stacked(
             lift = head - LINE_PX - TOP_PX + 3
             notes.append({"text": text, "showarrow": False, **at, "yshift": lift, "align": "left"})
         alone = {"showlegend": False} if panel.title and len(panel.traces) == 1 else {}
-        traces += [{**one, "yaxis": f"y{number}", "legend": f"legend{number}", **alone} for one in panel.traces]
+        traces += [{**trace, "yaxis": f"y{number}", "legend": f"legend{number}", **alone} for trace in panel.traces]
         shapes += [_level(value, number) for value in panel.levels]
         top -= head + panel.height
     lowest = "" if len(panels) == 1 else str(len(panels))
-    many = [one for panel in panels for one in panel.traces if one["type"] == "bar"]
+    many = [trace for panel in panels for trace in panel.traces if trace["type"] == "bar"]
     if excluded is not None and len(excluded):
         layout["yaxis99"] = {"domain": [0, 1], "range": [0, 1], "overlaying": "y", "visible": False, "fixedrange": True}
         traces.insert(0, _excluded(excluded, off))
@@ -259,16 +259,19 @@ class Scale:
 
     def at(self, values: Any) -> Floats:
         """Return the places of *values* on the axis."""
-        found: Floats = np.asarray(values, dtype=np.float64)
-        return found if self.reach <= self.linear else np.sign(found) * np.log1p(np.abs(found))
+        linear: Floats = np.asarray(values, dtype=np.float64)
+        return linear if self.reach <= self.linear else np.sign(linear) * np.log1p(np.abs(linear))
 
     def axis(self, factors: Sequence[int] = (1, 3)) -> dict[str, Any]:
         """Return the labels of the axis: these *factors* of powers of ten."""
         if self.reach <= self.linear:
             return {}
         steps = [factor * 10.0**power for power in range(12) for factor in factors if factor * 10**power <= self.reach]
-        labels = sorted({0.0, *steps, *(-one for one in steps)}) if self.signed else [0.0, *steps]
-        return {"tickvals": self.at(labels).tolist(), "ticktext": [f"{one:,.0f}".replace("-", "−") for one in labels]}
+        labels = sorted({0.0, *steps, *(-step for step in steps)}) if self.signed else [0.0, *steps]
+        return {
+            "tickvals": self.at(labels).tolist(),
+            "ticktext": [f"{label:,.0f}".replace("-", "−") for label in labels],
+        }
 
 
 LOG = {"type": "log", "dtick": 1}
@@ -343,11 +346,11 @@ def to_json(figure: Figure) -> str:
 def plain(figure: Figure) -> Figure:
     """Return a figure without arrays, for a reader that knows only JSON; what is not a number is None."""
 
-    def listed(one: Numbers) -> Any:
-        return [None if value is None or math.isnan(value) else value for value in one.tolist()]
+    def listed(array: Numbers) -> Any:
+        return [None if value is None or math.isnan(value) else value for value in array.tolist()]
 
-    found: Figure = json.loads(json.dumps(figure, default=listed))
-    return found
+    without_arrays: Figure = json.loads(json.dumps(figure, default=listed))
+    return without_arrays
 
 
 def _array(values: Numbers) -> Any:
@@ -357,8 +360,8 @@ def _array(values: Numbers) -> Any:
     if values.dtype.kind not in "fiu":
         return values.tolist()
     kind = f"{values.dtype.kind}{values.dtype.itemsize}" if values.dtype.itemsize <= 4 else "f8"
-    found = {"dtype": kind, "bdata": b64encode(np.ascontiguousarray(values, dtype=f"<{kind}").data).decode()}
-    return found if values.ndim == 1 else {**found, "shape": ", ".join(map(str, values.shape))}
+    encoded = {"dtype": kind, "bdata": b64encode(np.ascontiguousarray(values, dtype=f"<{kind}").data).decode()}
+    return encoded if values.ndim == 1 else {**encoded, "shape": ", ".join(map(str, values.shape))}
 
 
 _MOST_TICKS, _TICK_PX = 6, 20  # labels of a vertical axis, and the height that each needs
@@ -379,7 +382,11 @@ LETTER_PX, KEY_PX = 6.6, 48  # of text, and of the mark of a name in a legend
 
 def _names(panel: Panel) -> list[str]:
     alone = panel.title and len(panel.traces) == 1
-    return [] if alone else [one["name"] for one in panel.traces if one.get("name") and one.get("showlegend", True)]
+    return (
+        []
+        if alone
+        else [trace["name"] for trace in panel.traces if trace.get("name") and trace.get("showlegend", True)]
+    )
 
 
 def _legend_beside(panel: Panel) -> bool:
@@ -443,20 +450,20 @@ def thinned(figure: Figure) -> str:
 
     The number of all points is in the trace's ``meta``, as ``of``.
     """
-    every = [(one["name"], len(one["x"]), (one.get("meta") or {}).get("of", 0)) for one in figure["data"]]
+    every = [(trace["name"], len(trace["x"]), (trace.get("meta") or {}).get("of", 0)) for trace in figure["data"]]
     return "; ".join(f"{name} {shown:,} of {all_:,}" for name, shown, all_ in every if shown < all_)
 
 
 def merged(excluded: Ints, x: tuple[float, float]) -> Ints:
     """Return the stretches within *x*; neighbours too close to be distinguished are merged."""
     apart = (x[1] - x[0]) / 1_000
-    found: list[tuple[float, float]] = []
+    spans: list[tuple[float, float]] = []
     for first, last in np.clip(excluded, *x).tolist():
-        if found and first - found[-1][1] < apart:
-            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        if spans and first - spans[-1][1] < apart:
+            spans[-1] = (spans[-1][0], max(last, spans[-1][1]))
         elif last > x[0] and first < x[1]:
-            found.append((first, last))
-    return np.array(found, dtype=np.int64).reshape(-1, 2)
+            spans.append((first, last))
+    return np.array(spans, dtype=np.int64).reshape(-1, 2)
 
 
 def padded(low: float, high: float) -> tuple[float, float]:

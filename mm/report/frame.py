@@ -131,10 +131,10 @@ def plotly_address(form: str, out_root: Path, folder: Path) -> str:
 
 def plotly_script() -> Path:
     """Return the path of plotly's JavaScript, from its Python package, which is not imported."""
-    found = find_spec("plotly")
-    if found is None or found.origin is None:
+    spec = find_spec("plotly")
+    if spec is None or spec.origin is None:
         raise UsageError("pages need plotly for their charts; pip install 'mm-research[research]'")
-    return Path(found.origin).with_name("package_data") / PLOTLY
+    return Path(spec.origin).with_name("package_data") / PLOTLY
 
 
 @cache

@@ -96,8 +96,8 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
     """Return the card of fills and PnL by hour of day; empty for a run without fills, or within one hour."""
     if not len(run.fills["recv_us"]) or not len(run.state["recv_us"]):
         return ""
-    found, quote = HoursOfDay.of(run), quote_asset(summary)
-    if np.count_nonzero(found.days) < 2:
+    hours, quote = HoursOfDay.of(run), quote_asset(summary)
+    if np.count_nonzero(hours.days) < 2:
         return ""
     hint = (
         f"Hours in UTC, over all days. PnL is the change of marked equity, in {quote}; markout is the realised "
@@ -105,22 +105,22 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
         f"in {LEAST_BLOCKS} of them give one."
     )
     head = ("hour", "fills", "buys", "sells", "PnL", "half-spread at the fill", f"markout after {HORIZON_S} s")
-    charts = in_row(chart(fills_figure(found)), chart(pnl_figure(found)))
-    rows = [_row(found, hour) for hour in np.flatnonzero(found.days).tolist()]
+    charts = in_row(chart(fills_figure(hours)), chart(pnl_figure(hours)))
+    rows = [_row(hours, hour) for hour in np.flatnonzero(hours.days).tolist()]
     return card("Fills and PnL by hour of day", hint, charts + grid(head, rows))
 
 
-def _row(found: HoursOfDay, hour: int) -> tuple[str, ...]:
-    at_once, later, error = (_known(column[hour]) for column in (found.at_once, found.later, found.later_se))
-    buys, sells = int(found.buys[hour]), int(found.sells[hour])
-    worth = estimate(later, error, int(found.blocks[hour]))
+def _row(hours: HoursOfDay, hour: int) -> tuple[str, ...]:
+    at_once, later, error = (_known(column[hour]) for column in (hours.at_once, hours.later, hours.later_se))
+    buys, sells = int(hours.buys[hour]), int(hours.sells[hour])
+    worth = estimate(later, error, int(hours.blocks[hour]))
     name = f"{hour:02d}:00"
     return (
         name,
         f"{buys + sells:,}",
         f"{buys:,}",
         f"{sells:,}",
-        signed(float(found.pnl[hour])),
+        signed(float(hours.pnl[hour])),
         signed(at_once),
         worth,
     )
@@ -130,18 +130,18 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 12)  # sums that cancel leave about 1e-17
 
 
-def fills_figure(found: HoursOfDay) -> Figure:
+def fills_figure(hours: HoursOfDay) -> Figure:
     """Return the fills of each hour, sells stacked on buys."""
     traces = [
         figures.bars(f"our {word}s", _AXIS["tickvals"], counts.astype(np.int32), colour)
-        for word, colour, counts in (("buy", BUY, found.buys), ("sell", SELL, found.sells))
+        for word, colour, counts in (("buy", BUY, hours.buys), ("sell", SELL, hours.sells))
     ]
     return figures.chart(traces, _AXIS, 170)
 
 
-def pnl_figure(found: HoursOfDay) -> Figure:
+def pnl_figure(hours: HoursOfDay) -> Figure:
     """Return the PnL of each hour, from zero."""
-    gained = found.pnl.round(12)
+    gained = hours.pnl.round(12)
     tips = [f"{hour:02d}:00 UTC: PnL {number(value)}" for hour, value in enumerate(gained.tolist())]
     return figures.chart([figures.bars("PnL", _AXIS["tickvals"], gained, signs(gained), tips)], _AXIS, 170)
 

@@ -142,12 +142,12 @@ def _schedule_tiles(schedule: Schedule) -> str:
     """Return the number of segments with parameters, and the range of the parameters."""
     sources = [segment.source for segment in schedule.segments]
     others = [f"{sources.count(name)} {name}" for name in ("carried", "default", "none") if name in sources]
-    found = [frame.tile("Segments fitted", f"{sources.count('fitted')} of {len(sources)}", ", ".join(others) or "all")]
+    tiles = [frame.tile("Segments fitted", f"{sources.count('fitted')} of {len(sources)}", ", ".join(others) or "all")]
     for name, unit in (("A", "1/s"), ("k", "1/tick")):
-        values = sorted(value for one in schedule.segments if (value := getattr(one, name)) is not None)
+        values = sorted(value for segment in schedule.segments if (value := getattr(segment, name)) is not None)
         span = f"{number(values[0], 3)} to {number(values[-1], 3)}" if values else "no segment has any"
-        found.append(frame.tile(f"{name}, {unit}, median", number(values[len(values) // 2]) if values else "–", span))
-    return frame.tiles(*found)
+        tiles.append(frame.tile(f"{name}, {unit}, median", number(values[len(values) // 2]) if values else "–", span))
+    return frame.tiles(*tiles)
 
 
 def sweep_picture(
@@ -253,8 +253,8 @@ def _traded(tape: Tape, window: tuple[float, float]) -> list[Trace]:
     at = tape.trades[np.searchsorted(tape.event_us[tape.trades], tape.start_us) :]
     row, edges = tape.first_row[at], np.linspace(*window, COUNT_BARS + 1)
     side, qty = tape.row_side[row], floats(tape.row_lots[row], tape.instrument.lot_e8)
-    found = []
+    traces = []
     for (_, sign, colour, _), name in zip(SIDES, ("bought by aggressors", "sold by aggressors"), strict=True):
         sums = np.histogram(tape.event_us[at], edges, weights=qty * (side == sign))[0]
-        found.append(bars(name, ms((edges[1:] + edges[:-1]) / 2), sign * sums, colour))
-    return found
+        traces.append(bars(name, ms((edges[1:] + edges[:-1]) / 2), sign * sums, colour))
+    return traces

@@ -44,7 +44,7 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
         content: Content of ``model.json``.
         about: The run.
     """
-    found = content["score"]
+    score = content["score"]
     where = f"{content['target']}: {WHAT[content['target']]}, over {content['horizon']:g} s, by {content['model']}"
     head = header(content["symbol"], ", ".join(content["days"]), escape(where))
     parts = [
@@ -52,16 +52,16 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
         _tiles(content),
         notes(list(warnings(content)), "notes"),
         in_row(
-            card("Calibration", _hint_of_calibration(content), chart(calibration_figure(found["calibration"]))),
-            card("Difference from the best baseline", _hint_of_windows(found), chart(windows_figure(found["windows"]))),
+            card("Calibration", _hint_of_calibration(content), chart(calibration_figure(score["calibration"]))),
+            card("Difference from the best baseline", _hint_of_windows(score), chart(windows_figure(score["windows"]))),
         ),
         in_row(
             card(
                 "Importance of signals",
-                f"Loss of {METRICS[found['metric']]} out of sample, if a signal is shuffled.",
-                chart(importance_figure(found["importance"])),
+                f"Loss of {METRICS[score['metric']]} out of sample, if a signal is shuffled.",
+                chart(importance_figure(score["importance"])),
             ),
-            card("Score", _hint_of_scores(found), _scores(found)),
+            card("Score", _hint_of_scores(score), _scores(score)),
         ),
         origin(about),
     ]
@@ -70,16 +70,16 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
 
 def warnings(content: Mapping[str, Any]) -> Iterator[str]:
     """Yield the conditions under which the predictor should not be used, one sentence each."""
-    found = content["score"]
-    ends, windows = found["difference_ci95"], found["windows"]
+    score = content["score"]
+    ends, windows = score["difference_ci95"], score["windows"]
     if ends is None:
         yield "Do not use it: the time is too short for an interval; there is no evidence that it beats its baselines."
     elif not content["usable"]:
-        yield f"Do not use it: it does not beat {found['best_baseline']}; the interval of the difference reaches 0."
+        yield f"Do not use it: it does not beat {score['best_baseline']}; the interval of the difference reaches 0."
     worse = [window for window in windows if window["difference"] <= 0]
     if worse and content["usable"]:
-        yield f"In {len(worse)} of {len(windows)} windows it was no better than {found['best_baseline']}."
-    earned = found.get("trading")
+        yield f"In {len(worse)} of {len(windows)} windows it was no better than {score['best_baseline']}."
+    earned = score.get("trading")
     if earned and earned["trades"] and earned["ticks"] <= 0:
         ticks, trades = fixed(earned["ticks"], 1), earned["trades"]
         yield f"Trading on its predictions loses money: {ticks} ticks in {trades:,} trades, net of half a spread."
@@ -99,11 +99,11 @@ def warnings(content: Mapping[str, Any]) -> Iterator[str]:
 
 def calibration_figure(bins: Sequence[Mapping[str, float]]) -> Figure:
     """Return the mean outcome over the mean prediction, in bins of equally many samples, with the diagonal."""
-    x, y = ([one[name] for one in bins] for name in ("predicted", "observed"))
+    x, y = ([row[name] for row in bins] for name in ("predicted", "observed"))
     span = list(figures.padded(min(*x, *y), max(*x, *y)))
     tips = [
-        f"predicted {one['predicted']:.4g}, observed {one['observed']:.4g}, {one['samples']:,.0f} samples"
-        for one in bins
+        f"predicted {row['predicted']:.4g}, observed {row['observed']:.4g}, {row['samples']:,.0f} samples"
+        for row in bins
     ]
     same = figures.line("equal", span, span, LOSS, line={"dash": "dash"}, hoverinfo="skip")
     traces = [same, figures.points("bins", x, y, BUY, tips=tips)]
@@ -127,7 +127,7 @@ def windows_figure(windows: Sequence[Mapping[str, Any]]) -> Figure:
 
 def importance_figure(importance: Mapping[str, float]) -> Figure:
     """Return the importance of at most ``SHOWN`` signals, the most important first."""
-    rows = sorted(importance.items(), key=lambda one: -one[1])[:SHOWN]
+    rows = sorted(importance.items(), key=lambda pair: -pair[1])[:SHOWN]
     names, values = [name for name, _ in rows], [value for _, value in rows]
     tips = [f"{name}: {fixed(value, 5)}" for name, value in rows]
     trace = figures.bars("importance", values, names, figures.signs(values), tips, orientation="h")
@@ -135,46 +135,46 @@ def importance_figure(importance: Mapping[str, float]) -> Figure:
 
 
 def _tiles(content: Mapping[str, Any]) -> str:
-    found = content["score"]
+    score = content["score"]
     verdict = ("usable", "gain") if content["usable"] else ("not usable", "loss")
     shown = [
-        tile("Verdict", verdict[0], f"against {found['best_baseline']}, the best baseline", verdict[1]),
-        tile(METRICS[found["metric"]], f"{found['value']:.5f}", f"{found['samples']:,} samples, out of sample"),
+        tile("Verdict", verdict[0], f"against {score['best_baseline']}, the best baseline", verdict[1]),
+        tile(METRICS[score["metric"]], f"{score['value']:.5f}", f"{score['samples']:,} samples, out of sample"),
         tile(
             "Difference",
-            fixed(found["difference"], 5),
-            f"{interval(found['difference_ci95'], 3)}, {_UNITS[found['metric']]}",
+            fixed(score["difference"], 5),
+            f"{interval(score['difference_ci95'], 3)}, {_UNITS[score['metric']]}",
             verdict[1],
         ),
     ]
-    pnl = found.get("pnl")
+    pnl = score.get("pnl")
     if pnl:
-        more = f"{interval(pnl['difference_ci95'], 3)}, beyond {found['best_baseline']}, before fees"
+        more = f"{interval(pnl['difference_ci95'], 3)}, beyond {score['best_baseline']}, before fees"
         kind = decided(*(pnl["difference_ci95"] or (None, None)))
         shown.append(tile(f"PnL per {pnl['per']}", signed(pnl["difference"], 3), more, kind))
-    earned = found.get("trading")
+    earned = score.get("trading")
     if earned and earned["trades"]:
         more = f"{earned['trades']:,} trades, net of half a spread"
         shown.append(tile("Trading on it", f"{fixed(earned['ticks'], 1)} ticks", more))
     return tiles(*shown)
 
 
-def _scores(found: Mapping[str, Any]) -> str:
-    brier, pnl = found.get("brier"), found.get("pnl")
-    head = ["predictions of", METRICS[found["metric"]]]
-    columns = [[f"{value:.5f}" for value in (found["value"], *found["baselines"].values())]]
+def _scores(score: Mapping[str, Any]) -> str:
+    brier, pnl = score.get("brier"), score.get("pnl")
+    head = ["predictions of", METRICS[score["metric"]]]
+    columns = [[f"{value:.5f}" for value in (score["value"], *score["baselines"].values())]]
     if brier:
         head.append("Brier score")
         columns.append([f"{value:.5f}" for value in (brier["value"], *brier["baselines"].values())])
     if pnl:
         head.append(f"PnL per {pnl['per']}")
         columns.append([number(value) for value in (pnl["value"], *pnl["baselines"].values())])
-    names = ["the predictor", *map(escape, found["baselines"])]
+    names = ["the predictor", *map(escape, score["baselines"])]
     return grid(head, list(zip(names, *columns, strict=True)))
 
 
-def _hint_of_scores(found: Mapping[str, Any]) -> str:
-    pnl = found.get("pnl")
+def _hint_of_scores(score: Mapping[str, Any]) -> str:
+    pnl = score.get("pnl")
     money = f" PnL per {pnl['per']}: {PNL_HINT[pnl['per']]}." if pnl else ""
     return f"Out of sample: each window by a fit of earlier data.{money}"
 
@@ -183,6 +183,6 @@ def _hint_of_calibration(content: Mapping[str, Any]) -> str:
     return f"Mean outcome over mean prediction, {WHAT[content['target']]}: ten bins of equally many samples."
 
 
-def _hint_of_windows(found: Mapping[str, Any]) -> str:
-    best = escape(found["best_baseline"])
-    return f"{METRICS[found['metric']]}, difference from {best} in each window; above 0 is better."
+def _hint_of_windows(score: Mapping[str, Any]) -> str:
+    best = escape(score["best_baseline"])
+    return f"{METRICS[score['metric']]}, difference from {best} in each window; above 0 is better."

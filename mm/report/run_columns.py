@@ -213,23 +213,29 @@ class RunColumns:
             return slice(max(0, int(first) - before), int(last))
 
         fills, mid = inside(np.asarray(self.fills["recv_us"], np.int64)), inside(self.mid_us, 1)
-        found = {name: np.asarray(self.fills[name])[fills] for name in FILL_COLUMNS}
-        found["fill"] = np.arange(fills.start, fills.stop)
+        columns = {name: np.asarray(self.fills[name])[fills] for name in FILL_COLUMNS}
+        columns["fill"] = np.arange(fills.start, fills.stop)
         quotes = {}
-        for side, one in self.quotes.items():
-            rows = np.flatnonzero((one.until_us > first_us) & (one.us <= last_us))
-            ends = np.maximum(one.us[rows], first_us), np.minimum(one.until_us[rows], last_us)
-            quotes[side] = Standing(*ends, one.price[rows])
+        for side, quote in self.quotes.items():
+            rows = np.flatnonzero((quote.until_us > first_us) & (quote.us <= last_us))
+            ends = np.maximum(quote.us[rows], first_us), np.minimum(quote.until_us[rows], last_us)
+            quotes[side] = Standing(*ends, quote.price[rows])
         market, refused = self.market, self.refused
         if market is not None:
-            prints = {sign: one.at(inside(one.us)) for sign, one in market.prints.items()}
+            prints = {sign: of_side.at(inside(of_side.us)) for sign, of_side in market.prints.items()}
             market = replace(market.between(first_us, last_us), prints=prints)
         if refused is not None:
             at = inside(refused.us)
             signs, price = refused.side[at], refused.price[at]
             refused = RefusedOrders(refused.us[at], signs, price, refused.reason[at], refused.sent[at])
         return replace(
-            self, fills=found, quotes=quotes, mid_us=self.mid_us[mid], mid=self.mid[mid], market=market, refused=refused
+            self,
+            fills=columns,
+            quotes=quotes,
+            mid_us=self.mid_us[mid],
+            mid=self.mid[mid],
+            market=market,
+            refused=refused,
         )
 
     def later(self, us: Ints) -> Floats:
@@ -272,12 +278,12 @@ def _target_of(result: "Result") -> float:
 
 
 def _legs_of(result: "Result") -> dict[str, LegColumns]:
-    found = {}
+    legs = {}
     for name, leg in result.legs.items():
         state = leg.account_columns(DRAWN)
         quoting = _quoting(state, _target_of(leg))
-        found[_leg_name(name, leg.terms.instrument.symbol)] = LegColumns(state["recv_us"], quoting, state["inventory"])
-    return found
+        legs[_leg_name(name, leg.terms.instrument.symbol)] = LegColumns(state["recv_us"], quoting, state["inventory"])
+    return legs
 
 
 def _leg_name(name: str, symbol: str) -> str:
@@ -340,13 +346,13 @@ def market_of(tapes: Sequence["Tape"], feed: Mapping[str, Any] | None = None) ->
         us = gathered(happened, tape.trades)
         ticks = narrow(_in_steps(tape.trade_ticks, tape.instrument.tick_e8 // tick_e8))
         lots = narrow(_in_steps(tape.trade_lots, tape.instrument.lot_e8 // lot_e8))
-        for side, found in taken.items():
+        for side, parts in taken.items():
             rows = np.flatnonzero((tape.trade_side == side) & (us >= tape.start_us))
-            found.append((us[rows], ticks[rows], lots[rows]))
+            parts.append((us[rows], ticks[rows], lots[rows]))
         tape.release_memory()  # release each day, the last one before the page is drawn
     us, bid, ask = _joined(best)
     return MarketColumns(
-        us, bid, ask, {side: MarketPrints(tick_e8, lot_e8, *_joined(found)) for side, found in taken.items()}
+        us, bid, ask, {side: MarketPrints(tick_e8, lot_e8, *_joined(parts)) for side, parts in taken.items()}
     )
 
 
@@ -368,7 +374,7 @@ def _in_steps(numbers: Ints, steps: int) -> Ints:
 
 def _refused_of(result: "Result") -> RefusedOrders:
     orders = result.journal.orders
-    refused = orders[np.isin(orders[:, 2], [ACTIONS.index(one) for one in REFUSALS])]
+    refused = orders[np.isin(orders[:, 2], [ACTIONS.index(action) for action in REFUSALS])]
     us, action, side, ticks, reason = refused[:, [0, 2, 4, 5, 12]].T
     return RefusedOrders(
         us,
@@ -388,13 +394,13 @@ def standing_of(journal: "Journal", tick_e8: int) -> dict[int, Standing]:
 
 def _by_side(side: Ints, price: Floats, us: Ints, until_us: Ints) -> dict[int, Standing]:
     """Return orders by side; those that ended before they rested are omitted."""
-    found = {}
-    for one in (1, -1):
-        rows = np.flatnonzero((until_us > us) & (side == one))
+    orders = {}
+    for sign in (1, -1):
+        rows = np.flatnonzero((until_us > us) & (side == sign))
         if (np.diff(us[rows]) < 0).any():  # with a varying latency orders overtake each other
             rows = rows[np.argsort(us[rows], kind="stable")]
-        found[one] = Standing(us[rows], until_us[rows], price[rows])
-    return found
+        orders[sign] = Standing(us[rows], until_us[rows], price[rows])
+    return orders
 
 
 def read_columns(folder: Path, symbol: str) -> RunColumns:
@@ -440,14 +446,14 @@ def _read_legs(folder: Path, summary: Mapping[str, Any]) -> dict[str, LegColumns
     """Return the accounts in other markets whose PnL the *summary* has added to that of the own one."""
     import polars as pl
 
-    found = {}
+    legs = {}
     for name, leg in (summary.get("legs") or {}).items() if own_market_of(summary) else ():
         path = folder / LEGS / name / f"state_{leg['symbol']}.csv"
         table = pl.read_csv(path, columns=["recv_us", *DRAWN], infer_schema_length=None)
         state = _arrays(table.select(pl.col("recv_us").cast(pl.Int64), pl.col(DRAWN).cast(pl.Float64)))
         quoting = _quoting(state, float(leg.get("target_inventory") or 0.0))  # an earlier version told none
-        found[_leg_name(name, leg["symbol"])] = LegColumns(state["recv_us"], quoting, state["inventory"])
-    return found
+        legs[_leg_name(name, leg["symbol"])] = LegColumns(state["recv_us"], quoting, state["inventory"])
+    return legs
 
 
 def _summary(folder: Path) -> Mapping[str, Any]:
@@ -517,10 +523,13 @@ class EquityCurve:
         """Return the account from one instant to another."""
         first, last = np.searchsorted(self.us, (first_us, last_us), side="right")
         rows = slice(max(0, int(first) - 1), max(int(last), 1))
-        columns = (one[rows] for one in (self.inventory, self.equity, self.spread, self.fees, self.drawdown))
-        inventory, equity, spread, fees, below = (np.append(one, one[-1:]) for one in columns)
+        columns = (column[rows] for column in (self.inventory, self.equity, self.spread, self.fees, self.drawdown))
+        inventory, equity, spread, fees, below = (np.append(column, column[-1:]) for column in columns)
         us = np.clip(np.append(self.us[rows], last_us), first_us, last_us)
-        legs = {name: _each(pair, lambda one: np.append(one[rows], one[rows][-1:])) for name, pair in self.legs.items()}
+        legs = {
+            name: _each(pair, lambda column: np.append(column[rows], column[rows][-1:]))
+            for name, pair in self.legs.items()
+        }
         return EquityCurve(us, inventory, equity, spread, fees, below, legs)
 
     @property
@@ -563,7 +572,9 @@ def equity_curve(run: "RunColumns") -> EquityCurve:
         equity=np.insert(change, after, np.nan),
         spread=np.insert(spread, after, spread[before]),
         fees=np.insert(fees, after, fees[before]),
-        legs={name: _each(pair, lambda one: np.insert(one, after, one[before])) for name, pair in legs.items()},
+        legs={
+            name: _each(pair, lambda column: np.insert(column, after, column[before])) for name, pair in legs.items()
+        },
     )
 
 

@@ -119,7 +119,7 @@ def _middles(rows: "SegmentRows", at: Mask) -> Ints:
 
 def _held(rows: "SegmentRows", name: str, value: Floats, colour: str, **more: Any) -> Trace:
     """Return a step line with the value of each segment from its start to its end."""
-    start, end = (rows.numbers[one].astype(np.int64) for one in ("start_us", "end_us"))
+    start, end = (rows.numbers[edge].astype(np.int64) for edge in ("start_us", "end_us"))
     us, values = np.stack([start, end], axis=1).ravel(), np.stack([value, np.full(len(value), np.nan)], axis=1).ravel()
     kept = np.append(us[1:] != us[:-1], True)  # drops an end that is also the start of the next segment
     return figures.step(name, us[kept], values[kept], colour, **more)
@@ -152,8 +152,8 @@ def _when(rows: "SegmentRows", i: int) -> str:
 
 def shapes_card(shapes: "Sequence[WindowShape]") -> str:
     """Return the card of the windows with known curves; empty without one."""
-    areas = [curve_area(one.points, one.fit) for one in shapes]
-    drawn = [(one, area) for one, area in zip(shapes, areas, strict=True) if area is not None]
+    areas = [curve_area(shape.points, shape.fit) for shape in shapes]
+    drawn = [(shape, area) for shape, area in zip(shapes, areas, strict=True) if area is not None]
     if not drawn:
         return ""
     reach = [area.far for _, area in drawn]
@@ -165,7 +165,7 @@ def shapes_card(shapes: "Sequence[WindowShape]") -> str:
         "factor of two. Shapes are compared once an hour; the segments between keep the shape and set its level to "
         "their own fills."
     )
-    return card("Shapes of windows", hint, in_row(*(_window(one, same) for one, _ in drawn)))
+    return card("Shapes of windows", hint, in_row(*(_window(shape, same) for shape, _ in drawn)))
 
 
 def _window(shape: "WindowShape", area: CurveArea) -> str:
@@ -182,7 +182,7 @@ def window_figure(shape: "WindowShape", area: CurveArea) -> Figure:
     trusted = shape.fit.shape.trusted_ticks if shape.fit.shape else None
     drawn = figures.chart(curve_traces(shape.points, shape.fit, area), area.x(), SHAPE_HEIGHT, y=area.y())
     spans = [(0.0, area.far)] if trusted is None else [(0.0, trusted[0]), (trusted[1], area.far)]
-    edges = [area.scale.at(np.clip(one, 0.0, area.far)).tolist() for one in spans]
+    edges = [area.scale.at(np.clip(span, 0.0, area.far)).tolist() for span in spans]
     band = {
         "type": "rect",
         "yref": "paper",

@@ -233,13 +233,13 @@ def _selection_card(content: Content) -> str:
     shown = names or ["FILL_MODEL"]
     cells = [
         [
-            *(escape(one[name] or "–") for name in shown),
-            number(one["trials"], 9),
-            number(one["independent_trials"], 2),
-            probability(one["deflated_sharpe"]),
-            percent(one["pbo"]),
+            *(escape(row[name] or "–") for name in shown),
+            number(row["trials"], 9),
+            number(row["independent_trials"], 2),
+            probability(row["deflated_sharpe"]),
+            percent(row["pbo"]),
         ]
-        for one in content["assumptions"]
+        for row in content["assumptions"]
     ]
     hint = "The best is compared with the expected best of as many trials without skill, within each fill assumption."
     head = [*shown, "trials", "independent", "deflated", "overfitting"]
@@ -278,7 +278,7 @@ FORWARDED = ("w.-f. PnL", lambda row: signed(row["walkforward_pnl_quoting"]))
 def points_table(content: Content, most: int, left_out: str = "") -> list[list[str]]:
     """Return the head and the cells of the best *most* points as text, without the column *left_out*."""
     rows, axes = content["rows"], [axis["name"] for axis in content["axes"]]
-    columns = [one for one in COLUMNS if one[0] != left_out]
+    columns = [column for column in COLUMNS if column[0] != left_out]
     own = ("own market", lambda row: signed(row[QUOTING_OWN_MARKET]))
     columns += [own] if rows and QUOTING_OWN_MARKET in rows[0] else []
     columns += [FORWARDED] if rows and "walkforward_pnl_quoting" in rows[0] else []

@@ -47,7 +47,7 @@ def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> lis
         return []
     by_values = {tuple(row[axis["name"]] for axis in (*others, down, across)): row for row in reversed(rows)}
     span = [abs(row[rank_by]) for row in rows if row[rank_by] is not None]
-    found = []
+    titled = []
     for choice in choices:
         cells = [[by_values.get((*choice, d, a)) for a in across["values"]] for d in down["values"]]
         values = [[None if row is None else row[rank_by] for row in line] for line in cells]
@@ -60,8 +60,8 @@ def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> lis
         title = ", ".join(f"{axis['name']} {value}" for axis, value in zip(others, choice, strict=True))
         names, labels = ((axis["name"], axis["values"]) for axis in (across, down))
         best, reach = (places[0] if places else None), max(span, default=1.0)
-        found.append((title, figures.heat(names, labels, values, best, span=(-reach, reach))))
-    return found
+        titled.append((title, figures.heat(names, labels, values, best, span=(-reach, reach))))
+    return titled
 
 
 def pnl_figure(content: Content, start_us: Floats, columns: Sequence[int], pnl: Floats) -> Figure:
@@ -176,7 +176,7 @@ class PointsChart:
         """Return the offset of a point from its value, by its values on the other axes: equal ones are aligned."""
         every = list(dict.fromkeys(_others(row, self.axes, axis) for row in sorted(rows, key=lambda row: row["point"])))
         step = 2 * _BESIDE / max(1, len(every) - 1) if len(every) > 1 else 0.0
-        return {one: (place - (len(every) - 1) / 2) * step for place, one in enumerate(every)}
+        return {point: (place - (len(every) - 1) / 2) * step for place, point in enumerate(every)}
 
     def _panel(self, rows: Sequence[Row], x: Floats, axis: Axis, labels: Sequence[str], metric: str) -> Panel:
         values = np.array([np.nan if row[metric] is None else row[metric] for row in rows], dtype=np.float64)
@@ -187,7 +187,7 @@ class PointsChart:
         held = figures.line(
             "median", edges, np.append(middle, middle[-1:]), SOFT, line={"shape": "hv"}, hoverinfo="skip"
         )
-        traces = [{**one, "showlegend": False} for one in (held, *self._points(rows, x, values, metric))]
+        traces = [{**point, "showlegend": False} for point in (held, *self._points(rows, x, values, metric))]
         return Panel(rank_name(metric), "", traces, 190, figures.FROM_ZERO)
 
     def _points(self, rows: Sequence[Row], x: Floats, values: Floats, name: str) -> list[Trace]:
@@ -199,12 +199,12 @@ class PointsChart:
             for row, value in zip(rows, values.tolist(), strict=True)
         ]
         best = [i for i, row in enumerate(rows) if row["rank"] == 1]
-        found = [figures.points("points", x, values, MAIN, tips=tips, marker={"size": 8, "opacity": 0.55})]
+        traces = [figures.points("points", x, values, MAIN, tips=tips, marker={"size": 8, "opacity": 0.55})]
         if best:
             mark = {"size": 12, "line": {"width": 2, "color": MAIN}}
             first = figures.points("best", x[best], values[best], SELL, tips=[tips[i] for i in best], marker=mark)
-            found.append(first)
-        return found
+            traces.append(first)
+        return traces
 
 
 def some(rows: Sequence[Row]) -> list[Row]:
@@ -213,4 +213,4 @@ def some(rows: Sequence[Row]) -> list[Row]:
 
 
 def _others(row: Row, axes: Sequence[Axis], axis: Axis) -> tuple[str, ...]:
-    return tuple(row[one["name"]] for one in axes if one["name"] != axis["name"])
+    return tuple(row[each["name"]] for each in axes if each["name"] != axis["name"])

@@ -135,7 +135,7 @@ class TearSheet:
         span = _common([first, run]) if first in self.known and run in self.known else None
         if run is first or span is None or not self.one_asset:
             return None
-        own, other = (one.columns.curve for one in (run, first))
+        own, other = run.columns.curve, first.columns.curve
         us = np.unique(np.concatenate((own.us, other.us, span)))
         whole = _held_at(own, us) - _held_at(other, us)
         whole = whole[(us >= span[0]) & (us <= span[1]) & ~np.isnan(whole)]
@@ -190,8 +190,8 @@ class TearSheet:
     def knobs(self) -> dict[str, list[Any]]:
         """Return the knobs that differ and can have an effect, with their value in each run."""
         names = dict.fromkeys(name for run in self.runs for name in run.manifest["knobs"])
-        found = {name: [run.knob(name) for run in self.runs] for name in names if name not in NO_MATTER}
-        return {name: values for name, values in found.items() if any(one != values[0] for one in values)}
+        knobs = {name: [run.knob(name) for run in self.runs] for name in names if name not in NO_MATTER}
+        return {name: values for name, values in knobs.items() if any(value != values[0] for value in values)}
 
     def warnings(self) -> list[str]:
         """Return what makes the numbers hard to compare, and then the warnings of the runs themselves."""
@@ -227,9 +227,9 @@ class TearSheet:
     def _changed_inputs(self) -> list[str]:
         seen: dict[str, str] = {}
         for run in self.runs:
-            seen |= {one["path"]: one["sha256"] for one in run.manifest["inputs"] if one["path"] not in seen}
-        entries = [one for run in self.runs for one in run.manifest["inputs"]]
-        return sorted({one["path"] for one in entries if seen[one["path"]] != one["sha256"]})
+            seen |= {entry["path"]: entry["sha256"] for entry in run.manifest["inputs"] if entry["path"] not in seen}
+        entries = [entry for run in self.runs for entry in run.manifest["inputs"]]
+        return sorted({entry["path"] for entry in entries if seen[entry["path"]] != entry["sha256"]})
 
 
 def _common(runs: Sequence[ComparedRun]) -> tuple[int, int] | None:
@@ -258,14 +258,14 @@ def _held_at(curve: EquityCurve, us: "np.ndarray[Any, np.dtype[np.int64]]") -> F
 
 def compared(summaries: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
     """Return the numbers of several summaries by name; None for one that a summary lacks or that is undefined."""
-    short = any(len(one["days"]) < SHARPE_DAYS for one in summaries)
+    short = any(len(summary["days"]) < SHARPE_DAYS for summary in summaries)
     names = [name for name in COMPARED if not (short and name == "sharpe")]
-    found = {name: [_at(one, name) for one in summaries] for name in names}
-    found |= {"pnl_per_hour": [_rate(one, _at(one, "seconds_covered"), 3_600) for one in summaries]}
-    found |= {"pnl_per_turnover_bp": [_rate(one, _at(one, "volume.quote"), 1e4) for one in summaries]}
+    numbers = {name: [_at(summary, name) for summary in summaries] for name in names}
+    numbers |= {"pnl_per_hour": [_rate(summary, _at(summary, "seconds_covered"), 3_600) for summary in summaries]}
+    numbers |= {"pnl_per_turnover_bp": [_rate(summary, _at(summary, "volume.quote"), 1e4) for summary in summaries]}
     for name, extreme in (("pnl_worst_assumption", min), ("pnl_best_assumption", max)):
-        found[name] = [extreme(rows, default=None) for rows in map(_assumed, summaries)]
-    return {name: values for name, values in found.items() if any(value is not None for value in values)}
+        numbers[name] = [extreme(rows, default=None) for rows in map(_assumed, summaries)]
+    return {name: values for name, values in numbers.items() if any(value is not None for value in values)}
 
 
 def _assumed(summary: Mapping[str, Any]) -> list[float]:
@@ -280,8 +280,8 @@ def _rate(summary: Mapping[str, Any], over: float | None, scale: float) -> float
 
 def _at(summary: Mapping[str, Any], name: str) -> float | None:
     """Return the number at a path such as ``inventory.rms``; None if it is undefined."""
-    found = value_at(summary, name)
-    return found if isinstance(found, int | float) else None
+    value = value_at(summary, name)
+    return value if isinstance(value, int | float) else None
 
 
 def tear_sheet(sheet: TearSheet, plotly: str = "") -> str:
@@ -362,9 +362,9 @@ def runs_figure(sheet: TearSheet) -> Figure | None:
 def account_panels(curves: Sequence[tuple[str, EquityCurve]], quote: str, base: str) -> list[Panel]:
     """Return the panels of PnL, drawdown and inventory of several accounts, each with its name."""
     charts: tuple[tuple[str, str, int, Callable[[EquityCurve], Floats]], ...] = (
-        ("PnL of the quoting", f"{quote}, without what the target inventory earns", 230, lambda one: one.equity),
-        ("Under water", f"{quote}, below the highest PnL of the quoting", 110, lambda one: one.drawdown),
-        ("Inventory", base, 140, lambda one: one.inventory),
+        ("PnL of the quoting", f"{quote}, without what the target inventory earns", 230, lambda curve: curve.equity),
+        ("Under water", f"{quote}, below the highest PnL of the quoting", 110, lambda curve: curve.drawdown),
+        ("Inventory", base, 140, lambda curve: curve.inventory),
     )
     named = [(escape(name), curve, colour) for (name, curve), colour in zip(curves, SERIES, strict=False)]
     return [
@@ -424,15 +424,15 @@ def _hours_card(runs: Sequence[ComparedRun]) -> str:
     """Return fills and PnL per hour of day, each the mean over the days that have this hour."""
     known = [run for run in runs if len(run.columns.state["recv_us"])]
     hours = [HoursOfDay.of(run.columns) for run in known]
-    seen = np.flatnonzero(sum(one.days for one in hours))
+    seen = np.flatnonzero(sum(hour.days for hour in hours))
     if len(seen) < 2:
         return ""
     hours_shown = list(range(seen[0], seen[-1] + 1))
     fills, pnl = list[Trace](), list[Trace]()
-    for run, found in zip(known, hours, strict=True):
-        name, colour, days = escape(run.name), SERIES[runs.index(run)], np.maximum(found.days, 1)
-        fills.append(figures.bars(name, hours_shown, ((found.buys + found.sells) / days)[hours_shown], colour))
-        pnl.append(figures.bars(name, hours_shown, (found.pnl / days)[hours_shown].round(12), colour))
+    for run, of_day in zip(known, hours, strict=True):
+        name, colour, days = escape(run.name), SERIES[runs.index(run)], np.maximum(of_day.days, 1)
+        fills.append(figures.bars(name, hours_shown, ((of_day.buys + of_day.sells) / days)[hours_shown], colour))
+        pnl.append(figures.bars(name, hours_shown, (of_day.pnl / days)[hours_shown].round(12), colour))
     axis = {"tickvals": hours_shown, "ticktext": [f"{hour:02d}" for hour in hours_shown]}
     hint = "Hours in UTC; the mean over the days of each run that have this hour."
     drawn = in_row(chart(beside(fills, axis, 170)), chart(beside(pnl, axis, 170)))
@@ -468,19 +468,23 @@ def line_below(text: str) -> str:
     return f'<small class="line">{escape(text)}</small>'
 
 
-def difference_text(found: Mapping[str, Any] | None) -> str:
+def difference_text(difference: Mapping[str, Any] | None) -> str:
     """Return a `TearSheet.difference` in words: the PnL and its interval, or why it has none."""
-    return "–" if found is None else f"{signed(found['pnl'])} ({_ends_of(found)})"
+    return "–" if difference is None else f"{signed(difference['pnl'])} ({_ends_of(difference)})"
 
 
-def difference_cell(found: Mapping[str, Any] | None) -> str:
+def difference_cell(difference: Mapping[str, Any] | None) -> str:
     """Return a `TearSheet.difference` as a cell: the PnL above its interval, or why it has none."""
-    return "–" if found is None else f"{signed(found['pnl'])}{line_below(_ends_of(found))}"
+    return "–" if difference is None else f"{signed(difference['pnl'])}{line_below(_ends_of(difference))}"
 
 
-def _ends_of(found: Mapping[str, Any]) -> str:
-    known = found["lower95"] is not None
-    return f"{signed(found['lower95'], 3)} to {signed(found['upper95'], 3)}" if known else str(found["text"])
+def _ends_of(difference: Mapping[str, Any]) -> str:
+    known = difference["lower95"] is not None
+    return (
+        f"{signed(difference['lower95'], 3)} to {signed(difference['upper95'], 3)}"
+        if known
+        else str(difference["text"])
+    )
 
 
 def beside(traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250) -> Figure:

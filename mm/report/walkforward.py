@@ -96,7 +96,7 @@ def page(
             body.append(clusters_card(schedule["clustering"], "Fitted to the first training window. "))
         path = folder / FILE
         windows = read_content(path)["windows"] if path.exists() else []  # an earlier version made the run
-        shapes = shapes_card([WindowShape.from_json(one, str(path)) for one in windows])
+        shapes = shapes_card([WindowShape.from_json(window, str(path)) for window in windows])
         body += [shapes, _data(rows, summary, run), _table(rows, over)]
     return document(f"{title} · {kind}", [*body, origin(about)], about.plotly)
 
@@ -110,12 +110,15 @@ def schedule_line(schedule: Content, kind: str) -> str:
 def segments_of(schedule: "Schedule") -> SegmentRows:
     """Return the segments of a schedule as rows; intervals are from its standard errors (Wald, 95 %)."""
     names = ("start_us", "end_us", "A", "k", "se_k", "se_logA")
-    rows = [[np.nan if (value := getattr(one, name)) is None else value for name in names] for one in schedule.segments]
+    rows = [
+        [np.nan if (value := getattr(segment, name)) is None else value for name in names]
+        for segment in schedule.segments
+    ]
     numbers = dict(zip(names, np.array(rows, np.float64).T, strict=True))
     off_k, off_A = NORMAL_95 * numbers["se_k"], np.exp(NORMAL_95 * numbers["se_logA"])
     numbers |= {"k_low": numbers["k"] - off_k, "k_high": numbers["k"] + off_k}
     numbers |= {"A_low": numbers["A"] / off_A, "A_high": numbers["A"] * off_A}
-    return SegmentRows(numbers, {"source": [one.source for one in schedule.segments]})
+    return SegmentRows(numbers, {"source": [segment.source for segment in schedule.segments]})
 
 
 def _tiles(rows: SegmentRows, summary: Content | None) -> str:

@@ -36,7 +36,7 @@ GRID_HELP = "One axis per line, such as GAMMA=0.01,0.1,1"
 def show(folders: Folders) -> None:
     """Draw the page; each knob may be given in the address, as ``?symbol=BTCUSDT&day=20251216&quote_model=glft``."""
     st.title("Backtest")
-    options = [one for one in backtest.params if isinstance(one, KnobOption) and one.knob.name not in PLACED]
+    options = [param for param in backtest.params if isinstance(param, KnobOption) and param.knob.name not in PLACED]
     texts = _controls(options, folders)
     first, second, _ = st.columns([1, 1, 2])
     if first.button("Run backtest", type="primary", width="stretch"):
@@ -44,7 +44,7 @@ def show(folders: Folders) -> None:
             gate.need(TRADE)
             _start("backtest", texts, known_knobs(backtest), folders)
     with st.expander("A grid of backtests"):
-        ranked = {one.name: one for one in known_knobs(sweep)}["rank_by"]
+        ranked = {knob.name: knob for knob in known_knobs(sweep)}["rank_by"]
         grid = st.text_area("Grid", key="sweep grid", help=GRID_HELP, placeholder="GAMMA=0.01,0.1,1", height=80)
         rank_by = st.selectbox("Ranked by", ranked.reader.words, key="sweep rank_by", help=ranked.help)
         if st.button("Run sweep"):
@@ -71,16 +71,16 @@ def _running() -> bool:
 def _controls(options: Sequence[KnobOption], folders: Folders) -> dict[str, str]:
     """Draw a control for each knob, the common ones first; return the text of each knob with a value."""
     texts: dict[str, str] = {}
-    common = [one for one in options if one.common and one.knob.name not in (*MODELS, *_params())]
-    texts |= _row([one.knob for one in common], folders, texts)
-    named = {one.knob.name: one.knob for one in options}
+    common = [option for option in options if option.common and option.knob.name not in (*MODELS, *_params())]
+    texts |= _row([option.knob for option in common], folders, texts)
+    named = {option.knob.name: option.knob for option in options}
     for (name, (kind, params)), column in zip(MODELS.items(), st.columns(2), strict=True):
         with column:
             texts |= _model(named[name], named[params], kind)
-    rest = [one for one in options if not one.common and one.knob.name not in (*MODELS, *_params())]
-    for title in dict.fromkeys(one.heading for one in rest):
+    rest = [option for option in options if not option.common and option.knob.name not in (*MODELS, *_params())]
+    for title in dict.fromkeys(option.heading for option in rest):
         with st.expander(title):
-            texts |= _row([one.knob for one in rest if one.heading == title], folders, texts)
+            texts |= _row([option.knob for option in rest if option.heading == title], folders, texts)
     return {name: text for name, text in texts.items() if text}
 
 
@@ -91,60 +91,60 @@ def _params() -> list[str]:
 def _row(knobs: Sequence[Knob], folders: Folders, before: Mapping[str, str]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for place in range(0, len(knobs), COLUMNS):
-        for one, column in zip(knobs[place : place + COLUMNS], st.columns(COLUMNS), strict=False):
+        for knob, column in zip(knobs[place : place + COLUMNS], st.columns(COLUMNS), strict=False):
             with column:
-                texts[one.name] = _control(one, _words(one, folders, {**before, **texts}))
+                texts[knob.name] = _control(knob, _words(knob, folders, {**before, **texts}))
     return texts
 
 
-def _words(one: Knob, folders: Folders, texts: Mapping[str, str]) -> list[str]:
+def _words(knob: Knob, folders: Folders, texts: Mapping[str, str]) -> list[str]:
     """Return the selectable values of a knob: its own words, or names found in the folders."""
-    if one.name == "symbol":
+    if knob.name == "symbol":
         return folders.symbols()
-    if one.name == "day":
+    if knob.name == "day":
         return folders.days(texts.get("symbol", "").upper())
-    if one.name == "fill_params_file":
+    if knob.name == "fill_params_file":
         runs = folders.menu(*FITS).items()
         files = {str(run.folder): str(run.folder / FITS[run.manifest["kind"]]) for _, run in runs}
         return [LAST, *(files.get(key, key) for key, _ in runs)]
-    return list(one.reader.words)
+    return list(knob.reader.words)
 
 
-def _control(one: Knob, words: Sequence[str]) -> str:
+def _control(knob: Knob, words: Sequence[str]) -> str:
     """Draw the control of a knob: a list if there are words, else a text line; empty means the default."""
-    key, free = f"knob {one.name}", not one.reader.words
-    if key not in st.session_state and (selected := st.query_params.get(one.name)):
+    key, free = f"knob {knob.name}", not knob.reader.words
+    if key not in st.session_state and (selected := st.query_params.get(knob.name)):
         st.session_state[key] = selected
-    default = "" if one.default in (None, REQUIRED) else shown(one.default)
-    placeholder = "required" if one.default is REQUIRED else default
+    default = "" if knob.default in (None, REQUIRED) else shown(knob.default)
+    placeholder = "required" if knob.default is REQUIRED else default
     if not words:
-        return st.text_input(_label(one), key=key, placeholder=placeholder, help=f"{one.help} [{one.variable}]")
+        return st.text_input(_label(knob), key=key, placeholder=placeholder, help=f"{knob.help} [{knob.variable}]")
     here = st.session_state.get(key)
     choices = [*words, here] if here and here not in words else words
-    found = st.selectbox(
-        _label(one),
+    choice = st.selectbox(
+        _label(knob),
         choices,
-        index=0 if one.name == "symbol" and words else None,
+        index=0 if knob.name == "symbol" and words else None,
         key=key,
         placeholder=placeholder or "–",
         accept_new_options=free,
-        help=f"{one.help} [{one.variable}]",
+        help=f"{knob.help} [{knob.variable}]",
     )
-    return found or ""
+    return choice or ""
 
 
-def _label(one: Knob) -> str:
-    return (one.alias or one.flag).removeprefix("--")
+def _label(knob: Knob) -> str:
+    return (knob.alias or knob.flag).removeprefix("--")
 
 
-def _model(one: Knob, given: Knob, kind: str) -> dict[str, str]:
+def _model(knob: Knob, given: Knob, kind: str) -> dict[str, str]:
     """Draw the choice of a model, and its parameters by their declaration; parameters of a user's model as JSON."""
     models = {model["name"]: model for model in _models() if model["kind"] == kind}
-    name = _control(one, list(models))
-    model = models.get(name or str(one.default))
-    with st.expander(f"Parameters of {name or one.default}"):
+    name = _control(knob, list(models))
+    model = models.get(name or str(knob.default))
+    with st.expander(f"Parameters of {name or knob.default}"):
         if model is None or given.name in st.query_params:
-            return {one.name: name, given.name: _control(given, ())}
+            return {knob.name: name, given.name: _control(given, ())}
         st.caption(model["text"])
         values = {}
         for place in range(0, len(model["parameters"]), COLUMNS // 2):
@@ -156,7 +156,7 @@ def _model(one: Knob, given: Knob, kind: str) -> dict[str, str]:
                 text = column.text_input(row["name"] + unit, key=key, placeholder=placeholder, help=row["meaning"])
                 if text.strip():
                     values[row["name"]] = _json_value(text.strip())
-    return {one.name: name, given.name: json.dumps(values) if values else ""}
+    return {knob.name: name, given.name: json.dumps(values) if values else ""}
 
 
 def _json_value(text: str) -> Any:
@@ -171,8 +171,8 @@ def _models() -> list[dict[str, Any]]:
     """Return the list of ``mm models``, by running that command, so that no engine is loaded here."""
     words = [sys.executable, "-m", "mm", "models", "--json"]
     done = subprocess.run(words, capture_output=True, check=True, stdin=subprocess.DEVNULL, timeout=60)
-    found: list[dict[str, Any]] = json.loads(done.stdout)["models"]
-    return found
+    models: list[dict[str, Any]] = json.loads(done.stdout)["models"]
+    return models
 
 
 # The run
@@ -243,7 +243,7 @@ def _grid(folders: Folders) -> None:
     )
     selected = folders.choice(selected, sweeps)
     st.session_state["sweep"] = selected if selected in names else names[0]
-    name = st.selectbox("Sweep", names, key="sweep", format_func=lambda one: label_of(sweeps[one]))
+    name = st.selectbox("Sweep", names, key="sweep", format_func=lambda run_id: label_of(sweeps[run_id]))
     with one_line():
         content = sweeps[name].sweep
         rows = content["rows"]
@@ -262,7 +262,7 @@ def _grid(folders: Folders) -> None:
         ]
         frame = pl.DataFrame(
             [
-                {"rank": row.get("rank"), "point": row.get("point"), **{one: row.get(one) for one in kept}}
+                {"rank": row.get("rank"), "point": row.get("point"), **{column: row.get(column) for column in kept}}
                 for row in rows
             ],
             infer_schema_length=None,
@@ -270,7 +270,9 @@ def _grid(folders: Folders) -> None:
         left, right = st.columns(2)
         left.dataframe(frame, hide_index=True, height=360)
         with right:
-            _heat_map(rows, {axis["name"]: [str(one) for one in axis["values"]] for axis in content["axes"]}, content)
+            _heat_map(
+                rows, {axis["name"]: [str(value) for value in axis["values"]] for axis in content["axes"]}, content
+            )
 
 
 def _best(content: Mapping[str, Any]) -> None:
@@ -298,7 +300,7 @@ def _heat_map(rows: Sequence[Mapping[str, Any]], values: Mapping[str, list[str]]
         return
     first, second = st.columns(2)
     across = first.selectbox("Across", axes, key=f"across {axes}")
-    others = [one for one in axes if one != across]
+    others = [axis for axis in axes if axis != across]
     up = second.selectbox("Up", others, key=f"up {axes} {across}") if others else None
     cells: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:  # the best first
@@ -310,5 +312,7 @@ def _heat_map(rows: Sequence[Mapping[str, Any]], values: Mapping[str, list[str]]
         st.caption(f"No point has a {rank_by}.")
         return
     down = values[up] if up else [""]
-    table = [[cell["value"] if (cell := cells.get((one, row))) else None for one in values[across]] for row in down]
+    table = [
+        [cell["value"] if (cell := cells.get((column, row))) else None for column in values[across]] for row in down
+    ]
     draw(heat((across, values[across]), (up or "", down), table))

@@ -27,11 +27,11 @@ def show(folders: Folders) -> None:
         return
     labels = {key: label_of(run) for key, run in runs.items()}
     names = list(dict.fromkeys([selected, *runs]))
-    name = st.selectbox("Run", names, key="calibration", format_func=lambda one: labels.get(one, one))
+    name = st.selectbox("Run", names, key="calibration", format_func=lambda run_id: labels.get(run_id, run_id))
     with one_line():
-        found = folders.run(name)
-        with found.readable():
-            (_fit if found.kind == "calibration" else _schedule)(found)
+        run = folders.run(name)
+        with run.readable():
+            (_fit if run.kind == "calibration" else _schedule)(run)
 
 
 def _fit(run: RunFolder) -> None:
@@ -68,13 +68,20 @@ def _schedule(run: RunFolder) -> None:
     second.metric("Fitted", sources.pop("fitted"))
     age = "" if oldest is None else f"; carried up to {duration(oldest)} old"
     second.caption(", ".join(f"{count} {name}" for name, count in sources.items()) + age)
-    third.metric("Fills", f"{sum(one.n_fills or 0 for one in segments):,}")
+    third.metric("Fills", f"{sum(segment.n_fills or 0 for segment in segments):,}")
     figure = parameters_figure(segments_of(run.schedule))
     if figure is not None:
         draw(figure)
     rows = [
-        {"begins": iso(one.start_us)[11:19], "A": one.A, "k": one.k, "fills": one.n_fills, "status": one.status,
-         "source": one.source, "reason": one.reason or ""}
-        for one in segments
-    ]  # fmt: skip
+        {
+            "begins": iso(segment.start_us)[11:19],
+            "A": segment.A,
+            "k": segment.k,
+            "fills": segment.n_fills,
+            "status": segment.status,
+            "source": segment.source,
+            "reason": segment.reason or "",
+        }
+        for segment in segments
+    ]
     st.dataframe(pl.DataFrame(rows, infer_schema_length=None), hide_index=True)

@@ -38,8 +38,8 @@ class Zoom:
     @property
     def span(self) -> Span:
         """The visible span."""
-        found: Span = st.session_state.get(self._key, self._whole)
-        return found
+        span: Span = st.session_state.get(self._key, self._whole)
+        return span
 
     def bar(self) -> None:
         """Draw the span, and the buttons that make it longer."""
@@ -59,7 +59,7 @@ class Zoom:
 
     def choose(self, first_ms: float, last_ms: float) -> None:
         """Show the span between two instants, in ms, at least one millisecond; instants outside are clipped."""
-        first, last = (round(one * US_PER_MS) for one in sorted((first_ms, last_ms)))
+        first, last = (round(end * US_PER_MS) for end in sorted((first_ms, last_ms)))
         first = min(max(first, self._whole[0]), self._whole[1] - SHORTEST_US)
         st.session_state[self._key] = (first, min(max(last, first + SHORTEST_US), self._whole[1]))
 

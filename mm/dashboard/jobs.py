@@ -33,19 +33,19 @@ def words_of(command: str, texts: Mapping[str, str], knobs: Iterable[Knob]) -> l
     Raises:
         UsageError: If a value of a knob is invalid or missing, or the command has no such knob.
     """
-    declared = {one.name: one for one in knobs}
+    declared = {knob.name: knob for knob in knobs}
     if unknown := texts.keys() - declared.keys():
         raise UsageError(f"mm {command} has no knob {sorted(unknown)[0]!r}")
     words = ["mm", command]
-    for name, one in declared.items():
+    for name, knob in declared.items():
         text = texts.get(name, "").strip()
         if text:
-            for part in text.split(one.joined) if one.joined else [text]:
+            for part in text.split(knob.joined) if knob.joined else [text]:
                 if part.strip():
-                    words += [one.flag, part.strip()]
-            one.read(text)
-        elif one.default is REQUIRED:
-            raise UsageError(f"{one.flag} ({one.variable}) is missing; fill it in")
+                    words += [knob.flag, part.strip()]
+            knob.read(text)
+        elif knob.default is REQUIRED:
+            raise UsageError(f"{knob.flag} ({knob.variable}) is missing; fill it in")
     return words
 
 
@@ -86,7 +86,7 @@ class StartedCommand:
             os.close(behind)
         self._answer = b""
         self._readers = [
-            threading.Thread(target=one, daemon=True) for one in (partial(self._read, terminal), self._take)
+            threading.Thread(target=target, daemon=True) for target in (partial(self._read, terminal), self._take)
         ]
         for reader in self._readers:
             reader.start()
@@ -108,22 +108,22 @@ class StartedCommand:
     @property
     def share(self) -> tuple[str, float]:
         """Its current activity as a word, and its progress, 0 to 1."""
-        found = _SHARE.findall(self._output)
-        return (found[-1][0], int(found[-1][1]) / 100) if found else ("starting", 0.0)
+        shares = _SHARE.findall(self._output)
+        return (shares[-1][0], int(shares[-1][1]) / 100) if shares else ("starting", 0.0)
 
     @property
     def error(self) -> str:
         """Its error in one line; empty if there is none."""
         self._wait()
-        found = _ERROR.findall(self._output.replace("\r", ""))
-        return str(found[-1]) if found else ""
+        errors = _ERROR.findall(self._output.replace("\r", ""))
+        return str(errors[-1]) if errors else ""
 
     def answer(self) -> dict[str, Any]:
         """Return the JSON object that it printed; empty if there is none."""
         self._wait()
         lines = self._answer.decode().splitlines()
-        found: dict[str, Any] = json.loads(lines[-1]) if lines else {}
-        return found
+        answer: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+        return answer
 
     def folder(self) -> Path | None:
         """Return the folder of its run; None if there is none."""

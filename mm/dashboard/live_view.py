@@ -184,12 +184,12 @@ def metrics_of(address: str) -> dict[str, dict[str, float]]:
         DataError: If there is no metrics page.
     """
     text = fetched(address, "metrics")
-    found: dict[str, dict[str, float]] = {}
+    metrics: dict[str, dict[str, float]] = {}
     for name, label, value in _SAMPLE.findall(text if isinstance(text, str) else ""):
-        found.setdefault(name, {})[label] = float(value)
-    if not found:
+        metrics.setdefault(name, {})[label] = float(value)
+    if not metrics:
         raise DataError(f"{address}/metrics is not a metrics page; start the trader with METRICS_PORT")
-    return found
+    return metrics
 
 
 def box_market(address: str, symbol: str, before: LiveMarket | None) -> LiveMarket:
@@ -250,9 +250,9 @@ class SeenOrders:
 
     def quotes(self, side: int, until_us: int) -> tuple[Ints, Ints, Floats]:
         """Return start, end and price of the orders of a side, in order of their start; open ones end at *until_us*."""
-        rows = [(since, until, price) for since, until, one, price in self.ended if one == side]
+        rows = [(since, until, price) for since, until, of_side, price in self.ended if of_side == side]
         rows += [(self.since.get(name, until_us), until_us, price)
-                 for name, (one, price, _) in self.open.items() if one == side]  # fmt: skip
+                 for name, (of_side, price, _) in self.open.items() if of_side == side]  # fmt: skip
         since, until, price = zip(*sorted(rows), strict=True) if rows else ((), (), ())
         return np.array(since, np.int64), np.array(until, np.int64), np.array(price, np.float64)
 
@@ -270,35 +270,35 @@ def own_orders(out_root: Path, symbol: str, run_id: str) -> SeenOrders | None:
     with logs[-1].open("rb") as file:
         file.seek(max(0, logs[-1].stat().st_size - TAIL_BYTES))
         lines = file.read(TAIL_BYTES).splitlines(keepends=True)
-    found = SeenOrders({}, [], logs[-1].name.removesuffix(SUFFIX))
+    orders = SeenOrders({}, [], logs[-1].name.removesuffix(SUFFIX))
     for line in lines:
         try:
             row = msgspec.json.decode(line) if line.endswith(b"\n") else {}
         except msgspec.MsgspecError:  # truncated by the start of the tail
             continue
-        _take(found, row)
-    return found
+        _take(orders, row)
+    return orders
 
 
-def _take(found: SeenOrders, row: Mapping[str, Any]) -> None:
+def _take(orders: SeenOrders, row: Mapping[str, Any]) -> None:
     kind, name, us = row.get("type"), row.get("client_id", ""), row.get("us", 0)
     side = 1 if row.get("side") == "BUY" else -1
     if kind == "intent" and row.get("action") in ("place", "replace") and row.get("price"):
-        found.end(name, us)
-        found.open[name], found.since[name] = (side, float(row["price"]), float(row["qty"])), us
+        orders.end(name, us)
+        orders.open[name], orders.since[name] = (side, float(row["price"]), float(row["qty"])), us
     elif kind in ("cancel", "reject"):
-        found.end(name, us)
+        orders.end(name, us)
     elif kind == "fill":
-        found.fills.append((us, side, float(row["price"]), float(row["qty"])))
-        if name in found.open:
-            left = found.open[name][2] - float(row["qty"])
+        orders.fills.append((us, side, float(row["price"]), float(row["qty"])))
+        if name in orders.open:
+            left = orders.open[name][2] - float(row["qty"])
             if left > 1e-12:
-                found.open[name] = (*found.open[name][:2], left)
+                orders.open[name] = (*orders.open[name][:2], left)
             else:
-                found.end(name, us)
+                orders.end(name, us)
     elif kind in ("start", "stop"):
-        for one in list(found.open):
-            found.end(one, us)
+        for open_name in list(orders.open):
+            orders.end(open_name, us)
 
 
 def box_orders(address: str, client: str, now: int, before: SeenOrders | None = None) -> SeenOrders | None:
@@ -318,17 +318,20 @@ def box_orders(address: str, client: str, now: int, before: SeenOrders | None = 
     if not isinstance(orders, list) or not isinstance(fills, list):
         return None
     signs = {"buy": 1, "sell": -1}
-    still = {str(one["order_id"]): (signs[one["side"]], float(one["price"]), float(one["remaining"])) for one in orders}
+    still = {
+        str(order["order_id"]): (signs[order["side"]], float(order["price"]), float(order["remaining"]))
+        for order in orders
+    }
     done = [
-        (round(one["timestamp"] * US_PER_S), signs[one["side"]], float(one["price"]), float(one["size"]))
-        for one in fills
+        (round(fill["timestamp"] * US_PER_S), signs[fill["side"]], float(fill["price"]), float(fill["size"]))
+        for fill in fills
     ]
-    found = SeenOrders({}, done, client) if before is None else before
-    for name in [one for one in found.open if one not in still]:
-        found.end(name, now)
-    found.open.update(still)
+    seen = SeenOrders({}, done, client) if before is None else before
+    for name in [name for name in seen.open if name not in still]:
+        seen.end(name, now)
+    seen.open.update(still)
     for name in still:
-        found.since.setdefault(name, now)
-    found.fills[:] = done
-    del found.ended[:-KEPT]
-    return found if still or done or found.ended else None
+        seen.since.setdefault(name, now)
+    seen.fills[:] = done
+    del seen.ended[:-KEPT]
+    return seen if still or done or seen.ended else None

@@ -120,7 +120,7 @@ def _health(folders: Folders, symbol: str, day: str) -> None:
     report = read_health(folders.data_root, symbol)
     if report is not None and report.path is not None and Path(report.path).name == day:
         age_s = (now_us() - report.at_us) / US_PER_S
-        streams = ", ".join(f"{name} {one.rate_per_s:.1f}/s" for name, one in report.streams.items())
+        streams = ", ".join(f"{name} {stream.rate_per_s:.1f}/s" for name, stream in report.streams.items())
         st.caption(f"Recording {report.run_id}: {report.state}, {age_s:.0f} s ago; {streams}")
         if trouble := trouble_of(report, now_us(), alive=None):
             st.warning(trouble)
@@ -128,13 +128,13 @@ def _health(folders: Folders, symbol: str, day: str) -> None:
 
 def _figures(figures: dict[str, dict[str, float]], assets: tuple[str, str]) -> None:
     pnl, held, bought, sold, ready = st.columns(5)
-    one = {name: values.get("") for name, values in figures.items()}
+    gauges = {name: values.get("") for name, values in figures.items()}
     fills = figures.get("mm_fills_total", {})
     pnl.metric(_in("PnL", assets[1]), signed(figures.get("mm_pnl", {}).get("total")))
-    held.metric(_in("Position", assets[0]), number(one.get("mm_position")))
+    held.metric(_in("Position", assets[0]), number(gauges.get("mm_position")))
     bought.metric("Fills, buys", number(fills.get("buy")))
     sold.metric("Fills, sells", number(fills.get("sell")))
-    ready.metric("Kill switch", "triggered" if one.get("mm_killed") else "armed")
+    ready.metric("Kill switch", "triggered" if gauges.get("mm_killed") else "armed")
 
 
 def _now(market: LiveMarket, assets: tuple[str, str]) -> None:
@@ -254,7 +254,7 @@ def _earned(
     if own is None or not own.fills:
         return np.empty(0, np.int64), np.empty(0)
     us, side, price, qty = (np.array(column) for column in zip(*sorted(own.fills), strict=True))
-    held, paid = (np.append(0.0, np.cumsum(one)) for one in (side * qty, side * qty * price))
+    held, paid = (np.append(0.0, np.cumsum(flow)) for flow in (side * qty, side * qty * price))
     at = np.searchsorted(us, market.us, side="right")
     return market.us, held[at] * market.mid - paid[at]
 

@@ -40,7 +40,7 @@ def show(folders: Folders) -> None:
         st.info("There is no symbol yet: give one.")
         return
     with one_line():
-        name = next(one for one in knobs(SwitchPlace) if one.name == "symbol").read(symbol)
+        name = next(knob for knob in knobs(SwitchPlace) if knob.name == "symbol").read(symbol)
         _switch(SwitchPlace(symbol=name, out_root=folders.out_root))
         _limits(folders, name, metrics or "")
 
@@ -48,9 +48,9 @@ def show(folders: Folders) -> None:
 def _symbols(folders: Folders) -> list[str]:
     """Return the symbols with days, audit logs or a triggered switch."""
     logs, switches = folders.out_root / "audit", folders.out_root / "risk"
-    found = {path.name for path in logs.iterdir() if path.is_dir()} if logs.is_dir() else set()
-    found |= {path.stem for path in switches.glob("*.kill")} if switches.is_dir() else set()
-    return sorted({*found, *folders.symbols()})
+    symbols = {path.name for path in logs.iterdir() if path.is_dir()} if logs.is_dir() else set()
+    symbols |= {path.stem for path in switches.glob("*.kill")} if switches.is_dir() else set()
+    return sorted({*symbols, *folders.symbols()})
 
 
 def _switch(place: SwitchPlace) -> None:
@@ -110,13 +110,13 @@ def _limits(folders: Folders, symbol: str, metrics: str) -> None:
                 }
         rows = [
             {
-                "limit": one.variable,
-                "bound": NONE if values.get(one.name) is None else shown(values[one.name]),
-                "used": used.get(one.name),
-                "share": percent(used[one.name]) if one.name in used else "–",
-                "effect": one.help,
+                "limit": knob.variable,
+                "bound": NONE if values.get(knob.name) is None else shown(values[knob.name]),
+                "used": used.get(knob.name),
+                "share": percent(used[knob.name]) if knob.name in used else "–",
+                "effect": knob.help,
             }
-            for one in knobs(Risk)
+            for knob in knobs(Risk)
         ]
         bar = st.column_config.ProgressColumn("used", min_value=0.0, max_value=1.0, format="percent")
         columns = {"limit": st.column_config.TextColumn(width=185), "used": bar}
@@ -142,11 +142,11 @@ def _bounds(folders: Folders, symbol: str) -> tuple[str, dict[str, Any]]:
     if logs := logs_of(folder) if folder.is_dir() else []:
         log = logs[-1]
         knobs_set = (first_row(log) or {}).get("knobs") or {}
-        return f"the trade of {log.name}", {one.name: _plain(knobs_set.get(one.name)) for one in knobs(Risk)}
+        return f"the trade of {log.name}", {knob.name: _plain(knobs_set.get(knob.name)) for knob in knobs(Risk)}
     runs = [run for run in folders.runs(*LIMITED) if run.manifest["symbol"] == symbol]
     if runs:
         return f"{runs[0].manifest['kind']} {runs[0].manifest['run_id']}", {
-            one.name: runs[0].knob(one.name) for one in knobs(Risk)
+            knob.name: runs[0].knob(knob.name) for knob in knobs(Risk)
         }
     return "defaults of mm shadow and mm trade; no finished run has others", dict(LIVE_DEFAULTS)
 

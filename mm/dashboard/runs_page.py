@@ -58,14 +58,12 @@ def show(folders: Folders) -> None:
     for name in (chosen, other):
         if name and name != NONE:
             with one_line():
-                found = folders.run(name)
-                if found.manifest["kind"] in OTHERS:
-                    page, word = OTHERS[found.manifest["kind"]]
-                    st.info(
-                        f"{name} is a {found.manifest['kind']}: [see it on its page](/{page}?{word}={quote(name)})."
-                    )
+                run = folders.run(name)
+                if run.manifest["kind"] in OTHERS:
+                    page, word = OTHERS[run.manifest["kind"]]
+                    st.info(f"{name} is a {run.manifest['kind']}: [see it on its page](/{page}?{word}={quote(name)}).")
                 else:
-                    pair.append(traded_run(found))
+                    pair.append(traded_run(run))
     if pair:
         _draw(pair, folders)
 
@@ -85,8 +83,8 @@ def _list_invalid_folders(folders: Folders) -> None:
     invalid = folders.invalid_runs()
     if invalid:
         with st.expander(f"Folders that are not finished runs: {len(invalid)}"):
-            for one in invalid:
-                st.text(f"{one.folder}: {one.why}")
+            for run in invalid:
+                st.text(f"{run.folder}: {run.why}")
 
 
 def _draw(pair: Sequence[RunFolder], folders: Folders) -> None:
@@ -192,11 +190,11 @@ def _numbers(pair: Sequence[RunFolder]) -> None:
     for why in sheet.unequal():
         st.warning(why)
     left, right = st.columns(2)
-    numbers = [(name, *(number(one, 6) for one in values)) for name, values in sheet.numbers().items()]
+    numbers = [(name, *(number(value, 6) for value in values)) for name, values in sheet.numbers().items()]
     left.markdown("**Numbers**, names are those of summary.json")
     left.dataframe(_table("number", pair, numbers), hide_index=True)
     apart = sheet.knobs().items()
-    knobs = [(name, *(NONE if one is None else shown(one) for one in values)) for name, values in apart]
+    knobs = [(name, *(NONE if value is None else shown(value) for value in values)) for name, values in apart]
     right.markdown("**Knobs that differ**")
     right.dataframe(_table("knob", pair, knobs), hide_index=True)
 

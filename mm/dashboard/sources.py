@@ -52,14 +52,14 @@ class Folders:
 
     def runs(self, *kinds: str) -> list[RunFolder]:
         """Return the finished runs of some *kinds*, or of all, newest first."""
-        found = _found(str(self.out_root))[0]
-        return [run for run in reversed(found) if not kinds or run.manifest["kind"] in kinds]
+        runs = _found(str(self.out_root))[0]
+        return [run for run in reversed(runs) if not kinds or run.manifest["kind"] in kinds]
 
     def menu(self, *kinds: str) -> dict[str, RunFolder]:
         """Return the finished runs of some *kinds*, or of all, by RUN_ID; by folder if several have the same."""
         ids = Counter(str(run.manifest["run_id"]) for run in self.runs())
-        found = ((str(run.manifest["run_id"]), run) for run in self.runs(*kinds))
-        return {name if ids[name] == 1 else str(run.folder): run for name, run in found}
+        named = ((str(run.manifest["run_id"]), run) for run in self.runs(*kinds))
+        return {name if ids[name] == 1 else str(run.folder): run for name, run in named}
 
     @staticmethod
     def choice(name: str | None, menu: Mapping[str, RunFolder]) -> str | None:
@@ -83,14 +83,14 @@ class Folders:
                 named with its problem.
         """
         try:
-            found = open_run(name, self.out_root)
-            if not found.folder.resolve().is_relative_to(self.out_root.resolve()):
+            run = open_run(name, self.out_root)
+            if not run.folder.resolve().is_relative_to(self.out_root.resolve()):
                 raise DataError(f"{name} is not below {self.out_root}; give mm dashboard its folder as --out-root")
-            return found
+            return run
         except DataError:
-            for one in self.invalid_runs():
-                if name and name in one.folder.name:
-                    raise BrokenFile(f"{one.folder}: {one.why}") from None
+            for invalid_run in self.invalid_runs():
+                if name and name in invalid_run.folder.name:
+                    raise BrokenFile(f"{invalid_run.folder}: {invalid_run.why}") from None
             raise
 
 
@@ -117,8 +117,8 @@ def label_of(run: RunFolder) -> str:
     words = [manifest["kind"], str(named) if named else None]
     numbers = headlines(manifest)
     pnl = numbers.get("pnl_quoting", numbers.get("pnl_total"))
-    found = f"PnL {signed(pnl)}" if isinstance(pnl, int | float) else summary.get("status", manifest["status"])
-    return f"{manifest['run_id']}: {' '.join(filter(None, words))} {manifest['symbol']} {manifest['day']}, {found}"
+    state = f"PnL {signed(pnl)}" if isinstance(pnl, int | float) else summary.get("status", manifest["status"])
+    return f"{manifest['run_id']}: {' '.join(filter(None, words))} {manifest['symbol']} {manifest['day']}, {state}"
 
 
 @contextlib.contextmanager
@@ -140,14 +140,14 @@ def compared(run: RunFolder) -> ComparedRun:
     return ComparedRun(short_label(run), run.manifest, run.summary, columns=run.columns)
 
 
-def traded_run(found: RunFolder) -> RunFolder:
+def traded_run(run: RunFolder) -> RunFolder:
     """Return a run that has traded, whose files were read and are kept.
 
     Raises:
         BrokenFile: If a file is missing or cannot be read.
     """
-    path = found.folder / MANIFEST
-    return _traded(str(found.folder), path.stat().st_mtime_ns if path.exists() else 0)
+    path = run.folder / MANIFEST
+    return _traded(str(run.folder), path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the run …")

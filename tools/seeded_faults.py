@@ -360,7 +360,7 @@ FAULTS = [
         "tests/test_evidence.py",
     ),
     Fault(
-        "mm/calibration/day_orders.py", "found.fills[taken == row] -= 1", "pass", "tests/calibration/test_day_orders.py"
+        "mm/calibration/day_orders.py", "rows.fills[taken == row] -= 1", "pass", "tests/calibration/test_day_orders.py"
     ),
     Fault(
         "mm/calibration/exposure.py",

@@ -131,10 +131,10 @@ def compare(points: Points) -> CurveComparison | None:
     rows = _Rows.of(sample, 1 / exponential.k)
     tables = rows.tables()
     plain, smooth = (search(family, rows.cells, *tables) for family in FAMILIES)
-    found = (*zip(FAMILIES, (plain, smooth), strict=True), (None, monotone(rows.cells, *tables, smooth)))
+    fits_by_family = (*zip(FAMILIES, (plain, smooth), strict=True), (None, monotone(rows.cells, *tables, smooth)))
     baseline: Floats | None = None
     curves, gains = list[Alternative](), list[Floats | None]()
-    for family, (curve, *halves) in found:
+    for family, (curve, *halves) in fits_by_family:
         held_out = _held_out(rows, halves) if halves else None
         baseline = held_out if family is EXPONENTIAL else baseline
         gains.append(None if held_out is None or baseline is None else held_out - baseline)
@@ -153,16 +153,16 @@ def fitted_as(name: str, points: Points) -> tuple[FittedCurve, Sample] | None:
     if isinstance(exponential, NoEstimate) or exponential.k <= 0:
         return None
     family = next((candidate for candidate in FAMILIES if candidate.name == name), None)
-    [found] = fitted(family, Cells(sample.shape, 1 / exponential.k), table.exposure_s[None], table.fills[None])
-    return found, sample
+    [fit] = fitted(family, Cells(sample.shape, 1 / exponential.k), table.exposure_s[None], table.fills[None])
+    return fit, sample
 
 
 def _held_out(rows: _Rows, halves: Sequence[FittedCurve]) -> Floats:
     """Return the log-likelihood of each block by the curve fitted to the blocks of the other parity."""
-    found = np.zeros(len(rows.fills))
+    loglik = np.zeros(len(rows.fills))
     for parity, curve in enumerate(halves):
-        found[parity::2] = shares_loglik(curve.log_gain, rows.exposure_s[parity::2], rows.fills[parity::2])
-    return np.where(rows.fills.any(axis=1), found, 0.0)
+        loglik[parity::2] = shares_loglik(curve.log_gain, rows.exposure_s[parity::2], rows.fills[parity::2])
+    return np.where(rows.fills.any(axis=1), loglik, 0.0)
 
 
 def _alternative(rows: _Rows, family: Family | None, curve: FittedCurve, gains: Floats | None) -> Alternative:
@@ -242,7 +242,8 @@ def chosen_curve(
     near, unit = float(fitted.cells.shape.delta[0]), fitted.cells.scale
     named = {} if family is None else family.named(fitted.log_height, fitted.shape, near, unit)
     exponential = {
-        one.delta_ticks: one.lambda_per_s for one in _points(ANY_SPREAD, compared.curves[0].fitted, compared.sample)
+        point.delta_ticks: point.lambda_per_s
+        for point in _points(ANY_SPREAD, compared.curves[0].fitted, compared.sample)
     }
     choice = ShapeChoice(
         chosen=best.name,
@@ -251,17 +252,17 @@ def chosen_curve(
         gain_nats_per_fill=best.unseen,
         se=best.unseen_se,
         why=compared.sentence,
-        trusted_ticks=_trusted_range(curve, [_narrow(one) for one in curve], pivot),
+        trusted_ticks=_trusted_range(curve, [_narrow(point) for point in curve], pivot),
         exponential_trusted_ticks=_trusted_range(
-            curve, [_contains(one, exponential.get(one.delta_ticks, 0.0)) for one in curve], pivot
+            curve, [_contains(point, exponential.get(point.delta_ticks, 0.0)) for point in curve], pivot
         ),
     )
     for name, points in states:
         if points.fills.sum() < LEAST_FILLS:
             continue
-        found = fitted_as(best.name, points)
-        if found is not None:
-            curve += _points(name, *found)
+        fit = fitted_as(best.name, points)
+        if fit is not None:
+            curve += _points(name, *fit)
     return curve, choice
 
 
@@ -271,8 +272,8 @@ def rates_on(line: Line, delta_ticks: Floats) -> Floats:
     log_rate = np.log(rate)
     fall = (log_rate[-1] - log_rate[-2]) / (place[-1] - place[-2])
     beyond = np.maximum(delta_ticks - place[-1], 0.0)
-    found: Floats = np.exp(np.interp(delta_ticks, place, log_rate) + fall * beyond)
-    return found
+    rates: Floats = np.exp(np.interp(delta_ticks, place, log_rate) + fall * beyond)
+    return rates
 
 
 @np.errstate(all="ignore")

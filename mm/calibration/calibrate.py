@@ -55,18 +55,18 @@ def spread_states(calibrator: Calibrator) -> tuple[SpreadState, ...]:
     seconds = sum((_us_by_number(marks, *day) for marks, day in days), np.zeros(NUMBERS))
     first, total = first_blocks(calibrator.days), seconds[1:].sum()
     of_days = [_points_of(*day) for day in days]
-    found = []
+    states = []
     for number in (np.flatnonzero(seconds[1:]) + 1).tolist():
         low, high = (1 << number - 1) // 2 + 1, 1 << number - 1
         parts = [of_state(number) for of_state in of_days]
-        found.append(SpreadState(low, high, float(seconds[number] / total), joined(parts, first)))
-    return tuple(found)
+        states.append(SpreadState(low, high, float(seconds[number] / total), joined(parts, first)))
+    return tuple(states)
 
 
 def _number(spread: Ints) -> Ints:
     """Return the number of the state of each spread in ticks: 1 for 1, 2 for 2, 3 for 3 and 4, …; 0 without a book."""
-    found: Ints = np.where(spread > 0, np.frexp(np.maximum(spread - 1, 0))[1] + 1, 0)
-    return found
+    number: Ints = np.where(spread > 0, np.frexp(np.maximum(spread - 1, 0))[1] + 1, 0)
+    return number
 
 
 def _us_by_number(marks: DepthCounts, start_us: int, end_us: int) -> Floats:
@@ -98,12 +98,12 @@ def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dic
     keys are those of the fit, in which ``n_fills`` counts sweeps.
     """
     names = ("A", "k", "se_logA", "se_k", "n_fills", "exposure_s", "status")
-    found = []
+    rows = []
     for state in states:
         fit = calibrator.fit_single(state.points)
         head = {"from_ticks": state.low, "to_ticks": state.high, "share": state.share}
-        found.append(head | {name: getattr(fit, name) for name in names})
-    return found
+        rows.append(head | {name: getattr(fit, name) for name in names})
+    return rows
 
 
 def large_tick(states: Sequence[SpreadState], reference: str) -> tuple[str, ...]:
@@ -212,9 +212,9 @@ class Permutations:
         )
 
 
-def permutations(found: CalibrationResult) -> Permutations | None:
+def permutations(calibration: CalibrationResult) -> Permutations | None:
     """Return the fits of all permutations of the ladder; None for another method, or with fewer than two fits."""
-    config, calibrator = found.calibrator.config, found.calibrator
+    config, calibrator = calibration.calibrator.config, calibration.calibrator
     if config.method != "ladder":
         return None
     by_run = calibrator.by_run(calibrator.start_us, calibrator.end_us)
@@ -243,18 +243,18 @@ def calibrate(
 
 
 def artefact(
-    found: CalibrationResult,
+    calibration: CalibrationResult,
     permuted: Permutations | None = None,
     times: Mapping[str, float | None] | None = None,
 ) -> dict[str, Any]:
     """Return the content of ``poisson_fit.json``: null for unknown or non-finite values.
 
     Args:
-        found: The fit, its calibrator and the compared curves.
+        calibration: The fit, its calibrator and the compared curves.
         permuted: Permutations of a ladder; None for another method.
         times: The result of `timing`, if it is known.
     """
-    calibrator, curves = found.calibrator, found.curves
+    calibrator, curves = calibration.calibrator, calibration.curves
     stretches = [(marks.path, *day) for marks, day in zip(calibrator.marks, calibrator.days, strict=True)]
     # the rates are for pages
     curve_keys = ("name", "formula", "parameters", "loglik", "aic", "unseen", "unseen_se")
@@ -262,11 +262,11 @@ def artefact(
         "options": options(calibrator.config),
         "measured": _counts(calibrator),
         "timing": times or timing(calibrator.tapes),
-        "by_spread": by_spread(calibrator, found.states),
+        "by_spread": by_spread(calibrator, calibration.states),
         "volatility": volatility(stretches),
         "by_day": _by_day(calibrator),
-        "k_by_reference": found.k_by_reference,
-        "k_by_max_delta": k_by_max_delta(found),
+        "k_by_reference": calibration.k_by_reference,
+        "k_by_max_delta": k_by_max_delta(calibration),
         "alternatives": curves
         and {
             "best": curves.best,
@@ -275,7 +275,7 @@ def artefact(
         },
         "permutations": permuted and asdict(permuted),
     }
-    content: dict[str, Any] = finite(found.fit.to_json() | beside)
+    content: dict[str, Any] = finite(calibration.fit.to_json() | beside)
     return content
 
 
@@ -312,12 +312,12 @@ def _counts(calibrator: Calibrator) -> dict[str, float]:
     return {**counts, "valid_s": sum(day.valid_s for day in days), "excluded_s": sum(day.excluded_s for day in days)}
 
 
-def k_by_max_delta(found: CalibrationResult) -> list[dict[str, float | None]]:
+def k_by_max_delta(calibration: CalibrationResult) -> list[dict[str, float | None]]:
     """Return k per tick by the largest distance used, in increasing order; the last row is that of the fit.
 
     Empty without a fit.
     """
-    calibrator, fit, rows = found.calibrator, found.fit, list[dict[str, float | None]]()
+    calibrator, fit, rows = calibration.calibrator, calibration.fit, list[dict[str, float | None]]()
     if fit.max_delta_ticks is None:
         return rows
     for far in LARGEST_TICKS:
@@ -327,7 +327,9 @@ def k_by_max_delta(found: CalibrationResult) -> list[dict[str, float | None]]:
             nearer = replace(calibrator.config, max_delta_ticks=far)
             k = decay_of(Calibrator(calibrator.tapes, nearer, marks=list(calibrator.marks)))
         else:
-            k = calibrator.fit_points(found.measured.fitted.where(found.measured.fitted.delta_ticks <= far)).k
+            k = calibrator.fit_points(
+                calibration.measured.fitted.where(calibration.measured.fitted.delta_ticks <= far)
+            ).k
         rows.append({"max_delta_ticks": far, "k": k})
     return [*rows, {"max_delta_ticks": fit.max_delta_ticks, "k": fit.k}]
 

@@ -318,13 +318,13 @@ class Calibrator:
             )
             return Measured(self._fitted(rows), rows.points(self._per_tick), (note,) if silent else ())
         reach = self.reach(start_us, end_us)
-        found = [self.marks[day].between(begin_us, stop_us, reach=reach) for day, begin_us, stop_us in parts]
-        sweeps, counted = (sum(getattr(part.counts, name) for part in found) for name in ("sweeps", "counted"))
+        measured = [self.marks[day].between(begin_us, stop_us, reach=reach) for day, begin_us, stop_us in parts]
+        sweeps, counted = (sum(getattr(part.counts, name) for part in measured) for name in ("sweeps", "counted"))
         notes = []
         if counted < 0.75 * sweeps:
             share = f"{100 * (1 - counted / sweeps):.0f} % of {sweeps}"
             notes.append(f"{share} aggressive orders traded inside the best price of the book before them")
-        cells, cumulative = ([getattr(part, name) for part in found] for name in ("cells", "cumulative"))
+        cells, cumulative = ([getattr(part, name) for part in measured] for name in ("cells", "cumulative"))
         return Measured(joined(cells, first), joined(cumulative, first), tuple(notes))
 
     def by_run(self, start_us: int, end_us: int) -> dict[str, Points]:
@@ -347,8 +347,8 @@ class Calibrator:
 
     def _rows(self, parts: Sequence[tuple[int, int, int]]) -> OrderRows:
         """Return time and fills of the simulated orders in parts of days; runs of one tape share its blocks."""
-        found = [self.day_orders(day).between(begin_us, stop_us) for day, begin_us, stop_us in parts]
-        return OrderRows.joined(found, first_blocks(parts))
+        orders = [self.day_orders(day).between(begin_us, stop_us) for day, begin_us, stop_us in parts]
+        return OrderRows.joined(orders, first_blocks(parts))
 
     def _fitted(self, rows: OrderRows) -> Points:
         """Return the points of rows for the fit."""
@@ -400,8 +400,8 @@ class Calibrator:
     def half_spread_ticks(self, start_us: int, end_us: int) -> float | None:
         """Return half of the mean displayed spread in ``[start_us, end_us)``, in ticks; None without a valid book."""
         known = self.known_at(end_us)
-        found = [known.marks.spread_time(*part) for part in known.parts(start_us, end_us)]
-        ticks, seconds = map(sum, zip(*found, strict=True))
+        times = [known.marks.spread_time(*part) for part in known.parts(start_us, end_us)]
+        ticks, seconds = map(sum, zip(*times, strict=True))
         return 0.5 * ticks / seconds if seconds > 0 else None
 
     def points(self, start_us: int, end_us: int) -> Points:
@@ -446,8 +446,8 @@ class Calibrator:
         They are by blocks; in a piece without two blocks, naive ones.
         """
         ladders = self.ladders
-        found = fit_window(points, replace(self._options(ladders), intervals="block")).times(ladders)
-        return found if found.ci95_A is not None else self.fit_window(points)
+        fit = fit_window(points, replace(self._options(ladders), intervals="block")).times(ladders)
+        return fit if fit.ci95_A is not None else self.fit_window(points)
 
     def fit_single(self, points: Points) -> PoissonFit:
         """Return the fit of the points of one run of a ladder, or of marks, for every method."""

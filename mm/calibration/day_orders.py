@@ -47,17 +47,17 @@ class OrderRows(NamedTuple):
     fills: Ints
 
     @classmethod
-    def of(cls, found: "Sequence[RestingTime]") -> Self:
+    def of(cls, runs: "Sequence[RestingTime]") -> Self:
         """Return the rows of each run."""
-        keys = np.concatenate([run.keys for run in found])
+        keys = np.concatenate([run.keys for run in runs])
         side, block, distance = places_of(keys)
-        number = np.repeat(np.arange(len(found)), [len(run.keys) for run in found])
+        number = np.repeat(np.arange(len(runs)), [len(run.keys) for run in runs])
         return cls(
             number,
             side,
             block,
             distance,
-            *(np.concatenate([getattr(run, name) for run in found]) for name in ("us", "fills")),
+            *(np.concatenate([getattr(run, name) for run in runs]) for name in ("us", "fills")),
         )
 
     @classmethod
@@ -103,14 +103,14 @@ class _BlockTable(NamedTuple):
     last_row: Rows
 
     @classmethod
-    def of(cls, found: "Sequence[RestingTime]", origin_us: int, blocks: int) -> Self:
+    def of(cls, runs: "Sequence[RestingTime]", origin_us: int, blocks: int) -> Self:
         """Return the table of the runs of a day, counted from *origin_us* on."""
-        rows = OrderRows.of(found)
+        rows = OrderRows.of(runs)
         place = (2 * rows.run + (rows.side > 0)) * blocks + rows.block
-        first = np.searchsorted(place, np.arange(2 * len(found) * blocks + 1))
-        begun = np.cumsum([0, *(len(run.keys) for run in found)])
-        us = np.concatenate([run.fill_us for run in found])
-        row = np.concatenate([run.fill_row + at for run, at in zip(found, begun.tolist(), strict=False)])
+        first = np.searchsorted(place, np.arange(2 * len(runs) * blocks + 1))
+        begun = np.cumsum([0, *(len(run.keys) for run in runs)])
+        us = np.concatenate([run.fill_us for run in runs])
+        row = np.concatenate([run.fill_row + at for run, at in zip(runs, begun.tolist(), strict=False)])
         ends = (us - origin_us) % BLOCK_US == 0
         order = np.argsort(us[ends], kind="stable")
         return cls(origin_us, rows, first, blocks, us[ends][order], row[ends][order])
@@ -122,11 +122,11 @@ class _BlockTable(NamedTuple):
         begin, end = self.first[sides + at], self.first[sides + at + blocks]
         count = end - begin
         taken = np.arange(count.sum()) + np.repeat(begin - np.cumsum(count) + count, count)
-        found = self.rows.where(taken)
+        rows = self.rows.where(taken)
         at_end = slice(*np.searchsorted(self.last_us, (end_us, end_us + 1)))
         for row in self.last_row[at_end].tolist():
-            found.fills[taken == row] -= 1
-        return found._replace(block=found.block - at)
+            rows.fills[taken == row] -= 1
+        return rows._replace(block=rows.block - at)
 
 
 class DayOrders:
@@ -182,8 +182,8 @@ class DayOrders:
         if rest_us == end_us:
             return rows
         last = self._counted(rest_us, end_us)
-        found = OrderRows.joined([rows, last], [0, whole])
-        return found.where(np.lexsort((found.block, found.side > 0, found.run)))
+        joined = OrderRows.joined([rows, last], [0, whole])
+        return joined.where(np.lexsort((joined.block, joined.side > 0, joined.run)))
 
     def _counted(self, start_us: int, end_us: int) -> OrderRows:
         return OrderRows.of([run.between(self._path, start_us, end_us, BLOCK_US) for run in self._runs])
@@ -199,7 +199,7 @@ class DayOrders:
             blocks = -((origin_us - end_us) // BLOCK_US)
             if len(self._tables) >= MOST_TABLES:
                 self._tables.popitem(last=False)
-            found = [run.between(self._path, origin_us, end_us, BLOCK_US) for run in self._runs]
-            self._tables[phase_us] = _BlockTable.of(found, origin_us, blocks)
+            times = [run.between(self._path, origin_us, end_us, BLOCK_US) for run in self._runs]
+            self._tables[phase_us] = _BlockTable.of(times, origin_us, blocks)
         self._tables.move_to_end(phase_us)
         return self._tables[phase_us]

@@ -137,11 +137,11 @@ class DepthCounts:
 
     def along(self, path: ReferencePath, reference: str) -> "DepthCounts":
         """Return the same marks from another *reference*, whose *path* is that of the same tape."""
-        found = copy(self)
-        found.options, found.path = replace(self.options, reference=reference), path
-        found.sweeps = {side: sweeps.along(path) for side, sweeps in self.sweeps.items()}
-        found._clear()
-        return found
+        counts = copy(self)
+        counts.options, counts.path = replace(self.options, reference=reference), path
+        counts.sweeps = {side: sweeps.along(path) for side, sweeps in self.sweeps.items()}
+        counts._clear()
+        return counts
 
     def _clear(self) -> None:
         """Reset the caches of the last window."""
@@ -179,14 +179,14 @@ class DepthCounts:
     def _direct(self, start_us: int, end_us: int) -> Tallies:
         """Return the tallies of a window from its events."""
         edges, rows, block = self.path.segments(start_us, end_us, self.block_us)
-        us, found = np.diff(edges), {}
+        us, tallies = np.diff(edges), {}
         for side, sweeps in self.sweeps.items():
             touch, swept = self.path.touch[side], sweeps.between(start_us, end_us)
             begun = (swept.us - start_us) // self.block_us
-            found[side] = Tally(
+            tallies[side] = Tally(
                 touch[rows], block, us, touch[swept.row], swept.depth, begun, np.ones(len(begun), np.int64)
             )
-        return found
+        return tallies
 
     def _from_sums(self, start_us: int, end_us: int) -> Tallies:
         """Return the tallies of a window that begins with the span, its whole blocks from `summed`.
@@ -196,13 +196,13 @@ class DepthCounts:
         cuts = [cut_us for sweeps in self.sweeps.values() if (cut_us := sweeps.cut_at(end_us)) is not None]
         whole = (min([end_us, *cuts]) - start_us) // self.block_us
         rest_us = start_us + whole * self.block_us
-        found = {}
+        tallies = {}
         for side, rest in self._direct(rest_us, end_us).items():
             begun = self.sweeps[side].begun(rest_us, end_us)
             tail = rest.count.size - (begun.stop - begun.start)  # of a sweep that is in the sums
             moved = replace(rest, stood_block=rest.stood_block + whole, block=rest.block + whole)
-            found[side] = Tally.joined([self.summed[side].before(whole), moved.where(rest.us > 0, slice(tail, None))])
-        return found
+            tallies[side] = Tally.joined([self.summed[side].before(whole), moved.where(rest.us > 0, slice(tail, None))])
+        return tallies
 
     def blocks(self, start_us: int, end_us: int) -> int:
         """Return the number of blocks of a window within the span; the last may be incomplete."""
@@ -349,20 +349,20 @@ class DayMarks(Sequence[DepthCounts]):
         tapes: "Sequence[Tape]",
         options: DepthOptions,
         held: int | None = None,
-        found: Sequence[DepthCounts] = (),
+        first: Sequence[DepthCounts] = (),
     ) -> None:
         self._tapes, self._options, self._held = tapes, options, held
         self._spans = [span_of(tape) for tape in tapes]
-        self._whole: OrderedDict[int, DepthCounts] = OrderedDict(enumerate(found))
+        self._whole: OrderedDict[int, DepthCounts] = OrderedDict(enumerate(first))
         self._sums: dict[int, DaySums] = {}
         self._begun = Counter[int]()  # windows that begin with a day, and end in it
 
     def ending(self, tapes: "Sequence[Tape]") -> "DayMarks":
         """Return the marks of *tapes*: these days up to the last of them, which was read in another way."""
-        found, last = DayMarks(tapes, self._options, self._held), len(tapes) - 1
-        found._whole.update((day, marks) for day, marks in self._whole.items() if day < last)
-        found._sums.update((day, sums) for day, sums in self._sums.items() if day < last)
-        return found
+        ending, last = DayMarks(tapes, self._options, self._held), len(tapes) - 1
+        ending._whole.update((day, marks) for day, marks in self._whole.items() if day < last)
+        ending._sums.update((day, sums) for day, sums in self._sums.items() if day < last)
+        return ending
 
     def __len__(self) -> int:
         return len(self._tapes)

@@ -188,18 +188,18 @@ def _unidentified(table: Table) -> NoEstimate | None:
 
 
 def _in_ticks(
-    table: Table, found: tuple[float, float], pivot: float, information: tuple[float, float]
+    table: Table, scaled: tuple[float, float], pivot: float, information: tuple[float, float]
 ) -> Estimate | NoEstimate:
-    """Convert a result *found* in units of the span to ticks; return the reason if its numbers overflow floats.
+    """Convert an estimate *scaled* in units of the span to ticks; return the reason if its numbers overflow floats.
 
     Args:
         table: Its rows.
-        found: Ln of the intensity at the nearest row, and k.
+        scaled: Ln of the intensity at the nearest row, and k.
         pivot: Distance at which the intensity is independent of k, in units of the span.
         information: Information about the log intensity at the pivot, and about k.
     """
-    k = found[1] / table.span
-    log_a = found[0] + k * table.near
+    k = scaled[1] / table.span
+    log_a = scaled[0] + k * table.near
     pivot_ticks = table.near + table.span * pivot
     var_pivot, var_k = (1 / about if about > 0 else math.inf for about in information)
     var_k = var_k / table.span / table.span

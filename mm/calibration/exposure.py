@@ -266,8 +266,8 @@ def pooled_rates(points: Points) -> Line:
     return _empty_below_two(_filled(*parts))
 
 
-def _empty_below_two(found: Line) -> Line:
-    return found if len(found) > 1 else ()
+def _empty_below_two(line: Line) -> Line:
+    return line if len(line) > 1 else ()
 
 
 def _pooled(delta: Floats, seconds: Floats, fills: Floats) -> Line:
@@ -286,7 +286,7 @@ def _filled(whole: Line, half: Line) -> Line:
 
     Near the mid each half tick has a rate: if not measured, log-linear between its neighbours of the same kind.
     """
-    found = dict(sorted((*whole, *half)))
+    line = dict(sorted((*whole, *half)))
     for own, other in ((whole, half), (half, whole)):
         beside = np.array([at for at, _ in other])
         for (near, rate), (far, lower) in pairwise(own):
@@ -294,8 +294,8 @@ def _filled(whole: Line, half: Line) -> Line:
             for at in missing[(missing > near + 1e-6) & (missing < far - 1e-6)].tolist():
                 if ((beside > near) & (beside < far)).any():  # else the line between the two is the same
                     share = (at - near) / (far - near)
-                    found[at] = rate ** (1 - share) * lower**share
-    return tuple(sorted(found.items()))
+                    line[at] = rate ** (1 - share) * lower**share
+    return tuple(sorted(line.items()))
 
 
 @dataclass(frozen=True)
@@ -426,15 +426,15 @@ def played(
     """
 
     def result_of(name: str, play: Callable[[], Played]) -> Played:
-        found = replace(keep(name, play) if keep else play(), result=None)
+        played_run = replace(keep(name, play) if keep else play(), result=None)
         trim_heap()  # the tables of each run are large, and threads do not reuse each other's
-        return found
+        return played_run
 
     if config.fills is not None and config.fills.name not in FILL_MODELS:
         return {name: result_of(name, play) for name, play in runs}
     with ThreadPoolExecutor(THREADS) as pool:
         try:
-            found = {name: pool.submit(result_of, name, play) for name, play in runs}
-            return {name: run.result() for name, run in found.items()}
+            results = {name: pool.submit(result_of, name, play) for name, play in runs}
+            return {name: run.result() for name, run in results.items()}
         finally:
             pool.shutdown(cancel_futures=True)  # after an error no further run begins

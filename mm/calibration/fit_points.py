@@ -145,8 +145,8 @@ class _Task:
     @cached_property
     def missed(self) -> str:
         """The distance with many fills whose rate is not that of the chosen estimate, in words; empty without one."""
-        found = None if isinstance(self.chosen, NoEstimate) else misfit(self.table, self.chosen)
-        return f"at {found[0]:g} ticks A and k predict {found[1]:,.0f} of {found[2]:,.0f} fills" if found else ""
+        fault = None if isinstance(self.chosen, NoEstimate) else misfit(self.table, self.chosen)
+        return f"at {fault[0]:g} ticks A and k predict {fault[1]:,.0f} of {fault[2]:,.0f} fills" if fault else ""
 
 
 def _select(points: Points, options: FitOptions) -> tuple[Sample, tuple[str, str] | None]:
@@ -287,16 +287,16 @@ def _warnings(
         yield slow
 
 
-def _values(found: Estimate | NoEstimate, names: Sequence[str]) -> dict[str, Any]:
+def _values(estimate: Estimate | NoEstimate, names: Sequence[str]) -> dict[str, Any]:
     """Return attributes of an estimate by name; empty for an absent one."""
-    return {} if isinstance(found, NoEstimate) else {name: getattr(found, name) for name in names}
+    return {} if isinstance(estimate, NoEstimate) else {name: getattr(estimate, name) for name in names}
 
 
-def _side(table: Table, found: Estimate | NoEstimate) -> SideRates:
+def _side(table: Table, estimate: Estimate | NoEstimate) -> SideRates:
     """Return the estimate of one side; without A and k if they are not usable."""
-    usable = not isinstance(found, NoEstimate) and found.k > 0
+    usable = not isinstance(estimate, NoEstimate) and estimate.k > 0
     n_fills = _count(table.total) if len(table.fills) else None
-    return SideRates(**(_values(found, WITH_ERRORS) if usable else {}), n_fills=n_fills)
+    return SideRates(**(_values(estimate, WITH_ERRORS) if usable else {}), n_fills=n_fills)
 
 
 def _count(number: float) -> float:

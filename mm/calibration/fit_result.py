@@ -317,8 +317,8 @@ class PoissonFit(Shown):
         were independent; None without any.
         """
         kind = "_block" if self.by_blocks else ""
-        found: Interval | None = getattr(self, f"ci95_{name}{kind}")
-        return found
+        interval: Interval | None = getattr(self, f"ci95_{name}{kind}")
+        return interval
 
     def summary(self) -> str:
         """Return a table of estimates, checks and the other estimators' results."""
@@ -368,7 +368,11 @@ class PoissonFit(Shown):
         A *brief* one omits keys with default values, which `from_json` restores.
         """
         values = ((name, getattr(self, name), default) for name, default in _BRIEF.items())
-        return {name: finite(one) for name, one, default in values if not brief or default is MISSING or one != default}
+        return {
+            name: finite(value)
+            for name, value, default in values
+            if not brief or default is MISSING or value != default
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], source: str) -> Self:
@@ -386,7 +390,7 @@ class PoissonFit(Shown):
         known = {name: value for name, value in content.items() if name in _BRIEF}
         known["measured_states"] = known.get("measured_states") or None  # an empty list in an older file
         fit = converted(known, cls, source, REMEDY)
-        if unknown := set(known.get("sides", ())) - {one.name for one in fields(Sides)}:
+        if unknown := set(known.get("sides", ())) - {field.name for field in fields(Sides)}:
             raise BrokenFile(f"{source}: sides has {', '.join(sorted(unknown))}; it may have bid and ask; {REMEDY}")
         if wrong := _rates_fault(fit):
             raise BrokenFile(f"{source}: {wrong}; {REMEDY}")
@@ -397,9 +401,11 @@ class PoissonFit(Shown):
         return fit
 
 
-_KEYS = tuple(one.name for one in fields(PoissonFit) if one.compare)
+_KEYS = tuple(field.name for field in fields(PoissonFit) if field.compare)
 _HEAD = ("schema_version", "distance_unit", "time_unit")
-_BRIEF = {one.name: MISSING if one.name in _HEAD else one.default for one in fields(PoissonFit) if one.compare}
+_BRIEF = {
+    field.name: MISSING if field.name in _HEAD else field.default for field in fields(PoissonFit) if field.compare
+}
 
 
 def _check_head(content: Mapping[str, Any], source: str) -> None:

@@ -225,12 +225,12 @@ def sweeps_of(
     stamp, us = tape.event_exch_us[trades], tape.event_us[trades]
     stamped = not received and bool((stamp > 0).all()) and stamp.size > 0
     at = stamp + int(np.median(us - stamp)) if stamped else us
-    found = []
+    sweeps = []
     for side in (1, -1):
         mine = aggressor == -side
         first = begins(stamp[mine]) if grouped else np.ones(int(mine.sum()), bool)
-        found.append(np.sort(at[mine][first]))
-    return found, spans, stamped
+        sweeps.append(np.sort(at[mine][first]))
+    return sweeps, spans, stamped
 
 
 @dataclass(frozen=True)
@@ -375,7 +375,7 @@ def fit_hawkes(flow: ArrivalFlow) -> HawkesFit:
         tried.append(_with_one_more(flow, tried[-1][0]))
         if _bic(*tried[-1], scale) > _bic(*tried[-2], scale):
             break
-    bic = tuple(_bic(law, found, scale) for law, found in tried)
+    bic = tuple(_bic(law, loglik, scale) for law, loglik in tried)
     chosen = int(np.argmin(bic))
     return _judged(flow, tried[chosen], tried[0], bic, whole.mean_of(tried[chosen][0]))
 
@@ -405,11 +405,13 @@ def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, floa
             np.append(law.beta, beta),
         )
         trials.append(_climbed(flow, extended.logs, 8))
-    best, _ = max(trials, key=lambda one: one[1])
+    best, _ = max(trials, key=lambda trial: trial[1])
     logs, loglik = _climbed(flow, best, 200)
-    found = Excitation.of_logs(logs)
-    order = np.argsort(-found.beta)
-    return Excitation(found.mu, np.ascontiguousarray(found.branching[:, :, order]), found.beta[order]), loglik
+    excitation = Excitation.of_logs(logs)
+    order = np.argsort(-excitation.beta)
+    return Excitation(
+        excitation.mu, np.ascontiguousarray(excitation.branching[:, :, order]), excitation.beta[order]
+    ), loglik
 
 
 def _climbed(flow: ArrivalFlow, logs: Floats, steps: int) -> tuple[Floats, float]:
@@ -465,7 +467,7 @@ def _judged(
 ) -> HawkesFit:
     law, loglik = best
     se, se_ratio = _errors(flow, law)
-    tests, plain = ([uniformity(one) for one in flow.waits(tested)] for tested in (law, poisson[0]))
+    tests, plain = ([uniformity(waits) for waits in flow.waits(tested)] for tested in (law, poisson[0]))
     explosive = law.ratio >= 1
     return HawkesFit(
         status="not_stationary" if explosive else "ok",

@@ -92,10 +92,10 @@ def _end(
     farthest = -floor if sign < 0 else math.inf
     if math.isfinite(farthest) and not above(farthest)[0] < 0:
         return math.nan
-    found = falls_at(above, min(sign * (top + step), farthest), sign * top, farthest)
-    if abs(found - sign * top) > FAR * abs(step) and not abs(above(found)[0]) < CLOSE * limit:
+    end = falls_at(above, min(sign * (top + step), farthest), sign * top, farthest)
+    if abs(end - sign * top) > FAR * abs(step) and not abs(above(end)[0]) < CLOSE * limit:
         return math.nan
-    return sign * found
+    return sign * end
 
 
 def _log_expected(table: Table, log_a: float, at: At) -> float:

@@ -90,26 +90,26 @@ class Hits(NamedTuple):
         """Return number and sum of the moves of a horizon after the hits of *places*, float64[blocks, places]."""
         moves = self.moves[:, column]
         size = int(self.block.max(initial=0)) + 1, len(places)
-        found = np.zeros((2, *size))
+        both = np.zeros((2, *size))
         for fraction in range(per_tick):  # probes are whole ticks from the touch
             at = np.flatnonzero(places % per_tick == fraction)
             hit = (self.touch % per_tick == fraction) & ~np.isnan(moves)
             block, move, columns = self.block[hit], moves[hit], len(at) + 1
             first, beyond = (np.searchsorted(places[at], ends) for ends in (self.touch[hit], self.depth[hit] + 1))
-            for sums, weights in zip(found, (np.ones(len(move)), move), strict=True):
+            for sums, weights in zip(both, (np.ones(len(move)), move), strict=True):
                 change = np.bincount(block * columns + first, weights, size[0] * columns)
                 change = change - np.bincount(block * columns + beyond, weights, size[0] * columns)
                 sums[:, at] = change.reshape(size[0], columns).cumsum(axis=1)[:, :-1]
-        return found[0], found[1]
+        return both[0], both[1]
 
 
 def adverse_selection(calibrator: Calibrator) -> list[AdverseMove]:
     """Return the moves at every distance that was hit, by the marks of all days, for every method."""
     hits: dict[int, list[Hits]] = {1: [], -1: []}
     for marks, day, first in zip(calibrator.marks, calibrator.days, first_blocks(calibrator.days), strict=True):
-        for side, found in hits.items():
+        for side, of_days in hits.items():
             of_day = Hits.of(marks, side, day, marks.grid.last, HORIZONS_S)
-            found.append(of_day._replace(block=first + of_day.block))
+            of_days.append(of_day._replace(block=first + of_day.block))
     per_tick = PER_TICK[calibrator.config.reference]
     places = np.unique([near for marks in calibrator.marks for near in marks.grid.near if near <= marks.grid.last])
     rows: list[AdverseMove] = []
@@ -121,9 +121,9 @@ def adverse_selection(calibrator: Calibrator) -> list[AdverseMove]:
     return sorted(rows, key=lambda row: (row.delta_ticks, row.horizon_s))
 
 
-def _table(found: tuple[Floats, Floats], delta: Floats, side: str, horizon_s: int) -> Iterator[AdverseMove]:
+def _table(moves: tuple[Floats, Floats], delta: Floats, side: str, horizon_s: int) -> Iterator[AdverseMove]:
     """Yield a row for each distance with a move, from the number and sum of the moves by block."""
-    counts, sums = found
+    counts, sums = moves
     for at in np.flatnonzero(counts.any(axis=0)).tolist():
         count, n = int(counts[:, at].sum()), int(np.count_nonzero(counts[:, at]))
         mean = float(sums[:, at].sum()) / count
@@ -159,8 +159,8 @@ def moves_between(calibrator: Calibrator, start_us: int, end_us: int) -> Line:
         often = counts >= LEAST_HITS
         delta, means = places[often] / grid.per_tick, sums[often] / counts[often]
         return tuple(zip(delta.tolist(), means.tolist(), strict=True))
-    found = [known.day_orders(day).fills_between(*span) for day, *span in parts]
-    steps, moves = (np.concatenate(each) for each in zip(*found, strict=True))
+    fills = [known.day_orders(day).fills_between(*span) for day, *span in parts]
+    steps, moves = (np.concatenate(each) for each in zip(*fills, strict=True))
     near, per_tick = min(known.config.distances), PER_TICK[known.config.reference]
     first = math.floor(near * per_tick)
     row = np.maximum(steps - first, 0)  # nearer ones count at the nearest distance

@@ -169,10 +169,10 @@ def first_fault(delta: Floats, width: Floats, exposure: Floats, fills: Floats) -
         ("fills", fills, ~((fills >= 0) & (fills <= LARGEST)), "a count is 0 or more"),
         ("exposure_s", exposure, (exposure == 0) & (fills > 0), "fills require an exposure above 0"),
     )
-    found = [(int(np.argmax(bad)), name, column, why) for name, column, bad, why in faults if bad.any()]
-    if not found:
+    first_rows = [(int(np.argmax(bad)), name, column, why) for name, column, bad, why in faults if bad.any()]
+    if not first_rows:
         return None
-    row, name, column, why = min(found, key=lambda fault: fault[0])
+    row, name, column, why = min(first_rows, key=lambda fault: fault[0])
     return row, f"{name} is {column[row]:g}; {why}; correct the row or leave it out"
 
 

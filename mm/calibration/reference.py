@@ -186,17 +186,17 @@ def reference_paths(tape: "Tape", references: Sequence[str]) -> dict[str, Refere
     moved = np.ones(bid.size, np.bool_)
     moved[1:] = (bid[1:] != bid[:-1]) | (ask[1:] != ask[:-1])
     prices = _Moved.of(tape, moved) if {*references} - {"micro"} else None
-    found = {}
+    paths = {}
     for reference in references:
         if check_reference(reference) != "micro" and prices is not None:
             both = (prices.bid, prices.ask) if reference in OWN_BEST else (prices.bid + prices.ask,) * 2
             path = prices.path(PER_TICK[reference], *both)
-            found[reference] = replace(path, first_print=reference == "sweep")
+            paths[reference] = replace(path, first_print=reference == "sweep")
             continue
         micro = _micro(tape)
         moved[1:] |= micro[1:] != micro[:-1]
-        found[reference] = _Moved.of(tape, moved).path(PER_TICK[reference], micro[moved], micro[moved])
-    return found
+        paths[reference] = _Moved.of(tape, moved).path(PER_TICK[reference], micro[moved], micro[moved])
+    return paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,5 +248,5 @@ def _micro(tape: "Tape") -> Ints:
     valid = (bid > 0) & (bid < ask)
     lots = np.where(valid, tape.top_bid_lots + tape.top_ask_lots, 1)
     above_bid = np.rint(PER_TICK["micro"] * (ask - bid) * (tape.top_bid_lots / lots)).astype(np.int64)
-    found: Ints = PER_TICK["micro"] * bid + above_bid
-    return found
+    micro: Ints = PER_TICK["micro"] * bid + above_bid
+    return micro

@@ -121,10 +121,10 @@ class EndCells:
     @np.errstate(all="ignore")
     def unseen(self, family: Family | None) -> Floats:
         """Return the log-likelihood of each block's fills under the curve of `held_out`."""
-        found = np.zeros(len(self.fills))
+        loglik = np.zeros(len(self.fills))
         for parity, gain in enumerate(self.held_out(family)):
-            found[parity::2] = shares_loglik(gain, self.exposure_s[parity::2], self.fills[parity::2])
-        return np.where(self.fills.any(axis=1), found, 0.0)
+            loglik[parity::2] = shares_loglik(gain, self.exposure_s[parity::2], self.fills[parity::2])
+        return np.where(self.fills.any(axis=1), loglik, 0.0)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class SpanCells(EndCells):
         for best, own in zip(marks["best"], marks["sweep"], strict=True):
             start_us, end_us = best.span
             for side in SIDES:
-                shown, prints = (one.sweeps[side].between(start_us, end_us) for one in (best, own))
+                shown, prints = (of_price.sweeps[side].between(start_us, end_us) for of_price in (best, own))
                 valid = (best.path.touch[side][shown.row] != CLOSED) & (prints.depth >= 0)
                 block = first + (shown.us - start_us) // block_us
                 parts.append(np.stack((block, shown.depth - prints.depth, prints.depth))[:, valid])
@@ -172,15 +172,15 @@ class SpanCells(EndCells):
         spans = np.minimum(self.span, count - 1)
         fills = np.stack([sum_by(spans[half], np.ones(int(half.sum())), count) for half in halves])
         scale = max(float(self.span.mean()), 1.0)
-        found = []
+        gains = []
         for half, curve in zip(halves, fitted(family, Cells(shape, scale), np.ones(fills.shape), fills), strict=True):
             counts = np.bincount(self.offset[half] - first, minlength=last - first + 1)
             began = counts + 0.5 / len(counts)  # every distance of a first print has a positive probability
             ends = np.convolve(began, np.exp(curve.log_gain - curve.log_gain.max()))
             upto = np.concatenate(([0.0], np.cumsum(ends)))
             edges = np.append(np.clip(self.begins - first, 0, len(ends)), len(ends))
-            found.append(np.log(np.maximum(np.diff(upto[edges]), 1e-300)))
-        return found[0], found[1]
+            gains.append(np.log(np.maximum(np.diff(upto[edges]), 1e-300)))
+        return gains[0], gains[1]
 
 
 def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
@@ -190,13 +190,13 @@ def numbered(touches: list[Ints]) -> tuple[Ints, list[Ints]]:
     known = touch[first]
     closed = known == CLOSED
     state = np.where(closed, -1, np.cumsum(~closed) - 1)[number]
-    return known[~closed], np.split(state, np.cumsum([len(one) for one in touches])[:-1])
+    return known[~closed], np.split(state, np.cumsum([len(touch) for touch in touches])[:-1])
 
 
 def end_cells(days: "Sequence[DepthCounts]") -> Ints:
     """Return the starts of the cells, in ticks beyond the touch: one tick wide, or wider to limit their number."""
     hits = [day.hits(side, *day.span) for day in days for side in SIDES]
-    ends = np.concatenate([(found.depth - touch) // days[0].path.per_tick for found, touch in hits])
+    ends = np.concatenate([(hit.depth - touch) // days[0].path.per_tick for hit, touch in hits])
     last = max(math.ceil(quantiles(ends, [REACHED])[0]), 1) if ends.size else 1
     if last < CELLS:
         return np.arange(last + 1)
@@ -257,11 +257,11 @@ def _compared(marks: dict[str, list[DepthCounts]]) -> tuple[ReferenceChoice | No
     lacking = _lacking(cells["mid"], block_us)
     if lacking:
         return None, lacking
-    exponential = {name: one.unseen(EXPONENTIAL) for name, one in cells.items()}
+    exponential = {name: cell.unseen(EXPONENTIAL) for name, cell in cells.items()}
     fills = float(cells["mid"].fills.sum())
     choice = _choice("exponential", exponential, fills, CLEARER if short else CLEAR)
     if choice.chosen == "mid":
-        best = {name: _best_unseen(one, exponential[name]) for name, one in cells.items()}
+        best = {name: _best_unseen(cell, exponential[name]) for name, cell in cells.items()}
         by_curve = _choice("curve", best, fills, CLEARER)
         choice = choice if by_curve.chosen == "mid" else by_curve
     return choice, ""
@@ -271,8 +271,8 @@ def _best_unseen(cells: EndCells, exponential: Floats) -> Floats:
     """Return the log-likelihood of each block under the shape with the best predictions."""
     distinct_rows = len(cells.summed()[0].delta)
     families = (*FAMILIES[1:], *([None] if distinct_rows <= MOST_ROWS else []))
-    found = [exponential, *(cells.unseen(family) for family in families)]
-    return max((one for one in found if np.isfinite(one).all()), key=lambda one: float(one.sum()))
+    unseen = [exponential, *(cells.unseen(family) for family in families)]
+    return max((loglik for loglik in unseen if np.isfinite(loglik).all()), key=lambda loglik: float(loglik.sum()))
 
 
 def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float) -> ReferenceChoice:
@@ -281,12 +281,12 @@ def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float
     ``sweep`` is compared but not chosen: its curve starts at an order's first print, and resting orders are also filled
     by the price move before it.
     """
-    gains = {name: gain_of(one - unseen["mid"], fills) for name, one in sorted(unseen.items()) if name != "mid"}
+    gains = {name: gain_of(loglik - unseen["mid"], fills) for name, loglik in sorted(unseen.items()) if name != "mid"}
     best = max(REST_FROM, key=lambda name: gains[name][0])
     gain, error = gains[best]
     chosen = best if gain > max(clear * error, LEAST_GAIN) else "mid"
     blocks = unseen["mid"].size
-    text = ", ".join(f"{name} {fixed(one, 3)} ± {half_width(off, blocks):.3f}" for name, (one, off) in gains.items())
+    text = ", ".join(f"{name} {fixed(mean, 3)} ± {half_width(off, blocks):.3f}" for name, (mean, off) in gains.items())
     shape, over = (
         ("an exponential", "the mid") if compared == "exponential" else ("a curve", "the best one from the mid")
     )
@@ -295,7 +295,7 @@ def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float
         verdict = "no other price that orders can follow predicts unseen blocks clearly better than the mid"
     return ReferenceChoice(
         chosen=chosen,
-        gain_nats_per_fill={"mid": 0.0, **{name: one for name, (one, _) in gains.items()}},
+        gain_nats_per_fill={"mid": 0.0, **{name: mean for name, (mean, _) in gains.items()}},
         se=error,
         why=f"{verdict} (nats per fill over {over}: {text})",
         compared=compared,
@@ -315,8 +315,8 @@ def chosen_before(
         return replace(config, reference=QUOTED_FROM), None, ()
     spans = [(tape, min(tape.end_us, until_us)) for tape in tapes if tape.start_us < until_us]
     parts = [tape.known_at(end_us) for tape, end_us in spans]
-    found = resolved(parts, config)
-    return replace(config, reference=found.config.reference), found.choice, found.notes
+    calibrator = resolved(parts, config)
+    return replace(config, reference=calibrator.config.reference), calibrator.choice, calibrator.notes
 
 
 def k_by_reference(
@@ -331,8 +331,8 @@ def k_by_reference(
 
 def decay_of(calibrator: Calibrator) -> float | None:
     """Return k per tick by the marks of whole days; None if no decreasing curve fits."""
-    found = maximum_likelihood(Table.of_points(calibrator.marked(calibrator.start_us, calibrator.end_us)))
-    return None if isinstance(found, NoEstimate) or found.k <= 0 else found.k
+    estimate = maximum_likelihood(Table.of_points(calibrator.marked(calibrator.start_us, calibrator.end_us)))
+    return None if isinstance(estimate, NoEstimate) or estimate.k <= 0 else estimate.k
 
 
 class Resolved(NamedTuple):

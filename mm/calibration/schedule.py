@@ -154,13 +154,13 @@ class Schedule(Shown):
     @property
     def sources(self) -> dict[str, int]:
         """The number of segments by `source`: only those fitted have parameters from their own window."""
-        found = [segment.source for segment in self.segments]
-        return {name: found.count(name) for name in SOURCES}
+        sources = [segment.source for segment in self.segments]
+        return {name: sources.count(name) for name in SOURCES}
 
     @property
     def oldest_s(self) -> float | None:
         """The greatest age of carried parameters, in s; None if none are carried."""
-        ages = [one.age_s for one in self.segments if one.source == "carried" and one.age_s is not None]
+        ages = [segment.age_s for segment in self.segments if segment.source == "carried" and segment.age_s is not None]
         return max(ages, default=None)
 
     def counted(self) -> str:
@@ -270,8 +270,8 @@ def calibrator_of(
     """
     tapes = tapes_given(tape, "the schedule")
     given = config or CalibrationConfig(reference=AUTO)
-    found, choice, notes = chosen_before(tapes, given, tapes[0].start_us + plan.first_us)
-    return Calibrator(tapes, found, rules, learn_us=plan.first_us, choice=choice, **memory), notes
+    chosen, choice, notes = chosen_before(tapes, given, tapes[0].start_us + plan.first_us)
+    return Calibrator(tapes, chosen, rules, learn_us=plan.first_us, choice=choice, **memory), notes
 
 
 def schedule_of(

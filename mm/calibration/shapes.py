@@ -145,7 +145,7 @@ def _two_named(height: float, shape: Floats, near: float, unit: float) -> dict[s
     slow = math.exp(shape[0]) / unit
     fast = slow + math.exp(shape[1]) / unit
     heights = height + fast * near, height + shape[2] + slow * near
-    first, second = (math.exp(min(one, -NEVER - 40)) for one in heights)
+    first, second = (math.exp(min(height, -NEVER - 40)) for height in heights)
     return {"A_1": first, "k_1": fast, "A_2": second, "k_2": slow}
 
 
@@ -173,8 +173,8 @@ def shares_loglik(log_gain: Floats, exposure_s: Floats, fills: Floats) -> Floats
     top = log_gain.max()
     reached = (exposure_s * np.exp(log_gain - top)).sum(axis=-1)
     total = fills.sum(axis=-1)
-    found: Floats = (fills * log_gain).sum(axis=-1) - np.where(total > 0, total * (np.log(reached) + top), 0.0)
-    return found
+    loglik: Floats = (fills * log_gain).sum(axis=-1) - np.where(total > 0, total * (np.log(reached) + top), 0.0)
+    return loglik
 
 
 def fitted(family: Family | None, cells: Cells, exposure_s: Floats, fills: Floats) -> list[FittedCurve]:
@@ -375,5 +375,5 @@ def _spread_over(spans: tuple[Ints, Ints], values: Floats, size: int) -> Floats:
 def _summed(steps: Floats, spans: tuple[Ints, Ints]) -> Floats:
     """Return the sum of the steps within each row."""
     total = np.concatenate((np.zeros((*steps.shape[:-1], 1)), steps.cumsum(axis=-1)), axis=-1)
-    found: Floats = np.maximum(total[..., spans[1]] - total[..., spans[0]], 1e-300)
-    return found
+    sums: Floats = np.maximum(total[..., spans[1]] - total[..., spans[0]], 1e-300)
+    return sums

@@ -52,20 +52,20 @@ def rates_of(sums: Floats) -> StateRates:
     sent, current, move, flow, *classes = keys.T
     nodes, node = nodes_of(sent.astype(np.float64), seconds)
     states = _CellPlaces.of((len(nodes), ZONES * STEPS, MOVES), (node, current, move), fills)
-    numbers = (flow & 1) * FLOWS + (flow >> 1), *(one - of[0] for one, of in zip(classes, CLASSES, strict=True))
+    numbers = (flow & 1) * FLOWS + (flow >> 1), *(column - of[0] for column, of in zip(classes, CLASSES, strict=True))
     factors = [
         _CellPlaces.of((len(nodes), size), (node, number), fills)
         for number, size in zip(numbers, (2 * FLOWS, *map(len, CLASSES)), strict=True)
     ]
-    times = [np.ones(one.shape) for one in factors]
-    each = [one.taken(table) for one, table in zip(factors, times, strict=True)]
+    times = [np.ones(factor.shape) for factor in factors]
+    each = [factor.taken(table) for factor, table in zip(factors, times, strict=True)]
     for _ in range(TURNS):
         weighted = seconds * reduce(np.multiply, each)
         expected = seconds * states.taken(by_move(nodes, states.summed(weighted), states.fills))
-        for i, one in enumerate(factors):
+        for i, factor in enumerate(factors):
             others = reduce(np.multiply, each[:i] + each[i + 1 :])
-            times[i] = _times(nodes, one.summed(expected * others), one.fills)
-            each[i] = one.taken(times[i])
+            times[i] = _times(nodes, factor.summed(expected * others), factor.fills)
+            each[i] = factor.taken(times[i])
     mean = expected * reduce(np.multiply, each)
     observed, predicted = (np.bincount(node, column, len(nodes)) for column in (fills, mean))
     by_flow, *by_class = times
@@ -74,7 +74,7 @@ def rates_of(sums: Floats) -> StateRates:
         (ticks, number // FLOWS, SINCE_S[number % FLOWS // LEVELS], number % LEVELS + LEAST_FLOW, factor)
         for ticks, number, factor in _class_rows(nodes, by_flow, numbers[0], range(2 * FLOWS))
     )
-    rows = (_class_rows(nodes, *one) for one in zip(by_class, classes, CLASSES, strict=True))
+    rows = (_class_rows(nodes, *table) for table in zip(by_class, classes, CLASSES, strict=True))
     return StateRates(_state_rows(keys, nearest, (seconds, weighted, fills)), hits, *rows)
 
 
@@ -127,10 +127,10 @@ def _times(nodes: Floats, predicted: Floats, observed: Floats) -> Floats:
     overall = shrunk(np.ones(size), predicted.sum(axis=0), observed.sum(axis=0), FACTOR_PRIOR_FILLS)
     near = distance_weights(nodes)
     # not by a product of matrices, see ``arithmetic.dot``
-    predicted_near, observed_near = (np.einsum("nm,mv->nv", near, one) for one in (predicted, observed))
-    found = shrunk(overall, predicted_near, observed_near, FACTOR_PRIOR_FILLS)
+    predicted_near, observed_near = (np.einsum("nm,mv->nv", near, fills) for fills in (predicted, observed))
+    factor = shrunk(overall, predicted_near, observed_near, FACTOR_PRIOR_FILLS)
     share = observed.sum(axis=0) / max(observed.sum(), TINY)
-    times: Floats = found / np.exp((share * np.log(np.maximum(found, TINY))).sum(axis=1, keepdims=True))
+    times: Floats = factor / np.exp((share * np.log(np.maximum(factor, TINY))).sum(axis=1, keepdims=True))
     return times
 
 
@@ -141,7 +141,7 @@ def _state_rows(
     states, into = distinct(keys[:, :3])
     nearest_current = np.full(len(states), np.inf)
     np.minimum.at(nearest_current, into, nearest)
-    columns = [np.bincount(into, one, len(states)).tolist() for one in sums]
+    columns = [np.bincount(into, weights, len(states)).tolist() for weights in sums]
     return tuple(
         (sent / 2, current / 2, move & 1, move >> 1, round(seconds, 6), round(weighted, 6), fills)
         for sent, move, current, seconds, weighted, fills in zip(

@@ -93,8 +93,8 @@ class Displayed:
             return np.zeros(ticks.size, np.int64)
         at = np.searchsorted(self._sorted, self._keys(ticks, events)) - 1
         since = self._whole[np.searchsorted(self._whole, events) - 1]  # rows before a whole book are not part of it
-        found = (at >= 0) & (self._sorted[at] >= self._keys(ticks, since))
-        return np.where(found, self._lots[at], 0)
+        displayed = (at >= 0) & (self._sorted[at] >= self._keys(ticks, since))
+        return np.where(displayed, self._lots[at], 0)
 
     def _keys(self, ticks: Ints, events: Ints) -> Ints:
         """Return one number for each price and event, in the order of price, then event."""
@@ -135,12 +135,12 @@ class Sweeps:
 
     def along(self, path: "ReferencePath") -> "Sweeps":
         """Return the same sweeps, measured from another reference of the same tape."""
-        found = copy(self)
-        found._path, found._deepest_of_all = path, self._deepest_of_all
+        sweeps = copy(self)
+        sweeps._path, sweeps._deepest_of_all = path, self._deepest_of_all
         if path.event is not self._path.event:
-            found._row = path.row_before_event(self._events)
-        vars(found).pop("whole", None)
-        return found
+            sweeps._row = path.row_before_event(self._events)
+        vars(sweeps).pop("whole", None)
+        return sweeps
 
     @cached_property
     def _deepest_of_all(self) -> Ints:
@@ -238,8 +238,8 @@ def deepest_with(sweep: Ints, signed_ticks: Ints, lots: Ints, needed: int) -> In
     enough = np.flatnonzero(summed - np.repeat(before, counts) >= needed)
     first = np.searchsorted(enough, np.concatenate(([0], ends[:-1])))
     at = enough[np.minimum(first, enough.size - 1)] if enough.size else np.zeros(counts.size, np.int64)
-    found = (first < enough.size) & (at < ends)
-    return np.where(found, signed_ticks[order][at], NOWHERE)
+    reached = (first < enough.size) & (at < ends)
+    return np.where(reached, signed_ticks[order][at], NOWHERE)
 
 
 class SweptQuantity:

@@ -107,8 +107,8 @@ def quantile(values: Ints, count: Ints, share: float) -> float:
     at = np.searchsorted(until, (int(place), int(np.ceil(place))), side="right")
     below, above = distinct[at].tolist()
     part = place - int(place)
-    found: float = below + (above - below) * part if part < HALF else above - (above - below) * (1 - part)
-    return found
+    value: float = below + (above - below) * part if part < HALF else above - (above - below) * (1 - part)
+    return value
 
 
 MOST_TICKS = 100_000  # up to here the cell of a tick is looked up
@@ -156,8 +156,8 @@ class DistanceGrid:
     def open(self) -> Mask:
         """The open columns: for each fraction, the last one that begins within the limit."""
         after = np.append(self.near[self.per_tick :], np.full(self.per_tick, self.last + 1))
-        found: Mask = (self.near <= self.last) & (after > self.last)
-        return found
+        last_open: Mask = (self.near <= self.last) & (after > self.last)
+        return last_open
 
     @cached_property
     def width(self) -> Floats:
@@ -188,8 +188,8 @@ class DistanceGrid:
         else:
             cell = self._cell[np.clip(ticks, -1, len(self._cell) - 2) + 1]
         column = cell * self.per_tick + (steps & (self.per_tick - 1))
-        found: Ints = column - self.per_tick * (self.near[column] > self.last)
-        return found
+        inside: Ints = column - self.per_tick * (self.near[column] > self.last)
+        return inside
 
     def cells(self, tally: "Tally", blocks: int) -> tuple[Floats, Floats]:
         """Return exposure in µs and number of sweeps by block and column, float64[blocks, columns] each.
@@ -221,8 +221,8 @@ class DistanceGrid:
         met = met + self.per_tick * (touch > self.near[met])  # the start of its column is nearer than the touch
         size = self.columns + self.per_tick
         change = np.bincount(met, count, size) - np.bincount(ended + self.per_tick, count, size)
-        found: Ints = change.reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
-        return found
+        reaching: Ints = change.reshape(-1, self.per_tick).cumsum(axis=0).ravel()[: self.columns]
+        return reaching
 
     def at_begin(self, touch: Ints, spent: Ints) -> Floats:
         """Return the exposure in µs of a probe at the start of each column."""

@@ -33,13 +33,13 @@ def moves_of(path: "ReferencePath", start_us: int, end_us: int, steps: Iterable[
     stretch = np.where(closed[rows - first], -1, np.cumsum(closed)[rows - first])
     mid = path.mid2[rows] / 2
     size = len(mid) // HALF_HOUR_S + 1
-    found = {}
+    moves = {}
     for step in steps:
         at = np.flatnonzero((stretch[step:] == stretch[:-step]) & (stretch[step:] >= 0))
         half_hour, squares = at // HALF_HOUR_S, (mid[at + step] - mid[at]) ** 2
         sums = [np.bincount(half_hour, each, size).astype(np.float64) for each in (squares, np.ones(at.size))]
-        found[step] = np.stack(sums)
-    return found
+        moves[step] = np.stack(sums)
+    return moves
 
 
 def volatility(stretches: Iterable[tuple["ReferencePath", int, int]]) -> dict[str, Any]:
@@ -61,9 +61,9 @@ def volatility(stretches: Iterable[tuple["ReferencePath", int, int]]) -> dict[st
         "fast_s": FAST_S,
         "slow_s": SLOW_S,
         "signature": [
-            {"step_s": step, "variance_per_s": per_s(found, step), "moves": int(found[1].sum())}
-            for step, found in moves.items()
-            if found[1].any()
+            {"step_s": step, "variance_per_s": per_s(move, step), "moves": int(move[1].sum())}
+            for step, move in moves.items()
+            if move[1].any()
         ],
     }
 
@@ -74,8 +74,8 @@ def sigma_of(stretches: Sequence[Moves]) -> float | None:
     It is that of `volatility`; with only bounce, or without a move of a minute, the estimate of a single scale.
     """
     fast, slow = (per_s(np.hstack([part[step] for part in stretches]), step) for step in SCALES_S)
-    found = next((value for value in (_two_scale(fast, slow), slow, fast) if value > 0), fast)
-    return math.sqrt(found) if math.isfinite(found) else None
+    variance_per_s = next((value for value in (_two_scale(fast, slow), slow, fast) if value > 0), fast)
+    return math.sqrt(variance_per_s) if math.isfinite(variance_per_s) else None
 
 
 def per_s(moves: Floats, step_s: float) -> float:

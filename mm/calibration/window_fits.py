@@ -95,12 +95,12 @@ class WindowFits:
 
         def fit(weighed: Points) -> PoissonFit:
             nonlocal curve
-            found = plain(weighed)
+            fitted = plain(weighed)
             if lead is None:
-                return with_curve(found, weighed)
-            if found.usable and lead.line:
+                return with_curve(fitted, weighed)
+            if fitted.usable and lead.line:
                 curve = lead._replace(level=level_of(weighed, lead.line))
-            return found
+            return fitted
 
         fitter = WindowFitter(lambda *_: points, fit, self.plan, self.calibrator.length_s)
         return replace(fitter.one(*span), curve=curve)

@@ -237,32 +237,32 @@ def weights_of(block: Ints, length_s: float, half_life_min: float) -> Floats:
 
 def _recent(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]) -> WindowFit:
     """Fit weighted counts and exposure; errors are those of the weighted score, not of unweighted fills."""
-    found = fit(points.weighed(weights))
-    if found.se_k is None or found.se_logA is None:
-        return WindowFit.of(found)
+    fitted = fit(points.weighed(weights))
+    if fitted.se_k is None or fitted.se_logA is None:
+        return WindowFit.of(fitted)
     shrink = sqrt(_total(weights**2, points.fills) / _total(weights, points.fills))
-    return WindowFit(found.A, found.k, found.se_k * shrink, found.se_logA * shrink, found)
+    return WindowFit(fitted.A, fitted.k, fitted.se_k * shrink, fitted.se_logA * shrink, fitted)
 
 
 def _pooled(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]) -> WindowFit:
     """Fit k to all points with equal weights, then A to the weighted ones with that k."""
-    found = fit(points)
-    if found.k is None or found.se_k is None:
-        return WindowFit.of(found)
+    fitted = fit(points)
+    if fitted.k is None or fitted.se_k is None:
+        return WindowFit.of(fitted)
     near, far = points.delta_ticks, points.delta_ticks + points.width_ticks
     cells = np.isfinite(far)
-    gain = np.exp(-found.k * near) - np.where(cells, np.exp(-found.k * far), 0.0)
-    steepness = near * np.exp(-found.k * near)
-    steepness[cells] -= far[cells] * np.exp(-found.k * far[cells])
+    gain = np.exp(-fitted.k * near) - np.where(cells, np.exp(-fitted.k * far), 0.0)
+    steepness = near * np.exp(-fitted.k * near)
+    steepness[cells] -= far[cells] * np.exp(-fitted.k * far[cells])
     fills, waited = _total(weights, points.fills), _total(weights * points.exposure_s, gain)
     pivot = _total(weights * points.exposure_s, steepness) / waited
-    variance = _total(weights**2, points.fills) / fills**2 + (pivot * found.se_k) ** 2
-    return WindowFit(fills / waited, found.k, found.se_k, sqrt(variance), found)
+    variance = _total(weights**2, points.fills) / fills**2 + (pivot * fitted.se_k) ** 2
+    return WindowFit(fills / waited, fitted.k, fitted.se_k, sqrt(variance), fitted)
 
 
-def _total(one: Floats, other: Floats) -> float:
+def _total(first: Floats, second: Floats) -> float:
     """Return the sum of products; not by a matrix product, whose last bits may depend on the number of threads."""
-    return float((one * other).sum())
+    return float((first * second).sum())
 
 
 @dataclass(frozen=True, slots=True)

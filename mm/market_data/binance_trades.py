@@ -89,9 +89,9 @@ class SpannedTrades(Aggregates):
 
     def page(self, body: bytes) -> TradePage:
         """Return the trades in a response, and the request for the next page."""
-        found = _AGGREGATES.decode(body)
-        trades = [(IdRange(row.f, row.l), _aggregate(row, row.f)) for row in found]
-        after = {"fromId": str(found[-1].a + 1), "limit": str(MOST_ROWS)} if found else None
+        aggregates = _AGGREGATES.decode(body)
+        trades = [(IdRange(row.f, row.l), _aggregate(row, row.f)) for row in aggregates]
+        after = {"fromId": str(aggregates[-1].a + 1), "limit": str(MOST_ROWS)} if aggregates else None
         return TradePage(trades, RestRequest(self._path, after, self._weight) if after else None)
 
 

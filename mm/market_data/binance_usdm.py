@@ -183,8 +183,8 @@ class BinanceUsdm(BinanceSpot):
 
     def payments(self, body: bytes) -> Sequence[Funding]:
         """Return the payments in the response to `funding` that have a mark price, in order."""
-        found = [Funding(paid.fundingTime, paid.fundingRate, paid.markPrice) for paid in _PAYMENT_LIST.decode(body)]
-        return sorted(paid for paid in found if _are_decimals(paid))
+        payments = [Funding(paid.fundingTime, paid.fundingRate, paid.markPrice) for paid in _PAYMENT_LIST.decode(body)]
+        return sorted(paid for paid in payments if _are_decimals(paid))
 
     def time(self) -> RestRequest:
         """Return the request for the exchange's time."""
@@ -265,13 +265,13 @@ class FundingState:
 
     def new(self, payments: Sequence[Funding]) -> list[Funding]:
         """Return the new ones of the sorted *payments*, at whole seconds."""
-        found = []
+        new = []
         for payment in payments:
             paid_ms = payment.paid_ms - payment.paid_ms % 1_000
             if paid_ms > self._last_ms:
                 self._last_ms = paid_ms
-                found.append(payment._replace(paid_ms=paid_ms))
-        return found
+                new.append(payment._replace(paid_ms=paid_ms))
+        return new
 
 
 def _are_decimals(payment: Funding) -> bool:

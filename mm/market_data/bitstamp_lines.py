@@ -123,16 +123,16 @@ def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] = lambda 
 
 
 def _line(path: Path, number: int, text: bytes, grid: Grid) -> OrderMessage:
-    found = _LINE.match(text)
-    if not found and number == 1:
+    fields = _LINE.match(text)
+    if not fields and number == 1:
         raise BrokenFile(
             f"{path}:1: not an order-by-order capture of Bitstamp: its first line is "
             f"{text[:60].decode(errors='replace').rstrip()!r}; {_ACCEPTED}"
         )
     try:
-        if not found:
+        if not fields:
             raise ValueError(f"{text[:60].decode(errors='replace').rstrip()!r} is not a complete line of it")
-        stamp, kind, body = int(found[1]), found[2].decode(), found[3]
+        stamp, kind, body = int(fields[1]), fields[2].decode(), fields[3]
         return _message(number, stamp_to_us(stamp), kind, body, grid)
     except (ValueError, KeyError, OffGrid, msgspec.MsgspecError) as error:
         rest = f"import the lines before it (head -n {number - 1}), or " if number > 1 else ""

@@ -168,9 +168,11 @@ class AppendFile:
 
 def require_appendable(path: Path) -> None:
     """Raise BrokenFile if *path* exists in its other form (packed or unpacked), to which nothing can be appended."""
-    found = existing(path)
-    if found not in (None, path):
-        raise BrokenFile(f"{found} exists already, and rows cannot be appended to it; convert it to {path.name} first")
+    present = existing(path)
+    if present not in (None, path):
+        raise BrokenFile(
+            f"{present} exists already, and rows cannot be appended to it; convert it to {path.name} first"
+        )
 
 
 def is_at(fd: int, path: Path) -> bool:
@@ -322,17 +324,17 @@ class CsvWriter(RowWriter):
         self._gathered: list[str] = []
         header = (",".join(columns) + "\n").encode()
         with path.open("rb") as stream:
-            found = stream.readline()
+            first_row = stream.readline()
         if not self.file.size and self.file.torn:
             self.ready += header  # a flush truncates incomplete rows, which the ledger must report first
         elif not self.file.size:
             self.file.append(header)
-        elif found != header:
-            if not set(found[:-1].split(b",")) & set(header[:-1].split(b",")):
-                raise BrokenFile(f"{path}: its first row is {found[:80]!r}, not a header; run `mm data repair`")
+        elif first_row != header:
+            if not set(first_row[:-1].split(b",")) & set(header[:-1].split(b",")):
+                raise BrokenFile(f"{path}: its first row is {first_row[:80]!r}, not a header; run `mm data repair`")
             raise Mismatch(
-                f"{path}: has {found.count(b',') + 1} columns, this run writes {len(columns)}; a day keeps the columns "
-                f"(and TOP_N) it began with: record with the same --top-n, or into another --data-root"
+                f"{path}: has {first_row.count(b',') + 1} columns, this run writes {len(columns)}; a day keeps the "
+                f"columns (and TOP_N) it began with: record with the same --top-n, or into another --data-root"
             )
 
     def add(self, line: str) -> None:

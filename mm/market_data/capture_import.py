@@ -359,14 +359,14 @@ class _Import:
         else:
             self._fund(recv_us, self._funding.marked(message), session)
 
-    def _fund(self, recv_us: int, found: Sequence[Funding | FundingDoubt], session: ImportSession) -> None:
+    def _fund(self, recv_us: int, rows: Sequence[Funding | FundingDoubt], session: ImportSession) -> None:
         """Pass payments of a perpetual, and doubts about them, to *session*, for the ledger."""
-        for one in found:
-            if isinstance(one, Funding):
-                session.note(recv_us, "funding", one._asdict())
+        for row in rows:
+            if isinstance(row, Funding):
+                session.note(recv_us, "funding", row._asdict())
             else:
-                session.note(recv_us, "anomaly", {"kind": FUNDING_DOUBT, **one._asdict()})
-                self._doubts.append(f"funding due at {iso(one.paid_ms * US_PER_MS)} is not known exactly: {one.why}")
+                session.note(recv_us, "anomaly", {"kind": FUNDING_DOUBT, **row._asdict()})
+                self._doubts.append(f"funding due at {iso(row.paid_ms * US_PER_MS)} is not known exactly: {row.why}")
 
     def _check_alone(self, capture: CaptureLike, bare_snapshot: str, captures: Sequence[CaptureLike]) -> None:
         """Refuse snapshots without a symbol if another symbol occurs more than once (once may be a damaged line).

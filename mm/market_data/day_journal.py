@@ -95,8 +95,8 @@ class DayReport:
         return f"{self.day}  {', '.join(counted)}"
 
 
-def _anomalies(found: Counter[str]) -> str:
-    return "anomalies: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.items()))
+def _anomalies(counts: Counter[str]) -> str:
+    return "anomalies: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
 
 
 _Numbered = tuple[Stamp, DepthUpdate | None, LocalOrderBook | None]

@@ -112,13 +112,13 @@ class Downloads:
             if resumed and hash_file(part) != wanted:  # the part may be of another file: once more, from the start
                 part.unlink()
                 self._fill(place, part)
-            found = hash_file(part)
-            if found != wanted:
+            digest = hash_file(part)
+            if digest != wanted:
                 part.unlink()
-                raise BrokenFile(f"{url}: its sha256 is {found}, {name}{CHECKSUM} contains {wanted}; nothing was kept")
+                raise BrokenFile(f"{url}: its sha256 is {digest}, {name}{CHECKSUM} contains {wanted}; nothing was kept")
             part.replace(path)
-        elif (found := hash_file(path)) != wanted:
-            raise BrokenFile(f"{path}: its sha256 is {found}, {name}{CHECKSUM} contains {wanted}; remove it and retry")
+        elif (digest := hash_file(path)) != wanted:
+            raise BrokenFile(f"{path}: its sha256 is {digest}, {name}{CHECKSUM} contains {wanted}; remove it and retry")
         return Loaded(path, url, path.stat().st_size, wanted)
 
     def _checksum(self, place: str, name: str) -> str:

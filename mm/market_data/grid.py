@@ -67,15 +67,15 @@ class Grid:
 
     def report(self) -> dict[str, str]:
         """Return the greatest steps that divide everything so far, if they are new, and use them from now on."""
-        found = {}
+        finer = {}
         if self.tick_e8 and self.seen_tick_e8 % self.tick_e8:
             self.tick_e8 = gcd(self.tick_e8, self.seen_tick_e8)
-            found["tick_size"] = short_text(self.tick_e8)
+            finer["tick_size"] = short_text(self.tick_e8)
         if self.lot_e8 and self.seen_step_e8 % self.lot_e8:
             self.lot_e8 = gcd(self.lot_e8, self.seen_step_e8)
-            found["step_size"] = short_text(self.lot_e8)
+            finer["step_size"] = short_text(self.lot_e8)
         self.off = False
-        return found
+        return finer
 
     def check(self, levels: Collection[Level]) -> None:
         """Raise OffGrid if `price` or `qty` would refuse a value of *levels*."""

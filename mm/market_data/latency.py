@@ -61,15 +61,15 @@ class LatencyHistogram:
         """
         if not self.count:
             raise ValueError("no latency was added, so there are no percentiles")
-        found = []
+        percentiles = []
         for share in shares:
             left = max(1, round(share * self.count))
             for bucket in sorted(self._buckets):
                 left -= self._buckets[bucket]
                 if left <= 0:
-                    found.append(_middle(bucket))
+                    percentiles.append(_middle(bucket))
                     break
-        return found
+        return percentiles
 
     def merge(self, later: "LatencyHistogram") -> None:
         """Add all latencies of *later*."""

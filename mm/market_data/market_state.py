@@ -122,19 +122,19 @@ class Lane(Generic[Item]):
         if conn in self._behind_reset and passed is not None and went_back(passed, last_id):
             self._behind_reset.discard(conn)
             passed = None
-        found = follow(known, first_id, last_id)
-        if found is Follow.RESET and (passed is None or went_back(passed, last_id)):  # else it only lags behind
+        step = follow(known, first_id, last_id)
+        if step is Follow.RESET and (passed is None or went_back(passed, last_id)):  # else it only lags behind
             return self._reset(conn, last_id, item)
         self._passed[conn] = last_id if passed is None else max(passed, last_id)
-        if conn in self._behind_reset or found in (Follow.STALE, Follow.RESET):
+        if conn in self._behind_reset or step in (Follow.STALE, Follow.RESET):
             late = self._skipped & IdRanges([(first_id, last_id)])
             self._skipped -= late
             return [item] if late else []
-        if found is Follow.GAP:
+        if step is Follow.GAP:
             self._count += 1
             insort(self._held, _Held(first_id, last_id, self._count, now_s + self._hold_s, item))
             return self._released()
-        if len(self._passed) == 1 and not self._held and found is Follow.CONTINUES:
+        if len(self._passed) == 1 and not self._held and step is Follow.CONTINUES:
             self.alone, self._skipped = conn, IdRanges()
         self.last_id = last_id
         return [item, *self._released()]
@@ -168,8 +168,8 @@ class Lane(Generic[Item]):
         out: list[Item] = []
         while self._held:
             held, known = self._held[0], self.last_id or 0
-            found = follow(known, held.first_id, held.last_id)
-            follows, covered = found is not Follow.GAP, held.last_id <= known
+            step = follow(known, held.first_id, held.last_id)
+            follows, covered = step is not Follow.GAP, held.last_id <= known
             if not (follows or held.first_id <= up_to or len(self._held) > MOST_HELD or self._all_passed(held)):
                 break
             del self._held[0]

@@ -202,7 +202,7 @@ class Recording:
         """Run all tasks until the first of them ends, then end the others in order."""
         reader = asyncio.create_task(self._read(opened))
         work = (self._unless_unknown(), self._over.wait(), self._end_of_window(opened), *opened.work())
-        others = [asyncio.create_task(one) for one in work]
+        others = [asyncio.create_task(job) for job in work]
         await asyncio.wait({reader, *others}, return_when=asyncio.FIRST_COMPLETED)
         for task in others:
             task.cancel()

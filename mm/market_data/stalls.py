@@ -163,7 +163,7 @@ class TradeWatch:
 
     async def stalls(self) -> list[TradeStall]:
         """Return connections that have stalled, once each; waits for the requests that this needs."""
-        loop, found = asyncio.get_running_loop(), []
+        loop, stalls = asyncio.get_running_loop(), []
         for slot, watched in enumerate(self._watched):
             conn, overdue = watched.conn, watched.silence.overdue(loop.time())
             if watched.silence.stalled_s(loop.time()) is None:
@@ -174,11 +174,11 @@ class TradeWatch:
             if ids:
                 self._lost[conn] = ids
             if ids or overdue:
-                found.append(TradeStall(conn, loop.time() - watched.arrivals_s))
+                stalls.append(TradeStall(conn, loop.time() - watched.arrivals_s))
                 self.gone(slot)
             else:
                 watched.silence.connected(loop.time())
-        return found
+        return stalls
 
     async def _missing_ids(self, watched: _Watched) -> tuple[int, int] | None:
         """Return the ids that REST has and the connection has not received; None if there are none."""

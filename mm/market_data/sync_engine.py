@@ -86,15 +86,15 @@ class SyncEngine(Generic[Update]):
         """Process the depth update of the ids *first_id* to *last_id*; returns BUFFER, APPLY, STALE, GAP or RESET."""
         known = self.seen_id if self.book_id is None else self.book_id
         if first_id - 1 != known or last_id < first_id:  # nearly all follow directly: no call of `follow`
-            found = follow(known, first_id, last_id)
-            if found is Follow.STALE:
+            step = follow(known, first_id, last_id)
+            if step is Follow.STALE:
                 self.seen_id = max(last_id, self.seen_id or 0)
                 if last_id == self.book_id == self._fresh_id:
                     self._fresh_id = None
                     return Verdict.APPLY
                 return Verdict.STALE
-            if found is Follow.GAP or found is Follow.RESET:
-                return self._start_again(first_id, last_id, update, _LOST[found])
+            if step is Follow.GAP or step is Follow.RESET:
+                return self._start_again(first_id, last_id, update, _LOST[step])
         self.seen_id = last_id
         if self.book_id is not None:
             self.book_id = last_id
@@ -493,15 +493,15 @@ class BookState:
 
     def _note_ids(self, recv_us: int, seen: int, update: DepthUpdate, one_of_many: bool) -> None:
         """Report anomalies in the ids of an update after one with last id *seen*, if it is not a gap."""
-        found = follow(seen, update.U, update.u)
-        if found is Follow.CONTINUES:
+        step = follow(seen, update.U, update.u)
+        if step is Follow.CONTINUES:
             return
         ids = {"first_id": update.U, "last_id": update.u, "seen_id": seen}
-        if found is Follow.STALE or found is Follow.RESET:
+        if step is Follow.STALE or step is Follow.RESET:
             self.anomaly(recv_us, "duplicate" if self._last == (update.U, update.u) else "stale", **ids)
-        elif found is Follow.OVERLAPS and not one_of_many:
+        elif step is Follow.OVERLAPS and not one_of_many:
             self.anomaly(recv_us, OVERLAP, **ids)
-        elif found is Follow.GAP:
+        elif step is Follow.GAP:
             self.anomaly(recv_us, "hole_under_snapshot", **ids)
 
     def _drop(self, recv_us: int, cause: str) -> None:

@@ -66,12 +66,12 @@ class TradeIds:
             self.missing.remove(trade_id, trade_id)
             return events.TradeVerdict.LATE
         hole = self._sequence.missing_before(trade_id)
-        found = self._sequence.take(trade_id, trade_id)
+        step = self._sequence.take(trade_id, trade_id)
         if hole:
             self._add(hole)
-        elif found is Follow.RESET:
+        elif step is Follow.RESET:
             self.missing = IdRanges()
-        return _VERDICTS[found]
+        return _VERDICTS[step]
 
     def skip(self, first_id: int, last_id: int) -> bool:
         """Count *first_id* to *last_id* as missing (`hole`), except received ones; return False if there are none."""
@@ -340,12 +340,12 @@ class TradeBackfill:
             self.plan.refused(self._venue.refusal(answer.status))
             return []
         try:
-            found = self.plan.answered(answer.body)
-            self._grid.check([(trade.price, trade.qty) for _, trade in found])
-            for _, trade in found:
+            trades = self.plan.answered(answer.body)
+            self._grid.check([(trade.price, trade.qty) for _, trade in trades])
+            for _, trade in trades:
                 checked_stamp(trade.trade_time, "time")
         except (ValueError, OffGrid, msgspec.MsgspecError, BrokenFile) as error:
             if self.plan.current is missing:
                 self.plan.missed()
             raise BrokenFile(f"{answer.url}: {error}") from error
-        return found
+        return trades

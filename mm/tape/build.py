@@ -83,7 +83,7 @@ class RecordedRows:
     def ordered(self, start: Ints, size: Ints) -> Rows:
         """Return runs of *size* rows from *start* on, one after the other, in ticks and lots; each is in one part."""
         count = int(size.sum())
-        found: tuple[Column, ...] = np.empty(count, np.int8), np.empty(count, np.int64), np.empty(count, np.int64)
+        ordered: tuple[Column, ...] = np.empty(count, np.int8), np.empty(count, np.int64), np.empty(count, np.int64)
         part_of = np.where(size > 0, np.searchsorted(self._firsts, start, "right"), 0)
         for number in np.flatnonzero(np.bincount(part_of, minlength=1)[1:]).tolist():
             runs = part_of == number + 1
@@ -93,10 +93,10 @@ class RecordedRows:
                 at = np.arange(sizes.sum()) + np.repeat(begins - bounds(sizes)[:-1], sizes)
             to = np.repeat(runs, size)
             part: tuple[Column, ...] = self._parts[number]
-            for target, column, step in zip(found, part, self._steps, strict=True):
+            for target, column, step in zip(ordered, part, self._steps, strict=True):
                 target[to] = column[at] if step == 1 else column[at] // step
                 release(column)
-        return found[0], found[1], found[2]
+        return ordered[0], ordered[1], ordered[2]
 
 
 @dataclass(slots=True)
@@ -196,8 +196,8 @@ class TapeBuilder:
 
         It is what a run could know of the order step before its first decision.
         """
-        found = np.flatnonzero(self.events.kind == SNAPSHOT)[:1]
-        _, _, lots = self._rows.ordered(self.events.start[found], self.events.size[found])
+        first = np.flatnonzero(self.events.kind == SNAPSHOT)[:1]
+        _, _, lots = self._rows.ordered(self.events.start[first], self.events.size[first])
         return (int(np.gcd.reduce(lots)), len(lots)) if len(lots) else (0, 0)
 
     def arrays(self) -> dict[str, Column]:

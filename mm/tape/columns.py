@@ -201,10 +201,10 @@ def stored(column: Column, folder: Path | None) -> Column:
 
 def in_memory(column: Column) -> Column:
     """Return a copy in memory of a mapped column, whose pages are released."""
-    found = np.empty_like(column)
+    copy = np.empty_like(column)
     for begin, piece in in_pieces(column):
-        found[begin : begin + len(piece)] = piece
-    return found
+        copy[begin : begin + len(piece)] = piece
+    return copy
 
 
 def release(column: Column) -> None:
@@ -238,11 +238,11 @@ def in_pieces(column: Column, more: int = 0) -> Iterator[tuple[int, Column]]:
 
 def gathered(column: Column, places: Ints) -> Column:
     """Return the items of a column or table at *places*, which are ascending; the pages between them are released."""
-    found = np.empty((len(places), *column.shape[1:]), column.dtype)
+    taken = np.empty((len(places), *column.shape[1:]), column.dtype)
     for begin, piece in in_pieces(column):
         first, stop = np.searchsorted(places, (begin, begin + len(piece)))
-        found[first:stop] = piece[places[first:stop] - begin]
-    return found
+        taken[first:stop] = piece[places[first:stop] - begin]
+    return taken
 
 
 def trim_heap() -> None:

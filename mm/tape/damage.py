@@ -110,9 +110,9 @@ class _Rest:
         if holes:
             self._note(file, f"{missing:,} rows are lost, also within the file")
 
-    def _salvage(self, path: Path, found: Path) -> tuple[bytes, list[bytes]]:
+    def _salvage(self, path: Path, source: Path) -> tuple[bytes, list[bytes]]:
         """Return the header of a table (empty for other files), and the complete rows of a file."""
-        lines = list(WholeLines(found))
+        lines = list(WholeLines(source))
         head = head_of(self._folder, path, lines[0] if lines else b"") if path.suffix == ".csv" else b""
         sound = valid_row(self._folder, path, head.count(b",") + 1)
         return head, [line for line in (lines[1:] if head and lines[:1] == [head] else lines) if sound(line)]

@@ -80,9 +80,9 @@ def feed_of(tape: "Tape") -> Feed:
 def strays(tape: "Tape") -> NDArray[np.bool_]:
     """Return which events of *tape* have an exchange time that does not count for the offset of the clocks, bool[n]."""
     stamped = _is_message(tape) & (tape.event_exch_us > 0)
-    found = np.zeros(len(tape), bool)
-    found[stamped] = _offsets(tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped])[1]
-    return found
+    stray = np.zeros(len(tape), bool)
+    stray[stamped] = _offsets(tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped])[1]
+    return stray
 
 
 def delayed(tape: "Tape", late_us: int) -> Feed:
@@ -102,8 +102,8 @@ def feed_in(tape: "Tape", feed: "Mapping[str, Any] | None") -> Feed | None:
 
 def instants(tape: "Tape", feed: "Mapping[str, Any] | None") -> Ints:
     """Return when each event of *tape* happened in a run, int64[n]; *feed* is that of its summary."""
-    found = feed_in(tape, feed)
-    return tape.event_us if found is None else found.by_event
+    delayed = feed_in(tape, feed)
+    return tape.event_us if delayed is None else delayed.by_event
 
 
 def happened(tape: "Tape", feed: Feed, begin_us: int, end_us: int) -> "Tape":

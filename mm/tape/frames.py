@@ -41,12 +41,14 @@ def floats(units: "Column", step: int = 1, per: int = E8) -> "NDArray[np.float64
     common = math.gcd(step, per)
     step, per = step // common, per // common
     limit = EXACT // step
-    found: NDArray[np.float64] = np.asarray(units, np.float64) * step
-    found /= per
+    quotients: NDArray[np.float64] = np.asarray(units, np.float64) * step
+    quotients /= per
     if len(units) and not -limit <= units.min() <= units.max() <= limit:
         far = np.flatnonzero((units > limit) | (units < -limit))
-        found[far] = [int(unit) * step / per for unit in units[far].tolist()]  # Python rounds such a quotient once, too
-    return found
+        quotients[far] = [
+            int(unit) * step / per for unit in units[far].tolist()
+        ]  # Python rounds such a quotient once, too
+    return quotients
 
 
 def instants(us: "Column") -> "pl.Series":

@@ -194,11 +194,11 @@ class KeptColumns:
     def wrong_sums(self) -> Iterator[str]:
         """Yield a sentence for each column with a wrong checksum; pages are released meanwhile."""
         for name, column in self.columns.items():
-            found = 0
+            checksum = 0
             for _, piece in in_pieces(column):
-                found = _crc32(piece, found)
-            if found != self.sums[name]:
-                yield f"{name} has the checksum {found:08x}, not {self.sums[name]:08x}"
+                checksum = _crc32(piece, checksum)
+            if checksum != self.sums[name]:
+                yield f"{name} has the checksum {checksum:08x}, not {self.sums[name]:08x}"
 
 
 def read_columns(path: Path, dtypes: Mapping[str, Any]) -> KeptColumns:
@@ -222,7 +222,7 @@ def read_columns(path: Path, dtypes: Mapping[str, Any]) -> KeptColumns:
     sums: dict[str, int] = entry.pop("sums")
     columns = dict(zip(sums, arrays, strict=True))
     if {name: column.dtype for name, column in columns.items()} != {
-        name: np.dtype(one) for name, one in dtypes.items()
+        name: np.dtype(dtype) for name, dtype in dtypes.items()
     }:
         raise ValueError("it has other columns")
     return KeptColumns(entry, columns, sums)

@@ -57,16 +57,16 @@ class KeptDay:
 
 def kept_days(folder: Path) -> list[KeptDay]:
     """Return the kept tapes in *folder*, which need not exist, in the order of last use."""
-    found: dict[str, tuple[str, str, list[FileSize], list[float]]] = {}
+    kept: dict[str, tuple[str, str, list[FileSize], list[float]]] = {}
     for path in folder.glob("*_*"):
         name = _NAME.fullmatch(path.name)
         with suppress(FileNotFoundError):  # another process removed it meanwhile
             stat = path.stat()
             if name:
-                _, _, files, used = found.setdefault(name[1], (name[2], name[3], [], []))
+                _, _, files, used = kept.setdefault(name[1], (name[2], name[3], [], []))
                 files.append(FileSize(path, stat.st_size))
                 used.append(max(stat.st_mtime, stat.st_atime))
-    days = [KeptDay(symbol, day, tuple(sorted(files)), max(used)) for symbol, day, files, used in found.values()]
+    days = [KeptDay(symbol, day, tuple(sorted(files)), max(used)) for symbol, day, files, used in kept.values()]
     return sorted(days, key=lambda day: (day.used_s, day.files))
 
 

@@ -152,8 +152,8 @@ def _loaded(
     """
 
     def check() -> None:
-        if (found := compared.result()) != list(altered):
-            raise _NotAsSealed(found)
+        if (changed := compared.result()) != list(altered):
+            raise _NotAsSealed(changed)
 
     def parsed(work: Path | None) -> "tuple[TapeBuilder, TapeFacts]":
         from mm.tape.read import read_day

@@ -139,17 +139,17 @@ def _unsealed(folder: DayFolder, ledger: "Sequence[Event]") -> list[str]:
     what = "there is no manifest" if manifest is None else "its manifest is not sealed"
     defects = [defect for defect in check_day(folder).defects if defect.kind != "unsealed"]
     first = "; ".join(f"{defect.place}: {defect.kind}: {defect.message}" for defect in defects[:FEW])
-    found = f"has {len(defects):,} defects ({first}{'; …' if len(defects) > FEW else ''})" if defects else "looks sound"
+    state = f"has {len(defects):,} defects ({first}{'; …' if len(defects) > FEW else ''})" if defects else "looks sound"
     return [
         f"{folder.path}: unsealed: the recording has ended, but {what}, so not every change of its files is detected; "
-        f"by mm data check it {found}; mm data repair seals the day"
+        f"by mm data check it {state}; mm data repair seals the day"
     ]
 
 
 def _first_knobs(ledger: "Sequence[Event]") -> Mapping[str, Any]:
     """Return the knobs of the day's first run; empty if the ledger has none."""
-    found = next((row.details.get("knobs") for row in ledger if row.kind == "run_start"), None)
-    return found if isinstance(found, dict) else {}
+    knobs = next((row.details.get("knobs") for row in ledger if row.kind == "run_start"), None)
+    return knobs if isinstance(knobs, dict) else {}
 
 
 def _last_update_id(events: "EventColumns") -> int | None:

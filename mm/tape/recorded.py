@@ -70,17 +70,17 @@ class KnownGrid:
     lenient: bool
 
     def instrument(
-        self, symbol: str, found: FileSteps, first_book: tuple[int, int]
+        self, symbol: str, steps: FileSteps, first_book: tuple[int, int]
     ) -> tuple[Instrument, FileSteps, list[str]]:
         """Return the tape's grid, the steps of orders in ticks and lots, and warnings if it is inferred or changed.
 
         Args:
             symbol: The symbol.
-            found: The greatest steps that divide all recorded prices and quantities, and the known steps.
-            first_book: The greatest divisor of the first book's quantities, in the lot of *found*, and their number. An
+            steps: The greatest steps that divide all recorded prices and quantities, and the known steps.
+            first_book: The greatest divisor of the first book's quantities, in the lot of *steps*, and their number. An
                 unknown order step is taken from them, since later rows must not change what a strategy sees.
         """
-        tick, lot = found.tick_e8 or 1, found.lot_e8 or 1
+        tick, lot = steps.tick_e8 or 1, steps.lot_e8 or 1
         first_e8 = max(first_book[0], 1) * lot
         rounded_e8 = inferred_step(first_e8, first_book[1])
         first_e8 = first_e8 if rounded_e8 % lot else rounded_e8
@@ -88,7 +88,7 @@ class KnownGrid:
             self.steps.lot_e8 or first_e8,
             FileSteps(lcm(self.orders.tick_e8 or tick, tick), self.orders.lot_e8 or first_e8),
         )
-        inferred = {"tick size": (self.steps.tick_e8, found.tick_e8), "quantity step": (self.steps.lot_e8, step)}
+        inferred = {"tick size": (self.steps.tick_e8, steps.tick_e8), "quantity step": (self.steps.lot_e8, step)}
         named = [f"{name} {short_text(used)}" for name, (known, used) in inferred.items() if not known]
         warnings = (
             [f"no instrument.json: {' and '.join(named)} inferred; set --tick-size and --qty-step"] if named else []
@@ -214,7 +214,7 @@ def _unconfirmed(ledger: Sequence[Event]) -> set[int]:
 
 def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
     """Return the funding payments of *ledger*, each once; raises BrokenFile if one cannot be read."""
-    found: dict[int, Payment] = {}
+    by_us: dict[int, Payment] = {}
     doubts: dict[int, str] = {}
     for row in ledger:
         doubtful = row.kind == "anomaly" and row.details.get("kind") == FUNDING_DOUBT
@@ -225,15 +225,15 @@ def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
             if doubtful:
                 doubts[us] = str(row.details["why"])
             else:
-                found.setdefault(us, Payment(us, e8(row.details["rate"]), e8(row.details["mark_price"])))
+                by_us.setdefault(us, Payment(us, e8(row.details["rate"]), e8(row.details["mark_price"])))
         except (LookupError, TypeError, ValueError, OffGrid) as error:
             raise BrokenFile(
                 f"{folder.events}: event {row.event_id} is not a funding payment ({error}); restore the file, or "
                 f"remove the row"
             ) from error
     for us, why in doubts.items():
-        found[us] = found.get(us, Payment(us, 0, 0))._replace(doubt=why)
-    return tuple(sorted(found.values()))
+        by_us[us] = by_us.get(us, Payment(us, 0, 0))._replace(doubt=why)
+    return tuple(sorted(by_us.values()))
 
 
 def _entry(data: bytes, source: str) -> dict[str, Any]:
@@ -309,8 +309,8 @@ def _snapshot_paths(folder: DayFolder, ledger: Sequence[Event]) -> list[tuple[in
 
 def _snapshot_files(folder: DayFolder) -> dict[int, Path]:
     """Return the snapshot files by their event ids, in order."""
-    found = {snapshot_event_id(path): path for path in folder.snapshots.glob("*")}
-    return {event_id: found[event_id] for event_id in sorted(key for key in found if key is not None)}
+    paths = {snapshot_event_id(path): path for path in folder.snapshots.glob("*")}
+    return {event_id: paths[event_id] for event_id in sorted(key for key in paths if key is not None)}
 
 
 def read_ledger(folder: DayFolder) -> tuple[list[Event], FileRead | None]:

@@ -162,8 +162,8 @@ def sync_day(
     if not kept.all():
         repeated = np.flatnonzero(~kept)
         same = _same_trades(trades, repeated)
-        for name, found in (("duplicate_trades", repeated[same]), ("contradicting_trades", repeated[~same])):
-            findings.note(name, len(found), trades.places(found))
+        for name, rows in (("duplicate_trades", repeated[same]), ("contradicting_trades", repeated[~same])):
+            findings.note(name, len(rows), trades.places(rows))
         trades = trades.reordered(np.flatnonzero(kept))
     trades.release()
     changes = [EpochChange(key, AS_BEFORE, -1, "run") for key in order.first_of_run]

@@ -330,8 +330,8 @@ FAULTS = [
     ),
     Fault(
         "mm/backtest/metrics/risk.py",
-        "rho = dot(centred[lag:], centred[:-lag]) / variance\n        found += 2 * (1 - lag / (last + 1)) * rho",
-        "rho = dot(centred[lag:], centred[:-lag]) / variance\n        found += 2 * rho",
+        "rho = dot(centred[lag:], centred[:-lag]) / variance\n        factor += 2 * (1 - lag / (last + 1)) * rho",
+        "rho = dot(centred[lag:], centred[:-lag]) / variance\n        factor += 2 * rho",
         "tests/backtest/metrics/test_risk.py",
     ),
     Fault(
@@ -727,8 +727,8 @@ FAULTS = [
     ),
     Fault(
         "mm/backtest/metrics/pnl.py",
-        "valid &= one.valid[row]",
-        "valid = one.valid[row]",
+        "valid &= account.valid[row]",
+        "valid = account.valid[row]",
         "tests/backtest/metrics/test_pnl.py",
     ),
     Fault(

@@ -48,9 +48,9 @@ class OwnActivity:
     @classmethod
     def joined(cls, parts: "Iterable[OwnActivity]") -> "OwnActivity":
         """Return the activity of several runs."""
-        found = list(parts)
-        ids = frozenset(number for part in found for number in part.trade_ids)
-        return cls(tuple(order for part in found for order in part.orders), ids)
+        activities = list(parts)
+        ids = frozenset(number for part in activities for number in part.trade_ids)
+        return cls(tuple(order for part in activities for order in part.orders), ids)
 
 
 def without_us(tape: Tape, own: OwnActivity) -> Tape:
@@ -63,8 +63,8 @@ def without_us(tape: Tape, own: OwnActivity) -> Tape:
     rows.add((tape.row_side, tape.row_ticks, tape.row_lots))
     changed = list(_changed(tape, ours)) if ours else []
     if changed:
-        flat = np.array([row for _, found in changed for row in found], np.int64).reshape(-1, 3)
-        sizes = np.array([len(found) for _, found in changed], np.int64)
+        flat = np.array([row for _, rows_of_event in changed for row in rows_of_event], np.int64).reshape(-1, 3)
+        sizes = np.array([len(rows_of_event) for _, rows_of_event in changed], np.int64)
         first = rows.add((flat[:, 0].astype(np.int8), flat[:, 1].copy(), flat[:, 2].copy()))
         at = np.array([event for event, _ in changed], np.int64)
         start[at], size[at] = first + np.cumsum(sizes) - sizes, sizes
@@ -142,8 +142,8 @@ def _changed(tape: Tape, ours: Sequence[RecordedOrder]) -> Iterator[tuple[int, S
             continue
         kind, rows = int(tape.kind[event]), own_rows.of(event)
         shown = FeedEvent(SNAPSHOT if kind == KEYFRAME else kind, 0, 0, 0, rows, int(stamp_ms[event]) * US_PER_MS)
-        (found,) = market.of((shown,))
-        if list(found.rows) != rows:
-            yield event, [*own_rows.others(event), *found.rows]
+        (event_without_us,) = market.of((shown,))
+        if list(event_without_us.rows) != rows:
+            yield event, [*own_rows.others(event), *event_without_us.rows]
         if not coming and market.alone:
             return

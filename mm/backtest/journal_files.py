@@ -133,11 +133,11 @@ class Amount:
         ((unit, column),) = self.terms
         numbers = table[:, column]
         if exactly:
-            one = pl.Series([Decimal(unit).scaleb(-self.places)], dtype=pl.Decimal(38, self.places))
-            found = pl.Series(numbers).cast(pl.Decimal(38, 0)) * one
+            in_units = pl.Series([Decimal(unit).scaleb(-self.places)], dtype=pl.Decimal(38, self.places))
+            values = pl.Series(numbers).cast(pl.Decimal(38, 0)) * in_units
         else:
-            found = pl.Series(floats(numbers, unit, 10**self.places))
-        return found if self.mark < 0 else found.set(pl.Series(table[:, self.mark] <= 0), None)
+            values = pl.Series(floats(numbers, unit, 10**self.places))
+        return values if self.mark < 0 else values.set(pl.Series(table[:, self.mark] <= 0), None)
 
 
 Columns = Mapping[str, Whole | Instant | Word | SideColumn | Amount]
@@ -236,8 +236,8 @@ def read_orders(folder: Path, symbol: str, types: "Mapping[str, Any] | None" = N
 
     path = orders_path(folder, symbol)
     if path.suffix == f".{PARQUET}":
-        found = pl.read_parquet(path, columns=None if types is None else list(types))
-        return found.cast(dict(types)) if types else found.cast(pl.String)  # type: ignore[arg-type]
+        frame = pl.read_parquet(path, columns=None if types is None else list(types))
+        return frame.cast(dict(types)) if types else frame.cast(pl.String)  # type: ignore[arg-type]
     if types is None:
         return pl.read_csv(path, infer_schema=False)
     return pl.read_csv(path, columns=list(types), schema_overrides=dict(types))

@@ -205,9 +205,9 @@ class LiveFeed:
 def _rows_of(side: int, levels: "Iterable[Level]", grid: Instrument) -> list[Row]:
     """Return the rows of one side's levels on the tick; raise OffGrid if a quantity is not in whole lots."""
     on_grid = getattr(levels, "on_grid", None)  # present on levels that a kernel has parsed
-    found: list[Row] | None = on_grid(side, grid.tick_e8, grid.lot_e8) if on_grid else None
-    if found is not None:
-        return found
+    on_grid_rows: list[Row] | None = on_grid(side, grid.tick_e8, grid.lot_e8) if on_grid else None
+    if on_grid_rows is not None:
+        return on_grid_rows
     rows = []
     for price, qty in levels:
         ticks, rest = divmod(e8(price), grid.tick_e8)

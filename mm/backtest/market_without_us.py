@@ -126,7 +126,7 @@ class MarketWithoutUs:
 
     def of(self, events: Iterable[FeedEvent]) -> tuple[FeedEvent, ...]:
         """Return events without us; a trade of ours is left out."""
-        return tuple(one for event in events if (one := self._of(event)) is not None)
+        return tuple(without_us for event in events if (without_us := self._of(event)) is not None)
 
     def _of(self, event: FeedEvent) -> FeedEvent | None:
         self._us = event.us

@@ -36,9 +36,9 @@ def _by_name(*builds: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
 
 def declared(build: Callable[..., Any]) -> type[Parameters]:
     """Return the declaration of a registered model."""
-    found = declaration_of(build)
-    assert found is not None, f"{build} declares no parameters"
-    return found
+    declaration = declaration_of(build)
+    assert declaration is not None, f"{build} declares no parameters"
+    return declaration
 
 
 FILL_MODELS: Registry = {

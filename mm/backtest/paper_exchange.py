@@ -374,9 +374,9 @@ class PaperExchange:
         """Book funding that was due at *due_us* and becomes known at the current instant; return it."""
         from mm.tape.columns import Payment
 
-        found = Payment(self._engine.now_us, rate_e8, mark_e8, due_us=due_us)
-        self._pay(found)
-        return found
+        payment = Payment(self._engine.now_us, rate_e8, mark_e8, due_us=due_us)
+        self._pay(payment)
+        return payment
 
     def _turn(self, us: int) -> None:
         """Set from an instant on whether the strategy may quote; quotes are pulled while the market is closed."""

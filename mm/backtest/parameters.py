@@ -71,7 +71,11 @@ class Parameters(Struct, kw_only=True):
             values = asdict(cls(**given))
         except TypeError as error:
             raise TypeError(f"{owner}: {error}") from None
-        return values | {one.name: one.check(owner, given[one.name]) for one in settings(cls) if one.name in given}
+        return values | {
+            setting.name: setting.check(owner, given[setting.name])
+            for setting in settings(cls)
+            if setting.name in given
+        }
 
 
 def declares(parameters: type[Parameters]) -> Callable[[Made], Made]:
@@ -83,12 +87,12 @@ def declares(parameters: type[Parameters]) -> Callable[[Made], Made]:
         function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
                 inspect.Parameter(
-                    one.name,
+                    setting.name,
                     keyword,
-                    default=empty if one.default is REQUIRED else one.default,
-                    annotation=one.annotation,
+                    default=empty if setting.default is REQUIRED else setting.default,
+                    annotation=setting.annotation,
                 )
-                for one in settings(parameters)
+                for setting in settings(parameters)
             ]
         )
         return function
@@ -98,14 +102,14 @@ def declares(parameters: type[Parameters]) -> Callable[[Made], Made]:
 
 def declaration_of(build: object) -> type[Parameters] | None:
     """Return the declaration of a class or a function; None for a user's class, even if its base has one."""
-    found = vars(build).get("declared") if hasattr(build, "__dict__") else None
-    return found if isinstance(found, type) and issubclass(found, Parameters) else None
+    declaration = vars(build).get("declared") if hasattr(build, "__dict__") else None
+    return declaration if isinstance(declaration, type) and issubclass(declaration, Parameters) else None
 
 
 def name_of(kind: type) -> str:
     """Return the name of a model class in results: its declared name, or the name of the class."""
-    found = getattr(kind, "declared", None)
-    return found.name if isinstance(found, type) and issubclass(found, Parameters) else kind.__name__
+    declaration = getattr(kind, "declared", None)
+    return declaration.name if isinstance(declaration, type) and issubclass(declaration, Parameters) else kind.__name__
 
 
 class Volatility(Struct):
@@ -157,8 +161,8 @@ def refuse_other_units(model: str, params: Mapping[str, object], known: Mapping[
     for key, name in ((key, name) for key in params if key not in known for name in names):
         unit, words = known[name], _unit_words(key, name)
         if unit is not None and words & (PRICES | SHARES | TIMES | QUANTITIES | OURS):
-            found = f"QUOTE_PARAMS_JSON: {model}: {key} is {params[key]!r}; use {name}, in {unit.text}"
-            raise UsageError(f"{found}: {_conversion(name, unit, words, params[key], tick)}")
+            mistake = f"QUOTE_PARAMS_JSON: {model}: {key} is {params[key]!r}; use {name}, in {unit.text}"
+            raise UsageError(f"{mistake}: {_conversion(name, unit, words, params[key], tick)}")
 
 
 def _unit_words(key: str, name: str) -> set[str]:

@@ -106,7 +106,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     terms = replace(terms, **market.joined(), feed={**(terms.feed or {}), **measured}, day_notes=noted)
     terms = with_funding(terms, first, exchange)
     counters = (journal := exchange.journal()).counters
-    terms = replace(terms, predictors=tuple(one.terms(counters["first_us"]) for one in predictors))
+    terms = replace(terms, predictors=tuple(predictor.terms(counters["first_us"]) for predictor in predictors))
     played = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
     return Result(journal, terms, played, leg_results(exchange, terms))
 
@@ -138,7 +138,7 @@ def leg_results(exchange: PaperExchange, run: RunTerms) -> dict[str, Result]:
 
 def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
     exchange, first = leg.exchange, feed.first
-    days = tuple(day for one in feed.tapes or (first,) for day in one.days)
+    days = tuple(day for tape in feed.tapes or (first,) for day in tape.days)
     terms = run_terms(first, exchange.rules, (leg, exchange.fills, None))
     terms = replace(terms, days=days, quote_model=run.quote_model)
     return Result(exchange.journal(), with_funding(terms, first, exchange), feed.within_run())
@@ -152,7 +152,7 @@ def with_funding(terms: RunTerms, tape: Tape, exchange: PaperExchange) -> RunTer
         terms,
         funding_e8=exchange.funding_e8,
         target_funding=tuple(exchange.target_funding),
-        funding_doubts=tuple((one.us, one.mark_e8 > 0, one.doubt) for one in exchange.funding_doubts),
+        funding_doubts=tuple((payment.us, payment.mark_e8 > 0, payment.doubt) for payment in exchange.funding_doubts),
         spot_fees=exchange.rules.default_fees,
     )
 
@@ -193,14 +193,16 @@ def _predicting(fills: object, intensity: Intensity | None) -> Intensity | None:
 
 def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
     """Return the fitted predictors that models read, which must be of this market."""
-    folders = any(hasattr(one, "predictor_folder") or "/" in "".join(getattr(one, "signals", ())) for one in models)
+    folders = any(
+        hasattr(model, "predictor_folder") or "/" in "".join(getattr(model, "signals", ())) for model in models
+    )
     if not folders:
         return []  # without importing their modules
 
-    found = {path: one for model in models for path, one in predictors_of(model).items()}
-    for one in found.values():
-        one.check(tape.symbol, tape.instrument.tick_e8)
-    return list(found.values())
+    artefacts = {path: artefact for model in models for path, artefact in predictors_of(model).items()}
+    for artefact in artefacts.values():
+        artefact.check(tape.symbol, tape.instrument.tick_e8)
+    return list(artefacts.values())
 
 
 class _PredictionRows(NamedTuple):

@@ -139,7 +139,7 @@ class Result(Shown):
         if series is None:
             why = f"the PnL of the legs has no sum, so every number is of {summary['symbol']} alone"
             return {OWN_MARKET: None, "warnings": [*summary["warnings"], why]}
-        numbers = strategy_summary(series, self.terms, knows=all(one.terms.knows_next_move for one in each))
+        numbers = strategy_summary(series, self.terms, knows=all(leg.terms.knows_next_move for leg in each))
         own = {name: summary[name] for name in numbers if name in summary}
         why = f"PnL, verdict and ratios are of all legs; own_market has those of {summary['symbol']} alone, as all else"
         return {**numbers, OWN_MARKET: own, "warnings": [*summary["warnings"], why]}
@@ -148,8 +148,8 @@ class Result(Shown):
     def series(self) -> EquitySeries | None:
         """The exact money of all legs together; None if one has none, fees of unknown value, or another quote asset."""
         each, quote = (self, *self.legs.values()), self.terms.instrument.quote_asset
-        accounts = [account_of(one.journal, one.terms) for one in each]
-        if any(one.terms.instrument.quote_asset != quote or one.terms.unvalued_fees for one in each):
+        accounts = [account_of(leg.journal, leg.terms) for leg in each]
+        if any(leg.terms.instrument.quote_asset != quote or leg.terms.unvalued_fees for leg in each):
             return None
         return together(accounts) if all(account.valid.any() for account in accounts) else None
 
@@ -314,8 +314,8 @@ class Result(Shown):
             rows[name] = len(journal.breaches)
         for name, leg in self.legs.items():
             inner = dict[str, str]()
-            found = leg.write_tables(folder / LEGS / name, inner, orders_format)
-            rows |= {f"{LEGS}/{name}/{file}": count for file, count in found.items()}
+            counts = leg.write_tables(folder / LEGS / name, inner, orders_format)
+            rows |= {f"{LEGS}/{name}/{file}": count for file, count in counts.items()}
             digests |= {f"{LEGS}/{name}/{file}": sha256 for file, sha256 in inner.items()}
         return rows
 
@@ -349,8 +349,8 @@ def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:
         yield f"{us},{BREACHES[limit]},{SIDES[side % 3]},{decimal_text(value_e8)},{decimal_text(bound_e8)}\n"
 
 
-def _with_text(found: "pl.DataFrame") -> "pl.DataFrame":
+def _with_text(table: "pl.DataFrame") -> "pl.DataFrame":
     """Return a frame with words as text."""
     import polars as pl
 
-    return found.with_columns(pl.selectors.enum().cast(pl.String))
+    return table.with_columns(pl.selectors.enum().cast(pl.String))

@@ -58,17 +58,17 @@ def _read_bands(text: str) -> str:
 
 
 def _share(value: Any) -> int:
-    found = e8(str(value))
-    if not 0 <= found <= E8:
+    share_e8 = e8(str(value))
+    if not 0 <= share_e8 <= E8:
         raise ValueError(value)
-    return found
+    return share_e8
 
 
 def _factor(value: Any) -> float:
-    found = float(value)
-    if not 1.0 <= found <= 1_000.0:
+    factor = float(value)
+    if not 1.0 <= factor <= 1_000.0:
         raise ValueError(value)
-    return found
+    return factor
 
 
 def _read_ramp(text: str) -> str:
@@ -262,7 +262,7 @@ class RiskBreach:
 
 def limits_of(risk: Risk) -> RiskLimits | None:
     """Return the limits that the knobs set, or None without any."""
-    found = RiskLimits(
+    limits = RiskLimits(
         max_position_e8=_e8(risk.max_position),
         max_order_notional_e8=_e8(risk.max_order_notional),
         max_open_orders=risk.max_open_orders,
@@ -276,7 +276,7 @@ def limits_of(risk: Risk) -> RiskLimits | None:
         slow_ack_us=None if risk.latency_threshold_ms is None else us_from_ms(risk.latency_threshold_ms),
         widen_bands=tuple((e8(share), float(factor)) for share, factor in _decimals(risk.widen_bands)),
     )
-    return None if found == RiskLimits() else found
+    return None if limits == RiskLimits() else limits
 
 
 def ramped_lots(quote_lots: int, step_lots: int, size_ramp: str | None, day: int = 0) -> int:
@@ -299,5 +299,5 @@ def _e8(text: str | None) -> int | None:
 
 def _decimals(text: str | None) -> list[Any]:
     """Return parsed JSON with its numbers as text."""
-    found: list[Any] = [] if text is None else json.loads(text, parse_float=str, parse_int=str)
-    return found
+    values: list[Any] = [] if text is None else json.loads(text, parse_float=str, parse_int=str)
+    return values

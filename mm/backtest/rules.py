@@ -266,7 +266,7 @@ class Rules:
             "start_lots",
             "target_lots",
         }  # rebates and debts are legal
-        for name in [one.name for one in fields(self)]:
+        for name in [amount.name for amount in fields(self)]:
             value = getattr(self, name)
             if not isinstance(value, int):
                 continue

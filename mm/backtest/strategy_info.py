@@ -54,8 +54,8 @@ def untraded_us(tape: "Tape") -> tuple[int, int]:
     end = tape.end_us if after is None else int(tape.event_us[middle + after])
     if 2 * (end - begin) <= window:
         return 0, window
-    found, covered = _with_book_us(tape, begin, end), _with_book_us(tape, tape.start_us, tape.end_us)
-    return (found if 2 * found > covered else 0), covered
+    with_book_us, covered = _with_book_us(tape, begin, end), _with_book_us(tape, tape.start_us, tape.end_us)
+    return (with_book_us if 2 * with_book_us > covered else 0), covered
 
 
 def _with_book_us(tape: "Tape", begin_us: int, end_us: int) -> int:
@@ -68,11 +68,11 @@ def _with_book_us(tape: "Tape", begin_us: int, end_us: int) -> int:
 def _first_trade(kinds: "NDArray[np.uint8]") -> int | None:
     """Return the index of the first trade among *kinds* of events, or None; the first `NEAREST` are searched first."""
     width = NEAREST
-    while not (found := kinds[:width] == TRADE).any():
+    while not (is_trade := kinds[:width] == TRADE).any():
         if width >= len(kinds):
             return None
         width *= 16
-    return int(found.argmax())
+    return int(is_trade.argmax())
 
 
 def gammas_of(model: object) -> Floats | None:
@@ -120,11 +120,11 @@ def _parameters(model: object) -> dict[str, Any]:
         for name, member in vars(kind).items()
         if isinstance(member, GetSetDescriptorType) and name not in PARTS and not name.startswith("_")
     ]
-    found = {name: _plain(name, getattr(model, name)) for name in names}
+    values = {name: _plain(name, getattr(model, name)) for name in names}
     if isinstance(model, HasSources):
-        sources = {name: one for name, one in model.sources().items() if math.isnan(getattr(model, name))}
-        found = {name: sources.get(name, value) for name, value in found.items()}
-    return {name: value for name, value in found.items() if value is not None}
+        sources = {name: source for name, source in model.sources().items() if math.isnan(getattr(model, name))}
+        values = {name: sources.get(name, value) for name, value in values.items()}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @runtime_checkable

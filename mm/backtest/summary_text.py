@@ -63,7 +63,9 @@ def _between(summary: Mapping[str, Any]) -> str:
 def text_of(summary: Mapping[str, Any]) -> str:
     """Return the headline numbers of a summary as a small table; undefined values are dashes."""
     (first, whole), *rows = [
-        (one.line, _LINES.get(one.key, _plain)(summary, one)) for one in NUMBERS if one.line and _has(summary, one.key)
+        (figure.line, _LINES.get(figure.key, _plain)(summary, figure))
+        for figure in NUMBERS
+        if figure.line and _has(summary, figure.key)
     ]
     block, legs, band = (summary.get(name) for name in ("sensitivity", "legs", "pnl_band"))
     inside = []
@@ -91,40 +93,40 @@ def _has(summary: Mapping[str, Any], key: str) -> bool:
     )
 
 
-def _plain(summary: Mapping[str, Any], one: SummaryNumber) -> str:
-    value = summary[one.key]
-    return f"{value:,}" if isinstance(value, int) else _number(value, one.digits)
+def _plain(summary: Mapping[str, Any], figure: SummaryNumber) -> str:
+    value = summary[figure.key]
+    return f"{value:,}" if isinstance(value, int) else _number(value, figure.digits)
 
 
-def _paid(summary: Mapping[str, Any], one: SummaryNumber) -> str:
-    return _number(_negative(summary[one.key]), one.digits)
+def _paid(summary: Mapping[str, Any], figure: SummaryNumber) -> str:
+    return _number(_negative(summary[figure.key]), figure.digits)
 
 
-def _rejected(summary: Mapping[str, Any], one: SummaryNumber) -> str:
+def _rejected(summary: Mapping[str, Any], figure: SummaryNumber) -> str:
     reasons = by_reason(summary["rejects"])
-    return _plain(summary, one) + (f" ({reasons})" if reasons else "")
+    return _plain(summary, figure) + (f" ({reasons})" if reasons else "")
 
 
-def _held(summary: Mapping[str, Any], one: SummaryNumber) -> str:
-    return f"mean {_number(summary[one.key]['mean'], 4)}, largest {_number(summary[one.key]['max'], 4)}"
+def _held(summary: Mapping[str, Any], figure: SummaryNumber) -> str:
+    return f"mean {_number(summary[figure.key]['mean'], 4)}, largest {_number(summary[figure.key]['max'], 4)}"
 
 
 _LINES: Mapping[
     str, Callable[[Mapping[str, Any], SummaryNumber], str]
 ] = {  # of a key whose line says more than its value
-    "pnl_quoting": lambda summary, one: _number(quoting_of(summary), one.digits),
+    "pnl_quoting": lambda summary, figure: _number(quoting_of(summary), figure.digits),
     "funding": _paid,
     "fees": _paid,
-    "pnl_total": lambda summary, one: f"{_plain(summary, one)}, {_drawdown(summary['account'])}",
-    "quote_qty": lambda summary, one: f"{_short(summary[one.key])} {summary['base_asset']}".rstrip(),
+    "pnl_total": lambda summary, figure: f"{_plain(summary, figure)}, {_drawdown(summary['account'])}",
+    "quote_qty": lambda summary, figure: f"{_short(summary[figure.key])} {summary['base_asset']}".rstrip(),
     "n_rejects": _rejected,
-    "n_fills": lambda summary, one: f"{_plain(summary, one)}, {summary['n_partial']:,} orders filled in parts",
+    "n_fills": lambda summary, figure: f"{_plain(summary, figure)}, {summary['n_partial']:,} orders filled in parts",
     "inventory": _held,
-    "seconds_covered": lambda summary, one: (
-        f"{_plain(summary, one)}, {_number(excluded_s(summary), 0)} excluded{_between(summary)}"
+    "seconds_covered": lambda summary, figure: (
+        f"{_plain(summary, figure)}, {_number(excluded_s(summary), 0)} excluded{_between(summary)}"
     ),
-    "feed": lambda summary, one: feed_text(summary[one.key]),
-    "risk": lambda summary, one: _limits(summary[one.key]),
+    "feed": lambda summary, figure: feed_text(summary[figure.key]),
+    "risk": lambda summary, figure: _limits(summary[figure.key]),
 }
 
 
@@ -162,9 +164,9 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
     by_feed = [row for row in rows if own and row.get("feed") != own[0].get("feed")]
     by_fills = [row for row in rows if row not in [*own, *by_latency, *by_feed]]
     for name, kinds in (("fill assumption", by_fills), ("latency", by_latency), ("feed", by_feed)):
-        found = [pnl for row in [*own, *kinds] if (pnl := quoting_of(row)) is not None]
-        if kinds and found:
-            ranges.append(f"{signed(min(found))} … {signed(max(found))} by {name}")
+        pnls = [pnl for row in [*own, *kinds] if (pnl := quoting_of(row)) is not None]
+        if kinds and pnls:
+            ranges.append(f"{signed(min(pnls))} … {signed(max(pnls))} by {name}")
     return "PnL " + ", ".join(ranges) if ranges else NONE
 
 
@@ -174,11 +176,11 @@ def worst(summary: Mapping[str, Any], before: str = "") -> str:
     known = [(pnl, row["role"] != "headline", row) for row in rows if (pnl := quoting_of(row)) is not None]
     if not known:
         return ""
-    pnl, _, row = min(known, key=lambda one: one[:2])
+    pnl, _, row = min(known, key=lambda assumption: assumption[:2])
     if row["role"] == "headline":
         return f"{before}the least of {len(known)} assumptions"
     latency = "" if row["latency"] == 1 else f" at {_short(row['latency'])} × latency"
-    own = [one.get("feed") for one in rows if one["role"] == "headline"]
+    own = [row.get("feed") for row in rows if row["role"] == "headline"]
     feed = "" if row.get("feed") in own else f" with FEED_LATENCY={row['feed']}"
     return f"{before}{signed(pnl)} under the worst of {len(known)} assumptions ({row['fills']}{latency}{feed})"
 
@@ -205,14 +207,14 @@ def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tu
 
 def exponent(summary: Mapping[str, Any]) -> str:
     """Return the exponent of the queue model, that estimated for the symbol, and the PnL at both; empty without one."""
-    found = (summary.get("sensitivity") or {}).get("queue_exponent")
-    if not found:
+    estimate = (summary.get("sensitivity") or {}).get("queue_exponent")
+    if not estimate:
         return ""
-    played, own = number(found["played"]), number(found["exponent"])
-    interval = f"{number(found['low'])} to {number(found['high'])}"
+    played, own = number(estimate["played"]), number(estimate["exponent"])
+    interval = f"{number(estimate['low'])} to {number(estimate['high'])}"
     return (
-        f"{played} played; {summary['symbol']}'s own is {own} ({interval}, {found['day']}): PnL of quoting "
-        f"{signed(found['pnl_quoting'])} at {played}, {signed(found['pnl_at_estimate'])} at {own}"
+        f"{played} played; {summary['symbol']}'s own is {own} ({interval}, {estimate['day']}): PnL of quoting "
+        f"{signed(estimate['pnl_quoting'])} at {played}, {signed(estimate['pnl_at_estimate'])} at {own}"
     )
 
 
@@ -255,10 +257,10 @@ def outside(summary: Mapping[str, Any]) -> str:
 
 def quoted_distance(summary: Mapping[str, Any]) -> str:
     """Return the quantiles of the distance at which orders rested, in ticks."""
-    found = summary["quoted_half_spread_ticks"]
-    if found["p50"] is None:
+    ticks = summary["quoted_half_spread_ticks"]
+    if ticks["p50"] is None:
         return NONE
-    return f"median {number(found['p50'])} ticks from the mid, 80 % in {number(found['p10'])} to {number(found['p90'])}"
+    return f"median {number(ticks['p50'])} ticks from the mid, 80 % in {number(ticks['p10'])} to {number(ticks['p90'])}"
 
 
 def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
@@ -322,16 +324,16 @@ def days_of(summary: Mapping[str, Any]) -> int:
 
 def sign_of_mean(summary: Mapping[str, Any]) -> str:
     """Return the verdict on the sign of the mean quoting PnL per minute; without one, that there is none."""
-    found = of_all_legs(summary).get("verdict")
-    if found is None:
+    verdict = of_all_legs(summary).get("verdict")
+    if verdict is None:
         return "without a verdict"
-    return str(found["text"])
+    return str(verdict["text"])
 
 
 def sign_ends(summary: Mapping[str, Any]) -> tuple[float | None, float | None]:
     """Return the 95 % interval of the verdict; nothing where none is given."""
-    found = of_all_legs(summary).get("verdict") or {}
-    return found.get("lower95"), found.get("upper95")
+    verdict = of_all_legs(summary).get("verdict") or {}
+    return verdict.get("lower95"), verdict.get("upper95")
 
 
 def _percent(share: float | None) -> str:

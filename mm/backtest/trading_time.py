@@ -38,10 +38,10 @@ class TradingTime:
 
     def turns(self, from_us: int, to_us: int) -> list[int]:
         """Return the instants after *from_us*, up to *to_us*, at which one of the two changes, in order."""
-        found = set() if self.hours is None else set(self.hours.borders(from_us, to_us))
+        turns = set() if self.hours is None else set(self.hours.borders(from_us, to_us))
         if from_us < self.begins_us <= to_us:
-            found.add(self.begins_us)
-        return sorted(found)
+            turns.add(self.begins_us)
+        return sorted(turns)
 
     def next_turn(self, us: int) -> int:
         """Return the next such instant after *us*, at most a week later but for the end of a training."""

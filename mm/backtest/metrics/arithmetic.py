@@ -41,8 +41,8 @@ def quotient(over: float, under: float) -> float | None:
 
 def quantiles(values: Numbers, shares: Sequence[float]) -> list[float]:
     """Return the quantiles of *values* at *shares*, linearly interpolated."""
-    found: list[float] = np.quantile(values, shares).tolist()
-    return found
+    at_shares: list[float] = np.quantile(values, shares).tolist()
+    return at_shares
 
 
 def median(values: Numbers) -> float:
@@ -126,7 +126,7 @@ def distinct(rows: Numbers) -> tuple[Ints, Rows]:
     if size <= TABLE_PER_ROW * len(rows):
         known = np.zeros(size, np.bool_)
         known[code] = True
-        found, into = np.flatnonzero(known), np.cumsum(known)[code] - 1
+        codes, into = np.flatnonzero(known), np.cumsum(known)[code] - 1
     else:
-        found, into = np.unique(code, return_inverse=True)
-    return np.stack(np.unravel_index(found, sizes), axis=1) + low, into
+        codes, into = np.unique(code, return_inverse=True)
+    return np.stack(np.unravel_index(codes, sizes), axis=1) + low, into

@@ -114,8 +114,8 @@ def bins(sent: Ints | Floats, stands: Ints | Floats) -> Ints:
     off = np.select(zones, [stands - sent, sent - stands, stands], -stands)
     wide = EXACT + np.ceil(np.log(np.maximum(off, EXACT) / EXACT) / np.log(GROWTH))
     step = np.where(off <= EXACT, np.round(off), np.minimum(wide, STEPS - 1))
-    found: Ints = (zone * STEPS + step).astype(np.int64)
-    return found
+    flat_bins: Ints = (zone * STEPS + step).astype(np.int64)
+    return flat_bins
 
 
 class FillStates:
@@ -167,7 +167,7 @@ class FillStates:
 
         Orders sent nearer than the nearest node count as orders of that node; their current distance shifts equally.
         """
-        found = np.empty(len(states))
+        rates = np.empty(len(states))
         for part, at in enumerate(self._parts):
             rows = np.flatnonzero(states[:, 0] % 2 == part)
             if not len(rows):
@@ -176,8 +176,8 @@ class FillStates:
             counted = np.maximum(sent, self._nodes[at[0]])
             stands_bin = bins(counted, stands + counted - sent)
             classes = touch - TOUCHES[0], deviation - DEVIATIONS[0], swept
-            found[rows] = self._interpolated(at, counted, (stands_bin, move, flow & 1, flow >> 1, *classes))
-        return found
+            rates[rows] = self._interpolated(at, counted, (stands_bin, move, flow & 1, flow >> 1, *classes))
+        return rates
 
     def _interpolated(self, at: Ints, sent: Ints, state: tuple[Ints, ...]) -> Floats:
         """Return the rates of orders, interpolated between the nodes *at*, by current bin and other columns."""
@@ -186,15 +186,15 @@ class FillStates:
         lower = np.maximum(upper - 1, 0)
         share = np.clip((sent - nodes[lower]) / np.maximum(nodes[upper] - nodes[lower], 1), 0, 1)
         near, far = (
-            self._rates[one, stands, move]
-            * self._times[one, rested, flow]
-            * self._touch[one, touch]
-            * self._deviation[one, deviation]
-            * self._swept[one, swept]
-            for one in (at[lower], at[upper])
+            self._rates[node, stands, move]
+            * self._times[node, rested, flow]
+            * self._touch[node, touch]
+            * self._deviation[node, deviation]
+            * self._swept[node, swept]
+            for node in (at[lower], at[upper])
         )
-        found: Floats = near ** (1 - share) * far**share * np.exp(-self._k * np.maximum(sent - nodes[-1], 0) / 2)
-        return found
+        rate: Floats = near ** (1 - share) * far**share * np.exp(-self._k * np.maximum(sent - nodes[-1], 0) / 2)
+        return rate
 
     def predicted(self, waited: Stretches) -> Floats:
         """Return the predicted fills of each stretch."""
@@ -233,12 +233,12 @@ def by_state(nodes: int, at: tuple[Ints, Ints, Ints], *columns: Floats) -> list[
 
 def _at_all_levels(shape: tuple[int, ...], at: tuple[Ints, ...], times: Floats) -> Floats:
     """Return factors by node and level; a level that was never observed gets that of the nearest observed one."""
-    found = np.full(shape, np.nan)
-    found[at] = times
-    for row in found.reshape(-1, shape[-1]):
+    table = np.full(shape, np.nan)
+    table[at] = times
+    for row in table.reshape(-1, shape[-1]):
         known = np.flatnonzero(~np.isnan(row))
         row[:] = row[known[np.abs(np.arange(len(row))[:, None] - known).argmin(axis=1)]] if len(known) else 1.0
-    return found
+    return table
 
 
 def by_move(nodes: Floats, seconds: Floats, fills: Floats) -> Floats:
@@ -263,22 +263,22 @@ def by_move(nodes: Floats, seconds: Floats, fills: Floats) -> Floats:
     # not by a matrix product, see ``arithmetic.dot``
     expected_near, fills_near = (np.einsum("nm,mbv->nbv", near, cells) for cells in (expected, fills))
     own = shrunk(level * shrunk(rate, expected_near, fills_near, PRIOR_FILLS), lasted, fills, PRIOR_FILLS)
-    found: Floats = own * (seen / np.maximum((seconds * own).sum(axis=(1, 2)), TINY))[:, None, None]
-    return found
+    rates: Floats = own * (seen / np.maximum((seconds * own).sum(axis=(1, 2)), TINY))[:, None, None]
+    return rates
 
 
 def distance_weights(nodes: Floats) -> Floats:
     """Return the weight of each distance in the estimate of each other one, at most 1 (a Gaussian in log distance)."""
     scale = np.log(np.maximum(nodes, 0.0) + EXACT)
-    found: Floats = np.exp(-(np.subtract.outer(scale, scale) ** 2) / (2 * ALIKE**2))
-    return found
+    weights: Floats = np.exp(-(np.subtract.outer(scale, scale) ** 2) / (2 * ALIKE**2))
+    return weights
 
 
 def shrunk(rate: Floats, seconds: Floats, fills: Floats, prior_fills: float | Floats) -> Floats:
     """Return the observed fills per second, shrunk towards a *rate* where there are few."""
     known = np.maximum(fills - 1, 0) + seconds * rate
-    found: Floats = rate + known / (known + prior_fills) * (fills / np.maximum(seconds, TINY) - rate)
-    return found
+    shrunk_rate: Floats = rate + known / (known + prior_fills) * (fills / np.maximum(seconds, TINY) - rate)
+    return shrunk_rate
 
 
 def often_sent(distance: Floats, seconds: Floats) -> Mask:

@@ -16,7 +16,7 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     if is_dataclass(value):
-        return {one.name: finite(getattr(value, one.name)) for one in fields(value)}
+        return {field.name: finite(getattr(value, field.name)) for field in fields(value)}
     return value
 
 
@@ -32,8 +32,8 @@ def missing(key: str, value: object, reasons: Container[str]) -> list[str]:
         return [key] if value is None else []
     if key in reasons and value and all(member is None for member in value.values()):
         return [key]
-    inside = ((name, one) for name, one in value.items() if one is None or isinstance(one, dict | list))
-    return [found for name, one in inside for found in missing(f"{key}.{name}", one, reasons)]
+    inside = ((name, item) for name, item in value.items() if item is None or isinstance(item, dict | list))
+    return [path for name, item in inside for path in missing(f"{key}.{name}", item, reasons)]
 
 
 def check(value: object) -> None:
@@ -48,9 +48,9 @@ def check(value: object) -> None:
 def _bad_value(value: object) -> tuple[str, object] | None:
     """Return the first value that JSON cannot represent, with its dotted path; None if there is none."""
     if isinstance(value, dict | list | tuple):
-        for name, one in value.items() if isinstance(value, dict) else enumerate(value):
-            if found := _bad_value(one):
-                place, bad = found
+        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if bad_value := _bad_value(item):
+                place, bad = bad_value
                 return f"{name}.{place}".rstrip("."), bad
         return None
     try:

@@ -34,8 +34,8 @@ def long_run_error(values: Floats) -> Floats:
     Args:
         values: One per block; with several columns, the result has one error per column.
     """
-    found: Floats = np.sqrt(slow_variance(values))
-    return found
+    error: Floats = np.sqrt(slow_variance(values))
+    return error
 
 
 def slow_variance(values: Floats) -> Floats:
@@ -50,8 +50,8 @@ def slow_variance(values: Floats) -> Floats:
     waves = np.fft.rfft(np.concatenate((values, values[::-1])), axis=0)[1 : degrees + 1]
     turned = np.exp(-0.5j * np.pi / len(values) * np.arange(1, degrees + 1))
     sums = (waves.T * turned).T.real / 2
-    found: Floats = 2 / degrees * (sums**2).sum(axis=0)
-    return found
+    variance: Floats = 2 / degrees * (sums**2).sum(axis=0)
+    return variance
 
 
 def fill_intervals(fills: Floats, expected: Floats) -> list[Ends]:

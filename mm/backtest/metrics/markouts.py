@@ -76,12 +76,12 @@ class GroupMeans:
 
     def mean(self) -> Mean:
         """Return the mean over all fills, the first group."""
-        value, error = (None if np.isnan(one[0]) else float(one[0]) for one in (self.value, self.error))
+        value, error = (None if np.isnan(numbers[0]) else float(numbers[0]) for numbers in (self.value, self.error))
         return Mean(value, error, self.fills - int(self.count[0]))
 
     def realised(self) -> Mean:
         """Return the realised half-spread over all fills."""
-        value, error = (None if np.isnan(one[0]) else float(one[0]) for one in (self.left, self.left_error))
+        value, error = (None if np.isnan(numbers[0]) else float(numbers[0]) for numbers in (self.left, self.left_error))
         return Mean(value, error, self.fills - int(self.count[0]))
 
 
@@ -136,9 +136,9 @@ def just_after(journal: "Journal") -> Ints:
     while len(row):
         at_once = us[change] == journal.fills[row, 0]
         row, change = row[at_once], change[at_once]
-        found = before[change] == mid2[row]
-        mid2[row[found]] = path[change[found]]
-        row, change = row[~found], change[~found] + 1
+        matches = before[change] == mid2[row]
+        mid2[row[matches]] = path[change[matches]]
+        row, change = row[~matches], change[~matches] + 1
     return mid2
 
 
@@ -158,8 +158,8 @@ def mid2_at(mids: "Table", us: Ints) -> Ints:
     if not len(mids):
         return np.zeros(len(us), np.int64)
     row = np.searchsorted(mids[:, 0], us, side="right") - 1
-    found: Ints = np.where(row >= 0, mids[row, 1], 0)
-    return found
+    mid2: Ints = np.where(row >= 0, mids[row, 1], 0)
+    return mid2
 
 
 def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
@@ -186,8 +186,8 @@ def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
         for name, count, value, error, blocks, left, left_error in zip(
             GROUPS,
             *(
-                one.tolist()
-                for one in (means.count, means.value, means.error, means.blocks, means.left, means.left_error)
+                numbers.tolist()
+                for numbers in (means.count, means.value, means.error, means.blocks, means.left, means.left_error)
             ),
             strict=True,
         )

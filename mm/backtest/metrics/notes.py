@@ -82,12 +82,12 @@ def refused(counts: Ints) -> dict[str, Any]:
     ``n_rejects`` and ``rejects`` count REJECT rows, ``n_skips`` and ``skips`` SKIP rows; reasons are those of
     ``reject_reason``, the most frequent first. *counts* are the order rows by action and reject reason.
     """
-    found: dict[str, Any] = {}
+    counted: dict[str, Any] = {}
     for name, action in (("rejects", "REJECT"), ("skips", "SKIP")):
         count = counts[ACTIONS.index(action), : len(REJECT_REASONS)].tolist()
         ordered = sorted(zip(count, REJECT_REASONS, strict=True), key=lambda pair: -pair[0])
-        found |= {f"n_{name}": sum(count), name: {reason: rows for rows, reason in ordered if rows}}
-    return found
+        counted |= {f"n_{name}": sum(count), name: {reason: rows for rows, reason in ordered if rows}}
+    return counted
 
 
 def quoted(ticks: Mapping[str, float | None], tick_e8: int) -> dict[str, float | None]:
@@ -105,7 +105,7 @@ def basis(terms: "RunTerms") -> dict[str, Any]:
         "fit": None if fit is None else {name: value for name, value in fit.items() if name != "reference_why"},
         "fill_bias": terms.fill_bias.removesuffix(UPPER) if terms.fill_bias and terms.outearned else terms.fill_bias,
         **({"strategy": dict(terms.strategy)} if terms.strategy else {}),
-        **({"predictors": [dict(one) for one in terms.predictors]} if terms.predictors else {}),
+        **({"predictors": [dict(predictor) for predictor in terms.predictors]} if terms.predictors else {}),
         **({"agent_days": list(terms.agent_days)} if terms.agent_days else {}),
         **_gamma(terms.gammas),
         "target_inventory": terms.target_lots * terms.instrument.lot_e8 / E8,
@@ -124,19 +124,19 @@ def _gamma(gammas: Floats | None) -> dict[str, Any]:
 
 def notes(counts: Ints, summary: Mapping[str, Any], *, reached: bool) -> list[str]:
     """Return notes on the orders and the fit of a *summary*, one sentence each; arguments as of `why_no_orders`."""
-    found = [reason] if (reason := why_no_orders(counts, reached=reached)) else []
+    texts = [reason] if (reason := why_no_orders(counts, reached=reached)) else []
     if summary["n_rejects"] > MANY_REJECTS * summary["n_orders"]:
         share = f"{100 * summary['n_rejects'] / summary['n_orders']:.1f} %" if summary["n_orders"] else "more than all"
-        found.append(
+        texts.append(
             f"{summary['n_rejects']:,} of {summary['n_orders']:,} orders ({share}) were rejected: "
             f"{by_reason(summary['rejects'])}{_why_crossing(summary)}"
         )
-    if not summary["n_fills"] and not found[:1]:
-        found.append(_nothing_filled(summary))
+    if not summary["n_fills"] and not texts[:1]:
+        texts.append(_nothing_filled(summary))
     if not reason:
-        found += one_sided(summary)
-    found += _of_the_days(summary)
-    return [*found, *_of_the_fit(summary), *_of_predictors(summary.get("predictors", ()))]
+        texts += one_sided(summary)
+    texts += _of_the_days(summary)
+    return [*texts, *_of_the_fit(summary), *_of_predictors(summary.get("predictors", ()))]
 
 
 def data_notes(summary: Mapping[str, Any]) -> list[str]:
@@ -146,18 +146,18 @@ def data_notes(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _of_the_days(summary: Mapping[str, Any]) -> list[str]:
-    found = [note for one in summary.get("others", {}).values() for note in one["notes"]]
+    texts = [note for leg in summary.get("others", {}).values() for note in leg["notes"]]
     if days := summary.get("agent_days"):
-        found.append(
+        texts.append(
             f"agent_in_sample: the agent was trained on {', '.join(days)}, which this run plays: the PnL is in-sample; "
             f"play days that it was not trained on"
         )
     if between := missing_days(summary["days"]):
-        found.append(
+        texts.append(
             f"{DAYS_NOT_PLAYED}: the run leaves out {between} between its days: inventory, cash and open orders carry "
             f"over, and the inventory PnL has the move of the mid meanwhile; run the parts separately, or add the days"
         )
-    return found
+    return texts
 
 
 def one_sided(summary: Mapping[str, Any]) -> list[str]:
@@ -194,8 +194,8 @@ def _why_crossing(summary: Mapping[str, Any]) -> str:
 
 def left_out(summary: Mapping[str, Any]) -> list[str]:
     """Return a note if the PnL in no period of 60 s is more than the verdict's interval is wide to either side."""
-    found, lost = summary["verdict"] or {}, summary["returns"]["pnl_left_out"]
-    if found.get("lower95") is None or 2 * abs(lost) <= found["upper95"] - found["lower95"]:
+    verdict, lost = summary["verdict"] or {}, summary["returns"]["pnl_left_out"]
+    if verdict.get("lower95") is None or 2 * abs(lost) <= verdict["upper95"] - verdict["lower95"]:
         return []
     return [
         f"{signed(lost)} of the PnL fell outside the whole minutes with a market: in moves over a night or an outage, "
@@ -243,13 +243,13 @@ def fee_above_capture(summary: Mapping[str, Any]) -> list[str]:
 
 def implausible_fees(terms: "RunTerms") -> list[str]:
     """Return a note per fee rate that no exchange charges, with the rate that was probably meant."""
-    found = []
+    texts = []
     for knob, rate_e8 in terms.implausible_fees.items():
         share = f"{'a rebate of ' if rate_e8 < 0 else ''}{short_text(100 * abs(rate_e8))} %"
-        found.append(
+        texts.append(
             f"{IMPLAUSIBLE_FEE}: {knob} is {short_text(rate_e8)}, {share} of the notional; {fraction_of(knob, rate_e8)}"
         )
-    return found
+    return texts
 
 
 def filters_not_applied(terms: "RunTerms") -> list[str]:
@@ -277,14 +277,14 @@ def paid_as_on_spot(journal: "Journal", terms: "RunTerms") -> list[str]:
 
 def doubtful_funding(terms: "RunTerms") -> list[str]:
     """Return notes on payments of a perpetual on a position, of which rate or price is not known exactly."""
-    found = []
+    texts = []
     for known in (False, True):
         some = [(iso(us), why) for us, of, why in terms.funding_doubts if of is known]
         if some:
             at = ", ".join(text for text, _ in some[:3]) + (f" and {len(some) - 3} more" if len(some) > 3 else "")
             what = "was paid at what was known around it" if known else "is unknown, and no PnL contains it"
-            found.append(f"funding due at {at} {what}: {some[0][1]}")
-    return found
+            texts.append(f"funding due at {at} {what}: {some[0][1]}")
+    return texts
 
 
 def by_reason(counts: Mapping[str, int]) -> str:
@@ -330,55 +330,55 @@ def _nothing_filled(summary: Mapping[str, Any]) -> str:
 
 def _of_predictors(predictors: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return notes on in-sample or unusable predictors of a run; each begins with the key of the log's warning."""
-    found = []
-    for one in predictors:
-        name = f"the {one['model']} of {one['target']} over {one['horizon']:g} s"
-        if one["in_sample"]:
-            found.append(
-                f"predictor_in_sample: {name} was fitted on {', '.join(one['days'])}, not before this run: the PnL is "
-                f"in-sample; fit it on earlier days"
+    texts = []
+    for predictor in predictors:
+        name = f"the {predictor['model']} of {predictor['target']} over {predictor['horizon']:g} s"
+        if predictor["in_sample"]:
+            texts.append(
+                f"predictor_in_sample: {name} was fitted on {', '.join(predictor['days'])}, not before this run: the "
+                f"PnL is in-sample; fit it on earlier days"
             )
-        if not one["usable"]:
-            found.append(f"predictor_not_usable: {name} does not beat {one['does_not_beat']} out of sample")
-    return found
+        if not predictor["usable"]:
+            texts.append(f"predictor_not_usable: {name} does not beat {predictor['does_not_beat']} out of sample")
+    return texts
 
 
 def _of_the_fit(summary: Mapping[str, Any]) -> list[str]:
     fit, median = summary["fit"], summary["quoted_half_spread_ticks"]["p50"]
     if fit is None:
         return []
-    found = _in_sample(fit)
+    texts = _in_sample(fit)
     near, far, share = fit["min_delta_ticks"], fit["max_delta_ticks"], summary["share_outside_fit"]
     reach = "" if near is None or far is None else f"{near:g} to {far:g} ticks from the {summary['reference']}"
     if fit.get("quotes_from"):
-        found.append(f"quotes_from: {fit['quotes_from']}: the fit is {fit['status']}: {fit['reason']}")
+        texts.append(f"quotes_from: {fit['quotes_from']}: the fit is {fit['status']}: {fit['reason']}")
     elif fit["status"] in ("misfit", "poor_fit"):
-        found.append(f"the fit is {fit['status']}: {fit['reason']}; its A and k describe the flow roughly at best")
+        texts.append(f"the fit is {fit['status']}: {fit['reason']}; its A and k describe the flow roughly at best")
     from_mid = summary["reference"] == "mid"
     if not from_mid and share is None:
-        found.append(
+        texts.append(
             f"{NO_REFERENCE.format(summary['reference'])}: share_outside_fit is null, and fills by distance "
             f"have no expected fills"
         )
     elif from_mid and reach and median is not None and not near <= median <= far:
-        found.append(
+        texts.append(
             f"the median quoted distance is {median:,g} ticks, outside the fitted distances ({reach}): "
             f"predictions there are extrapolated"
         )
     elif share is not None and share > MOST_OUTSIDE:
-        found.append(f"{100 * share:.0f} % of the order time is outside the fitted distances ({reach})")
+        texts.append(f"{100 * share:.0f} % of the order time is outside the fitted distances ({reach})")
     if (differs := (fit.get("measured_under") or {}).get("differs")) is not None:
-        found.append(
+        texts.append(
             f"the fit measured {differs}: its predictions do not apply to these orders; calibrate with this run's "
             f"CALIB_FILLS and CALIB_ORDER_QTY"
         )
-    found += _other_level(summary, fit)
+    texts += _other_level(summary, fit)
     if fit.get("lacks"):
-        found.append(
+        texts.append(
             f"the fit {fit['path']} comes from an older version and lacks {', '.join(fit['lacks'])}; "
             f"calibrate again to have them"
         )
-    return found
+    return texts
 
 
 def _in_sample(fit: Mapping[str, Any]) -> list[str]:

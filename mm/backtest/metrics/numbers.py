@@ -348,28 +348,28 @@ NUMBERS = (
     ),
     SummaryNumber("sensitivity", QUOTE, "see below", "the same as in the run's own numbers, under that assumption"),
 )
-NULLS: Mapping[str, str] = {one.key: one.null for one in NUMBERS if one.null}
-COMPARED = tuple(name.replace("*", one.key) for one in NUMBERS for name in one.compared)
+NULLS: Mapping[str, str] = {number.key: number.null for number in NUMBERS if number.null}
+COMPARED = tuple(name.replace("*", number.key) for number in NUMBERS for name in number.compared)
 
 
 def groups() -> Iterator[tuple[str, list[str]]]:
     """Yield each heading of all numbers on a page, and the keys under it."""
-    for heading in dict.fromkeys(one.group for one in NUMBERS if one.group):
-        yield heading, [one.key for one in NUMBERS if one.group == heading]
+    for heading in dict.fromkeys(number.group for number in NUMBERS if number.group):
+        yield heading, [number.key for number in NUMBERS if number.group == heading]
 
 
 def table() -> Iterator[str]:
     """Yield the lines of the table of docs/results.md."""
     yield "| key | unit | meaning | `null` if |"
     yield "|---|---|---|---|"
-    for one in NUMBERS:
-        if one.meaning:
-            yield f"| `{one.key}` | {one.unit} | {one.meaning} | {one.null} |"
+    for number in NUMBERS:
+        if number.meaning:
+            yield f"| `{number.key}` | {number.unit} | {number.meaning} | {number.null} |"
 
 
 def value_at(summary: Mapping[str, Any], name: str) -> Any:
     """Return the value with a dotted *name* in a summary; None if it is undefined or not there."""
-    found: Any = summary
+    value: Any = summary
     for part in name.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

@@ -133,9 +133,9 @@ def lives(journal: "Journal") -> Lives:
         raise UsageError("the journal has no rows of orders; play the backtest with keeps_orders=True")
     log = LifeLog()
     log.add(orders)
-    found = log.lives(journal.counters.get("last_us", 0))
-    journal.__dict__[_KNOWN] = found  # the summary and the page need them
-    return found
+    order_lives = log.lives(journal.counters.get("last_us", 0))
+    journal.__dict__[_KNOWN] = order_lives  # the summary and the page need them
+    return order_lives
 
 
 def order_totals(journal: "Journal") -> "tuple[Table, float]":
@@ -147,7 +147,7 @@ def order_totals(journal: "Journal") -> "tuple[Table, float]":
     return counts, float(whole_sum(journal.orders[action == PLACE, 6]))
 
 
-def partial_and_times(found: Lives, fills: "Table") -> tuple[int, dict[str, Any]]:
+def partial_and_times(orders: Lives, fills: "Table") -> tuple[int, dict[str, Any]]:
     """Return the number of orders with a partial fill, and latencies and lifetimes.
 
     Times are in s, each a distribution as returned by ``spread_of``, with None for its statistics without such orders.
@@ -155,24 +155,24 @@ def partial_and_times(found: Lives, fills: "Table") -> tuple[int, dict[str, Any]
     arrival, of orders that arrived. ``live_to_fill_s`` and ``order_to_fill_s`` are from rest and from sending to an
     order's first fill. ``hit_rate`` is the share of the orders sent that had a fill.
     """
-    row = fills[:, 1] - found.first_id
-    known = (row >= 0) & (row < len(found))
-    row, fill_us, lots = row[known], fills[known, 0], found.lots
-    is_partial = np.zeros(len(found), np.bool_)
+    row = fills[:, 1] - orders.first_id
+    known = (row >= 0) & (row < len(orders))
+    row, fill_us, lots = row[known], fills[known, 0], orders.lots
+    is_partial = np.zeros(len(orders), np.bool_)
     is_partial[row[fills[known, 4] < lots[row]]] = True
-    first_us = np.full(len(found), NEVER)
+    first_us = np.full(len(orders), NEVER)
     first_us[row[::-1]] = fill_us[::-1]
     hit = first_us != NEVER
-    has_ended, arrived = found.end_us >= 0, (found.end_us >= 0) | (found.active_us <= found.last_us)
-    rested = has_ended & ~found.rejected
+    has_ended, arrived = orders.end_us >= 0, (orders.end_us >= 0) | (orders.active_us <= orders.last_us)
+    rested = has_ended & ~orders.rejected
     return (
         int(is_partial.sum()),
         {
-            "hit_rate": int(hit.sum()) / len(found) if len(found) else None,
-            "quote_lifetime_s": spread_of((found.end_us - found.active_us)[rested]),
-            "order_to_ack_s": spread_of((found.active_us - found.sent_us)[arrived]),
-            "live_to_fill_s": spread_of((first_us - found.active_us)[hit]),
-            "order_to_fill_s": spread_of((first_us - found.sent_us)[hit]),
+            "hit_rate": int(hit.sum()) / len(orders) if len(orders) else None,
+            "quote_lifetime_s": spread_of((orders.end_us - orders.active_us)[rested]),
+            "order_to_ack_s": spread_of((orders.active_us - orders.sent_us)[arrived]),
+            "live_to_fill_s": spread_of((first_us - orders.active_us)[hit]),
+            "order_to_fill_s": spread_of((first_us - orders.sent_us)[hit]),
         },
     )
 
@@ -199,7 +199,7 @@ def spread_of(times_us: Ints) -> dict[str, Any]:
 
 def fill_rates(
     journal: "Journal",
-    found: Lives,
+    orders: Lives,
     intensity: "Intensity | None",
     market: MarketPaths | None = None,
     offsets: "Table | None" = None,
@@ -219,7 +219,7 @@ def fill_rates(
 
     Args:
         journal: Source of the fills and of the path of the mid.
-        found: The orders.
+        orders: The orders.
         intensity: Predicts fills by the distance from its reference price, or by the states of orders if it has them.
         market: Market paths that states depend on; None predicts by distance.
         offsets: Result of `mid_offsets` for the run; None for distances from the mid.
@@ -228,9 +228,9 @@ def fill_rates(
     cells = TimeCells.of(Spans.of(journal.spans), int(journal.mids[0, 0]) if len(journal.mids) else 0)
     borders = _borders(journal, cells, pieces)
     with np.errstate(over="ignore"):  # beyond the largest float, fills and ratios are undefined
-        spent, beyond = rest(found, _path(journal, borders, offsets), cells, intensity)
+        spent, beyond = rest(orders, _path(journal, borders, offsets), cells, intensity)
     if intensity is not None and intensity.states is not None and market is not None:
-        spent.predict(*_by_states(found, journal, intensity.states, borders, market))
+        spent.predict(*_by_states(orders, journal, intensity.states, borders, market))
     seen = spent.fills(journal.fills)
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(spent.rows[:, :, 1].sum()) if pieces else None
@@ -271,13 +271,13 @@ class TimeCells(NamedTuple):
 
     def at(self, us: Ints) -> Ints:
         """Return the cell of each instant; those before the first are in the first."""
-        found: Ints = np.maximum(np.searchsorted(self.begin_us, us, side="right") - 1, 0)
-        return found
+        periods: Ints = np.maximum(np.searchsorted(self.begin_us, us, side="right") - 1, 0)
+        return periods
 
     def by_block(self, values: Floats) -> Floats:
         """Return the sums of *values* of cells by block."""
-        found: Floats = np.add.reduceat(values, changes(self.block), axis=0)
-        return found
+        sums: Floats = np.add.reduceat(values, changes(self.block), axis=0)
+        return sums
 
 
 class RestSums(NamedTuple):
@@ -301,16 +301,16 @@ class RestSums(NamedTuple):
     def row(self, half_ticks: Ints) -> Ints:
         """Return the row of each distance."""
         first, width, rows = self.grid
-        found: Ints = np.clip((half_ticks - first) // width, 0, rows - 1)
-        return found
+        row: Ints = np.clip((half_ticks - first) // width, 0, rows - 1)
+        return row
 
     def summed(self, us: Ints, half_ticks: Ints, values: Ints | Floats | None = None) -> Floats:
         """Return the sum of *values* (None: their number) of instants and distances, float64[cells, rows]."""
         cells, rows, _ = self.rows.shape
         if not cells * rows:
             return np.zeros((cells, rows))
-        found = np.bincount(self.cells.at(us) * rows + self.row(half_ticks), values, cells * rows)
-        return found.reshape(cells, rows).astype(np.float64)
+        sums = np.bincount(self.cells.at(us) * rows + self.row(half_ticks), values, cells * rows)
+        return sums.reshape(cells, rows).astype(np.float64)
 
     def predict(self, us: Ints, half_ticks: Ints, mean: Floats) -> None:
         """Replace the predicted fills by *mean*, those of stretches that begin at *us*."""
@@ -322,13 +322,13 @@ class RestSums(NamedTuple):
         return self.summed(fills[:, 0], fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]))
 
 
-def rest(found: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | None") -> tuple[RestSums, float | None]:
+def rest(orders: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | None") -> tuple[RestSums, float | None]:
     """Return the time at rest, with the fills that the *intensity* predicts; and the share of it outside the fit.
 
     The latter is the share spent outside the distances of the fit in force; None without time of such a fit.
 
     Args:
-        found: The orders.
+        orders: The orders.
         path: Instants at which the mid, the piece in force, its offset from the reference price or the cell changes;
             bid + ask, and the offsets of the mid, from then on.
         cells: The stretches of time.
@@ -339,9 +339,9 @@ def rest(found: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | N
     in_force = np.column_stack((cells.at(cuts), _pieces_at(pieces, cuts)))
     begins = changes(in_force)
     period, parts = np.searchsorted(begins, np.arange(len(cuts)), side="right") - 1, [np.empty((0, 5), np.int64)]
-    signed2 = 2 * found.side * found.ticks
-    for order, cut, us in stretches(found.active_us, found.until_us, cuts, mid2 > 0):
-        side = found.side[order]
+    signed2 = 2 * orders.side * orders.ticks
+    for order, cut, us in stretches(orders.active_us, orders.until_us, cuts, mid2 > 0):
+        side = orders.side[order]
         columns = [period[cut], side * mid2[cut] - signed2[order]]
         if pieces:
             columns += [side, offsets[cut, (side < 0).astype(np.intp)] if len(offsets) else np.zeros_like(cut)]
@@ -359,7 +359,7 @@ def rest(found: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | N
         return sums, None
     delta = half / 2 - offset / 8
     sums.predict(us, half, seconds * _rates(intensity, np.stack((piece, side, 4 * half - offset)).T))
-    ends = [(one.min_delta_ticks, one.max_delta_ticks) for one in pieces]
+    ends = [(piece.min_delta_ticks, piece.max_delta_ticks) for piece in pieces]
     near, far = np.array([[np.nan if end is None else end for end in pair] for pair in [*ends, (None, None)]]).T
     ranged = near[piece] <= far[piece]
     total, out = (float(seconds[of].sum()) for of in (ranged, ranged & ((delta < near[piece]) | (delta > far[piece]))))
@@ -405,8 +405,8 @@ def mid_offsets(reference: str, us: Ints, prices: "Sequence[Ints]", lots: "Seque
         bids, asks = eighths - above, above - eighths
     else:
         bids = asks = eighths
-    found: Table = np.column_stack((us, bids, asks))[valid]
-    return found[changes(found[:, 1:])]
+    mids: Table = np.column_stack((us, bids, asks))[valid]
+    return mids[changes(mids[:, 1:])]
 
 
 def _path(journal: "Journal", borders: Ints, offsets: "Table | None") -> "Path":
@@ -433,19 +433,19 @@ def _borders(journal: "Journal", cells: TimeCells, pieces: "list[IntensityPiece]
     """Return the instants after the first one at which one of *cells* begins, or one of *pieces* begins or ends."""
     mids, last_us = journal.mids, journal.counters["last_us"]
     first_us = int(mids[0, 0]) if len(mids) else last_us
-    ends = (at for one in pieces for at in (one.start_us, one.end_us))
+    ends = (at for piece in pieces for at in (piece.start_us, piece.end_us))
     return np.array(sorted({at for at in (*cells.begin_us.tolist(), *ends) if first_us < at < last_us}), np.int64)
 
 
 def _by_states(
-    found: Lives, journal: "Journal", states: "FillStates", borders: Ints, market: MarketPaths
+    orders: Lives, journal: "Journal", states: "FillStates", borders: Ints, market: MarketPaths
 ) -> tuple[Ints, Ints, Floats]:
     """Return the start of the time of orders by state, its distance in half ticks and the fills predicted from it.
 
     None of it crosses one of the *borders*.
     """
-    orders = RestingStates(found, journal.mids, journal.fills, OrderMarkets(states.recent_us, market))
-    waited = orders.stretches((0, found.last_us), borders)
+    resting = RestingStates(orders, journal.mids, journal.fills, OrderMarkets(states.recent_us, market))
+    waited = resting.stretches((0, orders.last_us), borders)
     begin_us = np.append(journal.mids[:1, 0], borders)[waited.period]
     return begin_us, waited.states[waited.state, 1], states.predicted(waited)
 
@@ -454,8 +454,8 @@ def _pieces_at(pieces: "list[IntensityPiece]", us: Ints) -> Ints:
     """Return the index of the piece in force from each instant on; -1 between and outside all *pieces*."""
     if not pieces:
         return np.full(len(us), -1)
-    piece = np.searchsorted(np.array([one.start_us for one in pieces]), us, side="right") - 1
-    return np.where(us < np.array([one.end_us for one in pieces])[piece], piece, -1)
+    piece = np.searchsorted(np.array([piece.start_us for piece in pieces]), us, side="right") - 1
+    return np.where(us < np.array([piece.end_us for piece in pieces])[piece], piece, -1)
 
 
 def _by_distance(spent: RestSums, seen: Floats, *, predicted: bool) -> list[dict[str, Any]]:
@@ -488,7 +488,7 @@ def _grid(half_ticks: Ints, seconds: Floats) -> tuple[int, int, int]:
     power = 1
     while (high - low) // (power * WIDTHS[-1]) >= MOST_ROWS:
         power *= 10
-    width = next(power * one for one in WIDTHS if (high - low) // (power * one) < MOST_ROWS)
+    width = next(power * factor for factor in WIDTHS if (high - low) // (power * factor) < MOST_ROWS)
     first = low // width * width
     return first, width, (high - first) // width + 1
 

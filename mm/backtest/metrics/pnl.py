@@ -61,8 +61,8 @@ class EquitySeries:
         """The quoting PnL of each period of the spans, in units; at an instant it is that of the last row by then."""
         begins = self.spans.periods
         first, last = (np.searchsorted(self.us, us, side="right") - 1 for us in (begins, begins + PERIOD_US))
-        found: Floats = (self.quoting[last] - self.quoting[first]).astype(np.float64)
-        return found
+        change: Floats = (self.quoting[last] - self.quoting[first]).astype(np.float64)
+        return change
 
     @property
     def left_out(self) -> float:
@@ -99,17 +99,17 @@ def together(accounts: "Sequence[EquitySeries]") -> EquitySeries:
     A row is the sum of the last rows at or before its instant; before its first row an account has that of this row.
     The spans are those of the first account: the market in which the strategy quotes.
     """
-    instants = np.unique(np.concatenate([one.us for one in accounts]))
+    instants = np.unique(np.concatenate([account.us for account in accounts]))
     us = np.concatenate((instants[:1], instants))
-    per_quote = math.lcm(*(one.per_quote for one in accounts))
+    per_quote = math.lcm(*(account.per_quote for account in accounts))
     valid = np.ones(len(us), np.bool_)
     equity, quoting = np.zeros(len(us), object), np.zeros(len(us), object)
-    for one in accounts:
-        row, scale = np.maximum(np.searchsorted(one.us, us, side="right") - 1, 0), per_quote // one.per_quote
+    for account in accounts:
+        row, scale = np.maximum(np.searchsorted(account.us, us, side="right") - 1, 0), per_quote // account.per_quote
         row[0] = 0  # an account may have more than one row at its first instant
-        valid &= one.valid[row]
-        equity += one.equity[row].astype(object) * scale
-        quoting += one.quoting[row].astype(object) * scale
+        valid &= account.valid[row]
+        equity += account.equity[row].astype(object) * scale
+        quoting += account.quoting[row].astype(object) * scale
     if max(greatest(equity), greatest(quoting)) < SAFE // 2:
         equity, quoting = equity.astype(np.int64), quoting.astype(np.int64)
     return EquitySeries(us, valid, equity, quoting, per_quote, accounts[0].spans)
@@ -194,11 +194,11 @@ def ledger(
 
 def _columns(state: "Table") -> list[Ints]:
     """Return the columns of *state* rows but the open orders, an array each; a mapped table is read in pieces."""
-    found = [np.empty(len(state), np.int64) for _ in range(5)]
+    columns = [np.empty(len(state), np.int64) for _ in range(5)]
     for begin, piece in in_pieces(state):
-        for column, values in zip(found, piece.T, strict=False):
+        for column, values in zip(columns, piece.T, strict=False):
             column[begin : begin + len(piece)] = values
-    return found
+    return columns
 
 
 def _carried(mid2: Ints) -> Ints:

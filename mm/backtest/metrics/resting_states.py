@@ -157,15 +157,15 @@ class RestingStates:
         markets: The market of the orders.
     """
 
-    def __init__(self, found: "Lives", mids: "Table", fills: "Table", markets: OrderMarkets) -> None:
+    def __init__(self, lives: "Lives", mids: "Table", fills: "Table", markets: OrderMarkets) -> None:
         us, mid2 = np.ascontiguousarray(mids[np.append(True, np.diff(mids[:, 1]) != 0)[: len(mids)]].T)
-        self._found = found
-        row = fills[:, FILL_COLUMNS.index("order_id")] - found.first_id
+        self._found = lives
+        row = fills[:, FILL_COLUMNS.index("order_id")] - lives.first_id
         self._fills = fills[row >= 0, 0], row[row >= 0]
-        there = _last_at(us, found.sent_us)
-        at_sending = np.where(there >= 0, mid2[there], 0) if len(us) else np.zeros(len(found), np.int64)
+        there = _last_at(us, lives.sent_us)
+        at_sending = np.where(there >= 0, mid2[there], 0) if len(us) else np.zeros(len(lives), np.int64)
         self._is_known = at_sending > 0  # sent with a valid book
-        self._sent = found.side * (at_sending - 2 * found.ticks)
+        self._sent = lives.side * (at_sending - 2 * lives.ticks)
         self._markets = markets.of(us, mid2)
 
     def stretches(self, span: tuple[int, int], also: Ints) -> Stretches:
@@ -186,12 +186,12 @@ class RestingStates:
         Returns:
             int64[9, n]: period, the columns of `Stretches.states`, and µs; both sides may have rows of one state.
         """
-        found, parts = self._found, [np.empty((9, 0), np.int64)]
+        lives, parts = self._found, [np.empty((9, 0), np.int64)]
         for side, market in self._markets.items():
-            orders = np.flatnonzero((found.side == side) & found.rested & self._is_known)
+            orders = np.flatnonzero((lives.side == side) & lives.rested & self._is_known)
             # an order counts as rested for long by its arrival, also if that is before the span
-            active_us, until_us = found.active_us[orders], np.minimum(found.until_us[orders], span[1])
-            resting = self._sent[orders], found.ticks[orders], active_us, until_us
+            active_us, until_us = lives.active_us[orders], np.minimum(lives.until_us[orders], span[1])
+            resting = self._sent[orders], lives.ticks[orders], active_us, until_us
             period, states, distances, spent_us = time_by_state(
                 resting, side, span[0], (market.us, market.mid2, market.spread, market.number), also, RESTED_US
             )

@@ -50,8 +50,8 @@ def sharpe_autocorr(changes: Floats, per_year: float) -> float | None:
     ratio = _ratio(changes)
     if ratio is None:
         return None
-    found = inflation(changes)
-    return float(ratio * math.sqrt(per_year / found)) if found > 0 else None
+    factor = inflation(changes)
+    return float(ratio * math.sqrt(per_year / factor)) if factor > 0 else None
 
 
 def inflation(changes: Floats) -> float:
@@ -62,11 +62,11 @@ def inflation(changes: Floats) -> float:
     centred = changes - changes.mean()
     variance = dot(centred, centred)
     last = lags(len(changes))
-    found = 1.0
+    factor = 1.0
     for lag in range(1, last + 1):
         rho = dot(centred[lag:], centred[:-lag]) / variance
-        found += 2 * (1 - lag / (last + 1)) * rho
-    return float(found)
+        factor += 2 * (1 - lag / (last + 1)) * rho
+    return float(factor)
 
 
 def lags(periods: int) -> int:
@@ -267,9 +267,9 @@ def moments(changes: Floats, per_year: float) -> dict[str, Any]:
     """
     names = ("mean", "std", "median", "worst", "best", "gained", "lost")
     terms = {"periods": len(changes), "period_s": PERIOD_US // US_PER_S, "periods_per_year": per_year}
-    found: dict[str, Any] = {**terms, **dict.fromkeys(names)}
+    figures: dict[str, Any] = {**terms, **dict.fromkeys(names)}
     if len(changes):
-        found |= {
+        figures |= {
             "mean": float(changes.mean()),
             "median": median(changes),
             "worst": float(changes.min()),
@@ -278,8 +278,8 @@ def moments(changes: Floats, per_year: float) -> dict[str, Any]:
             "lost": float(np.count_nonzero(changes < 0) / len(changes)),
         }
     if len(changes) > 1:
-        found["std"] = float(changes.std(ddof=1))
-    return found | _shape(changes)
+        figures["std"] = float(changes.std(ddof=1))
+    return figures | _shape(changes)
 
 
 def _shape(changes: Floats) -> dict[str, float | None]:
@@ -294,12 +294,12 @@ def _shape(changes: Floats) -> dict[str, float | None]:
     }
 
 
-def psr(found: dict[str, Any]) -> float | None:
+def psr(figures: dict[str, Any]) -> float | None:
     """Return the probability that the true Sharpe ratio is above 0, from the result of ``moments``."""
-    if found["sharpe_per_period"] is None:
+    if figures["sharpe_per_period"] is None:
         return None
-    shape = {"skew": found["skew"], "kurtosis": found["kurtosis"], "inflation": found["autocorr_inflation"]}
-    return probabilistic_sharpe(found["sharpe_per_period"], periods=found["periods"], **shape)
+    shape = {"skew": figures["skew"], "kurtosis": figures["kurtosis"], "inflation": figures["autocorr_inflation"]}
+    return probabilistic_sharpe(figures["sharpe_per_period"], periods=figures["periods"], **shape)
 
 
 def daily(account: "AccountSeries", terms: "RunTerms", fill_us: Ints) -> dict[str, Any]:

@@ -155,5 +155,5 @@ class PeriodBlocks:
         starts = np.cumsum(self.sizes) - self.sizes
         if not len(starts):
             return np.zeros((0, *values.shape[1:]))
-        found: Floats = np.add.reduceat(values[used], starts, axis=0)
-        return found
+        sums: Floats = np.add.reduceat(values[used], starts, axis=0)
+        return sums

@@ -94,11 +94,11 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
         **_limits(journal),
     }
     summary |= _volume(journal, account, terms, summary, traded)
-    found = notes(counts, summary, reached=bool(sent.rested.any()))
-    found += unearned_fee(journal, terms, summary) or fee_above_capture(summary)
-    found += _cautions(journal, terms, summary)
+    warnings = notes(counts, summary, reached=bool(sent.rested.any()))
+    warnings += unearned_fee(journal, terms, summary) or fee_above_capture(summary)
+    warnings += _cautions(journal, terms, summary)
     summary = dict(finite(summary))
-    summary["warnings"] = found + _why_null(summary)
+    summary["warnings"] = warnings + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
 
 
@@ -149,7 +149,7 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
         **_optional(terms),
         **_limits(journal),
     }
-    found = [
+    warnings = [
         *terms.day_notes,
         *terms.model_notes,
         *data_notes(summary),
@@ -158,7 +158,7 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
         *paid_as_on_spot(journal, terms),
     ]
     summary = dict(finite(summary))
-    summary["warnings"] = found + _why_null(summary)
+    summary["warnings"] = warnings + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
 
 
@@ -302,8 +302,8 @@ def _inventory(account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
 
 
 def _moments(account: AccountSeries, terms: "RunTerms", target_lots: int) -> dict[str, float | None]:
-    unit, found = terms.instrument.lot_e8 / E8, risk.inventory_moments(account.clock, account.inventory, target_lots)
-    return {name: None if value is None else value * unit for name, value in found.items()}
+    unit, moments = terms.instrument.lot_e8 / E8, risk.inventory_moments(account.clock, account.inventory, target_lots)
+    return {name: None if value is None else value * unit for name, value in moments.items()}
 
 
 def _per_year(account: EquitySeries, terms: "RunTerms") -> float:
@@ -328,8 +328,8 @@ def _risk(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str,
 
 def _ratios(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str, Any]:
     """Return ratios, drawdown and returns of the quoting PnL, of the time with a market."""
-    found = risk.drawdowns_of(*_marked(account, account.quoting))
-    fall, lasted_us = found.deepest, found.longest_us
+    drawdowns = risk.drawdowns_of(*_marked(account, account.quoting))
+    fall, lasted_us = drawdowns.deepest, drawdowns.longest_us
     changes, per_year = account.changes, _per_year(account, terms)
     gain, periods = 0 if fall is None else int(account.quoting[-1]), account.spans.covered_us / PERIOD_US
     moments = risk.moments(changes / account.per_quote, per_year)
@@ -340,7 +340,7 @@ def _ratios(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[st
         "calmar": None if not fall else risk.calmar(gain, int(fall), periods / per_year if per_year else 0.0),
         "max_drawdown": None if fall is None else account.quote(fall),
         "drawdown_duration_s": None if lasted_us is None else lasted_us / US_PER_S,
-        "under_water": found.under_water(),
+        "under_water": drawdowns.under_water(),
         "returns": moments | {"pnl_left_out": account.left_out},
         "psr": risk.psr(moments) if knows and len(changes) >= risk.LEAST_PERIODS else None,
     }
@@ -356,13 +356,13 @@ def _marked(account: EquitySeries, money: Numbers) -> tuple[Ints, Numbers]:
 def _account(account: AccountSeries) -> dict[str, float | None]:
     """Return the equity of the whole account and its drawdown; the share is of the peak."""
     clock_us, equity = _marked(account, account.equity)
-    found = risk.drawdowns_of(clock_us, equity)
-    if found.deepest is None or found.longest_us is None:
+    drawdowns = risk.drawdowns_of(clock_us, equity)
+    if drawdowns.deepest is None or drawdowns.longest_us is None:
         return dict.fromkeys(ACCOUNT)
-    units = (account.equity[0], account.equity[-1], found.deepest)
+    units = (account.equity[0], account.equity[-1], drawdowns.deepest)
     peak = np.maximum.accumulate(equity).astype(np.float64)
     share = float(((peak - equity) / peak).max()) if peak[0] > 0 else None
-    values = (*map(account.quote, units), share, found.longest_us / US_PER_S)
+    values = (*map(account.quote, units), share, drawdowns.longest_us / US_PER_S)
     return dict(zip(ACCOUNT, values, strict=True))
 
 
@@ -402,7 +402,7 @@ def _optional(terms: "RunTerms") -> dict[str, Any]:
     paid = None if terms.funding_e8 is None or unknown else terms.funding_e8 / E8
     funding = {} if terms.funding_e8 is None else {"funding": paid}
     from_curve = {"quotes_from": "curve"} if (terms.fit or {}).get("quotes_from") else {}
-    return funding | from_curve | {name: dict(found) for name, found in parts if found}
+    return funding | from_curve | {name: dict(part) for name, part in parts if part}
 
 
 def _limits(journal: "Journal") -> dict[str, Any]:

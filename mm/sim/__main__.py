@@ -282,7 +282,7 @@ def sim_as2008(console: Console, paper: PaperOptions) -> None:
                 advance(1)
     for line in text(rows):
         console.print(line)
-    console.set_json({"rows": [one.to_json() for one in rows]})
+    console.set_json({"rows": [row.to_json() for row in rows]})
 
 
 main = Program("mm sim", "Run simulated markets.", COMMANDS)

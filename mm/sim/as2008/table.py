@@ -78,12 +78,12 @@ class TableRow:
 
     def _errors(self, paths: int) -> dict[str, float]:
         """Return the standard errors for *paths* paths, from the exact standard deviation and the sample kurtosis."""
-        found: dict[str, float] = {}
+        errors: dict[str, float] = {}
         for name, sample in self._samples():
             std = getattr(self.exact, f"{name}_std")
-            found[f"{name}_mean"] = std / math.sqrt(paths)
-            found[f"{name}_std"] = std * math.sqrt(max(0.0, (sample.kurtosis or 1.0) - 1) / (4 * paths))
-        return found
+            errors[f"{name}_mean"] = std / math.sqrt(paths)
+            errors[f"{name}_std"] = std * math.sqrt(max(0.0, (sample.kurtosis or 1.0) - 1) / (4 * paths))
+        return errors
 
     def _z(self, values: Mapping[str, float], errors: Mapping[str, float]) -> dict[str, float | None]:
         exact = asdict(self.exact)

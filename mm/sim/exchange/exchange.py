@@ -381,12 +381,12 @@ class Walk:
 
     def within(self, ticks: int) -> int:
         """Return the lots that the book can fill at *ticks* or better, without own orders that it may not meet."""
-        found = 0
+        total_lots = 0
         for is_own, at, lots in self._counterparts():
             if self.side * (at - ticks) > 0:
                 break
-            found += 0 if is_own else lots
-        return found
+            total_lots += 0 if is_own else lots
+        return total_lots
 
     def _counterparts(self) -> Iterator[tuple[bool, int, int]]:
         """Yield for each order: whether it is a blocking order of the same account, its price, its lots."""

@@ -176,11 +176,11 @@ class RequestParameters:
 
     def __getitem__(self, name: str) -> Any:
         """Return the value of a parameter, its default if it was not sent; raises ApiError if it is not valid."""
-        one = self._own.get(name) or PARAMETERS[name]
+        parameter = self._own.get(name) or PARAMETERS[name]
         text = self.given.get(name, "")
         if not text:
-            return one.default
-        value = one.read(name, text)
+            return parameter.default
+        value = parameter.read(name, text)
         if name == "symbol" and value != self._symbol:
             raise ApiError(-1121, "Invalid symbol.")
         return value

@@ -69,7 +69,7 @@ class AccountTruth:
             NoSuchUser: If the user does not exist.
         """
         exchange, texts = self._exchange, self._texts[micro]
-        accounts = {one.name: one for one in exchange.accounts.values()}
+        accounts = {account.name: account for account in exchange.accounts.values()}
         if user not in accounts:
             raise NoSuchUser(f"user={user}: unknown user; known: {', '.join(accounts)}")
         account = accounts[user]

@@ -100,7 +100,7 @@ class Box:
         instrument = with_assets(scenario.instrument(session.symbol))
         core = Matching()
         if beside:
-            accounts = [one.beside(instrument) for one in beside.exchange.accounts.values()]
+            accounts = [account.beside(instrument) for account in beside.exchange.accounts.values()]
         else:
             accounts = market.accounts()
         flow, first_ticks = scenario.flow(core, session), instrument.ticks(scenario.start_price)
@@ -369,11 +369,11 @@ class ControlCalls:
         """Return the response to a call; status 400 with a message if it cannot be executed."""
         route = self._routes.get((request.method, request.path))
         if route is None:
-            known = ", ".join(" ".join(one) for one in self._routes)
+            known = ", ".join(" ".join(route) for route in self._routes)
             return refusal(404, -1000, f"Unknown call; available: {known}")
         try:
-            found = route(request)
-            return found if isinstance(found, Response) else json_response(200, found)
+            answer = route(request)
+            return answer if isinstance(answer, Response) else json_response(200, answer)
         except MMError as error:
             return refusal(400, -1130, str(error))
 
@@ -404,12 +404,12 @@ class ControlCalls:
 
     def _transfer(self, request: Request) -> dict[str, Any]:
         content = _content(request)
-        if content.keys() != {"user", "asset", "amount"} or not all(isinstance(one, str) for one in content.values()):
+        if content.keys() != {"user", "asset", "amount"} or not all(isinstance(part, str) for part in content.values()):
             raise BadCall('transfer takes {"user": "alice", "asset": "USDT", "amount": "-12.5"}')
         user, asset, amount = (content[name] for name in ("user", "asset", "amount"))
         boxes = self._box.symbols.values()
-        box = next((one for one in boxes if one.exchange.rules.instrument.base_asset == asset), self._box)
-        numbers = [number for number, one in box.exchange.accounts.items() if one.name == user]
+        box = next((box for box in boxes if box.exchange.rules.instrument.base_asset == asset), self._box)
+        numbers = [number for number, account in box.exchange.accounts.items() if account.name == user]
         if not numbers:
             raise BadCall(f"user={user}: unknown user")
         box.exchange.transfer(numbers[0], asset, e8(amount))

@@ -139,9 +139,9 @@ def page(box: "Box") -> str:
     scale = instrument.tick_e8 / E8
     sides = {"bid": np.where(bid > 0, bid * scale, np.nan), "ask": np.where(ask > 0, ask * scale, np.nan)}
     mid = (us, (sides["bid"] + sides["ask"]) / 2)
-    fills = {one.name: box.exchange.users.fills(one.number) for one in box.exchange.accounts.values()}
+    fills = {account.name: box.exchange.users.fills(account.number) for account in box.exchange.accounts.values()}
     in_quote = box.market.fees_in_quote
-    users = {name: UserPnl.of(found, instrument, mid, fees_in_quote=in_quote) for name, found in fills.items()}
+    users = {name: UserPnl.of(own, instrument, mid, fees_in_quote=in_quote) for name, own in fills.items()}
     name, begins, now = escape(instrument.symbol), box.start_us, box.scheduler.done_us
     line = f"{escape(box.scenario.name)}, seed {box.seed} · {iso(begins)[:19].replace('T', ' ')} UTC"
     parts = [
@@ -149,7 +149,7 @@ def page(box: "Box") -> str:
         _tiles(box, users),
         card("The market", _HINT, _charts(box, us, sides, fills, users)),
         _accounts_card(box, fills, users),
-        *(_fills_card(user, found, instrument, in_quote) for user, found in fills.items() if found),
+        *(_fills_card(user, own, instrument, in_quote) for user, own in fills.items() if own),
         _faults_card(box),
         card("Scenario", "The parameters of its order flow.", table("", _parameters(box))),
     ]
@@ -164,15 +164,15 @@ _HINT = (
 
 def _tiles(box: "Box", users: dict[str, UserPnl]) -> str:
     truth = box.truth
-    found = [
+    items = [
         tile("Trades", f"{max(0, truth.last_trade_id - truth.first_trade_id + 1):,}", "of the market and of users"),
         tile("Book updates", f"{box.exchange.update_id:,}", "update ids"),
         tile("Faults", f"{len(box.acted):,}", f"applied; {len(box.state()['waiting']):,} pending"),
     ]
     for name, user_pnl in users.items():
         last = float(user_pnl.pnl[-1]) if len(user_pnl.pnl) and not np.isnan(user_pnl.pnl[-1]) else None
-        found.append(tile(f"PnL of {escape(name)}", signed(last), f"fees {number(user_pnl.fees)}"))
-    return tiles(*found)
+        items.append(tile(f"PnL of {escape(name)}", signed(last), f"fees {number(user_pnl.fees)}"))
+    return tiles(*items)
 
 
 def _charts(
@@ -190,13 +190,13 @@ def _charts(
     lines = [step(f"best {side}", us, sides[side], colour) for side, colour in (("bid", BUY), ("ask", SELL))]
     marks = [*_prints(box), *lines, *_fill_marks(fills, instrument), *_fault_marks(box, us, sides["bid"])]
     panels = [Panel("Best prices, trades and fills", "", marks, 290)]
-    traded = [(escape(name), one) for name, one in users.items() if fills[name]]
+    traded = [(escape(name), user) for name, user in users.items() if fills[name]]
     if traded:
         base, quote = (escape(asset) for asset in assets_of(instrument.symbol))
         for title, unit, field in (("PnL", quote, "pnl"), ("Inventory of fills", base, "inventory")):
             own = [
-                step(name, one.us, getattr(one, field), colour)
-                for (name, one), colour in zip(traded, cycle(SERIES), strict=False)
+                step(name, user.us, getattr(user, field), colour)
+                for (name, user), colour in zip(traded, cycle(SERIES), strict=False)
             ]
             panels.append(Panel(title, unit, own, 150, FROM_ZERO))
     return zoom_bar("fill") + chart(stacked(panels, time_axis(float(us[0]), float(end))))
@@ -206,15 +206,15 @@ def _fill_marks(fills: dict[str, list[Fill]], instrument: Instrument) -> list[Tr
     """Return marks for the fills of all users, by side."""
     marks = []
     for side, kind, colour in ((1, "buy", BUY), (-1, "sell", SELL)):
-        chosen = sorted(((one, name) for name, many in fills.items() for one in many if one.side == side), key=_when)
+        chosen = sorted(((fill, name) for name, many in fills.items() for fill in many if fill.side == side), key=_when)
         if not chosen:
             continue
-        price = np.array([one.ticks * instrument.tick_e8 / E8 for one, _ in chosen])
-        us = np.array([one.us for one, _ in chosen], dtype=np.int64)
+        price = np.array([fill.ticks * instrument.tick_e8 / E8 for fill, _ in chosen])
+        us = np.array([fill.us for fill, _ in chosen], dtype=np.int64)
         tips = [
-            f"{escape(name)}: {kind} {short(one.lots * instrument.lot_e8 / E8)} at {short(at)}, "
-            f"{'maker' if one.is_maker else 'taker'}"
-            for (one, name), at in zip(chosen, price.tolist(), strict=True)
+            f"{escape(name)}: {kind} {short(fill.lots * instrument.lot_e8 / E8)} at {short(at)}, "
+            f"{'maker' if fill.is_maker else 'taker'}"
+            for (fill, name), at in zip(chosen, price.tolist(), strict=True)
         ]
         mark = {"size": 9, "symbol": f"triangle-{'up' if side > 0 else 'down'}"}
         marks.append(points(f"users' {kind}s", ms(us), price, colour, tips=tips, marker=mark, meta={"stop": True}))
@@ -253,14 +253,14 @@ def _fault_marks(box: "Box", changed_us: "Instants", bid: "Floats") -> list[Trac
 def _accounts_card(box: "Box", fills: dict[str, list[Fill]], users: dict[str, UserPnl]) -> str:
     instrument, rows = box.truth.instrument, []
     for account in box.exchange.accounts.values():
-        own, one = fills[account.name], users[account.name]
+        own, user = fills[account.name], users[account.name]
         lots = [sum(fill.lots for fill in own if fill.side == side) for side in (1, -1)]
         bought, sold = (short(many * instrument.lot_e8 / E8) for many in lots)
-        pnl = float(one.pnl[-1]) if len(one.pnl) and not np.isnan(one.pnl[-1]) else None
+        pnl = float(user.pnl[-1]) if len(user.pnl) and not np.isnan(user.pnl[-1]) else None
         makers = f"{sum(fill.is_maker for fill in own):,}"
         orders = box.exchange.users
         counts = f"{len(orders.all(account.number)):,}", f"{len(orders.open(account.number)):,}"
-        cells = [f"{len(own):,}", makers, bought, sold, number(one.fees), signed(pnl), *counts]
+        cells = [f"{len(own):,}", makers, bought, sold, number(user.fees), signed(pnl), *counts]
         rows.append([escape(account.name), *cells])
     head = ("user", "fills", "as maker", "bought", "sold", "fees", "PnL", "orders", "open now")
     return card("Users", "As recorded by the exchange; faults change only what is sent to clients.", grid(head, rows))
@@ -269,16 +269,16 @@ def _accounts_card(box: "Box", fills: dict[str, list[Fill]], users: dict[str, Us
 def _fills_card(user: str, fills: Sequence[Fill], instrument: Instrument, in_quote: bool) -> str:
     rows = [
         [
-            str(one.trade_id),
-            iso(one.us)[5:23].replace("T", " "),
+            str(fill.trade_id),
+            iso(fill.us)[5:23].replace("T", " "),
             f'<span class="{kind}">{kind}</span>',
-            short(one.ticks * instrument.tick_e8 / E8),
-            short(one.lots * instrument.lot_e8 / E8),
-            "maker" if one.is_maker else "taker",
-            number(one.fee_e8 / E8),
+            short(fill.ticks * instrument.tick_e8 / E8),
+            short(fill.lots * instrument.lot_e8 / E8),
+            "maker" if fill.is_maker else "taker",
+            number(fill.fee_e8 / E8),
         ]
-        for one in fills[-LISTED:]
-        for kind in ("buy" if one.side > 0 else "sell",)
+        for fill in fills[-LISTED:]
+        for kind in ("buy" if fill.side > 0 else "sell",)
     ]
     head = (
         "trade",

@@ -198,7 +198,7 @@ class StreamFeed:
         """Advance the time to *us*; later rows must not be before it."""
         self.now_us = max(self.now_us, us)
         self._emit_due(us)
-        for subscriber in [one for one in self._stale if not one.is_slow(self._names["bookTicker"])]:
+        for subscriber in [reader for reader in self._stale if not reader.is_slow(self._names["bookTicker"])]:
             del self._stale[subscriber]
             subscriber.deliver(self._book_ticker())
 

@@ -170,8 +170,8 @@ def _agg_trades(call: Call) -> list[Json]:
     aggregates, from_id, span, limit = call.exchange.aggregates, call["fromId"], call.parameters.span(), call["limit"]
     if from_id is not None and span != (None, None):
         raise api_error.bad_combination()
-    found = aggregates.within(span, limit) if from_id is None else aggregates.since_id(from_id, limit)
-    return [call.texts.aggregate_trade(trade) for trade in found]
+    trades = aggregates.within(span, limit) if from_id is None else aggregates.since_id(from_id, limit)
+    return [call.texts.aggregate_trade(trade) for trade in trades]
 
 
 def _avg_price(call: Call) -> Json:

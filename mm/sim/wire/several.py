@@ -95,7 +95,7 @@ class SymbolSessions:
 def _symbol_of(text: str) -> str:
     """Return the symbol in the parameters of a request; empty for none, or what is no request."""
     try:
-        found: Any = json.loads(text)["params"]["symbol"]
+        symbol: Any = json.loads(text)["params"]["symbol"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
-    return found if isinstance(found, str) else ""
+    return symbol if isinstance(symbol, str) else ""

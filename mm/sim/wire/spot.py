@@ -95,7 +95,7 @@ class SpotMarket:
             return {}
 
         return [
-            public("session.subscriptions", lambda _: [{"subscriptionId": one} for one in subscriptions.ids]),
+            public("session.subscriptions", lambda _: [{"subscriptionId": number} for number in subscriptions.ids]),
             public("userDataStream.subscribe", subscribe),
             signed(SUBSCRIBE_SIGNED, lambda call: subscriptions.add(call.account, of_session=False)),
             public("userDataStream.unsubscribe", unsubscribe, "subscriptionId"),

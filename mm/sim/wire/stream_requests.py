@@ -103,10 +103,10 @@ class StreamDialect:
     def _read(self, name: str) -> StreamName | None:
         if self.users and self.users.fullmatch(name):
             return StreamName(name, "", "user")
-        found = self.served.fullmatch(name)
-        if found is None:
+        match = self.served.fullmatch(name)
+        if match is None:
             return StreamName(name, "", "silent") if self.silent.fullmatch(name) else None
-        groups = found.groupdict()
+        groups = match.groupdict()
         if groups["kind"]:
             interval_ms = {None: 0, "": 3_000, "@1s": 1_000}[groups.get("pace")]
             return StreamName(name, groups["symbol"] or "", groups["kind"], interval_ms)
@@ -131,14 +131,14 @@ class StreamDialect:
         if head == _RAW:
             names = rest.split("/")
         events = tuple(name for part in given.get("events", []) for name in re.split("[/,]", part))
-        found = self._known([*names, *(given.get("listenKey", []) if self.users else [])], route)
-        streams = tuple(replace(one, events=events) if one.kind == "user" else one for one in found)
-        private = route == "private" or any(one.kind == "user" for one in streams)
+        known = self._known([*names, *(given.get("listenKey", []) if self.users else [])], route)
+        streams = tuple(replace(stream, events=events) if stream.kind == "user" else stream for stream in known)
+        private = route == "private" or any(stream.kind == "user" for stream in streams)
         return Opening(target, streams, head == _COMBINED, is_micro(given), route, private)
 
     def _known(self, names: list[str], route: str) -> tuple[StreamName, ...]:
-        found = {name: stream for name in names if (stream := self.read(name, route))}
-        return tuple(found.values())
+        known = {name: stream for name in names if (stream := self.read(name, route))}
+        return tuple(known.values())
 
 
 SPOT_STREAMS = StreamDialect(
@@ -239,13 +239,13 @@ class StreamControl:
         return Reply({"result": result, "id": request_id}, joined, left)
 
     def _named(self, params: list[Any]) -> list[StreamName]:
-        found = []
+        streams = []
         for name in params:
             stream = self._dialect.read(name, self._route) if isinstance(name, str) else None
             if stream is None:
                 raise RefusedMessage(_INVALID_REQUEST, "Invalid request: invalid stream")
-            found.append(stream)
-        return list({stream.name: stream for stream in found}.values())
+            streams.append(stream)
+        return list({stream.name: stream for stream in streams}.values())
 
     def _property(self, method: str, params: list[Any]) -> bool | None:
         """Return the value for GET_PROPERTY, or set it for SET_PROPERTY."""
@@ -263,15 +263,15 @@ class StreamControl:
 
 def _read(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text, parse_constant=no_number)
+        message = json.loads(text, parse_constant=no_number)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise RefusedMessage(_INVALID_JSON, f"Invalid JSON: expected value at {where}") from error
     except (ValueError, RecursionError) as error:
         raise RefusedMessage(_INVALID_JSON, "Invalid JSON: number out of range or recursion limit exceeded") from error
-    if not isinstance(found, dict):
+    if not isinstance(message, dict):
         raise RefusedMessage(_INVALID_REQUEST, f"Invalid request: missing field `method` at line 1 column {len(text)}")
-    return found
+    return message
 
 
 def no_number(constant: str) -> None:
@@ -294,12 +294,12 @@ def _method(message: dict[str, Any], text: str) -> str:
     if method is None:
         raise RefusedMessage(_INVALID_REQUEST, f"Invalid request: missing field `method` at line 1 column {len(text)}")
     if method not in METHODS:
-        found = re.search(r'"method"\s*:\s*"(?:[^"\\]|\\.)*"', text)
+        field = re.search(r'"method"\s*:\s*"(?:[^"\\]|\\.)*"', text)
         names = ", ".join(f"`{name}`" for name in METHODS)
         raise RefusedMessage(
             _INVALID_REQUEST,
             f"Invalid request: unknown variant `{method}`, expected one of {names} "
-            f"at line 1 column {found.end() if found else len(text)}",
+            f"at line 1 column {field.end() if field else len(text)}",
         )
     return str(method)
 

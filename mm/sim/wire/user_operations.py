@@ -89,8 +89,8 @@ def _amendments(call: Call) -> list[Json]:
     if not order:
         raise api_error.no_such_order()
     first = call["fromExecutionId"] or 0
-    found = [one for one in order.amendments if one.execution_id >= first]
-    return [call.texts.amendment(order, one) for one in found[: call["limit"]]]
+    amendments = [amendment for amendment in order.amendments if amendment.execution_id >= first]
+    return [call.texts.amendment(order, amendment) for amendment in amendments[: call["limit"]]]
 
 
 def _account(call: Call) -> Json:
@@ -105,10 +105,10 @@ def _all_orders(call: Call) -> list[Json]:
     first, span, limit = call["orderId"], call.parameters.span(DAY_US), call["limit"]
     orders = call.exchange.users.all(call.account)
     if first is None:
-        found = within(orders, span, limit, lambda order: order.us)
+        chosen = within(orders, span, limit, lambda order: order.us)
     else:
-        found = [order for order in orders if order.order_id >= first][:limit]
-    return [call.texts.queried(order) for order in found]
+        chosen = [order for order in orders if order.order_id >= first][:limit]
+    return [call.texts.queried(order) for order in chosen]
 
 
 def _my_trades(call: Call) -> list[Json]:
@@ -118,10 +118,10 @@ def _my_trades(call: Call) -> list[Json]:
         raise api_error.bad_combination()
     fills = [fill for fill in call.exchange.users.fills(call.account) if order_id in (None, fill.order_id)]
     if first is None:
-        found = within(fills, span, limit, lambda fill: fill.us)
+        chosen = within(fills, span, limit, lambda fill: fill.us)
     else:
-        found = [fill for fill in fills if fill.trade_id >= first][:limit]
-    return [call.texts.own_trade(fill) for fill in found]
+        chosen = [fill for fill in fills if fill.trade_id >= first][:limit]
+    return [call.texts.own_trade(fill) for fill in chosen]
 
 
 def _prevented_matches(call: Call) -> list[Json]:
@@ -129,14 +129,14 @@ def _prevented_matches(call: Call) -> list[Json]:
     first, limit = call["fromPreventedMatchId"], call["limit"]
     if (match_id is None) == (order_id is None) or (first is not None and order_id is None):
         raise api_error.bad_combination()
-    found = [
+    matches = [
         match
         for match in call.exchange.users.prevented(call.account)
         if match_id in (None, match.match_id)
         and (order_id is None or order_id in (match.taker_id, match.maker_id))
         and match.match_id >= (first or 0)
     ]
-    return [call.texts.prevented(match) for match in found[:limit]]
+    return [call.texts.prevented(match) for match in matches[:limit]]
 
 
 def _order_counts(call: Call) -> list[Json]:

@@ -69,7 +69,7 @@ class Subscriptions:
         Raises:
             ApiError: If the account is already subscribed.
         """
-        if any(one.account == account for one in self._active.values()):
+        if any(subscription.account == account for subscription in self._active.values()):
             raise ApiError(-2035, "User Data Stream subscription already active.")
         number, self._next_id = self._next_id, self._next_id + 1
 
@@ -83,14 +83,14 @@ class Subscriptions:
     def end(self, number: int | None) -> None:
         """End subscription *number*, or all if it is None; raises ApiError if there is none."""
         numbers = self.ids if number is None else [number]
-        if not numbers or any(one not in self._active for one in numbers):
+        if not numbers or any(number not in self._active for number in numbers):
             raise ApiError(-2036, "User Data Stream subscription not active.")
-        for one in numbers:
-            self._end(one)
+        for ended in numbers:
+            self._end(ended)
 
     def end_of_session(self) -> None:
         """End the subscriptions that belong to the session's authentication."""
-        for number in [number for number, one in self._active.items() if one.of_session]:
+        for number in [number for number, subscription in self._active.items() if subscription.of_session]:
             self._end(number)
 
     def hold(self) -> None:
@@ -105,13 +105,13 @@ class Subscriptions:
 
     def close(self) -> None:
         """End all subscriptions without sending events."""
-        for one in self._active.values():
-            self._exchange.unwatch(one.account, one.watcher)
+        for subscription in self._active.values():
+            self._exchange.unwatch(subscription.account, subscription.watcher)
         self._active.clear()
 
     def _end(self, number: int) -> None:
-        one = self._active.pop(number)
-        self._exchange.unwatch(one.account, one.watcher)
+        subscription = self._active.pop(number)
+        self._exchange.unwatch(subscription.account, subscription.watcher)
         self._publish(number, self._texts.terminated(self._exchange.now_us))
 
     def _publish(self, number: int, event: Json) -> None:
@@ -222,8 +222,8 @@ class ApiSession:
         method = request.get("method")
         if not isinstance(method, str):
             raise _invalid("Invalid 'method' in JSON request; expected a string.")
-        found = self._operations
-        operation = found.get(method) or found.get(method.removeprefix(self._api.market.prefix))
+        operations = self._operations
+        operation = operations.get(method) or operations.get(method.removeprefix(self._api.market.prefix))
         if operation is None:
             raise ApiError(-1020, "This operation is not supported.")
         return operation

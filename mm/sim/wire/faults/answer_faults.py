@@ -66,7 +66,7 @@ def broken_body(fault: Fault, request: Request, response: Response, context: Fau
 def empty_sides(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
     """A snapshot has no levels on `side`: ``bids``, ``asks`` or ``both``."""
     gone = ("bids", "asks") if fault["side"] == "both" else (fault["side"],)
-    return _edited(response, lambda content: content | {one: [] for one in gone})
+    return _edited(response, lambda content: content | {side: [] for side in gone})
 
 
 def wrong_symbol(fault: Fault, request: Request, response: Response, context: FaultContext) -> Response:
@@ -164,7 +164,7 @@ class ClockOffsets:
 
     def _shifted(self, content: Any) -> Any:
         if isinstance(content, list):
-            return [self._shifted(one) for one in content]
+            return [self._shifted(part) for part in content]
         if not isinstance(content, dict):
             return content
         return {
@@ -200,7 +200,10 @@ def _answer(answer: Any, *, effect: Any = None, **own: FaultParameter) -> FaultK
 def _snapshot(answer: Any, **own: FaultParameter) -> FaultKind:
     """Return a fault kind for the next ``n`` snapshots, 0 for all further snapshots."""
     return FaultKind.of_function(
-        answer, parameters={"n": FaultParameter(1)} | own, applies=lambda _, one: one.path in DEPTH_PATHS, answer=answer
+        answer,
+        parameters={"n": FaultParameter(1)} | own,
+        applies=lambda _, request: request.path in DEPTH_PATHS,
+        answer=answer,
     )
 
 
@@ -209,7 +212,7 @@ def _exchange_info(answer: Any, parameters: dict[str, FaultParameter], **more: A
     return FaultKind.of_function(
         answer,
         parameters=parameters,
-        applies=lambda _, one: one.path.endswith("/exchangeInfo"),
+        applies=lambda _, request: request.path.endswith("/exchangeInfo"),
         answer=answer,
         **more,
     )

@@ -61,7 +61,7 @@ class SentLog:
 
     def content(self) -> dict[str, Any]:
         """Return the log as JSON values."""
-        frames = [one._asdict() for one in self.frames]
+        frames = [frame._asdict() for frame in self.frames]
         return {"counts": dict(self.counts), "lost": dict(self.lost), "frames": frames}
 
 
@@ -233,8 +233,8 @@ class FaultScope:
 
     def due_us(self) -> int | None:
         """Return the next time at which a message or the end of a fault is due, µs; None if nothing is due."""
-        active = [one for channel in self._open.values() for one in channel.active]
-        dues = [due_us for one in active if (due_us := one.fault.kind.due_us(one)) is not None]
+        active = [opened for channel in self._open.values() for opened in channel.active]
+        dues = [due_us for opened in active if (due_us := opened.fault.kind.due_us(opened)) is not None]
         return min(dues + [end[0] for end in self._ends[:1]], default=None)
 
     def advance(self) -> None:

@@ -180,7 +180,7 @@ class FaultKind:
         """Return a fault of this kind; raises BadScript if a parameter has an invalid value."""
         for name, value in values.items():
             self.parameters[name].check(name, value)
-        return Fault(self, {name: one.default for name, one in self.parameters.items()} | values)
+        return Fault(self, {name: parameter.default for name, parameter in self.parameters.items()} | values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +196,8 @@ class Fault:
 
     def __str__(self) -> str:
         parts = [self.kind.name]
-        for name, one in self.kind.parameters.items():
-            if self.values[name] != one.default:
+        for name, parameter in self.kind.parameters.items():
+            if self.values[name] != parameter.default:
                 parts.append(f"{name}={shlex.quote(str(self.values[name]))}")
         return " ".join(parts)
 
@@ -219,8 +219,8 @@ class Fault:
     @property
     def openings(self) -> int | None:
         """Number of later connections that the fault affects; None for no limit."""
-        found: int | None = self.values.get("n", self.kind.openings)
-        return found if self.kind.of_connections else None
+        openings: int | None = self.values.get("n", self.kind.openings)
+        return openings if self.kind.of_connections else None
 
     def until_us(self, now_us: int) -> int | None:
         """Return the end of a fault of messages or responses that begins at *now_us*, µs; None for no end."""

@@ -148,7 +148,7 @@ class FaultInjector:
         self._requests[name] += 1
         for path in sorted({rule.trigger.path for rule in self.waiting if rule.trigger.kind == "request"}):
             if begins(name, path):
-                count = sum(number for one, number in self._requests.items() if begins(one, path))
+                count = sum(number for requested, number in self._requests.items() if begins(requested, path))
                 self._reach(path, request=count)
         self._run_due()
         return not self.is_down
@@ -190,8 +190,8 @@ class FaultInjector:
             times = [rule.trigger.number for rule in self.waiting if rule.trigger.kind == "time"]
             due_us = [self._start_us + math.ceil(number * US_PER_S) for number in times]
             due_us += [due for scope in (self.scope, self.users) if (due := scope.due_us()) is not None]
-            due_us += [one[0] for one in self._timers[:1]]
-            next_us = min((one for one in due_us if one > self.scope.now_us), default=us)
+            due_us += [timer[0] for timer in self._timers[:1]]
+            next_us = min((due for due in due_us if due > self.scope.now_us), default=us)
             yield min(next_us, us)
             if next_us >= us:
                 return

@@ -205,7 +205,7 @@ def _book(message: Message, context: FaultContext) -> tuple[list[Level], list[Le
 
 def _with_bid(message: Message, level: Level) -> Message:
     event = message.event
-    event["b"] = [level, *(one for one in event["b"] if one[0] != level[0])]
+    event["b"] = [level, *(other for other in event["b"] if other[0] != level[0])]
     return message.changed(event)
 
 

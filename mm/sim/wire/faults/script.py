@@ -115,7 +115,7 @@ def load_script(path: Path) -> list[Rule]:
 
 def as_rules(faults: Iterable[Rule | str]) -> list[Rule]:
     """Return the rules of *faults*, which may be rules or lines of text."""
-    return [rule for one in faults for rule in ([one] if isinstance(one, Rule) else read_script(one))]
+    return [rule for fault in faults for rule in ([fault] if isinstance(fault, Rule) else read_script(fault))]
 
 
 def _rule(words: list[str]) -> Rule:

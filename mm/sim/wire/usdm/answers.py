@@ -35,16 +35,16 @@ class UsdmTexts(UsdmOrderTexts):
 
     def _totals(self, wallet: Wallet) -> dict[str, int]:
         """Return the sums over all contracts, in 1e-8 of the margin asset, named as of one asset."""
-        used = [one for one in wallet.contracts.values() if one.is_used]
-        unrealised = sum(one.unrealised_e8 for one in used)
-        position = sum(one.position_margin_e8 for one in used)
-        order = sum(one.order_margin_e8 for one in used)
+        used = [contract for contract in wallet.contracts.values() if contract.is_used]
+        unrealised = sum(contract.unrealised_e8 for contract in used)
+        position = sum(contract.position_margin_e8 for contract in used)
+        order = sum(contract.order_margin_e8 for contract in used)
         available = max(0, wallet.available_e8)
         return {
             "walletBalance": wallet.balance_e8,
             "unrealizedProfit": unrealised,
             "marginBalance": wallet.balance_e8 + unrealised,
-            "maintMargin": sum(one.maintenance_e8 for one in used if one.lots),
+            "maintMargin": sum(contract.maintenance_e8 for contract in used if contract.lots),
             "initialMargin": position + order,
             "positionInitialMargin": position,
             "openOrderInitialMargin": order,
@@ -71,8 +71,8 @@ class UsdmTexts(UsdmOrderTexts):
             "tradeGroupId": -1,
         }
         asset = {"asset": self.asset, **texts, "updateTime": self.stamp(account.updated_us)}
-        contracts = [one for one in wallet.contracts.values() if old or one.is_used]
-        positions = [self._old_position(one) if old else self._position(one) for one in contracts]
+        contracts = [contract for contract in wallet.contracts.values() if old or contract.is_used]
+        positions = [self._old_position(contract) if old else self._position(contract) for contract in contracts]
         marked = {"marginAvailable": True} if old else {}
         return (head if old else {}) | sums | {"assets": [asset | marked], "positions": positions}
 
@@ -171,10 +171,10 @@ class UsdmTexts(UsdmOrderTexts):
         """Return from 0 to 4 how soon a position is deleveraged, among those of its side."""
         exchange = self._exchange
         lots = exchange.account(number).contract.lots
-        same = [one for one in exchange.accounts if exchange.account(one).contract.lots * lots > 0]
+        same = [account for account in exchange.accounts if exchange.account(account).contract.lots * lots > 0]
         if len(same) < 2:
             return _MOST_QUANTILE if same else 0
-        lower = sum(exchange.rank(one) < exchange.rank(number) for one in same)
+        lower = sum(exchange.rank(account) < exchange.rank(number) for account in same)
         return _MOST_QUANTILE * lower // (len(same) - 1)
 
     def income(self, row: Income) -> Json:
@@ -194,14 +194,14 @@ class UsdmTexts(UsdmOrderTexts):
         """Return the leverage brackets; these are numbers, not texts."""
         rows = [
             {
-                "bracket": one.number,
-                "initialLeverage": one.leverage,
-                "notionalCap": one.cap_e8 // E8,
-                "notionalFloor": one.floor_e8 // E8,
-                "maintMarginRatio": one.rate_e8 / E8,
-                "cum": one.cum_e8 / E8,
+                "bracket": bracket.number,
+                "initialLeverage": bracket.leverage,
+                "notionalCap": bracket.cap_e8 // E8,
+                "notionalFloor": bracket.floor_e8 // E8,
+                "maintMarginRatio": bracket.rate_e8 / E8,
+                "cum": bracket.cum_e8 / E8,
             }
-            for one in BRACKETS
+            for bracket in BRACKETS
         ]
         return {"symbol": self.symbol, "notionalCoef": 1.0, "brackets": rows}
 
@@ -246,7 +246,7 @@ class UsdmTexts(UsdmOrderTexts):
             "balances": self.balances(account),
             "positions": [self.risk(account, contract, old=False) | {"cost": decimal_text(contract.cost_e8)}],
             "income": [self.income(row) for row in account.wallet.income],
-            "liquidations": [self.forced(one) for one in exchange.forced if one.account == account.number],
+            "liquidations": [self.forced(order) for order in exchange.forced if order.account == account.number],
             "exchange": {
                 "market": {
                     "position": decimal_text(settlement.market.base.free),
@@ -275,7 +275,7 @@ class UsdmTexts(UsdmOrderTexts):
             return {"e": "ACCOUNT_CONFIG_UPDATE", "E": us, "T": us, "ac": {"s": what.symbol, "l": what.leverage}}
         assert isinstance(what, MarginCall)
         cross = {} if what.cross_e8 is None else {"cw": decimal_text(what.cross_e8)}
-        return {"e": "MARGIN_CALL", "E": us, **cross, "p": [self._called(one) for one in what.positions]}
+        return {"e": "MARGIN_CALL", "E": us, **cross, "p": [self._called(position) for position in what.positions]}
 
     def _change(self, change: AccountChange) -> Json:
         balance = {
@@ -284,7 +284,7 @@ class UsdmTexts(UsdmOrderTexts):
             "cw": decimal_text(change.cross_e8),
             "bc": decimal_text(change.change_e8),
         }
-        return {"m": change.reason, "B": [balance], "P": [self._changed(one) for one in change.positions]}
+        return {"m": change.reason, "B": [balance], "P": [self._changed(position) for position in change.positions]}
 
     def _changed(self, position: PositionState) -> Json:
         return {

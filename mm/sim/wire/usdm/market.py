@@ -88,9 +88,9 @@ class UsdmMarket:
     ) -> UsdmExchange:
         """Return the exchange of a contract."""
         rules = ContractRules(instrument=instrument, reference_ticks=reference_ticks, onboard_us=start_us)
-        found = UsdmExchange(rules, core, flow, accounts, start_us, limits=limits, terms=self.terms)
-        self._exchanges.append(found)
-        return found
+        exchange = UsdmExchange(rules, core, flow, accounts, start_us, limits=limits, terms=self.terms)
+        self._exchanges.append(exchange)
+        return exchange
 
     def call(self, exchange: Any, parameters: Any, texts: Any, account: int) -> UsdmCall:
         """Return a call of an operation."""

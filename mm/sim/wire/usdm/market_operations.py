@@ -64,8 +64,8 @@ def _agg_trades(call: UsdmCall) -> list[Json]:
     aggregates, from_id, span, limit = call.exchange.aggregates, call["fromId"], call.parameters.span(), call["limit"]
     if from_id is not None and span != (None, None):
         raise api_error.bad_combination()
-    found = aggregates.within(span, limit) if from_id is None else aggregates.since_id(from_id, limit)
-    return [call.texts.aggregate_trade(trade) for trade in found]
+    trades = aggregates.within(span, limit) if from_id is None else aggregates.since_id(from_id, limit)
+    return [call.texts.aggregate_trade(trade) for trade in trades]
 
 
 def _price(call: UsdmCall) -> Json | list[Json]:
@@ -108,13 +108,13 @@ def _day_ticker(call: UsdmCall) -> Json | list[Json]:
 
 
 def _premium(call: UsdmCall) -> Json | list[Json]:
-    found = call.texts.premium(call.exchange.told(call.us))
-    return _one_or_all(call, found)
+    premiums = call.texts.premium(call.exchange.told(call.us))
+    return _one_or_all(call, premiums)
 
 
 def _payments(call: UsdmCall) -> list[Json]:
-    found = within(call.exchange.payments, call.parameters.span(), call["limit"], lambda paid: paid.us)
-    return [call.texts.payment(paid) for paid in found]
+    payments = within(call.exchange.payments, call.parameters.span(), call["limit"], lambda paid: paid.us)
+    return [call.texts.payment(paid) for paid in payments]
 
 
 def _funding_info(call: UsdmCall) -> list[Json]:
@@ -129,13 +129,13 @@ def _funding_info(call: UsdmCall) -> list[Json]:
 
 
 def _insurance(call: UsdmCall) -> Json | list[Json]:
-    symbols = [one.rules.instrument.symbol for one in call.exchanges]
-    found = call.texts.fund(call.us, symbols)
-    return found if call["symbol"] else [found]
+    symbols = [exchange.rules.instrument.symbol for exchange in call.exchanges]
+    fund = call.texts.fund(call.us, symbols)
+    return fund if call["symbol"] else [fund]
 
 
 def _open_interest(call: UsdmCall) -> Json:
-    held_e8 = [call.exchange.account(one).contract.amount_e8 for one in call.exchange.accounts]
+    held_e8 = [call.exchange.account(account).contract.amount_e8 for account in call.exchange.accounts]
     held_e8.append(call.exchange.settlement.market.base.free)
     long_e8 = sum(max(0, amount_e8) for amount_e8 in held_e8)
     return {"openInterest": decimal_text(long_e8), "symbol": call.texts.symbol, "time": call.texts.stamp(call.us)}

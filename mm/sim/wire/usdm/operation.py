@@ -33,7 +33,7 @@ class UsdmCall(Call):
 
     def of(self, given: Mapping[str, str]) -> "UsdmCall":
         """Return a call of the same user with other parameters, for the contract that they name."""
-        named = [one for one in self.exchanges if one.rules.instrument.symbol == given.get("symbol")]
+        named = [exchange for exchange in self.exchanges if exchange.rules.instrument.symbol == given.get("symbol")]
         exchange = named[0] if named else self.exchange
         parameters = RequestParameters(given, exchange.rules.instrument.symbol, USDM_PARAMETERS)
         return replace(self, exchange=exchange, parameters=parameters, texts=UsdmTexts(exchange, self.texts.micro))
@@ -43,7 +43,7 @@ class UsdmCall(Call):
         if self["symbol"]:
             return [self]
         micro = self.texts.micro
-        return [replace(self, exchange=one, texts=UsdmTexts(one, micro)) for one in self.exchanges]
+        return [replace(self, exchange=exchange, texts=UsdmTexts(exchange, micro)) for exchange in self.exchanges]
 
     @property
     def keys(self) -> "UserStreams":

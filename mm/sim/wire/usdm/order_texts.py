@@ -128,7 +128,7 @@ class UsdmOrderTexts(GridTexts):
     def moves(self, order: UserOrder) -> list[Json]:
         """Return the modifications of an order, the newest first."""
         afters = [*((ticks, lots) for _, ticks, lots in order.moves[1:]), (order.request.ticks, order.lots)]
-        found = [
+        texts = [
             {
                 "amendmentId": count,
                 "symbol": self.symbol,
@@ -146,7 +146,7 @@ class UsdmOrderTexts(GridTexts):
                 zip(order.moves, afters, strict=True), start=1
             )
         ]
-        return found[::-1]
+        return texts[::-1]
 
     # events
 

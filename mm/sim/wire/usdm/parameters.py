@@ -99,12 +99,12 @@ def read_cancel(parameters: RequestParameters) -> CancelRequest:
 def read_list(parameters: RequestParameters, name: str) -> list[Any]:
     """Return a parameter that is a list as JSON, empty if it was not sent; raises ApiError if it is none."""
     try:
-        found = json.loads(parameters[name] or "[]")
+        items = json.loads(parameters[name] or "[]")
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, list):
+        items = None
+    if not isinstance(items, list):
         raise api_error.not_valid(name)
-    return found
+    return items
 
 
 def as_text(value: Any) -> str:

@@ -49,11 +49,11 @@ def _cancel(call: UsdmCall) -> Json:
 
 
 def _place_batch(call: UsdmCall) -> list[Json]:
-    return [_attempt(_place, one) for one in _batch(call)]
+    return [_attempt(_place, order) for order in _batch(call)]
 
 
 def _modify_batch(call: UsdmCall) -> list[Json]:
-    return [_attempt(_modify, one) for one in _batch(call)]
+    return [_attempt(_modify, order) for order in _batch(call)]
 
 
 def _cancel_batch(call: UsdmCall) -> list[Json]:
@@ -63,16 +63,16 @@ def _cancel_batch(call: UsdmCall) -> list[Json]:
     name = "orderId" if ids else "origClientOrderId"
     _check_size(ids or names, _MOST_CANCELS)
     symbol = call.texts.symbol
-    return [_attempt(_cancel, call.of({"symbol": symbol, name: str(one)})) for one in ids or names]
+    return [_attempt(_cancel, call.of({"symbol": symbol, name: str(order)})) for order in ids or names]
 
 
 def _batch(call: UsdmCall) -> list[UsdmCall]:
     """Return the calls of a batch, each for the contract of its order."""
     orders = read_list(call.parameters, "batchOrders")
     _check_size(orders, _MOST_ORDERS)
-    if not all(isinstance(one, dict) for one in orders):
+    if not all(isinstance(order, dict) for order in orders):
         raise api_error.not_valid("batchOrders")
-    return [call.of({name: as_text(value) for name, value in one.items()}) for one in orders]
+    return [call.of({name: as_text(value) for name, value in order.items()}) for order in orders]
 
 
 def _check_size(entries: list[Any], most: int) -> None:
@@ -124,31 +124,36 @@ def _open_order(call: UsdmCall) -> Json:
 def _moves(call: UsdmCall) -> list[Json]:
     span, limit = call.parameters.span(), call["limit"]
     order = _found(call)
-    kept = [(at, one) for at, one in zip(order.moves[::-1], call.texts.moves(order), strict=True)]
+    kept = [(at, move) for at, move in zip(order.moves[::-1], call.texts.moves(order), strict=True)]
     first_us, last_us = span.start_us or 0, span.end_us
-    return [one for at, one in kept if first_us <= at[0] and (last_us is None or at[0] <= last_us)][:limit]
+    return [text for at, text in kept if first_us <= at[0] and (last_us is None or at[0] <= last_us)][:limit]
 
 
 def _quantiles(call: UsdmCall) -> list[Json]:
-    held = [one for one in call.everywhere() if one.owner.contract.lots]
+    held = [by_symbol for by_symbol in call.everywhere() if by_symbol.owner.contract.lots]
     none = {"LONG": 0, "SHORT": 0}
     return [
-        {"symbol": one.texts.symbol, "adlQuantile": none | {"BOTH": one.texts.quantile(one.account)}} for one in held
+        {"symbol": by_symbol.texts.symbol, "adlQuantile": none | {"BOTH": by_symbol.texts.quantile(by_symbol.account)}}
+        for by_symbol in held
     ]
 
 
 def _open_orders(call: UsdmCall) -> list[Json]:
-    return [one.texts.queried(order) for one in call.everywhere() for order in one.exchange.users.open(one.account)]
+    return [
+        by_symbol.texts.queried(order)
+        for by_symbol in call.everywhere()
+        for order in by_symbol.exchange.users.open(by_symbol.account)
+    ]
 
 
 def _all_orders(call: UsdmCall) -> list[Json]:
     first, span, limit = call["orderId"], call.parameters.span(), call["limit"]
     orders = call.exchange.users.all(call.account)
     if first is None:
-        found = within(orders, span, limit, lambda order: order.us)
+        chosen = within(orders, span, limit, lambda order: order.us)
     else:
-        found = [order for order in orders if order.order_id >= first][:limit]
-    return [call.texts.queried(order) for order in found]
+        chosen = [order for order in orders if order.order_id >= first][:limit]
+    return [call.texts.queried(order) for order in chosen]
 
 
 def _own_trades(call: UsdmCall) -> list[Json]:
@@ -158,15 +163,15 @@ def _own_trades(call: UsdmCall) -> list[Json]:
         raise api_error.bad_combination()
     fills = [fill for fill in call.exchange.users.fills(call.account) if order_id in (None, fill.order_id)]
     if first is None:
-        found = within(fills, span, limit, lambda fill: fill.us)
+        chosen = within(fills, span, limit, lambda fill: fill.us)
     else:
-        found = [fill for fill in fills if fill.trade_id >= first][:limit]
-    return [call.texts.own_trade(fill) for fill in found]
+        chosen = [fill for fill in fills if fill.trade_id >= first][:limit]
+    return [call.texts.own_trade(fill) for fill in chosen]
 
 
 def _forced_orders(call: UsdmCall) -> list[Json]:
-    own = [one for one in call.exchange.forced if one.account == call.account]
-    return [call.texts.forced(one) for one in own[-call["limit"] :]]
+    own = [order for order in call.exchange.forced if order.account == call.account]
+    return [call.texts.forced(order) for order in own[-call["limit"] :]]
 
 
 # positions and wallets
@@ -181,18 +186,18 @@ def _balances(call: UsdmCall) -> list[Json]:
 
 
 def _risks(call: UsdmCall, *, old: bool) -> list[Json]:
-    contracts = [one.owner.contract for one in call.everywhere()]
-    return [call.texts.risk(call.owner, one, old=old) for one in contracts if old or one.is_used]
+    contracts = [by_symbol.owner.contract for by_symbol in call.everywhere()]
+    return [call.texts.risk(call.owner, contract, old=old) for contract in contracts if old or contract.is_used]
 
 
 def _income(call: UsdmCall) -> list[Json]:
     symbol, kind, limit = call["symbol"], call["incomeType"], call["limit"]
     rows = [row for row in call.owner.wallet.income if symbol in (None, "", row.symbol) and kind in ("", row.kind)]
-    found = within(rows, call.parameters.span(), len(rows), lambda row: row.us)
+    chosen = within(rows, call.parameters.span(), len(rows), lambda row: row.us)
     begin = (call["page"] - 1) * limit
     if not call.parameters.given.get("startTime") and begin == 0:
-        return [call.texts.income(row) for row in found[-limit:]]
-    return [call.texts.income(row) for row in found[begin : begin + limit]]
+        return [call.texts.income(row) for row in chosen[-limit:]]
+    return [call.texts.income(row) for row in chosen[begin : begin + limit]]
 
 
 def _commission(call: UsdmCall) -> Json:
@@ -201,7 +206,7 @@ def _commission(call: UsdmCall) -> Json:
 
 
 def _brackets(call: UsdmCall) -> list[Json]:
-    return [one.texts.brackets() for one in call.everywhere()]
+    return [by_symbol.texts.brackets() for by_symbol in call.everywhere()]
 
 
 def _order_counts(call: UsdmCall) -> list[Json]:
@@ -271,7 +276,7 @@ def _symbol_configs(call: UsdmCall) -> list[Json]:
             "leverage": contract.leverage,
             "maxNotionalValue": short_text(most_notional_e8(contract.leverage)),
         }
-        for contract in (one.owner.contract for one in call.everywhere())
+        for contract in (by_symbol.owner.contract for by_symbol in call.everywhere())
     ]
 
 

@@ -392,15 +392,15 @@ class Signals:
             return self._predicted(name)
         if ":" in name:
             return _own(name)
-        found = next((family for family in self.families if family.match(name)), None)
-        if found is None:
+        signal_family = next((family for family in self.families if family.match(name)), None)
+        if signal_family is None:
             known = ", ".join(family.name for family in self.families)
             meant = "".join(f"; did you mean {near}?" for near in get_close_matches(name, self.usual, 1))
             raise UnknownModel(
                 f"unknown signal {name!r}; available: {known} (n levels, w like 10s, e like 100e), "
                 f"package.module:Class, and folders of fitted predictors, with a {FOLDER} in their name{meant}"
             )
-        return found
+        return signal_family
 
     def described(self, name: str) -> dict[str, str]:
         """Return unit, formula and source of a signal."""
@@ -435,16 +435,16 @@ class Signals:
 
     def others(self, feeds: Mapping[str, OtherFeed], names: Sequence[str]) -> Others:
         """Return new readers of other markets, with the signals of theirs that *names* or their predictors read."""
-        found = Others(feeds)
-        read = [one for name in names for one in (signal_of(name)[0].signals if FOLDER in name else (name,))]
+        others = Others(feeds)
+        read = [signal for name in names for signal in (signal_of(name)[0].signals if FOLDER in name else (name,))]
         for other in feeds:
             own = [
                 name.partition(".")[2]
                 for name in dict.fromkeys(read)
                 if name.startswith(f"{other}.") and self.family(name).name == OF_OTHER
             ]
-            found.seen[other] = found.open(other, own)
-        return found
+            others.seen[other] = others.open(other, own)
+        return others
 
     def set_of(
         self,

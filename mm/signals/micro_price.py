@@ -72,7 +72,9 @@ class MicroPriceFit:
             BrokenFile: If it is malformed.
         """
         try:
-            ticks = np.array([[np.nan if one is None else one for one in row] for row in content["ticks"]], np.float64)
+            ticks = np.array(
+                [[np.nan if cell is None else cell for cell in row] for row in content["ticks"]], np.float64
+            )
             if ticks.ndim != 2 or not ticks.size:
                 raise ValueError(f"ticks has the shape {ticks.shape}")
             return cls(

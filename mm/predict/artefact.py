@@ -150,11 +150,11 @@ def signal_of(name: str) -> tuple[Artefact, int]:
     folder, colon, side = name.rpartition(":")
     if not colon or FOLDER in side:
         folder, side = name, ""
-    found = Artefact.read(Path(folder))
-    if side not in (found.sides or ("",)):
-        wanted = " or ".join(found.signal_names)
-        raise UsageError(f"signal {name!r}: the predictor is of {found.about['target']}; name {wanted}")
-    return found, found.sides.index(side) if side else 0
+    artefact = Artefact.read(Path(folder))
+    if side not in (artefact.sides or ("",)):
+        wanted = " or ".join(artefact.signal_names)
+        raise UsageError(f"signal {name!r}: the predictor is of {artefact.about['target']}; name {wanted}")
+    return artefact, artefact.sides.index(side) if side else 0
 
 
 def predictors_of(model: object) -> dict[str, Artefact]:
@@ -168,9 +168,9 @@ def predictors_of(model: object) -> dict[str, Artefact]:
     """
     declared = getattr(model, "signals", ())
     names = [name for name in declared if FOLDER in name] if isinstance(declared, tuple | list) else []
-    found = {artefact.path: artefact for artefact in (signal_of(name)[0] for name in names)}
+    predictors = {artefact.path: artefact for artefact in (signal_of(name)[0] for name in names)}
     folder = getattr(model, "predictor_folder", None)
-    return found if folder is None else {**found, folder: Artefact.read(Path(folder))}
+    return predictors if folder is None else {**predictors, folder: Artefact.read(Path(folder))}
 
 
 def predictor_files(*values: object) -> Iterator[Path]:
@@ -225,7 +225,7 @@ def kernel_of(head: Mapping[str, Any], name: str, arrays: Arrays) -> Network | F
 def _arrays(data: bytes, folder: Path) -> Arrays:
 
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise BrokenFile(f"{folder / ARRAYS}: not arrays ({error}); fit it again") from error

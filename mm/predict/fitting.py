@@ -191,27 +191,27 @@ def fit_baselines(task: Task, samples: Samples) -> dict[str, Any]:
     ``constant`` is the mean outcome, ``imbalance_1`` the intercept and the slope of a linear or logistic regression,
     ``poisson`` the A (1/s) and k (1/tick) of ``1 − exp(−A·exp(−k·δ)·horizon)``.
     """
-    found: dict[str, Any] = {CONSTANT: [], IMBALANCE: []}
+    baselines: dict[str, Any] = {CONSTANT: [], IMBALANCE: []}
     for side in range(task.sides):
         at = samples.side == side
         y = samples.outcome[at]
         _, arrays = linear(samples.imbalance[at, None], y, classes=task.sides > 1)
-        found[CONSTANT].append(float(y.mean()))
-        found[IMBALANCE].append([float(arrays["b0"][0]), float(arrays["w0"][0, 0])])
+        baselines[CONSTANT].append(float(y.mean()))
+        baselines[IMBALANCE].append([float(arrays["b0"][0]), float(arrays["w0"][0, 0])])
     if task.target == "fill":
-        found[POISSON] = _fit_poisson(samples.rows[:, -1], samples.outcome, task.horizon_s)
-    return found
+        baselines[POISSON] = _fit_poisson(samples.rows[:, -1], samples.outcome, task.horizon_s)
+    return baselines
 
 
 def predict_baselines(task: Task, samples: Samples, numbers: Mapping[str, Any]) -> dict[str, Floats]:
     """Return the predictions of each baseline, by name."""
     constant, imbalance = (np.array(numbers[name])[samples.side] for name in (CONSTANT, IMBALANCE))
     line = imbalance[:, 0] + imbalance[:, 1] * samples.imbalance
-    found = {CONSTANT: constant, IMBALANCE: line if task.sides == 1 else 1.0 / (1.0 + np.exp(-line))}
+    baselines = {CONSTANT: constant, IMBALANCE: line if task.sides == 1 else 1.0 / (1.0 + np.exp(-line))}
     if task.target == "fill":
         A, k = numbers[POISSON]["A"], numbers[POISSON]["k"]
-        found[POISSON] = -np.expm1(-A * np.exp(-k * samples.rows[:, -1]) * task.horizon_s)
-    return found
+        baselines[POISSON] = -np.expm1(-A * np.exp(-k * samples.rows[:, -1]) * task.horizon_s)
+    return baselines
 
 
 def _fit_poisson(distance: Floats, filled: Floats, horizon_s: float) -> dict[str, float]:
@@ -226,5 +226,5 @@ def _fit_poisson(distance: Floats, filled: Floats, horizon_s: float) -> dict[str
         return float(-np.sum(ones * np.log(-np.expm1(-mean) + 1e-300) - (count - ones) * mean))
 
     rate = -np.log1p(-min(filled.mean(), 0.999)) / horizon_s
-    found = minimize(loss, np.array([np.log(max(rate, 1e-9)), 0.1]), method="Nelder-Mead")
-    return {"A": float(np.exp(found.x[0])), "k": float(found.x[1])}
+    minimum = minimize(loss, np.array([np.log(max(rate, 1e-9)), 0.1]), method="Nelder-Mead")
+    return {"A": float(np.exp(minimum.x[0])), "k": float(minimum.x[1])}

@@ -137,14 +137,14 @@ def samples_of(tapes: Sequence["Tape"], task: Task, others: Mapping[str, "OtherF
     Raises:
         FitError: If there are none.
     """
-    found = joined([_samples(tape, task, MOST_SAMPLES // len(tapes), others) for tape in tapes])
-    if not len(found):
+    samples = joined([_samples(tape, task, MOST_SAMPLES // len(tapes), others) for tape in tapes])
+    if not len(samples):
         tape = tapes[0]
         raise FitError(
             f"{tape.symbol} from {tape.days[0]} on: no sample of {task.target} has all of "
             f"{', '.join(task.signals)} and {task.horizon_s:g} s after it; give fewer signals or a shorter horizon"
         )
-    return found.at(np.argsort(found.us, kind="stable"))
+    return samples.at(np.argsort(samples.us, kind="stable"))
 
 
 def joined(pieces: Sequence[Samples]) -> Samples:
@@ -158,13 +158,13 @@ def distances_of(tapes: Sequence["Tape"]) -> tuple[float, ...]:
     Raises:
         FitError: If there are no prints.
     """
-    found = []
+    distances = []
     for tape in tapes:
         columns, prints = columns_of(tape, ()), _prints(tape)
         row = np.searchsorted(columns.us, prints.us, side="left") - 1
         distance = (prints.ticks - columns.mid_ticks[row]) * prints.side
-        found.append(distance[(row >= 0) & (distance > 0)])
-    reached = np.concatenate(found)
+        distances.append(distance[(row >= 0) & (distance > 0)])
+    reached = np.concatenate(distances)
     if not len(reached):
         raise FitError(f"{tapes[0].symbol}: no print beyond the mid, so there is no distance at which an order fills")
     return tuple(sorted({float(np.ceil(2 * ticks) / 2) for ticks in np.quantile(reached, _QUANTILES)}))
@@ -174,18 +174,18 @@ def _samples(tape: "Tape", task: Task, most: int, others: Mapping[str, "OtherFee
     columns, prints = columns_of(tape, task.signals, others), _prints(tape)
     gaps = np.sort(tape.event_us[tape.kind == GAP])
     if task.target == "adverse":
-        found = _adverse(columns, prints, gaps, task.horizon_us)
+        samples = _adverse(columns, prints, gaps, task.horizon_us)
     elif task.target == "fill":
-        found = _fill(columns, prints, gaps, task, most)
+        samples = _fill(columns, prints, gaps, task, most)
     else:
         row = np.arange(len(columns.us))
         then = columns.us + task.horizon_us
         move = move_to(columns.us, columns.mid_ticks, gaps, row, then)
-        found = _rows_of(columns, row, (columns.us, then, np.zeros_like(row)), move, move)
-    inside = found.us >= tape.start_us  # the events of a window begin before it, to build its book
-    numbers = np.column_stack([found.rows, found.outcome, found.imbalance])
+        samples = _rows_of(columns, row, (columns.us, then, np.zeros_like(row)), move, move)
+    inside = samples.us >= tape.start_us  # the events of a window begin before it, to build its book
+    numbers = np.column_stack([samples.rows, samples.outcome, samples.imbalance])
     known = np.flatnonzero(inside & ~np.isnan(numbers).any(axis=1))
-    return found.at(known[:: -(-len(known) // most) or 1])
+    return samples.at(known[:: -(-len(known) // most) or 1])
 
 
 def _rows_of(columns: SignalTable, row: Ints, when: tuple[Ints, Ints, Ints], outcome: Floats, move: Floats) -> Samples:
@@ -222,8 +222,8 @@ def _fill(columns: SignalTable, prints: _PrintColumns, gaps: Ints, task: Task, m
             shown = whole & (price <= sign * mid - columns.spread[row] / 2.0)
             outcome = np.where(shown, reached <= price, np.nan)
             side = np.full(len(row), place, np.int64)
-            found = _rows_of(columns, row, (us, then, side), outcome, np.zeros(len(row)))
-            pieces.append(replace(found, rows=np.column_stack([found.rows, sign * mid - price])))
+            of_side = _rows_of(columns, row, (us, then, side), outcome, np.zeros(len(row)))
+            pieces.append(replace(of_side, rows=np.column_stack([of_side.rows, sign * mid - price])))
     return joined(pieces)
 
 
@@ -237,11 +237,11 @@ def _prints(tape: "Tape") -> _PrintColumns:
 def _minimum(us: Ints, values: Ints, after: Ints, until: Ints) -> Ints:
     """Return the minimum of the values in each (after, until], a very large number if there is none."""
     begin, end = np.searchsorted(us, after, side="right"), np.searchsorted(us, until, side="right")
-    found = np.full(len(begin), _MOST_TICKS)
+    minima = np.full(len(begin), _MOST_TICKS)
     least, width = values, 1  # least[i]: of the *width* values from i on
     while len(least):
         # An interval is covered by two of the widest windows that fit in it.
         here = (end - begin >= width) & (end - begin < 2 * width)
-        found[here] = np.minimum(least[begin[here]], least[end[here] - width])
+        minima[here] = np.minimum(least[begin[here]], least[end[here] - width])
         least, width = np.minimum(least[:-width], least[width:]), 2 * width
-    return found
+    return minima

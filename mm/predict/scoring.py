@@ -74,7 +74,7 @@ def score(task: Task, predicted: PredictedSamples, seed: int, tick: float) -> di
     draw = np.random.default_rng(seed)
     regression = task.target == "return"
     unit = unit if regression and unit > 0.0 else 1.0
-    found = {
+    scores = {
         "metric": "r2" if regression else "log_loss",
         "value": _metric(task, own, unit),
         "baselines": {name: _metric(task, loss, unit) for name, loss in losses.items()},
@@ -100,18 +100,18 @@ def score(task: Task, predicted: PredictedSamples, seed: int, tick: float) -> di
         ],
     }
     if regression:
-        return {**found, "trading": _trading(samples, predicted.values, task.horizon_s, draw)}
+        return {**scores, "trading": _trading(samples, predicted.values, task.horizon_s, draw)}
     brier = {name: float(np.mean((values - y) ** 2)) for name, values in predicted.baselines.items()}
     return {
-        **found,
+        **scores,
         "brier": {"value": float(np.mean((predicted.values - y) ** 2)), "baselines": brier},
         "pnl": _pnl(task, predicted, best, tick, draw),
     }
 
 
-def beats(found: Mapping[str, Any]) -> bool:
+def beats(scores: Mapping[str, Any]) -> bool:
     """Return whether a score is above that of the best baseline, by its interval."""
-    return found["difference_ci95"] is not None and found["difference_ci95"][0] > 0.0
+    return scores["difference_ci95"] is not None and scores["difference_ci95"][0] > 0.0
 
 
 def _losses(task: Task, y: Floats, values: Floats) -> Floats:

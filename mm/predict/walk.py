@@ -74,7 +74,7 @@ def learn(  # noqa: PLR0913 - the first three are the question, the others have 
         raise FitError(
             f"{', '.join(constant)} is constant in all {len(samples):,} samples; leave it out of --signals (SIGNALS)"
         )
-    found = score(task, _walked(task, samples, model, tick, seed, step), seed, tick)
+    scores = score(task, _walked(task, samples, model, tick, seed, step), seed, tick)
     fitted = fit(model, task, samples, tick, seed)
     step(1)
     about = {
@@ -93,19 +93,19 @@ def learn(  # noqa: PLR0913 - the first three are the question, the others have 
         "seed": seed,
         "baselines": fit_baselines(task, samples),
         "adverse_moves_ticks": _adverse_moves(samples) if task.target == "adverse" else None,
-        "score": found,
-        "usable": beats(found),
+        "score": scores,
+        "usable": beats(scores),
     }
     return Learned(about, fitted.arrays)
 
 
 def predictions(predictor: Predictor, samples: Samples) -> NDArray[np.float64]:
     """Return the prediction of each sample for its side."""
-    found = np.empty(len(samples))
+    predicted = np.empty(len(samples))
     for side in range(len(predictor.heads)):
         at = samples.side == side
-        found[at] = predictor.predict(samples.rows[at], samples.mid_ticks[at], side)
-    return found
+        predicted[at] = predictor.predict(samples.rows[at], samples.mid_ticks[at], side)
+    return predicted
 
 
 def _walked(
@@ -141,13 +141,13 @@ def shuffled_predictions(
     predictor: Predictor, task: Task, samples: Samples, seed: int
 ) -> dict[str, NDArray[np.float64]]:
     """Return predictions with each signal shuffled among the samples of the probe."""
-    draw, found = np.random.default_rng(seed), {}
+    draw, shuffled = np.random.default_rng(seed), {}
     samples = samples.at(probe(samples))
     for column, name in enumerate(task.signals):
         rows = samples.rows.copy()
         rows[:, column] = rows[draw.permutation(len(rows)), column]
-        found[name] = predictions(predictor, replace(samples, rows=rows))
-    return found
+        shuffled[name] = predictions(predictor, replace(samples, rows=rows))
+    return shuffled
 
 
 def probe(samples: Samples) -> NDArray[np.int64]:

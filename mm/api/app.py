@@ -247,11 +247,11 @@ class Views:
 
     async def fills(self, client_id: Name) -> Response:
         """Return a client's newest 10,000 fills, oldest first, as maker and as taker."""
-        return _json([self._market.fill(one) for one in self._market.desk.fills(self._client(client_id))])
+        return _json([self._market.fill(fill) for fill in self._market.desk.fills(self._client(client_id))])
 
     async def orders(self, client_id: Name) -> Response:
         """Return a client's open orders, oldest first."""
-        return _json([self._market.order(one) for one in self._market.desk.orders(self._client(client_id))])
+        return _json([self._market.order(order) for order in self._market.desk.orders(self._client(client_id))])
 
     async def position(self, client_id: Name) -> Response:
         """Return a client's position, profit and cash."""
@@ -324,7 +324,7 @@ async def _stream(socket: WebSocket, market: DeskMarket, client: str | None) -> 
 
     with market.reading(client) as reader:
         await socket.accept()
-        tasks = [asyncio.create_task(one) for one in (send(), read(), reader.over.wait())]
+        tasks = [asyncio.create_task(coroutine) for coroutine in (send(), read(), reader.over.wait())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -392,13 +392,13 @@ async def _refuse(_request: Request, error: Exception) -> Response:
 
 async def _refuse_parameters(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    parts = (f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+    parts = (f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
     return _json(RefusalMessage("; ".join(parts)), 422)
 
 
 def _content(name: str, *, many: bool = False) -> dict[str, Any]:
-    one = {"$ref": f"#/components/schemas/{name}"}
-    return {_JSON: {"schema": {"type": "array", "items": one} if many else one}}
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    return {_JSON: {"schema": {"type": "array", "items": schema} if many else schema}}
 
 
 def _answers(name: str, *statuses: int, many: bool = False) -> dict[str, Any]:
@@ -411,7 +411,7 @@ def _answers(name: str, *statuses: int, many: bool = False) -> dict[str, Any]:
 def _described(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document, made once."""
     if app.openapi_schema is None:
-        found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        found.setdefault("components", {}).setdefault("schemas", {}).update(schemas())
-        app.openapi_schema = found
+        description = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        description.setdefault("components", {}).setdefault("schemas", {}).update(schemas())
+        app.openapi_schema = description
     return app.openapi_schema

@@ -129,10 +129,10 @@ def _of_yahoo(content: Any, base: str, symbol: str) -> Iterable[_Row]:
         chart = content["chart"]
         if chart["error"]:
             raise DataError(f"{base}: {symbol}: {chart['error']['description']}")
-        (found,) = chart["result"]
-        (values,) = found["indicators"]["quote"]
+        (result,) = chart["result"]
+        (values,) = result["indicators"]["quote"]
         columns = [values.get(name, []) for name in ("open", "high", "low", "close", "volume")]
-        stamps = found.get("timestamp", [])
+        stamps = result.get("timestamp", [])
         rows = list(zip(stamps, *columns, strict=True))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BrokenFile(f"{base}: the response for {symbol} is not in the form of a chart ({error!r})") from error
@@ -143,7 +143,7 @@ def _of_yahoo(content: Any, base: str, symbol: str) -> Iterable[_Row]:
 
 def _of_alphavantage(content: Any, base: str, symbol: str) -> Iterable[_Row]:
     """Yield instant and five values of each bar; instants are in the time zone of the response."""
-    if isinstance(content, dict) and (refusal := next((content[one] for one in _REFUSALS if one in content), None)):
+    if isinstance(content, dict) and (refusal := next((content[word] for word in _REFUSALS if word in content), None)):
         raise DataError(f"{base}: {symbol}: {refusal}")
     try:
         zone = ZoneInfo(content["Meta Data"]["6. Time Zone"])
@@ -159,11 +159,11 @@ def _of_alphavantage(content: Any, base: str, symbol: str) -> Iterable[_Row]:
 def _checked(rows: Iterable[_Row], base: str, symbol: str) -> Iterable[Bar]:
     for us, values in rows:
         try:
-            opened, high, low, close, volume = (int((Decimal(one) * E8).to_integral_value()) for one in values)
+            opened, high, low, close, volume = (int((Decimal(value) * E8).to_integral_value()) for value in values)
         except (InvalidOperation, TypeError, ValueError, OverflowError):
             raise BrokenFile(f"{base}: the bar of {symbol} at {us} µs has {values}, not five numbers") from None
         if not 0 < low <= min(opened, close) <= max(opened, close) <= high or volume < 0:
-            texts = [str(one) for one in values]
+            texts = [str(value) for value in values]
             raise BrokenFile(f"{base}: the bar of {symbol} at {us} µs has open, high, low, close, volume {texts}")
         yield Bar(us, opened, high, low, close, volume)
 
@@ -224,13 +224,13 @@ def _path(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np
     )
     first, second = (low, high) if close >= opened else (high, low)
     at = [0, *sorted(chance.choice(np.arange(1, STEPS - 1), 2, replace=False).tolist()), STEPS - 1]
-    found = np.empty(STEPS)
+    path = np.empty(STEPS)
     for (begin, a), (end, b) in pairwise(zip(at, (opened, first, second, close), strict=True)):
         walk = np.concatenate([[0.0], chance.normal(size=end - begin).cumsum()])
         walk -= np.linspace(0.0, 1.0, end - begin + 1) * walk[-1]
         noise = walk * (high - low) / STEPS**0.5
-        found[begin : end + 1] = np.linspace(a, b, end - begin + 1) + noise
-    mids: NDArray[np.int64] = np.rint(np.clip(found, low, high)).astype(np.int64)
+        path[begin : end + 1] = np.linspace(a, b, end - begin + 1) + noise
+    mids: NDArray[np.int64] = np.rint(np.clip(path, low, high)).astype(np.int64)
     return mids
 
 

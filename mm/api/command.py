@@ -82,7 +82,11 @@ LIMITS = ("max_position", "max_open_orders", "max_order_notional", "price_band",
 
 ClientLimits: type = make_dataclass(
     "ClientLimits",
-    [(one.name, Any, knob(None, one.reader, one.help, common=one.common)) for one in knobs(Risk) if one.name in LIMITS],
+    [
+        (limit.name, Any, knob(None, limit.reader, limit.help, common=limit.common))
+        for limit in knobs(Risk)
+        if limit.name in LIMITS
+    ],
     namespace={"__doc__": "Limits of each client; no limit by default."},
     frozen=True,
     kw_only=True,

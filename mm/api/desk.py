@@ -269,7 +269,7 @@ class Desk:
         if client.killed:
             raise OrderRefused(f"{KILLED}: {client.killed}; POST /risk/{client.name}/rearm allows it to trade again")
         if side < 0 and not self.preset.may_short:
-            free = client.lots - sum(one.left_lots for one in self.orders(client) if one.request.side < 0)
+            free = client.lots - sum(order.left_lots for order in self.orders(client) if order.request.side < 0)
             if lots > free:
                 raise OrderRefused(f"short: {self.grid.qty(max(free, 0))} can be sold; a short position is not allowed")
         standing = self._risk_standing(client)
@@ -294,13 +294,13 @@ class Desk:
         if self.us >= client.day_ends_us:
             self._begin_day(client)
         bid, ask = self.best()
-        buys, sells = ([one for one in self.orders(client) if one.request.side == side] for side in (+1, -1))
+        buys, sells = ([order for order in self.orders(client) if order.request.side == side] for side in (+1, -1))
         return RiskStanding(
             us=self.us,
             mid2_ticks=bid + ask if bid and ask else 0,
             inventory_lots=client.lots,
-            open_buy_lots=sum(one.left_lots for one in buys),
-            open_sell_lots=sum(one.left_lots for one in sells),
+            open_buy_lots=sum(buy.left_lots for buy in buys),
+            open_sell_lots=sum(sell.left_lots for sell in sells),
             open_buys=len(buys),
             open_sells=len(sells),
             sent=len(client.sent_us),

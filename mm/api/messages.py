@@ -215,28 +215,28 @@ def in_e8(value: Decimal, what: str) -> int:
     if value.adjusted() < -8:
         raise OffGrid(f"{what} {_shown(value)} is below 0.00000001")
     whole, shift = int("".join(map(str, digits))), int(exponent) + 8
-    found, rest = divmod(whole * int(10 ** max(shift, 0)), int(10 ** max(-shift, 0)))
+    amount, rest = divmod(whole * int(10 ** max(shift, 0)), int(10 ** max(-shift, 0)))
     if rest:
         raise OffGrid(f"{what} {_shown(value)} has more than eight decimal places")
-    return found
+    return amount
 
 
 def schemas() -> dict[str, Any]:
     """Return the JSON schemas of all messages by name, for OpenAPI."""
-    _, found = msgspec.json.schema_components(ANSWERS, ref_template="#/components/schemas/{name}")
-    return {name: _widened(one) for name, one in found.items()}
+    _, definitions = msgspec.json.schema_components(ANSWERS, ref_template="#/components/schemas/{name}")
+    return {name: _widened(definition) for name, definition in definitions.items()}
 
 
 def _widened(schema: Any) -> Any:
     """Return a schema in which decimals are numbers or strings, as they are parsed."""
     if isinstance(schema, list):
-        return [_widened(one) for one in schema]
+        return [_widened(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     if schema.get("type") == "string" and "format" in schema:
         decimal = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]{1,8})?$"}
         return {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, decimal], "description": schema["description"]}
-    return {key: _widened(one) for key, one in schema.items()}
+    return {key: _widened(member) for key, member in schema.items()}
 
 
 def _shown(value: Decimal) -> str:

@@ -35,25 +35,25 @@ def listening(host: str, port: int) -> socket.socket:
     Raises:
         UsageError: If the address cannot be bound.
     """
-    found: socket.socket | None = None
+    opened: socket.socket | None = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY for this one
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY for this one
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
-        found.bind((host, port))
-        found.listen(_BACKLOG)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+        opened.bind((host, port))
+        opened.listen(_BACKLOG)
     except (OSError, UnicodeError) as error:
-        if found is not None:
-            found.close()
+        if opened is not None:
+            opened.close()
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
             f"--host (SERVE_HOST) {host!r}, --port (API_PORT) {port}: cannot be bound ({reason}); give others, "
             f"or port 0 for a free one"
         ) from error
-    return found
+    return opened
 
 
 async def serve(market: DeskMarket, listener: socket.socket, door: Door, ready: Callable[[], None]) -> None:

@@ -100,10 +100,10 @@ class _DayCheck:
 
     def _required(self, path: Path) -> Path | None:
         """Return the file at *path* or its packed form; a missing file is a finding."""
-        found = existing(path)
-        if found is None:
+        present = existing(path)
+        if present is None:
             self._findings.add(path, None, "missing_file", "a day must have this file")
-        return found
+        return present
 
     def _order(self, path: Path, *, counts: bool = False) -> RowOrder:
         """Return the row order of a file; with *counts*, its rows are part of the numbering of the day."""
@@ -203,13 +203,13 @@ class _DayCheck:
 def _row_difference(folder: DayFolder, path: Path, entry: FileEntry, tail: FileTail | None) -> str:
     """Return how rows and ids of the file at *path* differ from the manifest's *entry*; empty if they do not."""
     try:
-        found = contents(folder, path, tail)
+        actual = contents(folder, path, tail)
     except BrokenFile as error:
         return str(error)
     sealed = (entry.rows, entry.first_id, entry.last_id)
-    if (found.rows, found.first_id, found.last_id) == sealed:
+    if (actual.rows, actual.first_id, actual.last_id) == sealed:
         return ""
-    return f"rows, first_id, last_id are {found.rows}, {found.first_id}, {found.last_id}, in the manifest {sealed}"
+    return f"rows, first_id, last_id are {actual.rows}, {actual.first_id}, {actual.last_id}, in the manifest {sealed}"
 
 
 _FIRST_EVENTS = ("run_start", "crash_recovered", "tail_recovered")

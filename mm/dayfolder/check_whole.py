@@ -227,9 +227,9 @@ def schema_difference(schema: Mapping[str, Any], folder: DayFolder, top_n: int) 
             return f"{key} is {schema[key]!r}, the day has {expected[key]!r}"
     columns = schema.get("columns")
     for name, names in expected["columns"].items():
-        found = columns.get(name) if isinstance(columns, dict) else None
-        if found == [*USDM_DIFF_KEYS] and schema.get("venue") == USDM:
+        stated = columns.get(name) if isinstance(columns, dict) else None
+        if stated == [*USDM_DIFF_KEYS] and schema.get("venue") == USDM:
             continue
-        if isinstance(found, list) and found != names[: len(found)]:  # an older day may lack some at the end
-            return f"the columns of {name} are {','.join(map(str, found))}, not {','.join(names)}"
+        if isinstance(stated, list) and stated != names[: len(stated)]:  # an older day may lack some at the end
+            return f"the columns of {name} are {','.join(map(str, stated))}, not {','.join(names)}"
     return None

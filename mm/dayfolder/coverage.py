@@ -419,23 +419,26 @@ def _explained(from_us: int, to_us: int, events: Sequence[Event], trades: Sequen
 MOST_STRETCHES = 20
 
 
-def coverage_text(found: DayCoverage) -> str:
+def coverage_text(coverage: DayCoverage) -> str:
     """Return the coverage of a day for a terminal."""
-    window_us, count = found.to_us - found.from_us, len(found.excluded)
-    share = 100 * found.covered_s * US_PER_S / window_us if window_us else 0.0
+    window_us, count = coverage.to_us - coverage.from_us, len(coverage.excluded)
+    share = 100 * coverage.covered_s * US_PER_S / window_us if window_us else 0.0
     lines = [
-        f"{found.symbol} {found.day}  {_time(found.from_us)} to {_time(found.to_us)} UTC, {_duration(window_us)}",
-        f"  covered   {_duration(round(found.covered_s * US_PER_S))} ({share:.2f} %), "
-        f"{found.epochs} {noun(found.epochs, 'epoch')}, {found.runs} {noun(found.runs, 'run')}",
-        f"  excluded  {_duration(round(found.excluded_s * US_PER_S))} in {count} {noun(count, 'span')}",
-        *(f"    {_stretch(stretch)}" for stretch in found.excluded[:MOST_STRETCHES]),
+        f"{coverage.symbol} {coverage.day}  {_time(coverage.from_us)} to {_time(coverage.to_us)} UTC, "
+        f"{_duration(window_us)}",
+        f"  covered   {_duration(round(coverage.covered_s * US_PER_S))} ({share:.2f} %), "
+        f"{coverage.epochs} {noun(coverage.epochs, 'epoch')}, {coverage.runs} {noun(coverage.runs, 'run')}",
+        f"  excluded  {_duration(round(coverage.excluded_s * US_PER_S))} in {count} {noun(count, 'span')}",
+        *(f"    {_stretch(stretch)}" for stretch in coverage.excluded[:MOST_STRETCHES]),
     ]
     if count > MOST_STRETCHES:
         lines.append(f"    and {count - MOST_STRETCHES} more; --json lists all")
-    lines.append(f"  depth     {_ids(found.depth)}")
-    lines.append(f"  trades    {_ids(found.trades)}")
-    if found.unreadable:
-        lines.append(f"  {found.unreadable} {noun(found.unreadable, 'row')} cannot be read; mm data check lists them")
+    lines.append(f"  depth     {_ids(coverage.depth)}")
+    lines.append(f"  trades    {_ids(coverage.trades)}")
+    if coverage.unreadable:
+        lines.append(
+            f"  {coverage.unreadable} {noun(coverage.unreadable, 'row')} cannot be read; mm data check lists them"
+        )
     return "\n".join(lines)
 
 

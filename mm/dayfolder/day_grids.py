@@ -185,7 +185,7 @@ class DayGrids:
 
 def _reported(events: Sequence[Event], view: LedgerView, findings: DefectList, name: str) -> list[tuple[int, int]]:
     """Return the steps *name* in the ledger, each with its first row."""
-    found = []
+    steps = []
     for event in events:
         try:
             step_e8 = reported_tick_e8(event, name)
@@ -193,5 +193,5 @@ def _reported(events: Sequence[Event], view: LedgerView, findings: DefectList, n
             findings.add(view.path, event.row, "event", str(error))
             continue
         if step_e8 is not None:
-            found.append((int(event.details.get("from_seq", event.at.seq)), step_e8))
-    return found
+            steps.append((int(event.details.get("from_seq", event.at.seq)), step_e8))
+    return steps

@@ -231,7 +231,7 @@ def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
     days = days_of(folder.root, folder.symbol)
     if days:
         known = f"available days: {', '.join(days)}"
-        beside = [one for one in (next_day(folder.day, -1), next_day(folder.day)) if one in days]
+        beside = [neighbour for neighbour in (next_day(folder.day, -1), next_day(folder.day)) if neighbour in days]
         if beside:
             known += f"; the day is the Berlin date on which the window opened; {' and '.join(beside)} is there"
     else:

@@ -264,16 +264,16 @@ def halts(events: Iterable[Event]) -> list[tuple[int, int | None, str]]:
     The status is requested every quarter of an hour and after a silence, so the halt itself began earlier; an end of
     None was not reported.
     """
-    found: list[tuple[int, int | None, str]] = []
+    spans: list[tuple[int, int | None, str]] = []
     for event in events:
         if event.kind != "exchange_info":
             continue
-        open_ = bool(found) and found[-1][1] is None
+        open_ = bool(spans) and spans[-1][1] is None
         if is_halt(event) and not open_:
-            found.append((event.at.recv_us, None, event.details["status"]))
+            spans.append((event.at.recv_us, None, event.details["status"]))
         elif open_ and not is_halt(event):
-            found[-1] = (found[-1][0], event.at.recv_us, found[-1][2])
-    return found
+            spans[-1] = (spans[-1][0], event.at.recv_us, spans[-1][2])
+    return spans
 
 
 def ids_begin_anew(event: Event) -> bool:
@@ -283,14 +283,14 @@ def ids_begin_anew(event: Event) -> bool:
 
 def explained_ids(events: "Iterable[Event]", kind: str) -> IdRanges:
     """Return the ids without a row that *events* of a kind explain; those of trades include rows of no execution."""
-    found = IdRanges()
+    ids = IdRanges()
     for event in events:
         details, number = event.details, event.details.get("trade_id")
         if event.kind == kind and is_hole(details):
-            found.add(details["from_id"], details["to_id"])
+            ids.add(details["from_id"], details["to_id"])
         elif kind == "trade_gap" and details.get("kind") == NO_EXECUTION and isinstance(number, int):
-            found.add(number, number)
-    return found
+            ids.add(number, number)
+    return ids
 
 
 def excused_trades(events: "Iterable[Event]") -> IdRanges:

@@ -58,8 +58,8 @@ def scan(path: Path, before: FileTail = _NOTHING) -> FileTail:
         return FileTail()
     with path.open("rb") as stream:
         stream.seek(before.good_bytes)
-        found = (_scan_gzip if path.suffix == PACKED else _scan_plain)(stream, before)
-    return replace(found, lost_bytes=path.stat().st_size - found.good_bytes)
+        tail = (_scan_gzip if path.suffix == PACKED else _scan_plain)(stream, before)
+    return replace(tail, lost_bytes=path.stat().st_size - tail.good_bytes)
 
 
 def known_tail(path: Path, lines: int, size: int) -> FileTail | None:
@@ -75,12 +75,12 @@ def last_line(path: Path, size: int | None = None) -> bytes:
     """
     with path.open("rb") as stream:
         begin = end = stream.seek(0, os.SEEK_END) if size is None else size
-        found = b""
-        while begin and b"\n" not in found[:-1]:
+        last = b""
+        while begin and b"\n" not in last[:-1]:
             begin = max(0, begin - _CHUNK)
             stream.seek(begin)
-            found = stream.read(end - begin)
-    return found[:-1].rpartition(b"\n")[2]
+            last = stream.read(end - begin)
+    return last[:-1].rpartition(b"\n")[2]
 
 
 def first_lines(path: Path) -> tuple[bytes, ...]:
@@ -107,17 +107,17 @@ def appendable_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
     Raises:
         BrokenFile: If there are good rows after the damage: then it is not a torn tail, and must not be cut.
     """
-    found = scan(path, before)
-    if found.lost_bytes:
+    tail = scan(path, before)
+    if tail.lost_bytes:
         with path.open("rb") as stream:
-            stream.seek(found.good_bytes)
+            stream.seek(tail.good_bytes)
             torn = stream.read()
         if _has_rows(torn, packed=path.suffix == PACKED):
             raise BrokenFile(
-                f"{path}: damaged at byte {found.good_bytes}, with good rows after it; "
+                f"{path}: damaged at byte {tail.good_bytes}, with good rows after it; "
                 f"move {path.parent} away before recording into this day, or correct the file"
             )
-    return found
+    return tail
 
 
 def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
@@ -361,8 +361,8 @@ def _member(data: bytes | mmap.mmap, start: int) -> tuple[bytes | None, int | No
 
 def lines_of_file(path: Path) -> Iterator[bytes]:
     """Yield the complete lines of the file at *path* or of its twin; none if neither exists."""
-    found = existing(path)
-    return iter(WholeLines(found)) if found else iter(())
+    present = existing(path)
+    return iter(WholeLines(present)) if present else iter(())
 
 
 def gzip_member(raw: bytes | bytearray) -> bytes:

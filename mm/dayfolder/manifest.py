@@ -112,21 +112,21 @@ def proved_tails(folder: DayFolder) -> "dict[Path, FileTail]":
     Files that have grown since are verified up to there; files that do not match are left out.
     """
 
-    manifest, found = read_manifest(folder), {}
+    manifest, tails = read_manifest(folder), {}
     entries = {entry.path: entry for entry in manifest.files} if manifest else {}
     for path in folder.streams():
         entry = entries.get(folder.relative(path))
         if not (entry and entry.bytes and path.is_file() and path.stat().st_size >= entry.bytes):
             continue
         if sha256_of(path, entry.bytes) == entry.sha256:
-            found[path] = known_tail(path, entry.rows + (path.suffix != PACKED), entry.bytes)
-    return {path: tail for path, tail in found.items() if tail}
+            tails[path] = known_tail(path, entry.rows + (path.suffix != PACKED), entry.bytes)
+    return {path: tail for path, tail in tails.items() if tail}
 
 
 def day_files(folder: DayFolder) -> list[Path]:
     """Return the files of the manifest, in the order of their relative paths."""
-    found = (path for path in folder.path.rglob("*") if path.is_file() and path != folder.manifest)
-    return sorted((path for path in found if not is_passing(path.name)), key=folder.relative)
+    paths = (path for path in folder.path.rglob("*") if path.is_file() and path != folder.manifest)
+    return sorted((path for path in paths if not is_passing(path.name)), key=folder.relative)
 
 
 def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha256: str | None = None) -> FileEntry:
@@ -152,11 +152,11 @@ def sha256_of(path: Path, size: int | None = None) -> str:
     with path.open("rb") as stream:
         if size is None:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         while size and (chunk := stream.read(min(size, _CHUNK))):
-            found.update(chunk)
+            digest.update(chunk)
             size -= len(chunk)
-        return found.hexdigest()
+        return digest.hexdigest()
 
 
 def _contents(folder: DayFolder, path: Path, tail: "FileTail | None") -> Contents:

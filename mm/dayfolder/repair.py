@@ -179,17 +179,17 @@ class DayRepair:
 
     def _salvage(self, path: Path) -> None:
         """Rewrite a damaged file with its complete rows."""
-        found = existing(path)
-        if found is None:
+        existing_path = existing(path)
+        if existing_path is None:
             return
-        salvage, is_table = WholeLines(found), path.suffix == ".csv"
+        salvage, is_table = WholeLines(existing_path), path.suffix == ".csv"
         first = next(iter(salvage), b"") if is_table else b""
         head = head_of(self._folder, path, first)
         sound = valid_row(self._folder, path, head.count(b",") + 1)
         skipped = 1 if is_table and first == head else 0
         bad = sum(not sound(line) for line in islice(salvage, skipped, None))
         lost = salvage.lost_bytes
-        if not lost and not bad and first == head and (found == path or self._sound):
+        if not lost and not bad and first == head and (existing_path == path or self._sound):
             return  # compressed files of a day that is repaired are converted to the form that can be appended to
 
         def kept() -> Iterator[bytes]:
@@ -298,10 +298,10 @@ class DayRepair:
         """Report missing trade ids that are not in the ledger."""
         folder = self._folder
         source = FileRows(CheckedLines(folder.trades, findings, 0), self._order(folder.trades, view))
-        found = check_trades(view, DayGrids(), findings, source, TradeRange())
+        holes = check_trades(view, DayGrids(), findings, source, TradeRange())
         missing = missing_trades(trade_runs(folder.trades, DefectList(folder), Ids()), view.holes("trade_gap"))
         around = {hole.ids: hole for hole in missing}
-        gaps = [around.get(hole, MissingIds(*hole)) for _, hole in found]
+        gaps = [around.get(hole, MissingIds(*hole)) for _, hole in holes]
         rows = enumerate(lines_of_file(folder.trades))
         last = max((number_in(line, _TRADE_ID_COLUMN) for at, line in rows if at), default=None)
         self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, view))

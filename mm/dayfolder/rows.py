@@ -242,7 +242,7 @@ def under_header(
     if len(columns) - optional <= len(head) <= len(columns) and head == list(columns[: len(head)]):
         return head, iter(lines)
     pairs = zip(head, columns, strict=False)
-    wrong = next((f"{found!r} for {expected!r}" for found, expected in pairs if found != expected), None)
+    wrong = next((f"{actual!r} for {expected!r}" for actual, expected in pairs if actual != expected), None)
     findings.add(lines.path, 0, "columns", f"the header has {wrong or f'{len(head)} columns for {len(columns)}'}")
     return [], iter(())
 

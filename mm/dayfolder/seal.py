@@ -37,18 +37,18 @@ def altered(day: DayFolder, verified: VerifiedFiles | None = None) -> list[Alter
     manifest = read_manifest(day)
     if manifest is None or not manifest.sealed:
         return []
-    found: list[AlteredFile] = []
+    files: list[AlteredFile] = []
 
     def whole() -> bool:
-        found.extend(differing(day, manifest, _read(day)))
-        return not found
+        files.extend(differing(day, manifest, _read(day)))
+        return not files
 
     claim = _claim(day, manifest) if verified else None
     if verified is None or claim is None:
         whole()
     else:
         verified.verified_once(day.manifest, claim, whole)
-    return found
+    return files
 
 
 def require_sealed(
@@ -58,15 +58,15 @@ def require_sealed(
     verified: VerifiedFiles | None = None,
 ) -> list[AlteredFile]:
     """Return `altered`; raises BrokenFile if there are any, unless *damaged* days are accepted."""
-    found = altered(folder, verified)
-    if found and not damaged:
-        path, what, _ = found[0]
-        more = f", and {len(found) - 1} more files differ" if len(found) > 1 else ""
+    files = altered(folder, verified)
+    if files and not damaged:
+        path, what, _ = files[0]
+        more = f", and {len(files) - 1} more files differ" if len(files) > 1 else ""
         raise BrokenFile(
             f"{path}: {what}{more}; restore the day, `mm data repair` repairs what can be repaired, "
             f"--damaged (DAMAGED) uses the remaining data"
         )
-    return found
+    return files
 
 
 def _difference(path: Path, entry: FileEntry) -> str:
@@ -74,8 +74,8 @@ def _difference(path: Path, entry: FileEntry) -> str:
     size = path.stat().st_size
     if size != entry.bytes:
         return f"it has {size} bytes, and {entry.bytes} in the manifest"
-    found = sha256_of(path)
-    return "" if found == entry.sha256 else f"its sha256 is {found}, and {entry.sha256} in the manifest"
+    digest = sha256_of(path)
+    return "" if digest == entry.sha256 else f"its sha256 is {digest}, and {entry.sha256} in the manifest"
 
 
 def _claim(folder: DayFolder, manifest: Manifest) -> str | None:

@@ -272,11 +272,11 @@ def _instants(block: RowBlock, column: str, place: FilePlace) -> pl.Series:
     if text[0].isdigit() and len(text[0]) > len("2024-03-05"):
         at = numbers.is_null().arg_max() or 0
         raise place.broken(f"{column} is {text[at]!r}, not a number of ns", COPY_AGAIN, block.first_row + at)
-    found = []
-    for row, one in enumerate(text.to_list(), block.first_row):
-        head, _, fraction = one.removesuffix("Z").partition(".")
+    instants = []
+    for row, stamp in enumerate(text.to_list(), block.first_row):
+        head, _, fraction = stamp.removesuffix("Z").partition(".")
         try:
-            found.append(us_of(f"{head}.{fraction[:6]:0<6}+00:00"))
+            instants.append(us_of(f"{head}.{fraction[:6]:0<6}+00:00"))
         except (UsageError, ValueError) as error:
-            raise place.broken(f"{column} is {one!r}, neither ns nor ISO 8601", COPY_AGAIN, row) from error
-    return pl.Series(column, found, pl.Int64)
+            raise place.broken(f"{column} is {stamp!r}, neither ns nor ISO 8601", COPY_AGAIN, row) from error
+    return pl.Series(column, instants, pl.Int64)

@@ -249,9 +249,9 @@ def _seal(folder: DayFolder) -> None:
     after = {entry.path: entry for entry in write_manifest(folder, before.runs).files}
     for entry in before.files:
         name = entry.path if entry.path in after else entry.path.removesuffix(PACKED)
-        found = after.get(name)
+        packed = after.get(name)
         contents = (entry.rows, entry.first_id, entry.last_id)
-        if found is None or (found.rows, found.first_id, found.last_id) != contents:
+        if packed is None or (packed.rows, packed.first_id, packed.last_id) != contents:
             raise BrokenFile(f"{folder.path / name}: differs from the exported manifest; export the day again")
-        if name == entry.path and not name.endswith(PACKED) and found.sha256 != entry.sha256:
+        if name == entry.path and not name.endswith(PACKED) and packed.sha256 != entry.sha256:
             raise BrokenFile(f"{folder.path / name}: differs from the exported text; export the day again")

@@ -209,19 +209,23 @@ class FileCapture:
     @property
     def warnings(self) -> list[str]:
         """Notes for the report."""
-        found = list(self.reader.notes)
+        warnings = list(self.reader.notes)
         if self._grown:
-            found.append("the files have no initial snapshot: the book is built from changes, without earlier orders")
+            warnings.append(
+                "the files have no initial snapshot: the book is built from changes, without earlier orders"
+            )
         if self._empty:
-            found.append(f"{self._empty:,} trades without a quantity were no executions; they were left out")
+            warnings.append(f"{self._empty:,} trades without a quantity were no executions; they were left out")
         if self._rounded:
-            found.append(
+            warnings.append(
                 f"{self._rounded:,} quantities have more than eight places; they were rounded to 0.00000001, and those "
                 f"that are then 0 count as none"
             )
         if self._guessed:
-            found.append(f"{self._guessed:,} trades have no side; it was inferred from the book and the previous trade")
-        return found
+            warnings.append(
+                f"{self._guessed:,} trades have no side; it was inferred from the book and the previous trade"
+            )
+        return warnings
 
     @property
     def line(self) -> int:
@@ -424,11 +428,11 @@ def levels_above_zero(levels: Sequence[Level]) -> Sequence[Level]:
 
 def _clear(sides: Sides, side: int, upto_e8: int | None) -> None:
     """Remove the levels of a side (0: of both) from the best to a price; None: all of them."""
-    for one in (1, -1) if side == 0 else (side,):
-        sides[one] = {
+    for cleared in (1, -1) if side == 0 else (side,):
+        sides[cleared] = {
             key: level
-            for key, level in sides[one].items()
-            if upto_e8 is not None and side and one * (key - upto_e8) < 0
+            for key, level in sides[cleared].items()
+            if upto_e8 is not None and side and cleared * (key - upto_e8) < 0
         }
 
 

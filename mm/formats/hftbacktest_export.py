@@ -168,13 +168,13 @@ def _rows(tape: Tape, order: _WrittenOrder, begin: int, stop: int) -> NDArray[np
     clearing = np.repeat(clears, size) & (inside == 0)
     row = np.where(clearing, 0, np.repeat(tape.first_row[events], size) + inside - np.repeat(clears, size))
     row = np.minimum(row, max(len(tape.row_ticks) - 1, 0))
-    found = np.zeros(len(of_event), EVENT)
+    rows = np.zeros(len(of_event), EVENT)
     side = np.where(tape.row_side[row] > 0, BUY, SELL).astype(np.uint64)
     code = np.where(clearing, np.uint64(CLEAR_EVENT), _CODES[kind][of_event] | side)
-    found["ev"] = code | flags[of_event]
-    found["exch_ts"] = order.exch_us[turns][of_event] * _NS_PER_US
-    found["local_ts"] = local_us[turns - begin][of_event] * _NS_PER_US
+    rows["ev"] = code | flags[of_event]
+    rows["exch_ts"] = order.exch_us[turns][of_event] * _NS_PER_US
+    rows["local_ts"] = local_us[turns - begin][of_event] * _NS_PER_US
     grid = tape.instrument
-    found["px"] = np.where(clearing, 0.0, tape.row_ticks[row] * grid.tick_e8 / E8)
-    found["qty"] = np.where(clearing, 0.0, tape.row_lots[row] * grid.lot_e8 / E8)
-    return found
+    rows["px"] = np.where(clearing, 0.0, tape.row_ticks[row] * grid.tick_e8 / E8)
+    rows["qty"] = np.where(clearing, 0.0, tape.row_lots[row] * grid.lot_e8 / E8)
+    return rows

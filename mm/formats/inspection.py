@@ -47,19 +47,19 @@ class Inspection:
 
     def lines(self) -> list[str]:
         """Return the overview as text for a terminal."""
-        found = [f"{name:<52} {count:>10,} rows" for name, count in self.rows.items() if count]
-        found += self.coverage
+        lines = [f"{name:<52} {count:>10,} rows" for name, count in self.rows.items() if count]
+        lines += self.coverage
         counts = [f"{count:,} {noun(count, kind.removesuffix('s'), kind)}" for kind, count in self.events.items()]
-        found += ["events     " + ", ".join(counts)] if counts else []
+        lines += ["events     " + ", ".join(counts)] if counts else []
         if self.spread_ticks is None or self.spread_bps is None or self.one_tick is None:
-            return [*found, "no two-sided book, so no spread and no volatility"]
-        found.append(
+            return [*lines, "no two-sided book, so no spread and no volatility"]
+        lines.append(
             f"spread     {self.spread_ticks:.2f} ticks, {self.spread_bps:.2f} bp, time-weighted; "
             f"one tick for {100 * self.one_tick:.1f} % of the time"
         )
         if self.volatility_bps is not None:
-            found.append(f"volatility {self.volatility_bps:.3f} bp per √s; traded {self.traded:,.8g}")
-        return [*found, f"mid        {self.low:.8g} to {self.high:.8g}", self.sketch]
+            lines.append(f"volatility {self.volatility_bps:.3f} bp per √s; traded {self.traded:,.8g}")
+        return [*lines, f"mid        {self.low:.8g} to {self.high:.8g}", self.sketch]
 
 
 def inspect_day(folder: DayFolder, tape: Tape | None) -> Inspection:
@@ -114,4 +114,4 @@ def _sketch(begins: Any, mid: Any, tape: Tape) -> str:
     seen = mid[np.maximum(np.searchsorted(begins, at, "right") - 1, 0)]
     low, high = np.nanmin(mid), np.nanmax(mid)
     steps = (seen - low) / (high - low or 1.0) * (len(_SIGNS) - 1)
-    return "".join(" " if np.isnan(one) else _SIGNS[round(float(one))] for one in steps)
+    return "".join(" " if np.isnan(step) else _SIGNS[round(float(step))] for step in steps)

@@ -165,7 +165,7 @@ def _changed(old: _Side, new: _Side) -> list[Level]:
 
 def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
     """Return the files as pairs, in the order of their days."""
-    found: dict[tuple[str, int], dict[str, Path]] = {}
+    by_day: dict[tuple[str, int], dict[str, Path]] = {}
     for path in paths:
         named = _NAME.match(path.name)
         if named is None:
@@ -180,18 +180,18 @@ def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
             parse_day(day)
         except ValueError as error:
             raise BrokenFile(f"{path}:1: {error}; keep LOBSTER's file names") from error
-        files = found.setdefault((day, int(named["levels"])), {})
+        files = by_day.setdefault((day, int(named["levels"])), {})
         if named["kind"] in files:
             raise BrokenFile(f"{path}:1: {files[named['kind']]} is of the same day; give each file once")
         files[named["kind"]] = path
-    for (day, _), files in found.items():
+    for (day, _), files in by_day.items():
         for kind, other in (("message", "orderbook"), ("orderbook", "message")):
             if kind not in files:
                 raise BrokenFile(f"{files[other]}:1: the {kind} file of {day} is missing; give both files of each day")
-    days = Counter(day for day, _ in found)
+    days = Counter(day for day, _ in by_day)
     if twice := [day for day, count in days.items() if count > 1]:
         raise BrokenFile(f"{paths[0]}:1: files of two requests for {twice[0]}; give the files of one")
-    return [_Pair(day, levels, files["message"], files["orderbook"]) for (day, levels), files in sorted(found.items())]
+    return [_Pair(day, levels, files["message"], files["orderbook"]) for (day, levels), files in sorted(by_day.items())]
 
 
 def _seconds(block: RowBlock, place: FilePlace) -> list[int]:

@@ -153,15 +153,15 @@ def fetch_day(
 def _loaded(downloads: Downloads, wanted: PublishedFiles, kind: str) -> Loaded:
     """Load the file of a *kind*; if there is none, the error names the nearest day that has one."""
     try:
-        found = downloads.load(wanted.place(kind))
+        loaded = downloads.load(wanted.place(kind))
     except NotPublished as error:
         raise NotPublished(f"{error}; {_nearest(downloads, wanted, kind)}") from None
-    if wanted.sha256 and found.sha256 not in wanted.sha256:
+    if wanted.sha256 and loaded.sha256 not in wanted.sha256:
         raise BrokenFile(
-            f"{found.url}: its sha256 is {found.sha256}, which is not one of --sha256 (SHA256); the server has "
+            f"{loaded.url}: its sha256 is {loaded.sha256}, which is not one of --sha256 (SHA256); the server has "
             f"replaced the file, or the hash is of another file"
         )
-    return found
+    return loaded
 
 
 def _nearest(downloads: Downloads, wanted: PublishedFiles, kind: str) -> str:

@@ -74,10 +74,10 @@ def form_of(name: str, contract_size: str | None = None, columns: "TableColumns 
         raise UsageError(f"--format {name} has columns of its own; name columns only with --format table")
     if name in CAPTURE_FORMS:
         return CAPTURE_FORMS[name]
-    one = FORMATS[name]
-    nothing = f"no row of the symbol could be read; --format {name} reads {one.files}"
+    file_format = FORMATS[name]
+    nothing = f"no row of the symbol could be read; --format {name} reads {file_format.files}"
     size = None if contract_size is None else Decimal(contract_size)
-    return CaptureForm(name, UTC, partial(_opened, partial(_reader, one, columns), size), nothing)
+    return CaptureForm(name, UTC, partial(_opened, partial(_reader, file_format, columns), size), nothing)
 
 
 def _opened(
@@ -95,8 +95,8 @@ def _opened(
 
 
 def _reader(
-    one: FileFormat, columns: "TableColumns | None", paths: Sequence[Path], symbol: str, progress: Progress
+    file_format: FileFormat, columns: "TableColumns | None", paths: Sequence[Path], symbol: str, progress: Progress
 ) -> FileReader:
-    module, _, name = one.reader.partition(":")
+    module, _, name = file_format.reader.partition(":")
     opened: Opened = getattr(import_module(module), name)
     return opened(paths, symbol, progress, columns) if columns is not None else opened(paths, symbol, progress)

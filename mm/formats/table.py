@@ -107,14 +107,14 @@ class TableColumns:
         Raises:
             UsageError: If the option is not of the form ``WORD=MEANING,…``.
         """
-        text, found = getattr(self, name), dict(usual)
+        text, known = getattr(self, name), dict(usual)
         for pair in text.split(",") if text else ():
             word, equals, meaning = pair.strip().partition("=")
             if not equals or meaning.lower() not in allowed:
                 flag = f"--{name.replace('_', '-')} ({name.upper()})"
                 raise UsageError(f"{flag} {pair!r} is not WORD=MEANING with a meaning of {', '.join(allowed)}")
-            found[word.lower()] = allowed[meaning.lower()]
-        return found
+            known[word.lower()] = allowed[meaning.lower()]
+        return known
 
 
 class _Row(NamedTuple):
@@ -191,7 +191,7 @@ class TableReader(FileReader):
 
     def _stream(self, is_trade: bool) -> Iterator[TimedEvent]:
         """Yield the trades, or the messages of the book, of all tables that have some."""
-        for table in sorted(self._tables, key=lambda one: one.first_us):
+        for table in sorted(self._tables, key=lambda table: table.first_us):
             if table.kind == BOOKS and table.levels:
                 if not is_trade:
                     yield from self._wide(table)
@@ -250,13 +250,13 @@ class TableReader(FileReader):
 
     def _words(self, table: _Table, block: RowBlock, name: str, words: dict[str, Any]) -> list[Any]:
         column = table.names[name]
-        found = [words.get(text.lower(), words) for text in block.cells[column].to_list()]
-        if words in found:
-            at = found.index(words)
+        values = [words.get(text.lower(), words) for text in block.cells[column].to_list()]
+        if words in values:
+            at = values.index(words)
             way_out = f"give --{name}-words" if name != "maker" else COPY_AGAIN
             what = f"{column} is {block.cells[column][at]!r}, not one of {', '.join(filter(None, words))}"
             raise table.place.broken(what, way_out, block.row(at))
-        return found
+        return values
 
     def _blocks(self, table: _Table) -> Iterator[RowBlock]:
         """Yield the rows of the symbol as text."""
@@ -289,9 +289,9 @@ class TableReader(FileReader):
         """
         table = _opened(path)
         chosen = self._columns
-        for one in fields(chosen):
-            if one.name in (*_NAMES, "id", "kind") and (name := self._column(table, one.name)):
-                table.names[one.name] = name
+        for option in fields(chosen):
+            if option.name in (*_NAMES, "id", "kind") and (name := self._column(table, option.name)):
+                table.names[option.name] = name
         table.levels = self._level_columns(table)
         globs = ((TRADES, chosen.trade_files), (CHANGES, chosen.change_files), (BOOKS, chosen.book_files))
         stated = [kind for kind, pattern in globs if pattern and any(fnmatch(path.name, p) for p in pattern.split(","))]
@@ -329,15 +329,15 @@ class TableReader(FileReader):
 
     def _check_named(self) -> None:
         """Refuse an option whose column no file has."""
-        for one in fields(self._columns):
-            named = getattr(self._columns, one.name)
+        for option in fields(self._columns):
+            named = getattr(self._columns, option.name)
             if (
                 named
-                and one.name in (*_NAMES, "id", "kind")
-                and not any(one.name in table.names for table in self._tables)
+                and option.name in (*_NAMES, "id", "kind")
+                and not any(option.name in table.names for table in self._tables)
             ):
                 columns = ", ".join(self._tables[0].columns)[:160]
-                way_out = f"correct --{one.name.replace('_', '-')}-column ({one.name.upper()}_COLUMN)"
+                way_out = f"correct --{option.name.replace('_', '-')}-column ({option.name.upper()}_COLUMN)"
                 raise self._tables[0].place.broken(f"no file has a column {named}; here are {columns}", way_out, 1)
 
     def _column(self, table: _Table, name: str) -> str | None:
@@ -359,14 +359,14 @@ class TableReader(FileReader):
                     return parts
                 continue
             first = 0 if all(part.replace("{n}", "0") in table.columns for part in parts) else 1
-            found: list[str] = []
+            names: list[str] = []
             for number in range(first, first + _MOST_STEPS):
                 columns = [part.replace("{n}", str(number)) for part in parts]
                 if not all(column in table.columns for column in columns):
                     break
-                found += columns
-            if found:
-                return found
+                names += columns
+            if names:
+                return names
         return ()
 
     def _ids_count(self) -> bool:
@@ -376,7 +376,7 @@ class TableReader(FileReader):
         tables = [table for table in self._tables if table.kind == TRADES and "id" in table.names]
         if not tables or any(not table.kind for table in self._tables):
             return False
-        for table in sorted(tables, key=lambda one: one.first_us):
+        for table in sorted(tables, key=lambda table: table.first_us):
             for block in self._blocks_of(table):
                 numbers = block.cells[table.names["id"]].cast(pl.Int64, strict=False)
                 if numbers.null_count():
@@ -448,20 +448,20 @@ def _instants(table: _Table, block: RowBlock, column: str, stated: str | None) -
     table.units[column] = unit
     if unit == "iso":
         frame = text.str.replace(r"^(\d{4}-\d\d-\d\d) ", "${1}T").str.replace(r"(Z|[+-]00:?00)$", "")
-        found = frame.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).dt.epoch("us")
+        instants = frame.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).dt.epoch("us")
     else:
         whole = text.str.extract(r"^(\d{1,19})(?:\.\d*)?$").cast(pl.Int64, strict=False)
         if unit == "ns":
-            found = whole // _NS_PER_US
+            instants = whole // _NS_PER_US
         else:
             places = {"s": 6, "ms": 3, "us": 0}[unit]
             fraction = text.str.extract(r"\.(\d*)$").fill_null("").str.pad_end(places, "0").str.slice(0, places)
-            found = whole * _UNITS[unit] + (fraction.cast(pl.Int64, strict=False).fill_null(0) if places else 0)
-    if found.null_count():
-        at = found.is_null().arg_max() or 0
+            instants = whole * _UNITS[unit] + (fraction.cast(pl.Int64, strict=False).fill_null(0) if places else 0)
+    if instants.null_count():
+        at = instants.is_null().arg_max() or 0
         what = f"{column} is {text[at]!r}, not a time in {unit}"
         raise table.place.broken(what, "correct the row, or give --time-unit", block.row(at))
-    return found.to_list()
+    return instants.to_list()
 
 
 def _unit_of(text: str) -> str:
@@ -495,21 +495,21 @@ def _levels_of(cells: Sequence[str]) -> tuple[list[Level], list[Level]]:
     Raises:
         ValueError, TypeError: If the cells are not lists where they must be.
     """
-    found: list[tuple[str, str, int]] = []
+    rows: list[tuple[str, str, int]] = []
     if len(cells) == 2:
         for side, cell in enumerate(cells):
-            found += [(str(price), str(qty), side) for price, qty in json.loads(cell, parse_float=str)]
+            rows += [(str(price), str(qty), side) for price, qty in json.loads(cell, parse_float=str)]
     elif len(cells) == 4 and cells[0].startswith("["):
-        bids, bid_qtys, asks, ask_qtys = ([str(one) for one in json.loads(cell, parse_float=str)] for cell in cells)
+        bids, bid_qtys, asks, ask_qtys = ([str(text) for text in json.loads(cell, parse_float=str)] for cell in cells)
         for side, levels in enumerate((zip(bids, bid_qtys, strict=True), zip(asks, ask_qtys, strict=True))):
-            found += [(price, qty, side) for price, qty in levels]
+            rows += [(price, qty, side) for price, qty in levels]
     else:
         for first in range(0, len(cells), 4):
             bid, bid_size, ask, ask_size = cells[first : first + 4]
-            found.append((bid, bid_size, 0))
-            found.append((ask, ask_size, 1))
+            rows.append((bid, bid_size, 0))
+            rows.append((ask, ask_size, 1))
     sides: tuple[list[Level], list[Level]] = [], []
-    for price, qty, side in found:
+    for price, qty, side in rows:
         if price.lower() not in _NONE and qty.lower() not in _NONE:
             sides[side].append((_decimal(price), _decimal(qty)))
     return sides

@@ -71,7 +71,7 @@ class CsvTable:
         if not first.strip():
             raise BrokenFile(f"{path}:1: the file has no rows; {COPY_AGAIN}")
         cells = first.decode(errors="replace").replace('"', "").split(",")
-        if len(cells) == 1 and (other := next((one for one in ";\t|" if one in cells[0]), "")):
+        if len(cells) == 1 and (other := next((separator for separator in ";\t|" if separator in cells[0]), "")):
             raise BrokenFile(f"{path}:1: cells are separated by {other!r}; give a file with commas")
         self.headed = columns is None or cells[0][:1].isalpha()
         self.columns = tuple(cells if self.headed else (columns or ())[: len(cells)])

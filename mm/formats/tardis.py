@@ -114,15 +114,15 @@ class TardisReader(FileReader):
 def _message(rows: Sequence[_Row], place: FilePlace) -> TimedEvent:
     """Return rows of a snapshot as a whole book, others as changes."""
     recv_us, row, exch_us, snapshot, *_ = rows[-1]
-    bids, asks = ([one[5:] for one in rows if one[4] == side] for side in (1, -1))
+    bids, asks = ([row[5:] for row in rows if row[4] == side] for side in (1, -1))
     event = WholeBook(bids, asks, exch_us) if snapshot else LevelChanges(exch_us, bids, asks)
     return recv_us, 1, (place.path, row), event
 
 
 def _continues(whole: Sequence[_Row], rows: Sequence[_Row]) -> bool:
     """Return True if *rows* only add levels to a snapshot, at its exchange time: it came in several messages."""
-    return {whole[-1][2]} == {one[2] for one in rows} and {one[4:6] for one in whole}.isdisjoint(
-        one[4:6] for one in rows
+    return {whole[-1][2]} == {row[2] for row in rows} and {row[4:6] for row in whole}.isdisjoint(
+        row[4:6] for row in rows
     )
 
 

@@ -89,15 +89,15 @@ def feeds_like(
         us: The instant of the cut, when events arrive; or the shift.
         own: The changed tape of the run's own market.
     """
-    found = {}
+    changed_feeds = {}
     for name, feed in feeds.items():
         tapes, at = feed.tapes, us
         if change is not shifted:
             at = us - max(feed.delay_us, 0)  # a feed that shows what has not happened yet looks ahead
             tapes = tuple(tape for tape in tapes if tape.start_us < at)
         changed = tuple(tape if change is not shifted and tape.end_us < at else change(tape, at) for tape in tapes)
-        found[name] = feed._replace(tapes=changed, span=(own.start_us, own.end_us))
-    return found
+        changed_feeds[name] = feed._replace(tapes=changed, span=(own.start_us, own.end_us))
+    return changed_feeds
 
 
 def book_before(tape: Tape, event: int) -> dict[tuple[int, int], int]:
@@ -155,23 +155,23 @@ def greatest_moves(tape: Tape, after_us: int, horizons_s: Sequence[float]) -> li
     first = max(int(np.searchsorted(us, after_us, side="right")), 1)
     if first >= len(us):
         return []
-    found = []
+    instants = []
     for horizon_s in horizons_s:
         then = np.searchsorted(us, us[first:] + round(horizon_s * US_PER_S), side="right") - 1
-        found.append(int(us[first + int(np.argmax(np.abs(mid2[then] - mid2[first - 1 : -1])))]))
-    return sorted(set(found))
+        instants.append(int(us[first + int(np.argmax(np.abs(mid2[then] - mid2[first - 1 : -1])))]))
+    return sorted(set(instants))
 
 
 def greatest_prints(tape: Tape, after_us: int) -> list[int]:
     """Return the instants after *after_us* of the largest print by a buyer and the largest by a seller."""
     late = tape.trades[tape.event_us[tape.trades] > after_us]
     rows = tape.first_row[late]
-    found = []
+    instants = []
     for side in (1, -1):
         own = np.flatnonzero(tape.row_side[rows] == side)
         if len(own):
-            found.append(int(tape.event_us[late[own[np.argmax(tape.row_lots[rows[own]])]]]))
-    return found
+            instants.append(int(tape.event_us[late[own[np.argmax(tape.row_lots[rows[own]])]]]))
+    return instants
 
 
 def _joined(column: NDArray[Any], cut: int, between: NDArray[Any], stop: int) -> NDArray[Any]:

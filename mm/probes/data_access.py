@@ -77,8 +77,8 @@ def truncated_copy(
     data = cwd / real.relative_to(here) if real.is_relative_to(here) else place / "data"
     for symbol in symbols:
         _link_days(symbol, data / symbol.name, day.day)
-    for one in (day, *beside):
-        truncate(one, DayFolder(data, one.symbol, one.day), cut_us)
+    for folder in (day, *beside):
+        truncate(folder, DayFolder(data, folder.symbol, folder.day), cut_us)
     return TruncatedCopy(cwd, data, real)
 
 
@@ -141,8 +141,8 @@ def _writer(path: Path, mode: Literal["wb", "ab"] = "wb") -> BufferedIOBase:
 
 
 def _in_diffs(line: bytes) -> int:
-    found = _RECEIVED.search(line)
-    return int(found[1]) if found else 0
+    match = _RECEIVED.search(line)
+    return int(match[1]) if match else 0
 
 
 def _in_table(source: BufferedIOBase, sink: BufferedIOBase) -> Callable[[bytes], int]:

@@ -83,19 +83,19 @@ class PriceLevels:
 
     def us(self, places: "slice | Places | Ints") -> "Ints":
         """Return the receive times of the rows at *places*."""
-        found: Ints = self.tape.event_us[self.event[self.rows[places]]]
-        return found
+        us: Ints = self.tape.event_us[self.event[self.rows[places]]]
+        return us
 
     def are_prints(self, places: slice) -> "NDArray[np.bool_]":
         """Return which of the rows at *places* are prints."""
-        found: NDArray[np.bool_] = self.tape.kind[self.event[self.rows[places]]] == TRADE
-        return found
+        are_prints: NDArray[np.bool_] = self.tape.kind[self.event[self.rows[places]]] == TRADE
+        return are_prints
 
     def shown_at(self, place: int, us: int) -> int:
         """Return the index of the last book row at the price of *place* up to an earlier instant; -1 for none."""
         begin = self.begin(place)
-        found = begin + int(np.searchsorted(self.us(slice(begin, place)), us, side="right"))
-        book = np.flatnonzero(~self.are_prints(slice(begin, found)))
+        stop = begin + int(np.searchsorted(self.us(slice(begin, place)), us, side="right"))
+        book = np.flatnonzero(~self.are_prints(slice(begin, stop)))
         return begin + int(book[-1]) if len(book) else -1
 
     def lasts(self, begin: int, end: int) -> bool:
@@ -237,10 +237,10 @@ def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
         life_us: Maximum time between the arrival of a virtual order and the cancellation: lifetime of our orders.
         seed: Seed of the choice of cancellations, and of the arrivals.
     """
-    found, probes = find_probes(tape, life_us, np.random.default_rng(seed))
+    cancelled, probes = find_probes(tape, life_us, np.random.default_rng(seed))
     missing = "too_few" if len(probes) < LEAST_PROBES else "" if (tape.kind == TRADE).any() else "no_trades"
     if missing:
-        return ExponentFit(missing, None, None, None, found, len(probes), None, None)
+        return ExponentFit(missing, None, None, None, cancelled, len(probes), None, None)
     shares = predicted_shares(tape, probes, EXPONENTS)
     weight = probes.lots / probes.lots.sum()
     losses = weight[:, None] * (probes.ahead[:, None] - shares) ** 2
@@ -253,7 +253,7 @@ def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
         exponent=exponent,
         low=low,
         high=high,
-        cancellations=found,
+        cancellations=cancelled,
         probes=len(probes),
         ahead_share=ahead,
         predicted_share=predicted,
@@ -262,20 +262,20 @@ def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
 
 def find_probes(tape: "Tape", life_us: int, draws: np.random.Generator) -> tuple[int, Probes]:
     """Return the number of matched cancelled orders, and a virtual order for each that is used."""
-    tables, found = [], 0
+    tables, count = [], 0
     cut = pieces(tape)
     room = max(2 * LEAST_PROBES, 2 * MOST_OPEN * (tape.end_us - tape.start_us) // life_us)
     most = -(-min(MOST_PROBES, room) // len(cut))
     for piece in cut:
         levels = PriceLevels.of(piece)
         pairs = cancellations(levels)
-        found += len(pairs)
+        count += len(pairs)
         chosen = pairs[draws.permutation(len(pairs))[:most]]
         tables.append(_joined(levels, chosen, draws.integers(1, life_us + 1, len(chosen))))
         tape.release(piece.start_us, piece.end_us)
     table = np.concatenate(tables)
     us, end_us, side, ticks, level_lots, lots, ahead = table[np.argsort(table[:, 0], kind="stable")].T
-    return found, Probes(us, end_us, side, ticks, level_lots, lots, ahead.astype(bool))
+    return count, Probes(us, end_us, side, ticks, level_lots, lots, ahead.astype(bool))
 
 
 def _joined(levels: PriceLevels, pairs: "Places", before_us: "Ints") -> "Ints":

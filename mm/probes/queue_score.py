@@ -186,7 +186,8 @@ def lines(scores: Mapping[str, Score], places: Mapping[str, Mapping[str, Score]]
     truth = ("truth: filled", *(stated(first[name].true_filled, 100) for name in PLACES.values()))
     rows = [("model", *heads), truth]
     rows += [
-        (name, *(stated(one[place].filled_bias, 100, "+") for place in PLACES.values())) for name, one in places.items()
+        (name, *(stated(score[place].filled_bias, 100, "+") for place in PLACES.values()))
+        for name, score in places.items()
     ]
     yield from aligned(rows)
 
@@ -256,7 +257,7 @@ def named(name: str, params: Mapping[str, Any]) -> dict[str, Callable[[], object
 def _fill_model(name: str, params: Mapping[str, Any]) -> object:
     build = resolve(FILL_MODELS, name, "fill model")
     if build is hybrid and "models" in params:
-        params = {**params, "models": [_fill_model(*pair(one, PAIRS)) for one in listed(params["models"], PAIRS)]}
+        params = {**params, "models": [_fill_model(*pair(member, PAIRS)) for member in listed(params["models"], PAIRS)]}
     return construct(build, params, "FILL_PARAMS_JSON")
 
 

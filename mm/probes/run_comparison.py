@@ -75,11 +75,11 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, test: str, found: Finding | None) -> None:
+    def add(self, test: str, finding: Finding | None) -> None:
         """Count a comparison of *test*, and store its finding."""
         self.played[test] = self.played.get(test, 0) + 1
-        if found is not None:
-            self.findings.append(found)
+        if finding is not None:
+            self.findings.append(finding)
 
     def add_opened(self, watch: "FileWatch") -> None:
         """Add the files that the model opened itself; it must not read those of the day."""
@@ -137,17 +137,21 @@ class RunTables:
 
     def first_difference(self, other: "RunTables", until_us: int = NEVER_US) -> tuple[int, str, str] | None:
         """Return the instant of the first order or fill before *until_us* that differs, and both rows as text."""
-        found = [one for table in ("orders", "fills") if (one := self._difference(other, table)) and one[0] < until_us]
-        return min(found, key=lambda difference: difference[0], default=None)
+        differences = [
+            difference
+            for table in ("orders", "fills")
+            if (difference := self._difference(other, table)) and difference[0] < until_us
+        ]
+        return min(differences, key=lambda difference: difference[0], default=None)
 
     def _difference(self, other: "RunTables", table: str) -> tuple[int, str, str] | None:
-        with self._path(table).open(encoding="utf-8") as one, other._path(table).open(encoding="utf-8") as two:
-            names = next(csv.reader([one.readline()]))
-            two.readline()
-            found = first_difference(one, two)
-        if found is None:
+        with self._path(table).open(encoding="utf-8") as own, other._path(table).open(encoding="utf-8") as theirs:
+            names = next(csv.reader([own.readline()]))
+            theirs.readline()
+            difference = first_difference(own, theirs)
+        if difference is None:
             return None
-        rows = [dict(zip(names, next(csv.reader([line])), strict=True)) if line else None for line in found[1:]]
+        rows = [dict(zip(names, next(csv.reader([line])), strict=True)) if line else None for line in difference[1:]]
         us = min(int(row["recv_us"]) for row in rows if row)
         did, instead = (_in_words(row) if row and int(row["recv_us"]) == us else "nothing" for row in rows)
         return us, did, instead
@@ -220,10 +224,10 @@ class Baseline:
 
     def compare(self, test: str, other: RunTables, cut_us: int | None = None) -> Finding | None:
         """Return the first difference of another run before the cut; None for none."""
-        found = self.tables.first_difference(other, NEVER_US if cut_us is None else cut_us)
-        if found is None:
+        difference = self.tables.first_difference(other, NEVER_US if cut_us is None else cut_us)
+        if difference is None:
             return None
-        us, did, instead = found
+        us, did, instead = difference
         before = "" if cut_us is None else f", {(cut_us - us) / US_PER_S:.3f} s before the cut"
         return Finding(
             test,
@@ -247,6 +251,6 @@ class Baseline:
             tables = player.play(tape, shift_us, others)
         except ModelError as error:
             return Finding(test, cut_us, None, f"error that the whole day did not raise: {error}")
-        found = self.compare(test, tables, cut_us)
+        finding = self.compare(test, tables, cut_us)
         shutil.rmtree(tables.folder)
-        return found
+        return finding

@@ -108,7 +108,7 @@ def draw_orders(tape: "Tape", plan: OrderPlan) -> VirtualOrders:
     ticks = np.where(side > 0, bid, ask) - side * place
     wanted = (bid > 0) & (ask > 0) & (ticks > 0) & (side * (np.where(side > 0, ask, bid) - ticks) > 0)
     breaks_us = tape.event_us[(tape.kind == GAP) | (tape.kind == SNAPSHOT)]
-    begun, ended = (np.searchsorted(breaks_us, one, side="right") for one in (us, us + plan.life_us))
+    begun, ended = (np.searchsorted(breaks_us, instants, side="right") for instants in (us, us + plan.life_us))
     wanted &= (begun == ended) & (us + plan.life_us <= tape.end_us)
     return VirtualOrders(
         us[wanted], side[wanted], ticks[wanted], place[wanted], turn[wanted], plan.life_us, plan.checks_us

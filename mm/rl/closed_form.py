@@ -56,8 +56,8 @@ def utility(market: PaperModel, policy: Policy) -> float:
     It is the certainty equivalent of exponential utility up to the third moment, and unlike it defined for
     policies whose worst paths never occur (``symmetric``).
     """
-    found = exact(market, policy)
-    return found.profit_mean - 0.5 * market.gamma * found.profit_std**2
+    moments = exact(market, policy)
+    return moments.profit_mean - 0.5 * market.gamma * moments.profit_std**2
 
 
 def random_agent(market: PaperModel, seed: int) -> LearnedPolicy:

@@ -185,12 +185,12 @@ def _choice(action: Any) -> int:
 def _offsets(action: Any) -> Floats:
     """Return an action of three numbers; the stepper says whether they are numbers."""
     try:
-        found: Floats = np.asarray(action, np.float64)
+        offsets: Floats = np.asarray(action, np.float64)
     except (TypeError, ValueError):
-        found = np.empty(0)
-    if found.ndim != 1 or not len(found):
+        offsets = np.empty(0)
+    if offsets.ndim != 1 or not len(offsets):
         raise ValueError(f"the action is {action!r}; it must be three numbers from -1 to 1")
-    return found
+    return offsets
 
 
 def _whole(name: str, value: Any) -> int:
@@ -207,7 +207,7 @@ def _listed(shape: dict[str, Any]) -> dict[str, Any]:
 def _read(fit: PoissonFit | Path | str | None) -> PoissonFit | None:
     if fit is None or isinstance(fit, PoissonFit):
         return fit
-    found = read_fitted(Path(fit))
-    if not isinstance(found, PoissonFit):
+    fitted = read_fitted(Path(fit))
+    if not isinstance(fitted, PoissonFit):
         raise UsageError(f"fit is {fit}, a schedule; give a poisson_fit.json")
-    return found
+    return fitted

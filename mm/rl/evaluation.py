@@ -23,13 +23,13 @@ def baselines(agent: SavedAgent) -> dict[str, object]:
     """Return new baseline strategies for an agent, with A and k of its training days, and its inventory bound."""
     fit = agent.about.get("fit") or {}
     k, q_max = fit.get("k", UNFITTED_K), agent.terms.q_max
-    found: dict[str, object] = {
+    models: dict[str, object] = {
         "avellaneda_stoikov": QUOTE_MODELS["avellaneda_stoikov"](k=k, q_max=q_max),
         "symmetric": _bounded(QUOTE_MODELS["symmetric"](k=k), q_max),
     }
     if fit:
-        found["expected_value"] = _bounded(QUOTE_MODELS["expected_value"](A=fit["A"], k=k), q_max)
-    return found
+        models["expected_value"] = _bounded(QUOTE_MODELS["expected_value"](A=fit["A"], k=k), q_max)
+    return models
 
 
 def _bounded(model: object, q_max: float) -> object:

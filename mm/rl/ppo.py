@@ -125,15 +125,15 @@ def _falling(rate: float) -> Callable[[float], float]:
 def layers_of(trainer: PPO) -> Layers:
     """Return the network of a trainer's policy as plain arrays; its output: the mean action, or a number per choice."""
     policy = trainer.policy
-    found = []
+    layers = []
     modules = [*policy.mlp_extractor.policy_net, policy.action_net]
     for place, module in enumerate(modules):
         if isinstance(module, torch.nn.Linear):
             after = modules[place + 1] if place + 1 < len(modules) else None
             activation = "tanh" if isinstance(after, torch.nn.Tanh) else "identity"
             weights = module.weight.detach().numpy().astype(np.float64).T
-            found.append((np.ascontiguousarray(weights), module.bias.detach().numpy().astype(np.float64), activation))
-    return tuple(found)
+            layers.append((np.ascontiguousarray(weights), module.bias.detach().numpy().astype(np.float64), activation))
+    return tuple(layers)
 
 
 def training_data(trainer: PPO) -> bytes:

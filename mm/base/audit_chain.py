@@ -52,8 +52,8 @@ def body(seq: int, us: int, kind: str, fields: Mapping[str, object]) -> bytes:
 def seal(unsealed: bytes, prev: bytes) -> tuple[bytes, bytes]:
     """Return the line of a row, with its line end, and its hash; *prev* is the hash of the row before."""
     line = b'%b,"prev":"%b"}' % (unsealed[:-1], prev)
-    found = hashlib.sha256(prev + line).hexdigest().encode()
-    return b'%b,"hash":"%b"}\n' % (line[:-1], found), found
+    digest = hashlib.sha256(prev + line).hexdigest().encode()
+    return b'%b,"hash":"%b"}\n' % (line[:-1], digest), digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +217,10 @@ def _end_error(last_type: str, rows: int, torn_bytes: int, open_end: bool) -> tu
 
 def _decoded(text: bytes) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(text)
+        decoded = msgspec.json.decode(text)
     except msgspec.DecodeError:  # a correct hash alone proves nothing: it can be computed for any content
         return {}
-    return found if isinstance(found, dict) else {}
+    return decoded if isinstance(decoded, dict) else {}
 
 
 def whole_row(text: bytes) -> dict[str, Any]:

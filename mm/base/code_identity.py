@@ -69,22 +69,22 @@ def closure(names: Iterable[str], locate: Locate) -> tuple[dict[str, list[Path]]
         names: Dotted names to start from.
         locate: Returns the files of a module, the source first; empty for a module that is not followed.
     """
-    found: dict[str, list[Path]] = {}
+    modules: dict[str, list[Path]] = {}
     others: set[str] = set()
     waiting = sorted(names)
     while waiting:
         name = waiting.pop()
-        if name in found or name in others:
+        if name in modules or name in others:
             continue
         files = list(locate(name))
         if not files:
             others.add(name)
             continue
-        found[name] = files
+        modules[name] = files
         for path in files:
             if path.suffix in _SOURCES:
                 waiting += imports(name, path)
-    return found, others
+    return modules, others
 
 
 def imports(name: str, path: Path) -> Iterator[str]:
@@ -123,7 +123,7 @@ def of_package(folder: Path = PACKAGE) -> Locate:
             return []
         path = folder.joinpath(*inside)
         places = [path.with_name(path.name + suffix) for suffix in (*_SOURCES, *EXTENSION_SUFFIXES)]
-        return [one for one in (path / "__init__.py", *places) if one.is_file()]
+        return [place for place in (path / "__init__.py", *places) if place.is_file()]
 
     return locate
 
@@ -136,7 +136,7 @@ def code_files(*names: str, folder: Path = PACKAGE) -> Mapping[str, str]:
     of Python and of each imported package are included as ``name==version``.
     """
     modules, others = closure(names, of_package(folder))
-    files = {path for found in modules.values() for path in found}
+    files = {path for paths in modules.values() for path in paths}
     hashes = {path.relative_to(folder).as_posix(): hash_file(path) for path in files}
     python = f"python=={sys.version.partition(' ')[0]}"
     return dict(sorted({**hashes, **dict.fromkeys([python, *_installed(others)], "")}.items()))
@@ -144,15 +144,15 @@ def code_files(*names: str, folder: Path = PACKAGE) -> Mapping[str, str]:
 
 def sources_hash(folder: Path = PACKAGE) -> str:
     """Return the sha256 of all sources of the package *folder*, in hex: coarser than `code_files`, and faster."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     below = os.walk(folder)  # faster than `Path.rglob`
     paths = sorted(f"{place}/{name}" for place, _, names in below for name in names if name.endswith(_SOURCES))
     for path in paths:
         with open(path, "rb") as file:
             content = file.read()
-        found.update(f"{path.removeprefix(str(folder))} {len(content)}\n".encode())
-        found.update(content)
-    return found.hexdigest()
+        sha256.update(f"{path.removeprefix(str(folder))} {len(content)}\n".encode())
+        sha256.update(content)
+    return sha256.hexdigest()
 
 
 def sources_alone(files: Mapping[str, str]) -> dict[str, str]:

@@ -9,9 +9,9 @@ Row = TypeVar("Row")
 
 def differences(ours: Iterable[Row], theirs: Iterable[Row]) -> Iterator[tuple[int, Row | None, Row | None]]:
     """Yield position, from 0, and both rows of each difference; None for a row that one does not have."""
-    for place, (one, other) in enumerate(zip_longest(ours, theirs)):
-        if one != other:
-            yield place, one, other
+    for place, (our_row, their_row) in enumerate(zip_longest(ours, theirs)):
+        if our_row != their_row:
+            yield place, our_row, their_row
 
 
 def first_difference(ours: Iterable[Row], theirs: Iterable[Row]) -> tuple[int, Row | None, Row | None] | None:

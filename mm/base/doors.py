@@ -43,7 +43,7 @@ def named_hosts(host: str | None, origin: str | None) -> tuple[str, str]:
     """Return the hosts that the headers Host and Origin name: loopback without a header, empty for a malformed one."""
     named = [f"//{host}" if host is not None else "//localhost", origin if origin is not None else "//localhost"]
     try:
-        called, page = (urlsplit(one).hostname or "" for one in named)
+        called, page = (urlsplit(text).hostname or "" for text in named)
     except ValueError:  # brackets without an address
         return "", ""
     return called, page
@@ -105,7 +105,7 @@ def read_tokens(path: Path) -> list[Token]:
         SafetyError: If others may read it.
         UsageError: If it cannot be read, or a line is none.
     """
-    found = []
+    tokens = []
     for number, line in enumerate(read_private(path, TOKENS_FLAG).decode("utf-8", "replace").splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
@@ -116,8 +116,8 @@ def read_tokens(path: Path) -> list[Token]:
                 f"{TOKENS_FLAG}: {path}: line {number} is not NAME ROLES HASH with roles of {', '.join(ROLES)}; "
                 f"mm token add writes one"
             )
-        found.append(Token(words[0], frozenset(roles), words[2]))
-    return found
+        tokens.append(Token(words[0], frozenset(roles), words[2]))
+    return tokens
 
 
 class Tokens:
@@ -140,11 +140,11 @@ class Tokens:
     def find(self, text: str) -> Token | None:
         """Return the token with this text; the time it takes does not depend on the text or the match."""
         self._read_if_changed()
-        found, digest = None, _digest(text)
-        for one in self._tokens:
-            if hmac.compare_digest(one.digest, digest):
-                found = one
-        return found
+        matching, digest = None, _digest(text)
+        for token in self._tokens:
+            if hmac.compare_digest(token.digest, digest):
+                matching = token
+        return matching
 
     def _read_if_changed(self) -> None:
         stamp = self._stamp_now()
@@ -159,14 +159,14 @@ class Tokens:
                 self._report("tokens_unreadable", error=str(error), note="every request is refused")
             return
         if self._tokens != before:
-            self._report("tokens_read", tokens=[one.name for one in self._tokens])
+            self._report("tokens_read", tokens=[token.name for token in self._tokens])
 
     def _stamp_now(self) -> tuple[int, int, int, int]:
         try:
-            found = os.stat(self._path)
+            status = os.stat(self._path)
         except OSError:
             return 0, 0, 0, 0
-        return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +306,7 @@ class Door:
         self, host: str, files: DoorFiles | None = None, *, flag: str = "the host", report: Report = _report_nothing
     ) -> None:
         files = files or DoorFiles()
-        self._here, self._names = is_loopback(host), frozenset(one.lower() for one in files.allowed_hosts)
+        self._here, self._names = is_loopback(host), frozenset(name.lower() for name in files.allowed_hosts)
         self._report = report
         lacks = []
         if (not self._here or self._names) and files.tokens is None:

@@ -118,8 +118,8 @@ def knob(  # noqa: PLR0913 - each is an attribute of Knob
         alias: A second flag.
         argument: The argument of a Python object that takes its value.
     """
-    one = Knob("", reader, text, flag or "", default, matters, joined, common, alias, argument)
-    return dataclasses.field(default=default, metadata={_KEY: one})
+    declared = Knob("", reader, text, flag or "", default, matters, joined, common, alias, argument)
+    return dataclasses.field(default=default, metadata={_KEY: declared})
 
 
 def knobs(group: type) -> tuple[Knob, ...]:
@@ -127,8 +127,8 @@ def knobs(group: type) -> tuple[Knob, ...]:
     if group not in _FOUND:
         declared = [(entry.name, entry.metadata[_KEY]) for entry in dataclasses.fields(group)]
         _FOUND[group] = tuple(
-            dataclasses.replace(one, name=name, flag=one.flag or "--" + name.replace("_", "-"))
-            for name, one in declared
+            dataclasses.replace(unnamed, name=name, flag=unnamed.flag or "--" + name.replace("_", "-"))
+            for name, unnamed in declared
         )
     return _FOUND[group]
 
@@ -174,11 +174,13 @@ def as_arguments(groups: Iterable[type], names: Mapping[str, str] | None = None)
         yield
     except (UsageError, DataError) as error:
         text = str(error)
-        for one in (one for group in groups for one in knobs(group)):
-            flag, variable = one.flag, one.variable
+        for declared in (knob for group in groups for knob in knobs(group)):
+            flag, variable = declared.flag, declared.variable
             bare = rf"(?<![\w/.'\"-])(?:{flag}|{variable})(?![\w/-])"
             text = re.sub(
-                rf"{flag} \({variable}\)|{variable} \({flag}\)|{bare}", (names or {}).get(one.name, one.name), text
+                rf"{flag} \({variable}\)|{variable} \({flag}\)|{bare}",
+                (names or {}).get(declared.name, declared.name),
+                text,
             )
         error.args = (text, *error.args[1:])
         raise
@@ -194,10 +196,12 @@ def as_flags(groups: Iterable[type]) -> Iterator[None]:
         yield
     except MMError as error:
         text = str(error)
-        for one in (one for group in groups for one in knobs(group)):
-            if one.argument:
-                anywhere, begun = rf"(?<![\w/.'\"-]){one.argument}(?![\w=-])", rf"^{one.argument}(?= is )"
-                text = re.sub(anywhere if "_" in one.argument else begun, f"{one.flag} ({one.variable})", text)
+        for declared in (knob for group in groups for knob in knobs(group)):
+            if declared.argument:
+                anywhere, begun = rf"(?<![\w/.'\"-]){declared.argument}(?![\w=-])", rf"^{declared.argument}(?= is )"
+                text = re.sub(
+                    anywhere if "_" in declared.argument else begun, f"{declared.flag} ({declared.variable})", text
+                )
         error.args = (text, *error.args[1:])
         raise
 
@@ -265,11 +269,11 @@ def number_or(word: str, low: float, high: float) -> Reader:
 
 def numbers(low: float, high: float) -> Reader:
     """Read a list of different finite numbers, separated by commas; their order is kept."""
-    one = number(low, high)
+    single = number(low, high)
 
     def parse(text: str) -> tuple[float, ...]:
         try:
-            values = tuple(one.parse(part) for part in text.split(","))
+            values = tuple(single.parse(part) for part in text.split(","))
         except ValueError as error:
             raise ValueError(f"a list such as 1,2,3,5, each entry {error}") from None
         if len(set(values)) < len(values):
@@ -456,19 +460,21 @@ def _others(text: str) -> str:
         declared = {name or symbol.upper(): {"symbol": symbol} for name, _, symbol in pairs}
         if len(declared) < len(pairs):
             raise ValueError("a list of different names, such as lead=BTCUSDT,other=ETHUSDT")
-    for name, one in declared.items():
-        if not re.fullmatch(r"\w+", name) or not isinstance(one, dict) or "symbol" not in one:
-            raise ValueError(f'an object by name, such as {{"lead": {{"symbol": "BTCUSDT"}}}}, not {name!r}: {one!r}')
-        if unknown := sorted(one.keys() - _OTHER):
+    for name, market in declared.items():
+        if not re.fullmatch(r"\w+", name) or not isinstance(market, dict) or "symbol" not in market:
+            raise ValueError(
+                f'an object by name, such as {{"lead": {{"symbol": "BTCUSDT"}}}}, not {name!r}: {market!r}'
+            )
+        if unknown := sorted(market.keys() - _OTHER):
             raise ValueError(f"without {unknown[0]!r} in {name!r}; its keys are {', '.join(sorted(_OTHER))}")
-        late = one.get("feed_latency_ms")
+        late = market.get("feed_latency_ms")
         if late is not None and not (isinstance(late, int | float) and 0 <= late <= 1e7):
             raise ValueError(f"a feed_latency_ms from 0 to 1e7 in {name!r}, not {late!r}")
-        if one.get("market", "spot") not in _MARKETS:
-            raise ValueError(f"a market of {' or '.join(_MARKETS)} in {name!r}, not {one['market']!r}")
-        if not isinstance(one.get("orders", {}), dict):
-            raise ValueError(f"an object of knobs as orders in {name!r}, not {one['orders']!r}")
-        one["symbol"] = _symbol(str(one["symbol"]))
+        if market.get("market", "spot") not in _MARKETS:
+            raise ValueError(f"a market of {' or '.join(_MARKETS)} in {name!r}, not {market['market']!r}")
+        if not isinstance(market.get("orders", {}), dict):
+            raise ValueError(f"an object of knobs as orders in {name!r}, not {market['orders']!r}")
+        market["symbol"] = _symbol(str(market["symbol"]))
     return json.dumps(declared, sort_keys=True)
 
 
@@ -499,7 +505,7 @@ def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
         texts = tuple(map(_unquoted, written))
         if not all(texts):
             raise ValueError(f"{WRITTEN} (axis {name} has {'no' if texts == ('',) else 'an empty'} value)")
-        if any(_NEXT_AXIS.search(one) for one in written if one[0] not in '{["'):
+        if any(_NEXT_AXIS.search(value) for value in written if value[0] not in '{["'):
             raise ValueError(f"{WRITTEN} (blanks do not separate axes; write {_NEXT_AXIS.sub(';', text)!r})")
         axes.append((name, texts))
     return axes

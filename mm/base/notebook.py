@@ -69,8 +69,8 @@ class Picture:
 
     def bundles(self) -> list[dict[str, Any]]:
         """Return what a notebook displays: each chart by its type."""
-        found = [{PLOTLY: figure, "text/plain": heading} for heading, figure in _drawing().plain_charts(self)]
-        return found or [{"text/plain": f"{self.title}: {self.note}"}]
+        charts = [{PLOTLY: figure, "text/plain": heading} for heading, figure in _drawing().plain_charts(self)]
+        return charts or [{"text/plain": f"{self.title}: {self.note}"}]
 
     def __repr__(self) -> str:
         return f"Picture of {self.title}: {len(self.charts)} charts; .save('name.html') or .figure()"
@@ -86,10 +86,10 @@ class Shown:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        found = list(self.lines())
-        if len(found) > MOST_LINES:
-            found = [*found[: MOST_LINES - 1], f"… {len(found) - MOST_LINES + 1} more lines: print it"]
-        return "\n".join(line if len(line) <= WIDEST else line[: WIDEST - 1] + "…" for line in found)
+        lines = list(self.lines())
+        if len(lines) > MOST_LINES:
+            lines = [*lines[: MOST_LINES - 1], f"… {len(lines) - MOST_LINES + 1} more lines: print it"]
+        return "\n".join(line if len(line) <= WIDEST else line[: WIDEST - 1] + "…" for line in lines)
 
     def _repr_html_(self) -> str:
         html: str = _drawing().card_of(self)

@@ -23,12 +23,12 @@ def read_private(path: Path, name: str) -> bytes:
     try:
         opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(opened, "rb") as file:
-            found = os.fstat(opened)
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(opened)
+            if not stat.S_ISREG(status.st_mode):
                 raise UsageError(f"{name}: {path} is not a file")
-            if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or found.st_uid != os.geteuid():
+            if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or status.st_uid != os.geteuid():
                 raise SafetyError(
-                    f"{name}: {path} belongs to user {found.st_uid} with mode {stat.S_IMODE(found.st_mode):o}; only "
+                    f"{name}: {path} belongs to user {status.st_uid} with mode {stat.S_IMODE(status.st_mode):o}; only "
                     f"its owner may read it: chown it to the user of this process, and chmod 600 {path}"
                 )
             return file.read(_MOST_BYTES)

@@ -106,12 +106,12 @@ def convert(value: Any, kind: Any) -> Any:
         ValueError: With what the value must be, if it is not, or not finite.
     """
     try:
-        found = msgspec.convert(value.tolist() if hasattr(value, "tolist") else value, kind)
+        converted = msgspec.convert(value.tolist() if hasattr(value, "tolist") else value, kind)
     except msgspec.ValidationError:
         raise ValueError(wanted(kind)) from None
-    if isinstance(found, float) and not math.isfinite(found):
+    if isinstance(converted, float) and not math.isfinite(converted):
         raise ValueError(wanted(kind))
-    return found
+    return converted
 
 
 def wanted(kind: Any) -> str:

@@ -53,11 +53,11 @@ def load_class(name: str, kind: str) -> object:
         raise ModelError(
             f"{kind} {name!r}: importing {module_name} raised {one_line(error)}", place_of(error)
         ) from error
-    found: object = getattr(module, attribute, None)
-    if found is None:
+    value: object = getattr(module, attribute, None)
+    if value is None:
         names = [known for known in vars(module) if not known.startswith("_")]
         raise UnknownModel(f"{kind} {name!r}: {module.__file__} has no class {attribute!r}{closest(attribute, names)}")
-    return found
+    return value
 
 
 def refuse_code_of(file: object, names: Iterable[str]) -> None:
@@ -144,8 +144,8 @@ def place_of(error: BaseException) -> str:
     """Return file and line of the last of a user's lines that *error* passed; empty if there is none."""
     if isinstance(error, SyntaxError) and error.filename and not _is_library(error.filename):
         return f"{shown_path(error.filename)}:{error.lineno}"
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.name.startswith(KERNEL)]
-    own = [one for one in frames if not _is_library(one.filename)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.name.startswith(KERNEL)]
+    own = [frame for frame in frames if not _is_library(frame.filename)]
     return f"{shown_path(own[-1].filename)}:{own[-1].lineno}" if own else ""
 
 
@@ -153,15 +153,15 @@ def place_of_code(code: object) -> str:
     """Return file and first line of a user's function, method or class; empty if it is compiled."""
     if isinstance(code, type):
         return _place_of_class(code)
-    found = getattr(getattr(code, "__func__", code), "__code__", None)
-    if found is None or _is_library(found.co_filename):
+    python_code = getattr(getattr(code, "__func__", code), "__code__", None)
+    if python_code is None or _is_library(python_code.co_filename):
         return ""
-    return f"{shown_path(found.co_filename)}:{found.co_firstlineno}"
+    return f"{shown_path(python_code.co_filename)}:{python_code.co_firstlineno}"
 
 
-def _place_of_class(found: type) -> str:
+def _place_of_class(cls: type) -> str:
     try:
-        path, (_, line) = inspect.getfile(found), inspect.getsourcelines(found)
+        path, (_, line) = inspect.getfile(cls), inspect.getsourcelines(cls)
     except (OSError, TypeError):  # compiled, or its file is gone
         return ""
     return "" if _is_library(path) else f"{shown_path(path)}:{line}"
@@ -173,7 +173,9 @@ def shown_path(path: str) -> str:
 
 
 _PACKAGE = str(Path(__file__).parent.parent)
-_LIBRARIES = tuple(f"{one}{os.sep}" for one in {_PACKAGE, *map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))})
+_LIBRARIES = tuple(
+    f"{folder}{os.sep}" for folder in {_PACKAGE, *map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))}
+)
 
 
 def _is_library(path: str) -> bool:

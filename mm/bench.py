@@ -15,8 +15,8 @@ def command(folder: Path) -> click.Command:
         return _absent(folder)
     if str(folder.parent) not in sys.path:
         sys.path.append(str(folder.parent))
-    found: click.Command = import_module("benchmarks.__main__").main
-    return found
+    main: click.Command = import_module("benchmarks.__main__").main
+    return main
 
 
 def _absent(folder: Path) -> click.Command:

@@ -153,7 +153,7 @@ def next_day(day: str, step: int = 1) -> str:
 
 def missing_days(days: Sequence[str]) -> str:
     """Return the days missing between ascending *days*, as in ``20260106, 20260109 to 20260112``."""
-    gaps = [(next_day(one), next_day(other, -1)) for one, other in pairwise(days) if next_day(one) < other]
+    gaps = [(next_day(day), next_day(other, -1)) for day, other in pairwise(days) if next_day(day) < other]
     return ", ".join(first if first == last else f"{first} to {last}" for first, last in gaps)
 
 

@@ -79,10 +79,10 @@ class IdSequence:
 
     def take(self, first_id: int, last_id: int) -> Follow:
         """Return how an update of these ids follows, and advance to its last id unless it is stale."""
-        found = follow(self.last_id, first_id, last_id)
-        if found is not Follow.STALE:
+        step = follow(self.last_id, first_id, last_id)
+        if step is not Follow.STALE:
             self.last_id = last_id
-        return found
+        return step
 
     def missing_before(self, first_id: int) -> "IdRange | None":
         """Return the ids missing between the last one and *first_id*, or None."""
@@ -205,7 +205,7 @@ class IdRanges:
 
     def check(self) -> None:
         """Raise ValueError unless the ranges are sorted, disjoint and not adjacent."""
-        bounds = [bound for one in self for bound in (one.first, one.last + 1)]
+        bounds = [bound for ids in self for bound in (ids.first, ids.last + 1)]
         if any(low >= high for low, high in pairwise(bounds)):
             raise ValueError(f"ranges touch or are out of order: {self!r}")
 
@@ -238,10 +238,10 @@ def missing_trades(
             came.add(run.first_id, run.last_id)  # fetched by REST; otherwise a jump as far back is a reset
             continue
         hole = sequence.missing_before(run.first_id)
-        found = sequence.take(run.first_id, run.last_id)
+        step = sequence.take(run.first_id, run.last_id)
         if hole:
             holes.append(MissingIds(*hole, last_us, run.from_us))
-        if found is Follow.STALE:
+        if step is Follow.STALE:
             came.add(run.first_id, run.last_id)
         else:
             last_us = run.to_us

@@ -29,10 +29,10 @@ def e8(text: str) -> int:
         digits = text[:-9] + text[-8:]
         if digits.isdigit() and digits.isascii():
             return int(digits)
-    found = _DECIMAL.match(text)
-    if not found:
+    match = _DECIMAL.match(text)
+    if not match:
         raise OffGrid(f"{text!r} is not a plain decimal number such as 0.01000000")
-    sign, whole, places = found[1], found[2], (found[3] or "").rstrip("0")
+    sign, whole, places = match[1], match[2], (match[3] or "").rstrip("0")
     if len(places) > 8:
         raise OffGrid(f"{text!r} has more than eight decimal places; the exchange sends at most eight")
     value = int(whole) * E8 + int(places.ljust(8, "0"))
@@ -268,5 +268,5 @@ _QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "
 
 def assets_of(symbol: str) -> tuple[str, str]:
     """Return base and quote asset, split at the quote asset that *symbol* ends with; both empty if none is known."""
-    quote = next((one for one in _QUOTES if symbol.endswith(one) and symbol != one), "")
+    quote = next((asset for asset in _QUOTES if symbol.endswith(asset) and symbol != asset), "")
     return (symbol.removesuffix(quote), quote) if quote else ("", "")

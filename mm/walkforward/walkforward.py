@@ -200,8 +200,8 @@ class Checkpoint:
             self._file.flush()  # it survives a kill of this process
             if read is not None:
                 return made
-        found = msgspec.json.decode(self._values[name])
-        return read(found) if read else found
+        decoded = msgspec.json.decode(self._values[name])
+        return read(decoded) if read else decoded
 
     def played(self, name: str, play: Callable[[], Played]) -> Played:
         """Return the run of simulated orders of *name*, computed by *play* if there is none yet."""

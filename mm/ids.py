@@ -201,7 +201,7 @@ class IdRanges:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"IdRanges({[tuple(one) for one in self]})"
+        return f"IdRanges({[tuple(ids) for ids in self]})"
 
     def check(self) -> None:
         """Raise ValueError unless the ranges are sorted, disjoint and not adjacent."""

@@ -99,8 +99,8 @@ class CsvTable:
             if cells.height * (width - 1) == text.count(b","):
                 return cells
             error: Exception | None = None
-        except pl.exceptions.PolarsError as found:
-            error = found
+        except pl.exceptions.PolarsError as raised:
+            error = raised
         for at, line in enumerate(text.splitlines(), row):
             if line.count(b",") + 1 != width:
                 what = f"{line.count(b',') + 1} cells for {width} columns"

@@ -294,12 +294,12 @@ def _method(message: dict[str, Any], text: str) -> str:
     if method is None:
         raise RefusedMessage(_INVALID_REQUEST, f"Invalid request: missing field `method` at line 1 column {len(text)}")
     if method not in METHODS:
-        field = re.search(r'"method"\s*:\s*"(?:[^"\\]|\\.)*"', text)
+        written = re.search(r'"method"\s*:\s*"(?:[^"\\]|\\.)*"', text)
         names = ", ".join(f"`{name}`" for name in METHODS)
         raise RefusedMessage(
             _INVALID_REQUEST,
             f"Invalid request: unknown variant `{method}`, expected one of {names} "
-            f"at line 1 column {field.end() if field else len(text)}",
+            f"at line 1 column {written.end() if written else len(text)}",
         )
     return str(method)
 

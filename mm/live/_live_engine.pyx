@@ -283,7 +283,8 @@ cdef class LiveEngine:
     def set_reached(self, reached: bool, us: int) -> None:
         """Set whether orders reach the exchange; while they do not, there is no time with a market."""
         self.reached = reached
-        self.cover(max(us, self.now_us))
+        self.now_us = self.venue.now_us = max(us, self.now_us)  # the journal ends no earlier
+        self.cover(self.now_us)
 
     def accepted(self, order_id: int, us: int) -> None:
         """Report that the exchange accepted an order."""

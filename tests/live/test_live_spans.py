@@ -132,3 +132,15 @@ def test_time_without_gateway_is_no_time_with_a_market():
     assert ((journal.spans - BEGIN_US) // MINUTE).tolist() == [[0, 30], [50, 90], [100, 119]]
     assert journal.counters["valid_us"] == 89 * MINUTE
     assert journal.counters["two_sided_us"] == 89 * MINUTE
+
+
+def test_gateway_lost_after_the_last_message_ends_the_time_with_a_market():
+    """The trade ends with it: no time is left over, and none is counted twice."""
+    engine, events = LiveEngine(AtTouch(), RULES), list(feed_events(tape()))[:12]
+    engine.feed(events)
+    last_us = events[-1].us
+    engine.advance(last_us)
+    engine.set_reached(False, last_us + 700)
+    counters = engine.journal().counters
+    assert counters["last_us"] == last_us + 700
+    assert (counters["valid_us"], counters["invalid_us"]) == (counters["last_us"] - counters["first_us"], 0)

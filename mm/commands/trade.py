@@ -202,6 +202,13 @@ def _check_markets(works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]"
         if wanted["kill_closes"]:
             raise UsageError("KILL_CLOSES is of contracts, but MARKET is spot; leave it out, or set MARKET to usdm")
         return
+    stores, symbols = works[0][StateStores], [work.day.symbol for work in works]
+    if (stores.ledger_url or stores.state_url) and len(set(symbols)) < len(symbols):
+        twice = next(work.key for work in works if work.leg and work.leg.market and symbols.count(work.day.symbol) > 1)
+        raise UsageError(
+            f"LEDGER_URL and STATE_URL have one row a symbol, but {twice} has the symbol of another market; leave them "
+            f"out: each market has a store of its own below OUT_ROOT"
+        )
     for work, one in zip(works, strategies, strict=True):
         begin = one.account.initial_inventory
         if work[BinanceMarket].market != SPOT and e8(begin):

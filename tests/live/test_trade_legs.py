@@ -276,6 +276,7 @@ THERE = {"market": "usdm", "data_root": "there", **{name.lower(): url for name, 
         ({"data_root": "data"}, {}, 2, "perpetual has orders in another market"),
         ({"ws_api_url": None}, {}, 2, "--venue box needs WS_API_URL"),
         ({"orders": {"initial_inventory": "1"}}, {}, 2, "(INITIAL_INVENTORY) of BOXUSDT.usdm is 1"),
+        ({"symbol": FIRST}, {"STATE_URL": "redis://127.0.0.1:1"}, 2, "LEDGER_URL and STATE_URL have one row a symbol"),
         ({}, {"BINANCE_USDM_API_KEY": "key"}, 2, "BINANCE_USDM_API_SECRET"),
         ({"rest_url": "https://fapi.binance.com"}, {}, 5, "is the production exchange, but --venue is box"),
         (

@@ -127,3 +127,21 @@ def test_exchange_that_dies_ends_the_quotes_of_the_other(tmp_path, dead):
         assert process.poll() is None
         pair.boxes[left].until(lambda: time.monotonic() > until_s, "a while", process=process)
         assert len(pair.boxes[left].account()["orders"]) == sent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("by_hand", "words"), [(False, "hedge mode"), (True, "the account differs")])
+def test_leg_whose_account_is_not_ours_ends_the_start_of_both(tmp_path, by_hand, words):
+    """A position that no log has, or an account in hedge mode: nothing is sent in either market."""
+    with pair_of(tmp_path) as pair:
+        there = pair.boxes[USDM]
+        if by_hand:
+            there.order("BUY", "1", user="alice")
+        else:
+            there.signed("POST", "v1/positionSide/dual", "alice", dualSidePosition="true")
+        with pair.trader() as process:
+            code, output, _ = ended(process, number=None)
+        assert code == 3, output
+        assert words in output
+        assert pair.boxes[SPOT].account()["orders"] == []
+        assert len(there.account()["orders"]) == by_hand

@@ -37,14 +37,14 @@ class Bracket:
 
 def _table(rows: tuple[tuple[int, int, int], ...]) -> tuple[Bracket, ...]:
     """Return the brackets of rows of leverage, cap in the quote asset and rate in 1e-4."""
-    found: list[Bracket] = []
+    brackets: list[Bracket] = []
     floor_e8 = cum_e8 = before_e8 = 0
     for number, (leverage, cap, rate) in enumerate(rows, start=1):
         rate_e8 = rate * E8 // 10_000
         cum_e8 += floor_e8 * (rate_e8 - before_e8) // E8
-        found.append(Bracket(number, leverage, floor_e8, cap * E8, rate_e8, cum_e8))
+        brackets.append(Bracket(number, leverage, floor_e8, cap * E8, rate_e8, cum_e8))
         floor_e8, before_e8 = cap * E8, rate_e8
-    return tuple(found)
+    return tuple(brackets)
 
 
 BRACKETS = _table(
@@ -68,7 +68,7 @@ BRACKETS = _table(
 
 def bracket_of(notional_e8: int) -> Bracket:
     """Return the bracket of a notional; the last one also for more than its cap."""
-    return next((one for one in BRACKETS if notional_e8 <= one.cap_e8), BRACKETS[-1])
+    return next((bracket for bracket in BRACKETS if notional_e8 <= bracket.cap_e8), BRACKETS[-1])
 
 
 def maintenance_e8(notional_e8: int) -> int:
@@ -78,4 +78,4 @@ def maintenance_e8(notional_e8: int) -> int:
 
 def most_notional_e8(leverage: int) -> int:
     """Return the largest notional that a leverage may have."""
-    return max(one.cap_e8 for one in BRACKETS if one.leverage >= leverage)
+    return max(bracket.cap_e8 for bracket in BRACKETS if bracket.leverage >= leverage)

@@ -109,7 +109,7 @@ class ContractRules(SymbolRules):
 
     def filters(self) -> list[dict[str, Any]]:
         """Return the filters in the format of exchangeInfo."""
-        price, lot, market = (one for one in SymbolRules.filters(self)[:3])
+        price, lot, market = SymbolRules.filters(self)[:3]
         return [
             price,
             lot,

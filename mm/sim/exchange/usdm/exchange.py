@@ -262,14 +262,14 @@ class UsdmExchange(Exchange):
         if not new.reduce_only:
             return new
         held = -new.side * self.account(number).contract.lots
-        resting = sum(one.left_lots for one in self._reduce_orders(number, new.side))
+        resting = sum(order.left_lots for order in self._reduce_orders(number, new.side))
         takes = new.type == "MARKET" or new.time_in_force in ("IOC", "FOK")
         if held <= 0 or (not takes and new.lots > held - resting):
             raise ApiError(-2022, "ReduceOnly Order is rejected.")
         return replace(new, lots=min(new.lots, held))
 
     def _reduce_orders(self, number: int, side: int) -> list[UserOrder]:
-        return [one for one in self.users.open(number) if one.request.reduce_only and one.request.side == side]
+        return [order for order in self.users.open(number) if order.request.reduce_only and order.request.side == side]
 
     def _check_fill(self, number: int, new: NewOrder) -> None:
         """Raise ApiError for a FOK order that cannot fill, and for a MARKET order too far from the mark price."""
@@ -334,9 +334,9 @@ class UsdmExchange(Exchange):
         """Expire the newest orders that may only reduce and are more than there is to reduce."""
         lots = self.account(number).contract.lots
         for side in (+1, -1):
-            held, found = max(0, -side * lots), self._reduce_orders(number, side)
-            while sum(one.left_lots for one in found) > held:
-                self._core.cancel(self.now_us, found.pop().core_id)
+            held, orders = max(0, -side * lots), self._reduce_orders(number, side)
+            while sum(order.left_lots for order in orders) > held:
+                self._core.cancel(self.now_us, orders.pop().core_id)
                 super()._drain()
 
     # settings

@@ -175,9 +175,9 @@ class Liquidator:
 
     def _opposite(self, number: int, side: int) -> list[int]:
         """Return the accounts whose position trades of *side* open, the first to be deleveraged first."""
-        accounts = [one for one in self._exchange.accounts if one != number]
-        found = [one for one in accounts if self._exchange.account(one).contract.lots * side > 0]
-        return sorted(found, key=lambda one: (-self.rank(one), one))
+        accounts = [account for account in self._exchange.accounts if account != number]
+        opposite = [account for account in accounts if self._exchange.account(account).contract.lots * side > 0]
+        return sorted(opposite, key=lambda account: (-self.rank(account), account))
 
     def rank(self, number: int) -> Fraction:
         """Return the place of a position in the queue of auto-deleveraging: return times effective leverage."""

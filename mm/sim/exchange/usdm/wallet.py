@@ -120,11 +120,11 @@ class Contract:
 
     def open_e8(self) -> tuple[int, int]:
         """Return the notionals of the open buys and sells; those that only reduce need no margin."""
-        found = {+1: 0, -1: 0}
+        open_e8 = {+1: 0, -1: 0}
         for order in self.orders():
             if not order.request.reduce_only:
-                found[order.request.side] += order.request.ticks * order.left_lots * self.tl_e8
-        return found[+1], found[-1]
+                open_e8[order.request.side] += order.request.ticks * order.left_lots * self.tl_e8
+        return open_e8[+1], open_e8[-1]
 
     def exposure_e8(self, bids_e8: int, asks_e8: int) -> int:
         """Return the largest notional that the position can have if all of either side fills."""
@@ -231,27 +231,30 @@ class Wallet:
             self.income.append(Income(us, kind, symbol, amount_e8, len(self.income) + 1, trade_id, info))
 
     def _cross(self) -> list[Contract]:
-        return [one for one in self.contracts.values() if not one.isolated]
+        return [contract for contract in self.contracts.values() if not contract.isolated]
 
     @property
     def cross_e8(self) -> int:
         """Return the balance without the margins of isolated positions."""
-        return self.balance_e8 - sum(one.wallet_e8 for one in self.contracts.values())
+        return self.balance_e8 - sum(contract.wallet_e8 for contract in self.contracts.values())
 
     @property
     def cross_unrealised_e8(self) -> int:
         """Return the unrealised profit of cross positions."""
-        return sum(one.unrealised_e8 for one in self._cross())
+        return sum(contract.unrealised_e8 for contract in self._cross())
 
     @property
     def cross_maintenance_e8(self) -> int:
         """Return the maintenance margin of cross positions."""
-        return sum(one.maintenance_e8 for one in self._cross() if one.lots)
+        return sum(contract.maintenance_e8 for contract in self._cross() if contract.lots)
 
     @property
     def available_e8(self) -> int:
         """Return what further orders may use as margin; negative if the open ones need more than there is."""
-        needed_e8 = sum(one.order_margin_e8 if one.isolated else one.margin_e8 for one in self.contracts.values())
+        needed_e8 = sum(
+            contract.order_margin_e8 if contract.isolated else contract.margin_e8
+            for contract in self.contracts.values()
+        )
         return self.cross_e8 + self.cross_unrealised_e8 - needed_e8
 
     def equity_e8(self, contract: Contract) -> int:
@@ -293,9 +296,9 @@ class FuturesAccount(UserAccount):
 
     def beside(self, instrument: Instrument) -> "FuturesAccount":  # noqa: ARG002 - the funds are the same
         """Return the account for a further contract: the same wallet and order counts."""
-        found = replace(self, count=self.count, updates=self.updates)
-        found.others = self.others
-        return found
+        account = replace(self, count=self.count, updates=self.updates)
+        account.others = self.others
+        return account
 
     def check(self) -> None:
         """Raise AssertionError if a position and its cost do not fit."""

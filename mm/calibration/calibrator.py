@@ -436,7 +436,7 @@ class Calibrator:
         return replace(with_block_errors(fit), sides=Sides(bid=bid, ask=ask))
 
     def fit_window(self, points: Points) -> PoissonFit:
-        """Return the same as `fit_points`, without results unused in a segment of a schedule."""
+        """Fit points as `fit_points` does, but compute only what a segment of a schedule needs."""
         ladders = self.ladders
         return fit_window(points, self._options(ladders)).times(ladders)
 

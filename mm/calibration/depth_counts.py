@@ -136,7 +136,7 @@ class DepthCounts:
         self._clear()
 
     def along(self, path: ReferencePath, reference: str) -> "DepthCounts":
-        """Return the same marks from another *reference*, whose *path* is that of the same tape."""
+        """Return these marks measured from another *reference* of the tape, with its *path*."""
         counts = copy(self)
         counts.options, counts.path = replace(self.options, reference=reference), path
         counts.sweeps = {side: sweeps.along(path) for side, sweeps in self.sweeps.items()}

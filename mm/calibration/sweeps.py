@@ -134,7 +134,7 @@ class Sweeps:
         self._displayed = Displayed(tape, side, np.unique(ticks)) if rule.queue_ahead else None
 
     def along(self, path: "ReferencePath") -> "Sweeps":
-        """Return the same sweeps, measured from another reference of the same tape."""
+        """Return these sweeps measured from another reference of the tape."""
         sweeps = copy(self)
         sweeps._path, sweeps._deepest_of_all = path, self._deepest_of_all
         if path.event is not self._path.event:

@@ -167,7 +167,7 @@ class DayGrids:
         return divisor_e8 >= 0 and (not step_e8 or divisor_e8 % step_e8 == 0)
 
     def are_lots(self, divisor_e8: int, seq: int) -> bool:
-        """Return the same for quantities and their step."""
+        """Return True if quantities with this common divisor (-1: unknown) are multiples of their step there."""
         step_e8 = self._lots.at(seq)
         return not step_e8 or (divisor_e8 >= 0 and divisor_e8 % step_e8 == 0)
 

@@ -80,7 +80,7 @@ class EngineKnobs:
         return PlayKnobs(execution=self.execution, account=self.account, models=self.models)
 
     def with_drawn_seed(self) -> "EngineKnobs":
-        """Return the same knobs, with a seed of the fill model drawn per episode."""
+        """Return these knobs with a seed of the fill model drawn per episode."""
         return replace(self, seed=None)
 
 

@@ -39,7 +39,7 @@ class UsdmCall(Call):
         return replace(self, exchange=exchange, parameters=parameters, texts=UsdmTexts(exchange, self.texts.micro))
 
     def everywhere(self) -> "list[UsdmCall]":
-        """Return the same call for every contract; for one, if the request names it."""
+        """Return this call for each contract, or only for the contract that the request names."""
         if self["symbol"]:
             return [self]
         micro = self.texts.micro

@@ -442,9 +442,16 @@ class Disk:
         try:
             if whole:
                 await self._retried(writer.seal, "seal")
+            else:
+                with suppress(OSError):  # the reason of its end, if the disk takes it
+                    await self._in_thread(partial(self._write_ledger, writer))
         finally:
             await self._in_thread(partial(writer.close, flush=False))
             self._leaving.discard(writer)
+
+    def _write_ledger(self, writer: DayWriter) -> None:
+        writer.gather(rows=False)
+        writer.write()
 
     async def _retried(self, work: Callable[[], Returned], what: str) -> Returned:
         """Return the result of *work*, done in the thread, and again each interval, or at the end, without space."""

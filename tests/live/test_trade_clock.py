@@ -3,6 +3,7 @@
 import pytest
 from trading_box import ended, page, venue
 from trading_truth import assert_all_known, assert_equal_books, log_rows
+from usdm_box import QUOTING
 
 from set_clock import WallClock
 from state_servers import free_port
@@ -71,3 +72,22 @@ def test_latency_metrics_are_unaffected_by_clock_steps(stepped):
     for name in ("mm_order_ack_seconds", "mm_ack_fill_seconds"):
         assert found[f"{name}_count"] > 0
         assert 0 < found[f"{name}_sum"] < HOUR_S / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("market", ["spot", "usdm"])
+def test_trade_that_ends_as_the_exchange_sets_its_clock_back_names_no_order(tmp_path, market):
+    """Orders stamped in the future are refused; nothing of them is open, however long their outcome is unknown."""
+    flags, knobs = (("--market", "usdm"), {"MARKET": "usdm", **QUOTING}) if market == "usdm" else ((), {})
+    fast = {"REQUOTE_INTERVAL_MS": "20", "MAX_ORDERS_PER_S": "100", "ORDER_LIMIT_10S": "0", "RECONCILE_INTERVAL_S": "60"}
+    with (
+        venue(tmp_path, *MARKET, *flags) as box,
+        box.trader(**{**KNOBS, **knobs, **fast, "MAX_POSITION": "100"}) as process,
+    ):
+        box.until(lambda: box.sent() > 5, "orders", process=process)
+        before = box.sent()
+        box.post("/sim/faults", "at time 0 do clock_offset ms=-2600")
+        box.until(lambda: box.sent() > before + 1, "an order stamped in the future", process=process)
+        code, output, _ = ended(process)
+        assert (code, box.account()["openOrders"]) == (0, []), output
+        assert "may still be open" not in output

@@ -79,7 +79,12 @@ def test_latency_metrics_are_unaffected_by_clock_steps(stepped):
 def test_trade_that_ends_as_the_exchange_sets_its_clock_back_names_no_order(tmp_path, market):
     """Orders stamped in the future are refused; nothing of them is open, however long their outcome is unknown."""
     flags, knobs = (("--market", "usdm"), {"MARKET": "usdm", **QUOTING}) if market == "usdm" else ((), {})
-    fast = {"REQUOTE_INTERVAL_MS": "20", "MAX_ORDERS_PER_S": "100", "ORDER_LIMIT_10S": "0", "RECONCILE_INTERVAL_S": "60"}
+    fast = {
+        "REQUOTE_INTERVAL_MS": "20",
+        "MAX_ORDERS_PER_S": "100",
+        "ORDER_LIMIT_10S": "0",
+        "RECONCILE_INTERVAL_S": "60",
+    }
     with (
         venue(tmp_path, *MARKET, *flags) as box,
         box.trader(**{**KNOBS, **knobs, **fast, "MAX_POSITION": "100"}) as process,

@@ -800,8 +800,8 @@ FAULTS = [
     Fault("mm/rl/evaluation.py", "if pnl <= other:", "if False:", "tests/rl/test_evaluation.py"),
     Fault(
         "mm/runs/diff.py",
-        "if (one, type(one)) != (other, type(other))",
-        "if one != other",
+        "if (left, type(left)) != (right, type(right))",
+        "if left != right",
         "tests/runs/test_runs_diff.py",
     ),
     Fault(

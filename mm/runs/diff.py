@@ -81,7 +81,7 @@ def file_difference(first: Path, second: Path) -> FileDifference:
         names = dict.fromkeys(itertools.chain(*contents))
         pairs = ((name, contents[0].get(name, ABSENT), contents[1].get(name, ABSENT)) for name in names)
         parts = tuple(
-            Part(None, name, (one, other)) for name, one, other in pairs if (one, type(one)) != (other, type(other))
+            Part(None, name, (left, right)) for name, left, right in pairs if (left, type(left)) != (right, type(right))
         )
         return FileDifference(parts, len(parts)) if parts else _bytes(first, second)
     return _bytes(first, second)
@@ -89,14 +89,14 @@ def file_difference(first: Path, second: Path) -> FileDifference:
 
 def _tables(first: Path, second: Path) -> FileDifference:
     with (
-        first.open(encoding="utf-8", errors="replace") as one,
+        first.open(encoding="utf-8", errors="replace") as first_file,
         second.open(encoding="utf-8", errors="replace") as other,
     ):
-        header = one.readline()
-        one.seek(0)
-        found = differences(one, other)
-        at = next(found, None)
-        differing = sum(1 for _ in found) + (at is not None)
+        header = first_file.readline()
+        first_file.seek(0)
+        rows = differences(first_file, other)
+        at = next(rows, None)
+        differing = sum(1 for _ in rows) + (at is not None)
     first_rows, second_rows = (max(count_lines(path) - 1, 0) for path in (first, second))
     parts = (_cell(header, *at),) if at else _bytes(first, second).parts
     return FileDifference(parts, differing, (first_rows, second_rows))
@@ -109,8 +109,8 @@ def _cell(header: str, row: int, *lines: str | None) -> Part:
     if at is None:
         return Part(row, "", (_line(lines[0]), _line(lines[1])))
     place, *cells = at
-    one, other = (ABSENT if cell is None else cell for cell in cells)
-    return Part(row, names[place] if row and place < len(names) else f"column {place + 1}", (one, other))
+    left, right = (ABSENT if cell is None else cell for cell in cells)
+    return Part(row, names[place] if row and place < len(names) else f"column {place + 1}", (left, right))
 
 
 def _bytes(first: Path, second: Path) -> FileDifference:
@@ -196,7 +196,9 @@ class Comparison:
     @property
     def equal(self) -> bool:
         """Whether both have the same digest, and their files still match it."""
-        return self.digests[0] == self.digests[1] and not self.edited and not any(one.counts for one in self.outputs)
+        return (
+            self.digests[0] == self.digests[1] and not self.edited and not any(output.counts for output in self.outputs)
+        )
 
     @property
     def edited(self) -> bool:
@@ -284,9 +286,9 @@ def knobs_without_effect() -> frozenset[str]:
 def _knobs(first: RunFolder, second: RunFolder) -> Iterator[KnobDifference]:
     unused, of_first, of_second = knobs_without_effect(), first.manifest["knobs"], second.manifest["knobs"]
     for name in dict.fromkeys([*of_first, *of_second]):
-        one, other = of_first.get(name, {}), of_second.get(name, {})
-        if one != other and name != "run_id":
-            pairs = [(one.get(key), other.get(key)) for key in ("value", "source")]
+        first_knob, other = of_first.get(name, {}), of_second.get(name, {})
+        if first_knob != other and name != "run_id":
+            pairs = [(first_knob.get(key), other.get(key)) for key in ("value", "source")]
             yield KnobDifference(name, pairs[0], pairs[1], name not in unused)
 
 
@@ -296,11 +298,11 @@ def _inputs(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterat
     only_first = {path: sha256 for sha256, path in of_first.items() if sha256 not in of_second}
     only_second = {path: sha256 for sha256, path in of_second.items() if sha256 not in of_first}
     for path in sorted({*only_first, *only_second}):
-        one, other = only_first.get(path), only_second.get(path)
-        if one and other:
-            yield f"{path}: different content (sha256 {one[:12]}… | {other[:12]}…)"
+        left, other = only_first.get(path), only_second.get(path)
+        if left and other:
+            yield f"{path}: different content (sha256 {left[:12]}… | {other[:12]}…)"
         else:
-            yield f"{path}: only {'a' if one else 'b'} read it"
+            yield f"{path}: only {'a' if left else 'b'} read it"
 
 
 def _outputs(first: RunFolder, second: RunFolder) -> Iterator[OutputDifference]:
@@ -311,10 +313,10 @@ def _outputs(first: RunFolder, second: RunFolder) -> Iterator[OutputDifference]:
             why = _altered(run.folder / path, names.get(path))
             if why:
                 yield OutputDifference(path, f"in {letter}: {why}")
-        one, other = (names.get(path) for names in written)
-        if one is None or other is None:
-            yield OutputDifference(path, f"only in {'b' if one is None else 'a'}", counts=counts)
-        elif one != other:
+        left, other = (names.get(path) for names in written)
+        if left is None or other is None:
+            yield OutputDifference(path, f"only in {'b' if left is None else 'a'}", counts=counts)
+        elif left != other:
             yield _output(path, (first.folder / path, second.folder / path), counts)
 
 
@@ -354,7 +356,7 @@ def largest_difference(first: Path, second: Path) -> tuple[float, str] | None:
     Returns:
         None if more than numbers differ (text, keys, rows or types), or if the files are neither JSON nor CSV.
     """
-    found = (0.0, "")
+    largest = (0.0, "")
     for cell, other in itertools.zip_longest(_cells(first), _cells(second), fillvalue=("", None)):
         if cell == other:
             continue
@@ -364,17 +366,17 @@ def largest_difference(first: Path, second: Path) -> tuple[float, str] | None:
         difference = _difference(value, second_value)
         if difference is None:
             return None
-        found = max(found, (difference, place))
-    return found if found[1] else None
+        largest = max(largest, (difference, place))
+    return largest if largest[1] else None
 
 
-def _difference(one: Any, other: Any) -> float | None:
+def _difference(left: Any, right: Any) -> float | None:
     """Return the difference of two values; None if one is not a finite number."""
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in (one, other)):
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in (left, right)):
         return None
-    if not (math.isfinite(one) and math.isfinite(other)):
+    if not (math.isfinite(left) and math.isfinite(right)):
         return None
-    return float(abs(one - other) / max(1.0, abs(one), abs(other)))
+    return float(abs(left - right) / max(1.0, abs(left), abs(right)))
 
 
 def _cells(path: Path) -> Iterator[tuple[str, Any]]:

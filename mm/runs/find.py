@@ -47,7 +47,7 @@ def find_runs(
         except BrokenFile as error:
             invalid.append(InvalidRun(path.parent, str(error).partition(": ")[2]))
     runs.sort(key=lambda run: (str(run.manifest["started_at"]), str(run.folder)))
-    return runs, sorted(invalid, key=lambda one: one.folder)
+    return runs, sorted(invalid, key=lambda invalid_run: invalid_run.folder)
 
 
 def open_run(name: str | Path, out_root: str | Path = "out") -> RunFolder:

@@ -67,7 +67,7 @@ class RunFolder(Shown):
     @property
     def knobs(self) -> dict[str, Any]:
         """Every knob and its value."""
-        return {name: one["value"] for name, one in self.manifest["knobs"].items()}
+        return {name: knob["value"] for name, knob in self.manifest["knobs"].items()}
 
     def knob(self, name: str) -> Any:
         """Return the value of a knob; None if the run's command has no such knob."""
@@ -275,7 +275,10 @@ class RunFolder(Shown):
         price, mid = (_float(table[name]).to_numpy() for name in ("price", "mid"))
         by_book = table["reason"].str.ends_with(":book").to_numpy()  # prints leave the mid as it is
         event = np.where(by_book, run.later(us) + 0.0 * mid, mid)
-        later = {f"markout_{one:g}s": side * (run.later(us + round(one * US_PER_S)) - price) for one in horizons_s}
+        later = {
+            f"markout_{horizon_s:g}s": side * (run.later(us + round(horizon_s * US_PER_S)) - price)
+            for horizon_s in horizons_s
+        }
         return frame({**_fills(table), "markout_0s": side * (event - price), **later})
 
     def rows_frame(self) -> "pl.DataFrame":

@@ -285,7 +285,7 @@ class Run:
     def _manifest(self, status: str) -> dict[str, Any]:
         day, by_path = self._plan.day, itemgetter("path")
         inputs, outputs = sorted(self._inputs.values(), key=by_path), sorted(self._outputs(), key=by_path)
-        counted = [one for one in outputs if self._declared.get(one["path"], _UNDECLARED)[1]]
+        counted = [output for output in outputs if self._declared.get(output["path"], _UNDECLARED)[1]]
         self.timings["total_s"] = round(self.timings["import_s"] + time.perf_counter() - self._began, 4)
         self.timings["peak_rss_mb"] = peak_rss_mb()
         return {

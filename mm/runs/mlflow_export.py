@@ -44,8 +44,10 @@ class MlflowExport:
         with _readable(uri):
             self._client: MlflowClient = MlflowClient(tracking_uri=uri or None)
             self.uri = str(self._client.tracking_uri)
-            found = self._client.get_experiment_by_name(experiment)
-            self._experiment = found.experiment_id if found else self._client.create_experiment(experiment)
+            known_experiment = self._client.get_experiment_by_name(experiment)
+            self._experiment = (
+                known_experiment.experiment_id if known_experiment else self._client.create_experiment(experiment)
+            )
 
     def write(self, run: RunFolder, said: Tagged) -> bool:
         """Write a run, its tags and its files; return whether it is new there.
@@ -65,7 +67,7 @@ class MlflowExport:
                 self._experiment, start_time=started_ms, tags={KEY: key}, run_name=str(manifest["run_id"])
             )  # fmt: skip
             own = there.info.run_id
-            params = [Param(*one) for one in _params(manifest) if one[0] not in there.data.params]
+            params = [Param(*param) for param in _params(manifest) if param[0] not in there.data.params]
             numbers = [
                 Metric(name, value, finished_ms, 0)
                 for name, value in _numbers(manifest)
@@ -75,7 +77,7 @@ class MlflowExport:
             for name in there.data.tags:
                 if name.startswith(TAG) and name not in tags:
                     self._client.delete_tag(own, name)
-            batches = {"params": params, "metrics": numbers, "tags": [RunTag(*one) for one in tags.items()]}
+            batches = {"params": params, "metrics": numbers, "tags": [RunTag(*tag) for tag in tags.items()]}
             for kind, entries in batches.items():
                 for begin in range(0, len(entries), BATCH):
                     self._client.log_batch(own, **{kind: entries[begin : begin + BATCH]})
@@ -109,9 +111,9 @@ def _readable(uri: str) -> Iterator[None]:
 
 
 def _params(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, one in manifest["knobs"].items():
-        if one["value"] is not None:
-            yield name, str(one["value"])[:MOST_LETTERS]
+    for name, knob in manifest["knobs"].items():
+        if knob["value"] is not None:
+            yield name, str(knob["value"])[:MOST_LETTERS]
 
 
 def _numbers(manifest: dict[str, Any]) -> Iterator[tuple[str, float]]:

@@ -31,10 +31,10 @@ def opened(run: Run, day: Day, market: Market, others: OtherMarkets = NO_OTHERS)
 
 def said_days(run: Run, markets: Markets) -> tuple[str, ...]:
     """Print the warnings of the days of a task whose results have none of their own, and return them."""
-    found = (*day_notes(markets.tapes), *(note for feed in markets.others.values() for note in feed.notes))
-    for note in found:
+    notes = (*day_notes(markets.tapes), *(note for feed in markets.others.values() for note in feed.notes))
+    for note in notes:
         run.print(f"note: {note}")
-    return found
+    return notes
 
 
 def note_others(run: Run, markets: Markets, day: Day, others: OtherMarkets) -> None:

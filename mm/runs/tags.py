@@ -40,8 +40,8 @@ class Tags:
 
     def of(self, run: RunFolder) -> Tagged:
         """Return the tags and the note of a run."""
-        found = self._known.get(self._key(run), {})
-        return Tagged(sorted(found.get("tags", ())), str(found.get("note", "")))
+        entry = self._known.get(self._key(run), {})
+        return Tagged(sorted(entry.get("tags", ())), str(entry.get("note", "")))
 
     def change(
         self, run: RunFolder, add: Iterable[str] = (), remove: Iterable[str] = (), note: str | None = None

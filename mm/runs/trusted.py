@@ -70,13 +70,15 @@ class Playable:
     @cached_property
     def values(self) -> dict[str, Any]:
         """Every knob and its value, with the current paths of files; none of them is trust."""
-        found = {name: one["value"] for name, one in self.run.manifest["knobs"].items() if name != "trust"}
-        return {**found, **self.files}
+        values = {name: knob["value"] for name, knob in self.run.manifest["knobs"].items() if name != "trust"}
+        return {**values, **self.files}
 
     def group(self, kind: type[Group], **others: Any) -> Group:
         """Return the run's knobs of one *kind*, except *others*; a knob added since then has its default."""
         given = {
-            one.name: one.read(shown(value)) for one in knobs(kind) if (value := self.values.get(one.name)) is not None
+            knob.name: knob.read(shown(value))
+            for knob in knobs(kind)
+            if (value := self.values.get(knob.name)) is not None
         }
         return kind(**{**given, **others})
 
@@ -123,7 +125,7 @@ def playable(
         SafetyError: If the manifest names code that is not trusted, or a file that is no input of the run.
         DataError: If an input is missing or changed.
     """
-    knobs_played = {name: one["value"] for name, one in run.manifest["knobs"].items() if name in played}
+    knobs_played = {name: knob["value"] for name, knob in run.manifest["knobs"].items() if name in played}
     names = _names(run, knobs_played)
     source = _trusted_source(run, names, trusted)
     located = check_inputs(run, places) if days else {}
@@ -146,18 +148,18 @@ def setup_of(
         DataError: If an input is missing or changed.
         ModelError: If the import of a trusted module raises.
     """
-    names = {one.name for kind in GROUPS for one in knobs(kind)}
+    names = {knob.name for kind in GROUPS for knob in knobs(kind)}
     known = playable(run, places, trusted, names, days=days)
     known.import_source()
     roots = {"data_root": places.data_root, "out_root": places.out_root, "out_dir": None}
     if run.knob("day") is None:  # of a live run, which records the current day
         roots["day"] = run.manifest["day"]
-    found = Setup(
+    setup = Setup(
         **{name: known.group(kind, **(roots if kind is Day else {})) for name, kind in GROUPS_BY_NAME.items()}
     )
-    others = found.others.others and json.dumps(moved(json.loads(found.others.others), known.artefacts))
-    models = moved_models(found.models, known.artefacts)
-    return replace(found, models=models, others=OtherMarkets(others=others)), known
+    others = setup.others.others and json.dumps(moved(json.loads(setup.others.others), known.artefacts))
+    models = moved_models(setup.models, known.artefacts)
+    return replace(setup, models=models, others=OtherMarkets(others=others)), known
 
 
 def check_inputs(run: RunFolder, sources: InputPlaces) -> dict[str, Path]:
@@ -170,13 +172,15 @@ def check_inputs(run: RunFolder, sources: InputPlaces) -> dict[str, Path]:
     Raises:
         DataError: If any is missing or changed; the message lists them all.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     wrong: list[str] = []
     for entry in run.manifest["inputs"]:
         places = list(_places(run, entry, sources))
-        existing = next((one for one in places if one.is_file() and hash_file(one) == entry["sha256"]), None)
+        existing = next(
+            (candidate for candidate in places if candidate.is_file() and hash_file(candidate) == entry["sha256"]), None
+        )
         if existing is not None:
-            found[entry["path"]] = existing
+            paths[entry["path"]] = existing
         else:
             changed = next((place for place in places if place.is_file()), None)
             wrong.append(f"{changed} changed since the run" if changed else f"{places[0]} is missing")
@@ -185,7 +189,7 @@ def check_inputs(run: RunFolder, sources: InputPlaces) -> dict[str, Path]:
             f"{run.folder} cannot be played again, {len(wrong)} of its {len(run.manifest['inputs'])} inputs "
             f"are missing or changed: {'; '.join(wrong)}; restore them, or give their --data-root (DATA_ROOT)"
         )
-    return found
+    return paths
 
 
 def _knob_files(run: RunFolder, located: Mapping[str, Path]) -> dict[str, Path]:
@@ -217,7 +221,7 @@ def _artefacts(run: RunFolder, played: Mapping[str, Any], *, reviewed: bool) -> 
     Raises:
         SafetyError: If one exists but is not an input of the run.
     """
-    found, copies = {}, _copies(run)
+    moved_to, copies = {}, _copies(run)
     for name, value in played.items():
         for key, text in _texts(value, grid=name == "grid") if name not in _NO_MODELS else ():
             folder = text.removesuffix(":bid").removesuffix(":ask")
@@ -227,10 +231,10 @@ def _artefacts(run: RunFolder, played: Mapping[str, Any], *, reviewed: bool) -> 
             places = [*([copies[folder]] if folder in copies else []), Path(folder)]
             same = [place for place in places if _is_input(run, place)]
             if same:
-                found[folder] = str(same[0])
+                moved_to[folder] = str(same[0])
             elif os.path.lexists(folder) and not (named and reviewed):
                 raise SafetyError(f"{run.folder} was not played: {name} names {folder!r}, which is no input of the run")
-    return found
+    return moved_to
 
 
 def _copies(run: RunFolder) -> dict[str, Path]:
@@ -244,9 +248,9 @@ def _copies(run: RunFolder) -> dict[str, Path]:
 
 def _is_input(run: RunFolder, path: Path) -> bool:
     """Return whether a file, or both files of a predictor's folder, have the content of inputs of the run."""
-    hashes = {one["sha256"] for one in run.manifest["inputs"]}
+    hashes = {entry["sha256"] for entry in run.manifest["inputs"]}
     files = [path / name for name in ARTEFACT] if path.is_dir() else [path]
-    return all(one.is_file() and hash_file(one) in hashes for one in files)
+    return all(file.is_file() and hash_file(file) in hashes for file in files)
 
 
 def _trusted_source(run: RunFolder, names: Sequence[str], trusted: Sequence[Path]) -> dict[str, Path]:
@@ -297,21 +301,21 @@ def _names(run: RunFolder, played: Mapping[str, Any]) -> list[str]:
 
     Sides of fitted predictors are not included: their folders are inputs of the run.
     """
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     try:
         for name, value in played.items():
             for _, text in _texts(value, grid=name == "grid") if name not in _NO_MODELS else ():
                 if not ("/" in text and text.endswith((":bid", ":ask"))):
-                    found |= dict.fromkeys(NAME.findall(text))
+                    names |= dict.fromkeys(NAME.findall(text))
     except ValueError as error:
         raise DataError(f"{run.folder}: the manifest's grid cannot be read, it must be {error}") from error
-    return list(found)
+    return list(names)
 
 
 def _texts(value: object, key: str = "", *, grid: bool = False) -> Iterator[tuple[str, str]]:
     """Yield the texts in a knob's value, each with its key: in the values of a grid's axes, in JSON, or itself."""
     if isinstance(value, Mapping | list):
-        pairs = value.items() if isinstance(value, Mapping) else ((key, one) for one in value)
+        pairs = value.items() if isinstance(value, Mapping) else ((key, item) for item in value)
         for name, inside in pairs:
             yield from _texts(inside, str(name))
     elif isinstance(value, str) and grid:
@@ -334,12 +338,12 @@ def _sources(module: str, search: Sequence[str]) -> list[Path]:
     files: list[Path] = []
     parts = module.split(".")
     for depth in range(1, len(parts) + 1):
-        found = None if place is None else PathFinder.find_spec(".".join(parts[:depth]), list(place))
-        if found is None:
+        spec = None if place is None else PathFinder.find_spec(".".join(parts[:depth]), list(place))
+        if spec is None:
             return []
-        place = found.submodule_search_locations
-        if found.has_location and found.origin:
-            files.append(Path(found.origin))
+        place = spec.submodule_search_locations
+        if spec.has_location and spec.origin:
+            files.append(Path(spec.origin))
     return files
 
 

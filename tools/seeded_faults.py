@@ -844,8 +844,8 @@ FAULTS = [
     ),
     Fault(
         "mm/sweep/evaluation.py",
-        "half = student_quantile(count - 1) * float(found.std(ddof=1)) / math.sqrt(count) if known else None",
-        "half = 1.96 * float(found.std(ddof=1)) / math.sqrt(count) if known else None",
+        "half = student_quantile(count - 1) * float(sample.std(ddof=1)) / math.sqrt(count) if known else None",
+        "half = 1.96 * float(sample.std(ddof=1)) / math.sqrt(count) if known else None",
         "tests/sweep/test_many_days.py",
     ),
     Fault(

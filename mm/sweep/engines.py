@@ -65,10 +65,10 @@ def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
         for worker in workers:
             Thread(target=serve, args=(worker,), daemon=True).start()
         for _ in tasks:
-            place, found = answers.get()
-            if isinstance(found, BaseException):
-                raise found
-            yield place, found
+            place, outcome = answers.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield place, outcome
     finally:
         waiting.clear()
         for worker in workers:

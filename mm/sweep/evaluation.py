@@ -80,12 +80,12 @@ class EvaluatedDay:
 
     def hourly(self) -> dict[int, float]:
         """Return the PnL of the quoting by hour since 1970, of the minutes with a market that begin in it."""
-        series, found = self.outcome["series"], dict[int, float]()
+        series, pnl_by_hour = self.outcome["series"], dict[int, float]()
         begins = (begin_us + MINUTE_US * at for begin_us, count in series["spans"] for at in range(count))
         for begin_us, value in zip(begins, series["pnl"], strict=True):
             hour = begin_us // HOUR_US
-            found[hour] = found.get(hour, 0.0) + value
-        return found
+            pnl_by_hour[hour] = pnl_by_hour.get(hour, 0.0) + value
+        return pnl_by_hour
 
 
 def mean_of(values: Iterable[float], *, knows: bool = True) -> Row:
@@ -93,17 +93,17 @@ def mean_of(values: Iterable[float], *, knows: bool = True) -> Row:
 
     Of fills that do not *know* the next move of the price there is no interval.
     """
-    found = np.array(list(values), np.float64)
-    count = len(found)
-    mean = float(found.mean()) if count else None
+    sample = np.array(list(values), np.float64)
+    count = len(sample)
+    mean = float(sample.mean()) if count else None
     known = knows and count > 1
-    half = student_quantile(count - 1) * float(found.std(ddof=1)) / math.sqrt(count) if known else None
+    half = student_quantile(count - 1) * float(sample.std(ddof=1)) / math.sqrt(count) if known else None
     return {
         "days": count,
         "mean": mean,
         "low": None if mean is None or half is None else mean - half,
         "high": None if mean is None or half is None else mean + half,
-        "share_above_0": float((found > 0).mean()) if count else None,
+        "share_above_0": float((sample > 0).mean()) if count else None,
     }
 
 
@@ -118,15 +118,15 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
         Mismatch: If the symbols have different quote assets, whose PnL has no sum.
     """
     holes = [*holes]
-    for one in days:
-        if "error" in one.outcome:
-            holes.append({"symbol": one.symbol, "day": one.day, "reason": one.outcome["error"]})
-    played = [one for one in days if "error" not in one.outcome]
-    assets = {one.outcome["summary"]["quote_asset"] or assets_of(one.symbol)[1]: one.symbol for one in played}
+    for day in days:
+        if "error" in day.outcome:
+            holes.append({"symbol": day.symbol, "day": day.day, "reason": day.outcome["error"]})
+    played = [day for day in days if "error" not in day.outcome]
+    assets = {day.outcome["summary"]["quote_asset"] or assets_of(day.symbol)[1]: day.symbol for day in played}
     if len(assets) > 1:
         named = ", ".join(f"{symbol} in {asset or 'an unknown asset'}" for asset, symbol in sorted(assets.items()))
         raise Mismatch(f"their PnL has no sum: {named}; evaluate symbols of one quote asset at a time")
-    rows, knows = [_row(one) for one in played], all(concludes(one.outcome["summary"]) for one in played)
+    rows, knows = [_row(day) for day in played], all(concludes(day.outcome["summary"]) for day in played)
     by_day: dict[str, float] = {}
     for row in rows:
         by_day[row["day"]] = by_day.get(row["day"], 0.0) + _earned(row)
@@ -134,7 +134,7 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
     daily = np.array(list(by_day.values()))
     return {
         "schema_version": SCHEMA_VERSION,
-        "symbols": sorted({one.symbol for one in days} | {hole["symbol"] for hole in holes}),
+        "symbols": sorted({day.symbol for day in days} | {hole["symbol"] for hole in holes}),
         "quote_asset": next(iter(assets), ""),
         "days": list(by_day),
         "played": len(rows),
@@ -154,21 +154,21 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
     }
 
 
-def _row(one: EvaluatedDay) -> Row:
-    summary = one.outcome["summary"]
+def _row(evaluated_day: EvaluatedDay) -> Row:
+    summary = evaluated_day.outcome["summary"]
     known = ("pnl_quoting", "pnl_hold", "fees", "n_fills", "max_drawdown", "two_sided_uptime", "quote_qty")
-    ours, theirs = summary["volume"], one.market.volume
+    ours, theirs = summary["volume"], evaluated_day.market.volume
     return {
-        "day": one.day,
-        "symbol": one.symbol,
+        "day": evaluated_day.day,
+        "symbol": evaluated_day.symbol,
         **{name: summary[name] for name in known},
         **({QUOTING_OWN_MARKET: own["pnl_quoting"]} if (own := summary.get(OWN_MARKET)) else {}),
         "volume": ours["base"],
         "turnover": ours["quote"],
         "share_of_volume": ours["base"] / theirs if theirs else None,
-        "volatility_bp": _rms(one.market.volatility),
+        "volatility_bp": _rms(evaluated_day.market.volatility),
         "inventory_abs_mean": summary["inventory"]["abs_mean"],
-        "command": one.command,
+        "command": evaluated_day.command,
     }
 
 
@@ -223,10 +223,10 @@ def _of_symbol(rows: Sequence[Row], symbol: str, *, knows: bool) -> Row:
 def _by_hour(played: Sequence[EvaluatedDay], *, knows: bool) -> list[Row]:
     """Return the PnL of each hour of day in UTC, over the days that have it."""
     sums: dict[int, dict[str, float]] = {}
-    for one in played:
-        for hour, pnl in one.hourly().items():
+    for day in played:
+        for hour, pnl in day.hourly().items():
             days = sums.setdefault(hour % 24, {})
-            days[one.day] = days.get(one.day, 0.0) + pnl
+            days[day.day] = days.get(day.day, 0.0) + pnl
     return [{"hour": hour, **mean_of(days.values(), knows=knows)} for hour, days in sorted(sums.items())]
 
 
@@ -234,18 +234,18 @@ def _by_volatility(played: Sequence[EvaluatedDay], *, knows: bool) -> list[Row]:
     """Return the PnL per hour in thirds of each symbol's hours by volatility, the mean of a day's hours per day."""
     edges = {
         symbol: np.quantile(
-            np.concatenate([one.market.volatility for one in played if one.symbol == symbol]), (1 / 3, 2 / 3)
+            np.concatenate([day.market.volatility for day in played if day.symbol == symbol]), (1 / 3, 2 / 3)
         )
-        for symbol in {one.symbol for one in played if len(one.market.volatility)}
+        for symbol in {day.symbol for day in played if len(day.market.volatility)}
     }
     cells: list[dict[str, list[float]]] = [{} for _ in REGIMES]
     levels: list[list[float]] = [[] for _ in REGIMES]
-    for one in played:
-        earned = one.hourly()
-        for hour, volatility in zip(one.market.hours.tolist(), one.market.volatility.tolist(), strict=True):
+    for day in played:
+        earned = day.hourly()
+        for hour, volatility in zip(day.market.hours.tolist(), day.market.volatility.tolist(), strict=True):
             if hour in earned:
-                regime = int(np.searchsorted(edges[one.symbol], volatility, side="right"))
-                cells[regime].setdefault(one.day, []).append(earned[hour])
+                regime = int(np.searchsorted(edges[day.symbol], volatility, side="right"))
+                cells[regime].setdefault(day.day, []).append(earned[hour])
                 levels[regime].append(volatility)
     return [
         {
@@ -267,8 +267,8 @@ def _warnings(played: Sequence[EvaluatedDay], days: int, holes: Sequence[Row]) -
             f"{days} day{'s' * (days != 1)}: an interval over fewer than {FEW_DAYS} says little about rare days"
         )
     counts: dict[str, int] = {}
-    for one in played:
-        for line in one.outcome["summary"].get("warnings", ()):
+    for day in played:
+        for line in day.outcome["summary"].get("warnings", ()):
             if not line.startswith("null: "):
                 counts[line] = counts.get(line, 0) + 1
     return lines + [f"{count} of {len(played)} days: {line}" for line, count in counts.items()]

@@ -82,13 +82,13 @@ class PnlPanel:
     @classmethod
     def of(cls, series: Sequence[Mapping[str, Any]]) -> "PnlPanel | None":
         """Return the panel of the ``series`` of trials; None if there are none, or if their spans differ."""
-        grids = {tuple((start_us, count) for start_us, count in one["spans"]) for one in series}
+        grids = {tuple((start_us, count) for start_us, count in point["spans"]) for point in series}
         if len(grids) != 1:
             return None
         [spans] = grids
         if not any(count for _, count in spans):
             return None
-        return cls(spans, np.array([one["pnl"] for one in series], dtype=np.float64).T)
+        return cls(spans, np.array([point["pnl"] for point in series], dtype=np.float64).T)
 
     @property
     def counts(self) -> list[int]:
@@ -122,7 +122,7 @@ class PnlPanel:
             edges = [0, *np.searchsorted(self.start_us, np.asarray(days_us[1:])).tolist(), len(self.pnl)]
             return [slice(*pair) for pair in pairwise(edges) if pair[0] < pair[1]], "a day"
         lengths = [seconds // 60 for seconds in BLOCKS_S]
-        length = next((one for one in lengths if len(self.pnl) // one >= LEAST_BLOCKS), lengths[-1])
+        length = next((steps for steps in lengths if len(self.pnl) // steps >= LEAST_BLOCKS), lengths[-1])
         edges = list(range(0, len(self.pnl) - length + 1, length))
         cuts = [slice(at, at + length) for at in edges]
         if cuts:
@@ -136,11 +136,11 @@ def sharpes(pnl: Floats, per_year: float) -> Floats:
         return np.full(pnl.shape[1], np.nan)
     spread = pnl.std(axis=0, ddof=1)
     varied = pnl.min(axis=0) < pnl.max(axis=0)
-    found = np.full(pnl.shape[1], np.nan)
-    np.divide(pnl.mean(axis=0), spread, out=found, where=varied)
-    found *= per_year**0.5
-    found[np.abs(found) < _NOTHING] = 0.0
-    return found
+    ratios = np.full(pnl.shape[1], np.nan)
+    np.divide(pnl.mean(axis=0), spread, out=ratios, where=varied)
+    ratios *= per_year**0.5
+    ratios[np.abs(ratios) < _NOTHING] = 0.0
+    return ratios
 
 
 def scores(panel: PnlPanel, rank_by: str) -> Floats:
@@ -149,16 +149,16 @@ def scores(panel: PnlPanel, rank_by: str) -> Floats:
     ``pnl_quoting`` is the sum, ``max_drawdown`` the negative of the largest drawdown, and ``pnl_lower95`` the lower end
     of the interval of the mean per block.
     """
-    found: Floats
+    by_point: Floats
     pnl = panel.pnl
     if rank_by.startswith("pnl_quoting"):
-        found = pnl.sum(axis=0)
+        by_point = pnl.sum(axis=0)
     elif rank_by.startswith("max_drawdown"):
         level = np.cumsum(np.vstack([np.zeros(pnl.shape[1]), pnl]), axis=0)
-        found = -(np.maximum.accumulate(level, axis=0) - level).max(axis=0)
+        by_point = -(np.maximum.accumulate(level, axis=0) - level).max(axis=0)
     else:
-        found, _ = mean_ends(pnl, panel.counts)
-    return np.where(np.isnan(found), -np.inf, found)
+        by_point, _ = mean_ends(pnl, panel.counts)
+    return np.where(np.isnan(by_point), -np.inf, by_point)
 
 
 @dataclass(frozen=True)
@@ -219,10 +219,10 @@ def rank_correlation(first: Floats, second: Floats) -> float | None:
     both = ~(np.isnan(first) | np.isnan(second))
     if np.count_nonzero(both) < 3:
         return None
-    one, other = _ranks(first[both]), _ranks(second[both])
-    one, other = one - one.mean(), other - other.mean()
-    spread = float(np.sqrt((one**2).sum() * (other**2).sum()))
-    return float((one * other).sum()) / spread if spread > 0 else None
+    left, right = _ranks(first[both]), _ranks(second[both])
+    left, right = left - left.mean(), right - right.mean()
+    spread = float(np.sqrt((left**2).sum() * (right**2).sum()))
+    return float((left * right).sum()) / spread if spread > 0 else None
 
 
 def _ranks(values: Floats) -> Floats:
@@ -254,7 +254,7 @@ class PlayedPoint:
     @property
     def error(self) -> str | None:
         """Error of the point, alone or on the schedule; None if neither failed."""
-        both = [one for one in (self.outcome, self.forwarded) if one is not None and "error" in one]
+        both = [outcome for outcome in (self.outcome, self.forwarded) if outcome is not None and "error" in outcome]
         return str(both[0]["error"]) if both else None
 
 
@@ -276,7 +276,7 @@ class SelectionBias:
     @classmethod
     def of(cls, summaries: Sequence[Mapping[str, Any]], stopped: int = 0) -> "SelectionBias":
         """Return the selection bias of the trials with these summaries, and of some that were stopped early."""
-        known = [of_all_legs(one)["returns"]["sharpe_per_period"] for one in summaries]
+        known = [of_all_legs(summary)["returns"]["sharpe_per_period"] for summary in summaries]
         defined = [value for value in known if value is not None]
         alone = 0.0 if len(summaries) < 2 else None
         per_year = periods_per_year(summaries)
@@ -387,29 +387,29 @@ def find(
         days_us: The first instant of each day.
         stopped: Number of further designs that a search tried and gave up: they count as trials.
     """
-    trials = list({one.trial: one for one in reversed(points) if "error" not in one.outcome}.values())[::-1]
-    panel = PnlPanel.of([one.outcome["series"] for one in trials])
-    columns = [one.number for one in trials]
-    place = {one.trial: column for column, one in enumerate(trials)}
+    trials = list({point.trial: point for point in reversed(points) if "error" not in point.outcome}.values())[::-1]
+    panel = PnlPanel.of([point.outcome["series"] for point in trials])
+    columns = [point.number for point in trials]
+    place = {point.trial: column for column, point in enumerate(trials)}
     groups: dict[tuple[str, ...], dict[str, PlayedPoint]] = {}
-    for one in points:
-        if "error" not in one.outcome:
-            groups.setdefault(assumption_of(one.texts, axes), {}).setdefault(one.trial, one)
+    for point in points:
+        if "error" not in point.outcome:
+            groups.setdefault(assumption_of(point.texts, axes), {}).setdefault(point.trial, point)
     biases = {
-        key: SelectionBias.of([one.outcome["summary"] for one in group.values()], stopped)
+        key: SelectionBias.of([point.outcome["summary"] for point in group.values()], stopped)
         for key, group in groups.items()
     }
-    rows = [_row(one, biases.get(assumption_of(one.texts, axes))) for one in points]
-    legs = [one.outcome.get("summary", {}).get(OWN_MARKET) for one in points]
+    rows = [_row(point, biases.get(assumption_of(point.texts, axes))) for point in points]
+    legs = [point.outcome.get("summary", {}).get(OWN_MARKET) for point in points]
     with_legs = any(numbers is not None for numbers in legs)
     if with_legs:
         rows = [
             row | {f"{name}_{OWN_MARKET}": own and own[name] for name in OF_OWN_MARKET}
             for row, own in zip(rows, legs, strict=True)
         ]
-    per_year = periods_per_year([one.outcome["summary"] for one in trials])
+    per_year = periods_per_year([point.outcome["summary"] for point in trials])
     _add_halves(rows, panel, place, per_year)
-    if trials and rank_by == "pnl_lower95" and not any(concludes(one.outcome["summary"]) for one in trials):
+    if trials and rank_by == "pnl_lower95" and not any(concludes(point.outcome["summary"]) for point in trials):
         rank_by = "pnl_quoting"  # there is no bound
     rank(rows, axes, rank_by)
     best = next((row for row in rows if row["rank"] == 1), None)
@@ -429,9 +429,9 @@ def find(
         "block_s": block_periods(len(panel.pnl)) * 60 if panel else None,
         "blocks": None if blocks is None else len(blocks.sizes),
         "blocks_left_out": None if blocks is None else blocks.left_out,
-        "axes": [{"name": one.name, "values": list(one.texts), "assumed": one.assumed} for one in axes],
+        "axes": [{"name": axis.name, "values": list(axis.texts), "assumed": axis.assumed} for axis in axes],
         "points": len(points),
-        "failed": sum(one.error is not None for one in points),
+        "failed": sum(point.error is not None for point in points),
         **_worst_of(assumptions),
         "assumptions": assumptions,
         "halves_rank_correlation": rank_correlation(*halves(within.pnl, totals)) if within else None,
@@ -469,18 +469,18 @@ def _chosen_bound(best: Row, within: PnlPanel | None, trials: Sequence[str], sto
     return _known(float(mean_ends(column, within.counts, independent)[0][0]))
 
 
-def _row(one: PlayedPoint, bias: SelectionBias | None) -> Row:
-    summary = one.outcome.get("summary")
-    row: Row = {"rank": None, "point": one.number, **one.texts, "status": "failed" if one.error else "ok"}
+def _row(point: PlayedPoint, bias: SelectionBias | None) -> Row:
+    summary = point.outcome.get("summary")
+    row: Row = {"rank": None, "point": point.number, **point.texts, "status": "failed" if point.error else "ok"}
     row |= {name: None if summary is None else summary[name] for name in HEADLINES}
-    row |= {"pnl_lower95": None if summary is None else _lower95(one), "tied": None}
+    row |= {"pnl_lower95": None if summary is None else _lower95(point), "tied": None}
     row["knows_next_move"] = None if summary is None else concludes(summary)
     row["inventory_abs_mean"] = None if summary is None else summary["inventory"]["abs_mean"]
     row["deflated_sharpe"] = None if summary is None or bias is None else bias.deflated(summary)
-    if one.forwarded is not None:
-        found = one.forwarded.get("summary")
-        row |= {f"walkforward_{name}": None if found is None else found[name] for name in FORWARDED}
-    return row | {"digest": one.trial, "command": one.command, "error": one.error}
+    if point.forwarded is not None:
+        walked = point.forwarded.get("summary")
+        row |= {f"walkforward_{name}": None if walked is None else walked[name] for name in FORWARDED}
+    return row | {"digest": point.trial, "command": point.command, "error": point.error}
 
 
 def rank_value(point: PlayedPoint, rank_by: str) -> float | None:
@@ -493,14 +493,14 @@ def rank_value(point: PlayedPoint, rank_by: str) -> float | None:
     return None if value is None else float(value)
 
 
-def _lower95(one: PlayedPoint) -> float | None:
+def _lower95(point: PlayedPoint) -> float | None:
     """Return the lower end of the 95 % interval of a point's mean PnL per block.
 
     None below two blocks, or if nothing may be concluded from it.
     """
-    if not concludes(one.outcome["summary"]):
+    if not concludes(point.outcome["summary"]):
         return None
-    series = one.outcome["series"]
+    series = point.outcome["series"]
     pnl, counts = np.array(series["pnl"], dtype=np.float64), [count for _, count in series["spans"]]
     return _known(float(mean_ends(pnl[:, None], counts)[0][0]))
 
@@ -508,11 +508,11 @@ def _lower95(one: PlayedPoint) -> float | None:
 def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str, int], per_year: float) -> None:
     """Add the PnL and the Sharpe ratio of each half of the time to *rows*; *place* is the column of each trial."""
     ratios = partial(sharpes, per_year=per_year)
-    found = {"sharpe": halves(panel.pnl, ratios), "pnl": halves(panel.pnl, totals)} if panel else {}
+    by_half = {"sharpe": halves(panel.pnl, ratios), "pnl": halves(panel.pnl, totals)} if panel else {}
     for row in rows:
         column = place.get(row["digest"])
         for name in ("sharpe", "pnl"):
-            both = found.get(name, ()) if column is not None else ()
+            both = by_half.get(name, ()) if column is not None else ()
             first, second = (_known(float(half[column])) for half in both) if both else (None, None)
             row |= {f"{name}_first_half": first, f"{name}_second_half": second}
 
@@ -541,15 +541,15 @@ def _assumption(
     place: Mapping[str, int],
 ) -> Row:
     """Return the selection bias of the trials under one fill assumption; *group* has them by their identity."""
-    one = next(iter(group.values()))
+    first_point = next(iter(group.values()))
     summaries = [each.outcome["summary"] for each in group.values()]
     ratios = [(of_all_legs(each)["returns"]["sharpe_per_period"], each) for each in summaries]
     known = [(float(ratio), each) for ratio, each in ratios if ratio is not None]
-    best = max(known, key=lambda one: one[0], default=(0.0, None))[1]
+    best = max(known, key=lambda scored: scored[0], default=(0.0, None))[1]
     pnl = panel.pnl[:, [place[trial] for trial in group]] if panel else None
     return {
-        "FILL_MODEL": one.outcome["summary"].get("models", {}).get("fill"),
-        **{axis.name: one.texts[axis.name] for axis in axes if axis.fills},
+        "FILL_MODEL": first_point.outcome["summary"].get("models", {}).get("fill"),
+        **{axis.name: first_point.texts[axis.name] for axis in axes if axis.fills},
         "trials": bias.trials,
         "independent_trials": None if pnl is None else independent_trials(pnl),
         "sharpe_variance": bias.variance,
@@ -562,7 +562,7 @@ def _assumption(
 def _worst_of(assumptions: Sequence[Row]) -> Row:
     """Return the worst of the numbers of all assumptions: the most trials, the least deflated Sharpe ratio."""
     names = ("trials", "independent_trials", "sharpe_variance", "expected_best_sharpe", "pbo", "deflated_sharpe")
-    known = {name: [one[name] for one in assumptions if one[name] is not None] for name in names}
+    known = {name: [row[name] for row in assumptions if row[name] is not None] for name in names}
     worst = {name: max(values, default=None) for name, values in known.items()}
     return worst | {"trials": worst["trials"] or 0, "deflated_sharpe": min(known["deflated_sharpe"], default=None)}
 
@@ -589,7 +589,7 @@ def _as_json(chosen: Forward | None, columns: Sequence[int], per_year: float) ->
 
 def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row | None:
     """Return the choice with the best worst case over all assumptions; None if only one kind of axis varies."""
-    chosen, assumed = [one.name for one in axes if not one.assumed], [one for one in axes if one.assumed]
+    chosen, assumed = [axis.name for axis in axes if not axis.assumed], [axis for axis in axes if axis.assumed]
     if not chosen or not assumed:
         return None
     sign = -1 if rank_by.startswith("max_drawdown") else 1
@@ -606,13 +606,13 @@ def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row 
 
 def _shared_warnings(points: Sequence[PlayedPoint]) -> Counter[str]:
     """Count the points per warning, for warnings about the data or the fees, not about one result."""
-    summaries = [one.outcome.get("summary") or {} for one in points]
+    summaries = [point.outcome.get("summary") or {} for point in points]
     return Counter(
         line
-        for one in summaries
-        for line in one.get("warnings", ())
+        for summary in summaries
+        for line in summary.get("warnings", ())
         if line.split(":")[0].endswith(REPEATED)
-        or line.startswith(tuple(f"{one['symbol']} {day}: " for day in one.get("days", ())))
+        or line.startswith(tuple(f"{summary['symbol']} {day}: " for day in summary.get("days", ())))
     )
 
 
@@ -646,14 +646,14 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
             f"probability of backtest overfitting {pbo:.2f}: the best trial on half of the time is below the median "
             f"on the other half more often than not"
         )
-    assumed = [one["name"] for one in content["axes"] if one["assumed"] and len(one["values"]) > 1]
+    assumed = [axis["name"] for axis in content["axes"] if axis["assumed"] and len(axis["values"]) > 1]
     if assumed:
         lines.append(
             f"{', '.join(assumed)}: assumptions about the market or the account, not choices; compare points within "
             f"one assumption; a design ranks by its worst fill assumption"
         )
     lines += [f"{count} of {content['points']} points: {line}" for line, count in shared.items()]
-    if any(one["sharpe_variance"] is None for one in content["assumptions"]):
+    if any(row["sharpe_variance"] is None for row in content["assumptions"]):
         lines.append(
             "null: sharpe_variance, expected_best_sharpe, deflated_sharpe: fewer than two trials have a Sharpe ratio"
         )

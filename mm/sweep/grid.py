@@ -20,8 +20,10 @@ from mm.play.setup import Setup
 
 KNOB, QUOTE, FILL = "knob", "quote", "fill"
 FLAG = "--grid (GRID)"
-_SWEPT: Mapping[str, Knob] = {one.variable: one for group in (Execution, Account, Models, Risk) for one in knobs(group)}
-_FIXED = {one.variable for group in (Day, Market, OtherMarkets, Output) for one in knobs(group)}
+_SWEPT: Mapping[str, Knob] = {
+    knob.variable: knob for group in (Execution, Account, Models, Risk) for knob in knobs(group)
+}
+_FIXED = {knob.variable for group in (Day, Market, OtherMarkets, Output) for knob in knobs(group)}
 _PARAMETERS = {"QUOTE": QUOTE, "FILL": FILL}
 # Assumptions of the user, not choices: a sweep over one shows how strongly a result depends on it.
 _FILLS = {"FILL_MODEL", "FILL_PARAMS_JSON", "FILL_PARAMS_FILE", "FILL_PER_SIDE"}
@@ -107,20 +109,20 @@ def axes_from(written: Sequence[tuple[str, tuple[str, ...]]], models: Models) ->
         QUOTE: _playing(written, "QUOTE_MODEL", models.quote_model),
         FILL: _playing(written, "FILL_MODEL", models.fill_model),
     }
-    found: list[Axis] = []
+    axes: list[Axis] = []
     for name, texts in written:
         axis = _axis(name, texts, playing)
-        for other in found:
+        for other in axes:
             if (other.kind, other.key) == (axis.kind, axis.key):
                 raise UsageError(f"{FLAG}: axis {axis.name} was given twice; give it once, with all its values")
-        found.append(axis)
-    return found
+        axes.append(axis)
+    return axes
 
 
 def params_of(kind: str, model: str) -> Params:
     """Return the parameters that a quote or fill model takes, by its name."""
     accepted, free = accepted_by(resolve(QUOTE_MODELS if kind == QUOTE else FILL_MODELS, model, f"{kind} model"))
-    return Params(frozenset(one.name for one in accepted), free)
+    return Params(frozenset(setting.name for setting in accepted), free)
 
 
 def _playing(written: Sequence[tuple[str, tuple[str, ...]]], variable: str, given: str) -> dict[str, Params]:
@@ -133,8 +135,8 @@ def _playing(written: Sequence[tuple[str, tuple[str, ...]]], variable: str, give
 def _axis(name: str, texts: tuple[str, ...], playing: Mapping[str, Mapping[str, Params]]) -> Axis:
     variable = name.upper()
     if variable in _SWEPT:
-        one = _SWEPT[variable]
-        return Axis(variable, KNOB, one.name, tuple(map(one.read, texts)), texts)
+        knob = _SWEPT[variable]
+        return Axis(variable, KNOB, knob.name, tuple(map(knob.read, texts)), texts)
     if variable in _FIXED:
         raise UsageError(
             f"{FLAG}: {variable} cannot be an axis, because all points must use one tape; give it as a knob"
@@ -152,7 +154,7 @@ def _axis(name: str, texts: tuple[str, ...], playing: Mapping[str, Mapping[str, 
 def _found(name: str, playing: Mapping[str, Mapping[str, Params]]) -> tuple[str, str]:
     """Return the kind of model and the parameter of a *name* without prefix."""
     matches = {
-        kind: next((spelled for one in models.values() if (spelled := one.spelling(name))), None)
+        kind: next((spelled for params in models.values() if (spelled := params.spelling(name))), None)
         for kind, models in playing.items()
     }
     quote, fill = matches[QUOTE], matches[FILL]
@@ -161,7 +163,7 @@ def _found(name: str, playing: Mapping[str, Mapping[str, Params]]) -> tuple[str,
     if quote or fill:
         return (QUOTE, quote) if quote else (FILL, str(fill))
     parameters = {
-        parameter.upper() for models in playing.values() for one in models.values() for parameter in one.names
+        parameter.upper() for models in playing.values() for params in models.values() for parameter in params.names
     }
     models_text = "; ".join(_listed(kind, models) for kind, models in playing.items())
     raise UsageError(
@@ -171,17 +173,17 @@ def _found(name: str, playing: Mapping[str, Mapping[str, Params]]) -> tuple[str,
 
 
 def _spelled(word: str, kind: str, models: Mapping[str, Params], name: str) -> str:
-    for one in models.values():
-        if spelled := one.spelling(word):
+    for params in models.values():
+        if spelled := params.spelling(word):
             return spelled
-    if any(one.free for one in models.values()):
+    if any(params.free for params in models.values()):
         return word
-    known = [parameter for one in models.values() for parameter in sorted(one.names)]
+    known = [parameter for params in models.values() for parameter in sorted(params.names)]
     raise UsageError(f"{FLAG}: no model takes {name}; {_listed(kind, models)}{closest(word, known)}")
 
 
 def _listed(kind: str, models: Mapping[str, Params]) -> str:
-    each = (f"{model} takes {', '.join(sorted(one.names)) or 'none'}" for model, one in models.items())
+    each = (f"{model} takes {', '.join(sorted(params.names)) or 'none'}" for model, params in models.items())
     return f"{kind} model {', '.join(each)}"
 
 
@@ -265,7 +267,7 @@ def _point(number: int, chosen: Chosen, base: Setup, unfit: str, accepted: dict[
         else:
             texts[axis.name] = ""
     own |= {
-        f"{kind}_params_json": json.dumps(found, sort_keys=True) if found else None for kind, found in params.items()
+        f"{kind}_params_json": json.dumps(values, sort_keys=True) if values else None for kind, values in params.items()
     }
     setup = replace(base, **groups, models=replace(models, **own))
     return Point(number, texts, setup)

@@ -67,8 +67,8 @@ class ObjectStore:
             unfinished = f"{place}.{uuid4().hex}{UNFINISHED}"
             try:
                 with path.open("rb") as file, files.open(unfinished, "wb") as raw, _gzip_file(raw, "wb") as packed:
-                    found = _copy(file, packed)
-                if found != sha256:
+                    copied = _copy(file, packed)
+                if copied != sha256:
                     raise Mismatch(f"{path} has changed since the sweep began; run the command again")
                 files.mv(unfinished, place)
             finally:
@@ -92,10 +92,10 @@ class ObjectStore:
                 clear_unfinished(path.parent)
                 with atomic_file(path, durable=True) as unfinished:
                     with files.open(place, "rb") as stored, unfinished.open("wb") as file:
-                        found = _copy(_gzip_file(stored, "rb"), file)
-                    if found != sha256:
+                        fetched = _copy(_gzip_file(stored, "rb"), file)
+                    if fetched != sha256:
                         way_out = "remove the object, and run the sweep again, which stores it"
-                        raise BrokenFile(f"{self.url}: {path.name} ({sha256}.gz) has the sha256 {found}; {way_out}")
+                        raise BrokenFile(f"{self.url}: {path.name} ({sha256}.gz) has the sha256 {fetched}; {way_out}")
         return path
 
     @contextmanager
@@ -127,11 +127,11 @@ def _gzip_file(stored: IO[bytes], mode: str) -> IO[bytes]:
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> str:
     """Copy all of *source* to *target* and return its sha256."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     while piece := source.read(_PIECE):
-        found.update(piece)
+        sha256.update(piece)
         target.write(piece)
-    return found.hexdigest()
+    return sha256.hexdigest()
 
 
 @contextmanager
@@ -175,13 +175,13 @@ class Shipment:
         for path, sha256 in files.items():
             self._paths[sha256] = path
         own = [name for name in modules if name.partition(".")[0] != PACKAGE.name]
-        found = {name: module_file(name) for name in own}
-        self._paths |= {modules[name]: path for name, (_, path) in found.items()}
+        module_files = {name: module_file(name) for name in own}
+        self._paths |= {modules[name]: path for name, (_, path) in module_files.items()}
         return {
             "url": self._store.url,
             "tapes": self._tapes,
             "files": {text: sha256 for path, sha256 in files.items() for text in (str(path), str(path.absolute()))},
-            "modules": {name: (place, modules[name]) for name, (place, _) in found.items()},
+            "modules": {name: (place, modules[name]) for name, (place, _) in module_files.items()},
         }
 
     def put(self) -> None:
@@ -246,7 +246,7 @@ def _search(folder: str, names: Iterable[str]) -> None:
         if [folder] != _FETCHED:
             for name in names:
                 sys.modules.pop(name, None)
-            sys.path[:] = [folder, *(one for one in sys.path if one not in _FETCHED)]
+            sys.path[:] = [folder, *(place for place in sys.path if place not in _FETCHED)]
             _FETCHED[:] = [folder]
             invalidate_caches()
 
@@ -254,9 +254,9 @@ def _search(folder: str, names: Iterable[str]) -> None:
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     """Return JSON with each path in its texts replaced by its name in *names*; the longest first."""
     if isinstance(value, Mapping):
-        return {key: _renamed(one, names) for key, one in value.items()}
+        return {key: _renamed(item, names) for key, item in value.items()}
     if isinstance(value, list):
-        return [_renamed(one, names) for one in value]
+        return [_renamed(item, names) for item in value]
     if isinstance(value, str):
         for place in sorted(names, key=len, reverse=True):
             value = value.replace(place, names[place])

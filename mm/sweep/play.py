@@ -124,8 +124,8 @@ def _markets(day: Day, market: Market, others: OtherMarkets, inputs: tuple[str, 
         own = on_one_grid(opened[0])
         given = zip(others.declared().items(), opened[1:], strict=True)
         feeds = {
-            name: feed_of_market(name, own, on_one_grid(tapes), one.get("feed_latency_ms"))
-            for (name, one), tapes in given
+            name: feed_of_market(name, own, on_one_grid(tapes), declared.get("feed_latency_ms"))
+            for (name, declared), tapes in given
         }
         markets = Markets(own, feeds, declared=others.declared())
     else:

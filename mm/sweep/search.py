@@ -65,11 +65,11 @@ class Space:
         """
         written, ranges = [], dict[int, AxisRange]()
         for place, (name, texts) in enumerate(axes_of(text)):
-            found = RANGE.fullmatch(texts[0]) if len(texts) == 1 else None
-            if found is None:
+            bounds = RANGE.fullmatch(texts[0]) if len(texts) == 1 else None
+            if bounds is None:
                 written.append((name, texts))
                 continue
-            low, high = found.groups()
+            low, high = bounds.groups()
             if not float(low) < float(high):
                 raise UsageError(f"{FLAG}: {name}={texts[0]} is empty; write LOW..HIGH with LOW below HIGH")
             whole = bool(_WHOLE.fullmatch(low) and _WHOLE.fullmatch(high))
@@ -82,7 +82,7 @@ class Space:
         assumed = next((axes[place].name for place in ranges if axes[place].assumed), None)
         if assumed is not None:
             raise UsageError(f"{FLAG}: {assumed} is an assumption, which is not searched; list its values")
-        return cls(written, axes, {axes[place].name: one for place, one in ranges.items()})
+        return cls(written, axes, {axes[place].name: bounds for place, bounds in ranges.items()})
 
     def ask(self, trial: "Trial") -> dict[str, str]:
         """Return the texts of a new design, by axis."""
@@ -105,13 +105,13 @@ class Space:
 
     def seen(self, points: Sequence[PlayedPoint]) -> list[Axis]:
         """Return the axes with the values that were played, numbers in rising order."""
-        found = []
+        axes = []
         for axis in self.axes:
             texts = list(dict.fromkeys(point.texts[axis.name] for point in points))
             if axis.name in self.ranges:
                 texts.sort(key=float)
-            found.append(replace(axis, texts=tuple(texts), values=tuple(texts)))
-        return found
+            axes.append(replace(axis, texts=tuple(texts), values=tuple(texts)))
+        return axes
 
 
 @dataclass
@@ -165,9 +165,9 @@ class Search:
             sampler=sampler,
             pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP),
         )
-        found, states = Searched([], [], []), optuna.trial.TrialState
-        while len(found.history) < budget:
-            trials = [study.ask() for _ in range(min(BATCH, budget - len(found.history)))]
+        searched, states = Searched([], [], []), optuna.trial.TrialState
+        while len(searched.history) < budget:
+            trials = [study.ask() for _ in range(min(BATCH, budget - len(searched.history)))]
             designs = [self.space.ask(trial) for trial in trials]
             stopped = [False] * len(trials)
             if self.first_day is not None:
@@ -176,16 +176,18 @@ class Search:
                         trials[place].report(worth, 0)
                         stopped[place] = bool(trials[place].should_prune())
             kept = [design for design, gone in zip(designs, stopped, strict=True) if not gone]
-            worths, grid, played = self.worths(kept, self.setup, len(found.points))
-            found.grid += grid
-            found.points += played
+            worths, grid, played = self.worths(kept, self.setup, len(searched.points))
+            searched.grid += grid
+            searched.points += played
             left = iter(worths)
             for trial, design, gone in zip(trials, designs, stopped, strict=True):
                 worth = None if gone else next(left)
                 study.tell(trial, worth, states.PRUNED if gone else states.FAIL if worth is None else None)
-                found.history.append({"design": len(found.history) + 1, **design, "worth": worth, "stopped": gone})
+                searched.history.append(
+                    {"design": len(searched.history) + 1, **design, "worth": worth, "stopped": gone}
+                )
             step(len(trials))
-        return found
+        return searched
 
     def worths(
         self, designs: Sequence[dict[str, str]], setup: Setup, before: int
@@ -210,17 +212,17 @@ class Search:
             worths.append(worst(known) if len(known) == size else None)
         return worths, grid, played
 
-    def held_out(self, found: Searched, setup: Setup, days: int, held_days: int) -> list[dict[str, Any]]:
+    def held_out(self, searched: Searched, setup: Setup, days: int, held_days: int) -> list[dict[str, Any]]:
         """Play the best designs on the days held out; return their quoting PnL per day, there and in the search.
 
         Args:
-            found: The search.
+            searched: The search.
             setup: All other knobs, with the days held out.
             days: Number of days of the search.
             held_days: Number of days held out.
         """
         sign = 1 if self.rank_by == "max_drawdown" else -1
-        known = [row for row in found.history if row["worth"] is not None]
+        known = [row for row in searched.history if row["worth"] is not None]
         best = sorted(known, key=lambda row: sign * row["worth"])[:HELD_OUT]
         names = [axis.name for axis in self.space.axes if not axis.assumed]
         rows = []

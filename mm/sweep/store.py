@@ -88,25 +88,25 @@ def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
         return {}, set()
     put_cwd_first()
     modules, others = closure((name.partition(":")[0] for name in names), own_file)
-    found = {name: hash_file(path) for name, (path,) in modules.items()}
-    loaded = [name for name in found if name in sys.modules]
-    if any(vars(sys.modules[name]).get(_MARK) != found[name] for name in loaded):
+    hashes = {name: hash_file(path) for name, (path,) in modules.items()}
+    loaded = [name for name in hashes if name in sys.modules]
+    if any(vars(sys.modules[name]).get(_MARK) != hashes[name] for name in loaded):
         for name in loaded:
             del sys.modules[name]
     for name in names:
         declared = getattr(resolve({}, name, "model"), "signals", None)
         read = users_models(declared) if isinstance(declared, tuple | list) else []
-        if unknown := [one for one in read if one not in names]:
+        if unknown := [module for module in read if module not in names]:
             return _own_modules([*names, *unknown])
         module = name.partition(":")[0]
-        if module not in found and (path := file_of(module)) is not None:  # installed: identified by its own file
-            found[module] = hash_file(path)
-        if module not in found or module == "__main__":
+        if module not in hashes and (path := file_of(module)) is not None:  # installed: identified by its own file
+            hashes[module] = hash_file(path)
+        if module not in hashes or module == "__main__":
             raise UsageError(f"model {name!r} is not defined in a file; move it to one, such as my_models.py")
-    for name, sha256 in found.items():
+    for name, sha256 in hashes.items():
         if name in sys.modules:
             setattr(sys.modules[name], _MARK, sha256)
-    return dict(sorted(found.items())), others
+    return dict(sorted(hashes.items())), others
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ class Store:
 
     def find(self, key: str) -> dict[str, Any] | None:
         """Return the content under *key*; None if it is missing or damaged."""
-        found = _read(self.folder / f"{key}.json")
-        return found if found is not None and found["key"] == key else None
+        outcome = _read(self.folder / f"{key}.json")
+        return outcome if outcome is not None and outcome["key"] == key else None
 
     def keep(self, key: str, content: dict[str, Any]) -> None:
         """Store JSON *content* under *key*, whole or not at all."""
@@ -153,9 +153,9 @@ class Store:
 def _read(path: Path) -> dict[str, Any] | None:
     """Return a kept point; None if it is missing or broken, so that it is played again."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["schema_version"] != SCHEMA_VERSION or found["key"] != path.stem:
+        outcome = json.loads(path.read_text(encoding="utf-8"))
+        if outcome["schema_version"] != SCHEMA_VERSION or outcome["key"] != path.stem:
             return None
-        return dict(found) if {"trial", "inputs", "walkforward", "summary", "series"} <= set(found) else None
+        return dict(outcome) if {"trial", "inputs", "walkforward", "summary", "series"} <= set(outcome) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -108,23 +108,23 @@ def _axis(axis: tuple[str, Sequence[Any]]) -> str:
     return f"{name}={','.join(texts)}"
 
 
-def write_files(folder: Path, found: SweepFindings, head: dict[str, Any]) -> dict[str, int | None]:
+def write_files(folder: Path, findings: SweepFindings, head: dict[str, Any]) -> dict[str, int | None]:
     """Write the files of a sweep except its page; return the number of rows of each, None if it is no table.
 
     Args:
         folder: Folder of the run.
-        found: The findings.
+        findings: The findings.
         head: First keys of ``sweep.json`` (symbol, days).
     """
-    text = json.dumps({**head, **found.content}, allow_nan=False, ensure_ascii=False)
+    text = json.dumps({**head, **findings.content}, allow_nan=False, ensure_ascii=False)
     indented = msgspec.json.format(text, indent=1)  # json is slow with indents
     (folder / SWEEP).write_text(indented + "\n", encoding="utf-8")
-    (folder / TABLE).write_text(as_csv(found.rows), encoding="utf-8")
-    (folder / POINTS).write_text("".join(map(_line, found.points)), encoding="utf-8")
-    rows: dict[str, int | None] = {SWEEP: None, TABLE: len(found.rows), POINTS: None}
-    if found.panel is not None:
-        (folder / SERIES).write_text(_series(found.panel, found.columns), encoding="utf-8")
-        rows[SERIES] = len(found.panel.pnl)
+    (folder / TABLE).write_text(as_csv(findings.rows), encoding="utf-8")
+    (folder / POINTS).write_text("".join(map(_line, findings.points)), encoding="utf-8")
+    rows: dict[str, int | None] = {SWEEP: None, TABLE: len(findings.rows), POINTS: None}
+    if findings.panel is not None:
+        (folder / SERIES).write_text(_series(findings.panel, findings.columns), encoding="utf-8")
+        rows[SERIES] = len(findings.panel.pnl)
     return rows
 
 
@@ -138,10 +138,12 @@ def as_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def _line(one: Any) -> str:
-    outcome = {name: value for name, value in one.outcome.items() if name in ("summary", "error", "traceback")}
-    more = {} if one.forwarded is None else {"walkforward": {k: v for k, v in one.forwarded.items() if k != "series"}}
-    content = {"point": one.number, **one.texts, "digest": one.trial, **outcome, **more}
+def _line(point: Any) -> str:
+    outcome = {name: value for name, value in point.outcome.items() if name in ("summary", "error", "traceback")}
+    more = (
+        {} if point.forwarded is None else {"walkforward": {k: v for k, v in point.forwarded.items() if k != "series"}}
+    )
+    content = {"point": point.number, **point.texts, "digest": point.trial, **outcome, **more}
     return json.dumps(content, allow_nan=False) + "\n"
 
 
@@ -154,23 +156,23 @@ def _series(panel: PnlPanel, columns: Sequence[int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def table(found: SweepFindings) -> list[str]:
+def table(findings: SweepFindings) -> list[str]:
     """Return the ranked table for a terminal, one line per row, with at most `SHOWN` rows."""
-    cells = points_table(found.content, SHOWN, "deflated")
+    cells = points_table(findings.content, SHOWN, "deflated")
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells]
-    hidden = len(found.rows) - SHOWN
+    hidden = len(findings.rows) - SHOWN
     return [*lines, f"… {hidden} more in {TABLE}"] if hidden > 0 else lines
 
 
-def footer_lines(found: SweepFindings, record: SelectionBias) -> list[str]:
+def footer_lines(findings: SweepFindings, record: SelectionBias) -> list[str]:
     """Return the lines below the table: the order, the selection bias, and the walk-forward of the choice.
 
     Args:
-        found: Findings of the sweep.
+        findings: Findings of the sweep.
         record: All trials ever played on these days under the fill model of the best row, including this sweep's.
     """
-    content, lines = found.content, []
+    content, lines = findings.content, []
     best, trials = content["best"], content["trials"]
     if content["block_s"] is not None:
         block = content["block_s"] // 60
@@ -183,11 +185,11 @@ def footer_lines(found: SweepFindings, record: SelectionBias) -> list[str]:
             f"lower bound of the chosen one, which allows for the choice among {trials} trials: "
             f"{signed(best['pnl_lower95_chosen'])}"
         )
-    lines += [assumption_line(one, content["axes"]) for one in content["assumptions"]]
+    lines += [assumption_line(row, content["axes"]) for row in content["assumptions"]]
     if content.get("search") is not None:
         lines += search_lines(content["search"])
     if record.trials > trials and best is not None:
-        deflated = record.deflated(summary_of(found, best))
+        deflated = record.deflated(summary_of(findings, best))
         lines.append(
             f"{record.trials} trials on record for these days and this fill model, including this sweep: over all of "
             f"them the deflated Sharpe ratio of the best one is {probability(deflated)}"
@@ -218,20 +220,20 @@ def search_lines(searched: Row) -> list[str]:
     return lines
 
 
-def assumption_line(one: Row, axes: Sequence[Row]) -> str:
+def assumption_line(row: Row, axes: Sequence[Row]) -> str:
     """Return the selection bias within one fill assumption, in words."""
-    others = [f"{axis['name']}={one[axis['name']]}" for axis in axes if axis["name"] in one and one[axis["name"]]]
-    name = " ".join(others) or f"FILL_MODEL={one['FILL_MODEL']}"
-    independent = "" if one["independent_trials"] is None else f" ({number(one['independent_trials'], 2)} independent)"
+    others = [f"{axis['name']}={row[axis['name']]}" for axis in axes if axis["name"] in row and row[axis["name"]]]
+    name = " ".join(others) or f"FILL_MODEL={row['FILL_MODEL']}"
+    independent = "" if row["independent_trials"] is None else f" ({number(row['independent_trials'], 2)} independent)"
     return (
-        f"{name}: {one['trials']} trials{independent}, deflated Sharpe ratio of the best "
-        f"{probability(one['deflated_sharpe'])}, probability of backtest overfitting {probability(one['pbo'])}"
+        f"{name}: {row['trials']} trials{independent}, deflated Sharpe ratio of the best "
+        f"{probability(row['deflated_sharpe'])}, probability of backtest overfitting {probability(row['pbo'])}"
     )
 
 
-def summary_of(found: SweepFindings, row: Row) -> dict[str, Any]:
+def summary_of(findings: SweepFindings, row: Row) -> dict[str, Any]:
     """Return the summary of the point of a *row*."""
-    summary: dict[str, Any] = found.points[row["point"] - 1].outcome["summary"]
+    summary: dict[str, Any] = findings.points[row["point"] - 1].outcome["summary"]
     return summary
 
 
@@ -252,40 +254,40 @@ def write(
         searched: Content of ``search`` in ``sweep.json``; None for a grid.
     """
     axes, played, work = done
-    found = find(played, axes, rank_by, [tape.start_us for tape in tapes], searched["stopped"] if searched else 0)
-    found.content["search"] = searched
-    best = found.content["best"]
-    record = work.on_record(None if best is None else summary_of(found, best)["models"]["fill"])
+    findings = find(played, axes, rank_by, [tape.start_us for tape in tapes], searched["stopped"] if searched else 0)
+    findings.content["search"] = searched
+    best = findings.content["best"]
+    record = work.on_record(None if best is None else summary_of(findings, best)["models"]["fill"])
     days = [day for tape in tapes for day in tape.days]
     with run.timing("write"):
-        for name, rows in write_files(run.partial, found, {"symbol": tapes[0].symbol, "days": days}).items():
+        for name, rows in write_files(run.partial, findings, {"symbol": tapes[0].symbol, "days": days}).items():
             run.output(name, rows)
         # Not in a file: another sweep of these days changes it, and the files of this one must not change.
         on_record = {
             "trials": record.trials,
             "expected_best_sharpe": record.best,
-            "best_deflated_sharpe": None if best is None else record.deflated(summary_of(found, best)),
+            "best_deflated_sharpe": None if best is None else record.deflated(summary_of(findings, best)),
         }
     run.artefact = SWEEP
     run.timings.update(played=work.played, reused=work.reused)
-    run.summary = {**{name: found.content[name] for name in HEAD}, "on_record": on_record}
-    _print(run, found, record, work)
-    return found
+    run.summary = {**{name: findings.content[name] for name in HEAD}, "on_record": on_record}
+    _print(run, findings, record, work)
+    return findings
 
 
-def _print(run: Run, found: SweepFindings, record: SelectionBias, work: Work) -> None:
-    run.print(f"{len(found.points)} points, {work.played} played, {work.reused} reused")
-    for line in (*table(found), *footer_lines(found, record)):
+def _print(run: Run, findings: SweepFindings, record: SelectionBias, work: Work) -> None:
+    run.print(f"{len(findings.points)} points, {work.played} played, {work.reused} reused")
+    for line in (*table(findings), *footer_lines(findings, record)):
         run.print(line)
-    if (best := found.content["best"]) is not None:
+    if (best := findings.content["best"]) is not None:
         run.print(join(work.command(best["point"])))
 
 
-def keep(run: Run, work: Work, found: SweepFindings, which: str, jobs: int | None) -> None:
+def keep(run: Run, work: Work, findings: SweepFindings, which: str, jobs: int | None) -> None:
     """Play the points selected by KEEP_RUNS again with ``mm backtest``, each with its own run folder."""
-    ranked = [row["point"] for row in found.rows if row["rank"] is not None]
+    ranked = [row["point"] for row in findings.rows if row["rank"] is not None]
     wanted = {"none": [], "best": ranked[:1], "all": ranked}[which]
-    variables = {one.variable for group in GROUPS for one in knobs(group)}
+    variables = {knob.variable for group in GROUPS for knob in knobs(group)}
     environment = {name: value for name, value in os.environ.items() if name not in variables}
     environment |= LEFT_OUT | module_path_env()
 
@@ -310,16 +312,16 @@ def raise_failures(played: Sequence[PlayedPoint]) -> None:
     Raises:
         Incomplete: With the exit code of the first failed point.
     """
-    failed = [one for one in played if one.error is not None]
+    failed = [point for point in played if point.error is not None]
     if not failed:
         return
-    first = next(one for one in (failed[0].outcome, failed[0].forwarded) if one is not None and "error" in one)
-    errors = "; ".join(f"point {one.number} ({_named(one)}): {one.error}" for one in failed[:NAMED])
+    first = next(done for done in (failed[0].outcome, failed[0].forwarded) if done is not None and "error" in done)
+    errors = "; ".join(f"point {point.number} ({_named(point)}): {point.error}" for point in failed[:NAMED])
     more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
     raise Incomplete(
         f"{len(failed)} of {len(played)} points failed, the others are written: {errors}{more}", first["exit_code"]
     )
 
 
-def _named(one: PlayedPoint) -> str:
-    return " ".join(f"{name}={text}" for name, text in one.texts.items() if text)
+def _named(point: PlayedPoint) -> str:
+    return " ".join(f"{name}={text}" for name, text in point.texts.items() if text)

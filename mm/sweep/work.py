@@ -129,20 +129,20 @@ class Work:
             step: Called with the number of different backtests finished since the last call.
             reuse: Whether to reuse the points kept by earlier sweeps.
         """
-        found = self.kept() if reuse else {}
-        missing = [job for key, job in self.jobs.items() if key not in found]
+        outcomes = self.kept() if reuse else {}
+        missing = [job for key, job in self.jobs.items() if key not in outcomes]
         self.played = len(missing)
-        self.known = len(found)
+        self.known = len(outcomes)
         step(self.known)
         if missing and self._shared.shipment is not None:
             self._shared.shipment.put()
 
         for place, outcome in engine([job.task for job in missing]):
             self.keep(missing[place], outcome)
-            found[missing[place].key] = outcome
+            outcomes[missing[place].key] = outcome
             self.known += 1
             step(1)
-        return [self._played_point(point, found) for point in self.points]
+        return [self._played_point(point, outcomes) for point in self.points]
 
     def kept(self) -> dict[str, Outcome]:
         """Return the outcomes of the jobs that were kept earlier, by their keys, in the form of newly played ones."""
@@ -170,7 +170,7 @@ class Work:
         inputs = sorted(self._shared.inputs)
         same = [kept for kept in self._store.every() if kept["inputs"] == inputs and not kept["walkforward"]]
         summaries = {kept["trial"]: kept["summary"] for kept in same}.values()
-        return SelectionBias.of([one for one in summaries if fills in (None, one["models"]["fill"])])
+        return SelectionBias.of([summary for summary in summaries if fills in (None, summary["models"]["fill"])])
 
     def _jobs(self, point: Point) -> list[Job]:
         shared = self._shared
@@ -207,8 +207,8 @@ class Work:
             self.sources |= self._codes[named].models
         return self._codes[named]
 
-    def _played_point(self, point: Point, found: Mapping[str, Outcome]) -> PlayedPoint:
-        first, *more = (found[job.key] for job in self._of_point[point.number])
+    def _played_point(self, point: Point, outcomes: Mapping[str, Outcome]) -> PlayedPoint:
+        first, *more = (outcomes[job.key] for job in self._of_point[point.number])
         trial = self._of_point[point.number][0].trial
         fit = self._shared.fit
         command = join(point.setup.command(point.texts, places=False, fit=None if fit is None else Path(FIT)))
@@ -390,10 +390,10 @@ class Player:
         if not points:
             return []
         work = self.work(points)
-        found = work.run(engine(self.workers), lambda _known: None, reuse=self.workers.reuse_points)
+        played_points = work.run(engine(self.workers), lambda _known: None, reuse=self.workers.reuse_points)
         self.played += work.played
         self.reused += work.reused
-        return found
+        return played_points
 
     def work(self, points: Sequence[Point]) -> Work:
         """Return the work of *points*."""

@@ -15,7 +15,7 @@ FILES_NAMED = ("model_path", "latency_file")
 
 def moved_models(models: Models, places: Mapping[str, str]) -> Models:
     """Return *models* with files and folders in their parameters replaced by *places*."""
-    quotes, fills = (json.dumps(moved(one, places)) for one in (models.quote_params(), models.fill_params()))
+    quotes, fills = (json.dumps(moved(params, places)) for params in (models.quote_params(), models.fill_params()))
     return replace(
         models,
         quote_params_json=models.quote_params_json and quotes,
@@ -30,17 +30,17 @@ def artefacts(value: object, key: str = "") -> Iterator[str]:
         if (Path(folder) / MODEL).is_file() or (key in FILES_NAMED and Path(value).is_file()):
             yield folder
     elif isinstance(value, Mapping | list):
-        pairs = value.items() if isinstance(value, Mapping) else ((key, one) for one in value)
-        for name, one in pairs:
-            yield from artefacts(one, name)
+        pairs = value.items() if isinstance(value, Mapping) else ((key, item) for item in value)
+        for name, item in pairs:
+            yield from artefacts(item, name)
 
 
 def moved(value: Any, places: Mapping[str, str]) -> Any:
     """Return parameters with the name of each artefact replaced by its path."""
     if isinstance(value, Mapping):
-        return {key: moved(one, places) for key, one in value.items()}
+        return {key: moved(item, places) for key, item in value.items()}
     if isinstance(value, list):
-        return [moved(one, places) for one in value]
+        return [moved(item, places) for item in value]
     if not isinstance(value, str):
         return value
     folder = value.removesuffix(":bid").removesuffix(":ask")

@@ -111,15 +111,15 @@ class PlayedCalibration(Calibration):
 
         Models that draw their fills have none of their own: they, also as CALIB_FILLS, are measured by the hit rule.
         """
-        found: dict[str, Any] = {}
-        ruled = any(params[one.name] != one.default for one in knobs(Calibration) if one.name in HIT_RULE)
+        resolved: dict[str, Any] = {}
+        ruled = any(params[knob.name] != knob.default for knob in knobs(Calibration) if knob.name in HIT_RULE)
         if params["calib_fills"] is None and not ruled:
-            found = {"calib_fills": params["fill_model"], "calib_fill_params_json": params["fill_params_json"]}
+            resolved = {"calib_fills": params["fill_model"], "calib_fill_params_json": params["fill_params_json"]}
             if params["quote_qty"] is not None and params["calib_order_qty"] == "0":
-                found["calib_order_qty"] = params["quote_qty"]
-        if found.get("calib_fills", params["calib_fills"]) in FROM_RATES:
-            found = {"calib_fills": None, "calib_fill_params_json": None}
-        return found | Calibration.resolved({**params, **found})
+                resolved["calib_order_qty"] = params["quote_qty"]
+        if resolved.get("calib_fills", params["calib_fills"]) in FROM_RATES:
+            resolved = {"calib_fills": None, "calib_fill_params_json": None}
+        return resolved | Calibration.resolved({**params, **resolved})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ def parameter_way(name: str, known: Iterable[str], *, python: bool = False) -> s
         having = [
             model
             for model, build in registry.items()
-            if (found := declaration_of(build)) and name in {key.name for key in found.of_user()}
+            if (declaration := declaration_of(build)) and name in {key.name for key in declaration.of_user()}
         ]
         if having and knob_name in known:
             example = f'{{"{name}": …}}'
@@ -35,11 +35,11 @@ def groups_of(groups: Iterable[type], settings: Mapping[str, Any], what: str) ->
         UsageError: If a value is invalid for its knob, or the knobs contradict each other.
     """
     groups = list(groups)
-    known = {one.name: one for group in groups for one in knobs(group)}
+    known = {knob.name: knob for group in groups for knob in knobs(group)}
     for name in settings:
         if name not in known:
             way = parameter_way(name, known, python=True) or closest(name, known)
             raise TypeError(f"{what}() got an unexpected keyword argument {name!r}{way}")
     with as_arguments(groups):
         read = {name: None if value is None else known[name].read(typed(value)) for name, value in settings.items()}
-        return [group(**{one.name: read[one.name] for one in knobs(group) if one.name in read}) for group in groups]
+        return [group(**{knob.name: read[knob.name] for knob in knobs(group) if knob.name in read}) for group in groups]

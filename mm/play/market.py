@@ -155,12 +155,12 @@ def _without_us(tape: "Tape", folder: "DayFolder", day: Day, logs_root: Path) ->
     own = OwnActivity.joined(own_activity(path) for path in logs)
     if view.knob("trade_stream", "trade") != "trade":  # an aggregate is of several trades, and stays
         own = replace(own, trade_ids=frozenset())
-    found = without_us(tape, own)
+    without = without_us(tape, own)
     read = [
         (os.path.relpath(path, day.data_root), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
         for path in logs
     ]
-    return replace(found, meta=replace(found.meta, inputs=(*found.meta.inputs, *read)))
+    return replace(without, meta=replace(without.meta, inputs=(*without.meta.inputs, *read)))
 
 
 def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
@@ -171,9 +171,9 @@ def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
     """
     ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
     if len(ticks) > 1:
-        found = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
+        steps = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
         raise Mismatch(
-            f"{opened[0].symbol}: the days have different tick sizes ({found}); run them separately, or set --tick-size"
+            f"{opened[0].symbol}: the days have different tick sizes ({steps}); run them separately, or set --tick-size"
         )
     lot_e8 = math.gcd(*(tape.instrument.lot_e8 for tape in opened))
     opened = [tape.with_lot(lot_e8) for tape in opened]
@@ -185,14 +185,14 @@ def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
 
 def other_day(day: Day, others: OtherMarkets, name: str) -> Day:
     """Return the days of the other market called *name*."""
-    one = others.declared()[name]
-    return replace(day, symbol=one["symbol"], data_root=Path(one.get("data_root") or day.data_root))
+    declared = others.declared()[name]
+    return replace(day, symbol=declared["symbol"], data_root=Path(declared.get("data_root") or day.data_root))
 
 
-def _logs_root(day: Day, one: Mapping[str, Any], own: "Sequence[Tape]") -> Path:
-    """Return the folder of results of the trades that recorded another market, declared as *one*, as a leg."""
+def _logs_root(day: Day, declared: Mapping[str, Any], own: "Sequence[Tape]") -> Path:
+    """Return the folder of results of the trades that recorded another market, *declared*, as a leg."""
     own_market = "usdm" if own and own[0].meta.venue == USDM else "spot"
-    market = one.get("market", own_market)
+    market = declared.get("market", own_market)
     return day.out_root if market == own_market else day.out_root / market
 
 
@@ -200,9 +200,9 @@ def open_others(day: Day, market: Market, others: OtherMarkets, own: "Sequence[T
     """Return the feeds of the other markets beside the *own* days; raises as `Markets.open`."""
     grid = replace(market, tick_size=None, qty_step=None, min_notional=None)
     feeds = {}
-    for name, one in others.declared().items():
-        opened = open_days(other_day(day, others, name), grid, _logs_root(day, one, own))
-        feeds[name] = feed_of_market(name, own, opened, one.get("feed_latency_ms"))
+    for name, declared in others.declared().items():
+        opened = open_days(other_day(day, others, name), grid, _logs_root(day, declared, own))
+        feeds[name] = feed_of_market(name, own, opened, declared.get("feed_latency_ms"))
     return feeds
 
 
@@ -213,8 +213,8 @@ def micro_price_before(day: Day, market: Market, tape: Tape) -> FittedMicroPrice
     """
     names = [name for name in days_of(day.data_root, day.symbol) if name < tape.days[0]][-MICRO_PRICE_DAYS:]
     grid = replace(market, qty_step=None, min_notional=None)
-    opened = [one for name in names for one in open_days(replace(day, day=name), grid)]
-    fitting = [one for one in opened if one.instrument.tick_e8 == tape.instrument.tick_e8]
+    opened = [earlier for name in names for earlier in open_days(replace(day, day=name), grid)]
+    fitting = [earlier for earlier in opened if earlier.instrument.tick_e8 == tape.instrument.tick_e8]
     return FittedMicroPrice(fit_micro_price(fitting) if fitting else None, fitting)
 
 
@@ -276,11 +276,11 @@ def _late_us(tapes: Sequence[Tape]) -> int | None:
 def _overlap(name: str, own: Sequence[Tape], tapes: Sequence[Tape]) -> str:
     """Return a note if another market covers a part of the run only; raise Mismatch if it covers nothing."""
     both = sum(
-        max(min(one.end_us, other.end_us) - max(one.start_us, other.start_us), 0) for one in own for other in tapes
+        max(min(tape.end_us, other.end_us) - max(tape.start_us, other.start_us), 0) for tape in own for other in tapes
     )
-    length = sum(one.end_us - one.start_us for one in own)
+    length = sum(tape.end_us - tape.start_us for tape in own)
     if both == 0 and length:
-        spans = [f"{one[0].symbol} covers {iso(one[0].start_us)} to {iso(one[-1].end_us)}" for one in (tapes, own)]
+        spans = [f"{span[0].symbol} covers {iso(span[0].start_us)} to {iso(span[-1].end_us)}" for span in (tapes, own)]
         raise Mismatch(
             f"OTHERS: {name} does not overlap with the run: {spans[0]}, {spans[1]}; give days that both markets have"
         )
@@ -298,11 +298,11 @@ def feeds_given(own: Sequence[Tape], others: Mapping[str, Any]) -> dict[str, Oth
     """
     feeds = {}
     for name, given in others.items():
-        one = given if isinstance(given, Mapping) else {"tape": given}
-        tapes = [one["tape"]] if isinstance(one.get("tape"), Tape) else list(one.get("tape") or ())
-        if not re.fullmatch(r"\w+", name) or not tapes or one.keys() - set(KEYS):
+        entry = given if isinstance(given, Mapping) else {"tape": given}
+        tapes = [entry["tape"]] if isinstance(entry.get("tape"), Tape) else list(entry.get("tape") or ())
+        if not re.fullmatch(r"\w+", name) or not tapes or entry.keys() - set(KEYS):
             raise UsageError(
                 f"others[{name!r}] is {given!r}; give a tape, or a dict of {', '.join(KEYS)}, under a name such as lead"
             )
-        feeds[name] = feed_of_market(name, own, tapes, one.get("feed_latency_ms"))
+        feeds[name] = feed_of_market(name, own, tapes, entry.get("feed_latency_ms"))
     return feeds

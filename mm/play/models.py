@@ -103,8 +103,8 @@ class PlayModels:
         import_trusted(named.trusted())
         path = named.fill_params_file
         if fit is not None or path is None:
-            found = cls(named, tape, seed)
-            return found if fit is None else found.with_fit(fit)
+            resolved = cls(named, tape, seed)
+            return resolved if fit is None else resolved.with_fit(fit)
         fit = read_fitted(path)
         return cls(named, tape, seed, lacks=lacking(path, fit)).with_fit(fit)
 
@@ -206,10 +206,10 @@ class PlayModels:
         Raises:
             Mismatch: If one was fitted on another symbol or tick.
         """
-        found = dict(predictors_of(model))
-        for artefact in found.values():
+        predictors = dict(predictors_of(model))
+        for artefact in predictors.values():
             artefact.check(self.tape.symbol, self.tape.instrument.tick_e8)
-        return found
+        return predictors
 
     def describe(self, result: "Result", quoting: Made | None, predictors: Mapping[str, Artefact]) -> "Result":
         """Return *result* with descriptions of its fit or schedule, its *predictors* and its agents.
@@ -231,7 +231,7 @@ class PlayModels:
     def with_predictors(self, result: "Result", predictors: Mapping[str, Artefact]) -> "Result":
         """Return *result* with the descriptions of *predictors*, and of the agents of its models."""
         begin_us = result.journal.counters["first_us"]
-        terms = tuple(one.terms(begin_us) for one in predictors.values())
+        terms = tuple(predictor.terms(begin_us) for predictor in predictors.values())
         trained = {day for _, agent in self.agents() for day in agent.about.get("days", ())}
         overlap = tuple(sorted(trained & set(result.terms.days)))
         return replace(result, terms=replace(result.terms, predictors=terms, agent_days=overlap))
@@ -279,7 +279,10 @@ class _Maker:
                 "FILL_PARAMS_FILE=<a poisson_fit.json>, or set it to 0"
             )
         if build is hybrid and "models" in params:
-            params = {**params, "models": [self._fills(*named(one, PAIRS)) for one in listed(params["models"], PAIRS)]}
+            params = {
+                **params,
+                "models": [self._fills(*named(pair, PAIRS)) for pair in listed(params["models"], PAIRS)],
+            }
         if not params and self._rates is not None:
             model = self._construct(build, {}, "FILL_PARAMS_FILE")
         else:
@@ -295,12 +298,12 @@ class _Maker:
 
     def _quotes(self, tree: Tree) -> object:
         build = self._resolve(QUOTE_MODELS, tree.name, "quote model")
-        inner, params = [self._quotes(one) for one in tree.inner], dict(tree.params)
+        inner, params = [self._quotes(part) for part in tree.inner], dict(tree.params)
         if tree.weights:
             params["models"] = list(zip(inner, tree.weights, strict=True))
         elif inner:
-            params |= {"model": inner[0], "steps": [partial(self._step, *one) for one in tree.steps]}
-        known = {one.name: one.unit or UNITS.get(one.name) for one in accepted_by(build)[0]}
+            params |= {"model": inner[0], "steps": [partial(self._step, *step) for step in tree.steps]}
+        known = {setting.name: setting.unit or UNITS.get(setting.name) for setting in accepted_by(build)[0]}
         refuse_other_units(tree.name, params, known, short_text(self._tape.instrument.tick_e8))
         needed = [name for name in FITTED if name in known and name not in params and "curve" not in params]
         if "adverse_ticks" in known and "adverse_ticks" not in params and list(FITTED) == needed:
@@ -331,7 +334,7 @@ class _Maker:
         Segments of a schedule have their own moves, which the model takes from the intensity; their median is logged.
         """
         if self._schedule is not None:
-            moves = [one.adverse_ticks for one in self._schedule.segments if one.adverse_ticks is not None]
+            moves = [segment.adverse_ticks for segment in self._schedule.segments if segment.adverse_ticks is not None]
             self._adverse = median(moves) if moves else None
             return {}
         if self._fit is None or self._rates is None:
@@ -358,8 +361,8 @@ class _Maker:
         if ":" in name:
             declared = getattr(build, "signals", ())
             signals = declared if isinstance(declared, tuple | list) else ()
-            named = [name, *(one for one in signals if isinstance(one, str) and NAME.fullmatch(one))]
-            self._sources += [one.partition(":")[0] for one in named]
+            named = [name, *(signal for signal in signals if isinstance(signal, str) and NAME.fullmatch(signal))]
+            self._sources += [signal.partition(":")[0] for signal in named]
         return build
 
     def _construct(
@@ -368,10 +371,10 @@ class _Maker:
         offers = {"seed": self._seed, "intensity": self._rates if offer_intensity else None}
         declaration = declaration_of(build)
         if declaration:
-            taken = {one.name for one in settings(declaration) if one.by_run}
+            taken = {setting.name for setting in settings(declaration) if setting.by_run}
         else:
-            taken = {one.name for one in accepted_by(build)[0]} - params.keys()
-        return construct(build, params, source, {name: one for name, one in offers.items() if name in taken})
+            taken = {setting.name for setting in accepted_by(build)[0]} - params.keys()
+        return construct(build, params, source, {name: offer for name, offer in offers.items() if name in taken})
 
 
 def agent_files(models: Models) -> list[Path]:
@@ -412,7 +415,8 @@ def _fill_models(models: Models) -> Iterator[tuple[str, dict[str, Any]]]:
         yield name, params
         if name == "hybrid" and "models" in params:
             waiting += [
-                (one, dict(given)) for one, given in (named(one, PAIRS) for one in listed(params["models"], PAIRS))
+                (member, dict(given))
+                for member, given in (named(member, PAIRS) for member in listed(params["models"], PAIRS))
             ]
 
 
@@ -421,8 +425,8 @@ def _names_in(params: object) -> Iterator[str]:
     if isinstance(params, str):
         yield params
     elif isinstance(params, Mapping | list):
-        for one in params.values() if isinstance(params, Mapping) else params:
-            yield from _names_in(one)
+        for value in params.values() if isinstance(params, Mapping) else params:
+            yield from _names_in(value)
 
 
 def _checked(model: object, hooks: Mapping[str, int]) -> object:
@@ -528,11 +532,11 @@ def _why_reference(reference: str | None, choice: tuple[str, str] | None) -> str
 
 def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
     """Return the entry of a schedule: its most frequent status, and the distances and medians of all segments."""
-    used = [one for one in schedule.segments if one.usable]
-    counts = Counter(one.status for one in schedule.segments)
-    near = [one.min_delta_ticks for one in used if one.min_delta_ticks is not None]
-    far = [one.max_delta_ticks for one in used if one.max_delta_ticks is not None]
-    shapes = Counter(one.shape for one in used if one.shape is not None)
+    used = [segment for segment in schedule.segments if segment.usable]
+    counts = Counter(segment.status for segment in schedule.segments)
+    near = [segment.min_delta_ticks for segment in used if segment.min_delta_ticks is not None]
+    far = [segment.max_delta_ticks for segment in used if segment.max_delta_ticks is not None]
+    shapes = Counter(segment.shape for segment in used if segment.shape is not None)
     verdicts = ", ".join(f"{status} {count}" for status, count in counts.most_common())
     choice = schedule.reference_choice
     return {
@@ -542,8 +546,8 @@ def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
         "status": counts.most_common(1)[0][0] if counts else None,
         "reason": f"{schedule.counted()}; fits: {verdicts}",
         "warnings": [],
-        "A": median(one.A for one in used if one.A is not None) if used else None,
-        "k": median(one.k for one in used if one.k is not None) if used else None,
+        "A": median(segment.A for segment in used if segment.A is not None) if used else None,
+        "k": median(segment.k for segment in used if segment.k is not None) if used else None,
         "shape": shapes.most_common(1)[0][0] if shapes else None,
         "min_delta_ticks": min(near, default=None),
         "max_delta_ticks": max(far, default=None),

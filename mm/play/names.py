@@ -51,20 +51,20 @@ def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
     return registry[name]
 
 
-def _model_class(found: object, name: str, kind: str) -> Callable[..., Any]:
-    """Return *found* if it is a class of the kind, without calling it; raise UnknownModel otherwise."""
+def _model_class(value: object, name: str, kind: str) -> Callable[..., Any]:
+    """Return *value* if it is a class of the kind, without calling it; raise UnknownModel otherwise."""
     hooks = [hook for _, names in _SHAPES[kind] for hook in names]
     what = "quote model or a fill model" if kind == "model" else kind
     wanted = f"a {kind} is a class with the method {_or(hooks)}"
-    if not inspect.isclass(found):
-        raise UnknownModel(f"{name!r} is not a {what}: it is a {type(found).__name__}; {wanted}")
-    has_hook = any(callable(getattr(found, hook, None)) for hook in hooks)
-    if not has_hook and not any(issubclass(found, base) for base, _ in _SHAPES[kind]):
-        where = place_of_code(found)
+    if not inspect.isclass(value):
+        raise UnknownModel(f"{name!r} is not a {what}: it is a {type(value).__name__}; {wanted}")
+    has_hook = any(callable(getattr(value, hook, None)) for hook in hooks)
+    if not has_hook and not any(issubclass(value, base) for base, _ in _SHAPES[kind]):
+        where = place_of_code(value)
         raise UnknownModel(
             f"{where}{': ' * bool(where)}{name!r} is not a {what}: the class has no such method; {wanted}"
         )
-    return found
+    return value
 
 
 def _or(words: Sequence[str]) -> str:
@@ -73,12 +73,16 @@ def _or(words: Sequence[str]) -> str:
 
 def _example(source: str, accepted: Sequence[Setting], missing: Sequence[str]) -> str:
     """Return the meanings and units of *missing* parameters and an example; empty if one is not a number."""
-    asked = [one for one in accepted if one.name in missing]
-    if not all(wanted(one.kind).startswith(("a number", "a whole number")) for one in asked):
+    asked = [setting for setting in accepted if setting.name in missing]
+    if not all(wanted(setting.kind).startswith(("a number", "a whole number")) for setting in asked):
         return ""
-    meanings = [f"{one.help.rstrip('.')}{f', in {one.unit.text}' if one.unit else ''}" for one in asked if one.help]
+    meanings = [
+        f"{setting.help.rstrip('.')}{f', in {setting.unit.text}' if setting.unit else ''}"
+        for setting in asked
+        if setting.help
+    ]
     means = f" ({'; '.join(meanings)})" if meanings else ""
-    values = ", ".join(f'"{one.name}": 2' for one in asked)
+    values = ", ".join(f'"{setting.name}": 2' for setting in asked)
     return f"{means}, for example {source}='{{{values}}}'"
 
 
@@ -101,7 +105,7 @@ def construct(
     name = declaration.name if declaration else build.__name__
     accepted, free = accepted_by(build)
     own = own or {}
-    known = [one.name for one in accepted if one.name not in own]
+    known = [setting.name for setting in accepted if setting.name not in own]
     if not free:
         for key in params:
             if key not in known:
@@ -110,12 +114,18 @@ def construct(
                     f"{closest(key, known)}"
                 )
     if declaration:
-        for one in accepted:
-            if one.name in params:
-                one.check(f"{source}: {name}", params[one.name])
+        for setting in accepted:
+            if setting.name in params:
+                setting.check(f"{source}: {name}", params[setting.name])
         # The run estimates the volatility, not the model: see volatility() of mm/play/nested_quotes.py.
-        params = {key: value for key, value in params.items() if key in {one.name for one in settings(declaration)}}
-    missing = [one.name for one in accepted if one.default is REQUIRED and one.name in known and one.name not in params]
+        params = {
+            key: value for key, value in params.items() if key in {setting.name for setting in settings(declaration)}
+        }
+    missing = [
+        setting.name
+        for setting in accepted
+        if setting.default is REQUIRED and setting.name in known and setting.name not in params
+    ]
     if missing:
         more = "" if missing == known else f"; known are {', '.join(known)}"
         raise UsageError(f"{source}: {name} needs {', '.join(missing)}{_example(source, accepted, missing)}{more}")
@@ -163,11 +173,16 @@ def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Setting, ...], bool]:
     if declaration:
         return declaration.of_user(), False
     try:
-        found = inspect.signature(build).parameters.values()
+        parameters = inspect.signature(build).parameters.values()
     except ValueError:
         return (), True
-    named = [one for one in found if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
-    free = any(one.kind is one.VAR_KEYWORD for one in found)
+    named = [
+        parameter
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     return tuple(
-        Setting(one.name, Any, default=REQUIRED if one.default is one.empty else one.default) for one in named
+        Setting(parameter.name, Any, default=REQUIRED if parameter.default is parameter.empty else parameter.default)
+        for parameter in named
     ), free

@@ -47,9 +47,9 @@ class Tree:
         rest = {key: value for key, value in params.items() if key not in ("model", "models", "steps")}
         if name == "steps" and {"model", "steps"} <= set(params):
             inner = cls.of(*named(params["model"], STEPS), depth + 1)
-            return cls(name, rest, (inner,), steps=tuple(named(one, STEPS) for one in listed(params["steps"], STEPS)))
+            return cls(name, rest, (inner,), steps=tuple(named(step, STEPS) for step in listed(params["steps"], STEPS)))
         if name == "mixed" and params.get("models"):
-            parts = [_weighted(one) for one in listed(params["models"], MIXED)]
+            parts = [_weighted(model) for model in listed(params["models"], MIXED)]
             inners = tuple(cls.of(*part, depth + 1) for part, _ in parts)
             return cls(name, rest, inners, weights=tuple(weight for _, weight in parts))
         return cls(name, params)
@@ -58,8 +58,8 @@ class Tree:
         """Yield the models without inner models."""
         if not self.inner:
             yield self
-        for one in self.inner:
-            yield from one.leaves()
+        for inner in self.inner:
+            yield from inner.leaves()
 
 
 def volatility(tree: Tree) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def volatility(tree: Tree) -> dict[str, Any]:
     Raises:
         UsageError: If models need different values (a run has one volatility), or a value is invalid.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     leaves = list(tree.leaves())
     for setting in VOLATILITY:
         name = setting.name
@@ -83,8 +83,8 @@ def volatility(tree: Tree) -> dict[str, Any]:
                     f"run has one volatility: give the same {name} for both"
                 )
             setting.check("QUOTE_PARAMS_JSON", value)
-            found[name] = value
-    return found
+            values[name] = value
+    return values
 
 
 def _default(leaf: Tree, name: str) -> list[Any]:
@@ -92,7 +92,7 @@ def _default(leaf: Tree, name: str) -> list[Any]:
     if leaf.params.get("sigma") is not None:
         return []
     accepted, _ = accepted_by(resolve(QUOTE_MODELS, leaf.name, "quote model"))
-    return [one.default for one in accepted if one.name == name and one.default is not REQUIRED]
+    return [setting.default for setting in accepted if setting.name == name and setting.default is not REQUIRED]
 
 
 def listed(value: object, shape: str) -> Sequence[object]:

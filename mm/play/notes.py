@@ -77,11 +77,11 @@ def missing_days_note(tapes: "Sequence[Tape]") -> Iterator[Note]:
 
 def fee_notes(tape: "Tape", *rules: Rules) -> Iterator[Note]:
     """Yield each implausible fee rate in *rules* once, and that futures have the default maker fee of Spot."""
-    odd = {(knob, rate_e8): None for one in rules for knob, rate_e8 in one.implausible_fees.items()}
+    odd = {(knob, rate_e8): None for market_rules in rules for knob, rate_e8 in market_rules.implausible_fees.items()}
     for knob, rate_e8 in odd:
         way_out = fraction_of(knob, rate_e8)
         yield Note.warning(IMPLAUSIBLE_FEE, knob=knob, rate=short_text(rate_e8), way_out=way_out)
-    if tape.meta.venue == USDM and any("MAKER_FEE_RATE" in one.default_fees for one in rules):
+    if tape.meta.venue == USDM and any("MAKER_FEE_RATE" in market_rules.default_fees for market_rules in rules):
         way_out = "set MAKER_FEE_RATE to your account's rate"
         yield Note.warning(SPOT_FEES, day=tape.days[0], rate=FEE_RATE, way_out=way_out)
 

@@ -56,14 +56,17 @@ def own_activity(path: Path) -> OwnActivity:
             order.note(row)
         elif kind == "cancel" and order is not None:
             order.note(row, ended=True)
-    found = [
+    recorded = [
         RecordedOrder(
-            one.side, one.price_e8, one.sent_e8, tuple(sorted(one.left_e8, key=lambda step: (step[0], -step[1])))
+            order.side,
+            order.price_e8,
+            order.sent_e8,
+            tuple(sorted(order.left_e8, key=lambda step: (step[0], -step[1]))),
         )
-        for one in orders.values()
-        if one.rests and one.left_e8
+        for order in orders.values()
+        if order.rests and order.left_e8
     ]
-    return OwnActivity(tuple(found), frozenset(trade_ids))
+    return OwnActivity(tuple(recorded), frozenset(trade_ids))
 
 
 def logs_of_day(out_root: Path, symbol: str, day: str, runs: Iterable[str]) -> list[Path]:

@@ -47,7 +47,7 @@ class GivenModels(NamedTuple):
 
     def objects(self) -> list[object]:
         """Return the models and factories among them."""
-        return [one for one in self[:2] if _is_object(one)]
+        return [model for model in self[:2] if _is_object(model)]
 
 
 NO_MODELS = GivenModels()
@@ -116,7 +116,7 @@ class Play:
     def made(self) -> list[Made]:
         """The models of the knobs, as they are made; those given as objects are not among them."""
         named = ((self.given.quotes, "quoting"), (self.given.fills, "filling"))
-        return [getattr(self.models, which) for one, which in named if not _is_object(one)]
+        return [getattr(self.models, which) for model, which in named if not _is_object(model)]
 
     @cached_property
     def rules(self) -> Rules:
@@ -135,9 +135,9 @@ class Play:
     @cached_property
     def predictors(self) -> dict[str, Artefact]:
         """The fitted predictors that the models read, by folder."""
-        given = [self.models.check(_model(one)) for one in self.given.objects()]
-        found = [*given, *(one.predictors for one in self.made)]
-        return {path: artefact for one in found for path, artefact in one.items()}
+        given = [self.models.check(_model(model)) for model in self.given.objects()]
+        artefacts = [*given, *(made.predictors for made in self.made)]
+        return {path: artefact for part in artefacts for path, artefact in part.items()}
 
     @property
     def notes(self) -> list[Note]:
@@ -162,20 +162,20 @@ class Play:
     @property
     def made_notes(self) -> list[Note]:
         """What its models assume."""
-        return [note for one in self.made for note in one.notes]
+        return [note for made in self.made for note in made.notes]
 
     @property
     def files(self) -> list[Path]:
         """The files on which the result depends beside those that the knobs name, and a user's modules."""
         exponent = self.sensitivity.queue_exponent_file
         of_predictors = [Path(path) / name for path in self.predictors for name in (MODEL, ARRAYS)]
-        found = dict.fromkeys([*([] if exponent is None else [exponent]), *of_predictors])
-        return [path for path in found if path not in self.knobs.files]
+        files = dict.fromkeys([*([] if exponent is None else [exponent]), *of_predictors])
+        return [path for path in files if path not in self.knobs.files]
 
     @property
     def sources(self) -> list[str]:
         """The modules of a user's classes in its models."""
-        return list(dict.fromkeys(name for one in self.made for name in one.sources))
+        return list(dict.fromkeys(name for made in self.made for name in made.sources))
 
     @cached_property
     def variants(self) -> Variants:
@@ -194,7 +194,8 @@ class Play:
         """Return the factories of the quote and the fill model; *factory* turns an object into one."""
         pairs = ((self.given.quotes, self.models.quotes), (self.given.fills, self.models.fills))
         return tuple(
-            named if not _is_object(one) else one if isinstance(one, partial) else factory(one) for one, named in pairs
+            named if not _is_object(model) else model if isinstance(model, partial) else factory(model)
+            for model, named in pairs
         )
 
     @property

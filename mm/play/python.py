@@ -103,10 +103,12 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
 
 def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings with the model names that were given as arguments."""
-    for knob, one in named.items():
-        if one is not None and knob in settings:
-            raise UsageError(f"{knob} is {settings[knob]!r}, but a model was given as well ({one!r}); give one of them")
-    return {**settings, **{knob: one for knob, one in named.items() if isinstance(one, str)}}
+    for knob, model in named.items():
+        if model is not None and knob in settings:
+            raise UsageError(
+                f"{knob} is {settings[knob]!r}, but a model was given as well ({model!r}); give one of them"
+            )
+    return {**settings, **{knob: model for knob, model in named.items() if isinstance(model, str)}}
 
 
 def _without_parameters(model: object, knob: str, settings: Any) -> object:
@@ -142,11 +144,13 @@ def _check_objects(quotes: object, fills: object, settings: Mapping[str, Any]) -
 def _signature() -> inspect.Signature:
     """Return a signature that lists every knob, for help and editors."""
     plain = inspect.signature(backtest)
-    fixed = [one for one in plain.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    fixed = [
+        parameter for parameter in plain.parameters.values() if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
     named = [
-        inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default)
+        inspect.Parameter(knob.name, inspect.Parameter.KEYWORD_ONLY, default=knob.default)
         for group in GROUPS
-        for one in knobs(group)
+        for knob in knobs(group)
     ]
     return plain.replace(parameters=[*fixed, *named])
 

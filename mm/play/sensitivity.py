@@ -69,13 +69,13 @@ class ExponentEstimate:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             exponent, low, high = (float(content[name]) for name in ("exponent", "low", "high"))
-            found = cls(exponent, low, high, str(content["day"]))
+            estimate = cls(exponent, low, high, str(content["day"]))
             other = content["symbol"]
         except (OSError, ValueError, TypeError, LookupError) as error:
             raise BrokenFile(f"{path}: no result of mm fills fit ({error}); run mm fills fit again") from error
         if other != symbol:
             raise Mismatch(f"{path} is for {other}, and the run is of {symbol}; give the exponent of {symbol}")
-        return found
+        return estimate
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,11 @@ class Variants:
     def with_sensitivity(self, base: "Result", further: "Sequence[FurtherRow]") -> "Result":
         """Return *base* with the rows of all *further* backtests in its summary, under ``sensitivity``."""
         own = _row(base)
-        found = [("headline", 1.0, own), *((role, factor, row or own) for role, factor, row in further)]
+        entries = [("headline", 1.0, own), *((role, factor, row or own) for role, factor, row in further)]
         rows = [
             {"role": _checked(role, row, own), "fills": row["fills"], "latency": factor, "feed": self.rules.feed_kind}
             | row
-            for role, factor, row in found
+            for role, factor, row in entries
         ]
         _name_the_worst(rows)
         own_exponent = {} if self.estimate is None else {"queue_exponent": self._exponent(further, own)}
@@ -176,8 +176,8 @@ def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:
         UsageError: If it cannot be copied.
     """
 
-    def copied(one: object) -> object:
-        return deepcopy(one, {id(kept): kept for kept in shared})
+    def copied(value: object) -> object:
+        return deepcopy(value, {id(kept): kept for kept in shared})
 
     try:
         return partial(copied, copied(model))
@@ -201,7 +201,7 @@ def _name_the_worst(rows: "Sequence[dict[str, Any]]") -> None:
     own = next((pnl for pnl, row in known if row["role"] == "headline"), None)
     others = [(pnl, row) for pnl, row in known if row["role"] == "other" and own is not None and pnl <= own]
     if others:
-        min(others, key=lambda one: one[0])[1]["role"] = "pessimistic"
+        min(others, key=lambda other: other[0])[1]["role"] = "pessimistic"
 
 
 def slower(rules: "Rules", factor: float) -> "Rules":

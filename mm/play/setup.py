@@ -33,13 +33,13 @@ _CONTENT = ("latency_file", "day")  # identified by their content
 
 def users_models(*values: object) -> list[str]:
     """Return each ``package.module:Class`` in *values*: names of models, and JSON parameters."""
-    found: list[str] = []
+    names: list[str] = []
     for value in values:
         if isinstance(value, str) and NAME.fullmatch(value):
-            found.append(value)
+            names.append(value)
         elif isinstance(value, Mapping | list | tuple):
-            found += users_models(*(value.values() if isinstance(value, Mapping) else value))
-    return list(dict.fromkeys(found))
+            names += users_models(*(value.values() if isinstance(value, Mapping) else value))
+    return list(dict.fromkeys(names))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class PlayKnobs:
     def files(self) -> list[Path]:
         """The files that the knobs name and on which the result depends."""
         named = [self.execution.latency_file, self.models.fill_params_file, *agent_files(self.models)]
-        legs = [one.get("orders") or {} for one in self.others.declared().values()]
+        legs = [market.get("orders") or {} for market in self.others.declared().values()]
         named += [Path(leg["latency_file"]) for leg in legs if "latency_file" in leg]
         named += predictor_files(self.models.quote_params(), self.models.fill_params())
         params = [self.models.quote_params(), self.models.fill_params()]
@@ -80,12 +80,12 @@ class Setup(PlayKnobs):
             fit: The fit for a setup without fill parameters; None without one.
         """
         words = ["mm", "backtest"]
-        unused = {name for name, _ in unused_knobs("backtest", {one.name: value for one, value in self._knobs()})}
-        for one, value in self._knobs():
-            if one.name in unused or one.name in _OWN or (one.name in _PLACES and not places):
+        unused = {name for name, _ in unused_knobs("backtest", {knob.name: value for knob, value in self._knobs()})}
+        for knob, value in self._knobs():
+            if knob.name in unused or knob.name in _OWN or (knob.name in _PLACES and not places):
                 continue
-            if value is not None and (value != one.default or named is None or one.variable in named):
-                words += [one.flag, shown(value)]
+            if value is not None and (value != knob.default or named is None or knob.variable in named):
+                words += [knob.flag, shown(value)]
         return words if fit is None or self.fitted else [*words, "--fill-params-file", str(fit)]
 
     @property
@@ -95,17 +95,17 @@ class Setup(PlayKnobs):
 
     def work(self) -> dict[str, Any]:
         """Return the knobs on which the result depends, except file names, whose content counts instead."""
-        return {one.name: value for one, value in self._knobs() if one.matters and one.name not in _CONTENT}
+        return {knob.name: value for knob, value in self._knobs() if knob.matters and knob.name not in _CONTENT}
 
     def to_json(self) -> dict[str, Any]:
         """Return the setup as JSON values; paths become absolute."""
-        found: dict[str, Any] = {}
+        groups: dict[str, Any] = {}
         for group in GROUPS_BY_NAME:
             values = vars(getattr(self, group))
-            found[group] = {
+            groups[group] = {
                 name: str(value.absolute()) if isinstance(value, Path) else value for name, value in values.items()
             }
-        return found
+        return groups
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
@@ -114,11 +114,11 @@ class Setup(PlayKnobs):
 
     def _knobs(self) -> list[tuple[Knob, Any]]:
         groups = [getattr(self, group) for group in GROUPS_BY_NAME]
-        return [(one, getattr(group, one.name)) for group in groups for one in knobs(type(group))]
+        return [(knob, getattr(group, knob.name)) for group in groups for knob in knobs(type(group))]
 
 
 @lru_cache(maxsize=64, typed=True)
 def _group(kind: type, /, **content: Any) -> Any:
     """Return a group of knobs; the points of a sweep share most of theirs."""
-    paths = {one.name for one in knobs(kind) if one.reader in (PATH, FIT)}
+    paths = {knob.name for knob in knobs(kind) if knob.reader in (PATH, FIT)}
     return kind(**{name: Path(value) if name in paths and value else value for name, value in content.items()})

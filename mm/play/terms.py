@@ -107,10 +107,10 @@ def _target_lots(account: Account, tape: "Tape") -> int | None:
     if account.target_inventory is None:
         return None
     lots, knob = account.target_inventory, "--target-inventory (TARGET_INVENTORY)"
-    found = _lots(lots, tape.instrument, knob)
-    if found % tape.step_lots:
+    target = _lots(lots, tape.instrument, knob)
+    if target % tape.step_lots:
         raise _off_step(knob, lots, tape)
-    return found
+    return target
 
 
 def _off_step(knob: str, qty: str, tape: "Tape") -> UsageError:

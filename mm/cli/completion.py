@@ -53,8 +53,10 @@ def _fits(params: Mapping[str, Any]) -> Iterator[str]:
 def _run_ids(params: Mapping[str, Any], places: Any) -> Iterator[str]:
     """Yield run ids, newest folders first: the part of a folder's name after the day."""
     root = _root(params, "out_root", "out")
-    found = [folder for place in places for folder in _folders(root, place) if not folder.name.endswith(".partial")]
-    yield from (folder.name.partition("_")[2] for folder in sorted(found, key=lambda one: one.name, reverse=True))
+    folders = [folder for place in places for folder in _folders(root, place) if not folder.name.endswith(".partial")]
+    yield from (
+        folder.name.partition("_")[2] for folder in sorted(folders, key=lambda folder: folder.name, reverse=True)
+    )
 
 
 def _models(registry: str) -> Callable[[Mapping[str, Any]], Iterator[str]]:

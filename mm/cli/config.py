@@ -53,7 +53,8 @@ class Doors:
         from mm.base.doors import Door, DoorFiles
 
         files = [
-            Path(one).expanduser() if one else None for one in (self.tls_cert_file, self.tls_key_file, self.tokens_file)
+            Path(file).expanduser() if file else None
+            for file in (self.tls_cert_file, self.tls_key_file, self.tokens_file)
         ]
         names = self.allowed_hosts.split(",") if self.allowed_hosts else ()
         of_server = DoorFiles(
@@ -118,8 +119,8 @@ def named_fit(params: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     from mm.runs.find import find_fit
 
-    found = find_fit(str(given), symbols[0], params.get("out_root") or Path("out"))
-    return {} if found is None else {"fill_params_file": found}
+    fit = find_fit(str(given), symbols[0], params.get("out_root") or Path("out"))
+    return {} if fit is None else {"fill_params_file": fit}
 
 
 FROM_RUNS: Mapping[type, Callable[[Mapping[str, Any]], dict[str, Any]]] = {Models: named_fit}

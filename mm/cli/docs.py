@@ -125,14 +125,14 @@ def page() -> str:
     from mm.backtest.models import parameter_tables
 
     groups = list(every_group())
-    free = dict.fromkeys(f"`{one.variable}`" for group in groups for one in knobs(group) if not one.matters)
-    shared = {one.variable for group in groups for one in knobs(group)}
+    free = dict.fromkeys(f"`{knob.variable}`" for group in groups for knob in knobs(group) if not knob.matters)
+    shared = {knob.variable for group in groups for knob in knobs(group)}
     parts = [_HEAD, *map(_section, groups), *_single_commands(shared), *parameter_tables()]
     return "\n".join([*parts, _TAIL.format(free=", ".join(free))])
 
 
 def _section(group: type) -> str:
-    rows = [_row(one) for one in knobs(group)]
+    rows = [_row(knob) for knob in knobs(group)]
     head = ["| variable | flag | default | meaning |", "|---|---|---|---|"]
     return "\n".join([f"## {heading(group)}", "", str(group.__doc__), "", *head, *rows, ""])
 
@@ -142,9 +142,9 @@ def _single_commands(shared: set[str]) -> Iterator[str]:
     program = import_module("mm.__main__").main
     rows: dict[tuple[str, str], list[str]] = {}
     for name, command in _leaves(program, click.Context(program, info_name="mm")):
-        for one in command.params:
-            if isinstance(one, KnobOption) and one.knob.variable not in shared:
-                rows.setdefault((one.knob.variable, _row(one.knob)), []).append(name)
+        for param in command.params:
+            if isinstance(param, KnobOption) and param.knob.variable not in shared:
+                rows.setdefault((param.knob.variable, _row(param.knob)), []).append(name)
     yield "## Options of single commands\n"
     yield "| variable | flag | default | meaning |\n|---|---|---|---|"
     for (_, row), names in rows.items():
@@ -163,11 +163,11 @@ def _leaves(command: click.Command, context: click.Context) -> Iterator[tuple[st
             yield from _leaves(child, click.Context(child, context, name))
 
 
-def _row(one: Knob) -> str:
-    default = "required" if one.default is REQUIRED else f"`{shown(one.default)}`" if shown(one.default) else "–"
-    text = one.help.replace("<", "&lt;")
-    flags = f"`{one.flag} {one.reader.metavar}`" + (f", `{one.alias}`" if one.alias else "")
-    cells = (f"`{one.variable}`", flags, default, text)
+def _row(knob: Knob) -> str:
+    default = "required" if knob.default is REQUIRED else f"`{shown(knob.default)}`" if shown(knob.default) else "–"
+    text = knob.help.replace("<", "&lt;")
+    flags = f"`{knob.flag} {knob.reader.metavar}`" + (f", `{knob.alias}`" if knob.alias else "")
+    cells = (f"`{knob.variable}`", flags, default, text)
     return f"| {' | '.join(cell.replace('|', PIPE) for cell in cells)} |"
 
 

@@ -60,7 +60,7 @@ class Command(_Frame):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse *args*, then the environment, then the file of settings; a switch without a value is 1."""
         _read_files(ctx)
-        switches = {flag for one in self.params if one.metavar == SWITCH.metavar for flag in one.opts}
+        switches = {flag for param in self.params if param.metavar == SWITCH.metavar for flag in param.opts}
         left_out = [not is_switch(word) for word in [*args[1:], ""]]
         words = [f"{word}=1" if word in switches and out else word for word, out in zip(args, left_out, strict=False)]
         return super().parse_args(ctx, words)
@@ -105,10 +105,10 @@ class Program(_Frame, click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that *args* begin with; a group's own command if *args* name none."""
-        name, found, rest = super().resolve_command(ctx, args)
-        if isinstance(found, Program) and found.has_own and not (rest and not rest[0].startswith("-")):
-            found = found.own()
-        return name, found, rest
+        name, resolved, rest = super().resolve_command(ctx, args)
+        if isinstance(resolved, Program) and resolved.has_own and not (rest and not rest[0].startswith("-")):
+            resolved = resolved.own()
+        return name, resolved, rest
 
     @property
     def has_own(self) -> bool:
@@ -117,9 +117,9 @@ class Program(_Frame, click.Group):
 
     def own(self) -> click.Command:
         """Return the group's own command, whose help lists the others."""
-        found: click.Command = imported(str(self._entries[""][1]))
-        found.epilog = "  ".join(f"mm {self.name} {name}: {text}" for name, (text, _) in self._entries.items() if name)
-        return found
+        own: click.Command = imported(str(self._entries[""][1]))
+        own.epilog = "  ".join(f"mm {self.name} {name}: {text}" for name, (text, _) in self._entries.items() if name)
+        return own
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return the command called *cmd_name*.
@@ -140,8 +140,8 @@ class Program(_Frame, click.Group):
         text, target = self._entries[cmd_name]
         if not isinstance(target, str):
             return Program(cmd_name, text, target)
-        found: click.Command = imported(target)
-        return found
+        loaded: click.Command = imported(target)
+        return loaded
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the table, without imports."""
@@ -246,7 +246,7 @@ def _misspelt() -> list[str]:
     """Return a note for each variable that is nearly a knob of the command that is called."""
     from mm.cli.refused_knobs import misspelt
 
-    known = {one.variable for one in known_knobs(click.get_current_context().command)}
+    known = {knob.variable for knob in known_knobs(click.get_current_context().command)}
     return misspelt(os.environ, known, lambda: set(map(str.upper, every_name())))
 
 
@@ -288,30 +288,30 @@ def _make(
     own = defaults or {}
     options = [
         KnobOption(
-            replace(one, default=own.get(one.name, one.default)), heading(group), common=not brief or group in brief
+            replace(knob, default=own.get(knob.name, knob.default)), heading(group), common=not brief or group in brief
         )
         for group in groups
-        for one in knobs(group)
+        for knob in knobs(group)
     ]
-    declared = [one.knob for one in options]
+    declared = [option.knob for option in options]
 
     def callback(**params: Any) -> None:
         from mm.runs.manifest import SetKnob
 
         ctx = click.get_current_context()
         params = _resolved(groups, params)
-        defaults = {one.name: one.default for one in declared if one.default is not REQUIRED}
+        defaults = {knob.name: knob.default for knob in declared if knob.default is not REQUIRED}
         usual = _resolved(groups, params | defaults)
-        objects = [group(**{one.name: params[one.name] for one in knobs(group)}) for group in groups]
+        objects = [group(**{knob.name: params[knob.name] for knob in knobs(group)}) for group in groups]
         settings = {
-            one.name: SetKnob(
-                as_json(params[one.name]),
-                source_of(ctx, one.name),
-                one.matters,
-                one.flag,
-                params[one.name] == usual[one.name],
+            knob.name: SetKnob(
+                as_json(params[knob.name]),
+                source_of(ctx, knob.name),
+                knob.matters,
+                knob.flag,
+                params[knob.name] == usual[knob.name],
             )
-            for one in declared
+            for knob in declared
         }
         console = Console(as_json=params["json"], level=_find(objects, Terminal).log_level)
         try:
@@ -327,10 +327,10 @@ def _make(
 
 def _resolved(groups: Sequence[type], params: Mapping[str, Any]) -> dict[str, Any]:
     """Return *params* with the values of knobs that depend on other knobs."""
-    found = dict(params)
+    resolved = dict(params)
     for group in groups:
-        found |= FROM_RUNS.get(group, getattr(group, "resolved", dict))(found)
-    return found
+        resolved |= FROM_RUNS.get(group, getattr(group, "resolved", dict))(resolved)
+    return resolved
 
 
 def _help_all(*, hidden: bool) -> click.Option:
@@ -382,11 +382,11 @@ def _read_files(ctx: click.Context) -> None:
     """
     try:
         _export(ctx, env_file(os.environ))
-        found = settings_file(os.environ.get(VARIABLE))
-        if found is not None:
-            found.check((one.name for one in known_knobs(ctx.command)), every_name)
-            ctx.meta[FILE] = str(found.path)
-            ctx.default_map = found.texts(known_knobs(ctx.command))
+        settings = settings_file(os.environ.get(VARIABLE))
+        if settings is not None:
+            settings.check((knob.name for knob in known_knobs(ctx.command)), every_name)
+            ctx.meta[FILE] = str(settings.path)
+            ctx.default_map = settings.texts(known_knobs(ctx.command))
     except MMError:
         if not ctx.resilient_parsing:  # shell completion shows no errors
             raise
@@ -394,13 +394,13 @@ def _read_files(ctx: click.Context) -> None:
 
 def known_knobs(command: click.Command) -> list[Knob]:
     """Return the knobs that *command* takes."""
-    return [one.knob for one in command.params if isinstance(one, KnobOption)]
+    return [param.knob for param in command.params if isinstance(param, KnobOption)]
 
 
 def every_name() -> set[str]:
     """Return the names of the knobs of all commands."""
     return {
-        one.name for command in _all_commands(import_module(".__main__", "mm").main) for one in known_knobs(command)
+        knob.name for command in _all_commands(import_module(".__main__", "mm").main) for knob in known_knobs(command)
     }
 
 
@@ -417,7 +417,7 @@ def _all_commands(command: click.Command) -> Iterator[click.Command]:
 
 def _values_of(arguments: Sequence[click.Parameter]) -> dict[str, Any]:
     """Return the values of *arguments* by name."""
-    return {str(one.name): click.get_current_context().params[str(one.name)] for one in arguments}
+    return {str(argument.name): click.get_current_context().params[str(argument.name)] for argument in arguments}
 
 
 def imported(target: str) -> Any:
@@ -431,7 +431,7 @@ def _with(groups: Sequence[type], needed: type) -> tuple[type, ...]:
 
 
 def _find(objects: Sequence[Any], kind: type) -> Any:
-    return next(one for one in objects if isinstance(one, kind))
+    return next(group for group in objects if isinstance(group, kind))
 
 
 def source_of(ctx: click.Context, name: str) -> str:
@@ -462,7 +462,7 @@ def _usage(error: click.ClickException) -> str:
         return f"{error.param.opts[0]} ({error.param.envvar}) is missing; give the flag or set the variable{hint}"
     if isinstance(error, click.NoSuchOption) and context:
         name = error.option_name.lstrip("-").replace("-", "_")
-        known = {one.name for one in known_knobs(context.command)}
+        known = {knob.name for knob in known_knobs(context.command)}
         if known & {"quote_params_json", "fill_params_json"}:  # a recorder's machine has no models
             from mm.play.given import parameter_way
 

@@ -35,21 +35,21 @@ class KnobOption(click.Option):
         common: Whether the short help lists it.
     """
 
-    def __init__(self, one: Knob, heading: str, *, common: bool = True) -> None:
-        self.knob, self.heading = one, heading
-        self.common = one.default is REQUIRED or (common and bool(one.common))
+    def __init__(self, knob: Knob, heading: str, *, common: bool = True) -> None:
+        self.knob, self.heading = knob, heading
+        self.common = knob.default is REQUIRED or (common and bool(knob.common))
         # A default of None must not be passed: click would take it for a value that was given.
-        default: dict[str, Any] = {} if one.default in (None, REQUIRED) else {"default": shown(one.default)}
+        default: dict[str, Any] = {} if knob.default in (None, REQUIRED) else {"default": shown(knob.default)}
         shown_default = f", default {default['default']}" if default else ""
-        often: dict[str, Any] = {} if one.joined is None else {"multiple": True, "callback": self._join}
-        flags = [one.flag] if one.alias is None else [one.flag, one.alias]
+        often: dict[str, Any] = {} if knob.joined is None else {"multiple": True, "callback": self._join}
+        flags = [knob.flag] if knob.alias is None else [knob.flag, knob.alias]
         super().__init__(
-            [*flags, one.name],
-            type=str if often else one.read,
-            envvar=one.variable,
-            required=one.default is REQUIRED,
-            metavar=one.reader.metavar,
-            help=f"{one.help}  [{one.variable}{shown_default}]",
+            [*flags, knob.name],
+            type=str if often else knob.read,
+            envvar=knob.variable,
+            required=knob.default is REQUIRED,
+            metavar=knob.reader.metavar,
+            help=f"{knob.help}  [{knob.variable}{shown_default}]",
             show_default=False,
             **often,
             **default,
@@ -93,7 +93,7 @@ FILE = "mm.settings_file"  # in the meta of a context: the file of settings
 
 def is_short(params: Sequence[click.Parameter]) -> bool:
     """Return whether a command with *params* has so few options that its help shows all of them."""
-    return sum(isinstance(one, click.Option) and not one.hidden for one in params) <= SHORT_ENOUGH
+    return sum(isinstance(param, click.Option) and not param.hidden for param in params) <= SHORT_ENOUGH
 
 
 def write_options(ctx: click.Context, formatter: click.HelpFormatter, *, whole: bool) -> None:
@@ -121,7 +121,10 @@ def write_options(ctx: click.Context, formatter: click.HelpFormatter, *, whole: 
 
 
 def _advanced(left_out: dict[str, list[KnobOption]]) -> Iterator[str]:
-    where, every = ", ".join(title.lower() for title in left_out), [one for many in left_out.values() for one in many]
+    where, every = (
+        ", ".join(title.lower() for title in left_out),
+        [option for many in left_out.values() for option in many],
+    )
     yield f"Advanced: {len(every)} more options ({where}) with --help-all."
     yield f"Each flag is a variable too ({every[0].opts[-1]}: {every[0].knob.variable}), and a key of mm.toml."
 

@@ -24,9 +24,9 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
         Incomplete: If any of them failed; the others' work is kept.
     """
     command = [*_words(program), *(["--json"] if console.as_json else [])]
-    for name, one in settings.items():
-        if one.source == "flag" and name != "symbol":
-            command += [one.flag, shown(one.value)]
+    for name, setting in settings.items():
+        if setting.source == "flag" and name != "symbol":
+            command += [setting.flag, shown(setting.value)]
     with ThreadPoolExecutor(max_workers=os.cpu_count() if settings["out_dir"].value is None else 1) as pool:
         ended = list(pool.map(lambda symbol: _run([*command, "--symbol", symbol], symbol), symbols))
     answers: dict[str, Any] = {}
@@ -38,7 +38,7 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
             if console.as_json:
                 answers[symbol] = json.loads(line)
     console.set_json({"symbols": answers})
-    failed = {symbol: one.returncode for symbol, one in zip(symbols, ended, strict=True) if one.returncode}
+    failed = {symbol: process.returncode for symbol, process in zip(symbols, ended, strict=True) if process.returncode}
     if failed:
         failures = ", ".join(f"{symbol} (exit {code})" for symbol, code in failed.items())
         others = ", ".join(symbol for symbol in symbols if symbol not in failed)

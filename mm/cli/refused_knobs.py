@@ -26,31 +26,35 @@ def misspelt(environment: Collection[str], known: Collection[str], every: Callab
         every: Returns those that any command takes.
     """
     ours = [name for name in known if "_" in name and len(name) >= SHORTEST]
-    found = dict[str, str]()
+    nearest = dict[str, str]()
     for name in environment:
         if name not in known:
-            near = [one for one in ours if name.startswith(f"{one}_")]
-            near += [one for one in ours if _may_be_near(name, one) and _edits(name, one) <= MISSPELT]
-            found |= {name: min(near, key=partial(_edits, name))} if near else {}
-    others = every() if found else ()
+            near = [known_name for known_name in ours if name.startswith(f"{known_name}_")]
+            near += [
+                known_name
+                for known_name in ours
+                if _may_be_near(name, known_name) and _edits(name, known_name) <= MISSPELT
+            ]
+            nearest |= {name: min(near, key=partial(_edits, name))} if near else {}
+    others = every() if nearest else ()
     return [
         f"{name} has no effect: it is no knob; did you mean {near}?"
-        for name, near in found.items()
+        for name, near in nearest.items()
         if name not in others
     ]
 
 
-def _may_be_near(one: str, other: str) -> bool:
+def _may_be_near(word: str, other: str) -> bool:
     """Return False if the letters of two words differ by more than `MISSPELT` edits, each of which changes one."""
-    letters, others = set(one), set(other)
-    apart = max(abs(len(one) - len(other)), len(letters - others), len(others - letters))
+    letters, others = set(word), set(other)
+    apart = max(abs(len(word) - len(other)), len(letters - others), len(others - letters))
     return apart <= MISSPELT
 
 
-def _edits(one: str, other: str) -> int:
+def _edits(word: str, other: str) -> int:
     """Return the number of letters to insert, remove or replace between two words."""
     row = list(range(len(other) + 1))
-    for place, letter in enumerate(one, start=1):
+    for place, letter in enumerate(word, start=1):
         before, row[0] = row[0], place
         for column, wanted in enumerate(other, start=1):
             before, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, before + (letter != wanted))
@@ -71,14 +75,14 @@ def refuse_unused(kind: str, settings: Mapping[str, "SetKnob"]) -> list[str]:
         UsageError: If a flag or an axis was given that the run does not use.
     """
     notes = []
-    values = {name: one.value for name, one in settings.items()}
+    values = {name: setting.value for name, setting in settings.items()}
     varied = axes(values)
     for name, why in unused_knobs(kind, values):
-        one = settings[name]
+        setting = settings[name]
         if name in varied:
             raise UsageError(f"--grid (GRID) has the axis {name.upper()}, but {why}; leave it out")
-        if one.source == "flag" and not one.is_default:
-            raise UsageError(f"{one.flag} ({name.upper()}) is {shown(one.value)}, but {why}; leave it out")
-        if one.source == "environment" and not one.is_default:
-            notes.append(f"{name.upper()}={shown(one.value)} is not used: {why}")
+        if setting.source == "flag" and not setting.is_default:
+            raise UsageError(f"{setting.flag} ({name.upper()}) is {shown(setting.value)}, but {why}; leave it out")
+        if setting.source == "environment" and not setting.is_default:
+            notes.append(f"{name.upper()}={shown(setting.value)} is not used: {why}")
     return notes

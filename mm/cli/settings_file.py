@@ -59,17 +59,17 @@ class SettingsFile:
         Raises:
             UsageError: If a value is of a kind that no knob takes.
         """
-        found = {one.name: self._text(one) for one in knobs if one.name in self.values}
-        return {name: text for name, text in found.items() if text}
+        texts = {knob.name: self._text(knob) for knob in knobs if knob.name in self.values}
+        return {name: text for name, text in texts.items() if text}
 
-    def _text(self, one: Knob) -> str | tuple[str, ...]:
-        value = self.values[one.name]
-        if isinstance(value, list) and one.reader.metavar != JSON:
-            parts = tuple(self._single(one.name, part) for part in value)
-            return parts if one.joined is not None else ",".join(parts)
+    def _text(self, knob: Knob) -> str | tuple[str, ...]:
+        value = self.values[knob.name]
+        if isinstance(value, list) and knob.reader.metavar != JSON:
+            parts = tuple(self._single(knob.name, part) for part in value)
+            return parts if knob.joined is not None else ",".join(parts)
         # Decimals become floats.
-        text = json.dumps(value, default=float) if isinstance(value, dict | list) else self._single(one.name, value)
-        return (text,) if one.joined is not None and text else text
+        text = json.dumps(value, default=float) if isinstance(value, dict | list) else self._single(knob.name, value)
+        return (text,) if knob.joined is not None and text else text
 
     def _single(self, name: str, value: Any) -> str:
         if isinstance(value, Decimal):
@@ -121,7 +121,7 @@ def env_file(environment: Mapping[str, str]) -> dict[str, str]:
         raise DataError(f"{ENV_FILE}: {path}: there is no such file; give another, or none") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BrokenFile(f"{ENV_FILE}: {path}: cannot be read ({error}); give a file of NAME=value lines") from error
-    found = {}
+    values = {}
     for number, line in enumerate(lines, 1):
         text = line.strip().removeprefix("export ").strip()
         if not text or text.startswith("#"):
@@ -129,8 +129,8 @@ def env_file(environment: Mapping[str, str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
             raise BrokenFile(f"{path}:{number}: {line.strip()!r} does not set a variable; write NAME=value")
-        found[name.strip()] = _unquoted(value.strip())
-    return {name: value for name, value in found.items() if not environment.get(name)}
+        values[name.strip()] = _unquoted(value.strip())
+    return {name: value for name, value in values.items() if not environment.get(name)}
 
 
 def _unquoted(value: str) -> str:

@@ -51,7 +51,7 @@ class LegSymbol:
 
     def day(self, own: Day) -> Day:
         """Return its day and folders, given those of the strategy: results of another market are in its folder."""
-        source = next((one for group, one in self.objects.items() if issubclass(group, Source)), own)
+        source = next((group_object for group, group_object in self.objects.items() if issubclass(group, Source)), own)
         return replace(
             own,
             symbol=self.symbol,
@@ -84,8 +84,8 @@ class SymbolRun:
 
     def __getitem__(self, group: type[_Group]) -> _Group:
         """Return its knobs of a group."""
-        found: _Group = self.objects[group]
-        return found
+        group_object: _Group = self.objects[group]
+        return group_object
 
 
 def symbol_runs(
@@ -108,19 +108,19 @@ def symbol_runs(
         UsageError: If PER_SYMBOL names an unknown symbol or knob.
     """
     listed = plan.day.symbol.split(",")
-    given = _given(next(one for one in objects if isinstance(one, PerSymbol)))
-    common: Knobs = {type(one): one for one in objects}
-    found = {symbol: _own(symbol, common, given.get(symbol, {}), varied) for symbol in listed}
-    legs = legs_of(found) if legs_of else {}
-    for key, one in legs.items():
-        found[key] = _own(one.symbol, {**common, **one.objects}, given.get(key, {}), varied)
+    given = _given(next(group for group in objects if isinstance(group, PerSymbol)))
+    common: Knobs = {type(group): group for group in objects}
+    by_symbol = {symbol: _own(symbol, common, given.get(symbol, {}), varied) for symbol in listed}
+    legs = legs_of(by_symbol) if legs_of else {}
+    for key, leg_symbol in legs.items():
+        by_symbol[key] = _own(leg_symbol.symbol, {**common, **leg_symbol.objects}, given.get(key, {}), varied)
     for symbol in given:
-        if symbol not in found:
+        if symbol not in by_symbol:
             raise UsageError(f"{_FLAG} names {symbol!r}, which is not in --symbol {','.join(listed)}")
     answers: dict[str, Any] = {}
     works = []
-    for key, own in found.items():
-        terminal, leg = console if len(found) == 1 else SymbolConsole(console, key, answers), legs.get(key)
+    for key, own in by_symbol.items():
+        terminal, leg = console if len(by_symbol) == 1 else SymbolConsole(console, key, answers), legs.get(key)
         day = leg.day(plan.day) if leg else replace(plan.day, symbol=key)
         of_symbol = replace(plan, day=day, knobs=_settings(plan.knobs, common, own))
         works.append(SymbolRun(day, new_run(of_symbol, terminal), own, leg))
@@ -129,18 +129,18 @@ def symbol_runs(
 
 def _own(symbol: str, common: Knobs, given: Mapping[str, str], varied: Sequence[type]) -> Knobs:
     """Return the knobs of a symbol: those in *common*, and its own, *given* as text by variable."""
-    known = {one.variable: one for group in varied for one in knobs(group)}
+    known = {knob.variable: knob for group in varied for knob in knobs(group)}
     for name in given.keys() - known.keys():
         near = closest(name.upper(), list(known)) or "; give knobs of strategy and limits, by variable"
         raise UsageError(f"{_FLAG}: {symbol} has the knob {name!r}, which is not one of a symbol{near}")
     values = {known[name].name: known[name].read(text) for name, text in given.items()}
-    found: dict[type, Any] = {}
-    for group, one in common.items():
-        changes = {name: value for name, value in values.items() if group in varied and hasattr(one, name)}
-        if hasattr(one, "symbol"):
+    own: dict[type, Any] = {}
+    for group, settings in common.items():
+        changes = {name: value for name, value in values.items() if group in varied and hasattr(settings, name)}
+        if hasattr(settings, "symbol"):
             changes["symbol"] = symbol
-        found[group] = replace(one, **changes) if changes else one
-    return found
+        own[group] = replace(settings, **changes) if changes else settings
+    return own
 
 
 def _given(per_symbol: PerSymbol) -> dict[str, dict[str, str]]:
@@ -158,12 +158,12 @@ def _given(per_symbol: PerSymbol) -> dict[str, dict[str, str]]:
 def _settings(settings: "Mapping[str, SetKnob]", common: Knobs, own: Knobs) -> "dict[str, SetKnob]":
     """Return the knobs that the manifest of a symbol's run has: *own* ones where they differ from those of all."""
     changed = {
-        one.name: getattr(own[group], one.name)
+        knob.name: getattr(own[group], knob.name)
         for group, before in common.items()
-        for one in knobs(group)
-        if getattr(own[group], one.name) != getattr(before, one.name)
+        for knob in knobs(group)
+        if getattr(own[group], knob.name) != getattr(before, knob.name)
     }
-    return {name: _set(one, changed[name]) if name in changed else one for name, one in settings.items()}
+    return {name: _set(setting, changed[name]) if name in changed else setting for name, setting in settings.items()}
 
 
 def _set(before: "SetKnob", value: Any) -> "SetKnob":
@@ -211,16 +211,16 @@ def in_each(works: Sequence[SymbolRun], play: Callable[[list[Run]], Sequence[tup
     stacks: list[tuple[Run, ExitStack]] = []
     with ExitStack() as together:
         runs = []
-        for one in works:
+        for work in works:
             stack = ExitStack()
-            runs.append(stack.enter_context(one.opens))
+            runs.append(stack.enter_context(work.opens))
             together.push(stack)
             stacks.append((runs[-1], stack))
         ends = play(runs)
         together.pop_all()
     for run, end in ends:
         try:
-            with next(stack for one, stack in stacks if one is run):
+            with next(stack for owner, stack in stacks if owner is run):
                 end()
         except Exception as error:  # each run is ended, whatever the end of another; the first error is raised below
             errors.append(error)
@@ -229,7 +229,7 @@ def in_each(works: Sequence[SymbolRun], play: Callable[[list[Run]], Sequence[tup
 
 
 def _worst(errors: Sequence[Exception]) -> Exception:
-    refused = [one for one in errors if isinstance(one, MMError) and one.exit_code == SafetyError.exit_code]
+    refused = [error for error in errors if isinstance(error, MMError) and error.exit_code == SafetyError.exit_code]
     if len(refused) > 1:
         return Incomplete("; ".join(dict.fromkeys(map(str, refused))), SafetyError.exit_code)
     return refused[0] if refused else errors[0]

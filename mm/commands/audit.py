@@ -105,8 +105,8 @@ def audit_verify(console: Console, file: Path, open_end: bool, last_hash: str | 
     kept = [head.witness(heads.name) for head in read_heads(heads, symbol)] if heads else []
     if file.is_dir():
         by_file: dict[str, list[Witness]] = {}
-        for one in kept:
-            by_file.setdefault(one.file, []).append(one)
+        for witness in kept:
+            by_file.setdefault(witness.file, []).append(witness)
         answer = verify_series(file, by_file, last_hash, open_end=open_end)
         console.set_json({"ok": True, **answer, "path": str(file.resolve())})
         away = answer["elsewhere"]
@@ -114,35 +114,39 @@ def audit_verify(console: Console, file: Path, open_end: bool, last_hash: str | 
         console.print(f"{file}: {len(answer['logs'])} logs, {answer['rows']:,} rows, unchanged{missing}")
         console.print(f"last hash {answer['last_hash']}")
         return
-    witnesses = [*witnesses_of(file), *(one for one in kept if one.file == file.name)]
+    witnesses = [*witnesses_of(file), *(witness for witness in kept if witness.file == file.name)]
     try:
         with file.open("rb") as lines:
-            found = verify_lines(lines, open_end=open_end, witnesses=witnesses)
+            verified = verify_lines(lines, open_end=open_end, witnesses=witnesses)
     except OSError as error:
         raise DataError(f"{file}: the audit log cannot be read ({error.strerror})") from error
     console.set_json(
         {
-            "ok": found.row is None,
-            "row": found.row,
-            "why": found.why,
-            "rows": found.rows,
-            "last_hash": found.last_hash,
-            "stopped": found.stopped,
-            "torn_bytes": found.torn_bytes,
-            "witnesses": sorted({one.source for one in witnesses}),
+            "ok": verified.row is None,
+            "row": verified.row,
+            "why": verified.why,
+            "rows": verified.rows,
+            "last_hash": verified.last_hash,
+            "stopped": verified.stopped,
+            "torn_bytes": verified.torn_bytes,
+            "witnesses": sorted({witness.source for witness in witnesses}),
             "path": str(file.resolve()),
         }
     )
-    if found.row is not None:
-        raise BrokenFile(f"{file}: row {found.row}: {found.why}")
+    if verified.row is not None:
+        raise BrokenFile(f"{file}: row {verified.row}: {verified.why}")
     if last_hash and not has_hash(file, last_hash):
         raise BrokenFile(f"{file}: no row has the hash {last_hash}: the end was cut off, or rows were changed")
-    ends = "ends with a stop row" if found.stopped else "is open: no stop row at its end"
-    torn = f"; row {found.rows + 1} is incomplete, {found.torn_bytes} bytes were written" if found.torn_bytes else ""
+    ends = "ends with a stop row" if verified.stopped else "is open: no stop row at its end"
+    torn = (
+        f"; row {verified.rows + 1} is incomplete, {verified.torn_bytes} bytes were written"
+        if verified.torn_bytes
+        else ""
+    )
     later = f"; {len(witnesses)} later log{'s have' if len(witnesses) > 1 else ' has'} its hash" if witnesses else ""
-    rows = f"rows 1 to {found.rows}" if found.rows else "no row yet"
+    rows = f"rows 1 to {verified.rows}" if verified.rows else "no row yet"
     console.print(f"{file}: unchanged, {rows}; the log {ends}{torn}{later}")
-    console.print(f"last hash {found.last_hash}")
+    console.print(f"last hash {verified.last_hash}")
 
 
 def _folders(copies: Copies, root: Path, others: Path) -> Iterator[tuple[str, Path, Path]]:
@@ -206,8 +210,8 @@ class _Shipping:
         for symbol, folder, archive in _folders(self._copies, self._copies.out_root / "audit", self._copies.archive):
             try:
                 ends = [self._append(log, archive / log.name) for log in logs_of(folder)]
-            except MMError as found:
-                errors.append(found)
+            except MMError as error:
+                errors.append(error)
                 continue
             if ends:
                 heads.append(Head(symbol, ends[-1].file, ends[-1].rows, ends[-1].hash, now_us()))
@@ -219,8 +223,8 @@ class _Shipping:
             new = [head for head in heads if self._sent.get((place, head.symbol)) != (head.file, head.rows)]
             try:
                 send_heads(new, place)
-            except MMError as found:
-                errors.append(found)
+            except MMError as error:
+                errors.append(error)
                 continue
             self._sent |= {(place, head.symbol): (head.file, head.rows) for head in new}
         if errors:
@@ -241,10 +245,10 @@ class _Shipping:
 
 def _stamp(path: Path) -> tuple[int, ...]:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return ()
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 @command(Copies)

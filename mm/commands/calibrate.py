@@ -64,35 +64,35 @@ def calibrate(
     tables = TableWriter(run, orders_file.orders_format)
     with run.timing("play"), ThreadPoolExecutor(1) as other:
         fitting = other.submit(lambda: fit_hawkes(flow_of(tapes, config.rule.grouped)))
-        found = steps.measure(tapes, config, rules, tables.played)
-        moved, timed = other.submit(adverse_selection, found.calibrator), other.submit(steps.timing, tapes)
-        permuted, pieces = steps.permutations(found), steadiness(found.calibrator)
+        fitted = steps.measure(tapes, config, rules, tables.played)
+        moved, timed = other.submit(adverse_selection, fitted.calibrator), other.submit(steps.timing, tapes)
+        permuted, pieces = steps.permutations(fitted), steadiness(fitted.calibrator)
         moves, timing, clusters = moved.result(), timed.result(), fitting.result()
-        found = replace(found, fit=replace(found.fit, clustering=finite(clusters.to_json())))
-        window_s = sum(end_us - start_us for start_us, end_us in found.calibrator.days) / US_PER_S
-        found = replace(found, fit=with_drift(found.fit, window_s))
-        found = replace(found, fit=replace(found.fit, warnings=(*found.fit.warnings, *day_notes(tapes))))
+        fitted = replace(fitted, fit=replace(fitted.fit, clustering=finite(clusters.to_json())))
+        window_s = sum(end_us - start_us for start_us, end_us in fitted.calibrator.days) / US_PER_S
+        fitted = replace(fitted, fit=with_drift(fitted.fit, window_s))
+        fitted = replace(fitted, fit=replace(fitted.fit, warnings=(*fitted.fit.warnings, *day_notes(tapes))))
     with run.timing("write"):
         tables.declare()
-        write_points(run.path(POINTS), found.measured.shown)
-        content = steps.artefact(found, permuted, timing)
+        write_points(run.path(POINTS), fitted.measured.shown)
+        content = steps.artefact(fitted, permuted, timing)
         text = msgspec.json.format(json.dumps(content), indent=1)  # json is slow with indentation
         run.path(FIT).write_text(text + "\n", encoding="utf-8")
         write_adverse_selection(run.path(ADVERSE), moves)
-        run.write_page(page(found.fit, found.measured, pieces, run.about, further_cards(content, moves)))
+        run.write_page(page(fitted.fit, fitted.measured, pieces, run.about, further_cards(content, moves)))
     run.artefact = FIT
-    run.summary = {name: getattr(found.fit, name) for name in ("usable", "status", "A", "k")}
+    run.summary = {name: getattr(fitted.fit, name) for name in ("usable", "status", "A", "k")}
     run.summary |= {"calib_deltas": content["options"]["calib_deltas"]}
-    run.print(table(found.measured.fitted, found.fit))
-    run.print(found.fit.headline())
-    choice, shape, reference = found.fit.reference_choice, found.fit.shape, found.fit.reference
+    run.print(table(fitted.measured.fitted, fitted.fit))
+    run.print(fitted.fit.headline())
+    choice, shape, reference = fitted.fit.reference_choice, fitted.fit.shape, fitted.fit.reference
     beyond = f"; the distances of this fit are from the {reference}" if choice and choice.chosen != reference else ""
     whys = (choice and choice.why + beyond, shape and shape.why)
-    notes = (*whys, permuted and str(permuted), str(clusters), *found.fit.warnings)
+    notes = (*whys, permuted and str(permuted), str(clusters), *fitted.fit.warnings)
     for note in filter(None, notes):
         run.print(f"note: {note}")
-    if not found.fit.usable:
-        raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({found.fit.status}: {found.fit.reason})")
+    if not fitted.fit.usable:
+        raise FitError(f"{day.symbol} {day.label()}: the fit is not usable ({fitted.fit.status}: {fitted.fit.reason})")
 
 
 def measuring(

@@ -84,22 +84,22 @@ def trade_cancel(
     key, secret = given["api_key"], given["api_secret"]
     own = read_credentials(os.environ, api_key=_text(key), api_secret=_text(secret))
     wanted = (lambda _id: True) if given["every"] else is_ours
-    exchanges = [_Exchange.of(one, own if at == 0 else None, own, wanted) for at, one in enumerate(places)]
+    exchanges = [_Exchange.of(place, own if at == 0 else None, own, wanted) for at, place in enumerate(places)]
     blank_process_list((_text(key), _text(secret)))
-    cancellers = [one.canceller for one in exchanges]
+    cancellers = [exchange.canceller for exchange in exchanges]
     first: set[tuple[int, int]] = set()
     began_s = time.monotonic()
 
     def left() -> set[tuple[int, int]]:
-        return {(at, order) for at, one in enumerate(cancellers) for order in one.left}
+        return {(at, order) for at, canceller in enumerate(cancellers) for order in canceller.left}
 
     def going() -> bool:
         """Return whether to go on: not while a running trader places what is cancelled, again and again."""
         if time.monotonic() - began_s < CONTEST_S:
             first.update(left())
             return True
-        ended = any(one.ended for one in cancellers)
-        return bool(left() & first) or not ended or not any(one.is_traded for one in exchanges)
+        ended = any(canceller.ended for canceller in cancellers)
+        return bool(left() & first) or not ended or not any(exchange.is_traded for exchange in exchanges)
 
     def waits(why: str, wait_s: float) -> None:
         console.log.warning("cancel_waits", why=why, wait_s=round(wait_s, 2), open=_open(cancellers))
@@ -111,14 +111,14 @@ def trade_cancel(
                 f"mm risk kill --symbol {','.join(places[0].symbols)}"
             )
     except KeyRefused as error:
-        logged = ", ".join(filter(None, (_logged(one) for one in places)))
+        logged = ", ".join(filter(None, (_logged(place) for place in places)))
         if not left() and logged:
             raise KeyRefused(f"{error}; open according to the audit logs: {logged}") from error
         raise
     else:
-        for one in places:
-            for symbol in one.symbols:
-                note_none_open(one.out_root, symbol, now_us())
+        for place in places:
+            for symbol in place.symbols:
+                note_none_open(place.out_root, symbol, now_us())
     finally:
         for exchange in exchanges:
             exchange.rest.close()
@@ -160,21 +160,21 @@ class _Exchange:
 
 def _places(access: CancelAccess, market: str, others: OtherMarkets) -> list[_Place]:
     """Return the exchanges of the symbols and of legs of their strategies."""
-    found = {market: _Place(market, access.urls(market).rest, access.symbol.split(","), access.out_root)}
-    for one in others.declared().values():
-        if "orders" not in one:
+    by_market = {market: _Place(market, access.urls(market).rest, access.symbol.split(","), access.out_root)}
+    for declared in others.declared().values():
+        if "orders" not in declared:
             continue
-        of_leg = one.get("market", market)
-        if of_leg not in found:
-            there = replace(access, rest_url=one.get("rest_url"))
-            found[of_leg] = _Place(of_leg, there.urls(of_leg).rest, [], access.out_root / of_leg)
-        symbols = found[of_leg].symbols
-        symbols += [one["symbol"]] if one["symbol"] not in symbols else []
-    return [*found.values()]
+        of_leg = declared.get("market", market)
+        if of_leg not in by_market:
+            there = replace(access, rest_url=declared.get("rest_url"))
+            by_market[of_leg] = _Place(of_leg, there.urls(of_leg).rest, [], access.out_root / of_leg)
+        symbols = by_market[of_leg].symbols
+        symbols += [declared["symbol"]] if declared["symbol"] not in symbols else []
+    return [*by_market.values()]
 
 
 def _open(cancellers: Iterable[OrderCanceller]) -> str:
-    return named(order for one in cancellers for order in one.left.values())
+    return named(order for canceller in cancellers for order in canceller.left.values())
 
 
 def _text(value: str | bool | None) -> str | None:
@@ -183,8 +183,8 @@ def _text(value: str | bool | None) -> str | None:
 
 def _show(console: Console, cancellers: Iterable[OrderCanceller]) -> None:
     """Print what became of each order, and what is left."""
-    ended = [found for one in cancellers for found in one.ended.values()]
-    open_ = [order for one in cancellers for order in one.left.values()]
+    ended = [order_status for canceller in cancellers for order_status in canceller.ended.values()]
+    open_ = [order for canceller in cancellers for order in canceller.left.values()]
     for order, status in ended:
         console.print(f"{order}: {status}")
     for order in open_:
@@ -203,10 +203,12 @@ def _logged(place: _Place) -> str:
     """Return the orders that may be open according to the audit logs, as text, as far as these can be read."""
     from mm.live.pages.watchdog import AuditOrders
 
-    found: list[AuditOrder] = []
+    open_orders: list[AuditOrder] = []
     for symbol in place.symbols:
         with suppress(MMError, OSError):
             orders = AuditOrders(audit_folder(place.out_root, symbol), symbol)
             orders.follow()
-            found += orders.open
-    return ", ".join(f"{one.symbol} {one.client_id} {one.side} {one.qty} at {one.price}" for one in found)
+            open_orders += orders.open
+    return ", ".join(
+        f"{order.symbol} {order.client_id} {order.side} {order.qty} at {order.price}" for order in open_orders
+    )

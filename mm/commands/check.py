@@ -122,7 +122,7 @@ def _show(
             "models": about,
             "cuts": len(report.cuts),
             "tests": {test: {"played": n, "failed": len(report.failed(test))} for test, n in report.played.items()},
-            "findings": [one.to_dict() for one in report.findings],
+            "findings": [finding.to_dict() for finding in report.findings],
             "notes": report.notes,
             "page": str(page.resolve()),
             "path": str(checked.folder(checked.day).resolve()),

@@ -35,10 +35,10 @@ def compare(console: Console, results: Results, runs: tuple[str, ...], out: str 
     from mm.runs.find import open_run
 
     read = [read_run(open_run(name, results.out_root)) for name in runs]
-    found = compare_runs(read)
-    path = Path(out) if out else new_page(results.out_root / "compare" / found.symbol)
+    comparison = compare_runs(read)
+    path = Path(out) if out else new_page(results.out_root / "compare" / comparison.symbol)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(comparison_page(found, read), encoding="utf-8")
-    console.print(comparison_text(found))
+    path.write_text(comparison_page(comparison, read), encoding="utf-8")
+    console.print(comparison_text(comparison))
     console.print(str(path))
-    console.set_json({**asdict(found), "path": str(path)})
+    console.set_json({**asdict(comparison), "path": str(path)})

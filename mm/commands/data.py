@@ -128,10 +128,10 @@ class NamedDays:
 
     def one(self, given: Path | None) -> Path:
         """Return the only folder; raises UsageError if there are more, or none."""
-        found = self.folders([] if given is None else [given])
-        if len(found) > 1:
+        folders = self.folders([] if given is None else [given])
+        if len(folders) > 1:
             raise UsageError(f"--day (DAY) is {self.day}; this command takes one day")
-        return found[0]
+        return folders[0]
 
 
 _FOLDER = click.Argument(["folder"], type=_PATH, required=False, metavar="[DAY_FOLDER]")
@@ -352,17 +352,20 @@ def data_coverage(console: Console, named: NamedDays, damaged: DamagedDay, folde
     from mm.dayfolder.coverage import cover, coverage_text
     from mm.dayfolder.seal import require_sealed
 
-    found, altered, folders = [], [], named.folders(folders)
+    coverages, altered, folders = [], [], named.folders(folders)
     sizes = [sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders]
     with console.progress("coverage", sum(sizes)) as advance:
         for folder, size in zip(map(DayFolder.at, folders), sizes, strict=True):
             altered.append(require_sealed(folder, damaged=damaged.damaged))
-            found.append(cover(folder))
+            coverages.append(cover(folder))
             advance(size)
-    days = [{**msgspec.to_builtins(one), "damaged": _named(files)} for one, files in zip(found, altered, strict=True)]
+    days = [
+        {**msgspec.to_builtins(coverage), "damaged": _named(files)}
+        for coverage, files in zip(coverages, altered, strict=True)
+    ]
     console.set_json({"days": days})
-    for one, files in zip(found, altered, strict=True):
-        console.print(coverage_text(one))
+    for coverage, files in zip(coverages, altered, strict=True):
+        console.print(coverage_text(coverage))
         for sentence in _named(files):
             console.print(f"  damaged   {sentence}")
 
@@ -403,7 +406,7 @@ def _export_parquet(console: Console, damaged: DamagedDay, day: "DayFolder", tar
     for sentence in broken:
         console.print(f"damaged: {sentence}")
     console.print(str(target))
-    files = [asdict(one) for one in moved]
+    files = [asdict(file) for file in moved]
     console.set_json({"files": files, "damaged": broken, "path": str(target)})
 
 
@@ -449,14 +452,14 @@ def data_inspect(
         if not day.diffs.is_file() or day.diffs.stat().st_size:
             raise
         console.print(f"warning: {error}")  # only trades
-    found = inspect_day(day, tape)
-    console.print("\n".join(found.lines()))
+    inspection = inspect_day(day, tape)
+    console.print("\n".join(inspection.lines()))
     target = None
     if tape is not None:
         target = out or results.out_root / "inspect" / day.symbol / f"{day.day}.html"
         target.parent.mkdir(parents=True, exist_ok=True)
         console.print(str(tape.plot().save(target)))
-    console.set_json({**asdict(found), "path": str(target) if target else None})
+    console.set_json({**asdict(inspection), "path": str(target) if target else None})
 
 
 @command(arguments=[click.Argument(["folder"], type=_PATH, metavar="PARQUET_FOLDER"), _ROOT])
@@ -467,14 +470,14 @@ def data_import_parquet(console: Console, folder: Path, data_root: Path) -> None
     day, moved = import_day(folder, data_root)
     _print_files(console, moved)
     console.print(str(day.path))
-    console.set_json({"files": [asdict(one) for one in moved], "path": str(day.path)})
+    console.set_json({"files": [asdict(file) for file in moved], "path": str(day.path)})
 
 
 def _print_files(console: Console, moved: "Sequence[MovedFile]") -> None:
     """Print each file with its rows and sizes."""
-    for one in moved:
-        if one.rows is not None:
+    for file in moved:
+        if file.rows is not None:
             console.print(
-                f"{one.path:<48} {one.rows:>9,} rows  {one.text_bytes / 1e6:8.2f} MB of text, "
-                f"{one.file_bytes / 1e6:7.2f} MB as Parquet"
+                f"{file.path:<48} {file.rows:>9,} rows  {file.text_bytes / 1e6:8.2f} MB of text, "
+                f"{file.file_bytes / 1e6:7.2f} MB as Parquet"
             )

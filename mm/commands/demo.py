@@ -62,7 +62,7 @@ class _Commands:
 
     def __init__(self, console: Console, common: dict[str, str]) -> None:
         self.console, self.common = console, common
-        kept_out = {one.variable for group in GROUPS for one in knobs(group)} - {"LOG_LEVEL"}
+        kept_out = {knob.variable for group in GROUPS for knob in knobs(group)} - {"LOG_LEVEL"}
         self._environment = {name: value for name, value in os.environ.items() if name not in kept_out}
 
     def run(self, *words: str, **variables: str) -> Artefact:
@@ -105,10 +105,10 @@ def _fit_lines(truth: Artefact, fit: Artefact) -> list[str]:
     ]
 
 
-def _comparison_line(name: str, truth: float, found: float, interval: tuple[float, float]) -> str:
+def _comparison_line(name: str, truth: float, fitted: float, interval: tuple[float, float]) -> str:
     low, high = interval
     verdict = "contains the true value" if low <= truth <= high else "misses the true value, as 1 in 20 does"
-    return f"{name:<22}{truth:>10.4f}{found:>10.4f}   {low:.4f} to {high:.4f}, {verdict}"
+    return f"{name:<22}{truth:>10.4f}{fitted:>10.4f}   {low:.4f} to {high:.4f}, {verdict}"
 
 
 def _backtest_lines(*runs: Artefact) -> list[str]:

@@ -29,7 +29,7 @@ SHOWN = 10  # symbols on the terminal
 
 def one_folder(objects: Sequence[Any]) -> Day:
     """Return the day that names the run's folder: one for all symbols."""
-    days: ManyDays = next(one for one in objects if isinstance(one, ManyDays))
+    days: ManyDays = next(group for group in objects if isinstance(group, ManyDays))
     symbols = days.symbol.split(",")
     return replace(days, symbol="+".join(symbols) if len(symbols) <= 3 else f"{len(symbols)}_symbols")
 
@@ -125,27 +125,27 @@ def _played(run: Run, works: "Sequence[tuple[Work, DayMarket]]", workers: Worker
     from mm.sweep.evaluation import EvaluatedDay
     from mm.sweep.work import engine
 
-    found = {
+    outcomes = {
         key: outcome for work, _ in works for key, outcome in (work.kept() if workers.reuse_points else {}).items()
     }
-    missing = [(work, job) for work, _ in works for key, job in work.jobs.items() if key not in found]
+    missing = [(work, job) for work, _ in works for key, job in work.jobs.items() if key not in outcomes]
     run.timings.update(played=len(missing), reused=len(works) - len(missing))
     with run.timing("play"), run.progress("days", len(missing)) as step:
         try:
             for place, outcome in engine(workers)([job.task for _, job in missing]):
                 work, job = missing[place]
                 work.keep(job, outcome)
-                found[job.key] = outcome
+                outcomes[job.key] = outcome
                 step(1)
         except BaseException:
             message = "run the same command to resume the evaluation"
-            run.log.warning("days_kept", known=len(found), of=len(works), message=message)
+            run.log.warning("days_kept", known=len(outcomes), of=len(works), message=message)
             raise
     for work, market in works:
         day = work.points[0].setup.day
         (key,) = work.jobs
         alone = join(work.points[0].setup.command((), places=False))
-        yield EvaluatedDay(day.symbol, day.label(), market, found[key], alone)
+        yield EvaluatedDay(day.symbol, day.label(), market, outcomes[key], alone)
 
 
 def _lines(content: "Row") -> Iterator[str]:

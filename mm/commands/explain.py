@@ -47,7 +47,7 @@ def runs_explain(console: Console, which: Which, name: str) -> None:
         raise UsageError(f"--fill (FILL) is {which.fill}, but {folder} has {len(fills)} fills; give the number of one")
     fill = fills[which.fill - 1]
     orders = _orders(folder, symbol, fill["order_id"], run)
-    together = [one for one in fills if (one["order_id"], one["recv_us"]) == (fill["order_id"], fill["recv_us"])]
+    together = [row for row in fills if (row["order_id"], row["recv_us"]) == (fill["order_id"], fill["recv_us"])]
     tape = _tape(run, which, int(fill["recv_us"]))
     text = explain(tape, fill, orders, which.around, together, _feed(run))
     console.set_json({"fill": fill, "orders": orders, "path": str(folder.resolve())})
@@ -66,8 +66,8 @@ def _orders(folder: Path, symbol: str, order_id: str, run: "RunFolder") -> list[
     path = orders_path(folder, symbol)
     if path.suffix == f".{CSV}":
         return [row for row in _rows(path, run) if row["order_id"] == order_id]
-    found = read_orders(folder, symbol)
-    return found.filter(found["order_id"] == order_id).fill_null("").to_dicts()
+    orders = read_orders(folder, symbol)
+    return orders.filter(orders["order_id"] == order_id).fill_null("").to_dicts()
 
 
 def _rows(path: Path, run: "RunFolder") -> list[dict[str, str]]:
@@ -83,7 +83,7 @@ def _tape(run: "RunFolder", which: Which, us: int) -> Any:
     """Return the day of the run that contains an instant; its files must be the run's inputs."""
     from mm.tape.load import load_day
 
-    knobs = {key: one["value"] for key, one in run.manifest["knobs"].items()}
+    knobs = {key: knob["value"] for key, knob in run.manifest["knobs"].items()}
     root = which.data_root or Path(knobs["data_root"])
     read = {file["path"]: file["sha256"] for file in run.manifest["inputs"]}
     days = sorted({parts[1] for parts in (path.split("/") for path in read) if parts[0] == run.manifest["symbol"]})

@@ -96,8 +96,8 @@ def fills_score(console: Console, scored: Scored) -> None:
     console.set_json(
         {
             "orders": len(orders),
-            "models": {model: asdict(one) for model, one in totals.items()},
-            "places": {model: {at: asdict(one) for at, one in all_.items()} for model, all_ in places.items()},
+            "models": {model: asdict(score) for model, score in totals.items()},
+            "places": {model: {at: asdict(score) for at, score in all_.items()} for model, all_ in places.items()},
             "checks_s": [check * scored.queue_life_s for check in CHECKS],
             "path": str(log.resolve()),
         }
@@ -129,25 +129,25 @@ def fills_fit(console: Console, fitted: Fitted) -> None:
 
     day = fitted.day
     tape = _tape(console, fitted, fitted.data_root, fitted.symbol, day)
-    found = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
-    content = {"symbol": fitted.symbol, "day": day, **asdict(found)}
+    fit = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
+    content = {"symbol": fitted.symbol, "day": day, **asdict(fit)}
     path = fitted.out_root / "fills" / fitted.symbol / f"{day}{EXPONENT_FILE}"
-    if found.usable:
+    if fit.usable:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
-    console.set_json({**content, "path": str(path if found.usable else fitted.data_root / fitted.symbol / day)})
-    if found.exponent is not None:
-        console.print(f"exponent = {found.exponent:.2f} ({found.low:.2f} to {found.high:.2f})   {found.status}")
-    console.print(f"{found.probes} of {found.cancellations} cancellations with a known arrival of the order")
-    if found.ahead_share is not None and found.predicted_share is not None:
+    console.set_json({**content, "path": str(path if fit.usable else fitted.data_root / fitted.symbol / day)})
+    if fit.exponent is not None:
+        console.print(f"exponent = {fit.exponent:.2f} ({fit.low:.2f} to {fit.high:.2f})   {fit.status}")
+    console.print(f"{fit.probes} of {fit.cancellations} cancellations with a known arrival of the order")
+    if fit.ahead_share is not None and fit.predicted_share is not None:
         console.print(
-            f"{100 * found.ahead_share:.1f} % of the cancelled lots were ahead in the queue; "
-            f"the model with this exponent predicts {100 * found.predicted_share:.1f} %"
+            f"{100 * fit.ahead_share:.1f} % of the cancelled lots were ahead in the queue; "
+            f"the model with this exponent predicts {100 * fit.predicted_share:.1f} %"
         )
-    if found.status == "misfit":
+    if fit.status == "misfit":
         console.print("misfit: cancellations of this day follow no power of the queue; the exponent is a rough guide")
-    if not found.usable:
-        raise FitError(f"{fitted.symbol} {day}: the exponent is not usable ({found.status}): {found.reason}")
+    if not fit.usable:
+        raise FitError(f"{fitted.symbol} {day}: the exponent is not usable ({fit.status}): {fit.reason}")
     console.print(str(path))
 
 

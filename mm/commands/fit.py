@@ -25,7 +25,7 @@ def fit(console: Console, fit: Fit, points: Path) -> None:
     from mm.calibration.fit_points import fit_poisson
     from mm.calibration.points import dependent_rows, read_points
 
-    found = fit_poisson(
+    result = fit_poisson(
         read_points(points),
         fit_method=fit.fit_method,
         min_exposure_s=fit.min_exposure_s,
@@ -34,8 +34,8 @@ def fit(console: Console, fit: Fit, points: Path) -> None:
     )
     note = dependent_rows(points)
     if note:
-        found = replace(found, warnings=(*found.warnings, note))
-    console.print(found.summary())
-    console.set_json({**found.to_json(), "path": str(points.resolve())})
-    if not found.usable:
-        raise FitError(f"{points}: the fit is not usable ({found.status}: {found.reason})")
+        result = replace(result, warnings=(*result.warnings, note))
+    console.print(result.summary())
+    console.set_json({**result.to_json(), "path": str(points.resolve())})
+    if not result.usable:
+        raise FitError(f"{points}: the fit is not usable ({result.status}: {result.reason})")

@@ -61,49 +61,51 @@ def latency(console: Console, probing: Probing) -> None:
 
     urls = probing.urls()
     probe = VenueProbe(urls, probing.symbol, probing.latency_timeout_s)
-    found = asyncio.run(probe.measure(probing.latency_samples, probing.latency_stream_s))
-    tables, best = found.tables(), found.best
-    settings = _settings(found)
+    measured = asyncio.run(probe.measure(probing.latency_samples, probing.latency_stream_s))
+    tables, best = measured.tables(), measured.best
+    settings = _settings(measured)
     console.set_json(
         {
             "venue": probing.venue,
             "symbol": probing.symbol,
             "rest_url": urls.rest,
             "ws_url": urls.streams,
-            **{f"{name}_ms": one.to_json() if one else None for name, one in tables.items()},
-            "ws_open_ms": None if found.ws_open_us is None else found.ws_open_us / US_PER_MS,
+            **{f"{name}_ms": quantiles.to_json() if quantiles else None for name, quantiles in tables.items()},
+            "ws_open_ms": None if measured.ws_open_us is None else measured.ws_open_us / US_PER_MS,
             "clock_offset_ms": best.offset_us / US_PER_MS,
             "clock_error_ms": best.took_us / 2 / US_PER_MS,
-            "clock_drift_ms": found.drift_us() / US_PER_MS,
+            "clock_drift_ms": measured.drift_us() / US_PER_MS,
             "settings": settings,
             "orders_sent": 0,
         }
     )
     console.print(f"{probing.symbol} at {urls.rest} and {urls.streams}; no order was sent")
     console.print(f"{'ms':<32}{'n':>6}{'p50':>10}{'p90':>10}{'p99':>10}")
-    for name, one in tables.items():
-        console.print(_row(_NAMES[name], one))
-    if found.ws_open_us is not None:
-        console.print(f"{'WebSocket opened in':<32}{1:>6}{found.ws_open_us / US_PER_MS:>10.2f}")
+    for name, quantiles in tables.items():
+        console.print(_row(_NAMES[name], quantiles))
+    if measured.ws_open_us is not None:
+        console.print(f"{'WebSocket opened in':<32}{1:>6}{measured.ws_open_us / US_PER_MS:>10.2f}")
     console.print(
         f"our clock minus the exchange's: {best.offset_us / US_PER_MS:+.2f} ms, ± {best.took_us / 2 / US_PER_MS:.2f}"
     )
-    if abs(found.drift_us()) > _MOST_DRIFT_US:
-        console.print(f"it moved by {found.drift_us() / US_PER_MS:+.2f} ms meanwhile: the message delays are not exact")
-    for line in _setting_lines(found, settings):
+    if abs(measured.drift_us()) > _MOST_DRIFT_US:
+        console.print(
+            f"it moved by {measured.drift_us() / US_PER_MS:+.2f} ms meanwhile: the message delays are not exact"
+        )
+    for line in _setting_lines(measured, settings):
         console.print(line)
 
 
-def _row(name: str, one: "Quantiles | None") -> str:
-    if one is None:
+def _row(name: str, quantiles: "Quantiles | None") -> str:
+    if quantiles is None:
         return f"{name:<32}{0:>6}{'–':>10}{'–':>10}{'–':>10}"
-    values = (one.p50_us, one.p90_us, one.p99_us)
-    return f"{name:<32}{one.n:>6}" + "".join(f"{us / US_PER_MS:>10.2f}" for us in values)
+    values = (quantiles.p50_us, quantiles.p90_us, quantiles.p99_us)
+    return f"{name:<32}{quantiles.n:>6}" + "".join(f"{us / US_PER_MS:>10.2f}" for us in values)
 
 
-def _settings(found: "VenueLatency") -> dict[str, dict[str, str]]:
+def _settings(measured: "VenueLatency") -> dict[str, dict[str, str]]:
     """Return the settings by FEED_LATENCY: without it, an order also bears the delay of the book that it answers."""
-    one_way_us, feed_us = found.one_way_us(), found.feed_us()
+    one_way_us, feed_us = measured.one_way_us(), measured.feed_us()
     by_feed = {"none": None if feed_us is None else one_way_us + feed_us, "recorded": one_way_us}
     return {
         feed: {"FEED_LATENCY": feed, "ORDER_LATENCY_MS": text, "CANCEL_LATENCY_MS": text}
@@ -113,15 +115,15 @@ def _settings(found: "VenueLatency") -> dict[str, dict[str, str]]:
     }
 
 
-def _setting_lines(found: "VenueLatency", settings: dict[str, dict[str, str]]) -> list[str]:
-    one_way, feed_us = f"one way {found.one_way_us() / US_PER_MS:.2f} ms", found.feed_us()
+def _setting_lines(measured: "VenueLatency", settings: dict[str, dict[str, str]]) -> list[str]:
+    one_way, feed_us = f"one way {measured.one_way_us() / US_PER_MS:.2f} ms", measured.feed_us()
     why = {
         "none": f"shadow, backtest: {one_way} + book {(feed_us or 0) / US_PER_MS:.2f} ms",
         "recorded": f"backtest: {one_way}; the book's delay is that of the recording",
     }
     lines = [
-        f"export {' '.join(f'{name}={text}' for name, text in one.items())}  # {why[feed]}"
-        for feed, one in settings.items()
+        f"export {' '.join(f'{name}={text}' for name, text in knobs_of_feed.items())}  # {why[feed]}"
+        for feed, knobs_of_feed in settings.items()
     ]
     note = "The matching engine's own time is not in it: compare with mm_order_ack_seconds of a trade."
     return [*lines, note] if feed_us is not None else [*lines, "no depth message arrived: try --seconds", note]

@@ -60,8 +60,8 @@ class Listed:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        found = {"kind": self.kind, "name": self.name, "text": self.text, "parameters": list(self.parameters)}
-        return found if self.bias is None else {**found, "bias": self.bias}
+        content = {"kind": self.kind, "name": self.name, "text": self.text, "parameters": list(self.parameters)}
+        return content if self.bias is None else {**content, "bias": self.bias}
 
 
 @command(arguments=[_NAME])
@@ -70,25 +70,25 @@ def models(console: Console, name: str | None) -> None:
 
     Example: mm models glft
     """
-    found = list(every_model())
+    listed = list(every_model())
     if name is None:
-        console.set_json({"models": [one.to_json() for one in found]})
+        console.set_json({"models": [model.to_json() for model in listed]})
         for kind, title in KINDS.items():
             console.print(f"{title}")
-            rows = [one for one in found if one.kind == kind]
-            width = max(len(one.name) for one in rows)
-            for one in rows:
-                console.print(f"  {one.name:<{width}}  {one.text}")
+            rows = [model for model in listed if model.kind == kind]
+            width = max(len(model.name) for model in rows)
+            for model in rows:
+                console.print(f"  {model.name:<{width}}  {model.text}")
             console.print("")
         console.print("mm models NAME lists the parameters of a model.")
         return
-    chosen = [one for one in found if one.name == name]
+    chosen = [model for model in listed if model.name == name]
     if not chosen:
-        names = sorted({one.name for one in found})
+        names = sorted({model.name for model in listed})
         raise UnknownModel(f"there is no model {name!r}{closest(name, names)}; mm models lists them")
-    console.set_json({"models": [one.to_json() for one in chosen]})
-    for one in chosen:
-        for line in lines(one):
+    console.set_json({"models": [model.to_json() for model in chosen]})
+    for model in chosen:
+        for line in lines(model):
             console.print(line)
 
 
@@ -108,39 +108,45 @@ def every_model() -> Iterator[Listed]:
     for kind, registry in (("quote", QUOTE_MODELS), ("step", QUOTE_STEPS), ("fill", FILL_MODELS)):
         for name, build in sorted(registry.items()):
             made = declared(build)
-            own = {one.name for one in VOLATILITY} if kind == "quote" else ()
+            own = {setting.name for setting in VOLATILITY} if kind == "quote" else ()
             text = _text(build) if name == made.name else f"Alias of {made.name}."
-            yield Listed(kind, name, text, tuple(_row(one) for one in made.of_user() if one.name not in own), made.bias)
-    by_name = {one.name: one for one in VOLATILITY}
+            yield Listed(
+                kind,
+                name,
+                text,
+                tuple(_row(setting) for setting in made.of_user() if setting.name not in own),
+                made.bias,
+            )
+    by_name = {setting.name: setting for setting in VOLATILITY}
     for name, (text, names) in _VOLATILITY.items():
-        yield Listed("volatility", name, text, tuple(_row(by_name[one]) for one in names))
-    of_orders = {one.name: one for one in knobs(Execution)}
+        yield Listed("volatility", name, text, tuple(_row(by_name[setting]) for setting in names))
+    of_orders = {knob.name: knob for knob in knobs(Execution)}
     for name, (text, flags) in _LATENCY.items():
-        rows = [of_orders[one] for one in flags]
+        rows = [of_orders[flag] for flag in flags]
         yield Listed(
             "latency",
             name,
             text,
             tuple(
                 {
-                    "name": one.flag,
-                    "unit": "ms" if one.name.endswith("_ms") else None,
-                    "default": shown(one.default) or None,
+                    "name": knob.flag,
+                    "unit": "ms" if knob.name.endswith("_ms") else None,
+                    "default": shown(knob.default) or None,
                     "required": False,
-                    "meaning": one.help,
+                    "meaning": knob.help,
                 }
-                for one in rows
+                for knob in rows
             ),
         )
 
 
-def lines(one: Listed) -> Iterator[str]:
+def lines(model: Listed) -> Iterator[str]:
     """Yield the lines of a model for the terminal."""
-    yield f"{one.name}  ({one.kind})"
-    yield f"  {one.text}"
-    if one.bias:
-        yield f"  bias: {one.bias}"
-    cells = [(row["name"], row["unit"] or "", _default(row), row["meaning"]) for row in one.parameters]
+    yield f"{model.name}  ({model.kind})"
+    yield f"  {model.text}"
+    if model.bias:
+        yield f"  bias: {model.bias}"
+    cells = [(row["name"], row["unit"] or "", _default(row), row["meaning"]) for row in model.parameters]
     widths = [max((len(cell[place]) for cell in cells), default=0) for place in range(3)]
     for cell in cells:
         yield "  " + "  ".join(text.ljust(width) for text, width in zip(cell[:3], widths, strict=True)) + f"  {cell[3]}"
@@ -155,17 +161,17 @@ def _text(build: Callable[..., Any]) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _row(one: "Setting") -> dict[str, Any]:
+def _row(setting: "Setting") -> dict[str, Any]:
 
-    required = one.default is REQUIRED
-    unit = None if one.unit is None or one.unit.text == "–" else one.unit.text
-    default = None if required else one.default
+    required = setting.default is REQUIRED
+    unit = None if setting.unit is None or setting.unit.text == "–" else setting.unit.text
+    default = None if required else setting.default
     return {
-        "name": one.name,
+        "name": setting.name,
         "unit": unit,
         "default": default,
         "required": required,
-        "meaning": one.help.replace("`", ""),
+        "meaning": setting.help.replace("`", ""),
     }
 
 

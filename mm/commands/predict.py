@@ -91,7 +91,7 @@ def predict_fit(
     from mm.report.predictor_page import predictor_page
     from mm.runs.noted import opened, said_days
 
-    usual = [f"{name}.{one}" for name in others.declared() for one in OTHER_USUAL]
+    usual = [f"{name}.{signal}" for name in others.declared() for signal in OTHER_USUAL]
     names = tuple(columns.signals.split(",")) if columns.signals else (*SIGNALS, *usual)
     _check(names, prediction)
     markets = opened(run, day, market, others)
@@ -142,10 +142,10 @@ def predict_score(
     for note in _overlap_notes(artefact, tapes):
         run.print(note)
     with run.timing("score"):
-        found = rescore(artefact, tapes, markets.others)
-    content = {**artefact.about, "path": str(folder), "score": found, "usable": beats(found)}
+        scores = rescore(artefact, tapes, markets.others)
+    content = {**artefact.about, "path": str(folder), "score": scores, "usable": beats(scores)}
     run.artefact = SCORE
-    run.summary = {"score": found, "usable": content["usable"], "model": str(folder), "days": list(day.days())}
+    run.summary = {"score": scores, "usable": content["usable"], "model": str(folder), "days": list(day.days())}
     run.path(SCORE).write_text(json.dumps(run.summary, indent=1) + "\n", encoding="utf-8")
     for line in score_lines(content):
         run.print(line)
@@ -206,37 +206,37 @@ def lines(artefact: "Artefact") -> list[str]:
     """Return the description of a fitted predictor."""
     about = artefact.about
     where = f"{about['symbol']} {','.join(about['days'])}"
-    far = ", ".join(f"{one:g}" for one in about["distances_ticks"])
-    found = [
+    far = ", ".join(f"{distance:g}" for distance in about["distances_ticks"])
+    text_lines = [
         f"{about['target']} over {about['horizon']:g} s by {about['model']}, fitted on {where}",
         f"from {', '.join(about['signals'])}",
         *([f"at {far} ticks from the mid"] if far else []),
         *score_lines(about),
     ]
-    rows = sorted(about["score"]["importance"].items(), key=lambda one: -one[1])[:5]
-    return [*found, "most important: " + ", ".join(f"{name} {fixed(value, 4)}" for name, value in rows)]
+    rows = sorted(about["score"]["importance"].items(), key=lambda pair: -pair[1])[:5]
+    return [*text_lines, "most important: " + ", ".join(f"{name} {fixed(value, 4)}" for name, value in rows)]
 
 
 def score_lines(about: dict[str, Any] | Any) -> list[str]:
     """Return the score of a predictor and its baselines, as text."""
-    found = about["score"]
-    name = {"r2": "R²", "log_loss": "log loss"}[found["metric"]]
-    baselines = ", ".join(f"{one} {value:.5f}" for one, value in found["baselines"].items())
-    ends = found["difference_ci95"]
+    score = about["score"]
+    name = {"r2": "R²", "log_loss": "log loss"}[score["metric"]]
+    baselines = ", ".join(f"{baseline} {value:.5f}" for baseline, value in score["baselines"].items())
+    ends = score["difference_ci95"]
     interval = f"[{fixed(ends[0], 5)}, {fixed(ends[1], 5)}]" if ends else "unknown, the time span is too short"
     shown = [
-        f"{name} out of sample {found['value']:.5f} over {found['samples']:,} samples; baselines: {baselines}",
-        f"better than {found['best_baseline']} by {fixed(found['difference'], 5)}, 95 % {interval}",
+        f"{name} out of sample {score['value']:.5f} over {score['samples']:,} samples; baselines: {baselines}",
+        f"better than {score['best_baseline']} by {fixed(score['difference'], 5)}, 95 % {interval}",
     ]
-    if "brier" in found:
+    if "brier" in score:
         shown.append(
-            f"Brier score {found['brier']['value']:.5f}; "
-            + ", ".join(f"{one} {value:.5f}" for one, value in found["brier"]["baselines"].items())
+            f"Brier score {score['brier']['value']:.5f}; "
+            + ", ".join(f"{baseline} {value:.5f}" for baseline, value in score["brier"]["baselines"].items())
         )
-        if found.get("pnl"):
-            shown.append(_money(found["pnl"], found["best_baseline"]))
-    elif found["trading"]["trades"]:
-        earned = found["trading"]
+        if score.get("pnl"):
+            shown.append(_money(score["pnl"], score["best_baseline"]))
+    elif score["trading"]["trades"]:
+        earned = score["trading"]
         shown.append(
             f"trading it, net of half the spread: {earned['trades']:,} trades, {fixed(earned['ticks'], 1)} ticks"
         )
@@ -260,13 +260,13 @@ def _money(pnl: dict[str, Any], best: str) -> str:
 
 def _why(about: dict[str, Any]) -> str:
     """Return why a predictor is not usable."""
-    found = about["score"]
-    ends = found["difference_ci95"]
+    score = about["score"]
+    ends = score["difference_ci95"]
     if ends is None:
         return "the predictor is not usable: too little time for an interval; give more days or a shorter horizon"
     return (
-        f"the predictor is not usable: it does not beat {found['best_baseline']} out of sample (difference "
-        f"{fixed(found['difference'], 5)}, 95 % {fixed(ends[0], 5)} to {fixed(ends[1], 5)})"
+        f"the predictor is not usable: it does not beat {score['best_baseline']} out of sample (difference "
+        f"{fixed(score['difference'], 5)}, 95 % {fixed(ends[0], 5)} to {fixed(ends[1], 5)})"
     )
 
 
@@ -290,10 +290,10 @@ def _read(run: Run, folder: Path) -> "Artefact":
     """Return a fitted predictor, and record its files as inputs of the run."""
     from mm.predict.artefact import ARRAYS, MODEL, Artefact
 
-    found = Artefact.read(folder)
+    artefact = Artefact.read(folder)
     run.input_file(folder / MODEL)
     run.input_file(folder / ARRAYS)
-    return found
+    return artefact
 
 
 def _overlap_notes(artefact: "Artefact", tapes: "Sequence[Tape]") -> list[str]:

@@ -29,36 +29,37 @@ def config_show(console: Console, words: tuple[str, ...]) -> None:
     Example: mm config show backtest
     """
     sections = _of_command(words) if words else {heading(group): knobs(group) for group in every_group()}
-    values, sources, file = _effective({one.name: one for section in sections.values() for one in section}.values())
+    values, sources, file = _effective({knob.name: knob for section in sections.values() for knob in section}.values())
     console.set_json({name: {"value": values[name], "source": sources[name]} for name in values})
     if file:
         console.print(f"file {file}")
     for title, section in sections.items():
         console.print(f"\n{title}")
-        for one in section:
-            source = "" if sources[one.name] == "default" else f"  ({sources[one.name]})"
-            text = "-" if values[one.name] is None else shown(values[one.name])
-            console.print(f"  {one.name} = {text}{source}")
+        for knob in section:
+            source = "" if sources[knob.name] == "default" else f"  ({sources[knob.name]})"
+            text = "-" if values[knob.name] is None else shown(values[knob.name])
+            console.print(f"  {knob.name} = {text}{source}")
 
 
 def _of_command(words: tuple[str, ...]) -> dict[str, tuple[Knob, ...]]:
     """Return the knobs of the command called *words*, by heading."""
     ctx = click.get_current_context()
-    found: click.Command = ctx.find_root().command
-    if not isinstance(found, Program):
+    program: click.Command = ctx.find_root().command
+    if not isinstance(program, Program):
         raise UsageError("only mm config show shows the settings of a command")
     for word in words:
-        if not isinstance(found, Program):
+        if not isinstance(program, Program):
             raise UsageError(f"mm {' '.join(words)} is not a command; mm --help lists all")
-        found = found.get_command(ctx, word)
-    if isinstance(found, Program):
-        if not found.has_own:
+        program = program.get_command(ctx, word)
+    if isinstance(program, Program):
+        if not program.has_own:
             raise UsageError(
-                f"mm {' '.join(words)} is a group of commands; give one of them: {', '.join(found.list_commands(ctx))}"
+                f"mm {' '.join(words)} is a group of commands; give one of them: "
+                f"{', '.join(program.list_commands(ctx))}"
             )
-        found = found.own()
+        program = program.own()
     sections: dict[str, tuple[Knob, ...]] = {}
-    for option in found.params:
+    for option in program.params:
         if isinstance(option, KnobOption):
             sections[option.heading] = (*sections.get(option.heading, ()), option.knob)
     return sections
@@ -66,10 +67,12 @@ def _of_command(words: tuple[str, ...]) -> dict[str, tuple[Knob, ...]]:
 
 def _effective(wanted: Any) -> tuple[dict[str, Any], dict[str, str], str | None]:
     """Return value and source of each knob for a command without flags, and the file of settings."""
-    options = [KnobOption(replace(one, default=None if one.default is REQUIRED else one.default), "") for one in wanted]
+    options = [
+        KnobOption(replace(knob, default=None if knob.default is REQUIRED else knob.default), "") for knob in wanted
+    ]
     probe = Command("settings", params=list(options))
     ctx = probe.make_context("settings", [])
-    values = {one.knob.name: as_json(ctx.params[one.knob.name]) for one in options}
+    values = {option.knob.name: as_json(ctx.params[option.knob.name]) for option in options}
     return values, {name: source_of(ctx, name) for name in values}, ctx.meta.get(FILE)
 
 
@@ -82,9 +85,9 @@ def completion(console: Console, shell: str) -> None:
     zsh:   mm completion zsh > "${fpath[1]}/_mm"
     fish:  mm completion fish > ~/.config/fish/completions/mm.fish
     """
-    found = get_completion_class(shell)
-    assert found is not None, shell
-    script = found(click.Group("mm"), {}, "mm", _VARIABLE)
+    shell_class = get_completion_class(shell)
+    assert shell_class is not None, shell
+    script = shell_class(click.Group("mm"), {}, "mm", _VARIABLE)
     text = (script.source_template % script.source_vars()).strip()  # not source(), which starts bash for its version
     console.print(text)
     console.set_json({"shell": shell, "script": text})

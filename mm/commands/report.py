@@ -101,7 +101,9 @@ def _words(run: "RunFolder") -> list[str]:
     flags = {option.name: option.opts[0] for option in options}
     knobs = run.manifest["knobs"].items()
     return repeating(
-        f"mm {name}", run.manifest["kind"], {key: (flags.get(key), one["value"], one["source"]) for key, one in knobs}
+        f"mm {name}",
+        run.manifest["kind"],
+        {key: (flags.get(key), entry["value"], entry["source"]) for key, entry in knobs},
     )
 
 
@@ -162,14 +164,14 @@ def _calibration(redraw: "Redraw", about: "About") -> str:
     content = read_content(redraw.run.folder / FIT)
     try:
         groups = (*GROUPS, Calibration, Fit)
-        names = {one.name for kind in groups for one in knobs(kind)}
+        names = {knob.name for kind in groups for knob in knobs(kind)}
         known = playable(redraw.run, redraw.places, redraw.trusted, names)
         known.import_source()
         tapes, account = redraw.days(), known.group(Account)
         config = calibration_config(known.group(Calibration), known.group(Fit), account.seed, tapes[0])
-        found = measure(tapes, config, rules_of(tapes[0], known.group(Execution), account))
-        cards = further_cards(content, adverse_selection(found.calibrator))
-        return calibration_page(found.fit, found.measured, steadiness(found.calibrator), about, cards)
+        calibration = measure(tapes, config, rules_of(tapes[0], known.group(Execution), account))
+        cards = further_cards(content, adverse_selection(calibration.calibrator))
+        return calibration_page(calibration.fit, calibration.measured, steadiness(calibration.calibrator), about, cards)
     except MMError as error:
         redraw.notes.append(f"drawn without the fits of parts of the day and the mid moves after hits: {error}")
     return calibration_page(fit, Measured(redraw.run.points, redraw.run.points), [], about, further_cards(content, []))
@@ -196,8 +198,8 @@ def _write(path: Path, html: str) -> None:
 
 def _note_page(run: "RunFolder") -> None:
     """Update the manifest: the page is an output, but not in the digest."""
-    others = [one for one in run.manifest["outputs"] if one["path"] != PAGE]
+    others = [output for output in run.manifest["outputs"] if output["path"] != PAGE]
     page = {"path": PAGE, "rows": None, "sha256": hash_file(run.folder / PAGE)}
-    outputs = sorted([*others, page], key=lambda one: str(one["path"]))
+    outputs = sorted([*others, page], key=lambda output: str(output["path"]))
     manifest = {**run.manifest, "outputs": outputs}
     _write(run.folder / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False) + "\n")

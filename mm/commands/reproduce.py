@@ -107,19 +107,19 @@ def runs_reproduce(
             played.copy_source(scratch / SOURCE)
             variables |= {FIRST_ON_PATH: str(scratch / SOURCE)}
         again = _play(run, words, variables, scratch)
-        found = compare(run, again)
-        near = _near(found, tolerance)
-        equal = _reproduced(found, near)
+        comparison = compare(run, again)
+        near = _near(comparison, tolerance)
+        equal = _reproduced(comparison, near)
         kept = str(again.folder) if keep else None
         within = {path: {"difference": size, "at": place} for path, (size, place) in near.items()}
-        answer = {**found.to_json(), "equal": equal, "within_tolerance": within, "kept": kept}
+        answer = {**comparison.to_json(), "equal": equal, "within_tolerance": within, "kept": kept}
         console.set_json({**answer, "path": str(run.folder.resolve())})
-        for line in _lines(found, near, equal=equal):
+        for line in _lines(comparison, near, equal=equal):
             console.print(line)
         if kept:
             console.print(kept)
         if not equal:
-            raise Mismatch(_verdict(found, near))
+            raise Mismatch(_verdict(comparison, near))
 
 
 def _knobs(run: "RunFolder") -> str:
@@ -127,9 +127,9 @@ def _knobs(run: "RunFolder") -> str:
     from mm.runs.diff import knobs_without_effect
 
     unused = knobs_without_effect()
-    knobs = {name: one for name, one in run.manifest["knobs"].items() if name not in unused}
+    knobs = {name: knob for name, knob in run.manifest["knobs"].items() if name not in unused}
     set_knobs = [
-        f"{name}={one['value']} ({one['source']})" for name, one in knobs.items() if one["source"] != "default"
+        f"{name}={knob['value']} ({knob['source']})" for name, knob in knobs.items() if knob["source"] != "default"
     ]
     return f"{', '.join(set_knobs)}, and {len(knobs) - len(set_knobs)} defaults of its version"
 
@@ -192,7 +192,7 @@ def _play(run: "RunFolder", words: list[str], variables: Mapping[str, str], scra
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
-    runs = [one for one in find_runs(scratch)[0] if one.manifest["kind"] == run.manifest["kind"]]
+    runs = [run_again for run_again in find_runs(scratch)[0] if run_again.manifest["kind"] == run.manifest["kind"]]
     if done.returncode not in _WROTE or not runs:
         lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
         cause = lines[0].partition("; the traceback is in")[0] if lines else f"exit code {done.returncode}"
@@ -200,62 +200,62 @@ def _play(run: "RunFolder", words: list[str], variables: Mapping[str, str], scra
     return runs[0]
 
 
-def _near(found: "Comparison", tolerance: float) -> dict[str, tuple[float, str]]:
+def _near(comparison: "Comparison", tolerance: float) -> dict[str, tuple[float, str]]:
     """Return the outputs of which only numbers differ, within the tolerance: largest difference and position."""
     from mm.runs.diff import largest_difference
 
     near = {}
-    for one in found.outputs if tolerance else ():
-        if one.counts and one.detail:
-            largest = largest_difference(*(run.folder / one.path for run in found.runs))
+    for output in comparison.outputs if tolerance else ():
+        if output.counts and output.detail:
+            largest = largest_difference(*(run.folder / output.path for run in comparison.runs))
             if largest and largest[0] <= tolerance:
-                near[one.path] = largest
+                near[output.path] = largest
     return near
 
 
-def _others(found: "Comparison", near: Mapping[str, object]) -> "list[OutputDifference]":
-    return [one for one in found.outputs if one.counts and not (one.detail and one.path in near)]
+def _others(comparison: "Comparison", near: Mapping[str, object]) -> "list[OutputDifference]":
+    return [output for output in comparison.outputs if output.counts and not (output.detail and output.path in near)]
 
 
-def _reproduced(found: "Comparison", near: Mapping[str, object]) -> bool:
+def _reproduced(comparison: "Comparison", near: Mapping[str, object]) -> bool:
     """Return whether both runs read and wrote the same; a knob added since then changes only the digest."""
-    return not found.inputs and not _others(found, near) and not _edited(found)
+    return not comparison.inputs and not _others(comparison, near) and not _edited(comparison)
 
 
-def _edited(found: "Comparison") -> bool:
+def _edited(comparison: "Comparison") -> bool:
     """Return whether code, inputs and outputs are the same but the digest is not: the manifest was edited."""
-    of_code = not found.entries().keys().isdisjoint({"version", "commit"})
-    new = any(None in knob.sources and knob.matters for knob in found.knobs)
-    changed = bool(found.inputs) or any(one.counts for one in found.outputs)
-    return found.digests[0] != found.digests[1] and not (of_code or new or changed)
+    of_code = not comparison.entries().keys().isdisjoint({"version", "commit"})
+    new = any(None in knob.sources and knob.matters for knob in comparison.knobs)
+    changed = bool(comparison.inputs) or any(output.counts for output in comparison.outputs)
+    return comparison.digests[0] != comparison.digests[1] and not (of_code or new or changed)
 
 
-def _lines(found: "Comparison", near: Mapping[str, tuple[float, str]], *, equal: bool) -> Iterator[str]:
+def _lines(comparison: "Comparison", near: Mapping[str, tuple[float, str]], *, equal: bool) -> Iterator[str]:
     """Yield the lines of its text."""
-    for name, (first, second) in found.entries().items():
+    for name, (first, second) in comparison.entries().items():
         yield f"{name:<8} {first} | {second}"
-    outputs = len(found.runs[0].manifest["outputs"])
+    outputs = len(comparison.runs[0].manifest["outputs"])
     yield from (f"near     {path}: largest difference {size:.2g}, at {place}" for path, (size, place) in near.items())
     if equal:
-        pages = sum(not one.counts for one in found.outputs)
+        pages = sum(not output.counts for output in comparison.outputs)
         whole = outputs - pages - len(near)
         yield f"equal    {whole} outputs, byte-identical" + (f"; {pages} page not compared" if pages else "")
-        first, second = found.digests
+        first, second = comparison.digests
         why = "of the differences above" if near else "this version has other knobs"
         yield f"digest   {first}" + ("" if first == second else f" | {second}, because {why}")
         return
-    yield from (f"inputs   {line}" for line in found.inputs)
-    yield from (line for one in _others(found, near) for line in one.lines())
-    if _edited(found):
-        yield f"digest   {' | '.join(found.digests)}"
+    yield from (f"inputs   {line}" for line in comparison.inputs)
+    yield from (line for output in _others(comparison, near) for line in output.lines())
+    if _edited(comparison):
+        yield f"digest   {' | '.join(comparison.digests)}"
 
 
-def _verdict(found: "Comparison", near: Mapping[str, object]) -> str:
+def _verdict(comparison: "Comparison", near: Mapping[str, object]) -> str:
     """Return the one-line message of a run that was not reproduced."""
-    reasons = [*found.inputs, *(one.lines()[0] for one in _others(found, near))]
-    if _edited(found):
+    reasons = [*comparison.inputs, *(output.lines()[0] for output in _others(comparison, near))]
+    if _edited(comparison):
         reasons = ["all files are identical, but the digest is of other knobs or inputs: the manifest was edited later"]
-    makers = [f"version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip() for run in found.runs]
+    makers = [f"version {run.manifest['version']} {run.manifest['commit'] or ''}".rstrip() for run in comparison.runs]
     whose = f"; it was made by {makers[0]}, this is {makers[1]}" if makers[0] != makers[1] else ""
     more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-    return f"{found.runs[0].folder} was not reproduced: {reasons[0]}{more}{whose}"
+    return f"{comparison.runs[0].folder} was not reproduced: {reasons[0]}{more}{whose}"

@@ -30,10 +30,10 @@ def switches(place: SwitchPlace) -> list[KillSwitch]:
 
 def _show(console: Console, switches: Sequence[KillSwitch]) -> None:
     """Print the state of switches; as JSON that of one, or of several by symbol."""
-    for one in switches:
-        console.print(one.line())
-    found = [one.status() for one in switches]
-    console.set_json(found[0] if len(found) == 1 else {"symbols": {one["symbol"]: one for one in found}})
+    for switch in switches:
+        console.print(switch.line())
+    states = [switch.status() for switch in switches]
+    console.set_json(states[0] if len(states) == 1 else {"symbols": {state["symbol"]: state for state in states}})
 
 
 @command(SwitchPlace)
@@ -67,6 +67,6 @@ def risk_rearm(console: Console, place: SwitchPlace) -> None:
     Example: mm risk rearm --symbol BTCUSDT
     """
     for switch in switches(place):
-        found = switch.rearm()
-        console.print(f"was not triggered: {switch.path}" if found is None else f"was triggered: {found.reason}")
+        trigger = switch.rearm()
+        console.print(f"was not triggered: {switch.path}" if trigger is None else f"was triggered: {trigger.reason}")
     _show(console, switches(place))

@@ -92,15 +92,15 @@ def rl_evaluate(
     log_notes(console.log, agent_notes(trained.model_path, agent, execution, tapes))
     for note in day_notes(tapes):
         console.print(f"note: {note}")
-    found = evaluated(agent, tapes, knobs)
-    console.set_json(found)
-    console.print(f"{found['symbol']} {','.join(found['days'])}, {found['policies_tried']} policies")
+    evaluation = evaluated(agent, tapes, knobs)
+    console.set_json(evaluation)
+    console.print(f"{evaluation['symbol']} {','.join(evaluation['days'])}, {evaluation['policies_tried']} policies")
     console.print(f"{'policy':<20}{'PnL':>14}{'Sharpe':>9}{'deflated':>10}{'fills':>8}{'mean |q|':>12}")
-    for name, one in found["policies"].items():
-        numbers = [f"{one['pnl_quoting']:>14.6g}", _cell(one["sharpe"], 9, 2), _cell(one["deflated_sharpe"], 10, 3)]
-        held = _cell(one["inventory"]["abs_mean"], 12, 4)
-        console.print(f"{name:<20}{''.join(numbers)}{one['n_fills']:>8}{held}")
-    console.print(found["verdict"])
+    for name, row in evaluation["policies"].items():
+        numbers = [f"{row['pnl_quoting']:>14.6g}", _cell(row["sharpe"], 9, 2), _cell(row["deflated_sharpe"], 10, 3)]
+        held = _cell(row["inventory"]["abs_mean"], 12, 4)
+        console.print(f"{name:<20}{''.join(numbers)}{row['n_fills']:>8}{held}")
+    console.print(evaluation["verdict"])
 
 
 @command(Refereed, Account, brief=(Refereed,))
@@ -115,12 +115,12 @@ def rl_referee(console: Console, refereed: Refereed, account: Account) -> None:
     from mm.rl.closed_form import PAPER, brackets
 
     seeds = [account.seed + number for number in range(refereed.seeds)]
-    found: dict[str, Any] = {"utility": brackets(PAPER, seeds), "seeds": seeds}
-    closed, optimum = (found["utility"][name] for name in ("closed_form", "optimum"))
-    for name, value in found["utility"].items():
+    answer: dict[str, Any] = {"utility": brackets(PAPER, seeds), "seeds": seeds}
+    closed, optimum = (answer["utility"][name] for name in ("closed_form", "optimum"))
+    for name, value in answer["utility"].items():
         console.print(f"{name:<14}{value:>10.3f}{value / closed:>9.4f}")
-    found |= _shares(console, refereed, seeds, closed, optimum)
-    console.set_json(found)
+    answer |= _shares(console, refereed, seeds, closed, optimum)
+    console.set_json(answer)
 
 
 def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: float, optimum: float) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: floa
             network = Network(*zip(*layers, strict=True))
             shares.append(utility(PAPER, LearnedPolicy(PAPER, network.predict)) / closed)
             step(1)
-    share, of_optimum = Share.of(shares), Share.of([one * closed / optimum for one in shares])
+    share, of_optimum = Share.of(shares), Share.of([share_of_closed * closed / optimum for share_of_closed in shares])
     console.print(f"{'rl':<14}{share.mean * closed:>10.3f}{share.mean:>9.4f}  {share.text()}")
     console.print(f"{'rl / optimum':<24}{of_optimum.mean:>9.4f}  {of_optimum.text()}")
     return {**share.to_json(), "of_optimum": of_optimum.to_json()}

@@ -95,9 +95,9 @@ def runs_list(
     from mm.runs.find import find_runs
     from mm.runs.tags import Tags
 
-    found, invalid = find_runs(results.out_root)
+    every_run, invalid = find_runs(results.out_root)
     tags = Tags(results.out_root)
-    runs = _wanted(found, tags, (kind, symbol, day, tag))
+    runs = _wanted(every_run, tags, (kind, symbol, day, tag))
     rows = []
     for run in runs:
         tagged = tags.of(run)
@@ -114,7 +114,7 @@ def runs_list(
         ]
         _print_table(console, [{**_row(run), "found": text or "-"} for run, text in zip(runs, texts, strict=True)])
     else:
-        console.print(f"no runs below {results.out_root}" + (" pass the filters" if found else ""))
+        console.print(f"no runs below {results.out_root}" + (" pass the filters" if every_run else ""))
     for other in invalid:
         console.print(f"{other.folder}: {other.why}")
 
@@ -174,10 +174,10 @@ def runs_log(console: Console, results: Results, name: str, level: str | None, s
         raise DataError(f"{path}: the log of {run.folder} cannot be read ({error.strerror})") from error
     least = LEVELS.index((level or LEVELS[0]).upper())
     wanted = [line for line in text.splitlines() if (search or "").lower() in line.lower()]
-    events = [one for one in map(_event, wanted) if LEVELS.index(str(one.get("level", "info")).upper()) >= least]
+    events = [event for event in map(_event, wanted) if LEVELS.index(str(event.get("level", "info")).upper()) >= least]
     console.set_json({"path": str(path.resolve()), "events": events})
-    for one in events:
-        console.print(_event_line(one))
+    for event in events:
+        console.print(_event_line(event))
     if not events:
         console.print(f"no matching line in {path}")
 
@@ -185,26 +185,26 @@ def runs_log(console: Console, results: Results, name: str, level: str | None, s
 def _event(line: str) -> dict[str, Any]:
     """Return the values of a log line; a line that is not JSON (cut off by a crash) is returned as text."""
     try:
-        found = json.loads(line)
+        event = json.loads(line)
     except json.JSONDecodeError:
-        found = None
-    return found if isinstance(found, dict) and found.get("level", "").upper() in LEVELS else {"event": line}
+        event = None
+    return event if isinstance(event, dict) and event.get("level", "").upper() in LEVELS else {"event": line}
 
 
-def _event_line(one: Mapping[str, Any]) -> str:
-    rest = {name: value for name, value in one.items() if name not in ("ts", "level", "event", *_BOUND)}
+def _event_line(event: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in event.items() if name not in ("ts", "level", "event", *_BOUND)}
     trace = rest.pop("traceback", None) or rest.pop("exception", None)
-    head = f"{one.get('ts', '')}  {one.get('level', ''):<8} {one['event']}".strip()
+    head = f"{event.get('ts', '')}  {event.get('level', ''):<8} {event['event']}".strip()
     line = "  ".join([head, *(f"{name}={value}" for name, value in rest.items())])
     return line if trace is None else f"{line}\n{trace}"
 
 
-def _wanted(found: "Sequence[RunFolder]", tags: "Tags", filters: tuple[str | None, ...]) -> "list[RunFolder]":
+def _wanted(runs: "Sequence[RunFolder]", tags: "Tags", filters: tuple[str | None, ...]) -> "list[RunFolder]":
     """Return the runs that pass the *filters*: kind, symbol, day and tag, each None for any."""
     kind, symbol, day, tag = filters
     return [
         run
-        for run in found
+        for run in runs
         if (kind is None or run.manifest["kind"] == kind.lower())
         and (symbol is None or run.manifest["symbol"] == symbol.upper())
         and (day is None or day in run.days())
@@ -228,7 +228,7 @@ def _print_table(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
 
 def _knob_lines(manifest: dict[str, Any]) -> list[str]:
     knobs = manifest["knobs"].items()
-    return [f"{name} = {one['value']}  ({one['source']})" for name, one in knobs if one["source"] != "default"]
+    return [f"{name} = {knob['value']}  ({knob['source']})" for name, knob in knobs if knob["source"] != "default"]
 
 
 def _output_line(file: dict[str, Any]) -> str:
@@ -247,9 +247,9 @@ def runs_diff(console: Console, results: Results, first: str, second: str) -> No
     from mm.runs.diff import compare
     from mm.runs.find import open_run
 
-    found = compare(open_run(first, results.out_root), open_run(second, results.out_root))
-    console.set_json(found.to_json())
-    for line in found.lines():
+    comparison = compare(open_run(first, results.out_root), open_run(second, results.out_root))
+    console.set_json(comparison.to_json())
+    for line in comparison.lines():
         console.print(line)
 
 
@@ -271,18 +271,20 @@ def runs_compare(console: Console, results: Results, pages: Pages, names: Sequen
         raise UsageError(
             f"a tear sheet has 2 to {MOST_RUNS} runs, not {len(names)}; mm runs export writes a table of any number"
         )
-    found = [open_run(name, results.out_root) for name in names]
-    if len({run.folder.resolve() for run in found}) < len(found):
+    runs = [open_run(name, results.out_root) for name in names]
+    if len({run.folder.resolve() for run in runs}) < len(runs):
         raise UsageError(f"{' '.join(names)}: a run is given twice; name each once")
     path = Path(out) if out else new_page(results.out_root / "compare")
-    sheet = _sheet(found, Tags(results.out_root), path)
+    sheet = _sheet(runs, Tags(results.out_root), path)
     plotly = plotly_address(pages.plotlyjs, results.out_root, path.parent)
     _write_page(path, tear_sheet(sheet, plotly))
     console.set_json({**sheet.to_json(), "path": str(path.resolve())})
     head = ["", *(run.name for run in sheet.runs)]
-    rows = [head, *([name, *(number(one, 6) for one in values)] for name, values in sheet.numbers().items())]
+    rows = [head, *([name, *(number(value, 6) for value in values)] for name, values in sheet.numbers().items())]
     differences = sheet.to_json()["runs"]
-    rows.append(["less the first", "", *(difference_text(one["difference"]) for one in differences[1:])])
+    rows.append(
+        ["less the first", "", *(difference_text(run_difference["difference"]) for run_difference in differences[1:])]
+    )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *values in rows:
         cells = (f"{value:>{width}}" for value, width in zip(values, widths[1:], strict=True))
@@ -292,16 +294,16 @@ def runs_compare(console: Console, results: Results, pages: Pages, names: Sequen
     console.print(str(path))
 
 
-def _sheet(found: "Sequence[RunFolder]", tags: "Tags", page: Path) -> "TearSheet":
-    """Return what the runs *found* show side by side at *page*."""
+def _sheet(runs: "Sequence[RunFolder]", tags: "Tags", page: Path) -> "TearSheet":
+    """Return what the runs *runs* show side by side at *page*."""
     from mm.report.tear_sheet import ComparedRun, TearSheet
 
-    for run in found:
+    for run in runs:
         run.check_traded()
-    ids = [str(run.manifest["run_id"]) for run in found]
+    ids = [str(run.manifest["run_id"]) for run in runs]
     names = [
         own if ids.count(own) == 1 else f"{own} {run.manifest['symbol']} {run.manifest['day']}"
-        for own, run in zip(ids, found, strict=True)
+        for own, run in zip(ids, runs, strict=True)
     ]
     return TearSheet(
         [
@@ -314,7 +316,7 @@ def _sheet(found: "Sequence[RunFolder]", tags: "Tags", page: Path) -> "TearSheet
                 note=tags.of(run).note,
                 link=_link(run, page),
             )
-            for name, run in zip(names, found, strict=True)
+            for name, run in zip(names, runs, strict=True)
         ]
     )
 
@@ -415,7 +417,7 @@ def run_table(runs: "Sequence[RunFolder]", tags: "Tags") -> "pl.DataFrame":
     rows = []
     for run in runs:
         said = tags.of(run)
-        knobs = {f"knob.{name}": one["value"] for name, one in run.manifest["knobs"].items()}
+        knobs = {f"knob.{name}": knob["value"] for name, knob in run.manifest["knobs"].items()}
         numbers = {f"summary.{name}": value for name, value in flat(run.manifest["summary"]) if "[" not in name}
         about = {"digest": run.manifest["digest"], "tags": " ".join(said.tags), "note": said.note}
         rows.append({**_row(run), **about, **knobs, **numbers})

@@ -63,7 +63,7 @@ def day_recorded(objects: Sequence[Any]) -> Day:
 
 
 def _one(objects: Sequence[object], kind: type[_Group]) -> _Group:
-    return next(one for one in objects if isinstance(one, kind))
+    return next(group for group in objects if isinstance(group, kind))
 
 
 def strategy_of(work: SymbolRun, task: str) -> "PlayKnobs":
@@ -122,7 +122,7 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
         limit_s, out_root = works[0][CallLimit].model_call_limit_s, works[0].day.out_root
         guarded = [guarded_run(run, run.symbol, out_root) for run in runs]
         guard = GuardianProcess(Guarded(guarded, limit_s, []), runs[0].log)
-        return [(one.run, one.finish) for one in run_together(lives, signals, guard=guard, door=door, watched=watch)]
+        return [(live.run, live.finish) for live in run_together(lives, signals, guard=guard, door=door, watched=watch)]
 
     with signals.caught():
         in_each(works, play)
@@ -132,7 +132,7 @@ def _checked(recorder: Recorder, execution: Execution, market: str) -> Recorder:
     """Return the knobs of a recording; raise UsageError for a day that cannot be played live or replayed."""
     from mm.market_data.recorder import of_market
 
-    found = of_market(recorder, market)
+    for_market = of_market(recorder, market)
     if not recorder.write_diffs:
         raise UsageError("--write-diffs (WRITE_DIFFS) is 0; a shadow is compared with the replay of its diffs; set 1")
     if execution.feed_latency not in ("auto", "none"):
@@ -142,7 +142,7 @@ def _checked(recorder: Recorder, execution: Execution, market: str) -> Recorder:
         )
     if execution.latency_file is not None and not execution.latency_file.is_file():
         raise DataError(f"--latency-file (LATENCY_FILE) {execution.latency_file}: there is no such file")
-    return found
+    return for_market
 
 
 def day_parts(
@@ -191,15 +191,15 @@ def shadow_reconcile(console: Console, places: ShadowPlaces, name: str, trust: t
     terms = ShadowTerms.read(run.folder)
     inputs = InputPlaces(places.data_root or Path(run.knob("data_root") or "data"), places.out_root)
     setup, _ = setup_of(run, inputs, trust, days=False)
-    found, _ = compare_with_replay(terms, setup, inputs.data_root, run.folder)
-    console.set_json({**found.to_json(), "path": str(run.folder.resolve())})
-    console.print(found.text())
-    if not found.same:
-        raise Mismatch(f"{run.folder}: differs from the replay; the first difference: {_difference(found)}")
+    comparison, _ = compare_with_replay(terms, setup, inputs.data_root, run.folder)
+    console.set_json({**comparison.to_json(), "path": str(run.folder.resolve())})
+    console.print(comparison.text())
+    if not comparison.same:
+        raise Mismatch(f"{run.folder}: differs from the replay; the first difference: {_difference(comparison)}")
 
 
-def _difference(found: "ReplayComparison") -> str:
-    first = found.first_difference
+def _difference(comparison: "ReplayComparison") -> str:
+    first = comparison.first_difference
     if first is None:
         return "its orders, fills or states do not match its decisions"
     return f"decision {first['row']} at {first['us']} µs, live {first['live']}, replayed {first['replay']}"

@@ -73,9 +73,9 @@ def signals_compute(run: Run, day: Day, market: Market, others: OtherMarkets, co
     if MICRO_PRICE in names:
         with run.timing("fit"):
             for tape in tapes:
-                found = micro_price_before(day, market, tape)
-                note_tapes(run, found.tapes)
-                fits[tape.days[0]] = found.fit
+                fitted = micro_price_before(day, market, tape)
+                note_tapes(run, fitted.tapes)
+                fits[tape.days[0]] = fitted.fit
     for first, fit in fits.items():
         if fit is None:
             run.print(f"note: {first}: micro_price is null: there is no earlier day to fit it on")
@@ -104,7 +104,7 @@ def names_of(columns: SignalColumns, others: OtherMarkets) -> tuple[str, ...]:
 
     if columns.signals:
         return tuple(columns.signals.split(","))
-    return tuple(f"{name}.{one}" for name in others.declared() for one in OTHER_USUAL) or SIGNALS.usual
+    return tuple(f"{name}.{signal}" for name in others.declared() for signal in OTHER_USUAL) or SIGNALS.usual
 
 
 def _about(tapes: "Sequence[Tape]", fits: "dict[str, MicroPriceFit | None]") -> dict[str, Any]:
@@ -144,30 +144,31 @@ def signals_score(run: Run, day: Day, market: Market, others: OtherMarkets, colu
     said_days(run, markets)
     fit = note_micro_price(run, markets).fit if MICRO_PRICE in names else None
     with run.timing("play"):
-        found = score(tape, names, fit, others=feeds)
+        every_score = score(tape, names, fit, others=feeds)
     by_name = {
-        name: [one for one in found if one.signal == name] for name in dict.fromkeys(one.signal for one in found)
+        name: [row for row in every_score if row.signal == name]
+        for name in dict.fromkeys(row.signal for row in every_score)
     }
     content = {
         **_about([tape], {tape.days[0]: fit}),
         "horizons_s": list(HORIZONS_S),
-        "scores": [one.to_json() for one in found],
+        "scores": [row.to_json() for row in every_score],
         "half_life_s": {name: half_life_s(scores) for name, scores in by_name.items()},
     }
     run.write_page(page(by_name, content, run.about))
     run.artefact = "score.json"
     run.path(run.artefact).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    best = max((one for one in found if one.rho is not None), key=lambda one: abs(one.rho or 0.0), default=None)
+    best = max((row for row in every_score if row.rho is not None), key=lambda row: abs(row.rho or 0.0), default=None)
     run.summary = {
         "best": best and best.signal,
         "best_horizon_s": best and best.horizon_s,
         "best_rho": best and best.rho,
     }
     width = max(len(name) for name in by_name)
-    run.print(" " * width + "".join(f"{f'{one:g} s':>9}" for one in HORIZONS_S))
+    run.print(" " * width + "".join(f"{f'{horizon_s:g} s':>9}" for horizon_s in HORIZONS_S))
     for name, scores in by_name.items():
-        run.print(f"{name:<{width}}" + "".join(_cell(one) for one in scores))
-    if (moves := max((one.moves for one in found), default=0)) < LEAST_MOVES:
+        run.print(f"{name:<{width}}" + "".join(_cell(cell) for cell in scores))
+    if (moves := max((row.moves for row in every_score), default=0)) < LEAST_MOVES:
         run.print(f"no intervals: the mid moved {moves} times, {LEAST_MOVES} are needed; score a longer day")
 
 
@@ -176,21 +177,21 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
     from mm.report.figures import heat
     from mm.report.frame import card, chart, document, grid, header, interval, origin
 
-    horizons = [f"{one:g} s" for one in content["horizons_s"]]
+    horizons = [f"{horizon_s:g} s" for horizon_s in content["horizons_s"]]
     rows = list(by_name.values())
-    values = [[one.rho for one in scores] for scores in rows]
+    values = [[score.rho for score in scores] for scores in rows]
     shown = heat(("horizon", horizons), ("signal", list(by_name)), values, texttemplate="%{z:+.3f}")
     cells = [
         [
-            f"{one.signal}, {one.horizon_s:g} s",
-            f"{one.rows:,}",
-            "–" if one.rho is None else fixed(one.rho, 4),
-            interval(one.ci95),
-            "–" if one.first_half is None else fixed(one.first_half, 4),
-            "–" if one.second_half is None else fixed(one.second_half, 4),
+            f"{score.signal}, {score.horizon_s:g} s",
+            f"{score.rows:,}",
+            "–" if score.rho is None else fixed(score.rho, 4),
+            interval(score.ci95),
+            "–" if score.first_half is None else fixed(score.first_half, 4),
+            "–" if score.second_half is None else fixed(score.second_half, 4),
         ]
         for scores in rows
-        for one in scores
+        for score in scores
     ]
     head = ("signal, horizon", "rows", "correlation", "95 %", "first half", "second half")
     hint = "Spearman's rank correlation with the move of the mid over the horizon; a dash: not known."
@@ -204,9 +205,9 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
     return document(f"{content['symbol']} signals", parts, about.plotly)
 
 
-def _cell(one: "SignalScore") -> str:
+def _cell(score: "SignalScore") -> str:
     """Return a correlation as a table cell."""
-    if one.rho is None:
+    if score.rho is None:
         return f"{'–':>9}"
-    clear = "*" if one.ci95 and (one.ci95[0] > 0 or one.ci95[1] < 0) else " "
-    return f"{fixed(one.rho, 3):>7}{clear}{'!' if one.stable is False else ' '}"
+    clear = "*" if score.ci95 and (score.ci95[0] > 0 or score.ci95[1] < 0) else " "
+    return f"{fixed(score.rho, 3):>7}{clear}{'!' if score.stable is False else ' '}"

@@ -85,7 +85,7 @@ def state_show(
     backend = stores.ledger(results.out_root)
     name = symbol.upper() if symbol else None
     with _connected(backend):
-        tables = {one: backend.read(one, name) for one in ([table] if table else SHOWN)}
+        tables = {shown_table: backend.read(shown_table, name) for shown_table in ([table] if table else SHOWN)}
     console.set_json({"store": backend.place, **tables})
     if table:
         _print(console, table, tables[table])

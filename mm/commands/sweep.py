@@ -82,10 +82,10 @@ def sweep(
             message = "run the same command to resume the sweep"
             run.log.warning("points_kept", known=work.known, of=len(work.jobs), message=message)
             raise
-    found = write(run, (axes, played, work), sweep.rank_by, tapes)
+    findings = write(run, (axes, played, work), sweep.rank_by, tapes)
     with run.timing("write"):
         run.write_page(page(run.partial, run.about, run.summary["on_record"]))
-    keep(run, work, found, sweep.keep_runs, workers.jobs)
+    keep(run, work, findings, sweep.keep_runs, workers.jobs)
     raise_failures(played)
 
 
@@ -122,7 +122,7 @@ def _search(run: Run, setup: "Setup", sweep: Sweep, workers: Workers) -> None:
             (held or days, tapes[len(days) :] or tapes),
         )
     )
-    players = {one.setup.day.day: one for one in (unseen, first, seen)}  # equal days, the same player
+    players = {player.setup.day.day: player for player in (unseen, first, seen)}  # equal days, the same player
 
     def play(points: "Sequence[Point]") -> "list[PlayedPoint]":
         return players[points[0].setup.day.day](points) if points else []
@@ -144,11 +144,14 @@ def _search(run: Run, setup: "Setup", sweep: Sweep, workers: Workers) -> None:
         "held_out": beyond,
         "history": searched.history,
     }
-    found = write(run, (space.seen(searched.points), searched.points, work), sweep.rank_by, seen.markets.tapes, content)
+    findings = write(
+        run, (space.seen(searched.points), searched.points, work), sweep.rank_by, seen.markets.tapes, content
+    )
     run.timings.update(
-        played=sum(one.played for one in players.values()), reused=sum(one.reused for one in players.values())
+        played=sum(player.played for player in players.values()),
+        reused=sum(player.reused for player in players.values()),
     )
     with run.timing("write"):
         run.write_page(page(run.partial, run.about, run.summary["on_record"]))
-    keep(run, work, found, sweep.keep_runs, workers.jobs)
+    keep(run, work, findings, sweep.keep_runs, workers.jobs)
     raise_failures(searched.points)

@@ -40,8 +40,8 @@ def tapes_list(console: Console, results: Results) -> None:
     """List the tapes under OUT_ROOT/tapes with their best prices and indices, least recently used first."""
     folder = results.out_root / FOLDER
     days = kept_days(folder)
-    total = sum(one.size for one in days)
-    console.set_json({"path": str(folder.resolve()), "bytes": total, "tapes": [_row(one) for one in days]})
+    total = sum(tape.size for tape in days)
+    console.set_json({"path": str(folder.resolve()), "bytes": total, "tapes": [_row(tape) for tape in days]})
     for line in _lines(days):
         console.print(line)
     console.print(f"{len(days)} tapes, {total / _MB:,.1f} MB, in {folder}")
@@ -65,9 +65,9 @@ def tapes_prune(
     gone = to_prune(days, now_us() / US_PER_S, older_than, None if most_gb is None else most_gb * _GB)
     if not dry_run:
         _remove(console, gone)
-    freed, total = (sum(one.size for one in several) for several in (gone, days))
+    freed, total = (sum(tape.size for tape in several) for several in (gone, days))
     answer = {"path": str(folder.resolve()), "dry_run": dry_run, "freed_bytes": freed, "bytes": total - freed}
-    console.set_json({**answer, "removed": [_row(one) for one in gone]})
+    console.set_json({**answer, "removed": [_row(tape) for tape in gone]})
     for line in _lines(gone):
         console.print(line)
     done, left = "would be removed" if dry_run else "removed", total - freed
@@ -78,28 +78,28 @@ def tapes_prune(
 
 def _remove(console: Console, days: "Sequence[KeptDay]") -> None:
     with console.progress("tapes", len(days)) as step:
-        for one in days:
+        for tape in days:
             try:
-                one.remove()
+                tape.remove()
             except OSError as error:
                 raise DataError(f"{error.filename}: cannot be removed ({error.strerror}); check its owner") from error
             step(1)
 
 
-def _row(one: "KeptDay") -> dict[str, Any]:
+def _row(tape: "KeptDay") -> dict[str, Any]:
     return {
-        "symbol": one.symbol,
-        "day": one.day,
-        "bytes": one.size,
-        "used_at": _instant(one),
-        "files": {file.path.name: file.size for file in one.files},
+        "symbol": tape.symbol,
+        "day": tape.day,
+        "bytes": tape.size,
+        "used_at": _instant(tape),
+        "files": {file.path.name: file.size for file in tape.files},
     }
 
 
 def _lines(days: "Sequence[KeptDay]") -> list[str]:
     if not days:
         return []
-    rows = [(one.symbol, one.day, f"{one.size / _MB:,.1f}", str(len(one.files)), _instant(one)) for one in days]
+    rows = [(tape.symbol, tape.day, f"{tape.size / _MB:,.1f}", str(len(tape.files)), _instant(tape)) for tape in days]
     head = ("symbol", "day", "MB", "files", "last used")
     wide = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     return [
@@ -108,5 +108,5 @@ def _lines(days: "Sequence[KeptDay]") -> list[str]:
     ]
 
 
-def _instant(one: "KeptDay") -> str:
-    return datetime.fromtimestamp(one.used_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _instant(tape: "KeptDay") -> str:
+    return datetime.fromtimestamp(tape.used_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -40,7 +40,7 @@ def token_add(console: Console, place: TokensPlace, name: str, roles: tuple[str,
     if not re.fullmatch(r"[\w.-]+", name):
         raise UsageError(f"the name of a token was {name!r}; it must have letters, digits, _, . and - only")
     tokens = read_tokens(place.tokens_file) if place.tokens_file.exists() else []
-    if any(one.name == name for one in tokens):
+    if any(token.name == name for token in tokens):
         raise UsageError(f"{place.tokens_file} has a token {name!r}; mm token revoke removes it, or give another name")
     text, token = new_token(name, roles)
     _write(place.tokens_file, [*tokens, token])
@@ -55,7 +55,7 @@ def token_revoke(console: Console, place: TokensPlace, name: str) -> None:
     Example: mm token revoke prometheus --tokens-file /etc/mm/tokens
     """
     tokens = read_tokens(place.tokens_file)
-    left = [one for one in tokens if one.name != name]
+    left = [token for token in tokens if token.name != name]
     if len(left) == len(tokens):
         raise DataError(f"{place.tokens_file} has no token {name!r}; mm token list shows them")
     _write(place.tokens_file, left)
@@ -70,13 +70,13 @@ def token_list(console: Console, place: TokensPlace) -> None:
     Example: mm token list --tokens-file /etc/mm/tokens
     """
     tokens = read_tokens(place.tokens_file)
-    for one in tokens:
-        console.print(one.line().rpartition(" ")[0])
-    console.set_json({"tokens": {one.name: sorted(one.roles) for one in tokens}})
+    for token in tokens:
+        console.print(token.line().rpartition(" ")[0])
+    console.set_json({"tokens": {token.name: sorted(token.roles) for token in tokens}})
 
 
 def _write(path: Path, tokens: list[Token]) -> None:
     try:
-        write_atomic(path, "".join(f"{one.line()}\n" for one in tokens).encode(), mode=0o600)
+        write_atomic(path, "".join(f"{token.line()}\n" for token in tokens).encode(), mode=0o600)
     except OSError as error:
         raise UsageError(f"{TOKENS_FLAG}: {path} cannot be written ({error.strerror}); give another file") from error

@@ -69,10 +69,10 @@ def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
     """
     legs: dict[str, LegSymbol] = {}
     for owner, knobs in symbols.items():
-        for name, one in knobs[OtherMarkets].declared().items():
-            if "orders" not in one:
+        for name, declared in knobs[OtherMarkets].declared().items():
+            if "orders" not in declared:
                 continue
-            leg = _leg(owner, name, one, knobs)
+            leg = _leg(owner, name, declared, knobs)
             if leg.key in symbols or leg.key in legs:
                 raise UsageError(
                     f"OTHERS: {owner} has orders in {leg.key}, whose orders another strategy sends; the symbols of an "
@@ -82,38 +82,40 @@ def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
     return legs
 
 
-def _leg(owner: str, name: str, one: Mapping[str, Any], knobs: Knobs) -> LegSymbol:
+def _leg(owner: str, name: str, declared: Mapping[str, Any], knobs: Knobs) -> LegSymbol:
     """Return one symbol in which a strategy sends orders."""
     from mm.play.terms import leg_knobs
 
-    execution, account, models = leg_knobs(name, one["orders"] or {}, knobs[PaperAccount])
+    execution, account, models = leg_knobs(name, declared["orders"] or {}, knobs[PaperAccount])
     models = replace(models, quote_model=knobs[Models].quote_model)
     own: list[object] = [Market(), execution, account, models, OtherMarkets()]
-    market = one.get("market", knobs[BinanceMarket].market)
+    market = declared.get("market", knobs[BinanceMarket].market)
     if market == knobs[BinanceMarket].market:
-        if elsewhere := [key for key in _ELSEWHERE if key in one]:
+        if elsewhere := [key for key in _ELSEWHERE if key in declared]:
             raise UsageError(
                 f"OTHERS: {name} has orders and {elsewhere[0]}, but is a symbol of the same account; leave "
                 f"{elsewhere[0]} out, or orders, or name another market"
             )
-        return LegSymbol(owner, name, one["symbol"], {type(group): group for group in own})
+        return LegSymbol(owner, name, declared["symbol"], {type(group): group for group in own})
     source = knobs[Sources]
-    root = Path(one.get("data_root") or source.data_root)
+    root = Path(declared.get("data_root") or source.data_root)
     if root.resolve() == source.data_root.resolve():
         raise UsageError(
             f"OTHERS: {name} has orders in another market, whose days need a folder of their own; give data_root, "
             f"another one than --data-root (DATA_ROOT) {source.data_root}"
         )
-    recorder = replace(knobs[Recorder], ws_url=one.get("ws_url"), rest_url=one.get("rest_url"), metrics_port=0)
-    access = replace(knobs[OrderAccess], ws_api_url=one.get("ws_api_url"))
+    recorder = replace(
+        knobs[Recorder], ws_url=declared.get("ws_url"), rest_url=declared.get("rest_url"), metrics_port=0
+    )
+    access = replace(knobs[OrderAccess], ws_api_url=declared.get("ws_api_url"))
     own += [BinanceMarket(market=market), recorder, access, replace(source, data_root=root)]
-    return LegSymbol(owner, name, one["symbol"], {type(group): group for group in own}, market)
+    return LegSymbol(owner, name, declared["symbol"], {type(group): group for group in own}, market)
 
 
 def legs_unlisted(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
     """Return the same without symbols that are listed, each of which is closed in any case."""
-    found = (legs_of({symbol: knobs}) for symbol, knobs in symbols.items())
-    return {key: leg for legs in found for key, leg in legs.items() if key not in symbols}
+    legs_by_symbol = (legs_of({symbol: knobs}) for symbol, knobs in symbols.items())
+    return {key: leg for legs in legs_by_symbol for key, leg in legs.items() if key not in symbols}
 
 
 @runner(
@@ -150,7 +152,7 @@ def trade(works: Sequence[SymbolRun], **given: Any) -> None:
         _connect(works, lives, quotes)
         guard = _guard(runs[0], works, lives)
         together = run_together(lives, signals, account, guard=guard, door=door, watched=given["watch"])
-        return [(one.run, one.finish) for one in together]
+        return [(live.run, live.finish) for live in together]
 
     with signals.caught():
         in_each(works, play)
@@ -185,7 +187,7 @@ def trade_flatten(works: Sequence[SymbolRun], **given: Any) -> None:
         cost = FlattenCost(len(works), works[0][FlattenKnobs].max_cost)
         jobs = [Flatten(cost, place) for place in range(len(works))]
         lives, account = _trades(runs, works, strategies, (given["api_key"], given["api_secret"]), jobs)
-        return [(one.run, one.finish) for one in run_together(lives, signals, account, watched=False)]
+        return [(live.run, live.finish) for live in run_together(lives, signals, account, watched=False)]
 
     with signals.caught():
         in_each(works, play)
@@ -209,8 +211,8 @@ def _check_markets(works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]"
             f"LEDGER_URL and STATE_URL have one row a symbol, but {twice} has the symbol of another market; leave them "
             f"out: each market has a store of its own below OUT_ROOT"
         )
-    for work, one in zip(works, strategies, strict=True):
-        begin = one.account.initial_inventory
+    for work, strategy in zip(works, strategies, strict=True):
+        begin = strategy.account.initial_inventory
         if work[BinanceMarket].market != SPOT and e8(begin):
             raise UsageError(
                 f"--initial-inventory (INITIAL_INVENTORY) of {work.key} is {begin}, but a ledger of a contract "
@@ -239,9 +241,9 @@ def _trades(
     first = works[0]
     trading = first[Trading]
     _check_markets(works, strategies)
-    most = {work.key: one.risk.max_position or "0" for work, one in zip(works, strategies, strict=True)}
+    most = {work.key: strategy.risk.max_position or "0" for work, strategy in zip(works, strategies, strict=True)}
     note = check_switches(trading.venue, most, os.environ)
-    account = Account(first[AccountLimits], [one.risk for one in strategies], list(most))
+    account = Account(first[AccountLimits], [strategy.risk for strategy in strategies], list(most))
     by_market = _exchanges(runs[0], works, given)
     account.exchanges = [*by_market.values()]
     if any(given):
@@ -265,7 +267,7 @@ def _trades(
         served = served_by(replace(work[Recorder], ws_url=at.urls.streams, rest_url=at.urls.rest), at.market)
         parts = day_parts(run, work[Sources], served, work.day, clock, at.market)
         live = TradeRun(run, knobs, parts, work.day, account, job)
-        legs = [one.leg.name for one in works if one.leg and one.leg.owner == work.key]
+        legs = [other.leg.name for other in works if other.leg and other.leg.owner == work.key]
         if strategy.others.others:
             live.beside = parts_beside(run, work, served, clock, legs)
         lives.append(live)
@@ -282,33 +284,33 @@ def _exchanges(
     from mm.live.venues.accounts import account_of
     from mm.live.venues.rest_api import Surroundings
 
-    found: dict[str, ExchangeAccount] = {}
+    exchanges: dict[str, ExchangeAccount] = {}
     places = _places(works)
     own, clock = read_credentials(os.environ, api_key=given[0], api_secret=given[1]), SteadyClock()
     for market, (urls, access) in places.items():
-        credentials = credentials_beside(os.environ, market, own) if found else own
+        credentials = credentials_beside(os.environ, market, own) if exchanges else own
         around = Surroundings(clock=clock)
         session = AccountSession(account_of(market), urls, credentials, access, log=run.log, around=around)
-        symbols = [one.day.symbol for one in works if one[BinanceMarket].market == market]
-        found[market] = ExchangeAccount(market, urls, credentials, session, symbols, SharedBalances(symbols))
-    return found
+        symbols = [other.day.symbol for other in works if other[BinanceMarket].market == market]
+        exchanges[market] = ExchangeAccount(market, urls, credentials, session, symbols, SharedBalances(symbols))
+    return exchanges
 
 
 def _places(works: Sequence[SymbolRun]) -> dict[str, tuple[VenueUrls, OrderAccess]]:
     """Return the addresses of each market that the symbols are traded on, that of the first symbol first."""
-    found: dict[str, tuple[VenueUrls, OrderAccess]] = {}
+    places: dict[str, tuple[VenueUrls, OrderAccess]] = {}
     for work in works:
         market, trading, recorder, access = work[BinanceMarket].market, work[Trading], work[Recorder], work[OrderAccess]
-        if market in found:
-            _check_same_exchange(work, found[market][0])
+        if market in places:
+            _check_same_exchange(work, places[market][0])
             continue
         urls = addresses(
             *(trading.venue, recorder.ws_url, recorder.rest_url, access.ws_api_url),
             remote_box=trading.remote_box,
             market=market,
         )
-        found[market] = urls, access
-    return found
+        places[market] = urls, access
+    return places
 
 
 def _check_same_exchange(work: SymbolRun, known: VenueUrls) -> None:
@@ -327,14 +329,14 @@ def _guard(run: Run, works: Sequence[SymbolRun], lives: "Sequence[TradeRun]") ->
     from mm.live.run.guard import GuardianProcess, guarded_exchange, guarded_run
     from mm.live.run.guardian import Guarded
 
-    work, exchanges = works[0], {id(one.at): one.at for one in lives}
+    work, exchanges = works[0], {id(live.at): live.at for live in lives}
     told = Guarded(
-        runs=[guarded_run(one.run, one.key, one.day.out_root, one.at.market) for one in lives],
+        runs=[guarded_run(live.run, live.key, live.day.out_root, live.at.market) for live in lives],
         limit_s=work[CallLimit].model_call_limit_s,
         exchanges=[
             guarded_exchange(
                 *(at.urls.rest, at.credentials, work[OrderAccess].recv_window_ms),
-                [path for one in lives if one.at is at for path in one.locks.paths(one.symbol)],
+                [path for live in lives if live.at is at for path in live.locks.paths(live.symbol)],
                 *(at.market, list(at.symbols)),
             )
             for at in exchanges.values()

@@ -74,46 +74,46 @@ def watchdog(console: Console, watching: Watching, once: bool) -> None:
     door = (
         watching.door(watching.metrics_host, "--metrics-host (METRICS_HOST)", console.log.warning) if serves else None
     )
-    found = dog.look()
+    look = dog.look()
     if watching.textfile_dir is not None:
-        _write_first(watching.textfile_dir, found)
+        _write_first(watching.textfile_dir, look)
     if not once:
-        found = asyncio.run(_watch(console, watching, dog, found, door))
+        look = asyncio.run(_watch(console, watching, dog, look, door))
     console.set_json(
         {
-            "symbols": {one.symbol: one.to_json() for one in found.symbols},
-            "unreadable": list(found.unreadable),
-            "free_bytes": dict(found.free_bytes),
+            "symbols": {trader.symbol: trader.to_json() for trader in look.symbols},
+            "unreadable": list(look.unreadable),
+            "free_bytes": dict(look.free_bytes),
         }
     )
     if once:
-        for line in [*(one.line() for one in found.symbols), *found.unreadable] or ["no trader has left a file"]:
+        for line in [*(trader.line() for trader in look.symbols), *look.unreadable] or ["no trader has left a file"]:
             console.print(line)
-        if found.troubles():
-            raise DataError("; ".join(found.troubles()))
+        if look.troubles():
+            raise DataError("; ".join(look.troubles()))
 
 
-def _write_first(folder: Path, found: "WatchdogLook") -> None:
+def _write_first(folder: Path, look: "WatchdogLook") -> None:
     try:
         if not folder.is_dir():
             raise NotADirectoryError("there is no such folder")
-        write_atomic(folder / TEXTFILE, found.page().encode())
+        write_atomic(folder / TEXTFILE, look.page().encode())
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"--textfile (TEXTFILE_DIR) {folder}: cannot be written ({reason}); give another") from error
 
 
 async def _watch(
-    console: Console, watching: Watching, dog: "Watchdog", found: "WatchdogLook", door: "Door | None"
+    console: Console, watching: Watching, dog: "Watchdog", look: "WatchdogLook", door: "Door | None"
 ) -> "WatchdogLook":
     """Look again and again until a signal, and return the last look."""
-    stopped, latest = asyncio.Event(), [found]
+    stopped, latest = asyncio.Event(), [look]
     at_ending_signals(lambda _: stopped.set())
     async with _served(watching, latest, door) as port:
         if port:
             scheme = "https" if door and door.context else "http"
             console.print(f"{scheme}://{watching.metrics_host}:{port}/metrics")
-        _note(console.log, [], found.troubles())
+        _note(console.log, [], look.troubles())
         while not stopped.is_set():
             await happened(stopped, watching.watch_interval_s)
             before, now = latest[0], await asyncio.to_thread(dog.look)

@@ -6,9 +6,11 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable
-from importlib import import_module
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from importlib import import_module, invalidate_caches
 from pathlib import Path
+from types import ModuleType
 
 from mm.base.knobs import closest
 from mm.errors import ModelError, SafetyError, UnknownModel, UsageError
@@ -94,6 +96,33 @@ def import_trusted(paths: Iterable[str | Path]) -> None:
         except USER_ERRORS as error:
             said = f"--trust (TRUST) {path}: importing {name} raised {one_line(error)}"
             raise ModelError(said, place_of(error)) from error
+
+
+@contextmanager
+def modules_of(folder: Path, names: Iterable[str]) -> Iterator[None]:
+    """Import the modules *names* from *folder*, and let this process have them under these names only inside.
+
+    Modules that were imported under the same names, or below the same packages, are hidden meanwhile, so that neither
+    of two sources of one name finds a part of the other.
+    """
+    wanted = sorted(names)
+    packages = {name.partition(".")[0] for name in wanted}
+    hidden = _forget(packages)
+    sys.path.insert(0, str(folder))
+    invalidate_caches()  # of the finders, which may have looked into the folder before it was filled
+    try:
+        for name in wanted:
+            import_module(name)
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        _forget(packages)
+        sys.modules.update(hidden)
+
+
+def _forget(packages: Collection[str]) -> dict[str, ModuleType]:
+    """Remove the modules of these top-level names from those that are imported, and return them."""
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in packages}
 
 
 def put_cwd_first() -> None:

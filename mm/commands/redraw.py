@@ -14,6 +14,7 @@ from mm.play.knobs import Day, Market, Sensitivity
 from mm.play.market import Markets
 from mm.play.models import read_fitted
 from mm.play.play import Play
+from mm.play.setup import Setup
 from mm.report.contents import SCHEDULE
 from mm.report.run_columns import market_of
 from mm.runs.finished import RunFolder
@@ -64,12 +65,13 @@ def played(redraw: Redraw) -> "Result | None":
     if not redraw.drawn.sensitivity or "sensitivity" in redraw.run.summary:
         return None
     try:
-        play = _play(redraw)
-        with redraw.console.progress("play", play.events) as advance:
-            step = by_events(play.tapes, advance)
-            again = play.run_base(step)
-            _check_same(redraw.run, again.summary)
-            return play.with_further(again, step)
+        with setup_of(redraw.run, redraw.places, redraw.trusted) as (setup, known):
+            play = _play(redraw.run, setup, replace(known.group(Sensitivity), sensitivity=True))
+            with redraw.console.progress("play", play.events) as advance:
+                step = by_events(play.tapes, advance)
+                again = play.run_base(step)
+                _check_same(redraw.run, again.summary)
+                return play.with_further(again, step)
     except MMError as error:
         redraw.notes.append(f"not played under other assumptions: {error}")
         return None
@@ -85,14 +87,12 @@ def market(redraw: Redraw) -> "MarketColumns | None":
         return None
 
 
-def _play(redraw: Redraw) -> Play:
+def _play(run: RunFolder, setup: Setup, sensitivity: Sensitivity) -> Play:
     """Return the backtest of the run, with a sensitivity: the same days, other markets, rules and models."""
-    setup, known = setup_of(redraw.run, redraw.places, redraw.trusted)
     fit = None
-    if redraw.run.manifest["kind"] == "walkforward":
-        setup, fit = replace(setup, models=unfitted(setup.models)), read_fitted(redraw.run.folder / SCHEDULE)
-    markets = Markets.open(setup.day, setup.market, setup.others)
-    return Play.of(setup, markets, fit, replace(known.group(Sensitivity), sensitivity=True))
+    if run.manifest["kind"] == "walkforward":
+        setup, fit = replace(setup, models=unfitted(setup.models)), read_fitted(run.folder / SCHEDULE)
+    return Play.of(setup, Markets.open(setup.day, setup.market, setup.others), fit, sensitivity)
 
 
 def _check_same(run: RunFolder, again: Mapping[str, Any]) -> None:

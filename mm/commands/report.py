@@ -166,12 +166,12 @@ def _calibration(redraw: "Redraw", about: "About") -> str:
         groups = (*GROUPS, Calibration, Fit)
         names = {knob.name for kind in groups for knob in knobs(kind)}
         known = playable(redraw.run, redraw.places, redraw.trusted, names)
-        known.import_source()
-        tapes, account = redraw.days(), known.group(Account)
-        config = calibration_config(known.group(Calibration), known.group(Fit), account.seed, tapes[0])
-        calibration = measure(tapes, config, rules_of(tapes[0], known.group(Execution), account))
-        cards = further_cards(content, adverse_selection(calibration.calibrator))
-        return calibration_page(calibration.fit, calibration.measured, steadiness(calibration.calibrator), about, cards)
+        with known.own_modules():
+            tapes, account = redraw.days(), known.group(Account)
+            config = calibration_config(known.group(Calibration), known.group(Fit), account.seed, tapes[0])
+            again = measure(tapes, config, rules_of(tapes[0], known.group(Execution), account))
+            cards = further_cards(content, adverse_selection(again.calibrator))
+            return calibration_page(again.fit, again.measured, steadiness(again.calibrator), about, cards)
     except MMError as error:
         redraw.notes.append(f"drawn without the fits of parts of the day and the mid moves after hits: {error}")
     return calibration_page(fit, Measured(redraw.run.points, redraw.run.points), [], about, further_cards(content, []))

@@ -190,8 +190,8 @@ def shadow_reconcile(console: Console, places: ShadowPlaces, name: str, trust: t
         raise DataError(f"{run.folder} is a run of the kind {run.manifest['kind']!r}; give one of `mm shadow`")
     terms = ShadowTerms.read(run.folder)
     inputs = InputPlaces(places.data_root or Path(run.knob("data_root") or "data"), places.out_root)
-    setup, _ = setup_of(run, inputs, trust, days=False)
-    comparison, _ = compare_with_replay(terms, setup, inputs.data_root, run.folder)
+    with setup_of(run, inputs, trust, days=False) as (setup, _):
+        comparison, _ = compare_with_replay(terms, setup, inputs.data_root, run.folder)
     console.set_json({**comparison.to_json(), "path": str(run.folder.resolve())})
     console.print(comparison.text())
     if not comparison.same:

@@ -9,9 +9,9 @@ import json
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from mm.base.code_identity import hash_file
 from mm.base.knobs import axes_of, knobs, shown
-from mm.base.user_code import NAME, USER_ERRORS, one_line, place_of
+from mm.base.user_code import NAME, USER_ERRORS, modules_of, one_line, place_of
 from mm.errors import DataError, ModelError, SafetyError
 from mm.play.artefacts import FILES_NAMED, moved, moved_models
 from mm.play.knobs import Day, OtherMarkets
@@ -88,25 +88,22 @@ class Playable:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(path.read_bytes())
 
-    def import_source(self) -> None:
-        """Import the user's modules as the run kept them, in place of those in the current folder.
+    @contextmanager
+    def own_modules(self) -> Iterator[None]:
+        """Let this process find the user's modules as the run kept them, not as its folder has them; only inside.
 
         Raises:
             ModelError: If the import of one raises.
         """
-        with TemporaryDirectory(prefix="mm-source-") as scratch:
-            self.copy_source(Path(scratch))
-            sys.path.insert(0, scratch)
+        with ExitStack() as stack:
+            scratch = Path(stack.enter_context(TemporaryDirectory(prefix="mm-source-")))
+            self.copy_source(scratch)
             try:
-                for name in sorted(map(_module_of, self.source)):
-                    sys.modules.pop(name, None)
-                for name in sorted(map(_module_of, self.source)):
-                    import_module(name)
+                stack.enter_context(modules_of(scratch, map(_module_of, self.source)))
             except USER_ERRORS as error:
                 said = f"{self.run.folder / SOURCE}: importing its modules raised {one_line(error)}"
                 raise ModelError(said, place_of(error)) from error
-            finally:
-                sys.path.remove(scratch)
+            yield
 
 
 def playable(
@@ -132,15 +129,16 @@ def playable(
     return Playable(run, _knob_files(run, located), _artefacts(run, knobs_played, reviewed=bool(names)), source)
 
 
+@contextmanager
 def setup_of(
     run: RunFolder, places: InputPlaces, trusted: Sequence[Path] = (), *, days: bool = True
-) -> tuple[Setup, Playable]:
-    """Return the setup of a finished run, which is only played if its code and files are trusted (`playable`).
+) -> Iterator[tuple[Setup, Playable]]:
+    """Give the setup of a finished run, to be played inside, if its code and files are trusted (`playable`).
 
     Args:
         run: The run; a knob added since then has its default.
         places: Where its inputs are searched; its days are read there.
-        trusted: The files of code that the user trusts. The modules that the run kept are imported.
+        trusted: The files of code that the user trusts. Inside, modules are those that the run kept.
         days: Whether its days must be unchanged.
 
     Raises:
@@ -150,7 +148,6 @@ def setup_of(
     """
     names = {knob.name for kind in GROUPS for knob in knobs(kind)}
     known = playable(run, places, trusted, names, days=days)
-    known.import_source()
     roots = {"data_root": places.data_root, "out_root": places.out_root, "out_dir": None}
     if run.knob("day") is None:  # of a live run, which records the current day
         roots["day"] = run.manifest["day"]
@@ -159,7 +156,8 @@ def setup_of(
     )
     others = setup.others.others and json.dumps(moved(json.loads(setup.others.others), known.artefacts))
     models = moved_models(setup.models, known.artefacts)
-    return replace(setup, models=models, others=OtherMarkets(others=others)), known
+    with known.own_modules():
+        yield replace(setup, models=models, others=OtherMarkets(others=others)), known
 
 
 def check_inputs(run: RunFolder, sources: InputPlaces) -> dict[str, Path]:

@@ -6,7 +6,6 @@ Every caller is used as its user does: a command, or a function of ``mm``. The c
 import csv
 import json
 import re
-import sys
 from collections.abc import Mapping
 from html import unescape
 from pathlib import Path
@@ -178,12 +177,6 @@ def desk(tmp_path_factory):
 def _forward() -> Setup:
     """Return the setup of the walk-forward: its rates are drawn, so that it needs no fit of its own."""
     return Setup({"fill_model": "poisson", "sensitivity": 0})
-
-
-@pytest.fixture(autouse=True)
-def _read_again():
-    """Let each caller import the user's models from the current folder, as a process of its own does."""
-    sys.modules.pop("parity_models", None)
 
 
 def _done(*words: str, cwd: Path, **variables: str) -> dict[str, Any]:

@@ -95,6 +95,37 @@ def test_liquidation_is_booked_and_said(box, port):
     assert (position, wallet - 999_985) == (box.position, box.wallet - 1_000_000)
 
 
+@pytest.mark.slow
+def test_auto_deleveraging_is_booked_and_said(tmp_path, port):
+    """A payment leaves bob's wallet below zero, and the insurance fund is empty: our position closes his."""
+    with contract_box(tmp_path, "--funding-interval-s", "10", "--insurance-fund", "0") as box:
+        limits = {"MAX_DAILY_LOSS": "10000", "MAX_DRAWDOWN": "1", "MAX_LEVERAGE": "100"}
+        with box.trader(METRICS_PORT=str(port), QUOTE_QTY="4", **limits) as trader:
+            position = box.until(lambda: abs(box.position) > 1 and box.position, "a position", process=trader)
+            # Where the mark price favours bob he may withdraw his wallet; the quotes around the book are refused there.
+            box.post("/sim/mark", json.dumps({"price": "50" if position > 0 else "200"}))
+            box.order("SELL" if position > 0 else "BUY", "3")
+            box.post("/sim/funding", json.dumps({"rate": "-0.0075" if position > 0 else "0.0075"}))
+            wallet = Decimal(_bob(box)["balances"][0]["balance"])
+            box.post("/sim/transfer", json.dumps({"user": "bob", "asset": "USDT", "amount": f"{-wallet}"}))
+            box.until(lambda: Decimal(_bob(box)["balances"][0]["balance"]) < 0, "a payment", process=trader)
+            box.post("/sim/mark", json.dumps({"price": None}))
+
+            def deleveraged():
+                return [row for row in box.rows("fill") if row["client_id"].startswith("adl_autoclose")]
+
+            box.until(deleveraged, "an auto-deleveraging", process=trader)
+            box.until(lambda: value(port, "mm_forced_closes_total", "auto-deleveraging"), "a count", process=trader)
+            code, text, _ = ended(trader)
+        assert code == 0, text
+        assert any(row["limit"] == "FORCED" for row in box.rows("breach"))
+        box.check_books()
+
+
+def _bob(box):
+    return box.get("/sim/account?user=bob")
+
+
 def test_countdown_is_renewed_shown_and_ended(box, port):
     """Whatever becomes of the trader, the exchange cancels once it has not been asked again for a minute."""
     with box.trader(METRICS_PORT=str(port)) as trader:

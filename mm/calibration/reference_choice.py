@@ -154,7 +154,7 @@ class SpanCells(EndCells):
         for best, own in zip(marks["best"], marks["sweep"], strict=True):
             start_us, end_us = best.span
             for side in SIDES:
-                shown, prints = (of_price.sweeps[side].between(start_us, end_us) for of_price in (best, own))
+                shown, prints = (counts.sweeps[side].between(start_us, end_us) for counts in (best, own))
                 valid = (best.path.touch[side][shown.row] != CLOSED) & (prints.depth >= 0)
                 block = first + (shown.us - start_us) // block_us
                 parts.append(np.stack((block, shown.depth - prints.depth, prints.depth))[:, valid])

@@ -130,19 +130,22 @@ def _moves(call: UsdmCall) -> list[Json]:
 
 
 def _quantiles(call: UsdmCall) -> list[Json]:
-    held = [by_symbol for by_symbol in call.everywhere() if by_symbol.owner.contract.lots]
+    held = [symbol_call for symbol_call in call.everywhere() if symbol_call.owner.contract.lots]
     none = {"LONG": 0, "SHORT": 0}
     return [
-        {"symbol": by_symbol.texts.symbol, "adlQuantile": none | {"BOTH": by_symbol.texts.quantile(by_symbol.account)}}
-        for by_symbol in held
+        {
+            "symbol": symbol_call.texts.symbol,
+            "adlQuantile": none | {"BOTH": symbol_call.texts.quantile(symbol_call.account)},
+        }
+        for symbol_call in held
     ]
 
 
 def _open_orders(call: UsdmCall) -> list[Json]:
     return [
-        by_symbol.texts.queried(order)
-        for by_symbol in call.everywhere()
-        for order in by_symbol.exchange.users.open(by_symbol.account)
+        symbol_call.texts.queried(order)
+        for symbol_call in call.everywhere()
+        for order in symbol_call.exchange.users.open(symbol_call.account)
     ]
 
 
@@ -186,7 +189,7 @@ def _balances(call: UsdmCall) -> list[Json]:
 
 
 def _risks(call: UsdmCall, *, old: bool) -> list[Json]:
-    contracts = [by_symbol.owner.contract for by_symbol in call.everywhere()]
+    contracts = [symbol_call.owner.contract for symbol_call in call.everywhere()]
     return [call.texts.risk(call.owner, contract, old=old) for contract in contracts if old or contract.is_used]
 
 
@@ -206,7 +209,7 @@ def _commission(call: UsdmCall) -> Json:
 
 
 def _brackets(call: UsdmCall) -> list[Json]:
-    return [by_symbol.texts.brackets() for by_symbol in call.everywhere()]
+    return [symbol_call.texts.brackets() for symbol_call in call.everywhere()]
 
 
 def _order_counts(call: UsdmCall) -> list[Json]:
@@ -276,7 +279,7 @@ def _symbol_configs(call: UsdmCall) -> list[Json]:
             "leverage": contract.leverage,
             "maxNotionalValue": short_text(most_notional_e8(contract.leverage)),
         }
-        for contract in (by_symbol.owner.contract for by_symbol in call.everywhere())
+        for contract in (symbol_call.owner.contract for symbol_call in call.everywhere())
     ]
 
 

@@ -7,6 +7,9 @@ from contextlib import suppress
 import pytest
 from test_live_metrics import START_US, Now, busy
 
+from mm.instrument import e8
+from mm.live.account.positions import MarginSeen, PositionSeen
+from mm.live.pages.contract_metrics import ContractMetrics
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.watch import frame, view, watch
 
@@ -48,6 +51,23 @@ def test_first_line_shows_why_nothing_is_quoted(killed: bool, why: str, status: 
     trader = busy()
     trader.killed, trader.why_not_ready = killed, why
     assert view(trader, START_US).splitlines()[0].endswith(status)
+
+
+def test_screen_of_a_contract_shows_its_prices_and_margin() -> None:
+    """What a person looks at when the market runs away: how far the liquidation is."""
+    trader = busy()
+    trader.contract = ContractMetrics()
+    before = view(trader, START_US).splitlines()
+    assert not any(line.startswith(("contract", "margin")) for line in before)
+    trader.contract.paid_e8 = e8("-1.25")
+    trader.contract.position = PositionSeen(e8("-2"), e8("100.5"), e8("101"), e8("-1"), e8("140.25"), e8("2"), 0, 1)
+    trader.contract.margin = MarginSeen(e8("80"), e8("2"), e8("70"))
+    shown = [line for line in view(trader, START_US).splitlines() if line.startswith(("funding", "contract", "margin"))]
+    assert shown == [
+        "funding     -1.25000000",
+        "contract    entry 100.50000000   mark 101.00000000   liquidation 140.25000000",
+        "margin      ratio 2.50%   maintenance 2.00000000   equity 80.00000000",
+    ]
 
 
 def test_screen_before_first_message_shows_dashes() -> None:

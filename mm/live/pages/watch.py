@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mm.clock import US_PER_S, iso
 from mm.instrument import E8, decimal_text
+from mm.live.pages.contract_metrics import ContractMetrics
 from mm.live.pages.metrics import SIDES, TradingMetrics
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def view(found: TradingMetrics, at_us: int, size: os.terminal_size = _USUAL) -> 
         "",
         *_market(found, at_us),
         *_money(found),
+        *(_contract(found.contract) if found.contract else []),
         *_orders(found),
         *_risk(found),
     ]
@@ -123,6 +125,19 @@ def _money(found: TradingMetrics) -> list[str]:
         *([_row("all legs", f"total {legs_e8 / E8:+,.4f}")] if legs_e8 is not None else []),
         *([_row("", f"before fees of {', '.join(unvalued)}, whose value is not known")] if unvalued else []),
     ]
+
+
+def _contract(contract: ContractMetrics) -> list[str]:
+    position, margin, ratio = contract.position, contract.margin, contract.ratio
+    lines = [_row("funding", _amount(contract.paid_e8))]
+    if position is not None and position.qty_e8:
+        liquidation = _amount(position.liquidation_e8 or None)
+        prices = {"entry": _amount(position.entry_e8), "mark": _amount(position.mark_e8), "liquidation": liquidation}
+        lines.append(_row("contract", *(f"{name} {price}" for name, price in prices.items())))
+    if margin is not None and ratio is not None:
+        amounts = (f"ratio {ratio:.2%}", f"maintenance {_amount(margin.maintenance_e8)}")
+        lines.append(_row("margin", *amounts, f"equity {_amount(margin.equity_e8)}"))
+    return lines
 
 
 def _orders(found: TradingMetrics) -> list[str]:

@@ -624,7 +624,7 @@ FAULTS = [
     ),
     Fault(
         "mm/live/venues/filters.py",
-        "stay = sum(not one.cancelling for one in open_orders)",
+        "stay = sum(not order.cancelling for order in open_orders)",
         "stay = sum(1 for one in open_orders)",
         "tests/live/test_order_checks.py",
     ),

@@ -94,8 +94,8 @@ class Account:
 
     async def close(self) -> None:
         """Close the connections of all accounts permanently."""
-        for one in self.exchanges:
-            await one.session.close()
+        for exchange in self.exchanges:
+            await exchange.session.close()
 
     def check_assets(self, quote_assets: Sequence[str]) -> None:
         """Raise SafetyError if the symbols have different quote assets: amounts of them have no sum."""

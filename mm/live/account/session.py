@@ -210,7 +210,7 @@ class AccountSession:
                 member.order_event(found, us)
 
     def _transferred(self, found: Transfer) -> None:
-        checks = {id(one.check.shared): one.check for one in self._members if one.check}
+        checks = {id(member.check.shared): member.check for member in self._members if member.check}
         for check in checks.values():  # symbols of one account share their balances: each transfer is booked once
             check.transferred(found)
 

@@ -201,7 +201,7 @@ def removable(folder: Path, archive: Path, before_us: int) -> Iterator[tuple[Pat
     """
     starts = starts_of(folder)
     for log, row in starts.items():
-        later = [one for one in starts.values() if one is not row and one.get("venue") == row.get("venue")]
+        later = [start for start in starts.values() if start is not row and start.get("venue") == row.get("venue")]
         named = [(one, entry) for one in later for entry in one.get("earlier", ()) if entry["file"] == log.name]
         held = [(one, entry) for one, entry in named if BOOKS in one and one["us"] < before_us]
         if held:
@@ -266,7 +266,7 @@ def verify_series(
         below = sorted({str(log.parent) for log in folder.rglob(f"*{SUFFIX}")})
         such = f", such as {' or '.join(below[:_FEW])}" if below else ""
         raise DataError(f"{folder}: there is no audit log; give the folder of a symbol's logs{such}")
-    rows = sum(one["rows"] for one in logs)
+    rows = sum(log["rows"] for log in logs)
     return {"logs": logs, "rows": rows, "last_hash": logs[-1]["last_hash"], "elsewhere": elsewhere}
 
 

@@ -62,7 +62,7 @@ def starts_of(folder: Path) -> dict[Path, dict[str, Any]]:
     waiting = sorted(rows, key=lambda name: (rows[name]["us"], name), reverse=True)
     while waiting:
         name = waiting.pop()
-        named = [one["file"] for one in rows[name].get("earlier", [])]
+        named = [row["file"] for row in rows[name].get("earlier", [])]
         before = [one for one in named if one in rows and one not in ordered and one != name]
         if not before:
             ordered[name] = None
@@ -75,7 +75,7 @@ def starts_of(folder: Path) -> dict[Path, dict[str, Any]]:
 def earlier_logs(path: Path) -> list[dict[str, Any]]:
     """Return the rows and the last hash of each other log in the folder of *path*, for its row 1 and the manifest."""
     ends = [end_of(one) for one in logs_of(path.parent) if one != path]
-    return [{"file": one.file, "rows": one.rows, "hash": one.hash} for one in ends]
+    return [{"file": end.file, "rows": end.rows, "hash": end.hash} for end in ends]
 
 
 def witnesses_of(path: Path) -> list[Witness]:

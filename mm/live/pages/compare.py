@@ -233,7 +233,7 @@ def compare_runs(runs: Sequence[RunData]) -> RunComparison:
 def figures_of(run: RunData, span: tuple[int, int]) -> RunFigures:
     """Return the numbers of a run over a span of time."""
     fills, held, orders = _within(run.columns.fills, span), _within(run.columns.state, span), _within(run.orders, span)
-    side = np.array([SIDES[one] for one in fills["side"]], np.int64)
+    side = np.array([SIDES[name] for name in fills["side"]], np.int64)
     qty, price = (np.asarray(fills[name], np.float64) for name in ("qty", "price"))
     mid = np.asarray(fills["mid"], np.float64)
     placed = orders["action"] == "PLACE"

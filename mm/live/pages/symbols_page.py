@@ -32,9 +32,9 @@ class SymbolsPage:
     def page(self) -> str:
         """Return the page in the text format of Prometheus: each family once, labelled by symbol."""
         filled: dict[MetricFamily, list[MetricSample]] = {}
-        for one in self._symbols:
-            for family, samples in one.filled():
-                named = ((suffix, {"symbol": one.symbol, **labels}, value) for suffix, labels, value in samples)
+        for symbol in self._symbols:
+            for family, samples in symbol.filled():
+                named = ((suffix, {"symbol": symbol.symbol, **labels}, value) for suffix, labels, value in samples)
                 filled.setdefault(family, []).extend(named)
         return exposition("", [*filled.items(), *(self._account.filled() if self._account else [])])
 
@@ -42,7 +42,7 @@ class SymbolsPage:
         """Return why a symbol is not quoted; empty if all are."""
         if len(self._symbols) == 1:
             return str(self._symbols[0].health()["why"])
-        found = {one.symbol: one.health()["why"] for one in self._symbols}
+        found = {symbol.symbol: symbol.health()["why"] for symbol in self._symbols}
         return "; ".join(f"{symbol}: {why}" for symbol, why in found.items() if why)
 
     def health(self) -> dict[str, object]:
@@ -51,14 +51,19 @@ class SymbolsPage:
         if len(self._symbols) == 1:
             return self._symbols[0].health() | account
         why = self.why_not_ready()
-        return {"ready": not why, "why": why, **account, "symbols": {one.symbol: one.health() for one in self._symbols}}
+        return {
+            "ready": not why,
+            "why": why,
+            **account,
+            "symbols": {symbol.symbol: symbol.health() for symbol in self._symbols},
+        }
 
     def view(self, size: os.terminal_size) -> str:
         """Return the screen of ``--watch``."""
         account = self._account.shown() if self._account and len(self._symbols) > 1 else {}
         lines = size.lines // len(self._symbols) - len(account)
         part = os.terminal_size((size.columns, max(lines, 2)))
-        screens = [view(one, now_us(), part) for one in self._symbols]
+        screens = [view(symbol, now_us(), part) for symbol in self._symbols]
         return "\n".join([*screens, *(f"{name}  {text}" for name, text in account.items())])
 
     @asynccontextmanager

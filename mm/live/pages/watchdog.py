@@ -157,7 +157,7 @@ class WatchdogLook:
 
     def troubles(self) -> list[str]:
         """Return what needs a person, one line each."""
-        return [*(line for one in self.symbols for line in one.troubles()), *self.unreadable]
+        return [*(line for symbol in self.symbols for line in symbol.troubles()), *self.unreadable]
 
     def page(self) -> str:
         """Return the page in the text format of Prometheus."""
@@ -165,9 +165,9 @@ class WatchdogLook:
         filled[LOOK].append(("", {}, self.us / US_PER_S))
         filled[UNREADABLE].append(("", {}, len(self.unreadable)))
         filled[DISK_FREE] += [("", {"folder": folder}, free) for folder, free in self.free_bytes.items()]
-        for one in self.symbols:
-            for family, labels, value in _samples(one):
-                filled[family].append(("", {"symbol": one.symbol, **labels}, value))
+        for symbol in self.symbols:
+            for family, labels, value in _samples(symbol):
+                filled[family].append(("", {"symbol": symbol.symbol, **labels}, value))
         return exposition("", filled.items())
 
 

@@ -244,7 +244,7 @@ class Flatten:
                 f"reads it from the exchange"
             ) from None
         finally:
-            self._fills = [one.fill for one in ledger.run_fills.values() if one.order_id == _ORDER]
+            self._fills = [run_fill.fill for run_fill in ledger.run_fills.values() if run_fill.order_id == _ORDER]
             self._refusal = outcome.refused
 
     def _stated(self, trade: TradeRun) -> str:

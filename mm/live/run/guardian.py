@@ -88,7 +88,7 @@ class Guarded:
     @property
     def named(self) -> str:
         """The symbols, as text."""
-        return ",".join(one.key for one in self.runs)
+        return ",".join(run.key for run in self.runs)
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> "Guarded":
@@ -194,8 +194,8 @@ class Guardian:
 
     def __init__(self, told: Guarded, channel: socket.socket, memory: mmap.mmap, parent: int) -> None:
         self._told, self._channel, self._memory, self._parent = told, channel, memory, parent
-        self._orders = [GuardedOrders(one) for one in told.exchanges]
-        self._switches = [KillSwitch(Path(one.out_root), one.symbol) for one in told.runs] if self._orders else []
+        self._orders = [GuardedOrders(exchange) for exchange in told.exchanges]
+        self._switches = [KillSwitch(Path(run.out_root), run.symbol) for run in told.runs] if self._orders else []
         self._noticed_s = 0.0  # since when the process is to end
         self._killed = ""
         self._poked = False
@@ -214,7 +214,7 @@ class Guardian:
                     self._notice(signal.SIGUSR1.name)
             if self._gone():
                 return self._empty(alone=True)
-            if not self._killed and any(one.triggered for one in self._switches):
+            if not self._killed and any(switch.triggered for switch in self._switches):
                 self._notice("the kill switch")
             self._look()
 
@@ -248,18 +248,18 @@ class Guardian:
         silent = silent_s > SILENT_S and self._noticed_s > 0
         if not late and not silent:
             self._poked = False
-            for one in self._orders:
-                one.empty_s = 0.0
+            for orders in self._orders:
+                orders.empty_s = 0.0
             return
         if silent and call_s and self._killed and not self._poked:
             self._poked = True
             os.kill(self._parent, signal.SIGUSR1)  # a call in Python code is ended by the process's own handler
-        for one in self._orders:
-            one.sweep(now_s)
+        for orders in self._orders:
+            orders.sweep(now_s)
         over_s = call_s - self._told.limit_s
         if silent:
             over_s = max(over_s, min(call_s, now_s - self._noticed_s))
-        if over_s > HUNG_S and all(one.empty_s or one.refused for one in self._orders):
+        if over_s > HUNG_S and all(orders.empty_s or orders.refused for orders in self._orders):
             self._end_process(str(there["label"]), call_s)
 
     def _end_process(self, label: str, call_s: float) -> None:
@@ -270,7 +270,7 @@ class Guardian:
                     switch.trigger(self._killed, now_us())
                 except OSError:
                     continue
-        refused = [str(one.refused) for one in self._orders if one.refused]
+        refused = [str(orders.refused) for orders in self._orders if orders.refused]
         done = refused or ["its orders are cancelled"] if self._orders else []
         why = f"was killed ({self._killed}) while {label}" if self._killed else label
         told = [
@@ -284,7 +284,9 @@ class Guardian:
         while not self._gone() and time.monotonic() < ends_s:
             time.sleep(LOOK_S / 10)
         if self._gone():
-            record_end(self._told.runs, [lock for one in self._orders for lock in one.locks], code, text, now_us())
+            record_end(
+                self._told.runs, [lock for orders in self._orders for lock in orders.locks], code, text, now_us()
+            )
 
     def _empty(self, *, alone: bool) -> int:
         """Cancel until each exchange has listed nothing for a while; return the exit code.

@@ -196,7 +196,7 @@ def run_together(
             alone.enter_context(one.alone())
         if guard is not None:
             guard.start()
-            alone.callback(lambda: guard.close(empty=not any(one.may_rest for one in lives)))
+            alone.callback(lambda: guard.close(empty=not any(live.may_rest for live in lives)))
         for one in lives:
             alone.enter_context(one.run.logging_behind())
             alone.callback(one.switch_watch.close)
@@ -223,22 +223,22 @@ async def _run(
     watched: bool,
 ) -> None:
     def stop(name: str) -> None:
-        for one in lives:
-            one.announce = _nothing  # each has the signal as its own reason
-            one.stop(name)
+        for live in lives:
+            live.announce = _nothing  # each has the signal as its own reason
+            live.stop(name)
 
     def kill(name: str) -> None:
-        for one in lives:
-            one.announce = _nothing
-            one.kill(name)
+        for live in lives:
+            live.announce = _nothing
+            live.kill(name)
 
     try:
         await _learn(lives, signals, account, kill)
-        for one in lives:
-            one.announce = _announce_to([other for other in lives if other is not one], one)
+        for live in lives:
+            live.announce = _announce_to([other for other in lives if other is not live], live)
         signals.direct(stop, kill)
         knobs = lives[0].parts.days.knobs
-        page = SymbolsPage([shown for one in lives for shown in one.shown], account, door)
+        page = SymbolsPage([shown for live in lives for shown in live.shown], account, door)
         async with serving(page, str(knobs["metrics_host"]), int(knobs["metrics_port"]), watched=watched):
             # Threads that write rows keep the interpreter for this long while the loop waits, s; the default is 5 ms.
             sys.setswitchinterval(0.0002)
@@ -273,19 +273,19 @@ async def _learn(
     lives: Sequence[LiveRun], signals: "TradeSignals", account: "Account | None", kill: Callable[[str], None]
 ) -> None:
     """Learn the terms of all symbols; an unknown one, a signal or a limit that cannot hold ends all."""
-    learning = [asyncio.ensure_future(one.learn()) for one in lives]
+    learning = [asyncio.ensure_future(live.learn()) for live in lives]
     whole = asyncio.gather(*learning)
     signals.direct(lambda _: whole.cancel(), kill)
     try:
         await whole
         if account is not None:
-            account.check_assets([one.terms.entry["quoteAsset"] for one in lives])
+            account.check_assets([live.terms.entry["quoteAsset"] for live in lives])
     except BaseException as error:
         for task in learning:
             task.cancel()
         await asyncio.gather(*learning, return_exceptions=True)
-        for one in lives:
-            await one.close()
+        for live in lives:
+            await live.close()
         if not isinstance(error, asyncio.CancelledError):
             raise
         raise TryLater("stopped before the exchange responded: nothing was sent; start it again") from None

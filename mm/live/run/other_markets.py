@@ -58,8 +58,8 @@ def places_of(
 
 def feeds_of(terms: "Mapping[str, ShadowTerms]") -> dict[str, OtherFeed]:
     """Return the feeds of other markets that are fed, on the grids of their *terms*."""
-    openings = {name: one.opening(Market()) for name, one in terms.items()}
-    return {name: OtherFeed(one.instrument, opening=one) for name, one in openings.items()}
+    openings = {name: term.opening(Market()) for name, term in terms.items()}
+    return {name: OtherFeed(opening.instrument, opening=opening) for name, opening in openings.items()}
 
 
 class OtherTaker:
@@ -140,7 +140,7 @@ def recordings(
     parts: "Mapping[str, Parts]", followers: "Mapping[str, OtherFollower]", log: "Logger", clock: Callable[[], int]
 ) -> "list[Recording]":
     """Return the recordings of other markets, by name their *parts*, which feed *followers*."""
-    return [Recording(replace(one, follower=followers[name]), log, clock) for name, one in parts.items()]
+    return [Recording(replace(part, follower=followers[name]), log, clock) for name, part in parts.items()]
 
 
 class PairedPlay:

@@ -89,11 +89,11 @@ class Strategy:
 
     def play(self, trade: TradeRun, start: TradeStart) -> TradePlay:
         """Return the engine of the strategy, which sees its legs and sends orders to them."""
-        feeds = feeds_of({**trade.others, **{name: one.trade.terms for name, one in self.legs.items()}})
+        feeds = feeds_of({**trade.others, **{name: leg.trade.terms for name, leg in self.legs.items()}})
         play = TradePlay(trade.terms, trade.strategy, start, trade.run, feeds)
-        play.engine.manager.take_legs({name: one.leg for name, one in self.legs.items()})
-        for name, one in self.legs.items():
-            one.leg.owner = partial(play.engine.feed_other, name)
+        play.engine.manager.take_legs({name: leg.leg for name, leg in self.legs.items()})
+        for name, leg in self.legs.items():
+            leg.leg.owner = partial(play.engine.feed_other, name)
         return play
 
     def begun(self, play: TradePlay, trader: Trader) -> None:
@@ -106,12 +106,12 @@ class Strategy:
 
     def decided(self) -> None:
         """Send the orders of the legs."""
-        for one in self.legs.values():
-            one.leg.send()
+        for leg in self.legs.values():
+            leg.leg.send()
 
     def waits(self) -> str:
         """Return which leg cannot be traded: what is quoted could not be hedged."""
-        lost = ((one.trade.key, one.quote.lost) for one in self.legs.values())
+        lost = ((leg.trade.key, leg.quote.lost) for leg in self.legs.values())
         return next((f"leg {key}: {why}" for key, why in lost if why), "")
 
 
@@ -185,7 +185,7 @@ class Quote:
         """
         end, symbol, left = self.end, trade.key, trade.left_text()
         try:
-            legs = {name: one.quote.end for name, one in self.source.legs.items() if one.trade.failure is None}
+            legs = {name: leg.quote.end for name, leg in self.source.legs.items() if leg.trade.failure is None}
             write_trade(trade.run, end, legs)
         except OSError as error:
             unwritten = f"nor can the run folder be written ({error})"
@@ -331,7 +331,7 @@ class Quoting:
             log=self._trade.run.log,
             is_leg=self._source.is_leg,
         )
-        self._trade.metrics.legs = [one.trade.metrics for one in self._source.legs.values()]
+        self._trade.metrics.legs = [leg.trade.metrics for leg in self._source.legs.values()]
         return self.desk
 
     def _begin_ledger(self) -> LedgerBegin:

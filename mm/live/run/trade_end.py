@@ -55,17 +55,17 @@ class TradeEnd:
         """The result as that of a backtest."""
         journal = with_acceptances(self.play.engine.journal(), self.trader.accepted_us)
         ended = {"reason": self.reason, "why": self.why}
-        payments = [(one.us, one.paid_e8, one.of_target_e8) for one in self.account.payments]
+        payments = [(payment.us, payment.paid_e8, payment.of_target_e8) for payment in self.account.payments]
         return self.play.result(journal, ended, self.account.unvalued(), payments)
 
 
 def write_trade(run: "Run", end: TradeEnd, legs: Mapping[str, TradeEnd]) -> None:
     """Write the results of a trade into its run, and those of its legs by name."""
-    result = replace(end.result, legs={name: one.result for name, one in legs.items()})
+    result = replace(end.result, legs={name: leg.result for name, leg in legs.items()})
     run.write_result(result)
     _write_account(run, end)
-    for name, one in legs.items():
-        _write_account(run, one, f"{LEGS}/{name}/")
+    for name, leg in legs.items():
+        _write_account(run, leg, f"{LEGS}/{name}/")
     decisions, name = decisions_of(result.journal), decisions_name(run.symbol)
     rows = write_decisions(run.path(name), decisions, end.lags.of(decisions).tolist(), end.play.grid)
     run.output(name, rows, digest=False)

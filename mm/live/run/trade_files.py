@@ -55,7 +55,7 @@ def write_fills(path: Path, fills: Sequence[BookedFill], mids: "Table", grid: In
         mids: ``Journal.mids``.
         grid: Grid of the journal.
     """
-    at = np.searchsorted(mids[:, 0], [one.us for one in fills], side="right") - 1
+    at = np.searchsorted(mids[:, 0], [fill.us for fill in fills], side="right") - 1
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(FILLS_HEAD + "\n")
         for one, row in zip(fills, at.tolist(), strict=True):

@@ -125,9 +125,9 @@ class TradeAccount:
         """The fills of this run that the engine has, with position and cash of the account."""
         base_e8, quote_e8 = self._begin_e8
         return [
-            replace(one, position_e8=base_e8 + one.position_e8, cash_e8=quote_e8 + one.cash_e8)
-            for one in self.ledger.run_fills.values()
-            if one.state_row >= 0
+            replace(run_fill, position_e8=base_e8 + run_fill.position_e8, cash_e8=quote_e8 + run_fill.cash_e8)
+            for run_fill in self.ledger.run_fills.values()
+            if run_fill.state_row >= 0
         ]
 
     @property
@@ -155,10 +155,10 @@ class TradeAccount:
     def unvalued(self) -> dict[str, str]:
         """Return the commissions of this run that have no known value: amount by asset, as text."""
         paid_e8: dict[str, int] = {}
-        for one in self.ledger.run_fills.values():
-            if one.fee_e8 is None:
-                asset = one.fill.commission_asset
-                paid_e8[asset] = paid_e8.get(asset, 0) + e8(one.fill.commission)
+        for run_fill in self.ledger.run_fills.values():
+            if run_fill.fee_e8 is None:
+                asset = run_fill.fill.commission_asset
+                paid_e8[asset] = paid_e8.get(asset, 0) + e8(run_fill.fill.commission)
         return {asset: short_text(paid) for asset, paid in sorted(paid_e8.items())}
 
     def book(self, order_id: int, fill: AccountFill, us: int) -> bool:

@@ -37,7 +37,7 @@ class StateTable:
 
 def _columns(text: str) -> dict[str, str]:
     """Return the columns of a text, each with its type after a colon unless it is ``text``."""
-    return {name: kind or "text" for name, _, kind in (one.partition(":") for one in text.split())}
+    return {name: kind or "text" for name, _, kind in (word.partition(":") for word in text.split())}
 
 
 _TRADED = "side price:decimal qty:decimal"

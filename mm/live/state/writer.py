@@ -196,12 +196,12 @@ class StateWriter:
         report: Reporter = lambda _event, **_numbers: None,
     ) -> None:
         self._symbol, self._audit = symbol, audit
-        self._live = next((_Live(one, symbol, stream_maxlen) for one in backends if _takes_live(one)), None)
+        self._live = next((_Live(backend, symbol, stream_maxlen) for backend in backends if _takes_live(backend)), None)
         self._lanes = []
-        for one in backends:
-            follower = None if audit is None else AuditFollower(audit.path.parent, symbol, one)
-            live = self._live if self._live is not None and self._live.backend is one else None
-            self._lanes.append(_Lane(one, follower, live, report))
+        for backend in backends:
+            follower = None if audit is None else AuditFollower(audit.path.parent, symbol, backend)
+            live = self._live if self._live is not None and self._live.backend is backend else None
+            self._lanes.append(_Lane(backend, follower, live, report))
 
     def book(
         self, bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]], us: int, last_update_id: int

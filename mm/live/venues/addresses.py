@@ -138,7 +138,7 @@ def check_switches(venue: str, most: Mapping[str, str], environment: Mapping[str
     needed = ",".join(f"{symbol}:{bound}" for symbol, bound in most.items())
     if allowed is None:
         raise SafetyError(f"--venue production needs a second switch: {PRODUCTION_SWITCH}={needed} in the environment")
-    forms = [_SWITCH_FORM.match(one) for one in allowed.split(",")]
+    forms = [_SWITCH_FORM.match(word) for word in allowed.split(",")]
     found = {form[1]: form[2] for form in forms if form}
     if len(found) < len(forms):
         raise SafetyError(

@@ -250,7 +250,7 @@ class BinanceUsdm(OrderRequests):
     def incomes_of(self, answer: ApiAnswer) -> tuple[Sequence[Income], int]:
         """Return funding and clearances of an answer, and how many changes it has in all."""
         rows = INCOME_ROWS.decode(answer.result)
-        return [one.read() for one in rows if one.incomeType in PAYING], len(rows)
+        return [row.read() for row in rows if row.incomeType in PAYING], len(rows)
 
     def count_down(self, ms: int) -> Call:
         """Let the exchange cancel all open orders of the symbol in *ms*, unless this is sent again; 0 ends it."""

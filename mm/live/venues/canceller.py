@@ -242,7 +242,7 @@ class OrderCanceller:
         """
         try:
             found = {symbol: self._listed(symbol) for symbol in self._symbols}
-            listed = {one.order_id: one for orders, _ in found.values() for one in orders}
+            listed = {order.order_id: order for orders, _ in found.values() for order in orders}
             gone = [one for order_id, one in self.left.items() if order_id not in listed]
             self.left |= listed
             for one in gone:  # its cancel had no answer, or it ended by itself
@@ -264,7 +264,7 @@ class OrderCanceller:
         """Return the open orders of a symbol that are wanted, and the number of others."""
         rows = self._rest.request("GET", self._rest.paths.open_orders, symbol=symbol)
         orders = [_order(row) for row in rows]
-        wanted = [one for one in orders if self._wanted(one.client_id)]
+        wanted = [order for order in orders if self._wanted(order.client_id)]
         return wanted, len(orders) - len(wanted)
 
     def _cancel(self, symbol: str, orders: Sequence[OpenOrder], foreign: int) -> None:
@@ -275,15 +275,15 @@ class OrderCanceller:
                 if order_id in self.left:
                     self._end(self.left[order_id], str(row.get("status", "CANCELED")))
             return
-        for one in orders:
+        for order in orders:
             try:
-                row = self._rest.request("DELETE", self._rest.paths.order, symbol=symbol, orderId=one.order_id)
+                row = self._rest.request("DELETE", self._rest.paths.order, symbol=symbol, orderId=order.order_id)
             except Refused as error:
                 if error.code != UNKNOWN_ORDER:
                     raise
-                self._end(one, self._ask(one))
+                self._end(order, self._ask(order))
             else:
-                self._end(one, str(row.get("status", "CANCELED")))
+                self._end(order, str(row.get("status", "CANCELED")))
 
     def _ask(self, one: OpenOrder) -> str:
         """Return the status of an order that is no longer open."""
@@ -351,23 +351,23 @@ def cancel_until_none(
     while due_s:
         if not going():
             return False
-        for one in [each for each, at_s in due_s.items() if at_s <= time.monotonic()]:
+        for canceller in [each for each, at_s in due_s.items() if at_s <= time.monotonic()]:
             wait_s = CONFIRM_S
             try:
-                none = one.sweep(may) == 0 and not one.left
+                none = canceller.sweep(may) == 0 and not canceller.left
             except Unanswered as error:
                 none, wait_s = False, error.wait_s
                 waits(str(error), wait_s)
             except UsageError as error:
                 failed = failed or error
-                del due_s[one]
+                del due_s[canceller]
                 continue
-            if none and empty[one]:
-                del due_s[one]
+            if none and empty[canceller]:
+                del due_s[canceller]
                 continue
-            empty[one] = none
+            empty[canceller] = none
             pause_s = min(wait_s, LONGEST_WAIT_S) if none or wait_s != CONFIRM_S else AGAIN_S
-            due_s[one] = time.monotonic() + pause_s
+            due_s[canceller] = time.monotonic() + pause_s
         if due_s:
             time.sleep(max(min(due_s.values()) - time.monotonic(), 0.0))
     if failed is not None:

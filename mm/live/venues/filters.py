@@ -52,7 +52,8 @@ class OrderChecks:
         if price_e8 and (why := self._percent(side, price_e8)):
             return _failed(f"{symbol}: {why}")
         if self.most_orders and kind in RESTING_KINDS:
-            stay = sum(not one.cancelling for one in open_orders)  # a cancel sent before takes effect before
+            # A cancel that was sent before takes effect before.
+            stay = sum(not order.cancelling for order in open_orders)
             if stay >= self.most_orders:
                 return _failed(f"{symbol}: {stay} orders are open, MAX_NUM_ORDERS is {self.most_orders}")
         return None
@@ -130,8 +131,8 @@ def ours_e8(instrument: Instrument, balances: Balances, orders: Iterable[LiveOrd
         orders: Our orders of the symbol that may lock something.
     """
     locks_e8 = {-1: 0, 1: 0}
-    for one in orders:
-        locks_e8[one.side] += _locks_e8(one)
+    for order in orders:
+        locks_e8[order.side] += _locks_e8(order)
     base, quote = (balances.get(asset, ("0", "0")) for asset in (instrument.base_asset, instrument.quote_asset))
     return (
         e8(base[0]) + min(e8(base[1]), locks_e8[-1]),

@@ -116,12 +116,12 @@ class OrderLimits:
     def counted(self, limits: Iterable[ApiLimit]) -> None:
         """Set the exchange's own counts."""
         now_s = self._now_s()
-        for one in limits:
-            window_s = float(_UNITS_S.get(one.interval, 60) * one.intervalNum)
-            self._window(one.rateLimitType, window_s, one.limit).count(one.count, now_s)
-            if one.rateLimitType == "REQUEST_WEIGHT" and now_s - self._shared_s >= SHARED_EVERY_S:
+        for limit in limits:
+            window_s = float(_UNITS_S.get(limit.interval, 60) * limit.intervalNum)
+            self._window(limit.rateLimitType, window_s, limit.limit).count(limit.count, now_s)
+            if limit.rateLimitType == "REQUEST_WEIGHT" and now_s - self._shared_s >= SHARED_EVERY_S:
                 self._shared_s = now_s
-                self._share(one.count)
+                self._share(limit.count)
 
     def headers(self, headers: Mapping[str, str]) -> None:
         """Set the exchange's counts from the headers of a REST response."""
@@ -138,8 +138,8 @@ class OrderLimits:
 
     def known(self, limits: Iterable[ApiLimit]) -> None:
         """Set the limits of exchangeInfo, which have no counts."""
-        for one in limits:
-            self._window(one.rateLimitType, float(_UNITS_S.get(one.interval, 60) * one.intervalNum), one.limit)
+        for limit in limits:
+            self._window(limit.rateLimitType, float(_UNITS_S.get(limit.interval, 60) * limit.intervalNum), limit.limit)
 
     @property
     def silence_s(self) -> float:

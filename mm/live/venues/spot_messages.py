@@ -127,7 +127,7 @@ class AccountEntry(Struct):
 
     def seen(self) -> AccountSeen:
         """Return its content."""
-        held = {one.asset: (one.free, one.locked) for one in self.balances}
+        held = {balance.asset: (balance.free, balance.locked) for balance in self.balances}
         rates, since = self.commissionRates, self.updateTime
         extra_e8 = max(e8(rates.buyer), e8(rates.seller)) if rates else 0
         rates_e8 = {False: e8(rates.taker) + extra_e8, True: e8(rates.maker) + extra_e8} if rates else None

@@ -105,13 +105,13 @@ class AccountEntry(Struct):
 
     def seen(self) -> AccountSeen:
         """Return its content: wallets by asset, positions by symbol."""
-        held = {one.asset: (one.walletBalance, "0") for one in self.assets}
-        held |= {one.symbol: (one.positionAmt, "0") for one in self.positions}
+        held = {asset.asset: (asset.walletBalance, "0") for asset in self.assets}
+        held |= {position.symbol: (position.positionAmt, "0") for position in self.positions}
         margins = {
-            one.asset: MarginSeen(e8(one.marginBalance), e8(one.maintMargin), e8(one.availableBalance))
-            for one in self.assets
+            asset.asset: MarginSeen(e8(asset.marginBalance), e8(asset.maintMargin), e8(asset.availableBalance))
+            for asset in self.assets
         }
-        return AccountSeen(held, _us(max((one.updateTime for one in self.assets), default=0)), None, margins)
+        return AccountSeen(held, _us(max((asset.updateTime for asset in self.assets), default=0)), None, margins)
 
 
 class RiskEntry(Struct, gc=False):

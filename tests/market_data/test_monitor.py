@@ -162,7 +162,7 @@ def test_a_slow_write_does_not_undo_the_end(desk, monkeypatch, tmp_path):
             time.sleep(0.2)
         written.append(report.state)
 
-    monkeypatch.setattr(module, "write_health", slowly)
+    monkeypatch.setattr("mm.market_data.health.write_health", slowly)
     monkeypatch.setattr(module, "INTERVAL_S", 0.001)
 
     async def during(recording, health):

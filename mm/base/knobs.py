@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from mm.base.markets import MARKETS, SPOT
 from mm.clock import next_day, parse_day, plain_days
 from mm.errors import DataError, MMError, OffGrid, UsageError
 from mm.instrument import e8, short_text
@@ -447,7 +448,6 @@ def _symbols(text: str) -> str:
     return ",".join(names)
 
 
-_MARKETS = ("spot", "usdm")
 _OTHER = {"symbol", "data_root", "feed_latency_ms", "orders", "market", "ws_url", "rest_url", "ws_api_url"}
 
 
@@ -470,8 +470,8 @@ def _others(text: str) -> str:
         late = market.get("feed_latency_ms")
         if late is not None and not (isinstance(late, int | float) and 0 <= late <= 1e7):
             raise ValueError(f"a feed_latency_ms from 0 to 1e7 in {name!r}, not {late!r}")
-        if market.get("market", "spot") not in _MARKETS:
-            raise ValueError(f"a market of {' or '.join(_MARKETS)} in {name!r}, not {market['market']!r}")
+        if market.get("market", SPOT) not in MARKETS:
+            raise ValueError(f"a market of {' or '.join(MARKETS)} in {name!r}, not {market['market']!r}")
         if not isinstance(market.get("orders", {}), dict):
             raise ValueError(f"an object of knobs as orders in {name!r}, not {market['orders']!r}")
         market["symbol"] = _symbol(str(market["symbol"]))

@@ -4,9 +4,10 @@ import ctypes
 from collections.abc import Collection, Iterable, MutableMapping
 from pathlib import Path
 
+from mm.base.markets import MARKETS
+
 SECRET_VARIABLES = ("BINANCE_API_KEY", "BINANCE_API_SECRET")
 """Of the account; beside them are those of an account in another market, which have its name after the first word."""
-MARKETS = ("SPOT", "USDM")
 
 
 def secret_variables() -> list[str]:

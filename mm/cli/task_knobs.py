@@ -24,6 +24,7 @@ from mm.base.knobs import (
     number,
     one_of,
 )
+from mm.base.markets import MARKETS
 from mm.cli.config import Doors, OrdersFile, Output
 from mm.play.calibration_knobs import Calibration, Fit, Windows
 from mm.play.knobs import DamagedDay, Day, Market, Models, OtherMarkets, Pages, Results, Sensitivity, Source
@@ -221,7 +222,7 @@ class BinanceMarket:
 
     market: str = knob(
         "spot",
-        one_of("spot", "usdm"),
+        one_of(*MARKETS),
         "Spot, or USD-M futures; the default of mm data fetch is usdm, whose published files have best prices.",
         common="spot, or usdm: futures",
     )

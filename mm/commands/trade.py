@@ -12,6 +12,7 @@ import click
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account as PaperAccount
+from mm.base.markets import SPOT
 from mm.cli.frame import runner
 from mm.cli.interrupts import TradeSignals
 from mm.cli.symbol_runs import Knobs, LegSymbol, SymbolRun, in_each
@@ -22,7 +23,6 @@ from mm.errors import Incomplete, UsageError
 from mm.instrument import e8
 from mm.live.knobs import (
     API,
-    SPOT,
     AccountLimits,
     CallLimit,
     Contracts,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mm.base.knobs import REQUIRED, SWITCH, base_url, decimal, integer, knob, matching, number, one_of
+from mm.base.markets import SPOT
 from mm.base.private_file import read_private
 
 BOX, TESTNET, PRODUCTION, API = "box", "testnet", "production", "api"
@@ -19,9 +20,6 @@ class VenueUrls(NamedTuple):
     ws_api: str
     rest: str
     streams: str
-
-
-SPOT, USDM = "spot", "usdm"
 
 
 def account_name(venue: str, market: str) -> str:

@@ -1,6 +1,6 @@
 """The accounts of exchanges, by the name of their market in ``MARKET``."""
 
-from mm.live.knobs import SPOT
+from mm.base.markets import SPOT
 from mm.live.venues.binance_spot import SpotAccount
 from mm.live.venues.binance_usdm import UsdmAccount
 from mm.live.venues.venue import AccountVenue

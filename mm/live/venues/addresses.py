@@ -6,9 +6,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mm.base.doors import is_loopback
+from mm.base.markets import SPOT
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
-from mm.live.knobs import BOX, PRODUCTION, SPOT, VenueUrls
+from mm.live.knobs import BOX, PRODUCTION, VenueUrls
 
 VENUES = {
     "testnet": VenueUrls(

@@ -110,7 +110,7 @@ def fill_list_cache(monkeypatch, home):
     """Put an empty list of runs into the cache of the pages."""
     sources._found.clear()
     with monkeypatch.context() as patched:
-        patched.setattr(sources, "find_runs", lambda _: ([], []))
+        patched.setattr(sources, "find_runs", lambda *_: ([], []))
         assert Folders(home / "data", home / "out").runs() == []
 
 

@@ -1,6 +1,8 @@
 """The state writer with stores that are away, slow, full or restarted: the run never waits, nothing is lost."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -77,6 +79,39 @@ def test_closed_writer_has_stored_all_tables(tmp_path: Path) -> None:
         name: sorted(rows, key=str) for name, rows in tables.items()
     }
     assert (writer.queue, writer.lag_s) == (0, 0.0)
+
+
+def test_closed_writer_has_stored_rows_that_the_disk_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log's own thread writes them after the last append: closing waits for it, but not after an error."""
+    log = AuditLog(audit_path(tmp_path, SYMBOL, "20260106", "now"), sync=False)
+    log.start(BTC, "now", venue="box")
+    store = MemoryState()
+    writer = StateWriter(SYMBOL, [store], log)
+    until(lambda: writer.queue == 0, "the first row is stored")
+    release, write = threading.Event(), os.pwrite
+
+    def slow(file: int, data: bytes, offset: int) -> int:
+        release.wait(60)
+        return write(file, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", slow)
+    written(log, many_orders(20))
+    threading.Timer(0.3, release.set).start()
+    assert writer.close(20)
+    assert store.progress(SYMBOL) == {log.path.name: log.rows}
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    writer = StateWriter(SYMBOL, [store], log)
+    written(log, many_orders(1))
+    until(lambda: log.failure is not None, "the disk is full")
+    at = time.monotonic()
+    assert writer.close(20)
+    assert time.monotonic() - at < 5
+    monkeypatch.setattr(os, "pwrite", write)
+    log.close()
 
 
 def test_only_the_latest_document_is_sent(log: AuditLog) -> None:

@@ -100,9 +100,15 @@ class _Lane:
     """One store and the thread that feeds it."""
 
     def __init__(
-        self, backend: StateBackend, follower: AuditFollower | None, live: _Live | None, report: Reporter
+        self,
+        backend: StateBackend,
+        audit: AuditLog | None,
+        follower: AuditFollower | None,
+        live: _Live | None,
+        report: Reporter,
     ) -> None:
-        self.backend, self.follower, self.live, self.report = backend, follower, live, report
+        self.backend, self.live, self.report = backend, live, report
+        self._audit, self._follower = audit, follower
         self.current_at = time.monotonic()
         self.closing, self.given_up = threading.Event(), threading.Event()
         self.broken: DataError | None = None
@@ -110,6 +116,18 @@ class _Lane:
         self._away_at: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"state {backend.place}", daemon=True)
         self._thread.start()
+
+    @property
+    def rows_missing(self) -> int:
+        """Rows of the run's log that the store lacks, those among them that are not written yet."""
+        if self._audit is None or self._follower is None:
+            return 0
+        return max(0, self._audit.rows - self._follower.stored.get(self._audit.path.name, 0))
+
+    @property
+    def waiting(self) -> int:
+        """Queued documents and ticks, and the rows that are missing."""
+        return self.rows_missing + (0 if self.live is None else len(self.live))
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end of the thread; give up after a timeout, and return False."""
@@ -136,9 +154,9 @@ class _Lane:
                 time.sleep(PAUSE_S)
             else:
                 self.current_at = time.monotonic()
-                if closing:
+                if closing and not self._expects_rows():
                     break
-                self.closing.wait(POLL_S)
+                (self.given_up if closing else self.closing).wait(POLL_S)
         self.backend.close()
 
     def _work(self) -> bool:
@@ -151,12 +169,16 @@ class _Lane:
         sent = self.live is not None and self.live.send()
         return self._follow() or sent
 
+    def _expects_rows(self) -> bool:
+        """Whether the log's own thread has rows left to write that this store can take."""
+        return self.rows_missing > 0 and self.broken is None and self._audit is not None and not self._audit.failure
+
     def _follow(self) -> bool:
         """Store the next rows of the audit logs."""
-        if self.follower is None or self.broken is not None:
+        if self._follower is None or self.broken is not None:
             return False
         try:
-            return self.follower.step(ROWS_AT_ONCE)
+            return self._follower.step(ROWS_AT_ONCE)
         except DataError as error:
             self.broken = error
             self.report("state_log_unreadable", store=self.backend.place, error=str(error))
@@ -195,13 +217,13 @@ class StateWriter:
         stream_maxlen: int = 100_000,
         report: Reporter = lambda _event, **_numbers: None,
     ) -> None:
-        self._symbol, self._audit = symbol, audit
+        self._symbol, self._has_log = symbol, audit is not None
         self._live = next((_Live(backend, symbol, stream_maxlen) for backend in backends if _takes_live(backend)), None)
         self._lanes = []
         for backend in backends:
             follower = None if audit is None else AuditFollower(audit.path.parent, symbol, backend)
             live = self._live if self._live is not None and self._live.backend is backend else None
-            self._lanes.append(_Lane(backend, follower, live, report))
+            self._lanes.append(_Lane(backend, audit, follower, live, report))
 
     def book(
         self, bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]], us: int, last_update_id: int
@@ -219,7 +241,7 @@ class StateWriter:
 
     def position(self, us: int, position: str, **more: object) -> None:
         """Set ``position:<SYMBOL>`` of a run without an audit log; with one it is derived from the log."""
-        if self._audit is None:
+        if not self._has_log:
             self._put("position", {"symbol": self._symbol, "position": position, **more, "us": us})
 
     def tick(self, us: int, **fields: object) -> None:
@@ -230,16 +252,16 @@ class StateWriter:
     @property
     def queue(self) -> int:
         """Number of queued rows: documents, ticks, and rows of the run's log that the slowest store lacks."""
-        return max((self._waiting(lane) for lane in self._lanes), default=0)
+        return max((lane.waiting for lane in self._lanes), default=0)
 
     @property
     def lag_s(self) -> float:
         """Time since the slowest store with missing data was up to date, in s."""
         now = time.monotonic()
-        return max((now - lane.current_at for lane in self._lanes if self._waiting(lane)), default=0.0)
+        return max((now - lane.current_at for lane in self._lanes if lane.waiting), default=0.0)
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Update all stores and disconnect; False if one was not up to date by then.
+        """Update all stores with all rows that the log can write, and disconnect; False if one was not by then.
 
         The next run, or ``mm state rebuild``, stores the rows of the audit log that a store lacks.
         """
@@ -252,9 +274,3 @@ class StateWriter:
     def _put(self, name: str, document: Mapping[str, object]) -> None:
         if self._live is not None:
             self._live.put(f"{name}:{self._symbol}", lambda: json.dumps(document, separators=(",", ":"), default=str))
-
-    def _waiting(self, lane: _Lane) -> int:
-        live = 0 if lane.live is None else len(lane.live)
-        if self._audit is None or lane.follower is None:
-            return live
-        return live + max(0, self._audit.rows - lane.follower.stored.get(self._audit.path.name, 0))

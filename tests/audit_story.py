@@ -93,6 +93,22 @@ def written(log: AuditLog, story: Story, first: int = 0, last: int | None = None
         log.append(kind, **fields)
 
 
+def contract_log(out: Path) -> None:
+    """Write a log of a contract: a buy, what the exchange shows then, funding, and a sale of a half of it."""
+    shown = {"qty": "2.00000000", "entry_price": "100.00000000", "mark_price": "101.50000000"}
+    shown |= {"liquidation_price": "0.00000000", "margin": "10.15000000", "maintenance_margin": "0.81200000"}
+    bought = replace(FILL, qty="2.00000", commission="0.04", commission_asset="USDT", realized="0")
+    sold = replace(bought, trade_id=8, side=-1, price="103.00", qty="1.00000", realized="3.00000000")
+    log = AuditLog(audit_path(out, BTC.symbol, "20260105", "run0"), sync=False, clock=lambda: 1_000)
+    log.start(BTC, "run0", venue="box", contract=True)
+    log.append("fill", **bought.row())
+    log.append("position", **shown, us=900)
+    log.append("payment", id="FUNDING_FEE:1", kind="FUNDING_FEE", asset="USDT", amount="-0.02030000", us=950)
+    log.append("fill", **sold.row())
+    log.append("stop")
+    log.close()
+
+
 def played_logs(out: Path, story: Story, runs: int) -> None:
     """Write a story into the logs of several runs."""
     size = len(story.rows) // runs + 1

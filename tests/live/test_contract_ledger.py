@@ -1,8 +1,12 @@
 """The book of a contract: wallet, payments, and orders by which the exchange closes a position."""
 
 from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8
@@ -43,6 +47,31 @@ def test_parts_of_the_result_add_up_with_payments():
     after = ledger.pnl_e8(e8("30050"))
     assert after.total == before.total - e8("0.018") == after.realized + after.unrealized - after.fees + after.paid
     assert (after.realized, after.unrealized, after.fees) == (before.realized, before.unrealized, before.fees)
+
+
+@given(st.lists(st.tuples(st.sampled_from((1, -1)), st.integers(1, 40), st.integers(900, 1_100)), max_size=30))
+def test_entry_price_is_that_of_the_exchange(trades):
+    """The exchange's rule: trades that add move it, trades that reduce do not, a turn begins anew."""
+    ledger, lots, entry = Ledger(GRID, contract=True), 0, Fraction(0)
+    for number, (side, size, price) in enumerate(trades):
+        closes = min(size, abs(lots)) if side * lots < 0 else 0
+        realized = -side * closes * (price - entry)
+        opens = size - closes
+        lots += side * closes
+        entry = (abs(lots) * entry + opens * price) / (abs(lots) + opens) if lots or opens else Fraction(0)
+        lots += side * opens
+        text = f"{realized.numerator / Decimal(realized.denominator):.8f}"
+        ledger.book(replace(OPENED, trade_id=number, side=side, qty=str(size), price=str(price), realized=text))
+        assert ledger.position_e8 == lots * E8
+        assert abs(Fraction(ledger.entry_e8, E8) - entry) < Fraction(len(trades) + 1, E8)
+        assert Ledger.of(ledger.kept()).entry_e8 == ledger.entry_e8
+
+
+def test_entry_price_of_a_ledger_that_an_earlier_version_kept():
+    """It is worked out from the wallet and the cash."""
+    kept = traded().kept()
+    del kept["opened_e8"]
+    assert Ledger.of(kept).entry_e8 == e8("30000")
 
 
 def test_ledger_is_kept_with_its_payments():

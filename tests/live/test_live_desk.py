@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.risk import RiskLimits
 from mm.backtest.rules import Rules
-from mm.instrument import Instrument
+from mm.instrument import E8, Instrument
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
 from mm.live.pages.watch import serving
@@ -244,6 +245,16 @@ def test_store_receives_position_pnl_and_model():
     assert store.kept["position"] == "0.01000000"
     assert store.kept["pnl"]["fees"] == "0.00100000"
     assert store.kept["model"]["quoted_ticks"] == [10_000, 10_002]
+
+
+def test_parts_of_the_result_have_the_funding():
+    """A reader that adds up the parts gets the total: a position of 1 USDT pays a tenth."""
+    store, play = Store(), Play()
+    play.exchange.pay(E8 // 10, 100 * E8, 3 * SECOND_US)
+    ShadowDesk(play.exchange, GRID, Lines(), store).refresh(3 * SECOND_US)
+    parts = {name: Decimal(text) for name, text in store.kept["pnl"].items()}
+    assert parts["funding"] == Decimal("-0.1")
+    assert parts["total"] == parts["realized"] + parts["unrealized"] - parts["fees"] + parts["funding"]
 
 
 def test_lost_book_counts_as_gap_and_is_not_ready():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from audit_story import many_orders, played_logs
+from audit_story import contract_log, many_orders, played_logs
 from mm.base.audit_chain import audit_folder
 from mm.live.audit.books import Changes
 from mm.live.state.follow import AuditFollower, bring_up
@@ -88,6 +88,31 @@ def test_concurrent_followers_share_a_database(tmp_path: Path, url: str, store: 
     expected = plain_tables(folder, SYMBOL)
     for table in ("fills", "orders", "configs"):
         assert len(store.read(table, SYMBOL)) == len(expected[table])
+
+
+def test_table_of_an_earlier_version_gets_its_new_columns(tmp_path: Path) -> None:
+    """Also where several open it at the same moment; afterwards a user who may only write can use it."""
+    psycopg = pytest.importorskip("psycopg")
+    contract_log(tmp_path)
+    with postgres_database() as url:
+        first = PostgresState(url)
+        first.connect()
+        first.close()
+        new = list(TABLES["positions"].columns)[8:]
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute(f"ALTER TABLE positions {', '.join(f'DROP COLUMN {name}' for name in new)}")
+        stores = [PostgresState(url) for _ in range(4)]
+        threads = [threading.Thread(target=store.connect) for store in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        bring_up(stores[0], audit_folder(tmp_path, SYMBOL), SYMBOL)
+        for store in stores:
+            (row,) = store.read("positions", SYMBOL)
+            assert (row["entry_price"], row["margin"]) == ("100.00000000", "10.15000000")
+            assert row["liquidation_price"] is None
+            store.close()
 
 
 def test_concurrent_connections_create_tables_without_error() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from audit_story import many_orders, played_logs
+from audit_story import contract_log, many_orders, played_logs
 from mm.base.audit_chain import audit_folder
 from mm.live.audit.books import Changes
 from mm.live.state.follow import AuditFollower, bring_up
@@ -42,6 +42,48 @@ def test_sqlite_tables_equal_the_logs(tmp_path: Path, store: SqliteState) -> Non
     store.forget(SYMBOL)
     assert all(store.read(table, None) == [] for table in SHOWN)
     assert store.progress(SYMBOL) == {}
+
+
+OF_CONTRACT = {
+    "position": "1.00000000",
+    "funding": "-0.02030000",
+    "entry_price": "100.00000000",
+    "liquidation_price": None,
+    "mark_price": "101.50000000",
+    "margin": "10.15000000",
+    "maintenance_margin": "0.81200000",
+    "seen_us": 1_000,
+}
+
+
+def test_position_of_a_contract_has_entry_price_and_margin(tmp_path: Path, store: SqliteState) -> None:
+    """The entry price is of the fills, the margin as the exchange has shown it last."""
+    contract_log(tmp_path)
+    bring_up(store, audit_folder(tmp_path, SYMBOL), SYMBOL)
+    (row,) = store.read("positions", SYMBOL)
+    assert {name: row[name] for name in OF_CONTRACT} == OF_CONTRACT
+
+
+def test_table_of_an_earlier_version_gets_its_new_columns(tmp_path: Path) -> None:
+    """Its rows stay, and those of the next batch have all columns; another process may have opened it before."""
+    path = tmp_path / "out" / "state.sqlite"
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE positions (symbol TEXT, position TEXT, cash TEXT, fees TEXT, fills INTEGER, "
+            "last_trade_id INTEGER, us INTEGER, run_id TEXT, PRIMARY KEY (symbol))"
+        )
+        connection.execute("INSERT INTO positions (symbol, position) VALUES ('OTHER', '3')")
+    connection.close()
+    contract_log(tmp_path)
+    for _ in range(2):
+        store = SqliteState(path)
+        store.connect()
+        bring_up(store, audit_folder(tmp_path, SYMBOL), SYMBOL)
+        row, other = store.read("positions", None)
+        assert {name: row[name] for name in OF_CONTRACT} == OF_CONTRACT
+        assert (other["position"], other["margin"]) == ("3", None)
+        store.close()
 
 
 def test_store_is_readable_by_its_owner_alone(tmp_path: Path, store: SqliteState) -> None:

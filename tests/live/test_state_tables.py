@@ -11,7 +11,10 @@ from mm.live.state.tables import TABLES, StateBatch, fill_row, place_of
 DOCUMENTED = {
     "fills": "trade_id symbol order_id client_id side price qty commission commission_asset us run_id",
     "orders": "client_id order_id symbol side price qty filled status us run_id",
-    "positions": "symbol position cash fees fills last_trade_id us run_id",
+    "positions": (
+        "symbol position cash fees fills last_trade_id us run_id "
+        "funding entry_price liquidation_price mark_price margin maintenance_margin seen_us"
+    ),
     "configs": "version symbol knobs hash us",
 }
 
@@ -26,7 +29,7 @@ def test_tables_have_the_documented_columns(table: str) -> None:
 def test_batch_rows_have_the_columns_of_their_tables() -> None:
     """Tables without a row are left out."""
     order = AuditOrder("a", None, "BTCUSDT", "BUY", "1.5", "2", "NEW", 9, "r1")
-    changes = Changes([(FILL, "r1")], {"a": order}, [(1, "BTCUSDT", "{}", "h", 3)], ("BTCUSDT",) * 8)
+    changes = Changes([(FILL, "r1")], {"a": order}, [(1, "BTCUSDT", "{}", "h", 3)], ("BTCUSDT",) * 15)
     rows = StateBatch("BTCUSDT", "f", 0, 4, 0, changes).rows()
     assert {table: len(found[0]) for table, found in rows.items()} == {
         table: len(names.split()) for table, names in DOCUMENTED.items()

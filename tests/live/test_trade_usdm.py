@@ -65,6 +65,25 @@ def test_second_start_goes_on_with_the_position(box):
     assert box.rows("start")[-1]["contract"] is True
 
 
+def test_state_store_has_entry_price_margin_and_liquidation_price(box):
+    """What a reader of its tables needs of a contract; the entry price is the exchange's, the rest of its instant."""
+    while not box.position:
+        traded(box, fills=1)
+    (row,) = json.loads(box.run("state", "show", "--json").stdout)["positions"]
+    theirs = box.account()["positions"][0]
+    assert Decimal(row["position"]) == box.position
+    assert Decimal(row["entry_price"]) == Decimal(theirs["entryPrice"])
+    assert Decimal(row["funding"]) == sum(Decimal(one["amount"]) for one in box.rows("payment"))
+    seen = [one for one in box.rows("position") if Decimal(one["qty"])][-1]
+    names = ("mark_price", "margin", "maintenance_margin", "liquidation_price")
+    shown = {name: Decimal(row[name] or 0) for name in names}
+    assert shown == {name: Decimal(seen[name]) for name in names}
+    assert row["seen_us"] == seen["us"]
+    notional = abs(Decimal(seen["qty"])) * shown["mark_price"]
+    assert abs(shown["margin"] - notional / 20) < Decimal("1e-7")
+    assert abs(shown["maintenance_margin"] - notional * Decimal("0.004")) < Decimal("1e-7")
+
+
 def test_flatten_closes_the_position_by_an_order_that_only_reduces(box):
     """First the cost is stated, then one order closes; the books agree."""
     while not (held := box.position):

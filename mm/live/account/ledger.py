@@ -265,6 +265,8 @@ class Ledger:
         fills: Number of booked executions.
         other_e8: Value of commissions paid in other assets than base and quote, in 1e-8 of the quote asset.
         most_e8: Largest value of the commissions without a known price, in 1e-8 of the quote asset.
+        opened_e8: Of a contract, what the open position was bought for as the exchange counts it, in 1e-8 of the quote
+            asset; negative if it is short.
         unvalued: These commissions by asset, in 1e-8 of each.
         transfers_e8: Deposits less withdrawals by asset, in 1e-8 of each.
         run_fills: What this run has booked, by trade id, in the order of the exchange's reports; position and cash are
@@ -293,6 +295,7 @@ class Ledger:
         self._realized_e16 = self._fees_value_e8 = self.other_e8 = self.most_e8 = 0
         self.unvalued: dict[str, int] = {}
         self.contract = contract
+        self.opened_e8 = 0
         self.wallet_e8 = self.paid_e8 = self.paid_us = 0
         self._payments: dict[str, int] = {}  # the instants of the newest, by id
         if not position_e8:
@@ -332,6 +335,13 @@ class Ledger:
     def earned_e8(self) -> int:
         """Change of the quote asset by fills and payments, in 1e-8: of a contract, its wallet's."""
         return self.wallet_e8 if self.contract else self.cash_e8
+
+    @property
+    def entry_e8(self) -> int:
+        """Mean price at which the position of a contract was opened, in 1e-8 of the quote asset; 0 without one."""
+        held_e8 = self.position_e8
+        sign = 1 if held_e8 > 0 else -1
+        return half_even(sign * self.opened_e8 * E8, abs(held_e8)) if self.contract and held_e8 else 0
 
     def pay(self, payment_id: str, amount_e8: int, us: int) -> bool:
         """Book a payment for the position, such as funding, in 1e-8 of the quote asset; negative if it costs.
@@ -380,7 +390,10 @@ class Ledger:
         if self.contract:
             in_quote = fill.commission_asset == self._instrument.quote_asset
             self.wallet_e8 += e8(fill.realized or "0") - (paid if in_quote else 0)
+            self.opened_e8 += fill.side * fill.paid_e8 + e8(fill.realized or "0")
         self._move(price_e8, fill.side * qty_e8)
+        if not self.position_e8:
+            self.opened_e8 = 0  # what the exchange has rounded
         value_e8 = self._pay(fill, paid, price_e8)
         after = self.position_e8, self.cash_e8 - self.other_e8
         self.run_fills[fill.trade_id] = BookedFill(order_id, fill, 0, value_e8, -1, *after)
@@ -405,6 +418,8 @@ class Ledger:
         found._instrument = instrument
         found._booked = {trade_id: mark if known else 0 for trade_id, mark in kept["_booked"]}
         found._open = deque((price, qty) for price, qty in kept["_open"])
+        if "opened_e8" not in kept and found.position_e8:  # kept by an earlier version
+            found.opened_e8 = found.wallet_e8 - found.cash_e8
         day = kept.get("_day")
         found._day = day and (day[0], Held(*day[1]), day[2])
         return found

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from mm.errors import Mismatch, UsageError
-from mm.instrument import E8, short_text
+from mm.instrument import E8, decimal_text, short_text
 
 
 class PositionSeen(NamedTuple):
@@ -17,6 +17,7 @@ class PositionSeen(NamedTuple):
         liquidation_e8: Mark price at which it is liquidated if nothing else changes; 0 for none.
         maintenance_e8: Margin below which it is liquidated.
         own_margin_e8: Margin of its own, if it is isolated.
+        initial_e8: Margin that its size needs at its leverage.
         us: The instant that it is of, µs; 0 if the exchange does not tell.
     """
 
@@ -27,7 +28,25 @@ class PositionSeen(NamedTuple):
     liquidation_e8: int = 0
     maintenance_e8: int = 0
     own_margin_e8: int = 0
+    initial_e8: int = 0
     us: int = 0
+
+    @property
+    def margin_e8(self) -> int:
+        """The margin that it binds: its own, or of a cross position what its size needs."""
+        return self.own_margin_e8 or self.initial_e8
+
+    def row(self) -> dict[str, str]:
+        """Return its fields as in files, without its instant."""
+        shown = {
+            "qty": self.qty_e8,
+            "entry_price": self.entry_e8,
+            "mark_price": self.mark_e8,
+            "liquidation_price": self.liquidation_e8,
+            "margin": self.margin_e8,
+            "maintenance_margin": self.maintenance_e8,
+        }
+        return {name: decimal_text(value_e8) for name, value_e8 in shown.items()}
 
     def at(self, mark_e8: int) -> "PositionSeen":
         """Return it at another mark price; the maintenance margin is scaled, since only the exchange knows it."""
@@ -38,6 +57,7 @@ class PositionSeen(NamedTuple):
             mark_e8=mark_e8,
             unrealized_e8=self.unrealized_e8 + moved_e8,
             maintenance_e8=self.maintenance_e8 * mark_e8 // self.mark_e8,
+            initial_e8=self.initial_e8 * mark_e8 // self.mark_e8,
         )
 
 

@@ -11,6 +11,7 @@ The types of rows that are used, and their fields:
 - ``ack {action, client_id, order_id}``, ``reject {action, client_id, code, message}``: it is open, or was never open
 - ``fill``: an execution, booked once by its trade id, over all logs
 - ``transfer {asset, amount, source}``: an amount that came into the account without a trade, or went
+- ``position {qty, mark_price, liquidation_price, margin, maintenance_margin}``: of a contract, as the exchange shows it
 - ``adopt {what: venue_reset}``: an exchange that was reset was accepted: it gives the ids of trades again
 - ``cancel {client_id, order_id, status, filled}``: the end of an order
 - ``params {knobs}``: a changed configuration, which becomes a new version
@@ -42,6 +43,9 @@ COMPARED = ("reconcile", "adopted")
 """Sources of a transfer that was found when the account was compared."""
 BOOKS = "books"
 """Field of row 1 with the totals of the earlier logs of the venue."""
+SEEN = ("liquidation_price", "mark_price", "margin", "maintenance_margin")
+"""Columns of the table ``positions`` that are as the exchange has last shown them, in their order."""
+_NOT_SEEN = (None,) * (len(SEEN) + 1)
 KEPT_ENDED = 10_000
 """Number of ended orders that are kept for late fills and answers; the oldest are dropped."""
 
@@ -138,6 +142,7 @@ class AuditBooks:
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._config_hash = ""
         self._counts = self._has_sent = False
+        self._seen: tuple[str | int | None, ...] = _NOT_SEEN  # as the exchange has last shown the position in this log
         self._ledgers: dict[str, Ledger] = {}
         self._inventory_e8 = 0
         self._takes = {
@@ -147,6 +152,7 @@ class AuditBooks:
             "fill": self._fill,
             "transfer": self._transfer,
             "payment": self._payment,
+            "position": self._position,
             "adopt": self._adopt,
             "cancel": self._cancel,
             "reject": self._reject,
@@ -197,7 +203,17 @@ class AuditBooks:
             ledger.last_trade_id if ledger else None,
             us,
             self.run_id,
+            *self._of_contract(),
         )
+
+    def _of_contract(self) -> tuple[Any, ...]:
+        """Return the columns of the table ``positions`` that only a contract has; what is not known is None."""
+        ledger = self.ledger
+        if ledger is None or not ledger.contract:
+            return (None, None, *_NOT_SEEN)
+        if not ledger.position_e8:
+            return (decimal_text(ledger.paid_e8), None, *_NOT_SEEN)
+        return (decimal_text(ledger.paid_e8), decimal_text(ledger.entry_e8), *self._seen)
 
     def kept(self) -> dict[str, Any]:
         """Return ledger, open orders and number of configurations as JSON, for row 1 of the next log."""
@@ -223,7 +239,7 @@ class AuditBooks:
             return
         self.run_id = row["run_id"]
         self.starts += 1
-        self._has_sent = False
+        self._has_sent, self._seen = False, _NOT_SEEN
         self.knobs = row.get("knobs")
         self._inventory_e8 = e8(str(row.get("initial_inventory") or "0"))
         venue = row.get("venue") or ""
@@ -313,6 +329,11 @@ class AuditBooks:
     def _payment(self, row: Mapping[str, Any], changes: Changes) -> None:
         if self.ledger is not None and self.ledger.pay(row["id"], e8(row["amount"]), row["exchange_us"]):
             changes.position_us = row["us"]
+
+    def _position(self, row: Mapping[str, Any], changes: Changes) -> None:
+        shown = [row[name] if e8(row[name]) else None for name in SEEN]
+        self._seen = (*shown, row["us"]) if e8(row["qty"]) else _NOT_SEEN
+        changes.position_us = row["us"]
 
     def _adopt(self, row: Mapping[str, Any], changes: Changes) -> None:  # noqa: ARG002
         if self.ledger is not None and row["what"] == VENUE_RESET:

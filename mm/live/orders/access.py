@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mm.live.audit.books import AuditOrder
 
 AUDIT_TYPES = (
-    *("start", "intent", "ack", "fill", "cancel", "reject", "transfer", "payment", "mark", "adopt"),
+    *("start", "intent", "ack", "fill", "cancel", "reject", "transfer", "payment", "position", "mark", "adopt"),
     *("breach", "kill", "rearm", "params", "stop"),
 )
 """The row types of an audit log."""

@@ -137,7 +137,7 @@ class ContractWatch:
         except (msgspec.MsgspecError, OffGrid) as error:
             self._log.warning("position_unreadable", why=str(error))
             return
-        self._reports.tell(lambda listener: listener.position(found))
+        self._reports.position(found)
 
     async def _ask_margin(self, asset: str) -> None:
         venue = self._session.venue

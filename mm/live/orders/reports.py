@@ -1,6 +1,7 @@
 """Reports of order events and transfers: booked, then as a row of the audit log, then to the listener."""
 
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from mm.instrument import decimal_text
@@ -93,6 +94,9 @@ class OrderListener:
         """A request was answered after *seconds*."""
 
 
+POSITION_ROW_S = 60.0
+"""Time between two rows of a position that only moves with its mark price, in s."""
+_MOVING = {"mark_e8": 0, "unrealized_e8": 0, "liquidation_e8": 0, "maintenance_e8": 0, "initial_e8": 0, "us": 0}
 Report = Callable[[OrderListener], None]
 
 
@@ -119,6 +123,7 @@ class OrderReports:
         if account is not None:
             account.booked, account.paid = self._transferred, self._paid
         self._listener: OrderListener | None = None
+        self._position, self._again_s = PositionSeen(), 0.0  # as last written, and when it is written again
         self._held: list[Report] = []
 
     def attach(self, listener: OrderListener) -> None:
@@ -151,6 +156,14 @@ class OrderReports:
         report = self._write(step)
         if step.order.order_id != EARLIER:
             self.tell(report)
+
+    def position(self, found: PositionSeen) -> None:
+        """Write the position of a contract, as the exchange shows it now, once it has changed or is old; tell it."""
+        before, now_s = self._position, monotonic()
+        if found._replace(**_MOVING) != before._replace(**_MOVING) or (found.qty_e8 and now_s >= self._again_s):
+            self._position, self._again_s = found, now_s + POSITION_ROW_S
+            self._audit.append("position", **found.row(), **({"us": found.us} if found.us else {}))
+        self.tell(lambda listener: listener.position(found))
 
     def forget_trades(self, why: str) -> None:
         """Write that an exchange that was reset is accepted, and forget the ids of its former trades."""

@@ -208,6 +208,8 @@ class Desk:
         if self._book is not None:
             self._writer.book(*self._book.top(TOP_LEVELS), us, self._last_id)
         shown: dict[str, str | None] = {name: decimal_text(value) for name, value in parts.items()}
+        if found.paid:
+            shown["funding"] = decimal_text(found.paid)
         if found.unvalued:
             shown |= {"fees": None, "total": None, "fees_unvalued": amounts(found.unvalued)}
         position = decimal_text(self._position_e8())

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mm.live.state.sqlite import SqlState, conflict_sql, table_sql
+from mm.live.state.sqlite import SqlState, column_sqls, conflict_sql, table_sql
 from mm.live.state.tables import TABLES, StateTable, StoreUnavailable, place_of
 
 if TYPE_CHECKING:
@@ -47,16 +47,18 @@ class PostgresState(SqlState):
         self.place = place_of(url)
 
     def connect(self) -> None:
-        """Connect or reconnect, and create the missing tables."""
+        """Connect or reconnect, and create missing tables and columns."""
         import psycopg
 
         self.close()
         with self._reconnecting():
             self._connection = psycopg.connect(self._url, autocommit=True, application_name="mm", **_TIMEOUTS)
         with self._transaction() as connection:
-            if not self._complete(connection):
+            if self._lacking(connection):
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CREATE_LOCK,))
                 for statement in CREATES:
+                    connection.execute(statement)
+                for statement in self._lacking(connection):
                     connection.execute(statement)
 
     def _lock(self, connection: Any, symbol: str) -> None:
@@ -69,12 +71,20 @@ class PostgresState(SqlState):
         values = [[one or None if kind == "decimal" else one for one in column] for kind, column in columns]
         connection.execute(INSERTS[table], values)
 
-    def _complete(self, connection: "psycopg.Connection") -> bool:
-        """Return whether all tables exist: a user without the right to create them may still write rows."""
+    def _lacking(self, connection: "psycopg.Connection") -> list[str]:
+        """Return the statements for the columns that lack, those of missing tables included.
+
+        Without any, a user who may not create or change tables may still write rows.
+        """
         found = connection.execute(
-            "SELECT count(*) FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL", (list(TABLES),)
-        ).fetchone()
-        return found is not None and found[0] == len(TABLES)
+            "SELECT name, attname FROM unnest(%s::text[]) AS name JOIN pg_attribute ON attrelid = to_regclass(name)",
+            (list(TABLES),),
+        ).fetchall()
+        return [
+            statement
+            for name, table in TABLES.items()
+            for statement in column_sqls(name, table, _KINDS, {column for of, column in found if of == name})
+        ]
 
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:

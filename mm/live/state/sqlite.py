@@ -4,7 +4,7 @@ Any process may read it while a run writes; several runs may write to it, each i
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,12 @@ def table_sql(name: str, table: StateTable, kinds: Mapping[str, str]) -> str:
     """Return the statement that creates a table if it is missing."""
     columns = ", ".join(f"{column} {kinds[kind]}" for column, kind in table.columns.items())
     return f"CREATE TABLE IF NOT EXISTS {name} ({columns}, PRIMARY KEY ({', '.join(table.key)}))"
+
+
+def column_sqls(name: str, table: StateTable, kinds: Mapping[str, str], present: Collection[str]) -> list[str]:
+    """Return the statements that add to a table of an earlier version the columns that are not *present*."""
+    lacking = {column: kind for column, kind in table.columns.items() if column not in present}
+    return [f"ALTER TABLE {name} ADD COLUMN {column} {kinds[kind]}" for column, kind in lacking.items()]
 
 
 def conflict_sql(table: StateTable) -> str:
@@ -118,7 +124,7 @@ class SqliteState(SqlState):
         self.place = str(path)
 
     def connect(self) -> None:
-        """Open the file, and create missing tables."""
+        """Open the file, and create missing tables and columns."""
         self.close()
         with self._reconnecting():
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,6 +137,10 @@ class SqliteState(SqlState):
         with self._transaction() as connection:
             for statement in CREATES:
                 connection.execute(statement)
+            for name, table in TABLES.items():
+                present = {row[1] for row in connection.execute(f"PRAGMA table_info({name})")}
+                for statement in column_sqls(name, table, _KINDS, present):
+                    connection.execute(statement)
 
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:

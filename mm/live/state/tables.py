@@ -55,7 +55,11 @@ TABLES: Mapping[str, StateTable] = {
         True,
     ),
     "positions": StateTable(
-        _columns("symbol position:decimal cash:decimal fees:json fills:int last_trade_id:int us:int run_id"),
+        _columns(
+            "symbol position:decimal cash:decimal fees:json fills:int last_trade_id:int us:int run_id funding:decimal "
+            "entry_price:decimal liquidation_price:decimal mark_price:decimal margin:decimal "
+            "maintenance_margin:decimal seen_us:int"
+        ),
         ("symbol",),
         True,
     ),

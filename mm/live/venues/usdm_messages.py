@@ -124,13 +124,14 @@ class RiskEntry(Struct, gc=False):
     unRealizedProfit: str = "0"
     liquidationPrice: str = "0"
     isolatedWallet: str = "0"
+    positionInitialMargin: str = "0"
     maintMargin: str = "0"
     updateTime: int = 0
 
     def seen(self) -> PositionSeen:
         """Return its content."""
         texts = (self.positionAmt, self.entryPrice, self.markPrice, self.unRealizedProfit)
-        rest = (self.liquidationPrice, self.maintMargin, self.isolatedWallet)
+        rest = (self.liquidationPrice, self.maintMargin, self.isolatedWallet, self.positionInitialMargin)
         return PositionSeen(*map(e8, (*texts, *rest)))._replace(us=_us(self.updateTime))
 
 

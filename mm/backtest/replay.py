@@ -1,6 +1,5 @@
 """Backtest of one or more tapes in one call."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -16,13 +15,14 @@ from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.result import Result
 from mm.backtest.rules import NO_FEED, Rules
 from mm.backtest.run_terms import RunTerms
-from mm.backtest.strategy_info import bound_clips, strategy_fields, untraded_us
+from mm.backtest.strategy_info import bound_clips, strategy_fields
 from mm.base.arrays import Ints
 from mm.clock import US_PER_MS
 from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.predict.artefact import predictors_of
 from mm.tape.columns import release
+from mm.tape.doubts import day_warnings, untraded_us
 from mm.tape.load import require_symbol
 from mm.tape.tape import Tape
 
@@ -109,14 +109,6 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     terms = replace(terms, predictors=tuple(predictor.terms(counters["first_us"]) for predictor in predictors))
     played = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
     return Result(journal, terms, played, leg_results(exchange, terms))
-
-
-def day_warnings(tape: Tape) -> Iterator[str]:
-    """Yield the warnings of a day with the bare names of its files: where they lie changes no result."""
-    at_start = re.compile(rf"^.*?/{tape.symbol}/{tape.days[0]}(/|: )")  # the path may have spaces
-    folders = re.compile(rf"\S*/(?=[^\s/]*({tape.days[0]}|\.json|\.csv))")
-    for warning in tape.meta.warnings:
-        yield f"{tape.symbol} {tape.days[0]}: {folders.sub('', at_start.sub('', warning))}"
 
 
 def _feed_notes(tape: Tape, feed: "Feed | None", rules: Rules, *, is_first: bool) -> Iterator[str]:

@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from mm.base.arrays import Floats
-from mm.tape.columns import GAP, KEYFRAME, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
-    from mm.tape.tape import Tape
-
-NEAREST = 4096  # events searched first
 # attributes of a model that are not parameters
 PARTS = ("inner", "model", "models", "weights", "name", "signals", "begins_us")
 IMPLICIT = {"gamma": "auto", "sigma": "tape"}  # meaning of NaN in a compiled model; for k and A see `sources`
@@ -38,41 +34,6 @@ def bound_clips(model: object) -> float | None:
             bounds.append(float(bound))
         model = getattr(model, "inner", None)
     return min(bounds, default=None)
-
-
-def untraded_us(tape: "Tape") -> tuple[int, int]:
-    """Return the length in µs of a stretch without trades longer than half the window (0: none), and of the window.
-
-    Such a stretch contains the middle of the window, so the two trades around the middle determine it. If there is one,
-    time without a book is excluded from both, as no quotes rest then.
-    """
-    window = tape.end_us - tape.start_us
-    middle = int(np.searchsorted(tape.event_us, tape.start_us + window // 2))
-    first = int(np.searchsorted(tape.event_us, tape.start_us))
-    before, after = _first_trade(tape.kind[first:middle][::-1]), _first_trade(tape.kind[middle:])
-    begin = tape.start_us if before is None else int(tape.event_us[middle - 1 - before])
-    end = tape.end_us if after is None else int(tape.event_us[middle + after])
-    if 2 * (end - begin) <= window:
-        return 0, window
-    with_book_us, covered = _with_book_us(tape, begin, end), _with_book_us(tape, tape.start_us, tape.end_us)
-    return (with_book_us if 2 * with_book_us > covered else 0), covered
-
-
-def _with_book_us(tape: "Tape", begin_us: int, end_us: int) -> int:
-    """Return the µs of a time span with a valid book."""
-    turns = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == KEYFRAME) | (tape.kind == GAP))
-    ends_us = np.clip(np.append(tape.event_us[turns], end_us), begin_us, end_us)
-    return int(np.diff(ends_us)[tape.kind[turns] != GAP].sum())
-
-
-def _first_trade(kinds: "NDArray[np.uint8]") -> int | None:
-    """Return the index of the first trade among *kinds* of events, or None; the first `NEAREST` are searched first."""
-    width = NEAREST
-    while not (is_trade := kinds[:width] == TRADE).any():
-        if width >= len(kinds):
-            return None
-        width *= 16
-    return int(is_trade.argmax())
 
 
 def gammas_of(model: object) -> Floats | None:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from mm.backtest.replay import day_warnings
 from mm.base.audit_chain import audit_folder
 from mm.clock import US_PER_MS, iso, us_from_ms
 from mm.dayfolder.layout import USDM, DayFolder, day_folder, days_of
@@ -23,6 +22,7 @@ from mm.instrument import e8, short_text
 from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
 from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 from mm.signals.other_feed import OtherFeed
+from mm.tape.doubts import day_warnings
 from mm.tape.load import load_day
 from mm.tape.tape import Tape
 

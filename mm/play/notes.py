@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.quotes.agent_file import SavedAgent
-from mm.backtest.replay import day_warnings
 from mm.backtest.rules import Execution, Rules
 from mm.backtest.run_terms import (
     DAYS_NOT_PLAYED,
@@ -19,6 +18,7 @@ from mm.clock import missing_days
 from mm.dayfolder.layout import USDM
 from mm.instrument import short_text
 from mm.predict.artefact import Artefact
+from mm.tape.doubts import day_warnings
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger

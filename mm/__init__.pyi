@@ -13,18 +13,24 @@ from typing import Any, Literal, TypedDict
 from mm.backtest.fills.base import BookView as BookView
 from mm.backtest.fills.base import OrderView as OrderView
 from mm.backtest.fills.base import TradeView as TradeView
+from mm.backtest.paper_exchange import PaperExchange as PaperExchange
 from mm.backtest.quotes.base import QuoteView as QuoteView
 from mm.backtest.quotes.view import OwnFill as OwnFill
 from mm.backtest.quotes.view import Quotes as Quotes
 from mm.backtest.result import Result as Result
+from mm.backtest.rules import Rules as Rules
 from mm.backtest.strategy import Orders as Orders
 from mm.backtest.strategy import OwnOrder as OwnOrder
 from mm.base.notebook import Picture as Picture
 from mm.calibration.calibrate import calibrate as calibrate
+from mm.calibration.calibrator import CalibrationConfig as CalibrationConfig
 from mm.calibration.fit_points import fit_poisson as fit_poisson
 from mm.calibration.fit_result import PoissonFit as PoissonFit
+from mm.calibration.points import Points as Points
 from mm.calibration.schedule import Schedule as Schedule
 from mm.calibration.schedule import build_schedule as build_schedule
+from mm.calibration.windows import WindowPlan as WindowPlan
+from mm.dayfolder.layout import DayFolder as DayFolder
 from mm.play.days import load_day as load_day
 from mm.play.python import backtest as backtest
 from mm.runs.find import open_run as open_run
@@ -41,22 +47,28 @@ _PUBLIC: dict[str, str]
 _PACKAGES: set[str]
 __all__ = [
     "BookView",
+    "CalibrationConfig",
+    "DayFolder",
     "OrderView",
     "Orders",
     "OtherMarket",
     "OwnFill",
     "OwnOrder",
+    "PaperExchange",
     "Picture",
+    "Points",
     "PoissonFit",
     "QuoteView",
     "Quotes",
     "Result",
+    "Rules",
     "RunFolder",
     "Schedule",
     "SweepFindings",
     "Tape",
     "TradeView",
     "WalkForward",
+    "WindowPlan",
     "backtest",
     "build_schedule",
     "calibrate",

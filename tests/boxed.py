@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 from day_oracle import Day, hold
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.ids import IdRanges
 from mm.market_data import snapshot as rest_tasks
 from mm.market_data import stalls, ws_link, ws_stream

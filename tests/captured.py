@@ -4,8 +4,8 @@ import csv
 import gzip
 import json
 
+from mm import DayFolder
 from mm.clock import midnight_us
-from mm.dayfolder.layout import DayFolder
 from mm.market_data.import_capture import ImportOptions, import_captures
 
 SYMBOL = "SIMUSDT"

@@ -10,15 +10,12 @@ import engine_draws
 import engine_tapes
 import oracle
 import oracle_fills
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.fills.base import PriceCross, QueueProbLog, QueueProbPower, QueueRiskAverse, TradeCross
 from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.intensity import ClusteredFills, Hybrid, Intensity, Poisson, PredictedFills
 from mm.backtest.models import fixed_spread
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.steps import InventoryBound
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
-from mm.tape.tape import Tape
 
 TABLES = ("orders", "fills", "state", "mids", "spans", "breaches")
 

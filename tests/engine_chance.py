@@ -9,13 +9,13 @@ import numpy as np
 from engine_cases import Case, Several, one_level
 from engine_draws import HOOKS
 from engine_tapes import BEGIN_US, TEST, Teller, append_operations, stamped
+from mm import Rules, Tape
 from mm.backtest.fills.intensity import FOREVER
 from mm.backtest.journal import KINDS
 from mm.backtest.latency import Latencies
 from mm.backtest.risk import RiskLimits
-from mm.backtest.rules import Rules
 from mm.instrument import NO_FILTERS, Filters
-from mm.tape.tape import Tape, TapeMeta
+from mm.tape.tape import TapeMeta
 
 
 def case_of(seed):

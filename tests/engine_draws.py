@@ -4,11 +4,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from engine_tapes import BEGIN_US, TEST
+from mm import Rules
 from mm.backtest.fills.intensity import FOREVER
 from mm.backtest.journal import KINDS
 from mm.backtest.latency import Latencies
 from mm.backtest.risk import RiskLimits
-from mm.backtest.rules import Rules
 from mm.instrument import NO_FILTERS, Filters
 
 HOOKS = ("on_rest", "on_trade", "on_level", "on_book")

@@ -10,10 +10,10 @@ from unittest.mock import patch
 import numpy as np
 from hypothesis import strategies as st
 
-from mm.backtest.paper_exchange import PaperExchange
+from mm import PaperExchange, Tape
 from mm.instrument import Instrument
 from mm.tape._book import LEVEL_PAGE as PAGE
-from mm.tape.tape import Tape, TapeMeta
+from mm.tape.tape import TapeMeta
 
 TEST = Instrument("TESTUSDT", tick_e8=1_000_000, lot_e8=1_000)
 BEGIN_US = 1_000_000_000

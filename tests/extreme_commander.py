@@ -19,12 +19,12 @@ from typing import Any
 import click
 
 from extreme_process import answer_lines
+from mm import DayFolder
 from mm.__main__ import COMMANDS, SECTIONS
 from mm.base.knobs import Knob
 from mm.cli.frame import Program
 from mm.cli.options import KnobOption
 from mm.clock import day_of, now_us
-from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS

@@ -12,13 +12,13 @@ import numpy as np
 from engine_tapes import BEGIN_US, TEST
 from extreme_process import answer_lines
 from fill_predictors import written
+from mm import DayFolder, Rules, Tape
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
 from mm.backtest.replay import backtest as replay
 from mm.backtest.risk import Risk
-from mm.backtest.rules import Account, Execution, Rules
+from mm.backtest.rules import Account, Execution
 from mm.base.knobs import knobs
 from mm.base.settings import REQUIRED
-from mm.dayfolder.layout import DayFolder
 from mm.errors import MMError
 from mm.play.knobs import Models, Sensitivity
 from mm.play.market import feeds_given
@@ -28,7 +28,6 @@ from mm.signals.families import FAMILIES
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
-from mm.tape.tape import Tape
 from rl_agents import agent_at
 
 GROUPS = (Execution, Account, Models, Risk, Sensitivity)

@@ -14,8 +14,8 @@ from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
-from mm.backtest.quotes.view import Level, OwnFill, Quotes
-from mm.backtest.rules import Rules
+from mm import OwnFill, Quotes, Rules
+from mm.backtest.quotes.view import Level
 from oracle_fills import FillModel, lots_at, shown_lots
 from oracle_market import BUY, GAP, KEYFRAME, NEVER, QUOTED, SELL, SNAPSHOT, TRADE, Event, Order, Trade
 from oracle_risk import Risk

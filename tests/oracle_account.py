@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from mm.backtest.rules import Rules
+from mm import Rules
 from oracle_market import QUOTED, SELL, Book, Order
 
 

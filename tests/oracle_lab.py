@@ -8,11 +8,9 @@ from types import SimpleNamespace
 
 import oracle
 from engine_cases import compiled_fills, manual_action, oracle_tapes, plain_fills, read_journal
+from mm import PaperExchange, Rules, Tape
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.rules import Rules
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 TWINS = ["oracle", "engine"]
 TRADE_CROSS = ("trade_cross", False, 1.0, 0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mm.backtest.rules import Rules
+from mm import Rules
 from oracle_market import Order
 
 SPANS_US = {"order_limit_10s": 10_000_000, "order_limit_day": 86_400_000_000}

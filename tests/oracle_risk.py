@@ -3,8 +3,8 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from mm import Rules
 from mm.backtest.risk import LIMITS, RiskLimits
-from mm.backtest.rules import Rules
 from oracle_market import BUY, SELL, Order
 
 SECOND_US = 10**6

@@ -2,7 +2,7 @@
 
 import math
 
-from mm.backtest.rules import Rules
+from mm import Rules
 from oracle_market import DEPTH, GAP, KEYFRAME, NEVER, TRADE, Event, Order, unit
 
 SECOND_US = 1_000_000

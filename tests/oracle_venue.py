@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from types import SimpleNamespace
 
+from mm import OwnFill, Rules
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
-from mm.backtest.quotes.view import OwnFill
-from mm.backtest.rules import Rules
 from oracle_account import Account
 from oracle_fills import FillModel
 from oracle_filters import Filters

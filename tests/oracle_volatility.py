@@ -3,7 +3,7 @@
 import math
 from fractions import Fraction
 
-from mm.backtest.rules import Rules
+from mm import Rules
 from oracle_travel import SECOND_US
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from mm.backtest.quotes.view import Quotes
+from mm import Quotes
 from mm.calibration.quotes.calibration_ladder import CalibrationLadder
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.market_data import local_orderbook
 from scribe import first_run, later_runs
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mm import DayFolder
 from mm.backtest.quotes.agent_file import AgentTerms, SavedAgent, write_agent
-from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

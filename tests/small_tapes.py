@@ -5,8 +5,9 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import strategies as st
 
+from mm import Tape
 from mm.instrument import Instrument
-from mm.tape.tape import DEPTH, GAP, KEYFRAME, TRADE, Tape
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, TRADE
 
 KINDS = {"book": (DEPTH, KEYFRAME), "gap": (GAP,), "trade": (TRADE,)}
 

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
+from mm import DayFolder, Tape
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.rows import Trade
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 SIM = Instrument("SIMUSDT", tick_e8=1_000_000, lot_e8=100_000, min_notional_e8=500_000_000)
 DAY = "20260105"

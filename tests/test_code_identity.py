@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fill_predictors import written
+from mm import DayFolder
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.base.code_identity import (
     PACKAGE,
@@ -24,7 +25,6 @@ from mm.base.code_identity import (
     sources_alone,
     sources_hash,
 )
-from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

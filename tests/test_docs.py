@@ -17,8 +17,8 @@ import pytest
 
 import mm
 from console_pages import own_files
+from mm import DayFolder
 from mm.__main__ import main as program
-from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

@@ -8,16 +8,15 @@ import pytest
 from click.testing import CliRunner
 
 from engine_tapes import TEST
+from mm import PoissonFit, Rules, Tape
 from mm.__main__ import main
 from mm.backtest.fills.intensity import FOREVER, Intensity, Poisson
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.models import fixed_spread, hybrid, optimal_curve
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
-from mm.calibration.fit_result import CurvePoint, PoissonFit, ShapeChoice
+from mm.calibration.fit_result import CurvePoint, ShapeChoice
 from mm.calibration.intensities import intensity_of
 from mm.calibration.intervals import draws
-from mm.tape.tape import Tape
 from oracle_fills import along
 
 BEGIN_US = 1_000_000

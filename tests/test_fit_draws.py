@@ -36,7 +36,7 @@ def backtest(root, *words):
 @pytest.mark.slow
 def test_pnl_band_equals_backtests_with_drawn_fits(workspace, tmp_path):
     """The band's mean, sd and range are those of separate backtests with each drawn fit."""
-    from mm.calibration.fit_result import PoissonFit
+    from mm import PoissonFit
     from mm.calibration.intervals import draws
 
     band = json.loads(backtest(workspace, "--fill-params-file", str(fit_of(workspace)), "--fit-draws", "3").stdout)[

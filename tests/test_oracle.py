@@ -9,8 +9,8 @@ from math import exp, isnan, log, sqrt
 
 import pytest
 
+from mm import Quotes
 from mm.backtest.journal import CANCEL_REASONS
-from mm.backtest.quotes.view import Quotes
 from mm.tape.tape import TapeMeta
 from oracle_fills import unit_exponential
 from oracle_lab import ASKS, BIDS, SNAPSHOT, TWINS, fills, order_rows, player, reason_rows, tape_of, until

@@ -5,7 +5,7 @@ Times and latencies are those of oracle_lab.py; docs/engine.md has the rules.
 
 import pytest
 
-from mm.backtest.quotes.view import OwnFill, Quotes
+from mm import OwnFill, Quotes
 from mm.errors import ModelError
 from oracle_lab import SNAPSHOT, TWINS, fills, order_rows, player, reason_rows, until
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from mm import Quotes
 from mm.backtest.journal import ACTIONS
-from mm.backtest.quotes.view import Quotes
 from oracle_lab import SNAPSHOT, TWINS, fills, player, until
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mm.backtest.quotes.view import Quotes
+from mm import Quotes
 from oracle_lab import ASKS, BIDS, SNAPSHOT, TWINS, fills, order_rows, player, tape_of, until
 
 BID_98 = {1000: Quotes(98, None)}

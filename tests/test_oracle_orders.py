@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mm import Quotes
 from mm.backtest.journal import KINDS, REJECT_REASONS
 from mm.backtest.latency import Latencies
-from mm.backtest.quotes.view import Quotes
 from mm.instrument import E8, Filters
 from oracle_lab import SNAPSHOT, TWINS, fills, order_rows, player, reason_rows, tape_of, until
 

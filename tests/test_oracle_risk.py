@@ -5,7 +5,7 @@ Times and latencies are those of oracle_lab.py: a tick is 1 quote, a lot 1 base,
 
 import pytest
 
-from mm.backtest.quotes.view import Quotes
+from mm import Quotes
 from mm.backtest.risk import LIMITS, RiskLimits
 from oracle_lab import SNAPSHOT, TWINS, order_rows, player, reason_rows, until
 

@@ -4,13 +4,10 @@ import zipfile
 
 import pytest
 
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.base.user_code import load_class, raised
 from mm.errors import ModelError, UnknownModel
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 from support import run_mm, run_python
 
 TEST = Instrument("TESTUSDT", 1_000_000, 1_000)

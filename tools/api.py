@@ -28,6 +28,7 @@ GROUPS = {
         *("load_day", "backtest", "calibrate", "fit_poisson", "build_schedule", "walkforward", "sweep"),
         "open_run",
     ),
+    "What they take": ("DayFolder", "Rules", "Points", "CalibrationConfig", "WindowPlan", "PaperExchange"),
     "What they return": (
         *("Tape", "Result", "PoissonFit", "Schedule", "WalkForward", "SweepFindings", "RunFolder"),
         "Picture",
@@ -111,6 +112,7 @@ INTERNAL = {  # methods of public classes that only the package itself calls
     *("lines", "with_levels", "with_warnings", "release", "continues", "part"),
     *("cut", "with_lot", "check", "faults", "built"),
     *("from_parts", "json_keys", "times", "rows"),
+    *("begin", "play_to", "end_legs", "pay", "snapshot", "streams", "relative", "weighed", "where", "over"),
 }
 
 

@@ -1,8 +1,8 @@
 """A recorded day as a market: its book is the tape's at every message, and its trades fill clients by priority."""
 
+from mm import DayFolder
 from mm.api.replay import ReplayFlow
 from mm.backtest.live_feed import FeedEvent, feed_events
-from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

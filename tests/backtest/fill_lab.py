@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 TEST = Instrument("TESTUSDT", tick_e8=1_000_000, lot_e8=1_000)
 BEGIN_US = 1_000_000_000

@@ -9,8 +9,8 @@ from functools import cache
 
 from scipy.optimize import minimize_scalar
 
+from mm import Quotes
 from mm.backtest.models import QUOTE_MODELS, QUOTE_STEPS
-from mm.backtest.quotes.view import Quotes
 
 
 def compiled(name, params):

@@ -2,11 +2,9 @@
 
 import pytest
 
+from mm import PaperExchange, Rules, Tape
 from mm.backtest.models import queue_prob_power, trade_cross
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.rules import Rules
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 GRID = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
 SECOND = 1_000_000

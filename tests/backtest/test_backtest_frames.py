@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from journals import Scribe, run_terms, scribes, seeded
-from mm.backtest.result import Result
+from mm import Result
 from mm.errors import UsageError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -5,16 +5,14 @@ from fractions import Fraction
 import pytest
 
 import mm
+from mm import PaperExchange, Result, Rules, Tape
 from mm.backtest.models import trade_cross
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.preset import PRESETS
 from mm.backtest.replay import backtest, run_terms
-from mm.backtest.result import Result
-from mm.backtest.rules import Account, Execution, Rules, terms
+from mm.backtest.rules import Account, Execution, terms
 from mm.clock import US_PER_S, us_of
 from mm.errors import UsageError
 from mm.instrument import Instrument, e8
-from mm.tape.tape import Tape
 
 OPEN_US = us_of("2026-01-06T15:00:00Z")  # a Tuesday, when every market is open
 AT_ONCE = Execution(order_latency_ms=0, cancel_latency_ms=0)

@@ -14,17 +14,15 @@ from test_engine import assert_same, drawn
 import engine_draws
 from engine_cases import TABLES, Following, Scripted, compiled_fills, read_journal
 from engine_tapes import TEST, every_event, one_tape, stamped, tapes, travels
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.journal import ACTIONS
 from mm.backtest.latency import Latencies
 from mm.backtest.models import FILL_MODELS, avellaneda_stoikov, fixed_spread, trade_cross
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.steps import Gated
-from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.errors import ModelError
-from mm.tape.tape import Tape, TapeMeta
+from mm.tape.tape import TapeMeta
 
 ALWAYS_ON = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
 EVENTS = (

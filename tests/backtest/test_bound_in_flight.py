@@ -2,14 +2,12 @@
 
 import pytest
 
+from mm import Quotes, Rules, Tape
 from mm.backtest.models import QUOTE_MODELS, trade_cross
 from mm.backtest.quotes.base import compiled
 from mm.backtest.quotes.steps import InventoryBound, Mixed, PostOnly
-from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 GRID = Instrument("TESTUSDT", tick_e8=1_000_000, lot_e8=1_000)
 CLIP, START = 10, 100

@@ -7,8 +7,9 @@ from fill_lab import BEGIN_US, TEST
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mm import Tape
 from mm.backtest.days_without_us import OwnActivity, RecordedOrder, without_us
-from mm.tape.tape import DEPTH, KEYFRAME, Tape
+from mm.tape.tape import DEPTH, KEYFRAME
 
 MS = 1_000
 PRICES = ((1, 98), (1, 99), (1, 100), (-1, 104), (-1, 105), (-1, 106))

@@ -8,10 +8,11 @@ import pytest
 
 import mm
 from captures import CAPTURES
+from mm import DayFolder
 from mm.__main__ import main
 from mm.backtest.fills.intensity import FOREVER, Intensity, IntensityPiece
 from mm.backtest.models import avellaneda_stoikov, queue_prob_power
-from mm.dayfolder.layout import DayFolder, days_of
+from mm.dayfolder.layout import days_of
 from mm.errors import ModelError
 from mm.instrument import E8
 from mm.market_data.import_capture import ImportOptions, import_captures

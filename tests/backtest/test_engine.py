@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 import engine_chance
 from engine_cases import TABLES, Case, Scripted, cases, read_journal
 from engine_tapes import BEGIN_US, TEST, Teller, two_tapes
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import FOREVER, Intensity
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.steps import Gated, Mixed, PostOnly
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
 from mm.errors import Mismatch, ModelError, UsageError
 from mm.instrument import NO_FILTERS
-from mm.tape.tape import Tape
 
 
 def drawn(examples):

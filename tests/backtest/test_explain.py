@@ -2,8 +2,8 @@
 
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, depth, sold
 
+from mm import Tape
 from mm.backtest.explain import causing_prints, explain, market
-from mm.tape.tape import Tape
 
 EVENTS = [
     depth(1_000, bids=[(100, 30)]),

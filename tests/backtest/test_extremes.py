@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_engine import drawn
 
+from mm import Rules, Tape
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import avellaneda_stoikov, avellaneda_stoikov_bare, glft, gueant, poisson, queue_prob_power
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 BEGIN_US = 1_000_000_000_000
 GAMMAS = st.one_of(st.just("auto"), st.sampled_from([1e-9, 1e3]), st.floats(-9, 3).map(lambda power: 10.0**power))

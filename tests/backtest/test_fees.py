@@ -7,16 +7,15 @@ import pytest
 from click.testing import CliRunner
 
 import mm
+from mm import DayFolder, Rules, Tape
 from mm.__main__ import main
 from mm.backtest.models import trade_cross
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
-from mm.dayfolder.layout import USDM, DayFolder
+from mm.dayfolder.layout import USDM
 from mm.instrument import E8, Instrument
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape.tape import Tape
 
 GRID = Instrument("SIMUSDT", E8 // 10, E8 // 10)  # ticks and lots of 0.1
 KEY = "implausible_fee"

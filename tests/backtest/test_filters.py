@@ -6,13 +6,11 @@ from dataclasses import replace
 import pytest
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, bought, depth, sold
 
+from mm import PaperExchange, Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.rules import Rules
 from mm.errors import BrokenFile
 from mm.instrument import E8, Filters, from_exchange_info
-from mm.tape.tape import Tape
 
 ENTRY = {
     "symbol": "TESTUSDT",

@@ -3,16 +3,15 @@
 import pytest
 
 from engine_tapes import BEGIN_US, TEST
+from mm import Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.quotes.steps import Gated, PostOnly
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.errors import UsageError
 from mm.instrument import Instrument
 from mm.signals.other_feed import OtherFeed
-from mm.tape.tape import Tape
 
 SECOND = 1_000_000
 LEAD = Instrument("LEADUSDT", tick_e8=1_000_000, lot_e8=1_000)

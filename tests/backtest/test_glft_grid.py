@@ -9,13 +9,11 @@ import pytest
 import oracle
 from benchmarks.grid_models import GlftGrid, Grid
 from engine_cases import oracle_tapes, plain_fills, read_journal
+from mm import PaperExchange, Rules, Tape
 from mm.backtest.models import glft_grid, grid, gueant, queue_prob_power
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.errors import UsageError
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 BEGIN_US, STEP_US = 1_000_000, 100_000
 SHORT = {"levels": 4, "window_s": 5.0, "refit_s": 1.0, "reach_ticks": 8.0}

@@ -4,11 +4,10 @@ import numpy as np
 
 from engine_cases import TABLES
 from engine_tapes import TEST
+from mm import Rules, Tape
 from mm.backtest.journal import Journal
 from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
-from mm.tape.tape import Tape
 
 
 def empty():

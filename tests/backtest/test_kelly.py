@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 import mm
 from engine_tapes import BEGIN_US, TEST
+from mm import Tape
 from mm.backtest.models import fixed_spread
 from mm.backtest.quotes.steps import KellySize, KellySkew
 from mm.errors import UsageError
-from mm.tape.tape import Tape
 
 BOOK = {"bid_ticks": 990, "ask_ticks": 1010, "quote_lots": 1_000_000, "tick_lot": 0.01}
 MID = 1000.0

@@ -4,13 +4,10 @@ import numpy as np
 import pytest
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, Want, depth
 
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.latency import Latencies
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
 from mm.errors import BrokenFile
-from mm.tape.tape import Tape
 
 
 class Walk:

@@ -10,16 +10,14 @@ from hypothesis import given, settings
 
 import mm
 from engine_tapes import BEGIN_US, TEST, one_tape
+from mm import PaperExchange, Rules, Tape
 from mm.backtest.fills.base import QueueProbPower, TradeCross
 from mm.backtest.live_feed import feed_events
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import backtest
 from mm.backtest.risk import RiskLimits
-from mm.backtest.rules import Rules
 from mm.errors import ModelError, UsageError
 from mm.instrument import Instrument
 from mm.signals.other_feed import OtherFeed
-from mm.tape.tape import Tape
 
 UNIT = 250_000
 RULES = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=100_000, start_lots=100, quote_lots=2)

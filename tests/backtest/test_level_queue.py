@@ -11,12 +11,10 @@ import pytest
 
 from engine_cases import compiled_fills, read_journal
 from engine_tapes import TEST, every_event
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.models import fixed_spread
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
-from mm.tape.tape import Tape, TapeMeta
+from mm.tape.tape import TapeMeta
 
 RULES = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
 BOOK = (1000, "snapshot", [(99, 5), (98, 4)], [(101, 5), (102, 6)])  # our orders rest at 98 and 102 from 1010 on

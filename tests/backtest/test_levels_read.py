@@ -9,12 +9,10 @@ from test_engine import assert_same, drawn
 
 from engine_cases import compiled_fills, read_journal
 from engine_tapes import TEST
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.live_feed import feed_events
 from mm.backtest.models import fixed_spread, trade_cross
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
-from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, Tape
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT
 
 MID = 5_000_000
 # The outermost prices lie beyond the dense part of a book.

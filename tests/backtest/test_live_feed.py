@@ -13,18 +13,17 @@ import engine_chance
 from captured import NOON_US, SYMBOL, diff, snapshot, trade
 from engine_cases import TABLES, Several, cases, read_journal
 from engine_tapes import TEST, one_tape
+from mm import PaperExchange, Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import CANCELLED, KEPT, PLACED
 from mm.backtest.live_feed import FeedEvent, LiveFeed, feed_events
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.rules import Rules
 from mm.errors import Mismatch, UsageError
 from mm.instrument import Instrument
 from mm.market_data.binance_spot import Messages
 from mm.market_data.grid import Grid
 from mm.market_data.market_state import MarketState
 from mm.market_data.venue import DepthSnapshot
-from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 
 
 def fed(case, cuts):

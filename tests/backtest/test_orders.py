@@ -8,15 +8,12 @@ from fill_lab import ASKS, BEGIN_US, BIDS, TEST, depth, sold
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.fills.base import QueueRiskAverse, TradeCross
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.quotes.steps import FushimiSize
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
 from mm.errors import ModelError, UsageError
-from mm.tape.tape import Tape
 
 LATENCY, CANCEL = 100, 60
 END = (10_000, "depth", [(98, 1)], [])

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journals import scribes, seeded
+from mm import open_run
 from mm.__main__ import main
 from mm.backtest.journal_files import FORMATS, order_columns, read_orders, write_table
 from mm.instrument import Instrument
-from mm.runs.find import open_run
 
 SYMBOL = "SIMUSDT"
 

@@ -8,17 +8,16 @@ from hypothesis import strategies as st
 
 import mm
 from engine_tapes import BEGIN_US, TEST, one_tape, stamped, two_tapes
+from mm import PaperExchange, Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.live_feed import feed_events
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.errors import Mismatch, ModelError, UsageError
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.play.market import feed_of_market
 from mm.signals.other_feed import OtherFeed
-from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 
 UNIT = 250_000
 RULES = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=100_000)

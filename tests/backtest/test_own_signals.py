@@ -7,16 +7,14 @@ from hypothesis import strategies as st
 import oracle
 from engine_cases import Case, Scripted, cases, compiled_fills, oracle_tapes, plain_fills, read_journal
 from engine_tapes import BEGIN_US, TEST
+from mm import PaperExchange, Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.models import fixed_spread
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.steps import ShiftBy
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.errors import UsageError
 from mm.signals.compute import compute
 from mm.signals.families import OURS, SIGNALS
-from mm.tape.tape import Tape
 
 QUEUES = [("queue_risk_averse",), ("queue_prob_power", 2.0), ("trade_cross", False, 1.0, 0)]
 

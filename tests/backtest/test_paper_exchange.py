@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 from fill_lab import ASKS, BEGIN_US, BIDS, TEST, Want, depth, sold
 
+from mm import PaperExchange, Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.rules import Rules
-from mm.tape.tape import Tape, TapeMeta
+from mm.tape.tape import TapeMeta
 
 BOOK = (0, "snapshot", BIDS, ASKS)
 

@@ -11,10 +11,9 @@ from test_engine import assert_same, drawn
 
 from engine_cases import read_journal
 from engine_tapes import TEST
+from mm import PaperExchange, Rules, Tape
 from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.rules import Filters, Rules
-from mm.tape.tape import Tape
+from mm.backtest.rules import Filters
 
 PAUSES = st.sampled_from([0, 1, 2, 5])
 PRINTS = st.tuples(st.sampled_from([-1, 1]), st.integers(-2, 3), st.integers(1, 4))

@@ -5,14 +5,12 @@ import pytest
 import mm
 from engine_tapes import BEGIN_US, TEST
 from extreme_player import REQUIRED_OF, inner_of, market
+from mm import PaperExchange, Rules, Tape
 from mm.backtest.fills.base import FillModel
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared, gueant
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.base.settings import REQUIRED
 from mm.errors import UsageError
-from mm.tape.tape import Tape
 from rl_agents import agent_at
 
 RULES = Rules(TEST.tick_e8, TEST.lot_e8, start_cash_e8=10**16, start_lots=10_000, quote_lots=20)

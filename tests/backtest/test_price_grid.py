@@ -8,14 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mm
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.models import grid, mixed, steps
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
 from mm.errors import ModelError, UsageError
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 
 def plain_grid(view, delta_ticks, levels, step_ticks, skew_ticks, q_max):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from journals import START_US, Scribe, run_terms, scribes, seeded
-from mm.backtest.result import Result
+from mm import Result
 from mm.backtest.risk import LIMITS
 from mm.instrument import E8, Instrument
 from mm.report.backtest import page

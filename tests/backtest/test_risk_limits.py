@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine_tapes import TEST
+from mm import Rules
 from mm.backtest._engine import Engine
 from mm.backtest._risk import check
 from mm.backtest.models import fixed_spread, trade_cross
@@ -22,7 +23,6 @@ from mm.backtest.risk import (
     limits_of,
     ramped_lots,
 )
-from mm.backtest.rules import Rules
 from mm.base.knobs import knobs
 from mm.errors import UsageError
 from oracle_lab import RULES, SNAPSHOT, tape_of, until

@@ -4,8 +4,9 @@ from dataclasses import fields, replace
 
 import pytest
 
+from mm import Rules
 from mm.backtest.preset import PRESETS
-from mm.backtest.rules import Account, Execution, Rules, terms
+from mm.backtest.rules import Account, Execution, terms
 from mm.errors import UsageError
 
 PLAIN = Rules(tick_e8=100, lot_e8=10)

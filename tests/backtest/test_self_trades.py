@@ -9,14 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_orders import Desk
 
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.fills.base import QueueRiskAverse
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, KINDS
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import ROW_EXPIRE
-from mm.tape.tape import Tape
 
 OTHERS, US, EXPIRE_MAKER, REASON_STP = 1, 2, 2, 3
 OPEN = {"PLACE", "FILL", "AMEND"}

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_tapes import TEST
+from mm import Rules, Tape
 from mm.backtest.journal import ACTIONS
 from mm.backtest.models import adaptive_spread, trade_cross
 from mm.backtest.replay import backtest
-from mm.backtest.rules import SIGMA_METHODS, Rules
+from mm.backtest.rules import SIGMA_METHODS
 from mm.errors import UsageError
-from mm.tape.tape import Tape
 
 SECOND_US = 1_000_000
 SIGMA, BOUNCE = 4.0, 6.0  # ticks per root second, and ticks

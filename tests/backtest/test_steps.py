@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quote_draws import STEP
 
+from mm import Quotes
 from mm.backtest.models import QUOTE_STEPS, avellaneda_stoikov
 from mm.backtest.quotes.steps import FushimiSize, InventoryBound, LeastSpread, PostOnly, RoundTo, Widen
-from mm.backtest.quotes.view import Quotes
 from mm.errors import ModelError, UsageError
 
 BOOK = {"bid_ticks": 99, "ask_ticks": 103, "quote_lots": 10}

@@ -10,17 +10,14 @@ from fill_lab import ASKS, BEGIN_US, BIDS, TEST, depth, sold
 from test_glft_grid import RULES, market
 
 from benchmarks.grid_models import Grid, GridOrders
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.journal import ACTIONS
 from mm.backtest.models import queue_prob_power, trade_cross
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.steps import Gated
-from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.errors import ModelError, UsageError
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 LATENCY, CANCEL, EVERY = 100, 60, 1_000
 END = (20_000, "depth", [(98, 1)], [])

@@ -2,6 +2,7 @@
 
 import math
 
+from mm import Tape
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.strategy_info import bound_clips, gammas_of, strategy_fields, strategy_of

@@ -5,8 +5,8 @@ import re
 import numpy as np
 
 from journals import run_terms, seeded
+from mm import Result
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.result import Result
 from mm.backtest.summary_text import assumed, by_distance, curve, outside, sensitivity, text_of, tree, worst
 
 

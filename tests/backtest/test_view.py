@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.quotes.view import Quotes
+from mm import Quotes
 
 
 @given(st.integers(100, 200), st.integers(201, 300), st.integers(0, 9), st.integers(1, 7))

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import signals as bench
 from benchmarks.turns import Bench
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.signals.families import SIGNALS
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import ZeroIntelligence

@@ -3,8 +3,8 @@
 import pytest
 
 from benchmarks import imports
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.market_data.capture_import import import_captures
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product

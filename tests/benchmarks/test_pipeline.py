@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import pipeline
 from benchmarks.turns import NEAR_K, Bench, ProcessResult
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from support import run_python
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product

@@ -9,7 +9,7 @@ from benchmarks import grids, play_models
 from benchmarks.play_models import PLAYS
 from benchmarks.turns import NEAR_K, Bench, recorded
 from benchmarks.yardstick import MARKET
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.session import Session
 from mm.tape.load import load_day

@@ -11,8 +11,8 @@ from benchmarks import commands, engine
 from benchmarks.__main__ import MEASUREMENTS, Settings
 from benchmarks.turns import NO_EVENTS, NO_PEER, Bench, recorded, run
 from benchmarks.yardstick import Yardstick
+from mm import DayFolder
 from mm.cli.console import Console
-from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, MissingDay
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 
+from mm import Points, fit_poisson
 from mm.calibration.alternatives import compare
-from mm.calibration.fit_points import fit_poisson
-from mm.calibration.points import Points
 
 TRUTHS = {
     "exponential": lambda delta: np.exp(-0.3 * delta),

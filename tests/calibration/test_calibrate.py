@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.calibration.calibrate import artefact, calibrate, measure, permutations, timing
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.fit_result import PoissonFit
+from mm import CalibrationConfig, PoissonFit, Tape, calibrate
+from mm.calibration.calibrate import artefact, measure, permutations, timing
+from mm.calibration.calibrator import Calibrator
 from mm.calibration.moves import AdverseMove, Hits, adverse_selection, write_adverse_selection
 from mm.calibration.sweeps import HitRule
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 from small_tapes import book, gap, trade
 from small_tapes import tape as small_tape
 

@@ -5,19 +5,14 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
+from mm import CalibrationConfig, Rules, Tape, calibrate, fit_poisson
 from mm.backtest.metrics.long_run import cosines
 from mm.backtest.models import queue_prob_power
-from mm.backtest.rules import Rules
-from mm.calibration.calibrate import (
-    calibrate,
-    measure,
-)
-from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
-from mm.calibration.fit_points import fit_poisson
+from mm.calibration.calibrate import measure
+from mm.calibration.calibrator import Calibrator, FillsMeasured
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 A, K = 1.2, 0.4
 

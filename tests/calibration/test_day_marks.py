@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm import CalibrationConfig
+from mm.calibration.calibrator import Calibrator
 
 
 def test_sums_give_same_results_as_events(days):

@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from slow_marks import slow_marks
 
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm import CalibrationConfig, fit_poisson
+from mm.calibration.calibrator import Calibrator
 from mm.calibration.depth_counts import DepthCounts, DepthOptions
-from mm.calibration.fit_points import fit_poisson
 from mm.calibration.reference import PER_TICK
 from mm.calibration.reference_choice import marks_by_reference
 from mm.calibration.sweeps import HitRule

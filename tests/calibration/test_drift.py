@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from mm import DayFolder, fit_poisson
 from mm.__main__ import main
-from mm.calibration.fit_points import fit_poisson
 from mm.calibration.hawkes import ArrivalFlow, Excitation, fit_hawkes
 from mm.calibration.intervals import DRIFTS, HALF_LIVES, drift_warning
 from mm.calibration.reference import BLOCK_S
-from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

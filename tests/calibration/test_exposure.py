@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm import Points
 from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATUSES, Journal
 from mm.calibration.day_orders import OrderRows
 from mm.calibration.exposure import Anchors, RestingOrders, pooled_rates
-from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S, PER_TICK, reference_path, span_of
 from small_tapes import book, events, gap, slow_touch, tape, tops
 

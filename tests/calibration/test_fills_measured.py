@@ -12,20 +12,16 @@ import pytest
 from click.testing import CliRunner
 
 import mm
+from mm import CalibrationConfig, Points, PoissonFit, Rules, WindowPlan, build_schedule
 from mm.__main__ import main
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.journal import FILL_COLUMNS, ORDER_COLUMNS
 from mm.backtest.models import poisson, queue_prob_power
-from mm.backtest.rules import Rules
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import DELTAS, FROM_BEST, FROM_MID, CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.calibrator import DELTAS, FROM_BEST, FROM_MID, Calibrator, FillsMeasured
 from mm.calibration.exposure import pooled_rates
-from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intensities import measured_intensity
-from mm.calibration.points import Points
-from mm.calibration.schedule import build_schedule
 from mm.calibration.sweeps import HitRule
-from mm.calibration.windows import WindowPlan
 from mm.errors import BrokenFile, UsageError
 from mm.play.models import measured_under
 from small_tapes import book

@@ -10,9 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mm
-from mm.calibration.fit_points import ESTIMATORS, INTERVALS, LEAST_FILLS, FitOptions, fit_poisson, fit_window
-from mm.calibration.fit_result import PoissonFit
-from mm.calibration.points import Points
+from mm import Points, PoissonFit, fit_poisson
+from mm.calibration.fit_points import ESTIMATORS, INTERVALS, LEAST_FILLS, FitOptions, fit_window
 from mm.errors import UsageError
 
 DENSE = {"delta_ticks": [1, 2, 3, 5, 8, 13], "exposure_s": [1000.0] * 6, "fills": [62, 45, 38, 22, 9, 2]}

@@ -8,8 +8,8 @@ import pytest
 from fit_tables import S2, columns
 
 import mm
-from mm.calibration.fit_points import fit_poisson
-from mm.calibration.fit_result import FittedWindow, PoissonFit
+from mm import PoissonFit, fit_poisson
+from mm.calibration.fit_result import FittedWindow
 from mm.errors import BrokenFile, FitError, Mismatch
 
 CONTRACT_KEYS = (

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from mm import fit_poisson
 from mm.calibration import fit_points
-from mm.calibration.fit_points import LEAST_FILLS, fit_poisson
+from mm.calibration.fit_points import LEAST_FILLS
 
 DELTAS = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 13.0])
 DRAWS = 300

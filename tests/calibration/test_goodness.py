@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats import chi2, poisson
 
+from mm import Points, PoissonFit, fit_poisson
 from mm.calibration.estimators import Estimate, likelihood_peak, maximum_likelihood
-from mm.calibration.fit_points import fit_poisson
-from mm.calibration.fit_result import PoissonFit
 from mm.calibration.goodness import (
     MOST,
     PIECES_S,
@@ -29,7 +28,6 @@ from mm.calibration.goodness import (
     uniformity,
 )
 from mm.calibration.likelihood import Sample
-from mm.calibration.points import Points
 from mm.clock import US_PER_S
 
 DELTA = np.array([1, 2, 3, 5, 8, 13.0])

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from engine_tapes import tapes
+from mm import CalibrationConfig, DayFolder
 from mm.calibration._hawkes import BEGIN, END, likelihood, rescaled
-from mm.calibration.calibrator import CalibrationConfig
 from mm.calibration.hawkes import FEWEST, MOST_EVENTS, ArrivalFlow, Excitation, fit_hawkes, flow_of
 from mm.calibration.reference import book_spans
 from mm.calibration.sweeps import HitRule
-from mm.dayfolder.layout import DayFolder
 from mm.report.calibration import further_cards
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes as HawkesMarket

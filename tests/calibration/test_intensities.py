@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from mm import PoissonFit
 from mm.backtest.metrics.fill_states import StateRates
-from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.errors import FitError
 

@@ -9,12 +9,11 @@ from fit_tables import S1, S2, Raw, columns, random_raw
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import t as student
 
+from mm import Points, PoissonFit
 from mm.backtest.metrics.long_run import cosines
 from mm.calibration.estimators import Estimate, firth, maximum_likelihood
-from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intervals import block_robust, draws, predictive_ci95, profile, wald
 from mm.calibration.likelihood import Sample
-from mm.calibration.points import Points
 from mm.errors import FitError
 
 DROP = 3.841458820694124 / 2

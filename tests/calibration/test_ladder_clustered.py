@@ -5,8 +5,7 @@ import pytest
 
 from benchmarks import truth
 from benchmarks.diagnostics import hawkes
-from mm.calibration.fit_points import fit_poisson
-from mm.calibration.points import Points
+from mm import Points, fit_poisson
 
 K = truth.Truth().k
 DAYS, LADDERS = 300, 8

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.fit_points import fit_poisson
-from mm.dayfolder.layout import DayFolder
+from mm import CalibrationConfig, DayFolder, fit_poisson
+from mm.calibration.calibrator import Calibrator
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

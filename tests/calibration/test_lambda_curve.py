@@ -6,10 +6,9 @@ import math
 import numpy as np
 import pytest
 
+from mm import Points, PoissonFit, fit_poisson
 from mm.calibration.alternatives import chosen_curve, compare
-from mm.calibration.fit_points import fit_poisson
-from mm.calibration.fit_result import CurvePoint, PoissonFit, ShapeChoice
-from mm.calibration.points import Points
+from mm.calibration.fit_result import CurvePoint, ShapeChoice
 from mm.errors import BrokenFile
 
 TRUTHS = {

@@ -2,9 +2,8 @@
 
 import json
 
-from mm.calibration.fit_points import fit_poisson
+from mm import Points, fit_poisson
 from mm.calibration.goodness import table
-from mm.calibration.points import Points
 
 POINTS = Points.of([-1, 1, 2, 3, 5, 8], [1000.0] * 6, [200, 62, 45, 20, 22, 1])
 FIT = fit_poisson(POINTS)

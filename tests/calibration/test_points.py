@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.calibration.fit_points import fit_poisson
-from mm.calibration.points import Points, as_points, group, read_points, write_points
+from mm import Points, fit_poisson
+from mm.calibration.points import as_points, group, read_points, write_points
 from mm.errors import BrokenFile, DataError
 
 GOOD = {"delta_ticks": [1, 2], "exposure_s": [10, 20], "fills": [3, 1]}

@@ -9,10 +9,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from mm import CalibrationConfig
 from mm.backtest.models import queue_prob_power
 from mm.calibration.alternatives import compare
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import FROM_BEST, CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.calibrator import FROM_BEST, Calibrator, FillsMeasured
 from mm.calibration.likelihood import Shape
 from mm.calibration.reference_choice import by_reference, chosen_before, end_cells, resolved
 from mm.calibration.shapes import EXPONENTIAL, FAMILIES, Cells, search

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm import CalibrationConfig, PoissonFit, Schedule, WindowPlan, build_schedule, fit_poisson
+from mm.calibration.calibrator import Calibrator
 from mm.calibration.depth_counts import DepthCounts
 from mm.calibration.estimators import estimate
-from mm.calibration.fit_points import fit_poisson
-from mm.calibration.fit_result import CurvePoint, PoissonFit, ShapeChoice
+from mm.calibration.fit_result import CurvePoint, ShapeChoice
 from mm.calibration.intensities import intensity_of
-from mm.calibration.schedule import Schedule, Segment, build_schedule, segments_of
-from mm.calibration.windows import MODES, Fallback, WindowFit, WindowPlan
+from mm.calibration.schedule import Segment, segments_of
+from mm.calibration.windows import MODES, Fallback, WindowFit
 from mm.errors import BrokenFile, Mismatch, UsageError
 from small_tapes import book, poisson_day, tape, trade
 

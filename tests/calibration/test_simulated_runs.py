@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import mm
+from mm import CalibrationConfig, Rules
 from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.resting_states import OrderMarkets
 from mm.backtest.models import FILL_MODELS
-from mm.backtest.rules import Rules
-from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.calibrator import Calibrator, FillsMeasured
 from mm.calibration.exposure import THREADS, Played, clip_lots, played, recent_us, runs_of, simulated
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
@@ -27,7 +27,7 @@ FILLS = FillsMeasured("queue_risk_averse", {}, FILL_MODELS["queue_risk_averse"])
 @pytest.fixture(scope="module")
 def tape(tmp_path_factory):
     """Return ten minutes of a simulated market."""
-    from mm.dayfolder.layout import DayFolder
+    from mm import DayFolder
 
     folder = DayFolder(tmp_path_factory.mktemp("runs"), "SIMUSDT", "20260105")
     make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1 / 6, 3))
@@ -49,7 +49,7 @@ def test_fill_model_plays_fixed_spread_quotes(tape):
 
 def test_rows_handed_over_day_by_day_measure_the_same(tape, tmp_path):
     """A run over days measures the same whether its rows are kept, for files, or only the lives of its orders."""
-    from mm.dayfolder.layout import DayFolder
+    from mm import DayFolder
 
     folder = DayFolder(tmp_path, "SIMUSDT", "20260106")
     make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260106", 1 / 6, 4))

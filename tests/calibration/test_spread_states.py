@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from mm import CalibrationConfig
 from mm.calibration.calibrate import by_spread, large_tick, measure, spread_states
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.calibrator import Calibrator
 from small_tapes import book, gap, tape, trade
 
 S = 1_000_000

@@ -5,11 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mm.backtest.rules import Rules
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm import CalibrationConfig, Rules, Tape
+from mm.calibration.calibrator import Calibrator
 from mm.calibration.sweeps import Displayed, HitRule, SweptQuantity
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 GRID = Instrument("SIMUSDT", 1_000_000, 100_000)
 EVENTS = [

@@ -7,17 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mm import CalibrationConfig, DayFolder, Rules, Schedule, WindowPlan, build_schedule
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import fixed_spread, hawkes, poisson, trade_cross
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.calibrator import Calibrator
 from mm.calibration.intensities import intensity_of
-from mm.calibration.schedule import Schedule, build_schedule
 from mm.calibration.window_clustering import WindowClustering
-from mm.calibration.windows import MODES, WEIGHING, Fallback, WindowPlan
-from mm.dayfolder.layout import DayFolder
+from mm.calibration.windows import MODES, WEIGHING, Fallback
 from mm.errors import BrokenFile, FitError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes, PoissonMarket

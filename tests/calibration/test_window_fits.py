@@ -5,15 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from mm import CalibrationConfig, WindowPlan, build_schedule, fit_poisson
 from mm.calibration import window_fits
 from mm.calibration.alternatives import compare, rates_on
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.fit_points import fit_poisson
+from mm.calibration.calibrator import Calibrator
 from mm.calibration.intensities import intensity_of
 from mm.calibration.intervals import predictive_ci95
-from mm.calibration.schedule import build_schedule
 from mm.calibration.window_fits import WindowFits, reached, with_curve
-from mm.calibration.windows import MODES, WindowFitter, WindowPlan
+from mm.calibration.windows import MODES, WindowFitter
 from small_tapes import book, poisson_day, tape, trade
 
 S = 1_000_000

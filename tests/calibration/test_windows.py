@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm import Points, WindowPlan, fit_poisson
 from mm.calibration.estimators import estimate
-from mm.calibration.fit_points import fit_poisson
-from mm.calibration.points import Points
-from mm.calibration.windows import MODES, Window, WindowFit, WindowFitter, WindowPlan
+from mm.calibration.windows import MODES, Window, WindowFit, WindowFitter
 from mm.errors import UsageError
 
 MIN = 60_000_000

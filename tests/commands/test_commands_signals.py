@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.signals.compute import compute
 from mm.signals.families import SIGNALS
 from mm.sim.flow.day import make_day

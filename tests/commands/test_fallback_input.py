@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from mm import RunFolder
 from mm.backtest.rules import Account, Execution
 from mm.cli.console import Console
 from mm.cli.task_knobs import Drawn
 from mm.commands.redraw import Redraw, played
-from mm.runs.finished import RunFolder
 from mm.runs.trusted import Playable
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from mm import DayFolder
 from mm.__main__ import main
-from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

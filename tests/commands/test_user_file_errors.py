@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import mm
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.errors import MMError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS

@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
+from mm import DayFolder
 from mm.dashboard.live_view import box_market, box_orders, fetched, metrics_of, own_orders, recorded_tail, tail
-from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, DataError
 
 HEAD = "run_id,epoch_id,recv_time_us,bid1_price,bid1_qty,ask1_price,ask1_qty,bid2_price,bid2_qty,ask2_price,ask2_qty\n"

@@ -22,8 +22,8 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1] / "market_data"))
 
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import gzip_member
 
 HOUR_US = 3_600_000_000

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import gzip_member
 from mm.dayfolder.rows import MOST_OF_A_KIND
 from mm.errors import MissingDay

@@ -2,11 +2,11 @@
 
 import pytest
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
 from mm.dayfolder.check_frames import LOST_AT_MOST_US
 from mm.dayfolder.coverage import ValidTime, cover
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import Event
 from mm.dayfolder.rows import Arrival, Stamp
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from mm import DayFolder
 from mm.dayfolder.check import check_events
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import EVENT_KEYS, Event, LedgerView
 from mm.dayfolder.rows import Arrival, DefectList, RowOrder
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutations import MUTATIONS, lines
 
+from mm import DayFolder
 from mm.dayfolder import line_files
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.rows import RowOrder
 from mm.market_data import local_orderbook
 

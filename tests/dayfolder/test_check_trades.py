@@ -2,9 +2,9 @@
 
 import pytest
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.rows import Trade
 
 T = 1_767_600_000_000_000

@@ -10,10 +10,10 @@ import pytest
 from mutations import MUTATIONS, PLAUSIBLE
 from test_check import diffs, rewrite
 
+from mm import DayFolder
 from mm.clock import now_us
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.rows import Trade
 from support import ROOT
 

@@ -5,10 +5,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from mm import DayFolder
 from mm.__main__ import main
 from mm.dayfolder.coverage import cover, coverage_text
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.rows import Trade
 from mm.errors import MissingDay
 

@@ -10,10 +10,10 @@ import threading
 
 import pytest
 
+from mm import DayFolder
 from mm.base import atomic_file
 from mm.dayfolder import day_writer, line_files, manifest
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import write_manifest
 from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import Mismatch, RunExists, TryLater, UsageError

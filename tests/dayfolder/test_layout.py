@@ -5,15 +5,8 @@ import json
 
 import pytest
 
-from mm.dayfolder.layout import (
-    DayFolder,
-    day_folder,
-    days_of,
-    existing,
-    frame_columns,
-    schema_json,
-    snapshot_event_id,
-)
+from mm import DayFolder
+from mm.dayfolder.layout import day_folder, days_of, existing, frame_columns, schema_json, snapshot_event_id
 from mm.errors import MissingDay, UsageError
 
 

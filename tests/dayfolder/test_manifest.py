@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from mm import DayFolder
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import proved_tails, read_manifest, unseal
 from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile

@@ -4,9 +4,9 @@ import gzip
 
 import pytest
 
+from mm import DayFolder
 from mm.dayfolder import line_files as tail
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.recovery import RecoveredState, recover
 from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile

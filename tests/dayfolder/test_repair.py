@@ -6,9 +6,9 @@ import os
 import pytest
 from mended_days import assert_repaired, details, repaired, tree
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import gzip_member
 from mm.dayfolder.manifest import unseal, write_manifest
 from mm.errors import MissingDay, TryLater

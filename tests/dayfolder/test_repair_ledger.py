@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mended_days import assert_repaired, kinds, repaired, rows, table
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import read_manifest
 from scribe import Scribe
 

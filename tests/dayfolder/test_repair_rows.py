@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from mended_days import assert_repaired, details, kinds, repaired, rows, table, tree
 
 import captured
+from mm import DayFolder
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.rows import Stamp
 from mm.instrument import Instrument
 from scribe import Scribe

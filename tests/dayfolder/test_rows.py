@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.dayfolder.line_files import gzip_member
 from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, RowOrder, check_numbers, decimal, integer, table
 from mm.errors import OffGrid

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
+from mm import DayFolder
 from mm.base.atomic_file import VerifiedFiles
 from mm.dayfolder import seal
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.seal import altered, require_sealed
 from mm.errors import BrokenFile
 from mm.tape.load import load_day

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 from foreign_days import START_US, books_of, imported, write_csv
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, Mismatch
 
 NAME = "SIMUSDT-{}-2024-03-05.csv"

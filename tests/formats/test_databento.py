@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from foreign_days import START_US, books_of, imported, write_csv
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile
 
 HEAD = (

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from mm import DayFolder
 from mm.commands.data import data_export as export_command
 from mm.commands.data import data_import_parquet as import_parquet_command
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, MissingDay, RunExists
 from mm.formats.day_parquet import export_day, import_day
 from scribe import first_run, later_runs

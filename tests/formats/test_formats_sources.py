@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_csv, write_hftbacktest, write_tardis
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
-from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile
 from mm.tape.load import load_day
 from mm.tape.tape import GAP

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_hftbacktest
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, OffGrid
 
 BUY, BOTH = 1 << 29, (1 << 31) | (1 << 30)

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 from foreign_days import PlainMarket, imported, write_csv, write_tardis
 
+from mm import DayFolder
 from mm.commands.data import data_inspect as inspect_command
-from mm.dayfolder.layout import DayFolder
 from mm.formats.inspection import WIDTH, inspect_day
 from mm.tape.load import load_day
 

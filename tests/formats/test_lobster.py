@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 from foreign_days import books_of, imported, write_csv
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.ledger import LedgerView
 from mm.dayfolder.rows import DefectList
 from mm.errors import BrokenFile, Mismatch

@@ -10,9 +10,9 @@ import pytest
 from published_days import BEGIN_MS, CAPTURES, DATE, DAY, END_MS, STAMPED, SYMBOL, recorded
 
 from file_server import Files, place, serving_files, zipped
+from mm import DayFolder
 from mm.__main__ import main
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, DataError, RunExists, TryLater
 from mm.formats.published import BOOK, TRADES, PublishedFiles, fetch_day
 from mm.market_data.capture_import import ImportOptions

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_csv, write_tardis
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, UsageError
 from mm.formats.registry import form_of
 from mm.formats.table import TableColumns

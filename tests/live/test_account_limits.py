@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm import Quotes, Rules
 from mm.backtest.live_feed import FeedEvent
-from mm.backtest.quotes.view import Quotes
 from mm.backtest.risk import Risk, RiskLimits
-from mm.backtest.rules import Rules
 from mm.errors import SafetyError, UsageError
 from mm.instrument import E8, Instrument, e8
 from mm.live._live_engine import LiveEngine

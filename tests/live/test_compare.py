@@ -5,10 +5,10 @@ import re
 
 import pytest
 
+from mm import RunFolder
 from mm.clock import iso
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.live.pages.compare import compare_runs, figures_of, read_run
-from mm.runs.finished import RunFolder
 
 SECOND = 1_000_000
 BEGIN = 1_767_600_000 * SECOND

@@ -7,13 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from mm import PaperExchange, Quotes, Rules
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS
 from mm.backtest.live_feed import FeedEvent
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.view import Quotes
 from mm.backtest.risk import RiskLimits
-from mm.backtest.rules import Rules
 from mm.instrument import E8, Instrument
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage

@@ -7,12 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mm import PaperExchange, Quotes, Rules
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS
 from mm.backtest.live_feed import FeedEvent
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
 from mm.errors import UsageError
 from mm.live._live_engine import LiveEngine
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE

@@ -7,7 +7,7 @@ import pytest
 from trading_box import ended, venue
 from trading_truth import assert_equal_books
 
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.predict.artefact import MODEL, Artefact, write
 from mm.predict.samples import Task
 from mm.predict.walk import learn

@@ -5,18 +5,15 @@ from dataclasses import replace
 import pytest
 
 from engine_tapes import TEST
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.live_feed import feed_events
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.preset import PRESETS
 from mm.backtest.quotes.steps import Gated
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
 from mm.clock import us_of
 from mm.live._live_engine import LiveEngine
-from mm.tape.tape import Tape
 
 MINUTE = 60_000_000
 BEGIN_US = us_of("2026-01-06T21:50:00Z")  # ten minutes before the hour in which the exchange is closed

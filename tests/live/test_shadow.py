@@ -15,9 +15,9 @@ import pytest
 from msgspec import json as msgspec_json
 from shadowed import strategy
 
+from mm import DayFolder
 from mm.clock import now_us
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, UsageError
 from mm.instrument import Instrument, to_exchange_info
 from mm.live.run import terms as live_terms

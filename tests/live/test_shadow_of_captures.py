@@ -8,12 +8,12 @@ from shadowed import CHANCE, QUEUE, strategy
 
 import mm
 from engine_tapes import BEGIN_US, TEST, Teller
+from mm import DayFolder, Tape
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.live_feed import LiveFeed, feed_events
 from mm.backtest.metrics.fill_states import FillStates, StateRates
 from mm.backtest.metrics.market_paths import MarketRows
 from mm.backtest.metrics.order_lives import mid_offsets
-from mm.dayfolder.layout import DayFolder
 from mm.instrument import E8, Instrument, e8, to_exchange_info
 from mm.live.run.decisions import decisions_name, decisions_of, write_decisions
 from mm.live.run.play import PaperPlay
@@ -26,7 +26,6 @@ from mm.play.models import PlayModels
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape.tape import Tape
 from support import SHARED
 
 CAPTURES = SHARED / "data"

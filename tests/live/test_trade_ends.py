@@ -11,8 +11,8 @@ import pytest
 from trading_box import STILL, ended, venue
 from trading_truth import assert_equal_books
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.live.run.terms import ShadowTerms
 from support import ROOT, in_time
 

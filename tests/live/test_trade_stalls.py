@@ -6,8 +6,8 @@ import time
 import pytest
 from trading_box import ended, venue
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from support import ROOT
 
 STALL_S = 3.0

@@ -5,9 +5,8 @@ import asyncio
 import pytest
 from refusals import refusal
 
+from mm import Quotes, Rules
 from mm.backtest.live_feed import FeedEvent
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
 from mm.errors import ModelError
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine

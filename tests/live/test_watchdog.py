@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mm import DayFolder
 from mm.base.audit_chain import audit_path
 from mm.base.held_file import hold_file, is_held
 from mm.clock import iso, now_us
-from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError
 from mm.instrument import E8, Instrument
 from mm.live.audit.books import BOOKS

@@ -17,10 +17,10 @@ if __name__ == "__main__":
 
 from boxed import SYMBOL, Boxed
 from day_oracle import hold
+from mm import DayFolder
 from mm.clock import US_PER_S
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
-from mm.dayfolder.layout import DayFolder
 from mm.market_data import live_session
 from mm.sim.wire.box import Box
 from mm.sim.wire.limits import WireLimits

@@ -5,8 +5,8 @@ import gzip
 import json
 
 from log_book import Book, read_log
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.market_data.bitstamp import write_rows
 from mm.market_data.capture_import import BITSTAMP, ImportOptions, import_captures
 from mm.sim.matching.order_log import ROW_TRADE

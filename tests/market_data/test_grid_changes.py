@@ -12,10 +12,9 @@ import boxed
 import mm
 from boxed import SYMBOL, Boxed, quicken, recorded
 from day_oracle import hold
-from mm.backtest.rules import Rules
+from mm import DayFolder, Rules
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.repair import repair_day
 from mm.formats.day_parquet import export_day, import_day
 from mm.market_data import recording as recording_module

@@ -8,13 +8,12 @@ import pytest
 from simulated import simulate
 
 import mm
+from mm import DayFolder, Rules
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
-from mm.backtest.rules import Rules
 from mm.clock import US_PER_S
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import unseal
 from mm.tape.columns import GAP, SNAPSHOT, TRADE
 

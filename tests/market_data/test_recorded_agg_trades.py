@@ -8,8 +8,8 @@ import pytest
 
 from boxed import recorded
 from captured import rows
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 
 SECONDS = 6
 

@@ -23,13 +23,13 @@ from fake_exchange import ENTRY, SYMBOL, FakeExchange
 from usdm_exchange import STRIDE, UsdmExchange
 
 from captured import events, rows, tags
+from mm import DayFolder
 from mm.cli.config import Name
 from mm.cli.task_knobs import Recorder
 from mm.clock import iso, now_us
 from mm.commands.record import record as main
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import lines_of_file
 from mm.market_data import recorder, recording
 from mm.market_data.days import RecordingWindow, WindowRule

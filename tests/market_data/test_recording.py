@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from captured import events, rows
+from mm import DayFolder
 from mm.dayfolder import day_writer, manifest
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import read_manifest
 from mm.dayfolder.rows import Trade
 from mm.market_data import days as disk

@@ -10,7 +10,7 @@ import pytest
 import boxed as boxed_market
 from boxed import SYMBOL, Boxed, quicken, recorded
 from day_oracle import Day
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.dayfolder.line_files import scan, whole_rows
 from mm.dayfolder.recovery import last_streamed_id, open_holes
 from mm.market_data import recording

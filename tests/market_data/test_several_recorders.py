@@ -16,10 +16,11 @@ from test_supervisor import Log, until
 
 from benchmarks.symbols import ManySymbols
 from captured import events
+from mm import DayFolder
 from mm.clock import day_of, now_us
 from mm.commands.record import record as main
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder, days_of
+from mm.dayfolder.layout import days_of
 from mm.market_data import supervisor as module
 from mm.market_data.health import ENDED, read_health, write_health
 from mm.market_data.supervisor import Supervisor

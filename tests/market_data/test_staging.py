@@ -1,6 +1,6 @@
 import pytest
 
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.dayfolder.manifest import read_manifest
 from mm.errors import RunExists, UsageError
 from mm.instrument import Instrument, to_exchange_info

@@ -8,8 +8,8 @@ from test_doubts import Feed
 import mm
 from boxed import quicken, recorded
 from captured import diff, snapshot
+from mm import DayFolder
 from mm.dayfolder.coverage import cover
-from mm.dayfolder.layout import DayFolder
 from mm.market_data.market_events import BookLost
 from mm.tape.tape import GAP
 

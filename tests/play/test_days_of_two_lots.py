@@ -1,8 +1,8 @@
 """Days whose lots differ, played together from Python: one unit for the strategy, as from the command."""
 
 import mm
+from mm import Tape
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 US_A_DAY = 86_400_000_000
 

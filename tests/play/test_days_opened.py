@@ -3,7 +3,7 @@
 import pytest
 
 import mm
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.errors import BrokenFile, MissingDay, OffGrid
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from engine_tapes import TEST
+from mm import PoissonFit, Schedule, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
-from mm.calibration.fit_result import FittedWindow, PoissonFit
-from mm.calibration.schedule import Schedule, Segment
+from mm.calibration.fit_result import FittedWindow
+from mm.calibration.schedule import Segment
 from mm.errors import BrokenFile, DataError, Mismatch, UnknownModel, UsageError
 from mm.play.calibration import unfitted
 from mm.play.knobs import Models
@@ -25,7 +26,6 @@ from mm.play.models import (
     read_fitted,
     takes_clustering,
 )
-from mm.tape.tape import Tape
 
 S = 1_000_000
 AWAY = '{"delta_ticks": 2}'

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from engine_tapes import TEST
+from mm import Tape
 from mm.backtest.models import QUOTE_MODELS, QUOTE_STEPS, declared, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.rules import Account, Execution
@@ -13,7 +14,6 @@ from mm.play.knobs import Models
 from mm.play.models import PlayModels
 from mm.play.nested_quotes import DEEPEST, Tree, volatility
 from mm.play.terms import rules_of
-from mm.tape.tape import Tape
 
 EVENTS = [
     (1_000_000, "snapshot", [(90, 50), (89, 50)], [(110, 50)]),

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 import mm
+from mm import DayFolder
 from mm.backtest.models import queue_prob_log, queue_prob_power, queue_risk_averse, trade_cross
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import unseal
 from mm.errors import ModelError
 from mm.sim.flow.day import make_day

@@ -12,12 +12,10 @@ from pathlib import Path
 import pytest
 
 import mm
+from mm import DayFolder, PoissonFit, Rules
 from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.backtest.replay import by_events
-from mm.backtest.rules import Rules
 from mm.base.knobs import knobs
-from mm.calibration.fit_result import PoissonFit
-from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, Mismatch, UsageError
 from mm.play.python import GROUPS
 from mm.sim.flow.day import make_day

@@ -3,7 +3,7 @@
 import numpy as np
 
 from engine_tapes import TEST
-from mm.tape.tape import Tape
+from mm import Tape
 
 SECOND = 1_000_000
 STEP_US = SECOND

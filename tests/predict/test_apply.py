@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from markets import HORIZON_S, SECOND, SIGNALS, hinted
 
+from mm import Tape
 from mm.errors import Mismatch
 from mm.instrument import Instrument
 from mm.predict.apply import predict_over, rescore, task_of
 from mm.predict.artefact import Artefact, write
 from mm.predict.samples import Task, samples_of
 from mm.predict.walk import learn, predictions
-from mm.tape.tape import Tape
 
 RETURN = Task("return", HORIZON_S, SIGNALS)
 

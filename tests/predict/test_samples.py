@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from markets import SECOND, hinted
 
 from engine_tapes import TEST, one_tape
+from mm import Tape
 from mm.errors import FitError
 from mm.predict.samples import SWEEP_US, Task, distances_of, samples_of
 from mm.signals.compute import compute
-from mm.tape.tape import GAP, TRADE, Tape
+from mm.tape.tape import GAP, TRADE
 
 HORIZON_US = SECOND // 2
 SIGNALS = ("spread", "imbalance_5")

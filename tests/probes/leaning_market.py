@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from mm import Tape
 from mm.instrument import Instrument
-from mm.tape.tape import Tape
 
 GRID = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
 BID, ASK = 1000, 1002

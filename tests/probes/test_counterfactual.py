@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mm import Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.clock import US_PER_S
 from mm.instrument import Instrument
 from mm.probes.counterfactual import (
@@ -25,7 +25,7 @@ from mm.probes.counterfactual import (
     shifted,
     truncated,
 )
-from mm.tape.tape import GAP, SNAPSHOT, TRADE, Tape
+from mm.tape.tape import GAP, SNAPSHOT, TRADE
 from strategies import tapes
 
 GRID = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.probes.data_access import TruncatedCopy, derived_from, truncate, truncated_copy
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from leaning_market import ASK, BID, GRID
 
+from mm import Tape
 from mm.backtest.fills.base import QueueByExponents, QueueProbPower
 from mm.probes.virtual_orders import manual_exchange
-from mm.tape.tape import Tape
 
 EXPONENTS = np.array([0.1, 0.7, 1.0, 3.0, 10.0])
 SIDE = st.sampled_from([1, -1])

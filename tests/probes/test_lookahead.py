@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from peekers import AT_IMPORT, COMPILED, PEEKERS
 
 from fill_predictors import written
+from mm import Schedule
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, declared
-from mm.calibration.schedule import Schedule, Segment
+from mm.calibration.schedule import Segment
 from mm.commands.check import check_lookahead as lookahead
 from mm.probes import lookahead as probe
 from pages import figures_of

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from leaning_market import ASK, BID, GRID, leaning_tape
 
+from mm import Tape
 from mm.probes import queue_exponent
 from mm.probes.queue_exponent import (
     LEAST_PROBES,
@@ -19,7 +20,7 @@ from mm.probes.queue_exponent import (
     fit_exponent,
     stable_order,
 )
-from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 
 SECOND = 1_000_000
 LIFE_US = 3 * SECOND  # in this time an order stays in the back half of its queue

@@ -12,9 +12,9 @@ from leaning_market import GRID
 from queue_rig import rows_of, study
 
 from log_book import read_log
+from mm import DayFolder, Tape
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.clock import US_PER_MS
-from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, UsageError
 from mm.probes.order_log import read_rows, tape_of_log
 from mm.probes.queue_score import score
@@ -24,7 +24,7 @@ from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
 from mm.sim.matching.order_log import COLUMNS
 from mm.tape.load import load_day
-from mm.tape.tape import DEPTH, TRADE, Tape
+from mm.tape.tape import DEPTH, TRADE
 from support import SHARED
 
 RECORDED = SHARED / "data" / "bitstamp-btcusd-20150501-l3" / "2015-05-01.log.bz2"

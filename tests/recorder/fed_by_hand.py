@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from tiny_exchange import SYMBOL, TinyExchange
 
+from mm import DayFolder
 from mm.clock import midnight_us
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.market_data.live_session import LiveSession
 from mm.market_data.venue import Answer
 

@@ -28,8 +28,8 @@ if __name__ == "__main__":
 from recorder_process import SYMBOL, Recorder, exchange_box, running_recorder
 
 from day_oracle import hold
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 
 KILLS_A_MARKET = 10
 PATIENCE_S = 120.0

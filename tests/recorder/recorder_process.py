@@ -10,8 +10,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
+from mm import DayFolder
 from mm.clock import now_us
-from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.wire.box import Box

@@ -17,8 +17,8 @@ from recorder_process import SYMBOL, exchange_box, running_recorder
 
 from captured import DAY, NOON_US, diff, events, folder, snapshot, trade
 from day_oracle import Day, hold
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.line_files import gzip_member
 from mm.errors import BrokenFile, DataError, Mismatch
 from mm.market_data.days import Days

@@ -10,7 +10,7 @@ from kills import Kept, kill_again_and_again, whole_part
 from recorder_process import exchange_box, running_recorder
 
 from day_oracle import Day, hold
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.dayfolder.line_files import gzip_member
 from mm.sim.wire.faults.script import as_rules
 

@@ -11,9 +11,9 @@ from recorder_process import SYMBOL, exchange_box, running_recorder
 from test_full_disks import fill, small_disk
 
 from day_oracle import Day, hold
+from mm import DayFolder
 from mm.clock import now_us
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from set_clock import WallClock
 from support import in_time
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tiny_exchange import SYMBOL, TinyExchange
 
 from day_oracle import hold
+from mm import DayFolder
 from mm.clock import midnight_us
 from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import DayFolder
 from mm.market_data.live_session import LiveSession
 from mm.market_data.venue import Answer
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from journals import START_US, run_terms
-from mm.backtest.result import Result
+from mm import Result
 from mm.report.backtest import page
 from mm.report.run_columns import RunColumns, Standing, columns_of
 

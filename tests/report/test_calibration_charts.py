@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
+from mm import Points, fit_poisson
 from mm.calibration.calibrator import Measured
-from mm.calibration.fit_points import fit_poisson
 from mm.calibration.goodness import residuals
-from mm.calibration.points import Points
 from mm.report.calibration import page
 from mm.report.calibration_charts import curve_figure, distances_figure, pieces_figure
 from pages import check_figure, figures_of, named

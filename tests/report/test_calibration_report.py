@@ -9,11 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from legible import illegible
+from mm import Points, fit_poisson
 from mm.base.numbers import half_width, number
 from mm.calibration.calibrator import Measured
-from mm.calibration.fit_points import fit_poisson
 from mm.calibration.moves import AdverseMove
-from mm.calibration.points import Points
 from mm.report.calibration import further_cards, page
 from mm.report.calibration_charts import pieces_figure
 from mm.report.frame import About

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mm import Points, fit_poisson
 from mm.calibration.alternatives import chosen_curve, compare
 from mm.calibration.calibrator import Measured
-from mm.calibration.fit_points import fit_poisson
-from mm.calibration.points import Points
 from mm.report.calibration import page
 from mm.report.calibration_charts import curve_card
 from pages import figures_of, named

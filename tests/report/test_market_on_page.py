@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import mm
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.report.backtest import page
 from mm.report.backtest_charts import market_figure
 from mm.report.run_columns import columns_of, read_columns

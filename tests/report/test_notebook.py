@@ -14,17 +14,14 @@ from drawn_runs import result_of
 import mm
 from journals import Scribe, seeded
 from legible import FOUND
+from mm import PoissonFit, Schedule, SweepFindings, Tape, WalkForward
 from mm.base.notebook import MOST_LINES, PLOTLY, WIDEST, picture_of
-from mm.calibration.fit_result import PoissonFit
-from mm.calibration.schedule import Schedule, Segment
+from mm.calibration.schedule import Segment
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.report.backtest_charts import equity_figure, market_figure
 from mm.report.notebook import card_of
 from mm.report.run_columns import columns_of
-from mm.sweep.findings import SweepFindings
-from mm.tape.tape import Tape
-from mm.walkforward.walkforward import WalkForward
 from pages import check_figure, named
 from small_tapes import poisson_day
 from small_tapes import tape as small_tape

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 import engine_chance
 import mm
 from journals import START_US, Scribe, scribes, seeded
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder, Tape
 from mm.instrument import Instrument
 from mm.report import run_columns
 from mm.report.backtest import page
@@ -20,7 +20,6 @@ from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
 from mm.tape import columns
 from mm.tape.columns import TRADE
-from mm.tape.tape import Tape
 from pages import read, without_scripts
 from support import write_run
 

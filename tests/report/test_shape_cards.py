@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from legible import illegible
+from mm import Points, fit_poisson
 from mm.calibration.alternatives import chosen_curve, compare
-from mm.calibration.fit_points import fit_poisson
-from mm.calibration.points import Points
 from mm.report.frame import document
 from mm.report.segment_charts import shapes_card
 from mm.walkforward.window_shapes import WindowShape

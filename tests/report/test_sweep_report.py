@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from legible import illegible
+from mm import SweepFindings
 from mm.report.frame import About
 from mm.report.sweep import page
-from mm.sweep.findings import PlayedPoint, SelectionBias, SweepFindings, find
+from mm.sweep.findings import PlayedPoint, SelectionBias, find
 from mm.sweep.sweep import as_csv, footer_lines, table, write_files
 from pages import figures_of, named, read
 from played_points import FILLS, GAMMA, noise, played

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mm import Tape
 from mm.tape.load import load_day
-from mm.tape.tape import Tape
 from rl_agents import sim_day
 
 

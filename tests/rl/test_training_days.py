@@ -5,13 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mm.calibration.calibrate import calibrate
-from mm.calibration.calibrator import CalibrationConfig
+from mm import CalibrationConfig, Tape, calibrate
 from mm.errors import FitError, Mismatch, NeverSynced, UnknownModel
 from mm.rl.training_days import AgentShape, EngineKnobs, TrainingDay, fitted_terms, open_days
 from mm.signals.compute import compute
 from mm.tape.load import load_day
-from mm.tape.tape import Tape
 from rl_agents import SIGNALS, sim_day
 
 PLAYED = EngineKnobs.of({})

@@ -21,10 +21,10 @@ from pathlib import Path
 
 from sweep_desk import GRID, KNOBS, small_day
 
+from mm import RunFolder, open_run
 from mm.base.code_identity import hash_file
 from mm.errors import DataError
-from mm.runs.find import find_runs, open_run
-from mm.runs.finished import RunFolder
+from mm.runs.find import find_runs
 from mm.runs.manifest import MANIFEST
 from mm.runs.plan import CHECKPOINT
 from support import ROOT

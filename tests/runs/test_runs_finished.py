@@ -7,9 +7,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import mm
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder, RunFolder
 from mm.errors import BrokenFile, DataError, UsageError
-from mm.runs.finished import RunFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

@@ -7,7 +7,7 @@ import pytest
 
 import mm
 from journals import run_terms, seeded
-from mm.backtest.result import Result
+from mm import Result
 from mm.cli.config import Output
 from mm.cli.console import Console
 from mm.errors import FitError, Incomplete, MissingDay, UsageError

@@ -3,10 +3,10 @@
 import pytest
 
 from engine_tapes import BEGIN_US, TEST
+from mm import Tape
 from mm.errors import UnknownModel, UsageError
 from mm.signals.compute import compute, live
 from mm.signals.families import SIGNALS, listed
-from mm.tape.tape import Tape
 
 
 def test_invalid_signal_names_are_rejected():

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
+from mm import Tape
 from mm.errors import BrokenFile
 from mm.instrument import Instrument
 from mm.signals.micro_price import BUCKETS, MicroPriceFit, expected_move, fit_micro_price
-from mm.tape.tape import Tape
 
 
 def test_expected_move_of_chain_with_known_solution():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import mm
 from engine_tapes import BEGIN_US, TEST, one_tape
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder, Tape
 from mm.errors import UsageError
 from mm.instrument import Instrument
 from mm.signals.compute import compute, live
@@ -18,7 +18,6 @@ from mm.signals.score import score
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import FollowerMarket, PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape.tape import Tape
 
 LEAD = Instrument("LEADUSDT", tick_e8=10_000_000, lot_e8=1_000)
 NAMES = ("lead.basis", "lead.return_500ms", "lead.divergence_500ms", "lead.imbalance_1", "lead.signed_volume_1s")

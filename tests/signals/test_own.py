@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import mm
 from engine_tapes import one_tape
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.errors import ModelError, UnknownModel, UsageError
 from mm.signals.compute import compute, live
 from mm.signals.signal_set import OwnSignal, SignalSet

@@ -10,7 +10,7 @@ from plain_signals import PlainMarket, plain_rows, same
 
 import mm
 from engine_tapes import one_tape
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.market_data.import_capture import import_captures
 from mm.signals.compute import compute, live
 from mm.signals.families import SIGNALS

@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from engine_tapes import TEST
+from mm import Tape
 from mm.signals.compute import compute
 from mm.signals.score import blocks_of, half_life_s, interval, move_of, rank_correlation, score
-from mm.tape.tape import Tape
 
 SECOND = 1_000_000
 

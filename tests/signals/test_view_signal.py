@@ -9,16 +9,14 @@ from hypothesis import strategies as st
 
 import mm
 from engine_tapes import BEGIN_US, TEST, one_tape, stamped
+from mm import PaperExchange, Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.live_feed import feed_events
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.quotes.steps import ShiftBy, SizeBy, WidenBy
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.errors import ModelError, UsageError
 from mm.live._live_engine import LiveEngine
 from mm.signals.compute import compute
-from mm.tape.tape import Tape
 
 NAMES = ("imbalance_5", "ofi", "momentum_1s", "signed_volume_1s", "cancel_rate_1s")
 RULES = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=100_000)

@@ -8,8 +8,8 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
+from mm import DayFolder
 from mm.commands.sweep import sweep as main
-from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

@@ -12,9 +12,8 @@ import time
 import numpy as np
 import pytest
 
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder, open_run
 from mm.errors import Mismatch
-from mm.runs.find import open_run
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session

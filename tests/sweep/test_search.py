@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from mm import DayFolder
 from mm.backtest.rules import Account, Execution
-from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
 from mm.play.knobs import Day, Models
 from mm.play.setup import Setup

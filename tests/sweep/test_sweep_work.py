@@ -7,10 +7,10 @@ import sys
 import pytest
 from sweep_desk import FILES, assert_same, folder_of, invoke, manifest, sweep_json, write_own_model
 
+from mm import DayFolder
 from mm.cli.task_knobs import Workers
 from mm.commands.backtest import backtest
 from mm.commands.schedule import walkforward
-from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes as HawkesMarket
 from mm.sim.flow.session import Session

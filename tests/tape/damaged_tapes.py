@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mm import Rules
 from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.tape import keep, level_changes
 from mm.tape.columns import ARRAYS, DTYPES
 from mm.tape.load import load_day

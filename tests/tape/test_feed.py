@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 
 from engine_cases import oracle_events
 from engine_tapes import TEST
+from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.metrics.fill_states import FillStates, StateRates
-from mm.backtest.paper_exchange import PaperExchange
-from mm.backtest.quotes.view import Quotes
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.tape.feed import QUICKEST_US, feed_of, why_no_feed
-from mm.tape.tape import DEPTH, SNAPSHOT, TRADE, Tape, TapeMeta
+from mm.tape.tape import DEPTH, SNAPSHOT, TRADE, TapeMeta
 from oracle_travel import happened as plainly_happened
 
 BEGIN_US = 1_000_000_000

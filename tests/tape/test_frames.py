@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mm import Tape
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument
 from mm.tape.frames import floats, instants, sides, words
-from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
+from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 from strategies import SIM, tapes
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

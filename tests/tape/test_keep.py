@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from mm import Rules
 from mm.backtest.models import fixed_spread, queue_prob_power
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
 from mm.base import atomic_file
 from mm.base.code_identity import code_files
 from mm.dayfolder.manifest import unseal

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 
 from engine_tapes import TEST, tapes
+from mm import Tape
 from mm.tape import build, columns
 from mm.tape import level_changes as index
 from mm.tape.level_changes import LevelIndex, level_changes
-from mm.tape.tape import GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
+from mm.tape.tape import GAP, KEYFRAME, SNAPSHOT, TRADE
 
 EVENTS = [
     (1_000, "snapshot", [(99, 5), (98, 1)], [(101, 5)]),

@@ -10,7 +10,7 @@ import pytest
 from day_stories import PLAIN, START, at, check_keyframes, diff, rewrite, snapshot, tape_events, trade, write_day
 from plain_day import plain_events, table, text_of
 
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.dayfolder.manifest import unseal
 from mm.errors import BrokenFile, MissingDay, UsageError
 from mm.instrument import Instrument

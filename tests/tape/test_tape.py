@@ -8,8 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from plain_day import PlainBook
 
+from mm import Tape
 from mm.errors import BrokenFile
-from mm.tape.tape import ARRAYS, DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Tape
+from mm.tape.tape import ARRAYS, DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
 from strategies import SIM, tapes
 
 STORY = [

@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 
 import mm
+from mm import Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
-from mm.backtest.rules import Rules
 from mm.errors import UsageError
-from mm.tape.tape import Tape
 from strategies import SIM
 
 ONE = Tape.of(SIM, [(1_000_000, "snapshot", [(99, 5)], [(101, 5)]), (2_000_000, "depth", [(99, 6)], [])])

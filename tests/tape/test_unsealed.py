@@ -6,8 +6,8 @@ import shutil
 import pytest
 from day_stories import PLAIN, write_day
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.windows import WindowPlan
-from mm.dayfolder.layout import DayFolder
+from mm import CalibrationConfig, DayFolder, WindowPlan
+from mm.calibration.calibrator import Calibrator
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session

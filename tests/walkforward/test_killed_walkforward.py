@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mm.dayfolder.layout import DayFolder
+from mm import DayFolder
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes, PoissonMarket
 from mm.sim.flow.session import Session

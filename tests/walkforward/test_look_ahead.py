@@ -12,17 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mm import CalibrationConfig, DayFolder, Rules, Schedule, WindowPlan, build_schedule, calibrate
 from mm.backtest.models import fixed_spread, hawkes
 from mm.backtest.quotes.steps import Gated
 from mm.backtest.replay import backtest
-from mm.backtest.rules import Rules
-from mm.calibration.calibrate import calibrate
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.calibrator import Calibrator
 from mm.calibration.intensities import intensity_of
-from mm.calibration.schedule import Schedule, Segment, build_schedule
+from mm.calibration.schedule import Segment
 from mm.calibration.sweeps import HitRule
-from mm.calibration.windows import MODES, WindowPlan
-from mm.dayfolder.layout import DayFolder
+from mm.calibration.windows import MODES
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes, PoissonMarket
 from mm.sim.flow.session import Session
@@ -31,7 +29,7 @@ from mm.tape.load import load_day
 from mm.tape.tape import GAP
 
 if TYPE_CHECKING:
-    from mm.tape.tape import Tape
+    from mm import Tape
 
 METHODS = ("marks", "ladder", "fixed")
 NUMBER = 3  # of the segment whose past is unchanged

@@ -11,18 +11,15 @@ import pytest
 
 from fill_predictors import written
 from journals import Scribe
+from mm import CalibrationConfig, DayFolder, Rules, WindowPlan, build_schedule
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.quotes.steps import Gated, ShiftBy
-from mm.backtest.rules import Rules
 from mm.base.knobs import knobs
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
+from mm.calibration.calibrator import Calibrator
 from mm.calibration.exposure import Played, RestingOrders
 from mm.calibration.intensities import intensity_of
-from mm.calibration.schedule import build_schedule
 from mm.calibration.window_fits import _as_json
-from mm.calibration.windows import WindowPlan
-from mm.dayfolder.layout import DayFolder
 from mm.errors import FitError, Mismatch, UsageError
 from mm.play.calibration_knobs import PlayedCalibration
 from mm.play.knobs import Models

@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 
+from mm import CalibrationConfig, WindowPlan
 from mm.backtest.models import queue_prob_power
-from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
-from mm.calibration.windows import WindowPlan
+from mm.calibration.calibrator import Calibrator, FillsMeasured
 from mm.walkforward.walkforward import study
 from mm.walkforward.window_metrics import COLUMNS, NEWER, read_segments, write_window_metrics
 

@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.points import Points
-from mm.calibration.windows import WindowPlan
+from mm import CalibrationConfig, Points, WindowPlan
+from mm.calibration.calibrator import Calibrator
 from mm.errors import BrokenFile
 from mm.walkforward import window_shapes as file
 from mm.walkforward.walkforward import study

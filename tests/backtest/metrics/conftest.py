@@ -8,7 +8,7 @@ import mm
 @pytest.fixture(scope="module", params=[("fixed_spread", {}), ("inventory_skew", {"skew_ticks": 1.0})])
 def journal(tmp_path_factory, request):
     """Return a run on ten minutes of a simulated market with a queue model, with and without inventory skew."""
-    from mm.dayfolder.layout import DayFolder
+    from mm import DayFolder
     from mm.sim.flow.day import make_day
     from mm.sim.flow.scenario import PoissonMarket
     from mm.sim.flow.session import Session

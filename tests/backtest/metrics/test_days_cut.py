@@ -6,16 +6,14 @@ import random
 import pytest
 
 import mm
+from mm import Quotes, Rules, Tape
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import avellaneda_stoikov, trade_cross
 from mm.backtest.quotes.steps import Gated
-from mm.backtest.quotes.view import Quotes
-from mm.backtest.rules import Rules
 from mm.instrument import Instrument
 from mm.sweep.findings import PlayedPoint, find
 from mm.sweep.grid import Axis
 from mm.sweep.play import outcome_of
-from mm.tape.tape import Tape
 
 S, HOUR, DAY = 10**6, 3_600 * 10**6, 86_400 * 10**6
 START = 1_767_600_000_000_000  # 08:00

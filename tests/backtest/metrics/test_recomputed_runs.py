@@ -9,9 +9,9 @@ from plain_summary import on_clock
 
 import engine_chance
 from journals import run_terms, scribes, seeded
+from mm import Result
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.metrics.pnl import pairs
-from mm.backtest.result import Result
 from mm.backtest.run_terms import RunTerms
 
 TIMES = ("quote_lifetime_s", "order_to_ack_s", "live_to_fill_s", "order_to_fill_s")

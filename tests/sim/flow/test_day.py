@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from recorded import diffs, rows, snapshot
 
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket

@@ -9,11 +9,10 @@ import pytest
 from recorded import diffs, rows
 
 import mm
+from mm import DayFolder, Rules
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
-from mm.backtest.rules import Rules
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Gaps, PoissonMarket

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from log_book import Book, read_log
+from mm import DayFolder
 from mm.dayfolder.check import check_day
-from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import write_manifest
 from mm.instrument import Instrument
 from mm.sim.flow.day import LOG_HEADER, packed_log

@@ -20,8 +20,8 @@ from played import (
 from recorded import Sweep, geometric_k, sigma2, sweeps
 from scipy import optimize, stats
 
+from mm import DayFolder
 from mm.calibration.hawkes import ArrivalFlow, fit_hawkes
-from mm.dayfolder.layout import DayFolder
 from mm.errors import UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes, PoissonMarket, Regimes, RegularMarket

@@ -12,9 +12,8 @@ import numpy as np
 from engine_tapes import BEGIN_US, TEST
 from extreme_process import answer_lines
 from fill_predictors import written
-from mm import DayFolder, Rules, Tape
+from mm import DayFolder, Rules, Tape, backtest
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
-from mm.backtest.replay import backtest as replay
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import knobs
@@ -22,7 +21,6 @@ from mm.base.settings import REQUIRED
 from mm.errors import MMError
 from mm.play.knobs import Models, Sensitivity
 from mm.play.market import feeds_given
-from mm.play.python import backtest
 from mm.signals.compute import compute
 from mm.signals.families import FAMILIES
 from mm.sim.flow.day import make_day
@@ -105,18 +103,18 @@ class Player:
                 params = {key: value for key, value in given.items() if key not in ("model", "models", "steps")}
                 backtest(self.tape, (name, params | run_wide), sensitivity=False)
                 return
-            replay(self.tape, build(**given), FILL_MODELS["trade_cross"](), RULES)
+            backtest(self.tape, build(**given), FILL_MODELS["trade_cross"](), RULES)
         elif kind == "step":
             inner = QUOTE_MODELS["fixed_spread"](delta_ticks=2)
             build = QUOTE_STEPS[name]
             quotes = build(inner, **(self.base(name, declared(build), None) | values))
-            replay(self.tape, quotes, FILL_MODELS["trade_cross"](), RULES)
+            backtest(self.tape, quotes, FILL_MODELS["trade_cross"](), RULES)
         elif kind == "fill":
             build = FILL_MODELS[name]
             given = self.base(name, declared(build), None) | values
             if {"bid", "ask"} & set(values):
                 given = {key: value for key, value in given.items() if key not in ("A", "k")}
-            replay(self.tape, QUOTE_MODELS["fixed_spread"](delta_ticks=1), build(**given), RULES)
+            backtest(self.tape, QUOTE_MODELS["fixed_spread"](delta_ticks=1), build(**given), RULES)
         elif kind == "signal":
             for _ in compute(self.tape, [name], others=feeds_given([self.tape], {"lead": self.tape})):
                 pass

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fill_predictors import written
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.base.code_identity import (
     PACKAGE,
@@ -28,7 +28,6 @@ from mm.base.code_identity import (
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 from rl_agents import agent_at
 from support import run_python
 

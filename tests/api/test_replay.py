@@ -1,13 +1,12 @@
 """A recorded day as a market: its book is the tape's at every message, and its trades fill clients by priority."""
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.api.replay import ReplayFlow
 from mm.backtest.live_feed import FeedEvent, feed_events
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import SCENARIOS
 from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching
-from mm.tape.load import load_day
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
 
 

@@ -7,11 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from engine_tapes import TEST
-from mm import Rules, Tape
+from mm import Rules, Tape, backtest
 from mm.backtest.models import QUOTE_MODELS, trade_cross
 from mm.backtest.quotes.agent_file import CHOICES, OFFSETS, SIZES, SavedAgent
 from mm.backtest.quotes.simple import Agent, strategy_of
-from mm.backtest.replay import backtest
 from mm.commands.backtest import backtest as backtest_command
 from mm.errors import Mismatch
 from rl_agents import agent_at, sim_day, terms

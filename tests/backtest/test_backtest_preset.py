@@ -5,10 +5,10 @@ from fractions import Fraction
 import pytest
 
 import mm
-from mm import PaperExchange, Result, Rules, Tape
+from mm import PaperExchange, Result, Rules, Tape, backtest
 from mm.backtest.models import trade_cross
 from mm.backtest.preset import PRESETS
-from mm.backtest.replay import backtest, run_terms
+from mm.backtest.replay import run_terms
 from mm.backtest.rules import Account, Execution, terms
 from mm.clock import US_PER_S, us_of
 from mm.errors import UsageError

@@ -14,13 +14,12 @@ from test_engine import assert_same, drawn
 import engine_draws
 from engine_cases import TABLES, Following, Scripted, compiled_fills, read_journal
 from engine_tapes import TEST, every_event, one_tape, stamped, tapes, travels
-from mm import PaperExchange, Quotes, Rules, Tape
+from mm import PaperExchange, Quotes, Rules, Tape, backtest
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.journal import ACTIONS
 from mm.backtest.latency import Latencies
 from mm.backtest.models import FILL_MODELS, avellaneda_stoikov, fixed_spread, trade_cross
 from mm.backtest.quotes.steps import Gated
-from mm.backtest.replay import backtest
 from mm.errors import ModelError
 from mm.tape.tape import TapeMeta
 

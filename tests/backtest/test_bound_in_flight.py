@@ -2,11 +2,10 @@
 
 import pytest
 
-from mm import Quotes, Rules, Tape
+from mm import Quotes, Rules, Tape, backtest
 from mm.backtest.models import QUOTE_MODELS, trade_cross
 from mm.backtest.quotes.base import compiled
 from mm.backtest.quotes.steps import InventoryBound, Mixed, PostOnly
-from mm.backtest.replay import backtest
 from mm.instrument import Instrument
 
 GRID = Instrument("TESTUSDT", tick_e8=1_000_000, lot_e8=1_000)

@@ -18,18 +18,16 @@ import engine_chance
 import engine_draws
 from engine_cases import Case, cases, read_journal
 from engine_tapes import BEGIN_US, TEST, one_tape
-from mm import CalibrationConfig, DayFolder, Rules, Tape
+from mm import CalibrationConfig, DayFolder, Rules, Tape, backtest, load_day
 from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.intensity import FOREVER, ClusteredFills, Intensity, Poisson
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.models import FILL_MODELS, fixed_spread, hawkes, hybrid, poisson, trade_cross
-from mm.backtest.replay import backtest
 from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.errors import BrokenFile, FitError, UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 from mm.tape.tape import TRADE
 from oracle_market import unit
 

@@ -19,11 +19,11 @@ from fill_lab import ASKS, BEGIN_US, BIDS, TEST, play, sold
 from test_glft_grid import RULES, market
 
 from mm import PaperExchange, Rules, Tape
+from mm import backtest as run
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import Hybrid, Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.quotes.steps import Gated
-from mm.backtest.replay import backtest as run
 from mm.errors import ModelError
 from mm.instrument import Instrument
 from support import ROOT, run_python

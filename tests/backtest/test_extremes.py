@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_engine import drawn
 
-from mm import Rules, Tape
+from mm import Rules, Tape, backtest
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import avellaneda_stoikov, avellaneda_stoikov_bare, glft, gueant, poisson, queue_prob_power
-from mm.backtest.replay import backtest
 from mm.instrument import Instrument
 
 BEGIN_US = 1_000_000_000_000

@@ -7,10 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 import mm
-from mm import DayFolder, Rules, Tape
+from mm import DayFolder, Rules, Tape, backtest
 from mm.__main__ import main
 from mm.backtest.models import trade_cross
-from mm.backtest.replay import backtest
 from mm.dayfolder.layout import USDM
 from mm.instrument import E8, Instrument
 from mm.sim.flow.day import make_day

@@ -10,10 +10,9 @@ from click.testing import CliRunner
 
 import mm
 from captured import ASKS, NOON_US, diff, folder, imported, snapshot
-from mm import Rules, Tape
+from mm import Rules, Tape, backtest, load_day
 from mm.__main__ import main
 from mm.backtest.models import trade_cross
-from mm.backtest.replay import backtest
 from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import text_of
 from mm.dayfolder.layout import SPOT, USDM
@@ -23,7 +22,6 @@ from mm.market_data.import_capture import import_captures
 from mm.play.terms import rules_of
 from mm.signals.other_feed import OtherFeed
 from mm.tape.columns import Payment
-from mm.tape.load import load_day
 from support import SHARED
 
 SECOND = 1_000_000

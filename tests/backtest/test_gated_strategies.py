@@ -3,12 +3,11 @@
 import pytest
 
 from engine_tapes import BEGIN_US, TEST
-from mm import Rules, Tape
+from mm import Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.quotes.steps import Gated, PostOnly
-from mm.backtest.replay import backtest
 from mm.errors import UsageError
 from mm.instrument import Instrument
 from mm.signals.other_feed import OtherFeed

@@ -9,9 +9,8 @@ import pytest
 import oracle
 from benchmarks.grid_models import GlftGrid, Grid
 from engine_cases import oracle_tapes, plain_fills, read_journal
-from mm import PaperExchange, Rules, Tape
+from mm import PaperExchange, Rules, Tape, backtest
 from mm.backtest.models import glft_grid, grid, gueant, queue_prob_power
-from mm.backtest.replay import backtest
 from mm.errors import UsageError
 from mm.instrument import Instrument
 

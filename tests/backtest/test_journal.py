@@ -4,10 +4,9 @@ import numpy as np
 
 from engine_cases import TABLES
 from engine_tapes import TEST
-from mm import Rules, Tape
+from mm import Rules, Tape, backtest
 from mm.backtest.journal import Journal
 from mm.backtest.models import fixed_spread, trade_cross
-from mm.backtest.replay import backtest
 
 
 def empty():

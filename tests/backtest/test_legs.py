@@ -10,10 +10,9 @@ from hypothesis import given, settings
 
 import mm
 from engine_tapes import BEGIN_US, TEST, one_tape
-from mm import PaperExchange, Rules, Tape
+from mm import PaperExchange, Rules, Tape, backtest
 from mm.backtest.fills.base import QueueProbPower, TradeCross
 from mm.backtest.live_feed import feed_events
-from mm.backtest.replay import backtest
 from mm.backtest.risk import RiskLimits
 from mm.errors import ModelError, UsageError
 from mm.instrument import Instrument

@@ -11,9 +11,8 @@ import pytest
 
 from engine_cases import compiled_fills, read_journal
 from engine_tapes import TEST, every_event
-from mm import PaperExchange, Quotes, Rules, Tape
+from mm import PaperExchange, Quotes, Rules, Tape, backtest
 from mm.backtest.models import fixed_spread
-from mm.backtest.replay import backtest
 from mm.tape.tape import TapeMeta
 
 RULES = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)

@@ -14,10 +14,9 @@ from test_engine import assert_same, drawn
 import engine_draws
 from engine_cases import compiled_fills, read_journal
 from engine_tapes import TEST, tapes
-from mm import Quotes, Rules, Tape
+from mm import Quotes, Rules, Tape, backtest
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import QUOTE_MODELS, poisson, trade_cross
-from mm.backtest.replay import backtest
 
 NUMBERS = {"k": st.sampled_from([0.3, 1.1]), "A": st.sampled_from([0.2, 3.0])}
 GAMMA, SIGMA = st.sampled_from([0.01, 0.3]), st.sampled_from([0.0, 0.4, 1.7])

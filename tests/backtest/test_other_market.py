@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 import mm
 from engine_tapes import BEGIN_US, TEST, one_tape, stamped, two_tapes
-from mm import PaperExchange, Rules, Tape
+from mm import PaperExchange, Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.live_feed import feed_events
-from mm.backtest.replay import backtest
 from mm.errors import Mismatch, ModelError, UsageError
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine

@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 import oracle
 from engine_cases import Case, Scripted, cases, compiled_fills, oracle_tapes, plain_fills, read_journal
 from engine_tapes import BEGIN_US, TEST
-from mm import PaperExchange, Rules, Tape
+from mm import PaperExchange, Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.models import fixed_spread
 from mm.backtest.quotes.steps import ShiftBy
-from mm.backtest.replay import backtest
 from mm.errors import UsageError
 from mm.signals.compute import compute
 from mm.signals.families import OURS, SIGNALS

@@ -5,10 +5,9 @@ import pytest
 import mm
 from engine_tapes import BEGIN_US, TEST
 from extreme_player import REQUIRED_OF, inner_of, market
-from mm import PaperExchange, Rules, Tape
+from mm import PaperExchange, Rules, Tape, backtest
 from mm.backtest.fills.base import FillModel
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared, gueant
-from mm.backtest.replay import backtest
 from mm.base.settings import REQUIRED
 from mm.errors import UsageError
 from rl_agents import agent_at

@@ -14,10 +14,9 @@ import mm
 from engine_cases import Case, cases
 from engine_tapes import BEGIN_US, TEST, Teller
 from fill_predictors import BIAS, DISTANCES, HORIZON_S, SCALER, SIGNALS, WEIGHTS, written
-from mm import Rules, Tape
+from mm import Rules, Tape, backtest
 from mm.backtest.fills.base import QueueRiskAverse
 from mm.backtest.fills.intensity import Hybrid, PredictedFills
-from mm.backtest.replay import backtest
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.predict.artefact import ARRAYS
 

@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_tapes import TEST
-from mm import Rules, Tape
+from mm import Rules, Tape, backtest
 from mm.backtest.journal import ACTIONS
 from mm.backtest.models import adaptive_spread, trade_cross
-from mm.backtest.replay import backtest
 from mm.backtest.rules import SIGMA_METHODS
 from mm.errors import UsageError
 

@@ -14,12 +14,11 @@ from test_engine import assert_same, drawn
 import engine_draws
 from engine_cases import compiled_fills, read_journal
 from engine_tapes import TEST, tapes
-from mm import Rules, Tape
+from mm import Rules, Tape, backtest
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.journal import ACTIONS
 from mm.backtest.models import avellaneda_stoikov_bare, fixed_spread
 from mm.backtest.quotes.simple import ExpectedValue
-from mm.backtest.replay import backtest
 from mm.errors import UsageError
 
 TICK_LOT = 1e-16 * TEST.tick_e8 * TEST.lot_e8

@@ -10,12 +10,11 @@ from fill_lab import ASKS, BEGIN_US, BIDS, TEST, depth, sold
 from test_glft_grid import RULES, market
 
 from benchmarks.grid_models import Grid, GridOrders
-from mm import PaperExchange, Quotes, Rules, Tape
+from mm import PaperExchange, Quotes, Rules, Tape, backtest
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.journal import ACTIONS
 from mm.backtest.models import queue_prob_power, trade_cross
 from mm.backtest.quotes.steps import Gated
-from mm.backtest.replay import backtest
 from mm.errors import ModelError, UsageError
 from mm.instrument import Instrument
 

@@ -2,7 +2,6 @@
 
 import math
 
-from mm import Tape
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.strategy_info import bound_clips, gammas_of, strategy_fields, strategy_of

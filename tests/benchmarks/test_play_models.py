@@ -9,10 +9,9 @@ from benchmarks import grids, play_models
 from benchmarks.play_models import PLAYS
 from benchmarks.turns import NEAR_K, Bench, recorded
 from benchmarks.yardstick import MARKET
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.sim.flow.day import make_day
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 

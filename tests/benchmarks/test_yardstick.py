@@ -9,11 +9,11 @@ import pytest
 from benchmarks import yardstick
 from benchmarks.turns import FAR_K, NEAR_K
 from benchmarks.yardstick import Yardstick
+from mm import load_day
 from mm.base.code_identity import hash_file
 from mm.cli.console import Console
 from mm.formats.hftbacktest import TRADE_EVENT
 from mm.tape.columns import DEPTH, TRADE
-from mm.tape.load import load_day
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 

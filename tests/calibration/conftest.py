@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 
 A, K = 1.2, 0.4
 

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from engine_cases import TABLES, read_journal
 from engine_tapes import TEST, tapes
-from mm import Rules
+from mm import Rules, backtest
 from mm.backtest.models import trade_cross
-from mm.backtest.replay import backtest
 from mm.calibration.quotes.calibration_ladder import CalibrationLadder, FixedDelta
 from mm.errors import UsageError
 from plain_ladder import PlainFixedDelta, PlainLadder

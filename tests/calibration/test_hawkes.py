@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from engine_tapes import tapes
-from mm import CalibrationConfig, DayFolder
+from mm import CalibrationConfig, DayFolder, load_day
 from mm.calibration._hawkes import BEGIN, END, likelihood, rescaled
 from mm.calibration.hawkes import FEWEST, MOST_EVENTS, ArrivalFlow, Excitation, fit_hawkes, flow_of
 from mm.calibration.reference import book_spans
@@ -21,7 +21,6 @@ from mm.report.calibration import further_cards
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes as HawkesMarket
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 from small_tapes import book, gap, tape, trade
 
 HOUR_S = 3600.0

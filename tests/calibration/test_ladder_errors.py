@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from mm import CalibrationConfig, DayFolder, fit_poisson
+from mm import CalibrationConfig, DayFolder, fit_poisson, load_day
 from mm.calibration.calibrator import Calibrator
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 
 A, K = 1.0, 0.4
 SEEDS = range(560_000, 560_012)  # none of the days on which the rule was measured

@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mm import CalibrationConfig, DayFolder, Rules, Schedule, WindowPlan, build_schedule
+from mm import CalibrationConfig, DayFolder, Rules, Schedule, WindowPlan, backtest, build_schedule, load_day
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import fixed_spread, hawkes, poisson, trade_cross
 from mm.backtest.quotes.steps import Gated
-from mm.backtest.replay import backtest
 from mm.calibration.calibrator import Calibrator
 from mm.calibration.intensities import intensity_of
 from mm.calibration.window_clustering import WindowClustering
@@ -20,7 +19,6 @@ from mm.errors import BrokenFile, FitError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes, PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 from mm.walkforward.walkforward import study
 
 PLAN = WindowPlan(40, 10, mode="rolling", half_life_min=20, clustered=True)

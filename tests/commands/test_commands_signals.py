@@ -7,13 +7,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.signals.compute import compute
 from mm.signals.families import SIGNALS
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 from support import run_python
 
 NAMES = "spread,imbalance_5,momentum_10s"

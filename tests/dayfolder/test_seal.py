@@ -4,12 +4,11 @@ import os
 
 import pytest
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.base.atomic_file import VerifiedFiles
 from mm.dayfolder import seal
 from mm.dayfolder.seal import altered, require_sealed
 from mm.errors import BrokenFile
-from mm.tape.load import load_day
 
 
 def settle(folder):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mm import load_day
 from mm.formats.registry import form_of
 from mm.market_data.capture_import import ImportOptions, import_captures
-from mm.tape.load import load_day
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
 
 START_US = 1_709_647_200_000_000  # 2024-03-05 14:00 UTC, 09:00 in New York

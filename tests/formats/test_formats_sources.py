@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_csv, write_hftbacktest, write_tardis
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.errors import BrokenFile
-from mm.tape.load import load_day
 from mm.tape.tape import GAP
 
 HOUR_US = 3_600_000_000

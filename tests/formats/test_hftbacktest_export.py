@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from foreign_days import PlainMarket, books_of, imported, write_hftbacktest, write_tardis
 
-from mm import Tape
+from mm import Tape, load_day
 from mm.errors import RunExists, UsageError
 from mm.formats.hftbacktest_export import export_hftbacktest
 from mm.instrument import Instrument
-from mm.tape.load import load_day
 
 EXCH, LOCAL = 1 << 31, 1 << 30
 GRID = Instrument("SIMUSDT", tick_e8=1_000_000, lot_e8=100_000)

@@ -9,10 +9,9 @@ import pytest
 from click.testing import CliRunner
 from foreign_days import PlainMarket, imported, write_csv, write_tardis
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.commands.data import data_inspect as inspect_command
 from mm.formats.inspection import WIDTH, inspect_day
-from mm.tape.load import load_day
 
 
 def test_spread_and_volatility_match_the_books(tmp_path):

@@ -7,14 +7,13 @@ from decimal import Decimal
 import pytest
 from foreign_days import books_of, imported, write_csv
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.dayfolder.ledger import LedgerView
 from mm.dayfolder.rows import DefectList
 from mm.errors import BrokenFile, Mismatch
 from mm.tape.columns import GAP
-from mm.tape.load import load_day
 
 LEVELS = 4
 NINE_THIRTY = 34_200

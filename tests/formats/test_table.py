@@ -9,13 +9,12 @@ import polars as pl
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_csv, write_tardis
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.dayfolder.check import check_day
 from mm.errors import BrokenFile, UsageError
 from mm.formats.registry import form_of
 from mm.formats.table import TableColumns
 from mm.market_data.capture_import import ImportOptions, import_captures
-from mm.tape.load import load_day
 
 SEEDS = range(2)
 

@@ -7,14 +7,13 @@ import pytest
 from trading_box import ended, venue
 from trading_truth import assert_equal_books
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.predict.artefact import MODEL, Artefact, write
 from mm.predict.samples import Task
 from mm.predict.walk import learn
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 from rl_agents import agent_at
 from support import run_python
 

@@ -22,6 +22,7 @@ from captured import (
     trade,
     write,
 )
+from mm import load_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.errors import BrokenFile, OffGrid, UsageError
@@ -31,7 +32,6 @@ from mm.market_data.grid import Grid
 from mm.market_data.import_capture import import_captures
 from mm.market_data.venue import Answer, DepthUpdate, Funding, MarkPrice, Other, Unreadable, WrongMarket
 from mm.tape.columns import DEPTH, TRADE
-from mm.tape.load import load_day
 from support import SHARED
 
 shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")

@@ -5,9 +5,8 @@ import json
 import pytest
 
 from engine_tapes import TEST
-from mm import Tape
+from mm import Tape, backtest
 from mm.backtest.models import QUOTE_MODELS, QUOTE_STEPS, declared, trade_cross
-from mm.backtest.replay import backtest
 from mm.backtest.rules import Account, Execution
 from mm.errors import MMError, UnknownModel, UsageError
 from mm.play.knobs import Models

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 import engine_chance
-from mm import Rules
+from mm import Rules, backtest
 from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.latency import Latencies
 from mm.backtest.models import fixed_spread, price_cross, queue_risk_averse, trade_cross
-from mm.backtest.replay import backtest
 from mm.play.sensitivity import Variants, slower
 
 SEED = next(seed for seed in range(500) if len(engine_chance.case_of(seed).tapes[0]) > 90)

@@ -5,11 +5,10 @@ import pytest
 from markets import HORIZON_S, SECOND, SIGNALS, hinted
 
 from engine_tapes import TEST
-from mm import Rules
+from mm import Rules, backtest
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import ExpectedValue, FixedSpread
 from mm.backtest.quotes.steps import ShiftBy
-from mm.backtest.replay import backtest
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.predict.artefact import MODEL, Artefact, write
 from mm.predict.samples import Task

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm import Rules, Tape
+from mm import Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
-from mm.backtest.replay import backtest
 from mm.clock import US_PER_S
 from mm.instrument import Instrument
 from mm.probes.counterfactual import (

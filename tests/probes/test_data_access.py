@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.dayfolder.check import check_day
 from mm.probes.data_access import TruncatedCopy, derived_from, truncate, truncated_copy
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 
 SYMBOL, DAY = "SIMUSDT", "20260105"
 

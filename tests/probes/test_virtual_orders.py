@@ -12,7 +12,7 @@ from leaning_market import GRID
 from queue_rig import rows_of, study
 
 from log_book import read_log
-from mm import DayFolder, Tape
+from mm import DayFolder, Tape, load_day
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.clock import US_PER_MS
 from mm.errors import BrokenFile, UsageError
@@ -23,7 +23,6 @@ from mm.sim.flow.day import LOG_HEADER, make_day, packed_log
 from mm.sim.flow.scenario import ZeroIntelligence
 from mm.sim.flow.session import Session
 from mm.sim.matching.order_log import COLUMNS
-from mm.tape.load import load_day
 from mm.tape.tape import DEPTH, TRADE
 from support import SHARED
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mm import Tape
-from mm.tape.load import load_day
+from mm import Tape, load_day
 from rl_agents import sim_day
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from mm import backtest
 from mm.backtest.models import avellaneda_stoikov
-from mm.backtest.replay import backtest
 from mm.errors import Mismatch
 from mm.play.models import PlayModels
 from mm.play.terms import rules_of

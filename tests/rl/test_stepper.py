@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm import Quotes
+from mm import Quotes, backtest
 from mm.backtest.quotes.simple import Agent, FixedSpread, strategy_of
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
-from mm.backtest.replay import backtest
 from mm.clock import US_PER_S
 from mm.rl.environment import MarketMaking
 from mm.rl.training_days import EngineKnobs

@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mm import CalibrationConfig, Tape, calibrate
+from mm import CalibrationConfig, Tape, calibrate, load_day
 from mm.errors import FitError, Mismatch, NeverSynced, UnknownModel
 from mm.rl.training_days import AgentShape, EngineKnobs, TrainingDay, fitted_terms, open_days
 from mm.signals.compute import compute
-from mm.tape.load import load_day
 from rl_agents import SIGNALS, sim_day
 
 PLAYED = EngineKnobs.of({})

@@ -18,12 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mm import Rules
+from mm import Rules, backtest, load_day
 from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
-from mm.backtest.replay import backtest
 from mm.tape import keep, level_changes
 from mm.tape.columns import ARRAYS, DTYPES
-from mm.tape.load import load_day
 from strategies import START_US, Story, Trade, price, qty
 
 Content = dict[str, bytes]

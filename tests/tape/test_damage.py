@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from day_stories import START, at, diff, kinds, rewrite, snapshot, trade
 
+from mm import load_day
 from mm.dayfolder.line_files import gzip_member
 from mm.errors import BrokenFile, NeverSynced
-from mm.tape.load import load_day
 from mm.tape.tape import KIND_NAMES, TRADE
 from strategies import Story
 
@@ -51,7 +51,7 @@ def test_cut_file_is_rejected_or_loaded_up_to_cut(folder, tmp_path):
     """Without the flag a cut file is rejected; with it, the day is used up to the cut."""
     keep_lines(folder.diffs, lambda lines: lines[:20])
     for cache in (None, tmp_path / "tapes", tmp_path / "tapes"):
-        with pytest.raises(BrokenFile, match=r"depth_diffs.*bytes, and .* in the manifest.*--damaged"):
+        with pytest.raises(BrokenFile, match=r"depth_diffs.*bytes, and .* in the manifest.*damaged"):
             load_day(folder, cache=cache)
         tape = load_day(folder, cache=cache, damaged=True)
         book = [us for us, kind in zip(tape.event_us.tolist(), kinds_of(tape), strict=True) if kind == "depth"]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from day_stories import START, at, diff, snapshot, trade, write_day
 
+from mm import load_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.dayfolder.repair import repair_day
 from mm.tape.excluded import Span, sentences
-from mm.tape.load import load_day
 from mm.tape.recorded import read_ledger
 from mm.tape.tape import DEPTH, GAP, KIND_NAMES, TRADE
 

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from engine_cases import oracle_events
 from engine_tapes import TEST
-from mm import PaperExchange, Quotes, Rules, Tape
+from mm import PaperExchange, Quotes, Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.metrics.fill_states import FillStates, StateRates
-from mm.backtest.replay import backtest
 from mm.tape.feed import QUICKEST_US, feed_of, why_no_feed
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE, TapeMeta
 from oracle_travel import happened as plainly_happened

@@ -7,12 +7,12 @@ import zlib
 import pytest
 from day_stories import PLAIN, START, at, remove_columns, rewrite, tape_events, trade, write_day
 
+from mm import load_day
 from mm.dayfolder.rows import Stamp
 from mm.errors import BrokenFile, OffGrid
 from mm.tape import files, tables
 from mm.tape._parse import LineParser
 from mm.tape.files import ParsedFile, read_small
-from mm.tape.load import load_day
 from strategies import price, qty
 
 LINES = b"".join(b'{"line":%d}\n' % number for number in range(2_000))

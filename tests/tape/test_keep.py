@@ -11,16 +11,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from mm import Rules
+from mm import Rules, backtest, load_day
 from mm.backtest.models import fixed_spread, queue_prob_power
-from mm.backtest.replay import backtest
 from mm.base import atomic_file
 from mm.base.code_identity import code_files
 from mm.dayfolder.manifest import unseal
 from mm.instrument import Instrument
 from mm.tape import columns, keep, level_changes
 from mm.tape.columns import TapeFacts
-from mm.tape.load import load_day
 from mm.tape.tape import ARRAYS
 from strategies import START_US, Story, price, qty
 from support import ROOT, run_python

@@ -6,12 +6,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape.kept_tapes import FileSize, KeptDay, kept_days, to_prune
-from mm.tape.load import load_day
 
 DAY_S = 86_400
 

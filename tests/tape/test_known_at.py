@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from mm import load_day
 from mm.errors import BrokenFile, NeverSynced
-from mm.tape.load import load_day
 from strategies import START_US, Story, stories
 
 LATER_GAP = ("gap", at(8), "gap", 1, {"from_id": 14, "to_id": 15, "from_us": at(6), "to_us": at(8), "cause": "test"})

@@ -10,12 +10,11 @@ import pytest
 from day_stories import PLAIN, START, at, check_keyframes, diff, rewrite, snapshot, tape_events, trade, write_day
 from plain_day import plain_events, table, text_of
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.dayfolder.manifest import unseal
 from mm.errors import BrokenFile, MissingDay, UsageError
 from mm.instrument import Instrument
 from mm.market_data.import_capture import import_captures
-from mm.tape.load import load_day
 from mm.tape.tape import DEPTH, TOP_COLUMNS, TRADE
 from strategies import DAY, SIM, START_US, Story, qty
 from support import SHARED
@@ -141,7 +140,7 @@ def test_too_large_price_message_contains_day_folder(tmp_path):
         ("diff", START_US + 1, START_US // 1000, 11, 11, [["98.00000000", qty(5)]], []),
     ]
     folder = Story([steps]).write(tmp_path, instrument=Instrument("SIMUSDT", 1, 100_000))
-    with pytest.raises(BrokenFile, match=rf"{folder.path}: a price of {2**63 - 1} ticks, but .* set --tick-size"):
+    with pytest.raises(BrokenFile, match=rf"{folder.path}: a price of {2**63 - 1} ticks, but .* set tick_size_e8"):
         load_day(folder)
 
 

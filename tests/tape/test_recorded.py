@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from day_stories import PLAIN, START, at, diff, rewrite, snapshot, tape_events, trade, write_day
 
+from mm import load_day
 from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile, Mismatch, NeverSynced, OffGrid
 from mm.instrument import Instrument
-from mm.tape.load import load_day
 from mm.tape.tape import KEYFRAME
 from strategies import DAY, SIM, price, qty
 

@@ -21,12 +21,12 @@ from day_stories import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm import load_day
 from mm.dayfolder.check import check_day
 from mm.dayfolder.rows import Stamp
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.tape.columns import TRADE
 from mm.tape.files import DiffStream, FileRead, FileSteps, Snapshot
-from mm.tape.load import load_day
 from mm.tape.recorded import DayFindings
 from mm.tape.sync import EpochChange, sync_diffs
 

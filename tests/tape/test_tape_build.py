@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_day import plain_events, plain_tops, with_fetched_placed, without_missing_trades
 
+from mm import load_day
 from mm.errors import BrokenFile, NeverSynced
 from mm.tape import build
-from mm.tape.load import load_day
 from mm.tape.tape import KEYFRAME, TOP_COLUMNS
 from strategies import SIM, stories
 

@@ -6,12 +6,11 @@ import shutil
 import pytest
 from day_stories import PLAIN, write_day
 
-from mm import DayFolder
+from mm import DayFolder, load_day
 from mm.dayfolder.check import check_day
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 
 
 @pytest.fixture(scope="module")

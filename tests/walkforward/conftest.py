@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mm import CalibrationConfig, DayFolder, WindowPlan
+from mm import CalibrationConfig, DayFolder, WindowPlan, load_day
 from mm.calibration.calibrator import Calibrator
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 from mm.walkforward.walkforward import study
 
 

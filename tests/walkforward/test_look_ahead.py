@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm import CalibrationConfig, DayFolder, Rules, Schedule, WindowPlan, build_schedule, calibrate
+from mm import CalibrationConfig, DayFolder, Rules, Schedule, WindowPlan, backtest, build_schedule, calibrate, load_day
 from mm.backtest.models import fixed_spread, hawkes
 from mm.backtest.quotes.steps import Gated
-from mm.backtest.replay import backtest
 from mm.calibration.calibrator import Calibrator
 from mm.calibration.intensities import intensity_of
 from mm.calibration.schedule import Segment
@@ -25,7 +24,6 @@ from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Hawkes, PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape import read
-from mm.tape.load import load_day
 from mm.tape.tape import GAP
 
 if TYPE_CHECKING:

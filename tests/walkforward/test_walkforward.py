@@ -1,6 +1,5 @@
 """Walk-forward: every segment is traded with parameters from the past only."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ import pytest
 
 from fill_predictors import written
 from journals import Scribe
-from mm import CalibrationConfig, DayFolder, Rules, WindowPlan, build_schedule
+from mm import CalibrationConfig, DayFolder, Rules, WindowPlan, build_schedule, load_day, walkforward
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.quotes.steps import Gated, ShiftBy
@@ -26,9 +25,8 @@ from mm.play.knobs import Models
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 from mm.tape.tape import TRADE
-from mm.walkforward.walkforward import RESTING, Checkpoint, study, walkforward
+from mm.walkforward.walkforward import RESTING, Checkpoint, study
 from mm.walkforward.window_metrics import write_window_metrics
 
 PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
@@ -267,7 +265,7 @@ def test_default_windows_end_an_order_latency_before_their_segment(monkeypatch):
         plans.append(plan)
         raise FitError("enough was seen")
 
-    monkeypatch.setattr(sys.modules[walkforward.__module__], "calibrator_of", stop)
+    monkeypatch.setattr("mm.walkforward.walkforward.calibrator_of", stop)
     with pytest.raises(FitError, match="enough"):
         walkforward([], Rules(tick_e8=1, lot_e8=1, order_latency_us=70_000))
     assert [plan.latency_us for plan in plans] == [70_000]

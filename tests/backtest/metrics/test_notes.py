@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 import mm
-from mm import Quotes, Rules, Tape
+from mm import Quotes, Rules, Tape, backtest
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.metrics.notes import WAYS, _other_level, one_sided, why_no_orders
 from mm.backtest.metrics.order_lives import order_totals
 from mm.backtest.models import trade_cross
-from mm.backtest.replay import backtest
 from mm.instrument import Instrument
 
 

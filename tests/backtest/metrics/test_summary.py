@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from plain_summary import recompute
 
 from journals import Scribe, run_terms, scribes, seeded
-from mm import Result, Rules, Tape
+from mm import Result, Rules, Tape, backtest
 from mm.backtest import models
 from mm.backtest.fills.base import PythonFillModel
 from mm.backtest.fills.intensity import Intensity
@@ -20,7 +20,6 @@ from mm.backtest.metrics.json_values import check
 from mm.backtest.metrics.pnl import account_of
 from mm.backtest.metrics.summary import point_summary, summarise
 from mm.backtest.models import fixed_spread, trade_cross
-from mm.backtest.replay import backtest
 from mm.instrument import Instrument
 from support import write_run
 

@@ -9,7 +9,7 @@ import pytest
 from recorded import diffs, rows
 
 import mm
-from mm import DayFolder, Rules
+from mm import DayFolder, Rules, load_day
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
 from mm.dayfolder.check import check_day
@@ -17,7 +17,6 @@ from mm.errors import UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Gaps, PoissonMarket
 from mm.sim.flow.session import Session
-from mm.tape.load import load_day
 
 DAY = "20260105"
 SCENARIO = Gaps(lost_depth=2, lost_trades=2, disconnects=2, crashes=2, sigma_ticks_per_sqrt_s=1.0)

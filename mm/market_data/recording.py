@@ -327,7 +327,11 @@ class _OpenRecording:
         If rows are lost because the disk refused them, the run has crashed: it is neither ended nor sealed. A run of
         a symbol that the exchange refuses leaves no new day without a message behind.
         """
-        session, at_us = self.session, min(self._clock(), self._parts.stream.reached_us())
+        session = self.session
+        with suppress(OSError, MMError):  # of the disk, as below
+            if error is None:
+                await self._rest.note_last_funding(self._window.end_us)
+        at_us = min(self._clock(), self._parts.stream.reached_us())
         with suppress(OSError, MMError):  # the flush reports disk errors
             await self.disk.look(session.writer)
         if isinstance(error, SymbolRefused) and not session.report.lines and await self.disk.withdraw(session.writer):

@@ -7,14 +7,16 @@ Nothing here ends a recording. A failed request is retried with growing delays, 
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import msgspec
 
 import mm
 from mm.base.waiting import happened
-from mm.clock import US_PER_S, now_us
+from mm.clock import US_PER_MS, US_PER_S, now_us
 from mm.dayfolder.ledger import GRID, NOT_TRADED
 from mm.errors import MMError
 from mm.market_data.binance_spot import BINANCE_SPOT
@@ -175,7 +177,7 @@ async def _read(response: httpx.Response) -> bytes:
 
 FILL_EVERY_S = 1.0
 INFO_FIRST_S, INFO_EVERY_S, HALTED_EVERY_S = 1.0, 900.0, 10.0
-FUNDING_EVERY_S = 60.0
+FUNDING_EVERY_S, LAST_FUNDING_S = 60.0, 2.0
 LEAST_PAUSE_S = 1.0
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 30.0
 
@@ -345,16 +347,31 @@ class RestTasks:
 
     async def _note_funding(self) -> None:
         """Write the funding payments of a perpetual into the ledger: those missing of the last day, then new ones."""
-        request = self._rest.venue.funding()
-        while request is not None:
-            answer = await self._rest.trades(self._symbol, request)
-            await self._settled()
-            if answer.cause is None:
-                for payment in self._funding.new(self._rest.venue.payments(answer.body)):
-                    self._session.event(self._clock(), "funding", payment._asdict())
-                    self._log.info("funding", **payment._asdict())
-                    self.paid(payment)
+        while True:
+            await self._ask_funding()
             await asyncio.sleep(FUNDING_EVERY_S)
+
+    async def note_last_funding(self, end_us: int) -> None:
+        """Write the payments since the last time that are due before *end_us*, at the end of the recording.
+
+        An exchange that does not answer soon is given up: the next run of the day asks for them again.
+        """
+        with suppress(TimeoutError, msgspec.MsgspecError):
+            async with asyncio.timeout(LAST_FUNDING_S):
+                await self._ask_funding(end_us)
+
+    async def _ask_funding(self, end_us: int | None = None) -> None:
+        request = self._rest.venue.funding()
+        if request is None:
+            return
+        answer = await self._rest.trades(self._symbol, request)
+        await self._settled()
+        payments = [] if answer.cause else self._rest.venue.payments(answer.body)
+        due = [payment for payment in payments if end_us is None or payment.paid_ms * US_PER_MS < end_us]
+        for payment in self._funding.new(due):
+            self._session.event(self._clock(), "funding", payment._asdict())
+            self._log.info("funding", **payment._asdict())
+            self.paid(payment)
 
     @property
     def wants_filters(self) -> bool:

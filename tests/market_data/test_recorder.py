@@ -602,6 +602,29 @@ def test_paid_funding_is_written_to_the_ledger_once():
     assert (paid["rate"], paid["mark_price"], paid["paid_ms"] % 1000) == ("-0.0001", "99.5", 0)
 
 
+@pytest.mark.parametrize("status", [200, 503])
+def test_funding_due_after_the_last_request_is_asked_for_at_the_end(status):
+    """A day that ends within the minute has it all the same, and is whole where the exchange is away by then."""
+
+    class Paying(UsdmExchange):
+        def _answer(self, target):
+            if "fundingRate" not in target or not ended:
+                return super()._answer(target)
+            stamp = 1000 * (now_us() // 10**6)
+            texts = {"symbol": SYMBOL, "fundingRate": "0.0001", "markPrice": "99.5"}
+            rows = [texts | {"fundingTime": ms} for ms in (stamp - 1_000, stamp + 90_000_000)]
+            return status, json.dumps(rows).encode()
+
+    ended = []
+
+    def end():
+        ended.append(True)
+        terminate()
+
+    found = events(recorded(Paying(messages=60, then=end), **USDM), "funding")
+    assert [paid["rate"] for paid in found] == (["0.0001"] if status == 200 else [])
+
+
 def test_day_of_another_market_exits_with_3():
     recorded(FakeExchange(messages=20, then=terminate))
     with UsdmExchange() as exchange:

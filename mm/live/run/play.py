@@ -408,4 +408,5 @@ class ShadowFollower(Follower):
         if self._feed is not None:
             self.end_us = self._feed.now_us
             self._feed.advance(self.end_us)
+            self._pay()
             self.lags.note()

@@ -21,7 +21,7 @@ from mm.backtest.parameters import (
     TICKS_PER_CLIP_S,
     TICKS_PER_ROOT_S,
     TICKS_PER_S,
-    EwmaVolatility,
+    EwmaSigma,
     Parameters,
     Volatility,
 )
@@ -206,7 +206,7 @@ class Microprice(Parameters, kw_only=True):
 
 
 class AdaptiveSpread(Parameters, kw_only=True):
-    volatility = EwmaVolatility
+    volatility = EwmaSigma
     least_ticks: Annotated[Distance, about("Distance at zero volatility.", TICKS)]
     per_sigma: Annotated[Distance, about("Additional ticks per unit of volatility, in √s.")]
     sigma: BoundedSigma = None

@@ -124,7 +124,7 @@ class Volatility(Struct):
     ] = 60.0
 
 
-class EwmaVolatility(Volatility):
+class EwmaSigma(Volatility):
     """The same by exponential weights, unless another estimator is given."""
 
     sigma_method: Annotated[SigmaMethod, about("Estimator of the volatility: {words}.")] = "ewma"

@@ -170,7 +170,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class HttpRefusal:
     """Why a request is refused: its HTTP status, and one line."""
 
     status: int
@@ -335,7 +335,7 @@ class Door:
 
     def refusal(
         self, role: str | None, headers: Iterable[tuple[bytes, bytes]], peer: str = "", target: str = ""
-    ) -> Refusal | None:
+    ) -> HttpRefusal | None:
         """Return why a request is refused; None if it is allowed.
 
         Args:
@@ -372,7 +372,9 @@ class Door:
         by_address = not self._here and _address(called) is not None
         return is_loopback(called) or by_address or called in self._names
 
-    def _refuse(self, status: int, reason: str, text: str, peer: str, target: str, name: str | None = None) -> Refusal:
+    def _refuse(
+        self, status: int, reason: str, text: str, peer: str, target: str, name: str | None = None
+    ) -> HttpRefusal:
         """Count and log a refusal; a flood of them is one line a second, with the number of the others."""
         self.refusals[reason] += 1
         now_s = time.monotonic()
@@ -383,4 +385,4 @@ class Door:
             who = {"token": name} if name else {}
             self._report("request_refused", reason=reason, status=status, peer=peer, target=target[:100], **who, **more)
             self._next_log_s, self._unlogged = now_s + _LOGGED_EVERY_S, 0
-        return Refusal(status, text)
+        return HttpRefusal(status, text)

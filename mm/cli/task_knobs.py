@@ -52,7 +52,7 @@ class PerSymbol:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn(Pages, Results):
+class PageKnobs(Pages, Results):
     """What to draw, and into which file."""
 
     data_root: Path | None = data_root_knob(

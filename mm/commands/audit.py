@@ -203,10 +203,10 @@ class _Shipping:
 
     def ship(self) -> list[dict[str, Any]]:
         """Ship all symbols, send their heads, and return them; then raise the first error."""
-        from mm.live.audit.copies import Head, send_heads
+        from mm.live.audit.copies import LogHead, send_heads
         from mm.live.audit.log import logs_of
 
-        heads, errors = list[Head](), list[MMError]()
+        heads, errors = list[LogHead](), list[MMError]()
         for symbol, folder, archive in _folders(self._copies, self._copies.out_root / "audit", self._copies.archive):
             try:
                 ends = [self._append(log, archive / log.name) for log in logs_of(folder)]
@@ -214,7 +214,7 @@ class _Shipping:
                 errors.append(error)
                 continue
             if ends:
-                heads.append(Head(symbol, ends[-1].file, ends[-1].rows, ends[-1].hash, now_us()))
+                heads.append(LogHead(symbol, ends[-1].file, ends[-1].rows, ends[-1].hash, now_us()))
         if not (heads or errors):
             self._console.print(f"nothing to ship: no audit logs in {self._copies.out_root / 'audit'}")
         for head in heads:

@@ -25,7 +25,7 @@ from mm.live.run.kill_switch import note_none_open
 from mm.live.venues.addresses import addresses, quiet_file
 from mm.live.venues.canceller import (
     KeyRefused,
-    OpenOrder,
+    OpenOrderText,
     OrderCanceller,
     SignedRest,
     cancel_until_none,
@@ -195,7 +195,7 @@ def _show(console: Console, cancellers: Iterable[OrderCanceller]) -> None:
     console.set_json({"ended": cancelled, "left": left})
 
 
-def _as_json(order: OpenOrder, status: str) -> dict[str, object]:
+def _as_json(order: OpenOrderText, status: str) -> dict[str, object]:
     return {**order.to_json(), "status": status}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.replay import by_events
 from mm.cli.console import Console
-from mm.cli.task_knobs import Drawn
+from mm.cli.task_knobs import PageKnobs
 from mm.errors import Mismatch, MMError
 from mm.play.calibration import unfitted
 from mm.play.knobs import Day, Market, Sensitivity
@@ -39,7 +39,7 @@ class Redraw:
     """
 
     run: RunFolder
-    drawn: Drawn
+    drawn: PageKnobs
     console: Console
     notes: list[str]
     trusted: Sequence[Path] = ()

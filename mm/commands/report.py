@@ -16,7 +16,7 @@ from mm.cli.completion import runs as run_ids
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.options import TRUST
-from mm.cli.task_knobs import Drawn
+from mm.cli.task_knobs import PageKnobs
 from mm.commands.reproduce import command_of
 from mm.errors import DataError, MMError, UsageError
 from mm.play.calibration_knobs import Calibration, Fit
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from mm.runs.finished import RunFolder
 
 
-@command(Drawn, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])
-def report(console: Console, drawn: Drawn, name: str, trust: tuple[Path, ...]) -> None:
+@command(PageKnobs, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])
+def report(console: Console, drawn: PageKnobs, name: str, trust: tuple[Path, ...]) -> None:
     """Redraw the page of a run, given as its folder or its RUN_ID under OUT_ROOT.
 
     If its days are unchanged, a backtest or a walk-forward is replayed, also under optimistic and pessimistic

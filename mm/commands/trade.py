@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
-from mm.backtest.rules import Account as PaperAccount
+from mm.backtest.rules import Account
 from mm.base.markets import SPOT
 from mm.cli.frame import runner
 from mm.cli.interrupts import TradeSignals
@@ -39,10 +39,10 @@ from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
     from mm.live.account.exchange import ExchangeAccount
-    from mm.live.account.limits import Account
+    from mm.live.account.limits import TradedAccount
     from mm.live.run.guard import GuardianProcess
     from mm.live.run.quote import Quote
-    from mm.live.run.trade_run import Job, TradeRun
+    from mm.live.run.trade_run import TradeJob, TradeRun
     from mm.play.setup import PlayKnobs
 
 
@@ -86,7 +86,7 @@ def _leg(owner: str, name: str, declared: Mapping[str, Any], knobs: Knobs) -> Le
     """Return one symbol in which a strategy sends orders."""
     from mm.play.terms import leg_knobs
 
-    execution, account, models = leg_knobs(name, declared["orders"] or {}, knobs[PaperAccount])
+    execution, account, models = leg_knobs(name, declared["orders"] or {}, knobs[Account])
     models = replace(models, quote_model=knobs[Models].quote_model)
     own: list[object] = [Market(), execution, account, models, OtherMarkets()]
     market = declared.get("market", knobs[BinanceMarket].market)
@@ -138,7 +138,7 @@ def trade(works: Sequence[SymbolRun], **given: Any) -> None:
     """
     from mm.live.run.leg import LiveLeg
     from mm.live.run.live_run import run_together
-    from mm.live.run.quote import Quote, Strategy
+    from mm.live.run.quote import OwnStrategy, Quote
 
     signals = TradeSignals()
 
@@ -147,7 +147,7 @@ def trade(works: Sequence[SymbolRun], **given: Any) -> None:
         if works[0][Trading].venue == API:
             return _at_interface(runs, works, strategies, signals)
         door = page_door(runs[0], works[0][Recorder])
-        quotes = [Quote(LiveLeg() if work.leg else Strategy()) for work in works]
+        quotes = [Quote(LiveLeg() if work.leg else OwnStrategy()) for work in works]
         lives, account = _trades(runs, works, strategies, (given["api_key"], given["api_secret"]), quotes)
         _connect(works, lives, quotes)
         guard = _guard(runs[0], works, lives)
@@ -232,10 +232,10 @@ def _trades(
     works: Sequence[SymbolRun],
     strategies: "Sequence[PlayKnobs]",
     given: tuple[str | None, str | None],
-    jobs: "Sequence[Job]",
-) -> "tuple[list[TradeRun], Account]":
+    jobs: "Sequence[TradeJob]",
+) -> "tuple[list[TradeRun], TradedAccount]":
     """Return the trades of all symbols of an account, before their start, each with its job."""
-    from mm.live.account.limits import Account
+    from mm.live.account.limits import TradedAccount
     from mm.live.run.trade_run import TradeKnobs, TradeRun
 
     first = works[0]
@@ -243,7 +243,7 @@ def _trades(
     _check_markets(works, strategies)
     most = {work.key: strategy.risk.max_position or "0" for work, strategy in zip(works, strategies, strict=True)}
     note = check_switches(trading.venue, most, os.environ)
-    account = Account(first[AccountLimits], [strategy.risk for strategy in strategies], list(most))
+    account = TradedAccount(first[AccountLimits], [strategy.risk for strategy in strategies], list(most))
     by_market = _exchanges(runs[0], works, given)
     account.exchanges = [*by_market.values()]
     if any(given):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from mm.base.doors import READ, Door, Refusal
+from mm.base.doors import READ, Door, HttpRefusal
 from mm.errors import UsageError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -153,7 +153,7 @@ async def metrics_served(
         yield int(server.sockets[0].getsockname()[1])
 
 
-def _refusal(door: Door, head: bytes, peer: str) -> Refusal | None:
+def _refusal(door: Door, head: bytes, peer: str) -> HttpRefusal | None:
     """Return why the door refuses a request with the given *head*; None if it is allowed."""
     first, *lines = head.split(b"\r\n")
     headers = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
@@ -161,7 +161,7 @@ def _refusal(door: Door, head: bytes, peer: str) -> Refusal | None:
     return door.refusal(None if target == _LIVE else READ, headers, peer, target.decode("latin-1"))
 
 
-def _refused(refusal: Refusal) -> bytes:
+def _refused(refusal: HttpRefusal) -> bytes:
     status = f"{refusal.status} {HTTPStatus(refusal.status).phrase}"
     return _http(status, _PLAIN, f"{refusal.reason}\n", headers=refusal.headers)
 

@@ -26,7 +26,7 @@ from mm.backtest.models import FILL_MODELS, fixed_spread, hawkes, hybrid, poisso
 from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.errors import BrokenFile, FitError, UsageError
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Hawkes
+from mm.sim.flow.scenario import HawkesMarket
 from mm.sim.flow.session import Session
 from mm.tape.tape import TRADE
 from oracle_market import unit
@@ -241,7 +241,7 @@ def test_reused_model_draws_like_a_new_one(kind, later_us):
 def flow(tmp_path_factory):
     """Return a day of three hours whose orders excite each other while the mid is constant, and its true parameters."""
     folder = DayFolder(tmp_path_factory.mktemp("data"), "SIMUSDT", "20260105")
-    scenario = Hawkes(
+    scenario = HawkesMarket(
         mu_per_s=0.6, branching_ratio=0.7, cross_share=0.2, beta_per_s=1.5, sigma_ticks_per_sqrt_s=0.0, k_per_tick=0.2
     )
     truth = make_day(folder, scenario, Session("SIMUSDT", "20260105", hours=3.0, seed=4))

@@ -19,7 +19,7 @@ from mm.calibration.reference import book_spans
 from mm.calibration.sweeps import HitRule
 from mm.report.calibration import further_cards
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Hawkes as HawkesMarket
+from mm.sim.flow.scenario import HawkesMarket
 from mm.sim.flow.session import Session
 from small_tapes import book, gap, tape, trade
 

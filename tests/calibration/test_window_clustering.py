@@ -17,7 +17,7 @@ from mm.calibration.window_clustering import WindowClustering
 from mm.calibration.windows import MODES, WEIGHING, Fallback
 from mm.errors import BrokenFile, FitError
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Hawkes, PoissonMarket
+from mm.sim.flow.scenario import HawkesMarket, PoissonMarket
 from mm.sim.flow.session import Session
 from mm.walkforward.walkforward import study
 
@@ -45,7 +45,7 @@ def days(tmp_path_factory):
     root, found = tmp_path_factory.mktemp("data"), []
     for day, mu_per_s in (("20260105", 0.2), ("20260106", 0.6)):
         folder = DayFolder(root, "SIMUSDT", day)
-        scenario = Hawkes(
+        scenario = HawkesMarket(
             mu_per_s=mu_per_s,
             branching_ratio=0.7,
             cross_share=0.2,

@@ -8,14 +8,14 @@ import pytest
 from mm import RunFolder
 from mm.backtest.rules import Account, Execution
 from mm.cli.console import Console
-from mm.cli.task_knobs import Drawn
+from mm.cli.task_knobs import PageKnobs
 from mm.commands.redraw import Redraw, played
 from mm.runs.trusted import Playable
 
 
 def redraw(knobs: dict[str, object], folder: Path = Path("run"), **drawn: object) -> Redraw:
     manifest = {"kind": "backtest", "knobs": {name: {"value": value} for name, value in knobs.items()}}
-    return Redraw(RunFolder(folder, manifest), Drawn(**drawn), Console(as_json=False, level="INFO"), [])
+    return Redraw(RunFolder(folder, manifest), PageKnobs(**drawn), Console(as_json=False, level="INFO"), [])
 
 
 def test_knobs_are_those_of_the_run_and_new_ones_have_defaults():

@@ -33,7 +33,7 @@ def _main() -> None:
     from mm.live.audit.log import AuditLog
     from mm.live.orders.gateway import Gateway
     from mm.live.run import trade_run
-    from mm.live.run.quote import Quoting, Strategy
+    from mm.live.run.quote import OwnStrategy, Quoting
     from mm.live.run.trade_run import TradeRun
     from mm.live.run.trader import Trader
 
@@ -49,7 +49,7 @@ def _main() -> None:
         "gateway_started": (Gateway, "start"),
         "orders_ended": (TradeRun, "_ready"),
         "ledger_begun": (Quoting, "_note_changed_knobs"),
-        "engine_made": (Strategy, "play"),
+        "engine_made": (OwnStrategy, "play"),
         "joined": (Quoting, "_join"),
         "desk_made": (Quoting, "_open_desk"),
         "attached": (Gateway, "attach"),

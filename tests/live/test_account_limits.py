@@ -13,7 +13,7 @@ from mm.backtest.risk import Risk, RiskLimits
 from mm.errors import SafetyError, UsageError
 from mm.instrument import E8, Instrument, e8
 from mm.live._live_engine import LiveEngine
-from mm.live.account.limits import LOSS, NOTIONAL, ORDERS, Account, AccountSymbol
+from mm.live.account.limits import LOSS, NOTIONAL, ORDERS, AccountSymbol, TradedAccount
 from mm.live.knobs import AccountLimits
 from mm.tape.tape import SNAPSHOT
 
@@ -71,7 +71,7 @@ def steps(draw):
 def test_no_order_of_any_symbol_exceeds_the_limits_of_the_account(acts, lots, orders):
     """Counted by a plain twin from the messages and reports alone; the mid does not move."""
     limits = AccountLimits(account_max_notional=str(lots * PRICE), account_max_open_orders=orders)
-    account = Account(limits, [Risk()] * 3, SYMBOLS)
+    account = TradedAccount(limits, [Risk()] * 3, SYMBOLS)
     engines, us = joined(account), SECOND_US
     open_orders = {name: {} for name in SYMBOLS}  # side and lots by id
     held = dict.fromkeys(SYMBOLS, 0)
@@ -113,7 +113,7 @@ def test_no_order_of_any_symbol_exceeds_the_limits_of_the_account(acts, lots, or
 
 
 def test_withheld_order_is_a_named_breach_of_the_whole_account():
-    account = Account(AccountLimits(account_max_notional="450"), [Risk()] * 3, SYMBOLS)
+    account = TradedAccount(AccountLimits(account_max_notional="450"), [Risk()] * 3, SYMBOLS)
     engines = joined(account)
     for name, engine in engines.items():
         account.allow(name)
@@ -126,7 +126,7 @@ def test_withheld_order_is_a_named_breach_of_the_whole_account():
 
 
 def test_order_that_reduces_a_position_is_never_withheld():
-    account = Account(AccountLimits(account_max_notional="0"), [Risk()] * 3, SYMBOLS)
+    account = TradedAccount(AccountLimits(account_max_notional="0"), [Risk()] * 3, SYMBOLS)
     engine = joined(account)[SYMBOLS[0]]
     engine.filled(0, SECOND_US, 1, PRICE, 10, 0, 0, False)
     account.allow(SYMBOLS[0])
@@ -135,7 +135,7 @@ def test_order_that_reduces_a_position_is_never_withheld():
 
 def test_a_symbol_does_not_count_its_own_orders_twice():
     """It holds half of the limit, and its bid takes the other half."""
-    account = Account(AccountLimits(account_max_notional="600"), [Risk()] * 3, SYMBOLS)
+    account = TradedAccount(AccountLimits(account_max_notional="600"), [Risk()] * 3, SYMBOLS)
     engine = joined(account)[SYMBOLS[0]]
     engine.filled(0, SECOND_US, 1, PRICE, CLIP, 0, 0, False)
     account.allow(SYMBOLS[0])
@@ -143,14 +143,14 @@ def test_a_symbol_does_not_count_its_own_orders_twice():
 
 
 def test_notional_below_the_smallest_amount_counts_as_one():
-    engine = joined(Account(AccountLimits(), [Risk()] * 3, SYMBOLS))[SYMBOLS[0]]
+    engine = joined(TradedAccount(AccountLimits(), [Risk()] * 3, SYMBOLS))[SYMBOLS[0]]
     engine.filled(0, SECOND_US, 1, PRICE, 1, 0, 0, False)
     assert AccountSymbol(engine, Instrument("AUSDT", 1, 1, 0, "A", "USDT")).used() == (1, 0)
 
 
 def test_losses_of_all_symbols_add_up():
     """Each is below its own limit."""
-    account = Account(AccountLimits(account_max_daily_loss="50"), [Risk(max_daily_loss="1000")] * 3, SYMBOLS)
+    account = TradedAccount(AccountLimits(account_max_daily_loss="50"), [Risk(max_daily_loss="1000")] * 3, SYMBOLS)
     engines = joined(account)
     for name, price in zip(SYMBOLS, (110, 105, 90), strict=True):
         account.allow(name)
@@ -167,19 +167,19 @@ def test_losses_of_all_symbols_add_up():
 
 @pytest.mark.parametrize(("own", "expected"), [(["10", "30"], "30"), (["10", None], None)])
 def test_largest_loss_of_a_symbol_is_the_default_of_the_account(own, expected):
-    account = Account(AccountLimits(), [Risk(max_daily_loss=one) for one in own], SYMBOLS[:2])
+    account = TradedAccount(AccountLimits(), [Risk(max_daily_loss=one) for one in own], SYMBOLS[:2])
     assert account.standing()[LOSS][1] == (None if expected is None else e8(expected))
 
 
 def test_different_quote_assets_are_refused():
-    account = Account(AccountLimits(), [Risk()] * 2, SYMBOLS[:2])
+    account = TradedAccount(AccountLimits(), [Risk()] * 2, SYMBOLS[:2])
     account.check_assets(["USDT", "USDT"])
     with pytest.raises(SafetyError, match="AUSDT in USDT, BUSDT in BTC"):
         account.check_assets(["USDT", "BTC"])
 
 
 def test_limit_below_one_order_is_refused():
-    account = Account(AccountLimits(account_max_notional="300"), [Risk()] * 2, SYMBOLS[:2])
+    account = TradedAccount(AccountLimits(account_max_notional="300"), [Risk()] * 2, SYMBOLS[:2])
     account.check_order("AUSDT", e8("300"))
     with pytest.raises(UsageError, match="301"):
         account.check_order("AUSDT", e8("301"))
@@ -207,7 +207,7 @@ def see(engine, us, price=PRICE):
 def test_no_limit_on_money_is_judged_before_each_symbol_had_a_mid():
     """What is held is neither lost nor worth nothing; a page that is read meanwhile changes nothing of that."""
     limits = AccountLimits(account_max_daily_loss="30", account_max_notional="100000")  # two of three have lost more
-    account = Account(limits, [Risk(max_daily_loss="1000")] * 3, SYMBOLS)
+    account = TradedAccount(limits, [Risk(max_daily_loss="1000")] * 3, SYMBOLS)
     assert account.standing()[LOSS][0] is None  # before they have joined
     engines = unpriced(account)
     for at, (name, engine) in enumerate(engines.items(), 1):
@@ -231,13 +231,13 @@ def test_no_limit_on_money_is_judged_before_each_symbol_had_a_mid():
 
 
 def test_without_a_limit_on_money_of_the_account_no_symbol_waits_for_another():
-    account = Account(AccountLimits(account_max_open_orders=3), [Risk()] * 3, SYMBOLS)
+    account = TradedAccount(AccountLimits(account_max_open_orders=3), [Risk()] * 3, SYMBOLS)
     unpriced(account)
     assert {account.allow(name) for name in SYMBOLS} == {""}
 
 
 def test_equity_of_a_guard_is_unknown_before_a_mid_and_transfers_are_no_loss():
-    account = Account(AccountLimits(account_max_daily_loss="5"), [Risk(max_daily_loss="1000")], SYMBOLS[:1])
+    account = TradedAccount(AccountLimits(account_max_daily_loss="5"), [Risk(max_daily_loss="1000")], SYMBOLS[:1])
     (engine,) = list(unpriced(account).values())[:1]
     guard = engine.manager.guard
     guard.transfer(-1_000 * E8)

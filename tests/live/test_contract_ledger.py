@@ -12,7 +12,7 @@ from mm.errors import Mismatch, UsageError
 from mm.instrument import E8, Instrument, e8
 from mm.live.account.check import AccountCheck
 from mm.live.account.ledger import AccountFill, Ledger
-from mm.live.account.positions import ContractSetup, Income, check_bracket, check_setup
+from mm.live.account.positions import ContractSetup, PositionIncome, check_bracket, check_setup
 from mm.live.orders.live_orders import EARLIER, Booked, LiveOrder, OrderSeen, OrderState
 from mm.live.orders.queries import forced_id
 from mm.live.orders.states import OrderStates
@@ -101,9 +101,9 @@ def test_payment_of_another_asset_is_not_booked():
     """The wallet of the contract is that of its quote asset."""
     ledger = traded()
     check = AccountCheck(GRID, (0, 0), ledger=ledger)
-    check.pay(Income("FUNDING_FEE:8", "BTCUSDT", "BNB", E8, 3_000))
+    check.pay(PositionIncome("FUNDING_FEE:8", "BTCUSDT", "BNB", E8, 3_000))
     assert ledger.paid_e8 == 0
-    check.pay(Income("FUNDING_FEE:9", "BTCUSDT", "USDT", E8, 3_000))
+    check.pay(PositionIncome("FUNDING_FEE:9", "BTCUSDT", "USDT", E8, 3_000))
     assert (ledger.paid_e8, check.paid_us) == (E8, 3_000)
 
 

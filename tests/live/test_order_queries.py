@@ -17,7 +17,7 @@ from mm.live.orders.live_orders import EARLIER, Booked, LiveOrder, OrderState, R
 from mm.live.orders.queries import OrderQueries, Unanswered
 from mm.live.orders.states import OrderStates
 from mm.live.venues.binance_requests import PAGE
-from mm.live.venues.binance_spot import BinanceSpot, SpotAccount
+from mm.live.venues.binance_spot import SpotAccount, SpotVenue
 from mm.live.venues.filters import OrderChecks
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock
@@ -36,7 +36,7 @@ class QueryRig:
         run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(adopt=adopt))
         self.queries = OrderQueries(
             *(run, self.states, clock, self.checks, self.holdings, FeeValues("BNB"), OrderLimits()),
-            venues=(SpotAccount(), BinanceSpot("SIMUSDT")),
+            venues=(SpotAccount(), SpotVenue("SIMUSDT")),
             api=lambda: self.api,
             changed=self.changed,
         )

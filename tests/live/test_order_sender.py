@@ -21,7 +21,7 @@ from mm.live.orders.live_orders import (
 )
 from mm.live.orders.sender import OrderSender
 from mm.live.orders.states import OrderStates
-from mm.live.venues.binance_spot import BinanceSpot
+from mm.live.venues.binance_spot import SpotVenue
 from mm.live.venues.venue import NO_CONNECTION, Outcome
 
 
@@ -33,7 +33,7 @@ class Desk:
         self.answers: list[str] = []
         ways = (self.ws, self.rest)
         self.sender = OrderSender(
-            BinanceSpot("SIMUSDT"), 1_000, self.states, ways, self.audit, lambda a, _: self.answers.append(a)
+            SpotVenue("SIMUSDT"), 1_000, self.states, ways, self.audit, lambda a, _: self.answers.append(a)
         )
 
     def order(self, number: int = 1, kind: str = "LIMIT_MAKER") -> LiveOrder:

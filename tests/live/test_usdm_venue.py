@@ -11,11 +11,11 @@ from mm.live.account.positions import ContractSetup, MarginCalled
 from mm.live.orders.live_orders import LiveOrder, OrderState
 from mm.live.orders.refusals import Why
 from mm.live.venues.binance import outcome_of, why_of
-from mm.live.venues.binance_usdm import ROUTES, BinanceUsdm, UsdmAccount
+from mm.live.venues.binance_usdm import ROUTES, UsdmAccount, UsdmVenue
 from mm.live.venues.venue import ApiAnswer, BalancesEvent, Outcome
 
 US = 1_700_000_000_000_000
-VENUE, ACCOUNT = BinanceUsdm("BTCUSDT"), UsdmAccount()
+VENUE, ACCOUNT = UsdmVenue("BTCUSDT"), UsdmAccount()
 ENTRY = {
     "symbol": "BTCUSDT",
     "contractType": "PERPETUAL",

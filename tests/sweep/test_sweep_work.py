@@ -12,7 +12,7 @@ from mm.cli.task_knobs import Workers
 from mm.commands.backtest import backtest
 from mm.commands.schedule import walkforward
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Hawkes as HawkesMarket
+from mm.sim.flow.scenario import HawkesMarket
 from mm.sim.flow.session import Session
 from mm.sweep import work
 

@@ -12,7 +12,7 @@ import pytest
 
 from mm import DayFolder
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Hawkes, PoissonMarket
+from mm.sim.flow.scenario import HawkesMarket, PoissonMarket
 from mm.sim.flow.session import Session
 from support import ROOT, run_python
 
@@ -119,7 +119,7 @@ def test_killed_walkforward_with_hawkes_fills_resumes_clustering(tmp_path):
     """Process and means of ``hawkes`` are stored with the window fits, and the fills are the same."""
     data, knobs = tmp_path / "data", {"FILL_MODEL": "hawkes", "CALIB_METHOD": "marks"}
     for seed, day in enumerate(("20260105", "20260106")):
-        scenario, session = Hawkes(mu_per_s=0.4, branching_ratio=0.6), Session("SIMUSDT", day, 0.25, seed)
+        scenario, session = HawkesMarket(mu_per_s=0.4, branching_ratio=0.6), Session("SIMUSDT", day, 0.25, seed)
         make_day(DayFolder(data, "SIMUSDT", day), scenario, session)
     whole = run_python(
         "-m", "mm", "walkforward", cwd=tmp_path, DATA_ROOT=str(data), RUN_ID="whole", **{**KNOBS, **knobs}

@@ -21,7 +21,7 @@ from mm.calibration.schedule import Segment
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import MODES
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Hawkes, PoissonMarket
+from mm.sim.flow.scenario import HawkesMarket, PoissonMarket
 from mm.sim.flow.session import Session
 from mm.tape import read
 from mm.tape.tape import GAP
@@ -177,7 +177,9 @@ def fields_of(segment: Segment) -> dict:
 def bursts(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
     """Return half an hour of self-exciting orders."""
     folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
-    make_day(folder, Hawkes(mu_per_s=0.5, branching_ratio=0.6, beta_per_s=0.5), Session("SIMUSDT", "20260105", 0.5, 3))
+    make_day(
+        folder, HawkesMarket(mu_per_s=0.5, branching_ratio=0.6, beta_per_s=0.5), Session("SIMUSDT", "20260105", 0.5, 3)
+    )
     folder.manifest.unlink()
     return folder
 

@@ -25,7 +25,7 @@ cdef int64_t HALF = (<int64_t> 1) << 30  # distances are above -HALF and below H
 MARKET_BITS = 39
 
 
-cdef class _Sums:
+cdef class _PairSums:
     """Sums by key, two words of 0 or more, in a hash table that is at most half full."""
 
     cdef int64_t[:, ::1] cells  # two words of the key, and the sum
@@ -100,7 +100,7 @@ def time_by_state(
     cdef const int64_t[::1] us = market[0], mid2 = market[1], spread = market[2], number = market[3]
     cdef int64_t sign = side, first_us = start_us, length = rested_us, rows = us.shape[0], periods = borders.shape[0]
     cdef int64_t i, at, row = -1, begin, end, until, late, period, border, stands, touch, is_long, far = 0
-    cdef _Sums sums = _Sums()
+    cdef _PairSums sums = _PairSums()
     with nogil:
         for i in range(sent.shape[0] if rows else 0):
             begin, end, late = max(begins[i], max(first_us, us[0])), ends[i], begins[i] + length

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from mm.instrument import Instrument, decimal_text, e8
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import AccountFill, Ledger
-from mm.live.account.positions import Income
+from mm.live.account.positions import PositionIncome
 
 CONFIRMATIONS, MOST_DIFFERING = 3, 10
 """Equal differences in a row, or different ones, before one counts: a balance may precede the report of its fill."""
@@ -145,7 +145,7 @@ class AccountCheck:
         self.missed = True
         self.begin_e8 = begin_e8
         self.booked: Callable[[Transfer], None] = lambda _: None
-        self.paid: Callable[[Income], None] = lambda _: None
+        self.paid: Callable[[PositionIncome], None] = lambda _: None
         self._ledger = ledger or Ledger(instrument)
         self._assets = self._ledger.assets
         self._adopts, self._left_out = adopts, left_out
@@ -179,7 +179,7 @@ class AccountCheck:
         """Book a transfer that the exchange has reported; one that was reported before changes nothing."""
         self.shared.transfer(found)
 
-    def pay(self, found: Income) -> None:
+    def pay(self, found: PositionIncome) -> None:
         """Book a payment for the position that the exchange has listed; one that is booked changes nothing."""
         if found.asset == self._assets[1] and self._ledger.pay(found.id, found.amount_e8, found.us):
             self.paid(found)

@@ -66,7 +66,7 @@ class AccountSymbol:
         return day_e8 - equity_e8
 
 
-class Account:
+class TradedAccount:
     """All symbols of a process, at one exchange or at two, and the limits over all of them.
 
     Args:

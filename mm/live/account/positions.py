@@ -75,7 +75,7 @@ class MarginSeen(NamedTuple):
     available_e8: int
 
 
-class Income(NamedTuple):
+class PositionIncome(NamedTuple):
     """A payment that belongs to a position and is no trade: funding, a clearance after a liquidation.
 
     Attributes:

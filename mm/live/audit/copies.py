@@ -95,7 +95,7 @@ def _append(copy: Path, skip: int, rows: Iterator[tuple[bytes, Witness]]) -> Wit
     return end
 
 
-class Head(msgspec.Struct, frozen=True):
+class LogHead(msgspec.Struct, frozen=True):
     """How far a log was written at an instant: what a cut or recomputed end contradicts.
 
     Attributes:
@@ -121,7 +121,7 @@ class Head(msgspec.Struct, frozen=True):
         return Witness(self.file, self.rows, self.hash, source, grows=True)
 
 
-def read_heads(path: Path, symbol: str) -> list[Head]:
+def read_heads(path: Path, symbol: str) -> list[LogHead]:
     """Return the records of a symbol in a file of heads; an incomplete last line is left out.
 
     Raises:
@@ -130,7 +130,7 @@ def read_heads(path: Path, symbol: str) -> list[Head]:
     """
     try:
         lines = path.read_bytes().split(b"\n")[:-1]
-        found = [msgspec.json.decode(line, type=Head) for line in lines]
+        found = [msgspec.json.decode(line, type=LogHead) for line in lines]
     except msgspec.MsgspecError as error:
         raise BrokenFile(f"{path}: not a file of heads ({error}); mm audit ship --head writes one") from error
     except OSError as error:
@@ -138,7 +138,7 @@ def read_heads(path: Path, symbol: str) -> list[Head]:
     return [head for head in found if head.symbol == symbol]
 
 
-def send_heads(heads: Iterable[Head], place: str) -> None:
+def send_heads(heads: Iterable[LogHead], place: str) -> None:
     """Write heads to a file, post them to a webhook, or log them.
 
     Args:

@@ -20,7 +20,16 @@ from mm.live.orders.states import OrderStates
 from mm.live.venues.canceller import is_ours
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock, answer_of
-from mm.live.venues.venue import AccountVenue, ApiAnswer, Call, ListedOrder, OrderApi, OrderFilters, OrderVenue, Outcome
+from mm.live.venues.venue import (
+    AccountVenue,
+    ApiAnswer,
+    Call,
+    ListedOrder,
+    OrderApi,
+    OrderFilters,
+    Outcome,
+    SymbolVenue,
+)
 
 AGAIN_S, GRACE_S, LONGEST_WAIT_S = 0.25, 0.1, 5.0
 PAID_AGAIN_US, UNLISTED_US = 60_000_000, 60_000_000
@@ -70,7 +79,7 @@ class OrderQueries:
         fees: FeeValues,
         limits: OrderLimits,
         *,
-        venues: tuple[AccountVenue, OrderVenue],
+        venues: tuple[AccountVenue, SymbolVenue],
         api: Callable[[], OrderApi],
         changed: Callable[[], None],
         forgot: Callable[[str], None] = lambda _: None,

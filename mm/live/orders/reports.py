@@ -9,7 +9,7 @@ from mm.live.account.check import AccountCheck, Transfer
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import AccountFill
-from mm.live.account.positions import Income, MarginSeen, PositionSeen
+from mm.live.account.positions import MarginSeen, PositionIncome, PositionSeen
 from mm.live.audit.books import VENUE_RESET
 from mm.live.audit.log import AuditLog
 from mm.live.orders.live_orders import (
@@ -63,7 +63,7 @@ class OrderListener:
     def transferred(self, found: Transfer) -> None:
         """An amount has come into the account without a trade, or has gone; it is booked."""
 
-    def paid(self, found: Income) -> None:
+    def paid(self, found: PositionIncome) -> None:
         """The exchange has paid or charged an amount for the position, such as funding; it is booked."""
 
     def position(self, found: PositionSeen) -> None:
@@ -182,7 +182,7 @@ class OrderReports:
             self._log.warning("account_transfer", **shown)
         self.tell(lambda listener: listener.transferred(found))
 
-    def _paid(self, found: Income) -> None:
+    def _paid(self, found: PositionIncome) -> None:
         shown = {"asset": found.asset, "amount": decimal_text(found.amount_e8), "kind": found.kind}
         self._audit.append("payment", id=found.id, **shown, us=found.us)
         if self._log:

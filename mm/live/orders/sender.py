@@ -8,7 +8,7 @@ from mm.live.audit.log import AuditLog
 from mm.live.orders.live_orders import LiveOrder, OrderSeen
 from mm.live.orders.refusals import unsent
 from mm.live.orders.states import OrderStates
-from mm.live.venues.venue import ApiAnswer, OrderApi, OrderVenue, Outcome
+from mm.live.venues.venue import ApiAnswer, OrderApi, Outcome, SymbolVenue
 
 
 class OrderSender:
@@ -25,7 +25,7 @@ class OrderSender:
 
     def __init__(
         self,
-        venue: OrderVenue,
+        venue: SymbolVenue,
         window_ms: int,
         states: OrderStates,
         apis: tuple[OrderApi, OrderApi],

@@ -12,7 +12,7 @@ from mm.market_data.metrics import MetricFamily, MetricSample, exposition, metri
 
 if TYPE_CHECKING:
     from mm.base.doors import Door
-    from mm.live.account.limits import Account
+    from mm.live.account.limits import TradedAccount
 
 
 class SymbolsPage:
@@ -25,7 +25,7 @@ class SymbolsPage:
     """
 
     def __init__(
-        self, symbols: Sequence[TradingMetrics], account: "Account | None" = None, door: "Door | None" = None
+        self, symbols: Sequence[TradingMetrics], account: "TradedAccount | None" = None, door: "Door | None" = None
     ) -> None:
         self._symbols, self._account, self._door = symbols, account, door
 

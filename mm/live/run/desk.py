@@ -15,7 +15,7 @@ from mm.backtest.risk import WITHHOLDING
 from mm.clock import US_PER_MS, US_PER_S, now_us
 from mm.instrument import E8, Instrument, decimal_text
 from mm.live.account.ledger import SIDE_NAMES, AccountFill, Ledger, PnlParts, amounts
-from mm.live.account.positions import Income
+from mm.live.account.positions import PositionIncome
 from mm.live.pages.contract_metrics import ContractMetrics
 from mm.live.pages.metrics import TradingMetrics
 from mm.market_data.market_events import BookLost, DepthArrived, MarketEvent, TradeArrived, TradeVerdict
@@ -376,7 +376,7 @@ class TradeDesk(Desk):
             self.metrics.contract = ContractMetrics()
         return self.metrics.contract
 
-    def paid(self, found: Income, us: int) -> None:
+    def paid(self, found: PositionIncome, us: int) -> None:
         """Show the account with a payment for the position, which was booked now, at the next update."""
         self.contract.paid_us, self.metrics.account_us, self._next_us = found.us, us, 0
 

@@ -38,7 +38,7 @@ LEFT_S = 60.0
 """Time that a trader waits for its guardian to empty the exchange; then the guardian goes on alone, in s."""
 
 
-class Guard(Protocol):
+class RunGuard(Protocol):
     """Watches runs while they go on."""
 
     def start(self) -> None:

@@ -27,7 +27,7 @@ from mm.clock import now_us
 from mm.errors import MMError
 from mm.live.run.forced_end import GuardedRun, record_end
 from mm.live.run.kill_switch import KillSwitch, note_none_open
-from mm.live.venues.canceller import KeyRefused, OrderCanceller, SignedRest, Unanswered, is_ours, named
+from mm.live.venues.canceller import KeyRefused, NoAnswer, OrderCanceller, SignedRest, is_ours, named
 from mm.live.venues.keys import Credentials
 
 READY, NOTHING_OPEN, TAKE_OVER = b"R", 200, 201
@@ -126,7 +126,7 @@ class GuardedOrders:
             return
         try:
             none = self.canceller.sweep() == 0 and not self.canceller.left
-        except Unanswered as error:
+        except NoAnswer as error:
             self.next_s, self.empty_s = now_s + error.wait_s, 0.0
         except MMError as error:
             self.next_s = now_s + AGAIN_S
@@ -150,7 +150,7 @@ class GuardedOrders:
     def _end(self, now_s: float, *, alone: bool) -> int | None:
         try:
             found = self.canceller.sweep(lambda: not (alone and self._replaced()))
-        except Unanswered as error:
+        except NoAnswer as error:
             self.empty_s, self.next_s = 0.0, now_s + error.wait_s
             gone = self._told.box and time.monotonic() - self._rest.answered_s > BOX_GONE_S
             return 75 if gone else None

@@ -26,8 +26,8 @@ from mm.play.setup import PlayKnobs
 if TYPE_CHECKING:
     from mm.base.doors import Door
     from mm.cli.interrupts import TradeSignals
-    from mm.live.account.limits import Account
-    from mm.live.run.guard import Guard
+    from mm.live.account.limits import TradedAccount
+    from mm.live.run.guard import RunGuard
     from mm.play.knobs import Day
     from mm.runs.in_progress import Run
 
@@ -170,9 +170,9 @@ def _nothing(_why: str, _killed: bool) -> None:
 def run_together(
     lives: Sequence[LiveRun],
     signals: "TradeSignals",
-    account: "Account | None" = None,
+    account: "TradedAccount | None" = None,
     *,
-    guard: "Guard | None" = None,
+    guard: "RunGuard | None" = None,
     door: "Door | None" = None,
     watched: bool,
 ) -> list[LiveRun]:
@@ -204,7 +204,7 @@ def run_together(
     return sorted(lives, key=lambda one: one.follows)
 
 
-async def _guarded(run: Coroutine[Any, Any, None], guard: "Guard | None") -> None:
+async def _guarded(run: Coroutine[Any, Any, None], guard: "RunGuard | None") -> None:
     """Run, and show a guard meanwhile that the event loop does."""
     keeping = asyncio.create_task(guard.keep()) if guard else None
     try:
@@ -217,7 +217,7 @@ async def _guarded(run: Coroutine[Any, Any, None], guard: "Guard | None") -> Non
 async def _run(
     lives: Sequence[LiveRun],
     signals: "TradeSignals",
-    account: "Account | None",
+    account: "TradedAccount | None",
     door: "Door | None",
     *,
     watched: bool,
@@ -270,7 +270,7 @@ def _announce_to(others: Sequence[LiveRun], one: LiveRun) -> Callable[[str, bool
 
 
 async def _learn(
-    lives: Sequence[LiveRun], signals: "TradeSignals", account: "Account | None", kill: Callable[[str], None]
+    lives: Sequence[LiveRun], signals: "TradeSignals", account: "TradedAccount | None", kill: Callable[[str], None]
 ) -> None:
     """Learn the terms of all symbols; an unknown one, a signal or a limit that cannot hold ends all."""
     learning = [asyncio.ensure_future(live.learn()) for live in lives]

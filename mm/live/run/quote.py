@@ -1,7 +1,7 @@
 """The job of quoting: a strategy sends orders in one symbol until a signal, a kill, or the end of its window.
 
-The orders of a symbol are those of its own strategy (`Strategy`), or those that the strategy of another symbol of the
-account sends (`mm.live.run.leg.LiveLeg`).
+The orders of a symbol are those of its own strategy (`OwnStrategy`), or those that the strategy of another symbol of
+the account sends (`mm.live.run.leg.LiveLeg`).
 """
 
 import asyncio
@@ -75,7 +75,7 @@ class OrderSource(Protocol):
         """Return why orders must wait for another symbol of the strategy; empty if they need not."""
 
 
-class Strategy:
+class OwnStrategy:
     """The strategy of the symbol's own knobs: an `OrderSource`.
 
     Attributes:

@@ -17,7 +17,7 @@ from mm.instrument import Instrument, from_exchange_info
 from mm.live.account.check import AccountCheck
 from mm.live.account.exchange import ExchangeAccount
 from mm.live.account.ledger import Ledger
-from mm.live.account.limits import Account
+from mm.live.account.limits import TradedAccount
 from mm.live.account.locks import TraderLocks
 from mm.live.audit.books import BOOKS
 from mm.live.audit.history import EquityFile, RunHistory, read_history
@@ -78,7 +78,7 @@ class OpenTrade:
     gateway: Gateway
 
 
-class Job(Protocol):
+class TradeJob(Protocol):
     """What a trade does with its gateway: `Quote` or `Flatten`."""
 
     @property
@@ -142,8 +142,8 @@ class TradeRun(LiveRun):
         knobs: TradeKnobs,
         parts: Parts,
         day: "Day",
-        account: Account,
-        job: Job,
+        account: TradedAccount,
+        job: TradeJob,
     ) -> None:
         super().__init__(run, knobs.strategy, parts, day, knobs.at.session.around.clock, knobs.key)
         self.job, self.fits = job, job.fits

@@ -19,7 +19,7 @@ from mm.live._live_engine import LiveEngine
 from mm.live.account.check import Transfer
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import NOTHING, AccountFill, BookedFill, Held, Ledger, most_fee_e8, transfers_value_e8
-from mm.live.account.positions import Income, MarginSeen, PositionSeen
+from mm.live.account.positions import MarginSeen, PositionIncome, PositionSeen
 from mm.live.orders.reasons import reason_of
 from mm.live.orders.refusals import OF_THE_LIMITS, Refusal
 from mm.live.orders.reports import OrderListener
@@ -140,7 +140,7 @@ class TradeAccount:
         more_e8, self._counted_e8 = self.transfers_e8 - self._counted_e8, self.transfers_e8
         self._engine.manager.guard.transfer(more_e8)
 
-    def pay(self, found: Income, us: int, target_lots: int) -> None:
+    def pay(self, found: PositionIncome, us: int, target_lots: int) -> None:
         """Tell the engine of a payment for the position, which the ledger has, reported at *us*.
 
         *target_lots* is what the strategy would hold anyway: its part of the payment is not the quotes'.
@@ -444,7 +444,7 @@ class Trader(OrderListener):
         if self._desk is not None:
             self._desk.transferred(self._clock())
 
-    def paid(self, found: Income) -> None:
+    def paid(self, found: PositionIncome) -> None:
         """Handle a payment for the position, such as funding."""
         us = self._clock()
         self._account.pay(found, us, self._target_lots)

@@ -39,7 +39,7 @@ class Traded(Protocol):
 _Content_co = TypeVar("_Content_co", covariant=True)
 
 
-class Reader(Protocol[_Content_co]):
+class AnswerDecoder(Protocol[_Content_co]):
     """A decoder of answers."""
 
     def decode(self, buf: bytes, /) -> _Content_co:
@@ -107,7 +107,7 @@ class AccountRequests:
 
 
 class OrderRequests:
-    """The part of an `OrderVenue` that both markets share.
+    """The part of a `SymbolVenue` that both markets share.
 
     Args:
         symbol: Upper case.
@@ -120,7 +120,7 @@ class OrderRequests:
 
     routes: ClassVar[OrderRoutes]
     wire_types: ClassVar[Mapping[str, RequestParams]]
-    answers: ClassVar[tuple[Reader[Entry], Reader[Sequence[Entry]], Reader[Sequence[Traded]]]]
+    answers: ClassVar[tuple[AnswerDecoder[Entry], AnswerDecoder[Sequence[Entry]], AnswerDecoder[Sequence[Traded]]]]
     page = PAGE
 
     def __init__(self, symbol: str) -> None:

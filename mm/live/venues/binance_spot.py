@@ -85,9 +85,9 @@ class SpotAccount(AccountRequests):
     account_routes = AccountRoutes(TIME, ORDER_COUNTS, LAST_PRICE)
     weight = 6_000
 
-    def orders_of(self, symbol: str) -> "BinanceSpot":
+    def orders_of(self, symbol: str) -> "SpotVenue":
         """Return the requests of a symbol's orders."""
-        return BinanceSpot(symbol)
+        return SpotVenue(symbol)
 
     def transports(self, wiring: Wiring, watcher: ApiWatcher) -> tuple[WsApi, RestApi]:
         """Return the connection for orders and the account's events, and requests by REST."""
@@ -122,8 +122,8 @@ class SpotAccount(AccountRequests):
         return BALANCE_EVENT.decode(body).read() if kind == BALANCE else None
 
 
-class BinanceSpot(OrderRequests):
-    """The requests and answers of a symbol: an `OrderVenue`.
+class SpotVenue(OrderRequests):
+    """The requests and answers of a symbol: a `SymbolVenue`.
 
     Args:
         symbol: Upper case.

@@ -13,7 +13,7 @@ from mm.errors import DataError
 from mm.instrument import Instrument
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import SIDE_NAMES
-from mm.live.account.positions import ContractSetup, Income, PositionSeen
+from mm.live.account.positions import ContractSetup, PositionIncome, PositionSeen
 from mm.live.orders.live_orders import LiveOrder, OrderSeen
 from mm.live.venues.binance import Signer
 from mm.live.venues.binance_requests import AccountRequests, AccountRoutes, OrderRequests, OrderRoutes
@@ -97,9 +97,9 @@ class UsdmAccount(AccountRequests):
     account_routes = AccountRoutes(TIME, ORDER_COUNTS, LAST_PRICE)
     weight = 2_400
 
-    def orders_of(self, symbol: str) -> "BinanceUsdm":
+    def orders_of(self, symbol: str) -> "UsdmVenue":
         """Return the requests of a symbol's orders."""
-        return BinanceUsdm(symbol)
+        return UsdmVenue(symbol)
 
     def transports(self, wiring: Wiring, watcher: ApiWatcher) -> tuple[UsdmConnection, RestApi]:
         """Return the connections for orders and the account's events, and requests by REST."""
@@ -135,8 +135,8 @@ class UsdmAccount(AccountRequests):
         return CALL_EVENT.decode(body).read() if kind == MARGIN_CALL else None
 
 
-class BinanceUsdm(OrderRequests):
-    """The requests and answers of a symbol: an `OrderVenue`, and its `contract`.
+class UsdmVenue(OrderRequests):
+    """The requests and answers of a symbol: a `SymbolVenue`, and its `contract`.
 
     Args:
         symbol: Upper case.
@@ -149,7 +149,7 @@ class BinanceUsdm(OrderRequests):
     answers = ORDER, ORDERS, TRADES
 
     @property
-    def contract(self) -> "BinanceUsdm":
+    def contract(self) -> "UsdmVenue":
         """What only contracts have: this."""
         return self
 
@@ -247,7 +247,7 @@ class BinanceUsdm(OrderRequests):
         span = {"startTime": since_us // US_PER_MS, "page": page, "limit": INCOMES}
         return INCOME, {"symbol": self._symbol, **span}
 
-    def incomes_of(self, answer: ApiAnswer) -> tuple[Sequence[Income], int]:
+    def incomes_of(self, answer: ApiAnswer) -> tuple[Sequence[PositionIncome], int]:
         """Return funding and clearances of an answer, and how many changes it has in all."""
         rows = INCOME_ROWS.decode(answer.result)
         return [row.read() for row in rows if row.incomeType in PAYING], len(rows)

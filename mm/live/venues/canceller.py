@@ -56,7 +56,7 @@ PATHS = {
 """By market."""
 
 
-class OpenOrder(NamedTuple):
+class OpenOrderText(NamedTuple):
     """An open order at the exchange; price and quantities are its text."""
 
     symbol: str
@@ -75,12 +75,12 @@ class OpenOrder(NamedTuple):
         return self._asdict()
 
 
-def named(orders: Iterable[OpenOrder]) -> str:
+def named(orders: Iterable[OpenOrderText]) -> str:
     """Return orders as text, each with client id, side, quantity and price."""
     return ", ".join(map(str, orders)) or "none"
 
 
-class Unanswered(Exception):
+class NoAnswer(Exception):
     """A request has no usable answer; *wait_s* is the time until the next one may be sent."""
 
     def __init__(self, why: str, wait_s: float = 0.0) -> None:
@@ -153,7 +153,7 @@ class SignedRest:
             if error.code != STALE_TIMESTAMP:
                 raise
             self._offset_ms = None  # the next request measures the clocks
-            raise Unanswered(str(error)) from error
+            raise NoAnswer(str(error)) from error
 
     def _check_silence(self) -> None:
         """Raise Unanswered while the exchange refuses requests, to this process or to another one of this host."""
@@ -166,7 +166,7 @@ class SignedRest:
                 quiet_s = 0.0
             left_s = max(left_s, quiet_s if quiet_s <= LONGEST_SILENCE_S else 0.0)
         if left_s > 0:
-            raise Unanswered(f"the exchange has blocked requests for another {left_s:.1f} s", left_s)
+            raise NoAnswer(f"the exchange has blocked requests for another {left_s:.1f} s", left_s)
 
     def _send(self, verb: str, target: str) -> Any:
         try:
@@ -176,7 +176,7 @@ class SignedRest:
             body = answer.read()
         except (OSError, HTTPException) as error:
             self.close()
-            raise Unanswered(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+            raise NoAnswer(f"{type(error).__name__}: {error}".rstrip(": ")) from error
         self.answered_s = time.monotonic()
         if answer.status in SILENCE_S:
             text = answer.headers.get("Retry-After") or ""
@@ -185,19 +185,19 @@ class SignedRest:
                 wait_s = min(SILENCE_S[answer.status] * 2**self._refusals, 600.0)
             self._refusals += 1
             self._silent_until_s = time.monotonic() + wait_s
-            raise Unanswered(f"the exchange has blocked requests for {wait_s:g} s (http {answer.status})", wait_s)
+            raise NoAnswer(f"the exchange has blocked requests for {wait_s:g} s (http {answer.status})", wait_s)
         self._refusals = 0
         try:
             found = json.loads(body)
         except ValueError as error:
-            raise Unanswered(f"http {answer.status}, whose body is no JSON") from error
+            raise NoAnswer(f"http {answer.status}, whose body is no JSON") from error
         if 200 <= answer.status < 300:
             return found
         code = found.get("code", 0) if isinstance(found, dict) else 0
         message = str(found.get("msg", "")) if isinstance(found, dict) else ""
         if code in NOT_AUTHORIZED or 400 <= answer.status < 500:
             raise Refused(int(code), message or f"http {answer.status}")
-        raise Unanswered(f"http {answer.status}: {code} {message}")
+        raise NoAnswer(f"http {answer.status}: {code} {message}")
 
     def close(self) -> None:
         """Close the connection."""
@@ -224,8 +224,8 @@ class OrderCanceller:
     """
 
     def __init__(self, rest: SignedRest, symbols: Sequence[str], wanted: Callable[[str], bool]) -> None:
-        self.left: dict[int, OpenOrder] = {}
-        self.ended: dict[int, tuple[OpenOrder, str]] = {}
+        self.left: dict[int, OpenOrderText] = {}
+        self.ended: dict[int, tuple[OpenOrderText, str]] = {}
         self._rest, self._symbols, self._wanted = rest, symbols, wanted
         self._refusals = 0
         self._delay_s = _FIRST_DELAY_S
@@ -253,21 +253,21 @@ class OrderCanceller:
                 self._cancel(symbol, orders, foreign)
         except Refused as error:
             raise self._refused(error) from error
-        except Unanswered as error:
+        except NoAnswer as error:
             error.wait_s = max(error.wait_s, self._delay_s)
             self._delay_s = min(2 * self._delay_s, _LONGEST_DELAY_S)
             raise
         self._refusals, self._delay_s = 0, _FIRST_DELAY_S
         return len(listed)
 
-    def _listed(self, symbol: str) -> tuple[list[OpenOrder], int]:
+    def _listed(self, symbol: str) -> tuple[list[OpenOrderText], int]:
         """Return the open orders of a symbol that are wanted, and the number of others."""
         rows = self._rest.request("GET", self._rest.paths.open_orders, symbol=symbol)
         orders = [_order(row) for row in rows]
         wanted = [order for order in orders if self._wanted(order.client_id)]
         return wanted, len(orders) - len(wanted)
 
-    def _cancel(self, symbol: str, orders: Sequence[OpenOrder], foreign: int) -> None:
+    def _cancel(self, symbol: str, orders: Sequence[OpenOrderText], foreign: int) -> None:
         if len(orders) > _SINGLY and not foreign:
             rows = self._rest.request("DELETE", self._rest.paths.cancel_all, symbol=symbol)
             for row in rows if isinstance(rows, list) else ():  # contracts: the next listing shows what is left
@@ -285,7 +285,7 @@ class OrderCanceller:
             else:
                 self._end(order, str(row.get("status", "CANCELED")))
 
-    def _ask(self, one: OpenOrder) -> str:
+    def _ask(self, one: OpenOrderText) -> str:
         """Return the status of an order that is no longer open."""
         try:
             row = self._rest.request("GET", self._rest.paths.order, symbol=one.symbol, orderId=one.order_id)
@@ -295,7 +295,7 @@ class OrderCanceller:
             return GONE
         return str(row.get("status", ""))
 
-    def _end(self, one: OpenOrder, status: str) -> None:
+    def _end(self, one: OpenOrderText, status: str) -> None:
         if status not in ("NEW", "PARTIALLY_FILLED"):
             self.left.pop(one.order_id, None)
             self.ended[one.order_id] = (one, status)
@@ -305,19 +305,19 @@ class OrderCanceller:
         if error.code == NO_SUCH_SYMBOL:
             return UsageError(f"--symbol (SYMBOL) {','.join(self._symbols)}: the exchange answers {error}")
         if error.code not in NOT_AUTHORIZED:
-            return Unanswered(str(error), self._delay_s)
+            return NoAnswer(str(error), self._delay_s)
         self._refusals += 1
         if self._refusals < 2:
-            return Unanswered(str(error), self._delay_s)
+            return NoAnswer(str(error), self._delay_s)
         return KeyRefused(
             f"the exchange does not accept the API key ({error}), so nothing can be cancelled with it; open when last "
             f"listed: {named(self.left.values())}; cancel at the exchange, with another key or by its page"
         )
 
 
-def _order(row: dict[str, Any]) -> OpenOrder:
+def _order(row: dict[str, Any]) -> OpenOrderText:
     texts = (str(row.get(name, "")) for name in ("clientOrderId", "side", "price", "origQty", "executedQty"))
-    return OpenOrder(str(row["symbol"]), int(row["orderId"]), *texts)
+    return OpenOrderText(str(row["symbol"]), int(row["orderId"]), *texts)
 
 
 def is_ours(client_id: str) -> bool:
@@ -355,7 +355,7 @@ def cancel_until_none(
             wait_s = CONFIRM_S
             try:
                 none = canceller.sweep(may) == 0 and not canceller.left
-            except Unanswered as error:
+            except NoAnswer as error:
                 none, wait_s = False, error.wait_s
                 waits(str(error), wait_s)
             except UsageError as error:

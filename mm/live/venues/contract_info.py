@@ -14,7 +14,7 @@ from mm.live.venues.filters import OrderChecks
 PERPETUAL, TRADING = "PERPETUAL", "TRADING"
 
 
-class _Filter(msgspec.Struct):
+class _ContractFilter(msgspec.Struct):
     filterType: str
     limit: int = 0
 
@@ -25,7 +25,7 @@ class _Contract(msgspec.Struct):
     contractType: str = PERPETUAL
     quoteAsset: str = ""
     marginAsset: str = ""
-    filters: list[_Filter] = []
+    filters: list[_ContractFilter] = []
 
 
 class _Body(msgspec.Struct):

@@ -7,7 +7,7 @@ from mm.clock import exchange_us
 from mm.instrument import e8
 from mm.live.account.check import Transfer
 from mm.live.account.ledger import BUY, SELL, AccountFill
-from mm.live.account.positions import ContractSetup, Income, MarginCalled, MarginSeen, PositionSeen
+from mm.live.account.positions import ContractSetup, MarginCalled, MarginSeen, PositionIncome, PositionSeen
 from mm.live.orders.live_orders import OrderSeen, OrderState
 from mm.live.venues.binance import STATES
 from mm.live.venues.venue import AccountSeen, BalancesEvent, ListedOrder
@@ -27,7 +27,7 @@ def _side(name: str) -> int:
     return BUY if name == "BUY" else SELL
 
 
-class OrderEntry(Struct, gc=False):
+class UsdmOrderEntry(Struct, gc=False):
     """An order in answers and query results."""
 
     orderId: int = -1
@@ -52,7 +52,7 @@ class OrderEntry(Struct, gc=False):
         return ListedOrder(self.seen(us), _side(self.side), self.price, self.origQty, kind)
 
 
-class TradeEntry(Struct, gc=False):
+class UsdmTradeEntry(Struct, gc=False):
     """One of ``userTrades``."""
 
     id: int
@@ -97,7 +97,7 @@ class AccountPosition(Struct, gc=False):
     updateTime: int = 0
 
 
-class AccountEntry(Struct):
+class UsdmAccountEntry(Struct):
     """The answer to ``v2/account.status``."""
 
     assets: list[AssetEntry] = []
@@ -145,9 +145,11 @@ class IncomeEntry(Struct, gc=False):
     tranId: int | str
     symbol: str = ""
 
-    def read(self) -> Income:
+    def read(self) -> PositionIncome:
         """Return its content."""
-        return Income(f"{self.incomeType}:{self.tranId}", self.symbol, self.asset, e8(self.income), _us(self.time))
+        return PositionIncome(
+            f"{self.incomeType}:{self.tranId}", self.symbol, self.asset, e8(self.income), _us(self.time)
+        )
 
 
 class DualSide(Struct, gc=False):
@@ -198,7 +200,7 @@ class ListenKey(Struct, gc=False):
 # ---------------------------------------------------------------------- events
 
 
-class Execution(Struct, gc=False):
+class OrderUpdate(Struct, gc=False):
     """The order of an ``ORDER_TRADE_UPDATE``."""
 
     s: str
@@ -256,10 +258,10 @@ class Execution(Struct, gc=False):
         return AccountFill(self.t, self.i, client_id, _side(self.S), *texts, _us(self.T), self.m, realized=self.rp)
 
 
-class ExecutionEvent(Struct):
+class OrderUpdateEvent(Struct):
     """``ORDER_TRADE_UPDATE``."""
 
-    o: Execution
+    o: OrderUpdate
 
 
 class WalletPart(Struct, gc=False):
@@ -344,16 +346,16 @@ TRANSFERS = frozenset(
     )
 )
 """Changes of a wallet that come from outside, or go there."""
-ORDER = Decoder(OrderEntry)
-ORDERS = Decoder(list[OrderEntry])
-TRADES = Decoder(list[TradeEntry])
-ACCOUNT_ANSWER = Decoder(AccountEntry)
+ORDER = Decoder(UsdmOrderEntry)
+ORDERS = Decoder(list[UsdmOrderEntry])
+TRADES = Decoder(list[UsdmTradeEntry])
+ACCOUNT_ANSWER = Decoder(UsdmAccountEntry)
 RISKS = Decoder(list[RiskEntry])
 INCOME_ROWS = Decoder(list[IncomeEntry])
 CONFIGS = Decoder(list[SymbolConfig])
 DUAL = Decoder(DualSide)
 MULTI = Decoder(MultiAssets)
 PRICE = Decoder(AnyPrice)
-EXECUTION_EVENT = Decoder(ExecutionEvent)
+EXECUTION_EVENT = Decoder(OrderUpdateEvent)
 UPDATE_EVENT = Decoder(AccountUpdate)
 CALL_EVENT = Decoder(MarginCallEvent)

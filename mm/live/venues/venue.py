@@ -1,7 +1,7 @@
 """What a gateway needs of an exchange, in words of no exchange: requests, answers, events, and what it can do.
 
 An exchange is two classes in a module of its own, such as `binance_spot`: an `AccountVenue` for what an account has in
-common, and an `OrderVenue` for the orders of one symbol. They make requests and read answers, without I/O or state: a
+common, and a `SymbolVenue` for the orders of one symbol. They make requests and read answers, without I/O or state: a
 transport sends a request (`OrderApi`), and order states, queries and the account get values of this module.
 """
 
@@ -14,7 +14,7 @@ from mm.instrument import Instrument
 from mm.live.account.check import Transfer
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import AccountFill
-from mm.live.account.positions import ContractSetup, Income, MarginCalled, MarginSeen, PositionSeen
+from mm.live.account.positions import ContractSetup, MarginCalled, MarginSeen, PositionIncome, PositionSeen
 from mm.live.orders.live_orders import LiveOrder, OrderSeen
 from mm.live.orders.refusals import NOT_SENT, Refusal, Why
 
@@ -351,7 +351,7 @@ class ContractRequests(Protocol):
     def incomes(self, since_us: int, page: int) -> Call:
         """Ask for the payments of the symbol since an instant, oldest first; pages count from 1."""
 
-    def incomes_of(self, answer: ApiAnswer) -> tuple[Sequence[Income], int]:
+    def incomes_of(self, answer: ApiAnswer) -> tuple[Sequence[PositionIncome], int]:
         """Return those payments of an answer that are booked, and how many it has in all."""
 
     def count_down(self, ms: int) -> Call:
@@ -361,7 +361,7 @@ class ContractRequests(Protocol):
         """Return what the exchange has done by an order of its own; empty if it is not one of these."""
 
 
-class OrderVenue(Protocol):
+class SymbolVenue(Protocol):
     """Requests of one symbol's orders, and what their answers say.
 
     Attributes:
@@ -479,7 +479,7 @@ class AccountVenue(Protocol):
     codes: Mapping[Why, int]
     discount_asset: str
 
-    def orders_of(self, symbol: str) -> OrderVenue:
+    def orders_of(self, symbol: str) -> SymbolVenue:
         """Return the requests of a symbol's orders."""
 
     def limits(self, urls: "VenueUrls", seconds: Callable[[], float]) -> "OrderLimits":

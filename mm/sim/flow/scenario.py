@@ -180,7 +180,7 @@ class Gaps(PoissonMarket):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hawkes(RegularMarket):
+class HawkesMarket(RegularMarket):
     """Orders that trade excite further orders on both sides: Hawkes processes with an exponential kernel."""
 
     name: ClassVar[str] = "hawkes"
@@ -370,7 +370,7 @@ class LargeTick(ZeroIntelligence):
 
 
 _ALL: tuple[type[Scenario], ...] = (
-    *(PoissonMarket, Hawkes, Regimes, FollowerMarket),
+    *(PoissonMarket, HawkesMarket, Regimes, FollowerMarket),
     *(ZeroIntelligence, LargeTick, Gaps, Empty),
 )
 SCENARIOS: Mapping[str, type[Scenario]] = {scenario.name: scenario for scenario in _ALL}

@@ -27,7 +27,7 @@ class BadControl(MMError):
     """Error for a control call of a market that cannot be executed."""
 
 
-class Feed(Protocol):
+class StreamSource(Protocol):
     """The source of some streams."""
 
     now_us: int
@@ -94,7 +94,7 @@ class WireMarket(Protocol):
     def feed(self, instrument: "Instrument", now_us: int) -> "StreamFeed":
         """Return the streams of book and trades of a symbol."""
 
-    def more_feeds(self, exchange: Any) -> list[Feed]:
+    def more_feeds(self, exchange: Any) -> list[StreamSource]:
         """Return the other streams that a symbol adds."""
 
     def session_operations(self, session: "ApiSession") -> list[Operation]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.sim.wire.answers import Json
 from mm.sim.wire.http_messages import Request
-from mm.sim.wire.market import Feed
+from mm.sim.wire.market import StreamSource
 from mm.sim.wire.stream_requests import StreamName
 from mm.sim.wire.ws_api import ApiSession
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mm.sim.wire.connections import StreamConnection
 
 
-class Feeds(list[Feed]):
+class Feeds(list[StreamSource]):
     """The streams of all symbols, the first symbol's in front."""
 
     @property

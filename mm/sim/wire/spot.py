@@ -14,7 +14,7 @@ from mm.sim.wire.answers import Json, SymbolTexts
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.limits import WEIGHT_LIMIT, WireLimits
-from mm.sim.wire.market import Feed
+from mm.sim.wire.market import StreamSource
 from mm.sim.wire.operations import MARKET_OPERATIONS, Call, Operation
 from mm.sim.wire.stream_requests import SPOT_STREAMS, StreamDialect
 from mm.sim.wire.user_operations import USER_OPERATIONS
@@ -75,7 +75,7 @@ class SpotMarket:
         """Return the streams of a symbol."""
         return StreamFeed(instrument, now_us)
 
-    def more_feeds(self, exchange: Any) -> list[Feed]:  # noqa: ARG002 - there are no others
+    def more_feeds(self, exchange: Any) -> list[StreamSource]:  # noqa: ARG002 - there are no others
         """Return no further streams."""
         return []
 

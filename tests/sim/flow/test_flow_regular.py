@@ -24,7 +24,7 @@ from mm import DayFolder
 from mm.calibration.hawkes import ArrivalFlow, fit_hawkes
 from mm.errors import UsageError
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Hawkes, PoissonMarket, Regimes, RegularMarket
+from mm.sim.flow.scenario import HawkesMarket, PoissonMarket, Regimes, RegularMarket
 from mm.sim.flow.session import STEP_US, Session
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import IOC, ROW_LEVEL, ROW_NEW, ROW_TRADE
@@ -259,7 +259,7 @@ def trade_times(played: Played, side: int) -> np.ndarray:
 @pytest.mark.parametrize("spread", [1, 4])
 def test_hawkes_parameters_are_recovered_by_likelihood(spread):
     """mu, branching ratio and beta of the orders that trade, from the order log; the rate of all of them."""
-    scenario = Hawkes(mu_per_s=1.0, branching_ratio=0.6, beta_per_s=3.0, spread_ticks=spread, k_per_tick=0.2)
+    scenario = HawkesMarket(mu_per_s=1.0, branching_ratio=0.6, beta_per_s=3.0, spread_ticks=spread, k_per_tick=0.2)
     period = session(1.0)
     truth, played = scenario.truth(period)["hawkes"], play(scenario, period)
     seconds = (period.close_us - period.flow_us[0]) / 1e6
@@ -277,7 +277,7 @@ def test_hawkes_parameters_are_recovered_by_likelihood(spread):
 @pytest.mark.parametrize("share", [0.25, 1.0])
 def test_hawkes_cross_excitation_is_recovered(share):
     """Every entry of the matrix, and beta, within four standard errors; also without excitation of the own side."""
-    scenario = Hawkes(mu_per_s=0.5, branching_ratio=0.7, cross_share=share, beta_per_s=1.5)
+    scenario = HawkesMarket(mu_per_s=0.5, branching_ratio=0.7, cross_share=share, beta_per_s=1.5)
     period = session(2.0)
     truth, played = scenario.truth(period)["hawkes"], play(scenario, period)
     orders = [(trade_times(played, side) - period.flow_us[0]) / 1e6 for side in (-1, 1)]  # sellers hit bids
@@ -295,13 +295,13 @@ def test_hawkes_cross_excitation_is_recovered(share):
 def test_hawkes_with_too_few_orders_at_the_touch_raises_usage_error():
     """One order at the touch would excite hundreds; the message contains the flags."""
     with pytest.raises(UsageError, match=r"--k 2\.0 and --spread-ticks 6: a share of 0\.0025 of the orders"):
-        Hawkes(k_per_tick=2.0, spread_ticks=6)
+        HawkesMarket(k_per_tick=2.0, spread_ticks=6)
 
 
 def test_hawkes_without_excitation_equals_poisson():
     """The same orders to the last bit, so that the two scenarios compare."""
     period = session()
-    log = play(Hawkes(mu_per_s=0.8, branching_ratio=0.0), period).log
+    log = play(HawkesMarket(mu_per_s=0.8, branching_ratio=0.0), period).log
     assert np.array_equal(log, play(PoissonMarket(A_per_s=0.8), period).log)
 
 
@@ -379,7 +379,7 @@ def test_impossible_market_raises_usage_error_with_flag(scenario, flag):
 def test_nearly_unstable_hawkes_process_raises_usage_error():
     """Every order would wait for a free millisecond, longer and longer."""
     with pytest.raises(UsageError, match=r"--mu 2.0 and --branching-ratio 0.99 make 200 orders"):
-        Hawkes(mu_per_s=2.0, branching_ratio=0.99)
+        HawkesMarket(mu_per_s=2.0, branching_ratio=0.99)
 
 
 def test_level_quantity_too_large_for_a_sweep_raises_usage_error():

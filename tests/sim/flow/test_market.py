@@ -6,12 +6,12 @@ from played import ACCOUNT, USER, as_rows, cuts_of, matched_again, play, random_
 
 from log_book import Book
 from mm.errors import UsageError
-from mm.sim.flow.scenario import Hawkes, LargeTick, PoissonMarket, Regimes, ZeroIntelligence
+from mm.sim.flow.scenario import HawkesMarket, LargeTick, PoissonMarket, Regimes, ZeroIntelligence
 from mm.sim.matching.order_log import ROW_NEW
 
 MARKETS = [
     PoissonMarket(A_per_s=3.0, sigma_ticks_per_sqrt_s=3.0),
-    Hawkes(mu_per_s=1.0, branching_ratio=0.8, sigma_ticks_per_sqrt_s=1.0),
+    HawkesMarket(mu_per_s=1.0, branching_ratio=0.8, sigma_ticks_per_sqrt_s=1.0),
     Regimes(regime_s=10.0, regime_A_per_s=(1.0, 6.0), regime_sigma=(0.5, 30.0)),
     ZeroIntelligence(limit_per_s=60.0, cancel_per_s=0.5, limit_reach_ticks=50),
     LargeTick(),

@@ -46,7 +46,7 @@ class UsdmTerms:
     fund: Fund = field(default_factory=Fund)
 
 
-class Payment(NamedTuple):
+class FundingPayment(NamedTuple):
     """One funding payment: its time, rate and mark price."""
 
     us: int
@@ -90,7 +90,7 @@ class UsdmExchange(Exchange):
     ) -> None:
         self.mark = Mark(rules.reference_ticks * rules.instrument.tick_e8)
         self.terms = terms or UsdmTerms()
-        self.payments: list[Payment] = []
+        self.payments: list[FundingPayment] = []
         self.forced: list[Forced] = []
         self._second_us = start_us - start_us % US_PER_S + US_PER_S
         self._countdowns: dict[int, int] = {}
@@ -170,7 +170,7 @@ class UsdmExchange(Exchange):
 
     def _pay_funding(self, us: int) -> None:
         """Book funding: quantity times mark price times rate, rounded half to even; the market is the other side."""
-        self.payments.append(Payment(us, self.terms.rate_e8, self.mark.e8))
+        self.payments.append(FundingPayment(us, self.terms.rate_e8, self.mark.e8))
         del self.payments[:-_PAID_KEPT]
         for number, account in self.accounts.items():
             contract = self.account(number).contract

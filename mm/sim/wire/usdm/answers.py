@@ -7,7 +7,7 @@ from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.orders import AccountEvent, ExecutionReport
 from mm.sim.exchange.usdm.brackets import BRACKETS, most_notional_e8
 from mm.sim.exchange.usdm.events import AccountChange, ConfigChange, MarginCall
-from mm.sim.exchange.usdm.exchange import MarkTold, Payment
+from mm.sim.exchange.usdm.exchange import FundingPayment, MarkTold
 from mm.sim.exchange.usdm.liquidation import Forced, FundRow
 from mm.sim.exchange.usdm.wallet import Contract, FuturesAccount, Income, PositionState, Wallet
 from mm.sim.wire.answers import Json
@@ -211,7 +211,7 @@ class UsdmTexts(UsdmOrderTexts):
         asset = {"asset": self.asset, "marginBalance": balance, "updateTime": self.stamp(us)}
         return {"symbols": symbols, "assets": [asset]}
 
-    def payment(self, paid: Payment) -> Json:
+    def payment(self, paid: FundingPayment) -> Json:
         """Return one funding payment of the contract."""
         return {
             "symbol": self.symbol,

@@ -13,7 +13,7 @@ from mm.sim.flow.market import Flow
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.limits import WireLimits
-from mm.sim.wire.market import BadControl, Feed
+from mm.sim.wire.market import BadControl, StreamSource
 from mm.sim.wire.operations import Operation
 from mm.sim.wire.stream_requests import StreamDialect
 from mm.sim.wire.usdm.answers import UsdmTexts
@@ -104,7 +104,7 @@ class UsdmMarket:
         """Return the streams of book and trades of a contract."""
         return StreamFeed(instrument, now_us, UsdmStreamTexts(instrument), STREAMS)
 
-    def more_feeds(self, exchange: Any) -> list[Feed]:
+    def more_feeds(self, exchange: Any) -> list[StreamSource]:
         """Return the streams of mark prices, and of users with the first contract."""
         self._users.attach(exchange)
         self._users.now_us = exchange.now_us

@@ -19,16 +19,13 @@ from typing import Any
 import click
 
 from extreme_process import answer_lines
-from mm import DayFolder
 from mm.__main__ import COMMANDS, SECTIONS
 from mm.base.knobs import Knob
 from mm.cli.frame import Program
 from mm.cli.options import KnobOption
 from mm.clock import day_of, now_us
 from mm.errors import UsageError
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from state_servers import free_port
 from support import ROOT
 
@@ -133,7 +130,7 @@ class Commander:
     def __init__(self) -> None:
         self._count = 0
         for day in DAYS:
-            make_day(DayFolder(Path("data"), SYMBOL, day), SCENARIOS["poisson"](), Session(SYMBOL, day, 0.05, 1))
+            simulate_day(Path("data"), hours=0.05, seed=1, symbol=SYMBOL, day=day)
         rows = "".join(f"{ticks},{100 / 2**ticks},{100}\n" for ticks in range(1, 6))
         Path("points.csv").write_text(f"delta_ticks,fills,exposure_s\n{rows}")
         rows = "".join(f"2026-01-05T10:00:{second:02}Z,100.{second:02},{second + 1},buy\n" for second in range(60))

@@ -12,7 +12,7 @@ import numpy as np
 from engine_tapes import BEGIN_US, TEST
 from extreme_process import answer_lines
 from fill_predictors import written
-from mm import DayFolder, Rules, Tape, backtest
+from mm import Rules, Tape, backtest
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
@@ -23,10 +23,8 @@ from mm.play.knobs import Models, Sensitivity
 from mm.play.market import feeds_given
 from mm.signals.compute import compute
 from mm.signals.families import FAMILIES
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
 from rl_agents import agent_at
+from simulation import SCENARIOS, simulate_day
 
 GROUPS = (Execution, Account, Models, Risk, Sensitivity)
 REQUIRED_OF = {  # a value of each required parameter
@@ -122,9 +120,8 @@ class Player:
             backtest(self.tape, **values, **({} if "sensitivity" in values else {"sensitivity": False}))
         else:
             own = {one.name: one for one in knobs(SCENARIOS[name])}
-            scenario = SCENARIOS[name](**{key: own[key].read(text) for key, text in values.items()})
-            folder = DayFolder(self.scratch, "SIMUSDT", "20260105")
-            make_day(folder, scenario, Session("SIMUSDT", "20260105", 0.02, 1))
+            parameters = {key: own[key].read(text) for key, text in values.items()}
+            simulate_day(self.scratch, name, hours=0.02, seed=1, **parameters)
 
     def answer(self, case: dict) -> str:
         """Return the outcome of a case in one line."""

@@ -4,11 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mm import DayFolder
 from mm.backtest.quotes.agent_file import AgentTerms, SavedAgent, write_agent
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 HOURS = 0.25
 WHY_NO_TRAINER = (
@@ -19,8 +16,7 @@ SIGNALS = ("imbalance_1", "momentum_1s")
 
 def sim_day(root: Path, day: str = "20260105", seed: int = 7) -> Path:
     """Record a synthetic day and return its folder."""
-    folder = DayFolder(root, "SIMUSDT", day)
-    make_day(folder, PoissonMarket(A_per_s=1.0, k_per_tick=0.3), Session("SIMUSDT", day, HOURS, seed))
+    folder = simulate_day(root, hours=HOURS, seed=seed, day=day, A_per_s=1.0, k_per_tick=0.3)
     return folder.path
 
 

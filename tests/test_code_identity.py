@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fill_predictors import written
-from mm import DayFolder, load_day
+from mm import load_day
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.base.code_identity import (
     PACKAGE,
@@ -25,10 +25,8 @@ from mm.base.code_identity import (
     sources_alone,
     sources_hash,
 )
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
 from rl_agents import agent_at
+from simulation import simulate_day
 from support import run_python
 
 POINT = "mm.sweep.play"
@@ -126,8 +124,7 @@ def test_relative_import_in_package_resolves_to_its_modules(tmp_path):
 @pytest.mark.slow
 def test_code_closure_contains_every_module_a_point_loads(tmp_path):
     """The closure includes every module that a backtest loads, compiled or not, for every registered model."""
-    day = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
-    make_day(day, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.1, 1))
+    day = simulate_day(tmp_path / "data", hours=0.1, seed=1, A_per_s=1.0, k_per_tick=0.4)
     inputs = [sha256 for _, _, sha256 in load_day(day.path, cache=tmp_path / "tapes").meta.inputs]
     params = REQUIRED_PARAMS | {
         "rl": {"model_path": str(agent_at(tmp_path / "agent.zip"))},

@@ -17,11 +17,8 @@ import pytest
 
 import mm
 from console_pages import own_files
-from mm import DayFolder
 from mm.__main__ import main as program
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import ROOT, SHARED, run_python
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "mm").rglob("*.md")])
@@ -288,11 +285,7 @@ def test_strategy_page_tests_and_example_run(tmp_path: Path) -> None:
     for name, text in own_files(STRATEGY):
         with (tmp_path / name).open("a", encoding="utf-8") as file:
             file.write(f"{text}\n\n")
-    make_day(
-        DayFolder(tmp_path / "data", "SIMUSDT", "20260105"),
-        SCENARIOS["poisson"](),
-        Session("SIMUSDT", "20260105", hours=0.05, seed=0),
-    )
+    simulate_day(tmp_path / "data", hours=0.05, seed=0)
     tested = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_strategy.py", cwd=tmp_path)
     assert tested.returncode == 0, tested.stdout
     script = [body for language, body in blocks(text_of(STRATEGY)) if language == "python"][-1]
@@ -305,11 +298,7 @@ def test_strategy_page_tests_and_example_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", RUN_AS_SCRIPTS, ids=page_id)
 def test_python_blocks_of_a_page_run_as_scripts(page: Path, tmp_path: Path) -> None:
     """Each stands alone, on the day that its page makes; one that draws by matplotlib needs it."""
-    make_day(
-        DayFolder(tmp_path / "data", "SIMUSDT", "20260105"),
-        SCENARIOS["poisson"](),
-        Session("SIMUSDT", "20260105", hours=1, seed=0),
-    )
+    simulate_day(tmp_path / "data", hours=1, seed=0)
     scripts = [body for language, body in blocks(text_of(page)) if language == "python" and "matplotlib" not in body]
     assert scripts
     for script in scripts:
@@ -341,8 +330,7 @@ def test_translated_grid_plays_as_a_grid_of_quotes(tmp_path: Path, monkeypatch: 
         def __iter__(self) -> Iterator[object]:
             return iter(())
 
-    folder = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
-    make_day(folder, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.1, seed=1))
+    folder = simulate_day(tmp_path / "data", hours=0.1, seed=1)
     rules = {"requote_interval_ms": 100, "requote_on_fill": False, "initial_inventory": 10, "quote_qty": "0.1"}
     tape = mm.load_day(folder.path)
     ours, theirs = (mm.backtest(tape, model, maker_fee_rate=0, **rules).fills_frame() for model in (near(), Quoted()))
@@ -356,8 +344,7 @@ def test_readme_strategy_is_at_most_twelve_lines_and_runs(tmp_path: Path, monkey
     (block,) = (body for language, body in blocks(text_of(ROOT / "README.md")) if language == "python")
     assert len(block.splitlines()) <= 12
     monkeypatch.chdir(tmp_path)
-    folder = DayFolder(Path("data"), "SIMUSDT", "20260105")
-    make_day(folder, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.05, seed=1))
+    simulate_day(Path("data"), hours=0.05, seed=1)
     printed = StringIO()
     with redirect_stdout(printed):
         exec(compile(block, "README.md", "exec"), {"__name__": "readme"})

@@ -1,13 +1,11 @@
 """A recorded day as a market: its book is the tape's at every message, and its trades fill clients by priority."""
 
-from mm import DayFolder, load_day
+from mm import load_day
 from mm.api.replay import ReplayFlow
 from mm.backtest.live_feed import FeedEvent, feed_events
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
+from simulation import simulate_day
 
 
 def displayed(core):
@@ -17,8 +15,7 @@ def displayed(core):
 
 def test_book_equals_the_tape_after_every_message(tmp_path):
     """A simulated day, recorded, loaded and played: level by level, with the trades in between."""
-    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    make_day(folder, SCENARIOS["zero_intelligence"](), Session("SIMUSDT", "20260105", 0.02, 7), lambda _: None)
+    folder = simulate_day(tmp_path, "zero_intelligence", hours=0.02, seed=7)
     tape = load_day(folder.path)
     core, book = Matching(), {}
     events = list(feed_events(tape))

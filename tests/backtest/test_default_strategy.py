@@ -8,7 +8,6 @@ import pytest
 
 import mm
 from captures import CAPTURES
-from mm import DayFolder
 from mm.__main__ import main
 from mm.backtest.fills.intensity import FOREVER, Intensity, IntensityPiece
 from mm.backtest.models import avellaneda_stoikov, queue_prob_power
@@ -16,9 +15,7 @@ from mm.dayfolder.layout import days_of
 from mm.errors import ModelError
 from mm.instrument import E8
 from mm.market_data.import_capture import ImportOptions, import_captures
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import ZeroIntelligence
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import run_mm
 
 DATA = Path(__file__).parents[3] / "shared/data"
@@ -53,8 +50,7 @@ def test_quotes_are_behind_the_touch_by_the_moves_of_the_mid():
 
 def test_a_model_that_has_played_plays_as_a_fresh_one(tmp_path):
     """Moves of the mid of an earlier run do not place the quotes of the next."""
-    folder = DayFolder(tmp_path, "ZIUSDT", "20260105")
-    make_day(folder, ZeroIntelligence(), Session("ZIUSDT", "20260105", 0.1, 3))
+    folder = simulate_day(tmp_path, "zero_intelligence", hours=0.1, seed=3, symbol="ZIUSDT")
     tape = mm.load_day(folder)
     half = (tape.start_us + tape.end_us) // 2
     first, second = tape.between(tape.start_us, half), tape.between(half, tape.end_us)
@@ -67,8 +63,7 @@ def test_a_model_that_has_played_plays_as_a_fresh_one(tmp_path):
 
 def test_quotes_stand_behind_a_price_at_which_an_order_was_met(tmp_path):
     """For .3 s after a fill or a rejection of a bid at p each bid is below p, after each further one twice as far."""
-    folder = DayFolder(tmp_path, "ZIUSDT", "20260105")
-    make_day(folder, ZeroIntelligence(), Session("ZIUSDT", "20260105", 0.5, 3))
+    folder = simulate_day(tmp_path, "zero_intelligence", hours=0.5, seed=3, symbol="ZIUSDT")
     tape = mm.load_day(folder)
     found = mm.backtest(tape, fills=queue_prob_power(), sensitivity=False)
     met, farthest = {}, 0

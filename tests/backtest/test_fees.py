@@ -7,14 +7,12 @@ import pytest
 from click.testing import CliRunner
 
 import mm
-from mm import DayFolder, Rules, Tape, backtest
+from mm import Rules, Tape, backtest
 from mm.__main__ import main
 from mm.backtest.models import trade_cross
 from mm.dayfolder.layout import USDM
 from mm.instrument import E8, Instrument
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 GRID = Instrument("SIMUSDT", E8 // 10, E8 // 10)  # ticks and lots of 0.1
 KEY = "implausible_fee"
@@ -39,8 +37,7 @@ def fee_warnings(**fees_e8):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
-    market = PoissonMarket(A_per_s=1.0, k_per_tick=0.4)
-    make_day(DayFolder(root, "SIMUSDT", "20260105"), market, Session("SIMUSDT", "20260105", 0.3, 1))
+    simulate_day(root, hours=0.3, seed=1, A_per_s=1.0, k_per_tick=0.4)
     return root
 
 

@@ -6,11 +6,8 @@ import pytest
 
 from benchmarks import signals as bench
 from benchmarks.turns import Bench
-from mm import DayFolder
 from mm.signals.families import SIGNALS
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import ZeroIntelligence
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
 
@@ -18,9 +15,7 @@ pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of th
 @pytest.fixture(scope="module")
 def day(tmp_path_factory):
     root = tmp_path_factory.mktemp("day")
-    folder = DayFolder(root, "ZIUSDT", "20260105")
-    make_day(folder, ZeroIntelligence(), Session("ZIUSDT", "20260105", 0.03, 3))
-    return folder
+    return simulate_day(root, "zero_intelligence", hours=0.03, seed=3, symbol="ZIUSDT")
 
 
 def test_measure_compares_each_default_signal_with_book(day, tmp_path):

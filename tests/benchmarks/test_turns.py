@@ -11,12 +11,9 @@ from benchmarks import commands, engine
 from benchmarks.__main__ import MEASUREMENTS, Settings
 from benchmarks.turns import NO_EVENTS, NO_PEER, Bench, recorded, run
 from benchmarks.yardstick import Yardstick
-from mm import DayFolder
 from mm.cli.console import Console
 from mm.errors import DataError, MissingDay
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import run_python
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
@@ -44,8 +41,7 @@ print(json.dumps({"runs": [run], "load_s": 0.25, "run_s": 2.0}))
 def scripts(tmp_path_factory) -> Path:
     """A yardstick whose generator copies a simulated day, and whose peer reports fixed seconds."""
     folder = tmp_path_factory.mktemp("yardstick")
-    day = DayFolder(folder / "data", "SIMUSDT", "20260105")
-    make_day(day, PoissonMarket(), Session(day.symbol, day.day, 0.05, 7))
+    simulate_day(folder / "data", hours=0.05, seed=7)
     (folder / "gen_day.py").write_text(GENERATOR)
     (folder / "bench_hftbacktest.py").write_text(PEER)
     return folder

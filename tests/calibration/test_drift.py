@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mm import DayFolder, fit_poisson
+from mm import fit_poisson
 from mm.__main__ import main
 from mm.calibration.hawkes import ArrivalFlow, Excitation, fit_hawkes
 from mm.calibration.intervals import DRIFTS, HALF_LIVES, drift_warning
 from mm.calibration.reference import BLOCK_S
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 A, K, SPREAD, STEP_S = 1.0, 0.4, 0.5, 10.0
 DELTAS = np.arange(1.0, 9.0)
@@ -78,8 +76,7 @@ def test_clustering_that_returns_slowly_is_warned_of():
 @pytest.mark.parametrize(("scenario", "warned"), [("regimes", True), ("poisson", False)])
 def test_drift_is_named_in_terminal_page_and_json(tmp_path, scenario, warned):
     """Regimes of many minutes in a window of two hours."""
-    folder = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
-    make_day(folder, SCENARIOS[scenario](), Session("SIMUSDT", "20260105", 2.0, 3))
+    simulate_day(tmp_path / "data", scenario, hours=2.0, seed=3)
     places = ["--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out"), "--run-id", "R"]
     done = CliRunner().invoke(main, ["calibrate", "--symbol", "SIMUSDT", "--day", "20260105", *places])
     assert not done.exit_code, done.output

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from mm import CalibrationConfig, DayFolder, fit_poisson, load_day
+from mm import CalibrationConfig, fit_poisson, load_day
 from mm.calibration.calibrator import Calibrator
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 A, K = 1.0, 0.4
 SEEDS = range(560_000, 560_012)  # none of the days on which the rule was measured
@@ -21,8 +19,7 @@ def test_ladder_errors_are_those_of_the_estimates(tmp_path):
     """
     missed, errors, single, covered = ([] for _ in range(4))  # by day: both sides together, bid, ask
     for seed in SEEDS:
-        folder = DayFolder(tmp_path / str(seed), "SIMUSDT", "20260105")
-        make_day(folder, PoissonMarket(A_per_s=A, k_per_tick=K), Session("SIMUSDT", "20260105", 4.0, seed))
+        folder = simulate_day(tmp_path / str(seed), hours=4.0, seed=seed, A_per_s=A, k_per_tick=K)
         ladder = Calibrator(load_day(folder), CalibrationConfig(method="ladder"))
         points = ladder.points(ladder.start_us, ladder.end_us)
         fit, one = ladder.fit_points(points), fit_poisson(points)

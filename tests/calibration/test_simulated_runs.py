@@ -17,9 +17,7 @@ from mm.calibration.calibrator import Calibrator, FillsMeasured
 from mm.calibration.exposure import THREADS, Played, clip_lots, played, recent_us, runs_of, simulated
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 FILLS = FillsMeasured("queue_risk_averse", {}, FILL_MODELS["queue_risk_averse"])
 
@@ -27,10 +25,8 @@ FILLS = FillsMeasured("queue_risk_averse", {}, FILL_MODELS["queue_risk_averse"])
 @pytest.fixture(scope="module")
 def tape(tmp_path_factory):
     """Return ten minutes of a simulated market."""
-    from mm import DayFolder
 
-    folder = DayFolder(tmp_path_factory.mktemp("runs"), "SIMUSDT", "20260105")
-    make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1 / 6, 3))
+    folder = simulate_day(tmp_path_factory.mktemp("runs"), hours=1 / 6, seed=3, A_per_s=1.2, k_per_tick=0.4)
     return mm.load_day(folder.path)
 
 
@@ -49,10 +45,8 @@ def test_fill_model_plays_fixed_spread_quotes(tape):
 
 def test_rows_handed_over_day_by_day_measure_the_same(tape, tmp_path):
     """A run over days measures the same whether its rows are kept, for files, or only the lives of its orders."""
-    from mm import DayFolder
 
-    folder = DayFolder(tmp_path, "SIMUSDT", "20260106")
-    make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260106", 1 / 6, 4))
+    folder = simulate_day(tmp_path, hours=1 / 6, seed=4, day="20260106", A_per_s=1.2, k_per_tick=0.4)
     tapes = (tape, mm.load_day(folder.path))
     config = CalibrationConfig(method="fixed", deltas=(0.5,), fills=FILLS)
     states = [tape.start_us, tapes[1].end_us], OrderMarkets(recent_us(None), MarketPaths.of_days(tapes))

@@ -10,9 +10,7 @@ import pytest
 from mm import DayFolder, load_day
 from mm.signals.compute import compute
 from mm.signals.families import SIGNALS
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import ZeroIntelligence
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import run_python
 
 NAMES = "spread,imbalance_5,momentum_10s"
@@ -23,8 +21,7 @@ def desk(tmp_path_factory):
     """Return a folder with two days under ``data``."""
     root = tmp_path_factory.mktemp("desk")
     for number, day in enumerate(("20260105", "20260106")):
-        folder = DayFolder(root / "data", "ZIUSDT", day)
-        make_day(folder, ZeroIntelligence(), Session("ZIUSDT", day, 0.05, 3 + number))
+        simulate_day(root / "data", "zero_intelligence", hours=0.05, seed=3 + number, symbol="ZIUSDT", day=day)
     return root
 
 

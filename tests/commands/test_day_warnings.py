@@ -5,11 +5,8 @@ import json
 
 import pytest
 
-from mm import DayFolder
 from mm.dayfolder.manifest import unseal
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import run_mm
 
 SYMBOL, DAY = "SIMUSDT", "20260105"
@@ -18,8 +15,7 @@ SYMBOL, DAY = "SIMUSDT", "20260105"
 @pytest.fixture
 def desk(tmp_path):
     """Return a folder with a day whose trades have the side of the maker for that of the taker."""
-    folder = DayFolder(tmp_path / "data", SYMBOL, DAY)
-    make_day(folder, SCENARIOS["poisson"](), Session(SYMBOL, DAY, hours=0.2, seed=3))
+    folder = simulate_day(tmp_path / "data", hours=0.2, seed=3, symbol=SYMBOL, day=DAY)
     unseal(folder)
     packed = folder.trades.suffix == ".gz"
     data = folder.trades.read_bytes()

@@ -5,17 +5,13 @@ import json
 
 import pytest
 
-from mm import DayFolder
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import run_mm
 
 
 @pytest.mark.parametrize("command", ["schedule", "walkforward"])
 def test_the_file_of_the_default_fit_is_an_input(tmp_path, command):
-    folder = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
-    make_day(folder, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", 0.2, 3))
+    simulate_day(tmp_path / "data", hours=0.2, seed=3)
     words = ["--symbol", "SIMUSDT", "--day", "20260105"]
     done = run_mm("calibrate", *words, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -5,11 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from mm import DayFolder
 from mm.__main__ import main
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 SYMBOL, DAY = "SIMUSDT", "20260105"
 WINDOWS = ("--wf-train-window-min", "2", "--wf-step-min", "1")
@@ -19,7 +16,7 @@ WINDOWS = ("--wf-train-window-min", "2", "--wf-step-min", "1")
 def data(tmp_path_factory):
     """Return a data folder with six minutes of a market whose mid is some 10,000 ticks."""
     root = tmp_path_factory.mktemp("data")
-    make_day(DayFolder(root, SYMBOL, DAY), SCENARIOS["poisson"](), Session(SYMBOL, DAY, hours=0.1, seed=1))
+    simulate_day(root, hours=0.1, seed=1, symbol=SYMBOL, day=DAY)
     return root
 
 

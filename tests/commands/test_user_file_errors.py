@@ -6,11 +6,8 @@ from pathlib import Path
 import pytest
 
 import mm
-from mm import DayFolder
 from mm.errors import MMError
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import run_mm, run_python
 
 SYMBOL, DAY = "SIMUSDT", "20260105"
@@ -59,7 +56,7 @@ FILES = {
 def desk(tmp_path_factory):
     """Return a folder with a day and the files."""
     folder = tmp_path_factory.mktemp("desk")
-    make_day(DayFolder(folder / "data", SYMBOL, DAY), SCENARIOS["poisson"](), Session(SYMBOL, DAY, hours=0.1, seed=1))
+    simulate_day(folder / "data", hours=0.1, seed=1, symbol=SYMBOL, day=DAY)
     for name, (text, _) in FILES.items():
         (folder / f"user_{name}.py").write_text(text)
     (folder / "user_fills.py").write_text("class Mine:\n\n\n    def on_trade(self, order, trade):\n        return -5\n")

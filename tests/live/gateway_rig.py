@@ -8,7 +8,6 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from mm.clock import day_of, now_us
 from mm.instrument import E8, decimal_text
 from mm.live.account.check import Transfer
 from mm.live.account.holdings import Balances
@@ -24,9 +23,8 @@ from mm.live.venues.keys import Credentials
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.rest_api import Surroundings
 from mm.sim.exchange.keys import ApiKey
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
 from mm.sim.wire.box import Box
+from simulation import make_box
 
 ALICE, BOB = 1, 2
 LOT_E8 = E8 // 1_000
@@ -256,14 +254,7 @@ async def trading(
     **more: Any,
 ) -> AsyncIterator[Rig]:
     """Yield a rig with a gateway that is ready, on an exchange that runs in real time."""
-    begins_us = now_us() // 100_000 * 100_000
-    session = Session("SIMUSDT", day_of(begins_us), 24.0, 7, begins_us)
-    box = Box(SCENARIOS[scenario](), session, limits=limits)
-    async with box.open():
-        if faults:
-            from mm.sim.wire.faults.script import read_script
-
-            box.inject(read_script(faults))
+    async with make_box(scenario, limits=limits, faults=[faults] if faults else ()).open() as box:
         audit, listener = audit or MemoryAudit(), FollowingListener()
         settings = {"symbol": "SIMUSDT", "run_id": "test"} | more
         run = GatewayRun(access=access or OrderAccess(), **settings)

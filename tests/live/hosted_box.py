@@ -12,14 +12,12 @@ from trading_box import ENTRY, Venue
 from mm.clock import now_us
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.orders import CancelRequest, Fill, NewOrder, UserOrder
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
 from mm.sim.wire.box import Box
+from simulation import make_box
 
 ALICE, BOB, MID_TICKS = 1, 2, 10_000
 CLIP_LOTS = 60  # above the minimum notional
 HOURS = 120.0
-_STEP_US = 100_000
 
 
 Mids = dict[str, int]
@@ -134,12 +132,11 @@ def hosted(folder, *symbols: str, seed: int = 7, first_us: int | None = None):
     over, silent, mids = threading.Event(), set[str](), dict.fromkeys(symbols or ("SIMUSDT",), MID_TICKS)
 
     async def serve() -> None:
-        opens_us = (first_us or now_us()) // _STEP_US * _STEP_US
-        names = symbols or ("SIMUSDT",)
-        sessions = [Session(name, "20260105", HOURS, seed + at, opens_us) for at, name in enumerate(names)]
-        box = Box(SCENARIOS["empty"](), sessions[0], limits=False)
-        for one in sessions[1:]:
-            Box(SCENARIOS["empty"](), one, limits=False, beside=box)
+        terms = {"begins_us": first_us or now_us(), "hours": HOURS, "limits": False}
+        first, *others = symbols or ("SIMUSDT",)
+        box = make_box(symbol=first, seed=seed, **terms)
+        for number, name in enumerate(others, 1):
+            make_box(symbol=name, seed=seed + number, beside=box, **terms)
         async with box.open():
             for one in box.symbols.values():
                 _quote(one.exchange, MID_TICKS)

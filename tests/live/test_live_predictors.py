@@ -7,14 +7,12 @@ import pytest
 from trading_box import ended, venue
 from trading_truth import assert_equal_books
 
-from mm import DayFolder, load_day
+from mm import load_day
 from mm.predict.artefact import MODEL, Artefact, write
 from mm.predict.samples import Task
 from mm.predict.walk import learn
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import ZeroIntelligence
-from mm.sim.flow.session import Session
 from rl_agents import agent_at
+from simulation import simulate_day
 from support import run_python
 
 FEW = 3
@@ -27,8 +25,7 @@ KELLY = [["kelly_skew", {"signal": "models/return"}], ["shift_by", {"signal": "m
 def fitted(tmp_path_factory):
     """A folder with predictors of the box's market, fitted on a day of it: ``models/return``, ``models/adverse``."""
     root = tmp_path_factory.mktemp("fitted")
-    day = DayFolder(root, "SIMUSDT", "20260105")
-    make_day(day, ZeroIntelligence(), Session("SIMUSDT", "20260105", 0.1, 3))
+    day = simulate_day(root, "zero_intelligence", hours=0.1, seed=3)
     refit(root, [load_day(day.path)], seed=0)
     return root
 

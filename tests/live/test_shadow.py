@@ -25,10 +25,8 @@ from mm.live.run.kill_switch import KillSwitch
 from mm.live.run.terms import TERMS, ShadowTerms, learn_terms
 from mm.market_data.snapshot import RestClient
 from mm.play.knobs import Market
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import STEP_US, Session
 from mm.sim.wire.box import Box
-from mm.sim.wire.limits import WireLimits
+from simulation import make_box
 from support import ROOT, run_python
 
 SYMBOL = "SIMUSDT"
@@ -50,12 +48,7 @@ KNOBS = {
 
 @asynccontextmanager
 async def running_box(speed=5.0):
-    begins_us = now_us() // STEP_US * STEP_US
-    session = Session(SYMBOL, "20260105", 24.0, 7, begins_us)
-    box = Box(
-        SCENARIOS["zero_intelligence"](), session, speed=speed, limits=False, wire_limits=WireLimits(attempts=None)
-    )
-    async with box.open():
+    async with make_box("zero_intelligence", SYMBOL, speed=speed, limits=False, wire={"attempts": None}).open() as box:
         yield box
 
 

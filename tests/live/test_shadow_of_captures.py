@@ -8,7 +8,7 @@ from shadowed import CHANCE, QUEUE, strategy
 
 import mm
 from engine_tapes import BEGIN_US, TEST, Teller
-from mm import DayFolder, Tape
+from mm import Tape
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.live_feed import LiveFeed, feed_events
 from mm.backtest.metrics.fill_states import FillStates, StateRates
@@ -23,9 +23,7 @@ from mm.market_data import import_session
 from mm.market_data.capture_import import ImportOptions, import_captures
 from mm.market_data.day_journal import DayJournal
 from mm.play.models import PlayModels
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import SHARED
 
 CAPTURES = SHARED / "data"
@@ -90,8 +88,7 @@ def test_shadow_of_capture_equals_replay_of_imported_day(  # noqa: PLR0917
 @pytest.mark.parametrize("by_flow", [True, False])
 def test_aggressive_orders_are_kept_only_if_flow_predicts_fills(tmp_path, monkeypatch, by_flow):
     """They equal those of the tape of the same events; unused prints are not kept."""
-    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    make_day(folder, PoissonMarket(A_per_s=1.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1 / 60, 3))
+    folder = simulate_day(tmp_path, hours=1 / 60, seed=3, A_per_s=1.2, k_per_tick=0.4)
     tape = mm.load_day(folder.path)
     states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), (), (), ()), 0.3, 1.0)
     predicts = Intensity([], "mid", falling=False, states=[states]) if by_flow else None

@@ -16,11 +16,8 @@ from mm.clock import now_us
 from mm.errors import UsageError
 from mm.live.run.other_markets import OtherTaker, PairedPlay, check_seen
 from mm.play.knobs import OtherMarkets
-from mm.sim.flow.scenario import FollowerMarket, PoissonMarket
-from mm.sim.flow.session import STEP_US, Session
-from mm.sim.wire.box import Box
-from mm.sim.wire.limits import WireLimits
 from mm.tape.tape import DEPTH
+from simulation import make_box
 from state_servers import free_port
 from support import run_python
 
@@ -67,13 +64,11 @@ class Hedge:
 async def pair():
     """Serve a market and its lead."""
     async with AsyncExitStack() as stack:
-        begins_us, boxes = now_us() // STEP_US * STEP_US, []
-        for symbol, scenario in ((SYMBOL, FollowerMarket(lag_ms=300)), ("LEADUSDT", PoissonMarket())):
-            session = Session(symbol, "20260105", 24.0, 0, begins_us)
-            box = Box(scenario, session, speed=2.0, limits=False, wire_limits=WireLimits(attempts=None))
+        terms = {"begins_us": now_us(), "seed": 0, "speed": 2.0, "limits": False, "wire": {"attempts": None}}
+        boxes = make_box("follower", SYMBOL, lag_ms=300, **terms), make_box("poisson", "LEADUSDT", **terms)
+        for box in boxes:
             await stack.enter_async_context(box.open())
-            boxes.append(box)
-        yield tuple(boxes)
+        yield boxes
 
 
 def sees(lead):

@@ -17,20 +17,16 @@ from test_supervisor import Log, until
 from benchmarks.symbols import ManySymbols
 from captured import events
 from mm import DayFolder
-from mm.clock import day_of, now_us
 from mm.commands.record import record as main
 from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import days_of
 from mm.market_data import supervisor as module
 from mm.market_data.health import ENDED, read_health, write_health
 from mm.market_data.supervisor import Supervisor
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
-from mm.sim.wire.box import Box
+from simulation import make_box
 from support import ROOT
 
 SYMBOLS = ("ONEUSDT", "TWOUSDT", "SIXUSDT")
-STEP_US = 100_000
 PATIENCE_S = 60
 KNOBS = {
     "WINDOW_START": "always",
@@ -51,8 +47,7 @@ def _place(monkeypatch, tmp_path):
 
 
 def box_of(symbol):
-    begins_us = now_us() // STEP_US * STEP_US
-    return Box(SCENARIOS["poisson"](), Session(symbol, day_of(begins_us), 24.0, 7, begins_us), limits=False).open()
+    return make_box("poisson", symbol, limits=False).open()
 
 
 @pytest.mark.slow

@@ -3,19 +3,14 @@
 import pytest
 
 import mm
-from mm import DayFolder
 from mm.errors import BrokenFile, MissingDay, OffGrid
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Return the folder of a short day."""
-    day = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    make_day(day, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.01, 1))
-    return day
+    return simulate_day(tmp_path, hours=0.01, seed=1, A_per_s=1.0, k_per_tick=0.4)
 
 
 def test_errors_name_arguments_not_flags(folder):

@@ -12,9 +12,7 @@ from mm import DayFolder
 from mm.backtest.models import queue_prob_log, queue_prob_power, queue_risk_averse, trade_cross
 from mm.dayfolder.manifest import unseal
 from mm.errors import ModelError
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 SYMBOL, DAY = "SIMUSDT", "20260105"
 FILLS = {
@@ -30,8 +28,7 @@ KNOBS = {"initial_inventory": 1, "maker_fee_rate": 0, "sensitivity": False}
 def days(tmp_path_factory):
     """Return a day, and the same one with a bid of 7.12345678 far below the market in its last message."""
     root = tmp_path_factory.mktemp("lots")
-    plain = DayFolder(root / "plain", SYMBOL, DAY)
-    make_day(plain, SCENARIOS["poisson"](), Session(SYMBOL, DAY, hours=0.1, seed=5))
+    plain = simulate_day(root / "plain", hours=0.1, seed=5, symbol=SYMBOL, day=DAY)
     finer = DayFolder(root / "finer", SYMBOL, DAY)
     shutil.copytree(plain.path, finer.path)
     unseal(finer)

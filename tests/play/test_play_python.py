@@ -12,15 +12,13 @@ from pathlib import Path
 import pytest
 
 import mm
-from mm import DayFolder, PoissonFit, Rules
+from mm import PoissonFit, Rules
 from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.backtest.replay import by_events
 from mm.base.knobs import knobs
 from mm.errors import DataError, Mismatch, UsageError
 from mm.play.python import GROUPS
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import ROOT, run_python
 
 SYMBOL, DAYS = "SIMUSDT", ("20260105", "20260106")
@@ -32,8 +30,7 @@ def workspace(tmp_path_factory):
     """Return a folder with two days, a fit of the first day and a latency file."""
     folder = tmp_path_factory.mktemp("desk")
     for seed, day in enumerate(DAYS):
-        place = DayFolder(folder / "data", SYMBOL, day)
-        make_day(place, SCENARIOS["poisson"](), Session(SYMBOL, day, hours=0.1, seed=seed))
+        simulate_day(folder / "data", hours=0.1, seed=seed, symbol=SYMBOL, day=day)
     fit = mm.calibrate(mm.load_day(folder / "data" / SYMBOL / DAYS[0]))
     assert fit.usable
     (folder / "fit.json").write_text(json.dumps(fit.to_json()))

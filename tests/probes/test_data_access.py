@@ -10,9 +10,7 @@ import pytest
 from mm import DayFolder, load_day
 from mm.dayfolder.check import check_day
 from mm.probes.data_access import TruncatedCopy, derived_from, truncate, truncated_copy
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 SYMBOL, DAY = "SIMUSDT", "20260105"
 
@@ -22,9 +20,7 @@ def root(tmp_path_factory) -> Path:
     """Return the data root of three days of three minutes."""
     folder = tmp_path_factory.mktemp("days") / "data"
     for day in ("20260104", DAY, "20260106"):
-        make_day(
-            DayFolder(folder, SYMBOL, day), PoissonMarket(A_per_s=2.0, k_per_tick=0.3), Session(SYMBOL, day, 0.05, 3)
-        )
+        simulate_day(folder, hours=0.05, seed=3, symbol=SYMBOL, day=day, A_per_s=2.0, k_per_tick=0.3)
     return folder
 
 
@@ -111,8 +107,7 @@ def test_data_may_be_anywhere_in_folder(root, tmp_path, monkeypatch, place):
     """A relative path in a model refers to the copy's data; files next to the symbols are available."""
     home = tmp_path / "home"
     data = home / place
-    day = DayFolder(data, SYMBOL, DAY)
-    make_day(day, PoissonMarket(A_per_s=2.0, k_per_tick=0.3), Session(SYMBOL, DAY, 0.02, 3))
+    day = simulate_day(data, hours=0.02, seed=3, symbol=SYMBOL, day=DAY, A_per_s=2.0, k_per_tick=0.3)
     (data / "notes.txt").write_text("mine")
     monkeypatch.chdir(home)
     copied = truncated_copy(

@@ -19,11 +19,10 @@ from mm.errors import BrokenFile, UsageError
 from mm.probes.order_log import read_rows, tape_of_log
 from mm.probes.queue_score import score
 from mm.probes.virtual_orders import OrderPlan, Outcomes, draw_orders, on_exchange_time, play
-from mm.sim.flow.day import LOG_HEADER, make_day, packed_log
-from mm.sim.flow.scenario import ZeroIntelligence
-from mm.sim.flow.session import Session
+from mm.sim.flow.day import LOG_HEADER, packed_log
 from mm.sim.matching.order_log import COLUMNS
 from mm.tape.tape import DEPTH, TRADE
+from simulation import simulate_day
 from support import SHARED
 
 RECORDED = SHARED / "data" / "bitstamp-btcusd-20150501-l3" / "2015-05-01.log.bz2"
@@ -34,9 +33,7 @@ PLAN = OrderPlan(life_us=15_000_000, checks_us=(2_500_000, 10_000_000), passes=1
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
     """Return six minutes of a market with queues."""
-    folder = DayFolder(tmp_path_factory.mktemp("data"), "ZIUSDT", "20260105")
-    make_day(folder, ZeroIntelligence(), Session("ZIUSDT", "20260105", 0.1, 3))
-    return folder
+    return simulate_day(tmp_path_factory.mktemp("data"), "zero_intelligence", hours=0.1, seed=3, symbol="ZIUSDT")
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
 from mm import DayFolder
-from mm.clock import now_us
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import STEP_US, Session
 from mm.sim.wire.box import Box
-from mm.sim.wire.faults.script import as_rules
-from mm.sim.wire.limits import WireLimits
+from simulation import make_box
 from support import ROOT
 
 SYMBOL = "SIMUSDT"
@@ -51,11 +47,8 @@ async def exchange_box(
     port: int = 0,
 ) -> AsyncIterator[Box]:
     """Open an exchange, by default with an active market, whose clock runs *speed* times as fast."""
-    begins_us = now_us() // STEP_US * STEP_US
-    session = Session(SYMBOL, "20260105", 24.0, seed, begins_us)
-    limits = WireLimits(attempts=None, close_s=0.05)
-    box = Box(SCENARIOS[scenario](), session, speed=speed, limits=False, wire_limits=limits)
-    box.inject(as_rules(faults))
+    limits = {"attempts": None, "close_s": 0.05}
+    box = make_box(scenario, SYMBOL, seed=seed, speed=speed, limits=False, wire=limits, faults=faults)
     async with box.open(port=port):
         yield box
 

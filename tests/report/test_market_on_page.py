@@ -9,14 +9,11 @@ import polars as pl
 import pytest
 
 import mm
-from mm import DayFolder
 from mm.report.backtest import page
 from mm.report.backtest_charts import market_figure
 from mm.report.run_columns import columns_of, read_columns
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
 from pages import named
+from simulation import simulate_day
 from support import write_run
 
 
@@ -24,8 +21,7 @@ from support import write_run
 def played(tmp_path_factory):
     """A simulated day, the result of a backtest that lacks inventory at times, and its run folder."""
     root = tmp_path_factory.mktemp("market")
-    day = DayFolder(root, "SIMUSDT", "20260105")
-    make_day(day, SCENARIOS["poisson"](), Session("SIMUSDT", "20260105", hours=0.1, seed=3))
+    day = simulate_day(root, hours=0.1, seed=3)
     result = mm.backtest(mm.load_day(day), fills="trade_cross", sensitivity=False, feed_latency="none")
     write_run(result, root / "run")
     return day, result, root / "run"

@@ -15,12 +15,10 @@ from mm.instrument import Instrument
 from mm.report import run_columns
 from mm.report.backtest import page
 from mm.report.run_columns import RunColumns, columns_of, equity_curve, market_of, pauses, read_columns
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import ZeroIntelligence
-from mm.sim.flow.session import Session
 from mm.tape import columns
 from mm.tape.columns import TRADE
 from pages import read, without_scripts
+from simulation import simulate_day
 from support import write_run
 
 
@@ -46,7 +44,7 @@ def test_curve_of_a_hedged_run_is_the_sum_of_its_legs(tmp_path):
     """Page, tear sheet and dashboard draw it: PnL and drawdown of the summary, and each leg's part and inventory."""
     tapes = []
     for seed, symbol in enumerate(("OWNUSDT", "LEADUSDT")):
-        make_day(DayFolder(tmp_path, symbol, "20260105"), ZeroIntelligence(), Session(symbol, "20260105", 0.1, seed))
+        simulate_day(tmp_path, "zero_intelligence", hours=0.1, seed=seed, symbol=symbol)
         tapes.append(mm.load_day(DayFolder(tmp_path, symbol, "20260105")))
     others = {"lead": {"tape": tapes[1], "orders": {"initial_inventory": 2}}}
     result = mm.backtest(tapes[0], Hedged(), others=others, initial_inventory=5, sensitivity=False)
@@ -85,7 +83,7 @@ class Hedged:
 def test_night_is_a_hole_of_a_redrawn_page_too(tmp_path):
     """The state rows of the night have the mark of the evening."""
     for day in ("20260105", "20260106"):
-        make_day(DayFolder(tmp_path, "ZIUSDT", day), ZeroIntelligence(), Session("ZIUSDT", day, 0.05, 3))
+        simulate_day(tmp_path, "zero_intelligence", hours=0.05, seed=3, symbol="ZIUSDT", day=day)
     tapes = [mm.load_day(DayFolder(tmp_path, "ZIUSDT", day)) for day in ("20260105", "20260106")]
     result = mm.backtest(tapes, "avellaneda_stoikov", initial_inventory=5, sensitivity=False)
     write_run(result, tmp_path / "run")

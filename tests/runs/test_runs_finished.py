@@ -7,12 +7,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import mm
-from mm import DayFolder, RunFolder
+from mm import RunFolder
 from mm.errors import BrokenFile, DataError, UsageError
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
 from pages import named
+from simulation import simulate_day
 from support import run_mm
 
 KNOBS = {"maker_fee_rate": 0, "fills": "queue_prob_power", "sensitivity": False, "initial_inventory": 2}
@@ -22,8 +20,7 @@ KNOBS = {"maker_fee_rate": 0, "fills": "queue_prob_power", "sensitivity": False,
 def workspace(tmp_path_factory):
     """Return a folder with a day and its calibration and backtest by the command line, and the day's tape."""
     root = tmp_path_factory.mktemp("desk")
-    day = DayFolder(root / "data", "SIMUSDT", "20260105")
-    make_day(day, SCENARIOS["zero_intelligence"](), Session("SIMUSDT", "20260105", hours=0.1, seed=5))
+    day = simulate_day(root / "data", "zero_intelligence", hours=0.1, seed=5)
     common = ("--symbol", "SIMUSDT", "--day", "20260105")
     played = ("--maker-fee-rate", "0", "--initial-inventory", "2", "--sensitivity", "0")
     for words in (("calibrate", *common, "--run-id", "cal"), ("backtest", *common, *played, "--run-id", "bt")):

@@ -5,10 +5,7 @@ import json
 import polars as pl
 import pytest
 
-from mm import DayFolder
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import run_mm
 
 
@@ -16,11 +13,7 @@ from support import run_mm
 def desk(tmp_path_factory):
     """A folder with two backtests of a short day."""
     folder = tmp_path_factory.mktemp("desk")
-    make_day(
-        DayFolder(folder / "data", "SIMUSDT", "20260105"),
-        SCENARIOS["poisson"](),
-        Session("SIMUSDT", "20260105", hours=0.05, seed=0),
-    )
+    simulate_day(folder / "data", hours=0.05, seed=0)
     for name, ticks in (("near", 1), ("far", 3)):
         words = (
             "backtest",

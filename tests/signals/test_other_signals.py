@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 
 import mm
 from engine_tapes import BEGIN_US, TEST, one_tape
-from mm import DayFolder, Tape
+from mm import Tape
 from mm.errors import UsageError
 from mm.instrument import Instrument
 from mm.signals.compute import compute, live
 from mm.signals.other_feed import OtherFeed
 from mm.signals.score import score
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import FollowerMarket, PoissonMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day, truth_of
 
 LEAD = Instrument("LEADUSDT", tick_e8=10_000_000, lot_e8=1_000)
 NAMES = ("lead.basis", "lead.return_500ms", "lead.divergence_500ms", "lead.imbalance_1", "lead.signed_volume_1s")
@@ -95,10 +93,9 @@ def simulated(tmp_path_factory):
     """Return a function that simulates a market of 20 minutes, and its tape."""
     root = tmp_path_factory.mktemp("pair")
 
-    def made(symbol, seed, scenario):
-        folder = DayFolder(root, symbol, "20260105")
-        truth = make_day(folder, scenario, Session(symbol, "20260105", 1 / 3, seed))
-        return truth, mm.load_day(folder.path)
+    def made(symbol, seed, scenario, **parameters):
+        folder = simulate_day(root, scenario, hours=1 / 3, seed=seed, symbol=symbol, **parameters)
+        return truth_of(folder), mm.load_day(folder.path)
 
     return made
 
@@ -107,8 +104,8 @@ def simulated(tmp_path_factory):
 @pytest.mark.parametrize("lag_ms", [0, 300, 1000])
 def test_lead_is_found_in_the_simulated_pair(simulated, lag_ms):
     """The follower repeats the lead's moves after the lag: the return of the lead says so, at no other lag."""
-    _, lead = simulated("LEADUSDT", 5, PoissonMarket())
-    truth, tape = simulated("FOLUSDT", 9, FollowerMarket(lead_seed=5, lag_ms=lag_ms))
+    _, lead = simulated("LEADUSDT", 5, "poisson")
+    truth, tape = simulated("FOLUSDT", 9, "follower", lead_seed=5, lag_ms=lag_ms)
     assert truth["lead"] == {"seed": 5, "lag_ms": lag_ms, "sigma_ticks_per_sqrt_s": 0.4}
     assert math.isclose(truth["sigma_ticks_per_sqrt_s"], math.hypot(0.1, 0.4))
     found = score(tape, ["lead.return_500ms"], horizons_s=(0.1, 0.5, 1.0), others={"lead": OtherFeed(LEAD, (lead,))})

@@ -10,13 +10,10 @@ from hypothesis import strategies as st
 
 import mm
 from engine_tapes import one_tape
-from mm import DayFolder
 from mm.errors import ModelError, UnknownModel, UsageError
 from mm.signals.compute import compute, live
 from mm.signals.signal_set import OwnSignal, SignalSet
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import ZeroIntelligence
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import run_python
 
 MODULE = """
@@ -102,8 +99,7 @@ def own(tmp_path, monkeypatch):
 
 @pytest.fixture
 def tape(tmp_path):
-    folder = DayFolder(tmp_path / "data", "ZIUSDT", "20260105")
-    make_day(folder, ZeroIntelligence(), Session("ZIUSDT", "20260105", 0.02, 3))
+    folder = simulate_day(tmp_path / "data", "zero_intelligence", hours=0.02, seed=3, symbol="ZIUSDT")
     return mm.load_day(folder.path)
 
 

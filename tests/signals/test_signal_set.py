@@ -15,11 +15,9 @@ from mm.market_data.import_capture import import_captures
 from mm.signals.compute import compute, live
 from mm.signals.families import SIGNALS
 from mm.signals.micro_price import fit_micro_price
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import ZeroIntelligence
-from mm.sim.flow.session import Session
 from mm.tape.tape import DEPTH, KIND_NAMES
 from recorded_days import pristine_day  # noqa: F401 - a fixture
+from simulation import simulate_day
 from support import SHARED
 
 MORE = ("imbalance_20", "bid_depth_3", "ask_depth_2", "multilevel_ofi_2", "multilevel_ofi_2_1s", "momentum_500ms")
@@ -99,8 +97,7 @@ def test_recorded_day_with_gaps_and_two_runs_matches(pristine_day):  # noqa: F81
 
 
 def test_generated_day_matches(tmp_path):
-    folder = DayFolder(tmp_path, "ZIUSDT", "20260105")
-    make_day(folder, ZeroIntelligence(), Session("ZIUSDT", "20260105", 0.03, 3))
+    folder = simulate_day(tmp_path, "zero_intelligence", hours=0.03, seed=3, symbol="ZIUSDT")
     rows, defined = assert_day_matches(folder.path, every=23)
     assert rows > 400
     assert defined > 100

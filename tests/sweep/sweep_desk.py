@@ -8,11 +8,8 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
-from mm import DayFolder
 from mm.commands.sweep import sweep as main
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import run_python
 
 KNOBS = {"SYMBOL": "SIMUSDT", "DAY": "20260105", "MAKER_FEE_RATE": "0", "LOG_LEVEL": "ERROR"}
@@ -50,9 +47,7 @@ class Own:
 
 def small_day(root: Path, day: str = "20260105", hours: float = 0.5) -> None:
     """Write a synthetic day into *root*."""
-    make_day(
-        DayFolder(root, "SIMUSDT", day), PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", day, hours, 1)
-    )
+    simulate_day(root, hours=hours, seed=1, day=day, A_per_s=1.0, k_per_tick=0.4)
 
 
 def run_sweep(cwd: Path, data: Path, **knobs: str) -> Any:

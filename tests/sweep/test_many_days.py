@@ -14,10 +14,8 @@ import pytest
 
 from mm import DayFolder, open_run
 from mm.errors import Mismatch
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
 from mm.sweep.evaluation import HOUR_US, DayMarket, EvaluatedDay, evaluated, mean_of
+from simulation import simulate_day
 from support import ROOT, run_mm
 
 HOUR = 490_000  # since 1970; its hour of day is 16
@@ -107,8 +105,7 @@ def month(tmp_path_factory):
     folder = tmp_path_factory.mktemp("month")
     for symbol in ("AAAUSDT", "BBBUSDT"):
         for seed, day in enumerate(("20260105", "20260106")):
-            made = DayFolder(folder / "data", symbol, day)
-            make_day(made, SCENARIOS["poisson"](), Session(symbol, day, hours=0.1, seed=seed))
+            simulate_day(folder / "data", hours=0.1, seed=seed, symbol=symbol, day=day)
     broken = DayFolder(folder / "data", "BBBUSDT", "20260106").trades
     broken.write_bytes(broken.read_bytes()[:3_000])
     return folder

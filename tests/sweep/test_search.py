@@ -4,16 +4,13 @@ import json
 
 import pytest
 
-from mm import DayFolder
 from mm.backtest.rules import Account, Execution
 from mm.errors import UsageError
 from mm.play.knobs import Day, Models
 from mm.play.setup import Setup
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
 from mm.sweep.findings import PlayedPoint
 from mm.sweep.search import Search, Space, held_out
+from simulation import simulate_day
 from support import run_mm
 
 optuna = pytest.importorskip("optuna", reason="a search needs optuna")
@@ -101,11 +98,7 @@ def desk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     for number in range(3):
         day = f"2026010{5 + number}"
-        make_day(
-            DayFolder(folder / "data", "SIMUSDT", day),
-            SCENARIOS["poisson"](),
-            Session("SIMUSDT", day, hours=1.1, seed=number),
-        )
+        simulate_day(folder / "data", hours=1.1, seed=number, day=day)
     return folder
 
 

@@ -6,11 +6,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm import DayFolder, load_day
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
+from mm import load_day
 from mm.tape.kept_tapes import FileSize, KeptDay, kept_days, to_prune
+from simulation import simulate_day
 
 DAY_S = 86_400
 
@@ -25,8 +23,7 @@ def days_of(*ages_and_sizes: tuple[float, int]) -> list[KeptDay]:
 
 def test_tape_and_its_index_files_are_one_kept_day(tmp_path):
     """The index of levels belongs to its tape; the next run rebuilds them after a removal."""
-    day = DayFolder(tmp_path / "data", "SIMUSDT", "20260105")
-    make_day(day, PoissonMarket(), Session(day.symbol, day.day, 0.02, 7))
+    day = simulate_day(tmp_path / "data", hours=0.02, seed=7)
     cache = tmp_path / "tapes"
     load_day(day.path, cache=cache)
     tape = load_day(day.path, cache=cache)

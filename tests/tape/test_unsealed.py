@@ -8,16 +8,13 @@ from day_stories import PLAIN, write_day
 
 from mm import DayFolder, load_day
 from mm.dayfolder.check import check_day
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory):
     """Return a simulated day without a manifest."""
-    folder = DayFolder(tmp_path_factory.mktemp("ended"), "SIMUSDT", "20260105")
-    make_day(folder, PoissonMarket(), Session("SIMUSDT", "20260105", 0.05, 5))
+    folder = simulate_day(tmp_path_factory.mktemp("ended"), hours=0.05, seed=5)
     folder.manifest.unlink()
     return folder
 
@@ -71,8 +68,7 @@ def test_recording_in_progress_has_no_warning(tmp_path):
 
 def test_simulated_day_without_manifest_is_a_defect(tmp_path):
     """As a recorded and an imported one; with its manifest it has none."""
-    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    make_day(folder, PoissonMarket(), Session("SIMUSDT", "20260105", 0.02, 5))
+    folder = simulate_day(tmp_path, hours=0.02, seed=5)
     assert check_day(folder).ok
     folder.manifest.unlink()
     assert [defect.kind for defect in check_day(folder).defects] == ["unsealed"]

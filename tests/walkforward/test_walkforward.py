@@ -1,7 +1,6 @@
 """Walk-forward: every segment is traded with parameters from the past only."""
 
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
@@ -10,7 +9,7 @@ import pytest
 
 from fill_predictors import written
 from journals import Scribe
-from mm import CalibrationConfig, DayFolder, Rules, WindowPlan, build_schedule, load_day, walkforward
+from mm import CalibrationConfig, Rules, WindowPlan, build_schedule, load_day, walkforward
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.quotes.steps import Gated, ShiftBy
@@ -22,12 +21,10 @@ from mm.calibration.window_fits import _as_json
 from mm.errors import FitError, Mismatch, UsageError
 from mm.play.calibration_knobs import PlayedCalibration
 from mm.play.knobs import Models
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
 from mm.tape.tape import TRADE
 from mm.walkforward.walkforward import RESTING, Checkpoint, study
 from mm.walkforward.window_metrics import write_window_metrics
+from simulation import simulate_day
 
 PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 
@@ -35,8 +32,7 @@ PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 @pytest.fixture(scope="module")
 def tape(tmp_path_factory: pytest.TempPathFactory):
     """Return an hour and a half of a busy market."""
-    folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
-    make_day(folder, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 1.5, 3))
+    folder = simulate_day(tmp_path_factory.mktemp("sim"), hours=1.5, seed=3, A_per_s=1.0, k_per_tick=0.4)
     return load_day(folder)
 
 

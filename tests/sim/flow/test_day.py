@@ -14,13 +14,13 @@ from mm.errors import UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
 from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 DAY = "20260105"
 
 
 def make(root: Path, day: str = DAY, seed: int = 7, hours: float = 0.1) -> Path:
-    folder = DayFolder(root, "SIMUSDT", day)
-    make_day(folder, PoissonMarket(sigma_ticks_per_sqrt_s=3.0), Session("SIMUSDT", day, hours, seed))
+    folder = simulate_day(root, hours=hours, seed=seed, day=day, sigma_ticks_per_sqrt_s=3.0)
     return folder.path
 
 

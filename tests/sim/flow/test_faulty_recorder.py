@@ -15,8 +15,9 @@ from mm.backtest.quotes.simple import FixedSpread
 from mm.dayfolder.check import check_day
 from mm.errors import UsageError
 from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Gaps, PoissonMarket
+from mm.sim.flow.scenario import Gaps
 from mm.sim.flow.session import Session
+from simulation import simulate_day
 
 DAY = "20260105"
 SCENARIO = Gaps(lost_depth=2, lost_trades=2, disconnects=2, crashes=2, sigma_ticks_per_sqrt_s=1.0)
@@ -119,8 +120,7 @@ def test_crashed_run_is_recovered_by_the_next_run(day):
 def test_order_log_matches_poisson_scenario(tmp_path):
     """Faults affect only the recording: the order log is the same to the byte."""
     path, _ = make(tmp_path / "gaps", 5)
-    plain = DayFolder(tmp_path / "plain", "SIMUSDT", DAY)
-    make_day(plain, PoissonMarket(sigma_ticks_per_sqrt_s=1.0), Session("SIMUSDT", DAY, 0.35, 5))
+    plain = simulate_day(tmp_path / "plain", hours=0.35, seed=5, day=DAY, sigma_ticks_per_sqrt_s=1.0)
     name = f"order_log_SIMUSDT_{DAY}.csv.gz"
     assert (path / name).read_bytes() == (plain.path / name).read_bytes()
 

@@ -12,11 +12,8 @@ from exchange_double import START_US, receive, run, until
 from listeners import rebuilt
 from websockets.asyncio.client import connect
 
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
-from mm.sim.wire.box import Box
 from mm.sim.wire.faults.script import read_script
-from mm.sim.wire.limits import WireLimits
+from simulation import SCENARIOS, make_box
 
 DEPTH, TRADE = "simusdt@depth@100ms", "simusdt@trade"
 
@@ -24,8 +21,7 @@ DEPTH, TRADE = "simusdt@depth@100ms", "simusdt@trade"
 @asynccontextmanager
 async def opened(scenario="empty", *, seed=7, **options):
     """Yield a box in lockstep, and a REST client."""
-    session = Session("SIMUSDT", "20260105", 24.0, seed, START_US)
-    box = Box(SCENARIOS[scenario](), session, speed=0, wire_limits=WireLimits(close_s=0.05), **options)
+    box = make_box(scenario, begins_us=START_US, seed=seed, speed=0, wire={"close_s": 0.05}, **options)
     async with box.open(), httpx.AsyncClient(base_url=box.ready()["rest_url"]) as rest:
         yield box, rest
 
@@ -194,7 +190,7 @@ def test_box_stops_with_the_error_of_the_market():
         """Raised by the market."""
 
     async def scenario():
-        box = Box(SCENARIOS["empty"](), Session("SIMUSDT", "20260105", 24.0, 7, START_US), speed=1)
+        box = make_box(begins_us=START_US, speed=1)
 
         def fail(_us):
             raise Broken

@@ -11,9 +11,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from mm.sim.flow.scenario import LargeTick
-from mm.sim.flow.session import Session
 from mm.sim.wire.box import LOCKSTEP_US, Box
+from simulation import make_box
 
 STREAMS = "simusdt@depth@100ms/simusdt@trade"
 
@@ -141,8 +140,8 @@ def test_faults_apply_to_connections_opened_before_the_script() -> None:
     """A server without a script has no overhead for faults, but accepts a script later."""
 
     async def scenario() -> None:
-        session = Session("SIMUSDT", "20260105", 24.0, 3, LOCKSTEP_US)
-        async with asyncio.timeout(120), Box(LargeTick(), session, speed=0).open() as box:
+        made = make_box("large_tick", begins_us=LOCKSTEP_US, seed=3, speed=0)
+        async with asyncio.timeout(120), made.open() as box:
             assert box.injector is None
             async with (
                 connect(f"{box.ws_url}/ws/{STREAMS}", proxy=None, max_queue=None) as ws,
@@ -272,8 +271,7 @@ def test_first_faults_of_running_exchange_count_from_now() -> None:
     """Without a script the server does not watch the time until then; a lead of 2 s is still 2 s."""
 
     async def scenario() -> None:
-        session = Session("SIMUSDT", "20260105", 1.0, 3)
-        box = Box(LargeTick(), session, speed=0, limits=False)
+        box = make_box("large_tick", begins_us=LOCKSTEP_US, hours=1.0, seed=3, speed=0, limits=False)
         async with (
             asyncio.timeout(120),
             box.open(),

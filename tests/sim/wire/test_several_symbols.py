@@ -7,10 +7,9 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
-from mm.sim.wire.box import LOCKSTEP_US, Box
+from mm.sim.wire.box import LOCKSTEP_US
 from serving import serving, signed
+from simulation import make_box
 
 SYMBOLS = ("SIMUSDT", "BOXUSDT")
 
@@ -62,10 +61,9 @@ def test_one_connection_has_streams_and_requests_of_both_symbols():
             return await talk()
 
     async def talk():
-        day = "20260105"
-        sessions = [Session(symbol, day, 1.0, seed, LOCKSTEP_US) for seed, symbol in enumerate(SYMBOLS)]
-        first = Box(SCENARIOS["poisson"](), sessions[0], speed=0, limits=False)
-        Box(SCENARIOS["poisson"](), sessions[1], limits=False, beside=first)
+        terms = {"begins_us": LOCKSTEP_US, "hours": 1.0, "limits": False}
+        first = make_box("poisson", SYMBOLS[0], seed=0, speed=0, **terms)
+        make_box("poisson", SYMBOLS[1], seed=1, beside=first, **terms)
         async with first.open() as box:
             streams = "/".join(f"{symbol.lower()}@depth@100ms" for symbol in SYMBOLS)
             async with (
@@ -94,9 +92,8 @@ def test_transfer_is_reported_as_published_and_changes_the_balance_alone():
     """A deposit and a withdrawal, of the common and of a further symbol's asset; what is not there is refused."""
 
     async def scenario():
-        sessions = [Session(symbol, "20260105", 1.0, 7, LOCKSTEP_US) for symbol in SYMBOLS]
-        box = Box(SCENARIOS["empty"](), sessions[0], speed=0, limits=False)
-        Box(SCENARIOS["empty"](), sessions[1], limits=False, beside=box)
+        box = make_box(symbol=SYMBOLS[0], begins_us=LOCKSTEP_US, speed=0, limits=False)
+        make_box(symbol=SYMBOLS[1], begins_us=LOCKSTEP_US, limits=False, beside=box)
         async with box.open():
             async with httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as rest:
                 for asset, amount, code in (

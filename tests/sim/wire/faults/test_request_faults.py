@@ -8,12 +8,9 @@ import pytest
 from traded import Floor, floor, limit
 from wired import Case, run_case, until
 
-from mm.clock import day_of
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
-from mm.sim.wire.box import LOCKSTEP_US, Box
+from mm.sim.wire.box import LOCKSTEP_US
 from mm.sim.wire.faults.request_faults import error_of
-from mm.sim.wire.faults.script import as_rules
+from simulation import make_box
 
 
 async def ack_lost() -> None:
@@ -253,9 +250,7 @@ def test_late_answers_use_seconds_of_the_exchange_clock() -> None:
         script = (
             "at request 1 of order.place do ack_late delay_s=4\nat request 1 of /api/v3/order do ack_late delay_s=4"
         )
-        session = Session("SIMUSDT", day_of(LOCKSTEP_US), 24.0, 7, LOCKSTEP_US)
-        box = Box(SCENARIOS["empty"](), session, speed=20, limits=False)
-        box.inject(as_rules([script]))
+        box = make_box(begins_us=LOCKSTEP_US, speed=20, limits=False, faults=[script])
         async with (
             asyncio.timeout(120),
             box.open(),

@@ -10,10 +10,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from mm.sim.flow.scenario import SCENARIOS
-from mm.sim.flow.session import Session
 from mm.sim.wire.box import LOCKSTEP_US, Box
 from mm.sim.wire.usdm.market import UsdmMarket
+from simulation import make_box
 from usdm_desk import UsdmDesk, limit, run
 
 SIM, BOX = "SIMUSDT", "BOXUSDT"
@@ -21,10 +20,10 @@ SIM, BOX = "SIMUSDT", "BOXUSDT"
 
 def box_of(*symbols: str, limits: bool = False) -> Box:
     """Return a server of contracts in lockstep."""
-    first, *others = (Session(symbol, "20260105", 24.0, 7, LOCKSTEP_US) for symbol in symbols)
-    box = Box(SCENARIOS["empty"](), first, speed=0, limits=limits, market=UsdmMarket())
-    for session in others:
-        Box(SCENARIOS["empty"](), session, limits=limits, beside=box)
+    first, *others = symbols
+    box = make_box(symbol=first, begins_us=LOCKSTEP_US, speed=0, limits=limits, market=UsdmMarket())
+    for symbol in others:
+        make_box(symbol=symbol, begins_us=LOCKSTEP_US, limits=limits, beside=box)
     return box
 
 

@@ -18,18 +18,16 @@ import engine_chance
 import engine_draws
 from engine_cases import Case, cases, read_journal
 from engine_tapes import BEGIN_US, TEST, one_tape
-from mm import CalibrationConfig, DayFolder, Rules, Tape, backtest, load_day
+from mm import CalibrationConfig, Rules, Tape, backtest, load_day
 from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.intensity import FOREVER, ClusteredFills, Intensity, Poisson
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.models import FILL_MODELS, fixed_spread, hawkes, hybrid, poisson, trade_cross
 from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.errors import BrokenFile, FitError, UsageError
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import HawkesMarket
-from mm.sim.flow.session import Session
 from mm.tape.tape import TRADE
 from oracle_market import unit
+from simulation import simulate_day, truth_of
 
 SECOND_US = 1_000_000
 QUIET = {"mu_per_s": {"bid": 1.0, "ask": 1.0}, "kernels": []}
@@ -240,11 +238,19 @@ def test_reused_model_draws_like_a_new_one(kind, later_us):
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory):
     """Return a day of three hours whose orders excite each other while the mid is constant, and its true parameters."""
-    folder = DayFolder(tmp_path_factory.mktemp("data"), "SIMUSDT", "20260105")
-    scenario = HawkesMarket(
-        mu_per_s=0.6, branching_ratio=0.7, cross_share=0.2, beta_per_s=1.5, sigma_ticks_per_sqrt_s=0.0, k_per_tick=0.2
+    folder = simulate_day(
+        tmp_path_factory.mktemp("data"),
+        "hawkes",
+        hours=3.0,
+        seed=4,
+        mu_per_s=0.6,
+        branching_ratio=0.7,
+        cross_share=0.2,
+        beta_per_s=1.5,
+        sigma_ticks_per_sqrt_s=0.0,
+        k_per_tick=0.2,
     )
-    truth = make_day(folder, scenario, Session("SIMUSDT", "20260105", hours=3.0, seed=4))
+    truth = truth_of(folder)
     return load_day(folder.path), truth["hawkes"]
 
 

@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from engine_tapes import tapes
-from mm import CalibrationConfig, DayFolder, load_day
+from mm import CalibrationConfig, load_day
 from mm.calibration._hawkes import BEGIN, END, likelihood, rescaled
 from mm.calibration.hawkes import FEWEST, MOST_EVENTS, ArrivalFlow, Excitation, fit_hawkes, flow_of
 from mm.calibration.reference import book_spans
 from mm.calibration.sweeps import HitRule
 from mm.report.calibration import further_cards
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import HawkesMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day, truth_of
 from small_tapes import book, gap, tape, trade
 
 HOUR_S = 3600.0
@@ -317,9 +315,10 @@ def test_report_card_shows_excitation_matrix(kernels):
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_fit_recovers_parameters_from_simulated_day_files(tmp_path, share):
     """The scenario's parameters, through recorder, tape, book and sweeps."""
-    scenario = HawkesMarket(mu_per_s=0.5, branching_ratio=0.6, cross_share=share, spread_ticks=1)
-    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    truth = make_day(folder, scenario, Session("SIMUSDT", "20260105", 1.5, 9))["hawkes"]
+    folder = simulate_day(
+        tmp_path, "hawkes", hours=1.5, seed=9, mu_per_s=0.5, branching_ratio=0.6, cross_share=share, spread_ticks=1
+    )
+    truth = truth_of(folder)["hawkes"]
     found = fit_hawkes(flow_of([load_day(folder)], CalibrationConfig().rule.grouped))
     assert (found.status, found.clock, found.law.beta.size) == ("ok", "exchange", 1)
     assert abs(found.law.ratio - truth["branching_ratio"]) < 0.05

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mm import CalibrationConfig, DayFolder, Rules, Schedule, WindowPlan, backtest, build_schedule, load_day
+from mm import CalibrationConfig, Rules, Schedule, WindowPlan, backtest, build_schedule, load_day
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.models import fixed_spread, hawkes, poisson, trade_cross
 from mm.backtest.quotes.steps import Gated
@@ -16,10 +16,8 @@ from mm.calibration.intensities import intensity_of
 from mm.calibration.window_clustering import WindowClustering
 from mm.calibration.windows import MODES, WEIGHING, Fallback
 from mm.errors import BrokenFile, FitError
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import HawkesMarket, PoissonMarket
-from mm.sim.flow.session import Session
 from mm.walkforward.walkforward import study
+from simulation import simulate_day
 
 PLAN = WindowPlan(40, 10, mode="rolling", half_life_min=20, clustered=True)
 
@@ -44,8 +42,12 @@ def days(tmp_path_factory):
     """Return two two-hour days of self-exciting orders; the second has three times as many."""
     root, found = tmp_path_factory.mktemp("data"), []
     for day, mu_per_s in (("20260105", 0.2), ("20260106", 0.6)):
-        folder = DayFolder(root, "SIMUSDT", day)
-        scenario = HawkesMarket(
+        folder = simulate_day(
+            root,
+            "hawkes",
+            hours=2.0,
+            seed=4,
+            day=day,
             mu_per_s=mu_per_s,
             branching_ratio=0.7,
             cross_share=0.2,
@@ -53,7 +55,6 @@ def days(tmp_path_factory):
             sigma_ticks_per_sqrt_s=0.0,
             k_per_tick=0.2,
         )
-        make_day(folder, scenario, Session("SIMUSDT", day, hours=2.0, seed=4))
         found.append(load_day(folder.path))
     return found
 
@@ -193,8 +194,7 @@ def test_mean_of_segment_follows_used_parameters(days):
 @pytest.mark.parametrize("hours", [0.1, 0.5])
 def test_too_few_orders_give_status_and_hawkes_raises_fit_error(tmp_path, hours):
     """The schedule is built, and the error names the option to change. Without windows there is no process."""
-    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    make_day(folder, PoissonMarket(A_per_s=0.2, k_per_tick=0.4), Session("SIMUSDT", "20260105", hours, 3))
+    folder = simulate_day(tmp_path, hours=hours, seed=3, A_per_s=0.2, k_per_tick=0.4)
     schedule = build_schedule(load_day(folder.path), WindowPlan(8, 4, clustered=True))
     if hours < 0.2:
         assert (schedule.clustering, schedule.segments) == (None, ())
@@ -208,8 +208,7 @@ def test_too_few_orders_give_status_and_hawkes_raises_fit_error(tmp_path, hours)
 
 def test_poisson_flow_has_constant_mean_and_poisson_fills(tmp_path):
     """Without kernels the mean is the rate in every window, and fills equal those of poisson."""
-    folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    make_day(folder, PoissonMarket(A_per_s=2.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.5, 3))
+    folder = simulate_day(tmp_path, hours=0.5, seed=3, A_per_s=2.0, k_per_tick=0.4)
     tape = load_day(folder.path)
     clustering = WindowClustering(Calibrator(tape, CalibrationConfig()), WindowPlan(8, 4, clustered=True))
     assert clustering.block["kernels"] == []

@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 from decimal import Decimal
 
 import pytest

@@ -7,14 +7,11 @@ import sys
 import pytest
 from sweep_desk import FILES, assert_same, folder_of, invoke, manifest, sweep_json, write_own_model
 
-from mm import DayFolder
 from mm.cli.task_knobs import Workers
 from mm.commands.backtest import backtest
 from mm.commands.schedule import walkforward
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import HawkesMarket
-from mm.sim.flow.session import Session
 from mm.sweep import work
+from simulation import simulate_day
 
 
 def test_played_points_are_not_played_again(serial, sweep_data, monkeypatch):
@@ -105,8 +102,7 @@ def test_hawkes_points_use_the_process_of_the_schedule(tmp_path, monkeypatch):
     """Walk-forward, a point of ``hawkes`` equals ``mm walkforward``; other points are as without it."""
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "data"
-    scenario = HawkesMarket(mu_per_s=0.4, branching_ratio=0.6, spread_ticks=1)
-    make_day(DayFolder(data, "SIMUSDT", "20260105"), scenario, Session("SIMUSDT", "20260105", 0.5, 4))
+    simulate_day(data, "hawkes", hours=0.5, seed=4, mu_per_s=0.4, branching_ratio=0.6, spread_ticks=1)
     knobs = {"SWEEP_WALKFORWARD": "1", "WF_TRAIN_WINDOW_MIN": "10", "WF_STEP_MIN": "5", "JOBS": "1"}
     done = invoke(data, GRID="FILL_MODEL=hawkes,poisson", **knobs)
     assert done.exit_code == 0, done.stderr

@@ -10,10 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mm import DayFolder
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import HawkesMarket, PoissonMarket
-from mm.sim.flow.session import Session
+from simulation import simulate_day
 from support import ROOT, run_python
 
 KNOBS = {
@@ -34,11 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the root of two days of a quarter of an hour each."""
     root = Path(tmp_path_factory.mktemp("sim"))
     for seed, day in enumerate(("20260105", "20260106")):
-        make_day(
-            DayFolder(root, "SIMUSDT", day),
-            PoissonMarket(A_per_s=1.0, k_per_tick=0.4),
-            Session("SIMUSDT", day, 0.25, seed),
-        )
+        simulate_day(root, hours=0.25, seed=seed, day=day, A_per_s=1.0, k_per_tick=0.4)
     return root
 
 
@@ -119,8 +112,7 @@ def test_killed_walkforward_with_hawkes_fills_resumes_clustering(tmp_path):
     """Process and means of ``hawkes`` are stored with the window fits, and the fills are the same."""
     data, knobs = tmp_path / "data", {"FILL_MODEL": "hawkes", "CALIB_METHOD": "marks"}
     for seed, day in enumerate(("20260105", "20260106")):
-        scenario, session = HawkesMarket(mu_per_s=0.4, branching_ratio=0.6), Session("SIMUSDT", day, 0.25, seed)
-        make_day(DayFolder(data, "SIMUSDT", day), scenario, session)
+        simulate_day(data, "hawkes", hours=0.25, seed=seed, day=day, mu_per_s=0.4, branching_ratio=0.6)
     whole = run_python(
         "-m", "mm", "walkforward", cwd=tmp_path, DATA_ROOT=str(data), RUN_ID="whole", **{**KNOBS, **knobs}
     )

@@ -5,7 +5,6 @@ import json
 import shutil
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,11 +19,9 @@ from mm.calibration.intensities import intensity_of
 from mm.calibration.schedule import Segment
 from mm.calibration.sweeps import HitRule
 from mm.calibration.windows import MODES
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import HawkesMarket, PoissonMarket
-from mm.sim.flow.session import Session
 from mm.tape import read
 from mm.tape.tape import GAP
+from simulation import simulate_day
 
 if TYPE_CHECKING:
     from mm import Tape
@@ -59,8 +56,7 @@ def schedules(folder: DayFolder) -> dict[tuple[str, str], tuple[Segment, ...]]:
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
     """Return half an hour of a busy market with files that may be changed."""
-    folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
-    make_day(folder, PoissonMarket(A_per_s=1.0, k_per_tick=0.4), Session("SIMUSDT", "20260105", 0.5, 3))
+    folder = simulate_day(tmp_path_factory.mktemp("sim"), hours=0.5, seed=3, A_per_s=1.0, k_per_tick=0.4)
     folder.manifest.unlink()  # it contains hashes of the files
     return folder
 
@@ -176,9 +172,8 @@ def fields_of(segment: Segment) -> dict:
 @pytest.fixture(scope="module")
 def bursts(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
     """Return half an hour of self-exciting orders."""
-    folder = DayFolder(Path(tmp_path_factory.mktemp("sim")), "SIMUSDT", "20260105")
-    make_day(
-        folder, HawkesMarket(mu_per_s=0.5, branching_ratio=0.6, beta_per_s=0.5), Session("SIMUSDT", "20260105", 0.5, 3)
+    folder = simulate_day(
+        tmp_path_factory.mktemp("sim"), "hawkes", hours=0.5, seed=3, mu_per_s=0.5, branching_ratio=0.6, beta_per_s=0.5
     )
     folder.manifest.unlink()
     return folder

@@ -69,6 +69,10 @@ class Api:
         self.exchange.advance(self.clocks()[0])
         return self.exchange.now_us
 
+    def shown(self) -> Sequence[int]:
+        """Return the clock readings that may accept the timestamp of a request, µs."""
+        return [self.faults.shown_us(us) for us in self.clocks()] if self.faults else self.clocks()
+
     def parameters(
         self, given: Mapping[str, str], operation: Operation, extra: tuple[str, ...] = ()
     ) -> RequestParameters:
@@ -166,7 +170,7 @@ class RestRoutes:
         parameters = api.parameters(request.params, operation)
         if key:
             if operation.signed:
-                check_signature(key, parameters, signed_payload(request), api.clocks())
+                check_signature(key, parameters, signed_payload(request), api.shown())
             account = key.account
         return api.arrive(operation, api.market.call(api.exchange, parameters, api.texts[micro], account), "rest")
 

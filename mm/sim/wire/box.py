@@ -279,7 +279,7 @@ class Box:
             self.injector.filters = self._set_steps
             self._api.faults = self.injector
             self.server.inject(self.injector)
-        if any(rule.fault.kind.name == "revoke" for rule in rules):  # a key is that of all symbols
+        if any(rule.fault.kind.name in ("revoke", "clock_offset") for rule in rules):  # of the account, of all symbols
             for box in self.symbols.values():
                 box._api.faults = self.injector
         self.injector.add(rules)

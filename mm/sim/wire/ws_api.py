@@ -213,6 +213,7 @@ class ApiSession:
 
     def _answer(self, answer: Json, delay_us: int) -> None:
         faults = self._api.faults
+        answer = faults.stamped(answer) if faults else answer
         if delay_us and faults:
             faults.at(self._api.exchange.now_us + delay_us, lambda: self._send(answer))
         else:
@@ -230,7 +231,7 @@ class ApiSession:
 
     def _authenticate(self, operation: Operation, parameters: RequestParameters) -> ApiKey:
         """Return the key of a signed request: the key of its signature, else that of the logged-on session."""
-        clocks = self._api.clocks()
+        clocks = self._api.shown()
         if not parameters["apiKey"]:
             if self.key is None or operation.method in (_LOGON, SUBSCRIBE_SIGNED):
                 raise api_error.mandatory("apiKey")

@@ -21,7 +21,10 @@ DEPTH_PATHS = ("/api/v3/depth", "/fapi/v1/depth")
 _HTML_HEADERS = {"Content-Type": "text/html"}
 _OK = 200
 _LEVELS, _MOST_LEVELS = 100, 5_000
-_STAMPS = frozenset({"E", "T", "serverTime", "time", "updateTime", "workingTime", "transactTime"})
+_STAMPS = frozenset(
+    {"E", "T", "O", "W", "u", "serverTime", "retryAfter", "time", "updateTime", "workingTime", "transactTime"}
+)
+"""Fields with timestamps; others of these names, such as ids, are smaller than any timestamp."""
 _LAST_ID = {"depth": "u", "bookTicker": "u", "partial": "lastUpdateId"}
 _OLDEST_MS = 10**11
 
@@ -156,21 +159,22 @@ class ClockOffsets:
 
     def message(self, message: Message) -> Message:
         """Return *message* with the timestamps that the clock gave."""
-        return message.changed(self._shifted(message.event))
+        return message.changed(self.shifted(message.event))
 
     def answer(self, response: Response) -> Response:
         """Return *response* with the timestamps in its JSON that the clock gave."""
-        return _edited(response, self._shifted, also_errors=True)
+        return _edited(response, self.shifted, also_errors=True)
 
-    def _shifted(self, content: Any) -> Any:
+    def shifted(self, content: Any) -> Any:
+        """Return decoded JSON with the timestamps that the clock gave."""
         if isinstance(content, list):
-            return [self._shifted(part) for part in content]
+            return [self.shifted(part) for part in content]
         if not isinstance(content, dict):
             return content
         return {
             name: self.stamp(value)
             if name in _STAMPS and isinstance(value, int) and value >= _OLDEST_MS
-            else self._shifted(value)
+            else self.shifted(value)
             for name, value in content.items()
         }
 

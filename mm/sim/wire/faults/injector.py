@@ -5,7 +5,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm.clock import US_PER_S
 from mm.sim.exchange.truth import MarketTruth
@@ -141,7 +141,17 @@ class FaultInjector:
     def user_event(self, connection: "Connection", message: Message, us: int) -> list[Message | bytes]:
         """Return the replacement of a user's event at time *us*."""
         self.users.reach(us)
+        if self._offsets:
+            message = self._offsets.message(message)
         return self.users.outgoing(connection, message, ())
+
+    def shown_us(self, us: int) -> int:
+        """Return what the exchange's clock shows at the instant *us*."""
+        return self._offsets.stamp(us)
+
+    def stamped(self, answer: Any) -> Any:
+        """Return an answer of the WebSocket API with the timestamps that the clock gave."""
+        return self._offsets.shifted(answer) if self._offsets else answer
 
     def requested(self, name: str) -> bool:
         """Count a request of a REST path or WebSocket API method; return False if the exchange is down."""

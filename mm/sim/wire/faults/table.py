@@ -144,8 +144,8 @@ _EXCHANGE_FAULTS = (
     ),
     FaultKind(
         "clock_offset",
-        "All timestamps from now on are shifted by `ms`, negative to earlier times, those of past trades and orders "
-        "are not; several offsets add up.",
+        "The clock by which all is stamped and requests are judged is shifted by `ms`, negative to earlier times; past "
+        "trades and orders keep their times; several offsets add up.",
         {"ms": FaultParameter(1_300, least=-math.inf)},
     ),
     FaultKind(

@@ -210,3 +210,29 @@ def test_request_on_silent_connection_gets_no_answer(fault: str) -> None:
             assert silent.ended is None
 
     run_case(scenario)
+
+
+@pytest.mark.parametrize("ms", [-2_600, 6_000])
+def test_shifted_clock_judges_requests_and_stamps_answers_and_events(ms: int) -> None:
+    """A request stamped by the old clock is refused, one by the new clock is taken, over both transports."""
+
+    async def scenario() -> None:
+        async with floor(f"at time 1 do clock_offset ms={ms}") as desk:
+            talk = await desk.talk()
+            before = await talk.order("order.place", **limit(newClientOrderId="before"))
+            await desk.play(2)
+            true_ms = desk.box.scheduler.done_us // 1_000
+            assert (await talk.order("order.place", **limit()))["error"]["code"] == -1021
+            assert (await desk.alice.order()).json()["code"] == -1021
+            assert (await talk.ask("time"))["result"]["serverTime"] == true_ms + ms
+            new = {"timestamp": true_ms + ms}
+            after = await talk.order("order.place", **limit(newClientOrderId="after"), **new)
+            assert after["result"]["transactTime"] - before["result"]["transactTime"] == 2_000 + ms
+            by_rest = (await desk.alice.order(newClientOrderId="rest", **new)).json()
+            assert by_rest["transactTime"] == true_ms + ms
+            await talk.caught_up()
+            stamps = [[one[name] for name in "ETOW"] for one in talk.events if one["e"] == "executionReport"]
+            assert [set(row) for row in stamps] == [{true_ms - 2_000}, {true_ms + ms}, {true_ms + ms}]
+            assert {one["u"] for one in talk.events if one["e"] == EVENTS[1]} == {true_ms - 2_000, true_ms + ms}
+
+    run_case(scenario)

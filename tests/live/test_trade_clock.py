@@ -74,25 +74,65 @@ def test_latency_metrics_are_unaffected_by_clock_steps(stepped):
         assert 0 < found[f"{name}_sum"] < HOUR_S / 2
 
 
+FAST = {
+    "REQUOTE_INTERVAL_MS": "20",
+    "MAX_ORDERS_PER_S": "100",
+    "ORDER_LIMIT_10S": "0",
+    "RECONCILE_INTERVAL_S": "60",
+    "MAX_POSITION": "100",
+}
+MARKETS = {"spot": ((), {}), "usdm": (("--market", "usdm"), {"MARKET": "usdm", **QUOTING})}
+
+
+def _follows(box):
+    """Return whether the trade has stamped a request by a clock of the exchange that was set back."""
+    return any(int(one["params"]["timestamp"]) < one["us"] // 1_000 - 2_000 for one in box.account()["requests"][-9:])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("market", ["spot", "usdm"])
-def test_trade_that_ends_as_the_exchange_sets_its_clock_back_names_no_order(tmp_path, market):
-    """Orders stamped in the future are refused; nothing of them is open, however long their outcome is unknown."""
-    flags, knobs = (("--market", "usdm"), {"MARKET": "usdm", **QUOTING}) if market == "usdm" else ((), {})
-    fast = {
-        "REQUOTE_INTERVAL_MS": "20",
-        "MAX_ORDERS_PER_S": "100",
-        "ORDER_LIMIT_10S": "0",
-        "RECONCILE_INTERVAL_S": "60",
-    }
+@pytest.mark.parametrize("market", MARKETS)
+def test_clock_an_hour_ahead_keeps_no_side_from_quoting(tmp_path, market):
+    """What the exchange has refused for its timestamp cannot arrive later, though its window ends in an hour."""
+    flags, knobs = MARKETS[market]
+    clock = WallClock(tmp_path)
     with (
         venue(tmp_path, *MARKET, *flags) as box,
-        box.trader(**{**KNOBS, **knobs, **fast, "MAX_POSITION": "100"}) as process,
+        box.trader(
+            entry=clock.entry("trade"), **{**KNOBS, **knobs, **FAST, "FEED_STALE_S": str(9 * HOUR_S)}
+        ) as process,
     ):
         box.until(lambda: box.sent() > 5, "orders", process=process)
-        before = box.sent()
-        box.post("/sim/faults", "at time 0 do clock_offset ms=-2600")
-        box.until(lambda: box.sent() > before + 1, "an order stamped in the future", process=process)
+        for off_s in (HOUR_S, 0, 2 * HOUR_S, 3 * HOUR_S):  # some of the first requests after a step are orders
+            clock.set(off_s * SECOND_US)
+            known = {one["orderId"] for one in box.account()["orders"]}
+            new = lambda known=known: [one for one in box.account()["orders"] if one["orderId"] not in known]  # noqa: E731
+            both = lambda new=new: {one["side"] for one in new()} == {"BUY", "SELL"}  # noqa: E731
+            box.until(both, "orders of both sides", 20, process=process)
         code, output, _ = ended(process)
         assert (code, box.account()["openOrders"]) == (0, []), output
         assert "may still be open" not in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("market", MARKETS)
+def test_trade_that_ends_as_the_exchange_sets_its_clock_back_names_no_order(tmp_path, market, lost):
+    """Orders stamped in the future are refused; one whose request was *lost* is unknown for as long as the step."""
+    flags, knobs = MARKETS[market]
+    with (
+        venue(tmp_path, *MARKET, *flags) as box,
+        box.trader(**{**KNOBS, **knobs, **FAST}) as process,
+    ):
+        box.until(lambda: box.sent() > 5, "orders", process=process)
+        if lost:
+            rules = [f"at time 0 do ack_lost undone=1 path={path}" for path in ("order.place", "order.cancelReplace")]
+            box.post("/sim/faults", "\n".join(rules))
+            missing = lambda: [one for one in box.account()["requests"] if "ack_lost" in one["faults"]]  # noqa: E731
+            box.until(missing, "a lost request", process=process)
+        box.post("/sim/faults", "at time 0 do clock_offset ms=-2600")
+        if not lost:
+            box.until(lambda: _follows(box), "a request by the new clock", process=process)
+        code, output, seconds = ended(process)
+        assert (code, box.account()["openOrders"]) == (0, []), output
+        assert "may still be open" not in output
+        assert in_time(seconds, 15)

@@ -60,6 +60,7 @@ AGAIN_SAID_S = 30.0
 BOX_GONE_S = 60.0
 """Time without an answer after which an exchange on this machine is gone, with its orders, in s."""
 _LATEST_S = 1.5  # beyond its receive window, a request may be executed so much later
+_STRAY_S = 60.0  # no request is on its way for longer, also where a clock was set and its window ends later
 _ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
 _AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
 _FILTERS_EVERY_S = 5.0
@@ -111,6 +112,7 @@ class Gateway:
         self._regridded: TryLater | None = None
         self._filters_s = 0.0  # when they were last asked for
         self._answered_s = self._none_s = 0.0  # of sweeps
+        self._none_ms, self._empty = 0, False  # timestamp of the last that listed nothing; whether that is final
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
         requests = self._venue.contract
@@ -165,6 +167,9 @@ class Gateway:
     @property
     def left(self) -> tuple[str, ...]:
         """The orders that may be open at the exchange, as text: client id, side, quantity and price."""
+        return () if self._empty else self._unended()
+
+    def _unended(self) -> tuple[str, ...]:
         return tuple(
             f"{self._run.symbol} {one.client_id} {SIDE_NAMES[one.side]} {one.qty} at {one.price or 'the market'}"
             for one in self._states.open.values()
@@ -345,6 +350,7 @@ class Gateway:
         self._log.error("position_closes", side=SIDE_NAMES[side], qty=qty, price=price)
         order = self._new(EARLIER, side, price, qty, "IOC")
         order.reduces = True
+        self._none_s, self._empty = 0.0, False
         seq = self._write_intent(order)
         with suppress(OSError):
             await self._audit.synced(seq)
@@ -354,20 +360,32 @@ class Gateway:
     async def _none_open(self, within_s: float) -> bool:
         """Return whether no order is open, as soon as that is known; False after a time, or if it is hopeless.
 
-        The exchange's own list counts as well: of an order whose end it does not tell, nothing is open.
+        The exchange's own list counts as well: of an order whose end it does not tell, nothing is open, once no request
+        can still arrive.
         """
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + within_s
         settled_s = self._run.access.recv_window_ms / 1_000 + _LATEST_S
         while self._states.open and not self._hopeless():
             now_s = loop.time()
-            if self._none_s and now_s - self._none_s > settled_s:
+            none_s = now_s - self._none_s if self._none_s else 0.0
+            if none_s > settled_s and (none_s > _STRAY_S or self._all_arrived()):
+                self._empty = True
+                self._log.warning(
+                    "orders_unresolved",
+                    orders="; ".join(self._unended()),
+                    note="the exchange lists no open order, but does not tell their ends; the next start asks again",
+                )
                 return True
             if now_s >= ends_s:
                 return False
             self._changed.clear()
             await happened(self._changed, min(ends_s - now_s, _ROUND_S))
         return not self._states.open
+
+    def _all_arrived(self) -> bool:
+        """Return whether no request of an order was still on its way when the exchange last listed nothing."""
+        return all(one.exchange_id > 0 or one.proves_absence(self._none_ms) for one in self._states.open.values())
 
     def _hopeless(self) -> bool:
         """Return whether nothing can be cancelled any more."""
@@ -518,7 +536,7 @@ class Gateway:
 
     async def _sweep(self) -> None:
         """Cancel by REST the orders that the exchange lists, in one request unless other clients' are among them."""
-        now_s = asyncio.get_running_loop().time()
+        now_s, stamp_ms = asyncio.get_running_loop().time(), self._clock.timestamp_ms()
         try:
             ours, foreign = await self._queries.listed(self._rest)
         except Unanswered as error:
@@ -529,6 +547,7 @@ class Gateway:
         self._answered_s = now_s
         self._session.key_answered()
         self._none_s = 0.0 if ours else self._none_s or now_s
+        self._none_ms = min(stamp_ms, self._clock.timestamp_ms())  # of the two offsets, if it was measured meanwhile
         if ours and not foreign:
             self._sender.cancel_symbol(ours)
         for order in ours if foreign else ():

@@ -61,6 +61,7 @@ class LiveOrder:
         kind: One of the engine's `KINDS`.
         sent_ms: Timestamp of the request that placed it; 0 before it is sent, and for an earlier run.
         window_ms: Time after *sent_ms* in which the exchange accepts the request.
+        judged: Whether the request has arrived and was refused for its timestamp: it cannot arrive later.
         state: Its state.
         exchange_id: The exchange's order id; 0 while unknown.
         executed_e8: Executed quantity as far as reported by the exchange, in 1e-8.
@@ -95,6 +96,7 @@ class LiveOrder:
     kind: str
     sent_ms: int = 0
     window_ms: int = 0
+    judged: bool = False
     state: OrderState = OrderState.PENDING_NEW
     exchange_id: int = 0
     executed_e8: int = 0
@@ -134,9 +136,10 @@ class LiveOrder:
         """Return whether a query of timestamp *query_ms* that found no order proves that there will be none.
 
         The exchange accepts the order until its clock shows ``sent_ms + window_ms``, and a query only once its clock
-        shows more than ``query_ms - AHEAD_MS``; so our clock does not matter.
+        shows more than ``query_ms - AHEAD_MS``; so our clock does not matter. If one of the two clocks was set, that
+        may take as long as the step; but what was refused for its timestamp has been judged.
         """
-        return is_too_late(self.sent_ms + self.window_ms, query_ms)
+        return self.judged or is_too_late(self.sent_ms + self.window_ms, query_ms)
 
 
 def is_too_late(until_ms: int, query_ms: int) -> bool:

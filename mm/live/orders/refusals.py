@@ -19,6 +19,8 @@ class Why(Enum):
     """Too many orders in a time: it may be repeated later."""
     KEY = "key"
     """The exchange rejects the key, the signature or the log-on."""
+    CLOCK = "clock"
+    """It was too late or too early by the exchange's clock when it arrived."""
     SYMBOL = "symbol"
     """It has no such symbol."""
     NO_ORDER = "no order"

@@ -6,7 +6,7 @@ from functools import partial
 
 from mm.live.audit.log import AuditLog
 from mm.live.orders.live_orders import LiveOrder, OrderSeen
-from mm.live.orders.refusals import unsent
+from mm.live.orders.refusals import Why, unsent
 from mm.live.orders.states import OrderStates
 from mm.live.venues.venue import ApiAnswer, OrderApi, Outcome, SymbolVenue
 
@@ -102,7 +102,7 @@ class OrderSender:
             else:
                 self._states.place_unknown(order)
         elif answer.outcome is Outcome.UNKNOWN:
-            self._states.place_unknown(order)
+            self._states.place_unknown(order, judged=answer.why is Why.CLOCK)
         else:
             self._states.refused(order, answer.us, answer.refusal)
         self._answered("place", answer)
@@ -111,7 +111,7 @@ class OrderSender:
         if answer.outcome is Outcome.DONE:
             self._states.amended(order, qty, self._venue.amended(answer))
         elif answer.outcome is Outcome.UNKNOWN:
-            self._states.amend_unknown(order, qty)
+            self._states.amend_unknown(order, qty, judged=answer.why is Why.CLOCK)
         else:
             self._states.amend_refused(order, qty, answer.us, answer.refusal)
         self._answered("amend", answer)
@@ -128,7 +128,7 @@ class OrderSender:
     def _replaced(self, old: LiveOrder, new: LiveOrder, answer: ApiAnswer) -> None:
         if answer.outcome is Outcome.UNKNOWN:
             self._states.cancel_unknown(old)
-            self._states.place_unknown(new)
+            self._states.place_unknown(new, judged=answer.why is Why.CLOCK)
             self._answered("replace", answer)
             return
         cancelled, placed = self._venue.replaced(answer)

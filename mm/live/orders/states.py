@@ -8,7 +8,7 @@ is ordered steps: what to send (`Ask`, `Fetch`, `Resend`) and what to report (`A
 - A fill is booked once, by trade id, only from user events and queried trades. An order is closed only when its booked
   fills add up to the executed quantity of the exchange; until then its trades are fetched.
 - An order with an unknown outcome is UNKNOWN until the exchange was queried. "No such order" proves that a request
-  failed only once it can no longer arrive (`proves_absence`).
+  failed only once it can no longer arrive (`proves_absence`), or has arrived and was refused for its timestamp.
 - An amendment only lowers the quantity, at the same queue position: an order with a smaller quantity at the exchange
   was amended; one with the full quantity was not, once a query proves that the request can no longer arrive. The order
   is open meanwhile, and can be cancelled at any time.
@@ -162,10 +162,11 @@ class OrderStates:
             return
         self._reject(order, us, refusal)
 
-    def place_unknown(self, order: LiveOrder) -> None:
-        """Handle an order whose placing has an unknown outcome."""
+    def place_unknown(self, order: LiveOrder, *, judged: bool = False) -> None:
+        """Handle an order whose placing has an unknown outcome; *judged*: it was refused for its timestamp."""
         if order.ended or order.exchange_id > 0:
             return
+        order.judged = judged
         order.state, order.doubt = OrderState.UNKNOWN, Doubt.PLACE
         self._steps.append(Ask(order))
 
@@ -201,9 +202,13 @@ class OrderStates:
         if refusal.why in OF_THE_ORDER and not order.ending:
             self._steps.append(Ask(order))
 
-    def amend_unknown(self, order: LiveOrder, qty: str) -> None:
-        """Handle an amendment to *qty* with an unknown outcome; without effect if the outcome is known otherwise."""
+    def amend_unknown(self, order: LiveOrder, qty: str, *, judged: bool = False) -> None:
+        """Handle an amendment to *qty* with an unknown outcome; without effect if the outcome is known otherwise.
+
+        *judged*: it was refused for its timestamp.
+        """
         if order.amend_qty == qty:
+            order.amend_until_ms = 0 if judged else order.amend_until_ms
             order.amend_doubt = True
             self._steps.append(Ask(order))
 
@@ -284,7 +289,8 @@ class OrderStates:
             return False
         order.presumed = True
         if order.exchange_id <= 0:
-            self._reject(order, us, self._inferred(Why.NO_ORDER, "the request never reached the exchange"))
+            why = "was refused for its timestamp" if order.judged else "never reached the exchange"
+            self._reject(order, us, self._inferred(Why.NO_ORDER, f"the request {why}"))
             return True
         order.us, order.ending, order.doubt = us, OrderState.CANCELED, Doubt.NONE
         self._steps.append(Fetch(order))

@@ -25,6 +25,7 @@ from mm.live.audit.log import AuditLog
 from mm.live.knobs import Contracts, OrderAccess, Trading, account_name
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.gateway import START_S, Gateway
+from mm.live.run.kill_switch import note_none_open
 from mm.live.run.live_run import LiveRun
 from mm.live.run.trader import KILL
 from mm.live.state.stores import StateStores
@@ -288,6 +289,8 @@ class TradeRun(LiveRun):
             raise
         try:
             await asyncio.to_thread(audit.close)
+            if gateway.open_orders and not gateway.left:  # the log has no end of theirs
+                await asyncio.to_thread(note_none_open, self.day.out_root, self.symbol, self.clock())
             await asyncio.to_thread(self.equity.log_ended, audit.end)
         except TryLater as error:
             self.job.log_unwritten(error)

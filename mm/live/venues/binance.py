@@ -28,6 +28,7 @@ from mm.live.venues.codes import (
     OVERLOADED,
     SAME_CLIENT_ID,
     SMALL_NOTIONAL,
+    STALE_TIMESTAMP,
     TOO_MANY_ORDERS,
     TOO_MANY_REQUESTS,
     UNKNOWN_ORDER,
@@ -55,6 +56,7 @@ CODES: Mapping[Why, int] = {
 """Codes of what is inferred here, from a state or from a query."""
 _WHY = {
     **dict.fromkeys(NOT_AUTHORIZED, Why.KEY),
+    STALE_TIMESTAMP: Why.CLOCK,
     TOO_MANY_REQUESTS: Why.REQUESTS,
     TOO_MANY_ORDERS: Why.ORDER_RATE,
     NO_SUCH_SYMBOL: Why.SYMBOL,

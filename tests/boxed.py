@@ -8,9 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
+from day_files import defects_of
 from day_oracle import Day, hold
-from mm import DayFolder
-from mm.dayfolder.check import check_day
 from mm.ids import IdRanges
 from mm.market_data import snapshot as rest_tasks
 from mm.market_data import stalls, ws_link, ws_stream
@@ -218,7 +217,7 @@ def recorded(scenario, script="", *, root=None, clean=True, defects=(), **option
 
         boxed = asyncio.run(run())
         (path,) = (at / SYMBOL).iterdir()
-        found = check_day(DayFolder.at(path)).defects
+        found = defects_of(path)
         assert [defect for defect in found if defect.kind not in defects] == []
         day = hold(path, boxed.box.truth) if clean else Day(path)
         assert unstored(boxed.received, day) == []

@@ -1,7 +1,6 @@
 """Writes a small recorded day that contains every kind of ledger event."""
 
-from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.rows import Stamp, Trade
+from day_files import RowWriter
 from mm.instrument import Instrument
 from mm.market_data.local_orderbook import LocalOrderBook
 
@@ -15,7 +14,7 @@ class Scribe:
     """Write a day as a recorder would, one message every 100 ms."""
 
     def __init__(self, folder, run_id, us, epoch=0):
-        self.writer = DayWriter(folder, run_id, top_n=TOP_N, instrument=Instrument(folder.symbol, 1_000_000, 1_000))
+        self.writer = RowWriter(folder, run_id, top_n=TOP_N, instrument=Instrument(folder.symbol, 1_000_000, 1_000))
         self.us = us
         self.epoch = epoch
         self.book = LocalOrderBook()
@@ -33,12 +32,9 @@ class Scribe:
         self.writer.gap(self.tick(), kind, self.epoch, details)
 
     def diff(self, first_id, last_id, bids=(), asks=(), *, frame=True):
-        stamp = Stamp(
-            self.tick(),
-            self.writer.diff(self.us, self.us // 1000, first_id, last_id, bids, asks),
-            self.us // 1000,
-            last_id,
-        )
+        self.tick()
+        seq = self.writer.diff(self.us, self.us // 1000, first_id, last_id, bids, asks)
+        stamp = self.us, seq, self.us // 1000, last_id
         if frame:
             self.apply(stamp, bids, asks)
         return stamp, bids, asks
@@ -58,18 +54,9 @@ class Scribe:
 
     def trade(self, trade_id, source="ws"):
         ms = self.tick() // 1000
-        trade = Trade(
-            None if source == "rest" else ms,
-            trade_id,
-            ms,
-            "100.01",
-            "0.5",
-            trade_id % 2 == 0,
-            trade_id,
-            trade_id,
-            source,
-        )
-        self.writer.trade(self.us, trade)
+        event_ms = None if source == "rest" else ms
+        maker = trade_id % 2 == 0
+        self.writer.trade(self.us, event_ms, trade_id, ms, "100.01", "0.5", maker, trade_id, trade_id, source)
 
 
 def first_run(folder):

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
+from day_files import RowWriter
 from mm import DayFolder, Tape
-from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.rows import Trade
 from mm.instrument import Instrument
 
 SIM = Instrument("SIMUSDT", tick_e8=1_000_000, lot_e8=100_000, min_notional_e8=500_000_000)
@@ -19,7 +18,7 @@ class Story:
     """The content of a recorded day.
 
     Attributes:
-        runs: The steps of each run: a method of DayWriter and its arguments.
+        runs: The steps of each run: a method of RowWriter and its arguments.
         finer: Whether quantities are finer than the exchange's step.
     """
 
@@ -29,7 +28,7 @@ class Story:
         """Write the day under *root* and return its folder; sealing waits for the disk."""
         folder = DayFolder(root, symbol, day)
         for number, steps in enumerate(self.runs):
-            with DayWriter(folder, f"run{number}", top_n=3, instrument=instrument) as writer:
+            with RowWriter(folder, f"run{number}", top_n=3, instrument=instrument) as writer:
                 for method, *args in steps:
                     getattr(writer, method)(*args)
                 if seal:
@@ -80,7 +79,7 @@ def stories(draw, runs=2, size=25):
                     lots, ticks = draw(st.integers(1, 9)), draw(st.integers(95, 106))
                     trade = (trade_id, at // 1000, price(ticks), qty(lots), draw(st.booleans()), trade_id, trade_id)
                     source = draw(st.sampled_from(("ws", "rest")))
-                    steps.append(("trade", at, Trade(None if source == "rest" else at // 1000, *trade, source)))
+                    steps.append(("trade", at, None if source == "rest" else at // 1000, *trade, source))
                 case "snapshot":
                     snapshot_id = max(last_id + draw(st.sampled_from((0, 0, -1, -3, 2))), 1)
                     tag = draw(st.sampled_from(("initial", "resync", "carried")))

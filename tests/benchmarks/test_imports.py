@@ -3,8 +3,7 @@
 import pytest
 
 from benchmarks import imports
-from mm import DayFolder
-from mm.dayfolder.check import check_day
+from day_files import defects_of
 from mm.market_data.capture_import import import_captures
 
 pytestmark = pytest.mark.slow  # a measurement of the project, not a fault of the product
@@ -19,7 +18,7 @@ def test_generated_capture_is_a_consistent_market(tmp_path):
     assert (report.compared, report.agreed, day.book.gaps, day.trade_gaps) == (300, 300, 0, 0)
     assert counts == {"depth messages": 300, "levels": counts["levels"], "trades": 300, "best prices": 300}
     assert 20 * 300 < counts["levels"] < 24 * 300
-    assert check_day(DayFolder.at(tmp_path / "data" / imports.SYMBOL / day.day)).ok
+    assert not defects_of(tmp_path / "data" / imports.SYMBOL / day.day)
 
 
 def test_rows_without_peer_have_no_ratio(monkeypatch):

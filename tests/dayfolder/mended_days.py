@@ -4,7 +4,7 @@ import csv
 import gzip
 import json
 
-from mm.dayfolder.check import check_day
+from day_files import check
 from mm.dayfolder.repair import repair_day
 
 NOW_US = 1_770_000_000_000_000
@@ -40,7 +40,7 @@ def details(folder, kind):
 
 def assert_repaired(folder, result=None):
     """Assert that the day is sealed, has no defects or leftover files, and that another repair changes nothing."""
-    report = check_day(folder)
+    report = check(folder)
     assert (report.defects, report.sealed) == ([], True)
     assert sorted(path.name for path in folder.path.parent.iterdir()) == [folder.day]
     before = tree(folder)

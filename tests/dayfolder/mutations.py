@@ -22,8 +22,8 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1] / "market_data"))
 
 
+from day_files import defects_of
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 from mm.dayfolder.line_files import gzip_member
 
 HOUR_US = 3_600_000_000
@@ -419,9 +419,9 @@ def found(pristine, name, place, *, sealed):
     shutil.copytree(pristine.path, copy.path)
     if not sealed:
         copy.manifest.unlink()
-    before = [] if sealed else check_day(copy).defects
+    before = [] if sealed else defects_of(copy)
     MUTATIONS[name](copy)
-    return [defect for defect in check_day(copy).defects if defect not in before]
+    return [defect for defect in defects_of(copy) if defect not in before]
 
 
 def main(*, every):

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from day_files import check, defects_of
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 from mm.dayfolder.line_files import gzip_member
 from mm.dayfolder.rows import MOST_OF_A_KIND
 from mm.errors import MissingDay
@@ -266,7 +266,7 @@ def places(report):
 
 def test_clean_day_has_no_defects(recorded_day):
     """Restarts, gaps, resyncs, refreshes, stale diffs and a crossed book are no defects if the ledger has them."""
-    report = check_day(recorded_day)
+    report = check(recorded_day)
     assert (report.ok, report.sealed, report.defects, report.gaps) == (True, True, [], 2)
     assert report.trades == len(recorded_day.trades.read_text().splitlines()) - 1 > 0
     # 0.2 s in epoch 1, 0.8 s in epoch 2 (in all of which trades are missing), single frames in the others.
@@ -275,7 +275,7 @@ def test_clean_day_has_no_defects(recorded_day):
 
 def test_unsealed_day_is_checked_without_hashes(unsealed_day):
     """A day without a manifest is not sealed, and its rows are still checked."""
-    report = check_day(unsealed_day)
+    report = check(unsealed_day)
     assert (report.ok, report.sealed, report.defects) == (True, False, [])
 
 
@@ -284,7 +284,7 @@ def test_damage_is_reported_with_file_and_row(unsealed_day, name):
     """Each kind of damage is reported with its file, row and kind."""
     damage, file, row, kind = DAMAGE[name]
     damage(unsealed_day)
-    report = check_day(unsealed_day)
+    report = check(unsealed_day)
     assert not report.ok
     assert (file, row, kind) in places(report)
     assert all(defect.message for defect in report.defects)
@@ -310,7 +310,7 @@ def manifest(before, after):
 def test_sealed_day_is_compared_with_its_manifest(recorded_day, name, damage):
     """Hashes reveal what the row checks cannot: a changed quantity, a lost or foreign file."""
     damage(recorded_day)
-    report = check_day(recorded_day)
+    report = check(recorded_day)
     assert report.sealed
     assert (name, None, "manifest") in places(report)
 
@@ -318,7 +318,7 @@ def test_sealed_day_is_compared_with_its_manifest(recorded_day, name, damage):
 def test_frames_without_diffs_are_checked(unsealed_day):
     """Without diffs there is no book to compare with; order, depth, ticks and epochs are still checked."""
     unsealed_day.diffs.unlink()
-    assert check_day(unsealed_day).defects == []
+    assert defects_of(unsealed_day) == []
     damage = [
         (1, "bid1_price", "100.02", "levels"),
         (2, "bid1_price", "", "levels"),
@@ -330,21 +330,21 @@ def test_frames_without_diffs_are_checked(unsealed_day):
     ]
     for row, column, value, _ in damage:
         cell(FRAMES, row, column, value)(unsealed_day)
-    assert places(check_day(unsealed_day)) == [(FRAMES_CSV, row, kind) for row, _, _, kind in damage]
+    assert places(check(unsealed_day)) == [(FRAMES_CSV, row, kind) for row, _, _, kind in damage]
 
 
 def test_missing_frames_file_is_no_defect(unsealed_day):
     """Frames can be derived from the diffs."""
     unsealed_day.frames.unlink()
-    assert check_day(unsealed_day).defects == []
+    assert defects_of(unsealed_day) == []
 
 
 def test_frames_lost_in_crash_are_no_defect(unsealed_day):
     """Diffs are written before their frames: a killed run may lack its last frames, a stopped run may not."""
     rewrite(unsealed_day.frames, lambda rows: rows.pop())
-    assert places(check_day(unsealed_day)) == [(FRAMES_CSV, None, "frame_missing")]
+    assert places(check(unsealed_day)) == [(FRAMES_CSV, None, "frame_missing")]
     rewrite(unsealed_day.events, lambda rows: rows.pop())
-    assert check_day(unsealed_day).defects == []
+    assert defects_of(unsealed_day) == []
 
 
 def test_older_day_may_lack_late_columns(unsealed_day):
@@ -354,7 +354,7 @@ def test_older_day_may_lack_late_columns(unsealed_day):
             path_of(unsealed_day, name),
             lambda rows, late=late: rows.__setitem__(slice(None), [r[:-late] for r in rows]),
         )
-    report = check_day(unsealed_day)
+    report = check(unsealed_day)
     # Without a source, trades filled in later cannot be distinguished from those of the stream.
     assert {(defect.file, defect.kind) for defect in report.defects} <= {
         (TRADES_CSV, "type"),
@@ -369,14 +369,14 @@ def test_compressed_and_plain_files_are_both_read(unsealed_day):
         path.unlink()
     unsealed_day.diffs.with_suffix("").write_bytes(gzip.decompress(unsealed_day.diffs.read_bytes()))
     unsealed_day.diffs.unlink()
-    assert check_day(unsealed_day).defects == []
+    assert defects_of(unsealed_day) == []
 
 
 def test_excess_defects_of_one_kind_are_counted(unsealed_day):
     """A badly damaged file must not flood the terminal."""
     with unsealed_day.trades.open("a") as stream:
         stream.write("short\n" * (MOST_OF_A_KIND + 5))
-    defects = check_day(unsealed_day).defects
+    defects = defects_of(unsealed_day)
     assert len(defects) == MOST_OF_A_KIND + 1
     assert (defects[-1].row, defects[-1].message) == (None, "5 more of this kind")
 
@@ -384,7 +384,7 @@ def test_excess_defects_of_one_kind_are_counted(unsealed_day):
 def test_missing_folder_raises_missing_day(tmp_path):
     """A missing folder is not a clean day."""
     with pytest.raises(MissingDay, match="20260105"):
-        check_day(DayFolder(tmp_path, "SIMUSDT", "20260105"))
+        check(DayFolder(tmp_path, "SIMUSDT", "20260105"))
 
 
 @settings(max_examples=60, deadline=None)
@@ -399,6 +399,6 @@ def test_every_flipped_bit_of_sealed_day_is_reported(pristine_day, data):
     after[place] ^= 1 << bit
     path.write_bytes(after)
     try:
-        assert pristine_day.relative(path) in {defect.file for defect in check_day(pristine_day).defects}
+        assert pristine_day.relative(path) in {defect.file for defect in defects_of(pristine_day)}
     finally:
         path.write_bytes(before)

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from day_files import RowWriter, defects_of
 from mm import DayFolder
-from mm.dayfolder.check import check_day
-from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.rows import Stamp
 from mm.market_data.local_orderbook import LocalOrderBook
 
@@ -37,7 +36,7 @@ def test_correct_frames_pass_and_changed_cell_is_reported(tmp_path_factory, mess
                     side[price] = qty
         writer.frame(stamp, 1, *top())
 
-    with DayWriter(folder, "R1", top_n=2) as writer:
+    with RowWriter(folder, "R1", top_n=2) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
         pending = []
         for n, changed in enumerate([*messages, ([], [])], 1):
@@ -56,7 +55,7 @@ def test_correct_frames_pass_and_changed_cell_is_reported(tmp_path_factory, mess
             else:
                 frame(stamp, changed)
         writer.event(T, "run_stop", 1, {"reason": "signal"})
-    assert check_day(folder).defects == []
+    assert defects_of(folder) == []
 
     lines = folder.frames.read_text().splitlines()
     row = data.draw(st.integers(1, len(lines) - 1))
@@ -65,7 +64,7 @@ def test_correct_frames_pass_and_changed_cell_is_reported(tmp_path_factory, mess
     cells[column] = f"{cells[column]}7"
     lines[row] = ",".join(cells)
     folder.frames.write_text("\n".join(lines) + "\n")
-    assert any(defect.file == folder.frames.name for defect in check_day(folder).defects)
+    assert any(defect.file == folder.frames.name for defect in defects_of(folder))
 
 
 @pytest.mark.parametrize("contiguous", [True, False])
@@ -73,7 +72,7 @@ def test_restarted_ids_are_no_gap(tmp_path, contiguous):
     """After maintenance the exchange may restart its ids; the old ids are not missing."""
     folder = DayFolder(tmp_path, "A", "20260105")
     book = LocalOrderBook.of([("1", "1")], [("2", "2")])
-    with DayWriter(folder, "R1", top_n=1) as writer:
+    with RowWriter(folder, "R1", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
         for epoch, first in ((1, 5_000_000), (2, 1)):
             if epoch == 2:
@@ -83,7 +82,7 @@ def test_restarted_ids_are_no_gap(tmp_path, contiguous):
             next_id = first + epoch - 1 if contiguous else first + epoch
             seq = writer.diff(T, T // 1000, next_id, next_id, [], [])
             if contiguous:
-                writer.frame(Stamp(T, seq, T // 1000, next_id), epoch, *book.top(1))
+                writer.frame((T, seq, T // 1000, next_id), epoch, *book.top(1))
         writer.event(T, "run_stop", 2, {"reason": "signal"})
-    kinds = {defect.kind for defect in check_day(folder).defects}
+    kinds = {defect.kind for defect in defects_of(folder)}
     assert kinds == (set() if contiguous else {"hole"})

@@ -2,13 +2,12 @@
 
 import pytest
 
+from day_files import RowWriter, check, defects_of
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 from mm.dayfolder.check_frames import LOST_AT_MOST_US
 from mm.dayfolder.coverage import ValidTime, cover
-from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.ledger import Event
-from mm.dayfolder.rows import Arrival, Stamp
+from mm.dayfolder.rows import Arrival
 
 T = 1_767_600_000_000_000
 
@@ -35,7 +34,7 @@ HOUR_US = 3_600_000_000
 def test_clock_step_covers_no_time(tmp_path, by_us, rows_until_reported):
     """Twenty updates, one every 100 ms; the ledger reports a step forward up to several rows later."""
     folder, us = DayFolder(tmp_path, "A", "20260105"), T
-    with DayWriter(folder, "R1", top_n=1) as writer:
+    with RowWriter(folder, "R1", top_n=1) as writer:
         writer.event(us, "run_start", 0, {"version": "0", "knobs": {}})
         writer.event(us, "window_start", 0, {})
         writer.snapshot(us, "initial", 10, [["1", "1"]], [["2", "1"]], 1)
@@ -46,10 +45,10 @@ def test_clock_step_covers_no_time(tmp_path, by_us, rows_until_reported):
                 writer.event(us, "clock_step", 1, {"by_us": by_us})
             bids = [("1", f"{number + 1}")]
             writer.diff(us, us, 11 + number, 11 + number, bids, [])
-            writer.frame(Stamp(us, writer.last_seq, us, 11 + number), 1, bids, [("2", "1")])
+            writer.frame((us, writer.last_seq, us, 11 + number), 1, bids, [("2", "1")])
         writer.event(us, "window_end", 1, {})
         writer.event(us, "run_stop", 1, {"reason": "window_end"})
-    report, coverage = check_day(folder), cover(folder)
+    report, coverage = check(folder), cover(folder)
     assert report.defects == []
     assert report.covered_s == pytest.approx(1.9, abs=0.11)
     if by_us < 0:  # the window ends before it begins
@@ -73,13 +72,13 @@ def test_clock_step_without_book_subtracts_nothing(tmp_path):
 def test_crash_explains_at_most_one_minute_of_missing_frames(tmp_path):
     """A run without frames for longer than a minute lost more than its last flush."""
     folder = DayFolder(tmp_path, "A", "20260105")
-    with DayWriter(folder, "R1", top_n=1) as writer:
+    with RowWriter(folder, "R1", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
         writer.snapshot(T, "initial", 5, [("1", "2")], [("2", "2")], 1)
         for n in range(5):
             us = T + n * LOST_AT_MOST_US // 2
             seq = writer.diff(us, us // 1000, 6 + n, 6 + n, [], [])
             if n == 0:
-                writer.frame(Stamp(us, seq, us // 1000, 6), 1, [("1", "2")], [("2", "2")])
-    defects = [(defect.kind, defect.message[:27]) for defect in check_day(folder).defects]
+                writer.frame((us, seq, us // 1000, 6), 1, [("1", "2")], [("2", "2")])
+    defects = [(defect.kind, defect.message[:27]) for defect in defects_of(folder)]
     assert defects == [("frame_missing", "the frame of recv_seq 4 (up")]

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutations import MUTATIONS, lines
 
+from day_files import check
 from mm import DayFolder
 from mm.dayfolder import line_files
-from mm.dayfolder.check import check_day
 from mm.dayfolder.rows import RowOrder
 from mm.market_data import local_orderbook
 
@@ -24,10 +24,10 @@ def with_and_without(folder):
     """Return the report of the check with compiled levels and blocks of trades, and in plain Python, row by row."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(line_files, "_PIECE", 2000)  # some twenty trades
-        found = check_day(folder)
+        found = check(folder)
         patch.setattr(RowOrder, "take", lambda *_: False)
         patch.setattr(local_orderbook, "kernel", None)
-        return found, check_day(folder)
+        return found, check(folder)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_good_trades_are_checked_in_blocks(copy_day, monkeypatch):
     taken = []
     take = RowOrder.take
     monkeypatch.setattr(RowOrder, "take", lambda *args: taken.append(take(*args)) or taken[-1])
-    check_day(copy_day())
+    check(copy_day())
     assert sum(taken) > len(taken) / 2 > 5
 
 

@@ -2,26 +2,24 @@
 
 import pytest
 
+from day_files import RowWriter, defects_of
 from mm import DayFolder
-from mm.dayfolder.check import check_day
-from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.rows import Trade
 
 T = 1_767_600_000_000_000
 
 
-def defects_of(tmp_path, ids, gaps=()):
+def trade_defects(tmp_path, ids, gaps=()):
     """Return row and kind of the defects for trades (id and source) with declared gaps."""
     folder = DayFolder(tmp_path, "A", "20260105")
-    with DayWriter(folder, "R1", top_n=1) as writer:
+    with RowWriter(folder, "R1", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
         for first, last in gaps:
             gap = {"from_id": first, "to_id": last, "from_us": T, "to_us": T, "cause": "silence"}
             writer.gap(T, "trade_gap", 0, gap)
         for trade_id, source in ids:
             ms = None if source == "rest" else T // 1000
-            writer.trade(T, Trade(ms, trade_id, T // 1000, "1", "1", True, trade_id, trade_id, source))
-    return [(defect.row, defect.kind) for defect in check_day(folder).defects]
+            writer.trade(T, ms, trade_id, T // 1000, "1", "1", True, trade_id, trade_id, source)
+    return [(defect.row, defect.kind) for defect in defects_of(folder)]
 
 
 @pytest.mark.parametrize(
@@ -44,23 +42,23 @@ def defects_of(tmp_path, ids, gaps=()):
 )
 def test_defects_of_trade_ids(tmp_path, ids, gaps, defects):
     """Stream ids increase; REST and imports fill gaps; the ledger declares other gaps; ids may restart."""
-    assert defects_of(tmp_path, ids, gaps) == defects
+    assert trade_defects(tmp_path, ids, gaps) == defects
 
 
 def test_repeated_trade_with_other_content_is_reported_with_both(tmp_path):
     """A row that repeats its trade in other words is only a repetition."""
     folder = DayFolder(tmp_path, "A", "20260105")
     ms = T // 1000
-    with DayWriter(folder, "R1", top_n=1) as writer:
+    with RowWriter(folder, "R1", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
         trades = [(1, "10", "2"), (2, "10", "2"), (1, "10.0", "2.00"), (2, "10", "3"), (2, "11", "2")]
         for trade_id, price, qty in trades:
-            writer.trade(T, Trade(ms, trade_id, ms, price, qty, True, trade_id, trade_id, "import"))
+            writer.trade(T, ms, trade_id, ms, price, qty, True, trade_id, trade_id, "import")
         again = {"kind": "duplicate", "stream": "trade", "is_buyer_maker": True}
         older = [again | {"trade_id": 2}, again | {"trade_id": 9, "trade_time_ms": ms, "price": "1", "qty": "2"}]
         for details in (again | {"trade_id": 1, "trade_time_ms": ms + 1, "price": "10", "qty": "2"}, *older):
             writer.event(T, "anomaly", 0, details)
-    defects = [defect for defect in check_day(folder).defects if defect.kind == "contradiction"]
+    defects = [defect for defect in defects_of(folder) if defect.kind == "contradiction"]
     assert [(defect.file, defect.row) for defect in defects] == [
         (folder.trades.name, 4),
         (folder.trades.name, 5),
@@ -75,21 +73,21 @@ def test_repeated_trade_with_other_content_is_reported_with_both(tmp_path):
 def test_content_of_a_first_row_after_an_id_reset_is_its_own(tmp_path):
     """The exchange counts its trades from 1 again: the same ids are other trades."""
     folder = DayFolder(tmp_path, "A", "20260105")
-    with DayWriter(folder, "R1", top_n=1) as writer:
+    with RowWriter(folder, "R1", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
         for trade_id, price in ((9_000_000, "10"), (1, "11"), (1, "11"), (9_000_000, "12"), (9_000_000, "12")):
-            writer.trade(T, Trade(T // 1000, trade_id, T // 1000, price, "2", True, trade_id, trade_id, "import"))
-    assert "contradiction" not in {defect.kind for defect in check_day(folder).defects}
+            writer.trade(T, T // 1000, trade_id, T // 1000, price, "2", True, trade_id, trade_id, "import")
+    assert "contradiction" not in {defect.kind for defect in defects_of(folder)}
 
 
 def test_rows_wider_than_an_older_header_are_reported(tmp_path):
     """Blocks of rows are compared with the columns of the file, not with today's."""
     folder = DayFolder(tmp_path, "A", "20260105")
-    with DayWriter(folder, "R1", top_n=1) as writer:
+    with RowWriter(folder, "R1", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
         for number in range(1, 20):
-            writer.trade(T, Trade(T // 1000, number, T // 1000, "1", "1", True, number, number))
+            writer.trade(T, T // 1000, number, T // 1000, "1", "1", True, number, number)
     head, rows = folder.trades.read_text().split("\n", 1)
     folder.trades.write_text(f"{head.rpartition(',')[0]}\n{rows}")
-    defects = [defect for defect in check_day(folder).defects if defect.file == folder.trades.name]
+    defects = [defect for defect in defects_of(folder) if defect.file == folder.trades.name]
     assert [(defect.row, defect.kind) for defect in defects] == [(row, "columns") for row in range(1, 20)]

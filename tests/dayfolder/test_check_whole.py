@@ -10,11 +10,9 @@ import pytest
 from mutations import MUTATIONS, PLAUSIBLE
 from test_check import diffs, rewrite
 
+from day_files import RowWriter, defects_of
 from mm import DayFolder
 from mm.clock import now_us
-from mm.dayfolder.check import check_day
-from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.rows import Trade
 from support import ROOT
 
 US = 1_767_600_000_000_000
@@ -25,12 +23,12 @@ SOME = [name for name in list(MUTATIONS)[::3] if name not in PLAUSIBLE]
 
 def test_unmutated_day_is_sound(boxed_day, tmp_path):
     """The day has the files that mutations need; without its manifest the only defect is `unsealed`."""
-    assert check_day(boxed_day).defects == []
+    assert defects_of(boxed_day) == []
     assert {path.name.split("_")[0] for path in boxed_day.path.rglob("*.*")} >= {"snapshot", "frames", "gaps"}
     shutil.copytree(boxed_day.path, tmp_path / "SIMUSDT" / boxed_day.day)
     copy = DayFolder(tmp_path, "SIMUSDT", boxed_day.day)
     copy.manifest.unlink()
-    assert [defect.kind for defect in check_day(copy).defects] == ["unsealed"]
+    assert [defect.kind for defect in defects_of(copy)] == ["unsealed"]
 
 
 @pytest.mark.slow
@@ -60,7 +58,7 @@ class Writer:
 
     def __init__(self, root, run_id="R1", us=US, knobs=KNOBS):
         self.folder = DayFolder(root, "SIMUSDT", "20260105")
-        self.writer = DayWriter(self.folder, run_id, top_n=3, write_diffs=knobs.get("write_diffs", True))
+        self.writer = RowWriter(self.folder, run_id, top_n=3, write_diffs=knobs.get("write_diffs", True))
         self.us = us
         self.event("run_start", version="1", knobs=knobs)
 
@@ -72,7 +70,7 @@ class Writer:
         for number in range(first, last + 1):
             self.us += 1_000_000
             ms = self.us // 1_000
-            self.writer.trade(self.us, Trade(ms, number, ms, "1.5", "2", True, number, number))
+            self.writer.trade(self.us, ms, number, ms, "1.5", "2", True, number, number)
         return self
 
     def diffs(self, first, last):
@@ -95,7 +93,7 @@ class Writer:
 
 
 def kinds(folder):
-    return [(defect.kind, defect.message.partition(":")[0]) for defect in check_day(folder).defects]
+    return [(defect.kind, defect.message.partition(":")[0]) for defect in defects_of(folder)]
 
 
 def drop(path, *rows):
@@ -162,12 +160,12 @@ def test_day_being_recorded_is_sound(tmp_path):
     writer = Writer(tmp_path, us=now_us() - 400_000_000)
     writer.writer.flush()
     root, day = writer.folder.root, writer.folder.day
-    assert {defect.kind for defect in check_day(writer.folder).defects} <= {"time"}  # the folder's day is not today
+    assert {defect.kind for defect in defects_of(writer.folder)} <= {"time"}  # the folder's day is not today
     writer.trades(1, 100).writer.flush()
-    assert {defect.kind for defect in check_day(DayFolder(root, "SIMUSDT", day)).defects} <= {"time"}
+    assert {defect.kind for defect in defects_of(DayFolder(root, "SIMUSDT", day))} <= {"time"}
     writer.us = now_us()
     writer.stop(seal=False)
-    assert {defect.kind for defect in check_day(DayFolder(root, "SIMUSDT", day)).defects} <= {"time"}
+    assert {defect.kind for defect in defects_of(DayFolder(root, "SIMUSDT", day))} <= {"time"}
 
 
 def test_missing_recv_seq_is_allowed_without_diffs(tmp_path):

@@ -5,11 +5,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from day_files import RowWriter
 from mm import DayFolder
 from mm.__main__ import main
 from mm.dayfolder.coverage import cover, coverage_text
-from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.rows import Trade
 from mm.errors import MissingDay
 
 US = 1_767_596_400_000_000
@@ -18,7 +17,7 @@ BIDS, ASKS = [["0.99", "1"]], [["1.01", "1"]]
 
 @pytest.fixture
 def writer(tmp_path):
-    with DayWriter(DayFolder(tmp_path, "SIMUSDT", "20260105"), "one", instrument=None) as open_writer:
+    with RowWriter(DayFolder(tmp_path, "SIMUSDT", "20260105"), "one", instrument=None) as open_writer:
         yield open_writer
 
 
@@ -62,7 +61,7 @@ def test_trades_and_missing_trades_are_counted(writer):
     """Three rows, one of them from REST, and one declared gap."""
     begin(writer)
     for trade_id, source in ((5, "ws"), (8, "ws"), (6, "rest")):
-        writer.trade(US + trade_id, Trade(1, trade_id, 1, "1.00", "1", False, trade_id, trade_id, source))
+        writer.trade(US + trade_id, 1, trade_id, 1, "1.00", "1", False, trade_id, trade_id, source)
     writer.event(US + 9, "trade_gap", 0, {"from_id": 7, "to_id": 7, "from_us": 0, "to_us": 0, "cause": "lost"})
     end(writer, US + 10, 0)
     trades = coverage_of(writer).trades

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mm.dayfolder.check import check_day
+from day_files import defects_of
 from mm.dayfolder.day_grids import DayGrids, GridChange, read_grids, reported_tick_e8
 from mm.dayfolder.ledger import Event
 from mm.dayfolder.rows import Arrival
@@ -61,7 +61,7 @@ def test_invalid_history_is_reported(recorded_day, entry, history):
     rewritten(recorded_day, entry, history=history)
     with pytest.raises(BrokenFile, match="the history of the grid cannot be read"):
         read_grids(recorded_day)
-    assert [defect.kind for defect in check_day(recorded_day).defects] == ["instrument"]
+    assert [defect.kind for defect in defects_of(recorded_day)] == ["instrument"]
 
 
 def test_grid_of_other_symbol_is_rejected(recorded_day, entry):
@@ -73,7 +73,7 @@ def test_grid_of_other_symbol_is_rejected(recorded_day, entry):
 def test_check_uses_grid_of_each_row(recorded_day, entry):
     """A price that only a later grid allows is a defect; a price of an earlier grid is none."""
     finer = [grid(0, "0.03"), grid(1 << 40, "0.01")]
-    defects = check_day(rewritten(recorded_day, entry, history=finer)).defects
+    defects = defects_of(rewritten(recorded_day, entry, history=finer))
     assert {defect.kind for defect in defects} >= {"off_tick"}
     coarser = [grid(0, "0.01"), grid(1, "0.03")]
-    assert check_day(rewritten(recorded_day, entry, history=coarser)).defects == []
+    assert defects_of(rewritten(recorded_day, entry, history=coarser)) == []

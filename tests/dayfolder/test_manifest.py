@@ -5,10 +5,9 @@ import json
 
 import pytest
 
+from day_files import RowWriter
 from mm import DayFolder
-from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.manifest import proved_tails, read_manifest, unseal
-from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile
 from mm.market_data import buffered_writer
 
@@ -18,14 +17,14 @@ T = 1_767_600_000_000_000
 @pytest.fixture
 def folder(tmp_path):
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    with DayWriter(folder, "R1", top_n=1) as writer:
+    with RowWriter(folder, "R1", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": 'a, "b"', "knobs": {}})
         writer.snapshot(T, "initial", 5, [["1", "2"]], [["2", "2"]], 1)
         for n in range(3):
             seq = writer.diff(T + n, T // 1000, 6 + 2 * n, 7 + 2 * n, [["1", str(n)]], [])
-            writer.frame(Stamp(T + n, seq, T // 1000, 7 + 2 * n), 1, [["1", str(n)]], [["2", "2"]])
-        writer.trade(T, Trade(T // 1000, 40, T // 1000, "1", "1", True, 40, 40))
-        writer.trade(T, Trade(T // 1000, 41, T // 1000, "1", "1", True, 41, 41))
+            writer.frame((T + n, seq, T // 1000, 7 + 2 * n), 1, [["1", str(n)]], [["2", "2"]])
+        writer.trade(T, T // 1000, 40, T // 1000, "1", "1", True, 40, 40)
+        writer.trade(T, T // 1000, 41, T // 1000, "1", "1", True, 41, 41)
         writer.quarantine(T, "depth", "why", b"raw")
         (folder.path / "health.json").write_text("{}")
         (folder.path / "health_SIMUSDT.json").write_text("{}")
@@ -77,12 +76,12 @@ def test_unreadable_manifest_raises_broken_file(folder):
 def test_noted_manifest_covers_rows_written_so_far(tmp_path):
     """After a crash the next run continues from the noted sizes, which exclude later rows."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    with DayWriter(folder, "R1", top_n=1) as writer:
+    with RowWriter(folder, "R1", top_n=1) as writer:
         for number in range(3):
-            writer.trade(T, Trade(T // 1000, number, T // 1000, "1", "1", True, number, number))
+            writer.trade(T, T // 1000, number, T // 1000, "1", "1", True, number, number)
         writer.flush()
         writer.note()
-        writer.trade(T, Trade(T // 1000, 3, T // 1000, "1", "1", True, 3, 3))
+        writer.trade(T, T // 1000, 3, T // 1000, "1", "1", True, 3, 3)
         writer.flush()
     manifest = read_manifest(folder)
     assert (manifest.sealed, manifest.runs) == (False, ["R1"])
@@ -95,11 +94,11 @@ def test_noted_manifest_covers_rows_written_so_far(tmp_path):
 def test_manifest_is_not_written_while_hashes_are_incomplete(tmp_path, monkeypatch):
     """No manifest is written that would cover less data than the previous one."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    with DayWriter(folder, "R1", top_n=1) as writer:
+    with RowWriter(folder, "R1", top_n=1) as writer:
         writer.quarantine(T, "ws", "why", b"raw" * 99)
         writer.flush(sync=True)
         monkeypatch.setattr(buffered_writer, "MOST_HASHED_BYTES", 10)
-        writer.trade(T, Trade(T // 1000, 3, T // 1000, "1", "1", True, 3, 3))
+        writer.trade(T, T // 1000, 3, T // 1000, "1", "1", True, 3, 3)
         writer.flush()
         writer.note()
         assert read_manifest(folder) is None

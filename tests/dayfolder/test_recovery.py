@@ -4,11 +4,10 @@ import gzip
 
 import pytest
 
+from day_files import RowWriter
 from mm import DayFolder
 from mm.dayfolder import line_files as tail
-from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.recovery import RecoveredState, recover
-from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile
 
 T = 1_767_600_000_000_000
@@ -17,12 +16,12 @@ T = 1_767_600_000_000_000
 @pytest.fixture
 def folder(tmp_path):
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
-    with DayWriter(folder, "R1", top_n=1) as writer:
+    with RowWriter(folder, "R1", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
         writer.snapshot(T, "initial", 5, [["1", "2"]], [["2", "2"]], 1)
         for n in range(3):
             seq = writer.diff(T + n, T // 1000, 6 + n, 6 + n, [["1", str(n)]], [])
-            writer.frame(Stamp(T + n, seq, T // 1000, 6 + n), 1, [["1", str(n)]], [["2", "2"]])
+            writer.frame((T + n, seq, T // 1000, 6 + n), 1, [["1", str(n)]], [["2", "2"]])
             writer.flush()
     return folder
 
@@ -36,9 +35,9 @@ def test_recovered_state_has_ids_and_times_of_last_rows(folder):
     """The recovered state has the ids and times of the last rows, and the settings of the last run."""
     state = recover(folder)
     assert (state.last_diff_id, state.last_diff_us, state.last_trade_id, state.last_trade_us) == (8, T + 2, None, 0)
-    with DayWriter(folder, "R2", top_n=1) as writer:
+    with RowWriter(folder, "R2", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {"trade_stream": "trade"}})
-        writer.trade(T + 7, Trade(None, 5, T // 1000, "1", "2", True, 5, 5))
+        writer.trade(T + 7, None, 5, T // 1000, "1", "2", True, 5, 5)
     state = recover(folder)
     assert (state.last_trade_id, state.last_trade_us, state.knobs) == (5, T + 7, {"trade_stream": "trade"})
 
@@ -54,7 +53,7 @@ def test_last_diff_id_falls_back_to_frame_then_snapshot(folder):
 
 def test_last_diff_id_is_that_of_snapshot_after_id_restart(folder):
     """The diffs after the snapshot were lost with the run: those on disk have the old ids."""
-    with DayWriter(folder, "R2", top_n=1) as writer:
+    with RowWriter(folder, "R2", top_n=1) as writer:
         writer.diff(T + 8, T // 1000, 3_000_001, 3_000_002, [["1", "1"]], [])
         writer.snapshot(T + 9, "resync", 2_985, [["1", "2"]], [["2", "2"]], 2)
     state = recover(folder)
@@ -64,10 +63,10 @@ def test_last_diff_id_is_that_of_snapshot_after_id_restart(folder):
 def test_open_runs_are_runs_without_run_stop(folder):
     """The next run writes `crash_recovered` for each open run, even if a run crashed during a recovery."""
     assert recover(folder).open_runs == ("R1",)
-    with DayWriter(folder, "R2", top_n=1) as writer:
+    with RowWriter(folder, "R2", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
     assert recover(folder).open_runs == ("R1", "R2")
-    with DayWriter(folder, "R3", top_n=1) as writer:
+    with RowWriter(folder, "R3", top_n=1) as writer:
         writer.event(T, "crash_recovered", 0, {"previous_run_id": "R1"})
         writer.event(T, "crash_recovered", 0, {"previous_run_id": "R2"})
         writer.event(T, "run_stop", 0, {"reason": "signal"})
@@ -81,7 +80,7 @@ def test_torn_tails_are_reported_before_they_are_cut(folder):
             stream.write(b"\x1f\x8b\x08 torn")
     state = recover(folder)
     assert state.lost == {folder.frames: 8, folder.diffs: 8} == recover(folder).lost
-    with DayWriter(folder, "R2", top_n=1) as writer:
+    with RowWriter(folder, "R2", top_n=1) as writer:
         assert (writer.earlier.lost, recover(folder).lost) == (state.lost, state.lost)
     assert len(gzip.decompress(folder.diffs.read_bytes()).splitlines()) == 3
     assert recover(folder).lost == {}
@@ -122,13 +121,13 @@ def test_last_row_without_recv_seq_raises_broken_file(folder):
 )
 def test_rest_trades_written_before_crash_are_not_requested_again(folder, stream, rows, left):
     """The rows are on disk, but the run was killed before the ledger recorded the backfill."""
-    with DayWriter(folder, "R2", top_n=1) as writer:
+    with RowWriter(folder, "R2", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {"trade_stream": stream}})
-        writer.trade(T, Trade(None, 5, T // 1000, "1", "2", True, 5, 5))
+        writer.trade(T, None, 5, T // 1000, "1", "2", True, 5, 5)
         writer.gap(T, "trade_gap", 0, {"from_id": 6, "to_id": 9, "from_us": T, "to_us": T + 8, "cause": "restart"})
-        writer.trade(T + 8, Trade(T, 10, T // 1000, "1", "2", True, 10, 10))
+        writer.trade(T + 8, T, 10, T // 1000, "1", "2", True, 10, 10)
         for number, first, last in rows:
-            writer.trade(T + 9, Trade(None, number, T // 1000, "1", "2", True, first, last, "rest"))
+            writer.trade(T + 9, None, number, T // 1000, "1", "2", True, first, last, "rest")
     with folder.trades.open("ab") as trades:
         trades.write(b"1767600000000,1767600000000,99,R2,9")  # a torn row is ignored
     state = recover(folder)
@@ -138,25 +137,25 @@ def test_rest_trades_written_before_crash_are_not_requested_again(folder, stream
 @pytest.mark.parametrize(("first", "reached"), [(6, 8), (9, 9)])
 def test_stale_last_diff_does_not_lower_last_diff_id(folder, first, reached):
     """Otherwise the next run would report a false gap."""
-    with DayWriter(folder, "R2", top_n=1) as writer:
+    with RowWriter(folder, "R2", top_n=1) as writer:
         writer.diff(T + 9, T // 1000, first, first, [["1", "1"]], [])
     assert recover(folder).last_diff_id == reached
 
 
 def test_last_diff_id_follows_restarted_ids(folder):
     """Earlier frames have the old ids."""
-    with DayWriter(folder, "R2", top_n=1) as writer:
+    with RowWriter(folder, "R2", top_n=1) as writer:
         seq = writer.diff(T + 8, T // 1000, 10**9, 10**9, [["1", "1"]], [])
-        writer.frame(Stamp(T + 8, seq, T // 1000, 10**9), 1, [["1", "1"]], [["2", "2"]])
+        writer.frame((T + 8, seq, T // 1000, 10**9), 1, [["1", "1"]], [["2", "2"]])
         writer.diff(T + 9, T // 1000, 5, 6, [["1", "1"]], [])
     assert recover(folder).last_diff_id == 6
 
 
 def seal_day(folder):
     """Seal the day in a separate run, and return the recovered state."""
-    with DayWriter(folder, "R2", top_n=1) as writer:
+    with RowWriter(folder, "R2", top_n=1) as writer:
         writer.event(T, "run_start", 0, {"version": "0", "knobs": {}})
-        writer.trade(T + 7, Trade(None, 5, T // 1000, "1", "2", True, 5, 5))
+        writer.trade(T + 7, None, 5, T // 1000, "1", "2", True, 5, 5)
         writer.quarantine(T + 8, "ws", "why", b"raw")
         writer.seal()
     return recover(folder)
@@ -164,9 +163,9 @@ def seal_day(folder):
 
 def record_after_seal(folder, torn):
     """Record after a seal, and end with *torn* torn files, as after a power cut."""
-    with DayWriter(folder, "R3", top_n=1) as writer:
+    with RowWriter(folder, "R3", top_n=1) as writer:
         seq = writer.diff(T + 9, T // 1000, 9, 9, [["1", "9"]], [])
-        writer.frame(Stamp(T + 9, seq, T // 1000, 9), 1, [["1", "9"]], [["2", "2"]])
+        writer.frame((T + 9, seq, T // 1000, 9), 1, [["1", "9"]], [["2", "2"]])
         writer.flush()
     for path in (folder.frames, folder.diffs)[:torn]:
         with path.open("ab") as stream:

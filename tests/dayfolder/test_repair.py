@@ -6,8 +6,8 @@ import os
 import pytest
 from mended_days import assert_repaired, details, repaired, tree
 
+from day_files import check
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.line_files import gzip_member
 from mm.dayfolder.manifest import unseal, write_manifest
@@ -106,7 +106,7 @@ def test_next_repair_completes_killed_repair(recorded_day, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             repaired(recorded_day)
     assert moved
-    assert not check_day(recorded_day).sealed
+    assert not check(recorded_day).sealed
     repaired(recorded_day, "FIX2")
     assert recorded_day.frames.read_bytes() == frames
     assert_repaired(recorded_day)

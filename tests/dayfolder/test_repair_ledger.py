@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mended_days import assert_repaired, kinds, repaired, rows, table
 
+from day_files import defects_of
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 from mm.dayfolder.manifest import read_manifest
 from scribe import Scribe
 
@@ -96,7 +96,7 @@ def test_lost_end_of_ledger_is_restored_from_other_files(one_run_day, tmp_path, 
     """Frames are unchanged, and events that the gaps file and the snapshots repeat are restored."""
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     shutil.copytree(one_run_day.path, folder.path)
-    assert check_day(folder).defects == []
+    assert defects_of(folder) == []
     lines = folder.events.read_bytes().splitlines(keepends=True)
     assert len(lines) == 12
     folder.events.write_bytes(b"".join(lines[:kept]) + lines[kept][:torn])

@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from mended_days import assert_repaired, details, kinds, repaired, rows, table, tree
 
 import captured
+from day_files import RowWriter, defects_of
 from mm import DayFolder
-from mm.dayfolder.check import check_day
-from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.rows import Stamp
 from mm.instrument import Instrument
 from scribe import Scribe
 
@@ -197,7 +195,7 @@ def test_quarantined_messages_readable_now_are_moved_to_files(tmp_path):
     folder = DayFolder(tmp_path, "SIMUSDT", "20260105")
     record_quarantined(folder, [depth_message(101, 102), trade_message(15)])
     seqs = [msgspec.json.decode(line)["recv_seq"] for line in rows(folder.quarantine)]
-    assert check_day(folder).ok
+    assert not defects_of(folder)
     result = repaired(folder)
     assert result.repairs[0] == "quarantine: 2 messages that can be read now are in their files"
     (diff,) = [msgspec.json.decode(line) for line in rows(folder.diffs)]
@@ -231,7 +229,7 @@ def test_unreadable_messages_stay_in_quarantine(tmp_path):
 def test_rebuilt_frames_omit_levels_left_out_by_recorder(tmp_path):
     """Levels off the tick, deep in the book: the day is sound, and its frames can be rebuilt."""
     folder, us = captured.folder(tmp_path), captured.NOON_US
-    with DayWriter(folder, "R1", top_n=3, instrument=Instrument(folder.symbol, 10_000_000, 1_000)) as writer:
+    with RowWriter(folder, "R1", top_n=3, instrument=Instrument(folder.symbol, 10_000_000, 1_000)) as writer:
         for kind, details_of_event in (("run_start", {"version": "0", "knobs": {}}), ("window_start", {})):
             writer.event(us, kind, 0, details_of_event)
         writer.snapshot(us, "initial", 10, captured.BIDS, captured.ASKS, 1)
@@ -239,13 +237,13 @@ def test_rebuilt_frames_omit_levels_left_out_by_recorder(tmp_path):
             seq = writer.diff(us, us, last_id, last_id, [["50.05", qty]], [])
             left_out = {"price": "50.05", "last_id": last_id, "left_out": [["bid", "50.05", qty]]}
             writer.event(us, "anomaly", 1, {"kind": "off_tick", **left_out})
-            writer.frame(Stamp(us, seq, us, last_id), 1, captured.BIDS, captured.ASKS)
+            writer.frame((us, seq, us, last_id), 1, captured.BIDS, captured.ASKS)
         writer.event(us, "window_end", 1, {})
         writer.event(us, "run_stop", 1, {"reason": "end"})
     repaired(folder)
     frames = folder.frames.read_bytes()
     assert len(frames.splitlines()) == 3
-    assert check_day(folder).defects == []
+    assert defects_of(folder) == []
     folder.frames.unlink()
     assert repaired(folder, "AGAIN").changed
     assert folder.frames.read_bytes() == frames

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 from foreign_days import START_US, books_of, imported, write_csv
 
+from day_files import defects_of
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 from mm.errors import BrokenFile, Mismatch
 
 NAME = "SIMUSDT-{}-2024-03-05.csv"
@@ -43,14 +43,14 @@ def test_trades_alone_make_a_day_without_a_book(tmp_path, unit):
     ]
     assert (report.days[0].trades, report.days[0].synced) == (3, False)
     assert any("have no book" in warning for warning in report.warnings)
-    assert check_day(folder).defects == []
+    assert defects_of(folder) == []
 
 
 def test_missing_trade_ids_are_a_gap(tmp_path):
     rows = (*TRADES, (3, 60, "100.02", "1", "False"))
     report = imported("binance_vision", [spot_trades(tmp_path / NAME.format("trades"), *rows)], tmp_path / "data")
     assert report.days[0].trade_gaps == 1
-    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+    assert defects_of(report.days[0].path) == []
 
 
 def test_rows_without_a_quantity_keep_only_their_ids(tmp_path):
@@ -59,7 +59,7 @@ def test_rows_without_a_quantity_keep_only_their_ids(tmp_path):
     report = imported("binance_vision", [spot_trades(tmp_path / NAME.format("trades"), *rows)], tmp_path / "data")
     (day,) = report.days
     assert (day.trades, day.trade_gaps, day.book.anomalies) == (4, 0, {"no_execution": 1})
-    assert check_day(DayFolder.at(day.path)).defects == []
+    assert defects_of(day.path) == []
 
 
 def test_aggregates_keep_first_and_last_trade_ids(tmp_path):
@@ -81,7 +81,7 @@ def test_aggregates_without_a_quantity_are_left_out_and_counted(tmp_path):
     folder = DayFolder.at(day.path)
     cells = [line.split(",") for line in folder.trades.read_text().splitlines()[1:]]
     assert [(row[4], row[7]) for row in cells] == [("1", "1"), ("3", "2")]
-    assert check_day(folder).defects == []
+    assert defects_of(folder) == []
 
 
 def test_best_prices_are_a_book_of_one_level(tmp_path):
@@ -100,7 +100,7 @@ def test_best_prices_are_a_book_of_one_level(tmp_path):
         ms(2) * 1000: ({Decimal("100.01"): 3}, {Decimal("100.02"): 2}),
     }
     assert [(us, side) for us, side, *_ in printed] == [(ms(1) * 1000, -1), (ms(2) * 1000, 1), (ms(2) * 1000, 1)]
-    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+    assert defects_of(report.days[0].path) == []
 
 
 def test_foreign_and_malformed_files_are_rejected(tmp_path):

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pytest
 from foreign_days import START_US, books_of, imported, write_csv
 
-from mm import DayFolder
-from mm.dayfolder.check import check_day
+from day_files import defects_of
 from mm.errors import BrokenFile
 
 HEAD = (
@@ -105,7 +104,7 @@ def test_levels_sum_the_remaining_orders(tmp_path, seed, spelling):
         path = packed
     report = es([path], tmp_path / "data")
     assert books_of(report.days[0].path) == (books, trades)
-    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+    assert defects_of(report.days[0].path) == []
 
 
 def test_book_counts_only_at_the_end_of_an_event(tmp_path):

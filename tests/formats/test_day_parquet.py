@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from day_files import check
 from mm import DayFolder
 from mm.commands.data import data_export as export_command
 from mm.commands.data import data_import_parquet as import_parquet_command
-from mm.dayfolder.check import check_day
 from mm.errors import BrokenFile, MissingDay, RunExists
 from mm.formats.day_parquet import export_day, import_day
 from scribe import first_run, later_runs
@@ -61,7 +61,7 @@ def test_reimported_day_has_the_same_text(day, target, tmp_path, packed):
     restored, _ = import_day(target, tmp_path / "back")
     assert restored.path == tmp_path / "back" / "SIMUSDT" / "20260105"
     assert texts(restored) == original
-    report = check_day(restored)
+    report = check(restored)
     assert (report.defects, report.sealed) == ([], not packed)
 
 

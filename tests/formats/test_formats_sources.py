@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_csv, write_hftbacktest, write_tardis
 
+from day_files import check, defects_of
 from mm import DayFolder, load_day
-from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.errors import BrokenFile
 from mm.tape.tape import GAP
@@ -158,7 +158,7 @@ def test_a_book_that_was_lost_unseen_ends_with_its_last_message(tmp_path, form):
     tape = load_day(day.path)
     assert [(us - START_US) / 1e6 for us in tape.event_us[tape.kind == GAP]] == [10]
     assert (day.book.gaps, dict(day.book.anomalies)) == (1, {})
-    checked, covered = check_day(folder), cover(folder)
+    checked, covered = check(folder), cover(folder)
     assert (checked.defects, checked.covered_s, covered.covered_s, covered.excluded_s) == ([], 20, 20, 60)
     assert not any("no initial snapshot" in text for text in report.warnings)
 
@@ -220,7 +220,7 @@ def test_tickers_with_a_dot_are_read(tmp_path):
     """BRK.B is a file name, a column and a folder."""
     book, trades = write_tardis(tmp_path, PlainMarket(1), symbol="BRK.B")
     (day,) = imported("tardis", [book, trades], tmp_path / "d", symbol="BRK.B").days
-    assert check_day(DayFolder.at(day.path)).defects == []
+    assert defects_of(day.path) == []
     assert load_day(day.path).instrument.symbol == "BRK.B"
 
 
@@ -259,4 +259,4 @@ def test_files_of_single_streams_are_merged_by_receive_time(tmp_path):
         assert (day.clock_steps, day.book.gaps, day.trade_gaps) == (0, 0, 0)
         for name in ("event_us", "kind", "row_ticks", "row_lots"):
             np.testing.assert_array_equal(getattr(load_day(day.path), name), getattr(load_day(whole), name))
-        assert check_day(DayFolder.at(day.path)).defects == []
+        assert defects_of(day.path) == []

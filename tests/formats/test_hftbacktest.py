@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_hftbacktest
 
-from mm import DayFolder
-from mm.dayfolder.check import check_day
+from day_files import defects_of
 from mm.errors import BrokenFile, OffGrid
 
 BUY, BOTH = 1 << 29, (1 << 31) | (1 << 30)
@@ -20,7 +19,7 @@ def test_books_and_trades_match_the_file(tmp_path, seed, version):
     books, trades = books_of(report.days[0].path)
     assert books == market.books
     assert trades == market.trades
-    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+    assert defects_of(report.days[0].path) == []
 
 
 def write_changed(path, target, change):
@@ -109,7 +108,7 @@ def test_day_ends_at_utc_midnight_and_the_book_continues(tmp_path):
         books, _ = books_of(day.path)
         both |= {us: book for us, book in books.items() if us in market.books}
         assert all((us < midnight) == (day.day == "20240305") for us in books)
-        assert check_day(DayFolder.at(day.path)).defects == []
+        assert defects_of(day.path) == []
     assert both == market.books
 
 

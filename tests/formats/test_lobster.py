@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from foreign_days import books_of, imported, write_csv
 
+from day_files import defects_of
 from mm import DayFolder, load_day
-from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.dayfolder.ledger import LedgerView
 from mm.dayfolder.rows import DefectList
@@ -108,7 +108,7 @@ def test_book_after_each_message_matches_the_orderbook_file(tmp_path, seed):
             changed[us] = before = shown
     assert books_found == changed
     assert printed == [(at_us("2012-06-21", s), side, price, Decimal(size)) for s, side, price, size in trades]
-    assert check_day(folder).defects == []
+    assert defects_of(folder) == []
     anomalies = LedgerView.of(folder, DefectList(folder)).of_kind("anomaly")
     halts = [event for event in anomalies if event.details["kind"] == "trading_halt"]
     assert len(halts) == sum(message[1] == 7 for message in messages)
@@ -152,7 +152,7 @@ def test_halt_ends_the_book_until_trading_resumes(tmp_path):
     assert list(books_of(folder.path)[0]) == [at_us("2012-06-21", s) for s in (34200, 34205, 34535, 34540)]
     tape = load_day(folder)
     assert tape.event_us[tape.kind == GAP].tolist() == [at_us("2012-06-21", 34205)]
-    assert check_day(folder).ok
+    assert not defects_of(folder)
 
 
 def test_winter_time_is_five_hours_behind_utc(tmp_path):

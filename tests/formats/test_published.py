@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from published_days import BEGIN_MS, CAPTURES, DATE, DAY, END_MS, STAMPED, SYMBOL, recorded
 
+from day_files import check, defects_of
 from file_server import Files, place, serving_files, zipped
 from mm import DayFolder
 from mm.__main__ import main
-from mm.dayfolder.check import check_day
 from mm.errors import BrokenFile, DataError, RunExists, TryLater
 from mm.formats.published import BOOK, TRADES, PublishedFiles, fetch_day
 from mm.market_data.capture_import import ImportOptions
@@ -68,7 +68,7 @@ def test_day_of_best_prices_is_sound_and_rows_keep_their_times(files, tmp_path):
     publish(files)
     report = fetch(files, tmp_path)
     folder = DayFolder(tmp_path, NAME, DAY)
-    checked = check_day(folder)
+    checked = check(folder)
     assert checked.ok, checked.defects
     assert checked.sealed
     assert checked.covered_s == 0.9
@@ -115,7 +115,7 @@ def test_spot_day_has_trades_only_and_reports_it(files, tmp_path):
     files.add(TRADES, NAME, DATE, lines, header=False, market="spot")
     report = fetch(files, tmp_path, market="spot")
     folder = DayFolder(tmp_path, NAME, DAY)
-    checked = check_day(folder)
+    checked = check(folder)
     assert checked.ok, checked.defects
     assert (checked.covered_s, report.days[0].synced, report.days[0].trades) == (0, False, 4)
     assert [row[8] for row in rows_of(folder, folder.trades)] == ["true", "false"] * 2
@@ -132,7 +132,7 @@ def test_download_resumes_after_a_broken_connection(files, tmp_path):
     fetch(files, tmp_path)
     ranges = [wanted for method, where, wanted in files.requests if where == at]
     assert ranges == [None, "bytes=1000-", "bytes=2000-"]
-    assert check_day(DayFolder(tmp_path, NAME, DAY)).ok
+    assert not defects_of(DayFolder(tmp_path, NAME, DAY))
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -144,7 +144,7 @@ def test_next_call_resumes_an_interrupted_download(files, tmp_path, ranges):
     (home / f"{at.rpartition('/')[2]}.part").write_bytes(files.contents[at][:1500])
     fetch(files, tmp_path)
     assert ("GET", at, "bytes=1500-") in files.requests
-    assert check_day(DayFolder(tmp_path, NAME, DAY)).ok
+    assert not defects_of(DayFolder(tmp_path, NAME, DAY))
 
 
 def test_unavailable_server_raises_try_later_and_leaves_no_day(files, tmp_path):
@@ -206,7 +206,7 @@ def test_impossible_book_rows_are_dropped_and_missing_ids_reported(files, tmp_pa
     publish(files, book=book, trades=[trade(7, NOON + 5), trade(12, NOON + 6), trade(13, NOON + 7, price="0", qty="0")])
     report = fetch(files, tmp_path)
     folder = DayFolder(tmp_path, NAME, DAY)
-    checked = check_day(folder)
+    checked = check(folder)
     assert checked.ok, checked.defects
     for warning in ("1 rows of another day were left out", "1 trades without a quantity were no executions"):
         assert any(line.startswith(warning) for line in report.warnings)
@@ -246,7 +246,7 @@ def test_given_steps_are_kept(files, tmp_path):
     instrument = fetch(files, tmp_path, options=options).instrument
     assert [instrument.tick_e8, instrument.lot_e8, instrument.min_notional_e8] == [5_000_000, 10_000_000, 500_000_000]
     assert "inferred" not in json.loads(DayFolder(tmp_path, NAME, DAY).instrument.read_text())
-    assert check_day(DayFolder(tmp_path, NAME, DAY)).ok
+    assert not defects_of(DayFolder(tmp_path, NAME, DAY))
 
 
 def test_fetch_command_prints_the_path_and_returns_exit_codes(files, tmp_path, monkeypatch, capsys):

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_csv, write_tardis
 
-from mm import DayFolder, load_day
-from mm.dayfolder.check import check_day
+from day_files import defects_of
+from mm import load_day
 from mm.errors import BrokenFile, UsageError
 from mm.formats.registry import form_of
 from mm.formats.table import TableColumns
@@ -99,7 +99,7 @@ def test_tables_of_any_layout_give_the_tape_of_the_same_market_in_another_format
     other = imported("tardis", write_tardis(tmp_path, market), tmp_path / "b").days[0].path
     assert books_of(day) == (market.books, market.trades)
     same_tape(day, other)
-    assert check_day(DayFolder.at(day)).defects == []
+    assert defects_of(day) == []
 
 
 def wide(market, columns):
@@ -208,7 +208,7 @@ def test_a_later_finer_quantity_changes_no_unit(tmp_path, source, late):
     report = import_captures([path], symbol, tmp_path / "data", run_id="r1", options=ImportOptions(), form=form)
     assert report.instrument.lot_e8 == 10_000_000
     assert any("first book" in warning for warning in report.warnings)
-    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+    assert defects_of(report.days[0].path) == []
     tape = load_day(report.days[0].path)
     assert tape.step_lots * tape.instrument.lot_e8 == 10_000_000
     assert tape.row_lots[-1] * tape.instrument.lot_e8 == round(float(late) * 1e8)

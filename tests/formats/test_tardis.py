@@ -3,8 +3,8 @@
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_csv, write_tardis
 
+from day_files import defects_of
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 from mm.dayfolder.ledger import LedgerView
 from mm.dayfolder.rows import DefectList
 from mm.errors import BrokenFile, Mismatch
@@ -46,7 +46,7 @@ def test_books_and_trades_match_the_files(tmp_path, seed, packed):
     market = PlainMarket(seed)
     report = imported("tardis", write_tardis(tmp_path, market, packed=packed), tmp_path / "data")
     assert books_of(report.days[0].path) == (market.books, market.trades)
-    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+    assert defects_of(report.days[0].path) == []
 
 
 def test_files_of_two_days_may_be_given_in_any_order(tmp_path):
@@ -90,7 +90,7 @@ def test_differing_snapshot_within_a_day_ends_the_book(tmp_path):
     assert [event.details["cause"] for event in view.of_kind("resync_start")] == ["other_snapshot"]
     assert day.book.epochs == 2
     assert books[us(9)][0] == {99.7: 4.0}
-    assert check_day(folder).defects == []
+    assert defects_of(folder) == []
 
 
 def test_feed_of_whole_books_only_has_one_epoch(tmp_path):
@@ -106,7 +106,7 @@ def test_feed_of_whole_books_only_has_one_epoch(tmp_path):
     assert (day.book.epochs, day.book.frames, day.book.anomalies) == (1, 4, {})
     folder = DayFolder.at(day.path)
     assert not LedgerView.of(folder, DefectList(folder)).of_kind("resync_start")
-    assert check_day(folder).defects == []
+    assert defects_of(folder) == []
 
 
 def test_snapshot_in_several_messages_is_one_book(tmp_path):
@@ -139,7 +139,7 @@ def test_crossed_book_is_invalid_until_it_is_uncrossed(tmp_path):
     )
     assert books[us(1)] is None
     assert books[us(3)] == [{99.5: 1.0, 100.6: 3.0, 99.4: 1.0}, {100.7: 4.0}]
-    assert check_day(DayFolder.at(day.path)).defects == []
+    assert defects_of(day.path) == []
 
 
 def test_amounts_may_have_an_exponent(tmp_path):

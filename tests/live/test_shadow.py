@@ -15,9 +15,8 @@ import pytest
 from msgspec import json as msgspec_json
 from shadowed import strategy
 
-from mm import DayFolder
+from day_files import defects_of
 from mm.clock import now_us
-from mm.dayfolder.check import check_day
 from mm.errors import BrokenFile, UsageError
 from mm.instrument import Instrument, to_exchange_info
 from mm.live.run import terms as live_terms
@@ -96,7 +95,7 @@ def test_signal_ends_shadow_and_replay_is_equal(tmp_path, number):
     assert code == 0, err
     assert "reconcile: " in out
     (day,) = (tmp_path / "data" / SYMBOL).iterdir()
-    assert check_day(DayFolder.at(day)).defects == []
+    assert defects_of(day) == []
     folder = tmp_path / "out" / "shadow" / SYMBOL / f"{day.name}_R1"
     names = {path.name for path in folder.iterdir()}
     tables = {f"{name}_{SYMBOL}.csv" for name in ("orders", "fills", "state", "breaches", "decisions")}
@@ -205,7 +204,7 @@ def test_raising_model_ends_shadow_and_day_is_sealed(tmp_path):
     assert code == 1, err
     assert "no more ideas" in err
     (day,) = (tmp_path / "data" / SYMBOL).iterdir()
-    assert check_day(DayFolder.at(day)).defects == []
+    assert defects_of(day) == []
     assert list((tmp_path / "out" / "shadow" / SYMBOL).iterdir()) == []
 
 

@@ -11,8 +11,7 @@ import pytest
 from trading_box import STILL, ended, venue
 from trading_truth import assert_equal_books
 
-from mm import DayFolder
-from mm.dayfolder.check import check_day
+from day_files import defects_of
 from mm.live.run.terms import ShadowTerms
 from support import ROOT, in_time
 
@@ -248,7 +247,7 @@ def test_tick_size_change_ends_shadow_and_next_uses_new_grid(tmp_path):
         assert code == 0, output
     first, second = sorted(tmp_path.glob("out/shadow/*/*_R[12]"))
     (day,) = tmp_path.glob("data/*/*")
-    assert check_day(DayFolder.at(day)).defects == []
+    assert defects_of(day) == []
     assert json.loads((first / "summary.json").read_text())["ended"]["reason"] == "grid"
     for folder, tick in ((first, "0.05"), (second, "0.01")):
         found = json.loads((folder / "reconcile.json").read_text())

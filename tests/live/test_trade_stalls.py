@@ -6,8 +6,8 @@ import time
 import pytest
 from trading_box import ended, venue
 
+from day_files import check
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 from support import ROOT
 
 STALL_S = 3.0
@@ -83,7 +83,7 @@ def test_trade_goes_on_while_the_disk_stalls_and_loses_nothing(tmp_path, market)
         assert box.account()["openOrders"] == []
         symbol = box.ready["symbol"]
         (day,) = (tmp_path / "data" / symbol).iterdir()
-        checked = check_day(DayFolder(tmp_path / "data", symbol, day.name))
+        checked = check(DayFolder(tmp_path / "data", symbol, day.name))
         assert {defect.kind for defect in checked.defects} <= {"time"}
         verified = box.run("audit", "verify", str(box.logs()[-1]), entry=("-m", "mm"))
         assert verified.returncode == 0, verified.stderr

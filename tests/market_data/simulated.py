@@ -16,10 +16,10 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from boxed import SYMBOL, Boxed
+from day_files import defects_of
 from day_oracle import hold
 from mm import DayFolder
 from mm.clock import US_PER_S
-from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.market_data import live_session
 from mm.sim.wire.box import Box
@@ -111,7 +111,7 @@ def simulate(script, seconds, root, *, scenario="large_tick", seed=7, acts=None,
             loop.box = None
             loop.close()
     (path,) = (Path(root) / SYMBOL).iterdir()
-    defects = check_day(DayFolder.at(path)).defects
+    defects = defects_of(path)
     assert not defects, str(defects[:3])
     day = hold(path, box.truth)
     return day, figures(path, day)

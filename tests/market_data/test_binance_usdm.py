@@ -22,8 +22,8 @@ from captured import (
     trade,
     write,
 )
+from day_files import defects_of
 from mm import load_day
-from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.errors import BrokenFile, OffGrid, UsageError
 from mm.formats.day_parquet import export_day, import_day
@@ -70,7 +70,7 @@ def test_usdm_capture_becomes_a_usdm_day(tmp_path):
     assert [frame[1] for frame in frames(day(tmp_path))] == [110, 150]
     assert not events(day(tmp_path), "gap")
     assert json.loads(day(tmp_path).schema.read_text())["venue"] == "binance-usdm"
-    assert check_day(day(tmp_path)).ok
+    assert not defects_of(day(tmp_path))
 
 
 @pytest.mark.parametrize("order", ["before", "after", "repeated"])
@@ -80,7 +80,7 @@ def test_update_that_ends_with_the_snapshot_is_applied(tmp_path, order):
     begin = {"before": [equal, book(103)], "after": [book(103), equal], "repeated": [equal, book(103), equal]}[order]
     imported(tmp_path, [*begin, update(103, 104, 110, [["98.00", "1"]])])
     assert [frame[1] for frame in frames(day(tmp_path))] == [103, 110]
-    assert check_day(day(tmp_path)).ok
+    assert not defects_of(day(tmp_path))
     tape = load_day(day(tmp_path))
     assert tape.event_id[tape.kind == DEPTH].tolist() == [103, 110]
     assert (99.0, 7.0) in zip(*(tape.book_at(tape.end_us)[name] for name in ("bid_price", "bid_qty")), strict=True)
@@ -112,7 +112,7 @@ def test_rows_that_were_no_executions_keep_only_their_ids(tmp_path):
     noted = [event for event in events(day(tmp_path), "anomaly") if event["kind"] == "no_execution"]
     assert [(one["trade_id"], one["X"]) for one in noted] == [(n, one[2]) for n, one in enumerate(others, 2)]
     assert not events(day(tmp_path), "trade_gap")
-    assert check_day(day(tmp_path)).ok
+    assert not defects_of(day(tmp_path))
     covered = cover(day(tmp_path))
     assert covered.trades.missing == 0
     tape = load_day(day(tmp_path))
@@ -130,7 +130,7 @@ def test_matching_time_is_stored_and_is_the_exchange_time_of_the_book(tmp_path):
     assert [(row["E"], row.get("T")) for row in stored] == [(MS, MS), (MS + 400, MS - 7), (MS, None)]
     keys = json.loads(day(tmp_path).schema.read_text())["columns"]["depth_diffs"]
     assert list(stored[1]) == keys
-    assert check_day(day(tmp_path)).ok
+    assert not defects_of(day(tmp_path))
     tape = load_day(day(tmp_path))
     assert tape.event_exch_us[tape.kind == DEPTH].tolist() == [1_000 * ms for ms in (MS, MS - 7, MS)]
     place = tmp_path / "out" / SYMBOL / DAY
@@ -146,7 +146,7 @@ def test_update_with_another_pu_is_a_gap_until_the_next_snapshot(tmp_path):
     (gap,) = events(day(tmp_path), "gap")
     assert (gap["from_id"], gap["to_id"]) == (111, 111)
     assert [frame[1] for frame in frames(day(tmp_path))] == [110, 130, 140]
-    assert check_day(day(tmp_path)).ok
+    assert not defects_of(day(tmp_path))
 
 
 def test_check_day_finds_a_lost_diff_row_by_the_id_rule(tmp_path):
@@ -156,7 +156,7 @@ def test_check_day_finds_a_lost_diff_row_by_the_id_rule(tmp_path):
     lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
     assert [json.loads(line)["U"] for line in lines] == [100, 111, 121]
     path.write_bytes(gzip.compress(lines[0] + lines[2]))
-    found = {defect.kind: defect.message for defect in check_day(day(tmp_path)).defects}
+    found = {defect.kind: defect.message for defect in defects_of(day(tmp_path))}
     assert "update ids 111 to 120 are missing before this row" in found["hole"]
 
 
@@ -180,7 +180,7 @@ def test_paid_funding_is_written_to_the_ledger(tmp_path):
         "mark_price": "100.10",
         "paid_ms": MS + 60_000,
     }
-    assert check_day(day(tmp_path)).ok
+    assert not defects_of(day(tmp_path))
 
 
 def test_payment_without_a_mark_price_before_it_has_the_next_price_and_a_doubt():
@@ -319,5 +319,5 @@ def test_recorded_usdm_market_is_imported_completely(tmp_path):
     place = folder(tmp_path, "20230405", "BTCUSDT")
     (paid,) = events(place, "funding")
     assert (paid["rate"], paid["mark_price"], paid["paid_ms"]) == ("0.00002760", "28155.10000000", 1_680_652_800_000)
-    assert check_day(place).ok
+    assert not defects_of(place)
     assert len(rows(place.trades)) == 12_934

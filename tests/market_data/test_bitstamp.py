@@ -4,9 +4,9 @@ import csv
 import gzip
 import json
 
+from day_files import defects_of
 from log_book import Book, read_log
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 from mm.market_data.bitstamp import write_rows
 from mm.market_data.capture_import import BITSTAMP, ImportOptions, import_captures
 from mm.sim.matching.order_log import ROW_TRADE
@@ -65,7 +65,7 @@ SWEEP = (
 def test_orders_and_trades_become_a_day_and_its_order_log(tmp_path):
     report = import_text(tmp_path, text_of(*SWEEP))
     folder = DayFolder(tmp_path / "data", "BTCUSD", "20150501")
-    assert check_day(folder).ok
+    assert not defects_of(folder)
     assert report.days[0].synced
     assert rows_of(folder.trades, "trade_id", "price", "qty", "is_buyer_maker", "recv_time_ms") == [
         ("700", "99.90000000", "3.00000000", "true", str(MS + 5010)),
@@ -101,7 +101,7 @@ def test_day_begins_with_the_resting_orders(tmp_path):
     text = text_of(FIRST, order("created", 11, 1, "99.80", "1.0", 4000), (night + 5000, *FIRST[1:]))
     import_text(tmp_path, text)
     days = [DayFolder(tmp_path / "data", "BTCUSD", day) for day in ("20150501", "20150502")]
-    assert all(check_day(folder).ok for folder in days)
+    assert all(not defects_of(folder) for folder in days)
     books = [Book(), Book()]
     for book, folder in zip(books, days, strict=True):
         book.play(read_log(folder.order_log))

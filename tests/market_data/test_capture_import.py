@@ -29,7 +29,7 @@ from captured import (
     trade,
     write,
 )
-from mm.dayfolder.check import check_day
+from day_files import check, defects_of
 from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
 from mm.market_data.grid import NO_MIN_NOTIONAL
 from mm.market_data.import_capture import ImportOptions, import_captures
@@ -44,7 +44,7 @@ def test_capture_becomes_a_sealed_day(tmp_path):
     """The day holds every file of the contract and passes the check."""
     report = imported(tmp_path, GOOD)
     day = folder(tmp_path)
-    checked = check_day(day)
+    checked = check(day)
     assert (checked.ok, checked.sealed, checked.defects) == (True, True, [])
     assert (kinds(day), tags(day)) == (["snapshot_loaded"], [("initial", 10)])
     assert report.days[0].path == str(day.path)
@@ -68,7 +68,7 @@ def test_overlapping_captures_lose_and_repeat_nothing(tmp_path):
     assert [last_id for _, last_id, _, _ in frames(day)] == [11, 12, 13]
     assert [row["trade_id"] for row in rows(day.trades)] == ["1", "2"]
     assert report.days[0].book.anomalies == {"duplicate": 2}
-    assert check_day(day).ok
+    assert not defects_of(day)
 
 
 def test_capture_without_a_snapshot_is_kept_and_never_syncs(tmp_path):
@@ -77,7 +77,7 @@ def test_capture_without_a_snapshot_is_kept_and_never_syncs(tmp_path):
     day = folder(tmp_path)
     assert (frames(day), len(rows(day.trades)), report.days[0].book.diffs) == ([], 1, 2)
     assert not report.days[0].synced
-    assert check_day(day).ok
+    assert not defects_of(day)
 
 
 def test_inferred_grid_is_marked(tmp_path):
@@ -112,7 +112,7 @@ def test_exchange_filters_are_kept_unchanged(tmp_path):
     assert json.loads(day.instrument.read_text()) == info["symbols"][1]
     assert (report.inferred, report.instrument.base_asset) == ([], "SIM")
     assert events(day, "exchange_info") == [{"status": "TRADING"}]
-    assert check_day(day).ok
+    assert not defects_of(day)
 
 
 def test_given_steps_override_those_of_the_capture(tmp_path):
@@ -153,7 +153,7 @@ def test_prices_off_the_grid_are_kept_and_reported(tmp_path):
     day = folder(tmp_path)
     assert [last_id for _, last_id, _, _ in frames(day)] == [11, 12, 13, 14]
     assert events(day, "anomaly") == [{"kind": "grid", "tick_size": "0.05", "step_size": "0.05", "from_seq": 0}]
-    assert check_day(day).ok
+    assert not defects_of(day)
     assert "off tick size 0.1 or quantity step 0.1" in report.warnings[0]
 
 
@@ -165,7 +165,7 @@ def test_grid_changes_in_the_capture_are_kept_as_history(tmp_path, first, then):
     imported(tmp_path, capture)
     day = folder(tmp_path)
     assert events(day, "anomaly") == []
-    assert check_day(day).ok
+    assert not defects_of(day)
     history = json.loads(day.instrument.read_text())["history"]
     assert [Decimal(entry["tick_size"]) for entry in history] == [Decimal(first), Decimal(then)]
     assert [entry["from_us"] for entry in history] == [0, NOON_US + 600_000]
@@ -229,7 +229,7 @@ def test_truncated_capture_keeps_its_whole_lines_and_is_reported(tmp_path):
     (anomaly,) = events(folder(tmp_path), "anomaly")
     assert (anomaly["kind"], anomaly["file"]) == ("capture_cut", "cut.gz")
     assert any(line.startswith("lost: cut.gz: the gzip stream ends early") for line in report.lines())
-    assert check_day(folder(tmp_path)).ok
+    assert not defects_of(folder(tmp_path))
 
 
 def test_import_never_changes_an_existing_day(tmp_path):
@@ -341,7 +341,7 @@ def test_frames_match_the_true_book_despite_lost_messages(tmp_path_factory, reco
     for _, last_id, bid, ask in frames(day):
         bids, asks = truth[last_id].top(1)
         assert (bid, ask) == (bids[0] if bids else none, asks[0] if asks else none)
-    assert check_day(day).defects == []
+    assert defects_of(day) == []
     shutil.rmtree(tmp_path)
 
 
@@ -418,7 +418,7 @@ def test_import_of_each_symbol_of_a_shared_capture(tmp_path, symbol, diffs, trad
     """Diffs before and after the required snapshot, and aggregate trades."""
     (day,) = market(tmp_path, "binance-spot-multi-20210404", symbol, "*.gz").days
     assert (day.book.diffs, day.trades, day.book.epochs, day.book.anomalies) == (diffs, trades, 1, {})
-    assert check_day(folder(tmp_path, day.day, symbol)).ok
+    assert not defects_of(folder(tmp_path, day.day, symbol))
 
 
 @shared
@@ -468,7 +468,7 @@ def test_module_runs_as_a_command(tmp_path):
     write(tmp_path / "capture.gz", GOOD)
     done = run_python("-m", "mm.market_data.import_capture", "capture.gz", "--symbol", SYMBOL, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert check_day(folder(tmp_path)).ok
+    assert not defects_of(folder(tmp_path))
 
 
 def test_byte_order_mark_is_no_part_of_the_first_line(tmp_path):

@@ -11,9 +11,9 @@ import pytest
 import boxed
 import mm
 from boxed import SYMBOL, Boxed, quicken, recorded
+from day_files import defects_of
 from day_oracle import hold
 from mm import DayFolder, Rules
-from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.dayfolder.repair import repair_day
 from mm.formats.day_parquet import export_day, import_day
@@ -109,7 +109,7 @@ def day_of(root, first, then, *, restart=False, fault=""):
     box = asyncio.run(market(root, first, then, restart=restart, fault=fault))
     (path,) = (root / SYMBOL).iterdir()
     folder = DayFolder.at(path)
-    assert check_day(folder).defects == []
+    assert defects_of(folder) == []
     return folder, hold(path, box.truth)
 
 

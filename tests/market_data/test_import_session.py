@@ -23,8 +23,8 @@ from captured import (
     trade,
     write,
 )
+from day_files import defects_of
 from mm.clock import US_PER_S, midnight_us
-from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import days_of
 from mm.errors import BrokenFile
 
@@ -40,7 +40,7 @@ def stamped(*pairs):
 def sound(tmp_path, day=DAY):
     """Return the day folder after a check without defects."""
     day_folder = folder(tmp_path, day)
-    assert check_day(day_folder).defects == []
+    assert defects_of(day_folder) == []
     return day_folder
 
 
@@ -164,7 +164,7 @@ def test_trade_off_the_tick_is_kept_and_reported(tmp_path):
     day = folder(tmp_path)
     assert events(day, "anomaly") == [{"kind": "grid", "tick_size": "0.05", "from_seq": 0}]
     assert len(rows(day.trades)) == 1
-    assert check_day(day).ok
+    assert not defects_of(day)
 
 
 def test_tickers_are_compared_before_or_after_their_update(tmp_path):

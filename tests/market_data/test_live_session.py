@@ -26,8 +26,8 @@ from captured import (
     ticker,
     trade,
 )
+from day_files import defects_of
 from mm.clock import midnight_us
-from mm.dayfolder.check import check_day
 from mm.errors import BrokenFile
 from mm.market_data.days import Days
 from mm.market_data.latency import RoundTrip
@@ -99,7 +99,7 @@ class Desk:
         self.session.writer.seal()
         self.session.writer.close()
         day = self.session.writer.folder
-        assert [defect for defect in check_day(day).defects if defect.kind != expected] == []
+        assert [defect for defect in defects_of(day) if defect.kind != expected] == []
         return day
 
 
@@ -272,7 +272,7 @@ def test_repeated_trade_with_another_price_is_named_by_the_check(desk):
     """Only the first is stored, but the ledger has the content of the other."""
     day = desk.take(trade(1), trade(2, price="101"), trade(2, price="102"), trade(2, price="101"))
     day = day.close(expected="contradiction")
-    (defect,) = check_day(day).defects
+    (defect,) = defects_of(day)
     assert defect.file == day.events.name
     assert "trade 2 has price 102," in defect.message
     assert f"in row 2 of {day.trades.name} price 101," in defect.message
@@ -435,7 +435,7 @@ def test_next_day_begins_with_the_current_grid_only(desk, tmp_path):
     assert history(day) == []
     assert [details.get("tick_size") for _, _, details in events(day)[2:4]] == ["0.05", None]
     assert tags(day) == [("carried", 12)]
-    assert check_day(before.folder).ok
+    assert not defects_of(before.folder)
 
 
 def test_off_grid_trades_from_rest_are_reported(desk):
@@ -533,7 +533,7 @@ def test_roll_at_midnight_opens_another_folder_and_loses_nothing(desk, tmp_path,
         desk.answer(json.dumps(snapshot(13)).encode())
     desk.take(diff(15 if pending else 13, 15))
     days = folder(tmp_path), desk.close()
-    assert [check_day(day).defects for day in days] == [[], []]
+    assert [defects_of(day) for day in days] == [[], []]
     assert [last_id for _, last_id, *_ in frames(days[1])] == [15]
     assert tags(days[1]) == [("carried", 14 if pending else 12)]
     assert events(days[0])[-1] == ("run_stop", 1, {"reason": "day_over"})
@@ -564,7 +564,7 @@ def test_measurement_after_the_end_is_not_written(desk):
     desk.session.writer.close()
     day = desk.session.writer.folder
     assert events(day)[-1][0] == "run_stop"
-    assert check_day(day).defects == []
+    assert defects_of(day) == []
 
 
 @pytest.mark.parametrize(("step_us", "written"), [(0, []), (2_000_000, [2_000_000]), (-70_000, [-70_000])])

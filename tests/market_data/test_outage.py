@@ -8,11 +8,11 @@ import pytest
 from simulated import simulate
 
 import mm
+from day_files import check
 from mm import DayFolder, Rules
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
 from mm.clock import US_PER_S
-from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.dayfolder.manifest import unseal
 from mm.tape.columns import GAP, SNAPSHOT, TRADE
@@ -40,7 +40,7 @@ def test_outage_is_excluded_alike_everywhere(recorded):
     folder, tape = DayFolder.at(recorded.path), mm.load_day(recorded.path)
     covered_s = (begin_us - first_us + recorded.diffs[-1]["recv_us"] - end_us) / US_PER_S
     assert tape.event_us[tape.kind == GAP].tolist() == [begin_us]
-    assert check_day(folder).covered_s == pytest.approx(covered_s, abs=0.2)
+    assert check(folder).covered_s == pytest.approx(covered_s, abs=0.2)
     coverage = cover(folder)
     assert coverage.covered_s == pytest.approx(covered_s, abs=0.2)
     assert (coverage.excluded[1].from_us, coverage.excluded[1].to_us) == (begin_us, end_us)

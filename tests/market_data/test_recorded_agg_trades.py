@@ -8,8 +8,8 @@ import pytest
 
 from boxed import recorded
 from captured import rows
+from day_files import defects_of
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 
 SECONDS = 6
 
@@ -51,7 +51,7 @@ def test_days_of_both_streams_pass_the_check(days):
     heads = {day.trades.read_text().splitlines()[0] for day in days.values()}
     assert len(heads) == 1
     for day in days.values():
-        assert check_day(day).defects == []
+        assert defects_of(day) == []
         assert len(prints(day)) > 20
 
 

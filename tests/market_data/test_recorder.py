@@ -23,12 +23,12 @@ from fake_exchange import ENTRY, SYMBOL, FakeExchange
 from usdm_exchange import STRIDE, UsdmExchange
 
 from captured import events, rows, tags
+from day_files import check, defects_of
 from mm import DayFolder
 from mm.cli.config import Name
 from mm.cli.task_knobs import Recorder
 from mm.clock import iso, now_us
 from mm.commands.record import record as main
-from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.line_files import lines_of_file
 from mm.market_data import recorder, recording
@@ -87,7 +87,7 @@ def the_day():
     """Return the only day folder; assert that it is sealed and has no defects."""
     (path,) = DayFolder.at("data/SIMUSDT/20260105").path.parent.iterdir()
     folder = DayFolder.at(path)
-    report = check_day(folder)
+    report = check(folder)
     assert (report.defects, report.sealed) == ([], True)
     return folder
 
@@ -344,8 +344,8 @@ def test_recording_continues_in_another_folder_at_midnight(monkeypatch, tmp_path
     assert [events(day)[-1][2]["reason"] for day in (first, second)] == ["day_over", "SIGTERM"]
     assert max(int(row["recv_time_us"]) for row in rows(first.frames)) < midnight_us
     for day in (first, second):  # their rows are of today, so defects of the date are ignored
-        assert {defect.kind for defect in check_day(day).defects} <= {"time"}
-        assert check_day(day).sealed
+        assert {defect.kind for defect in defects_of(day)} <= {"time"}
+        assert check(day).sealed
     assert second.instrument.exists()
 
 
@@ -550,7 +550,7 @@ def test_killed_run_is_recovered_by_the_next_one(process):
 
 def check_day_of_today():
     (path,) = DayFolder.at("data/SIMUSDT/20260105").path.parent.iterdir()
-    return check_day(DayFolder.at(path))
+    return check(path)
 
 
 USDM = {"MARKET": "usdm", "TOP_N": str(TOP_N)}

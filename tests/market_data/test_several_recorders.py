@@ -16,9 +16,9 @@ from test_supervisor import Log, until
 
 from benchmarks.symbols import ManySymbols
 from captured import events
+from day_files import check
 from mm import DayFolder
 from mm.commands.record import record as main
-from mm.dayfolder.check import check_day
 from mm.dayfolder.layout import days_of
 from mm.market_data import supervisor as module
 from mm.market_data.health import ENDED, read_health, write_health
@@ -85,7 +85,7 @@ def test_killed_recorder_process_is_restarted_and_others_continue(tmp_path, monk
     for symbol in SYMBOLS:
         (day,) = days_of(tmp_path / "data", symbol)
         folder = DayFolder(tmp_path / "data", symbol, day)
-        report = check_day(folder)
+        report = check(folder)
         assert (report.defects, report.sealed) == ([], True)
         kinds = [kind for kind, _, _ in events(folder)]
         runs = 2 if symbol == "TWOUSDT" else 1
@@ -166,7 +166,7 @@ def synced(*symbols):
 def assert_whole(symbol, runs=1):
     """Check the day of *symbol*; return the event types of its ledger."""
     (day,) = days_of(Path("data"), symbol)
-    report = check_day(DayFolder(Path("data"), symbol, day))
+    report = check(DayFolder(Path("data"), symbol, day))
     kinds = [kind for kind, _, _ in events(DayFolder(Path("data"), symbol, day))]
     assert (report.defects, report.sealed, kinds.count("run_start")) == ([], True, runs)
     return kinds

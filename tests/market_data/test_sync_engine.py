@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captured import ASKS, BIDS, NOON_US, SYMBOL, diff, events, folder, frames, kinds, rows, snapshot, tags
+from day_files import defects_of
 from mm.clock import midnight_us
-from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import SPOT, USDM
 from mm.ids import RESET_IDS, went_back
@@ -283,7 +283,7 @@ class Desk:
         for kind, details in (("window_end", {}), ("run_stop", {"reason": "end"})):
             self.writer.event(self.us, kind, self.journal.epoch_id, details)
         self.writer.close()
-        assert check_day(folder(self.tmp_path, day)).defects == []
+        assert defects_of(folder(self.tmp_path, day)) == []
         return folder(self.tmp_path, day)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from day_files import defects_of
 from mm import DayFolder, load_day
-from mm.dayfolder.check import check_day
 from mm.probes.data_access import TruncatedCopy, derived_from, truncate, truncated_copy
 from simulation import simulate_day
 
@@ -43,7 +43,7 @@ def test_truncated_day_equals_start_of_day(root, tmp_path, share, packed):
     assert (len(ended), ended.end_us, ended.rows(count)) == (count + 1, cut_us - 1, [])
     names = {path.name for path in copy.path.rglob("*") if path.is_file()}
     assert not any(name.startswith(("manifest", "truth", "order_log")) for name in names)
-    assert [one for one in check_day(copy).defects if one.kind not in ("unsealed", "no_manifest")] == []
+    assert [one for one in defects_of(copy) if one.kind not in ("unsealed", "no_manifest")] == []
 
 
 def pack(day: DayFolder, root: Path) -> DayFolder:

@@ -27,9 +27,9 @@ if __name__ == "__main__":
 
 from recorder_process import SYMBOL, Recorder, exchange_box, running_recorder
 
+from day_files import defects_of
 from day_oracle import hold
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 
 KILLS_A_MARKET = 10
 PATIENCE_S = 120.0
@@ -158,7 +158,7 @@ async def kill_again_and_again(root: Path, seed: int, kills: int = KILLS_A_MARKE
         assert (code, took_s < PATIENCE_S) == (0, True), output
     kept.verify(recorder.day)
     day = hold(recorder.day.path, box.truth)
-    defects = check_day(recorder.day).defects
+    defects = defects_of(recorder.day)
     assert not defects, str(defects[:3])
     assert {gap["cause"] for gap in day.logged("gap")} <= {"restart", "disconnected"}
     assert all(tail["bytes"] > 0 for tail in day.logged("tail_recovered"))

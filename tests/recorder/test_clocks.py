@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from recorder_process import exchange_box, running_recorder
 
+from day_files import defects_of
 from day_oracle import hold
 from mm.clock import now_us
-from mm.dayfolder.check import check_day
 from set_clock import WallClock
 from support import in_time
 
@@ -44,7 +44,7 @@ def test_row_18_clock_steps_cost_no_rows_and_are_reported(tmp_path):
             steps_s = [round(details["by_us"] / 1e6, 1) for details in day.logged("clock_step")]
             assert [round(sum(steps_s[: n + 1]), 1) for n in range(3)] == pytest.approx([2.0, 0.0, -1.3], abs=0.15)
             assert (day.logged("stall"), day.logged("gap"), day.logged("trade_gap")) == ([], [], [])
-            assert not check_day(recorder.day).defects
+            assert not defects_of(recorder.day)
 
     asyncio.run(run())
 

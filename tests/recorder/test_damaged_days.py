@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from recorder_process import SYMBOL, exchange_box, running_recorder
 
 from captured import DAY, NOON_US, diff, events, folder, snapshot, trade
+from day_files import defects_of
 from day_oracle import Day, hold
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 from mm.dayfolder.line_files import gzip_member
 from mm.errors import BrokenFile, DataError, Mismatch
 from mm.market_data.days import Days
@@ -121,7 +121,7 @@ def test_damaged_day_is_moved_and_recording_continues(tmp_path, damage):
     assert replaced["cause"]
     kept = bytes_below(moved)
     assert {name: kept[name] for name in before} == before
-    assert check_day(folder(tmp_path)).defects == []
+    assert defects_of(folder(tmp_path)) == []
 
 
 def test_each_damaged_day_is_moved_to_its_own_folder(tmp_path):
@@ -215,7 +215,7 @@ def test_recorder_continues_after_a_damaged_ledger(tmp_path):
             found = hold(day.path, box.truth)
             (replaced,) = found.logged("day_replaced")
             assert Path(replaced["moved_to"]).is_dir()
-            assert check_day(day).defects == []
+            assert defects_of(day) == []
 
     asyncio.run(run())
 
@@ -248,7 +248,7 @@ def test_day_removed_while_recording_is_created_again(tmp_path, removed):
             assert (replaced["moved_to"] is not None) == (removed == "its frames")
             assert found.tags[0] == "carried"
             assert found.logged("gap") == found.logged("trade_gap") == []
-            assert check_day(day).defects == []
+            assert defects_of(day) == []
             if replaced["moved_to"]:
                 assert Day(Path(replaced["moved_to"])).logged("run_stop") == [{"reason": "day_removed"}]
 
@@ -282,7 +282,7 @@ def test_exchange_that_gives_its_ids_again_begins_the_day_anew(tmp_path, running
                 assert "the exchange gives recorded ids again" in output
                 found = hold(day.path, second.truth, wired=False)
             (replaced,) = found.logged("day_replaced")
-            assert check_day(day).defects == []
+            assert defects_of(day) == []
             before = Day(Path(replaced["moved_to"]))
             assert before.anomalies().count("ids_again") == 1
             assert before.logged("run_stop")[-1] == {"reason": "ids_again"}

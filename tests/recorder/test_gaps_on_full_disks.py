@@ -7,8 +7,8 @@ import pytest
 from recorder_process import exchange_box, running_recorder
 from test_full_disks import fill, small_disk
 
+from day_files import defects_of
 from day_oracle import hold
-from mm.dayfolder.check import check_day
 from mm.sim.wire.faults.script import as_rules
 
 __all__ = ["small_disk"]
@@ -52,6 +52,6 @@ def test_faults_on_a_full_disk_are_reported_once_there_is_space(small_disk, name
             if "trade_gap" in kinds:
                 assert day.missing_trades == set()
                 assert day.quarantined
-            assert check_day(recorder.day).defects == []
+            assert defects_of(recorder.day) == []
 
     asyncio.run(run())

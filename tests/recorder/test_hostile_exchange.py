@@ -10,8 +10,8 @@ import pytest
 from recorder_process import exchange_box, running_recorder
 from test_soak import memory_mb
 
+from day_files import defects_of
 from day_oracle import hold
-from mm.dayfolder.check import check_day
 
 _MOST_MB = 250.0
 _LASTS_S = 0.5
@@ -155,6 +155,6 @@ def test_hostile_host_neither_ends_a_recorder_nor_fills_its_memory(tmp_path):
             assert most_mb < _MOST_MB
             assert len(day.logged("ws_connected")) == len(STREAMS) + MESSAGE_AND_CLOSE + 1
             assert len(day.quarantined) >= 50
-            assert check_day(recorder.day).defects == []
+            assert defects_of(recorder.day) == []
 
     asyncio.run(run())

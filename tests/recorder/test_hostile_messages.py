@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_exchange import SYMBOL, TinyExchange
 
+from day_files import defects_of
 from mm import DayFolder
 from mm.clock import midnight_us
-from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.market_data.live_session import LiveSession
 from mm.market_data.venue import Answer
@@ -120,6 +120,6 @@ def _info():
 def test_hostile_messages_leave_a_sound_day(seed, share):
     """Each message is processed or kept raw; `mm data check` finds no defects."""
     with TemporaryDirectory() as root:
-        defects = check_day(play(Path(root), seed, share)).defects
+        defects = defects_of(play(Path(root), seed, share))
         # A changed id may be that of another trade: the day then says that one of both is wrong.
         assert [defect for defect in defects if defect.kind != "contradiction"] == []

@@ -10,10 +10,10 @@ import pytest
 from recorder_process import SYMBOL, exchange_box, running_recorder
 from test_full_disks import fill, small_disk
 
+from day_files import defects_of
 from day_oracle import Day, hold
 from mm import DayFolder
 from mm.clock import now_us
-from mm.dayfolder.check import check_day
 from set_clock import WallClock
 from support import in_time
 
@@ -73,7 +73,7 @@ def assert_one_stream(days, truth):
     assert int(second.trades[0]["trade_id"]) == int(first.trades[-1]["trade_id"]) + 1
     for day, found in zip(days, (first, second), strict=True):
         assert (found.logged("gap"), found.logged("trade_gap"), found.logged("stall")) == ([], [], [])
-        assert {defect.kind for defect in check_day(day).defects} <= {"time"}, day  # the box uses another clock
+        assert {defect.kind for defect in defects_of(day)} <= {"time"}, day  # the box uses another clock
     assert second.tags[0] == "carried"
     return first, second
 

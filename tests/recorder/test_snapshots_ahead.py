@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_exchange import SYMBOL, TinyExchange
 
+from day_files import defects_of
 from day_oracle import hold
 from mm import DayFolder
 from mm.clock import midnight_us
-from mm.dayfolder.check import check_day
 from mm.dayfolder.day_writer import DayWriter
 from mm.market_data.live_session import LiveSession
 from mm.market_data.venue import Answer
@@ -71,7 +71,7 @@ class Slow:
         self.writer.seal()
         self.writer.close()
         day = hold(self.folder.path, self.exchange)
-        assert check_day(self.folder).defects == []
+        assert defects_of(self.folder) == []
         return day
 
 

@@ -10,8 +10,8 @@ import os
 import pytest
 from recorder_process import exchange_box, running_recorder
 
+from day_files import check
 from day_oracle import hold
-from mm.dayfolder.check import check_day
 from support import in_time
 
 SOAK_S = float(os.environ.get("SOAK_S", "120"))
@@ -81,7 +81,7 @@ def test_long_run_with_faults_neither_grows_nor_loses_data(tmp_path):
             assert (code, in_time(took_s)) == (0, True), output
             assert max(memory) < _MOST_MB
             assert max(memory) - memory[0] < _MOST_GROWTH_MB
-            found = check_day(recorder.day)
+            found = check(recorder.day)
             assert not found.defects
             print(f"{found.covered_s:.1f} s covered, {found.gaps} gaps, {took_s:.1f} s to end")
             if SOAK_S <= _REMEMBERED_S:

@@ -22,7 +22,7 @@ from mm import Rules, backtest, load_day
 from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.tape import keep, level_changes
 from mm.tape.columns import ARRAYS, DTYPES
-from strategies import START_US, Story, Trade, price, qty
+from strategies import START_US, Story, price, qty
 
 Content = dict[str, bytes]
 MOST = 2**63 - 1
@@ -51,7 +51,7 @@ def day_story(seed: int = 7) -> Story:
         if chance.random() < 0.4:
             side = chance.choice((1, -1))
             of = (step, us // 1000, price(mid + side), qty(chance.randint(1, 3)), side < 0, step, step)
-            steps.append(("trade", us + 1, Trade(us // 1000, *of, "ws")))
+            steps.append(("trade", us + 1, us // 1000, *of, "ws"))
     return Story([[("event", START_US, "run_start", 0, {"version": "1", "knobs": {}}), *steps]])
 
 

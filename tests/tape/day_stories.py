@@ -6,7 +6,6 @@ import json
 from plain_day import PlainBook, text_of
 
 from mm.dayfolder.manifest import unseal
-from mm.dayfolder.rows import Trade
 from mm.tape.tape import GAP, KEYFRAME, KIND_NAMES, SNAPSHOT, TRADE
 from strategies import START_US, Story, price, qty
 
@@ -24,7 +23,7 @@ def diff(second, first, last, bids=(), asks=()):
 
 def trade(second, trade_id, ticks=100, maker=True, source="ws"):
     stamp = at(second) // 1000
-    return ("trade", at(second), Trade(stamp, trade_id, stamp, price(ticks), qty(2), maker, trade_id, trade_id, source))
+    return ("trade", at(second), stamp, trade_id, stamp, price(ticks), qty(2), maker, trade_id, trade_id, source)
 
 
 def snapshot(second, last_id, tag="initial", book=BOOK):

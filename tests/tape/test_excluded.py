@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from day_stories import START, at, diff, snapshot, trade, write_day
 
+from day_files import check
 from mm import load_day
-from mm.dayfolder.check import check_day
 from mm.dayfolder.coverage import cover
 from mm.dayfolder.repair import repair_day
 from mm.tape.excluded import Span, sentences
@@ -55,7 +55,7 @@ def test_trades_known_to_be_missing_end_the_book_as_unknown_ones_do(tmp_path):
     """Also where the ledger's row has no length; check and coverage mean the same time."""
     for name, row in (("a", GAP_EVENT), ("b", GAP_EVENT | {"from_us": 0, "to_us": 0})):
         folder = write_day(tmp_path / name, story(trade(3, 3), trade(9, 7), more=[("gap", at(9), "trade_gap", 1, row)]))
-        tape, report, found = load_day(folder), check_day(folder), cover(folder)
+        tape, report, found = load_day(folder), check(folder), cover(folder)
         assert tape.meta.excluded == (
             "trades_ws_SIMUSDT_20260105.csv: trade ids 4 to 6 are missing (trade_gap): "
             "excluded from 2026-01-05T07:00:03.000000Z to 2026-01-05T07:00:09.000000Z (6.0 s)",
@@ -107,7 +107,7 @@ def test_halt_that_the_exchange_reports_is_excluded_alike(tmp_path, status):
     assert [mark for mark in marks if mark[0] in ("gap", "snapshot")][1:] == [("gap", at(6)), ("snapshot", at(10))]
     assert tape.meta.excluded[0].startswith(f"events_SIMUSDT_20260105.csv: the exchange reports the status {status}")
     assert cover(folder).covered_s == 10.0 - 4.0
-    assert check_day(folder).covered_s == pytest.approx(9.0 - 4.0, abs=1.01)  # from the first message to the last
+    assert check(folder).covered_s == pytest.approx(9.0 - 4.0, abs=1.01)  # from the first message to the last
 
 
 def test_other_statuses_are_no_halt(tmp_path):
@@ -128,7 +128,7 @@ def test_repair_keeps_the_span_of_missing_trades(tmp_path):
     assert [(row.details["from_us"], row.details["to_us"]) for row in rows] == [(at(5), at(7))]
     [after] = load_day(folder).meta.excluded
     assert after.endswith(before[0].partition("excluded")[2])
-    report = check_day(folder)
+    report = check(folder)
     assert (report.ok, report.trade_gaps, report.trade_gaps_s) == (True, 1, 2.0)
 
 
@@ -136,7 +136,7 @@ def test_trades_missing_after_the_last_one_end_the_book(tmp_path):
     """No trade is known from then on; a row of the ledger says that there were some."""
     lost = GAP_EVENT | {"from_id": 5, "to_id": 9}
     folder = write_day(tmp_path, story(trade(3, 3), trade(5, 4), more=[("gap", at(9), "trade_gap", 1, lost)]))
-    tape, report, found = load_day(folder), check_day(folder), cover(folder)
+    tape, report, found = load_day(folder), check(folder), cover(folder)
     assert not [us for us in tape.event_us[tape.kind == DEPTH].tolist() if us > at(5)]
     assert len(tape.meta.excluded) == 1
     assert found.covered_s == pytest.approx((at(5) - at(2)) / 1e6)

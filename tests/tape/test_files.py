@@ -8,7 +8,6 @@ import pytest
 from day_stories import PLAIN, START, at, remove_columns, rewrite, tape_events, trade, write_day
 
 from mm import load_day
-from mm.dayfolder.rows import Stamp
 from mm.errors import BrokenFile, OffGrid
 from mm.tape import files, tables
 from mm.tape._parse import LineParser
@@ -180,10 +179,10 @@ def test_frames_without_diffs_become_snapshots(tmp_path):
     """A recording without raw messages gives its best levels; unchanged frames are skipped."""
     book = [[price(99), qty(5)], [price(98), qty(1)]], [[price(101), qty(7)]]
     frames = [
-        ("frame", Stamp(at(1), 2, at(1) // 1000, 11), 0, *book),
-        ("frame", Stamp(at(2), 3, at(2) // 1000, 12), 1, *book),
-        ("frame", Stamp(at(3), 4, at(3) // 1000, 13), 1, *book),
-        ("frame", Stamp(at(4), 5, at(4) // 1000, 14), 1, book[0][:1], book[1]),
+        ("frame", (at(1), 2, at(1) // 1000, 11), 0, *book),
+        ("frame", (at(2), 3, at(2) // 1000, 12), 1, *book),
+        ("frame", (at(3), 4, at(3) // 1000, 13), 1, *book),
+        ("frame", (at(4), 5, at(4) // 1000, 14), 1, book[0][:1], book[1]),
     ]
     folder = write_day(tmp_path, [START, *frames, *[("skip",)] * 4, trade(5, 1)])
     folder.diffs.unlink()

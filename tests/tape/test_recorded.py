@@ -8,7 +8,6 @@ import pytest
 from day_stories import PLAIN, START, at, diff, rewrite, snapshot, tape_events, trade, write_day
 
 from mm import load_day
-from mm.dayfolder.rows import Stamp, Trade
 from mm.errors import BrokenFile, Mismatch, NeverSynced, OffGrid
 from mm.instrument import Instrument
 from mm.tape.tape import KEYFRAME
@@ -125,7 +124,7 @@ ANSWER = ("event", at(8), "exchange_info", 1, {"status": "TRADING"})
 ODD = [
     REPORT,
     ("diff", at(6), at(6) // 1000, 14, 14, [["0.99500000", "0.003"], [price(98), qty(4)]], []),
-    ("trade", at(7), Trade(at(7), 2, at(7), "0.99500000", "0.001", True, 2, 2, "ws")),
+    ("trade", at(7), at(7), 2, at(7), "0.99500000", "0.001", True, 2, 2, "ws"),
     snapshot(7, 14, "refresh", ([[price(99), qty(5)], ["0.97500000", "0.001"]], [[price(101), qty(7)]])),
     trade(7, 3),
 ]
@@ -155,7 +154,7 @@ def test_unconfirmed_finer_grid_is_used(tmp_path):
 def test_frames_without_diffs_keep_prices_off_tick(tmp_path):
     """Frames are whole books, so no level can be left out."""
     books = [([[first, qty(5)]], [[price(101), qty(7)]]) for first in (price(99), "0.99500000")]
-    frames = [("frame", Stamp(at(n), n + 2, at(n) // 1000, n), 1, *book) for n, book in enumerate(books, 1)]
+    frames = [("frame", (at(n), n + 2, at(n) // 1000, n), 1, *book) for n, book in enumerate(books, 1)]
     folder = write_day(tmp_path, [START, REPORT, *frames, *[("skip",)] * 2, trade(5, 1), ANSWER])
     folder.diffs.unlink()
     tape = load_day(folder)

@@ -21,9 +21,8 @@ from day_stories import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from day_files import defects_of
 from mm import load_day
-from mm.dayfolder.check import check_day
-from mm.dayfolder.rows import Stamp
 from mm.market_data.sync_engine import SyncEngine, Verdict
 from mm.tape.columns import TRADE
 from mm.tape.files import DiffStream, FileRead, FileSteps, Snapshot
@@ -173,7 +172,7 @@ def test_repeated_messages_are_skipped(tmp_path):
 
 def test_repeated_trade_id_is_skipped(tmp_path):
     """A backfill may repeat trades of the stream."""
-    again = ("trade", at(6), trade(4, 1, source="rest")[2])
+    again = ("trade", at(6), *trade(4, 1, source="rest")[2:])
     tape = load_day(write_day(tmp_path, [*PLAIN, again, trade(7, 2, maker=False, source="rest")]))
     assert tape.event_id[tape.trades].tolist() == [1, 2]
     assert tape.row_side[tape.trade_rows].tolist() == [-1, 1]
@@ -183,7 +182,7 @@ def test_repeated_trade_id_is_skipped(tmp_path):
 
 def test_resync_in_ledger_ends_book_of_frames(tmp_path):
     """The first frame after the gap is a snapshot, even if it equals the last frame before it."""
-    frames = [("frame", Stamp(at(s), s + 1, at(s) // 1000, s), 1, *BOOK) for s in (1, 2, 4)]
+    frames = [("frame", (at(s), s + 1, at(s) // 1000, s), 1, *BOOK) for s in (1, 2, 4)]
     gap = ("event", at(3), "resync_start", 1, {"cause": "test"})
     folder = write_day(tmp_path, [START, *frames[:2], ("skip",), ("skip",), gap, frames[2]])
     folder.diffs.unlink()
@@ -262,4 +261,4 @@ def test_trade_with_the_id_of_another_is_a_defect_and_no_repetition(tmp_path, na
     assert tape.event_id[tape.kind == TRADE].tolist() == [1, 2]
     assert (tape.meta.counts["duplicate_trades"], tape.meta.counts["contradicting_trades"]) == (1, 1)
     assert any("another time, price or quantity" in warning for warning in tape.meta.warnings)
-    assert [defect.kind for defect in check_day(folder).defects].count("trade_id") == 2
+    assert [defect.kind for defect in defects_of(folder)].count("trade_id") == 2

@@ -94,6 +94,6 @@ def test_book_that_crosses_while_trades_are_missing_stays_invalid_after(tmp_path
 def test_fetched_trade_after_a_crossed_book_excludes_nothing(tmp_path):
     """There is no book at its time."""
     crossing = diff(6, 14, 14, [(101, 1)])
-    fetched = [trade(7, 3), ("trade", at(8), trade(6, 2, source="rest")[2])]
+    fetched = [trade(7, 3), ("trade", at(8), *trade(6, 2, source="rest")[2:])]
     tape = load_day(write_day(tmp_path, [*PLAIN, crossing, *fetched, snapshot(9, 15), diff(10, 16, 16)]))
     assert kinds(tape)[4:] == ["gap", "trade", "trade", "snapshot", "depth"]

@@ -6,8 +6,8 @@ import shutil
 import pytest
 from day_stories import PLAIN, write_day
 
+from day_files import defects_of
 from mm import DayFolder, load_day
-from mm.dayfolder.check import check_day
 from simulation import simulate_day
 
 
@@ -54,7 +54,7 @@ def test_unsealed_day_says_what_the_check_finds(ended, tmp_path, name):
     shutil.copytree(ended.path, folder.path)
     head, *rows = folder.trades.read_text().splitlines()
     folder.trades.write_text("\n".join([head, *CHANGES[name](rows)]) + "\n")
-    defects = [defect for defect in check_day(folder).defects if defect.kind != "unsealed"]
+    defects = [defect for defect in defects_of(folder) if defect.kind != "unsealed"]
     assert defects
     warnings = load_day(folder, cache=tmp_path / "tapes").meta.warnings
     assert all(any(defect.message in warning for warning in warnings) for defect in defects[:3])
@@ -69,6 +69,6 @@ def test_recording_in_progress_has_no_warning(tmp_path):
 def test_simulated_day_without_manifest_is_a_defect(tmp_path):
     """As a recorded and an imported one; with its manifest it has none."""
     folder = simulate_day(tmp_path, hours=0.02, seed=5)
-    assert check_day(folder).ok
+    assert not defects_of(folder)
     folder.manifest.unlink()
-    assert [defect.kind for defect in check_day(folder).defects] == ["unsealed"]
+    assert [defect.kind for defect in defects_of(folder)] == ["unsealed"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from recorded import diffs, rows, snapshot
 
+from day_files import check
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 from mm.errors import UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import PoissonMarket
@@ -146,7 +146,7 @@ def test_recorded_day_is_never_replaced(tmp_path):
 
 def test_check_day_finds_no_defects(path):
     """The check of recorded days holds for simulated ones."""
-    report = check_day(DayFolder.at(path))
+    report = check(path)
     assert (report.ok, list(report.defects)) == (True, [])
 
 

@@ -9,10 +9,10 @@ import pytest
 from recorded import diffs, rows
 
 import mm
+from day_files import check
 from mm import DayFolder, Rules, load_day
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
-from mm.dayfolder.check import check_day
 from mm.errors import UsageError
 from mm.sim.flow.day import make_day
 from mm.sim.flow.scenario import Gaps
@@ -42,7 +42,7 @@ def gaps(path: Path, kind: str) -> list[tuple[int, int]]:
 @pytest.mark.slow
 def test_check_day_finds_no_defects_in_faulty_day(day):
     """The ledger contains everything that is missing, and no torn file is left."""
-    report = check_day(DayFolder.at(day[0]))
+    report = check(day[0])
     assert (report.ok, list(report.defects)) == (True, [])
 
 

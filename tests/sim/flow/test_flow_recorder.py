@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from day_files import check, defects_of
 from log_book import Book, read_log
 from mm import DayFolder
-from mm.dayfolder.check import check_day
 from mm.dayfolder.manifest import write_manifest
 from mm.instrument import Instrument
 from mm.sim.flow.day import LOG_HEADER, packed_log
@@ -95,9 +95,9 @@ def test_recorded_day_passes_the_check(tmp_path):
     pieces = busy_log(3)
     folder = record(tmp_path, pieces)
     folder.order_log.write_bytes(LOG_HEADER + b"".join(map(packed_log, pieces)))
-    assert not check_day(folder).ok
+    assert defects_of(folder)
     write_manifest(folder, ["R1"])
-    report = check_day(folder)
+    report = check(folder)
     assert (report.ok, list(report.defects)) == (True, [])
 
 

@@ -18,7 +18,7 @@ from mm.errors import Mismatch, MMError, OffGrid, TryLater
 from mm.instrument import Instrument, short_text
 from mm.live.account.check import AccountCheck
 from mm.live.account.fee_values import FeeValues
-from mm.live.account.ledger import SIDE_NAMES, SIDES
+from mm.live.account.ledger import KEPT_TRADES, SIDE_NAMES, SIDES
 from mm.live.account.positions import ContractSetup, MarginCalled
 from mm.live.audit.log import AuditLog
 from mm.live.orders.access import BackgroundTasks, ClientIds, GatewayRun
@@ -400,7 +400,8 @@ class Gateway:
         # The log only has times of our clock, which may be off by seconds; the order was sent before now.
         order.sent_ms = self._clock.timestamp_ms() + AHEAD_MS
         order.window_ms = self._run.access.recv_window_ms
-        order.counts_after = min(self._run.booked, default=0) - 1  # older trades are booked, but no longer known
+        if len(self._run.booked) >= KEPT_TRADES:
+            order.counts_after = min(self._run.booked) - 1  # older trades are booked, but no longer known
         return order
 
     # sending

@@ -2,9 +2,8 @@
 
 from mm import load_day
 from mm.api.replay import ReplayFlow
-from mm.backtest.live_feed import FeedEvent, feed_events
 from mm.sim.matching._core import Matching
-from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
+from named import events_of, feed_event, kind_of
 from simulation import simulate_day
 
 
@@ -18,33 +17,33 @@ def test_book_equals_the_tape_after_every_message(tmp_path):
     folder = simulate_day(tmp_path, "zero_intelligence", hours=0.02, seed=7)
     tape = load_day(folder.path)
     core, book = Matching(), {}
-    events = list(feed_events(tape))
+    events = events_of(tape)
     flow = ReplayFlow(core, events)
     for event in events:
-        if event.kind == SNAPSHOT:
+        if kind_of(event) == "snapshot":
             book = {}
-        if event.kind in (SNAPSHOT, DEPTH):
+        if kind_of(event) in ("snapshot", "depth"):
             for side, ticks, lots in event.rows:
                 book[side, ticks] = lots
         flow._play(event)
-        if event.kind in (SNAPSHOT, DEPTH):
+        if kind_of(event) in ("snapshot", "depth"):
             assert displayed(core) == {place: lots for place, lots in book.items() if lots}
     core.check()
-    assert sum(event.kind == DEPTH for event in events) > 100
-    assert sum(event.kind == TRADE for event in events) > 100
+    assert sum(kind_of(event) == "depth" for event in events) > 100
+    assert sum(kind_of(event) == "trade" for event in events) > 100
 
 
 def test_client_is_filled_after_earlier_orders():
     """The day's own lots first; later lots queue after the client, and cancelled lots are taken from them."""
     core = Matching()
     events = [
-        FeedEvent(SNAPSHOT, 10, 1, 1, [(1, 100, 5), (-1, 102, 5)]),
-        FeedEvent(DEPTH, 20, 2, 2, [(1, 100, 9)]),
-        FeedEvent(DEPTH, 30, 3, 3, [(1, 100, 6)]),
-        FeedEvent(TRADE, 40, 4, 1, [(-1, 100, 6)]),
-        FeedEvent(DEPTH, 40, 5, 4, [(1, 100, 2)]),
-        FeedEvent(GAP, 50, 6, 0, []),
-        FeedEvent(SNAPSHOT, 60, 7, 5, [(1, 98, 1), (-1, 99, 1)]),
+        feed_event("snapshot", 10, 1, 1, [(1, 100, 5), (-1, 102, 5)]),
+        feed_event("depth", 20, 2, 2, [(1, 100, 9)]),
+        feed_event("depth", 30, 3, 3, [(1, 100, 6)]),
+        feed_event("trade", 40, 4, 1, [(-1, 100, 6)]),
+        feed_event("depth", 40, 5, 4, [(1, 100, 2)]),
+        feed_event("gap", 50, 6, 0, []),
+        feed_event("snapshot", 60, 7, 5, [(1, 98, 1), (-1, 99, 1)]),
     ]
     flow = ReplayFlow(core, events)
     flow.advance(15)

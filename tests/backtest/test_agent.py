@@ -8,11 +8,12 @@ from click.testing import CliRunner
 
 from engine_tapes import TEST
 from mm import Rules, Tape, backtest
-from mm.backtest.models import QUOTE_MODELS, trade_cross
+from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.quotes.agent_file import CHOICES, OFFSETS, SIZES, SavedAgent
 from mm.backtest.quotes.simple import Agent, strategy_of
 from mm.commands.backtest import backtest as backtest_command
 from mm.errors import Mismatch
+from named import model_of
 from rl_agents import agent_at, sim_day, terms
 
 EVENTS = [
@@ -33,7 +34,9 @@ def first_orders(saved: SavedAgent, **changed):
     rules = Rules(
         tick_e8=TEST.tick_e8, lot_e8=TEST.lot_e8, quote_lots=4, enforce_balances=False, order_latency_us=0, **changed
     )
-    orders = backtest(Tape.of(TEST, EVENTS), strategy_of(Agent(saved.terms, saved)), trade_cross(), rules).orders
+    orders = backtest(
+        Tape.of(TEST, EVENTS), strategy_of(Agent(saved.terms, saved)), model_of("trade_cross"), rules
+    ).orders
     placed = [i for i in range(len(orders)) if orders["action"][i] == "PLACE"]
     return [(orders["side"][i], orders["price"][i], orders["qty"][i]) for i in placed[:2]]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,12 +17,11 @@ from engine_cases import TABLES, Following, Scripted, compiled_fills, read_journ
 from engine_tapes import TEST, every_event, one_tape, stamped, tapes, travels
 from mm import PaperExchange, Quotes, Rules, Tape, backtest
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.journal import ACTIONS
 from mm.backtest.latency import Latencies
-from mm.backtest.models import FILL_MODELS, avellaneda_stoikov, fixed_spread, trade_cross
 from mm.backtest.quotes.steps import Gated
 from mm.errors import ModelError
 from mm.tape.tape import TapeMeta
+from named import action_of, model_of
 
 ALWAYS_ON = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
 EVENTS = (
@@ -67,7 +67,12 @@ class Setup:
 
     def models(self):
         name, params = self.quotes
-        makers = {"shallow": Shallow, "simple": compiled, "gated": gated, "avellaneda": avellaneda_stoikov}
+        makers = {
+            "shallow": Shallow,
+            "simple": compiled,
+            "gated": gated,
+            "avellaneda": partial(model_of, "avellaneda_stoikov"),
+        }
         makers |= {"deep": Scripted, "following": Following}
         notes = []
         return makers[name](**params), compiled_fills(*self.fills, seen=notes), notes
@@ -79,7 +84,7 @@ class Setup:
 
 
 def gated(delta_ticks, pieces):
-    return Gated(fixed_spread(delta_ticks=delta_ticks), Intensity(pieces))
+    return Gated(model_of("fixed_spread", delta_ticks=delta_ticks), Intensity(pieces))
 
 
 @st.composite
@@ -167,9 +172,13 @@ def test_best_prices_leave_the_same_journal_as_the_whole_tape(case):
 
 
 def test_events_and_rows_that_are_not_visited_are_counted():
-    best = backtest(Tape.of(TEST, EVENTS), fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON).journal
+    best = backtest(
+        Tape.of(TEST, EVENTS), model_of("fixed_spread", delta_ticks=1), model_of("trade_cross"), ALWAYS_ON
+    ).journal
     with every_event():
-        whole = backtest(Tape.of(TEST, EVENTS), fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON).journal
+        whole = backtest(
+            Tape.of(TEST, EVENTS), model_of("fixed_spread", delta_ticks=1), model_of("trade_cross"), ALWAYS_ON
+        ).journal
     assert whole.counters["events"] == best.counters["events"] == len(EVENTS)
     assert whole.counters["rows"] == best.counters["rows"] == 9
 
@@ -181,7 +190,7 @@ def test_run_with_progress_leaves_the_same_journal():
     events += [(1000 + n * hour // 7, "trade", 1 - n % 2 * 2, 100 + 2 - n % 2 * 4, 3) for n in range(1, 30)]
     tape, steps = Tape.of(TEST, events), []
     at_once, by_hours = (
-        backtest(tape, fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON, step=step).journal
+        backtest(tape, model_of("fixed_spread", delta_ticks=1), model_of("trade_cross"), ALWAYS_ON, step=step).journal
         for step in (None, steps.append)
     )
     assert len(steps) == 5
@@ -199,7 +208,7 @@ def test_model_without_depth_reads_lots_at_best_prices_after_each_message(visits
     events += [(1300, "depth", [(95, 1)], [])]
     tape, model = Tape.of(TEST, events), Shallow([(None, None)])
     with visits():
-        backtest(tape, model, trade_cross(), ALWAYS_ON)
+        backtest(tape, model, model_of("trade_cross"), ALWAYS_ON)
     assert [(view[3:5], view[11:13]) for view in model.seen[-1:]] == [((2, 3), (2, 3))]
 
 
@@ -208,7 +217,7 @@ def test_taken_lots_are_displayed_again_after_a_change_of_a_far_level():
     events = [EVENTS[0], (1150, "depth", [(95, 1)], []), (1180, "keyframe"), (1390, "trade", 1, 101, 1)]
     tape = Tape.of(TEST, events)
     taker = Scripted([(-2, None, None, None, "IOC", "LIMIT_MAKER")])
-    result = backtest(tape, taker, trade_cross(), dataclasses.replace(ALWAYS_ON, start_cash_e8=10**12))
+    result = backtest(tape, taker, model_of("trade_cross"), dataclasses.replace(ALWAYS_ON, start_cash_e8=10**12))
     assert [(row[0], row[3], row[4]) for row in result.journal.fills.tolist()] == [(1010, 101, 5), (1210, 101, 5)]
 
 
@@ -222,11 +231,13 @@ def test_order_between_two_days_meets_best_prices_of_the_first_day(ask):
         for tape, meta in ((first, {"last_update_id": 7}), (second, {"carried_from": 7}))
     )
     apart = dataclasses.replace(ALWAYS_ON, own_orders_meet=False)  # both quotes are at the mid
-    best = backtest([first, second], fixed_spread(delta_ticks=0), trade_cross(), apart).journal
+    best = backtest([first, second], model_of("fixed_spread", delta_ticks=0), model_of("trade_cross"), apart).journal
     with every_event():
-        whole = backtest([first, second], fixed_spread(delta_ticks=0), trade_cross(), apart).journal
+        whole = backtest(
+            [first, second], model_of("fixed_spread", delta_ticks=0), model_of("trade_cross"), apart
+        ).journal
     assert_same(read_journal(best), read_journal(whole))
-    assert ("REJECT" in [ACTIONS[action] for action in best.orders[:, 2]]) == (ask == 101)
+    assert ("REJECT" in map(action_of, best.orders)) == (ask == 101)
 
 
 # Models that need the whole tape
@@ -252,13 +263,15 @@ class UndeclaredDepth:
 
 def needs_depth(quotes=None, fills=None, **changes):
     rules = dataclasses.replace(ALWAYS_ON, **changes)
-    return PaperExchange(quotes or fixed_spread(delta_ticks=1), fills or trade_cross(), rules).needs_depth
+    return PaperExchange(
+        quotes or model_of("fixed_spread", delta_ticks=1), fills or model_of("trade_cross"), rules
+    ).needs_depth
 
 
 @pytest.mark.parametrize("name", ["queue_risk_averse", "queue_prob_power", "queue_prob_log"])
 def test_queue_models_need_levels_of_own_orders_alone(name):
-    assert not needs_depth(fills=FILL_MODELS[name]())
-    assert needs_depth(fills=FILL_MODELS["hybrid"](models=[trade_cross(), FILL_MODELS[name]()]))
+    assert not needs_depth(fills=model_of(name))
+    assert needs_depth(fills=model_of("hybrid", models=[model_of("trade_cross"), model_of(name)]))
 
 
 def test_python_models_need_depth_unless_declared_or_print_only():
@@ -288,7 +301,7 @@ def test_latency_by_rate_counts_events_without_best_price_changes(model, shift, 
     latencies = Latencies.of(np.array([1.0, 5.0]), None, np.array([8.0, 9.0]))
     rules = dataclasses.replace(ALWAYS_ON, latencies=latencies, requote_us=1_001_000)
     with visits():
-        journal = backtest(tape, fixed_spread(delta_ticks=1), compiled_fills(*model), rules).journal
+        journal = backtest(tape, model_of("fixed_spread", delta_ticks=1), compiled_fills(*model), rules).journal
     assert [row[3] for row in journal.fills.tolist()] == [101 if counted > 8 else 102]
 
 
@@ -304,7 +317,7 @@ def test_model_that_reads_beyond_its_declared_depth_raises_model_error(answer, m
     model = Shallow([])
     model.quote = answer
     with visits(), pytest.raises(ModelError, match=message):
-        backtest(Tape.of(TEST, EVENTS), model, trade_cross(), ALWAYS_ON)
+        backtest(Tape.of(TEST, EVENTS), model, model_of("trade_cross"), ALWAYS_ON)
 
 
 def test_all_journal_tables_are_compared():
@@ -315,9 +328,9 @@ def test_tape_played_again_derives_its_streams_once():
     """The streams of a day take longer than its replay; of many days, those played are dropped."""
     tape, other = (Tape.of(TEST, EVENTS) for _ in range(2))
     later = tape.restamped(tape.event_us + 10_000, tape.start_us + 10_000, tape.end_us + 10_000)
-    backtest(tape, fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON)
+    backtest(tape, model_of("fixed_spread", delta_ticks=1), model_of("trade_cross"), ALWAYS_ON)
     first = tape.price_moves
-    backtest(tape, fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON)
+    backtest(tape, model_of("fixed_spread", delta_ticks=1), model_of("trade_cross"), ALWAYS_ON)
     assert tape.price_moves is first
-    backtest([other, later], fixed_spread(delta_ticks=1), trade_cross(), ALWAYS_ON)
+    backtest([other, later], model_of("fixed_spread", delta_ticks=1), model_of("trade_cross"), ALWAYS_ON)
     assert "price_moves" not in vars(other)

@@ -10,11 +10,11 @@ import mm
 from captures import CAPTURES
 from mm.__main__ import main
 from mm.backtest.fills.intensity import FOREVER, Intensity, IntensityPiece
-from mm.backtest.models import avellaneda_stoikov, queue_prob_power
 from mm.dayfolder.layout import days_of
 from mm.errors import ModelError
 from mm.instrument import E8
 from mm.market_data.import_capture import ImportOptions, import_captures
+from named import model_of
 from simulation import simulate_day
 from support import run_mm
 
@@ -27,13 +27,13 @@ FUNDED = {"initial_cash": "10000000000", "initial_inventory": "10000000", "sensi
 @pytest.mark.parametrize("spread", [1, 2, 192])
 def test_without_a_fit_it_joins_the_touch_of_a_still_market(spread):
     """With no inventory and no moves seen, bid and ask are the best prices, whatever the spread."""
-    quotes = avellaneda_stoikov(k="touch").answer(bid_ticks=1000, ask_ticks=1000 + spread)
+    quotes = model_of("avellaneda_stoikov", k="touch").answer(bid_ticks=1000, ask_ticks=1000 + spread)
     assert (quotes.bid_ticks, quotes.ask_ticks) == (1000, 1000 + spread)
 
 
 def test_quotes_are_behind_the_touch_by_the_moves_of_the_mid():
     """Moves of 10 ticks each 250 ms are a variance of 400 per second, over 1.5 s, decaying in 10 s."""
-    model = avellaneda_stoikov(k="touch")
+    model = model_of("avellaneda_stoikov", k="touch")
     squares = seconds = 0.0
     for step in range(1, 41):
         up = 10 * (step % 2)
@@ -54,9 +54,12 @@ def test_a_model_that_has_played_plays_as_a_fresh_one(tmp_path):
     tape = mm.load_day(folder)
     half = (tape.start_us + tape.end_us) // 2
     first, second = tape.between(tape.start_us, half), tape.between(half, tape.end_us)
-    used, knobs = avellaneda_stoikov(k="touch"), {"fills": queue_prob_power(), "sensitivity": False}
+    used, knobs = (
+        model_of("avellaneda_stoikov", k="touch"),
+        {"fills": model_of("queue_prob_power"), "sensitivity": False},
+    )
     mm.backtest(first, used, **knobs)
-    again, fresh = (mm.backtest(second, model, **knobs) for model in (used, avellaneda_stoikov(k="touch")))
+    again, fresh = (mm.backtest(second, model, **knobs) for model in (used, model_of("avellaneda_stoikov", k="touch")))
     assert again.summary["n_fills"] > 0
     assert (again.journal.orders == fresh.journal.orders).all()
 
@@ -65,7 +68,7 @@ def test_quotes_stand_behind_a_price_at_which_an_order_was_met(tmp_path):
     """For .3 s after a fill or a rejection of a bid at p each bid is below p, after each further one twice as far."""
     folder = simulate_day(tmp_path, "zero_intelligence", hours=0.5, seed=3, symbol="ZIUSDT")
     tape = mm.load_day(folder)
-    found = mm.backtest(tape, fills=queue_prob_power(), sensitivity=False)
+    found = mm.backtest(tape, fills=model_of("queue_prob_power"), sensitivity=False)
     met, farthest = {}, 0
     for us, action, side, price in found.orders.select("recv_us", "action", "side", "price").iter_rows():
         ticks = round(float(price) * E8) // tape.instrument.tick_e8
@@ -84,8 +87,8 @@ def test_a_clip_moves_the_quotes_by_its_share_of_the_distance_at_which_they_rest
     """A fit with a k of 2 has its optimum half a tick from the mid; moves keep the quotes farther, and so the skew."""
     piece = IntensityPiece(0, FOREVER, 1.0, 2.0, 1.0, 0.1, 0.1)
     fitted, joining = (
-        avellaneda_stoikov(intensity=Intensity([piece]), sigma=5.0),
-        avellaneda_stoikov(k="touch", sigma=5.0),
+        model_of("avellaneda_stoikov", intensity=Intensity([piece]), sigma=5.0),
+        model_of("avellaneda_stoikov", k="touch", sigma=5.0),
     )
     for step in range(40):
         tops = {"bid_ticks": 1000 + 10 * (step % 2), "ask_ticks": 1001 + 10 * (step % 2), "us": 250_000 * step}
@@ -96,7 +99,7 @@ def test_a_clip_moves_the_quotes_by_its_share_of_the_distance_at_which_they_rest
 def test_with_a_fit_it_stays_within_the_measured_distances():
     """30 clips would move the bid 90 ticks away, but nothing farther than 25 ticks was measured."""
     piece = IntensityPiece(0, FOREVER, 1.0, 0.1, 1.0, 0.1, 0.1, min_delta_ticks=0.0, max_delta_ticks=25.0)
-    quotes = avellaneda_stoikov(intensity=Intensity([piece]), sigma=1.0).answer(
+    quotes = model_of("avellaneda_stoikov", intensity=Intensity([piece]), sigma=1.0).answer(
         bid_ticks=999, ask_ticks=1001, inventory_lots=29
     )
     assert quotes.bid_ticks == 1000 - 25

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 import mm
 from mm import Rules, Tape, backtest
 from mm.__main__ import main
-from mm.backtest.models import trade_cross
 from mm.dayfolder.layout import USDM
 from mm.instrument import E8, Instrument
+from named import model_of
 from simulation import simulate_day
 
 GRID = Instrument("SIMUSDT", E8 // 10, E8 // 10)  # ticks and lots of 0.1
@@ -30,7 +30,7 @@ def fee_warnings(**fees_e8):
     """Return the fee warnings of a backtest of one book with these fees."""
     moves = [(at * 1_000_000, "depth", [(999, 50 + at)], []) for at in range(1, 4)]
     tape = Tape.of(GRID, [(0, "snapshot", [(999, 50)], [(1001, 50)]), *moves])
-    summary = backtest(tape, NoQuotes(), trade_cross(), Rules(GRID.tick_e8, GRID.lot_e8, **fees_e8)).summary
+    summary = backtest(tape, NoQuotes(), model_of("trade_cross"), Rules(GRID.tick_e8, GRID.lot_e8, **fees_e8)).summary
     return [line for line in summary["warnings"] if line.startswith(KEY)]
 
 

@@ -12,11 +12,11 @@ import mm
 from engine_tapes import BEGIN_US, TEST, one_tape
 from mm import PaperExchange, Rules, Tape, backtest
 from mm.backtest.fills.base import QueueProbPower, TradeCross
-from mm.backtest.live_feed import feed_events
 from mm.backtest.risk import RiskLimits
 from mm.errors import ModelError, UsageError
 from mm.instrument import Instrument
 from mm.signals.other_feed import OtherFeed
+from named import events_of
 
 UNIT = 250_000
 RULES = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=100_000, start_lots=100, quote_lots=2)
@@ -77,7 +77,7 @@ def test_markets_as_they_arrive_leave_the_rows_of_their_replay(drawn, other):
     replayed = play(tape, replace(lead, end_us=1 << 60), Both())
     rules = replace(RULES, others={"lead": OtherFeed(LEAD)}, legs={"lead": LEG})
     exchange = PaperExchange(Both(), TradeCross(), rules)
-    ours, theirs = (list(feed_events(one)) for one in (tape, lead))
+    ours, theirs = (events_of(one) for one in (tape, lead))
     step_us = max((tape.end_us - tape.start_us) // 7, 1)
     before_us = 0
     for until_us in (*range(tape.start_us, tape.end_us, step_us), tape.end_us):

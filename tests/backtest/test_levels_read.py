@@ -10,9 +10,7 @@ from test_engine import assert_same, drawn
 from engine_cases import compiled_fills, read_journal
 from engine_tapes import TEST
 from mm import PaperExchange, Quotes, Rules, Tape
-from mm.backtest.live_feed import feed_events
-from mm.backtest.models import fixed_spread, trade_cross
-from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT
+from named import events_of, is_kind, kind_of, model_of
 
 MID = 5_000_000
 # The outermost prices lie beyond the dense part of a book.
@@ -69,9 +67,9 @@ def levels_after(tape, us):
     for event in range(len(tape)):
         if tape.event_us[event] > us:
             break
-        if tape.kind[event] in (SNAPSHOT, GAP):
+        if kind_of(tape.kind[event]) in ("snapshot", "gap"):
             book = {1: {}, -1: {}}
-        if tape.kind[event] in (SNAPSHOT, DEPTH):
+        if kind_of(tape.kind[event]) in ("snapshot", "depth"):
             for side, ticks, lots in tape.rows(event):
                 book[side][ticks] = lots
     return book
@@ -85,7 +83,7 @@ def run_both_ways(tape, quotes, fills, rules, acts=()):
         exchange = PaperExchange(model, fills(), rules)
         if not fed:
             exchange.attach(tape)
-        events = list(feed_events(tape))
+        events = events_of(tape)
         for us, act in acts:
             if fed:
                 exchange.feed([event for event in events if event.us <= us])
@@ -144,8 +142,11 @@ def test_manual_orders_execute_on_levels_that_no_model_reads(tape, manual_orders
     rules = dataclasses.replace(RULES, start_cash_e8=40 * lot_e8, min_notional_e8=3 * lot_e8 if least else 0)
     end_us = tape.end_us
     acts = [(min(tape.start_us + us, end_us), act) for us, act in sorted(manual_orders, key=lambda order: order[0])]
-    for quotes in (lambda: fixed_spread(delta_ticks=2.5), lambda: Reader([(MID - 3, MID + 3, "LIMIT_MAKER")])):
-        (expected, _), (fed, _) = run_both_ways(tape, quotes, trade_cross, rules, acts)
+    for quotes in (
+        lambda: model_of("fixed_spread", delta_ticks=2.5),
+        lambda: Reader([(MID - 3, MID + 3, "LIMIT_MAKER")]),
+    ):
+        (expected, _), (fed, _) = run_both_ways(tape, quotes, lambda: model_of("trade_cross"), rules, acts)
         assert_same(expected, fed)
 
 
@@ -169,9 +170,9 @@ def test_reader_after_many_events_gets_the_whole_book(keyframes):
         if number in keyframes:
             events.append((us, "keyframe"))
     tape = Tape.of(TEST, [*events, (7_100, "trade", 1, MID + 1, 1)])
-    assert (tape.kind == KEYFRAME).sum() == len(keyframes)
+    assert is_kind(tape, "keyframe").sum() == len(keyframes)
     model = NearReader()
-    PaperExchange(model, trade_cross(), dataclasses.replace(RULES, requote_us=6_050)).run(tape)
+    PaperExchange(model, model_of("trade_cross"), dataclasses.replace(RULES, requote_us=6_050)).run(tape)
     assert len(model.views) == 2
     for us, levels in zip((1_000, 7_050), model.views, strict=True):
         book = levels_after(tape, us)

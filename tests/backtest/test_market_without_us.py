@@ -6,20 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mm.backtest.live_feed import FeedEvent
 from mm.backtest.market_without_us import MarketWithoutUs
-from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
+from named import feed_event
 
 MS = 1_000
 
 
-def message(ms, *rows, kind=DEPTH):
-    return FeedEvent(kind, ms * MS, ms, ms, rows, ms * MS if kind == DEPTH else 0)
+def message(ms, *rows, kind="depth"):
+    return feed_event(kind, ms * MS, ms, ms, rows, ms * MS if kind == "depth" else 0)
 
 
 def begun():
     market = MarketWithoutUs()
-    market.of([message(0, (1, 100, 7), (-1, 110, 9), kind=SNAPSHOT), message(10)])
+    market.of([message(0, (1, 100, 7), (-1, 110, 9), kind="snapshot"), message(10)])
     return market
 
 
@@ -97,13 +96,13 @@ def test_snapshot_and_gap():
     market.sent(1, 1, 101, 5)
     market.known(1, 15 * MS, 5)
     market.of([message(20, (1, 101, 5))])
-    assert rows(market, message(30, (1, 100, 7), (1, 101, 8), (-1, 110, 9), kind=SNAPSHOT)) == [
+    assert rows(market, message(30, (1, 100, 7), (1, 101, 8), (-1, 110, 9), kind="snapshot")) == [
         (1, 100, 7),
         (-1, 110, 9),
         (1, 101, 3),
     ]
-    assert market.of([message(40, kind=GAP)]) == (message(40, kind=GAP),)
-    assert rows(market, message(50, (1, 101, 5), kind=SNAPSHOT)) == []
+    assert market.of([message(40, kind="gap")]) == (message(40, kind="gap"),)
+    assert rows(market, message(50, (1, 101, 5), kind="snapshot")) == []
     assert market.known(1, 55 * MS, 0) is None
 
 
@@ -111,7 +110,7 @@ def test_correction_follows_everything_that_was_passed_on():
     """Also trades, which come between two books; an engine refuses events out of the order of time."""
     market = begun()
     market.sent(1, 1, 101, 5)
-    market.of([message(20, (1, 101, 5)), FeedEvent(TRADE, 25 * MS, 25, 6, ((1, 110, 1),))])
+    market.of([message(20, (1, 101, 5)), feed_event("trade", 25 * MS, 25, 6, ((1, 110, 1),))])
     found = market.never(1)
     assert (found.us, found.recv_seq, found.rows) == (25 * MS, 20, [(1, 101, 5)])
 
@@ -119,7 +118,7 @@ def test_correction_follows_everything_that_was_passed_on():
 def test_our_trades_are_left_out():
     market = begun()
     market.traded(7)
-    prints = [FeedEvent(TRADE, 20, 1, number, ((1, 110, 1),)) for number in (6, 7, 8)]
+    prints = [feed_event("trade", 20, 1, number, ((1, 110, 1),)) for number in (6, 7, 8)]
     assert [event.event_id for event in market.of(prints)] == [6, 8]
 
 
@@ -145,7 +144,7 @@ def test_market_is_that_of_the_others_once_all_reports_are_in(seed, late):
     prices = [(1, 98), (1, 99), (-1, 101), (-1, 102)]
     seen, waiting, number = {}, [], 0
     take = lambda events: [seen.__setitem__(row[:2], row[2]) for event in events for row in event.rows]  # noqa: E731
-    take(market.of([message(0, *((*price, 9) for price in prices), kind=SNAPSHOT), message(1)]))
+    take(market.of([message(0, *((*price, 9) for price in prices), kind="snapshot"), message(1)]))
     real.others = dict.fromkeys(prices, 9)
     real.ms = 2
     for _ in range(rng.randint(1, 40)):

@@ -10,13 +10,12 @@ import mm
 from engine_tapes import BEGIN_US, TEST, one_tape, stamped, two_tapes
 from mm import PaperExchange, Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.live_feed import feed_events
 from mm.errors import Mismatch, ModelError, UsageError
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.play.market import feed_of_market
 from mm.signals.other_feed import OtherFeed
-from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE
+from named import events_of, kind_of
 
 UNIT = 250_000
 RULES = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=100_000)
@@ -54,18 +53,18 @@ def twin(tapes, delay_us, us):
     """Return what is known of a market at *us*, from a list of its events and nothing else."""
     sides, valid, trade, heard = {1: {}, -1: {}}, False, None, None
     for tape, after in zip(tapes, (*tapes[1:], None), strict=True):
-        for event, kind in enumerate(tape.kind):
+        for event, kind in enumerate(map(kind_of, tape.kind)):
             arrived = int(tape.event_us[event]) + delay_us
             if arrived > us:
                 break
-            heard = heard if kind == GAP else arrived
-            if kind == TRADE:
+            heard = heard if kind == "gap" else arrived
+            if kind == "trade":
                 trade = (arrived, *tape.rows(event)[0])
-            elif kind == GAP:
+            elif kind == "gap":
                 valid = False
-            elif kind == SNAPSHOT or (kind == KEYFRAME and not valid):
+            elif kind == "snapshot" or (kind == "keyframe" and not valid):
                 sides, valid = {1: {}, -1: {}}, True
-            for side, ticks, lots in tape.rows(event) if kind in (SNAPSHOT, DEPTH, KEYFRAME) else ():
+            for side, ticks, lots in tape.rows(event) if kind in ("snapshot", "depth", "keyframe") else ():
                 sides[side][ticks] = lots
         if us > tape.end_us + delay_us and not (after and after.continues(tape)):
             valid = False
@@ -94,8 +93,8 @@ def test_live_view_equals_that_of_the_replay(drawn, other, delay_us):
     rules = replace(RULES, others={"lead": OtherFeed(LEAD, (replace(theirs, end_us=2**60),), delay_us)})
     fed = replace(RULES, others={"lead": OtherFeed(LEAD, (), delay_us)})
     backtest(tape, played, TradeCross(), rules)
-    exchange, waiting = PaperExchange(paper, TradeCross(), fed), list(feed_events(theirs))
-    for event in feed_events(tape):
+    exchange, waiting = PaperExchange(paper, TradeCross(), fed), events_of(theirs)
+    for event in events_of(tape):
         while waiting and waiting[0].us <= event.us:
             exchange.feed_other("lead", [waiting.pop(0)])
         exchange.feed([event])
@@ -110,10 +109,10 @@ def test_live_engine_shows_the_other_market():
     engine = LiveEngine(model, replace(RULES, others={"lead": OtherFeed(LEAD)}))
     tape = Tape.of(TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(101, 1)])])
     lead = Tape.of(LEAD, [(BEGIN_US - 5, "snapshot", [(9, 3)], [(11, 4)]), (BEGIN_US + 7, "trade", 1, 11, 2)])
-    engine.feed_other("lead", list(feed_events(lead))[:1])
-    engine.feed(list(feed_events(tape)))
+    engine.feed_other("lead", events_of(lead)[:1])
+    engine.feed(events_of(tape))
     engine.advance(BEGIN_US)
-    engine.feed_other("lead", list(feed_events(lead))[1:])
+    engine.feed_other("lead", events_of(lead)[1:])
     engine.advance(BEGIN_US + 100_000)
     assert model.seen == [
         (BEGIN_US, 9, 3, 11, 4, None, 5),

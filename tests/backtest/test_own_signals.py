@@ -9,11 +9,11 @@ from engine_cases import Case, Scripted, cases, compiled_fills, oracle_tapes, pl
 from engine_tapes import BEGIN_US, TEST
 from mm import PaperExchange, Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.models import fixed_spread
 from mm.backtest.quotes.steps import ShiftBy
 from mm.errors import UsageError
 from mm.signals.compute import compute
 from mm.signals.families import OURS, SIGNALS
+from named import model_of
 
 QUEUES = [("queue_risk_averse",), ("queue_prob_power", 2.0), ("trade_cross", False, 1.0, 0)]
 
@@ -63,7 +63,7 @@ def test_shift_by_step_reads_the_inventory_signal():
         TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(103, 1)]), (BEGIN_US + 2_000_000, "depth", [(99, 2)], [])]
     )
     rules = Rules(TEST.tick_e8, TEST.lot_e8, start_lots=2, target_lots=0, enforce_balances=False)
-    model = ShiftBy(fixed_spread(delta_ticks=2), signal="inventory", by=-1.0)
+    model = ShiftBy(model_of("fixed_spread", delta_ticks=2), signal="inventory", by=-1.0)
     orders = backtest(tape, model, TradeCross(), rules).journal.orders
     assert {(side, ticks) for side, ticks in orders[:, [4, 5]].tolist()} == {(1, 97), (-1, 101)}
 

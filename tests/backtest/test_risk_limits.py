@@ -11,7 +11,6 @@ from engine_tapes import TEST
 from mm import Rules
 from mm.backtest._engine import Engine
 from mm.backtest._risk import check
-from mm.backtest.models import fixed_spread, trade_cross
 from mm.backtest.risk import (
     LIMITS,
     LIVE_DEFAULTS,
@@ -25,6 +24,7 @@ from mm.backtest.risk import (
 )
 from mm.base.knobs import knobs
 from mm.errors import UsageError
+from named import model_of
 from oracle_lab import RULES, SNAPSHOT, tape_of, until
 
 UNIT = TEST.tick_e8 * TEST.lot_e8  # one tick·lot, in 1e-16 of the quote asset
@@ -217,7 +217,7 @@ def test_guard_reports_used_share_of_each_limit():
     limits |= {"max_daily_loss_e8": 400, "max_move_e8": 1, "feed_stale_us": 100, "slow_ack_us": 40}
     bounds = {name: bound * 10**8 if name.endswith("e8") else bound for name, bound in limits.items()}
     rules = Rules(**RULES | {"risk": RiskLimits(**bounds)})
-    exchange = Engine(fixed_spread(delta_ticks=20), trade_cross(), rules)
+    exchange = Engine(model_of("fixed_spread", delta_ticks=20), model_of("trade_cross"), rules)
     exchange.attach(tape, 0, 200, False, None)
     exchange.advance(1210)
     equity, day, peak = exchange.manager.guard.equities_e8()
@@ -235,7 +235,10 @@ def test_guard_reports_used_share_of_each_limit():
             "MAX_ORDERS_PER_S": 0.5,
         }
     )
-    assert Engine(fixed_spread(delta_ticks=20), trade_cross(), Rules(**RULES)).manager.guard.used() == {}
+    assert (
+        Engine(model_of("fixed_spread", delta_ticks=20), model_of("trade_cross"), Rules(**RULES)).manager.guard.used()
+        == {}
+    )
 
 
 # Settings

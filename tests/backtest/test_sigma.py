@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from engine_tapes import TEST
 from mm import Rules, Tape, backtest
-from mm.backtest.journal import ACTIONS
-from mm.backtest.models import adaptive_spread, trade_cross
 from mm.backtest.rules import SIGMA_METHODS
 from mm.errors import UsageError
+from named import action_of, model_of
 
 SECOND_US = 1_000_000
 SIGMA, BOUNCE = 4.0, 6.0  # ticks per root second, and ticks
@@ -33,7 +32,7 @@ def sigmas_at(mids, **changes):
     events = [event(second, mid) for second, mid in enumerate(mids)]
     quotes = SigmaRecorder()
     rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=SECOND_US, **changes)
-    backtest(Tape.of(TEST, events), quotes, trade_cross(), rules)
+    backtest(Tape.of(TEST, events), quotes, model_of("trade_cross"), rules)
     return quotes.sigmas
 
 
@@ -122,8 +121,10 @@ def test_adaptive_spread_widens_within_the_half_life():
     """A market that moves five times as much for 30 s: 1 + 2·σ ticks per side rise from 3 to 1 + 2·√13."""
     mids = [100 + (second % 2) * (1 if second < 120 else 5) for second in range(151)]
     rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=SECOND_US, sigma_method="ewma", sigma_half_life_s=30.0)
-    quotes = adaptive_spread(least_ticks=1.0, per_sigma=2.0)
-    orders = backtest(Tape.of(TEST, list(map(event, range(151), mids))), quotes, trade_cross(), rules).journal.orders
-    placed = {(row[0] // SECOND_US - 1, row[4]): row[5] for row in orders.tolist() if ACTIONS[row[2]] == "PLACE"}
+    quotes = model_of("adaptive_spread", least_ticks=1.0, per_sigma=2.0)
+    orders = backtest(
+        Tape.of(TEST, list(map(event, range(151), mids))), quotes, model_of("trade_cross"), rules
+    ).journal.orders
+    placed = {(row[0] // SECOND_US - 1, row[4]): row[5] for row in orders.tolist() if action_of(row) == "PLACE"}
     quiet, wild = (mids[second] - placed[second, 1] for second in (118, 150))
     assert (quiet, wild) == (3, 9)

@@ -12,7 +12,7 @@ import numpy as np
 from mm import load_day
 from mm.formats.registry import form_of
 from mm.market_data.capture_import import ImportOptions, import_captures
-from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
+from named import kind_of
 
 START_US = 1_709_647_200_000_000  # 2024-03-05 14:00 UTC, 09:00 in New York
 TICK, STEP = Decimal("0.01"), Decimal("0.001")
@@ -96,15 +96,15 @@ def books_of(path):
     tick, lot = Decimal(tape.instrument.tick_e8) / 10**8, Decimal(tape.instrument.lot_e8) / 10**8
     book, books, trades = ({}, {}), {}, []
     for at in range(len(tape)):
-        us, kind = int(tape.event_us[at]), tape.kind[at]
+        us, kind = int(tape.event_us[at]), kind_of(tape.kind[at])
         rows = range(tape.first_row[at], tape.first_row[at + 1])
-        if kind == TRADE:
+        if kind == "trade":
             (row,) = rows
             trades.append((us, int(tape.row_side[row]), int(tape.row_ticks[row]) * tick, int(tape.row_lots[row]) * lot))
             continue
-        if kind not in (SNAPSHOT, DEPTH, GAP):
+        if kind not in ("snapshot", "depth", "gap"):
             continue
-        if kind != DEPTH:
+        if kind != "depth":
             book = ({}, {})
         for row in rows:
             side = book[0] if tape.row_side[row] > 0 else book[1]
@@ -112,7 +112,7 @@ def books_of(path):
             side[price] = qty
             if not qty:
                 del side[price]
-        books[us] = None if kind == GAP else (dict(book[0]), dict(book[1]))
+        books[us] = None if kind == "gap" else (dict(book[0]), dict(book[1]))
     return books, trades
 
 

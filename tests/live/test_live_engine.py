@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 
 from mm import PaperExchange, Quotes, Rules
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS
-from mm.backtest.live_feed import FeedEvent
 from mm.errors import UsageError
 from mm.live._live_engine import LiveEngine
-from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
+from named import action_of, feed_event, reason_of
 
 SECOND_US = 1_000_000
 RULES = Rules(
@@ -62,11 +60,11 @@ AMENDS = dataclasses.replace(RULES, order_amend=True)
 
 
 def snapshot(us, bid=100, ask=102, lots=10, seq=1):
-    return FeedEvent(SNAPSHOT, us, seq, seq, ((1, bid, lots), (-1, ask, lots)))
+    return feed_event("snapshot", us, seq, seq, ((1, bid, lots), (-1, ask, lots)))
 
 
 def depth(us, *rows, seq=2):
-    return FeedEvent(DEPTH, us, seq, seq, rows)
+    return feed_event("depth", us, seq, seq, rows)
 
 
 def live(quotes=Joins, **rules):
@@ -75,7 +73,7 @@ def live(quotes=Joins, **rules):
 
 def orders_of(engine):
     """Return action, order id, side and ticks of each order row."""
-    return [(ACTIONS[row[2]], *row[[1, 4, 5]].tolist()) for row in engine.journal().orders]
+    return [(action_of(row), *row[[1, 4, 5]].tolist()) for row in engine.journal().orders]
 
 
 @st.composite
@@ -87,11 +85,11 @@ def markets(draw):
         us += draw(st.sampled_from([1, 50_000, 125_000, 250_000, 900_000, 2_600_000]))
         if draw(st.booleans()):
             side, lots = draw(st.sampled_from([1, -1])), draw(st.integers(1, 30))
-            events.append(FeedEvent(TRADE, us, number, number, ((side, ask if side > 0 else bid, lots),)))
+            events.append(feed_event("trade", us, number, number, ((side, ask if side > 0 else bid, lots),)))
             continue
         gone, low = ((1, bid, 0), (-1, ask, 0)), draw(st.integers(96, 104))
         bid, ask = low, low + draw(st.integers(1, 3))
-        events.append(FeedEvent(DEPTH, us, number, number, (*gone, (1, bid, 5), (-1, ask, 5))))
+        events.append(feed_event("depth", us, number, number, (*gone, (1, bid, 5), (-1, ask, 5))))
     return events
 
 
@@ -230,7 +228,7 @@ def test_amendment_is_sent_once_until_answered():
     assert engine.advance(2 * SECOND_US) == []
     engine.amended(1, 2 * SECOND_US, 6)
     assert engine.advance(3 * SECOND_US) == []
-    rows = [row.tolist() for row in engine.journal().orders if ACTIONS[row[2]] == "AMEND"]
+    rows = [row.tolist() for row in engine.journal().orders if action_of(row) == "AMEND"]
     assert [(row[0], row[6], row[7]) for row in rows] == [(2 * SECOND_US, 6, 6)]
 
 
@@ -300,18 +298,18 @@ def test_replacement_is_cancel_followed_by_place_on_same_side():
 
 def test_gap_cancels_every_order():
     engine = begun()
-    engine.feed([FeedEvent(GAP, 1_100_000, 3, 0, ())])
+    engine.feed([feed_event("gap", 1_100_000, 3, 0, ())])
     assert [row[:2] for row in engine.advance(1_100_000)] == [("cancel", 1), ("cancel", 2)]
     assert engine.best == (0, 0)
     engine.closed(1, 1_150_000, False)
     engine.closed(2, 1_150_000, False)
     assert engine.open_orders == 0
-    assert [CANCEL_REASONS[row[13]] for row in engine.journal().orders][-1] == "epoch_break"
+    assert [reason_of(row) for row in engine.journal().orders][-1] == "epoch_break"
 
 
 def test_no_order_is_sent_without_a_book():
     engine = begun()
-    engine.feed([FeedEvent(GAP, 1_100_000, 3, 0, ())])
+    engine.feed([feed_event("gap", 1_100_000, 3, 0, ())])
     engine.advance(1_100_000)
     assert engine.advance(5 * SECOND_US) == []
     engine.feed([snapshot(5 * SECOND_US + 1)])
@@ -385,7 +383,7 @@ def test_partial_fills_close_the_order_when_complete():
     engine.filled(1, SECOND_US, 1, 100, 6, 0, 0, True)
     assert engine.open_orders == 1
     journal = engine.journal()
-    assert [ACTIONS[row[2]] for row in journal.orders][-3:] == ["FILL", "FILL", "CLOSE_FILLED"]
+    assert [action_of(row) for row in journal.orders][-3:] == ["FILL", "FILL", "CLOSE_FILLED"]
     assert [journal.fill_reasons[row[6]] for row in journal.fills] == ["exchange:maker", "exchange:taker"]
 
 
@@ -398,7 +396,7 @@ def test_fill_rows_contain_time_of_acceptance():
     engine.filled(1, SECOND_US + 9, 1, 100, 4, 0, 0, False)
     engine.filled(1, SECOND_US + 10, 1, 100, 6, 0, 0, False)
     rows = [row for row in engine.journal().orders if row[1] == 1]
-    assert [(ACTIONS[row[2]], *row[5:9].tolist()) for row in rows] == [
+    assert [(action_of(row), *row[5:9].tolist()) for row in rows] == [
         ("PLACE", 100, 10, 10, -1),
         ("FILL", 100, 10, 6, SECOND_US + 5),
         ("FILL", 100, 10, 0, SECOND_US + 5),
@@ -411,7 +409,7 @@ def test_orders_are_limited_by_exchange_balances():
     engine.funds(9, 10**8)  # nine lots: an ask is ten
     engine.feed([snapshot(SECOND_US)])
     assert [row[2] for row in engine.advance(SECOND_US)] == [1]
-    assert REJECT_REASONS[engine.journal().orders[-1][12]] == "insufficient_inventory"
+    assert reason_of(engine.journal().orders[-1]) == "insufficient_inventory"
     engine.funds(10, 10_010 * 100)  # 0.01001: a bid of ten lots at 1.00 costs 0.01 and its fee
     assert [row[2] for row in engine.advance(1_250_000)] == [-1]
 
@@ -421,7 +419,7 @@ def test_bid_exceeding_cash_is_not_sent():
     engine.funds(1_000, 10**6 - 1)
     engine.feed([snapshot(SECOND_US)])
     assert [row[2] for row in engine.advance(SECOND_US)] == [-1]
-    assert "insufficient_cash" in {REJECT_REASONS[row[12]] for row in engine.journal().orders}
+    assert "insufficient_cash" in {reason_of(row) for row in engine.journal().orders}
 
 
 def test_replaced_order_pays_for_its_replacement():
@@ -435,7 +433,7 @@ def test_replaced_order_pays_for_its_replacement():
     engine.feed([snapshot(SECOND_US + 1, bid=99, ask=101)])
     moved = [row[:3] for row in engine.advance(1_250_000)]
     assert moved == [("cancel", 1, 1), ("place", 3, 1), ("cancel", 2, -1), ("place", 4, -1)]
-    assert {ACTIONS[row[2]] for row in engine.journal().orders} == {"PLACE", "CANCEL_REQ"}
+    assert {action_of(row) for row in engine.journal().orders} == {"PLACE", "CANCEL_REQ"}
 
 
 def test_instants_never_decrease():

@@ -9,11 +9,11 @@ from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
-from mm.backtest.live_feed import feed_events
 from mm.backtest.preset import PRESETS
 from mm.backtest.quotes.steps import Gated
 from mm.clock import us_of
 from mm.live._live_engine import LiveEngine
+from named import events_of
 
 MINUTE = 60_000_000
 BEGIN_US = us_of("2026-01-06T21:50:00Z")  # ten minutes before the hour in which the exchange is closed
@@ -59,7 +59,7 @@ def taped(quotes, rules):
 
 
 def fed(quotes, rules, batch):
-    exchange, events = PaperExchange(quotes, TradeCross(), rules), list(feed_events(tape()))
+    exchange, events = PaperExchange(quotes, TradeCross(), rules), events_of(tape())
     for at in range(0, len(events), batch):
         exchange.feed(events[at : at + batch])
     exchange.advance(tape().end_us)
@@ -73,7 +73,7 @@ def traded(quotes, rules):
         for action, order_id, *_ in engine.advance(us):
             engine.accepted(order_id, us) if action == "place" else engine.closed(order_id, us, False)
 
-    for event in feed_events(tape()):
+    for event in events_of(tape()):
         while engine.next_due_us < event.us:
             act(engine.next_due_us)
         engine.feed([event])
@@ -105,7 +105,7 @@ def test_traded_days_have_the_spans_of_their_tape(case):
 def test_quotes_stay_pulled_for_another_reason_when_the_market_opens():
     """A trade whose gateway is lost in closed hours does not quote at the opening."""
     engine = LiveEngine(AtTouch(), CASES["hours"][1])
-    events = list(feed_events(tape()))
+    events = events_of(tape())
     engine.feed(events[:12])
     engine.advance(BEGIN_US + 12 * MINUTE)
     assert engine.closed_for == engine.manager.pulled_for
@@ -118,7 +118,7 @@ def test_quotes_stay_pulled_for_another_reason_when_the_market_opens():
 def test_time_without_gateway_is_no_time_with_a_market():
     """No order reaches the exchange then; orders that rest on both sides count as two-sided before and after only."""
     engine, minutes = LiveEngine(AtTouch(), RULES), 0
-    for event in feed_events(tape()):
+    for event in events_of(tape()):
         minutes = (event.us - BEGIN_US) // MINUTE
         if minutes in (30, 50):
             engine.set_reached(minutes == 50, event.us)
@@ -133,7 +133,7 @@ def test_time_without_gateway_is_no_time_with_a_market():
 
 def test_gateway_lost_after_the_last_message_ends_the_time_with_a_market():
     """The trade ends with it: no time is left over, and none is counted twice."""
-    engine, events = LiveEngine(AtTouch(), RULES), list(feed_events(tape()))[:12]
+    engine, events = LiveEngine(AtTouch(), RULES), events_of(tape())[:12]
     engine.feed(events)
     last_us = events[-1].us
     engine.advance(last_us)

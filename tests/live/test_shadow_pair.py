@@ -11,12 +11,11 @@ import pytest
 from test_shadow import SYMBOL, ended, recorded, start_shadow
 from trading_box import page
 
-from mm.backtest.live_feed import FeedEvent
 from mm.clock import now_us
 from mm.errors import UsageError
 from mm.live.run.other_markets import OtherTaker, PairedPlay, check_seen
 from mm.play.knobs import OtherMarkets
-from mm.tape.tape import DEPTH
+from named import feed_event
 from simulation import make_box
 from state_servers import free_port
 from support import run_python
@@ -192,7 +191,7 @@ class Played:
 def test_own_events_wait_until_the_other_market_is_known():
     play, taker = Played(), OtherTaker()
     paired = PairedPlay(play, {"lead": taker})
-    own, other = ([FeedEvent(DEPTH, us, 0, 0, ()) for us in instants] for instants in ((10, 20, 30), (15, 25)))
+    own, other = ([feed_event("depth", us, 0, 0, ()) for us in instants] for instants in ((10, 20, 30), (15, 25)))
     paired.feed(own)
     paired.advance(40)
     assert play.log == []

@@ -15,7 +15,7 @@ from mm.backtest.quotes.simple import FixedSpread
 from mm.clock import US_PER_S
 from mm.dayfolder.coverage import cover
 from mm.dayfolder.manifest import unseal
-from mm.tape.columns import GAP, SNAPSHOT, TRADE
+from named import is_kind, kind_of
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_outage_is_excluded_alike_everywhere(recorded):
     first_us = next(int(row["recv_time_us"]) for row in recorded.events if row["type"] == "snapshot_loaded")
     folder, tape = DayFolder.at(recorded.path), mm.load_day(recorded.path)
     covered_s = (begin_us - first_us + recorded.diffs[-1]["recv_us"] - end_us) / US_PER_S
-    assert tape.event_us[tape.kind == GAP].tolist() == [begin_us]
+    assert tape.event_us[is_kind(tape, "gap")].tolist() == [begin_us]
     assert check(folder).covered_s == pytest.approx(covered_s, abs=0.2)
     coverage = cover(folder)
     assert coverage.covered_s == pytest.approx(covered_s, abs=0.2)
@@ -61,7 +61,7 @@ def test_fetched_trades_lie_in_the_outage_and_fill_nothing(recorded, tmp_path):
     begin_us, end_us = outage_us(recorded)
     tape, rest = mm.load_day(recorded.path), {int(r["trade_id"]) for r in recorded.trades if r["source"] == "rest"}
     assert len(rest) > 20
-    trades = tape.kind == TRADE
+    trades = is_kind(tape, "trade")
     assert tape.event_id[trades].tolist() == sorted(int(row["trade_id"]) for row in recorded.trades)
     fetched = trades & np.isin(tape.event_id, list(rest))
     assert tape.event_us[fetched].tolist() == tape.event_exch_us[fetched].tolist()
@@ -73,7 +73,7 @@ def test_fetched_trades_lie_in_the_outage_and_fill_nothing(recorded, tmp_path):
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join(line for line in lines if next(csv.reader([line]))[-1] != "rest"))
     without = mm.load_day(path)
-    assert (without.kind == TRADE).sum() == trades.sum() - len(rest)
+    assert is_kind(without, "trade").sum() == trades.sum() - len(rest)
     ours, others = played(tape), played(without)
     assert len(ours.fills)
     assert ours.fills.equals(others.fills)
@@ -92,8 +92,8 @@ def test_trades_fetched_on_a_valid_book_exclude_their_time(tmp_path):
     assert rest
     tape = mm.load_day(day.path)
     tape.check()
-    fetched = (tape.kind == TRADE) & np.isin(tape.event_id, rest)
-    marks = np.flatnonzero((tape.kind == GAP) | (tape.kind == SNAPSHOT))
+    fetched = is_kind(tape, "trade") & np.isin(tape.event_id, rest)
+    marks = np.flatnonzero(is_kind(tape, "gap") | is_kind(tape, "snapshot"))
     before = marks[np.searchsorted(marks, np.flatnonzero(fetched)) - 1]
-    assert set(tape.kind[before].tolist()) == {GAP}
-    assert tape.kind[marks[-1]] == SNAPSHOT
+    assert set(map(kind_of, tape.kind[before])) == {"gap"}
+    assert kind_of(tape.kind[marks[-1]]) == "snapshot"

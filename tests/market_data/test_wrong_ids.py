@@ -11,7 +11,7 @@ from captured import diff, snapshot
 from mm import DayFolder
 from mm.dayfolder.coverage import cover
 from mm.market_data.market_events import BookLost
-from mm.tape.tape import GAP
+from named import is_kind
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def test_every_valid_book_is_the_exchange_book_after_one_wrong_last_id(tmp_path,
     wrong = [sent for sent, last_id in true.items() if last_id != sent]
     assert len(wrong) == 1
     tape = mm.load_day(day.path)
-    assert (tape.kind == GAP).sum() == day.tags.count("initial")
+    assert is_kind(tape, "gap").sum() == day.tags.count("initial")
     compared = 0
     for row in day.frames:
         if when == "connect 1" and int(row["last_update_id"]) in wrong:

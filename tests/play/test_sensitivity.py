@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,14 +11,14 @@ import engine_chance
 from mm import Rules, backtest
 from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.latency import Latencies
-from mm.backtest.models import fixed_spread, price_cross, queue_risk_averse, trade_cross
 from mm.play.sensitivity import Variants, slower
+from named import model_of
 
 SEED = next(seed for seed in range(500) if len(engine_chance.case_of(seed).tapes[0]) > 90)
 
 
 def quotes():
-    return fixed_spread(delta_ticks=1.0)
+    return model_of("fixed_spread", delta_ticks=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,9 @@ def variants():
         quote_lots=2,
         enforce_balances=False,
     )
-    return Variants([tape], rules, quotes, price_cross, Intensity.constant(0.3 * 1e6 / unit, 0.2), seed=4)
+    return Variants(
+        [tape], rules, quotes, partial(model_of, "price_cross"), Intensity.constant(0.3 * 1e6 / unit, 0.2), seed=4
+    )
 
 
 def base(variants, step=None):
@@ -67,12 +70,14 @@ def test_each_row_equals_a_separate_backtest(variants):
     names = ["queue_risk_averse", "price_cross", "poisson"]
     rows[2:] = sorted(rows[2:], key=lambda row: (names.index(row["fills"]), row["latency"] == 1.0, row["latency"]))
     assert rows == [
-        expected_row("optimistic", 1.0, backtest(tapes, quotes(), trade_cross(), rules)),
-        expected_row("headline", 1.0, backtest(tapes, quotes(), price_cross(), rules)),
-        expected_row("other", 1.0, backtest(tapes, quotes(), queue_risk_averse(), rules)),
-        expected_row("other", 0.5, backtest(tapes, quotes(), price_cross(), half)),
-        expected_row("other", 2.0, backtest(tapes, quotes(), price_cross(), twice)),
-        expected_row("other", 1.0, backtest(tapes, quotes(), price_cross(), replace(rules, recorded_feed=True))),
+        expected_row("optimistic", 1.0, backtest(tapes, quotes(), model_of("trade_cross"), rules)),
+        expected_row("headline", 1.0, backtest(tapes, quotes(), model_of("price_cross"), rules)),
+        expected_row("other", 1.0, backtest(tapes, quotes(), model_of("queue_risk_averse"), rules)),
+        expected_row("other", 0.5, backtest(tapes, quotes(), model_of("price_cross"), half)),
+        expected_row("other", 2.0, backtest(tapes, quotes(), model_of("price_cross"), twice)),
+        expected_row(
+            "other", 1.0, backtest(tapes, quotes(), model_of("price_cross"), replace(rules, recorded_feed=True))
+        ),
         expected_row("other", 1.0, backtest(tapes, quotes(), Poisson(variants.intensity, 4), rules)),
     ]
     assert len({row["n_fills"] for row in rows}) > 2  # they are not all the same backtest
@@ -106,18 +111,20 @@ def test_poisson_run_has_no_additional_poisson_row(variants):
     assert replace(variants, intensity=None).plays() == 5
 
 
-@pytest.mark.parametrize("fill_model", [trade_cross, queue_risk_averse])
+@pytest.mark.parametrize("fill_model", ["trade_cross", "queue_risk_averse"])
 def test_run_with_a_bounding_fill_model_is_not_repeated(variants, fill_model):
     """Its row equals the run, number for number; other parameters make another model, which is run."""
-    bound = replace(variants, fills=fill_model, intensity=None)
+    bound = replace(variants, fills=partial(model_of, fill_model), intensity=None)
     rows = bound.with_sensitivity(base(bound), bound.further()).summary["sensitivity"]["rows"]
     bound_rows = [
-        row for row in rows if row["fills"] == fill_model().name and row["role"] in ("optimistic", "pessimistic")
+        row
+        for row in rows
+        if row["fills"] == model_of(fill_model).name and row["role"] in ("optimistic", "pessimistic")
     ]
     assert bound.plays() == 4
-    result = backtest(bound.tapes, quotes(), fill_model(), bound.rules)
-    assert bound_rows == [expected_row("optimistic" if fill_model is trade_cross else "pessimistic", 1.0, result)]
-    assert replace(bound, fills=lambda: trade_cross(strict=True)).plays() == 5
+    result = backtest(bound.tapes, quotes(), model_of(fill_model), bound.rules)
+    assert bound_rows == [expected_row("optimistic" if fill_model == "trade_cross" else "pessimistic", 1.0, result)]
+    assert replace(bound, fills=lambda: model_of("trade_cross", strict=True)).plays() == 5
 
 
 @pytest.mark.parametrize("feed", [{"recorded_feed": True}, {"feed_us": 700}, {}])
@@ -129,7 +136,7 @@ def test_feed_has_its_counterpart(variants, feed):
     (other,) = [row for row in rows if row["feed"] != run.rules.feed_kind]
     assert kinds == {run.rules.feed_kind, "none" if feed else "recorded"}
     rules = run.rules.without_feed() if feed else replace(run.rules, recorded_feed=True)
-    assert other == expected_row("other", 1.0, backtest(run.tapes, quotes(), price_cross(), rules))
+    assert other == expected_row("other", 1.0, backtest(run.tapes, quotes(), model_of("price_cross"), rules))
     silent = replace(run.tapes[0], event_exch_us=np.zeros_like(run.tapes[0].event_exch_us))
     assert replace(run, tapes=[silent]).plays() == run.plays() - (not feed)
 

@@ -13,7 +13,7 @@ from mm import Tape
 from mm.errors import FitError
 from mm.predict.samples import SWEEP_US, Task, distances_of, samples_of
 from mm.signals.compute import compute
-from mm.tape.tape import GAP, TRADE
+from named import is_kind
 
 HORIZON_US = SECOND // 2
 SIGNALS = ("spread", "imbalance_5")
@@ -29,8 +29,8 @@ def rows_of(tape):
 def plain(tape, target, distances):
     """Yield (us, side, row, outcome) of every sample."""
     rows = list(rows_of(tape))
-    gaps = tape.event_us[tape.kind == GAP].tolist()
-    events = np.flatnonzero(tape.kind == TRADE)
+    gaps = tape.event_us[is_kind(tape, "gap")].tolist()
+    events = np.flatnonzero(is_kind(tape, "trade"))
     prints = [(int(tape.event_us[e]), *map(int, tape.rows(int(e))[0][:2])) for e in events]
 
     def mid_at(row_us, us):

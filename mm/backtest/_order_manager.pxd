@@ -80,14 +80,14 @@ cdef class OrderManager:
     cdef int kill_legs(self, int64_t us) except -1
     cdef void show_ours(self, int64_t us) noexcept nogil
     cdef int schedule_next_call(self, int64_t us, const Want* want) except -1 nogil
-    cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil
-    cdef int reconcile_prices(self, int64_t us, Want* want) except -1 nogil
-    cdef int reconcile_ladder(self, int64_t us, int64_t side, int64_t kind) except -1 nogil
+    cdef int adjust_levels(self, int64_t us, const Want* want) except -1 nogil
+    cdef int adjust_prices(self, int64_t us, Want* want) except -1 nogil
+    cdef int adjust_ladder(self, int64_t us, int64_t side, int64_t kind) except -1 nogil
     cdef bint take_ladder(self, int64_t side, int64_t kind) noexcept nogil
     cdef int tidy_ladder(self, int64_t side, int64_t kind) noexcept nogil
     cdef int make_room(self, int64_t levels) except -1
     cdef int64_t quoted(self, double price, int64_t side) noexcept nogil
-    cdef int reconcile(
+    cdef int adjust(
         self, int64_t us, int64_t side, int64_t level, double price, int64_t lots, int64_t kind
     ) except -1 nogil
     cdef int lessen(self, int64_t i, int64_t lots) except -1 nogil

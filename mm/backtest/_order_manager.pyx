@@ -234,12 +234,12 @@ cdef class OrderManager:
         if self.strategic:
             pass
         elif want.laddered or self.by_price:
-            self.reconcile_prices(us, &want)
+            self.adjust_prices(us, &want)
         elif self.levels == 1:
-            self.reconcile(us, 1, 0, want.bid_ticks, want.bid_lots, want.bid_kind)
-            self.reconcile(us, -1, 0, want.ask_ticks, want.ask_lots, want.ask_kind)
+            self.adjust(us, 1, 0, want.bid_ticks, want.bid_lots, want.bid_kind)
+            self.adjust(us, -1, 0, want.ask_ticks, want.ask_lots, want.ask_kind)
         else:
-            self.reconcile_levels(us, &want)
+            self.adjust_levels(us, &want)
         if self.decides:
             self.decided(us, top, &want)
         self.quoted_bid_ticks, self.quoted_ask_ticks = top.bid_ticks, top.ask_ticks
@@ -335,7 +335,7 @@ cdef class OrderManager:
         self.skipped_room = levels
         return 0
 
-    cdef int reconcile_prices(self, int64_t us, Want* want) except -1 nogil:
+    cdef int adjust_prices(self, int64_t us, Want* want) except -1 nogil:
         """Adjust the orders of both sides to the quoted prices.
 
         Nothing is done if the quotes are unchanged, each price has its order and no order has changed.
@@ -359,8 +359,8 @@ cdef class OrderManager:
         if most > self.skipped_room:
             with gil:
                 self.make_room(2 * most)
-        most = self.reconcile_ladder(us, 1, want.bid_kind)
-        most = max(most, self.reconcile_ladder(us, -1, want.ask_kind))
+        most = self.adjust_ladder(us, 1, want.bid_kind)
+        most = max(most, self.adjust_ladder(us, -1, want.ask_kind))
         self.orders.open.changed = self.waits or most >= ORDER_LIMIT_10S
         # Refreshes depend on time; limits and decisions need each requote.
         self.complete = most == COVERED and not self.refresh_us and not self.guarded and not self.decides
@@ -408,7 +408,7 @@ cdef class OrderManager:
             ladder.per_tick = <double> (count - 1) / <double> (side * (levels[0].whole_ticks - levels[count - 1].whole_ticks))
         return 0
 
-    cdef int reconcile_ladder(self, int64_t us, int64_t side, int64_t kind) except -1 nogil:
+    cdef int adjust_ladder(self, int64_t us, int64_t side, int64_t kind) except -1 nogil:
         """Cancel a side's orders at prices no longer quoted, and send missing ones.
 
         Returns:
@@ -444,18 +444,18 @@ cdef class OrderManager:
             self.skipped[2 * i + slot] = COVERED
         return <int> most
 
-    cdef int reconcile_levels(self, int64_t us, const Want* want) except -1 nogil:
+    cdef int adjust_levels(self, int64_t us, const Want* want) except -1 nogil:
         """Adjust the orders of every level to the quotes, the nearest to the mid first, a buy before a sell."""
         cdef int64_t level, most = COVERED
         for level in range(self.levels):
-            self.reconcile(us, 1, level, want.bid_ticks, want.bid_lots, want.bid_kind)
-            self.reconcile(us, -1, level, want.ask_ticks, want.ask_lots, want.ask_kind)
+            self.adjust(us, 1, level, want.bid_ticks, want.bid_lots, want.bid_kind)
+            self.adjust(us, -1, level, want.ask_ticks, want.ask_lots, want.ask_kind)
             most = max(most, max(self.skipped[2 * level], self.skipped[2 * level + 1]))
         self.orders.open.changed = self.waits or most >= ORDER_LIMIT_10S
         return 0
 
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil:
-        """Record a requote: the market, the quotes, and the actions of `reconcile` on each side."""
+        """Record a requote: the market, the quotes, and the actions of `adjust` on each side."""
         cdef Decision* made = &self.made
         cdef const Ladder* ladder
         cdef int slot
@@ -478,7 +478,7 @@ cdef class OrderManager:
         cdef int64_t ticks = whole_ticks(price, side)
         return ticks if self.step_ticks == 1 else on_step(ticks, side, self.step_ticks)
 
-    cdef int reconcile(
+    cdef int adjust(
         self, int64_t us, int64_t side, int64_t level, double price, int64_t lots, int64_t kind
     ) except -1 nogil:
         """Keep, amend, cancel or replace the current order of a side and level; *price*: of level 0, NaN for no quote.

@@ -226,7 +226,7 @@ def test_a_run_leaves_nothing_behind():
 
 
 class Managed:
-    """A twin of the order manager: one order per side, moved to the prices of a quote model, as `reconcile` does."""
+    """A twin of the order manager: one order per side, moved to the prices of a quote model, as `adjust` does."""
 
     def __init__(self, model, every_us):
         self.model, self.every_us, self.begun_us = model, every_us, None

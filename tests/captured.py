@@ -6,7 +6,8 @@ import json
 
 from mm import DayFolder
 from mm.clock import midnight_us
-from mm.market_data.import_capture import ImportOptions, import_captures
+from mm.formats.registry import form_of
+from mm.market_data.capture_import import ImportOptions, import_captures
 
 SYMBOL = "SIMUSDT"
 DAY = "20260105"
@@ -76,7 +77,22 @@ def imported(tmp_path, *captures, symbol=SYMBOL, **options):
         capture if hasattr(capture, "suffix") else write(tmp_path / f"capture_{at}.gz", capture)
         for at, capture in enumerate(captures)
     ]
-    return import_captures(paths, symbol, tmp_path / "data", run_id="R1", options=ImportOptions(**options))
+    return import_files(paths, tmp_path / "data", symbol, **options)
+
+
+def import_files(paths, root, symbol=SYMBOL, *, form=None, contract_size=None, columns=None, **options):
+    """Import files of a format by its name, below *root*, and return the report.
+
+    Args:
+        columns: Those of a table.
+        options: Options of an import, and further arguments of it.
+    """
+    from mm.formats.table import TableColumns
+
+    if form:
+        options["form"] = form_of(form, contract_size, None if columns is None else TableColumns(**columns))
+    given = {"run_id": "R1", **{name: options.pop(name) for name in ("form", "progress") if name in options}}
+    return import_captures(list(paths), symbol, root, options=ImportOptions(**options), **given)
 
 
 def folder(tmp_path, day=DAY, symbol=SYMBOL):

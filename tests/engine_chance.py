@@ -7,15 +7,13 @@ from itertools import pairwise
 import numpy as np
 
 from engine_cases import Case, Several, one_level
-from engine_draws import HOOKS
-from engine_tapes import BEGIN_US, TEST, Teller, append_operations, stamped
+from engine_draws import HOOKS, KINDS
+from engine_tapes import BEGIN_US, TEST, Teller, append_operations, sewn, stamped
 from mm import Rules, Tape
 from mm.backtest.fills.intensity import FOREVER
-from mm.backtest.journal import KINDS
 from mm.backtest.latency import Latencies
 from mm.backtest.risk import RiskLimits
 from mm.instrument import NO_FILTERS, Filters
-from mm.tape.tape import TapeMeta
 
 
 def case_of(seed):
@@ -69,8 +67,7 @@ def tapes_of(chance, unit):
         append_operations(teller, operations_of(chance), unit)
         second, shift = Tape.of(TEST, teller.events_or_snapshot()), len(first)
         numbers = {"recv_seq": second.recv_seq + shift, "event_id": second.event_id + shift * (second.event_id > 0)}
-        ids = (TapeMeta(last_update_id=7), TapeMeta(carried_from=7)) if joins else (TapeMeta(), TapeMeta())
-        tapes = [replace(first, meta=ids[0]), replace(second, meta=ids[1], **numbers)]
+        tapes = list(sewn(first, replace(second, **numbers)) if joins else (first, replace(second, **numbers)))
     late = chance.choices([0, 0, 1, 499, 500, 501, unit, 3 * unit, 9 * unit], k=chance.randint(1, 9))
     return tuple(stamped(tape, late, chance.choice([0, 1_234, -777])) for tape in tapes)
 

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from engine_tapes import BEGIN_US, TEST
 from mm import Rules
 from mm.backtest.fills.intensity import FOREVER
-from mm.backtest.journal import KINDS
 from mm.backtest.latency import Latencies
 from mm.backtest.risk import RiskLimits
 from mm.instrument import NO_FILTERS, Filters
@@ -17,6 +16,7 @@ HOOKS = ("on_rest", "on_trade", "on_level", "on_book")
 
 DISTANCE = st.one_of(st.none(), st.sampled_from([0, 0, 1, 1, 2, -1, -2, 0.5, 1.5]))
 LOTS = st.sampled_from([None, None, None, 1, 2, 3, 0])
+KINDS = ("LIMIT_MAKER", "LIMIT", "IOC", "FOK", "MARKET")
 KIND = st.sampled_from(["LIMIT_MAKER"] * 6 + list(KINDS))
 ANSWER = st.tuples(DISTANCE, DISTANCE, LOTS, LOTS, KIND, KIND)
 ANSWERS = st.lists(st.one_of(st.none(), *[ANSWER] * 9), min_size=1, max_size=6)

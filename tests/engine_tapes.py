@@ -106,16 +106,21 @@ def two_tapes(draw, unit, joined, apart=(0, 1, 3)):
     first, teller = draw(one_tape(unit))
     events, teller.events = teller.events, []
     teller.us += draw(st.sampled_from(apart)) * unit
-    meta = TapeMeta(), TapeMeta()
-    if joined and teller.valid:
+    sewed = joined and teller.valid
+    if sewed:
         teller.events.append((teller.us, "snapshot", *teller.book()))
-        meta = TapeMeta(last_update_id=7), TapeMeta(carried_from=7)
     teller.valid = joined and teller.valid
     append_operations(teller, draw(OPERATIONS), unit)
     second = Tape.of(TEST, teller.events_or_snapshot())
     shift = int(first.recv_seq[-1])
     numbers = {"recv_seq": second.recv_seq + shift, "event_id": second.event_id + shift * (second.event_id > 0)}
-    return replace(first, meta=meta[0]), replace(second, meta=meta[1], **numbers), [*events, *teller.events]
+    second = replace(second, **numbers)
+    return *(sewn(first, second) if sewed else (first, second)), [*events, *teller.events]
+
+
+def sewn(first, second):
+    """Return two tapes, of which the second carries on the book of the first."""
+    return replace(first, meta=TapeMeta(last_update_id=7)), replace(second, meta=TapeMeta(carried_from=7))
 
 
 @st.composite

@@ -14,15 +14,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from extreme_process import answer_lines
 from mm.__main__ import COMMANDS, SECTIONS
-from mm.base.knobs import Knob
 from mm.cli.frame import Program
 from mm.cli.options import KnobOption
+
+if TYPE_CHECKING:
+    from mm.base.knobs import Knob
 from mm.clock import day_of, now_us
 from mm.errors import UsageError
 from simulation import simulate_day
@@ -85,13 +87,13 @@ def commands(program: Program | None = None, above: tuple[str, ...] = ()) -> Ite
             yield " ".join((*above, name)), found
 
 
-def numbers(command: click.Command) -> dict[str, Knob]:
+def numbers(command: click.Command) -> dict[str, "Knob"]:
     """Return a command's knobs that are a number, by flag."""
     own = [one.knob for one in command.params if isinstance(one, KnobOption)]
     return {one.flag: one for one in own if NUMBERS & set(one.reader.metavar.split("|"))}
 
 
-def bounds(knob: Knob) -> list[str]:
+def bounds(knob: "Knob") -> list[str]:
     """Return the least and the greatest number of a knob that its error names."""
     try:
         knob.read("x")
@@ -100,7 +102,7 @@ def bounds(knob: Knob) -> list[str]:
     return []
 
 
-def accepted(knob: Knob, text: str) -> bool:
+def accepted(knob: "Knob", text: str) -> bool:
     """Return whether a knob takes a text, which it refuses in words otherwise."""
     try:
         knob.read(text)

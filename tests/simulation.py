@@ -31,7 +31,7 @@ def make_box(scenario="empty", symbol=SYMBOL, *, begins_us=None, hours=24.0, see
         wire: Limits of the connections.
         options: Further arguments of `Box`, and parameters of the scenario.
     """
-    from mm.sim.wire.box import Box  # a server; days need none
+    from mm.sim.wire.box import Box  # a server; days do without
     from mm.sim.wire.faults.script import as_rules
     from mm.sim.wire.limits import WireLimits
 
@@ -41,3 +41,11 @@ def make_box(scenario="empty", symbol=SYMBOL, *, begins_us=None, hours=24.0, see
     if faults:
         box.inject(as_rules(faults))
     return box
+
+
+def lockstep_box(scenario="empty", *, wire=None, **options):
+    """Return an exchange whose time only `advance` moves; *options* are those of `Box.in_lockstep`."""
+    from mm.sim.wire.box import Box
+    from mm.sim.wire.limits import WireLimits
+
+    return Box.in_lockstep(scenario, wire_limits=WireLimits(**wire) if wire else None, **options)

@@ -14,13 +14,12 @@ from test_engine import assert_same, drawn
 
 import engine_draws
 from engine_cases import TABLES, Following, Scripted, compiled_fills, read_journal
-from engine_tapes import TEST, every_event, one_tape, stamped, tapes, travels
+from engine_tapes import TEST, every_event, one_tape, sewn, stamped, tapes, travels
 from mm import PaperExchange, Quotes, Rules, Tape, backtest
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.latency import Latencies
 from mm.backtest.quotes.steps import Gated
 from mm.errors import ModelError
-from mm.tape.tape import TapeMeta
 from named import action_of, model_of
 
 ALWAYS_ON = Rules(TEST.tick_e8, TEST.lot_e8, order_latency_us=10, requote_us=100, start_lots=100, quote_lots=10)
@@ -226,10 +225,7 @@ def test_order_between_two_days_meets_best_prices_of_the_first_day(ask):
     """It arrives before the second day's book, which continues the first one's."""
     first = Tape.of(TEST, [(1000, "snapshot", [(99, 5)], [(103, 5)]), (1001, "depth", [], [(103, 0), (ask, 5)])])
     second = Tape.of(TEST, [(1050, "snapshot", [(99, 5)], [(ask, 5)])])
-    first, second = (
-        dataclasses.replace(tape, meta=TapeMeta(**meta))
-        for tape, meta in ((first, {"last_update_id": 7}), (second, {"carried_from": 7}))
-    )
+    first, second = sewn(first, second)
     apart = dataclasses.replace(ALWAYS_ON, own_orders_meet=False)  # both quotes are at the mid
     best = backtest([first, second], model_of("fixed_spread", delta_ticks=0), model_of("trade_cross"), apart).journal
     with every_event():

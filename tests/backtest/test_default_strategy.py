@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 import mm
+from captured import import_files
 from captures import CAPTURES
 from mm.__main__ import main
 from mm.backtest.fills.intensity import FOREVER, Intensity, IntensityPiece
 from mm.dayfolder.layout import days_of
 from mm.errors import ModelError
 from mm.instrument import E8
-from mm.market_data.import_capture import ImportOptions, import_captures
 from named import model_of
 from simulation import simulate_day
 from support import run_mm
@@ -153,7 +153,7 @@ def test_a_fee_that_the_quotes_cannot_earn_is_said(tmp_path, capfd, rate, said):
     folder = DATA / "binance-spot-multi-20210404"
     if not folder.is_dir():
         pytest.skip("needs ../shared/data, the recorded captures")
-    import_captures(sorted(folder.glob("*.gz")), "BTCUSDT", tmp_path / "data", run_id="R", options=ImportOptions())
+    import_files(sorted(folder.glob("*.gz")), tmp_path / "data", "BTCUSDT")
     places = ["--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out")]
     market = ["--symbol", "BTCUSDT", "--day", "20210404", "--maker-fee-rate", rate, "--sensitivity", "0"]
     with pytest.raises(SystemExit) as ended:
@@ -169,7 +169,7 @@ def test_prices_instead_of_ticks_are_refused(tmp_path):
     folder = DATA / "binance-spot-multi-20210404"
     if not folder.is_dir():
         pytest.skip("needs ../shared/data, the recorded captures")
-    import_captures(sorted(folder.glob("*.gz")), "BTCUSDT", tmp_path, run_id="R", options=ImportOptions())
+    import_files(sorted(folder.glob("*.gz")), tmp_path, "BTCUSDT")
 
     class Prices:
         def quote(self, view):

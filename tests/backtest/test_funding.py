@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import mm
-from captured import ASKS, NOON_US, diff, folder, imported, snapshot
+from captured import ASKS, NOON_US, diff, folder, import_files, imported, snapshot
 from mm import Rules, Tape, backtest, load_day
 from mm.__main__ import main
 from mm.backtest.models import trade_cross
@@ -18,7 +18,6 @@ from mm.backtest.summary_text import text_of
 from mm.dayfolder.layout import SPOT, USDM
 from mm.errors import BrokenFile
 from mm.instrument import E8, Instrument
-from mm.market_data.import_capture import import_captures
 from mm.play.terms import rules_of
 from mm.signals.other_feed import OtherFeed
 from mm.tape.columns import Payment
@@ -217,7 +216,7 @@ def funded(tmp_path, times=((0, 2_000), (2_100, 10**6)), ends_s=0):
     stamps = [NOON_US, NOON_US + 1, *(message["data"]["E"] * 1000 + 2 for message in marks), NOON_US + ends_s * SECOND]
     lines = zip(stamps, [book, updates[0], *marks, updates[1]], strict=True)
     (tmp_path / "c.txt").write_text("".join(f"{us} {json.dumps(message)}\n" for us, message in lines))
-    import_captures([tmp_path / "c.txt"], "SIMUSDT", tmp_path / "data", run_id="R1")
+    import_files([tmp_path / "c.txt"], tmp_path / "data")
     return folder(tmp_path)
 
 
@@ -252,7 +251,7 @@ def test_unreadable_payment_raises_broken_file(tmp_path):
 def test_recorded_perpetual_can_be_held_short(tmp_path):
     """A kept tape gives the same result as its day; the payment of midnight UTC is that of the position held then."""
     captures = sorted((SHARED / "data" / "binance-usdm-btcusdt-20230404-05").glob("*.gz"))
-    import_captures(captures, "BTCUSDT", tmp_path / "data", run_id="R1")
+    import_files(captures, tmp_path / "data", "BTCUSDT")
     place = tmp_path / "data" / "BTCUSDT" / "20230405"
     kept = [load_day(place, cache=tmp_path / "kept") for _ in range(2)][1]
     terms = {"initial_inventory": "-0.05", "maker_fee_rate": "0.0002", "quote_qty": "0.01", "sensitivity": False}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import mm
+from captured import import_files
 from mm.dayfolder.layout import days_of
-from mm.market_data.import_capture import ImportOptions, import_captures
 
 NEXO = Path(__file__).parents[3] / "shared/data/binance-spot-nexousdt-20240723-24"
 
@@ -23,7 +23,7 @@ def tape(tmp_path_factory):
     if not NEXO.exists():
         pytest.skip("needs the recorded days in ../shared/data")
     root = tmp_path_factory.mktemp("data")
-    import_captures(sorted(NEXO.glob("*.gz")), "NEXOUSDT", root, run_id="R", options=ImportOptions())
+    import_files(sorted(NEXO.glob("*.gz")), root, "NEXOUSDT")
     return mm.load_day(root / "NEXOUSDT" / days_of(root, "NEXOUSDT")[-1])
 
 

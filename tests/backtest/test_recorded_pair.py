@@ -11,9 +11,9 @@ import pytest
 from test_other_market import twin
 
 import mm
+from captured import import_files
 from mm.dayfolder.layout import days_of
 from mm.errors import Mismatch
-from mm.market_data.import_capture import ImportOptions, import_captures
 from mm.play.market import feed_of_market
 
 DATA = Path(__file__).parents[3] / "shared/data"
@@ -43,7 +43,7 @@ def days(tmp_path_factory):
 
     def imported(folder, symbol):
         place = root / folder
-        import_captures(sorted((DATA / folder).glob("*.gz")), symbol, place, run_id="R", options=ImportOptions())
+        import_files(sorted((DATA / folder).glob("*.gz")), place, symbol)
         return mm.load_day(place / symbol / days_of(place, symbol)[-1])
 
     return imported

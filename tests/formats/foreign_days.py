@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from captured import import_files
 from mm import load_day
-from mm.formats.registry import form_of
-from mm.market_data.capture_import import ImportOptions, import_captures
 from named import kind_of
 
 START_US = 1_709_647_200_000_000  # 2024-03-05 14:00 UTC, 09:00 in New York
@@ -80,14 +79,7 @@ class PlainMarket:
 def imported(form, paths, root, symbol="SIMUSDT", **options):
     """Import files; return the report."""
     arguments = {"tick_size": "0.01", "qty_step": "0.001"} | options
-    return import_captures(
-        [Path(path) for path in paths],
-        symbol,
-        Path(root),
-        run_id="r1",
-        options=ImportOptions(**arguments),
-        form=form_of(form),
-    )
+    return import_files(map(Path, paths), Path(root), symbol, form=form, **arguments)
 
 
 def books_of(path):

@@ -9,26 +9,20 @@ import polars as pl
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_csv, write_tardis
 
+from captured import import_files
 from day_files import defects_of
 from mm import load_day
 from mm.errors import BrokenFile, UsageError
 from mm.formats.registry import form_of
 from mm.formats.table import TableColumns
-from mm.market_data.capture_import import ImportOptions, import_captures
 
 SEEDS = range(2)
 
 
 def table(paths, root, *, contract_size=None, step="0.001", **columns):
     """Import tables; return the report."""
-    return import_captures(
-        paths,
-        "SIMUSDT",
-        root,
-        run_id="r1",
-        options=ImportOptions(tick_size="0.01", qty_step=step),
-        form=form_of("table", contract_size, TableColumns(**columns)),
-    )
+    steps = {"tick_size": "0.01", "qty_step": step}
+    return import_files(paths, root, form="table", contract_size=contract_size, columns=columns, **steps)
 
 
 def iso(us):
@@ -195,7 +189,6 @@ def test_a_later_finer_quantity_changes_no_unit(tmp_path, source, late):
     if source == "table":
         cells = [(START_US + at * 1_000_000, side, price, qty, "") for at, side, price, qty in books]
         path = rows(tmp_path / "b.csv", *cells)
-        form = form_of("table", None, TableColumns())
     else:
         cells = [("x", "S", *[START_US + at * 1_000_000] * 2, at == 0, *one) for at, *one in books]
         path = write_csv(
@@ -203,9 +196,8 @@ def test_a_later_finer_quantity_changes_no_unit(tmp_path, source, late):
             ("exchange", "symbol", "timestamp", "local_timestamp", "is_snapshot", "side", "price", "amount"),
             [tuple(str(cell).lower() if isinstance(cell, bool) else str(cell) for cell in row) for row in cells],
         )
-        form = form_of("tardis")
     symbol = "SIMUSDT" if source == "table" else "S"
-    report = import_captures([path], symbol, tmp_path / "data", run_id="r1", options=ImportOptions(), form=form)
+    report = import_files([path], tmp_path / "data", symbol, form=source, columns={} if source == "table" else None)
     assert report.instrument.lot_e8 == 10_000_000
     assert any("first book" in warning for warning in report.warnings)
     assert defects_of(report.days[0].path) == []

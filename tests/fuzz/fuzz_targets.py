@@ -19,7 +19,6 @@ from websockets.frames import Frame, Opcode
 import captured
 from mm.errors import BrokenFile, MMError, OffGrid
 from mm.market_data.binance_spot import BINANCE_SPOT, Messages
-from mm.market_data.capture_import import ImportOptions, import_captures
 from mm.market_data.grid import Grid
 from mm.market_data.venue import DepthUpdate, Futures
 from mm.sim.wire.box import Box
@@ -172,7 +171,7 @@ def captures(data: bytes) -> bool:
         path = place / ("capture.gz" if data[:2] == b"\x1f\x8b" else "capture.dat")
         path.write_bytes(data)
         with suppress(MMError):
-            import_captures([path], captured.SYMBOL, place / "data", run_id="R1", options=ImportOptions())
+            captured.import_files([path], place / "data")
             return True
         return False
     finally:

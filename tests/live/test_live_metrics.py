@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.live.pages import metrics as module
-from mm.live.pages.metrics import BucketCounts, TradingMetrics
+from mm.live.pages.metrics import ACK_BUCKETS_S, BucketCounts, TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
 
 START_US = 1_767_600_000_000_000
@@ -172,7 +171,7 @@ def test_two_sided_seconds_count_time_with_both_quotes() -> None:
 @given(st.lists(st.floats(0, 20), max_size=60))
 def test_bucket_counts_are_cumulative(observed: list[float]) -> None:
     """Each bucket has all observations up to its bound, by a plain count."""
-    bounds = module.ACK_BUCKETS_S
+    bounds = ACK_BUCKETS_S
     counts = BucketCounts(bounds)
     for one in observed:
         counts.observe(one)

@@ -7,6 +7,7 @@ import pytest
 from shadowed import CHANCE, QUEUE, strategy
 
 import mm
+from captured import import_files
 from engine_tapes import BEGIN_US, TEST, Teller
 from mm import Tape
 from mm.backtest.fills.intensity import Intensity
@@ -20,7 +21,6 @@ from mm.live.run.play import PaperPlay
 from mm.live.run.replay_check import compare, replay
 from mm.live.run.terms import ShadowTerms
 from mm.market_data import import_session
-from mm.market_data.capture_import import ImportOptions, import_captures
 from mm.market_data.day_journal import DayJournal
 from mm.play.models import PlayModels
 from simulation import simulate_day
@@ -66,8 +66,7 @@ def test_shadow_of_capture_equals_replay_of_imported_day(  # noqa: PLR0917
             self.then = followed[-1][2]
 
     monkeypatch.setattr(import_session, "DayJournal", Followed)
-    options = ImportOptions(tick_size=tick, qty_step=step)
-    import_captures([CAPTURES / path], symbol, tmp_path / "data", run_id="R1", options=options)
+    import_files([CAPTURES / path], tmp_path / "data", symbol, tick_size=tick, qty_step=step)
     day, play, feed = followed[0]
     feed.advance(end_us := feed.now_us)
     terms = ShadowTerms(symbol, day, entry, None, None, 0, "R1", end_us)

@@ -22,8 +22,7 @@ from mm import DayFolder
 from mm.clock import US_PER_S
 from mm.dayfolder.coverage import cover
 from mm.market_data import live_session
-from mm.sim.wire.box import Box
-from mm.sim.wire.limits import WireLimits
+from simulation import lockstep_box
 from travelling import Ladder
 
 STEP_S = 0.02
@@ -84,8 +83,8 @@ def simulate(script, seconds, root, *, scenario="large_tick", seed=7, acts=None,
     options = {"delays": ((0.25, 30.0), (0.5, 30.0)), **options}
 
     async def run():
-        limits = WireLimits(attempts=None, close_s=0.05, messages=1_000)  # they count wall-clock seconds
-        async with Box.in_lockstep(scenario, seed=seed, faults=[script], wire_limits=limits).open() as box:
+        limits = {"attempts": None, "close_s": 0.05, "messages": 1_000}  # they count wall-clock seconds
+        async with lockstep_box(scenario, seed=seed, faults=[script], wire=limits).open() as box:
             loop.box = box
             await box.advance(seconds=1)
             act = acts(box) if acts else None

@@ -16,6 +16,7 @@ from captured import (
     events,
     folder,
     frames,
+    import_files,
     imported,
     rows,
     snapshot,
@@ -29,7 +30,6 @@ from mm.errors import BrokenFile, OffGrid, UsageError
 from mm.formats.day_parquet import export_day, import_day
 from mm.market_data.binance_usdm import BINANCE_USDM, MARKETS, FundingState
 from mm.market_data.grid import Grid
-from mm.market_data.import_capture import import_captures
 from mm.market_data.venue import Answer, DepthUpdate, Funding, MarkPrice, Other, Unreadable, WrongMarket
 from mm.tape.columns import DEPTH, TRADE
 from support import SHARED
@@ -250,7 +250,7 @@ def test_coin_margined_contracts_are_rejected(tmp_path, symbol):
     message["data"]["pu"] = 99
     capture = write(tmp_path / "capture.gz", [message])
     with pytest.raises(BrokenFile, match=rf"{symbol} is an inverse contract \(COIN-M\)"):
-        import_captures([capture], symbol, tmp_path / "data", run_id="R1")
+        import_files([capture], tmp_path / "data", symbol)
     with pytest.raises(WrongMarket, match="coin-margined"):
         BINANCE_USDM.decoder(symbol, Grid())
 
@@ -312,7 +312,7 @@ def test_addresses_of_other_markets_raise_other_market(url):
 def test_recorded_usdm_market_is_imported_completely(tmp_path):
     """Counts are those of its README, less a transfer; the book equals the exchange's best prices."""
     captures = sorted((SHARED / "data" / "binance-usdm-btcusdt-20230404-05").glob("*.gz"))
-    report = import_captures(captures, "BTCUSDT", tmp_path / "data", run_id="R1")
+    report = import_files(captures, tmp_path / "data", "BTCUSDT")
     (found,) = report.days
     assert (found.book.diffs, found.trades, found.book.gaps, found.book.epochs) == (16_110, 12_934, 0, 1)
     assert (report.compared, report.agreed) == (1_565, 1_565)

@@ -19,6 +19,7 @@ from captured import (
     exchange_info,
     folder,
     frames,
+    import_files,
     imported,
     kinds,
     lines,
@@ -32,7 +33,6 @@ from captured import (
 from day_files import check, defects_of
 from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
 from mm.market_data.grid import NO_MIN_NOTIONAL
-from mm.market_data.import_capture import ImportOptions, import_captures
 from mm.market_data.local_orderbook import LocalOrderBook
 from support import SHARED, run_python
 
@@ -252,7 +252,7 @@ def test_interrupted_import_leaves_no_files(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        import_captures([capture], SYMBOL, tmp_path / "data", run_id="R1", progress=stop)
+        import_files([capture], tmp_path / "data", progress=stop)
     assert not (tmp_path / "data").exists()
 
 
@@ -272,7 +272,7 @@ def test_progress_counts_the_bytes_of_all_captures(tmp_path):
     """Progress never decreases and ends at the total."""
     paths = [write(tmp_path / name, GOOD) for name in ("a.gz", "b")]
     reported = []
-    import_captures(paths, SYMBOL, tmp_path / "data", run_id="R1", progress=reported.append)
+    import_files(paths, tmp_path / "data", progress=reported.append)
     total = sum(path.stat().st_size for path in paths)
     assert reported == sorted(reported)
     assert reported[-1] == total
@@ -287,16 +287,16 @@ def test_progress_counts_the_bytes_of_all_captures(tmp_path):
         ({"trade_stream": "depth"}, r"--trade-stream \(TRADE_STREAM\) 'depth'"),
     ],
 )
-def test_wrong_options_raise_usage_error_with_flag_and_value(options, message):
+def test_wrong_options_raise_usage_error_with_flag_and_value(options, message, tmp_path):
     """The message contains flag, variable and value."""
     with pytest.raises(UsageError, match=message):
-        ImportOptions(**options)
+        import_files([], tmp_path, **options)
 
 
 def test_import_without_captures_raises_usage_error(tmp_path):
     """There is no default capture."""
     with pytest.raises(UsageError, match="no capture was given"):
-        import_captures([], SYMBOL, tmp_path, run_id="R1")
+        import_files([], tmp_path)
 
 
 @st.composite
@@ -347,7 +347,7 @@ def test_frames_match_the_true_book_despite_lost_messages(tmp_path_factory, reco
 
 def market(tmp_path, name, symbol, *patterns, **options):
     paths = [path for pattern in patterns for path in sorted((SHARED / "data" / name).glob(pattern))]
-    report = import_captures(paths, symbol, tmp_path / "data", run_id="R1", options=ImportOptions(**options))
+    report = import_files(paths, tmp_path / "data", symbol, **options)
     for day in report.days:
         assert day.book.gaps == day.trade_gaps == day.clock_steps == day.quarantined == 0
     return report
@@ -430,7 +430,7 @@ def test_import_of_nearly_silent_streams_with_their_filters(tmp_path, symbol, di
     capture = tmp_path / "quiet.jsonl"
     with capture.open("wb") as plain:
         subprocess.run(["zstd", "-dcq", str(packed)], stdout=plain, check=True)
-    report = import_captures([capture], symbol, tmp_path / "data", run_id="R1")
+    report = import_files([capture], tmp_path / "data", symbol)
     (day,) = report.days
     assert (day.book.diffs, day.book.epochs, day.clock_steps, report.compared) == (diffs, 1, 0, report.agreed)
     assert (report.inferred, json.loads(folder(tmp_path, day.day, symbol).instrument.read_text())["symbol"]) == (
@@ -455,7 +455,7 @@ def test_other_recordings_raise_one_line_broken_file(tmp_path, pattern, descript
     """The error contains the path, the form found and the accepted forms; nothing is written."""
     (path,) = (SHARED / "data").glob(pattern)
     with pytest.raises(BrokenFile, match=description) as error:
-        import_captures([path], "BTCUSDT", tmp_path / "data", run_id="R1")
+        import_files([path], tmp_path / "data", "BTCUSDT")
     message = str(error.value)
     assert message.startswith(str(path))
     assert "accepted" in message

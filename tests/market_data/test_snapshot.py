@@ -10,7 +10,6 @@ import pytest
 from fake_exchange import FIRST_ID, SYMBOL, FakeExchange
 
 from boxed import Silent
-from mm.dayfolder.ledger import GRID
 from mm.market_data import snapshot
 from mm.market_data.rate_budget import Backoff
 from mm.market_data.snapshot import RestClient, RestParts, RestTasks
@@ -232,7 +231,7 @@ def test_hostile_answers_neither_raise_nor_fill_memory(name):
 @pytest.mark.parametrize("steps", range(5))
 def test_learning_ends_when_cancelled_soon_after_a_wish(steps):
     """A connection is lost as the recording ends, so many iterations of the loop before."""
-    book = SimpleNamespace(anomalies={GRID: 0})
+    book = SimpleNamespace(anomalies={"grid": 0})
     known = SimpleNamespace(off_grid=False, grid={}, report=SimpleNamespace(book=book), learn=lambda _: "TRADING")
 
     async def scenario():

@@ -16,7 +16,7 @@ from mm.report import run_columns
 from mm.report.backtest import page
 from mm.report.run_columns import RunColumns, columns_of, equity_curve, market_of, pauses, read_columns
 from mm.tape import columns
-from mm.tape.columns import TRADE
+from named import kind_of
 from pages import read, without_scripts
 from simulation import simulate_day
 from support import write_run
@@ -242,7 +242,11 @@ def test_prints_are_the_trades_of_a_tape_split_by_side(seed):
     for whole in engine_chance.case_of(seed).tapes:
         for tape in (whole, whole.between((2 * whole.start_us + whole.end_us) // 3, whole.end_us)):
             market, grid = market_of([tape]), tape.instrument
-            events = [at for at in range(len(tape)) if tape.kind[at] == TRADE and tape.event_us[at] >= tape.start_us]
+            events = [
+                at
+                for at in range(len(tape))
+                if kind_of(tape.kind[at]) == "trade" and tape.event_us[at] >= tape.start_us
+            ]
             rows = [tape.rows(at)[0] for at in events]
             for sign, found in market.prints.items():
                 expected = [

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from plain_signals import PlainMarket, plain_rows, same
 
 import mm
+from captured import import_files
 from engine_tapes import one_tape
 from mm import DayFolder
-from mm.market_data.import_capture import import_captures
 from mm.signals.compute import compute, live
 from mm.signals.families import SIGNALS
 from mm.signals.micro_price import fit_micro_price
@@ -106,7 +106,7 @@ def test_generated_day_matches(tmp_path):
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the captures in ../shared")
 def test_real_capture_matches(tmp_path):
     captures = sorted((SHARED / "data" / "binance-spot-multi-20210404").glob("*.gz"))
-    import_captures(captures, "BTCUSDT", tmp_path, run_id="capture")
+    import_files(captures, tmp_path, "BTCUSDT")
     rows, defined = assert_day_matches(DayFolder(tmp_path, "BTCUSDT", "20210404").path, every=7)
     assert rows > 300
     assert defined > 100

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_cases import oracle_events
-from engine_tapes import TEST
+from engine_tapes import TEST, sewn
 from mm import PaperExchange, Quotes, Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.metrics.fill_states import FillStates, StateRates
 from mm.tape.feed import QUICKEST_US, feed_of, why_no_feed
-from mm.tape.tape import DEPTH, SNAPSHOT, TRADE, TapeMeta
+from named import kind_of
 from oracle_travel import happened as plainly_happened
 
 BEGIN_US = 1_000_000_000
@@ -78,7 +78,7 @@ def test_feed_is_ordered_by_exchange_time():
     book, trade = (60_000, 61_000, "depth", [(97, 1)], []), (20_000, 90_000, "trade", 1, 102, 1)
     tape = tape_of([QUICK, book, trade])
     feed = feed_of(tape)
-    assert tape.kind[feed.sequence].tolist() == [SNAPSHOT, DEPTH, TRADE, DEPTH]
+    assert list(map(kind_of, tape.kind[feed.sequence])) == ["snapshot", "depth", "trade", "depth"]
     assert feed.sequence.tolist() == [0, 1, 3, 2]
 
 
@@ -115,8 +115,7 @@ def test_events_take_effect_within_their_tape():
     events = [(60_000, "snapshot", BIDS, ASKS), quick, sale]
     second_day = Tape.of(TEST, [(BEGIN_US + us, *rest) for us, *rest in events])
     stamps = np.array([60_000, 61_000 - QUICKEST_US, 55_000]) + BEGIN_US
-    second_day = replace(second_day, event_exch_us=stamps, meta=TapeMeta(carried_from=7))
-    journal, _ = play([replace(first_day, meta=TapeMeta(last_update_id=7)), second_day], Watcher())
+    journal, _ = play(sewn(first_day, replace(second_day, event_exch_us=stamps)), Watcher())
     assert journal.counters["events"] == 6
     assert (journal.fills[:, 0] - BEGIN_US).tolist() == [60_000]
 

@@ -10,12 +10,13 @@ import pytest
 from day_stories import PLAIN, START, at, check_keyframes, diff, rewrite, snapshot, tape_events, trade, write_day
 from plain_day import plain_events, table, text_of
 
+from captured import import_files
 from mm import DayFolder, load_day
 from mm.dayfolder.manifest import unseal
 from mm.errors import BrokenFile, MissingDay, UsageError
 from mm.instrument import Instrument
-from mm.market_data.import_capture import import_captures
-from mm.tape.tape import DEPTH, TOP_COLUMNS, TRADE
+from mm.tape.tape import TOP_COLUMNS
+from named import is_kind, kind_of
 from strategies import DAY, SIM, START_US, Story, qty
 from support import SHARED
 
@@ -64,15 +65,15 @@ def test_day_with_carried_snapshot_continues_previous_day(tmp_path):
 def test_recorded_market_matches_plain_python_reader(tmp_path):
     """The best prices equal the frames written by the import."""
     capture = SHARED / "data/binance-spot-nexousdt-20240723-24/nexousdt_20240723.dat.gz"
-    import_captures([capture], "NEXOUSDT", tmp_path, run_id="R1")
+    import_files([capture], tmp_path, "NEXOUSDT")
     folder = DayFolder(tmp_path, "NEXOUSDT", "20240723")
     tape = load_day(folder)
     events = plain_events(folder, tape.instrument)
     assert tape_events(tape) == events
     check_keyframes(tape)
     frames = [(int(row["recv_seq"]), row) for row in table(folder.frames)]
-    assert [seq for seq, _ in frames] == tape.recv_seq[tape.kind == DEPTH].tolist()
-    last = np.searchsorted(tape.top_event, np.flatnonzero(tape.kind == DEPTH), "right") - 1
+    assert [seq for seq, _ in frames] == tape.recv_seq[is_kind(tape, "depth")].tolist()
+    last = np.searchsorted(tape.top_event, np.flatnonzero(is_kind(tape, "depth")), "right") - 1
     best = np.stack([getattr(tape, name)[last] for name in TOP_COLUMNS[1:]]).T.tolist()
     to_ticks, to_lots = tape.instrument.ticks, tape.instrument.lots
     assert best == [
@@ -167,14 +168,14 @@ def test_swapped_aggressors_are_found_by_the_book_before_each_trade(tmp_path, sw
 def test_recorded_aggressors_agree_with_the_book(tmp_path):
     """With every side swapped, the trades that agreed with the book are contrary."""
     capture = SHARED / "data/binance-spot-nexousdt-20240723-24/nexousdt_20240723.dat.gz"
-    import_captures([capture], "NEXOUSDT", tmp_path, run_id="R1")
+    import_files([capture], tmp_path, "NEXOUSDT")
     folder = DayFolder(tmp_path, "NEXOUSDT", "20240723")
     tape = load_day(folder)
     assert "contrary_sides" not in tape.meta.counts
     tops = dict(zip(tape.top_event.tolist(), zip(tape.top_bid_ticks, tape.top_ask_ticks, strict=True), strict=True))
     bid = ask = agree = 0
     for number, kind in enumerate(tape.kind.tolist()):
-        if kind == TRADE and bid and ask:
+        if kind_of(kind) == "trade" and bid and ask:
             side, ticks, _ = tape.rows(number)[0]
             agree += ticks >= ask if side > 0 else ticks <= bid
         bid, ask = tops.get(number, (bid, ask))

@@ -21,14 +21,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Close, Frame, Opcode
 
-from mm.sim.wire.box import Box
-from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.spot import OPERATIONS
+from simulation import lockstep_box
 
 PATIENCE_S = 10.0
 KEY = base64.b64encode(os.urandom(16)).decode()
 KNOWN = {200, 400, 401, 403, 404, 405, 409, 410, 413, 414, 418, 426, 429, 431, 501, 505}
-LOOSE = WireLimits(messages=10**9, attempts=None, close_s=0.02)
+LOOSE = {"messages": 10**9, "attempts": None, "close_s": 0.02}
 FUZZ = settings(max_examples=60, deadline=None)
 
 
@@ -36,7 +35,7 @@ class Running:
     """A box in lockstep, in a thread with its own event loop."""
 
     def __init__(self) -> None:
-        self.box = Box.in_lockstep("large_tick", seed=5, wire_limits=LOOSE)
+        self.box = lockstep_box("large_tick", seed=5, wire=LOOSE)
         self.troubles: list[dict[str, Any]] = []
         self._ready, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)

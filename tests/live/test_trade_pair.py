@@ -145,3 +145,21 @@ def test_leg_whose_account_is_not_ours_ends_the_start_of_both(tmp_path, by_hand,
         assert words in output
         assert pair.boxes[SPOT].account()["orders"] == []
         assert len(there.account()["orders"]) == by_hand
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", MARKETS)
+def test_revoked_key_of_the_leg_is_named_by_its_variable(tmp_path, own):
+    """The orders at the other exchange are cancelled; the start after it ends with 2 as well."""
+    with pair_of(tmp_path, own) as pair:
+        with pair.trader() as process:
+            pair.boxes[own].until(lambda: all(pair.open().values()), "orders in both", process=process)
+            pair.boxes[pair.leg].post("/sim/faults", "at time 0 do revoke")
+            _, first = process.communicate(timeout=120)
+        assert pair.open()[own] == 0
+        with pair.trader() as process:
+            _, second = process.communicate(timeout=120)
+        assert process.returncode == 2, second
+        for said in (first, second):
+            (line,) = [text for text in said.splitlines() if text.startswith("error:")]
+            assert f"BINANCE_{pair.leg.upper()}_API_KEY" in line

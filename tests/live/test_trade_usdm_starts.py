@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from trading_box import ended
 from usdm_box import contract_box
 
 
@@ -75,3 +76,14 @@ def test_knobs_of_contracts_are_refused_on_spot(box, name):
     """A knob without effect is a mistake."""
     value = {"LEVERAGE": "5", "MARGIN_TYPE": "cross", "MAX_MARGIN_RATIO": "0.5", "KILL_CLOSES": "1"}[name]
     refused(box, 2, name, "MARKET", MARKET="spot", **{name: value})
+
+
+def test_refused_key_is_named_and_not_tried_again(box):
+    """A supervisor starts what ended with 75 for ever, but not what ended with 2; a single refusal is asked again."""
+    box.post("/sim/faults", "at time 0 do revoke n=1")
+    with box.trader() as process:
+        box.until(lambda: box.account()["openOrders"], "orders", process=process)
+        code, output, _ = ended(process)
+        assert code == 0, output
+    box.post("/sim/faults", "at time 0 do revoke")
+    refused(box, 2, "-2015", "BINANCE_API_KEY")

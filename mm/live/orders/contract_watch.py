@@ -16,6 +16,7 @@ from mm.instrument import E8, Instrument, e8, short_text
 from mm.live.account.positions import ContractSetup, MarginSeen, PositionSeen, check_setup
 from mm.live.knobs import Contracts
 from mm.live.orders.access import BackgroundTasks, GatewayRun
+from mm.live.orders.refusals import Why
 from mm.live.orders.reports import OrderReports
 from mm.live.venues.requests import answer_of
 from mm.live.venues.venue import ApiAnswer, Call, ContractRequests, Outcome
@@ -65,6 +66,7 @@ class ContractWatch:
 
         Raises:
             Mismatch: If it is not as this trader needs it, or not as it is asked for.
+            UsageError: If the exchange does not accept the key.
             TryLater: If the exchange does not answer.
         """
         answers = [await self._must(call) for call in self._requests.setup()]
@@ -73,13 +75,20 @@ class ContractWatch:
         self.position = self._requests.position_of(await self._must(self._requests.position()))
 
     async def _must(self, call: Call) -> ApiAnswer:
-        answer = await answer_of(self._session.rest.request, call)
-        if answer.outcome is not Outcome.DONE:
-            raise TryLater(
-                f"{self._symbol}: the exchange does not say how the account is set up ({call[0].name}: {answer.code} "
-                f"{answer.message}); check the permissions of the key for futures, or try later"
-            )
-        return answer
+        while True:
+            answer = await answer_of(self._session.rest.request, call)
+            if answer.outcome is Outcome.DONE:
+                self._session.key_answered()
+                return answer
+            refusal = f"{call[0].name}: {answer.code} {answer.message}"
+            if answer.why is not Why.KEY:
+                raise TryLater(
+                    f"{self._symbol}: the exchange does not say how the account is set up ({refusal}); check the "
+                    f"permissions of the key for futures, or try later"
+                )
+            self._session.key_answered(refusal=refusal)
+            if self._session.refused:
+                raise self._session.refused
 
     def begin(self, tasks: BackgroundTasks, asset: str) -> None:
         """Keep countdown, position and the margin in *asset* up to date from now on."""

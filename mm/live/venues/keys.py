@@ -36,13 +36,15 @@ class Credentials:
     Attributes:
         key: As given.
         kind: ``HMAC`` or ``ED25519``.
+        variable: The variable that named the key.
     """
 
-    __slots__ = ("_private", "_secret", "key", "kind")
+    __slots__ = ("_private", "_secret", "key", "kind", "variable")
 
     def __init__(self, key: str, *, secret: str = "", private: "Ed25519PrivateKey | None" = None) -> None:
         self.key = key
         self.kind = "HMAC" if private is None else "ED25519"
+        self.variable = KEY
         self._private, self._secret = private, secret.encode()
 
     def sign(self, payload: str) -> str:
@@ -117,10 +119,12 @@ def credentials_beside(environ: Mapping[str, str], market: str, own: Credentials
     if not given:
         return own
     try:
-        return read_credentials(given)
+        credentials = read_credentials(given)
     except UsageError as error:
         variables = ", ".join(names.values())
         raise UsageError(f"of the account in {market}, whose variables are {variables}: {error}") from None
+    credentials.variable = names[KEY]
+    return credentials
 
 
 def _read_private(path: Path) -> "Ed25519PrivateKey":
@@ -148,7 +152,7 @@ def key_refused(credentials: Credentials, why: str) -> UsageError:
     """Return the error for a key that the exchange does not accept."""
     return UsageError(
         f"the exchange does not accept the API key and its {credentials.kind} signature ({why}); check "
-        f"BINANCE_API_KEY, the secret or key file that belongs to it, its permissions and addresses, and the venue"
+        f"{credentials.variable}, the secret or key file that belongs to it, its permissions and addresses, and the venue"
     )
 
 

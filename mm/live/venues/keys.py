@@ -152,7 +152,8 @@ def key_refused(credentials: Credentials, why: str) -> UsageError:
     """Return the error for a key that the exchange does not accept."""
     return UsageError(
         f"the exchange does not accept the API key and its {credentials.kind} signature ({why}); check "
-        f"{credentials.variable}, the secret or key file that belongs to it, its permissions and addresses, and the venue"
+        f"{credentials.variable}, the secret or key file that belongs to it, its permissions and addresses, and the "
+        f"venue"
     )
 
 

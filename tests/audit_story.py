@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mm.base.audit_chain import audit_path
+from audit_logs import open_log
 from mm.instrument import E8, Instrument
 from mm.live.account.ledger import AccountFill
 from mm.live.audit.log import AuditLog
@@ -99,7 +99,7 @@ def contract_log(out: Path) -> None:
     shown |= {"liquidation_price": "0.00000000", "margin": "10.15000000", "maintenance_margin": "0.81200000"}
     bought = replace(FILL, qty="2.00000", commission="0.04", commission_asset="USDT", realized="0")
     sold = replace(bought, trade_id=8, side=-1, price="103.00", qty="1.00000", realized="3.00000000")
-    log = AuditLog(audit_path(out, BTC.symbol, "20260105", "run0"), sync=False, clock=lambda: 1_000)
+    log = open_log(out, BTC.symbol, "run0", clock=lambda: 1_000)
     log.start(BTC, "run0", venue="box", contract=True)
     log.append("fill", **bought.row())
     log.append("position", **shown, us=900)
@@ -113,7 +113,7 @@ def played_logs(out: Path, story: Story, runs: int) -> None:
     """Write a story into the logs of several runs."""
     size = len(story.rows) // runs + 1
     for run in range(runs):
-        log = AuditLog(audit_path(out, BTC.symbol, "20260105", f"run{run}"), sync=False)
+        log = open_log(out, BTC.symbol, f"run{run}")
         log.start(BTC, f"run{run}", venue="box", knobs={"gamma": run // 2})
         written(log, story, run * size, (run + 1) * size)
         log.append("stop")

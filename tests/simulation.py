@@ -11,10 +11,10 @@ from mm.sim.flow.session import STEP_US, Session
 SYMBOL, DAY = "SIMUSDT", "20260105"
 
 
-def simulate_day(root, scenario="poisson", *, hours, seed, symbol=SYMBOL, day=DAY, **parameters):
+def simulate_day(root, scenario="poisson", *, hours, seed, symbol=SYMBOL, day=DAY, step=None, **parameters):
     """Write a simulated day below *root*, and return its folder."""
     folder = DayFolder(root, symbol, day)
-    make_day(folder, SCENARIOS[scenario](**parameters), Session(symbol, day, hours, seed))
+    make_day(folder, SCENARIOS[scenario](**parameters), Session(symbol, day, hours, seed), step or (lambda _us: None))
     return folder
 
 
@@ -49,3 +49,10 @@ def lockstep_box(scenario="empty", *, wire=None, **options):
     from mm.sim.wire.limits import WireLimits
 
     return Box.in_lockstep(scenario, wire_limits=WireLimits(**wire) if wire else None, **options)
+
+
+def inject(box, script):
+    """Let the faults of a script begin on a running exchange."""
+    from mm.sim.wire.faults.script import read_script
+
+    box.inject(read_script(script))

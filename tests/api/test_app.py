@@ -13,9 +13,9 @@ pytest.importorskip("fastapi", reason="needs the extra [api]")
 import httpx
 from desks import still_market
 
+from guarded import add_token, door_of
 from mm.api.app import LONGEST_BODY, made_app
 from mm.api.order_log import OrderLog
-from mm.base.doors import Door, DoorFiles, new_token
 
 ORDER = {"client_id": "mm_1", "side": "buy", "type": "limit", "price": 100.05, "size": 5}
 
@@ -178,13 +178,9 @@ def doors(tmp_path):
     """Return an interface for other machines, and tokens by name."""
     tokens = {}
     for roles in (["read"], ["read", "trade"], ["kill"], ["rearm"]):
-        tokens["+".join(roles)], token = new_token("+".join(roles), roles)
-        with (tmp_path / "tokens").open("a") as file:
-            file.write(token.line() + "\n")
-    (tmp_path / "tokens").chmod(0o600)
+        tokens["+".join(roles)] = add_token(tmp_path / "tokens", *roles)
     call = Caller()
-    files = DoorFiles(tokens=tmp_path / "tokens", plain_http=True, allowed_hosts=["exchange"])
-    call.door = Door("0.0.0.0", files)
+    call.door = door_of("0.0.0.0", tokens=tmp_path / "tokens", plain_http=True, allowed_hosts=["exchange"])
     call.app = made_app(call.market, call.door)
     return call, tokens
 

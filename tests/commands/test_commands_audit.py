@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from audit_logs import open_log
 from mm.__main__ import main
-from mm.base.audit_chain import audit_path
 from mm.instrument import E8, Instrument
-from mm.live.audit.log import AuditLog
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
 
@@ -19,7 +18,7 @@ def mm(*args: object) -> Result:
 
 
 def write_log(out: Path, run_id: str, *, stop: bool = True) -> Path:
-    log = AuditLog(audit_path(out, "BTCUSDT", "20260105", run_id), sync=False, clock=lambda: 1_767_596_400_000_000)
+    log = open_log(out, "BTCUSDT", run_id, clock=lambda: 1_767_596_400_000_000)
     log.start(BTC, run_id)
     log.append("intent", action="place", client_id="a-1", side=1, price="100.01", qty="0.5", kind="LIMIT_MAKER")
     log.append("reject", action="place", client_id="a-1", code=-2010, message="would\nmatch it")

@@ -10,7 +10,6 @@ from click.testing import CliRunner, Result
 
 from audit_story import many_orders, played_logs
 from mm.__main__ import main
-from mm.base.audit_chain import audit_folder
 from mm.live.state.stores import SHOWN
 from mm.live.state.tables import TABLES
 from state_memory import plain_tables
@@ -36,7 +35,7 @@ def test_file_store_is_created_rebuilt_and_shown(out: Path) -> None:
     with sqlite3.connect(out / "state.sqlite") as connection:
         connection.execute("INSERT INTO fills (symbol, trade_id, client_id) VALUES ('BTCUSDT', 999999, 'x')")
     connection.close()
-    expected = plain_tables(audit_folder(out, SYMBOL), SYMBOL)
+    expected = plain_tables(out / "audit" / SYMBOL, SYMBOL)
     for _ in range(2):
         result = mm("state", "rebuild", "--out-root", out)
         assert result.stdout == (
@@ -66,7 +65,7 @@ def test_server_stores_are_rebuilt(out: Path, tmp_path: Path) -> None:
         result = mm("state", "rebuild", "--symbol", "btcusdt", "--json", **variables)
         assert [entry["symbol"] for entry in json.loads(result.stdout)["rebuilt"]] == [SYMBOL, SYMBOL]
         shown = json.loads(mm("state", "show", "--json", **variables).stdout)
-        expected = [row[0] for row in plain_tables(audit_folder(out, SYMBOL), SYMBOL)["fills"]]
+        expected = [row[0] for row in plain_tables(out / "audit" / SYMBOL, SYMBOL)["fills"]]
         assert sorted(row["trade_id"] for row in shown["fills"]) == sorted(expected)
         assert "secret" not in shown["store"]
         with server.client() as client:
@@ -101,7 +100,7 @@ def test_unreadable_log_leaves_the_store_unchanged(out: Path) -> None:
     """All logs are read before anything is removed."""
     assert mm("state", "rebuild", "--out-root", out).exit_code == 0
     before = json.loads(mm("state", "show", "--out-root", out, "--json").stdout)
-    path = sorted(audit_folder(out, SYMBOL).iterdir())[-1]
+    path = sorted((out / "audit" / SYMBOL).iterdir())[-1]
     path.write_bytes(path.read_bytes() + b"hello\n")
     result = mm("state", "rebuild", "--out-root", out)
     assert (result.exit_code, "cannot be read" in result.stderr) == (3, True)
@@ -114,7 +113,7 @@ def test_rebuild_without_valid_logs_exits_with_3(tmp_path: Path) -> None:
     """Without logs, and with a file that is not a log."""
     result = mm("state", "rebuild", "--out-root", tmp_path)
     assert (result.exit_code, "there are no audit logs; set OUT_ROOT" in result.stderr) == (3, True)
-    folder = audit_folder(tmp_path, SYMBOL)
+    folder = tmp_path / "audit" / SYMBOL
     folder.mkdir(parents=True)
     (folder / "a.ndjson").write_text("hello\n")
     result = mm("state", "rebuild", "--out-root", tmp_path)

@@ -6,7 +6,7 @@ import pytest
 from page_reading import text_of
 from streamlit.testing.v1 import AppTest
 
-from mm.base.doors import Door, DoorFiles, new_token
+from guarded import add_token, door_of
 from mm.commands.dashboard import APP
 from mm.dashboard import gate
 from mm.live.run.kill_switch import KillSwitch
@@ -17,18 +17,15 @@ def visit(tmp_path, monkeypatch):
     """Return a function that opens a page of a dashboard with tokens, and the tokens by roles."""
     tokens = {}
     for roles in ("read", "read,kill"):
-        tokens[roles], token = new_token(roles.replace(",", "-"), roles.split(","))
-        with (tmp_path / "tokens").open("a") as file:
-            file.write(token.line() + "\n")
-    (tmp_path / "tokens").chmod(0o600)
-    gate.guard(Door("127.0.0.1", DoorFiles(tokens=tmp_path / "tokens")))
+        tokens[roles] = add_token(tmp_path / "tokens", *roles.split(","))
+    gate.guard(door_of(tokens=tmp_path / "tokens"))
     monkeypatch.setattr(sys, "argv", [str(APP), str(tmp_path / "data"), str(tmp_path / "out")])
 
     def opened(script=str(APP)):
         return AppTest.from_file(script, default_timeout=60).run()
 
     yield opened, tokens, tmp_path
-    gate.guard(Door("127.0.0.1"))
+    gate.guard(door_of())
 
 
 def test_visitor_without_a_token_sees_a_field_for_one_alone(visit):

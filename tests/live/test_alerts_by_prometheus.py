@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("cryptography", reason="needs the extra [live]")
 from certificates import self_signed
 
-from mm.base.doors import Door, DoorFiles, new_token
+from guarded import add_token, door_of
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
 from state_servers import free_port
@@ -96,14 +96,12 @@ def troubled(metrics, us):
 def test_alerts_of_a_troubled_trader_fire_and_those_of_another_do_not(tmp_path):
     """Through TLS, token, page, scrape, rules: each of the alerts that no scenario of a real trader reaches soon."""
     certificate, key = self_signed(tmp_path, days=30)
-    text, token = new_token("prometheus", ["read"])
-    (tmp_path / "tokens").write_text(token.line())
-    (tmp_path / "tokens").chmod(0o600)
-    files = DoorFiles(tokens=tmp_path / "tokens", certificate=certificate, key=key)
+    text = add_token(tmp_path / "tokens", "read", name="prometheus")
+    files = {"tokens": tmp_path / "tokens", "certificate": certificate, "key": key}
 
     async def play():
         calm, loud = TradingMetrics("CALM"), TradingMetrics("LOUD")
-        doors = [Door("127.0.0.1", files) for _ in range(2)]
+        doors = [door_of(**files) for _ in range(2)]
         pages = [SymbolsPage([one], door=door) for one, door in zip((calm, loud), doors, strict=True)]
         ports, fired, ups = (free_port(), free_port()), set(), {}
         async with pages[0].served("127.0.0.1", ports[0]), pages[1].served("127.0.0.1", ports[1]):

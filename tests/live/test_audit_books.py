@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit_logs import open_log, rows_of
 from audit_story import BTC, FILL, Story, played_logs, stories
-from mm.base.audit_chain import audit_folder, audit_path, read_rows
 from mm.errors import BrokenFile
 from mm.live.audit.books import AuditBooks, Changes, rebuild_symbol
-from mm.live.audit.log import AuditLog
 
 
 def log_of(out: Path, run_id: str, *rows: tuple[str, dict], **start: object) -> None:
-    log = AuditLog(audit_path(out, "BTCUSDT", "20260105", run_id), sync=False)
+    log = open_log(out, "BTCUSDT", run_id)
     log.start(BTC, run_id, **start)
     for kind, fields in rows:
         log.append(kind, **fields)
@@ -24,7 +23,7 @@ def log_of(out: Path, run_id: str, *rows: tuple[str, dict], **start: object) -> 
 
 
 def books_of(out: Path, venue: str | None = None) -> AuditBooks:
-    return rebuild_symbol(audit_folder(out, "BTCUSDT"), "BTCUSDT", venue)
+    return rebuild_symbol(out / "audit" / "BTCUSDT", "BTCUSDT", venue)
 
 
 def placed(client_id: str, **more: object) -> tuple[str, dict]:
@@ -121,8 +120,8 @@ def test_each_knob_change_creates_a_config_version(tmp_path: Path) -> None:
     log_of(tmp_path, "r1", ("params", {"knobs": {"gamma": 2}}), knobs={"gamma": 1})
     log_of(tmp_path, "r2", ("params", {"knobs": {"gamma": 1}}), knobs={"gamma": 2, "run_id": "r2"})
     books, changes = AuditBooks("BTCUSDT"), Changes()
-    for path in sorted(audit_folder(tmp_path, "BTCUSDT").iterdir()):
-        for row in read_rows(path):
+    for path in sorted((tmp_path / "audit" / "BTCUSDT").iterdir()):
+        for row in rows_of(path):
             books.take(row, changes)
     assert [(version, knobs) for version, _, knobs, *_ in changes.configs] == [
         (1, '{"gamma":1}'),

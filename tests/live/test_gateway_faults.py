@@ -8,7 +8,7 @@ from gateway_rig import ALICE, LOT_E8, Rig, trading
 from test_gateway import bob
 
 from mm.live.knobs import OrderAccess
-from mm.sim.wire.faults.script import read_script
+from simulation import inject
 from support import in_time
 
 QUICK = OrderAccess(recv_window_ms=300, reconcile_interval_s=1.0)
@@ -87,7 +87,7 @@ async def trade_with_fault(rig: Rig, script: str, kind: str) -> None:
     gateway.place(2, -1, "101", "1", "LIMIT_MAKER")
     gateway.place(5, -1, "102", "1", "LIMIT_MAKER")
     await rig.until(lambda: len(rig.at_exchange()) == 3)
-    rig.box.inject(read_script(f"at time 0 do {script}"))
+    inject(rig.box, f"at time 0 do {script}")
     gateway.amend(5, "0.4")
     gateway.place(3, +1, "98", "0.5", "LIMIT_MAKER")
     gateway.replace(1, 4, +1, "99.5", "0.7", "LIMIT_MAKER")
@@ -147,7 +147,7 @@ def test_kill_cancels_100_orders_in_time(script: str) -> None:
                 rig.gateway.place(number, side, price, "0.5", "LIMIT_MAKER")
             await rig.until(lambda: len(rig.at_exchange()) == 100)
             if script:
-                rig.box.inject(read_script(f"at time 0 do {script}"))
+                inject(rig.box, f"at time 0 do {script}")
             began_s = time.monotonic()
             rig.gateway.cancel_all()
             await rig.until(lambda: not rig.at_exchange())
@@ -169,7 +169,7 @@ def test_kill_without_websocket_cancels_by_rest() -> None:
             for number in range(1, 101):
                 rig.gateway.place(number, +1, f"{99 - number / 100:.2f}", "0.5", "LIMIT_MAKER")
             await rig.until(lambda: len(rig.at_exchange()) == 100)
-            rig.box.inject(read_script("at time 0 do storm n=1000 of=user\nat time 0 do reset of=user"))
+            inject(rig.box, "at time 0 do storm n=1000 of=user\nat time 0 do reset of=user")
             await rig.until(lambda: not rig.gateway._ws.up)
             began_s = time.monotonic()
             rig.gateway.cancel_all()

@@ -7,7 +7,7 @@ from gateway_rig import Rig, trading
 from test_gateway import bob
 
 from mm.live.knobs import OrderAccess
-from mm.sim.wire.faults.script import read_script
+from simulation import inject
 
 QUICK = OrderAccess(recv_window_ms=300, reconcile_interval_s=60)
 DEAF = "stall of=user"  # no report of an order arrives
@@ -46,7 +46,7 @@ async def play(rig: Rig, faults: list[str]) -> None:
         gateway.place(number, +1, price, "1", "LIMIT_MAKER")
     await rig.until(lambda: len(rig.at_exchange()) == 3 and len(rig.listener.state) == 3)
     for fault in faults:
-        rig.box.inject(read_script(f"at time 0 do {fault}"))
+        inject(rig.box, f"at time 0 do {fault}")
     gateway.place(4, -1, "101", "1", "LIMIT_MAKER")
     gateway.replace(1, 5, +1, "99.5", "0.7", "LIMIT_MAKER")
     gateway.cancel(2)

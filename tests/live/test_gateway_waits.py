@@ -13,7 +13,7 @@ from mm.live.orders.access import GatewayRun
 from mm.live.orders.gateway import Gateway
 from mm.live.venues.request_limits import OrderLimits
 from mm.market_data.rate_budget import RateBudget
-from mm.sim.wire.faults.script import read_script
+from simulation import inject
 
 SLOW = OrderAccess(recv_window_ms=60_000)
 
@@ -167,7 +167,7 @@ def test_429_of_one_gateway_stops_those_that_share_its_session_at_once(shared: b
             else:
                 beside = make_gateway(rig.box, MemoryAudit(), listener, run=terms)
             await beside.start()
-            rig.box.inject(read_script("at time 0 do status code=429 retry_after=5 path=/api/v3/order"))
+            inject(rig.box, "at time 0 do status code=429 retry_after=5 path=/api/v3/order")
             rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "rejected")
             await asyncio.sleep(0)
@@ -248,8 +248,8 @@ def test_refused_handshake_is_not_repeated_before_retry_after(symbols: int) -> N
             for _ in range(symbols - 1):
                 gateways.append(Gateway(rig.gateway.session, run, MemoryAudit(), log=QuietLog()))
                 await gateways[-1].start()
-            rig.box.inject(read_script("at connect 1 do refuse_handshake status=429 retry_after=2"))
-            rig.box.inject(read_script("at time 0 do close of=user"))
+            inject(rig.box, "at connect 1 do refuse_handshake status=429 retry_after=2")
+            inject(rig.box, "at time 0 do close of=user")
             await rig.until(lambda: not any(one.ready for one in gateways))
             began_s = time.monotonic()
             await rig.until(lambda: all(one.ready for one in gateways))
@@ -267,9 +267,9 @@ def test_connections_keep_to_the_budget_of_the_host() -> None:
     async def scenario() -> None:
         limits = OrderLimits(attempts=RateBudget(3, 3))
         async with trading(gateway_limits=limits) as rig:
-            rig.box.inject(read_script("at connect 1 do storm n=20 of=user"))
+            inject(rig.box, "at connect 1 do storm n=20 of=user")
             began_s = time.monotonic()
-            rig.box.inject(read_script("at time 0 do close of=user"))
+            inject(rig.box, "at time 0 do close of=user")
             await rig.until(lambda: rig.box.injector._attempts >= 4)
             assert time.monotonic() - began_s > 2.5
 
@@ -283,7 +283,7 @@ def test_filters_that_refuse_our_orders_are_asked_for() -> None:
         async with trading() as rig:
             rig.gateway.place(1, +1, "99.52", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
-            rig.box.inject(read_script("at time 0 do filters tick=0.05"))
+            inject(rig.box, "at time 0 do filters tick=0.05")
             rig.gateway.replace(1, 2, +1, "99.53", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.gateway.regridded)
             assert "tick_size from 0.01 to 0.05" in str(rig.gateway.regridded)

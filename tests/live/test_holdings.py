@@ -7,7 +7,7 @@ from test_gateway import bob
 
 from mm.live.account.holdings import SETTLED_US, Holdings
 from mm.live.knobs import OrderAccess
-from mm.sim.wire.faults.script import read_script
+from simulation import inject
 
 
 def test_the_younger_balance_counts_whichever_is_told_last():
@@ -42,7 +42,7 @@ def test_a_late_answer_or_event_does_not_undo_a_fill():
             rig.gateway.place(1, 1, "100.00", "5.000", "LIMIT")
             await rig.until(lambda: rig.listener.state.get(1) == "open" and bases)
             for fault in ("ack_late path=account.status delay_s=0.8", "lag of=user delay_s=0.8 for_s=1"):
-                rig.box.inject(read_script(f"at time 0 do {fault}"))
+                inject(rig.box, f"at time 0 do {fault}")
                 rig.gateway._due.set()
                 await asyncio.sleep(0.3)
                 bought, told = len(rig.listener.fills), len(bases)

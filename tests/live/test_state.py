@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from audit_logs import open_log
 from audit_story import BTC, many_orders, played_logs, written
-from mm.base.audit_chain import audit_folder, audit_path
 from mm.base.knobs import knobs
 from mm.cli.frame import as_json
 from mm.errors import UsageError
@@ -47,7 +47,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[AuditLog]:
     """The log of a run, with its start row."""
-    found = AuditLog(audit_path(tmp_path, SYMBOL, "20260106", "now"), sync=False)
+    found = open_log(tmp_path, SYMBOL, "now", "20260106")
     found.start(BTC, "now", venue="box")
     yield found
     found.close()
@@ -66,7 +66,7 @@ class Noted:
 def test_closed_writer_has_stored_all_tables(tmp_path: Path) -> None:
     """Earlier logs are stored as well, and closing waits for the last row."""
     played_logs(tmp_path, many_orders(40), 2)
-    log = AuditLog(audit_path(tmp_path, SYMBOL, "20260106", "now"), sync=False)
+    log = open_log(tmp_path, SYMBOL, "now", "20260106")
     store = MemoryState()
     writer = StateWriter(SYMBOL, [store], log)
     log.start(BTC, "now", venue="box")
@@ -74,7 +74,7 @@ def test_closed_writer_has_stored_all_tables(tmp_path: Path) -> None:
     log.append("stop")
     assert writer.close(10)
     log.close()
-    tables = plain_tables(audit_folder(tmp_path, SYMBOL), SYMBOL)
+    tables = plain_tables(tmp_path / "audit" / SYMBOL, SYMBOL)
     assert {name: sorted(rows, key=str) for name, rows in store.tables().items()} == {
         name: sorted(rows, key=str) for name, rows in tables.items()
     }
@@ -83,7 +83,7 @@ def test_closed_writer_has_stored_all_tables(tmp_path: Path) -> None:
 
 def test_closed_writer_has_stored_rows_that_the_disk_held_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log's own thread writes them after the last append: closing waits for it, but not after an error."""
-    log = AuditLog(audit_path(tmp_path, SYMBOL, "20260106", "now"), sync=False)
+    log = open_log(tmp_path, SYMBOL, "now", "20260106")
     log.start(BTC, "now", venue="box")
     store = MemoryState()
     writer = StateWriter(SYMBOL, [store], log)
@@ -280,7 +280,7 @@ def rig_of(kind: str, folder: Path) -> Iterator[Rig]:
 
 
 def trades_of(tmp_path: Path) -> list[int]:
-    return [row[0] for row in plain_tables(audit_folder(tmp_path, SYMBOL), SYMBOL)["fills"]]
+    return [row[0] for row in plain_tables(tmp_path / "audit" / SYMBOL, SYMBOL)["fills"]]
 
 
 @pytest.mark.slow
@@ -342,7 +342,7 @@ def test_tables_are_complete_after_every_server_failure(tmp_path: Path, kind: st
         else:
             rebuilt = SqliteState(tmp_path / "rebuilt.sqlite")
             rebuilt.connect()
-            bring_up(rebuilt, audit_folder(tmp_path, SYMBOL), SYMBOL)
+            bring_up(rebuilt, tmp_path / "audit" / SYMBOL, SYMBOL)
             live = SqliteState(tmp_path / "state.sqlite")
             live.connect()
             for table in SHOWN:
@@ -383,7 +383,7 @@ from mm.live.state.writer import StateWriter
 from mm.live.state.sqlite import SqliteState
 
 out, run = Path(sys.argv[3]), sys.argv[4]
-log = AuditLog(audit_path(out, BTC.symbol, "20260105", run), sync=False)
+log = open_log(out, BTC.symbol, run)
 log.start(BTC, run, knobs={"run": run})
 writer = StateWriter(BTC.symbol, [SqliteState(out / "state.sqlite")], log)
 story = many_orders(3_000)
@@ -405,7 +405,7 @@ def test_next_run_completes_tables_of_killed_runs(tmp_path: Path) -> None:
                 row = int(process.stdout.readline())
             process.kill()
             row = max([row, *(int(line) for line in process.stdout.read().split("\n")[:-1])])
-    log = AuditLog(audit_path(tmp_path, SYMBOL, "20260105", "last"), sync=False)
+    log = open_log(tmp_path, SYMBOL, "last")
     log.start(BTC, "last")
     writer = StateWriter(SYMBOL, [SqliteState(tmp_path / "state.sqlite")], log)
     assert writer.close(30)
@@ -413,7 +413,7 @@ def test_next_run_completes_tables_of_killed_runs(tmp_path: Path) -> None:
     rebuilt, live = SqliteState(tmp_path / "rebuilt.sqlite"), SqliteState(tmp_path / "state.sqlite")
     rebuilt.connect()
     live.connect()
-    bring_up(rebuilt, audit_folder(tmp_path, SYMBOL), SYMBOL)
+    bring_up(rebuilt, tmp_path / "audit" / SYMBOL, SYMBOL)
     assert len(live.read("fills", SYMBOL)) > 300
     for table in SHOWN:
         assert rebuilt.read(table, SYMBOL) == live.read(table, SYMBOL)

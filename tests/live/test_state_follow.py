@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit_logs import open_log
 from audit_story import BTC, Story, many_orders, played_logs, stories, written
-from mm.base.audit_chain import audit_folder, audit_path
 from mm.errors import BrokenFile, DataError
-from mm.live.audit.log import AuditLog
 from mm.live.state.follow import AuditFollower, LogTail, bring_up, symbols_with_logs
 from mm.live.state.tables import StoreUnavailable
 from state_memory import FAILURES, MemoryState, plain_tables
@@ -41,7 +40,7 @@ def test_followed_tables_equal_the_logs(
     """Refused, lost, wiped, written by another process: each row counts once in the end."""
     out = tmp_path_factory.mktemp("out")
     played_logs(out, story, runs)
-    folder = audit_folder(out, SYMBOL)
+    folder = out / "audit" / SYMBOL
     store = MemoryState(failures)
     run_dry(AuditFollower(folder, SYMBOL, store), most)
     expected = plain_tables(folder, SYMBOL)
@@ -60,7 +59,7 @@ def test_growing_log_is_followed(
     """At any size, also in the middle of a row."""
     out = tmp_path_factory.mktemp("out")
     played_logs(out, story, 1)
-    folder = audit_folder(out, SYMBOL)
+    folder = out / "audit" / SYMBOL
     path = next(folder.iterdir())
     data = path.read_bytes()
     store, most_bytes = MemoryState(), sorted(cut % (len(data) + 1) for cut in cuts)
@@ -74,18 +73,18 @@ def test_growing_log_is_followed(
 
 def test_log_that_begins_later_is_found(tmp_path: Path) -> None:
     """Also in a folder that does not exist yet, and with an incomplete first row."""
-    folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
+    folder, store = tmp_path / "audit" / SYMBOL, MemoryState()
     follower = AuditFollower(folder, SYMBOL, store)
     run_dry(follower, 100)
     story = many_orders(10)
-    first = AuditLog(audit_path(tmp_path, SYMBOL, "20260105", "z"), sync=False)
+    first = open_log(tmp_path, SYMBOL, "z")
     run_dry(follower, 100)
     first.start(BTC, "z")
     written(first, story, 0, 20)
     asyncio.run(first.synced(21))
     run_dry(follower, 100)
     assert follower.stored == {"20260105_z.ndjson": 21}
-    second = AuditLog(audit_path(tmp_path, SYMBOL, "20260105", "a"), sync=False)
+    second = open_log(tmp_path, SYMBOL, "a")
     second.start(BTC, "a")
     written(second, story, 20)
     asyncio.run(second.synced(second.rows))
@@ -99,7 +98,7 @@ def test_bring_up_returns_number_of_new_rows(tmp_path: Path) -> None:
     """The second time there are none."""
     story = many_orders(30)
     played_logs(tmp_path, story, 2)
-    folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
+    folder, store = tmp_path / "audit" / SYMBOL, MemoryState()
     assert bring_up(store, folder, SYMBOL) == len(story.rows) + 4
     assert bring_up(store, folder, SYMBOL) == 0
 
@@ -107,7 +106,7 @@ def test_bring_up_returns_number_of_new_rows(tmp_path: Path) -> None:
 def test_two_followers_store_each_batch_once(tmp_path: Path) -> None:
     """A follower whose batch is refused reads the store's progress again."""
     played_logs(tmp_path, many_orders(30), 2)
-    folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
+    folder, store = tmp_path / "audit" / SYMBOL, MemoryState()
     followers = [AuditFollower(folder, SYMBOL, store) for _ in range(2)]
     while sum(follower.step(7) for follower in followers):
         pass
@@ -119,7 +118,7 @@ def test_two_followers_store_each_batch_once(tmp_path: Path) -> None:
 def test_invalid_row_or_missing_log_raises_error(tmp_path: Path) -> None:
     """The rows before an invalid one are stored."""
     played_logs(tmp_path, many_orders(5), 1)
-    folder, store = audit_folder(tmp_path, SYMBOL), MemoryState()
+    folder, store = tmp_path / "audit" / SYMBOL, MemoryState()
     path = next(folder.iterdir())
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:3], b"hello\n"]))

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from audit_story import contract_log, many_orders, played_logs
-from mm.base.audit_chain import audit_folder
 from mm.live.audit.books import Changes
 from mm.live.state.follow import AuditFollower, bring_up
 from mm.live.state.postgres import PostgresState
@@ -38,7 +37,7 @@ def test_postgres_tables_equal_the_logs(tmp_path: Path, url: str, store: Postgre
     """Readable by any client, with the documented columns; the same as in a file."""
     psycopg = pytest.importorskip("psycopg")
     played_logs(tmp_path, many_orders(60), 3)
-    folder = audit_folder(tmp_path, SYMBOL)
+    folder = tmp_path / "audit" / SYMBOL
     bring_up(store, folder, SYMBOL)
     expected = plain_tables(folder, SYMBOL)
     assert postgres_tables(url, SYMBOL) == {table: numbers(expected[table]) for table in SHOWN}
@@ -64,7 +63,7 @@ def test_postgres_stores_each_batch_once(store: PostgresState) -> None:
 def test_concurrent_followers_share_a_database(tmp_path: Path, url: str, store: PostgresState) -> None:
     """Each batch is stored by one of them, and all may create the tables at once."""
     played_logs(tmp_path, many_orders(200), 2)
-    folder = audit_folder(tmp_path, SYMBOL)
+    folder = tmp_path / "audit" / SYMBOL
     errors: list[BaseException] = []
 
     def follow() -> None:
@@ -107,7 +106,7 @@ def test_table_of_an_earlier_version_gets_its_new_columns(tmp_path: Path) -> Non
             thread.start()
         for thread in threads:
             thread.join()
-        bring_up(stores[0], audit_folder(tmp_path, SYMBOL), SYMBOL)
+        bring_up(stores[0], tmp_path / "audit" / SYMBOL, SYMBOL)
         for store in stores:
             (row,) = store.read("positions", SYMBOL)
             assert (row["entry_price"], row["margin"]) == ("100.00000000", "10.15000000")
@@ -142,7 +141,7 @@ def test_read_only_database_raises_store_away(tmp_path: Path, url: str, store: P
     """Nothing is stored, and nothing is lost: the same batch is stored later."""
     psycopg = pytest.importorskip("psycopg")
     played_logs(tmp_path, many_orders(20), 1)
-    folder = audit_folder(tmp_path, SYMBOL)
+    folder = tmp_path / "audit" / SYMBOL
     name = url.rpartition("/")[2]
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from audit_story import many_orders, played_logs
-from mm.base.audit_chain import audit_folder
 from mm.live.audit.books import Changes
 from mm.live.state.follow import AuditFollower, bring_up
 from mm.live.state.redis import ORDER_KEPT_S, RedisState
@@ -48,7 +47,7 @@ def texts(table: str, row: tuple[Any, ...]) -> dict[str, str]:
 def test_redis_orders_fills_and_position_equal_the_logs(tmp_path: Path, client: Any, store: RedisState) -> None:
     """An order by the exchange's number, the latest fills in a stream, the position as JSON."""
     played_logs(tmp_path, many_orders(60), 3)
-    folder = audit_folder(tmp_path, SYMBOL)
+    folder = tmp_path / "audit" / SYMBOL
     bring_up(store, folder, SYMBOL)
     expected = plain_tables(folder, SYMBOL)
     for row in expected["orders"]:
@@ -73,13 +72,13 @@ def test_redis_orders_fills_and_position_equal_the_logs(tmp_path: Path, client: 
 def test_redis_stores_each_batch_once(tmp_path: Path, client: Any, store: RedisState) -> None:
     """A repeated batch adds nothing to the stream."""
     played_logs(tmp_path, many_orders(9), 1)
-    follower = AuditFollower(audit_folder(tmp_path, SYMBOL), SYMBOL, store)
+    follower = AuditFollower(tmp_path / "audit" / SYMBOL, SYMBOL, store)
     while follower.step(5):
         pass
     count = client.xlen(f"fills:{SYMBOL}")
     assert count > 3
     assert not store.apply(StateBatch(SYMBOL, "a", 0, 5, 0, Changes()))
-    follower = AuditFollower(audit_folder(tmp_path, SYMBOL), SYMBOL, store)
+    follower = AuditFollower(tmp_path / "audit" / SYMBOL, SYMBOL, store)
     while follower.step(5):
         pass
     assert client.xlen(f"fills:{SYMBOL}") == count
@@ -103,7 +102,7 @@ def test_ticks_sent_twice_are_stored_once(client: Any, store: RedisState) -> Non
 def test_full_server_raises_store_away_and_stores_later(tmp_path: Path, client: Any, store: RedisState) -> None:
     """A batch is stored completely or not at all."""
     played_logs(tmp_path, many_orders(30), 1)
-    folder = audit_folder(tmp_path, SYMBOL)
+    folder = tmp_path / "audit" / SYMBOL
     follower = AuditFollower(folder, SYMBOL, store)
     follower.step(20)
     before = sorted(client.keys("*")), client.xlen(f"fills:{SYMBOL}")

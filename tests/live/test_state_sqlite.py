@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from audit_story import contract_log, many_orders, played_logs
-from mm.base.audit_chain import audit_folder
 from mm.live.audit.books import Changes
 from mm.live.state.follow import AuditFollower, bring_up
 from mm.live.state.sqlite import SqliteState
@@ -29,7 +28,7 @@ def store(tmp_path: Path):
 def test_sqlite_tables_equal_the_logs(tmp_path: Path, store: SqliteState) -> None:
     """Readable by any SQLite client, with the documented columns."""
     played_logs(tmp_path, many_orders(60), 3)
-    folder = audit_folder(tmp_path, SYMBOL)
+    folder = tmp_path / "audit" / SYMBOL
     bring_up(store, folder, SYMBOL)
     expected = plain_tables(folder, SYMBOL)
     with sqlite3.connect(tmp_path / "out" / "state.sqlite") as connection:
@@ -59,7 +58,7 @@ OF_CONTRACT = {
 def test_position_of_a_contract_has_entry_price_and_margin(tmp_path: Path, store: SqliteState) -> None:
     """The entry price is of the fills, the margin as the exchange has shown it last."""
     contract_log(tmp_path)
-    bring_up(store, audit_folder(tmp_path, SYMBOL), SYMBOL)
+    bring_up(store, tmp_path / "audit" / SYMBOL, SYMBOL)
     (row,) = store.read("positions", SYMBOL)
     assert {name: row[name] for name in OF_CONTRACT} == OF_CONTRACT
 
@@ -79,7 +78,7 @@ def test_table_of_an_earlier_version_gets_its_new_columns(tmp_path: Path) -> Non
     for _ in range(2):
         store = SqliteState(path)
         store.connect()
-        bring_up(store, audit_folder(tmp_path, SYMBOL), SYMBOL)
+        bring_up(store, tmp_path / "audit" / SYMBOL, SYMBOL)
         row, other = store.read("positions", None)
         assert {name: row[name] for name in OF_CONTRACT} == OF_CONTRACT
         assert (other["position"], other["margin"]) == ("3", None)
@@ -89,7 +88,7 @@ def test_table_of_an_earlier_version_gets_its_new_columns(tmp_path: Path) -> Non
 def test_store_is_readable_by_its_owner_alone(tmp_path: Path, store: SqliteState) -> None:
     """Its files have every order and the size of the account."""
     played_logs(tmp_path, many_orders(3), 3)
-    bring_up(store, audit_folder(tmp_path, SYMBOL), SYMBOL)
+    bring_up(store, tmp_path / "audit" / SYMBOL, SYMBOL)
     files = sorted((tmp_path / "out").glob("state.sqlite*"))
     assert len(files) > 1  # with the write-ahead log
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
@@ -108,7 +107,7 @@ def test_sqlite_stores_each_batch_once(tmp_path: Path, store: SqliteState) -> No
 def test_concurrent_followers_share_a_file(tmp_path: Path, store: SqliteState) -> None:
     """Each batch is stored by one of them."""
     played_logs(tmp_path, many_orders(200), 2)
-    folder = audit_folder(tmp_path, SYMBOL)
+    folder = tmp_path / "audit" / SYMBOL
 
     def follow() -> None:
         own = SqliteState(tmp_path / "out" / "state.sqlite")
@@ -142,7 +141,7 @@ def test_unusable_file_raises_store_away(tmp_path: Path, store: SqliteState) -> 
 def test_failed_batch_leaves_no_rows(tmp_path: Path, store: SqliteState) -> None:
     """The next attempt stores all of them."""
     played_logs(tmp_path, many_orders(60), 1)
-    folder = audit_folder(tmp_path, SYMBOL)
+    folder = tmp_path / "audit" / SYMBOL
     with sqlite3.connect(tmp_path / "out" / "state.sqlite") as connection:
         connection.execute("CREATE TRIGGER full BEFORE INSERT ON cursors BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     connection.close()

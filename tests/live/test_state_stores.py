@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mm.base.audit_chain import audit_path
+from audit_logs import open_log
 from mm.errors import UsageError
-from mm.live.audit.log import AuditLog
 from mm.live.state.stores import LiveStore, StateStores, state_writer
 from support import ROOT
 
@@ -50,7 +49,7 @@ def test_run_without_audit_log_has_writer_only_if_store_is_set():
 
 
 def test_run_with_audit_log_stores_the_rows_of_the_log(tmp_path):
-    audit = AuditLog(audit_path(tmp_path, "SIMUSDT", "20260105", "R"), sync=False)
+    audit = open_log(tmp_path, "SIMUSDT", "R")
     audit.append("start", symbol="SIMUSDT", run_id="R", base_asset="SIM", quote_asset="USDT", venue="box")
     audit.append("stop", reason="test")
     writer = state_writer(StateStores(), tmp_path, "SIMUSDT", audit, ignore)

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from audit_logs import path_of
 from mm import DayFolder
-from mm.base.audit_chain import audit_path
 from mm.base.held_file import hold_file, is_held
 from mm.clock import iso, now_us
 from mm.errors import DataError
@@ -45,7 +45,7 @@ class Folders:
 
     def audit(self, run_id: str, *rows: tuple[str, dict]) -> Path:
         """Write an audit log of these rows after the start."""
-        path = audit_path(self.out, "BTCUSDT", DAY, run_id)
+        path = path_of(self.out, "BTCUSDT", run_id, DAY)
         log = AuditLog(path, sync=False)
         known = read_history(path.parent, "BTCUSDT", "box", now_us())
         log.start(BTC, run_id, venue="box", **{BOOKS: known.kept()})
@@ -176,7 +176,7 @@ def test_logs_whose_totals_are_in_a_later_one_are_not_read(folders: Folders) -> 
     folders.audit("e", ENDED, *order("a-3"))
     folders.log("e")
     assert folders.look().orders_left == ("a-0", "a-2", "a-3")
-    path = audit_path(folders.out, "BTCUSDT", DAY, "a")
+    path = path_of(folders.out, "BTCUSDT", "a", DAY)
     path.write_bytes(path.read_bytes() + b"damaged\n")
     again = Watchdog(folders.out, folders.data, folders.out / "logs").look()
     assert (again.symbols[0].orders_left, again.unreadable) == (("a-0", "a-2", "a-3"), ())
@@ -206,8 +206,8 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_shown(folders: Folders, da
     KillSwitch(folders.out, "BTCUSDT").trigger("by hand", now_us())
     (folders.out / "logs" / "trade" / "BTCUSDT" / DAY / "r" / "run.log").mkdir(parents=True)
     (folders.out / "logs" / "shadow").write_text("no folder")
-    audit_path(folders.out, "BTCUSDT", DAY, "r").parent.mkdir(parents=True)
-    audit_path(folders.out, "BTCUSDT", DAY, "r").write_text(damaged)
+    path_of(folders.out, "BTCUSDT", "r", DAY).parent.mkdir(parents=True)
+    path_of(folders.out, "BTCUSDT", "r", DAY).write_text(damaged)
     for _ in range(2):  # also at the next look
         found = folders.dog.look()
         assert found.symbols[0].kill

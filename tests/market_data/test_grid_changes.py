@@ -21,7 +21,7 @@ from mm.market_data import recording as recording_module
 from mm.market_data import snapshot as rest_tasks
 from mm.sim.exchange.parameters import RequestParameters, read_new_order
 from mm.sim.wire.box import Box
-from mm.sim.wire.faults.script import read_script
+from simulation import inject
 
 COARSE, FINE = ("0.1", "0.01"), ("0.01", "0.001")
 
@@ -43,7 +43,7 @@ class Traders:
         self.use(grid)
 
     def use(self, grid):
-        self.box.inject(read_script(f"at time 0 do filters tick={grid[0]} step={grid[1]}"))
+        inject(self.box, f"at time 0 do filters tick={grid[0]} step={grid[1]}")
         self.grid = [Decimal(text) for text in grid]
 
     def order(self, user, side, ticks_away, lots):
@@ -88,7 +88,7 @@ async def market(root, first, then, *, restart, fault):
 
         async def change(recorder):
             traders.use(then)  # after a restart the grid has changed already
-            box.inject(read_script(fault))
+            inject(box, fault)
             if then == FINE:  # rows show a finer grid before exchangeInfo is requested
                 await traders.trade(recorder, 8)
             await recorder.until(lambda: Decimal(recorder.session.grid["tick_size"]) == Decimal(then[0]))

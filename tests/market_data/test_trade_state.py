@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captured import NOON_US, events, folder, rows, trade
-from mm.dayfolder.day_writer import DayWriter
+from hand_fed import open_day
 from mm.dayfolder.ledger import SKIPPED, Event, excused_trades
 from mm.dayfolder.rows import STREAM, Trade, arrival
 from mm.errors import BrokenFile
@@ -56,7 +56,7 @@ class Desk:
     """A market, its journal and its day; a trade arrives every ms."""
 
     def __init__(self, tmp_path, source, before=None):
-        self.writer = DayWriter(folder(tmp_path), "R1", top_n=3)
+        self.writer = open_day(folder(tmp_path), top_n=3)
         self.journal = DayJournal(self.writer, NOON_US, source)
         keeps_late = source != STREAM
         self.market = MarketState(Grid(), (self.journal,), top_n=3, keeps_late=keeps_late, before=before)

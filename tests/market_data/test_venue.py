@@ -3,12 +3,11 @@
 import json
 
 from captured import ASKS, NOON_US, SYMBOL, diff, events, folder, frames, rows, snapshot, trade
-from mm.dayfolder.day_writer import DayWriter
+from hand_fed import answer, open_day, record_into
 from mm.dayfolder.rows import REST, Trade
 from mm.ids import IdRange
 from mm.market_data.binance_spot import BINANCE_SPOT, BinanceSpot
-from mm.market_data.live_session import LiveSession
-from mm.market_data.venue import Answer, RestRefusal, RestRequest, TradePage, TradePrint
+from mm.market_data.venue import RestRefusal, RestRequest, TradePage, TradePrint
 
 URL = f"http://x/api/v3/depth?symbol={SYMBOL}&limit=5000"
 
@@ -69,10 +68,10 @@ def chained(previous_id, first, last):
 
 def test_venue_with_another_id_rule_is_recorded(tmp_path):
     """Ids that the venue does not send are not a gap; an update with another `pu` is."""
-    writer = DayWriter(folder(tmp_path), "R1", top_n=3)
-    session = LiveSession(writer, NOON_US, 3, venue=ChainedVenue())
+    writer = open_day(folder(tmp_path), top_n=3)
+    session = record_into(writer, NOON_US, venue=ChainedVenue())
     session.message(NOON_US, chained(9, 11, 12))
-    session.snapshot_answered(Answer(NOON_US, URL, 200, json.dumps(snapshot(11)).encode(), None))
+    session.snapshot_answered(answer(NOON_US, URL, json.dumps(snapshot(11)).encode()))
     session.message(NOON_US, chained(12, 19, 20))
     assert session.market.book_id == 20
     session.message(NOON_US, chained(25, 26, 27))
@@ -87,18 +86,18 @@ def test_venue_with_another_id_rule_is_recorded(tmp_path):
 
 def test_venue_defines_requests_and_refusals_of_past_trades(tmp_path):
     """Paths, weights and final refusals are defined by the venue alone."""
-    writer = DayWriter(folder(tmp_path), "R1", top_n=3)
-    session = LiveSession(writer, NOON_US, 3, venue=ChainedVenue())
+    writer = open_day(folder(tmp_path), top_n=3)
+    session = record_into(writer, NOON_US, venue=ChainedVenue())
     for trade_id in (3, 6, 9):
         taken = session.market.take(NOON_US, TradePrint(**trade_fields(trade_id)))
         assert taken.ids_missing == (trade_id > 3)
     request = session.backfill.plan.next_request()
     assert (request.path, request.params, request.weight) == ("/past", {"page": "2"}, 3)
-    assert session.trades_answered(Answer(NOON_US, "http://x/past", 200, b"[4, 5, 6]", None)) == 2
+    assert session.trades_answered(answer(NOON_US, "http://x/past", b"[4, 5, 6]")) == 2
     assert session.backfill.plan.next_request().params == {"page": "3"}
-    assert session.trades_answered(Answer(NOON_US, "http://x/past", 429, b"", "http 429")) == 0
+    assert session.trades_answered(answer(NOON_US, "http://x/past", b"", 429, "http 429")) == 0
     assert session.backfill.plan.next_request().params == {"page": "3"}
-    assert session.trades_answered(Answer(NOON_US, "http://x/past", 451, b"", "http 451")) == 0
+    assert session.trades_answered(answer(NOON_US, "http://x/past", b"", 451, "http 451")) == 0
     assert session.backfill.plan.next_request() is None
     session.finish(NOON_US, "SIGTERM", window_over=False)
     writer.seal()

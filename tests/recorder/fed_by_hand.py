@@ -7,11 +7,9 @@ from contextlib import contextmanager
 
 from tiny_exchange import SYMBOL, TinyExchange
 
+from hand_fed import answer, open_day, record_into
 from mm import DayFolder
 from mm.clock import midnight_us
-from mm.dayfolder.day_writer import DayWriter
-from mm.market_data.live_session import LiveSession
-from mm.market_data.venue import Answer
 
 DAY = "20260105"
 STEPS = 40
@@ -41,7 +39,7 @@ class Played:
     def start(self):
         """Begin a run."""
         self.runs += 1
-        self.writer = DayWriter(self.folder, f"run{self.runs}", top_n=5)
+        self.writer = open_day(self.folder, f"run{self.runs}")
         self.writer.wait_for_space()
         earlier = self.writer.earlier
         self.writer.event(self.now_us, "run_start", earlier.epoch_id, {"version": "0", "knobs": {}})
@@ -50,7 +48,7 @@ class Played:
         for path, lost in earlier.lost.items():
             details = {"path": self.folder.relative(path), "bytes": lost, "lost_s": 5.0}
             self.writer.event(self.now_us, "tail_recovered", earlier.epoch_id, details)
-        self.session = LiveSession(self.writer, self.now_us, 5)
+        self.session = record_into(self.writer, self.now_us)
         self.connect()
 
     def connect(self):
@@ -128,7 +126,7 @@ class Played:
         body = self.exchange.snapshot(3 * amount if kind == "old" else 0)
         body = body[:-amount] if kind == "broken" else body
         self.wanted_since = None
-        self.session.snapshot_answered(Answer(self.now_us, _URL, 200, body, None))
+        self.session.snapshot_answered(answer(self.now_us, _URL, body))
 
     def end(self):
         """End the run in order, on a disk that has space again."""

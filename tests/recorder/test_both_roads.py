@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_exchange import SYMBOL
 
+from hand_fed import answer
 from mm.market_data import local_orderbook
-from mm.market_data.venue import Answer
 
 TWINS = 120
 ODD = {
@@ -48,7 +48,7 @@ class Oddly(Played):
 
     def start(self):
         super().start()
-        self.session.learn(Answer(self.now_us, _INFO_URL, 200, json.dumps(_INFO).encode(), None))
+        self.session.learn(answer(self.now_us, _INFO_URL, json.dumps(_INFO).encode()))
 
     def inject(self, kind, amount, messages):
         if kind in FORMS:

@@ -18,12 +18,11 @@ from recorder_process import SYMBOL, exchange_box, running_recorder
 from captured import DAY, NOON_US, diff, events, folder, snapshot, trade
 from day_files import defects_of
 from day_oracle import Day, hold
+from hand_fed import answer, record_into
 from mm import DayFolder
 from mm.dayfolder.line_files import gzip_member
 from mm.errors import BrokenFile, DataError, Mismatch
 from mm.market_data.days import Days
-from mm.market_data.live_session import LiveSession
-from mm.market_data.venue import Answer
 
 URL = f"http://x/api/v3/depth?symbol={SYMBOL}&limit=5000"
 
@@ -48,14 +47,14 @@ def days(root, **changes):
 def killed_day(root, count=40):
     """Record a day with several members in its packed files, and kill its run."""
     writer = days(root).open(DAY, NOON_US)
-    session, us = LiveSession(writer, NOON_US, 3), NOON_US
+    session, us = record_into(writer, NOON_US), NOON_US
     for number in range(count):
         us += 100_000
         for message in (diff(number + 11, number + 11, [["99.90", f"{number + 1}.0"]]), trade(number + 1)):
             session.message(us, json.dumps(message).encode())
         if not number:
             session.snapshot_requested(us, 1)
-            session.snapshot_answered(Answer(us, URL, 200, json.dumps(snapshot(11)).encode(), None))
+            session.snapshot_answered(answer(us, URL, json.dumps(snapshot(11)).encode()))
         if number == 5:
             session.message(us, b"{")
         if number % 10 == 9:
@@ -185,7 +184,7 @@ def test_start_on_random_damage_continues_or_raises_data_error(seed):
             path.write_bytes(data)
         try:
             with days(root, run_id="R2").open(DAY, NOON_US + 60_000_000) as writer:
-                session = LiveSession(writer, NOON_US + 60_000_000, 3)
+                session = record_into(writer, NOON_US + 60_000_000)
                 session.message(NOON_US + 60_000_001, json.dumps(diff(90, 90)).encode())
                 session.finish(NOON_US + 60_000_002, "SIGTERM", window_over=False)
                 writer.seal()

@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from tiny_exchange import SYMBOL, TinyExchange
 
 from day_files import defects_of
+from hand_fed import answer, open_day, record_into
 from mm import DayFolder
 from mm.clock import midnight_us
-from mm.dayfolder.day_writer import DayWriter
-from mm.market_data.live_session import LiveSession
-from mm.market_data.venue import Answer
 
 DAY = "20260105"
 FIRST_ID = 10**10
@@ -68,9 +66,9 @@ def play(root, seed, share):
     """Record an exchange with a *share* of invalid messages and answers; return the day."""
     luck, exchange = Random(seed), TinyExchange(seed, midnight_us(DAY) + 8 * 3_600_000_000, FIRST_ID)
     folder = DayFolder(root, SYMBOL, DAY)
-    writer = DayWriter(folder, "R1", top_n=5)
+    writer = open_day(folder, "R1")
     writer.event(exchange.us, "run_start", 0, {"version": "0", "knobs": {"top_n": 5}})
-    session = LiveSession(writer, exchange.us, 5, snapshot_limit=5000)
+    session = record_into(writer, exchange.us, snapshot_limit=5000)
     session.connected(exchange.us, "ws://x", 1)
     requests = 0
 
@@ -87,14 +85,14 @@ def play(root, seed, share):
         if session.needs_snapshot or session.wants_refresh:
             requests += 1
             session.snapshot_requested(us, requests)
-            session.snapshot_answered(Answer(us, URL.format("depth"), 200, maybe(exchange.snapshot()), None))
+            session.snapshot_answered(answer(us, URL.format("depth"), maybe(exchange.snapshot())))
         session.market.let_through(step / 10, us)
         request = session.backfill.plan.next_request()
         if request:
             body = json.dumps([{"id": 1, "price": "1.0", "qty": "1.0", "time": 1, "isBuyerMaker": True}]).encode()
-            session.trades_answered(Answer(us, URL.format("historicalTrades"), 200, maybe(body), None))
+            session.trades_answered(answer(us, URL.format("historicalTrades"), maybe(body)))
         if step % 20 == 5:
-            session.learn(Answer(us, URL.format("exchangeInfo"), 200, maybe(_info()), None))
+            session.learn(answer(us, URL.format("exchangeInfo"), maybe(_info())))
             session.clock_offsets(us)
             writer.flush()
     session.disconnected(us, 1, 1000, "SIGTERM")

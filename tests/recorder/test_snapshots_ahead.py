@@ -12,11 +12,9 @@ from tiny_exchange import SYMBOL, TinyExchange
 
 from day_files import defects_of
 from day_oracle import hold
+from hand_fed import answer, open_day, record_into
 from mm import DayFolder
 from mm.clock import midnight_us
-from mm.dayfolder.day_writer import DayWriter
-from mm.market_data.live_session import LiveSession
-from mm.market_data.venue import Answer
 
 DAY = "20260105"
 FIRST_ID = 10**10
@@ -34,10 +32,10 @@ class Slow:
     def __init__(self, root, seed, lag, latency, errors):
         self.exchange = TinyExchange(seed, midnight_us(DAY) + 8 * 3_600_000_000, FIRST_ID)
         self.folder = DayFolder(root, SYMBOL, DAY)
-        self.writer = DayWriter(self.folder, "R1", top_n=5)
+        self.writer = open_day(self.folder, "R1")
         self.us = self.exchange.us
         self.writer.event(self.us, "run_start", 0, {"version": "0", "knobs": {"top_n": 5}})
-        self.session = LiveSession(self.writer, self.us, 5, snapshot_limit=5000)
+        self.session = record_into(self.writer, self.us, snapshot_limit=5000)
         self.session.connected(self.us, "ws://x", 1)
         self.late = deque([[]] * lag)
         self.latency, self.errors = latency, deque(errors)
@@ -52,7 +50,7 @@ class Slow:
         for raw in self.late.popleft():
             session.message(self.us, raw, 1, self.steps / 10)
         if self.answers and self.answers[0][0] <= self.steps:
-            session.snapshot_answered(Answer(self.us, URL, 200, self.answers.popleft()[1], None))
+            session.snapshot_answered(answer(self.us, URL, self.answers.popleft()[1]))
         if (session.needs_snapshot or session.wants_refresh) and not self.answers:
             self.requests += 1
             session.snapshot_requested(self.us, self.requests)

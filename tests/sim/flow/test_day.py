@@ -11,9 +11,6 @@ from recorded import diffs, rows, snapshot
 from day_files import check
 from mm import DayFolder
 from mm.errors import UsageError
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import PoissonMarket
-from mm.sim.flow.session import Session
 from simulation import simulate_day
 
 DAY = "20260105"
@@ -153,7 +150,6 @@ def test_check_day_finds_no_defects(path):
 def test_progress_sums_to_session_length(tmp_path):
     """A day of fourteen hours takes half a minute; a bar that counts days would not move until its end."""
     steps: list[int] = []
-    session = Session("SIMUSDT", DAY, 0.1, 7)
-    make_day(DayFolder(tmp_path, "SIMUSDT", DAY), PoissonMarket(), session, steps.append)
+    simulate_day(tmp_path, hours=0.1, seed=7, step=steps.append)
     assert len(steps) > 3
-    assert sum(steps) == session.close_us - session.open_us == 360_000_000
+    assert sum(steps) == 360_000_000

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,22 +9,19 @@ from recorded import diffs, rows
 
 import mm
 from day_files import check
-from mm import DayFolder, Rules, load_day
+from mm import Rules, load_day
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
 from mm.errors import UsageError
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import Gaps
-from mm.sim.flow.session import Session
-from simulation import simulate_day
+from simulation import simulate_day, truth_of
 
 DAY = "20260105"
-SCENARIO = Gaps(lost_depth=2, lost_trades=2, disconnects=2, crashes=2, sigma_ticks_per_sqrt_s=1.0)
+SCENARIO = {"lost_depth": 2, "lost_trades": 2, "disconnects": 2, "crashes": 2, "sigma_ticks_per_sqrt_s": 1.0}
 
 
-def make(root: Path, seed: int, scenario: Gaps = SCENARIO, hours: float = 0.35) -> tuple[Path, dict]:
-    folder = DayFolder(root, "SIMUSDT", DAY)
-    return folder.path, make_day(folder, scenario, Session("SIMUSDT", DAY, hours, seed))
+def make(root: Path, seed: int, scenario: dict = SCENARIO, hours: float = 0.35) -> tuple[Path, dict]:
+    folder = simulate_day(root, "gaps", hours=hours, seed=seed, **scenario)
+    return folder.path, truth_of(folder)
 
 
 @pytest.fixture(scope="module", params=[1, 2, 3])
@@ -127,7 +123,7 @@ def test_order_log_matches_poisson_scenario(tmp_path):
 
 def test_without_faults_nothing_is_missing(tmp_path):
     """Every count may be 0."""
-    none = replace(SCENARIO, lost_depth=0, lost_trades=0, disconnects=0, crashes=0)
+    none = SCENARIO | dict.fromkeys(("lost_depth", "lost_trades", "disconnects", "crashes"), 0)
     path, truth = make(tmp_path, 1, none, hours=0.02)
     assert "faults" not in truth
     assert gaps(path, "gap") == gaps(path, "trade_gap") == []

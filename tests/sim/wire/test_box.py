@@ -12,8 +12,7 @@ from exchange_double import START_US, receive, run, until
 from listeners import rebuilt
 from websockets.asyncio.client import connect
 
-from mm.sim.wire.faults.script import read_script
-from simulation import SCENARIOS, make_box
+from simulation import SCENARIOS, inject, make_box
 
 DEPTH, TRADE = "simusdt@depth@100ms", "simusdt@trade"
 
@@ -174,7 +173,7 @@ def test_injected_faults_apply_to_open_connections():
     async def scenario():
         async with opened() as (box, rest), at(box, f"/ws/{TRADE}") as client:
             assert box.server.faults is None
-            box.inject(read_script("at trade 1 do drop n=1 of=trade"))
+            inject(box, "at trade 1 do drop n=1 of=trade")
             await place(box, rest, 0, "BUY", "99.00", "3")
             for _ in range(2):
                 await place(box, rest, 1, "SELL", "99.00", "1")

@@ -9,7 +9,7 @@ from stage import gaps
 from wired import Case, book_by, falls, run_case, wired
 
 from mm.errors import UsageError
-from mm.sim.wire.faults.script import read_script
+from simulation import inject
 
 
 async def status() -> None:
@@ -102,7 +102,7 @@ async def filters() -> None:
         assert [one["LOT_SIZE"]["stepSize"] for one in filters_of[1:]] == ["0.02000000"] * 3
         for steps, message in (("tick=0.005", "multiple of the market's step 0.01"), ("step=x", "plain decimal")):
             with pytest.raises(UsageError, match=message):
-                wire.box.inject(read_script(f"at time 0 do filters {steps}"))
+                inject(wire.box, f"at time 0 do filters {steps}")
 
 
 async def halt() -> None:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from exchange_rig import ALICE, BOB, hmac_hex
 from mm.sim.exchange.parameters import PARAMETERS
 from mm.sim.wire.box import Box
-from mm.sim.wire.faults.script import read_script
 from mm.sim.wire.faults.table import FAULTS
 from mm.sim.wire.http_messages import read_request
 from mm.sim.wire.usdm.market import UsdmMarket
 from mm.sim.wire.usdm.parameters import USDM_PARAMETERS
+from simulation import inject
 from usdm_desk import SYMBOL, limit, run, usdm_desk
 
 OPERATIONS = UsdmMarket.operations
@@ -171,7 +171,7 @@ def test_every_fault_leaves_a_contract_that_answers(name: str) -> None:
             paths = ("/public/ws/simusdt@depth@100ms", "/market/ws/simusdt@markPrice@1s", f"/private/ws/{key}")
             for path in (*paths, "/ws-fapi/v1"):
                 await desk.hear(path)
-            desk.box.inject(read_script(rule))
+            inject(desk.box, rule)
             for _ in range(4):
                 await desk.box.advance(seconds=0.5)
                 await attempt(desk)

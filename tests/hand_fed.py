@@ -1,0 +1,20 @@
+"""Recordings that a test feeds message by message."""
+
+from mm.dayfolder.day_writer import DayWriter
+from mm.market_data.live_session import LiveSession
+from mm.market_data.venue import Answer
+
+
+def open_day(folder, run_id="R1", *, top_n=5, **options):
+    """Return the writer of a run of a day."""
+    return DayWriter(folder, run_id, top_n=top_n, **options)
+
+
+def record_into(writer, us, **options):
+    """Return a session that records into a writer's day."""
+    return LiveSession(writer, us, writer.top_n, **options)
+
+
+def answer(us, url, body, status=200, cause=None):
+    """Return the answer to a REST request."""
+    return Answer(us, url, status, body, cause)

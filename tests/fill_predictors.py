@@ -36,3 +36,11 @@ def written(folder, **changes):
     }
     write(Path(folder), {**about, **changes}, arrays)
     return str(folder)
+
+
+def train(folder, tapes, task, model, seed=0):
+    """Fit a predictor to tapes, and write it; *task* is what it predicts: target, horizon, signals, distances."""
+    from mm.predict.samples import Task
+    from mm.predict.walk import learn
+
+    write(folder, *learn(tapes, Task(*task) if isinstance(task, tuple) else task, model, seed))

@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosed
 
 from exchange_rig import ed25519_base64, hmac_hex
 from mm.sim.exchange.usdm.exchange import UsdmTerms
-from mm.sim.wire.box import Box
 from mm.sim.wire.usdm.market import UsdmMarket
+from simulation import lockstep_box
 
 SYMBOL = "SIMUSDT"
 _PATIENCE_S = 60.0
@@ -69,7 +69,7 @@ class Ear:
 class UsdmDesk:
     """A box and its clients."""
 
-    def __init__(self, box: Box, http: httpx.AsyncClient) -> None:
+    def __init__(self, box: Any, http: httpx.AsyncClient) -> None:
         self.box, self.http = box, http
         self.accounts = {one["name"]: one for one in box.ready()["accounts"]}
         self.ears: list[Ear] = []
@@ -128,7 +128,7 @@ async def usdm_desk(script: str = "", *, scenario: str = "empty", **terms: Any) 
     market = UsdmMarket(UsdmTerms(**terms))
     async with (
         asyncio.timeout(3 * _PATIENCE_S),
-        Box.in_lockstep(scenario, seed=7, faults=[script], market=market).open() as box,
+        lockstep_box(scenario, seed=7, faults=[script], market=market).open() as box,
         httpx.AsyncClient(base_url=box.rest_url, trust_env=False) as http,
     ):
         desk = UsdmDesk(box, http)

@@ -15,7 +15,7 @@ from mm.api.command import LIMITS, TradingInterface, made_market
 from mm.errors import BrokenFile, DataError, TryLater, UsageError
 from mm.instrument import E8, Instrument
 from mm.sim.flow.scenario import ScenarioParameters
-from mm.tape.tape import DEPTH, SNAPSHOT, TRADE
+from named import kind_of
 from support import run_python
 
 GRID = Instrument("AAPL", 1_000_000, E8)
@@ -194,18 +194,18 @@ def test_mid_follows_the_bars_and_trades_add_up_to_the_volume(seed):
     book, mids, traded = {}, {bar.us: [] for bar in bars}, dict.fromkeys((bar.us for bar in bars), 0)
     for event in events:
         begins = max(us for us in mids if us <= event.us)
-        if event.kind == TRADE:
+        if kind_of(event) == "trade":
             ((side, ticks, lots),) = event.rows
             assert ticks == (min if side > 0 else max)(at for side_of, at in book if side_of != side)
             assert lots <= book[-side, ticks]
             traded[begins] += lots
             continue
-        assert event.kind == (DEPTH if book else SNAPSHOT)
+        assert kind_of(event) == ("depth" if book else "snapshot")
         book.update({(side, ticks): lots for side, ticks, lots in event.rows})
         book = {place: lots for place, lots in book.items() if lots}
         bid, ask = max(at for side_of, at in book if side_of > 0), min(at for side_of, at in book if side_of < 0)
         assert ask - bid == 2
-        if event.kind == DEPTH:
+        if kind_of(event) == "depth":
             mids[begins].append((bid + ask) // 2)
     last = None
     for bar in bars:

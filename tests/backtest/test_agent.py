@@ -8,10 +8,10 @@ from click.testing import CliRunner
 
 from engine_tapes import TEST
 from mm import Rules, Tape, backtest
+from mm.__main__ import main
 from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.quotes.agent_file import CHOICES, OFFSETS, SIZES, SavedAgent
 from mm.backtest.quotes.simple import Agent, strategy_of
-from mm.commands.backtest import backtest as backtest_command
 from mm.errors import Mismatch
 from named import model_of
 from rl_agents import agent_at, sim_day, terms
@@ -113,7 +113,7 @@ def test_command_repeats_orders_and_rejects_changed_agent_file(tmp_path):
     def run(path, name):
         flags_of = [*flags, "--out-root", str(tmp_path / "out"), "--run-id", name, "--sensitivity", "0"]
         return CliRunner().invoke(
-            backtest_command, [*flags_of, "--quote-params-json", json.dumps({"model_path": str(path)})]
+            main, ["backtest", *flags_of, "--quote-params-json", json.dumps({"model_path": str(path)})]
         )
 
     for name in ("one", "two"):

@@ -7,13 +7,12 @@ from decimal import Decimal
 import pytest
 from foreign_days import books_of, imported, write_csv
 
+from captured import events
 from day_files import defects_of
 from mm import DayFolder, load_day
 from mm.dayfolder.coverage import cover
-from mm.dayfolder.ledger import LedgerView
-from mm.dayfolder.rows import DefectList
 from mm.errors import BrokenFile, Mismatch
-from mm.tape.columns import GAP
+from named import is_kind
 
 LEVELS = 4
 NINE_THIRTY = 34_200
@@ -109,8 +108,7 @@ def test_book_after_each_message_matches_the_orderbook_file(tmp_path, seed):
     assert books_found == changed
     assert printed == [(at_us("2012-06-21", s), side, price, Decimal(size)) for s, side, price, size in trades]
     assert defects_of(folder) == []
-    anomalies = LedgerView.of(folder, DefectList(folder)).of_kind("anomaly")
-    halts = [event for event in anomalies if event.details["kind"] == "trading_halt"]
+    halts = [details for details in events(folder, "anomaly") if details["kind"] == "trading_halt"]
     assert len(halts) == sum(message[1] == 7 for message in messages)
 
 
@@ -151,7 +149,7 @@ def test_halt_ends_the_book_until_trading_resumes(tmp_path):
     assert ["trading_halt" in span.cause for span in found.excluded] == [True]
     assert list(books_of(folder.path)[0]) == [at_us("2012-06-21", s) for s in (34200, 34205, 34535, 34540)]
     tape = load_day(folder)
-    assert tape.event_us[tape.kind == GAP].tolist() == [at_us("2012-06-21", 34205)]
+    assert tape.event_us[is_kind(tape, "gap")].tolist() == [at_us("2012-06-21", 34205)]
     assert not defects_of(folder)
 
 

@@ -3,10 +3,9 @@
 import pytest
 from foreign_days import START_US, PlainMarket, books_of, imported, write_csv, write_tardis
 
+from captured import events
 from day_files import defects_of
 from mm import DayFolder
-from mm.dayfolder.ledger import LedgerView
-from mm.dayfolder.rows import DefectList
 from mm.errors import BrokenFile, Mismatch
 from mm.formats import tables
 from mm.formats.tardis import TardisReader
@@ -86,8 +85,7 @@ def test_differing_snapshot_within_a_day_ends_the_book(tmp_path):
         (9, "true", "ask", "100.6", "5"),
     )
     folder = DayFolder.at(day.path)
-    view = LedgerView.of(folder, DefectList(folder))
-    assert [event.details["cause"] for event in view.of_kind("resync_start")] == ["other_snapshot"]
+    assert [details["cause"] for details in events(folder, "resync_start")] == ["other_snapshot"]
     assert day.book.epochs == 2
     assert books[us(9)][0] == {99.7: 4.0}
     assert defects_of(folder) == []
@@ -105,7 +103,7 @@ def test_feed_of_whole_books_only_has_one_epoch(tmp_path):
     assert books == {us(s): [{bid[0]: bid[1]}, {ask[0]: ask[1]}] for s, (bid, ask) in enumerate(sides)}
     assert (day.book.epochs, day.book.frames, day.book.anomalies) == (1, 4, {})
     folder = DayFolder.at(day.path)
-    assert not LedgerView.of(folder, DefectList(folder)).of_kind("resync_start")
+    assert not events(folder, "resync_start")
     assert defects_of(folder) == []
 
 

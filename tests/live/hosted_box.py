@@ -12,7 +12,6 @@ from trading_box import ENTRY, Venue
 from mm.clock import now_us
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.orders import CancelRequest, Fill, NewOrder, UserOrder
-from mm.sim.wire.box import Box
 from simulation import make_box
 
 ALICE, BOB, MID_TICKS = 1, 2, 10_000
@@ -34,7 +33,7 @@ class Hosted(Venue):
         mids: The middle of bob's quotes, in ticks.
     """
 
-    def __init__(self, folder, box: Box, loop: asyncio.AbstractEventLoop, silent: set[str], mids: Mids) -> None:
+    def __init__(self, folder, box: Any, loop: asyncio.AbstractEventLoop, silent: set[str], mids: Mids) -> None:
         super().__init__(folder, box.ready())
         self.box, self.silent, self.mids, self._loop = box, silent, mids, loop
 
@@ -128,7 +127,7 @@ class Hosted(Venue):
 @contextmanager
 def hosted(folder, *symbols: str, seed: int = 7, first_us: int | None = None):
     """Yield a `Hosted` exchange of symbols, the first of which is SIMUSDT; its time starts at *first_us*, or now."""
-    ready: Future[tuple[Box, asyncio.AbstractEventLoop]] = Future()
+    ready: Future[tuple[Any, asyncio.AbstractEventLoop]] = Future()
     over, silent, mids = threading.Event(), set[str](), dict.fromkeys(symbols or ("SIMUSDT",), MID_TICKS)
 
     async def serve() -> None:

@@ -7,10 +7,9 @@ import pytest
 from trading_box import ended, venue
 from trading_truth import assert_equal_books
 
+from fill_predictors import train
 from mm import load_day
 from mm.predict.artefact import MODEL, Artefact, write
-from mm.predict.samples import Task
-from mm.predict.walk import learn
 from rl_agents import agent_at
 from simulation import simulate_day
 from support import run_python
@@ -35,7 +34,7 @@ def refit(root, tapes, seed):
     for target in ("return", "adverse"):
         folder = root / "models" / target
         folder.mkdir(parents=True, exist_ok=True)
-        write(folder, *learn(tapes, Task(target, 1.0, SIGNALS), "forest", seed))
+        train(folder, tapes, (target, 1.0, SIGNALS), "forest", seed)
 
 
 @pytest.fixture

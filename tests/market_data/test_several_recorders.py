@@ -19,7 +19,6 @@ from captured import events
 from day_files import check
 from mm import DayFolder
 from mm.commands.record import record as main
-from mm.dayfolder.layout import days_of
 from mm.market_data import supervisor as module
 from mm.market_data.health import ENDED, read_health, write_health
 from mm.market_data.supervisor import Supervisor
@@ -83,7 +82,7 @@ def test_killed_recorder_process_is_restarted_and_others_continue(tmp_path, monk
     assert asyncio.run(run()) == dict.fromkeys(SYMBOLS, 0)
     assert [(died["symbol"], died["code"]) for died in log.of("recorder_died")] == [("TWOUSDT", -9)]
     for symbol in SYMBOLS:
-        (day,) = days_of(tmp_path / "data", symbol)
+        (day,) = os.listdir(tmp_path / "data" / symbol)
         folder = DayFolder(tmp_path / "data", symbol, day)
         report = check(folder)
         assert (report.defects, report.sealed) == ([], True)
@@ -165,7 +164,7 @@ def synced(*symbols):
 
 def assert_whole(symbol, runs=1):
     """Check the day of *symbol*; return the event types of its ledger."""
-    (day,) = days_of(Path("data"), symbol)
+    (day,) = os.listdir(f"data/{symbol}")
     report = check(DayFolder(Path("data"), symbol, day))
     kinds = [kind for kind, _, _ in events(DayFolder(Path("data"), symbol, day))]
     assert (report.defects, report.sealed, kinds.count("run_start")) == ([], True, runs)

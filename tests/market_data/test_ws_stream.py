@@ -3,16 +3,16 @@ import os
 import socket
 import time
 from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
 
 import pytest
+from streams import most_attempts, stream_to
 from websockets.asyncio.server import serve
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from mm.clock import US_PER_S, now_us
 from mm.market_data import ws_link, ws_stream
-from mm.market_data.rate_budget import Backoff, RateBudget
-from mm.market_data.ws_stream import WsStream
 
 
 class Listener:
@@ -66,9 +66,7 @@ async def served(handler, **options):
     """Serve *handler* on loopback; yield a factory of streams connected to it."""
     async with serve(handler, "127.0.0.1", 0, compression=None, **options) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        yield lambda max_age_s=60.0, links=1, **more: WsStream(
-            f"ws://127.0.0.1:{port}/", [Backoff(0.01, 0.02) for _ in range(links)], max_age_s, **more
-        )
+        yield partial(stream_to, f"ws://127.0.0.1:{port}/")
 
 
 async def listen(stream, enough, each=None, limit_s=60.0, then=None):
@@ -282,7 +280,7 @@ def test_refused_attempt_waits_for_retry_after():
         await connection.send("hello")
         await connection.wait_closed()
 
-    shared = RateBudget(10, 300.0)
+    shared = most_attempts(10)
 
     async def scenario():
         async with served(handler, process_request=refuse) as stream:
@@ -296,7 +294,7 @@ def test_refused_attempt_waits_for_retry_after():
 
 def test_refused_connections_are_retried():
     """The exchange may be unavailable for hours."""
-    found = asyncio.run(listen(WsStream("ws://127.0.0.1:9/", [Backoff(0.01, 0.02)], 60.0), events(4))).events
+    found = asyncio.run(listen(stream_to("ws://127.0.0.1:9/"), events(4))).events
     assert set(found) == {("unreachable", "ConnectionRefusedError")}
 
 
@@ -409,7 +407,7 @@ def test_unresolvable_host_name_is_retried(monkeypatch):
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(ws_link.Link, "open", gone)
-    stream = WsStream("ws://exchange.invalid/", [Backoff(0.01, 0.02)], 60.0)
+    stream = stream_to("ws://exchange.invalid/")
     assert set(asyncio.run(listen(stream, events(4))).events) == {("unreachable", "gaierror")}
 
 
@@ -417,7 +415,7 @@ def test_stop_before_the_first_connection_opens_none():
     """A signal may arrive while the start is delayed."""
 
     async def scenario():
-        stream = WsStream("ws://127.0.0.1:9/", [Backoff(0.01, 0.02)], 60.0)
+        stream = stream_to("ws://127.0.0.1:9/")
         listener = Listener(stream, 1)
         await stream.stop("SIGTERM")
         await stream.run(listener)
@@ -431,8 +429,7 @@ def test_successor_opens_without_backoff():
 
     async def scenario():
         async with served(_talk) as stream:
-            client = stream()
-            client._backoffs = [Backoff(60.0, 60.0)]
+            client = stream(waits_s=(60.0, 60.0))
             return await listen(client, events(3), then={1: lambda: client.replace("server_shutdown", conn=1)})
 
     found = asyncio.run(scenario()).events
@@ -457,8 +454,7 @@ def test_only_short_lived_connections_delay_the_next_one(lives_s, opened, monkey
 
     async def scenario():
         async with served(handler) as stream:
-            client = stream()
-            client._backoffs = [Backoff(60.0, 60.0)]
+            client = stream(waits_s=(60.0, 60.0))
             with suppress(TimeoutError):
                 await listen(client, 3, limit_s=60.0 if opened == 3 else 1.5)
             return connections
@@ -500,7 +496,7 @@ def test_invalid_handshake_answers_are_failed_attempts():
     async def scenario():
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            listener = await listen(WsStream(f"ws://127.0.0.1:{port}/", [Backoff(0.01, 0.02)], 60.0), events(5))
+            listener = await listen(stream_to(f"ws://127.0.0.1:{port}/"), events(5))
         for _ in range(3):  # let the last connection be answered, so that it is closed
             await asyncio.sleep(0)
         return listener.events

@@ -4,20 +4,21 @@ import numpy as np
 import pytest
 from markets import HORIZON_S, SECOND, SIGNALS, hinted
 
+from fill_predictors import train
 from mm import Tape
 from mm.errors import Mismatch
 from mm.instrument import Instrument
 from mm.predict.apply import predict_over, rescore, task_of
-from mm.predict.artefact import Artefact, write
+from mm.predict.artefact import Artefact
 from mm.predict.samples import Task, samples_of
-from mm.predict.walk import learn, predictions
+from mm.predict.walk import predictions
 
 RETURN = Task("return", HORIZON_S, SIGNALS)
 
 
 def test_other_day_is_scored_without_refit(tmp_path):
     """A later day of the same market confirms it, a random market does not, and another tick is rejected."""
-    write(tmp_path, *learn([hinted(0.9)], RETURN, "logistic"))
+    train(tmp_path, [hinted(0.9)], RETURN, "logistic")
     artefact = Artefact.read(tmp_path)
     later = rescore(artefact, [hinted(0.9, seed=8)])
     assert later["value"] == pytest.approx(0.9**2 / 3, abs=0.05)
@@ -31,7 +32,7 @@ def test_other_day_is_scored_without_refit(tmp_path):
 
 def test_columns_equal_predictions_of_samples(tmp_path):
     """The scored values equal the written values at the same instants."""
-    write(tmp_path, *learn([hinted(0.9)], RETURN, "logistic"))
+    train(tmp_path, [hinted(0.9)], RETURN, "logistic")
     artefact, tape = Artefact.read(tmp_path), hinted(0.9, 500, seed=8)
     assert task_of(artefact) == RETURN
     (piece,) = predict_over(tape, artefact)

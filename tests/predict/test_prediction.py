@@ -5,14 +5,13 @@ import pytest
 from markets import HORIZON_S, SECOND, SIGNALS, hinted
 
 from engine_tapes import TEST
+from fill_predictors import train
 from mm import Rules, backtest
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import ExpectedValue, FixedSpread
 from mm.backtest.quotes.steps import ShiftBy
 from mm.errors import BrokenFile, Mismatch, UsageError
-from mm.predict.artefact import MODEL, Artefact, write
-from mm.predict.samples import Task
-from mm.predict.walk import learn
+from mm.predict.artefact import MODEL, Artefact
 from mm.signals.compute import compute, live
 from mm.signals.families import SIGNALS as KNOWN
 
@@ -26,7 +25,7 @@ def folders(tmp_path_factory):
     for target, model in (("return", "logistic"), ("return", "mlp"), ("adverse", "forest"), ("fill", "logistic")):
         folder = tmp_path_factory.mktemp(f"{target}-{model}")
         horizon_s, distances = (HORIZON_S, ()) if target != "fill" else (2.0, (0.5, 1.5))
-        write(folder, *learn([tape], Task(target, horizon_s, SIGNALS, distances), model))
+        train(folder, [tape], (target, horizon_s, SIGNALS, distances), model)
         found[target, model] = Artefact.read(folder)
     return found
 

@@ -7,9 +7,9 @@ import pytest
 from markets import HORIZON_S, SECOND, SIGNALS, hinted
 
 from engine_tapes import TEST
+from fill_predictors import train
 from mm.errors import FitError, UsageError
 from mm.predict import walk
-from mm.predict.artefact import write
 from mm.predict.samples import Task, samples_of
 from mm.predict.walk import WINDOWS, learn
 
@@ -98,7 +98,7 @@ def test_equal_seeds_give_equal_bytes(half, model, tmp_path):
     for number, seed in enumerate((3, 3, 4)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        write(folder, *learn([half], RETURN, model, seed))
+        train(folder, [half], RETURN, model, seed)
         written.append([(folder / name).read_bytes() for name in ("model.json", "arrays.npz")])
     assert written[0] == written[1]
     assert (written[0][1] == written[2][1]) == (model == "logistic")

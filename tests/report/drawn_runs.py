@@ -5,11 +5,14 @@ import numpy as np
 from journals import START_US, run_terms
 from mm import Result
 from mm.report.backtest import page
+from mm.report.frame import About
 from mm.report.run_columns import RunColumns, Standing, columns_of
 
 
-def page_of(result, about=None):
-    return page(result.summary, columns_of(result), about)
+def page_of(result, columns=None, **about):
+    """Return the page of a result, or of a summary with its columns."""
+    summary = getattr(result, "summary", result)
+    return page(summary, columns_of(result) if columns is None else columns, About(**about) if about else None)
 
 
 def result_of(scribe, **terms):

@@ -13,13 +13,11 @@ from mm.report.backtest import (
     days_card,
     markouts_card,
     numbers_card,
-    page,
     selection_card,
     sensitivity_card,
     used_parameters,
 )
-from mm.report.frame import About, earnings
-from mm.report.run_columns import columns_of
+from mm.report.frame import earnings
 from pages import check_figure, figures_of, named, read, without_scripts
 
 
@@ -68,10 +66,10 @@ def test_page_is_self_contained():
 
 def test_page_of_a_full_day_stays_small():
     """400,000 quotes and 20,000 fills: two megabytes of plotly, and three of data."""
-    html = page(result_of(seeded(300)).summary, full_day())
+    html = page_of(result_of(seeded(300)), full_day())
     read(html)
     assert len(html.encode()) < 6_000_000
-    assert len(page(result_of(seeded(300)).summary, full_day(), About(plotly="../plotly.min.js")).encode()) < 4_000_000
+    assert len(page_of(result_of(seeded(300)), full_day(), plotly="../plotly.min.js").encode()) < 4_000_000
 
 
 def test_page_is_the_same_each_time():
@@ -82,7 +80,7 @@ def test_page_is_the_same_each_time():
 
 def test_page_beside_one_copy_of_plotly_has_no_other():
     """Its address is that of the copy, and its policy allows the file."""
-    html = page_of(result_of(seeded(300)), About(plotly="../../plotly.min.js"))
+    html = page_of(result_of(seeded(300)), plotly="../../plotly.min.js")
     assert '<script src="../../plotly.min.js"></script>' in html
     assert "data-gzip" not in html.replace("dataset.gzip", "")
 
@@ -118,14 +116,14 @@ def test_warnings_come_first_and_nulls_last():
 
 def test_command_and_knobs_are_printed_as_given():
     """Quoted for a shell, escaped for a browser, with defaults set apart."""
-    about = About(
-        command=["mm", "backtest", "--quote-params-json", '{"gamma": 0.1}'],
-        knobs={
+    about = {
+        "command": ["mm", "backtest", "--quote-params-json", '{"gamma": 0.1}'],
+        "knobs": {
             "SYMBOL": {"value": "BTC<USDT", "source": "flag"},
             "SEED": {"value": 0, "source": "default"},
         },
-    )
-    tags = read(page_of(result_of(seeded(30)), about))
+    }
+    tags = read(page_of(result_of(seeded(30)), **about))
     assert "mm backtest --quote-params-json '{\"gamma\": 0.1}'" in tags.words
     assert "BTC<USDT" in tags.words
     assert ("div", {"class": "default"}) in tags.seen
@@ -190,7 +188,7 @@ def test_selection_card_shows_the_probability_of_skill():
 def test_page_head_names_the_run_and_the_version():
     """A shared page can be traced to its folder."""
     result = result_of(seeded(60))
-    html = page(result.summary, columns_of(result), About(run_id="a<b", version="1.2"))
+    html = page_of(result, run_id="a<b", version="1.2")
     assert " · run <b>a&lt;b</b> · mm 1.2" in html
     assert " · run " not in page_of(result)
 
@@ -201,7 +199,7 @@ def test_only_the_last_fills_are_listed_if_there_are_many():
     words = read(page_of(result)).words
     assert "Fills and round trips" in words
     assert str(result.summary["n_fills"]) in words
-    html = page(result.summary, full_day(seconds=2_000, n_fills=LISTED + 10))
+    html = page_of(result, full_day(seconds=2_000, n_fills=LISTED + 10))
     assert f"The last {LISTED} of {LISTED + 10}; fills_" in html
     assert html.count('<span class="buy">') + html.count('<span class="sell">') == LISTED
 

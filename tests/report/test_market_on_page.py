@@ -7,9 +7,9 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from drawn_runs import page_of
 
 import mm
-from mm.report.backtest import page
 from mm.report.backtest_charts import market_figure
 from mm.report.run_columns import columns_of, read_columns
 from pages import named
@@ -115,6 +115,6 @@ def test_page_from_files_alone_has_no_market(played):
     """`mm report` explains the reason if the day is gone."""
     _, _, folder = played
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    html = page(summary, read_columns(folder, "SIMUSDT"))
+    html = page_of(summary, read_columns(folder, "SIMUSDT"))
     assert "best bid" not in html
     assert "our buys" in html

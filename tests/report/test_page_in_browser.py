@@ -8,8 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from journals import Scribe, scribes, seeded
 from legible import illegible
 from mm.report import figures, frame
-from mm.report.backtest import page
-from mm.report.frame import About, plotly_address
 from mm.report.run_columns import columns_of
 
 
@@ -56,7 +54,7 @@ def test_any_run_is_drawn_in_a_browser(opened, kind, charts):
 def test_full_day_is_drawn_on_every_screen(opened, look):
     """With a schedule's A and k, eight quotes per second and many holes."""
     result = result_of(seeded(300, breaks=2))
-    observed = opened(page(result.summary, full_day(seconds=20_000, n_fills=5_000)), **look)
+    observed = opened(page_of(result, full_day(seconds=20_000, n_fills=5_000)), **look)
     assert observed.charts == 8
     assert ("our bid" in observed.text) == ("width" not in look)  # a phone has no room for legends
 
@@ -172,9 +170,10 @@ def test_page_beside_a_copy_of_plotly_is_drawn(chrome, tmp_path):
     """Read from the folder of the runs, as its policy allows."""
     folder = tmp_path / "backtest" / "X"
     folder.mkdir(parents=True)
-    about = About(plotly=plotly_address("directory", tmp_path, folder))
     path = folder / "report.html"
-    path.write_text(page_of(result_of(seeded(300)), about), encoding="utf-8")
+    path.write_text(
+        page_of(result_of(seeded(300)), plotly=frame.plotly_address("directory", tmp_path, folder)), encoding="utf-8"
+    )
     observed = chrome.opened(path)
     assert (observed.errors, observed.requests) == ([], [])
     assert observed.charts >= 6
@@ -208,7 +207,7 @@ def test_page_uses_the_width_of_the_window(chrome, tmp_path, width):
     """Charts over time are as wide as the window, and nothing overflows."""
     path = tmp_path / "report.html"
     run = full_day(seconds=2_000, n_fills=500)
-    path.write_text(page(result_of(seeded(300)).summary, run), encoding="utf-8")
+    path.write_text(page_of(result_of(seeded(300)), run), encoding="utf-8")
     with chrome.tab(path, width=width) as tab:
         used = tab.value("document.querySelectorAll('.chart')[1].getBoundingClientRect().width")
         assert used > min(0.88 * width, 2_000)

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from drawn_runs import result_of
+from drawn_runs import page_of, result_of
 from hypothesis import given, settings
 
 import engine_chance
@@ -13,7 +13,6 @@ from journals import START_US, Scribe, scribes, seeded
 from mm import DayFolder, Tape
 from mm.instrument import Instrument
 from mm.report import run_columns
-from mm.report.backtest import page
 from mm.report.run_columns import RunColumns, columns_of, equity_curve, market_of, pauses, read_columns
 from mm.tape import columns
 from named import kind_of
@@ -32,7 +31,7 @@ def test_page_redrawn_from_a_run_folder_equals_the_original(tmp_path):
         for name in ("us", "until_us", "price"):
             assert getattr(from_files.quotes[side], name).tolist() == getattr(run.quotes[side], name).tolist()
     first = "In USDT, from zero to the PnL of the quoting."
-    redrawn = read(without_scripts(page(summary, from_files))).words
+    redrawn = read(without_scripts(page_of(summary, from_files))).words
     original = read(without_scripts((tmp_path / "report.html").read_text(encoding="utf-8"))).words
     assert (
         redrawn[redrawn.index(first) : redrawn.index("Data")]
@@ -102,7 +101,7 @@ def test_folder_with_empty_tables_is_drawn(tmp_path, kind):
         scribe.state()
     result = result_of(scribe)
     write_run(result, tmp_path)
-    read(page(result.summary, read_columns(tmp_path, "BTCUSDT")))
+    read(page_of(result, read_columns(tmp_path, "BTCUSDT")))
 
 
 @settings(max_examples=50, deadline=None)

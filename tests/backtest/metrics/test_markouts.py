@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from journals import BTCUSDT, START_US, Scribe, run_terms, seeded
+from mm import Result
 from mm.backtest.journal import Journal
 from mm.backtest.metrics import markouts
 from mm.backtest.metrics.markouts import Mean, half_spreads, mid2_at
 from mm.backtest.metrics.pnl import fill_marks, ledger, split
-from mm.backtest.metrics.summary import summarise
 
 S = 1_000_000
 CASH_E8 = 1_000 * 10**8
@@ -98,7 +98,7 @@ def test_errors_are_of_blocks_by_student_t(blocks, length_s):
         weights[block] += lots
     error = math.sqrt(blocks / (blocks - 1) * (scores**2).sum()) / weights.sum() * 0.01
     assert earned.error == pytest.approx(error)
-    row = next(row for row in summarise(scribe.journal(), run_terms())["markouts"] if row["fills"] == "buy")
+    row = next(row for row in Result(scribe.journal(), run_terms()).summary["markouts"] if row["fills"] == "buy")
     effective = weights.sum() ** 2 / (weights**2).sum()
     assert (row["horizon_s"], row["n"], row["n_effective_blocks"]) == (0, 3 * blocks, pytest.approx(effective))
     assert row["adverse_selection"] == 0.0
@@ -115,7 +115,7 @@ def test_interval_uses_degrees_of_effective_blocks():
 def test_errors_need_five_blocks_and_twenty_fills(blocks, each, known):
     """Otherwise both are null, with n and the mean left."""
     scribe, _ = clustered_run(blocks, each, 30)
-    for row in summarise(scribe.journal(), run_terms())["markouts"]:
+    for row in Result(scribe.journal(), run_terms()).summary["markouts"]:
         if row["fills"] == "buy" and row["horizon_s"] == 0:
             assert (row["se"] is not None, row["ci95"] is not None) == (known, known)
             assert row["n"] == blocks * each
@@ -127,7 +127,7 @@ def test_every_fill_is_in_one_band():
     for ticks in (10_020, 10_001, 10_500):
         scribe.move(20_000)
         scribe.fill(scribe.place(1, ticks, 100), 1, ticks, 100, reason=1)
-    rows = summarise(scribe.journal(), run_terms())["markouts"]
+    rows = Result(scribe.journal(), run_terms()).summary["markouts"]
     bands = {row["fills"]: row["n"] for row in rows if row["horizon_s"] == 0 and "ticks" in row["fills"]}
     assert sum(bands.values()) == len(scribe.fills)
     assert bands["below 0 ticks"] >= 3
@@ -178,7 +178,7 @@ def test_mean_without_fills_is_none():
 def test_markout_groups_are_weighted_means_of_their_fills():
     """Buys, sells, fills that add and fills that unwind, and bands of distance, at every horizon."""
     scribe = seeded(900, fill_chance=0.3)
-    summary = summarise(scribe.journal(), run_terms())
+    summary = Result(scribe.journal(), run_terms()).summary
     expected = {}
     for us, _, side, ticks, lots, _, _, mid2, after in scribe.fills:
         before, ticks_off = after - side * lots, side * (mid2 - 2 * ticks) / 2
@@ -208,9 +208,9 @@ def test_markout_groups_are_weighted_means_of_their_fills():
 
 def test_break_even_fee_rate_leads_to_zero_pnl():
     """Run again with the break-even rate, the same fills end at zero."""
-    summary = summarise(seeded(600, fill_chance=0.3).journal(), run_terms())
+    summary = Result(seeded(600, fill_chance=0.3).journal(), run_terms()).summary
     rate = summary["break_even_fee_rate"]["pnl"]
-    again = summarise(seeded(600, fill_chance=0.3, fee_rate=rate).journal(), run_terms())
+    again = Result(seeded(600, fill_chance=0.3, fee_rate=rate).journal(), run_terms()).summary
     assert again["pnl_total"] == pytest.approx(0.0, abs=1e-3 * abs(summary["pnl_total"]))
     assert summary["break_even_fee_rate"]["60"] == pytest.approx(
         summary["realised_half_spread"]["60"] * summary["volume"]["base"] / summary["volume"]["quote"]

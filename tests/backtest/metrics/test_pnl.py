@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journals import BTCUSDT, Scribe, run_terms, scribes
+from mm import Result
 from mm.backtest.metrics.pnl import EquitySeries, ledger, pairs, round_trip_stats, split, together
 from mm.backtest.metrics.spans import NO_SPANS
-from mm.backtest.metrics.summary import summarise
 from mm.errors import MMError
 from mm.instrument import Instrument
 from mm.tape import columns
@@ -146,7 +146,7 @@ def test_same_fills_with_another_holding_give_the_same_numbers(scribe, more):
     other.state[:, 1] += more
     other.fills[:, 8] += more
     first, second = (
-        summarise(one, run_terms(scribe.instrument, target_lots=lots))
+        Result(one, run_terms(scribe.instrument, target_lots=lots)).summary
         for one, lots in ((journal, target), (other, target + more))
     )
     for summary in (first, second):
@@ -165,7 +165,7 @@ def test_holding_without_quotes_earns_nothing():
         scribe.move(20_000 - second % 40)
         scribe.state()
         scribe.wait(S)
-    summary = summarise(scribe.journal(), run_terms(scribe.instrument, target_lots=200))
+    summary = Result(scribe.journal(), run_terms(scribe.instrument, target_lots=200)).summary
     zeros = ("pnl_quoting", "pnl_inventory", "max_drawdown", "drawdown_duration_s")
     assert [summary[name] for name in zeros] == [0.0] * 4
     assert summary["under_water"] == {"s": 0.0, "share": 0.0, "unrecovered": False}
@@ -190,7 +190,7 @@ def summary_of_fills(*fills, fee_rate=0.0, initial_lots=0):
         scribe.fill(scribe.place(side, ticks, lots), side, ticks, lots)
     scribe.wait(1_000_000)
     scribe.state()
-    return summarise(scribe.journal(), run_terms(scribe.instrument))
+    return Result(scribe.journal(), run_terms(scribe.instrument)).summary
 
 
 def test_fill_that_closes_two_fills_is_one_trade():

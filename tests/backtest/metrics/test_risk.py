@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from paths import PATH, path
 
 from journals import Scribe, run_terms
+from mm import Result
 from mm.backtest.metrics import risk
 from mm.backtest.metrics.overfitting import probabilistic_sharpe
-from mm.backtest.metrics.summary import summarise
 
 PER_YEAR = 525_600
 YEAR = math.sqrt(PER_YEAR)
@@ -280,7 +280,7 @@ def summary_of_days(moves, lots=100):
         scribe.state()
         scribe.wait(DAY - 3_600_000_000)
     terms = {"days": tuple(f"2026010{day + 1}" for day in range(len(moves))), "starts_us": tuple(starts)}
-    return summarise(scribe.journal(), run_terms(scribe.instrument, **terms))
+    return Result(scribe.journal(), run_terms(scribe.instrument, **terms)).summary
 
 
 def test_daily_pnl_adds_up_and_gives_sharpe_daily():

@@ -18,7 +18,7 @@ from mm.backtest.fills.intensity import Intensity
 from mm.backtest.metrics import pnl
 from mm.backtest.metrics.json_values import check
 from mm.backtest.metrics.pnl import account_of
-from mm.backtest.metrics.summary import point_summary, summarise
+from mm.backtest.metrics.summary import point_summary
 from mm.backtest.models import fixed_spread, trade_cross
 from mm.instrument import Instrument
 from support import write_run
@@ -59,7 +59,7 @@ def missing(numbers):
 
 
 def summary_of(scribe, **terms):
-    return summarise(scribe.journal(), run_terms(scribe.instrument, **terms))
+    return Result(scribe.journal(), run_terms(scribe.instrument, **terms)).summary
 
 
 def assert_recomputed(folder, scribe):
@@ -346,7 +346,7 @@ def test_fills_without_a_book_are_counted_in_the_warnings():
     journal = seeded(60, fill_chance=0.5, breaks=0).journal()
     journal.fills[3, 7] = 0
     journal = replace(journal, counters={**journal.counters, "valid_us": 0})
-    summary = summarise(journal, run_terms())
+    summary = Result(journal, run_terms()).summary
     assert "1 fills had no valid book" in " ".join(summary["warnings"])
     assert summary["two_sided_uptime"] is None
 
@@ -384,10 +384,10 @@ def test_rows_without_news_change_no_number(scribe, paid):
     start_us, end_us = map(int, journal.state[[0, -1], 0])
     funding = tuple(sorted((start_us + us, e8) for us, e8 in paid if us <= end_us - start_us))
     terms = run_terms(scribe.instrument, target_lots=7, target_funding=funding)
-    telling = summarise(journal, terms)
+    telling = Result(journal, terms).summary
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(pnl, "telling_rows", lambda state, _: np.arange(len(state)))
-        assert summarise(journal, terms) == telling
+        assert Result(journal, terms).summary == telling
 
 
 @settings(max_examples=30, deadline=None)
@@ -397,7 +397,7 @@ def test_summary_of_a_point_is_a_part_of_the_whole(scribe, unvalued, in_sample):
     fit = {"min_delta_ticks": 1, "max_delta_ticks": 9, "status": "ok", "in_sample": True, "day": "20260101"}
     more = {"unvalued_fees": {"BNB": "0.1"} if unvalued else {}, "fit": fit if in_sample else None}
     journal, terms = scribe.journal(), run_terms(scribe.instrument, target_lots=7, **more)
-    point, whole = point_summary(journal, terms, account_of(journal, terms)), summarise(journal, terms)
+    point, whole = point_summary(journal, terms, account_of(journal, terms)), Result(journal, terms).summary
     check(point)
     assert point["inventory"].items() <= whole["inventory"].items()
     notes = [line for line in point["warnings"] if not line.startswith("null: ")]

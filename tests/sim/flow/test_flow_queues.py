@@ -9,12 +9,12 @@ from scipy import stats
 
 from log_book import Book
 from mm.errors import UsageError
-from mm.sim.flow.scenario import LargeTick, ZeroIntelligence
-from mm.sim.flow.session import STEP_US
 from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_REST, ROW_TRADE
+from simulation import SCENARIOS, STEP_US
 
 LIMITS, MARKETS = 1000, 1001
-SCENARIO = ZeroIntelligence(limit_reach_ticks=30, limit_per_s=100.0, market_per_s=6.0, cancel_per_s=0.4)
+ZERO = SCENARIOS["zero_intelligence"]
+SCENARIO = ZERO(limit_reach_ticks=30, limit_per_s=100.0, market_per_s=6.0, cancel_per_s=0.4)
 
 
 @dataclass
@@ -164,7 +164,9 @@ def test_large_tick_has_spread_of_one_and_long_queues():
             queues.append(sum(ticks == orders[0][2] for _, _, ticks, _ in orders))
         bids.append(matching.best()[0])
 
-    played = play(LargeTick(), period, tuple(range(STEP_US, period.flow_us[1] - period.open_us, 10 * STEP_US)), look)
+    played = play(
+        SCENARIOS["large_tick"](), period, tuple(range(STEP_US, period.flow_us[1] - period.open_us, 10 * STEP_US)), look
+    )
     spread_us = observe(played, period.flow_us[0]).spread_us
     assert spread_us[1] / sum(spread_us.values()) > 0.98
     assert np.mean(queues) > 25
@@ -173,7 +175,7 @@ def test_large_tick_has_spread_of_one_and_long_queues():
 
 def test_emptied_side_is_refilled():
     """Market orders far beyond the book: new limit orders follow the last best price."""
-    scenario = ZeroIntelligence(limit_per_s=2.0, market_per_s=20.0, cancel_per_s=1.0, limit_reach_ticks=2)
+    scenario = ZERO(limit_per_s=2.0, market_per_s=20.0, cancel_per_s=1.0, limit_reach_ticks=2)
     played = play(scenario, session(0.05))
     assert (played.rows(ROW_LEVEL)[:, LOTS] == 0).sum() > 100
     assert len(played.rows(ROW_TRADE)) > 100
@@ -187,4 +189,4 @@ def test_emptied_side_is_refilled():
 def test_mean_size_below_one_lot_raises_usage_error():
     """Nothing is smaller than a lot."""
     with pytest.raises(UsageError, match=r"--limit-qty 0.05 \(LIMIT_QTY\) is not a multiple of --qty-step 0.1"):
-        ZeroIntelligence(qty_step="0.1")
+        ZERO(qty_step="0.1")

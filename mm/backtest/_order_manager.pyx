@@ -671,9 +671,14 @@ cdef class OrderManager:
         return LIMITS[self.guard.killed] or None
 
     @property
+    def limited_for(self) -> str | None:
+        """The limit that pulls the quotes now, by its knob; None without one."""
+        return LIMITS[self.guard.pull] or None
+
+    @property
     def stopped_for(self) -> str | None:
         """Reason for which there are no quotes now: that of a kill or a pull, or the limit that pulls; None without."""
-        return self.killed_for or self.pulled_for or LIMITS[self.guard.pull] or None
+        return self.killed_for or self.pulled_for or self.limited_for
 
     @property
     def withheld_for(self) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from trading_box import Venue
 from trading_truth import SIGNS, log_rows
 from usdm_box import ContractBox
 
-from serving import serving
+from serving import serving, signed
 
 SPOT, USDM = "spot", "usdm"
 BASIS = Decimal(1)
@@ -85,6 +85,10 @@ class Pair:
         """Yield a running trader of both."""
         return self.boxes[self.own].trader(**self.variables(**more))
 
+    def command(self, *words, **more):
+        """Yield the running process of a command with the variables of both."""
+        return self.boxes[self.own].trader(entry=("-m", "mm", *words), **self.variables(**more))
+
     def run(self, *words, **more):
         """Return the finished process of a command with the variables of both."""
         return self.boxes[self.own].run(*words, **self.variables(**more))
@@ -93,6 +97,17 @@ class Pair:
         """Return the exchange of a market, whose logs and folders are those of the pair there."""
         box = self.boxes[market]
         return box if market == self.own else _Leg(box, self.folder)
+
+    def place(self, market, number):
+        """Place an order of alice that is named as a trader names its own, far from the market."""
+        box = self.boxes[market]
+        terms = {"symbol": box.ready["symbol"], "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+        terms |= {"price": "97.00", "quantity": "0.2", "newClientOrderId": f"mm-abcdefghijklm-{number}b"}
+        if market == USDM:
+            answer = box.signed("POST", "v1/order", "alice", **terms)
+        else:
+            answer = signed(box.ready, "alice", "POST", "order", **terms).json()
+        assert "orderId" in answer, answer
 
     def open(self):
         """Return the number of open orders in each market."""

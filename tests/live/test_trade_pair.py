@@ -1,6 +1,7 @@
 """``mm trade`` of a strategy with a leg in the other market: Spot and USD-M, an exchange in a box each."""
 
 import json
+import signal
 import time
 from decimal import Decimal
 
@@ -127,6 +128,98 @@ def test_exchange_that_dies_ends_the_quotes_of_the_other(tmp_path, dead):
         assert process.poll() is None
         pair.boxes[left].until(lambda: time.monotonic() > until_s, "a while", process=process)
         assert len(pair.boxes[left].account()["orders"]) == sent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stale", MARKETS)
+def test_market_that_falls_silent_pulls_the_quotes_of_both(tmp_path, stale):
+    """FEED_STALE_S is broken in one: what the other would fill could not be hedged, until ten seconds have passed."""
+    with pair_of(tmp_path) as pair, pair.trader() as process:
+        own, there = pair.boxes[SPOT], pair.boxes[stale]
+        pair.traded(process, 2)
+        there.post("/sim/faults", "at time 0 do stall of=any for_s=6")
+        limited = lambda: [row for row in log_rows(pair.of(stale)) if row["type"] == "breach"]  # noqa: E731
+        own.until(limited, "a breach", process=process)
+        own.until(lambda: not any(pair.open().values()), "no orders", 5, process)
+        sent, until_s = {market: box.sent() for market, box in pair.boxes.items()}, time.monotonic() + 7
+        own.until(lambda: time.monotonic() > until_s, "a while", process=process)
+        assert {market: box.sent() for market, box in pair.boxes.items()} == sent
+        pair.traded(process, 2)
+        code, output, _ = ended(process)
+        assert code == 0, output
+        assert [row["limit"] for row in limited()] == ["FEED_STALE_S"]
+        pair.check_books()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", MARKETS)
+def test_margin_ratio_of_the_contract_kills_both(tmp_path, own):
+    """The mark price alone turns against the position; quotes rest in both, and none is left."""
+    with pair_of(tmp_path, own) as pair:
+        there = pair.boxes[USDM]
+        there.post("/sim/transfer", json.dumps({"user": "alice", "asset": "USDT", "amount": "-999940"}))
+        wide = {"MAX_DAILY_LOSS": "1000", "MAX_DRAWDOWN": "1", "MAX_LEVERAGE": "100", "ACCOUNT_MAX_DAILY_LOSS": "9999"}
+        with pair.trader(MAX_MARGIN_RATIO="0.05", QUOTE_QTY="1", MAX_POSITION="1.3", **wide) as process:
+
+            def squeezed():
+                if abs(held := there.position) > Decimal("0.7"):
+                    entry = Decimal(there.account()["positions"][0]["entryPrice"])
+                    # At .4 % of maintenance, 12 % of the equity: wallet + held · (mark - entry) = |held| · mark / 30.
+                    price = f"{(held * entry - there.wallet) / (held - abs(held) / 30):.2f}"
+                else:
+                    price = None  # the quotes are within the band around the mark price again
+                there.post("/sim/mark", json.dumps({"price": price}))
+                return process.poll() is not None
+
+            there.until(squeezed, "the kill")
+            text = process.communicate(timeout=90)[1]
+        assert process.returncode == 5, text
+        assert text.splitlines()[-1].count("MAX_MARGIN_RATIO") == 2
+        for market in MARKETS:
+            rows = log_rows(pair.of(market))
+            kill = next(at for at, row in enumerate(rows) if row["type"] == "kill")
+            assert not [row for row in rows[kill:] if row["type"] == "intent" and row["action"] != "cancel"]
+        assert there.account()["liquidations"] == []
+        pair.check_books()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", MARKETS)
+def test_cancel_empties_both_and_does_not_wait_for_a_dead_one(tmp_path, own):
+    """The orders of the market that answers end at once, whichever the strategy is in."""
+    with pair_of(tmp_path, own) as pair:
+        for number, market in enumerate(MARKETS):
+            pair.place(market, number)
+        done = pair.run("trade", "cancel", "--json")
+        assert done.returncode == 0, done.stderr
+        assert {one["client_id"][-2:] for one in json.loads(done.stdout)["ended"]} == {"0b", "1b"}
+        assert pair.open() == {SPOT: 0, USDM: 0}
+        pair.place(pair.leg, 2)
+        pair.processes[own].kill()
+        left = pair.boxes[pair.leg]
+        with pair.command("trade", "cancel") as process:
+            left.until(lambda: not left.account()["openOrders"], "no orders", 20, process)
+            code, output, _ = ended(process, signal.SIGINT)
+        assert code == 130, output
+        assert "cancel_waits" in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("down", MARKETS)
+def test_exchange_that_is_away_at_the_start_is_waited_for(tmp_path, down):
+    """Nothing is sent in the other market meanwhile, and a signal ends the start."""
+    with pair_of(tmp_path) as pair:
+        other = pair.boxes[USDM if down == SPOT else SPOT]
+        pair.processes[down].kill()
+        with pair.trader() as process:
+            while "exchange_silent" not in (line := process.stderr.readline()):
+                assert line
+            until_s = time.monotonic() + 3
+            other.until(lambda: time.monotonic() > until_s, "a while", process=process)
+            code, output, _ = ended(process)
+        assert code == 75, output
+        assert "nothing was sent" in output
+        assert other.account()["orders"] == []
 
 
 @pytest.mark.slow

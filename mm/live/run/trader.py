@@ -324,7 +324,9 @@ class Trader(OrderListener):
     @property
     def lost(self) -> str:
         """Why no order can be sent now that the market would answer; empty if one can."""
-        return self._lost or ("" if any(self._engine.best) else "no valid book")
+        if self._lost or not any(self._engine.best):
+            return self._lost or "no valid book"
+        return self._engine.manager.limited_for or ""
 
     async def over(self) -> None:
         """Wait until trading has ended."""

@@ -5,16 +5,14 @@ import json
 import threading
 from contextlib import contextmanager
 from datetime import datetime
-from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
+from desks import market_of
 
 from mm.api.bars import STEPS, Bar, bar_events, load_bars
-from mm.api.command import LIMITS, TradingInterface, made_market
 from mm.errors import BrokenFile, DataError, TryLater, UsageError
 from mm.instrument import E8, Instrument
-from mm.sim.flow.scenario import ScenarioParameters
 from named import kind_of
 from support import run_python
 
@@ -220,10 +218,7 @@ def test_mid_follows_the_bars_and_trades_add_up_to_the_volume(seed):
 def test_client_trades_in_the_market_of_the_bars():
     """At the bars' own times; the market's name includes "synthetic"."""
     with service(chart()) as (address, _):
-        market = made_market(
-            TradingInterface(data_source="yahoo", symbol="aapl", bars_url=address, preset="equity"),
-            SimpleNamespace(**dict.fromkeys(LIMITS)), ScenarioParameters(),
-        )  # fmt: skip
+        market = market_of(data_source="yahoo", symbol="aapl", bars_url=address, preset="equity")
     desk = market.desk
     assert (market.source, desk.grid.symbol, desk.us) == ("synthetic, along bars of yahoo", "AAPL", OPENS_S * 1_000_000)
     order = desk.place("mm_1", 1, "limit", 18_900 * 1_000_000, 10 * E8)

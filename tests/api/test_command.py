@@ -1,21 +1,13 @@
 """``mm sim api`` at the command line: rejected calls, and the market that its knobs make."""
 
-from types import SimpleNamespace
-
 import pytest
+from desks import market_of
 
-from mm.api.command import LIMITS, TradingInterface, made_market
+from mm.api.command import LIMITS
 from mm.sim.flow.scenario import SCENARIOS, ScenarioParameters
 from support import run_python
 
 NONE = dict.fromkeys(LIMITS)
-
-
-def market_of(limits=NONE, flags=None, **options):
-    """Return the market of options."""
-    return made_market(
-        TradingInterface(**options), SimpleNamespace(**{**NONE, **limits}), flags or ScenarioParameters()
-    )
 
 
 def test_missing_extra_is_named(tmp_path):

@@ -1,7 +1,6 @@
 """The desk: random orders against the plain matching engine with accounts in fractions, and each limit at its bound."""
 
 from collections import defaultdict
-from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.api.desk import MOST_FILLS, OrderRefused, ended_by, remaining_lots, status_of
-from mm.backtest.preset import PLAIN, PRESETS, Fees
 from mm.errors import OffGrid
 from mm.instrument import E8, e8
 from mm.sim.matching.order_log import LIMIT, MAKER, MARKET, ROW_TRADE, STP_EXPIRE_TAKER
@@ -29,7 +27,7 @@ COMMANDS = st.lists(
     ),
     max_size=60,
 )
-FEES = Fees(unit_e8=(-3, 7), rate_e8=(1_234, 56_789))
+UNIT_E8, RATE_E8 = (-3, 7), (1_234, 56_789)  # fees of maker and taker
 
 
 class PlainDesk:
@@ -57,7 +55,7 @@ class PlainDesk:
                 quantity, notional = Fraction(row[7], 1_000), Fraction(row[6] * row[7], 100_000)
                 for number, side, is_taker in ((row[3], -row[5], 0), (row[2], row[5], 1)):
                     client = self.orders[number]
-                    fee = Fraction(round(FEES.unit_e8[is_taker] * quantity + FEES.rate_e8[is_taker] * notional), E8)
+                    fee = Fraction(round(UNIT_E8[is_taker] * quantity + RATE_E8[is_taker] * notional), E8)
                     lots[client] += side * row[7]
                     cash[client] -= side * notional + fee
                     fees[client] += fee
@@ -67,7 +65,7 @@ class PlainDesk:
 @given(COMMANDS)
 def test_random_orders_match_the_accounts_of_the_plain_engine(commands):
     """Orders, positions, cash and fees equal those of another engine with another arithmetic."""
-    desk, plain = still_desk(replace(PLAIN, fees=FEES)), PlainDesk()
+    desk, plain = still_desk(fees=(UNIT_E8, RATE_E8)), PlainDesk()
     for command, name, side, ticks, lots, pick in commands:
         if command in KINDS:
             number = plain.place(name, side, command, ticks, lots)
@@ -248,7 +246,7 @@ def test_values_off_the_grid_raise_and_leave_no_order(price, size):
 
 def test_spot_account_cannot_sell_more_than_it_owns():
     """Open sells count."""
-    desk = still_desk(replace(PRESETS["crypto"], fees=Fees()))
+    desk = still_desk("crypto", fees=())
     assert rejection(desk, "a", -1, "limit", e8("101"), e8("1")) == "short"
     desk._core.submit(START_US, 1000, -1, 10_000, 2_000)
     desk.place("a", 1, "market", None, e8("2"))
@@ -259,8 +257,8 @@ def test_spot_account_cannot_sell_more_than_it_owns():
 
 def test_orders_are_cancelled_at_the_close():
     """And rejected until the market opens again."""
-    desk = still_desk(PRESETS["equity"])
-    desk.advance(PRESETS["equity"].hours.last_opening(START_US + 86_400_000_000))
+    desk = still_desk("equity")
+    desk.advance(desk.preset.hours.last_opening(START_US + 86_400_000_000))
     order = desk.place("a", 1, "limit", e8("99"), e8("1"))
     desk.advance(desk.us + 6 * 3_600_000_000)
     assert status_of(order) == "open"

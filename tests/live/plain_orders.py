@@ -5,12 +5,13 @@ and event on the wire, until it is healed.
 """
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from refusals import refusal
 
 from mm.instrument import E8, decimal_text, e8
-from mm.live.account.ledger import AccountFill
+from mm.live.account.ledger import AccountFill, trade_mark
 from mm.live.orders.live_orders import (
     EARLIER,
     Accepted,
@@ -29,7 +30,7 @@ from mm.live.orders.live_orders import (
     Resend,
 )
 from mm.live.orders.states import OrderStates
-from mm.live.venues.binance import STATES
+from mm.live.venues.binance import CODES, STATES
 
 WINDOW_MS = 1_000
 
@@ -52,6 +53,21 @@ class PlainOrder:
 
     def seen(self, us: int) -> OrderSeen:
         return OrderSeen(self.client_id, self.exchange_id, STATES[self.status], self.executed_e8, us, self.qty_e8)
+
+
+def seen_of(client_id: str, order_id: int, status: str, executed_e8: int, us: int) -> OrderSeen:
+    """Return what the exchange tells of an order with a status of its own."""
+    return OrderSeen(client_id, order_id, STATES[status], executed_e8, us)
+
+
+def fill_of(trade_id: int, us: int, qty: str = "1", **other: Any) -> AccountFill:
+    """Return a fill of the first order."""
+    return replace(AccountFill(trade_id, 70, "c1", 1, "100", qty, "0.001", "SIM", us, True), **other)
+
+
+def states_of(*booked: AccountFill) -> OrderStates:
+    """Return order states that know the exchange's codes, with the fills of earlier runs."""
+    return OrderStates(codes=CODES, booked={fill.trade_id: trade_mark(fill) for fill in booked})
 
 
 class Wire:

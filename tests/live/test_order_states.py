@@ -1,17 +1,15 @@
 """With any loss, delay or repetition: after a reconcile our orders equal the exchange's, each fill is booked once."""
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_orders import OPEN, Wire
+from plain_orders import OPEN, Wire, fill_of, seen_of, states_of
 from refusals import refusal
 
 from mm.instrument import E8
-from mm.live.account.ledger import AccountFill, trade_mark
 from mm.live.orders.live_orders import (
     EARLIER,
     Accepted,
@@ -29,7 +27,6 @@ from mm.live.orders.live_orders import (
     Resend,
 )
 from mm.live.orders.states import OrderStates
-from mm.live.venues.binance import CODES, STATES
 
 
 def check(wire: Wire) -> None:
@@ -95,15 +92,15 @@ def order(number: int = 1, qty: str = "2") -> LiveOrder:
 
 
 def order_seen(status: str, executed: int = 0, client_id: str = "c1") -> OrderSeen:
-    return OrderSeen(client_id, 70, STATES[status], executed * E8, US)
+    return seen_of(client_id, 70, status, executed * E8, US)
 
 
-def fill(trade_id: int, qty: str = "1") -> AccountFill:
-    return AccountFill(trade_id, 70, "c1", 1, "100", qty, "0.001", "SIM", US, True)
+def fill(trade_id: int, qty: str = "1", **other: Any):
+    return fill_of(trade_id, US, qty, **other)
 
 
 def placed() -> tuple[OrderStates, LiveOrder]:
-    states, one = OrderStates(codes=CODES), order()
+    states, one = states_of(), order()
     states.add(one)
     states.seen(order_seen("NEW"))
     assert list(states.take()) == [Accepted(one, US)]
@@ -359,7 +356,7 @@ def test_order_lost_by_exchange_closes_after_reading_its_trades() -> None:
 
 def test_orders_of_earlier_run_are_queried_and_cancelled() -> None:
     """Booked fills are not booked again; missed ones are booked, without an order."""
-    states, one = OrderStates(booked={5: trade_mark(fill(5))}), order()
+    states, one = states_of(fill(5)), order()
     states.add_earlier(one)
     assert list(states.take()) == [Ask(one)]
     states.seen(order_seen("PARTIALLY_FILLED", 2, "c1"), answers=True)
@@ -376,7 +373,7 @@ def test_orders_of_earlier_run_are_queried_and_cancelled() -> None:
 def test_known_trade_id_with_other_terms_is_never_a_repetition(other: dict[str, Any]) -> None:
     """A wiped exchange begins its ids again: its trades are not those that are booked, nor are they booked here."""
     known = fill(5)
-    states, one = OrderStates(booked={5: trade_mark(replace(known, **other))}), order()
+    states, one = states_of(fill(5, **other)), order()
     states.add_earlier(one)
     states.seen(order_seen("PARTIALLY_FILLED", 2, "c1"), answers=True)
     states.fill(one, known)

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from streams import decoder
 
 from captured import (
     ASKS,
@@ -29,7 +30,6 @@ from mm.dayfolder.coverage import cover
 from mm.errors import BrokenFile, OffGrid, UsageError
 from mm.formats.day_parquet import export_day, import_day
 from mm.market_data.binance_usdm import BINANCE_USDM, MARKETS, FundingState
-from mm.market_data.grid import Grid
 from mm.market_data.venue import Answer, DepthUpdate, Funding, MarkPrice, Other, Unreadable, WrongMarket
 from mm.tape.columns import DEPTH, TRADE
 from support import SHARED
@@ -55,7 +55,7 @@ def mark(at_s, rate="0.00010000", paid_s=60, price="100.05"):
 
 
 def read(message, symbol=SYMBOL):
-    return BINANCE_USDM.decoder(symbol, Grid()).received(json.dumps(message))
+    return decoder(symbol, BINANCE_USDM).received(json.dumps(message))
 
 
 def day(tmp_path):
@@ -252,7 +252,7 @@ def test_coin_margined_contracts_are_rejected(tmp_path, symbol):
     with pytest.raises(BrokenFile, match=rf"{symbol} is an inverse contract \(COIN-M\)"):
         import_files([capture], tmp_path / "data", symbol)
     with pytest.raises(WrongMarket, match="coin-margined"):
-        BINANCE_USDM.decoder(symbol, Grid())
+        decoder(symbol, BINANCE_USDM)
 
 
 def test_mark_prices_decode_and_must_be_decimals():
@@ -265,9 +265,9 @@ def test_mark_prices_decode_and_must_be_decimals():
 def test_depth_message_ids_are_converted_to_ranges():
     """With plain levels and with levels packed for the kernel."""
     for packs in (False, True):
-        decoder = BINANCE_USDM.decoder(SYMBOL, Grid(), packs=packs)
+        packing = decoder(SYMBOL, BINANCE_USDM, packs=packs)
         for _ in range(2):  # the second one takes the fast path of its stream
-            message = decoder.received(json.dumps(update(99, 101, 110), separators=(",", ":")).encode())
+            message = packing.received(json.dumps(update(99, 101, 110), separators=(",", ":")).encode())
             assert isinstance(message, DepthUpdate)
             assert (message.U, message.u, message.pu) == (100, 110, 99)
 

@@ -18,7 +18,7 @@ from benchmarks.symbols import ManySymbols
 from captured import events
 from day_files import check
 from mm import DayFolder
-from mm.commands.record import record as main
+from mm.__main__ import main
 from mm.market_data import supervisor as module
 from mm.market_data.health import ENDED, read_health, write_health
 from mm.market_data.supervisor import Supervisor
@@ -218,7 +218,7 @@ def test_killed_process_of_several_symbols_is_restarted():
 
 
 def status(*symbols):
-    return CliRunner().invoke(main, ["--status", "--symbol", ",".join(symbols), "--json"])
+    return CliRunner().invoke(main, ["record", "--status", "--symbol", ",".join(symbols), "--json"])
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import ExpectedValue, FixedSpread
 from mm.backtest.quotes.steps import ShiftBy
 from mm.errors import BrokenFile, Mismatch, UsageError
-from mm.predict.artefact import MODEL, Artefact
+from mm.predict.artefact import Artefact
 from mm.signals.compute import compute, live
 from mm.signals.families import SIGNALS as KNOWN
 
@@ -107,7 +107,7 @@ def test_other_tick_and_invalid_predictor_are_rejected(folders, tmp_path):
         backtest(hinted(0.5, 10), ShiftBy(FixedSpread(delta_ticks=3), signal=name, by=1.0), TradeCross(), Rules(7, 1))
     with pytest.raises(BrokenFile, match="not a fitted predictor"):
         KNOWN.check([f"{tmp_path}/nowhere"])
-    (tmp_path / MODEL).write_text("{}")
+    (tmp_path / "model.json").write_text("{}")
     with pytest.raises(BrokenFile):
         KNOWN.check([str(tmp_path)])
 

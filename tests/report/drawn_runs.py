@@ -15,6 +15,12 @@ def page_of(result, columns=None, **about):
     return page(summary, columns_of(result) if columns is None else columns, About(**about) if about else None)
 
 
+def drawn(result):
+    """Return the page of a result, and the columns from which it is drawn."""
+    columns = columns_of(result)
+    return page_of(result, columns), columns
+
+
 def result_of(scribe, **terms):
     return Result(scribe.journal(), run_terms(scribe.instrument, **terms))
 

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from drawn_runs import full_day, page_of, result_of
+from drawn_runs import drawn, full_day, page_of, result_of
 from hypothesis import HealthCheck, given, settings
 
 from journals import Scribe, scribes, seeded
 from legible import illegible
 from mm.report import figures, frame
-from mm.report.run_columns import columns_of
 
 
 @pytest.fixture
@@ -114,8 +113,8 @@ def test_charts_over_time_zoom_together(chrome, tmp_path):
     """A minute around a fill in both, with the range of prices of that minute; then all again."""
     result = result_of(quoting(900))
     path = tmp_path / "report.html"
-    path.write_text(page_of(result), encoding="utf-8")
-    run = columns_of(result)
+    html, run = drawn(result)
+    path.write_text(html, encoding="utf-8")
     fills = run.fills["recv_us"] / 1e3
     with chrome.tab(path) as tab:
         whole = tab.value(f"(() => {{ {INSTANT} return {RANGES}; }})()")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import PATH, path
+from scipy.stats import norm
 
 from journals import Scribe, run_terms
 from mm import Result
 from mm.backtest.metrics import risk
-from mm.backtest.metrics.overfitting import probabilistic_sharpe
 
 PER_YEAR = 525_600
 YEAR = math.sqrt(PER_YEAR)
@@ -315,9 +315,11 @@ def test_psr_is_the_probability_from_these_moments():
     """The formula applied to the returns of the summary."""
     changes = np.random.default_rng(2).normal(0.1, 1, 500)
     found = risk.moments(changes, PER_YEAR)
-    shape = {"periods": 500, "skew": found["skew"], "kurtosis": found["kurtosis"]}
-    shape["inflation"] = (risk.sharpe(changes, PER_YEAR) / risk.sharpe_autocorr(changes, PER_YEAR)) ** 2
-    assert risk.psr(found) == pytest.approx(probabilistic_sharpe(found["sharpe_per_period"], **shape), rel=1e-12)
+    ratio = found["sharpe_per_period"]
+    variance = 1 - found["skew"] * ratio + (found["kurtosis"] - 1) / 4 * ratio**2
+    inflation = (risk.sharpe(changes, PER_YEAR) / risk.sharpe_autocorr(changes, PER_YEAR)) ** 2
+    expected = norm.cdf(ratio * np.sqrt(499 / (variance * max(inflation, 1.0))))
+    assert risk.psr(found) == pytest.approx(expected, rel=1e-12)
     assert risk.psr(risk.moments(np.zeros(9), PER_YEAR)) is None
 
 

@@ -15,6 +15,7 @@ from mm.sim.matching.order_log import ROW_LEVEL
 from mm.sim.wire.box import Box
 from mm.sim.wire.box_page import BestPriceHistory, UserPnl
 from pages import read
+from usdm_desk import run, usdm_desk
 
 FIRST_US = 1_000_000
 
@@ -107,3 +108,19 @@ def test_page_shows_market_users_and_faults(chrome, tmp_path) -> None:
     assert opened.charts == 1  # prices, PnL and inventory
     assert "Fills of alice" in words
     assert "Fills of bob" not in words
+
+
+def test_the_page_of_a_contract_has_its_fees_in_the_quote_asset() -> None:
+    """A buy of 1 at 100 leaves an inventory of 1, not of 1 less a fee."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            await desk.trade()
+            page = (await desk.http.get("/sim/page")).text
+            assert "fee, in the quote asset" in page
+            fills = desk.box.exchange.users.fills(1)
+            mid = np.array([0], dtype=np.int64), np.array([100.0])
+            found = UserPnl.of(fills, desk.box.truth.instrument, mid, fees_in_quote=True)
+            assert (found.inventory.tolist()[-1], found.fees) == (1.0, 0.02)
+
+    run(case)

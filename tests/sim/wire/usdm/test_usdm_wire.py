@@ -5,11 +5,9 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 
 from mm.market_data.binance_usdm import BINANCE_USDM
-from mm.sim.wire.box_page import UserPnl
 from mm.sim.wire.usdm.market import STREAMS
 from usdm_desk import SYMBOL, limit, run, usdm_desk
 
@@ -459,21 +457,5 @@ def test_control_calls_refuse_what_they_cannot_do() -> None:
             ):
                 assert (await desk.control(path, **content))["code"] == -1130
             assert (await desk.get("v1/premiumIndex", symbol=SYMBOL))["markPrice"] == "100.00000000"
-
-    run(case)
-
-
-def test_the_page_of_a_contract_has_its_fees_in_the_quote_asset() -> None:
-    """A buy of 1 at 100 leaves an inventory of 1, not of 1 less a fee."""
-
-    async def case() -> None:
-        async with usdm_desk() as desk:
-            await desk.trade()
-            page = (await desk.http.get("/sim/page")).text
-            assert "fee, in the quote asset" in page
-            fills = desk.box.exchange.users.fills(1)
-            mid = np.array([0], dtype=np.int64), np.array([100.0])
-            found = UserPnl.of(fills, desk.box.truth.instrument, mid, fees_in_quote=True)
-            assert (found.inventory.tolist()[-1], found.fees) == (1.0, 0.02)
 
     run(case)

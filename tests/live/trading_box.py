@@ -27,10 +27,11 @@ class Venue:
         folder: The folder of all traders, with data and results.
         ready: The line that the exchange printed.
         user: The name of the account.
+        process: The exchange; None for one that is served otherwise.
     """
 
-    def __init__(self, folder, ready, user="alice"):
-        self.folder, self.ready, self.user = Path(folder), ready, user
+    def __init__(self, folder, ready, user="alice", process=None):
+        self.folder, self.ready, self.user, self.process = Path(folder), ready, user, process
         self.url = ready["rest_url"]
 
     def variables(self, **more):
@@ -180,8 +181,8 @@ class Venue:
 @contextmanager
 def venue(folder, *flags, **serving_terms):
     """Yield an exchange in a box for traders that work in *folder*."""
-    with serving("--scenario", "zero_intelligence", "--seed", "7", *flags, **serving_terms) as (_, ready):
-        yield Venue(folder, ready)
+    with serving("--scenario", "zero_intelligence", "--seed", "7", *flags, **serving_terms) as (process, ready):
+        yield Venue(folder, ready, process=process)
 
 
 def ended(process, number=signal.SIGTERM, seconds=60):

@@ -600,7 +600,7 @@ class Gateway:
         self._log.warning("gateway_disconnected", why=why)
         self._reconciled = 0
         if self._started:
-            self._queries.payments_due = True
+            self._queries.payments_due, self._queries.recognised = True, False
         if self._run.account:
             self._run.account.disconnected()
         self.review()

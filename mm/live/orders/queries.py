@@ -65,6 +65,7 @@ class OrderQueries:
         closed: Whether no further queries are sent.
         foreign_orders: Open orders of others in the last list.
         payments_due: Whether payments for the position may be missing.
+        recognised: Whether the exchange is known to have the newest booked trades; a new connection may be to another.
         checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
             ledger.
     """
@@ -90,8 +91,8 @@ class OrderQueries:
         self._limits, self._holdings = limits, holdings
         self._api, self._changed, self._forgot = api, changed, forgot
         self._exchange, self._venue = venues
-        # The newest; empty once the exchange has shown them.
-        self._booked = dict(sorted(run.booked.items())[-self._venue.page :])
+        self.recognised = self._begun = False
+        self._missing_since_us = 0
         self._foreign: set[int] = set()
         self.payments_due, self._announced_us = True, 0
         self.foreign_orders = 0
@@ -158,13 +159,20 @@ class OrderQueries:
 
         Nothing is read from an exchange that does not have the newest booked trades.
         """
-        await self._recognise()
+        if not self.recognised:
+            self.recognised = True
+            try:
+                await self._recognise()
+            except Unanswered:
+                self.recognised = False
+                raise
         if self._states.reset:
             return
         if self._limits.orders_used:  # only the exchange knows when its day begins
             self._limits.counted(self._exchange.counts(await self._answer(self._exchange.order_counts())))
         await self.listed()
         await self._trades()
+        self._begun = True
         await self._payments()
         await self._account()
         await self._fee_prices()
@@ -190,26 +198,31 @@ class OrderQueries:
         return [self._states.by_client[one.client_id] for one in seen], foreign
 
     async def _recognise(self) -> None:
-        """Find the newest booked trades at the exchange, as they are booked; once.
+        """Find the newest booked trades at the exchange, as they are booked.
 
-        An exchange without them was reset: with ADOPT trades count from now on, by ids of its own.
+        An exchange without them was reset: with ADOPT trades count from now on, by ids of its own. Those that were
+        booked since the start may be listed late.
         """
-        if not self._booked:
+        booked = self._states.newest_booked(self._venue.page)
+        if not booked:
             return
-        first_id, last_id = min(self._booked), max(self._booked)
-        trades = self._venue.trades(await self._answer(self._venue.trades_from(first_id)))
+        first_id, last_id = min(booked), max(booked)
+        answer = await self._answer(self._venue.trades_from(first_id))
+        trades = self._venue.trades(answer)
         found = {trade.trade_id: trade_mark(trade) for trade in trades}
         read_id = last_id if len(trades) < self._venue.page else max(found)
         wrong = [
-            one
-            for one, mark in self._booked.items()
-            if one <= read_id and (one not in found or mark not in (0, found[one]))
+            one for one, mark in booked.items() if one <= read_id and (one not in found or mark not in (0, found[one]))
         ]
-        self._booked = {}
         if not wrong:
+            self._missing_since_us = 0
             return
         newest = ", the newest that is booked" if max(wrong) == last_id else ", which is booked"
         why = f"it does not have trade {max(wrong)}{newest}"
+        if self._begun and found.keys().isdisjoint(wrong):
+            self._missing_since_us = self._missing_since_us or answer.us
+            if answer.us - self._missing_since_us < SETTLED_US:
+                raise Unanswered(self._venue.trades_from(first_id)[0].name, answer._replace(message=f"{why}, yet"))
         if not self._run.access.adopt:
             self._states.reset = why
             return

@@ -16,6 +16,7 @@ is ordered steps: what to send (`Ask`, `Fetch`, `Resend`) and what to report (`A
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from heapq import nlargest
 from types import MappingProxyType
 
 from mm.instrument import e8, short_text
@@ -91,6 +92,10 @@ class OrderStates:
         """Forget the trades that earlier runs have booked: the exchange was reset, and gives their ids again."""
         self._booked.clear()
         self._earlier = frozenset()
+
+    def newest_booked(self, count: int) -> dict[int, int]:
+        """Return the *count* newest trades that are booked, as *booked*."""
+        return {one: self._booked[one] for one in nlargest(count, self._booked)}
 
     def of_exchange(self, exchange_id: int) -> LiveOrder | None:
         """Return the order with the exchange's id; None if it is not ours, or not known yet."""

@@ -28,18 +28,18 @@ def test_wiped_exchange_ends_a_trade_with_3_and_books_nothing(tmp_path, market):
         box.until(lambda: len(box.rows("fill")) > 2, "their rows", process=running)
         box.process.kill()
         box.process.wait()
-        with venue(tmp_path, *place) as box:
+        with venue(tmp_path, *place) as wiped:
             _, said = running.communicate(timeout=90)
             assert running.returncode == 3, said
             (line,) = [text for text in said.splitlines() if text.startswith("error:")]
             assert "the venue was reset" in line
             assert "ADOPT" in line
             assert "account_transfer" not in said
-            assert [row for row in log_rows(box) if row["type"] == "transfer"] == []
-            assert box.account()["orders"] == []
-            again = box.run("trade", **terms)
+            assert [row for row in log_rows(wiped) if row["type"] == "transfer"] == []
+            assert wiped.account()["orders"] == []
+            again = wiped.run("trade", **terms)
             assert again.returncode == 3, again.stderr
-            with box.trader(**terms, ADOPT="1") as adopted:
-                box.until(lambda: box.account()["trades"], "fills", process=adopted)
+            with wiped.trader(**terms, ADOPT="1") as adopted:
+                wiped.until(lambda: wiped.account()["trades"], "fills", process=adopted)
                 code, output, _ = ended(adopted)
                 assert code == 0, output

@@ -4,18 +4,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS, STATUSES, Journal
-from mm.backtest.metrics.order_lives import Lives
 from mm.instrument import Instrument
 
 START_US = 1_765_868_400_000_000
 BTCUSDT = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000, base_asset="BTC", quote_asset="USDT")
 REASONS = ("trade_cross:trade", "queue:book")
-
-
-def lives_of(table, *, last_us=0, first_id=1):
-    """Return orders from rows: sent, active, side, ticks, lots, end (-1: open), whether rejected."""
-    table = np.asarray(table, np.int64).reshape(-1, 7)
-    return Lives(first_id, last_us, *table.T[:6], table[:, 6] != 0)
 
 
 def table_of(lives):

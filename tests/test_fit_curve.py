@@ -10,8 +10,7 @@ from click.testing import CliRunner
 from engine_tapes import TEST
 from mm import PoissonFit, Rules, Tape, backtest
 from mm.__main__ import main
-from mm.backtest.fills.intensity import FOREVER, Intensity, Poisson
-from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.backtest.fills.intensity import FOREVER, Intensity, IntensityPiece, Poisson
 from mm.backtest.models import fixed_spread, hybrid, optimal_curve
 from mm.calibration.fit_result import CurvePoint, ShapeChoice
 from mm.calibration.intensities import intensity_of

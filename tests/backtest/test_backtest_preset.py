@@ -6,13 +6,13 @@ import pytest
 
 import mm
 from mm import PaperExchange, Result, Rules, Tape, backtest
-from mm.backtest.models import trade_cross
 from mm.backtest.preset import PRESETS
 from mm.backtest.replay import run_terms
 from mm.backtest.rules import Account, Execution, terms
 from mm.clock import US_PER_S, us_of
 from mm.errors import UsageError
 from mm.instrument import Instrument, e8
+from named import model_of
 
 OPEN_US = us_of("2026-01-06T15:00:00Z")  # a Tuesday, when every market is open
 AT_ONCE = Execution(order_latency_ms=0, cancel_latency_ms=0)
@@ -56,13 +56,13 @@ def result_of_orders(name, tape, orders, **account):
     """Run *orders* of (second, side, price, quantity, kind) on *tape*, and return the result."""
     grid = tape.instrument
     rules = Rules(grid.tick_e8, grid.lot_e8, **terms(AT_ONCE, Account(preset=name, **account)))
-    exchange = PaperExchange(NoQuotes(), trade_cross(), rules)
+    exchange = PaperExchange(NoQuotes(), model_of("trade_cross"), rules)
     exchange.attach(tape)
     for second, side, price, qty, kind in orders:
         exchange.advance(OPEN_US + second * US_PER_S + US_PER_S // 2)
         assert exchange.place(side, grid.ticks(price), grid.lots(qty), kind)
     exchange.advance(tape.end_us)
-    return Result(exchange.journal(), run_terms(tape, rules, (NoQuotes(), trade_cross(), None)))
+    return Result(exchange.journal(), run_terms(tape, rules, (NoQuotes(), model_of("trade_cross"), None)))
 
 
 def test_equity_preset_matches_worked_example():
@@ -101,7 +101,7 @@ def test_crypto_preset_matches_worked_example():
     assert summary["pnl_realised"] + summary["pnl_unrealised"] - summary["fees"] == summary["pnl_total"] == 20.0
     grid = tape.instrument
     rules = Rules(grid.tick_e8, grid.lot_e8, **terms(AT_ONCE, Account(preset="crypto")))
-    exchange = PaperExchange(NoQuotes(), trade_cross(), rules)
+    exchange = PaperExchange(NoQuotes(), model_of("trade_cross"), rules)
     exchange.attach(tape)
     exchange.advance(OPEN_US + 1)
     assert exchange.place(1, grid.ticks("60000"), grid.lots("0.5")) == 0
@@ -118,7 +118,7 @@ def test_quotes_are_pulled_while_market_is_closed(preset, begin, closes_s):
     day_s = range(0, 24 * 3600, 60)
     events = [(begin_us + at * US_PER_S, "snapshot", [(5000, 10**6 + at)], [(5002, 10**6)]) for at in day_s]
     rules = Rules(grid.tick_e8, grid.lot_e8, quote_lots=1, **terms(AT_ONCE, Account(preset=preset)))
-    result = backtest(Tape.of(grid, events, "20260106"), Touch(), trade_cross(), rules)
+    result = backtest(Tape.of(grid, events, "20260106"), Touch(), model_of("trade_cross"), rules)
     orders = result.orders
     placed = orders.filter(orders["action"] == "PLACE")["recv_us"].to_list()
     hours, close_us = PRESETS[preset].hours, begin_us + closes_s * US_PER_S
@@ -134,7 +134,7 @@ def test_day_in_closed_market_places_no_orders():
     grid, begin_us = grid_of("equity"), us_of("2026-01-10T12:00:00Z")  # a Saturday
     events = [(begin_us + at * US_PER_S, "snapshot", [(5000, 10 + at)], [(5002, 10)]) for at in range(100)]
     rules = Rules(grid.tick_e8, grid.lot_e8, quote_lots=1, **terms(AT_ONCE, Account(preset="equity")))
-    assert backtest(Tape.of(grid, events), Touch(), trade_cross(), rules).summary["n_orders"] == 0
+    assert backtest(Tape.of(grid, events), Touch(), model_of("trade_cross"), rules).summary["n_orders"] == 0
 
 
 def test_explicit_fee_rate_replaces_preset_fee_of_its_role():

@@ -20,12 +20,10 @@ from engine_cases import Case, cases, read_journal
 from engine_tapes import BEGIN_US, TEST, one_tape
 from mm import CalibrationConfig, Rules, Tape, backtest, load_day
 from mm.backtest.fills.clustering import Clustering
-from mm.backtest.fills.intensity import FOREVER, ClusteredFills, Intensity, Poisson
-from mm.backtest.fills.intensity_piece import IntensityPiece
-from mm.backtest.models import FILL_MODELS, fixed_spread, hawkes, hybrid, poisson, trade_cross
+from mm.backtest.fills.intensity import FOREVER, ClusteredFills, Intensity, IntensityPiece, Poisson
 from mm.calibration.hawkes import fit_hawkes, flow_of
 from mm.errors import BrokenFile, FitError, UsageError
-from mm.tape.tape import TRADE
+from named import is_kind, model_of
 from oracle_market import unit
 from simulation import simulate_day, truth_of
 
@@ -122,14 +120,14 @@ def constant_market(*prints, until_us=60 * SECOND_US):
     trades = [(BEGIN_US + us, "trade", side, 100, 1) for us, side, _ in prints]
     tape = Tape.of(TEST, [*book, *trades, (BEGIN_US + until_us, "depth", [(98, 1)], [])])
     stamps = tape.event_exch_us.copy()
-    stamps[tape.kind == TRADE] = [stamp for _, _, stamp in prints]
+    stamps[is_kind(tape, "trade")] = [stamp for _, _, stamp in prints]
     return dataclasses.replace(tape, event_exch_us=stamps)
 
 
 def first_fills(tape, block, A=0.2, seed=0):
     """Return the first instant after the start at which a bid and an ask at the best prices fill."""
-    model = hawkes(A=A, k=1e-18, clustering=block, seed=seed)
-    fills = backtest(tape, fixed_spread(delta_ticks=1), model, RULES).journal.fills
+    model = model_of("hawkes", A=A, k=1e-18, clustering=block, seed=seed)
+    fills = backtest(tape, model_of("fixed_spread", delta_ticks=1), model, RULES).journal.fills
     return [next((row[0] - BEGIN_US for row in fills.tolist() if row[2] == side), None) for side in (1, -1)]
 
 
@@ -174,7 +172,9 @@ def test_orders_before_a_window_excite_nothing():
     window = constant_market(*early, late).between(BEGIN_US + 3000, BEGIN_US + 60 * SECOND_US)
     pieces = ((0, FOREVER, 0.2, 1e-18, 0.2, 1e-18, 1e-18),)
     assert_twins_agree(Case((window,), 1.0, ("hawkes", pieces, "mid", 1, ONE), RULES))
-    expected = backtest(window, fixed_spread(delta_ticks=1), hawkes(A=0.2, k=1e-18, clustering=ONE), RULES)
+    expected = backtest(
+        window, model_of("fixed_spread", delta_ticks=1), model_of("hawkes", A=0.2, k=1e-18, clustering=ONE), RULES
+    )
     assert expected.journal.counters["expected_fills"] < 0.2 * (2 * 60 * 0.5 + 0.5)  # two early orders would add 0.2
 
 
@@ -192,9 +192,13 @@ def test_process_without_base_rate_fills_only_after_orders():
 def test_orders_excite_hawkes_inside_a_hybrid():
     """In a hybrid whose other model reads only prints that reach an order."""
     tape = constant_market((2_000_000, -1, 0), (3_000_000, -1, 0), until_us=10**8)
-    alone = backtest(tape, fixed_spread(delta_ticks=1), hawkes(A=0.2, k=1e-18, clustering=ONE), RULES)
-    both = hybrid(models=[trade_cross(strict=True), hawkes(A=0.2, k=1e-18, clustering=ONE)])
-    combined = backtest(tape, fixed_spread(delta_ticks=1), both, RULES)
+    alone = backtest(
+        tape, model_of("fixed_spread", delta_ticks=1), model_of("hawkes", A=0.2, k=1e-18, clustering=ONE), RULES
+    )
+    both = model_of(
+        "hybrid", models=[model_of("trade_cross", strict=True), model_of("hawkes", A=0.2, k=1e-18, clustering=ONE)]
+    )
+    combined = backtest(tape, model_of("fixed_spread", delta_ticks=1), both, RULES)
     assert len(alone.journal.fills) > 5
     assert combined.journal.fills[:, :6].tolist() == alone.journal.fills[:, :6].tolist()
 
@@ -202,8 +206,8 @@ def test_orders_excite_hawkes_inside_a_hybrid():
 def test_reused_model_begins_without_history():
     """Nothing of the first run raises the intensity in a second run of the same minute."""
     tape = constant_market(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
-    model = hawkes(A=0.2, k=1e-18, clustering=ONE)
-    first, again = (backtest(tape, fixed_spread(delta_ticks=1), model, RULES) for _ in range(2))
+    model = model_of("hawkes", A=0.2, k=1e-18, clustering=ONE)
+    first, again = (backtest(tape, model_of("fixed_spread", delta_ticks=1), model, RULES) for _ in range(2))
     expected = first.journal.counters["expected_fills"]
     assert again.journal.counters["expected_fills"] == pytest.approx(expected, rel=1e-9)
 
@@ -214,17 +218,21 @@ def test_reused_model_draws_like_a_new_one(kind, later_us):
     """In the same minute and in a later one, on a market that continues from the first run."""
 
     def new_model():
-        drawn_model = hawkes(A=0.2, k=1e-18, clustering=ONE) if kind != "poisson" else poisson(A=0.2, k=1e-18)
-        return drawn_model if kind != "hybrid" else hybrid(models=[drawn_model, trade_cross()])
+        drawn_model = (
+            model_of("hawkes", A=0.2, k=1e-18, clustering=ONE)
+            if kind != "poisson"
+            else model_of("poisson", A=0.2, k=1e-18)
+        )
+        return drawn_model if kind != "hybrid" else model_of("hybrid", models=[drawn_model, model_of("trade_cross")])
 
     tape = constant_market(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
     later = constant_market(
         *[(later_us + at * SECOND_US, 1, at) for at in range(1, 50, 7)], until_us=later_us + 60 * SECOND_US
     )
     model = new_model()
-    backtest(tape, fixed_spread(delta_ticks=1), model, RULES)
+    backtest(tape, model_of("fixed_spread", delta_ticks=1), model, RULES)
     reused, fresh = (
-        backtest(later, fixed_spread(delta_ticks=1), played_model, RULES).journal
+        backtest(later, model_of("fixed_spread", delta_ticks=1), played_model, RULES).journal
         for played_model in (model, new_model())
     )
     assert len(fresh.fills)
@@ -294,8 +302,8 @@ def test_rescaled_waits_between_fills_are_exponential(flow):
     tape, truth = flow
     block, rate = block_of(truth), 0.7
     rules = dataclasses.replace(RULES, tick_e8=tape.instrument.tick_e8, lot_e8=tape.instrument.lot_e8)
-    model = hawkes(A=rate, k=1e-18, clustering=block, seed=5)
-    result = backtest(tape, fixed_spread(delta_ticks=3), model, rules)
+    model = model_of("hawkes", A=rate, k=1e-18, clustering=block, seed=5)
+    result = backtest(tape, model_of("fixed_spread", delta_ticks=3), model, rules)
     fills, orders = result.journal.fills, sweeps_of(tape)
     begin_us = int(result.journal.orders[0, 0])
     expected = 0.0
@@ -319,8 +327,8 @@ def test_calibrated_flow_predicts_as_many_fills_as_poisson(flow):
     tape, _ = flow
     found = fit_hawkes(flow_of([tape], CalibrationConfig().rule.grouped))
     rules = dataclasses.replace(RULES, tick_e8=tape.instrument.tick_e8, lot_e8=tape.instrument.lot_e8)
-    model = hawkes(A=0.3, k=1e-18, clustering=json.loads(json.dumps(found.to_json())))
-    counters = backtest(tape, fixed_spread(delta_ticks=3), model, rules).journal.counters
+    model = model_of("hawkes", A=0.3, k=1e-18, clustering=json.loads(json.dumps(found.to_json())))
+    counters = backtest(tape, model_of("fixed_spread", delta_ticks=3), model, rules).journal.counters
     seconds = 2 * (counters["last_us"] - counters["first_us"]) / 1e6
     assert counters["expected_fills"] == pytest.approx(0.3 * seconds, rel=1e-3)
 
@@ -332,8 +340,8 @@ def test_fills_cluster_like_the_flow(flow, excited):
     tape, truth = flow
     block, minute_us = block_of(truth), 60 * SECOND_US
     rules = dataclasses.replace(RULES, tick_e8=tape.instrument.tick_e8, lot_e8=tape.instrument.lot_e8)
-    model = hawkes(A=0.3, k=1e-18, clustering=block if excited else QUIET)
-    us = backtest(tape, fixed_spread(delta_ticks=3), model, rules).journal.fills[:, 0]
+    model = model_of("hawkes", A=0.3, k=1e-18, clustering=block if excited else QUIET)
+    us = backtest(tape, model_of("fixed_spread", delta_ticks=3), model, rules).journal.fills[:, 0]
     edges = np.arange(us[0], tape.end_us, minute_us)
     counts = np.histogram(us, edges)[0]
     expected = 0.6 * np.diff(edges) / 1e6
@@ -353,8 +361,8 @@ def test_fit_provides_clustering_like_explicit_parameters():
     intensity = Intensity([IntensityPiece(0, FOREVER, 0.2, 1e-18, 0.2, 1e-18, 1e-18)], clustering=ONE | MEAN)
     tape = constant_market((1000, -1, 7), until_us=10**9)
     fitted, explicit = (
-        backtest(tape, fixed_spread(delta_ticks=1), model, RULES)
-        for model in (hawkes(intensity=intensity), hawkes(A=0.2, k=1e-18, clustering=ONE))
+        backtest(tape, model_of("fixed_spread", delta_ticks=1), model, RULES)
+        for model in (model_of("hawkes", intensity=intensity), model_of("hawkes", A=0.2, k=1e-18, clustering=ONE))
     )
     assert_same(read_journal(fitted.journal), read_journal(explicit.journal))
     assert fitted.summary["predicted_fills"] is not None
@@ -384,7 +392,7 @@ def intensity_with(clustering):
 def test_fit_without_usable_clustering_is_rejected(clustering, error, text):
     """The message contains the remedy; the model does not fall back on poisson."""
     with pytest.raises(error, match=text):
-        hawkes(intensity=intensity_with(clustering))
+        model_of("hawkes", intensity=intensity_with(clustering))
 
 
 def segmented_intensity(*segments, block=ONE | MEAN, A=0.2):
@@ -406,10 +414,10 @@ def test_intensity_scaled_with_its_mean_gives_the_same_fills(cuts):
     """Byte for byte: one segment with the process' own mean, and A and mean both multiplied by a power of 2."""
     tape = constant_market(*[(at * SECOND_US, -1, at) for at in range(1, 50)])
     schedule = segmented_intensity(*[(us * SECOND_US, share, mean) for us, share, mean in cuts])
-    plain = hawkes(A=0.2, k=1e-18, clustering=ONE | MEAN)
+    plain = model_of("hawkes", A=0.2, k=1e-18, clustering=ONE | MEAN)
     scaled, expected = (
-        backtest(tape, fixed_spread(delta_ticks=1), model, RULES).journal
-        for model in (hawkes(intensity=schedule), plain)
+        backtest(tape, model_of("fixed_spread", delta_ticks=1), model, RULES).journal
+        for model in (model_of("hawkes", intensity=schedule), plain)
     )
     assert len(expected.fills) > 5
     assert scaled.fills.tobytes() == expected.fills.tobytes()
@@ -420,7 +428,9 @@ def test_excitation_continues_across_segment_borders():
     """An order just before the border raises the intensity after it, divided by the new segment's mean."""
     tape = constant_market((4_900_000, -1, 0))
     schedule = segmented_intensity((0, 1e-9, 1.0), (5 * SECOND_US, 1, 4.0))
-    expected = backtest(tape, fixed_spread(delta_ticks=1), hawkes(intensity=schedule), RULES).journal
+    expected = backtest(
+        tape, model_of("fixed_spread", delta_ticks=1), model_of("hawkes", intensity=schedule), RULES
+    ).journal
     left = 0.5 * math.exp(-2 * 0.1)  # remaining excitation of the bids
     once_filled = expected.counters["expected_fills"]
     assert once_filled == pytest.approx(
@@ -431,7 +441,7 @@ def test_excitation_continues_across_segment_borders():
 def test_means_of_another_process_are_rejected():
     """The means of a schedule's segments belong to its own process."""
     with pytest.raises(UsageError, match="leave clustering out"):
-        hawkes(intensity=segmented_intensity((0, 1, 1.0)), clustering=ONE)
+        model_of("hawkes", intensity=segmented_intensity((0, 1, 1.0)), clustering=ONE)
     with pytest.raises(UsageError, match="piece 1 has the mean of one side"):
         Intensity([IntensityPiece(0, FOREVER, 1, 1, 1, 1, 1, mean_bid_per_s=1.0)])
 
@@ -439,17 +449,19 @@ def test_means_of_another_process_are_rejected():
 def test_hawkes_requires_rates_in_exactly_one_form():
     """As poisson does."""
     with pytest.raises(UsageError, match="hawkes needs A and k in one form"):
-        hawkes(clustering=ONE)
+        model_of("hawkes", clustering=ONE)
     with pytest.raises(UsageError, match="hawkes needs A and k in one form"):
-        hawkes(A=1.0, k=1.0, intensity=Intensity.constant(1.0, 1.0), clustering=ONE)
+        model_of("hawkes", A=1.0, k=1.0, intensity=Intensity.constant(1.0, 1.0), clustering=ONE)
     with pytest.raises(UsageError, match=r"hawkes: the ask's parameters are \{\}"):
-        hawkes(bid={"A": 1.0, "k": 1.0}, clustering=ONE)
+        model_of("hawkes", bid={"A": 1.0, "k": 1.0}, clustering=ONE)
 
 
 def test_more_than_sixteen_kernels_are_rejected():
     """A fit has far fewer."""
     with pytest.raises(UsageError, match="clustering has 17 kernels; give at most 16"):
-        hawkes(A=1.0, k=1.0, clustering=ONE | {"kernels": ONE["kernels"] * 17, "mean_per_s": MEAN["mean_per_s"]})
+        model_of(
+            "hawkes", A=1.0, k=1.0, clustering=ONE | {"kernels": ONE["kernels"] * 17, "mean_per_s": MEAN["mean_per_s"]}
+        )
 
 
 def test_clustered_fills_are_a_poisson_model_named_hawkes():
@@ -457,4 +469,4 @@ def test_clustered_fills_are_a_poisson_model_named_hawkes():
     model = ClusteredFills(Intensity.constant(1.0, 1.0), Clustering.of(EXCITING))
     assert isinstance(model, Poisson)
     assert (model.name, model.reasons[2], model.has_intensity) == ("hawkes", "hawkes:hazard", True)
-    assert FILL_MODELS["hawkes"] is hawkes
+    assert type(model_of("hawkes", A=1.0, k=1.0, clustering=ONE)) is ClusteredFills

@@ -21,8 +21,7 @@ from test_glft_grid import RULES, market
 from mm import PaperExchange, Rules, Tape
 from mm import backtest as run
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.fills.intensity import Hybrid, Intensity
-from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.backtest.fills.intensity import Hybrid, Intensity, IntensityPiece
 from mm.backtest.quotes.steps import Gated
 from mm.errors import ModelError
 from mm.instrument import Instrument

@@ -5,8 +5,7 @@ import pytest
 from engine_tapes import BEGIN_US, TEST
 from mm import Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.fills.intensity import Intensity
-from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.backtest.fills.intensity import Intensity, IntensityPiece
 from mm.backtest.quotes.steps import Gated, PostOnly
 from mm.errors import UsageError
 from mm.instrument import Instrument

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.backtest.fills.intensity import FOREVER, Intensity
-from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.backtest.fills.intensity import FOREVER, Intensity, IntensityPiece
 from mm.errors import UsageError
 from oracle_fills import along
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from mm.backtest.fills.intensity import FOREVER, Intensity
-from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.backtest.fills.intensity import FOREVER, Intensity, IntensityPiece
 from mm.backtest.models import cartea_jaimungal, expected_value, glft, gueant, optimal_curve
 from mm.errors import Mismatch
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from mm.calibration.likelihood import Table
+from mm.calibration.likelihood import Sample, Table
 from support import SHARED
 
 CASES_FILE = SHARED / "reference" / "calibration_cases.json"
@@ -135,3 +135,8 @@ def _rows(width):
 
 
 finite_tables = st.one_of(_rows(st.just(np.inf)), _rows(_width))
+
+
+def sample_of(points):
+    """Return the sample of the likelihood of points."""
+    return Sample.of(points)

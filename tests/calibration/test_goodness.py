@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from fit_tables import S1, S2, Raw, columns, random_raw
+from fit_tables import S1, S2, Raw, columns, random_raw, sample_of
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -27,7 +27,6 @@ from mm.calibration.goodness import (
     table,
     uniformity,
 )
-from mm.calibration.likelihood import Sample
 from mm.clock import US_PER_S
 
 DELTA = np.array([1, 2, 3, 5, 8, 13.0])
@@ -37,12 +36,12 @@ NAMES = ("delta", "exposure", "fills")
 def p_of_sides(bid, ask, found):
     tables = bid.table, ask.table
     points = Points.of(*(np.concatenate([getattr(raw, name) for raw in (bid, ask)]) for name in NAMES))
-    return sides_p(Sample.of(points), tables, tuple(map(likelihood_peak, tables)), found)
+    return sides_p(sample_of(points), tables, tuple(map(likelihood_peak, tables)), found)
 
 
 def p_of_curvature(raw, found):
     return curvature_p(
-        Sample.of(Points.of(raw.delta, raw.exposure, raw.fills, width_ticks=raw.width)), raw.table, found
+        sample_of(Points.of(raw.delta, raw.exposure, raw.fills, width_ticks=raw.width)), raw.table, found
     )
 
 
@@ -173,7 +172,7 @@ def bursty(rng, hours, branching, rates=(0.05, 0.05), k=0.3):
 
 def diagnosed(points):
     """Return the p of side difference, the p of curvature, and the dispersion."""
-    sample = Sample.of(points)
+    sample = sample_of(points)
     found, tables = maximum_likelihood(sample.table()), (sample.table(1), sample.table(-1))
     sides = sides_p(sample, tables, tuple(map(likelihood_peak, tables)), found)
     return sides, curvature_p(sample, sample.table(), found), dispersion(sample, found)
@@ -207,12 +206,12 @@ def test_dispersion_equals_variance_over_mean_of_blocks():
     block, delta = np.repeat(np.arange(60), 6), np.tile(DELTA, 60)
     fills = rng.poisson(20 * np.repeat(rng.gamma(2, 0.5, 60), 6) * np.exp(-0.3 * delta))
     points = Points.of(delta, np.full(360, 300.0), fills, block=block)
-    found = maximum_likelihood(Sample.of(points).table())
+    found = maximum_likelihood(sample_of(points).table())
     totals = np.bincount(block, fills)
-    assert dispersion(Sample.of(points), found) == pytest.approx(totals.var(ddof=1) / totals.mean())
+    assert dispersion(sample_of(points), found) == pytest.approx(totals.var(ddof=1) / totals.mean())
     halves = Points.of(np.tile(delta, 2), np.full(720, 150.0), np.tile(fills / 2, 2), block=np.tile(block, 2))
-    assert dispersion(Sample.of(halves), found) == pytest.approx(totals.var(ddof=1) / totals.mean())
-    assert dispersion(Sample.of(points.where(block == 0)), found) is None
+    assert dispersion(sample_of(halves), found) == pytest.approx(totals.var(ddof=1) / totals.mean())
+    assert dispersion(sample_of(points.where(block == 0)), found) is None
 
 
 def test_too_few_blocks_give_no_p():

@@ -122,8 +122,7 @@ def test_unusable_fit_has_no_curve():
 
 def test_rates_on_line_equal_engine_intensity():
     """Between points, nearer than the first and beyond the last."""
-    from mm.backtest.fills.intensity import Intensity
-    from mm.backtest.fills.intensity_piece import IntensityPiece
+    from mm.backtest.fills.intensity import Intensity, IntensityPiece
 
     line = ((0.5, 2.0), (1.5, 0.5), (4.0, 0.5), (6.0, 0.01))
     engine = Intensity([IntensityPiece(0, 10, 1.0, 1.0, 1.0, 1.0, 1.0, curve=line)])

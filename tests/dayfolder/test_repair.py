@@ -7,8 +7,8 @@ import pytest
 from mended_days import assert_repaired, details, repaired, tree
 
 from day_files import check
+from hand_fed import open_day
 from mm import DayFolder
-from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.line_files import gzip_member
 from mm.dayfolder.manifest import unseal, write_manifest
 from mm.errors import MissingDay, TryLater
@@ -65,7 +65,7 @@ def test_repair_records_altered_file_in_ledger(recorded_day):
 def test_repair_does_not_change_day_being_recorded(recorded_day):
     """A repair must not run while a recorder writes the day."""
     before = tree(recorded_day)
-    with DayWriter(recorded_day, "LIVE", top_n=3):
+    with open_day(recorded_day, "LIVE", top_n=3):
         during = tree(recorded_day)
         with pytest.raises(TryLater):
             repaired(recorded_day)

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm import DayFolder
-from mm.dayfolder.line_files import gzip_member
 from mm.dayfolder.rows import Arrival, CheckedLines, DefectList, RowOrder, check_numbers, decimal, integer, table
 from mm.errors import OffGrid
 from mm.market_data.grid import Grid
@@ -46,7 +45,7 @@ def test_compressed_and_plain_lines_are_equal(tmp_path_factory, lines, cuts):
 def test_all_rows_before_torn_member_are_read(folder):
     """A torn member loses only its own rows."""
     path, findings = folder.path / "a.ndjson.gz", DefectList(folder)
-    path.write_bytes(gzip_member(b"1\n2\n") + gzip_member(b"3\n")[:-9])
+    path.write_bytes(gzip.compress(b"1\n2\n") + gzip.compress(b"3\n")[:-9])
     assert list(CheckedLines(path, findings))[:2] == [(1, "1"), (2, "2")]
     assert [defect.kind for defect in findings.defects()] == ["torn_gzip"]
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -21,9 +22,8 @@ from mm.errors import BrokenFile, MMError, OffGrid
 from mm.market_data.binance_spot import BINANCE_SPOT, Messages
 from mm.market_data.grid import Grid
 from mm.market_data.venue import DepthUpdate, Futures
-from mm.sim.wire.box import Box
-from mm.sim.wire.limits import WireLimits
 from mm.tape._parse import Cell, DiffParser, TableParser
+from simulation import lockstep_box
 
 REFUSALS = (ValueError, OffGrid, msgspec.MsgspecError, Futures)
 """The documented exceptions of `Messages.received`."""
@@ -231,7 +231,7 @@ class Pipe(asyncio.Transport):
     close = abort
 
 
-LOOSE = WireLimits(messages=10**9, attempts=None, close_s=0.0)
+LOOSE = {"messages": 10**9, "attempts": None, "close_s": 0.0}
 SOCKETS = ("/ws", "/stream?streams=simusdt@depth@100ms/simusdt@trade", "/ws-api/v3", "/ws/simusdt@depth5")
 KEY = b64encode(bytes(16)).decode()
 
@@ -244,7 +244,7 @@ def server(data: bytes) -> bool:
 async def _play(mode: bytes, data: bytes) -> bool:
     contexts: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
-    box = Box.in_lockstep("empty", seed=5, wire_limits=LOOSE)
+    box = lockstep_box("empty", seed=5, wire=LOOSE)
     kind, path = mode[0] % 6, SOCKETS[mode[0] // 6 % len(SOCKETS)]
     pipe = Pipe(box.server._accept())
     if kind in (1, 2):
@@ -278,7 +278,7 @@ def _handshake(path: str) -> bytes:
     ).encode()
 
 
-def _pieces(box: Box, kind: int, data: bytes) -> list[bytes]:
+def _pieces(box: Any, kind: int, data: bytes) -> list[bytes]:
     """Return the bytes to send for an input: the input, or frames, requests and calls made from its lines."""
     if kind in (0, 1):
         return [data[: len(data) // 2], data[len(data) // 2 :]]
@@ -313,7 +313,7 @@ def _http(method: str, target: bytes, body: bytes) -> bytes:
     return method.encode() + b" " + plain + b" HTTP/1.1\r\nHost: localhost" + head + body
 
 
-def _signed(box: Box, line: bytes) -> bytes:
+def _signed(box: Any, line: bytes) -> bytes:
     """Return a request with a valid signature for a line ``METHOD path name=value&…``."""
     method, _, rest = line.decode("latin-1").partition(" ")
     path, _, text = rest.partition(" ")

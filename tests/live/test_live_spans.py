@@ -7,8 +7,7 @@ import pytest
 from engine_tapes import TEST
 from mm import PaperExchange, Quotes, Rules, Tape
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.fills.intensity import Intensity
-from mm.backtest.fills.intensity_piece import IntensityPiece
+from mm.backtest.fills.intensity import Intensity, IntensityPiece
 from mm.backtest.preset import PRESETS
 from mm.backtest.quotes.steps import Gated
 from mm.clock import us_of

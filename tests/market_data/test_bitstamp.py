@@ -4,11 +4,11 @@ import csv
 import gzip
 import json
 
+from captured import import_files
 from day_files import defects_of
 from log_book import Book, read_log
 from mm import DayFolder
 from mm.market_data.bitstamp import write_rows
-from mm.market_data.capture_import import BITSTAMP, ImportOptions, import_captures
 from mm.sim.matching.order_log import ROW_TRADE
 
 MS = 1_430_438_400_000  # 2015-05-01 00:00 UTC
@@ -32,13 +32,11 @@ def text_of(*messages):
 def import_text(tmp_path, text, **options):
     capture = tmp_path / "capture.log"
     capture.write_text(text)
-    return import_captures(
-        [capture], "BTCUSD", tmp_path / "data", run_id="r", options=bitstamp(**options), form=BITSTAMP
-    )
+    return import_bitstamp(capture, tmp_path / "data", **options)
 
 
-def bitstamp(**options):
-    return ImportOptions(tick_size="0.01", qty_step="0.00000001", **options)
+def import_bitstamp(capture, root, **options):
+    return import_files([capture], root, "BTCUSD", form="bitstamp", tick_size="0.01", qty_step="0.00000001", **options)
 
 
 def rows_of(path, *columns):
@@ -117,7 +115,7 @@ def test_two_imports_of_a_packed_capture_write_the_same_bytes(tmp_path):
     packed.write_bytes(gzip.compress(text_of(*SWEEP).encode()))
     folders = []
     for root in ("a", "b"):
-        import_captures([packed], "BTCUSD", tmp_path / root, run_id="r", options=bitstamp(), form=BITSTAMP)
+        import_bitstamp(packed, tmp_path / root)
         folders.append(DayFolder(tmp_path / root, "BTCUSD", "20150501"))
     assert folders[0].order_log.read_bytes() == folders[1].order_log.read_bytes()
     assert folders[0].manifest.read_bytes() == folders[1].manifest.read_bytes()

@@ -13,11 +13,11 @@ import pytest
 
 import mm
 from mm import PoissonFit, Rules
-from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.backtest.replay import by_events
 from mm.base.knobs import knobs
 from mm.errors import DataError, Mismatch, UsageError
 from mm.play.python import GROUPS
+from named import model_of
 from simulation import simulate_day
 from support import ROOT, run_python
 
@@ -145,7 +145,7 @@ class TakeAll:
 def test_own_model_is_played_under_other_assumptions(tapes, quotes, fills):
     """A class is made again, an object copied as it is before the run, so all rows start from the same state."""
     quotes = {"class": JoinEarly, "pair": (JoinEarly, {"most": 200}), "object": JoinEarly()}[quotes]
-    fills = {"class": TakeAll, "object": TakeAll(), "compiled": queue_prob_power(exponent=2)}[fills]
+    fills = {"class": TakeAll, "object": TakeAll(), "compiled": model_of("queue_prob_power", exponent=2)}[fills]
     result = mm.backtest(tapes[0], quotes, fills, initial_inventory=1)
     rows = result.summary["sensitivity"]["rows"]
     named = mm.backtest(tapes[0], JoinEarly(), fills, initial_inventory=1, sensitivity=False)
@@ -191,7 +191,7 @@ def test_own_quote_model_has_default_terms(tapes):
 
 def test_model_objects_produce_same_rows_as_model_names(tapes):
     """A compiled model passed as an object equals the same model passed by name and parameters."""
-    quotes, fills = fixed_spread(delta_ticks=2), trade_cross(share=0.5)
+    quotes, fills = model_of("fixed_spread", delta_ticks=2), model_of("trade_cross", share=0.5)
     from_objects = mm.backtest(tapes, quotes, fills, initial_inventory=3)
     parameters = {"quote_params_json": {"delta_ticks": 2}, "fill_params_json": {"share": 0.5}}
     from_names = mm.backtest(tapes, "fixed_spread", "trade_cross", initial_inventory=3, **parameters)
@@ -215,12 +215,12 @@ def test_parameters_may_stand_with_the_name(tapes):
 def test_rules_reject_separate_terms_and_model_names(tapes):
     instrument = tapes[0].instrument
     rules = Rules(tick_e8=instrument.tick_e8, lot_e8=instrument.lot_e8, maker_fee_e8=0)
-    result = mm.backtest(tapes[0], fixed_spread(delta_ticks=1), trade_cross(), rules)
+    result = mm.backtest(tapes[0], model_of("fixed_spread", delta_ticks=1), model_of("trade_cross"), rules)
     assert result.summary["fees"] == 0
     with pytest.raises(UsageError, match="rules set every term, so maker_fee_rate would have no effect"):
-        mm.backtest(tapes[0], fixed_spread(delta_ticks=1), trade_cross(), rules, maker_fee_rate=0)
+        mm.backtest(tapes[0], model_of("fixed_spread", delta_ticks=1), model_of("trade_cross"), rules, maker_fee_rate=0)
     with pytest.raises(UsageError, match="quotes is 'glft'; with rules it must be a model"):
-        mm.backtest(tapes[0], "glft", trade_cross(), rules)
+        mm.backtest(tapes[0], "glft", model_of("trade_cross"), rules)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_rules_reject_separate_terms_and_model_names(tapes):
         ({"fit_draws": 2}, UsageError, r"^fit_draws is 2, .* give fill_params_file=.* leave fill_per_side"),
         ({"fill_params_file": "nowhere.json"}, DataError, "^fill_params_file nowhere.json: there is no such file"),
         ({"quotes": "glft", "quote_model": "gueant"}, UsageError, "give one of them"),
-        ({"quotes": fixed_spread(delta_ticks=1), "fit_draws": 2}, UsageError, "fit_draws draws A and k"),
+        ({"quotes": model_of("fixed_spread", delta_ticks=1), "fit_draws": 2}, UsageError, "fit_draws draws A and k"),
         ({"quotes": (JoinEarly, {"mos": 1})}, UsageError, "JoinEarly has no parameter 'mos'.*did you mean most"),
         ({"quotes": "avellaneda"}, UsageError, "did you mean avellaneda_stoikov"),
         ({"initial_inventory": "0.00000001"}, UsageError, "^initial_inventory is 0.00000001; it must be a multiple"),

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from drawn_runs import full_day, result_of
+from drawn_runs import drawn, full_day, result_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +14,6 @@ from journals import seeded
 from mm.report import figures
 from mm.report.backtest_charts import whole_figure
 from mm.report.figures import Panel, Scale, drawn_rows
-from mm.report.run_columns import columns_of
 from pages import check_figure, decoded, named
 
 
@@ -104,7 +103,7 @@ def test_json_is_valid_complete_and_the_same_each_time():
 
 
 def run_of(kind):
-    return full_day(seconds=20_000, n_fills=8_000) if kind == "full" else columns_of(result_of(seeded(400)))
+    return full_day(seconds=20_000, n_fills=8_000) if kind == "full" else drawn(result_of(seeded(400)))[1]
 
 
 @pytest.mark.parametrize("kind", ["full", "short"])

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from mm import Rules, backtest, load_day
-from mm.backtest.models import fixed_spread, queue_prob_power, trade_cross
 from mm.tape import keep, level_changes
 from mm.tape.columns import ARRAYS, DTYPES
+from named import model_of
 from strategies import START_US, Story, price, qty
 
 Content = dict[str, bytes]
@@ -75,8 +75,8 @@ class Bench:
         rules = Rules(grid.tick_e8, grid.lot_e8, start_lots=100, quote_lots=2 * tape.step_lots)
         found = [getattr(tape, name).tobytes() for name in ARRAYS]
         found.append(repr((tape.days, grid, tape.step_lots, tape.start_us, tape.end_us)).encode())
-        for fills in (trade_cross(), queue_prob_power()):
-            journal = backtest(tape, fixed_spread(delta_ticks=1), fills, rules).journal
+        for fills in (model_of("trade_cross"), model_of("queue_prob_power")):
+            journal = backtest(tape, model_of("fixed_spread", delta_ticks=1), fills, rules).journal
             found += [table.tobytes() for table in (journal.orders, journal.fills, journal.state)]
         self.notes = tape.meta.warnings
         return found

@@ -8,12 +8,12 @@ import pytest
 import mm
 from mm import Quotes, Rules, Tape
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.models import avellaneda_stoikov, trade_cross
 from mm.backtest.quotes.steps import Gated
 from mm.instrument import Instrument
 from mm.sweep.findings import PlayedPoint, find
 from mm.sweep.grid import Axis
 from mm.sweep.play import outcome_of
+from named import model_of
 
 S, HOUR, DAY = 10**6, 3_600 * 10**6, 86_400 * 10**6
 START = 1_767_600_000_000_000  # 08:00
@@ -74,7 +74,7 @@ RULES = {"tick_e8": 10**6, "lot_e8": 10**6, "maker_fee_e8": 0, "quote_lots": 2, 
 
 
 def played(tapes, away=0):
-    return mm.backtest(tapes, Join(away=away), trade_cross(), Rules(**RULES))
+    return mm.backtest(tapes, Join(away=away), model_of("trade_cross"), Rules(**RULES))
 
 
 SCALED = ("sharpe", "sharpe_autocorr", "sortino")
@@ -157,7 +157,7 @@ def test_market_with_hours_has_spans_within_them():
     opening = 1_767_623_400_000_000  # 2026-01-05 14:30 UTC
     tape = Tape.of(GRID, moved(hour_of(2), opening - HOUR // 2))
     rules = {**RULES, "quote_lots": 100}
-    closed = mm.backtest(tape, Join(), trade_cross(), Rules(**rules))
+    closed = mm.backtest(tape, Join(), model_of("trade_cross"), Rules(**rules))
     summary = mm.backtest(tape, Join(), "trade_cross", preset="equity", quote_qty="1", sensitivity=False).summary
     assert closed.summary["spans"] == [[opening - HOUR // 2, opening + HOUR // 2]]
     assert summary["spans"] == [[opening, opening + HOUR // 2]]
@@ -172,8 +172,8 @@ def test_training_before_the_first_segment_is_no_time_with_a_market():
     begin = START + 1_200 * S
     piece = (begin, START + HOUR, *(1.0, 0.5) * 2, 0.5)
     intensity = Intensity([piece])
-    gated = Gated(avellaneda_stoikov(intensity=intensity, gamma=0.001, sigma=1.0), intensity)
-    summary = mm.backtest(tape, gated, trade_cross(), Rules(**RULES)).summary
+    gated = Gated(model_of("avellaneda_stoikov", intensity=intensity, gamma=0.001, sigma=1.0), intensity)
+    summary = mm.backtest(tape, gated, model_of("trade_cross"), Rules(**RULES)).summary
     assert summary["spans"] == [[begin, START + HOUR]]
     assert summary["returns"]["periods"] == 40
     assert summary["two_sided_uptime"] > 0.9

@@ -8,8 +8,8 @@ from mm import Quotes, Rules, Tape, backtest
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.metrics.notes import WAYS, _other_level, one_sided, why_no_orders
 from mm.backtest.metrics.order_lives import order_totals
-from mm.backtest.models import trade_cross
 from mm.instrument import Instrument
+from named import model_of
 
 
 def rows(*orders: tuple[str, str, str]) -> np.ndarray:
@@ -58,7 +58,7 @@ def test_bid_that_rests_until_the_end_counts_as_having_reached_the_book(bid_tick
     changes = [(second * 1_000_000, "depth", [(998, 50 + second)], []) for second in range(1, 5)]
     tape = Tape.of(grid, [(0, "snapshot", [(999, 50), (998, 50)], [(1001, 50), (1002, 50)]), *changes])
     rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, quote_lots=30)
-    summary = backtest(tape, FarBid(bid_ticks), trade_cross(), rules).summary
+    summary = backtest(tape, FarBid(bid_ticks), model_of("trade_cross"), rules).summary
     assert summary["n_fills"] == 0
     assert any(line.startswith("no order reached the book: ") for line in summary["warnings"]) == warned
 
@@ -108,7 +108,7 @@ def test_causes_are_not_repeated_in_a_second_note():
     grid = Instrument("BTCUSDT", tick_e8=1_000_000, lot_e8=1_000)
     tape = Tape.of(grid, [(0, "snapshot", [(999, 50)], [(1001, 50)]), (1_000_000, "depth", [(998, 5)], [])])
     rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, quote_lots=30, min_notional_e8=10**12)
-    warnings = backtest(tape, FarBid(900), trade_cross(), rules).summary["warnings"]
+    warnings = backtest(tape, FarBid(900), model_of("trade_cross"), rules).summary["warnings"]
     assert sum("min_notional" in line for line in warnings) == 1
 
 
@@ -120,7 +120,9 @@ def trade_notes(*seconds: int, end: int = 100) -> list[str]:
     tape = Tape.of(grid, [(0, "snapshot", [(999, 50), (998, 50)], [(1001, 50), (1002, 50)]), *events])
     rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, quote_lots=30)
     return [
-        line for line in backtest(tape, FarBid(900), trade_cross(), rules).summary["warnings"] if "no trade" in line
+        line
+        for line in backtest(tape, FarBid(900), model_of("trade_cross"), rules).summary["warnings"]
+        if "no trade" in line
     ]
 
 

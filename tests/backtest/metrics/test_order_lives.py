@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paths import lives_of
 
 import engine_chance
 from engine_cases import TABLES
-from journals import lives_of, scribes, table_of
-from mm.backtest.fills.intensity import Intensity
-from mm.backtest.fills.intensity_piece import IntensityPiece
+from journals import scribes, table_of
+from mm.backtest.fills.intensity import Intensity, IntensityPiece
 from mm.backtest.journal import ACTIONS, Journal
 from mm.backtest.metrics import order_lives, resting_states
 from mm.backtest.metrics.order_lives import RestSums, TimeCells, order_totals, rest

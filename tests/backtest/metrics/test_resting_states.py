@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from paths import lives_of
 
-from journals import lives_of, table_of
+from journals import table_of
 from mm.backtest.metrics import resting_states
 from mm.backtest.metrics.fill_states import bins, state_sums
 from mm.backtest.metrics.market_paths import MarketPaths

@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,29 +20,27 @@ from played import (
 from recorded import Sweep, geometric_k, sigma2, sweeps
 from scipy import optimize, stats
 
-from mm import DayFolder
 from mm.calibration.hawkes import ArrivalFlow, fit_hawkes
 from mm.errors import UsageError
-from mm.sim.flow.day import make_day
-from mm.sim.flow.scenario import HawkesMarket, PoissonMarket, Regimes, RegularMarket
-from mm.sim.flow.session import STEP_US, Session
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import IOC, ROW_LEVEL, ROW_NEW, ROW_TRADE
+from simulation import SCENARIOS, STEP_US, simulate_day, truth_of
 
 HOURS = 1.0
+POISSON, HAWKES, REGIMES = (SCENARIOS[name] for name in ("poisson", "hawkes", "regimes"))
 
 
-class _Shallow(PoissonMarket):
+class _Shallow(POISSON):
     """A market whose book is far too shallow for its orders."""
 
     name: ClassVar[str] = "shallow"
 
-    def levels(self, session: Session) -> int:
+    def levels(self, session) -> int:
         return 8
 
 
 # The sides differ, so that a swap of sides cannot pass.
-TWO_SIDED = PoissonMarket(
+TWO_SIDED = POISSON(
     A_bid_per_s=2.0, A_ask_per_s=1.2, k_bid_per_tick=0.4, k_ask_per_tick=0.25, sigma_ticks_per_sqrt_s=1.5
 )
 
@@ -64,8 +62,9 @@ class Measured:
 @pytest.fixture(scope="module", params=[2, 3])
 def day(request, tmp_path_factory) -> Measured:
     """An hour each at an even spread (the mid on the grid) and at an odd one (between two prices)."""
-    folder = DayFolder(tmp_path_factory.mktemp("data"), "SIMUSDT", "20260105")
-    truth = make_day(folder, replace(TWO_SIDED, spread_ticks=request.param), Session("SIMUSDT", "20260105", HOURS, 7))
+    market = {**asdict(TWO_SIDED), "spread_ticks": request.param}
+    folder = simulate_day(tmp_path_factory.mktemp("data"), hours=HOURS, seed=7, **market)
+    truth = truth_of(folder)
     seconds = (truth["flow"]["end_us"] - truth["flow"]["start_us"]) / 1e6
     variance = sigma2(folder.path, "0.01", HOURS * 3600)
     return Measured(sweeps(folder.path, "0.01"), variance, truth, request.param / 2, seconds)
@@ -110,7 +109,7 @@ def test_every_sweep_starts_at_the_touch(day):
     assert {side: len(day.depths(side)) for side in ("bid", "ask")} == day.truth["sweeps"]
 
 
-def best_bids(scenario: RegularMarket, period: Session) -> np.ndarray:
+def best_bids(scenario: Any, period: Any) -> np.ndarray:
     """Return the best bid after each depth instant; without user trades it is the maker's, and gives the mid."""
     bids: list[int] = []
     steps = range(0, period.flow_us[1] - period.open_us + 1, STEP_US)
@@ -128,7 +127,7 @@ def takers(played: Played, side: int) -> Ints:
 @pytest.mark.parametrize(("sigma", "hours"), [(0.4, 0.3), (3.0, 0.3), (20.0, 1.0)])
 def test_mid_moves_are_skellam_distributed(sigma, hours):
     """Each step is a difference of two Poisson draws, by inversion and by rejection."""
-    moves = np.diff(best_bids(PoissonMarket(A_per_s=0.0, sigma_ticks_per_sqrt_s=sigma), session(hours)))
+    moves = np.diff(best_bids(POISSON(A_per_s=0.0, sigma_ticks_per_sqrt_s=sigma), session(hours)))
     half_variance = sigma**2 / 20
     values = np.arange(moves.min(), moves.max() + 1)
     expected = stats.skellam.pmf(values, half_variance, half_variance) * moves.size
@@ -141,14 +140,14 @@ def test_mid_moves_are_skellam_distributed(sigma, hours):
 
 def test_mid_is_independent_of_the_flow():
     """Two days that differ in A alone have the same mid, so their difference is that of the flow."""
-    one, other = (best_bids(PoissonMarket(A_per_s=A, sigma_ticks_per_sqrt_s=2.0), session(0.05)) for A in (0.5, 5.0))
+    one, other = (best_bids(POISSON(A_per_s=A, sigma_ticks_per_sqrt_s=2.0), session(0.05)) for A in (0.5, 5.0))
     assert np.array_equal(one, other)
     assert np.unique(one).size > 1
 
 
 def test_orders_of_one_side_never_share_a_millisecond():
     """Prints of one side and time are one order to every reader of the day; none is at a depth instant."""
-    played = play(PoissonMarket(A_per_s=100.0), session())
+    played = play(POISSON(A_per_s=100.0), session())
     for side in (1, -1):
         us = takers(played, side)[:, US]
         assert len(us) > 30_000
@@ -158,7 +157,7 @@ def test_orders_of_one_side_never_share_a_millisecond():
 
 def test_book_is_deeper_than_expected_sweeps():
     """A sweep cut short would bend the law; the expected number of them is below 1e-9."""
-    scenario, period = PoissonMarket(A_per_s=50.0, k_per_tick=0.05), session(14)
+    scenario, period = POISSON(A_per_s=50.0, k_per_tick=0.05), session(14)
     depth = scenario.levels(period) + scenario.spread_ticks / 2
     assert 2 * 50 * 14 * 3600 * math.exp(-0.05 * depth) < 1e-9
 
@@ -174,21 +173,19 @@ def test_sweep_beyond_the_edge_is_counted_and_ends_there():
 
 def test_zero_A_gives_prices_without_trades():
     """A = 0 is the day on which nothing trades."""
-    played = play(PoissonMarket(A_per_s=0.0, sigma_ticks_per_sqrt_s=3.0), session())
+    played = play(POISSON(A_per_s=0.0, sigma_ticks_per_sqrt_s=3.0), session())
     assert not len(played.rows(ROW_TRADE))
     assert len(played.rows(ROW_LEVEL)) > 1000
 
 
 def test_zero_sigma_keeps_the_mid_constant():
     """sigma = 0 is the simplest check of a calibration."""
-    assert set(best_bids(PoissonMarket(sigma_ticks_per_sqrt_s=0.0), session())) == {9_999}
+    assert set(best_bids(POISSON(sigma_ticks_per_sqrt_s=0.0), session())) == {9_999}
 
 
 def test_start_price_only_shifts_the_prices():
     """The market is the same, half a trillion ticks higher."""
-    low, high = (
-        play(PoissonMarket(start_price=price, tick_size="0.00000001"), session(0.02)).log for price in ("1", "5000")
-    )
+    low, high = (play(POISSON(start_price=price, tick_size="0.00000001"), session(0.02)).log for price in ("1", "5000"))
     priced = low[:, TICKS] > 0
     assert set(high[priced, TICKS] - low[priced, TICKS]) == {4999 * 10**8}
     assert np.array_equal(np.delete(high, TICKS, 1), np.delete(low, TICKS, 1))
@@ -198,7 +195,7 @@ def test_levels_taken_by_user_are_restored_at_next_depth_instant():
     """Without that the first large order would end the market."""
     period = session(0.02)
     matching = Matching()
-    flow = PoissonMarket(A_per_s=0.0, sigma_ticks_per_sqrt_s=0.0).flow(matching, period)
+    flow = POISSON(A_per_s=0.0, sigma_ticks_per_sqrt_s=0.0).flow(matching, period)
     flow.advance(period.open_us + 1_050_000)
     deep = sum(lots for _, lots in matching.depth(-1, 5))
     matching.submit(period.open_us + 1_050_000, USER, 1, 10_005, deep, IOC)
@@ -212,7 +209,7 @@ def test_levels_taken_by_user_are_restored_at_next_depth_instant():
 @pytest.mark.parametrize(("side", "distance"), [(1, 1), (1, 0), (-1, 2)])
 def test_user_order_is_hit_at_the_exponential_rate(side, distance):
     """Also between the touch and the mid, where the market has no quote."""
-    scenario = PoissonMarket(
+    scenario = POISSON(
         A_bid_per_s=5.0, A_ask_per_s=3.0, k_bid_per_tick=0.4, k_ask_per_tick=0.2, spread_ticks=6,
         sigma_ticks_per_sqrt_s=0.0,
     )  # fmt: skip
@@ -259,7 +256,7 @@ def trade_times(played: Played, side: int) -> np.ndarray:
 @pytest.mark.parametrize("spread", [1, 4])
 def test_hawkes_parameters_are_recovered_by_likelihood(spread):
     """mu, branching ratio and beta of the orders that trade, from the order log; the rate of all of them."""
-    scenario = HawkesMarket(mu_per_s=1.0, branching_ratio=0.6, beta_per_s=3.0, spread_ticks=spread, k_per_tick=0.2)
+    scenario = HAWKES(mu_per_s=1.0, branching_ratio=0.6, beta_per_s=3.0, spread_ticks=spread, k_per_tick=0.2)
     period = session(1.0)
     truth, played = scenario.truth(period)["hawkes"], play(scenario, period)
     seconds = (period.close_us - period.flow_us[0]) / 1e6
@@ -277,7 +274,7 @@ def test_hawkes_parameters_are_recovered_by_likelihood(spread):
 @pytest.mark.parametrize("share", [0.25, 1.0])
 def test_hawkes_cross_excitation_is_recovered(share):
     """Every entry of the matrix, and beta, within four standard errors; also without excitation of the own side."""
-    scenario = HawkesMarket(mu_per_s=0.5, branching_ratio=0.7, cross_share=share, beta_per_s=1.5)
+    scenario = HAWKES(mu_per_s=0.5, branching_ratio=0.7, cross_share=share, beta_per_s=1.5)
     period = session(2.0)
     truth, played = scenario.truth(period)["hawkes"], play(scenario, period)
     orders = [(trade_times(played, side) - period.flow_us[0]) / 1e6 for side in (-1, 1)]  # sellers hit bids
@@ -295,19 +292,19 @@ def test_hawkes_cross_excitation_is_recovered(share):
 def test_hawkes_with_too_few_orders_at_the_touch_raises_usage_error():
     """One order at the touch would excite hundreds; the message contains the flags."""
     with pytest.raises(UsageError, match=r"--k 2\.0 and --spread-ticks 6: a share of 0\.0025 of the orders"):
-        HawkesMarket(k_per_tick=2.0, spread_ticks=6)
+        HAWKES(k_per_tick=2.0, spread_ticks=6)
 
 
 def test_hawkes_without_excitation_equals_poisson():
     """The same orders to the last bit, so that the two scenarios compare."""
     period = session()
-    log = play(HawkesMarket(mu_per_s=0.8, branching_ratio=0.0), period).log
-    assert np.array_equal(log, play(PoissonMarket(A_per_s=0.8), period).log)
+    log = play(HAWKES(mu_per_s=0.8, branching_ratio=0.0), period).log
+    assert np.array_equal(log, play(POISSON(A_per_s=0.8), period).log)
 
 
 def test_regimes_switch_at_the_times_of_the_truth():
     """A, k and sigma of each regime from its own part of the log, by closed forms."""
-    scenario, period = Regimes(regime_s=600.0, regime_A_per_s=(2.0, 6.0, 3.0), regime_k_per_tick=(0.5, 0.2, 0.3),
+    scenario, period = REGIMES(regime_s=600.0, regime_A_per_s=(2.0, 6.0, 3.0), regime_k_per_tick=(0.5, 0.2, 0.3),
                            regime_sigma=(0.4, 2.0, 1.0)), session(0.7)  # fmt: skip
     regimes = scenario.truth(period)["regimes"]
     assert [regime["A"] for regime in regimes] == [2.0, 6.0, 3.0, 2.0, 6.0]
@@ -335,7 +332,7 @@ def test_regimes_switch_at_the_times_of_the_truth():
 
 def test_regime_begins_and_ends_at_its_instants():
     """No order or price step of a regime is outside its time."""
-    scenario, period = Regimes(
+    scenario, period = REGIMES(
         regime_s=10.0, regime_A_per_s=(0.0, 90.0), regime_k_per_tick=(0.3, 0.3), regime_sigma=(0.0, 50.0)
     ), session(0.0111)  # fmt: skip
     switches = [regime["start_us"] for regime in scenario.truth(period)["regimes"][1:]]
@@ -351,23 +348,23 @@ def test_regime_begins_and_ends_at_its_instants():
 def test_single_regime_equals_poisson():
     """The same orders to the last bit; a switch to the same law changes nothing either."""
     period = session()
-    one = Regimes(regime_s=7.3, regime_A_per_s=(0.8,), regime_k_per_tick=(0.35,), regime_sigma=(0.4,))
+    one = REGIMES(regime_s=7.3, regime_A_per_s=(0.8,), regime_k_per_tick=(0.35,), regime_sigma=(0.4,))
     assert len(one.laws(period)) > 40
-    assert np.array_equal(play(one, period).log, play(PoissonMarket(), period).log)
+    assert np.array_equal(play(one, period).log, play(POISSON(), period).log)
 
 
 def test_unequal_numbers_of_regime_values_raise_usage_error():
     """A value too many or too few would shift every later regime."""
     with pytest.raises(UsageError, match="--regime-A, --regime-k and --regime-sigma have 2, 1 and 2 values"):
-        Regimes(regime_k_per_tick=(0.35,))
+        REGIMES(regime_k_per_tick=(0.35,))
 
 
 @pytest.mark.parametrize(
     ("scenario", "flag"),
     [
-        (PoissonMarket(k_per_tick=0.002), "--k"),
-        (PoissonMarket(start_price="0.5"), "--start-price"),
-        (PoissonMarket(sigma_ticks_per_sqrt_s=900.0), "--start-price"),
+        (POISSON(k_per_tick=0.002), "--k"),
+        (POISSON(start_price="0.5"), "--start-price"),
+        (POISSON(sigma_ticks_per_sqrt_s=900.0), "--start-price"),
     ],
 )
 def test_impossible_market_raises_usage_error_with_flag(scenario, flag):
@@ -379,10 +376,10 @@ def test_impossible_market_raises_usage_error_with_flag(scenario, flag):
 def test_nearly_unstable_hawkes_process_raises_usage_error():
     """Every order would wait for a free millisecond, longer and longer."""
     with pytest.raises(UsageError, match=r"--mu 2.0 and --branching-ratio 0.99 make 200 orders"):
-        HawkesMarket(mu_per_s=2.0, branching_ratio=0.99)
+        HAWKES(mu_per_s=2.0, branching_ratio=0.99)
 
 
 def test_level_quantity_too_large_for_a_sweep_raises_usage_error():
     """The engine counts lots below 2**48; a sweep of every level must stay below that as well."""
     with pytest.raises(UsageError, match=r"--level-qty 1000000 .* over .* times --qty-step 0.00000001"):
-        PoissonMarket(level_qty="1000000", qty_step="0.00000001")
+        POISSON(level_qty="1000000", qty_step="0.00000001")

@@ -106,6 +106,11 @@ class Recording:
         """Why there is no connection; empty if there is one."""
         return self._open.listener.trouble if self._open else ""
 
+    def ask_status(self) -> None:
+        """Ask for the symbol's status at once: somebody has heard that it does not trade."""
+        if self._open:
+            self._open.ask_status()
+
     def stop(self, reason: str) -> None:
         """End the recording in order; *reason* goes into the ledger. May be called at any time."""
         self.reason = self.reason or reason
@@ -378,6 +383,10 @@ class _OpenRecording:
     def shut_down(self, conn: int) -> None:
         """Replace connection *conn*, which the exchange will close."""
         self._parts.stream.replace("server_shutdown", conn=conn)
+
+    def ask_status(self) -> None:
+        """Ask for the symbol's filters and status at once."""
+        self._rest.status_wanted.set()
 
     def need_snapshot(self) -> None:
         """Request a snapshot: updates wait for a book."""

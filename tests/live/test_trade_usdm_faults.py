@@ -1,5 +1,6 @@
 """``mm trade --market usdm`` with the faults of the exchange in a box: after each, position and wallet are equal."""
 
+import json
 import time
 from decimal import Decimal
 
@@ -91,4 +92,25 @@ def test_listen_key_that_is_ended_elsewhere_is_replaced(tmp_path):
         assert code == 0, output
         assert "it did not tell of an order" in output
         assert "gateway_connected connections=2" in output
+        box.check_books()
+
+
+def test_contract_that_stops_trading_pulls_the_quotes_until_it_trades_again(tmp_path):
+    """A refusal says it first, since the status is asked for every quarter of an hour: few orders are tried in vain."""
+    with contract_box(tmp_path) as box:
+        with box.trader() as process:
+            box.until(lambda: len(box.account()["trades"]) > 1, "fills", process=process)
+            box.post("/sim/status", json.dumps({"status": "SETTLING"}))
+            box.until(lambda: box.rows("reject"), "a refusal", process=process)
+            box.until(lambda: not box.account()["openOrders"], "no orders", 10, process)
+            until_s = time.monotonic() + 5
+            box.until(lambda: time.monotonic() > until_s, "a while", process=process)
+            refused = [row["code"] for row in box.rows("reject") if row["action"] == "place"]
+            assert refused.count(-4141) <= 8
+            box.post("/sim/status", json.dumps({"status": "TRADING"}))
+            since_us = box.get("/sim/state")["now_us"]
+            box.until(lambda: box.account(since_us)["trades"], "fills", process=process)
+            code, output, _ = ended(process)
+        assert code == 0, output
+        assert "exchange_info status=SETTLING" in output
         box.check_books()

@@ -579,8 +579,9 @@ class Gateway:
             return
         try:
             now = self._venue.terms_of(answer).instrument
-        except MMError as error:  # it does not trade now: the market's session says so
+        except MMError as error:
             self._log.warning("filters_unknown", why=str(error))
+            self._reports.tell(lambda listener: listener.untraded())
             return
         if now != before:
             sizes = [("tick_size", before.tick_e8, now.tick_e8), ("step_size", before.lot_e8, now.lot_e8)]

@@ -84,6 +84,9 @@ class OrderListener:
     def balances(self, held: Balances) -> None:
         """The balances by asset, all known ones."""
 
+    def untraded(self) -> None:
+        """The exchange has refused an order, and says that the symbol does not trade now."""
+
     def funds(self, base_e8: int, quote_e8: int) -> None:
         """What the balances leave to the orders of the symbol, those that are open included; in 1e-8."""
 

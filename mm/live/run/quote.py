@@ -265,6 +265,7 @@ class Quoting:
             allow=lambda: trade.account.allow(trade.key) or source.waits(),
             decided=lambda: self._decided(lags),
             ended=self._announce_end,
+            ask_status=self._ask_status,
             clock=trade.clock,
             single_trades=trade.parts.days.trade_stream == "trade",
             target_lots=play.rules.target,
@@ -363,6 +364,10 @@ class Quoting:
     def _announce_end(self, why: str) -> None:
         """End the other symbols too: at a kill they are killed in this very step."""
         self._trade.announce(self._killed_for() if why == KILL else why, why == KILL)
+
+    def _ask_status(self) -> None:
+        if self._trade.recording is not None:
+            self._trade.recording.ask_status()
 
     async def _record(
         self, trader: Trader, follower: TradeFollower, others: list[Recording]

@@ -194,6 +194,7 @@ class TraderParts:
             wait, or an empty text.
         decided: Called after each requote.
         ended: Called once with the end reason, before anything else happens.
+        ask_status: Called once the exchange says that the symbol does not trade.
         clock: Returns the wall clock, in µs.
         single_trades: Whether each print of the market is one trade, not an aggregate.
         target_lots: What the strategy would hold without quoting.
@@ -210,6 +211,7 @@ class TraderParts:
     allow: Callable[[], str] = lambda: ""
     decided: Callable[[], None] = lambda: None
     ended: Callable[[str], None] = lambda _: None
+    ask_status: Callable[[], None] = lambda: None
     clock: Callable[[], int] = now_us
     single_trades: bool = True
     target_lots: int = 0
@@ -236,7 +238,7 @@ class Trader(OrderListener):
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
         self._allow, self._announce, self._heard = parts.allow, parts.ended, parts.heard
         self._market = MarketWithoutUs(single_trades=parts.single_trades)
-        self._target_lots = parts.target_lots
+        self._target_lots, self._ask_status = parts.target_lots, parts.ask_status
         self._over = asyncio.Event()
         self._nap: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
@@ -435,6 +437,10 @@ class Trader(OrderListener):
         """Handle a failed amendment; one that the exchange refuses for the order's sake is not retried."""
         self._engine.amend_failed(order_id, refusal.why not in OF_THE_LIMITS)
         self._log.info("amend_failed", order_id=order_id, code=refusal.code, message=refusal.message, at_us=us)
+
+    def untraded(self) -> None:
+        """Let the market's session ask for the status: its halt ends the quotes until the symbol trades again."""
+        self._ask_status()
 
     def funds(self, base_e8: int, quote_e8: int) -> None:
         """Handle what the balances leave to our orders."""

@@ -7,7 +7,9 @@ import json
 from mm import DayFolder
 from mm.clock import midnight_us
 from mm.formats.registry import form_of
+from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.capture_import import ImportOptions, import_captures
+from mm.market_data.grid import Grid
 
 SYMBOL = "SIMUSDT"
 DAY = "20260105"
@@ -133,3 +135,9 @@ def tags(day_folder):
     """Return the snapshots as (tag, last id) in the order of their events."""
     loaded = events(day_folder, "snapshot_loaded")
     return [(details["path"].rpartition("_")[2].removesuffix(".csv"), details["last_update_id"]) for details in loaded]
+
+
+def decoder(symbol=SYMBOL, venue=BINANCE_SPOT, **options):
+    """Return the decoder of a symbol whose grid is not known, and the grid that it learns."""
+    grid = Grid()
+    return venue.decoder(symbol, grid, **options), grid

@@ -4,16 +4,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mm.cli.config import Output
-from mm.cli.console import Console
+from begun_runs import begun, knob_of, plan_of
 from mm.commands.runs import runs_compare as compare_command
 from mm.commands.runs import runs_list as list_command
 from mm.commands.runs import runs_log as log_command
 from mm.commands.runs import runs_show as show_command
-from mm.play.knobs import Day
-from mm.runs.in_progress import new_run
-from mm.runs.manifest import MANIFEST, SetKnob, headlines, read_manifest, shown
-from mm.runs.plan import Plan
+from mm.runs.manifest import MANIFEST, headlines, read_manifest, shown
 
 
 @pytest.fixture(autouse=True)
@@ -22,14 +18,12 @@ def _folder(monkeypatch, tmp_path):
 
 
 def make_run(run_id: str, kind: str = "backtest", days: str = "20251216") -> Path:
-    day = Day(symbol="BTCUSDT", day=days)
     knobs = {
-        "seed": SetKnob(3, "flag", matters=True),
-        "order_latency_ms": SetKnob(50.0, "default", matters=True),
-        "day": SetKnob(days, "flag", matters=True),
+        "seed": knob_of(3),
+        "order_latency_ms": knob_of(50.0, "default"),
+        "day": knob_of(days),
     }
-    plan = Plan(kind, None, day, Output(run_id=run_id), knobs)
-    with new_run(plan, Console(as_json=True, level="ERROR")) as run:
+    with begun(plan_of(kind, day=days, output={"run_id": run_id}, knobs=knobs)) as run:
         run.path("fills_BTCUSDT.csv").write_text("a\n1\n")
         run.input("BTCUSDT/20251216/t.csv", 10, "aa")
         run.summary = {"pnl_total": 1.5}

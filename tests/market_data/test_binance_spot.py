@@ -6,9 +6,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streams import decoder
 
-from captured import SYMBOL, agg_trade, diff, exchange_info, snapshot, ticker, trade
+from captured import SYMBOL, agg_trade, decoder, diff, exchange_info, snapshot, ticker, trade
 from mm.errors import MMError, OffGrid
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.venue import (
@@ -95,7 +94,7 @@ PARTIAL = {"stream": "simusdt@depth5@100ms", "data": snapshot(7)}
 
 
 def received(message):
-    return decoder().received(json.dumps(message))
+    return decoder()[0].received(json.dumps(message))
 
 
 @pytest.mark.parametrize("bare", [False, True])
@@ -121,7 +120,7 @@ def test_decoded_levels_keep_the_exchange_texts():
 
 def test_rest_answers_are_recognized_by_fields_or_url():
     """Only the URL names the symbol of a snapshot."""
-    messages = decoder()
+    messages = decoder()[0]
     bare = messages.received(json.dumps(snapshot(7)))
     named = messages.answer(f"https://api.binance.com/api/v3/depth?symbol={SYMBOL}&limit=5", json.dumps(snapshot(8)))
     assert (type(bare), bare.symbol) == (DepthSnapshot, None)
@@ -146,7 +145,7 @@ def test_messages_that_are_not_recorded_decode_to_other(message):
 
 def test_decoder_counts_messages_of_every_symbol():
     """An import that finds nothing lists the available symbols."""
-    messages = decoder()
+    messages = decoder()[0]
     for message in (diff(1, 2), diff(1, 2, symbol="ABCUSDT"), trade(1, symbol="ABCUSDT"), KLINE):
         messages.received(json.dumps(message))
     messages.answer("https://api.binance.com/api/v3/depth?symbol=XYZUSDT", json.dumps(snapshot(1)))
@@ -173,7 +172,7 @@ def test_futures_messages_raise_futures(message, sign):
 
 def test_futures_hosts_raise_futures():
     """The address is checked before the first message."""
-    messages = decoder()
+    messages = decoder()[0]
     with pytest.raises(Futures, match=r"fstream\.binance\.com"):
         messages.connected("wss://fstream.binance.com/stream")
     with pytest.raises(Futures, match=r"fapi\.binance\.com"):
@@ -201,7 +200,7 @@ def test_futures_hosts_raise_futures():
 def test_impossible_messages_raise_errors(text, error):
     """The caller keeps the raw line; no part of it reaches a book."""
     with pytest.raises(error):
-        decoder().received(text)
+        decoder()[0].received(text)
 
 
 def test_ticker_with_an_empty_side_is_accepted():
@@ -235,6 +234,6 @@ def test_later_messages_of_a_stream_decode_like_the_first(name, field, value, ou
         except (ValueError, MMError, msgspec.MsgspecError) as error:
             return type(error), str(error)
 
-    first, later = decoder("SIMUSDT"), decoder("SIMUSDT")
+    first, later = decoder("SIMUSDT")[0], decoder("SIMUSDT")[0]
     later.received(plain)
     assert outcome(later) == outcome(first)

@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from streams import decoder
 
 from captured import (
     ASKS,
@@ -13,6 +12,7 @@ from captured import (
     DAY,
     NOON_US,
     SYMBOL,
+    decoder,
     diff,
     events,
     folder,
@@ -55,7 +55,7 @@ def mark(at_s, rate="0.00010000", paid_s=60, price="100.05"):
 
 
 def read(message, symbol=SYMBOL):
-    return decoder(symbol, BINANCE_USDM).received(json.dumps(message))
+    return decoder(symbol, BINANCE_USDM)[0].received(json.dumps(message))
 
 
 def day(tmp_path):
@@ -252,7 +252,7 @@ def test_coin_margined_contracts_are_rejected(tmp_path, symbol):
     with pytest.raises(BrokenFile, match=rf"{symbol} is an inverse contract \(COIN-M\)"):
         import_files([capture], tmp_path / "data", symbol)
     with pytest.raises(WrongMarket, match="coin-margined"):
-        decoder(symbol, BINANCE_USDM)
+        decoder(symbol, BINANCE_USDM)[0]
 
 
 def test_mark_prices_decode_and_must_be_decimals():
@@ -265,7 +265,7 @@ def test_mark_prices_decode_and_must_be_decimals():
 def test_depth_message_ids_are_converted_to_ranges():
     """With plain levels and with levels packed for the kernel."""
     for packs in (False, True):
-        packing = decoder(SYMBOL, BINANCE_USDM, packs=packs)
+        packing = decoder(SYMBOL, BINANCE_USDM, packs=packs)[0]
         for _ in range(2):  # the second one takes the fast path of its stream
             message = packing.received(json.dumps(update(99, 101, 110), separators=(",", ":")).encode())
             assert isinstance(message, DepthUpdate)

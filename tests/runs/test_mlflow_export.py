@@ -6,15 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mm.cli.config import Output
-from mm.cli.console import Console
-from mm.commands.runs import runs_export as export_command
-from mm.commands.runs import runs_tag as tag_command
-from mm.play.knobs import Day
+from begun_runs import begun, knob_of, plan_of
+from mm.__main__ import main
 from mm.runs import mlflow_export
-from mm.runs.in_progress import new_run
-from mm.runs.manifest import SetKnob
-from mm.runs.plan import Plan
 from support import run_python
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and its libraries deprecate each other's ways
@@ -32,19 +26,18 @@ def _folder(monkeypatch, tmp_path):
 
 def make_run(run_id: str) -> Path:
     knobs = {
-        "seed": SetKnob(3, "flag", matters=True),
-        "quote_params_json": SetKnob(None, "default", matters=True),
-        "day": SetKnob("20251216", "flag", matters=True),
+        "seed": knob_of(3),
+        "quote_params_json": knob_of(None, "default"),
+        "day": knob_of("20251216"),
     }
-    plan = Plan("backtest", None, Day(symbol="BTCUSDT", day="20251216"), Output(run_id=run_id), knobs)
-    with new_run(plan, Console(as_json=True, level="ERROR")) as run:
+    with begun(plan_of(output={"run_id": run_id}, knobs=knobs)) as run:
         run.path("fills_BTCUSDT.csv").write_text("a\n1\n")
         run.summary = {"pnl_total": 1.5, "days": ["20251216"], "inventory": {"rms": 0.25}, "sharpe": None}
     return run.folder
 
 
 def exported(*args: str) -> dict:
-    found = CliRunner().invoke(export_command, ["--mlflow", store(), "--json", *args])
+    found = CliRunner().invoke(main, ["runs", "export", "--mlflow", store(), "--json", *args])
     assert found.exit_code == 0, found.stderr
     return json.loads(found.stdout.splitlines()[-1])["mlflow"]
 
@@ -69,7 +62,7 @@ def test_run_is_written_with_its_knobs_numbers_tags_and_files(tmp_path):
     """What is undefined is left out: MLflow has no null."""
     pytest.importorskip("mlflow")
     make_run("one")
-    CliRunner().invoke(tag_command, ["one", "--add", "candidate", "--note", "first try"])
+    CliRunner().invoke(main, ["runs", "tag", "one", "--add", "candidate", "--note", "first try"])
     assert (exported()["new"], exported()["updated"]) == (1, 1)
     client, (run,) = in_store()
     assert run.info.run_name == "one"
@@ -89,9 +82,9 @@ def test_second_export_updates_and_adds_nothing(tmp_path):
     """Tags change after a run; each metric keeps its single value; another experiment has its own runs."""
     pytest.importorskip("mlflow")
     make_run("one"), make_run("two")
-    CliRunner().invoke(tag_command, ["one", "--add", "old"])
+    CliRunner().invoke(main, ["runs", "tag", "one", "--add", "old"])
     assert exported()["new"] == 2
-    CliRunner().invoke(tag_command, ["one", "--add", "new", "--remove", "old"])
+    CliRunner().invoke(main, ["runs", "tag", "one", "--add", "new", "--remove", "old"])
     assert exported() | {"uri": ""} == {"uri": "", "new": 0, "updated": 2, "left_out": []}
     client, runs = in_store()
     assert sorted(run.info.run_name for run in runs) == ["one", "two"]
@@ -107,7 +100,7 @@ def test_store_that_cannot_be_used_is_one_line():
     pytest.importorskip("mlflow")
     make_run("one")
     for uri in ("sqlite:////proc/none/mlflow.db", "http://127.0.0.1:9"):
-        found = CliRunner().invoke(export_command, ["--mlflow", uri])
+        found = CliRunner().invoke(main, ["runs", "export", "--mlflow", uri])
         assert found.exit_code == 2
         assert uri in found.stderr.splitlines()[-1]
 

@@ -8,19 +8,16 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.cli.config import Output
-from mm.cli.console import Console
-from mm.commands.runs import runs_diff as main
-from mm.play.knobs import Day
+from begun_runs import begun, knob_of, plan_of
+from mm.__main__ import main
 from mm.runs.diff import ABSENT, MOST_KEYS, file_difference
-from mm.runs.in_progress import PAGE, new_run
-from mm.runs.manifest import SetKnob, read_manifest, write_manifest
-from mm.runs.plan import Plan
+from mm.runs.in_progress import PAGE
+from mm.runs.manifest import read_manifest, write_manifest
 
 KNOBS = {
-    "seed": SetKnob(3, "flag", matters=True),
-    "fill_params_file": SetKnob("a.json", "flag", matters=False),
-    "run_id": SetKnob("x", "flag", matters=False),
+    "seed": knob_of(3),
+    "fill_params_file": knob_of("a.json", matters=False),
+    "run_id": knob_of("x", matters=False),
 }
 FILES = {"fills_BTCUSDT.csv": "price,qty\n1,2\n3,4\n", "summary.json": '{"pnl_total": 1.5}'}
 
@@ -34,8 +31,7 @@ def make_run(
     run_id: str, kind: str = "backtest", files=FILES, inputs=(("BTCUSDT/20251216/t.csv", "aa"),), **knobs
 ) -> Path:
     """Make a run, and return its folder."""
-    plan = Plan(kind, None, Day(symbol="BTCUSDT", day="20251216"), Output(run_id=run_id), KNOBS | knobs)
-    with new_run(plan, Console(as_json=True, level="ERROR")) as run:
+    with begun(plan_of(kind, output={"run_id": run_id}, knobs=KNOBS | knobs)) as run:
         for name, text in files.items():
             run.path(name).write_text(text)
         run.write_page(f"<p>{run_id}</p>")
@@ -46,7 +42,7 @@ def make_run(
 
 
 def call(*args: str) -> Result:
-    return CliRunner().invoke(main, args)
+    return CliRunner().invoke(main, ["runs", "diff", *args])
 
 
 def answer(*args: str) -> dict:
@@ -66,8 +62,8 @@ def test_equal_work_is_equal_despite_other_names_and_places():
     make_run(
         "b",
         inputs=[("elsewhere/t.csv", "aa")],
-        seed=SetKnob(3, "environment", matters=True),
-        fill_params_file=SetKnob("b.json", "flag", matters=False),
+        seed=knob_of(3, "environment"),
+        fill_params_file=knob_of("b.json", matters=False),
     )
     comparison = answer("a", "b")
     assert comparison["equal"]
@@ -85,10 +81,10 @@ def test_equal_work_is_equal_despite_other_names_and_places():
 
 def test_differences_are_reported_to_the_cell():
     """Knobs with value and source, inputs, the first row and column, JSON keys, and the numbers side by side."""
-    make_run("a", more=SetKnob(1, "flag", matters=True))
+    make_run("a", more=knob_of(1))
     files = {"fills_BTCUSDT.csv": "price,qty\n1,2\n3,5\n", "summary.json": '{"pnl_total": 1.0}', "more.csv": "x\n"}
     inputs = [("BTCUSDT/20251216/t.csv", "bb"), ("BTCUSDT/20251216/u.csv", "cc")]
-    make_run("b", files=files, inputs=inputs, seed=SetKnob(None, "default", matters=True))
+    make_run("b", files=files, inputs=inputs, seed=knob_of(None, "default"))
     assert not answer("a", "b")["equal"]
     lines = [line.strip() for line in call("a", "b").stdout.splitlines()]
     for line in (

@@ -4,13 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mm.cli.config import Output, named_fit
-from mm.cli.console import Console
+from begun_runs import begun, plan_of
+from mm.cli.config import named_fit
 from mm.errors import DataError, FitError
-from mm.play.knobs import Day
 from mm.runs.find import find_fit
-from mm.runs.in_progress import new_run
-from mm.runs.plan import Plan
 
 OUT = Path("out")
 
@@ -24,9 +21,9 @@ def make_fit(run_id: str, kind: str = "calibration", symbol: str = "BTCUSDT", *,
     """Make a run of a fit, and return the fit's file."""
     name = "poisson_schedule.json" if kind == "schedule" else "poisson_fit.json"
     method = "marks" if kind == "calibration" else None
-    plan = Plan(kind, method, Day(symbol=symbol, day="20251216"), Output(run_id=run_id), {})
+    plan = plan_of(kind, method, symbol=symbol, output={"run_id": run_id})
     try:
-        with new_run(plan, Console(as_json=True, level="ERROR")) as run:
+        with begun(plan) as run:
             run.artefact = name
             run.path(name).write_text("{}")
             if not usable:

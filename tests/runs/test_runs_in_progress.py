@@ -6,15 +6,12 @@ from pathlib import Path
 import pytest
 
 import mm
+from begun_runs import begun, knob_of, plan_of
 from journals import run_terms, seeded
 from mm import Result
-from mm.cli.config import Output
-from mm.cli.console import Console
 from mm.errors import FitError, Incomplete, MissingDay, UsageError
-from mm.play.knobs import Day
-from mm.runs.in_progress import Run, new_run
-from mm.runs.manifest import SetKnob, read_manifest
-from mm.runs.plan import Plan
+from mm.runs.in_progress import Run
+from mm.runs.manifest import read_manifest
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +20,8 @@ def _folder(monkeypatch, tmp_path):
 
 
 def open_run(*, as_json=False, **output):
-    day = Day(symbol="BTCUSDT", day="20251216")
-    knobs = {"seed": SetKnob(3, "flag", matters=True), "run_id": SetKnob("x", "flag", matters=False)}
-    return new_run(Plan("backtest", None, day, Output(**output), knobs), Console(as_json=as_json, level="INFO"))
+    knobs = {"seed": knob_of(3), "run_id": knob_of("x", matters=False)}
+    return begun(plan_of(output=output, knobs=knobs), as_json=as_json, level="INFO")
 
 
 def leave_files(run: Run) -> None:
@@ -164,12 +160,9 @@ def test_main_output_is_printed_at_the_end(capsys):
     with open_run(run_id="r") as run:
         leave_files(run)
     assert capsys.readouterr().out == "out/backtest/BTCUSDT/20251216_r/summary.json\n"
-    console = Console(as_json=True, level="ERROR")
-    plan = Plan("backtest", None, Day(symbol="BTCUSDT", day="20251216"), Output(run_id="s"), {})
-    with new_run(plan, console) as run:
+    with begun(plan_of(output={"run_id": "s"})) as run:
         leave_files(run)
         run.print("not for scripts")
-    console.close()
     assert json.loads(capsys.readouterr().out) == {
         "pnl_total": 1.5,
         "path": str(Path("out/backtest/BTCUSDT/20251216_s/summary.json").resolve()),
@@ -217,7 +210,6 @@ def test_unwritable_log_leaves_no_folder():
 def test_out_dir_may_be_an_empty_folder():
     """It was created for the run."""
     Path("mine").mkdir()
-    day = Day(symbol="BTCUSDT", day="20251216", out_dir=Path("mine"))
-    with new_run(Plan("backtest", None, day, Output(), {}), Console(as_json=False, level="INFO")) as run:
+    with begun(plan_of(out_dir=Path("mine")), as_json=False, level="INFO") as run:
         leave_files(run)
     assert (run.folder, manifest(run)["status"]) == (Path("mine"), "ok")

@@ -4,13 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mm.cli.config import Output
-from mm.cli.console import Console
+from begun_runs import begun, knob_of, plan_of
 from mm.errors import RunExists, UsageError
-from mm.play.knobs import Day
 from mm.runs import plan as folders
-from mm.runs.in_progress import new_run
-from mm.runs.manifest import SetKnob
 from mm.runs.plan import CHECKPOINT, Plan, claim, new_page, partial_folder
 
 
@@ -21,8 +17,7 @@ def _clock(monkeypatch, tmp_path):
 
 
 def plan(kind="backtest", method=None, run_id=None, **day) -> Plan:
-    day_of_run = Day(**{"symbol": "BTCUSDT", "day": "20251216", **day})
-    return Plan(kind, method, day_of_run, Output(run_id=run_id), {})
+    return plan_of(kind, method, output={"run_id": run_id}, **day)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +45,7 @@ def test_several_days_share_one_folder():
 def test_logs_follow_the_output_unless_log_root_is_set():
     """A run into another folder leaves nothing in the current one."""
     assert plan(out_root=Path("/x")).log_file("r").is_relative_to("/x/logs")
-    with_log_root = Plan("backtest", None, plan().day, Output(log_root=Path("/l")), {})
+    with_log_root = plan_of(output={"log_root": Path("/l")})
     assert with_log_root.log_file("r").is_relative_to("/l/backtest")
 
 
@@ -132,22 +127,22 @@ def test_partial_folder_is_beside_the_run_folder(tmp_path):
 def test_command_of_a_plan_needs_no_environment():
     """Values from variables become flags; a RUN_ID, which would be rejected the second time, is left out."""
     knobs = {
-        "symbol": SetKnob("BTCUSDT", "environment", matters=True, flag="--symbol"),
-        "fill_per_side": SetKnob(True, "flag", matters=True, flag="--fill-per-side"),
-        "seed": SetKnob(0, "default", matters=True, flag="--seed"),
-        "run_id": SetKnob("mine", "flag", matters=False, flag="--run-id"),
+        "symbol": knob_of("BTCUSDT", "environment", flag="--symbol"),
+        "fill_per_side": knob_of(True, flag="--fill-per-side"),
+        "seed": knob_of(0, "default", flag="--seed"),
+        "run_id": knob_of("mine", matters=False, flag="--run-id"),
     }
-    planned = Plan("backtest", None, plan().day, Output(), knobs, "python -m mm backtest")
+    planned = plan_of(knobs=knobs, program="python -m mm backtest")
     assert planned.command() == ["python", "-m", "mm", "backtest", "--symbol", "BTCUSDT", "--fill-per-side", "1"]
 
 
 def killed_plan(tmp_path: Path, *, mode: str = "rolling", resumable: bool = True, **day) -> Plan:
-    day_of_run = Day(**{"symbol": "BTCUSDT", "day": "20251216", "out_root": tmp_path, **day})
     knobs = {
-        "schedule_mode": SetKnob(mode, "flag", matters=True),
-        "out_root": SetKnob(str(tmp_path), "flag", matters=False),
+        "schedule_mode": knob_of(mode),
+        "out_root": knob_of(str(tmp_path), matters=False),
     }
-    return Plan("walkforward", None, day_of_run, Output(run_id="mine"), knobs, resumable=resumable)
+    output = {"run_id": "mine"}
+    return plan_of("walkforward", knobs=knobs, output=output, resumable=resumable, **{"out_root": tmp_path, **day})
 
 
 def leave_killed_run(planned: Plan, **files: str) -> Path:
@@ -168,7 +163,7 @@ def test_killed_run_is_resumed_with_its_checkpoint_only(tmp_path):
     partial = leave_killed_run(
         killed_plan(tmp_path), poisson_schedule="{", backtest__fills="x", checkpoint__windows="kept"
     )
-    with new_run(killed_plan(tmp_path), Console(as_json=False, level="ERROR")) as run:
+    with begun(killed_plan(tmp_path), as_json=False) as run:
         assert (run.checkpoint() / "windows").read_text() == "kept"
         assert sorted(path.name for path in partial.iterdir()) == [CHECKPOINT]
         run.path("result.json").write_text("{}")
@@ -186,7 +181,7 @@ def test_run_killed_before_its_first_file_is_resumed(tmp_path):
 
 
 def test_finished_run_is_not_resumed(tmp_path):
-    with new_run(killed_plan(tmp_path), Console(as_json=False, level="ERROR")):
+    with begun(killed_plan(tmp_path), as_json=False):
         pass
     with pytest.raises(RunExists, match="was used before"):
         claim(killed_plan(tmp_path))
@@ -201,10 +196,10 @@ def test_run_of_a_kind_without_resumption_is_not_resumed(tmp_path):
 def test_run_of_a_living_process_is_not_resumed(tmp_path):
     """The folder is locked for the lifetime of the process."""
     plan_of_run = killed_plan(tmp_path)
-    with new_run(plan_of_run, Console(as_json=False, level="ERROR")) as run:
+    with begun(plan_of_run, as_json=False) as run:
         with (
             pytest.raises(RunExists, match="is in use by another process"),
-            new_run(plan_of_run, Console(as_json=False, level="ERROR")),
+            begun(plan_of_run, as_json=False),
         ):
             pass
         assert run.partial.is_dir()
@@ -215,7 +210,7 @@ def test_killed_run_is_not_resumed_with_other_knobs(tmp_path):
     partial = leave_killed_run(killed_plan(tmp_path), checkpoint__windows="kept")
     with (
         pytest.raises(RunExists, match=r"SCHEDULE_MODE 'rolling', now 'ewma'"),
-        new_run(killed_plan(tmp_path, mode="ewma"), Console(as_json=False, level="ERROR")),
+        begun(killed_plan(tmp_path, mode="ewma"), as_json=False),
     ):
         pass
     assert (partial / CHECKPOINT / "windows").read_text() == "kept"
@@ -244,7 +239,7 @@ def test_killed_run_in_an_out_dir_is_resumed(tmp_path):
     log = plan_of_run.log_file("mine")
     log.parent.mkdir(parents=True)
     log.touch()
-    with new_run(plan_of_run, Console(as_json=False, level="ERROR")) as run:
+    with begun(plan_of_run, as_json=False) as run:
         assert (run.checkpoint() / "windows").exists()
     assert (tmp_path / "here/run_manifest.json").exists()
 

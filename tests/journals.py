@@ -195,3 +195,10 @@ def seeded(seconds, *, seed=1, orders_a_second=4, fill_chance=0.1, breaks=2, fee
             scribe.wait(1_000_000)
     scribe.state()
     return scribe
+
+
+def journal_of(fills, mids, *, orders=(), state=(), spans=None, **counters):
+    """Return a journal of these rows."""
+    tables = np.array(orders, np.int64).reshape(-1, len(ORDER_COLUMNS)), np.array(fills, np.int64)
+    tables = *tables, np.array(state, np.int64).reshape(-1, len(STATE_COLUMNS)), mids
+    return Journal(*tables, counters=counters, **({} if spans is None else {"spans": spans}))

@@ -4,7 +4,7 @@ import numpy as np
 
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS
 from mm.backtest.live_feed import FeedEvent, feed_events
-from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
+from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, declared
 from mm.tape.tape import KIND_NAMES
 
 _CODES = {name: code for code, name in KIND_NAMES.items()}
@@ -43,3 +43,8 @@ def action_of(row):
 def reason_of(row):
     """Return why an order row rejects or cancels; empty if it does neither."""
     return REJECT_REASONS[row[12]] or CANCEL_REASONS[row[13]]
+
+
+def parameters_of(name):
+    """Return the names of a model's parameters."""
+    return {one.name for one in declared({**QUOTE_MODELS, **FILL_MODELS}[name]).of_user()}

@@ -1,7 +1,7 @@
 """A gateway on an exchange in a box, an in-memory audit log, and a listener that follows reports as an engine does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,9 @@ from mm.live.venues.binance_spot import SpotAccount
 from mm.live.venues.keys import Credentials
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.rest_api import Surroundings
+from mm.market_data.rate_budget import RateBudget
 from mm.sim.exchange.keys import ApiKey
+from mm.sim.exchange.orders import NewOrder
 from mm.sim.wire.box import Box
 from simulation import make_box
 
@@ -199,6 +201,16 @@ def urls(box: Box) -> VenueUrls:
     return VenueUrls(ready["ws_api_url"], ready["rest_url"], ready["ws_url"])
 
 
+def run_of(run_id: str = "r", symbol: str = "SIMUSDT", **access: Any) -> GatewayRun:
+    """Return the run of a gateway; *access* are knobs of its access to orders."""
+    return GatewayRun(symbol=symbol, run_id=run_id, access=OrderAccess(**access))
+
+
+def attempts_of(number: int, seconds: float) -> OrderLimits:
+    """Return limits with so many connections in a time."""
+    return OrderLimits(attempts=RateBudget(number, seconds))
+
+
 class LoneGateway(Gateway):
     """A gateway with a session of its own, which ends with it.
 
@@ -248,7 +260,7 @@ async def trading(
     kind: str = "ED25519",
     limits: bool = False,
     faults: str = "",
-    access: OrderAccess | None = None,
+    access: Mapping[str, Any] | OrderAccess | None = None,
     audit: Any = None,
     gateway_limits: OrderLimits | None = None,
     **more: Any,
@@ -257,10 +269,27 @@ async def trading(
     async with make_box(scenario, limits=limits, faults=[faults] if faults else ()).open() as box:
         audit, listener = audit or MemoryAudit(), FollowingListener()
         settings = {"symbol": "SIMUSDT", "run_id": "test"} | more
-        run = GatewayRun(access=access or OrderAccess(), **settings)
+        run = GatewayRun(access=access if isinstance(access, OrderAccess) else OrderAccess(**access or {}), **settings)
         gateway = make_gateway(box, audit, listener, kind=kind, run=run, limits=gateway_limits)
         try:
             await gateway.start()
             yield Rig(box, gateway, audit, listener)
         finally:
             await gateway.stop()
+
+
+def stranger(api_key: str, secret: str, box: Box | None = None) -> LoneGateway:
+    """Return the gateway of a key that the exchange may not know, or of an exchange that is not there."""
+    nowhere = VenueUrls("ws://127.0.0.1:9/ws-api/v3", "http://127.0.0.1:9", "ws://127.0.0.1:9")
+    return LoneGateway(urls(box) if box else nowhere, Credentials(api_key, secret=secret), run_of(), MemoryAudit())
+
+
+def beside(rig: Rig, run: GatewayRun) -> Gateway:
+    """Return another gateway on the session of a rig's, as that of another symbol."""
+    return Gateway(rig.gateway.session, run, MemoryAudit(), log=QuietLog())
+
+
+def place_for(rig: Rig, who: int, side: int, ticks: int, lots: int, client_id: str = "") -> None:
+    """Let the exchange take a limit order of a user that no gateway has sent."""
+    new = NewOrder(side=side, type="LIMIT", ticks=ticks, lots=lots, **({"client_id": client_id} if client_id else {}))
+    rig.box.exchange.place(rig.box.exchange.now_us, who, new)

@@ -16,7 +16,6 @@ from mm.live.account.check import (
     Transfer,
 )
 from mm.live.account.ledger import AccountFill, Ledger
-from mm.live.knobs import OrderAccess
 from mm.live.venues.spot_messages import BALANCE
 
 GRID = Instrument("SIMUSDT", 1, 1, 0, "SIM", "USDT")
@@ -97,7 +96,7 @@ def test_gateway_is_not_ready_while_the_account_differs():
 
     async def scenario():
         check = AccountCheck(GRID, None)
-        access = OrderAccess(reconcile_interval_s=1.0)
+        access = {"reconcile_interval_s": 1.0}
         async with trading(account=check, access=access) as rig:
             account = rig.box.exchange.accounts[ALICE]
             account.base.free += E8
@@ -245,7 +244,7 @@ def test_a_deposit_is_booked_by_its_event_and_quotes_go_on():
     async def scenario():
         ledger = Ledger(GRID)
         check = AccountCheck(GRID, None, ledger=ledger)
-        async with trading(account=check, access=OrderAccess(reconcile_interval_s=1.0)) as rig:
+        async with trading(account=check, access={"reconcile_interval_s": 1.0}) as rig:
             for asset, amount_e8 in (("USDT", 500 * E8), ("SIM", -3 * E8), ("USDT", -E8 // 3)):
                 rig.box.exchange.transfer(ALICE, asset, amount_e8)
             await rig.until(lambda: len(rig.audit.of("transfer")) == 3)

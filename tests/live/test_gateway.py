@@ -3,27 +3,32 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from gateway_rig import ALICE, BOB, FollowingListener, LoneGateway, MemoryAudit, make_gateway, trading, urls
+from gateway_rig import (
+    ALICE,
+    BOB,
+    FollowingListener,
+    MemoryAudit,
+    make_gateway,
+    place_for,
+    run_of,
+    stranger,
+    trading,
+)
 
 from mm.errors import DataError, TryLater, UsageError
 from mm.instrument import E8
-from mm.live.account.ledger import AccountFill
 from mm.live.audit.books import AuditBooks, Changes
 from mm.live.audit.log import AuditLog
-from mm.live.knobs import OrderAccess, VenueUrls
-from mm.live.orders.access import GatewayRun
-from mm.live.venues.keys import Credentials
-from mm.sim.exchange.orders import NewOrder
 
 TRANSPORTS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest"), ("HMAC", "rest")]
 
 
 def bob(rig, side: int, ticks: int, lots: int) -> None:
     """Send a limit order of another user."""
-    us = rig.box.exchange.now_us
-    rig.box.exchange.place(us, BOB, NewOrder(side=side, type="LIMIT", ticks=ticks, lots=lots))
+    place_for(rig, BOB, side, ticks, lots)
 
 
 @pytest.mark.parametrize(("kind", "transport"), TRANSPORTS)
@@ -31,7 +36,7 @@ def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: s
     """By both transports, with both kinds of keys."""
 
     async def scenario() -> None:
-        async with trading(kind=kind, access=OrderAccess(order_transport=transport)) as rig:
+        async with trading(kind=kind, access={"order_transport": transport}) as rig:
             gateway, listener = rig.gateway, rig.listener
             gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: listener.state.get(1) == "open")
@@ -65,7 +70,7 @@ def test_amended_order_keeps_its_ids_and_fills_reduced_quantity(kind: str, trans
     """The locked balance is reduced, and a second amendment at the same time is rejected."""
 
     async def scenario() -> None:
-        async with trading(kind=kind, access=OrderAccess(order_transport=transport)) as rig:
+        async with trading(kind=kind, access={"order_transport": transport}) as rig:
             gateway, listener = rig.gateway, rig.listener
             gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: listener.state.get(1) == "open")
@@ -168,7 +173,7 @@ def test_failed_task_is_reported_and_new_orders_are_rejected() -> None:
     """A gateway must not continue without its reconciles."""
 
     async def scenario() -> None:
-        async with trading(access=OrderAccess(reconcile_interval_s=1.0)) as rig:
+        async with trading(access={"reconcile_interval_s": 1.0}) as rig:
             gateway, listener = rig.gateway, rig.listener
 
             def broken(held: object) -> None:
@@ -274,11 +279,11 @@ def test_reports_behind_one_that_fails_reach_the_log() -> None:
     """Three trades that no event reported: the listener raises at the first; all are booked, and the gateway ends."""
 
     async def scenario() -> None:
-        async with trading(access=OrderAccess(reconcile_interval_s=1), faults="at time 0 do mute of=user") as rig:
+        async with trading(access={"reconcile_interval_s": 1}, faults="at time 0 do mute of=user") as rig:
             rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
 
-            def fail(fill: AccountFill) -> None:
+            def fail(fill: Any) -> None:
                 rig.listener.on_fill = None
                 raise RuntimeError("as unforeseen")
 
@@ -306,14 +311,13 @@ def test_rejected_api_key_raises_usage_error_without_secrets(name: str) -> None:
     async def scenario() -> None:
         async with trading() as rig:
             known = rig.box.ready()["accounts"][0]["api_key"]
-            key = Credentials("K" * 64 if name == "nobody" else known, secret=secret)
-            run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess())
+            key = "K" * 64 if name == "nobody" else known
             listener = FollowingListener()
-            gateway = LoneGateway(urls(rig.box), key, run, MemoryAudit())
+            gateway = stranger(key, secret, rig.box)
             gateway.attach(listener)
             with pytest.raises(UsageError, match="does not accept the API key") as caught:
                 await gateway.start()
-            assert not any(text in str(caught.value) for text in (secret, key.key))
+            assert not any(text in str(caught.value) for text in (secret, key))
             await gateway.stop()
 
     asyncio.run(scenario())
@@ -324,7 +328,7 @@ def test_unknown_symbol_raises_data_error() -> None:
 
     async def scenario() -> None:
         async with trading() as rig:
-            run = GatewayRun(symbol="OTHER", run_id="r", access=OrderAccess())
+            run = run_of(symbol="OTHER")
             gateway = make_gateway(rig.box, MemoryAudit(), FollowingListener(), run=run)
             with pytest.raises(DataError, match="no symbol OTHER"):
                 await gateway.start()
@@ -337,10 +341,7 @@ def test_unreachable_exchange_raises_try_later() -> None:
     """Exit code 75."""
 
     async def scenario() -> None:
-        run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess())
-        nowhere = VenueUrls("ws://127.0.0.1:9/ws-api/v3", "http://127.0.0.1:9", "ws://127.0.0.1:9")
-        key = Credentials("k", secret="s")
-        gateway = LoneGateway(nowhere, key, run, MemoryAudit())
+        gateway = stranger("k", "s")
         with pytest.raises(TryLater, match="does not answer"):
             await gateway.start()
         await gateway.stop()

@@ -4,18 +4,23 @@ import asyncio
 import time
 
 import pytest
-from gateway_rig import ALICE, FollowingListener, MemoryAudit, QuietLog, Rig, make_gateway, trading
+from gateway_rig import (
+    ALICE,
+    FollowingListener,
+    MemoryAudit,
+    Rig,
+    attempts_of,
+    beside,
+    make_gateway,
+    run_of,
+    trading,
+)
 
 from mm.errors import TryLater
 from mm.instrument import E8
-from mm.live.knobs import OrderAccess
-from mm.live.orders.access import GatewayRun
-from mm.live.orders.gateway import Gateway
-from mm.live.venues.request_limits import OrderLimits
-from mm.market_data.rate_budget import RateBudget
 from simulation import inject
 
-SLOW = OrderAccess(recv_window_ms=60_000)
+SLOW = {"recv_window_ms": 60_000}
 
 
 class StallingAudit(MemoryAudit):
@@ -78,7 +83,7 @@ def test_order_that_waited_longer_than_its_window_never_leaves(replaces: bool) -
     """RECV_WINDOW_MS counts from the intent; what it was to replace is cancelled all the same."""
 
     async def scenario() -> None:
-        async with trading(audit=StallingAudit(), access=OrderAccess(recv_window_ms=50)) as rig:
+        async with trading(audit=StallingAudit(), access={"recv_window_ms": 50}) as rig:
             await resting(rig)
             if replaces:
                 rig.gateway.replace(1, 2, +1, "99.4", "1", "LIMIT_MAKER")
@@ -135,7 +140,7 @@ def test_orders_of_the_day_are_asked_for_until_the_exchange_counts_anew() -> Non
     """Its day begins when it says so, not a day after its last answer."""
 
     async def scenario() -> None:
-        async with trading(limits=True, access=OrderAccess(reconcile_interval_s=1)) as rig:
+        async with trading(limits=True, access={"reconcile_interval_s": 1}) as rig:
             count = rig.box.exchange.accounts[ALICE].count
             rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "open")
@@ -158,25 +163,25 @@ def test_429_of_one_gateway_stops_those_that_share_its_session_at_once(shared: b
     """As the symbols of a trader do: nothing else of the account is sent, and their quotes are pulled."""
 
     async def scenario() -> None:
-        async with trading(access=OrderAccess(order_transport="rest")) as rig:
-            terms = GatewayRun(symbol="SIMUSDT", run_id="beside", access=SLOW)
+        async with trading(access={"order_transport": "rest"}) as rig:
+            terms = run_of("beside", **SLOW)
             listener = FollowingListener()
             if shared:
-                beside = Gateway(rig.gateway.session, terms, MemoryAudit(), log=QuietLog())
-                beside.attach(listener)
+                other = beside(rig, terms)
+                other.attach(listener)
             else:
-                beside = make_gateway(rig.box, MemoryAudit(), listener, run=terms)
-            await beside.start()
+                other = make_gateway(rig.box, MemoryAudit(), listener, run=terms)
+            await other.start()
             inject(rig.box, "at time 0 do status code=429 retry_after=5 path=/api/v3/order")
             rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
             await rig.until(lambda: rig.listener.state.get(1) == "rejected")
             await asyncio.sleep(0)
-            assert beside.ready != shared
-            beside.place(1, +1, "99.4", "1", "LIMIT_MAKER")
+            assert other.ready != shared
+            other.place(1, +1, "99.4", "1", "LIMIT_MAKER")
             await rig.until(lambda: 1 in listener.state)
             assert listener.state[1] == ("rejected" if shared else "open")
             assert len(rig.box.exchange.users.all(ALICE)) == (0 if shared else 1)
-            await beside.stop()
+            await other.stop()
 
     asyncio.run(scenario())
 
@@ -241,12 +246,11 @@ def test_refused_handshake_is_not_repeated_before_retry_after(symbols: int) -> N
     """By no symbol of the account: the refusal is of this host, and attempts before its end make a ban of it."""
 
     async def scenario() -> None:
-        limits = OrderLimits(attempts=RateBudget(290, 300))
+        limits = attempts_of(290, 300)
         async with trading(gateway_limits=limits) as rig:
-            run = GatewayRun(symbol="SIMUSDT", run_id="other", access=OrderAccess())
-            gateways: list[Gateway] = [rig.gateway]
+            gateways = [rig.gateway]
             for _ in range(symbols - 1):
-                gateways.append(Gateway(rig.gateway.session, run, MemoryAudit(), log=QuietLog()))
+                gateways.append(beside(rig, run_of("other")))
                 await gateways[-1].start()
             inject(rig.box, "at connect 1 do refuse_handshake status=429 retry_after=2")
             inject(rig.box, "at time 0 do close of=user")
@@ -265,7 +269,7 @@ def test_connections_keep_to_the_budget_of_the_host() -> None:
     """Each attempt counts, whatever became of it, so that a storm of ends is no storm of handshakes."""
 
     async def scenario() -> None:
-        limits = OrderLimits(attempts=RateBudget(3, 3))
+        limits = attempts_of(3, 3)
         async with trading(gateway_limits=limits) as rig:
             inject(rig.box, "at connect 1 do storm n=20 of=user")
             began_s = time.monotonic()

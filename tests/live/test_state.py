@@ -376,9 +376,8 @@ RUN = """
 import sys
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
 from pathlib import Path
+from audit_logs import open_log
 from audit_story import BTC, many_orders, written
-from mm.base.audit_chain import audit_path
-from mm.live.audit.log import AuditLog
 from mm.live.state.writer import StateWriter
 from mm.live.state.sqlite import SqliteState
 

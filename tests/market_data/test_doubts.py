@@ -6,22 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captured import NOON_US, SYMBOL, diff, snapshot, trade
-from mm.market_data.binance_spot import Messages
+from captured import NOON_US, decoder, diff, snapshot, trade
 from mm.market_data.doubts import AGAIN_MS, DOUBT_S, FAR_IDS
-from mm.market_data.grid import Grid
-from mm.market_data.market_events import (
-    Anomaly,
-    BookLost,
-    DepthArrived,
-    DepthMissing,
-    MessageRefused,
-    TradeArrived,
-    TradeRepeated,
-    TradesMissing,
-)
 from mm.market_data.market_state import MarketState, PreviousRun
-from mm.market_data.venue import DepthSnapshot
 
 FAR = 70_000_000
 """First id of these tests, large enough that jumps are not taken for an id reset."""
@@ -33,8 +20,7 @@ class Feed:
 
     def __init__(self, *conns, **options):
         self.events, self.us, self.now_s = [], NOON_US, 100.0
-        grid = Grid()
-        self.messages = Messages(SYMBOL, grid)
+        self.messages, grid = decoder()
         self.market = MarketState(grid, (self.events.append,), top_n=3, **options)
         for conn in conns:
             self.market.opened(conn)
@@ -43,24 +29,24 @@ class Feed:
         self.us, self.now_s = self.us + 100_000, self.now_s + 0.1
         raw = json.dumps(message).encode()
         decoded = self.messages.received(raw)
-        if isinstance(decoded, DepthSnapshot):
+        if hasattr(decoded, "lastUpdateId"):
             return self.market.snapshot(self.us, decoded)
         return self.market.take(self.us, decoded, conn, self.now_s, raw)
 
     def of(self, kind):
-        return [event for event in self.events if isinstance(event, kind)]
+        return [event for event in self.events if type(event).__name__ == kind]
 
     @property
     def trades(self):
-        return [event.trade.t for event in self.of(TradeArrived)]
+        return [event.trade.t for event in self.of("TradeArrived")]
 
     @property
     def updates(self):
-        return [(event.update.U, event.update.u) for event in self.of(DepthArrived)]
+        return [(event.update.U, event.update.u) for event in self.of("DepthArrived")]
 
     @property
     def refused(self):
-        return [json.loads(event.raw)["data"] for event in self.of(MessageRefused)]
+        return [json.loads(event.raw)["data"] for event in self.of("MessageRefused")]
 
 
 @pytest.mark.parametrize("conns", [(1,), (1, 2)])
@@ -75,7 +61,7 @@ def test_single_trade_far_away_is_refused_without_loss(conns, ahead):
             feed.take(trade(number + 1 + ahead), conns[-1])
     assert feed.trades == list(range(FAR, FAR + 6))
     assert [message["t"] for message in feed.refused] == [FAR + 3 + ahead]
-    assert not feed.of(TradesMissing) + feed.of(TradeRepeated) + feed.of(Anomaly)
+    assert not feed.of("TradesMissing") + feed.of("TradeRepeated") + feed.of("Anomaly")
 
 
 @pytest.mark.parametrize("conns", [(1,), (1, 2)])
@@ -92,7 +78,7 @@ def test_single_update_far_away_is_refused_without_loss(conns, ahead):
     assert feed.market.book_id == FAR + 7
     assert sorted(set(feed.updates)) == [(number, number) for number in range(FAR, FAR + 8)]
     assert [message["U"] for message in feed.refused] == [FAR + 3 + ahead]
-    assert not feed.of(DepthMissing) + feed.of(BookLost) + feed.of(Anomaly)
+    assert not feed.of("DepthMissing") + feed.of("BookLost") + feed.of("Anomaly")
 
 
 @pytest.mark.parametrize("conns", [(1,), (1, 2)])
@@ -103,8 +89,8 @@ def test_second_message_far_back_confirms_a_reset(conns):
         for conn in conns:
             feed.take(trade(number), conn)
     assert feed.trades == [FAR, FAR + 1, 1, 2, 3]
-    assert [event.kind for event in feed.of(Anomaly)] == ["id_reset"]
-    assert not feed.of(TradesMissing) + feed.refused
+    assert [event.kind for event in feed.of("Anomaly")] == ["id_reset"]
+    assert not feed.of("TradesMissing") + feed.refused
 
 
 LATER = NOON_US // 1000 + AGAIN_MS
@@ -134,11 +120,11 @@ def test_known_ids_on_a_new_connection_later_are_ids_given_again(kind, last_id, 
     assert number == FAR + 3
     feed.take(again(kind, FAR + 9), 3)
     assert feed.updates + feed.trades == before
-    assert [event.kind for event in feed.of(Anomaly)] == ["ids_again"]
+    assert [event.kind for event in feed.of("Anomaly")] == ["ids_again"]
     feed.market.forget_ids()
     feed.take(again(kind, FAR + 4), 3)
     assert (feed.updates + feed.trades)[len(before) :] in ([FAR + 4], [(FAR + 4, FAR + 4)])
-    assert [event.kind for event in feed.of(Anomaly)] == ["ids_again"]
+    assert [event.kind for event in feed.of("Anomaly")] == ["ids_again"]
 
 
 @pytest.mark.parametrize("kind", [diff, trade])
@@ -189,9 +175,9 @@ def test_second_id_far_ahead_reports_a_gap_and_both_keep_their_stamps():
         feed.take(message, 1)
     assert feed.updates == [(FAR, FAR), (NEAR, NEAR + 4), (NEAR + 5, NEAR + 5)]
     assert feed.trades == [FAR, NEAR, NEAR + 1]
-    assert [event.recv_us - NOON_US for event in feed.of(DepthArrived)] == [100_000, 300_000, 500_000]
-    assert [event.recv_us - NOON_US for event in feed.of(TradeArrived)] == [200_000, 400_000, 600_000]
-    (updates,), (trades,) = feed.of(DepthMissing), feed.of(TradesMissing)
+    assert [event.recv_us - NOON_US for event in feed.of("DepthArrived")] == [100_000, 300_000, 500_000]
+    assert [event.recv_us - NOON_US for event in feed.of("TradeArrived")] == [200_000, 400_000, 600_000]
+    (updates,), (trades,) = feed.of("DepthMissing"), feed.of("TradesMissing")
     assert tuple(updates.missing.ids) == tuple(trades.missing.ids) == (FAR + 1, NEAR - 1)
     assert feed.refused == []
 
@@ -200,7 +186,7 @@ def test_two_ids_far_ahead_and_far_apart_confirm_nothing():
     feed = Feed(1)
     for number in (FAR, NEAR, NEAR + 2 * FAR_IDS, FAR + 1):
         feed.take(trade(number), 1)
-    assert (feed.trades, feed.of(TradesMissing)) == ([FAR, FAR + 1], [])
+    assert (feed.trades, feed.of("TradesMissing")) == ([FAR, FAR + 1], [])
     assert [message["t"] for message in feed.refused] == [NEAR, NEAR + 2 * FAR_IDS]
 
 
@@ -213,7 +199,7 @@ def test_second_id_far_ahead_may_come_from_the_other_connection():
         feed.take(trade(NEAR), conn)
     feed.take(trade(NEAR + 1), 2)
     assert feed.trades == [FAR, NEAR, NEAR + 1]
-    assert (len(feed.of(TradesMissing)), feed.refused) == (1, [])
+    assert (len(feed.of("TradesMissing")), feed.refused) == (1, [])
 
 
 def test_repeated_id_far_ahead_is_no_gap():
@@ -236,7 +222,7 @@ def test_id_far_ahead_is_refused_after_silence_and_a_later_one_reports_gap():
     assert [message["t"] for message in feed.refused] == [NEAR]
     feed.take(trade(NEAR + 1), 1)
     assert feed.trades == [FAR, FAR + 1, NEAR + 1]
-    assert tuple(feed.of(TradesMissing)[0].missing.ids) == (FAR + 2, NEAR)
+    assert tuple(feed.of("TradesMissing")[0].missing.ids) == (FAR + 2, NEAR)
 
 
 @pytest.mark.parametrize("ends", ["let_through", "closed", "flush"])
@@ -248,7 +234,7 @@ def test_first_message_after_an_outage_is_accepted_if_not_contradicted(ends):
     arguments = {"let_through": (feed.now_s + DOUBT_S,), "closed": (1,), "flush": ()}[ends]
     getattr(feed.market, ends)(*arguments)
     assert feed.trades == [NEAR]
-    (missing,) = feed.of(TradesMissing)
+    (missing,) = feed.of("TradesMissing")
     assert (tuple(missing.missing.ids), missing.cause) == ((FAR + 1, NEAR - 1), "restart")
 
 
@@ -297,7 +283,7 @@ def test_first_update_that_replaces_a_stalled_connection_is_stored_if_nothing_fo
     feed.market.let_through(feed.now_s + DOUBT_S)
     feed.market.closed(1)
     assert feed.updates == [(FAR, FAR + 9), (FAR + 10 + ahead, FAR + 19 + ahead)]
-    assert [(gap.missing.first_id, gap.missing.last_id) for gap in feed.of(DepthMissing)] == [
+    assert [(gap.missing.first_id, gap.missing.last_id) for gap in feed.of("DepthMissing")] == [
         (FAR + 10, FAR + 9 + ahead)
     ]
     assert not feed.refused

@@ -13,7 +13,6 @@ import pytest
 
 import mm
 from mm import PoissonFit, Rules
-from mm.backtest.replay import by_events
 from mm.base.knobs import knobs
 from mm.errors import DataError, Mismatch, UsageError
 from mm.play.python import GROUPS
@@ -308,16 +307,3 @@ def test_python_page_code_blocks_run(tmp_path):
     pnl, fills = first.stdout.split()
     assert float(pnl) != 0
     assert int(fills) > 10
-
-
-def test_progress_counts_processed_events(tapes):
-    """Progress counts events instead of µs of tape time; a second run counts all tapes again."""
-    steps = []
-    advance = by_events(tapes, steps.append)
-    for _ in range(2):
-        for tape in tapes:
-            length_us, half_us = tape.end_us - tape.start_us, (tape.end_us - tape.start_us) // 2
-            advance(half_us)
-            assert steps[-1] == sum(us <= tape.start_us + half_us for us in tape.event_us.tolist())
-            advance(length_us - half_us)
-    assert sum(steps) == 2 * sum(map(len, tapes))

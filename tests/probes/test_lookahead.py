@@ -15,10 +15,10 @@ from peekers import AT_IMPORT, COMPILED, PEEKERS
 
 from fill_predictors import written
 from mm import Schedule
-from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, declared
+from mm.__main__ import main
 from mm.calibration.schedule import Segment
-from mm.commands.check import check_lookahead as lookahead
 from mm.probes import lookahead as probe
+from named import FILL_MODELS, QUOTE_MODELS, parameters_of
 from pages import figures_of
 from rl_agents import agent_at
 from support import ROOT, run_python
@@ -58,7 +58,7 @@ def _run_in_workspace(workspace, monkeypatch):
 
 def check(*words: str, code: int | None = None) -> dict:
     """Return the JSON output of the command and check its exit code."""
-    result = CliRunner().invoke(lookahead, [*words, *FLAGS, "--json"])
+    result = CliRunner().invoke(main, ["check", "lookahead", *words, *FLAGS, "--json"])
     assert result.exit_code in (0, 5), result.stderr
     report = json.loads(result.stdout)
     assert result.exit_code == (0 if report["ok"] else 5)
@@ -205,7 +205,7 @@ NESTED = {
 }
 
 
-def params(registry, name: str) -> str:
+def params(name: str) -> str:
     """Return parameters to create a model of the project."""
     if name in NESTED:
         return json.dumps(NESTED[name])
@@ -213,22 +213,21 @@ def params(registry, name: str) -> str:
         return json.dumps({"model_path": str(agent_at(Path(tempfile.mkdtemp()) / "agent.zip"))})
     if name == "predicted":
         return json.dumps({"predictor": written(Path(tempfile.mkdtemp()) / "predictor", symbol=SYMBOL, tick="0.01")})
-    accepted = {one.name for one in declared(registry[name]).of_user()}
-    return json.dumps({key: value for key, value in VALUES.items() if key in accepted})
+    return json.dumps({key: value for key, value in VALUES.items() if key in parameters_of(name)})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", QUOTE_MODELS)
 def test_every_quote_model_passes(name):
     """All registered models, future ones included."""
-    assert check(name, "--quote-params-json", params(QUOTE_MODELS, name), HERE)["ok"]
+    assert check(name, "--quote-params-json", params(name), HERE)["ok"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILL_MODELS)
 def test_every_fill_model_passes(name):
     """With draws, queues, and orders at the touch."""
-    assert check(name, "--fill-params-json", params(FILL_MODELS, name), *JOIN, HERE)["ok"]
+    assert check(name, "--fill-params-json", params(name), *JOIN, HERE)["ok"]
 
 
 LEANING = ["shift_by", {"signal": "micro_price", "by": 1}]
@@ -253,7 +252,7 @@ def test_micro_price_without_earlier_day_is_rejected():
     quotes = {"model": ["fixed_spread", {"delta_ticks": 1}], "steps": [LEANING]}
     words = [["micro_price"], ["steps", "--quote-params-json", json.dumps(quotes)]]
     for one, message in zip(words, ("signal micro_price has no defined value", "micro_price"), strict=True):
-        result = CliRunner().invoke(lookahead, [*FLAGS, *one, "--day", "20260104"])
+        result = CliRunner().invoke(main, ["check", "lookahead", *FLAGS, *one, "--day", "20260104"])
         assert result.exit_code == 2
         (line,) = [
             line for line in result.stderr.splitlines() if line.startswith("error: ")
@@ -304,7 +303,7 @@ def test_schedule_with_future_training_is_rejected(tmp_path):
     path.write_text(json.dumps(schedule(50_000)))
     assert failed(check(*words)) == set()
     path.write_text(json.dumps(schedule(-1)))
-    result = CliRunner().invoke(lookahead, [*words, *FLAGS])
+    result = CliRunner().invoke(main, ["check", "lookahead", *words, *FLAGS])
     assert result.exit_code == 3
     assert "it would look ahead" in result.stderr
 
@@ -345,7 +344,7 @@ def test_note_reports_fit_of_checked_day(tmp_path):
 )
 def test_invalid_arguments_are_rejected_in_one_line(words, code, message):
     """As by a backtest."""
-    result = CliRunner().invoke(lookahead, [*FLAGS, *words])
+    result = CliRunner().invoke(main, ["check", "lookahead", *FLAGS, *words])
     assert result.exit_code == code
     assert message in result.stderr.splitlines()[0]
 

@@ -6,11 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from journals import BTCUSDT, START_US, Scribe, run_terms, seeded
+from journals import BTCUSDT, START_US, Scribe, journal_of, run_terms, seeded
 from mm import Result
-from mm.backtest.journal import Journal
-from mm.backtest.metrics import markouts
-from mm.backtest.metrics.markouts import Mean, half_spreads, mid2_at
+from mm.backtest.metrics.markouts import (
+    BANDS_TICKS,
+    GROUPS,
+    Mean,
+    _interval,
+    cells_of,
+    group_sums,
+    half_spreads,
+    just_after,
+    mid2_at,
+    moves,
+)
 from mm.backtest.metrics.pnl import fill_marks, ledger, split
 
 S = 1_000_000
@@ -106,7 +115,7 @@ def test_errors_are_of_blocks_by_student_t(blocks, length_s):
 
 def test_interval_uses_degrees_of_effective_blocks():
     """t at 6.5 degrees of freedom is 2.40 (scipy.stats.t.ppf(0.975, 6.5) = 2.40181)."""
-    low, high = markouts._interval(1.0, 0.5, 6.5)
+    low, high = _interval(1.0, 0.5, 6.5)
     assert (high - low) / 2 / 0.5 == pytest.approx(2.4018, abs=2e-3)
     assert (high + low) / 2 == pytest.approx(1.0)
 
@@ -147,7 +156,7 @@ def test_horizon_0_is_just_after_the_event_that_filled():
     scribe.move(19_970)
     scribe.move(19_960)
     scribe.wait(S)
-    assert markouts.just_after(scribe.journal()).tolist() == [20_000, 19_970]
+    assert just_after(scribe.journal()).tolist() == [20_000, 19_970]
     mean = half_spreads(scribe.journal(), BTCUSDT)[1][0].mean()
     assert (mean.value, mean.left_out) == (pytest.approx(-15 / 2 * TICK), 0)
 
@@ -259,8 +268,7 @@ def random_market(random):
     fills = random_fills(random, 60)
     fills[:, 0] *= S
     fills[:, 8] = np.cumsum(fills[:, 2] * fills[:, 4]) - 20
-    orders, state = np.empty((0, 14), np.int64), np.empty((0, 6), np.int64)
-    return Journal(orders, fills, state, mids, counters={"first_us": 0, "last_us": 110 * S})
+    return journal_of(fills, mids, first_us=0, last_us=110 * S)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -269,7 +277,7 @@ def test_moves_equal_plain_moves(seed):
     journal = random_market(np.random.default_rng(seed))
     for horizon_s in (0, 7, 50):
         expected = plain_moves(journal.fills, journal.mids, horizon_s, 110 * S)
-        moved, known = markouts.moves(journal, horizon_s)
+        moved, known = moves(journal, horizon_s)
         assert moved.tolist() == [move or 0 for move in expected]
         assert known.tolist() == [move is not None for move in expected]
 
@@ -277,10 +285,10 @@ def test_moves_equal_plain_moves(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_group_sums_equal_sums_over_single_fills(seed):
     """A fill counts in each of its groups."""
-    journal, bands = random_market(np.random.default_rng(seed)), markouts.BANDS_TICKS
+    journal, bands = random_market(np.random.default_rng(seed)), BANDS_TICKS
     fills, moves = journal.fills, plain_moves(journal.fills, journal.mids, 5, 110 * S)
     block = fills[:, 0] // (20 * S)
-    groups = len(markouts.GROUPS)
+    groups = len(GROUPS)
     count, earned, (lots, moved, kept) = np.zeros(groups), np.zeros(groups), np.zeros((3, 9, groups))
     for (_, _, side, ticks, size, _, _, mid2, held), at, move in zip(
         fills.tolist(), block - min(block), moves, strict=True
@@ -297,8 +305,8 @@ def test_group_sums_equal_sums_over_single_fills(seed):
     half_ticks = fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3])
     known, unwinds = np.array([move is not None for move in moves]), (held_before(fills) - 3) * fills[:, 2] < 0
     favour = fills[:, 2] * np.array([move or 0 for move in moves])
-    cells = markouts.cells_of(fills[:, 2], unwinds, half_ticks)
-    found, sums = markouts.group_sums(block, cells, known, fills[:, 4], favour, half_ticks)
+    cells = cells_of(fills[:, 2], unwinds, half_ticks)
+    found, sums = group_sums(block, cells, known, fills[:, 4], favour, half_ticks)
     with np.errstate(invalid="ignore"):
         away, apart = (np.nan_to_num(one - one.sum(axis=0) / lots.sum(axis=0) * lots) for one in (moved, kept))
     squares = ((one**2).sum(axis=0) for one in (away, lots, apart))

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from journals import BTCUSDT, Scribe, run_terms, scribes
 from mm import Result
 from mm.backtest.metrics.pnl import EquitySeries, ledger, pairs, round_trip_stats, split, together
-from mm.backtest.metrics.spans import NO_SPANS
 from mm.errors import MMError
 from mm.instrument import Instrument
 from mm.tape import columns
@@ -302,6 +301,7 @@ def test_round_trips_equal_those_of_pairs_in_fractions(seed):
     }
 
 
+ALWAYS = ledger(Scribe().journal().state, BTCUSDT, CASH_E8).spans  # without an end of the market
 ROWS = st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.integers(-9, 9), st.integers(-9, 9)), min_size=1)
 
 
@@ -310,7 +310,7 @@ def test_sum_of_accounts_is_that_of_their_rows(drawn):
     """Exact, in any units, also with several rows at an instant: begin, end, and what is known at each instant."""
     sorted_rows = [(sorted(rows, key=lambda row: row[0]), per_quote) for rows, per_quote in drawn]
     series = [
-        EquitySeries(*(np.array(column) for column in zip(*rows, strict=True)), per_quote, NO_SPANS)
+        EquitySeries(*(np.array(column) for column in zip(*rows, strict=True)), per_quote, ALWAYS)
         for rows, per_quote in sorted_rows
     ]
     found = together(series)

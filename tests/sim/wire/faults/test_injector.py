@@ -1,6 +1,7 @@
 """The effect of a script on connections, without a socket: selection, time, repetition and equal results per seed."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -241,7 +242,7 @@ def test_any_script_gives_the_same_result_twice(lines: list[str], seed: int, chu
         answers = []
         for _ in range(6):
             stage.play(200, chunk_ms=chunk_ms)
-            answers.append(stage.ask())
+            answers.append(replace(stage.ask(), wait=None))  # a function that delays it is never another one's equal
             if len(stage.clients) < 2:
                 clients.append(stage.connect(*STREAMS))
         for client in clients:

@@ -1,5 +1,7 @@
 """``mm trade`` while its wall clock is set forwards and backwards, also with a dead connection."""
 
+import time
+
 import pytest
 from trading_box import ended, page, venue
 from trading_truth import assert_all_known, assert_equal_books, log_rows
@@ -136,3 +138,23 @@ def test_trade_that_ends_as_the_exchange_sets_its_clock_back_names_no_order(tmp_
         assert (code, box.account()["openOrders"]) == (0, []), output
         assert "may still be open" not in output
         assert in_time(seconds, 15)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("market", MARKETS)
+def test_exchange_whose_clock_goes_back_for_an_hour_is_traded_on(tmp_path, market):
+    """The balances of before bear later instants, which must not keep the new ones out."""
+    flags, knobs = MARKETS[market]
+    with (
+        venue(tmp_path, *MARKET, *flags) as box,
+        box.trader(**{**KNOBS, **knobs, **FAST, "RECONCILE_INTERVAL_S": "1"}) as process,
+    ):
+        box.until(lambda: box.account()["trades"], "a fill", process=process)
+        box.post("/sim/faults", f"at time 0 do clock_offset ms={-1_000 * HOUR_S}")
+        for _ in range(3):
+            had = len(box.account()["trades"])
+            box.until(lambda had=had: len(box.account()["trades"]) > had, "a fill", 30, process=process)
+            time.sleep(3)  # reconciles
+        code, output, _ = ended(process)
+        assert code == 0, output
+        assert "account_differs" not in output

@@ -46,5 +46,5 @@ class Holdings:
         self._since_us = dict.fromkeys(balances, us) | younger
 
     def interrupted(self) -> None:
-        """Note that events are lost from now on: whatever is told next counts."""
+        """Note that events are lost, or the clock goes back, from now on: whatever is told next counts."""
         self._since_us.clear()

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mm.base.doors import is_loopback
+from mm.clock import US_PER_S
 from mm.errors import MMError
 from mm.live.account.check import AccountCheck, Transfer
 from mm.live.account.holdings import Holdings
@@ -174,6 +175,8 @@ class AccountSession:
         before_us = self.clock.offset_us
         await self.measure()
         self._measuring = False
+        if self.clock.offset_us < before_us - US_PER_S:  # its clock was set back, by which known balances are younger
+            self.holdings.interrupted()
         self._log.warning("clock_measured", offset_us=self.clock.offset_us, before_us=before_us)
 
     # the connection

@@ -236,6 +236,16 @@ def test_without_a_limit_on_money_of_the_account_no_symbol_waits_for_another():
     assert {account.allow(name) for name in SYMBOLS} == {""}
 
 
+@pytest.mark.parametrize("limit", ["account_max_notional", "account_max_daily_loss"])
+def test_with_either_limit_on_money_every_symbol_waits_for_the_others(limit):
+    account = TradedAccount(AccountLimits(**{limit: "100000"}), [Risk()] * 3, SYMBOLS)
+    engines = unpriced(account)
+    for at, (name, engine) in enumerate(engines.items(), 1):
+        assert bool(account.allow(name)) is (at < len(SYMBOLS))
+        see(engine, (1 + at) * SECOND_US)
+    assert {account.allow(name) for name in SYMBOLS} == {""}
+
+
 def test_equity_of_a_guard_is_unknown_before_a_mid_and_transfers_are_no_loss():
     account = TradedAccount(AccountLimits(account_max_daily_loss="5"), [Risk(max_daily_loss="1000")], SYMBOLS[:1])
     (engine,) = list(unpriced(account).values())[:1]

@@ -146,6 +146,12 @@ def test_unknown_commission_is_bounded_by_the_larger_rate(rate_e8: int | None, e
     assert most_fee_e8(replace(FILL, commission_asset="BNB"), rate_e8) == expected
 
 
+@pytest.mark.parametrize("commission", ["0", "0.00000000", "-0.001"])
+def test_commission_of_nothing_and_rebates_have_no_bound_above_zero(commission: str) -> None:
+    """Whatever the price of its asset, nothing of it is worth nothing."""
+    assert most_fee_e8(replace(FILL, commission_asset="BNB", commission=commission), 200_000) == 0
+
+
 def test_cash_is_the_amount_that_the_exchange_names() -> None:
     """Of several trades, or rounded there, it may differ from price times quantity."""
     ledger = Ledger(BTC)

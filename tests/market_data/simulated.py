@@ -46,7 +46,7 @@ async def _pass(box, seconds):
 
 
 class Figures(NamedTuple):
-    """Figures of a recording; times in s."""
+    """Figures of a recording from its first book on, since a connection takes as long as the machine is busy; s."""
 
     covered: float
     longest_gap_s: float
@@ -60,10 +60,11 @@ def figures(path, day):
     """Return the figures of a day."""
     coverage = cover(DayFolder.at(path))
     sizes = [span.to_us - span.from_us for span in coverage.excluded[1:]]  # the first span ends with the first book
+    excluded_s = sum(sizes) / US_PER_S
     return Figures(
-        covered=coverage.covered_s / (coverage.covered_s + coverage.excluded_s),
+        covered=coverage.covered_s / (coverage.covered_s + excluded_s),
         longest_gap_s=max(sizes, default=0) / US_PER_S,
-        excluded_s=sum(sizes) / US_PER_S,
+        excluded_s=excluded_s,
         ids_lost=len(day.holes("gap")) / (day.diffs[-1]["u"] - day.diffs[0]["U"] + 1),
         snapshots=len(day.logged("snapshot_loaded")),
         connections=len(day.logged("ws_connected")),

@@ -115,7 +115,8 @@ def test_sweep_interrupted_at_any_time_ends(monkeypatch):
             outcomes = engines.in_processes(all_tasks, 2)
             deque(islice(outcomes, 2), maxlen=0)  # Python reports a thread whose start is interrupted
             with pytest.raises(Stop):  # noqa: PT012 - the alarm may come at once
-                signal.setitimer(signal.ITIMER_REAL, rng.uniform(5e-5, 2e-3))
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(5e-5, 1e-3))  # taking 20,000 outcomes takes longer
                 deque(outcomes, maxlen=0)
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -103,7 +103,10 @@ def test_auto_deleveraging_is_booked_and_said(tmp_path, port):
         with box.trader(METRICS_PORT=str(port), QUOTE_QTY="4", **limits) as trader:
             position = box.until(lambda: abs(box.position) > 1 and box.position, "a position", process=trader)
             # Where the mark price favours bob he may withdraw his wallet; the quotes around the book are refused there.
-            box.post("/sim/mark", json.dumps({"price": "50" if position > 0 else "200"}))
+            mark = "50" if position > 0 else "200"
+            box.post("/sim/mark", json.dumps({"price": mark}))
+            path = f"/fapi/v1/premiumIndex?symbol={box.ready['symbol']}"
+            box.until(lambda: Decimal(box.get(path)["markPrice"]) == Decimal(mark), "the mark", process=trader)
             box.order("SELL" if position > 0 else "BUY", "3")
             box.post("/sim/funding", json.dumps({"rate": "-0.0075" if position > 0 else "0.0075"}))
             wallet = Decimal(_bob(box)["balances"][0]["balance"])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from decimal import Decimal
@@ -91,8 +92,11 @@ class Venue:
 
     def post(self, path, body):
         request = urllib.request.Request(f"{self.url}{path}", body.encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as refused:
+            raise AssertionError(f"{path} {body}: {refused.read().decode()}") from None
 
     def order(self, side, quantity, user="bob"):
         """Send a market order of another user, and return the exchange's answer."""

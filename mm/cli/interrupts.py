@@ -91,7 +91,8 @@ class TradeSignals:
     def caught(self) -> Iterator[None]:
         """Catch signals until the block ends; without handlers of a loop they are only recorded.
 
-        Once one has ended the trade, later ones are ignored until the process exits, so that its exit code stays.
+        Once one has ended the trade, later ones are ignored until the process exits, so that its exit code stays; a
+        kill also if the trade has ended by itself, since its default would end the process in the middle of a file.
         """
         from mm.base._calls import stop_calls  # compiled: only a trader and a shadow need it
 
@@ -101,7 +102,8 @@ class TradeSignals:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, signal.SIG_IGN if self.ending else handler)
+                ignored = self.ending or (number == KILLING and self._loop is not None)
+                signal.signal(number, signal.SIG_IGN if ignored else handler)
 
     def direct(self, end: Callable[[str], object], kill: Callable[[str], object]) -> None:
         """Pass signal names to *end* and *kill* in this event loop: first those already received, then later ones."""

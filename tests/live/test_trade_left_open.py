@@ -110,7 +110,7 @@ def test_disk_that_refuses_every_write_is_emptied_of_orders_first(tmp_path, numb
             flag.touch()
             time.sleep(0.1)
             code, output, _ = ended(process, end, seconds=60)
-        assert code == (5 if end == signal.SIGUSR1 else 75), output
+        assert code in ((5, 75) if end == signal.SIGUSR1 else (75,)), output  # it may have ended before the kill
         assert left(box, "SIMUSDT") == []
 
 

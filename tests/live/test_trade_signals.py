@@ -53,8 +53,9 @@ def test_signal_wakes_a_sleeping_loop(number, what):
         assert asyncio.run(scenario()) == (what, number.name)
 
 
-def test_signal_after_the_loop_is_harmless_and_handlers_return():
-    signals, before = TradeSignals(), signal.getsignal(signal.SIGUSR1)
+def test_kill_after_a_trade_is_harmless_and_other_handlers_return():
+    """The default of SIGUSR1 would end the process while its files are written, with the signal for an exit code."""
+    signals, before = TradeSignals(), signal.getsignal(signal.SIGTERM)
 
     async def scenario():
         signals.direct(lambda _: None, lambda _: None)
@@ -62,7 +63,8 @@ def test_signal_after_the_loop_is_harmless_and_handlers_return():
     with signals.caught():
         asyncio.run(scenario())
         send(signal.SIGUSR1)
-    assert signal.getsignal(signal.SIGUSR1) is before
+    send(signal.SIGUSR1)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_signal_after_the_end_is_ignored():

@@ -59,9 +59,13 @@ def in_time(took_s: float, limit_s: float = 5.0) -> bool:
     return took_s < limit_s * 2 * shared
 
 
-def write_run(result, folder, about=None):
+def write_run(result, folder, **about):
     """Write the files of a backtest but its manifest; return the rows of each, None if it is no table."""
     from mm.report.backtest import write_summary
+    from mm.report.frame import About
     from mm.report.run_columns import columns_of
 
-    return {**result.write_tables(folder), **write_summary(result, folder, columns_of(result), about)}
+    return {
+        **result.write_tables(folder),
+        **write_summary(result, folder, columns_of(result), About(**about) if about else None),
+    }

@@ -8,13 +8,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
+from drawn_runs import page_of
 from journals import START_US, Scribe, run_terms, scribes, seeded
 from mm import Result
 from mm.backtest.risk import LIMITS
 from mm.instrument import E8, Instrument
-from mm.report.backtest import page
-from mm.report.frame import About
-from mm.report.run_columns import columns_of
 from support import write_run
 
 FILES = ["fills_BTCUSDT.csv", "orders_BTCUSDT.csv", "report.html", "state_BTCUSDT.csv", "summary.json"]
@@ -112,8 +110,8 @@ def test_excluded_intervals_begin_and_end_with_the_book():
 
 def test_report_page_contains_command_and_settings(tmp_path):
     """As given by the runner."""
-    about = About(["mm", "backtest", "--day", "20251216"], {"SEED": {"value": 7, "source": "flag"}})
-    write_run(result_of(seeded(30)), tmp_path, about)
+    about = {"command": ["mm", "backtest", "--day", "20251216"], "knobs": {"SEED": {"value": 7, "source": "flag"}}}
+    write_run(result_of(seeded(30)), tmp_path, **about)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "mm backtest --day 20251216" in html
     assert ">SEED<" in html
@@ -124,7 +122,7 @@ def test_charts_written_with_the_run_equal_those_of_the_page(tmp_path):
     for seed in (30, None):
         result = result_of(Scribe() if seed is None else seeded(seed))
         write_run(result, tmp_path)
-        assert (tmp_path / "report.html").read_text(encoding="utf-8") == page(result.summary, columns_of(result))
+        assert (tmp_path / "report.html").read_text(encoding="utf-8") == page_of(result)
 
 
 def test_str_of_a_result_is_a_short_summary():

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calibrators import calibrator_of, config_of
 from mm import CalibrationConfig, PoissonFit, Tape, calibrate
 from mm.calibration.calibrate import artefact, measure, permutations, timing
-from mm.calibration.calibrator import Calibrator
 from mm.calibration.moves import AdverseMove, Hits, adverse_selection, write_adverse_selection
-from mm.calibration.sweeps import HitRule
 from mm.instrument import Instrument
 from small_tapes import book, gap, trade
 from small_tapes import tape as small_tape
@@ -48,7 +47,7 @@ def test_every_method_recovers_true_parameters(tape, method):
 @pytest.mark.slow
 def test_artefact_contains_options_and_measurements(days):
     """All options, sweep counts, spread states, days and the volatility of the mid."""
-    config = CalibrationConfig(rule=HitRule(order_e8=50_000_000, queue_ahead=0.5))
+    config = config_of(hit={"order_e8": 50_000_000, "queue_ahead": 0.5})
     measurement = measure(days, config)
     content = artefact(measurement)
     assert content["alternatives"]["curves"][0]["name"] == "exponential"
@@ -134,7 +133,7 @@ def test_timing_without_trades_is_none():
 
 def moves(events, end_us, **config):
     """Return ``{(delta, side, horizon): (hits, move, kept)}``."""
-    rows = adverse_selection(Calibrator(small_tape(events, 0, end_us), CalibrationConfig(**config)))
+    rows = adverse_selection(calibrator_of(small_tape(events, 0, end_us), CalibrationConfig(**config)))
     return {(row.delta_ticks, row.side, row.horizon_s): (row.hits, row.mean_move_ticks, row.kept_ticks) for row in rows}
 
 
@@ -174,14 +173,14 @@ def test_mean_and_error_over_blocks_match_manual_calculation():
     for number, bid in enumerate((99, 100, 101)):
         at = (10 + 300 * number) * S
         events += [book(at, 100, 102), trade(at + 1, -1, 100, number + 1), book(at + 2, bid, bid + 2)]
-    rows = adverse_selection(Calibrator(small_tape(events, 0, 1000 * S), CalibrationConfig()))
+    rows = adverse_selection(calibrator_of(small_tape(events, 0, 1000 * S)))
     (row,) = [row for row in rows if (row.side, row.horizon_s) == ("both", 5)]
     assert (row.hits, row.mean_move_ticks) == (3, 0)
     assert row.se_ticks == pytest.approx((3 / 2 * 2) ** 0.5 / 3)
 
 
 def test_single_block_has_no_error():
-    rows = adverse_selection(Calibrator(small_tape(SOLD, 0, 20 * S), CalibrationConfig()))
+    rows = adverse_selection(calibrator_of(small_tape(SOLD, 0, 20 * S)))
     assert {row.se_ticks for row in rows} == {None}
 
 
@@ -202,7 +201,7 @@ def test_csv_has_row_per_distance_side_and_horizon(tmp_path):
 
 
 def test_day_without_hits_has_no_rows():
-    assert adverse_selection(Calibrator(small_tape([book(0, 100, 102)], 0, 10 * S), CalibrationConfig())) == []
+    assert adverse_selection(calibrator_of(small_tape([book(0, 100, 102)], 0, 10 * S), CalibrationConfig())) == []
 
 
 @given(

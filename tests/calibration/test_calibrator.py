@@ -5,12 +5,10 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
+from calibrators import calibrator_of, config_of
 from mm import CalibrationConfig, Rules, Tape, calibrate, fit_poisson
 from mm.backtest.metrics.long_run import cosines
-from mm.backtest.models import queue_prob_power
 from mm.calibration.calibrate import measure
-from mm.calibration.calibrator import Calibrator, FillsMeasured
-from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
 from mm.instrument import Instrument
 
@@ -34,7 +32,7 @@ def test_simulated_orders_are_one_lot_and_ignore_balances(tape):
 @pytest.mark.parametrize("method", ["marks", "ladder"])
 def test_data_outside_window_does_not_change_fit(tape, method):
     """Windows are slices: the fit equals that of the sliced tape."""
-    calibrator = Calibrator(tape, CalibrationConfig(method=method))
+    calibrator = calibrator_of(tape, CalibrationConfig(method=method))
     a = tape.start_us + 20 * 60_000_000
     b = a + 30 * 60_000_000
     fit, _ = calibrator.fit(a, b)
@@ -54,7 +52,7 @@ def test_unknown_method_and_distance_are_rejected():
     with pytest.raises(UsageError, match=r"^reference is 'last'; choose one of mid"):
         CalibrationConfig(reference="last")
     with pytest.raises(UsageError, match=r"^fills is queue_prob_power, and marks have no orders"):
-        CalibrationConfig(fills=FillsMeasured("queue_prob_power", {}, queue_prob_power))
+        config_of(fills="queue_prob_power")
 
 
 @pytest.mark.parametrize("method", ["marks", "ladder"])
@@ -76,11 +74,13 @@ def test_days_are_pooled_with_separate_blocks(days, method):
 @pytest.mark.parametrize("method", ["ladder", "fixed"])
 def test_anchor_distance_equals_quoted_distance(tape, method):
     """A mid on whole or half ticks leaves only the deltas and half a tick more."""
-    points = Calibrator(tape, CalibrationConfig(method=method, distance="anchor", deltas=(2.0, 5.0))).between(
+    points = calibrator_of(tape, CalibrationConfig(method=method, distance="anchor", deltas=(2.0, 5.0))).between(
         tape.start_us, tape.end_us
     )
     assert set(points.fitted.delta_ticks.tolist()) <= {2, 2.5, 5, 5.5}
-    current = Calibrator(tape, CalibrationConfig(method=method, deltas=(2.0, 5.0))).between(tape.start_us, tape.end_us)
+    current = calibrator_of(tape, CalibrationConfig(method=method, deltas=(2.0, 5.0))).between(
+        tape.start_us, tape.end_us
+    )
     assert len(set(current.fitted.delta_ticks.tolist())) > 6
 
 
@@ -88,11 +88,9 @@ def test_anchor_distance_equals_quoted_distance(tape, method):
 @pytest.mark.parametrize("method", ["marks", "ladder", "fixed"])
 def test_larger_order_and_queue_get_fewer_hits(tape, method):
     """The sweeps have random quantities: a larger order is hit less often, and even less behind a queue."""
-    rules = [HitRule(), HitRule(order_e8=400_000_000), HitRule(order_e8=400_000_000, queue_ahead=1.0)]
+    rules = [{}, {"order_e8": 400_000_000}, {"order_e8": 400_000_000, "queue_ahead": 1.0}]
     fills = [
-        Calibrator(tape, CalibrationConfig(method=method, rule=rule))
-        .between(tape.start_us, tape.end_us)
-        .fitted.fills.sum()
+        calibrator_of(tape, method=method, hit=rule).between(tape.start_us, tape.end_us).fitted.fills.sum()
         for rule in rules
     ]
     assert fills[0] > fills[1] > fills[2] > 0
@@ -107,7 +105,7 @@ def test_gap_stops_exposure_until_next_snapshot():
     events = [(0, "snapshot", *book), *beats[:19], (20 * second, "gap"), (30 * second, "snapshot", *book), *beats[19:]]
     tape = Tape.of(grid, events)
     rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, order_latency_us=50_000)
-    points = Calibrator(tape, CalibrationConfig(method="fixed", deltas=(1.0,)), rules).between(0, 50 * second).fitted
+    points = calibrator_of(tape, CalibrationConfig(method="fixed", deltas=(1.0,)), rules).between(0, 50 * second).fitted
     assert set(points.delta_ticks.tolist()) == {1}
     assert sum(points.exposure_s) == pytest.approx(2 * (20 - 0.05 + 20 - 0.05), abs=0.6)
     assert points.fills.sum() == 0

@@ -278,10 +278,23 @@ async def trading(
             await gateway.stop()
 
 
-def stranger(api_key: str, secret: str, box: Box | None = None) -> LoneGateway:
-    """Return the gateway of a key that the exchange may not know, or of an exchange that is not there."""
-    nowhere = VenueUrls("ws://127.0.0.1:9/ws-api/v3", "http://127.0.0.1:9", "ws://127.0.0.1:9")
-    return LoneGateway(urls(box) if box else nowhere, Credentials(api_key, secret=secret), run_of(), MemoryAudit())
+def stranger(
+    api_key: str,
+    *,
+    at: Box | tuple[str, str] | None = None,
+    run: GatewayRun | None = None,
+    audit: Any = None,
+    **key: Any,
+) -> LoneGateway:
+    """Return the gateway of a key of its own.
+
+    Args:
+        at: The exchange: a box, or its addresses; None is one that is not there.
+        key: The secret or the private key.
+    """
+    api, rest = ("ws://127.0.0.1:9/ws-api/v3", "http://127.0.0.1:9") if at is None or isinstance(at, Box) else at
+    places = urls(at) if isinstance(at, Box) else VenueUrls(api, rest, "ws://127.0.0.1:9")
+    return LoneGateway(places, Credentials(api_key, **key), run or run_of(), audit or MemoryAudit())
 
 
 def beside(rig: Rig, run: GatewayRun) -> Gateway:

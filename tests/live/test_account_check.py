@@ -16,7 +16,6 @@ from mm.live.account.check import (
     Transfer,
 )
 from mm.live.account.ledger import AccountFill, Ledger
-from mm.live.venues.spot_messages import BALANCE
 
 GRID = Instrument("SIMUSDT", 1, 1, 0, "SIM", "USDT")
 FILL = AccountFill(1, 2, "mm-1-1b", 1, "100", "2", "0.002", "SIM", 5, maker=True)
@@ -167,13 +166,13 @@ def test_a_transfer_is_expected_from_its_event_on_and_counts_once():
         for check in checks:
             check.compare({"USDT": ("1000", "0")})
     for check in (*checks, *checks):
-        check.transferred(Transfer("USDT", -300 * E8, BALANCE, 77))
-        check.transferred(Transfer("SIM", 5 * E8, BALANCE, 78))
-        check.transferred(Transfer("BNB", 9 * E8, BALANCE, 79))
+        check.transferred(Transfer("USDT", -300 * E8, "balanceUpdate", 77))
+        check.transferred(Transfer("SIM", 5 * E8, "balanceUpdate", 78))
+        check.transferred(Transfer("BNB", 9 * E8, "balanceUpdate", 79))
     for check in checks:
         check.compare({"USDT": ("700", "0"), "SIM": ("5", "0"), "BNB": ("9", "0")})
         assert (check.why, check.pending) == ("", False)
-    usdt, sim = Transfer("USDT", -300 * E8, BALANCE, 77), Transfer("SIM", 5 * E8, BALANCE, 78)
+    usdt, sim = Transfer("USDT", -300 * E8, "balanceUpdate", 77), Transfer("SIM", 5 * E8, "balanceUpdate", 78)
     assert booked == [[usdt, sim], [usdt]]
 
 
@@ -256,6 +255,6 @@ def test_a_deposit_is_booked_by_its_event_and_quotes_go_on():
             assert ledger.transfers_e8 == {"USDT": 500 * E8 + -E8 // 3, "SIM": -3 * E8}
             assert (ledger.position_e8, ledger.cash_e8) == (0, 0)
             rows = [(row["asset"], row["amount"], row["source"]) for row in rig.audit.of("transfer")]
-            assert rows[0] == ("USDT", "500.00000000", BALANCE)
+            assert rows[0] == ("USDT", "500.00000000", "balanceUpdate")
 
     asyncio.run(scenario())

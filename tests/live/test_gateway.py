@@ -313,7 +313,7 @@ def test_rejected_api_key_raises_usage_error_without_secrets(name: str) -> None:
             known = rig.box.ready()["accounts"][0]["api_key"]
             key = "K" * 64 if name == "nobody" else known
             listener = FollowingListener()
-            gateway = stranger(key, secret, rig.box)
+            gateway = stranger(key, secret=secret, at=rig.box)
             gateway.attach(listener)
             with pytest.raises(UsageError, match="does not accept the API key") as caught:
                 await gateway.start()
@@ -341,7 +341,7 @@ def test_unreachable_exchange_raises_try_later() -> None:
     """Exit code 75."""
 
     async def scenario() -> None:
-        gateway = stranger("k", "s")
+        gateway = stranger("k", secret="s")
         with pytest.raises(TryLater, match="does not answer"):
             await gateway.start()
         await gateway.stop()

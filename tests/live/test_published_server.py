@@ -5,12 +5,8 @@ from decimal import Decimal
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from gateway_rig import FollowingListener, LoneGateway, MemoryAudit
+from gateway_rig import FollowingListener, MemoryAudit, run_of, stranger
 from published_server import SYMBOL, PublishedExchange, PublishedServer
-
-from mm.live.knobs import OrderAccess, VenueUrls
-from mm.live.orders.access import GatewayRun
-from mm.live.venues.keys import Credentials
 
 KINDS = [("ED25519", "websocket"), ("HMAC", "websocket"), ("ED25519", "rest"), ("HMAC", "rest")]
 
@@ -28,13 +24,12 @@ def test_orders_are_placed_filled_replaced_and_cancelled(kind: str, transport: s
     async def scenario() -> None:
         private = Ed25519PrivateKey.generate()
         exchange = PublishedExchange("key1", "secret1", private.public_key())
-        key = Credentials("key1", private=private) if kind == "ED25519" else Credentials("key1", secret="secret1")
+        key = {"private": private} if kind == "ED25519" else {"secret": "secret1"}
         audit, listener = MemoryAudit(), FollowingListener()
-        access = OrderAccess(order_transport=transport)
-        run = GatewayRun(symbol=SYMBOL, run_id="r", access=access)
+        run = run_of(symbol=SYMBOL, order_transport=transport)
         async with PublishedServer(exchange).open() as server:
-            urls = VenueUrls(server.ws_api_url, server.rest_url, "")
-            gateway = LoneGateway(urls, key, run, audit)
+            at = server.ws_api_url, server.rest_url
+            gateway = stranger("key1", at=at, run=run, audit=audit, **key)
             gateway.attach(listener)
             await gateway.start()
             gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
@@ -76,11 +71,10 @@ def test_fill_without_event_is_booked_by_reconcile() -> None:
     async def scenario() -> None:
         exchange = PublishedExchange("key1", "secret1", Ed25519PrivateKey.generate().public_key())
         listener = FollowingListener()
-        access = OrderAccess(reconcile_interval_s=1.0)
-        run = GatewayRun(symbol=SYMBOL, run_id="r", access=access)
+        run = run_of(symbol=SYMBOL, reconcile_interval_s=1.0)
         async with PublishedServer(exchange).open() as server:
-            urls = VenueUrls(server.ws_api_url, server.rest_url, "")
-            gateway = LoneGateway(urls, Credentials("key1", secret="secret1"), run, MemoryAudit())
+            at = server.ws_api_url, server.rest_url
+            gateway = stranger("key1", at=at, run=run, secret="secret1")
             gateway.attach(listener)
             await gateway.start()
             gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from drawn_runs import full_day, page_of, result_of
 
+from drawn_runs import full_day, page_of, result_of
 from journals import START_US, Scribe, seeded
 from mm.backtest.fills.intensity import Intensity
 from mm.base.numbers import number

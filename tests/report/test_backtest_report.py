@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from drawn_runs import full_day, page_of, result_of
 from hypothesis import given, settings
 
+from drawn_runs import full_day, page_of, result_of
 from journals import Scribe, scribes, seeded
 from mm.report.backtest import (
     LISTED,

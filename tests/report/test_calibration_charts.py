@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
+from drawn_runs import fit_page_of
 from mm import Points, fit_poisson
-from mm.calibration.calibrator import Measured
 from mm.calibration.goodness import residuals
-from mm.report.calibration import page
 from mm.report.calibration_charts import curve_figure, distances_figure, pieces_figure
 from pages import check_figure, figures_of, named
 
@@ -23,7 +22,7 @@ def points():
 def test_points_lines_and_residuals_match_the_fit(points):
     """λ of each distance and side, A·exp(−k·δ) along the line, and the deviance residuals below."""
     fit = fit_poisson(points)
-    figure, *_ = figures_of(page(fit, Measured(points, points), [(START, START + HALF_HOUR, fit)]))
+    figure, *_ = figures_of(fit_page_of(fit, points, [(START, START + HALF_HOUR, fit)]))
     check_figure(figure)
     for name, side in (("bids", 1), ("asks", -1)):
         rows, trace = residuals(points, None, None, side), named(figure, name)
@@ -70,7 +69,7 @@ def test_far_distances_and_residuals_of_a_fine_tick_are_readable(points):
 def test_page_zooms_without_errors(points, chrome, tmp_path):
     fit = fit_poisson(points)
     path = tmp_path / "report.html"
-    path.write_text(page(fit, Measured(points, points), [(START, START + HALF_HOUR, fit)]), encoding="utf-8")
+    path.write_text(fit_page_of(fit, points, [(START, START + HALF_HOUR, fit)]), encoding="utf-8")
     with chrome.tab(path, width=1400) as tab:
         tab.value("document.querySelector('[data-span-s=\"600\"]').click()")
         tab.settle()

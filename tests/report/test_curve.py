@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from drawn_runs import fit_page_of
 from mm import Points, fit_poisson
 from mm.calibration.alternatives import chosen_curve, compare
-from mm.calibration.calibrator import Measured
-from mm.report.calibration import page
 from mm.report.calibration_charts import curve_card
 from pages import figures_of, named
 
@@ -37,7 +36,7 @@ def test_bent_curve_is_drawn_beside_the_exponential(bent):
     """One solid line through its points, the exponential dashed, both in the legend."""
     fit, points = bent
     assert fit.shape.chosen == "two_exponentials"
-    (figure,) = figures_of(page(fit, Measured(points, points), []))
+    (figure,) = figures_of(fit_page_of(fit, points, []))
     solid, dashed = named(figure, "two exponentials"), named(figure, "A·exp")
     assert len(solid["x"]) == len(DELTA)
     assert "dash" not in solid["line"]
@@ -64,7 +63,7 @@ def test_exponential_curve_is_one_line_with_a_band():
     """The exponential is not drawn twice."""
     fit, points = fit_of(lambda delta: 0.5 * math.exp(-0.3 * delta))
     assert fit.shape.chosen == "exponential"
-    (figure,) = figures_of(page(fit, Measured(points, points), []))
+    (figure,) = figures_of(fit_page_of(fit, points, []))
     assert not any(trace.get("line", {}).get("dash") for trace in figure["data"])
 
 

@@ -6,10 +6,10 @@ from itertools import pairwise
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from drawn_runs import drawn, full_day, result_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drawn_runs import drawn, full_day, result_of
 from journals import seeded
 from mm.report import figures
 from mm.report.backtest_charts import whole_figure

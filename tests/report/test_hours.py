@@ -6,8 +6,8 @@ from statistics import mean
 
 import numpy as np
 import pytest
-from drawn_runs import full_day, page_of, result_of
 
+from drawn_runs import full_day, page_of, result_of
 from journals import seeded
 from mm.report.hours import HORIZON_S, HOURS, LEAST_BLOCKS, LEAST_FILLS, HoursOfDay, fills_means, hours_card
 from mm.report.run_columns import equity_curve

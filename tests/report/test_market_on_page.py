@@ -7,9 +7,9 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from drawn_runs import page_of
 
 import mm
+from drawn_runs import page_of
 from mm.report.backtest_charts import market_figure
 from mm.report.run_columns import columns_of, read_columns
 from pages import named

@@ -9,9 +9,9 @@ from itertools import accumulate
 
 import numpy as np
 import pytest
-from drawn_runs import result_of
 
 import mm
+from drawn_runs import result_of
 from journals import Scribe, seeded
 from legible import FOUND
 from mm import PoissonFit, Schedule, SweepFindings, Tape, WalkForward

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from drawn_runs import drawn, full_day, page_of, result_of
 from hypothesis import HealthCheck, given, settings
 
+from drawn_runs import drawn, full_day, page_of, result_of
 from journals import Scribe, scribes, seeded
 from legible import illegible
 from mm.report import figures, frame

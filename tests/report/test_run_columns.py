@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from drawn_runs import page_of, result_of
 from hypothesis import given, settings
 
 import engine_chance
 import mm
+from drawn_runs import page_of, result_of
 from journals import START_US, Scribe, scribes, seeded
 from mm import DayFolder, Tape
 from mm.instrument import Instrument

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_runs import result_of
 
+from drawn_runs import result_of
 from journals import seeded
 from mm.report.run_columns import columns_of
 from mm.report.tear_sheet import ComparedRun, TearSheet, compared, tear_sheet

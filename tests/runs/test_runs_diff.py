@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from begun_runs import begun, knob_of, plan_of
 from mm.__main__ import main
 from mm.runs.diff import ABSENT, MOST_KEYS, file_difference
-from mm.runs.in_progress import PAGE
 from mm.runs.manifest import read_manifest, write_manifest
 
 KNOBS = {
@@ -71,7 +70,7 @@ def test_equal_work_is_equal_despite_other_names_and_places():
     assert comparison["inputs"] == []
     assert comparison["knobs"]["seed"] == {"values": [3, 3], "sources": ["flag", "environment"], "matters": True}
     assert comparison["knobs"]["fill_params_file"]["matters"] is False
-    assert {output["path"]: output["counts"] for output in comparison["outputs"]} == {PAGE: False}
+    assert {output["path"]: output["counts"] for output in comparison["outputs"]} == {"report.html": False}
     text = call("a", "b").stdout
     assert f"equal: digest {comparison['digests'][0]}" in text
     assert "knobs without effect on results\n  fill_params_file: a.json (flag) | b.json (flag)" in text
@@ -123,7 +122,7 @@ def test_file_changed_since_the_run_is_reported(changed):
     assert reasons(comparison, "summary.json")[0].startswith(f"in {changed}: changed since the run")
     (folders[changed] / "summary.json").unlink()
     assert reasons(answer("a", "b"), "summary.json") == [f"in {changed}: missing"]
-    assert folders["a"].joinpath(PAGE).exists()
+    assert folders["a"].joinpath("report.html").exists()
 
 
 @pytest.mark.parametrize("edit", ["knob", "input"])

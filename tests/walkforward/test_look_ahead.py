@@ -11,41 +11,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calibrators import calibrator_of, config_of
 from mm import CalibrationConfig, DayFolder, Rules, Schedule, WindowPlan, backtest, build_schedule, calibrate, load_day
-from mm.backtest.models import fixed_spread, hawkes
 from mm.backtest.quotes.steps import Gated
-from mm.calibration.calibrator import Calibrator
 from mm.calibration.intensities import intensity_of
-from mm.calibration.schedule import Segment
-from mm.calibration.sweeps import HitRule
-from mm.calibration.windows import MODES
 from mm.tape import read
-from mm.tape.tape import GAP
+from named import is_kind, model_of
 from simulation import simulate_day
 
 if TYPE_CHECKING:
     from mm import Tape
 
 METHODS = ("marks", "ladder", "fixed")
+MODES = ("rolling", "expanding", "ewma", "pooled_k", "static")
 NUMBER = 3  # of the segment whose past is unchanged
-RULE = HitRule(order_e8=200_000_000, queue_ahead=0.5)
+RULE = {"order_e8": 200_000_000, "queue_ahead": 0.5}
 
 
 def plan(mode: str) -> WindowPlan:
     return WindowPlan(train_window_min=8, step_min=4, latency_us=50_000, mode=mode, half_life_min=6)
 
 
-def config(method: str, rule: HitRule | None = None) -> CalibrationConfig:
-    return CalibrationConfig(
-        method=method, deltas=(1.0, 3.0, 5.0), dwell_ms=20_000, rule=rule or HitRule(), min_usable_deltas=2
-    )
+def config(method: str, hit: dict | None = None) -> CalibrationConfig:
+    return config_of(method=method, deltas=(1.0, 3.0, 5.0), dwell_ms=20_000, hit=hit or {}, min_usable_deltas=2)
 
 
-def schedules(folder: DayFolder) -> dict[tuple[str, str], tuple[Segment, ...]]:
+def schedules(folder: DayFolder) -> dict[tuple[str, str], tuple]:
     """Return the segments of every method and mode, and of marks and ladder under a rule with a queue."""
     tape = load_day(folder)
     rules = [(method, None) for method in METHODS] + [("marks", RULE), ("ladder", RULE)]
-    calibrators = {f"{method} {rule}": Calibrator(tape, config(method, rule)) for method, rule in rules}
+    calibrators = {f"{method} {rule}": calibrator_of(tape, config(method, rule)) for method, rule in rules}
     return {
         (name, mode): build_schedule(calibrator, plan(mode)).segments
         for name, calibrator in calibrators.items()
@@ -62,7 +57,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
 
 
 @pytest.fixture(scope="module")
-def original_segments(day: DayFolder) -> dict[tuple[str, str], tuple[Segment, ...]]:
+def original_segments(day: DayFolder) -> dict[tuple[str, str], tuple]:
     return schedules(day)
 
 
@@ -152,21 +147,21 @@ def test_ids_missing_after_a_window_take_no_exposure_from_it(day, original_segme
     CHANGES[change_name](changed_day, span[1])
     tape = load_day(changed_day)
     assert tape.revised_after(span[1])
-    assert (tape.kind[tape.event_us < span[1]] == GAP).any()
+    assert is_kind(tape, "gap")[tape.event_us < span[1]].any()
     whole = load_day(day)
     for method, rule in (("marks", None), ("ladder", None)):
-        ours, other = (Calibrator(one, config(method, rule)).fit(*span)[0] for one in (tape, whole))
+        ours, other = (calibrator_of(one, config(method, rule)).fit(*span)[0] for one in (tape, whole))
         assert ours == other
     assert calibrate(tape.between(*span), config("marks")).A == calibrate(whole.between(*span), config("marks")).A
     assert (
-        build_schedule(Calibrator(tape, config("marks")), plan("rolling")).segments[: NUMBER + 1]
+        build_schedule(calibrator_of(tape, config("marks")), plan("rolling")).segments[: NUMBER + 1]
         == (original_segments["marks None", "rolling"][: NUMBER + 1])
     )
 
 
-def fields_of(segment: Segment) -> dict:
+def fields_of(segment) -> dict:
     """Return all fields of a segment except its end, which is earlier when the day ends earlier."""
-    return {name: getattr(segment, name) for name in Segment.__slots__ if name != "end_us"}
+    return {name: getattr(segment, name) for name in segment.__slots__ if name != "end_us"}
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +177,7 @@ def bursts(tmp_path_factory: pytest.TempPathFactory) -> DayFolder:
 def clustered(folder: DayFolder) -> dict[str, tuple["Tape", Schedule]]:
     """Return the day and its schedules with clustering, by mode."""
     tape = load_day(folder)
-    calibrator = Calibrator(tape, config("marks"))
+    calibrator = calibrator_of(tape, config("marks"))
     return {mode: (tape, build_schedule(calibrator, replace(plan(mode), clustered=True))) for mode in MODES}
 
 
@@ -190,8 +185,8 @@ def fills_until(tape: "Tape", schedule: Schedule, us: int) -> list[list[int]]:
     """Return instant, order, side and price of hawkes fills before *us* for orders resting at 2 ticks."""
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
     intensity = intensity_of(schedule)
-    quotes = Gated(fixed_spread(delta_ticks=2), intensity)
-    fills = backtest(tape, quotes, hawkes(intensity=intensity), rules).journal.fills
+    quotes = Gated(model_of("fixed_spread", delta_ticks=2), intensity)
+    fills = backtest(tape, quotes, model_of("hawkes", intensity=intensity), rules).journal.fills
     return fills[fills[:, 0] < us, :4].tolist()
 
 
@@ -242,7 +237,7 @@ def test_arbitrary_later_prints_do_not_affect_trained_segments(day, original_seg
 
     try:
         change_trades(day, from_us, other)
-        found = build_schedule(Calibrator(load_day(day), config("marks")), plan(mode)).segments
+        found = build_schedule(calibrator_of(load_day(day), config("marks")), plan(mode)).segments
     finally:
         original.write_text(text)
     earlier = [segment for segment in segments if segment.train_end_us <= from_us]
@@ -262,6 +257,6 @@ def test_day_is_read_once_for_any_number_of_windows(day, monkeypatch):
     tape = load_day(day)
     for step_min in (8, 0.5):
         for method in METHODS:
-            schedule = build_schedule(Calibrator(tape, config(method)), WindowPlan(8, step_min))
+            schedule = build_schedule(calibrator_of(tape, config(method)), WindowPlan(8, step_min))
             assert len(schedule.segments) == pytest.approx(22 / step_min, abs=1)
     assert len(reads) == 1

@@ -5,13 +5,11 @@ import csv
 import numpy as np
 import pytest
 
+from calibrators import calibrator_of, config_of
 from mm import CalibrationConfig, WindowPlan
-from mm.backtest.models import queue_prob_power
-from mm.calibration.calibrator import Calibrator, FillsMeasured
 from mm.walkforward.walkforward import study
 from mm.walkforward.window_metrics import COLUMNS, NEWER, read_segments, write_window_metrics
 
-POWER = FillsMeasured("queue_prob_power", {}, queue_prob_power)
 PLAN = WindowPlan(train_window_min=20, step_min=10, latency_us=50_000)
 
 
@@ -33,12 +31,12 @@ def test_window_metrics_have_row_per_segment(tmp_path, studied):
     [
         CalibrationConfig(method="ladder", permutations=1, dwell_ms=5_000),
         CalibrationConfig(method="fixed", deltas=(1.0, 2.0, 4.0)),
-        CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5), fills=POWER),
+        config_of(method="fixed", deltas=(0.5, 1.5, 2.5), fills="queue_prob_power"),
     ],
 )
 def test_windows_of_simulated_orders_have_exposure_and_fills(tmp_path, days, config):
     """Every method measures its own kind of orders, in every window."""
-    found = study(Calibrator(days[:1], config), PLAN)
+    found = study(calibrator_of(days[:1], config), PLAN)
     assert found.deltas == config.distances
     path = tmp_path / "window_metrics.csv"
     write_window_metrics(path, found)
@@ -48,7 +46,7 @@ def test_windows_of_simulated_orders_have_exposure_and_fills(tmp_path, days, con
 
 def test_unusable_segments_have_empty_parameters(tmp_path, days):
     """No fit is usable: exposure and fills of the training are reported."""
-    empty = study(Calibrator(days[:1], CalibrationConfig(min_usable_deltas=900)), PLAN)
+    empty = study(calibrator_of(days[:1], CalibrationConfig(min_usable_deltas=900)), PLAN)
     path = tmp_path / "window_metrics.csv"
     write_window_metrics(path, empty)
     (row, *_) = csv.DictReader(path.read_text().splitlines())

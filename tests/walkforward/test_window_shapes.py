@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from mm import CalibrationConfig, Points, WindowPlan
-from mm.calibration.calibrator import Calibrator
+from calibrators import calibrator_of
+from mm import Points, WindowPlan
 from mm.errors import BrokenFile
 from mm.walkforward import window_shapes as file
 from mm.walkforward.walkforward import study
@@ -15,7 +15,7 @@ from mm.walkforward.window_shapes import WindowShape, summed, window_shapes
 
 @pytest.fixture(scope="module")
 def studied(days):
-    calibrator = Calibrator(days, CalibrationConfig())
+    calibrator = calibrator_of(days)
     return calibrator, study(calibrator, WindowPlan(train_window_min=20, step_min=20))
 
 
@@ -42,7 +42,7 @@ def test_window_shapes_are_limited_and_have_intervals(days, monkeypatch):
     """Windows that kept an earlier shape have none; the others are spread over the schedule."""
     monkeypatch.setattr(file, "MOST", 3)
     monkeypatch.setattr("mm.calibration.window_fits.SHAPE_MIN", 1.0)  # every window is compared
-    found = study(Calibrator(days, CalibrationConfig()), WindowPlan(train_window_min=20, step_min=4))
+    found = study(calibrator_of(days), WindowPlan(train_window_min=20, step_min=4))
     assert len(found.schedule.segments) > 9
     assert 1 < len(found.shapes) <= 3
     assert all(any(one.ci95 for one in shape.fit.lambda_curve) for shape in found.shapes)

@@ -14,8 +14,19 @@ import engine_chance
 from engine_cases import TABLES
 from journals import ACTIONS, journal_of, scribes, table_of
 from mm.backtest.fills.intensity import Intensity, IntensityPiece
-from mm.backtest.metrics import order_lives, resting_states
-from mm.backtest.metrics.order_lives import RestSums, TimeCells, order_totals, rest
+from mm.backtest.metrics.order_lives import (
+    EDGES_US,
+    LifeLog,
+    RestSums,
+    TimeCells,
+    _cut_at,
+    fill_rates,
+    order_totals,
+    partial_and_times,
+    rest,
+    spread_of,
+)
+from mm.backtest.metrics.order_lives import lives as lives_of_journal
 from mm.errors import UsageError
 
 S = 1_000_000
@@ -38,10 +49,10 @@ def fills_of(ids, lots):
 @given(scribes(), st.lists(st.integers(0, 60)))
 def test_lives_of_rows_in_pieces(scribe, cuts):
     """An order sent in one piece and ended in a later one has the life of the whole journal."""
-    journal, log = scribe.journal(), order_lives.LifeLog()
+    journal, log = scribe.journal(), LifeLog()
     for piece in np.split(journal.orders, sorted(cuts)):
         log.add(piece)
-    pieced, whole = log.lives(journal.counters["last_us"]), order_lives.lives(journal)
+    pieced, whole = log.lives(journal.counters["last_us"]), lives_of_journal(journal)
     assert [np.asarray(column).tolist() for column in vars(pieced).values()] == [
         np.asarray(column).tolist() for column in vars(whole).values()
     ]
@@ -49,24 +60,24 @@ def test_lives_of_rows_in_pieces(scribe, cuts):
 
 def test_partially_filled_orders_are_counted_once():
     """Two parts of one order, one order filled completely, one partially."""
-    assert order_lives.partial_and_times(placed_orders(4, 3, 7, 8), fills_of([4, 4, 5, 6], [1, 2, 7, 3]))[0] == 2
+    assert partial_and_times(placed_orders(4, 3, 7, 8), fills_of([4, 4, 5, 6], [1, 2, 7, 3]))[0] == 2
 
 
 def test_fills_of_unknown_orders_are_ignored():
     """Orders sent before the first, and after the last."""
-    assert order_lives.partial_and_times(placed_orders(4, 3), fills_of([0, 0, 4, 5], [1, 1, 3, 1]))[0] == 0
-    assert order_lives.partial_and_times(placed_orders(1), fills_of([0, 1], [1, 1]))[0] == 0
+    assert partial_and_times(placed_orders(4, 3), fills_of([0, 0, 4, 5], [1, 1, 3, 1]))[0] == 0
+    assert partial_and_times(placed_orders(1), fills_of([0, 1], [1, 1]))[0] == 0
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_histogram_counts_times_up_to_each_edge(seed):
     """An edge belongs to the times below it; the last count is of all above; sums exceed 64 bits."""
     random = np.random.default_rng(seed)
-    times = random.choice([*order_lives.EDGES_US[::4], 0, 7, 10**8 + 1], 100)
+    times = random.choice([*EDGES_US[::4], 0, 7, 10**8 + 1], 100)
     times[random.random(100) < 0.1] = 1 << 62
     times[random.random(100) < 0.1] = random.integers(-(1 << 40), 0)
     times = times[:1] if seed == 0 else times
-    found, edges = order_lives.spread_of(times), [*order_lives.EDGES_US.tolist(), int(times.max())]
+    found, edges = spread_of(times), [*EDGES_US.tolist(), int(times.max())]
     counts = [sum(before < time <= edge for time in times) for before, edge in pairwise([-(2**63), *edges])]
     assert found["histogram"] == [[edge / S, count] for edge, count in zip(edges, counts, strict=True) if count]
     assert (found["n"], found["max"]) == (len(times), max(times.tolist()) / S)
@@ -83,7 +94,7 @@ def test_orders_far_from_the_mid_have_the_same_sums_as_near_ones():
         table = np.array([[S, S, 1, middle - away, 100, 9 * S, 0]])
         resting = lives_of(table, last_us=10 * S)
         journal = journal_of(np.empty((0, 9)), mids, last_us=10 * S)
-        rows[away] = order_lives.fill_rates(journal, resting, None)[0]["fills_by_distance"]
+        rows[away] = fill_rates(journal, resting, None)[0]["fills_by_distance"]
     near = rows[10]
     assert sum(row["exposure_s"] for row in near) == 8
     for away, far in rows.items():
@@ -110,7 +121,7 @@ def test_run_without_order_rows_keeps_everything_else():
         assert without.counters == whole.counters
         if counts.any():
             with pytest.raises(UsageError, match="keeps_orders=True"):
-                order_lives.lives(without)
+                lives_of_journal(without)
         seen += counts
     assert seen.sum(axis=1)[: len(ACTIONS)].all()
 
@@ -210,7 +221,7 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, monkeypatch):
                 time[at // 10, half] += spent / S
                 mean[at // 10, half] += rate * spent / S
     if seed % 2:
-        monkeypatch.setattr(resting_states, "AT_ONCE", 7)
+        monkeypatch.setattr("mm.backtest.metrics.resting_states.AT_ONCE", 7)
     cells = TimeCells(np.arange(10) * 10 * UNIT, np.arange(10))
     sums, _ = rest(resting, (cuts * UNIT, mid2, offsets), cells, Intensity(PIECES))
     by_distance = defaultdict(int)
@@ -242,7 +253,7 @@ def day_of_fills(rng, level):
     fills[:, 0], fills[:, 1], fills[:, 2], fills[:, 3], fills[:, 4], fills[:, 7] = at, 1, 1, 100, 1, 202
     resting = lives((1, 100, 0, None), last_s=end_us // S)
     journal = journal_of(fills, np.array([[0, 202]]), spans=np.array([[0, end_us]]), last_us=end_us)
-    return order_lives.fill_rates(journal, resting, Intensity.constant(rate / level, 1e-9))[0]
+    return fill_rates(journal, resting, Intensity.constant(rate / level, 1e-9))[0]
 
 
 def test_intervals_accept_bursts_and_reject_a_wrong_level():
@@ -281,7 +292,7 @@ def test_cuts_come_after_rows_of_the_same_time(seed):
     for us in instants.tolist():
         rows.append((us, 1, [mid2 for since, _, mid2 in rows if since <= us and _ == 0][-1]))
     expected = sorted(rows, key=lambda row: row[:2])
-    us, mid2 = order_lives._cut_at(mids, instants)
+    us, mid2 = _cut_at(mids, instants)
     assert list(zip(us.tolist(), mid2.tolist(), strict=True)) == [(us, mid2) for us, _, mid2 in expected]
 
 

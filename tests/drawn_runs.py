@@ -49,3 +49,11 @@ def full_day(seconds=50_400, n_fills=20_000):
     quotes = {side: Standing(quote_us, quote_us + 225_000, price - 2 * side) for side in (1, -1)}
     off = mid_us[np.isnan(mid)]
     return RunColumns(fills, state, quotes, mid_us, mid, np.stack([off, off + 500_000], axis=1))
+
+
+def fit_page_of(fit, points, fits=()):
+    """Return the page of a fit to points, with the fits of pieces of the day."""
+    from mm.calibration.calibrator import Measured
+    from mm.report.calibration import page as calibration_page
+
+    return calibration_page(fit, Measured(points, points), list(fits))

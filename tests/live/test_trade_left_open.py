@@ -123,3 +123,21 @@ def test_trader_that_is_killed_while_the_exchange_is_away_is_emptied_afterwards(
             process.communicate()
         time.sleep(3)
         box.until(lambda: not left(box, "SIMUSDT"), "an empty exchange", 60)
+
+
+def test_orders_whose_ends_are_not_told_are_named_but_not_as_open(tmp_path):
+    """The exchange lists none: the end is 0, no alert fires, and the next start learns what became of them."""
+    rules = ("stall of=user", "ack_lost n=2 path=order.cancel", "error code=-1000 n=0 path=order.status")
+    with venue(tmp_path) as box:
+        with box.trader(**MODEL, REQUOTE_INTERVAL_MS="600000") as process:
+            box.until(lambda: len(left(box, "SIMUSDT")) == 2, "orders", process=process)
+            box.post("/sim/faults", "\n".join(f"at time 0 do {rule}" for rule in rules))
+            code, output, _ = ended(process)
+        assert (code, left(box, "SIMUSDT")) == (0, []), output
+        (line,) = [text for text in output.splitlines() if "orders_unresolved" in text]
+        assert "mm-" in line
+        looked = box.run("watchdog", "--once")
+        assert "left open" not in looked.stdout + looked.stderr
+        assert looked.returncode == 0, looked.stdout
+    (log,) = box.logs()
+    assert sum('"type":"cancel"' in row for row in log.read_text().splitlines()) == 0

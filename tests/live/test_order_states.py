@@ -354,6 +354,16 @@ def test_order_lost_by_exchange_closes_after_reading_its_trades() -> None:
     assert [type(step) for step in states.take()] == [Booked, Closed]
 
 
+def test_list_of_open_orders_may_be_outdated_and_has_those_of_others() -> None:
+    """An order that has ended here is asked for again; one of somebody else is not ours to judge."""
+    states, one = placed()
+    states.seen(order_seen("CANCELED"))
+    assert [type(step) for step in states.take()][-1] is Closed
+    states.listed([seen_of("of somebody else", 99, "NEW", 0, US), order_seen("NEW")], [])
+    assert list(states.take()) == [Ask(one)]
+    assert not states.open
+
+
 def test_orders_of_earlier_run_are_queried_and_cancelled() -> None:
     """Booked fills are not booked again; missed ones are booked, without an order."""
     states, one = states_of(fill(5)), order()

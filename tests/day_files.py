@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mm import DayFolder
 from mm.dayfolder.check import check_day
+from mm.dayfolder.coverage import cover
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.rows import Stamp, Trade
 
@@ -26,3 +27,8 @@ def check(day):
 def defects_of(day):
     """Return the defects that a check finds."""
     return check(day).defects
+
+
+def covered(day):
+    """Return what a day's recording covers."""
+    return cover(DayFolder.at(day) if isinstance(day, str | Path) else day)

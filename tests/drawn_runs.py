@@ -57,3 +57,10 @@ def fit_page_of(fit, points, fits=()):
     from mm.report.calibration import page as calibration_page
 
     return calibration_page(fit, Measured(points, points), list(fits))
+
+
+def clustering_card(found):
+    """Return the card of a page that shows the clustering of a fit."""
+    from mm.report.calibration import further_cards
+
+    return further_cards({"clustering": found.to_json()}, [])[-1]

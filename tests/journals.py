@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATE_COLUMNS, STATUSES, Journal
+from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, REJECT_REASONS, STATE_COLUMNS, STATUSES, Journal
 from mm.instrument import Instrument
 
 START_US = 1_765_868_400_000_000
@@ -202,3 +202,11 @@ def journal_of(fills, mids, *, orders=(), state=(), spans=None, **counters):
     tables = np.array(orders, np.int64).reshape(-1, len(ORDER_COLUMNS)), np.array(fills, np.int64)
     tables = *tables, np.array(state, np.int64).reshape(-1, len(STATE_COLUMNS)), mids
     return Journal(*tables, counters=counters, **({} if spans is None else {"spans": spans}))
+
+
+def reacted(*rows):
+    """Return a journal of order rows by action, status and reject reason alone."""
+    table = np.zeros((len(rows), len(ORDER_COLUMNS)), np.int64)
+    for row, (action, status, reason) in zip(table, rows, strict=True):
+        row[[2, 3, 12]] = ACTIONS.index(action), STATUSES.index(status), REJECT_REASONS.index(reason)
+    return journal_of(np.empty((0, 9)), np.empty((0, 2), np.int64), orders=table)

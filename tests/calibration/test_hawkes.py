@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
+from calibrators import config_of
+from drawn_runs import clustering_card
 from engine_tapes import tapes
 from mm import CalibrationConfig, load_day
 from mm.calibration._hawkes import BEGIN, END, likelihood, rescaled
 from mm.calibration.hawkes import FEWEST, MOST_EVENTS, ArrivalFlow, Excitation, fit_hawkes, flow_of
 from mm.calibration.reference import book_spans
-from mm.calibration.sweeps import HitRule
-from mm.report.calibration import further_cards
 from simulation import simulate_day, truth_of
 from small_tapes import book, gap, tape, trade
 
@@ -245,7 +245,7 @@ def test_many_orders_are_thinned_to_stretches():
 
 
 def on_tape(events, end_us, **rule):
-    return flow_of([tape(events, 0, end_us)], HitRule(**rule).grouped)
+    return flow_of([tape(events, 0, end_us)], config_of(hit=rule).rule.grouped)
 
 
 def test_prints_of_one_side_and_trade_time_are_one_order():
@@ -304,11 +304,11 @@ def test_report_card_shows_excitation_matrix(kernels):
     seconds = 8 * HOUR_S
     law = TWO if kernels else replace(TWO, branching=0 * TWO.branching)
     found = fit_hawkes(ArrivalFlow.of(families(1, law, seconds), np.array([[0.0, seconds]])))
-    card = further_cards({"clustering": found.to_json()}, [])[-1]
+    card = clustering_card(found)
     assert ("No order excites another" in card) == (kernels == 0)
     assert card.count(" s</th>") == kernels
     none = fit_hawkes(ArrivalFlow.of([np.empty(0), np.empty(0)], np.array([[0.0, 1.0]])))
-    assert "Not fitted: 0 orders hit bids" in further_cards({"clustering": none.to_json()}, [])[-1]
+    assert "Not fitted: 0 orders hit bids" in clustering_card(none)
 
 
 @pytest.mark.slow

@@ -2,10 +2,10 @@
 
 import pytest
 
+from begun_runs import knob_of
 from mm.cli.refused_knobs import misspelt, refuse_unused
 from mm.errors import UsageError
 from mm.play.unused_knobs import unused_knobs
-from mm.runs.manifest import SetKnob
 from support import run_mm
 
 MARKS = {"calib_method": "marks", "calib_deltas": [1.0, 2.0], "calib_dwell_ms": 5.0}
@@ -51,8 +51,8 @@ def test_knob_is_unused_depending_on_other_knobs(kind, values, names):
 def test_only_an_unused_flag_that_differs_from_its_default_is_rejected(source, is_default):
     """An exported variable is noted; a value equal to the default is neither."""
     knobs = {
-        "calib_method": SetKnob("marks", "default", matters=True, flag="--method", is_default=True),
-        "calib_deltas": SetKnob((1.0, 2.0), source, matters=True, flag="--deltas", is_default=is_default),
+        "calib_method": knob_of("marks", "default", flag="--method", is_default=True),
+        "calib_deltas": knob_of((1.0, 2.0), source, flag="--deltas", is_default=is_default),
     }
     reason = "CALIB_METHOD is marks, and only ladder or fixed uses it"
     if source == "flag" and not is_default:
@@ -66,9 +66,9 @@ def test_only_an_unused_flag_that_differs_from_its_default_is_rejected(source, i
 def test_unused_axis_of_a_grid_is_rejected():
     """A sweep over it would play the same backtest several times and rank chance."""
     knobs = {
-        "grid": SetKnob("ORDER_LATENCY_MS=1,2", "flag", matters=True, flag="--grid"),
-        "order_latency_ms": SetKnob(50.0, "default", matters=True, flag="--order-latency-ms", is_default=True),
-        "latency_file": SetKnob("l.csv", "environment", matters=True, flag="--latency-file"),
+        "grid": knob_of("ORDER_LATENCY_MS=1,2", "flag", flag="--grid"),
+        "order_latency_ms": knob_of(50.0, "default", flag="--order-latency-ms", is_default=True),
+        "latency_file": knob_of("l.csv", "environment", flag="--latency-file"),
     }
     reason = "LATENCY_FILE gives the latencies"
     with pytest.raises(

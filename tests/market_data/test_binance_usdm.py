@@ -24,15 +24,14 @@ from captured import (
     trade,
     write,
 )
-from day_files import defects_of
-from mm import load_day
-from mm.dayfolder.coverage import cover
+from day_files import covered, defects_of
+from hand_fed import answer
+from mm import DayFolder, load_day
 from mm.errors import BrokenFile, OffGrid, UsageError
-from mm.formats.day_parquet import export_day, import_day
 from mm.market_data.binance_usdm import BINANCE_USDM, MARKETS, FundingState
-from mm.market_data.venue import Answer, DepthUpdate, Funding, MarkPrice, Other, Unreadable, WrongMarket
-from mm.tape.columns import DEPTH, TRADE
-from support import SHARED
+from mm.market_data.venue import DepthUpdate, Funding, MarkPrice, Other, Unreadable, WrongMarket
+from named import is_kind
+from support import SHARED, run_mm
 
 shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the recorded data in ../shared")
 MS = NOON_US // 1000
@@ -82,9 +81,9 @@ def test_update_that_ends_with_the_snapshot_is_applied(tmp_path, order):
     assert [frame[1] for frame in frames(day(tmp_path))] == [103, 110]
     assert not defects_of(day(tmp_path))
     tape = load_day(day(tmp_path))
-    assert tape.event_id[tape.kind == DEPTH].tolist() == [103, 110]
+    assert tape.event_id[is_kind(tape, "depth")].tolist() == [103, 110]
     assert (99.0, 7.0) in zip(*(tape.book_at(tape.end_us)[name] for name in ("bid_price", "bid_qty")), strict=True)
-    assert cover(day(tmp_path)).excluded_s == pytest.approx(0.0, abs=1.0)
+    assert covered(day(tmp_path)).excluded_s == pytest.approx(0.0, abs=1.0)
 
 
 def test_spot_drops_an_update_that_ends_with_the_snapshot(tmp_path):
@@ -113,11 +112,11 @@ def test_rows_that_were_no_executions_keep_only_their_ids(tmp_path):
     assert [(one["trade_id"], one["X"]) for one in noted] == [(n, one[2]) for n, one in enumerate(others, 2)]
     assert not events(day(tmp_path), "trade_gap")
     assert not defects_of(day(tmp_path))
-    covered = cover(day(tmp_path))
-    assert covered.trades.missing == 0
+    found = covered(day(tmp_path))
+    assert found.trades.missing == 0
     tape = load_day(day(tmp_path))
     assert tape.instrument.tick_e8 % 1_000_000 == 0  # no finer than 0.01
-    assert np.count_nonzero(tape.kind == TRADE) == 2
+    assert np.count_nonzero(is_kind(tape, "trade")) == 2
 
 
 def test_matching_time_is_stored_and_is_the_exchange_time_of_the_book(tmp_path):
@@ -132,10 +131,11 @@ def test_matching_time_is_stored_and_is_the_exchange_time_of_the_book(tmp_path):
     assert list(stored[1]) == keys
     assert not defects_of(day(tmp_path))
     tape = load_day(day(tmp_path))
-    assert tape.event_exch_us[tape.kind == DEPTH].tolist() == [1_000 * ms for ms in (MS, MS - 7, MS)]
+    assert tape.event_exch_us[is_kind(tape, "depth")].tolist() == [1_000 * ms for ms in (MS, MS - 7, MS)]
     place = tmp_path / "out" / SYMBOL / DAY
-    export_day(day(tmp_path), place)
-    again, _ = import_day(place, tmp_path / "again")
+    run_mm("data", "export", str(day(tmp_path).path), "--to", "parquet", "--out", str(place), cwd=tmp_path)
+    run_mm("data", "import-parquet", str(place), "--data-root", str(tmp_path / "again"), cwd=tmp_path)
+    again = DayFolder(tmp_path / "again", SYMBOL, DAY)
     assert gzip.decompress(again.diffs.read_bytes()) == gzip.decompress(day(tmp_path).diffs.read_bytes())
 
 
@@ -283,10 +283,10 @@ def test_snapshot_levels_are_limited_to_those_of_the_market(wanted, levels, weig
 
 def test_unlisted_symbol_is_refused():
     """The exchange answers with a list of all symbols instead of an error."""
-    answer = Answer(0, "u", 200, b'{"symbols":[{"symbol":"A"}]}', None)
-    assert BINANCE_USDM.refuses_symbol(answer, "B")
-    assert not BINANCE_USDM.refuses_symbol(answer, "A")
-    assert not BINANCE_USDM.refuses_symbol(Answer(0, "u", 503, b"", "http 503"), "A")
+    known = answer(0, "u", b'{"symbols":[{"symbol":"A"}]}')
+    assert BINANCE_USDM.refuses_symbol(known, "B")
+    assert not BINANCE_USDM.refuses_symbol(known, "A")
+    assert not BINANCE_USDM.refuses_symbol(answer(0, "u", b"", 503, "http 503"), "A")
 
 
 def test_stream_url_rejects_agg_trades():

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from mm.__main__ import main
 from mm.backtest.quotes.agent_file import read_agent
-from mm.commands.rl import rl_evaluate as evaluate
-from mm.commands.rl import rl_referee as referee
-from mm.commands.rl import rl_train as train
 from mm.rl.training import smoothed
 from rl_agents import WHY_NO_TRAINER, sim_day
 
@@ -26,7 +24,7 @@ def desk(tmp_path_factory):
     flags = ["--symbol", "SIMUSDT", "--day", "20260105", "--timesteps", "256", "--episode-s", "30", "--seed", "4"]
     for name in ("a", "b"):
         result = CliRunner().invoke(
-            train, [*flags, *places, "--save-path", str(folder / name), "--run-id", name, "--json"]
+            main, ["rl", "train", *flags, *places, "--save-path", str(folder / name), "--run-id", name, "--json"]
         )
         assert result.exit_code == 0, result.output
     return folder
@@ -60,20 +58,22 @@ def test_saved_network_equals_policy_of_trainer(desk):
 def test_evaluate_compares_agent_with_rivals_on_unseen_days(desk):
     """Without a day, all unseen days; the JSON contains the policies."""
     places = ["--data-root", str(desk / "data"), "--out-root", str(desk / "out")]
-    result = CliRunner().invoke(evaluate, ["--model-path", str(desk / "a.zip"), *places, "--json"])
+    result = CliRunner().invoke(main, ["rl", "evaluate", "--model-path", str(desk / "a.zip"), *places, "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert found["days"] == ["20260106"]
     assert {"rl", "avellaneda_stoikov", "symmetric"} <= set(found["policies"])
     for one in found["policies"].values():
         assert {"pnl_total", "sharpe", "inventory"} <= set(one)
-    result = CliRunner().invoke(evaluate, ["--model-path", str(desk / "a.zip"), *places, "--day", "20260105"])
+    result = CliRunner().invoke(
+        main, ["rl", "evaluate", "--model-path", str(desk / "a.zip"), *places, "--day", "20260105"]
+    )
     assert "20260105 was trained on" in result.stdout
 
 
 def test_referee_prints_shares(desk):
     """Agents have hardly learned: the share exists, but need not be good."""
-    result = CliRunner().invoke(referee, ["--seeds", "2", "--referee-timesteps", "1", "--json"])
+    result = CliRunner().invoke(main, ["rl", "referee", "--seeds", "2", "--referee-timesteps", "1", "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert len(found["shares"]) == 2

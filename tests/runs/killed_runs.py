@@ -17,15 +17,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from sweep_desk import GRID, KNOBS, small_day
 
 from mm import RunFolder, open_run
-from mm.base.code_identity import hash_file
 from mm.errors import DataError
 from mm.runs.find import find_runs
-from mm.runs.manifest import MANIFEST
 from mm.runs.plan import CHECKPOINT
 from support import ROOT
 
@@ -134,11 +133,15 @@ class Runs:
     def _problems(self, name: str, run: RunFolder) -> Iterator[str]:
         named = {entry["path"]: entry["sha256"] for entry in run.manifest["outputs"]}
         files = {path.relative_to(run.folder).as_posix(): path for path in run.folder.rglob("*") if path.is_file()}
-        outputs = {path: file for path, file in files.items() if path.split("/")[0] != CHECKPOINT and path != MANIFEST}
+        outputs = {
+            path: file
+            for path, file in files.items()
+            if path.split("/")[0] != CHECKPOINT and path != "run_manifest.json"
+        }
         if set(outputs) != set(named):
             yield f"{run.folder}: {sorted(set(outputs) ^ set(named))} are in the folder or in the manifest alone"
         for path, file in outputs.items():
-            if hash_file(file) != named.get(path):
+            if sha256(file.read_bytes()).hexdigest() != named.get(path):
                 yield f"{file}: other content than in the manifest"
         if (run.manifest["digest"], self._in_digest(run)) != self._expected[name]:
             yield f"{run.folder}: other bytes than the run that was not killed"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import mm
+from journals import REJECT_REASONS, reacted
 from mm import Quotes, Rules, Tape, backtest
-from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.metrics.notes import WAYS, _other_level, one_sided, why_no_orders
 from mm.backtest.metrics.order_lives import order_totals
 from mm.instrument import Instrument
@@ -14,10 +14,7 @@ from named import model_of
 
 def rows(*orders: tuple[str, str, str]) -> np.ndarray:
     """Return the counts of order rows of (action, status, reason)."""
-    table = np.zeros((len(orders), len(ORDER_COLUMNS)), np.int64)
-    for row, (action, status, reason) in zip(table, orders, strict=True):
-        row[[2, 3, 12]] = ACTIONS.index(action), STATUSES.index(status), REJECT_REASONS.index(reason)
-    return order_totals(Journal(table, *[np.empty((0, 9), np.int64)] * 3))[0]
+    return order_totals(reacted(*orders))[0]
 
 
 SKIP = ("SKIP", "REJECTED", "min_notional")

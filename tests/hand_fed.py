@@ -1,7 +1,9 @@
 """Recordings that a test feeds message by message."""
 
 from mm.dayfolder.day_writer import DayWriter
+from mm.market_data.day_journal import DayJournal
 from mm.market_data.live_session import LiveSession
+from mm.market_data.market_state import MarketState
 from mm.market_data.venue import Answer
 
 
@@ -18,3 +20,9 @@ def record_into(writer, us, **options):
 def answer(us, url, body, status=200, cause=None):
     """Return the answer to a REST request."""
     return Answer(us, url, status, body, cause)
+
+
+def market_into(writer, grid, us, venue):
+    """Return the market of a grid whose rows a writer's journal takes, and the journal."""
+    journal = DayJournal(writer, us, "ws")
+    return MarketState(grid, (journal,), top_n=writer.top_n, venue=venue), journal

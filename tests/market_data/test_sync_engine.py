@@ -7,18 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captured import ASKS, BIDS, NOON_US, SYMBOL, diff, events, folder, frames, kinds, rows, snapshot, tags
+from captured import ASKS, BIDS, NOON_US, decoder, diff, events, folder, frames, kinds, rows, snapshot, tags
 from day_files import defects_of
+from hand_fed import market_into, open_day
 from mm.clock import midnight_us
-from mm.dayfolder.day_writer import DayWriter
-from mm.dayfolder.layout import SPOT, USDM
 from mm.ids import RESET_IDS, went_back
 from mm.instrument import e8
-from mm.market_data.binance_spot import Messages
-from mm.market_data.day_journal import DayJournal
-from mm.market_data.grid import Grid
 from mm.market_data.local_orderbook import LocalOrderBook
-from mm.market_data.market_state import MarketState
 from mm.market_data.sync_engine import SnapshotDepth, SnapshotSanity, SyncEngine, Verdict
 
 KEYS = 4
@@ -239,6 +234,7 @@ def test_slow_snapshot_within_the_buffer_is_no_reset():
     assert engine.diff(3_570, 3_571, 0) is Verdict.APPLY
 
 
+SPOT, USDM = "binance-spot", "binance-usdm"  # venues in schema.json
 pytestmark = pytest.mark.usefixtures("road")
 
 
@@ -247,15 +243,13 @@ class Desk:
 
     def __init__(self, tmp_path, venue=SPOT):
         self.tmp_path, self.venue = tmp_path, venue
-        self.grid = Grid()
-        self.decode = Messages(SYMBOL, self.grid, packs=True)
+        self.decode, self.grid = decoder(packs=True)
         self.us = NOON_US
         self.writer = self.open("20260105")
-        self.journal = DayJournal(self.writer, self.us, "ws")
-        self.market = MarketState(self.grid, (self.journal,), top_n=3, venue=venue)
+        self.market, self.journal = market_into(self.writer, self.grid, self.us, venue)
 
     def open(self, day):
-        writer = DayWriter(folder(self.tmp_path, day), "R1", top_n=3, venue=self.venue)
+        writer = open_day(folder(self.tmp_path, day), top_n=3, venue=self.venue)
         for kind, details in (("run_start", {"version": "0", "knobs": {}}), ("window_start", {})):
             writer.event(self.us, kind, 0, details)
         return writer

@@ -17,13 +17,14 @@ KNOBS = {"QUOTE_MODEL": "fixed_spread", "QUOTE_PARAMS_JSON": '{"delta_ticks": 1}
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("adopt", ["0", "1"])
 @pytest.mark.parametrize("market", MARKETS)
-def test_wiped_exchange_ends_a_trade_with_3_and_books_nothing(tmp_path, market):
-    """What is gone from the account is no transfer; the next start says the same, and ADOPT goes on."""
+def test_wiped_exchange_ends_a_trade_with_3_and_books_nothing(tmp_path, market, adopt):
+    """What is gone is no transfer; the next start says the same, and only a start with ADOPT goes on."""
     flags, knobs = MARKETS[market]
     place = ("--scenario", "poisson", "--A", "6", "--sigma-ticks-per-sqrt-s", "4", "--port", str(free_port()), *flags)
     terms = {**KNOBS, **knobs, "RECONCILE_INTERVAL_S": "2"}
-    with venue(tmp_path, *place) as box, box.trader(**terms) as running:
+    with venue(tmp_path, *place) as box, box.trader(**terms, ADOPT=adopt) as running:
         box.until(lambda: len(box.account()["trades"]) > 2, "fills", process=running)
         box.until(lambda: len(box.rows("fill")) > 2, "their rows", process=running)
         box.process.kill()
@@ -35,6 +36,7 @@ def test_wiped_exchange_ends_a_trade_with_3_and_books_nothing(tmp_path, market):
             assert "the venue was reset" in line
             assert "ADOPT" in line
             assert "account_transfer" not in said
+            assert said.count("reconcile_failed") < 15
             assert [row for row in log_rows(wiped) if row["type"] == "transfer"] == []
             assert wiped.account()["orders"] == []
             again = wiped.run("trade", **terms)

@@ -664,6 +664,7 @@ class Gateway:
 
     async def _keep_reconciled(self) -> None:
         """Reconcile at the start, after each change of the connection, and every RECONCILE_INTERVAL_S."""
+        said = ""
         while True:
             await happened(self._due, self._run.access.reconcile_interval_s)
             self._due.clear()
@@ -671,10 +672,13 @@ class Gateway:
             try:
                 await self._queries.reconcile()
             except (Unanswered, msgspec.MsgspecError, OffGrid) as error:
-                self._log.warning("reconcile_failed", why=str(error))
+                if str(error) != said:
+                    said = str(error)
+                    self._log.warning("reconcile_failed", why=said)
                 await asyncio.sleep(max(_AGAIN_S, self._limits.silence_s))
                 self._due.set()
                 continue
+            said = ""
             if self._states.reset:
                 self.review()
                 return

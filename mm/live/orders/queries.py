@@ -200,8 +200,8 @@ class OrderQueries:
     async def _recognise(self) -> None:
         """Find the newest booked trades at the exchange, as they are booked.
 
-        An exchange without them was reset: with ADOPT trades count from now on, by ids of its own. Those that were
-        booked since the start may be listed late.
+        An exchange without them was reset: a start with ADOPT lets trades count from now on, by ids of its own. Those
+        that were booked since the start may be listed late.
         """
         booked = self._states.newest_booked(self._venue.page)
         if not booked:
@@ -223,7 +223,7 @@ class OrderQueries:
             self._missing_since_us = self._missing_since_us or answer.us
             if answer.us - self._missing_since_us < SETTLED_US:
                 raise Unanswered(self._venue.trades_from(first_id)[0].name, answer._replace(message=f"{why}, yet"))
-        if not self._run.access.adopt:
+        if self._begun or not self._run.access.adopt:  # a start accepts it, and a person with it
             self._states.reset = why
             return
         self.checked_id = None

@@ -7,64 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from order_journals import S, journal, mid2_before, order, order_exposure, skipped
 
 from mm import Points
-from mm.backtest.journal import ACTIONS, FILL_COLUMNS, ORDER_COLUMNS, STATUSES, Journal
-from mm.calibration.day_orders import OrderRows
-from mm.calibration.exposure import Anchors, RestingOrders, pooled_rates
-from mm.calibration.reference import BLOCK_S, PER_TICK, reference_path, span_of
+from mm.calibration.exposure import Anchors, pooled_rates
+from mm.calibration.reference import PER_TICK
 from small_tapes import book, events, gap, slow_touch, tape, tops
-
-S = 1_000_000
-CLOSES = {
-    "fill": [("FILL", "FILLED"), ("CLOSE_FILLED", "FILLED")],
-    "part": [("FILL", "LIVE")],
-    "cancel": [("CANCEL_ACK", "CANCELLED")],
-    "expire": [("EXPIRE", "EXPIRED")],
-    "reject": [("REJECT", "REJECTED")],
-    "": [],
-}
-
-
-def row(**values):
-    return [values.get(name, 0 if name.endswith("reason") else -1) for name in ORDER_COLUMNS]
-
-
-def order(number, side, ticks, active_us, *ends):
-    """Return the rows of one order: placement, then its ends as ``(kind, instant)``."""
-    changes = [("PLACE", "SENT", max(active_us - 3, 0))]
-    changes += [(action, status, us) for kind, us in ends for action, status in CLOSES[kind]]
-    same = {"order_id": number, "side": side, "ticks": ticks, "lots": 1, "active_us": active_us}
-    return [row(us=us, action=ACTIONS.index(a), status=STATUSES.index(s), **same) for a, s, us in changes]
-
-
-def journal(feed, *orders):
-    """Return the order rows and a fills row per fill; a print precedes book changes of the same instant."""
-    rows = [row for order_rows in orders for row in order_rows]
-    table = np.array(rows, np.int64).reshape(-1, len(ORDER_COLUMNS))
-    filled = table[table[:, 2] == ACTIONS.index("FILL")]
-    fills = np.zeros((len(filled), len(FILL_COLUMNS)), np.int64)
-    fills[:, 0], fills[:, 1] = filled[:, 0], filled[:, 1]
-    fills[:, 7] = [mid2_before(feed, us) for us in filled[:, 0].tolist()]
-    empty = np.empty((0, 0), np.int64)
-    return Journal(table, fills, empty, empty, ())
-
-
-def mid2_before(feed, us):
-    """Return best bid plus best ask just before an instant; 0 without a book."""
-    earlier = [top for since, _, top in tops(feed) if since < us]
-    return sum(earlier[-1][:2]) if earlier and earlier[-1] else 0
 
 
 def places(points):
     keys = zip(points.side.tolist(), points.block.tolist(), points.delta_ticks.tolist(), strict=True)
     return dict(zip(keys, zip(points.exposure_s.tolist(), points.fills.tolist(), strict=True), strict=True))
-
-
-def order_exposure(played, day, reference="mid", block_s=BLOCK_S, anchors=None, by_model=False):
-    path = reference_path(day, reference)
-    found = RestingOrders.of(played, anchors, by_model=by_model).between(path, *span_of(day), round(block_s * S))
-    return OrderRows.of([found]).points(path.per_tick)
 
 
 def measure(feed, end_us, *orders, **options):
@@ -180,8 +133,7 @@ def test_journal_without_orders_gives_no_points():
 
 
 def test_skipped_quote_is_not_an_order():
-    skip = [row(us=5, order_id=0, action=ACTIONS.index("SKIP"), status=STATUSES.index("REJECTED"), side=1, ticks=99)]
-    assert places(measure([book(0, 100, 102)], 10 * S, skip)) == {}
+    assert places(measure([book(0, 100, 102)], 10 * S, skipped(5, 1, 99))) == {}
 
 
 LIVES = st.lists(

@@ -4,29 +4,12 @@ import asyncio
 
 import pytest
 from refusals import refusal
+from trader_rig import GRID, SECOND_US, START_CASH_E8, STEP, Touch, TraderRig, account_of, fill
 
 from mm import Quotes, Rules
-from mm.backtest.live_feed import FeedEvent
 from mm.errors import ModelError
-from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
-from mm.live.account.ledger import AccountFill, Ledger
 from mm.live.orders.reasons import reason_of
-from mm.live.pages.metrics import TradingMetrics
-from mm.live.run.trader import TradeAccount, Trader, TraderParts
-from mm.tape.tape import DEPTH, GAP, SNAPSHOT
-
-GRID = Instrument("SIMUSDT", 1_000_000, 1, 5 * 10**8, "SIM", "USDT")  # tick 0.01, lots of 1e-8
-STEP = 100_000  # 0.001
-SECOND_US = 1_000_000
-START_CASH_E8 = 10**11
-
-
-class Touch:
-    """Quotes at the touch."""
-
-    def quote(self, view):
-        return Quotes(view.bid_ticks, view.ask_ticks)
 
 
 class Half(Touch):
@@ -35,91 +18,6 @@ class Half(Touch):
     def quote(self, view):
         lots = 50 if view.inventory_lots else 100
         return Quotes(view.bid_ticks, view.ask_ticks, lots, lots)
-
-
-class Wire:
-    """A gateway that keeps its calls."""
-
-    def __init__(self):
-        self.sent = []
-
-    def place(self, *terms):
-        self.sent.append(("place", *terms))
-
-    def cancel(self, order_id):
-        self.sent.append(("cancel", order_id))
-
-    def replace(self, *terms):
-        self.sent.append(("replace", *terms))
-
-    def amend(self, *terms):
-        self.sent.append(("amend", *terms))
-
-    def take(self):
-        sent, self.sent = self.sent, []
-        return sent
-
-
-class Notes:
-    """A desk and a log that keep their input."""
-
-    def __init__(self):
-        self.orders, self.fills, self.rejects, self.logged = [], [], [], []
-        self.metrics = TradingMetrics("SIMUSDT")
-
-    def order(self, action, order_id, us):
-        self.orders.append((action, order_id))
-
-    def filled(self, fill, order_id, us):
-        self.fills.append((order_id, fill.trade_id))
-
-    def rejected(self, reason, code, message):
-        self.rejects.append((reason, code))
-
-    def info(self, event, **numbers):
-        self.logged.append(event)
-
-    warning = info
-
-
-class TraderRig:
-    """A trader with a clock that is set manually, and its first two orders sent."""
-
-    def __init__(self, quotes=Touch, **parts):
-        self.us, self.notes, self.wire = SECOND_US, Notes(), Wire()
-        rules = Rules(
-            GRID.tick_e8,
-            GRID.lot_e8,
-            quote_lots=100 * STEP,
-            step_lots=STEP,
-            enforce_balances=False,
-            start_cash_e8=START_CASH_E8,
-            order_amend=True,
-        )
-        self.engine = LiveEngine(quotes(), rules)
-        self.ledger = Ledger(GRID)
-        self.account = TradeAccount(self.engine, self.ledger, GRID, (0, START_CASH_E8))
-        self.trader = Trader(
-            TraderParts(
-                engine=self.engine,
-                grid=GRID,
-                account=self.account,
-                log=self.notes,
-                desk=self.notes,
-                clock=lambda: self.us,
-                **parts,
-            ),
-            self.wire,
-        )
-        self.feed(SNAPSHOT, (1, 10_000, 5 * STEP), (-1, 10_002, 5 * STEP))
-
-    def feed(self, kind, *rows, after_us=0):
-        self.us += after_us
-        self.trader.feed([FeedEvent(kind, self.us, 1, 1, rows)])
-
-
-def fill(trade_id, *, side=1, price="100.00", qty="0.1", commission="0", asset="USDT"):
-    return AccountFill(trade_id, 7, "mm-1-B", side, price, qty, commission, asset, SECOND_US, maker=True)
 
 
 def test_first_book_places_two_orders_in_exchange_text():
@@ -135,7 +33,7 @@ def test_moved_quote_is_sent_as_one_replacement():
     rig = TraderRig()
     rig.trader.accepted(1, rig.us, 91)
     rig.wire.take()
-    rig.feed(DEPTH, (1, 10_001, STEP), after_us=250_000)
+    rig.feed("depth", (1, 10_001, STEP), after_us=250_000)
     assert rig.wire.take() == [("replace", 1, 3, 1, "100.01", "0.1", "LIMIT_MAKER")]
     assert rig.notes.orders[-1] == ("replace", 3)
 
@@ -184,7 +82,7 @@ def test_gap_cancels_orders_without_replacement():
     rig.trader.accepted(1, rig.us, 91)
     rig.trader.accepted(2, rig.us, 92)
     rig.wire.take()
-    rig.feed(GAP)
+    rig.feed("gap")
     assert rig.wire.take() == [("cancel", 1), ("cancel", 2)]
 
 
@@ -223,7 +121,7 @@ def test_each_fill_refers_to_state_row_and_cash_after_it():
 def test_fill_before_first_market_message_has_report_time():
     """After a killed run the next start books missed fills before its engine has any instant."""
     engine, reported = LiveEngine(Touch(), Rules(GRID.tick_e8, GRID.lot_e8)), [7 * SECOND_US, 8 * SECOND_US]
-    account = TradeAccount(engine, Ledger(GRID), GRID, (0, START_CASH_E8))
+    account = account_of(engine)
     for trade_id, us in enumerate(reported, 5):
         account.book(0, fill(trade_id), us)
     assert [booked.us for booked in account.fills] == reported
@@ -259,7 +157,7 @@ def test_rejection_ends_order_and_is_reported_to_observers():
 def test_replacement_is_sent_again_after_failed_cancel():
     rig = TraderRig()
     rig.trader.accepted(1, rig.us, 91)
-    rig.feed(DEPTH, (1, 10_001, STEP), after_us=250_000)
+    rig.feed("depth", (1, 10_001, STEP), after_us=250_000)
     rig.trader.cancel_failed(1, rig.us, -2011)
     rig.trader.rejected(3, rig.us, 1, refusal(-2022, "Order cancel-replace failed."))
     rig.wire.take()
@@ -272,7 +170,7 @@ def test_nothing_is_sent_after_the_end():
     rig = TraderRig()
     rig.wire.take()
     rig.trader.end("kill")
-    rig.feed(DEPTH, (1, 10_001, STEP), after_us=SECOND_US)
+    rig.feed("depth", (1, 10_001, STEP), after_us=SECOND_US)
     rig.trader.filled(1, fill(5))
     rig.trader.act()
     assert rig.wire.take() == []

@@ -61,6 +61,22 @@ def test_order_withdrawn_before_it_left_never_leaves(kind: str) -> None:
     asyncio.run(scenario())
 
 
+def test_order_withdrawn_in_the_step_that_placed_it_never_leaves() -> None:
+    """Its intent is on the disk at once, and the gateway goes on: a later order leaves, this one does not."""
+
+    async def scenario() -> None:
+        async with trading(audit=StallingAudit(), access=SLOW) as rig:
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            rig.gateway.cancel(1)
+            rig.gateway.place(2, -1, "100.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(2) == "open")
+            assert rig.listener.state[1] == "rejected"
+            assert [order.request.side for order in rig.box.exchange.users.all(ALICE)] == [-1]
+            await rig.gateway.stop()
+
+    asyncio.run(scenario())
+
+
 def test_withdrawn_replacement_cancels_what_it_was_to_replace_at_once() -> None:
     """The disk is still stalled; the replacement never leaves."""
 

@@ -465,13 +465,17 @@ class Gateway:
 
     def _leave(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
         """Send *orders*, of which the last is placed or amended, once their intent, row *seq*, is written."""
-        if orders[-1].state is OrderState.PENDING_NEW:
+        places = orders[-1].state is OrderState.PENDING_NEW
+        if places:
             orders[-1].leaving, orders[-1].replaces = True, orders[0] if len(orders) > 1 else None
-        self._tasks.spawn(self._leave_synced(seq, orders, send))
+        self._tasks.spawn(self._leave_synced(seq, orders, send, places=places))
 
-    async def _leave_synced(self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None]) -> None:
+    async def _leave_synced(
+        self, seq: int, orders: tuple[LiveOrder, ...], send: Callable[..., None], *, places: bool
+    ) -> None:
+        """Send them; *places* is told, since the order may be withdrawn before this task begins."""
         order, loop = orders[-1], asyncio.get_running_loop()
-        places, begin_s = order.leaving, loop.time()
+        begin_s = loop.time()
         try:
             await self._audit.synced(seq)
             why = "" if self.ready else self._why()

@@ -114,3 +114,17 @@ def test_contract_that_stops_trading_pulls_the_quotes_until_it_trades_again(tmp_
         assert code == 0, output
         assert "exchange_info status=SETTLING" in output
         box.check_books()
+
+
+def test_mark_price_that_has_moved_is_asked_for_once_an_order_is_refused_by_it(tmp_path):
+    """Orders are kept back by the mark price that was known last: it is not that of the last reconcile."""
+    with contract_box(tmp_path) as box:
+        box.post("/sim/mark", json.dumps({"price": "80"}))
+        time.sleep(1.5)  # it counts from the next second on
+        with box.trader(RECONCILE_INTERVAL_S="600") as process:
+            box.until(lambda: box.rows("mark"), "a mid", process=process)
+            box.post("/sim/mark", json.dumps({"price": None}))
+            box.until(lambda: box.account()["trades"], "fills", 30, process)
+            code, output, _ = ended(process)
+        assert code == 0, output
+        box.check_books()

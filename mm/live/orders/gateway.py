@@ -444,6 +444,8 @@ class Gateway:
 
     def _refuse(self, order_id: int, side: int, refusal: Refusal) -> None:
         us = self._clock.now_us()
+        if refusal.why is Why.BAND:  # by a mean price that may be old
+            self._ask_filters()
         self._tell_soon(lambda listener: listener.rejected(order_id, us, side, refusal))
 
     def _tell_soon(self, report: Report) -> None:
@@ -569,7 +571,7 @@ class Gateway:
         self._act()
 
     def _ask_filters(self) -> None:
-        """Ask for the filters, since the exchange has refused what those of the start allow."""
+        """Ask for the filters and the mean price, by which an order was refused, here or there."""
         now_s = asyncio.get_running_loop().time()
         if self._regridded is None and now_s >= self._filters_s:
             self._filters_s = now_s + _FILTERS_EVERY_S
@@ -592,6 +594,8 @@ class Gateway:
             named = [f"{name} from {short_text(old)} to {short_text(new)}" for name, old, new in sizes if old != new]
             what = f"grid of {symbol}: {', '.join(named)}" if named else f"filters of {symbol}"
             self._regridded = TryLater(f"the exchange has changed the {what}; start it again")
+        with suppress(Unanswered, msgspec.MsgspecError, OffGrid):  # the next reconcile asks again
+            await self._queries.mean_price()
 
     # the connection
 

@@ -176,6 +176,10 @@ class OrderQueries:
         await self._payments()
         await self._account()
         await self._fee_prices()
+        await self.mean_price()
+
+    async def mean_price(self) -> None:
+        """Ask for the reference of the band of prices. Raises Unanswered."""
         self._filters.average_e8 = e8(self._exchange.price(await self._answer(self._venue.mean_price())))
 
     async def listed(self, api: OrderApi | None = None) -> tuple[list[LiveOrder], int]:

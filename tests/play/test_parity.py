@@ -15,15 +15,7 @@ import pytest
 
 import mm
 from fill_predictors import written
-from mm.backtest.live_feed import feed_events
-from mm.backtest.risk import Risk
-from mm.backtest.rules import Account, Execution
-from mm.instrument import to_exchange_info
-from mm.live.run.play import PaperPlay
-from mm.live.run.terms import ShadowTerms
-from mm.play.given import groups_of
-from mm.play.knobs import Models
-from mm.play.setup import PlayKnobs
+from paper_plays import shadow_of
 from rl_agents import agent_at
 from support import run_mm
 
@@ -320,15 +312,8 @@ def test_shadow_sends_the_orders_of_the_command(desk, name, tmp_path, monkeypatc
     variables = setup.variables(sensitivity=0, feed_latency="none", quote_qty="0.2")
     _done("backtest", "--out-dir", str(tmp_path / "run"), cwd=desk, **variables)
     tape = mm.load_day(Path("data") / setup.symbol / setup.day)
-    best = [str(tape.instrument.price(int(side[0]))) for side in (tape.top_bid_ticks, tape.top_ask_ticks)]
-    entry = json.loads(to_exchange_info(tape.instrument))
-    terms = ShadowTerms(setup.symbol, setup.day, entry, *best, tape.start_us)
     given = {"initial_inventory": "50", "quote_qty": "0.2", **setup.knobs}
-    groups = groups_of((Execution, Account, Models, Risk), given, "the shadow")
-    play = PaperPlay(terms, PlayKnobs(**dict(zip(("execution", "account", "models", "risk"), groups, strict=True))))
-    play.feed(feed_events(tape.with_lot(play.grid.lot_e8)))
-    play.advance(tape.end_us)
-    play.result().write_tables(tmp_path)
+    shadow_of(tape, setup.symbol, setup.day, **given).write_tables(tmp_path)
     for table in ("orders", "fills"):
         file = f"{table}_{setup.symbol}.csv"
         assert (tmp_path / file).read_bytes() == (tmp_path / "run" / file).read_bytes(), table

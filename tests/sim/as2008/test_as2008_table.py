@@ -1,5 +1,6 @@
 """The table of the experiment of Avellaneda and Stoikov (2008): published numbers and the computed rows."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -7,6 +8,9 @@ import pytest
 from known_moments import KNOWN, PAPER, exact_moments
 
 from mm.sim.as2008.table import PATHS, published, row, text
+from support import SHARED
+
+REFERENCE = SHARED / "reference" / "as2008.json"
 
 
 @pytest.mark.parametrize(("gamma", "strategy"), KNOWN)
@@ -27,6 +31,15 @@ def test_published_returns_none_for_other_parameters():
     for changed in ({"gamma": 0.5}, {"A": 141.0}, {"sigma": 1.0}, {"steps": 100}, {"horizon_s": 2.0}, {"k": 1.0}):
         assert published(replace(PAPER, **changed), "inventory") is None
     assert published(PAPER, "glft_exact") is None
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="needs the reference in ../shared")
+def test_published_numbers_are_those_of_the_reference_file():
+    tables = json.loads(REFERENCE.read_text(encoding="utf-8"))["tables"]
+    assert len(tables) == 6
+    for table in tables:
+        printed = published(replace(PAPER, gamma=table["gamma"]), table["strategy"])
+        assert {**printed, "n_paths": PATHS} == table["published"]
 
 
 @pytest.mark.parametrize("off", [-1e-17, 0.0, 1e-17])

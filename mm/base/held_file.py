@@ -13,17 +13,22 @@ _ATTEMPTS = 20
 _PAUSE_S = 0.001
 
 
-def hold_file(descriptor: int) -> None:
-    """Hold an open file until this process closes it or ends; another process that only looks delays it briefly."""
+def hold_file(descriptor: int) -> bool:
+    """Hold an open file until this process closes it or ends; another process that only looks delays it briefly.
+
+    Returns:
+        Whether it is held; False if another process holds it, or the file system has no locks.
+    """
     if fcntl is None:
-        return
+        return True
     for _ in range(_ATTEMPTS):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:  # looked at just now, or a file system without locks
             time.sleep(_PAUSE_S)
         else:
-            return
+            return True
+    return False
 
 
 def is_held(path: Path) -> bool:

@@ -4,7 +4,6 @@ One file is of this host and user, so that it is found whatever the folders are;
 found from a container of its own that has the same folder.
 """
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mm.base.held_file import is_held
+from mm.base.held_file import hold_file, is_held
 from mm.errors import TryLater
 
 LOCKS = "locks"
@@ -60,13 +59,11 @@ class TraderLocks:
             for path in self.paths(symbol):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 held.append(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-                try:
-                    fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
+                if not hold_file(held[-1]):
                     raise TryLater(
                         f"another trader of {symbol} runs on this account ({path} is held); stop it first, or trade "
                         f"another symbol"
-                    ) from None
+                    )
             yield
         finally:
             for descriptor in held:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from engine_tapes import TEST
-from mm.predict.artefact import write
+from mm.predict.artefact import Artefact, write
 
 SIGNALS = ["imbalance_1", "spread", "signed_volume_1s"]
 WEIGHTS, BIAS = ((0.5, -0.3, 0.2, -0.8), (-0.5, -0.2, -0.1, -0.6)), (0.4, -0.2)
@@ -39,8 +39,9 @@ def written(folder, **changes):
 
 
 def train(folder, tapes, task, model, seed=0):
-    """Fit a predictor to tapes, and write it; *task* is what it predicts: target, horizon, signals, distances."""
+    """Fit a predictor to tapes, and return it as written; *task* is its target, horizon, signals and distances."""
     from mm.predict.samples import Task
     from mm.predict.walk import learn
 
     write(folder, *learn(tapes, Task(*task) if isinstance(task, tuple) else task, model, seed))
+    return Artefact.read(folder)

@@ -5,13 +5,13 @@ and event on the wire, until it is healed.
 """
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from order_parts import fill_of, seen_of
 from refusals import refusal
 
 from mm.instrument import E8, decimal_text, e8
-from mm.live.account.ledger import AccountFill, trade_mark
 from mm.live.orders.live_orders import (
     EARLIER,
     Accepted,
@@ -30,7 +30,6 @@ from mm.live.orders.live_orders import (
     Resend,
 )
 from mm.live.orders.states import OrderStates
-from mm.live.venues.binance import CODES, STATES
 
 WINDOW_MS = 1_000
 
@@ -44,7 +43,7 @@ class PlainOrder:
     side: int
     qty_e8: int
     status: str = "NEW"
-    trades: list[AccountFill] = field(default_factory=list)
+    trades: list[Any] = field(default_factory=list)
     amended: int = 0
 
     @property
@@ -52,22 +51,7 @@ class PlainOrder:
         return sum(int(fill.qty.replace(".", "")) for fill in self.trades)
 
     def seen(self, us: int) -> OrderSeen:
-        return OrderSeen(self.client_id, self.exchange_id, STATES[self.status], self.executed_e8, us, self.qty_e8)
-
-
-def seen_of(client_id: str, order_id: int, status: str, executed_e8: int, us: int) -> OrderSeen:
-    """Return what the exchange tells of an order with a status of its own."""
-    return OrderSeen(client_id, order_id, STATES[status], executed_e8, us)
-
-
-def fill_of(trade_id: int, us: int, qty: str = "1", **other: Any) -> AccountFill:
-    """Return a fill of the first order."""
-    return replace(AccountFill(trade_id, 70, "c1", 1, "100", qty, "0.001", "SIM", us, True), **other)
-
-
-def states_of(*booked: AccountFill) -> OrderStates:
-    """Return order states that know the exchange's codes, with the fills of earlier runs."""
-    return OrderStates(codes=CODES, booked={fill.trade_id: trade_mark(fill) for fill in booked})
+        return seen_of(self.client_id, self.exchange_id, self.status, self.executed_e8, us, self.qty_e8)
 
 
 class Wire:
@@ -80,7 +64,7 @@ class Wire:
         self.now_ms = 1_000_000
         self.healed = False
         self.reports: dict[str, list[str]] = {}
-        self.booked: dict[str, list[AccountFill]] = {}
+        self.booked: dict[str, list[Any]] = {}
         self.cancels_wanted: set[str] = set()
         self.amends: list[str] = []
         self._in_transit: list[tuple[int, str, object]] = []
@@ -163,7 +147,7 @@ class Wire:
         else:
             self._schedule("answer", (kind, what, result))
 
-    def _event(self, order: PlainOrder, fill: AccountFill | None = None) -> None:
+    def _event(self, order: PlainOrder, fill: Any = None) -> None:
         event = (order.seen(self.now_ms), fill)
         for _ in range(0 if self._chance(0.2) else 2 if self._chance(0.1) else 1):
             self._schedule("event", event)
@@ -268,9 +252,8 @@ class Wire:
         left_e8 = order.qty_e8 - order.executed_e8
         qty_e8 = self.rng.choice([left_e8, min(left_e8, E8)])
         self._trade_id += 1
-        fill = AccountFill(
-            self._trade_id, order.exchange_id, order.client_id, 1, "100", decimal_text(qty_e8), "0", "B", 0, True
-        )
+        terms = {"order_id": order.exchange_id, "client_id": order.client_id, "commission": "0"}
+        fill = fill_of(self._trade_id, 0, decimal_text(qty_e8), **terms, commission_asset="B")
         order.trades.append(fill)
         order.status = "FILLED" if qty_e8 == left_e8 else "PARTIALLY_FILLED"
         self._event(order, fill)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_orders import OPEN, Wire, fill_of, seen_of, states_of
+from order_parts import fill_of, seen_of, states_of
+from plain_orders import OPEN, Wire
 from refusals import refusal
 
 from mm.instrument import E8

@@ -11,7 +11,6 @@ from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import ExpectedValue, FixedSpread
 from mm.backtest.quotes.steps import ShiftBy
 from mm.errors import BrokenFile, Mismatch, UsageError
-from mm.predict.artefact import Artefact
 from mm.signals.compute import compute, live
 from mm.signals.families import SIGNALS as KNOWN
 
@@ -25,8 +24,7 @@ def folders(tmp_path_factory):
     for target, model in (("return", "logistic"), ("return", "mlp"), ("adverse", "forest"), ("fill", "logistic")):
         folder = tmp_path_factory.mktemp(f"{target}-{model}")
         horizon_s, distances = (HORIZON_S, ()) if target != "fill" else (2.0, (0.5, 1.5))
-        train(folder, [tape], (target, horizon_s, SIGNALS, distances), model)
-        found[target, model] = Artefact.read(folder)
+        found[target, model] = train(folder, [tape], (target, horizon_s, SIGNALS, distances), model)
     return found
 
 

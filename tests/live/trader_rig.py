@@ -1,4 +1,4 @@
-"""A trader whose gateway, desk and log keep what they get."""
+"""A trader whose gateway, observer and log keep what they get."""
 
 from mm import Quotes, Rules
 from mm.instrument import Instrument
@@ -45,7 +45,7 @@ class Wire:
 
 
 class Notes:
-    """A desk and a log that keep their input."""
+    """An observer and a log that keep their input."""
 
     def __init__(self):
         self.orders, self.fills, self.rejects, self.logged = [], [], [], []
@@ -94,7 +94,7 @@ class TraderRig:
                 grid=GRID,
                 account=self.account,
                 log=self.notes,
-                desk=self.notes,
+                observer=self.notes,
                 clock=lambda: self.us,
                 **parts,
             ),

@@ -33,7 +33,7 @@ FORCES = ("liquidation", "auto-deleveraging", "settlement")
 
 
 class ContractMetrics:
-    """The metrics of one contract, set by the desk that follows it.
+    """The metrics of one contract, set by the observer that follows it.
 
     Attributes:
         position: As last seen; None before.

@@ -100,7 +100,7 @@ class BucketCounts:
 
 
 class TradingMetrics:
-    """The metrics of one symbol, set by the desk that follows it; None is not known, and not shown.
+    """The metrics of one symbol, set by the observer that follows it; None is not known, and not shown.
 
     Args:
         symbol: Upper case.

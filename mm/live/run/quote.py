@@ -18,7 +18,7 @@ from mm.live.account.limits import LOSS, AccountSymbol
 from mm.live.account.positions import check_bracket
 from mm.live.audit.history import ACCOUNT, MARK, EquityMarks, LedgerBegin, marks_at
 from mm.live.run.decisions import DecisionLags
-from mm.live.run.desk import TradeDesk
+from mm.live.run.observer import TradeObserver
 from mm.live.run.other_markets import EngineTaker, OtherFollower, feeds_of, recordings
 from mm.live.run.play import TradeFollower, TradePlay, TradeStart
 from mm.live.run.terms import REGRIDDED
@@ -152,10 +152,10 @@ class Quote:
     @property
     def position(self) -> Mapping[str, str]:
         """Position and cash of the account, as text; empty before they are known."""
-        desk = self._quoting.desk if self._quoting else None
-        if desk is None:
+        observer = self._quoting.observer if self._quoting else None
+        if observer is None:
             return {}
-        return {"position": decimal_text(desk.account.position_e8), "cash": decimal_text(desk.account.cash_e8)}
+        return {"position": decimal_text(observer.account.position_e8), "cash": decimal_text(observer.account.cash_e8)}
 
     def stop(self, reason: str) -> bool:
         """End in order, for a signal or `KILL`; return whether there is a trader."""
@@ -213,12 +213,12 @@ class Quoting:
         opened: The gateway, and what is known at the start.
 
     Attributes:
-        desk: The public view; None before the engine starts.
+        observer: The public view; None before the engine starts.
         trader: Sends the orders; None before.
     """
 
     def __init__(self, source: OrderSource, opened: OpenTrade) -> None:
-        self.desk: TradeDesk | None = None
+        self.observer: TradeObserver | None = None
         self.trader: Trader | None = None
         self._source, self._opened, self._trade = source, opened, opened.trade
         self._audit, self._gateway = opened.audit, opened.gateway
@@ -251,7 +251,7 @@ class Quoting:
         )
         await trade.unless_stopped(self._join(play, start.position_e8))
         writer = state_writer(knobs.stores, trade.day.out_root, trade.symbol, self._audit, trade.run.log.warning)
-        desk = self._open_desk(play, account, begin, writer)
+        observer = self._open_observer(play, account, begin, writer)
         lags = DecisionLags(lambda: play.engine.decisions, trade.clock)
         parts = TraderParts(
             engine=play.engine,
@@ -259,9 +259,9 @@ class Quoting:
             account=account,
             model=trade.strategy.models.quote_model,
             log=trade.run.log,
-            desk=desk,
+            observer=observer,
             heard=source.heard,
-            watch=lambda us: self._watch(us, desk),
+            watch=lambda us: self._watch(us, observer),
             allow=lambda: trade.account.allow(trade.key) or source.waits(),
             decided=lambda: self._decided(lags),
             ended=self._announce_end,
@@ -273,7 +273,7 @@ class Quoting:
         trader = self.trader = Trader(parts, gateway)
         source.begun(play, trader)
         try:
-            follower = TradeFollower(trader, play.grid, desk.market)
+            follower = TradeFollower(trader, play.grid, observer.market)
             gateway.attach(trader)
             if trade.stopped:
                 trader.end(trade.stopped)
@@ -283,7 +283,7 @@ class Quoting:
             reason, unrecorded = await self._record(trader, follower, others)
         finally:
             await gateway.stop()
-            desk.refresh(trade.clock())
+            observer.refresh(trade.clock())
             self._keep_last_marks()
             await asyncio.to_thread(writer.close, WRITER_S)
         killed = self._killed_for() if reason == KILL else None
@@ -322,8 +322,10 @@ class Quoting:
         if setup is not None and risk.max_position is not None:
             check_bracket(symbol, setup, e8(risk.max_position), price_e8)
 
-    def _open_desk(self, play: TradePlay, account: TradeAccount, begin: LedgerBegin, writer: StateWriter) -> TradeDesk:
-        self.desk = TradeDesk(
+    def _open_observer(
+        self, play: TradePlay, account: TradeAccount, begin: LedgerBegin, writer: StateWriter
+    ) -> TradeObserver:
+        self.observer = TradeObserver(
             *(self._trade.metrics, play.engine, play.rules),
             account=account,
             begin=begin,
@@ -333,7 +335,7 @@ class Quoting:
             is_leg=self._source.is_leg,
         )
         self._trade.metrics.legs = [leg.trade.metrics for leg in self._source.legs.values()]
-        return self.desk
+        return self.observer
 
     def _begin_ledger(self) -> LedgerBegin:
         """Write a row with the account at the start of the ledger, which a killed run may have begun without one."""
@@ -409,35 +411,35 @@ class Quoting:
     def _kill(self) -> None:
         """Cancel everything and place nothing any more; the switch stays triggered."""
         reason = self._killed_for()
-        if self.desk:
-            self.desk.update(self._trade.clock())
-            if self.desk.engine.manager.killed_for is None:
-                self.desk.engine.manager.kill(reason)
+        if self.observer:
+            self.observer.update(self._trade.clock())
+            if self.observer.engine.manager.killed_for is None:
+                self.observer.engine.manager.kill(reason)
         self._audit.append("kill", reason=reason)
         self._gateway.cancel_all()
         self._trade.throw(reason)
         self._trade.run.log.error("killed", reason=reason, open_orders=self._gateway.open_orders)
-        if self.desk:
-            self.desk.metrics.killed = True
+        if self.observer:
+            self.observer.metrics.killed = True
 
     def _killed_for(self) -> str:
-        by_limit = self.desk.engine.manager.killed_for if self.desk else None
+        by_limit = self.observer.engine.manager.killed_for if self.observer else None
         return by_limit or self._trade.switch_watch.why or self._trade.killed_by or MANUAL
 
-    def _watch(self, us: int, desk: TradeDesk) -> str | None:
+    def _watch(self, us: int, observer: TradeObserver) -> str | None:
         """Return why trading must end; called many times per second."""
         trade, gateway = self._trade, self._gateway
         if trade.switch_watch.triggered:
             return KILL
-        desk.update(us)
+        observer.update(us)
         try:
             self._keep_marks()
         except OSError as error:
             self._unkept = error
             return DISK_FAILED
         loss = trade.account.broken_loss()
-        if breach := (LOSS, *loss) if loss else self._margin_breach(desk):
-            desk.breached(us, *breach, at_us=us)
+        if breach := (LOSS, *loss) if loss else self._margin_breach(observer):
+            observer.breached(us, *breach, at_us=us)
             trade.killed_by = trade.killed_by or breach[0]
             return KILL
         if self._audit.failure is not None:
@@ -449,24 +451,24 @@ class Quoting:
                 return why
         return REGRIDDED if trade.grid_changed() else None
 
-    def _margin_breach(self, desk: TradeDesk) -> tuple[str, int, int] | None:
+    def _margin_breach(self, observer: TradeObserver) -> tuple[str, int, int] | None:
         """Return the limit of a contract that is broken at the mark price, its value and its bound, in 1e-8; or None.
 
         The strategy's own guard judges the daily loss at the mid.
         """
-        wanted, found = self._trade.knobs.contracts, desk.metrics.contract
+        wanted, found = self._trade.knobs.contracts, observer.metrics.contract
         if wanted is None or found is None:
             return None
         if wanted.max_margin_ratio is not None and found.ratio is not None:
             bound_e8 = e8(wanted.max_margin_ratio)
             if found.ratio * E8 > bound_e8:
                 return MARGIN_RATIO, min(round(min(found.ratio, 1e9) * E8), E8 * E8), bound_e8
-        loss, equities_e8 = self._trade.strategy.risk.max_daily_loss, desk.engine.manager.guard.equities_e8()
-        bid, ask = desk.engine.best[:2]
+        loss, equities_e8 = self._trade.strategy.risk.max_daily_loss, observer.engine.manager.guard.equities_e8()
+        bid, ask = observer.engine.best[:2]
         if loss is None or equities_e8 is None or not (bid and ask):
             return None
-        mid_e8 = (bid + ask) * desk.tick_e8 // 2
-        lost_e8 = equities_e8[1] - equities_e8[0] - found.at_mark_e8(desk.account.position_e8, mid_e8)
+        mid_e8 = (bid + ask) * observer.tick_e8 // 2
+        lost_e8 = equities_e8[1] - equities_e8[0] - found.at_mark_e8(observer.account.position_e8, mid_e8)
         return (MAX_DAILY_LOSS, lost_e8, e8(loss)) if lost_e8 > e8(loss) else None
 
     def _refused(self, unrecorded: OSError | None) -> MMError | None:
@@ -489,12 +491,12 @@ class Quoting:
 
     def _keep_marks(self, *, at_once: bool = False) -> None:
         """Keep the marks of equity, once there is an equity: those of a new day in the audit log too."""
-        desk, audit = self.desk, self._audit
-        equities_e8 = desk and desk.engine.manager.guard.equities_e8()
-        if not desk or not equities_e8:
+        observer, audit = self.observer, self._audit
+        equities_e8 = observer and observer.engine.manager.guard.equities_e8()
+        if not observer or not equities_e8:
             return
-        (equity_e8, day_e8, peak_e8), day = equities_e8, day_of(desk.engine.manager.guard.observed_us)
-        transfers_e8 = desk.account.transfers_e8
+        (equity_e8, day_e8, peak_e8), day = equities_e8, day_of(observer.engine.manager.guard.observed_us)
+        transfers_e8 = observer.account.transfers_e8
         marks = EquityMarks(
             *(self._trade.knobs.account, day, day_e8, peak_e8), equity_e8=equity_e8, transfers_e8=transfers_e8
         )

@@ -13,9 +13,9 @@ from mm.backtest.summary_text import text_of
 from mm.errors import Incomplete, TryLater
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.run.decisions import decisions_name, decisions_of, write_decisions
-from mm.live.run.desk import ShadowDesk
 from mm.live.run.kept_models import kept_models
 from mm.live.run.live_run import LiveRun
+from mm.live.run.observer import ShadowObserver
 from mm.live.run.other_markets import OtherFollower, OtherTaker, PairedPlay, feeds_of, recordings
 from mm.live.run.play import PaperPlay, ShadowFollower
 from mm.live.run.replay_check import RECONCILE, compare_with_replay
@@ -76,18 +76,19 @@ class ShadowRun(LiveRun):
             shutil.copyfile(path, self.run.path(name))
         play, log = self._play, self.run.log
         writer = self._store.writer(self.symbol, log.warning)
-        self._desk = ShadowDesk(play.exchange, play.grid, log, writer, self.clock)
+        self._observer = ShadowObserver(play.exchange, play.grid, log, writer, self.clock)
         self._legs = {
-            name: ShadowDesk(*leg, log, None, self.clock, f"{self.symbol}:{name}") for name, leg in play.legs().items()
+            name: ShadowObserver(*leg, log, None, self.clock, f"{self.symbol}:{name}")
+            for name, leg in play.legs().items()
         }
-        self.metrics = self._desk.metrics
-        self.metrics.legs = [desk.metrics for desk in self._legs.values()]
+        self.metrics = self._observer.metrics
+        self.metrics.legs = [observer.metrics for observer in self._legs.values()]
 
     async def play(self) -> None:
         """Record until the window ends or a signal arrives, and trade on it."""
         takers = {name: OtherTaker() for name in self.beside}
         paired = PairedPlay(self._play, takers) if takers else self._play
-        follower = ShadowFollower(paired, self.clock, self._desk.market, self._kill_reason)
+        follower = ShadowFollower(paired, self.clock, self._observer.market, self._kill_reason)
         following = {}
         for name, feed in self._play.rules.others.items():
             watched = [self._legs[name].market] if name in self._legs else []
@@ -101,9 +102,9 @@ class ShadowRun(LiveRun):
             await self.record_market(recording, others)
         finally:
             keeping.cancel()
-            for desk in self._legs.values():
-                desk.refresh(self.clock())
-            await self._desk.close()
+            for observer in self._legs.values():
+                observer.refresh(self.clock())
+            await self._observer.close()
         self.print_days(recording)
         end_us = paired.played_us if isinstance(paired, PairedPlay) else follower.end_us
         seen = {name: replace(one, rows_run_id=following[name].rows_run_id) for name, one in self.others.items()}
@@ -115,8 +116,8 @@ class ShadowRun(LiveRun):
         """Keep the metrics up to date; end the recording once the exchange reports another grid."""
         while True:
             await asyncio.sleep(REFRESH_S)
-            for desk in (self._desk, *self._legs.values()):
-                desk.refresh(self.clock())
+            for observer in (self._observer, *self._legs.values()):
+                observer.refresh(self.clock())
             if self.grid_changed():
                 recording.stop(REGRIDDED)
 

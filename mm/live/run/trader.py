@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
     from mm.backtest.live_feed import FeedEvent
-    from mm.live.run.desk import TradeDesk
+    from mm.live.run.observer import TradeObserver
 
 _Given = TypeVar("_Given")
 _Found = TypeVar("_Found")
@@ -187,7 +187,7 @@ class TraderParts:
         account: Position and cash.
         log: Logs events.
         model: Name of the strategy.
-        desk: Counts what happens; None for none.
+        observer: Counts what happens; None for none.
         heard: Called with events of the market before they are processed.
         watch: Called at least every `MAX_WAIT_S` seconds; returns why trading must end, else None.
         allow: Called before each step of the engine: sets what the account's limits allow; returns why quotes must
@@ -205,7 +205,7 @@ class TraderParts:
     account: TradeAccount
     log: "Logger"
     model: str = "the strategy"
-    desk: "TradeDesk | None" = None
+    observer: "TradeObserver | None" = None
     heard: "Callable[[tuple[FeedEvent, ...]], None]" = lambda _: None
     watch: Callable[[int], str | None] = lambda _: None
     allow: Callable[[], str] = lambda: ""
@@ -234,7 +234,7 @@ class Trader(OrderListener):
         self.accepted_us: dict[int, int] = {}
         self._gateway, self._model = gateway, parts.model
         self._engine, self._grid, self._account = parts.engine, parts.grid, parts.account
-        self._log, self._desk = parts.log, parts.desk
+        self._log, self._observer = parts.log, parts.observer
         self._watch, self._decided, self._clock = parts.watch, parts.decided, parts.clock
         self._allow, self._announce, self._heard = parts.allow, parts.ended, parts.heard
         self._market = MarketWithoutUs(single_trades=parts.single_trades)
@@ -382,8 +382,8 @@ class Trader(OrderListener):
         return side, short_text(ticks * self._grid.tick_e8), short_text(lots * self._grid.lot_e8), kind
 
     def _notify(self, action: str, order_id: int, us: int) -> None:
-        if self._desk is not None:
-            self._desk.order(action, order_id, us)
+        if self._observer is not None:
+            self._observer.order(action, order_id, us)
 
     # ------------------------------------------------------------------ from the gateway
 
@@ -403,8 +403,8 @@ class Trader(OrderListener):
         reason = reason_of(refusal, side)
         self._engine.rejected(order_id, us, reason)
         self._notify("rejected", order_id, us)
-        if self._desk is not None:
-            self._desk.rejected(reason, refusal.code, refusal.message)
+        if self._observer is not None:
+            self._observer.rejected(reason, refusal.code, refusal.message)
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
         """Handle a fill; one of an earlier run has no order of ours."""
@@ -412,8 +412,8 @@ class Trader(OrderListener):
         self._market.traded(fill.trade_id)
         if not self._account.book(order_id, fill, us):
             return
-        if self._desk is not None:
-            self._desk.filled(fill, order_id, us)
+        if self._observer is not None:
+            self._observer.filled(fill, order_id, us)
         # Raised through the connection that reported the fill, an error would only close that; `run` raises it.
         with suppress(Exception):
             self.act(us)
@@ -449,45 +449,45 @@ class Trader(OrderListener):
     def transferred(self, found: Transfer) -> None:  # noqa: ARG002 - the listener's signature
         """Handle an amount that came into the account without a trade, or went."""
         self._account.transferred()
-        if self._desk is not None:
-            self._desk.transferred(self._clock())
+        if self._observer is not None:
+            self._observer.transferred(self._clock())
 
     def paid(self, found: PositionIncome) -> None:
         """Handle a payment for the position, such as funding."""
         us = self._clock()
         self._account.pay(found, us, self._target_lots)
-        if self._desk is not None:
-            self._desk.paid(found, us)
+        if self._observer is not None:
+            self._observer.paid(found, us)
 
     def position(self, found: PositionSeen) -> None:
         """Handle the position, as the exchange shows it."""
-        if self._desk is not None:
-            self._desk.contract.position = found
+        if self._observer is not None:
+            self._observer.contract.position = found
 
     def margin(self, found: MarginSeen) -> None:
         """Handle the margin of the account."""
-        if self._desk is not None:
-            self._desk.contract.margin = found
+        if self._observer is not None:
+            self._observer.contract.margin = found
 
     def margin_called(self, us: int) -> None:  # noqa: ARG002 - the listener's signature
         """Count a margin call."""
-        if self._desk is not None:
-            self._desk.contract.margin_calls += 1
+        if self._observer is not None:
+            self._observer.contract.margin_calls += 1
 
     def forced(self, what: str) -> None:
         """Count an order by which the exchange closes our position."""
-        if self._desk is not None:
-            self._desk.contract.forced[what] += 1
+        if self._observer is not None:
+            self._observer.contract.forced[what] += 1
 
     def countdown(self, until_us: int) -> None:
         """Handle when the exchange cancels all orders, unless it is asked again."""
-        if self._desk is not None:
-            self._desk.contract.countdown_us = until_us
+        if self._observer is not None:
+            self._observer.contract.countdown_us = until_us
 
     def balances(self, held: Balances) -> None:  # noqa: ARG002 - the listener's signature
         """Handle the account's balances."""
-        if self._desk is not None:
-            self._desk.metrics.account_us = self._clock()
+        if self._observer is not None:
+            self._observer.metrics.account_us = self._clock()
 
     def ready_changed(self, ready: bool, why: str) -> None:
         """Cancel the quotes while the gateway is not ready."""
@@ -517,5 +517,5 @@ class Trader(OrderListener):
 
     def ack_latency(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the listener's signature
         """Handle the latency of a response."""
-        if self._desk is not None:
-            self._desk.metrics.ack.observe(seconds)
+        if self._observer is not None:
+            self._observer.metrics.ack.observe(seconds)

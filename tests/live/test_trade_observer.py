@@ -7,7 +7,7 @@ from mm.live.account.ledger import AccountFill
 from mm.live.audit.history import LedgerBegin
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
-from mm.live.run.desk import ThrottledWarnings, TradeDesk
+from mm.live.run.observer import ThrottledWarnings, TradeObserver
 
 MINUTE_US, START_US = 60_000_000, 1_795_176_000_000_000
 FILL = AccountFill(1, 2, "mm-1-1b", 1, "100", "1", "0", "USDT", 5, maker=True)
@@ -30,14 +30,14 @@ class Rows(list):
         return len(self)
 
 
-def make_desk():
-    """Return a desk, its log lines, its audit log, and the list of breaches in its engine."""
+def make_observer():
+    """Return an observer, its log lines, its audit log, and the list of breaches in its engine."""
     log, audit, breaches = Lines(), Rows(), []
     guard = SimpleNamespace(equities_e8=lambda: (101 * E8, 0, 0), used=dict)
     manager = SimpleNamespace(guard=guard, quoted=(0, 0), breaches=lambda first: breaches[first:])
     manager.order_rows = lambda *_: 0
     engine = SimpleNamespace(best=(0, 0), manager=manager)
-    desk = TradeDesk(
+    observer = TradeObserver(
         TradingMetrics("SIMUSDT", lambda: START_US),
         engine,
         SimpleNamespace(tick_e8=E8 // 100),
@@ -49,7 +49,7 @@ def make_desk():
         writer=SimpleNamespace(queue=0, lag_s=0.0),
         log=log,
     )
-    return desk, log.lines, audit, breaches
+    return observer, log.lines, audit, breaches
 
 
 def test_warning_is_logged_once_per_minute_with_suppressed_count():
@@ -69,11 +69,11 @@ def test_warning_is_logged_once_per_minute_with_suppressed_count():
 
 
 def test_each_breach_is_audited_and_first_of_its_kind_logged():
-    desk, lines, audit, breaches = make_desk()
+    observer, lines, audit, breaches = make_observer()
     breaches += [(START_US, "MAX_ORDERS_PER_S", 11 * E8, 10 * E8, 1), (START_US, "MAX_MOVE", E8, 0, 0)]
-    desk.update(START_US)
+    observer.update(START_US)
     breaches.append((START_US + 5, "MAX_ORDERS_PER_S", 11 * E8, 10 * E8, 1))
-    desk.update(START_US + 10)
+    observer.update(START_US + 10)
     assert [(type_, row["limit"], row.get("side")) for type_, row in audit] == [
         ("breach", "MAX_ORDERS_PER_S", "BUY"),
         ("breach", "MAX_MOVE", None),
@@ -83,37 +83,37 @@ def test_each_breach_is_audited_and_first_of_its_kind_logged():
 
 
 def test_progress_is_logged_once_per_minute():
-    desk, lines, _, _ = make_desk()
-    desk.update(START_US)
-    desk.order("place", 1, START_US)
-    desk.filled(FILL, 1, START_US)
-    desk.rejected("would_cross", -2010, "Order would immediately match and take.")
-    desk.update(START_US + MINUTE_US - 1)
+    observer, lines, _, _ = make_observer()
+    observer.update(START_US)
+    observer.order("place", 1, START_US)
+    observer.filled(FILL, 1, START_US)
+    observer.rejected("would_cross", -2010, "Order would immediately match and take.")
+    observer.update(START_US + MINUTE_US - 1)
     assert [event for _, event, _ in lines] == ["order_rejected"]
-    desk.update(START_US + MINUTE_US)
+    observer.update(START_US + MINUTE_US)
     counts = {"fills": 1, "orders": 1, "rejected": 1, "not_quoting": "no valid book"}
     assert lines[-1] == ("info", "trading", {"position": "0.50000000", "pnl": "1.00000000", **counts})
 
 
 def test_time_from_ack_to_first_fill_is_counted_once():
-    desk, _, _, _ = make_desk()
+    observer, _, _, _ = make_observer()
 
     def report(action, order_id, us=START_US):
-        desk.order(action, order_id, us)
+        observer.order(action, order_id, us)
 
     report("place", 1)
     report("accepted", 1)
-    desk.filled(FILL, 1, START_US + 2_000_000)
-    desk.filled(FILL, 1, START_US + 3_000_000)
+    observer.filled(FILL, 1, START_US + 2_000_000)
+    observer.filled(FILL, 1, START_US + 3_000_000)
     report("place", 2)
     report("accepted", 2)
     report("canceled", 2, START_US + 1)
-    desk.filled(FILL, 2, START_US + 3_000_000)
+    observer.filled(FILL, 2, START_US + 3_000_000)
     report("replace", 3)
-    desk.filled(FILL, 3, START_US + 3_000_000)  # before the acceptance: 0
+    observer.filled(FILL, 3, START_US + 3_000_000)  # before the acceptance: 0
     report("accepted", 3, START_US + 4_000_000)
-    desk.filled(FILL, 3, START_US + 5_000_000)
-    page = SymbolsPage([desk.metrics]).page()
+    observer.filled(FILL, 3, START_US + 5_000_000)
+    page = SymbolsPage([observer.metrics]).page()
     assert 'mm_ack_fill_seconds_count{symbol="SIMUSDT"} 2' in page
     assert 'mm_ack_fill_seconds_sum{symbol="SIMUSDT"} 2' in page
     assert 'mm_orders_total{symbol="SIMUSDT",action="replace"} 1' in page

@@ -1,7 +1,7 @@
 """The public view of a shadow or a trade: metrics, the state store, warnings, rows of breaches; it never blocks.
 
-Both read the order manager of their engine. A trader reports its orders and fills as they happen (`TradeDesk`), while
-those of a paper exchange are read from its journal (`ShadowDesk`).
+Both read the order manager of their engine. A trader reports its orders and fills as they happen (`TradeObserver`),
+while those of a paper exchange are read from its journal (`ShadowObserver`).
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class ThrottledWarnings:
         self._log.warning(event, **fields, **({"unshown": unshown} if unshown else {}))
 
 
-class Desk:
+class Observer:
     """Follows a run: a subscriber of its market, whose `refresh` updates metrics and state store.
 
     Args:
@@ -121,7 +121,7 @@ class Desk:
             self._book = None
             self.metrics.gaps += 1
 
-    # ------------------------------------------------------------------ what the kinds of desks differ in
+    # ------------------------------------------------------------------ what the kinds of observers differ in
 
     def _position_e8(self) -> int:
         raise NotImplementedError
@@ -224,7 +224,7 @@ class Desk:
         )
 
 
-class ShadowDesk(Desk):
+class ShadowObserver(Observer):
     """Follows a shadow.
 
     Args:
@@ -291,7 +291,7 @@ class ShadowDesk(Desk):
         return self._rules.start_cash_e8 + self._ledger.cash_e8 + self._ledger.position_e8 * mid_e8 // E8
 
 
-class TradeDesk(Desk):
+class TradeObserver(Observer):
     """Follows a trader, which reports to it.
 
     Args:
@@ -303,7 +303,7 @@ class TradeDesk(Desk):
         audit: Receives breaches.
         writer: The state store.
         log: Logs events.
-        is_leg: As of a `Desk`.
+        is_leg: As of a `Observer`.
 
     Attributes:
         account: As given.

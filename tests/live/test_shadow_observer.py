@@ -16,7 +16,7 @@ from mm.instrument import E8, Instrument
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
 from mm.live.pages.watch import serving
-from mm.live.run.desk import ShadowDesk
+from mm.live.run.observer import ShadowObserver
 from mm.market_data.market_events import BookLost, DepthArrived, TradeArrived, TradeVerdict, Verdict
 from mm.market_data.venue import DepthUpdate, TradePrint
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE
@@ -31,7 +31,7 @@ class Touch:
 
 
 class Play:
-    """The parts of a shadow's strategy that a desk needs: a paper exchange that bought 10 lots at 100.00."""
+    """The parts of a shadow's strategy that an observer needs: a paper exchange that bought 10 lots at 100.00."""
 
     def __init__(self, **rules):
         self.grid = GRID
@@ -99,9 +99,9 @@ def shown(page, name, **labels):
 
 
 def test_metrics_page_shows_paper_exchange_account():
-    desk = ShadowDesk(Play().exchange, GRID, Lines())
-    desk.refresh(3 * SECOND_US)
-    page = SymbolsPage([desk.metrics]).page()
+    observer = ShadowObserver(Play().exchange, GRID, Lines())
+    observer.refresh(3 * SECOND_US)
+    page = SymbolsPage([observer.metrics]).page()
     assert shown(page, "mm_position") == 0.01
     assert shown(page, "mm_fills_total", side="buy") == 1
     assert shown(page, "mm_fills_total", side="sell") == 0
@@ -116,15 +116,15 @@ def test_metrics_page_shows_paper_exchange_account():
 def test_cancel_and_reject_counts_equal_the_journal():
     """Shadows once showed 0 cancels and no rejection, regardless of the paper exchange."""
     play = Play(requote_us=SECOND_US)
-    desk = ShadowDesk(play.exchange, GRID, Lines())
-    desk.refresh(3 * SECOND_US)
+    observer = ShadowObserver(play.exchange, GRID, Lines())
+    observer.refresh(3 * SECOND_US)
     down = ((1, 10_000, 0), (1, 9_990, 50), (-1, 9_995, 50))
     play.exchange.place(+1, 10_002, 10)  # crosses, as an order that rests only
     play.exchange.feed([FeedEvent(DEPTH, 4 * SECOND_US, 3, 2, down)])
     play.exchange.advance(9 * SECOND_US)
     for _ in range(2):
-        desk.refresh(9 * SECOND_US)
-    page = SymbolsPage([desk.metrics]).page()
+        observer.refresh(9 * SECOND_US)
+    page = SymbolsPage([observer.metrics]).page()
     rows = play.exchange.journal().orders
     done = Counter(ACTIONS[row[ORDER_COLUMNS.index("action")]] for row in rows)
     refused = Counter(REJECT_REASONS[row[ORDER_COLUMNS.index("reject_reason")]] for row in rows)
@@ -138,16 +138,16 @@ def test_cancel_and_reject_counts_equal_the_journal():
 
 
 def test_second_refresh_counts_nothing_twice():
-    desk = ShadowDesk(Play().exchange, GRID, Lines())
-    desk.refresh(3 * SECOND_US)
-    desk.refresh(4 * SECOND_US)
-    assert shown(SymbolsPage([desk.metrics]).page(), "mm_fills_total", side="buy") == 1
+    observer = ShadowObserver(Play().exchange, GRID, Lines())
+    observer.refresh(3 * SECOND_US)
+    observer.refresh(4 * SECOND_US)
+    assert shown(SymbolsPage([observer.metrics]).page(), "mm_fills_total", side="buy") == 1
 
 
 def test_metrics_show_used_share_of_limits():
-    desk = ShadowDesk(Play(risk=RiskLimits(max_position_e8=10**7)).exchange, GRID, Lines())
-    desk.refresh(3 * SECOND_US)
-    used = shown(SymbolsPage([desk.metrics]).page(), "mm_risk_used_ratio", limit="MAX_POSITION")
+    observer = ShadowObserver(Play(risk=RiskLimits(max_position_e8=10**7)).exchange, GRID, Lines())
+    observer.refresh(3 * SECOND_US)
+    used = shown(SymbolsPage([observer.metrics]).page(), "mm_risk_used_ratio", limit="MAX_POSITION")
     assert used == pytest.approx(0.02 / 0.1)  # inventory of 10 lots, and 10 more if the bid fills, of 100
 
 
@@ -155,18 +155,18 @@ def test_kill_is_shown_and_logged_once():
     play = Play()
     play.exchange.kill("test")
     lines = Lines()
-    desk = ShadowDesk(play.exchange, GRID, lines)
+    observer = ShadowObserver(play.exchange, GRID, lines)
     for _ in range(2):
-        desk.refresh(3 * SECOND_US)
-    assert shown(SymbolsPage([desk.metrics]).page(), "mm_killed") == 1
+        observer.refresh(3 * SECOND_US)
+    assert shown(SymbolsPage([observer.metrics]).page(), "mm_killed") == 1
     assert [(event, fields["reason"]) for event, fields in lines] == [("killed", "test")]
 
 
 def test_breach_is_logged_once_per_side():
     lines = Lines()
-    desk = ShadowDesk(Play(risk=RiskLimits(max_order_notional_e8=1)).exchange, GRID, lines)
+    observer = ShadowObserver(Play(risk=RiskLimits(max_order_notional_e8=1)).exchange, GRID, lines)
     for _ in range(2):
-        desk.refresh(3 * SECOND_US)
+        observer.refresh(3 * SECOND_US)
     assert {(event, fields["limit"], fields["side"]) for event, fields in lines} == {
         ("risk_breach", "MAX_ORDER_NOTIONAL", side) for side in ("BUY", "SELL")
     }
@@ -174,27 +174,27 @@ def test_breach_is_logged_once_per_side():
 
 
 def test_orders_blocked_by_a_limit_are_counted_as_rejects_with_its_knob():
-    desk = ShadowDesk(Play(risk=RiskLimits(max_order_notional_e8=1)).exchange, GRID, Lines())
+    observer = ShadowObserver(Play(risk=RiskLimits(max_order_notional_e8=1)).exchange, GRID, Lines())
     for _ in range(2):
-        desk.refresh(3 * SECOND_US)
-    assert shown(SymbolsPage([desk.metrics]).page(), "mm_rejects_total", reason="MAX_ORDER_NOTIONAL") == 2
+        observer.refresh(3 * SECOND_US)
+    assert shown(SymbolsPage([observer.metrics]).page(), "mm_rejects_total", reason="MAX_ORDER_NOTIONAL") == 2
 
 
 def test_ready_while_quoting_and_for_a_moment_after():
     play = Play()
-    desk = ShadowDesk(play.exchange, GRID, Lines())
-    desk.refresh(3 * SECOND_US)
-    assert desk.metrics.why_not_ready == ""
+    observer = ShadowObserver(play.exchange, GRID, Lines())
+    observer.refresh(3 * SECOND_US)
+    assert observer.metrics.why_not_ready == ""
     play.exchange.pull("gateway: no connection")
-    desk.refresh(3 * SECOND_US)
-    assert desk.metrics.why_not_ready == "quotes are stopped: gateway: no connection"
+    observer.refresh(3 * SECOND_US)
+    assert observer.metrics.why_not_ready == "quotes are stopped: gateway: no connection"
 
 
 def test_not_ready_names_why_nothing_is_quoted():
     """An order below the minimum notional is never sent; once such a trader was ready."""
-    desk = ShadowDesk(Play(min_notional_e8=10**12).exchange, GRID, Lines())
-    desk.refresh(3 * SECOND_US)
-    assert desk.metrics.why_not_ready == "no quotes: buy min_notional, sell min_notional"
+    observer = ShadowObserver(Play(min_notional_e8=10**12).exchange, GRID, Lines())
+    observer.refresh(3 * SECOND_US)
+    assert observer.metrics.why_not_ready == "no quotes: buy min_notional, sell min_notional"
 
 
 def test_health_page_has_the_two_sided_uptime():
@@ -218,28 +218,28 @@ def depth(us, last_id, book):
 
 def test_latest_valid_book_is_stored_and_its_age_shown():
     store = Store()
-    desk = ShadowDesk(Play().exchange, GRID, Lines(), store, lambda: 5 * SECOND_US)
-    desk.refresh(3 * SECOND_US)
+    observer = ShadowObserver(Play().exchange, GRID, Lines(), store, lambda: 5 * SECOND_US)
+    observer.refresh(3 * SECOND_US)
     assert "book" not in store.kept
-    desk.market(depth(3 * SECOND_US, 7, SimpleNamespace(top=lambda levels: (["bid"][:levels], ["ask"]))))
-    desk.market(depth(3 * SECOND_US + 1, 8, None))  # it changes no valid book
-    desk.refresh(4 * SECOND_US)
+    observer.market(depth(3 * SECOND_US, 7, SimpleNamespace(top=lambda levels: (["bid"][:levels], ["ask"]))))
+    observer.market(depth(3 * SECOND_US + 1, 8, None))  # it changes no valid book
+    observer.refresh(4 * SECOND_US)
     assert store.kept["book"] == (["bid"], ["ask"], 4 * SECOND_US, 7)
-    assert shown(SymbolsPage([desk.metrics]).page(), "mm_book_age_seconds") == 2
-    assert shown(SymbolsPage([desk.metrics]).page(), "mm_messages_total", stream="depth") == 2
+    assert shown(SymbolsPage([observer.metrics]).page(), "mm_book_age_seconds") == 2
+    assert shown(SymbolsPage([observer.metrics]).page(), "mm_messages_total", stream="depth") == 2
 
 
 def test_trade_is_stored_with_aggressor_side_unless_late():
     store = Store()
-    desk = ShadowDesk(Play().exchange, GRID, Lines(), store)
+    observer = ShadowObserver(Play().exchange, GRID, Lines(), store)
     for us, m, verdict in ((1, True, TradeVerdict.NEW), (2, False, TradeVerdict.NEW), (3, True, TradeVerdict.LATE)):
-        desk.market(TradeArrived(us, TradePrint(E=0, s="SIMUSDT", t=1, p="100.00", q="0.5", T=0, m=m), verdict))
+        observer.market(TradeArrived(us, TradePrint(E=0, s="SIMUSDT", t=1, p="100.00", q="0.5", T=0, m=m), verdict))
     assert [(us, trade["side"]) for us, trade in store.ticks] == [(1, "SELL"), (2, "BUY")]
 
 
 def test_store_receives_position_pnl_and_model():
     store = Store()
-    ShadowDesk(Play().exchange, GRID, Lines(), store).refresh(3 * SECOND_US)
+    ShadowObserver(Play().exchange, GRID, Lines(), store).refresh(3 * SECOND_US)
     assert store.kept["position"] == "0.01000000"
     assert store.kept["pnl"]["fees"] == "0.00100000"
     assert store.kept["model"]["quoted_ticks"] == [10_000, 10_002]
@@ -249,7 +249,7 @@ def test_parts_of_the_result_have_the_funding():
     """A reader that adds up the parts gets the total: a position of 1 USDT pays a tenth."""
     store, play = Store(), Play()
     play.exchange.pay(E8 // 10, 100 * E8, 3 * SECOND_US)
-    ShadowDesk(play.exchange, GRID, Lines(), store).refresh(3 * SECOND_US)
+    ShadowObserver(play.exchange, GRID, Lines(), store).refresh(3 * SECOND_US)
     parts = {name: Decimal(text) for name, text in store.kept["pnl"].items()}
     assert parts["funding"] == Decimal("-0.1")
     assert parts["total"] == parts["realized"] + parts["unrealized"] - parts["fees"] + parts["funding"]
@@ -257,24 +257,24 @@ def test_parts_of_the_result_have_the_funding():
 
 def test_lost_book_counts_as_gap_and_is_not_ready():
     play = Play()
-    desk = ShadowDesk(play.exchange, GRID, Lines())
-    desk.market(BookLost(4 * SECOND_US, "ids_missing"))
+    observer = ShadowObserver(play.exchange, GRID, Lines())
+    observer.market(BookLost(4 * SECOND_US, "ids_missing"))
     play.exchange.feed([FeedEvent(4, 4 * SECOND_US, 3, 0, ())])
-    desk.refresh(4 * SECOND_US)
-    assert shown(SymbolsPage([desk.metrics]).page(), "mm_gaps_total") == 1
-    assert desk.metrics.why_not_ready == "no valid book"
+    observer.refresh(4 * SECOND_US)
+    assert shown(SymbolsPage([observer.metrics]).page(), "mm_gaps_total") == 1
+    assert observer.metrics.why_not_ready == "no valid book"
 
 
 def test_desk_closes_the_store_at_the_end():
     store = Store()
-    asyncio.run(ShadowDesk(Play().exchange, GRID, Lines(), store).close())
+    asyncio.run(ShadowObserver(Play().exchange, GRID, Lines(), store).close())
     assert store.closed
 
 
 def test_watched_shadow_is_shown_on_the_terminal(capsys):
     async def watched():
         async with serving(
-            SymbolsPage([ShadowDesk(Play().exchange, GRID, Lines()).metrics]), "127.0.0.1", 0, watched=True
+            SymbolsPage([ShadowObserver(Play().exchange, GRID, Lines()).metrics]), "127.0.0.1", 0, watched=True
         ):
             await asyncio.sleep(0.05)
 

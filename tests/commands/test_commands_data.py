@@ -11,7 +11,6 @@ from mm.commands.data import data_export as export_command
 from mm.commands.data import data_import as import_command
 from mm.commands.data import data_inspect as inspect_command
 from mm.commands.data import data_repair as repair_command
-from mm.dayfolder.rows import Trade
 from strategies import Story
 
 START_US = 1_767_600_000_000_000  # 2026-01-05 09:00 in Berlin
@@ -117,12 +116,12 @@ def test_check_lists_defects_and_exits_with_3():
 
 def test_check_finds_swapped_aggressors(tmp_path):
     """100 sells at the ask: the day is consistent otherwise, but ends with exit code 3."""
-    trades = (Trade(START_MS, n, START_MS, "101.00", "1.000", True, n, n, "ws") for n in range(1, 101))
+    trades = ((START_MS, n, START_MS, "101.00", "1.000", True, n, n, "ws") for n in range(1, 101))
     steps = [
         ("event", START_US, "run_start", 0, {"version": "1", "knobs": {}}),
         ("diff", START_US, START_MS, 1, 5, [], []),
         ("snapshot", START_US + 1, "initial", 5, [["99.00", "5.000"]], [["101.00", "7.000"]], 1),
-        *(("trade", START_US + 2, trade) for trade in trades),
+        *(("trade", START_US + 2, *trade) for trade in trades),
     ]
     folder = Story([steps]).write(tmp_path)
     result = call(check_command, str(folder.path), "--json")

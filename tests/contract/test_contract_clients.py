@@ -293,6 +293,7 @@ def test_python_binance_depth_cache_equals_true_book(addresses: Ready) -> None:
             ] == "CANCELED"
             assert (await in_time(user.recv()))["X"] == "CANCELED"
         await client.close_connection()
+        await asyncio.sleep(0.2)  # sockets that its short timeout of closing has aborted
 
     asyncio.run(main())
 

@@ -256,6 +256,7 @@ def test_python_binance_trades_by_rest_and_hears_of_it(addresses: Ready) -> None
         with pytest.raises(binance.exceptions.BinanceAPIException, match="-1111"):
             await client.futures_create_order(**order, price="97.001")
         await client.close_connection()
+        await asyncio.sleep(0.2)  # sockets that its short timeout of closing has aborted
 
     asyncio.run(main())
 
@@ -275,5 +276,6 @@ def test_python_binance_market_streams_have_their_routes(addresses: Ready) -> No
             event = (await in_time(socket.recv()))["data"]
         assert (event["e"], event["pu"] < event["u"]) == ("depthUpdate", True)
         await client.close_connection()
+        await asyncio.sleep(0.2)  # sockets that its short timeout of closing has aborted
 
     asyncio.run(main())

@@ -10,7 +10,6 @@ from boxed import quicken, recorded
 from captured import diff, snapshot
 from mm import DayFolder
 from mm.dayfolder.coverage import cover
-from mm.market_data.market_events import BookLost
 from named import is_kind
 
 
@@ -103,7 +102,7 @@ def test_only_updates_of_one_connection_contradict_each_other(updates, lost):
     feed.take(snapshot(10), 1)
     for conn, first_id, last_id in updates:
         feed.take(diff(first_id, last_id), conn)
-    assert [event.cause for event in feed.of(BookLost)] == lost
+    assert [event.cause for event in feed.of("BookLost")] == lost
     assert feed.market.book_id == (None if lost else updates[-1][2])
 
 
@@ -115,4 +114,4 @@ def test_first_update_of_the_next_connection_may_overlap():
     feed.market.closed(1)
     feed.market.opened(2)
     feed.take(diff(16, 25), 2)
-    assert (feed.of(BookLost), feed.market.book_id) == ([], 25)
+    assert (feed.of("BookLost"), feed.market.book_id) == ([], 25)

@@ -4,6 +4,7 @@ ccxt gets its addresses from the constructor (``urls``), python-binance from cla
 """
 
 import asyncio
+import gc
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
@@ -36,6 +37,15 @@ def _clients() -> Iterator[None]:
         )
     yield
     HTTP.close()
+
+
+@pytest.fixture(autouse=True)
+def _sockets() -> Iterator[None]:
+    """Collect the sockets that a client leaves open, which else warn of it in whatever test comes next."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
@@ -293,7 +303,6 @@ def test_python_binance_depth_cache_equals_true_book(addresses: Ready) -> None:
             ] == "CANCELED"
             assert (await in_time(user.recv()))["X"] == "CANCELED"
         await client.close_connection()
-        await asyncio.sleep(0.2)  # sockets that its short timeout of closing has aborted
 
     asyncio.run(main())
 

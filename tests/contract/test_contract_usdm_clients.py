@@ -1,6 +1,7 @@
 """Third-party clients of USD-M futures, unmodified but for their addresses, against ``mm sim serve --market usdm``."""
 
 import asyncio
+import gc
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
@@ -31,6 +32,15 @@ def _clients() -> Iterator[None]:
         )
     yield
     HTTP.close()
+
+
+@pytest.fixture(autouse=True)
+def _sockets() -> Iterator[None]:
+    """Collect the sockets that a client leaves open, which else warn of it in whatever test comes next."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
@@ -256,7 +266,6 @@ def test_python_binance_trades_by_rest_and_hears_of_it(addresses: Ready) -> None
         with pytest.raises(binance.exceptions.BinanceAPIException, match="-1111"):
             await client.futures_create_order(**order, price="97.001")
         await client.close_connection()
-        await asyncio.sleep(0.2)  # sockets that its short timeout of closing has aborted
 
     asyncio.run(main())
 
@@ -276,6 +285,5 @@ def test_python_binance_market_streams_have_their_routes(addresses: Ready) -> No
             event = (await in_time(socket.recv()))["data"]
         assert (event["e"], event["pu"] < event["u"]) == ("depthUpdate", True)
         await client.close_connection()
-        await asyncio.sleep(0.2)  # sockets that its short timeout of closing has aborted
 
     asyncio.run(main())

@@ -115,7 +115,7 @@ def test_events_take_effect_within_their_tape():
     events = [(60_000, "snapshot", BIDS, ASKS), quick, sale]
     second_day = Tape.of(TEST, [(BEGIN_US + us, *rest) for us, *rest in events])
     stamps = np.array([60_000, 61_000 - QUICKEST_US, 55_000]) + BEGIN_US
-    journal, _ = play(sewn(first_day, replace(second_day, event_exch_us=stamps)), Watcher())
+    journal, _ = play(list(sewn(first_day, replace(second_day, event_exch_us=stamps))), Watcher())
     assert journal.counters["events"] == 6
     assert (journal.fills[:, 0] - BEGIN_US).tolist() == [60_000]
 

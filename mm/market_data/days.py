@@ -17,6 +17,7 @@ from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
+from weakref import WeakSet
 from zoneinfo import ZoneInfo
 
 import mm
@@ -321,7 +322,7 @@ class Disk:
         self._full: set[str] = set()
         self._ending, self._wanted = asyncio.Event(), asyncio.Event()
         self._turn = asyncio.Lock()
-        self._leaving: set[DayWriter] = set()
+        self._leaving = WeakSet[DayWriter]()  # being sealed, or closed: a flush may still have one of them
         self._writing: asyncio.Future[None] | None = None
         self._noted_s = 0.0
 
@@ -336,7 +337,8 @@ class Disk:
                 now = writer()
             try:
                 await self.write(now)
-                await self._in_thread(self._forced(now))
+                if now not in self._leaving:  # the day was replaced meanwhile
+                    await self._in_thread(self._forced(now))
             except OSError as error:
                 failures += 1
                 self._tolerate(error, failures, "rows")
@@ -447,7 +449,6 @@ class Disk:
                     await self._in_thread(partial(self._write_ledger, writer))
         finally:
             await self._in_thread(partial(writer.close, flush=False))
-            self._leaving.discard(writer)
 
     def _write_ledger(self, writer: DayWriter) -> None:
         writer.gather(rows=False)

@@ -72,12 +72,14 @@ def witnessed(box, until_us, wallet=1_000_000):
     limits = {one["orderId"]: one["price"] for one in account["orders"] if "autoclose" in one["clientOrderId"]}
     witness = Witness(wallet)
     paid = {one["fundingTime"]: one for one in box.get(f"/fapi/v1/fundingRate?symbol={symbol}&limit=1000")}
-    steps = [(one["time"], 0, one) for one in account["trades"]]
+    # At one instant funding is paid before what it liquidates.
+    steps = [(one["time"], 2 if one["orderId"] in limits else 0, one) for one in account["trades"]]
     payments = [one for one in account["income"] if one["incomeType"] in ("FUNDING_FEE", "INSURANCE_CLEAR")]
-    steps += [(one["time"], 1, one) for one in payments if one["time"] <= until_us]
+    kinds = {"FUNDING_FEE": 1, "INSURANCE_CLEAR": 3}
+    steps += [(one["time"], kinds[one["incomeType"]], one) for one in payments if one["time"] <= until_us]
     notional = Fraction(0)
     for _, kind, one in sorted(steps, key=lambda step: step[:2]):
-        if kind == 0:
+        if kind in (0, 2):
             price, qty = fractions(one, "price", "qty")
             limit = limits.get(one["orderId"])
             notional += Fraction(limit) * qty if limit else 0

@@ -126,6 +126,39 @@ def test_flush_fails_after_too_many_errors_or_a_broken_disk(days, space, error, 
     writer.close(flush=False)
 
 
+def test_flush_leaves_a_day_alone_that_is_replaced_while_it_is_written(days):
+    """Its files are closed by then; regression: forcing them to the disk ended the recording."""
+    writers = [days.open("20260105", NOW_US)]
+    keeper = Disk(days, pytest.fail, pytest.fail)
+
+    async def run():
+        old, write = writers[0], keeper.write
+
+        async def replaced(writer, **options):
+            await write(writer, **options)
+            if writer is old and len(writers) == 1:
+                writers.append(days.open_again(old, NOW_US, None))
+                keeper.seal(old, whole=False)
+                while not keeper._sealing[0].done():
+                    await asyncio.sleep(0.001)
+
+        keeper.write = replaced
+        flushing = asyncio.create_task(keeper.flush(lambda: writers[-1]))
+        while len(writers) == 1 and not flushing.done():
+            await asyncio.sleep(0.001)
+        writers[-1].trade(NOW_US, trade(1))
+        while not flushing.done() and read(writers[-1].folder.trades) != ["1"]:
+            await asyncio.sleep(0.001)
+        flushing.cancel()
+        await asyncio.gather(flushing, return_exceptions=True)
+        if not flushing.cancelled():
+            flushing.result()
+
+    asyncio.run(run())
+    keeper.close()
+    writers[-1].close()
+
+
 def test_rows_without_space_are_dropped_at_the_end(days, space):
     """There is no torn row, no seal and no normal end of the run; the next run continues after the last row."""
     reported = []

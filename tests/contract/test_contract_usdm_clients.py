@@ -1,10 +1,8 @@
 """Third-party clients of USD-M futures, unmodified but for their addresses, against ``mm sim serve --market usdm``."""
 
 import asyncio
-import gc
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +10,8 @@ import httpx
 import pytest
 
 from serving import serving
+
+pytestmark = pytest.mark.usefixtures("collected_sockets")
 
 ccxt: Any = None
 ccxt_pro: Any = None
@@ -32,27 +32,6 @@ def _clients() -> Iterator[None]:
         )
     yield
     HTTP.close()
-
-
-@pytest.fixture(autouse=True)
-def _sockets() -> Iterator[None]:
-    """Collect the sockets that a client leaves open, which else warn of it in whatever test comes next."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
-
-
-@pytest.fixture
-def closing() -> Iterator[Closing]:
-    """Return a function that registers ccxt clients, whose sessions are closed after the test."""
-    with ExitStack() as stack:
-
-        def register(client: Any) -> Any:
-            stack.callback(client.session.close)
-            return client
-
-        yield register
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.predict.artefact import predictors_of
 from mm.tape.columns import release
-from mm.tape.doubts import day_warnings, untraded_us
+from mm.tape.doubts import day_warnings
 from mm.tape.load import require_symbol
 from mm.tape.tape import Tape
 
@@ -93,7 +93,11 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         day_notes += [*day_warnings(day), *_feed_notes(day, feed, rules, is_first=day is first)]
         if not (single or day.keep_mapped):
             day.release_memory()  # of many days, one is in memory
-        sums += *(day.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")), *untraded_us(day)
+        sums += (
+            *(day.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")),
+            day.doubts.untraded_us,
+            day.doubts.window_us,
+        )
     if first is None:
         raise UsageError("backtest has no tape; give at least one")
     models = (quotes, fills, intensity)

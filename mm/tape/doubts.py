@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mm.clock import US_PER_S, iso
-from mm.tape.columns import GAP, KEYFRAME, SNAPSHOT, TRADE, in_pieces
+from mm.tape.columns import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, in_pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def day_warnings(tape: "Tape") -> Iterator[str]:
     folders = re.compile(rf"\S*/(?=[^\s/]*({tape.days[0]}|\.json|\.csv))")
     for warning in tape.meta.warnings:
         yield f"{tape.symbol} {tape.days[0]}: {folders.sub('', at_start.sub('', warning))}"
-    still = still_books(tape)
+    still = tape.doubts.still
     if not still:
         return
     longest = max(still, key=lambda span: span.length_us)
@@ -54,32 +54,61 @@ class StillBook(NamedTuple):
         return self.end_us - self.start_us
 
 
+class Doubts(NamedTuple):
+    """What the messages of a tape put in doubt; `Tape.doubts` keeps it for the next run.
+
+    Attributes:
+        still: The spans in which its book stands still although trades go on.
+        untraded_us: Length of a stretch without trades longer than half the window, 0: none.
+        window_us: Length of the window, without the time without a book if there is such a stretch.
+    """
+
+    still: list[StillBook]
+    untraded_us: int
+    window_us: int
+
+
+def doubts_of(tape: "Tape") -> Doubts:
+    """Return what the messages of *tape* put in doubt."""
+    return Doubts(still_books(tape), *untraded_us(tape))
+
+
 def still_books(tape: "Tape") -> list[StillBook]:
     """Return the spans in which a valid book has no message for long, although trades go on.
 
     Every trade takes quantity from the book, so its stream has ended, or a message has the time of another hour. In a
     quiet market both are silent, and where whole books are recorded once a minute, that is the usual time between two.
     """
-    if not len(tape):
+    long = [
+        StillBook(begin_us, end_us, int(np.count_nonzero(tape.kind[last + 1 : following] == TRADE)))
+        for last, following, begin_us, end_us in _silences(tape)
+        if (tape.kind[last] != GAP if last >= 0 else tape.kind[0] == KEYFRAME)
+    ]
+    long = [span for span in long if span.trades >= MIN_STILL_TRADES]
+    if not long:
         return []
-    spans = list[StillBook]()
-    messages, covered_us, total = 0, 0, 0
-    us, trades, has_book = np.array([tape.start_us]), np.array([0]), tape.kind[:1] == KEYFRAME  # the last message
+    covered_us = _with_book_us(tape, tape.start_us, tape.end_us)
+    messages = np.count_nonzero((tape.kind == SNAPSHOT) | (tape.kind == DEPTH)) + (tape.kind[0] == KEYFRAME)
+    others = max(messages - 1, 1)
+    return [span for span in long if span.length_us * others > STILL_INTERVALS * (covered_us - span.length_us)]
+
+
+def _silences(tape: "Tape") -> Iterator[tuple[int, int, int, int]]:
+    """Yield the events between which there is no message of the book for long, and their instants in the window.
+
+    The first is -1 for the start of the window, the second the number of events for its end.
+    """
+    last, last_us = -1, tape.start_us
     for begin, kinds in in_pieces(tape.kind):
         at = np.flatnonzero((kinds != TRADE) & (kinds != KEYFRAME))
-        us = np.append(us[-1:], np.maximum(tape.event_us[begin + at], tape.start_us))
-        traded = total + np.cumsum(kinds == TRADE)
-        trades, total = np.append(trades[-1:], traded[at]), int(traded[-1])
-        has_book = np.append(has_book[-1:], kinds[at] != GAP)
-        if begin + len(kinds) == len(tape):
-            us, trades, has_book = np.append(us, tape.end_us), np.append(trades, total), np.append(has_book, False)
-        lengths, between = np.diff(us), np.diff(trades)
-        messages += int(has_book[:-1].sum())
-        covered_us += int(lengths[has_book[:-1]].sum())
-        long = has_book[:-1] & (lengths > MAX_STILL_S * US_PER_S) & (between >= MIN_STILL_TRADES)
-        spans += [StillBook(int(us[k]), int(us[k + 1]), int(between[k])) for k in np.flatnonzero(long)]
-    others = max(messages - 1, 1)
-    return [span for span in spans if span.length_us * others > STILL_INTERVALS * (covered_us - span.length_us)]
+        us = np.maximum(tape.event_us[begin : begin + len(kinds)][at], tape.start_us)
+        for k in np.flatnonzero(np.diff(us, prepend=last_us) > MAX_STILL_S * US_PER_S).tolist():
+            before, before_us = (begin + int(at[k - 1]), int(us[k - 1])) if k else (last, last_us)
+            yield before, begin + int(at[k]), before_us, int(us[k])
+        if len(at):
+            last, last_us = begin + int(at[-1]), int(us[-1])
+    if tape.end_us - last_us > MAX_STILL_S * US_PER_S:
+        yield last, len(tape), last_us, tape.end_us
 
 
 def untraded_us(tape: "Tape") -> tuple[int, int]:

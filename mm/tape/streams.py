@@ -1,6 +1,7 @@
 """A tape as two streams, books and trades: all that a run visits whose models need only the best prices."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -32,8 +33,19 @@ class Stream:
     us: Ints
 
     def at_exchange(self, feed: "Feed | None") -> Self:
-        """Return the stream with the instants of a recorded feed, or itself without one."""
-        return self if feed is None else replace(self, us=feed.by_event[self.event])
+        """Return the stream with the instants of a recorded feed, or itself without one; the last one is kept."""
+        if feed is None:
+            return self
+        ordered = self._ordered.get(feed)
+        if ordered is None:
+            ordered = replace(self, us=feed.by_event[self.event])
+            self._ordered.clear()
+            self._ordered[feed] = ordered
+        return ordered
+
+    @cached_property
+    def _ordered(self) -> "dict[Feed, Self]":
+        return {}
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,7 @@ from mm.tape.columns import (
     in_pieces,
     release,
 )
+from mm.tape.doubts import Doubts, doubts_of
 from mm.tape.feed import Feed, delayed, feed_of, why_no_feed
 from mm.tape.level_changes import LevelIndex, level_changes
 from mm.tape.streams import BestPrices, Stream, Trades, TradesBetween, best_prices, books_of, trades_of
@@ -248,19 +249,23 @@ class Tape(Shown):
     def _delayed(self) -> "dict[int, Feed]":
         return {}
 
+    @cached_property
+    def doubts(self) -> Doubts:
+        """What its messages put in doubt: a book that stands still, and a long stretch without trades."""
+        return doubts_of(self)
+
     def trades_between(self, *, lots: bool, feed: "Feed | None") -> TradesBetween:
         """Return the trades between the books of `best_lots`, or else of `price_moves`.
 
         They are in the order of receipt, or in that of a *feed* of this tape.
         """
-        key = lots, None if feed is None else id(feed)
-        if key not in self._between or self._between[key][0] is not feed:
+        if (lots, feed) not in self._between:
             books = self.best_lots if lots else self.price_moves
-            self._between[key] = feed, TradesBetween.of(books, self.trade_stream, feed)
-        return self._between[key][1]
+            self._between[lots, feed] = TradesBetween.of(books, self.trade_stream, feed)
+        return self._between[lots, feed]
 
     @cached_property
-    def _between(self) -> "dict[tuple[bool, int | None], tuple[Feed | None, TradesBetween]]":
+    def _between(self) -> "dict[tuple[bool, Feed | None], TradesBetween]":
         return {}
 
     @cached_property

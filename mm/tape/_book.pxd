@@ -34,7 +34,7 @@ cdef struct Book:
     int64_t best_ask
     int64_t bid_floor       # no bid of the window is lower
     int64_t ask_ceil        # no ask of the window is higher
-    int64_t* bid_lots
+    int64_t* bid_lots       # of the window, in one block with ask_lots
     int64_t* ask_lots
     Far far_bid
     Far far_ask

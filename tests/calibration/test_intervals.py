@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +12,15 @@ from scipy.stats import t as student
 
 from mm import Points, PoissonFit
 from mm.calibration.estimators import Estimate, firth, maximum_likelihood
-from mm.calibration.intervals import block_robust, draws, predictive_ci95, profile, wald
+from mm.calibration.intervals import (
+    block_robust,
+    draws,
+    drift_half_life,
+    predictive_ci95,
+    profile,
+    wald,
+    with_block_errors,
+)
 from mm.errors import FitError
 
 DROP = 3.841458820694124 / 2
@@ -230,6 +239,43 @@ def test_predictive_interval_scales_with_horizon(horizon_s, share):
     assert high <= mean + 6 * mean**0.5 + 2
 
 
+def test_predictive_interval_is_that_of_one_more_logarithm():
+    """Student's t by hand, of periods of three blocks, whose mean has twice the variance of independent ones."""
+    counts = [400, 900, 150, 620, 380, 1_300, 90, 510, 700, 240, 330, 820]
+    logs = [math.log(sum(counts[at : at + 3]) + 0.5) for at in range(0, 12, 3)]
+    mean = sum(logs) / 4
+    spread = math.sqrt(sum((one - mean) ** 2 for one in logs) / 3 * (1 + 2 / 4))
+    half = student.ppf(0.975, 3) * spread
+    assert predictive_ci95(points_of([7, *counts]), 900.0) == (  # the block before the last twelve fills no period
+        math.floor(math.exp(mean - half) - 0.5),
+        math.ceil(math.exp(mean + half) - 0.5),
+    )
+
+
+def test_half_life_of_a_drift_is_that_of_neighbouring_blocks():
+    """Written out with loops: the noise of counts is taken off the variance, the bias of a short series added."""
+    counts = [60, 140, 120, 70, 40, 90, 150, 130, 60, 50]
+    points = Points.of(np.tile([1.0, 2.0], 10), np.full(20, 300.0), np.repeat(counts, 2), block=np.repeat(range(10), 2))
+    found = replace(estimate_of(points), pivot_delta=0.0)
+    sample = sample_of(points)
+    expected = sum(sample.expected(found)) / 10
+    beyond = [2 * count - expected for count in counts]
+    variance = sum(one**2 for one in beyond) / 9 - expected
+    alike = sum(one * next_one for one, next_one in pairwise(beyond)) / 9 / variance
+    alike += (1 + 3 * alike) / 10
+    assert 0 < alike < 1
+    assert drift_half_life(sample, found) == pytest.approx(math.log(0.5) / math.log(alike))
+
+
+def test_errors_by_blocks_keep_the_correlation():
+    """Of ln A and k, whichever of the two became wider."""
+    blocks = {"ci95_A_block": (0.8 * math.exp(-0.4), 0.8 * math.exp(0.4)), "ci95_k_block": (0.31, 0.39), "n_blocks": 24}
+    wide = with_block_errors(replace(FIT, **blocks))
+    quantile = student.ppf(0.975, max(2, round(0.4 * 24 ** (2 / 3))))
+    assert (wide.se_logA, wide.se_k) == (pytest.approx(0.4 / quantile), pytest.approx(0.04 / quantile))
+    assert wide.cov_logA_k / (wide.se_logA * wide.se_k) == pytest.approx(0.0003 / (0.05 * 0.01))
+
+
 def test_predictive_interval_needs_enough_blocks():
     assert predictive_ci95(points_of([3, 4, 5, 4, 3, 2]), 900.0) is None
     without_blocks = Points.of([1.0], [10.0], [3.0])
@@ -274,6 +320,9 @@ def test_draws_use_block_errors_where_larger():
     wide = replace(FIT, ci95_A_block=(0.8 * math.exp(-0.392), 0.8 * math.exp(0.392)), ci95_k_block=(0.349, 0.351))
     deviation = drawn(wide).std(axis=0, ddof=1)
     assert deviation == pytest.approx([0.2, 0.01], rel=0.05)
+    wide = replace(FIT, ci95_A_block=(0.8 * math.exp(-0.01), 0.8 * math.exp(0.01)), ci95_k_block=(0.2324, 0.4676))
+    deviation = drawn(wide).std(axis=0, ddof=1)
+    assert deviation == pytest.approx([0.05, 0.06], rel=0.05)
 
 
 def test_drawn_k_is_always_positive():

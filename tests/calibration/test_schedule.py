@@ -87,8 +87,8 @@ def test_carry_forward_uses_last_usable_fit_with_age():
 
 def test_segment_has_own_volatility_and_range_of_used_fit():
     """A and k carried from an older window keep its range; the volatility is always the latest."""
-    first, second, third = segments(GOOD, EMPTY, OTHER)
-    assert [one.sigma_ticks for one in (first, second, third)] == [1.0, 1.0, 1.5]
+    first, second, third = segments(GOOD, replace(EMPTY, sigma_ticks=2.5), OTHER)
+    assert [one.sigma_ticks for one in (first, second, third)] == [1.0, 2.5, 1.5]
     assert [(one.min_delta_ticks, one.max_delta_ticks) for one in (first, second, third)] == [
         (0.5, 20.0),
         (0.5, 20.0),

@@ -159,10 +159,21 @@ def test_losses_of_all_symbols_add_up():
         account.allow(name)
         engines[name].advance(3 * SECOND_US)
     assert account.standing()[LOSS] == (e8("20"), e8("50"))
+    assert used_of(account)[LOSS] == 0.4
     assert account.broken_loss() is None
     engines[SYMBOLS[0]].filled(0, 3 * SECOND_US, 1, 110, 4, 0, 0, False)
     engines[SYMBOLS[0]].advance(4 * SECOND_US)
     assert account.broken_loss() == (e8("60"), e8("50"))
+    engines[SYMBOLS[1]].filled(0, 4 * SECOND_US, 1, 90, 10, 0, 0, False)
+    engines[SYMBOLS[1]].advance(5 * SECOND_US)
+    assert account.standing()[LOSS][0] == e8("-40")
+    assert used_of(account)[LOSS] == 0  # a profit uses nothing of it
+
+
+def used_of(account):
+    """Return the used share of each limit, as the page of metrics tells it."""
+    (samples,) = (samples for family, samples in account.filled() if family.name == "mm_account_risk_used_ratio")
+    return {labels["limit"]: share for _, labels, share in samples}
 
 
 @pytest.mark.parametrize(("own", "expected"), [(["10", "30"], "30"), (["10", None], None)])

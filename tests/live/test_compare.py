@@ -15,6 +15,7 @@ BEGIN = 1_767_600_000 * SECOND
 ORDERS = "order_id,action,side,price,qty,recv_us,active_recv_us,reject_reason"
 FILLS = "recv_us,side,price,qty,fee,mid"
 STATE = "recv_us,mid,equity,inventory"
+TICK = 0.5
 
 
 def at(seconds):
@@ -22,7 +23,7 @@ def at(seconds):
 
 
 class Files:
-    """The files of one run, row by row; prices are whole numbers, a tick is one."""
+    """The files of one run, row by row; prices are whole numbers, two ticks each."""
 
     def __init__(self, kind="backtest", run_id="one", symbol="SIMUSDT", seconds=100):
         self.kind, self.run_id, self.symbol = kind, run_id, symbol
@@ -56,7 +57,7 @@ class Files:
             tables["decisions"] = ("us,lag_us", [f"{at(s)},0" for s in self.decisions])
         for name, (head, rows) in tables.items():
             (folder / f"{name}_{self.symbol}.csv").write_text("\n".join([head, *rows]) + "\n")
-        (folder / "summary.json").write_text(json.dumps({"tick_size": 1.0, "target_inventory": self.target}))
+        (folder / "summary.json").write_text(json.dumps({"tick_size": TICK, "target_inventory": self.target}))
         return RunFolder(folder, {"kind": self.kind, "run_id": self.run_id, "symbol": self.symbol})
 
 
@@ -87,8 +88,8 @@ def test_compare_runs_returns_numbers_of_each_run(both):
     assert shadow.rejects == {"would_cross": 1}
     assert replay.fills == {"BUY": 1, "SELL": 1}
     assert (replay.quantity, replay.fill_ratio) == (4, 2.0)
-    assert replay.half_spread_ticks == pytest.approx((1 * (102 - 99) + 3 * (105 - 104)) / 4)
-    assert replay.markout_ticks["30"] == pytest.approx((1 * (105 - 99) - 3 * (107 - 105)) / 4)
+    assert replay.half_spread_ticks == pytest.approx((1 * (102 - 99) + 3 * (105 - 104)) / 4 / TICK)
+    assert replay.markout_ticks["30"] == pytest.approx((1 * (105 - 99) - 3 * (107 - 105)) / 4 / TICK)
     assert (replay.pnl, replay.fees) == (100, 1)
     assert replay.ack_ms == pytest.approx({"p50": 50, "p90": 50, "p99": 50})
     assert shadow.ack_ms["p50"] == pytest.approx(200)  # of 200, 200 and 50; the rejected order was never accepted
@@ -122,9 +123,9 @@ def test_agreement_counts_equal_quotes_and_matched_fills(both):
     seconds_with_both_bids, seconds_with_both_asks = 98, 50  # bids from 1 to 99 but the second in which one is replaced
     equal = 60 + 50
     assert one.equal_quotes == pytest.approx(equal / (seconds_with_both_bids + seconds_with_both_asks), abs=0.01)
-    assert one.quote_gap_ticks == pytest.approx(39 / (seconds_with_both_bids + seconds_with_both_asks), abs=0.01)
+    assert one.quote_gap_ticks == pytest.approx(39 / TICK / (seconds_with_both_bids + seconds_with_both_asks), abs=0.01)
     assert (one.matched_fills, one.unmatched_fills, one.extra_fills) == (1, 1, 1)
-    assert one.slippage_ticks == 2  # bought at 101 for 99
+    assert one.slippage_ticks == 2 / TICK  # bought at 101 for 99
     assert one.pnl_difference == 0
 
 
@@ -148,7 +149,7 @@ def test_fill_matches_at_most_one_other_fill(tmp_path):
     theirs.fill("SELL", 104, 10.3, mid=104)
     found = compare_runs([read_run(files.write(tmp_path / files.run_id)) for files in (ours, theirs)])
     assert (found.agreement[0].matched_fills, found.agreement[0].unmatched_fills) == (1, 2)
-    assert found.agreement[0].slippage_ticks == 1
+    assert found.agreement[0].slippage_ticks == 1 / TICK
 
 
 def test_incomparable_runs_raise_errors(both, tmp_path):

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import math
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import assume, given
@@ -56,6 +58,35 @@ def test_empty_book_closes_nothing():
 
 
 levels = st.lists(st.integers(1, 40), min_size=1, max_size=6)
+
+
+sizes_off_the_step = st.lists(st.integers(1, 3 * E8), min_size=1, max_size=6)
+
+
+@given(sizes_off_the_step, st.integers(1, 9 * E8), st.sampled_from((-1, 1)), st.integers(0, E8 // 100), st.booleans())
+def test_plan_is_a_walk_through_whole_steps_of_the_book(sizes_e8, position_e8, sign, fee_e8, contract):
+    """In fractions; a cost is never below the exact one, and what is closed and what stays are the whole position."""
+    prices = [Fraction(f"{100 - sign * (at + 1) / 100:.2f}") for at in range(len(sizes_e8))]
+    near = [(f"{float(price):.2f}", f"{size / E8:.8f}") for price, size in zip(prices, sizes_e8, strict=True)]
+    far = [(f"{100 + sign / 100:.2f}", "1")]
+    made = plan(sign * position_e8, DepthSnapshot(1, *(near, far)[::sign]), GRID, fee_e8, None, contract=contract)
+    left, taken = position_e8 // GRID.lot_e8, []
+    for price, size_e8 in zip(prices, sizes_e8, strict=True):
+        steps = min(left, size_e8 // GRID.lot_e8)
+        if left:
+            worst = price
+        left -= steps
+        taken.append((Fraction(steps * GRID.lot_e8, E8), price))
+    qty, paid = sum(size for size, _ in taken), sum(size * price for size, price in taken)
+    if not qty or (not contract and qty * worst < 5):
+        assert (made.side, made.left_e8) == (0, position_e8)
+        return
+    fee = Fraction(fee_e8, E8)
+    commission_e8 = math.ceil(qty * fee * E8) if sign < 0 and not contract else 0
+    exact = (sign * (100 * qty - paid), paid * fee, sign * (100 - worst) * qty + worst * qty * fee)
+    assert (made.side, made.qty_e8, made.price_e8, made.mid_e8) == (-sign, qty * E8, worst * E8, 100 * E8)
+    assert (made.slippage_e8, made.fees_e8, made.most_e8) == tuple(math.ceil(cost * E8) for cost in exact)
+    assert made.left_e8 == position_e8 - made.qty_e8 + commission_e8
 
 
 @given(levels, st.integers(1, 90_000), st.sampled_from((-1, 1)), st.integers(0, E8 // 100), st.integers(0, 10**9))

@@ -19,6 +19,8 @@ def test_the_younger_balance_counts_whichever_is_told_last():
     assert held.balances == {"SIM": ("6", "0"), "USDT": ("80", "20")}
     held.changed({"SIM": ("4", "0"), "USDT": ("1", "1")}, 14)
     assert held.balances == {"SIM": ("6", "0"), "USDT": ("80", "20")}
+    held.changed({"USDT": ("75", "25")}, 20)  # two trades of one instant
+    assert held.balances["USDT"] == ("75", "25")
     held.answered({"USDT": ("70", "0")}, 15, 21 + SETTLED_US)
     assert held.balances == {"USDT": ("70", "0")}
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm.clock import day_of
 from mm.errors import Mismatch
-from mm.instrument import E8, Instrument, decimal_text
-from mm.live.account.ledger import AccountFill, Ledger, fee_e8, most_fee_e8
+from mm.instrument import E8, Instrument, decimal_text, e8
+from mm.live.account.ledger import AccountFill, Ledger, fee_e8, most_fee_e8, transfers_value_e8
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
 FILL = AccountFill(7, 70, "c-1", 1, "100.00", "2.00000", "0.00200000", "BTC", 1_000, True)
@@ -65,6 +66,26 @@ def test_ledger_balances_equal_decimal_sums(executions: list[AccountFill], first
     }
     assert sum(booked) == ledger.fills == len(once(executions))
     assert ledger.last_trade_id == max((one.trade_id for one in executions), default=None)
+
+
+@given(fills())
+def test_a_day_begins_with_what_was_held_before_its_first_fill(executions: list[AccountFill]) -> None:
+    """A fill of an earlier day that is told late begins no day again: its loss is of the day that goes on."""
+    ledger, day, began = Ledger(BTC), "", None
+    for one in executions:
+        held = ledger.held
+        if ledger.book(one) and day_of(one.us) > day:
+            day, began = day_of(one.us), (held, e8(one.price))
+        assert ledger.before_day(day) == began
+        assert ledger.before_day("19691231") is None
+
+
+def test_transfers_are_worth_their_assets() -> None:
+    """A deposit of the base asset counts at its price, one of an asset that the symbol does not have not at all."""
+    ledger = Ledger(BTC)
+    for asset, amount in (("BTC", "2"), ("BTC", "-0.5"), ("USDT", "7"), ("BNB", "9")):
+        ledger.transfer(asset, e8(amount))
+    assert transfers_value_e8(ledger, 100 * E8) == 157 * E8
 
 
 @given(fills(("BTC", "USDT")), st.integers(-(10**9), 10**9), st.integers(1, 10**7), st.integers(1, 10**7))
@@ -144,6 +165,7 @@ def test_half_of_the_smallest_amount_is_rounded_to_the_even_one(commission: str,
 def test_unknown_commission_is_bounded_by_the_larger_rate(rate_e8: int | None, expected: int) -> None:
     """A discount of the account is not what another asset's price may be; the standard rate is .1 %."""
     assert most_fee_e8(replace(FILL, commission_asset="BNB"), rate_e8) == expected
+    assert most_fee_e8(replace(FILL, price="0.01", qty="0.00001", commission_asset="BNB"), rate_e8) == 1  # never below
 
 
 @pytest.mark.parametrize("commission", ["0", "0.00000000", "-0.001"])

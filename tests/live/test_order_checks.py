@@ -129,6 +129,8 @@ def test_what_an_order_has_executed_it_no_longer_locks() -> None:
     order = LiveOrder(1, "a", +1, "100", "6", "LIMIT")
     order.executed_e8 = 4 * E8
     assert ours_e8(INSTRUMENT, {"USDT": ("100", "900")}, [order]) == (0, 300 * E8)
+    small = LiveOrder(1, "a", +1, "0.00001", "0.0001", "LIMIT")  # a tenth of the smallest amount
+    assert ours_e8(INSTRUMENT, {"USDT": ("0", "1")}, [small]) == (0, 1)
 
 
 @pytest.mark.parametrize(("side", "least", "most"), [(+1, "50", "110"), (-1, "90", "200")])

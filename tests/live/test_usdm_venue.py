@@ -188,7 +188,8 @@ def test_orders_of_the_exchange_are_known_by_their_ids(client_id, what):
 def test_account_update_tells_wallet_and_position():
     """A position is known by its symbol, a wallet by its asset."""
     part = {"B": [{"a": "USDT", "wb": "998.5", "cw": "998.5", "bc": "-0.3"}]}
-    part |= {"P": [{"s": "BTCUSDT", "pa": "-0.02", "ep": "30000", "ps": "BOTH"}]}
+    one_way = {"s": "BTCUSDT", "pa": "-0.02", "ep": "30000", "ps": "BOTH"}
+    part |= {"P": [one_way, one_way | {"pa": "0", "ps": "LONG"}]}
     event = ACCOUNT.event(
         "ACCOUNT_UPDATE", msgspec.json.encode({"e": "ACCOUNT_UPDATE", "T": 1700000000099, "a": part | {"m": "ORDER"}})
     )
@@ -210,17 +211,22 @@ def test_account_tells_wallets_positions_and_margin():
     asset = {"asset": "USDT", "walletBalance": "1000", "marginBalance": "990", "maintMargin": "2.4"}
     asset |= {"availableBalance": "900", "updateTime": 1700000000099}
     position = {"symbol": "BTCUSDT", "positionAmt": "0.02", "unrealizedProfit": "-10"}
-    seen = ACCOUNT.account_of(answer({"assets": [asset], "positions": [position]}))
-    assert seen.balances == {"USDT": ("1000", "0"), "BTCUSDT": ("0.02", "0")}
+    other = {"asset": "BNB", "walletBalance": "3", "updateTime": 1700000000042}
+    seen = ACCOUNT.account_of(answer({"assets": [asset, other], "positions": [position]}))
+    assert seen.balances == {"USDT": ("1000", "0"), "BNB": ("3", "0"), "BTCUSDT": ("0.02", "0")}
+    assert seen.us == 1_700_000_000_099_000  # of the youngest change
     assert seen.margins["USDT"] == (e8("990"), e8("2.4"), e8("900"))
 
 
-def test_position_at_another_mark_price():
-    """Between two questions the mark price moves the profit exactly."""
+@pytest.mark.parametrize(("own", "margin"), [("0", "30.1"), ("45", "45")])
+def test_position_binds_its_own_margin_or_what_its_size_needs(own, margin):
+    """An isolated position has a margin of its own."""
     row = {"symbol": "BTCUSDT", "positionAmt": "-0.02", "entryPrice": "30000", "markPrice": "30100"}
     row |= {"unRealizedProfit": "-2", "liquidationPrice": "45000", "maintMargin": "2.4"}
+    row |= {"isolatedWallet": own, "positionInitialMargin": "30.1"}
     seen = VENUE.contract.position_of(answer([row]))
-    assert seen.at(e8("30200")).unrealized_e8 == e8("-4")
+    amounts = ("-0.02", "30000", "30100", "45000", margin, "2.4")
+    assert [e8(text) for text in seen.row().values()] == [e8(text) for text in amounts]
     assert VENUE.contract.position_of(answer([])).qty_e8 == 0
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from mm import DayFolder, open_run
 from mm.errors import Mismatch
 from mm.sweep.evaluation import HOUR_US, DayMarket, EvaluatedDay, evaluated, mean_of
 from simulation import simulate_day
+from small_tapes import book, tape, trade
 from support import ROOT, run_mm
 
 HOUR = 490_000  # since 1970; its hour of day is 16
@@ -92,6 +94,21 @@ def test_hours_and_regimes_hold_the_pnl_of_their_minutes():
         ("usual", 2, 2.0),
         ("volatile", 2, 6.0),
     ]
+
+
+def test_volatility_of_an_hour_is_that_of_its_minutes():
+    """Root mean square of the changes of the mid from minute to minute, each in the hour in which it begins."""
+    minute = HOUR_US // 60
+    first = HOUR * HOUR_US - 2 * minute
+    mids = [1_000, 1_010, 1_000, 1_020, 1_020, 990]  # at each full minute, two of them before the hour
+    events = [book(first + at * minute - 1, mid - 1, mid + 1) for at, mid in enumerate(mids)]
+    events.append(trade(first + 5 * minute, 1, 991, lots=7))
+    market = DayMarket.of(tape([*events, book(first + 5 * minute, 989, 991, bid_lots=11)], first, first + 6 * minute))
+    moves = [math.log(later / mid) for mid, later in pairwise(mids)]
+    assert market.hours.tolist() == [HOUR - 1, HOUR]
+    expected = [1e4 * math.sqrt(sum(move**2 for move in part) / len(part)) for part in (moves[:2], moves[2:])]
+    assert market.volatility.tolist() == pytest.approx(expected)
+    assert market.volume == pytest.approx(0.007)
 
 
 def test_quote_assets_are_not_summed():

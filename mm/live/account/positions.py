@@ -48,18 +48,6 @@ class PositionSeen(NamedTuple):
         }
         return {name: decimal_text(value_e8) for name, value_e8 in shown.items()}
 
-    def at(self, mark_e8: int) -> "PositionSeen":
-        """Return it at another mark price; the maintenance margin is scaled, since only the exchange knows it."""
-        if not self.mark_e8 or not self.qty_e8:
-            return self._replace(mark_e8=mark_e8)
-        moved_e8 = self.qty_e8 * (mark_e8 - self.mark_e8) // E8
-        return self._replace(
-            mark_e8=mark_e8,
-            unrealized_e8=self.unrealized_e8 + moved_e8,
-            maintenance_e8=self.maintenance_e8 * mark_e8 // self.mark_e8,
-            initial_e8=self.initial_e8 * mark_e8 // self.mark_e8,
-        )
-
 
 class MarginSeen(NamedTuple):
     """The margin of one asset, in 1e-8.

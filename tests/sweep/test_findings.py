@@ -180,6 +180,21 @@ def test_lower_bound_and_ties_equal_a_plain_computation(minutes, block):
     assert {row["point"]: row["tied"] for row in findings.rows}[3] is False
 
 
+@pytest.mark.parametrize(("farther", "tied"), [(-0.02, True), (0.02, False)])
+def test_a_tie_allows_for_every_pair_of_designs(farther, tied):
+    """Of four designs six differences hold at once, not only the three to the first: whichever is best is chosen."""
+    first = np.array(noise(1, 600, 1.0))
+    quantile = student_t.ppf(1 - (1 - 0.95 ** (1 / 6)) / 2, 19) * (1 + farther)
+    series = {1: first}
+    for n in (2, 3, 4):
+        apart = np.array(noise(n, 600))
+        error = sem(apart.reshape(-1, 30).sum(axis=1)) / 30  # of the mean of a minute, by half hours
+        series[n] = first + apart - apart.mean() - quantile * error
+    rows = find([played(n, pnl.tolist()) for n, pnl in series.items()], [GAMMA], "pnl_lower95", [0]).rows
+    assert rows[0]["point"] == 1
+    assert [row["tied"] for row in rows[1:]] == [tied] * 3
+
+
 def test_chosen_bound_allows_for_the_choice():
     """By scipy: as many independent bounds as the trials are worth hold at once; one trial has its own."""
     pnl = {n: np.array(noise(n, 600, 0.3)) for n in range(1, 6)}

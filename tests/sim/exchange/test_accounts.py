@@ -48,6 +48,15 @@ def test_orders_over_rate_limit_are_rejected_until_interval_ends() -> None:
     desk.limit(ALICE, BUY, 8_900, 1_000)
 
 
+def test_an_order_that_trades_in_parts_gives_back_once() -> None:
+    """By its first trade: the others are of the same order."""
+    desk = Desk()
+    orders = [desk.limit(ALICE, BUY, 9_990 - step, 1_000) for step in range(20)]
+    for lots in (100, 300, 600):
+        desk.exchange.trade_with(orders[0], lots)
+        assert desk.exchange.accounts[ALICE].count.counts(desk.us) == [15, 15]
+
+
 def test_orders_are_not_counted_without_limits() -> None:
     """`--limits off`."""
     desk = Desk(limits=False)

@@ -62,6 +62,10 @@ def test_an_isolated_position_has_a_margin_of_its_own() -> None:
     pit.trade(ALICE, BOB, 10_000, 1_000)
     contract, wallet = pit.contract(ALICE), pit.wallet(ALICE)
     assert (contract.wallet_e8, wallet.cross_e8) == (5 * E8, wallet.balance_e8 - 5 * E8)
+    assert wallet.available_e8 == wallet.cross_e8  # the position needs none of the rest
+    order = pit.limit(ALICE, 1, 9_900, 1_000)
+    assert wallet.available_e8 == wallet.cross_e8 - 99 * E8 // 20
+    pit.exchange.end(order)
     pit.exchange.add_margin(pit.us, ALICE, 3 * E8)
     pit.us = pit.exchange.next_payment_us(pit.us)
     pit.exchange.advance(pit.us)
@@ -92,6 +96,29 @@ def test_a_margin_call_comes_once_and_before_a_liquidation() -> None:
     assert pit.contract(ALICE).lots == 100_000
     pit.mark("94.30")
     assert pit.contract(ALICE).lots == 0
+
+
+@pytest.mark.parametrize(("more_e8", "lots"), [(1, 100_000), (0, 0)])
+def test_a_position_is_liquidated_when_its_margin_is_what_must_be_kept(more_e8: int, lots: int) -> None:
+    """Not only below; with the smallest amount more it stays."""
+    pit = Pit()
+    poor(pit)
+    pit.mark(95)
+    wallet, contract = pit.wallet(ALICE), pit.contract(ALICE)
+    wallet.balance_e8 -= wallet.equity_e8(contract) - wallet.needed_e8(contract) - more_e8
+    pit.pass_s(1)
+    assert contract.lots == lots
+
+
+@pytest.mark.parametrize(("side", "mark", "ticks"), [(1, 94, 9_403), (-1, 106, 10_594)])
+def test_price_of_no_margin_is_rounded_in_favour_of_what_is_left(side: int, mark: int, ticks: int) -> None:
+    """599.995 less a fee of 2, or of 5 for the taker, behind 100 at 100: 94.02005, and 105.94995."""
+    pit = Pit()
+    pit.wallet(ALICE).balance_e8 = 600 * E8 - E8 // 200
+    pit.trade(*((ALICE, BOB) if side > 0 else (BOB, ALICE)), 10_000, 100_000)
+    pit.mark(mark)
+    (forced,) = pit.exchange.forced
+    assert forced.order.request.ticks == ticks
 
 
 def test_a_liquidation_trades_on_the_book_at_no_less_than_nothing_left() -> None:

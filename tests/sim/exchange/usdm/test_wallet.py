@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mm.instrument import E8
 from mm.sim.exchange.usdm.brackets import BRACKETS, bracket_of, maintenance_e8, most_notional_e8
+from mm.sim.exchange.usdm.wallet import Contract, Mark
 from plain_wallet import PlainWallet
 from usdm_rig import ALICE, BOB, CAROL, Pit
 
@@ -81,6 +82,9 @@ def test_break_even_covers_the_fees_of_opening() -> None:
     pit.trade(ALICE, BOB, 10_000, 1_000)
     assert pit.contract(ALICE).break_even_e8 == E8 * 10_002 // 100
     assert pit.contract(BOB).break_even_e8 == E8 * 9_995 // 100
+    pit.trade(BOB, ALICE, 10_300, 600)  # what is left has paid its share of the fees
+    assert pit.contract(ALICE).break_even_e8 == E8 * 10_002 // 100
+    assert pit.contract(BOB).break_even_e8 == E8 * 9_995 // 100
 
 
 def test_brackets_are_continuous_and_those_of_the_documentation() -> None:
@@ -111,12 +115,23 @@ def test_margins_are_rounded_down_as_the_documentation_prints_them() -> None:
 
 
 @pytest.mark.parametrize("isolated", [False, True])
-@given(st.integers(10_000, 2_000_000), st.sampled_from([1, -1]), st.sampled_from([2, 5, 20]))
+@given(
+    st.integers(10_000, 2_000_000),
+    st.sampled_from([1, -1]),
+    st.sampled_from([2, 5, 20]),
+    st.sampled_from([0, 300_000, -300_000]),
+)
 def test_at_the_liquidation_price_the_margin_is_what_must_be_kept(
-    isolated: bool, lots: int, side: int, leverage: int
+    isolated: bool, lots: int, side: int, leverage: int, other_lots: int
 ) -> None:
-    """By definition; a tenth of a cent beyond it there is too little, and as much before it enough."""
+    """By definition; a tenth of a cent beyond it there is too little, and as much before it enough.
+
+    The margin of a position of another contract, at its own mark price, must be kept as well.
+    """
     pit = Pit()
+    lot = {"lot_e8": E8 // 1_000, "tl_e8": E8 // 100_000, "mark": Mark(50 * E8), "orders": list}
+    other = Contract(symbol="OTHER", **lot, lots=other_lots, cost_e8=other_lots * 51 * E8 // 1_000)
+    pit.wallet(ALICE).contracts["OTHER"] = other
     pit.exchange.set_leverage(pit.us, ALICE, leverage)
     if isolated:
         pit.exchange.set_isolated(pit.us, ALICE, True)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 import mm
-from support import ROOT
+from support import ROOT, run_python
 from tools import api
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -50,3 +50,8 @@ def test_docstring_sections_render_as_lists():
         "**Raises**",
         "- `E`: If not.",
     ]
+
+
+def test_table_of_numbers_matches_its_list():
+    """Run ``make docs`` when this fails: what docs/results.md says of a number is in its list, not written by hand."""
+    assert run_python("tools/number_table.py", "--check", cwd=ROOT).returncode == 0

@@ -22,7 +22,7 @@ from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.predict.artefact import predictors_of
 from mm.tape.columns import release
-from mm.tape.doubts import day_warnings
+from mm.tape.doubts import day_warnings, excluded_spans
 from mm.tape.load import require_symbol
 from mm.tape.tape import Tape
 
@@ -76,7 +76,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
     days, spans = list[str](), list[tuple[int, int]]()
     market = _PredictionRows(_predicting(fills, intensity), [], [])
-    first, predictors, day_notes = None, list["Artefact"](), list[str]()
+    first, predictors, day_notes, excluded = None, list["Artefact"](), list[str](), list[str]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
     single = isinstance(tape, Tape) or (isinstance(tape, Sequence) and len(tape) == 1)  # a further run may read it
     for day in [tape] if isinstance(tape, Tape) else tape:
@@ -91,6 +91,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         feed = exchange.feeds[-1] if exchange.feeds else None
         market.add(day, feed)
         day_notes += [*day_warnings(day), *_feed_notes(day, feed, rules, is_first=day is first)]
+        excluded += excluded_spans(day)
         if not (single or day.keep_mapped):
             day.release_memory()  # of many days, one is in memory
         sums += (
@@ -106,8 +107,10 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     terms = replace(terms, starts_us=tuple(begin for begin, _ in spans), between_days_us=between_us)
     terms = replace(terms, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
     measured = exchange.feeds[0].to_dict() if exchange.feeds else {}
-    noted = tuple(dict.fromkeys(day_notes))  # a day may be played in several parts
-    terms = replace(terms, **market.joined(), feed={**(terms.feed or {}), **measured}, day_notes=noted)
+    excluded += [span for feed in rules.others.values() for other in feed.tapes for span in excluded_spans(other)]
+    noted, left_out = (tuple(dict.fromkeys(said)) for said in (day_notes, excluded))  # a day may be played in parts
+    terms = replace(terms, day_notes=noted, excluded=left_out)
+    terms = replace(terms, **market.joined(), feed={**(terms.feed or {}), **measured})
     terms = with_funding(terms, first, exchange)
     counters = (journal := exchange.journal()).counters
     terms = replace(terms, predictors=tuple(predictor.terms(counters["first_us"]) for predictor in predictors))

@@ -20,6 +20,7 @@ SPOT_FEES = "spot_fees"  # key of the warning that a perpetual is played with th
 UNEARNED_FEE = "fee_not_earned"  # key of the warning that the quoted half-spread is below the maker fee
 NO_NEXT_MOVE = "no_next_move"  # key of the warning that nothing is concluded from the PnL
 NO_SENSITIVITY = "no sensitivity: "  # prefix of the note that says why
+EXCLUDED = "excluded: "  # prefix of the note that a span of a day is in none of the numbers
 IMPLAUSIBLE_FEE = "implausible_fee"  # key of the warning that no exchange has such a rate
 DAYS_NOT_PLAYED = "days_not_played"  # key of the warning that days between those of a run were left out
 
@@ -80,6 +81,7 @@ class RunTerms:
         feed: How the exchange's messages reach us: ``kind`` as in `Rules.feed_kind`, ``why``, and ``median_ms`` after
             they happened; of a recorded feed also the 99th percentile and the offset of the clocks.
         day_notes: What must be known of the days: the warnings of each, and those on its exchange times.
+        excluded: The spans of the days in which nothing is played, each with the reason.
         model_notes: What must be known of the models: what they assume, and what their agents were trained for.
     """
 
@@ -105,6 +107,7 @@ class RunTerms:
     others: Mapping[str, Mapping[str, Any]] | None = None
     feed: Mapping[str, Any] | None = None
     day_notes: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     model_notes: tuple[str, ...] = ()
     pnl_band: Mapping[str, float] | None = None
     bound_clips: float | None = None

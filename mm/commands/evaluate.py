@@ -105,15 +105,17 @@ def evaluate(
 def _work(run: Run, setup: "Setup", workers: Workers, *, first: bool) -> "tuple[Work, DayMarket]":
     """Return the backtest of one day, and its market; *first*: whether warnings on the models are logged."""
     from mm.play.market import Markets
+    from mm.runs.noted import note_micro_price, note_others, note_tapes
     from mm.sweep.evaluation import DayMarket
     from mm.sweep.grid import Point
     from mm.sweep.work import work_of
 
     markets = Markets.open(setup.day, setup.market, setup.others)
-    for name, feed in markets.others.items():
-        for note in feed.notes:
-            run.log.warning("other_market", day=setup.day.day, name=name, message=note)
+    note_tapes(run, markets.tapes, sizes=False)
+    note_others(run, markets, setup.day, setup.others)
     work = work_of(run if first else None, [Point(1, {}, setup)], markets, workers, run.tapes)
+    if work.reads_micro_price:
+        note_micro_price(run, markets)
     market = DayMarket.of(markets.first)
     for tape in markets.tapes:
         tape.release_memory()

@@ -84,7 +84,8 @@ def _page(redraw: "Redraw", path: Path) -> str:
     manifest, way = redraw.run.manifest, _way(path, redraw.run.folder)
     plotly = plotly_address(redraw.drawn.plotlyjs, redraw.drawn.out_root, path.parent)
     names = {"run_id": manifest["run_id"], "version": manifest["version"]}
-    about = About(_words(redraw.run), manifest["knobs"], way, plotly=plotly, **names)
+    excluded = manifest.get("excluded", ())
+    about = About(_words(redraw.run), manifest["knobs"], way, excluded=excluded, plotly=plotly, **names)
     return pages[kind](redraw, about)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import mm
+from mm.backtest.run_terms import EXCLUDED
 from mm.base.code_identity import closure, hash_file
 from mm.base.own_modules import file_of, module_file, own_file
 from mm.cli.console import Console, Log
@@ -127,6 +128,10 @@ class Run:
         """Record an input file: its path relative to DATA_ROOT, its size and its sha256."""
         self._inputs[path] = {"path": path, "bytes": size, "sha256": sha256}
 
+    def has_input(self, path: str) -> bool:
+        """Return whether the file of this *path* relative to DATA_ROOT is recorded."""
+        return path in self._inputs
+
     def exclude(self, sentence: str, *, warned: bool = False) -> None:
         """Record an excluded time span of the days, listed in every output; *warned*: its cause was logged."""
         self._excluded.append(sentence)
@@ -198,7 +203,8 @@ class Run:
             tables = other.submit(result.write_tables, folder, hashes, orders_format)
             columns = columns or columns_of(result)
             result = further(result) if further else result
-            result.summary["warnings"] += [f"excluded: {sentence}" for sentence in self._excluded]
+            said = result.summary["warnings"]  # of a run on days before it, and of a live one, those of the run
+            said += [note for sentence in self._excluded if (note := f"{EXCLUDED}{sentence}") not in said]
             written = write_summary(result, folder, columns, self.about_page(self.folder / place))
             rows = {**tables.result(), **written}
         for file, count in rows.items():

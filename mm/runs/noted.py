@@ -9,6 +9,7 @@ from mm.play.market import FittedMicroPrice, Markets, other_day
 from mm.play.notes import day_notes, log_notes
 from mm.play.play import Play
 from mm.runs.in_progress import Run
+from mm.tape.doubts import excluded_spans
 from mm.tape.tape import Tape
 
 
@@ -43,22 +44,32 @@ def note_others(run: Run, markets: Markets, day: Day, others: OtherMarkets) -> N
         root = os.path.relpath(other_day(day, others, name).data_root, day.data_root)
         note_tapes(run, feed.tapes, root)
         for note in feed.notes:
-            run.log.warning("other_market", name=name, message=note)
+            run.log.warning("other_market", day=day.label(), name=name, message=note)
 
 
-def note_tapes(run: Run, tapes: Sequence[Tape], root: str = ".") -> None:
-    """Record the files of days, and what must be known of them; *root* is their folder relative to DATA_ROOT."""
+def note_tapes(run: Run, tapes: Sequence[Tape], root: str = ".", *, sizes: bool = True) -> None:
+    """Record the files of days, and what must be known of them, once.
+
+    Args:
+        run: The run.
+        tapes: The days.
+        root: Their folder, relative to DATA_ROOT.
+        sizes: Whether the log has a line on the size of each.
+    """
     for tape in tapes:
-        for path, size, sha256 in tape.meta.inputs:
-            run.input(str(PurePosixPath(root) / path), size, sha256)
+        files = [(str(PurePosixPath(root) / path), size, sha256) for path, size, sha256 in tape.meta.inputs]
+        if files and all(run.has_input(path) for path, *_ in files):
+            continue  # an earlier day of an evaluation, on which a micro-price is fitted
+        for path, size, sha256 in files:
+            run.input(path, size, sha256)
         for warning in tape.meta.warnings:
             run.log.warning("data_warning", day=tape.days[0], message=warning)
-        for sentence in tape.meta.excluded:
+        for span, sentence in zip(excluded_spans(tape), tape.meta.excluded, strict=True):
             file = sentence.partition(":")[0]
-            run.exclude(f"{tape.days[0]}: {sentence}", warned=any(file in warning for warning in tape.meta.warnings))
-        run.log.info(
-            "day_loaded", day=tape.days[0], events=len(tape.kind), rows=len(tape.row_ticks), **tape.meta.counts
-        )
+            run.exclude(span, warned=any(file in warning for warning in tape.meta.warnings))
+        if sizes:
+            counts = {"events": len(tape.kind), "rows": len(tape.row_ticks), **tape.meta.counts}
+            run.log.info("day_loaded", day=tape.days[0], **counts)
 
 
 def note_micro_price(run: Run, markets: Markets) -> FittedMicroPrice:

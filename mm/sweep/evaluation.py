@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import student_quantile
-from mm.backtest.run_terms import OWN_MARKET, QUOTING_OWN_MARKET, concludes, quoting_of
+from mm.backtest.run_terms import EXCLUDED, OWN_MARKET, QUOTING_OWN_MARKET, concludes, quoting_of
 from mm.base.arrays import Floats, Ints
 from mm.clock import US_PER_S
 from mm.errors import Mismatch
@@ -269,6 +269,6 @@ def _warnings(played: Sequence[EvaluatedDay], days: int, holes: Sequence[Row]) -
     counts: dict[str, int] = {}
     for day in played:
         for line in day.outcome["summary"].get("warnings", ()):
-            if not line.startswith("null: "):
+            if not line.startswith(("null: ", EXCLUDED)):  # the run names what is excluded
                 counts[line] = counts.get(line, 0) + 1
     return lines + [f"{count} of {len(played)} days: {line}" for line, count in counts.items()]

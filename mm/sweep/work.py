@@ -117,6 +117,11 @@ class Work:
         self.jobs = {job.key: job for point in points for job in self._of_point[point.number]}
 
     @property
+    def reads_micro_price(self) -> bool:
+        """Whether a point reads the signal ``micro_price``."""
+        return bool(self._shared.reads_micro_price)
+
+    @property
     def reused(self) -> int:
         """Number of backtests reused from an earlier sweep or another point."""
         return sum(map(len, self._of_point.values())) - self.played

@@ -41,6 +41,11 @@ def day_warnings(tape: "Tape") -> Iterator[str]:
     )
 
 
+def excluded_spans(tape: "Tape") -> list[str]:
+    """Return the spans of a day in which nothing is played, each with the day and the reason."""
+    return [f"{tape.days[0]}: {sentence}" for sentence in tape.meta.excluded]
+
+
 class StillBook(NamedTuple):
     """A span without a message of the book although trades change it."""
 

@@ -19,6 +19,7 @@ from paper_plays import shadow_of
 from rl_agents import agent_at
 from support import run_mm
 
+MANIFEST, UNEARNED = "run_manifest.json", "fee_not_earned"
 FIRST, SECOND = "20260105", "20260106"
 OWN_MODELS = '''
 import mm
@@ -33,10 +34,10 @@ class Micro:
         self.ticks = ticks
 
     def quote(self, view: mm.QuoteView) -> mm.Quotes | None:
-        shift = view.signal("micro_price")
-        if shift is None:
+        price = view.signal("micro_price")
+        if price is None:
             return None
-        middle = view.mid2_ticks / 2 + shift
+        middle = price / view.tick
         return mm.Quotes(middle - self.ticks, middle + self.ticks)
 
 
@@ -123,6 +124,7 @@ SETUPS = {
         }
     ),
     "agent": Setup({"quote_model": "rl", "quote_params_json": {"model_path": "agent.zip"}}),
+    "trades missing": Setup({"fill_model": "trade_cross", "fill_params_json": {"share": 0.5}}, "GAPUSDT", FIRST),
     "another market and leg": Setup({"quote_model": "parity_models:Hedge", "others": LEAD}, "FOLUSDT", FIRST),
 }
 
@@ -139,6 +141,21 @@ class Played(NamedTuple):
         found: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
         return found
 
+    def read(self) -> set[tuple[str, str]]:
+        """Return path and sha256 of the files that it has read, but for the exponent of a sensitivity."""
+        return {(path, sha256) for path, sha256 in _inputs(self.folder) if "queue_exponent" not in path}
+
+
+def _inputs(folder: Path) -> set[tuple[str, str]]:
+    """Return path and sha256 of the inputs of a run."""
+    return {(entry["path"], entry["sha256"]) for entry in json.loads((folder / MANIFEST).read_text())["inputs"]}
+
+
+def _keyed(warnings: list[str]) -> list[str]:
+    """Return the warnings of a run that begin with a name; not of its legs, and a fee is explained by more or less."""
+    known = [(line.partition(": ")[0], line) for line in warnings]
+    return sorted(line for name, line in known if re.fullmatch(r"[a-z]+(_[a-z]+)+|excluded", name) and name != UNEARNED)
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
@@ -151,6 +168,8 @@ def desk(tmp_path_factory):
     ):
         days = f"{FIRST}:{SECOND}" if symbol == "SIMUSDT" else FIRST
         _done("sim", "day", "--symbol", symbol, "--day", days, "--hours", "0.12", "--scenario", *scenario, cwd=folder)
+    gaps = ("--hours", "0.5", "--scenario", "gaps", "--seed", "4")
+    _done("sim", "day", "--symbol", "GAPUSDT", "--day", FIRST, *gaps, cwd=folder)
     of_first = {"SYMBOL": "SIMUSDT", "DAY": FIRST}
     _done("calibrate", "--out-dir", "fitted", cwd=folder, **of_first)
     (folder / "fit.json").write_bytes((folder / "fitted" / "poisson_fit.json").read_bytes())
@@ -228,7 +247,7 @@ def test_point_of_a_sweep_has_the_numbers_of_the_command(played, tmp_path):
     (line,) = (tmp_path / "run" / "points.ndjson").read_text().splitlines()
     point, whole = json.loads(line)["summary"], played.summary()
     assert {"pnl_quoting", "n_fills", "fees", "models"} <= point.keys()
-    del point["warnings"]  # of the numbers that a point lacks
+    assert _keyed(point.pop("warnings")) == _keyed(whole["warnings"])
     for within in ("inventory", "own_market"):
         found = point.pop(within, {})
         assert found == {name: whole[within][name] for name in found}
@@ -246,6 +265,11 @@ def test_evaluated_day_has_the_numbers_of_the_command(played, tmp_path):
     whole = played.summary()
     for name in ("pnl_quoting", "pnl_hold", "fees", "n_fills", "max_drawdown", "two_sided_uptime"):
         assert float(row[name]) == whole[name], name
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert found.get("excluded") == whole.get("excluded")
+    said = [line.removeprefix("1 of 1 days: ") for line in found["warnings"] if line.startswith("1 of 1 days: ")]
+    assert _keyed(said) == [line for line in _keyed(whole["warnings"]) if not line.startswith("excluded: ")]
+    assert _inputs(tmp_path / "run") == played.read()
 
 
 @pytest.mark.slow
@@ -256,9 +280,15 @@ def test_report_plays_the_sensitivity_of_the_command(played, tmp_path):
     words = ("--out", str(tmp_path / "page.html"), "--trust", "parity_models.py", "--json")
     answer = _done("report", str(played.folder), *words, cwd=played.desk)
     assert answer["notes"] == []
+    assert _headings(tmp_path / "page.html") == _headings(whole / "report.html")
     rows = _sensitivity(tmp_path / "page.html")
     assert len(rows) > 3
     assert rows == _sensitivity(whole / "report.html")
+
+
+def _headings(page: Path) -> list[str]:
+    """Return the titles of the cards of a page."""
+    return re.findall(r"<h2[^>]*>(.*?)</h2>", page.read_text(encoding="utf-8"))
 
 
 def _sensitivity(page: Path) -> list[list[str]]:

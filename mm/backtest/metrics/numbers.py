@@ -233,11 +233,12 @@ NUMBERS = (
     ),
     SummaryNumber("seconds_covered", SECONDS, "the length of the `spans`", line="seconds", digits=0, compared=_ITSELF),
     SummaryNumber("seconds_excluded", SECONDS, "the rest"),
+    SummaryNumber("excluded", "", "the spans of the days that a fault of the data takes out, each with its cause"),
     SummaryNumber(
         "spans",
         "µs",
         "begin and end of each stretch with a market: the book valid, the market open, a walk-forward's first segment "
-        "begun, no trades missing",
+        "begun, no trades missing, in a trade the exchange reached",
     ),
     SummaryNumber("quoted_half_spread", UNIT, "`p10`, `p50`, `p90` of the distance over time at rest", _NOTHING_RESTED),
     SummaryNumber("quoted_half_spread_ticks", TICKS, "the same", _NOTHING_RESTED),

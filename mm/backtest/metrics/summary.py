@@ -41,7 +41,7 @@ from mm.backtest.metrics.pnl import (
     split,
 )
 from mm.backtest.metrics.spans import PERIOD_US
-from mm.backtest.run_terms import NO_NEXT_MOVE, NO_SENSITIVITY
+from mm.backtest.run_terms import EXCLUDED, NO_NEXT_MOVE, NO_SENSITIVITY
 from mm.base.arrays import Ints, Numbers
 from mm.clock import US_PER_S
 from mm.instrument import E8
@@ -96,7 +96,7 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     summary |= _volume(journal, account, terms, summary, traded)
     warnings = notes(counts, summary, reached=bool(sent.rested.any()))
     warnings += unearned_fee(journal, terms, summary) or fee_above_capture(summary)
-    warnings += _cautions(journal, terms, summary)
+    warnings += [*_cautions(journal, terms), *left_out(summary)]
     summary = dict(finite(summary))
     summary["warnings"] = warnings + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
@@ -131,7 +131,7 @@ def _before_fees(summary: dict[str, Any], unvalued: Mapping[str, str]) -> dict[s
 def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries) -> dict[str, Any]:
     """Return what a sweep compares its points by, under the keys of `summarise`, and computed without the rest.
 
-    Its ``warnings`` are those on the data, the fees and null numbers.
+    Its ``warnings`` are those on the data, the models, the fees and null numbers, not those on its orders.
     """
     (counts, placed_lots), traded = order_totals(journal), whole_sum(journal.fills[:, 4])
     summary = {
@@ -149,14 +149,7 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
         **_optional(terms),
         **_limits(journal),
     }
-    warnings = [
-        *terms.day_notes,
-        *terms.model_notes,
-        *data_notes(summary),
-        *implausible_fees(terms),
-        *fee_above_capture(summary),
-        *paid_as_on_spot(journal, terms),
-    ]
+    warnings = [*data_notes(summary), *fee_above_capture(summary), *_cautions(journal, terms)]
     summary = dict(finite(summary))
     summary["warnings"] = warnings + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
@@ -402,7 +395,8 @@ def _optional(terms: "RunTerms") -> dict[str, Any]:
     paid = None if terms.funding_e8 is None or unknown else terms.funding_e8 / E8
     funding = {} if terms.funding_e8 is None else {"funding": paid}
     from_curve = {"quotes_from": "curve"} if (terms.fit or {}).get("quotes_from") else {}
-    return funding | from_curve | {name: dict(part) for name, part in parts if part}
+    excluded = {"excluded": list(terms.excluded)} if terms.excluded else {}
+    return funding | from_curve | excluded | {name: dict(part) for name, part in parts if part}
 
 
 def _limits(journal: "Journal") -> dict[str, Any]:
@@ -424,8 +418,8 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
     return [f"{NULL}{', '.join(keys)}: {reason}" for reason, keys in names.items()]
 
 
-def _cautions(journal: "Journal", terms: "RunTerms", summary: dict[str, Any]) -> list[str]:
-    """Return caveats on the data and the fill model."""
+def _cautions(journal: "Journal", terms: "RunTerms") -> list[str]:
+    """Return caveats on the data and the models, of a run and of a sweep's point alike."""
     cautions = [f"the run ended early: {terms.ended['why']}"] if terms.ended and terms.ended["why"] else []
     if terms.played_once:
         cautions.append(f"{NO_SENSITIVITY}{terms.played_once}")
@@ -456,10 +450,9 @@ def _cautions(journal: "Journal", terms: "RunTerms", summary: dict[str, Any]) ->
     unmarked = int(np.count_nonzero(journal.fills[:, 7] == 0))
     if unmarked:
         cautions.append(f"{unmarked} fills had no valid book; the PnL marks them at the last valid mid")
-    cautions += left_out(summary)
     if len(journal.mids) and journal.mids[-1, 1] == 0:
         cautions.append("the run ended without a valid book; pnl_total is marked at the last valid mid")
-    return cautions
+    return cautions + [f"{EXCLUDED}{span}" for span in terms.excluded]
 
 
 def _drawn(terms: "RunTerms") -> list[str]:

@@ -231,6 +231,15 @@ def test_log_linear_accounts_for_cell_width():
     assert (estimated.A, estimated.k) == pytest.approx((0.4, 0.25), rel=1e-9)
 
 
+def test_log_linear_takes_the_rate_of_a_cell_at_its_middle():
+    """Of cells of any width, by the formula of a weighted regression; the open one has no middle."""
+    near, width, fills = np.array([0, 1, 3, 7]), np.array([1, 2, 4, np.inf]), np.array([50, 60, 30, 9])
+    slope = np.polyfit(near[:3] + width[:3] / 2, np.log(fills[:3] / 100 / width[:3]), 1, w=np.sqrt(fills[:3]))[0]
+    estimated = log_linear(Raw.of(near, [100.0] * 4, fills, width).table)
+    assert isinstance(estimated, Estimate)
+    assert estimated.k == pytest.approx(-slope)
+
+
 def test_firth_has_less_bias_with_few_fills():
     """About twenty fills: maximum likelihood overstates k by a tenth, Firth by less than a third of that."""
     rng = np.random.default_rng(11)

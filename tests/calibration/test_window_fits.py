@@ -52,6 +52,7 @@ def test_first_window_of_hour_has_compared_shape():
     points = shared.points(windows[0].train_start_us, windows[0].train_end_us)
     assert first.fit.shape.chosen == compare(points).best != "exponential"
     near, far = rates_on(first.line, np.array([1.0, 12.0]))
+    assert first.predicted == predictive_ci95(points, 60.0 * plan.step_min)
     assert near == pytest.approx(2.0 * math.exp(-1.5) + 0.05 * math.exp(-0.15), rel=0.1)
     assert far == pytest.approx(0.05 * math.exp(-1.8), rel=0.3)
 

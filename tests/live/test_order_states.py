@@ -122,6 +122,16 @@ def test_fill_during_cancel_is_booked_before_close() -> None:
     assert list(states.take()) == []
 
 
+def test_late_information_takes_back_nothing() -> None:
+    """The executed quantity rises: what was told later is known, and its trades stay wanted."""
+    states, one = placed()
+    states.seen(order_seen("PARTIALLY_FILLED", 1))
+    assert list(states.take()) == [Fetch(one)]
+    states.seen(order_seen("NEW"))
+    assert one.executed_e8 == E8
+    assert list(states.take()) == [Fetch(one)]
+
+
 def test_late_cancel_of_filled_order_ends_as_filled() -> None:
     """-2011 while the fill is in transit: the exchange is queried, nothing is reported as still open."""
     states, one = placed()

@@ -11,7 +11,7 @@ import engine_chance
 from mm import Rules, backtest
 from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.latency import Latencies
-from mm.play.sensitivity import Variants, slower
+from mm.play.sensitivity import Variants, slower, with_band
 from named import model_of
 
 SEED = next(seed for seed in range(500) if len(engine_chance.case_of(seed).tapes[0]) > 90)
@@ -81,6 +81,17 @@ def test_each_row_equals_a_separate_backtest(variants):
         expected_row("other", 1.0, backtest(tapes, quotes(), Poisson(variants.intensity, 4), rules)),
     ]
     assert len({row["n_fills"] for row in rows}) > 2  # they are not all the same backtest
+
+
+def test_band_is_of_95_percent_of_the_draws(variants):
+    """One of forty that earns more moves its upper end by a fortieth of the way between the two highest."""
+    usual, other = base(variants), backtest(variants.tapes, quotes(), model_of("trade_cross"), variants.rules)
+    pnl, more = usual.summary["pnl_quoting"], other.summary["pnl_quoting"] - usual.summary["pnl_quoting"]
+    assert more > 0
+    band = with_band(usual, [other, *[usual] * 39]).summary["pnl_band"]
+    assert (band["draws"], band["low"]) == (40, pnl)
+    assert band["high"] - pnl == pytest.approx(more / 40)
+    assert (band["mean"] - pnl, band["sd"]) == pytest.approx((more / 40, more / 40**0.5))
 
 
 def test_without_a_worse_assumption_none_is_called_pessimistic(variants):

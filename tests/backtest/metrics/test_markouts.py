@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mm.backtest.metrics.markouts import (
     GROUPS,
     Mean,
     _interval,
+    block_length_us,
     cells_of,
     group_sums,
     half_spreads,
@@ -224,6 +226,18 @@ def test_break_even_fee_rate_leads_to_zero_pnl():
     assert summary["break_even_fee_rate"]["60"] == pytest.approx(
         summary["realised_half_spread"]["60"] * summary["volume"]["base"] / summary["volume"]["quote"]
     )
+    contract = Result(seeded(600, fill_chance=0.3).journal(), run_terms(replace(BTCUSDT, multiplier=5))).summary
+    assert contract["volume"]["quote"] == pytest.approx(5 * summary["volume"]["quote"])
+    assert contract["break_even_fee_rate"] == pytest.approx(summary["break_even_fee_rate"])  # it earns as much more
+
+
+@pytest.mark.parametrize(
+    ("hours", "after_s", "block_s"), [(1.9, 5, 30), (1.9, 60, 60), (1.9, 600, 600), (2.0, 600, 300), (2.0, 5, 300)]
+)
+def test_moves_that_overlap_are_of_one_block(hours, after_s, block_s):
+    """In a short run a block is as long as the horizon: later ones would share most of their moves."""
+    spans = SimpleNamespace(covered_us=round(hours * 3_600 * S))
+    assert block_length_us(spans, after_s * S) == block_s * S
 
 
 def random_fills(random, count):

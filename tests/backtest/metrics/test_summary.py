@@ -192,6 +192,7 @@ def test_inventory_at_bound_is_a_share_of_time():
     scribe.wait(1_000_000)
     scribe.state()
     assert summary_of(scribe, bound_clips=2.0)["inventory_at_bound"] == pytest.approx(2 / 5)
+    assert summary_of(scribe, bound_clips=2.0, target_lots=100)["inventory_at_bound"] == pytest.approx(1 / 5)
     assert summary_of(scribe)["inventory_at_bound"] is None
 
 

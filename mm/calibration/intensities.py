@@ -30,7 +30,7 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
         pieces = [_piece(fitted, (0, FOREVER), *sides, () if per_side else fitted.line)]
     elif per_side:
         raise UsageError(
-            f"--fill-per-side (FILL_PER_SIDE) is 1, but {source} is a schedule, whose segments have one A and k; "
+            f"--fill-per-side (FILL_PER_SIDE) is 1, but the segments of {source} have one A and k for both sides; "
             f"set it to 0"
         )
     else:

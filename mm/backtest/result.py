@@ -19,7 +19,7 @@ from mm.backtest.journal_files import (
 )
 from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
 from mm.backtest.metrics.notes import NULL
-from mm.backtest.metrics.pnl import EquitySeries, account_of, ledger, together
+from mm.backtest.metrics.pnl import EquitySeries, account_of, account_series, together
 from mm.backtest.metrics.summary import strategy_summary, summarise
 from mm.backtest.run_terms import OWN_MARKET, RunTerms
 from mm.backtest.summary_text import describe
@@ -246,7 +246,7 @@ class Result(Shown):
         ``pnl`` is ``pnl_quoting`` of the summary, and the largest ``drawdown`` its ``max_drawdown``.
         """
         terms = self.terms
-        account = ledger(
+        account = account_series(
             self.journal.state, terms.instrument, terms.initial_cash_e8, terms.target_lots, terms.target_funding
         )
         valid, equity = account.valid, account.equity[account.valid]
@@ -268,7 +268,7 @@ class Result(Shown):
         Only *rows*, if given: these must include the first and the last row of each stretch of constant mid.
         """
         state = self.journal.state if rows is None else self.journal.state_at(rows)
-        account = ledger(state, self.terms.instrument, self.terms.initial_cash_e8)
+        account = account_series(state, self.terms.instrument, self.terms.initial_cash_e8)
         held = account.half_tl * account.inventory.astype(account.equity.dtype) * account.marks2
 
         def valued(units: "NDArray[Any]") -> "NDArray[np.float64]":

@@ -99,7 +99,7 @@ class Account:
     seed: int = seed_knob()
 
 
-def terms(execution: Execution, account: Account) -> dict[str, Any]:
+def rule_fields(execution: Execution, account: Account) -> dict[str, Any]:
     """Return the fields of `Rules` that follow from the knobs alone, in the engine's units."""
     return {
         **_of_preset(account),
@@ -118,7 +118,7 @@ def terms(execution: Execution, account: Account) -> dict[str, Any]:
     }
 
 
-def feed_terms(feed_latency: str, tape: "Tape") -> dict[str, Any]:
+def feed_fields(feed_latency: str, tape: "Tape") -> dict[str, Any]:
     """Return the fields of `Rules` that follow from FEED_LATENCY, and from what a run's first *tape* tells."""
     if feed_latency == "none":
         return {"feed_why": "FEED_LATENCY=none"}

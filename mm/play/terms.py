@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.backtest.latency import Latencies
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
-from mm.backtest.rules import Account, Execution, Rules, feed_terms, terms
+from mm.backtest.rules import Account, Execution, Rules, feed_fields, rule_fields
 from mm.dayfolder.layout import USDM
 from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8, short_text
@@ -52,8 +52,8 @@ def rules_of(
         min_notional_e8=instrument.min_notional_e8,
         filters=instrument.filters,
         risk=limits_of(risk),
-        **({"enforce_balances": False} if tape.meta.venue == USDM else {}) | terms(execution, account),
-        **feed_terms(execution.feed_latency, tape),
+        **({"enforce_balances": False} if tape.meta.venue == USDM else {}) | rule_fields(execution, account),
+        **feed_fields(execution.feed_latency, tape),
         **sigma,
     )
 

@@ -8,7 +8,7 @@ import mm
 from mm import PaperExchange, Result, Rules, Tape, backtest
 from mm.backtest.preset import PRESETS
 from mm.backtest.replay import run_terms
-from mm.backtest.rules import Account, Execution, terms
+from mm.backtest.rules import Account, Execution, rule_fields
 from mm.clock import US_PER_S, us_of
 from mm.errors import UsageError
 from mm.instrument import Instrument, e8
@@ -55,7 +55,7 @@ def tape_of(name, *steps):
 def result_of_orders(name, tape, orders, **account):
     """Run *orders* of (second, side, price, quantity, kind) on *tape*, and return the result."""
     grid = tape.instrument
-    rules = Rules(grid.tick_e8, grid.lot_e8, **terms(AT_ONCE, Account(preset=name, **account)))
+    rules = Rules(grid.tick_e8, grid.lot_e8, **rule_fields(AT_ONCE, Account(preset=name, **account)))
     exchange = PaperExchange(NoQuotes(), model_of("trade_cross"), rules)
     exchange.attach(tape)
     for second, side, price, qty, kind in orders:
@@ -100,7 +100,7 @@ def test_crypto_preset_matches_worked_example():
     assert summary["fees"] == 30.0
     assert summary["pnl_realised"] + summary["pnl_unrealised"] - summary["fees"] == summary["pnl_total"] == 20.0
     grid = tape.instrument
-    rules = Rules(grid.tick_e8, grid.lot_e8, **terms(AT_ONCE, Account(preset="crypto")))
+    rules = Rules(grid.tick_e8, grid.lot_e8, **rule_fields(AT_ONCE, Account(preset="crypto")))
     exchange = PaperExchange(NoQuotes(), model_of("trade_cross"), rules)
     exchange.attach(tape)
     exchange.advance(OPEN_US + 1)
@@ -117,7 +117,7 @@ def test_quotes_are_pulled_while_market_is_closed(preset, begin, closes_s):
     grid, begin_us, hour = grid_of(preset), us_of(begin), 3600 * US_PER_S
     day_s = range(0, 24 * 3600, 60)
     events = [(begin_us + at * US_PER_S, "snapshot", [(5000, 10**6 + at)], [(5002, 10**6)]) for at in day_s]
-    rules = Rules(grid.tick_e8, grid.lot_e8, quote_lots=1, **terms(AT_ONCE, Account(preset=preset)))
+    rules = Rules(grid.tick_e8, grid.lot_e8, quote_lots=1, **rule_fields(AT_ONCE, Account(preset=preset)))
     result = backtest(Tape.of(grid, events, "20260106"), Touch(), model_of("trade_cross"), rules)
     orders = result.orders
     placed = orders.filter(orders["action"] == "PLACE")["recv_us"].to_list()
@@ -133,13 +133,13 @@ def test_quotes_are_pulled_while_market_is_closed(preset, begin, closes_s):
 def test_day_in_closed_market_places_no_orders():
     grid, begin_us = grid_of("equity"), us_of("2026-01-10T12:00:00Z")  # a Saturday
     events = [(begin_us + at * US_PER_S, "snapshot", [(5000, 10 + at)], [(5002, 10)]) for at in range(100)]
-    rules = Rules(grid.tick_e8, grid.lot_e8, quote_lots=1, **terms(AT_ONCE, Account(preset="equity")))
+    rules = Rules(grid.tick_e8, grid.lot_e8, quote_lots=1, **rule_fields(AT_ONCE, Account(preset="equity")))
     assert backtest(Tape.of(grid, events), Touch(), model_of("trade_cross"), rules).summary["n_orders"] == 0
 
 
 def test_explicit_fee_rate_replaces_preset_fee_of_its_role():
     """The maker rate leaves the taker fee unchanged."""
-    resolved = terms(Execution(), Account(preset="equity", maker_fee_rate="-0.0001"))
+    resolved = rule_fields(Execution(), Account(preset="equity", maker_fee_rate="-0.0001"))
     assert (resolved["maker_fee_e8"], resolved.get("maker_unit_fee_e8", 0)) == (-10_000, 0)
     assert (resolved["taker_fee_e8"], resolved["taker_unit_fee_e8"]) == (0, 300_000)
 

@@ -6,7 +6,7 @@ import pytest
 
 from mm import Rules
 from mm.backtest.preset import PRESETS
-from mm.backtest.rules import Account, Execution, terms
+from mm.backtest.rules import Account, Execution, rule_fields
 from mm.errors import UsageError
 
 PLAIN = Rules(tick_e8=100, lot_e8=10)
@@ -15,7 +15,7 @@ PLAIN = Rules(tick_e8=100, lot_e8=10)
 def test_settings_become_whole_units():
     """Milliseconds to microseconds, rates and money to 1e-8: the engine uses integers only."""
     execution = Execution(order_latency_ms=1.5, cancel_latency_ms=0.25, requote_interval_ms=100)
-    converted = terms(execution, Account(maker_fee_rate="-0.0001", initial_cash="12.5", seed=7))
+    converted = rule_fields(execution, Account(maker_fee_rate="-0.0001", initial_cash="12.5", seed=7))
     assert (converted["order_latency_us"], converted["cancel_latency_us"], converted["requote_us"]) == (
         1500,
         250,
@@ -28,18 +28,18 @@ def test_settings_become_whole_units():
 def test_terms_are_fields_of_the_rules():
     """A setting without a field would have no effect."""
     for preset in (None, *PRESETS):
-        assert terms(Execution(), Account(preset=preset)).keys() <= {field.name for field in fields(Rules)}
+        assert rule_fields(Execution(), Account(preset=preset)).keys() <= {field.name for field in fields(Rules)}
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_provides_fees_unless_one_is_given(name):
     """An explicit rate replaces the preset's rate and unit fee of that role."""
     preset = PRESETS[name]
-    converted = terms(Execution(), Account(preset=name))
+    converted = rule_fields(Execution(), Account(preset=name))
     assert (converted["maker_fee_e8"], converted["taker_fee_e8"]) == tuple(preset.fees.rate_e8)
     assert (converted["maker_unit_fee_e8"], converted["taker_unit_fee_e8"]) == tuple(preset.fees.unit_e8)
     assert (converted["multiplier"], converted["enforce_balances"]) == (preset.multiplier, not preset.may_short)
-    explicit = terms(Execution(), Account(preset=name, maker_fee_rate="0.002"))
+    explicit = rule_fields(Execution(), Account(preset=name, maker_fee_rate="0.002"))
     assert explicit["maker_fee_e8"] == 200_000
     assert "maker_unit_fee_e8" not in explicit
     assert explicit["taker_fee_e8"] == converted["taker_fee_e8"]

@@ -125,7 +125,9 @@ def account_of(journal: "Journal", terms: "RunTerms") -> AccountSeries:
     edges_us = (spans.periods, spans.periods + PERIOD_US, spans.begin_us, spans.end_us)
     state = journal.state_at(telling_rows(journal.state, np.unique(np.concatenate((paid_us, *edges_us)))))
     state = _with_begins(state, spans.begin_us, journal.mids)
-    return ledger(state, terms.instrument, terms.initial_cash_e8, terms.target_lots, terms.target_funding, spans)
+    return account_series(
+        state, terms.instrument, terms.initial_cash_e8, terms.target_lots, terms.target_funding, spans
+    )
 
 
 def _with_begins(state: "Table", begin_us: Ints, mids: "Table") -> "Table":
@@ -160,7 +162,7 @@ def changes_60s(account: EquitySeries) -> Floats:
     return account.changes / account.per_quote
 
 
-def ledger(
+def account_series(
     state: "Table",
     instrument: "Instrument",
     initial_cash_e8: int,
@@ -211,7 +213,7 @@ def _carried(mid2: Ints) -> Ints:
 
 @dataclass(frozen=True)
 class Pnl:
-    """A run's PnL from its first to its last state row, in units of the ledger.
+    """A run's PnL from its first to its last state row, in units of the account series.
 
     total = quoting + hold, and quoting = spread + inventory − fees, where inventory is that beyond the target, and
     hold is what the target inventory alone earned.
@@ -307,7 +309,7 @@ def pairs(fills: "Table") -> Pairs:
 
 
 def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
-    """Return the exact PnL of the *matched* lots before fees, in units of the ledger."""
+    """Return the exact PnL of the *matched* lots before fees, in units of the account series."""
     moves = fills[matched.sell, 3] - fills[matched.buy, 3]
     whole = np.int64 if greatest(moves) * greatest(matched.lots) * len(moves) < SAFE else object
     return 2 * account.half_tl * int((moves.astype(whole) * matched.lots).sum())

@@ -22,7 +22,7 @@ from mm.backtest.metrics.markouts import (
     mid2_at,
     moves,
 )
-from mm.backtest.metrics.pnl import fill_marks, ledger, split
+from mm.backtest.metrics.pnl import account_series, fill_marks, split
 
 S = 1_000_000
 CASH_E8 = 1_000 * 10**8
@@ -168,7 +168,7 @@ def test_fills_without_a_mid_are_left_out_of_spreads():
     journal = marked_run()
     journal.fills[1, 7] = 0
     assert half_spreads(journal, BTCUSDT)[0].left_out == 1
-    account = ledger(journal.state, BTCUSDT, CASH_E8)
+    account = account_series(journal.state, BTCUSDT, CASH_E8)
     assert fill_marks(journal.fills, account)[1] == 20_000
     assert split(journal.fills, account) is not None
 

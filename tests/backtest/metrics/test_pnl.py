@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from journals import BTCUSDT, Scribe, run_terms, scribes
 from mm import Result
-from mm.backtest.metrics.pnl import EquitySeries, ledger, pairs, round_trip_stats, split, together
+from mm.backtest.metrics.pnl import EquitySeries, account_series, pairs, round_trip_stats, split, together
 from mm.errors import MMError
 from mm.instrument import Instrument
 from mm.tape import columns
@@ -25,7 +25,7 @@ TICK, LOT = 0.01, 1e-5
 @given(scribes())
 def test_equity_is_cash_plus_inventory_at_the_mark(scribe):
     """Exactly, from the instrument alone."""
-    account, grid = ledger(scribe.journal().state, scribe.instrument, CASH_E8), scribe.instrument
+    account, grid = account_series(scribe.journal().state, scribe.instrument, CASH_E8), scribe.instrument
     for row, equity, mark in zip(scribe.states, account.equity.tolist(), account.marks2.tolist(), strict=True):
         _, held, cash_tl, fees_e8, _, _ = row
         tick_lot = Fraction(grid.tick_e8 * grid.lot_e8, 10**16)
@@ -47,7 +47,7 @@ def test_marks_are_carried_over_gaps_of_the_book(mids):
     """The last valid mid is the mark until the next one; before the first, the first is."""
     state = np.zeros((len(mids), 6), np.int64)
     state[:, 4] = mids
-    account = ledger(state, BTCUSDT, CASH_E8)
+    account = account_series(state, BTCUSDT, CASH_E8)
     assert account.marks2.tolist() == last_valid(mids)
     assert account.valid.tolist() == [mid > 0 for mid in mids]
 
@@ -60,15 +60,15 @@ def test_rows_are_released_in_pieces(monkeypatch):
     state[440_000, 4], state[600_000, 4] = 7, -9
     released = []
     monkeypatch.setattr(columns, "release", lambda piece: released.append(len(piece)))
-    account = ledger(state, BTCUSDT, CASH_E8)
+    account = account_series(state, BTCUSDT, CASH_E8)
     assert account.marks2.tolist() == [7] * 600_000 + [-9] * 400_000
     assert np.flatnonzero(account.valid).tolist() == [440_000]
     assert sum(released) == rows
     assert max(released) < rows / 4
 
 
-def ledger_of(scribe):
-    return ledger(scribe.journal().state, scribe.instrument, CASH_E8)
+def account_series_of(scribe):
+    return account_series(scribe.journal().state, scribe.instrument, CASH_E8)
 
 
 @settings(max_examples=100, deadline=None)
@@ -76,7 +76,7 @@ def ledger_of(scribe):
 def test_quoting_and_hold_are_recomputed_exactly(scribe, target):
     """Each part is recomputed in another way: row by row over the state, in fractions."""
     journal, terms = scribe.journal(), run_terms(scribe.instrument, target_lots=target)
-    account = ledger(journal.state, scribe.instrument, terms.initial_cash_e8, target)
+    account = account_series(journal.state, scribe.instrument, terms.initial_cash_e8, target)
     pnl = split(journal.fills, account, terms)
     marks = last_valid(journal.state[:, 4].tolist())
     if not any(marks):
@@ -106,7 +106,7 @@ def test_amounts_beyond_64_bits_stay_exact():
     scribe.wait(S)
     scribe.move(2 * 10**12 + 5)
     scribe.state()
-    account = ledger_of(scribe)
+    account = account_series_of(scribe)
     pnl = split(scribe.journal().fills, account)
     assert account.equity.dtype == object
     assert Fraction(pnl.spread + pnl.inventory, account.per_quote) == 5 * 9 * 10**6 * Fraction(21, 2 * 10**16)
@@ -121,7 +121,7 @@ def test_inconsistent_journal_raises_an_error():
     journal = scribe.journal()
     journal.state[-1, 3] += 1
     with pytest.raises(MMError, match=r"differ by -1e-08 of the quote asset"):
-        split(journal.fills, ledger(journal.state, BTCUSDT, CASH_E8))
+        split(journal.fills, account_series(journal.state, BTCUSDT, CASH_E8))
 
 
 OF_THE_ACCOUNT = {
@@ -301,7 +301,7 @@ def test_round_trips_equal_those_of_pairs_in_fractions(seed):
     }
 
 
-ALWAYS = ledger(Scribe().journal().state, BTCUSDT, CASH_E8).spans  # without an end of the market
+ALWAYS = account_series(Scribe().journal().state, BTCUSDT, CASH_E8).spans  # without an end of the market
 ROWS = st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.integers(-9, 9), st.integers(-9, 9)), min_size=1)
 
 

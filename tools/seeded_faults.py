@@ -882,6 +882,78 @@ FAULTS = [
         "tests/tape/test_feed.py",
     ),
     Fault("mm/tape/recorded.py", "if row.at.seq > confirmed and", "if", "tests/tape/test_recorded.py"),
+    Fault(
+        "mm/live/account/ledger.py",
+        "day_at(fill.us) > self._day[0]",
+        "day_at(fill.us) != self._day[0]",
+        "tests/live/test_live_ledger.py",
+    ),
+    Fault(
+        "mm/live/account/limits.py",
+        "max(0.0, used / bounds[name])",
+        "abs(used / bounds[name])",
+        "tests/live/test_account_limits.py",
+    ),
+    Fault(
+        "mm/live/run/flatten.py",
+        "taken_e8 = min(left_e8, qty_e8 // grid.lot_e8 * grid.lot_e8)",
+        "taken_e8 = min(left_e8, qty_e8)",
+        "tests/live/test_flatten.py",
+    ),
+    Fault(
+        "mm/live/pages/compare.py",
+        "worse / first.tick",
+        "worse",
+        "tests/live/test_compare.py",
+    ),
+    Fault(
+        "mm/calibration/schedule.py",
+        "sigma_ticks=own.sigma_ticks",
+        "sigma_ticks=used.sigma_ticks",
+        "tests/calibration/test_schedule.py",
+    ),
+    Fault(
+        "mm/calibration/depth_counts.py",
+        "whole = (min([end_us, *cuts]) - start_us)",
+        "whole = (end_us - start_us)",
+        "tests/calibration/test_shared_sums.py",
+    ),
+    Fault(
+        "mm/sim/exchange/usdm/wallet.py",
+        "over_e8 = equity_e8 - others_e8 - contract.cost_e8",
+        "over_e8 = equity_e8 - contract.cost_e8",
+        "tests/sim/exchange/usdm/test_wallet.py",
+    ),
+    Fault(
+        "mm/sim/exchange/usdm/liquidation.py",
+        "-(-numerator // (amount_e8 * tick_e8)) if",
+        "numerator // (amount_e8 * tick_e8) if",
+        "tests/sim/exchange/usdm/test_liquidation.py",
+    ),
+    Fault(
+        "mm/backtest/metrics/ranking.py",
+        "columns * (columns - 1) / 2)",
+        "columns - 1)",
+        "tests/sweep/test_findings.py",
+    ),
+    Fault(
+        "mm/sweep/findings.py",
+        " * (1 + stopped / len(trials))",
+        "",
+        "tests/sweep/test_findings.py",
+    ),
+    Fault(
+        "mm/play/market.py",
+        "[-MICRO_PRICE_DAYS:]",
+        "[:MICRO_PRICE_DAYS]",
+        "tests/play/test_days_opened.py",
+    ),
+    Fault(
+        "mm/tape/sync.py",
+        "np.concatenate(received) >= until_us",
+        "np.concatenate(received) > until_us",
+        "tests/tape/test_known_at.py",
+    ),
 ]
 
 

@@ -80,6 +80,13 @@ def test_trades_lost_with_the_connection_or_fetched_exclude_no_time_of_their_own
     assert load_day(write_day(tmp_path / "b", fetched)).meta.excluded == ()
 
 
+def test_fetched_trades_of_one_instant_are_in_the_order_of_their_ids(tmp_path):
+    """Answers for two holes may come in any order."""
+    rows = [("trade", at(9), *trade(5, trade_id, source="rest")[2:]) for trade_id in (5, 4)]
+    tape = load_day(write_day(tmp_path, story(trade(3, 3), trade(8, 6), *rows)))
+    assert tape.event_id[tape.kind == TRADE].tolist() == [3, 4, 5, 6]
+
+
 def test_many_excluded_spans_are_summarized():
     """If half the trades of a day are missing, there are thousands of spans."""
     spans = [Span(n * 10**6, n * 10**6 + 500_000, f"t.csv: trade id {n} is missing") for n in range(100)]

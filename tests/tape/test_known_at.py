@@ -25,6 +25,7 @@ def book_and_trades(*more):
 
 REVEALED_LATER = {
     "depth ids": book_and_trades(diff(8, 17, 17)),
+    "depth ids, at that instant": book_and_trades(diff(7, 17, 17)),
     "a gap of the ledger": book_and_trades(LATER_GAP, diff(9, 17, 17)),
     "trade ids": book_and_trades(diff(7, 15, 15), trade(8, 6)),
     "a trade out of order": book_and_trades(trade(6, 5), diff(7, 15, 15), trade(8, 4)),

@@ -365,6 +365,18 @@ def test_refresh_waits_until_the_book_reaches_its_id(desk):
     assert len(desk.market.book.book) == 7
 
 
+def test_snapshot_after_one_that_was_not_reached_waits_twice_as_long(desk):
+    """With a slow stream every snapshot is ahead, and would be fetched again for ever."""
+    desk.market.book.limit = 1_000
+    desk.take(diff(11, 11), snapshot(10), snapshot(500), *(diff(n, n) for n in range(12, 33)))
+    assert not desk.market.book.snapshot_waits
+    desk.take(snapshot(600), *(diff(n, n) for n in range(33, 73)))
+    assert desk.market.book.snapshot_waits
+    day = desk.take(diff(73, 601)).close()
+    assert [details["cause"] for details in events(day, "snapshot_failed")] == ["not_reached"]
+    assert tags(day)[-1] == ("refresh", 600)
+
+
 def test_refresh_may_have_slightly_fewer_levels(desk):
     """Only a snapshot with less than half of a side is refused."""
     day = desk.take(snapshot(10), diff(11, 11), snapshot(11, BIDS[:2]), diff(12, 12)).close()

@@ -1,6 +1,7 @@
 """Walk-forward of predictors on markets that are predictable by construction, and on a random one."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,6 +89,23 @@ def test_windows_are_purged_and_embargoed(half, monkeypatch):
 
 
 real = walk.fit
+
+
+def test_size_of_adverse_moves_is_known_from_before_each_window(half, monkeypatch):
+    """Moves that grow from day to day: those by which the fills of a window are chosen are smaller than its own."""
+
+    def growing(*given):
+        samples = samples_of(*given)
+        return replace(samples, move_ticks=samples.move_ticks * (1 + samples.us / SECOND))
+
+    scored = []
+    monkeypatch.setattr(walk, "samples_of", growing)
+    monkeypatch.setattr(walk, "score", lambda _, predicted, *__: scored.append(predicted) or {"difference_ci95": None})
+    learn([half], Task("adverse", HORIZON_S, ("imbalance_5",)), "logistic")
+    (predicted,) = scored
+    for number in range(1, WINDOWS):
+        at = predicted.window == number
+        assert np.abs(predicted.moves[at]).max() < np.abs(predicted.samples.move_ticks[at]).min()
 
 
 @pytest.mark.slow

@@ -522,7 +522,7 @@ def _messages(path: Path, rows: Iterator[_Row]) -> Iterator[TimedEvent]:
         bids, asks = ([(row.price, row.qty) for row in every if row.side == side] for side in (1, -1))
         last = every[-1]
         event = WholeBook(bids, asks, last.exch_us) if kind == SNAPSHOT else LevelChanges(last.exch_us, bids, asks)
-        yield recv_us, 1, (path, last.row), event
+        yield recv_us, 1, (path, every[0].row), event
 
 
 def _told(table: _Table) -> str:

@@ -129,7 +129,8 @@ class TearSheet:
         """Return the PnL of a run less that of the first one over the time that both cover, with its 95 % interval.
 
         The interval is that of the paired differences of each minute with a market in both, as of a verdict
-        (`mm.backtest.metrics.risk`). None for the first run itself, without such time, or if the assets differ.
+        (`mm.backtest.metrics.risk`), about the whole PnL: that outside such minutes is in the PnL, too. None for the
+        first run itself, without such time, or if the assets differ.
         """
         first = self.runs[0]
         span = _common([first, run]) if first in self.known and run in self.known else None
@@ -144,7 +145,9 @@ class TearSheet:
         apart = (after - before)[~np.isnan(after - before)]
         tested = verdict(apart) or {"text": "equal in every minute", "lower95": None, "upper95": None}
         pnl = float(whole[-1] - whole[0]) if len(whole) else 0.0
-        return {"seconds": (span[1] - span[0]) / US_PER_S, "pnl": pnl, **tested}
+        left_out = pnl - float(apart.sum())
+        ends = {key: tested[key] + left_out for key in ("lower95", "upper95") if tested[key] is not None}
+        return {"seconds": (span[1] - span[0]) / US_PER_S, "pnl": pnl, **tested, **ends}
 
     def numbers(self) -> dict[str, list[float | None]]:
         """Return the numbers of all runs by name; those that no run has are omitted.

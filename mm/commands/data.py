@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mm.formats.day_parquet import MovedFile
     from mm.formats.table import TableColumns
     from mm.market_data.import_session import ImportReport
+    from mm.tape.doubts import BookDoubts
 
 
 _PATH = click.Path(path_type=Path)
@@ -201,10 +203,28 @@ def data_import(
             progress=steps(advance),
             form=read_as,
         )
+    _doubt_days(report)
     for line in report.lines():
         console.print(line)
     console.set_json(report.to_json())
     _require_synced(report)
+
+
+def _doubt_days(report: "ImportReport") -> None:
+    """Add to the warnings what the trades of each day say against its book."""
+    for day in report.days:
+        doubts = _doubts(DayFolder.at(Path(day.path))) if day.synced else None
+        if doubts:
+            report.warnings += [f"{day.day}: {doubt}" for doubt in (*doubts.notes, *doubts.contrary)]
+
+
+def _doubts(folder: DayFolder) -> "BookDoubts | None":
+    """Return what the tape of a day tells; None if it cannot be read, or where only a recorder is installed."""
+    if find_spec("numpy") is None:
+        return None
+    from mm.tape.load import book_doubts
+
+    return book_doubts(folder)
 
 
 def _require_synced(report: "ImportReport") -> None:
@@ -256,6 +276,7 @@ def data_fetch(
     )
     limit = round(published.max_download_mb * 1e6)
     fetched = fetch_day(wanted, chosen.data_root, published.fetch_url, limit, console.progress)
+    _doubt_days(fetched.report)
     for line in fetched.lines():
         console.print(line)
     console.set_json(fetched.to_json())
@@ -284,19 +305,22 @@ def data_check(console: Console, days: NamedDays, folder: Path | None) -> None:
 
     from mm.dayfolder.check import check_day
     from mm.dayfolder.rows import Defect
-    from mm.tape.load import contrary_sides
 
     folder = days.one(folder)
-    report = check_day(DayFolder.at(folder))
-    if contrary := contrary_sides(DayFolder.at(folder)):
-        added = Defect(DayFolder.at(folder).trades.name, None, "aggressor", contrary)
-        report = msgspec.structs.replace(report, ok=False, defects=[*report.defects, added])
-    console.set_json(msgspec.to_builtins(report))
+    day = DayFolder.at(folder)
+    doubts = _doubts(day)
+    report, notes = check_day(day, doubts.standing if doubts else ()), doubts.notes if doubts else ()
+    if doubts and doubts.contrary:
+        added = [Defect(day.trades.name, None, "aggressor", contrary) for contrary in doubts.contrary]
+        report = msgspec.structs.replace(report, ok=False, defects=[*report.defects, *added])
+    console.set_json({**msgspec.to_builtins(report), "warnings": notes})
     for defect in report.defects:
         console.print(f"{defect.place}: {defect.kind}: {defect.message}")
     sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
     gaps = f"{report.gaps} {noun(report.gaps, 'gap')} in the ledger"
     console.print(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {gaps}{_trade_gaps(report)}")
+    for note in notes:
+        console.print(f"note: {note}")
     if not report.trades:
         console.print(
             "note: 0 trades: backtests fill only if the book moves through an order; calibrations have no trade flow"
@@ -319,6 +343,7 @@ def data_repair(console: Console, days: NamedDays, name: Name, folder: Path | No
     """Repair a damaged day folder from its raw messages; a folder without damage is not changed."""
     import msgspec
 
+    from mm.dayfolder.check import check_day
     from mm.dayfolder.repair import repair_day
 
     folder, at_us = days.one(folder), now_us()
@@ -326,10 +351,14 @@ def data_repair(console: Console, days: NamedDays, name: Name, folder: Path | No
     console.set_json({**msgspec.to_builtins(repaired), "path": str(folder)})
     for line in repaired.repairs:
         console.print(line)
-    after = repaired.after
+    after, doubts = repaired.after, _doubts(DayFolder.at(folder))
+    if doubts and doubts.standing:
+        after = check_day(DayFolder.at(folder), doubts.standing)
     state = "repaired" if repaired.changed else "undamaged and not changed" if after.ok else "nothing could be repaired"
     gaps = f"{after.gaps} {noun(after.gaps, 'gap')} in the ledger"
     console.print(f"{folder}: {state}; {after.covered_s:.1f} s covered, {gaps}{_trade_gaps(after)}")
+    for note in doubts.notes if doubts else ():
+        console.print(f"note: {note}")
     if not after.ok:
         first = after.defects[0]
         raise DataError(
@@ -357,7 +386,8 @@ def data_coverage(console: Console, named: NamedDays, damaged: DamagedDay, folde
     with console.progress("coverage", sum(sizes)) as advance:
         for folder, size in zip(map(DayFolder.at, folders), sizes, strict=True):
             altered.append(require_sealed(folder, damaged=damaged.damaged))
-            coverages.append(cover(folder))
+            doubts = _doubts(folder)
+            coverages.append(cover(folder, doubts.standing if doubts else ()))
             advance(size)
     days = [
         {**msgspec.to_builtins(coverage), "damaged": _named(files)}

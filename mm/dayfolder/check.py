@@ -4,7 +4,7 @@ Every file is checked against the contract, the ledger for consistency, the fram
 snapshots and diffs, and sizes and hashes against the manifest if the day is sealed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -39,6 +39,7 @@ class CheckReport(msgspec.Struct, frozen=True):
         trade_gaps: Spans between trades in which others are missing, which are no time with a market.
         trade_gaps_s: Seconds of them.
         trades: Rows of the trades file; zero is not a defect, but no command can fit the flow of such a day.
+        standing_s: Seconds of the spans in which the book stands still though trades print through it, if given.
     """
 
     ok: bool
@@ -49,12 +50,16 @@ class CheckReport(msgspec.Struct, frozen=True):
     trades: int = 0
     trade_gaps: int = 0
     trade_gaps_s: float = 0.0
+    standing_s: float = 0.0
 
 
-def check_day(folder: DayFolder) -> CheckReport:
-    """Read every file of *folder* and report the defects; raises MissingDay if there is no such folder."""
+def check_day(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> CheckReport:
+    """Read every file of *folder* and report the defects; raises MissingDay if there is no such folder.
+
+    *standing* are the spans (start, end, µs) in which its tape has no book, because trades print through it.
+    """
     day_folder(folder.root, folder.symbol, folder.day)  # it must exist
-    return _DayCheck(folder).report()
+    return _DayCheck(folder).report(standing)
 
 
 class _DayCheck:
@@ -69,7 +74,7 @@ class _DayCheck:
         self._top_n: int | None = None
         self._lines: list[CheckedLines] = []
 
-    def report(self) -> CheckReport:
+    def report(self, standing: Sequence[tuple[int, int]]) -> CheckReport:
         """Check all files, the ledger first, because the checks of the others use it."""
         folder, findings = self._folder, self._findings
         if self._required(folder.events):
@@ -95,8 +100,9 @@ class _DayCheck:
         defects = findings.defects()
         gaps = len(self._view.of_kind("gap"))
         lost_s = sum(hole.to_us - hole.from_us for hole in holes) / US_PER_S
-        covered_s = valid.without_us(holes) / US_PER_S
-        return CheckReport(not defects, sealed, defects, covered_s, gaps, count, len(holes), lost_s)
+        covered_s = valid.without_us([*(hole[2:] for hole in holes), *standing]) / US_PER_S
+        standing_s = sum(end - begin for begin, end in standing) / US_PER_S
+        return CheckReport(not defects, sealed, defects, covered_s, gaps, count, len(holes), lost_s, standing_s)
 
     def _required(self, path: Path) -> Path | None:
         """Return the file at *path* or its packed form; a missing file is a finding."""

@@ -147,8 +147,8 @@ class DayCoverage:
     unreadable: int
 
 
-def cover(folder: DayFolder) -> DayCoverage:
-    """Return the coverage of the day in *folder*.
+def cover(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> DayCoverage:
+    """Return the coverage of the day in *folder*; *standing* as in `check_day`.
 
     Raises:
         MissingDay: If there is no such day, or it has no ledger.
@@ -167,7 +167,8 @@ def cover(folder: DayFolder) -> DayCoverage:
     for hole in missing_trades(runs, view.holes("trade_gap")):
         trades.miss(hole.ids)
     halted = [MissingIds(0, 0, from_us, to_us or times.last_us) for from_us, to_us, _ in halts(view.events)]
-    covered_us, excluded = _split(window, times.without([*holes, *halted]), view.events, holes)
+    still = [MissingIds(0, 0, *span) for span in standing]
+    covered_us, excluded = _split(window, times.without([*holes, *halted, *still]), view.events, (holes, still))
     return DayCoverage(
         symbol=folder.symbol,
         day=folder.day,
@@ -238,11 +239,14 @@ class ValidTime:
             self.stretches.append((self._from_us, self._last_us))
         self._last_us = None
 
-    def without_us(self, holes: Iterable[MissingIds]) -> int:
-        """Return the time without that of *holes*, which do not overlap."""
-        pairs = ((hole, stretch) for hole in holes for stretch in self.stretches)
-        shared = (min(hole.to_us, end) - max(hole.from_us, begin) for hole, (begin, end) in pairs)
-        return self.total_us - sum(us for us in shared if us > 0)
+    def without_us(self, holes: Iterable[tuple[int, int]]) -> int:
+        """Return the time without that of *holes*, begin and end of each."""
+        left_us, last_us = self.total_us, 0
+        for from_us, to_us in sorted(holes):
+            shared = (min(to_us, end) - max(from_us, last_us, begin) for begin, end in self.stretches)
+            left_us -= sum(us for us in shared if us > 0)
+            last_us = max(last_us, to_us)
+        return left_us
 
     def stepped(self, step: Event) -> None:
         """Apply a ``clock_step``: a forward step does not count; after a backward step, time continues from there."""
@@ -388,24 +392,28 @@ def _split(
     window: tuple[int, int],
     covered: Sequence[tuple[int, int]],
     events: Sequence[Event],
-    holes: Sequence[MissingIds],
+    holes: tuple[Sequence[MissingIds], Sequence[MissingIds]],
 ) -> tuple[int, list[Stretch]]:
     """Return the covered time of the window, in µs, and its other stretches with their causes."""
     (at, end_us), covered_us, excluded = window, 0, []
     for start, end in [*covered, (end_us, end_us)]:
         low, high = min(max(start, at), end_us), min(end, end_us)
         if low > at:
-            excluded.append(_explained(at, low, events, holes))
+            excluded.append(_explained(at, low, events, *holes))
         covered_us += max(high - low, 0)
         at = max(at, high)
     return covered_us, excluded
 
 
-def _explained(from_us: int, to_us: int, events: Sequence[Event], trades: Sequence[MissingIds]) -> Stretch:
-    """Return a stretch with the event that explains it best, or with the *trades* that are missing in it."""
+def _explained(
+    from_us: int, to_us: int, events: Sequence[Event], trades: Sequence[MissingIds], still: Sequence[MissingIds]
+) -> Stretch:
+    """Return a stretch with the event that explains it best, or *trades* missing in it, or a book standing *still*."""
     of_trades = next((hole for hole in trades if from_us <= hole.to_us and hole.from_us <= to_us), None)
     if of_trades:
         return Stretch(from_us, to_us, "trades missing", *of_trades.ids)
+    if any(span.from_us < to_us and from_us < span.to_us for span in still):
+        return Stretch(from_us, to_us, "the book stands still while trades print through it")
     inside = [event for event in events if from_us <= event.at.recv_us <= to_us]
     explaining = next((event for kind in CAUSES for event in inside if event.kind == kind), None)
     holes = [event.details for event in inside if event.kind == "gap" and is_hole(event.details)]

@@ -87,6 +87,7 @@ class TapeMeta:
         carried_from: Id of the snapshot carried over from the previous day, if the tape begins with one.
         hindsight: Spans (start, end, µs) that are on the tape as they were known from their end on: a gap, for one,
             begins at the last message before the missing ids, and was revealed by the next one. See `Tape.known_at`.
+        standing: Spans (start, end, µs) excluded because trades print through a book without messages.
         cache: ``hit``, ``miss`` or ``off``; not a property of the tape.
         file: The kept file; empty if there is none. Not a property of the tape either.
     """
@@ -98,6 +99,7 @@ class TapeMeta:
     last_update_id: int | None = None
     carried_from: int | None = None
     hindsight: tuple[tuple[int, int], ...] = ()
+    standing: tuple[tuple[int, int], ...] = ()
     venue: str = SPOT
     funding: tuple[Payment, ...] = ()
     cache: str = field(default="off", compare=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mm.clock import US_PER_S, iso
-from mm.tape.columns import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, in_pieces
+from mm.tape.columns import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, in_pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +19,11 @@ MAX_STILL_S = 60
 MIN_STILL_TRADES = 20
 STILL_INTERVALS = 20
 """A book stands still that has no message for more seconds, trades, and mean times between its other messages."""
+STANDING = "the book has no message while"
+CONTRARY_SIDES = (
+    "have an aggressor's side contrary to the book before them, far more than agree with it; the side is swapped: "
+    "correct is_buyer_maker (the mapping of the import), and import the day again"
+)
 
 
 def day_warnings(tape: "Tape") -> Iterator[str]:
@@ -27,14 +32,43 @@ def day_warnings(tape: "Tape") -> Iterator[str]:
     folders = re.compile(rf"\S*/(?=[^\s/]*({tape.days[0]}|\.json|\.csv))")
     for warning in tape.meta.warnings:
         yield f"{tape.symbol} {tape.days[0]}: {folders.sub('', at_start.sub('', warning))}"
+    if still := still_book(tape):
+        yield f"{tape.symbol} {tape.days[0]}: {still}"
+
+
+class BookDoubts(NamedTuple):
+    """What the trades of a day say against its book.
+
+    Attributes:
+        contrary: A sentence if most of them have the side contrary to it.
+        notes: Sentences about time in which it stands still.
+        standing: The part of that time that has no market, as trades print through the book: start and end, µs.
+    """
+
+    contrary: tuple[str, ...]
+    notes: tuple[str, ...]
+    standing: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, tape: "Tape") -> "BookDoubts":
+        """Return the doubts of a day."""
+        contrary = [line.partition(": ")[2] for line in tape.meta.warnings if CONTRARY_SIDES in line]
+        excluded = [line for line in tape.meta.excluded if STANDING in line]
+        way_out = "which is no time with a market; import the day again with the messages of the book"
+        still = *(f"{line}, {way_out}" for line in excluded), *filter(None, [still_book(tape)])
+        return cls(tuple(contrary), still, tape.meta.standing)
+
+
+def still_book(tape: "Tape") -> str | None:
+    """Return the warning of a day whose book stands still in time that counts as time with a market."""
     still = tape.doubts.still
     if not still:
-        return
+        return None
     longest = max(still, key=lambda span: span.length_us)
     seconds = sum(span.length_us for span in still) / US_PER_S
     trades = sum(span.trades for span in still)
-    yield (
-        f"{tape.symbol} {tape.days[0]}: the book stands still for {seconds:,.0f} s while {trades:,} trades change it "
+    return (
+        f"the book stands still for {seconds:,.0f} s while {trades:,} trades change it "
         f"(longest from {iso(longest.start_us)[11:19]} to {iso(longest.end_us)[11:19]} UTC): its messages are missing "
         f"there or have a wrong time, and quotes, fills and λ of that time are those of an old book; import the day "
         f"again without that time, or with the messages of the book"
@@ -86,34 +120,52 @@ def still_books(tape: "Tape") -> list[StillBook]:
     """
     long = [
         StillBook(begin_us, end_us, int(np.count_nonzero(tape.kind[last + 1 : following] == TRADE)))
-        for last, following, begin_us, end_us in _silences(tape)
-        if (tape.kind[last] != GAP if last >= 0 else tape.kind[0] == KEYFRAME)
+        for last, following, begin_us, end_us in _silences(tape.kind, tape.event_us, (tape.start_us, tape.end_us))
+        if (tape.kind[last] != GAP if last >= 0 else (tape.kind[:1] == KEYFRAME).any())
     ]
     long = [span for span in long if span.trades >= MIN_STILL_TRADES]
     if not long:
         return []
-    covered_us = _with_book_us(tape, tape.start_us, tape.end_us)
+    covered_us = _with_book_us(tape.kind, tape.event_us, (tape.start_us, tape.end_us))
     messages = np.count_nonzero((tape.kind == SNAPSHOT) | (tape.kind == DEPTH)) + (tape.kind[0] == KEYFRAME)
     others = max(messages - 1, 1)
     return [span for span in long if span.length_us * others > STILL_INTERVALS * (covered_us - span.length_us)]
 
 
-def _silences(tape: "Tape") -> Iterator[tuple[int, int, int, int]]:
+def silent_books(kind: "NDArray[np.uint8]", event_us: Ints, end_us: int) -> Iterator[tuple[int, int]]:
+    """Yield the event before, and the end in µs, of each span in which a book stands still, by what came before it.
+
+    Later messages do not count, so that a day says the same of a span as its part up to the end of that span.
+    """
+    start_us = int(event_us[0]) if len(event_us) else end_us
+    for last, following, begin_us, until_us in _silences(kind, event_us, (start_us, end_us)):
+        if last < 0 or kind[last] == GAP or np.count_nonzero(kind[last:following] == TRADE) < MIN_STILL_TRADES:
+            continue
+        earlier = int(np.count_nonzero((kind[:last] == SNAPSHOT) | (kind[:last] == DEPTH)))
+        earlier_us = _with_book_us(kind, event_us, (start_us, begin_us))
+        if earlier >= STILL_INTERVALS and (until_us - begin_us) * earlier > STILL_INTERVALS * earlier_us:
+            yield last, until_us
+
+
+def _silences(
+    kind: "NDArray[np.uint8]", event_us: Ints, window_us: tuple[int, int]
+) -> Iterator[tuple[int, int, int, int]]:
     """Yield the events between which there is no message of the book for long, and their instants in the window.
 
     The first is -1 for the start of the window, the second the number of events for its end.
     """
-    last, last_us = -1, tape.start_us
-    for begin, kinds in in_pieces(tape.kind):
+    start_us, end_us = window_us
+    last, last_us = -1, start_us
+    for begin, kinds in in_pieces(kind):
         at = np.flatnonzero((kinds != TRADE) & (kinds != KEYFRAME))
-        us = np.maximum(tape.event_us[begin : begin + len(kinds)][at], tape.start_us)
+        us = np.maximum(event_us[begin : begin + len(kinds)][at], start_us)
         for k in np.flatnonzero(np.diff(us, prepend=last_us) > MAX_STILL_S * US_PER_S).tolist():
             before, before_us = (begin + int(at[k - 1]), int(us[k - 1])) if k else (last, last_us)
             yield before, begin + int(at[k]), before_us, int(us[k])
         if len(at):
             last, last_us = begin + int(at[-1]), int(us[-1])
-    if tape.end_us - last_us > MAX_STILL_S * US_PER_S:
-        yield last, len(tape), last_us, tape.end_us
+    if end_us - last_us > MAX_STILL_S * US_PER_S:
+        yield last, len(kind), last_us, end_us
 
 
 def untraded_us(tape: "Tape") -> tuple[int, int]:
@@ -130,15 +182,16 @@ def untraded_us(tape: "Tape") -> tuple[int, int]:
     end = tape.end_us if after is None else int(tape.event_us[middle + after])
     if 2 * (end - begin) <= window:
         return 0, window
-    with_book_us, covered = _with_book_us(tape, begin, end), _with_book_us(tape, tape.start_us, tape.end_us)
+    spans = (begin, end), (tape.start_us, tape.end_us)
+    with_book_us, covered = (_with_book_us(tape.kind, tape.event_us, span) for span in spans)
     return (with_book_us if 2 * with_book_us > covered else 0), covered
 
 
-def _with_book_us(tape: "Tape", begin_us: int, end_us: int) -> int:
+def _with_book_us(kind: "NDArray[np.uint8]", event_us: Ints, span_us: tuple[int, int]) -> int:
     """Return the µs of a time span with a valid book."""
-    turns = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == KEYFRAME) | (tape.kind == GAP))
-    ends_us = np.clip(np.append(tape.event_us[turns], end_us), begin_us, end_us)
-    return int(np.diff(ends_us)[tape.kind[turns] != GAP].sum())
+    turns = np.flatnonzero((kind == SNAPSHOT) | (kind == KEYFRAME) | (kind == GAP))
+    ends_us = np.clip(np.append(event_us[turns], span_us[1]), *span_us)
+    return int(np.diff(ends_us)[kind[turns] != GAP].sum())
 
 
 def _first_trade(kinds: "NDArray[np.uint8]") -> int | None:

@@ -12,6 +12,7 @@ from mm.ids import ConsecutiveIds, IdRanges, IdSequence, missing_trades, went_ba
 from mm.tape._book import TapeReplay
 from mm.tape.build import PER_EVENT, EventColumns, RecordedRows, windows
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TRADE, EventName, Ints, bounds
+from mm.tape.doubts import MAX_STILL_S, MIN_STILL_TRADES, STANDING, silent_books
 from mm.tape.files import FEW
 from mm.tape.recorded import RecordedDay
 
@@ -92,6 +93,34 @@ def halted_spans(day: RecordedDay) -> list[Span]:
         Span(from_us, to_us, f"{name}: the exchange reports the status {status} (exchange_info)")
         for from_us, to_us, status in halts(day.ledger)
     ]
+
+
+def standing_spans(day: RecordedDay, events: EventColumns, rows: RecordedRows, last_us: int) -> list[Span]:
+    """Return the spans of *day*, until *last_us*, whose book is not that of the market: trades print through it.
+
+    A book may be silent for a minute; but where twenty trades then print beyond its best prices, and no message takes
+    these away, its messages are missing. Trades at its best prices prove nothing about it and exclude no time.
+    """
+    silent = list(silent_books(events.kind, events.event_us, last_us)) if len(events) else []
+    if not silent:
+        return []
+    replay, _ = _replay(events, rows, np.array([event + 1 for event, _ in silent]))
+    books, spans = dict(replay.frames), []
+    for event, end_us in silent:
+        if event not in books:
+            continue  # it is crossed
+        begin_us = int(events.event_us[event])
+        first, stop = np.searchsorted(events.event_us, (begin_us + MAX_STILL_S * US_PER_S, end_us), "right")
+        part = slice(int(first), int(stop))
+        trades = (events.kind[part] == TRADE) & ~np.isin(events.recv_seq[part], day.trades.fetched)
+        _, prices, _ = rows.ordered(events.start[part][trades], events.size[part][trades])
+        side, ticks, _ = books[event]
+        best_bid, best_ask = ticks[side > 0].max(initial=0), ticks[side < 0].min(initial=np.iinfo(np.int64).max)
+        through = int(np.count_nonzero((prices < best_bid) | (prices > best_ask)))
+        if through >= MIN_STILL_TRADES:
+            why = f"{day.sources.book.name}: {STANDING} {through:,} trades print through it"
+            spans.append(Span(begin_us, end_us if end_us < last_us else None, why))
+    return spans
 
 
 def trades_revealed(day: RecordedDay, events: EventColumns) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from mm.dayfolder.seal import AlteredFile, require_sealed
 from mm.errors import BrokenFile, MMError, UsageError
 from mm.instrument import Instrument
 from mm.tape.columns import TapeFacts, in_memory
+from mm.tape.doubts import BookDoubts
 from mm.tape.keep import KeptTape
 from mm.tape.tape import Tape
 
@@ -114,18 +115,12 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     return tape.with_reader(read_again)
 
 
-def contrary_sides(folder: DayFolder) -> str | None:
-    """Return the warning of a day whose aggressors are mostly against the book; None without one, or if unreadable."""
+def book_doubts(folder: DayFolder) -> BookDoubts | None:
+    """Return what the trades of a day say against its book; None if it cannot be read, or has none."""
     try:
-        meta = load_day(folder).meta
+        return BookDoubts.of(load_day(folder))
     except MMError:
-        return None  # without a book there is nothing to compare
-
-    if not meta.counts.get("contrary_sides"):
         return None
-    from mm.tape.recorded import CONTRARY_SIDES
-
-    return next(warning.partition(": ")[2] for warning in meta.warnings if CONTRARY_SIDES in warning)
 
 
 class _NotAsSealed(Exception):

@@ -19,7 +19,15 @@ from mm.errors import BrokenFile, MMError, NeverSynced
 from mm.tape.build import TapeBuilder, merged, quarter_hours
 from mm.tape.columns import DEPTH, GAP, SNAPSHOT, TapeFacts, TapeMeta
 from mm.tape.damage import usable_rest
-from mm.tape.excluded import exclude, halted_spans, place_fetched, sentences, trade_spans, trades_revealed
+from mm.tape.excluded import (
+    exclude,
+    halted_spans,
+    place_fetched,
+    sentences,
+    standing_spans,
+    trade_spans,
+    trades_revealed,
+)
 from mm.tape.files import FEW
 from mm.tape.recorded import (
     DayFindings,
@@ -84,8 +92,10 @@ def _read(
     findings.note("clock_raised", len(raised), day.sources.places(map(events.name, raised[:FEW].tolist())))
     last_us = max([*events.event_us[-1:].tolist(), *(row.at.recv_us for row in recorded.ledger[-1:])], default=0)
     missing = trade_spans(recorded, events, last_us, as_received=options.as_received)
-    spans = [*(losses.spans if losses else ()), *missing, *halted_spans(recorded)]
-    hindsight = [*day.hindsight, *trades_revealed(recorded, events)]
+    still = [] if options.as_received else standing_spans(recorded, events, rows, last_us)
+    standing = tuple((span.from_us or 0, span.to_us or last_us) for span in still)
+    spans = [*(losses.spans if losses else ()), *missing, *halted_spans(recorded), *still]
+    hindsight = [*day.hindsight, *trades_revealed(recorded, events), *standing]
     fetched = recorded.trades.fetched[:0] if options.as_received else recorded.trades.fetched
     try:
         crossed = exclude(events, rows, spans) if spans or len(fetched) else []
@@ -113,6 +123,7 @@ def _read(
         warnings=(*noted, *findings.warnings(folder), *lost_warnings, *([] if until_us else _unsealed(folder, ledger))),
         excluded=tuple(excluded),
         last_update_id=_last_update_id(events),
+        standing=standing,
         venue=venue,
         funding=payments(folder, ledger),
         carried_from=None if any(span.from_us is None for span in spans) else day.carried_from,

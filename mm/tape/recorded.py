@@ -22,6 +22,7 @@ from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Filters, Instrument, e8, from_exchange_info, inferred_step, short_text
 from mm.tape import files, tables
 from mm.tape.columns import GAP, SNAPSHOT, TRADE, EventName, Payment
+from mm.tape.doubts import CONTRARY_SIDES
 from mm.tape.files import FEW, DiffStream, FileRead, FileSteps, Place, Snapshot, read_small
 
 
@@ -335,10 +336,6 @@ def _events(path: Path, text: str) -> list[Event]:
     return whole_events(path, csv.DictReader(io.StringIO(text, newline="")))
 
 
-CONTRARY_SIDES = (
-    "have an aggressor's side contrary to the book before them, far more than agree with it; the side is swapped: "
-    "correct is_buyer_maker (the mapping of the import), and import the day again"
-)
 # One warning covers a group: a message out of order repeats ids and leaves a gap.
 _SENTENCES: tuple[dict[str, str], ...] = (
     {

@@ -107,7 +107,18 @@ def test_check_lists_defects_and_exits_with_3():
     assert (result.exit_code, report["ok"], set(report)) == (
         3,
         False,
-        {"ok", "sealed", "defects", "covered_s", "gaps", "trades", "trade_gaps", "trade_gaps_s"},
+        {
+            "ok",
+            "sealed",
+            "defects",
+            "covered_s",
+            "gaps",
+            "trades",
+            "trade_gaps",
+            "trade_gaps_s",
+            "standing_s",
+            "warnings",
+        },
     )
     assert any(defect["file"] == trades.name for defect in report["defects"])
     assert result.stderr.startswith(f"error: {DAY}: {len(report['defects'])} defects")

@@ -238,7 +238,7 @@ NUMBERS = (
         "spans",
         "µs",
         "begin and end of each stretch with a market: the book valid, the market open, a walk-forward's first segment "
-        "begun, no trades missing, in a trade the exchange reached",
+        "begun, no trades missing, no book that trades print through, in a trade the exchange reached",
     ),
     SummaryNumber("quoted_half_spread", UNIT, "`p10`, `p50`, `p90` of the distance over time at rest", _NOTHING_RESTED),
     SummaryNumber("quoted_half_spread_ticks", TICKS, "the same", _NOTHING_RESTED),

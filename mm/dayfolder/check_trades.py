@@ -24,7 +24,7 @@ from mm.market_data.grid import MOST_E8
 from mm.market_data.market_events import TradeVerdict
 from mm.market_data.trade_state import TradeIds
 
-_WIDE = 5
+WIDE = 5
 """Factor by which a trade may be above the highest best price, or below the lowest."""
 _COMPARED = 10_000
 """Maximum number of repeated rows whose contents are compared: a file appended to itself repeats all of them."""
@@ -46,13 +46,13 @@ class TradeRange:
             entry = msgspec.json.decode(folder.instrument.read_bytes(), type=dict[str, object])
             named = from_exchange_info(entry, folder.instrument.name).filters
         except (OSError, ValueError, BrokenFile, msgspec.MsgspecError):
-            return cls(low // _WIDE, high * _WIDE)  # defects of the file are findings already
-        return cls(low // _WIDE, high * _WIDE, 0 if "history" in entry else named.max_qty_e8)
+            return cls(low // WIDE, high * WIDE)  # defects of the file are findings already
+        return cls(low // WIDE, high * WIDE, 0 if "history" in entry else named.max_qty_e8)
 
     def out_of_range(self, price_e8: int, qty_e8: int, price: str, qty: str) -> str | None:
         """Return a description of the value out of range, or None; the values in 1e-8 and as text."""
         if price_e8 < self.least_price_e8 or 0 < self.most_price_e8 < price_e8:
-            return f"price {price} is not within {_WIDE} times the best prices of the day"
+            return f"price {price} is not within {WIDE} times the best prices of the day"
         if 0 < self.most_qty_e8 < qty_e8:
             return f"qty {qty} is more than one order may have, {decimal_text(self.most_qty_e8)}"
         return None

@@ -178,18 +178,28 @@ class TapeBuilder:
         stamps = self.events.event_us
         return (int(stamps[0]), int(stamps[-1])) if len(stamps) else (0, 0)
 
-    def contrary_trades(self) -> tuple[Ints, int]:
-        """Return the trades at or beyond the opposite touch for their aggressor's side, and the number at either touch.
+    def doubtful_trades(self, least: int, share: float, times: int) -> tuple[Ints, Ints]:
+        """Return the trades with an aggressor contrary to the book before them, where they are too many, and far ones.
 
-        The touch is that of the book before each trade; trades between the best prices show nothing about their side.
+        That is in the whole day, or in the quarters of an hour, in which they are more than *share* of at least *least*
+        trades at or beyond the touch; trades between the best prices show nothing about their side. Far is a price of
+        more than *times* the highest best ask of the day, or of less than its lowest best bid divided by it.
         """
-        trades = np.flatnonzero(self.events.kind == TRADE)
+        trades: Ints = np.flatnonzero(self.events.kind == TRADE)
         side, ticks, _ = self._rows.ordered(self.events.start[trades], self.events.size[trades])
-        top_event, bid, ask, *_ = self._tops
+        top_event, bids, asks, *_ = self._tops
+        lowest = bids.min(initial=np.iinfo(np.int64).max, where=bids > 0)
+        far = trades[(ticks < lowest // times) | (ticks > asks.max(initial=0) * times)] if asks.any() else trades[:0]
         trades_at = np.searchsorted(top_event, trades)
-        bid, ask = (np.concatenate(([0], column))[trades_at] for column in (bid, ask))
+        bid, ask = (np.concatenate(([0], column))[trades_at] for column in (bids, asks))
         at_touch = (bid > 0) & (ask > 0) & ((ticks <= bid) | (ticks >= ask))
-        return trades[at_touch & (side != np.where(ticks >= ask, 1, -1))], int(np.count_nonzero(at_touch))
+        contrary = side[at_touch] != np.where(ticks[at_touch] >= ask[at_touch], 1, -1)
+        trades = trades[at_touch]
+        if len(trades) >= least and np.count_nonzero(contrary) > share * len(trades):
+            return trades[contrary], far
+        _, quarter = np.unique(self.events.event_us[trades] // KEYFRAME_US, return_inverse=True)
+        total, against = np.bincount(quarter), np.bincount(quarter, contrary)
+        return trades[contrary & ((total >= least) & (against > share * total))[quarter]], far
 
     def first_book_lots(self) -> tuple[int, int]:
         """Return the greatest divisor of the quantities of the first book, in lots, and their number; 0 without one.

@@ -20,6 +20,10 @@ MIN_STILL_TRADES = 20
 STILL_INTERVALS = 20
 """A book stands still that has no message for more seconds, trades, and mean times between its other messages."""
 STANDING = "the book has no message while"
+FAR_TRADES = (
+    "have a price over five times away from the best prices of the day: they are of another symbol, or in another "
+    "unit; import the day again without them"
+)
 CONTRARY_SIDES = (
     "have an aggressor's side contrary to the book before them, far more than agree with it; the side is swapped: "
     "correct is_buyer_maker (the mapping of the import), and import the day again"
@@ -41,7 +45,7 @@ class BookDoubts(NamedTuple):
 
     Attributes:
         contrary: A sentence if most of them have the side contrary to it.
-        notes: Sentences about time in which it stands still.
+        notes: Sentences about time in which it stands still, and about trades far from it.
         standing: The part of that time that has no market, as trades print through the book: start and end, µs.
     """
 
@@ -52,11 +56,14 @@ class BookDoubts(NamedTuple):
     @classmethod
     def of(cls, tape: "Tape") -> "BookDoubts":
         """Return the doubts of a day."""
-        contrary = [line.partition(": ")[2] for line in tape.meta.warnings if CONTRARY_SIDES in line]
+        contrary, far = (
+            [line.partition(": ")[2] for line in tape.meta.warnings if found in line]
+            for found in (CONTRARY_SIDES, FAR_TRADES)
+        )
         excluded = [line for line in tape.meta.excluded if STANDING in line]
         way_out = "which is no time with a market; import the day again with the messages of the book"
         still = *(f"{line}, {way_out}" for line in excluded), *filter(None, [still_book(tape)])
-        return cls(tuple(contrary), still, tape.meta.standing)
+        return cls(tuple(contrary), (*still, *far), tape.meta.standing)
 
 
 def still_book(tape: "Tape") -> str | None:

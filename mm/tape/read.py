@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.dayfolder.check import check_day
+from mm.dayfolder.check_trades import WIDE
 from mm.dayfolder.layout import DayFolder
 from mm.dayfolder.manifest import read_manifest, sha256_of
 from mm.dayfolder.recovery import venue_of
@@ -46,7 +47,10 @@ if TYPE_CHECKING:
     from mm.tape.excluded import Losses
 
 _MANY_TRADES, _CONTRARY = 100, 0.75
-"""From so many trades at the touch on, more than this share against the book is a defect (recorded days: 3 to 5 %)."""
+"""From so many trades at the touch on, more than this share against the book is a defect.
+
+Recorded days have 0 to 5 %, their quarters of an hour up to 14 %.
+"""
 
 
 def read_day(
@@ -105,9 +109,9 @@ def _read(
         raise BrokenFile(f"{folder.path}: {error}; remove its row, or set --tick-size to a coarser one") from error
     crossed += builder.crossed
     findings.note("crossed", len(crossed), day.sources.places(crossed[:FEW]))
-    contrary, at_touch = builder.contrary_trades()
-    if at_touch >= _MANY_TRADES and len(contrary) > _CONTRARY * at_touch:
-        findings.note("contrary_sides", len(contrary), day.sources.places(map(events.name, contrary[:FEW].tolist())))
+    doubtful = builder.doubtful_trades(_MANY_TRADES, _CONTRARY, WIDE)
+    for name, trades in zip(("contrary_sides", "far_trades"), doubtful, strict=True):
+        findings.note(name, len(trades), day.sources.places(map(events.name, trades[:FEW].tolist())))
     findings.note("gaps", int(np.count_nonzero(events.kind == GAP)))
     excluded = [*sentences(spans, last_us), *(losses.lines if losses else ())]
     if not (events.kind == SNAPSHOT).any():

@@ -22,7 +22,7 @@ from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Filters, Instrument, e8, from_exchange_info, inferred_step, short_text
 from mm.tape import files, tables
 from mm.tape.columns import GAP, SNAPSHOT, TRADE, EventName, Payment
-from mm.tape.doubts import CONTRARY_SIDES
+from mm.tape.doubts import CONTRARY_SIDES, FAR_TRADES
 from mm.tape.files import FEW, DiffStream, FileRead, FileSteps, Place, Snapshot, read_small
 
 
@@ -358,6 +358,7 @@ _SENTENCES: tuple[dict[str, str], ...] = (
     {"clock_raised": "the clock had stepped back at {n} messages{at}; each has the time of the one before it"},
     {"ordered_by_time": "no recv_seq in some file: messages are ordered by receive time, depth before trades"},
     {"contrary_sides": "{n} trades{at} " + CONTRARY_SIDES},
+    {"far_trades": "{n} trades{at} " + FAR_TRADES},
     {"crossed": "{n} messages leave the book crossed or locked{at}; it is invalid until the next snapshot"},
 )
 

@@ -110,7 +110,20 @@ def test_book_that_stands_still_but_may_be_true_is_only_warned_of(rows):
     assert mm.load_day(DAY).meta.excluded == ()
 
 
-def test_import_says_that_sides_are_swapped():
-    """It needs no check to find out."""
-    warnings = imported([(s, {"buy": "sell"}.get(side, side), price, qty) for s, side, price, qty in ALIVE])
+@pytest.mark.parametrize("right", [0, 400, 5_000])
+def test_import_says_that_sides_are_swapped(right):
+    """It needs no check to find out, nor are they swapped all day: the first *right* trades are as they should be."""
+    swapped = [(s + 900, "sell", price, qty) for s, side, price, qty in ALIVE if side == "buy"]
+    live = [row for row in ALIVE if row[1] != "buy"] + book(range(900, 1_301))
+    early = [(s * 400 / right, "buy", "100.01", 1) for s in range(right)] if right else []
+    warnings = imported(live + early + swapped)
     assert any("400 trades" in warning and "the side is swapped" in warning for warning in warnings)
+
+
+def test_trades_of_another_symbol_are_said_before_their_numbers_are_read():
+    """Of two symbols in a file without their column, prices are far apart: import, check and backtest say so."""
+    rows = ALIVE + trades([s + 0.1 for s in range(1, 401)], "10001")
+    said = "400 trades (recv_seq "
+    assert any(said in warning and "another symbol" in warning for warning in imported(rows))
+    assert CliRunner().invoke(data_check, [str(DAY)]).exit_code == 3
+    assert any(said in warning for warning in mm.backtest(mm.load_day(DAY)).summary["warnings"])

@@ -385,7 +385,8 @@ def _window(view: LedgerView, times: _Times) -> tuple[int, int]:
     opened = [event.at.recv_us for event in view.of_kind("window_start")]
     closed = [event.at.recv_us for event in view.of_kind("window_end")]
     first = min(opened, default=view.events[0].at.recv_us if view.events else 0)
-    return first, max(closed, default=times.last_us)
+    end = max(closed, default=times.last_us)
+    return first, end if end >= first else times.last_us  # a clock that was set back by more than the day has lasted
 
 
 def _split(

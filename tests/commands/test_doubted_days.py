@@ -127,3 +127,19 @@ def test_trades_of_another_symbol_are_said_before_their_numbers_are_read():
     assert any(said in warning and "another symbol" in warning for warning in imported(rows))
     assert CliRunner().invoke(data_check, [str(DAY)]).exit_code == 3
     assert any(said in warning for warning in mm.backtest(mm.load_day(DAY)).summary["warnings"])
+
+
+def test_coverage_of_a_clock_that_was_set_back_is_that_of_the_tape():
+    """By more than the day had lasted: its end is not before its begin, and no time passes until the clock is there."""
+    snapshot = {"lastUpdateId": 10, "bids": [["99.99", "1.5"]], "asks": [["100.01", "2"]]}
+    lines = [f"{START_US} {json.dumps(snapshot)}\n"]
+    for n in range(1, 201):
+        us = START_US + n * 1_000_000 - (n > 100) * 7_200_000_000
+        diff = {"e": "depthUpdate", "E": us // 1000, "s": "SIMUSDT", "U": 10 + n, "u": 10 + n, "b": [], "a": []}
+        lines.append(f"{us} {json.dumps({'stream': 'simusdt@depth', 'data': diff})}\n")
+    Path("capture.txt").write_text("".join(lines))
+    called(data_import, "capture.txt", "--symbol", "SIMUSDT")
+    text, report = called(data_coverage, str(DAY))
+    assert "-" not in text.splitlines()[1]
+    tape = mm.load_day(DAY)
+    assert report["days"][0]["covered_s"] == (tape.end_us - tape.start_us) / 1e6 == 100

@@ -89,7 +89,7 @@ class Contracts:
         False, SWITCH, "1: a kill closes the position after the cancels, by one order that can only reduce it."
     )
     kill_max_slippage: str = knob(
-        "0.01", decimal("0", "1"), "Farthest price of that order from the best one, as a share of it."
+        "0.01", decimal("0", "1"), "Farthest price of that order from the mark price, as a share of it."
     )
 
 

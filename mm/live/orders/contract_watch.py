@@ -113,7 +113,7 @@ class ContractWatch:
         if not found.qty_e8 or not found.mark_e8:
             return None
         side, far_e8 = -1 if found.qty_e8 > 0 else 1, found.mark_e8 * e8(self._wanted.kill_max_slippage) // E8
-        price_e8 = (found.mark_e8 + side * far_e8) // grid.tick_e8 * grid.tick_e8
+        price_e8 = side * (side * (found.mark_e8 + side * far_e8) // grid.tick_e8) * grid.tick_e8  # towards the mark
         return side, short_text(price_e8), short_text(abs(found.qty_e8))
 
     async def _keep_counting(self) -> None:

@@ -56,6 +56,13 @@ def test_vector_environment_over_two_days(day, tmp_path):
     envs.close()
 
 
+def test_an_episode_ends_before_its_day_does(tape):
+    """Its start is drawn from those that leave it its whole time."""
+    env = MarketMaking([tape], **SHORT)
+    starts = [env.reset(seed=seed)[1]["start_us"] for seed in range(40)]
+    assert tape.start_us <= min(starts) < max(starts) <= tape.end_us - 30 * US_PER_S
+
+
 def trajectory(env, seed: int) -> list:
     """Return an episode of random actions: observations, rewards, infos."""
     observed, info = env.reset(seed=seed)

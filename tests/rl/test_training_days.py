@@ -63,6 +63,16 @@ def test_unknown_signal_is_rejected():
         AgentShape(signals=("imbalanse_1",))
 
 
+def test_usual_distance_is_a_tick_behind_the_touch():
+    """Half of the mean spread of the changes of the best prices, and a tick; an offset of 1 adds twice as much."""
+    from engine_tapes import TEST
+
+    events = [(1_000_000, "snapshot", [(90, 50)], [(100, 50)]), (2_000_000, "depth", [(92, 5)], [])]
+    day = TrainingDay(Tape.of(TEST, events), PLAYED)
+    terms = fitted_terms([day], AgentShape(signals=("imbalance_1",)), None)
+    assert (day.half_spread_ticks(), terms.usual_distance_ticks, terms.max_offset_ticks) == (4.5, 5.5, 11.0)
+
+
 def test_valid_from_skips_gap_to_next_snapshot():
     """Inside a gap an episode begins at the next snapshot."""
     from engine_tapes import TEST

@@ -1,7 +1,7 @@
 """Notes: what must be known of a backtest before it plays, as values that each door says in its own way."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from mm.tape.doubts import day_warnings
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
+    from mm.play.market import Markets
     from mm.tape.tape import Tape
 
 
@@ -75,7 +76,16 @@ def missing_days_note(tapes: "Sequence[Tape]") -> Iterator[Note]:
         yield Note.warning(DAYS_NOT_PLAYED, days=between, way_out="run the parts separately, or add these days")
 
 
-def fee_notes(tape: "Tape", *rules: Rules) -> Iterator[Note]:
+def fee_notes(markets: "Markets", *rules: Rules) -> Iterator[Note]:
+    """Yield `_fee_notes` of the own market, and of each other market with orders, by its name."""
+    yield from _fee_notes(markets.first, rules)
+    for name, feed in markets.others.items():
+        legs = [market_rules.legs[name] for market_rules in rules if name in market_rules.legs]
+        for note in _fee_notes(feed.first, legs):
+            yield replace(note, fields={"market": name, **note.fields})
+
+
+def _fee_notes(tape: "Tape", rules: Sequence[Rules]) -> Iterator[Note]:
     """Yield each implausible fee rate in *rules* once, and that futures have the default maker fee of Spot."""
     odd = {(knob, rate_e8): None for market_rules in rules for knob, rate_e8 in market_rules.implausible_fees.items()}
     for knob, rate_e8 in odd:

@@ -142,7 +142,7 @@ class Play:
     @property
     def notes(self) -> list[Note]:
         """What must be known of it before its models are made."""
-        fees = fee_notes(self.markets.first, self.market_rules)
+        fees = fee_notes(self.markets, self.market_rules)
         return [*self.models.fit_notes(self.tapes), *missing_days_note(self.tapes), *fees, *self.agent_notes]
 
     @property

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.json_values import check
-from mm.backtest.metrics.pnl import account_of, changes_60s
+from mm.backtest.metrics.notes import NULL
+from mm.backtest.metrics.pnl import AccountSeries, account_of, changes_60s
 from mm.backtest.metrics.summary import point_summary
 from mm.errors import Mismatch, MMError, ModelError
 from mm.play.knobs import Day, Market, OtherMarkets
@@ -71,15 +72,23 @@ def failed(error: MMError) -> Outcome:
 def outcome_of(result: "Result") -> Outcome:
     """Return the outcome that a sweep keeps: the `point_summary`, and the quoting PnL of each 60 s with a market.
 
-    That PnL is of all legs, if their sum is known; ``spans`` are the begin and the number of periods of each span.
+    That PnL is of all legs, if their sum is known, and so are the warnings; ``spans`` are the begin and the number of
+    periods of each span.
     """
-    journal, terms = result.journal, result.terms
-    account = account_of(journal, terms)
-    summary = point_summary(journal, terms, account)
+    account, summary = _summed(result)
     summary |= result.all_legs(summary)
+    for name, leg in result.legs.items():
+        _, own = _summed(leg)
+        summary["warnings"] += [f"{name}: {note}" for note in own["warnings"] if not note.startswith(NULL)]
     series = (result.series if result.legs else None) or account
     spans = np.column_stack((series.spans.begin_us, series.spans.period_counts)).tolist()
     return {"summary": summary, "series": {"spans": spans, "period_s": PERIOD_S, "pnl": changes_60s(series).tolist()}}
+
+
+def _summed(result: "Result") -> tuple[AccountSeries, dict[str, Any]]:
+    """Return the account of a market, and its `point_summary`."""
+    account = account_of(result.journal, result.terms)
+    return account, point_summary(result.journal, result.terms, account)
 
 
 def _played(task: Task) -> "Result":

@@ -338,7 +338,7 @@ def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: Sh
                 log_notes(run.log, play.made_notes)
                 run.keep_source(play.sources)
     if run is not None:
-        log_notes(run.log, fee_notes(markets.first, *rules.values()))
+        log_notes(run.log, fee_notes(markets, *rules.values()))
         log_notes(run.log, predictor_notes(predictors, markets.first.start_us))
         note_files(run, files)
     if not reading:

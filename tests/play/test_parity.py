@@ -89,7 +89,8 @@ class Setup(NamedTuple):
         }
 
 
-LEAD = {"lead": {"symbol": "LEADUSDT", "orders": {"taker_fee_rate": 0.0001, "latency_file": "latencies.csv"}}}
+FEES = {"taker_fee_rate": 0.0001, "maker_fee_rate": 0.05}  # no exchange has the second
+LEAD = {"lead": {"symbol": "LEADUSDT", "orders": {"latency_file": "latencies.csv"} | FEES}}
 SETUPS = {
     "defaults": Setup({}),
     "several days": Setup({"maker_fee_rate": "0.0001", "fill_model": "trade_cross"}, day=f"{FIRST}:{SECOND}"),
@@ -152,9 +153,9 @@ def _inputs(folder: Path) -> set[tuple[str, str]]:
 
 
 def _keyed(warnings: list[str]) -> list[str]:
-    """Return the warnings of a run that begin with a name; not of its legs, and a fee is explained by more or less."""
-    known = [(line.partition(": ")[0], line) for line in warnings]
-    return sorted(line for name, line in known if re.fullmatch(r"[a-z]+(_[a-z]+)+|excluded", name) and name != UNEARNED)
+    """Return the warnings of a run that begin with a name, its leg's too; a fee is explained by more or less."""
+    named = re.compile(r"(?:lead: )?([a-z]+(?:_[a-z]+)+|excluded): ")
+    return sorted(line for line in warnings if (found := named.match(line)) and found[1] != UNEARNED)
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +226,15 @@ def test_python_writes_the_files_of_the_command(played, tmp_path, monkeypatch):
     assert len(tables) >= 3
     assert all((tmp_path / name).read_bytes() == (played.folder / name).read_bytes() for name in tables), tables
     assert json.loads(json.dumps(result.summary)) == played.summary()
+
+
+def test_fee_of_a_leg_is_in_the_log_as_in_the_summary(played):
+    """The log names the market of each implausible rate."""
+    run = json.loads((played.folder / MANIFEST).read_text())
+    place = played.desk.joinpath("out/logs/backtest", run["symbol"], run["day"], run["run_id"], "run.log")
+    log = place.read_text(encoding="utf-8")
+    said = [line for line in played.summary()["warnings"] if "implausible_fee" in line]
+    assert len(re.findall("implausible_fee", log)) == len(said) == ("others" in played.setup.knobs)
 
 
 def test_point_of_a_sweep_has_the_numbers_of_the_command(played, tmp_path):

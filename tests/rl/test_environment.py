@@ -58,9 +58,10 @@ def test_vector_environment_over_two_days(day, tmp_path):
 
 def test_an_episode_ends_before_its_day_does(tape):
     """Its start is drawn from those that leave it its whole time."""
-    env = MarketMaking([tape], **SHORT)
-    starts = [env.reset(seed=seed)[1]["start_us"] for seed in range(40)]
-    assert tape.start_us <= min(starts) < max(starts) <= tape.end_us - 30 * US_PER_S
+    half_s = (tape.end_us - tape.start_us) / 2 / US_PER_S
+    env = MarketMaking([tape], signals=("imbalance_1",), episode_s=half_s)
+    starts = [env.reset(seed=seed)[1]["start_us"] for seed in range(20)]
+    assert min(starts) < max(starts) <= tape.end_us - half_s * US_PER_S + 1
 
 
 def trajectory(env, seed: int) -> list:

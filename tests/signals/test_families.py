@@ -1,5 +1,6 @@
 """Names of signals: available names, and messages for invalid names."""
 
+import numpy as np
 import pytest
 
 from engine_tapes import BEGIN_US, TEST
@@ -39,3 +40,11 @@ def test_listed_families_have_unit_formula_and_source():
     for row in rows:
         assert all(row[key] for key in ("name", "unit", "formula", "source")), row
         assert all(SIGNALS.described(name)["unit"] == row["unit"] for name in row["usual"])
+
+
+def test_a_window_is_whole_at_the_very_instant_of_its_length():
+    """From a snapshot at 1 s on, ten seconds are there at 11 s."""
+    begin, second = [(1_000_000, "snapshot", [(90, 5)], [(92, 5)])], 1_000_000
+    tape = Tape.of(TEST, begin + [(at * second, "depth", [(90, 5 + at)], []) for at in range(2, 14)])
+    (rows,) = compute(tape, ("ofi_10s", "signed_volume_10s", "momentum_10s", "realised_volatility_10s", "range_10s"))
+    assert (~np.isnan(rows.values) == (rows.recv_us >= 11 * second)).all()

@@ -280,10 +280,9 @@ cdef class Engine:
         market.next_event = market.received_event = market.shown_event = market.signal_event = 0
         market.counted = market.second_ago = 0
         self.venue.begin_events()
-        repeats = self.quotes.timeless and self.manager.refresh_us == 0 and not (self.limited or self.manager.paired)
+        self.manager.repeats = self.manager.timeless
         if self.lags:  # other models are called each time, as on the whole tape
-            repeats = repeats and market.best and self.quotes.looks == BEST_PRICES
-        self.manager.repeats = repeats and not self.manager.decides
+            self.manager.repeats &= market.best and self.quotes.looks == BEST_PRICES
         return 0
 
     cdef int point_to(self, EventBuffer buffer) except -1:

@@ -34,7 +34,8 @@ cdef class OrderManager:
     cdef int64_t next_sample_us, next_state_us, next_requote_us
     cdef int64_t next_grid_us           # the earlier of the first two, cached as it is read for each event
     # the last requote
-    cdef bint repeats                   # whether equal best prices and inventory give an equal requote
+    cdef bint timeless                  # whether equal best prices and inventory give an equal requote, at any time
+    cdef bint repeats                   # the same, in the market that is played
     cdef int64_t quoted_bid_ticks, quoted_ask_ticks     # best prices at that requote
     cdef int64_t* skipped               # reasons for not sending, by level; sells, buys
     cdef int64_t skipped_room           # number of levels

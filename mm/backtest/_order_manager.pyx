@@ -133,6 +133,7 @@ cdef class OrderManager:
         show_no_own(&self.view)
         self.view.quote_lots, self.view.target_lots = self.quote_lots, rules.target
         self.view.tick_lot = 1e-16 * rules.tick_lot_e16
+        self.timeless = quotes.timeless and rules.refresh_us == 0 and not (self.guarded or self.paired or self.decides)
         method = SIGMA_METHODS.index(rules.sigma_method)
         volatility_open(&self.volatility, method, rules.sigma_window_s, rules.sigma_half_life_s)
 

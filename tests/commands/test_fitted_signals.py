@@ -172,6 +172,9 @@ class RecordingRun:
     def input(self, path, size, sha256):
         self.files.append(path)
 
+    def has_input(self, path):
+        return path in self.files
+
     def input_file(self, path):
         self.files.append(path.name)
 

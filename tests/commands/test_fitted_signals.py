@@ -167,13 +167,11 @@ class RecordingRun:
 
     def __init__(self, tapes, folder=None):
         self.tapes, self.folder, self.warnings, self.files = tapes, folder, [], []
+        self.has_input = self.files.__contains__
         self.log = SimpleNamespace(warning=lambda key, **_: self.warnings.append(key), info=lambda *_, **__: None)
 
     def input(self, path, size, sha256):
         self.files.append(path)
-
-    def has_input(self, path):
-        return path in self.files
 
     def input_file(self, path):
         self.files.append(path.name)
@@ -192,8 +190,7 @@ def test_shadow_and_trade_use_the_micro_price_of_earlier_days(desk, folder, tmp_
     with pytest.raises(UsageError, match="fitted on earlier days"):
         PaperPlay(bare, knobs)
     run = RecordingRun(desk / "out" / "tapes")
-    day = Day(symbol=SYMBOL, day=DAYS[1], data_root=desk / "data")
-    terms = bare.fitted(knobs, day, run)
+    terms = bare.fitted(knobs, day := Day(symbol=SYMBOL, day=DAYS[1], data_root=desk / "data"), run)
     assert f"{SYMBOL}/{DAYS[0]}" in run.files[0]
     terms.write(tmp_path)
     fits = [

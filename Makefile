@@ -94,9 +94,8 @@ pages: build     ## Run the commands of README, tour and the pages that build on
 picture: build   ## Draw docs/backtest.svg, the picture of the README
 	PYTHONPATH=tests $(RUN) tools/picture.py
 
-docs: install    ## Generate docs/configuration.md, docs/api.md, docs/faults.md and the tables of docs/results.md and docs/performance.md
+docs: install    ## Generate docs/configuration.md, docs/faults.md and the tables of docs/results.md and docs/performance.md
 	$(RUN) -m mm.cli.docs > docs/configuration.md
-	$(RUN) tools/api.py > docs/api.md
 	$(RUN) tools/number_table.py
 	PYTHONPATH=. $(RUN) tools/faults.py > docs/faults.md
 	$(RUN) -m benchmarks.tables
@@ -110,7 +109,8 @@ $(RELEASE)/installed: tools/pins.py
 wheels: $(RELEASE)/installed  ## What a release is made of, in dist/: a wheel per Python found, source, SBOM, hashes
 	$(RELEASE)/bin/python tools/wheels.py $(WHEELS)
 
-site: $(RELEASE)/installed  ## The documentation as a site, in build/site
+site: build $(RELEASE)/installed  ## The documentation as a site, in build/site, with a reference of all public names
+	$(RUN) tools/api.py > docs/api.md
 	$(RELEASE)/bin/python tools/site.py
 
 bench: build     ## Own measurements, as ratios; BENCH_PEER=python of an environment with hftbacktest

@@ -1,4 +1,4 @@
-"""docs/api.md, the reference of the public names, matches the output of its generator."""
+"""The reference of the public names, a page of the site."""
 
 import ast
 import re
@@ -9,12 +9,7 @@ import mm
 from support import ROOT, run_python
 from tools import api
 
-PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-
-
-def test_api_page_matches_generator_output():
-    """Run ``make docs`` when this fails; the page is never edited by hand."""
-    assert api.page() == PAGE
+PAGE = api.page()
 
 
 def test_every_public_name_has_an_entry():

@@ -8,9 +8,10 @@ and larger.
 import re
 import time
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from itertools import pairwise
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mm.errors import UsageError
 
@@ -120,9 +121,38 @@ def checked_stamp_ms(stamp: int, name: str) -> int:
     raise ValueError(f"{name} is {stamp}, which is not a time in ms; it may be in another unit")
 
 
+@lru_cache
+def zone_of(name: str) -> tzinfo:
+    """Return a time zone by its name; UTC needs no time zone database.
+
+    Raises:
+        UsageError: If there is no such zone, or the machine has no time zone database.
+    """
+    if name in ("UTC", "Etc/UTC"):
+        return timezone.utc
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        if name == DAY_ZONE or not has_zones():
+            raise UsageError(
+                f"time zone {name}: this machine has no time zone database; `pip install tzdata`, or install the "
+                f"package tzdata of the system"
+            ) from None
+        raise UsageError(f"{name!r} is not a time zone; write one such as {DAY_ZONE}") from None
+
+
+def has_zones() -> bool:
+    """Return whether the machine has a time zone database."""
+    try:
+        ZoneInfo(DAY_ZONE)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
 def day_of(us: int, zone: str = DAY_ZONE) -> str:
     """Return the local calendar day of an instant as ``YYYYMMDD``."""
-    return datetime.fromtimestamp(us // US_PER_S, ZoneInfo(zone)).strftime("%Y%m%d")
+    return datetime.fromtimestamp(us // US_PER_S, zone_of(zone)).strftime("%Y%m%d")
 
 
 def plain_days(text: str) -> str:
@@ -143,7 +173,7 @@ def parse_day(day: str) -> date:
 def midnight_us(day: str, zone: str = DAY_ZONE) -> int:
     """Return the instant at which *day* begins in *zone*, in µs."""
     first = parse_day(day)
-    return int(datetime(first.year, first.month, first.day, tzinfo=ZoneInfo(zone)).timestamp()) * US_PER_S
+    return int(datetime(first.year, first.month, first.day, tzinfo=zone_of(zone)).timestamp()) * US_PER_S
 
 
 def next_day(day: str, step: int = 1) -> str:

@@ -1,5 +1,9 @@
 """Units of time stamps are inferred from their magnitude; the steady clock never falls."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +17,12 @@ from mm.clock import (
     exchange_ms,
     exchange_us,
     iso,
+    midnight_us,
+    next_day,
     stamp_to_us,
+    zone_of,
 )
+from mm.errors import UsageError
 
 instants = st.integers(FIRST_US, LAST_US - 1)
 
@@ -64,3 +72,31 @@ def test_steady_clock_never_falls_and_follows_elapsed_time(moves):
 def test_instant_of_no_calendar_is_still_text(us):
     """A stamp in another unit than its file says must be named in the error, not end it."""
     assert iso(us) == f"{us} us"
+
+
+_ZONES = (
+    "from mm.clock import day_of, midnight_us, zone_of\n"
+    "assert day_of(0, 'UTC') == '19700101' and midnight_us('20260105', 'UTC') == 1767571200000000\n"
+    "zone_of('Europe/Berlin')"
+)
+
+
+def test_machine_without_time_zones_is_told_what_to_install(tmp_path):
+    """Slim containers have no database: UTC works, and the remedy of any other zone is named."""
+    (tmp_path / "tzdata").mkdir()
+    (tmp_path / "tzdata/__init__.py").touch()  # hides the package
+    hidden = os.environ | {"PYTHONTZPATH": "/nonexistent", "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", _ZONES], env=hidden, capture_output=True, text=True, check=False)
+    assert "UsageError: time zone Europe/Berlin: this machine has no time zone database; `pip install" in done.stderr
+
+
+def test_misspelt_zone_is_another_error():
+    """Where a database exists, the name is wrong."""
+    with pytest.raises(UsageError, match="'Europe/Berln' is not a time zone"):
+        zone_of("Europe/Berln")
+
+
+@pytest.mark.parametrize(("day", "hours"), [("20260329", 23), ("20261025", 25), ("20260330", 24)])
+def test_days_of_summer_time_have_their_hours(day, hours):
+    """Days of Berlin begin at midnight on the wall clock."""
+    assert midnight_us(next_day(day)) - midnight_us(day) == hours * 3_600_000_000

@@ -16,14 +16,13 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import Any, NamedTuple
 from urllib.parse import quote
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
 
 from mm.backtest.live_feed import FeedEvent, Row
-from mm.clock import US_PER_S
+from mm.clock import US_PER_S, zone_of
 from mm.errors import BrokenFile, DataError, TryLater, UsageError
 from mm.instrument import E8, Instrument
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE
@@ -146,13 +145,13 @@ def _of_alphavantage(content: Any, base: str, symbol: str) -> Iterable[_Row]:
     if isinstance(content, dict) and (refusal := next((content[word] for word in _REFUSALS if word in content), None)):
         raise DataError(f"{base}: {symbol}: {refusal}")
     try:
-        zone = ZoneInfo(content["Meta Data"]["6. Time Zone"])
+        zone = zone_of(content["Meta Data"]["6. Time Zone"])
         (series,) = (value for name, value in content.items() if name.startswith("Time Series"))
         for stamp, row in series.items():
             at = datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S").replace(tzinfo=zone)
             names = ("1. open", "2. high", "3. low", "4. close", "5. volume")
             yield round(at.timestamp()) * US_PER_S, [row[name] for name in names]
-    except (KeyError, TypeError, ValueError, AttributeError, ZoneInfoNotFoundError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BrokenFile(f"{base}: the response for {symbol} is not in the form of a series ({error!r})") from error
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
-from mm.clock import EPOCH, US_PER_S
+from mm.clock import EPOCH, US_PER_S, zone_of
 from mm.instrument import E8, e8
 
 _E16 = E8 * E8
@@ -79,7 +78,7 @@ class Hours:
 
     def _local(self, us: int) -> datetime:
 
-        return (EPOCH + timedelta(microseconds=us)).astimezone(ZoneInfo(self.zone) if self.zone else timezone.utc)
+        return (EPOCH + timedelta(microseconds=us)).astimezone(zone_of(self.zone or "UTC"))
 
     def _minute(self, us: int) -> int:
         here = self._local(us)

@@ -25,12 +25,14 @@ _NAME = re.compile(r".+\.(\d+)\.partial")
 def atomic_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path next to *path*, and rename it to *path* at the end of the block.
 
-    If the block raises, the temporary file is removed and an existing file at *path* is unchanged.
+    A link at *path* stays, and its target is replaced. If the block raises, the temporary file is removed and an
+    existing file at *path* is unchanged.
 
     Args:
         path: The file; its folder must exist.
         durable: Force the contents to the disk before the rename, so that a power cut leaves the old or the new file.
     """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     unfinished = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         yield unfinished

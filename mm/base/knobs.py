@@ -19,10 +19,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mm.base.markets import MARKETS, SPOT
-from mm.clock import next_day, parse_day, plain_days
+from mm.clock import has_zones, next_day, parse_day, plain_days, zone_of
 from mm.errors import DataError, MMError, OffGrid, UsageError
 from mm.instrument import e8, short_text
 
@@ -416,10 +415,11 @@ def _path(text: str) -> Path:
 
 
 def _zone(text: str) -> str:
-
     try:
-        ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zone_of(text)
+    except UsageError:
+        if not has_zones():
+            raise
         raise ValueError("a time zone such as Europe/Berlin") from None
     return text
 

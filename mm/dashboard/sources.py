@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from mm.base.numbers import signed
+from mm.base.paths import as_given
 from mm.dayfolder.layout import DayFolder, days_of, existing
 from mm.errors import BrokenFile, DataError, MMError
 from mm.instrument import e8
@@ -84,7 +85,7 @@ class Folders:
         """
         try:
             run = open_run(name, self.out_root)
-            if not run.folder.resolve().is_relative_to(self.out_root.resolve()):
+            if not as_given(run.folder).is_relative_to(as_given(self.out_root)):
                 raise DataError(f"{name} is not below {self.out_root}; give mm dashboard its folder as --out-root")
             return run
         except DataError:

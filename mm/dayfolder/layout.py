@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mm.base.paths import as_given, dead_link
 from mm.clock import next_day, parse_day, plain_days
 from mm.errors import MissingDay, UsageError
 
@@ -112,8 +113,12 @@ class DayFolder:
 
     @classmethod
     def at(cls, path: Path) -> "DayFolder":
-        """Return the day folder at *path* (``…/SYMBOL/YYYYMMDD``); raises UsageError if its name is not a day."""
-        whole = Path(path).resolve()
+        """Return the day folder at *path* (``…/SYMBOL/YYYYMMDD``), under the names of its links.
+
+        Raises:
+            UsageError: If its name is not a day.
+        """
+        whole = as_given(path)
         if not _is_day(whole.name):
             days = ", ".join(_days_in(whole))
             hint = f"it has {days}" if days else "try data/BTCUSDT/20251216"
@@ -237,7 +242,8 @@ def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
     else:
         symbols = sorted(path.name for path in folder.root.iterdir() if path.is_dir()) if folder.root.is_dir() else []
         known = f"there is no day of {folder.symbol} (symbols: {', '.join(symbols) or 'none'})"
-    raise MissingDay(f"no day folder {folder.path}; {known}; set --data-root, --symbol or --day")
+    dead = dead_link(folder.path)
+    raise MissingDay(f"no day folder {folder.path}; {dead or known}; set --data-root, --symbol or --day")
 
 
 def days_of(data_root: Path, symbol: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from mm.base.paths import move_file, target_of
 from mm.dayfolder.check import CheckReport, check_day
 from mm.dayfolder.check_trades import TradeRange, check_trades
 from mm.dayfolder.coverage import Ids, trade_runs
@@ -71,7 +72,8 @@ def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
         OSError: If there is no space for the copy; then the day is unchanged.
     """
     day_folder(folder.root, folder.symbol, folder.day)  # it must exist
-    staging = folder.path.with_name(folder.day + ".repair")
+    place = target_of(folder.path)
+    staging = place.with_name(place.name + ".repair")
     with ExitStack() as held:
         lock_day(folder, held)
         before = check_day(folder)
@@ -102,8 +104,8 @@ def _publish(work: DayFolder, folder: DayFolder) -> None:
         target = folder.path / name
         if not target.is_file() or not filecmp.cmp(files[name], target, shallow=False):
             target.parent.mkdir(parents=True, exist_ok=True)
-            files[name].replace(target)
-    work.manifest.replace(folder.manifest)
+            move_file(files[name], target)
+    move_file(work.manifest, folder.manifest)
 
 
 _TRADE_ID_COLUMN = TRADE_COLUMNS.index("trade_id")

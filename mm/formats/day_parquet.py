@@ -21,6 +21,7 @@ from typing import BinaryIO, cast
 import polars as pl
 import pyarrow.parquet as pq
 
+from mm.base.paths import target_of
 from mm.dayfolder.layout import DIFF_KEYS, PACKED, USDM, USDM_DIFF_KEYS, DayFolder, day_folder
 from mm.dayfolder.line_files import line_writer
 from mm.dayfolder.manifest import day_files, read_manifest, write_manifest
@@ -109,6 +110,7 @@ def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[MovedFile
 @contextmanager
 def _staged(place: Path, taken: str) -> Iterator[Path]:
     """Yield a temporary folder next to *place*, renamed to it when the block succeeds, and removed otherwise."""
+    place = target_of(place)
     if place.exists():
         raise RunExists(taken)
     partial = place.with_name(place.name + PARTIAL)

@@ -18,6 +18,7 @@ import msgspec
 
 import mm
 from mm.base.atomic_file import write_atomic
+from mm.base.paths import dead_link, target_of
 from mm.clock import DAY_ZONE, US_PER_MS, iso
 from mm.dayfolder.day_grids import GridChange, instrument_json, with_history
 from mm.dayfolder.day_writer import DayWriter
@@ -83,9 +84,12 @@ class Staging:
             UsageError: If no folder can be created there.
         """
         place = DayFolder(self._root, self._symbol, day).path
+        if dead := dead_link(place):
+            raise UsageError(f"--data-root (DATA_ROOT) {self._root}: {dead}; create that folder, or remove the link")
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise RunExists(f"{place} already contains a recorded day; move it, or import into another --data-root")
-        beside = place.with_name(day + PARTIAL)
+        beside = target_of(place)
+        beside = beside.with_name(beside.name + PARTIAL)
         try:
             beside.mkdir(parents=True)
         except FileExistsError as error:
@@ -109,7 +113,7 @@ class Staging:
         for folder in self.folders:
             folder.lock.unlink(missing_ok=True)
             place = DayFolder(self._root, self._symbol, folder.day).path
-            folder.path.rename(place)
+            folder.path.rename(target_of(place))
             shutil.rmtree(folder.root)
             places.append(place)
         return places

@@ -18,11 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 from weakref import WeakSet
-from zoneinfo import ZoneInfo
 
 import mm
 from mm.base.waiting import happened
-from mm.clock import US_PER_S, day_of, parse_day
+from mm.clock import US_PER_S, day_of, parse_day, zone_of
 from mm.dayfolder.day_grids import read_grids
 from mm.dayfolder.day_writer import DayWriter, lock_day
 from mm.dayfolder.layout import SPOT, DayFolder
@@ -86,7 +85,7 @@ class WindowRule:
     def _instants(self, day: date, text: str) -> tuple[int, int]:
         """Return the first and the second instant of a local time of *day*."""
         hours, minutes = map(int, text.split(":"))
-        local = datetime.combine(day + timedelta(days=hours // 24), time(hours % 24, minutes), ZoneInfo(self.zone))
+        local = datetime.combine(day + timedelta(days=hours // 24), time(hours % 24, minutes), zone_of(self.zone))
         first, second = (int(local.replace(fold=fold).timestamp()) * US_PER_S for fold in (0, 1))
         return first, second
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mm.base.knobs import closest
+from mm.base.paths import files_below
 from mm.errors import BrokenFile, DataError
 from mm.report.contents import FIT, SCHEDULE
 from mm.runs.finished import RunFolder
@@ -39,7 +40,7 @@ def find_runs(
     *read* returns the manifest of a folder, as `read_manifest` does; one who lists often keeps what he has read.
     """
     runs, invalid = [], list(_without_manifest(root))
-    for path in sorted(root.rglob(MANIFEST)):
+    for path in sorted(files_below(root, MANIFEST)):
         if any(part.endswith(".partial") for part in path.relative_to(root).parts):
             continue
         try:

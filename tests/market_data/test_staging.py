@@ -81,3 +81,18 @@ def test_unwritable_root_raises_usage_error(tmp_path):
     (tmp_path / "data").touch()
     with pytest.raises(UsageError, match=r"--data-root \(DATA_ROOT\) .*data: cannot be written"):
         Staging(tmp_path / "data", "SIMUSDT", "R1", 2).open("20260105")
+
+
+def test_day_is_written_to_the_target_of_its_link(tmp_path):
+    """A day on another disk is made there, and the link stays; a link to nothing is named."""
+    disk = tmp_path / "disk"
+    (tmp_path / "SIMUSDT").mkdir()
+    (tmp_path / "SIMUSDT/20260105").symlink_to(disk)
+    with pytest.raises(UsageError, match="20260105 is a link to .*disk, which does not exist"):
+        Staging(tmp_path, "SIMUSDT", "R1", 2).open("20260105")
+    disk.mkdir()
+    staging = Staging(tmp_path, "SIMUSDT", "R1", 2)
+    write(staging, "20260105")
+    assert staging.publish(None) == [tmp_path / "SIMUSDT/20260105"]
+    assert (tmp_path / "SIMUSDT/20260105").is_symlink()
+    assert (disk / "events_SIMUSDT_20260105.csv").is_file()

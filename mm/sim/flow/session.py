@@ -6,9 +6,8 @@ from datetime import datetime, time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
-from zoneinfo import ZoneInfo
 
-from mm.clock import DAY_ZONE, US_PER_S, parse_day
+from mm.clock import DAY_ZONE, US_PER_S, parse_day, zone_of
 from mm.errors import UsageError
 from mm.ids import IdRange
 
@@ -46,7 +45,7 @@ class Session:
         """Opening time of the session, µs."""
         if self.begins_us is not None:
             return self.begins_us
-        opening = datetime.combine(parse_day(self.day), OPENING_TIME, ZoneInfo(DAY_ZONE))
+        opening = datetime.combine(parse_day(self.day), OPENING_TIME, zone_of(DAY_ZONE))
         return int(opening.timestamp()) * US_PER_S
 
     @property

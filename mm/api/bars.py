@@ -133,7 +133,7 @@ def _of_yahoo(content: Any, base: str, symbol: str) -> Iterable[_Row]:
         columns = [values.get(name, []) for name in ("open", "high", "low", "close", "volume")]
         stamps = result.get("timestamp", [])
         rows = list(zip(stamps, *columns, strict=True))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise BrokenFile(f"{base}: the response for {symbol} is not in the form of a chart ({error!r})") from error
     for stamp, *row in rows:
         if None not in row:
@@ -151,7 +151,7 @@ def _of_alphavantage(content: Any, base: str, symbol: str) -> Iterable[_Row]:
             at = datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S").replace(tzinfo=zone)
             names = ("1. open", "2. high", "3. low", "4. close", "5. volume")
             yield round(at.timestamp()) * US_PER_S, [row[name] for name in names]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
         raise BrokenFile(f"{base}: the response for {symbol} is not in the form of a series ({error!r})") from error
 
 

@@ -25,6 +25,11 @@ def target_of(path: Path) -> Path:
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
+def shown_name(path: Path) -> str:
+    """Return the name of a file as text that can be written: bytes that are no UTF-8 are replaced."""
+    return os.fsencode(path.name).decode(errors="replace")
+
+
 def dead_link(path: Path) -> str:
     """Return a sentence about the first part of *path* that is a link to nothing; empty without one."""
     for part in (*reversed(path.parents), path):

@@ -18,7 +18,7 @@ import msgspec
 
 import mm
 from mm.base.atomic_file import write_atomic
-from mm.base.paths import dead_link, target_of
+from mm.base.paths import dead_link, shown_name, target_of
 from mm.clock import DAY_ZONE, US_PER_MS, iso
 from mm.dayfolder.day_grids import GridChange, instrument_json, with_history
 from mm.dayfolder.day_writer import DayWriter
@@ -278,7 +278,12 @@ class _Import:
         """Read *captures*, made of *paths*, into *staging* and publish it."""
         report = ImportReport(self.symbol, run_id)
         given = {key: value for key, value in asdict(self.options).items() if value is not None}
-        knobs = {"symbol": self.symbol, "captures": [path.name for path in paths], **given, "form": self.form.name}
+        knobs = {
+            "symbol": self.symbol,
+            "captures": [shown_name(path) for path in paths],
+            **given,
+            "form": self.form.name,
+        }
         if self.form.venue == BINANCE_USDM.name:
             knobs["market"] = "usdm"
         session = ImportSession(
@@ -313,7 +318,7 @@ class _Import:
         self, captures: Sequence[CaptureLike], arrivals: Iterable[Arrived], session: ImportSession, report: ImportReport
     ) -> None:
         """Pass every message of the *captures* to *session*."""
-        report.captures = [CaptureReport(capture.lines.path.name) for capture in captures]
+        report.captures = [CaptureReport(shown_name(capture.lines.path)) for capture in captures]
         bare_snapshots = [""] * len(captures)
         for source, line, captured in arrivals:
             capture, read = captures[source], report.captures[source]

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 from msgspec import Raw, Struct
 
+from mm.base.paths import shown_name
 from mm.clock import LAST_US, US_PER_S, iso, stamp_to_us
 from mm.dayfolder.layout import SPOT, USDM
 from mm.dayfolder.line_files import GZIP_FORMAT
@@ -383,7 +384,7 @@ class Capture:
 
     def where(self) -> str:
         """Return file and line of the last returned message."""
-        return f"{self.lines.path.name}:{self.line}"
+        return f"{shown_name(self.lines.path)}:{self.line}"
 
     def _parsed(self, text: bytes) -> _CaptureLine:
         try:
@@ -395,7 +396,7 @@ class Capture:
         packet = line.packet
         assert packet is not None
         own_us = packet.recv_us or 0
-        self._far.note(f"{self.lines.path.name}:{line.number}", own_us, us)
+        self._far.note(f"{shown_name(self.lines.path)}:{line.number}", own_us, us)
         return line._replace(packet=packet._replace(recv_us=us), far_us=own_us)
 
     def _received(self, line: _CaptureLine) -> CapturedMessage:

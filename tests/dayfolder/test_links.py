@@ -53,7 +53,7 @@ def test_repair_of_a_linked_day_keeps_the_links(linked):
 def test_link_to_nothing_is_named(tmp_path):
     """An unmounted disk must not read as a day that was never recorded."""
     (tmp_path / "SIM").symlink_to(tmp_path / "gone")
-    with pytest.raises(MissingDay, match="SIM is a link to .*gone, which does not exist"):
+    with pytest.raises(MissingDay, match=r"SIM is a link to .*gone, which does not exist"):
         day_folder(tmp_path, "SIM", "20260105")
 
 

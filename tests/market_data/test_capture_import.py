@@ -2,6 +2,7 @@ import csv
 import gzip
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from decimal import Decimal
@@ -484,3 +485,10 @@ def test_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
     assert frames(folder(tmp_path / "marked")) == frames(folder(tmp_path / "plain"))
     assert not report.days[0].book.anomalies
     assert plain.days[0].synced
+
+
+def test_file_name_that_is_no_utf8_is_written_as_text(tmp_path):
+    """A name in another encoding, or read in an ASCII locale, must not end the import."""
+    report = imported(tmp_path, write(tmp_path / os.fsdecode(b"caf\xe9.txt"), GOOD))
+    assert report.captures[0].name == "caf\ufffd.txt"
+    assert events(folder(tmp_path), "run_start")[0]["knobs"]["captures"] == ["caf\ufffd.txt"]

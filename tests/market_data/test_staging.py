@@ -88,7 +88,7 @@ def test_day_is_written_to_the_target_of_its_link(tmp_path):
     disk = tmp_path / "disk"
     (tmp_path / "SIMUSDT").mkdir()
     (tmp_path / "SIMUSDT/20260105").symlink_to(disk)
-    with pytest.raises(UsageError, match="20260105 is a link to .*disk, which does not exist"):
+    with pytest.raises(UsageError, match=r"20260105 is a link to .*disk, which does not exist"):
         Staging(tmp_path, "SIMUSDT", "R1", 2).open("20260105")
     disk.mkdir()
     staging = Staging(tmp_path, "SIMUSDT", "R1", 2)

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mm.backtest.fills.intensity import Intensity, Poisson
-from mm.backtest.metrics.market_paths import MarketRows
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.models import FILL_BIAS
 from mm.backtest.paper_exchange import PaperExchange
@@ -75,7 +74,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     _check_target(quotes, rules)
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
     days, spans = list[str](), list[tuple[int, int]]()
-    market = _PredictionRows(_predicting(fills, intensity), [], [])
+    predicting, offsets = _predicting(fills, intensity), list[Ints]()
     first, predictors, day_notes, excluded = None, list["Artefact"](), list[str](), list[str]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
     single = isinstance(tape, Tape) or (isinstance(tape, Sequence) and len(tape) == 1)  # a further run may read it
@@ -89,7 +88,8 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         if on_orders:
             on_orders(exchange.engine.order_rows())
         feed = exchange.feeds[-1] if exchange.feeds else None
-        market.add(day, feed)
+        if predicting is not None and predicting.reference != "mid":
+            offsets.append(_reference_offsets(predicting.reference, day, feed))
         day_notes += [*day_warnings(day), *_feed_notes(day, feed, rules, is_first=day is first)]
         excluded += excluded_spans(day)
         if not (single or day.keep_mapped):
@@ -102,18 +102,26 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
     if first is None:
         raise UsageError("backtest has no tape; give at least one")
     models = (quotes, fills, intensity)
-    terms = replace(run_terms(first, rules, models), days=tuple(days), lost_lines=int(sums[0]))
-    between_us = sum(max(begin - end, 0) for (_, end), (begin, _) in pairwise(spans))
-    terms = replace(terms, starts_us=tuple(begin for begin, _ in spans), between_days_us=between_us)
-    terms = replace(terms, clock_raised=int(sums[1]), untraded=int(sums[2]) / max(int(sums[3]), 1))
     measured = exchange.feeds[0].to_dict() if exchange.feeds else {}
     excluded += [span for feed in rules.others.values() for other in feed.tapes for span in excluded_spans(other)]
     noted, left_out = (tuple(dict.fromkeys(said)) for said in (day_notes, excluded))  # a day may be played in parts
-    terms = replace(terms, day_notes=noted, excluded=left_out)
-    terms = replace(terms, **market.joined(), feed={**(terms.feed or {}), **measured})
+    journal = exchange.journal()
+    given = run_terms(first, rules, models)
+    terms = replace(
+        given,
+        days=tuple(days),
+        lost_lines=int(sums[0]),
+        starts_us=tuple(begin for begin, _ in spans),
+        between_days_us=sum(max(begin - end, 0) for (_, end), (begin, _) in pairwise(spans)),
+        clock_raised=int(sums[1]),
+        untraded=int(sums[2]) / max(int(sums[3]), 1),
+        day_notes=noted,
+        excluded=left_out,
+        offsets=np.concatenate(offsets) if offsets else None,
+        feed={**(given.feed or {}), **measured},
+        predictors=tuple(predictor.terms(journal.counters["first_us"]) for predictor in predictors),
+    )
     terms = with_funding(terms, first, exchange)
-    counters = (journal := exchange.journal()).counters
-    terms = replace(terms, predictors=tuple(predictor.terms(counters["first_us"]) for predictor in predictors))
     played = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
     return Result(journal, terms, played, leg_results(exchange, terms))
 
@@ -204,36 +212,11 @@ def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
     return list(artefacts.values())
 
 
-class _PredictionRows(NamedTuple):
-    """Rows of a run's tapes from which an intensity predicts fills, by tape.
-
-    Attributes:
-        intensity: Intensity that predicts fills.
-        market: Market rows from which order states are computed, if it uses states.
-        offsets: The distances of the mid from its reference price, unless that is the mid.
-    """
-
-    intensity: Intensity | None
-    market: "list[MarketRows]"
-    offsets: list[Ints]
-
-    def add(self, tape: Tape, feed: "Feed | None") -> None:
-        """Add the rows of *tape*, at the exchange's times if the run has a recorded *feed*."""
-        if self.intensity is None or (self.intensity.states is None and self.intensity.reference == "mid"):
-            return
-
-        us = tape.event_us if feed is None else feed.by_event
-        if self.intensity.states is not None:
-            self.market.append(MarketRows.of(tape, us))
-        if self.intensity.reference != "mid":
-            prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
-            self.offsets.append(mid_offsets(self.intensity.reference, us[tape.top_event], prices, lots))
-
-    def joined(self) -> dict[str, Any]:
-        """Return the rows of all tapes, by the field names of `RunTerms`; None for unused ones."""
-
-        offsets = np.concatenate(self.offsets) if self.offsets else None
-        return {"market": MarketRows.joined(self.market), "offsets": offsets}
+def _reference_offsets(reference: str, tape: Tape, feed: "Feed | None") -> Ints:
+    """Return `mid_offsets` of *tape*, at the exchange's times if the run has a recorded *feed*."""
+    us = tape.event_us if feed is None else feed.by_event
+    prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
+    return mid_offsets(reference, us[tape.top_event], prices, lots)
 
 
 def model_name(model: object) -> str:

@@ -8,7 +8,6 @@ from mm.instrument import E8, decimal_text, short_text
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
-    from mm.backtest.metrics.market_paths import MarketRows
     from mm.base.arrays import Floats, Ints
     from mm.instrument import Instrument
 
@@ -46,7 +45,6 @@ class RunTerms:
         days_a_year: Days on which the market is open in a year, by which ratios are annualised.
         between_days_us: Total time between the end of a day's window and the start of the next.
         intensity: Intensity that predicts the fills; None without one.
-        market: Market rows from which order states are computed, if the intensity uses states; else None.
         offsets: Distance of the mid from the intensity's reference price over the run, as
             `mm.backtest.metrics.order_lives.mid_offsets` returns it; None if that is the mid, or unknown.
         fit: Description of the run's fit or schedule: ``path`` (the file's name), ``status``, ``reason``,
@@ -117,7 +115,6 @@ class RunTerms:
     days_a_year: int = 365
     between_days_us: int = 0
     intensity: "Intensity | None" = None
-    market: "MarketRows | None" = field(default=None, compare=False)
     offsets: "Ints | None" = field(default=None, compare=False)
     fit: Mapping[str, Any] | None = None
     fill_bias: str | None = None

@@ -6,7 +6,6 @@ from libc.stdint cimport int64_t, uint64_t
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.metrics._rows_at cimport row_at
 
 cdef enum:
     BLOCK_AT = 38   # bits below the block in a key
@@ -16,6 +15,27 @@ cdef enum:
 cdef int64_t NONE = -1
 cdef int64_t DISTANCES = <int64_t> 1 << BLOCK_AT    # distances are below, in steps
 cdef int64_t BLOCKS = 1 << (SIDE_AT - BLOCK_AT)     # and block indices
+
+
+cdef inline int64_t row_at(const int64_t* us, int64_t width, int64_t rows, int64_t instant, int64_t at) noexcept nogil:
+    """Return the last of ascending rows, *width* cells each, that begins at or before *instant*; -1 before the first.
+
+    The search starts from the row *at*, -1 for none. Four rows are compared without a branch: the number of rows
+    between two instants is random, and a mispredicted branch costs more than all four.
+    """
+    cdef int64_t step
+    cdef const int64_t* row
+    while at >= 0 and us[width * at] > instant:
+        at -= 1
+    while at + 4 < rows:
+        row = us + width * (at + 1)
+        step = (row[0] <= instant) + (row[width] <= instant) + (row[2 * width] <= instant) + (row[3 * width] <= instant)
+        at += step
+        if step < 4:
+            return at
+    while at + 1 < rows and us[width * (at + 1)] <= instant:
+        at += 1
+    return at
 
 
 cdef class _Sums:

@@ -160,7 +160,7 @@ def measure(
     decays = k_by_reference(tapes, config, marks)
     own = marks[config.reference]
     del marks  # those of the other references are large, and simulated orders are played next
-    calibrator = Calibrator(tapes, config, rules, keep, marks=own, by_state=True)
+    calibrator = Calibrator(tapes, config, rules, keep, marks=own)
     fit, measured = calibrator.fit(calibrator.start_us, calibrator.end_us)
     states = spread_states(calibrator)
     by_reference = (*old_book(config.reference, decays), *large_tick(states, config.reference))
@@ -168,8 +168,6 @@ def measure(
     fit = replace(
         fit,
         adverse_moves=moves_between(calibrator, calibrator.start_us, calibrator.end_us),
-        measured_states=calibrator.states,
-        recent_s=calibrator.recent_s,
         warnings=(*notes, *fit.warnings, *further),
         reference_choice=choice,
         points=measured.shown,

@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.fill_states import StateRates
-from mm.backtest.metrics.market_paths import MarketPaths
-from mm.backtest.metrics.resting_states import OrderMarkets
 from mm.backtest.rules import Rules
 from mm.calibration.day_orders import DayOrders, OrderRows
 from mm.calibration.depth_counts import DayMarks, DepthOptions
-from mm.calibration.exposure import Keep, clip_lots, played, pooled_rates, recent_us, runs_of, simulated
+from mm.calibration.exposure import Keep, clip_lots, played, pooled_rates, runs_of, simulated
 from mm.calibration.fit_points import FitOptions, fit_poisson, fit_window
 from mm.calibration.fit_result import FittedWindow, PoissonFit, ReferenceChoice, Sides
 from mm.calibration.intervals import HORIZON_S, predictive_ci95, with_block_errors
 from mm.calibration.points import Points, joined
 from mm.calibration.reference import AUTO, BLOCK_S, BLOCK_US, OWN_BEST, PER_TICK, check_reference, span_of, within
-from mm.calibration.state_rates import rates_of
 from mm.calibration.sweeps import HitRule
 from mm.calibration.tally import reach_of
 from mm.calibration.volatility import sigma_of
@@ -170,7 +166,6 @@ class Calibrator:
         *,
         marks: "Sequence[DepthCounts]" = (),
         choice: ReferenceChoice | None = None,
-        by_state: bool = False,
     ) -> None:
         """Prepare the days.
 
@@ -184,10 +179,8 @@ class Calibrator:
                 so that later windows have no look-ahead; None uses all days.
             marks: The marks of each day, if already counted.
             choice: The choice of the config's reference price; None if it was given.
-            by_state: Measure the fill rates by order state as well, under a fill model.
         """
         self.tapes = known_at_end(tapes_given(tape, "the calibration"))
-        self._by_state = by_state and config.fills is not None
         self.config, self.reference_choice = config, choice
         # Rates are of the market by one clock: reference, states, prints and simulated orders are as it was received.
         rules = rules and rules.without_feed()
@@ -202,11 +195,8 @@ class Calibrator:
             for day in self.tapes:
                 day.release_memory()  # only its best prices are needed
             trim_heap()
-        states = None
-        if self._by_state:
-            states = (self.start_us, self.end_us), OrderMarkets(recent_us(rules), MarketPaths.of_days(self.tapes))
         runs = (
-            (name, partial(simulated, self.tapes, quotes, config, rules, states))
+            (name, partial(simulated, self.tapes, quotes, config, rules))
             for name, quotes in runs_of(self.tapes[0], config)
         )
         self.played = played(runs, config, keep)
@@ -225,22 +215,6 @@ class Calibrator:
             known.marks = self.marks.ending(tapes)
             self._known = us, known
         return self._known[1]
-
-    @cached_property
-    def states(self) -> "StateRates | None":
-        """Fill rates by the state of orders over all days; None unless they were measured."""
-        if not self._by_state:
-            return None
-        sums = np.concatenate([run.states for run in self.played.values()])
-        read = np.empty((0, sums.shape[1]))  # half of the memory of a run
-        self.played = {name: replace(run, states=read) for name, run in self.played.items()}
-        trim_heap()
-        return rates_of(sums)
-
-    @property
-    def recent_s(self) -> float | None:
-        """Time for which a move of the mid is recent in *states*; None without them."""
-        return recent_us(self._rules) / US_PER_S if self._by_state else None
 
     @property
     def fills_name(self) -> str | None:

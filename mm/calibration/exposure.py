@@ -28,7 +28,6 @@ import numpy as np
 
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import FILL_COLUMNS
-from mm.backtest.metrics.fill_states import often_sent, state_sums
 from mm.backtest.metrics.order_lives import NEVER, LifeLog, lives
 from mm.backtest.models import FILL_MODELS
 from mm.backtest.quotes.simple import FixedSpread
@@ -47,7 +46,6 @@ from mm.tape.columns import trim_heap
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
-    from mm.backtest.metrics.resting_states import OrderMarkets
     from mm.backtest.result import Result
     from mm.calibration.calibrator import CalibrationConfig
     from mm.tape.tape import Tape
@@ -55,6 +53,8 @@ if TYPE_CHECKING:
 
 FOREVER = 1 << 62
 POOL_FILLS = 20  # neighbouring distances are pooled to this number of fills
+NODE_SHARE = 0.3  # of the most order time at a nearby distance; distances with less are left out
+NEARBY, NEARBY_SHARE = 2, 0.2  # half ticks, and share of the distance, that are nearby
 FILLED_TICKS = 20.0  # up to here rates are interpolated at every half tick
 
 
@@ -260,10 +260,31 @@ def pooled_rates(points: Points) -> Line:
     half_ticks = np.rint(2 * delta)
     if np.abs(2 * delta - half_ticks).max(initial=0.0) > 1e-6:
         return _empty_below_two(_pooled(delta, seconds, fills))
-    kept = often_sent(half_ticks, seconds)
+    kept = _often_sent(half_ticks, seconds)
     delta, seconds, fills, parities = (column[kept] for column in (delta, seconds, fills, half_ticks % 2))
     parts = [_pooled(*(column[parities == parity] for column in (delta, seconds, fills))) for parity in (0, 1)]
     return _empty_below_two(_filled(*parts))
+
+
+def _often_sent(distance: Floats, seconds: Floats) -> Mask:
+    """Return whether orders were often sent at each distance.
+
+    Other distances occur only while the spread is unusual: fills at that time do not measure a quote that is always at
+    that distance.
+
+    Args:
+        distance: Distinct distances, in half ticks, ascending.
+        seconds: Order time of each.
+    """
+    often = np.empty(len(distance), np.bool_)
+    for parity in (0, 1):  # prices are whole ticks: neighbours are an even number of half ticks apart
+        own = np.flatnonzero(distance % 2 == parity)
+        if own.size:
+            at, reach = distance[own], np.floor(NEARBY + NEARBY_SHARE * np.abs(distance[own]))
+            nearby = np.searchsorted(at, at - reach), np.searchsorted(at, at + reach, side="right")
+            most = np.maximum.reduceat(np.append(seconds[own], 0.0), np.stack(nearby, axis=1).ravel())[::2]
+            often[own] = seconds[own] >= NODE_SHARE * most
+    return often
 
 
 def _empty_below_two(line: Line) -> Line:
@@ -304,13 +325,11 @@ class Played:
 
     Attributes:
         resting: Its orders that rested.
-        states: Order-seconds and fills by order state, as in `state_sums`; empty unless they were asked for.
         result: Result of the backtest; without rows of orders and state unless they were asked for, None if restored
             from an earlier attempt.
     """
 
     resting: RestingOrders
-    states: Floats
     result: "Result | None" = None
 
 
@@ -340,20 +359,16 @@ def simulated(
     quotes: object,
     config: "CalibrationConfig",
     rules: Rules | None,
-    states: "tuple[tuple[int, int], OrderMarkets] | None",
     *,
     all_rows: bool = False,
 ) -> Played:
     """Return a run of simulated orders.
 
-    *states* are the span ``[start, end)`` in µs over which order states are summed, and the orders' market, if asked.
     The result has *all_rows* for its files only: of weeks, those of orders and state are most of the memory.
     """
     result = _backtested(tapes, quotes, config, rules, all_rows=all_rows)
     resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=config.fills is not None)
-    if states is None:
-        return Played(resting, np.empty((0, 10)), result)
-    return Played(resting, state_sums(result.journal, *states), result)
+    return Played(resting, result)
 
 
 def _backtested(
@@ -384,12 +399,6 @@ def _anchors(quotes: object, config: "CalibrationConfig") -> Anchors | None:
         return None
     taken = quotes.anchors() if isinstance(quotes, FixedDelta | CalibrationLadder) else np.empty((0, 3))
     return Anchors.of(taken, config.reference)
-
-
-def recent_us(rules: Rules | None) -> int:
-    """Return the time in µs for which a move of the mid is recent: until the orders sent after it have arrived."""
-    given = rules or Rules(tick_e8=1, lot_e8=1)
-    return given.requote_us + given.order_latency_us
 
 
 def clip_lots(config: "CalibrationConfig", rules: Rules) -> int:

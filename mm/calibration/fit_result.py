@@ -10,7 +10,6 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from mm.backtest.metrics import json_values
-from mm.backtest.metrics.fill_states import StateRates
 from mm.backtest.metrics.json_values import finite
 from mm.base.notebook import Picture, Shown, picture_of
 from mm.base.numbers import MINUS
@@ -173,8 +172,6 @@ class PoissonFit(Shown):
         calib_order_qty: Quantity of its orders, in the base asset.
         measured_rates: Distance in ticks and fills per second of these orders, neighbours pooled to 20 fills; they
             need not decrease, and a backtest under that model uses them to predict its fills.
-        measured_states: Fills per second by the state of an order and of its market.
-        recent_s: Time for which a move of the mid counts as recent, in s.
         adverse_moves: Distance, and adverse move of the mid in the 5 s after fills there, in ticks; 20 fills or more.
         clustering: The Hawkes fit of aggressive orders, as from `HawkesFit.to_json`; None if it was not fitted.
         points: The measured points, for charts; None if the fit was read from a file, which does not have them.
@@ -237,8 +234,6 @@ class PoissonFit(Shown):
     calib_fill_params: dict[str, Any] | None = None
     calib_order_qty: float | None = None
     measured_rates: Line = ()
-    measured_states: StateRates | None = None
-    recent_s: float | None = None
     adverse_moves: Line = ()
     clustering: dict[str, Any] | None = None
     points: Points | None = field(default=None, compare=False)
@@ -388,7 +383,6 @@ class PoissonFit(Shown):
         """
         _check_head(content, source)
         known = {name: value for name, value in content.items() if name in _BRIEF}
-        known["measured_states"] = known.get("measured_states") or None  # an empty list in an older file
         fit = converted(known, cls, source, REMEDY)
         if unknown := set(known.get("sides", ())) - {field.name for field in fields(Sides)}:
             raise BrokenFile(f"{source}: sides has {', '.join(sorted(unknown))}; it may have bid and ask; {REMEDY}")

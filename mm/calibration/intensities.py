@@ -4,9 +4,7 @@ import math
 
 from mm.backtest.fills.intensity import FOREVER, Intensity
 from mm.backtest.fills.intensity_piece import IntensityPiece
-from mm.backtest.metrics.fill_states import FillStates
 from mm.calibration.fit_result import Line, PoissonFit
-from mm.calibration.moves import offset_ticks
 from mm.calibration.schedule import Schedule, Segment, why_unusable
 from mm.errors import FitError, UsageError
 
@@ -48,9 +46,8 @@ def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
     """Return the fill rates measured under a fill model, to predict the fills of other orders.
 
     Rates are by distance and need not decrease with it, so they are used for neither quotes nor simulated fills; beyond
-    the last distance they decay with k. If a fit has rates by order state as well, distances are from the mid, whatever
-    the reference. Segments of a schedule without measured rates use λ(δ). None if nothing was measured under a fill
-    model, or only at one distance.
+    the last distance they decay with k. Segments of a schedule without measured rates use λ(δ). None if nothing was
+    measured under a fill model, or only at one distance.
     """
 
     if isinstance(fitted, Schedule):
@@ -61,19 +58,7 @@ def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
         return Intensity(pieces, fitted.reference or "mid", falling=False)
     if not fitted.usable or not fitted.measured_rates or not fitted.k:
         return None
-    piece = _measured_piece(fitted, (0, FOREVER))
-    if not fitted.measured_states or fitted.recent_s is None:
-        return Intensity([piece], fitted.reference or "mid", falling=False)
-    states = FillStates(fitted.measured_states, fitted.recent_s, fitted.k)
-    return Intensity([_from_mid(piece, fitted.reference)], "mid", falling=False, states=states)
-
-
-def _from_mid(piece: "IntensityPiece", reference: str | None) -> "IntensityPiece":
-    """Return a piece with its distances converted to distances from the mid, at the mean spread."""
-    offset = offset_ticks(reference, piece.half_spread_ticks)
-    near, far = (None if end is None else end + offset for end in (piece.min_delta_ticks, piece.max_delta_ticks))
-    curve = tuple((delta + offset, rate) for delta, rate in piece.curve)
-    return piece._replace(min_delta_ticks=near, max_delta_ticks=far, curve=curve)
+    return Intensity([_measured_piece(fitted, (0, FOREVER))], fitted.reference or "mid", falling=False)
 
 
 def _measured_piece(fitted: PoissonFit | Segment, span: tuple[int, int]) -> "IntensityPiece":

@@ -205,12 +205,10 @@ class Checkpoint:
 
     def played(self, name: str, play: Callable[[], Played]) -> Played:
         """Return the run of simulated orders of *name*, computed by *play* if there is none yet."""
-        path, states = self._folder / f"{name}.npz", self._folder / f"{name}.states.npy"
+        path = self._folder / f"{name}.npz"
         if not path.exists():
             run = play()
             columns = {field: getattr(run.resting, field) for field in RESTING}
-            with atomic_file(states) as unfinished, unfinished.open("wb") as file:
-                np.save(file, run.states)
             with atomic_file(path) as unfinished, unfinished.open("wb") as file:
                 np.savez(file, **{name: column for name, column in columns.items() if column is not None})
             del run, columns
@@ -218,4 +216,4 @@ class Checkpoint:
         # enter it at once ("AST constructor recursion depth mismatch"); runs are played by two.
         with _ONE_PARSER, np.load(path) as kept:
             resting = RestingOrders(**{field: kept.get(field) for field in RESTING})
-            return Played(resting, np.load(states, mmap_mode="r"))  # of all runs they are read once, together
+            return Played(resting)

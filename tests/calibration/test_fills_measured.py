@@ -330,13 +330,11 @@ def test_adverse_moves_of_fit_change_quotes(tape, model):
 
 @pytest.mark.slow
 def test_segments_predict_by_their_own_rates(tape):
-    """A schedule has no rates by state: those of its past predicted later windows no better than a window's rates."""
+    """A schedule predicts by the rates that its windows measured."""
     plan, config = WindowPlan(10, 5), CalibrationConfig(method="fixed", deltas=(0.5, 1.0, 1.5, 2.5), fills=POWER)
     calibrator = Calibrator(tape, config, learn_us=plan.first_us)
     schedule = build_schedule(calibrator, plan)
     predicted = measured_intensity(schedule)
-    assert calibrator.states is None
-    assert predicted.states is None
     for segment in schedule.segments:
         rates = pooled_rates(calibrator.points(segment.train_start_us, segment.train_end_us))
         assert segment.measured_rates == rates

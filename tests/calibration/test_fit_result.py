@@ -18,7 +18,7 @@ CONTRACT_KEYS = (
     "n_fills exposure_s pivot_delta lambda_at_pivot se_log_lambda_at_pivot curvature_p sides side_lr_p firth "
     "log_linear min_delta_ticks max_delta_ticks window usable status reason mle hit reference sigma_ticks "
     "half_spread_ticks predictive_ci95 predictive_horizon_s warnings reference_choice shape lambda_curve calib_fills "
-    "calib_fill_params calib_order_qty measured_rates measured_states recent_s adverse_moves clustering"
+    "calib_fill_params calib_order_qty measured_rates adverse_moves clustering"
 )
 
 SIDED = {
@@ -158,18 +158,10 @@ def test_printed_box_shows_status_and_reason():
     assert str(FAILED) == FAILED_BOX
 
 
-def test_fit_of_earlier_version_is_read_or_rejected_with_advice(tape):
-    """An empty list of states is accepted; a non-empty list of an old format is rejected with "fit again"."""
+def test_fit_with_rates_by_state_is_read_without_them(tape):
+    """Earlier versions also measured rates by the state of an order."""
     fit = mm.calibrate(tape)
-    assert fit.to_json()["measured_states"] is None
-    assert PoissonFit.from_json(fit.to_json() | {"measured_states": []}, "the test").measured_states is None
-    list_format, with_flow = [[1.0, 1.0, 0, 0, 0, 0, 0, 9.0, 3.0]], {"states": [], "flow": [[1.0, 1, -3, 0.5]]}
-    without_touch = {"states": [], "hits": [[1.0, 1, 0.3, -3, 0.5]]}
-    without_swept = without_touch | {"touch": [[1.0, 1, 0.5]]}
-    message = r"measured_states is .*(expected `object|missing required field).*; .* fit again"
-    for earlier in (list_format, with_flow, without_touch, without_swept):
-        with pytest.raises(BrokenFile, match=message):
-            PoissonFit.from_json(fit.to_json() | {"measured_states": earlier}, "the test")
+    assert PoissonFit.from_json(fit.to_json() | {"measured_states": {"states": []}, "recent_s": 0.3}, "the test") == fit
 
 
 def test_headline_error_is_half_the_interval_by_blocks():

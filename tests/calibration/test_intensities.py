@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from mm import PoissonFit
-from mm.backtest.metrics.fill_states import StateRates
 from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.errors import FitError
 
@@ -24,7 +23,6 @@ FIT = PoissonFit(
     max_delta_ticks=8.0,
     measured_rates=((0.0, 0.4), (2.0, 0.2)),
 )
-STATES = StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), (), (), ())
 
 
 def test_intensity_of_fit_has_one_row_with_reference_and_spread():
@@ -44,12 +42,3 @@ def test_measured_rates_keep_their_reference():
     measured = measured_intensity(FIT)
     assert measured.reference == "best"
     assert measured.at(0, 1, 2.0) == pytest.approx(0.2)
-
-
-def test_states_convert_distances_from_best_price_to_mid():
-    """With states, distances from the best price become distances from the mid at the mean spread."""
-    measured = measured_intensity(replace(FIT, measured_states=STATES, recent_s=0.3))
-    (piece,) = measured.rows()
-    assert measured.reference == "mid"
-    assert (piece.min_delta_ticks, piece.max_delta_ticks) == (1.5, 9.5)
-    assert measured.at(0, 1, 3.5) == pytest.approx(0.2)

@@ -1,6 +1,5 @@
 """Runs of simulated orders: names, quotes and stored data."""
 
-from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, current_thread
 from time import sleep
@@ -10,11 +9,9 @@ import pytest
 
 import mm
 from mm import CalibrationConfig, Rules
-from mm.backtest.metrics.market_paths import MarketPaths
-from mm.backtest.metrics.resting_states import OrderMarkets
 from mm.backtest.models import FILL_MODELS
-from mm.calibration.calibrator import Calibrator, FillsMeasured
-from mm.calibration.exposure import THREADS, Played, clip_lots, played, recent_us, runs_of, simulated
+from mm.calibration.calibrator import FillsMeasured
+from mm.calibration.exposure import THREADS, Played, clip_lots, played, runs_of, simulated
 from mm.calibration.sweeps import HitRule
 from mm.errors import UsageError
 from simulation import simulate_day
@@ -49,29 +46,11 @@ def test_rows_handed_over_day_by_day_measure_the_same(tape, tmp_path):
     folder = simulate_day(tmp_path, hours=1 / 6, seed=4, day="20260106", A_per_s=1.2, k_per_tick=0.4)
     tapes = (tape, mm.load_day(folder.path))
     config = CalibrationConfig(method="fixed", deltas=(0.5,), fills=FILLS)
-    states = [tape.start_us, tapes[1].end_us], OrderMarkets(recent_us(None), MarketPaths.of_days(tapes))
     [(_, quotes)] = runs_of(tape, config)
-    kept, brief = (simulated(tapes, quotes, config, None, states, all_rows=rows) for rows in (True, False))
+    kept, brief = (simulated(tapes, quotes, config, None, all_rows=rows) for rows in (True, False))
     assert len(kept.result.journal.orders) > 1000 == 1000 + len(brief.result.journal.orders)
-    assert brief.states.tolist() == kept.states.tolist() != []
     for name, column in vars(kept.resting).items():
         assert np.array_equal(getattr(brief.resting, name), column), name
-
-
-def test_states_are_summed_only_where_they_are_asked_for(tape):
-    """Their seconds are those of all resting orders on a valid book, their fills those of the run."""
-    config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5, 2.5))
-    plain = Calibrator(tape, config)
-    assert (plain.states, plain.recent_s) == (None, None)
-    assert {(len(run.states), run.resting.fills) for run in plain.played.values()} == {(0, None)}
-    measured = Calibrator(tape, replace(config, fills=FILLS), by_state=True)
-    assert Calibrator(tape, replace(config, fills=FILLS)).states is None
-    for run in measured.played.values():
-        assert run.states[:, 9].sum() == run.resting.fills.shape[1] > 20
-        rested = np.minimum(run.resting.end_us, tape.end_us) - run.resting.start_us
-        assert run.states[:, 8].sum() == pytest.approx(rested[rested > 0].sum() / 1e6, rel=0.01)
-    rates = measured.states
-    assert rates.fills == sum(run.resting.fills.shape[1] for run in measured.played.values())
 
 
 def test_runs_are_played_at_the_same_time_and_returned_in_order():
@@ -80,7 +59,7 @@ def test_runs_are_played_at_the_same_time_and_returned_in_order():
 
     def play():
         together.wait()
-        return Played(None, None, "result")
+        return Played(None, "result")
 
     found = played(((f"run_{n}", play) for n in range(2 * THREADS)), CalibrationConfig(method="fixed"), None)
     assert list(found) == ["run_0", "run_1", "run_2", "run_3"]
@@ -94,7 +73,7 @@ def test_users_fill_model_is_played_by_the_current_thread():
 
     def play():
         threads.add(current_thread().name)
-        return Played(None, None)
+        return Played(None)
 
     played(((str(n), play) for n in range(8)), CalibrationConfig(method="fixed", fills=own), None)
     assert threads == {current_thread().name}
@@ -111,17 +90,10 @@ def test_no_run_begins_after_a_failed_one():
         sleep(0.05)
         return play()
 
-    runs = ((str(n), lambda: Played(None, None)) for n in range(200))
+    runs = ((str(n), lambda: Played(None)) for n in range(200))
     with pytest.raises(OSError, match="No space"):
         played(runs, CalibrationConfig(method="fixed"), keep)
     assert len(begun) < 200
-
-
-def test_recent_time_is_requote_plus_order_latency():
-    """Until then orders may not have followed a move."""
-    rules = Rules(1, 1, requote_us=250_000, order_latency_us=7_000)
-    assert recent_us(rules) == 257_000
-    assert recent_us(None) == Rules(1, 1).requote_us + Rules(1, 1).order_latency_us
 
 
 def test_clip_is_quantity_of_calibration_or_rules():

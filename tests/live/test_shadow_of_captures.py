@@ -6,14 +6,11 @@ import random
 import pytest
 from shadowed import CHANCE, QUEUE, strategy
 
-import mm
 from captured import import_files
 from engine_tapes import BEGIN_US, TEST, Teller
 from mm import Tape
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.live_feed import LiveFeed, feed_events
-from mm.backtest.metrics.fill_states import FillStates, StateRates
-from mm.backtest.metrics.market_paths import MarketRows
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.instrument import E8, Instrument, e8, to_exchange_info
 from mm.live.run.decisions import decisions_name, decisions_of, write_decisions
@@ -23,7 +20,6 @@ from mm.live.run.terms import ShadowTerms
 from mm.market_data import import_session
 from mm.market_data.day_journal import DayJournal
 from mm.play.models import PlayModels
-from simulation import simulate_day
 from support import SHARED
 
 CAPTURES = SHARED / "data"
@@ -82,29 +78,6 @@ def test_shadow_of_capture_equals_replay_of_imported_day(  # noqa: PLR0917
     assert found.same, found
     assert found.decisions > 1_000
     assert found.rows["fills_live"] > 10
-
-
-@pytest.mark.parametrize("by_flow", [True, False])
-def test_aggressive_orders_are_kept_only_if_flow_predicts_fills(tmp_path, monkeypatch, by_flow):
-    """They equal those of the tape of the same events; unused prints are not kept."""
-    folder = simulate_day(tmp_path, hours=1 / 60, seed=3, A_per_s=1.2, k_per_tick=0.4)
-    tape = mm.load_day(folder.path)
-    states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), (), (), ()), 0.3, 1.0)
-    predicts = Intensity([], "mid", falling=False, states=[states]) if by_flow else None
-    monkeypatch.setattr(PlayModels, "intensity", property(lambda _: predicts))
-    entry = json.loads(to_exchange_info(tape.instrument))
-    terms = ShadowTerms("SIMUSDT", "20260105", entry, None, None, tape.start_us)
-    play = PaperPlay(terms, strategy(requote_ms=100.0, account={"initial_cash": "1000000"}, risk={}, **QUEUE))
-    events = list(feed_events(tape))
-    for first in range(0, len(events), 500):
-        play.feed(events[first : first + 500])
-    play.advance(tape.end_us)
-    market = play.result().terms.market
-    if not by_flow:
-        assert market is None
-        return
-    assert len(market.hits) > 20
-    assert [rows.tolist() for rows in market] == [rows.tolist() for rows in MarketRows.of(tape)]
 
 
 @pytest.mark.parametrize("reference", ["best", "micro"])

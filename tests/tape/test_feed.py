@@ -12,7 +12,6 @@ from engine_tapes import TEST, sewn
 from mm import PaperExchange, Quotes, Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.fills.intensity import FOREVER, Intensity
-from mm.backtest.metrics.fill_states import FillStates, StateRates
 from mm.tape.feed import QUICKEST_US, feed_of, why_no_feed
 from named import kind_of
 from oracle_travel import happened as plainly_happened
@@ -211,24 +210,16 @@ def test_predicted_fills_use_exchange_time(reference):
     delayed = tape_of(sorted(events, key=lambda event: event[1]))
     undelayed = replace(tape_of([(at, at, *rest) for at, _, *rest in events]), end_us=delayed.end_us)
     assert (np.diff(feed_of(delayed).sequence) < 0).sum() > 50
-    states = FillStates(StateRates(((1.0, 1.0, 0, 0, 10.0, 10.0, 5.0),), (), (), (), ()), 0.3, 1.0)
     found = []
     for tape, recorded in ((delayed, True), (undelayed, False)):
         rules = Rules(TEST.tick_e8, TEST.lot_e8, requote_us=10_000, enforce_balances=False, recorded_feed=recorded)
-        intensity = Intensity(
-            [(0, FOREVER, 0.5, 0.4, 0.5, 0.4, 0.4)], reference, states=states if reference == "best" else None
-        )
+        intensity = Intensity([(0, FOREVER, 0.5, 0.4, 0.5, 0.4, 0.4)], reference)
         found.append(backtest(tape, Constant(), TradeCross(), rules, intensity=intensity))
     delayed_run, undelayed_run = found
     assert len(undelayed_run.journal.fills) > 50
     assert delayed_run.journal.fills[:, :6].tolist() == undelayed_run.journal.fills[:, :6].tolist()
     assert len(set(undelayed_run.terms.offsets[:, 1].tolist())) > 2
     assert delayed_run.terms.offsets.tolist() == undelayed_run.terms.offsets.tolist()
-    assert (delayed_run.terms.market is None) == (reference == "micro")
-    if reference == "best":
-        assert [rows.tolist() for rows in delayed_run.terms.market] == [
-            rows.tolist() for rows in undelayed_run.terms.market
-        ]
     for name in ("predicted_fills", "fills_by_distance", "share_outside_fit"):
         assert delayed_run.summary[name] == undelayed_run.summary[name], name
 

@@ -32,7 +32,6 @@ cdef class Intensity:
     cdef int64_t count
     cdef readonly str reference
     cdef int counts_from            # the reference as one of MID, MICRO and BEST
-    cdef readonly object states  # type: FillStates | None
     cdef readonly object clustering  # type: Mapping[str, Any] | None
     cdef object given
     cdef keep(self, int64_t i, list curve)

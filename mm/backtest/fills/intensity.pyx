@@ -20,7 +20,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mm.backtest import declarations
 from mm.backtest.fills.base import PythonFillModel
@@ -28,9 +28,6 @@ from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.parameters import declares
 from mm.errors import BrokenFile, UsageError
-
-if TYPE_CHECKING:
-    from mm.backtest.metrics.fill_states import FillStates
 
 REFERENCES = ("mid", "micro", "best", "sweep")  # in the order of MID, MICRO, BEST; sweep also uses the best price
 FOREVER = 0x7FFFFFFFFFFFFFFF
@@ -101,7 +98,6 @@ cdef class Intensity:
         pieces: The segments in chronological order, not overlapping; A in 1/s per resting order, k in 1/tick.
         reference: Reference price of distances: ``mid``, ``micro``, ``best`` or ``sweep``.
         falling: Whether curves must decrease, as needed for quotes and fills.
-        states: Fill rates by the state of an order, only for predictions, at all times; None if unknown.
         clustering: The block ``clustering`` of a fit or a schedule, as in ``poisson_fit.json``; None without.
     """
 
@@ -110,13 +106,12 @@ cdef class Intensity:
         pieces: Iterable[IntensityPiece],
         reference: str = "mid",
         falling: bool = True,
-        states: "FillStates | None" = None,
         clustering: Mapping[str, Any] | None = None,
     ) -> None:
         pieces = [IntensityPiece(*piece) for piece in pieces]
         if reference not in REFERENCES:
             raise UsageError(f"intensity: reference is {reference!r}; it must be one of {', '.join(REFERENCES)}")
-        self.reference, self.states, self.clustering = reference, states, clustering
+        self.reference, self.clustering = reference, clustering
         self.counts_from = min(REFERENCES.index(reference), BEST)
         self.count = len(pieces)
         self.pieces = <Piece*> calloc(self.count + 1, sizeof(Piece))

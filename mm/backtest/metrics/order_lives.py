@@ -17,20 +17,17 @@ from mm.backtest.metrics.arithmetic import (
     whole_sum,
 )
 from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
-from mm.backtest.metrics.market_paths import MarketPaths
-from mm.backtest.metrics.resting_states import OrderMarkets, RestingStates, stretches
 from mm.backtest.metrics.spans import Spans
 from mm.base.arrays import Floats, Ints, Mask
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.fills.intensity_piece import IntensityPiece
     from mm.backtest.journal import Journal, Table
-    from mm.backtest.metrics.fill_states import FillStates
 
     Path = tuple[Ints, Ints, Table]
     Ratio = tuple[float | None, float | None, float | None]
@@ -43,6 +40,8 @@ SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 EDGES_US = np.array([digit * 10**power for power in range(11) for digit in (1, 2, 5)], dtype=np.int64)
 EDGES_S = (EDGES_US / US_PER_S).tolist()
 HOUR_US = 3_600 * US_PER_S
+FOREVER_US = 1 << 62
+AT_ONCE = 1 << 19  # stretches per piece
 MOST_ROWS = 40
 COMMON = 0.99  # share of the time at rest in separate rows; the outermost two rows include the remainder
 NO_RATIO = (None, None, None)
@@ -201,7 +200,6 @@ def fill_rates(
     journal: "Journal",
     orders: Lives,
     intensity: "Intensity | None",
-    market: MarketPaths | None = None,
     offsets: "Table | None" = None,
 ) -> tuple[dict[str, Any], float | None]:
     """Return fills, time at rest and predicted fills, by distance from the mid and by hour; and all predicted fills.
@@ -220,8 +218,7 @@ def fill_rates(
     Args:
         journal: Source of the fills and of the path of the mid.
         orders: The orders.
-        intensity: Predicts fills by the distance from its reference price, or by the states of orders if it has them.
-        market: Market paths that states depend on; None predicts by distance.
+        intensity: Predicts fills by the distance from its reference price.
         offsets: Result of `mid_offsets` for the run; None for distances from the mid.
     """
     pieces = [] if intensity is None else intensity.rows()
@@ -229,8 +226,6 @@ def fill_rates(
     borders = _borders(journal, cells, pieces)
     with np.errstate(over="ignore"):  # beyond the largest float, fills and ratios are undefined
         spent, beyond = rest(orders, _path(journal, borders, offsets), cells, intensity)
-    if intensity is not None and intensity.states is not None and market is not None:
-        spent.predict(*_by_states(orders, journal, intensity.states, borders, market))
     seen = spent.fills(journal.fills)
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(spent.rows[:, :, 1].sum()) if pieces else None
@@ -366,6 +361,30 @@ def rest(orders: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | 
     return sums, out / total if total > 0 else None
 
 
+def stretches(begin_us: Ints, end_us: Ints, cuts: Ints, valid: Mask) -> "Iterator[tuple[Ints, Ints, Ints]]":
+    """Yield, in pieces, the stretches into which *cuts* divide spans of time: span, last cut before it, and length.
+
+    Time before the first cut is left out; spans that end before they begin have no stretch.
+
+    Args:
+        begin_us: Begin of each span.
+        end_us: Its end.
+        cuts: Ascending instants.
+        valid: Whether stretches that begin at a cut are returned.
+    """
+    first = np.maximum(np.searchsorted(cuts, begin_us, side="right") - 1, 0)
+    count = np.where(end_us > begin_us, np.maximum(np.searchsorted(cuts, end_us) - first, 0), 0)
+    until_us, upto = np.append(cuts[1:], FOREVER_US), np.cumsum(count)
+    pieces = np.searchsorted(upto, np.arange(AT_ONCE, upto[-1:].sum(), AT_ONCE))
+    for spans in np.split(np.arange(len(count)), pieces):
+        many = count[spans]
+        span = np.repeat(spans, many)
+        cut = np.arange(len(span)) + np.repeat(first[spans] - np.cumsum(many) + many, many)
+        if not valid.all():
+            span, cut = span[valid[cut]], cut[valid[cut]]
+        yield span, cut, np.minimum(end_us[span], until_us[cut]) - np.maximum(begin_us[span], cuts[cut])
+
+
 def _rates(intensity: "Intensity", states: "Table") -> Floats:
     """Return the predicted fills per second of orders, by piece (-1: none), side, and distance in eighths of a tick."""
     pieces = intensity.rows()
@@ -435,19 +454,6 @@ def _borders(journal: "Journal", cells: TimeCells, pieces: "list[IntensityPiece]
     first_us = int(mids[0, 0]) if len(mids) else last_us
     ends = (at for piece in pieces for at in (piece.start_us, piece.end_us))
     return np.array(sorted({at for at in (*cells.begin_us.tolist(), *ends) if first_us < at < last_us}), np.int64)
-
-
-def _by_states(
-    orders: Lives, journal: "Journal", states: "FillStates", borders: Ints, market: MarketPaths
-) -> tuple[Ints, Ints, Floats]:
-    """Return the start of the time of orders by state, its distance in half ticks and the fills predicted from it.
-
-    None of it crosses one of the *borders*.
-    """
-    resting = RestingStates(orders, journal.mids, journal.fills, OrderMarkets(states.recent_us, market))
-    waited = resting.stretches((0, orders.last_us), borders)
-    begin_us = np.append(journal.mids[:1, 0], borders)[waited.period]
-    return begin_us, waited.states[waited.state, 1], states.predicted(waited)
 
 
 def _pieces_at(pieces: "list[IntensityPiece]", us: Ints) -> Ints:

@@ -9,7 +9,6 @@ from mm.backtest.journal import BREACHES
 from mm.backtest.metrics import risk
 from mm.backtest.metrics.arithmetic import dot, quotient, whole_sum
 from mm.backtest.metrics.json_values import finite, missing
-from mm.backtest.metrics.market_paths import MarketPaths
 from mm.backtest.metrics.markouts import HORIZONS_S, half_spreads, markouts
 from mm.backtest.metrics.notes import (
     NOT_FINITE,
@@ -274,8 +273,7 @@ def _predicted(journal: "Journal", terms: "RunTerms", sent: Lives) -> dict[str, 
     intensity, offsets = terms.intensity, terms.offsets
     if intensity is not None and intensity.reference != "mid" and offsets is None:
         intensity = None
-    market = None if terms.market is None else MarketPaths.of(terms.market)
-    rates, here = fill_rates(journal, sent, intensity, market, offsets)
+    rates, here = fill_rates(journal, sent, intensity, offsets)
     by_engine = journal.counters["expected_fills"]
     return {
         "predicted_fills": here if by_engine is None else by_engine,

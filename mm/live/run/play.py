@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.live_feed import EventTaker, LiveFeed
-from mm.backtest.metrics.market_paths import MarketRows, aggressors_of
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import leg_results, run_terms, with_funding
@@ -31,7 +30,6 @@ from mm.runs.noted import note_made
 from mm.signals.compute import NO_OTHERS
 from mm.signals.other_feed import OtherFeed
 from mm.tape.columns import Payment
-from mm.tape.tape import TRADE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -169,11 +167,9 @@ class PaperPlay(LivePlay):
         self.rules = with_others(self.rules, others, knobs.others.declared(), knobs.account)
         self.exchange = PaperExchange(self._quotes, self._fills, self.rules)
         intensity = self._play.models.intensity
-        self._uses_prints = intensity is not None and bool(intensity.states)
         self._reference = "mid" if intensity is None else intensity.reference
-        self._keeps_best = self._uses_prints or self._reference != "mid"
+        self._keeps_best = self._reference != "mid"
         self._best = array("q", (0,) * 5)  # of the fed events: arrival, best bid and ask, and lots, where these change
-        self._prints = array("q")  # of the fed events: arrival, trade time, aggressor's side and price of each
 
     def legs(self) -> dict[str, tuple[PaperExchange, Instrument]]:
         """Return the other markets to which the strategy sends orders, by name: exchange and grid."""
@@ -190,9 +186,6 @@ class PaperPlay(LivePlay):
             found = bid, ask, *(lots if self._reference == "micro" else (0, 0))
             if found != tuple(self._best[-4:]):
                 self._best.extend((event.us, *found))
-        for event in events if self._uses_prints else ():
-            if event.kind == TRADE:
-                self._prints.extend((event.us, event.exch_us, *event.rows[0][:2]))
 
     def advance(self, until_us: int) -> None:
         """Play everything due up to an instant."""
@@ -206,11 +199,7 @@ class PaperPlay(LivePlay):
         begun = (max(journal.counters["first_us"], 0),)
         us, *best = np.array(self._best).reshape(-1, 5)[1:].T
         offsets = None if self._reference == "mid" else mid_offsets(self._reference, us, best[:2], best[2:])
-        market = None
-        if self._uses_prints:
-            hits = aggressors_of(*np.array(self._prints, np.int64).reshape(-1, 4).T)
-            market = MarketRows.of_prices(hits, us, *best[:2])
-        terms = replace(terms, starts_us=begun, ended=ended, market=market, offsets=offsets)
+        terms = replace(terms, starts_us=begun, ended=ended, offsets=offsets)
         terms = with_funding(terms, self._opening, self.exchange)
         result = Result(journal, terms, legs=leg_results(self.exchange, terms))
         return self._play.described(result)

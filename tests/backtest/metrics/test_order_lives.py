@@ -221,7 +221,7 @@ def test_time_at_rest_is_summed_by_block_and_distance(seed, monkeypatch):
                 time[at // 10, half] += spent / S
                 mean[at // 10, half] += rate * spent / S
     if seed % 2:
-        monkeypatch.setattr("mm.backtest.metrics.resting_states.AT_ONCE", 7)
+        monkeypatch.setattr("mm.backtest.metrics.order_lives.AT_ONCE", 7)
     cells = TimeCells(np.arange(10) * 10 * UNIT, np.arange(10))
     sums, _ = rest(resting, (cuts * UNIT, mid2, offsets), cells, Intensity(PIECES))
     by_distance = defaultdict(int)

@@ -48,8 +48,8 @@ waited for; streams and the WebSocket API (with streams by listen key) are numbe
 - A rule whose `WHEN` has passed is applied at once; attempts and requests count from the first script on.
 - Seconds are the exchange's; only the delay of `slow` is wall time. Equal scripts, seeds and calls in lockstep give \
 equal bytes.
-- `of` of messages is `depth`, `trade` (with `aggTrade`), `any` or `user` (execution reports and positions); `path` \
-defaults to that of `WHEN`, else that of snapshots, or for users every request that changes \
+- `of` of messages is `depth`, `trade` (with `aggTrade`), `any`, `user` (execution reports and positions) or `both`; \
+`path` defaults to that of `WHEN`, else that of snapshots, or for users every request that changes \
 orders; `n=0` is all further ones.
 - A fault that does not apply to a message waits for the next; faults of a connection apply in the order in which \
 they began.
@@ -61,7 +61,7 @@ orders end as `EXPIRED` without an event.
 | executed, its answer changed or lost | `ack_lost`, `ack_late`, `error`, `status` from 500 on, `reset_request`, \
 `cut_body`, `broken_body`, `slow` |
 | not executed | the first four with `undone=1`; `status` below 500 |
-| executed, its events changed or lost | `drop`, `duplicate`, `swap`, `lag`, `stall` with `of=user` |
+| executed, its events changed or lost | `drop`, `duplicate`, `swap`, `lag`, `delay`, `stall` with `of=user` |
 | executed, neither answered nor reported | `mute of=user`; `close` and `reset` after it was read |
 | never read | `half_open of=user`; any request during a `restart` |
 | too late, because the order traded before it | `fill_on_cancel` |

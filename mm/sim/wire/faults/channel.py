@@ -146,6 +146,7 @@ class _PendingRule:
     number: int | None
     left: int | None
     until_us: int | None
+    begun_us: int
 
 
 class FaultScope:
@@ -191,7 +192,7 @@ class FaultScope:
         for later in self._later:
             if later.number in (None, connection.id) and not self._is_over(later):
                 later.left = None if later.left is None else later.left - 1
-                self._hit(channel, later.rule, later.until_us)
+                self._hit(channel, later.rule, later.until_us, later.begun_us)
         self._later = [later for later in self._later if not self._is_over(later)]
 
     def close(self, connection: "Connection") -> None:
@@ -221,15 +222,15 @@ class FaultScope:
         until_us = fault.until_us(self.now_us)
         target = rule.target or ("next" if rule.trigger.kind == "connect" and not fault.kind.later else "all")
         if isinstance(target, int) and target not in self._open:
-            self._later.append(_PendingRule(rule, target, 1, None))
+            self._later.append(_PendingRule(rule, target, 1, None, self.now_us))
             return
         if target == "next":
-            self._later.append(_PendingRule(rule, None, 1, None))
+            self._later.append(_PendingRule(rule, None, 1, None, self.now_us))
         elif target == "all" and fault.kind.later:
-            self._later.append(_PendingRule(rule, None, fault.openings, until_us))
+            self._later.append(_PendingRule(rule, None, fault.openings, until_us, self.now_us))
         if target != "next" and fault.kind.now:
             for channel in self._named(target):
-                self._hit(channel, rule, until_us)
+                self._hit(channel, rule, until_us, self.now_us)
 
     def due_us(self) -> int | None:
         """Return the next time at which a message or the end of a fault is due, µs; None if nothing is due."""
@@ -257,13 +258,13 @@ class FaultScope:
             return channels
         return [channels[-1] if target == "newest" else self._random.choice(channels)]
 
-    def _hit(self, channel: Channel, rule: Rule, until_us: int | None) -> None:
+    def _hit(self, channel: Channel, rule: Rule, until_us: int | None, begun_us: int) -> None:
         fault, trigger = rule.fault, rule.trigger
         if fault.kind.edit:
             counted = _COUNTED.get(trigger.kind, frozenset())
             from_id = self._truth.named(int(trigger.number))[0] if trigger.kind == "id" else int(trigger.number)
             until_us = fault.until_us(self.now_us) if until_us is None else until_us
-            channel.active.append(ActiveFault(fault, fault.changes, until_us, from_id, counted))
+            channel.active.append(ActiveFault(fault, fault.changes, until_us, begun_us, from_id, counted))
         if fault.kind.of_connections:
             end_us = fault.kind.end_us(fault, channel.opened_us, self.now_us) if fault.kind.end_us else None
             if end_us is not None:

@@ -26,6 +26,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "trade": TRADE_KINDS,
     "any": UPDATE_KINDS | TRADE_KINDS | {"other"},
     "user": frozenset({"user"}),
+    "both": UPDATE_KINDS | TRADE_KINDS | {"other", "user"},
 }
 """The values of ``of=``, and the message kinds of each; ``any`` is all kinds of the market streams."""
 MARKET_KINDS = ("depth", "trade", "any")
@@ -252,6 +253,7 @@ class ActiveFault:
     Attributes:
         left: Remaining number of messages or responses to change; None for no limit.
         until_us: End of the fault, µs; None for never.
+        begun_us: When the fault began, also on connections that were opened later, µs.
         from_id: Messages of `from_kinds` with a last id below this id are not changed.
         from_kinds: Kinds of messages whose ids are compared with `from_id`.
         held: Held messages, each with the time of its arrival, µs.
@@ -260,6 +262,7 @@ class ActiveFault:
     fault: Fault
     left: int | None
     until_us: int | None
+    begun_us: int = 0
     from_id: int = 0
     from_kinds: frozenset[str] = frozenset()
     held: list[tuple[int, Message]] = field(default_factory=list)

@@ -94,6 +94,32 @@ def lag_due_us(active: ActiveFault) -> int | None:
     return min([*dues, *([] if active.until_us is None else [active.until_us])], default=None)
 
 
+def delay(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
+    """Messages of open and later connections are late, by a delay that grows evenly to `delay_s` within `grow_s` s."""
+    active.hold(message, context.now_us)
+    return delayed(active, context)
+
+
+def delayed(active: ActiveFault, context: FaultContext) -> list[Out]:
+    """Return the held messages whose delay has passed; all held messages if the fault has ended."""
+    if active.late(context.now_us):
+        return active.release(context.now_us)
+    due = sum(1 for since_us, _ in active.held if since_us + _delay_us(active, since_us) <= context.now_us)
+    return active.release(active.held[due - 1][0]) if due else []
+
+
+def delay_due_us(active: ActiveFault) -> int | None:
+    """Return the earlier of the end of the fault and the due time of its first held message, µs; None if neither."""
+    dues = [since_us + _delay_us(active, since_us) for since_us, _ in active.held[:1]]
+    return min([*dues, *([] if active.until_us is None else [active.until_us])], default=None)
+
+
+def _delay_us(active: ActiveFault, us: int) -> int:
+    """Return the delay of a message that leaves the exchange at an instant, µs."""
+    whole_us, grow_us = micros(active.fault["delay_s"]) or 0, micros(active.fault["grow_s"]) or 0
+    return min(whole_us, whole_us * (us - active.begun_us) // grow_us) if grow_us else whole_us
+
+
 def stall(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
     """Messages are not sent, for `for_s` seconds or permanently; pings continue."""
     return []
@@ -237,6 +263,13 @@ MESSAGE_FAULTS = (
     _next(swap),
     _message(burst, {"n": FaultParameter(100, least=1), "of": _OF_ANY, "for_s": FOR_S}, due=all_when_over),
     _message(lag, {"delay_s": FaultParameter(0.25), "of": _OF_ANY_ALL, "for_s": FOR_S}, due=lagged, due_us=lag_due_us),
+    _message(
+        delay,
+        {"delay_s": FaultParameter(6.0), "grow_s": FaultParameter(0.0), "of": _OF_ANY_ALL, "for_s": FOR_S},
+        due=delayed,
+        due_us=delay_due_us,
+        later=True,
+    ),
     _message(stall, {"of": _OF_ANY_ALL, "for_s": FOR_S}),
     _next(bad_json),
     _next(bad_utf8),

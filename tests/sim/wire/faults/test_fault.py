@@ -48,3 +48,23 @@ def test_lagging_connection_is_late_by_its_delay() -> None:
         for client in (quick, slow):
             counts[client.id].append(len(client.frames))
     assert counts[2][30:] == counts[1][:-30]
+
+
+def test_delay_grows_evenly_on_connections_that_open_later_too() -> None:
+    """A client that connects anew is as late as one that stays, and neither is ever silent."""
+    stage, plain = Stage("at time 0 do delay delay_s=0.4 grow_s=0.8"), Stage("")
+    clients = [(stage.connect("simusdt@trade"), plain.connect("simusdt@trade"))]
+    due = {300: 200, 600: 400, 900: 600, 1_200: 800, 1_400: 1_000}  # since, in ms, what has left within the latter
+    sent: dict[int, int] = {}
+    for now_ms in range(10, 1_500, 10):
+        stage.play(10, chunk_ms=10)
+        plain.play(10, chunk_ms=10)
+        sent[now_ms] = len(plain.clients[0].frames)
+        if now_ms == 500:
+            clients.append((stage.connect("simusdt@trade"), plain.connect("simusdt@trade")))
+        if now_ms in due:
+            assert abs(len(clients[0][0].frames) - sent[due[now_ms]]) <= 2
+    (first, all_of_first), (second, all_of_second) = clients
+    assert first.frames == all_of_first.frames[: len(first.frames)]
+    assert second.frames == all_of_second.frames[: len(second.frames)]
+    assert len(all_of_first.frames) - len(first.frames) == len(all_of_second.frames) - len(second.frames) > 10

@@ -85,6 +85,15 @@ async def lag() -> None:
         assert all(one.us >= wire.box.scheduler.done_us - 600_000 for one in trades[len(slow) :])
 
 
+async def delay() -> None:
+    async with wired("at time 0 do delay delay_s=0.5 grow_s=1", clients=2) as wire:
+        await wire.play(2)
+        assert wire.clients[0].trades == wire.clients[1].trades
+        late = wire.box.truth.trades(wire.clients[0].trades[-1] + 1, wire.box.truth.last_trade_id)
+        assert all(one.us >= wire.box.scheduler.done_us - 600_000 for one in late)
+        assert any(one.us < wire.box.scheduler.done_us - 300_000 for one in late)
+
+
 async def stall() -> None:
     async with wired("at time 0.5 do stall of=depth for_s=1") as wire:
         await wire.play(3)
@@ -204,6 +213,7 @@ CASES: dict[str, Case] = {
         swap,
         burst,
         lag,
+        delay,
         stall,
         bad_json,
         bad_utf8,

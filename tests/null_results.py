@@ -12,7 +12,7 @@ from mm.backtest.metrics.ranking import are_tied, mean_ends
 from mm.report.frame import estimate
 from mm.report.hours import LEAST_BLOCKS, LEAST_FILLS, fills_means
 from mm.signals.score import blocks_of, interval, move_of, moves_by
-from mm.sweep.findings import independent_trials
+from mm.trials.on_record import independent_trials
 from support import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"

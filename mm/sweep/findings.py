@@ -31,6 +31,7 @@ from mm.base.numbers import number, signed
 from mm.report.notebook import sweep_picture
 from mm.report.sweep import findings_card
 from mm.sweep.grid import Axis
+from mm.trials.on_record import independent_trials
 
 LEAST_BLOCKS = 4
 _NOTHING = 1e-9  # rounding error of gains and losses that cancel
@@ -304,24 +305,6 @@ class SelectionBias:
 def periods_per_year(summaries: Sequence[Mapping[str, Any]]) -> float:
     """Return the periods of 60 s in a year, as trials of the same days state them; 0 without one."""
     return float(of_all_legs(summaries[0])["returns"]["periods_per_year"]) if summaries else 0.0
-
-
-def independent_trials(pnl: Floats) -> float:
-    """Return the number of independent trials that as many correlated ones are worth: ρ + (1 − ρ)·trials.
-
-    ρ is the mean correlation between the columns of *pnl*, at least 0; columns without variation count as
-    uncorrelated. Bailey and López de Prado (2014), appendix 3.
-    """
-    trials = int(pnl.shape[1])
-    if trials < 2:
-        return float(trials)
-    centred = pnl - pnl.mean(axis=0)
-    size = np.sqrt((centred**2).sum(axis=0))
-    varied = pnl.min(axis=0) < pnl.max(axis=0)
-    scaled = centred[:, varied] / size[varied]
-    pairs = float((scaled.sum(axis=1) ** 2).sum()) - scaled.shape[1]  # the sum of correlations of different columns
-    rho = float(min(max(pairs / (trials * (trials - 1)), 0.0), 1.0))
-    return rho + (1 - rho) * trials
 
 
 @dataclass(frozen=True, repr=False)

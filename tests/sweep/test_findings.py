@@ -14,12 +14,12 @@ from mm.sweep.findings import (
     find,
     forward,
     halves,
-    independent_trials,
     rank_correlation,
     scores,
     sharpes,
     totals,
 )
+from mm.trials.on_record import independent_trials
 from played_points import FILLS, GAMMA, noise, outcome, played
 
 MINUTE_US = 60_000_000

@@ -1,0 +1,347 @@
+"""The ledger of trials below OUT_ROOT: every design that was played on a recorded day, whatever became of its run.
+
+``trials/<SYMBOL>/<DAY>.ndjson`` has a line for each trial, for each opening of a day that was held out, and for each
+forgetting; ``<DAY>.pnl`` has the PnL of the trials by minute, as little-endian float32. Both only grow, under a lock, a
+trial's numbers before its line: a killed writer leaves at most one torn line of its own.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+import numpy as np
+
+from mm.base.arrays import Floats
+from mm.base.numbers import noun
+from mm.clock import now_us
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where two runs that end in the same instant may tear a line
+    fcntl = None  # type: ignore[assignment]
+
+FOLDER = "trials"
+VERSION = 1
+LINES, VALUES = ".ndjson", ".pnl"
+_FLOAT = np.dtype("<f4")
+Identity = tuple[str, str, str]
+Spans = tuple[tuple[int, int], ...]
+"""Begin in µs and number of 60 s periods of each stretch with a market."""
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """A line of the ledger.
+
+    Attributes:
+        v: Version of the form.
+        at_us: When it was written.
+    """
+
+    v: int = VERSION
+    at_us: int
+
+
+class TrialLine(_Entry, frozen=True, kw_only=True, tag="trial"):
+    """A design on one day.
+
+    Attributes:
+        design: Digest of the quoting: models, parameters, rules, fit.
+        assumption: Digest of the fill model with its parameters.
+        market: sha256 of the day's largest file; empty if the day is not from files.
+        quotes, fills: Names of the models.
+        days: All days of the run.
+        made_by: The command, such as ``sweep``.
+        spans: Its minutes.
+        begin: Place of its `stamp` in the file of values, in values.
+    """
+
+    design: str
+    assumption: str
+    market: str
+    quotes: str
+    fills: str
+    days: tuple[str, ...]
+    made_by: str
+    spans: Spans
+    begin: int
+
+    @property
+    def count(self) -> int:
+        """Number of its values."""
+        return sum(count for _, count in self.spans)
+
+    @property
+    def stamp(self) -> bytes:
+        """What stands before its values, by which they are known as its own."""
+        return crc32(self.design.encode()).to_bytes(_FLOAT.itemsize, "little")
+
+    @property
+    def identity(self) -> Identity:
+        """What makes it another trial of its day."""
+        return self.design, self.assumption, self.market
+
+
+class Opening(_Entry, frozen=True, kw_only=True, tag="opening"):
+    """A run that played or fitted a day that was held out."""
+
+    made_by: str
+
+
+class Forgetting(_Entry, frozen=True, kw_only=True, tag="forgetting"):
+    """The end of all trials that stand before it in the file."""
+
+    trials: int
+    why: str
+
+
+Line = TrialLine | Opening | Forgetting
+_LINES = msgspec.json.Decoder(Line)
+
+
+class _Version(msgspec.Struct):
+    v: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A design to put on record, with its PnL on one day.
+
+    Attributes:
+        symbol, day: The day.
+        line: What the ledger says of it; ``begin`` is set when it is written.
+        pnl: PnL of each minute of its spans, in the quote asset.
+    """
+
+    symbol: str
+    day: str
+    line: TrialLine
+    pnl: Floats
+
+
+@dataclass(frozen=True)
+class DayLedger:
+    """What is on record of one day.
+
+    Attributes:
+        trials: In order of time, each design and assumption once.
+        openings: Number of runs that opened the day while it was held out.
+        forgettings: Forgotten trials, with the reasons.
+        problems: What of the ledger cannot be used, each with the file.
+    """
+
+    trials: Sequence[TrialLine] = ()
+    openings: int = 0
+    forgettings: Sequence[Forgetting] = ()
+    problems: Sequence[str] = ()
+    _values: Path | None = field(default=None, repr=False)
+
+    @cached_property
+    def _pnl(self) -> Floats:
+        try:
+            return np.fromfile(self._values, _FLOAT) if self._values else np.empty(0, _FLOAT)
+        except OSError:
+            return np.empty(0, _FLOAT)
+
+    def pnl(self, trial: TrialLine) -> Floats | None:
+        """Return the PnL of each minute of a trial, float32; None if the file of values has lost it."""
+        row = self._pnl[trial.begin : trial.begin + 1 + trial.count]
+        return row[1:] if len(row) == 1 + trial.count and row[:1].tobytes() == trial.stamp else None
+
+    @cached_property
+    def known(self) -> set[Identity]:
+        """The identity of each trial."""
+        return {trial.identity for trial in self.trials}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The ledger below a folder of results.
+
+    Attributes:
+        out_root: The folder.
+    """
+
+    out_root: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the ledger."""
+        return self.out_root / FOLDER
+
+    def read(self, symbol: str, day: str) -> DayLedger:
+        """Return what is on record of a day; a line that cannot be read is named among the problems."""
+        path = self._path(symbol, day)
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            return DayLedger()
+        except OSError as error:
+            return DayLedger(problems=[f"{path}: {error.strerror}; its trials do not count"])
+        lines, problems = _decoded(path, text)
+        return _day(lines, problems, path.with_suffix(VALUES))
+
+    def add(self, trial: Trial) -> str | None:
+        """Put a trial on record, and return what hindered it, with the file; None if nothing did."""
+        return self._append(trial.symbol, trial.day, trial)
+
+    def open(self, symbol: str, day: str, made_by: str) -> str | None:
+        """Put an opening of a held-out day on record, and return what hindered it; None if nothing did."""
+        return self._append(symbol, day, Opening(at_us=now_us(), made_by=made_by))
+
+    def forget(self, symbol: str, day: str, why: str) -> int:
+        """End the trials of a day with the reason *why*, and return their number.
+
+        Raises:
+            OSError: If the ledger cannot be written.
+        """
+        number = len(self.read(symbol, day).trials)
+        if number:
+            with self._appending(symbol, day) as (lines, _):
+                _write(lines, Forgetting(at_us=now_us(), trials=number, why=why))
+        return number
+
+    def days(self) -> Iterator[tuple[str, str]]:
+        """Yield symbol and day of each file, in order."""
+        for path in sorted(self.folder.glob(f"*/*{LINES}")):
+            yield path.parent.name, path.stem
+
+    def known(self) -> int:
+        """Return the number of trials on record, a design on each of its days one."""
+        return sum(map(_count, self.folder.glob(f"*/*{LINES}")))
+
+    def _path(self, symbol: str, day: str) -> Path:
+        return self.folder / symbol / f"{day}{LINES}"
+
+    def _append(self, symbol: str, day: str, entry: Trial | Opening) -> str | None:
+        """Add a line, and return what hindered it."""
+        try:
+            with self._appending(symbol, day) as (lines, values):
+                if isinstance(entry, Opening):
+                    _write(lines, entry)
+                else:
+                    begin = os.lseek(values, 0, os.SEEK_END) // _FLOAT.itemsize
+                    _write_all(values, entry.line.stamp + entry.pnl.astype(_FLOAT).tobytes())
+                    _write(lines, msgspec.structs.replace(entry.line, begin=begin))
+        except OSError as error:
+            return f"{self._path(symbol, day)}: cannot be written ({error.strerror}); this run is not on record"
+        return None
+
+    @contextmanager
+    def _appending(self, symbol: str, day: str) -> Iterator[tuple[int, int]]:
+        """Yield the open files of lines and values of a day, locked; what a killed writer left torn is closed off."""
+        path = self._path(symbol, day)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+        lines = os.open(path, flags, 0o666)
+        try:
+            if fcntl is not None:
+                fcntl.flock(lines, fcntl.LOCK_EX)
+            size = os.lseek(lines, 0, os.SEEK_END)
+            if size and os.pread(lines, 1, size - 1) != b"\n":
+                _write_all(lines, b"\n")
+            values = os.open(path.with_suffix(VALUES), flags, 0o666)
+            try:
+                _write_all(values, bytes(-os.lseek(values, 0, os.SEEK_END) % _FLOAT.itemsize))
+                yield lines, values
+            finally:
+                os.close(values)
+        finally:
+            os.close(lines)
+
+
+def _write(file: int, line: Line) -> None:
+    _write_all(file, msgspec.json.encode(line) + b"\n")
+
+
+def _write_all(file: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(file, content) :]
+
+
+def _decoded(path: Path, text: bytes) -> tuple[list[Line], list[str]]:
+    """Return the lines of a file, and what is wrong with the others."""
+    try:
+        lines: list[Line] = _LINES.decode_lines(text)
+        if all(line.v == VERSION for line in lines):
+            return lines, []
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass  # some line: each is read alone
+    lines, torn, others = [], 0, list[int]()
+    for row in filter(None, text.split(b"\n")):
+        version = _version(row)
+        if version not in (None, VERSION):
+            others.append(version)
+            continue
+        try:
+            lines.append(_LINES.decode(row))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            torn += 1
+    problems = [f"{path}: {torn} torn {noun(torn, 'line')}; what was in it does not count"] * bool(torn)
+    if others:
+        versions = ", ".join(map(str, sorted(set(others))))
+        problems.append(
+            f"{path}: {len(others)} {noun(len(others), 'line')} of version {versions}, and this is {VERSION}; "
+            f"these trials do not count"
+        )
+    return lines, problems
+
+
+def _version(row: bytes) -> int | None:
+    try:
+        return msgspec.json.decode(row, type=_Version).v
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _day(lines: Sequence[Line], problems: Sequence[str], values: Path) -> DayLedger:
+    """Return the day of some *lines*: a forgetting ends the trials before it."""
+    trials: dict[Identity, TrialLine] = {}
+    openings, forgettings = 0, list[Forgetting]()
+    for line in lines:
+        if isinstance(line, TrialLine):
+            trials.setdefault(line.identity, line)
+        elif isinstance(line, Opening):
+            openings += 1
+        else:
+            trials.clear()
+            forgettings.append(line)
+    return DayLedger(list(trials.values()), openings, forgettings, problems, values)
+
+
+def _count(path: Path) -> int:
+    """Return the number of trials in a file of lines, without reading their content."""
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return 0
+    current, ended = (f'{{"kind":"{kind}","v":{VERSION},'.encode() for kind in ("trial", "forgetting"))
+    return text.count(current, max(text.rfind(ended), 0))
+
+
+def market_of(inputs: Sequence[tuple[str, int, str]]) -> str:
+    """Return what tells the recorded market of a day: the sha256 of its largest file; empty without files.
+
+    Args:
+        inputs: Path, size and sha256 of each file.
+    """
+    return max(((size, sha256) for _, size, sha256 in inputs), default=(0, ""))[1]
+
+
+def split_by_day(spans: Spans, pnl: Floats, begins_us: Mapping[str, int]) -> dict[str, tuple[Spans, Floats]]:
+    """Return the part of a series on each day; *begins_us* has the first instant of each, in order."""
+    edges = np.array(list(begins_us.values()), np.int64)
+    parts: dict[str, tuple[list[tuple[int, int]], list[Floats]]] = {day: ([], []) for day in begins_us}
+    names, at = list(begins_us), 0
+    for begin_us, count in spans:
+        day = names[max(int(np.searchsorted(edges, begin_us, side="right")) - 1, 0)]
+        parts[day][0].append((begin_us, count))
+        parts[day][1].append(pnl[at : at + count])
+        at += count
+    return {
+        day: (tuple(own), np.concatenate(values) if values else np.empty(0)) for day, (own, values) in parts.items()
+    }

@@ -1,0 +1,197 @@
+"""What is on record of the days of a run: how many designs were tried on them, and how they did there."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mm.base.arrays import Floats, Ints
+from mm.base.numbers import noun
+from mm.trials.ledger import DayLedger, Identity, Ledger, Spans, Trial, TrialLine
+
+MINUTE_US = 60_000_000
+
+
+@dataclass(frozen=True)
+class OnRecord:
+    """The trials on record of the days of a run, its own among them.
+
+    Attributes:
+        known: Trials on record below OUT_ROOT, of any days; 0 without a ledger.
+        designs: Digests of the different designs that were played on these days.
+        pnl: PnL of each period of the run (rows) of each of these designs (columns), in the quote asset; NaN where a
+            design was not played, and in all rows if its numbers are lost.
+        this_is_new: Whether the run is the first of its design, or has such a point.
+        held_out_openings: Number of runs that opened these days while they were held out; the most of any day.
+        problems: What of the ledger cannot be used.
+    """
+
+    known: int
+    designs: tuple[str, ...]
+    pnl: Floats
+    this_is_new: bool
+    held_out_openings: int = 0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def on_these_days(self) -> int:
+        """Number of different designs that were played on these days, with the run's own."""
+        return len(self.designs)
+
+    @cached_property
+    def independent(self) -> float:
+        """The number of independent trials that these are worth."""
+        return independent_trials(self.pnl)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry ``trials`` of a summary."""
+        return {
+            "known": self.known,
+            "on_these_days": self.on_these_days,
+            "independent": self.independent,
+            "this_is_new": self.this_is_new,
+            "held_out_openings": self.held_out_openings,
+        }
+
+
+ALONE: Mapping[str, Any] = {
+    "known": 0,
+    "on_these_days": 1,
+    "independent": 1.0,
+    "this_is_new": True,
+    "held_out_openings": 0,
+}
+"""The entry ``trials`` of a run that knows of no other."""
+
+
+def independent_trials(pnl: Floats) -> float:
+    """Return the number of independent trials that as many correlated ones are worth: ρ + (1 − ρ)·trials.
+
+    ρ is the mean correlation between the columns of *pnl*, at least 0; columns without variation count as
+    uncorrelated, and so do minutes that only one of two has (NaN). Bailey and López de Prado (2014), appendix 3.
+    """
+    trials = int(pnl.shape[1])
+    if trials < 2:
+        return float(trials)
+    missing = np.isnan(pnl)
+    if missing.any():
+        number = np.maximum((~missing).sum(axis=0), 1)
+        pnl = np.where(missing, np.nansum(pnl, axis=0) / number, pnl)
+    mean, varied = pnl.mean(axis=0), pnl.min(axis=0) < pnl.max(axis=0)
+    # Sums of squares about the mean, without a copy of the table: a ledger holds thousands of columns.
+    squares = np.einsum("ij,ij->j", pnl, pnl) - len(pnl) * mean**2
+    varied &= squares > 0
+    if not varied.any():
+        return float(trials)
+    scale = np.zeros(trials)
+    scale[varied] = 1 / np.sqrt(squares[varied])
+    together = pnl @ scale - float(mean @ scale)
+    pairs = float((together**2).sum()) - int(varied.sum())  # the sum of correlations of different columns
+    rho = float(min(max(pairs / (trials * (trials - 1)), 0.0), 1.0))
+    return rho + (1 - rho) * trials
+
+
+class Recording:
+    """Puts the trials of a run on record, and tells what is on record of its days.
+
+    Attributes:
+        ledger: The ledger.
+        new: Whether one of the trials was not on record.
+        problems: What hindered putting them there.
+    """
+
+    def __init__(self, out_root: Path) -> None:
+        self.ledger = Ledger(out_root)
+        self.new = False
+        self.problems: list[str] = []
+        self._own: dict[tuple[str, Identity], Trial] = {}
+        self._read: dict[str, DayLedger] = {}
+
+    def add(self, trials: Iterable[Trial]) -> None:
+        """Put *trials*, all of one symbol, on record unless they are."""
+        for trial in trials:
+            key = trial.day, trial.line.identity
+            if key in self._own:
+                continue
+            self._own[key] = trial
+            if trial.line.identity not in self._day(trial).known:
+                self.new = True
+                if problem := self.ledger.add(trial):
+                    self.problems.append(problem)
+
+    def _day(self, trial: Trial) -> DayLedger:
+        if trial.day not in self._read:
+            self._read[trial.day] = self.ledger.read(trial.symbol, trial.day)
+        return self._read[trial.day]
+
+    def on_record(self) -> OnRecord:
+        """Return what is on record of the days of the trials, as it was when the first of each day was added."""
+        own, days = list(self._own.values()), {trial.day: trial for trial in self._own.values()}
+        problems = [*self.problems, *(problem for read in self._read.values() for problem in read.problems)]
+        designs = {design: at for at, design in enumerate(dict.fromkeys(trial.line.design for trial in own))}
+        chosen = []
+        for day, trial in days.items():
+            lines, others = _of_market(self._read[day].trials, trial.line.market)
+            if others:
+                problems.append(
+                    f"{self.ledger.folder}: {others} {noun(others, 'trial')} of {trial.symbol} {day} played other "
+                    f"files than those of this DATA_ROOT and {'does' if others == 1 else 'do'} not count"
+                )
+            chosen.append((trial, _one_of_each(lines, {one.line.assumption for one in own if one.day == day})))
+            for design in chosen[-1][1]:
+                designs.setdefault(design, len(designs))
+        pnl = np.full((len(designs), sum(trial.line.count for trial in days.values())), np.nan)
+        at = 0
+        for trial, lines_of in chosen:
+            part, at = pnl[:, at : at + trial.line.count], at + trial.line.count
+            _fill(part, trial.line.spans, self._read[trial.day], lines_of, designs)
+            for one in own:
+                if one.day == trial.day and one.line.spans == trial.line.spans:
+                    part[designs[one.line.design]] = one.pnl
+        openings = max((read.openings for read in self._read.values()), default=0)
+        known = self.ledger.known()
+        return OnRecord(known, tuple(designs), pnl.T, self.new, openings, tuple(dict.fromkeys(problems)))
+
+
+def _of_market(trials: Sequence[TrialLine], market: str) -> tuple[list[TrialLine], int]:
+    """Return the trials that played this *market*, and the number of the others."""
+    own = [trial for trial in trials if trial.market == market]
+    return own, len(trials) - len(own)
+
+
+def _one_of_each(trials: Sequence[TrialLine], assumptions: set[str]) -> dict[str, TrialLine]:
+    """Return one trial for each design: under one of the *assumptions* if it was played under one, else its last."""
+    chosen: dict[str, TrialLine] = {}
+    for trial in trials:
+        known = chosen.get(trial.design)
+        if known is None or known.assumption not in assumptions:
+            chosen[trial.design] = trial
+    return chosen
+
+
+def _fill(
+    rows: Floats, spans: Spans, read: DayLedger, trials: Mapping[str, TrialLine], designs: Mapping[str, int]
+) -> None:
+    """Write the PnL of trials of a day into *rows*, one for each design, in the columns of the minutes of *spans*."""
+    places: dict[Spans, tuple[Ints, Ints]] = {}
+    for design, trial in trials.items():
+        values = read.pnl(trial)
+        if values is None:
+            continue
+        if trial.spans == spans:
+            rows[designs[design]] = values
+            continue
+        if trial.spans not in places:
+            _, here, there = np.intersect1d(_minutes(spans), _minutes(trial.spans), return_indices=True)
+            places[trial.spans] = here, there
+        here, there = places[trial.spans]
+        rows[designs[design], here] = values[there]
+
+
+def _minutes(spans: Spans) -> Ints:
+    """Return the minute since 1970 in which each period begins."""
+    parts = [begin_us // MINUTE_US + np.arange(count, dtype=np.int64) for begin_us, count in spans]
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)

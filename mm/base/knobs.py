@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mm.base.markets import MARKETS, SPOT
+from mm.base.paths import is_pipe
 from mm.clock import has_zones, next_day, parse_day, plain_days, zone_of
 from mm.errors import DataError, MMError, OffGrid, UsageError
 from mm.instrument import e8, short_text
@@ -411,7 +412,10 @@ def _json_object(text: str) -> str:
 def _path(text: str) -> Path:
     if not text:
         raise ValueError("a path")
-    return Path(text).expanduser()
+    path = Path(text).expanduser()
+    if is_pipe(path):
+        raise ValueError("a file: it is read more than once, so write what the pipe delivers to one")
+    return path
 
 
 def _zone(text: str) -> str:

@@ -1,12 +1,17 @@
-"""Paths as they were given: links keep their names, and are followed where files are searched or replaced."""
+"""Paths as they were given: links keep their names and are followed; pipes are copied, to be read more than once."""
 
 import errno
 import os
+import select
 import shutil
-from collections.abc import Iterator
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from mm.base.atomic_file import atomic_file
+from mm.errors import BrokenFile, DataError, UsageError
 
 
 def as_given(path: Path | str) -> Path:
@@ -62,3 +67,69 @@ def files_below(root: Path, name: str) -> Iterator[Path]:
         seen.add((status.st_dev, status.st_ino))
         if name in files:
             yield Path(folder, name)
+
+
+STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+FIRST_BYTE_S = 60
+"""How long a pipe may have no writer."""
+
+
+@contextmanager
+def read_twice(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield *paths* with a copy in a temporary file in place of each pipe; ``-`` is the standard input.
+
+    Errors name the pipe, not the copy.
+
+    Raises:
+        BrokenFile: If a pipe has no writer, or a path is a device or a terminal.
+    """
+    with tempfile.TemporaryDirectory(prefix="mm-pipe-") as place:
+        copies = [_copied(path, Path(place) / str(at)) for at, path in enumerate(paths)]
+        try:
+            yield copies
+        except (DataError, UsageError) as error:
+            text = str(error)
+            for path, copy in zip(paths, copies, strict=True):
+                text = text.replace(str(copy), str(path))
+            if text == str(error):
+                raise
+            raise type(error)(text) from error
+
+
+def is_pipe(path: Path) -> bool:
+    """Return whether *path* can be read only once: a pipe or a socket."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """Return *path*, or if it is a pipe, a copy of what it delivers in the new *folder*."""
+    from_stdin = str(path) in STDIN
+    try:
+        mode = os.fstat(0).st_mode if from_stdin else path.stat().st_mode
+    except OSError:
+        return path  # whoever reads it says what is wrong
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return Path("/dev/stdin") if str(path) == "-" else path
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        what = "a terminal" if from_stdin and os.isatty(0) else "a device"
+        raise BrokenFile(f"{path}: this is {what}; give the path of a file, or a pipe")
+    folder.mkdir()
+    copy = folder / ("stdin" if from_stdin else path.name)
+    descriptor = os.dup(0) if from_stdin else os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as stream, copy.open("wb") as target:
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        if not waiting.poll(FIRST_BYTE_S * 1_000):
+            raise BrokenFile(f"{path}: nothing was written to this pipe in {FIRST_BYTE_S} s; start its writer first")
+        os.set_blocking(descriptor, True)
+        try:
+            shutil.copyfileobj(stream, target)
+        except OSError as error:
+            raise UsageError(
+                f"{path}: the copy of the pipe cannot be written ({error.strerror}); set TMPDIR to a folder with space"
+            ) from error
+    return copy

@@ -12,6 +12,7 @@ import click
 from mm.base.common_knobs import data_root_knob, day_knob, symbol_knob
 from mm.base.knobs import day_list, decimal, knob, matching, one_of
 from mm.base.numbers import noun
+from mm.base.paths import read_twice
 from mm.cli.config import Name
 from mm.cli.console import Console
 from mm.cli.frame import command
@@ -191,18 +192,18 @@ def data_import(
         from mm.formats.registry import form_of  # they need numpy, which a recorder-only installation does not have
 
         read_as = form_of(form, tables.contract_size, _columns(form, tables))
-    run_id = name.run_id or _named_after(captures)
-    size = sum(path.stat().st_size for path in captures if path.is_file())
-    with console.progress("import", size) as advance:
-        report = import_captures(
-            captures,
-            source.symbol,
-            source.data_root,
-            run_id=run_id,
-            options=options,
-            progress=steps(advance),
-            form=read_as,
-        )
+    with read_twice(captures) as files:
+        size = sum(path.stat().st_size for path in files if path.is_file())
+        with console.progress("import", size) as advance:
+            report = import_captures(
+                files,
+                source.symbol,
+                source.data_root,
+                run_id=name.run_id or _named_after(files),
+                options=options,
+                progress=steps(advance),
+                form=read_as,
+            )
     _doubt_days(report)
     for line in report.lines():
         console.print(line)
@@ -284,7 +285,7 @@ def data_fetch(
         _require_synced(fetched.report)
 
 
-def _named_after(captures: tuple[Path, ...]) -> str:
+def _named_after(captures: Sequence[Path]) -> str:
     """Return a run id derived from the captures, so that two imports of them are byte-identical."""
     digest = hashlib.sha256()
     for path in captures:

@@ -18,7 +18,7 @@ import msgspec
 
 import mm
 from mm.base.atomic_file import write_atomic
-from mm.base.paths import dead_link, shown_name, target_of
+from mm.base.paths import dead_link, read_twice, shown_name, target_of
 from mm.clock import DAY_ZONE, US_PER_MS, iso
 from mm.dayfolder.day_grids import GridChange, instrument_json, with_history
 from mm.dayfolder.day_writer import DayWriter
@@ -238,23 +238,24 @@ def import_captures(  # noqa: PLR0913 - a public function
 
     def whole(read_as: CaptureForm) -> ImportReport:
         work = _Import(symbol.upper(), options or ImportOptions(), read_as)
-        captures = read_as.opened(paths, work.symbol, work.grid, progress)
+        captures = read_as.opened(files, work.symbol, work.grid, progress)
         with ExitStack() as undo:
             staging = Staging(Path(data_root), work.symbol, run_id, work.options.top_n, venue=read_as.venue)
             undo.callback(staging.discard)
-            report = work.run(paths, captures, staging, run_id)
+            report = work.run(files, captures, staging, run_id)
             undo.pop_all()
         return report
 
-    try:
-        return whole(form or RAW)
-    except Futures as error:
-        if (form or RAW) is not RAW:
-            raise
+    with read_twice(paths) as files:
         try:
-            return whole(RAW_USDM)
-        except WrongMarket:
-            raise error from None
+            return whole(form or RAW)
+        except Futures as error:
+            if (form or RAW) is not RAW:
+                raise
+            try:
+                return whole(RAW_USDM)
+            except WrongMarket:
+                raise error from None
 
 
 class _Import:

@@ -56,10 +56,14 @@ class LedgerBegin:
         """Return the equity other than the quote asset and a position that started with *inventory_e8*, in 1e-8."""
         return (self.base_e8 - inventory_e8) * self.mid_e8 // E8
 
+    def cash_e8(self, held: Held) -> int:
+        """Return the cash that limits count with what the ledger had, in 1e-8: an unknown fee at its largest."""
+        return self.quote_e8 + held.cash_e8 - held.other_e8 - held.most_e8
+
     def equity_e8(self, held: Held, inventory_e8: int, price_e8: int) -> int:
         """Return the equity with what the ledger had at a price, without transfers, in 1e-8 of the quote asset."""
-        cash_e8 = self.quote_e8 + held.cash_e8 - held.other_e8 - held.most_e8
-        return cash_e8 + self.added_e8(inventory_e8) + (inventory_e8 + held.position_e8) * price_e8 // E8
+        worth_e8 = (inventory_e8 + held.position_e8) * price_e8 // E8
+        return self.cash_e8(held) + self.added_e8(inventory_e8) + worth_e8
 
 
 class EquityMarks(msgspec.Struct):

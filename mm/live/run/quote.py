@@ -238,7 +238,7 @@ class Quoting:
         day_e8, peak_e8 = marks_at(history, trade.equity.marks, begin, inventory_e8, transfers_e8)
         start = TradeStart(
             position_e8=inventory_e8 + held.position_e8,
-            cash_e8=begin.quote_e8 + held.cash_e8 - held.other_e8 - held.most_e8,
+            cash_e8=begin.cash_e8(held),
             added_e8=begin.added_e8(inventory_e8) + transfers_e8,
             day_e8=day_e8,
             peak_e8=peak_e8,

@@ -1,0 +1,160 @@
+"""What a reconcile reads in pages, and from where: payments, and the trades of an exchange that was reset."""
+
+import asyncio
+
+from played_api import PlayedApi
+from schedule_world import VirtualLoop
+
+from exchange_rig import INSTRUMENT
+from mm.instrument import E8
+from mm.live.account.check import AccountCheck
+from mm.live.account.fee_values import FeeValues
+from mm.live.account.holdings import Holdings
+from mm.live.account.ledger import AccountFill, Ledger
+from mm.live.knobs import OrderAccess
+from mm.live.orders.access import GatewayRun
+from mm.live.orders.queries import OrderQueries
+from mm.live.orders.states import OrderStates
+from mm.live.venues.binance_spot import SpotAccount, SpotVenue
+from mm.live.venues.binance_usdm import UsdmAccount, UsdmVenue
+from mm.live.venues.filters import OrderChecks
+from mm.live.venues.request_limits import OrderLimits
+from mm.live.venues.requests import ExchangeClock
+
+NOW_MS = 1_000_000_000_000
+FILL = AccountFill(900, 7, "mm-a-1b", 1, "100", "1", "0", "USDT", 1, True)
+
+
+class Desk:
+    """Queries of one symbol; the exchange answers each request by its name."""
+
+    def __init__(self, venues, answers, run, check):
+        self.api, self.answers, self.check = PlayedApi(), answers, check
+        clock, states = ExchangeClock(lambda: NOW_MS * 1_000), OrderStates(run.booked)
+        self.queries = OrderQueries(
+            *(run, states, clock, OrderChecks(INSTRUMENT), Holdings(), FeeValues(), OrderLimits()),
+            venues=venues,
+            api=lambda: self.api,
+            changed=lambda: list(states.take()),
+            forgot=lambda _: check.forget_trades(),
+        )
+
+    def asked(self, name):
+        """Return the parameters of all requests of a name."""
+        return [parameters for method, parameters in self.api.requests if method == name]
+
+    async def _reconcile(self):
+        task = asyncio.ensure_future(self.queries.reconcile())
+        while not task.done():
+            await asyncio.sleep(0)
+            while self.api._waiting:
+                method, parameters = self.api.requests[-1]
+                self.api.answer(self.answers[method](parameters))
+                await asyncio.sleep(0)
+        task.result()
+
+    def reconcile(self):
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(self._reconcile())
+
+
+def contract_desk(rows, page, begun_us=0):
+    """Return a desk of a contract, of whose incomes an answer has *page*."""
+    ledger = Ledger(INSTRUMENT, contract=True)
+    check = AccountCheck(INSTRUMENT, (0, 0), ledger=ledger)
+    venue = UsdmVenue("SIMUSDT")
+    venue.income_page = page
+
+    def incomes(asked):
+        since = [row for row in rows if row["time"] >= asked["startTime"]]
+        return since[(asked["page"] - 1) * page : asked["page"] * page]
+
+    answers = {
+        "openOrders": lambda _: [],
+        "userTrades": lambda _: [],
+        "income": incomes,
+        "v2/account.status": lambda _: {"assets": [], "positions": []},
+        "premiumIndex": lambda _: {"markPrice": "100"},
+    }
+    run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), account=check, begun_us=begun_us)
+    return Desk((UsdmAccount(), venue), answers, run, check), ledger
+
+
+def income(number, kind="FUNDING_FEE", ms=NOW_MS):
+    row = {"symbol": "SIMUSDT", "incomeType": kind, "income": "-0.01", "asset": "USDT", "info": ""}
+    return row | {"time": ms, "tranId": number}
+
+
+def test_payments_of_every_page_are_booked():
+    """Commissions and profits stand in the same list, so a payment may be on any of its pages, and on the last one."""
+    rows = [income(number, "FUNDING_FEE" if number in (0, 4, 7, 9) else "COMMISSION") for number in range(10)]
+    desk, ledger = contract_desk(rows, page=3)
+    desk.reconcile()
+    assert ledger.paid_e8 == -4 * E8 // 100
+    assert [asked["page"] for asked in desk.asked("income")] == [1, 2, 3, 4]
+
+
+def test_a_last_page_that_is_full_is_followed_by_another_question():
+    desk, ledger = contract_desk([income(number) for number in range(6)], page=3)
+    desk.reconcile()
+    assert ledger.paid_e8 == -6 * E8 // 100
+    assert len(desk.asked("income")) == 3
+
+
+def test_payments_before_the_ledger_began_are_not_ours():
+    begun_us = NOW_MS * 1_000
+    desk, ledger = contract_desk([income(1, ms=NOW_MS - 1), income(2), income(3, ms=NOW_MS + 1)], 1_000, begun_us)
+    desk.reconcile()
+    assert ledger.paid_e8 == -2 * E8 // 100
+
+
+def test_payments_are_asked_for_once_and_again_after_an_announcement():
+    desk, _ = contract_desk([], page=3)
+    desk.reconcile()
+    desk.reconcile()
+    assert len(desk.asked("income")) == 1
+    desk.queries.announce_payment(NOW_MS * 1_000)
+    desk.reconcile()
+    desk.reconcile()  # it is not listed yet
+    assert len(desk.asked("income")) == 3
+
+
+def test_trades_of_an_exchange_that_was_reset_count_from_its_own_last_one():
+    """Its ids begin anew: behind the last one of the former exchange there would be none for months."""
+    check = AccountCheck(INSTRUMENT, None, ledger=Ledger(INSTRUMENT))
+    check.filled(FILL)
+    trades = [{"id": number, "orderId": 3, "price": "100", "qty": "1"} for number in range(1, 41)]
+    more = {"commission": "0", "commissionAsset": "SIM", "time": NOW_MS, "isBuyer": True, "isMaker": True}
+
+    def found(asked):
+        first = asked.get("fromId")
+        return [one | more for one in (trades[-1:] if first is None else trades) if one["id"] >= (first or 0)]
+
+    answers = {
+        "openOrders.status": lambda _: [],
+        "myTrades": found,
+        "account.status": lambda _: {"balances": []},
+        "avgPrice": lambda _: {"mins": 5, "price": "100"},
+    }
+    run = GatewayRun(
+        symbol="SIMUSDT",
+        run_id="r",
+        access=OrderAccess(adopt=True),
+        booked={900: 1},
+        last_trade_id=900,
+        account=check,
+    )
+    desk = Desk((SpotAccount(), SpotVenue("SIMUSDT")), answers, run, check)
+    desk.reconcile()
+    assert [asked.get("fromId") for asked in desk.asked("myTrades")] == [900, None, 41]
+
+
+def test_ledger_of_a_reset_exchange_has_the_last_trade_of_the_new_one():
+    """A later start reads on behind it."""
+    ledger = Ledger(INSTRUMENT)
+    ledger.book(FILL)
+    ledger.forget_trades()
+    assert ledger.last_trade_id is None
+    ledger.book(AccountFill(3, 8, "mm-a-2b", 1, "100", "1", "0", "USDT", 2, True))
+    assert ledger.last_trade_id == Ledger.of(ledger.kept()).last_trade_id == 3
+    assert ledger.position_e8 == 2 * E8

@@ -13,7 +13,7 @@ from pathlib import Path
 from mm.clock import exchange_us, midnight_us, next_day
 from mm.errors import BrokenFile, Mismatch
 from mm.formats.feed import BytesRead, FileEvent, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
-from mm.formats.tables import CsvTable, RowBlock, one_of, sorted_by, whole_numbers
+from mm.formats.tables import CsvTable, RowBlock, flags, sorted_by, whole_numbers
 from mm.market_data.captures import FilePlace
 from mm.market_data.local_orderbook import Level
 
@@ -27,7 +27,6 @@ TICKERS = (
     "event_time",
 )
 _KINDS = {"aggTrades": AGG_TRADES, "bookTicker": TICKERS, "trades": TRADES}
-_SWITCH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 
 class BinanceVisionReader(FileReader):
@@ -108,7 +107,7 @@ class BinanceVisionReader(FileReader):
                 block.cells["price"].to_list(),
                 block.cells[names[1]].to_list(),
                 whole_numbers(block, names[2], place),
-                one_of(block, "is_buyer_maker", _SWITCH, place),
+                flags(block, "is_buyer_maker", place),
             )
             rows = zip(block.rows, spans, *columns, strict=False)
             for row, span, number, price, qty, time, maker in rows:

@@ -21,10 +21,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mm.clock import US_PER_S, iso, stamp_to_us
+from mm.clock import iso
 from mm.errors import BrokenFile, UsageError
 from mm.formats.contracts import require_linear
 from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.flags import are_flags, flags_by, side_of_true, true_is_whole_book
+from mm.formats.instants import instants_us, unit_of
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, plain_decimal
 from mm.market_data.captures import FilePlace
 from mm.market_data.local_orderbook import Level
@@ -33,8 +35,6 @@ TRADES, CHANGES, BOOKS = "trades", "changes", "books"
 SNAPSHOT, CHANGE, TRADE = "snapshot", "change", "trade"
 _PARQUET = b"PAR1"
 _ROWS_AT_ONCE, _BOOKS_AT_ONCE = 1 << 16, 1 << 10
-_UNITS = {"s": US_PER_S, "ms": 1_000, "us": 1}
-_NS_PER_US = 1_000
 _SIDES = {
     **dict.fromkeys(("bid", "bids", "buy", "b", "buyer", "1", "+1"), 1),
     **dict.fromkeys(("ask", "asks", "sell", "s", "a", "seller", "offer", "-1"), -1),
@@ -43,18 +43,18 @@ _BOOK_WORDS = {"bid", "bids", "ask", "asks", "a", "offer"}
 _TRADE_WORDS = {"buy", "sell", "buyer", "seller", "unknown"}
 _UNKNOWN_SIDES = {"", "unknown", "none", "null", "0"}
 _KINDS = {
-    **dict.fromkeys(("snapshot", "snap", "partial", "book", "true"), SNAPSHOT),
-    **dict.fromkeys(("update", "change", "delta", "diff", "l2update", "false"), CHANGE),
+    **dict.fromkeys(("snapshot", "snap", "partial", "book"), SNAPSHOT),
+    **dict.fromkeys(("update", "change", "delta", "diff", "l2update"), CHANGE),
     **dict.fromkeys(("trade", "trades", "match"), TRADE),
 }
-_BOOLEANS = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 _NAMES = {
     "time": ("local_timestamp", "recv_time_us", "recv_time", "received_at", "ts_recv", "timestamp", "time", "ts"),
     "exchange_time": ("exchange_timestamp", "exchange_time", "event_time", "trade_time", "ts_event"),
     "price": ("price", "px"),
     "qty": ("qty", "quantity", "size", "amount", "volume"),
-    "side": ("side", "taker_side", "aggressor"),
-    "maker": ("is_buyer_maker", "buyer_maker"),
+    "side": ("side", "taker_side", "aggressor", "is_bid", "isBid", "is_ask", "isAsk", "is_buy", "isBuy", "is_sell"),
+    "maker": ("is_buyer_maker", "buyer_maker", "isBuyerMaker", "is_seller_maker"),
+    "kind": ("is_snapshot", "snapshot", "is_delta", "delta"),
     "symbol": ("symbol", "instrument"),
 }
 _LEVELS = (
@@ -63,6 +63,10 @@ _LEVELS = (
     "bids,asks",
 )
 _NONE = ("", "nan", "null", "none")
+_BRACKETS = str.maketrans("()'", '[]"')
+_NAMED_NUMBER = re.compile(r"(?:Decimal|(?:np\.)?float64)\(([^()]*)\)")
+_BARE_POINT = re.compile(r"(\d)\.(?=[\s,\]])")
+_OPEN_COMMA = re.compile(r",\s*\]")
 _NOISE = Decimal("1e-9")
 _CENT = Decimal("1e-8")
 _MOST_STEPS = 1_000
@@ -139,6 +143,8 @@ class _Table:
     blocks: Callable[[BytesRead], Iterator[RowBlock]]
     place: FilePlace
     names: dict[str, str] = field(default_factory=dict)
+    words: dict[str, dict[str, Any]] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
     levels: Sequence[str] = ()
     kind: str = ""
     units: dict[str, str] = field(default_factory=dict)
@@ -170,9 +176,11 @@ class TableReader(FileReader):
     ) -> None:
         super().__init__(paths, symbol, moved)
         self._columns = columns or TableColumns()
-        sides = {"bid": 1, "buy": 1, "ask": -1, "sell": -1}
-        self._sides = self._columns.words("side_words", _SIDES, sides)
-        self._kinds = self._columns.words("kind_words", _KINDS, {kind: kind for kind in (SNAPSHOT, CHANGE, TRADE)})
+        meanings: dict[str, dict[str, Any]] = {
+            "side": {"bid": 1, "buy": 1, "ask": -1, "sell": -1},
+            "kind": {kind: kind for kind in (SNAPSHOT, CHANGE, TRADE)},
+        }
+        self._given = {name: self._columns.words(f"{name}_words", {}, meanings[name]) for name in meanings}
         require_linear("", symbol, self._at, 1, counted=True)
         self._tables = [self._table(path) for path in paths]
         self._check_named()
@@ -230,7 +238,7 @@ class TableReader(FileReader):
         for block in self._blocks(table):
             cells, count = block.cells, block.cells.height
             times, exchange = self._times(table, block)
-            kinds = [of_table] * count if of_table else self._words(table, block, "kind", self._kinds)
+            kinds = [of_table] * count if of_table else self._words(table, block, "kind")
             prices, qtys = ([_decimal(text) for text in cells[names[name]].to_list()] for name in ("price", "qty"))
             ids = cells[names["id"]].to_list() if "id" in names else [""] * count
             columns = (times, kinds, ids, block.rows, exchange, self._sides_of(table, block, kinds), prices, qtys)
@@ -239,21 +247,19 @@ class TableReader(FileReader):
 
     def _sides_of(self, table: _Table, block: RowBlock, kinds: Sequence[str]) -> list[int]:
         if "side" not in table.names:
-            made = self._words(table, block, "maker", _BOOLEANS) if "maker" in table.names else None
-            return [0] * block.cells.height if made is None else [-1 if maker else 1 for maker in made]
-        unknown = dict.fromkeys(_UNKNOWN_SIDES - self._sides.keys(), 0)
-        sides = self._words(table, block, "side", {**unknown, **self._sides})
+            return self._words(table, block, "maker") if "maker" in table.names else [0] * block.cells.height
+        sides = self._words(table, block, "side")
         if 0 in sides and (at := next((n for n, side in enumerate(sides) if not side and kinds[n] != TRADE), -1)) >= 0:
             what = f"{table.names['side']} is {block.cells[table.names['side']][at]!r}, and a level needs a side"
             raise table.place.broken(what, "give --side-words, such as 0=bid,1=ask", block.row(at))
         return sides
 
-    def _words(self, table: _Table, block: RowBlock, name: str, words: dict[str, Any]) -> list[Any]:
-        column = table.names[name]
+    def _words(self, table: _Table, block: RowBlock, name: str) -> list[Any]:
+        column, words = table.names[name], table.words[name]
         values = [words.get(text.lower(), words) for text in block.cells[column].to_list()]
         if words in values:
             at = values.index(words)
-            way_out = f"give --{name}-words" if name != "maker" else COPY_AGAIN
+            way_out = f"give --{name}-words" if name != "maker" else "give a column of true and false, or --side-column"
             what = f"{column} is {block.cells[column][at]!r}, not one of {', '.join(filter(None, words))}"
             raise table.place.broken(what, way_out, block.row(at))
         return values
@@ -290,7 +296,7 @@ class TableReader(FileReader):
         table = _opened(path)
         chosen = self._columns
         for option in fields(chosen):
-            if option.name in (*_NAMES, "id", "kind") and (name := self._column(table, option.name)):
+            if option.name in (*_NAMES, "id") and (name := self._column(table, option.name)):
                 table.names[option.name] = name
         table.levels = self._level_columns(table)
         globs = ((TRADES, chosen.trade_files), (CHANGES, chosen.change_files), (BOOKS, chosen.book_files))
@@ -308,12 +314,61 @@ class TableReader(FileReader):
         table.first_us = _instants(
             table, RowBlock(first.row(0), first.cells[:1]), table.names["time"], chosen.time_unit
         )[0]
+        self._learn_words(table, first.cells)
         if not table.kind and "kind" not in table.names:
             table.kind = self._kind_told(table, first)
         if table.kind != TRADES and not table.levels and "side" not in table.names:
             what = f"no column of the side among {', '.join(table.columns)[:160]}"
             raise table.place.broken(what, "give --side-column (SIDE_COLUMN), or --trade-files", 1)
         return table
+
+    def _learn_words(self, table: _Table, first: pl.DataFrame) -> None:
+        """Find out the words of kinds, sides and makers; those of booleans by the name of their column."""
+        found = {
+            name: {text.lower() for text in first[table.names[name]].unique().to_list()}
+            for name in ("kind", "side", "maker")
+            if name in table.names
+        }
+        if "kind" in found:
+            self._learn_kinds(table, found["kind"])
+        if "side" in found:
+            table.words["side"] = self._sides(table, found["side"])
+        if "maker" in found:
+            column = table.names["maker"]
+            side = side_of_true(column, is_maker=True)
+            if not side:
+                what = f"{column} does not say whose order was the maker's"
+                raise table.place.broken(what, "give --side-column and --side-words", 1)
+            table.words["maker"] = {"": 0, "null": 0, **flags_by({True: side, False: -side})}
+            table.said.append(f"true of {column} is a {'buying' if side > 0 else 'selling'} aggressor")
+
+    def _learn_kinds(self, table: _Table, found: set[str]) -> None:
+        given, column = self._given["kind"], table.names["kind"]
+        if table.kind or not are_flags(found) or found - {""} <= given.keys():
+            if self._columns.kind is None and not table.kind:  # a usual name, but not of a boolean
+                del table.names["kind"]
+            table.words["kind"] = {**_KINDS, **given}
+            return
+        whole = true_is_whole_book(column)
+        if whole is None:
+            what = f"{column} holds {', '.join(sorted(found))}: its name does not tell whether true is a whole book"
+            raise table.place.broken(what, "give --kind-words true=snapshot,false=change, or the other way round", 1)
+        kinds = {whole: SNAPSHOT, not whole: CHANGE}
+        table.words["kind"] = {**flags_by(kinds), **given}
+        table.said.append(f"true of {column} is a {kinds[True]}, false a {kinds[False]} (--kind-words says otherwise)")
+
+    def _sides(self, table: _Table, found: set[str]) -> dict[str, Any]:
+        """Return the sides by the words of a file."""
+        given, column = self._given["side"], table.names["side"]
+        words = {**dict.fromkeys(_UNKNOWN_SIDES, 0), **_SIDES, **given}
+        if not are_flags(found) or found - {""} <= given.keys():
+            return words
+        side = side_of_true(column)
+        if not side:
+            what = f"{column} holds {', '.join(sorted(found))}: its name does not tell which side that is"
+            raise table.place.broken(what, "give --side-words, such as 1=bid,0=ask", 1)
+        table.said.append(f"true of {column} is {'bid or buy' if side > 0 else 'ask or sell'}")
+        return {"": 0, **flags_by({True: side, False: -side}), **given}
 
     def _kind_told(self, table: _Table, first: RowBlock) -> str:
         """Return the kind of the rows of a long table by its words for sides."""
@@ -322,6 +377,8 @@ class TableReader(FileReader):
         words = (
             {text.lower() for text in first.cells[table.names["side"]].to_list()} if "side" in table.names else set()
         )
+        if are_flags(words):
+            words = set(re.findall("bid|ask|buy|sell", table.names["side"].lower()))
         if bool(words & _BOOK_WORDS) != bool(words & _TRADE_WORDS):
             return CHANGES if words & _BOOK_WORDS else TRADES
         what = f"whether its rows are trades, changes of levels or whole books cannot be told from {sorted(words)[:6]}"
@@ -333,7 +390,7 @@ class TableReader(FileReader):
             named = getattr(self._columns, option.name)
             if (
                 named
-                and option.name in (*_NAMES, "id", "kind")
+                and option.name in (*_NAMES, "id")
                 and not any(option.name in table.names for table in self._tables)
             ):
                 columns = ", ".join(self._tables[0].columns)[:160]
@@ -441,37 +498,19 @@ def _as_text(column: pl.Series) -> pl.Series:
 def _instants(table: _Table, block: RowBlock, column: str, stated: str | None) -> list[int]:
     """Return a column of instants in µs, and note its unit; raises BrokenFile with the row if one is invalid."""
     text = block.cells[column]
-    unit = table.units.get(column) or stated or _unit_of(text[0])
+    if text.str.contains(r"^\d[\d.]*[eE]").any():
+        text = text.map_elements(plain_decimal, pl.String)
+    unit = table.units.get(column) or stated or unit_of(text[0])
     if not unit:
         what = f"{column} is {text[0]!r}, neither a Unix time nor an ISO 8601 instant"
         raise table.place.broken(what, "give --time-column and --time-unit", block.row(0))
     table.units[column] = unit
-    if unit == "iso":
-        frame = text.str.replace(r"^(\d{4}-\d\d-\d\d) ", "${1}T").str.replace(r"(Z|[+-]00:?00)$", "")
-        instants = frame.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False).dt.epoch("us")
-    else:
-        whole = text.str.extract(r"^(\d{1,19})(?:\.\d*)?$").cast(pl.Int64, strict=False)
-        if unit == "ns":
-            instants = whole // _NS_PER_US
-        else:
-            places = {"s": 6, "ms": 3, "us": 0}[unit]
-            fraction = text.str.extract(r"\.(\d*)$").fill_null("").str.pad_end(places, "0").str.slice(0, places)
-            instants = whole * _UNITS[unit] + (fraction.cast(pl.Int64, strict=False).fill_null(0) if places else 0)
+    instants = instants_us(text, unit)
     if instants.null_count():
         at = instants.is_null().arg_max() or 0
         what = f"{column} is {text[at]!r}, not a time in {unit}"
         raise table.place.broken(what, "correct the row, or give --time-unit", block.row(at))
     return instants.to_list()
-
-
-def _unit_of(text: str) -> str:
-    """Return the unit of an instant; empty if it is none."""
-    number = re.fullmatch(r"(\d{1,19})(\.\d*)?", text)
-    if number is None:
-        return "iso" if re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d", text) else ""
-    stamp = int(number[1])
-    us = stamp_to_us(stamp)
-    return next((unit for unit, factor in _UNITS.items() if us == stamp * factor), "ns")
 
 
 @lru_cache(maxsize=1 << 16)
@@ -498,9 +537,9 @@ def _levels_of(cells: Sequence[str]) -> tuple[list[Level], list[Level]]:
     rows: list[tuple[str, str, int]] = []
     if len(cells) == 2:
         for side, cell in enumerate(cells):
-            rows += [(str(price), str(qty), side) for price, qty in json.loads(cell, parse_float=str)]
-    elif len(cells) == 4 and cells[0].startswith("["):
-        bids, bid_qtys, asks, ask_qtys = ([str(text) for text in json.loads(cell, parse_float=str)] for cell in cells)
+            rows += [(str(price), str(qty), side) for price, qty, *_ in _list_of(cell)]
+    elif any(cell.startswith(("[", "(")) for cell in cells[:4]):
+        bids, bid_qtys, asks, ask_qtys = ([str(text) for text in _list_of(cell)] for cell in cells)
         for side, levels in enumerate((zip(bids, bid_qtys, strict=True), zip(asks, ask_qtys, strict=True))):
             rows += [(price, qty, side) for price, qty in levels]
     else:
@@ -513,6 +552,24 @@ def _levels_of(cells: Sequence[str]) -> tuple[list[Level], list[Level]]:
         if price.lower() not in _NONE and qty.lower() not in _NONE:
             sides[side].append((_decimal(price), _decimal(qty)))
     return sides
+
+
+def _list_of(cell: str) -> list[Any]:
+    """Return a list, or pairs, written as JSON, by Python, or by numpy; an empty cell is none.
+
+    Raises:
+        ValueError: If the cell is something else.
+    """
+    if cell.strip().lower() in _NONE:
+        return []
+    try:
+        content = json.loads(cell, parse_float=str, parse_int=str)
+    except ValueError:
+        text = _NAMED_NUMBER.sub(r"\1", cell).translate(_BRACKETS)
+        if "," not in text:
+            text = re.sub(r"(?<=[\d.\]])\s+(?=[\d\[])", ",", text)
+        content = json.loads(_OPEN_COMMA.sub("]", _BARE_POINT.sub(r"\1.0", text)), parse_float=str, parse_int=str)
+    return list(content.items()) if isinstance(content, dict) else content
 
 
 def _messages(path: Path, rows: Iterator[_Row]) -> Iterator[TimedEvent]:
@@ -528,11 +585,11 @@ def _messages(path: Path, rows: Iterator[_Row]) -> Iterator[TimedEvent]:
 def _told(table: _Table) -> str:
     """Return how a file was read, in words."""
     kind = table.kind or f"kinds of {table.names['kind']}"
+    said = "".join(f"; {sentence}" for sentence in table.said)
     units = ", ".join(f"{name} in {unit}" for name, unit in table.units.items())
     others = ", ".join(f"{name} {column}" for name, column in table.names.items() if column not in table.units)
-    return (
-        f"{table.path.name} was read as {kind}: {units} (first {iso(table.first_us)}){'; ' if others else ''}{others}"
-    )
+    first = f"{units} (first {iso(table.first_us)})"
+    return f"{table.path.name} was read as {kind}: {first}{'; ' if others else ''}{others}{said}"
 
 
 def _letters(symbol: str) -> str:

@@ -3,6 +3,7 @@
 Rows are numbered from 1, including the header, as in an editor.
 """
 
+import csv
 import gzip
 import io
 import zipfile
@@ -18,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from mm.errors import BrokenFile
+from mm.formats.flags import BOOLEANS
 from mm.market_data.captures import BOM, FilePlace
 
 BLOCK_BYTES = 1 << 22
@@ -26,6 +28,7 @@ _GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, pa.ArrowException)
 _MOST_PLACES = 40
 _INT64 = pl.Int64()
+csv.field_size_limit(1 << 26)  # a book of thousands of levels is one cell
 COPY_AGAIN = "copy the file again, or leave it out"
 
 
@@ -70,7 +73,7 @@ class CsvTable:
         first = next(self._blocks(1 << 16), b"").split(b"\n", 1)[0].rstrip(b"\r")
         if not first.strip():
             raise BrokenFile(f"{path}:1: the file has no rows; {COPY_AGAIN}")
-        cells = first.decode(errors="replace").replace('"', "").split(",")
+        cells = [cell.strip() for cell in _cells_of(first.decode(errors="replace"))]
         if len(cells) == 1 and (other := next((separator for separator in ";\t|" if separator in cells[0]), "")):
             raise BrokenFile(f"{path}:1: cells are separated by {other!r}; give a file with commas")
         self.headed = columns is None or cells[0][:1].isalpha()
@@ -92,12 +95,16 @@ class CsvTable:
 
     def _cells(self, row: int, text: bytes) -> pl.DataFrame:
         width = len(self.columns)
-        text = text.replace(b'"', b"")  # no cell that is read has a comma, so quotes say nothing
+        quoted = text.split(b'"')[1::2]
+        if any(b"," in cell or b"\n" in cell for cell in quoted) or b",'[" in text:
+            return self._quoted_cells(row, text)
+        text = text.replace(b'"', b"")  # no quoted cell has a comma, so quotes say nothing
         try:
             names = dict.fromkeys(self.columns, pl.String)
             cells = pl.read_csv(text, schema=names, has_header=False, quote_char=None).fill_null("")
             if cells.height * (width - 1) == text.count(b","):
-                return cells
+                padded = b", " in text or b" ," in text or b",\t" in text
+                return cells.with_columns(pl.all().str.strip_chars()) if padded else cells
             error: Exception | None = None
         except pl.exceptions.PolarsError as raised:
             error = raised
@@ -106,6 +113,17 @@ class CsvTable:
                 what = f"{line.count(b',') + 1} cells for {width} columns"
                 raise BrokenFile(f"{self.path}:{at}: {what}; {COPY_AGAIN}") from error
         raise BrokenFile(f"{self.path}:{row}: not a table of text ({error}); {COPY_AGAIN}") from error
+
+    def _quoted_cells(self, row: int, text: bytes) -> pl.DataFrame:
+        """Return the cells of rows with commas in quotes."""
+        width, rows = len(self.columns), []
+        for at, line in enumerate(text.decode(errors="replace").split("\n"), row):
+            if line.strip():
+                rows.append(_cells_of(line))
+                if len(rows[-1]) != width:
+                    what = f"{len(rows[-1])} cells for {width} columns"
+                    raise BrokenFile(f"{self.path}:{at}: {what}; put cells with commas in quotes, or {COPY_AGAIN}")
+        return pl.DataFrame(rows, dict.fromkeys(self.columns, pl.String), orient="row")
 
     def _blocks(self, size: int) -> Iterator[bytes]:
         """Yield complete lines, in blocks."""
@@ -153,6 +171,13 @@ class CsvTable:
         if len(names) != 1:
             raise BrokenFile(f"{self.path}: holds {len(names)} CSV files; unpack it, and give one or more of them")
         return cast("BinaryIO", held.enter_context(packed.open(names[0])))
+
+
+def _cells_of(line: str) -> list[str]:
+    """Return the cells of a line of CSV; lists may also be in single quotes. An open quote makes one cell less."""
+    line = line.rstrip("\r")
+    quote = "'" if '"' not in line and ",'[" in line else '"'
+    return next(csv.reader([line], quotechar=quote, skipinitialspace=True), [""])
 
 
 def file_of(path: Path) -> io.BufferedReader:
@@ -214,6 +239,12 @@ def one_of(block: RowBlock, column: str, words: dict[str, Any], place: FilePlace
         what = f"{column} is {text[at]!r}, not {', '.join(filter(None, words))}"
         raise place.broken(what, COPY_AGAIN, block.row(at))
     return [words[word] for word in text.to_list()]
+
+
+def flags(block: RowBlock, column: str, place: FilePlace) -> list[bool]:
+    """Return a column of true and false in any spelling; raises BrokenFile with the row of another cell."""
+    lower = RowBlock(block.first_row, block.cells.select(pl.col(column).str.to_lowercase()), block.numbers)
+    return one_of(lower, column, BOOLEANS, place)
 
 
 def plain_decimal(text: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from mm.errors import BrokenFile
 from mm.formats.contracts import require_linear
 from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
-from mm.formats.tables import CsvTable, RowBlock, one_of, plain_decimal, whole_numbers
+from mm.formats.tables import CsvTable, RowBlock, flags, one_of, plain_decimal, whole_numbers
 from mm.market_data.captures import FilePlace
 
 _COMMON = ("exchange", "symbol", "timestamp", "local_timestamp")
@@ -21,7 +21,6 @@ BOOK_COLUMNS = (*_COMMON, "is_snapshot", "side", "price", "amount")
 TRADE_COLUMNS = (*_COMMON, "id", "side", "price", "amount")
 _BOOK_SIDES = {"bid": 1, "ask": -1}
 _TRADE_SIDES = {"buy": 1, "sell": -1, "unknown": 0}
-_SWITCH = {"true": True, "false": False}
 _Row = tuple[int, int, int, bool, int, str, str]
 """Receive time, row, exchange time, whether it is of a snapshot, side, price, quantity."""
 
@@ -80,7 +79,7 @@ class TardisReader(FileReader):
         """Yield the rows of the symbol."""
         self._check_exchange(block, place)
         cells = block.cells
-        snapshot = one_of(block, "is_snapshot", _SWITCH, place) if kind else [False] * cells.height
+        snapshot = flags(block, "is_snapshot", place) if kind else [False] * cells.height
         columns = (
             whole_numbers(block, "local_timestamp", place),
             range(block.first_row, block.first_row + cells.height),

@@ -14,7 +14,7 @@ from benchmarks.turns import NO_EVENTS, QUOTE_QTY, Bench, Measured, recorded
 from mm.base.knobs import PATH, integer, knob, number
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.errors import MMError
+from mm.errors import MMError, UsageError
 from mm.play.knobs import Results
 
 # Modules and functions by name; they are imported when they are measured, so that --help needs no numpy.
@@ -28,6 +28,8 @@ DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:sim
 """Measurements without a day; their argument is the number of turns."""
 IMPORT, RECORDER = "import", "recorder"
 CALIBRATION = "calibration"
+INSTRUCTIONS, COUNTED = "instructions", ("engine", "models", "pipeline")
+"""The measurement of instructions, and those whose rows it counts."""
 SHARED = Path("../shared/bench")
 """The captures on which the calibration is tested are next to it."""
 
@@ -45,6 +47,9 @@ class Settings(Results):
     )
     bench_peer: Path | None = knob(
         None, PATH, "Python of an environment that has hftbacktest, for comparison.", flag="--peer"
+    )
+    bench_against: Path | None = knob(
+        None, PATH, "With --instructions: a stored run; a row with 3 % more instructions is slower.", flag="--against"
     )
     bench_turns: int | None = knob(
         None, integer(1, 1000), "Number of turns of each process; default: 5, and 3 of the recorder.", flag="--turns"
@@ -71,7 +76,7 @@ class Settings(Results):
         return replace(bench, peer=yardstick.peer(console, python), peer_plays=yardstick.plays(console, python))
 
 
-def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bool) -> None:
+def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bool, instructions: bool) -> None:
     """Measure NAME: engine, parse and startup by default.
 
     models plays each fill model, latency and view of the market; pipeline runs the other commands of a day and
@@ -84,12 +89,21 @@ def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bo
 
     It exits with 1 and names the rows that miss their aim. Ratios to the peer are judged only with --peer.
 
+    With --instructions the executed instructions of engine, models and pipeline are counted by valgrind, which takes
+    minutes; unlike times they do not depend on the load of the machine. With --against, a stored run of another commit
+    on the same machine, rows with 3 % more are named, and it exits with 1.
+
     A ratio above 1 is in favour of mm. Compare ratios within one run only: on a shared machine, times drift between
     runs and turns. Calibration compares bias, efficiency, coverage and the diagnostics of a fit with their bars; its
     results do not depend on the machine.
     """
-    measured_names = list(dict.fromkeys(names or MEASUREMENTS))
-    on_a_day = MEASUREMENTS | ON_A_DAY | COMPARISONS
+    measured_names = [INSTRUCTIONS] if instructions else list(dict.fromkeys(names or MEASUREMENTS))
+    counted = list(dict.fromkeys(names or COUNTED))
+    if instructions and (others := [name for name in counted if name not in COUNTED]):
+        raise UsageError(f"--instructions counts {', '.join(COUNTED)}, not {', '.join(others)}")
+    if settings.bench_against is not None and not instructions:
+        raise UsageError("--against compares instructions; give --instructions too")
+    on_a_day = {INSTRUCTIONS, *MEASUREMENTS, *ON_A_DAY, *COMPARISONS}
     answer: dict[str, Any] = {"stamp": stamp(datetime.now(UTC)), **circumstances(), "turns": settings.turns}
     bench = None
     if any(name in on_a_day for name in measured_names):
@@ -101,7 +115,10 @@ def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bo
     folder = settings.out_root.resolve() / "bench"
     answer["measured"], missed = {}, list[str]()
     for name in measured_names:
-        measured = _measure(name, bench, settings, console, full=full)
+        if instructions:
+            measured = _function("instructions:measure")(bench, counted)
+        else:
+            measured = _measure(name, bench, settings, console, full=full)
         found = measured.to_json()
         answer["measured"][name] = found
         missed += [f"{name}: {row.miss}" for row in measured.rows if row.miss] if isinstance(measured, Measured) else []
@@ -112,12 +129,14 @@ def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bo
             console.print(line)
         if before:
             console.print(f"  change: since {before['stamp']}, commit {(before['commit'] or 'unknown')[:12]}")
+    if settings.bench_against is not None:
+        missed += _function("instructions:slower")(answer, settings.bench_against)
     answer |= {"load_at_end": load(), "missed": missed}
     console.set_json({**answer, "path": str(keep(folder, answer))})
     if missed:
-        raise MMError(
-            f"{len(missed)} aims missed: {'; '.join(missed)}; measure again on an idle machine, then find the change"
-        )
+        what = "rows are slower" if instructions else "aims missed"
+        again = "" if instructions else "measure again on an idle machine, then "
+        raise MMError(f"{len(missed)} {what}: {'; '.join(missed)}; {again}find the change")
 
 
 main = command(
@@ -134,6 +153,7 @@ main = command(
             is_flag=True,
             help="Calibration: up to 4,000 days of each kind, under ten minutes of one processor.",
         ),
+        click.Option(["--instructions"], is_flag=True, help="Count instructions instead of times; needs valgrind."),
     ],
 )(_main)
 
@@ -152,9 +172,9 @@ def _measure(name: str, bench: Bench | None, settings: Settings, console: Consol
     return _function("calibration:measure")(console, full=full, captures=captures)
 
 
-def _function(place: str) -> Callable[..., Measured]:
+def _function(place: str) -> Callable[..., Any]:
     module, _, name = place.partition(":")
-    found: Callable[..., Measured] = getattr(import_module(f"benchmarks.{module}"), name)
+    found: Callable[..., Any] = getattr(import_module(f"benchmarks.{module}"), name)
     return found
 
 

@@ -99,10 +99,15 @@ def _point_row(fills: str, pairs: list[tuple[ProcessResult, ProcessResult]], pee
 
 def _removed(result: ProcessResult) -> ProcessResult:
     """Return the usage of a process, and remove its run, if any."""
-    path: Any = result.output.get("path")
+    remove_run(result.output)
+    return result
+
+
+def remove_run(output: dict[str, Any]) -> None:
+    """Remove the run that a command named in the JSON object it printed, if any."""
+    path: Any = output.get("path")
     if path is not None and (folder := _run_folder(Path(path))) is not None:
         shutil.rmtree(folder)
-    return result
 
 
 def _run_folder(path: Path) -> Path | None:

@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,10 @@ from benchmarks.engine import ACCOUNT, EXECUTION, both_counts, deep, median, mod
 from benchmarks.turns import PYTHON, Aim, Bench, Measured, ProcessResult, Row, run
 
 if TYPE_CHECKING:
+    from mm.backtest.journal import Journal
     from mm.backtest.latency import Latencies
     from mm.backtest.rules import Rules
+    from mm.tape.tape import Tape
 
 REPEATS = 5
 RATES = 1_000  # measured latencies to draw from
@@ -75,8 +76,6 @@ PLAYS = (
 
 def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
     """Play the day in each variant, and print the seconds."""
-    from mm.backtest import models as known_models
-    from mm.backtest.replay import backtest
     from mm.play.terms import rules_of
     from mm.tape.load import load_day
 
@@ -85,17 +84,7 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
     tape = load_day(Path(folder), cache=Path(cache)).kept_mapped()
     rules = rules_of(tape, EXECUTION, ACCOUNT, models(quote_qty or None))
     for variant in PLAYS:
-        own = _rules(rules, variant)
-        quotes = (
-            partial(known_models.grid, levels=1, delta_ticks=0.0, step_ticks=1)
-            if variant.touch
-            else partial(quotes_of, float(k))
-        )
-
-        def play(variant: Play = variant, own: "Rules" = own, quotes: Callable[[], Any] = quotes) -> Any:
-            model = deep(quotes()) if variant.deep else quotes()
-            return backtest(tape, model, getattr(known_models, variant.fills)(), own).journal
-
+        play = play_of(variant, tape, rules, float(k))
         journal = play()
         taken = median([seconds(play) for _ in range(REPEATS)])
         output["plays"][variant.name] = {
@@ -104,6 +93,20 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
             "fills": len(journal.fills),
         }
     print(json.dumps(output))
+
+
+def play_of(variant: Play, tape: "Tape", rules: "Rules", k: float) -> "Callable[[], Journal]":
+    """Return the play of *variant*, with new models at each call."""
+    from mm.backtest import models as known
+    from mm.backtest.replay import backtest
+
+    own = _rules(rules, variant)
+
+    def play() -> "Journal":
+        quotes: Any = known.grid(levels=1, delta_ticks=0.0, step_ticks=1) if variant.touch else quotes_of(k)
+        return backtest(tape, deep(quotes) if variant.deep else quotes, getattr(known, variant.fills)(), own).journal
+
+    return play
 
 
 def _creation_time(folder: Path, cache: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A clean environment for every test; helpers that tests import are in support.py."""
 
 import os
+import shutil
 import signal
 import subprocess
 import zlib
@@ -9,18 +10,21 @@ from collections.abc import Iterator
 import pytest
 
 from browser import Chrome, browser, started
+from crashes import pytest_testnodedown
 from mm.base.knobs import knobs
 from mm.cli.docs import every_group
+from often import OFTEN
 from repeatable import pytest_terminal_summary
 from support import ROOT, SHARED
 
-__all__ = ["ROOT", "SHARED", "pytest_terminal_summary"]
+__all__ = ["ROOT", "SHARED", "pytest_terminal_summary", "pytest_testnodedown"]
 
 # Shells start background jobs with SIGINT ignored, and child processes inherit that, so the default is restored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARE = 20  # one of so many slow tests runs in `make test`
+SHARE_OFTEN = 4  # the same of those in `OFTEN`
 VARIABLES = [one.variable for group in every_group() for one in knobs(group)]
 
 
@@ -37,10 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _commit(config: pytest.Config) -> str:
-    """Return the commit that chooses some slow tests; it is empty outside of a git checkout."""
-    head = ["git", "rev-parse", "--short=12", "HEAD"]
-    given = config.getoption("--some-of")
-    return given or subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    """Return the commit that chooses some slow tests; it is empty outside of a git checkout, and without git."""
+    given, git = config.getoption("--some-of"), shutil.which("git")
+    if given or git is None:
+        return given or ""
+    head = [git, "rev-parse", "--short=12", "HEAD"]
+    return subprocess.run(head, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -48,7 +54,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
     if reporter is not None and session.config.getoption("--slow") == "some":
         commit = _commit(session.config)
-        reporter.write_line(f"slow tests: one of {SHARE}; the same again with --slow some --some-of {commit}")
+        reporter.write_line(f"slow tests: one of {SHARE}; the same again with --slow some --some-of '{commit}'")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -56,7 +62,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     A browser takes seconds a page, so tests that open one are slow.
     """
-    choice, commit = config.getoption("--slow"), _commit(config)
+    choice = config.getoption("--slow")
+    commit = _commit(config) if choice == "some" else ""
     for item in items:
         if "chrome" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
@@ -65,7 +72,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if choice == "all" or item.get_closest_marker("slow") is None:
             return True
         function = item.nodeid.partition("[")[0]
-        return choice == "some" and zlib.crc32(f"{commit} {function}".encode()) % SHARE == 0
+        share = SHARE_OFTEN if function in OFTEN else SHARE
+        return choice == "some" and zlib.crc32(f"{commit} {function}".encode()) % share == 0
 
     left_out = [item for item in items if not chosen(item)]
     if left_out:

@@ -3,13 +3,16 @@
 import dataclasses
 
 import pytest
-from trader_rig import GRID, SECOND_US, account_of, fill
+from trader_rig import GRID, SECOND_US, Notes, Wire, account_of, fill
 
 from mm import Quotes, Rules
+from mm.backtest.preset import PRESETS
 from mm.backtest.quotes.steps import InventoryBound
 from mm.backtest.risk import RiskLimits, day_end_us
+from mm.clock import us_of
 from mm.instrument import E8
 from mm.live._live_engine import LiveEngine
+from mm.live.run.trader import Trader, TraderParts
 from named import feed_event
 
 HOUR_US = 3_600 * SECOND_US
@@ -101,3 +104,45 @@ def test_an_order_that_is_being_cancelled_pays_for_the_next_on_both_sides():
         engine.accepted(order_id, NOON_US)
     moved = [row[0] for row in see(engine, NOON_US + SECOND_US, 102)]
     assert sorted(moved) == ["cancel", "cancel", "place", "place"]
+
+
+CLOSED_US = us_of("2026-01-06T22:10:00Z")  # of futures, until 23:00
+
+
+def trader_of_futures():
+    """Return a trader whose gateway is ready in closed hours, and what its account waits for, a list."""
+    engine, waits = engine_of(hours=PRESETS["future"].hours), [""]
+    allow = lambda: waits[-1]  # noqa: E731
+    parts = TraderParts(
+        engine=engine, grid=GRID, account=account_of(engine), log=Notes(), clock=lambda: engine.now_us, allow=allow
+    )
+    trader = Trader(parts, Wire())
+    see(engine, CLOSED_US)
+    trader.ready_changed(True, "")
+    return engine, trader, waits
+
+
+@pytest.mark.parametrize("reason", ["gateway", "account"])
+def test_what_ends_in_closed_hours_leaves_the_quotes_pulled(reason):
+    """A gateway that is ready again, or an account that may trade again, does not open the market."""
+    engine, trader, waits = trader_of_futures()
+    assert engine.manager.pulled_for == engine.closed_for != ""
+    for why in ("lost", ""):
+        waits.append(why if reason == "account" else "")
+        if reason == "gateway":
+            trader.ready_changed(not why, why)
+        trader.act()
+    assert engine.manager.pulled_for == engine.closed_for != ""
+    assert engine.advance(CLOSED_US + HOUR_US)[0][0] == "place"
+
+
+def test_quotes_that_a_person_has_pulled_stay_pulled_when_the_market_closes_and_opens():
+    """The closing is no other reason: at the opening it would end, and the hand's with it."""
+    engine = engine_of(hours=PRESETS["future"].hours)
+    see(engine, CLOSED_US - HOUR_US // 2)
+    engine.manager.pull("by hand")
+    for minutes in (0, 70):
+        assert "place" not in {row[0] for row in see(engine, CLOSED_US + minutes * 60 * SECOND_US)}
+        assert engine.manager.pulled_for == "by hand"
+    engine.manager.resume()
+    assert "place" in {row[0] for row in see(engine, CLOSED_US + 71 * 60 * SECOND_US)}

@@ -24,6 +24,7 @@ def traded(box, fills=3, **variables):
     return code, text
 
 
+@pytest.mark.slow
 def test_trade_books_position_and_wallet_as_the_exchange_does(box):
     """Fills, profits and commissions are the exchange's, to the last digit; nothing is left open."""
     code, text = traded(box)

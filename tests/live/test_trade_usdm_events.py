@@ -143,6 +143,7 @@ def test_countdown_is_renewed_shown_and_ended(box, port):
     assert spans[-1] == "0"
 
 
+@pytest.mark.slow
 def test_margin_ratio_kills_before_the_exchange_liquidates(box, port):
     """The exchange calls first, then the limit kills: orders are cancelled, and the position stays."""
     assert box.post("/sim/transfer", json.dumps({"user": "alice", "asset": "USDT", "amount": "-999940"}))
@@ -168,6 +169,7 @@ def test_margin_ratio_kills_before_the_exchange_liquidates(box, port):
     assert box.position != 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill_closes", ["0", "1"])
 def test_kill_closes_the_position_only_where_it_is_told_to(box, kill_closes):
     """Without the knob a kill leaves the position to a person."""

@@ -79,6 +79,7 @@ def test_books_match_exchange_after_fault(trading, fault):
     box.until(booked, f"the fills of {fault}", SETTLES_S, process=process)
 
 
+@pytest.mark.slow
 def test_listen_key_that_is_ended_elsewhere_is_replaced(tmp_path):
     """Nothing tells its end: the stream stays open, and is silent."""
     with contract_box(tmp_path) as box:
@@ -116,6 +117,7 @@ def test_contract_that_stops_trading_pulls_the_quotes_until_it_trades_again(tmp_
         box.check_books()
 
 
+@pytest.mark.slow
 def test_mark_price_that_has_moved_is_asked_for_once_an_order_is_refused_by_it(tmp_path):
     """Orders are kept back by the mark price that was known last: it is not that of the last reconcile."""
     with contract_box(tmp_path) as box:

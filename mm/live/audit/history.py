@@ -21,7 +21,7 @@ from mm.errors import BrokenFile, OffGrid
 from mm.instrument import E8, decimal_text, e8
 from mm.live.account.ledger import NOTHING, Held, day_at
 from mm.live.audit.books import BOOKS, AuditBooks, Changes, summed_in_the_last
-from mm.live.audit.log import starts_of, witnesses_of
+from mm.live.audit.log import AuditLog, starts_of, witnesses_of
 
 ACCOUNT = "account"
 """Field of the ``params`` row with the account at the start of the ledger."""
@@ -335,3 +335,33 @@ class EquityFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(self._path, msgspec.json.encode(marks) + b"\n", durable=durable, mode=0o600)
             self._kept = marks
+
+
+class DayMarks:
+    """Keeps the equity marks of a run: in the file, and those of each new day in the audit log too.
+
+    Args:
+        venue: Venue of the marks.
+        file: Stores them.
+        audit: Receives a row for each day.
+    """
+
+    def __init__(self, venue: str, file: EquityFile, audit: AuditLog) -> None:
+        self._venue, self._file, self._audit = venue, file, audit
+        self._day = ""  # whose mark is in the audit log
+
+    def keep(self, us: int, marks: tuple[int, int, int, int], observed_us: int, *, at_once: bool = False) -> None:
+        """Keep the marks of a requote; raises OSError as `EquityFile.keep`.
+
+        Args:
+            us: Now, µs.
+            marks: Equity, equity at the start of the day, peak, and value of all transfers, in 1e-8.
+            observed_us: Instant of the requote, µs.
+            at_once: Whether they are on disk when this returns.
+        """
+        (equity_e8, day_e8, peak_e8, moved_e8), day = marks, day_of(observed_us)
+        found = EquityMarks(self._venue, day, day_e8, peak_e8, equity_e8=equity_e8, transfers_e8=moved_e8)
+        if day != self._day and self._audit.failure is None:
+            self._day = day
+            self._audit.append(MARK, **found.row())
+        self._file.keep(us, found, self._audit.end, at_once=at_once)

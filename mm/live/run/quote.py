@@ -10,13 +10,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mm.clock import day_of
 from mm.errors import Incomplete, MMError, TryLater, UsageError
 from mm.instrument import E8, decimal_text, e8, short_text
 from mm.live.account.ledger import transfers_value_e8
 from mm.live.account.limits import LOSS, AccountSymbol
 from mm.live.account.positions import check_bracket
-from mm.live.audit.history import ACCOUNT, MARK, EquityMarks, LedgerBegin, marks_at
+from mm.live.audit.history import ACCOUNT, DayMarks, LedgerBegin, marks_at
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.observer import TradeObserver
 from mm.live.run.other_markets import EngineTaker, OtherFollower, feeds_of, recordings
@@ -222,7 +221,7 @@ class Quoting:
         self.trader: Trader | None = None
         self._source, self._opened, self._trade = source, opened, opened.trade
         self._audit, self._gateway = opened.audit, opened.gateway
-        self._marked = ""  # the day whose mark is in the audit log
+        self._marks = DayMarks(opened.trade.knobs.account, opened.trade.equity, opened.audit)
         self._lost: MMError | None = None
         self._unkept: OSError | None = None
 
@@ -491,19 +490,13 @@ class Quoting:
 
     def _keep_marks(self, *, at_once: bool = False) -> None:
         """Keep the marks of equity, once there is an equity: those of a new day in the audit log too."""
-        observer, audit = self.observer, self._audit
+        observer = self.observer
         equities_e8 = observer and observer.engine.manager.guard.equities_e8()
         if not observer or not equities_e8:
             return
-        (equity_e8, day_e8, peak_e8), day = equities_e8, day_of(observer.engine.manager.guard.observed_us)
-        transfers_e8 = observer.account.transfers_e8
-        marks = EquityMarks(
-            *(self._trade.knobs.account, day, day_e8, peak_e8), equity_e8=equity_e8, transfers_e8=transfers_e8
-        )
-        if marks.day != self._marked and audit.failure is None:
-            self._marked = marks.day
-            audit.append(MARK, **marks.row())
-        self._trade.equity.keep(self._trade.clock(), marks, audit.end, at_once=at_once)
+        guard, trade = observer.engine.manager.guard, self._trade
+        marks = *equities_e8, observer.account.transfers_e8
+        self._marks.keep(trade.clock(), marks, guard.observed_us, at_once=at_once)
 
     def _decided(self, lags: DecisionLags) -> None:
         lags.note()

@@ -1,8 +1,7 @@
 """``mm trade cancel``: cancel the open orders of an account's symbols, beside a trader or without one."""
 
 import os
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from mm.base.audit_chain import audit_folder
 from mm.base.common_knobs import symbol_knob
-from mm.base.knobs import REQUIRED, SWITCH, base_url, knob, one_of
+from mm.base.knobs import REQUIRED, SWITCH, base_url, knob, number, one_of
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.task_knobs import BinanceMarket
@@ -20,10 +19,12 @@ from mm.clock import now_us
 from mm.commands.trade import KEYS
 from mm.errors import MMError, TryLater, UsageError
 from mm.live.account.locks import TraderLocks
+from mm.live.audit.books import runs_in
 from mm.live.knobs import BOX, PRODUCTION, TESTNET, VenueUrls
 from mm.live.run.kill_switch import note_none_open
 from mm.live.venues.addresses import addresses, quiet_file
 from mm.live.venues.canceller import (
+    Contested,
     KeyRefused,
     OpenOrderText,
     OrderCanceller,
@@ -31,6 +32,7 @@ from mm.live.venues.canceller import (
     cancel_until_none,
     is_ours,
     named,
+    run_of,
 )
 from mm.live.venues.keys import Credentials, blank_process_list, credentials_beside, read_credentials
 from mm.play.knobs import OtherMarkets, Results
@@ -47,6 +49,7 @@ class CancelAccess(Results):
     symbol: str = symbol_knob("Symbol, in any case, or a list.", many=True)
     rest_url: str | None = knob(None, base_url("http", "https"), "Base URL of REST; default: the venue's.")
     remote_box: bool = knob(False, SWITCH, "1 allows --venue box on another machine.")
+    give_up_s: float = knob(60.0, number(low=1), "Time without an answer after which an exchange is given up, in s.")
 
     def urls(self, market: str) -> VenueUrls:
         """Return the addresses of the venue.
@@ -61,11 +64,8 @@ class CancelAccess(Results):
         return addresses(self.venue, *given, remote_box=self.remote_box, market=market)
 
 
+_FEW = 3
 _ALL = click.Option(["--all", "every"], is_flag=True, help="Cancel every order of the symbols, also those of others.")
-
-
-CONTEST_S = 10.0
-"""Time, in s, after which orders that a running trader places anew are left to it."""
 
 
 @command(*(CancelAccess, BinanceMarket, OtherMarkets), arguments=(*KEYS[:2], _ALL), brief=(CancelAccess,))
@@ -75,8 +75,9 @@ def trade_cancel(
     """Cancel the open orders of symbols until there are none: those of our traders, or with --all every order.
 
     It needs no audit log, no writable folder and no other process: it works beside a hung, a dead or a killed trader,
-    and waits while the exchange blocks requests (429, 418) or does not answer. If the key is no longer accepted, it
-    ends with 2 and names the orders; if a running trader places new ones, with 75. Ctrl-C ends it.
+    and waits while the exchange blocks requests (429, 418). If the key is no longer accepted, it ends with 2 and names
+    the orders; if an exchange has not answered for GIVE_UP_S, or a running trader places new ones, with 75, once the
+    other exchanges are empty. Ctrl-C ends it.
 
     Example: mm trade cancel --venue testnet --symbol BTCUSDT,ETHUSDT
     """
@@ -86,43 +87,31 @@ def trade_cancel(
     wanted = (lambda _id: True) if given["every"] else is_ours
     exchanges = [_Exchange.of(place, own if at == 0 else None, own, wanted) for at, place in enumerate(places)]
     blank_process_list((_text(key), _text(secret)))
-    cancellers = [exchange.canceller for exchange in exchanges]
-    first: set[tuple[int, int]] = set()
-    began_s = time.monotonic()
+    by_canceller = {exchange.canceller: exchange for exchange in exchanges}
 
-    def left() -> set[tuple[int, int]]:
-        return {(at, order) for at, canceller in enumerate(cancellers) for order in canceller.left}
-
-    def going() -> bool:
-        """Return whether to go on: not while a running trader places what is cancelled, again and again."""
-        if time.monotonic() - began_s < CONTEST_S:
-            first.update(left())
-            return True
-        ended = any(canceller.ended for canceller in cancellers)
-        return bool(left() & first) or not ended or not any(exchange.is_traded for exchange in exchanges)
-
-    def waits(why: str, wait_s: float) -> None:
-        console.log.warning("cancel_waits", why=why, wait_s=round(wait_s, 2), open=_open(cancellers))
+    def waits(canceller: OrderCanceller, why: str, wait_s: float) -> None:
+        place, left = by_canceller[canceller].place, named(canceller.left.values())
+        console.log.warning("cancel_waits", market=place.market, why=why, wait_s=round(wait_s, 2), open=left)
 
     try:
-        if not cancel_until_none(cancellers, going, waits=waits):
-            raise TryLater(
-                f"a running trader places orders again, open are {_open(cancellers)}; kill it first: "
-                f"mm risk kill --symbol {','.join(places[0].symbols)}"
-            )
-    except KeyRefused as error:
-        logged = ", ".join(filter(None, (_logged(place) for place in places)))
-        if not left() and logged:
-            raise KeyRefused(f"{error}; open according to the audit logs: {logged}") from error
-        raise
-    else:
-        for place in places:
+        failed = cancel_until_none([*by_canceller], access.give_up_s, waits)
+        for canceller in by_canceller.keys() - failed.keys():
+            place = by_canceller[canceller].place
             for symbol in place.symbols:
                 note_none_open(place.out_root, symbol, now_us())
     finally:
         for exchange in exchanges:
             exchange.rest.close()
-        _show(console, cancellers)
+        _show(console, exchanges)
+    if failed:
+        _raise(failed, by_canceller)
+
+
+def _raise(failed: Mapping[OrderCanceller, MMError], exchanges: "Mapping[OrderCanceller, _Exchange]") -> None:
+    """Raise one error for the exchanges that were not emptied: UsageError if one refuses the key or a symbol."""
+    texts = [exchanges[canceller].failure(error, len(exchanges)) for canceller, error in failed.items()]
+    refused = [error for error in failed.values() if isinstance(error, UsageError)]
+    raise (type(refused[0]) if refused else TryLater)("; ".join(texts))
 
 
 @dataclass(frozen=True)
@@ -152,10 +141,29 @@ class _Exchange:
         locks = TraderLocks(place.out_root, place.url, used.key)
         return cls(place, rest, OrderCanceller(rest, place.symbols, wanted), locks)
 
+    def failure(self, error: MMError, exchanges: int) -> str:
+        """Return what is said of an exchange that was not emptied, one of so many: why, and what may be open."""
+        where = f"{self.place.market} ({self.place.url}): " if exchanges > 1 else ""
+        if isinstance(error, Contested):
+            kill = f"kill it first: mm risk kill --symbol {','.join(self.place.symbols)}"
+            way_out = (
+                kill if any(map(self.locks.is_held, self.place.symbols)) else "it is not on this host: stop it there"
+            )
+            return f"{where}{error}, open are {named(self.canceller.left.values())}; {way_out}"
+        known = f"; open when last listed: {named(self.canceller.left.values())}" if self.canceller.was_listed else ""
+        logged = "" if self.canceller.left else _logged(self.place)
+        listed = "" if isinstance(error, KeyRefused) else known
+        return f"{where}{error}{listed}{f'; open according to the audit logs: {logged}' if logged else ''}"
+
     @property
-    def is_traded(self) -> bool:
-        """Whether a trader of one of the symbols runs."""
-        return any(map(self.locks.is_held, self.place.symbols))
+    def elsewhere(self) -> list[str]:
+        """The client ids of ended orders that no run of the audit logs here has made."""
+        ids = [order.client_id for order, _ in self.canceller.ended.values() if is_ours(order.client_id)]
+        runs = set[str]()
+        for symbol in self.place.symbols if ids else ():
+            with suppress(MMError, OSError):
+                runs |= runs_in(audit_folder(self.place.out_root, symbol))
+        return [client_id for client_id in ids if run_of(client_id) not in runs]
 
 
 def _places(access: CancelAccess, market: str, others: OtherMarkets) -> list[_Place]:
@@ -173,30 +181,34 @@ def _places(access: CancelAccess, market: str, others: OtherMarkets) -> list[_Pl
     return [*by_market.values()]
 
 
-def _open(cancellers: Iterable[OrderCanceller]) -> str:
-    return named(order for canceller in cancellers for order in canceller.left.values())
-
-
 def _text(value: str | bool | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _show(console: Console, cancellers: Iterable[OrderCanceller]) -> None:
-    """Print what became of each order, and what is left."""
-    ended = [order_status for canceller in cancellers for order_status in canceller.ended.values()]
-    open_ = [order for canceller in cancellers for order in canceller.left.values()]
-    for order, status in ended:
-        console.print(f"{order}: {status}")
-    for order in open_:
-        console.print(f"{order}: still open")
-    cancelled = [_as_json(order, status) for order, status in ended]
-    left = [_as_json(order, "OPEN") for order in open_]
+def _show(console: Console, exchanges: "Sequence[_Exchange]") -> None:
+    """Print what became of each order, what is left, and what another trader may have placed."""
+    cancelled, left, elsewhere = list[dict[str, object]](), list[dict[str, object]](), list[str]()
+    for exchange in exchanges:
+        market, canceller = exchange.place.market, exchange.canceller
+        where = f"{market} " if len(exchanges) > 1 else ""
+        for order, status in canceller.ended.values():
+            console.print(f"{where}{order}: {status}")
+            cancelled.append(_as_json(order, status, market))
+        for order in canceller.left.values():
+            console.print(f"{where}{order}: still open")
+            left.append(_as_json(order, "OPEN", market))
+        elsewhere += exchange.elsewhere
+    if elsewhere:
+        console.print(
+            f"{len(elsewhere)} of another trader, whose audit logs are not below OUT_ROOT "
+            f"({', '.join(elsewhere[:_FEW])}): if it runs, stop it where it runs"
+        )
     console.print(f"{len(cancelled)} ended, {len(left)} left")
-    console.set_json({"ended": cancelled, "left": left})
+    console.set_json({"ended": cancelled, "left": left, "elsewhere": elsewhere})
 
 
-def _as_json(order: OpenOrderText, status: str) -> dict[str, object]:
-    return {**order.to_json(), "status": status}
+def _as_json(order: OpenOrderText, status: str, market: str) -> dict[str, object]:
+    return {**order.to_json(), "status": status, "market": market}
 
 
 def _logged(place: _Place) -> str:

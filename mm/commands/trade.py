@@ -335,9 +335,9 @@ def _guard(run: Run, works: Sequence[SymbolRun], lives: "Sequence[TradeRun]") ->
         limit_s=work[CallLimit].model_call_limit_s,
         exchanges=[
             guarded_exchange(
-                *(at.urls.rest, at.credentials, work[OrderAccess].recv_window_ms),
+                *(at, work[OrderAccess].recv_window_ms),
                 [path for live in lives if live.at is at for path in live.locks.paths(live.symbol)],
-                *(at.market, list(at.symbols)),
+                [run for live in lives if live.at is at for run in live.runs_known()],
             )
             for at in exchanges.values()
         ],

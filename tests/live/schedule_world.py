@@ -26,6 +26,7 @@ from mm.live.account.ledger import SIDES, AccountFill, trade_mark
 from mm.live.audit.books import AuditBooks, Changes
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.orders.access import GatewayRun
+from mm.live.venues.canceller import run_of
 from mm.live.venues.rest_api import Surroundings
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
@@ -203,6 +204,7 @@ class World:
             earlier=self._left_open(),
             booked=booked,
             last_trade_id=max(booked, default=None),
+            runs={run_of(row["client_id"]) for row in self.audit.of("intent")},
         )
         kind = self.rng.choice(["ED25519", "HMAC"])
         around = Surroundings(

@@ -198,12 +198,12 @@ def test_foreign_orders_are_cancelled_only_if_adopted() -> None:
     assert asyncio.run(start(adopt=True)) == 0
 
 
-def test_unknown_orders_with_our_client_id_are_cancelled() -> None:
-    """The audit log of an earlier run was lost; the client id identifies the order as ours."""
+def test_unknown_orders_of_an_earlier_run_are_cancelled() -> None:
+    """The end of its audit log was lost; the client id names a run that the log has."""
     from mm.sim.exchange.orders import NewOrder
 
     async def start() -> None:
-        async with trading(access=QUICK) as rig:
+        async with trading(access=QUICK, runs=["mm-lost"]) as rig:
             new = NewOrder(side=+1, type="LIMIT", ticks=9_000, lots=1_000, client_id="mm-lost-1b")
             rig.box.exchange.place(rig.box.exchange.now_us, ALICE, new)
             await rig.until(lambda: not rig.at_exchange())

@@ -14,6 +14,7 @@ from mm.live.account.holdings import Holdings
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.live_orders import EARLIER, Booked, LiveOrder, OrderState, Rejected
+from mm.live.orders.other_traders import OtherTraders
 from mm.live.orders.queries import OrderQueries, Unanswered
 from mm.live.orders.states import OrderStates
 from mm.live.venues.binance_requests import PAGE
@@ -33,10 +34,12 @@ class QueryRig:
         self.checks = OrderChecks(INSTRUMENT)
         clock = ExchangeClock(lambda: 10**15)
         self.holdings = Holdings()
+        self.others = OtherTraders("SIMUSDT", ["mm-a", "mm-lost", "mm-x"])
         run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(adopt=adopt))
         self.queries = OrderQueries(
             *(run, self.states, clock, self.checks, self.holdings, FeeValues("BNB"), OrderLimits()),
             venues=(SpotAccount(), SpotVenue("SIMUSDT")),
+            others=self.others,
             api=lambda: self.api,
             changed=self.changed,
         )
@@ -196,7 +199,7 @@ def test_recent_trades_are_read_again_by_next_reconcile() -> None:
 
 @pytest.mark.parametrize(("adopt", "orders"), [(False, 1), (True, 2)])
 def test_foreign_orders_are_taken_over_only_with_adopt(adopt: bool, orders: int) -> None:
-    """Our own are identified by their client ids."""
+    """Our own are identified by the runs in their client ids."""
 
     async def scenario(rig: QueryRig) -> None:
         task = asyncio.ensure_future(rig.queries.listed(rig.api))

@@ -29,7 +29,8 @@ from mm.base.audit_chain import read_rows
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import Instrument, decimal_text, e8
 from mm.live.account.ledger import SIDES, AccountFill, Ledger
-from mm.live.audit.log import logs_of
+from mm.live.audit.log import logs_of, starts_of
+from mm.live.venues.canceller import run_of
 
 PENDING, NEW, PARTIAL, FILLED, REJECTED = "PENDING_NEW", "NEW", "PARTIALLY_FILLED", "FILLED", "REJECTED"
 OPEN_STATUSES = frozenset((PENDING, NEW, PARTIAL))
@@ -43,9 +44,13 @@ COMPARED = ("reconcile", "adopted")
 """Sources of a transfer that was found when the account was compared."""
 BOOKS = "books"
 """Field of row 1 with the totals of the earlier logs of the venue."""
+CLIENT_IDS = "client_ids"
+"""Field of row 1 with what the client ids of the run begin with."""
 SEEN = ("liquidation_price", "mark_price", "margin", "maintenance_margin")
 """Columns of the table ``positions`` that are as the exchange has last shown them, in their order."""
 _NOT_SEEN = (None,) * (len(SEEN) + 1)
+KEPT_RUNS = 1_000
+"""Number of runs whose names are kept, by which their orders are known as ours; the oldest are dropped."""
 KEPT_ENDED = 10_000
 """Number of ended orders that are kept for late fills and answers; the oldest are dropped."""
 
@@ -126,6 +131,7 @@ class AuditBooks:
         starts: Number of logs that were counted.
         knobs: The knobs of the latest start; None before it.
         orders: By client id: the open ones, and the latest that ended.
+        runs: Names of the runs, as their client ids have them; the oldest first.
         versions: Number of configurations so far.
         matched_us: When the account last matched these totals, µs: before the first order of a log, and at a transfer
             that a comparison found; 0 if it is not known.
@@ -139,6 +145,7 @@ class AuditBooks:
         self.starts = self.versions = self.matched_us = self.begun_us = 0
         self.knobs: Mapping[str, Any] | None = None
         self.orders: dict[str, AuditOrder] = {}
+        self.runs: dict[str, None] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._config_hash = ""
         self._counts = self._has_sent = False
@@ -220,12 +227,15 @@ class AuditBooks:
         ledger = self.ledger.kept() if self.ledger else None
         configs = {"versions": self.versions, "config_hash": self._config_hash}
         orders = [asdict(order) for order in self.open_orders()]
-        return {"ledger": ledger, "orders": orders, **configs, "matched_us": self.matched_us, "begun_us": self.begun_us}
+        since = {"matched_us": self.matched_us, "begun_us": self.begun_us}
+        return {"ledger": ledger, "orders": orders, **configs, **since, "runs": list(self.runs)[-KEPT_RUNS:]}
 
     def _restore(self, kept: Mapping[str, Any], venue: str, changes: Changes) -> None:
         """Begin with the totals of logs that were not read: they were removed, or need not be read."""
+        self.runs |= dict.fromkeys(kept.get("runs", ()))
         for order in kept["orders"]:
             self._put(AuditOrder(**order), changes)
+            self.runs[run_of(order["client_id"])] = None
         if kept["ledger"]:
             ledger = self._ledgers[venue] = Ledger.of(kept["ledger"])
             self._accepted(ledger, kept.get("adopted_e8", (0, 0)))
@@ -240,6 +250,8 @@ class AuditBooks:
         self.run_id = row["run_id"]
         self.starts += 1
         self._has_sent, self._seen = False, _NOT_SEEN
+        if CLIENT_IDS in row:
+            self.runs[row[CLIENT_IDS]] = None
         self.knobs = row.get("knobs")
         self._inventory_e8 = e8(str(row.get("initial_inventory") or "0"))
         venue = row.get("venue") or ""
@@ -259,6 +271,7 @@ class AuditBooks:
             return
         if not self._has_sent:
             self._has_sent, self.matched_us = True, row["us"]
+            self.runs[run_of(row["client_id"])] = None
         self._put(
             AuditOrder(
                 client_id=row["client_id"],
@@ -412,6 +425,18 @@ def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> Audit
         for row in read_rows(path):
             books.take(row, Changes())
     return books
+
+
+def runs_in(folder: Path) -> set[str]:
+    """Return the names of all runs that the logs of a symbol's folder know, from row 1 of each.
+
+    Raises:
+        BrokenFile: If the row 1 of one cannot be read.
+    """
+    found = set[str]()
+    for row in starts_of(folder).values():
+        found |= {*row.get(BOOKS, {}).get("runs", ()), *([row[CLIENT_IDS]] if CLIENT_IDS in row else [])}
+    return found
 
 
 def summed_in_the_last(starts: Mapping[Path, Mapping[str, Any]]) -> list[Path]:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from base64 import b32encode
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from time import time_ns
@@ -38,6 +38,8 @@ class GatewayRun:
         begun_us: When the ledger begins, µs: payments before it are not ours; 0 if it is not known.
         contract: What is asked of a contract; None for a symbol with balances.
         account: Books our fills and transfers, and compares the balances with them at each reconcile; None does not.
+        ids: Makes the client ids; None makes them of *run_id*.
+        runs: Names of the earlier runs, as `run_of` returns them.
     """
 
     symbol: str
@@ -50,6 +52,8 @@ class GatewayRun:
     begun_us: int = 0
     contract: "Contracts | None" = None
     account: AccountCheck | None = None
+    ids: "ClientIds | None" = None
+    runs: Collection[str] = ()
 
 
 class BackgroundTasks:
@@ -87,15 +91,18 @@ class ClientIds:
     Args:
         run_id: Id of the run.
         nonce: Distinguishes processes of one run id; default: time, process id and random bytes.
+
+    Attributes:
+        run: What all of them begin with, as `run_of` returns it.
     """
 
     def __init__(self, run_id: str, nonce: bytes | None = None) -> None:
         nonce = nonce if nonce is not None else f"{time_ns()} {os.getpid()} ".encode() + os.urandom(8)
         digest = blake2b(run_id.encode() + b"\0" + nonce, digest_size=8).digest()
-        self._run = b32encode(digest).decode().rstrip("=").lower()
+        self.run = OWN_PREFIX + b32encode(digest).decode().rstrip("=").lower()
         self._count = 0
 
     def next(self, side: int) -> str:
         """Return the next client id; at most 36 characters for the first 10**19 orders."""
         self._count += 1
-        return f"{OWN_PREFIX}{self._run}-{self._count}{'b' if side > 0 else 's'}"
+        return f"{self.run}-{self._count}{'b' if side > 0 else 's'}"

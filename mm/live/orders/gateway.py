@@ -39,6 +39,7 @@ from mm.live.orders.live_orders import (
     Rejected,
     Resend,
 )
+from mm.live.orders.other_traders import OtherTraders
 from mm.live.orders.queries import OrderQueries, Unanswered, forced_id
 from mm.live.orders.refusals import FILTERS, Refusal, Why, unsent
 from mm.live.orders.reports import OrderListener, OrderReports, Report
@@ -96,7 +97,8 @@ class Gateway:
         self._session, self._run, self._audit, self._log = session, run, audit, log
         self._clock, self._limits, self._ws, self._rest = session.clock, session.limits, session.ws, session.rest
         self._venue = session.venue.orders_of(run.symbol)
-        self._ids = ClientIds(run.run_id, session.around.nonce)
+        self._ids = run.ids or ClientIds(run.run_id, session.around.nonce)
+        self._others = OtherTraders(run.symbol, (*run.runs, self._ids.run))
         self._states = OrderStates(run.booked, codes=session.venue.codes)
         self._fees = FeeValues(session.venue.discount_asset)
         self._reports = OrderReports(audit, self._fees, run.account, log)
@@ -158,6 +160,11 @@ class Gateway:
     def failure(self) -> TryLater | None:
         """The error that a task for the orders has failed, so that they are not followed; None if none has."""
         return TryLater(f"{self._failure}; start it again") if self._failure else None
+
+    @property
+    def contested(self) -> TryLater | None:
+        """The error that another trader has orders of the symbol on this account; None while none is known."""
+        return self._others.error
 
     @property
     def regridded(self) -> TryLater | None:
@@ -278,11 +285,13 @@ class Gateway:
         self._queries = OrderQueries(
             *(self._run, self._states, self._clock, self._filters, self._session.holdings, self._fees, self._limits),
             venues=(self._session.venue, self._venue),
+            others=self._others,
             api=lambda: self._session.api,
             changed=self._act,
             forgot=self._reports.forget_trades,
         )
         self._fees.trade(terms.instrument)
+        self._others.begun_us = self._clock.timestamp_ms() * 1_000
         self._started = True
         for order in self._run.earlier:
             self._states.add_earlier(self._earlier(order))
@@ -294,11 +303,11 @@ class Gateway:
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 while not (self.ready or self.killed or self._ws.failure or self._failure or self._differs()):
-                    if self._states.reset:
+                    if self._states.reset or self.contested:
                         break
                     self._changed.clear()
                     await self._changed.wait()
-        if error := self._ws.failure or self.failure:
+        if error := self._ws.failure or self.failure or self.contested:
             raise error
         if self.reset:
             raise self.reset
@@ -309,7 +318,9 @@ class Gateway:
                 f"position; cancel them, or start with --adopt 1 (ADOPT), which does"
             )
         if self._differs() and not self.killed:
-            raise Mismatch(f"{self._differs()}; find out why, then start with --adopt 1 (ADOPT) to accept the account")
+            by = f"; of another trader is {self._others.before}" if self._others.before else ""
+            way_out = "find out why, then start with --adopt 1 (ADOPT) to accept the account"
+            raise Mismatch(f"{self._differs()}{by}; {way_out}")
         if not self.ready and not self.killed:
             raise TryLater(f"the exchange is not ready after {START_S:g} s: {self._why()}; check WS_API_URL")
 
@@ -643,7 +654,11 @@ class Gateway:
         if order is None and found.forced:
             order = self._forced(found)
         if order is None:
-            if is_ours(own_id):
+            seen = found.seen(own_id, us)
+            new = seen.state is OrderState.LIVE and not seen.executed_e8
+            if self._others.sees_event(own_id, seen.exchange_us, new=new):
+                self.review()
+            elif is_ours(own_id):
                 self._due.set()
             return
         self._states.seen(found.seen(order.client_id, us), found.fill(order.client_id))
@@ -719,7 +734,7 @@ class Gateway:
             return "killed" if self.killed else "stopping"
         if self._limits.silence_s:
             return f"the exchange has blocked requests for {self._limits.silence_s:.1f} s"
-        trouble = self._failure or self._states.reset
+        trouble = self._failure or self._states.reset or str(self.contested or "")
         if trouble or not self._ws.up:
             return trouble or self._ws.trouble
         return self._differs() or ("" if self._reconciled == self._session.connections else "not reconciled")

@@ -15,6 +15,7 @@ from mm.live.account.holdings import SETTLED_US, Holdings
 from mm.live.account.ledger import OF_EXCHANGE, AccountFill, trade_mark
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.live_orders import EARLIER, LiveOrder
+from mm.live.orders.other_traders import OtherTraders
 from mm.live.orders.refusals import Why
 from mm.live.orders.states import OrderStates
 from mm.live.venues.canceller import is_ours
@@ -58,6 +59,7 @@ class OrderQueries:
         limits: Receive the exchange's counts of orders, which are asked for while they leave no room.
         venues: Make the requests of the account and of the symbol, and read their answers.
         api: Returns the API to use now.
+        others: Tells our orders from those of another trader.
         changed: Called after each processed response, to act on the resulting steps.
         forgot: Called with the reason when the exchange was reset and that is accepted (ADOPT), before trades are read.
 
@@ -81,6 +83,7 @@ class OrderQueries:
         limits: OrderLimits,
         *,
         venues: tuple[AccountVenue, SymbolVenue],
+        others: OtherTraders,
         api: Callable[[], OrderApi],
         changed: Callable[[], None],
         forgot: Callable[[str], None] = lambda _: None,
@@ -88,7 +91,7 @@ class OrderQueries:
         self.closed = False
         self.checked_id = run.last_trade_id
         self._run, self._states, self._clock, self._filters, self._fees = run, states, clock, filters, fees
-        self._limits, self._holdings = limits, holdings
+        self._limits, self._holdings, self._others = limits, holdings, others
         self._api, self._changed, self._forgot = api, changed, forgot
         self._exchange, self._venue = venues
         self.recognised = self._begun = False
@@ -190,6 +193,11 @@ class OrderQueries:
         for one in self._venue.listed_all(answer):
             client_id = one.seen.client_id
             known = client_id in self._states.by_client
+            theirs = not known and self._others.has_written(client_id)
+            if theirs and (self._begun or not self._run.access.adopt):
+                self._others.sees_order(client_id)
+                foreign += 1
+                continue
             if not known and (self._run.access.adopt or is_ours(client_id)):
                 self._states.add_earlier(self._order_of(one))
             elif not known:
@@ -266,7 +274,7 @@ class OrderQueries:
             order = self._states.by_client.get(found.seen.client_id)
             if order is None and not self._is_ours(found.seen.client_id):
                 self._foreign.add(trade.order_id)
-                self._note_stranger(trade)
+                self._note_stranger(trade, found.seen.client_id)
                 return
             if order is None:
                 order = self._order_of(found)
@@ -277,8 +285,10 @@ class OrderQueries:
             self._states.seen(found.seen._replace(client_id=order.client_id))
         self._states.fill(order, replace(trade, client_id=order.client_id))
 
-    def _note_stranger(self, trade: AccountFill) -> None:
-        """Tell the check of the account about a trade of somebody else, once."""
+    def _note_stranger(self, trade: AccountFill, client_id: str = "") -> None:
+        """Tell the check of the account about a trade of somebody else, once; *client_id* is of its order."""
+        if self._others.has_written(client_id):
+            self._others.sees_trade(client_id, trade.trade_id, trade.us)
         if self._run.account and trade.trade_id > self._stranger_id:
             self._stranger_id, self._run.account.strangers = trade.trade_id, True
 
@@ -333,9 +343,10 @@ class OrderQueries:
                 if known or trade.us < self._run.matched_us:
                     continue
                 answer = await self._answer(self._venue.order_of_id(trade.order_id))
-                if not self._is_ours(self._venue.listed(answer).seen.client_id):
+                client_id = self._venue.listed(answer).seen.client_id
+                if not self._is_ours(client_id):
                     self._foreign.add(trade.order_id)
-                    self._note_stranger(trade)
+                    self._note_stranger(trade, client_id)
                     return
                 ours.add(trade.order_id)
             if len(trades) < self._venue.page:
@@ -356,8 +367,8 @@ class OrderQueries:
         return self._venue.contract.forced(client_id) if self._venue.contract else ""
 
     def _is_ours(self, client_id: str) -> bool:
-        """Return whether an order changes our position: one of a trader, or of the exchange."""
-        return is_ours(client_id) or bool(self.forced(client_id))
+        """Return whether an order changes our position: one of this trader, or of the exchange."""
+        return (is_ours(client_id) and not self._others.has_written(client_id)) or bool(self.forced(client_id))
 
     def _order_of(self, found: ListedOrder) -> LiveOrder:
         """Return an order for an unknown one of the exchange: it is not in the audit log."""

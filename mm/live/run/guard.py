@@ -29,7 +29,7 @@ from mm.live.venues.addresses import quiet_file
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
-    from mm.live.venues.keys import Credentials
+    from mm.live.account.exchange import ExchangeAccount
     from mm.runs.in_progress import Run
 
 BEAT_S = 0.1
@@ -177,28 +177,28 @@ def guarded_run(run: "Run", key: str, out_root: Path, market: str = "") -> Guard
 
 
 def guarded_exchange(
-    url: str, credentials: "Credentials", window_ms: int, locks: Sequence[Path], market: str, symbols: list[str]
+    at: "ExchangeAccount", window_ms: int, locks: Sequence[Path], runs: Sequence[str]
 ) -> GuardedExchange:
     """Return what a guardian is told of the exchange.
 
     Args:
-        url: Base URL of REST.
-        credentials: Key of the account; it goes to the guardian over a socket.
+        at: The account; its key goes to the guardian over a socket.
         window_ms: The receive window of orders.
         locks: The files that a trader of the symbols holds.
-        market: ``spot`` or ``usdm``.
-        symbols: The symbols.
+        runs: Names of the runs whose orders are the trader's.
     """
+    url = at.urls.rest
     quiet = quiet_file(url)
     return GuardedExchange(
         url=url,
-        key=credentials.handed(),
+        key=at.credentials.handed(),
         locks=list(map(str, locks)),
         quiet_file=str(quiet) if quiet else "",
         window_s=window_ms / 1_000,
         box=is_loopback(urlsplit(url).hostname or ""),
-        market=market,
-        symbols=symbols,
+        market=at.market,
+        symbols=list(at.symbols),
+        runs=list(runs),
     )
 
 

@@ -27,7 +27,7 @@ from mm.clock import now_us
 from mm.errors import MMError
 from mm.live.run.forced_end import GuardedRun, record_end
 from mm.live.run.kill_switch import KillSwitch, note_none_open
-from mm.live.venues.canceller import KeyRefused, NoAnswer, OrderCanceller, SignedRest, is_ours, named
+from mm.live.venues.canceller import KeyRefused, NoAnswer, OrderCanceller, SignedRest, named, run_of
 from mm.live.venues.keys import Credentials
 
 READY, NOTHING_OPEN, TAKE_OVER = b"R", 200, 201
@@ -59,6 +59,7 @@ class GuardedExchange:
         box: Whether the exchange is a box on this machine: it is gone if it cannot be reached for `BOX_GONE_S`.
         market: ``spot`` or ``usdm``.
         symbols: The symbols.
+        runs: Names of the runs whose orders are the trader's, as `run_of` returns them.
     """
 
     url: str
@@ -69,6 +70,7 @@ class GuardedExchange:
     box: bool
     market: str
     symbols: list[str]
+    runs: list[str]
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class GuardedOrders:
     def __init__(self, told: GuardedExchange) -> None:
         quiet = Path(told.quiet_file) if told.quiet_file else None
         self._rest = SignedRest(told.url, Credentials.of_handed(told.key), quiet, told.market)
-        self._told, self.canceller = told, OrderCanceller(self._rest, told.symbols, is_ours)
+        self._told, self.canceller = told, OrderCanceller(self._rest, told.symbols, self._is_wanted)
         self.locks = [Path(lock) for lock in told.locks]
         self.next_s = self.empty_s = 0.0
         self.refused: KeyRefused | None = None
@@ -166,6 +168,10 @@ class GuardedOrders:
         if self.canceller.ended:
             say(f"cancelled: {named(order for order, _ in self.canceller.ended.values())}")
         return 0
+
+    def _is_wanted(self, client_id: str) -> bool:
+        """Return whether an order is the trader's: one of another host may have taken over."""
+        return run_of(client_id) in self._told.runs
 
     def is_of(self, run: GuardedRun) -> bool:
         """Return whether a run's orders are here."""

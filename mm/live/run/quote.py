@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MANUAL = "triggered manually"
 AUDIT_FAILED, DISK_FAILED, VENUE_RESET, KEY_REFUSED, GATEWAY_FAILED = "audit", "disk", "venue_reset", "key", "gateway"
+CONTESTED = "another_trader"
 MARGIN_RATIO, MAX_DAILY_LOSS = "MAX_MARGIN_RATIO", "MAX_DAILY_LOSS"
 WRITER_S = 2.0
 
@@ -444,7 +445,7 @@ class Quoting:
         if self._audit.failure is not None:
             return AUDIT_FAILED
         lost = {VENUE_RESET: gateway.reset, KEY_REFUSED: gateway.refused, GATEWAY_FAILED: gateway.failure}
-        lost[REGRIDDED] = gateway.regridded
+        lost |= {CONTESTED: gateway.contested, REGRIDDED: gateway.regridded}
         for why, self._lost in lost.items():
             if self._lost:
                 return why

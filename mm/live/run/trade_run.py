@@ -6,24 +6,24 @@ gateway, which reconciles; the job. An end is in reverse order, without placing 
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from mm.base.audit_chain import audit_path
-from mm.errors import TryLater
+from mm.base.audit_chain import audit_folder, audit_path
+from mm.errors import DataError, TryLater
 from mm.instrument import Instrument, from_exchange_info
 from mm.live.account.check import AccountCheck
 from mm.live.account.exchange import ExchangeAccount
 from mm.live.account.ledger import Ledger
 from mm.live.account.limits import TradedAccount
 from mm.live.account.locks import TraderLocks
-from mm.live.audit.books import BOOKS
+from mm.live.audit.books import BOOKS, CLIENT_IDS, runs_in
 from mm.live.audit.history import EquityFile, RunHistory, read_history
 from mm.live.audit.log import AuditLog
 from mm.live.knobs import Contracts, OrderAccess, Trading, account_name
-from mm.live.orders.access import GatewayRun
+from mm.live.orders.access import ClientIds, GatewayRun
 from mm.live.orders.gateway import START_S, Gateway
 from mm.live.run.kill_switch import note_none_open
 from mm.live.run.live_run import LiveRun
@@ -131,6 +131,7 @@ class TradeRun(LiveRun):
         at: The account at its exchange.
         account: As given.
         locks: The files that it holds, alone.
+        ids: Makes the client ids of its orders.
         equity: The marks of the day's equity.
         stopped: Why it was stopped; empty if it was not.
         killed_by: Why it was killed by hand or by another symbol; empty if it was not.
@@ -152,6 +153,7 @@ class TradeRun(LiveRun):
         self.account = account
         self.at.balances.elsewhere = self._traded_elsewhere
         self.locks = TraderLocks(day.out_root, self.at.urls.rest, self.at.credentials.key)
+        self.ids = ClientIds(run.id, self.at.session.around.nonce)
         self.equity = EquityFile(day.out_root, self.symbol, knobs.account)
         self.metrics.unjudged = True
         self.stopped = self.killed_by = self.unthrown = ""
@@ -199,6 +201,12 @@ class TradeRun(LiveRun):
     def alone(self) -> AbstractContextManager[None]:
         """Exclude other traders from the same symbol and account until the block ends; raises TryLater if one runs."""
         return self.locks.alone(self.symbol)
+
+    def runs_known(self) -> set[str]:
+        """Return the names of this run and of its predecessors, whose orders are this trader's."""
+        with suppress(DataError, OSError):  # the start says what is wrong with a log
+            return {self.ids.run, *runs_in(audit_folder(self.day.out_root, self.symbol))}
+        return {self.ids.run}
 
     def grid(self) -> Instrument:
         """Return the exchange's grid and filters of the symbol."""
@@ -330,6 +338,7 @@ class TradeRun(LiveRun):
             instrument,
             self.run.id,
             venue=self.knobs.account,
+            **{CLIENT_IDS: self.ids.run},
             **({"contract": True} if self.knobs.contracts else {}),
             initial_inventory=self.knobs.strategy.account.initial_inventory,
             knobs=self.given(),
@@ -365,4 +374,6 @@ class TradeRun(LiveRun):
             begun_us=history.books.begun_us or self.clock(),
             contract=self.knobs.contracts,
             account=check,
+            ids=self.ids,
+            runs=history.books.runs,
         )

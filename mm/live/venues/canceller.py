@@ -7,13 +7,13 @@ is open, and waits as long as the exchange demands.
 import json
 import ssl
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from mm.errors import UsageError
+from mm.errors import MMError, TryLater, UsageError
 from mm.live.venues.codes import (
     BANNED,
     NO_SUCH_ORDER,
@@ -30,6 +30,8 @@ OWN_PREFIX = "mm-"
 SILENCE_S = {SLOW_DOWN: 1.0, BANNED: 120.0}
 """Time without requests after a refusal that names none, in s."""
 LONGEST_SILENCE_S = 3 * 86_400.0
+CONTEST_S = 10.0
+"""Time, in s, after which orders that are placed anew are left to the trader that places them."""
 AGAIN_S, CONFIRM_S, LONGEST_WAIT_S = 0.1, 0.5, 5.0
 """Time to the next listing: after cancels, after an empty one, and at most, in s."""
 GONE = "GONE"
@@ -37,6 +39,7 @@ GONE = "GONE"
 _TIMEOUT_S = 5.0
 _WINDOW_MS = 5_000
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.25, 5.0
+_ANEW = 5  # so many listings with only orders of after `CONTEST_S` are of a running trader
 _SINGLY = 5  # so many orders are cancelled one by one, which spares orders that another client sends meanwhile
 
 
@@ -130,7 +133,7 @@ class SignedRest:
         self._silent_until_s = 0.0
         self._refusals = 0
         self.answered_s = time.monotonic()
-        """When the exchange last answered, in s of the monotonic clock."""
+        """When the exchange last answered, or its block of requests ends, in s of the monotonic clock."""
 
     def request(self, verb: str, path: str, **parameters: str | int) -> Any:
         """Send a request and return its answer.
@@ -166,6 +169,7 @@ class SignedRest:
                 quiet_s = 0.0
             left_s = max(left_s, quiet_s if quiet_s <= LONGEST_SILENCE_S else 0.0)
         if left_s > 0:
+            self.answered_s = time.monotonic() + left_s
             raise NoAnswer(f"the exchange has blocked requests for another {left_s:.1f} s", left_s)
 
     def _send(self, verb: str, target: str) -> Any:
@@ -210,6 +214,10 @@ class KeyRefused(UsageError):
     """The exchange no longer accepts the key: nothing can be cancelled with it."""
 
 
+class Contested(TryLater):
+    """Orders that are cancelled are placed anew, again and again."""
+
+
 class OrderCanceller:
     """Cancels open orders of symbols until there are none.
 
@@ -226,6 +234,7 @@ class OrderCanceller:
     def __init__(self, rest: SignedRest, symbols: Sequence[str], wanted: Callable[[str], bool]) -> None:
         self.left: dict[int, OpenOrderText] = {}
         self.ended: dict[int, tuple[OpenOrderText, str]] = {}
+        self._first, self._first_s, self._anew = set[int](), 0.0, 0
         self._rest, self._symbols, self._wanted = rest, symbols, wanted
         self._refusals = 0
         self._delay_s = _FIRST_DELAY_S
@@ -243,6 +252,7 @@ class OrderCanceller:
         try:
             found = {symbol: self._listed(symbol) for symbol in self._symbols}
             listed = {order.order_id: order for orders, _ in found.values() for order in orders}
+            self._note_contest(listed)
             gone = [one for order_id, one in self.left.items() if order_id not in listed]
             self.left |= listed
             for one in gone:  # its cancel had no answer, or it ended by itself
@@ -259,6 +269,29 @@ class OrderCanceller:
             raise
         self._refusals, self._delay_s = 0, _FIRST_DELAY_S
         return len(listed)
+
+    @property
+    def was_listed(self) -> bool:
+        """Whether the exchange has listed its open orders at least once."""
+        return self._first_s > 0
+
+    @property
+    def unanswered_s(self) -> float:
+        """Time since the exchange has answered, or since its block of requests was over, in s."""
+        return time.monotonic() - self._rest.answered_s
+
+    @property
+    def contested(self) -> bool:
+        """Whether orders that are cancelled are placed again."""
+        return self._anew >= _ANEW
+
+    def _note_contest(self, listed: Collection[int]) -> None:
+        now_s = time.monotonic()
+        self._first_s = self._first_s or now_s
+        if now_s - self._first_s < CONTEST_S:
+            self._first.update(listed)
+        elif listed and self._first.isdisjoint(listed):
+            self._anew += 1
 
     def _listed(self, symbol: str) -> tuple[list[OpenOrderText], int]:
         """Return the open orders of a symbol that are wanted, and the number of others."""
@@ -321,48 +354,47 @@ def _order(row: dict[str, Any]) -> OpenOrderText:
 
 
 def is_ours(client_id: str) -> bool:
-    """Return whether a trader made this client id."""
+    """Return whether a trader made this client id, of whatever host or folder."""
     return client_id.startswith(OWN_PREFIX)
+
+
+def run_of(client_id: str) -> str:
+    """Return the part of a trader's client id that names its run."""
+    return client_id.rpartition("-")[0]
 
 
 def cancel_until_none(
     cancellers: Sequence[OrderCanceller],
-    going: Callable[[], bool],
-    *,
-    waits: Callable[[str, float], object] = lambda _why, _wait_s: None,
-    may: Callable[[], bool] = lambda: True,
-) -> bool:
-    """Sweep until two listings in succession show no order; return False once *going* returns False before.
+    give_up_s: float,
+    waits: Callable[[OrderCanceller, str, float], object],
+) -> dict[OrderCanceller, MMError]:
+    """Sweep until two listings in succession show no order; return why it was not reached, by exchange.
 
     An exchange that does not answer, or refuses the key, keeps no other one waiting.
 
     Args:
         cancellers: Those that sweep, one for each exchange.
-        going: Asked before each sweep.
+        give_up_s: Longest time without an answer, in s; a time in which the exchange has blocked requests counts as
+            answered.
         waits: Called with the reason and the time, in s, of each wait for an answer.
-        may: As in `OrderCanceller.sweep`.
-
-    Raises:
-        KeyRefused: If an exchange has refused the key twice, once the others are empty.
-        UsageError: If an exchange does not know a symbol, likewise.
     """
     due_s, empty = dict.fromkeys(cancellers, 0.0), dict.fromkeys(cancellers, False)
-    failed: UsageError | None = None
+    failed: dict[OrderCanceller, MMError] = {}
     while due_s:
-        if not going():
-            return False
         for canceller in [each for each, at_s in due_s.items() if at_s <= time.monotonic()]:
             wait_s = CONFIRM_S
             try:
-                none = canceller.sweep(may) == 0 and not canceller.left
+                none = canceller.sweep() == 0 and not canceller.left
             except NoAnswer as error:
                 none, wait_s = False, error.wait_s
-                waits(str(error), wait_s)
+                waits(canceller, str(error), wait_s)
+                if canceller.unanswered_s > give_up_s:
+                    failed[canceller] = TryLater(f"no answer for {give_up_s:g} s ({error})")
             except UsageError as error:
-                failed = failed or error
-                del due_s[canceller]
-                continue
-            if none and empty[canceller]:
+                failed[canceller] = error
+            if canceller.contested:
+                failed[canceller] = Contested("a running trader places orders again")
+            if canceller in failed or (none and empty[canceller]):
                 del due_s[canceller]
                 continue
             empty[canceller] = none
@@ -370,6 +402,4 @@ def cancel_until_none(
             due_s[canceller] = time.monotonic() + pause_s
         if due_s:
             time.sleep(max(min(due_s.values()) - time.monotonic(), 0.0))
-    if failed is not None:
-        raise failed
-    return True
+    return failed

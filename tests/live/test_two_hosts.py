@@ -7,6 +7,7 @@ import pytest
 from trading_box import ended, venue
 from usdm_box import contract_box
 
+FAR = {"QUOTE_MODEL": "fixed_spread", "QUOTE_PARAMS_JSON": '{"delta_ticks": 40}'}
 BOXES = {"spot": venue, "usdm": contract_box}
 LINE = "another trader of SIMUSDT is on this account"
 
@@ -39,7 +40,7 @@ def errors(output):
 @pytest.mark.parametrize("market", BOXES)
 def test_second_host_sends_nothing_while_the_first_has_open_orders(tmp_path, market):
     """Neither a trader nor a flatten; `mm trade cancel` cancels, and says whose orders they are."""
-    with BOXES[market](tmp_path) as box, box.trader(**host(box, "a")) as first:
+    with BOXES[market](tmp_path) as box, box.trader(**host(box, "a"), **FAR) as first:
         box.until(lambda: box.account()["openOrders"], "orders", process=first)
         second = host(box, "b")
         for words in (["trade"], ["trade", "flatten"]):
@@ -54,7 +55,6 @@ def test_second_host_sends_nothing_while_the_first_has_open_orders(tmp_path, mar
         assert "of another trader" in cancelled.stdout
         code, output, _ = ended(first)
         assert code == 0, output
-        check_books(box)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from mm.base.atomic_file import write_atomic
-from mm.base.audit_chain import Witness, read_rows, verify_lines
+from mm.base.audit_chain import Witness, audit_folder, read_rows, verify_lines
 from mm.clock import US_PER_S, day_of
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import E8, decimal_text, e8
@@ -30,7 +30,6 @@ MARK = "mark"
 PACING = "MAX_ORDERS_PER_S"
 """The limit at which orders wait for our own rate: no breach that a size ramp counts."""
 MARKS_EVERY_US = 5 * US_PER_S
-_WAY_OUT = "restore the log, or begin a new ledger with another OUT_ROOT"
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witnes
     """
     starts = {path: row for path, row in starts_of(folder).items() if row.get("venue") == venue}
     if written and written.file not in {path.name for path in starts}:
-        raise BrokenFile(f"{folder / written.file}: the audit log is missing, {written.source} records it; {_WAY_OUT}")
+        raise BrokenFile(_missing(folder / written.file, written.source))
     logs = list(starts)[len(summed_in_the_last(starts)) :]
     books, begin, days, mark = AuditBooks(symbol, venue), None, dict[str, bool](), None
     for path in logs:
@@ -199,7 +198,35 @@ def _verify(path: Path, written: Witness | None) -> None:
     with path.open("rb") as lines:
         found = verify_lines(lines, open_end=True, witnesses=witnesses)
     if found.row is not None:
-        raise BrokenFile(f"{path}: row {found.row}: {found.why}; {_WAY_OUT}")
+        lost = ""
+        if written and written.file == path.name and found.rows < written.rows:
+            lost = (
+                f"; if the copy ends there too, remove risk/{written.source} below OUT_ROOT: what was filled since is "
+                f"read from the exchange"
+            )
+        raise BrokenFile(f"{path}: row {found.row}: {found.why}; {_way_out(path.parent.name)}{lost}")
+
+
+def missing_log(out_root: Path, symbol: str) -> str:
+    """Return that the audit log is missing which the marks of equity name, and the way out; empty if it is there."""
+    path = equity_path(out_root, symbol)
+    try:
+        name = msgspec.json.decode(path.read_bytes(), type=EquityMarks).log
+    except (OSError, msgspec.MsgspecError):
+        return ""
+    log = audit_folder(out_root, symbol) / name
+    return "" if log.exists() else _missing(log, path.name)
+
+
+def _missing(log: Path, source: str) -> str:
+    return f"{log}: the audit log is missing, {source} records it; {_way_out(log.parent.name)}"
+
+
+def _way_out(symbol: str) -> str:
+    return (
+        f"mm audit restore --archive DIR --symbol {symbol} brings back what was shipped (move a changed log out of the "
+        f"folder before); another OUT_ROOT begins a new ledger"
+    )
 
 
 def _disqualifies(row: Mapping[str, Any]) -> bool:
@@ -240,6 +267,11 @@ def marks_at(
     return day_e8, max(peaks, default=None)
 
 
+def equity_path(out_root: Path, symbol: str) -> Path:
+    """Return the path of a symbol's marks of equity."""
+    return out_root / "risk" / f"{symbol}.equity.json"
+
+
 class EquityFile:
     """Stores the equity marks of a symbol, and how far its audit log was written, across restarts.
 
@@ -256,7 +288,7 @@ class EquityFile:
     """
 
     def __init__(self, out_root: Path, symbol: str, venue: str) -> None:
-        self._path, self._venue = out_root / "risk" / f"{symbol}.equity.json", venue
+        self._path, self._venue = equity_path(out_root, symbol), venue
         self._kept: EquityMarks | None = None
         self._next_us = 0
         self._thread: ThreadPoolExecutor | None = None

@@ -4,6 +4,9 @@
 With *sync* a thread writes all waiting rows in one write and forces them to the disk, and `AuditLog.synced` returns
 when a row is on disk: it survives a power cut. Without *sync*, `append` writes the row into the cache of the operating
 system: it survives any end of the process.
+
+The thread also looks whether the file is still there and whole. One that was removed or replaced still takes the last
+rows, and is written back at the end; one that was cut takes none, and `mm audit restore` brings back its copy.
 """
 
 import asyncio
@@ -20,12 +23,15 @@ from typing import Any
 from mm.base.atomic_file import fsync_path
 from mm.base.audit_chain import OWN, START, STOP, SUFFIX, ZEROS, Witness, body, decode_row, end_of, seal, whole_row
 from mm.clock import now_us
-from mm.errors import BrokenFile, RunExists, TryLater
+from mm.errors import BrokenFile, MMError, RunExists, TryLater
 from mm.instrument import Instrument
 from mm.live.account.ledger import SIDE_NAMES
 
-RETRY_S = 0.5
-"""Time between two attempts to write rows after a disk error, in s."""
+RETRY_S, LOOK_S = 0.5, 5.0
+"""Time between two attempts to write rows after a disk error, and between two looks at the file, in s."""
+KEPT = ".kept"
+"""Ends the name of a log in whose place there is another file."""
+_CHUNK, _LAST_BYTES = 1 << 20, 1 << 12
 
 
 def first_row(path: Path) -> dict[str, Any] | None:
@@ -90,6 +96,10 @@ def witnesses_of(path: Path) -> list[Witness]:
     return found
 
 
+class LogLost(OSError):
+    """Somebody else has removed, replaced or cut the file of a log that is being written."""
+
+
 class AuditLog:
     """One run's log, from start to stop; its methods must be called in the thread of the event loop.
 
@@ -103,8 +113,8 @@ class AuditLog:
     Attributes:
         path: The file.
         rows: Rows appended, written or not.
-        failure: The first error of the disk; None without one. It stays even if the rows could be written later,
-            because nothing may be sent any more.
+        failure: The first error of the disk, or `LogLost`; None without one. It stays even if the rows could be
+            written later, because nothing may be sent any more.
 
     Raises:
         RunExists: If the file exists.
@@ -116,13 +126,15 @@ class AuditLog:
         self.failure: Exception | None = None
         self._clock, self._sync = clock, sync
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise RunExists(f"{path}: there is an audit log of that run already; give another RUN_ID") from None
         self._end, self._size = (0, ZEROS.encode()), 0  # rows and last hash as far as written, replaced at once
         self._ended = self._closed = False
         self._unwritten: list[bytes] = []
-        self._retry_at = 0.0
+        self._retry_at, self._look_at = 0.0, time.monotonic() + LOOK_S
+        self._last = self._looked = (0, b"")  # offset and end of the rows last written, now and at the last look
+        self._cut = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -187,20 +199,33 @@ class AuditLog:
         if self.failure is not None:
             raise self.failure
 
+    @property
+    def error(self) -> MMError | None:
+        """The error that the log cannot be written any more; None while it can."""
+        if isinstance(self.failure, LogLost):
+            return BrokenFile(f"{self.path}: {self.failure}")
+        if self.failure is not None:
+            return TryLater(f"{self.path}: the disk refused rows of the audit log ({self.failure}); make room")
+        return None
+
     def close(self) -> None:
-        """Write the queued rows and close the file.
+        """Write the queued rows and close the file; write a log back that somebody has removed.
 
         Raises:
             TryLater: If rows could not be written.
+            BrokenFile: If somebody has removed, replaced or cut the file meanwhile.
         """
         if self._closed:
             return
         self._ended = self._closed = True
         self._waiting.put(None)
         self._thread.join()
-        self._retry_at = 0.0
+        self._retry_at = self._look_at = 0.0
         self._write([])
+        way_out = self._bring_back() if isinstance(self.failure, LogLost) else ""
         os.close(self._fd)
+        if way_out:
+            raise BrokenFile(f"{self.path}: {self.failure}; {way_out}")
         if self._unwritten:
             raise TryLater(
                 f"{self.path}: the disk refused {len(self._unwritten)} rows of the audit log, from row "
@@ -212,7 +237,7 @@ class AuditLog:
         ended = False
         while not ended:
             try:
-                batch = [self._waiting.get(timeout=RETRY_S if self._unwritten else None)]
+                batch = [self._waiting.get(timeout=RETRY_S if self._unwritten else LOOK_S)]
             except queue.Empty:
                 batch = []
             while not self._waiting.empty():
@@ -226,7 +251,8 @@ class AuditLog:
     def _write(self, batch: list[bytes]) -> None:
         """Write the rows that failed before, then *batch*; rows that fail now are kept."""
         self._unwritten += batch
-        if not self._unwritten or (self._retry_at and time.monotonic() < self._retry_at):
+        self._look()
+        if not self._unwritten or self._cut or (self._retry_at and time.monotonic() < self._retry_at):
             return
         lines, (rows, prev) = [], self._end
         for unsealed in self._unwritten:
@@ -241,9 +267,55 @@ class AuditLog:
             self.failure = self.failure or error
             self._retry_at = time.monotonic() + RETRY_S
             return
+        self._last = max(self._size, self._size + len(data) - _LAST_BYTES), data[-_LAST_BYTES:]
+        self._looked = self._looked if self._size else self._last
         self._size += len(data)
         self._end = rows + len(lines), prev
         self._unwritten.clear()
+
+    def _look(self) -> None:
+        """Look whether the file is there, and has its rows; what the disk does not tell is none of this."""
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + LOOK_S
+        try:
+            here = os.fstat(self._fd)
+            at, text = self._looked
+            whole = here.st_size >= self._size and os.pread(self._fd, len(text), at) == text
+            self._looked = self._last
+        except OSError:
+            return
+        try:
+            why = "" if os.path.samestat(os.stat(self.path), here) else "another file was put in its place"
+        except (FileNotFoundError, NotADirectoryError):
+            why = "it was removed or renamed"
+        except OSError:
+            why = ""
+        self._cut = self._cut or not whole
+        if self._cut:
+            why = "its rows were cut or changed"
+        if why and not isinstance(self.failure, LogLost):
+            self.failure = LogLost(f"{why} while the trader ran")
+
+    def _bring_back(self) -> str:
+        """Write a log back that was removed, and beside a file in its place; return the way out."""
+        restore = f"mm audit restore --archive DIR --symbol {self.path.parent.name} brings back what was shipped"
+        if self._cut:
+            return f"keep it as evidence, move it out of the folder, then {restore}"
+        place = self.path.with_name(self.path.name + KEPT) if self.path.exists() else self.path
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with open(place, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                for at in range(0, self._size, _CHUNK):
+                    file.write(os.pread(self._fd, min(_CHUNK, self._size - at), at))
+                file.flush()
+                os.fsync(file.fileno())
+            fsync_path(place.parent)
+        except OSError as error:
+            return f"it cannot be written back ({error.strerror}); {restore}"
+        if place != self.path:
+            return f"its rows are in {place.name}: keep the other file as evidence, and move this one in its place"
+        return f"it is written back, whole ({self._end[0]} rows): find out who did it, then start again"
 
     def _write_all(self, data: bytes) -> None:
         """Write *data* after the last row: a second attempt writes the same bytes to the same offset."""

@@ -20,6 +20,7 @@ from mm.base.held_file import is_held
 from mm.clock import US_PER_S, iso, now_us, us_of
 from mm.errors import BrokenFile, DataError, UsageError
 from mm.live.audit.books import AuditBooks, AuditOrder, Changes, summed_in_the_last
+from mm.live.audit.history import missing_log
 from mm.live.audit.log import starts_of
 from mm.live.run.kill_switch import Kill, KillSwitch, none_open_us
 from mm.live.state.follow import BATCH_ROWS, LogSeries, LogTail
@@ -274,6 +275,8 @@ class Watchdog:
 
     def _orders_left(self, symbol: str, *, trading: bool) -> tuple[str, ...]:
         orders = self._orders.setdefault(symbol, AuditOrders(audit_folder(self._out_root, symbol), symbol))
+        if missing := missing_log(self._out_root, symbol):
+            self._unreadable.append(missing)
         try:
             orders.follow()
         except (DataError, OSError) as error:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mm.errors import Incomplete, SafetyError, TryLater
+from mm.errors import Incomplete, MMError, SafetyError, TryLater
 from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 from mm.live.account.ledger import SIDE_NAMES, AccountFill, fee_e8
 from mm.live.orders.refusals import Refusal
@@ -214,8 +214,8 @@ class Flatten:
         """Go on when another symbol is flat; end if it failed before any order."""
         return why != "ended"
 
-    def log_unwritten(self, error: TryLater) -> None:
-        """Fail, since the audit log lacks its last rows."""
+    def log_unwritten(self, error: MMError) -> None:
+        """Fail, since the audit log lacks its last rows, or was lost."""
         raise error
 
     async def work(self, opened: OpenTrade) -> None:

@@ -173,8 +173,8 @@ class Quote:
         self._quoting = Quoting(self.source, opened)
         self.end = await self._quoting.play()
 
-    def log_unwritten(self, error: TryLater) -> None:
-        """Keep that the last rows of the audit log could not be written."""
+    def log_unwritten(self, error: MMError) -> None:
+        """Keep that the audit log lacks its last rows, or was lost."""
         self.end = replace(self.end, refused=error)
 
     def write(self, trade: TradeRun) -> None:
@@ -474,8 +474,8 @@ class Quoting:
     def _refused(self, unrecorded: OSError | None) -> MMError | None:
         """Return why it cannot continue: rows that the disk refused, including later ones, or another grid."""
         audit = self._audit
-        if audit.failure is not None:
-            return TryLater(f"{audit.path}: the disk refused rows of the audit log ({audit.failure}); make room")
+        if audit.error is not None:
+            return audit.error
         if unrecorded is not None:
             return TryLater(f"the day can no longer be recorded ({unrecorded}); make room on the disk")
         if self._unkept is not None:

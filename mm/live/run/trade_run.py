@@ -12,7 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mm.base.audit_chain import audit_folder, audit_path
-from mm.errors import DataError, TryLater
+from mm.errors import DataError, MMError, TryLater
 from mm.instrument import Instrument, from_exchange_info
 from mm.live.account.check import AccountCheck
 from mm.live.account.exchange import ExchangeAccount
@@ -107,8 +107,8 @@ class TradeJob(Protocol):
     def follows(self, why: str) -> bool:
         """Return whether it ends with another symbol, which has ended for *why*."""
 
-    def log_unwritten(self, error: TryLater) -> None:
-        """Note that the last rows of the audit log could not be written."""
+    def log_unwritten(self, error: MMError) -> None:
+        """Note that the audit log lacks its last rows, or was lost."""
 
     def write(self, trade: "TradeRun") -> None:
         """Write the results, and raise if it did not end regularly."""
@@ -300,7 +300,7 @@ class TradeRun(LiveRun):
             if gateway.open_orders and not gateway.left:  # the log has no end of theirs
                 await asyncio.to_thread(note_none_open, self.day.out_root, self.symbol, self.clock())
             await asyncio.to_thread(self.equity.log_ended, audit.end)
-        except TryLater as error:
+        except MMError as error:
             self.job.log_unwritten(error)
         except OSError as error:
             self.run.log.warning("equity_not_kept", error=str(error), note="the end of the audit log is not in it")

@@ -10,7 +10,7 @@ Streams have a path for each kind (developers.binance.com, since 2026-03-06): ``
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from msgspec import Raw, Struct
 
-from mm.clock import US_PER_MS, US_PER_S, iso
+from mm.clock import US_PER_MS, iso
 from mm.dayfolder.layout import USDM
 from mm.errors import OffGrid, UsageError
 from mm.instrument import e8
@@ -205,6 +205,10 @@ COIN_M = re.compile(r"USD_(PERP|\d{6})$")
 """Symbols of COIN-M: inverse contracts, perpetual or dated."""
 NEAR_S = 60
 """Maximum age, in s, of the last mark price before a payment: the rate is updated every minute."""
+_HOUR_MS = 3_600_000
+_INTERVALS_H = (1, 2, 4, 8)
+_EARLY_MS = 5_000  # a mark price may name the next payment so long before its own time
+_NO_MARKS = "the day has no mark prices before it"
 FUNDING_HOURS = 8
 """Hours between payments, from midnight UTC on, of a symbol whose mark prices say nothing else."""
 
@@ -219,8 +223,8 @@ class FundingDoubt(NamedTuple):
 class FundingState:
     """Reports each funding payment of a perpetual once, from REST responses or from the payment times of mark prices.
 
-    If no mark price was received in the minute before a payment, it has the last rate and the next price, with a doubt;
-    without any price after it, only the doubt is reported.
+    If no mark price was received in the minute before a payment, it has the last rate and the next price, with a doubt.
+    Further payments that were due while mark prices paused are only doubts: contracts pay every 1, 2, 4 or 8 hours.
 
     Args:
         since_us: Payments up to this instant, in µs, are ignored.
@@ -230,48 +234,95 @@ class FundingState:
         self._last_ms = since_us // US_PER_MS
         self._before: MarkPrice | None = None
         self._passed_us: int | None = None
+        self._first_us: int | None = None
+        self._interval_ms = 0  # of the last two payments without a pause; 0: not seen, or changed since
 
     def marked(self, now: MarkPrice) -> list[Funding | FundingDoubt]:
-        """Return the payment between the last mark price and *now*, if there is one, and the doubt about it."""
+        """Return the payments between the last mark price and *now*, and the doubts about them."""
         before, self._before = self._before, now
-        if before is None or not before.T or now.T <= before.T:
+        if before is None:
+            return [*self._since_start(now)]
+        if not before.T or not now.T:
             return []
+        paused = now.E - before.E > NEAR_S * 1_000
+        is_due = now.T > before.T and (paused or now.E > before.T - _EARLY_MS)
         late = before.T - before.E > NEAR_S * 1_000
-        paid = self.new([Funding(before.T, before.r, now.p if late else before.p)])
-        if not paid or not late:
-            return [*paid]
-        between = " to ".join(iso(ms * US_PER_MS) for ms in (before.E, now.E))
-        period = FUNDING_HOURS * 3_600 * 1_000
-        due = [paid[0].paid_ms, *range(paid[0].paid_ms + period, now.T - period + 1, period)]
-        return [*paid, *(FundingDoubt(ms, f"no mark price from {between}") for ms in due)]
+        paid = self.new([Funding(before.T, before.r, now.p if late else before.p)]) if is_due else []
+        why = f"no mark price from {iso(before.E * US_PER_MS)} to {iso(now.E * US_PER_MS)}"
+        doubtful = {payment.paid_ms for payment in paid if late}
+        if paused:
+            both = _intervals_ms(before) & _intervals_ms(now)
+            if not both:  # it changed meanwhile
+                self._interval_ms = 0
+            step_ms = self._least_ms(both or _intervals_ms(before) | _intervals_ms(now))
+            doubtful |= {
+                ms for ms in _multiples(step_ms, before.T if is_due else before.E, now.E) if ms > self._last_ms
+            }
+        elif now.T != before.T:
+            self._interval_ms = now.T - before.T if is_due else 0
+        return [*paid, *(FundingDoubt(ms, why) for ms in sorted(doubtful))]
 
     def passed(self, us: int) -> list[FundingDoubt]:
         """Return the doubts about payments of which no mark price has told, once a message of the time *us* arrives."""
         first, self._passed_us = self._passed_us, us
-        period = FUNDING_HOURS * 3_600 * US_PER_S
+        if first is None:
+            self._first_us = us
+        period = FUNDING_HOURS * _HOUR_MS * US_PER_MS
         if self._before is not None or first is None or us // period == first // period:
             return []
         due_us = us - us % period
         self._last_ms = max(self._last_ms, due_us // US_PER_MS)
-        return [FundingDoubt(due_us // US_PER_MS, "the day has no mark prices before it")]
+        return [FundingDoubt(due_us // US_PER_MS, _NO_MARKS)]
 
     def ended(self, us: int) -> list[FundingDoubt]:
-        """Return the doubt about a payment that was due before the end, *us*, after the last mark price."""
+        """Return the doubts about payments that were due up to the end, *us*, after the last mark price."""
         before = self._before
         if before is None or not before.T or us <= before.T * US_PER_MS:
             return []
-        last = iso(before.E * US_PER_MS)
-        return [FundingDoubt(before.T - before.T % 1_000, f"the last mark price was received at {last}")]
+        why = f"the last mark price was received at {iso(before.E * US_PER_MS)}"
+        later = _multiples(self._least_ms(_intervals_ms(before)), before.T, us // US_PER_MS)
+        return [FundingDoubt(ms, why) for ms in (before.T - before.T % 1_000, *later)]
+
+    def unanswered(self, from_us: int, to_us: int) -> list[FundingDoubt]:
+        """Return the doubts about payments that were due while REST did not answer."""
+        step_ms = self._interval_ms or FUNDING_HOURS * _HOUR_MS
+        why = f"the exchange did not answer from {iso(from_us)} on"
+        return [FundingDoubt(ms, why) for ms in _multiples(step_ms, from_us // US_PER_MS, to_us // US_PER_MS)]
+
+    def _since_start(self, now: MarkPrice) -> list[FundingDoubt]:
+        """Return the doubts about payments between the first message and the first mark price."""
+        if self._first_us is None or not now.T:
+            return []
+        due = _multiples(self._least_ms(_intervals_ms(now)), self._first_us // US_PER_MS, now.E)
+        period = FUNDING_HOURS * _HOUR_MS  # these were doubted when they passed
+        return [FundingDoubt(ms, _NO_MARKS) for ms in due if ms % period]
+
+    def _least_ms(self, possible: Collection[int]) -> int:
+        """Return the interval that was seen, if it is *possible*, else the shortest possible one."""
+        return self._interval_ms if self._interval_ms in possible else min(possible, default=_HOUR_MS)
 
     def new(self, payments: Sequence[Funding]) -> list[Funding]:
         """Return the new ones of the sorted *payments*, at whole seconds."""
         new = []
+        if len(payments) > 1:
+            self._interval_ms = (payments[-1].paid_ms - payments[-2].paid_ms) // 1_000 * 1_000 or self._interval_ms
         for payment in payments:
             paid_ms = payment.paid_ms - payment.paid_ms % 1_000
             if paid_ms > self._last_ms:
                 self._last_ms = paid_ms
                 new.append(payment._replace(paid_ms=paid_ms))
         return new
+
+
+def _intervals_ms(mark: MarkPrice) -> set[int]:
+    """Return the intervals between payments, at multiples since midnight UTC, whose next one is that of *mark*."""
+    lengths = (hours * _HOUR_MS for hours in _INTERVALS_H)
+    return {length for length in lengths if (mark.E // length + 1) * length == mark.T - mark.T % 1_000}
+
+
+def _multiples(step_ms: int, after_ms: int, up_to_ms: int) -> range:
+    """Return the multiples of a step after an instant, up to another."""
+    return range((after_ms // step_ms + 1) * step_ms, up_to_ms + 1, step_ms)
 
 
 def _are_decimals(payment: Funding) -> bool:

@@ -271,7 +271,7 @@ class _Import:
         self._exchange_entry: str | None = None
         self._connections = 0
         self._funding = FundingState()
-        self._doubts: list[str] = []
+        self._doubts: dict[str, list[int]] = {}  # instants of payments, by the reason
 
     def run(
         self, paths: Sequence[Path], captures: Sequence[CaptureLike], staging: Staging, run_id: str
@@ -309,7 +309,7 @@ class _Import:
         self._write_orders(report, staging, captures[0])
         report.read_as = [how for capture in captures for how in capture.told]
         report.warnings += [warning for capture in captures for warning in capture.warnings]
-        report.warnings += [*session.back_warnings(), *self._doubts]
+        report.warnings += [*session.back_warnings(), *self._funding_warnings()]
         places = staging.publish(self._instrument_json(report))
         for day, place in zip(report.days, places, strict=True):
             day.path = str(place)
@@ -338,6 +338,9 @@ class _Import:
                 if isinstance(message, DepthSnapshot) and message.symbol is None and not bare_snapshots[source]:
                     bare_snapshots[source] = f"{capture.lines.path.name}:{line}"
                 if self.form.venue == BINANCE_USDM.name:
+                    if session.ends_us is not None and recv_us >= session.ends_us:
+                        self._fund(session.last_us, self._funding.ended(session.ends_us - 1), session)
+                        session.write_notes()
                     self._fund(recv_us, self._funding.passed(recv_us), session)
                 try:
                     session.take(recv_us, message)
@@ -376,7 +379,14 @@ class _Import:
                 session.note(recv_us, "funding", row._asdict())
             else:
                 session.note(recv_us, "anomaly", {"kind": FUNDING_DOUBT, **row._asdict()})
-                self._doubts.append(f"funding due at {iso(row.paid_ms * US_PER_MS)} is not known exactly: {row.why}")
+                self._doubts.setdefault(row.why, []).append(row.paid_ms)
+
+    def _funding_warnings(self) -> Iterator[str]:
+        """Yield a sentence about the payments that are not known exactly, for each reason."""
+        for why, instants in self._doubts.items():
+            due = [iso(ms * US_PER_MS) for ms in sorted(set(instants))]
+            at = ", ".join(due[:3]) + (f" and {len(due) - 3} more" if len(due) > 3 else "")
+            yield f"funding due at {at} is not known exactly: {why}"
 
     def _check_alone(self, capture: CaptureLike, bare_snapshot: str, captures: Sequence[CaptureLike]) -> None:
         """Refuse snapshots without a symbol if another symbol occurs more than once (once may be a damaged line).

@@ -333,6 +333,16 @@ class ImportSession:
         """Receive time of the last message."""
         return self._last_us
 
+    @property
+    def ends_us(self) -> int | None:
+        """The end of the open day; None before the first message."""
+        return self._open and self._open.to_us
+
+    def write_notes(self) -> None:
+        """Write the events noted so far into the open day."""
+        if self._open:
+            self._write_notes(self._open)
+
     def back_warnings(self) -> list[str]:
         """Return the warning about messages whose time is far before that of earlier ones."""
         return self._back.raised()

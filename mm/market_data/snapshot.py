@@ -17,7 +17,7 @@ import msgspec
 import mm
 from mm.base.waiting import happened
 from mm.clock import US_PER_MS, US_PER_S, now_us
-from mm.dayfolder.ledger import GRID, NOT_TRADED
+from mm.dayfolder.ledger import FUNDING_DOUBT, GRID, NOT_TRADED
 from mm.errors import MMError
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import FundingState
@@ -235,6 +235,7 @@ class RestTasks:
         self._log = log
         self._clock = clock
         self._funding = FundingState(clock() - 86_400 * US_PER_S)
+        self._funding_known_us = clock()
         self.paid: Callable[[Funding], None] = lambda _: None
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
@@ -354,11 +355,14 @@ class RestTasks:
     async def note_last_funding(self, end_us: int) -> None:
         """Write the payments since the last time that are due before *end_us*, at the end of the recording.
 
-        An exchange that does not answer soon is given up: the next run of the day asks for them again.
+        An exchange that does not answer soon is given up: those due since its last answer are doubts, until the next
+        run of the day asks for them again.
         """
         with suppress(TimeoutError, msgspec.MsgspecError):
             async with asyncio.timeout(LAST_FUNDING_S):
                 await self._ask_funding(end_us)
+        for doubt in self._funding.unanswered(self._funding_known_us, min(self._clock(), end_us)):
+            self._session.event(self._clock(), "anomaly", {"kind": FUNDING_DOUBT, **doubt._asdict()})
 
     async def _ask_funding(self, end_us: int | None = None) -> None:
         request = self._rest.venue.funding()
@@ -367,6 +371,8 @@ class RestTasks:
         answer = await self._rest.trades(self._symbol, request)
         await self._settled()
         payments = [] if answer.cause else self._rest.venue.payments(answer.body)
+        if answer.cause is None:
+            self._funding_known_us = self._clock()
         due = [payment for payment in payments if end_us is None or payment.paid_ms * US_PER_MS < end_us]
         for payment in self._funding.new(due):
             self._session.event(self._clock(), "funding", payment._asdict())

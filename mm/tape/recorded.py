@@ -226,6 +226,7 @@ def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
             if doubtful:
                 doubts[us] = str(row.details["why"])
             else:
+                doubts.pop(us, None)  # asked for again, and known since
                 by_us.setdefault(us, Payment(us, e8(row.details["rate"]), e8(row.details["mark_price"])))
         except (LookupError, TypeError, ValueError, OffGrid) as error:
             raise BrokenFile(

@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from captured import (
     ASKS,
@@ -27,6 +29,7 @@ from captured import (
 from day_files import covered, defects_of
 from hand_fed import answer
 from mm import DayFolder, load_day
+from mm.clock import midnight_us, next_day
 from mm.errors import BrokenFile, OffGrid, UsageError
 from mm.market_data.binance_usdm import BINANCE_USDM, MARKETS, FundingState
 from mm.market_data.venue import DepthUpdate, Funding, MarkPrice, Other, Unreadable, WrongMarket
@@ -205,6 +208,88 @@ def test_payments_in_a_long_pause_or_without_mark_prices_are_unknown():
     assert [one.paid_ms - day for one in found if isinstance(one, Funding)] == [16 * hours]
     assert [one.paid_ms - day for one in found if not isinstance(one, Funding)] == [16 * hours, 24 * hours, 32 * hours]
     assert state.passed((day + 41 * hours) * 1_000) == []
+
+
+_HOUR_MS = 3_600_000
+_DAY_MS = MS - MS % (24 * _HOUR_MS)
+
+
+def story(intervals, pause):
+    """Return the mark prices of a day, each minute, with the interval in hours from minutes on; and what was due.
+
+    Marks in the *pause*, a span of minutes, are lost.
+    """
+    marks, due, announced = [], [], 0
+    for minute in range(24 * 60):
+        E = _DAY_MS + minute * 60_000 + 500
+        length = next(hours for begin, hours in reversed(intervals) if minute >= begin) * _HOUR_MS
+        T = (E // length + 1) * length
+        if announced and announced <= E:
+            due.append(announced)
+        announced = T
+        if not pause[0] <= minute < pause[1]:
+            marks.append(MarkPrice(E, SYMBOL, "1", "0.1", T))
+    return marks, due
+
+
+@given(
+    st.tuples(st.sampled_from([1, 2, 4, 8]), st.sampled_from([1, 2, 4, 8]), st.integers(1, 1_438)),
+    st.tuples(st.integers(0, 1_440), st.integers(0, 1_440)).map(sorted),
+)
+def test_every_payment_is_booked_or_doubted_whatever_pauses(intervals, pause):
+    """Intervals of any length, a change in either direction, a pause anywhere; without one, nothing is doubted.
+
+    A change in the pause, or so shortly before it that no payment has shown it, cannot be known.
+    """
+    first, then, at = intervals
+    assume(first == then or not pause[0] - 16 * 60 <= at <= pause[1])
+    marks, due = story([(0, first), (at, then)], pause)
+    state, found = FundingState(), []
+    state.passed(_DAY_MS * 1_000)
+    for mark in marks:
+        found += state.passed(mark.E * 1_000) + state.marked(mark)
+    found += state.ended((_DAY_MS + 24 * _HOUR_MS - 60_000) * 1_000)
+    booked = [one.paid_ms for one in found if isinstance(one, Funding)]
+    doubted = {one.paid_ms for one in found if not isinstance(one, Funding)}
+    assert len(booked) == len(set(booked))
+    assert set(booked) <= set(due) | doubted
+    if pause[1] - pause[0] <= 1:
+        assert (booked, doubted) == (due, set())
+    elif marks:
+        assert set(due) <= set(booked) | doubted
+        span = range(_DAY_MS + (pause[0] - 1) * 60_000, _DAY_MS + (pause[1] + 1) * 60_000)
+        assert all(ms in span for ms in doubted)
+
+
+def test_pause_over_the_border_of_two_days_is_doubted_in_both(tmp_path):
+    """A day alone must not lack the payments that its own marks did not reach."""
+    day_us = midnight_us(next_day(DAY))
+    before, after = day_us - 3_700 * 10**6, day_us + 4_000 * 10**6
+
+    def at(us, next_us):
+        content = {"e": "markPriceUpdate", "E": us // 1000, "s": SYMBOL, "p": "1", "r": "0.1", "T": next_us // 1000}
+        return {"stream": "simusdt@markPrice", "data": content}
+
+    hour = 3_600 * 10**6
+    captures = [
+        write(tmp_path / "a", [book(100), update(99, 101, 110), at(before, day_us - hour)], from_us=before - 2 * 10**5),
+        write(tmp_path / "b", [update(110, 111, 120)], from_us=day_us - 10**6),
+        write(tmp_path / "c", [update(120, 121, 130)], from_us=day_us + 10**6),
+        write(tmp_path / "d", [at(after, day_us + 2 * hour), update(130, 131, 140)], from_us=after),
+    ]
+    imported(tmp_path, *captures)
+    for name, due in ((DAY, {day_us - hour}), (next_day(DAY), {day_us - hour, day_us, day_us + hour})):
+        doubts = [one for one in events(folder(tmp_path, name), "anomaly") if one["kind"] == "funding_doubt"]
+        assert {one["paid_ms"] * 1_000 for one in doubts} == due
+
+
+def test_payments_while_rest_did_not_answer_are_doubts():
+    """Of the interval between the last two payments, else every eight hours."""
+    state = FundingState()
+    span = (_DAY_MS + 7 * _HOUR_MS) * 1_000, (_DAY_MS + 9 * _HOUR_MS) * 1_000
+    assert [one.paid_ms for one in state.unanswered(*span)] == [_DAY_MS + 8 * _HOUR_MS]
+    state.new([Funding(_DAY_MS + hours * _HOUR_MS, "0.1", "1") for hours in (6, 7)])
+    assert [one.paid_ms for one in state.unanswered(*span)] == [_DAY_MS + hours * _HOUR_MS for hours in (8, 9)]
 
 
 def test_payments_from_rest_and_stream_are_reported_once():

@@ -336,7 +336,7 @@ class ImportSession:
     @property
     def ends_us(self) -> int | None:
         """The end of the open day; None before the first message."""
-        return self._open and self._open.to_us
+        return self._open.to_us if self._open else None
 
     def write_notes(self) -> None:
         """Write the events noted so far into the open day."""

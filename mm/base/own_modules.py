@@ -10,6 +10,12 @@ from mm.errors import UsageError
 
 INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 """Folders of installed modules."""
+_PACKAGES = frozenset({"site-packages", "dist-packages"})  # of any environment that this one sees
+
+
+def is_installed(path: Path) -> bool:
+    """Return whether a file is of Python's library or of an installed package."""
+    return not _PACKAGES.isdisjoint(path.parts) or any(path.is_relative_to(folder) for folder in INSTALLED)
 
 
 def file_of(name: str) -> Path | None:
@@ -26,7 +32,7 @@ def own_file(name: str) -> list[Path]:
     if name.partition(".")[0] in (PACKAGE.name, *sys.stdlib_module_names):
         return []
     path = file_of(name)
-    return [] if path is None or any(path.is_relative_to(folder) for folder in INSTALLED) else [path]
+    return [] if path is None or is_installed(path) else [path]
 
 
 def module_file(name: str) -> tuple[str, Path]:

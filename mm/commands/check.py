@@ -1,5 +1,6 @@
 """``mm check lookahead``: test whether a model uses future data."""
 
+import json
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +14,11 @@ from mm.base.common_knobs import day_knob
 from mm.base.knobs import integer, knob, matching
 from mm.cli.console import Console
 from mm.cli.frame import command
-from mm.errors import SafetyError
+from mm.errors import DataError, SafetyError
 from mm.play.knobs import DamagedDay, Day, Market, Models, OtherMarkets, Results, Source
 from mm.runs.plan import new_page
 
 if TYPE_CHECKING:
-    from mm.play.setup import Setup
-    from mm.probes.data_access import FileWatch
     from mm.probes.run_comparison import Report
     from mm.tape.tape import Tape
 
@@ -39,6 +38,26 @@ class Checked(DamagedDay, Results, Source):
         "Tests to skip: shifted for a model that depends on dates, opened for one that reads past data.",
         flag="--skip",
     )
+    check_past: str | None = knob(
+        None,
+        matching(r".+", "a file, or several with commas", "FILE"),
+        "File or folder that the model reads, of which you say that it holds nothing later than the day's begin.",
+        joined=",",
+        flag="--past",
+        common="File with past data only, though made later",
+    )
+
+    def past(self) -> list[Path]:
+        """Return the files of ``--past``.
+
+        Raises:
+            DataError: If one does not exist.
+        """
+        files = [Path(text).expanduser() for text in (self.check_past or "").split(",") if text]
+        for path in files:
+            if not path.exists():
+                raise DataError(f"--past (CHECK_PAST): {path}: there is no such file")
+        return files
 
 
 _OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead of one in <OUT_ROOT>/lookahead/.")
@@ -79,6 +98,7 @@ def check_lookahead(
     """
     from mm.play.setup import Setup
     from mm.probes.lookahead import Probe, file_watch, named_signal, with_model
+    from mm.probes.signal_lookahead import SignalProbe
 
     day = Day(
         symbol=checked.symbol,
@@ -88,70 +108,43 @@ def check_lookahead(
         damaged=checked.damaged,
     )
     setup = Setup(day=day, market=market, execution=execution, account=account, models=models, risk=risk, others=others)
-    watch, skip = file_watch(setup), set((checked.check_skip or "").split(","))
+    watch, skip = file_watch(setup, model, checked.past()), set((checked.check_skip or "").split(","))
     with watch.watching():
         signal = named_signal(model)
         if not signal:
             setup = replace(setup, models=with_model(models, model))
-    if signal:
-        tape, report = _of_signal(signal, setup, watch, skip, checked.check_cuts)
-        names: tuple[str, ...] = (signal,)
-        about = {"signal": signal}
-    else:
-        with tempfile.TemporaryDirectory(prefix="mm-lookahead-") as place:
+    with tempfile.TemporaryDirectory(prefix="mm-lookahead-") as place:
+        probe: SignalProbe | Probe
+        if signal:
+            probe = SignalProbe(signal, setup, watch, frozenset(skip), Path(place))
+            report, about = probe.run(checked.check_cuts), {"signal": signal}
+        else:
             probe = Probe(setup, watch, skip, Path(place))
             report = probe.run(console, checked.check_cuts)
-        tape, played = probe.tape, probe.setup.models
-        names = (played.quote_model, played.fill_model)
-        about = {"quote": played.quote_model, "fill": played.fill_model}
-    page = _page(tape, names, report, Path(out) if out else _page_of(checked))
-    _show(console, checked, names, about, report, page)
-
-
-def _show(
-    console: Console, checked: Checked, names: tuple[str, ...], about: dict[str, str], report: "Report", page: Path
-) -> None:
-    """Print the results of the tests.
-
-    Raises:
-        SafetyError: If a model looks ahead.
-    """
-    console.set_json(
-        {
-            "ok": not report.findings,
-            "models": about,
-            "cuts": len(report.cuts),
-            "tests": {test: {"played": n, "failed": len(report.failed(test))} for test, n in report.played.items()},
-            "findings": [finding.to_dict() for finding in report.findings],
-            "notes": report.notes,
-            "page": str(page.resolve()),
-            "path": str(checked.folder(checked.day).resolve()),
-        }
-    )
-    console.print(f"{', '.join(names)} on {checked.symbol} {checked.day}, {len(report.cuts)} cuts")
+            about = {"quote": setup.models.quote_model, "fill": setup.models.fill_model}
+    folder = new_page(checked.out_root / "lookahead" / checked.symbol, f"{checked.day}_", suffix="")
+    folder.mkdir(parents=True)
+    page = _page(probe.tape, tuple(about.values()), report, Path(out) if out else folder / "lookahead.html")
+    content = {
+        "schema_version": 1,
+        "symbol": checked.symbol,
+        "day": checked.day,
+        "models": about,
+        **report.to_json(),
+        "page": str(page.resolve()),
+    }
+    path = folder / "lookahead.json"
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    console.set_json(content | {"path": str(path.resolve())})
+    console.print(f"{', '.join(about.values())} on {checked.symbol} {checked.day}, {len(report.cuts)} cuts")
     for line in report.lines():
         console.print(line)
     console.print(str(page))
     if report.findings:
         first = report.findings[0]
         n = len(report.findings)
-        raise SafetyError(f"{', '.join(names)}: {n} comparison{'s' * (n > 1)} failed; {first.test}: {first.message}")
-
-
-def _of_signal(signal: str, setup: "Setup", watch: "FileWatch", skip: set[str], cuts: int) -> tuple["Tape", "Report"]:
-    """Return the day, and the results of the tests of a signal on it."""
-    from mm.play.market import MICRO_PRICE, Markets
-    from mm.probes.signal_lookahead import SignalProbe
-
-    markets = Markets.open(setup.day, setup.market, setup.others)
-    (tape,) = markets.tapes
-    fit = markets.micro_price.fit if signal == MICRO_PRICE else None
-    probe = SignalProbe(signal, tape, watch, frozenset(skip), setup.account.seed, fit, markets.others)
-    return tape, probe.run(cuts)
-
-
-def _page_of(checked: Checked) -> Path:
-    return new_page(checked.out_root / "lookahead" / checked.symbol, f"{checked.day}_")
+        failed = f"{n} comparison{'s' * (n > 1)} failed; {first.test}: {first.message}"
+        raise SafetyError(f"{', '.join(about.values())}: {failed}")
 
 
 def _page(tape: "Tape", names: tuple[str, ...], report: "Report", path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Counterfactual tapes: truncated at a cut, mirrored after it, or shifted by a week."""
+"""Counterfactual tapes: truncated at a cut, mirrored after it, or shifted by a week or by hours."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +12,8 @@ from mm.signals.other_feed import OtherFeed
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, Tape
 
 WEEK_US = 7 * 24 * 3600 * US_PER_S  # keeps the day of the week and the time of day
+HOURS_US = ((5 * 60 + 37) * 60 + 23) * US_PER_S  # keeps neither the hour nor the minute nor the second
+AFTER_US = 2  # from an action to the cut behind it
 BEYOND_US = 60 * US_PER_S  # length of a mirrored future
 LOTS_TIMES = 3  # factor of the quantities in a mirrored future
 _OTHER = {
@@ -134,18 +136,33 @@ def short(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def cuts(tape: Tape, after_us: int, count: int, seed: int) -> list[int]:
-    """Return instants at which to cut a tape: half of them random, half just before the best prices change.
+def cuts(tape: Tape, after_us: int, count: int, seed: int, rare: Sequence[int] = ()) -> list[int]:
+    """Return instants at which to cut a tape: a third each random, before a change of the best prices, and at *rare*.
 
-    The latter detect models that look ahead by a short time.
+    Cuts before changes detect models that look ahead by a short time, those at *rare* models that seldom look.
     """
     draw = np.random.default_rng(seed)
     changes = tape.event_us[tape.top_event]
     changes = changes[changes > after_us]
-    anywhere = count - count // 2 if len(changes) else count
+    chosen = [us for us in rare if us > after_us][: count // 3]
+    at_changes = (count - len(chosen)) // 2 if len(changes) else 0
+    anywhere = count - len(chosen) - at_changes
     instants = draw.integers(after_us + 1, max(tape.end_us, after_us + 1) + 1, anywhere).tolist()
-    instants += draw.choice(changes, count - anywhere).tolist() if len(changes) else []
-    return sorted(set(instants))
+    instants += draw.choice(changes, at_changes).tolist() if at_changes else []
+    return sorted({*instants, *chosen})
+
+
+def rare_instants(us: Ints, kinds: NDArray[Any], count: int, seed: int) -> list[int]:
+    """Return up to *count* of the instants *us* just behind them, drawn with equal chances for each of *kinds*.
+
+    So one action of a kind that occurs once a day is drawn as often as all those of a kind that occurs all the time.
+    """
+    if not len(us):
+        return []
+    _, of, times = np.unique(kinds, return_inverse=True, return_counts=True)
+    chance = 1.0 / times[of]
+    drawn = np.random.default_rng(seed).choice(len(us), min(count, len(us)), replace=False, p=chance / chance.sum())
+    return list(dict.fromkeys((us[drawn] + AFTER_US).tolist()))
 
 
 def greatest_moves(tape: Tape, after_us: int, horizons_s: Sequence[float]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Controls the data that a model can read: a copy of the current folder truncated at a cut, and opened files."""
+"""Controls the data that a model can read: a copy of the current folder truncated at a cut."""
 
 import gzip
 import json
@@ -7,14 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 from mm.cli.settings_file import LEFT_OUT
@@ -25,11 +22,6 @@ _RUN = re.compile(r"(\d{8})(?:-(\d{8}))?_")  # prefix of the name of a run folde
 _FAR = 1 << 40  # a recv_seq after all messages of the day
 _RECEIVED = re.compile(rb'"recv_us": ?(\d+)')
 MODEL_RAISED = 1  # exit code
-_OWN = str(Path(__file__).resolve().parents[1]) + os.sep
-_LIBRARIES = tuple(
-    str(Path(sysconfig.get_path(name)).resolve()) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
-)
-_CODE = (".py", ".pyc", ".so", ".pyd", ".pth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +189,7 @@ def _each_text(content: Any, change: Callable[[str], str]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """Result of a backtest in another process.
+    """Result of a command in another process.
 
     Attributes:
         folder: Its run folder.
@@ -210,18 +202,14 @@ class Child:
     error: str
 
 
-def run_backtest(words: Sequence[str], place: Path, cwd: Path, environment: Mapping[str, str]) -> Child:
-    """Run ``mm backtest`` with *words* in *cwd*; its files are in *place*."""
-    folder = place / "run"
-    own = [
-        f"--out-dir={folder}",
-        f"--log-root={place / 'logs'}",
-        "--run-id=check",
-        "--log-level=ERROR",
-        "--sensitivity=0",
-    ]
+def run_command(
+    command: Sequence[str], words: Sequence[str], place: Path, copy: tuple[Path, Mapping[str, str]]
+) -> Child:
+    """Run ``mm`` *command* with *words* in a folder and an environment, *copy*; its files are in *place*."""
+    folder, (cwd, environment) = place / "run", copy
+    own = [f"--out-dir={folder}", f"--log-root={place / 'logs'}", "--run-id=check", "--log-level=ERROR"]
     done = subprocess.run(
-        [sys.executable, "-m", "mm", "backtest", *words, *own],
+        [sys.executable, "-m", "mm", *command, *words, *own],
         cwd=cwd,
         env={**environment, **LEFT_OUT},
         stdin=subprocess.DEVNULL,
@@ -230,60 +218,6 @@ def run_backtest(words: Sequence[str], place: Path, cwd: Path, environment: Mapp
         check=False,
     )
     lines = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
-    error = lines[0].partition("; the traceback is in")[0] if lines else f"mm backtest exited with {done.returncode}"
+    named = f"mm {' '.join(command)}"
+    error = lines[0].partition("; the traceback is in")[0] if lines else f"{named} exited with {done.returncode}"
     return Child(folder, done.returncode, error if done.returncode else "")
-
-
-class FileWatch:
-    """Records opened files by Python's audit events, within `watching`.
-
-    An audit hook cannot be removed; outside of `watching` it does nothing.
-
-    Attributes:
-        forbidden: Opened files that no model may read, with the line that opened each.
-        others: Other data files opened by a model's own code, with the line that opened each.
-    """
-
-    def __init__(self, folders: Sequence[Path], allowed: Sequence[Path]) -> None:
-        self.forbidden: dict[str, str] = {}
-        self.others: dict[str, str] = {}
-        self._folders = tuple(str(folder.resolve()) + os.sep for folder in folders)
-        self._allowed = {str(path.resolve()) for path in allowed}
-        self._outer: FrameType | None = None
-        sys.addaudithook(self._on_audit_event)
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Record the files opened in the block."""
-        self._outer = sys._getframe(2)  # the caller, above this generator and contextlib
-        try:
-            yield
-        finally:
-            self._outer = None
-
-    def _on_audit_event(self, event: str, args: tuple[Any, ...]) -> None:
-        if self._outer is None or event != "open" or not isinstance(args[0], str | bytes):
-            return
-        outer, self._outer = self._outer, None  # files opened here are not opened by the model
-        try:
-            path = os.path.realpath(os.fsdecode(args[0]))
-            if path not in self._allowed:
-                self._note(path, _line(sys._getframe(1), outer))
-        finally:
-            self._outer = outer
-
-    def _note(self, path: str, line: str | None) -> None:
-        if path.startswith(self._folders):
-            self.forbidden.setdefault(path, line or "compiled code")
-        elif line is not None and not path.endswith(_CODE) and not path.startswith(("/dev/", "/proc/", *_LIBRARIES)):
-            self.others.setdefault(path, line)
-
-
-def _line(frame: FrameType | None, outer: FrameType) -> str | None:
-    """Return file and line of the innermost frame within *outer* outside of this project and libraries."""
-    while frame is not None and frame is not outer:
-        name = os.path.abspath(frame.f_code.co_filename)
-        if not name.startswith((_OWN, *_LIBRARIES)) and not frame.f_code.co_filename.startswith("<"):
-            return f"{name}:{frame.f_lineno}"
-        frame = frame.f_back
-    return None

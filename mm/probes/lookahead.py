@@ -3,15 +3,16 @@
 import json
 import math
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.fills.base import FillModel
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.quotes.base import QuoteModel
-from mm.base.user_code import load_class
+from mm.base.user_code import load_class, put_cwd_first
 from mm.calibration.schedule import Schedule
 from mm.dayfolder.layout import DayFolder
 from mm.errors import DataError, UnknownModel, UsageError
@@ -23,6 +24,7 @@ from mm.play.setup import Setup, users_models
 from mm.predict.artefact import FOLDER
 from mm.probes import run_comparison as test
 from mm.probes.counterfactual import (
+    HOURS_US,
     WEEK_US,
     cuts,
     feeds_like,
@@ -32,7 +34,8 @@ from mm.probes.counterfactual import (
     shifted,
     truncated,
 )
-from mm.probes.data_access import MODEL_RAISED, Child, FileWatch, derived_from, run_backtest, truncated_copy
+from mm.probes.data_access import MODEL_RAISED, Child, TruncatedCopy, derived_from, run_command, truncated_copy
+from mm.probes.file_watch import FileWatch
 from mm.probes.run_comparison import Baseline, Finding, ModelPlayer, Report, RunTables
 from mm.signals.families import SIGNALS, is_signal
 
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 FILE_HORIZONS_S = (1, 10, 60)  # day folders are truncated before the largest move over each
+FILE_ACTIONS = 2  # and behind as many of the rarest actions
 
 
 def with_model(models: Models, model: str | None) -> Models:
@@ -81,11 +85,55 @@ def _is(build: object, compiled: type, *hooks: str) -> bool:
     return (isinstance(build, type) and issubclass(build, compiled)) or any(hasattr(build, hook) for hook in hooks)
 
 
-def file_watch(setup: Setup) -> FileWatch:
-    """Return a recorder of the files that a model opens: of the day, or derived from it (cached tapes, runs)."""
-    derived = derived_from(setup.day.day, setup.day.out_root)
+def file_watch(setup: Setup, model: str | None, past: Sequence[Path]) -> FileWatch:
+    """Return a recorder of the files that *model*, or those of *setup*, open.
+
+    None may open files of the day, or derived from it (cached tapes, runs). Of the current folder, the data and the
+    user's modules it hears from the system whoever opens a file; *past* are files that the user vouches for.
+    """
+    put_cwd_first()
+    models, derived = setup.models, derived_from(setup.day.day, setup.day.out_root)
     folders = [_folder(day).path for day in (setup.day, *_other_days(setup))]
-    return FileWatch([*folders, setup.day.out_root / "tapes", *derived], setup.files)
+    forbidden = [*folders, setup.day.out_root / "tapes", *derived]
+    listened = list(dict.fromkeys([Path.cwd(), setup.day.data_root.resolve(), *(path.parent for path in folders)]))
+    predictor = [Path(model.rpartition(":")[0])] if model and FOLDER in model else []  # the run itself names its files
+    allowed = [*setup.files, *(path for folder in predictor for path in folder.rglob("*"))]
+    watch = FileWatch(forbidden, allowed, listened=listened, past=past)
+    params = (models.quote_params(), models.fill_params())
+    watch.listen_to_code([model or "", *users_models(models.quote_model, models.fill_model, *params)])
+    for text in (models.quote_params_json, models.fill_params_json):
+        watch.listen_to_named(text or "")
+    return watch
+
+
+def unseen(watch: FileWatch, skip: Collection[str], users: Sequence[str]) -> list[str]:
+    """Return what a check could not look at, in words."""
+    skipped = [f"the test {name}, which --skip left out" for name in sorted(skip) if name in test.TESTS]
+    chosen = f"what you wrote into {', '.join(users)} or its parameters after you had seen this day"
+    return [
+        *watch.unseen,
+        *skipped,
+        *([chosen] if users else ["parameters that you chose after you had seen this day"]),
+    ]
+
+
+def truncated_copies(
+    setup: Setup, tape: "Tape", first_us: int, rare: Sequence[int], place: Path
+) -> Iterator[tuple[Path, TruncatedCopy, int]]:
+    """Yield copies of the current folder with truncated days: a folder of each, the copy, and its cut.
+
+    They are truncated before the largest moves and trades after *first_us*, and at some *rare* instants.
+    """
+    moments = {*greatest_moves(tape, first_us, FILE_HORIZONS_S), *greatest_prints(tape, first_us)}
+    moments |= set([us for us in rare if first_us <= us <= tape.end_us][:FILE_ACTIONS])
+    beside = [_folder(day) for day in _other_days(setup) if day.data_root == setup.day.data_root]
+    for number, cut_us in enumerate(cut for cut in sorted(moments) if _same_lot(tape, cut)):
+        own = place / f"cut{number}"
+        yield own, truncated_copy(own, _folder(setup.day), setup.day.out_root, cut_us, beside), cut_us
+
+
+def _play(words: Sequence[str], place: Path, copy: tuple[Path, Mapping[str, str]]) -> Child:
+    return run_command(["backtest"], [*words, "--sensitivity=0"], place, copy)
 
 
 def _folder(day: Day) -> DayFolder:
@@ -115,6 +163,7 @@ class Probe:
     place: Path
     report: Report = field(default_factory=Report)
     markets: Markets = field(init=False)
+    _rare: list[int] = field(init=False)
 
     @property
     def tape(self) -> "Tape":
@@ -146,7 +195,8 @@ class Probe:
             report.notes.append(
                 "there were no fills, so neither the fill model nor quotes with an inventory were tested"
             )
-        report.cuts = cuts(tape, self._first_order_us(base), count, setup.account.seed)
+        self._rare = base.tables.rare_actions(tape, count, setup.account.seed)
+        report.cuts = cuts(tape, self._first_order_us(base), count, setup.account.seed, self._rare)
         with console.progress("plays", 2 * len(report.cuts) + 1) as step:
             report.add(test.REPEAT, base.play(player, test.REPEAT, tape))
             step(1)
@@ -159,8 +209,8 @@ class Probe:
             else:
                 self._other_tapes(base, player, step)
         if test.OPENED not in self.skip:
-            report.add_opened(self.watch)
-            report.note_others(self.watch)
+            report.add_opened(self.watch, tape.start_us, setup.day.data_root)
+        report.unseen += unseen(self.watch, self.skip, self._users())
         self._parameters(tape)
         return report
 
@@ -184,13 +234,16 @@ class Probe:
                 step(1)
         if test.SHIFTED not in self.skip:
             self._shift(base.tape)
-        models = self.setup.models
-        users = users_models(models.quote_model, models.fill_model, models.quote_params(), models.fill_params())
-        if test.FILES not in self.skip and users:
+        if test.FILES not in self.skip and self._users():
             self._files(base)
 
+    def _users(self) -> list[str]:
+        """Return the names of the user's classes that are played."""
+        models = self.setup.models
+        return users_models(models.quote_model, models.fill_model, models.quote_params(), models.fill_params())
+
     def _shift(self, tape: "Tape") -> None:
-        """Play the same market a week later; all actions must be shifted by the same time.
+        """Play the same market a week later, and some hours later; all actions must be shifted by the same time.
 
         Not with random draws of the project's fill models, which are keyed by instants.
         """
@@ -201,32 +254,32 @@ class Probe:
         rules = replace(play.rules, latencies=None)
         player = ModelPlayer(_models(play), rules, self.place / "moved", self.watch)
         base = Baseline(tape, player.play(tape))
-        later = shifted(tape)
-        others = feeds_like(self.markets.others, shifted, WEEK_US, later)
-        self.report.add(test.SHIFTED, base.play(player, test.SHIFTED, later, shift_us=WEEK_US, others=others))
+        tests = ((test.SHIFTED, WEEK_US, partial(self.report.add, test.SHIFTED)),)
+        for name, by_us, add in (*tests, (test.HOURS, HOURS_US, self.report.add_hours)):
+            later = shifted(tape, by_us)
+            others = feeds_like(self.markets.others, shifted, by_us, later)
+            add(base.play(player, name, later, shift_us=by_us, others=others))
 
     def _fresh(self, base: Baseline) -> None:
         """Play the day in a new process."""
-        child = run_backtest(self._words(), self.place / "fresh", Path.cwd(), os.environ)
+        with self.watch.again():
+            child = _play(self._words(), self.place / "fresh", (Path.cwd(), os.environ))
         self.report.add(test.FRESH, _of_child(base, test.FRESH, child, None))
 
     def _files(self, base: Baseline) -> None:
         """Play truncated day folders, in a copy of the current folder without later data."""
-        first_us = self.report.cuts[0]
-        instants = {*greatest_moves(base.tape, first_us, FILE_HORIZONS_S), *greatest_prints(base.tape, first_us)}
-        for number, cut_us in enumerate(cut for cut in sorted(instants) if _same_lot(base.tape, cut)):
-            own = self.place / f"cut{number}"
-            beside = [_folder(day) for day in _other_days(self.setup) if day.data_root == self.setup.day.data_root]
-            copy = truncated_copy(own, _folder(self.setup.day), self.setup.day.out_root, cut_us, beside)
-            models = replace(
-                self.setup.models,
-                quote_params_json=copy.params(self.setup.models.quote_params_json),
-                fill_params_json=copy.params(self.setup.models.fill_params_json),
+        models = self.setup.models
+        for own, copy, cut_us in truncated_copies(self.setup, base.tape, self.report.cuts[0], self._rare, self.place):
+            changed = replace(
+                models,
+                quote_params_json=copy.params(models.quote_params_json),
+                fill_params_json=copy.params(models.fill_params_json),
             )
             day = replace(self.setup.day, data_root=copy.data_root, out_root=own / "out")
-            words = self._words(replace(self.setup, day=day, models=models))
-            child = run_backtest(words, own, copy.cwd, copy.environment())
-            self.report.add(test.FILES, _of_child(base, test.FILES, child, cut_us))
+            words = self._words(replace(self.setup, day=day, models=changed))
+            self.report.add(
+                test.FILES, _of_child(base, test.FILES, _play(words, own, (copy.cwd, copy.environment())), cut_us)
+            )
 
     def _words(self, setup: Setup | None = None) -> list[str]:
         """Return the flags of the backtest; paths are absolute, as it may run in another folder."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from mm.clock import iso
 from mm.instrument import E8
-from mm.probes.run_comparison import OPENED, TESTS, Finding, Report
+from mm.probes.run_comparison import HOURS, OPENED, TESTS, Finding, Report
 from mm.report.figures import LOSS, SOFT, Panel, ms, points, stacked, step, time_axis
 from mm.report.frame import card, chart, document, grid, header, minute, notes, nothing, tile, tiles, zoom_bar
 
@@ -37,7 +37,7 @@ def lookahead_page(tape: "Tape", models: tuple[str, ...], report: Report) -> str
             tile("Comparisons", f"{played:,}", f"{len(report.findings):,} of them differ"),
             tile("Cuts", f"{len(report.cuts):,}", "instants after which the tapes differ"),
         ),
-        notes(report.notes, "notes"),
+        notes([*report.notes, f"unseen: {'; '.join(report.unseen)}"], "notes"),
         card(
             "Tests",
             "Until two days differ, the orders and fills of a model, or the rows of a signal, must be the same.",
@@ -56,6 +56,8 @@ def _tests(report: Report) -> str:
             bad = len(report.failed(test))
             of = "–" if test == OPENED else f"{report.played[test]:,}"
             verdict = f'<b class="{"loss" if bad else "gain"}">{"failed" if bad else "passed"}</b>'
+            if test == HOURS and report.depends_on_time_of_day:
+                verdict = "differs: a note"
             rows.append([f"{escape(test)}: {escape(what)}", of, f"{bad:,}", verdict])
     return grid(["test", "comparisons", "different", "verdict"], rows)
 

@@ -14,25 +14,28 @@ from mm.backtest.replay import backtest
 from mm.base.differences import first_difference
 from mm.clock import US_PER_S, iso
 from mm.errors import ModelError
-from mm.probes.counterfactual import market_at, short
+from mm.instrument import E8
+from mm.probes.counterfactual import market_at, rare_instants, short
+from mm.probes.file_watch import DAY, LATER, OWN, PAST
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
-    from mm.probes.data_access import FileWatch
+    from mm.probes.file_watch import FileWatch
     from mm.signals.other_feed import OtherFeed
     from mm.tape.tape import Tape
 
 NEVER_US = 1 << 62
 REPEAT, TRUNCATED, PERTURBED, SHIFTED = "repeat", "truncated", "perturbed", "shifted"
-FRESH, FILES, OPENED = "fresh", "files", "opened"
+FRESH, FILES, OPENED, HOURS = "fresh", "files", "opened", "hours"
 TESTS = {  # description of each test, in the printed order
     REPEAT: "the same run again in this process",
     FRESH: "the same run in a separate process",
     TRUNCATED: "tapes that end at the cut",
     PERTURBED: "tapes mirrored after the cut",
     SHIFTED: "the same tape a week later",
+    HOURS: "the same tape 5 h 37 min 23 s later",
     FILES: "day folders that end at the cut",
-    OPENED: "files of the day that the model opened itself",
+    OPENED: "files that the model opened itself, of the day or made after it began",
 }
 _COLUMNS = {"orders": ORDER_COLUMNS, "fills": FILL_COLUMNS, "state": STATE_COLUMNS}
 
@@ -68,12 +71,18 @@ class Report:
         played: Number of comparisons per test.
         findings: The failed ones.
         notes: Remarks, such as on what was not tested.
+        opened: The files that the model opened: path, by what, when it was made, and what it is to the day.
+        unseen: What could not be looked at.
+        depends_on_time_of_day: Whether it acts otherwise some hours later; None if that was not tested.
     """
 
     cuts: list[int] = field(default_factory=list)
     played: dict[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    opened: list[dict[str, Any]] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+    depends_on_time_of_day: bool | None = None
 
     def add(self, test: str, finding: Finding | None) -> None:
         """Count a comparison of *test*, and store its finding."""
@@ -81,18 +90,47 @@ class Report:
         if finding is not None:
             self.findings.append(finding)
 
-    def add_opened(self, watch: "FileWatch") -> None:
-        """Add the files that the model opened itself; it must not read those of the day."""
-        self.played[OPENED] = 1
-        for path, line in watch.forbidden.items():
-            message = f"it opened {path} at {line}, which would not exist in live trading"
-            self.findings.append(Finding(OPENED, None, None, message))
+    def add_hours(self, finding: Finding | None) -> None:
+        """Store whether the model acts otherwise at another time of day, which is no error."""
+        self.played[HOURS] = 1
+        self.depends_on_time_of_day = finding is not None
+        if finding is not None:
+            self.notes.append(f"it depends on the time of day: from what does it know? {finding.message}")
 
-    def note_others(self, watch: "FileWatch") -> None:
-        """Note the other files that the model read."""
-        self.notes += [
-            f"it read {path} at {line}, whose content was not checked" for path, line in watch.others.items()
-        ]
+    def add_opened(self, watch: "FileWatch", began_us: int, data_root: Path) -> None:
+        """Add the files that the model opened: it must read none of the day, and none that was made after it began."""
+        self.played[OPENED] = 1
+        for path, file in sorted(watch.opened.items()):
+            kind, by = watch.kind(file, began_us, data_root), file.line or "compiled code"
+            made = "is gone" if file.changed_us is None else f"was made at {iso(file.changed_us)}"
+            self.opened.append({"path": path, "by": by, "made": file.changed_us and iso(file.changed_us), "kind": kind})
+            if kind in (DAY, LATER) and file.again is False and file.line is None:
+                self.notes.append(f"{path} was opened once, perhaps by another process: run the check again, alone")
+            elif kind == DAY:
+                message = f"it opened {path} at {by}, which would not exist in live trading"
+                self.findings.append(Finding(OPENED, None, None, message))
+            elif kind == LATER:
+                message = (
+                    f"it opened {path} at {by}, which {made}, after the played day began ({iso(began_us)}); "
+                    f"if it holds nothing later than that, say so: --past {path}"
+                )
+                self.findings.append(Finding(OPENED, None, None, message))
+            elif kind != OWN:
+                vouched = ", as --past says" if kind == PAST else ""
+                self.notes.append(f"it read {path} at {by}, whose content was not checked{vouched}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "ok": not self.findings,
+            "cuts": len(self.cuts),
+            "tests": {name: {"played": count, "failed": len(self.failed(name))} for name, count in self.played.items()},
+            "findings": [finding.to_dict() for finding in self.findings],
+            "notes": self.notes,
+            "opened": self.opened,
+            "unseen": self.unseen,
+            "depends_on_time_of_day": self.depends_on_time_of_day,
+        }
 
     def failed(self, test: str) -> list[Finding]:
         """Return the findings of a test."""
@@ -105,9 +143,14 @@ class Report:
                 bad, all_ = len(self.failed(test)), self.played[test]
                 counted = f"{bad} of {all_} differ" if bad else f"{all_} equal" if all_ > 1 else "equal"
                 result = (str(bad) if bad else "none") if test == OPENED else counted
-                yield f"{'FAILED' if bad else 'passed':<7} {test:<10} {what}: {result}"
+                if test == HOURS and self.depends_on_time_of_day:
+                    result = "differs"
+                verdict = "FAILED" if bad else "note" if result == "differs" else "passed"
+                yield f"{verdict:<7} {test:<10} {what}: {result}"
                 yield from (f"        {finding.message}" for finding in self.failed(test)[:1])
         yield from (f"note: {note}" for note in self.notes)
+        if self.unseen:
+            yield f"unseen: {'; '.join(self.unseen)}"
 
 
 @dataclass(frozen=True)
@@ -125,6 +168,20 @@ class RunTables:
     def first_order_us(self) -> int | None:
         """The instant of the first sent order; None if there is none."""
         return next((int(row["recv_us"]) for row in self.rows("orders") if row["action"] == "PLACE"), None)
+
+    def rare_actions(self, tape: "Tape", count: int, seed: int) -> list[int]:
+        """Return instants just behind orders and cancels of kinds that are rare in the run: side, size, distance."""
+        import polars as pl
+
+        columns = ["recv_us", "action", "side", "price", "qty"]
+        rows = pl.read_csv(self._path("orders"), columns=columns, schema_overrides={"qty": pl.String})
+        rows = rows.filter(pl.col("action").is_in(["PLACE", "CANCEL_REQ"]))
+        us = rows["recv_us"].to_numpy()
+        top = np.searchsorted(tape.event_us[tape.top_event], us, side="right") - 1
+        mid2 = np.where(top >= 0, (tape.top_bid_ticks + tape.top_ask_ticks)[np.maximum(top, 0)], 0)
+        away2 = np.rint(rows["price"].to_numpy() * E8 / tape.instrument.tick_e8).astype(np.int64) * 2 - mid2
+        kinds = (rows["action"] + rows["side"] + rows["qty"]).to_numpy().astype(str)
+        return rare_instants(us, np.char.add(kinds, np.char.mod(" %d", away2)), count, seed)
 
     def inventory_at(self, us: int) -> str:
         """Return the inventory at an instant."""

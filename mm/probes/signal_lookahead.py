@@ -1,45 +1,80 @@
 """The look-ahead check of one signal: its rows before an instant must not depend on later data."""
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.base.knobs import knobs, shown
+from mm.base.user_code import NAME
 from mm.clock import US_PER_S, iso
-from mm.errors import ModelError, UsageError
-from mm.probes.counterfactual import WEEK_US, cuts, feeds_like, market_at, mirrored, shifted, truncated
-from mm.probes.data_access import FileWatch
-from mm.probes.run_comparison import OPENED, PERTURBED, REPEAT, SHIFTED, TRUNCATED, Finding, Report
+from mm.errors import DataError, ModelError, UsageError
+from mm.play.market import MICRO_PRICE, Markets
+from mm.play.setup import Setup
+from mm.probes.counterfactual import (
+    HOURS_US,
+    WEEK_US,
+    cuts,
+    feeds_like,
+    market_at,
+    mirrored,
+    rare_instants,
+    shifted,
+    truncated,
+)
+from mm.probes.data_access import MODEL_RAISED, Child, run_command
+from mm.probes.file_watch import FileWatch
+from mm.probes.lookahead import truncated_copies, unseen
+from mm.probes.run_comparison import (
+    FILES,
+    FRESH,
+    HOURS,
+    OPENED,
+    PERTURBED,
+    REPEAT,
+    SHIFTED,
+    TRUNCATED,
+    Finding,
+    Report,
+)
 from mm.signals.compute import SignalRows, compute
 
 if TYPE_CHECKING:
-    from mm.signals.micro_price import MicroPriceFit
     from mm.signals.other_feed import OtherFeed
     from mm.tape.tape import Tape
 
+COLUMNS = "signals.parquet"
+_OWN = ("damaged",)
 
-@dataclass(frozen=True)
+
+@dataclass
 class SignalProbe:
     """The tests of one signal on one day.
 
     Attributes:
         name: Name of the signal.
-        tape: The day.
+        setup: The day and its market.
         watch: The files that the signal's module opened when it was imported.
         skip: Names of tests to skip.
-        seed: Seed of the cuts.
-        micro_price: The fit of the signal ``micro_price`` to earlier days.
-        others: The feeds of other markets.
+        place: An empty working folder.
+        report: Results of the tests so far.
     """
 
     name: str
-    tape: "Tape"
+    setup: Setup
     watch: FileWatch
     skip: frozenset[str]
-    seed: int
-    micro_price: "MicroPriceFit | None" = None
-    others: "Mapping[str, OtherFeed]" = field(default_factory=dict)
+    place: Path
+    report: Report = field(default_factory=Report)
+
+    def __post_init__(self) -> None:
+        self._markets = Markets.open(self.setup.day, self.setup.market, self.setup.others)
+        (self.tape,) = self._markets.tapes
+        self._micro_price = self._markets.micro_price.fit if self.name == MICRO_PRICE else None
+        self._others = self._markets.others
 
     def run(self, count: int) -> Report:
         """Run all tests with *count* cuts.
@@ -48,32 +83,79 @@ class SignalProbe:
             UsageError: If the signal has no defined value on the day.
             ModelError: If it raises on the original day.
         """
-        report, base = Report(), self._rows(self.tape, self.others)
+        report, seed, base = self.report, self.setup.account.seed, self._rows(self.tape, self._others)
         known = ~np.isnan(base.values[0])
         if not known.any():
             raise UsageError(
                 f"signal {self.name} has no defined value on {self.tape.symbol} {','.join(self.tape.days)}"
             )
         first_us = int(base.recv_us[known.argmax()])
-        report.cuts = cuts(self.tape, first_us, count, self.seed)
-        report.add(REPEAT, self._compare(REPEAT, base, self.tape, self.others))
+        rare = _rare(base, count, seed)
+        report.cuts = cuts(self.tape, first_us, count, seed, rare)
+        report.add(REPEAT, self._compare(REPEAT, base, self.tape, self._others))
+        if FRESH not in self.skip and self._is_own:
+            with self.watch.again():
+                child = self._child(self.setup, self.place / "fresh", (Path.cwd(), os.environ))
+            report.add(FRESH, self._of_child(FRESH, base, child))
         for test, counterfactual in ((TRUNCATED, truncated), (PERTURBED, mirrored)):
             for cut_us in report.cuts:
                 tape = counterfactual(self.tape, cut_us)
-                others = feeds_like(self.others, counterfactual, cut_us, tape)
+                others = feeds_like(self._others, counterfactual, cut_us, tape)
                 report.add(test, self._compare(test, base, tape, others, cut_us))
         if SHIFTED not in self.skip:
-            later = shifted(self.tape)
-            others = feeds_like(self.others, shifted, WEEK_US, later)
-            report.add(SHIFTED, self._compare(SHIFTED, base, later, others, shift_us=WEEK_US))
+            report.add(SHIFTED, self._shifted(SHIFTED, base, WEEK_US))
+            report.add_hours(self._shifted(HOURS, base, HOURS_US))
+        if FILES not in self.skip and self._is_own:
+            self._files(base, first_us, rare)
         if OPENED not in self.skip:
-            report.add_opened(self.watch)
-        report.note_others(self.watch)
+            report.add_opened(self.watch, self.tape.start_us, self.setup.day.data_root)
+        report.unseen += unseen(self.watch, self.skip, [self.name] if self._is_own else [])
         return report
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether the signal is of a user's class."""
+        return NAME.fullmatch(self.name) is not None
+
+    def _shifted(self, test: str, base: SignalRows, by_us: int) -> Finding | None:
+        later = shifted(self.tape, by_us)
+        return self._compare(test, base, later, feeds_like(self._others, shifted, by_us, later), shift_us=by_us)
+
+    def _files(self, base: SignalRows, first_us: int, rare: list[int]) -> None:
+        """Compute the signal of truncated day folders, in a copy of the current folder without later data."""
+        for own, copy, cut_us in truncated_copies(self.setup, self.tape, first_us, rare, self.place):
+            day = replace(self.setup.day, data_root=copy.data_root, out_root=own / "out")
+            child = self._child(replace(self.setup, day=day), own, (copy.cwd, copy.environment()))
+            # The last message of a truncated day is just before the cut, and changes nothing.
+            self.report.add(FILES, self._of_child(FILES, base, child, cut_us - 1))
+
+    def _child(self, setup: Setup, place: Path, copy: tuple[Path, Mapping[str, str]]) -> Child:
+        """Compute the signal in another process."""
+        groups = [setup.day, setup.market, setup.others]
+        values = [(knob, getattr(group, knob.name)) for group in groups for knob in knobs(type(group))]
+        words = [f"{knob.flag}={shown(value)}" for knob, value in values if value is not None and knob.name not in _OWN]
+        return run_command(["signals", "compute"], [*words, f"--signals={self.name}"], place, copy)
+
+    def _of_child(self, test: str, base: SignalRows, child: Child, cut_us: int | None = None) -> Finding | None:
+        """Return the first row that another process computed otherwise.
+
+        Raises:
+            DataError: If it failed, and not because of the signal.
+        """
+        if child.code == MODEL_RAISED and not child.error.startswith("unforeseen"):
+            return Finding(test, cut_us, None, f"error that this process did not raise: {child.error}")
+        if child.code:
+            raise DataError(f"the {test} test could not be computed: {child.error}; --skip {test} skips it")
+        import polars as pl
+
+        table = pl.read_parquet(child.folder / COLUMNS)
+        values = table[self.name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        rows = SignalRows(table["recv_us"].to_numpy(), table["recv_seq"].to_numpy(), values.reshape(1, -1))
+        return self._difference(test, base, rows, cut_us)
 
     def _rows(self, tape: "Tape", others: "Mapping[str, OtherFeed]") -> SignalRows:
         with self.watch.watching():
-            return _joined(list(compute(tape, (self.name,), self.micro_price, others=others)))
+            return _joined(list(compute(tape, (self.name,), self._micro_price, others=others)))
 
     def _compare(
         self,
@@ -89,6 +171,12 @@ class SignalProbe:
             other = self._rows(tape, others)
         except ModelError as error:
             return Finding(test, cut_us, None, f"error that the whole day did not raise: {error}")
+        return self._difference(test, base, other, cut_us, shift_us)
+
+    def _difference(
+        self, test: str, base: SignalRows, other: SignalRows, cut_us: int | None = None, shift_us: int = 0
+    ) -> Finding | None:
+        """Return the first row before the cut that differs; None for none."""
         sizes = [
             len(table.recv_us) if cut_us is None else int(np.searchsorted(table.recv_us - by_us, cut_us))
             for table, by_us in ((base, 0), (other, shift_us))
@@ -104,6 +192,13 @@ class SignalProbe:
         before = "" if cut_us is None else f", {(cut_us - us) / US_PER_S:.3f} s before the cut"
         words = f"at {iso(us)}{before}: {instead}; the first run: {did}; market: {market_at(self.tape, us)}"
         return Finding(test, cut_us, us, words)
+
+
+def _rare(rows: SignalRows, count: int, seed: int) -> list[int]:
+    """Return instants just behind changes of the signal to values that are rare."""
+    values = rows.values[0]
+    changed = np.flatnonzero(~np.isnan(values[1:]) & (values[1:] != values[:-1])) + 1
+    return rare_instants(rows.recv_us[changed], values[changed], count, seed)
 
 
 def _row_text(rows: SignalRows, at: int, size: int) -> str:

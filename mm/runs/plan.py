@@ -193,9 +193,9 @@ def _check_out_dir(folder: Path, resumable: bool) -> None:
         )
 
 
-def new_page(folder: Path, prefix: str = "") -> Path:
+def new_page(folder: Path, prefix: str = "", suffix: str = ".html") -> Path:
     """Return the path of a new page in *folder*: *prefix* and a stamp, a name that is not in use there."""
-    paths = (folder / f"{prefix}{stamp}.html" for stamp in _stamps())
+    paths = (folder / f"{prefix}{stamp}{suffix}" for stamp in _stamps())
     return next(path for path in paths if not path.exists())
 
 

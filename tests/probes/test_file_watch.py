@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from mm.probes.data_access import FileWatch
+from mm.probes.file_watch import FileWatch
 
 MODEL = """
 from pathlib import Path

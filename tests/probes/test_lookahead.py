@@ -73,7 +73,7 @@ def failed(report: dict) -> set[str]:
 PEEKING = {
     "Reads": {"shifted", "opened"},
     "Loads": {"shifted", "opened"},
-    "ReadsNatively": {"shifted"},
+    "ReadsNatively": {"shifted", "opened"},
     "Remembers": {"repeat"},
     "RemembersOnDisk": {"repeat"},
     "Clock": {"repeat"},
@@ -173,9 +173,9 @@ def test_peeking_fill_model_is_detected(skip):
     assert "FILL order" in " ".join(one["message"] for one in report["findings"])
 
 
-@pytest.mark.parametrize(("name", "notes"), [("SeededDice", 0), ("TimeOfDay", 0), ("Momentum", 0), ("Reader", 1)])
+@pytest.mark.parametrize(("name", "notes"), [("SeededDice", 0), ("TimeOfDay", 1), ("Momentum", 0), ("Reader", 1)])
 def test_correct_model_passes(name, notes):
-    """Seed, time, own past and earlier days are allowed; files that it reads are noted."""
+    """Seed, time, own past and earlier days are allowed; the time of day and files that it reads are noted."""
     report = check(f"peeking:{name}", HERE)
     assert failed(report) == set()
     assert len(report["notes"]) == notes
@@ -280,8 +280,8 @@ def test_command_exits_with_five_and_one_line_on_failure(workspace, tmp_path):
         head, *lines = result.stdout.splitlines()
         assert head == f"peeking:{name}, queue_prob_power on {SYMBOL} {DAY}, 6 cuts"
         assert lines[0].split()[:2] == ["FAILED" if code else "passed", "repeat"]
-        tests = [line.split()[1] for line in lines if line.startswith(("passed", "FAILED"))]
-        all_tests = ["repeat", "fresh", "truncated", "perturbed", "shifted", "files", "opened"]
+        tests = [line.split()[1] for line in lines if line.startswith(("passed", "FAILED", "note "))]
+        all_tests = ["repeat", "fresh", "truncated", "perturbed", "shifted", "hours", "files", "opened"]
         assert tests == (["repeat", "fresh", "opened"] if code else all_tests)
         assert ("fresh: " in result.stderr or "repeat: " in result.stderr) == (code > 0)
         assert list(tmp_path.iterdir()) == []

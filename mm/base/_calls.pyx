@@ -72,8 +72,9 @@ cdef inline void set_timer(int64_t after_ns) noexcept nogil:
 cdef int64_t begin_call(object model, const char* hook) noexcept:
     """Begin a call of a hook; return what `end_call` needs."""
     cdef int64_t before = shared.call_ns
-    strncpy(shared.model, class_name(model), MODEL_BYTES - 1)
-    strncpy(shared.hook, hook, HOOK_BYTES - 1)
+    if shared != &own:  # only a guardian reads the names
+        strncpy(shared.model, class_name(model), MODEL_BYTES - 1)
+        strncpy(shared.hook, hook, HOOK_BYTES - 1)
     shared.depth += 1
     shared.call_ns = now_ns()
     if limited:

@@ -5,6 +5,7 @@ A fill model returns how many lots of an order an event fills. The engine handle
 lots of a print, balances, fees and the journal.
 """
 
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.object cimport PyObject
 from libc.math cimport isnan, log
 from libc.math cimport pow as power
@@ -382,6 +383,14 @@ cdef class PythonFillModel(FillModel):
 
     cdef int64_t filled(self, str hook, const Order* order, object answer) except -1:
         """Return a hook's result in lots of the tape; raise ModelError with the model's name if it is no quantity."""
+        cdef int overflow = 0
+        cdef int64_t steps
+        if PyLong_CheckExact(answer):  # nearly all results: no Python arithmetic
+            steps = PyLong_AsLongLongAndOverflow(answer, &overflow)
+            if overflow > 0 or overflow == 0 and steps >= (order.lots + self.step_lots - 1) // self.step_lots:
+                return order.lots
+            if overflow == 0 and steps >= 0:
+                return steps * self.step_lots
         if isinstance(answer, (int, float)) and answer >= order.lots / self.step_lots:
             return order.lots
         cdef int64_t lots = lots_given(answer, self.step_lots)

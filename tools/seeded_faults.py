@@ -294,8 +294,8 @@ FAULTS = [
     ),
     Fault(
         "mm/backtest/metrics/markouts.py",
-        "few = ~(blocks >= LEAST_BLOCKS) | (count < LEAST_FILLS)",
-        "few = ~(blocks >= LEAST_BLOCKS)",
+        "least = LEAST_BLOCKS if self.count[group] >= LEAST_FILLS else np.inf",
+        "least = LEAST_BLOCKS",
         "tests/backtest/metrics/test_markouts.py",
     ),
     Fault(
@@ -844,10 +844,10 @@ FAULTS = [
         "tests/sim/wire/test_wire_limits.py",
     ),
     Fault(
-        "mm/sweep/evaluation.py",
-        "half = student_quantile(count - 1) * float(sample.std(ddof=1)) / math.sqrt(count) if known else None",
-        "half = 1.96 * float(sample.std(ddof=1)) / math.sqrt(count) if known else None",
-        "tests/sweep/test_many_days.py",
+        "mm/base/estimate.py",
+        "degrees, variance = effective - 1,",
+        "degrees, variance = effective,",
+        "tests/base/test_estimate.py",
     ),
     Fault(
         "mm/sweep/findings.py",

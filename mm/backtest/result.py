@@ -18,7 +18,7 @@ from mm.backtest.journal_files import (
     write_table,
 )
 from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
-from mm.backtest.metrics.notes import NULL
+from mm.backtest.metrics.notes import NULL, of_verdict
 from mm.backtest.metrics.pnl import EquitySeries, account_of, account_series, together
 from mm.backtest.metrics.summary import strategy_summary, summarise
 from mm.backtest.run_terms import OWN_MARKET, RunTerms
@@ -142,7 +142,9 @@ class Result(Shown):
         numbers = strategy_summary(series, self.terms, knows=all(leg.terms.knows_next_move for leg in each))
         own = {name: summary[name] for name in numbers if name in summary}
         why = f"PnL, verdict and ratios are of all legs; own_market has those of {summary['symbol']} alone, as all else"
-        return {**numbers, OWN_MARKET: own, "warnings": [*summary["warnings"], why]}
+        alone = of_verdict(summary)
+        lines = [line for line in summary["warnings"] if line not in alone]
+        return {**numbers, OWN_MARKET: own, "warnings": [*lines, *of_verdict(numbers), why]}
 
     @cached_property
     def series(self) -> EquitySeries | None:

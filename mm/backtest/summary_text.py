@@ -5,8 +5,18 @@ from typing import Any
 
 from mm.backtest.metrics.notes import NO_REFERENCE, NULL, by_reason
 from mm.backtest.metrics.numbers import NUMBERS, SummaryNumber
-from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
-from mm.base.numbers import MINUS, SHARPE_DAYS, duration, number, percent, signed
+from mm.backtest.run_terms import STRESSED, of_all_legs, own_market_of, quoting_of
+from mm.base.numbers import (
+    ABOVE,
+    MINUS,
+    SHARPE_DAYS,
+    UNDECIDED,
+    duration,
+    number,
+    percent,
+    sign_of,
+    signed,
+)
 from mm.clock import iso
 
 NONE = "–"
@@ -170,9 +180,15 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
     return "PnL " + ", ".join(ranges) if ranges else NONE
 
 
+def assumed_rows(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the rows of the sensitivity that are assumptions about the run itself, not the stress put into it."""
+    rows = (summary.get("sensitivity") or {}).get("rows", ())
+    return [row for row in rows if row["role"] != STRESSED]
+
+
 def worst(summary: Mapping[str, Any], before: str = "") -> str:
     """Return the least PnL of the sensitivity and its assumption, after *before*; empty without a sensitivity."""
-    rows = (summary.get("sensitivity") or {}).get("rows", ())
+    rows = assumed_rows(summary)
     known = [(pnl, row["role"] != "headline", row) for row in rows if (pnl := quoting_of(row)) is not None]
     if not known:
         return ""
@@ -312,9 +328,7 @@ def sharpe(summary: Mapping[str, Any]) -> str:
     if days >= SHARPE_DAYS:
         interval = "" if ends is None else f", 95 % from {_number(ends[0], 1)} to {_number(ends[1], 1)}"
         return NONE if numbers["sharpe"] is None else f"{_number(numbers['sharpe'], 2)} annualised{interval}"
-    tested = (numbers.get("verdict") or {}).get("lower95") is not None
-    how = " (95 %, by blocks)" if tested else ""
-    return f"{NONE}, {days} of {SHARPE_DAYS} days; mean PnL {sign_of_mean(summary)}{how}"
+    return f"{NONE}, {days} of {SHARPE_DAYS} days; PnL {sign_of_mean(summary)}"
 
 
 def days_of(summary: Mapping[str, Any]) -> int:
@@ -323,17 +337,35 @@ def days_of(summary: Mapping[str, Any]) -> int:
 
 
 def sign_of_mean(summary: Mapping[str, Any]) -> str:
-    """Return the verdict on the sign of the mean quoting PnL per minute; without one, that there is none."""
+    """Return the verdict on the quoting PnL, of which days, and its interval; without one, that there is none.
+
+    It says how many days like these would decide an undecided one.
+    """
     verdict = of_all_legs(summary).get("verdict")
     if verdict is None:
         return "without a verdict"
-    return str(verdict["text"])
+    text, days = str(verdict["text"]), days_of(summary)
+    if verdict["lower95"] is None:
+        return text
+    whose = "of this day" if days == 1 else f"of these {days} days"
+    told = f"{text} (95 %: {signed(verdict['lower95'])} to {signed(verdict['upper95'])}, {whose})"
+    enough = verdict.get("days_to_decide")
+    return f"{told}; {enough:,} days like {'this' if days == 1 else 'these'} would decide it" if enough else told
 
 
-def sign_ends(summary: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """Return the 95 % interval of the verdict; nothing where none is given."""
+def told_sign(summary: Mapping[str, Any]) -> str:
+    """Return the sign that gives a PnL its colour: the verdict's, if its worst assumption does not deny it.
+
+    A row of the sensitivity denies "above 0" by a PnL of 0 or less, or by a verdict of its own that does not say it.
+    """
     verdict = of_all_legs(summary).get("verdict") or {}
-    return verdict.get("lower95"), verdict.get("upper95")
+    sign = sign_of(verdict.get("lower95"), verdict.get("upper95"))
+    rows = assumed_rows(summary)
+    if sign == ABOVE and any(
+        (quoting_of(row) or 0) <= 0 or row.get("verdict", ABOVE) not in (None, ABOVE) for row in rows
+    ):
+        return UNDECIDED
+    return sign
 
 
 def _percent(share: float | None) -> str:

@@ -20,6 +20,7 @@ if _found is None and (_spec := util.find_spec("scipy.special")) is not None:
 if _found is None:
     _found = import_module("scipy.special")
 
-chdtrc, fdtrc, kolmogorov, stdtrit = _found.chdtrc, _found.fdtrc, _found.kolmogorov, _found.stdtrit
+chdtrc, fdtrc, kolmogorov = _found.chdtrc, _found.fdtrc, _found.kolmogorov
+stdtr, stdtrit = _found.stdtr, _found.stdtrit
 gammaincc, gammaincinv, gammaln = _found.gammaincc, _found.gammaincinv, _found.gammaln
 pdtrik, xlogy = _found.pdtrik, _found.xlogy

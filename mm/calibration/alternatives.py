@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import NORMAL, student_quantile
-from mm.backtest.metrics.long_run import cosines, long_run_error
 from mm.base.arrays import Floats, Ints
-from mm.base.numbers import half_width
+from mm.base.estimate import cosines, long_run_error, student_quantile
+from mm.base.numbers import NORMAL, half_width
 from mm.calibration.estimators import NoEstimate, maximum_likelihood
 from mm.calibration.fit_result import ANY_SPREAD, CurvePoint, Interval, Line, ShapeChoice
 from mm.calibration.goodness import POOR_FIT_P, goodness

@@ -410,18 +410,17 @@ class Calibrator:
         return replace(with_block_errors(fit), sides=Sides(bid=bid, ask=ask))
 
     def fit_window(self, points: Points) -> PoissonFit:
-        """Fit points as `fit_points` does, but compute only what a segment of a schedule needs."""
-        ladders = self.ladders
-        return fit_window(points, self._options(ladders)).times(ladders)
+        """Fit points as `fit_points` does, but compute only what a segment of a schedule or a piece of a day needs.
 
-    def fit_piece(self, points: Points) -> PoissonFit:
-        """Return the fit of a piece of the days with the intervals of its headline, without the checks of `fit_points`.
-
-        They are by blocks; in a piece without two blocks, naive ones.
+        Intervals are by blocks; in a window without two blocks, naive ones.
         """
-        ladders = self.ladders
-        fit = fit_window(points, replace(self._options(ladders), intervals="block")).times(ladders)
-        return fit if fit.ci95_A is not None else self.fit_window(points)
+        ladders, options = self.ladders, self._options(self.ladders)
+        fit = fit_window(points, replace(options, intervals="block")).times(ladders)
+        return fit if fit.by_blocks or not fit.usable else fit_window(points, options).times(ladders)
+
+    def fit_alone(self, start_us: int, end_us: int) -> PoissonFit:
+        """Return the fit of ``[start_us, end_us)`` by its own data alone, as `fit_window`."""
+        return self.fit_window(self.points(start_us, end_us))
 
     def fit_single(self, points: Points) -> PoissonFit:
         """Return the fit of the points of one run of a ladder, or of marks, for every method."""

@@ -90,8 +90,8 @@ def fit_poisson(
 def fit_window(points: Points, options: FitOptions) -> PoissonFit:
     """Return the fit of one of many windows, without its points and the checks unused in segments.
 
-    Left out are the other estimators, those of each side, the curvature, warnings, and the additional block intervals.
-    All other fields equal those of `fit_poisson`.
+    Left out are the other estimators, those of each side, the curvature, warnings, and block intervals beside
+    `profile` ones. All other fields equal those of `fit_poisson`.
     """
     return _fitted(points, options, checks=False)
 
@@ -183,9 +183,9 @@ def _fields_without_estimate(task: _Task) -> dict[str, Any]:
         return counted
     return counted | {
         "points": task.sample.points,
-        "firth": Rates(**_values(task.estimates[POISSON_FIRTH], RATES)),
+        "firth": Rates(**_robust(task.sample, task.estimates[POISSON_FIRTH], RATES)),
         "log_linear": Rates(**_values(task.estimates[LOG_LINEAR], RATES)),
-        "mle": RatesWithErrors(**_values(task.mle, WITH_ERRORS)),
+        "mle": RatesWithErrors(**_robust(task.sample, task.mle, WITH_ERRORS)),
     }
 
 
@@ -211,18 +211,16 @@ def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
         usable=True,
         status=status,
         reason=reason,
-        **(_checked(task, chosen, ends, robust, good, spread) if robust and task.checks else {}),
+        ci95_A_block=None if robust is None else robust.A,
+        ci95_k_block=None if robust is None else robust.k,
+        **(_checked(task, chosen, ends, good, spread) if task.checks else {}),
     )
 
 
-def _checked(
-    task: _Task, chosen: Estimate, ends: Intervals, robust: Intervals, good: Goodness, spread: float | None
-) -> dict[str, Any]:
+def _checked(task: _Task, chosen: Estimate, ends: Intervals, good: Goodness, spread: float | None) -> dict[str, Any]:
     """Return the fields that check a usable fit with its intervals *ends*."""
     sides, side_lr_p = _both_sides(task)
     return {
-        "ci95_A_block": robust.A,
-        "ci95_k_block": robust.k,
         "curvature_p": curvature_p(task.sample, task.table, chosen),
         "sides": sides,
         "side_lr_p": side_lr_p,
@@ -247,8 +245,8 @@ def _both_sides(task: _Task) -> tuple[Sides, float | None]:
     bid, ask = task.sample.table(1), task.sample.table(-1)
     peaks = likelihood_peak(bid), likelihood_peak(ask)
     sides = Sides(
-        bid=_side(bid, _estimated(task.fit_method, bid, peaks[0])),
-        ask=_side(ask, _estimated(task.fit_method, ask, peaks[1])),
+        bid=_side(task.sample, 1, bid, _estimated(task.fit_method, bid, peaks[0])),
+        ask=_side(task.sample, -1, ask, _estimated(task.fit_method, ask, peaks[1])),
     )
     known = len(bid.fills) > 0 and len(ask.fills) > 0 and bool(side.all())
     return sides, sides_p(task.sample, (bid, ask), peaks, mle) if known and isinstance(mle, Estimate) else None
@@ -292,11 +290,21 @@ def _values(estimate: Estimate | NoEstimate, names: Sequence[str]) -> dict[str, 
     return {} if isinstance(estimate, NoEstimate) else {name: getattr(estimate, name) for name in names}
 
 
-def _side(table: Table, estimate: Estimate | NoEstimate) -> SideRates:
+def _robust(sample: Sample, estimate: Estimate | NoEstimate, names: Sequence[str]) -> dict[str, Any]:
+    """Return attributes of an estimate by name, with its intervals by blocks; empty for an absent one."""
+    if isinstance(estimate, NoEstimate):
+        return {}
+    ends = block_robust(sample, estimate)
+    return {**_values(estimate, names), "ci95_A_block": ends.A, "ci95_k_block": ends.k}
+
+
+def _side(sample: Sample, side: int, table: Table, estimate: Estimate | NoEstimate) -> SideRates:
     """Return the estimate of one side; without A and k if they are not usable."""
-    usable = not isinstance(estimate, NoEstimate) and estimate.k > 0
     n_fills = _count(table.total) if len(table.fills) else None
-    return SideRates(**(_values(estimate, WITH_ERRORS) if usable else {}), n_fills=n_fills)
+    if isinstance(estimate, NoEstimate) or not estimate.k > 0:
+        return SideRates(n_fills=n_fills)
+    alone = Sample.of(sample.points.where(sample.points.side == side))
+    return SideRates(**_robust(alone, estimate, WITH_ERRORS), n_fills=n_fills)
 
 
 def _count(number: float) -> float:

@@ -36,15 +36,19 @@ class Rates:
     Attributes:
         A: Fills per second at distance 0.
         k: Decay, in 1/tick.
+        ci95_A_block: 95 % interval of A by blocks; None without two, and of the regression.
+        ci95_k_block: The same of k.
     """
 
     A: float | None = None
     k: float | None = None
+    ci95_A_block: Interval | None = None
+    ci95_k_block: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatesWithErrors(Rates):
-    """An estimate with the standard errors of ln A and k."""
+    """An estimate with the standard errors of ln A and k, as if fills were independent."""
 
     se_logA: float | None = None
     se_k: float | None = None

@@ -362,7 +362,7 @@ def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
 def steadiness(calibrator: "Calibrator") -> list[tuple[int, int, "PoissonFit"]]:
     """Return first instant, end and fit of each piece of the days: at most 28 pieces, at round times."""
     return [
-        (start_us, end_us, calibrator.fit_piece(calibrator.points(start_us, end_us)))
+        (start_us, end_us, calibrator.fit_alone(start_us, end_us))
         for start_us, end_us in equal_pieces(calibrator.start_us, calibrator.end_us)
     ]
 

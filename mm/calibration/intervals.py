@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import LEVEL, NORMAL, student_quantile
-from mm.backtest.metrics.long_run import cosines, long_run_error
+from mm.base.estimate import LEVEL, cosines, long_run_error, student_quantile
+from mm.base.numbers import NORMAL
 from mm.calibration.estimators import Estimate, falls_at
 from mm.calibration.fit_result import Interval, PoissonFit
 from mm.calibration.likelihood import LARGE, At, Sample, Table
@@ -118,7 +118,7 @@ def _slope_at_fixed_a(table: Table, log_a: float, k: float, *, penalised: bool) 
 
 def wald(estimate: Estimate) -> Intervals:
     """Return estimate ± 1.96 standard errors, on the log scale for A."""
-    return _around(estimate, NORMAL * estimate.se_logA, NORMAL * estimate.se_k)
+    return around(estimate.logA, estimate.k, NORMAL * estimate.se_logA, NORMAL * estimate.se_k)
 
 
 def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
@@ -137,7 +137,8 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     error_log_a = estimate.var_logA * score_log_a + estimate.cov_logA_k * score_k
     error_k = estimate.cov_logA_k * score_log_a + estimate.var_k * score_k
     t_quantile = student_quantile(degrees)
-    return _around(estimate, *(t_quantile * float(long_run_error(error)) for error in (error_log_a, error_k)))
+    halves = (t_quantile * float(long_run_error(error)) for error in (error_log_a, error_k))
+    return around(estimate.logA, estimate.k, *halves)
 
 
 def drift_half_life(sample: Sample, estimate: Estimate) -> float:
@@ -198,9 +199,8 @@ def with_block_errors(fit: PoissonFit) -> PoissonFit:
     return replace(fit, se_logA=se_a, se_k=se_k, cov_logA_k=cov * (se_a / error_a) * (se_k / error_k))
 
 
-def _around(estimate: Estimate, half_log_a: float, half_k: float) -> Intervals:
-    """Return symmetric intervals around *estimate*; None if unbounded."""
-    log_a, k = estimate.logA, estimate.k
+def around(log_a: float, k: float, half_log_a: float, half_k: float) -> Intervals:
+    """Return intervals symmetric around ln A and k; None if unbounded."""
     return Intervals(A=_exp((log_a - half_log_a, log_a + half_log_a)), k=_finite((k - half_k, k + half_k)))
 
 

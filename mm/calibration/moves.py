@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 
 from mm.base.arrays import Floats, Ints
+from mm.base.estimate import estimated
 from mm.calibration.calibrator import Calibrator, first_blocks
 from mm.calibration.fit_result import Line
 from mm.calibration.reference import BLOCK_US, OWN_BEST, PER_TICK, SETTLED_S, later
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 HORIZONS_S = (1, 5, 30)
 LEAST_HITS = 20  # minimum number of fills for a mean move
+LEAST_BLOCKS = 5  # with hits, for an interval
 DAYS = 2  # last days of a window, whose fills are used: of earlier days only sums are available
 SIDES = (("bid", (1,)), ("ask", (-1,)), ("both", (1, -1)))
 
@@ -46,6 +48,7 @@ class AdverseMove:
         mean_move_ticks: Move from the mid before the sweep; above 0 is against the order.
         se_ticks: Its standard error, by blocks of five minutes; None with fewer than two of them.
         kept_ticks: Delta less the move: what remains of the distance, before fees (from the mid only).
+        low_ticks, high_ticks: Its 95 % interval; None with fewer than `LEAST_BLOCKS` blocks.
     """
 
     delta_ticks: float
@@ -55,6 +58,8 @@ class AdverseMove:
     mean_move_ticks: float
     se_ticks: float | None
     kept_ticks: float
+    low_ticks: float | None = None
+    high_ticks: float | None = None
 
 
 class Hits(NamedTuple):
@@ -125,12 +130,11 @@ def _table(moves: tuple[Floats, Floats], delta: Floats, side: str, horizon_s: in
     """Yield a row for each distance with a move, from the number and sum of the moves by block."""
     counts, sums = moves
     for at in np.flatnonzero(counts.any(axis=0)).tolist():
-        count, n = int(counts[:, at].sum()), int(np.count_nonzero(counts[:, at]))
+        count, near = int(counts[:, at].sum()), float(delta[at])
         mean = float(sums[:, at].sum()) / count
-        # summed deviations by block, as moves within a block are dependent
-        squares = float(((sums[:, at] - mean * counts[:, at]) ** 2).sum())
-        error = float(np.sqrt(n / (n - 1) * squares)) / count if n > 1 else None
-        yield AdverseMove(float(delta[at]), side, horizon_s, count, mean, error, float(delta[at]) - mean)
+        found = estimated(sums[:, at], counts[:, at], independent=True)
+        low, high = (found.low, found.high) if found.n >= LEAST_BLOCKS else (None, None)
+        yield AdverseMove(near, side, horizon_s, count, mean, found.error, near - mean, low, high)
 
 
 def write_adverse_selection(path: Path, rows: list[AdverseMove]) -> None:

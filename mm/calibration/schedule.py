@@ -13,10 +13,11 @@ from mm.base.notebook import Picture, Shown, picture_of
 from mm.base.numbers import duration
 from mm.calibration.alternatives import rates_on
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
-from mm.calibration.fit_result import Line, PoissonFit, are_rates, converted
+from mm.calibration.fit_result import Interval, Line, PoissonFit, are_rates, converted
 from mm.calibration.moves import move_of_best_distance, offset_ticks
 from mm.calibration.reference import AUTO
 from mm.calibration.reference_choice import chosen_before
+from mm.calibration.shared_strength import shared_strength
 from mm.calibration.window_clustering import WindowClustering
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowPlan
@@ -48,8 +49,8 @@ class Segment:
         train_end_us: First instant that it may not use; before *start_us* by the order latency.
         A: Fills per second, per side and resting order, at distance 0; None if no parameters are usable.
         k: Decay per tick; None with *A*.
-        se_k: Standard error of *k*; None if unknown.
-        se_logA: Standard error of ln *A*; None if unknown.
+        se_k: Standard error of *k*, by blocks where the training window has two; None if unknown.
+        se_logA: Standard error of ln *A*, likewise.
         n_fills: Fills in this segment's own training data (``ewma``: weighted), whether or not its fit is usable.
         usable: Whether *A* and *k* may be used.
         status: Status of this segment's own fit (``ok``, ``few_fills``, ``no_fills``, ...).
@@ -73,6 +74,8 @@ class Segment:
             window of *A*, with its weights; None without a usable clustering or usable parameters.
         mean_ask_per_s: The same for orders that hit asks.
         half_spread_ticks: Half of the mean displayed spread over the training window of *A* and *k*, in ticks.
+        ci95_A: 95 % interval of *A*, by blocks where its training window has two; None if unknown.
+        ci95_k: The same of *k*.
     """
 
     start_us: int
@@ -101,6 +104,8 @@ class Segment:
     mean_bid_per_s: float | None = None
     mean_ask_per_s: float | None = None
     half_spread_ticks: float | None = None
+    ci95_A: Interval | None = None
+    ci95_k: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -124,6 +129,8 @@ class Schedule(Shown):
             it was not fitted.
         reference_choice: The choice of *reference* on the data before the first segment, in the form of a fit's; None
             if it was given.
+        shared: Mean and deviation over the segments, each fitted alone, of ln A and k, their correlation, and how many
+            fell into the interval of the window before (`shared_strength`); None of too few.
     """
 
     symbol: str
@@ -140,6 +147,7 @@ class Schedule(Shown):
     calib_fills: str | None = None
     clustering: dict[str, Any] | None = None
     reference_choice: dict[str, Any] | None = None
+    shared: dict[str, Any] | None = None
 
     def lines(self) -> Iterator[str]:
         """Yield the windows, the number of segments by source, and the ranges of A and k."""
@@ -247,9 +255,10 @@ def build_schedule(
     calibrator = tape if isinstance(tape, Calibrator) else calibrator_of(tape, plan)[0]
     clustering = WindowClustering(calibrator, plan) if plan.clustered else None
     windows = plan.over(calibrator.days)
-    fits = WindowFits(calibrator, plan, fit=fit, clustering=clustering).each(windows)
+    fits = list(WindowFits(calibrator, plan, fit=fit, clustering=clustering).each(windows))
     segments = segments_of(windows, fits, fallback, calibrator.config.reference)
-    return schedule_of(calibrator, plan, fallback, tuple(segments), clustering)
+    shared = shared_strength(windows, fits, calibrator.fit_alone)
+    return schedule_of(calibrator, plan, fallback, tuple(segments), clustering, shared)
 
 
 def calibrator_of(
@@ -280,6 +289,7 @@ def schedule_of(
     fallback: Fallback,
     segments: tuple[Segment, ...],
     clustering: WindowClustering | None = None,
+    shared: dict[str, Any] | None = None,
 ) -> Schedule:
     """Return the schedule of *segments*, which are those of the plan's windows over the calibrator's days."""
     return Schedule(
@@ -297,6 +307,7 @@ def schedule_of(
         calib_fills=calibrator.fills_name,
         clustering=None if clustering is None else clustering.block,
         reference_choice=None if calibrator.reference_choice is None else asdict(calibrator.reference_choice),
+        shared=shared,
     )
 
 
@@ -348,6 +359,8 @@ def segments_of(
             mean_bid_per_s=mean_bid,
             mean_ask_per_s=mean_ask,
             half_spread_ticks=used.half_spread_ticks if used.A is not None else None,
+            ci95_A=used.ci95_A,
+            ci95_k=used.ci95_k,
         )
 
 

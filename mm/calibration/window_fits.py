@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 
 SHAPE_MIN = 60.0  # minutes of a schedule between two comparisons of shapes
-KEPT = ("A", "k", "se_k", "se_logA", "sigma_ticks", "half_spread_ticks", "predicted", "moves", "measured")
+ENDS = ("predicted", "ci95_A", "ci95_k")
+KEPT = ("A", "k", "se_k", "se_logA", "sigma_ticks", "half_spread_ticks", "moves", "measured", *ENDS)
 
 Lead = KeptCurve | None  # of an hour's first window; None for it, and if no shapes were compared
 PointsOf = Callable[[int, int], Points]
@@ -102,7 +103,7 @@ class WindowFits:
                 curve = lead._replace(level=level_of(weighed, lead.line))
             return fitted
 
-        fitter = WindowFitter(lambda *_: points, fit, self.plan, self.calibrator.length_s)
+        fitter = WindowFitter(lambda *_: points, fit, self.plan, self.calibrator.length_s, plain)
         return replace(fitter.one(*span), curve=curve)
 
 
@@ -117,7 +118,7 @@ def _from_json(kept: dict[str, Any], lead: Lead) -> WindowFit:
     level = kept["level"]
     return WindowFit(
         **{name: kept[name] for name in KEPT}
-        | {"predicted": kept["predicted"] and tuple(kept["predicted"])}
+        | {name: kept[name] and tuple(kept[name]) for name in ENDS}
         | {name: tuple(map(tuple, kept[name])) for name in ("moves", "measured")},
         fit=PoissonFit.from_json(kept["fit"], "the fit of a window"),
         curve=lead._replace(level=level) if lead and level is not None else None,

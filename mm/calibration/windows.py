@@ -14,7 +14,9 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from mm.base.arrays import Floats, Ints
-from mm.calibration.fit_result import EXPONENTIAL, Line, PoissonFit
+from mm.base.estimate import cosines, student_quantile
+from mm.calibration.fit_result import EXPONENTIAL, Interval, Line, PoissonFit
+from mm.calibration.intervals import around, with_block_errors
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
 from mm.clock import US_PER_S
@@ -151,8 +153,8 @@ class WindowFit:
     Attributes:
         A: Fills per second, per side and resting order, at distance 0.
         k: Decay per tick.
-        se_k: Standard error of k.
-        se_logA: Standard error of ln A.
+        se_k: Standard error of k, by blocks if the window has two.
+        se_logA: Standard error of ln A, likewise.
         fit: The whole fit; for ``ewma`` of weighted counts, for ``pooled_k`` of all data so far.
         sigma_ticks: Volatility of the mid over the window, in ticks/√s; None if unknown.
         half_spread_ticks: Half of the mean displayed spread over the window, in ticks; None without a valid book.
@@ -161,6 +163,8 @@ class WindowFit:
         measured: Distance and fills per second of the window's orders under a fill model; empty without one.
         mean_per_s: Mean intensity of the Hawkes process over the window, of orders that hit bids and asks.
         curve: Curve of an earlier window, if *fit* has none.
+        ci95_A: 95 % interval of A, by blocks if the window has two; None without one.
+        ci95_k: The same of k.
     """
 
     A: float | None
@@ -175,11 +179,24 @@ class WindowFit:
     measured: Line = ()
     mean_per_s: tuple[float, float] | None = None
     curve: KeptCurve | None = None
+    ci95_A: Interval | None = None
+    ci95_k: Interval | None = None
 
     @classmethod
     def of(cls, fit: PoissonFit) -> Self:
         """Return A, k and the errors of *fit* itself."""
-        return cls(fit.A, fit.k, fit.se_k, fit.se_logA, fit)
+        own, ends = with_block_errors(fit), (fit.headline_ci95("A"), fit.headline_ci95("k"))
+        return cls(fit.A, fit.k, own.se_k, own.se_logA, fit, ci95_A=ends[0], ci95_k=ends[1])
+
+    @classmethod
+    def weighted(
+        cls, estimate: tuple[float, float], errors: tuple[float, float], fit: PoissonFit, blocks: float
+    ) -> Self:
+        """Return A and k (*estimate*) of weighted data with the errors of ln A and k from effective *blocks*."""
+        (A, k), (se_log_a, se_k) = estimate, errors
+        wide = student_quantile(max(cosines(round(blocks)), 1))
+        ends = around(math.log(A), k, wide * se_log_a, wide * se_k)
+        return cls(A, k, se_k, se_log_a, fit, ci95_A=ends.A, ci95_k=ends.k)
 
     @property
     def line(self) -> Line:
@@ -206,12 +223,14 @@ class WindowFitter:
         fit: Fits points.
         plan: Its mode and half-life.
         length_s: Seconds of recording in ``[start, end)``, as the points' blocks count them; None if all is recorded.
+        plain: Fits points without their curve; None for *fit*.
     """
 
     points: Callable[[int, int], Points]
     fit: Callable[[Points], PoissonFit]
     plan: WindowPlan
     length_s: Callable[[int, int], float] | None = None
+    plain: Callable[[Points], PoissonFit] | None = None
 
     def one(self, start_us: int, end_us: int) -> WindowFit:
         """Return the fit of the training window ``[start_us, end_us)``."""
@@ -222,7 +241,7 @@ class WindowFitter:
         weights = weights_of(points.block, length_s, self.plan.half_life_min)
         if self.plan.mode == "pooled_k":
             return _pooled(points, weights, self.fit)
-        return _recent(points, weights, self.fit)
+        return _recent(points, weights, self.fit, self.plain or self.fit)
 
 
 def weights_of(block: Ints, length_s: float, half_life_min: float) -> Floats:
@@ -235,13 +254,38 @@ def weights_of(block: Ints, length_s: float, half_life_min: float) -> Floats:
     return weights
 
 
-def _recent(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]) -> WindowFit:
-    """Fit weighted counts and exposure; errors are those of the weighted score, not of unweighted fills."""
+def _recent(
+    points: Points, weights: Floats, fit: Callable[[Points], PoissonFit], plain: Callable[[Points], PoissonFit]
+) -> WindowFit:
+    """Fit weighted counts and exposure.
+
+    Errors are those of the weighted score, not of unweighted fills, and differ from those of independent fills as
+    blocks show without weights.
+    """
     fitted = fit(points.weighed(weights))
-    if fitted.se_k is None or fitted.se_logA is None:
+    if fitted.A is None or fitted.k is None or fitted.se_k is None or fitted.se_logA is None:
         return WindowFit.of(fitted)
     shrink = sqrt(_total(weights**2, points.fills) / _total(weights, points.fills))
-    return WindowFit(fitted.A, fitted.k, fitted.se_k * shrink, fitted.se_logA * shrink, fitted)
+    wide_a, wide_k = _clustered(plain(points))
+    errors = wide_a * fitted.se_logA * shrink, wide_k * fitted.se_k * shrink
+    return WindowFit.weighted((fitted.A, fitted.k), errors, fitted, _effective_blocks(points, weights))
+
+
+def _clustered(fit: PoissonFit) -> tuple[float, float]:
+    """Return the errors of ln A and k by blocks over those of independent fills."""
+    own = with_block_errors(fit)
+    ratios = [
+        1.0 if not naive or error is None else error / naive
+        for error, naive in ((own.se_logA, fit.se_logA), (own.se_k, fit.se_k))
+    ]
+    return ratios[0], ratios[1]
+
+
+def _effective_blocks(points: Points, weights: Floats) -> float:
+    """Return (Σw)²/Σw² of the weights of the blocks of *points*."""
+    _, first = np.unique(points.block, return_index=True)
+    of_block = weights[first]
+    return float(of_block.sum()) ** 2 / float((of_block**2).sum())
 
 
 def _pooled(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]) -> WindowFit:
@@ -256,8 +300,11 @@ def _pooled(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]
     steepness[cells] -= far[cells] * np.exp(-fitted.k * far[cells])
     fills, waited = _total(weights, points.fills), _total(weights * points.exposure_s, gain)
     pivot = _total(weights * points.exposure_s, steepness) / waited
-    variance = _total(weights**2, points.fills) / fills**2 + (pivot * fitted.se_k) ** 2
-    return WindowFit(fills / waited, fitted.k, fitted.se_k, sqrt(variance), fitted)
+    wide_a, wide_k = _clustered(fitted)
+    se_k = wide_k * fitted.se_k
+    variance = wide_a**2 * _total(weights**2, points.fills) / fills**2 + (pivot * se_k) ** 2
+    blocks = _effective_blocks(points, weights)
+    return WindowFit.weighted((fills / waited, fitted.k), (sqrt(variance), se_k), fitted, blocks)
 
 
 def _total(first: Floats, second: Floats) -> float:

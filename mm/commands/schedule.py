@@ -185,6 +185,7 @@ def write_study(run: Run, studied: "Study") -> int:
     """Write the schedule, its windows and their summary; return the usable segments."""
     import msgspec
 
+    from mm.calibration import shared_strength
     from mm.calibration.hawkes import sentence
     from mm.calibration.intervals import drift_warning
     from mm.walkforward import window_shapes
@@ -204,9 +205,12 @@ def write_study(run: Run, studied: "Study") -> int:
         "usable": usable,
         "sources": studied.schedule.sources,
         "oldest_carried_s": studied.schedule.oldest_s,
+        "shared": studied.schedule.shared,
         "calib_deltas": list(studied.deltas) or None,
     }
     run.print(studied.schedule.counted())
+    if studied.schedule.shared is not None:
+        run.print(shared_strength.sentence(studied.schedule.shared, studied.schedule.step_min))
     if studied.schedule.clustering is not None:
         run.print(f"note: first training window: {sentence(studied.schedule.clustering)}")
     if slow := drift_warning(studied.schedule.clustering, studied.schedule.train_window_min * 60):

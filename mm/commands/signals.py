@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mm.base.numbers import fixed
+from mm.base.numbers import UNDECIDED, fixed, number, sign_of
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import SignalColumns
@@ -123,7 +123,7 @@ def _about(tapes: "Sequence[Tape]", fits: "dict[str, MicroPriceFit | None]") -> 
 def signals_score(run: Run, day: Day, market: Market, others: OtherMarkets, columns: SignalColumns) -> None:
     """Score signals against the move of the mid over 100 ms to 60 s.
 
-    Prints the rank correlation by horizon, with 95 % intervals by a block bootstrap; * if the interval excludes 0,
+    Prints the rank correlation by horizon, with 95 % intervals by blocks of moves; * if the interval excludes 0,
     ! if the halves of the day differ in sign. score.json has all results.
 
     Example: mm signals score --symbol BTCUSDT --day 20251216 --signals imbalance_5,ofi_10s
@@ -170,6 +170,9 @@ def signals_score(run: Run, day: Day, market: Market, others: OtherMarkets, colu
         run.print(f"{name:<{width}}" + "".join(_cell(cell) for cell in scores))
     if (moves := max((row.moves for row in every_score), default=0)) < LEAST_MOVES:
         run.print(f"no intervals: the mid moved {moves} times, {LEAST_MOVES} are needed; score a longer day")
+    if tested := sum(row.ci95 is not None for row in every_score):
+        stars, chance = sum(_has_star(row) for row in every_score), number(0.05 * tested, 2)
+        run.print(f"{stars} of {tested} cells have a star; {chance} would by chance, if no signal told anything")
 
 
 def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, Any]", about: "About") -> str:
@@ -195,7 +198,10 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
     ]
     head = ("signal, horizon", "rows", "correlation", "95 %", "first half", "second half")
     hint = "Spearman's rank correlation with the move of the mid over the horizon; a dash: not known."
-    more = "Intervals by blocks of moves; halves of the day's time. A correlation is not a profit: it ignores fees."
+    more = (
+        "Intervals by blocks of moves, each alone at 95 %: of cells that tell nothing one in twenty excludes 0. Halves "
+        "of the day's time. A correlation is not a profit: it ignores fees."
+    )
     parts = [
         header(content["symbol"], ",".join(content["days"]), "How well signals predict the next move of the mid"),
         card("Correlation by horizon", hint, chart(shown)),
@@ -205,9 +211,14 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
     return document(f"{content['symbol']} signals", parts, about.plotly)
 
 
+def _has_star(score: "SignalScore") -> bool:
+    """Return whether the interval of a correlation excludes 0."""
+    return score.ci95 is not None and sign_of(*score.ci95) != UNDECIDED
+
+
 def _cell(score: "SignalScore") -> str:
     """Return a correlation as a table cell."""
     if score.rho is None:
         return f"{'–':>9}"
-    clear = "*" if score.ci95 and (score.ci95[0] > 0 or score.ci95[1] < 0) else " "
+    clear = "*" if _has_star(score) else " "
     return f"{fixed(score.rho, 3):>7}{clear}{'!' if score.stable is False else ' '}"

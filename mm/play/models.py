@@ -189,16 +189,19 @@ class PlayModels:
         Raises:
             UsageError: If there is no fit to draw from.
         """
-        fitted, draws_wanted = self.fit, self.named.fit_draws
+        fitted, draws_wanted = self.fitted, self.named.fit_draws
         if fitted is None or self.named.fill_per_side:
             raise UsageError(
-                f"--fit-draws (FIT_DRAWS) is {draws_wanted}, but there is no single fit to draw from; give "
+                f"--fit-draws (FIT_DRAWS) is {draws_wanted}, but there is no fit to draw from; give "
                 f"FILL_PARAMS_FILE=<a poisson_fit.json> and leave FILL_PER_SIDE at 0"
             )
         from mm.calibration.intervals import draws
+        from mm.calibration.shared_strength import schedule_draws
 
-        for fit in draws(fitted, draws_wanted, self.seed):
-            yield self.with_fit(fit)
+        if self.schedule is not None:
+            yield from map(self.with_fit, schedule_draws(self.schedule, draws_wanted, self.seed))
+            return
+        yield from map(self.with_fit, draws(cast("PoissonFit", fitted), draws_wanted, self.seed))
 
     def check(self, model: object) -> dict[str, Artefact]:
         """Return the fitted predictors that *model* reads, by folder.

@@ -59,8 +59,6 @@ def _rules(kind: str, values: Values) -> Iterator[Rule]:
         yield ("fallback_max_age_min",), lambda values: _unless(values, "fallback_policy", "carry_forward")
     if kind == "schedule":
         yield _STRATEGY, lambda _: "a schedule runs no strategy"
-    if kind == "walkforward":
-        yield ("fit_draws",), lambda _: "a walk-forward has a fit per segment, not one to draw from"
     if kind in ("schedule", "walkforward"):
         # Parameters of another model than poisson are the strategy's own.
         own = kind == "walkforward" and values.get("fill_model", "poisson") != "poisson"

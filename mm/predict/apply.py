@@ -102,7 +102,7 @@ def rescore(
     values, shuffled = predictions(kernels, samples), shuffled_predictions(kernels, task, samples, seed)
     known = None if moves is None else np.array(moves)[samples.side]
     predicted = PredictedSamples(samples, values, baselines, shuffled, probe(samples), window, known)
-    return score(task, predicted, seed, e8(about["tick"]) / 1e8)
+    return score(task, predicted, e8(about["tick"]) / 1e8)
 
 
 def task_of(artefact: Artefact) -> Task:

@@ -1,4 +1,4 @@
-"""Scores of predictions: out-of-sample R² or log loss against baselines, with block-bootstrap intervals."""
+"""Scores of predictions: out-of-sample R² or log loss against baselines, with intervals by blocks of time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mm.base.estimate import estimated
 from mm.clock import US_PER_S
 from mm.predict.samples import Samples, Task
 
-DRAWS = 400
 BLOCK_S, LEAST_BLOCKS = 300.0, 8
 LEAST_PROBABILITY = 1e-6  # clip of probabilities in the log loss
 BINS = 10
@@ -50,11 +50,11 @@ class PredictedSamples:
     moves: Floats | None = None
 
 
-def score(task: Task, predicted: PredictedSamples, seed: int, tick: float) -> dict[str, Any]:
+def score(task: Task, predicted: PredictedSamples, tick: float) -> dict[str, Any]:
     """Return the scores for ``model.json``, as JSON values.
 
     For ``return`` the metric is R² against the training mean, for classes the log loss. ``difference`` is the loss of
-    the best baseline less that of the model, with a 95 % interval by a block bootstrap; None with too few blocks.
+    the best baseline less that of the model, with its 95 % interval by blocks; None with too few of them.
 
     A log loss has its effect in money beside it, ``pnl``: what the choices by each one's predictions earned, of a unit
     of the base asset. For ``fill`` it is ``per`` hour: spread captured on both sides at the distance with the largest
@@ -64,14 +64,12 @@ def score(task: Task, predicted: PredictedSamples, seed: int, tick: float) -> di
     Args:
         task: Target, horizon and signals.
         predicted: The predictions.
-        seed: Seed of the bootstrap.
         tick: The price step, quote asset.
     """
     samples, y = predicted.samples, predicted.samples.outcome
     losses = {name: _losses(task, y, values) for name, values in predicted.baselines.items()}
     own, unit = _losses(task, y, predicted.values), losses[CONSTANT].mean()
     best = min(losses, key=lambda name: float(losses[name].mean()))
-    draw = np.random.default_rng(seed)
     regression = task.target == "return"
     unit = unit if regression and unit > 0.0 else 1.0
     scores = {
@@ -81,7 +79,7 @@ def score(task: Task, predicted: PredictedSamples, seed: int, tick: float) -> di
         "best_baseline": best,
         "difference": float((losses[best] - own).mean() / unit),
         "difference_ci95": _interval(
-            samples.us, losses[best] - own, losses[CONSTANT] if regression else np.ones(len(own)), task.horizon_s, draw
+            samples.us, losses[best] - own, losses[CONSTANT] if regression else np.ones(len(own)), task.horizon_s
         ),
         "samples": len(samples),
         "calibration": _calibration(y, predicted.values),
@@ -100,12 +98,12 @@ def score(task: Task, predicted: PredictedSamples, seed: int, tick: float) -> di
         ],
     }
     if regression:
-        return {**scores, "trading": _trading(samples, predicted.values, task.horizon_s, draw)}
+        return {**scores, "trading": _trading(samples, predicted.values, task.horizon_s)}
     brier = {name: float(np.mean((values - y) ** 2)) for name, values in predicted.baselines.items()}
     return {
         **scores,
         "brier": {"value": float(np.mean((predicted.values - y) ** 2)), "baselines": brier},
-        "pnl": _pnl(task, predicted, best, tick, draw),
+        "pnl": _pnl(task, predicted, best, tick),
     }
 
 
@@ -128,24 +126,18 @@ def _metric(task: Task, losses: Floats, unit: float) -> float:
     return 1.0 - mean if task.target == "return" else mean
 
 
-def _interval(
-    us: Ints, gains: Floats, units: Floats, horizon_s: float, draw: np.random.Generator
-) -> list[float] | None:
-    """Return the 95 % interval of the sum of gains over that of units, by a bootstrap of blocks of equal time."""
-    block, count = blocks_of(us, horizon_s)
+def _interval(us: Ints, gains: Floats, units: Floats, horizon_s: float) -> list[float] | None:
+    """Return the 95 % interval of the sum of gains over that of units, by blocks of equal time."""
+    block, _ = blocks_of(us, horizon_s)
     present, block = np.unique(block, return_inverse=True)  # time between days has no samples
-    count = len(present)
-    if count < LEAST_BLOCKS:
+    if len(present) < LEAST_BLOCKS:
         return None
-    sums = np.column_stack([np.bincount(block, column, count) for column in (gains, units)])
-    drawn = sums[draw.integers(0, count, (DRAWS, count))].sum(axis=1)
-    ratio = drawn[:, 0] / np.where(drawn[:, 1] > 0.0, drawn[:, 1], np.nan)
-    low, high = np.nanquantile(ratio, (0.025, 0.975)) if np.isfinite(ratio).any() else (np.nan, np.nan)
-    return [float(low), float(high)] if np.isfinite(low) else None
+    sums, weights = (np.bincount(block, column, len(present)).astype(np.float64) for column in (gains, units))
+    return estimated(sums, weights, least=LEAST_BLOCKS).ends
 
 
 def blocks_of(us: Ints, horizon_s: float) -> tuple[Ints, int]:
-    """Return the bootstrap block of each row, and the number of blocks; blocks have equal durations."""
+    """Return the block of each row, and the number of blocks; blocks have equal durations."""
     span_us = int(us[-1] - us[0]) + 1
     length_us = max(min(BLOCK_S * US_PER_S, span_us / 40), 2 * horizon_s * US_PER_S)
     block = ((us - us[0]) // length_us).astype(np.int64)
@@ -162,9 +154,7 @@ def _calibration(y: Floats, values: Floats) -> list[dict[str, float]]:
     ]
 
 
-def _pnl(
-    task: Task, predicted: PredictedSamples, best: str, tick: float, draw: np.random.Generator
-) -> dict[str, Any] | None:
+def _pnl(task: Task, predicted: PredictedSamples, best: str, tick: float) -> dict[str, Any] | None:
     """Return the money of the choices by each one's predictions, and the difference from the *best* baseline."""
     samples, values = predicted.samples, {"": predicted.values, **predicted.baselines}
     if task.target == "fill":
@@ -179,7 +169,7 @@ def _pnl(
     else:
         return None
     gains = earned[""] - earned[best]
-    ends = _interval(us, gains, np.ones(len(us)), task.horizon_s, draw)
+    ends = _interval(us, gains, np.ones(len(us)), task.horizon_s)
     own, *others = (float(column.mean() * unit) for column in earned.values())
     return {
         "per": per,
@@ -203,7 +193,7 @@ def _captured(samples: Samples, values: Mapping[str, Floats]) -> tuple[Ints, dic
     return orders // 2, {name: distance[at] * samples.outcome[at] for name, at in best.items()}
 
 
-def _trading(samples: Samples, values: Floats, horizon_s: float, draw: np.random.Generator) -> dict[str, Any]:
+def _trading(samples: Samples, values: Floats, horizon_s: float) -> dict[str, Any]:
     """Return the PnL of taking a position when the predicted move exceeds half the spread.
 
     One position at a time, of the predicted sign, held over the horizon; half the spread is paid once.
@@ -215,7 +205,7 @@ def _trading(samples: Samples, values: Floats, horizon_s: float, draw: np.random
             taken.append(at)
             free_us = int(samples.until_us[at])
     earned = np.sign(values[taken]) * samples.outcome[taken] - samples.spread[taken] / 2.0
-    ends = _interval(samples.us[taken], earned, np.ones(len(taken)), horizon_s, draw) if taken else None
+    ends = _interval(samples.us[taken], earned, np.ones(len(taken)), horizon_s) if taken else None
     return {
         "trades": len(taken),
         "ticks": float(earned.sum()),

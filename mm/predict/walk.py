@@ -74,7 +74,7 @@ def learn(  # noqa: PLR0913 - the first three are the question, the others have 
         raise FitError(
             f"{', '.join(constant)} is constant in all {len(samples):,} samples; leave it out of --signals (SIGNALS)"
         )
-    scores = score(task, _walked(task, samples, model, tick, seed, step), seed, tick)
+    scores = score(task, _walked(task, samples, model, tick, seed, step), tick)
     fitted = fit(model, task, samples, tick, seed)
     step(1)
     about = {

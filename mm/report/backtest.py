@@ -1,6 +1,7 @@
 """The report page of a run: one self-contained HTML file, in the light or dark mode of the reader's screen."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -430,7 +431,7 @@ def _worth(row: Mapping[str, Any] | None) -> str:
         return "–"
     ends = row.get("realised_ci95")  # older runs have that of the move alone
     shown = f' <small class="line">{interval(ends, 2).removeprefix("95 %: ")}</small>' if ends else ""
-    return coloured(row["realised"], ends, 3) + shown
+    return coloured(row["realised"], ends, math.floor(row.get("n_effective_blocks") or 0), 3) + shown
 
 
 def days_card(summary: Summary) -> str:

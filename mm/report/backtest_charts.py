@@ -11,11 +11,12 @@ import numpy as np
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.backtest.run_terms import own_market_of, quoting_of
+from mm.backtest.summary_text import told_sign
 from mm.base.arrays import Floats, Ints, Rows
-from mm.base.numbers import duration, number, percent, short, signed
+from mm.base.numbers import UNDECIDED, duration, number, percent, short, signed
 from mm.clock import US_PER_S
 from mm.report import figures
-from mm.report.figures import BUY, GAIN, LOSS, MAIN, NORMAL_95, SELL, SOFT, THIRD, Figure, Panel, Trace
+from mm.report.figures import BUY, GAIN, LOSS, MAIN, SELL, SOFT, THIRD, Figure, Panel, Trace
 from mm.report.frame import base_asset, quote_asset
 from mm.report.run_columns import EquityCurve, RunColumns
 
@@ -254,7 +255,10 @@ def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -
 
 
 def split_figure(summary: Mapping[str, Any]) -> Figure | None:
-    """Return spread, inventory, fees and other markets as steps from zero to the PnL; None without a PnL."""
+    """Return spread, inventory, fees and other markets as steps from zero to the PnL; None without a PnL.
+
+    They are green and red where the verdict is decided; else those upwards and downwards are apart without a judgement.
+    """
     if (pnl := quoting_of(summary)) is None:
         return None
     parts = {
@@ -265,15 +269,17 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
     if own := own_market_of(summary):
         parts["Other markets"] = pnl - own["pnl_quoting"]
     parts["PnL"] = pnl
+    decided = told_sign(summary) != UNDECIDED
+    up, down = (GAIN, LOSS) if decided else (MAIN, SOFT)
     trace = {
         "type": "waterfall",
         "orientation": "h",
         "y": [f"{name} {signed(amount)}" for name, amount in parts.items()],
         "x": list(parts.values()),
         "measure": [*("relative" for _ in range(len(parts) - 1)), "total"],
-        "increasing": {"marker": {"color": GAIN}},
-        "decreasing": {"marker": {"color": LOSS}},
-        "totals": {"marker": {"color": GAIN if pnl >= 0 else LOSS}},
+        "increasing": {"marker": {"color": up}},
+        "decreasing": {"marker": {"color": down}},
+        "totals": {"marker": {"color": figures.signs([pnl], decided=decided)[0]}},
         "connector": {"line": {"color": SOFT, "width": 1}},
         "hovertemplate": "%{y}<extra></extra>",
     }
@@ -281,18 +287,33 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
     return figures.chart([trace], figures.numbers_axis(""), y=y)
 
 
-def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, float | None]]:
-    """Return the known half-spreads, at the fill and at each horizon: name, value, and half of the 95 % interval.
+def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, Sequence[float] | None]]:
+    """Return the known half-spreads, at the fill and at each horizon: name, value, and 95 % interval.
 
-    The latter is None with too few fills or blocks, and in runs of a version that had only the error of the move.
+    The latter is None with too few fills or blocks, and in runs of an earlier version.
     """
     realised = summary["realised_half_spread"]
-    errors = summary.get("realised_half_spread_se") or dict.fromkeys(realised)
-    rows = [("at the fill", summary["effective_half_spread"], None)]
-    rows += [(f"{horizon} s", value, errors[horizon]) for horizon, value in realised.items()]
-    return [
-        (name, value, None if error is None else NORMAL_95 * error) for name, value, error in rows if value is not None
+    ends = summary.get("realised_half_spread_ci95") or dict.fromkeys(realised)
+    rows = [("at the fill", summary["effective_half_spread"], summary.get("effective_half_spread_ci95"))]
+    rows += [(f"{horizon} s", value, ends[horizon]) for horizon, value in realised.items()]
+    return [row for row in rows if row[1] is not None]
+
+
+def markout_trace(
+    rows: Sequence[tuple[str, float, Sequence[float] | None]], name: str, colour: str, scale: float = 1.0
+) -> Trace:
+    """Return the half-spreads of `markout_rows`, each times *scale*, with the bars of their intervals."""
+    names, values, ends = zip(*rows, strict=True)
+    at = scale * np.array(values)
+    low, high = (
+        scale * np.array([v if e is None else e[i] for v, e in zip(values, ends, strict=True)]) for i in (0, 1)
+    )
+    tips = [
+        f"{of}: {number(value)}" + (f" (95 % {number(first)} to {number(last)})" if known else "")
+        for of, value, first, last, known in zip(names, at.tolist(), low.tolist(), high.tolist(), ends, strict=True)
     ]
+    style = {"mode": "lines+markers", "line": {"width": 1, "color": colour}}
+    return figures.points(name, names, at, colour, ends=(low, high), tips=tips, **style)
 
 
 def markout_figure(summary: Mapping[str, Any], fee_per_unit: float | None) -> Figure | None:
@@ -300,17 +321,10 @@ def markout_figure(summary: Mapping[str, Any], fee_per_unit: float | None) -> Fi
     rows = markout_rows(summary)
     if not rows:
         return None
-    low = min(0.0, *(value - (error or 0.0) for _, value, error in rows))
-    high = max(0.0, *(value + (error or 0.0) for _, value, error in rows))
-    fits = fee_per_unit is not None and 0 < fee_per_unit < 3 * max(high, -low)
-    names, values, known = zip(*rows, strict=True)
-    at, error = np.array(values), np.array([off or 0.0 for off in known])
-    tips = [f"{name}: {number(value)}" + ("" if off is None else f" ± {number(off)}") for name, value, off in rows]
-    traces = [
-        figures.points("half-spread", names, at, MAIN, ends=(at - error, at + error), tips=tips,
-                       mode="lines+markers", line={"width": 1, "color": MAIN}),
-    ]  # fmt: skip
+    reach = [0.0, *(value for _, value, _ in rows), *(end for *_, ends in rows for end in ends or ())]
+    fits = fee_per_unit is not None and 0 < fee_per_unit < 3 * max(*reach, -min(reach))
     levels = [float(fee_per_unit)] if fits and fee_per_unit is not None else []
+    traces = [markout_trace(rows, "half-spread", MAIN)]
     return figures.chart(traces, figures.names_axis(), y=figures.FROM_ZERO, levels=levels)
 
 

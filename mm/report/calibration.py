@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.arithmetic import median
+from mm.base.estimate import from_error
 from mm.base.numbers import duration, half_width, number, percent, short
 from mm.report import figures
 from mm.report.calibration_charts import Pieces, curve_card, distances_card, pieces_card
-from mm.report.figures import LOSS, MAIN, NORMAL_95, Figure
+from mm.report.figures import LOSS, MAIN, Figure
 from mm.report.frame import (
     About,
     Row,
     card,
     chart,
     document,
-    estimate,
     fitted_interval,
     grid,
     header,
@@ -28,6 +28,7 @@ from mm.report.frame import (
     nothing,
     origin,
     pair,
+    shown,
     table,
     tile,
     tiles,
@@ -35,7 +36,7 @@ from mm.report.frame import (
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Measured
-    from mm.calibration.fit_result import PoissonFit, RatesWithErrors
+    from mm.calibration.fit_result import PoissonFit, Rates
     from mm.calibration.moves import AdverseMove
 
 HORIZON_S = 5  # horizon of the drawn moves; the file has all horizons
@@ -61,7 +62,7 @@ def page(
         distances_card(measured, fit),
         in_row(
             curve_card(fit),
-            card("Sides and other estimators", "Other estimates from the same data.", _neighbours(fit)),
+            card("Sides and other estimators", "From the same data, with 95 % intervals by blocks.", _neighbours(fit)),
             kind="wholes",
         ),
         pieces_card(pieces, fit),
@@ -99,8 +100,8 @@ def fit_tiles(fit: "PoissonFit") -> str:
 def _neighbours(fit: "PoissonFit") -> str:
     rows = [
         ("maximum likelihood", _rates(fit.mle)),
-        ("Firth", f"A {number(fit.firth.A)}, k {number(fit.firth.k)}"),
-        ("log-linear", f"A {number(fit.log_linear.A)}, k {number(fit.log_linear.k)}"),
+        ("Firth", _rates(fit.firth)),
+        ("log-linear, biased", _rates(fit.log_linear)),
         ("bids alone", _rates(fit.sides.bid)),
         ("asks alone", _rates(fit.sides.ask)),
         ("p of equal sides", number(fit.side_lr_p, 3)),
@@ -112,8 +113,13 @@ def _neighbours(fit: "PoissonFit") -> str:
     return table("", rows)
 
 
-def _rates(rates: "RatesWithErrors") -> str:
-    return f"A {number(rates.A)}, k {number(rates.k)}{_half(rates.se_k)}"
+def _rates(rates: "Rates") -> str:
+    """Return A and k, each with its interval by blocks if it has one."""
+    both = (("A", rates.A, rates.ci95_A_block), ("k", rates.k, rates.ci95_k_block))
+    return ", ".join(
+        f"{name} {number(value)}" + (f" ({number(ends[0])} to {number(ends[1])})" if ends else "")
+        for name, value, ends in both
+    )
 
 
 def _numbers(fit: "PoissonFit") -> str:
@@ -168,7 +174,7 @@ def _curves(compared: Mapping[str, Any] | None, blocks: int | None) -> str:
         (
             curve["name"].replace("_", " "),
             number(curve["aic"] - least),
-            estimate(curve["unseen"], curve["unseen_se"], blocks),
+            shown(from_error(curve["unseen"], curve["unseen_se"], blocks)),
         )
         for curve in compared["curves"]
     ]
@@ -189,22 +195,22 @@ def _moves(moves: Sequence["AdverseMove"], simulated: bool) -> str:
 def moves_figure(moves: Sequence["AdverseMove"]) -> Figure | None:
     """Return the move of the mid against an order after a fill, by its distance; None for too few fills."""
     rows = [row for row in moves if row.side == "both" and row.horizon_s == HORIZON_S and row.hits]
-    shown = [row for row in rows if row.se_ticks is not None][:40]
+    shown = [row for row in rows if row.low_ticks is not None][:40]
     if not shown:
         return None
     delta = np.array([row.delta_ticks for row in shown])
     mean = np.array([row.mean_move_ticks for row in shown])
-    error = NORMAL_95 * np.array([row.se_ticks or 0.0 for row in shown])
-    reach = float(max(3 * median(mean + error), delta[min(3, len(delta) - 1)]))  # wide bars may extend beyond it
+    low, high = (np.array([getattr(row, name) for row in shown], np.float64) for name in ("low_ticks", "high_ticks"))
+    reach = float(max(3 * median(high), delta[min(3, len(delta) - 1)]))  # wide bars may extend beyond it
     tips = [
-        f"{short(x)} ticks: {number(y)} ± {number(half)} ticks, {row.hits:,} fills"
-        for x, y, half, row in zip(delta.tolist(), mean.tolist(), error.tolist(), shown, strict=True)
+        f"{short(x)} ticks: {number(y)} (95 % {number(row.low_ticks)} to {number(row.high_ticks)}), {row.hits:,} fills"
+        for x, y, row in zip(delta.tolist(), mean.tolist(), shown, strict=True)
     ]
     scale, far = figures.Scale(float(delta[-1])), float(delta[-1])
     same = np.linspace(0.0, far, 100)
     traces = [
         figures.line("the distance itself", scale.at(same), same, LOSS, line={"dash": "dash"}, hoverinfo="skip"),
-        figures.points("move", scale.at(delta), mean, MAIN, ends=(mean - error, mean + error), tips=tips),
+        figures.points("move", scale.at(delta), mean, MAIN, ends=(low, high), tips=tips),
     ]
     y = {"range": list(figures.padded(min(0.0, float(mean.min())), reach))}
     return figures.chart(traces, figures.numbers_axis("ticks", **scale.axis()), y=y)

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.base.arrays import Floats, Rows
-from mm.base.numbers import number, short
+from mm.base.estimate import cosines, student_quantile
+from mm.base.numbers import NORMAL, number, short
 from mm.calibration.fit_result import ANY_SPREAD, EXPONENTIAL
 from mm.calibration.goodness import Residuals, residuals
+from mm.calibration.intervals import with_block_errors
 from mm.calibration.points import Points
 from mm.report import figures
-from mm.report.figures import BUY, LOSS, MAIN, NORMAL_95, SELL, Figure, Panel, Scale, Trace
+from mm.report.figures import BUY, LOSS, MAIN, SELL, Figure, Panel, Scale, Trace
 from mm.report.frame import card, chart, grid, interval, zoom_bar
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Measured
-    from mm.calibration.fit_result import CurvePoint, PoissonFit
-
+    from mm.calibration.intervals import with_block_errors
+from mm.calibration.fit_result import CurvePoint, PoissonFit
 
 SIDES = ((1, BUY, "bids, hit by sellers"), (-1, SELL, "asks, hit by buyers"))
 MOST_RESIDUALS = 60  # maximum number of distances drawn
@@ -74,8 +76,8 @@ def distances_card(measured: "Measured", fit: "PoissonFit") -> str:
     reference = "" if choice is None else f" Counted from the {fit.reference}: {escape(choice.why)}."
     hint = (
         "Fills per second of one resting order, by its distance in ticks; 95 % Poisson bars, fitted line with its 95 % "
-        "band. Distances without fills are in the fit, but not on this scale. Residuals are in standard deviations; "
-        f"beyond the dashed lines is one in twenty.{reference}"
+        "band by blocks. Distances without fills are in the fit, but not on this scale. Residuals are in standard "
+        f"deviations; beyond the dashed lines is one in twenty.{reference}"
     )
     return card(
         "How often trades reach each distance",
@@ -217,14 +219,16 @@ def curves(
 def _exponential(
     fit: "PoissonFit", rates: tuple[float, float], far: float
 ) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats, Floats] | None]:
-    """Return the line of A and k (*rates*), and its 95 % band, if known."""
+    """Return the line of A and k (*rates*), and its 95 % band by blocks, without blocks the naive one, if known."""
     A, k = rates
     x = np.linspace(0.0, far * 1.04, DRAWN)
     y = (math.log(A) - k * x) / math.log(10)
-    if fit.se_logA is None or fit.se_k is None or fit.cov_logA_k is None:
+    own = with_block_errors(fit)
+    if own.se_logA is None or own.se_k is None or own.cov_logA_k is None:
         return (x, y), None
-    variance = fit.se_logA**2 - 2 * x * fit.cov_logA_k + (x * fit.se_k) ** 2
-    off = NORMAL_95 * np.sqrt(np.maximum(variance, 0.0)) / math.log(10)
+    variance = own.se_logA**2 - 2 * x * own.cov_logA_k + (x * own.se_k) ** 2
+    wide = student_quantile(cosines(fit.n_blocks)) if fit.by_blocks else NORMAL
+    off = wide * np.sqrt(np.maximum(variance, 0.0)) / math.log(10)
     return (x, y), (x, y - off, y + off)
 
 

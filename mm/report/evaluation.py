@@ -9,6 +9,7 @@ import numpy as np
 
 from mm.backtest.run_terms import OWN_MARKET, QUOTING_OWN_MARKET, quoting_of
 from mm.base.arrays import Floats
+from mm.base.estimate import Estimate
 from mm.base.numbers import number, percent, signed
 from mm.report import figures
 from mm.report.contents import EVALUATION, read_content
@@ -18,12 +19,12 @@ from mm.report.frame import (
     card,
     chart,
     coloured,
-    decided,
     document,
     grid,
     header,
     in_row,
     interval,
+    kind_of,
     notes,
     origin,
     tile,
@@ -98,6 +99,11 @@ def _days_of(content: Content) -> str:
     return days if symbols == 1 else f"{days}, {played:,} played of {symbols} symbols"
 
 
+def _colour(row: Content) -> str:
+    """Return the class of a mean over days."""
+    return kind_of(Estimate(row["mean"], None, row["low"], row["high"], row["days"]).sign)
+
+
 def _ends(row: Content) -> str:
     return "" if row["low"] is None else interval((row["low"], row["high"]))
 
@@ -112,9 +118,9 @@ def _tiles(content: Content) -> str:
             f"PnL of the quoting {asset}",
             signed(content["pnl"]),
             "sum of all days",
-            decided(daily["low"], daily["high"]),
+            _colour(daily),
         ),
-        tile("A day", signed(daily["mean"]), _ends(daily) or "no interval", decided(daily["low"], daily["high"])),
+        tile("A day", signed(daily["mean"]), _ends(daily) or "no interval", _colour(daily)),
         *([] if own is None else [tile(f"Own market {asset}", signed(own["pnl"]), "without the other legs")]),
         tile("Days", f"{daily['days']:,}", above),
         tile("Best day", signed(best and best["pnl"]), best["day"] if best else ""),
@@ -141,9 +147,10 @@ def _days_figure(content: Content) -> Figure | None:
         return None
     asset = content["quote_asset"]
     tips = [f"{day}: {signed(value)}" for day, value in zip(names, pnl.tolist(), strict=True)]
+    colours = signs(pnl, decided=bool(_colour(content["daily"])))
     panels = [
         Panel("Sum of the PnL", asset, [_sum_of(names, pnl)], 170),
-        Panel("PnL of each day", asset, [figures.bars("PnL", names, pnl, signs(pnl), tips)], 130),
+        Panel("PnL of each day", asset, [figures.bars("PnL", names, pnl, colours, tips)], 130),
     ]
     return figures.stacked(panels, figures.names_axis())
 
@@ -174,7 +181,7 @@ def _distribution_figure(content: Content) -> Figure | None:
         for count, low, high in zip(counts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True)
     ]
     return figures.chart(
-        [figures.bars("days", middle, counts, signs(middle), tips)], figures.numbers_axis("PnL of a day"), 200
+        [figures.bars("days", middle, counts, figures.MAIN, tips)], figures.numbers_axis("PnL of a day"), 200
     )
 
 
@@ -192,7 +199,7 @@ def _symbols_card(content: Content) -> str:
     rows = [
         (
             escape(row["symbol"]),
-            coloured(row["pnl"], (row["low"], row["high"])),
+            coloured(row["pnl"], (row["low"], row["high"]), row["days"]),
             f"{signed(row['mean'])} {_ends(row)}",
             f"{row['days']:,}",
             f"{row['fills']:,}",
@@ -220,7 +227,7 @@ def _whiskers(rows: Sequence[Content], x: Sequence[str], name: str) -> Figure | 
     half = np.array([0.0 if row["low"] is None else (row["high"] - row["low"]) / 2 for row in rows])
     tips = [f"{at}: {signed(row['mean'])} {_ends(row)}, {row['days']} days" for at, row in zip(x, rows, strict=True)]
     told = {"gain": figures.GAIN, "loss": figures.LOSS, "": figures.MAIN}
-    colours = [told[decided(row["low"], row["high"])] for row in rows]
+    colours = [told[_colour(row)] for row in rows]
     error = {"type": "data", "array": half, "color": figures.SOFT, "thickness": 1, "width": 2}
     return figures.chart([figures.bars(name, list(x), means, colours, tips, error_y=error)], figures.names_axis(), 200)
 

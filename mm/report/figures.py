@@ -25,7 +25,6 @@ MAIN, BUY, SELL, THIRD, GAIN, LOSS, SOFT = "#4c78dd", "#1a9aa6", "#e0703a", "#9a
 SERIES = (MAIN, THIRD, GAIN, LOSS, SELL, "#b8962e", "#d36ba6", SOFT)  # of several runs in one chart
 SHADE = "rgba(138,143,152,0.18)"
 MOST = 5_000  # points of a trace
-NORMAL_95 = 1.959964  # standard errors on either side of a 95 % interval
 LINE_PX, AXIS_PX, TOP_PX = 21, 46, 6
 DIGITS = ",.8~r"  # up to eight significant digits, never with an exponent
 INSTANT = "%d %b %H:%M:%S.%L"
@@ -137,9 +136,9 @@ def bars(name: str, x: Any, y: Any, colour: Any, tips: Sequence[str] | None = No
     return trace if tips is None else trace | {"hovertext": list(tips), "hovertemplate": "%{hovertext}<extra></extra>"}
 
 
-def signs(values: Iterable[float]) -> list[str]:
-    """Return the colour of the sign of each value."""
-    return [GAIN if value >= 0 else LOSS for value in values]
+def signs(values: Iterable[float], *, decided: bool) -> list[str]:
+    """Return the colour of the sign of each value; one for all if their sum's sign is not *decided*."""
+    return [(GAIN if value >= 0 else LOSS) if decided else MAIN for value in values]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
-from mm.backtest.summary_text import sign_ends, sign_of_mean, worst
+from mm.backtest.summary_text import sign_of_mean, told_sign, worst
 from mm.base.atomic_file import write_atomic
-from mm.base.numbers import ABOVE, BELOW, SHARPE_DAYS, UNDECIDED, half_width, number, sign_of, signed
+from mm.base.estimate import Estimate
+from mm.base.numbers import ABOVE, BELOW, SHARPE_DAYS, number, signed
 from mm.clock import iso
 from mm.errors import UsageError
 from mm.instrument import assets_of
@@ -198,15 +199,22 @@ def minute(us: int) -> str:
     return iso(int(us))[:16].replace("T", " ")
 
 
-def decided(low: float | None, high: float | None) -> str:
-    """Return the class of a number with a 95 % interval: only one that excludes 0 has a colour."""
-    return {ABOVE: "gain", BELOW: "loss", UNDECIDED: ""}[sign_of(low, high)]
+def kind_of(sign: str) -> str:
+    """Return the class of a number whose *sign* an interval has told; an undecided one has no colour."""
+    return {ABOVE: "gain", BELOW: "loss"}.get(sign, "")
 
 
-def coloured(value: float | None, ends: Sequence[float | None] | None, digits: int = 4) -> str:
-    """Return a signed number in the colour that its 95 % interval decides."""
+def shown(found: Estimate, digits: int = 3) -> str:
+    """Return a signed number in the colour that its 95 % interval decides, and half of it behind ±."""
+    if (ends := found.ends) is None:
+        return signed(found.value, digits)
+    return f'<b class="{kind_of(found.sign)}">{signed(found.value, digits)}</b> ± {number((ends[1] - ends[0]) / 2, 2)}'
+
+
+def coloured(value: float | None, ends: Sequence[float | None] | None, n: int, digits: int = 4) -> str:
+    """Return a signed number in the colour that its 95 % interval from *n* draws decides."""
     low, high = ends or (None, None)
-    return f'<b class="{decided(low, high)}">{signed(value, digits)}</b>'
+    return f'<b class="{kind_of(Estimate(value, None, low, high, n).sign)}">{signed(value, digits)}</b>'
 
 
 def interval(ends: Sequence[float] | None, digits: int = 4) -> str:
@@ -218,14 +226,6 @@ def fitted_interval(fit: "PoissonFit", name: str) -> str:
     """Return the headline's 95 % interval of A or k in words: by blocks, or naive."""
     ends = fit.headline_ci95(name)
     return interval(ends).replace("95 %", "95 % by blocks" if fit.by_blocks else "95 %, naive, no blocks")
-
-
-def estimate(value: float | None, error: float | None, blocks: int | None = None) -> str:
-    """Return a number with its 95 % interval from a standard *error*, in the colour that it decides."""
-    half = half_width(error, blocks)
-    if value is None or not half:
-        return signed(value, 3)
-    return coloured(value, (value - half, value + half), 3) + f" ± {number(half, 2)}"
 
 
 ANNUAL = ("sharpe", "sharpe_autocorr", "sortino", "calmar")
@@ -260,7 +260,7 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
         fees += f"; the inventory held {signed(hold)}"
     if own := own_market_of(summary):
         fees = f"of all legs; {signed(own['pnl_quoting'])} in {escape(summary['symbol'])}, {fees}"
-    first = tile("PnL of the quoting " + quote_asset(summary), signed(pnl), fees, decided(*sign_ends(summary)))
+    first = tile("PnL of the quoting " + quote_asset(summary), signed(pnl), fees, kind_of(told_sign(summary)))
     days, ends = len(summary.get("daily") or summary["days"]), numbers["sharpe_ci95"]
     if days >= SHARPE_DAYS:
         return [first, tile("Sharpe, annual", number(numbers["sharpe"], 3), interval(ends, 3))]

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from mm.backtest.summary_text import told_sign
 from mm.base.arrays import Floats, Ints
-from mm.base.numbers import number, signed
+from mm.base.estimate import Estimate, estimated
+from mm.base.numbers import UNDECIDED, number, signed
 from mm.clock import US_PER_S
 from mm.report import figures
 from mm.report.figures import BUY, SELL, Figure, signs
-from mm.report.frame import card, chart, estimate, grid, in_row, quote_asset
+from mm.report.frame import card, chart, grid, in_row, quote_asset, shown
 from mm.report.run_columns import RunColumns
 
 HOURS = 24
@@ -30,19 +32,16 @@ class HoursOfDay:
         buys, sells: Numbers of our fills.
         pnl: Change of the marked equity, in the quote asset; the hours add up to the PnL of the run.
         at_once: Mean of s·(m − p) at the fill, in the quote asset per unit; NaN without a fill at a valid mid.
-        later: The same against the mid `HORIZON_S` later.
-        later_se: Standard error of *later* by blocks of five minutes; NaN below `LEAST_FILLS` or `LEAST_BLOCKS`.
-        blocks: Number of blocks with fills in *later*.
+        later: The same against the mid `HORIZON_S` later, by blocks of five minutes; without an interval below
+            `LEAST_FILLS` or `LEAST_BLOCKS`.
         days: Number of days of which the run covers any of that hour.
     """
 
     buys: Ints
     sells: Ints
     pnl: Floats
-    at_once: Floats
-    later: Floats
-    later_se: Floats
-    blocks: Ints
+    at_once: list[Estimate]
+    later: list[Estimate]
     days: Ints
 
     @classmethod
@@ -54,17 +53,13 @@ class HoursOfDay:
         sign, hour = np.where(side == "BUY", 1.0, -1.0), _hour(us)
         known = np.flatnonzero(~np.isnan(account.equity))
         gained = np.diff(account.equity[known])
-        at_once, *_ = fills_means(hour, sign * (mid - price), us // _BLOCK_US)
         favour = sign * (run.later(us + HORIZON_S * US_PER_S) - price)
-        later, later_se, blocks = fills_means(hour, favour, us // _BLOCK_US)
         return cls(
             buys=np.bincount(hour[sign > 0], minlength=HOURS),
             sells=np.bincount(hour[sign < 0], minlength=HOURS),
             pnl=np.asarray(np.bincount(_hour(account.us[known[1:]]), gained, minlength=HOURS), dtype=np.float64),
-            at_once=at_once,
-            later=later,
-            later_se=later_se,
-            blocks=blocks,
+            at_once=fills_means(hour, sign * (mid - price), us // _BLOCK_US),
+            later=fills_means(hour, favour, us // _BLOCK_US),
             days=np.bincount(_hour(np.unique(account.us // _HOUR_US) * _HOUR_US), minlength=HOURS),
         )
 
@@ -73,23 +68,22 @@ def _hour(us: Ints) -> Ints:
     return us // _HOUR_US % HOURS
 
 
-def fills_means(hour: Ints, values: Floats, block: Ints) -> tuple[Floats, Floats, Ints]:
-    """Return the mean of the *values* of each hour, its standard error and number of blocks; NaN is ignored.
+def fills_means(hour: Ints, values: Floats, block: Ints) -> list[Estimate]:
+    """Return the mean of the *values* of each hour; NaN is ignored.
 
     The values of a *block* of time are one draw: fills come in bursts, and share the moves after them.
     """
     known = ~np.isnan(values)
     hour, values, block = hour[known], values[known], block[known]
-    count = np.bincount(hour, minlength=HOURS).astype(np.float64)
-    each, of_each = np.unique(block, return_inverse=True)
-    hour_of = each % (_HOUR_US // _BLOCK_US * HOURS) // (_HOUR_US // _BLOCK_US)
-    blocks = np.bincount(hour_of, minlength=HOURS)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(hour, values, minlength=HOURS) / count
-        apart = np.bincount(of_each, values - mean[hour], minlength=len(each))
-        squares = np.bincount(hour_of, apart**2, minlength=HOURS)
-        error = np.sqrt(squares * blocks / (blocks - 1)) / count
-    return mean, np.where((count >= LEAST_FILLS) & (blocks >= LEAST_BLOCKS), error, np.nan), blocks
+    return [_mean_of(values[hour == each], block[hour == each]) for each in range(HOURS)]
+
+
+def _mean_of(values: Floats, block: Ints) -> Estimate:
+    _, at = np.unique(block, return_inverse=True)
+    fills = np.bincount(at).astype(np.float64)
+    enough = len(values) >= LEAST_FILLS and len(fills) >= LEAST_BLOCKS
+    sums = np.bincount(at, values).astype(np.float64)
+    return estimated(sums, fills, independent=True, least=2 if enough else np.inf)
 
 
 def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
@@ -105,15 +99,15 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
         f"in {LEAST_BLOCKS} of them give one."
     )
     head = ("hour", "fills", "buys", "sells", "PnL", "half-spread at the fill", f"markout after {HORIZON_S} s")
-    charts = in_row(chart(fills_figure(hours)), chart(pnl_figure(hours)))
+    decided = told_sign(summary) != UNDECIDED
+    charts = in_row(chart(fills_figure(hours)), chart(pnl_figure(hours, decided=decided)))
     rows = [_row(hours, hour) for hour in np.flatnonzero(hours.days).tolist()]
     return card("Fills and PnL by hour of day", hint, charts + grid(head, rows))
 
 
 def _row(hours: HoursOfDay, hour: int) -> tuple[str, ...]:
-    at_once, later, error = (_known(column[hour]) for column in (hours.at_once, hours.later, hours.later_se))
+    at_once, worth = _whole(hours.at_once[hour].value), shown(hours.later[hour])
     buys, sells = int(hours.buys[hour]), int(hours.sells[hour])
-    worth = estimate(later, error, int(hours.blocks[hour]))
     name = f"{hour:02d}:00"
     return (
         name,
@@ -126,8 +120,8 @@ def _row(hours: HoursOfDay, hour: int) -> tuple[str, ...]:
     )
 
 
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 12)  # sums that cancel leave about 1e-17
+def _whole(value: float | None) -> float | None:
+    return None if value is None else round(value, 12)  # sums that cancel leave about 1e-17
 
 
 def fills_figure(hours: HoursOfDay) -> Figure:
@@ -139,11 +133,13 @@ def fills_figure(hours: HoursOfDay) -> Figure:
     return figures.chart(traces, _AXIS, 170)
 
 
-def pnl_figure(hours: HoursOfDay) -> Figure:
-    """Return the PnL of each hour, from zero."""
+def pnl_figure(hours: HoursOfDay, *, decided: bool) -> Figure:
+    """Return the PnL of each hour, from zero; green and red where the verdict is *decided*."""
     gained = hours.pnl.round(12)
     tips = [f"{hour:02d}:00 UTC: PnL {number(value)}" for hour, value in enumerate(gained.tolist())]
-    return figures.chart([figures.bars("PnL", _AXIS["tickvals"], gained, signs(gained), tips)], _AXIS, 170)
+    return figures.chart(
+        [figures.bars("PnL", _AXIS["tickvals"], gained, signs(gained, decided=decided), tips)], _AXIS, 170
+    )
 
 
 _AXIS = {

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from mm.base.numbers import fixed, number, signed
+from mm.base.numbers import fixed, number, sign_of, signed
 from mm.predict.scoring import PNL_HINT
 from mm.report import figures
 from mm.report.figures import BUY, LOSS, Figure
@@ -12,12 +12,12 @@ from mm.report.frame import (
     About,
     card,
     chart,
-    decided,
     document,
     grid,
     header,
     in_row,
     interval,
+    kind_of,
     minute,
     notes,
     origin,
@@ -119,7 +119,7 @@ def windows_figure(windows: Sequence[Mapping[str, Any]]) -> Figure:
         for value, window in zip(values, windows, strict=True)
     ]
     names = [minute(window["begin_us"])[5:] for window in windows]
-    bars = figures.bars("difference", list(range(len(values))), values, figures.signs(values), tips)
+    bars = figures.bars("difference", list(range(len(values))), values, figures.MAIN, tips)
     every = max(1, len(names) // 8)
     x = {"tickvals": list(range(0, len(names), every)), "ticktext": names[::every]}
     return figures.chart([bars], x, HEIGHT, y=figures.FROM_ZERO)
@@ -130,7 +130,7 @@ def importance_figure(importance: Mapping[str, float]) -> Figure:
     rows = sorted(importance.items(), key=lambda pair: -pair[1])[:SHOWN]
     names, values = [name for name, _ in rows], [value for _, value in rows]
     tips = [f"{name}: {fixed(value, 5)}" for name, value in rows]
-    trace = figures.bars("importance", values, names, figures.signs(values), tips, orientation="h")
+    trace = figures.bars("importance", values, names, figures.MAIN, tips, orientation="h")
     return figures.chart([trace], figures.numbers_axis(""), ROW * len(rows) + 10, y={"autorange": "reversed"})
 
 
@@ -150,7 +150,7 @@ def _tiles(content: Mapping[str, Any]) -> str:
     pnl = score.get("pnl")
     if pnl:
         more = f"{interval(pnl['difference_ci95'], 3)}, beyond {score['best_baseline']}, before fees"
-        kind = decided(*(pnl["difference_ci95"] or (None, None)))
+        kind = kind_of(sign_of(*(pnl["difference_ci95"] or (None, None))))
         shown.append(tile(f"PnL per {pnl['per']}", signed(pnl["difference"], 3), more, kind))
     earned = score.get("trading")
     if earned and earned["trades"]:

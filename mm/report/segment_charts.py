@@ -43,7 +43,10 @@ def segments_figure(rows: "SegmentRows", run: "EquityCurve | None", quote: str) 
 
 def parameter_panels(rows: "SegmentRows") -> list[Panel]:
     """Return k and A of every segment; those of fitted ones with the 95 % interval of their training."""
-    units = {"k": "1/tick, of each segment, with the 95 % interval of its training", "A": "1/s, of each segment"}
+    units = {
+        "k": "1/tick, with the 95 % interval of its training, by blocks",
+        "A": "1/s, of each segment",
+    }
     return [
         _parameter_panel(rows, name, unit) for name, unit in units.items() if not np.isnan(rows.numbers[name]).all()
     ]
@@ -66,7 +69,7 @@ def _account_panels(rows: "SegmentRows", run: "EquityCurve", quote: str) -> list
     start, end = rows.with_market()
     width = figures.ms((end - start) * 0.9)
     tips = [f"{_when(rows, i)}: {signed(amount)}" for i, amount in enumerate(pnl.tolist())]
-    bars = figures.bars("PnL", figures.ms(middle), pnl, figures.signs(pnl), tips, width=width)
+    bars = figures.bars("PnL", figures.ms(middle), pnl, MAIN, tips, width=width)
     return [
         Panel(
             "PnL of the quoting",

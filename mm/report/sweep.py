@@ -11,7 +11,7 @@ import numpy as np
 from mm.backtest.metrics.ranking import tie_of
 from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
 from mm.base.arrays import Floats
-from mm.base.numbers import number, percent, probability, signed
+from mm.base.numbers import number, percent, probability, sign_of, signed
 from mm.report import figures
 from mm.report.contents import SERIES, SWEEP, read_content
 from mm.report.frame import (
@@ -19,11 +19,11 @@ from mm.report.frame import (
     boxed,
     card,
     chart,
-    decided,
     document,
     grid,
     header,
     in_row,
+    kind_of,
     notes,
     nothing,
     origin,
@@ -110,7 +110,7 @@ def _tiles(content: Content) -> str:
     failed = f"{content['failed']} points failed" if content["failed"] else "no point failed"
     earned, own = (None, None) if best is None else (quoting_of(best), best["pnl_lower95"])
     chosen = None if best is None else best.get("pnl_lower95_chosen")
-    clear = decided(chosen, math.inf)  # of the best of many, only this bound concludes
+    clear = kind_of(sign_of(chosen, math.inf))  # of the best of many, only this bound concludes
     pnl, choices = None, "no choice"
     if ahead is not None:
         hindsight = signed(ahead["pnl_of_the_best_in_hindsight"], 3)

@@ -101,7 +101,7 @@ def ranking_figure(content: Content) -> Figure | None:
     values = [float(row[rank_by]) for row in rows]
     names = [escape(f"{row['rank']}. " + ", ".join(f"{axis} {row[axis]}" for axis in axes)) for row in rows]
     tips = [f"{name}: {number(value)}" for name, value in zip(names, values, strict=True)]
-    trace = figures.bars(rank_by, values, names, figures.signs(values), tips, orientation="h")
+    trace = figures.bars(rank_by, values, names, figures.MAIN, tips, orientation="h")
     return figures.chart(
         [trace], figures.numbers_axis(rank_name(rank_by)), 26 * len(rows) + 10, y={"autorange": "reversed"}
     )

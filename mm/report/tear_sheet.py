@@ -12,23 +12,23 @@ from mm.backtest.metrics.numbers import COMPARED, value_at
 from mm.backtest.metrics.risk import verdict
 from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
-from mm.backtest.summary_text import sign_ends, sign_of_mean
+from mm.backtest.summary_text import sign_of_mean, told_sign
 from mm.base.arrays import Floats
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, signed
 from mm.clock import US_PER_S, iso
 from mm.instrument import assets_of
 from mm.report import figures
-from mm.report.backtest_charts import markout_rows
+from mm.report.backtest_charts import markout_rows, markout_trace
 from mm.report.figures import FROM_ZERO, SERIES, Figure, Panel, Trace, merged, stacked, step, time_axis
 from mm.report.frame import (
     base_asset,
     card,
     chart,
-    coloured,
     document,
     grid,
     header,
     in_row,
+    kind_of,
     notes,
     nothing,
     quote_asset,
@@ -323,8 +323,7 @@ def _headline_card(sheet: TearSheet) -> str:
         rows.append(
             (
                 named(run, SERIES[place]),
-                f"{coloured(quoting_of(run.summary), sign_ends(run.summary))} {'' if unit else escape(run.quote)}"
-                f"{line_below(sign_of_mean(run.summary))}",
+                f"{_pnl(run.summary)} {'' if unit else escape(run.quote)}{line_below(sign_of_mean(run.summary))}",
                 difference_cell(sheet.difference(run)) if place else "",
                 signed(of.get("pnl_worst_assumption")),
                 signed(of.get("pnl_per_hour")),
@@ -411,15 +410,9 @@ def markouts_figure(runs: Sequence[ComparedRun]) -> Figure | None:
     for run, colour in zip(runs, SERIES, strict=False):
         base, quoted = (_at(run.summary, f"volume.{name}") for name in ("base", "quote"))
         scale = 1e4 * base / quoted if _in_bp(runs) and base and quoted else 1.0
-        rows = [(name, scale * value, scale * (half or 0.0)) for name, value, half in markout_rows(run.summary)]
-        if not rows:
-            continue
-        names, values, error = zip(*rows, strict=True)
-        at, off = np.array(values), np.array(error)
-        tips = [f"{escape(run.name)}, {name}: {number(value)} ± {number(half)}" for name, value, half in rows]
-        style: dict[str, Any] = {"mode": "lines+markers", "line": {"width": 1, "color": colour}}
-        style |= {"ends": (at - off, at + off), "tips": tips}
-        traces.append(figures.points(escape(run.name), names, at, colour, **style))
+        rows = markout_rows(run.summary)
+        if rows:
+            traces.append(markout_trace(rows, escape(run.name), colour, scale))
     return figures.chart(traces, figures.names_axis(), y=FROM_ZERO) if traces else None
 
 
@@ -464,6 +457,10 @@ def named(run: ComparedRun, colour: str) -> str:
     lines = [f"{run.manifest['kind']} of {run.manifest['symbol']}", f"{models[0]} quotes", f"{models[1]} fills"]
     lines += [" ".join([*(f"#{tag}" for tag in run.tags), run.note])] if run.tags or run.note else []
     return f'<i class="key" style="background:{colour}"></i>{name}{"".join(map(line_below, lines))}'
+
+
+def _pnl(summary: Mapping[str, Any]) -> str:
+    return f'<b class="{kind_of(told_sign(summary))}">{signed(quoting_of(summary))}</b>'
 
 
 def line_below(text: str) -> str:

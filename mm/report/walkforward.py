@@ -16,7 +16,6 @@ from mm.base.numbers import duration, number, short, signed
 from mm.report.backtest import activity_rows, data_card, sensitivity_card, split_card
 from mm.report.calibration import clusters_card
 from mm.report.contents import BACKTEST, METRICS, PAGE, SCHEDULE, SUMMARY, read_content
-from mm.report.figures import NORMAL_95
 from mm.report.frame import (
     About,
     Row,
@@ -108,16 +107,14 @@ def schedule_line(schedule: Content, kind: str) -> str:
 
 
 def segments_of(schedule: "Schedule") -> SegmentRows:
-    """Return the segments of a schedule as rows; intervals are from its standard errors (Wald, 95 %)."""
-    names = ("start_us", "end_us", "A", "k", "se_k", "se_logA")
+    """Return the segments of a schedule as rows."""
+    none = (None, None)
+    names = ("start_us", "end_us", "A", "k", "A_low", "A_high", "k_low", "k_high")
     rows = [
-        [np.nan if (value := getattr(segment, name)) is None else value for name in names]
-        for segment in schedule.segments
+        (each.start_us, each.end_us, each.A, each.k, *(each.ci95_A or none), *(each.ci95_k or none))
+        for each in schedule.segments
     ]
-    numbers = dict(zip(names, np.array(rows, np.float64).T, strict=True))
-    off_k, off_A = NORMAL_95 * numbers["se_k"], np.exp(NORMAL_95 * numbers["se_logA"])
-    numbers |= {"k_low": numbers["k"] - off_k, "k_high": numbers["k"] + off_k}
-    numbers |= {"A_low": numbers["A"] / off_A, "A_high": numbers["A"] * off_A}
+    numbers = dict(zip(names, np.array(rows, np.float64).reshape(-1, len(names)).T, strict=True))
     return SegmentRows(numbers, {"source": [segment.source for segment in schedule.segments]})
 
 

@@ -6,16 +6,15 @@ mid in them: confidence intervals are from blocks of equally many moves, each se
 there is none below `LEAST_MOVES`.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 from scipy.stats import rankdata
 
+from mm.base.estimate import estimated
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.signals.compute import NO_OTHERS, compute
@@ -183,8 +182,8 @@ def interval(x: Floats, y: Floats, begins: Ints) -> tuple[float, float] | None:
     a, b = ((ranks - ranks.mean()) / ranks.std() for ranks in (rankdata(x), rankdata(y)))
     rho = float((a * b).mean())
     sums = np.add.reduceat(a * b - rho / 2 * (a * a + b * b), begins) / len(a)
-    half = float(stdtrit(count - 1, 0.975)) * math.sqrt(count / (count - 1) * float((sums**2).sum()))
-    return rho - half, rho + half
+    ends = estimated(sums, independent=True).times(count).ends  # the influences add up to 0
+    return None if ends is None else (rho + ends[0], rho + ends[1])
 
 
 def blocks_of(us: Ints, moved: Ints, horizon_s: float) -> Ints:

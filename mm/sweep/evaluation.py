@@ -4,16 +4,15 @@ The day is the unit of every interval: symbols of one day share its market, and 
 is that of Student's t over the days' sums; it assumes days that are independent of each other.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import student_quantile
 from mm.backtest.run_terms import EXCLUDED, OWN_MARKET, QUOTING_OWN_MARKET, concludes, quoting_of
 from mm.base.arrays import Floats, Ints
+from mm.base.estimate import NO_ESTIMATE, estimated
 from mm.clock import US_PER_S
 from mm.errors import Mismatch
 from mm.instrument import E8, assets_of
@@ -95,14 +94,12 @@ def mean_of(values: Iterable[float], *, knows: bool = True) -> Row:
     """
     sample = np.array(list(values), np.float64)
     count = len(sample)
-    mean = float(sample.mean()) if count else None
-    known = knows and count > 1
-    half = student_quantile(count - 1) * float(sample.std(ddof=1)) / math.sqrt(count) if known else None
+    mean = estimated(sample, independent=True) if count else NO_ESTIMATE
     return {
         "days": count,
-        "mean": mean,
-        "low": None if mean is None or half is None else mean - half,
-        "high": None if mean is None or half is None else mean + half,
+        "mean": mean.value,
+        "low": mean.low if knows else None,
+        "high": mean.high if knows else None,
         "share_above_0": float((sample > 0).mean()) if count else None,
     }
 

@@ -21,6 +21,7 @@ from mm.calibration.exposure import Played, RestingOrders
 from mm.calibration.intensities import intensity_of, measured_intensity
 from mm.calibration.reference import AUTO
 from mm.calibration.schedule import Schedule, Segment, build_schedule, calibrator_of, schedule_of, segments_of
+from mm.calibration.shared_strength import shared_strength
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.windows import Fallback, WindowFit, WindowPlan
@@ -150,7 +151,8 @@ def study(
         segments.append(segment)
         if step:
             step(1)
-    schedule = schedule_of(calibrator, plan, fallback, tuple(segments), clustering)
+    shared = shared_strength(windows, own, calibrator.fit_alone)
+    schedule = schedule_of(calibrator, plan, fallback, tuple(segments), clustering, shared)
     played = calibrator.config.distances if calibrator.played else ()
     return Study(schedule, tuple(own), tuple(shown.found), played)
 

@@ -27,6 +27,8 @@ NO_COLUMN = (
     "mean_bid_per_s",
     "mean_ask_per_s",
     "half_spread_ticks",
+    "ci95_A",
+    "ci95_k",
 )  # of a segment
 SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in (*NO_COLUMN, *LATER))
 SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name not in NO_COLUMN)
@@ -55,7 +57,7 @@ def _rows(study: "Study") -> Iterator[list[Any]]:
 def _trained(own: "WindowFit") -> tuple[float | None, ...]:
     """Return the fit of the segment's own training window, even if other parameters are used."""
     fit, none = own.fit, (None, None)
-    return fit.exposure_s, fit.dispersion, fit.deviance, fit.df_resid, *(fit.ci95_A or none), *(fit.ci95_k or none)
+    return fit.exposure_s, fit.dispersion, fit.deviance, fit.df_resid, *(own.ci95_A or none), *(own.ci95_k or none)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from journals import run_terms, seeded
 from mm import Result
 from mm.backtest.fills.intensity import Intensity
 from mm.backtest.summary_text import assumed, by_distance, curve, outside, sensitivity, text_of, tree, worst
+from mm.base.numbers import signed
 
 
 def test_headlines_equal_the_numbers_of_the_summary():
@@ -37,11 +38,12 @@ def test_tree_contains_eight_numbers_of_the_summary():
     printed = {line[4:22].strip(" :"): line[22:] for line in lines}
     trips, verdict = summary["round_trips"], summary["verdict"]
     sign = "above 0" if verdict["lower95"] > 0 else "below 0" if verdict["upper95"] < 0 else "undecided"
+    ends = " to ".join(signed(verdict[name]).replace("−", "-") for name in ("lower95", "upper95"))
     assert head == "performance"
     assert [line[:4] for line in lines] == ["├── "] * 7 + ["└── "]
     assert {name: text.replace("−", "-") for name, text in printed.items()} == {
         "PnL of quoting": f"{summary['pnl_quoting']:,.4f} USDT",
-        "Sharpe ratio": f"–, 1 of 20 days; mean PnL {sign} (95 %, by blocks)",
+        "Sharpe ratio": f"–, 1 of 20 days; PnL {sign} (95 %: {ends}, of this day)",
         "Max drawdown": f"{summary['max_drawdown']:.4f} USDT",
         "Total trades": f"{trips['n']:,} round trips",
         "Win rate": f"{100 * trips['win_rate']:.1f} %",
@@ -59,7 +61,7 @@ def test_sharpe_ratio_requires_twenty_days():
     low, high = (f"{end:,.1f}" for end in summary["sharpe_ci95"])
     printed = {days: tree(summary | {"daily": [{}] * days})[2].replace("−", "-") for days in (19, 20)}
     assert printed[20] == f"├── Sharpe ratio:     {summary['sharpe']:,.2f} annualised, 95 % from {low} to {high}"
-    assert printed[19].startswith("├── Sharpe ratio:     –, 19 of 20 days; mean PnL ")
+    assert printed[19].startswith("├── Sharpe ratio:     –, 19 of 20 days; PnL ")
 
 
 def test_tree_of_a_run_without_trades_contains_dashes():

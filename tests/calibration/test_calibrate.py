@@ -196,6 +196,8 @@ def test_csv_has_row_per_distance_side_and_horizon(tmp_path):
             "mean_move_ticks": "0.25",
             "se_ticks": "",
             "kept_ticks": "1.25",
+            "low_ticks": "",
+            "high_ticks": "",
         }
     ]
 

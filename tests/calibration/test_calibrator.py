@@ -7,7 +7,7 @@ from scipy import stats
 
 from calibrators import calibrator_of, config_of
 from mm import CalibrationConfig, Rules, Tape, calibrate, fit_poisson
-from mm.backtest.metrics.long_run import cosines
+from mm.base.estimate import cosines
 from mm.calibration.calibrate import measure
 from mm.errors import UsageError
 from mm.instrument import Instrument

@@ -21,6 +21,7 @@ CONTRACT_KEYS = (
     "calib_fill_params calib_order_qty measured_rates adverse_moves clustering"
 )
 
+NEIGHBOUR = ("A", "k", "ci95_A_block", "ci95_k_block")
 SIDED = {
     "delta_ticks": [1, 2, 4, 1, 2, 4] * 2,
     "exposure_s": [600] * 12,
@@ -45,8 +46,8 @@ def test_json_keys_follow_contract_order():
     """Other programs read this file."""
     assert " ".join(GOOD.to_json()) == CONTRACT_KEYS
     assert " ".join(FAILED.to_json()) == CONTRACT_KEYS
-    assert list(GOOD.to_json()["sides"]["bid"]) == ["A", "k", "se_logA", "se_k", "n_fills"]
-    assert list(GOOD.to_json()["mle"]) == ["A", "k", "se_logA", "se_k"]
+    assert list(GOOD.to_json()["sides"]["bid"]) == [*NEIGHBOUR, "se_logA", "se_k", "n_fills"]
+    assert list(GOOD.to_json()["mle"]) == [*NEIGHBOUR, "se_logA", "se_k"]
     assert GOOD.to_json()["window"] == {"start_us": 1, "end_us": 2}
 
 

@@ -16,6 +16,7 @@ from mm.calibration.depth_counts import DepthCounts
 from mm.calibration.estimators import estimate
 from mm.calibration.fit_result import CurvePoint, ShapeChoice
 from mm.calibration.intensities import intensity_of
+from mm.calibration.intervals import with_block_errors
 from mm.calibration.schedule import Segment, segments_of
 from mm.calibration.windows import MODES, Fallback, WindowFit
 from mm.errors import BrokenFile, Mismatch, UsageError
@@ -192,7 +193,7 @@ def test_json_keys_follow_contract_order():
         *("n_fills", "usable", "status", "source", "age_s", "reason"),
         *("sigma_ticks", "predictive_low", "predictive_high", "min_delta_ticks", "max_delta_ticks"),
         *("shape", "lambda_curve", "adverse_ticks", "measured_rates", "mean_bid_per_s", "mean_ask_per_s"),
-        "half_spread_ticks",
+        *("half_spread_ticks", "ci95_A", "ci95_k"),
     ]
 
 
@@ -240,7 +241,7 @@ def test_schedule_of_tape_is_near_truth():
 def test_segment_equals_fit_of_its_training_window():
     day = tape(HOUR, 0, DAY_S * S)
     segment = build_schedule(day, WindowPlan(**SHORT)).segments[3]
-    fit = fit_poisson(DepthCounts(day).points(segment.train_start_us, segment.train_end_us))
+    fit = with_block_errors(fit_poisson(DepthCounts(day).points(segment.train_start_us, segment.train_end_us)))
     assert (segment.A, segment.k, segment.se_k, segment.n_fills) == (fit.A, fit.k, fit.se_k, fit.n_fills)
 
 

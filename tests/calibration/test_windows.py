@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm import Points, WindowPlan, fit_poisson
-from mm.calibration.estimators import estimate
+from mm.calibration.fit_points import FitOptions, fit_window
 from mm.calibration.windows import MODES, Window, WindowFit, WindowFitter
 from mm.errors import UsageError
 
@@ -177,13 +177,14 @@ def test_weighted_modes_equal_fit_for_steady_flow(mode):
 
 
 def quick_fit(points):
-    """Return only the point estimate."""
-    return estimate(points.delta_ticks, points.exposure_s, points.fills, points.width_ticks)
+    """Return the fit with its intervals by blocks, without checks."""
+    return fit_window(points, FitOptions(intervals="block"))
 
 
 @pytest.mark.parametrize("mode", ["ewma", "pooled_k"])
-def test_errors_of_weighted_fits_match_scatter(mode):
-    """Over 400 days of one truth, the scatter of the estimates matches their standard errors."""
+@pytest.mark.parametrize("bursts", [False, True])
+def test_intervals_of_weighted_fits_hold_the_truth(mode, bursts):
+    """Over 300 days of one truth; where the rate of a block is drawn, naive intervals of A hold .6."""
     rng = np.random.default_rng(5)
     A, k, blocks = 0.5, 0.7, 24
     delta, block = np.tile(np.arange(1.0, 11.0), blocks), np.repeat(np.arange(blocks), 10)
@@ -191,14 +192,13 @@ def test_errors_of_weighted_fits_match_scatter(mode):
     mean = 300 * A * (np.exp(-k * delta) - np.where(delta < 10, np.exp(-k * (delta + 1)), 0))
 
     def points(_start_us, _end_us):
-        return Points.of(delta, np.full(delta.size, 300.0), rng.poisson(mean), block=block, width_ticks=width)
+        level = np.repeat(rng.gamma(4.0, 0.25, blocks), 10) if bursts else 1.0
+        return Points.of(delta, np.full(delta.size, 300.0), rng.poisson(mean * level), block=block, width_ticks=width)
 
     fitter = WindowFitter(points, quick_fit, WindowPlan(mode=mode, half_life_min=30))
-    found = [fitter.one(0, blocks * 5 * MIN) for _ in range(400)]
-    z_k = [(fit.k - k) / fit.se_k for fit in found]
-    z_A = [(np.log(fit.A) - np.log(A)) / fit.se_logA for fit in found]
-    assert 0.88 < np.std(z_k) < 1.12
-    assert 0.88 < np.std(z_A) < 1.12
+    found = [fitter.one(0, blocks * 5 * MIN) for _ in range(300)]
+    assert 0.9 < np.mean([fit.ci95_k[0] < k < fit.ci95_k[1] for fit in found]) <= 0.995
+    assert 0.9 < np.mean([fit.ci95_A[0] < A < fit.ci95_A[1] for fit in found]) <= 0.995
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -181,7 +181,6 @@ UNUSED = {
     "dwell": ("calibrate", ("--method", "fixed", "--dwell-ms", "5"), ("--dwell-ms", "CALIB_METHOD is fixed")),
     "half-life": ("schedule", ("--schedule-half-life-min", "9"), ("--schedule-half-life-min", "rolling", "ewma")),
     "strategy": ("schedule", ("--quote-model", "glft"), ("--quote-model (QUOTE_MODEL)", "runs no strategy")),
-    "draws": ("walkforward", ("--fit-draws", "5"), ("--fit-draws (FIT_DRAWS) is 5", "segment")),
     "fit": ("walkforward", ("--fill-params-file", "f.json"), ("--fill-params-file", "global_default")),
     "windows": ("sweep", ("--grid", "GAMMA=1,2", "--wf-step-min", "9"), ("--wf-step-min", "SWEEP_WALKFORWARD is 0")),
     "latency": (

@@ -141,9 +141,9 @@ def test_fit_notes_warn_when_fit_window_overlaps_tape(tmp_path):
         assert [note.name for note in maker(fill_params_file=path).fit_notes([TAPE])] == expected
 
 
-def test_redrawn_requires_a_single_fit(tmp_path):
+def test_redrawn_requires_a_fit(tmp_path):
     """Without a fit there is nothing to draw from; with one, `redrawn` yields FIT_DRAWS of them."""
-    with pytest.raises(UsageError, match="there is no single fit to draw from"):
+    with pytest.raises(UsageError, match="there is no fit to draw from"):
         next(maker(fit_draws=2).redrawn())
     made = maker(
         fill_params_file=write_fit(tmp_path),

@@ -30,7 +30,7 @@ def test_classes_are_scored_by_log_loss_and_brier():
     p = draw.uniform(0.05, 0.95, 4000)
     y = (draw.random(4000) < p).astype(float)
     base = np.clip(p + draw.normal(0, 0.2, 4000), 0.01, 0.99)
-    found = score(Task("adverse", 1.0, ("spread",)), predicted(y, p, base), 0, 0.01)
+    found = score(Task("adverse", 1.0, ("spread",)), predicted(y, p, base), 0.01)
     assert found["metric"] == "log_loss"
     assert found["value"] == pytest.approx(metrics.log_loss(y, p))
     assert found["baselines"]["imbalance_1"] == pytest.approx(metrics.log_loss(y, base))
@@ -48,7 +48,7 @@ def test_moves_are_scored_by_r2():
     draw = np.random.default_rng(2)
     values = draw.normal(size=5000)
     y = 0.25 + values + draw.normal(size=5000)
-    found = score(Task("return", 1.0, ("spread",)), predicted(y, values + 0.25, np.full(5000, 9.0)), 0, 0.01)
+    found = score(Task("return", 1.0, ("spread",)), predicted(y, values + 0.25, np.full(5000, 9.0)), 0.01)
     expected = 1 - np.sum((y - values - 0.25) ** 2) / np.sum((y - 0.25) ** 2)
     assert found["value"] == pytest.approx(expected)
     assert found["baselines"]["constant"] == 0.0
@@ -64,14 +64,14 @@ def test_trading_holds_one_position_at_a_time():
     """Signals before the end of the open position are ignored."""
     y = np.array([3.0, 5.0, -2.0, 4.0])
     us = np.array([0, SECOND // 2, SECOND, 3 * SECOND])
-    found = score(Task("return", 1.0, ("spread",)), predicted(y, np.array([1.0, 1.0, 1.0, -0.4]), y, us), 0, 0.01)
+    found = score(Task("return", 1.0, ("spread",)), predicted(y, np.array([1.0, 1.0, 1.0, -0.4]), y, us), 0.01)
     assert found["trading"] == {"trades": 2, "ticks": 0.0, "ticks_per_trade": 0.0, "ticks_per_trade_ci95": None}
 
 
 def test_log_loss_of_certain_mistake_is_finite():
     """Probabilities of 0 and 1 are clipped."""
     y = np.array([1.0, 0.0] * 50)
-    found = score(Task("fill", 1.0, ("spread",)), predicted(y, 1.0 - y, y), 0, 0.01)
+    found = score(Task("fill", 1.0, ("spread",)), predicted(y, 1.0 - y, y), 0.01)
     assert found["value"] == pytest.approx(-np.log(1e-6))
     assert not beats(found)
 
@@ -80,7 +80,7 @@ def test_short_times_have_no_interval():
     """Without an interval no predictor is usable, for any score."""
     draw = np.random.default_rng(5)
     y = draw.normal(size=40)
-    found = score(Task("return", 10.0, ("spread",)), predicted(y, y, y * 0), 0, 0.01)
+    found = score(Task("return", 10.0, ("spread",)), predicted(y, y, y * 0), 0.01)
     assert found["value"] == 1.0
     assert found["difference_ci95"] is None
     assert not beats(found)
@@ -94,7 +94,7 @@ def test_intervals_have_nominal_coverage():
         burst = np.repeat(draw.normal(size=400), 25)  # constant for 25 s
         x = draw.normal(size=10_000)
         y = 0.25 + 0.3 * x + burst
-        found = score(Task("return", 1.0, ("spread",)), predicted(y, 0.25 + 0.3 * x, np.full(10_000, 9.0)), 0, 0.01)
+        found = score(Task("return", 1.0, ("spread",)), predicted(y, 0.25 + 0.3 * x, np.full(10_000, 9.0)), 0.01)
         low, high = found["difference_ci95"]
         covered += low <= 0.09 / 1.09 <= high
     assert 51 <= covered <= 60
@@ -116,7 +116,6 @@ def test_fill_has_the_spread_that_its_best_distances_captured_beside_the_log_los
     found = score(
         Task("fill", 2.0, ("spread",)),
         PredictedSamples(samples, own, {"constant": base}, {}, nothing, nothing),
-        0,
         0.01,
     )
     unit = 2 * 3600 / 2.0 * 0.01
@@ -137,7 +136,7 @@ def test_adverse_has_what_the_kept_fills_earned_beside_the_log_loss():
         Task("adverse", 1.0, ("spread",)),
         PredictedSamples(samples, own, {"constant": base}, {}, nothing, nothing, moves),
     )
-    pnl = score(task, predicted, 0, 0.01)["pnl"]
+    pnl = score(task, predicted, 0.01)["pnl"]
     # expected moves: own -0.7, 1.35, 0.8; the constant's 0.5, 0.75, 0.5; half the spread is 1 tick
     assert pnl["per"] == "order"
     assert pnl["value"] == pytest.approx(0.01 * (2 + 0 - 1) / 3)
@@ -153,6 +152,6 @@ def test_interval_in_money_contains_the_difference():
     both = predicted(y, p, np.full(4000, 0.5))
     samples = orders(np.arange(4000), np.zeros(4000, int), np.ones(4000), y, move=np.where(y > 0, 3.0, -1.0))
     full = replace(both, samples=samples, moves=np.tile([-1.0, 3.0], (4000, 1)))
-    pnl = score(Task("adverse", 1.0, ("spread",)), full, 0, 0.01)["pnl"]
+    pnl = score(Task("adverse", 1.0, ("spread",)), full, 0.01)["pnl"]
     low, high = pnl["difference_ci95"]
     assert 0 < low < pnl["difference"] < high < 2 * pnl["difference"]

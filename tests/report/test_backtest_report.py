@@ -132,7 +132,7 @@ def test_command_and_knobs_are_printed_as_given():
 def test_markouts_card_lists_each_kind_of_fill():
     """Only a number whose own interval excludes 0 has the colour of its sign; that of the move alone says nothing."""
     row = {"n": 7, "adverse_selection": 0.0, "se": 0.1, "fills": "buy", "horizon_s": 1, "realised": 1.0}
-    row["realised_ci95"] = [0.8, 1.2]
+    row |= {"realised_ci95": [0.8, 1.2], "n_effective_blocks": 6.2}
     later = row | {"horizon_s": 5, "realised": -0.15, "realised_ci95": [-0.5, 0.2]}
     html = markouts_card({"markouts": [row, later, row | {"fills": "a<b", "realised_ci95": None}]})
     read(html)

@@ -189,7 +189,11 @@ DAYS = [{"day": "20240723", "A": 0.1033, "k": 1.35, "n_fills": 2014, "status": "
 
 def moves(*rows):
     """Moves of both sides within 5 s, each (delta, mean move, standard error)."""
-    return [AdverseMove(delta, "both", 5, 100, mean, error, delta - mean) for delta, mean, error in rows]
+    found = []
+    for delta, mean, error in rows:
+        ends = () if error is None else (mean - 2 * error, mean + 2 * error)
+        found.append(AdverseMove(delta, "both", 5, 100, mean, error, delta - mean, *ends))
+    return found
 
 
 def html(content, adverse_moves=()):

@@ -34,16 +34,15 @@ def test_each_hour_matches_its_fills_and_rows():
         assert (hours.buys[hour], hours.sells[hour]) == (sides.count((hour, "BUY")), sides.count((hour, "SELL")))
         values = [value for _, value in markouts.get(hour, [])]
         if values:
-            assert hours.later[hour] == pytest.approx(mean(values))
+            assert hours.later[hour].value == pytest.approx(mean(values))
         sums = {}
         for block, value in markouts.get(hour, []):
             sums[block] = sums.get(block, 0.0) + value - mean(values)
-        assert hours.blocks[hour] == len(sums)
         if len(values) >= LEAST_FILLS and len(sums) >= LEAST_BLOCKS:
             squares = sum(value**2 for value in sums.values()) * len(sums) / (len(sums) - 1)
-            assert hours.later_se[hour] == pytest.approx(sqrt(squares) / len(values))
+            assert hours.later[hour].error == pytest.approx(sqrt(squares) / len(values))
         else:
-            assert np.isnan(hours.later_se[hour])
+            assert hours.later[hour].ends is None
     equity = equity_curve(run).equity
     equity = equity[~np.isnan(equity)]
     assert hours.pnl.sum() == pytest.approx(equity[-1] - equity[0])
@@ -57,9 +56,9 @@ def test_few_fills_or_blocks_have_no_error(fills, blocks, shown):
     block = np.arange(fills) % blocks
     values = np.random.default_rng(1).normal(size=fills)
     for of_block, known in ((block, shown), (block % (blocks - 1), False)):
-        mean_of, error, _ = fills_means(np.zeros(fills, np.int64), values, of_block)
-        assert mean_of[0] == pytest.approx(values.mean())
-        assert np.isfinite(error[0]) == known
+        found = fills_means(np.zeros(fills, np.int64), values, of_block)[0]
+        assert found.value == pytest.approx(values.mean())
+        assert (found.ends is not None) == known
 
 
 def test_change_counts_in_the_hour_of_its_row():

@@ -35,6 +35,7 @@ def segment(at, A, k, source="fitted"):
     """Return a segment of a quarter of an hour, the *at*-th of the day."""
     start = START_US + at * 900 * US_PER_S
     fitted = {"A": A, "k": k, "se_k": 0.01 if A else None, "se_logA": 0.02 if A else None, "usable": A is not None}
+    fitted |= {"ci95_A": (0.7, 0.9), "ci95_k": (0.3304, 0.3696)} if A else {}
     return Segment(
         start_us=start,
         end_us=start + 900 * US_PER_S,

@@ -3,7 +3,7 @@
 import pytest
 
 from mm.predict.scoring import PNL_HINT
-from mm.report.figures import GAIN, LOSS
+from mm.report.figures import MAIN
 from mm.report.frame import About
 from mm.report.predictor_page import (
     calibration_figure,
@@ -101,14 +101,13 @@ def test_calibration_is_compared_with_the_diagonal():
     assert bins["y"] == [one["observed"] for one in BINS]
 
 
-def test_bars_show_signs():
+def test_bars_have_no_colour_without_an_interval():
     (bars,) = windows_figure(WINDOWS)["data"]
     assert bars["y"] == [window["difference"] for window in WINDOWS]
-    assert bars["marker"]["color"].count(GAIN) == 4
-    assert bars["marker"]["color"].count(LOSS) == 1
+    assert bars["marker"]["color"] == MAIN
     (bars,) = importance_figure({"ofi_10s": -0.0055, "imbalance_1": 0.1063})["data"]
     assert bars["y"] == ["imbalance_1", "ofi_10s"]
-    assert bars["marker"]["color"] == [GAIN, LOSS]
+    assert bars["marker"]["color"] == MAIN
 
 
 def test_identical_bins_are_drawn():

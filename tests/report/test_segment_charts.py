@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mm.report.figures import GAIN, LOSS
+from mm.report.figures import MAIN
 from mm.report.run_columns import EquityCurve
 from mm.report.segment_charts import earned, segments_figure, step_s, unquoted
 from mm.walkforward.window_metrics import COLUMNS, read_segments
@@ -66,7 +66,7 @@ def test_lines_are_continuous_from_segment_to_segment(rows):
 
 
 def test_bars_are_the_pnl_of_each_segment(rows):
-    """Gains and losses, each over most of its segment."""
+    """Each over most of its segment, in one colour: a segment has no interval."""
     us = np.array([0, 1.5, 2.5, 3.5, 4]) * MINUTE
     run = EquityCurve(
         us.astype(np.int64), np.zeros(5), np.array([0.0, 2.0, -1.0, -1.0, -1.5]), np.zeros(5), np.zeros(5)
@@ -76,7 +76,7 @@ def test_bars_are_the_pnl_of_each_segment(rows):
     bars = named(figure, "PnL")
     assert bars["y"].tolist() == [0.0, 2.0, -3.0, -0.5]
     assert (bars["x"] * 1e3).tolist() == [(i + 0.5) * MINUTE for i in range(4)]
-    assert bars["marker"]["color"][1:] == [GAIN, LOSS, LOSS]
+    assert bars["marker"]["color"] == MAIN
     assert bars["y"].sum() == earned(run, rows).sum()
 
 

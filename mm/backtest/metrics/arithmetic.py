@@ -6,13 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from mm.base.arrays import Ints, Numbers, Rows
-
-LEVEL = 0.95
-NORMAL = 1.959963984540054  # the two-sided 95 % quantile of the normal distribution
+from mm.base.estimate import LEVEL, Ends
 
 MOST_CODES, TABLE_PER_ROW = 2**63 - 1, 4
-
-Ends = tuple[float | None, float | None]  # of an interval; None if it is undefined
 
 
 def dot(first: Numbers, second: Numbers) -> float:
@@ -69,18 +65,6 @@ def mean_interval(count: float) -> tuple[float, float]:
     tail = (1 - LEVEL) / 2
     low = float(gammaincinv(count, tail)) if count > 0 else 0.0
     return low, float(gammaincinv(count + 1, 1 - tail))
-
-
-def student_quantile(degrees: int, comparisons: float = 1.0) -> float:
-    """Return the two-sided 95 % quantile of Student's t distribution with 1 or more *degrees* of freedom.
-
-    With several independent *comparisons*, all of them are within theirs in 95 % of cases (Šidák 1967).
-    """
-    from mm.base.special import stdtrit
-
-    if comparisons <= 1:
-        return float(stdtrit(degrees, (1 + LEVEL) / 2))
-    return -float(stdtrit(degrees, -math.expm1(math.log(LEVEL) / comparisons) / 2))
 
 
 def poisson_mid_p(count: int, mean: float) -> float | None:

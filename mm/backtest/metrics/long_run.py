@@ -1,57 +1,20 @@
-"""Long-run variance of sums over autocorrelated blocks of time, and confidence intervals of bursty counts.
+"""Confidence intervals of bursty counts.
 
 Order arrivals are self-exciting, so fills come in bursts, and a Poisson interval is too narrow for them. The intervals
-here use the residuals (observed minus expected fills) of blocks of five minutes, and their autocorrelation; a
-calibration computes the standard errors of A and k with the same estimator.
+here use the residuals (observed minus expected fills) of blocks of five minutes, and their autocorrelation.
 """
 
 import math
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import NORMAL, Ends, mean_interval, student_quantile
+from mm.backtest.metrics.arithmetic import mean_interval
 from mm.base.arrays import Floats, Ints
+from mm.base.estimate import Ends, cosines, slow_variance, student_quantile
+from mm.base.numbers import NORMAL
 from mm.clock import US_PER_S
 
 BLOCK_US = 300 * US_PER_S
-SHARE = 0.4  # of B^(2/3) cosines
-
-
-def cosines(blocks: int) -> int:
-    """Return the number of cosines in the variance estimate of B blocks: 0.4·B^(2/3), as Lazarus et al. advise.
-
-    At least 2 from three blocks on, at most B - 1; 0 below two blocks.
-    """
-    return 0 if blocks < 2 else min(max(round(SHARE * blocks ** (2 / 3)), 2), blocks - 1)
-
-
-def long_run_error(values: Floats) -> Floats:
-    """Return the standard error of the sum of *values*, which are in order of time and may be autocorrelated.
-
-    The equal-weighted cosine estimator of Lazarus, Lewis, Stock and Watson (JBES 36 (2018) 541-559), to be compared
-    with the t distribution whose degrees of freedom are the number of `cosines`.
-
-    Args:
-        values: One per block; with several columns, the result has one error per column.
-    """
-    error: Floats = np.sqrt(slow_variance(values))
-    return error
-
-
-def slow_variance(values: Floats) -> Floats:
-    """Return the variance of the sum of *values* from its slowest `cosines`; 0 below two values.
-
-    With several columns, the result has one variance per column.
-    """
-    degrees = cosines(len(values))
-    if degrees == 0:
-        return np.zeros(values.shape[1:])
-    # by a transform of the values and their mirror image: a matrix of the cosines of weeks takes hundreds of MB
-    waves = np.fft.rfft(np.concatenate((values, values[::-1])), axis=0)[1 : degrees + 1]
-    turned = np.exp(-0.5j * np.pi / len(values) * np.arange(1, degrees + 1))
-    sums = (waves.T * turned).T.real / 2
-    variance: Floats = 2 / degrees * (sums**2).sum(axis=0)
-    return variance
 
 
 def fill_intervals(fills: Floats, expected: Floats) -> list[Ends]:

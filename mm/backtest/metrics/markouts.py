@@ -1,6 +1,5 @@
 """Markouts of fills: captured half-spreads, and adverse selection by horizon and group."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import student_quantile
 from mm.backtest.metrics.long_run import BLOCK_US
 from mm.backtest.metrics.spans import Spans
 from mm.base.arrays import Floats, Ints, Mask, Numbers
+from mm.base.estimate import Estimate, estimated
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
@@ -43,12 +42,14 @@ class Mean:
 
     Attributes:
         value: The mean; None without a usable fill.
-        error: Its standard error, with fills of the same block as one draw; None with too few blocks or fills.
+        error: Its standard error; None with too few blocks or fills.
+        ci95: Its 95 % interval; None likewise.
         left_out: Number of fills left out.
     """
 
     value: float | None
     error: float | None
+    ci95: list[float] | None
     left_out: int
 
 
@@ -59,30 +60,28 @@ class GroupMeans:
     Attributes:
         fills: Number of all fills, used or not.
         count: Number of fills used, by group.
-        value: Mean by group; NaN without a fill.
-        error: Its standard error; NaN below ``LEAST_BLOCKS`` effective blocks, or ``LEAST_FILLS`` fills.
+        moved: Mean move by group, without an interval below ``LEAST_BLOCKS`` effective blocks or ``LEAST_FILLS`` fills.
         blocks: Effective number of blocks, (Σw)²/Σw² of their lots w.
-        left: Mean of the measured move plus the half-spread captured relative to the mid at the fill.
-        left_error: Its standard error, which is not that of the move: what was captured varies as well.
+        left: Mean of the measured move plus the half-spread captured relative to the mid at the fill; its error is not
+            the move's, since what was captured varies as well.
     """
 
     fills: int
     count: Ints
-    value: Floats
-    error: Floats
+    moved: list[Estimate]
     blocks: Floats
-    left: Floats
-    left_error: Floats
+    left: list[Estimate]
 
     def mean(self) -> Mean:
         """Return the mean over all fills, the first group."""
-        value, error = (None if np.isnan(numbers[0]) else float(numbers[0]) for numbers in (self.value, self.error))
-        return Mean(value, error, self.fills - int(self.count[0]))
+        return self._of_all(self.moved[0])
 
     def realised(self) -> Mean:
         """Return the realised half-spread over all fills."""
-        value, error = (None if np.isnan(numbers[0]) else float(numbers[0]) for numbers in (self.left, self.left_error))
-        return Mean(value, error, self.fills - int(self.count[0]))
+        return self._of_all(self.left[0])
+
+    def _of_all(self, mean: Estimate) -> Mean:
+        return Mean(mean.value, mean.error, mean.ends, self.fills - int(self.count[0]))
 
 
 def half_spreads(
@@ -102,9 +101,9 @@ def half_spreads(
     cells, half_tick = cells_of(side, unwinds, earned), instrument.tick_e8 / (2 * E8)
 
     def means(moved: Ints, known: Mask, after_us: int) -> GroupMeans:
-        block = spans.blocks(block_length_us(spans, after_us)).of(us)
-        count, sums = group_sums(block, cells, known, lots, side * moved, earned)
-        return GroupMeans(len(valid), count, *_means(count, sums, half_tick))
+        blocks = spans.blocks(block_length_us(spans, after_us))
+        sums = BlockSums.of((blocks.of(us), len(blocks.begin_us)), cells, known, lots, side * moved, earned)
+        return sums.means(len(valid), half_tick, independent=spans.covered_us >= SHORT_RUN_US)
 
     effective = means(mid2 - 2 * ticks, np.ones(len(us), np.bool_), 0).mean()
     mids, after = np.asfortranarray(journal.mids), {}
@@ -166,42 +165,28 @@ def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
     """Return a row per group and horizon of the adverse selection of :func:`half_spreads`, except the group of all.
 
     Each row covers the fills known at its horizon, weighted by quantity; errors treat the fills of a block as one draw,
-    and ``ci95`` is by Student's t with one degree of freedom fewer than effective blocks; ``realised`` is the realised
-    half-spread. A group without such a fill has no row.
+    and those of a short run's blocks as dependent on each other; ``realised`` is the realised half-spread. A group
+    without such a fill has no row.
     """
     return [
         {
             "fills": name,
             "horizon_s": horizon_s,
             "n": count,
-            "adverse_selection": value,
-            "se": None if np.isnan(error) else error,
-            "ci95": None if np.isnan(error) else _interval(value, error, blocks - 1),
+            "adverse_selection": moved.value,
+            "se": moved.error,
+            "ci95": moved.ends,
             "n_effective_blocks": blocks,
-            "realised": left,
-            "realised_se": None if np.isnan(left_error) else left_error,
-            "realised_ci95": None if np.isnan(left_error) else _interval(left, left_error, blocks - 1),
+            "realised": left.value,
+            "realised_se": left.error,
+            "realised_ci95": left.ends,
         }
         for horizon_s, means in after.items()
-        for name, count, value, error, blocks, left, left_error in zip(
-            GROUPS,
-            *(
-                numbers.tolist()
-                for numbers in (means.count, means.value, means.error, means.blocks, means.left, means.left_error)
-            ),
-            strict=True,
+        for name, count, moved, blocks, left in zip(
+            GROUPS, means.count.tolist(), means.moved, means.blocks.tolist(), means.left, strict=True
         )
         if count and name != GROUPS[0]
     ]
-
-
-def _interval(value: float, error: float, degrees: float) -> list[float]:
-    """Return the 95 % interval by Student's t; between whole degrees the quantile is linear in their inverse."""
-    low, high = math.floor(degrees), math.ceil(degrees)
-    near, far = student_quantile(low), student_quantile(high)
-    share = (1 / low - 1 / degrees) / (1 / low - 1 / high) if low < high else 0.0
-    half = (near + share * (far - near)) * error
-    return [value - half, value + half]
 
 
 def cells_of(side: Ints, unwinds: Mask, earned: Ints) -> Ints:
@@ -213,36 +198,56 @@ def cells_of(side: Ints, unwinds: Mask, earned: Ints) -> Ints:
     return (2 * band + unwinds) * 2 + (side < 0)
 
 
-def group_sums(block: Ints, cells: Ints, known: Mask, lots: Ints, favour: Ints, earned: Ints) -> tuple[Ints, Floats]:
-    """Return sums over the fills with a *known* move by group: their number, and float64[7, groups].
+@dataclass(frozen=True)
+class BlockSums:
+    """Sums over the fills with a known move, by block (rows) and group (columns). Whole sums are exact below 2^53.
 
-    The latter: lots; lots times half ticks in our favour; lots times the half ticks captured relative to the mid;
-    blocks with a fill; the sum over blocks of the squared deviation of lots times half ticks from lots times the mean;
-    that of their squared lots; and that of the squared deviation of lots times half ticks in our favour and captured.
-    Whole sums are exact below 2^53.
-
-    Args:
-        block: The block of each fill.
-        cells: Its number, from `cells_of`.
-        known: Whether its move is known.
-        lots: Its lots.
-        favour: Half ticks in our favour, 0 if unknown.
-        earned: Half ticks captured relative to the mid.
+    Attributes:
+        count: Number of fills by group.
+        lots: Their lots.
+        moved: Lots times half ticks in our favour.
+        captured: Lots times the half ticks captured relative to the mid.
     """
-    place = (block - block.min(initial=0)) * CELLS + cells
-    size, weight = int(place.max(initial=0)) // CELLS * CELLS + CELLS, lots * known.astype(np.float64)
-    held, gained = (_by_group(np.bincount(place, values, size)) for values in (weight, weight * favour))
-    [count] = _by_group(np.bincount(cells, known, CELLS)).astype(np.int64)
-    kept = _by_group(np.bincount(place, weight * earned, size))
-    captured = kept.sum(axis=0)
-    total, gain = held.sum(axis=0), gained.sum(axis=0)
-    away, apart = (
-        values - np.divide(values.sum(axis=0), total, out=np.zeros(len(GROUPS)), where=total > 0) * held
-        for values in (gained, gained + kept)
-    )
-    squares = ((values**2).sum(axis=0) for values in (away, held, apart))
-    sums = (total, gain, captured, (held != 0).sum(axis=0), *squares)
-    return count, np.array(sums)
+
+    count: Ints
+    lots: Floats
+    moved: Floats
+    captured: Floats
+
+    @classmethod
+    def of(
+        cls, blocks: tuple[Ints, int], cells: Ints, known: Mask, lots: Ints, favour: Ints, earned: Ints
+    ) -> "BlockSums":
+        """Return the sums.
+
+        Args:
+            blocks: The block of each fill, and the number of blocks of the run.
+            cells: The number of each fill, from `cells_of`.
+            known: Whether its move is known.
+            lots: Its lots.
+            favour: Half ticks in our favour, 0 if unknown.
+            earned: Half ticks captured relative to the mid.
+        """
+        block, number = blocks
+        place, size = np.maximum(block, 0) * CELLS + cells, max(number, 1) * CELLS
+        weight = lots * known.astype(np.float64)
+        [count] = _by_group(np.bincount(cells, known, CELLS)).astype(np.int64)
+        sums = (_by_group(np.bincount(place, each, size)) for each in (weight, weight * favour, weight * earned))
+        return cls(count, *sums)
+
+    def means(self, fills: int, half_tick: float, *, independent: bool) -> GroupMeans:
+        """Return the means of groups of *fills* in all; blocks of a short run are not *independent*."""
+        kept = self.moved + self.captured
+
+        def of(sums: Floats, group: int) -> Estimate:
+            least = LEAST_BLOCKS if self.count[group] >= LEAST_FILLS else np.inf
+            found = estimated(sums[:, group], self.lots[:, group], independent=independent, least=least)
+            return found.times(half_tick)
+
+        squares = (self.lots**2).sum(axis=0)
+        blocks = np.divide(self.lots.sum(axis=0) ** 2, squares, out=np.zeros(len(GROUPS)), where=squares > 0)
+        moved, left = ([of(sums, group) for group in range(len(GROUPS))] for sums in (self.moved, kept))
+        return GroupMeans(fills, self.count, moved, blocks, left)
 
 
 def _by_group(sums: Numbers) -> Floats:
@@ -250,14 +255,3 @@ def _by_group(sums: Numbers) -> Floats:
     cells = sums.reshape(-1, len(BAND_NAMES), 2, 2).astype(np.float64)
     bands = cells.sum(axis=(2, 3))
     return np.column_stack((bands.sum(axis=1), cells.sum(axis=(1, 2)), cells.sum(axis=(1, 3)), bands))
-
-
-def _means(count: Ints, sums: Floats, half_tick: float) -> tuple[Floats, ...]:
-    """Return mean, standard error, effective blocks, realised half-spread and its error by group, from its sums."""
-    lots, moved, earned, used, squares, weights, apart = sums
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean, left, blocks = moved / lots, (moved + earned) / lots, lots * lots / weights
-        error, left_error = (np.sqrt(each * used / (used - 1)) / lots for each in (squares, apart))
-    few = ~(blocks >= LEAST_BLOCKS) | (count < LEAST_FILLS)
-    error[few] = left_error[few] = np.nan
-    return mean * half_tick, error * half_tick, blocks, left * half_tick, left_error * half_tick

@@ -17,7 +17,7 @@ from mm.backtest.run_terms import (
     fraction_of,
 )
 from mm.base.arrays import Floats, Ints
-from mm.base.numbers import number, signed
+from mm.base.numbers import duration, noun, number, signed
 from mm.clock import iso, missing_days
 from mm.instrument import E8, short_text
 
@@ -31,6 +31,8 @@ LITTLE_UPTIME = 0.9  # share of the covered time with orders on both sides, belo
 LITTLE_AT_BOUND = 0.05  # share of the covered time at the inventory bound, from which that note names it
 MOST_CAUSES = 3  # number of reasons listed for quotes that were not sent; rarer ones explain little
 OTHER_LEVEL = 1.2  # ratio of fills to predicted fills (or its inverse) above which a significant difference is noted
+DRIFT_HALF_LIVES = 60  # of covered time, below which a drift of the mean PnL is noted
+S_PER_H = 3600
 UNKNOWN_S = 30  # of a valid book until the volatility is estimated: `FEWEST` of _volatility.pxd
 _TOO_SHORT = f": one that follows the volatility waits for {UNKNOWN_S} s of a valid book, longer than this run"
 MANY_REJECTS = 0.01  # share of the orders; a note is added above it
@@ -190,6 +192,34 @@ def _why_crossing(summary: Mapping[str, Any]) -> str:
         f" (its quotes{where} are nearer than the market moves until an order arrives, above all after a fill, whose "
         f"book is not known yet; quote behind the market as the default strategy does, or with less latency)"
     )
+
+
+def of_verdict(numbers: Mapping[str, Any]) -> list[str]:
+    """Return what limits the verdict of a summary: what would undo it, a mean that drifts, PnL outside its periods."""
+    undone, half_life_s = numbers["undone_by"], numbers["returns"]["drift_half_life_s"]
+    lines = [] if undone is None else [f"above 0 from {undone_text(undone)}"]
+    covered_s = numbers["returns"]["periods"] * numbers["returns"]["period_s"]
+    if numbers["verdict"] and half_life_s and covered_s < DRIFT_HALF_LIVES * half_life_s:
+        lines.append(
+            f"the mean PnL drifts, with a half-life of {duration(half_life_s)} in {duration(covered_s)}: its interval "
+            f"needs {DRIFT_HALF_LIVES} half-lives, and is too narrow here; play more days"
+        )
+    return lines + left_out(numbers)
+
+
+def undone_text(undone: Mapping[str, Any], one: str = "minute", several: str = "minutes") -> str:
+    """Return what would undo a verdict above 0, as in ``undone_by``."""
+    losing, times = undone["losing_periods"], undone["times_the_largest"]
+    size = "none was seen" if times is None else f"{number(times, 2)} times the largest seen"
+    return (
+        f"{losing} losing {noun(losing, one, several)}: one loss of {number(undone['loss'])} ({size}) undoes it; this "
+        f"time excludes it only if it comes more often than once in {_span(undone['once_in_s'])}"
+    )
+
+
+def _span(seconds: float) -> str:
+    hours = seconds / S_PER_H
+    return f"{number(hours, 2)} h" if hours >= 1 else f"{number(seconds / 60, 2)} min"
 
 
 def left_out(summary: Mapping[str, Any]) -> list[str]:

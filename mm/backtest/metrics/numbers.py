@@ -156,6 +156,9 @@ NUMBERS = (
     SummaryNumber("realised_half_spread", UNIT, "their sum", _NO_FILL_LATER, compared=("*.60",)),
     SummaryNumber("adverse_selection_se", UNIT, "its error by blocks", _FEW_FILLS),
     SummaryNumber("realised_half_spread_se", UNIT, "its error by blocks", _FEW_FILLS),
+    SummaryNumber("adverse_selection_ci95", UNIT, "its 95 % interval", _FEW_FILLS),
+    SummaryNumber("realised_half_spread_ci95", UNIT, "its 95 % interval", _FEW_FILLS),
+    SummaryNumber("effective_half_spread_ci95", UNIT, "its 95 % interval", _FEW_FILLS),
     SummaryNumber("adverse_selection_left_out", COUNT, "fills whose horizon ends after the data or a gap"),
     SummaryNumber(
         "markouts",
@@ -300,10 +303,20 @@ NUMBERS = (
     SummaryNumber(
         "verdict",
         QUOTE,
-        "mean of X per 60 s `above 0`, `below 0`, `undecided` (95 %, long-run error, Student's t), `too short to test` "
-        "under 20 periods; none without `knows_next_move`",
+        "the expected sum of X over the periods `above 0`, `below 0`, `undecided` (`lower95`, `upper95`: long-run "
+        "error, Student's t), `too short to test` under 20 periods; none without `knows_next_move`. It is of these "
+        "days; an undecided one has `days_to_decide`, how many days like these would decide it",
         f"the same quoting PnL in every period, too few of them, {_NOT_KNOWING}",
     ),
+    SummaryNumber("verdict.days_to_decide", null="the verdict is not undecided"),
+    SummaryNumber(
+        "undone_by",
+        QUOTE,
+        "what would undo a verdict above 0 from fewer than 20 losing periods: one `loss` (the sum of X), "
+        "`times_the_largest` seen, and `once_in_s`, the least rate of it that the covered time excludes at 95 %",
+        "the verdict is not above 0, or from 20 losing periods or more",
+    ),
+    SummaryNumber("undone_by.times_the_largest", null="no period lost anything"),
     SummaryNumber(
         "sharpe",
         "annual",
@@ -332,15 +345,15 @@ NUMBERS = (
         "returns",
         QUOTE,
         "moments of the periods, `autocorr_inflation` (long-run over independent variance), `pnl_left_out` (PnL in no "
-        "period)",
+        "period), `drift_half_life_s` of the mean (0 without a drift; noted where the run has under 60 of them)",
         _NO_VARIATION,
         "Changes of PnL, by period",
     ),
     SummaryNumber(
         "psr",
         SHARE,
-        "probability that the true Sharpe ratio is above 0, its variance times `autocorr_inflation` where above 1",
-        f"fewer than 20 periods of 60 s with a market, or all equal, {_NOT_KNOWING}",
+        "1 − p of the one-sided test that the mean of X is not above 0, with the verdict's error",
+        f"fewer than 20 periods of 60 s in which anything was earned or lost, or all equal, {_NOT_KNOWING}",
     ),
     SummaryNumber("max_drawdown", QUOTE, "of X", _NEVER_VALID, RISK, compared=_ITSELF),
     SummaryNumber("drawdown_duration_s", SECONDS, "the longest, from a peak to its recovery", _NEVER_VALID, RISK),

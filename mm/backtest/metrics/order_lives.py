@@ -8,7 +8,6 @@ import numpy as np
 
 from mm.backtest.journal import ACTIONS
 from mm.backtest.metrics.arithmetic import (
-    Ends,
     changes,
     distinct,
     poisson_mid_p,
@@ -19,6 +18,7 @@ from mm.backtest.metrics.arithmetic import (
 from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_intervals
 from mm.backtest.metrics.spans import Spans
 from mm.base.arrays import Floats, Ints, Mask
+from mm.base.estimate import Ends
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mm.backtest.metrics.arithmetic import student_quantile
 from mm.backtest.metrics.spans import PeriodBlocks
 from mm.base.arrays import Floats
+from mm.base.estimate import column_ends
 
 Row = dict[str, Any]
 LONG, SHORT = 30, 5  # periods of 60 s in a block
@@ -20,7 +20,9 @@ def block_periods(periods: int) -> int:
     return LONG if periods // LONG >= ENOUGH else SHORT
 
 
-def mean_ends(pnl: Floats, counts: Sequence[int], comparisons: float = 1.0) -> tuple[Floats, Floats]:
+def mean_ends(
+    pnl: Floats, counts: Sequence[int], comparisons: float = 1.0, tail: float | None = None
+) -> tuple[Floats, Floats]:
     """Return the ends of the 95 % interval (Student's t) of each column's mean PnL per block; NaN below two blocks.
 
     The mean is that of the periods in blocks, times the length of a block; a block that is longer or shorter than that
@@ -30,17 +32,29 @@ def mean_ends(pnl: Floats, counts: Sequence[int], comparisons: float = 1.0) -> t
         pnl: PnL by period (rows) and trial (columns).
         counts: The periods of each span.
         comparisons: Number of independent intervals that hold at once in 95 % of cases.
+        tail: PnL of one more block of each, from `worst_block`; None for none.
     """
     length = block_periods(len(pnl))
     blocks = PeriodBlocks.of(counts, length)
-    sums, sizes = blocks.sums(pnl), blocks.sizes[:, None]
-    number = len(sizes)
-    if number < 2:
+    sums, sizes = blocks.sums(pnl), blocks.sizes.astype(np.float64)
+    if tail is not None and len(sums):
+        sums, sizes = np.vstack((sums, np.full(pnl.shape[1], tail))), np.append(sizes, length)
+    if not len(sums):
         return np.full(pnl.shape[1], np.nan), np.full(pnl.shape[1], np.nan)
-    rate = sums.sum(axis=0) / sizes.sum()
-    squares = ((sums - rate * sizes) ** 2).sum(axis=0) * number / (number - 1)
-    half = student_quantile(number - 1, comparisons) * length * np.sqrt(squares) / sizes.sum()
-    return length * rate - half, length * rate + half
+    rate, _, half = column_ends(sums, sizes, comparisons=comparisons, independent=True)
+    return length * (rate - half), length * (rate + half)
+
+
+def worst_block(pnl: Floats, counts: Sequence[int]) -> float | None:
+    """Return the least PnL of a block of any column, at a block's length; None without one. NaN is not played.
+
+    Who chooses among designs chooses one whose rare loss has not come yet; what came to another may come to it.
+    """
+    length = block_periods(len(pnl))
+    blocks = PeriodBlocks.of(counts, length)
+    rates = blocks.sums(pnl) / np.maximum(blocks.sizes, 1)[:, None]
+    known = rates[np.isfinite(rates)]
+    return float(known.min()) * length if len(known) else None
 
 
 def are_tied(pnl: Floats, counts: Sequence[int], first: Floats) -> list[bool]:

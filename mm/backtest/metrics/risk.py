@@ -4,18 +4,18 @@ Instants are in µs. Money is in integers of any one unit (see ``pnl.AccountSeri
 """
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mm.backtest.metrics import arithmetic
-from mm.backtest.metrics.arithmetic import dot, median, quantiles, student_quantile
-from mm.backtest.metrics.long_run import cosines, long_run_error
-from mm.backtest.metrics.overfitting import probabilistic_sharpe
+from mm.backtest.metrics.arithmetic import dot, median, quantiles
 from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.base.arrays import Floats, Ints, Numbers
-from mm.base.numbers import sign_of
+from mm.base.estimate import LEVEL, cosines, estimated
+from mm.base.numbers import ABOVE, NORMAL, UNDECIDED
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ DRAWS = 2_000
 _AT_ONCE = 1 << 18  # blocks of draws per chunk
 LEAST_PERIODS = 20
 TOO_SHORT = "too short to test"
+FEW_LOSSES = 20  # losing periods, below which a verdict says what would undo it
+DRIFTS = 12  # half-lives, and shares of the variance, that are tried
+SHORTEST_DRIFT, LEAST_DRIFT = 0.5, 0.02  # half-life in periods, and share
+DRIFT_GAIN = 3.0  # nats
 GRID_US = 1_000_000
 
 
@@ -140,20 +144,22 @@ def _draw_ratios(drawn: Floats, lengths: Ints, centre: float) -> Floats:
     return np.stack((ratio, np.where(varied & (error > 1e-12), error, 0.0)))[:, :, 0]
 
 
-def verdict(changes: Floats) -> dict[str, Any] | None:
-    """Return whether the mean of 60 s *changes* differs from 0, with the 95 % interval of their expected sum.
+def verdict(changes: Floats, days: int = 1) -> dict[str, Any] | None:
+    """Return whether the sum of 60 s *changes* is expected above 0 or below, with its 95 % interval.
 
-    The error is the long-run one of `long_run_error`, with Student's t. Below ``LEAST_PERIODS`` it is too short to
-    test; None if nothing varied.
+    The error is the long-run one, with Student's t. ``days_to_decide`` of an undecided one: how many days like the
+    *days* it is from would decide it, if they all earned the same. Below ``LEAST_PERIODS`` it is too short to test;
+    None if nothing varied.
     """
     if len(changes) < LEAST_PERIODS:
-        return {"text": TOO_SHORT, "lower95": None, "upper95": None}
+        return {"text": TOO_SHORT, "lower95": None, "upper95": None, "days_to_decide": None}
     if changes.min() == changes.max():
         return None
-    total, error = float(changes.sum()), float(long_run_error(changes - changes.mean()))
-    half = student_quantile(cosines(len(changes))) * error
-    low, high = total - half, total + half
-    return {"text": sign_of(low, high), "lower95": low, "upper95": high}
+    total = estimated(changes).times(len(changes))
+    enough = None
+    if total.sign == UNDECIDED and total.value and total.error:
+        enough = math.ceil(max(days * (NORMAL * total.error / total.value) ** 2, days + 1))
+    return {"text": total.sign, "lower95": total.low, "upper95": total.high, "days_to_decide": enough}
 
 
 def sortino(changes: Floats, per_year: float) -> float | None:
@@ -294,12 +300,57 @@ def _shape(changes: Floats) -> dict[str, float | None]:
     }
 
 
-def psr(figures: dict[str, Any]) -> float | None:
-    """Return the probability that the true Sharpe ratio is above 0, from the result of ``moments``."""
-    if figures["sharpe_per_period"] is None:
+def psr(changes: Floats) -> float | None:
+    """Return 1 − p of the one-sided test that the mean of 60 s *changes* is not above 0, with the verdict's error.
+
+    None with fewer than ``LEAST_PERIODS`` periods in which anything was earned or lost, or if nothing varied.
+    """
+    from mm.base.special import stdtr
+
+    if np.count_nonzero(changes) < LEAST_PERIODS or changes.min() == changes.max():
         return None
-    shape = {"skew": figures["skew"], "kurtosis": figures["kurtosis"], "inflation": figures["autocorr_inflation"]}
-    return probabilistic_sharpe(figures["sharpe_per_period"], periods=figures["periods"], **shape)
+    mean = estimated(changes)
+    return float(stdtr(cosines(len(changes)), mean.value / mean.error)) if mean.value and mean.error else None
+
+
+def undone_by(changes: Floats, verdict: Mapping[str, Any] | None, spans: Spans) -> dict[str, Any] | None:
+    """Return the loss that would undo a *verdict* above 0 from fewer than ``FEW_LOSSES`` losing periods; else None.
+
+    ``loss``: the sum of the *changes*, in the quote asset; ``times_the_largest`` lost in a period so far, None without
+    a loss; ``once_in_s``: the rate of events of which none was seen that the covered time excludes at 95 %.
+    """
+    losing = int(np.count_nonzero(changes < 0))
+    if verdict is None or verdict["text"] != ABOVE or losing >= FEW_LOSSES:
+        return None
+    loss, largest = float(changes.sum()), -float(changes.min())
+    return {
+        "loss": loss,
+        "times_the_largest": loss / largest if losing else None,
+        "once_in_s": len(spans.periods) * PERIOD_US / US_PER_S / -math.log(1 - LEVEL),
+        "losing_periods": losing,
+    }
+
+
+def drift_half_life_s(changes: Floats) -> float | None:
+    """Return the half-life of a slow drift of the mean of 60 s *changes*; 0 without one, None in too few periods.
+
+    The spectrum of the changes is compared, by Whittle's likelihood, with a constant plus an autoregression's of each
+    of some half-lives and shares of the variance; there is one where the best of them gains ``DRIFT_GAIN``.
+    """
+    if len(changes) < LEAST_PERIODS or changes.min() == changes.max():
+        return None
+    size = len(changes)
+    waves = np.abs(np.fft.rfft(changes - changes.mean())[1 : (size + 1) // 2]) ** 2
+    cosine = np.cos(2 * np.pi / size * np.arange(1, len(waves) + 1))
+    halves = np.geomspace(SHORTEST_DRIFT, size, DRIFTS)
+    keeps = np.exp2(-1 / halves)[:, None, None]
+    shares = np.geomspace(LEAST_DRIFT, 1.0, DRIFTS)[None, :, None]
+    shape = 1 - shares + shares * (1 - keeps**2) / (1 - 2 * keeps * cosine + keeps**2)
+    fits = -len(waves) * np.log((waves / shape).mean(axis=2)) - np.log(shape).sum(axis=2)
+    best = int(fits.argmax())
+    if fits.flat[best] + len(waves) * math.log(waves.mean()) < DRIFT_GAIN:
+        return 0.0
+    return float(halves[best // DRIFTS]) * PERIOD_US / US_PER_S
 
 
 def daily(account: "AccountSeries", terms: "RunTerms", fill_us: Ints) -> dict[str, Any]:

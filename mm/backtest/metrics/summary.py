@@ -9,7 +9,7 @@ from mm.backtest.journal import BREACHES
 from mm.backtest.metrics import risk
 from mm.backtest.metrics.arithmetic import dot, quotient, whole_sum
 from mm.backtest.metrics.json_values import finite, missing
-from mm.backtest.metrics.markouts import HORIZONS_S, half_spreads, markouts
+from mm.backtest.metrics.markouts import HORIZONS_S, Mean, half_spreads, markouts
 from mm.backtest.metrics.notes import (
     NOT_FINITE,
     NULL,
@@ -19,8 +19,8 @@ from mm.backtest.metrics.notes import (
     fee_above_capture,
     filters_not_applied,
     implausible_fees,
-    left_out,
     notes,
+    of_verdict,
     paid_as_on_spot,
     quoted,
     refused,
@@ -95,7 +95,7 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     summary |= _volume(journal, account, terms, summary, traded)
     warnings = notes(counts, summary, reached=bool(sent.rested.any()))
     warnings += unearned_fee(journal, terms, summary) or fee_above_capture(summary)
-    warnings += [*_cautions(journal, terms), *left_out(summary)]
+    warnings += [*_cautions(journal, terms), *of_verdict(summary)]
     summary = dict(finite(summary))
     summary["warnings"] = warnings + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
@@ -211,14 +211,25 @@ def _spreads(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     return {
         "adverse_selection": {h: mean.value for h, mean in after.items()},
         "adverse_selection_se": {h: mean.error for h, mean in after.items()},
+        "adverse_selection_ci95": {h: mean.ci95 for h, mean in after.items()},
         "adverse_selection_left_out": {h: mean.left_out for h, mean in after.items()},
         "effective_half_spread": effective,
+        "effective_half_spread_ci95": earned.ci95,
         "realised_half_spread": {
             h: None if effective is None or mean.value is None else effective + mean.value for h, mean in after.items()
         },
         "realised_half_spread_se": {h: mean.error for h, mean in left.items()},
+        "realised_half_spread_ci95": {h: _realised_ends(effective, after[h], mean) for h, mean in left.items()},
         "markouts": markouts(groups),
     }
+
+
+def _realised_ends(effective: float | None, moved: Mean, left: Mean) -> list[float] | None:
+    """Return the interval of a realised half-spread, which is over all fills, and its error over the known ones."""
+    if effective is None or moved.value is None or left.value is None or left.ci95 is None:
+        return None
+    off = effective + moved.value - left.value
+    return [end + off for end in left.ci95]
 
 
 def _activity(journal: "Journal", sent: Lives, counts: "Table", fill_ratio: float | None) -> dict[str, Any]:
@@ -311,8 +322,14 @@ def _risk(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str,
         "seed": terms.seed,
     }
     ratios = _ratios(account, terms, knows=knows)
-    verdict = risk.verdict(changes / account.per_quote) if knows else None
-    first = {"verdict": verdict, "sharpe": ratios["sharpe"], "sharpe_autocorr": ratios["sharpe_autocorr"]}
+    verdict = risk.verdict(changes / account.per_quote, len(set(terms.days))) if knows else None
+    undone = risk.undone_by(changes / account.per_quote, verdict, account.spans)
+    first = {
+        "verdict": verdict,
+        "undone_by": undone,
+        "sharpe": ratios["sharpe"],
+        "sharpe_autocorr": ratios["sharpe_autocorr"],
+    }
     interval = risk.sharpe_ci95(changes, _per_year(account, terms), terms.seed) if knows else None
     return first | {"sharpe_ci95": interval, "sharpe_bootstrap": bootstrap} | ratios
 
@@ -332,8 +349,8 @@ def _ratios(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[st
         "max_drawdown": None if fall is None else account.quote(fall),
         "drawdown_duration_s": None if lasted_us is None else lasted_us / US_PER_S,
         "under_water": drawdowns.under_water(),
-        "returns": moments | {"pnl_left_out": account.left_out},
-        "psr": risk.psr(moments) if knows and len(changes) >= risk.LEAST_PERIODS else None,
+        "returns": moments | {"pnl_left_out": account.left_out, "drift_half_life_s": risk.drift_half_life_s(changes)},
+        "psr": risk.psr(changes) if knows else None,
     }
 
 

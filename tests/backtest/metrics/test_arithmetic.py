@@ -14,8 +14,8 @@ from mm.backtest.metrics.arithmetic import (
     mean_interval,
     poisson_mid_p,
     ratio_interval,
-    student_quantile,
 )
+from mm.base.estimate import student_quantile
 
 
 def test_quotient_by_zero_is_none():

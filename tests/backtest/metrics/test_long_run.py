@@ -7,14 +7,8 @@ import pytest
 from scipy.special import gammaincinv
 from scipy.stats import t as student
 
-from mm.backtest.metrics.long_run import (
-    cosines,
-    count_interval,
-    fill_intervals,
-    long_run_error,
-    slow_variance,
-    stretch_intervals,
-)
+from mm.backtest.metrics.long_run import count_interval, fill_intervals, stretch_intervals
+from mm.base.estimate import cosines, long_run_error, slow_variance
 
 DAY = 168  # blocks of five minutes, 14 h
 RATE = 0.2  # events per second

@@ -6,17 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from journals import BTCUSDT, START_US, Scribe, journal_of, run_terms, seeded
 from mm import Result
 from mm.backtest.metrics.markouts import (
     BANDS_TICKS,
     GROUPS,
+    BlockSums,
     Mean,
-    _interval,
     block_length_us,
     cells_of,
-    group_sums,
     half_spreads,
     just_after,
     mid2_at,
@@ -99,7 +99,7 @@ def clustered_run(blocks, fills_each, length_s):
 
 @pytest.mark.parametrize(("blocks", "length_s"), [(24, 300), (12, 30)])
 def test_errors_are_of_blocks_by_student_t(blocks, length_s):
-    """Block sums with the factor G/(G − 1); blocks of five minutes in two hours, of 30 s in a short run."""
+    """Block sums with the factor G/(G − 1) in two hours; in a short run the slowest cosines of blocks of 30 s."""
     scribe, fills = clustered_run(blocks, 3, length_s)
     earned = half_spreads(scribe.journal(), BTCUSDT)[0]
     mean = sum(ticks * lots for _, ticks, lots in fills) / sum(lots for *_, lots in fills)
@@ -107,19 +107,20 @@ def test_errors_are_of_blocks_by_student_t(blocks, length_s):
     for block, ticks, lots in fills:
         scores[block] += lots * (ticks - mean)
         weights[block] += lots
-    error = math.sqrt(blocks / (blocks - 1) * (scores**2).sum()) / weights.sum() * 0.01
+    if length_s == 300:
+        variance, degrees = blocks / (blocks - 1) * (scores**2).sum(), weights.sum() ** 2 / (weights**2).sum() - 1
+    else:
+        places, degrees = (np.arange(blocks) + 0.5) / blocks, 2
+        waves = [(scores * np.cos(np.pi * j * places)).sum() for j in (1, 2)]
+        variance = 2 / degrees * sum(wave**2 for wave in waves)
+    error = math.sqrt(variance) / weights.sum() * 0.01
+    half = student.ppf(0.975, degrees) * error
     assert earned.error == pytest.approx(error)
+    assert earned.ci95 == pytest.approx([earned.value - half, earned.value + half])
     row = next(row for row in Result(scribe.journal(), run_terms()).summary["markouts"] if row["fills"] == "buy")
     effective = weights.sum() ** 2 / (weights**2).sum()
     assert (row["horizon_s"], row["n"], row["n_effective_blocks"]) == (0, 3 * blocks, pytest.approx(effective))
     assert row["adverse_selection"] == 0.0
-
-
-def test_interval_uses_degrees_of_effective_blocks():
-    """t at 6.5 degrees of freedom is 2.40 (scipy.stats.t.ppf(0.975, 6.5) = 2.40181)."""
-    low, high = _interval(1.0, 0.5, 6.5)
-    assert (high - low) / 2 / 0.5 == pytest.approx(2.4018, abs=2e-3)
-    assert (high + low) / 2 == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("blocks", "each", "known"), [(4, 10, False), (7, 2, False), (8, 3, True)])
@@ -183,7 +184,7 @@ def test_mid_before_the_first_book_is_zero():
 def test_mean_without_fills_is_none():
     """Undefined, not zero."""
     journal = replace(marked_run(), fills=marked_run().fills[:0])
-    assert half_spreads(journal, BTCUSDT)[1][1].mean() == Mean(None, None, 0)
+    assert half_spreads(journal, BTCUSDT)[1][1].mean() == Mean(None, None, None, 0)
 
 
 def test_markout_groups_are_weighted_means_of_their_fills():
@@ -320,10 +321,10 @@ def test_group_sums_equal_sums_over_single_fills(seed):
     known, unwinds = np.array([move is not None for move in moves]), (held_before(fills) - 3) * fills[:, 2] < 0
     favour = fills[:, 2] * np.array([move or 0 for move in moves])
     cells = cells_of(fills[:, 2], unwinds, half_ticks)
-    found, sums = group_sums(block, cells, known, fills[:, 4], favour, half_ticks)
-    with np.errstate(invalid="ignore"):
-        away, apart = (np.nan_to_num(one - one.sum(axis=0) / lots.sum(axis=0) * lots) for one in (moved, kept))
-    squares = ((one**2).sum(axis=0) for one in (away, lots, apart))
-    expected = (count, lots.sum(axis=0), moved.sum(axis=0), earned, (lots > 0).sum(axis=0), *squares)
-    for actual, reference in zip((found, *sums), expected, strict=True):
+    sums = BlockSums.of((block - min(block), 9), cells, known, fills[:, 4], favour, half_ticks)
+    for actual, reference in zip(
+        (sums.count, sums.lots, sums.moved, sums.moved + sums.captured, sums.captured.sum(axis=0)),
+        (count, lots, moved, kept, earned),
+        strict=True,
+    ):
         np.testing.assert_array_equal(actual, reference)

@@ -1,0 +1,163 @@
+"""A value with its 95 % interval: the one place where a series becomes an interval.
+
+A series is sums over stretches of time, in order: minutes, blocks, days. By default neighbours may depend on each
+other, as fills and PnL do; the error is then the long-run one, from the slowest cosines of the series. Draws that are
+independent (days, blocks much longer than the memory) have the usual error. Either way the interval is Student's t.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mm.base.arrays import Floats
+from mm.base.numbers import UNDECIDED, half_width, sign_of
+
+LEVEL = 0.95
+SHARE = 0.4  # of B^(2/3) cosines
+LEAST_DRAWS = 5  # for a colour
+
+Ends = tuple[float | None, float | None]  # of an interval; None if it is undefined
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean with its error and its 95 % interval; None where it is undefined.
+
+    Attributes:
+        value: The mean.
+        error: Its standard error.
+        low, high: Ends of its interval.
+        n: Draws that gave the interval: periods, blocks or days.
+    """
+
+    value: float | None
+    error: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+    @property
+    def ends(self) -> list[float] | None:
+        """Both ends; None without an interval."""
+        return None if self.low is None or self.high is None else [self.low, self.high]
+
+    @property
+    def sign(self) -> str:
+        """What the interval tells of the sign; undecided from fewer than `LEAST_DRAWS` draws."""
+        return sign_of(self.low, self.high) if self.n >= LEAST_DRAWS else UNDECIDED
+
+    def times(self, factor: float) -> "Estimate":
+        """Return the estimate in another unit, *factor* of which are one of the present."""
+        value, error, low, high = (
+            None if each is None else each * factor for each in (self.value, self.error, self.low, self.high)
+        )
+        return Estimate(value, error, low, high, self.n)
+
+
+NO_ESTIMATE = Estimate(None)
+
+
+def from_error(value: float | None, error: float | None, draws: int | None) -> Estimate:
+    """Return the estimate of a *value* with a standard *error* from independent *draws*; without one if it is 0."""
+    half = half_width(error, draws)
+    if value is None or not half:
+        return Estimate(value)
+    return Estimate(value, error, value - half, value + half, draws or 0)
+
+
+def student_quantile(degrees: float, comparisons: float = 1.0) -> float:
+    """Return the two-sided 95 % quantile of Student's t distribution with *degrees* of freedom, above 0.
+
+    With several independent *comparisons*, all of them are within theirs in 95 % of cases (Šidák 1967).
+    """
+    from mm.base.special import stdtrit
+
+    if comparisons <= 1:
+        return float(stdtrit(degrees, (1 + LEVEL) / 2))
+    return -float(stdtrit(degrees, -math.expm1(math.log(LEVEL) / comparisons) / 2))
+
+
+def cosines(blocks: int) -> int:
+    """Return the number of cosines in the variance estimate of B blocks: 0.4·B^(2/3), as Lazarus et al. advise.
+
+    At least 2 from three blocks on, at most B - 1; 0 below two blocks.
+    """
+    return 0 if blocks < 2 else min(max(round(SHARE * blocks ** (2 / 3)), 2), blocks - 1)
+
+
+def long_run_error(values: Floats) -> Floats:
+    """Return the standard error of the sum of *values*, which are in order of time and may be autocorrelated.
+
+    The equal-weighted cosine estimator of Lazarus, Lewis, Stock and Watson (JBES 36 (2018) 541-559), to be compared
+    with the t distribution whose degrees of freedom are the number of `cosines`.
+
+    Args:
+        values: One per block; with several columns, the result has one error per column.
+    """
+    error: Floats = np.sqrt(slow_variance(values))
+    return error
+
+
+def slow_variance(values: Floats) -> Floats:
+    """Return the variance of the sum of *values* from its slowest `cosines`; 0 below two values.
+
+    With several columns, the result has one variance per column.
+    """
+    degrees = cosines(len(values))
+    if degrees == 0:
+        return np.zeros(values.shape[1:])
+    # by a transform of the values and their mirror image: a matrix of the cosines of weeks takes hundreds of MB
+    waves = np.fft.rfft(np.concatenate((values, values[::-1])), axis=0)[1 : degrees + 1]
+    turned = np.exp(-0.5j * np.pi / len(values) * np.arange(1, degrees + 1))
+    sums = (waves.T * turned).T.real / 2
+    variance: Floats = 2 / degrees * (sums**2).sum(axis=0)
+    return variance
+
+
+def estimated(
+    sums: Floats,
+    weights: Floats | None = None,
+    *,
+    comparisons: float = 1.0,
+    independent: bool = False,
+    least: float = 2,
+) -> Estimate:
+    """Return Σ *sums* / Σ *weights* with its interval.
+
+    Args:
+        sums: One per draw, in order of time.
+        weights: What each draw weighs, 0 or more; None for 1 each.
+        comparisons: Number of independent intervals that hold at once in 95 % of cases.
+        independent: Whether draws are independent of each other; else the error is the long-run one.
+        least: Effective draws, (Σw)²/Σw², below which there is no interval.
+    """
+    weights = np.ones(len(sums)) if weights is None else weights
+    if not len(sums) or not weights.sum() > 0:
+        return NO_ESTIMATE
+    ends = column_ends(sums[:, None], weights, comparisons=comparisons, independent=independent, least=least)
+    value, error, half = (float(column[0]) for column in ends)
+    if math.isnan(half):
+        return Estimate(value)
+    return Estimate(value, error, value - half, value + half, int(np.count_nonzero(weights)))
+
+
+def column_ends(
+    sums: Floats, weights: Floats, *, comparisons: float = 1.0, independent: bool = False, least: float = 2
+) -> tuple[Floats, Floats, Floats]:
+    """Return Σ *sums* / Σ *weights* of each column, its error and half of its interval, as `estimated` does.
+
+    Error and half are NaN where there is no interval; the weights, some of them above 0, are of all columns.
+    """
+    total = float(weights.sum())
+    value: Floats = sums.sum(axis=0) / total
+    effective = total * total / float((weights**2).sum())
+    if effective < max(least, 2) - 1e-9:
+        return value, np.full(len(value), np.nan), np.full(len(value), np.nan)
+    away, draws = sums - weights[:, None] * value, int(np.count_nonzero(weights))
+    if independent:
+        degrees, variance = effective - 1, (away**2).sum(axis=0) * draws / (draws - 1)
+    else:  # more cosines than draws with something in them would tell of zeros
+        degrees, variance = min(cosines(len(sums)), effective - 1), slow_variance(away)
+    error = np.sqrt(variance) / total
+    return value, error, student_quantile(degrees, comparisons) * error

@@ -9,7 +9,6 @@ exchange restarts.
 import asyncio
 import json
 import random
-import selectors
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,35 +31,13 @@ from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
 from mm.sim.wire.http_messages import Request, json_bytes, read_request
 from mm.sim.wire.ws_api import ApiSession
+from virtual_loop import VirtualLoop
 
 URLS = VenueUrls("ws://box/ws-api/v3", "http://box", "ws://box")
 ACTIONS = ("order.place", "order.cancel", "order.cancelReplace", "order.amend.keepPriority")
 AMENDED_SHARE = 0.5
 """Of the schedules; the others are those from before there were amendments, draw by draw."""
 LATENCY_S = 0.002
-
-
-class _Jump(selectors.DefaultSelector):
-    """A selector that does not wait: virtual time passes at once."""
-
-    passed_s = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout is None:
-            raise RuntimeError("nothing will ever happen again")
-        self.passed_s += max(0.0, timeout)
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time jumps to the next timer."""
-
-    def __init__(self) -> None:
-        self._jump = _Jump()
-        super().__init__(self._jump)
-
-    def time(self) -> float:
-        return self._jump.passed_s
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 from gateway_rig import MemoryAudit, QuietLog, run_of
 from played_api import PlayedApi
-from schedule_world import VirtualLoop
 
 from mm.instrument import E8
 from mm.live.account.fee_values import FeeValues
@@ -17,6 +16,7 @@ from mm.live.orders.reports import OrderListener, OrderReports
 from mm.live.venues.binance_usdm import COUNTDOWN_MS, UsdmAccount, UsdmVenue
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock
+from virtual_loop import VirtualLoop
 
 HELD = {"symbol": "SIMUSDT", "positionAmt": "2", "entryPrice": "100", "markPrice": "101", "liquidationPrice": "50"}
 HELD |= {"unRealizedProfit": "2", "maintMargin": "1", "isolatedWallet": "0", "positionInitialMargin": "10"}

@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any
 
 import pytest
-from schedule_world import VirtualLoop
 from ws_rig import NOW_US, Play, played
 
 from mm.errors import UsageError
 from mm.live.venues.binance_spot import CANCEL, PLACE, TIME
 from mm.live.venues.venue import ApiAnswer, Outcome
+from virtual_loop import VirtualLoop
 
 
 @pytest.mark.parametrize("kind", ["ED25519", "HMAC"])

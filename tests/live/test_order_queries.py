@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from played_api import PlayedApi
-from schedule_world import VirtualLoop
 
 from exchange_rig import INSTRUMENT
 from mm.live.account.fee_values import FeeValues
@@ -23,6 +22,7 @@ from mm.live.venues.filters import OrderChecks
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock
 from mm.live.venues.venue import Outcome
+from virtual_loop import VirtualLoop
 
 
 class QueryRig:

@@ -3,7 +3,6 @@
 import asyncio
 
 from played_api import PlayedApi
-from schedule_world import VirtualLoop
 
 from exchange_rig import INSTRUMENT
 from mm.instrument import E8
@@ -20,6 +19,7 @@ from mm.live.venues.binance_usdm import UsdmAccount, UsdmVenue
 from mm.live.venues.filters import OrderChecks
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock
+from virtual_loop import VirtualLoop
 
 NOW_MS = 1_000_000_000_000
 FILL = AccountFill(900, 7, "mm-a-1b", 1, "100", "1", "0", "USDT", 1, True)

@@ -5,7 +5,6 @@ import json
 
 import msgspec
 import pytest
-from schedule_world import VirtualLoop
 
 from mm.live.venues.binance import Signer
 from mm.live.venues.binance_usdm import CANCEL, MARK_PRICE, PLACE
@@ -13,6 +12,7 @@ from mm.live.venues.keys import Credentials
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock
 from mm.live.venues.usdm_connection import SILENT_S, UsdmConnection
+from virtual_loop import VirtualLoop
 
 API, STREAMS, DAY_US = "ws://api/ws-fapi/v1", "ws://streams", 10**15
 

@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 import msgspec
-from schedule_world import VirtualLoop
 
 from mm.live.venues.binance import Signer
 from mm.live.venues.binance_spot import LOG_ON
@@ -13,6 +12,7 @@ from mm.live.venues.keys import Credentials
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock
 from mm.live.venues.ws_api import WsApi
+from virtual_loop import VirtualLoop
 
 NOW_US = 1_700_000_000_000_000
 

@@ -1,0 +1,84 @@
+"""Requests that the exchange forbids for a time, and those that it refuses for their timestamp."""
+
+import asyncio
+
+import pytest
+from gateway_rig import Rig, trading
+from sender_rig import Desk
+
+from mm.live.orders.live_orders import Ask, Rejected
+from mm.live.venues.venue import Outcome
+
+STALE = -1021
+
+
+async def silent(rig: Rig, seconds: float = 0.4) -> None:
+    """Let order 1 rest, then forbid requests for a time."""
+    rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+    await rig.until(lambda: rig.listener.state.get(1) == "open")
+    rig.gateway.session.limits.hold_off(seconds)
+
+
+def test_a_cancel_in_a_silence_leaves_as_soon_as_it_ends() -> None:
+    """The order may fill meanwhile: no time is lost, and no request is sent before."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            await silent(rig)
+            rig.gateway.cancel(1)
+            await asyncio.sleep(0.05)
+            assert len(rig.at_exchange()) == 1
+            await rig.until(lambda: rig.listener.state.get(1) == "CANCELED", 20)
+            rig.check()
+
+    asyncio.run(scenario())
+
+
+def test_nothing_is_placed_in_a_silence_and_orders_are_again_after_it() -> None:
+    async def scenario() -> None:
+        async with trading() as rig:
+            await silent(rig)
+            rig.gateway.place(2, -1, "100.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(2) == "rejected", 20)
+            assert not rig.gateway.ready
+            await rig.until(lambda: rig.gateway.ready, 20)
+            rig.gateway.place(3, -1, "100.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(3) == "open", 20)
+
+    asyncio.run(scenario())
+
+
+def test_a_kill_in_a_silence_cancels_as_soon_as_it_ends() -> None:
+    async def scenario() -> None:
+        async with trading() as rig:
+            await silent(rig)
+            rig.gateway.cancel_all()
+            assert len(rig.at_exchange()) == 1
+            await rig.until(lambda: not rig.at_exchange(), 20)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("code", "at_once"), [(STALE, True), (0, False)])
+def test_an_order_that_was_refused_for_its_timestamp_cannot_arrive_later(code: int, at_once: bool) -> None:
+    """One without an answer may: that it is not there proves nothing before its window has ended."""
+    desk = Desk()
+    order = desk.order()
+    desk.sender.place(order)
+    desk.ws.answer(code=code, outcome=Outcome.UNKNOWN, status=400 if code else 0)
+    assert desk.steps() == [Ask]
+    assert desk.states.absent(order, 7, order.sent_ms + 1) is at_once
+    assert desk.steps() == ([Rejected] if at_once else [])
+    assert desk.states.absent(order, 7, order.sent_ms + 60_000)
+
+
+@pytest.mark.parametrize(("code", "at_once"), [(STALE, True), (0, False)])
+def test_an_amendment_that_was_refused_for_its_timestamp_cannot_arrive_later(code: int, at_once: bool) -> None:
+    desk = Desk()
+    order = desk.live()
+    desk.states.amending(order, "0.5")
+    desk.sender.amend(order)
+    desk.ws.answer(code=code, outcome=Outcome.UNKNOWN, status=400 if code else 0)
+    assert desk.steps() == [Ask]
+    assert desk.states.amend_shown(order, 7, 1_000_001) is at_once
+    assert desk.states.amend_shown(order, 7, 1_060_000)

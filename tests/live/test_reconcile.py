@@ -101,6 +101,7 @@ def test_shadow_equals_replay_after_halts(models):
     async def scenario(boxed):
         await through(boxed, 3)
         for status in ("BREAK", "HALT", "TRADING", "TRADING", "HALT", "TRADING"):
+            await boxed.parts.stream.settled()  # as before each answer: what has arrived is processed
             boxed.session.market.status(boxed.box.scheduler.done_us, status)
             await boxed.play(2.5)
 

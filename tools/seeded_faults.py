@@ -486,8 +486,8 @@ FAULTS = [
     ),
     Fault(
         "mm/formats/table.py",
-        "return [0] * block.cells.height if made is None else [-1 if maker else 1 for maker in made]",
-        "return [0] * block.cells.height if made is None else [1 if maker else -1 for maker in made]",
+        'table.words["maker"] = {"": 0, "null": 0, **flags_by({True: side, False: -side})}',
+        'table.words["maker"] = {"": 0, "null": 0, **flags_by({True: -side, False: side})}',
         "tests/formats/test_table.py",
     ),
     Fault(
@@ -855,7 +855,12 @@ FAULTS = [
         "return cls(len(summaries),",
         "tests/sweep/test_findings.py",
     ),
-    Fault("mm/sweep/findings.py", "return rho + (1 - rho) * trials", "return trials", "tests/sweep/test_findings.py"),
+    Fault(
+        "mm/trials/on_record.py",
+        "return rho + (1 - rho) * trials",
+        "return trials",
+        "tests/sweep/test_findings.py tests/trials",
+    ),
     Fault(
         "mm/sweep/search.py",
         'worst = max if self.rank_by == "max_drawdown" else min',
@@ -979,7 +984,7 @@ FAULTS = [
         "if margin.equity_e8 > 0 else 0.0",
         "tests/live/test_contract_metrics.py",
     ),
-    Fault("mm/live/venues/canceller.py", "if none and empty[canceller]:", "if none:", "tests/live/test_canceller.py"),
+    Fault("mm/live/venues/canceller.py", "or (none and empty[canceller]):", "or none:", "tests/live/test_canceller.py"),
     Fault(
         "mm/live/venues/canceller.py",
         "self._refusals, self._delay_s = 0, _FIRST_DELAY_S\n        return",

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from mm.errors import UsageError
 from mm.live.venues import canceller as module
 from mm.live.venues.canceller import CONFIRM_S, PATHS, KeyRefused, NoAnswer, OrderCanceller, Refused, cancel_until_none
 from mm.live.venues.canceller import is_ours as ours
@@ -23,7 +22,7 @@ class Exchange:
     def __init__(self, *numbers, symbol="SIMUSDT"):
         self.paths, self.calls = PATHS["spot"], []
         self.orders = {number: row(number, symbol=symbol) for number in numbers}
-        self.failures, self.hidden = {}, 0
+        self.failures, self.hidden, self.answered_s = {}, 0, 100.0
 
     def request(self, verb, path, **parameters):
         self.calls.append((verb, path, parameters))
@@ -55,34 +54,36 @@ def clock(monkeypatch):
     return found
 
 
-def cancelled(*exchanges, **more):
+def cancelled(*exchanges, waits=lambda *_: None):
+    """Cancel at some exchanges; return the cancellers, and why each has failed, None for one that has not."""
     cancellers = [OrderCanceller(one, ["SIMUSDT"], ours) for one in exchanges]
-    return cancellers, cancel_until_none(cancellers, lambda: True, **more)
+    failed = cancel_until_none(cancellers, 1_000.0, waits)
+    return cancellers, [failed.get(each) for each in cancellers]
 
 
 def test_one_empty_listing_is_not_the_end(clock):
     """A list may lack an order that was accepted a moment ago: only two in succession show that none is open."""
     exchange = Exchange(7)
     exchange.hidden = 1
-    (canceller,), done = cancelled(exchange)
-    assert done
+    (canceller,), failed = cancelled(exchange)
+    assert failed == [None]
     assert exchange.orders == {}
     assert [status for _, status in canceller.ended.values()] == ["CANCELED"]
     assert clock.now_s >= 100 + 2 * CONFIRM_S
 
 
 def test_an_order_between_two_empty_listings_begins_the_count_anew(clock):
-    exchange, looks = Exchange(), []
+    exchange, slept = Exchange(), clock.sleep
 
-    def waits():
-        looks.append(sum(call[1] == LISTED for call in exchange.calls))
-        if looks[-1] == 1:
+    def sleep(seconds):
+        slept(seconds)
+        if sum(call[1] == LISTED for call in exchange.calls) == 1:
             exchange.orders[8] = row(8)
-        return True
 
-    assert cancel_until_none([OrderCanceller(exchange, ["SIMUSDT"], ours)], waits)
+    clock.sleep = sleep
+    assert cancelled(exchange)[1] == [None]
     assert exchange.orders == {}
-    assert looks[-1] >= 3
+    assert sum(call[1] == LISTED for call in exchange.calls) >= 4
 
 
 def refusal():
@@ -92,8 +93,8 @@ def refusal():
 def test_a_key_that_is_refused_twice_in_succession_cancels_nothing_more(clock):
     exchange = Exchange(7)
     exchange.failures["GET", LISTED] = [refusal(), refusal()]
-    with pytest.raises(KeyRefused):
-        cancelled(exchange)
+    _, (why,) = cancelled(exchange)
+    assert isinstance(why, KeyRefused)
     assert len(exchange.calls) == 2
 
 
@@ -127,7 +128,7 @@ def test_a_silence_that_the_exchange_demands_is_kept(clock):
     exchange = Exchange(7)
     exchange.failures["GET", LISTED] = [NoAnswer("429", 3.0)]
     said = []
-    assert cancelled(exchange, waits=lambda _, wait_s: said.append(wait_s))[1]
+    assert cancelled(exchange, waits=lambda *told: said.append(told[2]))[1] == [None]
     assert said == [3.0]
     assert clock.now_s >= 103
 
@@ -177,6 +178,7 @@ def test_nothing_is_cancelled_once_it_may_not_be(clock):
 def test_a_refused_key_at_one_exchange_does_not_keep_another_waiting(clock):
     refusing, other = Exchange(7), Exchange(8)
     refusing.failures["GET", LISTED] = [refusal(), refusal()]
-    with pytest.raises(UsageError):
-        cancelled(refusing, other)
+    _, (why, none) = cancelled(refusing, other)
+    assert isinstance(why, KeyRefused)
+    assert none is None
     assert other.orders == {}

@@ -12,6 +12,7 @@ from mm.live.account.holdings import Holdings
 from mm.live.account.ledger import AccountFill, Ledger
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
+from mm.live.orders.other_traders import OtherTraders
 from mm.live.orders.queries import OrderQueries
 from mm.live.orders.states import OrderStates
 from mm.live.venues.binance_spot import SpotAccount, SpotVenue
@@ -36,6 +37,7 @@ class Desk:
             venues=venues,
             api=lambda: self.api,
             changed=lambda: list(states.take()),
+            others=OtherTraders("SIMUSDT", ["mm-a"]),
             forgot=lambda _: check.forget_trades(),
         )
 

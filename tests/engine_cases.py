@@ -16,6 +16,7 @@ from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.intensity import ClusteredFills, Hybrid, Intensity, Poisson, PredictedFills
 from mm.backtest.models import fixed_spread
 from mm.backtest.quotes.steps import InventoryBound
+from mm.tape.columns import DEPTH, TRADE, ClockReading
 
 TABLES = ("orders", "fills", "state", "mids", "spans", "breaches")
 
@@ -269,10 +270,13 @@ def read_journal(journal):
 def oracle_events(tape):
     """Return the events of a tape for the oracle."""
     columns = (tape.event_us, tape.kind, tape.event_exch_us, tape.recv_seq, tape.event_id)
-    return [
-        oracle.Event(us, kind, tape.rows(place), exch_us, seq, number)
-        for place, (us, kind, exch_us, seq, number) in enumerate(zip(*(c.tolist() for c in columns), strict=True))
-    ]
+    events, late_us = [], 0
+    for place, (us, kind, exch_us, seq, number) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
+        least_us = [reading.least_us for reading in tape.meta.clock if reading.seq < seq]
+        if least_us and exch_us and kind in (DEPTH, TRADE):
+            late_us = max(us - exch_us - least_us[-1], 0 if kind == DEPTH else late_us)
+        events.append(oracle.Event(us, kind, tape.rows(place), exch_us, seq, number, late_us))
+    return events
 
 
 def oracle_tapes(tapes):
@@ -288,7 +292,7 @@ def oracle_tapes(tapes):
 def cases(draw, tapes=engine_tapes.tapes, fills=engine_draws.fill_models, units=(1, 3, 100_000, 500_000)):
     """Draw a case; a unit of time is a few µs, in which latencies are steps, or up to half a second."""
     unit = draw(st.sampled_from(units))
-    drawn = draw(tapes(unit))
+    drawn = [draw(measured(tape, unit)) for tape in draw(tapes(unit))]
     manual = draw(engine_draws.hands(drawn)) if draw(st.booleans()) else ()
     to_end = draw(st.sampled_from([True] * 9 + [False]))
     answers = draw(engine_draws.QUOTES)
@@ -301,6 +305,15 @@ def cases(draw, tapes=engine_tapes.tapes, fills=engine_draws.fill_models, units=
         draw(st.sampled_from([None, None, None, 0.5, 1, 2, 3])),
     )
     return Case(drawn, answers, draw(fills(unit)), rules, manual, to_end, follows, bound)
+
+
+@st.composite
+def measured(draw, tape, unit):
+    """Draw a tape with measurements of the clock, by which its messages are some units of time late."""
+    least_us = st.sampled_from([0, 1, unit, -unit, -2 * unit, -5 * unit])
+    seqs = draw(st.lists(st.integers(0, len(tape)), max_size=3, unique=True))
+    clock = tuple(ClockReading(seq, draw(least_us)) for seq in sorted(seqs))
+    return replace(tape, meta=replace(tape.meta, clock=clock))
 
 
 def one_level(rules, answers):

@@ -57,7 +57,7 @@ class Backtest(Venue):
         self.bound = None if bound is None else int(bound * rules.quote_lots + 1e-9)  # of the position, in lots
         self.on_fill, self.on_print = on_fill, on_print
         self.quote, self.messages, self.risk = quote, Messages(rules), Risk(rules)
-        self.market_us = 0  # when the last market message was received
+        self.market_us = 0  # when the last market message was received, less how late it was
         self.coming: deque[tuple[int, Event]] = deque()  # events that are still to happen at the exchange, numbered,
         self.underway: deque[tuple[int, Event]] = deque()  # and those that are still to reach us
         self.last_trade: Trade | None = None
@@ -175,8 +175,8 @@ class Backtest(Venue):
         happening = sorted(enumerate(there), key=lambda numbered: numbered[1].us)
         before = [event for _, event in happening if event.us < start_us]
         self.messages.event_times.extend(event.us for event in before)
-        received = [event.us for event in events if event.us < start_us and event.kind != KEYFRAME]
-        self.market_us = max([self.market_us, *received])
+        received = [event for event in events if event.us < start_us and event.kind != KEYFRAME]
+        self.market_us = received[-1].us - received[-1].late_us if received else self.market_us
         for event in before:
             self.fill_model.on_event(event)
             if event.kind not in (TRADE, KEYFRAME):
@@ -192,7 +192,7 @@ class Backtest(Venue):
     def receive_event(self) -> None:
         """Receive an event from the feed."""
         event = self.underway.popleft()[1]
-        self.market_us = self.us if event.kind != KEYFRAME else self.market_us
+        self.market_us = self.us - event.late_us if event.kind != KEYFRAME else self.market_us
         if event.kind == TRADE:
             self.last_trade = Trade(event.us, *event.rows[0], event.id)
             if self.on_print:

@@ -19,6 +19,7 @@ class Event(NamedTuple):
     exch_us: int = 0
     recv_seq: int = 0
     id: int = 0
+    late_us: int = 0  # how late the market is as of it
 
 
 class Trade(NamedTuple):

@@ -175,6 +175,7 @@ cdef class Engine:
         feed: Feed | None,
         best: BestPrices | None = None,
         levels: LevelIndex | None = None,
+        late_us: NDArray[np.int64] | None = None,
     ) -> None:
         """Attach *tape* to be played next; it has passed ``Tape.check``.
 
@@ -185,12 +186,13 @@ cdef class Engine:
             feed: The tape in the exchange's order (``mm.tape.feed.Feed``), or None for the order of receipt.
             best: Its best prices, if nothing else of its books is to be read; None visits every event.
             levels: The changes of each level, if the fill model needs them beside the best prices.
+            late_us: How late it is as of each event (``mm.tape.lateness``); None if it is in time, or nobody asks.
         """
         cdef PaperVenue venue = self.venue
         cdef Market* market = &venue.market
         self.end_events(joins, lo_ticks, hi_ticks)
         self.tape, self.feed_, self.buffer, self.lags = tape, feed, None, feed is not None
-        owners = [point_to_columns(market, tape)]
+        owners = [point_to_columns(market, tape), point_to_late(market, late_us)]
         market.start_us = tape.start_us
         market.framed = market.events > 0 and market.kind[0] == KEYFRAME
         market.clock_us, market.sequence = market.event_us, NULL
@@ -288,7 +290,9 @@ cdef class Engine:
     cdef int point_to(self, EventBuffer buffer) except -1:
         """Set the venue's events to those of a buffer, whose columns are reallocated when it grows."""
         if buffer.changed:
-            self.venue.columns = point_to_columns(&self.venue.market, buffer)
+            self.venue.columns = [
+                point_to_columns(&self.venue.market, buffer), point_to_late(&self.venue.market, buffer.event_late_us)
+            ]
             self.venue.market.clock_us, self.venue.market.sequence = self.venue.market.event_us, NULL
             buffer.changed = False
         self.venue.market.events = buffer.events
@@ -653,15 +657,18 @@ cdef class Engine:
         self.look_before(received_us, us)
 
     cdef void note_received(self) noexcept nogil:
-        """Set the receive time of the feed's last message; a keyframe counts only as the first event."""
+        """Set since when the market is as of the feed's last message; a keyframe counts only as the first event."""
         cdef const Market* market = &self.venue.market
-        cdef int64_t event = (market.received_event if self.lags else market.next_event) - 1
+        cdef int64_t us, event = (market.received_event if self.lags else market.next_event) - 1
         while event > 0 and market.kind[event] == KEYFRAME:
             event -= 1
-        if event >= 0 and self.lags:
-            self.local.market_us = market.event_us[event]
-        elif event >= 0:
-            self.venue.touch.market_us = market.event_us[event]
+        if event < 0:
+            return
+        us = market.event_us[event] - (0 if market.late_us is NULL else market.late_us[event])
+        if self.lags:
+            self.local.market_us = us
+        else:
+            self.venue.touch.market_us = us
 
     cdef int show_trades(self, int64_t us) except -1 nogil:
         """Pass the trades received by an instant to a quote model that reads them; not those before the window."""
@@ -782,6 +789,17 @@ cdef object point_to_columns(Market* market, object tape):
     market.kind = &kind[0] if kind.shape[0] else NULL
     market.events = kind.shape[0]
     return event_us, exch_us, recv_seq, event_id, first_row, ticks, lots, side, kind
+
+
+cdef object point_to_late(Market* market, object column):
+    """Point to how late the market is as of each event, if that is given, and return the owner of the array."""
+    cdef const int64_t[::1] late_us
+    market.late_us = NULL
+    if column is None:
+        return None
+    late_us = column
+    market.late_us = first_of(late_us)
+    return late_us
 
 
 cdef object point_to_order(Market* market, object feed):

@@ -3,7 +3,7 @@
 from libc.stdint cimport int8_t, int64_t, uint8_t
 
 cdef class EventBuffer:
-    cdef readonly int64_t[::1] event_us, event_exch_us, recv_seq, event_id, first_row, row_ticks, row_lots
+    cdef readonly int64_t[::1] event_us, event_exch_us, event_late_us, recv_seq, event_id, first_row, row_ticks, row_lots
     cdef readonly uint8_t[::1] kind
     cdef readonly int8_t[::1] row_side
     cdef int64_t events, rows

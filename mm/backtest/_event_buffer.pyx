@@ -18,7 +18,7 @@ cdef class EventBuffer:
     def __init__(self) -> None:
         self.event_us, self.recv_seq = np.zeros(1024, np.int64), np.zeros(1024, np.int64)
         self.event_id, self.kind = np.zeros(1024, np.int64), np.zeros(1024, np.uint8)
-        self.event_exch_us = np.zeros(1024, np.int64)
+        self.event_exch_us, self.event_late_us = np.zeros(1024, np.int64), np.zeros(1024, np.int64)
         self.first_row, self.row_side = np.zeros(1025, np.int64), np.zeros(16384, np.int8)
         self.row_ticks, self.row_lots = np.zeros(16384, np.int64), np.zeros(16384, np.int64)
         self.changed = True
@@ -44,9 +44,9 @@ cdef class EventBuffer:
         Raises:
             UsageError: If it is not a valid event.
         """
-        cdef int64_t us, recv_seq, event_id, exch_us, side, ticks, lots, at, row = self.rows
+        cdef int64_t us, recv_seq, event_id, exch_us, late_us, side, ticks, lots, at, row = self.rows
         cdef int kind
-        kind, us, recv_seq, event_id, rows, exch_us = event
+        kind, us, recv_seq, event_id, rows, exch_us, late_us = event
         if not SNAPSHOT <= kind <= KEYFRAME or (len(rows) != 1 if kind == TRADE else kind == GAP and len(rows)):
             raise UsageError(f"{event!r} is not an event: a trade has one row, a gap none; see FeedEvent")
         if (kind == DEPTH or kind == KEYFRAME and self.fed) and not self.has_book:
@@ -61,7 +61,7 @@ cdef class EventBuffer:
             row += 1
         at = self.events
         self.kind[at], self.event_us[at], self.recv_seq[at], self.event_id[at] = kind, us, recv_seq, event_id
-        self.event_exch_us[at] = exch_us
+        self.event_exch_us[at], self.event_late_us[at] = exch_us, late_us
         if kind == SNAPSHOT or kind == KEYFRAME:
             self.has_book = True
         elif kind == GAP:
@@ -82,6 +82,7 @@ cdef class EventBuffer:
             self.event_us, self.recv_seq = longer(self.event_us, events), longer(self.recv_seq, events)
             self.event_id, self.kind = longer(self.event_id, events), longer(self.kind, events)
             self.event_exch_us = longer(self.event_exch_us, events)
+            self.event_late_us = longer(self.event_late_us, events)
             self.first_row = longer(self.first_row, events + 1)
         if rows > self.row_side.shape[0]:
             rows = 2 * rows
@@ -96,6 +97,7 @@ cdef class EventBuffer:
         memmove(&self.event_us[0], &self.event_us[events], left * sizeof(int64_t))
         memmove(&self.recv_seq[0], &self.recv_seq[events], left * sizeof(int64_t))
         memmove(&self.event_exch_us[0], &self.event_exch_us[events], left * sizeof(int64_t))
+        memmove(&self.event_late_us[0], &self.event_late_us[events], left * sizeof(int64_t))
         memmove(&self.event_id[0], &self.event_id[events], left * sizeof(int64_t))
         memmove(&self.kind[0], &self.kind[events], left * sizeof(uint8_t))
         for place in range(left + 1):

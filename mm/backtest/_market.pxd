@@ -21,6 +21,7 @@ cdef struct Market:
     # the columns of the tape
     const int64_t* event_us
     const int64_t* exch_us
+    const int64_t* late_us      # how late the market is as of each; NULL if it is in time
     const int64_t* recv_seq
     const int64_t* event_id
     const int64_t* first_row

@@ -202,6 +202,9 @@ cdef class OrderManager:
         blank(&want, &self.wanted[0], self.quote_lots)
         self.awaits_best = self.waits = False
         self.orders.awaits_room[0] = self.orders.awaits_room[1] = False
+        if self.paired:
+            with gil:
+                self.show_others(us)
         if self.guarded:
             stopped = self.guard.look(us, known)
             if stopped:
@@ -225,9 +228,6 @@ cdef class OrderManager:
             self.show_own()
         if self.shown is not NULL:
             self.show_ours(us)
-        if self.paired:
-            with gil:
-                self.show_others(us)
         self.quotes.quote(&self.view, &want)
         self.room[0], self.room[1] = want.room[0], want.room[1]
         if self.guarded:
@@ -276,9 +276,11 @@ cdef class OrderManager:
         self.others.feed(name, events)
 
     cdef int show_others(self, int64_t us) except -1:
-        """Show the other markets what had arrived of them by an instant."""
+        """Show the other markets what had arrived of them by an instant, and the guard how late the latest of them is."""
+        self.guard.others_late_us = 0
         for other in self.others.seen.values():
             (<OtherMarket> other).show(us)
+            self.guard.others_late_us = max(self.guard.others_late_us, (<OtherMarket> other).late_us)
         return 0
 
     cdef void show_own(self) noexcept nogil:

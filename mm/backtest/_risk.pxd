@@ -30,7 +30,7 @@ cdef struct Standing:
     int64_t us
     int64_t mid2            # 0 before the first
     int64_t low2, high2     # minimum and maximum of mid2 within the window of MAX_MOVE
-    int64_t market_us        # receive time of the last market message
+    int64_t market_us       # what the market is as of: receive time of its last message, earlier if that was late
     int64_t ack_us          # slowest acknowledgement since the last requote, or longest pending one
     int64_t inventory_lots, target_lots
     int64_t open_lots[2]    # remaining lots of open orders; sells, buys
@@ -63,6 +63,7 @@ cdef class Guard:
     cdef int64_t bands, band                    # number of bands, and of those reached
     cdef int64_t* sent_us                       # a ring of the last second's sends, from *sent_first* on
     cdef int64_t sent_first
+    cdef int64_t others_late_us                 # how late another market is that the strategy sees
     cdef int64_t day_ends_us, healthy_us, killed_us
     cdef int pull, killed                       # the limit that pulled the quotes, or killed; 0 is none
     cdef bint pulled                            # whether quotes are pulled from outside

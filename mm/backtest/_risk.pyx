@@ -171,7 +171,8 @@ cdef class Guard:
         for i in range(self.orders.open.count):
             if self.orders.open.orders[i].status == SENT:
                 wait_us = max(wait_us, us - self.orders.open.orders[i].sent_us)
-        self.now.us, self.now.ack_us, self.now.market_us = us, wait_us, known.market_us
+        self.now.us, self.now.ack_us = us, wait_us
+        self.now.market_us = min(known.market_us, us - self.others_late_us)
         self.now.mid2 = known.top.bid_ticks + known.top.ask_ticks
         if self.limits.move_e8 >= 0:
             extreme_note(&self.low, 1, us, self.now.mid2, us - self.move_us)

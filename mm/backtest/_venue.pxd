@@ -15,7 +15,7 @@ cdef struct Touch:
     bint valid                  # whether there is a book
     bint mid_lost               # whether the mid was missing since the last volatility sample
     int64_t mid2                # best bid + best ask, 0 while there is none
-    int64_t market_us            # receive time of the last market message; set if there are limits
+    int64_t market_us            # receive time of the last market message, less how late it was; set if there are limits
 
 
 cdef inline int centre_book(Book* book) except -1:

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mm.clock import US_PER_MS, exchange_ms
 from mm.instrument import Instrument, e8
+from mm.market_data.lateness import Lateness
 from mm.market_data.market_events import (
     BookChanged,
     BookLost,
+    ClockRead,
     DepthArrived,
     EpochOpened,
     MarketEvent,
@@ -18,6 +20,7 @@ from mm.market_data.market_events import (
     trade_id_of,
 )
 from mm.market_data.sync_engine import BUFFERED_DIFFS
+from mm.tape.lateness import lateness
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class FeedEvent(NamedTuple):
         event_id: Trade id, last update id of a book; 0 for a gap.
         rows: One for a trade, none for a gap, the whole book for a snapshot, the changed levels for a depth message.
         exch_us: Exchange time; 0 if not given. Trades of one side and stamp are one aggressive order.
+        late_us: How late the market is as of it by the exchange's clock (`mm.market_data.lateness`).
     """
 
     kind: int
@@ -53,14 +57,17 @@ class FeedEvent(NamedTuple):
     event_id: int
     rows: Sequence[Row]
     exch_us: int = 0
+    late_us: int = 0
 
 
 def feed_events(tape: "Tape") -> Iterator[FeedEvent]:
     """Yield the events of a tape, or of a part of one, as a live feed delivers them."""
+    late_us = lateness(tape)
     columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id, tape.event_exch_us)
-    events = zip(*(column.tolist() for column in columns), strict=True)
-    for event, (kind, us, recv_seq, event_id, exch_us) in enumerate(events):
-        yield FeedEvent(kind, us, recv_seq, event_id, tape.rows(event), exch_us)
+    late = [0] * len(tape) if late_us is None else late_us.tolist()
+    events = zip(*(column.tolist() for column in columns), late, strict=True)
+    for event, (kind, us, recv_seq, event_id, exch_us, its_late_us) in enumerate(events):
+        yield FeedEvent(kind, us, recv_seq, event_id, tape.rows(event), exch_us, its_late_us)
 
 
 class RowNumbers(Protocol):
@@ -94,10 +101,14 @@ class LiveFeed:
         exchange: Receives the events.
         instrument: The grid of prices and quantities, as in the exchange's rules.
         numbers: The writer that has already written and numbered each event; None counts the events instead.
+        strict: Whether the market is late until the offset of the clocks was measured.
     """
 
-    def __init__(self, exchange: EventTaker, instrument: Instrument, numbers: RowNumbers | None = None) -> None:
+    def __init__(
+        self, exchange: EventTaker, instrument: Instrument, numbers: RowNumbers | None = None, *, strict: bool = False
+    ) -> None:
         self._exchange, self._instrument, self._numbers = exchange, instrument, numbers
+        self._lateness = Lateness(strict=strict)
         self._count = 0
         self._us = 0
         self._open = self._halted = False
@@ -119,6 +130,8 @@ class LiveFeed:
             self._lost(event)
         elif isinstance(event, StatusReported):
             self._reported(event)
+        elif isinstance(event, ClockRead):
+            self._lateness.measured(event.least_us)
         elif isinstance(event, TradeArrived) and event.verdict is not TradeVerdict.LATE:
             trade = event.trade
             ticks, rest = divmod(e8(trade.p), self._instrument.tick_e8)
@@ -196,7 +209,12 @@ class LiveFeed:
         self._count += 1
         if seq is None:
             seq = self._count if self._numbers is None else self._numbers.last_seq
-        self._exchange.feed((FeedEvent(kind, self._us, seq, event_id, rows, exch_us),))
+        late_us = self._lateness.late_us
+        if kind == DEPTH:
+            late_us = self._lateness.depth(self._us, exch_us)
+        elif kind == TRADE:
+            late_us = self._lateness.trade(self._us, exch_us)
+        self._exchange.feed((FeedEvent(kind, self._us, seq, event_id, rows, exch_us, late_us),))
 
     def _levels(self, bids: "Iterable[Level]", asks: "Iterable[Level]") -> list[Row]:
         return [*_rows_of(1, bids, self._instrument), *_rows_of(-1, asks, self._instrument)]

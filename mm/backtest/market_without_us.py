@@ -76,7 +76,7 @@ class MarketWithoutUs:
         self._others: dict[Price, int] = {}  # what is passed on, where we have orders
         self._ms = 0  # of the exchange's book
         self._last: FeedEvent | None = None  # of the books
-        self._us = 0  # of all events
+        self._us = self._late_us = 0  # of all events
 
     @property
     def alone(self) -> bool:
@@ -129,7 +129,7 @@ class MarketWithoutUs:
         return tuple(without_us for event in events if (without_us := self._of(event)) is not None)
 
     def _of(self, event: FeedEvent) -> FeedEvent | None:
-        self._us = event.us
+        self._us, self._late_us = event.us, event.late_us
         if event.kind == TRADE:
             return None if event.event_id in self._trade_ids else event
         if event.kind == GAP:
@@ -162,7 +162,7 @@ class MarketWithoutUs:
         self._forget()
         if not rows or last is None or last.kind == GAP:
             return None
-        return FeedEvent(DEPTH, self._us, last.recv_seq, last.event_id, rows, last.exch_us)
+        return FeedEvent(DEPTH, self._us, last.recv_seq, last.event_id, rows, last.exch_us, self._late_us)
 
     def _changes(self) -> Iterator[tuple[Price, int]]:
         """Update what the others have where we have orders; yield the prices at which it has changed."""

@@ -22,6 +22,7 @@ from mm.instrument import E8
 from mm.tape._book import LEVEL_PAGE, WINDOW_MARGIN_TICKS
 from mm.tape.columns import MANY_EVENTS
 from mm.tape.feed import Feed
+from mm.tape.lateness import lateness
 from mm.tape.level_changes import level_changes
 
 if TYPE_CHECKING:
@@ -80,9 +81,12 @@ class PaperExchange:
     @property
     def needs_depth(self) -> bool:
         """Whether these models and rules read more of the book than its best prices and the levels of our orders."""
-        risk = self.rules.risk
-        every_message_counts = risk is not None and risk.feed_stale_us is not None
-        return self._engine.needs_book or every_message_counts
+        return self._engine.needs_book or self._judges_age  # every message counts
+
+    @property
+    def _judges_age(self) -> bool:
+        """Whether a limit judges the age of the market."""
+        return self.rules.risk is not None and self.rules.risk.feed_stale_us is not None
 
     @property
     def decisions(self) -> int:
@@ -158,7 +162,8 @@ class PaperExchange:
             self.feeds.append(feed)
         prices = (tape.best_lots if self._engine.needs_lots else tape.price_moves) if best else None
         low, high = (0, 1) if best else _window(tape)
-        self._engine.attach(tape, low, high, joins, feed, prices, levels if best else None)
+        behind_us = lateness(tape, strict=self.rules.strict_clock) if self._judges_age else None
+        self._engine.attach(tape, low, high, joins, feed, prices, levels if best else None, behind_us)
         self._last, self._best, self._feeds = tape, best, False
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:

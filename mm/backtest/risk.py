@@ -119,7 +119,9 @@ class Risk:
         "Maximum number of orders placed or replaced in a second; others wait, cancels never do.",
     )
     feed_stale_s: float | None = knob(
-        None, number(0.001, 1e6), "Time without a market message after which quotes are pulled, in seconds."
+        None,
+        number(0.001, 1e6),
+        "Age of the market, since its last message or by the exchange's clock, beyond which quotes are pulled, in s.",
     )
     latency_threshold_ms: float | None = knob(
         None, number(0.001, 1e7), "Time from sending an order to its acceptance beyond which quotes are pulled, in ms."
@@ -161,7 +163,7 @@ class RiskLimits:
         price_band_e8: Maximum distance of a price from the mid, as a share of the mid in 1e-8.
         max_move_e8: Maximum move of the mid within 1 s, as a share of the mid in 1e-8.
         max_orders_per_s: Maximum number of orders sent in a second.
-        feed_stale_us: Maximum age of the market's last message.
+        feed_stale_us: Maximum age of the market: of its last message since its arrival, or by the exchange's clock.
         slow_ack_us: Maximum time from sending to acceptance.
         widen_bands: Shares of *max_position_e8* in 1e-8, ascending, and the factor of the distance from there on.
         added_equity_e8: Equity outside cash and inventory of the engine's account, 1e-8 of the quote asset.
@@ -211,7 +213,7 @@ class RiskStanding:
         mid2_ticks: Best bid + best ask, 0 for none.
         low2_ticks: Minimum of *mid2_ticks* in the last second, including the current one.
         high2_ticks: Maximum of *mid2_ticks* in the same second.
-        market_us: Receive time of the market's last message.
+        market_us: Receive time of the market's last message, less how late it was by the exchange's clock.
         ack_us: Slowest acknowledgement since the last check, or the longest pending one.
         inventory_lots: The position.
         target_lots: The target that *max_position_e8* and *widen_bands* count from.

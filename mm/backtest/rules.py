@@ -194,6 +194,7 @@ class Rules:
         sigma_half_life_s: Half-life of the weights of ``ewma``, in seconds.
         decisions: Whether the journal records every requote, including those without changes.
         risk: Risk limits; None is none.
+        strict_clock: Whether a market is late until our clock was measured against the exchange's, as in a live market.
         micro_price: The fit of the signal ``micro_price``; None if no model reads it.
         others: The other markets that the strategy sees, by name.
         legs: The rules of the orders that it sends there, by name of the market.
@@ -240,6 +241,7 @@ class Rules:
     sigma_half_life_s: float = 60.0
     decisions: bool = False
     risk: "RiskLimits | None" = None
+    strict_clock: bool = False
     micro_price: "MicroPriceFit | None" = None
     others: "Mapping[str, OtherFeed]" = field(default_factory=dict)
     legs: "Mapping[str, Rules]" = field(default_factory=dict)

@@ -163,7 +163,8 @@ cdef class LiveEngine:
         cdef EventBuffer buffer = self.buffer
         cdef int64_t row = buffer.first_row[event], rows = buffer.first_row[event + 1] - row, us
         cdef int kind = buffer.kind[event]
-        us = self.now_us = self.touch.market_us = max(self.now_us, buffer.event_us[event])
+        us = self.now_us = max(self.now_us, buffer.event_us[event])
+        self.touch.market_us = buffer.event_us[event] - buffer.event_late_us[event]
         self.manager.input_seq = max(self.manager.input_seq, buffer.recv_seq[event])
         self.events_played += 1
         self.rows_played += rows

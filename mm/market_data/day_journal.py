@@ -12,6 +12,7 @@ from mm.dayfolder.ledger import DUPLICATE, GRID
 from mm.dayfolder.rows import STREAM, Stamp, Trade
 from mm.ids import MissingIds
 from mm.market_data import market_events as events
+from mm.market_data.latency import OFFSET_STREAM
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import Verdict
 from mm.market_data.sync_engine import BUFFERED_DIFFS
@@ -143,6 +144,7 @@ class DayJournal:
             events.TradesFetched: self._trades_fetched,
             events.TradeRepeated: self._trade_repeated,
             events.MessageRefused: self._message_refused,
+            events.ClockRead: self._clock_read,
             events.Anomaly: self._anomaly,
         }
 
@@ -281,6 +283,12 @@ class DayJournal:
             ids = {"stream": events.stream_of(message), "trade_id": events.trade_id_of(message)}
         self._anomaly(events.Anomaly(event.recv_us, "far_ids", ids))
         self.quarantine(event.recv_us, STREAM, "its ids do not follow those before it", event.raw, event.arrived_us)
+
+    def _clock_read(self, event: events.ClockRead) -> None:
+        most_us = event.offset_us + event.within_us
+        self.event(
+            event.recv_us, "clock_offset", {"median_us": event.offset_us, "p99_us": most_us, "stream": OFFSET_STREAM}
+        )
 
     def _status_reported(self, event: events.StatusReported) -> None:
         self.event(event.recv_us, "exchange_info", {"status": event.status})

@@ -68,7 +68,8 @@ class HealthReport(msgspec.Struct, frozen=True):
         connections: Open connections.
         last_message_us: Arrival of the last message, µs; None before the first.
         lag_s: Time since then; None before the first.
-        book_age_s: Time since the last depth message that left the book in sync; None before the first.
+        book_age_s: Age of the last depth message that left the book in sync: since its arrival, or by the exchange's
+            clock if that is more; None before the first.
         streams: By stream, ``depth`` and ``trade``.
         events: Ledger events of this run and day, by type: gaps, resyncs, stalls …
         anomalies: Anomalies, by kind.
@@ -198,8 +199,8 @@ class Health:
         report, market, folder = session.report, session.market, session.writer.folder
         last_us = report.last_us if report.lines else None
         streams = self._streams(session.latencies, base.at_us)
-        if market.book_id is not None:
-            self._book_us = session.latencies.arrived.get("depth", self._book_us)
+        if market.book_id is not None and "depth" in session.latencies.arrived:
+            self._book_us = session.latencies.arrived["depth"] - max(session.late_us or 0, 0)
         return msgspec.structs.replace(
             base,
             path=str(folder.path),

@@ -124,6 +124,11 @@ class StreamLatencies:
             self.before.setdefault(stream, LatencyHistogram()).merge(histogram)
         return {stream: spread for stream, histogram in recent.items() if (spread := histogram.spread())}
 
+    def last_us(self, stream: str) -> int | None:
+        """Return the last latency of *stream*, in µs; None without one."""
+        histogram = self.recent.get(stream) or self.before.get(stream)
+        return histogram.last_us if histogram else None
+
     def totals(self, stream: str) -> tuple[int, int]:
         """Return the total number of latencies of *stream*, and their sum in µs."""
         parts = [histogram for histogram in (self.before.get(stream), self.recent.get(stream)) if histogram]

@@ -12,7 +12,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
+from msgspec.structs import replace as replace_struct
 
+from mm.clock import US_PER_MS
 from mm.dayfolder.day_grids import GridChange, read_grids, with_history
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.ledger import IDS_AGAIN, RESTART
@@ -22,8 +24,8 @@ from mm.instrument import Instrument, from_exchange_info, short_text
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import Grid
-from mm.market_data.latency import OFFSET_STREAM, RoundTrip, StreamLatencies
-from mm.market_data.market_events import Subscriber
+from mm.market_data.latency import RoundTrip, StreamLatencies
+from mm.market_data.market_events import ClockRead, Subscriber
 from mm.market_data.market_state import MarketState, PreviousRun
 from mm.market_data.stalls import StallDetector, TradeWatch
 from mm.market_data.sync_engine import SnapshotSanity
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 DAY_OVER, DAY_REMOVED = "day_over", "day_removed"
 CONTINUING_REASONS = (DAY_OVER, DAY_REMOVED, IDS_AGAIN)
 """Reasons for the end of a day that do not end the recording."""
+DOUBTED_WITHIN_US, DOUBTED_LATE_US, DOUBTED_EARLY_US = 250 * US_PER_MS, 500 * US_PER_MS, 100 * US_PER_MS
 _SEQUENCED = (TradePrint, DepthUpdate, AggTrade)
 _BROKEN = (ValueError, RecursionError, Futures, OffGrid, msgspec.MsgspecError)
 
@@ -81,6 +84,7 @@ class LiveSession:
         backfill: The missing trades, and the requests for them.
         instrument: The venue's entry of the symbol, JSON text; None while unknown.
         latencies: Arrival minus the exchange's stamp, by stream.
+        clock: The last measurement of the clocks' offset; None before one.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class LiveSession:
         venue: MarketVenue = BINANCE_SPOT,
     ) -> None:
         self.instrument: str | None = None
+        self.clock: ClockRead | None = None
         self._written: str | None = None
         self.latencies = StreamLatencies()
         self._depth_times, self._trade_times = (self.latencies.times(stream) for stream in ("depth", "trade"))
@@ -209,9 +214,25 @@ class LiveSession:
         for stream, spread in self.latencies.take().items():
             self.event(at_us, "clock_offset", {**spread._asdict(), "stream": stream})
         if trip:
-            most_us = trip.offset_us + trip.took_us // 2
-            measured = {"median_us": trip.offset_us, "p99_us": most_us, "stream": OFFSET_STREAM}
-            self.event(at_us, "clock_offset", measured)
+            self.clock = ClockRead(at_us, trip.offset_us, trip.took_us // 2)
+            self._journal(self.clock)
+
+    @property
+    def late_us(self) -> int | None:
+        """How late the last depth message was by the exchange's clock, at most, µs; None if that cannot be known."""
+        last_us = self.latencies.last_us("depth")
+        return None if self.clock is None or last_us is None else last_us - self.clock.least_us
+
+    @property
+    def clock_doubted(self) -> bool:
+        """Whether the clock must be measured: it was not, or not well, or messages come late, or before they are sent.
+
+        The latter two also show a clock that was set.
+        """
+        if self.clock is None or self.clock.within_us > DOUBTED_WITHIN_US:
+            return True
+        late_us = self.late_us
+        return late_us is not None and not -DOUBTED_EARLY_US <= late_us <= DOUBTED_LATE_US
 
     def message(self, recv_us: int, raw: bytes, conn: int | None = None, now_s: float = 0.0) -> Received:
         """Process a message of the stream and return its type and effect.
@@ -359,6 +380,9 @@ class LiveSession:
         self._journal.next_day(writer, at_us)
         self._ended = False
         self._last_us = max(self._last_us, at_us)
+        if self.clock is not None:  # each day has the offset that its first messages are judged by
+            self.clock = replace_struct(self.clock, recv_us=at_us)
+            self._journal(self.clock)
         self._grids = tuple(replace(grid, from_us=0, from_seq=0) for grid in self._grids[-1:])
         self._grid.next_day()
         self._written = self.instrument

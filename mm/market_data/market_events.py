@@ -182,6 +182,24 @@ class MessageRefused(Struct, gc=False):
     raw: bytes
 
 
+class ClockRead(Struct, gc=False):
+    """The offset of our clock from the exchange's was measured.
+
+    Attributes:
+        offset_us: Our clock minus the exchange's.
+        within_us: Largest error of that.
+    """
+
+    recv_us: int
+    offset_us: int
+    within_us: int
+
+    @property
+    def least_us(self) -> int:
+        """The least offset that fits."""
+        return self.offset_us - self.within_us
+
+
 class Anomaly(Struct, gc=False):
     """An irregularity: its kind, and the numbers that describe it."""
 
@@ -204,6 +222,7 @@ MarketEvent = (
     | TradesFetched
     | TradeRepeated
     | MessageRefused
+    | ClockRead
     | Anomaly
 )
 Subscriber = Callable[[MarketEvent], None]

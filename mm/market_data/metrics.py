@@ -45,7 +45,11 @@ class MetricFamily:
 
 FilledFamily = tuple[MetricFamily, list[MetricSample]]
 
-BOOK_AGE = MetricFamily("mm_book_age_seconds", "gauge", "Time since the last update of a book in sync.")
+BOOK_AGE = MetricFamily(
+    "mm_book_age_seconds",
+    "gauge",
+    "Age of a book in sync: since its last update, or by the exchange's clock if that is more.",
+)
 GAPS = MetricFamily("mm_gaps_total", "counter", "Number of sequence gaps of the book.")
 MESSAGES = MetricFamily("mm_messages_total", "counter", "Messages processed, by stream.", ("stream",))
 REFUSED = MetricFamily(

@@ -9,6 +9,7 @@ import msgspec
 
 from mm.base.doors import Door
 from mm.clock import US_PER_S, now_us
+from mm.market_data.clock_reader import ClockReader
 from mm.market_data.health import (
     ENDED,
     INTERVAL_S,
@@ -19,7 +20,7 @@ from mm.market_data.health import (
     trouble_inside,
     write_health,
 )
-from mm.market_data.latency import ClockWatch, RoundTrip, offset_of
+from mm.market_data.latency import ClockWatch
 from mm.market_data.metrics import MetricFamily, MetricSample, exposition, market_families, metrics_served
 from mm.market_data.snapshot import RestClient
 
@@ -90,7 +91,8 @@ def _seconds(us: int | None) -> float | None:
 TICK_S = 1.0
 FIRST_OFFSET_S = 1.0
 OFFSET_INTERVAL_S = 600.0
-ROUND_TRIPS = 3
+DOUBTED_INTERVAL_S = 5.0
+"""Time between two measurements of a clock whose last one does not explain the messages."""
 
 
 class Monitor:
@@ -111,7 +113,7 @@ class Monitor:
         monotonic_us: Callable[[], int] = lambda: monotonic_ns() // 1_000,
     ) -> None:
         self._health = health
-        self._rest = rest
+        self._reader = ClockReader(rest, monotonic_us)
         self._clock = clock
         self._monotonic_us = monotonic_us
         self._written: HealthReport | None = None
@@ -145,14 +147,6 @@ class Monitor:
                 with suppress(OSError):
                     await asyncio.to_thread(self._health.write, self._now(recording))
 
-    async def round_trip(self) -> RoundTrip | None:
-        """Request the exchange's time once; None without a usable response."""
-        start_us = self._monotonic_us()
-        answer = await self._rest.time()
-        took_us = self._monotonic_us() - start_us
-        server_us = None if answer.cause else self._rest.venue.server_time_us(answer.body)
-        return None if server_us is None else RoundTrip(took_us, answer.recv_us, server_us)
-
     async def _watch(self, recording: WatchedRecording) -> None:
         """Detect steps of the clock, and write the health every `INTERVAL_S`."""
         watch, due_us = ClockWatch(self._clock(), self._monotonic_us()), 0
@@ -180,17 +174,25 @@ class Monitor:
         await asyncio.shield(self._writing)
 
     async def _measure(self, recording: WatchedRecording) -> None:
-        """Write latencies and offset into the ledger: soon after the start, and every `OFFSET_INTERVAL_S`."""
-        wait_s = FIRST_OFFSET_S
+        """Write latencies and offset into the ledger: soon after the start, every `OFFSET_INTERVAL_S`, and if doubted.
+
+        The reading is with the session in the same step, so that no message of the market is between them.
+        """
+        loop = asyncio.get_running_loop()
+        measured_s, every_s = loop.time(), FIRST_OFFSET_S
         while True:
-            await asyncio.sleep(wait_s)
-            trips = [await self.round_trip() for _ in range(ROUND_TRIPS)]
-            best = offset_of(trip for trip in trips if trip)
+            await asyncio.sleep(min(TICK_S, every_s))
+            session, waited_s = recording.session, loop.time() - measured_s
+            doubted = session is not None and waited_s >= DOUBTED_INTERVAL_S and session.clock_doubted
+            if waited_s < every_s and not doubted:
+                continue
+            best = await self._reader.read()
+            measured_s = loop.time()
             self._health.trip = best or self._health.trip
             session = recording.session
             if session:
                 session.clock_offsets(self._clock(), best)
-                wait_s = OFFSET_INTERVAL_S
+                every_s = OFFSET_INTERVAL_S
 
     def _why_not_ready(self, recording: WatchedRecording) -> str:
         report = self._now(recording)

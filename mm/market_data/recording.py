@@ -17,6 +17,7 @@ from mm.base.waiting import happened
 from mm.clock import US_PER_S, iso, next_day, now_us
 from mm.dayfolder.ledger import IDS_AGAIN
 from mm.errors import MMError, UsageError
+from mm.market_data.clock_reader import ClockReader
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.days import LONGEST_SLEEP_S, Days, Disk, RecordingWindow, WindowRule, is_of_disk, sleep_until
 from mm.market_data.live_session import DAY_REMOVED, LiveSession, StreamListener
@@ -38,6 +39,7 @@ LOOK_EVERY_S = 0.25
 LAG_S = 0.1
 HELD_AGAIN_S = 0.05
 HEAD_START_S = 0.5
+CLOCK_TIMEOUT_S = 2.0
 
 
 class MarketFollower(Protocol):
@@ -105,6 +107,11 @@ class Recording:
     def trouble(self) -> str:
         """Why there is no connection; empty if there is one."""
         return self._open.listener.trouble if self._open else ""
+
+    @property
+    def unread(self) -> bool:
+        """Whether messages of its streams wait to be read."""
+        return self._parts.stream.unread
 
     def ask_status(self) -> None:
         """Ask for the symbol's status at once: somebody has heard that it does not trade."""
@@ -179,11 +186,18 @@ class Recording:
         )
         if parts.follower:
             session.follow(parts.follower.take)
+            await self._read_clock(session)
         self._open = _OpenRecording(parts, session, window, self._log, self._clock, self.reports)
         try:
             await self._work(self._open)
         finally:
             await asyncio.to_thread(self._open.disk.close)
+
+    async def _read_clock(self, session: LiveSession) -> None:
+        """Measure the exchange's clock before the first message: who follows judges the market's age by it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOCK_TIMEOUT_S):
+                session.clock_offsets(self._clock(), await ClockReader(self._parts.rest.rest).read())
 
     async def _opened(self, day: str, at_us: int) -> "DayWriter":
         """Open the first day, in a thread: the loop may have other work."""

@@ -8,6 +8,7 @@ of the inbox.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from select import POLLIN, poll
 from time import perf_counter, time_ns
 from typing import Protocol
 
@@ -250,6 +251,7 @@ class Link:
         self._raws: list[bytes] = []
         self._fragments: list[bytes] = []
         self._closing: asyncio.Task[None] | None = None
+        self._poll: poll | None = None
 
     async def open(self) -> None:
         """Connect; raises OSError or WebSocketException if that fails."""
@@ -280,6 +282,17 @@ class Link:
         """End it at once."""
         if hasattr(self.connection, "transport"):
             self.connection.transport.abort()
+
+    @property
+    def unread(self) -> bool:
+        """Whether data waits in the socket."""
+        transport = getattr(self.connection, "transport", None)
+        if transport is None or self.ended or transport.is_closing():
+            return False
+        if self._poll is None:
+            self._poll = poll()
+            self._poll.register(transport.get_extra_info("socket").fileno(), POLLIN)
+        return bool(self._poll.poll(0))
 
     def send(self, text: bytes) -> None:
         """Send a text message on an open connection; raises WebSocketException if it is closing."""

@@ -100,6 +100,11 @@ class WsStream:
         """
         self._inbox.hold_from(us)
 
+    @property
+    def unread(self) -> bool:
+        """Whether messages wait, delivered to this process or still in a socket."""
+        return bool(self._inbox.waiting) or any(link.unread for link in self._inbox.links)
+
     def behind_s(self) -> float:
         """Return the waiting time, in s, of the next message; 0 if none waits."""
         return (self._inbox.clock_ns() // 1_000 - self.reached_us()) / US_PER_S

@@ -63,7 +63,8 @@ class Others:
         """Return a new reader of a market, with the signals *names* of its own, of what was known *earlier_us* ago."""
         feed = self.feeds[name]
         signals = SIGNALS.set_of(names, feed.grid, step_lots=feed.step_lots)
-        reader = OtherMarket(name, feed.grid, feed.tapes, feed.delay_us + earlier_us, signals)
+        delay_us, strict = feed.delay_us + earlier_us, feed.strict_clock
+        reader = OtherMarket(name, feed.grid, feed.tapes, delay_us, signals, strict=strict)
         self.readers.append(reader)
         return reader
 

@@ -17,6 +17,7 @@ class OtherFeed(NamedTuple):
         feed_latency_ms: The delay, if its events are at their exchange time; None if they are at their receive time.
         span: First and last instant of the run, µs, to which the account of orders there is limited; None: no limit.
         opening: The first book of a live market, from which the terms of orders there follow.
+        strict_clock: Whether it is late until our clock was measured against its exchange's, as a live market.
     """
 
     grid: Instrument
@@ -26,6 +27,7 @@ class OtherFeed(NamedTuple):
     feed_latency_ms: float | None = None
     span: tuple[int, int] | None = None
     opening: Tape | None = None
+    strict_clock: bool = False
 
     @property
     def first(self) -> Tape:

@@ -10,14 +10,17 @@ cdef class OtherMarket:
     cdef readonly SignalSet signals     # its signals, and its book
     cdef readonly int64_t now_us        # up to here its events have been taken
     cdef readonly int64_t heard_us      # arrival of its last event; -1 before the first
+    cdef readonly int64_t late_us       # how late it is by its exchange's clock, as of that event
     cdef readonly int64_t broken        # number of times that its book has ended
     cdef int64_t delay_us, tick_e8
+    cdef bint strict
     # the last trade
     cdef int64_t trade_us, trade_side, trade_ticks, trade_lots
     # a tape's columns
     cdef object tapes, owners           # those to come, and the columns of the current one
     cdef object last                    # the current tape
     cdef const int64_t* event_us
+    cdef const int64_t* event_late_us   # NULL if it is in time
     cdef const int64_t* recv_seq
     cdef const int64_t* first_row
     cdef const int64_t* row_ticks

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mm.signals.other_feed import OtherTrade
+from mm.tape.lateness import lateness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,11 +40,20 @@ cdef class OtherMarket:
         tapes: Its days in order of time; none if it is fed.
         delay_us: Time from an event's instant on the tape until it arrives.
         signals: Its own signals; they see its events at their arrival.
+        strict: Whether it is late until our clock was measured against its exchange's.
     """
 
     def __init__(
-        self, name: str, grid: Instrument, tapes: Sequence[Tape], delay_us: int, signals: SignalSet
+        self,
+        name: str,
+        grid: Instrument,
+        tapes: Sequence[Tape],
+        delay_us: int,
+        signals: SignalSet,
+        *,
+        strict: bool = False,
     ) -> None:
+        self.strict = strict
         self.name, self.grid, self.delay_us, self.signals = name, grid, delay_us, signals
         self.tapes, self.fed, self.fed_us, self.tick_e8 = deque(tapes), deque(), NEVER, grid.tick_e8
         self.now_us = self.heard_us = self.trade_us = -1
@@ -59,6 +69,8 @@ cdef class OtherMarket:
                 event = self.next_event
                 self.next_event += 1
                 row, at_us = self.first_row[event], self.event_us[event] + self.delay_us
+                if self.event_late_us is not NULL:
+                    self.late_us = self.event_late_us[event]
                 self.take(
                     self.kind[event], at_us, self.recv_seq[event],
                     self.row_side + row, self.row_ticks + row, self.row_lots + row, self.first_row[event + 1] - row,
@@ -88,7 +100,7 @@ cdef class OtherMarket:
 
     cdef int turn(self) except -1:
         """Begin the next tape; without one, the market is unknown from here on."""
-        cdef const int64_t[::1] event_us, recv_seq, first_row, ticks, lots
+        cdef const int64_t[::1] event_us, recv_seq, first_row, ticks, lots, late_us
         cdef const int8_t[::1] side
         cdef const uint8_t[::1] kind
         tape = self.tapes.popleft() if self.tapes else None
@@ -96,11 +108,16 @@ cdef class OtherMarket:
             self.broken += 1
             self.signals.take(GAP, self.end_us + self.delay_us, -1, NULL, NULL, NULL, 0)
         self.last, self.next_event, self.events, self.end_us = tape, 0, 0, NEVER
+        self.event_late_us, self.late_us = NULL, 0
         if tape is None:
             return 0
         event_us, recv_seq, first_row, kind = tape.event_us, tape.recv_seq, tape.first_row, tape.kind
         side, ticks, lots = tape.row_side, tape.row_ticks, tape.row_lots
-        self.owners = event_us, recv_seq, first_row, kind, side, ticks, lots
+        found = lateness(tape, strict=self.strict)
+        if found is not None and len(found):
+            late_us = found
+            self.event_late_us = &late_us[0]
+        self.owners = event_us, recv_seq, first_row, kind, side, ticks, lots, found
         self.events, self.end_us = kind.shape[0], tape.end_us
         if self.events:
             self.event_us, self.recv_seq = &event_us[0], &recv_seq[0]
@@ -122,7 +139,7 @@ cdef class OtherMarket:
         cdef const int64_t[::1] ticks, lots
         cdef int64_t at_us
         while self.fed_us <= us:
-            kind, _, seq, _, rows, _ = self.fed.popleft()
+            kind, _, seq, _, rows, _, self.late_us = self.fed.popleft()
             table, at_us = np.array(rows, np.int64).reshape(-1, 3), max(self.fed_us, self.now_us)
             if len(table):
                 side = np.ascontiguousarray(table[:, 0], np.int8)
@@ -193,8 +210,8 @@ cdef class OtherMarket:
 
     @property
     def age_us(self) -> int | None:
-        """Time since its last message arrived; None before the first."""
-        return None if self.heard_us < 0 else self.now_us - self.heard_us
+        """Time since its last message arrived, and how late that was by its exchange's clock; None before the first."""
+        return None if self.heard_us < 0 else self.now_us - self.heard_us + self.late_us
 
     def signal(self, name: str) -> float | None:
         """Return the last value of one of its own signals, which the model declares as ``<market>.<signal>``.

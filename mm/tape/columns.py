@@ -72,6 +72,18 @@ class Payment(NamedTuple):
     due_us: int = 0
 
 
+class ClockReading(NamedTuple):
+    """A measurement of our clock against the exchange's.
+
+    Attributes:
+        seq: Number of its row: it holds for messages with larger numbers.
+        least_us: Our clock minus the exchange's, the least that the measurement allows.
+    """
+
+    seq: int
+    least_us: int
+
+
 @dataclass(frozen=True)
 class TapeMeta:
     """The origin of a tape.
@@ -84,6 +96,7 @@ class TapeMeta:
         last_update_id: Id of the book at the end; None without a valid book.
         venue: The market, as in ``schema.json``.
         funding: Funding payments, in order.
+        clock: The measurements of the clocks during the recording, in order.
         carried_from: Id of the snapshot carried over from the previous day, if the tape begins with one.
         hindsight: Spans (start, end, µs) that are on the tape as they were known from their end on: a gap, for one,
             begins at the last message before the missing ids, and was revealed by the next one. See `Tape.known_at`.
@@ -102,6 +115,7 @@ class TapeMeta:
     standing: tuple[tuple[int, int], ...] = ()
     venue: str = SPOT
     funding: tuple[Payment, ...] = ()
+    clock: tuple[ClockReading, ...] = ()
     cache: str = field(default="off", compare=False)
     file: str = field(default="", compare=False)
 

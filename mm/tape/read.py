@@ -33,6 +33,7 @@ from mm.tape.files import FEW
 from mm.tape.recorded import (
     DayFindings,
     ReadOptions,
+    clock_readings,
     known_grid,
     lost_lines,
     payments,
@@ -130,6 +131,7 @@ def _read(
         standing=standing,
         venue=venue,
         funding=payments(folder, ledger),
+        clock=clock_readings(ledger),
         carried_from=None if any(span.from_us is None for span in spans) else day.carried_from,
     )
     start_us, end_us = builder.span

@@ -20,8 +20,9 @@ from mm.dayfolder.ledger import FUNDING_DOUBT, GRID, Event, whole_events
 from mm.dayfolder.manifest import read_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid
 from mm.instrument import Filters, Instrument, e8, from_exchange_info, inferred_step, short_text
+from mm.market_data.latency import OFFSET_STREAM
 from mm.tape import files, tables
-from mm.tape.columns import GAP, SNAPSHOT, TRADE, EventName, Payment
+from mm.tape.columns import GAP, SNAPSHOT, TRADE, ClockReading, EventName, Payment
 from mm.tape.doubts import CONTRARY_SIDES, FAR_TRADES
 from mm.tape.files import FEW, DiffStream, FileRead, FileSteps, Place, Snapshot, read_small
 
@@ -236,6 +237,17 @@ def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
     for us, why in doubts.items():
         by_us[us] = by_us.get(us, Payment(us, 0, 0))._replace(doubt=why)
     return tuple(sorted(by_us.values()))
+
+
+def clock_readings(ledger: Sequence[Event]) -> tuple[ClockReading, ...]:
+    """Return the measurements of the clock's offset by requests, which know their own error; others do not."""
+    measured = [row for row in ledger if row.kind == "clock_offset" and row.details.get("stream") == OFFSET_STREAM]
+    offsets = [(row.at.seq, row.details.get("median_us"), row.details.get("p99_us")) for row in measured]
+    return tuple(
+        ClockReading(seq, 2 * middle - most)
+        for seq, middle, most in offsets
+        if isinstance(middle, int) and isinstance(most, int)
+    )
 
 
 def _entry(data: bytes, source: str) -> dict[str, Any]:

@@ -426,8 +426,12 @@ class Tape(Shown):
         )
 
     def restamped(self, event_us: Ints, start_us: int, end_us: int) -> "Tape":
-        """Return the tape with other instants of its events and of its window; its streams are those of a new tape."""
-        return replace(self, event_us=event_us, start_us=start_us, end_us=end_us)
+        """Return the tape with other instants of its events and of its window; its streams are those of a new tape.
+
+        The clock of these instants was not measured.
+        """
+        meta = replace(self.meta, clock=())
+        return replace(self, event_us=event_us, start_us=start_us, end_us=end_us, meta=meta)
 
     def with_lot(self, lot_e8: int) -> Self:
         """Return the tape in lots of *lot_e8*, a divisor of its own; days replayed together need the same lot."""

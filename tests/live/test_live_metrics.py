@@ -35,6 +35,8 @@ SPECIFIED = {
     "mm_risk_used_ratio": ("gauge", ("limit",)),
     "mm_killed": ("gauge", ()),
     "mm_limits_unjudged": ("gauge", ()),
+    "mm_market_late_seconds": ("gauge", ()),
+    "mm_clock_uncertainty_seconds": ("gauge", ()),
     "mm_account_transfers": ("gauge", ("asset",)),
     "mm_account_transfer_timestamp_seconds": ("gauge", ()),
     "mm_state_writer_queue": ("gauge", ()),
@@ -66,6 +68,7 @@ def busy(clock: Now | None = None) -> TradingMetrics:
     """Return metrics with a sample in every family."""
     metrics = TradingMetrics("SIMUSDT", clock or Now())
     metrics.book_us = START_US - 20_000
+    metrics.late_us, metrics.clock_within_us = 15_000, 2_000
     metrics.gaps, metrics.messages = 2, {"depth": 1_200, "trade": 30}
     metrics.position_e8 = -1_500_000
     metrics.equity_e8 = 100_000_000_001
@@ -139,6 +142,8 @@ def test_page_shows_all_values() -> None:
         "mm_killed": "1",
         "mm_account_transfer_timestamp_seconds": str(START_US / 1e6),
         "mm_limits_unjudged": "0",
+        "mm_market_late_seconds": "0.015",
+        "mm_clock_uncertainty_seconds": "0.002",
         'mm_account_transfers{asset="USDT"}': "-5.00000000",
         "mm_state_writer_queue": "7",
         "mm_state_writer_lag_seconds": "0.5",

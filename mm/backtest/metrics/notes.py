@@ -61,7 +61,7 @@ WAYS: Mapping[str, str] = {
     "max_drawdown": "the drawdown ended all trading; raise MAX_DRAWDOWN",
     "killed": "all trading was ended from outside",
     "max_move": "the mid moved too fast, and quotes were pulled; raise MAX_MOVE",
-    "feed_stale_s": "no market message arrived, and quotes were pulled; raise FEED_STALE_S",
+    "feed_stale_s": "no market message arrived, or late ones, and quotes were pulled; raise FEED_STALE_S",
     "latency_threshold_ms": "orders were accepted too late, and quotes were pulled; raise LATENCY_THRESHOLD_MS",
     "pulled": "quotes were pulled from outside",
     "max_position": "the position could have grown beyond its limit; raise MAX_POSITION, or lower QUOTE_QTY",

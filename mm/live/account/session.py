@@ -125,6 +125,11 @@ class AccountSession:
         return self.ws if self.ws.up else self.rest
 
     @property
+    def unread(self) -> bool:
+        """Whether messages of the account wait to be read."""
+        return self.ws.unread
+
+    @property
     def refused(self) -> MMError | None:
         """The error that the exchange no longer accepts the key; None while it does."""
         return self.ws.failure or self._rest_refused

@@ -66,6 +66,8 @@ _ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
 _AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
 _FILTERS_EVERY_S = 5.0
 CLOSED_S = 10.0
+_WAITED_S, _LOOK_S = 0.1, 0.001
+"""After so long a wait for its intent an order leaves only once what has arrived meanwhile was read."""
 """Time that a kill waits for the end of the order that closes a position, in s."""
 
 
@@ -494,6 +496,9 @@ class Gateway:
             why = "" if self.ready else self._why()
         except OSError as error:
             why = f"the audit log cannot be written: {error}"
+        if places and loop.time() - begin_s > _WAITED_S:
+            while order.leaving and not self._reports.caught_up():  # it may be withdrawn for what is read
+                await asyncio.sleep(_LOOK_S)
         if places and not order.leaving:  # withdrawn meanwhile
             return
         waited_ms = round((loop.time() - begin_s) * 1_000)

@@ -84,6 +84,10 @@ class OrderListener:
     def balances(self, held: Balances) -> None:
         """The balances by asset, all known ones."""
 
+    def caught_up(self) -> bool:
+        """Return whether an order that has waited may leave now, after what had arrived was read."""
+        return True
+
     def untraded(self) -> None:
         """The exchange has refused an order, and says that the symbol does not trade now."""
 
@@ -134,6 +138,10 @@ class OrderReports:
         while self._held:  # including reports that the listener causes meanwhile
             self._held.pop(0)(listener)
         self._listener = listener
+
+    def caught_up(self) -> bool:
+        """Return whether an order that has waited may leave now."""
+        return self._listener is None or self._listener.caught_up()
 
     def tell(self, report: Report) -> None:
         """Forward a report without a row."""

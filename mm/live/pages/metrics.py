@@ -47,6 +47,12 @@ TRANSFERS = MetricFamily(
 TRANSFERRED = MetricFamily(
     "mm_account_transfer_timestamp_seconds", "gauge", "When the last transfer was booked, Unix time; none without one."
 )
+LATE = MetricFamily(
+    "mm_market_late_seconds", "gauge", "How late the last message of the book was by the exchange's clock, at most."
+)
+UNCERTAIN = MetricFamily(
+    "mm_clock_uncertainty_seconds", "gauge", "Largest error of the measured offset of our clock from the exchange's."
+)
 UNJUDGED = MetricFamily(
     "mm_limits_unjudged", "gauge", "1 while a trade has no mid by which limits on money are judged."
 )
@@ -110,7 +116,9 @@ class TradingMetrics:
         symbol: As given.
         why_not_ready: Why nothing is quoted: not in sync, …; empty while quoting.
         legs: The metrics of the other markets to which the strategy sends orders.
-        book_us: Instant of the last update of a synced book, µs; while it is out of sync its age increases.
+        book_us: Instant of the last update of a synced book, less how late it was, µs; out of sync its age increases.
+        late_us: How late the last message of the book was by the exchange's clock, µs; None before that was measured.
+        clock_within_us: Largest error of the measured offset of the clocks, µs.
         account_us: Instant of the last report of the account: a fill, balances, a reconcile; µs.
         gaps: Gaps of the book since the start.
         messages: Messages since the start, by stream.
@@ -138,6 +146,8 @@ class TradingMetrics:
         self.why_not_ready = "starting"
         self.legs: Sequence[TradingMetrics] = ()
         self.book_us: int | None = None
+        self.late_us: int | None = None
+        self.clock_within_us: int | None = None
         self.account_us: int | None = None
         self.gaps = 0
         self.messages: Mapping[str, int] = {}
@@ -192,6 +202,8 @@ class TradingMetrics:
             ACK_FILL: self.ack_fill.samples(),
             RISK_USED: [("", {"limit": limit}, float(share)) for limit, share in sorted(self.used.items())],
             KILLED: [("", {}, self.killed)],
+            LATE: [] if self.late_us is None else [("", {}, self.late_us / US_PER_S)],
+            UNCERTAIN: [] if self.clock_within_us is None else [("", {}, self.clock_within_us / US_PER_S)],
             UNJUDGED: [] if self.unjudged is None else [("", {}, self.unjudged)],
             TRANSFERRED: [] if self.transferred_us is None else [("", {}, self.transferred_us / US_PER_S)],
             TRANSFERS: [("", {"asset": name}, decimal_text(e8)) for name, e8 in sorted(self.transfers_e8.items())],

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
 from mm.backtest.risk import WITHHOLDING
-from mm.clock import US_PER_MS, US_PER_S, now_us
+from mm.clock import US_PER_MS, US_PER_S, exchange_us, now_us
 from mm.instrument import E8, Instrument, decimal_text
 from mm.live.account.ledger import SIDE_NAMES, AccountFill, Ledger, PnlParts, amounts
 from mm.live.account.positions import PositionIncome
 from mm.live.pages.contract_metrics import ContractMetrics
 from mm.live.pages.metrics import TradingMetrics
-from mm.market_data.market_events import BookLost, DepthArrived, MarketEvent, TradeArrived, TradeVerdict
+from mm.market_data.lateness import Lateness
+from mm.market_data.market_events import BookLost, ClockRead, DepthArrived, MarketEvent, TradeArrived, TradeVerdict
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 REFRESH_US = 100 * US_PER_MS
 REPORT_US = 60 * US_PER_S
 """Time between two lines of progress, and between two warnings of one kind."""
+LATE_US, UNCERTAIN_US = US_PER_S, US_PER_S // 4
+"""From when a late market, and an offset of the clocks that is not known well, is said."""
 QUIET_US = 2 * US_PER_S
 """Time without a resting order after which a run is not quoting: between two orders there may be none."""
 WRITER_S = 2.0
@@ -103,6 +106,7 @@ class Observer:
         self._book: LocalOrderBook | None = None  # as of the last event; None without a valid one
         self._last_id = 0
         self._messages = metrics.messages = {"depth": 0, "trade": 0}
+        self._lateness = Lateness()
 
     # ------------------------------------------------------------------ the market
 
@@ -110,8 +114,21 @@ class Observer:
         """Handle an event of the market."""
         if isinstance(event, DepthArrived):
             self._messages["depth"] += 1
+            late_us = self._lateness.depth(event.recv_us, exchange_us(event.update.E))
+            self.metrics.late_us = None if self._lateness.least_us is None else late_us
             if event.book is not None:
-                self._book, self._last_id, self.metrics.book_us = event.book, event.update.u, event.recv_us
+                self._book, self._last_id = event.book, event.update.u
+                self.metrics.book_us = event.recv_us - late_us
+            if late_us >= LATE_US:
+                late_s, within_us = late_us / US_PER_S, self.metrics.clock_within_us or 0
+                self._warnings.warn(
+                    event.recv_us, "market_late", "", late_s=late_s, clock_within_s=within_us / US_PER_S
+                )
+        elif isinstance(event, ClockRead):
+            self._lateness.measured(event.least_us)
+            self.metrics.clock_within_us = event.within_us
+            if event.within_us >= UNCERTAIN_US:
+                self._warnings.warn(event.recv_us, "clock_uncertain", "", within_s=event.within_us / US_PER_S)
         elif isinstance(event, TradeArrived):
             self._messages["trade"] += 1
             if self._writer and event.verdict is not TradeVerdict.LATE:
@@ -158,7 +175,8 @@ class Observer:
         if not mid2:
             return "no valid book"
         if manager.stopped_for:
-            return f"quotes are stopped: {manager.stopped_for}"
+            age = self._lateness_text() if manager.stopped_for.upper() == "FEED_STALE_S" else ""
+            return f"quotes are stopped: {manager.stopped_for}{age}"
         if any(manager.quoted) or self._is_leg:
             self._quoted_us = us
             return ""
@@ -166,6 +184,17 @@ class Observer:
             return ""
         reasons = [f"{side} {why}" for side, why in zip(("buy", "sell"), manager.withheld_for, strict=True) if why]
         return f"no quotes: {', '.join(reasons) or 'the model gives none, or they are not open yet'}"
+
+    def _lateness_text(self) -> str:
+        """Return how late the market is by the exchange's clock, to be added to a reason; empty if it is in time."""
+        late_us, within_us = self._lateness.late_us, self.metrics.clock_within_us
+        if within_us is None:
+            return "; the clock was not measured against the exchange's, so the market's age is not known"
+        if late_us < LATE_US:
+            return ""
+        return (
+            f"; the market is {late_us / US_PER_S:.1f} s late by the exchange's clock (± {within_us / US_PER_S:.2f} s)"
+        )
 
     def _show_breaches(self, us: int) -> None:
         """Warn of the breaches since the last call, and record them."""

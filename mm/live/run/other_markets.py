@@ -59,7 +59,9 @@ def places_of(
 def feeds_of(terms: "Mapping[str, ShadowTerms]") -> dict[str, OtherFeed]:
     """Return the feeds of other markets that are fed, on the grids of their *terms*."""
     openings = {name: term.opening(Market()) for name, term in terms.items()}
-    return {name: OtherFeed(opening.instrument, opening=opening) for name, opening in openings.items()}
+    return {
+        name: OtherFeed(opening.instrument, opening=opening, strict_clock=True) for name, opening in openings.items()
+    }
 
 
 class OtherTaker:

@@ -118,7 +118,7 @@ class LivePlay:
             )
             lots = start.position_e8 // self.grid.lot_e8
             known = replace(known, target_lots=known.target, start_lots=lots, start_cash_e8=start.cash_e8)
-        self.rules = replace(known, risk=limits, quote_lots=clip, others=others)
+        self.rules = replace(known, risk=limits, quote_lots=clip, others=others, strict_clock=True)
         self._quotes, self._fills = leg or play.models.quotes(), play.models.fills()
         if run is not None:
             note_made(run, play)
@@ -288,7 +288,7 @@ class Follower:
     def take(self, journal: "DayJournal") -> "Subscriber":
         """Return the subscriber of market events, which handles each one after *journal* has numbered it."""
         self.rows_run_id = journal.writer.run_id
-        feed, watch = LiveFeed(self._player, self._grid, journal), self._watch
+        feed, watch = LiveFeed(self._player, self._grid, journal, strict=True), self._watch
         self._feed = feed
 
         def take(event: "MarketEvent") -> None:

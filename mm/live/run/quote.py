@@ -223,6 +223,7 @@ class Quoting:
         self._source, self._opened, self._trade = source, opened, opened.trade
         self._audit, self._gateway = opened.audit, opened.gateway
         self._marks = DayMarks(opened.trade.knobs.account, opened.trade.equity, opened.audit)
+        self._others: list[Recording] = []
         self._lost: MMError | None = None
         self._unkept: OSError | None = None
 
@@ -267,6 +268,7 @@ class Quoting:
             ended=self._announce_end,
             ask_status=self._ask_status,
             clock=trade.clock,
+            unread=self._is_unread,
             single_trades=trade.parts.days.trade_stream == "trade",
             target_lots=play.rules.target,
         )
@@ -279,7 +281,7 @@ class Quoting:
                 trader.end(trade.stopped)
             feeds = feeds_of(trade.others)
             following = {name: OtherFollower(EngineTaker(name, play.engine), feed.grid) for name, feed in feeds.items()}
-            others = recordings(trade.beside, following, trade.run.log, trade.clock)
+            others = self._others = recordings(trade.beside, following, trade.run.log, trade.clock)
             reason, unrecorded = await self._record(trader, follower, others)
         finally:
             await gateway.stop()
@@ -366,6 +368,12 @@ class Quoting:
     def _announce_end(self, why: str) -> None:
         """End the other symbols too: at a kill they are killed in this very step."""
         self._trade.announce(self._killed_for() if why == KILL else why, why == KILL)
+
+    def _is_unread(self) -> bool:
+        """Return whether messages of the symbol, of markets that its strategy sees, or of the account wait."""
+        trades = [self._trade, *(leg.trade for leg in self._source.legs.values())]
+        markets = [*self._others, *(one.recording for one in trades if one.recording)]
+        return any(one.at.session.unread for one in trades) or any(one.unread for one in markets)
 
     def _ask_status(self) -> None:
         if self._trade.recording is not None:

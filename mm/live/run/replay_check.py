@@ -112,7 +112,7 @@ def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) 
         grid = opening.instrument
         root = Path(one.get("data_root") or data_root)
         tape, read = received(replace(seen_by, end_us=FOREVER_US), grid, root)
-        others[name] = OtherFeed(grid, () if tape is None else (tape,), opening=opening)
+        others[name] = OtherFeed(grid, () if tape is None else (tape,), opening=opening, strict_clock=True)
         inputs += tuple((os.path.relpath(root / path, data_root), size, sha256) for path, size, sha256 in read)
     play = PaperPlay(terms, knobs, others=others)
     step = knobs.market.qty_step
@@ -136,6 +136,8 @@ def received(
     if day is None or seen is None or not seen.synced:
         return None, ()
     tape = load_day(day, tick_size_e8=grid.tick_e8, qty_step_e8=qty_step_e8, left_out=True, as_received=True)
+    clock = tuple(reading for reading in tape.meta.clock if reading.seq >= seen.first_seq)
+    tape = replace(tape, meta=replace(tape.meta, clock=clock))
     whole = as_it_was(tape, seen.of_tape(tape), terms.end_us).with_lot(grid.lot_e8)
     return whole if len(whole) else None, tape.meta.inputs
 

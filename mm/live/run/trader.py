@@ -37,6 +37,11 @@ Message = tuple[str, int, int, int, int, str]
 
 MAX_WAIT_S = 0.05  # maximum time between two checks of kill switch and risk limits
 MIN_WAIT_S = 0.0002
+STOPPED_US = 100_000
+"""Time without a step after which the process was stopped, or starved: the market has gone on meanwhile."""
+HELD_MOST_US = 500_000
+"""How long messages may take to be read after that, before the quotes are cancelled."""
+UNREAD = "messages wait to be read"
 _MOST = 2**63 - 1  # what the engine counts
 FAILED = "error"
 """End reason when a model, or the program, has raised."""
@@ -196,6 +201,7 @@ class TraderParts:
         ended: Called once with the end reason, before anything else happens.
         ask_status: Called once the exchange says that the symbol does not trade.
         clock: Returns the wall clock, in µs.
+        unread: Returns whether messages of the market or of the account wait to be read.
         single_trades: Whether each print of the market is one trade, not an aggregate.
         target_lots: What the strategy would hold without quoting.
     """
@@ -213,6 +219,7 @@ class TraderParts:
     ended: Callable[[str], None] = lambda _: None
     ask_status: Callable[[], None] = lambda: None
     clock: Callable[[], int] = now_us
+    unread: Callable[[], bool] = lambda: False
     single_trades: bool = True
     target_lots: int = 0
 
@@ -243,6 +250,9 @@ class Trader(OrderListener):
         self._nap: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
         self._lost, self._waits = "start", ""  # why the gateway is not ready, and why the account allows no quotes
+        self._unread, self._step_us = parts.unread, 0
+        self._held_us: int | None = None  # since when no step is made, since the process was stopped
+        self._late = ""  # why quotes are pulled meanwhile
 
     # ------------------------------------------------------------------ the market and the clock
 
@@ -275,6 +285,8 @@ class Trader(OrderListener):
         if self.ended is not None:
             return
         us = self._clock() if us is None else us
+        if self._is_held(us):
+            return
         try:
             self.allow()
             messages = self._step(self._engine.advance, us)
@@ -286,6 +298,35 @@ class Trader(OrderListener):
             raise
         if self._engine.manager.killed_for is not None:
             self.end(KILL)
+
+    def _is_held(self, us: int) -> bool:
+        """Return whether no step is made: the process was stopped, and what came meanwhile has not been read.
+
+        If reading it takes long, the quotes are pulled until it is done.
+        """
+        before_us, self._step_us = self._step_us, us
+        if self._held_us is None and before_us and us - before_us > STOPPED_US:
+            self._held_us = us
+        if self._held_us is None:
+            return False
+        if not self._unread():
+            self._held_us = None
+            if self._late:
+                self._late = ""
+                self._pull_or_resume()
+            return False
+        if us - self._held_us <= HELD_MOST_US:
+            return True
+        if not self._late:
+            self._late = UNREAD
+            self._log.warning("messages_unread", since_ms=(us - self._held_us) // 1_000)
+            self._pull_or_resume()
+        return False
+
+    def caught_up(self) -> bool:
+        """Make a step, and return whether orders may leave: what came while the process was stopped has been read."""
+        self.act()
+        return self._held_us is None or self.ended is not None
 
     def _step(self, play: Callable[[_Given], _Found], given: _Given) -> _Found:
         """Call the engine; its time counts as one of its model, which may be compiled."""
@@ -326,8 +367,8 @@ class Trader(OrderListener):
     @property
     def lost(self) -> str:
         """Why no order can be sent now that the market would answer; empty if one can."""
-        if self._lost or not any(self._engine.best):
-            return self._lost or "no valid book"
+        if self._lost or self._late or not any(self._engine.best):
+            return self._lost or self._late or "no valid book"
         return self._engine.manager.limited_for or ""
 
     async def over(self) -> None:
@@ -509,7 +550,7 @@ class Trader(OrderListener):
             self._pull_or_resume()
 
     def _pull_or_resume(self) -> None:
-        manager, why = self._engine.manager, self._lost or self._waits or self._engine.closed_for
+        manager, why = self._engine.manager, self._lost or self._late or self._waits or self._engine.closed_for
         if why:
             manager.pull(why)
         else:

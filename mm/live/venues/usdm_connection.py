@@ -97,6 +97,11 @@ class UsdmConnection:
         """Why there is no connection, as far as an attempt has shown it."""
         return self._api.trouble if not self._api.up else self._refused or "the account's events do not arrive"
 
+    @property
+    def unread(self) -> bool:
+        """Whether messages wait in a socket."""
+        return self._api.unread or (self._link is not None and self._link.unread)
+
     def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
         """Send a request and return its timestamp, in ms of the exchange; by REST if the API lacks it."""
         if route.by_rest:

@@ -244,6 +244,10 @@ class OrderConnection(OrderApi, Protocol):
         """Why there will be no connection: the key is rejected, or the exchange was never trusted."""
 
     @property
+    def unread(self) -> bool:
+        """Whether messages wait to be read."""
+
+    @property
     def trouble(self) -> str:
         """Why there is no connection."""
 

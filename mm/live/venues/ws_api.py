@@ -142,6 +142,11 @@ class WsApi:
         self._timeout_s = signer.window_ms / 1_000 + ANSWER_MARGIN_S
         self._backoff = Backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S)
 
+    @property
+    def unread(self) -> bool:
+        """Whether messages wait in the socket."""
+        return self._link is not None and self._link.unread
+
     # requests
 
     def request(self, route: Route, parameters: RequestParams, done: Done) -> int:

@@ -229,6 +229,11 @@ def _doubts(folder: DayFolder) -> "BookDoubts | None":
 
 
 def _require_synced(report: "ImportReport") -> None:
+    if any(day.synced for day in report.days) and not any(day.book.diffs for day in report.days):
+        raise NeverSynced(
+            f"{report.days[-1].path}: the book stands still: of {sum(one.lines for one in report.captures):,} lines "
+            f"only a snapshot is of it; import again with a capture of the depth stream, or of whole books"
+        )
     if not any(day.synced for day in report.days):
         raise NeverSynced(
             f"{report.days[-1].path}: never synced: no snapshot could be used (see snapshot_failed in the "

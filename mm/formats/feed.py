@@ -17,6 +17,7 @@ from mm.errors import OffGrid
 from mm.market_data.captures import BookLoss, CapturedMessage, FilePlace, Remark
 from mm.market_data.grid import Grid, rounded_qty
 from mm.market_data.local_orderbook import Level, LocalOrderBook
+from mm.market_data.partial_books import difference
 from mm.market_data.stamps import FAR_US, Moved, Steady
 from mm.market_data.venue import AggTrade, DepthSnapshot, DepthUpdate, TradePrint
 
@@ -302,7 +303,7 @@ class FileCapture:
             return
         if self._begun and self._only_books:
             before, after = self._sides(), self._sides(fresh)
-            changed = [_difference(before[side], after[side]) for side in (1, -1)]
+            changed = [difference(before[side], after[side]) for side in (1, -1)]
             yield from self._change(_stamp(event.exch_us, recv_us), *changed)
             return
         if self._valid:
@@ -337,7 +338,7 @@ class FileCapture:
             yield from self._renew(recv_us, whole)
         else:
             self._only_books = False
-            changed = [_difference(before[side], after[side]) for side in (1, -1)]
+            changed = [difference(before[side], after[side]) for side in (1, -1)]
             yield from self._change(_stamp(event.exch_us, recv_us), *changed)
 
     def _lose(self, cause: str) -> Iterator[BookLoss]:
@@ -434,8 +435,3 @@ def _clear(sides: Sides, side: int, upto_e8: int | None) -> None:
             for key, level in sides[cleared].items()
             if upto_e8 is not None and side and cleared * (key - upto_e8) < 0
         }
-
-
-def _difference(before: dict[int, Level], after: dict[int, Level]) -> list[Level]:
-    gone = [(price, "0") for key, (price, _) in before.items() if key not in after]
-    return gone + [level for key, level in after.items() if before.get(key) != level]

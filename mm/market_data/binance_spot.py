@@ -20,10 +20,12 @@ from mm.dayfolder.rows import SENT_LATE_MS
 from mm.market_data import local_orderbook
 from mm.market_data.binance_trades import Aggregates, SingleTrades, SpannedTrades, last_id
 from mm.market_data.grid import Grid
+from mm.market_data.local_orderbook import Level
 from mm.market_data.venue import (
     EXECUTED,
     AggTrade,
     Answer,
+    BookFrame,
     BookTicker,
     Connected,
     DepthSnapshot,
@@ -35,6 +37,7 @@ from mm.market_data.venue import (
     Message,
     Number,
     Other,
+    Partial,
     PastTrades,
     RestRefusal,
     RestRequest,
@@ -64,6 +67,17 @@ class _Envelope(Struct, gc=False):
     u: int | None = None
     lastUpdateId: int | None = None
     symbols: Raw = Raw(b"")
+
+
+class _Partial(Struct, gc=False):
+    """A message of a partial book: on Spot `bids` and `asks`, on USD-M `b` and `a`."""
+
+    bids: list[Level] = []
+    asks: list[Level] = []
+    b: list[Level] = []
+    a: list[Level] = []
+    E: int | None = None
+    T: int | None = None
 
 
 class _Info(Struct):
@@ -141,7 +155,10 @@ _DECODERS: dict[str, msgspec.json.Decoder[_Stream]] = {
     kind: msgspec.json.Decoder(payload) for kind, payload in _FRAMED.items()
 }
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
+_PARTIAL = msgspec.json.Decoder(_Partial)
 _SNAPSHOT = msgspec.json.Decoder(DepthSnapshot)
+MOST_PARTIAL = 20
+_PARTIAL_KINDS = ("depth5", "depth10", "depth20")
 _OTHER = Other()
 _SHUTDOWN = ServerShutdown()
 
@@ -156,6 +173,7 @@ class Messages:
 
     Attributes:
         symbols: Number of messages by symbol, of the kinds that a day folder stores.
+        partial: Which messages are partial books; a recorder has none.
     """
 
     def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
@@ -165,6 +183,7 @@ class Messages:
         self._streams: dict[str, tuple[str, str]] = {}
         self._framed: FramedStreams[_Stream | PackedDepth] = FramedStreams()
         self._packs = packs and bool(local_orderbook.kernel)
+        self.partial = Partial()
 
     def received(self, body: bytes | str) -> Message:
         """Decode a JSON text: a combined-stream message, a bare payload, or a REST response without its address.
@@ -186,12 +205,18 @@ class Messages:
         if envelope.stream:
             symbol, kind = self._streams.get(envelope.stream) or self._stream(envelope.stream)
             return self._message(kind, symbol, envelope.data)
+        return self._bare(envelope, body)
+
+    def _bare(self, envelope: _Envelope, body: bytes | str) -> Message:
+        """Decode a message without a stream name."""
         if envelope.symbols:
             return self._exchange_info(body)
         if envelope.lastUpdateId is not None:
-            return self._snapshot(body, None)
+            return (self._frame(body) if self.partial.answers else None) or self._snapshot(body, None)
         self._own_event(envelope.e)
         kind = KINDS.get(envelope.e, envelope.e)
+        if kind == "depth" and self.partial.updates and envelope.s == self._symbol:
+            return self._frame(body) or _OTHER
         if not kind and envelope.u is not None:
             kind = "bookTicker"
         return self._message(kind, envelope.s, body)
@@ -226,6 +251,8 @@ class Messages:
 
     def _message(self, kind: str, symbol: str, body: bytes | str | Raw) -> Message:
         decoder = _DECODERS.get(kind)
+        if decoder is None and self.partial.named and kind in _PARTIAL_KINDS and symbol == self._symbol:
+            return self._frame(body) or _OTHER
         if decoder is None:
             return self._own_message(kind, symbol, body)
         self.symbols[symbol] += 1
@@ -280,6 +307,16 @@ class Messages:
         self._grid.check(snapshot.asks)
         snapshot.symbol = symbol
         return snapshot
+
+    def _frame(self, body: bytes | str | Raw) -> BookFrame | None:
+        """Return a partial book; None if it has more levels than any."""
+        partial = _PARTIAL.decode(body)
+        bids, asks = partial.bids or partial.b, partial.asks or partial.a
+        if max(len(bids), len(asks)) > MOST_PARTIAL:
+            return None
+        self.symbols[self._symbol] += 1
+        self._grid.check([*bids, *asks])
+        return BookFrame(bids, asks, partial.E, partial.T)
 
     def _exchange_info(self, body: bytes | str) -> Message:
         for entry in msgspec.json.decode(body, type=_Info).symbols:

@@ -33,10 +33,13 @@ from mm.market_data.bitstamp import BitstampCapture, OrderMarket, write_order_lo
 from mm.market_data.capture_order import Arrived, in_order
 from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, CaptureLike, Remark
 from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
-from mm.market_data.import_session import MARKET_MESSAGES, CaptureReport, ImportReport, ImportSession
+from mm.market_data.import_session import MARKET_MESSAGES, CaptureReport, ImportReport, ImportSession, MarketMessage
+from mm.market_data.partial_books import PartialBooks
 from mm.market_data.venue import (
+    BookFrame,
     Connected,
     DepthSnapshot,
+    DepthUpdate,
     ExchangeInfo,
     Funding,
     Futures,
@@ -271,6 +274,8 @@ class _Import:
         self._exchange_entry: str | None = None
         self._connections = 0
         self._funding = FundingState()
+        self._partial: PartialBooks | None = None  # where they are the book
+        self._beside = 0  # messages of partial books beside changes
         self._doubts: dict[str, list[int]] = {}  # instants of payments, by the reason
 
     def run(
@@ -296,6 +301,7 @@ class _Import:
             zone=self.form.zone,
             ids_skip=self.form is BITSTAMP,
         )
+        report.read_as = self._find_partial(captures)
         overlap = not isinstance(captures[0], BitstampCapture)  # its captures are one state
         self._read(captures, in_order(captures, overlap=overlap), session, report)
         self._fund(session.last_us, self._funding.ended(session.last_us), session)
@@ -307,7 +313,7 @@ class _Import:
         self._check_tick()
         self._conclude(report, session)
         self._write_orders(report, staging, captures[0])
-        report.read_as = [how for capture in captures for how in capture.told]
+        report.read_as += [how for capture in captures for how in capture.told]
         report.warnings += [warning for capture in captures for warning in capture.warnings]
         report.warnings += [*session.back_warnings(), *self._funding_warnings()]
         places = staging.publish(self._instrument_json(report))
@@ -334,22 +340,29 @@ class _Import:
                 session.quarantine(recv_us, message)
             elif isinstance(message, Other) or recv_us is None:
                 continue
+            elif isinstance(message, BookFrame):
+                self._beside += self._partial is None
+                for made in self._partial.made(recv_us, message) if self._partial else ():
+                    self._take(recv_us, made, f"{capture.lines.path}:{line}", session)
             elif isinstance(message, MARKET_MESSAGES):
                 if isinstance(message, DepthSnapshot) and message.symbol is None and not bare_snapshots[source]:
                     bare_snapshots[source] = f"{capture.lines.path.name}:{line}"
-                if self.form.venue == BINANCE_USDM.name:
-                    if session.ends_us is not None and recv_us >= session.ends_us:
-                        self._fund(session.last_us, self._funding.ended(session.ends_us - 1), session)
-                        session.write_notes()
-                    self._fund(recv_us, self._funding.passed(recv_us), session)
-                try:
-                    session.take(recv_us, message)
-                except BrokenFile as error:
-                    raise BrokenFile(f"{capture.lines.path}:{line}: {error}") from error
-            elif isinstance(message, ExchangeInfo):
-                self._learn(recv_us, message, capture, session)
+                if not self._partial or self._goes_with_partial(capture, line, message):
+                    self._take(recv_us, message, f"{capture.lines.path}:{line}", session)
             else:
-                self._note(recv_us, message, session)
+                self._note(recv_us, message, capture, session)
+
+    def _take(self, recv_us: int, message: MarketMessage, where: str, session: ImportSession) -> None:
+        """Pass a message of the market to *session*, after the doubts about funding that its time raises."""
+        if self.form.venue == BINANCE_USDM.name:
+            if session.ends_us is not None and recv_us >= session.ends_us:
+                self._fund(session.last_us, self._funding.ended(session.ends_us - 1), session)
+                session.write_notes()
+            self._fund(recv_us, self._funding.passed(recv_us), session)
+        try:
+            session.take(recv_us, message)
+        except BrokenFile as error:
+            raise BrokenFile(f"{where}: {error}") from error
 
     @staticmethod
     def _end(capture: CaptureLike, read: CaptureReport, session: ImportSession) -> None:
@@ -360,10 +373,20 @@ class _Import:
             lost = {"lost_bytes": read.lost_bytes, "cut_lines": read.cut_lines}
             session.note(None, "anomaly", {"kind": "capture_cut", "file": read.name, **lost})
 
-    def _note(self, recv_us: int, message: Connected | BookLoss | Remark | MarkPrice, session: ImportSession) -> None:
+    def _note(
+        self,
+        recv_us: int,
+        message: ExchangeInfo | Connected | BookLoss | Remark | MarkPrice,
+        capture: CaptureLike,
+        session: ImportSession,
+    ) -> None:
         """Pass a message that is not a stream row to *session*, for the ledger."""
-        if isinstance(message, Connected):
+        if isinstance(message, ExchangeInfo):
+            self._learn(recv_us, message, capture, session)
+        elif isinstance(message, Connected):
             self._connections += 1
+            if self._partial and self._partial.lose():
+                session.lose(recv_us, "reconnected", unseen=True)
             session.note(recv_us, "ws_connected", {"url": message.url, "conn": self._connections})
         elif isinstance(message, BookLoss):
             session.lose(recv_us, message.cause, unseen=message.unseen)
@@ -380,6 +403,44 @@ class _Import:
             else:
                 session.note(recv_us, "anomaly", {"kind": FUNDING_DOUBT, **row._asdict()})
                 self._doubts.setdefault(row.why, []).append(row.paid_ms)
+
+    def _find_partial(self, captures: Sequence[CaptureLike]) -> list[str]:
+        """Decide whether streams of partial books are the book, or beside one of changes; return what to say of it.
+
+        Raises:
+            BrokenFile: If the messages of both cannot be told apart.
+        """
+        contents = {capture: capture.content() for capture in captures if isinstance(capture, Capture)}
+        if not any(content.levels or content.mixed for content in contents.values()):
+            return []
+        changes = any(content.changes for content in contents.values())
+        for capture, content in contents.items():
+            if content.mixed:
+                raise BrokenFile(
+                    f"{capture.lines.path}: has messages of a depthN stream (whole books of the best levels) and of "
+                    f"changes, without names of their streams: they cannot be told apart; record one of them, or both "
+                    f"by a combined stream (/stream?streams=…)"
+                )
+            capture.read_partial(content)
+        if changes:
+            return []
+        self._partial = PartialBooks(self.symbol, self.grid)
+        return [
+            f"{shown_name(capture.lines.path)} was read as whole books of the best {content.levels} levels (depth"
+            f"{content.levels}): nothing is known behind them"
+            for capture, content in contents.items()
+            if content.levels
+        ]
+
+    @staticmethod
+    def _goes_with_partial(capture: CaptureLike, line: int, message: MarketMessage) -> bool:
+        """Return whether a message is used beside partial books, which are the book; refuse changes among them."""
+        if isinstance(message, DepthUpdate):
+            raise BrokenFile(
+                f"{capture.lines.path}:{line}: changes of the book begin after whole books of the best levels "
+                f"(depthN); import the file in two parts, each into another --data-root"
+            )
+        return not isinstance(message, DepthSnapshot)
 
     def _funding_warnings(self) -> Iterator[str]:
         """Yield a sentence about the payments that are not known exactly, for each reason."""
@@ -462,6 +523,11 @@ class _Import:
             report.warnings.append(
                 f"the capture has both trade streams; {session.trade_stream} was stored, {session.left_out:,} "
                 f"messages of the other one were left out"
+            )
+        if self._beside:
+            report.warnings.append(
+                f"{self._beside:,} messages of a depthN stream (whole books of the best levels) were not needed beside "
+                f"the changes"
             )
         if count := sum(day.book.anomalies[NO_EXECUTION] for day in report.days):
             report.warnings.append(

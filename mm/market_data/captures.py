@@ -15,6 +15,7 @@ import re
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -30,6 +31,7 @@ from mm.dayfolder.line_files import GZIP_FORMAT
 from mm.errors import BrokenFile, OffGrid
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.grid import Grid
+from mm.market_data.partial_books import MOST_LINES, BookContent, content_of
 from mm.market_data.stamps import Moved, Steady
 from mm.market_data.venue import (
     AggTrade,
@@ -37,6 +39,7 @@ from mm.market_data.venue import (
     MarketVenue,
     Message,
     Other,
+    Partial,
     TradePrint,
     Unreadable,
     WrongMarket,
@@ -363,6 +366,7 @@ class Capture:
         venue: MarketVenue = BINANCE_SPOT,
     ) -> None:
         self.lines = CaptureLines(path, progress)
+        self._symbol = symbol
         self._messages = venue.decoder(symbol, grid, packs=not grid.tick_e8)  # prices off a given tick are counted
         self.symbols = self._messages.symbols
         self.market = venue.name
@@ -370,6 +374,20 @@ class Capture:
         self.told: Sequence[str] = ()
         self._far = Moved()
         self._split = self._recognise()
+
+    def content(self) -> BookContent:
+        """Return what its first messages say about the book of the symbol."""
+        return content_of(self._symbol, self._packets())
+
+    def read_partial(self, content: BookContent) -> None:
+        """Read partial books as such."""
+        self._messages.partial = Partial(True, content.bare_updates, content.bare_answers)
+
+    def _packets(self) -> Iterator[tuple[str, bytes | str]]:
+        for line in islice(CaptureLines(self.lines.path), MOST_LINES):
+            with suppress(ValueError, msgspec.MsgspecError):
+                _, url, body = self._split(line)
+                yield url, body
 
     @property
     def warnings(self) -> list[str]:

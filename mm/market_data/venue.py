@@ -95,6 +95,30 @@ class DepthSnapshot(Struct, gc=False):
     symbol: str | None = None
 
 
+class BookFrame(Struct, gc=False):
+    """A message of a stream of partial books: the best levels, whole; `E` and `T` are None on Spot."""
+
+    bids: Sequence[Level]
+    asks: Sequence[Level]
+    E: int | None = None
+    T: int | None = None
+
+
+@dataclass(frozen=True)
+class Partial:
+    """Which messages are partial books.
+
+    Attributes:
+        named: Those of streams with such a name.
+        updates: Those without a name that have the form of changes, as on USD-M.
+        answers: Those without a name that have the form of a REST response, as on Spot.
+    """
+
+    named: bool = False
+    updates: bool = False
+    answers: bool = False
+
+
 class ExchangeInfo(Struct):
     """The exchange's own entry of a symbol, as JSON text."""
 
@@ -137,7 +161,16 @@ class ServerShutdown(Other):
 
 
 Message = (
-    DepthUpdate | TradePrint | AggTrade | BookTicker | DepthSnapshot | ExchangeInfo | MarkPrice | Connected | Other
+    DepthUpdate
+    | TradePrint
+    | AggTrade
+    | BookTicker
+    | DepthSnapshot
+    | BookFrame
+    | ExchangeInfo
+    | MarkPrice
+    | Connected
+    | Other
 )
 
 
@@ -244,6 +277,8 @@ class Limits:
 
 class Decoder(Protocol):
     """Decodes the messages of one symbol; raises ValueError, OffGrid or MsgspecError for unusable ones."""
+
+    partial: Partial
 
     @property
     def symbols(self) -> Counter[str]:

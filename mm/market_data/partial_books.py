@@ -1,0 +1,155 @@
+"""Streams that repeat the best 5, 10 or 20 levels (``@depth20``): how they are told from changes, and used as changes.
+
+On USD-M their messages have the event and the ids of changes, on Spot the form of a REST response; only combined
+streams and addresses of connections name them. What tells them otherwise: each lists as many levels a side, of which
+none is removed.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import Raw, Struct
+
+from mm.clock import US_PER_MS
+from mm.market_data.grid import Grid
+from mm.market_data.local_orderbook import Level
+from mm.market_data.venue import BookFrame, DepthSnapshot, DepthUpdate
+
+DEPTHS = (5, 10, 20)
+"""Levels a side that such streams have."""
+ENOUGH_UPDATES, ENOUGH_ANSWERS = 5, 3
+"""Messages of a shape from which on it is no chance; nobody asks by REST for so few levels again and again."""
+MOST_LINES, MOST_UPDATES = 5_000, 200
+"""What is read of a capture to know what it contains."""
+_SHARE = 0.2
+_STREAM = re.compile(r"([^@/=?]+)@depth(5|10|20)?(?=[@/&]|$)")
+
+
+class Peeked(Struct, gc=False):
+    """The fields of any message of a book."""
+
+    stream: str = ""
+    data: Raw = Raw(b"")
+    e: str = ""
+    s: str = ""
+    b: list[Level] | None = None
+    a: list[Level] | None = None
+    lastUpdateId: int | None = None
+    bids: list[Level] | None = None
+    asks: list[Level] | None = None
+
+
+_PEEKED = msgspec.json.Decoder(Peeked)
+
+
+@dataclass
+class BookContent:
+    """What the first messages of a capture say about the book of one symbol.
+
+    Attributes:
+        levels: Levels of a stream of partial books; 0 without one.
+        bare_updates, bare_answers: Whether its messages have no stream name, by their form.
+        changes: Whether there are changes, too.
+        mixed: Whether both are without a name, and of one form.
+    """
+
+    levels: int = 0
+    bare_updates: bool = False
+    bare_answers: bool = False
+    changes: bool = False
+    mixed: bool = False
+
+
+def content_of(symbol: str, packets: Iterable[tuple[str, bytes | str]]) -> BookContent:
+    """Return what the book of *symbol* is made of, by addresses and messages; an address alone is a connection."""
+    found, named = BookContent(), set[int]()
+    updates, answers = list[int](), list[int]()
+    for url, body in packets:
+        if not body:
+            named |= {int(depth or 0) for name, depth in _STREAM.findall(url) if name.upper() == symbol}
+            continue
+        if url:
+            continue
+        try:
+            message = _PEEKED.decode(body)
+        except msgspec.MsgspecError:
+            continue
+        if stream := _STREAM.match(message.stream):
+            if stream[1].upper() == symbol:
+                found.levels = int(stream[2] or found.levels)
+                found.changes |= stream[2] is None
+        elif message.e == "depthUpdate" and message.s == symbol:
+            updates.append(_depth(message.b, message.a))
+        elif message.lastUpdateId is not None:
+            answers.append(_depth(message.bids, message.asks))
+        if len(updates) >= MOST_UPDATES:
+            break
+    _judge(found, named, updates, answers)
+    return found
+
+
+def _judge(found: BookContent, named: set[int], updates: Sequence[int], answers: Sequence[int]) -> None:
+    """Decide what messages without a stream name are: *updates* and *answers* by their depth, 0 for any other."""
+    depth, shaped = max(named | {0}), [one for one in updates if one]
+    repeated = [one for one in answers if one]
+    alike = len(shaped) >= ENOUGH_UPDATES
+    if len(repeated) >= (1 if depth else ENOUGH_ANSWERS):
+        found.levels, found.bare_answers = max(repeated), True
+        found.changes |= bool(updates)
+    elif updates and depth and 0 not in named:
+        found.levels, found.bare_updates = depth, True
+    elif alike and len(shaped) == len(updates) and not named:
+        found.levels, found.bare_updates = max(shaped), True
+    elif updates:
+        found.changes = True
+        found.mixed = bool(depth) or (alike and len(shaped) >= _SHARE * len(updates))
+
+
+def _depth(bids: Sequence[Level] | None, asks: Sequence[Level] | None) -> int:
+    """Return the levels a side of a partial book; 0 if it cannot be one."""
+    if not bids or not asks or len(bids) != len(asks) or len(bids) not in DEPTHS:
+        return 0
+    return len(bids) if all(level[1].strip("0.") for level in (*bids, *asks)) else 0
+
+
+class PartialBooks:
+    """Makes a snapshot and changes, with ids of their own, from the partial books of one symbol.
+
+    Args:
+        symbol: Upper case.
+        grid: Gives the prices in 1e-8.
+    """
+
+    def __init__(self, symbol: str, grid: Grid) -> None:
+        self._symbol, self._grid = symbol, grid
+        self._id = 1
+        self._sides: list[Mapping[int, Level]] | None = None
+
+    def made(self, recv_us: int, frame: BookFrame) -> Iterator[DepthSnapshot | DepthUpdate]:
+        """Yield the messages that lead to *frame*."""
+        before, grid = self._sides, self._grid
+        self._sides = [{grid.price(price): (price, qty) for price, qty in side} for side in (frame.bids, frame.asks)]
+        if before is None:
+            self._id += 1
+            yield DepthSnapshot(self._id, [*frame.bids], [*frame.asks], symbol=self._symbol)
+            before = self._sides  # a message without levels follows, so that the day has a frame of the book
+        bids, asks = (difference(old, new) for old, new in zip(before, self._sides, strict=True))
+        self._id += 1
+        at_ms = frame.E or recv_us // US_PER_MS
+        yield DepthUpdate(
+            at_ms, self._symbol, self._id, self._id, bids, asks, self._id - 1 if frame.T else None, frame.T
+        )
+
+    def lose(self) -> bool:
+        """Forget the book, and return whether there was one: the next message begins anew."""
+        had_one, self._sides = self._sides is not None, None
+        self._id += had_one
+        return had_one
+
+
+def difference(before: Mapping[int, Level], after: Mapping[int, Level]) -> list[Level]:
+    """Return the changes that make the levels *after* of those *before*, both by price."""
+    gone = [(price, "0") for key, (price, _) in before.items() if key not in after]
+    return gone + [level for key, level in after.items() if before.get(key) != level]

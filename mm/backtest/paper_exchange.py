@@ -198,12 +198,15 @@ class PaperExchange:
         self._call(self._engine.feed, events)
         self._last, self._best, self._feeds = None, False, True
 
-    def feed_other(self, name: str, events: "Iterable[FeedEvent]") -> None:
-        """Add events of another market of the run, in order, before whatever plays at their instants."""
+    def feed_other(self, name: str, events: "Iterable[FeedEvent]", payments: "Iterable[Payment]" = ()) -> None:
+        """Add events of another market of the run, in order, before whatever plays at their instants.
+
+        *payments* are booked for the position there, each after everything at its instant.
+        """
         events = tuple(events)
         self._engine.manager.feed_other(name, events)
         if name in self.legs:
-            self.legs[name].feed(events)
+            self.legs[name].feed(events, payments)
 
     def advance(self, until_us: int) -> None:
         """Play everything up to and including *until_us*, but nothing after the tape's end.
@@ -354,13 +357,16 @@ class PaperExchange:
     ) -> "list[tuple[int, Callable[[], None]]]":
         """Return the scheduled actions with their instants: funding after *paid_us*, sessions, and *kill*."""
         payments = (payment for payment in tape.meta.funding if paid_us < payment.us <= tape.end_us)
-        due = [(payment.us, partial(self._pay, payment)) for payment in payments]
+        due = [(payment.us, partial(self.book, payment)) for payment in payments]
         due += [(us, partial(self._turn, us)) for us in self._time.turns(tape.start_us, tape.end_us)]
         due += [(kill[0], partial(self.kill, kill[1]))] if kill else []
         return sorted(due, key=itemgetter(0))
 
-    def _pay(self, payment: "Payment") -> None:
-        """Book funding: quantity times mark price times rate, rounded half to even; a short position receives it."""
+    def book(self, payment: "Payment") -> None:
+        """Book funding at the current instant: quantity times mark price times rate, rounded half to even.
+
+        A short position receives it.
+        """
         held = self._held_at(payment.due_us) if payment.due_us else self._engine.inventory_lots
         away = held - self.rules.target
         if payment.doubt and held:
@@ -380,7 +386,7 @@ class PaperExchange:
         from mm.tape.columns import Payment
 
         payment = Payment(self._engine.now_us, rate_e8, mark_e8, due_us=due_us)
-        self._pay(payment)
+        self.book(payment)
         return payment
 
     def _turn(self, us: int) -> None:
@@ -435,7 +441,7 @@ class Leg:
         self.orders.dark = True
         self._coming = deque(feed.within_run())
         self._tape: Tape | None = None
-        self._waiting = deque["FeedEvent"]()
+        self._waiting, self._due = deque["FeedEvent"](), deque["Payment"]()
         self._killed = False
 
     @property
@@ -452,17 +458,23 @@ class Leg:
         """End the call."""
         self._model.finish()
 
-    def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Add events of a live market, in order; each is played once the strategy's clock has reached it."""
+    def feed(self, events: "Iterable[FeedEvent]", payments: "Iterable[Payment]" = ()) -> None:
+        """Add events and payments of a live market, in order; each is played once the strategy's clock has reached it.
+
+        A payment before the first event is not ours.
+        """
         self._waiting.extend(events)
+        self._due.extend(payments)
 
     def play_to(self, us: int) -> None:
         """Play everything up to and including an instant."""
-        while self._waiting and self._waiting[0].us <= us:
-            self.exchange.feed((self._waiting.popleft(),))
-            self.orders.dark = False
+        while self._due and self._due[0].us <= us:
+            payment = self._due.popleft()
+            self._play_fed(payment.us)
+            if not self.orders.dark:
+                self.exchange.book(payment)
+        self._play_fed(us)
         if not self.orders.dark and self._tape is None:
-            self.exchange.advance(us)
             return
         while True:
             if self._tape is not None:
@@ -472,6 +484,14 @@ class Leg:
             self._tape = self._coming.popleft()
             self.exchange.begin(self._tape)
         self.orders.dark = self._tape is None or us > self._tape.end_us
+
+    def _play_fed(self, us: int) -> None:
+        """Play what a live market has fed, up to and including an instant."""
+        while self._waiting and self._waiting[0].us <= us:
+            self.exchange.feed((self._waiting.popleft(),))
+            self.orders.dark = False
+        if not self.orders.dark and self._tape is None:
+            self.exchange.advance(us)
 
     def kill(self, us: int, reason: str) -> None:
         """Cancel every order at an instant, and send nothing afterwards."""

@@ -3,7 +3,7 @@
 ``mm shadow reconcile``: compare the decisions with the replay of the recorded day.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -105,6 +105,7 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
     from mm.live.run.guardian import Guarded
     from mm.live.run.live_run import run_together
     from mm.live.run.shadow_run import ShadowRun
+    from mm.market_data.binance_usdm import MARKETS
 
     signals = TradeSignals()
 
@@ -116,7 +117,8 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
             recorder = _checked(work[Recorder], work[Execution], market)
             parts = day_parts(run, work[Sources], recorder, work.day, clock, market)
             live = ShadowRun(run, strategy_of(work, "a shadow"), work[LiveStore], parts, work.day, clock)
-            live.beside = parts_beside(run, work, recorder, clock)
+            published = {kind: (venue.bases[0], venue.bases[1]) for kind, venue in MARKETS.items()}
+            live.beside = parts_beside(run, work, recorder, clock, published)
             lives.append(live)
         door = page_door(runs[0], works[0][Recorder])
         limit_s, out_root = works[0][CallLimit].model_call_limit_s, works[0].day.out_root
@@ -162,13 +164,25 @@ def page_door(run: Run, recorder: Recorder) -> "Door | None":
 
 
 def parts_beside(
-    run: Run, work: SymbolRun, recorder: Recorder, clock: Callable[[], int], apart: Collection[str] = ()
+    run: Run,
+    work: SymbolRun,
+    recorder: Recorder,
+    clock: Callable[[], int],
+    published: Mapping[str, tuple[str, str]],
+    apart: Collection[str] = (),
 ) -> "dict[str, Parts]":
-    """Return the parts of the recordings of the other markets that a strategy sees, by name, but for those *apart*."""
-    from mm.live.run.other_markets import places_of
+    """Return the parts of the recordings of the other markets that a strategy sees, by name, but for those *apart*.
 
-    places = places_of(work[OtherMarkets], recorder, work[Sources].data_root, apart)
-    return {name: day_parts(run, *place, work.day, clock) for name, place in places.items()}
+    *published* has the addresses of streams and REST by kind of market, for those that name none.
+    """
+    from mm.live.run.other_markets import Place, places_of
+
+    source = Source(symbol=work.day.symbol, data_root=work[Sources].data_root)
+    places = places_of(work[OtherMarkets], Place(source, recorder, work[BinanceMarket].market), published, apart)
+    return {
+        name: day_parts(run, place.source, place.recorder, work.day, clock, place.market)
+        for name, place in places.items()
+    }
 
 
 @command(ShadowPlaces, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])

@@ -32,7 +32,7 @@ from mm.live.knobs import (
     VenueUrls,
 )
 from mm.live.state.stores import StateStores
-from mm.live.venues.addresses import addresses, check_switches
+from mm.live.venues.addresses import addresses, check_switches, published
 from mm.live.venues.keys import blank_process_list, credentials_beside, read_credentials
 from mm.play.knobs import Market, Models, OtherMarkets, Results
 from mm.runs.in_progress import Run
@@ -269,7 +269,7 @@ def _trades(
         live = TradeRun(run, knobs, parts, work.day, account, job)
         legs = [other.leg.name for other in works if other.leg and other.leg.owner == work.key]
         if strategy.others.others:
-            live.beside = parts_beside(run, work, served, clock, legs)
+            live.beside = parts_beside(run, work, served, clock, published(trading.venue), legs)
         lives.append(live)
     return lives, account
 

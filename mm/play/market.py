@@ -104,13 +104,8 @@ class Markets:
         return self.fitting()
 
 
-def open_days(day: Day, market: Market, logs_root: Path | None = None) -> "list[Tape]":
+def open_days(day: Day, market: Market) -> "list[Tape]":
     """Return the tapes of the days, on one grid, with order steps that every day allows.
-
-    Args:
-        day: The days.
-        market: Their steps.
-        logs_root: Folder of results of the trades that recorded them; None for that of *day*.
 
     Raises:
         Mismatch: If the days have different tick sizes.
@@ -128,25 +123,25 @@ def open_days(day: Day, market: Market, logs_root: Path | None = None) -> "list[
         )
         for folder in folders
     ]
-    return on_one_grid(
-        [
-            _without_us(tape, folder, day, logs_root or day.out_root)
-            for tape, folder in zip(opened, folders, strict=True)
-        ]
-    )
+    return on_one_grid([_without_us(tape, folder, day) for tape, folder in zip(opened, folders, strict=True)])
 
 
-def _without_us(tape: "Tape", folder: "DayFolder", day: Day, logs_root: Path) -> "Tape":
-    """Return a day without the orders and trades of ours that OWN_ORDERS takes off it, with their logs as inputs."""
-    logged = audit_folder(logs_root, folder.symbol).is_dir()
-    if day.own_orders == "keep" or (day.own_orders == "auto" and not logged):
+def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
+    """Return a day without the orders and trades of ours that OWN_ORDERS takes off it, with their logs as inputs.
+
+    The logs are those of the market that the day says: one of a leg is below OUT_ROOT/<market>.
+    """
+    market = "usdm" if tape.meta.venue == USDM else "spot"
+    roots = [root for root in (day.out_root, day.out_root / market) if audit_folder(root, folder.symbol).is_dir()]
+    if day.own_orders == "keep" or (day.own_orders == "auto" and not roots):
         return tape
     from mm.backtest.days_without_us import OwnActivity, without_us  # imported here: most days have no orders of ours
-    from mm.play.own_activity import logs_of_day, own_activity
+    from mm.play.own_activity import is_of_contract, logs_of_day, own_activity
 
     view = LedgerView.of(folder, DefectList(folder))
     if day.own_orders == "auto":
-        logs = logs_of_day(logs_root, folder.symbol, folder.day, view.runs)
+        paths = [path for root in roots for path in logs_of_day(root, folder.symbol, folder.day, view.runs)]
+        logs = [path for path in paths if is_of_contract(path) is (market == "usdm")]
     else:
         path = Path(day.own_orders).expanduser()
         logs = sorted(path.glob("*.ndjson")) if path.is_dir() else [path]
@@ -189,19 +184,12 @@ def other_day(day: Day, others: OtherMarkets, name: str) -> Day:
     return replace(day, symbol=declared["symbol"], data_root=Path(declared.get("data_root") or day.data_root))
 
 
-def _logs_root(day: Day, declared: Mapping[str, Any], own: "Sequence[Tape]") -> Path:
-    """Return the folder of results of the trades that recorded another market, *declared*, as a leg."""
-    own_market = "usdm" if own and own[0].meta.venue == USDM else "spot"
-    market = declared.get("market", own_market)
-    return day.out_root if market == own_market else day.out_root / market
-
-
 def open_others(day: Day, market: Market, others: OtherMarkets, own: "Sequence[Tape]") -> dict[str, OtherFeed]:
     """Return the feeds of the other markets beside the *own* days; raises as `Markets.open`."""
     grid = replace(market, tick_size=None, qty_step=None, min_notional=None)
     feeds = {}
     for name, declared in others.declared().items():
-        opened = open_days(other_day(day, others, name), grid, _logs_root(day, declared, own))
+        opened = open_days(other_day(day, others, name), grid)
         feeds[name] = feed_of_market(name, own, opened, declared.get("feed_latency_ms"))
     return feeds
 

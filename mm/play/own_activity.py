@@ -69,6 +69,11 @@ def own_activity(path: Path) -> OwnActivity:
     return OwnActivity(tuple(recorded), frozenset(trade_ids))
 
 
+def is_of_contract(path: Path) -> bool:
+    """Return whether an audit log is of a contract, as its row 1 says."""
+    return bool(next(read_rows(path), {}).get("contract"))
+
+
 def logs_of_day(out_root: Path, symbol: str, day: str, runs: Iterable[str]) -> list[Path]:
     """Return the audit logs of the trades among the *runs* that have recorded a day."""
     return [path for run in runs if (path := audit_path(out_root, symbol, day, run)).is_file()]

@@ -16,6 +16,7 @@ from mm.backtest.risk import RiskLimits
 from mm.errors import ModelError, UsageError
 from mm.instrument import Instrument
 from mm.signals.other_feed import OtherFeed
+from mm.tape.columns import Payment
 from named import events_of
 
 UNIT = 250_000
@@ -72,8 +73,15 @@ def test_orders_of_a_leg_fare_as_on_an_exchange_of_their_own(drawn, other):
 @given(one_tape(UNIT), one_tape(UNIT))
 @settings(max_examples=40, deadline=None)
 def test_markets_as_they_arrive_leave_the_rows_of_their_replay(drawn, other):
-    """Events of both markets are fed up to each instant, in the order of a live run, and then both are played to it."""
+    """Events of both markets are fed up to each instant, in the order of a live run, and then both are played to it.
+
+    The other one also pays funding, for the position at an earlier instant.
+    """
     tape, lead = drawn[0], replace(other[0], instrument=LEAD)
+    span_us = max(lead.end_us - lead.start_us, 1)
+    paid = [(lead.start_us + share * span_us // 8, lead.start_us + share * span_us // 16) for share in (1, 3, 3, 7, 9)]
+    payments = [Payment(us, 10_000, 10_000_000_000, due_us=due_us) for us, due_us in paid]
+    lead = replace(lead, meta=replace(lead.meta, funding=tuple(payments)))
     replayed = play(tape, replace(lead, end_us=1 << 60), Both())
     rules = replace(RULES, others={"lead": OtherFeed(LEAD)}, legs={"lead": LEG})
     exchange = PaperExchange(Both(), TradeCross(), rules)
@@ -81,7 +89,8 @@ def test_markets_as_they_arrive_leave_the_rows_of_their_replay(drawn, other):
     step_us = max((tape.end_us - tape.start_us) // 7, 1)
     before_us = 0
     for until_us in (*range(tape.start_us, tape.end_us, step_us), tape.end_us):
-        exchange.feed_other("lead", [event for event in theirs if before_us < event.us <= until_us])
+        events = [event for event in theirs if before_us < event.us <= until_us]
+        exchange.feed_other("lead", events, [one for one in payments if before_us < one.us <= until_us])
         exchange.feed([event for event in ours if before_us < event.us <= until_us])
         exchange.advance(until_us)
         before_us = until_us

@@ -160,9 +160,10 @@ class _Leg(Venue):
 
 
 @contextmanager
-def pair_of(folder, own=SPOT, *flags):
+def pair_of(folder, own=SPOT, *flags, funding_s=28_800):
     """Yield both exchanges; the contract's price begins above the other's by `BASIS`."""
     above = ("--seed", "8", "--market", "usdm", "--start-price", str(100 + BASIS))
+    above += ("--funding-interval-s", str(funding_s))
     with serving(*CALM, "--seed", "7", *flags) as (first, spot), serving(*CALM, *above, *flags) as (second, usdm):
         pair = Pair(folder, {SPOT: Venue(folder, spot), USDM: ContractBox(folder, usdm)}, own)
         pair.processes = {SPOT: first, USDM: second}

@@ -181,7 +181,8 @@ class Played:
     def feed(self, events):
         self.log += [("own", event.us) for event in events]
 
-    def feed_other(self, name, events):
+    def feed_other(self, name, events, payments):
+        assert not payments
         self.log += [(name, event.us) for event in events]
 
     def advance(self, us):

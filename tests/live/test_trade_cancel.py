@@ -8,6 +8,9 @@ import sys
 import pytest
 from trading_box import ended, venue
 
+from mm.base.audit_chain import audit_path
+from mm.instrument import Instrument
+from mm.live.audit.log import AuditLog
 from serving import signed
 from support import ROOT
 
@@ -130,6 +133,33 @@ def test_outage_is_waited_for_and_ctrl_c_ends_it(box):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
+
+
+def test_dead_exchange_is_given_up_once_the_other_is_empty(box):
+    """Each is named by market and address; the orders that may be open there are those of the audit logs."""
+    ours = place(box, "mm-abcdefghijklm-1b")
+    leg = {"market": "usdm", "symbol": "SIMUSDT", "data_root": "leg", "rest_url": "http://127.0.0.1:9", "orders": {}}
+    log = AuditLog(audit_path(box.folder / "out" / "usdm", "SIMUSDT", "20260105", "r"), sync=False)
+    log.start(Instrument("SIMUSDT", 1, 1, 0, "SIM", "USDT"), "r", venue="box")
+    terms = {"side": "SELL", "price": "101", "qty": "2", "kind": "LIMIT"}
+    log.append("intent", action="place", client_id="mm-nopqrstuvwxyz-7s", **terms)
+    log.close()
+    done = box.run("trade", "cancel", "--json", OTHERS=json.dumps({"leg": leg}), GIVE_UP_S="1")
+    assert done.returncode == 75, done.stderr
+    assert open_ids(box) == []
+    found = json.loads(done.stdout)
+    assert [(one["client_id"], one["market"]) for one in found["ended"]] == [(ours, "spot")]
+    (line,) = [text for text in done.stderr.splitlines() if text.startswith("error:")]
+    assert "usdm (http://127.0.0.1:9): no answer for 1 s" in line
+    assert "SIMUSDT mm-nopqrstuvwxyz-7s SELL 2 at 101" in line
+
+
+def test_orders_of_no_log_here_are_said_to_be_of_another_trader(box):
+    """They are cancelled all the same."""
+    ours = place(box, "mm-abcdefghijklm-1b")
+    done = box.run("trade", "cancel", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["elsewhere"] == [ours]
 
 
 @pytest.mark.slow

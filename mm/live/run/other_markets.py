@@ -4,18 +4,19 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mm.cli.task_knobs import Recorder
+from mm.clock import US_PER_MS
 from mm.errors import UsageError
+from mm.instrument import e8
 from mm.live.run.play import STEP_S, Follower, PaperPlay
 from mm.market_data.recording import Recording
 from mm.play.knobs import Market, OtherMarkets, Source
 from mm.signals.other_feed import OtherFeed
+from mm.tape.columns import Payment
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from structlog.typing import FilteringBoundLogger as Logger
 
     from mm.backtest.live_feed import FeedEvent
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mm.market_data.market_events import Subscriber
     from mm.market_data.market_state import MarketState
     from mm.market_data.recording import Parts
+    from mm.market_data.venue import Funding
 
 FOREVER_US = 1 << 60
 
@@ -39,20 +41,54 @@ def check_seen(others: OtherMarkets, task: str) -> None:
             )
 
 
-def places_of(
-    others: OtherMarkets, recorder: Recorder, data_root: "Path", apart: Collection[str] = ()
-) -> dict[str, tuple[Source, Recorder]]:
-    """Return where each other market is recorded from and to, by name; without an address that of the own market.
+class Place(NamedTuple):
+    """Where a market is recorded from and to, and which one it is: ``spot`` or ``usdm``."""
 
-    Those *apart* have a recording of their own.
+    source: Source
+    recorder: Recorder
+    market: str
+
+
+def places_of(
+    others: OtherMarkets, own: Place, published: Mapping[str, tuple[str, str]], apart: Collection[str] = ()
+) -> dict[str, Place]:
+    """Return where each other market is recorded from and to, by name.
+
+    Args:
+        others: The other markets. One without an address has the own market's if it is of the same kind, else the
+            published one.
+        own: Of the own market.
+        published: Addresses of streams and REST, by kind of market.
+        apart: Names of those with a recording of their own.
+
+    Raises:
+        UsageError: If an address is missing or of another kind of market, or two markets have one folder.
     """
+    from mm.market_data.recorder import of_market
+
     places = {}
     for name, one in others.declared().items():
         if name in apart:
             continue
-        given = {key: one[key] for key in ("market", "ws_url", "rest_url") if key in one}
-        source = Source(symbol=one["symbol"], data_root=type(data_root)(one.get("data_root") or data_root))
-        places[name] = source, replace(recorder, **given, metrics_port=0)
+        kind, root = one.get("market", own.market), own.source.data_root
+        source = Source(symbol=one["symbol"], data_root=type(root)(one.get("data_root") or root))
+        given = {key: one[key] for key in ("ws_url", "rest_url") if key in one}
+        if kind == own.market:
+            places[name] = Place(source, replace(own.recorder, **given, metrics_port=0), kind)
+            continue
+        if kind in published:
+            given = {**dict(zip(("ws_url", "rest_url"), published[kind], strict=True)), **given}
+        if len(given) < 2:
+            raise UsageError(
+                f"OTHERS: {name} is of the market {kind}, of which this venue has no published address; give its "
+                f"ws_url and rest_url"
+            )
+        if source.symbol == own.source.symbol and source.data_root.resolve() == root.resolve():
+            raise UsageError(
+                f"OTHERS: {name} is {source.symbol} in another market, whose days need a folder of their own; give "
+                f"data_root, another one than --data-root (DATA_ROOT) {root}"
+            )
+        places[name] = Place(source, of_market(replace(own.recorder, **given, metrics_port=0), kind), kind)
     return places
 
 
@@ -65,15 +101,18 @@ def feeds_of(terms: "Mapping[str, ShadowTerms]") -> dict[str, OtherFeed]:
 
 
 class OtherTaker:
-    """Keeps the events of another market until nothing earlier can still arrive.
+    """Keeps events and payments of another market until nothing earlier can still arrive.
 
     Attributes:
         settled_us: The instant up to which all its events are known.
+        payments: Its funding payments, each as of the instant at which it is booked.
     """
 
     def __init__(self) -> None:
         self._events: deque[FeedEvent] = deque()
+        self._due: deque[Payment] = deque()
         self.settled_us = 0
+        self.payments: list[Payment] = []
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Keep events, in order."""
@@ -88,6 +127,18 @@ class OtherTaker:
         found = []
         while self._events and self._events[0].us <= us:
             found.append(self._events.popleft())
+        return found
+
+    def pay(self, payment: "Payment") -> None:
+        """Keep a payment, which is later than all events so far."""
+        self._due.append(payment)
+        self.payments.append(payment)
+
+    def paid_until(self, us: int) -> "list[Payment]":
+        """Return, once, the payments up to an instant."""
+        found = []
+        while self._due and self._due[0].us <= us:
+            found.append(self._due.popleft())
         return found
 
 
@@ -105,6 +156,11 @@ class OtherFollower(Follower):
     ) -> None:
         super().__init__(taker, grid, watch)
         self._taker = taker
+        self._due: list[Funding] = []
+
+    def paid(self, payment: "Funding") -> None:
+        """Keep a payment until it can be booked."""
+        self._due.append(payment)
 
     async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:
         """Tell up to when nothing more can arrive."""
@@ -112,6 +168,9 @@ class OtherFollower(Follower):
             await asyncio.sleep(STEP_S)
             until_us = settled_us()
             market.passed(until_us + 1)
+            due, self._due = self._due, []
+            for one in due:
+                self._taker.pay(Payment(until_us, e8(one.rate), e8(one.mark_price), due_us=one.paid_ms * US_PER_MS))
             self._feed.advance(until_us)
 
     def ended(self) -> None:
@@ -136,6 +195,9 @@ class EngineTaker:
 
     def advance(self, until_us: int) -> None:
         """Ignore that no event up to an instant will follow: a trade acts on what has arrived."""
+
+    def pay(self, payment: "Payment") -> None:
+        """Ignore a payment of a market in which a trade has no orders."""
 
 
 def recordings(
@@ -177,7 +239,7 @@ class PairedPlay:
         if until_us <= self.played_us:
             return
         for name, taker in self._takers.items():
-            self.exchange.feed_other(name, taker.until(until_us))
+            self.exchange.feed_other(name, taker.until(until_us), taker.paid_until(until_us))
         while self._waiting and self._waiting[0].us <= until_us:
             self._play.feed((self._waiting.popleft(),))
         self._play.advance(until_us)

@@ -112,6 +112,8 @@ def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) 
         grid = opening.instrument
         root = Path(one.get("data_root") or data_root)
         tape, read = received(replace(seen_by, end_us=FOREVER_US), grid, root)
+        if tape is not None:
+            tape = replace(tape, meta=replace(tape.meta, funding=seen_by.payments))
         others[name] = OtherFeed(grid, () if tape is None else (tape,), opening=opening, strict_clock=True)
         inputs += tuple((os.path.relpath(root / path, data_root), size, sha256) for path, size, sha256 in read)
     play = PaperPlay(terms, knobs, others=others)

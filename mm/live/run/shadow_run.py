@@ -107,7 +107,10 @@ class ShadowRun(LiveRun):
             await self._observer.close()
         self.print_days(recording)
         end_us = paired.played_us if isinstance(paired, PairedPlay) else follower.end_us
-        seen = {name: replace(one, rows_run_id=following[name].rows_run_id) for name, one in self.others.items()}
+        seen = {
+            name: replace(one, rows_run_id=following[name].rows_run_id, payments=tuple(takers[name].payments))
+            for name, one in self.others.items()
+        }
         payments = tuple(follower.payments)
         known = replace(self.terms, end_us=end_us, killed=follower.killed, others=seen, payments=payments)
         self.terms, self._lags = replace(known, rows_run_id=follower.rows_run_id), follower.lags

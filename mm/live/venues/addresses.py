@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mm.base.doors import is_loopback
-from mm.base.markets import SPOT
+from mm.base.markets import SPOT, USDM
 from mm.errors import SafetyError, UsageError
 from mm.instrument import e8, short_text
 from mm.live.knobs import BOX, PRODUCTION, VenueUrls
@@ -102,6 +102,12 @@ def addresses(
                 f"--remote-box 1 (REMOTE_BOX)"
             )
     return found
+
+
+def published(venue: str) -> dict[str, tuple[str, str]]:
+    """Return the published addresses of streams and REST of a venue, by market; none of a box."""
+    by_market = {SPOT: VENUES, USDM: CONTRACT_VENUES}
+    return {market: (of[venue].streams, of[venue].rest) for market, of in by_market.items() if venue in of}
 
 
 def _check_market(name: str, url: str, market: str) -> None:

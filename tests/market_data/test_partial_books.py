@@ -1,4 +1,4 @@
-"""Streams of the best 5, 10 or 20 levels, of either market: used as whole books, left out beside changes, or refused."""
+"""Streams of the best 5, 10 or 20 levels, of either market: used as books, left out beside changes, or refused."""
 
 import random
 

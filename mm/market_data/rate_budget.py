@@ -23,6 +23,8 @@ from typing import TypeVar
 
 import msgspec
 
+from mm.base.host_clock import HostTime, boot, passing_s
+
 HEALTHY_S = 60.0
 EARLY_MOST_S = 8.0
 
@@ -89,11 +91,17 @@ _Found = TypeVar("_Found")
 
 
 class _Spent(msgspec.Struct):
-    """The spending with its times (s of the wall clock), and until when the exchange refuses requests."""
+    """The spending with its times (s of `passing_s`), when the exchange accepts requests again, and when it was noted.
+
+    A file without the latter has times of the wall clock, which is what its zeros say.
+    """
 
     spent: list[tuple[float, float]] = []
     asked_s: float = 0.0
     quiet_until_s: float = 0.0
+    passing_s: float = 0.0
+    wall_s: float = 0.0
+    boot: str = ""
 
 
 _DECODER = msgspec.json.Decoder(_Spent)
@@ -123,7 +131,8 @@ class RateBudget:
         most: Maximum spending in the window.
         window_s: Its length, in s.
         path: File shared by processes; None keeps it in this process.
-        now_s: Returns the wall clock, in s.
+        now_s: Returns a clock that cannot be set, in s, the same for all processes that share the file.
+        wall_s: Returns the wall clock, in s.
         waits: Called with the wait of a grant, in s, if it is a second or more; once for each.
     """
 
@@ -132,13 +141,14 @@ class RateBudget:
         most: float,
         window_s: float,
         path: Path | None = None,
-        now_s: Callable[[], float] = time.time,
+        now_s: Callable[[], float] = passing_s,
         waits: Callable[[float], object] = lambda _: None,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
         self._most = most
         self._window_s = window_s
         self._path = path
-        self._now_s = now_s
+        self._now_s, self._wall_s = now_s, wall_s
         self._waits = waits
         self._own = _Spent()
         self._quiet_until_s = 0.0
@@ -237,7 +247,7 @@ class RateBudget:
         return sum(entry for at_s, entry in self._own.spent if at_s > now_s - self._window_s)
 
     def _prune(self, state: _Spent, now_s: float) -> None:
-        """Remove entries outside the window, in the future because a clock was set back, or implausible."""
+        """Remove entries outside the window, in the future, or implausible."""
         from_s = now_s - self._window_s
         state.spent = [entry for entry in state.spent if from_s < entry[0] <= now_s and 0 < entry[1] < math.inf]
         if not (state.asked_s <= now_s and state.quiet_until_s - state.asked_s <= LONGEST_BAN_S):
@@ -258,8 +268,10 @@ class RateBudget:
             if not _locked(opened, attempts):
                 yield None
                 return
-            self._own = _read(opened)
+            now = HostTime(self._now_s(), self._wall_s(), boot())
+            self._own = _read(opened, now)
             yield self._own
+            self._own.passing_s, self._own.wall_s, self._own.boot = now
             _write(opened, self._own)
         finally:
             os.close(opened)
@@ -285,12 +297,16 @@ def _locked(opened: int, attempts: int) -> bool:
     return False
 
 
-def _read(opened: int) -> _Spent:
-    """Return the content of the file; an unreadable one (a crash, a full disk) counts as empty."""
+def _read(opened: int, now: HostTime) -> _Spent:
+    """Return the content of the file, on the clock of *now*; an unreadable one (a crash, a full disk) is empty."""
     try:
-        return _DECODER.decode(os.pread(opened, 1 << 20, 0))
+        state = _DECODER.decode(os.pread(opened, 1 << 20, 0))
     except (OSError, msgspec.MsgspecError):
         return _Spent()
+    if by_s := now.shift_s(HostTime(state.passing_s, state.wall_s, state.boot)):
+        state.spent = [(at_s + by_s, amount) for at_s, amount in state.spent]
+        state.asked_s, state.quiet_until_s = state.asked_s + by_s, state.quiet_until_s + by_s
+    return state
 
 
 def _write(opened: int, state: _Spent) -> None:

@@ -5,8 +5,19 @@ from types import SimpleNamespace
 import pytest
 
 from mm.live.venues import canceller as module
-from mm.live.venues.canceller import CONFIRM_S, PATHS, KeyRefused, NoAnswer, OrderCanceller, Refused, cancel_until_none
+from mm.live.venues.canceller import (
+    CONFIRM_S,
+    PATHS,
+    KeyRefused,
+    NoAnswer,
+    OrderCanceller,
+    Refused,
+    SignedRest,
+    cancel_until_none,
+)
 from mm.live.venues.canceller import is_ours as ours
+from mm.live.venues.keys import Credentials
+from mm.market_data.rate_budget import RateBudget
 
 LISTED = PATHS["spot"].open_orders
 
@@ -182,3 +193,13 @@ def test_a_refused_key_at_one_exchange_does_not_keep_another_waiting(clock):
     assert isinstance(why, KeyRefused)
     assert none is None
     assert other.orders == {}
+
+
+def test_it_keeps_to_a_block_that_another_process_was_told_whatever_the_wall_clock_says(tmp_path):
+    """The file has the wait on a clock that cannot be set."""
+    path = tmp_path / "weight_x.json"
+    RateBudget(500, 60.0, path, wall_s=lambda: 9e9).hold_off(30)
+    rest = SignedRest("http://127.0.0.1:9", Credentials("key", secret="s"), path)
+    with pytest.raises(NoAnswer) as blocked:
+        rest.request("GET", "/api/v3/openOrders")
+    assert 25 < blocked.value.wait_s <= 30

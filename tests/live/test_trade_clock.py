@@ -158,3 +158,22 @@ def test_exchange_whose_clock_goes_back_for_an_hour_is_traded_on(tmp_path, marke
         code, output, _ = ended(process)
         assert code == 0, output
         assert "account_differs" not in output
+
+
+@pytest.mark.slow
+def test_a_short_block_of_requests_while_the_clock_is_an_hour_ahead_is_short(tmp_path):
+    """Kept by the wall clock it lasted for an hour once the clock had come back, over restarts too."""
+    clock, knobs = WallClock(tmp_path, HOUR_S * SECOND_US), {**KNOBS, **FAST, "FEED_STALE_S": str(9 * HOUR_S)}
+    with venue(tmp_path, *MARKET) as box:
+        with box.trader(entry=clock.entry("trade"), **knobs) as process:
+            box.until(lambda: box.sent() > 5, "orders", process=process)
+            box.post("/sim/faults", "at time 0 do error n=1 code=-1003\nat time 0 do status n=1 code=429 retry_after=3")
+            box.until(lambda: any(one["faults"] for one in box.account()["requests"][-40:]), "a 429", process=process)
+            clock.set(0)
+            before = box.sent()
+            box.until(lambda: box.sent() > before, "orders after the block", 30, process=process)
+            assert ended(process)[0] == 0
+        with box.trader(entry=clock.entry("trade"), **knobs) as process:
+            before = box.sent()
+            box.until(lambda: box.sent() > before, "orders after a restart", 30, process=process)
+            assert ended(process)[0] == 0

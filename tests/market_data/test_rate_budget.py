@@ -118,13 +118,46 @@ def test_kept_weight_is_reserved_for_other_requests(clock):
     assert allowance.spend(250) == 0
 
 
-def test_entries_from_before_a_clock_step_back_are_ignored(path, clock):
-    """Entries in the future were made before the step."""
-    allowance = RateBudget(500, 60.0, path, clock)
-    allowance.spend(500)
-    RateBudget(500, 60.0, path, clock).hold_off(60)
-    clock.now_s -= 10_000
-    assert allowance.spend(500) == 0
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("set_s", [3_600.0, -3_600.0])
+def test_a_wall_clock_that_is_set_neither_lengthens_nor_shortens_a_wait(path, clock, set_s, shared):
+    """An hour ahead while the exchange forbids requests for 3 s, and back again: the wait was an hour."""
+    wall = Clock()
+    wall.now_s += set_s
+    asked, later = (RateBudget(500, 60.0, path if shared else None, clock, wall_s=wall) for _ in range(2))
+    asked.hold_off(3)
+    asked.spend(0)
+    wall.now_s -= set_s
+    budgets = (asked, later) if shared else (asked,)
+    assert {budget.spend(500) for budget in budgets} == {3}
+    clock.now_s += 2.9
+    assert all(budget.spend(500) > 0 for budget in budgets)
+    clock.now_s += 0.2
+    assert asked.spend(500) == 0
+    wall.now_s += set_s
+    clock.now_s += 59
+    assert asked.spend(500) == pytest.approx(1)
+    clock.now_s += 1.1
+    assert budgets[-1].spend(500) == 0
+
+
+def test_a_wait_goes_on_over_a_start_of_the_machine(path, clock):
+    """The clock that cannot be set begins anew: what has passed is known by the wall clock."""
+    wall = Clock()
+    RateBudget(500, 60.0, path, clock, wall_s=wall).hold_off(600)
+    clock.now_s = 20.0
+    wall.now_s += 100
+    assert RateBudget(500, 60.0, path, clock, wall_s=wall).spend(1) == 500
+    clock.now_s += 500
+    assert RateBudget(500, 60.0, path, clock, wall_s=wall).spend(1) == 0
+
+
+def test_a_file_with_times_of_the_wall_clock_alone_is_read(path, clock):
+    """Those of an earlier version."""
+    wall = Clock()
+    now_s = wall.now_s = 1_764_000_000.0
+    path.write_text(json.dumps({"spent": [[now_s - 20, 400]], "asked_s": now_s - 10, "quiet_until_s": now_s - 5}))
+    assert RateBudget(500, 60.0, path, clock, wall_s=wall).spend(200) == pytest.approx(40)
 
 
 def test_implausible_file_content_is_ignored(path, clock):

@@ -263,12 +263,13 @@ class Watchdog:
             if is_held(log):
                 return None
             changed_s, size = log.stat().st_mtime, log.stat().st_size
-            if not size and time.time() - changed_s < _BEGUN_S:
+            age_s = abs(time.time() - changed_s)  # the clock may have been ahead when it was written
+            if not size and age_s < _BEGUN_S:
                 return None
             end = _logged_end(log)
             if end is None and is_held(log):  # it began meanwhile
                 return None
-            if end is None and time.time() - changed_s < _WRITTEN_S:  # its guardian may write the end yet
+            if end is None and age_s < _WRITTEN_S:  # its guardian may write the end yet
                 return RunEnd(log.parent.name, round(changed_s * US_PER_S), DIED, NO_END)
             self._ends[log] = end or RunEnd(log.parent.name, round(changed_s * US_PER_S), DIED, NO_END)
         return self._ends[log]

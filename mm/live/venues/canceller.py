@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from mm.base.host_clock import HostTime, host_time
 from mm.errors import MMError, TryLater, UsageError
 from mm.live.venues.codes import (
     BANNED,
@@ -164,7 +165,8 @@ class SignedRest:
         if self._quiet_file is not None:
             try:
                 noted = json.loads(self._quiet_file.read_bytes())
-                quiet_s = float(noted["quiet_until_s"]) - time.time()
+                now, then = host_time(), HostTime(noted["passing_s"], noted["wall_s"], noted["boot"])
+                quiet_s = float(noted["quiet_until_s"]) + now.shift_s(then) - now.passing_s
             except (OSError, ValueError, KeyError, TypeError):
                 quiet_s = 0.0
             left_s = max(left_s, quiet_s if quiet_s <= LONGEST_SILENCE_S else 0.0)

@@ -81,7 +81,8 @@ def text_of(summary: Mapping[str, Any]) -> str:
     inside = []
     if block:
         whole += worst(summary, ", ")
-        inside.append(("  sensitivity", sensitivity(block["rows"])))
+        inside.append(("  sensitivity", sensitivity(assumed_rows(summary))))
+        inside += [("  stressed", text) for text in stressed(block["rows"])]
     if legs:
         own = own_market_of(summary) or summary
         inside.append((f"  {summary['symbol']} alone", _number(own["pnl_quoting"], 4)))
@@ -183,7 +184,17 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
 def assumed_rows(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the rows of the sensitivity that are assumptions about the run itself, not the stress put into it."""
     rows = (summary.get("sensitivity") or {}).get("rows", ())
-    return [row for row in rows if row["role"] != STRESSED]
+    return [row for row in rows if row.get("role") != STRESSED]
+
+
+def stressed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the worst minute on record would leave of the PnL; nothing of a run that held nothing."""
+    return [
+        f"{signed(quoting_of(row))} with the symbol's worst minute on record ({signed(100 * row['move'], 3)} %) at the "
+        f"largest inventory ({signed(row['inventory'])})"
+        for row in rows
+        if row.get("role") == STRESSED and row["inventory"]
+    ]
 
 
 def worst(summary: Mapping[str, Any], before: str = "") -> str:

@@ -77,6 +77,7 @@ def playing(run: Run, play: "Play") -> "Iterator[tuple[Result, Callable[[Result]
         the further backtests to its summary.
     """
     from mm.backtest.replay import by_events
+    from mm.play.stress import keep_moves
 
     with (
         run.progress("play", play.events) as advance,
@@ -85,4 +86,6 @@ def playing(run: Run, play: "Play") -> "Iterator[tuple[Result, Callable[[Result]
         with run.timing("play"):
             base = play.run_base(by_events(play.tapes, advance))
             base.journal.spill_state(run.partial)
+        if play.sensitivity.sensitivity is not False:
+            keep_moves(run.tapes.parent, play.tapes)
         yield base, further

@@ -236,13 +236,30 @@ class Sensitivity:
         matters=False,
     )
 
+    stress_moves: str | None = knob(
+        None,
+        matching(r"-?[0-9.eE+-]+,[0-9.eE+-]+", "a fall and a rise", "DOWN,UP"),
+        "Largest moves of the mid within a minute, as shares of it, that the sensitivity puts into the run at its "
+        "largest inventory; default: the largest of the symbol's days that runs below OUT_ROOT have played.",
+        matters=False,
+    )
+
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the symbol's own exponent, if one was estimated and the run can play it."""
-        unused = params["sensitivity"] is False or params["fill_model"] != "queue_prob_power"
-        if params["queue_exponent_file"] is not None or unused:
+        """Return the symbol's worst moves on record, and its own exponent, if the run can play them."""
+        if params["sensitivity"] is False:
             return {}
-        folder = (params.get("out_root") or Path("out")) / "fills" / (params.get("symbol") or "")
+        from mm.play.stress import moves_on_record
+
+        root, symbol = params.get("out_root") or Path("out"), params.get("symbol") or ""
+        moves = None if params["stress_moves"] is not None else moves_on_record(root, symbol)
+        found = {} if moves is None else {"stress_moves": str(moves)}
+        return found | Sensitivity._exponent(params, root / "fills" / symbol)
+
+    @staticmethod
+    def _exponent(params: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        if params["queue_exponent_file"] is not None or params["fill_model"] != "queue_prob_power":
+            return {}
         known = sorted(folder.glob(f"*{EXPONENT_FILE}"))
         first = day_list(params["day"])[0]
         return {"queue_exponent_file": max(known, key=lambda path: (path.name < first, path.name))} if known else {}

@@ -17,6 +17,7 @@ from mm.play.models import Made, PlayModels
 from mm.play.notes import Note, agent_notes, fee_notes, missing_days_note, predictor_notes, words_of
 from mm.play.sensitivity import ExponentEstimate, FurtherRow, Variants, again, with_band
 from mm.play.setup import PlayKnobs
+from mm.play.stress import NO_MOVES, WorstMoves
 from mm.play.terms import rules_of, with_others
 from mm.predict.artefact import ARRAYS, MODEL, Artefact
 from mm.tape.columns import MANY_EVENTS, trim_heap
@@ -188,7 +189,9 @@ class Play:
         path, seed = self.sensitivity.queue_exponent_file, self.rules.latency_seed
         estimate = None if path is None else ExponentEstimate.read(path, self.markets.first.symbol)
         quotes, fills = self._factories(factory)
-        return Variants(self.tapes, self.rules, quotes, fills, self.intensity, seed, estimate)
+        known = self.sensitivity.stress_moves
+        moves = NO_MOVES if known is None else WorstMoves.parsed(known)
+        return Variants(self.tapes, self.rules, quotes, fills, self.intensity, seed, estimate, moves)
 
     def _factories(self, factory: Callable[[object], Callable[[], object]]) -> tuple[Callable[[], object], ...]:
         """Return the factories of the quote and the fill model; *factory* turns an object into one."""

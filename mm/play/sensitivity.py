@@ -10,7 +10,8 @@ In addition, latencies of orders and cancels are halved, and doubled; the feed i
 one in a run without (FEED_LATENCY); and a run of ``queue_prob_power`` is also played
 with the exponent that was estimated for its symbol (``mm fills fit``), if there is one. The row with the
 least PnL has the role ``pessimistic``, whatever it assumes; the others that are no optimistic bound of the run itself,
-the ``headline``, are ``other``.
+the ``headline``, are ``other``. The last row, ``stressed``, is no assumption: it puts the worst minute on record of the
+symbol into the run at its largest inventory.
 """
 
 import json
@@ -26,13 +27,14 @@ import numpy as np
 from mm.backtest.fills.base import QueueProbPower
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.metrics.arithmetic import quantiles
-from mm.backtest.metrics.summary import headline
+from mm.backtest.metrics.summary import headline, verdict_text
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
-from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
+from mm.backtest.run_terms import QUOTING_OWN_MARKET, STRESSED, quoting_of
 from mm.backtest.strategy_info import strategy_of
 from mm.base.user_code import USER_ERRORS, one_line
 from mm.errors import BrokenFile, Mismatch, UsageError
+from mm.play.stress import NO_MOVES, WorstMoves, stressed_row
 from mm.tape.columns import MANY_EVENTS, trim_heap
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 LATENCIES = (0.5, 2.0)
+ROLES = ("optimistic", "headline", "pessimistic", "other", STRESSED)
 _WITH_EXPONENT = "queue_prob_power exponent "
 
 Step = Callable[[int], None]
@@ -88,8 +91,9 @@ class Variants:
         quotes: Factory of the quote model.
         fills: Factory of the run's own fill model.
         intensity: Intensity that predicts fills; None without a fit or a schedule.
-        estimate: The exponent of the symbol's queues, if estimated.
         seed: Seed of the draws.
+        estimate: The exponent of the symbol's queues, if estimated.
+        moves: The largest moves of the mid within a minute on record of the symbol.
     """
 
     tapes: "Sequence[Tape]"
@@ -99,6 +103,7 @@ class Variants:
     intensity: "Intensity | None" = None
     seed: int = 0
     estimate: "ExponentEstimate | None" = None
+    moves: WorstMoves = NO_MOVES
 
     def settings(self) -> "Iterator[tuple[str, object, Rules, float]]":
         """Yield role, fill model, rules and latency factor of each further row; a fill model of None is the run's."""
@@ -152,8 +157,12 @@ class Variants:
         ]
         _name_the_worst(rows)
         own_exponent = {} if self.estimate is None else {"queue_exponent": self._exponent(further, own)}
-        rows.sort(key=lambda row: ("optimistic", "headline", "pessimistic", "other").index(row["role"]))
+        rows.append(stressed_row(base, next(row for row in rows if row["role"] == "headline"), self._worst_moves()))
+        rows.sort(key=lambda row: ROLES.index(row["role"]))
         return replace(base, terms=replace(base.terms, sensitivity={"rows": rows, **own_exponent}))
+
+    def _worst_moves(self) -> WorstMoves:
+        return WorstMoves.worst([self.moves, *map(WorstMoves.of, self.tapes)])
 
     def _exponent(self, further: "Sequence[FurtherRow]", own: dict[str, Any]) -> dict[str, Any] | None:
         """Return the exponent played and the estimated one, with the PnL at both; None under another fill model."""
@@ -237,5 +246,10 @@ def _row(result: "Result") -> dict[str, Any]:
     if not result.legs or result.series is None:
         return numbers
     series = result.series
-    whole = {"pnl_total": result.pnl_all_legs, "pnl_quoting": series.quote(series.quoting[-1])}
+    knows = all(leg.terms.knows_next_move for leg in (result, *result.legs.values()))
+    whole = {
+        "pnl_total": result.pnl_all_legs,
+        "pnl_quoting": series.quote(series.quoting[-1]),
+        "verdict": verdict_text(series) if knows else None,
+    }
     return numbers | whole | {QUOTING_OWN_MARKET: numbers["pnl_quoting"]}

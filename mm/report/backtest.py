@@ -12,7 +12,7 @@ import numpy as np
 from mm.backtest.metrics.notes import NULL, by_reason
 from mm.backtest.metrics.numbers import groups
 from mm.backtest.run_terms import NO_SENSITIVITY, of_all_legs, own_market_of, quoting_of
-from mm.backtest.summary_text import assumptions, excluded_s, feed_text
+from mm.backtest.summary_text import assumed_rows, assumptions, excluded_s, feed_text, stressed
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, short, signed
 from mm.clock import US_PER_S, iso
 from mm.report.backtest_charts import (
@@ -466,9 +466,10 @@ def sensitivity_card(summary: Summary) -> str:
         )
         for row in rows
     ]
-    unsure = len({(quoting_of(row) or 0) > 0 for row in rows}) > 1
+    unsure = len({(quoting_of(row) or 0) > 0 for row in assumed_rows(summary)}) > 1
     verdict = "The sign of the PnL depends on the assumptions." if unsure else "The PnL has the same sign in all."
     hint = f"The same strategy under other fill models, at other latencies, and with the other feed. {verdict}"
+    hint += "".join(f" Stressed: {escape(text)}." for text in stressed(rows))
     return card(title, hint, grid(head, cells))
 
 

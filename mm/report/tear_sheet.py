@@ -12,7 +12,7 @@ from mm.backtest.metrics.numbers import COMPARED, value_at
 from mm.backtest.metrics.risk import verdict
 from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
-from mm.backtest.summary_text import sign_of_mean, told_sign
+from mm.backtest.summary_text import assumed_rows, sign_of_mean, told_sign
 from mm.base.arrays import Floats
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, signed
 from mm.clock import US_PER_S, iso
@@ -272,8 +272,7 @@ def compared(summaries: Sequence[Mapping[str, Any]]) -> dict[str, list[float | N
 
 
 def _assumed(summary: Mapping[str, Any]) -> list[float]:
-    rows = (summary.get("sensitivity") or {}).get("rows", ())
-    return [pnl for row in rows if (pnl := quoting_of(row)) is not None]
+    return [pnl for row in assumed_rows(summary) if (pnl := quoting_of(row)) is not None]
 
 
 def _rate(summary: Mapping[str, Any], over: float | None, scale: float) -> float | None:

@@ -42,6 +42,7 @@ from mm.backtest.metrics.pnl import (
 from mm.backtest.metrics.spans import PERIOD_US
 from mm.backtest.run_terms import EXCLUDED, NO_NEXT_MOVE, NO_SENSITIVITY
 from mm.base.arrays import Ints, Numbers
+from mm.base.numbers import SHARPE_DAYS
 from mm.clock import US_PER_S
 from mm.instrument import E8
 
@@ -164,12 +165,26 @@ def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     numbers = {
         "pnl_quoting": None if pnl is None else account.quote(pnl.quoting),
         "pnl_total": None if pnl is None else account.quote(pnl.total),
-        "sharpe": risk.sharpe(account.changes, _per_year(account, terms)),
+        "sharpe": _sharpe_of_row(account, terms),
+        "verdict": verdict_text(account) if terms.knows_next_move else None,
         "n_fills": len(journal.fills),
         "inventory_rms": None if rms is None else rms * (terms.instrument.lot_e8 / E8),
         f"adverse_selection_{HORIZONS_S[-1]}": moved,
     }
     return dict(finite(numbers))
+
+
+def verdict_text(account: EquitySeries) -> str | None:
+    """Return the text of the verdict on the quoting PnL of an account; None if nothing varied."""
+    verdict = risk.verdict(account.changes / account.per_quote)
+    return None if verdict is None else str(verdict["text"])
+
+
+def _sharpe_of_row(account: EquitySeries, terms: "RunTerms") -> float | None:
+    """Return the Sharpe ratio of a row; withheld where the run's own is: of few days, or of fills that know nothing."""
+    if len(set(terms.days)) < SHARPE_DAYS or not terms.knows_next_move:
+        return None
+    return risk.sharpe(account.changes, _per_year(account, terms))
 
 
 def _setup(terms: "RunTerms") -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from mm.backtest import replay
 from mm.backtest.journal import LONG
+from mm.backtest.metrics.notes import short_of_fee
 from mm.backtest.rules import Rules
+from mm.backtest.run_terms import UNEARNED_FEE
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.play.knobs import Sensitivity
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 Step = Callable[[int], None]
 OFF = Sensitivity(sensitivity=False)
+FIRST_MIN = 10  # minutes that are played to see whether quotes can earn the fee
 
 
 class GivenModels(NamedTuple):
@@ -258,6 +261,24 @@ class Play:
         quotes, fills = (make() for make in self._factories(lambda model: lambda: model))
         play = partial(replay.backtest, self.tapes, quotes, fills, self.rules, step=step, keeps_orders=keeps_orders)
         return self.described(play(intensity=self.intensity))
+
+    def early_fee_notes(self) -> list[Note]:
+        """Return a note if the quotes of the first minutes cannot earn the maker fee, before all of it is played.
+
+        Nothing of objects and a user's own models, which are played once, and with orders in other markets.
+        """
+        if self.given.objects() or self.sources or self.rules.others or self.rules.legs:
+            return []
+        first = self.tapes[0]
+        quotes, fills = (make() for make in self._factories(lambda model: lambda: model))
+        window = first.between(first.start_us, first.start_us + FIRST_MIN * 60 * US_PER_S)
+        result = replay.backtest(window, quotes, fills, self.rules)
+        short = short_of_fee(result.journal, result.terms, result.summary["quoted_half_spread_ticks"]["p50"])
+        if short is None:
+            return []
+        way_out = "quotes rest nearer; set MAKER_FEE_RATE to your account's rate, or quote wider"
+        # how far they rest is a number of the whole run, which the summary's line has
+        return [Note.warning(UNEARNED_FEE, first_minutes=FIRST_MIN, fee_ticks=round(short[1], 4), way_out=way_out)]
 
     def described(self, result: "Result") -> "Result":
         """Return *result* with descriptions of its fit or schedule, its predictors and its agents, and their notes."""

@@ -101,5 +101,6 @@ def note_made(run: Run, play: Play) -> None:
 def note_play(run: Run, play: Play) -> None:
     """Record the models of a backtest, and the days of their micro-price."""
     note_made(run, play)
+    log_notes(run.log, play.early_fee_notes())
     if play.reads_micro_price:
         note_micro_price(run, play.markets)

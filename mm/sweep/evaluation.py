@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.metrics.notes import undone_text
+from mm.backtest.metrics.risk import undone_by
 from mm.backtest.run_terms import EXCLUDED, OWN_MARKET, QUOTING_OWN_MARKET, concludes, quoting_of
 from mm.base.arrays import Floats, Ints
 from mm.base.estimate import NO_ESTIMATE, estimated
+from mm.base.numbers import number, sign_of
 from mm.clock import US_PER_S
 from mm.errors import Mismatch
 from mm.instrument import E8, assets_of
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MINUTE_US, HOUR_US = 60 * US_PER_S, 3_600 * US_PER_S
 REGIMES = ("calm", "usual", "volatile")  # thirds of a symbol's hours, by volatility
+DAY_S = 86_400
+UNEQUAL = 2.0  # times the shortest day, from which it is said that days are not equally long
 FEW_DAYS = 20  # below which the interval of a daily mean says little about its tails
 SHARE = 0.01  # of the market's volume, at which capacity is stated
 Row = dict[str, Any]
@@ -129,7 +134,7 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
         by_day[row["day"]] = by_day.get(row["day"], 0.0) + _earned(row)
     by_day = dict(sorted(by_day.items()))
     daily = np.array(list(by_day.values()))
-    return {
+    content: Row = {
         "schema_version": SCHEMA_VERSION,
         "symbols": sorted({day.symbol for day in days} | {hole["symbol"] for hole in holes}),
         "quote_asset": next(iter(assets), ""),
@@ -138,7 +143,8 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
         "holes": sorted(holes, key=lambda hole: (hole["day"], hole["symbol"])),
         "pnl": float(daily.sum()) if len(daily) else None,
         **({OWN_MARKET: {"pnl": sum(own)}} if (own := _own_market(rows)) else {}),
-        "daily": mean_of(daily, knows=knows),
+        "daily": (told := mean_of(daily, knows=knows)),
+        "undone_by": undone_by(daily, sign_of(told["low"], told["high"]), DAY_S),
         "best_day": _extreme(by_day, largest=True),
         "worst_day": _extreme(by_day, largest=False),
         "drawdown_of_days": _drawdown(daily),
@@ -147,8 +153,14 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
         "by_hour": _by_hour(played, knows=knows),
         "by_volatility": _by_volatility(played, knows=knows),
         "rows": rows,
-        "warnings": _warnings(played, len(daily), holes),
+        "warnings": [],
     }
+    undone = content["undone_by"]
+    content["warnings"] = [
+        *([] if undone is None else [f"above 0 from {undone_text(undone, 'day', 'days')}"]),
+        *_warnings(played, len(daily), holes),
+    ]
+    return content
 
 
 def _row(evaluated_day: EvaluatedDay) -> Row:
@@ -262,6 +274,14 @@ def _warnings(played: Sequence[EvaluatedDay], days: int, holes: Sequence[Row]) -
     if days < FEW_DAYS:
         lines.append(
             f"{days} day{'s' * (days != 1)}: an interval over fewer than {FEW_DAYS} says little about rare days"
+        )
+    hours: dict[str, float] = {}
+    for day in played:
+        hours[day.day] = max(hours.get(day.day, 0.0), day.outcome["summary"]["seconds_covered"] / 3_600)
+    if hours and max(hours.values()) >= UNEQUAL * min(hours.values()):
+        lines.append(
+            f"days cover {number(min(hours.values()), 2)} to {number(max(hours.values()), 2)} h of a market and weigh "
+            f"the same: a mean a day is not one an hour"
         )
     counts: dict[str, int] = {}
     for day in played:

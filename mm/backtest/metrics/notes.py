@@ -32,7 +32,7 @@ LITTLE_AT_BOUND = 0.05  # share of the covered time at the inventory bound, from
 MOST_CAUSES = 3  # number of reasons listed for quotes that were not sent; rarer ones explain little
 OTHER_LEVEL = 1.2  # ratio of fills to predicted fills (or its inverse) above which a significant difference is noted
 DRIFT_HALF_LIVES = 60  # of covered time, below which a drift of the mean PnL is noted
-S_PER_H = 3600
+S_PER_H, DAYS_FROM_H = 3600, 48
 UNKNOWN_S = 30  # of a valid book until the volatility is estimated: `FEWEST` of _volatility.pxd
 _TOO_SHORT = f": one that follows the volatility waits for {UNKNOWN_S} s of a valid book, longer than this run"
 MANY_REJECTS = 0.01  # share of the orders; a note is added above it
@@ -219,6 +219,8 @@ def undone_text(undone: Mapping[str, Any], one: str = "minute", several: str = "
 
 def _span(seconds: float) -> str:
     hours = seconds / S_PER_H
+    if hours >= DAYS_FROM_H:
+        return f"{number(hours / 24, 2)} days"
     return f"{number(hours, 2)} h" if hours >= 1 else f"{number(seconds / 60, 2)} min"
 
 
@@ -247,17 +249,23 @@ def without_trades(terms: "RunTerms") -> list[str]:
 
 def unearned_fee(journal: "Journal", terms: "RunTerms", summary: Mapping[str, Any]) -> list[str]:
     """Return a note if the median quoted half-spread is below the maker fee."""
-    half, mids = summary["quoted_half_spread_ticks"]["p50"], journal.mids[:, 1]
-    if half is None or not (mids > 0).any():
+    if (short := short_of_fee(journal, terms, summary["quoted_half_spread_ticks"]["p50"])) is None:
         return []
-    grid, mid = terms.instrument, float(np.median(mids[mids > 0])) / 2
-    fee = break_even_ticks(terms.maker_fees_e8, mid, grid.tick_e8, grid.multiplier)
-    if half >= fee:
-        return []
+    half, fee = short
     return [
         f"{UNEARNED_FEE}: the median quoted half-spread is {half:,g} ticks, and the maker fee {fee:,.4g} ticks: the "
         f"quotes cannot earn it; set MAKER_FEE_RATE to your account's rate, or quote wider"
     ]
+
+
+def short_of_fee(journal: "Journal", terms: "RunTerms", half: float | None) -> tuple[float, float] | None:
+    """Return a quoted half-spread and the maker fee, in ticks, if it is below that; else None."""
+    mids = journal.mids[:, 1]
+    if half is None or not (mids > 0).any():
+        return None
+    grid, mid = terms.instrument, float(np.median(mids[mids > 0])) / 2
+    fee = break_even_ticks(terms.maker_fees_e8, mid, grid.tick_e8, grid.multiplier)
+    return (half, fee) if half < fee else None
 
 
 def fee_above_capture(summary: Mapping[str, Any]) -> list[str]:

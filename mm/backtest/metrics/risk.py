@@ -4,7 +4,6 @@ Instants are in µs. Money is in integers of any one unit (see ``pnl.AccountSeri
 """
 
 import math
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -313,20 +312,21 @@ def psr(changes: Floats) -> float | None:
     return float(stdtr(cosines(len(changes)), mean.value / mean.error)) if mean.value and mean.error else None
 
 
-def undone_by(changes: Floats, verdict: Mapping[str, Any] | None, spans: Spans) -> dict[str, Any] | None:
-    """Return the loss that would undo a *verdict* above 0 from fewer than ``FEW_LOSSES`` losing periods; else None.
+def undone_by(changes: Floats, text: str | None, period_s: int = PERIOD_US // US_PER_S) -> dict[str, Any] | None:
+    """Return the loss that would undo a verdict above 0 (its *text*) from few losing periods; else None.
 
-    ``loss``: the sum of the *changes*, in the quote asset; ``times_the_largest`` lost in a period so far, None without
-    a loss; ``once_in_s``: the rate of events of which none was seen that the covered time excludes at 95 %.
+    From fewer than ``FEW_LOSSES``. ``loss``: the sum of the *changes*, in the quote asset; ``times_the_largest`` lost
+    in a period so far, None without a loss; ``once_in_s``: the rate of events of which none was seen that the time of
+    all periods excludes at 95 %.
     """
     losing = int(np.count_nonzero(changes < 0))
-    if verdict is None or verdict["text"] != ABOVE or losing >= FEW_LOSSES:
+    if text != ABOVE or losing >= FEW_LOSSES:
         return None
     loss, largest = float(changes.sum()), -float(changes.min())
     return {
         "loss": loss,
         "times_the_largest": loss / largest if losing else None,
-        "once_in_s": len(spans.periods) * PERIOD_US / US_PER_S / -math.log(1 - LEVEL),
+        "once_in_s": len(changes) * period_s / -math.log(1 - LEVEL),
         "losing_periods": losing,
     }
 

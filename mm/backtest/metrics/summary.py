@@ -338,7 +338,7 @@ def _risk(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str,
     }
     ratios = _ratios(account, terms, knows=knows)
     verdict = risk.verdict(changes / account.per_quote, len(set(terms.days))) if knows else None
-    undone = risk.undone_by(changes / account.per_quote, verdict, account.spans)
+    undone = risk.undone_by(changes / account.per_quote, None if verdict is None else verdict["text"])
     first = {
         "verdict": verdict,
         "undone_by": undone,

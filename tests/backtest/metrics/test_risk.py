@@ -13,7 +13,6 @@ from scipy.stats import t as student
 from journals import Scribe, run_terms
 from mm import Result
 from mm.backtest.metrics import risk
-from mm.backtest.metrics.spans import Spans
 
 PER_YEAR = 525_600
 YEAR = math.sqrt(PER_YEAR)
@@ -406,10 +405,8 @@ def test_psr_is_one_less_the_p_of_the_verdicts_test():
     assert risk.psr(np.ones(300)) is None
 
 
-def undone(changes, spans=None):
-    minutes = len(changes)
-    spans = Spans(np.zeros(1, np.int64), np.array([minutes * 60_000_000]))
-    return risk.undone_by(changes, risk.verdict(changes), spans)
+def undone(changes):
+    return risk.undone_by(changes, risk.verdict(changes)["text"])
 
 
 def test_a_verdict_from_few_losses_says_what_would_undo_it():

@@ -33,6 +33,7 @@ def played(symbol, day, pnl, *, volatility=(1.0,), asset="USDT", qty=2.0, start=
         "n_fills": 3,
         "max_drawdown": 0.5,
         "two_sided_uptime": 1.0,
+        "seconds_covered": 3_600.0 * len(pnl),
         "quote_qty": qty,
         "volume": {"base": 10.0, "quote": 1_000.0},
         "inventory": {"abs_mean": 1.0},
@@ -79,6 +80,20 @@ def test_days_are_summed_over_symbols_before_their_interval():
     assert first["quote_qty_at_share"] == 1.0  # half of the clip, as the share is two percent
     assert second["quote_qty_at_share"] is None
     assert "4 of 4 days: a warning" in found["warnings"]
+
+
+def test_days_above_0_say_what_would_undo_them_and_whether_they_are_alike():
+    """Five days that earn 1 ± .1 and never lost exclude a day of −5 only where it comes more often than in 1.7 days."""
+    days = [played("AAAUSDT", f"2026010{at}", [1 + 0.1 * (-1) ** at] * (3 if at == 5 else 1)) for at in range(1, 6)]
+    found = evaluated(days, [])
+    assert found["undone_by"]["loss"] == pytest.approx(found["pnl"])
+    assert found["undone_by"]["losing_periods"] == 0
+    assert found["undone_by"]["times_the_largest"] is None
+    assert found["undone_by"]["once_in_s"] / 86_400 == pytest.approx(5 / -math.log(0.05))
+    assert sum("weigh the same" in line for line in found["warnings"]) == 1
+    alike = evaluated([played("AAAUSDT", f"2026010{at}", [(-1.0) ** at]) for at in range(1, 5)], [])
+    assert alike["undone_by"] is None
+    assert not any("weigh the same" in line for line in alike["warnings"])
 
 
 def test_hours_and_regimes_hold_the_pnl_of_their_minutes():

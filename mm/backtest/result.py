@@ -142,9 +142,11 @@ class Result(Shown):
         numbers = strategy_summary(series, self.terms, knows=all(leg.terms.knows_next_move for leg in each))
         own = {name: summary[name] for name in numbers if name in summary}
         why = f"PnL, verdict and ratios are of all legs; own_market has those of {summary['symbol']} alone, as all else"
-        alone = of_verdict(summary)
-        lines = [line for line in summary["warnings"] if line not in alone]
-        return {**numbers, OWN_MARKET: own, "warnings": [*lines, *of_verdict(numbers), why]}
+        lines = summary["warnings"]
+        if "undone_by" in summary:  # not of a sweep's point
+            alone = of_verdict(summary)
+            lines = [*(line for line in lines if line not in alone), *of_verdict(numbers)]
+        return {**numbers, OWN_MARKET: own, "warnings": [*lines, why]}
 
     @cached_property
     def series(self) -> EquitySeries | None:

@@ -140,7 +140,7 @@ def test_str_of_a_result_is_a_short_summary():
         "BTCUSDT 20251216: avellaneda_stoikov quotes, poisson fills\n"
         "  Quoting   +0.0002001 USDT = spread +0.0001, inventory +0.0002, fees 0.0000999; "
         "hold 0, account +0.0002001\n"
-        "  Risk      –, 1 of 20 days; mean PnL without a verdict, drawdown 0 USDT over 0 s\n"
+        "  Risk      –, 1 of 20 days; PnL without a verdict, drawdown 0 USDT over 0 s\n"
         "  Fills     1 of 1 orders, 100 % of the quantity; half-spread 0.1, after 60 s 0.1\n"
         "  Inventory rms 0.000994 BTC, at most 0.001; both sides quoted 0 % of the time\n"
         "  Covered   1 min 31 s, excluded 0 s\n"

@@ -96,7 +96,13 @@ def trade_cancel(
     try:
         failed = cancel_until_none([*by_canceller], access.give_up_s, waits)
         for canceller in by_canceller.keys() - failed.keys():
-            place = by_canceller[canceller].place
+            place, unknown = by_canceller[canceller].place, by_canceller[canceller].unknown
+            if unknown:
+                why = (
+                    f"--symbol (SYMBOL) {','.join(unknown)}: the exchange does not list it (-1121), nor has it an order"
+                )
+                failed[canceller] = UsageError(why)
+                continue
             for symbol in place.symbols:
                 note_none_open(place.out_root, symbol, now_us())
     finally:
@@ -140,6 +146,12 @@ class _Exchange:
         rest = SignedRest(place.url, used, quiet_file(place.url), place.market)
         locks = TraderLocks(place.out_root, place.url, used.key)
         return cls(place, rest, OrderCanceller(rest, place.symbols, wanted), locks)
+
+    @property
+    def unknown(self) -> list[str]:
+        """The symbols that the exchange does not list, and that no trader has traded."""
+        unlisted = sorted(self.canceller.unlisted)
+        return [symbol for symbol in unlisted if not audit_folder(self.place.out_root, symbol).is_dir()]
 
     def failure(self, error: MMError, exchanges: int) -> str:
         """Return what is said of an exchange that was not emptied, one of so many: why, and what may be open."""

@@ -32,7 +32,7 @@ class FlattenPlan:
     Attributes:
         side: Of the order: +1 buy, -1 sell; 0 if nothing can be closed.
         qty_e8: Quantity of the order, in 1e-8 of the base asset.
-        price_e8: Its limit, the worst price.
+        price_e8: Its limit: the worst price, on the exchange's step, beyond one that rests off it from before.
         mid_e8: The mid of the book.
         slippage_e8: Expected cost against the mid.
         fees_e8: Expected taker fee.
@@ -62,7 +62,7 @@ class FlattenPlan:
         if band_e8 is not None:
             far_e8 = self.mid_e8 * (E8 + self.side * band_e8) // E8
             limit_e8 = min(limit_e8, far_e8) if self.side > 0 else max(limit_e8, far_e8)
-        limit_e8 = limit_e8 // tick_e8 * tick_e8 if self.side > 0 else -(-limit_e8 // tick_e8) * tick_e8
+        limit_e8 = self.side * (self.side * limit_e8 // tick_e8) * tick_e8  # no worse than the budget
         return max(limit_e8, self.price_e8) if self.side > 0 else min(limit_e8, self.price_e8)
 
     def to_json(self) -> dict[str, str]:
@@ -97,13 +97,16 @@ def plan(
     levels = [(e8(price), e8(qty)) for price, qty in (book.asks if side > 0 else book.bids)]
     best = [e8(levels[0][0]) for levels in (book.bids, book.asks) if levels]
     mid_e8 = sum(best) // len(best) if best else 0
-    wanted_e8 = left_e8 = abs(position_e8) // grid.lot_e8 * grid.lot_e8
+    wanted_e8 = left_e8 = (
+        min(abs(position_e8), grid.filters.max_qty_e8 or abs(position_e8)) // grid.lot_e8 * grid.lot_e8
+    )
     price_e8 = paid_e16 = 0
     for level_e8, qty_e8 in levels:
         if not left_e8 or (band_e8 is not None and abs(level_e8 - mid_e8) * E8 > band_e8 * mid_e8):
             break
         taken_e8 = min(left_e8, qty_e8 // grid.lot_e8 * grid.lot_e8)
-        left_e8, price_e8, paid_e16 = left_e8 - taken_e8, level_e8, paid_e16 + taken_e8 * level_e8
+        left_e8, paid_e16 = left_e8 - taken_e8, paid_e16 + taken_e8 * level_e8
+        price_e8 = -side * (-side * level_e8 // grid.tick_e8) * grid.tick_e8
     qty_e8 = wanted_e8 - left_e8
     if not qty_e8 or (not contract and qty_e8 * price_e8 // E8 < grid.min_notional_e8):
         return FlattenPlan(0, 0, 0, mid_e8, 0, 0, 0, abs(position_e8))

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +43,15 @@ REGRIDDED = "grid"
 """End reason when the exchange has changed the grid since the start."""
 PAPER_FEED = "paper orders meet the market as it arrives; a backtest with FEED_LATENCY=none corresponds"
 FINER = 1_000  # lots per quantity step: recorded books have finer quantities than the step
-_BOOK_LEVELS = 5
+_BOOK_LEVELS = 50
 _RETRY_S = 1.0
 _WARN_EVERY = 60  # attempts with the same cause between two warnings
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 """OpenSSL's text in the cause of a request that failed by its certificate."""
+
+
+class UnlistedSymbol(UsageError):
+    """The exchange does not list the symbol."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class ShadowTerms:
         best_bid: The best bid of the first book, as text; None if there was none.
         best_ask: The best ask, in the same form.
         book_us: When that book arrived, in µs.
+        book_tick: The step that divides all prices of that book and the exchange's own; empty: the exchange's own.
         rows_run_id: The run whose rows of the day the shadow received; empty before the first.
         end_us: The instant up to which it was played, µs; 0 before the end.
         killed: Since when a manual kill stopped all sending, µs, and why; None without one.
@@ -82,6 +88,7 @@ class ShadowTerms:
     others: "dict[str, ShadowTerms]" = field(default_factory=dict)
     venue: str = SPOT
     payments: tuple[Payment, ...] = ()
+    book_tick: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> "ShadowTerms":
@@ -149,7 +156,8 @@ class ShadowTerms:
     def opening(self, market: Market) -> Tape:
         """Return a tape of only the first book: the grid, and all that a backtest derives from the start of a day.
 
-        Its lot is a thousandth of the quantity step, or 1e-8 if that does not divide it.
+        Its lot is a thousandth of the quantity step, or 1e-8 if that does not divide it. Its tick divides the prices of
+        orders that rest from before a change of the grid; ours keep to the exchange's step.
         """
         known = from_exchange_info(self.entry, TERMS)
         step_e8 = known.lot_e8 if market.qty_step is None else e8(market.qty_step)
@@ -158,24 +166,32 @@ class ShadowTerms:
         if known.tick_e8 % tick_e8:
             whole = short_text(known.tick_e8)
             raise UsageError(f"--tick-size (TICK_SIZE) is {market.tick_size}; it must divide the exchange's {whole}")
-        lot_e8 = 1 if step_e8 % FINER else step_e8 // FINER
+        lot_e8, price_step_e8 = 1 if step_e8 % FINER else step_e8 // FINER, known.tick_e8
+        tick_e8 = gcd(tick_e8, e8(self.book_tick or "0"))
         grid = replace(known, tick_e8=tick_e8, lot_e8=lot_e8, min_notional_e8=least_e8)
         bids, asks = ([(grid.ticks(price), 1)] if price else [] for price in (self.best_bid, self.best_ask))
         tape = Tape.of(grid, [(self.book_us, "snapshot", bids, asks)], self.day)
-        return replace(tape, step_lots=step_e8 // lot_e8, meta=replace(tape.meta, venue=self.venue))
+        tape = replace(tape, step_lots=step_e8 // lot_e8, step_ticks=price_step_e8 // tick_e8)
+        return replace(tape, meta=replace(tape.meta, venue=self.venue))
 
 
 async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") -> ShadowTerms:
     """Return the exchange's current terms of *symbol*; queries are retried without limit until there is a response.
 
     Raises:
-        UsageError: If it does not have the symbol.
+        UnlistedSymbol: If it does not have the symbol.
         SafetyError: If its certificate is not trusted.
     """
     entry = await _until(rest, symbol, log, lambda: rest.exchange_info(symbol), ExchangeInfo)
     us, book = await book_of(rest, symbol, log, _BOOK_LEVELS)
     bid, ask = (side[0][0] if side else None for side in (book.bids, book.asks))
-    return ShadowTerms(symbol, day, msgspec.json.decode(entry[1].text), bid, ask, us, venue=rest.venue.name)
+    found = msgspec.json.decode(entry[1].text)
+    tick_e8 = from_exchange_info(found, TERMS).tick_e8
+    seen_e8 = gcd(tick_e8, *(e8(price) for price, _ in (*book.bids, *book.asks)))
+    book_tick = "" if seen_e8 == tick_e8 else short_text(seen_e8)
+    if book_tick:
+        log.warning("orders_off_tick", symbol=symbol, tick_size=short_text(tick_e8), book_tick=book_tick)
+    return ShadowTerms(symbol, day, found, bid, ask, us, venue=rest.venue.name, book_tick=book_tick)
 
 
 async def book_of(rest: "RestClient", symbol: str, log: "Logger", levels: int) -> tuple[int, DepthSnapshot]:
@@ -208,8 +224,10 @@ async def _until(
         if cause and UNTRUSTED in cause:
             raise untrusted(answer.url, cause)
         if answer.status == 400:
-            reply = answer.body[:200].decode(errors="replace")
-            raise UsageError(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} responded {reply}")
+            reply = f"responded {answer.body[:200].decode(errors='replace')}"
+            raise UnlistedSymbol(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} {reply}")
+        if kind is ExchangeInfo and rest.venue.refuses_symbol(answer, symbol):
+            raise UnlistedSymbol(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} does not list it")
         if cause != last_cause or tried % _WARN_EVERY == 0:
             last_cause = cause
             log.warning("exchange_silent", url=answer.url, cause=cause, tried_again_after_s=_RETRY_S)

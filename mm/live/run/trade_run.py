@@ -27,6 +27,7 @@ from mm.live.orders.access import ClientIds, GatewayRun
 from mm.live.orders.gateway import START_S, Gateway
 from mm.live.run.kill_switch import note_none_open
 from mm.live.run.live_run import LiveRun
+from mm.live.run.terms import UnlistedSymbol
 from mm.live.run.trader import KILL
 from mm.live.state.stores import StateStores
 from mm.market_data.recording import Parts
@@ -197,6 +198,24 @@ class TradeRun(LiveRun):
         except OSError as error:
             self.unthrown = f"; its kill switch cannot be written ({error}): nothing prevents the next start"
             self.run.log.error("kill_switch_not_written", reason=reason, error=str(error))
+
+    async def learn(self) -> None:
+        """Ask the exchange for the terms, and prepare the run; nothing is recorded or sent yet.
+
+        Raises:
+            TryLater: If the exchange does not list the symbol any more, which has been traded.
+            UsageError: If it does not list it, and there is no audit log of it.
+        """
+        try:
+            await super().learn()
+        except UnlistedSymbol as error:
+            folder = audit_folder(self.day.out_root, self.symbol)
+            if next(folder.glob("*.ndjson"), None) is None:
+                raise
+            raise TryLater(
+                f"the exchange does not list {self.symbol} any more, which was traded ({folder}), so no order of it is "
+                f"open; ask the exchange what became of a position, and stop the unit of the symbol"
+            ) from error
 
     def alone(self) -> AbstractContextManager[None]:
         """Exclude other traders from the same symbol and account until the block ends; raises TryLater if one runs."""

@@ -186,7 +186,7 @@ class SpotVenue(OrderRequests):
 
         Raises:
             DataError: If the exchange does not have it.
-            Mismatch: If it does not trade.
+            TryLater: If it does not trade.
         """
         return SymbolInfo(answer.result if answer.outcome is Outcome.DONE else b"{}", self._symbol)
 

@@ -231,11 +231,13 @@ class OrderCanceller:
     Attributes:
         left: The orders that were open, as last listed, and are not known to have ended.
         ended: What became of orders that were cancelled: the order, and its status at the exchange, by order id.
+        unlisted: Symbols that the exchange did not list: their orders are looked for among those of the account.
     """
 
     def __init__(self, rest: SignedRest, symbols: Sequence[str], wanted: Callable[[str], bool]) -> None:
         self.left: dict[int, OpenOrderText] = {}
         self.ended: dict[int, tuple[OpenOrderText, str]] = {}
+        self.unlisted: set[str] = set()
         self._first, self._first_s, self._anew = set[int](), 0.0, 0
         self._rest, self._symbols, self._wanted = rest, symbols, wanted
         self._refusals = 0
@@ -249,7 +251,6 @@ class OrderCanceller:
         Raises:
             Unanswered: If a part was not done; another sweep is to follow after its *wait_s*.
             KeyRefused: If the exchange has refused the key twice.
-            UsageError: If it does not know a symbol.
         """
         try:
             found = {symbol: self._listed(symbol) for symbol in self._symbols}
@@ -297,8 +298,14 @@ class OrderCanceller:
 
     def _listed(self, symbol: str) -> tuple[list[OpenOrderText], int]:
         """Return the open orders of a symbol that are wanted, and the number of others."""
-        rows = self._rest.request("GET", self._rest.paths.open_orders, symbol=symbol)
-        orders = [_order(row) for row in rows]
+        try:
+            rows = self._rest.request("GET", self._rest.paths.open_orders, symbol=symbol)
+        except Refused as error:
+            if error.code != NO_SUCH_SYMBOL:
+                raise
+            self.unlisted.add(symbol)
+            rows = self._rest.request("GET", self._rest.paths.open_orders)
+        orders = [order for order in map(_order, rows) if order.symbol == symbol]
         wanted = [order for order in orders if self._wanted(order.client_id)]
         return wanted, len(orders) - len(wanted)
 
@@ -325,7 +332,7 @@ class OrderCanceller:
         try:
             row = self._rest.request("GET", self._rest.paths.order, symbol=one.symbol, orderId=one.order_id)
         except Refused as error:
-            if error.code != NO_SUCH_ORDER:
+            if error.code not in (NO_SUCH_ORDER, NO_SUCH_SYMBOL):
                 raise
             return GONE
         return str(row.get("status", ""))
@@ -337,8 +344,6 @@ class OrderCanceller:
 
     def _refused(self, error: Refused) -> Exception:
         """Return the error for a refusal: a second one of the key is final."""
-        if error.code == NO_SUCH_SYMBOL:
-            return UsageError(f"--symbol (SYMBOL) {','.join(self._symbols)}: the exchange answers {error}")
         if error.code not in NOT_AUTHORIZED:
             return NoAnswer(str(error), self._delay_s)
         self._refusals += 1

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from mm.errors import DataError, Mismatch, UsageError
+from mm.errors import DataError, TryLater, UsageError
 from mm.instrument import Instrument, from_exchange_info
 from mm.live.orders.live_orders import LiveOrder
 from mm.live.orders.refusals import Refusal, Why
@@ -57,7 +57,7 @@ class ContractInfo:
     Raises:
         DataError: If the exchange does not have it.
         UsageError: If it is no perpetual that is settled in its quote asset.
-        Mismatch: If it does not trade.
+        TryLater: If it does not trade.
     """
 
     def __init__(self, body: bytes, symbol: str) -> None:
@@ -95,7 +95,7 @@ def check_contract(raw: bytes | msgspec.Raw) -> None:
             f"contract that is settled in its quote asset"
         )
     if one.status != TRADING:
-        raise Mismatch(f"{one.symbol} does not trade: its status is {one.status}; wait until it is {TRADING}")
+        raise TryLater(f"{one.symbol} does not trade: its status is {one.status}; start it again once it is {TRADING}")
 
 
 def unlimited(orders: Iterable[LiveOrder]) -> tuple[int, int]:  # noqa: ARG001 - as of a symbol with balances

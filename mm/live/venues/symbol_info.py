@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mm.errors import DataError, Mismatch
+from mm.errors import DataError, TryLater
 from mm.instrument import Instrument, from_exchange_info
 from mm.live.venues.binance import ApiLimit
 from mm.live.venues.filters import OrderChecks
@@ -38,7 +38,7 @@ class SymbolInfo:
 
     Raises:
         DataError: If the exchange does not have it.
-        Mismatch: If it does not trade.
+        TryLater: If it does not trade.
     """
 
     def __init__(self, body: bytes, symbol: str) -> None:
@@ -52,7 +52,7 @@ class SymbolInfo:
         if found is None:
             raise DataError(f"the exchange has no symbol {symbol}; set --symbol to one that its exchangeInfo lists")
         if found.status != "TRADING":
-            raise Mismatch(f"{symbol} does not trade: its status is {found.status}; wait until it is TRADING")
+            raise TryLater(f"{symbol} does not trade: its status is {found.status}; start it again once it is TRADING")
         most_orders = max((one.maxNumOrders for one in found.filters if one.filterType == "MAX_NUM_ORDERS"), default=0)
         self.filters = OrderChecks(self.instrument, most_orders)
         self.limits = info.rateLimits

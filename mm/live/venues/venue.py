@@ -456,7 +456,7 @@ class SymbolVenue(Protocol):
 
         Raises:
             DataError: If the exchange does not have it.
-            Mismatch: If it does not trade.
+            TryLater: If it does not trade.
         """
 
     def ours_e8(self, instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:

@@ -141,6 +141,7 @@ class Exchange:
 
     def check(self, number: int, new: NewOrder) -> None:
         """Raise ApiError if an order fails a filter of the symbol."""
+        self.rules.check_open()
         self.rules.check(new, self.average())
         if len(self.users.open(number)) >= self.rules.most_orders:
             raise api_error.filter_failure("MAX_NUM_ORDERS")
@@ -210,6 +211,7 @@ class Exchange:
         order, ids_match = self.users.find(number, request.order_id, request.client_id)
         if not order or not ids_match or not order.is_open:
             raise ApiError(-2038, "Unknown order sent.")
+        self.rules.check_open()
         left_lots = lots - order.filled_lots - order.prevented_lots
         if lots == order.lots:
             raise ApiError(-2038, "The requested action would change no state; rejecting.")

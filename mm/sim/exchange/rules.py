@@ -1,19 +1,29 @@
 """The rules for orders of a symbol: filters, order types, fees."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from mm.errors import OffGrid, UsageError
 from mm.instrument import E8, Instrument, decimal_text, e8, short_text
-from mm.sim.exchange.api_error import filter_failure, invalid_message
+from mm.sim.exchange.api_error import ApiError, filter_failure, invalid_message
 from mm.sim.exchange.orders import NewOrder
 from mm.sim.matching.order_log import MOST_LOTS, MOST_TICKS
 
 ORDER_TYPES = ("LIMIT", "LIMIT_MAKER", "MARKET")
 STP_MODES = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
 """Modes of self-trade prevention; the index of a mode is its number in the matching core."""
-_MOST_PRICE_E8 = 1_000_000 * E8
-_MOST_QTY_E8 = 1_000_000 * E8
+TRADING = "TRADING"
+_FIELDS = {
+    "max_notional": "most_notional_e8",
+    "min_price": "least_price_e8",
+    "max_price": "most_price_e8",
+    "min_qty": "least_qty_e8",
+    "max_qty": "most_qty_e8",
+    "up": "multiplier_up_e8",
+    "down": "multiplier_down_e8",
+}
+"""Filters that can be changed, and the fields with their values in 1e-8."""
 
 Average = tuple[int, int]
 """A mean price as an exact fraction: traded tick·lots, and lots."""
@@ -26,6 +36,12 @@ class SymbolRules:
     Attributes:
         instrument: Symbol, price step, quantity step, minimum notional and the names of the assets.
         reference_ticks: Reference price of the percent filter before the first trade.
+        status: State of the symbol: one of `statuses`.
+        listed: Whether the exchange has the symbol at all.
+        least_price_e8: Minimum price, in 1e-8 of the quote asset; 0: one step.
+        most_price_e8: Maximum price.
+        least_qty_e8: Minimum quantity, in 1e-8 of the base asset; 0: one step.
+        most_qty_e8: Maximum quantity.
         most_notional_e8: Maximum notional of a limit order, in 1e-8 of the quote asset.
         multiplier_up_e8: Maximum price, as a multiple (1e-8) of the mean price.
         multiplier_down_e8: Minimum price, as a multiple (1e-8) of the mean price.
@@ -41,6 +57,12 @@ class SymbolRules:
 
     instrument: Instrument
     reference_ticks: int
+    status: str = TRADING
+    listed: bool = True
+    least_price_e8: int = 0
+    most_price_e8: int = 1_000_000 * E8
+    least_qty_e8: int = 0
+    most_qty_e8: int = 1_000_000 * E8
     most_notional_e8: int = 9_000_000 * E8
     multiplier_up_e8: int = 5 * E8
     multiplier_down_e8: int = E8 // 5
@@ -53,6 +75,8 @@ class SymbolRules:
     step_ticks: int = 1
     step_lots: int = 1
     tl_e8: int = field(init=False)
+    statuses: ClassVar[tuple[str, ...]] = (TRADING, "HALT", "BREAK", "CANCEL_ONLY")
+    fields: ClassVar[Mapping[str, str]] = _FIELDS
 
     def __post_init__(self) -> None:
         grid = self.instrument
@@ -64,26 +88,54 @@ class SymbolRules:
             )
         object.__setattr__(self, "tl_e8", tl_e8)
 
-    def with_steps(self, tick_size: str, step_size: str) -> "SymbolRules":
-        """Return the rules with new steps for users' orders, given as decimals; an empty text keeps the step.
+    def with_filters(self, given: Mapping[str, str]) -> Self:
+        """Return the rules with other filters for users' orders.
+
+        Args:
+            given: Decimals by name: ``tick``, ``step``, ``min_notional``, ``max_orders``, or one of `fields`; empty:
+                unchanged.
 
         Raises:
-            UsageError: If a step is not a positive multiple of the market's step.
+            UsageError: If a step is not a positive multiple of the market's step, a value is no decimal, or these rules
+                do not have it.
         """
-        grid = self.instrument
-        ticks = _steps_in("tick", tick_size, grid.tick_e8) if tick_size else self.step_ticks
-        lots = _steps_in("step", step_size, grid.lot_e8) if step_size else self.step_lots
-        return replace(self, step_ticks=ticks, step_lots=lots)
+        grid, changes = self.instrument, dict[str, Any]()
+        for name, text in given.items():
+            if not text:
+                continue
+            if name in ("tick", "step"):
+                own_e8 = grid.tick_e8 if name == "tick" else grid.lot_e8
+                changes["step_ticks" if name == "tick" else "step_lots"] = _steps_in(name, text, own_e8)
+            elif name == "max_orders":
+                changes["most_orders"] = _value_e8(name, text) // E8
+            elif name == "min_notional":
+                changes["instrument"] = replace(grid, min_notional_e8=_value_e8(name, text))
+            elif name in self.fields:
+                changes[self.fields[name]] = _value_e8(name, text)
+            else:
+                raise UsageError(f"{name}={text}: {grid.symbol} has no such filter")
+        return replace(self, **changes)
+
+    def of_status(self, status: str) -> Self:
+        """Return the rules in another state; raises UsageError if there is none of that name."""
+        if status not in self.statuses:
+            raise UsageError(f"status={status}: it must be one of {', '.join(self.statuses)}")
+        return replace(self, status=status)
+
+    def check_open(self) -> None:
+        """Raise ApiError if orders are not accepted in the state of the symbol."""
+        if self.status != TRADING:
+            raise ApiError(-1013, "Market is closed.")
 
     @property
     def most_ticks(self) -> int:
         """Return the highest price of an order, in ticks."""
-        return min(_MOST_PRICE_E8 // self.instrument.tick_e8, MOST_TICKS)
+        return min(self.most_price_e8 // self.instrument.tick_e8, MOST_TICKS)
 
     @property
     def most_lots(self) -> int:
         """Return the largest quantity of an order, in lots."""
-        return min(_MOST_QTY_E8 // self.instrument.lot_e8, MOST_LOTS)
+        return min(self.most_qty_e8 // self.instrument.lot_e8, MOST_LOTS)
 
     @property
     def most_market_lots(self) -> int:
@@ -95,7 +147,7 @@ class SymbolRules:
         ticks, rest = divmod(price_e8, self.instrument.tick_e8)
         if not price_e8:
             raise invalid_message("Invalid price.")
-        if rest or ticks % self.step_ticks or ticks > self.most_ticks:
+        if rest or ticks % self.step_ticks or ticks > self.most_ticks or price_e8 < self.least_price_e8:
             raise filter_failure("PRICE_FILTER")
         return ticks
 
@@ -104,7 +156,7 @@ class SymbolRules:
         lots, rest = divmod(qty_e8, self.instrument.lot_e8)
         if not qty_e8:
             raise invalid_message("Invalid quantity.")
-        if rest or lots % self.step_lots or lots > self.most_lots:
+        if rest or lots % self.step_lots or lots > self.most_lots or qty_e8 < self.least_qty_e8:
             raise filter_failure("LOT_SIZE")
         if market:
             self.check_market_lots(lots)
@@ -142,11 +194,11 @@ class SymbolRules:
         grid = self.instrument
         up, down = decimal_text(self.multiplier_up_e8), decimal_text(self.multiplier_down_e8)
         tick, lot = grid.price(self.step_ticks), grid.qty(self.step_lots)
-        step = {"minQty": lot, "stepSize": lot}
+        step = {"minQty": decimal_text(self.least_qty_e8) if self.least_qty_e8 else lot, "stepSize": lot}
         return [
             {
                 "filterType": "PRICE_FILTER",
-                "minPrice": tick,
+                "minPrice": decimal_text(self.least_price_e8) if self.least_price_e8 else tick,
                 "maxPrice": grid.price(self.most_ticks),
                 "tickSize": tick,
             },
@@ -176,7 +228,7 @@ class SymbolRules:
         """Return the symbol's entry in exchangeInfo."""
         return {
             "symbol": self.instrument.symbol,
-            "status": "TRADING",
+            "status": self.status,
             "baseAsset": self.instrument.base_asset,
             "baseAssetPrecision": 8,
             "quoteAsset": self.instrument.quote_asset,
@@ -213,3 +265,14 @@ def _steps_in(name: str, text: str, own_e8: int) -> int:
     if rest or count < 1:
         raise UsageError(f"{name}={text}: it must be a multiple of the market's step {short_text(own_e8)}")
     return count
+
+
+def _value_e8(name: str, text: str) -> int:
+    """Return a filter's value in 1e-8; raises UsageError if it is not a decimal of at least zero."""
+    try:
+        value_e8 = e8(text)
+    except OffGrid as error:
+        raise UsageError(f"{name}={text}: {error}") from error
+    if value_e8 < 0:
+        raise UsageError(f"{name}={text}: it must not be negative")
+    return value_e8

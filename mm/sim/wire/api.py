@@ -83,7 +83,8 @@ class Api:
             operation: The operation.
             extra: Further parameter names that the protocol allows.
         """
-        parameters = RequestParameters(given, self.exchange.rules.instrument.symbol, operation.own)
+        rules = self.exchange.rules
+        parameters = RequestParameters(given, rules.instrument.symbol if rules.listed else "", operation.own)
         has_key = operation.signed or operation.keyed
         parameters.check_names((*operation.parameters, *(SIGNED_PARAMETERS if has_key else ()), *extra))
         return parameters

@@ -28,6 +28,7 @@ from mm.instrument import e8
 from mm.sim.exchange.accounts import with_assets
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.exchange.keys import ApiKey, described, make_keys
+from mm.sim.exchange.rules import SymbolRules
 from mm.sim.exchange.truth import MarketTruth
 from mm.sim.flow.market import Scenario
 from mm.sim.flow.scenario import SCENARIOS
@@ -36,6 +37,7 @@ from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import Row
 from mm.sim.wire.api import Api, RestRoutes
 from mm.sim.wire.box_page import BestPriceHistory, page
+from mm.sim.wire.faults.fault import RULE_CHANGES, Fault
 from mm.sim.wire.faults.injector import FaultInjector
 from mm.sim.wire.faults.script import Rule, Trigger, as_rules, read_script
 from mm.sim.wire.faults.table import FAULTS
@@ -263,11 +265,11 @@ class Box:
         """Apply the faults of *rules*; rules whose trigger has already occurred apply immediately.
 
         Raises:
-            UsageError: If filter steps are not multiples of the market's steps; then no rule is applied.
+            UsageError: If a change of filters or status is not valid; then no rule is applied.
         """
         for rule in (rules := list(rules)):
-            if rule.fault.kind.name == "filters":
-                self.exchange.rules.with_steps(rule.fault["tick"], rule.fault["step"])
+            if rule.fault.kind.name in RULE_CHANGES:
+                self._changed(rule.fault)
         if self.injector is None:
             self.injector = FaultInjector(
                 self.truth,
@@ -276,7 +278,7 @@ class Box:
                 seed=self._session.seed,
                 restart=self._restart,
             )
-            self.injector.filters = self._set_steps
+            self.injector.rules = self._set_rules
             self._api.faults = self.injector
             self.server.inject(self.injector)
         if any(rule.fault.kind.name in ("revoke", "clock_offset") for rule in rules):  # of the account, of all symbols
@@ -306,8 +308,16 @@ class Box:
         if not keeps_orders:
             self.exchange.expire_all()
 
-    def _set_steps(self, tick_size: str, step_size: str) -> None:
-        self.exchange.rules = self.exchange.rules.with_steps(tick_size, step_size)
+    def _changed(self, fault: Fault) -> SymbolRules:
+        rules = self.exchange.rules
+        if fault.kind.name == "filters":
+            return rules.with_filters(fault.values)
+        return replace(rules.of_status(fault["status"]), listed=bool(fault["listed"]))
+
+    def _set_rules(self, fault: Fault) -> None:
+        self.exchange.rules = self._changed(fault)
+        if not self.exchange.rules.listed:
+            self.exchange.expire_all()
 
     def _clocks(self) -> Sequence[int]:
         """Return the exchange's time, and also the wall time unless they are the same."""

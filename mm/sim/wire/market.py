@@ -105,3 +105,17 @@ class WireMarket(Protocol):
 
     def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:
         """Return the control calls of the market, which take the JSON of their body."""
+
+
+def only_text(content: Mapping[str, Any], name: str) -> str | None:
+    """Return the text of a control call's only member; raises BadControl if its body is anything else."""
+    if content.keys() != {name} or not isinstance(content[name], str | None):
+        raise BadControl(f'the body must be {{"{name}": "…"}}, a text')
+    text: str | None = content[name]
+    return text
+
+
+def set_status(exchange: Exchange, content: Mapping[str, Any]) -> dict[str, str]:
+    """Change the state of a symbol, as a control call."""
+    exchange.rules = exchange.rules.of_status(only_text(content, "status") or "")
+    return {"status": exchange.rules.status}

@@ -134,7 +134,7 @@ def _exchange_info(call: Call) -> Json:
         "serverTime": call.texts.stamp(call.us),
         "rateLimits": [limit.entry() for limit in (WEIGHT_LIMIT, *ORDER_LIMITS, RAW_LIMIT)],
         "exchangeFilters": [],
-        "symbols": [entry] if shown else [],
+        "symbols": [entry] if shown and call.exchange.rules.listed else [],
     }
 
 

@@ -14,7 +14,7 @@ from mm.sim.wire.answers import Json, SymbolTexts
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.limits import WEIGHT_LIMIT, WireLimits
-from mm.sim.wire.market import StreamSource
+from mm.sim.wire.market import StreamSource, set_status
 from mm.sim.wire.operations import MARKET_OPERATIONS, Call, Operation
 from mm.sim.wire.stream_requests import SPOT_STREAMS, StreamDialect
 from mm.sim.wire.user_operations import USER_OPERATIONS
@@ -105,9 +105,9 @@ class SpotMarket:
         """Return the answer of the retired listen keys."""
         return Response(410, {"Content-Type": "text/html"}, _GONE) if request.path == _RETIRED else None
 
-    def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:  # noqa: ARG002
-        """Return no control calls of its own."""
-        return {}
+    def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:
+        """Return the control call for the state of a symbol."""
+        return {("POST", "/sim/status"): partial(set_status, exchange)}
 
 
 SPOT = SpotMarket()

@@ -40,7 +40,7 @@ def test_price_filter(price_e8: int, message: str) -> None:
 
 def test_steps_that_are_coarser_than_those_of_the_market_bind_users() -> None:
     """Prices of 0.05 and quantities of 0.020 where simulated orders have 0.01 and 0.001."""
-    rules = RULES.with_steps("0.05", "0.02")
+    rules = RULES.with_filters({"tick": "0.05", "step": "0.02"})
     assert (rules.ticks(100 * E8 + E8 // 20), rules.lots(E8 // 50)) == (10_005, 20)
     assert error_message(rules.ticks, 100 * E8 + E8 // 100) == "-1013 Filter failure: PRICE_FILTER"
     assert error_message(rules.lots, E8 // 50 + E8 // 1_000) == "-1013 Filter failure: LOT_SIZE"

@@ -1,15 +1,15 @@
 """The rules for orders of a contract: filters with their own error codes, order types, fees."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from mm.errors import UsageError
 from mm.instrument import E8, decimal_text, short_text
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
-from mm.sim.exchange.rules import Average, SymbolRules
+from mm.sim.exchange.rules import TRADING, Average, SymbolRules
+from mm.sim.exchange.usdm.brackets import most_notional_e8
 
-TRADING = "TRADING"
 STATUSES = ("PENDING_TRADING", TRADING, "PRE_SETTLE", "SETTLING", "PRE_DELIVERING", "DELIVERING", "DELIVERED", "CLOSE")
 """What exchangeInfo may call the state of a contract."""
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX")
@@ -24,10 +24,10 @@ class ContractRules(SymbolRules):
     """The rules of one perpetual.
 
     Attributes:
-        status: State of the contract: one of `STATUSES`.
         onboard_us: Time of its listing, µs.
         liquidation_rate_e8: Fee of a liquidation, in 1e-8 of the notional.
         market_bound_e8: How far from the mark price a MARKET order may trade, in 1e-8 of it.
+        most_position_e8: Largest notional of a position at any leverage; 0: the brackets alone say it.
     """
 
     multiplier_up_e8: int = E8 + E8 // 20
@@ -35,16 +35,22 @@ class ContractRules(SymbolRules):
     maker_rate_e8: int = 20_000
     taker_rate_e8: int = 50_000
     most_amends: int = 10_000
-    status: str = TRADING
     onboard_us: int = 0
     liquidation_rate_e8: int = 1_250_000
     market_bound_e8: int = E8 // 20
+    most_position_e8: int = 0
+    statuses: ClassVar[tuple[str, ...]] = STATUSES
+    fields: ClassVar[Mapping[str, str]] = {**SymbolRules.fields, "bracket": "most_position_e8"}
 
-    def of_status(self, status: str) -> "ContractRules":
-        """Return the rules in another state; raises UsageError if there is none of that name."""
-        if status not in STATUSES:
-            raise UsageError(f"status={status}: it must be one of {', '.join(STATUSES)}")
-        return replace(self, status=status)
+    def check_open(self) -> None:
+        """Raise ApiError if orders are not accepted in the state of the contract."""
+        if self.status != TRADING:
+            raise ApiError(-4141, "Symbol is closed.")
+
+    def most_at_e8(self, leverage: int) -> int:
+        """Return the largest notional of a position at a leverage."""
+        by_leverage_e8 = most_notional_e8(leverage)
+        return min(by_leverage_e8, self.most_position_e8) if self.most_position_e8 else by_leverage_e8
 
     @property
     def price_places(self) -> int:
@@ -66,6 +72,8 @@ class ContractRules(SymbolRules):
             raise ApiError(-4014, "Price not increased by tick size.")
         if ticks > self.most_ticks:
             raise ApiError(-4002, "Price greater than max price.")
+        if price_e8 < self.least_price_e8:
+            raise ApiError(-4013, "Price less than min price.")
         return ticks
 
     def lots(self, qty_e8: int, *, market: bool = False) -> int:
@@ -78,6 +86,8 @@ class ContractRules(SymbolRules):
             raise ApiError(-4023, "Qty not increased by step size.")
         if lots > (self.most_market_lots if market else self.most_lots):
             raise ApiError(-4005, "Quantity greater than max quantity.")
+        if qty_e8 < self.least_qty_e8:
+            raise ApiError(-4004, "Quantity less than min quantity.")
         return lots
 
     def check(self, new: NewOrder, average: Average) -> None:

@@ -13,8 +13,8 @@ from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange, Walk
 from mm.sim.exchange.orders import CancelRequest, NewOrder, UserOrder
 from mm.sim.exchange.rules import STP_MODES, Average
-from mm.sim.exchange.usdm.brackets import MOST_LEVERAGE, most_notional_e8
-from mm.sim.exchange.usdm.contract_rules import TRADING, ContractRules
+from mm.sim.exchange.usdm.brackets import MOST_LEVERAGE
+from mm.sim.exchange.usdm.contract_rules import ContractRules
 from mm.sim.exchange.usdm.events import ConfigChange
 from mm.sim.exchange.usdm.liquidation import Forced, Fund, Liquidator
 from mm.sim.exchange.usdm.settlement import UsdmSettlement
@@ -191,8 +191,7 @@ class UsdmExchange(Exchange):
 
     def check(self, number: int, new: NewOrder) -> None:
         """Raise ApiError if an order fails a filter of the contract, or its account has too little margin for it."""
-        if self.rules.status != TRADING:
-            raise ApiError(-4141, "Symbol is closed.")
+        self.rules.check_open()
         self.rules.check(new, self.average())
         if len(self.users.open(number)) >= self.rules.most_orders:
             raise ApiError(-2025, "Reach max open order limit.")
@@ -298,7 +297,7 @@ class UsdmExchange(Exchange):
         after_e8 = contract.exposure_e8(open_e8[+1], open_e8[-1])
         if after_e8 <= before_e8:
             return
-        if after_e8 > most_notional_e8(contract.leverage):
+        if after_e8 > self.rules.most_at_e8(contract.leverage):
             raise ApiError(-2027, "Exceeded the maximum allowable position at current leverage.")
         lost_e8 = max(0, new.side * (price_e8 - self.mark.e8)) * new.lots * self.rules.instrument.lot_e8 // E8
         needed_e8 = after_e8 // contract.leverage - before_e8 // contract.leverage + lost_e8
@@ -363,7 +362,7 @@ class UsdmExchange(Exchange):
         if contract.isolated and contract.lots and leverage < contract.leverage:
             raise ApiError(-4161, "Leverage reduction is not supported in Isolated Margin Mode with open positions.")
         exposure_e8 = contract.exposure_e8(*contract.open_e8())
-        if exposure_e8 > most_notional_e8(leverage):
+        if exposure_e8 > self.rules.most_at_e8(leverage):
             raise ApiError(-2027, "Exceeded the maximum allowable position at current leverage.")
         if exposure_e8 // leverage - contract.margin_e8 > max(0, wallet.available_e8):
             raise ApiError(-2028, "Leverage is smaller than permitted: insufficient margin balance.")

@@ -29,6 +29,8 @@ KINDS: Mapping[str, frozenset[str]] = {
     "both": UPDATE_KINDS | TRADE_KINDS | {"other", "user"},
 }
 """The values of ``of=``, and the message kinds of each; ``any`` is all kinds of the market streams."""
+RULE_CHANGES = ("filters", "symbol")
+"""Names of the faults that change the rules of a symbol."""
 MARKET_KINDS = ("depth", "trade", "any")
 OTHER_SYMBOL = "OTHERUSDT"
 Out = Message | bytes

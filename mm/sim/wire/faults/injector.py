@@ -13,6 +13,7 @@ from mm.sim.matching.order_log import ROW_CANCEL, ROW_LEVEL, ROW_NEW, ROW_TRADE,
 from mm.sim.wire.faults.answer_faults import ClockOffsets, renumbered, renumbered_answer
 from mm.sim.wire.faults.channel import FaultScope
 from mm.sim.wire.faults.fault import (
+    RULE_CHANGES,
     ActiveFault,
     Fault,
     RequestEffect,
@@ -48,7 +49,7 @@ class FaultInjector:
         users: Faults and sent messages of WebSocket API connections, which are numbered separately.
         waiting: Rules that have not been applied yet.
         acted: The newest applied rules, as text, each with the time in µs.
-        filters: Function called with new price and quantity steps; None if there is none.
+        rules: Called with a fault that changes the rules of the symbol; None without an exchange.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class FaultInjector:
         self._refusals: list[Fault] = []
         self._answers: list[ActiveFault] = []
         self._restart = restart
-        self.filters: Callable[[str, str], None] | None = None
+        self.rules: Callable[[Fault], None] | None = None
         self._restarts: list[Fault] = []
         self._down_until_us = 0
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
@@ -261,8 +262,8 @@ class FaultInjector:
             self._reset = True
         elif fault.kind.name == "clock_offset":
             self._offsets.add(self.scope.now_us, fault["ms"])
-        elif fault.kind.name == "filters" and self.filters:
-            self.filters(fault["tick"], fault["step"])
+        elif fault.kind.name in RULE_CHANGES and self.rules:
+            self.rules(fault)
         elif fault.kind.name == "restart":
             self._restarts.append(fault)
         elif fault.kind.refusal:

@@ -136,6 +136,10 @@ _CONNECTION_FAULTS = (
         refusal=lambda _: Response(0, reset=True),
     ),
 )
+_FILTERS = (
+    *("tick", "step", "min_notional", "max_notional", "min_price", "max_price", "min_qty", "max_qty"),
+    *("up", "down", "max_orders", "bracket"),
+)
 _EXCHANGE_FAULTS = (
     FaultKind(
         "id_reset",
@@ -150,9 +154,16 @@ _EXCHANGE_FAULTS = (
     ),
     FaultKind(
         "filters",
-        "Users' orders, and exchangeInfo, have a price step of `tick` and a quantity step of `step` from now on, "
-        "multiples of the market's steps; an omitted step is unchanged.",
-        {"tick": FaultParameter(""), "step": FaultParameter("")},
+        "Users' orders, and exchangeInfo, have these filters from now on: `tick` and `step` are multiples of the "
+        "market's steps, `up` and `down` of the mean (mark) price, `bracket` the largest notional of a contract's "
+        "position; what is omitted stays, and open orders too.",
+        dict.fromkeys(_FILTERS, FaultParameter("")),
+    ),
+    FaultKind(
+        "symbol",
+        "The symbol has the status `status` from now on: orders are refused unless it is TRADING. With `listed=0` it "
+        "is delisted: open orders of users expire, and no request knows it any more.",
+        {"status": FaultParameter("TRADING"), "listed": FaultParameter(1)},
     ),
     FaultKind(
         "restart",

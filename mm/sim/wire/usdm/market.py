@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mm.instrument import E8, Instrument, decimal_text, e8
@@ -13,7 +14,7 @@ from mm.sim.flow.market import Flow
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.limits import WireLimits
-from mm.sim.wire.market import BadControl, StreamSource
+from mm.sim.wire.market import BadControl, StreamSource, only_text, set_status
 from mm.sim.wire.operations import Operation
 from mm.sim.wire.stream_requests import StreamDialect
 from mm.sim.wire.usdm.answers import UsdmTexts
@@ -122,30 +123,19 @@ class UsdmMarket:
         """Return the control calls: mark price, funding rate, state of a contract."""
 
         def set_mark(content: Mapping[str, Any]) -> Any:
-            price = _only(content, "price")
+            price = only_text(content, "price")
             exchange.set_mark(None if price is None else e8(price))
             return {"markPrice": decimal_text(exchange.mark.e8), "fixed": exchange.mark.fixed}
 
         def set_funding(content: Mapping[str, Any]) -> Any:
-            rate_e8 = e8(_only(content, "rate") or "0")
+            rate_e8 = e8(only_text(content, "rate") or "0")
             if abs(rate_e8) > _HIGHEST_RATE_E8:
                 raise BadControl(f"rate={content['rate']}: it must be from -0.1 to 0.1")
             self.terms.rate_e8 = rate_e8
             return {"rate": decimal_text(rate_e8)}
 
-        def set_status(content: Mapping[str, Any]) -> Any:
-            exchange.rules = exchange.rules.of_status(_only(content, "status") or "")
-            return {"status": exchange.rules.status}
-
         return {
             ("POST", "/sim/mark"): set_mark,
             ("POST", "/sim/funding"): set_funding,
-            ("POST", "/sim/status"): set_status,
+            ("POST", "/sim/status"): partial(set_status, exchange),
         }
-
-
-def _only(content: Mapping[str, Any], name: str) -> str | None:
-    if content.keys() != {name} or not isinstance(content[name], str | None):
-        raise BadControl(f'the body must be {{"{name}": "…"}}, a text')
-    text: str | None = content[name]
-    return text

@@ -28,7 +28,7 @@ def _exchange_info(call: UsdmCall) -> Json:
         "rateLimits": [limit.entry() for limit in (WEIGHT, *ORDER_LIMITS)],
         "exchangeFilters": [],
         "assets": [asset],
-        "symbols": [exchange.rules.entry() for exchange in call.exchanges],
+        "symbols": [exchange.rules.entry() for exchange in call.exchanges if exchange.rules.listed],
     }
 
 

@@ -10,7 +10,6 @@ from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import UserOrder
 from mm.sim.exchange.parameters import entries
 from mm.sim.exchange.trades import within
-from mm.sim.exchange.usdm.brackets import most_notional_e8
 from mm.sim.wire.answers import Json
 from mm.sim.wire.operations import by_presence
 from mm.sim.wire.usdm.answers import rates
@@ -222,7 +221,7 @@ def _order_counts(call: UsdmCall) -> list[Json]:
 def _set_leverage(call: UsdmCall) -> Json:
     leverage = call["leverage"]
     call.exchange.set_leverage(call.us, call.account, leverage)
-    most = short_text(most_notional_e8(leverage))
+    most = short_text(call.exchange.rules.most_at_e8(leverage))
     return {"leverage": leverage, "maxNotionalValue": most, "symbol": call.texts.symbol}
 
 
@@ -277,9 +276,9 @@ def _symbol_configs(call: UsdmCall) -> list[Json]:
             "marginType": "ISOLATED" if contract.isolated else "CROSSED",
             "isAutoAddMargin": False,
             "leverage": contract.leverage,
-            "maxNotionalValue": short_text(most_notional_e8(contract.leverage)),
+            "maxNotionalValue": short_text(rules.most_at_e8(contract.leverage)),
         }
-        for contract in (symbol_call.owner.contract for symbol_call in call.everywhere())
+        for contract, rules in ((one.owner.contract, one.exchange.rules) for one in call.everywhere())
     ]
 
 

@@ -14,6 +14,8 @@ cdef class GatewayVenue(OrderVenue):
     cdef bint funds_known               # whether the balances below are those of the exchange
     cdef int64_t held_lots              # base asset that is free, or locked by our orders of this symbol
     cdef wide held_e16                  # quote asset, likewise, 1e-16
+    cdef int64_t sends_from_us[2]       # since when orders leave again; sells, buys
+    cdef int refused_code               # why they do not before
 
     cdef int queue(self, str action, Order* order, int64_t lots) except -1
     cdef int accepted(self, int64_t order_id, int64_t us) except -1

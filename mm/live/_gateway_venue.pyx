@@ -19,7 +19,7 @@ from mm.backtest._records cimport (
 from mm.backtest._venue cimport OrderVenue
 from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIMIT, LIVE, NEVER, SENT, Order
 
-from mm.backtest.journal import KINDS
+from mm.backtest.journal import KINDS, REJECT_REASONS
 
 cdef int64_t UNDERWAY = NEVER - 1       # instant at which an amendment in flight takes effect: unknown
 cdef int64_t NO_MORE_AMENDS = 1 << 62   # number of amendments of an order that cannot be amended again
@@ -37,6 +37,7 @@ cdef class GatewayVenue(OrderVenue):
         OrderVenue.__init__(self, orders, rules)
         self.messages = []
         self.exact = True
+        self.refused_code = REJECT_REASONS.index("exchange_refused")
 
     # ------------------------------------------------------------------ messages of the order manager
 
@@ -64,11 +65,14 @@ cdef class GatewayVenue(OrderVenue):
         """Return COVERED if the balances of the exchange cover an order and those that stay open; else the reason.
 
         An order whose cancel is requested locks nothing: its cancel, or the replacement, leaves before the new order.
+        While a side is held, none of its orders leaves.
         """
         cdef OpenOrders* open = &self.orders.open
         cdef const Order* other
         cdef int64_t i, lots = order.lots
         cdef wide bound_e16 = self.cost_e16(order)
+        if self.now_us < self.sends_from_us[slot_of(order.side)]:
+            return self.refused_code
         if not self.funds_known:
             return COVERED
         for i in range(open.count):

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 
 from mm.backtest._event_buffer cimport EventBuffer
 from mm.backtest._order_manager cimport OrderManager, look_at_best, pass_requotes, run_grid, run_timers
-from mm.backtest._own_orders cimport OpenOrders, OwnOrders
+from mm.backtest._own_orders cimport OpenOrders, OwnOrders, slot_of
 from mm.backtest._records cimport EPOCH_BREAK, handed, handed_counts, record_mid, record_span, record_state
 from mm.backtest._venue cimport Touch, centre_book
 from mm.backtest.fills.base cimport NEVER, Trade
@@ -338,6 +338,10 @@ cdef class LiveEngine:
     def open_again(self, order_id: int) -> None:
         """Report that a cancel failed: the order is still open."""
         self.venue.open_again(order_id)
+
+    def hold(self, side: int, until_us: int) -> None:
+        """Send no order of a side before an instant, nor before the next requote of the grid."""
+        self.venue.sends_from_us[slot_of(side)] = max(until_us, self.manager.next_requote_us)
 
     def funds(self, held_lots: int, held_e8: int) -> None:
         """Report what the balances leave to our orders, those open included: base asset in lots, quote asset in 1e-8."""

@@ -64,6 +64,7 @@ class FollowingListener:
         self.shown: dict[int, list[tuple[int, int]]] = {}
         self.ready: list[tuple[bool, str]] = []
         self.latencies: list[tuple[str, float]] = []
+        self.pauses: list[tuple[int, float]] = []
         self.on_fill: Callable[[AccountFill], None] | None = None
 
     def _expect(self, order_id: int, *states: str) -> None:
@@ -83,6 +84,9 @@ class FollowingListener:
         self._expect(order_id, "sent")
         self.state[order_id] = "rejected"
         self.log.append(("rejected", order_id, refusal.code, refusal.message))
+
+    def paused(self, side: int, seconds: float) -> None:
+        self.pauses.append((side, seconds))
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
         if order_id != EARLIER:

@@ -54,10 +54,10 @@ def test_position_above_the_bracket_is_refused(box):
     refused(box, 2, "MAX_POSITION", "125", MAX_POSITION="100000000")
 
 
-def test_symbol_in_settlement_is_refused(box):
-    """It takes no orders."""
+def test_symbol_in_settlement_is_tried_again_by_a_supervisor(box):
+    """It takes no orders now."""
     box.post("/sim/status", json.dumps({"status": "SETTLING"}))
-    refused(box, 3, "SETTLING")
+    refused(box, 75, "SETTLING")
 
 
 def test_inventory_of_a_contract_is_refused(box):

@@ -93,6 +93,12 @@ class MarginCalled(NamedTuple):
     us: int
 
 
+class SetupChanged(NamedTuple):
+    """The exchange has told that the setup of a symbol has changed; an empty symbol: that of the account."""
+
+    symbol: str
+
+
 class ContractSetup(NamedTuple):
     """How an account is set up for a symbol.
 

@@ -15,7 +15,7 @@ from mm.clock import US_PER_S
 from mm.errors import MMError
 from mm.live.account.check import AccountCheck, Transfer
 from mm.live.account.holdings import Holdings
-from mm.live.account.positions import MarginCalled
+from mm.live.account.positions import MarginCalled, SetupChanged
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.orders.access import BackgroundTasks
 from mm.live.venues.keys import Credentials, key_refused
@@ -57,6 +57,9 @@ class SessionMember(Protocol):
 
     def margin_called(self, found: MarginCalled) -> None:
         """The margin of the symbol's position is low."""
+
+    def setup_changed(self) -> None:
+        """The setup of the account, or of the symbol, has changed."""
 
     def balances_changed(self) -> None:
         """Balances of the account have changed."""
@@ -213,6 +216,9 @@ class AccountSession:
         elif isinstance(found, MarginCalled):
             for member in self._of(*found.symbols):
                 member.margin_called(found)
+        elif isinstance(found, SetupChanged):
+            for member in self._of(found.symbol) if found.symbol else list(self._members):
+                member.setup_changed()
         elif found is not None:
             for member in self._of(found.symbol):
                 member.order_event(found, us)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mm.clock import US_PER_MS
-from mm.errors import OffGrid, TryLater
+from mm.errors import Mismatch, OffGrid, TryLater
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.live.account.positions import ContractSetup, MarginSeen, PositionSeen, check_setup
 from mm.live.knobs import Contracts
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from mm.live.account.session import AccountSession
 
+SETUP_S = 5.0
+"""Least time between two questions for the setup, unless it is known to have changed, in s."""
 POSITION_S, AGAIN_S = 2.0, 1.0
 """Time between two questions for position and margin, and to the next try of the countdown, in s."""
 _MARGIN_EVERY = 3  # questions for the position for one for the margin
@@ -43,7 +45,9 @@ class ContractWatch:
         log: The logger.
 
     Attributes:
-        setup: How the account is set up, as of `check`; None before.
+        setup: How the account is set up, as last seen; None before `check`.
+        differs: Why the account is not set up for this trader any more; empty if it is.
+        setup_due: Whether the setup may have changed.
         position: The position, as last seen.
     """
 
@@ -59,7 +63,8 @@ class ContractWatch:
         self.position = PositionSeen()
         self._requests, self._session, self._reports, self._log = requests, session, reports, log
         self._symbol, self._wanted = run.symbol, run.contract or Contracts()
-        self._counted_down = False
+        self._counted_down, self.differs = False, ""
+        self.setup_due, self._setup_s = False, 0.0
 
     async def check(self) -> None:
         """Ask how the account is set up.
@@ -70,9 +75,32 @@ class ContractWatch:
             TryLater: If the exchange does not answer.
         """
         answers = [await self._must(call) for call in self._requests.setup()]
-        self.setup = self._requests.setup_of(answers)
+        self.setup, self._setup_s = self._requests.setup_of(answers), asyncio.get_running_loop().time()
         check_setup(self._symbol, self.setup, self._wanted.leverage, self._wanted.margin_type)
         self.position = self._requests.position_of(await self._must(self._requests.position()))
+
+    async def look_at_setup(self) -> None:
+        """Ask how the account is set up now, unless that was just asked, and say what has changed by hand."""
+        now_s = asyncio.get_running_loop().time()
+        if not self.setup_due and now_s < self._setup_s + SETUP_S:
+            return
+        answers = [await answer_of(self._session.rest.request, call) for call in self._requests.setup()]
+        if any(answer.outcome is not Outcome.DONE for answer in answers):
+            return  # the next reconcile asks again
+        self.setup_due, self._setup_s = False, now_s
+        found, before = self._requests.setup_of(answers), self.setup
+        if before is not None and found != before:
+            changed = [name for name in found._fields if getattr(found, name) != getattr(before, name)]
+            self._log.warning(
+                "setup_changed", **{name: f"{getattr(before, name)} to {getattr(found, name)}" for name in changed}
+            )
+        self.setup = found
+        try:
+            check_setup(self._symbol, found, self._wanted.leverage, self._wanted.margin_type)
+        except Mismatch as error:
+            self.differs = str(error)
+        else:
+            self.differs = ""
 
     async def _must(self, call: Call) -> ApiAnswer:
         while True:

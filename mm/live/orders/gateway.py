@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mm.base.waiting import happened
-from mm.errors import Mismatch, MMError, OffGrid, TryLater
+from mm.errors import DataError, Mismatch, MMError, OffGrid, TryLater
 from mm.instrument import Instrument, short_text
 from mm.live.account.check import AccountCheck
 from mm.live.account.fee_values import FeeValues
@@ -22,17 +22,19 @@ from mm.live.account.ledger import KEPT_TRADES, SIDE_NAMES, SIDES
 from mm.live.account.positions import ContractSetup, MarginCalled
 from mm.live.audit.log import AuditLog
 from mm.live.orders.access import BackgroundTasks, ClientIds, GatewayRun
-from mm.live.orders.contract_watch import ContractWatch
+from mm.live.orders.contract_watch import SETUP_S, ContractWatch
 from mm.live.orders.live_orders import (
     AHEAD_MS,
     EARLIER,
     RESTING,
+    Accepted,
     AmendFailed,
     Ask,
     Contradiction,
     Doubt,
     Fetch,
     LiveOrder,
+    OrderReport,
     OrderState,
     OrderStep,
     Reamend,
@@ -40,6 +42,7 @@ from mm.live.orders.live_orders import (
     Resend,
 )
 from mm.live.orders.other_traders import OtherTraders
+from mm.live.orders.pauses import OrderPauses
 from mm.live.orders.queries import OrderQueries, Unanswered, forced_id
 from mm.live.orders.refusals import FILTERS, Refusal, Why, unsent
 from mm.live.orders.reports import OrderListener, OrderReports, Report
@@ -115,12 +118,13 @@ class Gateway:
         self._was_ready, self._stop_s = False, 0.0
         self._regridded: TryLater | None = None
         self._filters_s = 0.0  # when they were last asked for
+        self._pauses, self._setup_differed = OrderPauses(run.symbol, log), ""
         self._answered_s = self._none_s = 0.0  # of sweeps
         self._none_ms, self._empty = 0, False  # timestamp of the last that listed nothing; whether that is final
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
         requests = self._venue.contract
-        self._contract = requests and ContractWatch(requests, session, run, self._reports, log)
+        self._contract = ContractWatch(requests, session, run, self._reports, log) if requests else None
 
     @property
     def symbol(self) -> str:
@@ -167,6 +171,14 @@ class Gateway:
     def contested(self) -> TryLater | None:
         """The error that another trader has orders of the symbol on this account; None while none is known."""
         return self._others.error
+
+    @property
+    def differs(self) -> Mismatch | None:
+        """The error that the next start will end with, since account or setup differ now; None if they do not."""
+        if why := self._differs():
+            by = f"; of another trader is {self._others.before}" if self._others.before else ""
+            return Mismatch(f"{why}{by}; find out why, then start with --adopt 1 (ADOPT) to accept the account")
+        return Mismatch(self._setup_differed) if self._setup_differed else None
 
     @property
     def regridded(self) -> TryLater | None:
@@ -320,9 +332,7 @@ class Gateway:
                 f"position; cancel them, or start with --adopt 1 (ADOPT), which does"
             )
         if self._differs() and not self.killed:
-            by = f"; of another trader is {self._others.before}" if self._others.before else ""
-            way_out = "find out why, then start with --adopt 1 (ADOPT) to accept the account"
-            raise Mismatch(f"{self._differs()}{by}; {way_out}")
+            raise self.differs or Mismatch(self._differs())
         if not self.ready and not self.killed:
             raise TryLater(f"the exchange is not ready after {START_S:g} s: {self._why()}; check WS_API_URL")
 
@@ -596,16 +606,20 @@ class Gateway:
     async def _compare_filters(self) -> None:
         symbol, before = self._run.symbol, self.instrument
         answer = await answer_of(self._session.api.request, self._venue.terms())
-        if answer.outcome is not Outcome.DONE:
+        if answer.outcome is not Outcome.DONE and answer.why is not Why.SYMBOL:
             self._filters_s = 0.0
             return
         try:
-            now = self._venue.terms_of(answer).instrument
+            terms = self._venue.terms_of(answer)
+        except DataError as error:
+            self._regridded = TryLater(f"{symbol} was delisted while it was traded: {error}")
+            return
         except MMError as error:
             self._log.warning("filters_unknown", why=str(error))
             self._reports.tell(lambda listener: listener.untraded())
             return
-        if now != before:
+        now = terms.instrument
+        if now != before or terms.filters.most_orders != self._filters.most_orders:
             sizes = [("tick_size", before.tick_e8, now.tick_e8), ("step_size", before.lot_e8, now.lot_e8)]
             named = [f"{name} from {short_text(old)} to {short_text(new)}" for name, old, new in sizes if old != new]
             what = f"grid of {symbol}: {', '.join(named)}" if named else f"filters of {symbol}"
@@ -652,6 +666,12 @@ class Gateway:
         self._audit.append("breach", limit="MARGIN_CALL", message=f"the exchange's margin call of {found.us} µs")
         self._reports.tell(lambda listener: listener.margin_called(found.us))
 
+    def setup_changed(self) -> None:
+        """Look at the setup of the account, which has changed by hand."""
+        if self._contract:
+            self._contract.setup_due = True
+            self._due.set()
+
     def order_event(self, found: OrderEvent, us: int) -> None:
         """Process an event of an order of the symbol, which arrived at *us*."""
         by_client, (own_id, other_id) = self._states.by_client, found.client_ids
@@ -694,7 +714,8 @@ class Gateway:
         """Reconcile at the start, after each change of the connection, and every RECONCILE_INTERVAL_S."""
         said = ""
         while True:
-            await happened(self._due, self._run.access.reconcile_interval_s)
+            interval_s = self._run.access.reconcile_interval_s
+            await happened(self._due, min(interval_s, SETUP_S) if self._setup_differed else interval_s)
             self._due.clear()
             connection, ends = self._session.connections if self._ws.up else 0, self._states.ends
             try:
@@ -703,6 +724,8 @@ class Gateway:
                 if str(error) != said:
                     said = str(error)
                     self._log.warning("reconcile_failed", why=said)
+                if isinstance(error, Unanswered) and error.answer.why is Why.SYMBOL:
+                    self._ask_filters()
                 await asyncio.sleep(max(_AGAIN_S, self._limits.silence_s))
                 self._due.set()
                 continue
@@ -712,6 +735,7 @@ class Gateway:
                 return
             self._report_balances(current=ends == self._states.ends)
             settled = self._account_compared()
+            await self._compare_setup()
             if settled and connection and self._ws.up and connection == self._session.connections:
                 self._reconciled = connection
             self.review()
@@ -719,6 +743,20 @@ class Gateway:
     def _differs(self) -> str:
         """Return how the account differs from the audit logs; empty if it does not."""
         return self._run.account.why if self._run.account else ""
+
+    async def _compare_setup(self) -> None:
+        """Look at the setup of a contract, and report that it is not the one of the start any more."""
+        if self._contract is None:
+            return
+        try:
+            await self._contract.look_at_setup()
+        except (DataError, msgspec.MsgspecError) as error:
+            self._log.warning("setup_unreadable", why=str(error))
+        why = self._contract.differs
+        if why and why != self._setup_differed:
+            self._log.error("setup_differs", why=why, note="nothing is placed until it is as before")
+            self._audit.append("breach", limit="SETUP", message=why)
+        self._setup_differed = why
 
     def _account_compared(self) -> bool:
         """Report a new difference of the account; return False, and reconcile again soon, if one is not confirmed."""
@@ -742,7 +780,11 @@ class Gateway:
         trouble = self._failure or self._states.reset or str(self.contested or "")
         if trouble or not self._ws.up:
             return trouble or self._ws.trouble
-        return self._differs() or ("" if self._reconciled == self._session.connections else "not reconciled")
+        return (
+            self._differs()
+            or self._setup_differed
+            or ("" if self._reconciled == self._session.connections else "not reconciled")
+        )
 
     def review(self) -> None:
         """Report a change of readiness; check again when a silence ends."""
@@ -777,6 +819,22 @@ class Gateway:
             self.task_failed(error)
             self._do_all(steps)
 
+    def _note(self, step: OrderReport) -> None:
+        """Ask for what a refusal may come from, and pause the side of a refused order."""
+        side = step.order.side
+        if isinstance(step, Accepted):
+            self._pauses.accepted(side)
+        if not isinstance(step, Rejected | AmendFailed):
+            return
+        why = step.refusal.why
+        if why in FILTERS or why is Why.SYMBOL:
+            self._ask_filters()
+        if why is Why.SETUP:
+            self.setup_changed()
+        now_s = asyncio.get_running_loop().time()
+        if isinstance(step, Rejected) and (pause_s := self._pauses.refused(side, step.refusal, now_s)):
+            self._reports.tell(lambda listener: listener.paused(side, pause_s))
+
     def _do(self, step: OrderStep) -> None:
         order = step.order
         match step:
@@ -792,7 +850,6 @@ class Gateway:
                 self._log.error("order_contradiction", client_id=order.client_id, what=step.what)
             case _:
                 self._reports.take(step)
-                if isinstance(step, Rejected | AmendFailed) and step.refusal.why in FILTERS:
-                    self._ask_filters()
+                self._note(step)
         if order.ended:
             self._orders.pop(order.order_id, None)

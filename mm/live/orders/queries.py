@@ -6,7 +6,7 @@ and trades that no event reported are booked. The next reconcile reads the trade
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mm.instrument import e8
@@ -188,9 +188,8 @@ class OrderQueries:
     async def listed(self, api: OrderApi | None = None) -> tuple[list[LiveOrder], int]:
         """Read the open orders, by *api* if given; return ours, and the number of others. Raises Unanswered."""
         expected = [order for order in self._states.open.values() if order.exchange_id > 0]
-        answer = await self._answer(self._venue.open_orders(), api)
-        seen, foreign = [], 0
-        for one in self._venue.listed_all(answer):
+        listed, seen, foreign = await self._listing(api), [], 0
+        for one in listed:
             client_id = one.seen.client_id
             known = client_id in self._states.by_client
             theirs = not known and self._others.has_written(client_id)
@@ -208,6 +207,14 @@ class OrderQueries:
         self._states.listed(seen, expected)
         self._changed()
         return [self._states.by_client[one.client_id] for one in seen], foreign
+
+    async def _listing(self, api: OrderApi | None) -> Sequence[ListedOrder]:
+        """Return the open orders; of a symbol that the exchange no longer lists, those of ours that it still has."""
+        answer = await answer_of((api or self._api()).request, self._venue.open_orders())
+        if answer.why is not Why.SYMBOL or answer.outcome is Outcome.DONE:
+            return self._venue.listed_all(_done(self._venue.open_orders(), answer))
+        every = self._venue.listed_all(await self._answer(self._venue.every_open_order(), api))
+        return [one for one in every if one.seen.client_id in self._states.by_client]
 
     async def _recognise(self) -> None:
         """Find the newest booked trades at the exchange, as they are booked.
@@ -380,10 +387,14 @@ class OrderQueries:
         return order
 
     async def _answer(self, call: Call, api: OrderApi | None = None) -> ApiAnswer:
-        answer = await answer_of((api or self._api()).request, call)
-        if answer.outcome is not Outcome.DONE:
-            raise Unanswered(call[0].name, answer)
-        return answer
+        return _done(call, await answer_of((api or self._api()).request, call))
+
+
+def _done(call: Call, answer: ApiAnswer) -> ApiAnswer:
+    """Return the answer of a request that was executed; raises Unanswered for any other."""
+    if answer.outcome is not Outcome.DONE:
+        raise Unanswered(call[0].name, answer)
+    return answer
 
 
 def forced_id(client_id: str, exchange_id: int) -> str:

@@ -43,6 +43,10 @@ class Why(Enum):
     """Too many open orders."""
     FILTER = "filter"
     """Another filter."""
+    SETUP = "setup"
+    """The account is not set up for it, such as in another position mode."""
+    RESTRICTED = "restricted"
+    """The exchange lets the account not trade, or only reduce its position."""
 
 
 FILTERS = frozenset((Why.BAND, Why.NOTIONAL, Why.QUANTITY, Why.OPEN_ORDERS, Why.FILTER))

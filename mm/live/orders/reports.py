@@ -45,6 +45,9 @@ class OrderListener:
     def rejected(self, order_id: int, us: int, side: int, refusal: Refusal) -> None:
         """An order of *side* was never open."""
 
+    def paused(self, side: int, seconds: float) -> None:
+        """No order of *side* is to be sent for a time: the last one would be refused again."""
+
     def filled(self, order_id: int, fill: AccountFill) -> None:
         """A fill, once."""
 

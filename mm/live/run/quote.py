@@ -321,8 +321,15 @@ class Quoting:
             )
 
         setup = self._gateway.setup
-        if setup is not None and risk.max_position is not None:
+        if setup is None or risk.max_position is None:
+            return
+        try:
             check_bracket(symbol, setup, e8(risk.max_position), price_e8)
+        except UsageError as error:
+            if self._opened.history.begin is None:
+                raise
+            # It was allowed once: the exchange has lowered the bracket, and refuses what is above it.
+            self._trade.run.log.warning("position_above_bracket", why=str(error))
 
     def _open_observer(
         self, play: TradePlay, account: TradeAccount, begin: LedgerBegin, writer: StateWriter
@@ -488,7 +495,7 @@ class Quoting:
             return TryLater(f"the day can no longer be recorded ({unrecorded}); make room on the disk")
         if self._unkept is not None:
             return TryLater(f"the disk refuses the marks of the day's equity ({self._unkept}); make room on the disk")
-        return self._lost or self._trade.regridded
+        return self._lost or self._trade.regridded or self._gateway.differs
 
     def _keep_last_marks(self) -> None:
         try:

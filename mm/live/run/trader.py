@@ -447,6 +447,10 @@ class Trader(OrderListener):
         if self._observer is not None:
             self._observer.rejected(reason, refusal.code, refusal.message)
 
+    def paused(self, side: int, seconds: float) -> None:
+        """Send no order of a side for a time."""
+        self._engine.hold(side, self._clock() + round(seconds * US_PER_S))
+
     def filled(self, order_id: int, fill: AccountFill) -> None:
         """Handle a fill; one of an earlier run has no order of ours."""
         us = self._clock()

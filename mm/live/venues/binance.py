@@ -21,9 +21,11 @@ from mm.live.venues.codes import (
     NOT_AUTHORIZED,
     NOT_OPENING,
     OF_MODIFYING,
+    OF_RESTRICTIONS,
     OF_THE_PRICE,
     OF_THE_QUANTITY,
     ORDER_REFUSED,
+    OTHER_POSITION_SIDE,
     OVER_LEVERAGE,
     OVERLOADED,
     SAME_CLIENT_ID,
@@ -71,6 +73,8 @@ _WHY = {
     MOST_OPEN_ORDERS: Why.OPEN_ORDERS,
     SMALL_NOTIONAL: Why.NOTIONAL,
     WOULD_TAKE: Why.CROSSES,
+    OTHER_POSITION_SIDE: Why.SETUP,
+    **dict.fromkeys(OF_RESTRICTIONS, Why.RESTRICTED),
     SAME_CLIENT_ID: Why.DUPLICATE,
 }
 _FILTERS = {  # by a part of the filter's name, the longer one first

@@ -63,6 +63,7 @@ class OrderRoutes(NamedTuple):
     status: Route
     open_orders: Route
     trades: Route
+    every_open_order: Route
 
 
 class AccountRequests:
@@ -151,6 +152,10 @@ class OrderRequests:
     def open_orders(self) -> Call:
         """Ask for the open orders of the symbol."""
         return self.routes.open_orders, {"symbol": self._symbol}
+
+    def every_open_order(self) -> Call:
+        """Ask for the open orders of the account, of all symbols."""
+        return self.routes.every_open_order, {}
 
     def trades_of(self, order: LiveOrder, first_id: int | None) -> Call:
         """Ask for the trades of an order, from a trade id on, if given."""

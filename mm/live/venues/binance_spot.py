@@ -131,7 +131,9 @@ class SpotVenue(OrderRequests):
 
     can_replace = can_amend = True
     contract = None
-    routes = OrderRoutes(PLACE, CANCEL, CANCEL_ALL, ORDER_STATUS, OPEN_ORDERS, MY_TRADES)
+    routes = OrderRoutes(
+        PLACE, CANCEL, CANCEL_ALL, ORDER_STATUS, OPEN_ORDERS, MY_TRADES, OPEN_ORDERS._replace(weight=80)
+    )
     wire_types = _WIRE_TYPES
     answers = ORDER, ORDERS, TRADES
 

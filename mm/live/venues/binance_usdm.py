@@ -24,7 +24,9 @@ from mm.live.venues.usdm_messages import (
     ACCOUNT,
     ACCOUNT_ANSWER,
     CALL_EVENT,
+    CONFIG_EVENT,
     CONFIGS,
+    CONFIGURED,
     DUAL,
     EXECUTION,
     EXECUTION_EVENT,
@@ -123,7 +125,7 @@ class UsdmAccount(AccountRequests):
         return found.markPrice or found.price
 
     def event(self, kind: str, body: bytes) -> AccountEvent | None:
-        """Return an event of the account; None for one that says nothing of orders, balances or margin.
+        """Return an event of the account; None for one that says nothing of orders, money or setup.
 
         Raises:
             msgspec.MsgspecError: If it cannot be read.
@@ -132,6 +134,8 @@ class UsdmAccount(AccountRequests):
             return EXECUTION_EVENT.decode(body).o
         if kind == ACCOUNT:
             return UPDATE_EVENT.decode(body).read()
+        if kind == CONFIGURED:
+            return CONFIG_EVENT.decode(body).read()
         return CALL_EVENT.decode(body).read() if kind == MARGIN_CALL else None
 
 
@@ -144,7 +148,9 @@ class UsdmVenue(OrderRequests):
 
     can_replace = can_amend = False
     income_page, countdown_ms = INCOMES, COUNTDOWN_MS
-    routes = OrderRoutes(PLACE, CANCEL, CANCEL_ALL, ORDER_STATUS, OPEN_ORDERS, USER_TRADES)
+    routes = OrderRoutes(
+        PLACE, CANCEL, CANCEL_ALL, ORDER_STATUS, OPEN_ORDERS, USER_TRADES, OPEN_ORDERS._replace(weight=40)
+    )
     wire_types = _WIRE_TYPES
     answers = ORDER, ORDERS, TRADES
 

@@ -7,7 +7,14 @@ from mm.clock import exchange_us
 from mm.instrument import e8
 from mm.live.account.check import Transfer
 from mm.live.account.ledger import BUY, SELL, AccountFill
-from mm.live.account.positions import ContractSetup, MarginCalled, MarginSeen, PositionIncome, PositionSeen
+from mm.live.account.positions import (
+    ContractSetup,
+    MarginCalled,
+    MarginSeen,
+    PositionIncome,
+    PositionSeen,
+    SetupChanged,
+)
 from mm.live.orders.live_orders import OrderSeen, OrderState
 from mm.live.venues.binance import STATES
 from mm.live.venues.venue import AccountSeen, BalancesEvent, ListedOrder
@@ -325,6 +332,22 @@ class MarginCallEvent(Struct):
         return MarginCalled(tuple(one.s for one in self.p), _us(self.E))
 
 
+class ChangedConfig(Struct, gc=False):
+    """The symbol of an ``ACCOUNT_CONFIG_UPDATE``."""
+
+    s: str = ""
+
+
+class ConfigEvent(Struct):
+    """``ACCOUNT_CONFIG_UPDATE``: another leverage of a symbol, or another mode of the account."""
+
+    ac: ChangedConfig | None = None
+
+    def read(self) -> SetupChanged:
+        """Return its content."""
+        return SetupChanged(self.ac.s if self.ac else "")
+
+
 def forced_name(client_id: str) -> str:
     """Return what the exchange has done by an order of this client id; empty for an order of a client."""
     if client_id.startswith(ADL):
@@ -335,6 +358,7 @@ def forced_name(client_id: str) -> str:
 
 
 EXECUTION, ACCOUNT, MARGIN_CALL = "ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "MARGIN_CALL"
+CONFIGURED = "ACCOUNT_CONFIG_UPDATE"
 EXPIRED_KEY = "listenKeyExpired"
 FUNDING = "FUNDING_FEE"
 PAYING = frozenset((FUNDING, "INSURANCE_CLEAR"))
@@ -359,3 +383,4 @@ PRICE = Decoder(AnyPrice)
 EXECUTION_EVENT = Decoder(OrderUpdateEvent)
 UPDATE_EVENT = Decoder(AccountUpdate)
 CALL_EVENT = Decoder(MarginCallEvent)
+CONFIG_EVENT = Decoder(ConfigEvent)

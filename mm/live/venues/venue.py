@@ -14,7 +14,14 @@ from mm.instrument import Instrument
 from mm.live.account.check import Transfer
 from mm.live.account.holdings import Balances
 from mm.live.account.ledger import AccountFill
-from mm.live.account.positions import ContractSetup, MarginCalled, MarginSeen, PositionIncome, PositionSeen
+from mm.live.account.positions import (
+    ContractSetup,
+    MarginCalled,
+    MarginSeen,
+    PositionIncome,
+    PositionSeen,
+    SetupChanged,
+)
 from mm.live.orders.live_orders import LiveOrder, OrderSeen
 from mm.live.orders.refusals import NOT_SENT, Refusal, Why
 
@@ -220,7 +227,7 @@ class BalancesEvent(NamedTuple):
     transfers: tuple[Transfer, ...] = ()
 
 
-AccountEvent = OrderEvent | BalancesEvent | Transfer | MarginCalled
+AccountEvent = OrderEvent | BalancesEvent | Transfer | MarginCalled | SetupChanged
 
 
 class ApiWatcher(Protocol):
@@ -293,9 +300,11 @@ class OrderFilters(Protocol):
 
     Attributes:
         average_e8: The reference of a price band, in 1e-8; 0 while unknown.
+        most_orders: Maximum number of open orders; 0 for no limit.
     """
 
     average_e8: int
+    most_orders: int
 
     def refusal(
         self, side: int, price: str, qty: str, kind: str, open_orders: Iterable[LiveOrder], *, reduces: bool = False
@@ -409,6 +418,9 @@ class SymbolVenue(Protocol):
 
     def open_orders(self) -> Call:
         """Ask for the open orders of the symbol."""
+
+    def every_open_order(self) -> Call:
+        """Ask for the open orders of the account, of all symbols."""
 
     def trades_of(self, order: LiveOrder, first_id: int | None) -> Call:
         """Ask for the trades of an order, from a trade id on, if given."""

@@ -8,9 +8,10 @@ import pytest
 from traded import Floor, floor, limit
 from wired import Case, run_case, until
 
+from mm.errors import UsageError
 from mm.sim.wire.box import LOCKSTEP_US
 from mm.sim.wire.faults.request_faults import error_of
-from simulation import make_box
+from simulation import inject, make_box
 
 
 async def ack_lost() -> None:
@@ -126,7 +127,46 @@ async def revoke() -> None:
         assert [one["clientOrderId"] for one in desk.alice.truth["openOrders"]] == ["rests"]
 
 
-CASES: dict[str, Case] = {case.__name__: case for case in (ack_lost, ack_late, error, fill_on_cancel, revoke)}
+async def symbol() -> None:
+    async with floor("at time 0 do symbol status=BREAK") as desk:
+        talk = await desk.talk()
+        assert (await talk.order("order.place", **limit()))["error"]["msg"] == "Market is closed."
+        inject(desk.box, "at time 0 do symbol")
+        assert (await talk.order("order.place", **limit(newClientOrderId="one")))["status"] == 200
+        inject(desk.box, "at time 0 do symbol listed=0")
+        assert desk.alice.truth["openOrders"] == []
+        for method, given in (("order.place", limit()), ("order.status", {"origClientOrderId": "one"})):
+            assert (await talk.order(method, **given))["error"]["code"] == -1121
+        with pytest.raises(UsageError, match="TRADING, HALT, BREAK"):
+            inject(desk.box, "at time 0 do symbol status=SETTLING")
+
+
+@pytest.mark.parametrize(
+    ("change", "order", "code"),
+    [
+        ("min_notional=500", {}, -1013),
+        ("max_notional=50", {}, -1013),
+        ("min_price=99.5", {}, -1013),
+        ("max_price=98", {}, -1013),
+        ("min_qty=2", {}, -1013),
+        ("max_qty=0.5", {}, -1013),
+        ("down=0.999 up=1.001", {}, -1013),
+        ("max_orders=0", {}, -1013),
+        ("min_notional=1", {"price": "50"}, 0),
+    ],
+)
+def test_changed_filters_hold_for_the_next_order(change: str, order: dict[str, str], code: int) -> None:
+    """And exchangeInfo has them."""
+
+    async def scenario() -> None:
+        async with floor(f"at time 0 do filters {change}") as desk:
+            answer = await (await desk.talk()).order("order.place", **limit(**order))
+            assert answer.get("error", {}).get("code", 0) == code, answer
+
+    asyncio.run(scenario())
+
+
+CASES: dict[str, Case] = {case.__name__: case for case in (ack_lost, ack_late, error, fill_on_cancel, revoke, symbol)}
 
 
 @pytest.mark.slow

@@ -37,6 +37,7 @@ cdef class GatewayVenue(OrderVenue):
         OrderVenue.__init__(self, orders, rules)
         self.messages = []
         self.exact = True
+        self.binds, self.enforce_balances = self.enforce_balances, True  # `exactly_covered` is asked at any rate
         self.refused_code = REJECT_REASONS.index("exchange_refused")
 
     # ------------------------------------------------------------------ messages of the order manager
@@ -73,7 +74,7 @@ cdef class GatewayVenue(OrderVenue):
         cdef wide bound_e16 = self.cost_e16(order)
         if self.now_us < self.sends_from_us[slot_of(order.side)]:
             return self.refused_code
-        if not self.funds_known:
+        if not self.binds or not self.funds_known:
             return COVERED
         for i in range(open.count):
             other = &open.orders[i]

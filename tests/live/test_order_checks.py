@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from exchange_rig import ALICE, INSTRUMENT, Desk
-from mm.errors import DataError, Mismatch
+from mm.errors import DataError, TryLater
 from mm.instrument import E8, decimal_text
 from mm.live.orders.live_orders import LiveOrder
 from mm.live.orders.refusals import Refusal, Why
@@ -166,7 +166,7 @@ def test_market_order_without_price_is_accepted() -> None:
 def test_halted_or_unknown_symbol_raises_error() -> None:
     """One line each, with a remedy."""
     halted = {"symbols": [{**INFO["symbols"][0], "status": "BREAK"}]}
-    with pytest.raises(Mismatch, match="its status is BREAK"):
+    with pytest.raises(TryLater, match="its status is BREAK"):
         SymbolInfo(json.dumps(halted).encode(), "SIMUSDT")
     with pytest.raises(DataError, match="no symbol OTHER"):
         SymbolInfo(json.dumps(INFO).encode(), "OTHER")

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from mm.errors import DataError, Mismatch, UsageError
+from mm.errors import DataError, TryLater, UsageError
 from mm.instrument import e8
 from mm.live.account.positions import ContractSetup, MarginCalled
 from mm.live.orders.live_orders import LiveOrder, OrderState
@@ -281,7 +281,7 @@ def test_only_an_order_that_reduces_may_be_below_the_least_notional():
     ("more", "error"),
     [
         ({"symbol": "ETHUSDT"}, DataError),
-        ({"status": "SETTLING"}, Mismatch),
+        ({"status": "SETTLING"}, TryLater),
         ({"contractType": "CURRENT_QUARTER"}, UsageError),
         ({"marginAsset": "BTC"}, UsageError),
     ],

@@ -131,6 +131,10 @@ class Gateway:
         """The symbol, upper case."""
         return self._run.symbol
 
+    def bounds_e8(self, side: int) -> tuple[int, int]:
+        """Return the lowest and the highest price of an order of *side* at the exchange, in 1e-8; 0 for no bound."""
+        return self._filters.bounds_e8(side)
+
     @property
     def check(self) -> AccountCheck | None:
         """The check of the account's balances, which books transfers; None without one."""
@@ -611,8 +615,8 @@ class Gateway:
             return
         try:
             terms = self._venue.terms_of(answer)
-        except DataError as error:
-            self._regridded = TryLater(f"{symbol} was delisted while it was traded: {error}")
+        except DataError:
+            self._regridded = TryLater(f"{symbol} was delisted: the exchange does not list it any more")
             return
         except MMError as error:
             self._log.warning("filters_unknown", why=str(error))

@@ -8,7 +8,7 @@ keeps to the consent; what the book does not offer stays as a position.
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mm.errors import Incomplete, MMError, SafetyError, TryLater
@@ -39,6 +39,8 @@ class FlattenPlan:
         most_e8: The largest cost, fee included: that of a fill at *price_e8* alone.
         left_e8: What stays of the position: below a step or the minimum notional, not offered within the band, or a
             buyer's commission, which is taken from what was bought.
+        missing_e8: The part of it that another order could close, once the book offers it within the bounds.
+        bound_e8: The exchange's own bound of its limit; 0 for none.
     """
 
     side: int
@@ -49,6 +51,8 @@ class FlattenPlan:
     fees_e8: int
     most_e8: int
     left_e8: int
+    missing_e8: int = 0
+    bound_e8: int = 0
 
     @property
     def cost_e8(self) -> int:
@@ -62,6 +66,8 @@ class FlattenPlan:
         if band_e8 is not None:
             far_e8 = self.mid_e8 * (E8 + self.side * band_e8) // E8
             limit_e8 = min(limit_e8, far_e8) if self.side > 0 else max(limit_e8, far_e8)
+        if self.bound_e8:
+            limit_e8 = self.side * min(self.side * limit_e8, self.side * self.bound_e8)
         limit_e8 = self.side * (self.side * limit_e8 // tick_e8) * tick_e8  # no worse than the budget
         return max(limit_e8, self.price_e8) if self.side > 0 else min(limit_e8, self.price_e8)
 
@@ -87,7 +93,7 @@ def plan(
     Args:
         position_e8: Base asset, in 1e-8.
         book: The book.
-        grid: Step and minimum notional of the exchange.
+        grid: Steps and filters of the exchange; its prices are bounds of the order.
         fee_rate_e8: Taker fee, as a share in 1e-8.
         band_e8: Largest distance of a price from the mid, as a share in 1e-8; None is no limit.
         contract: Whether it is one in a contract: an order that only reduces has no least notional, and all fees are in
@@ -97,19 +103,23 @@ def plan(
     levels = [(e8(price), e8(qty)) for price, qty in (book.asks if side > 0 else book.bids)]
     best = [e8(levels[0][0]) for levels in (book.bids, book.asks) if levels]
     mid_e8 = sum(best) // len(best) if best else 0
-    wanted_e8 = left_e8 = (
-        min(abs(position_e8), grid.filters.max_qty_e8 or abs(position_e8)) // grid.lot_e8 * grid.lot_e8
-    )
+    whole_e8 = abs(position_e8) // grid.lot_e8 * grid.lot_e8
+    wanted_e8 = left_e8 = min(whole_e8, grid.filters.max_qty_e8 or whole_e8)
+    bound_e8 = grid.filters.max_price_e8 if side > 0 else grid.filters.min_price_e8
     price_e8 = paid_e16 = 0
     for level_e8, qty_e8 in levels:
         if not left_e8 or (band_e8 is not None and abs(level_e8 - mid_e8) * E8 > band_e8 * mid_e8):
             break
+        limit_e8 = -side * (-side * level_e8 // grid.tick_e8) * grid.tick_e8
+        if bound_e8 and side * (limit_e8 - bound_e8) > 0:
+            break
         taken_e8 = min(left_e8, qty_e8 // grid.lot_e8 * grid.lot_e8)
-        left_e8, paid_e16 = left_e8 - taken_e8, paid_e16 + taken_e8 * level_e8
-        price_e8 = -side * (-side * level_e8 // grid.tick_e8) * grid.tick_e8
+        left_e8, price_e8, paid_e16 = left_e8 - taken_e8, limit_e8, paid_e16 + taken_e8 * level_e8
     qty_e8 = wanted_e8 - left_e8
-    if not qty_e8 or (not contract and qty_e8 * price_e8 // E8 < grid.min_notional_e8):
-        return FlattenPlan(0, 0, 0, mid_e8, 0, 0, 0, abs(position_e8))
+    least_e8 = 0 if contract else grid.min_notional_e8
+    missing_e8 = whole_e8 - qty_e8 if (whole_e8 - qty_e8) * mid_e8 // E8 >= max(least_e8, 1) else 0
+    if not qty_e8 or qty_e8 * price_e8 // E8 < least_e8:
+        return FlattenPlan(0, 0, 0, mid_e8, 0, 0, 0, abs(position_e8), missing_e8)
     slippage_e8 = -(-side * (paid_e16 - qty_e8 * mid_e8) // E8)
     fees_e8 = -(-paid_e16 * fee_rate_e8 // E8**2)
     most_e8 = -(-qty_e8 * (side * (price_e8 - mid_e8) * E8 + price_e8 * fee_rate_e8) // E8**2)
@@ -118,7 +128,7 @@ def plan(
         -(-qty_e8 * fee_rate_e8 // E8) if of_base else 0
     )  # of a buyer, in the base asset, or less in another
     left_e8 = abs(position_e8) - qty_e8 + commission_e8
-    return FlattenPlan(side, qty_e8, price_e8, mid_e8, slippage_e8, fees_e8, most_e8, left_e8)
+    return FlattenPlan(side, qty_e8, price_e8, mid_e8, slippage_e8, fees_e8, most_e8, left_e8, missing_e8, bound_e8)
 
 
 class FlattenCost:
@@ -207,6 +217,7 @@ class Flatten:
     def __init__(self, cost: FlattenCost, place: int) -> None:
         self._cost, self._place, self._position_e8, self._refusal, self._sent = cost, place, 0, "", False
         self._plan: FlattenPlan
+        self._wants = False  # whether there is a consent to the cost
         self._fills: Sequence[AccountFill] = ()
 
     def stop(self, reason: str) -> bool:  # noqa: ARG002 - the protocol's
@@ -228,10 +239,13 @@ class Flatten:
         self._position_e8 = ledger.position_e8
         _, book = await book_of(trade.parts.rest.rest, trade.symbol, trade.run.log, LEVELS)
         share, rate_e8 = trade.strategy.risk.price_band, e8(trade.strategy.account.taker_fee_rate)
+        low_e8, high_e8 = gateway.bounds_e8(-1 if self._position_e8 > 0 else 1)
         grid, band_e8 = gateway.instrument, None if share is None else e8(share)
+        grid = replace(grid, filters=replace(grid.filters, min_price_e8=low_e8, max_price_e8=high_e8))
         self._plan = made = plan(self._position_e8, book, grid, rate_e8, band_e8, contract=ledger.contract)
         consented = self._cost.consented(self._place, made.most_e8, lambda: trade.run.print(self._stated(trade)))
         budget_e8 = await trade.unless_stopped(consented)
+        self._wants = budget_e8 is not None
         if budget_e8 is None or not made.side:
             return
         price = short_text(made.limit_e8(budget_e8, rate_e8, band_e8, grid.tick_e8))
@@ -278,6 +292,7 @@ class Flatten:
         if not self._sent:
             hint = f"; --max-cost {short_text(self._cost.total_e8)} sends the orders" if made.side else ""
             run.print(f"nothing was sent{hint}")
+            self._check_missing(trade)
             return
         run.print(
             f"closed {found['closed']}: it cost {found['cost']}, {found['slippage']} against the mid and "
@@ -289,6 +304,16 @@ class Flatten:
             raise Incomplete(
                 f"{trade.symbol}: {found['closed']} of {short_text(made.qty_e8)} were closed, the book offered no more "
                 f"at this cost; run it again for the rest, or with a larger --max-cost (MAX_COST)",
+                TryLater.exit_code,
+            )
+        self._check_missing(trade)
+
+    def _check_missing(self, trade: TradeRun) -> None:
+        """Raise Incomplete if a part was to be closed that no order could."""
+        if self._wants and self._plan.missing_e8:
+            raise Incomplete(
+                f"{trade.symbol}: {short_text(self._plan.missing_e8)} stay open: the book does not offer them within "
+                f"PRICE_BAND and the exchange's bounds of price and quantity; run it again",
                 TryLater.exit_code,
             )
 

@@ -58,6 +58,14 @@ class OrderChecks:
                 return _failed(f"{symbol}: {stay} orders are open, MAX_NUM_ORDERS is {self.most_orders}")
         return None
 
+    def bounds_e8(self, side: int) -> tuple[int, int]:
+        """Return the lowest and the highest price of an order of *side*, in 1e-8; 0 for no bound."""
+        limits, average_e8 = self.instrument.filters, self.average_e8
+        up, down = (limits.bid_up_e8, limits.bid_down_e8) if side > 0 else (limits.ask_up_e8, limits.ask_down_e8)
+        low_e8 = max(limits.min_price_e8, -(-average_e8 * down // E8) if up else 0)
+        highs_e8 = [high for high in (limits.max_price_e8, average_e8 * up // E8) if high]
+        return low_e8, min(highs_e8, default=0)
+
     def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
         """Return why the exchange would not amend an order to *qty* in total; None if no reason is known.
 

@@ -314,6 +314,9 @@ class OrderFilters(Protocol):
         *reduces* is whether it may only reduce a position.
         """
 
+    def bounds_e8(self, side: int) -> tuple[int, int]:
+        """Return the lowest and the highest price of an order of *side*, in 1e-8; 0 for no bound."""
+
     def no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
         """Return why the exchange would not amend an order to *qty* in all; None if no reason is known."""
 

@@ -1,0 +1,215 @@
+"""The exchange changes its rules: filters, the state of a symbol, its listing; before a start, and in the middle."""
+
+import asyncio
+import json
+import time
+
+import pytest
+from gateway_rig import trading
+from hypothesis import given
+from hypothesis import strategies as st
+from trading_box import ended, venue
+from usdm_box import contract_box
+
+from mm.errors import TryLater
+from mm.instrument import E8, Filters, Instrument, e8
+from mm.live.orders.pauses import LONGEST_S, OrderPauses
+from mm.live.orders.refusals import Refusal, Why
+from mm.live.run.flatten import plan
+from mm.live.run.terms import ShadowTerms
+from mm.market_data.venue import DepthSnapshot
+from mm.play.knobs import Market
+from simulation import inject
+
+BOXES = {"spot": venue, "usdm": contract_box}
+BOOK = DepthSnapshot(1, [("99.93", "1"), ("99.81", "2")], [("99.94", "1"), ("100.07", "9")])
+COARSE = Instrument("SIMUSDT", e8("0.05"), e8("0.001"), e8("5"), "SIM", "USDT")
+
+
+def closed(box):
+    """Close the position with a consent, and return the exit code and what was printed."""
+    done = box.run("trade", "flatten", "--max-cost", "1000")
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("market", BOXES)
+def test_coarser_tick_ends_a_trade_and_the_next_trades_on_prices_of_the_old_one(market, tmp_path):
+    """The exchange matches old orders on: the market stays on the old tick, ours are on the new one."""
+    with BOXES[market](tmp_path) as box:
+        with box.trader(QUOTE_QTY="1") as process:
+            box.until(lambda: box.rows("fill"), "a fill", process=process)
+            box.post("/sim/faults", "at time 0 do filters tick=0.05")
+            code, output, _ = ended(process, number=None)
+        assert code == 75, output
+        assert "tick_size from 0.01 to 0.05" in output
+        assert box.account()["openOrders"] == []
+        before = len(box.rows("fill"))
+        with box.trader(QUOTE_QTY="1") as process:
+            box.until(lambda: len(box.rows("fill")) > before, "a fill on the new tick", process=process)
+            code, output, _ = ended(process)
+        assert code == 0, output
+        code, output = closed(box)
+        assert code in (0, 75), output  # 75: the book offered no more at this instant
+        assert "not a multiple of tick size" not in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("market", BOXES)
+def test_delisted_symbol_ends_a_trade_once_and_its_commands_say_so(market, tmp_path):
+    """Neither orders nor listings of it are answered, yet the end is one, and a supervisor's next start says why."""
+    with BOXES[market](tmp_path) as box:
+        with box.trader() as process:
+            box.until(lambda: box.rows("ack"), "an order", process=process)
+            sent = len(box.rows("reject"))
+            box.post("/sim/faults", "at time 0 do symbol listed=0")
+            code, output, _ = ended(process, number=None)
+        assert code == 75, output
+        assert "delisted" in output
+        assert len(box.rows("reject")) - sent < 10
+        for words in (("trade",), ("trade", "flatten")):
+            done = box.run(*words)
+            assert (done.returncode, "does not list SIMUSDT any more" in done.stderr) == (75, True), done.stderr
+        assert box.run("trade", "cancel").returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("market", BOXES)
+def test_unlisted_symbol_that_was_never_traded_is_a_mistake(market, tmp_path):
+    """A start and a cancel end with 2, whatever else the exchange answers."""
+    with BOXES[market](tmp_path) as box:
+        for words in (("trade",), ("trade", "cancel")):
+            done = box.run(*words, SYMBOL="SIMUSDX")
+            assert (done.returncode, "SIMUSDX" in done.stderr) == (2, True), done.stderr
+
+
+def test_start_in_a_break_is_tried_again_by_a_supervisor(tmp_path):
+    """So is the command that closes a position."""
+    with venue(tmp_path) as box:
+        box.post("/sim/status", json.dumps({"status": "BREAK"}))
+        done = box.run("trade")
+        assert (done.returncode, "BREAK" in done.stderr) == (75, True), done.stderr
+        done = box.run("trade", "flatten")
+        assert (done.returncode, "BREAK" in done.stderr) == (75, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("symbol listed=0", "delisted"),
+        ("filters min_notional=1000", "filters of SIMUSDT"),
+        ("filters max_orders=1", "filters of SIMUSDT"),
+        ("filters max_price=99", "filters of SIMUSDT"),
+        ("filters step=0.3", "step_size from 0.001 to 0.3"),
+    ],
+)
+def test_refused_order_leads_to_the_new_rules_and_the_end_leaves_nothing(change, words):
+    """Also where no listing of the symbol is answered any more."""
+
+    async def scenario() -> None:
+        async with trading(access={"recv_window_ms": 500}) as rig:
+            rig.gateway.place(1, +1, "90", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "open")
+            inject(rig.box, f"at time 0 do {change}")
+            rig.gateway.place(2, +1, "99.53", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.gateway.regridded)
+            assert words in str(rig.gateway.regridded)
+            assert isinstance(rig.gateway.regridded, TryLater)
+            await rig.gateway.stop()
+            assert rig.at_exchange() == []
+            assert rig.gateway.left == ()
+
+    asyncio.run(scenario())
+
+
+def test_refusals_pause_a_side_longer_and_longer_and_no_cancel():
+    """Until one is accepted; the other side goes on."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            rig.gateway.place(1, +1, "90", "1", "LIMIT_MAKER")
+            rig.gateway.place(2, -1, "110", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(2) == "open")
+            inject(rig.box, "at time 0 do error n=2 code=-1008 undone=1 path=order.place")
+            for order_id in (3, 4):
+                rig.gateway.place(order_id, +1, "91", "1", "LIMIT_MAKER")
+                await rig.until(lambda order_id=order_id: rig.listener.state.get(order_id) == "rejected")
+                rig.gateway._pauses._until_s[+1] = 0.0
+            assert rig.listener.pauses == [(+1, 0.5), (+1, 1.0)]
+            began_s = time.monotonic()
+            rig.gateway.cancel(1)
+            await rig.until(lambda: rig.listener.state.get(1) == "CANCELED")
+            assert time.monotonic() - began_s < 0.5
+            rig.gateway.place(5, +1, "91", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(5) == "open")
+            inject(rig.box, "at time 0 do error code=-1008 undone=1 path=order.place")
+            rig.gateway.place(6, +1, "92", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(6) == "rejected")
+            assert rig.listener.pauses[2:] == [(+1, 0.5)]
+
+    asyncio.run(scenario())
+
+
+class Lines:
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def _keep(self, event: str, **_: object) -> None:
+        self.events.append(event)
+
+    info = warning = _keep
+
+
+@given(st.lists(st.tuples(st.floats(0, 60), st.booleans()), max_size=30))
+def test_pauses_grow_to_a_bound_and_begin_anew_after_an_acceptance(reports):
+    """Whatever the order of refusals and acceptances; each pause is at least as long as the one before it."""
+    log, now_s, last_s = Lines(), 0.0, 0.0
+    pauses = OrderPauses("SIMUSDT", log)  # type: ignore[arg-type]
+    for wait_s, accepted in reports:
+        now_s += wait_s
+        if accepted:
+            pauses.accepted(+1)
+            last_s = 0.0
+            continue
+        found_s = pauses.refused(+1, Refusal(-1008, "", Why.OTHER), now_s)
+        assert found_s == 0.0 or last_s <= found_s <= LONGEST_S
+        assert pauses.refused(-1, Refusal(-2010, "", Why.CROSSES), now_s) == 0.0
+        last_s = found_s or last_s
+    assert log.events.count("orders_resumed") <= log.events.count("orders_paused")
+
+
+@pytest.mark.parametrize("code", [-4109, -4192, -4400, -4401])
+def test_restriction_of_the_account_is_said_at_once(code):
+    log = Lines()
+    OrderPauses("SIMUSDT", log).refused(+1, Refusal(code, "", Why.RESTRICTED), 0.0)  # type: ignore[arg-type]
+    assert log.events == ["orders_paused"]
+
+
+def test_terms_off_the_tick_keep_orders_on_the_exchanges_step():
+    """The engine sees each price of the book, and sends multiples of the step alone."""
+    filters = [
+        {"filterType": "PRICE_FILTER", "tickSize": "0.05"},
+        {"filterType": "LOT_SIZE", "stepSize": "0.001", "minQty": "0.001"},
+    ]
+    entry = {"symbol": "SIMUSDT", "filters": filters, "baseAsset": "SIM", "quoteAsset": "USDT"}
+    tape = ShadowTerms("SIMUSDT", "20260105", entry, "99.93", "99.94", 0, book_tick="0.01").opening(Market())
+    assert (tape.instrument.tick_e8, tape.step_ticks) == (e8("0.01"), 5)
+    assert (tape.top_bid_ticks.tolist(), tape.top_ask_ticks.tolist()) == ([9_993], [9_994])
+
+
+@pytest.mark.parametrize(("position", "price"), [("1", "99.9"), ("2", "99.8"), ("-1", "99.95"), ("-2", "100.1")])
+def test_flatten_reaches_prices_off_the_tick_from_the_next_step(position, price):
+    """Its largest cost is that of the order's own price."""
+    found = plan(e8(position), BOOK, COARSE, 0, None)
+    assert found.price_e8 == e8(price)
+    assert found.most_e8 == abs(found.price_e8 - found.mid_e8) * found.qty_e8 // E8
+    assert found.limit_e8(found.most_e8, 0, None, COARSE.tick_e8) == found.price_e8
+
+
+def test_flatten_stays_within_the_exchanges_bounds():
+    """What they leave is named, and no order goes beyond them, whatever it may cost."""
+    bounded = Filters(max_price_e8=e8("100"), max_qty_e8=e8("0.5"))
+    grid = Instrument("SIMUSDT", e8("0.05"), e8("0.001"), e8("5"), "SIM", "USDT", bounded)
+    found = plan(e8("-2"), BOOK, grid, 0, None)
+    assert (found.qty_e8, found.price_e8, found.missing_e8) == (e8("0.5"), e8("99.95"), e8("1.5"))
+    assert found.limit_e8(e8("1000"), 0, None, grid.tick_e8) == e8("100")

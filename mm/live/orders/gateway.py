@@ -335,8 +335,8 @@ class Gateway:
                 f"{self.symbol}: {foreign} open orders are of somebody else, whose fills change the "
                 f"position; cancel them, or start with --adopt 1 (ADOPT), which does"
             )
-        if self._differs() and not self.killed:
-            raise self.differs or Mismatch(self._differs())
+        if (mismatch := self.differs) and not self.killed:
+            raise mismatch
         if not self.ready and not self.killed:
             raise TryLater(f"the exchange is not ready after {START_S:g} s: {self._why()}; check WS_API_URL")
 

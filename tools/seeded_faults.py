@@ -1117,6 +1117,72 @@ FAULTS = [
         "known = (mid2 > 0) & (later > 0)",
         "tests/backtest/metrics/test_markouts.py",
     ),
+    Fault(
+        "mm/runs/trusted.py",
+        "yield from (text for axis_value in values for text in _texts(axis_value, axis))",
+        "yield from ((axis, axis_value) for axis_value in values)",
+        "tests/runs/test_trusted_names.py",
+    ),
+    Fault(
+        "mm/base/knobs.py",
+        'escaped = letter == "\\\\" and not escaped',
+        'escaped = letter == "\\\\"',
+        "tests/cli/test_quotes_in_grids.py",
+    ),
+    Fault(
+        "mm/sim/exchange/usdm/exchange.py",
+        "        if new.reduce_only:\n            return\n        if without",
+        "        if without",
+        "tests/sim/exchange/usdm",
+    ),
+    Fault(
+        "mm/backtest/metrics/pnl.py",
+        "if row and us[row - 1] == at_us:",
+        "if False:",
+        "tests/backtest/metrics/test_funding_of_target.py",
+    ),
+    Fault(
+        "mm/market_data/ws_stream.py",
+        "until_s = min(until_s, loop.time() + LINGER_S)",
+        "until_s = loop.time()",
+        "tests/market_data/test_pairs_of_connections.py",
+    ),
+    Fault(
+        "mm/live/run/trader.py",
+        'self._engine.closed(order_id, us, status == "EXPIRED")',
+        "self._engine.closed(order_id, us, False)",
+        "tests/live/test_ends_of_orders.py",
+    ),
+    Fault(
+        "mm/live/orders/gateway.py",
+        '            self._refuse(new_id, side, reason or unsent(""))\n            self.cancel(old_id)\n',
+        '            self._refuse(new_id, side, reason or unsent(""))\n',
+        "tests/live/test_ends_of_orders.py",
+    ),
+    Fault(
+        "mm/live/venues/request_limits.py",
+        'window_s > _UNITS_S["MINUTE"]',
+        'window_s >= _UNITS_S["MINUTE"]',
+        "tests/live/test_ends_of_orders.py",
+    ),
+    Fault(
+        "mm/market_data/trade_state.py",
+        "fill.missing, fill.misses = missing._replace(first_id=reached + 1), 0",
+        "fill.missing = missing._replace(first_id=reached + 1)",
+        "tests/market_data/test_patience_of_fills.py",
+    ),
+    Fault(
+        "mm/live/account/session.py",
+        "if self.clock.offset_us < before_us - US_PER_S:",
+        "if False:",
+        "tests/live/test_account_session.py",
+    ),
+    Fault(
+        "mm/live/orders/queries.py",
+        "if trade.us <= settled_us and not forced:",
+        "if trade.us <= settled_us:",
+        "tests/live/test_reconciled_pages.py",
+    ),
 ]
 
 

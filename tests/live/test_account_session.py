@@ -1,9 +1,12 @@
 """What the session of an account concludes from answers, and tells to its symbols."""
 
+import asyncio
 from types import SimpleNamespace
 
 import msgspec
+import pytest
 from gateway_rig import QuietLog
+from played_api import PlayedApi
 
 from mm.live.account.check import Transfer
 from mm.live.account.session import AccountSession
@@ -113,3 +116,41 @@ def test_a_lost_connection_lets_older_balances_count_again():
     session.disconnected("gone")
     session.holdings.answered({"USDT": ("7", "0")}, 10, 20)
     assert session.holdings.balances == {"USDT": ("7", "0")}
+
+
+class Timed:
+    """The REST of an exchange that tells its time."""
+
+    up = True
+
+    def __init__(self, server_us):
+        self.server_us = server_us
+
+    def request(self, route, parameters, done):
+        played = PlayedApi()
+        played.request(route, parameters, done)
+        played.answer({"serverTime": self.server_us})
+        return 0
+
+    async def close(self):
+        pass
+
+
+@pytest.mark.parametrize(("behind_s", "counts"), [(5, "7"), (0, "5")])
+def test_a_clock_of_the_exchange_that_was_set_back_lets_older_balances_count(behind_s, counts):
+    """By the new clock, what is told next seems to be of an instant before what is known."""
+    now_us = 10**15
+    around = Surroundings(limits=OrderLimits(), clock=lambda: now_us)
+    key = Credentials("k", secret="s")
+
+    async def scenario():
+        session = AccountSession(SpotAccount(), URLS, key, OrderAccess(), log=QuietLog(), around=around)
+        session.rest = Timed(now_us - behind_s * 1_000_000)
+        session.holdings.changed({"USDT": ("5", "0")}, now_us + 30_000_000)
+        session.clock.doubted()
+        await asyncio.sleep(0.01)
+        session.holdings.answered({"USDT": ("7", "0")}, now_us - 1, now_us)
+        await session.close()
+        return session
+
+    assert asyncio.run(scenario()).holdings.balances == {"USDT": (counts, "0")}

@@ -1,6 +1,7 @@
 """What a reconcile reads in pages, and from where: payments, and the trades of an exchange that was reset."""
 
 import asyncio
+from dataclasses import replace
 
 from played_api import PlayedApi
 
@@ -60,7 +61,7 @@ class Desk:
             runner.run(self._reconcile())
 
 
-def contract_desk(rows, page, begun_us=0):
+def contract_desk(rows, page, begun_us=0, last_trade_id=None):
     """Return a desk of a contract, of whose incomes an answer has *page*."""
     ledger = Ledger(INSTRUMENT, contract=True)
     check = AccountCheck(INSTRUMENT, (0, 0), ledger=ledger)
@@ -79,6 +80,7 @@ def contract_desk(rows, page, begun_us=0):
         "premiumIndex": lambda _: {"markPrice": "100"},
     }
     run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), account=check, begun_us=begun_us)
+    run = replace(run, last_trade_id=last_trade_id)
     return Desk((UsdmAccount(), venue), answers, run, check), ledger
 
 
@@ -160,3 +162,34 @@ def test_ledger_of_a_reset_exchange_has_the_last_trade_of_the_new_one():
     ledger.book(AccountFill(3, 8, "mm-a-2b", 1, "100", "1", "0", "USDT", 2, True))
     assert ledger.last_trade_id == Ledger.of(ledger.kept()).last_trade_id == 3
     assert ledger.position_e8 == 2 * E8
+
+
+def contract_trade(number, order_id):
+    texts = {"price": "100", "qty": "1", "commission": "0", "commissionAsset": "USDT", "realizedPnl": "0"}
+    return {"id": number, "orderId": order_id, **texts, "time": NOW_MS - 60_000, "side": "BUY", "maker": True}
+
+
+def test_a_trade_by_which_the_exchange_closes_is_not_the_one_to_read_on_from():
+    """Its id may be of another series, behind which no trade of ours would be found."""
+    trades = [contract_trade(5, 70), contract_trade(10**15, 71), contract_trade(6, 70)]
+    names = {70: "mm-a-1b", 71: "autoclose-71"}
+    desk, ledger = contract_desk([], page=3, last_trade_id=4)
+    desk.answers["userTrades"] = lambda asked: sorted(
+        (one for one in trades[: 2 + (len(desk.asked("userTrades")) > 1)] if one["id"] >= asked["fromId"]),
+        key=lambda one: one["id"],
+    )
+    desk.answers["order.status"] = lambda asked: {
+        "orderId": asked["orderId"],
+        "clientOrderId": names[asked["orderId"]],
+        "status": "FILLED",
+        "side": "BUY",
+        "type": "LIMIT",
+        "price": "100",
+        "origQty": "2" if asked["orderId"] == 70 else "1",
+        "executedQty": "2" if asked["orderId"] == 70 else "1",
+        "updateTime": NOW_MS - 60_000,
+    }
+    desk.reconcile()
+    desk.reconcile()
+    assert [asked.get("fromId") for asked in desk.asked("userTrades")] == [5, 6]
+    assert ledger.last_trade_id in (None, 6)

@@ -20,7 +20,7 @@ class FakeLink:
         self.inbox, self.slot, self.url = inbox, slot, url
         self.ended = self.announced = False
         self.changed = asyncio.Event()
-        self.replaced_s = None
+        self.replaced_s = self.closed_s = None
         FakeLink.made.append(self)
 
     async def open(self):
@@ -31,7 +31,7 @@ class FakeLink:
         self.changed.set()
 
     def close(self, reason=""):
-        self.ended = True
+        self.ended, self.closed_s = True, asyncio.get_running_loop().time()
         self.inbox.numbers.pop(self, None)
         self.changed.set()
 
@@ -46,12 +46,12 @@ def links(monkeypatch):
     return FakeLink.made
 
 
-def played(seconds, act=lambda _: None, max_age_s=1_000.0):
+def played(seconds, act=lambda _: None, max_age_s=1_000.0, *, joins=True):
     """Keep a pair of connections for some time; *act* is called with the stream after a second."""
 
     async def main():
         stream = WsStream("ws://x", [Backoff(0.1, 1.0), Backoff(0.1, 1.0)], max_age_s)
-        listener = SimpleNamespace(joined=lambda _: True, unreachable=lambda _: None)
+        listener = SimpleNamespace(joined=lambda _: joins, unreachable=lambda _: None)
         keepers = [asyncio.create_task(stream._keep(slot, listener)) for slot in (0, 1)]
         await asyncio.sleep(1)
         act(stream)
@@ -83,6 +83,14 @@ def test_a_stalled_connection_is_replaced_alone(links, slot):
 def test_a_connection_is_replaced_by_its_number_alone(links):
     played(20, lambda stream: stream.replace("shutdown", conn=stream._inbox.numbers[links[1]]))
     assert [one for one in links if one.replaced_s] == [links[1]]
+
+
+@pytest.mark.parametrize(("joins", "least_s", "most_s"), [(True, 1.0, 2.0), (False, 5.0, 6.0)])
+def test_a_replaced_connection_stays_until_what_is_on_its_way_has_arrived(links, joins, least_s, most_s):
+    """Also after its successor goes on where it is; without that, for a bounded time."""
+    played(20, lambda stream: stream.replace("stall", slot=0), joins=joins)
+    (old,) = [one for one in links if one.replaced_s]
+    assert least_s <= old.closed_s - old.replaced_s <= most_s
 
 
 def listening():

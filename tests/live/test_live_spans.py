@@ -91,7 +91,10 @@ def test_fed_days_have_the_spans_and_orders_of_their_tape(case, batch):
     assert found.counters == expected.counters
 
 
-@pytest.mark.parametrize("case", CASES)
+LONG = [pytest.param(case, marks=pytest.mark.slow) for case in ("hours", "all")]
+
+
+@pytest.mark.parametrize("case", ["outage", "training", *LONG])
 def test_traded_days_have_the_spans_of_their_tape(case):
     """Both sides rest for all of it but the moments in which they are sent."""
     quotes, rules, _ = CASES[case]

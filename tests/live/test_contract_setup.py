@@ -15,6 +15,7 @@ SETUP = ContractSetup(False, False, False, 20, 5_000_000 * E8)
         ({"hedged": True}, (None, None)),
         ({"several_assets": True}, (None, None)),
         ({}, (10, None)),
+        ({}, (30, None)),
         ({}, (None, "isolated")),
     ],
 )

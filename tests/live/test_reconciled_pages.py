@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
 from played_api import PlayedApi
 
 from exchange_rig import INSTRUMENT
@@ -14,7 +15,7 @@ from mm.live.account.ledger import AccountFill, Ledger
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.other_traders import OtherTraders
-from mm.live.orders.queries import OrderQueries
+from mm.live.orders.queries import OrderQueries, Unanswered
 from mm.live.orders.states import OrderStates
 from mm.live.venues.binance_spot import SpotAccount, SpotVenue
 from mm.live.venues.binance_usdm import UsdmAccount, UsdmVenue
@@ -33,6 +34,7 @@ class Desk:
     def __init__(self, venues, answers, run, check):
         self.api, self.answers, self.check = PlayedApi(), answers, check
         clock, states = ExchangeClock(lambda: NOW_MS * 1_000), OrderStates(run.booked)
+        self.states = states
         self.queries = OrderQueries(
             *(run, states, clock, OrderChecks(INSTRUMENT), Holdings(), FeeValues(), OrderLimits()),
             venues=venues,
@@ -193,3 +195,68 @@ def test_a_trade_by_which_the_exchange_closes_is_not_the_one_to_read_on_from():
     desk.reconcile()
     assert [asked.get("fromId") for asked in desk.asked("userTrades")] == [5, 6]
     assert ledger.last_trade_id in (None, 6)
+
+
+def spot_desk(booked, listed):
+    """Return a desk of a spot symbol with trades that are booked; *listed* are the ids that the exchange lists."""
+    more = {"price": "100", "qty": "1", "commission": "0", "commissionAsset": "SIM", "isBuyer": True, "isMaker": True}
+
+    def found(asked):
+        return [{"id": one, "orderId": 3, "time": NOW_MS, **more} for one in listed if one >= asked.get("fromId", 0)]
+
+    answers = {
+        "openOrders.status": lambda _: [],
+        "myTrades": found,
+        "order.status": lambda _: {"orderId": 3, "clientOrderId": "web_1", "status": "FILLED", "side": "BUY"},
+        "account.status": lambda _: {"balances": []},
+        "avgPrice": lambda _: {"mins": 5, "price": "100"},
+    }
+    check = AccountCheck(INSTRUMENT, None, ledger=Ledger(INSTRUMENT))
+    run = GatewayRun(
+        symbol="SIMUSDT",
+        run_id="r",
+        access=OrderAccess(),
+        booked=dict.fromkeys(booked, 0),
+        last_trade_id=max(booked),
+        account=check,
+    )
+    return Desk((SpotAccount(), SpotVenue("SIMUSDT")), answers, run, check)
+
+
+def test_a_trade_that_a_new_connection_does_not_list_for_ten_seconds_is_missing():
+    """A list may be late by seconds; an exchange that was wiped stays without it."""
+    listed = [5, 6]
+    desk = spot_desk([5, 6], listed)
+    desk.reconcile()
+    listed.remove(6)
+    desk.queries.recognised = False  # on another connection
+    began_us = desk.api.us
+    for passed_s in (0, 4, 9):
+        desk.api.us = began_us + passed_s * 1_000_000
+        with pytest.raises(Unanswered):
+            desk.reconcile()
+        assert not desk.states.reset
+    desk.api.us = began_us + 10_000_000
+    desk.reconcile()
+    assert "trade 6" in desk.states.reset
+
+
+def test_a_trade_that_is_listed_late_is_not_missing():
+    listed = [5, 6]
+    desk = spot_desk([5, 6], listed)
+    desk.reconcile()
+    for missing_s in (0, 8):  # twice, each time for less than ten seconds
+        listed.remove(6)
+        desk.queries.recognised = False
+        desk.api.us += missing_s * 1_000_000
+        with pytest.raises(Unanswered):
+            desk.reconcile()
+        listed.append(6)
+        desk.reconcile()
+    assert not desk.states.reset
+
+
+def test_a_start_whose_newest_trade_is_not_listed_is_at_another_exchange():
+    desk = spot_desk([5, 6], [5])
+    desk.reconcile()
+    assert "trade 6" in desk.states.reset

@@ -7,7 +7,7 @@ from gateway_rig import Rig, trading
 from sender_rig import Desk
 
 from mm.live.orders.live_orders import Ask, Rejected
-from mm.live.venues.venue import Outcome
+from mm.live.venues.venue import ApiAnswer, Outcome
 
 STALE = -1021
 
@@ -82,3 +82,33 @@ def test_an_amendment_that_was_refused_for_its_timestamp_cannot_arrive_later(cod
     assert desk.steps() == [Ask]
     assert desk.states.amend_shown(order, 7, 1_000_001) is at_once
     assert desk.states.amend_shown(order, 7, 1_060_000)
+
+
+def test_an_order_without_an_answer_keeps_back_its_own_side_alone() -> None:
+    """It may rest: a second one of its side would double what is quoted, the other side is still wanted."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            api, lost = rig.gateway.session.orders, []
+            real = api.request
+
+            def request(route, parameters, done):
+                if route.name == "order.place" and not lost:
+                    lost.append(parameters)
+                    asyncio.get_running_loop().call_soon(done, ApiAnswer(Outcome.UNKNOWN, 0))
+                    return round(rig.gateway.session.clock.timestamp_ms())
+                return real(route, parameters, done)
+
+            api.request = request
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: lost)
+            await asyncio.sleep(0.02)
+            rig.gateway.place(2, +1, "99.4", "1", "LIMIT_MAKER")
+            rig.gateway.place(3, -1, "100.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(2) == "rejected", 20)
+            await rig.until(lambda: rig.listener.state.get(3) == "open", 20)
+            await rig.until(lambda: rig.listener.state.get(1) == "rejected", 30)
+            rig.gateway.place(4, +1, "99.4", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(4) == "open", 20)
+
+    asyncio.run(scenario())

@@ -146,3 +146,19 @@ def test_quotes_that_a_person_has_pulled_stay_pulled_when_the_market_closes_and_
         assert engine.manager.pulled_for == "by hand"
     engine.manager.resume()
     assert "place" in {row[0] for row in see(engine, CLOSED_US + 71 * 60 * SECOND_US)}
+
+
+def test_a_transfer_counts_once_however_often_it_is_told():
+    """It is no profit and no loss; counted again at the next one, a loss of the day would be hidden."""
+    engine = engine_of(lot_e8=GRID.lot_e8, quote_lots=10**7, risk=RiskLimits(max_daily_loss_e8=10**5 * E8))
+    account = account_of(engine)
+    see(engine, NOON_US)
+    equities = []
+    for amount_e8 in (0, 700 * E8, 0, -200 * E8):
+        account.ledger.transfer("USDT", amount_e8)
+        account.transferred()
+        see(engine, NOON_US + SECOND_US)
+        equities.append(engine.manager.guard.equities_e8()[:2])
+    begin_e8 = equities[0][0]
+    assert [equity_e8 - begin_e8 for equity_e8, _ in equities] == [0, 700 * E8, 700 * E8, 500 * E8]
+    assert [equity_e8 - day_e8 for equity_e8, day_e8 in equities] == [0] * 4

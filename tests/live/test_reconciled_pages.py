@@ -17,6 +17,7 @@ from mm.live.orders.access import GatewayRun
 from mm.live.orders.other_traders import OtherTraders
 from mm.live.orders.queries import OrderQueries, Unanswered
 from mm.live.orders.states import OrderStates
+from mm.live.venues.binance import ApiLimit
 from mm.live.venues.binance_spot import SpotAccount, SpotVenue
 from mm.live.venues.binance_usdm import UsdmAccount, UsdmVenue
 from mm.live.venues.filters import OrderChecks
@@ -34,9 +35,9 @@ class Desk:
     def __init__(self, venues, answers, run, check):
         self.api, self.answers, self.check = PlayedApi(), answers, check
         clock, states = ExchangeClock(lambda: NOW_MS * 1_000), OrderStates(run.booked)
-        self.states = states
+        self.states, self.limits = states, OrderLimits()
         self.queries = OrderQueries(
-            *(run, states, clock, OrderChecks(INSTRUMENT), Holdings(), FeeValues(), OrderLimits()),
+            *(run, states, clock, OrderChecks(INSTRUMENT), Holdings(), FeeValues(), self.limits),
             venues=venues,
             api=lambda: self.api,
             changed=lambda: list(states.take()),
@@ -260,3 +261,17 @@ def test_a_start_whose_newest_trade_is_not_listed_is_at_another_exchange():
     desk = spot_desk([5, 6], [5])
     desk.reconcile()
     assert "trade 6" in desk.states.reset
+
+
+def test_counts_of_orders_that_leave_no_room_are_asked_for():
+    """Only the exchange knows when its day begins: by our own count nothing would be sent for up to a day."""
+    desk = spot_desk([5], [5])
+    day = {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 5}
+    desk.answers["account.rateLimits.orders"] = lambda _: [day | {"count": 0}]
+    desk.reconcile()
+    assert desk.asked("account.rateLimits.orders") == []
+    desk.limits.counted([ApiLimit(**day, count=5)])
+    assert desk.limits.refusal() is not None
+    desk.reconcile()
+    assert len(desk.asked("account.rateLimits.orders")) == 1
+    assert desk.limits.refusal() is None

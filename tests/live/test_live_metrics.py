@@ -26,6 +26,7 @@ SPECIFIED = {
     "mm_account_age_seconds": ("gauge", ()),
     "mm_unvalued_fees": ("gauge", ("asset",)),
     "mm_quote_distance_ticks": ("gauge", ("side",)),
+    "mm_not_quoting": ("gauge", ("reason",)),
     "mm_two_sided_seconds_total": ("counter", ()),
     "mm_orders_total": ("counter", ("action",)),
     "mm_fills_total": ("counter", ("side",)),
@@ -127,6 +128,7 @@ def test_page_shows_all_values() -> None:
         'mm_pnl{part="total"}': "1.29999999",
         'mm_quote_distance_ticks{side="buy"}': "1.5",
         'mm_quote_distance_ticks{side="sell"}': "2.0",
+        'mm_not_quoting{reason="the kill switch is triggered"}': "1",
         "mm_two_sided_seconds_total": "5.0",
         'mm_orders_total{action="place"}': "2",
         'mm_orders_total{action="cancel"}': "1",
@@ -157,6 +159,16 @@ def test_counters_exist_before_first_event() -> None:
     assert found["mm_order_ack_seconds_count"] == found["mm_gaps_total"] == "0"
     for unknown in ("mm_book_age_seconds", "mm_position", "mm_equity", "mm_state_writer_queue"):
         assert unknown not in found
+
+
+def test_reason_of_no_quotes_has_no_time_in_it() -> None:
+    """Else each look would make a series of its own."""
+    metrics = TradingMetrics("SIMUSDT")
+    metrics.why_not_ready = "gateway: the exchange has blocked requests for 17.3 s"
+    name = 'mm_not_quoting{reason="gateway: the exchange has blocked requests for … s"}'
+    assert samples(metrics)[name] == "1"
+    metrics.why_not_ready = ""
+    assert not any(name.startswith("mm_not_quoting") for name in samples(metrics))
 
 
 def test_two_sided_seconds_count_time_with_both_quotes() -> None:

@@ -3,6 +3,7 @@
 The market families are those of every recorder (`mm.market_data.metrics`).
 """
 
+import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,9 @@ ACCOUNT_AGE = MetricFamily(
 EQUITY = MetricFamily("mm_equity", "gauge", "Value of the account, in the quote asset.")
 DISTANCE = MetricFamily(
     "mm_quote_distance_ticks", "gauge", "From the mid to our best quote, by side; no sample without one.", ("side",)
+)
+NOT_QUOTING = MetricFamily(
+    "mm_not_quoting", "gauge", "1 while nothing is quoted, with the reason, in which times are left out.", ("reason",)
 )
 TWO_SIDED = MetricFamily("mm_two_sided_seconds_total", "counter", "Time with open orders on both sides.")
 ORDERS = MetricFamily("mm_orders_total", "counter", "Requests sent, by action.", ("action",))
@@ -61,6 +65,7 @@ KILLED = MetricFamily("mm_killed", "gauge", "1 while the kill switch is triggere
 WRITER_QUEUE = MetricFamily("mm_state_writer_queue", "gauge", "Rows waiting for the state store.")
 WRITER_LAG = MetricFamily("mm_state_writer_lag_seconds", "gauge", "Age of the oldest waiting row.")
 
+_TIME, _MOST_REASON = re.compile(r"\d+(\.\d+)? s\b"), 160
 ACTIONS, SIDES = ("place", "cancel", "replace"), {+1: "buy", -1: "sell"}
 PARTS = ("realized", "unrealized", "fees", "total")
 ACK_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -194,6 +199,7 @@ class TradingMetrics:
             ACCOUNT_AGE: [] if account_age_s is None else [("", {}, account_age_s)],
             UNVALUED: [("", {"asset": asset}, decimal_text(paid)) for asset, paid in sorted(self.unvalued_e8.items())],
             DISTANCE: [("", {"side": SIDES[side]}, float(ticks)) for side, ticks in self.distances.items()],
+            NOT_QUOTING: [("", {"reason": _lasting(why)}, 1)] if (why := self.why_not_quoting) else [],
             TWO_SIDED: [("", {}, self.two_sided_s(at_us))],
             ORDERS: [("", {"action": action}, count) for action, count in self.orders.items()],
             FILLS: [("", {"side": name}, self.fills[side]) for side, name in SIDES.items()],
@@ -213,6 +219,11 @@ class TradingMetrics:
         contract = self.contract.filled() if self.contract else []
         return [*market_families(age_s, self.gaps, self.messages), *own.items(), *contract]
 
+    @property
+    def why_not_quoting(self) -> str:
+        """Why nothing is quoted; empty while quoting."""
+        return "the kill switch is triggered" if self.killed else self.why_not_ready
+
     def known_pnl_e8(self) -> dict[str, int]:
         """Return the parts of the PnL that are known, in 1e-8: without fees and total if a fee has no known value."""
         parts = PARTS[:2] if self.unvalued_e8 else PARTS
@@ -227,7 +238,7 @@ class TradingMetrics:
 
     def health(self) -> dict[str, object]:
         """Return the content of ``/health``: whether it quotes, else why not, and the share of time on both sides."""
-        why, at_us = "the kill switch is triggered" if self.killed else self.why_not_ready, self._clock()
+        why, at_us = self.why_not_quoting, self._clock()
         running_s, two_sided_s = (at_us - self._began_us) / US_PER_S, self.two_sided_s(at_us)
         share = round(two_sided_s / running_s, 6) if running_s > 0 else None
         times = {"running_s": running_s, "two_sided_s": two_sided_s, "two_sided_uptime": share}
@@ -246,6 +257,11 @@ class TradingMetrics:
         since_us = self._two_sided_since_us
         running_us = 0 if since_us is None else max(0, at_us - since_us)
         return (self._two_sided_us + running_us) / US_PER_S
+
+
+def _lasting(why: str) -> str:
+    """Return a reason without the times in it, which change with each look: each text is a series of its own."""
+    return _TIME.sub("… s", why)[:_MOST_REASON]
 
 
 def _money(value_e8: int | None) -> list[MetricSample]:

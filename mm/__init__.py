@@ -40,9 +40,10 @@ _PUBLIC = {
     "load_day": "mm.play.days",
     "open_run": "mm.runs.find",
     "sweep": "mm.sweep.sweep",
+    "trials": "mm.trials.listing",
     "walkforward": "mm.walkforward.walkforward",
 }
-_PACKAGES = {"backtest", "sweep", "walkforward"}  # callable as functions: mm/callable_package.py
+_PACKAGES = {"backtest", "sweep", "trials", "walkforward"}  # callable as functions: mm/callable_package.py
 __all__ = list(_PUBLIC)
 
 

@@ -39,6 +39,7 @@ from mm.signals.other_market import OtherMarket as OtherMarket
 from mm.sweep.findings import SweepFindings as SweepFindings
 from mm.sweep.sweep import sweep as sweep
 from mm.tape.tape import Tape as Tape
+from mm.trials.listing import trials as trials
 from mm.walkforward.walkforward import WalkForward as WalkForward
 from mm.walkforward.walkforward import walkforward as walkforward
 
@@ -76,6 +77,7 @@ __all__ = [
     "load_day",
     "open_run",
     "sweep",
+    "trials",
     "walkforward",
 ]
 

@@ -41,6 +41,7 @@ _DATA: Commands = {
 }
 _RUNS: Commands = {
     "list": ("List the runs under OUT_ROOT.", "mm.commands.runs:runs_list"),
+    "trials": ("List what was tried on recorded days.", "mm.commands.runs:runs_trials"),
     "show": ("Show one run.", "mm.commands.runs:runs_show"),
     "log": ("Show the log of a run.", "mm.commands.runs:runs_log"),
     "diff": ("Show the differences between two runs.", "mm.commands.runs:runs_diff"),

@@ -1,4 +1,4 @@
-"""``mm.backtest``, ``mm.sweep`` and ``mm.walkforward``: callable packages, in any order of imports."""
+"""``mm.backtest``, ``mm.sweep``, ``mm.trials`` and ``mm.walkforward``: callable packages, in any order of imports."""
 
 import sys
 from collections.abc import Callable

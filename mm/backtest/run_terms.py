@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
     from mm.base.arrays import Floats, Ints
     from mm.instrument import Instrument
+    from mm.trials.on_record import OnRecord
 
 OWN_MARKET = "own_market"  # key of the own market's numbers, of strategies that also send orders to other markets
 QUOTING_OWN_MARKET = "pnl_quoting_own_market"  # its quoting PnL, in rows
@@ -82,6 +83,7 @@ class RunTerms:
         day_notes: What must be known of the days: the warnings of each, and those on its exchange times.
         excluded: The spans of the days in which nothing is played, each with the reason.
         model_notes: What must be known of the models: what they assume, and what their agents were trained for.
+        trials: The trials on record of the days; None without a ledger.
     """
 
     instrument: "Instrument"
@@ -124,6 +126,7 @@ class RunTerms:
     unvalued_fees: Mapping[str, str] = field(default_factory=dict)
     predictors: tuple[Mapping[str, Any], ...] = ()
     agent_days: tuple[str, ...] = ()
+    trials: "OnRecord | None" = field(default=None, compare=False)
 
     @property
     def outearned(self) -> bool:

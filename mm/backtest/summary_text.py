@@ -41,10 +41,11 @@ def describe(summary: Mapping[str, Any]) -> str:
         "Inventory": f"rms {number(inventory['rms'], 3)}{base}, at most {number(inventory['max'], 3)}; "
         f"both sides quoted {percent(summary['two_sided_uptime'])} of the time",
         "Covered": f"{duration(summary['seconds_covered'])}, excluded {duration(excluded_s(summary))}",
+        "Trials": tried_of(summary),
     }
     models = summary["models"]
     head = f"{summary['symbol']} {', '.join(summary['days'])}: {models['quote']} quotes, {models['fill']} fills"
-    body = [f"  {name:<9} {text}" for name, text in rows.items()]
+    body = [f"  {name:<9} {text}" for name, text in rows.items() if text]
     cautions = [f"  ! {line}" for line in summary["warnings"] if not line.startswith(NULL)]
     return "\n".join([head, *body, *cautions])
 
@@ -92,6 +93,8 @@ def text_of(summary: Mapping[str, Any]) -> str:
         inside.append(("  range by fit", text))
     lines = [f"{name:<18}{value}" for name, value in ((first, whole), *inside, *rows)]
     notes = [warning for warning in summary["warnings"] if not warning.startswith(NULL)]
+    if trials := tried_of(summary):
+        lines.append(f"{'trials':<18}{trials}")
     return "\n".join([*lines, *tree(summary), *assumed(summary), *(f"note: {note}" for note in notes)])
 
 
@@ -362,6 +365,32 @@ def sign_of_mean(summary: Mapping[str, Any]) -> str:
     told = f"{text} (95 %: {signed(verdict['lower95'])} to {signed(verdict['upper95'])}, {whose})"
     enough = verdict.get("days_to_decide")
     return f"{told}; {enough:,} days like {'this' if days == 1 else 'these'} would decide it" if enough else told
+
+
+def tried(trials: Any, bound: float | None) -> str:
+    """Return how many designs were tried on the days of a result, and its lower *bound*, which allows for them.
+
+    *trials* is its entry ``trials``; empty for a result of a version that kept no ledger.
+    """
+    if not isinstance(trials, Mapping):
+        return ""
+    if trials["on_these_days"] > 1:
+        allows = "" if bound is None else f"; the bound that allows for it: {signed(bound)}"
+        independent = number(trials["independent"], 3)
+        said = f"one of {trials['on_these_days']:,} tried on these days ({independent} independent){allows}"
+    elif trials["known"]:
+        others = "" if trials["known"] == 1 else f", of {trials['known']:,} known"
+        said = f"the only one on record for these days{others}"
+    else:
+        said = "no trial is known: nothing was put on record"
+    openings = trials["held_out_openings"]
+    return said + (f"; held out, opened {'once' if openings == 1 else f'{openings:,} times'}" if openings else "")
+
+
+def tried_of(summary: Mapping[str, Any]) -> str:
+    """Return `tried` of a backtest."""
+    verdict = of_all_legs(summary).get("verdict") or {}
+    return tried(summary.get("trials"), verdict.get("lower95"))
 
 
 def told_sign(summary: Mapping[str, Any]) -> str:

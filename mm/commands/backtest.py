@@ -70,15 +70,18 @@ def beside(play: "Play", step: Callable[[int], None]) -> "Iterator[Callable[[Res
 
 @contextmanager
 def playing(run: Run, play: "Play") -> "Iterator[tuple[Result, Callable[[Result], Result]]]":
-    """Play a backtest of a run, with its sensitivity beside it.
+    """Play a backtest of a run, with its sensitivity beside it, and put it on record.
 
     Yields:
         The main backtest, many of whose state rows are moved to a temporary file of the run, and the function that adds
         the further backtests to its summary.
     """
     from mm.backtest.replay import by_events
+    from mm.play.design import Design, recorded
     from mm.play.stress import keep_moves
+    from mm.trials.on_record import Recording
 
+    design = Design.of_play(play)
     with (
         run.progress("play", play.events) as advance,
         beside(play, by_events(play.tapes, advance)) as further,
@@ -88,4 +91,6 @@ def playing(run: Run, play: "Play") -> "Iterator[tuple[Result, Callable[[Result]
             base.journal.spill_state(run.partial)
         if play.sensitivity.sensitivity is not False:
             keep_moves(run.tapes.parent, play.tapes)
+        with run.timing("trials"):
+            base = recorded(base, design, Recording(run.out_root, run.kind))
         yield base, further

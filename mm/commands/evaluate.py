@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.run_terms import OWN_MARKET
+from mm.backtest.summary_text import tried
 from mm.base.numbers import number, signed
 from mm.cli.frame import runner
 from mm.cli.task_knobs import ManyDays, Workers
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mm.play.setup import Setup
     from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row
     from mm.sweep.work import Work
+    from mm.trials.on_record import Recording
 
 
 DAILY = "evaluation_days.csv"
@@ -65,19 +67,20 @@ def evaluate(
     from mm.sweep.evaluation import DayMarket, Row, evaluated
     from mm.sweep.sweep import as_csv
     from mm.sweep.work import Work
+    from mm.trials.on_record import Recording
 
     check_names(models)
     setup = Setup(
         day=days, market=market, execution=execution, account=account, models=models, risk=risk, others=others
     )
     works, holes = list[tuple[Work, DayMarket]](), list[Row]()
+    recording = Recording(days.out_root, run.kind)
     names = [(symbol, day) for day in days.days() for symbol in days.symbol.split(",")]
     with run.timing("load"), run.progress("days read", len(names)) as step:
         for symbol, day in names:
             try:
-                works.append(
-                    _work(run, replace(setup, day=replace(days, symbol=symbol, day=day)), workers, first=not works)
-                )
+                own = replace(setup, day=replace(days, symbol=symbol, day=day))
+                works.append(_work(run, own, workers, recording, first=not works))
             except DataError as error:
                 holes.append({"symbol": symbol, "day": day, "reason": " ".join(str(error).split())})
                 run.log.warning("day_left_out", symbol=symbol, day=day, reason=holes[-1]["reason"])
@@ -86,7 +89,7 @@ def evaluate(
         raise MissingDay(f"none of {len(names)} days could be read; the first: {holes[0]['reason']}")
     run.keep_source(dict.fromkeys(name for work, _ in works for name in work.sources))
     played = list(_played(run, works, workers))
-    content = evaluated(played, holes)
+    content = evaluated(played, holes, recording.on_record(again=True))
     if not content["rows"]:
         first = played[0].outcome
         said = f"none of {len(played)} days could be played; the first: {first['error']}"
@@ -95,14 +98,18 @@ def evaluate(
         run.output(EVALUATION).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         run.output(DAILY, len(content["rows"])).write_text(as_csv(content["rows"]), encoding="utf-8")
         run.artefact = EVALUATION
-        run.summary = {name: content[name] for name in ("played", "pnl", "daily", "best_day", "worst_day", "warnings")}
+        run.summary = {
+            name: content[name] for name in ("played", "pnl", "daily", "trials", "best_day", "worst_day", "warnings")
+        }
         run.summary |= {"days": content["days"], "holes": len(content["holes"])}
         run.write_page(page(run.partial, run.about))
     for line in _lines(content):
         run.print(line)
 
 
-def _work(run: Run, setup: "Setup", workers: Workers, *, first: bool) -> "tuple[Work, DayMarket]":
+def _work(
+    run: Run, setup: "Setup", workers: Workers, recording: "Recording", *, first: bool
+) -> "tuple[Work, DayMarket]":
     """Return the backtest of one day, and its market; *first*: whether warnings on the models are logged."""
     from mm.play.market import Markets
     from mm.runs.noted import note_micro_price, note_others, note_tapes
@@ -113,7 +120,7 @@ def _work(run: Run, setup: "Setup", workers: Workers, *, first: bool) -> "tuple[
     markets = Markets.open(setup.day, setup.market, setup.others)
     note_tapes(run, markets.tapes, sizes=False)
     note_others(run, markets, setup.day, setup.others)
-    work = work_of(run if first else None, [Point(1, {}, setup)], markets, workers, run.tapes)
+    work = work_of(run if first else None, [Point(1, {}, setup)], markets, workers, run.tapes, recording)
     if work.reads_micro_price:
         note_micro_price(run, markets)
     market = DayMarket.of(markets.first)
@@ -158,6 +165,7 @@ def _lines(content: "Row") -> Iterator[str]:
     if OWN_MARKET in content:
         yield f"  own market      {signed(content[OWN_MARKET]['pnl'])} {asset}, without the other legs"
     yield f"a day             {signed(daily['mean'])}{ends}, above 0 on {above} % of the days"
+    yield f"trials            {tried(content['trials'], daily['low'])}"
     for name in ("best_day", "worst_day"):
         if content[name]:
             yield f"{name.replace('_', ' '):18}{signed(content[name]['pnl'])} on {content[name]['day']}"

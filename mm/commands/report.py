@@ -139,7 +139,7 @@ def _sweep(redraw: "Redraw", about: "About") -> str:
     from mm.report.sweep import page as sweep_page
 
     with redraw.run.readable():
-        return sweep_page(redraw.run.folder, about, redraw.run.manifest["summary"].get("on_record"))
+        return sweep_page(redraw.run.folder, about)
 
 
 def _evaluation(redraw: "Redraw", about: "About") -> str:

@@ -1,7 +1,8 @@
-"""``mm runs list``, ``show``, ``log``, ``diff``, ``compare``, ``tag`` and ``export``."""
+"""``mm runs list``, ``trials``, ``show``, ``log``, ``diff``, ``compare``, ``tag`` and ``export``."""
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from mm.base.numbers import number
+from mm.base.numbers import noun, number, signed
 from mm.cli.completion import runs as run_ids
 from mm.cli.console import Console
 from mm.cli.frame import command
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mm.report.tear_sheet import TearSheet
     from mm.runs.finished import RunFolder
     from mm.runs.tags import Tags
+    from mm.trials.ledger import Ledger
 
 
 _FILTERS = (
@@ -79,6 +81,14 @@ _EXPORT = (
 )
 
 
+_TRIALS = (
+    click.Option(["--symbol"], metavar="SYMBOL", help="Only trials of this symbol, in any case."),
+    click.Option(["--day"], metavar="YYYYMMDD", help="Only trials whose days include this one."),
+    click.Option(["--forget"], is_flag=True, help="Let the trials of --symbol and --day no longer count."),
+    click.Option(["--why"], metavar="TEXT", help="Why they are forgotten; without it you are asked."),
+)
+
+
 _BOUND = ("run_id", "symbol")  # on every line of a log
 COLUMNS = ("kind", "symbol", "day", "run_id", "status", "started_at", "found", "path")
 
@@ -117,6 +127,62 @@ def runs_list(
         console.print(f"no runs below {results.out_root}" + (" pass the filters" if every_run else ""))
     for other in invalid:
         console.print(f"{other.folder}: {other.why}")
+
+
+@command(Results, arguments=_TRIALS)
+def runs_trials(
+    console: Console, results: Results, symbol: str | None, day: str | None, forget: bool, why: str | None
+) -> None:
+    """List the designs that were tried on recorded days, by days and fill model; every verdict allows for them.
+
+    A deleted run leaves its trials here. --forget ends those of a day, for a reason that stays on record.
+
+    Example: mm runs trials --symbol BTCUSDT
+    """
+    from mm.trials.ledger import Ledger
+    from mm.trials.listing import forgotten, problems, trials
+
+    if forget:
+        if symbol is None or day is None:
+            raise UsageError("--forget needs --symbol and --day: the trials of one day are forgotten at a time")
+        ended = _forget(Ledger(results.out_root), symbol.upper(), day, why)
+        console.print(f"{ended:,} {noun(ended, 'trial')} of {symbol.upper()} {day} forgotten")
+    rows = trials(results.out_root, symbol, day)
+    told = list(forgotten(results.out_root, symbol and symbol.upper(), day))
+    console.set_json({"trials": rows, "forgotten": told, "warnings": problems(results.out_root)})
+    for row in rows:
+        console.print("  ".join(_trials_line(row)))
+    for entry in told:
+        number_of = f"{entry['trials']:,} {noun(entry['trials'], 'trial')}"
+        console.print(f"forgotten {entry['at']}: {number_of} of {entry['symbol']} {entry['day']}: {entry['why']}")
+    for problem in problems(results.out_root):
+        console.print(f"warning: {problem}")
+    if not rows:
+        console.print(f"no trials on record below {results.out_root}" + (" pass the filters" if symbol or day else ""))
+
+
+def _forget(ledger: "Ledger", symbol: str, day: str, why: str | None) -> int:
+    """Forget the trials of a day, and return their number; a terminal is asked for the reason if it was not given."""
+    reason = why
+    if reason is None and sys.stdin.isatty():
+        reason = click.prompt(f"why are the trials of {symbol} {day} forgotten", err=True)
+    if not (reason or "").strip():
+        raise UsageError('--forget writes down why; give --why "TEXT"')
+    try:
+        return ledger.forget(symbol, day, str(reason).strip())
+    except OSError as error:
+        raise UsageError(f"{ledger.folder}: cannot be written ({error.strerror}); nothing was forgotten") from error
+
+
+def _trials_line(row: Mapping[str, Any]) -> Sequence[str]:
+    """Return the parts of a line: the days, the trials, the best of them, and the times."""
+    days = row["days"]
+    span = days[0] if len(days) == 1 else f"{days[0]}-{days[-1]}"
+    opened = f"held out, opened {row['held_out_openings']:,}×" if row["held_out_openings"] else ""
+    known = f"{row['n_trials']:,} {noun(row['n_trials'], 'trial')} ({number(row['n_independent'], 3)} independent)"
+    best = f"best {signed(row['best'])} by {row['quotes']}"
+    parts = (row["symbol"], span, row["fill_model"], known, best, f"{row['first']} to {row['last']}", opened)
+    return [part for part in parts if part]
 
 
 @command(Results, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])

@@ -57,6 +57,7 @@ def sweep(
     from mm.sweep.store import Store
     from mm.sweep.sweep import keep, raise_failures, write
     from mm.sweep.work import Work, check, engine, fits, shared_inputs
+    from mm.trials.on_record import Recording
 
     setup = Setup(day=day, market=market, execution=execution, account=account, models=models, risk=risk, others=others)
     if sweep.search is not None:
@@ -73,7 +74,7 @@ def sweep(
         config = measuring(run, calibration, fit, execution, account, tapes[0])
         shared = fits(run, points, tapes, (config, windows), shared, store)
     shared = check(run, points, markets, shared)
-    work = Work(points, shared, store)
+    work = Work(points, shared, store, Recording(day.out_root, run.kind))
     run.keep_source(work.sources)
     with run.timing("play"), run.progress("points", len(work.jobs)) as step:
         try:
@@ -84,7 +85,7 @@ def sweep(
             raise
     findings = write(run, (axes, played, work), sweep.rank_by, tapes)
     with run.timing("write"):
-        run.write_page(page(run.partial, run.about, run.summary["on_record"]))
+        run.write_page(page(run.partial, run.about))
     keep(run, work, findings, sweep.keep_runs, workers.jobs)
     raise_failures(played)
 
@@ -152,6 +153,6 @@ def _search(run: Run, setup: "Setup", sweep: Sweep, workers: Workers) -> None:
         reused=sum(player.reused for player in players.values()),
     )
     with run.timing("write"):
-        run.write_page(page(run.partial, run.about, run.summary["on_record"]))
+        run.write_page(page(run.partial, run.about))
     keep(run, work, findings, sweep.keep_runs, workers.jobs)
     raise_failures(searched.points)

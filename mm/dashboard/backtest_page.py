@@ -287,7 +287,11 @@ def _best(content: Mapping[str, Any]) -> None:
     deflated.metric("Deflated Sharpe", probability(content.get("deflated_sharpe")), help=why)
     pnl.metric("Its quoting PnL", signed(quoting_of(best)))
     independent = number(content.get("independent_trials"), 2)
-    trials.metric("Trials", content.get("trials"), help=f"Per fill assumption; {independent} independent ones.")
+    trials.metric(
+        "Trials",
+        content.get("n_trials", content.get("trials")),
+        help=f"Per fill assumption; {independent} independent ones.",
+    )
     st.code(best["command"], language="bash")
     for line in content.get("warnings", []):
         st.caption(line)

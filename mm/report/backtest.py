@@ -12,7 +12,7 @@ import numpy as np
 from mm.backtest.metrics.notes import NULL, by_reason
 from mm.backtest.metrics.numbers import groups
 from mm.backtest.run_terms import NO_SENSITIVITY, of_all_legs, own_market_of, quoting_of
-from mm.backtest.summary_text import assumed_rows, assumptions, excluded_s, feed_text, stressed
+from mm.backtest.summary_text import assumed_rows, assumptions, excluded_s, feed_text, stressed, tried_of
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, short, signed
 from mm.clock import US_PER_S, iso
 from mm.report.backtest_charts import (
@@ -394,7 +394,9 @@ def selection_card(summary: Summary) -> str:
     ]
     if band := summary.get("pnl_band"):
         rows.append((f"PnL under {band['draws']:g} redrawn fits", f"{signed(band['low'])} to {signed(band['high'])}"))
-    hint = "Of this run alone. The best of many runs is good by selection: mm sweep deflates by the number of trials."
+    if said := tried_of(summary):
+        rows.append(("trials", escape(said)))
+    hint = "The verdict and the probability allow for the trials on record of these days."
     return card("Skill or selection", hint + too_short(summary), table("", rows))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mm.backtest.run_terms import OWN_MARKET, QUOTING_OWN_MARKET, quoting_of
+from mm.backtest.summary_text import tried
 from mm.base.arrays import Floats
 from mm.base.estimate import Estimate
 from mm.base.numbers import number, percent, signed
@@ -112,7 +113,7 @@ def _tiles(content: Content) -> str:
     daily, asset = content["daily"], escape(content["quote_asset"])
     worst, best = content["worst_day"], content["best_day"]
     above = f"above 0 on {percent(daily['share_above_0'])} of the days"
-    fall, own = number(content["drawdown_of_days"]), content.get(OWN_MARKET)
+    fall, own, trials = number(content["drawdown_of_days"]), content.get(OWN_MARKET), content.get("trials")
     return tiles(
         tile(
             f"PnL of the quoting {asset}",
@@ -123,6 +124,11 @@ def _tiles(content: Content) -> str:
         tile("A day", signed(daily["mean"]), _ends(daily) or "no interval", _colour(daily)),
         *([] if own is None else [tile(f"Own market {asset}", signed(own["pnl"]), "without the other legs")]),
         tile("Days", f"{daily['days']:,}", above),
+        *(
+            [tile("On these days", f"{trials['on_these_days']:,}", escape(tried(trials, daily["low"])))]
+            if trials
+            else []
+        ),
         tile("Best day", signed(best and best["pnl"]), best["day"] if best else ""),
         tile(
             "Worst day",

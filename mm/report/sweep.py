@@ -10,6 +10,7 @@ import numpy as np
 
 from mm.backtest.metrics.ranking import tie_of
 from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
+from mm.backtest.summary_text import tried
 from mm.base.arrays import Floats
 from mm.base.numbers import number, percent, probability, sign_of, signed
 from mm.report import figures
@@ -54,13 +55,12 @@ def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
     return in_row(*drawn, kind="halves" if narrow else "wholes")
 
 
-def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | None = None) -> str:
+def page(folder: Path, about: About | None = None) -> str:
     """Return the page of the sweep in *folder*.
 
     Args:
         folder: Folder of ``sweep.json`` and the other files.
         about: The command and the knobs; None if unknown.
-        record: ``on_record`` of the run's summary: the trials of all sweeps of these days; None if unknown.
     """
     content = read_sweep(folder)
     start_us, columns, pnl = read_series(folder / SERIES)
@@ -71,7 +71,7 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
     parts = [
         header(content["symbol"], days, f"sweep of {content['points']:,} points{(about or About()).name}"),
         _tiles(content),
-        notes([*_cautions(content, record), *_failures(rows)], "notes"),
+        notes([*_cautions(content), *_failures(rows)], "notes"),
         _search_card(content),
         _table_card(content),
         _grid_cards(content),
@@ -79,7 +79,7 @@ def page(folder: Path, about: About | None = None, record: Mapping[str, Any] | N
         _forward_card(content, points),
         _pnl_card(content, start_us, columns, pnl),
         in_row(*points.axis_cards()),
-        _words_card(content, record),
+        _words_card(content),
         _best_card(content),
         origin(about) if about else "",
     ]
@@ -121,12 +121,21 @@ def _tiles(content: Content) -> str:
     shown = [
         tile("Quoting PnL of the best", signed(earned, 4), "under its worst fill assumption", clear),
         tile("Lower bound of the chosen", signed(chosen, 4), f"{_bound(content)}; its own {signed(own, 4)}", clear),
-        tile("Trials per assumption", f"{content['trials']:,}", independent),
+        tile("Trials per assumption", f"{content.get('n_trials', content['trials']):,}", independent),
+        tile("On these days", *_on_record(content, chosen)),
         tile("Deflated Sharpe", probability(content["deflated_sharpe"]), why),
         tile("Overfitting", percent(content["pbo"]), beyond),
         tile("Walk-forward choice", signed(pnl, 3), choices),
     ]
     return tiles(*shown)
+
+
+def _on_record(content: Content, chosen: float | None) -> tuple[str, str]:
+    """Return the number of designs that were tried on the days of a sweep, and the sentence that says so."""
+    trials = content["trials"]
+    if not isinstance(trials, Mapping):  # of a version that kept no ledger
+        return "–", "no ledger"
+    return f"{trials['on_these_days']:,}", escape(tried(trials, chosen))
 
 
 def _bound(content: Content) -> str:
@@ -210,15 +219,8 @@ def _forward_card(content: Content, points: PointsChart) -> str:
     return card("PnL, in sample and walk-forward", hint, chart(gain, FEWER))
 
 
-def _cautions(content: Content, record: Mapping[str, Any] | None) -> list[str]:
-    lines = [line for line in content["warnings"] if not line.startswith("null: ")]
-    beyond = None if record is None else record["best_deflated_sharpe"]
-    if record is not None and beyond is not None and beyond < ENOUGH and record["trials"] > content["trials"]:
-        lines.append(
-            f"over all {record['trials']:,} trials on record for these days and this fill model the best one's "
-            f"deflated Sharpe is {beyond:.3f}, less than the usual {ENOUGH}"
-        )
-    return lines
+def _cautions(content: Content) -> list[str]:
+    return [line for line in content["warnings"] if not line.startswith("null: ")]
 
 
 def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -303,7 +305,7 @@ def _table_card(content: Content, most: int = SHOWN) -> str:
     return card("Points", hint, grid(head, [list(map(escape, row)) for row in cells], "listing"))
 
 
-def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:
+def _words_card(content: Content) -> str:
     lines = [
         "The best of many trials looks good by selection alone, and better the more trials there are: it is compared "
         "with the expected best of as many trials without skill. Bailey and López de Prado, 2014.",
@@ -312,12 +314,6 @@ def _words_card(content: Content, record: Mapping[str, Any] | None) -> str:
         "Walk-forward choice: after each block the trial that was best so far is used for the next one. "
         "No further backtest is played for it, so a change of trial costs nothing here.",
     ]
-    if record is not None:
-        beyond = record["best_deflated_sharpe"]
-        lines.append(
-            f"{record['trials']:,} different trials of its fill model are on record for these days; over "
-            f"all of them the deflated Sharpe of the best one here is {probability(beyond)}."
-        )
     if (worst := content["worst_case"]) is not None:
         chosen = ", ".join(f"{k} {v}" for k, v in worst.items() if k not in ("point", content["rank_by"]))
         lines.append(

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from mm.base.knobs import knobs
 from mm.cli.task_knobs import GROUPS
 from mm.report.contents import PAGE
 from mm.runs.finished import RunFolder
-from mm.runs.manifest import count_lines, flat, headlines, shown
+from mm.runs.manifest import content_of, count_lines, flat, headlines, shown
+from mm.trials.own_content import own_content
 
 ABSENT = "absent"  # in place of a value that one side does not have
 MOST_KEYS = 20  # maximum number of listed keys of a JSON file
@@ -75,11 +77,12 @@ def file_difference(first: Path, second: Path) -> FileDifference:
         return _tables(first, second)
     if first.suffix == second.suffix == ".json":
         try:
-            contents = [dict(flat(json.loads(path.read_text(encoding="utf-8")))) for path in (first, second)]
+            contents = [own_content(json.loads(path.read_text(encoding="utf-8"))) for path in (first, second)]
         except ValueError:
             return _bytes(first, second)
-        names = dict.fromkeys(itertools.chain(*contents))
-        pairs = ((name, contents[0].get(name, ABSENT), contents[1].get(name, ABSENT)) for name in names)
+        flats = [dict(flat(content)) for content in contents]
+        names = dict.fromkeys(itertools.chain(*flats))
+        pairs = ((name, flats[0].get(name, ABSENT), flats[1].get(name, ABSENT)) for name in names)
         parts = tuple(
             Part(None, name, (left, right)) for name, left, right in pairs if (left, type(left)) != (right, type(right))
         )
@@ -306,14 +309,17 @@ def _inputs(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterat
 
 
 def _outputs(first: RunFolder, second: RunFolder) -> Iterator[OutputDifference]:
-    written = [{file["path"]: file["sha256"] for file in run.manifest["outputs"]} for run in (first, second)]
+    written, contents = (
+        [{file["path"]: sha256(file) for file in run.manifest["outputs"]} for run in (first, second)]
+        for sha256 in (itemgetter("sha256"), content_of)
+    )
     for path in sorted({*written[0], *written[1]}):
         counts = path.rpartition("/")[2] != PAGE
         for letter, run, names in zip("ab", (first, second), written, strict=True):
             why = _altered(run.folder / path, names.get(path))
             if why:
                 yield OutputDifference(path, f"in {letter}: {why}")
-        left, other = (names.get(path) for names in written)
+        left, other = (names.get(path) for names in contents)
         if left is None or other is None:
             yield OutputDifference(path, f"only in {'b' if left is None else 'a'}", counts=counts)
         elif left != other:
@@ -381,7 +387,7 @@ def _difference(left: Any, right: Any) -> float | None:
 
 def _cells(path: Path) -> Iterator[tuple[str, Any]]:
     if path.suffix == ".json":
-        yield from flat(json.loads(path.read_text(encoding="utf-8")))
+        yield from flat(own_content(json.loads(path.read_text(encoding="utf-8"))))
     elif path.suffix == ".csv":
         with path.open(encoding="utf-8", newline="") as file:
             names = next(rows := csv.reader(file), [])

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 SOURCE = "source"
 """Folder in a run with the files of a user's modules, as they were played; the digest has them as inputs."""
-_UNDECLARED = (None, True, None)  # rows, whether it is in the digest, sha256
+_UNDECLARED = (None, True, None, None)  # rows, whether it is in the digest, sha256, own sha256
 
 
 class Run:
@@ -53,6 +53,8 @@ class Run:
     Attributes:
         id: The run's name, RUN_ID.
         symbol: Its symbol, or the list of them.
+        kind: The kind of run, as in its manifest.
+        out_root: Folder of the results, which has the ledger of trials.
         folder: Folder of the finished run.
         tapes: The folder of the tape cache.
         log: The run's logger.
@@ -66,6 +68,7 @@ class Run:
         self._plan, self._console = plan, console
         self.id = run_id
         self.folder = plan.folder(run_id)
+        self.kind, self.out_root = plan.kind, plan.day.out_root
         self.tapes = plan.day.out_root / "tapes"
         self.summary: dict[str, Any] = {}
         self.artefact: str | None = None
@@ -73,7 +76,7 @@ class Run:
         self._began, self._started_at = time.perf_counter(), iso(now_us())
         self._inputs: dict[str, Entry] = {}
         self._excluded: list[str] = []
-        self._declared: dict[str, tuple[int | None, bool, str | None]] = {}
+        self._declared: dict[str, tuple[int | None, bool, str | None, str | None]] = {}
         self._lock: int | None = None
         self.symbol = plan.day.symbol
         self._log = Log(plan.log_file(run_id), console.level, console.prefix, run_id=run_id, symbol=self.symbol)
@@ -110,7 +113,15 @@ class Run:
             self.log.warning("checkpoint_thrown_away", message="the inputs or the code have changed; starting again")
         return folder
 
-    def output(self, name: str, rows: int | None = None, *, digest: bool = True, sha256: str | None = None) -> Path:
+    def output(
+        self,
+        name: str,
+        rows: int | None = None,
+        *,
+        digest: bool = True,
+        sha256: str | None = None,
+        own_sha256: str | None = None,
+    ) -> Path:
         """Return the path for the output *name*, and set values that the manifest cannot derive.
 
         Outputs need not be declared; every file in the folder is in the manifest.
@@ -120,8 +131,9 @@ class Run:
             rows: Number of data rows, if known; otherwise the rows of a CSV file are counted.
             digest: False for a page that contains the time or the run id.
             sha256: Of its content, in hex, if the file is already complete.
+            own_sha256: Of its content without what allows for the trials on record, if it has any.
         """
-        self._declared[name] = (rows, digest, sha256)
+        self._declared[name] = (rows, digest, sha256, own_sha256)
         return self.path(name)
 
     def input(self, path: str, size: int, sha256: str) -> None:
@@ -318,8 +330,8 @@ class Run:
         for path in self.partial.rglob("*"):
             if path.is_file() and path.relative_to(self.partial).parts[0] != CHECKPOINT:
                 name = path.relative_to(self.partial).as_posix()
-                rows, _, sha256 = self._declared.get(name, _UNDECLARED)
-                yield output_entry(self.partial, path, rows, sha256)
+                rows, _, sha256, own = self._declared.get(name, _UNDECLARED)
+                yield output_entry(self.partial, path, rows, sha256) | ({"own_sha256": own} if own else {})
 
     def _answer(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         if self.artefact is None:

@@ -17,7 +17,11 @@ from typing import Any
 from mm.base.code_identity import hash_file
 from mm.base.numbers import SHARPE_DAYS
 from mm.errors import BrokenFile
+from mm.report.contents import EVALUATION, SUMMARY, SWEEP
+from mm.trials.own_content import own_sha256
 
+ALLOW_FOR_TRIALS = (SUMMARY, SWEEP, EVALUATION)
+"""Names of the results that allow for the trials on record."""
 MANIFEST = "run_manifest.json"
 SCHEMA_VERSION = 1
 _CHUNK = 1 << 20
@@ -65,11 +69,21 @@ def count_lines(path: Path) -> int:
 def output_entry(folder: Path, path: Path, rows: int | None, sha256: str | None = None) -> Entry:
     """Return the manifest's entry of the file at *path* in a run's *folder*.
 
-    None for *rows* counts those of a CSV file, None for *sha256* computes it.
+    None for *rows* counts those of a CSV file, None for *sha256* computes it. A result that allows for other trials has
+    ``own_sha256`` as well, of its content without them.
     """
     if rows is None and path.suffix == ".csv":
         rows = max(count_lines(path) - 1, 0)
-    return {"path": path.relative_to(folder).as_posix(), "rows": rows, "sha256": sha256 or hash_file(path)}
+    entry = {"path": path.relative_to(folder).as_posix(), "rows": rows, "sha256": sha256 or hash_file(path)}
+    if path.name in ALLOW_FOR_TRIALS:
+        entry["own_sha256"] = own_sha256(json.loads(path.read_text(encoding="utf-8")))
+    return entry
+
+
+def content_of(entry: Entry) -> str:
+    """Return the sha256 by which an output counts in the digest: without what depends on other trials on record."""
+    sha256: str = entry.get("own_sha256") or entry["sha256"]
+    return sha256
 
 
 def work_digest(
@@ -78,14 +92,15 @@ def work_digest(
     """Return the digest of a run: runs with equal content have equal digests.
 
     It covers the content of the inputs, the days, the knobs that matter and the outputs; not time, host,
-    version or run id, nor the location of the inputs. *outputs* are without pages, which have the time or the run id.
+    version or run id, nor the location of the inputs, nor the trials on record, which the same work finds changed
+    later. *outputs* are without pages, which have the time or the run id.
     """
     work = {
         "kind": kind,
         "days": list(days),
         "knobs": {name: knob.value for name, knob in knobs.items() if knob.matters and name != "day"},
         "inputs": sorted(file["sha256"] for file in inputs),
-        "outputs": sorted((file["path"], file["sha256"]) for file in outputs),
+        "outputs": sorted((file["path"], content_of(file)) for file in outputs),
     }
     return hashlib.sha256(json.dumps(work, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -172,7 +187,7 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "calibration": ("status", "A", "k"),
     "schedule": ("segments", "usable"),
     "evaluation": ("played", "pnl", "daily.mean", "holes"),
-    "sweep": ("trials", "best.pnl_quoting", "walkforward.pnl"),
+    "sweep": ("trials", "n_trials", "best.pnl_quoting", "walkforward.pnl"),  # trials: of older versions
     "walkforward": (*_TRADED, "walkforward.segments", "walkforward.usable"),
 }
 

@@ -4,8 +4,9 @@ The day is the unit of every interval: symbols of one day share its market, and 
 is that of Student's t over the days' sums; it assumes days that are independent of each other.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from mm.base.numbers import number, sign_of
 from mm.clock import US_PER_S
 from mm.errors import Mismatch
 from mm.instrument import E8, assets_of
+from mm.trials.on_record import ALONE, TRIALS, OnRecord
+from mm.trials.own_content import UNDONE
 
 if TYPE_CHECKING:
     from mm.sweep.play import Outcome
@@ -32,6 +35,7 @@ UNEQUAL = 2.0  # times the shortest day, from which it is said that days are not
 FEW_DAYS = 20  # below which the interval of a daily mean says little about its tails
 SHARE = 0.01  # of the market's volume, at which capacity is stated
 Row = dict[str, Any]
+Mean = Callable[[Iterable[float]], Row]
 
 
 @dataclass(frozen=True)
@@ -92,29 +96,33 @@ class EvaluatedDay:
         return pnl_by_hour
 
 
-def mean_of(values: Iterable[float], *, knows: bool = True) -> Row:
+def mean_of(values: Iterable[float], *, knows: bool = True, trials: float = 1.0) -> Row:
     """Return number, mean, 95 % interval and share above 0 of *values*, one per day; the interval needs two.
 
-    Of fills that do not *know* the next move of the price there is no interval.
+    Of fills that do not *know* the next move of the price there is no interval. That of the best of some independent
+    *trials* holds for all of them at once; ``low_alone`` and ``high_alone`` are its ends without the others.
     """
     sample = np.array(list(values), np.float64)
     count = len(sample)
-    mean = estimated(sample, independent=True) if count else NO_ESTIMATE
+    ends: Row = {}
+    for name, several in (("", trials), ("_alone", 1.0)):
+        mean = estimated(sample, comparisons=several, independent=True) if count else NO_ESTIMATE
+        ends |= {f"low{name}": mean.low if knows else None, f"high{name}": mean.high if knows else None}
     return {
         "days": count,
         "mean": mean.value,
-        "low": mean.low if knows else None,
-        "high": mean.high if knows else None,
+        **ends,
         "share_above_0": float((sample > 0).mean()) if count else None,
     }
 
 
-def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
+def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row], record: OnRecord | None = None) -> Row:
     """Return the content of ``evaluation.json``.
 
     Args:
         days: The played days; those that failed become holes.
         holes: Days that could not be played: ``symbol``, ``day``, ``reason``.
+        record: The trials on record of these days; None without a ledger.
 
     Raises:
         Mismatch: If the symbols have different quote assets, whose PnL has no sum.
@@ -129,6 +137,7 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
         named = ", ".join(f"{symbol} in {asset or 'an unknown asset'}" for asset, symbol in sorted(assets.items()))
         raise Mismatch(f"their PnL has no sum: {named}; evaluate symbols of one quote asset at a time")
     rows, knows = [_row(day) for day in played], all(concludes(day.outcome["summary"]) for day in played)
+    mean = partial(mean_of, knows=knows, trials=record.independent if record else 1.0)
     by_day: dict[str, float] = {}
     for row in rows:
         by_day[row["day"]] = by_day.get(row["day"], 0.0) + _earned(row)
@@ -143,22 +152,25 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row]) -> Row:
         "holes": sorted(holes, key=lambda hole: (hole["day"], hole["symbol"])),
         "pnl": float(daily.sum()) if len(daily) else None,
         **({OWN_MARKET: {"pnl": sum(own)}} if (own := _own_market(rows)) else {}),
-        "daily": (told := mean_of(daily, knows=knows)),
+        "daily": (told := mean(daily)),
         "undone_by": undone_by(daily, sign_of(told["low"], told["high"]), DAY_S),
+        "undone_by_alone": undone_by(daily, sign_of(told["low_alone"], told["high_alone"]), DAY_S),
+        "trials": dict(ALONE) if record is None else record.to_json(),
         "best_day": _extreme(by_day, largest=True),
         "worst_day": _extreme(by_day, largest=False),
         "drawdown_of_days": _drawdown(daily),
         "pnl_by_day": [{"day": day, "pnl": pnl} for day, pnl in by_day.items()],
-        "by_symbol": [_of_symbol(rows, symbol, knows=knows) for symbol in sorted({row["symbol"] for row in rows})],
-        "by_hour": _by_hour(played, knows=knows),
-        "by_volatility": _by_volatility(played, knows=knows),
+        "by_symbol": [_of_symbol(rows, symbol, mean) for symbol in sorted({row["symbol"] for row in rows})],
+        "by_hour": _by_hour(played, mean),
+        "by_volatility": _by_volatility(played, mean),
         "rows": rows,
         "warnings": [],
     }
     undone = content["undone_by"]
     content["warnings"] = [
-        *([] if undone is None else [f"above 0 from {undone_text(undone, 'day', 'days')}"]),
+        *([] if undone is None else [f"{UNDONE}{undone_text(undone, 'day', 'days')}"]),
         *_warnings(played, len(daily), holes),
+        *(f"{TRIALS}{problem}" for problem in (record.problems if record else ())),
     ]
     return content
 
@@ -210,7 +222,7 @@ def _drawdown(daily: Floats) -> float | None:
     return float((np.maximum.accumulate(summed) - summed).max())
 
 
-def _of_symbol(rows: Sequence[Row], symbol: str, *, knows: bool) -> Row:
+def _of_symbol(rows: Sequence[Row], symbol: str, mean: Mean) -> Row:
     own = [row for row in rows if row["symbol"] == symbol]
     turnover = sum(row["turnover"] for row in own)
     earned = sum(map(_earned, own))
@@ -219,7 +231,7 @@ def _of_symbol(rows: Sequence[Row], symbol: str, *, knows: bool) -> Row:
     return {
         "symbol": symbol,
         "pnl": earned,
-        **mean_of(map(_earned, own), knows=knows),
+        **mean(map(_earned, own)),
         "fills": sum(row["n_fills"] for row in own),
         "turnover": turnover,
         "pnl_per_turnover_bp": 1e4 * earned / turnover if turnover else None,
@@ -229,17 +241,17 @@ def _of_symbol(rows: Sequence[Row], symbol: str, *, knows: bool) -> Row:
     }
 
 
-def _by_hour(played: Sequence[EvaluatedDay], *, knows: bool) -> list[Row]:
+def _by_hour(played: Sequence[EvaluatedDay], mean: Mean) -> list[Row]:
     """Return the PnL of each hour of day in UTC, over the days that have it."""
     sums: dict[int, dict[str, float]] = {}
     for day in played:
         for hour, pnl in day.hourly().items():
             days = sums.setdefault(hour % 24, {})
             days[day.day] = days.get(day.day, 0.0) + pnl
-    return [{"hour": hour, **mean_of(days.values(), knows=knows)} for hour, days in sorted(sums.items())]
+    return [{"hour": hour, **mean(days.values())} for hour, days in sorted(sums.items())]
 
 
-def _by_volatility(played: Sequence[EvaluatedDay], *, knows: bool) -> list[Row]:
+def _by_volatility(played: Sequence[EvaluatedDay], mean: Mean) -> list[Row]:
     """Return the PnL per hour in thirds of each symbol's hours by volatility, the mean of a day's hours per day."""
     edges = {
         symbol: np.quantile(
@@ -261,7 +273,7 @@ def _by_volatility(played: Sequence[EvaluatedDay], *, knows: bool) -> list[Row]:
             "regime": name,
             "hours": len(level),
             "volatility_bp": float(np.median(level)) if level else None,
-            **mean_of((float(np.mean(pnl)) for pnl in days.values()), knows=knows),
+            **mean(float(np.mean(pnl)) for pnl in days.values()),
         }
         for name, days, level in zip(REGIMES, cells, levels, strict=True)
     ]

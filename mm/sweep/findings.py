@@ -13,6 +13,7 @@ import numpy as np
 
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
 from mm.backtest.metrics.ranking import are_tied, assumption_of, block_periods, mean_ends, rank
+from mm.backtest.metrics.risk import best_of
 from mm.backtest.metrics.spans import PERIOD_US, PeriodBlocks
 from mm.backtest.run_terms import (
     DAYS_NOT_PLAYED,
@@ -31,7 +32,7 @@ from mm.base.numbers import number, signed
 from mm.report.notebook import sweep_picture
 from mm.report.sweep import findings_card
 from mm.sweep.grid import Axis
-from mm.trials.on_record import independent_trials
+from mm.trials.on_record import ALONE, TRIALS, OnRecord, independent_trials
 
 LEAST_BLOCKS = 4
 _NOTHING = 1e-9  # rounding error of gains and losses that cancel
@@ -275,6 +276,18 @@ class SelectionBias:
     per_year: float
 
     @classmethod
+    def on_record(cls, record: OnRecord, per_year: float) -> "SelectionBias":
+        """Return the selection bias of all designs on record for these days."""
+        known = np.isfinite(record.pnl)
+        number = np.maximum(known.sum(axis=0), 1)
+        pnl = np.where(known, record.pnl, 0.0)
+        mean = pnl.sum(axis=0) / number
+        spread = np.sqrt((np.where(known, pnl - mean, 0.0) ** 2).sum(axis=0) / np.maximum(number - 1, 1))
+        defined = (mean[spread > 0] / spread[spread > 0]).tolist()
+        alone = 0.0 if record.on_these_days < 2 else None
+        return cls(record.on_these_days, variance(defined) if len(defined) > 1 else alone, per_year)
+
+    @classmethod
     def of(cls, summaries: Sequence[Mapping[str, Any]], stopped: int = 0) -> "SelectionBias":
         """Return the selection bias of the trials with these summaries, and of some that were stopped early."""
         known = [of_all_legs(summary)["returns"]["sharpe_per_period"] for summary in summaries]
@@ -358,7 +371,12 @@ class SweepFindings(Shown):
 
 
 def find(
-    points: Sequence[PlayedPoint], axes: Sequence[Axis], rank_by: str, days_us: Sequence[int], stopped: int = 0
+    points: Sequence[PlayedPoint],
+    axes: Sequence[Axis],
+    rank_by: str,
+    days_us: Sequence[int],
+    stopped: int = 0,
+    record: OnRecord | None = None,
 ) -> SweepFindings:
     """Return the findings: rows by rank, the selection bias within each assumption, and the walk-forward of the choice.
 
@@ -369,6 +387,8 @@ def find(
             in other markets, it is that of all legs.
         days_us: The first instant of each day.
         stopped: Number of further designs that a search tried and gave up: they count as trials.
+        record: The trials on record of these days; None without a ledger. What allows for them has another value
+            beside it that does not, under its name and ``_alone``.
     """
     trials = list({point.trial: point for point in reversed(points) if "error" not in point.outcome}.values())[::-1]
     panel = PnlPanel.of([point.outcome["series"] for point in trials])
@@ -402,8 +422,10 @@ def find(
     played = groups.get(assumption_of(best, axes), {}) if best else next(iter(groups.values()), {})
     within = panel.of_columns([place[trial] for trial in played]) if panel else None
     numbers = [columns[place[trial]] for trial in played]
+    independent = independent_trials(within.pnl) * (1 + stopped / len(played)) if within else 1.0
     if best is not None:
-        best = {**best, "pnl_lower95_chosen": _chosen_bound(best, within, list(played), stopped)}
+        series = next(point.outcome["series"] for point in trials if point.trial == best["digest"])
+        best = {**best, "pnl_lower95_chosen": within and _chosen_bound(best, series, independent)}
     chosen = forward(within, days_us, rank_by) if within else None
     blocks = PeriodBlocks.of(panel.counts, block_periods(len(panel.pnl))) if panel else None
     content = {
@@ -425,6 +447,7 @@ def find(
         "rows": rows,
     }
     content["warnings"] = _warnings(content, panel, _shared_warnings(points))
+    _allow_for(content, record, points, independent)
     if with_legs:
         content["warnings"].append(
             "PnL, ratios, ranks, ties, halves and selection bias are those of all legs together; the other columns "
@@ -433,23 +456,59 @@ def find(
     return SweepFindings(content, panel, chosen, columns, points)
 
 
-def _chosen_bound(best: Row, within: PnlPanel | None, trials: Sequence[str], stopped: int) -> float | None:
+def _chosen_bound(best: Row, series: Mapping[str, Any], independent: float) -> float | None:
     """Return the lower bound of the best row's mean PnL per block that allows for the choice.
 
-    The bounds of as many independent trials as those played are worth hold at once, so that of whichever is chosen
-    does. None without a bound of its own.
+    The bounds of as many *independent* trials as were played hold at once, so that of whichever is chosen does. None
+    without a bound of its own.
+    """
+    if best["pnl_lower95"] is None:
+        return None
+    pnl, counts = np.array(series["pnl"], np.float64), [count for _, count in series["spans"]]
+    return _known(float(mean_ends(pnl[:, None], counts, independent)[0][0]))
+
+
+def _allow_for(
+    content: dict[str, Any], record: OnRecord | None, points: Sequence[PlayedPoint], independent: float
+) -> None:
+    """Let the bound of the chosen one and the deflated Sharpe ratios of a sweep allow for all trials on record.
 
     Args:
-        best: The row.
-        within: The PnL of the trials from which it was chosen.
-        trials: The trials of its columns.
-        stopped: Number of further designs that were tried and given up.
+        content: Content of ``sweep.json``.
+        record: The trials on record, the sweep's own among them.
+        points: The played points.
+        independent: Number of independent trials in the sweep.
     """
-    if within is None or best["pnl_lower95"] is None:
-        return None
-    independent = independent_trials(within.pnl) * (1 + stopped / len(trials))
-    column = within.pnl[:, [trials.index(best["digest"])]]
-    return _known(float(mean_ends(column, within.counts, independent)[0][0]))
+    content["trials"] = dict(ALONE) if record is None else record.to_json()
+    outcomes = {point.trial: point.outcome for point in points if "error" not in point.outcome}
+    best = content["best"]
+    tried = max(independent, record.independent if record else 0.0)
+    if best is not None:
+        chosen, series = best["pnl_lower95_chosen"], outcomes[best["digest"]]["series"]
+        best["pnl_lower95_chosen_alone"] = chosen
+        best["pnl_lower95_chosen"] = None if chosen is None else _chosen_bound(best, series, tried)
+    bias = (
+        None
+        if record is None
+        else SelectionBias.on_record(record, periods_per_year([outcome["summary"] for outcome in outcomes.values()]))
+    )
+
+    def allowed(row: dict[str, Any], digest: str | None) -> None:
+        own = row["deflated_sharpe_alone"] = row["deflated_sharpe"]
+        beyond = None if bias is None or digest is None else bias.deflated(outcomes[digest]["summary"])
+        if own is not None and beyond is not None:
+            row["deflated_sharpe"] = min(own, beyond)
+
+    for row in [*content["rows"], *([] if best is None else [best])]:
+        allowed(row, row["digest"] if row["digest"] in outcomes else None)
+        row["psr_alone"] = row["psr"]
+        row["psr"] = best_of(row["psr"], tried)
+    for row in content["assumptions"]:
+        allowed(row, row.pop("best_digest"))
+    content["deflated_sharpe_alone"] = content["deflated_sharpe"]
+    known = [row["deflated_sharpe"] for row in content["assumptions"] if row["deflated_sharpe"] is not None]
+    content["deflated_sharpe"] = min(known, default=None)
+    content["warnings"] += [f"{TRIALS}{problem}" for problem in (record.problems if record else ())]
 
 
 def _row(point: PlayedPoint, bias: SelectionBias | None) -> Row:
@@ -539,6 +598,7 @@ def _assumption(
         "expected_best_sharpe": bias.best,
         "pbo": None if pnl is None else backtest_overfitting(pnl, BLOCKS if bias.trials <= MANY else FEWER),
         "deflated_sharpe": None if best is None else bias.deflated(best),
+        "best_digest": next((trial for trial, each in group.items() if each.outcome["summary"] is best), None),
     }
 
 
@@ -547,7 +607,8 @@ def _worst_of(assumptions: Sequence[Row]) -> Row:
     names = ("trials", "independent_trials", "sharpe_variance", "expected_best_sharpe", "pbo", "deflated_sharpe")
     known = {name: [row[name] for row in assumptions if row[name] is not None] for name in names}
     worst = {name: max(values, default=None) for name, values in known.items()}
-    return worst | {"trials": worst["trials"] or 0, "deflated_sharpe": min(known["deflated_sharpe"], default=None)}
+    trials = worst.pop("trials") or 0
+    return {"n_trials": trials} | worst | {"deflated_sharpe": min(known["deflated_sharpe"], default=None)}
 
 
 def _known(value: float) -> float | None:
@@ -601,7 +662,7 @@ def _shared_warnings(points: Sequence[PlayedPoint]) -> Counter[str]:
 
 def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mapping[str, int]) -> list[str]:
     """Return the warnings about the best row and the sweep; *shared* as from `_shared_warnings`."""
-    lines, best, trials = [], content["best"], content["trials"]
+    lines, best, trials = [], content["best"], content["n_trials"]
     if best is not None and trials > 1:
         if (deflated := content["deflated_sharpe"]) is not None and deflated < ENOUGH:
             lines.append(

@@ -17,13 +17,12 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mm.backtest.metrics.json_values import check
 from mm.backtest.metrics.notes import NULL
-from mm.backtest.metrics.pnl import AccountSeries, account_of, changes_60s
+from mm.backtest.metrics.pnl import AccountSeries, account_of
 from mm.backtest.metrics.summary import point_summary
 from mm.errors import Mismatch, MMError, ModelError
+from mm.play.design import minutes_of
 from mm.play.knobs import Day, Market, OtherMarkets
 from mm.play.market import FittedMicroPrice, Markets, feed_of_market, on_one_grid
 from mm.play.models import fitted_from
@@ -80,9 +79,9 @@ def outcome_of(result: "Result") -> Outcome:
     for name, leg in result.legs.items():
         _, own = _summed(leg)
         summary["warnings"] += [f"{name}: {note}" for note in own["warnings"] if not note.startswith(NULL)]
-    series = (result.series if result.legs else None) or account
-    spans = np.column_stack((series.spans.begin_us, series.spans.period_counts)).tolist()
-    return {"summary": summary, "series": {"spans": spans, "period_s": PERIOD_S, "pnl": changes_60s(series).tolist()}}
+    spans, pnl = minutes_of(result, account)
+    series = {"spans": [[*span] for span in spans], "period_s": PERIOD_S, "pnl": pnl.tolist()}
+    return {"summary": summary, "series": series}
 
 
 def _summed(result: "Result") -> tuple[AccountSeries, dict[str, Any]]:

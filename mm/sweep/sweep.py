@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from shlex import join
@@ -16,6 +17,7 @@ import msgspec
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
+from mm.backtest.summary_text import tried
 from mm.base.knobs import as_arguments, knobs
 from mm.base.numbers import number, probability, signed
 from mm.cli.settings_file import LEFT_OUT
@@ -36,12 +38,13 @@ from mm.sweep.findings import (
     PlayedPoint,
     PnlPanel,
     Row,
-    SelectionBias,
     SweepFindings,
     find,
 )
 from mm.sweep.grid import Axis, axes_for, points_of
 from mm.sweep.work import Work, engine, work_of
+from mm.trials.on_record import Recording
+from mm.trials.own_content import own_content
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
@@ -50,7 +53,17 @@ _GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Risk, Othe
 SHOWN = 20  # rows on the terminal
 NAMED = 5  # failed points named in the error message
 HEAD = (
-    *("trials", "independent_trials", "points", "failed", "rank_by", "expected_best_sharpe", "pbo", "deflated_sharpe"),
+    *(
+        "trials",
+        "n_trials",
+        "independent_trials",
+        "points",
+        "failed",
+        "rank_by",
+        "expected_best_sharpe",
+        "pbo",
+        "deflated_sharpe",
+    ),
     *("assumptions", "walkforward", "worst_case", "best"),
 )
 
@@ -92,9 +105,10 @@ def sweep(
     axes = axes_for(sweep_knobs.grid, models)
     points = points_of(axes, setup, sweep_knobs.grid_unfit)
     markets = Markets.open(days, market, others)
-    work = work_of(None, points, markets, workers, days.tapes)
+    work = work_of(None, points, markets, workers, days.tapes, Recording(days.out_root, "sweep"))
     played = work.run(engine(workers), step or (lambda _known: None), reuse=workers.reuse_points)
-    return find(played, axes, sweep_knobs.rank_by, [tape.start_us for tape in markets.tapes])
+    record = work.recording.on_record(again=True)
+    return find(played, axes, sweep_knobs.rank_by, [tape.start_us for tape in markets.tapes], record=record)
 
 
 def _axis(axis: tuple[str, Sequence[Any]]) -> str:
@@ -165,35 +179,21 @@ def table(findings: SweepFindings) -> list[str]:
     return [*lines, f"… {hidden} more in {TABLE}"] if hidden > 0 else lines
 
 
-def footer_lines(findings: SweepFindings, record: SelectionBias) -> list[str]:
-    """Return the lines below the table: the order, the selection bias, and the walk-forward of the choice.
-
-    Args:
-        findings: Findings of the sweep.
-        record: All trials ever played on these days under the fill model of the best row, including this sweep's.
-    """
+def footer_lines(findings: SweepFindings) -> list[str]:
+    """Return the lines below the table: the order, the selection bias, and the walk-forward of the choice."""
     content, lines = findings.content, []
-    best, trials = content["best"], content["trials"]
+    best = content["best"]
     if content["block_s"] is not None:
         block = content["block_s"] // 60
         lines.append(
             f"PnL is of the quoting; lower bound: of the 95 % interval of its mean per {block} min; a design ranks by "
             f"its worst fill assumption; tied: not told apart from the first, with all pairs at 95 % at once"
         )
-    if best is not None and trials > 1 and best["pnl_lower95_chosen"] is not None:
-        lines.append(
-            f"lower bound of the chosen one, which allows for the choice among {trials} trials: "
-            f"{signed(best['pnl_lower95_chosen'])}"
-        )
+    if best is not None:
+        lines.append(f"the chosen one: {tried(content['trials'], best['pnl_lower95_chosen'])}")
     lines += [assumption_line(row, content["axes"]) for row in content["assumptions"]]
     if content.get("search") is not None:
         lines += search_lines(content["search"])
-    if record.trials > trials and best is not None:
-        deflated = record.deflated(summary_of(findings, best))
-        lines.append(
-            f"{record.trials} trials on record for these days and this fill model, including this sweep: over all of "
-            f"them the deflated Sharpe ratio of the best one is {probability(deflated)}"
-        )
     if (ahead := content["walkforward"]) is not None:
         lines.append(
             f"walk-forward choice, in blocks of {ahead['block']}: PnL {signed(ahead['pnl'])}; best in "
@@ -231,12 +231,6 @@ def assumption_line(row: Row, axes: Sequence[Row]) -> str:
     )
 
 
-def summary_of(findings: SweepFindings, row: Row) -> dict[str, Any]:
-    """Return the summary of the point of a *row*."""
-    summary: dict[str, Any] = findings.points[row["point"] - 1].outcome["summary"]
-    return summary
-
-
 def write(
     run: Run,
     done: tuple[Sequence[Axis], Sequence[PlayedPoint], Work],
@@ -254,30 +248,24 @@ def write(
         searched: Content of ``search`` in ``sweep.json``; None for a grid.
     """
     axes, played, work = done
-    findings = find(played, axes, rank_by, [tape.start_us for tape in tapes], searched["stopped"] if searched else 0)
+    stopped, record = searched["stopped"] if searched else 0, work.recording.on_record(again=True)
+    findings = find(played, axes, rank_by, [tape.start_us for tape in tapes], stopped, record)
     findings.content["search"] = searched
-    best = findings.content["best"]
-    record = work.on_record(None if best is None else summary_of(findings, best)["models"]["fill"])
     days = [day for tape in tapes for day in tape.days]
     with run.timing("write"):
         for name, rows in write_files(run.partial, findings, {"symbol": tapes[0].symbol, "days": days}).items():
-            run.output(name, rows)
-        # Not in a file: another sweep of these days changes it, and the files of this one must not change.
-        on_record = {
-            "trials": record.trials,
-            "expected_best_sharpe": record.best,
-            "best_deflated_sharpe": None if best is None else record.deflated(summary_of(findings, best)),
-        }
+            own = own_content(findings.rows) if name == TABLE else None
+            run.output(name, rows, own_sha256=None if own is None else sha256(as_csv(own).encode()).hexdigest())
     run.artefact = SWEEP
     run.timings.update(played=work.played, reused=work.reused)
-    run.summary = {**{name: findings.content[name] for name in HEAD}, "on_record": on_record}
-    _print(run, findings, record, work)
+    run.summary = {name: findings.content[name] for name in HEAD}
+    _print(run, findings, work)
     return findings
 
 
-def _print(run: Run, findings: SweepFindings, record: SelectionBias, work: Work) -> None:
+def _print(run: Run, findings: SweepFindings, work: Work) -> None:
     run.print(f"{len(findings.points)} points, {work.played} played, {work.reused} reused")
-    for line in (*table(findings), *footer_lines(findings, record)):
+    for line in (*table(findings), *footer_lines(findings)):
         run.print(line)
     if (best := findings.content["best"]) is not None:
         run.print(join(work.command(best["point"])))

@@ -4,11 +4,13 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import cpu_count
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mm.backtest.metrics.json_values import finite
 from mm.backtest.rules import Account, Rules
@@ -21,6 +23,7 @@ from mm.commands.schedule import study_days, write_study
 from mm.errors import FitError, ModelError, UsageError
 from mm.play.calibration import fallback_of, plan_of, unfitted
 from mm.play.calibration_knobs import Windows
+from mm.play.design import Design, Designs, PlayedDay
 from mm.play.knobs import Models
 from mm.play.market import Markets
 from mm.play.models import agent_files, fitted_from
@@ -33,11 +36,12 @@ from mm.report.contents import FIT
 from mm.runs.in_progress import Run
 from mm.runs.noted import note_files, note_micro_price
 from mm.sweep.engines import Outcomes, in_process, in_processes, on_cluster
-from mm.sweep.findings import PlayedPoint, SelectionBias
+from mm.sweep.findings import PlayedPoint
 from mm.sweep.grid import FLAG, Point
 from mm.sweep.objects import Shipment
 from mm.sweep.play import Outcome, Task
 from mm.sweep.store import Code, Store, code_of, trial_of
+from mm.trials.on_record import Recording
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import CalibrationConfig
@@ -52,6 +56,7 @@ class SharedInputs:
     """Inputs that all points of a sweep share.
 
     Attributes:
+        days: The days.
         inputs: sha256 of the files of the days, also those of other markets.
         files: sha256 of the files that knobs name, by path.
         tapes: The folder of kept tapes.
@@ -63,6 +68,7 @@ class SharedInputs:
         shipment: Transfers files to workers on other machines; None if they share this disk.
     """
 
+    days: Sequence[PlayedDay]
     inputs: Sequence[str]
     files: Mapping[Path, str]
     tapes: Path
@@ -84,12 +90,14 @@ class Job:
 
     Attributes:
         trial: Its identity, independent of the version.
+        design: Its design, as the ledger of trials knows it.
         key: Its key in the store: trial and version.
         task: The task that plays it.
         forwarded: Whether it is played on the schedule.
     """
 
     trial: str
+    design: Design
     key: str
     task: Task
     forwarded: bool
@@ -104,11 +112,21 @@ class Work:
         sources: sha256 of all modules of users' models, by name.
         played: Number of backtests that had to be played.
         known: Number of backtests with an outcome so far.
+        recording: Puts its trials on record.
     """
 
-    def __init__(self, points: Sequence[Point], shared: SharedInputs, store: Store) -> None:
-        """Determine the different backtests of *points*; the *store* keeps played ones."""
+    def __init__(self, points: Sequence[Point], shared: SharedInputs, store: Store, recording: Recording) -> None:
+        """Determine the different backtests of *points*.
+
+        Args:
+            points: The points.
+            shared: What they share.
+            store: Keeps played ones.
+            recording: Puts them on record.
+        """
         self.points = points
+        self.recording = recording
+        self._designs = Designs(shared.files)
         self.sources: dict[str, str] = {}
         self.played = self.known = 0
         self._shared, self._store = shared, store
@@ -153,29 +171,28 @@ class Work:
         """Return the outcomes of the jobs that were kept earlier, by their keys, in the form of newly played ones."""
         self._store.tidy()
         every = ((key, self._store.find(key)) for key in self.jobs)
-        return {key: {name: kept[name] for name in ("summary", "series")} for key, kept in every if kept is not None}
+        known = {key: {name: kept[name] for name in ("summary", "series")} for key, kept in every if kept is not None}
+        for key, outcome in known.items():
+            self._record(self.jobs[key], outcome)
+        return known
 
     def keep(self, job: Job, outcome: Outcome) -> None:
-        """Store the outcome of a job, unless it failed."""
+        """Store the outcome of a job and put it on record, unless it failed."""
         if "error" not in outcome:
+            self._record(job, outcome)
             about = {"inputs": sorted(self._shared.inputs), "walkforward": job.forwarded}
             self._store.keep(job.key, {"trial": job.trial, **about, **outcome})
+
+    def _record(self, job: Job, outcome: Outcome) -> None:
+        series = outcome["series"]
+        spans = tuple((begin_us, count) for begin_us, count in series["spans"])
+        pnl = np.array(series["pnl"], np.float64)
+        self.recording.add(job.design.trials(self._shared.days, spans, pnl, self.recording.made_by))
 
     def command(self, number: int) -> list[str]:
         """Return the words of the command that plays the point of this *number* alone, with all paths."""
         point = self.points[number - 1]
         return point.setup.command(point.texts, places=True, fit=self._shared.fit)
-
-    def on_record(self, fills: str | None) -> SelectionBias:
-        """Return the selection bias of all different kept trials on the same files, including those of this sweep.
-
-        Args:
-            fills: Their fill model; None for any.
-        """
-        inputs = sorted(self._shared.inputs)
-        same = [kept for kept in self._store.every() if kept["inputs"] == inputs and not kept["walkforward"]]
-        summaries = {kept["trial"]: kept["summary"] for kept in same}.values()
-        return SelectionBias.of([summary for summary in summaries if fills in (None, summary["models"]["fill"])])
 
     def _jobs(self, point: Point) -> list[Job]:
         shared = self._shared
@@ -202,7 +219,8 @@ class Work:
             "inputs": list(shared.inputs),
             "store": shared.shipment and shared.shipment.of(named, code.models),
         }
-        return Job(trial, digest([trial, code.exact, forwarded]), task, forwarded)
+        design = self._designs.of(setup, fitted)
+        return Job(trial, design, digest([trial, code.exact, forwarded]), task, forwarded)
 
     def _code_of(self, setup: Setup) -> Code:
         models = setup.models
@@ -240,7 +258,8 @@ def shared_inputs(
     every = [*markets.tapes, *(tape for feed in markets.others.values() for tape in feed.tapes)]
     inputs = sorted(sha256 for tape in every for _, _, sha256 in tape.meta.inputs)
     shipment = None if store is None else Shipment(store, every)
-    return SharedInputs(inputs, {path: hash_file(path) for path in files}, cache, shipment=shipment)
+    days = [PlayedDay.of(tape) for tape in markets.tapes]
+    return SharedInputs(days, inputs, {path: hash_file(path) for path in files}, cache, shipment=shipment)
 
 
 def fits(
@@ -381,6 +400,7 @@ class Player:
         markets: The days, and the other markets on them.
         workers: Where the points are played.
         played, reused: Numbers of backtests.
+        recording: Puts its trials on record.
     """
 
     run: Run
@@ -389,6 +409,10 @@ class Player:
     workers: Workers
     played: int = 0
     reused: int = 0
+    recording: Recording = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.recording = Recording(self.setup.day.out_root, self.run.kind)
 
     def __call__(self, points: Sequence[Point]) -> list[PlayedPoint]:
         """Play *points*, unless they are stored."""
@@ -403,7 +427,7 @@ class Player:
     def work(self, points: Sequence[Point]) -> Work:
         """Return the work of *points*."""
         run = None if self.played + self.reused else self.run
-        return work_of(run, points, self.markets, self.workers, self.run.tapes)
+        return work_of(run, points, self.markets, self.workers, self.run.tapes, self.recording)
 
 
 def work_of(
@@ -412,9 +436,10 @@ def work_of(
     markets: Markets,
     workers: Workers,
     cache: Path,
+    recording: Recording,
 ) -> Work:
     """Return the work of *points* on the same days, after checking them; warnings are logged if there is a *run*."""
     store = workers.object_store if workers.cluster else None
     shared = check(run, points, markets, shared_inputs(run, points, markets, cache, store))
     day = points[0].setup.day
-    return Work(points, shared, Store.of(day.out_root, day.symbol, day.label()))
+    return Work(points, shared, Store.of(day.out_root, day.symbol, day.label()), recording)

@@ -122,6 +122,11 @@ class Trial:
     line: TrialLine
     pnl: Floats
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its symbol and day."""
+        return self.symbol, self.day
+
 
 @dataclass(frozen=True)
 class DayLedger:

@@ -1,6 +1,7 @@
 """What is on record of the days of a run: how many designs were tried on them, and how they did there."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,17 @@ from mm.base.numbers import noun
 from mm.trials.ledger import DayLedger, Identity, Ledger, Spans, Trial, TrialLine
 
 MINUTE_US = 60_000_000
+Day = tuple[str, str]  # symbol and day
+TRIALS = "trials: "
+"""Prefix of the warning that something of the ledger cannot be used."""
+ALONE: Mapping[str, Any] = {
+    "known": 0,
+    "on_these_days": 1,
+    "independent": 1.0,
+    "this_is_new": True,
+    "held_out_openings": 0,
+}
+"""The entry ``trials`` of a run that knows of no other."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,15 @@ class OnRecord:
         """The number of independent trials that these are worth."""
         return independent_trials(self.pnl)
 
+    def worst(self, sums: Callable[[Floats], Floats]) -> float:
+        """Return the least value that *sums* makes of the PnL of any design; NaN if none is known.
+
+        Args:
+            sums: Returns sums over periods, such as the blocks of `PeriodBlocks`, of all columns.
+        """
+        values = sums(self.pnl)
+        return float(np.nanmin(values)) if np.isfinite(values).any() else math.nan
+
     def to_json(self) -> dict[str, Any]:
         """Return the entry ``trials`` of a summary."""
         return {
@@ -55,16 +76,6 @@ class OnRecord:
             "this_is_new": self.this_is_new,
             "held_out_openings": self.held_out_openings,
         }
-
-
-ALONE: Mapping[str, Any] = {
-    "known": 0,
-    "on_these_days": 1,
-    "independent": 1.0,
-    "this_is_new": True,
-    "held_out_openings": 0,
-}
-"""The entry ``trials`` of a run that knows of no other."""
 
 
 def independent_trials(pnl: Floats) -> float:
@@ -103,53 +114,59 @@ class Recording:
         problems: What hindered putting them there.
     """
 
-    def __init__(self, out_root: Path) -> None:
-        self.ledger = Ledger(out_root)
+    def __init__(self, out_root: Path, made_by: str) -> None:
+        """Begin without trials; *made_by* is the command."""
+        self.ledger, self.made_by = Ledger(out_root), made_by
         self.new = False
         self.problems: list[str] = []
-        self._own: dict[tuple[str, Identity], Trial] = {}
-        self._read: dict[str, DayLedger] = {}
+        self._own: dict[tuple[Day, Identity], Trial] = {}
+        self._read: dict[Day, DayLedger] = {}
 
     def add(self, trials: Iterable[Trial]) -> None:
-        """Put *trials*, all of one symbol, on record unless they are."""
+        """Put *trials* on record unless they are."""
         for trial in trials:
-            key = trial.day, trial.line.identity
+            key = trial.place, trial.line.identity
             if key in self._own:
                 continue
             self._own[key] = trial
-            if trial.line.identity not in self._day(trial).known:
+            if trial.line.identity not in self._day(trial.place).known:
                 self.new = True
                 if problem := self.ledger.add(trial):
                     self.problems.append(problem)
 
-    def _day(self, trial: Trial) -> DayLedger:
-        if trial.day not in self._read:
-            self._read[trial.day] = self.ledger.read(trial.symbol, trial.day)
-        return self._read[trial.day]
+    def _day(self, place: Day) -> DayLedger:
+        if place not in self._read:
+            self._read[place] = self.ledger.read(*place)
+        return self._read[place]
 
-    def on_record(self) -> OnRecord:
-        """Return what is on record of the days of the trials, as it was when the first of each day was added."""
-        own, days = list(self._own.values()), {trial.day: trial for trial in self._own.values()}
+    def on_record(self, *, again: bool = False) -> OnRecord:
+        """Return what is on record of the days of the trials.
+
+        It is as it was when the first trial of each day was added, or what others have added since if read *again*.
+        """
+        if again:
+            self._read = {place: self.ledger.read(*place) for place in self._read}
+        own, days = list(self._own.values()), {trial.place: trial for trial in self._own.values()}
         problems = [*self.problems, *(problem for read in self._read.values() for problem in read.problems)]
         designs = {design: at for at, design in enumerate(dict.fromkeys(trial.line.design for trial in own))}
         chosen = []
-        for day, trial in days.items():
-            lines, others = _of_market(self._read[day].trials, trial.line.market)
+        for place, trial in days.items():
+            lines, others = _of_market(self._read[place].trials, trial.line.market)
             if others:
                 problems.append(
-                    f"{self.ledger.folder}: {others} {noun(others, 'trial')} of {trial.symbol} {day} played other "
+                    f"{self.ledger.folder}: {others} {noun(others, 'trial')} of {' '.join(place)} played other "
                     f"files than those of this DATA_ROOT and {'does' if others == 1 else 'do'} not count"
                 )
-            chosen.append((trial, _one_of_each(lines, {one.line.assumption for one in own if one.day == day})))
+            chosen.append((trial, _one_of_each(lines, {one.line.assumption for one in own if one.place == place})))
             for design in chosen[-1][1]:
                 designs.setdefault(design, len(designs))
         pnl = np.full((len(designs), sum(trial.line.count for trial in days.values())), np.nan)
         at = 0
         for trial, lines_of in chosen:
             part, at = pnl[:, at : at + trial.line.count], at + trial.line.count
-            _fill(part, trial.line.spans, self._read[trial.day], lines_of, designs)
+            _fill(part, trial.line.spans, self._read[trial.place], lines_of, designs)
             for one in own:
-                if one.day == trial.day and one.line.spans == trial.line.spans:
+                if one.place == trial.place and one.line.spans == trial.line.spans:
                     part[designs[one.line.design]] = one.pnl
         openings = max((read.openings for read in self._read.values()), default=0)
         known = self.ledger.known()
@@ -185,13 +202,13 @@ def _fill(
             rows[designs[design]] = values
             continue
         if trial.spans not in places:
-            _, here, there = np.intersect1d(_minutes(spans), _minutes(trial.spans), return_indices=True)
+            _, here, there = np.intersect1d(minutes(spans), minutes(trial.spans), return_indices=True)
             places[trial.spans] = here, there
         here, there = places[trial.spans]
         rows[designs[design], here] = values[there]
 
 
-def _minutes(spans: Spans) -> Ints:
+def minutes(spans: Spans) -> Ints:
     """Return the minute since 1970 in which each period begins."""
     parts = [begin_us // MINUTE_US + np.arange(count, dtype=np.int64) for begin_us, count in spans]
     return np.concatenate(parts) if parts else np.empty(0, np.int64)

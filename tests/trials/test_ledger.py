@@ -37,7 +37,7 @@ def trial(number: int, *, assumption: str = "queue", market: str = "m", spans=SP
 
 def recorded(root, *trials: Trial):
     """What is on record after a run of these trials."""
-    run = Recording(root)
+    run = Recording(root, "sweep")
     run.add(trials)
     return run.on_record()
 

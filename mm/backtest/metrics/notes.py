@@ -20,6 +20,7 @@ from mm.base.arrays import Floats, Ints
 from mm.base.numbers import duration, noun, number, signed
 from mm.clock import iso, missing_days
 from mm.instrument import E8, short_text
+from mm.trials.own_content import UNDONE
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal
@@ -197,7 +198,7 @@ def _why_crossing(summary: Mapping[str, Any]) -> str:
 def of_verdict(numbers: Mapping[str, Any]) -> list[str]:
     """Return what limits the verdict of a summary: what would undo it, a mean that drifts, PnL outside its periods."""
     undone, half_life_s = numbers["undone_by"], numbers["returns"]["drift_half_life_s"]
-    lines = [] if undone is None else [f"above 0 from {undone_text(undone)}"]
+    lines = [] if undone is None else [f"{UNDONE}{undone_text(undone)}"]
     covered_s = numbers["returns"]["periods"] * numbers["returns"]["period_s"]
     if numbers["verdict"] and half_life_s and covered_s < DRIFT_HALF_LIVES * half_life_s:
         lines.append(
@@ -226,7 +227,7 @@ def _span(seconds: float) -> str:
 
 def left_out(summary: Mapping[str, Any]) -> list[str]:
     """Return a note if the PnL in no period of 60 s is more than the verdict's interval is wide to either side."""
-    verdict, lost = summary["verdict"] or {}, summary["returns"]["pnl_left_out"]
+    verdict, lost = summary["verdict_alone"] or {}, summary["returns"]["pnl_left_out"]
     if verdict.get("lower95") is None or 2 * abs(lost) <= verdict["upper95"] - verdict["lower95"]:
         return []
     return [

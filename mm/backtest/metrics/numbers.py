@@ -305,7 +305,8 @@ NUMBERS = (
         QUOTE,
         "the expected sum of X over the periods `above 0`, `below 0`, `undecided` (`lower95`, `upper95`: long-run "
         "error, Student's t), `too short to test` under 20 periods; none without `knows_next_move`. It is of these "
-        "days; an undecided one has `days_to_decide`, how many days like these would decide it",
+        "days, on which all intervals of the trials on record hold at once; an undecided one has `days_to_decide`, how "
+        "many days like these would decide it",
         f"the same quoting PnL in every period, too few of them, {_NOT_KNOWING}",
     ),
     SummaryNumber("verdict.days_to_decide", null="the verdict is not undecided"),
@@ -317,6 +318,21 @@ NUMBERS = (
         "the verdict is not above 0, or from 20 losing periods or more",
     ),
     SummaryNumber("undone_by.times_the_largest", null="no period lost anything"),
+    SummaryNumber("undone_by_alone", null="the verdict alone is not above 0, or from 20 losing periods or more"),
+    SummaryNumber("undone_by_alone.times_the_largest", null="no period lost anything"),
+    SummaryNumber("verdict_alone.days_to_decide", null="the verdict alone is not undecided"),
+    SummaryNumber(
+        "verdict_alone",
+        QUOTE,
+        "the same as if nothing else had been tried",
+        f"the same quoting PnL in every period, too few of them, {_NOT_KNOWING}",
+    ),
+    SummaryNumber(
+        "trials",
+        "",
+        "[what was tried](#trials-on-record): `known` below `OUT_ROOT`, designs `on_these_days` with this one, as many "
+        "`independent` ones as these are worth, `this_is_new`, `held_out_openings` of these days",
+    ),
     SummaryNumber(
         "sharpe",
         "annual",
@@ -354,6 +370,12 @@ NUMBERS = (
         SHARE,
         "1 − p of the one-sided test that the mean of X is not above 0, with the verdict's error",
         f"fewer than 20 periods of 60 s in which anything was earned or lost, or all equal, {_NOT_KNOWING}",
+    ),
+    SummaryNumber(
+        "psr_alone",
+        SHARE,
+        "the same as if nothing else had been tried; `psr` is its power by the independent trials",
+        f"fewer than 20 periods of 60 s with a market, or all equal, {_NOT_KNOWING}",
     ),
     SummaryNumber("max_drawdown", QUOTE, "of X", _NEVER_VALID, RISK, compared=_ITSELF),
     SummaryNumber("drawdown_duration_s", SECONDS, "the longest, from a peak to its recovery", _NEVER_VALID, RISK),

@@ -13,7 +13,7 @@ from mm.backtest.metrics import arithmetic
 from mm.backtest.metrics.arithmetic import dot, median, quantiles
 from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.base.arrays import Floats, Ints, Numbers
-from mm.base.estimate import LEVEL, cosines, estimated
+from mm.base.estimate import LEVEL, cosines, estimated, student_quantile
 from mm.base.numbers import ABOVE, NORMAL, UNDECIDED
 from mm.clock import US_PER_S
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DRAWS = 2_000
 _AT_ONCE = 1 << 18  # blocks of draws per chunk
 LEAST_PERIODS = 20
+LARGE = 1_000_000  # degrees of freedom at which Student's t is normal
 TOO_SHORT = "too short to test"
 FEW_LOSSES = 20  # losing periods, below which a verdict says what would undo it
 DRIFTS = 12  # half-lives, and shares of the variance, that are tried
@@ -143,21 +144,23 @@ def _draw_ratios(drawn: Floats, lengths: Ints, centre: float) -> Floats:
     return np.stack((ratio, np.where(varied & (error > 1e-12), error, 0.0)))[:, :, 0]
 
 
-def verdict(changes: Floats, days: int = 1) -> dict[str, Any] | None:
+def verdict(changes: Floats, days: int = 1, trials: float = 1.0) -> dict[str, Any] | None:
     """Return whether the sum of 60 s *changes* is expected above 0 or below, with its 95 % interval.
 
     The error is the long-run one, with Student's t. ``days_to_decide`` of an undecided one: how many days like the
     *days* it is from would decide it, if they all earned the same. Below ``LEAST_PERIODS`` it is too short to test;
-    None if nothing varied.
+    None if nothing varied. With several independent *trials* of which these may be the best, the intervals of all hold
+    at once.
     """
     if len(changes) < LEAST_PERIODS:
         return {"text": TOO_SHORT, "lower95": None, "upper95": None, "days_to_decide": None}
     if changes.min() == changes.max():
         return None
-    total = estimated(changes).times(len(changes))
+    total = estimated(changes, comparisons=trials).times(len(changes))
     enough = None
     if total.sign == UNDECIDED and total.value and total.error:
-        enough = math.ceil(max(days * (NORMAL * total.error / total.value) ** 2, days + 1))
+        wide = NORMAL if trials <= 1 else student_quantile(LARGE, trials)
+        enough = math.ceil(max(days * (wide * total.error / total.value) ** 2, days + 1))
     return {"text": total.sign, "lower95": total.low, "upper95": total.high, "days_to_decide": enough}
 
 
@@ -351,6 +354,11 @@ def drift_half_life_s(changes: Floats) -> float | None:
     if fits.flat[best] + len(waves) * math.log(waves.mean()) < DRIFT_GAIN:
         return 0.0
     return float(halves[best // DRIFTS]) * PERIOD_US / US_PER_S
+
+
+def best_of(probability: float | None, trials: float) -> float | None:
+    """Return the *probability* that one trial without skill is below a result, as that of the best of some *trials*."""
+    return None if probability is None else float(probability**trials)
 
 
 def daily(account: "AccountSeries", terms: "RunTerms", fill_us: Ints) -> dict[str, Any]:

@@ -45,6 +45,7 @@ from mm.base.arrays import Ints, Numbers
 from mm.base.numbers import SHARPE_DAYS
 from mm.clock import US_PER_S
 from mm.instrument import E8
+from mm.trials.on_record import ALONE, TRIALS
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal, Table
@@ -62,7 +63,7 @@ REALISED = ("pnl_realised", "pnl_unrealised", "initial_equity")
 ACCOUNT = ("equity_start", "equity_end", "max_drawdown", "max_drawdown_share", "drawdown_duration_s")
 
 NET = (
-    *("fees", "pnl_total", "pnl_quoting", "verdict", "break_even_fee_rate"),
+    *("fees", "pnl_total", "pnl_quoting", "verdict", "verdict_alone", "break_even_fee_rate"),
     *("sharpe", "sharpe_ci95", "sharpe_autocorr", "sortino", "calmar", "sharpe_daily"),
 )
 """Results net of fees."""
@@ -92,11 +93,13 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
         **scale(terms),
         **_optional(terms),
         **_limits(journal),
+        "trials": dict(ALONE) if terms.trials is None else terms.trials.to_json(),
     }
     summary |= _volume(journal, account, terms, summary, traded)
     warnings = notes(counts, summary, reached=bool(sent.rested.any()))
     warnings += unearned_fee(journal, terms, summary) or fee_above_capture(summary)
     warnings += [*_cautions(journal, terms), *of_verdict(summary)]
+    warnings += [f"{TRIALS}{problem}" for problem in (terms.trials.problems if terms.trials else ())]
     summary = dict(finite(summary))
     summary["warnings"] = warnings + _why_null(summary)
     return _before_fees(summary, terms.unvalued_fees) if terms.unvalued_fees else summary
@@ -337,16 +340,17 @@ def _risk(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str,
         "seed": terms.seed,
     }
     ratios = _ratios(account, terms, knows=knows)
-    verdict = risk.verdict(changes / account.per_quote, len(set(terms.days))) if knows else None
-    undone = risk.undone_by(changes / account.per_quote, None if verdict is None else verdict["text"])
-    first = {
-        "verdict": verdict,
-        "undone_by": undone,
-        "sharpe": ratios["sharpe"],
-        "sharpe_autocorr": ratios["sharpe_autocorr"],
-    }
+    pnl, days = changes / account.per_quote, len(set(terms.days))
+    tried = 1.0 if terms.trials is None else terms.trials.independent
+    first: dict[str, Any] = {}
+    for name, trials in (("", tried), ("_alone", 1.0)):
+        verdict = risk.verdict(pnl, days, trials) if knows else None
+        undone = risk.undone_by(pnl, None if verdict is None else verdict["text"])
+        first |= {f"verdict{name}": verdict, f"undone_by{name}": undone}
+    first |= {"sharpe": ratios["sharpe"], "sharpe_autocorr": ratios["sharpe_autocorr"]}
     interval = risk.sharpe_ci95(changes, _per_year(account, terms), terms.seed) if knows else None
-    return first | {"sharpe_ci95": interval, "sharpe_bootstrap": bootstrap} | ratios
+    psr = {"psr": risk.best_of(ratios["psr"], tried), "psr_alone": ratios["psr"]}
+    return first | {"sharpe_ci95": interval, "sharpe_bootstrap": bootstrap} | ratios | psr
 
 
 def _ratios(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""Days held out: marked below DATA_ROOT, and refused to whatever plays or fits them until they are opened.
+
+``held_out.json`` has the days of each symbol, and until when each is held. That a day was opened stands in the ledger
+of trials of the run that opened it.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mm.base.atomic_file import write_atomic
+from mm.clock import now_us, run_stamp
+from mm.errors import BrokenFile, UsageError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where two commands that hold days in the same instant may lose one
+    fcntl = None  # type: ignore[assignment]
+
+FILE = "held_out.json"
+WAY_OUT = "--open-held-out (OPEN_HELD_OUT=1; open_held_out=True in Python)"
+Held = Mapping[str, Mapping[str, str | None]]
+"""By symbol and day: the date from which the day is no longer held; None for none."""
+
+
+def held_days(data_root: Path) -> Held:
+    """Return the days held out below *data_root*.
+
+    Raises:
+        BrokenFile: If their file cannot be read.
+    """
+    path = data_root / FILE
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        return {str(symbol): {str(day): until for day, until in days.items()} for symbol, days in held.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise BrokenFile(f"{path}: cannot be read ({error}), so which days are held out is unknown; mend it") from error
+
+
+def held_of(data_root: Path, symbol: str, days: Iterable[str]) -> list[str]:
+    """Return those of some *days* of a symbol that are held out today, in order."""
+    until, today = held_days(data_root).get(symbol, {}), run_stamp(now_us())[:8]
+    return sorted({day for day in days if day in until and (until[day] is None or today < str(until[day]))})
+
+
+def refuse_held(data_root: Path, symbol: str, days: Sequence[str]) -> None:
+    """Raise UsageError if one of the *days* of a symbol is held out."""
+    if held := held_of(data_root, symbol, days):
+        several = len(held) > 1
+        raise UsageError(
+            f"{symbol} {', '.join(held)}: held out ({data_root / FILE}); leave {'them' if several else 'it'} out, play "
+            f"{'them' if several else 'it'} once with mm evaluate --held-out, or open {'them' if several else 'it'} by "
+            f"{WAY_OUT}, which is written down and printed with every later number of "
+            f"{'these days' if several else 'this day'}"
+        )
+
+
+def hold(data_root: Path, symbol: str, days: Iterable[str], until: str | None) -> None:
+    """Hold *days* of a symbol out, until a date (YYYYMMDD) or for good."""
+    with _changed(data_root) as held:
+        held.setdefault(symbol, {}).update(dict.fromkeys(days, until))
+
+
+def release(data_root: Path, symbol: str, days: Iterable[str]) -> list[str]:
+    """Let *days* of a symbol no longer be held out; return those that were."""
+    with _changed(data_root) as held:
+        own = held.get(symbol, {})
+        released = [day for day in days if day in own]
+        for day in released:
+            del own[day]
+    return released
+
+
+@contextmanager
+def _changed(data_root: Path) -> Iterator[dict[str, dict[str, str | None]]]:
+    """Yield the held days, and write what they are at the end; one process at a time.
+
+    Raises:
+        UsageError: If the file cannot be written.
+    """
+    try:
+        descriptor = os.open(data_root, os.O_RDONLY)
+    except OSError as error:
+        raise UsageError(
+            f"--data-root (DATA_ROOT) {data_root}: {error.strerror}; name the folder of the days"
+        ) from error
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        held = {symbol: dict(days) for symbol, days in held_days(data_root).items()}
+        yield held
+        text = json.dumps({symbol: days for symbol, days in held.items() if days}, indent=1, sort_keys=True)
+        try:
+            write_atomic(data_root / FILE, (text + "\n").encode())
+        except OSError as error:
+            raise UsageError(f"{data_root / FILE}: cannot be written ({error.strerror}); no day was marked") from error
+    finally:
+        os.close(descriptor)

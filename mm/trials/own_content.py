@@ -1,0 +1,35 @@
+"""What of a result is of the run itself: without what depends on the trials that were on record before it.
+
+A verdict allows for those trials, so the same work says another thing later. Digests, reproductions and comparisons are
+of the work: beside each value that allows for other trials stands the one without, under its name and ``_alone``.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from mm.trials.on_record import TRIALS
+
+_KEY, _ALONE = "trials", "_alone"
+UNDONE = "above 0 from "
+"""Prefix of the warning on a verdict above 0, which it may be alone and not beside other trials, or not."""
+_OF_OTHERS = (TRIALS, UNDONE)
+
+
+def own_content(content: Any) -> Any:
+    """Return JSON *content* as if nothing else were on record: ``x`` is ``x_alone``, and ``trials`` is left out."""
+    if isinstance(content, list):
+        return [own_content(item) for item in content if not (isinstance(item, str) and item.startswith(_OF_OTHERS))]
+    if not isinstance(content, dict):
+        return content
+    return {
+        name: own_content(content.get(name + _ALONE, value) if name + _ALONE in content else value)
+        for name, value in content.items()
+        if not name.endswith(_ALONE) and not (name == _KEY and isinstance(value, dict))
+    }
+
+
+def own_sha256(content: Any) -> str:
+    """Return the sha256 of JSON *content* as if nothing else were on record."""
+    text = json.dumps(own_content(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

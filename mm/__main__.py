@@ -30,6 +30,7 @@ _DATA: Commands = {
     "import": ("Convert raw captures or third-party files to day folders.", "mm.commands.data:data_import"),
     "fetch": ("Fetch a published day of Binance.", "mm.commands.data:data_fetch"),
     "check": ("Validate a day folder.", "mm.commands.data:data_check"),
+    "hold": ("Hold days out of all plays and fits, until they are opened.", "mm.commands.data:data_hold"),
     "repair": ("Repair a damaged day folder from its raw messages.", "mm.commands.data:data_repair"),
     "export": ("Write a day folder as Parquet, or for hftbacktest.", "mm.commands.data:data_export"),
     "import-parquet": ("Write a day folder from its Parquet export.", "mm.commands.data:data_import_parquet"),

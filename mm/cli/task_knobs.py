@@ -3,9 +3,10 @@
 They are separate because every command imports the knobs that most tasks have.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
@@ -18,6 +19,7 @@ from mm.base.knobs import (
     SWITCH,
     ZONE,
     base_url,
+    day_list,
     integer,
     knob,
     matching,
@@ -26,6 +28,7 @@ from mm.base.knobs import (
 )
 from mm.base.markets import MARKETS
 from mm.cli.config import Doors, OrdersFile, Output
+from mm.dayfolder.held_out import held_days, held_of
 from mm.play.calibration_knobs import Calibration, Fit, Windows
 from mm.play.knobs import DamagedDay, Day, Market, Models, OtherMarkets, Pages, Results, Sensitivity, Source
 
@@ -147,6 +150,32 @@ class ManyDays(Day):
     """The days and symbols of an evaluation, each played on its own."""
 
     symbol: str = symbol_knob("Symbol, in any case; or a list.", many=True)
+    day: str = day_knob(  # None only before it is resolved
+        "YYYYMMDD, a list 20251216,20251217 or a range 20251216:20251220; not needed with HELD_OUT.",
+        None,
+        many=True,
+        common="YYYYMMDD, a list, or a range FIRST:LAST",
+    )
+    held_out: bool = knob(
+        False, SWITCH, "1 plays all days of the symbols that are held out, and opens them.", matters=False
+    )
+
+    @staticmethod
+    def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the days held out, if they were asked for: of all, or of the days that were given."""
+        if not params["held_out"]:
+            return {}
+        symbols, root, among = str(params["symbol"]).split(","), params["data_root"], params["day"]
+        every = {day for symbol in symbols for day in held_of(root, symbol, held_days(root).get(symbol, ()))}
+        held = sorted(every if among is None else every & set(day_list(among)))
+        return {"day": ",".join(held) or None, "open_held_out": True}
+
+    def played(self) -> list[tuple[str, str]]:
+        """Return symbol and day of each backtest; of days held out only those that are for the symbol."""
+        pairs = [(symbol, day) for day in self.days() for symbol in self.symbol.split(",")]
+        if not self.held_out:
+            return pairs
+        return [(symbol, day) for symbol, day in pairs if held_of(self.data_root, symbol, [day])]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.clock import now_us, run_stamp
+from mm.dayfolder.held_out import FILE
 from mm.dayfolder.layout import DayFolder
 from mm.errors import BrokenFile, DataError, NeverSynced, UsageError
 from mm.play.knobs import DamagedDay, Market, Results, Source
@@ -46,6 +47,14 @@ _FORMAT = click.Option(
     default=_FORMATS[0],
     show_default=True,
     help="File format: raw captures of Binance, or files of another source (bitstamp: order by order).",
+)
+
+
+_HELD = (
+    click.Argument(["symbol"], metavar="SYMBOL"),
+    click.Argument(["days"], nargs=-1, metavar="[DAY]…"),
+    click.Option(["--until"], metavar="YYYYMMDD", help="Date from which they are no longer held out."),
+    click.Option(["--release", "released"], is_flag=True, help="Let the days, or all of SYMBOL, be played again."),
 )
 
 
@@ -301,6 +310,51 @@ def _named_after(captures: Sequence[Path]) -> str:
     return f"import_{digest.hexdigest()[:12]}"
 
 
+@command(arguments=[*_HELD, _ROOT])
+def data_hold(
+    console: Console, symbol: str, days: tuple[str, ...], until: str | None, released: bool, data_root: Path
+) -> None:
+    """Hold days out: whatever plays or fits them refuses, until they are opened; or --release them.
+
+    DAYS are as for mm backtest. Without any, the days of SYMBOL that are held out are listed. They are for one test of
+    the design that you have chosen: mm evaluate --held-out.
+
+    Example: mm data hold BTCUSDT 20251216:20251220 --until 20260201
+    """
+    from mm.dayfolder.held_out import held_days, held_of, hold, release
+
+    named = [day for words in days for day in _listed(words)]
+    symbol, root = symbol.upper(), data_root
+    if released:
+        changed = release(root, symbol, named or held_days(root).get(symbol, ()))
+        console.print(f"{symbol}: released {', '.join(changed) or 'nothing, as no such day was held out'}")
+    elif named:
+        hold(root, symbol, named, None if until is None else _date(until))
+    held = held_of(root, symbol, held_days(root).get(symbol, ()))
+    ends = held_days(root).get(symbol, {})
+    console.set_json({"symbol": symbol, "held_out": {day: ends[day] for day in held}, "path": str(root / FILE)})
+    for day in held:
+        console.print(f"{symbol} {day}: held out" + (f" until {ends[day]}" if ends[day] else ""))
+    if not held and not released:
+        console.print(f"{symbol}: no day is held out")
+
+
+def _listed(words: str) -> tuple[str, ...]:
+    """Return the days of a word: one, a list or a range."""
+    try:
+        return day_list(words)
+    except ValueError as error:
+        raise UsageError(f"DAY {words!r}: {error}; give YYYYMMDD, a list or a range FIRST:LAST") from error
+
+
+def _date(text: str) -> str:
+    """Return a date as YYYYMMDD."""
+    (day, *more) = _listed(text.replace("-", ""))
+    if more:
+        raise UsageError(f"--until {text!r}: give one date, YYYYMMDD")
+    return day
+
+
 @command(NamedDays, arguments=[_FOLDER])
 def data_check(console: Console, days: NamedDays, folder: Path | None) -> None:
     """Check a day folder: every file, the ledger, books, ids and hashes; a defect ends with exit code 3.
@@ -450,7 +504,7 @@ def _export_hftbacktest(console: Console, damaged: DamagedDay, day: "DayFolder",
     from mm.formats.hftbacktest_export import export_hftbacktest
     from mm.tape.load import load_day
 
-    tape = load_day(day, damaged=damaged.damaged)
+    tape = load_day(day, damaged=damaged.damaged, open_held_out=True)
     with console.progress("export", len(tape)) as advance:
         done = export_hftbacktest(tape, target, advance)
     for sentence in (*tape.meta.warnings, *tape.meta.excluded):
@@ -481,7 +535,7 @@ def data_inspect(
     day, tape = DayFolder.at(days.one(folder)), None
     require_sealed(day, damaged=damaged.damaged)
     try:
-        tape = load_day(day, damaged=damaged.damaged)
+        tape = load_day(day, damaged=damaged.damaged, open_held_out=True)
     except NeverSynced as error:
         console.print(f"warning: {error}")
     except BrokenFile as error:

@@ -13,7 +13,7 @@ from mm.backtest.summary_text import tried
 from mm.base.numbers import number, signed
 from mm.cli.frame import runner
 from mm.cli.task_knobs import ManyDays, Workers
-from mm.errors import DataError, Incomplete, MissingDay
+from mm.errors import DataError, Incomplete, MissingDay, UsageError
 from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.report.contents import EVALUATION
 from mm.runs.in_progress import Run
@@ -32,6 +32,12 @@ SHOWN = 10  # symbols on the terminal
 def one_folder(objects: Sequence[Any]) -> Day:
     """Return the day that names the run's folder: one for all symbols."""
     days: ManyDays = next(group for group in objects if isinstance(group, ManyDays))
+    if days.day is None:
+        raise UsageError(
+            f"no day of {days.symbol} is held out below {days.data_root}; mm data hold marks days"
+            if days.held_out
+            else "--day (DAY) is missing; give a day, a list or a range, or --held-out"
+        )
     symbols = days.symbol.split(",")
     return replace(days, symbol="+".join(symbols) if len(symbols) <= 3 else f"{len(symbols)}_symbols")
 
@@ -56,7 +62,9 @@ def evaluate(
 ) -> None:
     """Play a strategy on many days and symbols, each day on its own, and tell what the days say together.
 
-    A day that is missing or damaged is a named hole. Days already played, by this or another evaluation, are reused; a
+    A day that is missing or damaged is a named hole. --held-out plays all days of the symbols that are held out.
+
+    Days already played, by this or another evaluation, are reused; a
     killed one is resumed if its RUN_ID is given again.
 
     Example: mm evaluate --symbol BTCUSDT,ETHUSDT --day 20260101:20260131 --quote-model avellaneda_stoikov
@@ -75,7 +83,7 @@ def evaluate(
     )
     works, holes = list[tuple[Work, DayMarket]](), list[Row]()
     recording = Recording(days.out_root, run.kind)
-    names = [(symbol, day) for day in days.days() for symbol in days.symbol.split(",")]
+    names = days.played()
     with run.timing("load"), run.progress("days read", len(names)) as step:
         for symbol, day in names:
             try:

@@ -94,6 +94,7 @@ def _tape(run: "RunFolder", which: Which, us: int) -> Any:
             day_folder(root, run.manifest["symbol"], day),
             cache=which.out_root / "tapes",
             damaged=bool(knobs.get("damaged")),
+            open_held_out=True,  # the run has played it
             tick_size_e8=_e8(knobs.get("tick_size")),
             qty_step_e8=_e8(knobs.get("qty_step")),
             min_notional_e8=_e8(knobs.get("min_notional")),

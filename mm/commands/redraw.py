@@ -54,7 +54,8 @@ class Redraw:
         check_inputs(self.run, self.places)
         known = playable(self.run, self.places, (), (), days=False)
         roots = {"data_root": self.places.data_root, "out_root": self.drawn.out_root, "out_dir": None}
-        return Markets.open(known.group(Day, **roots), known.group(Market)).tapes
+        opened = {"open_held_out": True}  # the run has played them
+        return Markets.open(known.group(Day, **roots, **opened), known.group(Market)).tapes
 
 
 def played(redraw: Redraw) -> "Result | None":
@@ -92,7 +93,8 @@ def _play(run: RunFolder, setup: Setup, sensitivity: Sensitivity) -> Play:
     fit = None
     if run.manifest["kind"] == "walkforward":
         setup, fit = replace(setup, models=unfitted(setup.models)), read_fitted(run.folder / SCHEDULE)
-    return Play.of(setup, Markets.open(setup.day, setup.market, setup.others), fit, sensitivity)
+    opened = replace(setup.day, open_held_out=True)  # the run has played them
+    return Play.of(setup, Markets.open(opened, setup.market, setup.others), fit, sensitivity)
 
 
 def _check_same(run: RunFolder, again: Mapping[str, Any]) -> None:

@@ -187,7 +187,7 @@ def _play(run: "RunFolder", words: list[str], variables: Mapping[str, str], scra
 
     names = {option.envvar for option in command_of(run)[1]}
     kept = {name: value for name, value in os.environ.items() if name not in names}
-    environment = kept | LEFT_OUT | dict(variables)
+    environment = kept | LEFT_OUT | dict(variables) | {"OPEN_HELD_OUT": "1"}  # the run has played these days
     command = [sys.executable, "-m", "mm", *words, f"--run-id={run.manifest['run_id']}", "--log-level=ERROR"]
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

@@ -71,6 +71,11 @@ def sweep(
     store = Store.of(day.out_root, day.symbol, day.label())
     shared = shared_inputs(run, points, markets, run.tapes, workers.cluster and workers.object_store)
     if sweep.sweep_walkforward:
+        if opened_days := [tape.days[0] for tape in tapes if tape.meta.opened]:
+            raise UsageError(
+                f"{day.symbol} {', '.join(opened_days)}: held out, and --sweep-walkforward (SWEEP_WALKFORWARD) would "
+                f"fit all of it; leave that out, or the day"
+            )
         config = measuring(run, calibration, fit, execution, account, tapes[0])
         shared = fits(run, points, tapes, (config, windows), shared, store)
     shared = check(run, points, markets, shared)

@@ -207,4 +207,6 @@ def _market(
     changed: tuple[int, ...],  # noqa: ARG001 - part of the cache key
     feed: tuple[tuple[str, Any], ...] = (),
 ) -> MarketColumns:
-    return market_of([load_day(day, cache=cache, damaged=damaged, **dict(steps)) for day in days], dict(feed))
+    return market_of(
+        [load_day(day, cache=cache, damaged=damaged, open_held_out=True, **dict(steps)) for day in days], dict(feed)
+    )

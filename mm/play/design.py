@@ -6,7 +6,7 @@ behind them. It does not depend on the door through which it is played, nor on t
 
 import inspect
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from mm.play.models import fitted_from, read_fitted
 from mm.play.names import resolve
 from mm.play.play import GivenModels, Play
 from mm.play.setup import PlayKnobs, users_models
-from mm.trials.ledger import Spans, Trial, TrialLine, market_of, split_by_day
+from mm.trials.ledger import Ledger, Spans, Trial, TrialLine, market_of, split_by_day
 from mm.trials.on_record import Recording
 
 if TYPE_CHECKING:
@@ -192,6 +192,13 @@ def recorded(result: "Result", design: Design, recording: Recording) -> "Result"
     days = [PlayedDay.of(tape) for tape in result.tapes]
     recording.add(design.trials(days, *minutes_of(result), recording.made_by))
     return replace(result, terms=replace(result.terms, trials=recording.on_record()))
+
+
+def write_openings(out_root: Path, tapes: "Iterable[Tape]", made_by: str) -> list[str]:
+    """Write into the ledger that days held out were opened, and return what hindered it."""
+    ledger = Ledger(out_root)
+    written = (ledger.open(tape.symbol, day, made_by) for tape in tapes if tape.meta.opened for day in tape.days)
+    return [problem for problem in written if problem]
 
 
 def minutes_of(result: "Result", account: EquitySeries | None = None) -> "tuple[Spans, Floats]":

@@ -96,6 +96,12 @@ class Day(DamagedDay, Pages, Results, Source):
         common="YYYYMMDD, a list, or a range FIRST:LAST",
     )
     out_dir: Path | None = knob(None, PATH, "Folder of the run, instead of one under OUT_ROOT.", matters=False)
+    open_held_out: bool = knob(
+        False,
+        SWITCH,
+        "1 opens days that are held out (mm data hold): that is written down, and printed with every later number.",
+        matters=False,
+    )
     own_orders: str = knob(
         "auto",
         matching(r"\S.*", "auto, keep, or a path", "PATH", "path"),

@@ -14,6 +14,7 @@ import numpy as np
 
 from mm.base.audit_chain import audit_folder
 from mm.clock import US_PER_MS, iso, us_from_ms
+from mm.dayfolder.held_out import held_of, refuse_held
 from mm.dayfolder.layout import USDM, DayFolder, day_folder, days_of
 from mm.dayfolder.ledger import LedgerView
 from mm.dayfolder.rows import DefectList
@@ -110,13 +111,17 @@ def open_days(day: Day, market: Market) -> "list[Tape]":
     Raises:
         Mismatch: If the days have different tick sizes.
         MissingDay: If a day does not exist; none is read then.
+        UsageError: If one is held out.
     """
+    if not day.open_held_out:
+        refuse_held(day.data_root, day.symbol, day.days())
     folders = [day_folder(day.data_root, day.symbol, name) for name in day.days()]
     opened = [
         load_day(
             folder,
             cache=day.tapes,
             damaged=day.damaged,
+            open_held_out=day.open_held_out,
             tick_size_e8=_e8(market.tick_size),
             qty_step_e8=_e8(market.qty_step),
             min_notional_e8=_e8(market.min_notional),
@@ -197,12 +202,14 @@ def open_others(day: Day, market: Market, others: OtherMarkets, own: "Sequence[T
 def micro_price_before(day: Day, market: Market, tape: Tape) -> FittedMicroPrice:
     """Return the micro-price fitted on the recorded days before *tape*, at most the last `MICRO_PRICE_DAYS`.
 
-    Days with another tick size are excluded.
+    Days with another tick size, and those held out, are excluded.
     """
-    names = [name for name in days_of(day.data_root, day.symbol) if name < tape.days[0]][-MICRO_PRICE_DAYS:]
+    earlier = [name for name in days_of(day.data_root, day.symbol) if name < tape.days[0]]
+    held = held_of(day.data_root, day.symbol, earlier)
+    names = [name for name in earlier if name not in held][-MICRO_PRICE_DAYS:]
     grid = replace(market, qty_step=None, min_notional=None)
-    opened = [earlier for name in names for earlier in open_days(replace(day, day=name), grid)]
-    fitting = [earlier for earlier in opened if earlier.instrument.tick_e8 == tape.instrument.tick_e8]
+    opened = [read for name in names for read in open_days(replace(day, day=name), grid)]
+    fitting = [read for read in opened if read.instrument.tick_e8 == tape.instrument.tick_e8]
     return FittedMicroPrice(fit_micro_price(fitting) if fitting else None, fitting)
 
 

@@ -100,6 +100,7 @@ class Play:
         """
         account, first = knobs.account, markets.first
         models = PlayModels.of(knobs.models, first, account.seed, fit)
+        _refuse_trained(models.fitted, markets.tapes)
         rules = rules_of(first, knobs.execution, account, knobs.models, risk=knobs.risk)
         rules = with_others(rules, markets.others, markets.declared, account, markets.way)
         for _, agent in models.agents():
@@ -308,6 +309,17 @@ class Play:
         """Yield the backtests of the drawn fits."""
         for drawn in self.models.redrawn():
             yield replay.backtest(self.tapes, drawn.quotes(), drawn.fills(), self.rules, step=step, keeps_orders=False)
+
+
+def _refuse_trained(fitted: "PoissonFit | Schedule | None", tapes: Sequence[Tape]) -> None:
+    """Raise UsageError if a fit or a schedule was trained on a held-out day of the run, which then tests nothing."""
+    first, _, last = ((fitted and fitted.day) or "").partition("-")
+    trained = [day for tape in tapes if tape.meta.opened for day in tape.days if first <= day <= (last or first)]
+    if trained:
+        raise UsageError(
+            f"{tapes[0].symbol} {', '.join(trained)}: held out, but the fit or schedule was trained on it ({first}"
+            f"{last and '-'}{last}), so nothing of it would be out of sample; give one of other days"
+        )
 
 
 def _model(given: object) -> object:

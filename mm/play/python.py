@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from mm.backtest import replay
@@ -21,6 +22,7 @@ from mm.play.setup import PlayKnobs
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.load import tapes_given
 from mm.tape.tape import Tape
+from mm.trials.on_record import Recording
 
 if TYPE_CHECKING:
     from mm import _BacktestKnobs
@@ -47,6 +49,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     micro_price: MicroPriceFit | None = None,
     others: Mapping[str, Any] | None = None,
     step: Step | None = None,
+    out_root: "str | os.PathLike[str] | None" = None,
     **settings: Unpack["_BacktestKnobs"],
 ) -> "Result":
     """Replay recorded days with a quote model and a fill model, as ``mm backtest`` does.
@@ -69,6 +72,8 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
             ``feed_latency_ms`` and ``orders`` as in ``OTHERS``.
         step: Is called with the µs of tape replayed since the last call, for a progress bar; each further backtest
             adds the whole length.
+        out_root: Folder of results whose ledger of trials the backtest is put on, and for whose trials on these days
+            its verdict allows; without it nothing is put on record, and no other trial is known.
         settings: Knobs of ``mm backtest`` by field name: numbers, text, or dicts for JSON. The sensitivity makes a
             class again, and plays copies of an object, taken before it plays; one that cannot be copied has none,
             and a warning says why. ``sensitivity=False`` leaves it out.
@@ -81,10 +86,13 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         FitError: If the fit is not usable.
         ModelError: If a user's model raises, or returns an invalid value.
     """
-    if rules is not None:
-        _check_objects(quotes, fills, settings | {"fit": fit, "micro_price": micro_price, "others": others})
-        return replay.backtest(tape, quotes, fills, rules, step=step, intensity=intensity)
     tapes = tapes_given(tape, "backtest")
+    if out_root is None and any(each.meta.opened for each in tapes):
+        raise UsageError("a day that is held out was opened; give out_root, whose ledger writes that down")
+    if rules is not None:
+        unused = {"fit": fit, "micro_price": micro_price, "others": others, "out_root": out_root}
+        _check_objects(quotes, fills, settings | unused)
+        return replay.backtest(tapes, quotes, fills, rules, step=step, intensity=intensity)
     quotes = _without_parameters(quotes, "quote_params_json", settings)
     fills = _without_parameters(fills, "fill_params_json", settings)
     given = _with_names({"quote_model": quotes, "fill_model": fills}, settings)
@@ -97,8 +105,14 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     check_names(models)
     played = PlayKnobs(execution=execution, account=account, models=models, risk=risk)
     markets = Markets.given(tapes, others or {}, micro_price)
-    objects = GivenModels(quotes, fills, intensity)
-    return Play.of(played, markets, fit, sensitivity, objects).run(step)
+    play = Play.of(played, markets, fit, sensitivity, GivenModels(quotes, fills, intensity))
+    if out_root is None:
+        return play.run(step)
+    from mm.play.design import Design, recorded, write_openings  # they need the play
+
+    recording, design = Recording(Path(out_root), "python"), Design.of_play(play)
+    recording.problems += write_openings(Path(out_root), tapes, recording.made_by)
+    return play.with_further(recorded(play.run_base(step), design, recording), step)
 
 
 def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dict[str, Any]:

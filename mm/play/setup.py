@@ -100,8 +100,8 @@ class Setup(PlayKnobs):
     def to_json(self) -> dict[str, Any]:
         """Return the setup as JSON values; paths become absolute."""
         groups: dict[str, Any] = {}
-        for group in GROUPS_BY_NAME:
-            values = vars(getattr(self, group))
+        for group, kind in GROUPS_BY_NAME.items():
+            values = {knob.name: getattr(getattr(self, group), knob.name) for knob in knobs(kind)}
             groups[group] = {
                 name: str(value.absolute()) if isinstance(value, Path) else value for name, value in values.items()
             }

@@ -121,7 +121,7 @@ def _tiles(content: Content) -> str:
     shown = [
         tile("Quoting PnL of the best", signed(earned, 4), "under its worst fill assumption", clear),
         tile("Lower bound of the chosen", signed(chosen, 4), f"{_bound(content)}; its own {signed(own, 4)}", clear),
-        tile("Trials per assumption", f"{content.get('n_trials', content['trials']):,}", independent),
+        tile("Trials per assumption", f"{content.get('n_trials', content.get('trials')):,}", independent),
         tile("On these days", *_on_record(content, chosen)),
         tile("Deflated Sharpe", probability(content["deflated_sharpe"]), why),
         tile("Overfitting", percent(content["pbo"]), beyond),
@@ -132,7 +132,7 @@ def _tiles(content: Content) -> str:
 
 def _on_record(content: Content, chosen: float | None) -> tuple[str, str]:
     """Return the number of designs that were tried on the days of a sweep, and the sentence that says so."""
-    trials = content["trials"]
+    trials = content.get("trials")
     if not isinstance(trials, Mapping):  # of a version that kept no ledger
         return "–", "no ledger"
     return f"{trials['on_these_days']:,}", escape(tried(trials, chosen))

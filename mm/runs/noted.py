@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from mm.play.design import write_openings
 from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
 from mm.play.market import FittedMicroPrice, Markets, other_day
 from mm.play.notes import day_notes, log_notes
@@ -62,6 +63,10 @@ def note_tapes(run: Run, tapes: Sequence[Tape], root: str = ".", *, sizes: bool 
             continue  # an earlier day of an evaluation, on which a micro-price is fitted
         for path, size, sha256 in files:
             run.input(path, size, sha256)
+        if tape.meta.opened:
+            run.log.warning("held_out_day_opened", symbol=tape.symbol, day=tape.days[0])
+        for problem in write_openings(run.out_root, [tape], run.kind):
+            run.log.warning("opening_not_written", message=problem)
         for warning in tape.meta.warnings:
             run.log.warning("data_warning", day=tape.days[0], message=warning)
         for span, sentence in zip(excluded_spans(tape), tape.meta.excluded, strict=True):

@@ -24,6 +24,7 @@ from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS, Sweep, Workers
 from mm.clock import US_PER_S
 from mm.errors import Incomplete, UsageError
+from mm.play.design import write_openings
 from mm.play.given import groups_of
 from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.play.market import Markets
@@ -105,6 +106,7 @@ def sweep(
     axes = axes_for(sweep_knobs.grid, models)
     points = points_of(axes, setup, sweep_knobs.grid_unfit)
     markets = Markets.open(days, market, others)
+    write_openings(days.out_root, markets.tapes, "sweep")
     work = work_of(None, points, markets, workers, days.tapes, Recording(days.out_root, "sweep"))
     played = work.run(engine(workers), step or (lambda _known: None), reuse=workers.reuse_points)
     record = work.recording.on_record(again=True)

@@ -101,6 +101,7 @@ class TapeMeta:
         hindsight: Spans (start, end, µs) that are on the tape as they were known from their end on: a gap, for one,
             begins at the last message before the missing ids, and was revealed by the next one. See `Tape.known_at`.
         standing: Spans (start, end, µs) excluded because trades print through a book without messages.
+        opened: Whether the day was held out and opened for this use; not a property of the tape.
         cache: ``hit``, ``miss`` or ``off``; not a property of the tape.
         file: The kept file; empty if there is none. Not a property of the tape either.
     """
@@ -116,6 +117,7 @@ class TapeMeta:
     venue: str = SPOT
     funding: tuple[Payment, ...] = ()
     clock: tuple[ClockReading, ...] = ()
+    opened: bool = field(default=False, compare=False)
     cache: str = field(default="off", compare=False)
     file: str = field(default="", compare=False)
 

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 from mm.base.atomic_file import VerifiedFiles
+from mm.dayfolder.held_out import held_of, refuse_held
 from mm.dayfolder.layout import DayFolder, day_folder, existing
 from mm.dayfolder.seal import AlteredFile, require_sealed
 from mm.errors import BrokenFile, MMError, UsageError
@@ -65,6 +67,7 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     left_out: bool = False,
     as_received: bool = False,
     until_us: int | None = None,
+    open_held_out: bool = False,
 ) -> Tape:
     """Return a recorded day as a tape.
 
@@ -78,6 +81,7 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
         as_received: Read the day as a live program received it, to compare with its decisions: a gap begins when it was
             revealed, not after the last message before it, and trades fetched by REST stand where they were stored.
         until_us: Read the day as it was known at this instant, where the tape ends: no later row counts.
+        open_held_out: Whether to read a day that is held out; whatever plays it then says so.
 
     Repairs are counted in ``tape.meta.counts`` and described in ``tape.meta.warnings``; excluded spans of the day are
     in ``tape.meta.excluded``.
@@ -88,9 +92,12 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
         OffGrid: If a price is not a multiple of the tick.
         NeverSynced: If the book is never valid.
         Mismatch: If ``instrument.json`` is of another symbol.
+        UsageError: If the day is held out.
     """
     day = folder if isinstance(folder, DayFolder) else DayFolder.at(Path(folder))
     day_folder(day.root, day.symbol, day.day)
+    if not open_held_out:
+        refuse_held(day.root, day.symbol, [day.day])
     flags = (left_out, as_received, until_us)
     options = (instrument, tick_size_e8, qty_step_e8, min_notional_e8, *(flags if any(flags) else ()))
     verified = VerifiedFiles(Path(cache)) if cache else None
@@ -111,14 +118,17 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
         min_notional_e8=min_notional_e8,
         left_out=left_out,
         as_received=as_received,
+        open_held_out=True,
     )
+    if open_held_out and held_of(day.root, day.symbol, [day.day]):
+        tape = replace(tape, meta=replace(tape.meta, opened=True))
     return tape.with_reader(read_again)
 
 
 def book_doubts(folder: DayFolder) -> BookDoubts | None:
     """Return what the trades of a day say against its book; None if it cannot be read, or has none."""
     try:
-        return BookDoubts.of(load_day(folder))
+        return BookDoubts.of(load_day(folder, open_held_out=True))
     except MMError:
         return None
 

@@ -222,7 +222,7 @@ def test_sweep_shows_its_best_points():
         "axes": [{"name": "GAMMA", "values": ["0.1"], "assumed": None}],
         "points": 7,
         "failed": 0,
-        "trials": 7,
+        "n_trials": 7,
         "expected_best_sharpe": 0.1,
         "pbo": None,
         "walkforward": None,

@@ -130,7 +130,7 @@ def test_search_is_repeatable_and_its_best_are_played_on_days_it_did_not_see(des
         ["20260105", "20260106"],
         ["20260107"],
     )
-    assert found["trials"] == 14
+    assert found["n_trials"] == 14
     assert len(found["rows"]) == 2 * (14 - searched["stopped"])
     worths = [row["worth"] for row in searched["history"] if row["worth"] is not None]
     best = searched["held_out"][0]

@@ -5,7 +5,7 @@ import shlex
 import sys
 
 import pytest
-from sweep_desk import FILES, assert_same, folder_of, invoke, manifest, sweep_json, write_own_model
+from sweep_desk import FILES, assert_same, folder_of, invoke, manifest, own_of, sweep_json, write_own_model
 
 from mm.cli.task_knobs import Workers
 from mm.commands.backtest import backtest
@@ -22,9 +22,11 @@ def test_played_points_are_not_played_again(serial, sweep_data, monkeypatch):
     assert done.stdout.splitlines()[0] == "4 points, 1 played, 3 reused"
     assert manifest(folder_of(done, cwd))["timings"]["played"] == 1
     content = sweep_json(done, cwd)
-    assert content["trials"] == 3
-    assert manifest(folder_of(done, cwd))["summary"]["on_record"]["trials"] == 4  # three of the first sweep, one new
-    assert "4 trials on record for these days and this fill model" in done.stdout
+    assert content["n_trials"] == 3
+    assert (
+        manifest(folder_of(done, cwd))["summary"]["trials"]["on_these_days"] == 4
+    )  # three of the first sweep, one new
+    assert "one of 4 tried on these days" in done.stdout
     replayed = invoke(sweep_data, JOBS="1", REUSE_POINTS="0")
     assert "6 points, 6 played, 0 reused" in replayed.stdout
     assert_same(serial, folder_of(replayed, cwd))
@@ -91,7 +93,7 @@ def test_schedule_is_fitted_once_and_used_for_every_point(sweep_data, tmp_path, 
     again = invoke(sweep_data, **knobs, **windows, KEEP_RUNS="best", RUN_ID="again")
     assert "4 points, 0 played, 8 reused" in again.stdout
     for name in FILES:
-        assert (folder_of(again, tmp_path) / name).read_bytes() == (folder / name).read_bytes(), name
+        assert own_of(folder_of(again, tmp_path) / name) == own_of(folder / name), name
     best = next(row["point"] for row in rows.values() if row["rank"] == 1)
     kept_run = manifest(tmp_path / f"out/backtest/SIMUSDT/20260105_again_p{best}")
     assert kept_run["summary"]["pnl_total"] == rows[best]["pnl_total"]

@@ -1,0 +1,184 @@
+"""What one run knows, the next one knows: trials and days held out, at the doors of a user."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mm
+from mm.errors import UsageError
+from mm.trials.ledger import Ledger
+from simulation import simulate_day
+from support import run_mm
+
+DAY, NEXT = "20260105", "20260106"
+KNOBS = {"SYMBOL": "SIMUSDT", "INITIAL_INVENTORY": "1", "MAKER_FEE_RATE": "0", "SENSITIVITY": "0", "LOG_LEVEL": "ERROR"}
+WIDE = json.dumps({"delta_ticks": 3})
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder with two simulated days."""
+    folder = tmp_path_factory.mktemp("desk")
+    for day, seed in ((DAY, 7), (NEXT, 8)):
+        simulate_day(folder / "data", day=day, hours=0.75, seed=seed)
+    return folder
+
+
+def done(desk: Path, *words: str, code: int = 0, out: str = "out", **knobs: str) -> Any:
+    """Run a command as a user does, and return it."""
+    finished = run_mm(*words, cwd=desk, OUT_ROOT=out, **KNOBS, **knobs)
+    assert finished.returncode == code, finished.stderr + finished.stdout
+    return finished
+
+
+def answer(desk: Path, *words: str, **knobs: str) -> dict[str, Any]:
+    """Return the JSON answer of a command."""
+    content: dict[str, Any] = json.loads(done(desk, *words, "--json", **knobs).stdout.splitlines()[-1])
+    return content
+
+
+def test_a_choice_is_known_by_every_later_command(desk):
+    """A sweep, a sweep of its best, its backtest by the printed command, an evaluation: all are one of three."""
+    where = {"out": "chosen", "DAY": DAY, "QUOTE_MODEL": "fixed_spread"}
+    first = answer(desk, "sweep", GRID="DELTA_TICKS=1,2,3", JOBS="1", **where)
+    assert first["trials"] | {"independent": None} == {
+        "known": 3,
+        "on_these_days": 3,
+        "independent": None,
+        "this_is_new": True,
+        "held_out_openings": 0,
+    }
+    assert first["trials"]["independent"] == pytest.approx(first["independent_trials"], rel=1e-5)
+    assert first["best"]["pnl_lower95_chosen"] == pytest.approx(first["best"]["pnl_lower95_chosen_alone"], rel=1e-5)
+    alone = answer(desk, "sweep", GRID="DELTA_TICKS=2", JOBS="1", **where)
+    assert (alone["trials"]["on_these_days"], alone["trials"]["this_is_new"]) == (3, False)
+    assert alone["best"]["pnl_lower95_chosen"] < alone["best"]["pnl_lower95_chosen_alone"]
+    played = answer(desk, "backtest", QUOTE_PARAMS_JSON='{"delta_ticks": 2}', **where)
+    assert (played["trials"]["on_these_days"], played["trials"]["this_is_new"]) == (3, False)
+    assert played["verdict"]["lower95"] < played["verdict_alone"]["lower95"]
+    assert played["psr"] <= played["psr_alone"]
+    evaluated = answer(desk, "evaluate", QUOTE_PARAMS_JSON='{"delta_ticks": 2}', **where)
+    assert (evaluated["trials"]["on_these_days"], evaluated["trials"]["this_is_new"]) == (3, False)
+    said = done(desk, "backtest", QUOTE_PARAMS_JSON='{"delta_ticks": 2}', **where).stdout
+    assert "one of 3 tried on these days" in said
+    (row,) = answer(desk, "runs", "trials", out="chosen")["trials"]
+    assert (row["days"], row["fill_model"], row["n_trials"]) == ([DAY], "queue_prob_power", 3)
+    assert mm.trials(desk / "chosen")[0] == row
+    other = answer(desk, "backtest", out="chosen", DAY=NEXT)
+    assert (other["trials"]["known"], other["trials"]["on_these_days"]) == (4, 1)
+    assert other["verdict"] == other["verdict_alone"]
+
+
+def test_python_with_an_out_root_shares_the_ledger(desk, monkeypatch):
+    """The same design by the command is no new trial; without an out_root nothing is known."""
+    tape = mm.load_day(desk / "data/SIMUSDT" / DAY)
+    given = {"initial_inventory": 1, "maker_fee_rate": 0, "sensitivity": False}
+    answer(desk, "backtest", out="python", DAY=DAY, QUOTE_MODEL="fixed_spread", QUOTE_PARAMS_JSON=WIDE)
+    wide = mm.backtest(tape, ("fixed_spread", {"delta_ticks": 3}), out_root=desk / "python", **given)
+    assert wide.summary["trials"]["this_is_new"] is False
+    narrow = mm.backtest(tape, ("fixed_spread", {"delta_ticks": 1}), out_root=desk / "python", **given)
+    assert (narrow.summary["trials"]["on_these_days"], narrow.summary["trials"]["this_is_new"]) == (2, True)
+    nowhere = mm.backtest(tape, ("fixed_spread", {"delta_ticks": 1}), **given)
+    assert (nowhere.summary["trials"]["known"], nowhere.summary["trials"]["on_these_days"]) == (0, 1)
+
+
+class Own:
+    """A model of a notebook."""
+
+    def __init__(self, away: int) -> None:
+        self.away = away
+
+    def quote(self, view: mm.QuoteView) -> mm.Quotes | None:
+        return mm.Quotes(view.bid_ticks - self.away, view.ask_ticks + self.away)
+
+
+def test_objects_are_told_apart_by_their_state(desk):
+    """Equal objects are one design, others another."""
+    tape = mm.load_day(desk / "data/SIMUSDT" / DAY)
+    seen = [
+        mm.backtest(tape, model, initial_inventory=1, sensitivity=False, out_root=desk / "objects").summary["trials"]
+        for model in (Own(1), Own(1), Own(2), (Own, {"away": 2}))
+    ]
+    assert [one["this_is_new"] for one in seen] == [True, False, True, True]
+
+
+def test_equal_work_has_an_equal_digest_whatever_was_tried_meanwhile(desk):
+    """Verdicts differ, and neither the digest, nor a difference, nor a reproduction knows of it."""
+    where = {"out": "again", "DAY": DAY, "QUOTE_MODEL": "fixed_spread"}
+    done(desk, "backtest", "--run-id", "a", QUOTE_PARAMS_JSON=WIDE, **where)
+    done(desk, "sweep", GRID="DELTA_TICKS=1,2,4,5", JOBS="1", **where)
+    done(desk, "backtest", "--run-id", "b", QUOTE_PARAMS_JSON=WIDE, **where)
+    first, second = (mm.open_run(name, desk / "again") for name in ("a", "b"))
+    assert first.summary["trials"]["on_these_days"] == 1 != second.summary["trials"]["on_these_days"]
+    assert first.manifest["digest"] == second.manifest["digest"]
+    assert answer(desk, "runs", "diff", "a", "b", out="again")["equal"] is True
+    assert answer(desk, "runs", "reproduce", "b", out="again")["equal"] is True
+
+
+def test_a_deleted_run_leaves_its_trial_and_forgetting_says_why(desk):
+    """A reason is needed, and is listed afterwards."""
+    done(desk, "backtest", "--out-dir", "gone/run", out="gone", DAY=DAY)
+    for path in sorted((desk / "gone/run").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    assert len(answer(desk, "runs", "trials", out="gone")["trials"]) == 1
+    forget = ("runs", "trials", "--forget", "--symbol", "simusdt", "--day", DAY)
+    assert "--why" in done(desk, *forget, out="gone", code=2).stderr
+    told = answer(desk, *forget, "--why", "another market's files", out="gone")
+    assert told["trials"] == []
+    assert [entry["why"] for entry in told["forgotten"]] == ["another market's files"]
+
+
+def test_days_held_out_are_refused_until_they_are_opened(desk):
+    """Plays and fits end with 2 and name the way out; each opening is counted on every later number."""
+    done(desk, "data", "hold", "SIMUSDT", NEXT)
+    both = f"{DAY},{NEXT}"
+    for words in (["backtest"], ["calibrate"], ["schedule"], ["walkforward"], ["evaluate"]):
+        assert "--open-held-out" in done(desk, *words, out="held", code=2, DAY=both).stderr
+    assert "--open-held-out" in done(desk, "sweep", out="held", code=2, DAY=NEXT, GRID="GAMMA=1").stderr
+    folder = desk / "data/SIMUSDT" / NEXT
+    with pytest.raises(UsageError, match="open_held_out"):
+        mm.load_day(folder)
+    opened = answer(desk, "backtest", out="held", DAY=NEXT, OPEN_HELD_OUT="1")
+    assert opened["trials"]["held_out_openings"] == 1
+    assert answer(desk, "evaluate", "--held-out", out="held")["trials"]["held_out_openings"] == 2
+    said = done(desk, "sweep", out="held", DAY=NEXT, GRID="GAMMA=1", OPEN_HELD_OUT="1", JOBS="1").stdout
+    assert "held out, opened 3 times" in said
+    with pytest.raises(UsageError, match="out_root"):
+        mm.backtest(mm.load_day(folder, open_held_out=True))
+    tape = mm.load_day(folder, open_held_out=True)
+    result = mm.backtest(tape, sensitivity=False, out_root=desk / "held")
+    assert result.summary["trials"]["held_out_openings"] == 4
+    assert Ledger(desk / "held").read("SIMUSDT", NEXT).openings == 4
+    assert answer(desk, "data", "hold", "SIMUSDT", "--release")["held_out"] == {}
+    assert answer(desk, "backtest", out="held", DAY=NEXT)["trials"]["held_out_openings"] == 4
+
+
+def test_a_fit_of_a_held_out_day_does_not_test_on_it(desk):
+    """Also opened: nothing of it would be out of sample."""
+    done(desk, "calibrate", "--out-dir", "fit_of_next", out="trained", DAY=NEXT)
+    done(desk, "data", "hold", "SIMUSDT", NEXT)
+    fit = str(desk / "fit_of_next/poisson_fit.json")
+    refused = done(desk, "backtest", "--open-held-out", "--fit", fit, out="trained", code=2, DAY=NEXT)
+    assert "trained on it" in refused.stderr
+    done(desk, "data", "hold", "SIMUSDT", "--release")
+
+
+def test_a_day_is_held_until_a_date(desk):
+    """From then on it is played without a word."""
+    done(desk, "data", "hold", "SIMUSDT", DAY, "--until", "20200101")
+    assert answer(desk, "data", "hold", "SIMUSDT")["held_out"] == {}
+    done(desk, "backtest", out="until", DAY=DAY)
+    assert "one date" in done(desk, "data", "hold", "SIMUSDT", DAY, "--until", f"{DAY}:{NEXT}", code=2).stderr
+
+
+def test_a_broken_list_of_held_days_refuses_everything(desk, tmp_path):
+    """Which days are held out is unknown then."""
+    (tmp_path / "data").symlink_to(desk / "data")
+    elsewhere = tmp_path / "copied"
+    elsewhere.mkdir()
+    (elsewhere / "SIMUSDT").symlink_to(desk / "data/SIMUSDT")
+    (elsewhere / "held_out.json").write_text("{")
+    refused = done(desk, "backtest", out="broken", code=3, DAY=DAY, DATA_ROOT=str(elsewhere))
+    assert "held_out.json" in refused.stderr

@@ -23,7 +23,7 @@ ON_A_DAY = {"models": "play_models:measure", "pipeline": "pipeline:measure", "si
 """Further measurements on the day; they run only if named."""
 COMPARISONS = {"grids": "grids:measure", "fills": "grids:differences"}
 """Comparisons with hftbacktest, including order by order; they run only if named."""
-_DAYLESS = ("doors", "inference", "live", "matching", "wire")
+_DAYLESS = ("doors", "inference", "live", "matching", "trials", "wire")
 DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:simulated_day"}
 """Measurements without a day; their argument is the number of turns."""
 IMPORT, RECORDER = "import", "recorder"

@@ -41,6 +41,7 @@ from mm.sweep.store import Store
 from mm.sweep.work import Work, check, shared_inputs
 from mm.tape.load import open_kept
 from mm.tape.tape import Tape
+from mm.trials.on_record import Recording
 
 SYMBOLS, DAYS, POINTS_PER_DAY = 1_000, 250, 100
 FILLS = ("trade_cross", "queue_prob_power")
@@ -127,7 +128,8 @@ class Desk:
         points, cache = points_of(axes, setup, "refuse"), day.out_root / "tapes"
         markets = Markets.open(day, Market())
         shared = check(None, points, markets, shared_inputs(None, points, markets, cache, self.url))
-        work = Work(points, shared, Store.of(day.out_root, day.symbol, day.label()))
+        recording = Recording(day.out_root, "sweep")
+        work = Work(points, shared, Store.of(day.out_root, day.symbol, day.label()), recording)
         return [job.task for job in work.jobs.values()], markets.first
 
 

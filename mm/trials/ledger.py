@@ -133,23 +133,28 @@ class DayLedger:
     """What is on record of one day.
 
     Attributes:
-        trials: In order of time, each design and assumption once.
+        known: The trials by their identity, in order of time.
         openings: Number of runs that opened the day while it was held out.
         forgettings: Forgotten trials, with the reasons.
         problems: What of the ledger cannot be used, each with the file.
     """
 
-    trials: Sequence[TrialLine] = ()
+    known: Mapping[Identity, TrialLine] = field(default_factory=dict)
     openings: int = 0
     forgettings: Sequence[Forgetting] = ()
     problems: Sequence[str] = ()
     _values: Path | None = field(default=None, repr=False)
 
+    @property
+    def trials(self) -> list[TrialLine]:
+        """The trials, in order of time."""
+        return list(self.known.values())
+
     @cached_property
     def _pnl(self) -> Floats:
         try:
-            return np.fromfile(self._values, _FLOAT) if self._values else np.empty(0, _FLOAT)
-        except OSError:
+            return np.memmap(self._values, _FLOAT, "r") if self._values else np.empty(0, _FLOAT)
+        except (OSError, ValueError):  # ValueError: no whole value is in it
             return np.empty(0, _FLOAT)
 
     def pnl(self, trial: TrialLine) -> Floats | None:
@@ -157,10 +162,21 @@ class DayLedger:
         row = self._pnl[trial.begin : trial.begin + 1 + trial.count]
         return row[1:] if len(row) == 1 + trial.count and row[:1].tobytes() == trial.stamp else None
 
-    @cached_property
-    def known(self) -> set[Identity]:
-        """The identity of each trial."""
-        return {trial.identity for trial in self.trials}
+    def table(self, trials: Sequence[TrialLine]) -> Floats:
+        """Return the PnL of trials that have equal spans, a row each; NaN where the file of values has lost it."""
+        width, values = 1 + trials[0].count, self._pnl
+        begins = np.array([trial.begin for trial in trials])
+        shift = int(begins[0]) % width
+        if (begins % width == shift).all() and len(values) >= begins.max() + width:  # as a day's trials mostly are
+            rows = values[shift : shift + (len(values) - shift) // width * width].reshape(-1, width)
+            rows = rows[(begins - shift) // width]
+            stamps = np.array([crc32(trial.design.encode()) for trial in trials], np.uint32)
+            if np.array_equal(rows[:, 0].view(np.uint32), stamps):
+                own: Floats = rows[:, 1:]
+                return own
+        lost = np.full(width - 1, np.nan, _FLOAT)
+        each = [self.pnl(trial) for trial in trials]
+        return np.stack([lost if own is None else own for own in each])
 
 
 @dataclass(frozen=True)
@@ -309,13 +325,13 @@ def _day(lines: Sequence[Line], problems: Sequence[str], values: Path) -> DayLed
     openings, forgettings = 0, list[Forgetting]()
     for line in lines:
         if isinstance(line, TrialLine):
-            trials.setdefault(line.identity, line)
+            trials.setdefault((line.design, line.assumption, line.market), line)
         elif isinstance(line, Opening):
             openings += 1
         else:
             trials.clear()
             forgettings.append(line)
-    return DayLedger(list(trials.values()), openings, forgettings, problems, values)
+    return DayLedger(trials, openings, forgettings, problems, values)
 
 
 def _count(path: Path) -> int:

@@ -15,6 +15,7 @@ from mm.trials.ledger import DayLedger, Identity, Ledger, Spans, Trial, TrialLin
 
 MINUTE_US = 60_000_000
 Day = tuple[str, str]  # symbol and day
+_ROUNDING = 1e-12  # share of a sum of squares
 TRIALS = "trials: "
 """Prefix of the warning that something of the ledger cannot be used."""
 ALONE: Mapping[str, Any] = {
@@ -34,8 +35,8 @@ class OnRecord:
     Attributes:
         known: Trials on record below OUT_ROOT, of any days; 0 without a ledger.
         designs: Digests of the different designs that were played on these days.
-        pnl: PnL of each period of the run (rows) of each of these designs (columns), in the quote asset; NaN where a
-            design was not played, and in all rows if its numbers are lost.
+        pnl: PnL of each period of the run (rows) of each of these designs (columns), in the quote asset, float32; NaN
+            where a design was not played, and in all rows if its numbers are lost.
         this_is_new: Whether the run is the first of its design, or has such a point.
         held_out_openings: Number of runs that opened these days while they were held out; the most of any day.
         problems: What of the ledger cannot be used.
@@ -87,19 +88,20 @@ def independent_trials(pnl: Floats) -> float:
     trials = int(pnl.shape[1])
     if trials < 2:
         return float(trials)
-    missing = np.isnan(pnl)
-    if missing.any():
-        number = np.maximum((~missing).sum(axis=0), 1)
-        pnl = np.where(missing, np.nansum(pnl, axis=0) / number, pnl)
-    mean, varied = pnl.mean(axis=0), pnl.min(axis=0) < pnl.max(axis=0)
+    mean = pnl.mean(axis=0, dtype=np.float64)
+    if np.isnan(mean).any():
+        missing = np.isnan(pnl)
+        mean = np.nansum(pnl, axis=0) / np.maximum((~missing).sum(axis=0), 1)
+        pnl = np.where(missing, mean, pnl)
     # Sums of squares about the mean, without a copy of the table: a ledger holds thousands of columns.
-    squares = np.einsum("ij,ij->j", pnl, pnl) - len(pnl) * mean**2
-    varied &= squares > 0
+    raw = np.einsum("ij,ij->j", pnl, pnl)
+    squares = raw - len(pnl) * mean**2
+    varied = squares > _ROUNDING * raw
     if not varied.any():
         return float(trials)
     scale = np.zeros(trials)
     scale[varied] = 1 / np.sqrt(squares[varied])
-    together = pnl @ scale - float(mean @ scale)
+    together = pnl @ scale.astype(pnl.dtype) - float(mean @ scale)
     pairs = float((together**2).sum()) - int(varied.sum())  # the sum of correlations of different columns
     rho = float(min(max(pairs / (trials * (trials - 1)), 0.0), 1.0))
     return rho + (1 - rho) * trials
@@ -160,7 +162,7 @@ class Recording:
             chosen.append((trial, _one_of_each(lines, {one.line.assumption for one in own if one.place == place})))
             for design in chosen[-1][1]:
                 designs.setdefault(design, len(designs))
-        pnl = np.full((len(designs), sum(trial.line.count for trial in days.values())), np.nan)
+        pnl: Any = np.empty((len(designs), sum(trial.line.count for trial in days.values())), np.float32)
         at = 0
         for trial, lines_of in chosen:
             part, at = pnl[:, at : at + trial.line.count], at + trial.line.count
@@ -193,19 +195,20 @@ def _fill(
     rows: Floats, spans: Spans, read: DayLedger, trials: Mapping[str, TrialLine], designs: Mapping[str, int]
 ) -> None:
     """Write the PnL of trials of a day into *rows*, one for each design, in the columns of the minutes of *spans*."""
-    places: dict[Spans, tuple[Ints, Ints]] = {}
-    for design, trial in trials.items():
-        values = read.pnl(trial)
-        if values is None:
+    by_spans: dict[Spans, list[TrialLine]] = {}
+    for trial in trials.values():
+        by_spans.setdefault(trial.spans, []).append(trial)
+    whole = by_spans.get(spans, [])
+    if len(whole) < len(rows):
+        rows[:] = np.nan
+    for own, lines in by_spans.items():
+        places = np.array([designs[trial.design] for trial in lines])
+        if own == spans:
+            in_a_row = bool((np.diff(places) == 1).all())  # as they are but for the run's own designs
+            rows[slice(places[0], places[0] + len(places)) if in_a_row else places] = read.table(lines)
             continue
-        if trial.spans == spans:
-            rows[designs[design]] = values
-            continue
-        if trial.spans not in places:
-            _, here, there = np.intersect1d(minutes(spans), minutes(trial.spans), return_indices=True)
-            places[trial.spans] = here, there
-        here, there = places[trial.spans]
-        rows[designs[design], here] = values[there]
+        _, here, there = np.intersect1d(minutes(spans), minutes(own), return_indices=True)
+        rows[places[:, None], here] = read.table(lines)[:, there]
 
 
 def minutes(spans: Spans) -> Ints:

@@ -81,7 +81,7 @@ def test_independent_trials_are_counted_as_in_one_sweep(tmp_path):
     seen = recorded(tmp_path, trials[0])
     together = np.stack([one.pnl for one in trials], axis=1)
     assert seen.on_these_days == 40
-    assert seen.independent == pytest.approx(independent_trials(together), rel=1e-6)
+    assert seen.independent == pytest.approx(independent_trials(together), rel=1e-5)
     np.testing.assert_allclose(np.sort(seen.pnl, axis=1), np.sort(together, axis=1), rtol=1e-6, atol=1e-7)
 
 

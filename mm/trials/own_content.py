@@ -13,7 +13,8 @@ from mm.trials.on_record import TRIALS
 _KEY, _ALONE = "trials", "_alone"
 UNDONE = "above 0 from "
 """Prefix of the warning on a verdict above 0, which it may be alone and not beside other trials, or not."""
-_OF_OTHERS = (TRIALS, UNDONE)
+# Prefixes of warnings that depend on the trials; a reason for a null names what only some verdicts have.
+_OF_OTHERS = (TRIALS, UNDONE, "null: undone_by", "null: verdict.", "null: verdict_alone.")
 
 
 def own_content(content: Any) -> Any:

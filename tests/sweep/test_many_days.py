@@ -53,7 +53,10 @@ def test_mean_of_days_is_students():
     found = mean_of([1, 2, 6])
     assert found["mean"] == 3
     assert found["high"] - 3 == pytest.approx(4.302652729749462 * math.sqrt(7 / 3), rel=1e-12)
-    assert mean_of([5]) == {"days": 1, "mean": 5.0, "low": None, "high": None, "share_above_0": 1.0}
+    ends = dict.fromkeys(("low", "high", "low_alone", "high_alone"))
+    assert mean_of([5]) == {"days": 1, "mean": 5.0, **ends, "share_above_0": 1.0}
+    several = mean_of([1, 2, 6], trials=50)
+    assert several["low"] < several["low_alone"] == found["low"]
     assert mean_of([])["mean"] is None
 
 

@@ -175,7 +175,9 @@ class _BacktestKnobs(TypedDict, total=False):
     max_orders_per_s: int | str | None
     """Maximum number of orders placed or replaced in a second; others wait, cancels never do."""
     feed_stale_s: float | str | None
-    """Time without a market message after which quotes are pulled, in seconds."""
+    """Age of the market, since its last message or by the exchange's clock, beyond which quotes are
+    pulled, in s.
+    """
     latency_threshold_ms: float | str | None
     """Time from sending an order to its acceptance beyond which quotes are pulled, in ms."""
     widen_bands: Mapping[str, Any] | list[Any] | str | None
@@ -191,4 +193,9 @@ class _BacktestKnobs(TypedDict, total=False):
     queue_exponent_file: Path | str | None
     """Result of mm fills fit: the sensitivity also plays this exponent of queue_prob_power; default: that
     of the symbol's last day before the run, else of its last day, in OUT_ROOT/fills.
+    """
+    stress_moves: str | None
+    """Largest moves of the mid within a minute, as shares of it, that the sensitivity puts into the run at
+    its largest inventory; default: the largest of the symbol's days that runs below OUT_ROOT have
+    played.
     """

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from mm.backtest.exchange_sessions import is_in_session, sessions_of
 from mm.clock import EPOCH, US_PER_S, zone_of
 from mm.instrument import E8, e8
 
 _E16 = E8 * E8
 _WEEK_MIN = 7 * 24 * 60
+_LONGEST_CLOSURE_US = 14 * 24 * 3600 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +43,28 @@ class Hours:
 
     Attributes:
         spans: Of each session, the opening in minutes since Monday 00:00, and its length in minutes.
+        calendar: Exchange whose holidays and early closes count too (`sessions_of`); empty for none.
     """
 
     zone: str
     spans: tuple[tuple[int, int], ...]
+    calendar: str = ""
 
     def is_open(self, us: int) -> bool:
         """Return whether the market is open at an instant."""
-        minute = self._minute(us)
-        return not self.spans or any((minute - begin) % _WEEK_MIN < length for begin, length in self.spans)
+        if not self.spans:
+            return True
+        here = self._local(us)
+        minute = (here.weekday() * 24 + here.hour) * 60 + here.minute
+        if not any((minute - begin) % _WEEK_MIN < length for begin, length in self.spans):
+            return False
+        return not self.calendar or is_in_session(self.calendar, us, here.year)
 
     def last_opening(self, us: int) -> int:
         """Return *us* if the market is open then, else the last instant before it at which it opened."""
         if self.is_open(us):
             return us
-        here = self._local(us)
-        monday = here.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(days=here.weekday())
-        openings = (
-            (monday + timedelta(minutes=begin - week * _WEEK_MIN)).replace(tzinfo=here.tzinfo)
-            for week in (0, 1)
-            for begin, _ in self.spans
-        )
-        return max(open_us for opening in openings if (open_us := round(opening.timestamp()) * US_PER_S) <= us)
+        return max(turn_us for turn_us in self.borders(us - _LONGEST_CLOSURE_US, us) if self.is_open(turn_us))
 
     def borders(self, from_us: int, to_us: int) -> list[int]:
         """Return the instants after *from_us*, up to *to_us*, at which the market opens or closes, in order."""
@@ -73,16 +75,13 @@ class Hours:
             week * _WEEK_MIN + at for week in weeks for begin, lasts in self.spans for at in (begin, begin + lasts)
         }
         stamps = ((monday + timedelta(minutes=minute)).replace(tzinfo=here.tzinfo).timestamp() for minute in minutes)
-        turns = sorted(round(stamp_s) * US_PER_S for stamp_s in stamps)
-        return [us for us in turns if from_us < us <= to_us and self.is_open(us) != self.is_open(us - 1)]
+        turns = {round(stamp_s) * US_PER_S for stamp_s in stamps}
+        for year in range(here.year, self._local(to_us).year + 1) if self.calendar else ():
+            turns |= {us for session in sessions_of(self.calendar, year) or () for us in session}
+        return [us for us in sorted(turns) if from_us < us <= to_us and self.is_open(us) != self.is_open(us - 1)]
 
     def _local(self, us: int) -> datetime:
-
         return (EPOCH + timedelta(microseconds=us)).astimezone(zone_of(self.zone or "UTC"))
-
-    def _minute(self, us: int) -> int:
-        here = self._local(us)
-        return (here.weekday() * 24 + here.hour) * 60 + here.minute
 
 
 ALWAYS = Hours("", ())
@@ -120,14 +119,14 @@ PRESETS: Mapping[str, Preset] = {
     "equity": Preset(
         market=_sizes("0.01", "1", "200", level="300", order="100"),
         fees=Fees(unit_e8=(-e8("0.0020"), e8("0.0030"))),
-        hours=Hours("America/New_York", tuple((day * 1440 + 570, 390) for day in _WEEKDAYS)),
+        hours=Hours("America/New_York", tuple((day * 1440 + 570, 390) for day in _WEEKDAYS), "XNYS"),
         days_a_year=252,
     ),
     "future": Preset(
         market=_sizes("0.25", "1", "5000", level="40", order="5"),
         multiplier=50,
         fees=Fees(unit_e8=(e8("2.25"), e8("2.25"))),
-        hours=Hours("America/Chicago", tuple((day * 1440 - 420, 1380) for day in _WEEKDAYS)),
+        hours=Hours("America/Chicago", tuple((day * 1440 - 420, 1380) for day in _WEEKDAYS), "CMES"),
         days_a_year=252,
     ),
     "crypto": Preset(

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.exchange_sessions import sessions_of
+from mm.backtest.preset import Hours
 from mm.backtest.quotes.agent_file import SavedAgent
 from mm.backtest.rules import Execution, Rules
 from mm.backtest.run_terms import (
@@ -74,6 +76,14 @@ def missing_days_note(tapes: "Sequence[Tape]") -> Iterator[Note]:
     """Yield a warning if whole days are missing between the replayed days: positions and orders carry over them."""
     if between := missing_days([day for tape in tapes for day in tape.days]):
         yield Note.warning(DAYS_NOT_PLAYED, days=between, way_out="run the parts separately, or add these days")
+
+
+def holidays_note(hours: Hours | None) -> Iterator[Note]:
+    """Yield a warning if the holidays of the market's exchange are unknown."""
+    if hours is not None and hours.calendar and sessions_of(hours.calendar, 2000) is None:
+        way_out = "pip install 'mm-research[calendars]'"
+        words = f"holidays and early closes of {hours.calendar} are unknown and count as open: {way_out}"
+        yield Note.warning("holidays_unknown", words, calendar=hours.calendar, way_out=way_out)
 
 
 def fee_notes(markets: "Markets", *rules: Rules) -> Iterator[Note]:

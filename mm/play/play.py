@@ -16,7 +16,7 @@ from mm.errors import UsageError
 from mm.play.knobs import Sensitivity
 from mm.play.market import MICRO_PRICE, Markets
 from mm.play.models import Made, PlayModels
-from mm.play.notes import Note, agent_notes, fee_notes, missing_days_note, predictor_notes, words_of
+from mm.play.notes import Note, agent_notes, fee_notes, holidays_note, missing_days_note, predictor_notes, words_of
 from mm.play.sensitivity import ExponentEstimate, FurtherRow, Variants, again, with_band
 from mm.play.setup import PlayKnobs
 from mm.play.stress import NO_MOVES, WorstMoves
@@ -147,8 +147,8 @@ class Play:
     @property
     def notes(self) -> list[Note]:
         """What must be known of it before its models are made."""
-        fees = fee_notes(self.markets, self.market_rules)
-        return [*self.models.fit_notes(self.tapes), *missing_days_note(self.tapes), *fees, *self.agent_notes]
+        fees, closed = fee_notes(self.markets, self.market_rules), holidays_note(self.rules.hours)
+        return [*self.models.fit_notes(self.tapes), *missing_days_note(self.tapes), *fees, *closed, *self.agent_notes]
 
     @property
     def agent_notes(self) -> list[Note]:

@@ -1,17 +1,20 @@
 """Presets in a backtest: one worked example of each asset class, trading hours, and explicit fee rates."""
 
+import sys
 from fractions import Fraction
 
 import pytest
 
 import mm
 from mm import PaperExchange, Result, Rules, Tape, backtest
+from mm.backtest.exchange_sessions import sessions_of
 from mm.backtest.preset import PRESETS
 from mm.backtest.replay import run_terms
 from mm.backtest.rules import Account, Execution, rule_fields
 from mm.clock import US_PER_S, us_of
 from mm.errors import UsageError
 from mm.instrument import Instrument, e8
+from mm.play.notes import holidays_note
 from named import model_of
 
 OPEN_US = us_of("2026-01-06T15:00:00Z")  # a Tuesday, when every market is open
@@ -162,3 +165,37 @@ def test_unit_fees_require_a_margin_account():
 def test_borders_are_opening_and_closing_times(name, begin, end, turns):
     """In the exchange's time zone, over a weekend, and over the night when summer time begins."""
     assert PRESETS[name].hours.borders(us_of(begin), us_of(end)) == [us_of(turn) for turn in turns]
+
+
+@pytest.mark.parametrize(
+    ("name", "begin", "end", "turns"),
+    [
+        # Thanksgiving, and an early close on the day after it
+        ("equity", "2025-11-27T00:00:00Z", "2025-11-29T00:00:00Z", ["2025-11-28T14:30:00Z", "2025-11-28T18:00:00Z"]),
+        # Good Friday and the weekend
+        ("future", "2026-04-02T12:00:00Z", "2026-04-06T00:00:00Z", ["2026-04-02T21:00:00Z", "2026-04-05T22:00:00Z"]),
+        ("equity", "2025-12-24T12:00:00Z", "2025-12-26T12:00:00Z", ["2025-12-24T14:30:00Z", "2025-12-24T18:00:00Z"]),
+    ],
+)
+def test_holidays_and_early_closes_are_closed(name, begin, end, turns):
+    """The hours of the week alone would open the market on these days."""
+    assert PRESETS[name].hours.borders(us_of(begin), us_of(end)) == [us_of(turn) for turn in turns]
+
+
+def test_last_opening_on_a_holiday_is_before_it():
+    """Christmas 2025 is a Thursday; the market last opened on the Wednesday."""
+    assert PRESETS["equity"].hours.last_opening(us_of("2025-12-25T15:00:00Z")) == us_of("2025-12-24T14:30:00Z")
+
+
+def test_unknown_holidays_count_as_open_and_are_said(monkeypatch):
+    """Without the package a run warns and names the extra."""
+    monkeypatch.setitem(sys.modules, "exchange_calendars", None)
+    sessions_of.cache_clear()
+    try:
+        hours = PRESETS["equity"].hours
+        assert hours.is_open(us_of("2025-12-25T15:00:00Z"))
+        [note] = holidays_note(hours)
+        assert (note.name, "[calendars]" in note.words) == ("holidays_unknown", True)
+    finally:
+        sessions_of.cache_clear()
+    assert not list(holidays_note(None))

@@ -1,7 +1,9 @@
-# Three images: a recorder without compiler or numpy, a trader, and research. A separate stage compiles.
+# Four images: a recorder without compiler or numpy, a trader, research, and a desk: the trading interface and the
+# dashboard, which compose.yaml starts. A separate stage compiles.
 #   docker build -t mm-recorder:latest .
 #   docker build --target trader -t mm-trader:latest .
 #   docker build --target research -t mm-research:latest .
+#   docker build --target desk -t mm-desk:latest .
 # Packages are pinned with their hashes (tools/pins.py). The release workflow pins the base image too, by its digest:
 #   docker build --build-arg PYTHON_IMAGE=python:3.12-slim@sha256:… .
 ARG PYTHON_IMAGE=python:3.12-slim
@@ -28,6 +30,17 @@ RUN pip install --no-deps /wheels/*.whl && rm -rf /wheels
 USER mm
 VOLUME /app/data /app/out
 ENTRYPOINT ["python", "-m", "mm"]
+
+# The trading interface and the dashboard.
+FROM base AS desk
+COPY mm/ops/deploy/requirements-desk.txt /
+RUN pip install --require-hashes -r /requirements-desk.txt
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl && rm -rf /wheels
+USER mm
+VOLUME /app/data /app/out
+STOPSIGNAL SIGTERM
+CMD ["python", "-m", "mm", "sim", "api"]
 
 # Shadow and live trading: the same wheel, with the packages of live trading and of the state stores.
 FROM base AS trader

@@ -241,6 +241,18 @@ def test_alertmanager_configuration_passes_amtool() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_compose_of_the_desk_serves_both_doors_on_loopback() -> None:
+    """Trading interface and dashboard listen on the host's loopback alone, at the ports of their health checks."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    assert f"\nFROM base AS {services['api']['build']['target']}\n" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    for name, words in (("api", ["sim", "api"]), ("dashboard", ["dashboard"])):
+        service, port = services[name], {"api": "8000", "dashboard": "8501"}[name]
+        assert service["command"] == ["python", "-m", "mm", *words, "--port", port]
+        assert service["network_mode"] == "host"
+        assert f"http://127.0.0.1:{port}/" in service["healthcheck"]["test"][-1]
+        assert {volume.split(":")[1] for volume in service["volumes"]} == {"/app/data", "/app/out"}
+
+
 def test_compose_file_contains_no_passwords() -> None:
     """Passwords come from the environment and are required."""
     text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")

@@ -107,11 +107,11 @@ def test_images_install_pinned_packages_and_run_as_user():
     """Images neither install unpinned packages nor run as root."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     installs = re.findall(r"pip (?:install|wheel) [^&\n]*", text)
-    assert len(installs) == 8
+    assert len(installs) == 10
     assert all("--require-hashes -r /requirements-" in one or "--no-deps" in one for one in installs), installs
     targets = re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]
     started = [target for target in targets if re.search(r"^(CMD|ENTRYPOINT)", target, re.MULTILINE)]
-    assert len(started) == 3
+    assert len(started) == 4
     for target in started:
         assert target.index("\nUSER mm\n") > target.rindex("\nRUN ")
         assert "apt-get" not in target
@@ -120,7 +120,7 @@ def test_images_install_pinned_packages_and_run_as_user():
 def test_runtime_images_have_no_development_packages():
     """Development happens in a checkout, not in an image."""
     development_packages = {"pytest", "pytest-xdist", "hypothesis", "mypy", "ruff", "cython", "ccxt", "statsmodels"}
-    for name in ("recorder", "trader", "research"):
+    for name in ("recorder", "trader", "research", "desk"):
         text = (DEPLOY / f"requirements-{name}.txt").read_text(encoding="utf-8")
         assert not development_packages & set(re.findall(r"^([\w-]+)==", text, re.MULTILINE)), name
 

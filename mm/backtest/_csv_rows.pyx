@@ -2,7 +2,7 @@
 """Rows of whole numbers as the text of a CSV file, with exact decimals.
 
 Why compiled: a day has half a million order rows, the text of which is most of what a backtest writes
-(``mm bench engine``, shell to written files). What a column means is declared in `mm.backtest.journal_files`.
+(``mm bench engine``, shell to written files). What a column means is declared in `mm.backtest.io`.
 """
 
 from array import array

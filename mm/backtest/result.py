@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
-from mm.backtest.journal_files import (
+from mm.backtest.io import (
     CSV,
     fill_columns,
     frame_of,
@@ -17,6 +16,7 @@ from mm.backtest.journal_files import (
     state_columns,
     write_table,
 )
+from mm.backtest.journal import ACTIONS, BREACHES, CANCEL_REASONS, REJECT_REASONS, STATUSES, Journal
 from mm.backtest.metrics.markouts import HORIZONS_S, just_after, moves
 from mm.backtest.metrics.notes import NULL, of_verdict
 from mm.backtest.metrics.pnl import EquitySeries, account_of, account_series, together

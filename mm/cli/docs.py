@@ -60,7 +60,8 @@ A key that only other commands use is ignored.
 `mm --config FILE COMMAND` and `MM_CONFIG` select another file, and `none` ignores the one in the folder.
 A file that is missing or cannot be read ends with exit code 3.
 `mm.yaml` is read as well, with `pip install '.[yaml]'`.
-`MM_ENV_FILE` is a file of `NAME=value` lines (`.env`), which count as exported unless the environment sets them.
+`.env` in the working folder, or the file that `MM_ENV_FILE` names (`none`: no file), has `NAME=value` lines.
+They count as exported unless the environment sets them; `.env.example` is one to copy.
 API keys are no knobs: they come from the environment, `MM_ENV_FILE` included.
 Python (`mm.backtest`) reads neither file.
 

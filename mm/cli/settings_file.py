@@ -1,8 +1,8 @@
 """Settings in files: ``mm.toml`` or ``mm.yaml`` in the working folder, or the file of ``--config`` (MM_CONFIG).
 
 Keys are the names of knobs; sections only group them. A flag has precedence over the environment, the environment over
-the file, and the file over the default. MM_ENV_FILE is a file of variables (``.env``), which count as exported unless
-the environment sets them.
+the file, and the file over the default. ``.env`` in the working folder, or the file of MM_ENV_FILE, has variables,
+which count as exported unless the environment sets them.
 """
 
 import json
@@ -18,9 +18,9 @@ from mm.base.knobs import JSON, Knob, closest, typed
 from mm.errors import BrokenFile, DataError, UsageError
 
 VARIABLE, ENV_FILE = "MM_CONFIG", "MM_ENV_FILE"
-IN_FOLDER = ("mm.toml", "mm.yaml")
-NO_FILE = "none"  # the word by which the file of the working folder is ignored
-LEFT_OUT = {VARIABLE: NO_FILE, ENV_FILE: ""}
+IN_FOLDER, ENV_IN_FOLDER = ("mm.toml", "mm.yaml"), ".env"
+NO_FILE = "none"  # the word by which such a file of the working folder is ignored
+LEFT_OUT = {VARIABLE: NO_FILE, ENV_FILE: NO_FILE}
 """The environment of a process that takes its settings from flags and variables alone."""
 
 
@@ -105,20 +105,20 @@ def settings_file(given: str | None) -> SettingsFile | None:
 
 
 def env_file(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of the file MM_ENV_FILE that *environment* does not set.
+    """Return the variables that *environment* does not set, of the file MM_ENV_FILE or ``.env`` in the working folder.
 
     Raises:
         DataError: If the file does not exist.
         BrokenFile: If a line does not set a variable.
     """
-    given = environment.get(ENV_FILE)
-    if not given:
+    given = environment.get(ENV_FILE) or (ENV_IN_FOLDER if Path(ENV_IN_FOLDER).is_file() else NO_FILE)
+    if given == NO_FILE:
         return {}
     path = Path(given).expanduser()
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        raise DataError(f"{ENV_FILE}: {path}: there is no such file; give another, or none") from None
+        raise DataError(f"{ENV_FILE}: {path}: there is no such file; give another, or {NO_FILE}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BrokenFile(f"{ENV_FILE}: {path}: cannot be read ({error}); give a file of NAME=value lines") from error
     values = {}
@@ -128,7 +128,9 @@ def env_file(environment: Mapping[str, str]) -> dict[str, str]:
             continue
         name, equals, value = text.partition("=")
         if not equals or not name.strip().isidentifier():
-            raise BrokenFile(f"{path}:{number}: {line.strip()!r} does not set a variable; write NAME=value")
+            raise BrokenFile(
+                f"{path}:{number}: {line.strip()!r} does not set a variable; write NAME=value, or {ENV_FILE}={NO_FILE}"
+            )
         values[name.strip()] = _unquoted(value.strip())
     return {name: value for name, value in values.items() if not environment.get(name)}
 

@@ -61,7 +61,7 @@ def _feed(run: "RunFolder") -> dict[str, Any]:
 
 def _orders(folder: Path, symbol: str, order_id: str, run: "RunFolder") -> list[dict[str, str]]:
     """Return the rows of an order, with each cell as in the CSV file."""
-    from mm.backtest.journal_files import CSV, orders_path, read_orders
+    from mm.backtest.io import CSV, orders_path, read_orders
 
     path = orders_path(folder, symbol)
     if path.suffix == f".{CSV}":

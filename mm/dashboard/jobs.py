@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from mm.base.knobs import REQUIRED, Knob
+from mm.cli.settings_file import ENV_FILE, NO_FILE
 from mm.errors import UsageError
 
 ENDING_S = 3.0
 """Time for a process to end gracefully before it is killed, s."""
 _SHARE = re.compile(r"(\w+)  \[[#-]+\]\s+(\d+)%")
 _ERROR = re.compile(r"error: (.*)")
-_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|CREDENTIAL|TRADE_PRODUCTION|MM_ENV_FILE")
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|CREDENTIAL|TRADE_PRODUCTION")
 _PASSWORD = re.compile(r"\w+://[^/@\s]*:[^/@\s]+@")  # in an address
 _RUNNING: set["StartedCommand"] = set()
 
@@ -52,13 +53,14 @@ def words_of(command: str, texts: Mapping[str, str], knobs: Iterable[Knob]) -> l
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that a job inherits: it runs code that a knob names, so no keys, tokens or passwords.
 
-    A file of variables (``MM_ENV_FILE``) may have them too; what else it has was exported when the dashboard started.
+    A file of variables (``.env``) may have them too; what else it has was exported when the dashboard started.
     """
-    return {
+    kept = {
         name: value
         for name, value in environment.items()
         if not _SECRET.search(name.upper()) and not _PASSWORD.search(value)
     }
+    return kept | {ENV_FILE: NO_FILE}
 
 
 class StartedCommand:

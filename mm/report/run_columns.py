@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.io import read_orders
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
-from mm.backtest.journal_files import read_orders
 from mm.backtest.metrics.arithmetic import median
 from mm.backtest.metrics.order_lives import NEVER, lives
 from mm.backtest.result import LEGS

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mm.backtest.io import read_table
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
-from mm.backtest.journal_files import read_orders
 from mm.backtest.metrics.markouts import HORIZONS_S
 from mm.base.knobs import day_list
 from mm.base.notebook import Picture, Shown
@@ -188,12 +188,8 @@ class RunFolder(Shown):
         Raises:
             BrokenFile: If the file is missing or cannot be read.
         """
-        import polars as pl
-
         with self.readable():
-            if name == "orders":
-                return read_orders(self.traded, self.symbol)
-            return pl.read_csv(self.traded / f"{name}_{self.symbol}.csv", infer_schema=False)
+            return read_table(self.traded, self.symbol, name)
 
     def orders_frame(self) -> "pl.DataFrame":
         """Return the order rows, with the columns and types of `Result.orders_frame`.

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from journals import BTCUSDT, Scribe, run_terms, scribes, seeded
+from mm.backtest.io import fill_columns, order_columns, state_columns, write_table
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
-from mm.backtest.journal_files import fill_columns, order_columns, state_columns, write_table
 from mm.errors import MMError
 from mm.instrument import Instrument
 

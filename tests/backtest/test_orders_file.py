@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from journals import scribes, seeded
 from mm import open_run
 from mm.__main__ import main
-from mm.backtest.journal_files import FORMATS, order_columns, read_orders, write_table
+from mm.backtest.io import FORMATS, order_columns, read_orders, write_table
 from mm.instrument import Instrument
 
 SYMBOL = "SIMUSDT"
@@ -51,7 +51,7 @@ def test_parquet_has_typed_columns_and_exact_decimals(tmp_path):
 
 def test_long_parquet_is_written_in_groups_of_rows(tmp_path, monkeypatch):
     """Every row once, in order."""
-    monkeypatch.setattr("mm.backtest.journal_files.ROWS", 7)
+    monkeypatch.setattr("mm.backtest.io.ROWS", 7)
     orders, path = seeded(60).journal().orders, tmp_path / f"orders_{SYMBOL}.parquet"
     assert write_table(path, [orders, orders[:3]], order_columns(Instrument(SYMBOL, 1, 1)))[1] == len(orders) + 3
     assert pl.read_parquet(path)["recv_us"].to_list() == [*orders[:, 0].tolist(), *orders[:3, 0].tolist()]

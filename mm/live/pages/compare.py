@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.journal_files import read_orders
+from mm.backtest.io import read_orders
 from mm.clock import US_PER_S, iso
 from mm.errors import Mismatch, UsageError
 from mm.report.run_columns import RunColumns, Standing

@@ -224,6 +224,15 @@ def orders_path(folder: Path, symbol: str) -> Path:
     return parquet if parquet.exists() else parquet.with_suffix(f".{CSV}")
 
 
+def read_table(folder: Path, symbol: str, name: str) -> "pl.DataFrame":
+    """Read ``orders``, ``fills`` or ``state`` of the run in *folder*, each cell as the text of the CSV file."""
+    import polars as pl
+
+    if name == "orders":
+        return read_orders(folder, symbol)
+    return pl.read_csv(folder / f"{name}_{symbol}.csv", infer_schema=False)
+
+
 def read_orders(folder: Path, symbol: str, types: "Mapping[str, Any] | None" = None) -> "pl.DataFrame":
     """Read the orders of the run in *folder*, in either format.
 

@@ -110,16 +110,17 @@ def _words(run: "RunFolder") -> list[str]:
 
 def _backtest(redraw: "Redraw", about: "About") -> str:
     from mm.commands.redraw import market, played
+    from mm.report.as_of_now import as_of_now
     from mm.report.backtest import page as backtest_page
     from mm.report.run_columns import columns_of
 
-    run = redraw.run
+    run, now = redraw.run, as_of_now(redraw.run.summary, redraw.drawn.out_root)
     again = played(redraw)
     if again is not None:
-        return backtest_page({**again.summary, **run.summary, **_sensitivity(again)}, columns_of(again), about)
+        return backtest_page({**again.summary, **now, **_sensitivity(again)}, columns_of(again), about)
     seen = market(redraw)
     with run.readable():
-        return backtest_page(run.summary, run.columns if seen is None else run.columns.beside(seen), about)
+        return backtest_page(now, run.columns if seen is None else run.columns.beside(seen), about)
 
 
 def _windows(redraw: "Redraw", about: "About") -> str:

@@ -328,6 +328,7 @@ def runs_compare(console: Console, results: Results, pages: Pages, names: Sequen
 
     Example: mm runs compare base wide glft
     """
+    from mm.backtest.summary_text import tried_of
     from mm.report.frame import plotly_address
     from mm.report.tear_sheet import MOST_RUNS, difference_text, tear_sheet
     from mm.runs.find import open_run
@@ -341,7 +342,7 @@ def runs_compare(console: Console, results: Results, pages: Pages, names: Sequen
     if len({run.folder.resolve() for run in runs}) < len(runs):
         raise UsageError(f"{' '.join(names)}: a run is given twice; name each once")
     path = Path(out) if out else new_page(results.out_root / "compare")
-    sheet = _sheet(runs, Tags(results.out_root), path)
+    sheet = _sheet(runs, Tags(results.out_root), path, results.out_root)
     plotly = plotly_address(pages.plotlyjs, results.out_root, path.parent)
     _write_page(path, tear_sheet(sheet, plotly))
     console.set_json({**sheet.to_json(), "path": str(path.resolve())})
@@ -357,11 +358,15 @@ def runs_compare(console: Console, results: Results, pages: Pages, names: Sequen
         console.print("  ".join([f"{name:<{widths[0]}}", *cells]))
     for line in sheet.unequal():
         console.print(f"note: {line}")
+    for run in sheet.runs:
+        if said := tried_of(run.summary):
+            console.print(f"trials of {run.name}: {said}")
     console.print(str(path))
 
 
-def _sheet(runs: "Sequence[RunFolder]", tags: "Tags", page: Path) -> "TearSheet":
-    """Return what the runs *runs* show side by side at *page*."""
+def _sheet(runs: "Sequence[RunFolder]", tags: "Tags", page: Path, out_root: Path) -> "TearSheet":
+    """Return what the runs *runs* show side by side at *page*, beside the trials on record below *out_root*."""
+    from mm.report.as_of_now import as_of_now
     from mm.report.tear_sheet import ComparedRun, TearSheet
 
     for run in runs:
@@ -376,7 +381,7 @@ def _sheet(runs: "Sequence[RunFolder]", tags: "Tags", page: Path) -> "TearSheet"
             ComparedRun(
                 name,
                 run.manifest,
-                run.summary,
+                as_of_now(run.summary, out_root),
                 columns=run.columns,
                 tags=tags.of(run).tags,
                 note=tags.of(run).note,

@@ -15,6 +15,7 @@ from mm.base.paths import as_given
 from mm.dayfolder.layout import DayFolder, days_of, existing
 from mm.errors import BrokenFile, DataError, MMError
 from mm.instrument import e8
+from mm.report.as_of_now import as_of_now
 from mm.report.contents import SUMMARY
 from mm.report.run_columns import MarketColumns, market_of
 from mm.report.tear_sheet import ComparedRun
@@ -138,7 +139,8 @@ def short_label(run: RunFolder) -> str:
 
 def compared(run: RunFolder) -> ComparedRun:
     """Return a run that has traded as one of a tear sheet, called by its short label."""
-    return ComparedRun(short_label(run), run.manifest, run.summary, columns=run.columns)
+    summary = as_of_now(run.summary, Path(str(run.knob("out_root") or "out")))
+    return ComparedRun(short_label(run), run.manifest, summary, columns=run.columns)
 
 
 def traded_run(run: RunFolder) -> RunFolder:

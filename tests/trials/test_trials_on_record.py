@@ -8,6 +8,7 @@ import pytest
 
 import mm
 from mm.errors import UsageError
+from mm.report.as_of_now import as_of_now
 from mm.trials.ledger import Ledger
 from simulation import simulate_day
 from support import run_mm
@@ -115,6 +116,33 @@ def test_equal_work_has_an_equal_digest_whatever_was_tried_meanwhile(desk):
     assert first.manifest["digest"] == second.manifest["digest"]
     assert answer(desk, "runs", "diff", "a", "b", out="again")["equal"] is True
     assert answer(desk, "runs", "reproduce", "b", out="again")["equal"] is True
+
+
+def test_a_run_is_looked_at_beside_what_was_tried_since(desk):
+    """Its comparison says what a second play of it would say; its files stay as they were."""
+    where = {"out": "since", "DAY": DAY, "QUOTE_MODEL": "fixed_spread"}
+    for name, away in (("first", 3), ("second", 2)):
+        done(desk, "backtest", "--run-id", name, QUOTE_PARAMS_JSON=json.dumps({"delta_ticks": away}), **where)
+    done(desk, "sweep", GRID="DELTA_TICKS=1,4,5,6", JOBS="1", **where)
+    again = answer(desk, "backtest", "--run-id", "again", QUOTE_PARAMS_JSON=WIDE, **where)
+    stored = mm.open_run("first", desk / "since").summary
+    assert stored["verdict"] == stored["verdict_alone"]
+    now = as_of_now(stored, desk / "since")
+    assert now["trials"]["on_these_days"] == again["trials"]["on_these_days"] == 6
+    for end in ("lower95", "upper95"):
+        assert now["verdict"][end] == pytest.approx(again["verdict"][end], rel=1e-5)
+    assert now["psr"] == pytest.approx(again["psr"], rel=1e-5)
+    assert "first: one of 6 tried on these days" in done(desk, "runs", "compare", "first", "second", out="since").stdout
+
+
+def test_a_walk_forward_is_on_record(desk):
+    """Its schedule is a part of its design."""
+    windows = {"WF_TRAIN_WINDOW_MIN": "10", "WF_STEP_MIN": "10"}
+    done(desk, "walkforward", out="forward", DAY=DAY, **windows)
+    again = answer(desk, "walkforward", out="forward", DAY=DAY, **windows)
+    assert (again["trials"]["on_these_days"], again["trials"]["this_is_new"]) == (1, False)
+    other = answer(desk, "walkforward", out="forward", DAY=DAY, WF_TRAIN_WINDOW_MIN="20", WF_STEP_MIN="10")
+    assert (other["trials"]["on_these_days"], other["trials"]["this_is_new"]) == (2, True)
 
 
 def test_a_deleted_run_leaves_its_trial_and_forgetting_says_why(desk):

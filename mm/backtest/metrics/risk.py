@@ -4,6 +4,7 @@ Instants are in µs. Money is in integers of any one unit (see ``pnl.AccountSeri
 """
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,7 @@ from mm.backtest.metrics.arithmetic import dot, median, quantiles
 from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.base.arrays import Floats, Ints, Numbers
 from mm.base.estimate import LEVEL, cosines, estimated, student_quantile
-from mm.base.numbers import ABOVE, NORMAL, UNDECIDED
+from mm.base.numbers import ABOVE, NORMAL, UNDECIDED, sign_of
 from mm.clock import US_PER_S
 
 if TYPE_CHECKING:
@@ -354,6 +355,20 @@ def drift_half_life_s(changes: Floats) -> float | None:
     if fits.flat[best] + len(waves) * math.log(waves.mean()) < DRIFT_GAIN:
         return 0.0
     return float(halves[best // DRIFTS]) * PERIOD_US / US_PER_S
+
+
+def verdict_among(alone: Mapping[str, Any], periods: int, days: int, trials: float) -> dict[str, Any]:
+    """Return a verdict *alone* as one among some independent *trials*, of a run of so many *periods* and *days*."""
+    low, high = alone["lower95"], alone["upper95"]
+    if low is None or high is None or trials <= 1:
+        return dict(alone)
+    degrees, middle = cosines(periods), (low + high) / 2
+    error = (high - low) / 2 / student_quantile(degrees)
+    half = error * student_quantile(degrees, trials)
+    text, enough = sign_of(middle - half, middle + half), None
+    if text == UNDECIDED and middle and error:
+        enough = math.ceil(max(days * (student_quantile(LARGE, trials) * error / middle) ** 2, days + 1))
+    return {"text": text, "lower95": middle - half, "upper95": middle + half, "days_to_decide": enough}
 
 
 def best_of(probability: float | None, trials: float) -> float | None:

@@ -111,7 +111,7 @@ class AccountCheck:
     Args:
         instrument: Names the two assets.
         begin_e8: Their balances at the start of the ledger, in 1e-8; None before it begins: those found first.
-        adopts: Whether a difference at the start is accepted.
+        adopts: Whether a difference at the start is accepted; one of the position in a contract never is.
         left_out: Assets that traders of other symbols trade on this account too: they are not compared.
         shared: Those of them that other symbols of this process trade, and their balances.
         ledger: The book of the symbol; None for an empty one.
@@ -157,6 +157,7 @@ class AccountCheck:
                 self.shared.follow(asset, moved)
         self._last: tuple[int, ...] = ()
         self._seen = self._differing = 0
+        self._position_differs = False
 
     @property
     def pending(self) -> bool:
@@ -226,7 +227,7 @@ class AccountCheck:
         # Balances may precede the report of a fill, of this symbol or of another one, which asks for its own.
         if self._seen < CONFIRMATIONS and (self._differing < MOST_DIFFERING or not own):
             return
-        adopts = self._adopts and not self.found
+        adopts = self._adopts and not self.found and not self._of_position(differs)
         if adopts or (self._seen >= CONFIRMATIONS and self._may_be_transfers(differs)):
             for asset, by in zip(self._assets, differs, strict=True):
                 if by:
@@ -239,14 +240,25 @@ class AccountCheck:
             for by, due, asset in zip(differs, due_e8, self._assets, strict=True)
             if by
         ]
-        self.why = f"the account differs: {'; '.join(parts)}"
+        self.why, self._position_differs = f"the account differs: {'; '.join(parts)}", self._of_position(differs)
+
+    @property
+    def way_out(self) -> str:
+        """What a person can do about a difference."""
+        if self._position_differs:
+            return (
+                "close at the exchange what our fills do not explain: ADOPT accepts no position of a contract, whose "
+                "risk would be in no limit (after a reset of the exchange another OUT_ROOT begins a new ledger)"
+            )
+        return "find out why, then start with --adopt 1 (ADOPT) to accept the account"
+
+    def _of_position(self, differs: tuple[int, ...]) -> bool:
+        """Return whether it is the position in a contract that differs, which no transfer changes."""
+        return self._ledger.contract and bool(differs[0])
 
     def _may_be_transfers(self, differs: tuple[int, ...]) -> bool:
-        """Return whether the events of transfers may have been lost: on each connection, for an asset of several.
-
-        No transfer changes a position in a contract.
-        """
-        if self._ledger.contract and differs[0]:
+        """Return whether the events of transfers may have been lost: on each connection, for an asset of several."""
+        if self._of_position(differs):
             return False
         shared = any(by and asset in self._shared for asset, by in zip(self._assets, differs, strict=True))
         return self.missed and not self.strangers and (self.shared.missed or not shared)

@@ -68,6 +68,9 @@ _STRAY_S = 60.0  # no request is on its way for longer, also where a clock was s
 _ROUND_S, _LONGEST_ROUND_S = 0.25, 4.0
 _AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
 _FILTERS_EVERY_S = 5.0
+COMPARE_S = 3.0
+"""Longest time that an end waits for the last comparison of account and setup, in s."""
+_LOOK_S = 0.02
 CLOSED_S = 10.0
 _WAITED_S, _LOOK_S = 0.1, 0.001
 """After so long a wait for its intent an order leaves only once what has arrived meanwhile was read."""
@@ -118,6 +121,7 @@ class Gateway:
         self._was_ready, self._stop_s = False, 0.0
         self._regridded: TryLater | None = None
         self._filters_s = 0.0  # when they were last asked for
+        self._compared, self._comparing = 0, False  # comparisons of account and setup so far; whether one is under way
         self._pauses, self._setup_differed = OrderPauses(run.symbol, log), ""
         self._answered_s = self._none_s = 0.0  # of sweeps
         self._none_ms, self._empty = 0, False  # timestamp of the last that listed nothing; whether that is final
@@ -181,7 +185,7 @@ class Gateway:
         """The error that the next start will end with, since account or setup differ now; None if they do not."""
         if why := self._differs():
             by = f"; of another trader is {self._others.before}" if self._others.before else ""
-            return Mismatch(f"{why}{by}; find out why, then start with --adopt 1 (ADOPT) to accept the account")
+            return Mismatch(f"{why}{by}; {self._run.account.way_out if self._run.account else ''}")
         return Mismatch(self._setup_differed) if self._setup_differed else None
 
     @property
@@ -340,9 +344,10 @@ class Gateway:
         if not self.ready and not self.killed:
             raise TryLater(f"the exchange is not ready after {START_S:g} s: {self._why()}; check WS_API_URL")
 
-    async def stop(self) -> None:
+    async def stop(self, *, compares: bool = False) -> None:
         """Cancel open orders, and close once none is open at the exchange, however long that takes.
 
+        *compares* is whether account and setup are compared once more then, for what `differs` says of the next start.
         After `STOP_S`, and then every `AGAIN_SAID_S`, it says which orders are open. It gives up if the exchange no
         longer accepts the key, if a box on this machine is gone, and if it never became ready: then nothing was sent.
         """
@@ -358,12 +363,24 @@ class Gateway:
         while not await self._none_open(wait_s) and not self._hopeless():
             self._log.error("orders_left_open", orders="; ".join(self.left), note="they are cancelled until none is")
             wait_s = AGAIN_SAID_S
+        if compares and self._was_ready and not (self.killed or self.refused or self._failure or self._states.reset):
+            await self._compare_last()
         if self._contract and not self._hopeless():
             await self._close_position()
             await self._contract.end()
         self._closed = self._queries.closed = True
         self._session.leave(self)
         await self._tasks.end()
+
+    async def _compare_last(self) -> None:
+        """Wait until account and setup were compared after now, and a difference is confirmed; not for long."""
+        account, needed = self._run.account, self._compared + 1 + self._comparing
+        self.setup_changed()
+        self._due.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COMPARE_S):
+                while self._compared < needed or (account is not None and account.pending):
+                    await asyncio.sleep(_LOOK_S)
 
     async def _close_position(self) -> None:
         """Close the position after a kill that wants it, by one order that may only reduce it; what is left stays."""
@@ -721,6 +738,7 @@ class Gateway:
             interval_s = self._run.access.reconcile_interval_s
             await happened(self._due, min(interval_s, SETUP_S) if self._setup_differed else interval_s)
             self._due.clear()
+            self._comparing = True
             connection, ends = self._session.connections if self._ws.up else 0, self._states.ends
             try:
                 await self._queries.reconcile()
@@ -740,6 +758,7 @@ class Gateway:
             self._report_balances(current=ends == self._states.ends)
             settled = self._account_compared()
             await self._compare_setup()
+            self._compared, self._comparing = self._compared + 1, False
             if settled and connection and self._ws.up and connection == self._session.connections:
                 self._reconciled = connection
             self.review()

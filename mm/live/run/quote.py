@@ -411,7 +411,7 @@ class Quoting:
         reason = trader.ended or "error"
         if reason == KILL:
             self._kill()
-        orders = asyncio.create_task(gateway.stop())  # before all else, whatever the reason
+        orders = asyncio.create_task(gateway.stop(compares=reason != KILL))  # before all else, whatever the reason
         await asyncio.sleep(0)
         recording.stop(reason)
         await asyncio.wait({recorded, orders})

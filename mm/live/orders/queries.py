@@ -198,7 +198,7 @@ class OrderQueries:
                 foreign += 1
                 continue
             if not known and (self._run.access.adopt or is_ours(client_id)):
-                self._states.add_earlier(self._order_of(one))
+                self._states.add_earlier(self._new_order(one))
             elif not known:
                 foreign += 1
                 continue
@@ -252,7 +252,7 @@ class OrderQueries:
     async def _trades(self) -> None:
         if self.checked_id is None:
             last = self._venue.trades(await self._answer(self._venue.last_trade()))
-            self.checked_id = self._baseline_id = last[-1].trade_id if last else -1
+            self.checked_id = self._baseline_id = last[-1].trade_id if last else await self._older_id()
         first_id = self.checked_id + 1
         while True:
             answer = await self._answer(self._venue.trades_from(first_id))
@@ -269,6 +269,15 @@ class OrderQueries:
                 return
             first_id = trades[-1].trade_id + 1
 
+    async def _older_id(self) -> int:
+        """Return the id of the last trade of an account that has none in the span of an answer; -1 without one."""
+        last_id, full = -1, bool(self._venue.span_us)
+        while full:
+            trades = self._venue.trades(await self._answer(self._venue.trades_from(last_id + 1)))
+            last_id = trades[-1].trade_id if trades else last_id
+            full = len(trades) == self._venue.page
+        return last_id
+
     async def _take(self, trade: AccountFill) -> None:
         """Book a trade of the account if it belongs to one of our orders."""
         if trade.order_id in self._foreign:
@@ -276,21 +285,31 @@ class OrderQueries:
             return
         order = self._states.of_exchange(trade.order_id)
         if order is None:
-            answer = await self._answer(self._venue.order_of_id(trade.order_id))
-            found = self._venue.listed(answer)
-            order = self._states.by_client.get(found.seen.client_id)
-            if order is None and not self._is_ours(found.seen.client_id):
-                self._foreign.add(trade.order_id)
-                self._note_stranger(trade, found.seen.client_id)
+            found = await self._order_of(trade)
+            if found is None:
                 return
+            order = self._states.by_client.get(found.seen.client_id)
             if order is None:
-                order = self._order_of(found)
+                order = self._new_order(found)
                 if self.forced(found.seen.client_id):
                     self._states.add_forced(order)
                 else:
                     self._states.add_earlier(order)
             self._states.seen(found.seen._replace(client_id=order.client_id))
         self._states.fill(order, replace(trade, client_id=order.client_id))
+
+    async def _order_of(self, trade: AccountFill) -> ListedOrder | None:
+        """Return the order of a trade; None if it is a stranger's, or so old that the exchange does not know it."""
+        call = self._venue.order_of_id(trade.order_id)
+        answer, client_id = await answer_of(self._api().request, call), ""
+        if answer.outcome is not Outcome.REFUSED or answer.why is not Why.NO_ORDER:
+            found = self._venue.listed(_done(call, answer))
+            client_id = found.seen.client_id
+            if client_id in self._states.by_client or self._is_ours(client_id):
+                return found
+        self._foreign.add(trade.order_id)
+        self._note_stranger(trade, client_id)
+        return None
 
     def _note_stranger(self, trade: AccountFill, client_id: str = "") -> None:
         """Tell the check of the account about a trade of somebody else, once; *client_id* is of its order."""
@@ -340,25 +359,26 @@ class OrderQueries:
 
     async def _search_strangers(self) -> None:
         """Look for a trade of somebody else since the account last matched: one before our last is not read again."""
-        ours = set[int]()
-        call = self._venue.trades_since(self._run.matched_us)
+        ours, since_us, by_id = set[int](), self._run.matched_us, False
+        call = self._venue.trades_since(since_us)
         while True:
-            trades = self._venue.trades(await self._answer(call))
+            answer = await self._answer(call)
+            trades = self._venue.trades(answer)
             for trade in trades:
                 known = trade.trade_id in self._run.booked or trade.order_id in ours
                 known = known or self._states.of_exchange(trade.order_id) is not None
                 if known or trade.us < self._run.matched_us:
                     continue
-                answer = await self._answer(self._venue.order_of_id(trade.order_id))
-                client_id = self._venue.listed(answer).seen.client_id
-                if not self._is_ours(client_id):
-                    self._foreign.add(trade.order_id)
-                    self._note_stranger(trade, client_id)
+                if await self._order_of(trade) is None:
                     return
                 ours.add(trade.order_id)
-            if len(trades) < self._venue.page:
+            since_us += self._venue.span_us
+            if trades:
+                call, by_id = self._venue.trades_from(trades[-1].trade_id + 1), True
+            elif self._venue.span_us and since_us <= answer.us + self._clock.offset_us and not by_id:
+                call = self._venue.trades_since(since_us)
+            else:
                 return
-            call = self._venue.trades_from(trades[-1].trade_id + 1)
 
     async def _fee_prices(self) -> None:
         """Read the prices of assets in which commissions are paid; one that the exchange does not give is not known."""
@@ -377,7 +397,7 @@ class OrderQueries:
         """Return whether an order changes our position: one of this trader, or of the exchange."""
         return (is_ours(client_id) and not self._others.has_written(client_id)) or bool(self.forced(client_id))
 
-    def _order_of(self, found: ListedOrder) -> LiveOrder:
+    def _new_order(self, found: ListedOrder) -> LiveOrder:
         """Return an order for an unknown one of the exchange: it is not in the audit log."""
         client_id, forced = found.seen.client_id, self.forced(found.seen.client_id)
         own_id = forced_id(client_id, found.seen.exchange_id) if forced else client_id

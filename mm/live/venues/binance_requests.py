@@ -122,7 +122,7 @@ class OrderRequests:
     routes: ClassVar[OrderRoutes]
     wire_types: ClassVar[Mapping[str, RequestParams]]
     answers: ClassVar[tuple[AnswerDecoder[Entry], AnswerDecoder[Sequence[Entry]], AnswerDecoder[Sequence[Traded]]]]
-    page = PAGE
+    page, span_us = PAGE, 0
 
     def __init__(self, symbol: str) -> None:
         self._symbol = symbol

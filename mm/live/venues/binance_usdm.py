@@ -8,7 +8,7 @@ place in the queue.
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from mm.clock import US_PER_MS
+from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import DataError
 from mm.instrument import Instrument
 from mm.live.account.holdings import Balances
@@ -147,7 +147,7 @@ class UsdmVenue(OrderRequests):
     """
 
     can_replace = can_amend = False
-    income_page, countdown_ms = INCOMES, COUNTDOWN_MS
+    income_page, countdown_ms, span_us = INCOMES, COUNTDOWN_MS, 7 * 86_400 * US_PER_S
     routes = OrderRoutes(
         PLACE, CANCEL, CANCEL_ALL, ORDER_STATUS, OPEN_ORDERS, USER_TRADES, OPEN_ORDERS._replace(weight=40)
     )

@@ -384,11 +384,13 @@ class SymbolVenue(Protocol):
         can_replace: Whether one request cancels an order and sends another, or does neither.
         can_amend: Whether the quantity of an order can be lowered in its place.
         page: The most trades that an answer has.
+        span_us: The longest time that an answer without a trade id covers, µs; 0 for no bound.
     """
 
     can_replace: bool
     can_amend: bool
     page: int
+    span_us: int
 
     @property
     def contract(self) -> ContractRequests | None:
@@ -435,7 +437,7 @@ class SymbolVenue(Protocol):
         """Ask for the account's trades since an instant."""
 
     def last_trade(self) -> Call:
-        """Ask for the account's last trade."""
+        """Ask for the account's last trade; one before `span_us` is not found."""
 
     def mean_price(self) -> Call:
         """Ask for the reference of the price band, such as a mean price."""

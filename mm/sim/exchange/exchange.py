@@ -68,6 +68,7 @@ class Exchange:
         aggregates: Aggregate trades, for market data.
         users: Orders and trades of the users.
         settlement: Balances of the simulated market, and fees.
+        shown_us: Returns what the exchange's clock shows, or showed, at an instant, µs.
     """
 
     settles: ClassVar[type[Settlement]] = Settlement
@@ -86,6 +87,7 @@ class Exchange:
         self.rules = rules
         self.accounts: dict[int, UserAccount] = {}
         self.now_us = start_us
+        self.shown_us: Callable[[int], int] = lambda us: us
         self.tape = TradeTape(rules.average_mins)
         self.aggregates = AggregateHistory()
         self.users = OrderStore(self.keep)

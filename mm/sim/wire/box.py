@@ -279,6 +279,7 @@ class Box:
                 restart=self._restart,
             )
             self.injector.rules = self._set_rules
+            self.exchange.shown_us = self.injector.shown_us
             self._api.faults = self.injector
             self.server.inject(self.injector)
         if any(rule.fault.kind.name in ("revoke", "clock_offset") for rule in rules):  # of the account, of all symbols

@@ -6,10 +6,11 @@ from typing import Any
 
 from mm.instrument import decimal_text, short_text
 from mm.sim.exchange import api_error
+from mm.sim.exchange.accounts import DAY_US
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import UserOrder
 from mm.sim.exchange.parameters import entries
-from mm.sim.exchange.trades import within
+from mm.sim.exchange.trades import TimeSpan, within
 from mm.sim.wire.answers import Json
 from mm.sim.wire.operations import by_presence
 from mm.sim.wire.usdm.answers import rates
@@ -20,6 +21,8 @@ _DONE = {"code": 200, "msg": "success"}
 _ADD, _TAKE = "1", "2"
 _MOST_ORDERS, _MOST_CANCELS = 5, 10
 """The most entries of a batch."""
+_TRADES_SPAN_US, _UNFILLED_KEPT_US, _ORDERS_KEPT_US = 7 * DAY_US, 3 * DAY_US, 90 * DAY_US
+"""What an answer without an id covers of trades, and how long orders are known: without a fill, and at all."""
 _LONGEST_COUNTDOWN_MS = 7 * 86_400_000
 
 
@@ -110,7 +113,12 @@ def _found(call: UsdmCall) -> UserOrder:
 
 
 def _query(call: UsdmCall) -> Json:
-    return call.texts.queried(_found(call))
+    order, shown = _found(call), call.exchange.shown_us
+    age_us = shown(call.us) - shown(order.us)
+    unfilled = not order.is_open and not order.filled_lots
+    if age_us > _ORDERS_KEPT_US or (unfilled and age_us > _UNFILLED_KEPT_US):
+        raise api_error.no_such_order()
+    return call.texts.queried(order)
 
 
 def _open_order(call: UsdmCall) -> Json:
@@ -159,16 +167,27 @@ def _all_orders(call: UsdmCall) -> list[Json]:
 
 
 def _own_trades(call: UsdmCall) -> list[Json]:
-    order_id, first = call["orderId"], call["fromId"]
+    order_id, first, shown = call["orderId"], call["fromId"], call.exchange.shown_us
     span, limit = call.parameters.span(), call["limit"]
     if span != (None, None) and first is not None:
         raise api_error.bad_combination()
     fills = [fill for fill in call.exchange.users.fills(call.account) if order_id in (None, fill.order_id)]
     if first is None:
-        chosen = within(fills, span, limit, lambda fill: fill.us)
+        week = _week(span, shown(call.us)) if order_id is None else span
+        chosen = within(fills, week, limit, lambda fill: shown(fill.us))
     else:
         chosen = [fill for fill in fills if fill.trade_id >= first][:limit]
     return [call.texts.own_trade(fill) for fill in chosen]
+
+
+def _week(span: TimeSpan, now_us: int) -> TimeSpan:
+    """Return the part of a span that an answer covers: seven days from its start, else up to its end, or up to now."""
+    start_us, end_us = span
+    if start_us is None:
+        return TimeSpan((now_us if end_us is None else end_us) - _TRADES_SPAN_US, end_us)
+    if end_us is not None and end_us - start_us > _TRADES_SPAN_US:
+        raise ApiError(-1127, "Lookup interval is too big. More than 168 hours between startTime and endTime.")
+    return TimeSpan(start_us, end_us or start_us + _TRADES_SPAN_US)
 
 
 def _forced_orders(call: UsdmCall) -> list[Json]:

@@ -519,6 +519,8 @@ class _Import:
         if tick_e8 and step_e8:
             base, quote = (known.base_asset, known.quote_asset) if known else ("", "")
             report.instrument = Instrument(self.symbol, tick_e8, step_e8, notional_e8, base, quote)
+            if known is None:
+                self._note_changes(report, session, report.instrument)
         if session.left_out:
             report.warnings.append(
                 f"the capture has both trade streams; {session.trade_stream} was stored, {session.left_out:,} "
@@ -544,6 +546,25 @@ class _Import:
             report.warnings.append(
                 f"{', '.join(silent)}: 0 trades, so a backtest fills only where the book moves through an order, and "
                 f"a calibration has no trade flow; check that the capture has the trade stream of {self.symbol}"
+            )
+
+    def _note_changes(self, report: ImportReport, session: ImportSession, instrument: Instrument) -> None:
+        """Warn of steps that seem to change in the course of the captures; both ticks become grids of the days."""
+        tick, step = session.stretches.prices.change(), session.stretches.quantities.change()
+        coarse_e8 = tick.coarse_e8 if tick else 0
+        if tick and not self._grids and coarse_e8 > instrument.tick_e8 and not coarse_e8 % instrument.tick_e8:
+            steps = (0, tick.before_e8), (tick.us, tick.after_e8)
+            self._grids = [GridChange(us, 0, tick_e8, instrument.lot_e8) for us, tick_e8 in steps]
+            report.warnings.append(
+                f"the tick size seems to change: prices are multiples of {short_text(tick.before_e8)} up to "
+                f"{iso(tick.us)}, of {short_text(tick.after_e8)} from then on; orders of a backtest use multiples of "
+                f"{short_text(tick.coarse_e8)}, which are on both grids"
+            )
+        if step and step.coarse_e8 > instrument.lot_e8:
+            report.warnings.append(
+                f"the quantity step seems to change: quantities are multiples of {short_text(step.before_e8)} up to "
+                f"{iso(step.us)}, of {short_text(step.after_e8)} from then on; --qty-step {short_text(step.coarse_e8)} "
+                f"is on both grids"
             )
 
     def _write_orders(self, report: ImportReport, staging: Staging, capture: CaptureLike) -> None:

@@ -13,6 +13,7 @@ from mm.instrument import Instrument, e8, inferred_step, short_text
 from mm.market_data.captures import Broken
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import MOST_SHOWN_E8, Grid
+from mm.market_data.grid_stretches import BookStretches
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import EpochOpened, MarketEvent, stream_of
 from mm.market_data.market_state import MarketState
@@ -247,6 +248,7 @@ class ImportSession:
         book_step_e8: Step that the quantities of the first book suggest, in 1e-8; 0 before it. It is what is
             known of the order step before the first decision: later rows must not change the unit of a strategy.
         book_levels: Number of levels of that book.
+        stretches: The steps of its levels in the course of time.
     """
 
     def __init__(  # noqa: PLR0913 - most have a default
@@ -265,6 +267,7 @@ class ImportSession:
         self.trade_stream = trade_stream
         self.left_out = 0
         self.book_step_e8 = self.book_levels = 0
+        self.stretches = BookStretches(grid.price, grid.qty)
         self._open_day = open_day
         self._grid = grid
         self._run_start = run_start
@@ -303,11 +306,13 @@ class ImportSession:
         today = self._enter(recv_us)
         market = today.market
         if isinstance(message, DepthSnapshot):
+            self.stretches.add(recv_us, (message.bids, message.asks))
             market.snapshot(recv_us, message)
             return
         market.arrived(recv_us)
         if isinstance(message, DepthUpdate):
             today.offsets_us.append(recv_us - exchange_us(message.E))
+            self.stretches.add(recv_us, (message.b, message.a))
             market.take(recv_us, message)
             differs = self.ticker_check.compare_ticker(market.book_id, market.book.book)
         else:

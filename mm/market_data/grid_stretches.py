@@ -1,0 +1,108 @@
+"""Changes of a grid inside a source that does not report them: a stretch all of whose levels lie on a coarser one.
+
+Stretches have a thousand levels. A quiet hour, or a few prices again and again, prove nothing.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from math import gcd
+from typing import NamedTuple
+
+from mm.market_data.grid import MOST_SHOWN_E8
+from mm.market_data.local_orderbook import Level
+
+STRETCH = 1_000
+"""Levels from which on a stretch proves a grid."""
+DISTINCT = 5
+MOST_COARSER = 100
+"""Greatest ratio of two grids: more than that is a handful of round numbers."""
+
+
+class ChangedStep(NamedTuple):
+    """A change of a step: when it was first seen, in µs, and the steps before and after, in 1e-8."""
+
+    us: int
+    before_e8: int
+    after_e8: int
+
+    @property
+    def coarse_e8(self) -> int:
+        """The coarser step, whose multiples are on both."""
+        return max(self.before_e8, self.after_e8)
+
+
+@dataclass
+class _Stretch:
+    """Consecutive levels: their common divisor, when it was last reduced, and the first different values."""
+
+    begin_us: int
+    step_e8: int = 0
+    reduced_us: int = 0
+    count: int = 0
+    distinct: set[int] = field(default_factory=set)
+
+
+class GridStretches:
+    """Collects the common divisors of prices, or of quantities, by stretches."""
+
+    def __init__(self) -> None:
+        self._stretches: list[_Stretch] = []
+
+    def add(self, us: int, values: Sequence[int]) -> None:
+        """Add the prices, or quantities above zero, of one message, in 1e-8."""
+        if not values:
+            return
+        if not self._stretches or self._stretches[-1].count >= STRETCH:
+            self._stretches.append(_Stretch(us))
+        now = self._stretches[-1]
+        step_e8 = gcd(now.step_e8, *values)
+        if step_e8 != now.step_e8:
+            now.step_e8, now.reduced_us = step_e8, us
+        now.count += len(values)
+        if len(now.distinct) < DISTINCT:
+            now.distinct.update(values)
+
+    def change(self) -> ChangedStep | None:
+        """Return the change between a part on a coarser step and one on a finer; None without one."""
+        found = _leading_coarse(self._stretches)
+        if found is not None:
+            count, coarse_e8, fine_e8 = found
+            return ChangedStep(self._stretches[count].reduced_us, coarse_e8, fine_e8)
+        found = _leading_coarse(self._stretches[::-1])
+        if found is None:
+            return None
+        count, coarse_e8, fine_e8 = found
+        return ChangedStep(self._stretches[-count].begin_us, fine_e8, coarse_e8)
+
+
+def _leading_coarse(stretches: Sequence[_Stretch]) -> tuple[int, int, int] | None:
+    """Return how many stretches come before a finer step, their step, and the finer one; None without proof."""
+    fine_e8 = gcd(*(one.step_e8 for one in stretches))
+    coarse_e8, count, distinct, levels = 0, 0, set[int](), 0
+    for one in stretches:
+        if gcd(coarse_e8, one.step_e8) == fine_e8:
+            break
+        coarse_e8 = gcd(coarse_e8, one.step_e8)
+        count, levels, distinct = count + 1, levels + one.count, distinct | one.distinct
+    rest = stretches[count:]
+    if not rest or levels < STRETCH or len(distinct) < DISTINCT or coarse_e8 > MOST_COARSER * fine_e8:
+        return None
+    return (count, coarse_e8, fine_e8) if all(one.step_e8 % coarse_e8 for one in rest) else None
+
+
+class BookStretches:
+    """The stretches of the prices and of the quantities of a book.
+
+    Args:
+        price, qty: Return a text in 1e-8.
+    """
+
+    def __init__(self, price: Callable[[str], int], qty: Callable[[str], int]) -> None:
+        self.prices, self.quantities = GridStretches(), GridStretches()
+        self._price, self._qty = price, qty
+
+    def add(self, us: int, sides: Iterable[Sequence[Level]]) -> None:
+        """Add the levels of one message."""
+        levels = [level for side in sides for level in side]
+        self.prices.add(us, [self._price(price) for price, _ in levels])
+        self.quantities.add(us, [qty_e8 for _, qty in levels if 0 < (qty_e8 := self._qty(qty)) < MOST_SHOWN_E8])

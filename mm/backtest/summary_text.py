@@ -20,6 +20,8 @@ from mm.base.numbers import (
 from mm.clock import iso
 
 NONE = "–"
+_MONEY_PLACES = 3  # decimals of amounts and prices, at least; times and counts have fewer
+_LEAST_UNITS = 25  # an amount of fewer units of its last decimal has three digits instead
 
 
 def describe(summary: Mapping[str, Any]) -> str:
@@ -415,6 +417,8 @@ def _percent(share: float | None) -> str:
 def _number(value: float | None, places: int, unit: str = "") -> str:
     if value is None:
         return NONE
+    if places >= _MONEY_PLACES and 0 < abs(value) < _LEAST_UNITS * 10**-places:  # millionths of a BTC
+        return number(value, 3) + unit
     text = f"{value:,.{places}f}"
     return (text.replace("-", MINUS) if text.strip("-0.,") else text.replace("-", "")) + unit
 

@@ -3,6 +3,9 @@
 import re
 
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from journals import run_terms, seeded
 from mm import Result
@@ -176,3 +179,12 @@ def test_worst_assumption_stands_beside_the_headline():
     assert worst_of(2.0, -0.25, None) == "−0.25 under the worst of 3 assumptions (f2 at 2 × latency)"
     assert worst_of(1.0, 3.0) == "the least of 3 assumptions"
     assert worst({}) == ""
+
+
+@given(st.floats(1e-11, 1e9) | st.floats(-1e9, -1e-11))
+def test_amounts_of_any_quote_asset_are_within_two_percent(amount):
+    """A pair quoted in BTC earns millionths; a loss and a profit must not look the same."""
+    summary = Result(seeded(300).journal(), run_terms()).summary | {"fees": amount, "pnl_hold": amount}
+    lines = {line[:18].strip(): line[18:].replace(",", "").replace("−", "-") for line in text_of(summary).splitlines()}
+    assert float(lines["hold"]) == pytest.approx(amount, rel=0.02)
+    assert float(lines["fees"]) == pytest.approx(-amount, rel=0.02)

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from mm.base.numbers import signed
 from mm.clock import US_PER_S, iso
 from mm.instrument import E8, decimal_text
 from mm.live.pages.contract_metrics import ContractMetrics
@@ -115,14 +116,14 @@ def _market(found: TradingMetrics, at_us: int) -> list[str]:
 
 
 def _money(found: TradingMetrics) -> list[str]:
-    signed = {part: -e8 if part == "fees" else e8 for part, e8 in found.known_pnl_e8().items()}  # the parts add up
+    parts = {part: -e8 if part == "fees" else e8 for part, e8 in found.known_pnl_e8().items()}  # the parts add up
     legs_e8 = found.pnl_all_legs_e8() if found.legs else None
     unvalued = [f"{_amount(paid)} {asset}" for asset, paid in sorted(found.unvalued_e8.items())]
     equity_e8 = None if found.unvalued_e8 else found.equity_e8
     return [
         _row("position", _amount(found.position_e8), f"equity {_amount(equity_e8)}"),
-        _row("pnl", *(f"{part} {value_e8 / E8:+,.4f}" for part, value_e8 in signed.items())),
-        *([_row("all legs", f"total {legs_e8 / E8:+,.4f}")] if legs_e8 is not None else []),
+        _row("pnl", *(f"{part} {signed(value_e8 / E8, 6)}" for part, value_e8 in parts.items())),
+        *([_row("all legs", f"total {signed(legs_e8 / E8, 6)}")] if legs_e8 is not None else []),
         *([_row("", f"before fees of {', '.join(unvalued)}, whose value is not known")] if unvalued else []),
     ]
 

@@ -122,10 +122,15 @@ def _money(found: TradingMetrics) -> list[str]:
     equity_e8 = None if found.unvalued_e8 else found.equity_e8
     return [
         _row("position", _amount(found.position_e8), f"equity {_amount(equity_e8)}"),
-        _row("pnl", *(f"{part} {signed(value_e8 / E8, 6)}" for part, value_e8 in parts.items())),
-        *([_row("all legs", f"total {signed(legs_e8 / E8, 6)}")] if legs_e8 is not None else []),
+        _row("pnl", *(f"{part} {_quote(value_e8 / E8)}" for part, value_e8 in parts.items())),
+        *([_row("all legs", f"total {_quote(legs_e8 / E8)}")] if legs_e8 is not None else []),
         *([_row("", f"before fees of {', '.join(unvalued)}, whose value is not known")] if unvalued else []),
     ]
+
+
+def _quote(value: float) -> str:
+    """Return an amount of the quote asset; of a BTC, millionths have digits, too."""
+    return signed(value, 3) if 0 < abs(value) < 25e-4 else f"{value:+,.4f}"
 
 
 def _contract(contract: ContractMetrics) -> list[str]:

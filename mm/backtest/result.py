@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,7 @@ OF_A_LEG = (
     "skips",
 )
 SIDES = ("", "BUY", "SELL")  # 0, +1, −1, modulo 3
+PARTS = ("pnl_spread_capture", "pnl_inventory", "fees", "pnl_realised", "pnl_unrealised")  # of `pnl_quoting`
 ACCOUNT = ("inventory", "cash", "mid", "mtm_value", "equity")  # columns of `Result.account_columns`
 BREACHES_HEAD = "recv_us,limit,side,value,bound\n"
 
@@ -140,6 +142,7 @@ class Result(Shown):
             why = f"the PnL of the legs has no sum, so every number is of {summary['symbol']} alone"
             return {OWN_MARKET: None, "warnings": [*summary["warnings"], why]}
         numbers = strategy_summary(series, self.terms, knows=all(leg.terms.knows_next_move for leg in each))
+        numbers |= _sums(summary, [leg.summary for leg in self.legs.values()])
         own = {name: summary[name] for name in numbers if name in summary}
         why = f"PnL, verdict and ratios are of all legs; own_market has those of {summary['symbol']} alone, as all else"
         lines = summary["warnings"]
@@ -358,3 +361,14 @@ def _with_text(table: "pl.DataFrame") -> "pl.DataFrame":
     import polars as pl
 
     return table.with_columns(pl.selectors.enum().cast(pl.String))
+
+
+def _sums(summary: Mapping[str, Any], legs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Return the parts of the PnL of all legs: exact sums of decimals; None where a leg has none."""
+    sums: dict[str, float | None] = {}
+    for name in PARTS:
+        values = [one[name] for one in (summary, *legs) if name in summary]
+        if values:
+            known = all(value is not None for value in values)
+            sums[name] = float(sum(Decimal(str(value)) for value in values)) if known else None
+    return sums

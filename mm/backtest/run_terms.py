@@ -165,6 +165,12 @@ def own_market_of(summary: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return summary.get(OWN_MARKET) or (summary if summary.get("all_legs") else None)
 
 
+def has_other_part(summary: Mapping[str, Any]) -> bool:
+    """Return whether spread, inventory and fees are of the own market alone, as in older runs with several legs."""
+    own = own_market_of(summary)
+    return own is not None and "fees" not in own
+
+
 def concludes(summary: Mapping[str, Any]) -> bool:
     """Return whether anything may be concluded from the PnL of a summary: its fills know the next move."""
     return summary.get("knows_next_move") is not False

@@ -30,10 +30,11 @@ def describe(summary: Mapping[str, Any]) -> str:
     base, quote = (f" {summary[asset]}".rstrip() for asset in ("base_asset", "quote_asset"))
     risk, legs = of_all_legs(summary), summary.get("legs") or {}
     own = own_market_of(summary) or summary
+    parts = {**summary, **own}
     whole = f"{signed(quoting_of(summary))}{quote} with {', '.join(legs)}; alone " if legs else ""
     rows = {
-        "Quoting": f"{whole}{signed(own['pnl_quoting'])}{quote} = spread {signed(summary['pnl_spread_capture'])}, "
-        f"inventory {signed(summary['pnl_inventory'])}, fees {number(summary['fees'])}; "
+        "Quoting": f"{whole}{signed(own['pnl_quoting'])}{quote} = spread {signed(parts['pnl_spread_capture'])}, "
+        f"inventory {signed(parts['pnl_inventory'])}, fees {number(parts['fees'])}; "
         f"{beside(summary)}{worst(summary, '; ')}",
         "Risk": f"{sharpe(summary)}, "
         f"drawdown {number(risk['max_drawdown'])}{quote} over {duration(risk['drawdown_duration_s'])}",

@@ -11,6 +11,7 @@ import numpy as np
 
 from mm.backtest.metrics.notes import NULL, by_reason
 from mm.backtest.metrics.numbers import groups
+from mm.backtest.result import PARTS
 from mm.backtest.run_terms import NO_SENSITIVITY, of_all_legs, own_market_of, quoting_of
 from mm.backtest.summary_text import assumed_rows, assumptions, excluded_s, feed_text, stressed, tried_of
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, short, signed
@@ -178,7 +179,8 @@ def split_card(summary: Summary) -> str:
 
 def _markout_card(summary: Summary, fills: Mapping[str, Any]) -> str:
     quantity = float(np.asarray(fills["qty"], dtype=np.float64).sum())
-    fee = None if quantity == 0 or summary["fees"] is None else summary["fees"] / quantity
+    fees = {**summary, **(own_market_of(summary) or {})}["fees"]
+    fee = None if quantity == 0 or fees is None else fees / quantity
     paid = f" Fees cost {number(fee)} per unit (dashed if within the scale)." if fee else ""
     hint = f"Realised half-spread, in {quote_asset(summary)} per unit, with 95 % bars.{paid}"
     return card("Markouts of fills", hint, chart(markout_figure(summary, fee), "No fills at a valid mid."))
@@ -207,7 +209,7 @@ def _hours_card(summary: Summary) -> str:
 def numbers_card(summary: Summary) -> str:
     """Return all numbers of the summary, by group."""
     own, whole = own_market_of(summary), of_all_legs(summary)
-    numbers = {**annualised(summary), **{name: own[name] for name in SIGNED if own and name in own}}
+    numbers = {**annualised(summary), **{name: own[name] for name in (*SIGNED, *PARTS) if own and name in own}}
     left_out = summary["adverse_selection_left_out"]
     tables = {
         "All legs together": [(name, signed(whole[name], 6)) for name in SIGNED if own and name in own],

@@ -10,7 +10,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.markouts import HORIZONS_S
-from mm.backtest.run_terms import own_market_of, quoting_of
+from mm.backtest.run_terms import has_other_part, own_market_of, quoting_of
 from mm.backtest.summary_text import told_sign
 from mm.base.arrays import Floats, Ints, Rows
 from mm.base.numbers import UNDECIDED, duration, number, percent, short, signed
@@ -266,7 +266,7 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
         "Inventory": summary["pnl_inventory"],
         "Fees": -summary["fees"],
     }
-    if own := own_market_of(summary):
+    if has_other_part(summary) and (own := own_market_of(summary)):
         parts["Other markets"] = pnl - own["pnl_quoting"]
     parts["PnL"] = pnl
     decided = told_sign(summary) != UNDECIDED

@@ -11,7 +11,7 @@ from mm.backtest.metrics.notes import NULL
 from mm.backtest.metrics.numbers import COMPARED, value_at
 from mm.backtest.metrics.risk import verdict
 from mm.backtest.metrics.spans import PERIOD_US, Spans
-from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
+from mm.backtest.run_terms import has_other_part, of_all_legs, own_market_of, quoting_of
 from mm.backtest.summary_text import assumed_rows, sign_of_mean, told_sign
 from mm.base.arrays import Floats
 from mm.base.numbers import SHARPE_DAYS, duration, number, percent, signed
@@ -375,13 +375,13 @@ def account_panels(curves: Sequence[tuple[str, EquityCurve]], quote: str, base: 
 
 
 def _source_card(runs: Sequence[ComparedRun]) -> str:
-    legs = any(own_market_of(run.summary) for run in runs)
+    legs = any(has_other_part(run.summary) for run in runs)
     names = ("spread captured", "inventory", "fees", *(["other markets"] if legs else []), "PnL of the quoting")
     traces = []
     for run, colour in zip(runs, SERIES, strict=False):
         summary = run.summary
         if (pnl := quoting_of(summary)) is not None:
-            own = own_market_of(summary)
+            own = own_market_of(summary) if has_other_part(summary) else None
             others = [pnl - own["pnl_quoting"] if own else 0.0] if legs else []
             parts = [summary["pnl_spread_capture"], summary["pnl_inventory"], -summary["fees"], *others, pnl]
             tips = [f"{escape(run.name)}: {name} {signed(value)}" for name, value in zip(names, parts, strict=True)]

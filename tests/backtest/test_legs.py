@@ -160,6 +160,13 @@ def test_pnl_of_all_legs_is_the_exact_sum_and_each_leg_has_its_files(tmp_path):
     assert summary["pnl_total"] == float(pnl)
     parts = [summary["own_market"]["pnl_total"], *(leg["pnl_total"] for leg in summary["legs"].values())]
     assert Decimal(str(summary["pnl_total"])) == sum(Decimal(str(part)) for part in parts)
+    own = summary["own_market"]
+    assert Decimal(str(summary["fees"])) == sum(Decimal(str(one["fees"])) for one in (own, summary["legs"]["lead"]))
+    for whole in (summary, own):
+        gross = whole["pnl_spread_capture"] + whole["pnl_inventory"]
+        assert whole["pnl_quoting"] == pytest.approx(gross - whole["fees"], abs=1e-12)
+        assert whole["pnl_quoting"] == pytest.approx(whole["pnl_realised"] + whole["pnl_unrealised"] - whole["fees"])
+    assert not any("quote wider" in note for note in summary["warnings"])
     assert summary["legs"]["lead"]["inventory_end"] == 0.00053
     assert summary["legs"]["lead"]["n_fills"] == 1
 

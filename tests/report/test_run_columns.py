@@ -58,7 +58,7 @@ def test_curve_of_a_hedged_run_is_the_sum_of_its_legs(tmp_path):
         expected = summary["pnl_quoting"], summary["own_market"]["pnl_quoting"], lead["pnl_quoting"]
         assert [curve.equity[-1], curve.own[-1], earned[-1]] == pytest.approx(expected, abs=1e-9)
         assert -curve.drawdown.min() == pytest.approx(summary["max_drawdown"], abs=1e-9)
-        assert curve.carried[-1] == pytest.approx(summary["pnl_inventory"], abs=1e-9)
+        assert curve.carried[-1] == pytest.approx(summary["own_market"]["pnl_inventory"], abs=1e-9)
         part = curve.between(int(curve.us[100]), int(curve.us[-1]))
         assert part.own + part.legs[name][0] == pytest.approx(part.equity)
 

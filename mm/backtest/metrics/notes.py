@@ -197,6 +197,8 @@ def _why_crossing(summary: Mapping[str, Any]) -> str:
 
 def of_verdict(numbers: Mapping[str, Any]) -> list[str]:
     """Return what limits the verdict of a summary: what would undo it, a mean that drifts, PnL outside its periods."""
+    if "undone_by" not in numbers:  # of a sweep's point
+        return []
     undone, half_life_s = numbers["undone_by"], numbers["returns"]["drift_half_life_s"]
     lines = [] if undone is None else [f"{UNDONE}{undone_text(undone)}"]
     covered_s = numbers["returns"]["periods"] * numbers["returns"]["period_s"]
@@ -253,6 +255,8 @@ def unearned_fee(journal: "Journal", terms: "RunTerms", summary: Mapping[str, An
     if (short := short_of_fee(journal, terms, summary["quoted_half_spread_ticks"]["p50"])) is None:
         return []
     half, fee = short
+    if half <= 0:  # orders that cross are no quotes
+        return []
     return [
         f"{UNEARNED_FEE}: the median quoted half-spread is {half:,g} ticks, and the maker fee {fee:,.4g} ticks: the "
         f"quotes cannot earn it; set MAKER_FEE_RATE to your account's rate, or quote wider"
@@ -274,6 +278,11 @@ def fee_above_capture(summary: Mapping[str, Any]) -> list[str]:
     fees, captured = summary["fees"], summary["pnl_spread_capture"]
     if fees is None or captured is None or not summary["n_fills"] or fees <= max(captured, 0.0):
         return []
+    if captured <= 0:
+        return [
+            f"{UNEARNED_FEE}: the fills paid {number(-captured)} of spread and {number(fees)} of fees: orders that "
+            f"cross pay both; cross less often, or let them rest"
+        ]
     return [
         f"{UNEARNED_FEE}: the fees are more than the spread that the fills captured; set MAKER_FEE_RATE to your "
         f"account's rate, or quote wider"

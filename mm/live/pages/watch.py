@@ -7,12 +7,11 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from mm.base.numbers import signed
 from mm.clock import US_PER_S, iso
 from mm.instrument import E8, decimal_text
 from mm.live.pages.contract_metrics import ContractMetrics
@@ -25,6 +24,7 @@ REDRAW_S = 1.0
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _CLEAR, _HIDE, _SHOW = "\x1b[2J", "\x1b[?25l", "\x1b[?25h"
 _BAR = 20
+_SMALL_E8 = 250_000
 _NONE = "–"
 _USUAL = os.terminal_size((80, 40))
 
@@ -122,15 +122,16 @@ def _money(found: TradingMetrics) -> list[str]:
     equity_e8 = None if found.unvalued_e8 else found.equity_e8
     return [
         _row("position", _amount(found.position_e8), f"equity {_amount(equity_e8)}"),
-        _row("pnl", *(f"{part} {_quote(value_e8 / E8)}" for part, value_e8 in parts.items())),
-        *([_row("all legs", f"total {_quote(legs_e8 / E8)}")] if legs_e8 is not None else []),
+        _row("pnl", *(f"{part} {text}" for part, text in zip(parts, _quotes(list(parts.values())), strict=True))),
+        *([_row("all legs", f"total {_quotes([legs_e8])[0]}")] if legs_e8 is not None else []),
         *([_row("", f"before fees of {', '.join(unvalued)}, whose value is not known")] if unvalued else []),
     ]
 
 
-def _quote(value: float) -> str:
-    """Return an amount of the quote asset; of a BTC, millionths have digits, too."""
-    return signed(value, 3) if 0 < abs(value) < 25e-4 else f"{value:+,.4f}"
+def _quotes(amounts_e8: Sequence[int]) -> list[str]:
+    """Return amounts of the quote asset; where all are small, as of BTC, they have eight places."""
+    places = 8 if 0 < max(map(abs, amounts_e8), default=0) < _SMALL_E8 else 4
+    return [f"{value_e8 / E8:+,.{places}f}" for value_e8 in amounts_e8]
 
 
 def _contract(contract: ContractMetrics) -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from audit_story import BTC, stories
 from mm.base.audit_chain import Witness, seal, verify_lines
 from mm.errors import BrokenFile
-from mm.live.audit.books import rebuild_symbol
+from mm.live.audit.books import CLIENT_IDS, rebuild_symbol, runs_in
 from mm.live.audit.history import ACCOUNT, BOOKS, RunHistory, read_history
 from mm.live.audit.log import AuditLog, logs_of
 
@@ -111,6 +111,21 @@ def test_only_the_latest_log_is_read(logs):
     assert set(known.booked) == {0, 1, 2}
     assert len(known.books.open_orders()) == 3
     assert known.begin is not None
+
+
+def test_names_of_all_earlier_runs_are_known_from_the_latest_log(logs):
+    """From its intents, its row 1, or the row 1 alone where no order was logged: a copy may lack the rows behind."""
+    known = logs.read().books
+    logs.number += 1
+    log = AuditLog(logs.folder / f"{logs.number:02}.ndjson", sync=False, clock=lambda: logs.us)
+    kept = {BOOKS: logs.read().kept(), CLIENT_IDS: "mm-last"}
+    log.start(BTC, "last", venue=VENUE, initial_inventory="0", knobs={}, **kept)
+    log.close()
+    assert set(known.runs) == {"mm-0", "mm-1", "mm-2"}
+    assert set(logs.read().books.runs) == runs_in(logs.folder) == {*known.runs, "mm-last"}
+    for path in logs_of(logs.folder)[:-1]:
+        path.unlink()
+    assert runs_in(logs.folder) == {*known.runs, "mm-last"}
 
 
 def test_row_1_contains_totals_and_log_verifies(logs):

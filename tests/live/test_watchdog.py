@@ -11,12 +11,13 @@ import pytest
 
 from audit_logs import path_of
 from mm import DayFolder
+from mm.base.audit_chain import Witness
 from mm.base.held_file import hold_file, is_held
 from mm.clock import iso, now_us
 from mm.errors import DataError
 from mm.instrument import E8, Instrument
 from mm.live.audit.books import BOOKS
-from mm.live.audit.history import read_history
+from mm.live.audit.history import EquityFile, EquityMarks, read_history
 from mm.live.audit.log import AuditLog
 from mm.live.pages.watchdog import DIED, WATCHDOG_FAMILIES, Watchdog
 from mm.live.run.kill_switch import KillSwitch
@@ -199,6 +200,20 @@ def test_open_orders_without_the_log_of_their_run_are_not_judged(folders: Folder
     found = folders.dog.look()
     assert found.symbols[0].orders_left == ()
     assert "LOG_ROOT" in found.unreadable[0]
+
+
+def test_audit_log_that_is_missing_is_named_with_the_way_out(folders: Folders) -> None:
+    """The marks of equity name it; a watchdog that has never seen it knows it too."""
+    path = folders.audit("r1")
+    equity = EquityFile(folders.out, "BTCUSDT", "box")
+    marks = EquityMarks("box", DAY, E8, E8)
+    equity.keep(now_us(), marks, Witness(path.name, 1, "0" * 64), at_once=True)
+    assert folders.dog.look().unreadable == ()
+    path.unlink()
+    for dog in (folders.dog, Watchdog(folders.out, folders.data, folders.out / "logs")):
+        (line,) = [one for one in dog.look().unreadable if "is missing" in one]
+        assert str(path) in line
+        assert "mm audit restore --archive DIR --symbol BTCUSDT" in line
 
 
 @pytest.mark.parametrize("damaged", ["no row\n", '{"seq":1}\n', '{"seq":1,"us":1,"type":"fill"}\n', "[]\n"])

@@ -600,8 +600,8 @@ FAULTS = [
     ),
     Fault(
         "mm/live/venues/filters.py",
-        "(limits.bid_up_e8, limits.bid_down_e8) if side > 0 else (limits.ask_up_e8, limits.ask_down_e8)",
-        "(limits.ask_up_e8, limits.ask_down_e8) if side > 0 else (limits.bid_up_e8, limits.bid_down_e8)",
+        "limits = self.instrument.filters\n        up, down = (limits.bid_up_e8, limits.bid_down_e8) if side > 0",
+        "limits = self.instrument.filters\n        up, down = (limits.bid_up_e8, limits.bid_down_e8) if side < 0",
         "tests/live/test_order_checks.py",
     ),
     Fault(

@@ -282,7 +282,9 @@ def rolling(data: Path) -> Day:
     with TemporaryDirectory() as root:
         options = ImportOptions(tick_size="0.001", qty_step="0.01", min_notional="5")
         import_captures(captures, "NEXOUSDT", Path(root), run_id="bench", options=options)
-        calibrator = Calibrator(load_day(Path(root) / "NEXOUSDT" / "20240724"), CalibrationConfig(method="marks"), None)
+        calibrator = Calibrator(
+            load_day(Path(root) / "NEXOUSDT" / "20240724"), CalibrationConfig(reference="mid", method="marks"), None
+        )
     block_us = truth.BLOCK_S * US_PER_S
     contained: list[float] = []
     for at_us in range(calibrator.start_us, calibrator.end_us - (TRAIN + AHEAD) * block_us, block_us):

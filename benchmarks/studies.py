@@ -188,7 +188,7 @@ def _day_of_prints(true: Truth, seed: int, methods: tuple[str, ...]) -> Day:
     day = irregular_tape(rng, true.hours, truth.draw(true, rng))
     return {
         method: _errors_and_coverage(
-            calibrate(day, CalibrationConfig(method=method, seed=seed, permutations=1)), true.A, true.k
+            calibrate(day, CalibrationConfig(reference="mid", method=method, seed=seed, permutations=1)), true.A, true.k
         )
         for method in methods
     }

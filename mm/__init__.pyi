@@ -82,31 +82,31 @@ __all__ = [
 ]
 
 class _BacktestKnobs(TypedDict, total=False):
-    order_latency_ms: float | str
+    order_latency_ms: float
     """Time from sending an order until it rests in the book."""
-    cancel_latency_ms: float | str
+    cancel_latency_ms: float
     """Time from sending a cancel until it takes effect."""
     latency_file: Path | str | None
     """CSV of measured latencies to draw from instead: order_ms, optionally cancel_ms and rate_per_s."""
-    feed_latency: Literal["auto", "recorded", "none", "NUMBER"]
+    feed_latency: Literal["auto", "recorded", "none"] | float
     """recorded: events occur at the exchange's time and reach us with the recorded delay; auto: recorded
     where a day tells that time, else none; none: no delay; or a constant delay in ms.
     """
-    requote_interval_ms: float | str
+    requote_interval_ms: float
     """Time between two requotes."""
-    requote_on_fill: bool | str
+    requote_on_fill: bool | int
     """1 also requotes at once after a fill or a rejection."""
-    order_ttl_ms: float | str
+    order_ttl_ms: float
     """Lifetime of a resting order; 0: good till cancelled."""
-    refresh_interval_ms: float | str
+    refresh_interval_ms: float
     """Age at which an order of unchanged price is replaced; 0: never."""
-    order_amend: bool | str
+    order_amend: bool | int
     """1 amends a resting order to a smaller quote at its price (order.amend.keepPriority); 0 keeps it as
     it is.
     """
-    order_limit_10s: int | str
+    order_limit_10s: int
     """New orders accepted in each ten seconds; 0: no limit."""
-    order_limit_day: int | str
+    order_limit_day: int
     """New orders accepted in each day (UTC); 0: no limit."""
     maker_fee_rate: float | Decimal | str
     """Maker fee, as a share of the notional: 0.001 is 0.1 %."""
@@ -122,9 +122,9 @@ class _BacktestKnobs(TypedDict, total=False):
     """Fees, contract multiplier, hours and short sales of an asset class; without it those of the recorded
     market.
     """
-    state_interval_ms: float | str
+    state_interval_ms: float
     """Time between two rows of the state file."""
-    seed: int | str
+    seed: int
     """Seed of all random draws."""
     quote_model: str
     """Quote model: a name, or package.module:Class; mm models lists them."""
@@ -132,9 +132,9 @@ class _BacktestKnobs(TypedDict, total=False):
     """Quantity of a quote; without it the smallest that reaches the minimum notional at 0.9 of the first
     mid.
     """
-    quote_levels: int | str
+    quote_levels: int
     """Number of orders per side: one at the quoted price, the others farther from the mid."""
-    level_step_ticks: int | str
+    level_step_ticks: int
     """Distance from one of them to the next, in ticks."""
     quote_params_json: Mapping[str, Any] | list[Any] | str | None
     """Parameters of the quote model."""
@@ -142,13 +142,13 @@ class _BacktestKnobs(TypedDict, total=False):
     """Fill model: a name, or package.module:Class; mm models lists them."""
     fill_params_json: Mapping[str, Any] | list[Any] | str | None
     """Parameters of the fill model."""
-    fill_params_file: Literal["PATH", "RUN", "last"] | None
+    fill_params_file: Path | str | None
     """Fit or schedule: a file, the RUN_ID of a calibration, or last: the newest one of the symbol that is
     usable.
     """
-    fill_per_side: bool | str
+    fill_per_side: bool | int
     """1 uses separate A and k per side of the fit."""
-    fit_draws: int | str
+    fit_draws: int
     """Number of further backtests with A and k drawn from the distribution of the fit, for the band of the
     PnL.
     """
@@ -160,7 +160,7 @@ class _BacktestKnobs(TypedDict, total=False):
     """Maximum position, counted from the target, if all open orders of a side fill, in the base asset."""
     max_order_notional: float | Decimal | str | None
     """Maximum notional of an order, in the quote asset."""
-    max_open_orders: int | str | None
+    max_open_orders: int | None
     """Maximum number of open orders per side, including those with a pending cancel."""
     max_leverage: float | Decimal | str | None
     """Maximum leverage, position times mid over equity, if all open orders of a side fill."""
@@ -172,7 +172,7 @@ class _BacktestKnobs(TypedDict, total=False):
     """Maximum distance of a price from the mid, as a share of the mid."""
     max_move: float | Decimal | str | None
     """Move of the mid within 1 s, as a share, beyond which quotes are pulled."""
-    max_orders_per_s: int | str | None
+    max_orders_per_s: int | None
     """Maximum number of orders placed or replaced in a second; others wait, cancels never do."""
     feed_stale_s: float | str | None
     """Age of the market, since its last message or by the exchange's clock, beyond which quotes are
@@ -186,7 +186,7 @@ class _BacktestKnobs(TypedDict, total=False):
     """
     size_ramp: Mapping[str, Any] | list[Any] | str | None
     """Fractions of QUOTE_QTY, one per day without a breach; a replay takes the first."""
-    sensitivity: bool | str | None
+    sensitivity: bool | int | None
     """Sensitivity: 1 also runs with optimistic and pessimistic fills, and with 0.5 and 2 times the
     latency; default: 1.
     """

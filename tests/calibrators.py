@@ -14,7 +14,7 @@ def config_of(*, hit=None, fills=None, **config):
         config["rule"] = HitRule(**hit)
     if fills is not None:
         config["fills"] = FillsMeasured(fills, {}, partial(model_of, fills))
-    return CalibrationConfig(**config)
+    return CalibrationConfig(**{"reference": "mid"} | config)
 
 
 def calibrator_of(tapes, config=None, rules=None, **options):

@@ -5,6 +5,7 @@ test_console_pages.py compares it.
 An output line ``…`` stands for any number of lines, and ``…`` inside a line for the rest of the line.
 Time stamps, digests and commits differ between runs and are not compared; on pages of LIVE no number is.
 Bash blocks show no output.
+Settings are flags: what a page exports it unsets, so that pages read in any order in one shell print the same.
 Each page runs in its own folder, after the commands of the tour that it builds on; files that the page introduces with
 ``Put this into `name` `` are in that folder, and parts of one file are joined.
 A server (``… > FILE &``) runs until the end of its page, one whose comment names a terminal beside what follows in
@@ -26,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mm.cli.frame import every_name
 from support import ROOT, SHARED
 
 ELISION = "…"
@@ -161,6 +163,11 @@ class Console:
                 process.wait(_READY_S)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
+
+    def exported(self) -> set[str]:
+        """Return the knobs and keys that commands of the page have exported and not unset again."""
+        names = {name.upper() for name in every_name()} | {"BINANCE_API_KEY", "BINANCE_API_SECRET"}
+        return names & (self._environment.keys() - os.environ.keys())
 
     @contextmanager
     def block(self) -> Iterator[None]:

@@ -30,6 +30,7 @@ def test_page_output_matches_its_commands(name: str, tmp_path: Path) -> None:
                         assert first_difference(shown, printed, name in LIVE) is None, f"{command}\n" + "\n".join(
                             printed[:40]
                         )
+        assert console.exported() == set()
 
 
 def test_every_page_with_commands_is_run() -> None:

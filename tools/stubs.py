@@ -67,10 +67,10 @@ FACE_IMPORTS = (
     "from typing import Any, Literal, TypedDict",
 )
 KNOB_TYPES = {  # by the metavar in the help
-    "INTEGER": "int | str",
-    "NUMBER": "float | str",
+    "INTEGER": "int",
+    "NUMBER": "float",
     "DECIMAL": "float | Decimal | str",
-    "0|1": "bool | str",
+    "0|1": "bool | int",
     "JSON": "Mapping[str, Any] | list[Any] | str",
     "PATH": "Path | str",
 }
@@ -432,12 +432,18 @@ def settings_of_a_backtest() -> Iterator[str]:
 
     yield "class _BacktestKnobs(TypedDict, total=False):"
     for one in (knob for group in GROUPS for knob in knobs(group)):
-        words = one.reader.metavar.split("|")
-        known = KNOB_TYPES.get(one.reader.metavar)
-        of_words = f"Literal[{', '.join(map(repr, words))}]" if len(words) > 1 else "str"
         none = " | None" if one.default is None else ""
-        yield f"    {one.name}: {known or of_words}{none}"
+        yield f"    {one.name}: {KNOB_TYPES.get(one.reader.metavar) or type_of_parts(one.reader)}{none}"
         yield textwrap.indent(quoted(textwrap.fill(one.help, 100)), "    ")
+
+
+def type_of_parts(reader: Any) -> str:
+    """Return the type of the alternatives of a knob: words of its own, and placeholders in capitals (NUMBER, PATH)."""
+    parts = reader.metavar.split("|")
+    words = [part for part in parts if part in reader.words or not part.isupper()]
+    others = [KNOB_TYPES.get(part, "str") for part in parts if part not in words]
+    literal = [f"Literal[{', '.join(map(repr, words))}]"] if len(parts) > 1 and "str" not in " ".join(others) else []
+    return " | ".join(dict.fromkeys(" | ".join([*literal, *others] or ["str"]).split(" | ")))
 
 
 def formatted(text: str, root: Path) -> str:

@@ -18,7 +18,7 @@ from mm.calibration.exposure import Keep
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.moves import moves_between
 from mm.calibration.points import Points, joined, sum_by
-from mm.calibration.reference import AUTO, within
+from mm.calibration.reference import within
 from mm.calibration.reference_choice import decay_of, k_by_reference, resolved
 from mm.calibration.volatility import volatility
 from mm.instrument import E8
@@ -156,7 +156,7 @@ def measure(
         keep: As for `Calibrator`.
     """
     tapes = known_at_end(tapes_given(tape, "the calibration"))
-    config, choice, marks, notes = resolved(tapes, config or CalibrationConfig(reference=AUTO))
+    config, choice, marks, notes = resolved(tapes, config or CalibrationConfig())
     decays = k_by_reference(tapes, config, marks)
     own = marks[config.reference]
     del marks  # those of the other references are large, and simulated orders are played next

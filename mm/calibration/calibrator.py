@@ -66,7 +66,8 @@ class CalibrationConfig:
         dwell_ms: Time for which the ladder quotes a distance.
         mid_move_threshold_ticks: Move of the reference after which simulated orders follow it.
         reference: Reference price of distances: ``mid``, ``micro``, ``best`` or ``sweep``; or ``auto``, which
-            `calibrate`, `build_schedule` and `walkforward` replace by the one that predicts best.
+            `calibrate`, `build_schedule` and `walkforward` replace by the one that predicts best. A `Calibrator`
+            itself needs one of the four.
         rule: Condition for a sweep to hit an order.
         fills: Fill model of ``ladder`` and ``fixed``, which replaces *rule* except for its quantity (0: the clip of the
             rules). Orders then follow the reference at every requote, as in a backtest. None uses the rule.
@@ -84,7 +85,7 @@ class CalibrationConfig:
     deltas: tuple[float, ...] | None = None
     dwell_ms: float = 60_000.0
     mid_move_threshold_ticks: float = 2.0
-    reference: str = "mid"
+    reference: str = AUTO
     rule: HitRule = field(default_factory=HitRule)
     fills: FillsMeasured | None = None
     distance: str = "current"

@@ -15,7 +15,6 @@ from mm.calibration.alternatives import rates_on
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.fit_result import Interval, Line, PoissonFit, are_rates, converted
 from mm.calibration.moves import move_of_best_distance, offset_ticks
-from mm.calibration.reference import AUTO
 from mm.calibration.reference_choice import chosen_before
 from mm.calibration.shared_strength import shared_strength
 from mm.calibration.window_clustering import WindowClustering
@@ -278,7 +277,7 @@ def calibrator_of(
         memory: ``keep`` and ``held`` of `Calibrator`.
     """
     tapes = tapes_given(tape, "the schedule")
-    given = config or CalibrationConfig(reference=AUTO)
+    given = config or CalibrationConfig()
     chosen, choice, notes = chosen_before(tapes, given, tapes[0].start_us + plan.first_us)
     return Calibrator(tapes, chosen, rules, learn_us=plan.first_us, choice=choice, **memory), notes
 

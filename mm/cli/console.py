@@ -7,10 +7,13 @@ Messages of other packages through the standard library's logging, warnings incl
 import json
 import logging
 import os
+import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Set
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -25,6 +28,7 @@ from mm.clock import iso, now_us
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
+_SECRET = re.compile(r"SECRET|PASSWORD|PASSPHRASE|WEBHOOK|TOKEN(?!S_FILE)|KEY(?!_FILE)")  # in the name of a setting
 FAILED = "run_failed"  # only in the file: the command line prints the message
 _LEVELS = logging.getLevelNamesMapping()
 
@@ -178,10 +182,36 @@ def _to_terminal(stream: TextIO, text: str) -> None:
         os.close(nowhere)
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """The settings of a command that were not given as flags.
+
+    Attributes:
+        sources: Where each came from, by variable: ``environment``, or the path of a file.
+        texts: The text of each, as it would be typed.
+        found: Files that were found by the name of a run, each with what was asked for.
+    """
+
+    sources: Mapping[str, str]
+    texts: Mapping[str, str]
+    found: Mapping[str, str]
+
+    def lines(self) -> Iterator[str]:
+        """Yield the settings in one line, and a line for each file; what may be a secret is named, not shown."""
+        by_source: dict[str, list[str]] = {}
+        for name, source in self.sources.items():
+            text = "…" if _SECRET.search(name) else shlex.quote(self.texts[name])
+            by_source.setdefault(source, []).append(f"{name}={text}")
+        if by_source:
+            yield "set by " + "; ".join(f"{source}: {' '.join(words)}" for source, words in by_source.items())
+        yield from (f"{asked} is {path}" for asked, path in self.found.items())
+
+
 class Console:
     """The terminal of one command.
 
     With ``--json`` the object of `set_json` is the only line of stdout; without it, stdout is what `print` wrote.
+    Either says which settings came from the environment or a file, the text in its first line.
 
     Attributes:
         as_json: Whether ``--json`` was given.
@@ -191,16 +221,23 @@ class Console:
 
     prefix = ""
 
-    def __init__(self, *, as_json: bool, level: str) -> None:
+    def __init__(self, *, as_json: bool, level: str, elsewhere: "Elsewhere | None" = None) -> None:
         self.as_json = as_json
         self.level = level
+        self._elsewhere = elsewhere
+        self._told = False
         self._json: Mapping[str, Any] | None = None
         self._log: Log | None = None
 
     def print(self, text: str) -> None:
         """Print *text*, one line or more, unless --json was given."""
-        if not self.as_json:
-            write_line(sys.stdout, text)
+        if self.as_json:
+            return
+        if self._elsewhere and not self._told:
+            self._told = True
+            for line in self._elsewhere.lines():
+                write_line(sys.stdout, line)
+        write_line(sys.stdout, text)
 
     def set_json(self, content: Mapping[str, Any]) -> None:
         """Set the JSON object that ``--json`` prints at the end, even after an error."""
@@ -211,7 +248,8 @@ class Console:
         if self._log is not None:
             self._log.close()
         if self.as_json and self._json is not None:
-            write_line(sys.stdout, json.dumps(self._json, allow_nan=False))
+            settings = {"settings_from": self._elsewhere.sources} if self._elsewhere and self._elsewhere.sources else {}
+            write_line(sys.stdout, json.dumps({**self._json, **settings}, allow_nan=False))
 
     @property
     def log(self) -> "Logger":

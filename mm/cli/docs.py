@@ -32,8 +32,7 @@ A variable that it does not use may be exported for another command; the log not
 Numbers are range-checked; the message about an invalid one contains the flag, the variable and the value.
 A variable that is set but empty counts as not set.
 `mm COMMAND --help` lists the common knobs of a command under the headings of this page, `--help-all` every one.
-The default of `FILL_MODEL` is `poisson` in `mm walkforward`, and `queue_prob_power` in all other commands.
-`mm fit` applies a minimum exposure and a largest distance only if they are given.
+Where a command has a default of its own, the meaning ends with it.
 
 Every command also takes `--json`.
 The one line on stdout is then one JSON object, the main artefact of the run with its `path` added.
@@ -67,8 +66,9 @@ Python (`mm.backtest`) reads neither file.
 
 ## The newest fit
 
+`--fit`, `--fill-params-file` and `FILL_PARAMS_FILE` are one knob, in Python `fit=` or `fill_params_file=`.
 `--fit last` is the newest usable fit or schedule of the symbol under `OUT_ROOT`, and `--fit RUN_ID` that of one run.
-The manifest contains the file that was read.
+The command prints which file it took, and the manifest contains it.
 
 ## Shell completion
 
@@ -125,15 +125,33 @@ def page() -> str:
     """Return docs/configuration.md."""
     from mm.backtest.models import parameter_tables
 
-    groups = list(every_group())
+    groups, own = list(every_group()), _own_defaults()
     free = dict.fromkeys(f"`{knob.variable}`" for group in groups for knob in knobs(group) if not knob.matters)
     shared = {knob.variable for group in groups for knob in knobs(group)}
-    parts = [_HEAD, *map(_section, groups), *_single_commands(shared), *parameter_tables()]
+    parts = [_HEAD, *(_section(group, own) for group in groups), *_single_commands(shared), *parameter_tables()]
     return "\n".join([*parts, _TAIL.format(free=", ".join(free))])
 
 
-def _section(group: type) -> str:
-    rows = [_row(knob) for knob in knobs(group)]
+def _own_defaults() -> dict[tuple[str, str], list[str]]:
+    """Return, by variable and default, the commands with that default."""
+    program = import_module("mm.__main__").main
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, command in _leaves(program, click.Context(program, info_name="mm")):
+        for param in command.params:
+            if isinstance(param, KnobOption):
+                found.setdefault((param.knob.variable, _default(param.knob)), []).append(name)
+    return found
+
+
+def _section(group: type, own: dict[tuple[str, str], list[str]]) -> str:
+    rows = []
+    for knob in knobs(group):
+        others = [
+            f" In {', '.join(f'`{name}`' for name in names)}: {default}."
+            for (variable, default), names in own.items()
+            if variable == knob.variable and default not in (_default(knob), "–", "required")
+        ]
+        rows.append(_row(knob).removesuffix(" |") + "".join(others) + " |")
     head = ["| variable | flag | default | meaning |", "|---|---|---|---|"]
     return "\n".join([f"## {heading(group)}", "", str(group.__doc__), "", *head, *rows, ""])
 
@@ -164,11 +182,14 @@ def _leaves(command: click.Command, context: click.Context) -> Iterator[tuple[st
             yield from _leaves(child, click.Context(child, context, name))
 
 
+def _default(knob: Knob) -> str:
+    return "required" if knob.default is REQUIRED else f"`{shown(knob.default)}`" if shown(knob.default) else "–"
+
+
 def _row(knob: Knob) -> str:
-    default = "required" if knob.default is REQUIRED else f"`{shown(knob.default)}`" if shown(knob.default) else "–"
     text = knob.help.replace("<", "&lt;")
     flags = f"`{knob.flag} {knob.reader.metavar}`" + (f", `{knob.alias}`" if knob.alias else "")
-    cells = (f"`{knob.variable}`", flags, default, text)
+    cells = (f"`{knob.variable}`", flags, _default(knob), text)
     return f"| {' | '.join(cell.replace('|', PIPE) for cell in cells)} |"
 
 

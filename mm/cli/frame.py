@@ -21,11 +21,11 @@ from click.core import ParameterSource
 
 from mm.base.knobs import REQUIRED, SWITCH, Knob, ServerUrl, as_flags, closest, is_switch, knobs, shown
 from mm.cli.config import FROM_RUNS, Output, Terminal
-from mm.cli.console import Console, write_line
+from mm.cli.console import Console, Elsewhere, write_line
 from mm.cli.exits import exit_code_of, named
 from mm.cli.interrupts import interruptible
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
-from mm.cli.settings_file import VARIABLE, env_file, settings_file
+from mm.cli.settings_file import ENV_FILE, VARIABLE, env_file, settings_file
 from mm.errors import MMError, UnknownModel
 from mm.play.knobs import Day
 
@@ -38,6 +38,7 @@ _SOURCES = {
 # Text of a line of ``mm --help``, and "module:function" or the commands below it; an empty name is the group's own.
 Commands = Mapping[str, tuple[str, "str | Commands"]]
 Body = Callable[..., None]
+_NO_SETTING = ("log_level", "log_root")  # change no result
 _WHOLE = "mm.help_all"  # in the meta of a context: whether its help names every option
 
 
@@ -299,7 +300,7 @@ def _make(
         from mm.runs.manifest import SetKnob
 
         ctx = click.get_current_context()
-        params = _resolved(groups, params)
+        typed, params = params, _resolved(groups, params)
         defaults = {knob.name: knob.default for knob in declared if knob.default is not REQUIRED}
         usual = _resolved(groups, params | defaults)
         objects = [group(**{knob.name: params[knob.name] for knob in knobs(group)}) for group in groups]
@@ -313,7 +314,8 @@ def _make(
             )
             for knob in declared
         }
-        console = Console(as_json=params["json"], level=_find(objects, Terminal).log_level)
+        level = _find(objects, Terminal).log_level
+        console = Console(as_json=params["json"], level=level, elsewhere=_elsewhere(ctx, declared, params, typed))
         try:
             call(main, console, objects, settings)
         finally:
@@ -381,7 +383,10 @@ def _read_files(ctx: click.Context) -> None:
         DataError: If one of them is missing or cannot be read.
     """
     try:
-        _export(ctx, env_file(os.environ))
+        exported = env_file(os.environ)
+        if exported:
+            ctx.meta[ENV_FILE] = (os.environ[ENV_FILE], frozenset(exported))
+        _export(ctx, exported)
         settings = settings_file(os.environ.get(VARIABLE))
         if settings is not None:
             settings.check((knob.name for knob in known_knobs(ctx.command)), every_name)
@@ -437,6 +442,23 @@ def _find(objects: Sequence[Any], kind: type) -> Any:
 def source_of(ctx: click.Context, name: str) -> str:
     """Return the source of a knob's value: ``flag``, ``environment``, ``file`` or ``default``."""
     return _SOURCES.get(ctx.get_parameter_source(name) or ParameterSource.DEFAULT, "default")
+
+
+def _elsewhere(
+    ctx: click.Context, declared: Sequence[Knob], params: Mapping[str, Any], typed: Mapping[str, Any]
+) -> Elsewhere | None:
+    """Return the settings that came from the environment or a file, or by the name of a run; None without any."""
+    path, exported = ctx.meta.get(ENV_FILE, ("", frozenset()))
+    sources, texts = {}, {}
+    for knob in declared:
+        source = source_of(ctx, knob.name)
+        if source in ("environment", "file") and knob.name not in _NO_SETTING:
+            in_file = path if knob.variable in exported else source
+            sources[knob.variable] = str(ctx.meta[FILE]) if source == "file" else in_file
+            texts[knob.variable] = shown(as_json(params[knob.name]))
+    fit = "fill_params_file"
+    found = {f"--fit {typed[fit]}": str(params[fit])} if fit in typed and typed[fit] != params[fit] else {}
+    return Elsewhere(sources, texts, found) if sources or found else None
 
 
 def as_json(value: Any) -> Any:

@@ -33,7 +33,7 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
     for symbol, done in zip(symbols, ended, strict=True):
         for line in done.stderr.splitlines():
             write_line(sys.stderr, f"{symbol}  {line}")
-        for line in done.stdout.splitlines():
+        for line in (line for line in done.stdout.splitlines() if not line.startswith("set by ")):  # said once, above
             console.print(f"{symbol}  {line}")
             if console.as_json:
                 answers[symbol] = json.loads(line)

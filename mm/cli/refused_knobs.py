@@ -16,7 +16,8 @@ SHORTEST = 8  # letters of a name that is compared
 
 
 def misspelt(environment: Collection[str], known: Collection[str], every: Callable[[], Collection[str]]) -> list[str]:
-    """Return a note for each variable that has no effect and is nearly one of ours: two letters off, or with a suffix.
+    """Return a note for each variable that has no effect and is nearly one of ours: two letters off, with a suffix, or
+    the beginning of one.
 
     Short names and names of one word are often those of other programs, and are not compared.
 
@@ -36,6 +37,9 @@ def misspelt(environment: Collection[str], known: Collection[str], every: Callab
                 if _may_be_near(name, known_name) and _edits(name, known_name) <= MISSPELT
             ]
             nearest |= {name: min(near, key=partial(_edits, name))} if near else {}
+            begun = [known_name for known_name in ours if known_name.startswith(f"{name}_")]
+            if begun and "_" in name and len(name) >= SHORTEST:
+                nearest[name] = " or ".join(begun)
     others = every() if nearest else ()
     return [
         f"{name} has no effect: it is no knob; did you mean {near}?"

@@ -30,11 +30,11 @@ def compare(console: Console, results: Results, runs: tuple[str, ...], out: str 
 
     A RUN is a folder, a RUN_ID or the beginning of one. Example: mm compare 20260105T0800 20260105T0801
     """
-    from mm.live.pages.compare import compare_runs, read_run
+    from mm.live.pages.compare import KINDS, compare_runs, read_run
     from mm.live.pages.compare_page import comparison_page, comparison_text
     from mm.runs.find import open_run
 
-    read = [read_run(open_run(name, results.out_root)) for name in runs]
+    read = [read_run(open_run(name, results.out_root, KINDS)) for name in runs]
     comparison = compare_runs(read)
     path = Path(out) if out else new_page(results.out_root / "compare" / comparison.symbol)
     path.parent.mkdir(parents=True, exist_ok=True)

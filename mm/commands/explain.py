@@ -39,7 +39,7 @@ def runs_explain(console: Console, which: Which, name: str) -> None:
     from mm.backtest.explain import explain
     from mm.runs.find import open_run
 
-    run = open_run(name, which.out_root)
+    run = open_run(name, which.out_root, ("backtest", "walkforward", "shadow"))
     run.check_traded()
     folder, symbol = run.traded, run.symbol
     fills = _rows(folder / f"fills_{symbol}.csv", run)

@@ -94,7 +94,7 @@ def runs_reproduce(
     from mm.runs.find import open_run
     from mm.runs.trusted import InputPlaces, playable
 
-    run = open_run(name, where.out_root)
+    run = open_run(name, where.out_root, COMMANDS)
     sources = InputPlaces(where.data_root or Path(run.knob("data_root") or "data"), where.out_root)
     played = playable(run, sources, trust, run.manifest["knobs"].keys() - knobs_without_effect())
     console.print(f"{' '.join(str(run.manifest[key]) for key in ('kind', 'symbol', 'day', 'run_id'))}  {run.folder}")

@@ -338,7 +338,7 @@ def runs_compare(console: Console, results: Results, pages: Pages, names: Sequen
         raise UsageError(
             f"a tear sheet has 2 to {MOST_RUNS} runs, not {len(names)}; mm runs export writes a table of any number"
         )
-    runs = [open_run(name, results.out_root) for name in names]
+    runs = [open_run(name, results.out_root, ("backtest", "walkforward")) for name in names]
     if len({run.folder.resolve() for run in runs}) < len(runs):
         raise UsageError(f"{' '.join(names)}: a run is given twice; name each once")
     path = Path(out) if out else new_page(results.out_root / "compare")

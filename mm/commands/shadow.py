@@ -199,7 +199,7 @@ def shadow_reconcile(console: Console, places: ShadowPlaces, name: str, trust: t
     from mm.runs.find import open_run
     from mm.runs.trusted import InputPlaces, setup_of
 
-    run = open_run(name, places.out_root)
+    run = open_run(name, places.out_root, ("shadow",))
     if run.manifest["kind"] != "shadow":
         raise DataError(f"{run.folder} is a run of the kind {run.manifest['kind']!r}; give one of `mm shadow`")
     terms = ShadowTerms.read(run.folder)

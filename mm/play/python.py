@@ -44,7 +44,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     fills: object = None,
     rules: Rules | None = None,
     *,
-    fit: "PoissonFit | Schedule | None" = None,
+    fit: "PoissonFit | Schedule | str | os.PathLike[str] | None" = None,
     intensity: "Intensity | None" = None,
     micro_price: MicroPriceFit | None = None,
     others: Mapping[str, Any] | None = None,
@@ -64,7 +64,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         fills: Name of a fill model, such a pair, or an object with its hooks, or its class; None takes the default of
             ``FILL_MODEL``.
         rules: All rules in the engine's units, instead of knobs; both models must then be objects.
-        fit: A fit or a schedule, instead of ``FILL_PARAMS_FILE``.
+        fit: A fit or a schedule, or its file: ``--fit`` of the command; ``fill_params_file`` is the same file.
         intensity: Predicts the expected fills that the summary compares with the actual ones; None takes the fit's.
         micro_price: The fit of the signal ``micro_price`` (`fit_micro_price` of earlier days), where a quote
             model reads it.
@@ -96,16 +96,16 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     quotes = _without_parameters(quotes, "quote_params_json", settings)
     fills = _without_parameters(fills, "fill_params_json", settings)
     given = _with_names({"quote_model": quotes, "fill_model": fills}, settings)
+    fitted = None if isinstance(fit, str | os.PathLike) else fit
+    if fit is not None and (given.get("fill_params_file") or given.get("fill_params_json")):
+        raise UsageError("a fit was given, and fill_params_file or fill_params_json as well; give one of them")
+    if isinstance(fit, str | os.PathLike):
+        given["fill_params_file"] = os.fspath(fit)
     execution, account, models, risk, sensitivity = groups_of(GROUPS, given, "mm.backtest")
-    if fit is not None:
-        if models.fill_params_file or models.fill_params_json:
-            raise UsageError("a fit was given, and fill_params_file or fill_params_json as well; give one of them")
-        if isinstance(fit, str | os.PathLike):
-            raise UsageError(f"fit is {str(fit)!r}; give a fit or a schedule, or its file as fill_params_file")
     check_names(models)
     played = PlayKnobs(execution=execution, account=account, models=models, risk=risk)
     markets = Markets.given(tapes, others or {}, micro_price)
-    play = Play.of(played, markets, fit, sensitivity, GivenModels(quotes, fills, intensity))
+    play = Play.of(played, markets, fitted, sensitivity, GivenModels(quotes, fills, intensity))
     if out_root is None:
         return play.run(step)
     from mm.play.design import Design, recorded, write_openings  # they need the play

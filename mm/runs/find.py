@@ -1,6 +1,6 @@
 """Finished runs: list those under OUT_ROOT, and find one by name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,12 +51,13 @@ def find_runs(
     return runs, sorted(invalid, key=lambda invalid_run: invalid_run.folder)
 
 
-def open_run(name: str | Path, out_root: str | Path = "out") -> RunFolder:
+def open_run(name: str | Path, out_root: str | Path = "out", kinds: Collection[str] = ()) -> RunFolder:
     """Open a finished run.
 
     Args:
         name: Its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
         out_root: Folder of the runs, in which RUN_IDs are searched.
+        kinds: The kinds that the caller can use; a RUN_ID is searched among them first.
 
     Raises:
         DataError: If there is no such run, or more than one.
@@ -66,7 +67,8 @@ def open_run(name: str | Path, out_root: str | Path = "out") -> RunFolder:
     name, root = str(name), Path(out_root)
     runs, _ = find_runs(root)
     exact = [run for run in runs if run.manifest["run_id"] == name]
-    matches = exact or [run for run in runs if _begins(run, name)]
+    begun = exact or [run for run in runs if _begins(run, name)]
+    matches = [run for run in begun if run.kind in kinds] or begun
     if len(matches) == 1:
         return matches[0]
     if matches:

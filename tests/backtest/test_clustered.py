@@ -325,7 +325,7 @@ def test_rescaled_waits_between_fills_are_exponential(flow):
 def test_calibrated_flow_predicts_as_many_fills_as_poisson(flow):
     """A fit has the mean of its day: orders that always rest expect λ times the time, to a thousandth."""
     tape, _ = flow
-    found = fit_hawkes(flow_of([tape], CalibrationConfig().rule.grouped))
+    found = fit_hawkes(flow_of([tape], CalibrationConfig(reference="mid").rule.grouped))
     rules = dataclasses.replace(RULES, tick_e8=tape.instrument.tick_e8, lot_e8=tape.instrument.lot_e8)
     model = model_of("hawkes", A=0.3, k=1e-18, clustering=json.loads(json.dumps(found.to_json())))
     counters = backtest(tape, model_of("fixed_spread", delta_ticks=3), model, rules).journal.counters

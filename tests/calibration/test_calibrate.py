@@ -29,7 +29,7 @@ def test_every_method_recovers_true_parameters(tape, method):
     runs = {}
     fit = measure(
         tape,
-        CalibrationConfig(method=method, seed=5),
+        CalibrationConfig(reference="mid", method=method, seed=5),
         keep=lambda name, play: runs.setdefault(name, play(all_rows=True)),
     ).fit
     assert fit.usable, fit.reason
@@ -66,7 +66,7 @@ def test_artefact_contains_options_and_measurements(days):
     assert abs(content["volatility"]["sigma_ticks_per_sqrt_s"] - 0.4) < 0.1
     assert PoissonFit.from_json(content, "x.json").A == measurement.fit.A
     json.dumps(content, allow_nan=False)
-    simulated = artefact(measure(days[0], CalibrationConfig(method="ladder", seed=9)))
+    simulated = artefact(measure(days[0], CalibrationConfig(reference="mid", method="ladder", seed=9)))
     assert simulated["options"]["seed"] == 9
     assert simulated["options"]["calib_deltas"] == [1, 2, 3, 5, 8, 13]
     assert simulated["by_day"] == []
@@ -76,7 +76,8 @@ def test_artefact_contains_options_and_measurements(days):
 def test_methods_agree_on_one_day(tape):
     """Three measurements of one market: A and k differ by no more than their errors allow."""
     fits = {
-        method: measure(tape, CalibrationConfig(method=method, seed=3)).fit for method in ("marks", "ladder", "fixed")
+        method: measure(tape, CalibrationConfig(reference="mid", method=method, seed=3)).fit
+        for method in ("marks", "ladder", "fixed")
     }
     for method in ("ladder", "fixed"):
         one, other = fits["marks"], fits[method]
@@ -84,7 +85,7 @@ def test_methods_agree_on_one_day(tape):
             errors = [(high - low) / 3.92 for low, high in (getattr(one, low_high), getattr(other, low_high))]
             assert abs(getattr(one, value) - getattr(other, value)) < 4 * math.hypot(*errors), (method, value)
     once = measure(
-        tape, CalibrationConfig(method="ladder", seed=3, permutations=1)
+        tape, CalibrationConfig(reference="mid", method="ladder", seed=3, permutations=1)
     ).fit  # the others are means of eight
     assert fits["marks"].se_k < once.se_k / 2
     assert fits["marks"].se_k < fits["ladder"].se_k
@@ -93,7 +94,7 @@ def test_methods_agree_on_one_day(tape):
 @pytest.mark.slow
 def test_permutations_report_mean_and_deviation_of_single_fits(tape):
     """Mean and standard deviation over the fit of each permutation, next to the marks."""
-    config = CalibrationConfig(method="ladder", dwell_ms=5_000, permutations=3)
+    config = CalibrationConfig(reference="mid", method="ladder", dwell_ms=5_000, permutations=3)
     measurement = measure(tape, config)
     summary = permutations(measurement)
     fits = [calibrate(tape, replace(config, seed=seed, permutations=1)) for seed in (0, 1, 2)]
@@ -203,7 +204,10 @@ def test_csv_has_row_per_distance_side_and_horizon(tmp_path):
 
 
 def test_day_without_hits_has_no_rows():
-    assert adverse_selection(calibrator_of(small_tape([book(0, 100, 102)], 0, 10 * S), CalibrationConfig())) == []
+    assert (
+        adverse_selection(calibrator_of(small_tape([book(0, 100, 102)], 0, 10 * S), CalibrationConfig(reference="mid")))
+        == []
+    )
 
 
 @given(

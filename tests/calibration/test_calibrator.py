@@ -20,7 +20,7 @@ def test_simulated_orders_are_one_lot_and_ignore_balances(tape):
     runs = {}
     measure(
         tape,
-        CalibrationConfig(method="ladder", permutations=1),
+        CalibrationConfig(reference="mid", method="ladder", permutations=1),
         keep=lambda name, play: runs.setdefault(name, play(all_rows=True)),
     )
     run = runs["ladder"].result
@@ -32,13 +32,13 @@ def test_simulated_orders_are_one_lot_and_ignore_balances(tape):
 @pytest.mark.parametrize("method", ["marks", "ladder"])
 def test_data_outside_window_does_not_change_fit(tape, method):
     """Windows are slices: the fit equals that of the sliced tape."""
-    calibrator = calibrator_of(tape, CalibrationConfig(method=method))
+    calibrator = calibrator_of(tape, CalibrationConfig(reference="mid", method=method))
     a = tape.start_us + 20 * 60_000_000
     b = a + 30 * 60_000_000
     fit, _ = calibrator.fit(a, b)
     assert (fit.window.start_us, fit.window.end_us) == (a, b)
     if method == "marks":
-        alone = calibrate(tape.between(a, b), CalibrationConfig())
+        alone = calibrate(tape.between(a, b), CalibrationConfig(reference="mid"))
         extras = {"reference_choice": None, "shape": None, "lambda_curve": (), "adverse_moves": ()}  # of whole days
         assert replace(alone, **extras).to_json() == fit.to_json()
 
@@ -46,9 +46,9 @@ def test_data_outside_window_does_not_change_fit(tape, method):
 def test_unknown_method_and_distance_are_rejected():
     """The message lists the known methods."""
     with pytest.raises(UsageError, match="marks, ladder, fixed"):
-        CalibrationConfig(method="guess")
+        CalibrationConfig(reference="mid", method="guess")
     with pytest.raises(UsageError, match="distance is"):
-        CalibrationConfig(distance="far")
+        CalibrationConfig(reference="mid", distance="far")
     with pytest.raises(UsageError, match=r"^reference is 'last'; choose one of mid"):
         CalibrationConfig(reference="last")
     with pytest.raises(UsageError, match=r"^fills is queue_prob_power, and marks have no orders"):
@@ -58,7 +58,7 @@ def test_unknown_method_and_distance_are_rejected():
 @pytest.mark.parametrize("method", ["marks", "ladder"])
 def test_days_are_pooled_with_separate_blocks(days, method):
     """Seconds and fills add up, no block spans two days, and the night is not counted."""
-    config = CalibrationConfig(method=method, seed=5)
+    config = CalibrationConfig(reference="mid", method=method, seed=5)
     measurement = measure(days, config)
     alone = [measurement.calibrator.points(day.start_us, day.end_us) for day in days]
     pooled = measurement.measured.fitted
@@ -74,11 +74,11 @@ def test_days_are_pooled_with_separate_blocks(days, method):
 @pytest.mark.parametrize("method", ["ladder", "fixed"])
 def test_anchor_distance_equals_quoted_distance(tape, method):
     """A mid on whole or half ticks leaves only the deltas and half a tick more."""
-    points = calibrator_of(tape, CalibrationConfig(method=method, distance="anchor", deltas=(2.0, 5.0))).between(
-        tape.start_us, tape.end_us
-    )
+    points = calibrator_of(
+        tape, CalibrationConfig(reference="mid", method=method, distance="anchor", deltas=(2.0, 5.0))
+    ).between(tape.start_us, tape.end_us)
     assert set(points.fitted.delta_ticks.tolist()) <= {2, 2.5, 5, 5.5}
-    current = calibrator_of(tape, CalibrationConfig(method=method, deltas=(2.0, 5.0))).between(
+    current = calibrator_of(tape, CalibrationConfig(reference="mid", method=method, deltas=(2.0, 5.0))).between(
         tape.start_us, tape.end_us
     )
     assert len(set(current.fitted.delta_ticks.tolist())) > 6
@@ -105,7 +105,11 @@ def test_gap_stops_exposure_until_next_snapshot():
     events = [(0, "snapshot", *book), *beats[:19], (20 * second, "gap"), (30 * second, "snapshot", *book), *beats[19:]]
     tape = Tape.of(grid, events)
     rules = Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8, order_latency_us=50_000)
-    points = calibrator_of(tape, CalibrationConfig(method="fixed", deltas=(1.0,)), rules).between(0, 50 * second).fitted
+    points = (
+        calibrator_of(tape, CalibrationConfig(reference="mid", method="fixed", deltas=(1.0,)), rules)
+        .between(0, 50 * second)
+        .fitted
+    )
     assert set(points.delta_ticks.tolist()) == {1}
     assert sum(points.exposure_s) == pytest.approx(2 * (20 - 0.05 + 20 - 0.05), abs=0.6)
     assert points.fills.sum() == 0
@@ -114,7 +118,7 @@ def test_gap_stops_exposure_until_next_snapshot():
 @pytest.mark.slow
 def test_ladder_pools_its_permutations(tape):
     """The fit uses the points of all permutations: counts are summed, the weight is that of one."""
-    config = CalibrationConfig(method="ladder", dwell_ms=5_000)
+    config = CalibrationConfig(reference="mid", method="ladder", dwell_ms=5_000)
     runs = {}
     measurement = measure(
         tape, replace(config, permutations=3), keep=lambda name, play: runs.setdefault(name, play(all_rows=True))
@@ -136,4 +140,4 @@ def test_ladder_pools_its_permutations(tape):
 def test_ladder_without_permutations_is_rejected():
     """Zero permutations measure nothing."""
     with pytest.raises(UsageError, match="0 permutations"):
-        CalibrationConfig(method="ladder", permutations=0)
+        CalibrationConfig(reference="mid", method="ladder", permutations=0)

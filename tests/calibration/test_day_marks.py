@@ -8,7 +8,7 @@ from mm.calibration.calibrator import Calibrator
 
 def test_sums_give_same_results_as_events(days):
     """Cells, reach and volatility are equal to the bit."""
-    whole, summed = (Calibrator(days, CalibrationConfig(), held=held) for held in (None, 1))
+    whole, summed = (Calibrator(days, CalibrationConfig(reference="mid"), held=held) for held in (None, 1))
     for tape in days:
         marks = whole.marks[days.index(tape)]
         reach = whole.reach(*marks.span)
@@ -23,7 +23,7 @@ def test_sums_give_same_results_as_events(days):
 
 def test_released_day_is_rebuilt_on_access(days):
     """At most *held* days stay in memory."""
-    marks = Calibrator(days, CalibrationConfig(), held=1).marks
+    marks = Calibrator(days, CalibrationConfig(reference="mid"), held=1).marks
     first = marks[0]
     assert marks[0] is first
     assert len(marks) == len(days) == len(marks[:])

@@ -437,7 +437,9 @@ def test_marks_by_reference_equal_separate_counts(rule, hours):
     """References share their prints, and results do not leak between them; also for a day without a print."""
     day = tape(deep_day(6, hours=1) if hours else [book(0, 100, 102)], 0, 3600 * S)
     window = 600 * S, 3000 * S
-    for reference, (shared,) in marks_by_reference(Calibrator(day, CalibrationConfig(rule=rule))).items():
+    for reference, (shared,) in marks_by_reference(
+        Calibrator(day, CalibrationConfig(reference="mid", rule=rule))
+    ).items():
         alone = DepthCounts(day, DepthOptions(reference, rule))
         assert shared.options == alone.options
         for span in (alone.span, window):

@@ -145,7 +145,9 @@ def test_backtest_warns_when_fill_model_or_quantity_differs(measured, words, tex
 def test_fit_under_poisson_model_recovers_its_parameters(tape):
     """The known A and k of a Poisson model are within the intervals of the fit."""
     truth = {"A": 0.3, "k": 0.7}
-    config = CalibrationConfig(method="fixed", fills=FillsMeasured("poisson", truth, partial(poisson, **truth)))
+    config = CalibrationConfig(
+        reference="mid", method="fixed", fills=FillsMeasured("poisson", truth, partial(poisson, **truth))
+    )
     measurement = measure(tape, config)
     assert isinstance(config.fills.make(), Poisson)
     fit = measurement.fit
@@ -200,7 +202,9 @@ def test_manifest_contains_played_default_distances(measured):
 def test_every_fill_of_a_large_order_counts(tape):
     """A large order fills in parts; seconds and fills continue to count after the first part."""
     step_e8 = tape.step_lots * tape.instrument.lot_e8
-    config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER, rule=HitRule(order_e8=10**6 * step_e8))
+    config = CalibrationConfig(
+        reference="mid", method="fixed", deltas=(0.5, 1.5), fills=POWER, rule=HitRule(order_e8=10**6 * step_e8)
+    )
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, step_lots=tape.step_lots)
     runs = {}
     measurement = measure(tape, config, rules, lambda name, play: runs.setdefault(name, play(all_rows=True)))
@@ -215,8 +219,8 @@ def test_every_fill_of_a_large_order_counts(tape):
 def test_schedule_windows_are_measured_under_fill_model(tape):
     """The schedule contains the model's name; parameters of a segment use fills of its training window only."""
     plan = WindowPlan(train_window_min=40, step_min=40)
-    schedule = build_schedule(Calibrator(tape, CalibrationConfig(method="fixed", fills=POWER)), plan)
-    rule = build_schedule(Calibrator(tape, CalibrationConfig()), plan)
+    schedule = build_schedule(Calibrator(tape, CalibrationConfig(reference="mid", method="fixed", fills=POWER)), plan)
+    rule = build_schedule(Calibrator(tape, CalibrationConfig(reference="mid")), plan)
     assert (schedule.calib_fills, rule.calib_fills) == ("queue_prob_power", None)
     assert all(segment.usable for segment in schedule.segments)
     assert schedule.segments[0].A < rule.segments[0].A, "a queue stands before the orders"
@@ -227,7 +231,10 @@ def test_schedule_windows_are_measured_under_fill_model(tape):
 
 def test_segments_contain_rates_of_their_training_windows(tape):
     """Rates per distance equal those of the window alone; the intensity uses them while the segment lasts."""
-    plan, calibrator = WindowPlan(20, 10), Calibrator(tape, CalibrationConfig(method="fixed", fills=POWER))
+    plan, calibrator = (
+        WindowPlan(20, 10),
+        Calibrator(tape, CalibrationConfig(reference="mid", method="fixed", fills=POWER)),
+    )
     schedule = build_schedule(calibrator, plan)
     for segment in schedule.segments:
         rates = pooled_rates(calibrator.between(segment.train_start_us, segment.train_end_us).fitted)
@@ -263,13 +270,15 @@ def test_rates_are_pooled_to_twenty_fills():
 def test_options_unused_by_fill_model_are_rejected(settings, text):
     """The model decides on fills, and only orders have any."""
     with pytest.raises(UsageError, match=text):
-        CalibrationConfig(**settings, fills=POWER)
+        CalibrationConfig(reference="mid", **settings, fills=POWER)
 
 
 def test_quantity_off_step_is_rejected(tape):
     """An exchange would reject such an order."""
     rules = Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, step_lots=7)
-    config = CalibrationConfig(method="fixed", fills=POWER, rule=HitRule(order_e8=10 * tape.instrument.lot_e8))
+    config = CalibrationConfig(
+        reference="mid", method="fixed", fills=POWER, rule=HitRule(order_e8=10 * tape.instrument.lot_e8)
+    )
     with pytest.raises(UsageError, match="multiple of the quantity step"):
         measure(tape, config, rules)
 
@@ -277,7 +286,7 @@ def test_quantity_off_step_is_rejected(tape):
 @pytest.mark.parametrize("rates", [[[1.0, 0.2], [0.5, 0.1]], [[0.5, 0.0]], [[0.5]], 3])
 def test_invalid_measured_rates_are_rejected(tape, rates):
     """Distances must increase, rates must be positive, rows must be pairs."""
-    content = measure(tape, CalibrationConfig()).fit.to_json() | {"measured_rates": rates}
+    content = measure(tape, CalibrationConfig(reference="mid")).fit.to_json() | {"measured_rates": rates}
     with pytest.raises(BrokenFile, match="poisson_fit"):
         PoissonFit.from_json(content, "the test")
 
@@ -300,7 +309,7 @@ def test_adverse_moves_match_journals_of_runs(tape):
     runs = {}
     measurement = measure(
         tape,
-        CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER),
+        CalibrationConfig(reference="mid", method="fixed", deltas=(0.5, 1.5), fills=POWER),
         keep=lambda name, play: runs.setdefault(name, play(all_rows=True)),
     )
     moves = defaultdict(list)
@@ -315,7 +324,7 @@ def test_adverse_moves_match_journals_of_runs(tape):
 @pytest.mark.parametrize("model", ["optimal_curve", "expected_value"])
 def test_adverse_moves_of_fit_change_quotes(tape, model):
     """A fit that gives k and A also gives the adverse cost; an explicit parameter replaces it."""
-    fit = replace(measure(tape, CalibrationConfig()).fit, adverse_moves=((3.0, 2.0), (5.0, 4.9)))
+    fit = replace(measure(tape, CalibrationConfig(reference="mid")).fit, adverse_moves=((3.0, 2.0), (5.0, 4.9)))
 
     def played(**params):
         return mm.backtest(tape, model, "poisson", fit=fit, quote_params_json=params, sensitivity=False)
@@ -331,7 +340,10 @@ def test_adverse_moves_of_fit_change_quotes(tape, model):
 @pytest.mark.slow
 def test_segments_predict_by_their_own_rates(tape):
     """A schedule predicts by the rates that its windows measured."""
-    plan, config = WindowPlan(10, 5), CalibrationConfig(method="fixed", deltas=(0.5, 1.0, 1.5, 2.5), fills=POWER)
+    plan, config = (
+        WindowPlan(10, 5),
+        CalibrationConfig(reference="mid", method="fixed", deltas=(0.5, 1.0, 1.5, 2.5), fills=POWER),
+    )
     calibrator = Calibrator(tape, config, learn_us=plan.first_us)
     schedule = build_schedule(calibrator, plan)
     predicted = measured_intensity(schedule)
@@ -344,7 +356,7 @@ def test_segments_predict_by_their_own_rates(tape):
 
 def test_calibration_warns_about_day_without_trades(tape):
     """Fills then come only from book moves through orders, which is not representative."""
-    config = CalibrationConfig(method="fixed", deltas=(0.5, 1.5), fills=POWER)
+    config = CalibrationConfig(reference="mid", method="fixed", deltas=(0.5, 1.5), fills=POWER)
     silent = small_tape([book(0, 100, 102), book(30 * US, 103, 105), book(60 * US, 100, 102)], 0, 90 * US)
     (note,) = Calibrator(silent, config).between(silent.start_us, silent.end_us).notes
     assert note.startswith(f"no trade on {silent.days[0]}: ")

@@ -319,7 +319,7 @@ def test_fit_recovers_parameters_from_simulated_day_files(tmp_path, share):
         tmp_path, "hawkes", hours=1.5, seed=9, mu_per_s=0.5, branching_ratio=0.6, cross_share=share, spread_ticks=1
     )
     truth = truth_of(folder)["hawkes"]
-    found = fit_hawkes(flow_of([load_day(folder)], CalibrationConfig().rule.grouped))
+    found = fit_hawkes(flow_of([load_day(folder)], CalibrationConfig(reference="mid").rule.grouped))
     assert (found.status, found.clock, found.law.beta.size) == ("ok", "exchange", 1)
     assert abs(found.law.ratio - truth["branching_ratio"]) < 0.05
     matrix = np.array([[truth["branching"][hit][by] for by in ("bid", "ask")] for hit in ("bid", "ask")])

@@ -20,7 +20,7 @@ def test_ladder_errors_are_those_of_the_estimates(tmp_path):
     missed, errors, single, covered = ([] for _ in range(4))  # by day: both sides together, bid, ask
     for seed in SEEDS:
         folder = simulate_day(tmp_path / str(seed), hours=4.0, seed=seed, A_per_s=A, k_per_tick=K)
-        ladder = Calibrator(load_day(folder), CalibrationConfig(method="ladder"))
+        ladder = Calibrator(load_day(folder), CalibrationConfig(reference="mid", method="ladder"))
         points = ladder.points(ladder.start_us, ladder.end_us)
         fit, one = ladder.fit_points(points), fit_poisson(points)
         assert fit.sides.bid.n_fills + fit.sides.ask.n_fills == pytest.approx(fit.n_fills)

@@ -37,7 +37,7 @@ def test_moves_of_whole_day_equal_adverse_selection_table(tape, reference):
 
 def test_moves_of_window_equal_loop_over_sweeps(tape):
     """Mid five seconds after each sweep, if still inside the window."""
-    calibrator = Calibrator(tape, CalibrationConfig())
+    calibrator = Calibrator(tape, CalibrationConfig(reference="mid"))
     start_us, end_us = tape.start_us + 300 * US, tape.start_us + 900 * US
     marks = calibrator.marks[0]
     us, mid2 = marks.path.us.tolist(), marks.path.mid2.tolist()
@@ -73,7 +73,9 @@ def test_shared_moves_equal_separate_window_count(data):
         exch = (second // 4 + 1) * 4 * US  # prints of several seconds are one aggressive order
         day.append(trade(at, side, ticks, exch))
     with patch.object(adverse_moves, "LEAST_HITS", 1):
-        calibrator = Calibrator(tape_of(day, 0, 50 * US), CalibrationConfig(max_delta_ticks=data.draw(reaches)))
+        calibrator = Calibrator(
+            tape_of(day, 0, 50 * US), CalibrationConfig(reference="mid", max_delta_ticks=data.draw(reaches))
+        )
         borders = st.integers(0, 50 * US)
         for _ in range(4):
             start_us, end_us = sorted((data.draw(borders), data.draw(borders)))
@@ -100,7 +102,10 @@ def plain_moves(calibrator, start_us, end_us):
 def test_moves_under_fill_model_follow_simulated_fills(tape):
     """Fills of simulated orders in the window; fills whose five seconds end after it are excluded."""
     config = CalibrationConfig(
-        method="fixed", deltas=(0.5, 1.5), fills=FillsMeasured("queue_prob_power", {}, queue_prob_power)
+        reference="mid",
+        method="fixed",
+        deltas=(0.5, 1.5),
+        fills=FillsMeasured("queue_prob_power", {}, queue_prob_power),
     )
     journals, moves = [], {}
 
@@ -132,13 +137,17 @@ def test_move_of_best_distance_maximises_expected_gain():
 @pytest.fixture(scope="module")
 def schedule(tape):
     """Return three segments with the moves of their training windows."""
-    return build_schedule(Calibrator(tape, CalibrationConfig()), WindowPlan(train_window_min=15, step_min=10))
+    return build_schedule(
+        Calibrator(tape, CalibrationConfig(reference="mid")), WindowPlan(train_window_min=15, step_min=10)
+    )
 
 
 def test_segments_contain_moves_of_their_training_window(tape, schedule):
     """Equal to a calibrator of the training window alone, and kept by the file."""
     for segment in schedule.segments:
-        alone = Calibrator(tape.between(segment.train_start_us, segment.train_end_us), CalibrationConfig())
+        alone = Calibrator(
+            tape.between(segment.train_start_us, segment.train_end_us), CalibrationConfig(reference="mid")
+        )
         moves = moves_between(alone, segment.train_start_us, segment.train_end_us)
         rate = partial(intensity_of(replace(schedule, segments=(segment,))).at, segment.start_us, 1)
         best, move = max(moves, key=lambda pair, rate=rate: rate(pair[0]) * (pair[0] - pair[1]))

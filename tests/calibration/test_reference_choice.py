@@ -52,7 +52,7 @@ def flow(reference, seed, minutes=40, k=0.8, rate=1.5):
 def test_generating_reference_is_chosen(name):
     """The largest gain is positive unless the mid generated the flow; the mid itself has zero gain."""
     for seed in range(3):
-        choice = resolved([flow(name, seed)], CalibrationConfig()).choice
+        choice = resolved([flow(name, seed)], CalibrationConfig(reference="mid")).choice
         assert choice.chosen == name, (seed, choice)
         assert choice.gain_nats_per_fill["mid"] == 0
         gains = choice.gain_nats_per_fill
@@ -65,7 +65,7 @@ def test_generating_reference_is_chosen(name):
 def test_likelihoods_equal_loop_over_events(name):
     """Fills by ln of λ(t + j) - λ(t + j + w), exposure per block state by state, the usual fit of λ."""
     day = flow("best", 7, minutes=25)
-    calibrator = Calibrator(day, CalibrationConfig())
+    calibrator = Calibrator(day, CalibrationConfig(reference="mid"))
     cells = by_reference(calibrator)[name]
     begins = end_cells(calibrator.marks).tolist()
     blocks = 5
@@ -116,7 +116,7 @@ def test_likelihoods_equal_loop_over_events(name):
 
 def test_shape_gains_from_mid_equal_those_of_fit():
     """Two ways of counting: by cells of each block, and by states and ends."""
-    calibrator = Calibrator(flow("best", 3, k=0.5), CalibrationConfig(max_delta_ticks=400))
+    calibrator = Calibrator(flow("best", 3, k=0.5), CalibrationConfig(reference="mid", max_delta_ticks=400))
     cells = by_reference(calibrator)["mid"]
     curves = compare(calibrator.points(calibrator.start_us, calibrator.end_us)).curves
     plain, fills = cells.unseen(EXPONENTIAL), cells.fills.sum()
@@ -130,7 +130,7 @@ def test_auto_uses_chosen_reference_and_windows_reject_auto():
     day = flow("best", 1)
     fit = measure(day, CalibrationConfig(reference="auto")).fit
     assert fit.reference == fit.reference_choice.chosen == "best"
-    assert measure(day, CalibrationConfig()).fit.reference_choice == fit.reference_choice
+    assert measure(day, CalibrationConfig(reference="mid")).fit.reference_choice == fit.reference_choice
     with pytest.raises(UsageError, match="choose one of mid, micro, best"):
         Calibrator(day, CalibrationConfig(reference="auto")).points(0, 60 * S)
 
@@ -154,7 +154,7 @@ def test_auto_under_a_fill_model_plays_orders_from_the_mid(method):
 def test_ten_minute_recording_uses_shorter_blocks(name):
     """Two blocks of five minutes are too few; 24 blocks of 25 s find the generating reference."""
     for seed in range(3):
-        choice = resolved([flow(name, seed, minutes=10)], CalibrationConfig()).choice
+        choice = resolved([flow(name, seed, minutes=10)], CalibrationConfig(reference="mid")).choice
         assert (choice.chosen, choice.compared) == (name, "exponential"), (seed, choice)
 
 
@@ -162,7 +162,7 @@ def test_reason_does_not_claim_mid_is_best_when_other_gain_is_positive():
     """With 24 short blocks a gain must be two standard errors; smaller positive gains are only shown."""
     words = {}
     for k, seed in ((0.8, 2), (0.1, 0)):
-        choice = resolved([flow("best", seed, 10, k, 0.1)], CalibrationConfig()).choice
+        choice = resolved([flow("best", seed, 10, k, 0.1)], CalibrationConfig(reference="mid")).choice
         assert choice.chosen == "mid"
         words[max(choice.gain_nats_per_fill[name] for name in ("best", "micro")) > 0] = choice.why.partition(" (")[0]
     assert words == {
@@ -174,7 +174,7 @@ def test_reason_does_not_claim_mid_is_best_when_other_gain_is_positive():
 def test_too_few_fills_skip_reference_comparison():
     """Auto then uses the mid, and the fit warns; an explicit reference gets no warning."""
     day = flow("best", 1, minutes=10, rate=0.02)
-    assert resolved([day], CalibrationConfig()).choice is None
+    assert resolved([day], CalibrationConfig(reference="mid")).choice is None
     fit = measure(day, CalibrationConfig(reference="auto")).fit
     assert (fit.reference, fit.reference_choice) == ("mid", None)
     message = "in less than 4 blocks of 5 minutes, and a comparison of references needs at least 100 there"
@@ -205,7 +205,7 @@ def far_flow(seed, minutes=60):
 def test_curves_decide_when_exponentials_do_not():
     """An exponential cannot follow the drop behind the touch, so its k is near zero from any reference."""
     for seed in range(3):
-        choice = resolved([far_flow(seed)], CalibrationConfig(max_delta_ticks=400)).choice
+        choice = resolved([far_flow(seed)], CalibrationConfig(reference="mid", max_delta_ticks=400)).choice
         assert (choice.chosen, choice.compared) == ("best", "curve"), (seed, choice)
         assert choice.gain_nats_per_fill["best"] > 2 * choice.se
         assert choice.why.startswith("of the prices that orders can follow, a curve from the best predicts")
@@ -255,7 +255,7 @@ def test_late_book_is_detected_by_depth_from_first_print(seed):
 def test_cells_of_sweep_reference_equal_loop_over_orders():
     """Shares of ends by offsets and spans of the other blocks, with half a count spread over all."""
     day = late_flow(5, minutes=30)
-    cells = by_reference(Calibrator(day, CalibrationConfig()))["sweep"]
+    cells = by_reference(Calibrator(day, CalibrationConfig(reference="mid")))["sweep"]
     for parity, found in enumerate(cells.held_out(EXPONENTIAL)):
         fitted = [n for n in range(len(cells.block)) if cells.block[n] % 2 != parity]
         offsets = range(min(cells.offset), max(cells.offset) + 1)
@@ -284,5 +284,5 @@ def test_constant_spread_keeps_mid(spread):
             side, depth = chance.choice([1, -1]), int(chance.expovariate(0.8))
             ticks = 1000 - depth if side > 0 else 1000 + spread + depth
             events.append(trade(second * S, -side, ticks))
-        choice = resolved([tape(events, 0, 2400 * S)], CalibrationConfig()).choice
+        choice = resolved([tape(events, 0, 2400 * S)], CalibrationConfig(reference="mid")).choice
         assert choice.chosen == "mid", (seed, choice)

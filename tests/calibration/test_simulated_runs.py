@@ -30,10 +30,18 @@ def tape(tmp_path_factory):
 def test_fill_model_plays_fixed_spread_quotes(tape):
     """With a fill model orders are sent as in a backtest; otherwise the quotes hold their distance."""
     for config, names, quotes in (
-        (CalibrationConfig(method="fixed", deltas=(0.5, 2.0)), ["delta_0.5", "delta_2"], "FixedDelta"),
-        (CalibrationConfig(method="fixed", deltas=(0.5, 2.0), fills=FILLS), ["delta_0.5", "delta_2"], "FixedSpread"),
-        (CalibrationConfig(method="ladder", permutations=2), ["ladder", "ladder_1"], "CalibrationLadder"),
-        (CalibrationConfig(), [], None),
+        (CalibrationConfig(reference="mid", method="fixed", deltas=(0.5, 2.0)), ["delta_0.5", "delta_2"], "FixedDelta"),
+        (
+            CalibrationConfig(reference="mid", method="fixed", deltas=(0.5, 2.0), fills=FILLS),
+            ["delta_0.5", "delta_2"],
+            "FixedSpread",
+        ),
+        (
+            CalibrationConfig(reference="mid", method="ladder", permutations=2),
+            ["ladder", "ladder_1"],
+            "CalibrationLadder",
+        ),
+        (CalibrationConfig(reference="mid"), [], None),
     ):
         runs = dict(runs_of(tape, config))
         assert list(runs) == names
@@ -45,7 +53,7 @@ def test_rows_handed_over_day_by_day_measure_the_same(tape, tmp_path):
 
     folder = simulate_day(tmp_path, hours=1 / 6, seed=4, day="20260106", A_per_s=1.2, k_per_tick=0.4)
     tapes = (tape, mm.load_day(folder.path))
-    config = CalibrationConfig(method="fixed", deltas=(0.5,), fills=FILLS)
+    config = CalibrationConfig(reference="mid", method="fixed", deltas=(0.5,), fills=FILLS)
     [(_, quotes)] = runs_of(tape, config)
     kept, brief = (simulated(tapes, quotes, config, None, all_rows=rows) for rows in (True, False))
     assert len(kept.result.journal.orders) > 1000 == 1000 + len(brief.result.journal.orders)
@@ -61,7 +69,9 @@ def test_runs_are_played_at_the_same_time_and_returned_in_order():
         together.wait()
         return Played(None, "result")
 
-    found = played(((f"run_{n}", play) for n in range(2 * THREADS)), CalibrationConfig(method="fixed"), None)
+    found = played(
+        ((f"run_{n}", play) for n in range(2 * THREADS)), CalibrationConfig(reference="mid", method="fixed"), None
+    )
     assert list(found) == ["run_0", "run_1", "run_2", "run_3"]
     assert {run.result for run in found.values()} == {None}
 
@@ -75,7 +85,7 @@ def test_users_fill_model_is_played_by_the_current_thread():
         threads.add(current_thread().name)
         return Played(None)
 
-    played(((str(n), play) for n in range(8)), CalibrationConfig(method="fixed", fills=own), None)
+    played(((str(n), play) for n in range(8)), CalibrationConfig(reference="mid", method="fixed", fills=own), None)
     assert threads == {current_thread().name}
 
 
@@ -92,18 +102,21 @@ def test_no_run_begins_after_a_failed_one():
 
     runs = ((str(n), lambda: Played(None)) for n in range(200))
     with pytest.raises(OSError, match="No space"):
-        played(runs, CalibrationConfig(method="fixed"), keep)
+        played(runs, CalibrationConfig(reference="mid", method="fixed"), keep)
     assert len(begun) < 200
 
 
 def test_clip_is_quantity_of_calibration_or_rules():
     """Always in whole steps."""
     rules = Rules(1, lot_e8=10, step_lots=5, quote_lots=15)
-    config = CalibrationConfig(method="fixed", fills=FILLS)
+    config = CalibrationConfig(reference="mid", method="fixed", fills=FILLS)
     assert clip_lots(config, rules) == 15
-    assert clip_lots(CalibrationConfig(method="fixed", fills=FILLS, rule=HitRule(order_e8=200)), rules) == 20
+    assert (
+        clip_lots(CalibrationConfig(reference="mid", method="fixed", fills=FILLS, rule=HitRule(order_e8=200)), rules)
+        == 20
+    )
     with pytest.raises(UsageError, match=r"order_e8, is 0\.00000201"):
-        clip_lots(CalibrationConfig(method="fixed", fills=FILLS, rule=HitRule(order_e8=201)), rules)
+        clip_lots(CalibrationConfig(reference="mid", method="fixed", fills=FILLS, rule=HitRule(order_e8=201)), rules)
 
 
 @pytest.mark.parametrize("call", [mm.calibrate, lambda given: mm.walkforward(given, Rules(1, 1))])

@@ -32,7 +32,7 @@ def market(seed=3, hours=4):
 
 def test_each_spread_state_recovers_its_rate():
     """One curve for both would be bent; each state recovers its own parameters."""
-    narrow, wide = states_of(Calibrator(market(), CalibrationConfig(max_delta_ticks=15)))
+    narrow, wide = states_of(Calibrator(market(), CalibrationConfig(reference="mid", max_delta_ticks=15)))
     assert (narrow["from_ticks"], narrow["to_ticks"], narrow["share"]) == (1, 1, 0.5)
     assert (wide["from_ticks"], wide["to_ticks"], wide["share"]) == (3, 4, 0.5)
     for state, A in ((narrow, 0.2), (wide, 0.8)):
@@ -42,7 +42,7 @@ def test_each_spread_state_recovers_its_rate():
 
 def test_states_partition_seconds_and_sweeps():
     """Sums over the states equal the totals without states."""
-    calibrator = Calibrator(market(hours=1), CalibrationConfig(max_delta_ticks=15))
+    calibrator = Calibrator(market(hours=1), CalibrationConfig(reference="mid", max_delta_ticks=15))
     whole = calibrator.between(calibrator.start_us, calibrator.end_us).fitted
     states = states_of(calibrator)
     assert sum(state["n_fills"] for state in states) == whole.fills.sum()
@@ -54,7 +54,8 @@ def test_states_come_from_marks_for_every_method(method):
     """A ladder is played eight times, but its marks are counted once."""
     day = market(hours=1)
     by_marks, other = (
-        Calibrator(day, CalibrationConfig(method=name, max_delta_ticks=15)) for name in ("marks", method)
+        Calibrator(day, CalibrationConfig(reference="mid", method=name, max_delta_ticks=15))
+        for name in ("marks", method)
     )
     assert states_of(other) == states_of(by_marks)
     assert other.ladders == (8 if method == "ladder" else 1)
@@ -62,7 +63,7 @@ def test_states_come_from_marks_for_every_method(method):
 
 def test_state_shares_are_of_time_with_book():
     events = [book(0, 100, 101), gap(6 * S), book(8 * S, 100, 109)]
-    states = states_of(Calibrator(tape(events, 0, 10 * S), CalibrationConfig()))
+    states = states_of(Calibrator(tape(events, 0, 10 * S), CalibrationConfig(reference="mid")))
     assert [(one["from_ticks"], one["to_ticks"], one["share"], one["status"]) for one in states] == [
         (1, 1, 0.75, "no_fills"),
         (9, 16, 0.25, "no_fills"),
@@ -72,13 +73,15 @@ def test_state_shares_are_of_time_with_book():
 def test_fit_warns_about_large_tick():
     """Spread of one tick for three quarters of the time."""
     events = [book(0, 100, 101), book(6 * S, 100, 103)]
-    (line,) = large_tick(spread_states(Calibrator(tape(events, 0, 8 * S), CalibrationConfig())), "best")
+    (line,) = large_tick(spread_states(Calibrator(tape(events, 0, 8 * S), CalibrationConfig(reference="mid"))), "best")
     assert "one tick in 75 % of the time" in line
     assert "CALIB_HIT=strict and CALIB_QUEUE_AHEAD=1 at CALIB_REFERENCE=best," in line  # auto could choose another one
     assert line in measure(tape(events, 0, 8 * S), CalibrationConfig(reference="best")).fit.warnings
-    assert large_tick(spread_states(Calibrator(tape(events, 0, 30 * S), CalibrationConfig())), "mid") == ()
+    assert (
+        large_tick(spread_states(Calibrator(tape(events, 0, 30 * S), CalibrationConfig(reference="mid"))), "mid") == ()
+    )
 
 
 def test_tape_without_book_has_no_states():
-    calibrator = Calibrator(tape([], 0, 10 * S), CalibrationConfig())
+    calibrator = Calibrator(tape([], 0, 10 * S), CalibrationConfig(reference="mid"))
     assert (states_of(calibrator), large_tick(spread_states(calibrator), "mid")) == ([], ())

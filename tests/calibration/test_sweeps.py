@@ -139,10 +139,10 @@ def test_played_orders_and_marks_get_equal_hits():
     rules = Rules(tick_e8=GRID.tick_e8, lot_e8=GRID.lot_e8, order_latency_us=1000, cancel_latency_us=1000)
     rule = HitRule(order_e8=2 * LOT)
     orders = (
-        Calibrator(tape, CalibrationConfig(method="fixed", deltas=(1.0,), rule=rule), rules)
+        Calibrator(tape, CalibrationConfig(reference="mid", method="fixed", deltas=(1.0,), rule=rule), rules)
         .between(0, 620 * second)
         .fitted
     )
-    marks = Calibrator(tape, CalibrationConfig(rule=rule)).between(0, 620 * second).shown
+    marks = Calibrator(tape, CalibrationConfig(reference="mid", rule=rule)).between(0, 620 * second).shown
     bids = marks.where((marks.side == 1) & (marks.delta_ticks == 1))
     assert orders.where(orders.side == 1).fills.sum() == bids.fills.sum() == 30

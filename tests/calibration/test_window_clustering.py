@@ -77,7 +77,7 @@ def orders_of(days):
 def test_segment_mean_equals_weighted_mean_of_training_data(days, mode):
     """By sums over all orders so far, with the block weights of the fit."""
     plan = replace(PLAN, mode=mode)
-    schedule, calibrator = build_schedule(days, plan), Calibrator(days, CalibrationConfig())
+    schedule, calibrator = build_schedule(days, plan), Calibrator(days, CalibrationConfig(reference="mid"))
     block, sides = schedule.clustering, ("bid", "ask")
     law = (
         np.array([block["mu_per_s"][side] for side in sides]),
@@ -110,7 +110,9 @@ def test_clustering_is_fitted_on_first_window_only(days):
     assert unclustered.clustering is None
     segments_without_means = [replace(one, mean_bid_per_s=None, mean_ask_per_s=None) for one in first.segments]
     assert unclustered == replace(first, clustering=None, segments=tuple(segments_without_means))
-    assert study(Calibrator(days, CalibrationConfig()), PLAN).schedule == replace(first, reference_choice=None)
+    assert study(Calibrator(days, CalibrationConfig(reference="mid")), PLAN).schedule == replace(
+        first, reference_choice=None
+    )
 
 
 @pytest.mark.slow
@@ -179,7 +181,7 @@ def test_mean_of_segment_follows_used_parameters(days):
 
         return fit
 
-    calibrator = Calibrator(days[:1], CalibrationConfig())
+    calibrator = Calibrator(days[:1], CalibrationConfig(reference="mid"))
     fitted_all = build_schedule(calibrator, PLAN)
     carried = build_schedule(calibrator, PLAN, fit=fits([0]))
     assert [one.source for one in carried.segments[:2]] == ["fitted", "carried"]
@@ -210,7 +212,9 @@ def test_poisson_flow_has_constant_mean_and_poisson_fills(tmp_path):
     """Without kernels the mean is the rate in every window, and fills equal those of poisson."""
     folder = simulate_day(tmp_path, hours=0.5, seed=3, A_per_s=2.0, k_per_tick=0.4)
     tape = load_day(folder.path)
-    clustering = WindowClustering(Calibrator(tape, CalibrationConfig()), WindowPlan(8, 4, clustered=True))
+    clustering = WindowClustering(
+        Calibrator(tape, CalibrationConfig(reference="mid")), WindowPlan(8, 4, clustered=True)
+    )
     assert clustering.block["kernels"] == []
     assert clustering.mean(tape.start_us, tape.end_us) == tuple(clustering.block["mu_per_s"].values())
     intensity = intensity_of(build_schedule(tape, WindowPlan(8, 4, clustered=True)))

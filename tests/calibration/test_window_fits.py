@@ -22,7 +22,7 @@ PLAN = {"train_window_min": 40, "step_min": 10, "half_life_min": 15}
 
 
 def calibrator(events=DAY):
-    return Calibrator(tape(events, 0, SECONDS * S), CalibrationConfig())
+    return Calibrator(tape(events, 0, SECONDS * S), CalibrationConfig(reference="mid"))
 
 
 @pytest.mark.slow

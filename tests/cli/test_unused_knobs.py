@@ -94,3 +94,14 @@ def test_variable_that_is_nearly_a_knob_is_named(name, meant):
     assert note == f"{name} has no effect: it is no knob; did you mean {meant}?"
     assert misspelt([name], known, lambda: {*known, name}) == []  # a knob of another command
     assert misspelt([meant], known, lambda: known) == []
+
+
+def test_beginning_of_knobs_is_named_with_all_of_them():
+    """The unit or the last word is easily forgotten."""
+    known = {"MAKER_FEE_RATE", "ORDER_LATENCY_MS", "FILL_PARAMS_JSON", "FILL_PARAMS_FILE"}
+    notes = misspelt(["MAKER_FEE", "ORDER_LATENCY", "FILL_PARAMS", "ORDER"], sorted(known), lambda: known)
+    assert [note.partition("mean ")[2] for note in notes] == [
+        "MAKER_FEE_RATE?",
+        "ORDER_LATENCY_MS?",
+        "FILL_PARAMS_FILE or FILL_PARAMS_JSON?",
+    ]

@@ -9,6 +9,7 @@ from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mm
@@ -242,13 +243,20 @@ def test_invalid_arguments_raise_named_errors(tapes, given, error, message):
         mm.backtest(tapes[0], **given)
 
 
-def test_path_instead_of_tape_or_fit_raises_usage_error(tapes):
-    """Regression: both raised an AttributeError from an internal line."""
+def test_path_instead_of_a_tape_raises_usage_error(tapes):
+    """Regression: it raised an AttributeError from an internal line."""
     for given in ("data/SIMUSDT/20260105", Path("data/SIMUSDT/20260105"), [tapes[0], "data/SIMUSDT/20260106"]):
         with pytest.raises(UsageError, match=r"data/SIMUSDT/2026010\d.*mm\.load_day"):
             mm.backtest(given)
-    with pytest.raises(UsageError, match=r"fit is 'fit\.json'; .* fill_params_file"):
-        mm.backtest(tapes, fit="fit.json")
+
+
+def test_fit_may_be_its_file(workspace, tapes):
+    """`fit=` and `fill_params_file=` are one knob."""
+    path = str(workspace / "fit.json")
+    by_fit, by_knob = (mm.backtest(tapes[0], sensitivity=False, **{name: path}) for name in ("fit", "fill_params_file"))
+    assert np.array_equal(by_fit.journal.orders, by_knob.journal.orders)
+    with pytest.raises(UsageError, match="give one of them"):
+        mm.backtest(tapes[0], fit=path, fill_params_file=path)
 
 
 def test_missing_tape_and_mismatched_fit_are_rejected(workspace, tapes):

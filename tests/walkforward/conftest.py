@@ -20,4 +20,7 @@ def days(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="session")
 def studied(days):
-    return study(Calibrator(days, CalibrationConfig()), WindowPlan(train_window_min=20, step_min=10, latency_us=50_000))
+    return study(
+        Calibrator(days, CalibrationConfig(reference="mid")),
+        WindowPlan(train_window_min=20, step_min=10, latency_us=50_000),
+    )

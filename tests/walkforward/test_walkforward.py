@@ -116,14 +116,15 @@ def test_predictor_of_another_market_is_rejected(tape, tmp_path):
 @pytest.mark.parametrize("method", ["marks", "ladder"])
 def test_later_trades_do_not_change_earlier_parameters(tape, method):
     """Every trade from a segment's start on is changed: its parameters are equal to the bit."""
-    calibrator = Calibrator(tape, CalibrationConfig(method=method), rules_for(tape))
+    calibrator = Calibrator(tape, CalibrationConfig(reference="mid", method=method), rules_for(tape))
     before = build_schedule(calibrator, PLAN).segments
     at_us = before[3].start_us
     later = (tape.kind == TRADE) & (tape.event_us >= at_us)
     ticks = tape.row_ticks.copy()
     ticks[tape.first_row[:-1][later]] += np.where(tape.row_side[tape.first_row[:-1][later]] > 0, 7, -7)
     after = build_schedule(
-        Calibrator(replace(tape, row_ticks=ticks), CalibrationConfig(method=method), rules_for(tape)), PLAN
+        Calibrator(replace(tape, row_ticks=ticks), CalibrationConfig(reference="mid", method=method), rules_for(tape)),
+        PLAN,
     ).segments
     assert after[:4] == before[:4]
     assert after[5] != before[5]
@@ -131,16 +132,16 @@ def test_later_trades_do_not_change_earlier_parameters(tape, method):
 
 def test_schedule_without_usable_segment_raises_fit_error(tape):
     """The message says what to do."""
-    schedule = build_schedule(Calibrator(tape, CalibrationConfig(min_usable_deltas=900)), PLAN)
+    schedule = build_schedule(Calibrator(tape, CalibrationConfig(reference="mid", min_usable_deltas=900)), PLAN)
     with pytest.raises(FitError, match="none of 7 segments is usable"):
         intensity_of(schedule)
     with pytest.raises(UsageError, match="FILL_PER_SIDE"):
-        intensity_of(build_schedule(Calibrator(tape, CalibrationConfig()), PLAN), per_side=True)
+        intensity_of(build_schedule(Calibrator(tape, CalibrationConfig(reference="mid")), PLAN), per_side=True)
 
 
 def test_intensity_has_parameters_of_fit(tape):
     """Equal for both sides, or separate per side."""
-    fit, _ = Calibrator(tape, CalibrationConfig()).fit(tape.start_us, tape.end_us)
+    fit, _ = Calibrator(tape, CalibrationConfig(reference="mid")).fit(tape.start_us, tape.end_us)
     both, each = intensity_of(fit), intensity_of(fit, per_side=True)
     assert both.at(0, 1, 0.0) == both.at(0, -1, 0.0) == fit.A
     assert (each.at(0, 1, 0.0), each.at(0, -1, 0.0)) == (fit.sides.bid.A, fit.sides.ask.A)
@@ -150,7 +151,7 @@ def test_intensity_has_parameters_of_fit(tape):
 
 def test_study_schedule_equals_schedule_built_alone(days, studied):
     """The fits of its windows come with it."""
-    assert studied.schedule == build_schedule(Calibrator(days, CalibrationConfig()), PLAN)
+    assert studied.schedule == build_schedule(Calibrator(days, CalibrationConfig(reference="mid")), PLAN)
     assert len(studied.schedule.segments) == len(studied.fits) == 4 + 6
 
 
@@ -160,7 +161,7 @@ def test_study_schedule_equals_schedule_built_alone(days, studied):
 def test_study_from_checkpoint_does_not_fit_again(tmp_path, days, monkeypatch, method, mode):
     """A second study from the checkpoint is equal to the last bit, without fits or runs."""
     plan = replace(PLAN, mode=mode)
-    config = CalibrationConfig(method=method, deltas=(1.0, 2.0, 4.0), min_usable_deltas=2)
+    config = CalibrationConfig(reference="mid", method=method, deltas=(1.0, 2.0, 4.0), min_usable_deltas=2)
     checkpoint = Checkpoint(tmp_path)
     first = study(Calibrator(days[:1], config, keep=checkpoint.played), plan, memory=checkpoint.value)
     plain = study(Calibrator(days[:1], config), plan)
@@ -179,7 +180,7 @@ def test_study_from_checkpoint_does_not_fit_again(tmp_path, days, monkeypatch, m
 
 def test_progress_is_reported_per_window(days):
     steps = []
-    study(Calibrator(days[:1], CalibrationConfig()), PLAN, step=steps.append)
+    study(Calibrator(days[:1], CalibrationConfig(reference="mid")), PLAN, step=steps.append)
     assert steps == [1] * 4
 
 

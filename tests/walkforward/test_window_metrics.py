@@ -29,8 +29,8 @@ def test_window_metrics_have_row_per_segment(tmp_path, studied):
 @pytest.mark.parametrize(
     "config",
     [
-        CalibrationConfig(method="ladder", permutations=1, dwell_ms=5_000),
-        CalibrationConfig(method="fixed", deltas=(1.0, 2.0, 4.0)),
+        CalibrationConfig(reference="mid", method="ladder", permutations=1, dwell_ms=5_000),
+        CalibrationConfig(reference="mid", method="fixed", deltas=(1.0, 2.0, 4.0)),
         config_of(method="fixed", deltas=(0.5, 1.5, 2.5), fills="queue_prob_power"),
     ],
 )
@@ -46,7 +46,7 @@ def test_windows_of_simulated_orders_have_exposure_and_fills(tmp_path, days, con
 
 def test_unusable_segments_have_empty_parameters(tmp_path, days):
     """No fit is usable: exposure and fills of the training are reported."""
-    empty = study(calibrator_of(days[:1], CalibrationConfig(min_usable_deltas=900)), PLAN)
+    empty = study(calibrator_of(days[:1], CalibrationConfig(reference="mid", min_usable_deltas=900)), PLAN)
     path = tmp_path / "window_metrics.csv"
     write_window_metrics(path, empty)
     (row, *_) = csv.DictReader(path.read_text().splitlines())

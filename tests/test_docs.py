@@ -140,7 +140,7 @@ def command_of(words: list[str]) -> tuple[object, list[str]] | None:
     """Return the program or the `main` of a module that *words* call, and its arguments; None for other programs."""
     called = words[0].rpartition("/")[2]
     if called == "mm":
-        return program, words[1:]
+        return program, words[3:] if words[1:2] == ["--config"] else words[1:]
     if called != "python" or words[1:2] != ["-m"] or not re.match(r"mm\b", words[2]):
         return None
     inside = f"{words[2]}.__main__" if (ROOT / words[2].replace(".", "/")).is_dir() else words[2]

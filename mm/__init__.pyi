@@ -174,11 +174,11 @@ class _BacktestKnobs(TypedDict, total=False):
     """Move of the mid within 1 s, as a share, beyond which quotes are pulled."""
     max_orders_per_s: int | None
     """Maximum number of orders placed or replaced in a second; others wait, cancels never do."""
-    feed_stale_s: float | str | None
+    feed_stale_s: float | None
     """Age of the market, since its last message or by the exchange's clock, beyond which quotes are
     pulled, in s.
     """
-    latency_threshold_ms: float | str | None
+    latency_threshold_ms: float | None
     """Time from sending an order to its acceptance beyond which quotes are pulled, in ms."""
     widen_bands: Mapping[str, Any] | list[Any] | str | None
     """[[share of MAX_POSITION, factor], ...]: factor of the quotes' distance from the mid, from that far

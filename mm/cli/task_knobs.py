@@ -30,7 +30,7 @@ from mm.base.markets import MARKETS
 from mm.cli.config import Doors, OrdersFile, Output
 from mm.dayfolder.held_out import held_days, held_of
 from mm.play.calibration_knobs import Calibration, Fit, Windows
-from mm.play.knobs import DamagedDay, Day, Market, Models, OtherMarkets, Pages, Results, Sensitivity, Source
+from mm.play.knobs import DamagedDay, Day, Market, Models, OpenedDay, OtherMarkets, Pages, Results, Sensitivity, Source
 
 if TYPE_CHECKING:
     from mm.base.doors import Door, Report
@@ -220,7 +220,7 @@ class TrainedAgent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutDays(DamagedDay, Results, Source):
+class HeldOutDays(OpenedDay, DamagedDay, Results, Source):
     """The days that an agent is evaluated on; by default those of its symbol that it was not trained on."""
 
     symbol: str | None = symbol_knob("Symbol of the days; without it the agent's.", None, common="")  # type: ignore[assignment]

@@ -15,7 +15,7 @@ from mm.base.knobs import integer, knob, matching
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.errors import DataError, SafetyError
-from mm.play.knobs import DamagedDay, Day, Market, Models, OtherMarkets, Results, Source
+from mm.play.knobs import DamagedDay, Day, Market, Models, OpenedDay, OtherMarkets, Results, Source
 from mm.runs.plan import new_page
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ TESTS = ("fresh", "shifted", "files", "opened")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked(DamagedDay, Results, Source):
+class Checked(OpenedDay, DamagedDay, Results, Source):
     """The day, the number of cuts, and the tests to skip."""
 
     day: str = day_knob()
@@ -96,6 +96,7 @@ def check_lookahead(
 
     Example: mm check lookahead my_models:Join --symbol BTCUSDT --day 20251216 --quote-params-json '{"most_clips": 3}'
     """
+    from mm.play.design import write_openings
     from mm.play.setup import Setup
     from mm.probes.lookahead import Probe, file_watch, named_signal, with_model
     from mm.probes.signal_lookahead import SignalProbe
@@ -106,6 +107,7 @@ def check_lookahead(
         data_root=checked.data_root,
         out_root=checked.out_root,
         damaged=checked.damaged,
+        open_held_out=checked.open_held_out,
     )
     setup = Setup(day=day, market=market, execution=execution, account=account, models=models, risk=risk, others=others)
     watch, skip = file_watch(setup, model, checked.past()), set((checked.check_skip or "").split(","))
@@ -122,6 +124,8 @@ def check_lookahead(
             probe = Probe(setup, watch, skip, Path(place))
             report = probe.run(console, checked.check_cuts)
             about = {"quote": setup.models.quote_model, "fill": setup.models.fill_model}
+    for problem in write_openings(checked.out_root, [probe.tape], "check"):
+        console.print(f"note: {problem}")
     folder = new_page(checked.out_root / "lookahead" / checked.symbol, f"{checked.day}_", suffix="")
     folder.mkdir(parents=True)
     page = _page(probe.tape, tuple(about.values()), report, Path(out) if out else folder / "lookahead.html")

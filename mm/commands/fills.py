@@ -13,7 +13,7 @@ from mm.cli.frame import command
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder
 from mm.errors import DataError, FitError, UsageError
-from mm.play.knobs import EXPONENT_FILE, DamagedDay, Results, Source
+from mm.play.knobs import EXPONENT_FILE, DamagedDay, OpenedDay, Results, Source
 
 if TYPE_CHECKING:
     from mm.probes.virtual_orders import OrderPlan
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VirtualLife(DamagedDay, Results):
+class VirtualLife(OpenedDay, DamagedDay, Results):
     """Lifetime of virtual orders, and the seed of their placement."""
 
     queue_life_s: float = knob(30.0, number(0.1, 86400), "Lifetime of a virtual order, in s.", flag="--life-s")
@@ -173,10 +173,14 @@ def _market(console: Console, scored: Scored) -> "tuple[Tape, Path, str]":
 
 def _tape(console: Console, life: VirtualLife, root: Path, symbol: str, day: str) -> "Tape":
     """Return a day, and print its warnings."""
+    from mm.play.design import write_openings
     from mm.play.notes import day_notes
     from mm.tape.load import load_day
 
-    tape = load_day(day_folder(root, symbol, day), cache=life.out_root / "tapes", damaged=life.damaged)
+    folder, opened = day_folder(root, symbol, day), life.open_held_out
+    tape = load_day(folder, cache=life.out_root / "tapes", damaged=life.damaged, open_held_out=opened)
+    for problem in write_openings(life.out_root, [tape], "fills"):
+        console.print(f"note: {problem}")
     for note in day_notes([tape]):
         console.print(f"note: {note}")
     return tape

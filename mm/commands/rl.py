@@ -9,6 +9,7 @@ from mm.base.user_code import import_trusted
 from mm.cli.console import Console
 from mm.cli.frame import command, runner
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
+from mm.dayfolder.held_out import held_of
 from mm.dayfolder.layout import days_of
 from mm.errors import MissingDay, UsageError
 from mm.play.knobs import Day, Market, Models
@@ -80,6 +81,7 @@ def rl_evaluate(
     Example: mm rl evaluate --model-path out/models/rl_mm_agent.zip --day 20251217
     """
     from mm.backtest.quotes.agent_file import read_agent
+    from mm.play.design import write_openings
     from mm.play.market import Markets
     from mm.play.notes import agent_notes, day_notes, log_notes
     from mm.rl.evaluation import evaluate as evaluated
@@ -89,6 +91,8 @@ def rl_evaluate(
     agent = read_agent(trained.model_path)
     day = _days(wanted, agent)
     tapes = Markets.open(day, market).tapes
+    for problem in write_openings(day.out_root, tapes, "rl"):
+        console.print(f"note: {problem}")
     log_notes(console.log, agent_notes(trained.model_path, agent, execution, tapes))
     for note in day_notes(tapes):
         console.print(f"note: {note}")
@@ -166,14 +170,23 @@ def _days(wanted: HeldOutDays, agent: "SavedAgent") -> Day:
     names = wanted.day
     if names is None:
         trained = set(agent.about.get("days", ()))
-        unseen = [name for name in days_of(wanted.data_root, symbol) if name not in trained]
+        recorded = days_of(wanted.data_root, symbol)
+        held = [] if wanted.open_held_out else held_of(wanted.data_root, symbol, recorded)
+        unseen = [name for name in recorded if name not in trained and name not in held]
         if not unseen:
             raise MissingDay(
                 f"{wanted.data_root / symbol}: there is no recorded day outside the training days of the agent; "
                 f"record or import one, or give --day (DAY)"
             )
         names = ",".join(unseen)
-    return Day(symbol=symbol, day=names, data_root=wanted.data_root, out_root=wanted.out_root, damaged=wanted.damaged)
+    return Day(
+        symbol=symbol,
+        day=names,
+        data_root=wanted.data_root,
+        out_root=wanted.out_root,
+        damaged=wanted.damaged,
+        open_held_out=wanted.open_held_out,
+    )
 
 
 def _cell(value: float | None, width: int, digits: int) -> str:

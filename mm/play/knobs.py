@@ -86,7 +86,19 @@ class DamagedDay:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Day(DamagedDay, Pages, Results, Source):
+class OpenedDay:
+    """Whether days that are held out are opened."""
+
+    open_held_out: bool = knob(
+        False,
+        SWITCH,
+        "1 opens days that are held out (mm data hold): that is written down, and printed with every later number.",
+        matters=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day(OpenedDay, DamagedDay, Pages, Results, Source):
     """The days of a run, and its folder; several symbols make one run each."""
 
     symbol: str = symbol_knob("Symbol, in any case; or a list: one run per symbol.", many=True)
@@ -96,12 +108,6 @@ class Day(DamagedDay, Pages, Results, Source):
         common="YYYYMMDD, a list, or a range FIRST:LAST",
     )
     out_dir: Path | None = knob(None, PATH, "Folder of the run, instead of one under OUT_ROOT.", matters=False)
-    open_held_out: bool = knob(
-        False,
-        SWITCH,
-        "1 opens days that are held out (mm data hold): that is written down, and printed with every later number.",
-        matters=False,
-    )
     own_orders: str = knob(
         "auto",
         matching(r"\S.*", "auto, keep, or a path", "PATH", "path"),

@@ -48,12 +48,17 @@ def _changed(paths: list[Path], which: Callable[[Iterable[float]], float]) -> fl
 
 
 class Package(build_py):
-    """Copy the package with its stubs."""
+    """Copy the package with its stubs, and the pages that ``mm docs`` reads."""
 
     def run(self) -> None:
         """Write the stubs first."""
         write_stubs()
         super().run()
+        if not self.editable_mode:
+            pages = Path(self.build_lib, "mm", "pages")
+            pages.mkdir(parents=True, exist_ok=True)
+            for page in Path("docs").glob("*.md"):
+                self.copy_file(str(page), str(pages / page.name))
 
 
 class Kernels(build_ext):

@@ -127,7 +127,7 @@ SECTIONS = {
     "Backtests": ("models", "backtest", "evaluate", "walkforward", "sweep", "check"),
     "Results": ("report", "runs", "compare", "dashboard"),
     "Trading": ("shadow", "trade", "risk", "audit", "state", "watchdog", "latency", "token"),
-    "The program": ("demo", "config", "completion", "bench"),
+    "The program": ("demo", "docs", "config", "completion", "bench"),
 }
 COMMANDS: Commands = {
     "record": ("Record one symbol until the window closes.", "mm.commands.record:record"),
@@ -168,6 +168,7 @@ COMMANDS: Commands = {
     "token": ("Add, revoke and list tokens for the pages that other machines read.", _TOKEN),
     "sim": ("Run simulated markets.", sim.COMMANDS),
     "demo": ("Make a synthetic day, calibrate and backtest it.", "mm.commands.demo:demo"),
+    "docs": ("Show what the documentation says of a term.", "mm.commands.docs:docs"),
     "bench": ("Measure the project's own speed, as ratios in one run.", "mm.bench:main"),
 }
 

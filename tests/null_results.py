@@ -4,15 +4,21 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from mm.backtest.metrics.notes import DRIFT_HALF_LIVES
 from mm.backtest.metrics.ranking import are_tied, mean_ends
-from mm.report.frame import estimate
+from mm.backtest.metrics.risk import drift_half_life_s, psr, verdict
+from mm.base.arrays import Floats
+from mm.base.estimate import estimated
+from mm.report.frame import shown
 from mm.report.hours import LEAST_BLOCKS, LEAST_FILLS, fills_means
 from mm.signals.score import blocks_of, interval, move_of, moves_by
 from mm.trials.on_record import independent_trials
+from null_pnl import DESIGNS as CHOSEN_OF
+from null_pnl import HOURS, autocorrelated, bounds_of_the_chosen, drifting, noise, rare, sparse
 from support import ROOT
 
 PAGE = ROOT / "docs" / "reliability.md"
@@ -20,6 +26,12 @@ TABLE = re.compile(r"^\| conclusion \| [^\n]*\n(?:\|[^\n]*\n)+", re.MULTILINE)
 HEAD = "| conclusion | from | how often, wrongly |\n|---|---|---|\n"
 SWEEPS, DESIGNS, MINUTES, BLOCKS = 400, 200, 240, [120, 120]
 MEANS = 4_000
+NULLS = (
+    (rare, "earn 1 ± .5 a minute, lose 300 in one of 300"),
+    (noise, "noise"),
+    (autocorrelated, "autocorrelation .3"),
+    (sparse, "PnL in one minute of ten"),
+)
 DAYS, SECOND = 400, 1_000_000
 MARKETS = ((1_800, 5, 1), (3_600, 20, 10), (7_200, 60, 10))  # seconds of a day, seconds between moves, horizon
 
@@ -46,8 +58,8 @@ def of_means(blocks: int) -> dict[str, float]:
     """Return the share of means of so many *blocks* of noise that are coloured, and beyond two standard errors."""
     drawn = np.random.default_rng(5).normal(size=(MEANS, blocks))
     mean, error = drawn.mean(axis=1), drawn.std(axis=1, ddof=1) / np.sqrt(blocks)
-    shown = [estimate(float(m), float(e), blocks) for m, e in zip(mean, error, strict=True)]
-    return {"coloured": float(np.mean([_coloured(one) for one in shown])), "two": float((abs(mean) > 2 * error).mean())}
+    coloured = [_coloured(shown(estimated(one, independent=True))) for one in drawn]
+    return {"coloured": float(np.mean(coloured)), "two": float((abs(mean) > 2 * error).mean())}
 
 
 def of_hours() -> float:
@@ -56,8 +68,7 @@ def of_hours() -> float:
     block = np.repeat(np.arange(LEAST_BLOCKS), LEAST_FILLS // LEAST_BLOCKS)
     for _ in range(MEANS):
         moved = draw.normal(size=LEAST_BLOCKS)[block] + draw.normal(size=len(block))
-        mean, error, blocks = fills_means(np.zeros(len(block), np.int64), moved, block)
-        count += _coloured(estimate(float(mean[0]), float(error[0]), int(blocks[0])))
+        count += _coloured(shown(fills_means(np.zeros(len(block), np.int64), moved, block)[0]))
     return count / MEANS
 
 
@@ -79,6 +90,44 @@ def of_stars(seconds: int, every_s: int, horizon_s: int) -> float:
         stars += ends is not None and (ends[0] > 0 or ends[1] < 0)
     assert known > 300
     return stars / known
+
+
+def of_chosen(null: Callable[..., Floats], hours: int) -> tuple[float, float]:
+    """Return the share of sweeps in which the bound of the chosen is above 0, without and with the pooled tail."""
+    random, sweeps = np.random.default_rng(hours), 200
+    bounds = [bounds_of_the_chosen(null(random, (60 * hours, CHOSEN_OF))) for _ in range(sweeps)]
+    without, pooled = (np.array(bounds) > 0).mean(axis=0).tolist()
+    return without, pooled
+
+
+def with_skill(hours: int) -> float:
+    """Return the share of sweeps that find a design of .3 deviations a minute among others without skill."""
+    random, found, sweeps = np.random.default_rng(3), 0, 200
+    for _ in range(sweeps):
+        pnl = noise(random, (60 * hours, CHOSEN_OF))
+        pnl[:, 0] += 0.3
+        found += bounds_of_the_chosen(pnl)[1] > 0
+    return found / sweeps
+
+
+def of_drift(hours: int) -> tuple[float, float, float]:
+    """Return how often a drifting null is decided, how often without a note, and how often plain noise has one."""
+    random, runs = np.random.default_rng(9), 400
+    drift = [_decided(pnl) for pnl in drifting(random, (60 * hours, runs)).T]
+    plain = [_decided(pnl) for pnl in noise(random, (60 * hours, runs)).T]
+    decided, noted = np.array(drift).T
+    return float(decided.mean()), float((decided & ~noted).mean()), float(np.mean([one[1] for one in plain]))
+
+
+def _decided(pnl: Floats) -> tuple[bool, bool]:
+    found, half_life_s = verdict(pnl), drift_half_life_s(pnl)
+    assert found is not None
+    return found["text"] != "undecided", 60 * len(pnl) < DRIFT_HALF_LIVES * (half_life_s or 0.0)
+
+
+def of_psr(null: Callable[..., Floats]) -> float:
+    """Return the share of runs of six hours whose PSR is above .95."""
+    return float(np.mean([(psr(pnl) or 0.0) > 0.95 for pnl in null(np.random.default_rng(2), (360, 1_000)).T]))
 
 
 def _coloured(shown: str) -> bool:
@@ -103,6 +152,25 @@ def rows() -> Iterator[tuple[str, str, str]]:
     yield "a number on a page is coloured", "means of 2, 5 and 20 blocks", f"{shares}; by two standard errors {wider}"
     hour = f"{LEAST_FILLS} fills in {LEAST_BLOCKS} blocks of five minutes, below which none is coloured"
     yield "an hour of day is coloured", hour, _percent(of_hours())
+    for null, name in NULLS:
+        shares = [of_chosen(null, hours) for hours in HOURS]
+        pooled, without = (", ".join(_percent(each[at]) for each in shares) for at in (1, 0))
+        yield (
+            "`pnl_lower95_chosen` is above 0",
+            f"200 sweeps of {CHOSEN_OF} designs over 2, 6, 14 h: {name}",
+            f"{pooled}; without the pooled tail {without}",
+        )
+    skill = ", ".join(_percent(with_skill(hours)) for hours in HOURS)
+    yield "the same, of a design that earns .3 deviations a minute: found, rightly", "2, 6, 14 h", skill
+    drifts = [of_drift(hours) for hours in HOURS]
+    decided, silent, plain = (", ".join(_percent(each[at]) for each in drifts) for at in range(3))
+    yield (
+        "a verdict is decided",
+        "a third of the variance drifts with a half-life of 30 min; 2, 6, 14 h",
+        f"{decided}, without the note on the drift {silent}; noise has that note {plain}",
+    )
+    both = f"{_percent(of_psr(autocorrelated))}, {_percent(of_psr(sparse))}"
+    yield "`psr` is above .95", "six hours, autocorrelation .3; PnL in one minute of ten", both
     stars = ", ".join(_percent(of_stars(*market)) for market in MARKETS)
     every = ", ".join(str(every_s) for _, every_s, _ in MARKETS)
     yield "a star of `mm signals score`", f"mids that move every {every} s; none below 100 moves", stars

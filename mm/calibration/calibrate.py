@@ -20,6 +20,7 @@ from mm.calibration.moves import moves_between
 from mm.calibration.points import Points, joined, sum_by
 from mm.calibration.reference import within
 from mm.calibration.reference_choice import decay_of, k_by_reference, resolved
+from mm.calibration.shared_strength import log_rate_sd
 from mm.calibration.volatility import volatility
 from mm.instrument import E8
 from mm.tape.load import known_at_end, tapes_given
@@ -171,6 +172,7 @@ def measure(
         warnings=(*notes, *fit.warnings, *further),
         reference_choice=choice,
         points=measured.shown,
+        log_rate_sd=log_rate_sd(fit, [calibrator.fit_alone(*day) for day in calibrator.days]) if fit.usable else None,
     )
     curves = compare(measured.fitted)
     if curves is not None:

@@ -93,6 +93,26 @@ class Stretch(NamedTuple):
         errors = max(by_blocks_a, naive_a), max(by_blocks_k, naive_k)
         return cls(log_a, k, *errors, together / (naive_a * naive_k))
 
+    def error_at(self, ticks: float) -> float:
+        """Return the standard error of ln λ at a distance."""
+        together = self.correlation * self.error_log_a * self.error_k
+        return math.sqrt(max(self.error_log_a**2 - 2 * ticks * together + (ticks * self.error_k) ** 2, 0.0))
+
+
+def log_rate_sd(whole: PoissonFit, alone: Sequence[PoissonFit]) -> float | None:
+    """Return how far ln λ of another day is from that of *whole*, at its pivot; None of too few days.
+
+    Args:
+        whole: The fit of all days, whose error is by blocks.
+        alone: The fit of each day.
+    """
+    at, own = whole.pivot_delta, Stretch.of(whole)
+    days = [day for day in map(Stretch.of, alone) if day is not None]
+    if at is None or own is None:
+        return None
+    shared = Shared.of([day.log_a - day.k * at for day in days], [day.error_at(at) for day in days])
+    return None if shared is None else math.hypot(own.error_at(at), shared.sd)
+
 
 class NextStretch:
     """Counts how often A and k of the stretch after a window fell into the interval that the window gave for them.

@@ -501,6 +501,7 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
         "shape": fitted.shape.chosen if fitted.shape and fitted.line else EXPONENTIAL,
         "min_delta_ticks": fitted.min_delta_ticks,
         "max_delta_ticks": fitted.max_delta_ticks,
+        "log_rate_sd": fitted.log_rate_sd,
         "lacks": list(lacks),
     }
 

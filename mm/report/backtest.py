@@ -14,7 +14,7 @@ from mm.backtest.metrics.numbers import groups
 from mm.backtest.result import PARTS
 from mm.backtest.run_terms import NO_SENSITIVITY, of_all_legs, own_market_of, quoting_of
 from mm.backtest.summary_text import assumed_rows, assumptions, excluded_s, feed_text, stressed, tried_of
-from mm.base.numbers import SHARPE_DAYS, duration, number, percent, short, signed
+from mm.base.numbers import SHARPE_DAYS, duration, number, percent, probability, short, signed
 from mm.clock import US_PER_S, iso
 from mm.report.backtest_charts import (
     distance_figure,
@@ -144,7 +144,7 @@ def _tiles(summary: Summary) -> str:
         tile("Max drawdown", number(risk["max_drawdown"]), f"longest {duration(risk['drawdown_duration_s'])}"),
         tile("Fills", f"{summary['n_fills']:,}", f"{percent(summary['fill_ratio'])} of placed quantity"),
         tile(held, number(inventory["rms"], 3), most),
-        tile("Quoting both sides", percent(summary["two_sided_uptime"]), "of the time with a valid book"),
+        tile("Quoting both sides", percent(summary["two_sided_uptime"]), "of the time with a market"),
     )
 
 
@@ -160,7 +160,7 @@ def time_card(summary: Summary, run: RunColumns) -> str:
     """Return the card of the charts over time, which zoom together."""
     if len(run.state["recv_us"]) == 0:
         return card("Over time", "", nothing("There are no state rows."))
-    off = f" Shaded: no valid book, {duration(excluded_s(summary))}." if summary["seconds_excluded"] else ""
+    off = f" Shaded: no market, {duration(excluded_s(summary))}." if summary["seconds_excluded"] else ""
     hint = (
         "Drag to zoom, double-click for all; a click on a name hides or shows it. Point at a fill to see its reason "
         f"and its markouts; mm runs explain shows the market around it.{off}"
@@ -360,14 +360,14 @@ def activity_rows(summary: Summary) -> list[Row]:
 
 
 def data_card(summary: Summary, run: RunColumns) -> str:
-    """Return the share of time with valid data, and the longest excluded stretches."""
+    """Return the share of time with a market, and the longest excluded stretches."""
     covered, excluded = summary["seconds_covered"], excluded_s(summary)
     share = excluded / (covered + excluded) if covered + excluded else None
     length = run.excluded[:, 1] - run.excluded[:, 0]
     rows: list[Row] = [
-        ("time with a valid book", duration(covered)),
+        ("time with a market", duration(covered)),
         ("time excluded", f"{duration(excluded)} ({percent(share)})" if excluded else "none"),
-        ("stretches without a valid book", f"{np.count_nonzero(length):,}"),
+        ("stretches without a market", f"{np.count_nonzero(length):,}"),
         ("changes of the mid", f"{np.count_nonzero(~np.isnan(run.mid)):,}"),
     ]
     longest = [row for row in np.argsort(-length, kind="stable")[:LONGEST].tolist() if length[row]]
@@ -376,7 +376,10 @@ def data_card(summary: Summary, run: RunColumns) -> str:
         rows.append((f"from {begin}", f"{duration(float(length[row]) / US_PER_S)} excluded"))
     if "feed" in summary:
         rows.append(("feed", escape(feed_text(summary["feed"]))))
-    hint = "Statistics leave out the time without a valid book; charts over time shade it."
+    hint = (
+        "Statistics leave out the time without a market: no valid book, a closed exchange, the training of a "
+        "walk-forward. Charts over time shade it."
+    )
     return card("Data", hint, table("", rows))
 
 
@@ -386,7 +389,7 @@ def selection_card(summary: Summary) -> str:
         ("Sharpe, annual", number((annual := annualised(summary))["sharpe"], 3)),
         ("interval", interval(annual["sharpe_ci95"], 3)),
         ("corrected for autocorrelation", number(annual["sharpe_autocorr"], 3)),
-        ("probability that it is above 0", percent(summary.get("psr"))),
+        ("1 − p, one-sided, of a mean PnL above 0", probability(summary.get("psr"))),
     ]
     returns = summary.get("returns") or {}
     rows += [

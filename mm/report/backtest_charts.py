@@ -10,6 +10,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.markouts import HORIZONS_S
+from mm.backtest.metrics.notes import given_text
 from mm.backtest.run_terms import has_other_part, own_market_of, quoting_of
 from mm.backtest.summary_text import told_sign
 from mm.base.arrays import Floats, Ints, Rows
@@ -29,6 +30,7 @@ MARKED_FILLS = 400  # more are small dots behind the prices, which large marks w
 PRINTS = 2_500  # of the market's prints of one side; they are drawn if a reader asks for them
 MANY_REFUSED = 200  # more marks of orders would cover the prices: they are drawn if a reader asks for them
 COUNT_BARS = 166
+NO_MARKET = "no market"  # no valid book, a closed exchange, the training of a walk-forward
 MOST_BARS = 24  # of the fills by distance
 HOUR_US = 3_600 * US_PER_S
 LEGS = ("#b8962e", "#d36ba6", SELL)  # colours of other markets
@@ -41,7 +43,7 @@ def equity_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any])
     """Return the PnL of the quoting and its drawdown over time; None if the book was never valid."""
     if np.isnan(curve.equity).all():
         return None
-    return figures.stacked(equity_panels(run, curve, terms, 200), *_x(run, curve))
+    return figures.stacked(equity_panels(run, curve, terms, 200), *_x(run, curve), NO_MARKET)
 
 
 def market_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure:
@@ -52,13 +54,13 @@ def market_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any])
         curve: Its account.
         terms: Symbol, assets, tick and quantity of a summary.
     """
-    return figures.stacked(market_panels(run, curve, terms), *_x(run, curve))
+    return figures.stacked(market_panels(run, curve, terms), *_x(run, curve), NO_MARKET)
 
 
 def whole_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure:
     """Return everything over time as one figure, for a notebook."""
     equity = [] if np.isnan(curve.equity).all() else equity_panels(run, curve, terms)
-    return figures.stacked([*equity, *market_panels(run, curve, terms)], *_x(run, curve))
+    return figures.stacked([*equity, *market_panels(run, curve, terms)], *_x(run, curve), NO_MARKET)
 
 
 def equity_panels(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any], height: int = 170) -> list[Panel]:
@@ -435,5 +437,9 @@ def rate_hint(summary: Mapping[str, Any]) -> str:
     ratio = summary.get("fills_ratio") or {}
     if ratio.get("value") is None:
         return text
-    ends = "" if ratio["low"] is None else f" (95 %: {percent(ratio['low'])} to {percent(ratio['high'])})"
+    ends = (
+        ""
+        if ratio["low"] is None
+        else f" (95 %{given_text(summary)}: {percent(ratio['low'])} to {percent(ratio['high'])})"
+    )
     return f"{text} Dashed: expected by the fit; fills were {percent(ratio['value'])} of that{ends}."

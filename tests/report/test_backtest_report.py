@@ -100,9 +100,9 @@ def test_excluded_time_is_shaded_and_listed():
     """Seconds without a book are shaded in every chart over time, and the longest are named."""
     scribe = seeded(1_000, breaks=1)
     html = page_of(result_of(scribe))
-    shaded = [named(figure, "no valid book") for figure in figures_of(html)[:2]]
+    shaded = [named(figure, "no market") for figure in figures_of(html)[:2]]
     assert all(trace["x"][2] - trace["x"][0] == 10_000 for trace in shaded)
-    assert "Shaded: no valid book, 10 s" in html
+    assert "Shaded: no market, 10 s" in html
     assert "10 s excluded" in html
     assert "Shaded: " not in page_of(result_of(seeded(100, breaks=0)))
 
@@ -173,15 +173,14 @@ def test_sensitivity_block_is_drawn_if_the_summary_has_one():
     assert "the same sign" in same
 
 
-def test_selection_card_shows_the_probability_of_skill():
-    """A run without variation has no such probability."""
-    varied, constant = (
-        selection_card(result_of(scribe).summary) for scribe in (seeded(1_500), seeded(60, fill_chance=0.0))
-    )
-    read(varied + constant)
-    assert "probability that it is above 0" in varied
-    assert " %</td>" in varied
-    assert " %</td>" not in constant
+def test_selection_card_shows_the_p_of_the_verdict():
+    """As 1 − p, not as the probability of a truth; a run without variation has none."""
+    for scribe, known in ((seeded(1_500), True), (seeded(60, fill_chance=0.0), False)):
+        summary = result_of(scribe).summary
+        html = selection_card(summary)
+        read(html)
+        shown = f"{summary['psr']:.3f}" if known else "–"
+        assert f"<th>1 − p, one-sided, of a mean PnL above 0</th><td>{shown}</td>" in html
 
 
 def test_page_head_names_the_run_and_the_version():

@@ -132,8 +132,8 @@ def test_picture_has_the_charts_of_the_page():
         *market_figure(run, run.curve, result.summary)["data"],
     ]
     names = [trace["name"] for trace in figure["data"]]
-    assert [trace["name"] for trace in own if trace["name"] != "no valid book"] == [
-        name for name in names if name != "no valid book"
+    assert [trace["name"] for trace in own if trace["name"] != "no market"] == [
+        name for name in names if name != "no market"
     ]
 
 

@@ -438,6 +438,12 @@ def _in_sample(fit: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def given_text(summary: Mapping[str, Any]) -> str:
+    """Return what the interval of the ratio of fills is given, as the end of "95 %"; empty for a predictive one."""
+    given = summary["fills_ratio"].get("given")
+    return f" given {given}" if given else ""
+
+
 def _other_level(summary: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
     """Return a note if observed fills differ significantly from predicted ones, with possible reasons in the fit."""
     value, low, high = (summary["fills_ratio"][name] for name in ("value", "low", "high"))
@@ -451,5 +457,5 @@ def _other_level(summary: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str
     reasons = f"; {', and '.join(why)}" if why else ""
     return [
         f"{summary['observed_fills']:,} fills observed and {summary['predicted_fills']:,.0f} predicted, a ratio of "
-        f"{value:.2f} (95 % {low:.2f} to {high:.2f}){reasons}"
+        f"{value:.2f} (95 %{given_text(summary)}: {low:.2f} to {high:.2f}){reasons}"
     ]

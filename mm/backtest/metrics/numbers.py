@@ -185,9 +185,11 @@ NUMBERS = (
     SummaryNumber(
         "fills_ratio",
         RATIO,
-        "fills over predicted fills, with an interval for clustered fills",
+        "fills over predicted fills, with an interval for clustered fills; of a fit of three days or more it is "
+        "predictive (the fit's blocks, the variance between its days), else `given` says given what",
         "no intensity predicts fills from the mid, or a fifth of the order time was outside the fit",
     ),
+    SummaryNumber("fills_ratio.given", null="the interval is predictive, or there is no ratio"),
     SummaryNumber("fills_ratio.low", null=_FEW_BLOCKS),
     SummaryNumber("fills_ratio.high", null=_FEW_BLOCKS),
     SummaryNumber("fill_ratio", SHARE, "filled over placed quantity", "nothing was placed", compared=_ITSELF),

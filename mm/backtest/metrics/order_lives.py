@@ -1,5 +1,7 @@
 """Order lifetimes, and time at rest, fills and predicted fills of orders by distance from the mid and by hour."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +21,7 @@ from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_inter
 from mm.backtest.metrics.spans import Spans
 from mm.base.arrays import Floats, Ints, Mask
 from mm.base.estimate import Ends
+from mm.base.numbers import NORMAL
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 
@@ -44,6 +47,7 @@ FOREVER_US = 1 << 62
 AT_ONCE = 1 << 19  # stretches per piece
 MOST_ROWS = 40
 COMMON = 0.99  # share of the time at rest in separate rows; the outermost two rows include the remainder
+GIVEN = "the fit, this day"  # what an interval of the ratio of fills does not allow for
 NO_RATIO = (None, None, None)
 MOST_OUTSIDE = 0.2  # share of the order time; above it predicted fills are not compared with the observed ones
 QUOTED = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
@@ -240,6 +244,18 @@ def fill_rates(
         "share_outside_fit": beyond,
         "quoted_half_spread_ticks": _quoted(spent),
     }, total
+
+
+def for_another_day(ratio: Mapping[str, Any], log_rate_sd: float | None) -> dict[str, Any]:
+    """Return the ratio of fills with what its interval is given: ``given`` is None for a predictive one.
+
+    With the standard deviation of ln λ of another day (None of a fit of fewer than three) it is widened by that.
+    """
+    value, low, high = (ratio[name] for name in ("value", "low", "high"))
+    if not value or low is None or not low > 0 or log_rate_sd is None:
+        return {**ratio, "given": None if value is None else GIVEN}
+    down, up = (math.hypot(math.log(value / end), NORMAL * log_rate_sd) for end in (low, high))
+    return {"value": value, "low": value * math.exp(-down), "high": value * math.exp(up), "given": None}
 
 
 class TimeCells(NamedTuple):

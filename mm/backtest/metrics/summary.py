@@ -28,7 +28,16 @@ from mm.backtest.metrics.notes import (
     without_trades,
 )
 from mm.backtest.metrics.numbers import NULLS
-from mm.backtest.metrics.order_lives import CANCEL_REQ, PLACE, Lives, fill_rates, lives, order_totals, partial_and_times
+from mm.backtest.metrics.order_lives import (
+    CANCEL_REQ,
+    PLACE,
+    Lives,
+    fill_rates,
+    for_another_day,
+    lives,
+    order_totals,
+    partial_and_times,
+)
 from mm.backtest.metrics.pnl import (
     AccountSeries,
     EquitySeries,
@@ -303,6 +312,7 @@ def _predicted(journal: "Journal", terms: "RunTerms", sent: Lives) -> dict[str, 
     if intensity is not None and intensity.reference != "mid" and offsets is None:
         intensity = None
     rates, here = fill_rates(journal, sent, intensity, offsets)
+    rates["fills_ratio"] = for_another_day(rates["fills_ratio"], (terms.fit or {}).get("log_rate_sd"))
     by_engine = journal.counters["expected_fills"]
     return {
         "predicted_fills": here if by_engine is None else by_engine,

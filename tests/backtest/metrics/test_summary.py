@@ -82,6 +82,7 @@ def test_summary_of_a_longer_run_equals_recomputed_numbers(tmp_path):
     scribe = seeded(1_800, orders_a_second=2, fee_rate=0.001)
     assert_recomputed(tmp_path, scribe)
     predicted = {"predicted_fills", "share_outside_fit", "fills_ratio.value", "fills_ratio.low", "fills_ratio.high"}
+    predicted.add("fills_ratio.given")
     times = {"quote_lifetime_s.mean", "quote_lifetime_s.p50", "quote_lifetime_s.p99", "quote_lifetime_s.p999"}
     others = {"quote_lifetime_s.max", "sharpe_daily", "inventory_at_bound", "undone_by", "verdict.days_to_decide"}
     others |= {"undone_by_alone", "verdict_alone.days_to_decide"}

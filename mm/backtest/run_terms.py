@@ -22,7 +22,6 @@ NO_NEXT_MOVE = "no_next_move"  # key of the warning that nothing is concluded fr
 NO_SENSITIVITY = "no sensitivity: "  # prefix of the note that says why
 EXCLUDED = "excluded: "  # prefix of the note that a span of a day is in none of the numbers
 IMPLAUSIBLE_FEE = "implausible_fee"  # key of the warning that no exchange has such a rate
-STRESSED = "stressed"  # role of the row of the sensitivity with the worst minute on record in it
 DAYS_NOT_PLAYED = "days_not_played"  # key of the warning that days between those of a run were left out
 
 

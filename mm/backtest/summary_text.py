@@ -5,7 +5,7 @@ from typing import Any
 
 from mm.backtest.metrics.notes import NO_REFERENCE, NULL, by_reason
 from mm.backtest.metrics.numbers import NUMBERS, SummaryNumber
-from mm.backtest.run_terms import STRESSED, of_all_legs, own_market_of, quoting_of
+from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
 from mm.base.numbers import (
     ABOVE,
     MINUS,
@@ -18,6 +18,7 @@ from mm.base.numbers import (
     signed,
 )
 from mm.clock import iso
+from mm.trials.own_content import STRESSED
 
 NONE = "–"
 _MONEY_PLACES = 3  # decimals of amounts and prices, at least; times and counts have fewer

@@ -30,12 +30,13 @@ from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.summary import headline, verdict_text
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
-from mm.backtest.run_terms import QUOTING_OWN_MARKET, STRESSED, quoting_of
+from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
 from mm.backtest.strategy_info import strategy_of
 from mm.base.user_code import USER_ERRORS, one_line
 from mm.errors import BrokenFile, Mismatch, UsageError
 from mm.play.stress import NO_MOVES, WorstMoves, stressed_row
 from mm.tape.columns import MANY_EVENTS, trim_heap
+from mm.trials.own_content import STRESSED
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.pnl import account_of
-from mm.backtest.run_terms import STRESSED
 from mm.base.atomic_file import write_atomic
 from mm.errors import UsageError
 from mm.instrument import E8
+from mm.trials.own_content import STRESSED
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result

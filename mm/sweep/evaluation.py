@@ -96,17 +96,18 @@ class EvaluatedDay:
         return pnl_by_hour
 
 
-def mean_of(values: Iterable[float], *, knows: bool = True, trials: float = 1.0) -> Row:
+def mean_of(values: Iterable[float], *, knows: bool = True, trials: float = 1.0, tail: float | None = None) -> Row:
     """Return number, mean, 95 % interval and share above 0 of *values*, one per day; the interval needs two.
 
     Of fills that do not *know* the next move of the price there is no interval. That of the best of some independent
-    *trials* holds for all of them at once; ``low_alone`` and ``high_alone`` are its ends without the others.
+    *trials* holds for all of them at once, with one more value: the *tail*, the worst day of any of them; ``low_alone``
+    and ``high_alone`` are its ends without the others.
     """
     sample = np.array(list(values), np.float64)
     count = len(sample)
     ends: Row = {}
-    for name, several in (("", trials), ("_alone", 1.0)):
-        mean = estimated(sample, comparisons=several, independent=True) if count else NO_ESTIMATE
+    for name, several, more in (("", trials, [] if tail is None else [tail]), ("_alone", 1.0, [])):
+        mean = estimated(np.append(sample, more), comparisons=several, independent=True) if count else NO_ESTIMATE
         ends |= {f"low{name}": mean.low if knows else None, f"high{name}": mean.high if knows else None}
     return {
         "days": count,
@@ -152,7 +153,7 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row], record: OnReco
         "holes": sorted(holes, key=lambda hole: (hole["day"], hole["symbol"])),
         "pnl": float(daily.sum()) if len(daily) else None,
         **({OWN_MARKET: {"pnl": sum(own)}} if (own := _own_market(rows)) else {}),
-        "daily": (told := mean(daily)),
+        "daily": (told := mean(daily, tail=_worst_day(record))),
         "undone_by": undone_by(daily, sign_of(told["low"], told["high"]), DAY_S),
         "undone_by_alone": undone_by(daily, sign_of(told["low_alone"], told["high_alone"]), DAY_S),
         "trials": dict(ALONE) if record is None else record.to_json(),
@@ -173,6 +174,16 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row], record: OnReco
         *(f"{TRIALS}{problem}" for problem in (record.problems if record else ())),
     ]
     return content
+
+
+def _worst_day(record: OnRecord | None) -> float | None:
+    """Return the least PnL of a day of any design on record, over all symbols; None of fewer than two designs."""
+    if record is None or record.on_these_days < 2:
+        return None
+    days = np.repeat([day for day, _ in record.parts], [count for _, count in record.parts])
+    sums = np.array([record.pnl[days == day].sum(axis=0, dtype=np.float64) for day in dict.fromkeys(days.tolist())])
+    known = sums[np.isfinite(sums)]
+    return float(known.min()) if len(known) else None
 
 
 def _row(evaluated_day: EvaluatedDay) -> Row:

@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 
 from mm.backtest.metrics.overfitting import backtest_overfitting, deflated_sharpe, expected_best_sharpe
-from mm.backtest.metrics.ranking import are_tied, assumption_of, block_periods, mean_ends, rank
+from mm.backtest.metrics.ranking import (
+    are_tied,
+    assumption_of,
+    block_periods,
+    mean_ends,
+    rank,
+    worst_block,
+    worst_on_record,
+)
 from mm.backtest.metrics.risk import best_of
 from mm.backtest.metrics.spans import PERIOD_US, PeriodBlocks
 from mm.backtest.run_terms import (
@@ -423,9 +431,10 @@ def find(
     within = panel.of_columns([place[trial] for trial in played]) if panel else None
     numbers = [columns[place[trial]] for trial in played]
     independent = independent_trials(within.pnl) * (1 + stopped / len(played)) if within else 1.0
+    tail = worst_block(within.pnl, within.counts) if within and len(played) > 1 else None
     if best is not None:
         series = next(point.outcome["series"] for point in trials if point.trial == best["digest"])
-        best = {**best, "pnl_lower95_chosen": within and _chosen_bound(best, series, independent)}
+        best = {**best, "pnl_lower95_chosen": within and _chosen_bound(best, series, independent, tail)}
     chosen = forward(within, days_us, rank_by) if within else None
     blocks = PeriodBlocks.of(panel.counts, block_periods(len(panel.pnl))) if panel else None
     content = {
@@ -447,7 +456,7 @@ def find(
         "rows": rows,
     }
     content["warnings"] = _warnings(content, panel, _shared_warnings(points))
-    _allow_for(content, record, points, independent)
+    _allow_for(content, record, points, independent, tail)
     if with_legs:
         content["warnings"].append(
             "PnL, ratios, ranks, ties, halves and selection bias are those of all legs together; the other columns "
@@ -456,20 +465,24 @@ def find(
     return SweepFindings(content, panel, chosen, columns, points)
 
 
-def _chosen_bound(best: Row, series: Mapping[str, Any], independent: float) -> float | None:
+def _chosen_bound(best: Row, series: Mapping[str, Any], independent: float, tail: float | None = None) -> float | None:
     """Return the lower bound of the best row's mean PnL per block that allows for the choice.
 
-    The bounds of as many *independent* trials as were played hold at once, so that of whichever is chosen does. None
-    without a bound of its own.
+    The bounds of as many *independent* trials as were played hold at once, so that of whichever is chosen does; what
+    the worst block of any of them lost, the *tail*, may come to it. None without a bound of its own.
     """
     if best["pnl_lower95"] is None:
         return None
     pnl, counts = np.array(series["pnl"], np.float64), [count for _, count in series["spans"]]
-    return _known(float(mean_ends(pnl[:, None], counts, independent)[0][0]))
+    return _known(float(mean_ends(pnl[:, None], counts, independent, tail)[0][0]))
 
 
 def _allow_for(
-    content: dict[str, Any], record: OnRecord | None, points: Sequence[PlayedPoint], independent: float
+    content: dict[str, Any],
+    record: OnRecord | None,
+    points: Sequence[PlayedPoint],
+    independent: float,
+    tail: float | None,
 ) -> None:
     """Let the bound of the chosen one and the deflated Sharpe ratios of a sweep allow for all trials on record.
 
@@ -478,6 +491,7 @@ def _allow_for(
         record: The trials on record, the sweep's own among them.
         points: The played points.
         independent: Number of independent trials in the sweep.
+        tail: PnL of the worst block of any of them; None of one alone.
     """
     content["trials"] = dict(ALONE) if record is None else record.to_json()
     outcomes = {point.trial: point.outcome for point in points if "error" not in point.outcome}
@@ -486,7 +500,9 @@ def _allow_for(
     if best is not None:
         chosen, series = best["pnl_lower95_chosen"], outcomes[best["digest"]]["series"]
         best["pnl_lower95_chosen_alone"] = chosen
-        best["pnl_lower95_chosen"] = None if chosen is None else _chosen_bound(best, series, tried)
+        tails = [each for each in (tail, worst_on_record(record)) if each is not None]
+        if chosen is not None:
+            best["pnl_lower95_chosen"] = _chosen_bound(best, series, tried, min(tails, default=None))
     bias = (
         None
         if record is None

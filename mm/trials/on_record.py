@@ -40,6 +40,7 @@ class OnRecord:
         this_is_new: Whether the run is the first of its design, or has such a point.
         held_out_openings: Number of runs that opened these days while they were held out; the most of any day.
         problems: What of the ledger cannot be used.
+        parts: Day and number of the periods of each part of *pnl*, in order.
     """
 
     known: int
@@ -48,6 +49,7 @@ class OnRecord:
     this_is_new: bool
     held_out_openings: int = 0
     problems: tuple[str, ...] = ()
+    parts: tuple[tuple[str, int], ...] = ()
 
     @property
     def on_these_days(self) -> int:
@@ -172,7 +174,8 @@ class Recording:
                     part[designs[one.line.design]] = one.pnl
         openings = max((read.openings for read in self._read.values()), default=0)
         known = self.ledger.known()
-        return OnRecord(known, tuple(designs), pnl.T, self.new, openings, tuple(dict.fromkeys(problems)))
+        parts = tuple((trial.day, trial.line.count) for trial in days.values())
+        return OnRecord(known, tuple(designs), pnl.T, self.new, openings, tuple(dict.fromkeys(problems)), parts)
 
 
 def on_days(out_root: Path, symbol: str, days: Sequence[str]) -> OnRecord:

@@ -10,6 +10,8 @@ from typing import Any
 
 from mm.trials.on_record import TRIALS
 
+STRESSED = "stressed"
+"""Role of the row of a sensitivity with the worst minute on record in it."""
 _KEY, _ALONE = "trials", "_alone"
 UNDONE = "above 0 from "
 """Prefix of the warning on a verdict above 0, which it may be alone and not beside other trials, or not."""
@@ -20,7 +22,7 @@ _OF_OTHERS = (TRIALS, UNDONE, "null: undone_by", "null: verdict.", "null: verdic
 def own_content(content: Any) -> Any:
     """Return JSON *content* as if nothing else were on record: ``x`` is ``x_alone``, and ``trials`` is left out."""
     if isinstance(content, list):
-        return [own_content(item) for item in content if not (isinstance(item, str) and item.startswith(_OF_OTHERS))]
+        return [own_content(item) for item in content if not _is_of_others(item)]
     if not isinstance(content, dict):
         return content
     return {
@@ -28,6 +30,13 @@ def own_content(content: Any) -> Any:
         for name, value in content.items()
         if not name.endswith(_ALONE) and not (name == _KEY and isinstance(value, dict))
     }
+
+
+def _is_of_others(item: Any) -> bool:
+    """Return whether an item of a list depends on other runs: a warning on them, or the worst minute on record."""
+    if isinstance(item, dict):
+        return item.get("role") == STRESSED
+    return isinstance(item, str) and item.startswith(_OF_OTHERS)
 
 
 def own_sha256(content: Any) -> str:

@@ -196,14 +196,22 @@ def test_a_tie_allows_for_every_pair_of_designs(farther, tied):
 
 
 def test_chosen_bound_allows_for_the_choice():
-    """By scipy: as many independent bounds as the trials are worth hold at once; one trial has its own."""
+    """By scipy: as many independent bounds as the trials are worth hold at once, with the worst five minutes of any.
+
+    One trial has its own.
+    """
     pnl = {n: np.array(noise(n, 600, 0.3)) for n in range(1, 6)}
     points = [played(n, values.tolist()) for n, values in pnl.items()]
     for stopped in (0, 10):  # designs that a search has given up were tried as well
         best = find(points, [GAMMA], "pnl_lower95", [0], stopped).content["best"]
         sums = pnl[best["point"]].reshape(-1, 30).sum(axis=1)
         trials = independent_trials(np.array(list(pnl.values())).T) * (5 + stopped) / 5
-        expected = student_t.interval(0.95 ** (1 / trials), len(sums) - 1, sums.mean(), sem(sums))[0]
+        tail = min(values.reshape(-1, 5).sum(axis=1).min() for values in pnl.values())
+        sums, sizes = np.append(sums, tail), np.array([30.0] * 20 + [5.0])
+        rate = sums.sum() / 605
+        error = np.sqrt(((sums - rate * sizes) ** 2).sum() * 21 / 20) / 605
+        degrees = 605**2 / (sizes**2).sum() - 1
+        expected = 30 * student_t.interval(0.95 ** (1 / trials), degrees, rate, error)[0]
         assert best["pnl_lower95_chosen"] == pytest.approx(expected, rel=1e-9)
         assert best["pnl_lower95_chosen"] < best["pnl_lower95"]
     alone = find([played(1, noise(1, 600, 0.3))], [GAMMA], "pnl_lower95", [0]).content["best"]

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mm.backtest.metrics.spans import PeriodBlocks
 from mm.base.arrays import Floats
 from mm.base.estimate import column_ends
+
+if TYPE_CHECKING:
+    from mm.trials.on_record import OnRecord
 
 Row = dict[str, Any]
 LONG, SHORT = 30, 5  # periods of 60 s in a block
@@ -32,13 +35,13 @@ def mean_ends(
         pnl: PnL by period (rows) and trial (columns).
         counts: The periods of each span.
         comparisons: Number of independent intervals that hold at once in 95 % of cases.
-        tail: PnL of one more block of each, from `worst_block`; None for none.
+        tail: PnL of one more, short block of each, from `worst_block`; None for none.
     """
     length = block_periods(len(pnl))
     blocks = PeriodBlocks.of(counts, length)
     sums, sizes = blocks.sums(pnl), blocks.sizes.astype(np.float64)
     if tail is not None and len(sums):
-        sums, sizes = np.vstack((sums, np.full(pnl.shape[1], tail))), np.append(sizes, length)
+        sums, sizes = np.vstack((sums, np.full(pnl.shape[1], tail))), np.append(sizes, SHORT)
     if not len(sums):
         return np.full(pnl.shape[1], np.nan), np.full(pnl.shape[1], np.nan)
     rate, _, half = column_ends(sums, sizes, comparisons=comparisons, independent=True)
@@ -46,15 +49,21 @@ def mean_ends(
 
 
 def worst_block(pnl: Floats, counts: Sequence[int]) -> float | None:
-    """Return the least PnL of a block of any column, at a block's length; None without one. NaN is not played.
+    """Return the least PnL of a short block of any column, at its length; None without one. NaN is not played.
 
     Who chooses among designs chooses one whose rare loss has not come yet; what came to another may come to it.
     """
-    length = block_periods(len(pnl))
-    blocks = PeriodBlocks.of(counts, length)
+    blocks = PeriodBlocks.of(counts, SHORT)
     rates = blocks.sums(pnl) / np.maximum(blocks.sizes, 1)[:, None]
     known = rates[np.isfinite(rates)]
-    return float(known.min()) * length if len(known) else None
+    return float(known.min()) * SHORT if len(known) else None
+
+
+def worst_on_record(record: "OnRecord | None") -> float | None:
+    """Return the `worst_block` of the designs on record for a run's days; None of fewer than two."""
+    if record is None or record.on_these_days < 2:
+        return None
+    return worst_block(record.pnl, [count for _, count in record.parts])
 
 
 def are_tied(pnl: Floats, counts: Sequence[int], first: Floats) -> list[bool]:

@@ -145,19 +145,22 @@ def _draw_ratios(drawn: Floats, lengths: Ints, centre: float) -> Floats:
     return np.stack((ratio, np.where(varied & (error > 1e-12), error, 0.0)))[:, :, 0]
 
 
-def verdict(changes: Floats, days: int = 1, trials: float = 1.0) -> dict[str, Any] | None:
+def verdict(
+    changes: Floats, days: int = 1, trials: float = 1.0, tail: tuple[float, int] | None = None
+) -> dict[str, Any] | None:
     """Return whether the sum of 60 s *changes* is expected above 0 or below, with its 95 % interval.
 
     The error is the long-run one, with Student's t. ``days_to_decide`` of an undecided one: how many days like the
     *days* it is from would decide it, if they all earned the same. Below ``LEAST_PERIODS`` it is too short to test;
     None if nothing varied. With several independent *trials* of which these may be the best, the intervals of all hold
-    at once.
+    at once, and the *changes* have one more block: PnL and number of periods of the worst one of any.
     """
     if len(changes) < LEAST_PERIODS:
         return {"text": TOO_SHORT, "lower95": None, "upper95": None, "days_to_decide": None}
     if changes.min() == changes.max():
         return None
-    total = estimated(changes, comparisons=trials).times(len(changes))
+    series = changes if tail is None else np.append(changes, np.full(tail[1], tail[0] / tail[1]))
+    total = estimated(series, comparisons=trials).times(len(changes))
     enough = None
     if total.sign == UNDECIDED and total.value and total.error:
         wide = NORMAL if trials <= 1 else student_quantile(LARGE, trials)

@@ -48,6 +48,7 @@ from mm.backtest.metrics.pnl import (
     round_trip_stats,
     split,
 )
+from mm.backtest.metrics.ranking import SHORT, worst_on_record
 from mm.backtest.metrics.spans import PERIOD_US
 from mm.backtest.run_terms import EXCLUDED, NO_NEXT_MOVE, NO_SENSITIVITY
 from mm.base.arrays import Ints, Numbers
@@ -353,8 +354,10 @@ def _risk(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str,
     pnl, days = changes / account.per_quote, len(set(terms.days))
     tried = 1.0 if terms.trials is None else terms.trials.independent
     first: dict[str, Any] = {}
-    for name, trials in (("", tried), ("_alone", 1.0)):
-        verdict = risk.verdict(pnl, days, trials) if knows else None
+    worst = worst_on_record(terms.trials)
+    tail = None if worst is None else (worst, SHORT)
+    for name, trials, more in (("", tried, tail), ("_alone", 1.0, None)):
+        verdict = risk.verdict(pnl, days, trials, more) if knows else None
         undone = risk.undone_by(pnl, None if verdict is None else verdict["text"])
         first |= {f"verdict{name}": verdict, f"undone_by{name}": undone}
     first |= {"sharpe": ratios["sharpe"], "sharpe_autocorr": ratios["sharpe_autocorr"]}

@@ -8,6 +8,7 @@ import pytest
 
 from mm.backtest.metrics.ranking import mean_ends, worst_block
 from mm.backtest.metrics.risk import undone_by, verdict
+from mm.trials.on_record import independent_trials
 from null_pnl import DESIGNS, HOURS, autocorrelated, bounds_of_the_chosen, noise, rare, sparse
 
 
@@ -65,3 +66,16 @@ def test_what_would_undo_it_stands_beside_most_verdicts_of_rare_losses(hours, de
     losses = [found for found in told if found is not None]
     assert len(losses) > (0.7 if hours < 14 else 0.4) * len(told)  # noise alone loses in one minute of 44
     assert all(found["loss"] > 0 for found in losses)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hours", HOURS)
+def test_the_verdict_of_a_chosen_design_allows_for_losses_of_the_others(hours):
+    """Played alone after a sweep of fifty: with the trials and their worst five minutes, above 0 in at most 5 %."""
+    random, above = np.random.default_rng(hours), np.zeros(2)
+    for _ in range(200):
+        pnl = rare(random, (60 * hours, DESIGNS))
+        best, trials = pnl[:, int(pnl.sum(axis=0).argmax())], independent_trials(pnl)
+        tail = worst_block(pnl, [len(pnl)]), 5
+        above += [verdict(best, 1, trials)["text"] == "above 0", verdict(best, 1, trials, tail)["text"] == "above 0"]
+    assert above[1] / 200 <= 0.05 < above[0] / 200

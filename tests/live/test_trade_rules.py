@@ -197,6 +197,37 @@ def test_terms_off_the_tick_keep_orders_on_the_exchanges_step():
     assert (tape.top_bid_ticks.tolist(), tape.top_ask_ticks.tolist()) == ([9_993], [9_994])
 
 
+def test_terms_off_the_step_hold_quantities_of_the_old_one():
+    """A step of three or of ten thousand old ones divides none of them by itself."""
+    for step in ("0.003", "10"):
+        filters = [
+            {"filterType": "PRICE_FILTER", "tickSize": "0.01"},
+            {"filterType": "LOT_SIZE", "stepSize": step, "minQty": step},
+        ]
+        entry = {"symbol": "SIMUSDT", "filters": filters, "baseAsset": "SIM", "quoteAsset": "USDT"}
+        terms = ShadowTerms("SIMUSDT", "20260105", entry, "99.93", "99.94", 0, book_step="0.001")
+        tape = terms.opening(Market())
+        assert e8("0.001") % tape.instrument.lot_e8 == 0
+        assert tape.step_lots * tape.instrument.lot_e8 == e8(step)
+
+
+@pytest.mark.slow
+def test_quantity_between_two_raised_steps_is_rounded_down_for_what_was_traded(tmp_path):
+    """At a first start it is a mistake."""
+    with contract_box(tmp_path) as box:
+        box.post("/sim/faults", "at time 0 do filters step=0.3")
+        assert box.run("trade").returncode == 2
+        box.post("/sim/faults", "at time 0 do filters step=0.001")
+        for step, qty in (("0.001", "2"), ("0.3", "1.8")):
+            box.post("/sim/faults", f"at time 0 do filters step={step}")
+            before = len(box.rows("ack"))
+            with box.trader() as process:
+                box.until(lambda before=before: len(box.rows("ack")) > before, "an order", process=process)
+                code, output, _ = ended(process)
+            assert code == 0, output
+            assert [row for row in box.rows("intent") if row["action"] == "place"][-1]["qty"] == qty
+
+
 @pytest.mark.parametrize(("position", "price"), [("1", "99.9"), ("2", "99.8"), ("-1", "99.95"), ("-2", "100.1")])
 def test_flatten_reaches_prices_off_the_tick_from_the_next_step(position, price):
     """Its largest cost is that of the order's own price."""

@@ -105,11 +105,16 @@ class LiveRun:
     async def learn(self) -> None:
         """Ask the exchange for the terms, and prepare the run; nothing is recorded or sent yet."""
         found = await learn_terms(self.parts.rest.rest, self.symbol, self.day.day, self.run.log)
+        self.strategy = self.suited(found)
         self.terms = found.fitted(self.strategy, self.day, self.run) if self.fits else found
         self.others = {
             name: await learn_terms(one.rest.rest, one.days.symbol, self.day.day, self.run.log)
             for name, one in self.beside.items()
         }
+
+    def suited(self, terms: ShadowTerms) -> PlayKnobs:  # noqa: ARG002 - a trade reads them
+        """Return the strategy as the exchange's terms allow it."""
+        return self.strategy
 
     async def close(self) -> None:
         """Close the connections of a run that does not begin."""

@@ -6,7 +6,7 @@ stored (`ShadowTerms`), so that the replay of the day starts with the same numbe
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from math import gcd
 from pathlib import Path
@@ -66,6 +66,7 @@ class ShadowTerms:
         best_ask: The best ask, in the same form.
         book_us: When that book arrived, in µs.
         book_tick: The step that divides all prices of that book and the exchange's own; empty: the exchange's own.
+        book_step: The same of its quantities.
         rows_run_id: The run whose rows of the day the shadow received; empty before the first.
         end_us: The instant up to which it was played, µs; 0 before the end.
         killed: Since when a manual kill stopped all sending, µs, and why; None without one.
@@ -89,6 +90,7 @@ class ShadowTerms:
     venue: str = SPOT
     payments: tuple[Payment, ...] = ()
     book_tick: str = ""
+    book_step: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> "ShadowTerms":
@@ -156,8 +158,8 @@ class ShadowTerms:
     def opening(self, market: Market) -> Tape:
         """Return a tape of only the first book: the grid, and all that a backtest derives from the start of a day.
 
-        Its lot is a thousandth of the quantity step, or 1e-8 if that does not divide it. Its tick divides the prices of
-        orders that rest from before a change of the grid; ours keep to the exchange's step.
+        Its lot is a thousandth of the quantity step, or 1e-8 if that does not divide it. Tick and lot divide what rests
+        from before a change of the grid; our orders keep to the exchange's steps.
         """
         known = from_exchange_info(self.entry, TERMS)
         step_e8 = known.lot_e8 if market.qty_step is None else e8(market.qty_step)
@@ -167,7 +169,7 @@ class ShadowTerms:
             whole = short_text(known.tick_e8)
             raise UsageError(f"--tick-size (TICK_SIZE) is {market.tick_size}; it must divide the exchange's {whole}")
         lot_e8, price_step_e8 = 1 if step_e8 % FINER else step_e8 // FINER, known.tick_e8
-        tick_e8 = gcd(tick_e8, e8(self.book_tick or "0"))
+        tick_e8, lot_e8 = gcd(tick_e8, e8(self.book_tick or "0")), gcd(lot_e8, e8(self.book_step or "0"))
         grid = replace(known, tick_e8=tick_e8, lot_e8=lot_e8, min_notional_e8=least_e8)
         bids, asks = ([(grid.ticks(price), 1)] if price else [] for price in (self.best_bid, self.best_ask))
         tape = Tape.of(grid, [(self.book_us, "snapshot", bids, asks)], self.day)
@@ -186,12 +188,19 @@ async def learn_terms(rest: "RestClient", symbol: str, day: str, log: "Logger") 
     us, book = await book_of(rest, symbol, log, _BOOK_LEVELS)
     bid, ask = (side[0][0] if side else None for side in (book.bids, book.asks))
     found = msgspec.json.decode(entry[1].text)
-    tick_e8 = from_exchange_info(found, TERMS).tick_e8
-    seen_e8 = gcd(tick_e8, *(e8(price) for price, _ in (*book.bids, *book.asks)))
-    book_tick = "" if seen_e8 == tick_e8 else short_text(seen_e8)
+    known, levels = from_exchange_info(found, TERMS), [*book.bids, *book.asks]
+    book_tick = _finer(known.tick_e8, (price for price, _ in levels))
+    book_step = _finer(known.lot_e8, (qty for _, qty in levels))
     if book_tick:
-        log.warning("orders_off_tick", symbol=symbol, tick_size=short_text(tick_e8), book_tick=book_tick)
-    return ShadowTerms(symbol, day, found, bid, ask, us, venue=rest.venue.name, book_tick=book_tick)
+        log.warning("orders_off_tick", symbol=symbol, tick_size=short_text(known.tick_e8), book_tick=book_tick)
+    terms = ShadowTerms(symbol, day, found, bid, ask, us, venue=rest.venue.name)
+    return replace(terms, book_tick=book_tick, book_step=book_step)
+
+
+def _finer(step_e8: int, texts: Iterable[str]) -> str:
+    """Return the step that divides decimals and *step_e8*, as text; empty if that is *step_e8* itself."""
+    seen_e8 = gcd(step_e8, *map(e8, texts))
+    return "" if seen_e8 == step_e8 else short_text(seen_e8)
 
 
 async def book_of(rest: "RestClient", symbol: str, log: "Logger", levels: int) -> tuple[int, DepthSnapshot]:

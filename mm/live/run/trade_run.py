@@ -7,13 +7,13 @@ gateway, which reconciles; the job. An end is in reverse order, without placing 
 import asyncio
 from collections.abc import Coroutine, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mm.base.audit_chain import audit_folder, audit_path
 from mm.errors import DataError, MMError, TryLater
-from mm.instrument import Instrument, from_exchange_info
+from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.live.account.check import AccountCheck
 from mm.live.account.exchange import ExchangeAccount
 from mm.live.account.ledger import Ledger
@@ -27,7 +27,7 @@ from mm.live.orders.access import ClientIds, GatewayRun
 from mm.live.orders.gateway import START_S, Gateway
 from mm.live.run.kill_switch import note_none_open
 from mm.live.run.live_run import LiveRun
-from mm.live.run.terms import UnlistedSymbol
+from mm.live.run.terms import ShadowTerms, UnlistedSymbol
 from mm.live.run.trader import KILL
 from mm.live.state.stores import StateStores
 from mm.market_data.recording import Parts
@@ -210,12 +210,29 @@ class TradeRun(LiveRun):
             await super().learn()
         except UnlistedSymbol as error:
             folder = audit_folder(self.day.out_root, self.symbol)
-            if next(folder.glob("*.ndjson"), None) is None:
+            if not self._was_traded:
                 raise
             raise TryLater(
                 f"the exchange does not list {self.symbol} any more, which was traded ({folder}), so no order of it is "
                 f"open; ask the exchange what became of a position, and stop the unit of the symbol"
             ) from error
+
+    def suited(self, terms: ShadowTerms) -> PlayKnobs:
+        """Return the strategy with a QUOTE_QTY on the quantity step, which may have been raised since it was traded."""
+        models, step_e8 = self.strategy.models, from_exchange_info(terms.entry, "exchangeInfo").lot_e8
+        if models.quote_qty is None or self.strategy.market.qty_step is not None or not self._was_traded:
+            return self.strategy
+        qty_e8 = e8(models.quote_qty) // step_e8 * step_e8
+        if qty_e8 in (0, e8(models.quote_qty)):  # of 0 a person must decide
+            return self.strategy
+        qty = short_text(qty_e8)
+        self.run.log.warning("quote_qty_rounded", quote_qty=models.quote_qty, to=qty, step_size=short_text(step_e8))
+        return replace(self.strategy, models=replace(models, quote_qty=qty))
+
+    @property
+    def _was_traded(self) -> bool:
+        """Whether there is an audit log of the symbol."""
+        return any(audit_folder(self.day.out_root, self.symbol).glob("*.ndjson"))
 
     def alone(self) -> AbstractContextManager[None]:
         """Exclude other traders from the same symbol and account until the block ends; raises TryLater if one runs."""

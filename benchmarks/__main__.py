@@ -23,7 +23,8 @@ ON_A_DAY = {"models": "play_models:measure", "pipeline": "pipeline:measure", "si
 """Further measurements on the day; they run only if named."""
 COMPARISONS = {"grids": "grids:measure", "fills": "grids:differences"}
 """Comparisons with hftbacktest, including order by order; they run only if named."""
-_DAYLESS = ("doors", "inference", "live", "matching", "trials", "wire")
+LIVE = "live"
+_DAYLESS = ("doors", "inference", LIVE, "matching", "trials", "wire")
 DAYLESS = {name: f"{name}:measure" for name in _DAYLESS} | {"day": "commands:simulated_day"}
 """Measurements without a day; their argument is the number of turns."""
 IMPORT, RECORDER = "import", "recorder"
@@ -55,6 +56,16 @@ class Settings(Results):
         None, integer(1, 1000), "Number of turns of each process; default: 5, and 3 of the recorder.", flag="--turns"
     )
 
+    bench_symbols: int = knob(
+        4, integer(1, 50), "With live: number of symbols of the trader under the load of the goal.", flag="--symbols"
+    )
+    bench_assets: int = knob(
+        700, integer(2, 10_000), "With live: number of assets that its account holds.", flag="--assets"
+    )
+    bench_rate: int = knob(
+        2_000, integer(1, 100_000), "With live: depth messages per second that it gets, of all symbols.", flag="--rate"
+    )
+
     @property
     def turns(self) -> int:
         """The number of turns of most measurements."""
@@ -82,8 +93,9 @@ def _main(console: Console, settings: Settings, names: tuple[str, ...], full: bo
     models plays each fill model, latency and view of the market; pipeline runs the other commands of a day and
     measures their memory; signals computes each signal alone over the day; grids plays two grids with mm and
     hftbacktest; fills compares their fills order by order, on a recorded day as well. These need no day: doors (the
-    trading interface and the dashboard), inference (predictors, an agent), live (a trader), matching, day, recorder,
-    wire, import (a capture, compared with hftbacktest's converter) and calibration.
+    trading interface and the dashboard), inference (predictors, an agent), live (a trader, also under the load
+    of --symbols, --assets and --rate), matching, day, recorder, wire, import (a capture, compared with hftbacktest's
+    converter) and calibration.
 
     Each run is stored as OUT_ROOT/bench/<UTC>.json and shows the change since the last run of the same rows.
 
@@ -166,6 +178,10 @@ def _measure(name: str, bench: Bench | None, settings: Settings, console: Consol
         return _function("imports:measure")(settings.turns, settings.bench_peer)
     if name == RECORDER:
         return _function("recorder:measure")(settings.bench_turns or 3, console.log)
+    if name == LIVE:
+        load = _function("live_venue:Load")
+        goal = load(symbols=settings.bench_symbols, assets=settings.bench_assets, rate=settings.bench_rate)
+        return _function("live:measure")(settings.turns, goal)
     if name in DAYLESS:
         return _function(DAYLESS[name])(settings.turns)
     captures = (settings.yardstick or SHARED).resolve().parent / "data"

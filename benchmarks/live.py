@@ -1,9 +1,10 @@
 """The latency of a trader from a depth message on the socket to the order's bytes on the wire; and of its parts.
 
-Each turn runs ``python -m benchmarks.live KIND``, which prints one JSON object. ``trade LEVELS`` runs the complete
-``mm trade`` against an exchange in another process (`benchmarks.live_venue`) that sends 1,000 depth messages per
-second. A stopwatch is attached to both sockets: it starts when a message that moves the best prices is read from the
-market's socket, before parsing, and stops when the other socket has passed the resulting requests to the system.
+Each turn runs ``python -m benchmarks.live KIND``, which prints one JSON object. ``trade LOAD`` (JSON of a `Load`) runs
+the complete ``mm trade`` against an exchange in another process (`benchmarks.live_venue`) that sends 1,000 depth
+messages per second, and for the goal as many, of as many symbols and to an account of as many assets, as is asked for.
+A stopwatch is attached to the sockets: it starts when a message that moves the best prices of a symbol is read from the
+market's socket, before parsing, and stops when the other socket has passed the symbol's requests to the system.
 ``parts`` measures a risk check and a signature; `benchmarks.live_state` measures the audit log and the state store.
 """
 
@@ -20,11 +21,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchmarks import live_state
-from benchmarks.live_venue import MID_TICKS, MOVE_EVERY, SYMBOL, moved_us
+from benchmarks.live_venue import MID_TICKS, MOVE_EVERY, SYMBOL, SYMBOLS, Load, head, moved_us
 from benchmarks.turns import PYTHON, Aim, Measured, Row, at_least, at_most, run
 from mm.backtest._risk import check
 from mm.backtest.live_feed import FeedEvent
@@ -40,14 +41,14 @@ from mm.live.venues.requests import ExchangeClock
 from mm.market_data.ws_link import Link
 from mm.tape.tape import SNAPSHOT
 
-RATE, SECONDS, WARM_S = 1_000, 8.0, 3.0
-LEVELS = (10, 46)
+SECONDS, WARM_S = 8.0, 3.0
+LOADS = (Load(levels=10), Load(levels=46))
+GOAL = Load(symbols=4, assets=700, rate=2_000)
 CHECKS, SIGNATURES, _PER_RUN = 20_000, 5_000, 100
 WITHIN = "a part of a row that is watched"
 _QUANTILES = {"p10": 0.1, "p50": 0.5, "p90": 0.9, "p99": 0.99}
 _AIMS: dict[str, Aim | str] = {"p10": "", "p50": at_most(500), "p90": "", "p99": at_most(1_000)}
 KNOBS = {
-    "SYMBOL": SYMBOL,
     "VENUE": "box",
     "WINDOW_START": "always",
     "BINANCE_API_KEY": "bench",
@@ -64,15 +65,17 @@ KNOBS = {
 """Settings of the trader: it requotes on each message without a rate limit; other settings have their defaults."""
 
 
-def measure(turns: int) -> Measured:
-    """Measure it in *turns* fresh processes of each kind."""
+def measure(turns: int, goal: Load = GOAL) -> Measured:
+    """Measure it in *turns* fresh processes of each kind, among them one under the load of the *goal*."""
     rows: list[Row] = []
+    loads = (*LOADS, goal)
     trades = [
-        [run([*PYTHON, "benchmarks.live", "trade", str(levels)]).output for levels in LEVELS] for _ in range(turns)
+        [run([*PYTHON, "benchmarks.live", "trade", json.dumps(asdict(load))]).output for load in loads]
+        for _ in range(turns)
     ]
-    for levels, level_outputs in zip(LEVELS, zip(*trades, strict=True), strict=True):
-        rows += _rows(levels, level_outputs)
-    outputs = [run([*PYTHON, "benchmarks.live_steps", str(LEVELS[0])]).output for _ in range(turns)]
+    for load, level_outputs in zip(loads, zip(*trades, strict=True), strict=True):
+        rows += _rows(load, level_outputs, is_goal=load is goal)
+    outputs = [run([*PYTHON, "benchmarks.live_steps", str(LOADS[0].levels)]).output for _ in range(turns)]
     rows += [Row(f"step, p50: {name}", "us", _column(outputs, name), aim=WITHIN) for name in outputs[0]]
     outputs = [run([*PYTHON, "benchmarks.live", "parts"]).output for _ in range(turns)]
     names = {
@@ -88,13 +91,17 @@ def measure(turns: int) -> Measured:
                 Row(name, "us", [output[key] for output in outputs], aim=aims.get(key, "the library's own time"))
             )
     state = live_state.measure(turns)
-    facts = {"messages per second": RATE, "moves per second": RATE // MOVE_EVERY, "seconds": SECONDS}
+    facts = {"messages per second": LOADS[0].rate, "moves per second": LOADS[0].rate // MOVE_EVERY, "seconds": SECONDS}
+    facts |= {"goal": f"{goal.symbols} symbols, {goal.assets} assets, {goal.rate} messages per second"}
     notes = [*(output["note"] for output in outputs[-1:] if "note" in output), *state.notes]
     return Measured([*rows, *state.rows], facts, notes)
 
 
-def _rows(levels: int, outputs: Sequence[dict[str, Any]]) -> list[Row]:
-    """Return the rows of a trader with *levels* levels per message."""
+def _rows(load: Load, outputs: Sequence[dict[str, Any]], *, is_goal: bool) -> list[Row]:
+    """Return the rows of a trader under a load; those of the goal are named by it, and are not judged by the aims."""
+    what = f"message of {load.levels} levels"
+    if is_goal:
+        what = f"{load.symbols} symbols, {load.assets} assets, {load.rate:,}/s"
     names = {
         "first": "to first order",
         "last": "to last order",
@@ -104,16 +111,17 @@ def _rows(levels: int, outputs: Sequence[dict[str, Any]]) -> list[Row]:
     return [
         *(
             Row(
-                f"message of {levels} levels, {name}, {quantile}",
+                f"{what}, {name}, {quantile}",
                 "us",
                 _column(outputs, f"{key}_{quantile}"),
-                aim=(_AIMS[quantile] if key == "first" else "") or WITHIN,
+                aim=(_AIMS[quantile] if key == "first" and not is_goal else "") or WITHIN,
             )
             for key, name in names.items()
             for quantile in _QUANTILES
         ),
         Row("  moves followed by orders", "%", _column(outputs, "followed"), aim=at_least(99)),
         Row("  share of one core", "%", _column(outputs, "core"), aim=WITHIN),
+        Row("  messages per second reached", "1/s", _column(outputs, "reached"), aim=at_least(0.95 * load.rate)),
     ]
 
 
@@ -149,24 +157,29 @@ class Stopwatch:
 
     Attributes:
         moves: Messages that move the best prices.
+        arrivals: Time of each read from a market's socket, and the number of messages that it began.
         on_move: Called with the time when such a message has been read from the socket.
     """
 
     def __init__(self) -> None:
         self.moves: list[Move] = []
+        self.arrivals: list[tuple[float, int]] = []
         self.on_move: Callable[[float], None] = lambda _: None
-        self._pending: Move | None = None
-        self._current: Move | None = None
+        self._pending: dict[str, Move] = {}  # by symbol: moves without a request so far
+        self._current: dict[str, Move] = {}
 
-    def wrap_market(self, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        """Return a replacement of *take*, called with the bytes of the market's socket."""
+    def wrap_market(self, take: Callable[[bytes], None], symbol: str) -> Callable[[bytes], None]:
+        """Return a replacement of *take*, called with the bytes of the socket of a symbol's market."""
+        begins = head(symbol)
 
         def timed(data: bytes) -> None:
-            self._current, stamp_us = None, moved_us(data)
+            stamp_us = moved_us(begins, data)
+            self.arrivals.append((time.perf_counter(), data.count(begins)))
+            self._current.pop(symbol, None)
             if stamp_us:
                 busy_s = time.thread_time()
                 self.moves.append(Move(stamp_us, time.perf_counter(), busy_s))
-                self._pending = self._pending or self.moves[-1]
+                self._pending.setdefault(symbol, self.moves[-1])
                 self.on_move(self.moves[-1].at_s)
             take(data)
 
@@ -176,7 +189,7 @@ class Stopwatch:
         """Return a replacement of *take*, called with responses; later requests are attributed to the response."""
 
         def timed(data: bytes) -> None:
-            self._current = None
+            self._current.clear()
             take(data)
 
         return timed
@@ -189,13 +202,13 @@ class Stopwatch:
             now_s, busy_s = time.perf_counter(), time.thread_time()
             if b'"order.' not in text:
                 return
-            if self._pending:
-                move = self._current = self._pending
-                self._pending = None
+            symbol = text.partition(b'"symbol":"')[2].partition(b'"')[0].decode()
+            if symbol in self._pending:
+                move = self._current[symbol] = self._pending.pop(symbol)
                 move.first_s, move.worked_s = now_s - move.at_s, busy_s - move.busy_s
                 move.sent_s = (now_us() - move.stamp_us) / US_PER_S
-            if self._current:
-                self._current.last_s = now_s - self._current.at_s
+            if symbol in self._current:
+                self._current[symbol].last_s = now_s - self._current[symbol].at_s
 
         return timed
 
@@ -215,20 +228,25 @@ class StopwatchLoop(asyncio.SelectorEventLoop):
             made.data_received = self.watch.wrap_responses(made.data_received)
             link.send = self.watch.wrap_send(link.send)
         elif timed:
-            made.data_received = self.watch.wrap_market(made.data_received)
+            symbol = next(name for name in SYMBOLS if name in link.url.upper())
+            made.data_received = self.watch.wrap_market(made.data_received, symbol)
         return connection
 
 
-def trade(levels: int, seconds: float = SECONDS) -> dict[str, float]:
-    """Trade for `WARM_S` and then some *seconds*; return quantiles of the latter, in µs."""
+def trade(load: Load, seconds: float = SECONDS) -> dict[str, float]:
+    """Trade under a load for `WARM_S` and then some *seconds*; return quantiles of the latter, in µs."""
     from mm.commands.trade import trade as command
 
-    venue = subprocess.Popen([*PYTHON, "benchmarks.live_venue", str(RATE), str(levels)], stdout=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    venue = subprocess.Popen([*PYTHON, "benchmarks.live_venue"], stdin=pipe, stdout=pipe)
+    assert venue.stdin
+    venue.stdin.write(f"{json.dumps(asdict(load))}\n".encode())
+    venue.stdin.flush()
     _pin_processors(venue.pid)
     asyncio.set_event_loop_policy(_Policy())
     try:
         assert venue.stdout
-        os.environ.update({**KNOBS, **json.loads(venue.stdout.readline())})
+        os.environ.update({**KNOBS, "SYMBOL": ",".join(load.traded), **json.loads(venue.stdout.readline())})
         end = threading.Timer(WARM_S + seconds, os.kill, (os.getpid(), signal.SIGTERM))  # a trader uses alarms itself
         end.daemon = True
         end.start()
@@ -270,7 +288,9 @@ def _figures(watch: Stopwatch, seconds: float) -> dict[str, float]:
         taken = sorted(1e6 * getattr(move, f"{which}_s") for move in followed)
         found |= {f"{which}_{name}": taken[int(share * len(taken))] for name, share in _QUANTILES.items()}
     core = 100 * time.process_time() / (WARM_S + seconds)
-    return {**found, "followed": 100 * len(followed) / len(moves), "core": core}
+    last_s = watch.arrivals[-1][0]
+    reached = sum(count for at_s, count in watch.arrivals if at_s >= last_s - seconds) / seconds
+    return {**found, "followed": 100 * len(followed) / len(moves), "core": core, "reached": reached}
 
 
 _LIMITS = Risk(**LIVE_DEFAULTS, max_order_notional="1000000")
@@ -345,9 +365,9 @@ def parts() -> dict[str, Any]:
     return {**found, "ed25519_us": _signature_us(Credentials("key", private=private))}
 
 
-def main(kind: str, levels: str = "10") -> None:
+def main(kind: str, load: str = "{}") -> None:
     """Print the measurement as one JSON object."""
-    print(json.dumps(trade(int(levels)) if kind == "trade" else parts()))
+    print(json.dumps(trade(Load(**json.loads(load))) if kind == "trade" else parts()))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""An exchange for `benchmarks.live`: a depth stream with moving best prices, and an order API that answers at once.
+"""An exchange for `benchmarks.live`: depth streams with moving best prices, and an order API that answers at once.
 
-``python -m benchmarks.live_venue RATE LEVELS`` prints its addresses as one JSON object and serves until it is ended.
-Nothing is matched: an order rests until it is cancelled.
+``python -m benchmarks.live_venue`` reads a `Load` as JSON from its standard input, prints its addresses as one JSON
+object, and serves until it is ended. Nothing is matched: an order rests until it is cancelled.
 """
 
 import asyncio
@@ -9,8 +9,9 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,7 +21,8 @@ from websockets.protocol import State
 
 from mm.clock import now_us
 
-SYMBOL = "BTCUSDT"
+SYMBOLS = ("BTCUSDT", *(f"C{number:02}USDT" for number in range(1, 50)))
+SYMBOL = SYMBOLS[0]
 MID_TICKS = 6_000_000
 MOVE_EVERY = 10
 """One of this many messages moves both best prices by a tick."""
@@ -30,8 +32,27 @@ _LIMITS = [
     for kind, unit, count in (("REQUEST_WEIGHT", "MINUTE", 1), ("ORDERS", "SECOND", 10), ("ORDERS", "DAY", 1))
 ]
 
-_HELD = (("BTC", "1000.00000000"), ("USDT", "90000000.00000000"))
-_ACCOUNT = {"balances": [{"asset": asset, "free": free, "locked": "0.00000000"} for asset, free in _HELD]}
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What a trader has to cope with.
+
+    Attributes:
+        levels: Mean number of changed levels per message, besides those of a move.
+        symbols: Number of symbols.
+        assets: Number of assets with a balance.
+        rate: Depth messages per second, of all symbols together.
+    """
+
+    levels: int = 10
+    symbols: int = 1
+    assets: int = 2
+    rate: int = 1_000
+
+    @property
+    def traded(self) -> tuple[str, ...]:
+        """The symbols."""
+        return SYMBOLS[: self.symbols]
 
 
 def price_text(ticks: int) -> str:
@@ -39,20 +60,24 @@ def price_text(ticks: int) -> str:
     return f"{ticks // 100}.{ticks % 100:02}000000"
 
 
-_HEAD = f'{{"stream":"{SYMBOL.lower()}@depth@100ms","data":{{"e":"depthUpdate","E":'.encode()
+def head(symbol: str) -> bytes:
+    """Return the begin of a message of a symbol, up to its send time."""
+    return f'{{"stream":"{symbol.lower()}@depth@100ms","data":{{"e":"depthUpdate","E":'.encode()
+
+
 MOVED = f'["{price_text(MID_TICKS + 1)}",'.encode()
 """Text in the messages that move the best prices, and in no others."""
 
 
-def stamped(message: bytes, us: int) -> bytes:
-    """Return a message of a feed with its send time."""
-    return b"%b%d%b" % (_HEAD, us, message)
+def stamped(begin: bytes, message: bytes, us: int) -> bytes:
+    """Return a message of a feed, which has its `head` as *begin*, with its send time."""
+    return b"%b%d%b" % (begin, us, message)
 
 
-def moved_us(data: bytes) -> int:
+def moved_us(begins: bytes, data: bytes) -> int:
     """Return the send time of the message that moves the best prices, µs; 0 if there is none in *data*."""
     moved = data.find(MOVED)
-    begin = data.rfind(_HEAD, 0, moved) + len(_HEAD) if moved >= 0 else 0
+    begin = data.rfind(begins, 0, moved) + len(begins) if moved >= 0 else 0
     return int(data[begin : data.index(b",", begin)]) if begin else 0
 
 
@@ -60,12 +85,13 @@ class MovingFeed:
     """Depth messages of one symbol; the best prices go up a tick and down again.
 
     Args:
+        symbol: Upper case.
         levels: Mean number of changed levels per message, besides those of a move.
         seed: Random seed.
     """
 
-    def __init__(self, levels: int, seed: int = 7) -> None:
-        self._rng, self._levels = random.Random(seed), levels
+    def __init__(self, symbol: str, levels: int, seed: int = 7) -> None:
+        self._rng, self._levels, self._symbol = random.Random(seed), levels, symbol
         self._update_id, self._high = 1_000, False
 
     def snapshot(self) -> bytes:
@@ -94,13 +120,20 @@ class MovingFeed:
             sides[1].append(f'["{price_text(MID_TICKS + 1)}","{ask_qty}"]')
         first, self._update_id = self._update_id + 1, self._update_id + 60
         bids, asks = (",".join(levels) for levels in sides)
-        return f',"s":"{SYMBOL}","U":{first},"u":{self._update_id},"b":[{bids}],"a":[{asks}]}}}}'.encode()
+        return f',"s":"{self._symbol}","U":{first},"u":{self._update_id},"b":[{bids}],"a":[{asks}]}}}}'.encode()
 
 
 class OrderApi:
-    """Answers the requests of a gateway over the WebSocket API."""
+    """Answers the requests of a gateway over the WebSocket API.
 
-    def __init__(self) -> None:
+    Args:
+        load: The symbols and assets.
+    """
+
+    def __init__(self, load: Load) -> None:
+        held = {"USDT": "90000000.00000000", **{symbol.removesuffix("USDT"): "1000.00000000" for symbol in load.traded}}
+        held |= {f"Z{number:04}": "1.00000000" for number in range(load.assets - len(held))}
+        self._account = {"balances": [{"asset": name, "free": free, "locked": "0.0"} for name, free in held.items()]}
         self._open: dict[int, dict[str, Any]] = {}
         self._numbers: dict[str, int] = {}
         self._count = 0
@@ -119,7 +152,8 @@ class OrderApi:
             ended = self._cancel(params["cancelOrderId"])
             made = {"newOrderResult": "SUCCESS", "newOrderResponse": self._place(params)}
             return {"cancelResult": "SUCCESS", "cancelResponse": ended, **made}
-        known = {"openOrders.status": list(self._open.values()), "myTrades": [], "account.status": _ACCOUNT}
+        own = [order for order in self._open.values() if order["symbol"] == params.get("symbol")]
+        known = {"openOrders.status": own, "myTrades": [], "account.status": self._account}
         return known.get(method, {"serverTime": now_us(), "mins": 5, "price": price_text(MID_TICKS)})
 
     def _place(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +161,7 @@ class OrderApi:
         number, terms = self._count, ("side", "type", "price")
         self._numbers[params["newClientOrderId"]] = number
         self._open[number] = {
-            "symbol": SYMBOL,
+            "symbol": params["symbol"],
             "orderId": number,
             "clientOrderId": params["newClientOrderId"],
             "status": "NEW",
@@ -147,13 +181,13 @@ class LiveVenue:
     """The exchange, on loopback.
 
     Args:
-        rate: Depth messages per second.
-        levels: See `MovingFeed`.
+        load: What it sends.
     """
 
-    def __init__(self, rate: int, levels: int) -> None:
-        self._rate, self._feed = rate, MovingFeed(levels)
-        self._requested = asyncio.Event()
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._feeds = {symbol: MovingFeed(symbol, load.levels) for symbol in load.traded}
+        self._requested = {symbol: asyncio.Event() for symbol in load.traded}
 
     async def run(self) -> None:
         """Print the addresses, and serve without end."""
@@ -168,30 +202,32 @@ class LiveVenue:
         assert client.request
         with suppress(ConnectionClosed):
             if client.request.path.startswith("/ws-api"):
-                api = OrderApi()
+                api = OrderApi(self._load)
                 async for text in client:
                     await client.send(api.answer(msgspec.json.decode(text)), text=True)
             else:
-                await self._send(client)
+                path = client.request.path.upper()
+                await self._send(client, next(symbol for symbol in self._feeds if symbol in path))
 
-    async def _send(self, client: ServerConnection) -> None:
+    async def _send(self, client: ServerConnection, symbol: str) -> None:
         """Send one message, and the others at their times after the snapshot was fetched."""
-        messages = self._feed.messages()
-        self._write(client, next(messages))
-        await self._requested.wait()
+        messages, begin = self._feeds[symbol].messages(), head(symbol)
+        self._write(client, begin, next(messages))
+        await self._requested[symbol].wait()
         await asyncio.sleep(0.5)
-        next_s = time.monotonic()
+        step_s = self._load.symbols / self._load.rate
+        next_s = time.monotonic() + step_s * list(self._feeds).index(symbol) / self._load.symbols
         for message in messages:
-            next_s += 1 / self._rate
+            next_s += step_s
             left_s = next_s - time.monotonic()
             if left_s > 0:
                 await asyncio.sleep(left_s)
             if client.state is not State.OPEN:
                 return
-            self._write(client, message)
+            self._write(client, begin, message)
 
-    def _write(self, client: ServerConnection, message: bytes) -> None:
-        body = stamped(message, now_us())
+    def _write(self, client: ServerConnection, begin: bytes, message: bytes) -> None:
+        body = stamped(begin, message, now_us())
         size = len(body)
         length = bytes((size,)) if size < 126 else b"\x7e" + size.to_bytes(2)
         client.transport.write(b"\x81" + length + body)
@@ -206,31 +242,35 @@ class LiveVenue:
         writer.close()
 
     def _rest(self, path: bytes) -> bytes:
+        asked = [symbol for symbol in self._feeds if f"symbol={symbol}".encode() in path]
         if path.startswith(b"/api/v3/depth"):
             if b"limit=5&" not in path + b"&":  # except the request for the best prices before the start
-                self._requested.set()
-            return self._feed.snapshot()
+                self._requested[asked[0]].set()
+            return self._feeds[asked[0]].snapshot()
         if path.startswith(b"/api/v3/exchangeInfo"):
-            return _info()
+            return _info(asked)
         return b'{"serverTime":%d}' % now_us() if path.startswith(b"/api/v3/time") else b"[]"
 
 
-def _info() -> bytes:
+def _info(symbols: Sequence[str]) -> bytes:
     filters = [
         {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.00", "tickSize": "0.01"},
         {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000.00", "stepSize": "0.00001"},
         {"filterType": "NOTIONAL", "minNotional": "5.00000000"},
     ]
-    assets = {"baseAsset": "BTC", "quoteAsset": "USDT"}
-    entry = {
-        "symbol": SYMBOL,
-        "status": "TRADING",
-        **assets,
-        "orderTypes": ["LIMIT_MAKER"],
-        "filters": filters,
-    }
-    return json.dumps({"symbols": [entry], "rateLimits": _LIMITS}).encode()
+    entries = [
+        {
+            "symbol": symbol,
+            "status": "TRADING",
+            "baseAsset": symbol.removesuffix("USDT"),
+            "quoteAsset": "USDT",
+            "orderTypes": ["LIMIT_MAKER"],
+            "filters": filters,
+        }
+        for symbol in symbols
+    ]
+    return json.dumps({"symbols": entries, "rateLimits": _LIMITS}).encode()
 
 
 if __name__ == "__main__":
-    asyncio.run(LiveVenue(int(sys.argv[1]), int(sys.argv[2])).run())
+    asyncio.run(LiveVenue(Load(**json.loads(sys.stdin.readline()))).run())

@@ -10,11 +10,13 @@ import mm
 from engine_tapes import BEGIN_US, TEST, one_tape, stamped, two_tapes
 from mm import PaperExchange, Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
+from mm.backtest.risk import RiskLimits
 from mm.errors import Mismatch, ModelError, UsageError
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
 from mm.play.market import feed_of_market
 from mm.signals.other_feed import OtherFeed
+from mm.tape.columns import ClockReading
 from named import events_of, kind_of
 
 UNIT = 250_000
@@ -180,3 +182,50 @@ def test_the_summary_names_the_other_markets():
     assert summary["others"]["lead"]["symbol"] == "TESTUSDT"
     assert any("covers 10 % of the run" in warning for warning in summary["warnings"])
     assert "others" not in mm.backtest(tape).summary
+
+
+class AtTouch:
+    """Quotes at the own touch, and reads the other market."""
+
+    signals = ("lead.imbalance_1",)
+
+    def quote(self, view):
+        return mm.Quotes(view.bid_ticks, view.ask_ticks)
+
+
+def late_pair():
+    """Return ten seconds of two markets in time, of which the other one is five seconds late in the middle."""
+    seconds = [BEGIN_US + 10**6 * second for second in range(1, 21)]
+    own = Tape.of(
+        TEST, [(BEGIN_US, "snapshot", [(99, 9)], [(101, 9)]), *((us, "depth", [(98, 1)], []) for us in seconds)]
+    )
+    lead = Tape.of(
+        LEAD, [(BEGIN_US, "snapshot", [(9, 9)], [(11, 9)]), *((us, "depth", [(8, 1)], []) for us in seconds)]
+    )
+    late_us = [0, *(5 * 10**6 if 4 <= second <= 6 else 0 for second in range(1, 21))]
+    lead = replace(lead, event_exch_us=lead.event_us - late_us)
+    return (replace(tape, meta=replace(tape.meta, clock=(ClockReading(0, 0),))) for tape in (own, lead))
+
+
+def test_a_late_other_market_stops_the_quotes_in_a_replay_and_live():
+    """From the message that came late until ten seconds after the market is in time; it is never silent."""
+    own, lead = late_pair()
+    rules = replace(RULES, quote_lots=1, requote_us=500_000, enforce_balances=False)
+    rules = replace(rules, risk=RiskLimits(feed_stale_us=3 * 10**6))
+    played = PaperExchange(AtTouch(), TradeCross(), replace(rules, others={"lead": OtherFeed(LEAD, (lead,))}))
+    played.run(own)
+    fed = PaperExchange(AtTouch(), TradeCross(), replace(rules, others={"lead": OtherFeed(LEAD)}))
+    engine, sent = LiveEngine(AtTouch(), replace(rules, others={"lead": OtherFeed(LEAD)})), {}
+    for ours, theirs in zip(events_of(own), events_of(lead), strict=True):
+        for taker in (fed, engine):
+            taker.feed_other("lead", [theirs])
+            taker.feed([ours])
+        sent[ours.us] = [action for action, *_ in engine.advance(ours.us)]
+    fed.advance(own.end_us)
+    found = [played.journal().breaches.tolist(), fed.journal().breaches.tolist()]
+    assert found[0] == found[1]
+    assert [(row[0], row[2]) for row in found[0]] == [(BEGIN_US + 4 * 10**6, 5 * 10**8)]
+    assert engine.manager.breaches(0)[0][:3] == (BEGIN_US + 4 * 10**6, "FEED_STALE_S", 5 * 10**8)
+    stopped = [us for us, actions in sent.items() if "cancel" in actions]
+    assert stopped == [BEGIN_US + 4 * 10**6]
+    assert min(us for us, actions in sent.items() if "place" in actions and us > stopped[0]) >= stopped[0] + 12 * 10**6

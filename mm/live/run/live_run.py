@@ -8,7 +8,7 @@ account count on each, and a kill of one kills all.
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from mm.errors import SafetyError, TryLater
@@ -150,9 +150,12 @@ class LiveRun:
             (self.kill if killed else self.stop)(f"{symbol}: {why}")
 
     async def record_market(self, recording: Recording, others: Sequence[Recording]) -> None:
-        """Record, with a health file next to the day's files; the other markets beside."""
-        rest = self.parts.rest.rest
-        async with Monitor(Health(self.symbol, self.parts.days.run_id, rest), rest).watching(recording):
+        """Record, the other markets beside; each with its clock measured, and a health file next to its day's files."""
+        async with AsyncExitStack() as watching:
+            for one, parts in zip((recording, *others), (self.parts, *self.beside.values()), strict=True):
+                rest = parts.rest.rest
+                monitor = Monitor(Health(parts.days.symbol, parts.days.run_id, rest), rest)
+                await watching.enter_async_context(monitor.watching(one))
             await record_together(recording, others)
 
     def print_days(self, recording: Recording) -> None:

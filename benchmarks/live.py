@@ -92,7 +92,6 @@ def measure(turns: int, goal: Load = GOAL) -> Measured:
             )
     state = live_state.measure(turns)
     facts = {"messages per second": LOADS[0].rate, "moves per second": LOADS[0].rate // MOVE_EVERY, "seconds": SECONDS}
-    facts |= {"goal": f"{goal.symbols} symbols, {goal.assets} assets, {goal.rate} messages per second"}
     notes = [*(output["note"] for output in outputs[-1:] if "note" in output), *state.notes]
     return Measured([*rows, *state.rows], facts, notes)
 

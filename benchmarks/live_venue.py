@@ -75,10 +75,10 @@ def stamped(begin: bytes, message: bytes, us: int) -> bytes:
 
 
 def moved_us(begins: bytes, data: bytes) -> int:
-    """Return the send time of the message that moves the best prices, µs; 0 if there is none in *data*."""
+    """Return the send time of the message that moves the best prices, µs; 0 if *data* has none with its begin."""
     moved = data.find(MOVED)
-    begin = data.rfind(begins, 0, moved) + len(begins) if moved >= 0 else 0
-    return int(data[begin : data.index(b",", begin)]) if begin else 0
+    begin = data.rfind(begins, 0, moved) if moved >= 0 else -1
+    return int(data[begin + len(begins) : data.index(b",", begin + len(begins))]) if begin >= 0 else 0
 
 
 class MovingFeed:

@@ -33,6 +33,7 @@ def test_only_a_move_of_the_best_prices_is_timed():
     first, *others = messages("BTCUSDT", 10)
     assert moved_us(head("BTCUSDT"), first + others[0]) == 1_000
     assert [moved_us(head("BTCUSDT"), message) for message in others] == [0] * 9
+    assert moved_us(head("BTCUSDT"), first[20:]) == 0  # the rest of a message that was read in two parts
 
 
 def test_a_request_is_attributed_to_the_move_of_its_symbol(monkeypatch):

@@ -937,7 +937,7 @@ FAULTS = [
     ),
     Fault(
         "mm/sweep/findings.py",
-        " * (1 + stopped / len(trials))",
+        " * (1 + stopped / len(played))",
         "",
         "tests/sweep/test_findings.py",
     ),
@@ -1227,6 +1227,78 @@ FAULTS = [
         "            account.count.filled(us, is_maker)\n",
         "            account.count.filled(us, True)\n",
         "tests/sim/exchange/test_order_counts.py",
+    ),
+    Fault(
+        "mm/sim/exchange/exchange.py",
+        "if left_lots <= 0:",
+        "if left_lots < 0:",
+        "tests/sim/exchange/test_amends_and_names.py",
+    ),
+    Fault(
+        "mm/sim/exchange/exchange.py",
+        "if client_id and known and known.is_open:",
+        "if client_id and known:",
+        "tests/sim/exchange/test_amends_and_names.py",
+    ),
+    Fault(
+        "mm/live/venues/spot_messages.py",
+        "return self.C or self.c, self.c",
+        "return self.c, self.c",
+        "tests/live/test_account_shown.py",
+    ),
+    Fault(
+        "mm/live/run/observer.py",
+        "carried = (self.account.position_e8 - self.account.ledger.position_e8) * (mid_e8 - self._begin.mid_e8) // E8",
+        "carried = 0",
+        "tests/live/test_account_shown.py",
+    ),
+    Fault(
+        "mm/live/run/guardian.py",
+        "(self._told.window_s + SETTLED_S if alone else 0.0)",
+        "0.0",
+        "tests/live/test_emptying_alone.py",
+    ),
+    Fault(
+        "mm/live/venues/latency.py",
+        "return None if found is None else max(0, found.p50_us)",
+        "return None if found is None else found.p50_us",
+        "tests/live/test_quantiles_shown.py",
+    ),
+    Fault(
+        "mm/live/pages/metrics.py",
+        "if count and before + count >= wanted:",
+        "if count and before + count > wanted:",
+        "tests/live/test_quantiles_shown.py",
+    ),
+    Fault(
+        "mm/market_data/market_state.py",
+        "if status == self._status and status in NOT_TRADED:",
+        "if status == self._status:",
+        "tests/market_data/test_statuses_and_doubts.py",
+    ),
+    Fault(
+        "mm/market_data/doubts.py",
+        "if held is None or held.conn != conn:",
+        "if held is None:",
+        "tests/market_data/test_statuses_and_doubts.py",
+    ),
+    Fault(
+        "mm/sim/exchange/trades.py",
+        "self._window[0][0] <= us - self._window_us:",
+        "self._window[0][0] < us - self._window_us:",
+        "tests/sim/exchange/test_edges_of_windows.py",
+    ),
+    Fault(
+        "mm/sim/exchange/usdm/liquidation.py",
+        "return share * leverage if share > 0 else share / leverage",
+        "return share * leverage",
+        "tests/sim/exchange/test_edges_of_windows.py",
+    ),
+    Fault(
+        "mm/signals/families.py",
+        "if window_us % US_PER_S or window_us < 2 * US_PER_S:",
+        "if window_us % US_PER_S:",
+        "tests/signals/test_short_windows.py",
     ),
 ]
 

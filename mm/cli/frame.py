@@ -25,7 +25,7 @@ from mm.cli.console import Console, Elsewhere, write_line
 from mm.cli.exits import exit_code_of, named
 from mm.cli.interrupts import interruptible
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
-from mm.cli.settings_file import ENV_FILE, VARIABLE, env_file, settings_file
+from mm.cli.settings_file import ENV_FILE, ENV_IN_FOLDER, VARIABLE, env_file, settings_file
 from mm.errors import MMError, UnknownModel
 from mm.play.knobs import Day
 
@@ -385,7 +385,7 @@ def _read_files(ctx: click.Context) -> None:
     try:
         exported = env_file(os.environ)
         if exported:
-            ctx.meta[ENV_FILE] = (os.environ[ENV_FILE], frozenset(exported))
+            ctx.meta[ENV_FILE] = (os.environ.get(ENV_FILE) or ENV_IN_FOLDER, frozenset(exported))
         _export(ctx, exported)
         settings = settings_file(os.environ.get(VARIABLE))
         if settings is not None:

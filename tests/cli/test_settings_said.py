@@ -61,6 +61,12 @@ def test_settings_of_files_are_said_with_the_file(tmp_path):
     assert answer == {"latency": 20.0, "settings_from": sources}
 
 
+def test_env_file_of_the_folder_is_named(tmp_path):
+    """It is read without MM_ENV_FILE."""
+    (tmp_path / ".env").write_text("CANCEL_LATENCY_MS=7\n")
+    assert lines()[0] == "set by .env: CANCEL_LATENCY_MS=7"
+
+
 def test_secrets_are_named_and_not_shown():
     head, *_ = lines(ALERT_WEBHOOK="https://example.org/abc")
     assert head == "set by environment: ALERT_WEBHOOK=…"

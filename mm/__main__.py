@@ -28,6 +28,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _DATA: Commands = {
     "import": ("Convert raw captures or third-party files to day folders.", "mm.commands.data:data_import"),
+    "sample": ("Fetch a recorded market to begin with.", "mm.commands.sample:data_sample"),
     "fetch": ("Fetch a published day of Binance.", "mm.commands.data:data_fetch"),
     "check": ("Validate a day folder.", "mm.commands.data:data_check"),
     "hold": ("Hold days out of all plays and fits, until they are opened.", "mm.commands.data:data_hold"),

@@ -57,15 +57,15 @@ TOUR = "docs/tour.md"
 PAGES: dict[str, tuple[str, ...]] = {  # page: parts of the tour's commands that it builds on
     "README.md": (),
     TOUR: (),
-    "docs/calibration.md": ("mm data import ../shared/data/binance-spot-nexousdt",),
+    "docs/calibration.md": ("sample nexousdt", "import samples/nexousdt/"),
     "docs/data.md": (),
     "docs/write_a_strategy.md": (),
     "docs/from_hftbacktest.md": (),
-    "docs/models.md": ("mm data import ../shared/data/binance-spot-nexousdt",),
+    "docs/models.md": ("sample nexousdt", "import samples/nexousdt/"),
     "docs/results.md": (),
     "docs/exchange.md": (),
-    "docs/is_my_result_real.md": ("mm data import ../shared/data/binance-spot-nexousdt",),
-    "docs/learning.md": ("mm data import ../shared/data/binance-spot-nexousdt",),
+    "docs/is_my_result_real.md": ("sample nexousdt", "import samples/nexousdt/"),
+    "docs/learning.md": ("sample nexousdt", "import samples/nexousdt/"),
     "docs/trading.md": (),
     "docs/faults.md": (),
     "docs/performance.md": (),
@@ -106,7 +106,7 @@ def blocks(page: Path) -> list[str]:
 
 def recorded(name: str) -> bool:
     """Return whether a page needs the recorded days in ../shared."""
-    return bool(PAGES[name]) or "../shared" in "".join(blocks(ROOT / name))
+    return bool(PAGES[name]) or "mm data sample" in "".join(blocks(ROOT / name))
 
 
 def own_files(page: Path) -> list[tuple[str, str]]:
@@ -115,7 +115,7 @@ def own_files(page: Path) -> list[tuple[str, str]]:
 
 
 class Console:
-    """A folder with the recorded data beside it, in which the commands of one page run in order.
+    """A folder in which the commands of one page run in order.
 
     Args:
         folder: An empty folder.
@@ -123,7 +123,6 @@ class Console:
     """
 
     def __init__(self, folder: Path, page: Path) -> None:
-        (folder / "shared").symlink_to(SHARED)
         self.work = folder / "main"
         for name in ("data", "out"):  # as in a checkout
             (self.work / name).mkdir(parents=True)
@@ -135,6 +134,7 @@ class Console:
             "PYTHONPATH": str(ROOT),
             "HOME": str(folder),
             "NO_COLOR": "1",
+            "MM_SAMPLES": str(SHARED / "data"),
         }
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = str(free.getsockname()[1])

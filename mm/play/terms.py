@@ -37,12 +37,19 @@ def rules_of(
     A size ramp is applied with its first fraction.
     """
     instrument = tape.instrument
+    money = ({"enforce_balances": False} if tape.meta.venue == USDM else {}) | rule_fields(execution, account)
+    start_lots = _lots(account.initial_inventory, instrument, "--initial-inventory (INITIAL_INVENTORY)")
+    if start_lots < 0 and money.get("enforce_balances", True):
+        raise UsageError(
+            f"--initial-inventory (INITIAL_INVENTORY) is {account.initial_inventory}: Spot holds nothing below 0; play "
+            f"a day of USD-M for a short position, or set PRESET=future"
+        )
     sigma = volatility(Tree.of(models.quote_model, models.quote_params())) if models else {}
     return Rules(
         tick_e8=instrument.tick_e8,
         lot_e8=instrument.lot_e8,
         latencies=None if execution.latency_file is None else Latencies.read(execution.latency_file),
-        start_lots=_lots(account.initial_inventory, instrument, "--initial-inventory (INITIAL_INVENTORY)"),
+        start_lots=start_lots,
         target_lots=_target_lots(account, tape),
         quote_lots=ramped_lots(_quote_lots(tape, models), tape.step_lots, risk.size_ramp),
         quote_levels=models.quote_levels if models else 1,
@@ -52,7 +59,7 @@ def rules_of(
         min_notional_e8=instrument.min_notional_e8,
         filters=instrument.filters,
         risk=limits_of(risk),
-        **({"enforce_balances": False} if tape.meta.venue == USDM else {}) | rule_fields(execution, account),
+        **money,
         **feed_fields(execution.feed_latency, tape),
         **sigma,
     )

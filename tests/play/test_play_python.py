@@ -315,3 +315,9 @@ def test_python_page_code_blocks_run(tmp_path):
     pnl, fills = first.stdout.split()
     assert float(pnl) != 0
     assert int(fills) > 10
+
+
+def test_inventory_below_zero_is_refused_on_spot(tapes):
+    """Nothing can be held below zero there; a contract's account may be short."""
+    with pytest.raises(UsageError, match="Spot holds nothing below 0"):
+        mm.backtest(tapes[0], initial_inventory=-1, sensitivity=False)

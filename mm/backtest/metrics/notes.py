@@ -47,10 +47,12 @@ WAYS: Mapping[str, str] = {
     "would_cross": "each would have crossed the book when it arrived; quote further from it, or with less latency",
     "insufficient_cash": "there is not enough cash for one; raise INITIAL_CASH, or lower QUOTE_QTY or MIN_NOTIONAL",
     "insufficient_inventory": "there is not enough to sell; raise INITIAL_INVENTORY, or lower QUOTE_QTY",
-    "min_notional": "price times quantity is below MIN_NOTIONAL; raise QUOTE_QTY to reach it, or lower MIN_NOTIONAL",
+    "min_notional": "price times quantity is below MIN_NOTIONAL; raise QUOTE_QTY to reach it, or lower MIN_NOTIONAL; "
+    "submit takes a price in ticks (price / tick size) and a quantity in lots, or by qty= in the base asset",
     "book_invalid": "the book was not valid when quotes were due; see mm data coverage",
     "price_not_positive": "the quote model returns prices of 0 or less",
-    "quantity_below_step": "the quantity is below one step of the exchange; raise QUOTE_QTY, or lower QTY_STEP",
+    "quantity_below_step": "the quantity is below one step of the exchange; raise QUOTE_QTY, or lower QTY_STEP; "
+    "lots of submit are such steps, and qty= is in the base asset",
     "quantity_out_of_range": "the exchange does not accept this quantity (LOT_SIZE, QTY_STEP); set another QUOTE_QTY",
     "max_notional": "price times quantity is above the maximum notional of instrument.json; lower QUOTE_QTY",
     "price_out_of_band": "the exchange does not accept this price (filters of instrument.json); quote nearer the mid",

@@ -181,17 +181,21 @@ class Recording:
 def on_days(out_root: Path, symbol: str, days: Sequence[str]) -> OnRecord:
     """Return what is on record of some days now, on the minutes of the last trial of each."""
     ledger = Ledger(out_root)
-    reads = [read for day in days if (read := ledger.read(symbol, day)).known]
+    known = {day: read for day in days if (read := ledger.read(symbol, day)).known}
+    reads = list(known.values())
     chosen = [_one_of_each(_of_market(read.trials, read.trials[-1].market)[0], set()) for read in reads]
     designs = {design: at for at, design in enumerate(dict.fromkeys(design for lines in chosen for design in lines))}
     pnl: Any = np.full((len(designs), sum(read.trials[-1].count for read in reads)), np.nan, np.float32)
-    at = 0
-    for read, lines in zip(reads, chosen, strict=True):
+    at, parts = 0, list[tuple[str, int]]()
+    for day, read, lines in zip(known, reads, chosen, strict=True):
         spans, count = read.trials[-1].spans, read.trials[-1].count
         _fill(pnl[:, at : at + count], spans, read, lines, designs)
         at += count
+        parts.append((day, count))
     openings = max((read.openings for read in reads), default=0)
-    return OnRecord(ledger.known(), tuple(designs), pnl.T, this_is_new=False, held_out_openings=openings)
+    return OnRecord(
+        ledger.known(), tuple(designs), pnl.T, this_is_new=False, held_out_openings=openings, parts=tuple(parts)
+    )
 
 
 def _of_market(trials: Sequence[TrialLine], market: str) -> tuple[list[TrialLine], int]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.run_terms import OWN_MARKET
-from mm.backtest.summary_text import tried
 from mm.base.numbers import number, signed
 from mm.cli.frame import runner
 from mm.cli.task_knobs import ManyDays, Workers
@@ -139,6 +138,7 @@ def _work(
 
 def _played(run: Run, works: "Sequence[tuple[Work, DayMarket]]", workers: Workers) -> "Iterator[EvaluatedDay]":
     """Play what is not stored yet, and yield every day."""
+
     from mm.sweep.evaluation import EvaluatedDay
     from mm.sweep.work import engine
 
@@ -166,6 +166,8 @@ def _played(run: Run, works: "Sequence[tuple[Work, DayMarket]]", workers: Worker
 
 
 def _lines(content: "Row") -> Iterator[str]:
+    from mm.backtest.summary_text import tried
+
     daily, asset = content["daily"], content["quote_asset"]
     ends = "" if daily["low"] is None else f", 95 % {signed(daily['low'])} … {signed(daily['high'])}"
     above = number(100 * (daily["share_above_0"] or 0), 3)

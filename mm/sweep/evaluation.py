@@ -20,8 +20,8 @@ from mm.base.numbers import number, sign_of
 from mm.clock import US_PER_S
 from mm.errors import Mismatch
 from mm.instrument import E8, assets_of
-from mm.trials.on_record import ALONE, TRIALS, OnRecord
-from mm.trials.own_content import UNDONE
+from mm.trials.on_record import ALONE, OnRecord
+from mm.trials.own_content import TRIALS, UNDONE
 
 if TYPE_CHECKING:
     from mm.sweep.play import Outcome

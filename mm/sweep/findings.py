@@ -40,7 +40,8 @@ from mm.base.numbers import number, signed
 from mm.report.notebook import sweep_picture
 from mm.report.sweep import findings_card
 from mm.sweep.grid import Axis
-from mm.trials.on_record import ALONE, TRIALS, OnRecord, independent_trials
+from mm.trials.on_record import ALONE, OnRecord, independent_trials
+from mm.trials.own_content import TRIALS
 
 LEAST_BLOCKS = 4
 _NOTHING = 1e-9  # rounding error of gains and losses that cancel

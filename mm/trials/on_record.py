@@ -16,7 +16,6 @@ from mm.trials.ledger import DayLedger, Identity, Ledger, Spans, Trial, TrialLin
 MINUTE_US = 60_000_000
 Day = tuple[str, str]  # symbol and day
 _ROUNDING = 1e-12  # share of a sum of squares
-TRIALS = "trials: "
 """Prefix of the warning that something of the ledger cannot be used."""
 ALONE: Mapping[str, Any] = {
     "known": 0,

@@ -8,14 +8,13 @@ import hashlib
 import json
 from typing import Any
 
-from mm.trials.on_record import TRIALS
-
 STRESSED = "stressed"
 """Role of the row of a sensitivity with the worst minute on record in it."""
 _KEY, _ALONE = "trials", "_alone"
 UNDONE = "above 0 from "
 """Prefix of the warning on a verdict above 0, which it may be alone and not beside other trials, or not."""
 # Prefixes of warnings that depend on the trials; a reason for a null names what only some verdicts have.
+TRIALS = "trials: "  # begin of a warning about the ledger
 _OF_OTHERS = (TRIALS, UNDONE, "null: undone_by", "null: verdict.", "null: verdict_alone.")
 
 

@@ -55,7 +55,8 @@ from mm.base.arrays import Ints, Numbers
 from mm.base.numbers import SHARPE_DAYS
 from mm.clock import US_PER_S
 from mm.instrument import E8
-from mm.trials.on_record import ALONE, TRIALS
+from mm.trials.on_record import ALONE
+from mm.trials.own_content import TRIALS
 
 if TYPE_CHECKING:
     from mm.backtest.journal import Journal, Table

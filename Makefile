@@ -15,14 +15,23 @@ unexport PYTHONDONTWRITEBYTECODE
 help:            ## What there is
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
+# Type checkers and editors follow an editable install that is a path, not one that is a hook of imports.
+INSTALL = PYTHONWARNINGS=ignore $(RUN) -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+  --config-settings editable_mode=compat
+
 install: $(VENV)/installed  ## Make .venv, install, compile
 
-$(VENV)/installed: pyproject.toml setup.py requirements.txt
+$(VENV)/ready: pyproject.toml setup.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mm needs Python 3.11 or newer; say make PYTHON=python3.12 ...")'
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade pip $(BUILD_REQUIRES)
 	$(COMPILE)
-	PYTHONWARNINGS=ignore $(RUN) -m pip install --quiet --disable-pip-version-check --no-build-isolation -r requirements.txt
+	$(INSTALL) -e '.[sim]'
+	$(BYTECODE)
+	touch $@
+
+$(VENV)/installed: $(VENV)/ready requirements.txt
+	$(INSTALL) -e '.[dev]'
 	$(RUN) tools/stubs.py  # those of the first build lack what the kernels declare
 	$(BYTECODE)
 	touch $@
@@ -34,7 +43,8 @@ build: install   ## Compile the kernels in place, and write their .pyi
 stubs: build     ## Write mm/__init__.pyi, the public names
 	$(RUN) tools/stubs.py --face
 
-demo: build      ## A synthetic day, from calibration to walk-forward
+demo: $(VENV)/ready  ## A synthetic day, from calibration to walk-forward; installs what that needs
+	$(COMPILE)
 	$(RUN) -m mm demo
 
 # Many tests wait for a process or a clock, so one worker more than there are cores keeps all of them busy. Each takes

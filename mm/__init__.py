@@ -3,8 +3,12 @@
 Importing ``mm`` loads no heavy module: each public name (``mm.__all__``) is loaded from its module on first use.
 """
 
+import sys
 from importlib import import_module
 from typing import Any
+
+if sys.platform == "win32":
+    raise ImportError("mm runs on Linux, not on Windows; install it in WSL, the Linux that Windows has")
 
 __version__ = "0.1.0"
 
@@ -36,6 +40,7 @@ _PUBLIC = {
     "backtest": "mm.play.python",
     "build_schedule": "mm.calibration.schedule",
     "calibrate": "mm.calibration.calibrate",
+    "compare": "mm.live.pages.compare",
     "fit_poisson": "mm.calibration.fit_points",
     "load_day": "mm.play.days",
     "open_run": "mm.runs.find",

@@ -31,6 +31,7 @@ from mm.calibration.schedule import Schedule as Schedule
 from mm.calibration.schedule import build_schedule as build_schedule
 from mm.calibration.windows import WindowPlan as WindowPlan
 from mm.dayfolder.layout import DayFolder as DayFolder
+from mm.live.pages.compare import compare as compare
 from mm.play.days import load_day as load_day
 from mm.play.python import backtest as backtest
 from mm.runs.find import open_run as open_run
@@ -73,6 +74,7 @@ __all__ = [
     "backtest",
     "build_schedule",
     "calibrate",
+    "compare",
     "fit_poisson",
     "load_day",
     "open_run",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from mm.backtest import replay
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
-from mm.base.knobs import as_arguments, knobs
+from mm.base.knobs import as_arguments, knobs, shown
 from mm.errors import UsageError
 from mm.play.given import groups_of
 from mm.play.knobs import Models, Sensitivity
@@ -113,6 +113,16 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     recording, design = Recording(Path(out_root), "python"), Design.of_play(play)
     recording.problems += write_openings(Path(out_root), tapes, recording.made_by)
     return play.with_further(recorded(play.run_base(step), design, recording), step)
+
+
+def _knob_list() -> str:
+    """Return a line for each knob of a backtest, for ``help(mm.backtest)``."""
+    every = (knob for group in GROUPS for knob in knobs(group))
+    return "\n".join(f"    {one.name} [{shown(one.default) or 'None'}]: {one.help}" for one in every)
+
+
+if backtest.__doc__:  # none under python -OO
+    backtest.__doc__ = f"{inspect.cleandoc(backtest.__doc__)}\n\nSettings, with their defaults:\n{_knob_list()}\n"
 
 
 def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dict[str, Any]:

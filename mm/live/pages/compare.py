@@ -195,6 +195,22 @@ def read_run(run: "RunFolder") -> RunData:
     )
 
 
+def compare(*names: str | Path, out_root: str | Path = "out") -> RunComparison:
+    """Compare a replay, a shadow and a trade of one strategy, order by order, as ``mm compare`` does.
+
+    Args:
+        names: Folders or RUN_IDs of the runs; the first is the reference.
+        out_root: Folder of the runs, in which RUN_IDs are searched.
+
+    Raises:
+        DataError: If there is no such run.
+        UsageError: If one is not a run with orders and fills.
+    """
+    from mm.runs.find import open_run
+
+    return compare_runs([read_run(open_run(name, out_root, KINDS)) for name in names])
+
+
 def compare_runs(runs: Sequence[RunData]) -> RunComparison:
     """Compare runs over the time that all of them cover.
 

@@ -258,9 +258,7 @@ class Sensitivity:
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the symbol's worst moves on record, and its own exponent, if the run can play them."""
-        if params["sensitivity"] is False:
-            return {}
+        """Return the symbol's worst moves on record, for a report too that plays them later, and its own exponent."""
         from mm.play.stress import moves_on_record
 
         root, symbol = params.get("out_root") or Path("out"), params.get("symbol") or ""
@@ -270,7 +268,8 @@ class Sensitivity:
 
     @staticmethod
     def _exponent(params: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        if params["queue_exponent_file"] is not None or params["fill_model"] != "queue_prob_power":
+        without = params["sensitivity"] is False or params["queue_exponent_file"] is not None
+        if without or params["fill_model"] != "queue_prob_power":
             return {}
         known = sorted(folder.glob(f"*{EXPONENT_FILE}"))
         first = day_list(params["day"])[0]

@@ -169,7 +169,9 @@ class DayLedger:
         shift = int(begins[0]) % width
         if (begins % width == shift).all() and len(values) >= begins.max() + width:  # as a day's trials mostly are
             rows = values[shift : shift + (len(values) - shift) // width * width].reshape(-1, width)
-            rows = rows[(begins - shift) // width]
+            places = (begins - shift) // width
+            in_a_row = bool((np.diff(places) == 1).all())  # without a copy then
+            rows = rows[places[0] : places[-1] + 1] if in_a_row else rows[places]
             stamps = np.array([crc32(trial.design.encode()) for trial in trials], np.uint32)
             if np.array_equal(rows[:, 0].view(np.uint32), stamps):
                 own: Floats = rows[:, 1:]

@@ -16,7 +16,6 @@ from mm.trials.ledger import DayLedger, Identity, Ledger, Spans, Trial, TrialLin
 MINUTE_US = 60_000_000
 Day = tuple[str, str]  # symbol and day
 _ROUNDING = 1e-12  # share of a sum of squares
-"""Prefix of the warning that something of the ledger cannot be used."""
 ALONE: Mapping[str, Any] = {
     "known": 0,
     "on_these_days": 1,
@@ -102,7 +101,8 @@ def independent_trials(pnl: Floats) -> float:
         return float(trials)
     scale = np.zeros(trials)
     scale[varied] = 1 / np.sqrt(squares[varied])
-    together = pnl @ scale.astype(pnl.dtype) - float(mean @ scale)
+    # A product would wake the threads of BLAS, which takes forty times as long as the sums themselves.
+    together = np.einsum("ij,j->i", pnl, scale.astype(pnl.dtype)) - float(mean @ scale)
     pairs = float((together**2).sum()) - int(varied.sum())  # the sum of correlations of different columns
     rho = float(min(max(pairs / (trials * (trials - 1)), 0.0), 1.0))
     return rho + (1 - rho) * trials

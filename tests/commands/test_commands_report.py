@@ -97,12 +97,15 @@ def test_report_replays_a_backtest_for_the_sensitivity_block(desk, tmp_path):
         ("other", "queue_prob_power", 0.5, "recorded"),
         ("other", "queue_prob_power", 2, "recorded"),
         ("other", "queue_prob_power", 1, "none"),
+        ("stressed", "queue_prob_power", 1, "recorded"),
     ]
-    assert rows[1]["pnl_quoting"] == min(row["pnl_quoting"] for row in rows)
+    assumed = rows[:-1]
+    assert rows[1]["pnl_quoting"] == min(row["pnl_quoting"] for row in assumed)
     assert f"{signed(rows[1]['pnl_quoting'])} under the worst of 6 assumptions (trade_cross)" in words
-    for row in rows:
+    for row in assumed:
         assert f"{row['n_fills']:,}" in words
         assert row["fills"] in words
+    assert f"{signed(rows[-1]['pnl_quoting'])} with the symbol's worst minute on record" in words
 
 
 def test_report_without_sensitivity_replays_nothing(desk, tmp_path):

@@ -30,6 +30,7 @@ from mm.calibration.points import Points as Points
 from mm.calibration.schedule import Schedule as Schedule
 from mm.calibration.schedule import build_schedule as build_schedule
 from mm.calibration.windows import WindowPlan as WindowPlan
+from mm.commands.load_capture import load_capture as load_capture
 from mm.dayfolder.layout import DayFolder as DayFolder
 from mm.live.pages.compare import compare as compare
 from mm.play.days import load_day as load_day
@@ -37,6 +38,7 @@ from mm.play.python import backtest as backtest
 from mm.runs.find import open_run as open_run
 from mm.runs.finished import RunFolder as RunFolder
 from mm.signals.other_market import OtherMarket as OtherMarket
+from mm.sweep.evaluate import evaluate as evaluate
 from mm.sweep.findings import SweepFindings as SweepFindings
 from mm.sweep.sweep import sweep as sweep
 from mm.tape.tape import Tape as Tape
@@ -75,7 +77,9 @@ __all__ = [
     "build_schedule",
     "calibrate",
     "compare",
+    "evaluate",
     "fit_poisson",
+    "load_capture",
     "load_day",
     "open_run",
     "sweep",

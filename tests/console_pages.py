@@ -27,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mm.base.numbers import with_plain_minus
 from mm.cli.frame import every_name
 from support import ROOT, SHARED
 
@@ -259,7 +260,11 @@ def _segments(shown: list[str]) -> list[list[str]]:
 
 
 def _comparable(line: str, live: bool) -> str:
-    """Return a line without parts that differ between runs or processors; one of a live market without numbers."""
+    """Return a line without parts that differ between runs or processors; one of a live market without numbers.
+
+    Pages have the minus of a terminal, the commands here that of a pipe.
+    """
+    line = with_plain_minus(line)
     line = _LONG.sub(lambda number: f"{float(number[0]):.8g}", _VOLATILE.sub("#", line))
     return " ".join(_NUMBER.sub("#", line).split()) if live else line
 

@@ -74,3 +74,13 @@ def test_noun_is_singular_only_for_one():
         "stretch",
         "stretches",
     ]
+
+
+@given(st.floats(min_value=-1e12, max_value=1e12), st.sampled_from(["PnL {}", "{} … {}", "A={}", "({}, {})", "−{}"]))
+def test_plain_minus_makes_every_number_readable(value, frame):
+    """What a program reads of a line is the number; text around it stays."""
+    texts = [numbers.number(value), numbers.short(value), numbers.fixed(value, 4)]
+    for text in texts:
+        float(numbers.with_plain_minus(text).replace(",", ""))
+        assert "−" not in numbers.with_plain_minus(frame.replace("−", "Δ = ").format(text, text))
+    assert numbers.with_plain_minus("s·(m − p), data/a−1.csv, 1.5e−13") == "s·(m − p), data/a−1.csv, 1.5e-13"

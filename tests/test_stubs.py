@@ -184,6 +184,48 @@ def test_public_api_passes_mypy_strict_and_rejects_misuse(tmp_path: Path) -> Non
     assert '"nonsense"' in "".join(errors[1:])
 
 
+OWN_FOLDER = """\
+import mm
+
+
+class Join:
+    def quote(self, view: mm.QuoteView) -> mm.Quotes:
+        return mm.Quotes(view.bid_ticks, view.ask_ticks)
+
+
+class Mute:
+    def answer(self, view: mm.QuoteView) -> mm.Quotes:
+        return mm.Quotes(view.bid_ticks, view.ask_ticks)
+
+
+class Deaf:
+    def quote(self, view: str) -> mm.Quotes:
+        return mm.Quotes(1, 2)
+
+
+tapes = mm.load_capture("capture.gz", "BTCUSDT", data_root="days")
+earned = mm.backtest(tapes, Join(), maker_fee_rate=0, order_latency_ms=5).summary["pnl_quoting"]
+mm.backtest(tapes, Join, "poisson")
+mm.backtest(tapes, ("glft", {"gamma": 0.1}))
+days: list[str] = mm.evaluate("BTCUSDT", "20260105:20260109", quote_model="glft")["days"]
+mm.backtest(tapes, Mute())
+mm.backtest(tapes, Deaf())
+mm.backtest(tapes, Join(), order_latency_ms="fast")
+"""
+
+
+@pytest.mark.slow
+def test_installed_package_is_typed_in_any_folder(tmp_path: Path) -> None:
+    """``mypy --strict`` finds it by itself, and refuses a strategy without ``quote`` and a knob of a wrong type."""
+    (tmp_path / "own.py").write_text(OWN_FOLDER)
+    words = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "own.py"]
+    env = {name: text for name, text in os.environ.items() if name not in ("MYPYPATH", "PYTHONPATH")}
+    done = subprocess.run(words, cwd=tmp_path, env=env, text=True, capture_output=True, check=False, timeout=600)
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert [line.partition(": ")[0] for line in errors] == ["own.py:24", "own.py:25", "own.py:26"], done.stdout
+    assert '"order_latency_ms"' in errors[-1]
+
+
 @pytest.mark.slow
 def test_every_python_block_of_the_docs_passes_mypy_strict(tmp_path: Path) -> None:
     """The blocks of a page form one module and keep their line numbers."""

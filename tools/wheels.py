@@ -116,6 +116,8 @@ def build_wheel(python: str, source: Path, scratch: Path, out: Path, environment
     missing = without_kernels(wheel)
     if missing:
         sys.exit(f"error: {wheel.name} has no compiled {', '.join(missing)}; is there a compiler?")
+    if untyped := without_stubs(wheel):
+        sys.exit(f"error: {wheel.name} lacks {', '.join(untyped)}, which type checkers and editors read")
     _run(sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", out, wheel, env=environment | _beside())
 
 
@@ -125,6 +127,14 @@ def without_kernels(wheel: Path) -> list[str]:
         names = archive.namelist()
     compiled = {name.partition(".")[0] for name in names if name.endswith(".so")}
     return [name for name in names if name.endswith(".pyx") and name.removesuffix(".pyx") not in compiled]
+
+
+def without_stubs(wheel: Path) -> list[str]:
+    """Return the files for type checkers that a wheel lacks: a stub of each kernel, that of ``mm``, and the marker."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    stubs = {f"{name.removesuffix('.pyx')}.pyi" for name in names if name.endswith(".pyx")}
+    return sorted({"mm/__init__.pyi", "mm/py.typed", *stubs} - names)
 
 
 def normalised(packed: bytes, epoch: int) -> bytes:

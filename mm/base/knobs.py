@@ -174,17 +174,21 @@ def as_arguments(groups: Iterable[type], names: Mapping[str, str] | None = None)
     try:
         yield
     except (UsageError, DataError) as error:
-        text = str(error)
-        for declared in (knob for group in groups for knob in knobs(group)):
-            flag, variable = declared.flag, declared.variable
-            bare = rf"(?<![\w/.'\"-])(?:{flag}|{variable})(?![\w/-])"
-            text = re.sub(
-                rf"{flag} \({variable}\)|{variable} \({flag}\)|{bare}",
-                (names or {}).get(declared.name, declared.name),
-                text,
-            )
-        error.args = (text, *error.args[1:])
+        error.args = (with_arguments(str(error), groups, names), *error.args[1:])
         raise
+
+
+def with_arguments(text: str, groups: Iterable[type], names: Mapping[str, str] | None = None) -> str:
+    """Return *text* with the knobs of *groups* named as `as_arguments` does."""
+    for declared in (knob for group in groups for knob in knobs(group)):
+        flag, variable = declared.flag, declared.variable
+        bare = rf"(?<![\w/.'\"-])(?:{flag}|{variable})(?![\w/-])"
+        text = re.sub(
+            rf"{flag} \({variable}\)|{variable} \({flag}\)|{bare}",
+            (names or {}).get(declared.name, declared.name),
+            text,
+        )
+    return text
 
 
 @contextmanager

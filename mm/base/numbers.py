@@ -1,8 +1,10 @@
 """Formatting of numbers for display."""
 
 import math
+import re
 
 MINUS = "−"  # U+2212 in text for display; files and JSON have the hyphen
+_MINUS_OF_A_NUMBER = re.compile(rf"(?:(?<=\de)|(?<!\w)){MINUS}(?=[\d.])")  # also of an exponent
 SHARPE_DAYS = 20  # with fewer days the headlines have no Sharpe ratio
 ABOVE, BELOW, UNDECIDED = "above 0", "below 0", "undecided"
 NORMAL = 1.959963984540054  # the two-sided 95 % quantile of the normal distribution
@@ -58,6 +60,11 @@ def short(value: float) -> str:
     if "e-" in text and abs(value) >= SMALLEST:
         text = f"{value:.{9 - math.floor(math.log10(abs(value)))}f}".rstrip("0")
     return text.replace("-", MINUS)
+
+
+def with_plain_minus(text: str) -> str:
+    """Return *text* with numbers that programs can read: the typographic minus before a digit becomes a hyphen."""
+    return _MINUS_OF_A_NUMBER.sub("-", text)
 
 
 def noun(count: int, one: str, several: str = "") -> str:

@@ -134,10 +134,15 @@ def put_cwd_first() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error as one line: its type and its message; a syntax error without its place."""
+    """Return an error as one line: its type and its message; a syntax error without its place.
+
+    A missing attribute is told with the nearest one that the object has.
+    """
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     text = " ".join(str(error).split())
+    if isinstance(error, AttributeError) and error.name and error.obj is not None:
+        text += closest(error.name, [name for name in dir(error.obj) if not name.startswith("_")])
     return f"{type(error).__name__}{f': {text}' if text else ''}"
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from mm.base.held_file import hold_file
+from mm.base.numbers import with_plain_minus
 from mm.clock import iso, now_us
 
 if TYPE_CHECKING:
@@ -162,10 +163,13 @@ def _value(value: Any) -> str:
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Write a line to *stream* and flush; once the reader has closed the pipe, write nothing more."""
+    """Write a line to *stream* and flush; once the reader has closed the pipe, write nothing more.
+
+    Negative numbers have the typographic minus on a terminal alone: what reads a pipe or a file may be a program.
+    """
     if _bars:  # the next step draws the bar again, below
         _to_terminal(sys.stderr, "\r\x1b[K")
-    _to_terminal(stream, text + "\n")
+    _to_terminal(stream, (text if stream.isatty() else with_plain_minus(text)) + "\n")
 
 
 def _to_terminal(stream: TextIO, text: str) -> None:
@@ -249,7 +253,8 @@ class Console:
             self._log.close()
         if self.as_json and self._json is not None:
             settings = {"settings_from": self._elsewhere.sources} if self._elsewhere and self._elsewhere.sources else {}
-            write_line(sys.stdout, json.dumps({**self._json, **settings}, allow_nan=False))
+            text = json.dumps({**self._json, **settings}, allow_nan=False, ensure_ascii=False)
+            write_line(sys.stdout, json.dumps(json.loads(with_plain_minus(text))))
 
     @property
     def log(self) -> "Logger":

@@ -29,6 +29,7 @@ from mm.base.knobs import (
 from mm.base.markets import MARKETS
 from mm.cli.config import Doors, OrdersFile, Output
 from mm.dayfolder.held_out import held_days, held_of
+from mm.errors import UsageError
 from mm.play.calibration_knobs import Calibration, Fit, Windows
 from mm.play.knobs import DamagedDay, Day, Market, Models, OpenedDay, OtherMarkets, Pages, Results, Sensitivity, Source
 
@@ -171,7 +172,17 @@ class ManyDays(Day):
         return {"day": ",".join(held) or None, "open_held_out": True}
 
     def played(self) -> list[tuple[str, str]]:
-        """Return symbol and day of each backtest; of days held out only those that are for the symbol."""
+        """Return symbol and day of each backtest; of days held out only those that are for the symbol.
+
+        Raises:
+            UsageError: If there is no day.
+        """
+        if self.day is None:
+            raise UsageError(
+                f"no day of {self.symbol} is held out below {self.data_root}; mm data hold marks days"
+                if self.held_out
+                else "--day (DAY) is missing; give a day, a list or a range, or --held-out"
+            )
         pairs = [(symbol, day) for day in self.days() for symbol in self.symbol.split(",")]
         if not self.held_out:
             return pairs

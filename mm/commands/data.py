@@ -1,7 +1,8 @@
 """``mm data``: import of raw captures, check, repair and coverage of day folders, and Parquet."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -187,8 +188,31 @@ def data_import(
     Tables of your own, CSV or Parquet: mm data import book.csv trades.parquet --format table --symbol BTCUSDT
     --time-column received --qty-column size
     """
+    asked = (source, market, streams, tables, name)
+    report = imported(captures, form, asked, lambda size: console.progress("import", size))
+    for line in report.lines():
+        console.print(line)
+    console.set_json(report.to_json())
+    require_synced(report)
+
+
+def imported(
+    captures: Sequence[Path],
+    form: str,
+    asked: tuple[Source, Market, Streams, Tables, Name],
+    progress: Callable[[int], AbstractContextManager[Callable[[int], None]]],
+) -> "ImportReport":
+    """Import *captures* of a format as *asked*, and return the report, with what each day's trades say of its book.
+
+    Args:
+        captures: The files, in the order of recording.
+        form: Name of their format.
+        asked: The knobs.
+        progress: Opens the progress of a number of bytes.
+    """
     from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures, steps
 
+    source, market, streams, tables, name = asked
     options = ImportOptions(
         tick_size=market.tick_size,
         qty_step=market.qty_step,
@@ -203,7 +227,7 @@ def data_import(
         read_as = form_of(form, tables.contract_size, _columns(form, tables))
     with read_twice(captures) as files:
         size = sum(path.stat().st_size for path in files if path.is_file())
-        with console.progress("import", size) as advance:
+        with progress(size) as advance:
             report = import_captures(
                 files,
                 source.symbol,
@@ -214,10 +238,7 @@ def data_import(
                 form=read_as,
             )
     _doubt_days(report)
-    for line in report.lines():
-        console.print(line)
-    console.set_json(report.to_json())
-    _require_synced(report)
+    return report
 
 
 def _doubt_days(report: "ImportReport") -> None:
@@ -237,7 +258,12 @@ def _doubts(folder: DayFolder) -> "BookDoubts | None":
     return book_doubts(folder)
 
 
-def _require_synced(report: "ImportReport") -> None:
+def require_synced(report: "ImportReport") -> None:
+    """Refuse an import without a book that moves; its days stay.
+
+    Raises:
+        NeverSynced: If no day has a snapshot, or none has a change after it.
+    """
     if any(day.synced for day in report.days) and not any(day.book.diffs for day in report.days):
         raise NeverSynced(
             f"{report.days[-1].path}: the book stands still: of {sum(one.lines for one in report.captures):,} lines "
@@ -296,7 +322,7 @@ def data_fetch(
         console.print(line)
     console.set_json(fetched.to_json())
     if of == "usdm":  # Spot has no published book
-        _require_synced(fetched.report)
+        require_synced(fetched.report)
 
 
 def _named_after(captures: Sequence[Path]) -> str:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from shlex import join
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.risk import Risk
@@ -12,16 +11,13 @@ from mm.backtest.run_terms import OWN_MARKET
 from mm.base.numbers import number, signed
 from mm.cli.frame import runner
 from mm.cli.task_knobs import ManyDays, Workers
-from mm.errors import DataError, Incomplete, MissingDay, UsageError
 from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.report.contents import EVALUATION
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
-    from mm.play.setup import Setup
-    from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row
-    from mm.sweep.work import Work
-    from mm.trials.on_record import Recording
+    from mm.sweep.evaluate import DayWorks
+    from mm.sweep.evaluation import Row
 
 
 DAILY = "evaluation_days.csv"
@@ -31,12 +27,7 @@ SHOWN = 10  # symbols on the terminal
 def one_folder(objects: Sequence[Any]) -> Day:
     """Return the day that names the run's folder: one for all symbols."""
     days: ManyDays = next(group for group in objects if isinstance(group, ManyDays))
-    if days.day is None:
-        raise UsageError(
-            f"no day of {days.symbol} is held out below {days.data_root}; mm data hold marks days"
-            if days.held_out
-            else "--day (DAY) is missing; give a day, a list or a range, or --held-out"
-        )
+    days.played()
     symbols = days.symbol.split(",")
     return replace(days, symbol="+".join(symbols) if len(symbols) <= 3 else f"{len(symbols)}_symbols")
 
@@ -71,36 +62,20 @@ def evaluate(
     from mm.play.models import check_names
     from mm.play.setup import Setup
     from mm.report.evaluation import page
-    from mm.sweep.evaluation import DayMarket, Row, evaluated
+    from mm.sweep.evaluate import read_days
     from mm.sweep.sweep import as_csv
-    from mm.sweep.work import Work
     from mm.trials.on_record import Recording
 
     check_names(models)
     setup = Setup(
         day=days, market=market, execution=execution, account=account, models=models, risk=risk, others=others
     )
-    works, holes = list[tuple[Work, DayMarket]](), list[Row]()
     recording = Recording(days.out_root, run.kind)
-    names = days.played()
-    with run.timing("load"), run.progress("days read", len(names)) as step:
-        for symbol, day in names:
-            try:
-                own = replace(setup, day=replace(days, symbol=symbol, day=day))
-                works.append(_work(run, own, workers, recording, first=not works))
-            except DataError as error:
-                holes.append({"symbol": symbol, "day": day, "reason": " ".join(str(error).split())})
-                run.log.warning("day_left_out", symbol=symbol, day=day, reason=holes[-1]["reason"])
-            step(1)
-    if not works:
-        raise MissingDay(f"none of {len(names)} days could be read; the first: {holes[0]['reason']}")
-    run.keep_source(dict.fromkeys(name for work, _ in works for name in work.sources))
-    played = list(_played(run, works, workers))
-    content = evaluated(played, holes, recording.on_record(again=True))
-    if not content["rows"]:
-        first = played[0].outcome
-        said = f"none of {len(played)} days could be played; the first: {first['error']}"
-        raise Incomplete(said, first["exit_code"])
+    with run.timing("load"), run.progress("days read", len(days.played())) as step:
+        works = read_days(setup, days, workers, recording, run, step)
+    run.keep_source(dict.fromkeys(name for work, _ in works.works for name in work.sources))
+    _play(run, works, workers)
+    content = works.content(recording)
     with run.timing("write"):
         run.output(EVALUATION).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         run.output(DAILY, len(content["rows"])).write_text(as_csv(content["rows"]), encoding="utf-8")
@@ -114,55 +89,19 @@ def evaluate(
         run.print(line)
 
 
-def _work(
-    run: Run, setup: "Setup", workers: Workers, recording: "Recording", *, first: bool
-) -> "tuple[Work, DayMarket]":
-    """Return the backtest of one day, and its market; *first*: whether warnings on the models are logged."""
-    from mm.play.market import Markets
-    from mm.runs.noted import note_micro_price, note_others, note_tapes
-    from mm.sweep.evaluation import DayMarket
-    from mm.sweep.grid import Point
-    from mm.sweep.work import work_of
-
-    markets = Markets.open(setup.day, setup.market, setup.others)
-    note_tapes(run, markets.tapes, sizes=False)
-    note_others(run, markets, setup.day, setup.others)
-    work = work_of(run if first else None, [Point(1, {}, setup)], markets, workers, run.tapes, recording)
-    if work.reads_micro_price:
-        note_micro_price(run, markets)
-    market = DayMarket.of(markets.first)
-    for tape in markets.tapes:
-        tape.release_memory()
-    return work, market
-
-
-def _played(run: Run, works: "Sequence[tuple[Work, DayMarket]]", workers: Workers) -> "Iterator[EvaluatedDay]":
-    """Play what is not stored yet, and yield every day."""
-
-    from mm.sweep.evaluation import EvaluatedDay
+def _play(run: Run, works: "DayWorks", workers: Workers) -> None:
+    """Play what is not stored yet."""
     from mm.sweep.work import engine
 
-    outcomes = {
-        key: outcome for work, _ in works for key, outcome in (work.kept() if workers.reuse_points else {}).items()
-    }
-    missing = [(work, job) for work, _ in works for key, job in work.jobs.items() if key not in outcomes]
-    run.timings.update(played=len(missing), reused=len(works) - len(missing))
-    with run.timing("play"), run.progress("days", len(missing)) as step:
+    missing = len(works.missing)
+    run.timings.update(played=missing, reused=len(works.works) - missing)
+    with run.timing("play"), run.progress("days", missing) as step:
         try:
-            for place, outcome in engine(workers)([job.task for _, job in missing]):
-                work, job = missing[place]
-                work.keep(job, outcome)
-                outcomes[job.key] = outcome
-                step(1)
+            works.play(engine(workers), step)
         except BaseException:
             message = "run the same command to resume the evaluation"
-            run.log.warning("days_kept", known=len(outcomes), of=len(works), message=message)
+            run.log.warning("days_kept", known=len(works.outcomes), of=len(works.works), message=message)
             raise
-    for work, market in works:
-        day = work.points[0].setup.day
-        (key,) = work.jobs
-        alone = join(work.points[0].setup.command((), places=False))
-        yield EvaluatedDay(day.symbol, day.label(), market, outcomes[key], alone)
 
 
 def _lines(content: "Row") -> Iterator[str]:

@@ -157,10 +157,17 @@ class ImportReport:
             *self._ticker_line(),
             *_clock_line(self.days),
             *_grid_line(self.instrument, self.inferred),
-            *(_loss_line(capture) for capture in self.captures if not capture.whole),
-            *(_unread_line(capture) for capture in self.captures if capture.unread),
+            *self.losses,
             *(f"warning: {warning}" for warning in self.warnings),
             *(day.path if day.synced else f"{day.path}: never synced, so it cannot be replayed" for day in self.days),
+        ]
+
+    @property
+    def losses(self) -> list[str]:
+        """What of the captures was lost or not read, a sentence each."""
+        return [
+            *(_loss_line(capture) for capture in self.captures if not capture.whole),
+            *(_unread_line(capture) for capture in self.captures if capture.unread),
         ]
 
     def _ticker_line(self) -> list[str]:

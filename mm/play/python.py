@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mm.backtest.result import Result
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.schedule import Schedule
+    from mm.play.strategy_types import StrategyOrName
 
 GROUPS: tuple[type, ...] = (Execution, Account, Models, Risk, Sensitivity)
 """The knobs of a backtest of given tapes; quantity step and minimum notional come from the tape (`mm.load_day`)."""
@@ -40,7 +41,7 @@ Step = Callable[[int], None]
 @as_arguments(GROUPS)
 def backtest(  # noqa: PLR0913 - arguments that no knob can express
     tape: Tape | Iterable[Tape],
-    quotes: object = None,
+    quotes: "StrategyOrName | None" = None,
     fills: object = None,
     rules: Rules | None = None,
     *,
@@ -93,9 +94,9 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         unused = {"fit": fit, "micro_price": micro_price, "others": others, "out_root": out_root}
         _check_objects(quotes, fills, settings | unused)
         return replay.backtest(tapes, quotes, fills, rules, step=step, intensity=intensity)
-    quotes = _without_parameters(quotes, "quote_params_json", settings)
-    fills = _without_parameters(fills, "fill_params_json", settings)
-    given = _with_names({"quote_model": quotes, "fill_model": fills}, settings)
+    quoting = _without_parameters(quotes, "quote_params_json", settings)
+    filling = _without_parameters(fills, "fill_params_json", settings)
+    given = _with_names({"quote_model": quoting, "fill_model": filling}, settings)
     fitted = None if isinstance(fit, str | os.PathLike) else fit
     if fit is not None and (given.get("fill_params_file") or given.get("fill_params_json")):
         raise UsageError("a fit was given, and fill_params_file or fill_params_json as well; give one of them")
@@ -105,7 +106,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     check_names(models)
     played = PlayKnobs(execution=execution, account=account, models=models, risk=risk)
     markets = Markets.given(tapes, others or {}, micro_price)
-    play = Play.of(played, markets, fitted, sensitivity, GivenModels(quotes, fills, intensity))
+    play = Play.of(played, markets, fitted, sensitivity, GivenModels(quoting, filling, intensity))
     if out_root is None:
         return play.run(step)
     from mm.play.design import Design, recorded, write_openings  # they need the play

@@ -215,8 +215,23 @@ def test_closed_pipe_ends_the_output_but_not_the_work():
 def test_unencodable_characters_are_escaped(encoding, minus):
     """No run fails because of a character or of a folder name that is not UTF-8."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    write_line(stream, "−1 in \udcff")
-    assert stream.buffer.getvalue().decode(encoding) == f"{minus}1 in \\udcff\n"
+    write_line(stream, "x − 1 in \udcff")
+    assert stream.buffer.getvalue().decode(encoding) == f"x {minus} 1 in \\udcff\n"
+
+
+def test_minus_is_plain_except_on_a_terminal(capsys, monkeypatch):
+    """Pipes, files and the texts of --json are read by programs; a terminal by people."""
+    console = Console(as_json=False, level="INFO")
+    console.print("PnL −1.5 … −0.5")
+    as_json = Console(as_json=True, level="INFO")
+    as_json.set_json({"pnl": -1.5, "warnings": ["lost −1.5"]})
+    as_json.close()
+    piped, content = capsys.readouterr().out.splitlines()
+    assert piped == "PnL -1.5 … -0.5"
+    assert json.loads(content) == {"pnl": -1.5, "warnings": ["lost -1.5"]}
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    console.print("PnL −1.5")
+    assert capsys.readouterr().out == "PnL −1.5\n"
 
 
 def test_line_is_written_at_once(capsys):

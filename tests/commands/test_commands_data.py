@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import mm
 from mm.commands.data import data_check as check_command
 from mm.commands.data import data_coverage as coverage_command
 from mm.commands.data import data_export as export_command
 from mm.commands.data import data_import as import_command
 from mm.commands.data import data_inspect as inspect_command
 from mm.commands.data import data_repair as repair_command
+from mm.errors import NeverSynced, RunExists, UsageError
 from strategies import Story
 
 START_US = 1_767_600_000_000_000  # 2026-01-05 09:00 in Berlin
@@ -57,6 +59,41 @@ def test_import_of_a_capture_writes_day_folders():
     checked = call(check_command, str(DAY))
     assert (checked.exit_code, checked.stderr) == (0, "")
     assert checked.stdout.splitlines()[-1].startswith(f"{DAY}: sealed; ")
+
+
+def files_below(folder: str) -> dict[str, bytes]:
+    root = Path(folder)
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # beside the one that is expected
+def test_python_imports_the_same_days_as_the_command():
+    """`mm.load_capture` writes the same bytes, and returns the days as tapes that a backtest takes."""
+    assert call(import_command, "capture.gz", "--symbol", "simusdt").exit_code == 0
+    with pytest.warns(UserWarning, match="give tick_size if the exchange's is finer") as said:
+        (tape,) = mm.load_capture("capture.gz", "simusdt", data_root="other")
+    assert said[0].filename == __file__
+    assert files_below("other") == files_below("data")
+    assert len(tape) == len(mm.load_day(DAY)) > 0
+    assert mm.backtest([tape], sensitivity=False).summary["days"] == ["20260105"]
+    with pytest.raises(RunExists, match="already contains a recorded day; move it, or import into another data_root"):
+        mm.load_capture(Path("capture.gz"), "SIMUSDT", data_root="other")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # beside the one that is expected
+def test_python_import_tells_what_is_doubtful_and_refuses_what_cannot_be_played():
+    """Doubts are Python's warnings; a file of which nothing can be played is an error, as for the command."""
+    lines = capture().splitlines(keepends=True)
+    Path("quiet").write_text("".join(row for row in lines if "@trade" not in row))
+    with pytest.warns(UserWarning, match="0 trades, so a backtest fills only where the book moves"):
+        mm.load_capture(["quiet"], "SIMUSDT", data_root="quiet_days")
+    Path("torn").write_text("".join(lines[1:]))
+    with pytest.raises(NeverSynced, match="no snapshot could be used"):
+        mm.load_capture("torn", "SIMUSDT", data_root="torn_days")
+    with pytest.raises(TypeError, match="did you mean tick_size"):
+        mm.load_capture("capture.gz", "SIMUSDT", ticksize="0.01")
+    with pytest.raises(UsageError, match="tick_size"):
+        mm.load_capture("capture.gz", "SIMUSDT", tick_size="-1")
 
 
 def test_day_without_trades_is_imported_with_a_warning():
@@ -159,6 +196,8 @@ def test_day_commands_take_flags_variables_or_folder(command):
     by_variables = call(command, "--json", SYMBOL="SIMUSDT", DAY="20260105", DATA_ROOT="data")
     by_path_and_variables = call(command, str(DAY), "--json", SYMBOL="OTHER", DAY="20990101")
     answers = [json.loads(done.stdout) for done in (by_path, by_flags, by_variables, by_path_and_variables)]
+    assert set(answers[2].pop("settings_from")) == {"SYMBOL", "DAY", "DATA_ROOT"}
+    answers[3].pop("settings_from", None)
     assert by_path.exit_code == 0
     assert answers == answers[:1] * 4
 

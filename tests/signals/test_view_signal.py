@@ -109,6 +109,12 @@ def test_undeclared_signal_is_rejected():
     with pytest.raises(ModelError, match=r"signal\('imbalance_5'\): the model does not declare it"):
         backtest(small(), Other(), TradeCross(), RULES)
 
+    class Near(Reading):
+        signals = ("imbalance_10",)
+
+    with pytest.raises(ModelError, match=r"'imbalance_5'.* did you mean imbalance_10\?"):
+        backtest(small(), Near(), TradeCross(), RULES)
+
     class Text(Reading):
         signals = "spread"
 

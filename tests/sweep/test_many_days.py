@@ -13,8 +13,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mm import DayFolder, open_run
-from mm.errors import Mismatch
+from mm import DayFolder, evaluate, open_run
+from mm.errors import Mismatch, MissingDay, UsageError
 from mm.sweep.evaluation import HOUR_US, DayMarket, EvaluatedDay, evaluated, mean_of
 from mm.trials.own_content import own_content
 from simulation import simulate_day
@@ -152,8 +152,8 @@ SETTINGS |= {"QUOTE_PARAMS_JSON": '{"delta_ticks": 2}', "JOBS": "1"}
 WORDS = ("-m", "mm", "evaluate", "--symbol", "AAAUSDT,BBBUSDT", "--day", "20260105:20260107")
 
 
-def test_command_plays_what_is_there_and_names_the_rest(month):
-    """Its rows are those of single backtests; a second evaluation plays nothing."""
+def test_command_plays_what_is_there_and_names_the_rest(month, monkeypatch):
+    """Its rows are those of single backtests, its numbers those of `mm.evaluate`; a second evaluation plays nothing."""
     done = run_mm(*WORDS[2:], "--run-id", "all", cwd=month, **SETTINGS)
     assert done.returncode == 0, done.stderr
     folder = month / "out/evaluation/AAAUSDT+BBBUSDT/20260105-20260107_all"
@@ -183,6 +183,11 @@ def test_command_plays_what_is_there_and_names_the_rest(month):
     assert again.returncode == 0, again.stderr
     manifest = json.loads((folder.with_name("20260105-20260107_again") / "run_manifest.json").read_text())
     assert (manifest["timings"]["played"], manifest["timings"]["reused"]) == (0, 3)
+    settings = {"quote_model": "fixed_spread", "quote_params_json": {"delta_ticks": 2}, "initial_inventory": 1}
+    monkeypatch.chdir(month)
+    own = {"out_root": "python", "maker_fee_rate": 0, "jobs": 1}
+    called = evaluate("AAAUSDT,BBBUSDT", "20260105:20260107", **settings, **own)
+    assert own_content(json.loads(json.dumps(called))) == own_content(content)
     elsewhere = run_mm(*WORDS[2:], "--run-id", "all", "--out-root", "elsewhere", cwd=month, **SETTINGS)
     assert elsewhere.returncode == 0, elsewhere.stderr
     copy = month / "elsewhere" / folder.relative_to(month / "out")
@@ -194,6 +199,16 @@ def test_command_without_any_day_ends_with_3(month):
     done = run_mm(*WORDS[2:-1], "20270101:20270103", cwd=month, **SETTINGS)
     assert done.returncode == 3
     assert "none of 6 days could be read; the first: no day folder" in done.stderr
+
+
+def test_python_evaluation_refuses_what_the_command_refuses(month):
+    """A knob that there is not, no day, and days of which none can be read."""
+    with pytest.raises(TypeError, match="did you mean maker_fee_rate"):
+        evaluate("AAAUSDT", "20260105", maker_fee=0)
+    with pytest.raises(UsageError, match="day is missing"):
+        evaluate("AAAUSDT", data_root=month / "data")
+    with pytest.raises(MissingDay, match="none of 1 days could be read"):
+        evaluate("AAAUSDT", "20270101", data_root=month / "data", out_root=month / "none")
 
 
 @pytest.mark.slow

@@ -181,7 +181,7 @@ def test_sweep_resumes_after_the_loss_of_the_scheduler(sweep_data, tmp_path):
         sweep = desk.on(address)
         out, stderr = sweep.communicate(timeout=PATIENCE_S)
     assert (sweep.returncode, stderr) == (0, "")
-    assert out.splitlines()[0] == f"8 points, {8 - kept} played, {kept} reused"
+    assert f"8 points, {8 - kept} played, {kept} reused" in out.splitlines()
     assert len(list(desk.marks.glob(f"*_{second.pid}"))) == 8 - kept
     desk.same(serial, out)
 

@@ -22,6 +22,7 @@ from mm.backtest.journal import KINDS
 from mm.backtest.parameters import name_of
 from mm.backtest.quotes.view import OwnFill as ShownFill
 from mm.backtest.quotes.view import Quotes
+from mm.base.knobs import closest
 from mm.base.user_code import CallStopped, place_of_code, placed, raised
 from mm.errors import ModelError, UsageError
 
@@ -308,7 +309,8 @@ cdef class QuoteView:
         cdef const View* view = self.seen()
         place = None if self.places is None else self.places.get(name)
         if place is None:
-            raise ModelError(f"signal({name!r}): the model does not declare it; add it to its `signals`")
+            near = closest(name, self.places or ())
+            raise ModelError(f"signal({name!r}): the model does not declare it; add it to its `signals`{near}")
         value = NAN if view.signals is NULL else view.signals[<int> place]
         return None if isnan(value) else value
 

@@ -1,0 +1,27 @@
+"""What ``mm.backtest`` takes as a strategy, for type checkers and editors."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from mm.backtest.quotes.base import QuoteModel, QuoteView
+from mm.backtest.quotes.view import Quotes
+from mm.backtest.strategy import Orders
+
+
+class Quoting(Protocol):
+    """A strategy that tells its quotes."""
+
+    def quote(self, view: QuoteView, /) -> Quotes | None:
+        """Return the quotes; None for none."""
+
+
+class Sending(Protocol):
+    """A strategy that sends, amends and cancels its orders itself."""
+
+    def on_event(self, market: QuoteView, orders: Orders, /) -> None:
+        """Act on a change of the market."""
+
+
+Strategy = Quoting | Sending | QuoteModel
+StrategyClass = Callable[..., Strategy]
+StrategyOrName = str | Strategy | StrategyClass | tuple[str | StrategyClass, Mapping[str, Any]]

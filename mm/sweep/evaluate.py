@@ -1,0 +1,167 @@
+"""Evaluations: as one call for notebooks, and the days that the call and ``mm evaluate`` read and play."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from shlex import join
+from typing import Any
+
+from mm.backtest.risk import Risk
+from mm.backtest.rules import Account, Execution
+from mm.base.knobs import as_arguments
+from mm.cli.task_knobs import ManyDays, Workers
+from mm.errors import DataError, Incomplete, MissingDay
+from mm.play.design import write_openings
+from mm.play.given import groups_of
+from mm.play.knobs import Market, Models, OtherMarkets
+from mm.play.market import Markets
+from mm.play.models import check_names
+from mm.play.setup import Setup
+from mm.runs.in_progress import Run
+from mm.runs.noted import note_micro_price, note_others, note_tapes
+from mm.sweep.engines import Outcomes
+from mm.sweep.evaluation import DayMarket, EvaluatedDay, Row, evaluated
+from mm.sweep.grid import Point
+from mm.sweep.play import Outcome
+from mm.sweep.work import Engine, Job, Work, engine, work_of
+from mm.trials.on_record import Recording
+
+KIND = "evaluation"
+_GROUPS: tuple[type, ...] = (ManyDays, Market, Execution, Account, Models, Risk, OtherMarkets, Workers)
+Step = Callable[[int], None]
+
+
+@as_arguments(_GROUPS)
+def evaluate(symbol: str, day: str | None = None, *, step: Step | None = None, **settings: Any) -> dict[str, Any]:
+    """Play a strategy on many days and symbols, each day on its own, and return what the days say together.
+
+    The numbers are those of ``mm evaluate``; no run folder is written. Days already played, here or by the command,
+    are reused.
+
+    Args:
+        symbol: A symbol, or several with commas.
+        day: One day, a list or a range, as on the command line; None with ``held_out=True`` are all days held out.
+        step: Called with the number of backtests finished since the last call, for a progress bar.
+        settings: Other knobs of ``mm evaluate`` by field (``data_root``, ``quote_model``, ``jobs``).
+
+    Returns:
+        The content of ``evaluation.json``: ``pnl``, ``daily``, ``by_symbol``, ``rows`` (one a day and symbol),
+        ``holes`` (days that are missing or damaged) and more, in the quote asset.
+
+    Raises:
+        TypeError: If a knob is unknown.
+        UsageError: If a knob is invalid.
+        MissingDay: If none of the days can be read.
+        Incomplete: If none of them can be played.
+    """
+    made = groups_of(_GROUPS, {"symbol": symbol, "day": day, **settings}, "mm.evaluate")
+    days, market, execution, account, models, risk, others, workers = made
+    days = replace(days, **ManyDays.resolved(vars(days)))
+    check_names(models)
+    setup = Setup(
+        day=days, market=market, execution=execution, account=account, models=models, risk=risk, others=others
+    )
+    recording = Recording(days.out_root, KIND)
+    works = read_days(setup, days, workers, recording)
+    works.play(engine(workers), step or (lambda _played: None))
+    return works.content(recording)
+
+
+@dataclass
+class DayWorks:
+    """The days of an evaluation: what is to be played, and what was.
+
+    Attributes:
+        works: The backtest and the market of each day.
+        holes: The days that could not be read: ``symbol``, ``day``, ``reason``.
+        outcomes: Outcomes known so far, by the keys of their jobs.
+    """
+
+    works: list[tuple[Work, DayMarket]] = field(default_factory=list)
+    holes: list[Row] = field(default_factory=list)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> list[tuple[Work, Job]]:
+        """The backtests without an outcome."""
+        return [(work, job) for work, _ in self.works for key, job in work.jobs.items() if key not in self.outcomes]
+
+    def play(self, engine: Engine, step: Step) -> None:
+        """Play what is missing; each outcome is stored at once."""
+        missing = self.missing
+        played: Outcomes = engine([job.task for _, job in missing])
+        for place, outcome in played:
+            work, job = missing[place]
+            work.keep(job, outcome)
+            self.outcomes[job.key] = outcome
+            step(1)
+
+    def content(self, recording: Recording) -> Row:
+        """Return the content of ``evaluation.json``.
+
+        Raises:
+            Incomplete: If no day could be played.
+        """
+        played = [self._evaluated(work, market) for work, market in self.works]
+        content = evaluated(played, self.holes, recording.on_record(again=True))
+        if not content["rows"]:
+            first = played[0].outcome
+            said = f"none of {len(played)} days could be played; the first: {first['error']}"
+            raise Incomplete(said, first["exit_code"])
+        return content
+
+    def _evaluated(self, work: Work, market: DayMarket) -> EvaluatedDay:
+        day = work.points[0].setup.day
+        (key,) = work.jobs
+        alone = join(work.points[0].setup.command((), places=False))
+        return EvaluatedDay(day.symbol, day.label(), market, self.outcomes[key], alone)
+
+
+def read_days(
+    setup: Setup,
+    days: ManyDays,
+    workers: Workers,
+    recording: Recording,
+    run: Run | None = None,
+    step: Step = lambda _read: None,
+) -> DayWorks:
+    """Read every day; one that is missing or damaged is a hole. Files and warnings are noted in the *run*, if any.
+
+    Raises:
+        MissingDay: If none can be read.
+    """
+    found, names = DayWorks(), days.played()
+    for symbol, day in names:
+        try:
+            own = replace(setup, day=replace(days, symbol=symbol, day=day))
+            found.works.append(_work(run, own, workers, recording, first=not found.works))
+        except DataError as error:
+            found.holes.append({"symbol": symbol, "day": day, "reason": " ".join(str(error).split())})
+            if run is not None:
+                run.log.warning("day_left_out", symbol=symbol, day=day, reason=found.holes[-1]["reason"])
+        step(1)
+    if not found.works:
+        raise MissingDay(f"none of {len(names)} days could be read; the first: {found.holes[0]['reason']}")
+    if workers.reuse_points:
+        for work, _ in found.works:
+            found.outcomes |= work.kept()
+    return found
+
+
+def _work(
+    run: Run | None, setup: Setup, workers: Workers, recording: Recording, *, first: bool
+) -> tuple[Work, DayMarket]:
+    """Return the backtest of one day, and its market; *first*: whether warnings on the models are logged."""
+    markets = Markets.open(setup.day, setup.market, setup.others)
+    if run is None:
+        recording.problems += write_openings(setup.day.out_root, markets.tapes, recording.made_by)
+    else:
+        note_tapes(run, markets.tapes, sizes=False)
+        note_others(run, markets, setup.day, setup.others)
+    points: Sequence[Point] = [Point(1, {}, setup)]
+    work = work_of(run if first else None, points, markets, workers, setup.day.tapes, recording)
+    if work.reads_micro_price and run is not None:
+        note_micro_price(run, markets)
+    market = DayMarket.of(markets.first)
+    for tape in markets.tapes:
+        tape.release_memory()
+    return work, market

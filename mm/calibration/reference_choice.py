@@ -25,7 +25,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.base.arrays import Floats, Ints
-from mm.base.numbers import fixed, half_width
+from mm.base.numbers import fixed, half_width, with_plain_minus
 from mm.calibration.alternatives import LEAST_BLOCKS, gain_of
 from mm.calibration.calibrator import CalibrationConfig, Calibrator
 from mm.calibration.depth_counts import SIDES, DepthCounts
@@ -286,7 +286,10 @@ def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float
     gain, error = gains[best]
     chosen = best if gain > max(clear * error, LEAST_GAIN) else "mid"
     blocks = unseen["mid"].size
-    text = ", ".join(f"{name} {fixed(mean, 3)} ± {half_width(off, blocks):.3f}" for name, (mean, off) in gains.items())
+    text = ", ".join(
+        f"{name} {with_plain_minus(fixed(mean, 3))} ± {half_width(off, blocks):.3f}"
+        for name, (mean, off) in gains.items()
+    )
     shape, over = (
         ("an exponential", "the mid") if compared == "exponential" else ("a curve", "the best one from the mid")
     )

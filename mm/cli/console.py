@@ -253,8 +253,7 @@ class Console:
             self._log.close()
         if self.as_json and self._json is not None:
             settings = {"settings_from": self._elsewhere.sources} if self._elsewhere and self._elsewhere.sources else {}
-            text = json.dumps({**self._json, **settings}, allow_nan=False, ensure_ascii=False)
-            write_line(sys.stdout, json.dumps(json.loads(with_plain_minus(text))))
+            write_line(sys.stdout, json.dumps({**self._json, **settings}, allow_nan=False))
 
     @property
     def log(self) -> "Logger":

@@ -36,7 +36,7 @@ from mm.backtest.run_terms import (
 )
 from mm.base.arrays import Floats, Ints
 from mm.base.notebook import Picture, Shown
-from mm.base.numbers import number, signed
+from mm.base.numbers import number, signed, with_plain_minus
 from mm.report.notebook import sweep_picture
 from mm.report.sweep import findings_card
 from mm.sweep.grid import Axis
@@ -690,7 +690,7 @@ def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mappin
         if chosen is not None and chosen <= 0 < (best["pnl_lower95"] or 0.0):
             lines.append(
                 f"the lower bound of the best, {signed(best['pnl_lower95'])}, is not above 0 once it allows for the "
-                f"choice among {trials} trials: {signed(chosen)}"
+                f"choice among {trials} trials: {with_plain_minus(signed(chosen))}"
             )
         if best["n_fills"] < FEW_FILLS:
             lines.append(f"the best trial has only {best['n_fills']} fills: too few to distinguish it from chance")

@@ -343,6 +343,8 @@ def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: Sh
             continue
         except UsageError as error:
             named = " ".join(f"{name}={text}" for name, text in point.texts.items())
+            if not named:  # a day of an evaluation
+                raise
             raise UsageError(f"{FLAG}: the point {named} is invalid: {error}") from error
         rules[setup.account] = play.market_rules
         predictors |= play.predictors

@@ -140,9 +140,10 @@ def test_manifest_matches_every_file(lab: Lab, kind: str) -> None:
 
 @every_kind
 def test_last_stdout_line_is_main_artefact_with_its_path(lab: Lab, kind: str) -> None:
-    """Contract §1: scripts read one JSON object, and find the file by its path."""
+    """Contract §1 and §7c: scripts read one JSON object, its file by the path, and what the environment has set."""
     run = run_of_kind(lab, kind)
     printed = run.done.last
+    assert printed.pop("settings_from")["SYMBOL"] == "environment"
     assert printed == {**json.loads(run.artefact.read_text()), "path": printed["path"]}
     assert run.artefact.name in {"summary.json", "poisson_fit.json", "poisson_schedule.json"}
 

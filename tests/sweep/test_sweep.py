@@ -148,9 +148,10 @@ def test_a_holding_changes_no_rank(sweep_data, tmp_path):
     """The same fills with few and many coins held: the same order, lower bounds, ties and selection bias."""
     grid = {"DELTA_TICKS": [1, 2, 3, 4], "QUOTE_QTY": ["0.5", "1"]}
     knobs = {"quote_model": "fixed_spread", "fill_model": "trade_cross"}
-    places = {"data_root": sweep_data, "out_root": tmp_path, "jobs": 1, "maker_fee_rate": 0, "initial_cash": 10**6}
-    few, many = (
-        mm.sweep("SIMUSDT", "20260105", grid, initial_inventory=coins, **places, **knobs) for coins in (500, 50_000)
+    knobs |= {"data_root": sweep_data, "jobs": 1, "maker_fee_rate": 0, "initial_cash": 10**6}
+    few, many = (  # each with a ledger of its own
+        mm.sweep("SIMUSDT", "20260105", grid, initial_inventory=coins, out_root=tmp_path / str(coins), **knobs)
+        for coins in (500, 50_000)
     )
     same = ("rank", "point", "n_fills", "pnl_quoting", "pnl_lower95", "tied", "deflated_sharpe", "max_drawdown")
     assert [[row[name] for name in same] for row in many.rows] == [[row[name] for name in same] for row in few.rows]

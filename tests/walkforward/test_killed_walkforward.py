@@ -113,9 +113,8 @@ def test_killed_walkforward_with_hawkes_fills_resumes_clustering(tmp_path):
     data, knobs = tmp_path / "data", {"FILL_MODEL": "hawkes", "CALIB_METHOD": "marks"}
     for seed, day in enumerate(("20260105", "20260106")):
         simulate_day(data, "hawkes", hours=0.25, seed=seed, day=day, mu_per_s=0.4, branching_ratio=0.6)
-    whole = run_python(
-        "-m", "mm", "walkforward", cwd=tmp_path, DATA_ROOT=str(data), RUN_ID="whole", **{**KNOBS, **knobs}
-    )
+    settings = {**KNOBS, **knobs, "OUT_ROOT": "alone", "RUN_ID": "whole"}  # with a ledger of trials of its own
+    whole = run_python("-m", "mm", "walkforward", cwd=tmp_path, DATA_ROOT=str(data), **settings)
     assert whole.returncode == 0, whole.stderr
     runs = tmp_path / "out/walkforward/SIMUSDT"
     partial = runs / f"{LABEL}_mine.partial"
@@ -132,8 +131,8 @@ def test_killed_walkforward_with_hawkes_fills_resumes_clustering(tmp_path):
     _, output = process.communicate(timeout=60)
     assert process.returncode == 0, output
     assert "windows_known" in output
-    one, other = (manifest_of(runs / f"{LABEL}_{name}") for name in ("mine", "whole"))
-    assert hashes(one) == hashes(other)
+    alone = tmp_path / "alone/walkforward/SIMUSDT" / f"{LABEL}_whole"
+    assert hashes(manifest_of(runs / f"{LABEL}_mine")) == hashes(manifest_of(alone))
     found = json.loads((runs / f"{LABEL}_mine/poisson_schedule.json").read_text())
     assert found["clustering"]["kernels"]
     assert len({one["mean_bid_per_s"] for one in found["segments"]}) > 5

@@ -17,7 +17,7 @@ from mm.backtest.run_terms import (
     fraction_of,
 )
 from mm.base.arrays import Floats, Ints
-from mm.base.numbers import duration, noun, number, signed
+from mm.base.numbers import duration, noun, number, signed, with_plain_minus
 from mm.clock import iso, missing_days
 from mm.instrument import E8, short_text
 from mm.trials.own_content import UNDONE
@@ -234,8 +234,9 @@ def left_out(summary: Mapping[str, Any]) -> list[str]:
     verdict, lost = summary["verdict_alone"] or {}, summary["returns"]["pnl_left_out"]
     if verdict.get("lower95") is None or 2 * abs(lost) <= verdict["upper95"] - verdict["lower95"]:
         return []
+    fell = with_plain_minus(signed(lost))
     return [
-        f"{signed(lost)} of the PnL fell outside the whole minutes with a market: in moves over a night or an outage, "
+        f"{fell} of the PnL fell outside the whole minutes with a market: in moves over a night or an outage, "
         f"or in the last part of a span; verdict and ratios are without it"
     ]
 

@@ -48,7 +48,7 @@ _PUBLIC = {
     "open_run": "mm.runs.find",
     "sweep": "mm.sweep.sweep",
     "trials": "mm.trials.listing",
-    "walkforward": "mm.walkforward.walkforward",
+    "walkforward": "mm.play.forward",
 }
 _PACKAGES = {"backtest", "sweep", "trials", "walkforward"}  # callable as functions: mm/callable_package.py
 __all__ = list(_PUBLIC)

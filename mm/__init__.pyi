@@ -34,6 +34,7 @@ from mm.commands.load_capture import load_capture as load_capture
 from mm.dayfolder.layout import DayFolder as DayFolder
 from mm.live.pages.compare import compare as compare
 from mm.play.days import load_day as load_day
+from mm.play.forward import walkforward as walkforward
 from mm.play.python import backtest as backtest
 from mm.runs.find import open_run as open_run
 from mm.runs.finished import RunFolder as RunFolder
@@ -44,7 +45,6 @@ from mm.sweep.sweep import sweep as sweep
 from mm.tape.tape import Tape as Tape
 from mm.trials.listing import trials as trials
 from mm.walkforward.walkforward import WalkForward as WalkForward
-from mm.walkforward.walkforward import walkforward as walkforward
 
 __version__: str
 _PUBLIC: dict[str, str]

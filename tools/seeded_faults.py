@@ -180,7 +180,7 @@ FAULTS = [
         "tests/calibration/test_fit_points.py tests/calibration",
     ),
     Fault(
-        "mm/walkforward/walkforward.py",
+        "mm/play/forward.py",
         "plan = plan or WindowPlan(latency_us=rules.order_latency_us)",
         "plan = plan or WindowPlan()",
         "tests/walkforward/test_walkforward.py tests/walkforward",

@@ -1,5 +1,6 @@
 """Calibration of days: one fit, and the further content of ``poisson_fit.json``."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +26,7 @@ from mm.calibration.volatility import volatility
 from mm.instrument import E8
 from mm.tape.load import known_at_end, tapes_given
 from mm.tape.tape import DEPTH
+from mm.trials.openings import note_fitted
 
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
@@ -230,7 +232,11 @@ def permutations(calibration: CalibrationResult) -> Permutations | None:
 
 
 def calibrate(
-    tape: "Tape | Sequence[Tape]", config: CalibrationConfig | None = None, rules: Rules | None = None
+    tape: "Tape | Sequence[Tape]",
+    config: CalibrationConfig | None = None,
+    rules: Rules | None = None,
+    *,
+    out_root: "str | os.PathLike[str] | None" = None,
 ) -> PoissonFit:
     """Return the fit of λ(δ) = A exp(-k δ) to one or more days.
 
@@ -238,8 +244,14 @@ def calibrate(
         tape: A day, a window of one (``tape.between``), or days in chronological order, which are pooled.
         config: Method and options; None is ``marks`` from the reference price that predicts best, ``auto``.
         rules: Latencies and timers of simulated orders, for ``ladder`` and ``fixed``.
+        out_root: Folder of results whose ledger writes down that days held out were opened; needed for such days.
+
+    Raises:
+        UsageError: If a day that is held out was opened without an *out_root*.
     """
-    return measure(tape, config, rules).fit
+    tapes = tapes_given(tape, "the calibration")
+    note_fitted(tapes, out_root)
+    return measure(tapes, config, rules).fit
 
 
 def artefact(

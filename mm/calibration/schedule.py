@@ -1,6 +1,7 @@
 """Fits over time: contiguous segments, each with its parameters."""
 
 import math
+import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -24,6 +25,7 @@ from mm.clock import US_PER_S
 from mm.errors import BrokenFile, Mismatch
 from mm.instrument import E8
 from mm.tape.load import tapes_given
+from mm.trials.openings import note_fitted
 
 if TYPE_CHECKING:
     from mm.backtest.rules import Rules
@@ -240,6 +242,8 @@ def build_schedule(
     plan: WindowPlan | None = None,
     fallback: Fallback | None = None,
     fit: "Callable[[Points], PoissonFit] | None" = None,
+    *,
+    out_root: "str | os.PathLike[str] | None" = None,
 ) -> Schedule:
     """Return the schedule of one or more days; a segment uses only data up to one order latency before its start.
 
@@ -249,9 +253,25 @@ def build_schedule(
         plan: Windows and mode; None for ``WindowPlan()``: rolling, 120 minutes every 15.
         fallback: Replacement of unusable fits; None for ``Fallback()``: carry the last usable one, of any age.
         fit: Fits points; None for the fit of the calibrator.
+        out_root: Folder of results whose ledger writes down that days held out were opened; needed for such days.
+
+    Raises:
+        UsageError: If a day that is held out was opened without an *out_root*.
     """
-    plan, fallback = plan or WindowPlan(), fallback or Fallback()
-    calibrator = tape if isinstance(tape, Calibrator) else calibrator_of(tape, plan)[0]
+    plan = plan or WindowPlan()
+    given = tape.tapes if isinstance(tape, Calibrator) else tapes_given(tape, "the schedule")
+    note_fitted(given, out_root)
+    return schedule_by(tape if isinstance(tape, Calibrator) else calibrator_of(given, plan)[0], plan, fallback, fit)
+
+
+def schedule_by(
+    calibrator: Calibrator,
+    plan: WindowPlan,
+    fallback: Fallback | None = None,
+    fit: "Callable[[Points], PoissonFit] | None" = None,
+) -> Schedule:
+    """Return the schedule of a calibrator's days; as `build_schedule`, and nothing is written."""
+    fallback = fallback or Fallback()
     clustering = WindowClustering(calibrator, plan) if plan.clustered else None
     windows = plan.over(calibrator.days)
     fits = list(WindowFits(calibrator, plan, fit=fit, clustering=clustering).each(windows))

@@ -96,10 +96,10 @@ def check_lookahead(
 
     Example: mm check lookahead my_models:Join --symbol BTCUSDT --day 20251216 --quote-params-json '{"most_clips": 3}'
     """
-    from mm.play.design import write_openings
     from mm.play.setup import Setup
     from mm.probes.lookahead import Probe, file_watch, named_signal, with_model
     from mm.probes.signal_lookahead import SignalProbe
+    from mm.trials.openings import write_openings
 
     day = Day(
         symbol=checked.symbol,

@@ -173,9 +173,9 @@ def _market(console: Console, scored: Scored) -> "tuple[Tape, Path, str]":
 
 def _tape(console: Console, life: VirtualLife, root: Path, symbol: str, day: str) -> "Tape":
     """Return a day, and print its warnings."""
-    from mm.play.design import write_openings
     from mm.play.notes import day_notes
     from mm.tape.load import load_day
+    from mm.trials.openings import write_openings
 
     folder, opened = day_folder(root, symbol, day), life.open_held_out
     tape = load_day(folder, cache=life.out_root / "tapes", damaged=life.damaged, open_held_out=opened)

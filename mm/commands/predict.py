@@ -297,10 +297,18 @@ def _read(run: Run, folder: Path) -> "Artefact":
 
 
 def _overlap_notes(artefact: "Artefact", tapes: "Sequence[Tape]") -> list[str]:
-    """Return a note if the days overlap the predictor's training time; refuse another symbol or tick."""
+    """Return a note if the days overlap the predictor's training time.
+
+    Raises:
+        Mismatch: If it is of another symbol or tick.
+        UsageError: If it was trained on a day that is held out.
+    """
+    from mm.trials.openings import refuse_trained
+
     window = artefact.about["train_window"]
     for tape in tapes:
         artefact.check(tape.symbol, tape.instrument.tick_e8)
+    refuse_trained(f"the predictor {artefact.path}", artefact.about["days"].__contains__, tapes)
     overlap = [
         day
         for tape in tapes

@@ -169,7 +169,7 @@ def _days(wanted: HeldOutDays, agent: "SavedAgent") -> Day:
     symbol = wanted.symbol or agent.terms.symbol
     names = wanted.day
     if names is None:
-        trained = set(agent.about.get("days", ()))
+        trained = agent.days
         recorded = days_of(wanted.data_root, symbol)
         held = [] if wanted.open_held_out else held_of(wanted.data_root, symbol, recorded)
         unseen = [name for name in recorded if name not in trained and name not in held]

@@ -6,7 +6,7 @@ behind them. It does not depend on the door through which it is played, nor on t
 
 import inspect
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -23,11 +23,12 @@ from mm.play.models import fitted_from, read_fitted
 from mm.play.names import resolve
 from mm.play.play import GivenModels, Play
 from mm.play.setup import PlayKnobs, users_models
-from mm.trials.ledger import Ledger, Spans, Trial, TrialLine, market_of, split_by_day
+from mm.trials.ledger import Spans, Trial, TrialLine, market_of, split_by_day
 from mm.trials.on_record import Recording
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
+    from mm.backtest.rules import Rules
     from mm.base.arrays import Floats
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.schedule import Schedule
@@ -111,6 +112,16 @@ class Design:
         quotes, fills = (None if isinstance(model, str) else model for model in play.given[:2])
         return cls.of(play.knobs, play.models.fitted, GivenModels(quotes, fills))
 
+    @classmethod
+    def of_objects(cls, rules: "Rules", fitted: "Fitted", quotes: object, fills: object) -> "Design":
+        """Return the design of models played by *rules*; objects are as they are now, so before they are played."""
+        return cls(
+            digest([_identity(rules), fitted.to_json(), _identity(quotes)])[:_LETTERS],
+            digest(_identity(fills))[:_LETTERS],
+            _kind(quotes).__name__,
+            _kind(fills).__name__,
+        )
+
     def trials(self, days: "Sequence[PlayedDay]", spans: Spans, pnl: "Floats", made_by: str) -> list[Trial]:
         """Return the trials of a backtest, one for each of its days.
 
@@ -192,13 +203,6 @@ def recorded(result: "Result", design: Design, recording: Recording) -> "Result"
     days = [PlayedDay.of(tape) for tape in result.tapes]
     recording.add(design.trials(days, *minutes_of(result), recording.made_by))
     return replace(result, terms=replace(result.terms, trials=recording.on_record()))
-
-
-def write_openings(out_root: Path, tapes: "Iterable[Tape]", made_by: str) -> list[str]:
-    """Write into the ledger that days held out were opened, and return what hindered it."""
-    ledger = Ledger(out_root)
-    written = (ledger.open(tape.symbol, day, made_by) for tape in tapes if tape.meta.opened for day in tape.days)
-    return [problem for problem in written if problem]
 
 
 def minutes_of(result: "Result", account: EquitySeries | None = None) -> "tuple[Spans, Floats]":

@@ -235,7 +235,7 @@ class PlayModels:
         """Return *result* with the descriptions of *predictors*, and of the agents of its models."""
         begin_us = result.journal.counters["first_us"]
         terms = tuple(predictor.terms(begin_us) for predictor in predictors.values())
-        trained = {day for _, agent in self.agents() for day in agent.about.get("days", ())}
+        trained = {day for _, agent in self.agents() for day in agent.days}
         overlap = tuple(sorted(trained & set(result.terms.days)))
         return replace(result, terms=replace(result.terms, predictors=terms, agent_days=overlap))
 

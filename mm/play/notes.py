@@ -118,7 +118,7 @@ def agent_notes(path: Path, agent: SavedAgent, execution: Execution, tapes: "Seq
         words = f"the agent {path.name} quotes every {played_ms:g} ms, but learned at {trained_ms:g} ms: {way_out}"
         fields = {"path": str(path), "trained_ms": trained_ms, "way_out": way_out}
         yield Note.warning("agent_requotes_otherwise", words, **fields)
-    overlap = sorted({day for tape in tapes for day in tape.days} & set(agent.about.get("days", ())))
+    overlap = sorted({day for tape in tapes for day in tape.days} & agent.days)
     if overlap:
         yield Note.warning("agent_in_sample", path=str(path), days=",".join(overlap))
 

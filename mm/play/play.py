@@ -24,6 +24,7 @@ from mm.play.terms import rules_of, with_others
 from mm.predict.artefact import ARRAYS, MODEL, Artefact
 from mm.tape.columns import MANY_EVENTS, trim_heap
 from mm.tape.tape import Tape
+from mm.trials.openings import refuse_trained
 
 if TYPE_CHECKING:
     from mm.backtest.fills.intensity import Intensity
@@ -100,7 +101,7 @@ class Play:
         """
         account, first = knobs.account, markets.first
         models = PlayModels.of(knobs.models, first, account.seed, fit)
-        _refuse_trained(models.fitted, markets.tapes)
+        _refuse_trained(models, markets.tapes)
         rules = rules_of(first, knobs.execution, account, knobs.models, risk=knobs.risk)
         rules = with_others(rules, markets.others, markets.declared, account, markets.way)
         for _, agent in models.agents():
@@ -139,10 +140,17 @@ class Play:
 
     @cached_property
     def predictors(self) -> dict[str, Artefact]:
-        """The fitted predictors that the models read, by folder."""
+        """The fitted predictors that the models read, by folder.
+
+        Raises:
+            UsageError: If one was trained on a held-out day of the run.
+        """
         given = [self.models.check(_model(model)) for model in self.given.objects()]
         artefacts = [*given, *(made.predictors for made in self.made)]
-        return {path: artefact for part in artefacts for path, artefact in part.items()}
+        found = {path: artefact for part in artefacts for path, artefact in part.items()}
+        for path, artefact in found.items():
+            refuse_trained(f"the predictor {path}", artefact.about["days"].__contains__, self.tapes)
+        return found
 
     @property
     def notes(self) -> list[Note]:
@@ -311,15 +319,13 @@ class Play:
             yield replay.backtest(self.tapes, drawn.quotes(), drawn.fills(), self.rules, step=step, keeps_orders=False)
 
 
-def _refuse_trained(fitted: "PoissonFit | Schedule | None", tapes: Sequence[Tape]) -> None:
-    """Raise UsageError if a fit or a schedule was trained on a held-out day of the run, which then tests nothing."""
-    first, _, last = ((fitted and fitted.day) or "").partition("-")
-    trained = [day for tape in tapes if tape.meta.opened for day in tape.days if first <= day <= (last or first)]
-    if trained:
-        raise UsageError(
-            f"{tapes[0].symbol} {', '.join(trained)}: held out, but the fit or schedule was trained on it ({first}"
-            f"{last and '-'}{last}), so nothing of it would be out of sample; give one of other days"
-        )
+def _refuse_trained(models: PlayModels, tapes: Sequence[Tape]) -> None:
+    """Raise UsageError if a fit, a schedule or an agent was trained on a held-out day of the run."""
+    first, _, last = ((models.fitted and models.fitted.day) or "").partition("-")
+    refuse_trained("the fit or schedule", lambda day: first <= day <= (last or first), tapes)
+    for path, agent in models.agents():
+        if agent.terms.symbol == tapes[0].symbol:
+            refuse_trained(f"the agent {path.name}", agent.days.__contains__, tapes)
 
 
 def _model(given: object) -> object:

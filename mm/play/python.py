@@ -23,6 +23,7 @@ from mm.signals.micro_price import MicroPriceFit
 from mm.tape.load import tapes_given
 from mm.tape.tape import Tape
 from mm.trials.on_record import Recording
+from mm.trials.openings import PYTHON, check_openings, write_openings
 
 if TYPE_CHECKING:
     from mm import _BacktestKnobs
@@ -88,8 +89,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         ModelError: If a user's model raises, or returns an invalid value.
     """
     tapes = tapes_given(tape, "backtest")
-    if out_root is None and any(each.meta.opened for each in tapes):
-        raise UsageError("a day that is held out was opened; give out_root, whose ledger writes that down")
+    check_openings(tapes, out_root)
     if rules is not None:
         unused = {"fit": fit, "micro_price": micro_price, "others": others, "out_root": out_root}
         _check_objects(quotes, fills, settings | unused)
@@ -109,9 +109,9 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     play = Play.of(played, markets, fitted, sensitivity, GivenModels(quoting, filling, intensity))
     if out_root is None:
         return play.run(step)
-    from mm.play.design import Design, recorded, write_openings  # they need the play
+    from mm.play.design import Design, recorded  # they need the play
 
-    recording, design = Recording(Path(out_root), "python"), Design.of_play(play)
+    recording, design = Recording(Path(out_root), PYTHON), Design.of_play(play)
     recording.problems += write_openings(Path(out_root), tapes, recording.made_by)
     return play.with_further(recorded(play.run_base(step), design, recording), step)
 

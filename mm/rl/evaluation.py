@@ -13,6 +13,7 @@ from mm.play.play import GivenModels, Play
 from mm.rl.training_days import EngineKnobs
 from mm.sweep.findings import SelectionBias
 from mm.tape.tape import Tape
+from mm.trials.openings import refuse_trained
 
 SHOWN = ("pnl_quoting", "pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "sharpe", "n_fills", "max_drawdown")
 ENOUGH = 0.95  # minimum deflated Sharpe ratio
@@ -52,9 +53,12 @@ def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> di
 
     Raises:
         Mismatch: If the days have another tick than the agent.
+        UsageError: If it was trained on one that is held out.
     """
     first = tapes[0]
     agent.terms.check_tick(first.instrument.tick_e8)
+    if agent.terms.symbol == first.symbol:
+        refuse_trained("the agent", agent.days.__contains__, tapes)
     quotes = {"rl": strategy_of(Agent(agent.terms, agent)), **baselines(agent)}
     play = Play.of(knobs.of_engine, Markets(tapes))
     summaries = {name: replace(play, given=GivenModels(model)).run().summary for name, model in quotes.items()}
@@ -66,7 +70,7 @@ def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> di
         for name, summary in summaries.items()
     }
     wins, verdict = judged(policies)
-    seen = sorted({day for tape in tapes for day in tape.days} & set(agent.about.get("days", ())))
+    seen = sorted({day for tape in tapes for day in tape.days} & agent.days)
     return {
         "symbol": first.symbol,
         "days": [day for tape in tapes for day in tape.days],

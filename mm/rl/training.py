@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from mm.backtest.quotes.agent_file import SavedAgent
-from mm.calibration.calibrate import calibrate
+from mm.calibration.calibrate import measure
 from mm.calibration.calibrator import CalibrationConfig
 from mm.calibration.fit_result import PoissonFit
 from mm.cli.task_knobs import Learning
@@ -37,7 +37,7 @@ class Training:
 
 def fit_of(tapes: Sequence[Tape]) -> PoissonFit | None:
     """Return A and k of the training days, with distances from the mid; None if the fit is not usable."""
-    fit = calibrate(tapes, CalibrationConfig(reference="mid"))
+    fit = measure(tapes, CalibrationConfig(reference="mid")).fit
     return fit if fit.usable else None
 
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from mm.play.design import write_openings
 from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
 from mm.play.market import FittedMicroPrice, Markets, other_day
 from mm.play.notes import day_notes, log_notes
@@ -12,6 +11,7 @@ from mm.play.play import Play
 from mm.runs.in_progress import Run
 from mm.tape.doubts import excluded_spans
 from mm.tape.tape import Tape
+from mm.trials.openings import write_openings
 
 
 def opened(run: Run, day: Day, market: Market, others: OtherMarkets = NO_OTHERS) -> Markets:

@@ -24,7 +24,6 @@ from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS, Sweep, Workers
 from mm.clock import US_PER_S
 from mm.errors import Incomplete, UsageError
-from mm.play.design import write_openings
 from mm.play.given import groups_of
 from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.play.market import Markets
@@ -45,6 +44,7 @@ from mm.sweep.findings import (
 from mm.sweep.grid import Axis, axes_for, points_of
 from mm.sweep.work import Work, engine, work_of
 from mm.trials.on_record import Recording
+from mm.trials.openings import write_openings
 from mm.trials.own_content import own_content
 
 if TYPE_CHECKING:

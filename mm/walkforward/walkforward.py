@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from threading import Lock
@@ -11,16 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from mm.backtest.models import avellaneda_stoikov, queue_prob_power
-from mm.backtest.quotes.steps import Gated
-from mm.backtest.replay import backtest
 from mm.base.atomic_file import atomic_file
 from mm.base.notebook import Picture, Shown, picture_of
-from mm.calibration.calibrator import CalibrationConfig, Calibrator, FillsMeasured
+from mm.calibration.calibrator import Calibrator
 from mm.calibration.exposure import Played, RestingOrders
-from mm.calibration.intensities import intensity_of, measured_intensity
-from mm.calibration.reference import AUTO
-from mm.calibration.schedule import Schedule, Segment, build_schedule, calibrator_of, schedule_of, segments_of
+from mm.calibration.schedule import Schedule, Segment, schedule_of, segments_of
 from mm.calibration.shared_strength import shared_strength
 from mm.calibration.window_clustering import Memory, WindowClustering
 from mm.calibration.window_fits import WindowFits
@@ -29,11 +24,8 @@ from mm.walkforward.window_shapes import ShapeSampler, WindowShape
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
-    from mm.backtest.rules import Rules
-    from mm.tape.tape import Tape
 
 
-Models = Callable[[Schedule], tuple[object, object]]
 RESTING = tuple(field.name for field in fields(RestingOrders))
 _ONE_PARSER = Lock()
 
@@ -57,48 +49,6 @@ class WalkForward(Shown):
     def plot(self) -> Picture:
         """Draw the charts of the backtest over time, with A and k in force."""
         return picture_of(self.result)
-
-
-def walkforward(
-    tape: "Tape | Sequence[Tape]",
-    rules: "Rules",
-    config: CalibrationConfig | None = None,
-    plan: WindowPlan | None = None,
-    fallback: Fallback | None = None,
-    models: Models | None = None,
-) -> WalkForward:
-    """Calibrate rolling windows of a tape, and trade each segment with the parameters available before it.
-
-    Args:
-        tape: One day, or days in order of time.
-        rules: Rules of our orders; their latency separates a training window from its segment.
-        config: How windows are measured and fitted; None is ``fixed`` orders under the default fill model, or with
-            *models* of your own, ``marks`` from the reference price that predicts best in the first training window.
-        plan: The windows; None is 120 minutes every 15.
-        fallback: Used for a window without a usable fit; None carries the last one.
-        models: Quote and fill model of a schedule; None is Avellaneda-Stoikov under the default fill model,
-            ``queue_prob_power``.
-
-    Raises:
-        FitError: If no segment is usable.
-    """
-
-    plan = plan or WindowPlan(latency_us=rules.order_latency_us)
-    if config is None and models is None:
-        fills = FillsMeasured("queue_prob_power", {}, queue_prob_power)
-        config = CalibrationConfig(method="fixed", reference=AUTO, fills=fills)
-    calibrator, _ = calibrator_of(tape, plan, config, rules)
-    schedule = build_schedule(calibrator, plan, fallback)
-    played = (models or _default_models)(schedule)
-    measured = None if models else measured_intensity(schedule)
-    predicted = measured or intensity_of(schedule, source="the schedule")
-    return WalkForward(schedule, backtest(tape, *played, rules, intensity=predicted))
-
-
-def _default_models(schedule: Schedule) -> tuple[object, object]:
-
-    intensity = intensity_of(schedule, source="the schedule")
-    return Gated(avellaneda_stoikov(intensity=intensity), intensity), queue_prob_power()
 
 
 @dataclass(frozen=True)

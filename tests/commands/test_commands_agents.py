@@ -65,6 +65,18 @@ def test_difference_from_training_is_warned_of_once(data, tmp_path, command, abo
     assert warning.items() >= expected.items()
 
 
+@pytest.mark.parametrize(("trained_on", "code"), [(DAY, 2), ("20260104", 0)])
+def test_agent_trained_on_a_held_out_day_is_refused_on_it(data, tmp_path, trained_on, code):
+    """Also if the day is opened: nothing of it would be out of sample."""
+    held = ["data", "hold", "SIMUSDT", DAY, "--data-root", str(data)]
+    assert CliRunner().invoke(main, held).exit_code == 0
+    agent = agent_at(tmp_path / "agent.zip", {"requote_interval_ms": 250.0, "days": [trained_on]})
+    done, _ = run(data, tmp_path, agent, "--open-held-out")
+    assert CliRunner().invoke(main, [*held, "--release"]).exit_code == 0
+    assert done.exit_code == code, done.output
+    assert ("the agent agent.zip was trained on it" in done.output) == bool(code)
+
+
 @pytest.mark.parametrize("days", [["20260104", DAY], ["20260104"]])
 def test_summary_warns_of_played_training_days(data, tmp_path, days):
     """The warning is in `warnings` of the summary and on the page, not only in the log."""

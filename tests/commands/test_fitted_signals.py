@@ -97,6 +97,23 @@ def test_every_command_plays_a_fitted_signal(desk, folder, name):
     assert result.summary.get("predictors") == summary.get("predictors")
 
 
+@pytest.mark.parametrize("name", ["step", "expected_value"])
+def test_predictor_fitted_on_a_held_out_day_is_refused_on_it(desk, folder, name):
+    """Also if the day is opened; on another held-out day it is played."""
+    held = ("data", "hold", SYMBOL, *DAYS, "--data-root", str(desk / "data"))
+    assert call(*held).exit_code == 0
+    opened = ("--sensitivity", "0", "--open-held-out")
+    same, other = (run_strategy(desk, "backtest", name, folder, *opened, day=day) for day in DAYS)
+    scored = call(
+        "predict", "score", str(folder), "--symbol", SYMBOL, "--day", DAYS[0], "--open-held-out", *roots(desk)
+    )
+    assert call(*held, "--release").exit_code == 0
+    for refused in (same, scored):
+        assert refused.exit_code == 2
+        assert "was trained on it" in refused.stderr
+    assert other.exit_code == 0, other.stderr
+
+
 def _first_point(desk, done):
     """Return the first point of a sweep, which has the default fee."""
     folder = (desk / json.loads(done.stdout)["path"]).parent

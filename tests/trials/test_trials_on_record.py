@@ -1,12 +1,19 @@
 """What one run knows, the next one knows: trials and days held out, at the doors of a user."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mm
+from mm.backtest.models import fixed_spread, trade_cross
 from mm.errors import UsageError
 from mm.report.as_of_now import as_of_now
 from mm.trials.ledger import Ledger
@@ -145,6 +152,44 @@ def test_a_walk_forward_is_on_record(desk):
     assert (other["trials"]["on_these_days"], other["trials"]["this_is_new"]) == (2, True)
 
 
+def test_a_walk_forward_in_python_is_on_record(desk):
+    """With an out_root it is one trial, however often it is played, and its verdict allows for the others."""
+    tape, root = mm.load_day(desk / "data/SIMUSDT" / DAY), desk / "forward_in_python"
+    rules = mm.Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
+
+    def seen(train_window_min: int, models: Any = None) -> tuple[int, bool]:
+        plan = mm.WindowPlan(train_window_min=train_window_min, step_min=10)
+        walked = mm.walkforward(tape, rules, mm.CalibrationConfig(), plan, models=models, out_root=root)
+        trials = walked.result.summary["trials"]
+        return trials["on_these_days"], trials["this_is_new"]
+
+    assert seen(10) == (1, True)
+    assert seen(10) == (1, False)
+    assert seen(20) == (2, True)
+    assert seen(20, lambda _: (fixed_spread(delta_ticks=2), trade_cross())) == (3, True)
+    assert mm.backtest(tape, sensitivity=False, out_root=root).summary["trials"]["on_these_days"] == 4
+
+
+def test_python_opens_held_days_with_an_out_root_only(desk):
+    """Fits, schedules and walk-forwards refuse them like backtests, and each is counted."""
+    folder, root = desk / "data/SIMUSDT" / NEXT, desk / "opened_in_python"
+    done(desk, "data", "hold", "SIMUSDT", NEXT)
+    tape = mm.load_day(folder, open_held_out=True)
+    done(desk, "data", "hold", "SIMUSDT", "--release")
+    rules = mm.Rules(tape.instrument.tick_e8, tape.instrument.lot_e8, enforce_balances=False)
+    plan = mm.WindowPlan(train_window_min=10, step_min=10)
+    doors: list[Callable[..., object]] = [
+        partial(mm.calibrate, tape),
+        partial(mm.build_schedule, tape, plan),
+        partial(mm.walkforward, tape, rules, mm.CalibrationConfig(), plan),
+    ]
+    for openings, door in enumerate(doors, start=1):
+        with pytest.raises(UsageError, match="out_root"):
+            door()
+        door(out_root=root)
+        assert Ledger(root).read("SIMUSDT", NEXT).openings == openings
+
+
 def test_a_deleted_run_leaves_its_trial_and_forgetting_says_why(desk):
     """A reason is needed, and is listed afterwards."""
     done(desk, "backtest", "--out-dir", "gone/run", out="gone", DAY=DAY)
@@ -156,6 +201,24 @@ def test_a_deleted_run_leaves_its_trial_and_forgetting_says_why(desk):
     told = answer(desk, *forget, "--why", "another market's files", out="gone")
     assert told["trials"] == []
     assert [entry["why"] for entry in told["forgotten"]] == ["another market's files"]
+
+
+def test_a_terminal_is_asked_why_trials_are_forgotten(desk):
+    """An answer is written down; an empty one forgets nothing, and it is asked again."""
+    done(desk, "backtest", out="asked", DAY=DAY)
+    words = ["runs", "trials", "--forget", "--symbol", "SIMUSDT", "--day", DAY, "--out-root", "asked"]
+    ours, theirs = pty.openpty()
+    asked = subprocess.Popen(
+        [sys.executable, "-m", "mm", *words], cwd=desk, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    os.write(ours, b"\nwrong fees\n")
+    shown, said = asked.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert asked.returncode == 0, said
+    assert said.count(b"why are the trials") == 2
+    assert b"1 trial of SIMUSDT " + DAY.encode() + b" forgotten" in shown
+    assert [entry["why"] for entry in answer(desk, "runs", "trials", out="asked")["forgotten"]] == ["wrong fees"]
 
 
 def test_days_held_out_are_refused_until_they_are_opened(desk):

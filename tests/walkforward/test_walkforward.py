@@ -253,7 +253,7 @@ def test_run_without_orders_can_be_stored(tmp_path):
     assert len(Checkpoint(tmp_path).played("ladder", lambda: run).resting.side) == 0
 
 
-def test_default_windows_end_an_order_latency_before_their_segment(monkeypatch):
+def test_default_windows_end_an_order_latency_before_their_segment(tape, monkeypatch):
     """A fit is known when its segment begins only if its window ended before the orders were sent."""
     plans = []
 
@@ -261,7 +261,7 @@ def test_default_windows_end_an_order_latency_before_their_segment(monkeypatch):
         plans.append(plan)
         raise FitError("enough was seen")
 
-    monkeypatch.setattr("mm.walkforward.walkforward.calibrator_of", stop)
+    monkeypatch.setattr("mm.play.forward.calibrator_of", stop)
     with pytest.raises(FitError, match="enough"):
-        walkforward([], Rules(tick_e8=1, lot_e8=1, order_latency_us=70_000))
+        walkforward(tape, Rules(tick_e8=1, lot_e8=1, order_latency_us=70_000))
     assert [plan.latency_us for plan in plans] == [70_000]

@@ -164,6 +164,9 @@ cdef class Intensity:
         for place, (delta, rate) in enumerate(curve):
             piece.deltas[place], piece.logs[place] = delta, log(rate)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return Intensity, (self.given, self.reference, False, self.clustering)  # its curves were checked
+
     def __deepcopy__(self, _memo: dict[int, object]) -> Intensity:
         """Return the intensity itself, as it never changes."""
         return self

@@ -131,6 +131,11 @@ class SavedAgent:
         """Time between requotes in training; if the file lacks it, the time between decisions."""
         return float(self.about.get("requote_interval_ms", 1e3 * self.terms.step_s))
 
+    @property
+    def days(self) -> frozenset[str]:
+        """The days that it was trained on."""
+        return frozenset(self.about.get("days", ()))
+
     def network(self) -> Network:
         """Return the network.
 

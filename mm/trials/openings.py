@@ -1,0 +1,50 @@
+"""Days held out that were opened: each opening stands in the ledger, and what was trained on one tests nothing."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mm.errors import UsageError
+from mm.trials.ledger import Ledger
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+PYTHON = "python"
+
+
+def write_openings(out_root: Path, tapes: "Iterable[Tape]", made_by: str) -> list[str]:
+    """Write into the ledger that days held out were opened, and return what hindered it."""
+    ledger = Ledger(out_root)
+    written = (ledger.open(tape.symbol, day, made_by) for tape in tapes if tape.meta.opened for day in tape.days)
+    return [problem for problem in written if problem]
+
+
+def check_openings(tapes: "Iterable[Tape]", out_root: "str | os.PathLike[str] | None") -> None:
+    """Refuse days held out that were opened for Python, without an *out_root* whose ledger writes that down."""
+    if out_root is None and any(tape.meta.opened for tape in tapes):
+        raise UsageError("a day that is held out was opened; give out_root, whose ledger writes that down")
+
+
+def note_fitted(tapes: "Sequence[Tape]", out_root: "str | os.PathLike[str] | None") -> None:
+    """Write down that days held out are fitted in Python, below *out_root*; warn if that cannot be written.
+
+    Raises:
+        UsageError: If there are such days, and no *out_root*.
+    """
+    check_openings(tapes, out_root)
+    if out_root is not None:
+        for problem in write_openings(Path(out_root), tapes, PYTHON):
+            warnings.warn(problem, stacklevel=3)
+
+
+def refuse_trained(what: str, trained_on: Callable[[str], object], tapes: "Sequence[Tape]") -> None:
+    """Raise UsageError if *what* was trained on a day of *tapes* that is held out, which then tests nothing."""
+    trained = [day for tape in tapes if tape.meta.opened for day in tape.days if trained_on(day)]
+    if trained:
+        raise UsageError(
+            f"{tapes[0].symbol} {', '.join(trained)}: held out, but {what} was trained on it, so nothing of it would "
+            f"be out of sample; give one of other days"
+        )

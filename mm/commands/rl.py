@@ -81,10 +81,10 @@ def rl_evaluate(
     Example: mm rl evaluate --model-path out/models/rl_mm_agent.zip --day 20251217
     """
     from mm.backtest.quotes.agent_file import read_agent
-    from mm.play.design import write_openings
     from mm.play.market import Markets
     from mm.play.notes import agent_notes, day_notes, log_notes
     from mm.rl.evaluation import evaluate as evaluated
+    from mm.trials.openings import write_openings
 
     import_trusted(models.trusted())
     knobs = _knobs(execution, account, models)

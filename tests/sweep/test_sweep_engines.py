@@ -16,6 +16,7 @@ from sweep_desk import FILES, KNOBS, invoke, own_of, run_sweep
 
 from mm.errors import TryLater
 from mm.sweep import engines as cluster
+from mm.trials.ledger import Identity, Ledger
 from support import ROOT
 
 PATIENCE_S = 60
@@ -136,6 +137,15 @@ class Desk:
         other = self.folder / "home" / Path(out.splitlines()[-1]).parent
         for name in FILES:
             assert own_of(serial / name) == own_of(other / name), name
+        assert self.on_record("cluster") == self.on_record("serial")
+
+    def on_record(self, out_root: str) -> dict[Identity, list[float]]:
+        """Return the PnL of the trials on record below an OUT_ROOT, each of which has one line."""
+        ledger = Ledger(self.folder / "home" / out_root)
+        read = ledger.read(KNOBS["SYMBOL"], KNOBS["DAY"])
+        lines = (ledger.folder / KNOBS["SYMBOL"] / f"{KNOBS['DAY']}.ndjson").read_text().splitlines()
+        assert len(lines) == len(read.trials) == self.knobs["GRID"].count(",") + 1
+        return {trial.identity: read.pnl(trial).tolist() for trial in read.trials}
 
 
 @pytest.mark.slow

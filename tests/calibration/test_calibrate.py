@@ -134,7 +134,9 @@ def test_timing_without_trades_is_none():
 
 def moves(events, end_us, **config):
     """Return ``{(delta, side, horizon): (hits, move, kept)}``."""
-    rows = adverse_selection(calibrator_of(small_tape(events, 0, end_us), CalibrationConfig(**config)))
+    rows = adverse_selection(
+        calibrator_of(small_tape(events, 0, end_us), CalibrationConfig(**{"reference": "mid", **config}))
+    )
     return {(row.delta_ticks, row.side, row.horizon_s): (row.hits, row.mean_move_ticks, row.kept_ticks) for row in rows}
 
 

@@ -10,7 +10,6 @@ from mm.backtest.rules import Account, Execution
 from mm.base.knobs import as_arguments
 from mm.cli.task_knobs import ManyDays, Workers
 from mm.errors import DataError, Incomplete, MissingDay
-from mm.play.design import write_openings
 from mm.play.given import groups_of
 from mm.play.knobs import Market, Models, OtherMarkets
 from mm.play.market import Markets
@@ -24,6 +23,7 @@ from mm.sweep.grid import Point
 from mm.sweep.play import Outcome
 from mm.sweep.work import Engine, Job, Work, engine, work_of
 from mm.trials.on_record import Recording
+from mm.trials.openings import write_openings
 
 KIND = "evaluation"
 _GROUPS: tuple[type, ...] = (ManyDays, Market, Execution, Account, Models, Risk, OtherMarkets, Workers)

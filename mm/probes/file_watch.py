@@ -146,7 +146,7 @@ class FileWatch:
             return OWN
         if _of_earlier_day(Path(file.path), data_root, iso(began_us)[:10].replace("-", "")):
             return EARLIER
-        if file.path.startswith(str(Path.home() / ".")):  # caches and settings of libraries
+        if file.path.startswith(f"{Path.home()}{os.sep}."):  # caches and settings of libraries
             return OLDER
         return OLDER if file.changed_us is not None and file.changed_us <= began_us else LATER
 

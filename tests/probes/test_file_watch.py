@@ -1,11 +1,12 @@
 """FileWatch records files opened by a model with the line, but not those of the caller or of later code."""
 
 import os
+import sys
 from importlib import import_module
 
 import pytest
 
-from mm.probes.file_watch import FileWatch
+from mm.probes.file_watch import LATER, OLDER, FileWatch, OpenedFile
 
 MODEL = """
 from pathlib import Path
@@ -35,6 +36,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "reading_models.py").write_text(MODEL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "reading_models", raising=False)  # of another test's folder
     return tmp_path
 
 
@@ -76,3 +78,11 @@ def test_files_opened_by_caller_are_not_attributed_to_model(folder):
     with watch.watching(), open("day/trades.csv") as file:
         file.read()
     assert watch.forbidden == {str(folder / "day/trades.csv"): "compiled code"}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("mean.txt", LATER), ("models/mean.txt", LATER), (".cache/fonts", OLDER)])
+def test_only_hidden_files_of_home_pass_whenever_they_were_made(folder, monkeypatch, name, kind):
+    """Libraries keep caches and settings there; most users work below their home, too."""
+    monkeypatch.setenv("HOME", str(folder))
+    file = OpenedFile(str(folder / name), "model.py:1", 2, False)
+    assert FileWatch([folder / "day"], []).kind(file, 1, folder / "data") == kind

@@ -4,9 +4,9 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+from mm.base.knobs import closest
 from mm.base.user_code import USER_ERRORS, load_class, one_line, place_of, place_of_code
 from mm.clock import US_PER_S
 from mm.errors import ModelError, UnknownModel, UsageError
@@ -395,8 +395,8 @@ class Signals:
             return _own(name)
         signal_family = next((family for family in self.families if family.match(name)), None)
         if signal_family is None:
-            known = ", ".join(family.name for family in self.families)
-            meant = "".join(f"; did you mean {near}?" for near in get_close_matches(name, self.usual, 1))
+            names = [family.name for family in self.families]
+            known, meant = ", ".join(names), closest(name, [*self.usual, *names])
             raise UnknownModel(
                 f"unknown signal {name!r}; available: {known} (n levels, w like 10s, e like 100e), "
                 f"package.module:Class, and folders of fitted predictors, with a {FOLDER} in their name{meant}"

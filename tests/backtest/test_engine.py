@@ -396,6 +396,21 @@ def test_error_in_model_names_the_model_and_keeps_the_cause(quotes, fills, messa
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
+@pytest.mark.parametrize(
+    ("quotes", "fills", "near"),
+    [
+        (Asking(lambda view: view.bid_tick), TradeCross(), "bid_ticks"),
+        (Always(), Filling(lambda _, trade: trade.lot), "lots"),
+        (Always(), Filling(lambda order, _: order.lot), "lots"),
+        (Always(), Watching(lambda _, book, __: book.ask_tick), "ask_ticks"),
+    ],
+)
+def test_missing_attribute_is_told_with_the_nearest_one(quotes, fills, near):
+    """Of every view that a hook receives."""
+    with pytest.raises(ModelError, match=rf"has no attribute .*; did you mean {near}\?$"):
+        play(quotes, fills, *TRADES)
+
+
 def test_object_that_is_not_a_model_is_rejected_at_once():
     rules = Rules(TEST.tick_e8, TEST.lot_e8)
     with pytest.raises(UsageError, match="quote"):

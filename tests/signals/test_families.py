@@ -14,7 +14,11 @@ def test_invalid_signal_names_are_rejected():
     tape = Tape.of(TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(101, 1)]), (BEGIN_US, "depth", [(98, 1)], [])])
     with pytest.raises(UnknownModel, match=r"unknown signal 'imbalance'; available: spread"):
         list(compute(tape, ["imbalance"]))
-    for name, suggestion in (("microprice", "micro_price"), ("imbalanced_5", "imbalance_5"), ("ofi10s", "ofi_10s")):
+    for name, suggestion in (
+        ("microprice", "micro_price"),
+        ("imbalanced_5", "imbalance_5"),
+        ("own_ask_aged", "own_ask_age"),
+    ):
         with pytest.raises(UnknownModel, match=rf"in their name; did you mean {suggestion}\?$"):
             list(compute(tape, [name]))
     with pytest.raises(UnknownModel, match=r"in their name$"):

@@ -137,6 +137,7 @@ class Console:
             "NO_COLOR": "1",
             "MM_SAMPLES": str(SHARED / "data"),
         }
+        self._given = self._environment.keys()
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = str(free.getsockname()[1])
         for name, text in own_files(page):
@@ -168,7 +169,7 @@ class Console:
     def exported(self) -> set[str]:
         """Return the knobs and keys that commands of the page have exported and not unset again."""
         names = {name.upper() for name in every_name()} | {"BINANCE_API_KEY", "BINANCE_API_SECRET"}
-        return names & (self._environment.keys() - os.environ.keys())
+        return names & (self._environment.keys() - self._given)
 
     @contextmanager
     def block(self) -> Iterator[None]:

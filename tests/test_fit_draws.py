@@ -66,4 +66,4 @@ def test_fit_draws_require_a_single_fit(workspace, more):
     given = ["--fill-params-file", str(fit_of(workspace))] if more else ["--fill-params-json", '{"A": 1, "k": 1}']
     answer = backtest(workspace, "--fit-draws", "3", *given, *more)
     assert answer.exit_code == 2
-    assert "--fit-draws (FIT_DRAWS) is 3, but there is no single fit to draw from" in answer.stderr
+    assert "--fit-draws (FIT_DRAWS) is 3, but there is no fit to draw from" in answer.stderr

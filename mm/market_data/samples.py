@@ -10,12 +10,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mm.base.atomic_file import atomic_file, write_atomic
 from mm.base.code_identity import hash_file
 from mm.errors import BrokenFile, DataError, UsageError
-from mm.market_data.downloads import CHECKSUM, Bar, Downloads
+
+if TYPE_CHECKING:
+    from mm.market_data.downloads import Bar
 
 SERVER = "https://raw.githubusercontent.com"
 MOST_BYTES = 50_000_000
@@ -175,7 +178,7 @@ def sample_of(name: str) -> Sample:
     return SAMPLES[name]
 
 
-def fetch_sample(sample: Sample, folder: Path, kept: Path | None, server: str, bar: Bar) -> list[Path]:
+def fetch_sample(sample: Sample, folder: Path, kept: Path | None, server: str, bar: "Bar") -> list[Path]:
     """Write the files of a sample into *folder*, verified; complete ones are kept, broken downloads continued.
 
     Args:
@@ -189,6 +192,8 @@ def fetch_sample(sample: Sample, folder: Path, kept: Path | None, server: str, b
         DataError: If a file is not in *kept*, or has other bytes.
         TryLater: If the server cannot be reached.
     """
+    from mm.market_data.downloads import CHECKSUM, Downloads
+
     folder.mkdir(parents=True, exist_ok=True)
     if kept is not None:
         return [_copied(file, folder, kept) for file in sample.files]

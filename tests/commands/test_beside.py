@@ -19,6 +19,11 @@ SEED = next(seed for seed in range(500) if len(engine_chance.case_of(seed).tapes
 WAIT_S = 30
 
 
+def replayed(rows):
+    """Return the rows of a sensitivity that are plays: the stressed one is worked out from the run."""
+    return [row for row in rows if row["role"] != "stressed"]
+
+
 class Python(FixedSpread):
     """A user's model: a class that no registry has."""
 
@@ -52,7 +57,7 @@ def test_sensitivity_is_played_before_the_run_has_ended(whole):
         assert ended.wait(WAIT_S)
         result = further(whole.run_base())
     assert threading.main_thread() not in threads
-    assert len(result.summary["sensitivity"]["rows"]) == whole.variants.plays() + 1
+    assert len(replayed(result.summary["sensitivity"]["rows"])) == whole.variants.plays() + 1
     assert result.summary == whole.run().summary
     assert played[0] == whole.variants.plays() * span_us
 
@@ -71,7 +76,7 @@ def test_own_model_or_large_day_is_played_after_the_run(alone, monkeypatch):
         base = whole.run_base()
         assert threads == []
         rows = further(base).summary["sensitivity"]["rows"]
-    assert len(rows) == whole.variants.plays() + 1
+    assert len(replayed(rows)) == whole.variants.plays() + 1
     assert set(threads) == {threading.main_thread()}
 
 

@@ -44,7 +44,7 @@ def test_files_are_declared_by_run_with_their_rows_and_hashes():
     folder = Folder()
     tables = TableWriter(folder, "parquet")
     for name, result in (("b", Tables(2)), ("a", Tables(1)), ("c", None)):
-        assert tables.played(name, lambda result=result, **_: Played(None, None, result)).result is result
+        assert tables.played(name, lambda result=result, **_: Played(None, result)).result is result
     assert folder.outputs == []
     tables.declare()
     assert folder.outputs == [
@@ -58,7 +58,7 @@ def test_repetitions_of_a_ladder_have_fills_alone():
     folder = Folder()
     tables = TableWriter(folder, "csv")
     for name in ("ladder", "ladder_1"):
-        assert tables.played(name, lambda **_: Played(None, None, Tables(3))).result
+        assert tables.played(name, lambda **_: Played(None, Tables(3))).result
     tables.declare()
     assert folder.outputs == [
         ("runs/ladder/orders.csv", 3, "hash of runs/ladder"),
@@ -68,4 +68,4 @@ def test_repetitions_of_a_ladder_have_fills_alone():
 
 def test_failed_table_write_is_an_error_of_the_run():
     with pytest.raises(OSError, match="No space"):
-        TableWriter(Folder(), "csv").played("a", lambda **_: Played(None, None, Tables(-1)))
+        TableWriter(Folder(), "csv").played("a", lambda **_: Played(None, Tables(-1)))

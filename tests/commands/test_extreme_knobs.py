@@ -12,6 +12,8 @@ COMMANDER = "extreme_commander.py"
 SAMPLE, TRADED = 60, 10
 OF_A_TRADER = ("initial", "step", "tick-size", "min-notional", "account", "call-limit", "recv-window", "reconcile")
 ELSEWHERE = {
+    "docs",
+    "trade cancel",
     "trade flatten",
     "data fetch",
     "watchdog",

@@ -184,6 +184,7 @@ class RecordingRun:
 
     def __init__(self, tapes, folder=None):
         self.tapes, self.folder, self.warnings, self.files = tapes, folder, [], []
+        self.out_root, self.kind = folder, "shadow"
         self.has_input = self.files.__contains__
         self.log = SimpleNamespace(warning=lambda key, **_: self.warnings.append(key), info=lambda *_, **__: None)
 

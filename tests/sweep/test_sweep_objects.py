@@ -25,6 +25,7 @@ from mm.sweep.objects import ObjectStore, Shipment, run_tasks
 from mm.sweep.store import Store
 from mm.sweep.work import Work, check, shared_inputs
 from mm.tape.kept_tapes import kept_days
+from mm.trials.on_record import Recording
 
 fsspec = pytest.importorskip("fsspec", reason="needs the extra [cluster]")
 CONTENT = b"a tape, say" * 100_000
@@ -141,7 +142,7 @@ def work_of(setups: list[Setup], store: str | None) -> Work:
     day, out = setups[0].day, setups[0].day.out_root
     markets = Markets.open(day, Market())
     shared = check(None, points, markets, shared_inputs(None, points, markets, out / "tapes", store))
-    return Work(points, shared, Store.of(out, day.symbol, day.label()))
+    return Work(points, shared, Store.of(out, day.symbol, day.label()), Recording(out, "sweep"))
 
 
 def test_points_are_played_without_their_original_disk(sweep_data, tmp_path, monkeypatch, own_modules):

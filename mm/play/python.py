@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -88,12 +88,16 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         FitError: If the fit is not usable.
         ModelError: If a user's model raises, or returns an invalid value.
     """
-    tapes = tapes_given(tape, "backtest")
-    check_openings(tapes, out_root)
     if rules is not None:
         unused = {"fit": fit, "micro_price": micro_price, "others": others, "out_root": out_root}
         _check_objects(quotes, fills, settings | unused)
-        return replay.backtest(tapes, quotes, fills, rules, step=step, intensity=intensity)
+        if isinstance(tape, Tape | Sequence):
+            check_openings(tapes_given(tape, "backtest"), None)
+        else:
+            tape = map(_not_opened, tape)  # one day is in memory at a time
+        return replay.backtest(tape, quotes, fills, rules, step=step, intensity=intensity)
+    tapes = tapes_given(tape, "backtest")
+    check_openings(tapes, out_root)
     quoting = _without_parameters(quotes, "quote_params_json", settings)
     filling = _without_parameters(fills, "fill_params_json", settings)
     given = _with_names({"quote_model": quoting, "fill_model": filling}, settings)
@@ -114,6 +118,12 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     recording, design = Recording(Path(out_root), PYTHON), Design.of_play(play)
     recording.problems += write_openings(Path(out_root), tapes, recording.made_by)
     return play.with_further(recorded(play.run_base(step), design, recording), step)
+
+
+def _not_opened(tape: Tape) -> Tape:
+    """Return *tape*; refuses a day held out that was opened, as no ledger is written."""
+    check_openings([tape], None)
+    return tape
 
 
 def _knob_list() -> str:

@@ -11,11 +11,9 @@ from mm.live.run.kill_switch import KillSwitch
 
 
 @pytest.fixture
-def mm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("OUT_ROOT", str(tmp_path))
-
+def mm(tmp_path: Path):
     def call(*words: str) -> Result:
-        return CliRunner().invoke(main, ["risk", *words])
+        return CliRunner().invoke(main, ["risk", *words, "--out-root", str(tmp_path)])
 
     return call
 

@@ -55,6 +55,6 @@ def test_report_counts_comparisons_and_shows_first_findings():
         "passed  repeat     the same run again in this process: equal",
         "FAILED  truncated  tapes that end at the cut: 1 of 2 differ",
         "        it differs",
-        "passed  opened     files of the day that the model opened itself: none",
+        "passed  opened     files that the model opened itself, of the day or made after it began: none",
         "note: seen",
     ]

@@ -173,7 +173,7 @@ WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
-from test_ledger import trial
+from test_ledger_of_trials import trial
 from mm.trials.ledger import Ledger
 first = int(sys.argv[2])
 for number in range(first, first + 10_000):

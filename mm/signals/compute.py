@@ -102,10 +102,10 @@ def _arriving(feed: "OtherFeed") -> deque[tuple[Any, ...]]:
     for tape, after in zip(feed.tapes, (*feed.tapes[1:], None), strict=True):
         columns = (tape.kind.tolist(), tape.event_us.tolist(), tape.recv_seq.tolist())
         events += [
-            (kind, us, seq, 0, tape.rows(at), 0) for at, (kind, us, seq) in enumerate(zip(*columns, strict=True))
+            (kind, us, seq, 0, tape.rows(at), 0, 0) for at, (kind, us, seq) in enumerate(zip(*columns, strict=True))
         ]
         if after is None or not after.continues(tape):
-            events.append((GAP, tape.end_us + 1, -1, 0, (), 0))
+            events.append((GAP, tape.end_us + 1, -1, 0, (), 0, 0))
     return events
 
 

@@ -26,7 +26,7 @@ GROUPS_BY_NAME: Mapping[str, type] = {
     "others": OtherMarkets,
 }
 GROUPS: tuple[type, ...] = tuple(GROUPS_BY_NAME.values())
-_PLACES = ("data_root", "out_root")
+_PLACES = ("data_root", "out_root", "open_held_out")  # what no play depends on
 _OWN = ("out_dir",)  # belongs to the command that runs many backtests
 _CONTENT = ("latency_file", "day")  # identified by their content
 

@@ -84,13 +84,13 @@ def runs(tmp_path_factory):
     run("sim", "day", *flags, "--hours", "0.5")
     for form in FORMATS:
         flags_of_run = ["--run-id", form, "--orders-format", form, "--sensitivity", "0"]
-        run("backtest", *flags, "--out-root", root / "out", *flags_of_run)
-    return root / "out"
+        run("backtest", *flags, "--out-root", root / form, *flags_of_run)
+    return root
 
 
 def test_run_with_parquet_has_the_same_files_and_frames(runs):
     """The other files are the same bytes, and `open_run` reads the same orders."""
-    csv, parquet = (open_run(form, runs) for form in FORMATS)
+    csv, parquet = (open_run(form, runs / form) for form in FORMATS)
     assert (parquet.folder / f"orders_{SYMBOL}.parquet").exists()
     assert not (parquet.folder / f"orders_{SYMBOL}.csv").exists()
     for name in (f"fills_{SYMBOL}.csv", f"state_{SYMBOL}.csv", "summary.json"):
@@ -113,4 +113,4 @@ def test_report_explain_and_compare_read_parquet(runs, tmp_path):
         explained = run("runs", "explain", form, "--out-root", runs, "--fill", 1)
         outputs.append((page.read_text().split("Get this page again")[0].count('class="chart"'), explained))
     assert outputs[0] == outputs[1]
-    run("compare", *FORMATS, "--out-root", runs)
+    run("compare", *(folder for form in FORMATS for folder in (runs / form).glob("backtest/*/*")), "--out-root", runs)

@@ -67,6 +67,9 @@ class FollowingListener:
         self.pauses: list[tuple[int, float]] = []
         self.on_fill: Callable[[AccountFill], None] | None = None
 
+    def caught_up(self) -> bool:
+        return True
+
     def _expect(self, order_id: int, *states: str) -> None:
         assert order_id != EARLIER
         assert self.state.get(order_id, "sent") in states, (order_id, self.state.get(order_id), self.log)

@@ -223,7 +223,8 @@ def watchdog(folder, **variables):
     )
     said = []
     try:
-        yield process.stdout.readline().strip().removesuffix("/metrics").replace("0.0.0.0", "localhost"), said
+        address = next(line for line in process.stdout if line.startswith("http"))
+        yield address.strip().removesuffix("/metrics").replace("0.0.0.0", "localhost"), said
     finally:
         process.terminate()
         said += process.communicate(timeout=20)

@@ -51,7 +51,7 @@ def _main() -> None:
         "ledger_begun": (Quoting, "_note_changed_knobs"),
         "engine_made": (OwnStrategy, "play"),
         "joined": (Quoting, "_join"),
-        "desk_made": (Quoting, "_open_desk"),
+        "desk_made": (Quoting, "_open_observer"),
         "attached": (Gateway, "attach"),
         "recording": (Quoting, "_record"),
         "booked": (LiveFeed, "__call__"),

@@ -57,7 +57,10 @@ def test_starts_after_thousands_of_fills_and_kills(tmp_path, symbols):
             assert box.trades(symbol) == 3_900
         stated = box.run("trade", "flatten", "--json", **known)
         assert stated.returncode == 0, stated.stderr
-        done = box.run("trade", "flatten", "--json", MAX_COST="100000", **known)
+        for _ in range(20):  # 75: the book within the price band did not offer all of it
+            done = box.run("trade", "flatten", "--json", MAX_COST="100000", **known)
+            if done.returncode != 75:
+                break
         assert done.returncode == 0, done.stderr
         with box.quoting(symbols, **known) as process:
             assert ended(process)[0] == 0

@@ -45,7 +45,7 @@ NOT_RUN = {
     r"docker |systemctl|journalctl|sudo |/etc/mm|mm/ops/": "a container engine, services, or folders of root",
     r"pip install|uvx |pipx |-m venv": "installs packages from the network",
     r"mm record|market_data\.recorder|data fetch|--venue (production|testnet)": "an exchange on the network",
-    r"20251216": "a day that its reader has recorded",
+    r"20251216|BTCUSDT --held-out|data hold BTCUSDT": "days that its reader has recorded",
     r"mm bench": "a yardstick of 1.3 GB, and minutes; tests/test_mm_bench.py",
     r"mm rl ": "training; tests/rl",
     r"completion zsh": "zsh, which knows fpath",

@@ -155,7 +155,7 @@ class Play:
     @property
     def notes(self) -> list[Note]:
         """What must be known of it before its models are made."""
-        fees, closed = fee_notes(self.markets, self.market_rules), holidays_note(self.rules.hours)
+        fees, closed = fee_notes(self.markets, self.market_rules), holidays_note(self.market_rules.hours)
         return [*self.models.fit_notes(self.tapes), *missing_days_note(self.tapes), *fees, *closed, *self.agent_notes]
 
     @property

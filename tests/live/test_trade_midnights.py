@@ -56,7 +56,10 @@ def test_books_are_the_exchanges_over_midnights_and_kills(tmp_path, symbols, ado
         for symbol in symbols:
             assert box.trades(symbol) >= PART * PARTS
             assert {path.name[:8] for path in logs(box, symbol)} >= DAYS
-        done = box.run("trade", "flatten", "--json", entry=clock.entry(), MAX_COST="1000000", **known)
+        for _ in range(20):  # 75: the book within the price band did not offer all of it
+            done = box.run("trade", "flatten", "--json", entry=clock.entry(), MAX_COST="1000000", **known)
+            if done.returncode != 75:
+                break
         assert done.returncode == 0, done.stderr
         with box.quoting(symbols, entry, **terms) as process:
             ExchangeBooks(box, symbols).assert_page(port, process)

@@ -101,7 +101,6 @@ class Desk:
         limits: Limits of each client, as far as a desk can check them.
 
     Attributes:
-        exchange: The exchange of the clients.
         clients: Clients by name that have sent an order or were killed.
     """
 

@@ -22,8 +22,6 @@ class RecordedOrder:
 
     Attributes:
         side: +1 buy, -1 sell.
-        price_e8: Price, in 1e-8.
-        qty_e8: Quantity when it was sent, in 1e-8.
         left_e8: From which instants of the exchange, in µs, how much was left, in 1e-8; 0 from its end on.
     """
 
@@ -35,12 +33,7 @@ class RecordedOrder:
 
 @dataclass(frozen=True)
 class OwnActivity:
-    """What we did in a market.
-
-    Attributes:
-        orders: Orders that rested.
-        trade_ids: Ids of our trades.
-    """
+    """What we did in a market."""
 
     orders: tuple[RecordedOrder, ...]
     trade_ids: frozenset[int]

@@ -39,7 +39,6 @@ class BookEvent:
     """One event of the tape, and the book after it.
 
     Attributes:
-        event: Its number on the tape.
         us: When it was received, or when it happened.
         what: ``depth``, ``print …``, ``snapshot``, ``gap``.
         bid_ticks: Best bid after it, 0 for none.

@@ -112,7 +112,6 @@ class Amount:
 
     Attributes:
         terms: Units, in 10**-places, each with the one or two columns whose product is multiplied by it.
-        places: Decimal places.
         start: Added to the sum of the terms, in 10**-places.
         mark: A column, -1 for none.
     """

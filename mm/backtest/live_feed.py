@@ -43,7 +43,6 @@ class FeedEvent(NamedTuple):
 
     Attributes:
         kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME.
-        us: Receive time.
         recv_seq: Number of the message; it keys the random draws of the fill models ``poisson`` and ``hawkes``.
         event_id: Trade id, last update id of a book; 0 for a gap.
         rows: One for a trade, none for a gap, the whole book for a snapshot, the changed levels for a depth message.

@@ -26,7 +26,6 @@ class OwnShown:
 
     Attributes:
         side: +1 buy, -1 sell.
-        ticks: Its price.
         lots: Its quantity when it was sent.
         steps: From which ms of the exchange how many lots are left, in order of time; the last has 0 if it has ended.
         leaving: Whether a request that may end it is under way.

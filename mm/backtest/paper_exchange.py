@@ -47,7 +47,6 @@ class PaperExchange:
         keeps_orders: Whether order rows are written to the journal, most of its size.
 
     Attributes:
-        fills: The fill model.
         legs: The other markets to which the strategy sends orders, by name.
         feeds: Clock offset and latency of the feed of each played tape, if the rules use the recorded feed latency.
         funding_e8: Total funding paid for our position in a perpetual, 1e-8 of the quote asset.

@@ -95,8 +95,6 @@ class Preset:
     Attributes:
         market: Parameters of scenarios: tick size, quantity step (shares, contracts, coins), first price, sizes.
         multiplier: Contract multiplier: value of one unit per price of 1, in the quote asset.
-        fees: Fees of fills.
-        hours: Trading hours.
         may_short: Whether a position may be below zero.
         days_a_year: Days on which the market is open in a year.
     """

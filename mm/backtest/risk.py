@@ -209,20 +209,16 @@ class RiskStanding:
     """State that the limits check in addition to an order: clock, market and account.
 
     Attributes:
-        us: Current instant.
         mid2_ticks: Best bid + best ask, 0 for none.
         low2_ticks: Minimum of *mid2_ticks* in the last second, including the current one.
         high2_ticks: Maximum of *mid2_ticks* in the same second.
         market_us: Receive time of the market's last message, less how late it was by the exchange's clock.
         ack_us: Slowest acknowledgement since the last check, or the longest pending one.
-        inventory_lots: The position.
         target_lots: The target that *max_position_e8* and *widen_bands* count from.
         open_buy_lots: Remaining lots of open buys; *open_sell_lots* of sells.
         open_buys: Number of open buys; *open_sells* of sells.
         sent: Orders sent within the last second.
         equity_e8: Cash and inventory at the mid, 1e-8 of the quote asset.
-        day_equity_e8: Equity at the start of the day.
-        peak_equity_e8: Highest equity so far.
     """
 
     us: int = 0

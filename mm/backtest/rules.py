@@ -157,19 +157,16 @@ class Rules:
         order_latency_us: Time from sending an order until it arrives.
         cancel_latency_us: Time from sending a cancel until it takes effect.
         latencies: Measured latencies to draw from, instead of these two.
-        latency_seed: Seed of those draws.
         recorded_feed: Whether the exchange acts at exchange time and we receive its messages at receive time; else both
             are receive time.
         feed_us: How much later than they happen we receive all messages; 0 without such a constant delay.
         feed_why: Why the feed is the one of these two, or neither.
-        requote_us: Time between two requotes.
         requote_on_fill: Whether a requote follows immediately on a fill or a rejection, in addition to the grid.
         ttl_us: Lifetime of an order from its arrival; 0 is good till cancelled.
         refresh_us: Age from which an unchanged order is replaced; 0 is never.
         order_amend: Whether a resting order is amended if its quote gets smaller at the same price.
         state_us: Time between two state rows of the grid.
         maker_fee_e8: Maker fee rate in 1e-8 (0.001 is 100_000).
-        taker_fee_e8: Taker fee rate in 1e-8.
         maker_unit_fee_e8: Maker fee per unit of the base asset, in addition to the rate, 1e-8 of the quote asset.
         taker_unit_fee_e8: Taker fee per unit, in the same form.
         multiplier: Contract multiplier: value of one unit of the base asset per price of 1.
@@ -178,7 +175,6 @@ class Rules:
         enforce_balances: Whether orders must be covered by cash or inventory.
         own_orders_meet: Whether our orders meet each other, as at the exchange; not those that are only measured.
         start_cash_e8: Cash at the start, 1e-8 of the quote asset.
-        start_lots: Inventory at the start, lots.
         target_lots: Target inventory, lots; quotes, bounds and risk use the deviation from it. None: the initial one.
         orders_per_10s: New orders that the exchange accepts in each ten seconds of UTC; 0 is no limit.
         orders_per_day: New orders that it accepts per day of UTC; 0 is no limit.

@@ -32,12 +32,9 @@ class RunTerms:
     Attributes:
         instrument: The tape's grid: tick of the prices, lot of the recorded quantities.
         days: The days played, ``YYYYMMDD``, in order.
-        quote_model: Name of the quote model.
-        fill_model: Name of the fill model.
         knows_next_move: Whether its fills come with the moves of the price that cause them; without, nothing is
             concluded from the PnL: no verdict, interval or rank.
         initial_cash_e8: Cash at the start, in 1e-8 of the quote asset.
-        quote_lots: The clip: lots of one quote.
         strategy: The quote model, the steps around it, and their effective parameters.
         gammas: Each gamma that quotes were made with, in 1/(tick·clip), and the number of quotes, float64[gammas, 2];
             None for a model without gamma.

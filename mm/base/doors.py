@@ -191,7 +191,6 @@ class ServerCertificate:
         report: Called with ``certificate_read`` and ``certificate_unreadable``.
 
     Attributes:
-        context: For the server's connections.
         expires_s: When it expires, Unix time in s.
 
     Raises:
@@ -294,7 +293,6 @@ class Door:
     Attributes:
         context: TLS of the server's connections; None for plain HTTP.
         tokens: The tokens; None if nobody needs one.
-        refusals: Refused requests by reason.
 
     Raises:
         SafetyError: If the server would be open to other machines, others may read a secret, or the certificate is not

@@ -25,9 +25,6 @@ class Estimate:
     """A mean with its error and its 95 % interval; None where it is undefined.
 
     Attributes:
-        value: The mean.
-        error: Its standard error.
-        low, high: Ends of its interval.
         n: Draws that gave the interval: periods, blocks or days.
     """
 

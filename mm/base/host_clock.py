@@ -28,13 +28,7 @@ def boot() -> str:
 
 
 class HostTime(NamedTuple):
-    """An instant by both clocks.
-
-    Attributes:
-        passing_s: `passing_s`.
-        wall_s: The wall clock, in s.
-        boot: `boot`.
-    """
+    """An instant by both clocks."""
 
     passing_s: float
     wall_s: float

@@ -38,7 +38,6 @@ class Reader:
 
     Attributes:
         metavar: Placeholder of the value in the help.
-        parse: Text to value; raises ValueError with what the text must be.
         words: The allowed values, if there are only a few.
         completes: Kind of shell completion in ``mm/cli/completion.py``; empty for none.
     """
@@ -55,14 +54,10 @@ class Knob:
 
     Attributes:
         name: The field's name, and the manifest entry's.
-        reader: How its text is read.
-        help: One sentence.
         flag: Its flag on the command line (``--order-latency-ms``).
-        default: Its value if none is given; ``REQUIRED`` if there is no default.
         matters: Whether the result of a run depends on it; if so, the digest covers it.
         joined: Separator of its texts if the flag is repeated; None if it may be given only once.
         common: Its line in ``--help``; a knob without one is listed by ``--help-all`` only.
-        alias: A second flag.
         argument: The argument of a Python object that takes its value, by which errors of that object name it.
     """
 

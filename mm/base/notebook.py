@@ -23,7 +23,6 @@ class Picture:
     """Charts, as returned by ``plot()``: a notebook displays them interactively, and they can be saved as a page.
 
     Attributes:
-        title: What the charts show.
         charts: Heading and plotly figure of each, plain dictionaries in plotly's schema.
         note: Why there are no charts, if there are none.
     """

@@ -44,8 +44,6 @@ class Setting(NamedTuple):
     Attributes:
         name: Its name, and its key in JSON.
         kind: Its type, with the bounds of msgspec.
-        help: Its meaning, one sentence.
-        default: ``REQUIRED`` if there is none.
         unit: None if it has none.
         by_run: Whether the run sets it instead of the user (``seed``, ``intensity``).
         shown: Its type as source text, if `kind` does not say it; values are then not checked here.

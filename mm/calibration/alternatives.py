@@ -37,13 +37,11 @@ class Alternative:
 
     Attributes:
         name: ``exponential``, ``two_exponentials`` or ``monotone``.
-        formula: Its formula, as text.
         parameters: Number of fitted parameters, including the height; for the monotone curve, its steps.
         loglik: Log-likelihood, without the factorials of the counts.
         aic: Akaike's information criterion.
         unseen: Out-of-sample gain in nats per fill over the exponential; None without blocks.
         unseen_se: Its standard error, from the blocks.
-        fitted: The curve.
     """
 
     name: str

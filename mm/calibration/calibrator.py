@@ -44,8 +44,6 @@ class FillsMeasured:
     """The fill model under which simulated orders are measured.
 
     Attributes:
-        name: As in FILL_MODEL.
-        params: As in FILL_PARAMS_JSON.
         make: Returns a new model, for each run.
     """
 

@@ -31,12 +31,9 @@ class OrderRows(NamedTuple):
     """Time at rest and fills of simulated orders, in the order of days, runs, sides, blocks and distances.
 
     Attributes:
-        run: Index of the run.
         side: +1 for buy orders, -1 for sell orders.
-        block: Block of the window.
         distance: Distance from the reference, in steps.
         us: Time at rest, in µs.
-        fills: Number of fills.
     """
 
     run: Ints
@@ -87,12 +84,8 @@ class _BlockTable(NamedTuple):
     """The rows of a day by block, from the start of a block on.
 
     Attributes:
-        origin_us: Start of the first block.
-        rows: All rows.
         first: The first row of each block of each run and side, and the end.
-        blocks: Number of blocks.
         last_us: Instants at the ends of blocks at which an order was filled, ascending.
-        last_row: The row of each of these fills.
     """
 
     origin_us: int

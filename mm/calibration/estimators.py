@@ -27,10 +27,8 @@ class Estimate:
 
     Attributes:
         logA: Ln of A, A in fills per second.
-        k: Decay, in 1/tick.
         pivot_delta: The pivot, in ticks: the distance with the smallest error of the intensity.
         var_pivot: Variance of ln of the intensity there.
-        var_k: Variance of k.
     """
 
     logA: float

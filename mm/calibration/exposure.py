@@ -110,8 +110,6 @@ class RestingOrders:
 
     Attributes:
         side: +1 for a buy, -1 for a sell.
-        ticks: Their prices.
-        start_us: Instant at which each began to rest.
         end_us: End of its exposure; far in the future while an order is open.
         filled: Whether a fill ended it; empty if all fills count.
         mid2: Best bid plus best ask at the first fill; empty if all fills count.
@@ -235,9 +233,6 @@ class RestingTime(NamedTuple):
     Attributes:
         keys: Place (`keys_of`): side, block and distance, ascending.
         us: Time at rest there, in µs.
-        fills: Number of fills there.
-        fill_us: Instant of each fill.
-        fill_row: Its row.
     """
 
     keys: Ints

@@ -35,9 +35,7 @@ class Rates:
 
     Attributes:
         A: Fills per second at distance 0.
-        k: Decay, in 1/tick.
         ci95_A_block: 95 % interval of A by blocks; None without two, and of the regression.
-        ci95_k_block: The same of k.
     """
 
     A: float | None = None
@@ -100,11 +98,8 @@ class ShapeChoice:
 
     Attributes:
         chosen: ``exponential``, ``two_exponentials`` or ``monotone``.
-        formula: Its formula, as text.
         parameters: Its parameters, by name in the formula, distances in ticks; none for ``monotone``.
         gain_nats_per_fill: Out-of-sample gain over the exponential; None without blocks.
-        se: Standard error of that.
-        why: One sentence.
         trusted_ticks: Range of distances in which the interval of λ is within a factor of two of it; None if there is
             none.
         exponential_trusted_ticks: Likewise the range around the pivot in which A·exp(-k·δ) is within the interval of
@@ -129,7 +124,6 @@ class ReferenceChoice:
         chosen: ``mid``, ``best`` or ``micro``; the reference of the fit itself is its *reference*.
         gain_nats_per_fill: Gain over the mid, by reference; None if not compared (``sweep``).
         se: Standard error, from the blocks, of the largest gain over the mid.
-        why: One sentence.
         compared: ``exponential`` if A exp(-k δ) was compared, ``curve`` if the best shape from each was.
     """
 
@@ -150,7 +144,6 @@ class PoissonFit(Shown):
 
     Attributes:
         A: Intensity at distance 0, in 1/s.
-        k: Decay, in 1/tick.
         ci95_A: 95 % interval of A: profile likelihood, or by blocks if runs from one tape are dependent.
         ci95_A_block: The same, robust to dependence of fills within and between blocks; None with fewer than two.
         dispersion: Variance of the fills of a block over their expectation, per side; 1 for Poisson flow.
@@ -172,7 +165,6 @@ class PoissonFit(Shown):
         reference_choice: The reference price that predicts best; None if they were not compared.
         lambda_curve: Points of λ(δ) in that shape, for all spreads and by state of the spread; empty without *shape*.
         calib_fills: The fill model that determined the fills; None if the hit rule did (*hit*).
-        calib_fill_params: Its parameters.
         calib_order_qty: Quantity of its orders, in the base asset.
         measured_rates: Distance in ticks and fills per second of these orders, neighbours pooled to 20 fills; they
             need not decrease, and a backtest under that model uses them to predict its fills.

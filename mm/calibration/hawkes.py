@@ -251,7 +251,6 @@ class HawkesFit:
         ks_p: Its p-value; the parameters are from the same data, so it is biased towards a good fit.
         ks_poisson: The distances for Poisson flow.
         events: Number of orders per side in the fit.
-        exposure_s: Length of the exposure in the fit, s.
         clock: Clock of the timestamps: ``exchange`` or ``receive``.
         sweeps: Whether prints with the same side and trade time are one order.
         mean: Mean conditional intensity per side over the whole exposure, including spans that were not fitted, in

@@ -32,7 +32,6 @@ class Intervals:
 
     Attributes:
         A: Interval of A in fills per second, taken on the log scale.
-        k: Interval of k in 1/tick.
     """
 
     A: Interval | None

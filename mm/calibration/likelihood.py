@@ -81,8 +81,6 @@ class Table:
         span: Distance from the nearest to the farthest row, in ticks; 0 for a single distance.
         shape: Scaled distances of the rows: (delta - near) / span.
         exposure_s: Order-seconds, all above 0.
-        fills: Counts.
-        total: Their sum.
         cells: Whether any row is a cell of finite width; k must be positive then.
     """
 
@@ -162,7 +160,6 @@ class At:
         variance: Variance of the depths under p: the information of one fill.
         inner: Mean spread under p.
         seen_inner: Mean spread of the fills.
-        total: Number of fills.
     """
 
     @np.errstate(all="ignore")
@@ -240,7 +237,6 @@ class Sample:
     """Points with exposure, each with its row index; points of equal distance and width form one row.
 
     Attributes:
-        points: All with exposure.
         shape: Distances of the rows, in ticks, ascending.
         row: Row index of each point.
     """

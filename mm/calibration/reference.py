@@ -52,7 +52,6 @@ class ReferencePath:
     Attributes:
         per_tick: Steps of distance in one tick.
         event: Tape event after which the row is in force.
-        us: Instant from which it is in force.
         mid2: Best bid plus best ask.
         reference: By side (+1 buy orders, -1 sell orders), the reference price in steps.
         touch: By side, the distance of its own best price in steps; ``CLOSED`` without a book.

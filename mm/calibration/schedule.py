@@ -76,7 +76,6 @@ class Segment:
         mean_ask_per_s: The same for orders that hit asks.
         half_spread_ticks: Half of the mean displayed spread over the training window of *A* and *k*, in ticks.
         ci95_A: 95 % interval of *A*, by blocks where its training window has two; None if unknown.
-        ci95_k: The same of *k*.
     """
 
     start_us: int
@@ -114,11 +113,7 @@ class Schedule(Shown):
     """The segments of one or more days, in order, without overlaps or gaps.
 
     Attributes:
-        symbol: Symbol that was calibrated.
-        day: Its day, or the first and last joined by ``-``.
         tick_size: Price step, the unit of distance; None if unknown.
-        train_window_min: Length of the training windows.
-        step_min: Length of the segments.
         fallback_policy: Treatment of windows without a usable fit (one of ``POLICIES``).
         segments: The segments; empty if the day is not longer than the training window.
         reference: Reference price of distances: ``mid``, ``micro`` or ``best``.

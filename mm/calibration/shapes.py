@@ -34,8 +34,6 @@ class Family:
     """A kind of curve with a few parameters.
 
     Attributes:
-        name: Its name.
-        formula: Its formula, for display.
         starts: Initial shapes of the search.
         curve: Returns its logarithm at distances beyond the nearest in units of 1/k of the exponential, and its slopes
             by parameter, in the last axis; for several shapes, a row each.
@@ -51,12 +49,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Cells:
-    """The rows of a fit, in units of a scale, and the distances at which curves are evaluated.
-
-    Attributes:
-        shape: The rows, in ticks.
-        scale: The unit, in ticks.
-    """
+    """The rows of a fit, in units of a scale, and the distances at which curves are evaluated."""
 
     shape: Shape
     scale: float
@@ -101,12 +94,10 @@ class FittedCurve:
     """A curve at its maximum likelihood.
 
     Attributes:
-        cells: The fitted rows.
         log_height: ln λ at shape 0.
         log_gain: ln of the rate of each row, in 1/s.
         at_edges: ln λ at the edges of *cells*, in 1/s.
         gain_slopes: Derivatives of *log_gain* by parameter, the height first; a column each.
-        edge_slopes: Derivatives of *at_edges*.
         shape: The parameters besides the height; for the monotone curve, its steps, in 1/s.
         pools: Of a monotone curve of resting orders, whose rate is constant within pools: the pool of each row, and of
             each edge. The slopes are those of ln of the rates of the pools, so that pools are independent.

@@ -33,9 +33,7 @@ class Shared:
     """A normal distribution of a parameter over stretches of time.
 
     Attributes:
-        mean: Its mean.
         sd: Standard deviation between stretches, beyond the errors of their estimates.
-        n: Number of stretches.
     """
 
     mean: float

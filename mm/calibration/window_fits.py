@@ -39,8 +39,6 @@ class WindowFits:
     """Fits windows in order of time, on demand.
 
     Attributes:
-        calibrator: Measures the days.
-        plan: Windows and mode.
         points: Returns the points of ``[start, end)`` in µs; None for the calibrator's, the last of which are cached.
         fit: Fits points; None for the fit of the calibrator.
         memory: Returns the stored value of a name, or else the result of the function.

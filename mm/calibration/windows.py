@@ -44,9 +44,7 @@ class WindowPlan:
 
     Attributes:
         train_window_min: Length of a training window; the first segment starts this long after the start.
-        step_min: Length of a segment.
         latency_us: Training ends this long before its segment starts, so that an order sent at its end rests in time.
-        mode: One of ``MODES``.
         half_life_min: Half-life of the weights of data (``ewma``, ``pooled_k``), in minutes of recording.
         clustered: Whether segments have the clustering of aggressive orders, used by the fill model ``hawkes``.
     """
@@ -162,9 +160,7 @@ class WindowFit:
         moves: Mean adverse moves of the mid after fills in the window, by distance, in ticks.
         measured: Distance and fills per second of the window's orders under a fill model; empty without one.
         mean_per_s: Mean intensity of the Hawkes process over the window, of orders that hit bids and asks.
-        curve: Curve of an earlier window, if *fit* has none.
         ci95_A: 95 % interval of A, by blocks if the window has two; None without one.
-        ci95_k: The same of k.
     """
 
     A: float | None
@@ -220,7 +216,6 @@ class WindowFitter:
 
     Attributes:
         points: Returns the points of ``[start, end)`` in µs, from no data outside.
-        fit: Fits points.
         plan: Its mode and half-life.
         length_s: Seconds of recording in ``[start, end)``, as the points' blocks count them; None if all is recorded.
         plain: Fits points without their curve; None for *fit*.

@@ -192,7 +192,6 @@ class Elsewhere:
 
     Attributes:
         sources: Where each came from, by variable: ``environment``, or the path of a file.
-        texts: The text of each, as it would be typed.
         found: Files that were found by the name of a run, each with what was asked for.
     """
 
@@ -218,7 +217,6 @@ class Console:
     Either says which settings came from the environment or a file, the text in its first line.
 
     Attributes:
-        as_json: Whether ``--json`` was given.
         level: The lowest level that is logged on the terminal, LOG_LEVEL.
         prefix: Beginning of each line, if it is one of several terminals.
     """

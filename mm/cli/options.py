@@ -30,8 +30,6 @@ class KnobOption(click.Option):
     """The option that sets a knob by its flag, its variable or a file of settings.
 
     Attributes:
-        knob: The knob.
-        heading: Heading of its group.
         common: Whether the short help lists it.
     """
 

@@ -29,7 +29,6 @@ class SettingsFile:
     """The settings of one file.
 
     Attributes:
-        path: Its path.
         values: Its values by knob name, with the types of TOML or YAML.
     """
 

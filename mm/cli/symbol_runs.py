@@ -31,8 +31,6 @@ class LegSymbol:
     """A symbol in which the strategy of another one sends orders.
 
     Attributes:
-        owner: The symbol of the strategy.
-        name: Its name in the strategy.
         symbol: The symbol, upper case.
         objects: Its own knobs, by group; the others are those of all symbols.
         market: Its market, if that is another one than the strategy's; else empty.
@@ -66,9 +64,7 @@ class SymbolRun:
     """The run of one symbol, before its start.
 
     Attributes:
-        day: Its symbol, day and folders.
         opens: Opens the run, and finishes it, or removes its outputs on an error.
-        objects: Its knobs, by group.
         leg: Whose strategy sends its orders; None for its own.
     """
 

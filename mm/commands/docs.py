@@ -29,10 +29,7 @@ class Block:
 
     Attributes:
         page: Name of the page, without ``.md``.
-        line: Its line, from 1.
-        heading: The heading above it.
         terms: What it defines: the first cell of a row, words in bold, the heading of a section's first block.
-        text: Its text.
     """
 
     page: str

@@ -46,8 +46,6 @@ class Listed:
 
     Attributes:
         kind: ``quote``, ``step``, ``fill``, ``volatility`` or ``latency``.
-        name: Its name in a knob.
-        text: Its description, one sentence.
         parameters: Its parameters: name, unit, default and meaning.
         bias: The known bias of a fill model.
     """

@@ -31,8 +31,6 @@ class Redraw:
     """One run to draw.
 
     Attributes:
-        run: Its folder and manifest.
-        drawn: What to draw.
         console: Shows the progress of a backtest.
         notes: Parts that could not be drawn, and the reasons; appended by the methods.
         trusted: The files of code that may be executed if its manifest names it.

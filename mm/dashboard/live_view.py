@@ -41,7 +41,6 @@ class LiveMarket:
         us: Instants of book changes, µs.
         best: One column each: bid, ask, and their quantities.
         book: Bids and asks at the end.
-        trade_us: Instants of trades, µs.
         trades: One column each: price, quantity, and the aggressor's side, +1 for a buyer.
         run_id: Id of the recording that wrote the last rows; empty if it is not a recording.
     """
@@ -231,7 +230,6 @@ class SeenOrders:
     Attributes:
         open: By client id, side (+1 buy), price and quantity of each order that may be open.
         fills: Instant, side, price and quantity of each execution.
-        run: Name of the log.
         since: By client id, the instant from which each open order is known.
         ended: Start, end, side and price of each order that no longer is open.
     """

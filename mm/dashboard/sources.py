@@ -30,12 +30,7 @@ NEEDED = ("pnl_total", "fees", "n_orders", "n_fills", "max_drawdown", "warnings"
 
 @dataclass(frozen=True)
 class Folders:
-    """The folders of days and runs.
-
-    Attributes:
-        data_root: Folder of the day folders.
-        out_root: Folder of the run folders.
-    """
+    """The folders of days and runs."""
 
     data_root: Path
     out_root: Path

@@ -31,13 +31,11 @@ class CheckReport(msgspec.Struct, frozen=True):
     """The result of a check.
 
     Attributes:
-        ok: Whether there is no defect.
         sealed: Whether the manifest is sealed, so that sizes and hashes were checked.
         defects: The defects, with file and row.
         covered_s: Seconds in which the book is valid, and no trade is missing.
         gaps: Gaps of update ids that the ledger declares; these are not defects.
         trade_gaps: Spans between trades in which others are missing, which are no time with a market.
-        trade_gaps_s: Seconds of them.
         trades: Rows of the trades file; zero is not a defect, but no command can fit the flow of such a day.
         standing_s: Seconds of the spans in which the book stands still though trades print through it, if given.
     """

@@ -64,7 +64,6 @@ class FrameFile(FrameSink):
 
     Attributes:
         top_n: Levels per side, from the header.
-        lines: Its lines.
     """
 
     def __init__(self, path: Path, findings: DefectList, order: RowOrder) -> None:

@@ -57,11 +57,8 @@ class Stretch:
     """A period without a valid book.
 
     Attributes:
-        from_us: Its start.
-        to_us: Its end.
         cause: The event of the ledger that explains it.
         from_id: First missing update id, None if none is missing.
-        to_id: Last missing update id.
     """
 
     from_us: int
@@ -76,11 +73,8 @@ class Ids:
     """The ids of one stream over the day.
 
     Attributes:
-        rows: Messages.
         first_id: The first id, None without a row.
-        last_id: The last id.
         gaps: Missing ranges, including those that REST filled later, whether in the ledger or not.
-        missing: Number of ids in them.
         undeclared: Number of ranges that the ledger does not declare.
         rest: Rows that came from REST.
     """
@@ -120,7 +114,6 @@ class DayCoverage:
 
     Attributes:
         symbol: Upper case.
-        day: ``YYYYMMDD``.
         from_us: Start of the recording window, or arrival of the first row.
         to_us: End of the window, or arrival of the last row.
         covered_s: Seconds in which the book is valid.
@@ -128,8 +121,6 @@ class DayCoverage:
         excluded: The excluded periods.
         epochs: Number of books that were opened.
         runs: Number of recordings or imports of the day.
-        depth: Update ids.
-        trades: Trade ids.
         unreadable: Number of rows that could not be read; ``mm data check`` lists them.
     """
 
@@ -211,7 +202,6 @@ class ValidTime:
     """Sum the time with a valid book, row by row; steps of the clock do not count.
 
     Attributes:
-        total_us: The time.
         stretches: Begin and end of each stretch of it, where the clock did not step.
     """
 

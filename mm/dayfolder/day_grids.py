@@ -28,8 +28,6 @@ class GridChange:
     Attributes:
         from_us: When it was first observed, in µs; 0 for the first of a day.
         from_seq: Number (``recv_seq``) of the first row on it; 0 for the first of a day.
-        tick_e8: Price step, in 1e-8.
-        lot_e8: Quantity step, in 1e-8.
     """
 
     from_us: int

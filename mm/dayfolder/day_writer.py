@@ -52,7 +52,6 @@ class DayWriter:
         venue: The market of the day, for ``schema.json``; None uses that of the day, and Spot for a new one.
 
     Attributes:
-        top_n: As given.
         earlier: Earlier content of the folder, and tails torn by a crash; the first flush cuts these, the ledger first.
         ledger: Numbers and counts the events of this run.
 

@@ -309,7 +309,6 @@ class LedgerView:
     """The ledger of a day, for its readers.
 
     Attributes:
-        path: Its file.
         events: Its rows, in order.
     """
 

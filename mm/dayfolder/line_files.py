@@ -36,7 +36,6 @@ class FileTail:
         head: The first two lines, or fewer, without their newlines.
         last: The last complete line, without its newline; empty if there is none.
         good_bytes: Size of the file up to the end of its last complete line (CSV) or gzip member.
-        lost_bytes: Number of bytes after that.
     """
 
     lines: int = 0

@@ -43,7 +43,6 @@ class RecoveredState:
     """The state of a day folder before a run.
 
     Attributes:
-        next_seq: The first free `recv_seq`.
         next_event_id: The first free event id, after that of an orphaned snapshot.
         epoch_id: The last opened epoch, 0 if there was none.
         runs: The runs of the day, in order.
@@ -52,8 +51,6 @@ class RecoveredState:
             last snapshot or frame; also that of the last snapshot if the ids were reset with it.
         last_diff_us: When it was received, µs; 0 if there is none.
         last_diff_sent: When the exchange sent it, ms or µs; when it was received if that is not known.
-        last_trade_id: Id of the last recorded trade.
-        last_trade_us: When it was received, µs.
         last_trade_sent: When the exchange sent it, ms; when it was received if that is not known.
         trade_holes: Missing trades that were not filled.
         knobs: Knobs of the last run, as written by it; empty if there was none.

@@ -42,14 +42,7 @@ from mm.ids import MissingIds, missing_trades
 
 
 class Repaired(msgspec.Struct, frozen=True):
-    """The result of a repair.
-
-    Attributes:
-        changed: Whether the day was changed.
-        repairs: The changes, as text.
-        before: The check before it.
-        after: The check after it.
-    """
+    """The result of a repair."""
 
     changed: bool
     repairs: list[str]

@@ -106,7 +106,6 @@ class Damage:
         dropped: Complete rows that no longer fit into their file.
         lost: Bytes removed from each file, and whether there were good rows after them.
         gaps: Missing ids that the ledger did not report, by the type of their event.
-        reread: Messages from the quarantine.
         altered: Files whose bytes differ from the sealed ones, for an unknown reason.
         untraced: Lost rows without any other trace.
     """

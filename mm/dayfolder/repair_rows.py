@@ -137,11 +137,7 @@ class Reread:
     """A quarantined message that can be parsed now.
 
     Attributes:
-        stream: ``depth`` or ``trade``.
         seq: Its `recv_seq`, which is kept.
-        first_id: Its first id.
-        last_id: Its last id.
-        line: Its line in its file.
     """
 
     stream: str

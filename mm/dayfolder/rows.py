@@ -168,7 +168,6 @@ class CheckedLines:
         first_row: The number of the first line.
 
     Attributes:
-        row: Number of the last row that was read.
         blocks: The lines in blocks of complete lines, for readers that take many at once; the first line of the file
             is a block of its own. Who takes a block counts its rows.
     """

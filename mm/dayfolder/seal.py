@@ -16,8 +16,6 @@ class AlteredFile(NamedTuple):
     """A file that differs from the sealed manifest.
 
     Attributes:
-        path: The file, which may be missing.
-        what: The difference, as text.
         entry: Its entry in the manifest; None if there is none.
     """
 

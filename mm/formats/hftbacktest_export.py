@@ -43,13 +43,10 @@ class HftbacktestExport:
     """Summary of an export.
 
     Attributes:
-        path: The file.
         rows: Events of hftbacktest, each a level, a trade or a clear.
-        events: Events of the tape.
         split: Events written once for each side.
         shift_us: Amount by which exchange times were set back, in µs.
         stray: Events whose exchange time was left out, as it is far from those of the others.
-        bytes: Size of the file.
     """
 
     path: Path
@@ -67,9 +64,7 @@ class _WrittenOrder:
 
     Attributes:
         at: The events of the window, without keyframes.
-        local_us, exch_us: Their instants.
         block: Block of each event; an event alone in its block is written once.
-        alone: Whether it is alone.
     """
 
     at: Ints

@@ -28,8 +28,6 @@ class Inspection:
         spread_bps: The same in 1e-4 of the mid.
         one_tick: Share of the time at a spread of one tick.
         volatility_bps: Standard deviation of the mid's change per second, in 1e-4 of it; None below 30 s.
-        traded: Total traded quantity.
-        low, high: Lowest and highest mid.
         sketch: Sparkline of the mid over the day, `WIDTH` characters; blank without a book.
     """
 

@@ -46,7 +46,6 @@ class Fetched:
 
     Attributes:
         files: URL, bytes and sha256 of each file.
-        report: The report of their import.
     """
 
     files: list[dict[str, Any]]
@@ -67,7 +66,6 @@ class PublishedFiles:
     """The files to fetch.
 
     Attributes:
-        market: ``spot`` or ``usdm``.
         symbol: Upper case.
         day: ``YYYYMMDD``, a UTC day.
         sha256: Allowed hashes of the files, in addition to the published ones; empty for any.

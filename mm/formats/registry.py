@@ -25,7 +25,6 @@ class FileFormat:
     """A third-party file format.
 
     Attributes:
-        reader: ``module:class`` of its reader.
         files: Description of the files, for messages.
         counts: Whether its quantities may be numbers of contracts.
     """

@@ -57,10 +57,6 @@ class CsvTable:
         moved: Called with the bytes of the file read so far.
         columns: Column names for a file without a header; a first row that begins with a letter is a header.
 
-    Attributes:
-        columns: Names of the columns.
-        headed: Whether the file has a header.
-
     Raises:
         BrokenFile: If there is no such file, or it is empty, damaged, not a table, or ends within a row.
     """

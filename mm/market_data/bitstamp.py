@@ -60,9 +60,7 @@ class RestingOrder:
 
     Attributes:
         unknown: Whether it is known only from the venue's own book, not from a message.
-        rests: Whether it is in the book.
         waits: Number of its reductions that wait for their print.
-        ends: Whether it was deleted.
     """
 
     number: int

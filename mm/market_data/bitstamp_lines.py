@@ -58,9 +58,6 @@ class OrderMessage(NamedTuple):
     """One message.
 
     Attributes:
-        number: Its line in the file, from 1.
-        us: Time of receipt.
-        kind: One of `KINDS`.
         id: Id of the order or the trade; 0 for a book.
         side: Side of the order, +1 buy, -1 sell; 0 for others.
         price_e8: Price, 0 for a book.

@@ -51,7 +51,6 @@ class AppendFile:
         good_bytes: Number of bytes to keep; the next `append` truncates the rest. None keeps all.
 
     Attributes:
-        size: Its bytes.
         torn: Whether the file has further bytes, which the next `append` truncates.
 
     Raises:
@@ -201,9 +200,7 @@ class RowWriter:
     """A buffer of rows that are written to a file together.
 
     Attributes:
-        path: Path of the file.
         file: The open file; another thread may sync and hash it while rows are added.
-        rows: Rows added to this writer.
         ready: Bytes that the next write appends.
     """
 
@@ -301,9 +298,6 @@ class CsvWriter(RowWriter):
         held: Closes the file when it closes; rows that were not flushed before are dropped.
         on_full: Called when the rows in memory reach `FLUSH_BYTES`; None flushes this file.
         before: Earlier content of the file; the first flush truncates an incomplete tail after it. None keeps all.
-
-    Attributes:
-        rows: Rows added to this writer.
 
     Raises:
         Mismatch: If the file exists with another header.

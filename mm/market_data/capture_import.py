@@ -62,9 +62,6 @@ class Staging:
         top_n: Levels per side in the frames.
         write_diffs: Whether there are depth messages.
         venue: The market of the days, for ``schema.json``.
-
-    Attributes:
-        folders: The temporary day folders.
     """
 
     def __init__(
@@ -155,7 +152,6 @@ class CaptureForm:
     """A capture format, and the properties of the imported days.
 
     Attributes:
-        name: Its name for ``--format``.
         zone: Time zone of its days.
         opened: Returns the captures in the order in which they are read; its arguments are the files, the symbol, the
             grid of its decimals and the progress function.

@@ -16,8 +16,6 @@ class Arrived(NamedTuple):
     """A message, or the end of a capture.
 
     Attributes:
-        source: Index of its capture.
-        line: Number of its line.
         captured: The message; None after the last one.
     """
 

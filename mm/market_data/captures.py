@@ -71,7 +71,6 @@ class CaptureLines:
         progress: Called with the bytes of the file read so far.
 
     Attributes:
-        number: Number of the last returned line, from 1.
         cut: Whether that line has no newline and so may be a fragment: the end of the file, or a damaged stretch.
         lost_bytes: Bytes of the file that could not be decompressed.
         ends_early: Whether a gzip file ended in the middle of a member.
@@ -247,7 +246,6 @@ class FilePlace:
     """Position of a reader in a file that is used completely or not at all, with the attributes of `CaptureLines`.
 
     Attributes:
-        path: The file.
         number: The last row or line, from 1, including a header.
         symbols: Number of messages by symbol so far.
     """
@@ -304,11 +302,7 @@ class _CaptureLine(NamedTuple):
     """A line of a file.
 
     Attributes:
-        number: Its number, from 1.
-        text: Its bytes.
-        cut: As in `CaptureLines`.
         packet: The parsed line; None if it cannot be parsed.
-        reason: Why not.
         far_us: Its own receive time, if that is far from those around it and was replaced.
     """
 
@@ -347,10 +341,7 @@ class Capture:
         venue: The market of the capture.
 
     Attributes:
-        lines: Its lines, with losses.
         symbols: Number of messages by symbol, for all symbols that occurred.
-        market: The name of its market.
-        line: Number of the line of the last returned message.
         told: Always empty.
 
     Raises:

@@ -37,15 +37,10 @@ class DayReport:
     """The report of one day folder that an import or a recorder wrote.
 
     Attributes:
-        day: ``YYYYMMDD``.
         first_us: Receive time of the day's first message, or when its recording began.
-        last_us: Receive time of the last one.
         path: The folder; empty until an import is done.
         lines: Messages of the symbol in the day.
-        trades: Trades stored.
         duplicate_trades: Repeated trades, which were not stored again.
-        trade_gaps: Gaps in the trade ids.
-        tickers: bookTicker messages.
         clock_steps: Times the receive clock stepped back.
         quarantined: Messages that could not be read, kept raw.
         book: Depth messages, frames, snapshots, gaps, epochs and anomalies.
@@ -113,11 +108,8 @@ class DayJournal:
         source: The origin of trades, as written in their rows, such as ``ws``.
 
     Attributes:
-        writer: The files of the day.
-        report: The report of the day.
         epoch_id: The last epoch that was opened in it; 0 before the first.
         off_since: Arrival, in µs, and number of the first report of rows off the grid; None without an open one.
-        source: As given.
         then: Called with each event after it is numbered; None for no call.
     """
 

@@ -40,8 +40,6 @@ class RecordingWindow:
 
     Attributes:
         day: ``YYYYMMDD``, the local date of its start.
-        start_us: Its first instant, µs.
-        end_us: The first instant after it, µs.
     """
 
     day: str
@@ -118,12 +116,9 @@ class Days:
     """Settings of the recorded days.
 
     Attributes:
-        data_root: Folder of the day folders.
         symbol: Upper case.
-        run_id: Name of the run, in every row.
         own_id: Whether the user chose *run_id*; other ids get ``_2``, ``_3`` … if the day has them already.
         top_n: Levels per side in the frames.
-        trade_stream: ``trade`` or ``aggTrade``; a day has one of them.
         flush_interval_s: Maximum time until a row is on disk, s: the loss by a crash.
         write_diffs: Whether depth messages are kept.
         write_gaps: Whether the gaps file is kept.

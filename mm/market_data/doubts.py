@@ -45,10 +45,7 @@ class Doubted(NamedTuple):
     """A message whose ids are far from those of the feed.
 
     Attributes:
-        recv_us: Its arrival, µs.
         conn: Its connection; None if there is only one source.
-        message: The message.
-        raw: The raw message.
         until_s: Until when it is held, in s of a monotonic clock.
         first: Whether nothing else has arrived on any connection since its own was opened.
     """
@@ -66,7 +63,6 @@ class Settled(NamedTuple):
 
     Attributes:
         right: Messages to pass on, in this order.
-        wrong: Messages to refuse.
         held: Whether the current message is in doubt itself, or refused.
         again: Whether it shows that the exchange gives known ids again.
     """

@@ -43,9 +43,6 @@ class Loaded:
     """A complete local file.
 
     Attributes:
-        path: Its path.
-        url: Its source.
-        size: Its length in bytes.
         sha256: Its published sha256, in hex.
     """
 

@@ -36,12 +36,10 @@ class StreamHealth(msgspec.Struct, frozen=True):
     """The health of one stream.
 
     Attributes:
-        messages: Messages of this run.
         rate_per_s: Recent messages per second.
         latency_us: Arrival minus the exchange's stamp of the last message, µs; None before the first.
         median_us: The median since its last ledger entry, µs.
         p99_us: The 99th percentile, in the same form.
-        latency_sum_us: Sum of the latencies of all messages, µs.
     """
 
     messages: int = 0
@@ -57,30 +55,22 @@ class HealthReport(msgspec.Struct, frozen=True):
 
     Attributes:
         symbol: Upper case.
-        run_id: The run.
         pid: Process id on *host*.
-        host: Name of the machine.
         state: ``waiting`` (for the window), ``connecting``, ``syncing``, ``synced`` or ``ended``.
-        at_us: Instant of the report, µs.
         interval_s: Time until the next report, s.
         path: The day folder; None before the window.
         last_error: The last trouble; None without any.
-        connections: Open connections.
         last_message_us: Arrival of the last message, µs; None before the first.
         lag_s: Time since then; None before the first.
         book_age_s: Age of the last depth message that left the book in sync: since its arrival, or by the exchange's
             clock if that is more; None before the first.
         streams: By stream, ``depth`` and ``trade``.
         events: Ledger events of this run and day, by type: gaps, resyncs, stalls …
-        anomalies: Anomalies, by kind.
-        quarantined: Unreadable messages.
-        epoch_id: The last opened epoch.
         levels: Levels in the book, bids and asks.
         compiled: Whether the book is kept by a kernel; None in a report of an older version.
         used_weight: The exchange's last count of the weight used in a minute; None before its first.
         free_mb: Free disk space, in 10⁶ bytes.
         offset_us: Our clock minus the exchange's, µs; None before it was measured.
-        offset_error_us: Maximum error of the offset, µs.
         clock_steps: Number of times the wall clock was set.
         unsynced_s: Time without a valid book, inside the window, s; 0 with a valid one.
         depth_late_s: Time since the first trade that no depth message has followed, s; 0 if one has.
@@ -141,7 +131,6 @@ class Health:
 
     Attributes:
         trip: The round trip that measured the clock offset.
-        ended: Whether the recording has ended.
     """
 
     def __init__(self, symbol: str, run_id: str, rest: RestClient) -> None:

@@ -79,7 +79,6 @@ class CaptureReport:
     """One capture: its lines of any symbol, and the unusable part.
 
     Attributes:
-        name: File name.
         lines: Non-empty lines.
         cut_lines: Fragments of lines, at the end or next to a damaged part; they are in the quarantine.
         lost_bytes: Bytes of the file that could not be decompressed.
@@ -115,14 +114,12 @@ class ImportReport:
 
     Attributes:
         symbol: Upper case.
-        run_id: Name of the run, in every row.
         captures: The captures in reading order.
         days: The days in order.
         compared: bookTicker messages compared with a book of their update id.
         agreed: Those that matched it in both prices and both quantities.
         instrument: The written grid; None if there was no price.
         inferred: The parts of it that were inferred from the capture: ``tick size``, ``quantity step``.
-        warnings: One sentence each.
         read_as: How the files were read, if that had to be found out.
     """
 
@@ -254,7 +251,6 @@ class ImportSession:
         left_out: Trades of the other stream.
         book_step_e8: Step that the quantities of the first book suggest, in 1e-8; 0 before it. It is what is
             known of the order step before the first decision: later rows must not change the unit of a strategy.
-        book_levels: Number of levels of that book.
         stretches: The steps of its levels in the course of time.
     """
 

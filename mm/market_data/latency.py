@@ -30,8 +30,6 @@ class LatencyHistogram:
     A latency of 64 bits falls into one of some 960 buckets per sign.
 
     Attributes:
-        count: Number of latencies.
-        sum_us: Their sum, µs.
         last_us: The last one, µs; 0 before the first.
     """
 
@@ -142,7 +140,6 @@ class RoundTrip:
     Attributes:
         took_us: From the request to the response, by a monotonic clock, µs.
         answered_us: Arrival of the response by our wall clock, µs.
-        server_us: The time in the response, µs.
     """
 
     took_us: int

@@ -21,7 +21,6 @@ class Lateness:
         strict: Whether a market is late while the offset of the clocks is not known; else it counts as in time.
 
     Attributes:
-        late_us: As of the last message.
         least_us: Our clock minus the exchange's, the least that the last measurement allows; None before one.
     """
 

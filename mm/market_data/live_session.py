@@ -59,7 +59,6 @@ class Received(NamedTuple):
 
     Attributes:
         kind: Its type; None if it was unusable.
-        ids_missing: Whether ids before it are missing.
         advanced: Whether it has ids that no connection had received before.
     """
 
@@ -80,7 +79,6 @@ class LiveSession:
         venue: Parses the messages.
 
     Attributes:
-        market: The state of the market.
         backfill: The missing trades, and the requests for them.
         instrument: The venue's entry of the symbol, JSON text; None while unknown.
         latencies: Arrival minus the exchange's stamp, by stream.

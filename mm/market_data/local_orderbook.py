@@ -235,7 +235,6 @@ class SnapshotDepth:
     """The depth of a snapshot, bids and asks: beyond its last level, a book contains only levels that changed later.
 
     Attributes:
-        levels: Number of levels.
         edges: Sort key of the last price; None without levels.
     """
 

@@ -80,7 +80,6 @@ class EpochOpened(Struct, gc=False):
 
     Attributes:
         tag: Its reason: ``initial``, ``resync``, ``refresh`` or ``carried``.
-        bids, asks: Its levels, best first.
     """
 
     recv_us: int
@@ -168,13 +167,7 @@ class TradeRepeated(Struct, gc=False):
 
 
 class MessageRefused(Struct, gc=False):
-    """A depth message or trade with ids far from the known ones was refused: later messages contradict it.
-
-    Attributes:
-        recv_us: When that was detected, µs.
-        arrived_us: When it had arrived, µs.
-        raw: The raw message.
-    """
+    """A depth message or trade with ids far from the known ones was refused: later messages contradict it."""
 
     recv_us: int
     arrived_us: int
@@ -187,7 +180,6 @@ class ClockRead(Struct, gc=False):
 
     Attributes:
         offset_us: Our clock minus the exchange's.
-        within_us: Largest error of that.
     """
 
     recv_us: int

@@ -310,10 +310,8 @@ class PreviousRun:
 
     Attributes:
         update_id: Its last update id; None if it had none.
-        update_us: Arrival of that update, µs.
         update_sent: When the exchange sent it, ms or µs.
         trade_id: Its last trade id; None if it had none.
-        trade_us: Arrival of that trade, µs.
         trade_sent: When the exchange sent it, ms or µs.
         missing_trades: Missing trades that may still arrive.
         cause: The cause of missing ids until the first message arrives.
@@ -358,8 +356,6 @@ class MarketState:
 
     Attributes:
         arbiter: Merges the feeds of several connections.
-        book: The book, and its events.
-        trades: The trades.
         needs_snapshot: Whether updates wait for a book.
         ids_again: Whether the exchange gives known ids again: messages are dropped until `forget_ids`.
     """

@@ -33,8 +33,6 @@ class MetricFamily:
     Attributes:
         name: In base units, with the suffix ``_total`` for counters.
         kind: ``gauge``, ``counter``, ``summary`` or ``histogram``.
-        help: One line of text.
-        labels: Names of its labels other than ``symbol``.
     """
 
     name: str

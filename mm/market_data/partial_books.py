@@ -51,7 +51,6 @@ class BookContent:
     Attributes:
         levels: Levels of a stream of partial books; 0 without one.
         bare_updates, bare_answers: Whether its messages have no stream name, by their form.
-        changes: Whether there are changes, too.
         mixed: Whether both are without a name, and of one form.
     """
 

@@ -253,11 +253,6 @@ class _OpenRecording:
         log: Logs events.
         clock: Returns the wall clock, in µs.
         reports: Receives the report of each day when it is opened.
-
-    Attributes:
-        session: As given.
-        disk: Writes the rows to disk.
-        listener: Handles the stream.
     """
 
     def __init__(

@@ -44,10 +44,8 @@ class Sample:
     """A recorded market.
 
     Attributes:
-        name: Its name for the command.
         what: Venue, symbol and span.
         source: Repository and commit that published it.
-        licence: What the repository states.
         flags: Arguments of ``mm data import`` after the files; empty where a sample is a table.
         files: In the order of recording.
     """

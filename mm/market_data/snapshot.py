@@ -50,7 +50,6 @@ class RestClient:
         venue: The venue.
 
     Attributes:
-        venue: As given.
         used_weight: The venue's own count of the last minute's weight, from its last response; None before.
     """
 
@@ -188,7 +187,6 @@ class RestParts:
 
     Attributes:
         symbol: Upper case.
-        rest: Sends them.
         limit: Levels per side of a snapshot.
         snapshot_backoff: Delays between the requests for snapshots after a failure, also from one need to the next.
         info_backoff: Delays between the requests for filters and status.

@@ -26,8 +26,6 @@ class Moved:
     """Rows whose time was changed by more than `FAR_US`.
 
     Attributes:
-        count: Number of them.
-        most_us: The greatest change, µs.
         first: File and row of the first one, and its own time.
     """
 

@@ -175,11 +175,9 @@ class BookState:
 
     Attributes:
         book: The book; valid only while `book_id` is not None.
-        depth: Depth of the last snapshot.
         limit: Requested levels per side of snapshots; None if unknown, and then there is no horizon.
         ids: Decides about updates, and contains the current ids.
         losses: Number of times the book was dropped.
-        carries: Whether `carry_over` is due.
     """
 
     def __init__(

@@ -305,9 +305,6 @@ class TradeBackfill:
         venue: The venue.
         aggregates: Whether the ids are those of aggregates.
         missing: Missing trades of earlier runs.
-
-    Attributes:
-        plan: Decides the next request.
     """
 
     def __init__(self, grid: Grid, venue: MarketVenue, *, aggregates: bool, missing: Iterable[MissingIds] = ()) -> None:

@@ -191,8 +191,6 @@ class RestRequest:
     """One GET request.
 
     Attributes:
-        path: Its path.
-        params: Its parameters.
         weight: Its weight in the venue's budget.
     """
 
@@ -215,7 +213,6 @@ class Answer:
         recv_us: When the response arrived, in µs.
         url: The address of the request.
         status: HTTP status; None without a response.
-        body: Its body.
         cause: Why it cannot be used; None if it can.
     """
 

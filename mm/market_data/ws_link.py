@@ -67,8 +67,6 @@ class Inbox:
         gather_s: Time, in s, for which messages are gathered before delivery; 0: not at all.
 
     Attributes:
-        clock_ns: As given.
-        waiting: The undelivered messages.
         filled: Set when something was added.
         held: Set while delivery is suspended by `hold_from`.
         links: Connections that are being opened or whose end was not delivered.
@@ -229,10 +227,6 @@ class Link:
         slot: Its index among the simultaneous connections.
 
     Attributes:
-        inbox: As given.
-        url: As given.
-        uri: The address, parsed.
-        slot: As given.
         changed: Set when it has ended, or is to be replaced.
         ended: Whether no more data will arrive.
         announced: Whether its opening was added to the inbox.

@@ -50,7 +50,6 @@ class Design:
     Attributes:
         quoting: Digest of all that decides the quotes.
         assumption: Digest of the fill model and its parameters.
-        quotes, fills: Names of the models.
     """
 
     quoting: str
@@ -160,8 +159,6 @@ class PlayedDay:
     """A day as the ledger of trials knows it.
 
     Attributes:
-        symbol, day: The day.
-        start_us: Its first instant.
         market: What tells its recorded market, as `market_of`.
     """
 

@@ -39,7 +39,6 @@ class FittedMicroPrice(NamedTuple):
 
     Attributes:
         fit: None if there are no such days, or the mid does not move on them.
-        tapes: These days.
     """
 
     fit: MicroPriceFit | None = None
@@ -52,10 +51,8 @@ class Markets:
 
     Attributes:
         tapes: Its own days, on one grid, in order of time.
-        others: The feeds of the other markets, by name.
         fitting: Fits the micro-price; called if a model reads it.
         declared: How each other market was given, by name; with ``orders``, the knobs of orders there.
-        way: Where that was given, for messages.
     """
 
     tapes: Sequence[Tape]

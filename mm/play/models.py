@@ -53,7 +53,6 @@ class Made:
         model: The model; it is not played.
         predictors: The fitted predictors that it reads, by folder.
         sources: The modules of a user's classes in it.
-        notes: What was assumed for it.
         adverse_ticks: The adverse move after fills that it takes from the fit; None if it takes none.
         on_curve: Whether it quotes from the measured curve, because A and k miss the measured rates.
     """
@@ -76,9 +75,7 @@ class PlayModels:
     """The models that the knobs name, with the fit that they take; `quotes` and `fills` make new ones at each call.
 
     Attributes:
-        named: The knobs.
         tape: The first day, whose market fits and predictors must be of.
-        seed: Seed of the draws.
         fitted: The fit or the schedule; None without one.
         lacks: The keys that this version writes into a fit and the file of the fit lacks.
         rates: The intensity of the fit or the schedule, which models take; None without one.

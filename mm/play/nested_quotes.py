@@ -22,9 +22,7 @@ class Tree:
     """The description of a quote model before it is built.
 
     Attributes:
-        name: Its name.
         params: Its parameters, as JSON values.
-        inner: The inner models.
         weights: Weight of each inner model of a mixture.
         steps: Steps around the inner model, innermost first.
     """

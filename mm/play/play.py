@@ -42,7 +42,6 @@ class GivenModels(NamedTuple):
 
     Attributes:
         quotes: A quote model, or a factory (`functools.partial`); None or a name takes the one of the knobs.
-        fills: The same for the fill model.
         intensity: Predicts expected fills, in place of the fit's.
     """
 
@@ -67,9 +66,6 @@ class Play:
     """One backtest and its further ones: the sensitivity, and the PnL band of drawn fits.
 
     Attributes:
-        knobs: The knobs of the strategy.
-        markets: Its days, and the other markets.
-        models: Makes the models that the knobs name.
         market_rules: The rules of the run, without the micro-price.
         sensitivity: Whether to play optimistic and pessimistic assumptions as well.
         given: Models to play in place of those of the knobs.

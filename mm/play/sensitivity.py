@@ -87,12 +87,9 @@ class Variants:
     """The further backtests of a run: its days, its rules, and factories of new models for each replay.
 
     Attributes:
-        tapes: The days.
-        rules: Rules of the run.
         quotes: Factory of the quote model.
         fills: Factory of the run's own fill model.
         intensity: Intensity that predicts fills; None without a fit or a schedule.
-        seed: Seed of the draws.
         estimate: The exponent of the symbol's queues, if estimated.
         moves: The largest moves of the mid within a minute on record of the symbol.
     """

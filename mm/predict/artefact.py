@@ -33,7 +33,6 @@ class Artefact:
     Attributes:
         about: The content of ``model.json``.
         arrays: Arrays of its kernels, by name: ``<head>.w<layer>`` and ``<head>.b<layer>``, or those of a forest.
-        path: Its folder, for messages.
     """
 
     about: Mapping[str, Any]

@@ -32,9 +32,7 @@ class FittedPredictor(NamedTuple):
 
     Attributes:
         heads: The description of each kernel, as in ``model.json``.
-        arrays: Arrays of the kernels, by name.
         scaler: ``mean`` and ``scale`` of the inputs, and which of them are prices.
-        predictor: The predictor built from these.
     """
 
     heads: tuple[Mapping[str, Any], ...]

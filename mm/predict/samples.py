@@ -37,9 +37,6 @@ class Task:
     """A prediction task: target, horizon and signals.
 
     Attributes:
-        target: One of ``TARGETS``.
-        horizon_s: Horizon, s.
-        signals: Names of the input signals.
         distances_ticks: Distances from the mid at which ``fill`` is measured; empty for other targets.
     """
 
@@ -73,11 +70,8 @@ class Samples:
         until_us: Instant from which the outcome is known.
         side: 0 for bids or no side, 1 for asks.
         rows: float64[n, inputs].
-        mid_ticks: The mid with the signals.
         outcome: The move in ticks, or 1 if the order fills or the mid moves against the fill.
         move_ticks: Move of the mid against the fill (``adverse``), or up (``return``); 0 for ``fill``.
-        imbalance: ``imbalance_1``.
-        spread: Ticks.
     """
 
     us: Ints

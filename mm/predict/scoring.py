@@ -31,11 +31,8 @@ class PredictedSamples:
     """Out-of-sample predictions.
 
     Attributes:
-        samples: The samples.
-        values: The prediction of each.
         baselines: Predictions of each baseline, by name; includes ``constant``.
         shuffled: Predictions of some samples with one signal shuffled among them, by the signal's name.
-        probe: Indices of these samples.
         window: The index of the scored window of each sample.
         moves: Mean move of the mid against a fill that each sample's fit knows, in ticks: of fills without and with an
             adverse move, float64[n, 2]; None for another target than ``adverse``.

@@ -31,7 +31,6 @@ class TruncatedCopy:
     Attributes:
         cwd: The working directory: the copy of the user's folder.
         data_root: The copied data: the day ends at the instant, later days are missing.
-        real_root: The original data.
     """
 
     cwd: Path
@@ -192,8 +191,6 @@ class Child:
     """Result of a command in another process.
 
     Attributes:
-        folder: Its run folder.
-        code: Its exit code.
         error: Its error line; empty without one.
     """
 

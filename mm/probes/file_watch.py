@@ -30,7 +30,6 @@ class OpenedFile:
     """A file that was opened while the model played.
 
     Attributes:
-        path: Its real path.
         line: File and line of the user's code that opened it; None if Python did not.
         changed_us: When it was last changed, by its content or its inode; None if it is gone.
         own: Whether it was created while the model played.
@@ -50,7 +49,6 @@ class FileWatch:
     An audit hook cannot be removed; outside of `watching` it does nothing.
 
     Attributes:
-        opened: The files, by path.
         reached: Processes that were started and hosts that were called, each with the line.
     """
 

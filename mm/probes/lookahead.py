@@ -151,7 +151,6 @@ class Probe:
     Attributes:
         setup: The backtest, of one day.
         watch: The files that the models opened when they were imported.
-        skip: Names of tests to skip.
         place: An empty working folder.
         report: Results of the tests so far.
         markets: The day and the other markets; opened by `run`.

@@ -117,8 +117,6 @@ class _WaitingOrder:
     """A resting virtual order.
 
     Attributes:
-        number: Its index.
-        side, ticks: Side and price.
         last_id: The last order id assigned before it; higher ids arrived later.
         ahead: Remaining lots ahead of it.
     """

@@ -49,7 +49,6 @@ class PriceLevels:
     A level is a price of a side within one book; a print belongs to the level of the resting order.
 
     Attributes:
-        tape: The tape.
         rows: Rows of the tape, counted from its first, level after level.
         first: Index in *rows* of the first row of each level, plus the end.
         event: The event of each row of the tape.
@@ -163,10 +162,7 @@ class Probes:
 
     Attributes:
         us: When it joins, after all events of that instant; ascending.
-        end_us: Instant of the cancellation.
-        side, ticks: Side and price.
         level_lots: Lots displayed there just before the cancellation.
-        lots: Cancelled lots.
         ahead: Whether the cancelled order had arrived before it.
     """
 

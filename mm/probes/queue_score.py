@@ -63,7 +63,6 @@ class Score:
     Attributes:
         orders: Number of orders that rested both in truth and in the model.
         both, missed, invented, neither: Number of these filled in both, only in truth, only in the model, in neither.
-        true_filled: Share filled in truth.
         filled_bias: Share filled in the model less the true one.
         wrong: Share with a wrong outcome in the model: the Brier score of predictions 0 and 1.
         time_bias_s: Mean delay of the model's fill, over orders filled in both.

@@ -45,10 +45,8 @@ class Finding:
     """A difference that indicates information from the future.
 
     Attributes:
-        test: The test that found it.
         cut_us: Instant from which on the runs had different data; None if they had the same.
         us: Instant of the difference; None if unknown.
-        message: Description.
     """
 
     test: str
@@ -69,7 +67,6 @@ class Report:
     Attributes:
         cuts: The instants at which the day was cut.
         played: Number of comparisons per test.
-        findings: The failed ones.
         notes: Remarks, such as on what was not tested.
         opened: The files that the model opened: path, by what, when it was made, and what it is to the day.
         unseen: What could not be looked at.
@@ -269,12 +266,7 @@ def _earlier(journal: Journal, by_us: int) -> Journal:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The reference run.
-
-    Attributes:
-        tape: Its tape.
-        tables: Its tables.
-    """
+    """The reference run."""
 
     tape: "Tape"
     tables: RunTables

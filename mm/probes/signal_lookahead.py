@@ -56,10 +56,8 @@ class SignalProbe:
     """The tests of one signal on one day.
 
     Attributes:
-        name: Name of the signal.
         setup: The day and its market.
         watch: The files that the signal's module opened when it was imported.
-        skip: Names of tests to skip.
         place: An empty working folder.
         report: Results of the tests so far.
     """

@@ -52,9 +52,7 @@ class VirtualOrders:
     Attributes:
         us: Arrival, after all events of that instant; ascending.
         side: +1 buy, -1 sell.
-        ticks: Its price.
         place: Ticks behind the best price of its side; -1 is one tick better.
-        turn: Its pass.
         life_us: Lifetime; events at ``us + life_us`` no longer fill it.
         checks_us: Times after arrival at which its queue position is checked, after all events of that instant.
     """

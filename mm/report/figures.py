@@ -248,7 +248,6 @@ class Scale:
 
     Attributes:
         reach: Greatest size of a number.
-        linear: Size up to which the scale is linear.
         signed: Whether numbers below zero are labelled.
     """
 

@@ -53,9 +53,7 @@ class Standing:
     """Resting times of our orders of one side, in order of their start.
 
     Attributes:
-        us: Start of each.
         until_us: When the order was filled, cancelled or expired, or the run ended.
-        price: Price, in quote asset.
     """
 
     us: Ints
@@ -69,7 +67,6 @@ class MarketPrints:
 
     Attributes:
         tick_e8, lot_e8: The steps of price and quantity, 1e-8.
-        us: Instants.
         ticks, lots: Prices and quantities, int32 if that suffices.
     """
 
@@ -128,8 +125,6 @@ class RefusedOrders:
     Attributes:
         us: Instants of refusal, ascending.
         side: +1 buy, -1 sell.
-        price: Price, in quote asset.
-        reason: Reason in a word.
         sent: Whether the order was sent, so that the venue rejected it, not our own check.
     """
 
@@ -147,7 +142,6 @@ class LegColumns:
     Attributes:
         us: Instants, ascending.
         quoting: Equity without the target inventory at the mid, in quote asset; NaN without a mid.
-        inventory: Inventory, in base asset.
     """
 
     us: Ints
@@ -493,7 +487,6 @@ class EquityCurve:
 
     Attributes:
         us: Instants, ascending.
-        inventory: Inventory, in base asset.
         equity: Equity without the target inventory at the mid, as change since its first value, or NaN; of all legs.
         spread: Spread captured up to each instant, in quote asset.
         fees: Fees paid up to each instant.

@@ -113,7 +113,6 @@ class PointsChart:
 
     Attributes:
         rows: Rows of ``sweep.json``, ranked.
-        axes: Axes of ``sweep.json``.
         metrics: The columns drawn over each axis, from top to bottom.
     """
 

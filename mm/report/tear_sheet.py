@@ -48,13 +48,8 @@ class ComparedRun:
     """One of the backtests of a tear sheet.
 
     Attributes:
-        name: Its name on the page, as no other has it.
-        manifest: Its manifest.
-        summary: Its numbers: ``summary.json``.
-        tags: What it was tagged with.
         note: The note on it; empty without one.
         link: Path of its own page, relative to the page; None without one.
-        columns: The columns of its files.
     """
 
     name: str
@@ -83,11 +78,7 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class TearSheet:
-    """Several backtests, at least two, over the time that they have in common.
-
-    Attributes:
-        runs: The runs; the first is the one that others are compared with.
-    """
+    """Several backtests, at least two, over the time that they have in common."""
 
     runs: Sequence[ComparedRun]
 

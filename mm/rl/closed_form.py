@@ -36,7 +36,6 @@ class LearnedPolicy:
     """The policy of an agent: its distances are the markup plus the offsets of its network.
 
     Attributes:
-        market: The market.
         answer: Function from observations to actions, float64[n, 2]: bid offset, ask offset; clipped to ±1.
     """
 
@@ -148,8 +147,6 @@ class Share:
     """A share of a known utility, over seeds.
 
     Attributes:
-        shares: Share for each seed.
-        mean: Mean of the shares.
         ci95: 95 % interval of the mean by Student's t; None for one seed.
     """
 

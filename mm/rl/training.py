@@ -27,7 +27,6 @@ class Training:
     """The result of a training.
 
     Attributes:
-        agent: The agent.
         returns: Sum of rewards of each episode, in the order of their ends.
     """
 

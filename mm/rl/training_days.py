@@ -46,7 +46,6 @@ class EngineKnobs:
     """Knobs of the engine, as objects.
 
     Attributes:
-        execution, account, models: The groups of knobs.
         seed: Seed of the fill model; None draws one per episode.
     """
 
@@ -161,7 +160,6 @@ class AgentShape:
     """The chosen terms of an agent; the others are fitted to the training days.
 
     Attributes:
-        signals: Observed signals.
         step_s: Time between two decisions; None is the requote interval.
         episode_s: Covered time of an episode.
         max_offset_ticks: Ticks that an offset of 1 adds to a quote's distance; None is twice the usual distance, at

@@ -138,7 +138,6 @@ class KnobDifference:
     """A knob with different values in the two runs.
 
     Attributes:
-        name: The knob.
         values: Its values; None also if a run's command has no such knob.
         sources: The source of each value; None if there is no such knob.
         matters: Whether the result depends on it.
@@ -163,8 +162,6 @@ class OutputDifference:
     """An output that only one run has, or that is not the same in both.
 
     Attributes:
-        path: Its name in the run folder.
-        why: The reason, as text.
         counts: False for a page, which shows the command that made it.
         detail: The differences of the files; None if one of them is missing.
     """
@@ -185,10 +182,7 @@ class Comparison:
     """The comparison of two runs.
 
     Attributes:
-        runs: The runs.
-        knobs: Knobs that differ.
         inputs: Inputs that only one run read, as text.
-        outputs: Outputs that differ.
     """
 
     runs: tuple[RunFolder, RunFolder]

@@ -21,12 +21,7 @@ SHORTEST_DIGEST = 6  # minimum length of the prefix of a digest
 
 @dataclass(frozen=True)
 class InvalidRun:
-    """A folder among the runs that is not a run.
-
-    Attributes:
-        folder: The folder.
-        why: What is wrong with it.
-    """
+    """A folder among the runs that is not a run."""
 
     folder: Path
     why: str

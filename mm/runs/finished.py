@@ -39,12 +39,7 @@ LACKS = (OSError, ValueError, LookupError, TypeError)  # of a file that another 
 
 @dataclass(frozen=True, repr=False)
 class RunFolder(Shown):
-    """A finished run, read from its folder, whatever its kind.
-
-    Attributes:
-        folder: The run's folder.
-        manifest: The content of its manifest.
-    """
+    """A finished run, read from its folder, whatever its kind."""
 
     folder: Path
     manifest: dict[str, Any]

@@ -51,13 +51,8 @@ class Run:
     """A run in progress, made by :func:`new_run`: its id, folder, log and outputs.
 
     Attributes:
-        id: The run's name, RUN_ID.
-        symbol: Its symbol, or the list of them.
-        kind: The kind of run, as in its manifest.
         out_root: Folder of the results, which has the ledger of trials.
-        folder: Folder of the finished run.
         tapes: The folder of the tape cache.
-        log: The run's logger.
         summary: The main numbers for the manifest; JSON values.
         artefact: The name of the main output; ``--json`` prints it if it is a JSON file, else the summary. The run of
             an unusable fit is kept if this file exists.

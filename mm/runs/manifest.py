@@ -42,10 +42,8 @@ class SetKnob:
     """The value that a knob had in a run.
 
     Attributes:
-        value: The value, as JSON.
         source: ``flag``, ``environment`` or ``default``.
         matters: Whether the result depends on it.
-        flag: Its flag on the command line.
         is_default: Whether the value equals the default, whatever its source.
     """
 

@@ -56,7 +56,6 @@ class Playable:
     """A run whose code and files were checked by `playable`.
 
     Attributes:
-        run: The run.
         files: The current paths of the files that knobs name, by knob.
         artefacts: The current paths of predictors and agents, by the text in the models' parameters.
         source: The files of the user's modules that the run kept, by their path below `SOURCE`; empty without any.

@@ -37,7 +37,6 @@ class Others:
     """The other markets of a run as one set of signals reads them, by name.
 
     Attributes:
-        feeds: Their feeds.
         seen: A reader of each that is shown up to now.
         readers: All readers, with those that show a window earlier.
     """
@@ -79,9 +78,6 @@ class SignalArgs(NamedTuple):
     """Arguments of a signal's constructor.
 
     Attributes:
-        grid: Grid of the tape.
-        micro_price: Its fit, if there is one.
-        others: The other markets.
         name: The signal's name, and the numbers and names in it.
     """
 
@@ -105,9 +101,6 @@ class SignalFamily:
             ``{o}`` the name of another market and ``{s}`` one of its own signals.
         group: ``state``, ``flow``, ``path``, ``other`` for other markets, ``own`` for a user's class, or ``ours`` for
             our own orders, only available in a run.
-        unit: Unit of the values.
-        formula: Formula in one line.
-        source: Reference.
         build: Builds the signal; None for the group ``ours``.
         usual: Names of the family that are computed by default.
     """

@@ -27,8 +27,6 @@ class MicroPriceFit:
     """A fitted micro-price.
 
     Attributes:
-        symbol: Symbol of the market.
-        days: Days of the fit, ``YYYYMMDD``.
         tick_e8: Tick size on these days, 1e-8 of the quote asset.
         steps: Number of changes of the best prices or queues.
         ticks: Micro-price less mid, ticks, float64[buckets, spreads]; NaN for states that did not occur.

@@ -61,7 +61,6 @@ class OtherTrade(NamedTuple):
     """A trade of another market.
 
     Attributes:
-        us: When it arrived.
         side: The aggressor's, +1 buyer, -1 seller.
         ticks, lots: Price and quantity, in that market's ticks and lots.
     """

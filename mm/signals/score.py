@@ -36,9 +36,6 @@ class SignalScore:
     """Score of one signal against the move over one horizon.
 
     Attributes:
-        signal: Name of the signal.
-        horizon_s: Horizon, s.
-        rows: Number of rows used.
         rho: Spearman's rank correlation, -1 to 1; None if a column is constant or there are too few rows.
         ci95: 95 % confidence interval of rho from blocks of moves; None with too few moves or blocks.
         moves: Number of moves of the mid from the first row to the last.

@@ -71,7 +71,6 @@ class DayWorks:
     """The days of an evaluation: what is to be played, and what was.
 
     Attributes:
-        works: The backtest and the market of each day.
         holes: The days that could not be read: ``symbol``, ``day``, ``reason``.
         outcomes: Outcomes known so far, by the keys of their jobs.
     """

@@ -74,8 +74,6 @@ class EvaluatedDay:
     """One day of one symbol: its market and its backtest.
 
     Attributes:
-        symbol, day: What was played.
-        market: The market.
         outcome: Summary and PnL of each minute of the backtest; or its error.
         command: The command that plays it alone.
     """

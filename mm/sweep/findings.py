@@ -247,10 +247,7 @@ class PlayedPoint:
     """A point of the grid with its outcome.
 
     Attributes:
-        number: Number of the point, from 1.
-        texts: Its value on each axis.
         trial: Identity of its backtest; points with equal ones are one trial.
-        command: Command that plays it alone.
         outcome: ``summary`` and ``series``, or ``error``.
         forwarded: The same on a schedule of rolling fits; None without SWEEP_WALKFORWARD.
     """
@@ -274,7 +271,6 @@ class SelectionBias:
     """Expected Sharpe ratio of the best of several trials if none has skill.
 
     Attributes:
-        trials: Number of different trials.
         variance: Variance of their Sharpe ratios per 60 s period; 0 for fewer than two trials, None if fewer than two
             of several have a Sharpe ratio.
         per_year: The periods of a year of these runs.
@@ -334,7 +330,6 @@ class SweepFindings(Shown):
     """The result of a sweep.
 
     Attributes:
-        content: ``sweep.json``.
         panel: PnL of the different trials; None if their time grids differ.
         forward: Walk-forward of the choice; None with fewer than two trials or too few blocks.
         columns: Number of the point of each column of the panel.

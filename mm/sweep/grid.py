@@ -206,7 +206,6 @@ class Point:
     Attributes:
         number: From 1, in the grid's order: the last axis varies fastest.
         texts: Text of its value on each axis; empty if its model has no such parameter.
-        setup: Knobs of its backtest.
     """
 
     number: int

@@ -139,12 +139,10 @@ class Search:
     """A search of *space*.
 
     Attributes:
-        space: The axes.
         setup: All other knobs, with all days of the search.
         first_day: The same with its first day alone; None for a search of one day.
         play: Plays points, on the days of their setups.
         rank_by: What a design is ranked by; ``max_drawdown`` is better if smaller.
-        unfit: As for `points_of`.
     """
 
     space: Space

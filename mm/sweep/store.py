@@ -111,11 +111,7 @@ def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
 
 @dataclass(frozen=True)
 class Store:
-    """The kept points of one symbol and its days, one JSON file per point, named by its key.
-
-    Attributes:
-        folder: Folder of the files.
-    """
+    """The kept points of one symbol and its days, one JSON file per point, named by its key."""
 
     folder: Path
 

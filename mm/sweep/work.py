@@ -56,12 +56,9 @@ class SharedInputs:
     """Inputs that all points of a sweep share.
 
     Attributes:
-        days: The days.
         inputs: sha256 of the files of the days, also those of other markets.
         files: sha256 of the files that knobs name, by path.
-        tapes: The folder of kept tapes.
         fitted: The fit for points without own fill parameters, as JSON; None without one.
-        fit: The file of that fit.
         schedule: The schedule on which every point is played a second time, as JSON; None without one.
         micro_price: The fit of the signal ``micro_price``, as JSON; None without one.
         reads_micro_price: The models of the points that read it: name and parameters of the quote model.
@@ -92,7 +89,6 @@ class Job:
         trial: Its identity, independent of the version.
         design: Its design, as the ledger of trials knows it.
         key: Its key in the store: trial and version.
-        task: The task that plays it.
         forwarded: Whether it is played on the schedule.
     """
 
@@ -107,12 +103,9 @@ class Work:
     """The work of one sweep.
 
     Attributes:
-        points: Points of its grid.
         jobs: The different backtests by their keys, in the grid's order.
         sources: sha256 of all modules of users' models, by name.
-        played: Number of backtests that had to be played.
         known: Number of backtests with an outcome so far.
-        recording: Puts its trials on record.
     """
 
     def __init__(self, points: Sequence[Point], shared: SharedInputs, store: Store, recording: Recording) -> None:
@@ -399,10 +392,6 @@ class Player:
     Attributes:
         run: The run, which logs the warnings of the first call.
         setup: The days, and where results are kept.
-        markets: The days, and the other markets on them.
-        workers: Where the points are played.
-        played, reused: Numbers of backtests.
-        recording: Puts its trials on record.
     """
 
     run: Run

@@ -56,9 +56,6 @@ class RecordedRows:
 
     Args:
         steps: Tick and lot in 1e-8 that divide every price and quantity.
-
-    Attributes:
-        end: Number of rows.
     """
 
     def __init__(self, steps: tuple[int, int]) -> None:
@@ -161,7 +158,6 @@ class TapeBuilder:
         keyframe_after: 1 for each event to be followed by a KEYFRAME if there is a valid book.
 
     Attributes:
-        events: The events of the tape.
         crossed: The events that left the book crossed.
     """
 

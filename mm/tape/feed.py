@@ -42,7 +42,6 @@ class Feed:
         by_event: The same in the tape's order, int64[n].
         offset_us: Our clock minus the exchange's: the median over the tape; None for a constant delay.
         median_us: Median feed latency of the stamped messages.
-        p99_us: 99th percentile of it.
         stray: What is known of timestamps that do not count for the offset; empty if all do.
     """
 

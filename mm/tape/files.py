@@ -54,9 +54,6 @@ class FileRead:
     """The result of reading a file to its end.
 
     Attributes:
-        path: The file.
-        bytes: Its size on disk.
-        sha256: SHA-256 of those bytes.
         cut_off: Whether it is gzip and ends in the middle of a member.
         lines: Complete lines, including the header.
         torn_lines: 1 if its last line is incomplete, else 0.
@@ -74,7 +71,6 @@ class FileText:
     """The text of a file (plain, or gzip with many members), hashed as it is read.
 
     Attributes:
-        path: The file.
         read: The result of reading it, without lines; complete after the last piece.
     """
 
@@ -176,7 +172,6 @@ class DiffStream:
     """The messages of a file in the order of its rows.
 
     Attributes:
-        read: The result of reading the file.
         steps: The greatest steps that divide its prices and quantities.
         recv_us: Receive time of each message, µs.
         recv_seq: Its sequence number within the day; -1 if the file has none.

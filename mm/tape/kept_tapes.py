@@ -29,7 +29,6 @@ class KeptDay:
     """The kept files of one day.
 
     Attributes:
-        symbol, day: Symbol and day of the tape.
         files: The tape and its side files.
         used_s: When one of them was last written or, if the file system records it, read; Unix seconds.
     """

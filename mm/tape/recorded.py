@@ -115,8 +115,6 @@ class EventSources:
 
     Attributes:
         book: File of the depth messages, else of the frames.
-        trades: File of the trades.
-        ledger: File of the ledger.
         ledger_seqs: Sequence numbers of the ledger's rows.
         snapshots: File of each snapshot, by its last update id.
     """
@@ -146,12 +144,8 @@ class RecordedDay:
     Attributes:
         ledger: Rows of the ledger; empty without one.
         book: Depth messages, else frames.
-        whole_books: Whether *book* is frames.
-        trades: Trades.
         snapshots: Snapshots that the ledger loads; without a ledger all, in the order of their event ids.
         loaded: Index in *snapshots* for each `snapshot_loaded` event, by its id.
-        sources: The file of each event.
-        reads: The files read.
     """
 
     ledger: list[Event]

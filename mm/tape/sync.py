@@ -37,7 +37,6 @@ class DayOrder:
 
     Attributes:
         ledger: One key per row of the ledger.
-        book, trades: The messages.
         first_of_run: The lowest key of each run except the first.
         by_time: Whether the day has no `recv_seq` and is ordered by receive time.
         misplaced: Positions, in their files, of the book messages and trades that directly follow a later one.
@@ -102,11 +101,8 @@ class SyncedDay:
     Attributes:
         book: Depth messages or, with *whole_books*, frames.
         trades: Trades, without duplicate ids.
-        snapshots: The loaded snapshots.
         events: The depth messages, frames and snapshots that form a valid book.
         steps: The greatest steps that divide all recorded prices and quantities.
-        sources: The file of each event.
-        reads: The files read.
         hindsight: From the message before each end of a valid book to the next one, which may have revealed it, µs.
     """
 

@@ -59,8 +59,6 @@ class Tape(Shown):
     All arrays are C-contiguous and read-only; instants are µs, prices ticks, quantities lots of *instrument*.
 
     Attributes:
-        symbol: The recorded symbol.
-        days: The recorded days, ``YYYYMMDD``.
         instrument: The grid. Its lot is the tape's: it divides the exchange's step and every recorded quantity.
         step_lots: The exchange's quantity step in lots; it applies only to our orders.
         step_ticks: The exchange's price step in ticks, for our orders only: above one if a grid of the day was finer.
@@ -76,7 +74,6 @@ class Tape(Shown):
         top_event: The events that change the best prices or the lots at them.
         top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Best prices after each; 0 ticks means no price.
         start_us, end_us: The covered window; events before it only build the book, and none is later.
-        meta: Its origin.
         read_again: `mm.load_day` with the arguments that made the tape, to read its day up to an instant; None for a
             tape without a day folder.
         keep_mapped: Whether its memory stays mapped during replay.

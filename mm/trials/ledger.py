@@ -35,12 +35,7 @@ Spans = tuple[tuple[int, int], ...]
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
-    """A line of the ledger.
-
-    Attributes:
-        v: Version of the form.
-        at_us: When it was written.
-    """
+    """A line of the ledger."""
 
     v: int = VERSION
     at_us: int
@@ -53,10 +48,7 @@ class TrialLine(_Entry, frozen=True, kw_only=True, tag="trial"):
         design: Digest of the quoting: models, parameters, rules, fit.
         assumption: Digest of the fill model with its parameters.
         market: sha256 of the day's largest file; empty if the day is not from files.
-        quotes, fills: Names of the models.
-        days: All days of the run.
         made_by: The command, such as ``sweep``.
-        spans: Its minutes.
         begin: Place of its `stamp` in the file of values, in values.
     """
 
@@ -112,7 +104,6 @@ class Trial:
     """A design to put on record, with its PnL on one day.
 
     Attributes:
-        symbol, day: The day.
         line: What the ledger says of it; ``begin`` is set when it is written.
         pnl: PnL of each minute of its spans, in the quote asset.
     """
@@ -183,11 +174,7 @@ class DayLedger:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger below a folder of results.
-
-    Attributes:
-        out_root: The folder.
-    """
+    """The ledger below a folder of results."""
 
     out_root: Path
 

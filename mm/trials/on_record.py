@@ -112,7 +112,6 @@ class Recording:
     """Puts the trials of a run on record, and tells what is on record of its days.
 
     Attributes:
-        ledger: The ledger.
         new: Whether one of the trials was not on record.
         problems: What hindered putting them there.
     """

@@ -56,7 +56,6 @@ class Study:
     """A schedule with the fits of its windows.
 
     Attributes:
-        schedule: The segments.
         fits: Fit of each segment's own training window.
         shapes: Some windows for which shapes of λ(δ) were compared, with their data.
         deltas: Distances of the simulated orders, in ticks; empty for ``marks``.

@@ -66,7 +66,6 @@ class SegmentRows:
 
     Attributes:
         numbers: The numeric columns, by name; NaN for an empty cell.
-        words: The other columns.
         extent: First and last instant of charts, µs; None for the range of the segments.
         spans: First and last µs of each stretch with a market; none if unknown.
     """

@@ -25,7 +25,6 @@ class WindowShape:
 
     Attributes:
         span_us: Start and end of its segment, then of its training window, µs.
-        fit: Fit of its training window.
         points: Rows of the training window as in a calibration, one for each distance and side.
     """
 

@@ -15,7 +15,6 @@ class Kernel(NamedTuple):
     """One exponential kernel.
 
     Attributes:
-        beta: Its decay, in 1/s.
         branching: ``branching[i][j]``: mean number of orders that hit side i excited by one that hits side j, through
             this kernel; 0 is bids, 1 asks.
     """

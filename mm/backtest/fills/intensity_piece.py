@@ -7,8 +7,6 @@ class IntensityPiece(NamedTuple):
     """λ(δ) in ``[start_us, end_us)``, with other results of its fit.
 
     Attributes:
-        start_us: Start, in µs.
-        end_us: End, in µs; exclusive.
         A_bid: Fills per second of a bid at distance 0.
         k_bid: Decay of the bids, in 1/tick.
         A_ask: Fills per second of an ask at distance 0.

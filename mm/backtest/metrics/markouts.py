@@ -44,7 +44,6 @@ class Mean:
         value: The mean; None without a usable fill.
         error: Its standard error; None with too few blocks or fills.
         ci95: Its 95 % interval; None likewise.
-        left_out: Number of fills left out.
     """
 
     value: float | None
@@ -58,7 +57,6 @@ class GroupMeans:
     """Quantity-weighted means over groups of fills, in quote asset per unit of the base asset.
 
     Attributes:
-        fills: Number of all fills, used or not.
         count: Number of fills used, by group.
         moved: Mean move by group, without an interval below ``LEAST_BLOCKS`` effective blocks or ``LEAST_FILLS`` fills.
         blocks: Effective number of blocks, (Σw)²/Σw² of their lots w.
@@ -204,7 +202,6 @@ class BlockSums:
 
     Attributes:
         count: Number of fills by group.
-        lots: Their lots.
         moved: Lots times half ticks in our favour.
         captured: Lots times the half ticks captured relative to the mid.
     """

@@ -35,7 +35,6 @@ class SummaryNumber:
         null: When it is undefined; empty for one that never is.
         group: Heading under which a page lists it among all numbers; empty for one that has a place of its own.
         line: Name of its line in the terminal; empty for none.
-        digits: Decimals of its line.
         compared: Names of the values that stand in a tear sheet, in place of an asterisk: ``*``, ``*.rms``.
     """
 

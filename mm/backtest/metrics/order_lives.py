@@ -60,14 +60,10 @@ class Lives:
 
     Attributes:
         first_id: Id of the first order.
-        last_us: End of the data.
         sent_us: Instant at which each order was sent.
         active_us: Instant of arrival, possibly after the end of the data.
         side: +1 for a buy, -1 for a sell.
-        ticks: Price in ticks.
-        lots: Quantity in lots.
         end_us: Instant of cancellation, complete fill, expiry or rejection; -1 for an open order.
-        rejected: Whether it was rejected.
     """
 
     first_id: int
@@ -299,7 +295,6 @@ class RestSums(NamedTuple):
         half_ticks: int64[n], the distances.
         grid: First distance, width and number of rows by distance, in half ticks; the outermost two include all nearer
             or farther distances.
-        cells: The stretches of time.
         rows: float64[cells, rows, 2], order-seconds and predicted fills.
     """
 

@@ -35,7 +35,6 @@ class EquitySeries:
     """The exact money of an account, or of several, at the instants at which it changes.
 
     Attributes:
-        us: Instants of the rows.
         valid: Whether every book that values it was valid.
         equity: Cash + inventory at the mark, in units (Python integers if 64 bits are too few).
         quoting: PnL of the quoting since the first row: change of equity less that of the target inventory at the
@@ -81,7 +80,6 @@ class AccountSeries(EquitySeries):
     """The exact account at every state row of a run.
 
     Attributes:
-        inventory: Inventory in lots.
         marks2: Bid + ask in ticks; if the book is invalid, that of the last row before (else after) with a valid book.
         half_tl: Units per half tick·lot.
         fee: Units per 1e-8 of the quote asset.

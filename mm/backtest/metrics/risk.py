@@ -195,7 +195,6 @@ class Drawdowns(NamedTuple):
         longest_us: The longest time from a peak to the first row at least as high, or to the end of the data. The peak
             is the last row before equity falls; stretches of constant equity do not count.
         below_us: Time for which equity was below its highest value so far, each row until the next.
-        span_us: Time from the first row to the last.
         unrecovered: Whether equity is below its peak at the end.
     """
 

@@ -39,7 +39,6 @@ class Blocks:
 
     Attributes:
         begin_us: Begin of each, ascending.
-        end_us: Its end.
     """
 
     begin_us: Ints
@@ -53,12 +52,7 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Spans:
-    """Disjoint stretches of time, ascending.
-
-    Attributes:
-        begin_us: Begin of each.
-        end_us: Its end.
-    """
+    """Disjoint stretches of time, ascending."""
 
     begin_us: Ints
     end_us: Ints
@@ -129,7 +123,6 @@ class PeriodBlocks:
 
     Attributes:
         number: The block of each period; -1 in none.
-        sizes: The periods of each block.
         left_out: Number of spans that are too short for a block.
     """
 

@@ -42,9 +42,7 @@ class AgentTerms:
     """The observations of an agent, and the meaning of its actions.
 
     Attributes:
-        symbol: Symbol on which it was trained.
         tick_e8: Its tick, in 1e-8 of the quote asset; the unit of distances.
-        signals: Names of the signals that it observes.
         means, scales: Normalisation of each signal: (value - mean) / scale.
         step_s: Time between two decisions.
         episode_s: Time after which ``time_left`` restarts at 1.
@@ -114,7 +112,6 @@ class SavedAgent:
 
     Attributes:
         terms: Its observations and the meaning of its actions.
-        layers: Layers of its network.
         about: Description of the training; JSON values.
         training: The trainer's data; empty if there is none.
         sha256: SHA-256 of the file; empty before it is written.

@@ -18,7 +18,6 @@ class Quotes:
         ask_lots: Lots of the ask, rounded down; None is the quoted quantity.
         bid_kind: ``LIMIT_MAKER`` (rejected if it would cross), ``LIMIT``, ``IOC``, ``FOK``, or ``MARKET``, whose price
             is ignored.
-        ask_kind: Kind of the ask, as *bid_kind*.
         bids: Several bids, instead of *bid_ticks* and *bid_lots*: prices, or pairs of price and lots; a ``range`` is
             fastest. If only one of *bids* and *asks* is given, the other side is empty. An order at a price that is
             quoted again keeps its queue position.
@@ -73,11 +72,8 @@ class OwnFill:
     """A fill of one of our orders, as passed to ``on_fill`` of a quote model.
 
     Attributes:
-        us: Instant.
         order_id: Id of the order.
         side: +1 bought, -1 sold.
-        ticks: Price.
-        lots: Quantity.
         left_lots: Remaining lots of the order.
         took: Whether the order took liquidity.
     """

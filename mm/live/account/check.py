@@ -28,7 +28,6 @@ class Transfer(NamedTuple):
     """An amount that came into the account without a trade, or went.
 
     Attributes:
-        asset: The asset.
         amount_e8: The amount, in 1e-8; negative if it went.
         source: The exchange's name of the event that reported it, `FOUND` or `ADOPTED`.
         us: The exchange's instant, µs; 0 if it is not known.
@@ -52,7 +51,6 @@ class SharedBalances:
 
     Attributes:
         elsewhere: Returns whether another process trades on the account too, so that nothing is known of them.
-        checks: The checks of the symbols.
     """
 
     def __init__(self, symbols: Collection[str] = ()) -> None:
@@ -118,14 +116,11 @@ class AccountCheck:
 
     Attributes:
         why: The confirmed difference, as text; empty without one.
-        symbol: The symbol.
         found: Whether balances were compared and matched, at least once.
-        begin_e8: As given, or found.
         missed: Whether events may have been lost since the balances last matched.
         shared: The balances of assets that other symbols of this process trade.
         asked: Whether balances were compared, and so all fills booked before, since events were last lost.
         strangers: Whether somebody else has traded the symbol on this account since then.
-        booked: Called with each transfer that was booked.
         paid: Called with each payment for the position that was booked.
     """
 

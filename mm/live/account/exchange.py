@@ -14,9 +14,6 @@ class ExchangeAccount:
     """The account at one exchange.
 
     Attributes:
-        market: ``spot`` or ``usdm``.
-        urls: Addresses of the exchange.
-        credentials: Key of the account.
         session: Its connections; whoever runs the symbols closes it.
         symbols: Its symbols in this process, upper case.
         balances: Of assets that several of them trade.

@@ -52,10 +52,7 @@ class AccountFill:
         order_id: The exchange's order id.
         client_id: Our client id of the order.
         side: +1 bought, -1 sold.
-        price: Price, quote asset.
-        qty: Quantity, base asset.
         commission: Commission, in *commission_asset*; negative for a rebate.
-        commission_asset: The asset of the commission.
         us: Time of the trade by the exchange's clock, µs.
         maker: Whether our order was resting.
         rate_e8: Price of a commission's asset that is neither base nor quote, in 1e-8 of the quote asset; None if it is
@@ -118,7 +115,6 @@ class BookedFill:
 
     Attributes:
         order_id: Our order id; 0 for an order of an earlier run.
-        fill: The execution.
         us: When it was reported to the engine, µs; 0 before.
         fee_e8: Value of its commission, in 1e-8 of the quote asset; None if the commission's asset has no known price.
         state_row: Index of its row in the engine's state table; -1 before the engine has it.
@@ -185,7 +181,6 @@ class Held(NamedTuple):
     """What the book has at one moment, in 1e-8; money in the quote asset.
 
     Attributes:
-        position_e8: Base asset held.
         cash_e8: Quote asset received minus paid.
         other_e8: Value of commissions paid in other assets.
         most_e8: Largest value of those without a known price.
@@ -256,13 +251,11 @@ class Ledger:
     Attributes:
         position_e8: Base asset held, in 1e-8.
         cash_e8: Quote asset received minus paid since the start of the ledger, in 1e-8.
-        contract: As given.
         wallet_e8: Change of the wallet by realized profits, commissions and payments, in 1e-8 of the quote asset.
         paid_e8: Payments that are no trades, such as funding, in 1e-8 of the quote asset; negative if they cost.
         paid_us: Instant of the latest of them, µs; 0 before the first.
         fees_e8: Commissions paid, in 1e-8 of each asset.
         last_trade_id: Largest booked trade id; None before the first.
-        fills: Number of booked executions.
         other_e8: Value of commissions paid in other assets than base and quote, in 1e-8 of the quote asset.
         most_e8: Largest value of the commissions without a known price, in 1e-8 of the quote asset.
         opened_e8: Of a contract, what the open position was bought for as the exchange counts it, in 1e-8 of the quote

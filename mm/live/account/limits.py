@@ -37,12 +37,7 @@ ACCOUNT_FAMILIES = (ACCOUNT_NOTIONAL, ACCOUNT_LOSS, ACCOUNT_ORDERS, ACCOUNT_USED
 
 @dataclass(frozen=True)
 class AccountSymbol:
-    """One symbol of an account.
-
-    Attributes:
-        engine: Its engine.
-        grid: Grid of the engine.
-    """
+    """One symbol of an account."""
 
     engine: "LiveEngine"
     grid: Instrument
@@ -75,9 +70,7 @@ class TradedAccount:
         symbols: What tells each symbol from the others.
 
     Attributes:
-        symbols: As given.
         left: Orders that may be open after the end of a symbol, as text.
-        exchanges: The accounts that they are traded on.
     """
 
     def __init__(self, limits: AccountLimits, risk: Sequence[Risk], symbols: Sequence[str]) -> None:

@@ -10,13 +10,10 @@ class PositionSeen(NamedTuple):
     """A position, as the exchange shows it; quantities in 1e-8 of the base asset, the rest in 1e-8 of the quote asset.
 
     Attributes:
-        qty_e8: Quantity; negative if short.
         entry_e8: Mean price of its opening, rounded.
-        mark_e8: Mark price.
         unrealized_e8: Profit of closing it at the mark price.
         liquidation_e8: Mark price at which it is liquidated if nothing else changes; 0 for none.
         maintenance_e8: Margin below which it is liquidated.
-        own_margin_e8: Margin of its own, if it is isolated.
         initial_e8: Margin that its size needs at its leverage.
         us: The instant that it is of, µs; 0 if the exchange does not tell.
     """
@@ -54,7 +51,6 @@ class MarginSeen(NamedTuple):
 
     Attributes:
         equity_e8: Wallet with the unrealized profit of all positions.
-        maintenance_e8: Maintenance margin of all positions.
         available_e8: What further orders may use.
     """
 
@@ -68,8 +64,6 @@ class PositionIncome(NamedTuple):
 
     Attributes:
         id: What tells it from others.
-        symbol: The symbol of the position.
-        asset: The asset.
         amount_e8: The amount, in 1e-8; negative if it was paid.
         us: The exchange's instant, µs.
     """

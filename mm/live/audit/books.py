@@ -60,17 +60,13 @@ class AuditOrder:
     """One of our orders, according to the log.
 
     Attributes:
-        client_id: Our client id.
         order_id: The exchange's order id; None before the acknowledgement.
-        symbol: Symbol at the exchange.
-        side: BUY or SELL.
         price: Limit, a decimal; empty for a market order.
         qty: Quantity, a decimal; after an amendment, the latest one.
         booked_e8: Sum of its fills, in 1e-8 of the base asset.
         reported_e8: Executed quantity that the exchange reported at its end, in 1e-8.
         status: PENDING_NEW until the exchange acknowledged it, then the exchange's status.
         us: Instant of the last row that changed it.
-        run_id: The run that sent it.
     """
 
     client_id: str
@@ -103,7 +99,6 @@ class Changes:
 
     Attributes:
         fills: Executions with the run that booked them.
-        orders: By client id.
         configs: Rows of the table ``configs``: new versions, which count from 1 and are never changed.
         position: Columns of the table ``positions`` after the last start or fill; None without either.
         position_us: Instant of that row; None without one.
@@ -124,10 +119,8 @@ class AuditBooks:
         venue: Only logs whose start names this venue count; None takes all.
 
     Attributes:
-        symbol: See above.
         ledger: Position, cash, fees and booked trade ids at the venue of the log that is read; each venue has one of
             its own. None before the first start that names both assets.
-        run_id: RUN_ID of the log.
         starts: Number of logs that were counted.
         knobs: The knobs of the latest start; None before it.
         orders: By client id: the open ones, and the latest that ended.

@@ -99,10 +99,6 @@ class LogHead(msgspec.Struct, frozen=True):
     """How far a log was written at an instant: what a cut or recomputed end contradicts.
 
     Attributes:
-        symbol: The log's symbol.
-        file: Its name.
-        rows: Its complete rows.
-        hash: Hash of the last of them.
         us: The instant, µs.
     """
 

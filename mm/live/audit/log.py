@@ -111,7 +111,6 @@ class AuditLog:
         clock: Instant of a row, in µs.
 
     Attributes:
-        path: The file.
         rows: Rows appended, written or not.
         failure: The first error of the disk, or `LogLost`; None without one. It stays even if the rows could be
             written later, because nothing may be sent any more.

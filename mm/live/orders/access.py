@@ -29,8 +29,6 @@ class GatewayRun:
 
     Attributes:
         symbol: Upper case.
-        run_id: Id of the run.
-        access: The knobs.
         earlier: Orders of earlier runs that may be open, from the audit log.
         booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
@@ -39,7 +37,6 @@ class GatewayRun:
         contract: What is asked of a contract; None for a symbol with balances.
         account: Books our fills and transfers, and compares the balances with them at each reconcile; None does not.
         ids: Makes the client ids; None makes them of *run_id*.
-        runs: Names of the earlier runs, as `run_of` returns them.
     """
 
     symbol: str
@@ -91,9 +88,6 @@ class ClientIds:
     Args:
         run_id: Id of the run.
         nonce: Distinguishes processes of one run id; default: time, process id and random bytes.
-
-    Attributes:
-        run: What all of them begin with, as `run_of` returns it.
     """
 
     def __init__(self, run_id: str, nonce: bytes | None = None) -> None:

@@ -47,8 +47,6 @@ class ContractWatch:
     Attributes:
         setup: How the account is set up, as last seen; None before `check`.
         differs: Why the account is not set up for this trader any more; empty if it is.
-        setup_due: Whether the setup may have changed.
-        position: The position, as last seen.
     """
 
     def __init__(

@@ -62,18 +62,14 @@ class LiveOrder:
         sent_ms: Timestamp of the request that placed it; 0 before it is sent, and for an earlier run.
         window_ms: Time after *sent_ms* in which the exchange accepts the request.
         judged: Whether the request has arrived and was refused for its timestamp: it cannot arrive later.
-        state: Its state.
         exchange_id: The exchange's order id; 0 while unknown.
         executed_e8: Executed quantity as far as reported by the exchange, in 1e-8.
-        booked_e8: Booked quantity, in 1e-8.
         trade_ids: Ids of the booked fills.
         ending: The final state reported by the exchange; it is applied when the fills are complete.
         doubt: Which request has an unknown outcome.
         cancel_wanted: Whether to cancel it as soon as it is known to be open.
-        cancelling: Whether a cancel is in flight.
         counts_after: Trades up to this id are not booked, since they are older than the ledger.
         presumed: Whether its end was inferred because the exchange does not have it.
-        cancels: Number of cancels sent.
         amend_wanted: Quantity to which to amend it as soon as it is known to be open; empty for none.
         amend_qty: Target quantity of an amendment in flight; empty if there is none.
         amend_until_ms: Exchange time until which that amendment may still be accepted.
@@ -151,10 +147,8 @@ class OrderSeen(NamedTuple):
     """The content of a response, an event or a query about an order.
 
     Attributes:
-        client_id: Our client id.
         exchange_id: The exchange's order id; at most 0 if it has none.
         state: LIVE, or how it has ended.
-        executed_e8: Executed quantity, in 1e-8.
         us: Arrival, in µs.
         qty_e8: Its quantity, in 1e-8; 0 if unknown.
         exchange_us: Since when this has been so, by the exchange's clock, in µs; 0 if unknown.

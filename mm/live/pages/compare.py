@@ -38,8 +38,6 @@ class RunData:
 
     Attributes:
         kind: ``backtest``, ``shadow`` or ``trade``.
-        run_id: Its name.
-        folder: Its folder.
         symbol: Upper case.
         tick: Tick size, quote asset.
         columns: Its fills, state and quotes.
@@ -73,20 +71,15 @@ class RunFigures:
 
     Attributes:
         kind: ``backtest``, ``shadow`` or ``trade``.
-        run_id: Its name.
-        path: Its folder.
         feed: How the exchange's messages reached it, as in its summary; None of an older version.
         decisions: Requotes; None if they were not recorded.
-        placed: Orders sent.
         rejects: Rejected orders, by reason.
         quoted_share: Share of time with an order on each side: buy, sell, both.
-        fills: Executions, by side.
         quantity: Base asset traded.
         fill_ratio: Traded over placed quantity.
         half_spread_ticks: Mean distance of fills from the mid at the fill, weighted by quantity.
         markout_ticks: Mean gain of a fill at the mid after each horizon in seconds, weighted by quantity.
         pnl_quoting: PnL of the quoting: the same less that of the target inventory.
-        pnl: Change of the equity.
         fees: Fees paid; None if the value of one is not known, and then there is no PnL either.
         ack_ms: Quantiles of the time from sending an order to its acceptance, of accepted orders.
         cancel_ms: Quantiles of the time from sending a cancel to its effect.
@@ -117,7 +110,6 @@ class Agreement:
     """The agreement of a run with the reference.
 
     Attributes:
-        run_id: RUN_ID of the run.
         equal_quotes: Share of seconds with equal prices, of those in which both had an order on a side.
         quote_gap_ticks: Mean distance of the two prices in those seconds.
         one_sided: Share of seconds in which one of them had an order on a side and the other had none.
@@ -145,11 +137,7 @@ class RunComparison:
 
     Attributes:
         symbol: Upper case.
-        begin_us: Begin of that time.
-        end_us: Its end.
         runs: Their numbers, in the order given.
-        agreement: Agreement of each other run with the first.
-        notes: Notes for the reader.
     """
 
     symbol: str

@@ -40,7 +40,6 @@ class ContractMetrics:
         margin: Of the account, as last seen; None before.
         paid_e8: Payments since the start of the ledger, in 1e-8 of the quote asset.
         paid_us: When the last one was due, µs; 0 before the first.
-        margin_calls: Margin calls of the exchange.
         forced: Orders by which the exchange has closed our position, by `FORCES`.
         countdown_us: When the exchange cancels all orders, µs; 0 if it does not; None before the first request.
     """

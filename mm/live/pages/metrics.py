@@ -77,8 +77,6 @@ class BucketCounts:
 
     Attributes:
         bounds: Upper bounds, ascending, in s.
-        count: Number of observations.
-        sum_s: Sum of the observations, in s.
     """
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
@@ -118,7 +116,6 @@ class TradingMetrics:
         clock: Returns the wall clock, in µs.
 
     Attributes:
-        symbol: As given.
         why_not_ready: Why nothing is quoted: not in sync, …; empty while quoting.
         legs: The metrics of the other markets to which the strategy sends orders.
         book_us: Instant of the last update of a synced book, less how late it was, µs; out of sync its age increases.

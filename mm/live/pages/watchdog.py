@@ -72,7 +72,6 @@ class RunEnd:
     """The end of a run.
 
     Attributes:
-        run_id: The run.
         us: When, in µs; for a run that died, the last change of its log.
         code: Exit code; `DIED` without one.
         reason: ``kill``, ``SIGTERM``, ``window_end`` …, or the error.
@@ -92,7 +91,6 @@ class WatchedSymbol:
         symbol: Upper case.
         kill: Why and since when its kill switch is triggered; None if it is not.
         running: The kinds of which a process runs.
-        ends: The last end, by kind.
         orders_left: Client ids of orders that may be open while no trader runs.
         report_age_s: Age of the last health report of a recording that has not ended, in s; None without one.
         offset_us: Our clock minus the exchange's, in µs; None if unknown.
@@ -341,9 +339,7 @@ class AuditOrders:
 
     Attributes:
         open: The orders that may be open.
-        last_us: Instant of the last row, in µs.
         last_name: Day and run id of the latest log.
-        stopped: Whether it ends with a stop.
     """
 
     def __init__(self, folder: Path, symbol: str) -> None:

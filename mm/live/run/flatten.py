@@ -33,9 +33,7 @@ class FlattenPlan:
         side: Of the order: +1 buy, -1 sell; 0 if nothing can be closed.
         qty_e8: Quantity of the order, in 1e-8 of the base asset.
         price_e8: Its limit: the worst price, on the exchange's step, beyond one that rests off it from before.
-        mid_e8: The mid of the book.
         slippage_e8: Expected cost against the mid.
-        fees_e8: Expected taker fee.
         most_e8: The largest cost, fee included: that of a fill at *price_e8* alone.
         left_e8: What stays of the position: below a step or the minimum notional, not offered within the band, or a
             buyer's commission, which is taken from what was bought.

@@ -28,12 +28,9 @@ class GuardedRun:
 
     Attributes:
         symbol: Upper case.
-        run_id: RUN_ID.
         log: Its run log; empty without one.
-        partial: Its temporary folder.
         audit: Folder of the symbol's audit logs; empty for a shadow.
         key: What tells the symbol from others of the process.
-        market: ``spot`` or ``usdm``.
         out_root: Folder with its kill switch.
     """
 

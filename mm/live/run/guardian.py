@@ -51,14 +51,11 @@ class GuardedExchange:
     """Where orders of a trader are.
 
     Attributes:
-        url: Base URL of REST.
         key: The key of the account, as `Credentials.handed` gives it.
         locks: The files that a trader of these symbols holds.
         quiet_file: Where the processes of this host note until when the exchange refuses requests; empty for none.
         window_s: The receive window of orders.
         box: Whether the exchange is a box on this machine: it is gone if it cannot be reached for `BOX_GONE_S`.
-        market: ``spot`` or ``usdm``.
-        symbols: The symbols.
         runs: Names of the runs whose orders are the trader's, as `run_of` returns them.
     """
 
@@ -111,7 +108,6 @@ class GuardedOrders:
         empty_s: Since when the exchange has listed nothing; 0 while it lists some, or is not known to list none.
         refused: The error that the key is not accepted; None while it is.
         locks: The files that a trader of these symbols holds.
-        canceller: Cancels them.
     """
 
     def __init__(self, told: GuardedExchange) -> None:

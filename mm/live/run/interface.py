@@ -122,7 +122,6 @@ class InterfaceGateway:
 
     Attributes:
         times: Durations of orders.
-        trader: Receives the reports.
     """
 
     trader: Trader

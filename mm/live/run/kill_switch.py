@@ -47,8 +47,6 @@ class KillSwitch:
         in_folder: Whether the folder is not that of the command, so that a remedy must name it.
 
     Attributes:
-        path: Path of the file.
-        symbol: The symbol.
         rearming: The command that re-arms it.
     """
 

@@ -44,19 +44,14 @@ class LiveRun:
         key: What tells the symbol from others of the process; empty: the symbol.
 
     Attributes:
-        run: As given.
         symbol: Upper case.
         key: What tells it from others of the process.
-        metrics: The metrics for Prometheus.
         terms: What is known at the start; set by `learn`.
         announce: Called with the reason, and whether it is a kill, as soon as nothing more is sent.
         follows: Whether the end of another symbol ended this one.
         may_rest: Whether orders of it may be open at an exchange.
         beside: Parts of the recordings of the other markets that its strategy sees, by name.
         others: The terms of these markets; set by `learn`.
-        strategy: As given.
-        clock: As given.
-        switch: Its kill switch.
         switch_watch: What its loop asks for the switch.
         recording: Its recording; None before it begins.
         regridded: The error that the exchange has another grid than at the start; None if it has not.

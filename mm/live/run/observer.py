@@ -80,10 +80,6 @@ class Observer:
         writer: The state store; None for none.
         audit: Receives breaches; None for no audit log.
         is_leg: Whether the strategy of another market sends its orders, which may be none for long.
-
-    Attributes:
-        metrics: As given.
-        engine: As given.
     """
 
     def __init__(  # noqa: PLR0913 - what it shows, and where
@@ -335,7 +331,6 @@ class TradeObserver(Observer):
         is_leg: As of a `Observer`.
 
     Attributes:
-        account: As given.
         tick_e8: The engine's tick, in 1e-8 of the quote asset.
     """
 

@@ -213,10 +213,6 @@ class PairedPlay:
     Args:
         play: The play.
         takers: The other markets, by name.
-
-    Attributes:
-        grid: Grid of the play.
-        played_us: The instant up to which it was played.
     """
 
     def __init__(self, play: PaperPlay, takers: Mapping[str, OtherTaker]) -> None:

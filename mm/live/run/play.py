@@ -89,7 +89,6 @@ class LivePlay:
 
     Attributes:
         grid: Grid of prices and quantities; its lot divides the exchange's step.
-        rules: The rules of the run.
 
     Raises:
         UsageError: If SIZE_RAMP makes orders smaller than the exchange accepts.
@@ -215,9 +214,6 @@ class TradePlay(LivePlay):
         run: Records the read files.
         others: The other markets that the strategy sees, by name.
         leg: The orders of another market's strategy; None for a strategy of the knobs.
-
-    Attributes:
-        engine: Decides what to send.
     """
 
     def __init__(
@@ -334,7 +330,6 @@ class ShadowFollower(Follower):
         kill_reason: Returns why all trading was stopped manually, else None; called every `STEP_S` seconds.
 
     Attributes:
-        lags: The lag of each decision.
         killed: Since when a manual kill stopped all sending, µs, and why; None without one.
         payments: Funding payments, each booked when it became known, for the position at its own instant.
         end_us: The instant up to which it was played, µs; 0 before the end.

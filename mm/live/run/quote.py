@@ -122,7 +122,6 @@ class Quote:
         source: Decides about the orders.
 
     Attributes:
-        source: As given.
         end: The result, once it has ended without an error.
     """
 

@@ -44,7 +44,6 @@ class RowsSeen:
     """The rows of a day that a run has received live.
 
     Attributes:
-        first_seq, last_seq: Numbers of its first and last row.
         fetched: First and last number of trades that were fetched by REST, after they happened.
         synced: Whether a snapshot was loaded; without one the day may have no valid book.
     """

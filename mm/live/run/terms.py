@@ -60,11 +60,9 @@ class ShadowTerms:
 
     Attributes:
         symbol: Upper case.
-        day: The recorded day, YYYYMMDD.
         entry: The exchange's entry of the symbol with its filters.
         best_bid: The best bid of the first book, as text; None if there was none.
         best_ask: The best ask, in the same form.
-        book_us: When that book arrived, in µs.
         book_tick: The step that divides all prices of that book and the exchange's own; empty: the exchange's own.
         book_step: The same of its quantities.
         rows_run_id: The run whose rows of the day the shadow received; empty before the first.

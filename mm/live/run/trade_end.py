@@ -30,10 +30,7 @@ class TradeEnd:
         killed_for: Why it was killed; None if it was not.
         refused: The disk's error for rows of the audit log or the day, or the error of a changed grid, a reset venue, a
             revoked key or a failed gateway; None if it could have continued.
-        play: The strategy.
-        account: Position and cash.
         trader: Has the acceptance time of each order.
-        lags: The lag of each decision.
     """
 
     reason: str

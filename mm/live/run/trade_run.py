@@ -64,11 +64,8 @@ class OpenTrade:
     """A trade whose gateway is ready.
 
     Attributes:
-        trade: Its run.
         history: The audit logs of earlier runs.
         ledger: The book of fills and transfers.
-        check: The check of the balances.
-        audit: The audit log of this run.
         gateway: Sends orders.
     """
 
@@ -127,10 +124,7 @@ class TradeRun(LiveRun):
         job: What it does.
 
     Attributes:
-        job: As given.
-        knobs: As given.
         at: The account at its exchange.
-        account: As given.
         locks: The files that it holds, alone.
         ids: Makes the client ids of its orders.
         equity: The marks of the day's equity.

@@ -95,7 +95,6 @@ class TradeAccount:
         price_e8: The price that the base asset of transfers counts at, in 1e-8 of the quote asset.
 
     Attributes:
-        ledger: As given.
         start_e8: Position and cash at the start of this run, in 1e-8 of their assets.
         payments: Payments for the position that the engine has, such as funding.
     """
@@ -187,17 +186,12 @@ class TraderParts:
     """The parts of a trader.
 
     Attributes:
-        engine: Decides what to send.
         grid: The engine's grid: tick, and a lot that may be finer than the exchange's step.
-        account: Position and cash.
-        log: Logs events.
-        model: Name of the strategy.
         observer: Counts what happens; None for none.
         heard: Called with events of the market before they are processed.
         watch: Called at least every `MAX_WAIT_S` seconds; returns why trading must end, else None.
         allow: Called before each step of the engine: sets what the account's limits allow; returns why quotes must
             wait, or an empty text.
-        decided: Called after each requote.
         ended: Called once with the end reason, before anything else happens.
         ask_status: Called once the exchange says that the symbol does not trade.
         clock: Returns the wall clock, in µs.

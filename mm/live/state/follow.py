@@ -24,7 +24,6 @@ class LogTail:
         path: The file.
 
     Attributes:
-        path: As given.
         rows: Number of complete rows returned so far.
     """
 

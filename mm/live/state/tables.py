@@ -74,8 +74,6 @@ class StateBatch:
     """The changes of some rows of one log.
 
     Attributes:
-        symbol: Symbol of the log.
-        file: Its name.
         first: Number of its rows stored before.
         last: Number of its rows stored after.
         total: Number of rows stored before, over all logs of the symbol: a store that was emptied has fewer.
@@ -117,9 +115,7 @@ class Tick:
     """One entry of a stream.
 
     Attributes:
-        stream: Its key, ``ticks:<SYMBOL>``.
         id: Id in the stream, ``ms-number``, always increasing: an entry that is sent twice is stored once.
-        fields: Values by name, as text.
     """
 
     stream: str

@@ -70,7 +70,6 @@ class AccountRequests:
     """The part of an `AccountVenue` that both markets share.
 
     Attributes:
-        account_routes: Its routes.
         weight: The request weight that the exchange allows in a minute.
     """
 
@@ -114,7 +113,6 @@ class OrderRequests:
         symbol: Upper case.
 
     Attributes:
-        routes: The routes of a market.
         wire_types: The parameters of each order kind.
         answers: Decoders of an order, of several, and of trades.
     """

@@ -109,9 +109,6 @@ class SignedRest:
         quiet_file: File in which the processes of this host note until when the exchange refuses requests; None
             without one.
         market: ``spot`` or ``usdm``.
-
-    Attributes:
-        paths: Those of the market.
     """
 
     def __init__(

@@ -50,7 +50,6 @@ class ContractInfo:
         symbol: Upper case.
 
     Attributes:
-        instrument: Its grid and filters.
         filters: Checks its orders.
         limits: The exchange's limits of requests and orders.
 

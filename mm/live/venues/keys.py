@@ -34,8 +34,6 @@ class Credentials:
         private: For Ed25519; None if *secret* signs.
 
     Attributes:
-        key: As given.
-        kind: ``HMAC`` or ``ED25519``.
         variable: The variable that named the key.
     """
 

@@ -17,7 +17,6 @@ class ExchangeClock:
         now_us: Returns our wall clock, in µs.
 
     Attributes:
-        now_us: As given.
         offset_us: The exchange's clock less ours, in µs.
         doubted: Is called when the exchange has rejected a timestamp.
     """

@@ -32,7 +32,6 @@ class SymbolInfo:
         symbol: Upper case.
 
     Attributes:
-        instrument: Its grid and filters.
         filters: Checks its orders.
         limits: The exchange's limits of requests and orders.
 

@@ -46,9 +46,6 @@ class Route(NamedTuple):
 
     Attributes:
         name: Its name, by which the WebSocket API calls it.
-        verb: The verb of REST.
-        path: The path of REST.
-        weight: Request weight.
         signed: Whether it needs a key, a timestamp and a signature.
         counted: Whether it counts as an order.
         stamped_once: Whether it keeps its first timestamp, which determines until when the exchange accepts it.
@@ -88,15 +85,12 @@ class ApiAnswer(NamedTuple):
     """The answer to a request, or the absence of one.
 
     Attributes:
-        outcome: Outcome of the request.
         us: Arrival, in µs.
         result: JSON of the result; of a refusal its data.
         code: Code of a rejection, the exchange's or our own.
-        message: Message of a refusal.
         status: HTTP status; 0 without a response.
         retry_after_s: Time for which the exchange forbids requests, in s; 0 for none.
         seconds: Time from sending to the answer.
-        why: What a refusal means.
     """
 
     outcome: Outcome
@@ -150,10 +144,7 @@ class ListedOrder(NamedTuple):
     """An order of the account, as a query shows it.
 
     Attributes:
-        seen: Its state.
         side: +1 buy, -1 sell.
-        price: Decimal text.
-        qty: Decimal text.
         kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET, as far as the exchange tells it.
     """
 
@@ -276,12 +267,7 @@ class Wiring(NamedTuple):
     """What the transports of an account are made of.
 
     Attributes:
-        urls: Addresses of the exchange.
-        credentials: Credentials of the account.
         window_ms: Time after its timestamp in which the exchange accepts a request, ms.
-        clock: The exchange's clock.
-        limits: Count the requests.
-        around: Clocks and connections.
     """
 
     urls: "VenueUrls"

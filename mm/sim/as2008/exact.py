@@ -25,7 +25,6 @@ class Moments:
     Attributes:
         avg_spread: The quoted spread as printed in the paper; None if it depends on the inventory.
         profit_mean, profit_std: Cash plus inventory marked at the mid, at the end.
-        final_q_mean, final_q_std: Inventory at the end.
         fills_per_path: Expected number of fills, both sides.
         std_spread_capture, std_inventory_pnl: The two uncorrelated parts of profit_std.
         expected_steps_with_lambda_dt_above_1: Steps of a path with a fill probability capped at 1, sum of both sides.

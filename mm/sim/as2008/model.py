@@ -32,7 +32,6 @@ class PaperModel:
         k: Decay of the fill rate, 1/price.
         sigma: Volatility of the mid, price/√s.
         horizon_s: Length of a session (T).
-        steps: Number of steps in a session.
     """
 
     gamma: float

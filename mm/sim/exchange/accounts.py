@@ -55,7 +55,6 @@ class OrderCount:
     """Number of orders of one account in the current intervals.
 
     Attributes:
-        limits: The limits of the market.
         unfilled: Whether only unfilled orders count, so that one that trades is no longer counted.
     """
 

@@ -12,7 +12,6 @@ class ApiError(MMError):
 
     Attributes:
         code: Error code of the exchange, negative.
-        msg: Error message of the exchange.
         http_status: HTTP status of the response; the WebSocket API returns the same number in ``status``.
         data: Additional fields in the ``data`` of the response; None if there are none.
         retry_us: Time from which a retry may succeed, µs; None if waiting does not help.

@@ -62,8 +62,6 @@ class Exchange:
         limits: Whether excess orders are refused.
 
     Attributes:
-        accounts: Users by number.
-        now_us: Time of the last action, µs.
         tape: Trades, for market data.
         aggregates: Aggregate trades, for market data.
         users: Orders and trades of the users.

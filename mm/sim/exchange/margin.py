@@ -30,11 +30,7 @@ class MarginAccount(UserAccount):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginRules(SymbolRules):
-    """The rules of a symbol without filters: an order only has to be on the grid.
-
-    Attributes:
-        preset: Multiplier and fees.
-    """
+    """The rules of a symbol without filters: an order only has to be on the grid."""
 
     preset: Preset
     most_orders: int = _NO_LIMIT

@@ -97,8 +97,6 @@ class UserOrder:
     """An order that the matching core accepted, or a rejected order that is only reported.
 
     Attributes:
-        request: The user's request.
-        client_id: Current client id.
         us: Time of arrival, µs.
         lots: Quantity after amendments.
         left_lots: Lots not yet executed, prevented or cancelled.
@@ -109,7 +107,6 @@ class UserOrder:
         reserved_e8: Amount still locked for the order, in 1e-8 of the spent asset.
         is_short: Whether the book had less than a MARKET order by quote quantity requested; the order then expires.
         cancel_id: Client id of the request that cancelled the order.
-        updated_us: Time of the last change, µs.
         moves: Changes of price and quantity: time, and the price and quantity before.
     """
 

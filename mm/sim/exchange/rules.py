@@ -36,12 +36,8 @@ class SymbolRules:
     Attributes:
         instrument: Symbol, price step, quantity step, minimum notional and the names of the assets.
         reference_ticks: Reference price of the percent filter before the first trade.
-        status: State of the symbol: one of `statuses`.
-        listed: Whether the exchange has the symbol at all.
         least_price_e8: Minimum price, in 1e-8 of the quote asset; 0: one step.
-        most_price_e8: Maximum price.
         least_qty_e8: Minimum quantity, in 1e-8 of the base asset; 0: one step.
-        most_qty_e8: Maximum quantity.
         most_notional_e8: Maximum notional of a limit order, in 1e-8 of the quote asset.
         multiplier_up_e8: Maximum price, as a multiple (1e-8) of the mean price.
         multiplier_down_e8: Minimum price, as a multiple (1e-8) of the mean price.

@@ -127,9 +127,6 @@ class TradeTape:
     Args:
         average_mins: Window of the mean price, minutes.
         keep: Minimum number of trades to keep; older ones are dropped.
-
-    Attributes:
-        trades: The trades.
     """
 
     def __init__(self, average_mins: int, keep: int = _KEEP_TRADES) -> None:

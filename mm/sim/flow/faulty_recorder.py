@@ -35,7 +35,6 @@ class FaultyRecorder:
     """Record a session with *faults*, given in time order; *knobs* are the settings of each run, for the ledger.
 
     Attributes:
-        happened: The faults that have begun.
         depth_messages: Depth messages of the day; 0 until it is finished.
         trades: Trade messages of the day; 0 until it is finished.
     """

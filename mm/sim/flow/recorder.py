@@ -191,8 +191,6 @@ class PlainRecorder:
 
     Attributes:
         writer: The open files of the day.
-        depth_messages: Number of recorded depth messages, each with its frame.
-        trades: Number of recorded trade messages.
     """
 
     def __init__(self, folder: DayFolder, session: Session, instrument: Instrument, knobs: dict[str, Any]) -> None:

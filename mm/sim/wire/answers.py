@@ -39,7 +39,6 @@ class GridTexts:
         micro: Whether timestamps are in µs, not in ms.
 
     Attributes:
-        symbol: Name of the symbol.
         micro: Whether timestamps are in µs.
     """
 

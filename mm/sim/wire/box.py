@@ -80,10 +80,8 @@ class Box:
         injector: Fault injector; None until faults are set.
         scenario: The market, with its parameters.
         best: History of the true best prices.
-        scheduler: Advances the time.
         symbols: The boxes that it serves, by symbol; itself among them.
         running: Task that advances the time while the box is open, None before; it ends only if the exchange fails.
-        server: The server.
     """
 
     def __init__(  # noqa: PLR0913 - a server has these parts

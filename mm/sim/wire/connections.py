@@ -352,8 +352,6 @@ class ApiConnection(WebSocket):
         open_session: Function that creates the session, given a function that sends an object.
 
     Attributes:
-        id: The sequence number.
-        session: The session.
         phase_ms: Unused, since there are no batches.
         combined: Whether events are wrapped with their stream's name: always False.
     """

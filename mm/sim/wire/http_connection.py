@@ -24,11 +24,7 @@ _WAITING = (h11.NEED_DATA, h11.PAUSED)
 
 
 class HttpConnection(asyncio.Protocol):
-    """One HTTP connection, until it closes or becomes a WebSocket.
-
-    Attributes:
-        of_control: Whether the last request was a control call.
-    """
+    """One HTTP connection, until it closes or becomes a WebSocket."""
 
     def __init__(self, server: "Server") -> None:
         self._server = server

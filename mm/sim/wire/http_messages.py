@@ -21,7 +21,6 @@ class Request:
         path: Path without the query, percent-decoded.
         params: Parameters of the query string and of an urlencoded body, decoded; the query takes precedence.
         headers: Headers with lower-case names; for repeated headers the last value.
-        body: Raw body, for signatures.
         remote: The client's address, without its port.
         query: Raw query without the question mark, for signatures.
     """
@@ -40,9 +39,7 @@ class Response:
     """The response to a request, and faults in its transmission.
 
     Attributes:
-        status: HTTP status code.
         headers: Headers without ``Content-Length``, which the connection adds.
-        body: The complete body.
         cut_at: Number of body bytes after which the connection is cut, although ``Content-Length`` is the full length.
         reset: Whether the connection is reset instead of a response.
         wait: Function that is called with the send function, and calls it later or never; None sends at once.

@@ -49,15 +49,10 @@ class WireMarket(Protocol):
     """One market; a further symbol of a server has the same.
 
     Attributes:
-        name: Its name in ``--market``.
         operations: The operations of REST and WebSocket API.
-        streams: The names and addresses of its streams.
         weight: The most request weight of an address.
         connect_weight: Weight of a handshake of the WebSocket API.
         prefix: Version that the name of a method of the WebSocket API may have in front.
-        fees_in_quote: Whether all fees are in the quote asset.
-        connections: Limits of connections.
-        call: What an operation is called with.
     """
 
     name: ClassVar[str]

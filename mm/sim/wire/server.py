@@ -51,10 +51,8 @@ class Server:
         faults: Fault injector; None if no faults are set.
         unsent: WebSocket connections with collected frames.
         sockets: Open WebSocket connections, in the order of their handshakes.
-        http_connections: Open HTTP connections.
         opened: Number of stream connections opened so far.
         talks: Number of connections of users opened so far: of the WebSocket API, and by listen key.
-        streams_of: The names and addresses of the streams.
     """
 
     def __init__(

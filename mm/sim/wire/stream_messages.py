@@ -84,7 +84,6 @@ class Texts:
     Attributes:
         price: Function that converts ticks to decimal text.
         qty: Function that converts lots to decimal text.
-        symbol: The symbol as JSON.
     """
 
     def __init__(self, instrument: Instrument) -> None:

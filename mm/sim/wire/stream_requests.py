@@ -41,7 +41,6 @@ class StreamName:
             ``silent`` for a stream that is not simulated.
         interval_ms: Time between two events of ``depth``, ``partial`` and ``markPrice``; 0 for other kinds.
         levels: Levels per side of ``partial``; 0 for other kinds.
-        events: Names of the events of ``user``; all if there are none.
     """
 
     name: str

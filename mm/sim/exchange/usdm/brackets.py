@@ -17,8 +17,6 @@ class Bracket:
     Attributes:
         number: Position in the table, from 1.
         leverage: The most leverage of a position in it.
-        floor_e8: Its lowest notional.
-        cap_e8: Its highest notional.
         rate_e8: Maintenance margin as a share of the notional, 1e-8.
         cum_e8: Deduction, which makes the maintenance margin continuous.
     """

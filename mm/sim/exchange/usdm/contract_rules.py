@@ -24,7 +24,6 @@ class ContractRules(SymbolRules):
     """The rules of one perpetual.
 
     Attributes:
-        onboard_us: Time of its listing, µs.
         liquidation_rate_e8: Fee of a liquidation, in 1e-8 of the notional.
         market_bound_e8: How far from the mark price a MARKET order may trade, in 1e-8 of it.
         most_position_e8: Largest notional of a position at any leverage; 0: the brackets alone say it.

@@ -11,10 +11,8 @@ class AccountChange:
 
     Attributes:
         reason: ``ORDER``, ``FUNDING_FEE``, ``INSURANCE_CLEAR`` and others of the exchange.
-        wallet_e8: The balance.
         cross_e8: The balance without the margins of isolated positions.
         change_e8: Change of the balance apart from profits and commissions.
-        positions: The changed positions.
     """
 
     us: int

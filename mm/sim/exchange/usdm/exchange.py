@@ -36,9 +36,7 @@ class UsdmTerms:
     """What a scenario says of all contracts.
 
     Attributes:
-        rate_e8: The funding rate, 1e-8.
         interval_us: Time between two payments, µs; they are at its multiples since midnight UTC.
-        fund: The insurance fund.
     """
 
     rate_e8: int = 10_000
@@ -68,7 +66,6 @@ class UsdmExchange(Exchange):
 
     Attributes:
         mark: Its mark price: the middle of the book at the last whole second.
-        terms: Funding and insurance.
         payments: The latest funding payments, oldest first.
         forced: The latest liquidations, oldest first.
     """

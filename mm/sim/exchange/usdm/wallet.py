@@ -51,7 +51,6 @@ class Contract:
 
     Attributes:
         lot_e8: Quantity of a lot, in 1e-8 of the base asset.
-        mark: Mark price of the contract.
         orders: Returns the account's open orders of the contract.
         tl_e8: Worth of one lot at one tick.
         lots: Position; negative if short.
@@ -59,9 +58,7 @@ class Contract:
         fees_e8: Fees of the trades that opened them.
         realised_e8: Profit of all trades that closed lots, before fees.
         isolated: Whether it has a margin of its own.
-        wallet_e8: That margin.
         called: Whether its owner was told of too little margin.
-        updated_us: Time of the last change, µs.
     """
 
     symbol: str
@@ -214,8 +211,6 @@ class Wallet:
 
     Attributes:
         balance_e8: All of it, the margins of isolated positions included; without unrealised profit.
-        contracts: Positions by symbol.
-        income: Every change, oldest first.
         hedged: Whether long and short positions are apart.
     """
 

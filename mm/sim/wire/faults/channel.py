@@ -75,8 +75,6 @@ class Channel:
         context: Context of faults on any connection; its `now_us` is the open time of this connection.
 
     Attributes:
-        opened_us: Open time of the connection, µs.
-        active: The active faults.
         sent: Log of the sent frames.
     """
 

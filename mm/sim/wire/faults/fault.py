@@ -50,11 +50,8 @@ class RequestEffect:
     """The effect of faults on one request.
 
     Attributes:
-        done: Whether the request is executed.
         error: Error that replaces the response; None for the real response.
         answered: Whether a response is sent.
-        delay_us: Delay of the response, µs.
-        faults: Names of the faults that affected the request.
     """
 
     done: bool = True
@@ -128,8 +125,6 @@ class FaultKind:
     """One kind of fault: its parameters, and the functions that apply it.
 
     Attributes:
-        name: Name in scripts.
-        help: Description in one sentence.
         edit: For messages: return the replacement of a message; None if the fault does not apply to it.
         due: For messages: return the held messages that are due.
         due_us: For messages: return the next time at which the fault ends or sends a message, µs; None for never.
@@ -137,12 +132,10 @@ class FaultKind:
         of: For messages and connections: their kind, unless the fault has a parameter ``of``.
         per_n: For messages: number of messages per unit of ``n``.
         applies: For responses: return True if the fault applies to the response to a request.
-        answer: For responses: return the changed response.
         effect: For requests: return the effect on a request; None if the fault does not apply to it.
         begin: For connections: start the fault.
         end_us: For connections: return the time of `end`, given the open time and the current time; None for never.
         end: For connections: end the fault, or start its second part.
-        refusal: For handshakes: return the response.
         now: Whether the fault affects open connections.
         later: Whether the fault affects connections that open later.
         openings: Number of later connections; None for no limit. For connections, a parameter ``n`` overrides it.

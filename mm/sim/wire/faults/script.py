@@ -59,8 +59,6 @@ class Rule:
     """One line of a script.
 
     Attributes:
-        trigger: When it applies.
-        fault: The fault that is applied.
         target: Affected connections: ``all`` open ones, the ``newest``, one at ``random``, or one by number. Default at
             a ``connect``: that connection, unless the fault affects all later ones.
     """

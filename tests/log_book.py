@@ -4,6 +4,8 @@ import gzip
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from mm.errors import BrokenFile
 from mm.sim.matching.order_log import (
     COLUMNS,
@@ -115,7 +117,11 @@ class Book:
 
 
 def read_log(path: Path) -> Iterator[Row]:
-    """Yield the rows of the log at *path* (``.csv.gz``)."""
+    """Yield the rows of the log at *path*, in columns or as CSV."""
+    if path.suffix == ".parquet":
+        for row in pq.read_table(path).select(COLUMNS).to_pylist():
+            yield tuple(row.values())  # type: ignore[misc]
+        return
     with gzip.open(path, "rt", encoding="ascii") as texts:
         assert next(texts) == ",".join(COLUMNS) + "\n"
         for text in texts:

@@ -142,8 +142,10 @@ class DayFolder:
     """Every depth message, as received."""
     quarantine = _File("quarantine/frames_{symbol}_{day}.ndjson.gz")
     """Unparsable messages, raw."""
-    order_log = _File("order_log_{symbol}_{day}.csv.gz")
-    """Every order, if the source has them: a simulated day, or an order-by-order capture."""
+    order_log_columns = _File("order_log_{symbol}_{day}.parquet")
+    """Every order, if the source has them; `order_log` finds the older form as well."""
+    order_log_text = _File("order_log_{symbol}_{day}.csv.gz")
+    """The same as an older version wrote it."""
     snapshots = _File("snapshots")
     """The folder of book snapshots."""
     instrument = _File("instrument.json")
@@ -156,6 +158,12 @@ class DayFolder:
     """The lock of the writer."""
     health = _File("health_{symbol}.json")
     """The health of the recorder; not part of the day's data."""
+
+    @property
+    def order_log(self) -> Path:
+        """The order log (``mm.dayfolder.order_log``) in the form that exists; in columns if there is none."""
+        columns, text = self.order_log_columns, self.order_log_text
+        return text if text.is_file() and not columns.is_file() else columns
 
     def snapshot(self, event_id: int, tag: str) -> Path:
         """Return the path of the snapshot that event *event_id* has loaded."""

@@ -164,6 +164,10 @@ def _contents(folder: DayFolder, path: Path, tail: "FileTail | None") -> Content
     plain = path.name.removesuffix(PACKED)
     if plain.endswith(".json"):
         return Contents(1)
+    if path == folder.order_log_columns:
+        from mm.dayfolder.order_log import row_count  # a recorder's machine has no pyarrow, and no such file
+
+        return Contents(row_count(path))
     tail = tail or scan(path)
     if plain.endswith(".csv"):
         column = _id_column(folder, path)

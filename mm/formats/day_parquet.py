@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mm.base.paths import target_of
@@ -69,7 +70,8 @@ def export_day(folder: DayFolder, target: Path) -> list[MovedFile]:
         moved = []
         for path in [*day_files(folder), *([folder.manifest] if folder.manifest.is_file() else [])]:
             name = Path(folder.relative(path))
-            if path.parent.name == folder.quarantine.parent.name or path.name.endswith(".json"):
+            as_it_is = path in (folder.order_log_columns, folder.order_log_text) or path.name.endswith(".json")
+            if as_it_is or path.parent.name == folder.quarantine.parent.name:
                 moved.append(_copied(path, partial / name, name))
             else:
                 moved.append(_to_parquet(path, partial / _bare(name).with_suffix(SUFFIX), partial))
@@ -93,7 +95,7 @@ def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[MovedFile
         moved = []
         for path in sorted(path for path in there.path.rglob("*") if path.is_file()):
             name = path.relative_to(there.path)
-            if path.suffix == SUFFIX:
+            if path.suffix == SUFFIX and not _is_order_log(path, there):
                 text = (
                     work.diffs if name.parent.name == work.diffs.parent.name else work.path / name.with_suffix(".csv")
                 )
@@ -128,6 +130,11 @@ def _copied(path: Path, target: Path, name: Path) -> MovedFile:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, target)
     return MovedFile(name.as_posix(), None, path.stat().st_size, target.stat().st_size)
+
+
+def _is_order_log(path: Path, folder: DayFolder) -> bool:
+    """Return whether *path* is a log in columns; an older export has the text of one, as tables have it."""
+    return path == folder.order_log_columns and pq.read_schema(path).field("us").type == pa.int64()
 
 
 def _bare(name: Path) -> Path:

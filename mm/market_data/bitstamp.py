@@ -13,11 +13,10 @@ The order log has REST, TRADE, REDUCE and CANCEL rows, each with the resulting L
 (``mm.sim.matching.order_log``); amounts and prices are in 1e-8 until `write_order_logs`.
 """
 
-import gzip
 from array import array
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -359,9 +358,11 @@ def write_order_logs(folders: Sequence[DayFolder], rows: "array[int]", tick_e8: 
         tick_e8: Price step of the tape.
         lot_e8: Quantity step of the tape.
     """
+    from mm.dayfolder.order_log import write_order_log  # a recorder's machine has no numpy
+
     log = DayRows(rows, tick_e8, lot_e8)
     for folder in folders:
-        write_rows(folder.order_log, log.until(midnight_us(next_day(folder.day))))
+        write_order_log(folder.order_log_columns, log.until(midnight_us(next_day(folder.day))))
 
 
 class DayRows:
@@ -404,10 +405,3 @@ class DayRows:
             self._resting[gone] = (*self._resting[gone][:2], left)
             if not left:
                 del self._resting[gone]
-
-
-def write_rows(path: Path, rows: Iterable[Sequence[int]]) -> None:
-    """Write a complete order log to *path*, which must not exist."""
-    with path.open("xb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=1, mtime=0) as log:
-        log.write((",".join(ORDER_COLUMNS) + "\n").encode())
-        log.writelines((",".join(map(str, row)) + "\n").encode() for row in rows)

@@ -13,30 +13,25 @@ Its queue position is the remainder of the orders ahead. Orders that were reject
 once, or ended by self-trade prevention, are used as logged, although the virtual order might have traded with them.
 """
 
-import gzip
 import heapq
-import io
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import polars as pl
-from polars.exceptions import PolarsError
 
+from mm.dayfolder.order_log import OrderLog
 from mm.errors import BrokenFile
 from mm.instrument import Instrument
 from mm.probes.virtual_orders import Outcomes, VirtualOrders
 from mm.sim.flow.recorder import LAST_ID, Batches
-from mm.sim.matching.order_log import COLUMNS, REASON_IOC, ROW_EXPIRE, ROW_LEVEL, ROW_TRADE
+from mm.sim.matching.order_log import REASON_IOC, ROW_EXPIRE, ROW_LEVEL, ROW_TRADE
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
     from mm.tape.tape import Ints
 
-PIECE_BYTES = 1 << 25
 KINDS = (ROW_TRADE, ROW_LEVEL, ROW_EXPIRE)
 STEP_US = 100_000
 _UNIT = Instrument("LOG", tick_e8=1, lot_e8=1)  # a log is in ticks and lots of unknown size
@@ -57,29 +52,14 @@ class OrderRow(NamedTuple):
 
 
 def read_rows(path: Path) -> Iterator[OrderRow]:
-    """Yield the rows of the order log at *path* (``.csv.gz``) that change resting orders.
+    """Yield the rows of the order log at *path* that change resting orders.
 
     Raises:
-        BrokenFile: If it has another header, a row that is not ten whole numbers, or damaged compression.
+        BrokenFile: If it is not an order log; the message has the row.
     """
-    try:
-        with gzip.open(path, "rb") as stream:
-            if (header := stream.readline().rstrip(b"\n")) != ",".join(COLUMNS).encode():
-                raise ValueError(f"the header is {header.decode(errors='replace')!r}")
-            while piece := stream.read(PIECE_BYTES):
-                yield from map(OrderRow._make, _parsed(piece + stream.readline()).iter_rows())
-    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error, PolarsError) as error:
-        raise BrokenFile(f"{path}: not an order log ({error}); simulate the day again") from error
-
-
-def _parsed(lines: bytes) -> pl.DataFrame:
-    """Return the rows of complete *lines* that change resting orders."""
-    table = pl.read_csv(
-        io.BytesIO(lines), has_header=False, schema=dict.fromkeys(COLUMNS, pl.Int64), truncate_ragged_lines=False
-    )
-    if table.null_count().sum_horizontal().item():
-        raise ValueError("a row is not ten whole numbers")
-    return table.filter(pl.col("kind").is_in(KINDS)).select(OrderRow._fields)
+    for block in OrderLog.open(path).blocks(OrderRow._fields):
+        kept = np.isin(block["kind"], KINDS)
+        yield from map(OrderRow, *(block[name][kept].tolist() for name in OrderRow._fields))
 
 
 def tape_of_log(path: Path) -> Tape:
@@ -89,13 +69,13 @@ def tape_of_log(path: Path) -> Tape:
         BrokenFile: If the file is not an order log, is empty, or leaves the book crossed.
     """
     try:
-        rows = np.ascontiguousarray(pl.read_csv(path, schema=dict.fromkeys(COLUMNS, pl.Int64)).to_numpy())
+        rows = np.column_stack(list(OrderLog.open(path).columns.values()))
         if not len(rows):
             raise ValueError("it has no rows")
         open_us = int(rows[0, 0]) // STEP_US * STEP_US - STEP_US
         messages, levels = Batches(open_us, STEP_US).of(rows)
         tape = Tape.of(_UNIT, [(open_us, "snapshot", [], []), *_events(messages, levels)])
-    except (PolarsError, ValueError) as error:
+    except ValueError as error:
         raise BrokenFile(f"{path}: not an order log ({error}); docs/exchange.md lists its columns") from error
     return replace(tape, event_id=np.append(0, messages[:, LAST_ID]))
 

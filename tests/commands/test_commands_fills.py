@@ -31,7 +31,7 @@ def fills(desk, name, *words):
 
 
 def log_of(desk):
-    return desk / "data" / "ZIUSDT" / "20260105" / "order_log_ZIUSDT_20260105.csv.gz"
+    return desk / "data" / "ZIUSDT" / "20260105" / "order_log_ZIUSDT_20260105.parquet"
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from captured import import_files
 from day_files import defects_of
 from log_book import Book, read_log
 from mm import DayFolder
-from mm.market_data.bitstamp import write_rows
 from mm.sim.matching.order_log import ROW_TRADE
 
 MS = 1_430_438_400_000  # 2015-05-01 00:00 UTC
@@ -119,13 +118,3 @@ def test_two_imports_of_a_packed_capture_write_the_same_bytes(tmp_path):
         folders.append(DayFolder(tmp_path / root, "BTCUSD", "20150501"))
     assert folders[0].order_log.read_bytes() == folders[1].order_log.read_bytes()
     assert folders[0].manifest.read_bytes() == folders[1].manifest.read_bytes()
-
-
-LOG = [(1_000_000, 4, 7, 0, 0, 1, 99, 5, 0, 0), (1_000_000, 3, 7, 0, 0, 1, 99, 5, 0, 1)]
-
-
-def test_written_order_log_reads_back_and_bytes_are_reproducible(tmp_path):
-    for name in ("a.csv.gz", "b.csv.gz"):
-        write_rows(tmp_path / name, LOG)
-    assert list(read_log(tmp_path / "a.csv.gz")) == LOG
-    assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()

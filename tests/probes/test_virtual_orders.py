@@ -15,11 +15,11 @@ from log_book import read_log
 from mm import DayFolder, Tape, load_day
 from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.clock import US_PER_MS
+from mm.dayfolder.order_log import write_order_log
 from mm.errors import BrokenFile, UsageError
 from mm.probes.order_log import read_rows, tape_of_log
 from mm.probes.queue_score import score
 from mm.probes.virtual_orders import OrderPlan, Outcomes, draw_orders, on_exchange_time, play
-from mm.sim.flow.day import LOG_HEADER, packed_log
 from mm.sim.matching.order_log import COLUMNS
 from mm.tape.tape import DEPTH, TRADE
 from simulation import simulate_day
@@ -180,8 +180,8 @@ def test_file_that_is_not_a_log_is_rejected(tmp_path: Path, content: bytes) -> N
 @pytest.mark.skipif(not RECORDED.exists(), reason="needs the recorded orders in ../shared")
 def test_queue_model_beats_trade_cross_on_recorded_orders(tmp_path: Path) -> None:
     """Real arrivals and cancellations: at the touch `trade_cross` invents fills behind short queues."""
-    log = tmp_path / "order_log.csv.gz"
-    log.write_bytes(LOG_HEADER + packed_log(list(log_rows(RECORDED, 25_000))))
+    log = tmp_path / "order_log.parquet"
+    write_order_log(log, log_rows(RECORDED, 25_000))
     models = {"queue": lambda: queue_prob_power(exponent=1.0), "trade": trade_cross}
     orders, truth, played = study(tape_of_log(log), log, OrderPlan(60_000_000, (0, 15_000_000), 8), models)
     queue, trade = (score(orders, truth, played[name]) for name in ("queue", "trade"))

@@ -9,30 +9,20 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from mm.clock import US_PER_S
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.line_files import GZIP_FORMAT
+from mm.dayfolder.order_log import OrderLogWriter
 from mm.errors import UsageError
 from mm.sim.flow.faulty_recorder import FaultyRecorder
 from mm.sim.flow.market import Scenario
-from mm.sim.flow.recorder import Ints, PlainRecorder
+from mm.sim.flow.recorder import PlainRecorder
 from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching
-from mm.sim.matching.order_log import COLUMNS
-
-try:
-    from isal.isal_zlib import compress
-except ImportError:
-    from zlib import compress
 
 if TYPE_CHECKING:
     DayRecorder = PlainRecorder | FaultyRecorder
 
 TRUTH = "truth.json"
-LOG_HEADER = bytes(compress(",".join(COLUMNS).encode() + b"\n", 1, GZIP_FORMAT))
-"""First member of an order log."""
 _CHUNK_US = 60 * US_PER_S
 
 
@@ -65,29 +55,22 @@ def make_day(
     return truth
 
 
-def packed_log(rows: Ints) -> bytes:
-    """Return rows of an order log as lines of its file, compressed as one gzip member without time or name."""
-    lines = pl.DataFrame(rows, orient="row").write_csv(include_header=False).encode()
-    return bytes(compress(lines, 1, GZIP_FORMAT))
-
-
 def _make(folder: DayFolder, scenario: Scenario, session: Session, step: Callable[[int], None]) -> dict[str, Any]:
     first_id = session.first_id
     matching = Matching(first_order_id=first_id, first_trade_id=first_id, first_update_id=first_id)
     flow = scenario.flow(matching, session)
     recorder = _recorder(folder, scenario, session)
     try:
-        with folder.order_log.open("wb") as log:
-            log.write(LOG_HEADER)
+        with OrderLogWriter(folder.order_log_columns) as log:
             flow.advance(session.open_us)
             rows = matching.take_log()
             recorder.begin(rows)
-            log.write(packed_log(rows))
+            log.add(rows)
             for chunk_us in range(session.open_us, session.close_us, _CHUNK_US):
                 flow.advance(min(chunk_us + _CHUNK_US, session.flow_us[1]))
                 rows = matching.take_log()
                 recorder.take(rows)
-                log.write(packed_log(rows))
+                log.add(rows)
                 step(min(_CHUNK_US, session.close_us - chunk_us))
             recorder.finish()
         truth = _truth(scenario, session, recorder) | flow.counts() | recorder.truth()

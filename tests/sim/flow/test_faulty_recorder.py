@@ -117,7 +117,7 @@ def test_order_log_matches_poisson_scenario(tmp_path):
     """Faults affect only the recording: the order log is the same to the byte."""
     path, _ = make(tmp_path / "gaps", 5)
     plain = simulate_day(tmp_path / "plain", hours=0.35, seed=5, day=DAY, sigma_ticks_per_sqrt_s=1.0)
-    name = f"order_log_SIMUSDT_{DAY}.csv.gz"
+    name = f"order_log_SIMUSDT_{DAY}.parquet"
     assert (path / name).read_bytes() == (plain.path / name).read_bytes()
 
 

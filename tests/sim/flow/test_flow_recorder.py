@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from day_files import check, defects_of
-from log_book import Book, read_log
+from log_book import Book
 from mm import DayFolder
 from mm.dayfolder.manifest import write_manifest
+from mm.dayfolder.order_log import write_order_log
 from mm.instrument import Instrument
-from mm.sim.flow.day import LOG_HEADER, packed_log
 from mm.sim.flow.recorder import TOP_N, PlainRecorder, SessionMessages
 from mm.sim.flow.session import Session
 from mm.sim.matching._core import Matching
@@ -63,14 +63,6 @@ def test_frames_and_trades_are_those_of_the_order_log(tmp_path, instrument):
     ]
 
 
-def test_packed_rows_are_read_back(tmp_path):
-    """Also the most negative of 64 bits."""
-    extremes = [-(2**63), 2**63 - 1, 0, -1, 9, 10, 99_999_999, 10**8, 10**16, -(10**16)]
-    rows = np.concatenate([*busy_log(1), np.array([extremes])])
-    (tmp_path / "log.csv.gz").write_bytes(LOG_HEADER + packed_log(rows))
-    assert list(read_log(tmp_path / "log.csv.gz")) == list(map(tuple, rows.tolist()))
-
-
 def busy_log(seconds):
     """Return the opening and the log of a market that changes ten levels every 10 ms, in pieces of a second."""
     engine, pieces = Matching(), []
@@ -91,10 +83,10 @@ def busy_log(seconds):
 
 
 def test_recorded_day_passes_the_check(tmp_path):
-    """With the order log, of several members, beside it."""
+    """With the order log beside it."""
     pieces = busy_log(3)
     folder = record(tmp_path, pieces)
-    folder.order_log.write_bytes(LOG_HEADER + b"".join(map(packed_log, pieces)))
+    write_order_log(folder.order_log, np.concatenate(pieces))
     assert defects_of(folder)
     write_manifest(folder, ["R1"])
     report = check(folder)

@@ -518,7 +518,7 @@ cdef class OrderManager:
         less.lots = order.placed_lots - order.lots + lots
         if self.size_fault(&less) != COVERED:
             return KEPT_ONE
-        if order.status == SENT:
+        if order.status == SENT or self.venue.holds(order.side):
             self.waits = True
             return KEPT_ONE
         self.request_amend(order, less.lots)
@@ -756,7 +756,7 @@ cdef class OrderManager:
             return False
         less = order[0]
         less.lots = lots
-        if order.amends >= self.amends_allowed or self.size_fault(&less) != COVERED:
+        if order.amends >= self.amends_allowed or self.venue.holds(order.side) or self.size_fault(&less) != COVERED:
             return False
         self.request_amend(order, lots)
         return True

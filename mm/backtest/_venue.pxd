@@ -42,6 +42,8 @@ cdef class OrderVenue:
     cdef int send(self, Order* order) except -1 nogil
     cdef int cancel(self, Order* order) except -1 nogil
     cdef int amend(self, Order* order) except -1 nogil
+    # whether orders and amendments of a side wait
+    cdef bint holds(self, int64_t side) noexcept nogil
     # notional of a MARKET order now
     cdef wide taking_e16(self, const Order* order) noexcept nogil
 

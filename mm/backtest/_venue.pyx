@@ -39,6 +39,10 @@ cdef class OrderVenue:
         """Send an amendment to ``amend_lots`` at `now_us`; set when it takes effect (``amend_us``)."""
         return 0
 
+    cdef bint holds(self, int64_t side) noexcept nogil:
+        """Return whether no order or amendment of a side leaves now."""
+        return False
+
     cdef wide taking_e16(self, const Order* order) noexcept nogil:
         """Return the notional of the quantity that an order could take now, in 1e-16 of the quote asset."""
         return 0

@@ -62,6 +62,9 @@ cdef class GatewayVenue(OrderVenue):
         self.messages.append((action, order.id, order.side, order.ticks, lots, KINDS[order.kind]))
         return 0
 
+    cdef bint holds(self, int64_t side) noexcept nogil:
+        return self.now_us < self.sends_from_us[slot_of(side)]
+
     cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil:
         """Return COVERED if the balances of the exchange cover an order and those that stay open; else the reason.
 
@@ -72,7 +75,7 @@ cdef class GatewayVenue(OrderVenue):
         cdef const Order* other
         cdef int64_t i, lots = order.lots
         cdef wide bound_e16 = self.cost_e16(order)
-        if self.now_us < self.sends_from_us[slot_of(order.side)]:
+        if self.holds(order.side):
             return self.refused_code
         if not self.binds or not self.funds_known:
             return COVERED

@@ -241,6 +241,15 @@ def test_failed_amendment_is_resent_unless_refused(refused, again):
     engine.amend_failed(99, refused)
 
 
+def test_amendment_of_a_side_that_is_held_waits():
+    """An overloaded exchange has refused it: it leaves again when the pause is over, not before."""
+    engine = shrinking()
+    engine.amend_failed(1, False)
+    engine.hold(1, 5 * SECOND_US)
+    assert [engine.advance(at * SECOND_US) for at in (2, 3, 4)] == [[], [], []]
+    assert [row[:2] for row in engine.advance(5 * SECOND_US)] == [("amend", 1)]
+
+
 def test_amendment_to_filled_quantity_ends_the_order():
     """The fills come first: six of ten, then the amendment to six in all. Lots are not counted twice."""
     engine = shrinking()

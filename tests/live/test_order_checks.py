@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from exchange_rig import ALICE, INSTRUMENT, Desk
-from mm.errors import DataError, TryLater
+from mm.errors import DataError
 from mm.instrument import E8, decimal_text
 from mm.live.orders.live_orders import LiveOrder
 from mm.live.orders.refusals import Refusal, Why
@@ -163,10 +163,10 @@ def test_market_order_without_price_is_accepted() -> None:
     assert checks().refusal(+1, "", "0.001", "MARKET", []) is None
 
 
-def test_halted_or_unknown_symbol_raises_error() -> None:
-    """One line each, with a remedy."""
+def test_unknown_symbol_raises_error_and_a_halted_one_has_its_status() -> None:
+    """Grid and filters of a halted one are known: what rests in it is cancelled."""
     halted = {"symbols": [{**INFO["symbols"][0], "status": "BREAK"}]}
-    with pytest.raises(TryLater, match="its status is BREAK"):
-        SymbolInfo(json.dumps(halted).encode(), "SIMUSDT")
+    assert SymbolInfo(json.dumps(halted).encode(), "SIMUSDT").halted == "BREAK"
+    assert not SymbolInfo(json.dumps(INFO).encode(), "SIMUSDT").halted
     with pytest.raises(DataError, match="no symbol OTHER"):
         SymbolInfo(json.dumps(INFO).encode(), "OTHER")

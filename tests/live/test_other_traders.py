@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from gateway_rig import ALICE, BOB, FollowingListener, MemoryAudit, Rig, make_gateway, place_for, run_of, trading
 
-from mm.errors import TryLater
+from mm.errors import Mismatch, TryLater
+from mm.instrument import E8
+from mm.live.account.check import AccountCheck
+from mm.live.orders import gateway as gateways
 from mm.live.orders.gateway import Gateway
 from mm.live.orders.other_traders import COPIED_US, OtherTraders
 
@@ -90,6 +94,32 @@ def test_order_by_hand_is_of_nobody() -> None:
         assert (rig.gateway.contested, other.contested) == (None, None)
 
     played(scenario)
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_start_whose_balances_another_trader_has_moved_waits_for_a_sign_of_it(alive, monkeypatch) -> None:
+    """It may have no order at that moment: 75 if it places one, else the account differs, 3."""
+    monkeypatch.setattr(gateways, "OTHER_S", 5.0 if alive else 0.3)
+
+    async def run() -> None:
+        async with trading() as rig:
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "open")
+            place_for(rig, BOB, -1, 9_950, 1_000)
+            await rig.until(lambda: rig.listener.fills)
+            check = AccountCheck(rig.gateway.instrument, (1_000 * E8, 1_000_000 * E8))
+            mine = replace(run_of("other"), account=check, last_trade_id=0)
+            other = make_gateway(rig.box, MemoryAudit(), FollowingListener(), run=mine)
+            starting = asyncio.ensure_future(other.start())
+            await rig.until(lambda: other.differs)
+            if alive:
+                await asyncio.sleep(0.2)
+                rig.gateway.place(2, +1, "90", "1", "LIMIT_MAKER")
+            with pytest.raises(TryLater if alive else Mismatch, match="another trader"):
+                await starting
+            await other.stop()
+
+    asyncio.run(run())
 
 
 def test_trades_before_the_start_do_not_end_it_as_those_after() -> None:

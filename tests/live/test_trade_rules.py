@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+import os
+import signal
 import time
 
 import pytest
-from gateway_rig import trading
+from gateway_rig import ALICE, FollowingListener, MemoryAudit, make_gateway, place_for, trading
 from hypothesis import given
 from hypothesis import strategies as st
+from test_trade_hangs import guardians
 from trading_box import ended, venue
 from usdm_box import contract_box
 
 from mm.errors import TryLater
 from mm.instrument import E8, Filters, Instrument, e8
+from mm.live.knobs import OrderAccess
+from mm.live.orders.access import GatewayRun
 from mm.live.orders.pauses import LONGEST_S, OrderPauses
 from mm.live.orders.refusals import Refusal, Why
 from mm.live.run.flatten import plan
@@ -94,6 +99,50 @@ def test_start_in_a_break_is_tried_again_by_a_supervisor(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "refusals",
+    [[], ["error n=2 code=-1013 undone=1 path=order.cancel", "error n=2 code=-1013 undone=1 path=openOrders"]],
+)
+def test_start_in_a_break_cancels_what_a_dead_run_has_left(refusals):
+    """Until the exchange accepts it; orders of others stay, and nothing is placed."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            before = "mm-abcdefghijklm"
+            for number, side, ticks in ((1, +1, 9_000), (2, -1, 11_000)):
+                place_for(rig, ALICE, side, ticks, 1_000, f"{before}-{number}b")
+            place_for(rig, ALICE, +1, 8_000, 1_000, "by-hand")
+            inject(rig.box, "at time 0 do symbol status=BREAK")
+            for one in refusals:
+                inject(rig.box, f"at time 0 do {one}")
+            run = GatewayRun(symbol="SIMUSDT", run_id="next", access=OrderAccess(), runs=(before,))
+            started = make_gateway(rig.box, MemoryAudit(), FollowingListener(), run=run)
+            with pytest.raises(TryLater, match="BREAK"):
+                await started.start()
+            await started.stop()
+            assert [one.client_id for one in rig.at_exchange()] == ["by-hand"]
+            assert started.left == ()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("market", "status"), [("spot", "BREAK"), ("usdm", "SETTLING")])
+def test_start_in_a_halt_cancels_the_orders_of_a_killed_trader(tmp_path, market, status):
+    """Trader and guardian are gone, as after a power cut."""
+    with BOXES[market](tmp_path) as box:
+        with box.trader() as process:
+            box.until(lambda: box.account()["openOrders"], "orders", process=process)
+            for number in (*guardians(process.pid), process.pid):
+                os.kill(number, signal.SIGKILL)
+            process.wait()
+        assert box.account()["openOrders"]
+        box.post("/sim/faults", f"at time 0 do symbol status={status}")
+        done = box.run("trade")
+        assert (done.returncode, status in done.stderr) == (75, True), done.stderr
+        assert box.account()["openOrders"] == []
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ("symbol listed=0", "delisted"),
@@ -150,6 +199,40 @@ def test_refusals_pause_a_side_longer_and_longer_and_no_cancel():
     asyncio.run(scenario())
 
 
+def test_orders_outside_of_the_price_range_wait_longer_and_longer():
+    """They are refused here, and each refusal is a row of the journal."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            for order_id in (1, 2, 3):
+                rig.gateway._filters.average_e8 = e8("1000")  # a refusal asks for it
+                rig.gateway.place(order_id, +1, "91", "1", "LIMIT_MAKER")
+                await rig.until(lambda order_id=order_id: rig.listener.state.get(order_id) == "rejected")
+                await asyncio.sleep(0)
+                rig.gateway._pauses._until_s[+1] = 0.0
+            assert rig.listener.pauses == [(+1, 0.5), (+1, 1.0), (+1, 2.0)]
+            assert [line[0] for line in rig.gateway._log.lines].count("orders_paused") == 1
+
+    asyncio.run(scenario())
+
+
+def test_amendment_that_an_overloaded_exchange_refuses_is_tried_again_after_a_pause():
+    """-1008 says nothing of the order, so the order may be amended later."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            rig.gateway.place(1, +1, "90", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "open")
+            inject(rig.box, "at time 0 do error code=-1008 undone=1 path=order.amend.keepPriority")
+            rig.gateway.amend(1, "0.5")
+            await rig.until(lambda: rig.listener.pauses)
+            assert rig.listener.pauses == [(+1, 0.5)]
+            rig.gateway.amend(1, "0.5")
+            await rig.until(lambda: rig.listener.qty.get(1) == "0.5")
+
+    asyncio.run(scenario())
+
+
 class Lines:
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -171,7 +254,7 @@ def test_pauses_grow_to_a_bound_and_begin_anew_after_an_acceptance(reports):
             pauses.accepted(+1)
             last_s = 0.0
             continue
-        found_s = pauses.refused(+1, Refusal(-1008, "", Why.OTHER), now_s)
+        found_s = pauses.refused(+1, Refusal(-1008, "", Why.BUSY), now_s)
         assert found_s == 0.0 or last_s <= found_s <= LONGEST_S
         assert pauses.refused(-1, Refusal(-2010, "", Why.CROSSES), now_s) == 0.0
         last_s = found_s or last_s
@@ -213,7 +296,7 @@ def test_terms_off_the_step_hold_quantities_of_the_old_one():
 
 @pytest.mark.slow
 def test_quantity_between_two_raised_steps_is_rounded_down_for_what_was_traded(tmp_path):
-    """At a first start it is a mistake."""
+    """At a first start it is a mistake; below the step a supervisor starts it until one of both changes."""
     with contract_box(tmp_path) as box:
         box.post("/sim/faults", "at time 0 do filters step=0.3")
         assert box.run("trade").returncode == 2
@@ -226,6 +309,9 @@ def test_quantity_between_two_raised_steps_is_rounded_down_for_what_was_traded(t
                 code, output, _ = ended(process)
             assert code == 0, output
             assert [row for row in box.rows("intent") if row["action"] == "place"][-1]["qty"] == qty
+        box.post("/sim/faults", "at time 0 do filters step=3")
+        done = box.run("trade")
+        assert (done.returncode, "less than the quantity step 3" in done.stderr) == (75, True), done.stderr
 
 
 @pytest.mark.parametrize(("position", "price"), [("1", "99.9"), ("2", "99.8"), ("-1", "99.95"), ("-2", "100.1")])

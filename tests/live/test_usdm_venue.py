@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from mm.errors import DataError, TryLater, UsageError
+from mm.errors import DataError, UsageError
 from mm.instrument import e8
 from mm.live.account.positions import ContractSetup, MarginCalled
 from mm.live.orders.live_orders import LiveOrder, OrderState
@@ -281,15 +281,19 @@ def test_only_an_order_that_reduces_may_be_below_the_least_notional():
     ("more", "error"),
     [
         ({"symbol": "ETHUSDT"}, DataError),
-        ({"status": "SETTLING"}, TryLater),
         ({"contractType": "CURRENT_QUARTER"}, UsageError),
         ({"marginAsset": "BTC"}, UsageError),
     ],
 )
 def test_symbol_that_cannot_be_traded_is_refused(more, error):
-    """A contract that is not linear, a dated one, one in settlement: nothing is sent."""
+    """A contract that is not linear, or a dated one: nothing is sent."""
     with pytest.raises(error):
         of_info(**more)
+
+
+def test_contract_in_settlement_has_its_status():
+    """What rests in it is cancelled, by its grid."""
+    assert (of_info(status="SETTLING").halted, of_info().halted) == ("SETTLING", "")
 
 
 @pytest.mark.parametrize(

@@ -167,9 +167,19 @@ class AccountCheck:
         """Note that events are lost from now on."""
         self.missed, self.asked = True, False
 
-    def forget_trades(self) -> None:
-        """Forget the ids of booked trades: the exchange was reset; position and result stay."""
-        self._ledger.forget_trades()
+    def forget_trades(self) -> dict[str, str]:
+        """Forget the ids of booked trades: the exchange was reset. The result stays, and the position but a contract's.
+
+        Returns:
+            The position of a contract that is booked as closed, and its price, as for the audit log; empty if none is.
+        """
+        ledger = self._ledger
+        ledger.forget_trades()
+        if not ledger.contract or not ledger.position_e8:
+            return {}
+        closed = {"closed": decimal_text(ledger.position_e8), "price": decimal_text(ledger.entry_e8)}
+        ledger.lose_position()
+        return closed
 
     def transferred(self, found: Transfer) -> None:
         """Book a transfer that the exchange has reported; one that was reported before changes nothing."""
@@ -243,7 +253,7 @@ class AccountCheck:
         if self._position_differs:
             return (
                 "close at the exchange what our fills do not explain: ADOPT accepts no position of a contract, whose "
-                "risk would be in no limit (after a reset of the exchange another OUT_ROOT begins a new ledger)"
+                "risk would be in no limit"
             )
         return "find out why, then start with --adopt 1 (ADOPT) to accept the account"
 

@@ -362,6 +362,15 @@ class Ledger:
         self._booked.clear()
         self.last_trade_id = None
 
+    def lose_position(self) -> None:
+        """Book the end of a contract's position that went with an exchange that was reset, at its entry price.
+
+        The wallet keeps what was realized; the difference to the exchange's new wallet is a transfer.
+        """
+        self._move(self.entry_e8, -self.position_e8)
+        self.cash_e8 += self.opened_e8
+        self.opened_e8 = 0
+
     def book(self, fill: AccountFill, order_id: int = 0) -> bool:
         """Book an execution of our order *order_id*, 0 for one of an earlier run.
 

@@ -12,7 +12,8 @@ The types of rows that are used, and their fields:
 - ``fill``: an execution, booked once by its trade id, over all logs
 - ``transfer {asset, amount, source}``: an amount that came into the account without a trade, or went
 - ``position {qty, mark_price, liquidation_price, margin, maintenance_margin}``: of a contract, as the exchange shows it
-- ``adopt {what: venue_reset}``: an exchange that was reset was accepted: it gives the ids of trades again
+- ``adopt {what: venue_reset, closed?}``: an exchange that was reset was accepted: it gives the ids of trades again, and
+  the position of a contract, *closed*, went with it
 - ``cancel {client_id, order_id, status, filled}``: the end of an order
 - ``params {knobs}``: a changed configuration, which becomes a new version
 """
@@ -341,9 +342,12 @@ class AuditBooks:
         self._seen = (*shown, row["us"]) if e8(row["qty"]) else _NOT_SEEN
         changes.position_us = row["us"]
 
-    def _adopt(self, row: Mapping[str, Any], changes: Changes) -> None:  # noqa: ARG002
+    def _adopt(self, row: Mapping[str, Any], changes: Changes) -> None:
         if self.ledger is not None and row["what"] == VENUE_RESET:
             self.ledger.forget_trades()
+            if "closed" in row:
+                self.ledger.lose_position()
+                changes.position_us = row["us"]
 
     @staticmethod
     def _accepted(ledger: Ledger, amounts_e8: Sequence[int]) -> None:

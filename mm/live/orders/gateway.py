@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from mm.live.audit.books import AuditOrder
 
 START_S, STOP_S = 30.0, 3.0
+OTHER_S = 10.0
+"""Time that a start waits for an order of another trader, whose earlier trades the account has, in s."""
 AGAIN_SAID_S = 30.0
 """Time after which a gateway says again which orders it could not cancel yet, in s."""
 BOX_GONE_S = 60.0
@@ -70,11 +72,10 @@ _AGAIN_S, _SILENCE_MARGIN_S = 0.5, 0.001
 _FILTERS_EVERY_S = 5.0
 COMPARE_S = 3.0
 """Longest time that an end waits for the last comparison of account and setup, in s."""
-_LOOK_S = 0.02
 CLOSED_S = 10.0
-_WAITED_S, _LOOK_S = 0.1, 0.001
-"""After so long a wait for its intent an order leaves only once what has arrived meanwhile was read."""
 """Time that a kill waits for the end of the order that closes a position, in s."""
+_COMPARED_LOOK_S = 0.02
+_WAITED_S, _LOOK_S = 0.1, 0.001  # an order that has waited so long leaves only once what arrived meanwhile was read
 
 
 class Gateway:
@@ -120,6 +121,7 @@ class Gateway:
         self._tasks, self._failure, self._differed = BackgroundTasks(self.task_failed), "", ""
         self._was_ready, self._stop_s = False, 0.0
         self._regridded: TryLater | None = None
+        self._halted = ""  # the status of the symbol at the start, if it did not trade
         self._filters_s = 0.0  # when they were last asked for
         self._compared, self._comparing = 0, False  # comparisons of account and setup so far; whether one is under way
         self._pauses, self._setup_differed = OrderPauses(run.symbol, log), ""
@@ -160,9 +162,7 @@ class Gateway:
         why = self._states.reset
         if not why:
             return None
-        way_out = (
-            "find out why, then start with --adopt 1 (ADOPT), which keeps position and PnL and counts its trades anew"
-        )
+        way_out = "find out why, then start with --adopt 1 (ADOPT), which keeps the PnL and counts its trades anew"
         return Mismatch(f"the venue was reset: {why}; {way_out}")
 
     @property
@@ -290,9 +290,8 @@ class Gateway:
 
         Raises:
             UsageError: If the exchange does not accept the key.
-            DataError: If it does not have the symbol, or that does not trade, or trades or balances of the account
-                differ from the audit logs.
-            TryLater: If it cannot be reached.
+            DataError: If it does not have the symbol, or trades or balances of the account differ from the audit logs.
+            TryLater: If it cannot be reached, or the symbol does not trade; what earlier runs have left is cancelled.
         """
         await self._session.measure(self._rest)
         answer = await answer_of(self._rest.request, self._venue.terms())
@@ -300,7 +299,7 @@ class Gateway:
             why = self._why() if self._limits.silence_s else f"{answer.code} {answer.message}"
             raise TryLater(f"the exchange does not answer ({why}); check REST_URL and the network, or wait")
         terms = self._venue.terms_of(answer)
-        self.instrument, self._filters = terms.instrument, terms.filters
+        self.instrument, self._filters, self._halted = terms.instrument, terms.filters, terms.halted
         self._limits.known(terms.limits)
         if self._contract:
             await self._contract.check()
@@ -325,14 +324,16 @@ class Gateway:
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 while not (self.ready or self.killed or self._ws.failure or self._failure or self._differs()):
-                    if self._states.reset or self.contested:
+                    if self._states.reset or self.contested or (self._halted and self._compared):
                         break
                     self._changed.clear()
                     await self._changed.wait()
-        if error := self._ws.failure or self.failure or self.contested:
+        if self._differs() and not (self.killed or self._states.reset):
+            await self._look_for_other()
+        if error := self._ws.failure or self.failure or self.contested or self.reset:
             raise error
-        if self.reset:
-            raise self.reset
+        if self._halted:
+            await self._end_halted()
         foreign = self._queries.foreign_orders
         if self._contract and foreign and not self._run.access.adopt:
             raise Mismatch(
@@ -343,6 +344,35 @@ class Gateway:
             raise mismatch
         if not self.ready and not self.killed:
             raise TryLater(f"the exchange is not ready after {START_S:g} s: {self._why()}; check WS_API_URL")
+
+    async def _look_for_other(self) -> None:
+        """Note another trader whose fills the account has instead of ours, though it may have no order open now.
+
+        Without a ledger all that is there is its; with one it may be dead, and a sign of its life is waited for.
+        """
+        with suppress(Unanswered):
+            await self._queries.note_last_trade()
+        if self._others.before and self._run.last_trade_id is None:
+            self._others.found = self._others.before
+        elif self._others.before:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(OTHER_S):
+                    while not (self.contested or self._ws.failure or self._failure):
+                        self._changed.clear()
+                        await self._changed.wait()
+
+    async def _end_halted(self) -> None:
+        """Cancel what earlier runs have left in a symbol that does not trade, again if it is refused; raise TryLater.
+
+        The end cancels a last time.
+        """
+        self._cancel_round(_ROUND_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                while self._states.open and not (self._ws.failure or self._failure):
+                    self._changed.clear()
+                    await self._changed.wait()
+        raise TryLater(f"{self.symbol} does not trade: its status is {self._halted}; start it again once it trades")
 
     async def stop(self, *, compares: bool = False) -> None:
         """Cancel open orders, and close once none is open at the exchange, however long that takes.
@@ -380,7 +410,7 @@ class Gateway:
         with suppress(TimeoutError):
             async with asyncio.timeout(COMPARE_S):
                 while self._compared < needed or (account is not None and account.pending):
-                    await asyncio.sleep(_LOOK_S)
+                    await asyncio.sleep(_COMPARED_LOOK_S)
 
     async def _close_position(self) -> None:
         """Close the position after a kill that wants it, by one order that may only reduce it; what is left stays."""
@@ -491,6 +521,8 @@ class Gateway:
         if refusal.why is Why.BAND:  # by a mean price that may be old
             self._ask_filters()
         self._tell_soon(lambda listener: listener.rejected(order_id, us, side, refusal))
+        if pause_s := self._pauses.refused(side, refusal, asyncio.get_running_loop().time()):
+            self._tell_soon(lambda listener: listener.paused(side, pause_s))
 
     def _tell_soon(self, report: Report) -> None:
         asyncio.get_running_loop().call_soon(self._reports.tell, report)
@@ -637,6 +669,9 @@ class Gateway:
             return
         except MMError as error:
             self._log.warning("filters_unknown", why=str(error))
+            return
+        if terms.halted:
+            self._log.warning("filters_unknown", why=f"{symbol} does not trade: its status is {terms.halted}")
             self._reports.tell(lambda listener: listener.untraded())
             return
         now = terms.instrument
@@ -804,7 +839,8 @@ class Gateway:
         if trouble or not self._ws.up:
             return trouble or self._ws.trouble
         return (
-            self._differs()
+            (f"the symbol does not trade ({self._halted})" if self._halted else "")
+            or self._differs()
             or self._setup_differed
             or ("" if self._reconciled == self._session.connections else "not reconciled")
         )
@@ -855,7 +891,8 @@ class Gateway:
         if why is Why.SETUP:
             self.setup_changed()
         now_s = asyncio.get_running_loop().time()
-        if isinstance(step, Rejected) and (pause_s := self._pauses.refused(side, step.refusal, now_s)):
+        waits = isinstance(step, Rejected) or why is Why.BUSY
+        if waits and (pause_s := self._pauses.refused(side, step.refusal, now_s)):
             self._reports.tell(lambda listener: listener.paused(side, pause_s))
 
     def _do(self, step: OrderStep) -> None:

@@ -40,7 +40,8 @@ class OtherTraders:
             return None
         return TryLater(
             f"another trader of {self._symbol} is on this account: {self.found}, and no run of the audit logs here has "
-            f"that id; only one may trade: stop the other one, or if it is dead, mm trade cancel, and start again"
+            f"that id; only one may trade: stop the other one, or if it is dead, mm trade cancel, close a contract's "
+            f"position, and start again"
         )
 
     def has_written(self, client_id: str) -> bool:

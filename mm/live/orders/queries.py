@@ -269,6 +269,12 @@ class OrderQueries:
                 return
             first_id = trades[-1].trade_id + 1
 
+    async def note_last_trade(self) -> None:
+        """Note the account's last trade, if it is of another trader. Raises Unanswered."""
+        for trade in self._venue.trades(await self._answer(self._venue.last_trade())):
+            if self._states.of_exchange(trade.order_id) is None and trade.trade_id not in self._run.booked:
+                await self._order_of(trade)
+
     async def _older_id(self) -> int:
         """Return the id of the last trade of an account that has none in the span of an answer; -1 without one."""
         last_id, full = -1, bool(self._venue.span_us)

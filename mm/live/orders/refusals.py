@@ -13,6 +13,8 @@ class Why(Enum):
     OTHER = "other"
     NOT_SENT = "not sent"
     """It was refused here."""
+    BUSY = "busy"
+    """The exchange is overloaded: it may be repeated later."""
     REQUESTS = "requests"
     """Too many requests: it may be repeated later."""
     ORDER_RATE = "order rate"
@@ -53,7 +55,7 @@ FILTERS = frozenset((Why.BAND, Why.NOTIONAL, Why.QUANTITY, Why.OPEN_ORDERS, Why.
 """Refusals by a filter of the symbol: those of the start may be outdated."""
 OF_THE_ORDER = frozenset((Why.NO_ORDER, Why.AMENDMENT))
 """Refusals that say something of the order alone: it is queried, and not tried again."""
-OF_THE_LIMITS = frozenset((Why.NOT_SENT, Why.REQUESTS, Why.ORDER_RATE))
+OF_THE_LIMITS = frozenset((Why.NOT_SENT, Why.REQUESTS, Why.ORDER_RATE, Why.BUSY))
 """Refusals of a request that may be repeated later."""
 
 

@@ -181,13 +181,13 @@ class OrderReports:
 
     def forget_trades(self, why: str) -> None:
         """Write that an exchange that was reset is accepted, and forget the ids of its former trades."""
-        self._audit.append("adopt", what=VENUE_RESET, why=why)
+        closed = self._account.forget_trades() if self._account else {}
+        self._audit.append("adopt", what=VENUE_RESET, why=why, **closed)
         if self._log:
-            self._log.warning(
-                "venue_reset_adopted", why=why, note="its trades count from now on; position and PnL stay"
-            )
-        if self._account:
-            self._account.forget_trades()
+            note = "its trades count from now on; position and PnL stay"
+            if closed:
+                note = "its trades count from now on; the position went with it, and is booked as closed at its entry"
+            self._log.warning("venue_reset_adopted", why=why, note=note, **closed)
 
     def _transferred(self, found: Transfer) -> None:
         shown = {"asset": found.asset, "amount": decimal_text(found.amount_e8), "source": found.source}

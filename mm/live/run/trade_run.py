@@ -212,13 +212,22 @@ class TradeRun(LiveRun):
             ) from error
 
     def suited(self, terms: ShadowTerms) -> PlayKnobs:
-        """Return the strategy with a QUOTE_QTY on the quantity step, which may have been raised since it was traded."""
+        """Return the strategy with a QUOTE_QTY on the quantity step, which may have been raised since it was traded.
+
+        Raises:
+            TryLater: If it is below the step now.
+        """
         models, step_e8 = self.strategy.models, from_exchange_info(terms.entry, "exchangeInfo").lot_e8
         if models.quote_qty is None or self.strategy.market.qty_step is not None or not self._was_traded:
             return self.strategy
         qty_e8 = e8(models.quote_qty) // step_e8 * step_e8
-        if qty_e8 in (0, e8(models.quote_qty)):  # of 0 a person must decide
+        if qty_e8 == e8(models.quote_qty):
             return self.strategy
+        if not qty_e8:
+            raise TryLater(
+                f"--quote-qty (QUOTE_QTY) is {models.quote_qty}, less than the quantity step {short_text(step_e8)} of "
+                f"{self.symbol}, so nothing can be quoted; set a larger one, or start it again once the step is smaller"
+            )
         qty = short_text(qty_e8)
         self.run.log.warning("quote_qty_rounded", quote_qty=models.quote_qty, to=qty, step_size=short_text(step_e8))
         return replace(self.strategy, models=replace(models, quote_qty=qty))

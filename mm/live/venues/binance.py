@@ -59,6 +59,7 @@ CODES: Mapping[Why, int] = {
 _WHY = {
     **dict.fromkeys(NOT_AUTHORIZED, Why.KEY),
     STALE_TIMESTAMP: Why.CLOCK,
+    OVERLOADED: Why.BUSY,
     TOO_MANY_REQUESTS: Why.REQUESTS,
     TOO_MANY_ORDERS: Why.ORDER_RATE,
     NO_SUCH_SYMBOL: Why.SYMBOL,

@@ -188,7 +188,6 @@ class SpotVenue(OrderRequests):
 
         Raises:
             DataError: If the exchange does not have it.
-            TryLater: If it does not trade.
         """
         return SymbolInfo(answer.result if answer.outcome is Outcome.DONE else b"{}", self._symbol)
 

@@ -206,7 +206,6 @@ class UsdmVenue(OrderRequests):
         Raises:
             DataError: If the exchange does not have it.
             UsageError: If it is no perpetual that is settled in its quote asset.
-            TryLater: If it does not trade.
         """
         return ContractInfo(answer.result if answer.outcome is Outcome.DONE else b"{}", self._symbol)
 

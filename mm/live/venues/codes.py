@@ -4,10 +4,6 @@ UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT = -1000, -1001, -1006, -1007
 TOO_MANY_REQUESTS, OVERLOADED, TOO_MANY_ORDERS, STALE_TIMESTAMP = -1003, -1008, -1015, -1021
 FILTER_FAILED, MISSING_PARAMETER, NO_SUCH_SYMBOL = -1013, -1102, -1121
 ORDER_REFUSED, UNKNOWN_ORDER, NO_SUCH_ORDER, AMEND_REFUSED = -2010, -2011, -2013, -2038
-OF_THE_ORDER = frozenset((UNKNOWN_ORDER, NO_SUCH_ORDER, AMEND_REFUSED))
-"""Codes that say something of the order alone: it is queried, and not tried again."""
-OF_THE_LIMITS = frozenset((0, TOO_MANY_REQUESTS, TOO_MANY_ORDERS))
-"""Codes of a request that may be repeated later; 0: it was not sent."""
 INCONCLUSIVE = frozenset((UNKNOWN_ERROR, DISCONNECTED, UNEXPECTED, TIMED_OUT, STALE_TIMESTAMP))
 """Codes without an outcome. -1021 is one of them: if clocks may be wrong, the exchange is queried."""
 NOT_AUTHORIZED = frozenset((-1002, -1022, -2008, -2014, -2015))

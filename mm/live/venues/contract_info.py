@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from mm.errors import DataError, TryLater, UsageError
+from mm.errors import DataError, UsageError
 from mm.instrument import Instrument, from_exchange_info
 from mm.live.orders.live_orders import LiveOrder
 from mm.live.orders.refusals import Refusal, Why
@@ -52,11 +52,11 @@ class ContractInfo:
     Attributes:
         filters: Checks its orders.
         limits: The exchange's limits of requests and orders.
+        halted: Its status if it does not trade; empty if it does.
 
     Raises:
         DataError: If the exchange does not have it.
         UsageError: If it is no perpetual that is settled in its quote asset.
-        TryLater: If it does not trade.
     """
 
     def __init__(self, body: bytes, symbol: str) -> None:
@@ -64,8 +64,9 @@ class ContractInfo:
         raw = next((one for one in info.symbols if _name(one) == symbol), None)
         if raw is None:
             raise DataError(f"the exchange has no symbol {symbol}; set --symbol to one that its exchangeInfo lists")
-        check_contract(raw)
         found = msgspec.json.decode(raw, type=_Contract)
+        _check(found)
+        self.halted = "" if found.status == TRADING else found.status
         self.instrument: Instrument = from_exchange_info(msgspec.json.decode(raw), "exchangeInfo")
         most = max((one.limit for one in found.filters if one.filterType == "MAX_NUM_ORDERS"), default=0)
         self.filters = ContractChecks(self.instrument, most)
@@ -80,9 +81,7 @@ def _name(raw: msgspec.Raw) -> str:
     return msgspec.json.decode(raw, type=_Named).symbol
 
 
-def check_contract(raw: bytes | msgspec.Raw) -> None:
-    """Raise an error for an entry that cannot be traded here, as `ContractInfo`."""
-    one = msgspec.json.decode(raw, type=_Contract)
+def _check(one: _Contract) -> None:
     if one.contractType != PERPETUAL:
         raise UsageError(
             f"{one.symbol} is not a perpetual (its contractType is {one.contractType or 'empty'}); trade one that is, "
@@ -93,8 +92,6 @@ def check_contract(raw: bytes | msgspec.Raw) -> None:
             f"{one.symbol} is not linear: its margin is in {one.marginAsset}, its price in {one.quoteAsset}; trade a "
             f"contract that is settled in its quote asset"
         )
-    if one.status != TRADING:
-        raise TryLater(f"{one.symbol} does not trade: its status is {one.status}; start it again once it is {TRADING}")
 
 
 def unlimited(orders: Iterable[LiveOrder]) -> tuple[int, int]:  # noqa: ARG001 - as of a symbol with balances

@@ -2,10 +2,12 @@
 
 import msgspec
 
-from mm.errors import DataError, TryLater
+from mm.errors import DataError
 from mm.instrument import Instrument, from_exchange_info
 from mm.live.venues.binance import ApiLimit
 from mm.live.venues.filters import OrderChecks
+
+TRADING = "TRADING"
 
 
 class _Filter(msgspec.Struct):
@@ -15,7 +17,7 @@ class _Filter(msgspec.Struct):
 
 class _Symbol(msgspec.Struct):
     symbol: str
-    status: str = "TRADING"
+    status: str = TRADING
     filters: list[_Filter] = []
 
 
@@ -34,10 +36,10 @@ class SymbolInfo:
     Attributes:
         filters: Checks its orders.
         limits: The exchange's limits of requests and orders.
+        halted: Its status if it does not trade; empty if it does.
 
     Raises:
         DataError: If the exchange does not have it.
-        TryLater: If it does not trade.
     """
 
     def __init__(self, body: bytes, symbol: str) -> None:
@@ -50,8 +52,7 @@ class SymbolInfo:
                 self.instrument: Instrument = from_exchange_info(msgspec.json.decode(raw), "exchangeInfo")
         if found is None:
             raise DataError(f"the exchange has no symbol {symbol}; set --symbol to one that its exchangeInfo lists")
-        if found.status != "TRADING":
-            raise TryLater(f"{symbol} does not trade: its status is {found.status}; start it again once it is TRADING")
+        self.halted = "" if found.status == TRADING else found.status
         most_orders = max((one.maxNumOrders for one in found.filters if one.filterType == "MAX_NUM_ORDERS"), default=0)
         self.filters = OrderChecks(self.instrument, most_orders)
         self.limits = info.rateLimits

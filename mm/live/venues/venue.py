@@ -308,7 +308,11 @@ class OrderFilters(Protocol):
 
 
 class SymbolTerms(Protocol):
-    """What an exchange says of a symbol that trades."""
+    """What an exchange says of a symbol."""
+
+    @property
+    def halted(self) -> str:
+        """Its status if it does not trade; empty if it does."""
 
     @property
     def instrument(self) -> Instrument:
@@ -459,7 +463,6 @@ class SymbolVenue(Protocol):
 
         Raises:
             DataError: If the exchange does not have it.
-            TryLater: If it does not trade.
         """
 
     def ours_e8(self, instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:

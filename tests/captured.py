@@ -82,17 +82,18 @@ def imported(tmp_path, *captures, symbol=SYMBOL, **options):
     return import_files(paths, tmp_path / "data", symbol, **options)
 
 
-def import_files(paths, root, symbol=SYMBOL, *, form=None, contract_size=None, columns=None, **options):
+def import_files(paths, root, symbol=SYMBOL, *, form=None, units=(), columns=None, **options):
     """Import files of a format by its name, below *root*, and return the report.
 
     Args:
+        units: ``contract_size`` and ``price_scale`` of the files, by name.
         columns: Those of a table.
         options: Options of an import, and further arguments of it.
     """
     from mm.formats.table import TableColumns
 
     if form:
-        options["form"] = form_of(form, contract_size, None if columns is None else TableColumns(**columns))
+        options["form"] = form_of(form, columns=None if columns is None else TableColumns(**columns), **dict(units))
     given = {"run_id": "R1", **{name: options.pop(name) for name in ("form", "progress") if name in options}}
     return import_captures(list(paths), symbol, root, options=ImportOptions(**options), **given)
 

@@ -70,12 +70,17 @@ _FILE_PATTERN = matching(r"\S.*", "patterns of file names, such as trades*.csv",
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """The columns of a table of one's own (``--format table``); of several names a file's first one counts."""
+    """The units of a file, and the columns of a table of one's own; of several names a file's first one counts."""
 
     contract_size: str | None = knob(
         None,
         decimal("0.00000001", "1000000000"),
         "Base asset of one contract, if quantities are numbers of contracts: they are multiplied by it.",
+    )
+    price_scale: str | None = knob(
+        None,
+        matching("1(0{1,12})", "a power of ten, such as 1000", "POWER_OF_TEN"),
+        "Prices are multiplied by it and quantities divided, for prices finer than 0.00000001.",
     )
     time_column: str | None = knob(None, _COLUMN, "Receive time; without it a usual name, such as timestamp.")
     exchange_time_column: str | None = knob(None, _COLUMN, "The exchange's time; without it a usual name, or none.")
@@ -145,6 +150,10 @@ class NamedDays:
         if len(folders) > 1:
             raise UsageError(f"--day (DAY) is {self.day}; this command takes one day")
         return folders[0]
+
+
+FEW_USED = 0.1
+"""Share of the messages below which an import is not what was asked for."""
 
 
 _FOLDER = click.Argument(["folder"], type=_PATH, required=False, metavar="[DAY_FOLDER]")
@@ -224,7 +233,7 @@ def imported(
     if read_as is None or tables != Tables():
         from mm.formats.registry import form_of  # they need numpy, which a recorder-only installation does not have
 
-        read_as = form_of(form, tables.contract_size, _columns(form, tables))
+        read_as = form_of(form, tables.contract_size, _columns(form, tables), tables.price_scale)
     with read_twice(captures) as files:
         size = sum(path.stat().st_size for path in files if path.is_file())
         with progress(size) as advance:
@@ -259,10 +268,11 @@ def _doubts(folder: DayFolder) -> "BookDoubts | None":
 
 
 def require_synced(report: "ImportReport") -> None:
-    """Refuse an import without a book that moves; its days stay.
+    """Refuse an import without a book that moves, or of which little could be used; its days stay.
 
     Raises:
         NeverSynced: If no day has a snapshot, or none has a change after it.
+        BrokenFile: If nine of ten messages could not be read, or changed no valid book.
     """
     if any(day.synced for day in report.days) and not any(day.book.diffs for day in report.days):
         raise NeverSynced(
@@ -274,6 +284,20 @@ def require_synced(report: "ImportReport") -> None:
             f"{report.days[-1].path}: never synced: no snapshot could be used (see snapshot_failed in the "
             f"ledger); what was read is stored; import again with a capture that has a snapshot"
         )
+    unread, used = sum(one.unread_lines for one in report.captures), sum(day.lines for day in report.days)
+    if used < FEW_USED * (used + unread):
+        reason = next(reason for one in report.captures for reason in one.unread)
+        raise BrokenFile(
+            f"{report.days[-1].path}: only {used:,} of {used + unread:,} messages could be read, and the others are in "
+            f"quarantine, such as {reason}; what was read is stored; correct the capture, and import it again"
+        )
+    changes, frames = sum(day.book.diffs for day in report.days), sum(day.book.frames for day in report.days)
+    if frames < FEW_USED * changes:
+        raise BrokenFile(
+            f"{report.days[-1].path}: only {frames:,} of {changes:,} changes are of a valid book, so nearly nothing "
+            f"can be played (see mm data coverage); what was read is stored; import again with a snapshot at the start "
+            f"of the capture, and after each loss of messages"
+        )
 
 
 def _columns(form: str, tables: Tables) -> "TableColumns | None":
@@ -281,7 +305,8 @@ def _columns(form: str, tables: Tables) -> "TableColumns | None":
     from mm.formats.table import TableColumns
 
     given = asdict(tables)
-    given.pop("contract_size")
+    for name in ("contract_size", "price_scale"):
+        given.pop(name)
     if form != "table" and not any(given.values()):
         return None
     return TableColumns(**{name.removesuffix("_column"): value for name, value in given.items()})

@@ -6,7 +6,8 @@ source's book is crossed, the import drops its own, and gets the next one that i
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
@@ -22,6 +23,8 @@ from mm.market_data.stamps import FAR_US, Moved, Steady
 from mm.market_data.venue import AggTrade, DepthSnapshot, DepthUpdate, TradePrint
 
 DAY_US = 86_400 * US_PER_S
+MOST_PLACES = 8
+_ONE = Decimal(1)
 UTC = "UTC"
 Sides = dict[int, dict[int, Level]]
 """Levels by side (+1 bid, -1 ask) and price in 1e-8."""
@@ -97,11 +100,15 @@ class FileReader:
         exchange_times: Whether the files have only the exchange's times, which are raised where they step back.
         notes: Sentences for the report, complete after reading.
         counted: Whether the size of a contract is known, so that quantities may be numbers of contracts.
+        price_scale: Power of ten by which the prices are to be multiplied.
+        scales: Whether the reader multiplies them itself.
     """
 
     grows = False
     exchange_times = False
     counted = False
+    price_scale = 1
+    scales = False
 
     def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         self.place = FilePlace(paths[0])
@@ -175,14 +182,26 @@ class FileCapture:
         symbol: Upper case.
         grid: Checks every price and quantity.
         contract_size: Base asset of one contract, if the quantities are numbers of contracts.
+        price_scale: Power of ten by which prices are multiplied and quantities divided.
 
     Raises:
         BrokenFile: If an instant is out of order or outside the years 2009 to 2099, or a number is invalid.
     """
 
-    def __init__(self, reader: FileReader, symbol: str, grid: Grid, contract_size: Decimal | None = None) -> None:
+    def __init__(
+        self,
+        reader: FileReader,
+        symbol: str,
+        grid: Grid,
+        contract_size: Decimal | None = None,
+        price_scale: Decimal = _ONE,
+    ) -> None:
         self.reader = reader
+        self.reader.price_scale = int(price_scale)
         self._symbol, self._grid, self._contract_size = symbol, grid, contract_size
+        self._scale = price_scale
+        if price_scale != 1:
+            self._contract_size = (contract_size or 1) / price_scale
         self._printed = Grid()  # hidden orders may trade off the grid of the book, so prints do not determine its tick
         self._book = self._new_book((), ())
         self._begun = self._valid = self._crossed = False
@@ -205,7 +224,10 @@ class FileCapture:
     @property
     def told(self) -> Sequence[str]:
         """How the files were read."""
-        return self.reader.told
+        if self._scale == 1:
+            return self.reader.told
+        scaled = f"prices are times {self._scale:,}, quantities are in units of {self._scale:,}"
+        return [*self.reader.told, scaled]
 
     @property
     def warnings(self) -> list[str]:
@@ -240,12 +262,18 @@ class FileCapture:
     def __iter__(self) -> Iterator[CapturedMessage]:
         for recv_us, event in self.reader:
             self._check_time(recv_us)
+            if self._contract_size is not None:  # once, as a whole book is also read as changes
+                event = _with_numbers(event, self._in_units, self._qty)  # noqa: PLW2901 - the same event
             try:
                 for message in self._taken(recv_us, event):
                     yield CapturedMessage(recv_us, message)
             except OffGrid as error:
-                way_out = "correct the row, or leave the file out"
+                way_out = finer_way_out(_most_places(event)) or "correct the row, or leave the file out"
                 raise self.reader.place.broken(f"price or quantity: {error}", way_out) from error
+
+    def _in_units(self, price: str) -> str:
+        """Return a price of one unit of the instrument."""
+        return price if self.reader.scales else _times(price, self._scale)
 
     def _check_time(self, recv_us: int) -> None:
         place = self.reader.place
@@ -350,29 +378,28 @@ class FileCapture:
             yield BookLoss(cause, unseen=True)
 
     def _checked(self, levels: Sequence[Level]) -> Sequence[Level]:
-        """Return *levels*, checked, in the base asset, with quantities of at most eight places."""
-        if self._contract_size is None:
-            try:
-                self._grid.check(levels)
-            except OffGrid:
-                levels = [(price, self._qty(qty)) for price, qty in levels]
-            else:
-                return levels
-        else:
-            levels = [(price, self._qty(qty)) for price, qty in levels]
-        self._grid.check(levels)
+        """Return *levels*, checked, with quantities of at most eight places."""
+        try:
+            self._grid.check(levels)
+        except OffGrid:
+            levels = [(price, self._rounded_qty(qty)) for price, qty in levels]
+            self._grid.check(levels)
         return levels
 
     def _qty(self, text: str) -> str:
-        """Return a quantity in the base asset, rounded to eight places."""
-        qty, exact = rounded_qty(text, self._contract_size)
+        """Return a quantity of the file in units of the instrument."""
+        return self._rounded_qty(text, self._contract_size)
+
+    def _rounded_qty(self, text: str, times: Decimal | None = None) -> str:
+        """Return a quantity, rounded to eight places."""
+        qty, exact = rounded_qty(text, times)
         self._rounded += not exact
         return qty
 
     def _trade(self, recv_us: int, event: FileTrade) -> Iterator[TradePrint | AggTrade]:
         """Yield a trade; one without a quantity was no execution, and only its id counts."""
         price, side, kind = event.price, event.side, None
-        qty = self._qty(event.qty)
+        qty = self._rounded_qty(event.qty)
         if self._printed.qty(qty):
             self._printed.check_one(price, qty)
             price_e8 = self._printed.price(price)
@@ -415,6 +442,49 @@ class FileCapture:
     def _void(self) -> None:
         self._book = self._new_book((), ())
         self._begun = self._valid = self._crossed = False
+
+
+def _with_numbers(event: FileEvent, price_of: Callable[[str], str], qty_of: Callable[[str], str]) -> FileEvent:
+    """Return *event* with converted prices and quantities."""
+    if isinstance(event, FileTrade):
+        return event._replace(price=price_of(event.price), qty=qty_of(event.qty))
+    if isinstance(event, (LevelChanges, WholeBook)):
+        bids, asks = ([(price_of(price), qty_of(qty)) for price, qty in side] for side in (event.bids, event.asks))
+        return event._replace(bids=bids, asks=asks)
+    if isinstance(event, BookEdits):
+        steps = [(side, price and price_of(price), qty and qty_of(qty)) for side, price, qty in event.steps]
+        return event._replace(steps=steps)
+    return event
+
+
+@lru_cache(maxsize=1 << 16)
+def _times(price: str, scale: Decimal) -> str:
+    """Return a decimal times *scale*; what is none stays, for the grid to refuse it."""
+    try:
+        return f"{Decimal(price) * scale:f}"
+    except InvalidOperation:
+        return price
+
+
+def _most_places(event: FileEvent) -> int:
+    """Return the largest number of decimal places of an event's prices."""
+    most = 0
+
+    def noted(price: str) -> str:
+        nonlocal most
+        most = max(most, len(price.partition(".")[2].rstrip("0")))
+        return price
+
+    _with_numbers(event, noted, str)
+    return most
+
+
+def finer_way_out(places: int) -> str:
+    """Return the way out for prices with that many decimal places; empty if they have at most eight."""
+    if places <= MOST_PLACES:
+        return ""
+    scale = 1000 ** -((MOST_PLACES - places) // 3)
+    return f"give --price-scale {scale} (PRICE_SCALE): prices are multiplied and quantities divided by it"
 
 
 def _stamp(exch_us: int, recv_us: int) -> int:

@@ -10,8 +10,10 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, NamedTuple, cast
 
 import numpy as np
@@ -19,7 +21,16 @@ from numpy.typing import NDArray
 
 from mm.clock import MS_BELOW
 from mm.errors import BrokenFile
-from mm.formats.feed import BookEdits, BytesRead, FileEvent, FileReader, FileTrade, LevelChanges, TimedEvent
+from mm.formats.feed import (
+    BookEdits,
+    BytesRead,
+    FileEvent,
+    FileReader,
+    FileTrade,
+    LevelChanges,
+    TimedEvent,
+    finer_way_out,
+)
 from mm.formats.tables import COPY_AGAIN, file_of
 from mm.instrument import E8, short_text
 from mm.market_data.local_orderbook import Level
@@ -64,6 +75,7 @@ class HftbacktestReader(FileReader):
     """
 
     grows = True  # as in hftbacktest
+    scales = True
 
     def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         super().__init__(paths, symbol, moved)
@@ -146,7 +158,7 @@ class HftbacktestReader(FileReader):
     ) -> _LocalRows:
         side = np.where(cells["ev"] & BUY, 1, np.where(cells["ev"] & SELL, -1, 0))
         clears = code == CLEAR_EVENT
-        price_e8, wrong, _ = _e8_of(cells["px"])
+        price_e8, wrong, _ = _e8_of(cells["px"] * self.price_scale)
         whole_side = clears & ((side == 0) | ~np.isfinite(cells["px"]))
         wrong &= ~whole_side
         wrong |= ~clears & (price_e8 <= 0)
@@ -164,8 +176,11 @@ class HftbacktestReader(FileReader):
     ) -> None:
         if wrong.any():
             at = int(wrong.argmax())
+            way_out = _WAY_OUT
+            if name == "px" and cells[at] > 0:
+                way_out = finer_way_out(len(f"{Decimal(repr(float(cells[at]))):f}".partition(".")[2])) or _WAY_OUT
             raise self._at.broken(
-                f"{name} is {cells[at]}, which is not a valid value", _WAY_OUT, first + int(places[at])
+                f"{name} is {cells[at]}, which is not a valid value", way_out, first + int(places[at])
             )
 
     def _arrays(self, path: Path) -> Iterator[tuple[int, NDArray[np.generic]]]:
@@ -190,7 +205,7 @@ class HftbacktestReader(FileReader):
                     moved(raw.tell())
                     row += count
                 moved(path.stat().st_size)
-            except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+            except (zipfile.BadZipFile, zlib.error, TokenError, EOFError, ValueError, OSError) as error:
                 where = self._at.number + 1
                 raise BrokenFile(f"{path}:{where}: not a whole .npz or .npy ({error}); {COPY_AGAIN}") from error
 

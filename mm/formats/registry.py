@@ -26,7 +26,7 @@ class FileFormat:
 
     Attributes:
         files: Description of the files, for messages.
-        counts: Whether its quantities may be numbers of contracts.
+        counts: Whether its quantities may be numbers of contracts, and its prices finer than eight places.
     """
 
     reader: str
@@ -50,24 +50,36 @@ FORMATS = {
 NAMES = (*CAPTURE_FORMS, *FORMATS)
 
 
-def form_of(name: str, contract_size: str | None = None, columns: "TableColumns | None" = None) -> CaptureForm:
+def form_of(
+    name: str,
+    contract_size: str | None = None,
+    columns: "TableColumns | None" = None,
+    price_scale: str | None = None,
+) -> CaptureForm:
     """Return the format *name* for `import_captures`; its days are UTC days (raw captures have Berlin days).
 
     Args:
         name: One of `NAMES`.
         contract_size: Base asset of one contract, a decimal, if the quantities are numbers of contracts.
         columns: The columns of a table.
+        price_scale: Power of ten by which prices are multiplied and quantities divided.
 
     Raises:
-        UsageError: If there is no such format, or it has no contracts or columns.
+        UsageError: If there is no such format, or it has no contracts, fine prices or columns.
     """
     counts = name in FORMATS and FORMATS[name].counts
     if name not in NAMES:
         raise UsageError(f"--format {name!r} is not one of {', '.join(NAMES)}")
+    allowed = ", ".join(form for form in FORMATS if FORMATS[form].counts)
     if contract_size is not None and not counts:
         raise UsageError(
-            f"--contract-size (CONTRACT_SIZE) is for {', '.join(form for form in FORMATS if FORMATS[form].counts)}; "
-            f"--format {name} has quantities of the base asset: leave it out"
+            f"--contract-size (CONTRACT_SIZE) is for {allowed}; --format {name} has quantities of the base asset: "
+            f"leave it out"
+        )
+    if price_scale is not None and not counts:
+        raise UsageError(
+            f"--price-scale (PRICE_SCALE) is for {allowed}; prices of --format {name} have at most eight places: "
+            f"leave it out"
         )
     if columns is not None and name != "table":
         raise UsageError(f"--format {name} has columns of its own; name columns only with --format table")
@@ -76,21 +88,23 @@ def form_of(name: str, contract_size: str | None = None, columns: "TableColumns 
     file_format = FORMATS[name]
     nothing = f"no row of the symbol could be read; --format {name} reads {file_format.files}"
     size = None if contract_size is None else Decimal(contract_size)
-    return CaptureForm(name, UTC, partial(_opened, partial(_reader, file_format, columns), size), nothing)
+    opened = partial(_opened, partial(_reader, file_format, columns), (size, Decimal(price_scale or 1)))
+    units = {"contract_size": contract_size, "price_scale": price_scale}
+    return CaptureForm(name, UTC, opened, nothing, units={key: text for key, text in units.items() if text is not None})
 
 
 def _opened(
     make: Callable[[Sequence[Path], str, Progress], FileReader],
-    contract_size: Decimal | None,
+    units: tuple[Decimal | None, Decimal],
     paths: Sequence[Path],
     symbol: str,
     grid: Grid,
     progress: Progress,
 ) -> list[FileCapture]:
-    """Return one capture of all files, which may have to be merged."""
-    reader = make(paths, symbol, progress)
+    """Return one capture of all files, which may have to be merged; *units* are contract size and price scale."""
+    reader, (contract_size, price_scale) = make(paths, symbol, progress), units
     reader.counted = contract_size is not None
-    return [FileCapture(reader, symbol, grid, contract_size)]
+    return [FileCapture(reader, symbol, grid, contract_size, price_scale)]
 
 
 def _reader(

@@ -170,10 +170,16 @@ class CsvTable:
 
 
 def _cells_of(line: str) -> list[str]:
-    """Return the cells of a line of CSV; lists may also be in single quotes. An open quote makes one cell less."""
+    """Return the cells of a line of CSV; lists may also be in single quotes. An open quote makes one cell less.
+
+    A line that is no CSV is one cell.
+    """
     line = line.rstrip("\r")
     quote = "'" if '"' not in line and ",'[" in line else '"'
-    return next(csv.reader([line], quotechar=quote, skipinitialspace=True), [""])
+    try:
+        return next(csv.reader([line], quotechar=quote, skipinitialspace=True), [""])
+    except csv.Error:
+        return [line]
 
 
 def file_of(path: Path) -> io.BufferedReader:

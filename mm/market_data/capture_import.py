@@ -7,9 +7,9 @@ an import that fails leaves nothing.
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from math import gcd
 from pathlib import Path
@@ -157,6 +157,7 @@ class CaptureForm:
             grid of its decimals and the progress function.
         nothing: The error message for files without a message.
         venue: The market of the days, for ``schema.json``.
+        units: Knobs that change the units of the files, for the ledger.
     """
 
     name: str
@@ -164,6 +165,7 @@ class CaptureForm:
     opened: Callable[[Sequence[Path], str, Grid, Progress], Sequence[CaptureLike]]
     nothing: str
     venue: str = SPOT
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +286,7 @@ class _Import:
             "symbol": self.symbol,
             "captures": [shown_name(path) for path in paths],
             **given,
+            **self.form.units,
             "form": self.form.name,
         }
         if self.form.venue == BINANCE_USDM.name:
@@ -303,7 +306,7 @@ class _Import:
         self._fund(session.last_us, self._funding.ended(session.last_us), session)
         session.finish()
         if not session.days:
-            raise self._nothing(captures)
+            raise self._nothing(captures, report.captures)
         report.days = session.days
         report.compared, report.agreed = session.ticker_check.compared, session.ticker_check.agreed
         self._check_tick()
@@ -586,10 +589,17 @@ class _Import:
             return None
         return instrument_json(report.instrument, report.inferred, self._grids)
 
-    def _nothing(self, captures: Sequence[CaptureLike]) -> Mismatch | BrokenFile:
-        """Return the error for captures without a message of the symbol."""
+    def _nothing(self, captures: Sequence[CaptureLike], read: Sequence[CaptureReport] = ()) -> Mismatch | BrokenFile:
+        """Return the error for captures without a usable message of the symbol."""
         symbols = sum((capture.symbols for capture in captures), Counter[str]())
         names = ", ".join(str(capture.lines.path) for capture in captures)
+        unread = [reason for one in read for reason in one.unread]
+        if unread and self.symbol in symbols:
+            count = sum(one.unread_lines for one in read)
+            return BrokenFile(
+                f"{names}: none of {count:,} messages of {self.symbol} can be used: {unread[0]}; give messages of "
+                f"Binance, or those of another exchange as a table (--format table, for fine prices with --price-scale)"
+            )
         if symbols:
             return Mismatch(f"{names}: no message of {self.symbol}; --symbol (SYMBOL) can be {_named(symbols)}")
         return BrokenFile(f"{names}: {self.form.nothing}")

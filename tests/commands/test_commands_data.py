@@ -117,6 +117,38 @@ def test_import_prints_json_and_takes_knobs_from_variables():
     assert output["instrument"]["tick_size"] == "0.01"
 
 
+def diffs(count: int, bids: list[list[str]]) -> list[str]:
+    """Return changes of 0.1 s distance with consecutive ids, the first three with a valid bid."""
+    update = {"e": "depthUpdate", "E": START_MS, "s": "SIMUSDT", "a": []}
+    shown = [[["99.98", "1"]]] * 3 + [bids] * (count - 3)
+    return [line(100 * n, update | {"U": 11 + n, "u": 11 + n, "b": b}) for n, b in enumerate(shown)]
+
+
+@pytest.mark.parametrize("little", ["unreadable", "late snapshot"])
+def test_an_import_that_could_use_little_says_so_and_ends_with_3(little):
+    """What was read stays, so that one can look at it."""
+    snapshot = capture().splitlines(keepends=True)[0]
+    if little == "unreadable":
+        Path("c").write_text("".join([snapshot, *diffs(600, [["NaN", "1"]])]))
+    else:
+        rows = diffs(600, [["99.98", "1"]])
+        late = line(59_850, {"lastUpdateId": 609, "bids": [["99.99", "1.5"]], "asks": [["100.01", "2"]]})
+        Path("c").write_text("".join([*rows[:599], late, rows[599]]))
+    result = call(import_command, "c", "--symbol", "SIMUSDT")
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+    assert " of 60" in result.stderr
+    assert DAY.is_dir()
+
+
+def test_a_capture_of_which_no_message_can_be_used_says_why():
+    """Prices finer than eight places are none of Binance's."""
+    Path("c").write_text("".join(diffs(20, [["0.0000000012", "1"]])[3:]))
+    result = call(import_command, "c", "--symbol", "SIMUSDT")
+    assert (result.exit_code, Path("data").exists()) == (3, False)
+    assert "none of 17 messages" in result.stderr
+    assert "--price-scale" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [

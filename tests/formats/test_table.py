@@ -19,10 +19,10 @@ from mm.formats.table import TableColumns
 SEEDS = range(2)
 
 
-def table(paths, root, *, contract_size=None, step="0.001", **columns):
+def table(paths, root, *, units=(), step="0.001", **columns):
     """Import tables; return the report."""
     steps = {"tick_size": "0.01", "qty_step": step}
-    return import_files(paths, root, form="table", contract_size=contract_size, columns=columns, **steps)
+    return import_files(paths, root, form="table", units=units, columns=columns, **steps)
 
 
 def iso(us):
@@ -175,7 +175,7 @@ def test_ids_that_do_not_count_only_tell_repetitions(tmp_path):
 
 def test_quantities_of_contracts_are_multiplied(tmp_path):
     paths = [rows(tmp_path / "b.csv", *BOOK), rows(tmp_path / "t.csv", trade(1))]
-    report = table(paths, tmp_path / "data", contract_size="0.01", step="0.01")
+    report = table(paths, tmp_path / "data", units={"contract_size": "0.01"}, step="0.01")
     books, trades = books_of(report.days[0].path)
     assert books[START_US][0] == {Decimal(99): Decimal("0.05")}
     assert trades[0][3] == Decimal("0.01")

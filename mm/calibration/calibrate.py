@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +22,7 @@ from mm.calibration.moves import moves_between
 from mm.calibration.points import Points, joined, sum_by
 from mm.calibration.reference import within
 from mm.calibration.reference_choice import decay_of, k_by_reference, resolved
-from mm.calibration.shared_strength import log_rate_sd
+from mm.calibration.shared_strength import LEAST, NextStretch, Stretch, log_rate_half, sentence, shrunk_to
 from mm.calibration.volatility import volatility
 from mm.instrument import E8
 from mm.tape.load import known_at_end, tapes_given
@@ -136,6 +137,7 @@ class CalibrationResult:
         states: The states of the spread, by marks, for every method.
         curves: The shapes of λ(δ) compared on those points; None if no exponential could be fitted.
         k_by_reference: Decay per tick by the marks from each reference price.
+        alone: The fit of each day, of three or more.
     """
 
     fit: PoissonFit
@@ -144,6 +146,20 @@ class CalibrationResult:
     states: tuple[SpreadState, ...]
     curves: CurveComparison | None = None
     k_by_reference: dict[str, float | None] = field(default_factory=dict)
+    alone: Sequence[PoissonFit] = ()
+
+    @cached_property
+    def days(self) -> NextStretch:
+        """What the days share."""
+        counted = NextStretch()
+        for fit in self.alone:
+            counted.add(None, Stretch.of(fit))
+        return counted
+
+    def told_shared(self) -> str:
+        """Return what the days share in words; empty of fewer than three usable ones."""
+        shared = self.days.to_json()
+        return "" if shared is None else sentence(shared, "days", _drawn(self))
 
 
 def measure(
@@ -168,13 +184,14 @@ def measure(
     states = spread_states(calibrator)
     by_reference = (*old_book(config.reference, decays), *large_tick(states, config.reference))
     further = short_reach(calibrator) if config.fills else by_reference
+    alone = [calibrator.fit_alone(*day) for day in calibrator.days] if len(calibrator.days) >= LEAST else []
     fit = replace(
         fit,
         adverse_moves=moves_between(calibrator, calibrator.start_us, calibrator.end_us),
         warnings=(*notes, *fit.warnings, *further),
         reference_choice=choice,
         points=measured.shown,
-        log_rate_sd=log_rate_sd(fit, [calibrator.fit_alone(*day) for day in calibrator.days]) if fit.usable else None,
+        log_rate_half=log_rate_half(fit, alone) if fit.usable else None,
     )
     curves = compare(measured.fitted)
     if curves is not None:
@@ -182,7 +199,7 @@ def measure(
         by_marks = [(state.name, state.points) for state in states] if config.method == "marks" else []
         curve, shape = chosen_curve(curves, by_marks, fit.pivot_delta or 0.0)
         fit = replace(fit, lambda_curve=curve, shape=shape)
-    return CalibrationResult(fit, measured, calibrator, states, curves, decays)
+    return CalibrationResult(fit, measured, calibrator, states, curves, decays, alone)
 
 
 @dataclass(frozen=True)
@@ -276,7 +293,8 @@ def artefact(
         "timing": times or timing(calibrator.tapes),
         "by_spread": by_spread(calibrator, calibration.states),
         "volatility": volatility(stretches),
-        "by_day": _by_day(calibrator),
+        "by_day": _by_day(calibration),
+        "shared": calibration.days.to_json(),
         "k_by_reference": calibration.k_by_reference,
         "k_by_max_delta": k_by_max_delta(calibration),
         "alternatives": curves
@@ -357,16 +375,23 @@ def old_book(reference: str, decays: Mapping[str, float | None]) -> tuple[str, .
     )
 
 
-def _by_day(calibrator: Calibrator) -> list[dict[str, Any]]:
-    """Return the fit of each day; empty for a single day."""
+def _by_day(calibration: CalibrationResult) -> list[dict[str, Any]]:
+    """Return the fit of each day, alone and drawn to the mean of all; empty for a single day."""
+    calibrator = calibration.calibrator
     if len(calibrator.tapes) == 1:
         return []
     fits = [calibrator.fit_points(calibrator.points(*day)) for day in calibrator.days]
     names = ("A", "k", "se_logA", "se_k", "n_fills", "status")
+    drawn = _drawn(calibration) or [shrunk_to(None, None)] * len(fits)
     return [
-        {"day": tape.days[0], **{name: getattr(fit, name) for name in names}}
-        for tape, fit in zip(calibrator.tapes, fits, strict=True)
+        {"day": tape.days[0], **{name: getattr(fit, name) for name in names}, **shrunk}
+        for tape, fit, shrunk in zip(calibrator.tapes, fits, drawn, strict=True)
     ]
+
+
+def _drawn(calibration: CalibrationResult) -> list[dict[str, Any]]:
+    shared = calibration.days.shared()
+    return [shrunk_to(shared, Stretch.of(fit)) for fit in calibration.alone]
 
 
 def short_reach(calibrator: Calibrator) -> tuple[str, ...]:

@@ -170,8 +170,8 @@ class PoissonFit(Shown):
             need not decrease, and a backtest under that model uses them to predict its fills.
         adverse_moves: Distance, and adverse move of the mid in the 5 s after fills there, in ticks; 20 fills or more.
         clustering: The Hawkes fit of aggressive orders, as from `HawkesFit.to_json`; None if it was not fitted.
-        log_rate_sd: How far ln λ of another day is from the fit's at its pivot, by its blocks and between its days: a
-            standard deviation; None of fewer than three days.
+        log_rate_half: Half of the 95 % interval of ln λ of another day about the fit's at its pivot, by its blocks and
+            between its days; None of fewer than three.
         points: The measured points, for charts; None if the fit was read from a file, which does not have them.
     """
 
@@ -234,7 +234,7 @@ class PoissonFit(Shown):
     measured_rates: Line = ()
     adverse_moves: Line = ()
     clustering: dict[str, Any] | None = None
-    log_rate_sd: float | None = None
+    log_rate_half: float | None = None
     points: Points | None = field(default=None, compare=False)
 
     @classmethod

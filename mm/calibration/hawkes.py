@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.base.arrays import Floats, Ints, Mask
-from mm.base.numbers import half_width
+from mm.base.estimate import from_error
 from mm.calibration._hawkes import BEGIN, END, likelihood, rescaled
 from mm.calibration.goodness import uniformity
 from mm.calibration.reference import book_spans
@@ -332,8 +332,8 @@ def sentence(block: Mapping[str, Any]) -> str:
             f"aggressive orders arrive independently: no excitation fits better than Poisson flow, "
             f"Kolmogorov-Smirnov distance of the waits {ks:.3f}"
         )
-    half = half_width(block["se_branching_ratio"])
-    error = "" if half is None else f" ± {half:.2g}"
+    found = from_error(block["branching_ratio"], block["se_branching_ratio"], sum(block["n_events"].values()))
+    error = "" if found.low is None else f" ± {block['branching_ratio'] - found.low:.2g}"
     half_lives = ", ".join(_seconds(kernel["half_life_s"]) for kernel in block["kernels"])
     end = "" if status == "ok" else f"; {status}: {reason}"
     return (

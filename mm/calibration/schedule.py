@@ -4,7 +4,7 @@ import math
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
@@ -76,6 +76,8 @@ class Segment:
         mean_ask_per_s: The same for orders that hit asks.
         half_spread_ticks: Half of the mean displayed spread over the training window of *A* and *k*, in ticks.
         ci95_A: 95 % interval of *A*, by blocks where its training window has two; None if unknown.
+        A_shrunk: *A* of its window drawn to the mean of the segments that had ended; nothing is traded with it. None of
+            fewer than three.
     """
 
     start_us: int
@@ -106,6 +108,10 @@ class Segment:
     half_spread_ticks: float | None = None
     ci95_A: Interval | None = None
     ci95_k: Interval | None = None
+    A_shrunk: float | None = None
+    k_shrunk: float | None = None
+    ci95_A_shrunk: Interval | None = None
+    ci95_k_shrunk: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -272,7 +278,7 @@ def schedule_by(
     fits = list(WindowFits(calibrator, plan, fit=fit, clustering=clustering).each(windows))
     segments = segments_of(windows, fits, fallback, calibrator.config.reference)
     shared = shared_strength(windows, fits, calibrator.fit_alone)
-    return schedule_of(calibrator, plan, fallback, tuple(segments), clustering, shared)
+    return schedule_of(calibrator, plan, fallback, segments, clustering, shared)
 
 
 def calibrator_of(
@@ -301,11 +307,14 @@ def schedule_of(
     calibrator: Calibrator,
     plan: WindowPlan,
     fallback: Fallback,
-    segments: tuple[Segment, ...],
-    clustering: WindowClustering | None = None,
-    shared: dict[str, Any] | None = None,
+    segments: Sequence[Segment],
+    clustering: WindowClustering | None,
+    shared: tuple[dict[str, Any] | None, Sequence[Mapping[str, Any]]],
 ) -> Schedule:
-    """Return the schedule of *segments*, which are those of the plan's windows over the calibrator's days."""
+    """Return the schedule of *segments*, which are those of the plan's windows over the calibrator's days.
+
+    *shared* is what `shared_strength` returns for them.
+    """
     return Schedule(
         symbol=calibrator.tapes[0].symbol,
         day=calibrator.day,
@@ -313,7 +322,7 @@ def schedule_of(
         train_window_min=plan.train_window_min,
         step_min=plan.step_min,
         fallback_policy=fallback.policy,
-        segments=segments,
+        segments=tuple(replace(each, **drawn) for each, drawn in zip(segments, shared[1], strict=True)),
         reference=calibrator.config.reference,
         mode=plan.mode,
         half_life_min=plan.half_life_min if plan.mode in WEIGHING else None,
@@ -321,7 +330,7 @@ def schedule_of(
         calib_fills=calibrator.fills_name,
         clustering=None if clustering is None else clustering.block,
         reference_choice=None if calibrator.reference_choice is None else asdict(calibrator.reference_choice),
-        shared=shared,
+        shared=shared[0],
     )
 
 

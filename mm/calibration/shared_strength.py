@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from mm.base.arrays import Floats
-from mm.base.estimate import student_quantile
-from mm.base.numbers import number
+from mm.base.estimate import Estimate, student_quantile
+from mm.base.numbers import NORMAL, number
 from mm.calibration.fit_result import PoissonFit
 from mm.calibration.intervals import with_block_errors
 from mm.errors import FitError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mm.calibration.windows import Window, WindowFit
 
 LEAST = 3  # stretches, for a variance between them
+SHRUNK = ("A_shrunk", "k_shrunk", "ci95_A_shrunk", "ci95_k_shrunk")
 STEPS = 60  # of the bisection
 
 
@@ -62,6 +63,22 @@ class Shared:
         share = between / (own + between)
         return self.mean + share * (value - self.mean), math.sqrt(share) * error
 
+    def estimate(self, value: float, error: float, wide: float = NORMAL) -> Estimate:
+        """Return the estimate of one stretch, drawn to the mean, with its 95 % interval.
+
+        The interval allows for mean and deviation being estimates themselves: Morris, JASA 78 (1983) 47-55, eq. 4.1.
+        *wide* is the quantile of the stretch's own interval, by as many degrees of freedom as gave its *error*.
+        """
+        own, every = error**2, error**2 + self.sd**2
+        if every == 0:
+            return Estimate(value)
+        drawn = own / every * (self.n - 3) / (self.n - 1)
+        alone = math.sqrt(own * (1 - drawn))
+        shared = drawn * math.sqrt(every / self.n + 2 * (value - self.mean) ** 2 / max(self.n - 3, 1))
+        centre = value + drawn * (self.mean - value)
+        half = math.hypot(wide * alone, student_quantile(self.n - 1) * shared)
+        return Estimate(centre, math.hypot(alone, shared), centre - half, centre + half, self.n)
+
 
 def _spread(values: Floats, variances: Floats) -> float:
     """Return Σ (x − mean)²/variance, with the mean weighted alike."""
@@ -71,13 +88,17 @@ def _spread(values: Floats, variances: Floats) -> float:
 
 
 class Stretch(NamedTuple):
-    """The estimates of one stretch alone: ln A and k, their errors (by blocks where it can) and correlation."""
+    """The estimates of one stretch alone: ln A and k, their errors (by blocks where it can) and correlation.
+
+    ``wide`` is the quantile by which the errors give 95 % intervals.
+    """
 
     log_a: float
     k: float
     error_log_a: float
     error_k: float
     correlation: float = 0.0
+    wide: float = NORMAL
 
     @classmethod
     def of(cls, fit: PoissonFit) -> Self | None:
@@ -89,7 +110,7 @@ class Stretch(NamedTuple):
         log_a, k, naive_a, naive_k, by_blocks_a, by_blocks_k, together = (float(each or 0.0) for each in known)
         # of two or three blocks the error by blocks may be next to nothing by chance
         errors = max(by_blocks_a, naive_a), max(by_blocks_k, naive_k)
-        return cls(log_a, k, *errors, together / (naive_a * naive_k))
+        return cls(log_a, k, *errors, together / (naive_a * naive_k), _wide(fit.ci95_k_block, by_blocks_k))
 
     def error_at(self, ticks: float) -> float:
         """Return the standard error of ln λ at a distance."""
@@ -97,8 +118,8 @@ class Stretch(NamedTuple):
         return math.sqrt(max(self.error_log_a**2 - 2 * ticks * together + (ticks * self.error_k) ** 2, 0.0))
 
 
-def log_rate_sd(whole: PoissonFit, alone: Sequence[PoissonFit]) -> float | None:
-    """Return how far ln λ of another day is from that of *whole*, at its pivot; None of too few days.
+def log_rate_half(whole: PoissonFit, alone: Sequence[PoissonFit]) -> float | None:
+    """Return half of the 95 % interval of ln λ of another day about that of *whole*, at its pivot; None of too few.
 
     Args:
         whole: The fit of all days, whose error is by blocks.
@@ -109,7 +130,7 @@ def log_rate_sd(whole: PoissonFit, alone: Sequence[PoissonFit]) -> float | None:
     if at is None or own is None:
         return None
     shared = Shared.of([day.log_a - day.k * at for day in days], [day.error_at(at) for day in days])
-    return None if shared is None else math.hypot(own.error_at(at), shared.sd)
+    return None if shared is None else student_quantile(len(days) - 1) * math.hypot(own.error_at(at), shared.sd)
 
 
 class NextStretch:
@@ -143,6 +164,8 @@ class NextStretch:
 
     def shared(self) -> dict[str, Shared] | None:
         """Return the distributions of ln A and k over the stretches so far; None of too few."""
+        if len(self._past) < LEAST:
+            return None
         a = Shared.of([each.log_a for each in self._past], [each.error_log_a for each in self._past])
         k = Shared.of([each.k for each in self._past], [each.error_k for each in self._past])
         return None if a is None or k is None else {"A": a, "k": k}
@@ -157,22 +180,76 @@ class NextStretch:
         return {**content, "correlation": correlation, "next": {"n": self._counted, **self._inside}}
 
 
+def shrunk_to(shared: Mapping[str, Shared] | None, alone: Stretch | None) -> dict[str, Any]:
+    """Return A and k of a stretch drawn to the mean of all, with their intervals, by the names in `SHRUNK`."""
+    if shared is None or alone is None:
+        return dict.fromkeys(SHRUNK)
+    a = shared["A"].estimate(alone.log_a, alone.error_log_a, alone.wide)
+    k = shared["k"].estimate(alone.k, alone.error_k, alone.wide)
+    ends_a = None if a.ends is None else tuple(map(math.exp, a.ends))
+    ends_k = None if k.ends is None else tuple(k.ends)
+    return dict(zip(SHRUNK, (math.exp(a.value or 0.0), k.value, ends_a, ends_k), strict=True))
+
+
+def schedule_log_rate_half(schedule: "Schedule") -> float | None:
+    """Return half of the 95 % interval of ln of the fills that a schedule expects; None if it does not state that.
+
+    It is that of fills at the mean depth, 1/k: the errors of its windows, averaged over as many as have no data in
+    common, and what segments differ by beyond that.
+    """
+    windows = [each for each in schedule.segments if each.usable and segment_stretch(each) is not None]
+    if schedule.shared is None or not windows:
+        return None
+    alone = [stretch for each in windows if (stretch := segment_stretch(each)) is not None]
+    spans = [(each.train_start_us, each.train_end_us) for each in windows]
+    apart = max(_covered(spans) / max(sum(end - start for start, end in spans) / len(spans), 1.0), 1.0)
+    errors = [stretch.error_at(1 / stretch.k) for stretch in alone]
+    a, k = (Shared(**schedule.shared[name]) for name in ("A", "k"))
+    between = Stretch(0.0, k.mean, a.sd, k.sd, schedule.shared["correlation"]).error_at(1 / k.mean)
+    error = math.sqrt(sum(error**2 for error in errors) / len(errors) / apart + between**2 / len(windows))
+    return student_quantile(a.n - 1) * error
+
+
+def _covered(spans: Sequence[tuple[int, int]]) -> int:
+    """Return the time within any of some spans."""
+    covered, until = 0, 0
+    for start, end in sorted(spans):
+        covered, until = covered + max(end - max(start, until), 0), max(until, end)
+    return covered
+
+
+def segment_stretch(segment: "Segment | WindowFit") -> Stretch | None:
+    """Return A and k of a segment or of a window with their errors; None if some are unknown."""
+    A, k, error_log_a, error_k = segment.A, segment.k, segment.se_logA, segment.se_k
+    if not A or not k or error_log_a is None or error_k is None:
+        return None
+    return Stretch(math.log(A), k, error_log_a, error_k, wide=_wide(segment.ci95_k, error_k))
+
+
+def _wide(ends: tuple[float, float] | None, error: float) -> float:
+    """Return the quantile by which an *error* of k gave the *ends* of its interval, the normal one at least."""
+    return max((ends[1] - ends[0]) / 2 / error, NORMAL) if ends and error else NORMAL
+
+
 def shared_strength(
     windows: Sequence["Window"], fits: Sequence["WindowFit"], fit: Callable[[int, int], PoissonFit]
-) -> dict[str, Any] | None:
-    """Return what the segments of a schedule share, each fitted alone; None of too few usable ones.
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """Return what the segments of a schedule share, each fitted alone, and the estimates that they give.
+
+    The first is None of too few usable segments. The others are a row for each segment, by the names in `SHRUNK`: its
+    window's estimate, drawn to the mean of the segments that had ended before it.
 
     Args:
         windows: The windows of the segments, in order of time.
         fits: Their fits.
         fit: Fits a span of time.
     """
-    counted = NextStretch()
+    counted, drawn = NextStretch(), []
     for window, own in zip(windows, fits, strict=True):
-        known = own.A is not None and own.k is not None and own.se_logA is not None and own.se_k is not None
-        told = Stretch(math.log(own.A or 1.0), own.k or 0.0, own.se_logA or 0.0, own.se_k or 0.0) if known else None
-        counted.add(told, Stretch.of(fit(window.start_us, window.end_us)))
-    return counted.to_json()
+        trained = segment_stretch(own)
+        drawn.append(shrunk_to(counted.shared(), trained))
+        counted.add(trained, Stretch.of(fit(window.start_us, window.end_us)))
+    return counted.to_json(), drawn
 
 
 def schedule_draws(schedule: "Schedule", count: int, seed: int) -> Iterator["Schedule"]:
@@ -207,31 +284,49 @@ def schedule_draws(schedule: "Schedule", count: int, seed: int) -> Iterator["Sch
 
 def _drawn(segment: "Segment", shared: Sequence[Shared], together: Floats, apart: Floats) -> "Segment":
     """Return a segment with drawn A and k; *together* and *apart* are standard normal, of ln A and k."""
-    if segment.A is None or segment.k is None or segment.se_logA is None or segment.se_k is None:
+    own = segment_stretch(segment)
+    if own is None:
         return segment
-    (centre_a, error_a), (centre_k, error_k) = (
-        each.shrunk(value, error)
-        for each, value, error in zip(
-            shared, (math.log(segment.A), segment.k), (segment.se_logA, segment.se_k), strict=True
-        )
-    )
+    centre_a, error_a = shared[0].shrunk(own.log_a, own.error_log_a)
+    centre_k, error_k = shared[1].shrunk(own.k, own.error_k)
     log_a = centre_a + error_a * together[0] + shared[0].sd * apart[0]
-    centre_k = max(centre_k, segment.k / 2)
+    centre_k = max(centre_k, own.k / 2)
     k = centre_k * math.exp((error_k * together[1] + shared[1].sd * apart[1]) / centre_k)
-    level = math.exp(log_a - math.log(segment.A) - (k - segment.k) / segment.k)  # at the mean depth, 1/k
+    level = math.exp(log_a - own.log_a - (k - own.k) / own.k)  # at the mean depth, 1/k
     curve, rates = (
         tuple((delta, rate * level) for delta, rate in line) for line in (segment.lambda_curve, segment.measured_rates)
     )
     return replace(segment, A=math.exp(log_a), k=k, lambda_curve=curve, measured_rates=rates)
 
 
-def sentence(shared: Mapping[str, Any], step_min: float) -> str:
-    """Return what segments of *step_min* share, and how well windows told the next one, in words."""
+def sentence(shared: Mapping[str, Any], stretches: str, drawn: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return in words what stretches share, the *drawn* estimates of each, and how well windows told the next one.
+
+    Args:
+        shared: As of `NextStretch.to_json`.
+        stretches: What they are: segments of 15 min, days.
+        drawn: A row each with the names in `SHRUNK`.
+    """
     a, k, after = shared["A"], shared["k"], shared["next"]
     text = (
-        f"{a['n']} segments of {step_min:g} min alone: A {number(math.exp(a['mean']), 3)} /s, differing by "
+        f"{a['n']} {stretches} alone: A {number(math.exp(a['mean']), 3)} /s, differing by "
         f"{number(100 * a['sd'], 2)} % (1 sd), k {number(k['mean'], 3)} /tick, by {number(k['sd'], 2)}"
     )
+    known = [row for row in drawn if row["A_shrunk"] is not None]
+    if known:
+        ranges = (
+            f"{name[0]} {number(min(row[name] for row in known), 3)} to {number(max(row[name] for row in known), 3)}"
+            for name in SHRUNK[:2]
+        )
+        text += f"; drawn to that mean: {', '.join(ranges)}"
     if not after["n"]:
         return text
     return f"{text}; in the 95 % interval that the window before gave: A {after['A']}, k {after['k']} of {after['n']}"
+
+
+def told(schedule: Mapping[str, Any]) -> str:
+    """Return the `sentence` of a ``poisson_schedule.json``; empty without what its segments share."""
+    if schedule.get("shared") is None:  # an earlier version made it, or there are too few
+        return ""
+    drawn = [{"A_shrunk": None, "k_shrunk": None, **segment} for segment in schedule["segments"]]
+    return sentence(schedule["shared"], f"segments of {schedule['step_min']:g} min", drawn)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.base.arrays import Floats
+from mm.base.estimate import NO_ESTIMATE, Estimate, estimated
 from mm.calibration.reference import CLOSED
 from mm.clock import US_PER_S
 
@@ -46,17 +47,20 @@ def volatility(stretches: Iterable[tuple["ReferencePath", int, int]]) -> dict[st
     """Return the block ``volatility`` of ``poisson_fit.json``, of the mid in *stretches* (path, start, end in µs).
 
     ``sigma_ticks_per_sqrt_s``: two-scale volatility; None with too few data, or if there is only bid-ask bounce.
-    ``se_sigma``: its standard error, from half hours; None with fewer than four. ``bounce_ticks``: standard deviation
-    of the bounce; 0 if the plot does not fall. ``signature``: by sampling step, ticks² per second and number of moves.
+    ``se_sigma``, ``ci95_sigma``: its error and interval from half hours; None with fewer than four.
+    ``bounce_ticks``: standard deviation of the bounce; 0 if the plot does not fall.
+    ``signature``: by sampling step, ticks² per second and number of moves.
     """
     parts = [moves_of(*stretch, steps=STEPS_S) for stretch in stretches]
     moves = {step: np.hstack([part[step] for part in parts]) for step in STEPS_S}
     fast, slow = moves[FAST_S], moves[SLOW_S]
     variance = _two_scale(per_s(fast, FAST_S), per_s(slow, SLOW_S))
     sigma = math.sqrt(variance) if variance > 0 else None
+    found = _by_half_hours(fast, slow, sigma)
     return {
         "sigma_ticks_per_sqrt_s": sigma,
-        "se_sigma": _error(fast, slow, sigma),
+        "se_sigma": found.error,
+        "ci95_sigma": found.ends,
         "bounce_ticks": math.sqrt(max(per_s(fast, FAST_S) - variance, 0.0) / 2) if slow[1].any() else None,
         "fast_s": FAST_S,
         "slow_s": SLOW_S,
@@ -90,11 +94,14 @@ def _two_scale(fast: float, slow: float) -> float:
     return (slow - share * fast) / (1 - share)
 
 
-def _error(fast: Floats, slow: Floats, sigma: float | None) -> float | None:
-    """Return the standard error of *sigma* from the scatter of σ² over half hours of equal weight."""
+def _by_half_hours(fast: Floats, slow: Floats, sigma: float | None) -> Estimate:
+    """Return *sigma* with the error and the interval of σ² over half hours of equal weight."""
     full = (fast[1] >= HALF_HOUR_S // 2) & (slow[1] >= HALF_HOUR_S // 2)
     if sigma is None or full.sum() < FEWEST_HALF_HOURS:
-        return None
+        return NO_ESTIMATE
     (quick, quick_count), (long, long_count) = fast[:, full], slow[:, full]
     each = (long / long_count / SLOW_S - FAST_S / SLOW_S * quick / quick_count) / (1 - FAST_S / SLOW_S)
-    return float(np.std(each, ddof=1)) / math.sqrt(len(each)) / (2 * sigma)
+    squared = estimated(each)
+    half = 0.0 if squared.ends is None else (squared.ends[1] - squared.ends[0]) / 2
+    ends = [math.sqrt(max(sigma**2 + side * half, 0.0)) for side in (-1, 1)]
+    return Estimate(sigma, (squared.error or 0.0) / (2 * sigma), *ends, n=len(each))

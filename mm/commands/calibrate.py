@@ -85,6 +85,8 @@ def calibrate(
     run.summary |= {"calib_deltas": content["options"]["calib_deltas"]}
     run.print(table(fitted.measured.fitted, fitted.fit))
     run.print(fitted.fit.headline())
+    if shared := fitted.told_shared():
+        run.print(shared)
     choice, shape, reference = fitted.fit.reference_choice, fitted.fit.shape, fitted.fit.reference
     beyond = f"; the distances of this fit are from the {reference}" if choice and choice.chosen != reference else ""
     whys = (choice and choice.why + beyond, shape and shape.why)

@@ -210,7 +210,7 @@ def write_study(run: Run, studied: "Study") -> int:
     }
     run.print(studied.schedule.counted())
     if studied.schedule.shared is not None:
-        run.print(shared_strength.sentence(studied.schedule.shared, studied.schedule.step_min))
+        run.print(shared_strength.told(studied.schedule.to_json()))
     if studied.schedule.clustering is not None:
         run.print(f"note: first training window: {sentence(studied.schedule.clustering)}")
     if slow := drift_warning(studied.schedule.clustering, studied.schedule.train_window_min * 60):

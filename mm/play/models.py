@@ -498,7 +498,7 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
         "shape": fitted.shape.chosen if fitted.shape and fitted.line else EXPONENTIAL,
         "min_delta_ticks": fitted.min_delta_ticks,
         "max_delta_ticks": fitted.max_delta_ticks,
-        "log_rate_sd": fitted.log_rate_sd,
+        "log_rate_half": fitted.log_rate_half,
         "lacks": list(lacks),
     }
 
@@ -533,6 +533,8 @@ def _why_reference(reference: str | None, choice: tuple[str, str] | None) -> str
 
 def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
     """Return the entry of a schedule: its most frequent status, and the distances and medians of all segments."""
+    from mm.calibration.shared_strength import schedule_log_rate_half
+
     used = [segment for segment in schedule.segments if segment.usable]
     counts = Counter(segment.status for segment in schedule.segments)
     near = [segment.min_delta_ticks for segment in used if segment.min_delta_ticks is not None]
@@ -552,6 +554,7 @@ def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
         "shape": shapes.most_common(1)[0][0] if shapes else None,
         "min_delta_ticks": min(near, default=None),
         "max_delta_ticks": max(far, default=None),
+        "log_rate_half": schedule_log_rate_half(schedule),
         "lacks": [],
     }
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import median
 from mm.base.estimate import from_error
-from mm.base.numbers import duration, half_width, number, percent, short
+from mm.base.numbers import duration, number, percent, short
 from mm.report import figures
 from mm.report.calibration_charts import Pieces, curve_card, distances_card, pieces_card
 from mm.report.figures import LOSS, MAIN, Figure
@@ -220,8 +220,9 @@ def _volatility(volatility: Mapping[str, Any]) -> str:
     steps = [point for point in volatility.get("signature", []) if point["variance_per_s"]]
     if not steps:
         return card("Volatility", "", nothing("The mid was never valid long enough."))
-    error = volatility["se_sigma"]
-    sigma_text = number(volatility["sigma_ticks_per_sqrt_s"]) + _half(error)
+    ends = volatility.get("ci95_sigma")  # an earlier version wrote none
+    within = f" ({number(ends[0])} to {number(ends[1])}, 95 % by half hours)" if ends else ""
+    sigma_text = number(volatility["sigma_ticks_per_sqrt_s"]) + within
     hint = (
         f"Signature: ticks per √s by sampling step. Two-scale estimate, without bounce: {sigma_text}; a bounce of "
         f"{number(volatility['bounce_ticks'], 2)} ticks."
@@ -272,16 +273,17 @@ def clusters_card(clusters: Mapping[str, Any], within: str = "") -> str:
     if clusters["branching_ratio"] is None:
         return card("Clustering", within, nothing(f"Not fitted: {escape(clusters['reason'])}."))
     ks, plain = max(clusters["ks"].values()), max(clusters["ks_poisson"].values())
+    orders = sum(clusters["n_events"].values())
     hint = (
         f"{within}Orders that one aggressive order excites on average, by the half-life of its effect. Branching ratio "
-        f"{_excited(clusters['branching_ratio'], clusters['se_branching_ratio'])}; Kolmogorov-Smirnov distance of the "
-        f"rescaled waiting times {number(ks, 2)}, of Poisson flow {number(plain, 2)}."
+        f"{_excited(clusters['branching_ratio'], clusters['se_branching_ratio'], orders)}; Kolmogorov-Smirnov distance "
+        f"of the rescaled waiting times {number(ks, 2)}, of Poisson flow {number(plain, 2)}."
     )
     ways = [(hit, by) for by in ("bid", "ask") for hit in ("bid", "ask")]
     rows = [
         (
             f"{number(kernel['half_life_s'], 3)} s",
-            *(_excited(kernel["branching"][hit][by], kernel["se_branching"][hit][by]) for hit, by in ways),
+            *(_excited(kernel["branching"][hit][by], kernel["se_branching"][hit][by], orders) for hit, by in ways),
         )
         for kernel in clusters["kernels"]
     ]
@@ -289,17 +291,30 @@ def clusters_card(clusters: Mapping[str, Any], within: str = "") -> str:
     return card("Clustering", hint, grid(heads, rows) if rows else nothing("No order excites another."))
 
 
-def _excited(value: float, error: float | None) -> str:
-    return number(value, 2) + _half(error)
-
-
-def _half(error: float | None) -> str:
-    return "" if error is None else f" ± {number(half_width(error), 2)}"
+def _excited(value: float, error: float | None, orders: int) -> str:
+    """Return a branching ratio with half of its 95 % interval, by the *orders* that gave its error."""
+    found = from_error(value, error, orders)
+    return number(value, 2) + ("" if found.low is None else f" ± {number(value - found.low, 2)}")
 
 
 def _days(days: Sequence[Mapping[str, Any]]) -> str:
+    drawn = [name for name in ("A_shrunk", "k_shrunk") if any(day.get(name) is not None for day in days)]
     rows = [
-        (day["day"], number(day["A"]), number(day["k"]), f"{day['n_fills']:,.0f}", escape(day["status"]))
+        (
+            day["day"],
+            *(number(day[name]) for name in "Ak"),
+            *(_drawn(day, name) for name in drawn),
+            f"{day['n_fills']:,.0f}",
+            escape(day["status"]),
+        )
         for day in days
     ]
-    return card("By day", "A separate fit of each day.", grid(("day", "A", "k", "fills", ""), rows))
+    hint = "A separate fit of each day."
+    if drawn:
+        hint += " Shrunk: drawn to the mean of all days, with its 95 % interval by blocks."
+    return card("By day", hint, grid(("day", "A", "k", *(f"{name[0]}, shrunk" for name in drawn), "fills", ""), rows))
+
+
+def _drawn(day: Mapping[str, Any], name: str) -> str:
+    ends = day[f"ci95_{name}"]
+    return number(day[name]) + (f" ({number(ends[0])} to {number(ends[1])})" if ends else "")

@@ -86,6 +86,9 @@ def _parameter_panel(rows: "SegmentRows", name: str, unit: str) -> Panel:
     fitted, known = np.array(rows.words["source"]) == "fitted", ~np.isnan(value)
     span = _parameter_range(rows, name)
     traces = [_held(rows, name, value, MAIN, showlegend=False)]
+    drawn = rows.numbers[f"{name}_shrunk"]
+    if not np.isnan(drawn).all():
+        traces.append(_held(rows, "drawn to the mean", np.clip(drawn, *span), MAIN, line={"dash": "dot"}))
     for title, colour, at in (("fitted", BUY, fitted & known), ("carried or default", SELL, ~fitted & known)):
         if not at.any():
             continue

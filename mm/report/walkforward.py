@@ -13,6 +13,7 @@ import numpy as np
 from mm.backtest.metrics.notes import NULL
 from mm.base.arrays import Floats
 from mm.base.numbers import duration, number, short, signed
+from mm.calibration.shared_strength import told
 from mm.report.backtest import activity_rows, data_card, sensitivity_card, split_card
 from mm.report.calibration import clusters_card
 from mm.report.contents import BACKTEST, METRICS, PAGE, SCHEDULE, SUMMARY, read_content
@@ -96,7 +97,7 @@ def page(
         path = folder / FILE
         windows = read_content(path)["windows"] if path.exists() else []  # an earlier version made the run
         shapes = shapes_card([WindowShape.from_json(window, str(path)) for window in windows])
-        body += [shapes, _data(rows, summary, run), _table(rows, over)]
+        body += [shapes, _data(rows, summary, run, told(schedule)), _table(rows, over)]
     return document(f"{title} · {kind}", [*body, origin(about)], about.plotly)
 
 
@@ -109,9 +110,10 @@ def schedule_line(schedule: Content, kind: str) -> str:
 def segments_of(schedule: "Schedule") -> SegmentRows:
     """Return the segments of a schedule as rows."""
     none = (None, None)
-    names = ("start_us", "end_us", "A", "k", "A_low", "A_high", "k_low", "k_high")
+    plain = ("start_us", "end_us", "A", "k", "A_shrunk", "k_shrunk")
+    names = (*plain, "A_low", "A_high", "k_low", "k_high")
     rows = [
-        (each.start_us, each.end_us, each.A, each.k, *(each.ci95_A or none), *(each.ci95_k or none))
+        (*(getattr(each, name) for name in plain), *(each.ci95_A or none), *(each.ci95_k or none))
         for each in schedule.segments
     ]
     numbers = dict(zip(names, np.array(rows, np.float64).reshape(-1, len(names)).T, strict=True))
@@ -168,7 +170,7 @@ def _traded(summary: Content, folder: str) -> list[str]:
     ]
 
 
-def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) -> str:
+def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None, shared: str) -> str:
     words = zip(*(rows.words[name] for name in ("status", "reason", "source")), strict=True)
     reasons = Counter(f"{status}: {reason}".strip(": ") for status, reason, source in words if source != "fitted")
     oldest = _extreme(rows, "age_s", np.nanmax)
@@ -180,7 +182,8 @@ def _data(rows: SegmentRows, summary: Content | None, run: RunColumns | None) ->
         ("fills in a training window, fewest", number(_extreme(rows, "n_fills", np.nanmin))),
         *((reason, f"{count} segments") for reason, count in reasons.items()),
     ]
-    quality = card("Fits", "Parameters used by the segments.", table("", fitted))
+    hint = "Parameters used by the segments." + (f" {escape(shared)}." if shared else "")
+    quality = card("Fits", hint, table("", fitted))
     if summary is None or run is None:
         return quality
     return pair(data_card(summary, run), quality)
@@ -198,18 +201,19 @@ def _median(rows: SegmentRows, name: str) -> float | None:
 
 def _table(rows: SegmentRows, over: EquityCurve | None) -> str:
     pnl = None if over is None else earned(over, rows)
-    head = ["from", "source", "A", "k", "fills in training"]
-    names = ("start_us", "A", "k", "n_fills")
+    head = ["from", "source", "A", "k", "A, shrunk", "k, shrunk", "fills in training"]
+    names = ("start_us", "A", "k", "A_shrunk", "k_shrunk", "n_fills")
     columns = (rows.numbers[name].tolist() for name in names)
     cells = []
-    for i, (start_us, A, k, trained) in enumerate(zip(*columns, strict=True)):
+    for i, (start_us, *parameters, trained) in enumerate(zip(*columns, strict=True)):
         row = [
             minute(int(start_us)),
             escape(rows.words["source"][i]),
-            number(A),
-            number(k),
+            *map(number, parameters),
             "–" if math.isnan(trained) else short(trained),
         ]
         cells.append([*row, signed(float(pnl[i]), 3)] if pnl is not None else row)
-    hint = "Names and more columns are those of window_metrics.csv."
+    hint = (
+        "Names and more columns are those of window_metrics.csv. Shrunk: to the mean of earlier segments, not traded."
+    )
     return card("All segments", hint, grid([*head, "PnL"] if pnl is not None else head, cells))

@@ -101,7 +101,7 @@ def study(
         if step:
             step(1)
     shared = shared_strength(windows, own, calibrator.fit_alone)
-    schedule = schedule_of(calibrator, plan, fallback, tuple(segments), clustering, shared)
+    schedule = schedule_of(calibrator, plan, fallback, segments, clustering, shared)
     played = calibrator.config.distances if calibrator.played else ()
     return Study(schedule, tuple(own), tuple(shown.found), played)
 

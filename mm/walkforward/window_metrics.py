@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mm.walkforward.walkforward import Study
 
 TRAINED = ("train_exposure_s", "train_dispersion", "train_deviance", "train_df", "A_low", "A_high", "k_low", "k_high")
-LATER = ("shape", "adverse_ticks")  # columns after those that scripts index
+LATER = ("shape", "adverse_ticks", "A_shrunk", "k_shrunk")  # columns after those that scripts index
 NO_COLUMN = (
     "lambda_curve",
     "measured_rates",
@@ -29,6 +29,8 @@ NO_COLUMN = (
     "half_spread_ticks",
     "ci95_A",
     "ci95_k",
+    "ci95_A_shrunk",
+    "ci95_k_shrunk",
 )  # of a segment
 SEGMENT = tuple(name for name in Segment.__dataclass_fields__ if name not in (*NO_COLUMN, *LATER))
 SEGMENT_FIELDS = tuple(name for name in Segment.__dataclass_fields__ if name not in NO_COLUMN)

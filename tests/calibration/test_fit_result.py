@@ -18,7 +18,7 @@ CONTRACT_KEYS = (
     "n_fills exposure_s pivot_delta lambda_at_pivot se_log_lambda_at_pivot curvature_p sides side_lr_p firth "
     "log_linear min_delta_ticks max_delta_ticks window usable status reason mle hit reference sigma_ticks "
     "half_spread_ticks predictive_ci95 predictive_horizon_s warnings reference_choice shape lambda_curve calib_fills "
-    "calib_fill_params calib_order_qty measured_rates adverse_moves clustering log_rate_sd"
+    "calib_fill_params calib_order_qty measured_rates adverse_moves clustering log_rate_half"
 )
 
 NEIGHBOUR = ("A", "k", "ci95_A_block", "ci95_k_block")

@@ -39,6 +39,23 @@ def test_an_estimate_shrinks_the_more_the_larger_its_error_is():
     assert error == pytest.approx((1 / 0.36 + 1 / 0.09) ** -0.5)
 
 
+@pytest.mark.parametrize("between", [0.0, 0.5, 3.0])
+@pytest.mark.parametrize(("degrees", "wide"), [(3, 3.18), (1000, 1.96)])
+def test_intervals_of_shrunken_estimates_hold_the_truth(between, degrees, wide):
+    """Whether stretches are equal or far apart, and from rough errors as well; narrower if they are alike."""
+    random, held, width = np.random.default_rng(3), [], []
+    for _ in range(40):
+        truth = random.normal(0.0, between, 12)
+        found, errors = truth + random.normal(0.0, 1.0, 12), np.sqrt(random.chisquare(degrees, 12) / degrees)
+        shared = Shared.of(found, errors)
+        for value, error, true in zip(found, errors, truth, strict=True):
+            low, high = shared.estimate(value, error, wide).ends
+            held.append(low <= true <= high)
+            width.append((high - low) / (2 * wide * error))
+    assert np.mean(held) > 0.92
+    assert np.median(width) < (0.8 if between < 1 else 1.01)
+
+
 @pytest.mark.parametrize("walks", [False, True])
 def test_the_next_stretch_is_in_its_interval_in_95_percent(walks):
     """Whether levels are drawn anew or walk; a window is the mean of eight stretches before."""
@@ -71,7 +88,10 @@ def test_a_schedule_states_what_its_segments_share(schedule):
     assert shared["k"]["mean"] == pytest.approx(0.6, abs=0.1)
     assert math.exp(shared["A"]["mean"]) == pytest.approx(0.5, abs=0.15)
     assert Schedule.from_json(json.loads(json.dumps(schedule.to_json())), "x.json").shared == shared
-    assert "in the 95 % interval that the window before gave: A " in sentence(shared, 10)
+    drawn = [each for each in schedule.segments if each.A_shrunk is not None]
+    assert len(drawn) == shared["next"]["n"]
+    assert all(each.ci95_k_shrunk[0] < each.k_shrunk < each.ci95_k_shrunk[1] for each in drawn)
+    assert "in the 95 % interval that the window before gave: A " in sentence(shared, "segments of 10 min")
 
 
 def test_draws_scatter_as_far_as_is_known(schedule):

@@ -173,6 +173,7 @@ CURVES = {
 VOLATILITY = {
     "sigma_ticks_per_sqrt_s": 0.153,
     "se_sigma": 0.02,
+    "ci95_sigma": [0.11, 0.19],
     "bounce_ticks": 0.014,
     "signature": [
         {"step_s": 1, "variance_per_s": 0.04},
@@ -246,7 +247,7 @@ def test_volatility_signature_shows_steps_with_a_variance():
     ((figure,),) = (figures_of(text),)
     assert figure["data"][0]["x"].tolist() == [1, 60]
     assert figure["data"][0]["y"] == pytest.approx([0.2, 0.1])
-    assert "0.153 ± 0.039" in text
+    assert "0.153 (0.11 to 0.19, 95 % by half hours)" in text
 
 
 def test_each_move_after_fills_has_a_point():

@@ -75,4 +75,4 @@ def test_column_positions_are_stable(tmp_path, studied):
     header = path.read_text().splitlines()[0].split(",")
     found = [header[place - 1] for place in (1, 5, 6, 9, 11)]
     assert found == ["start_us", "A", "k", "n_fills", "status"]
-    assert header[-1] == "adverse_ticks"
+    assert header[-3:] == ["adverse_ticks", "A_shrunk", "k_shrunk"]

@@ -21,7 +21,6 @@ from mm.backtest.metrics.long_run import BLOCK_US, fill_intervals, stretch_inter
 from mm.backtest.metrics.spans import Spans
 from mm.base.arrays import Floats, Ints, Mask
 from mm.base.estimate import Ends
-from mm.base.numbers import NORMAL
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 
@@ -242,15 +241,15 @@ def fill_rates(
     }, total
 
 
-def for_another_day(ratio: Mapping[str, Any], log_rate_sd: float | None) -> dict[str, Any]:
+def for_another_day(ratio: Mapping[str, Any], log_rate_half: float | None) -> dict[str, Any]:
     """Return the ratio of fills with what its interval is given: ``given`` is None for a predictive one.
 
-    With the standard deviation of ln λ of another day (None of a fit of fewer than three) it is widened by that.
+    With half of the 95 % interval of ln λ (None of a fit of fewer than three days) it is widened by that.
     """
     value, low, high = (ratio[name] for name in ("value", "low", "high"))
-    if not value or low is None or not low > 0 or log_rate_sd is None:
+    if not value or low is None or not low > 0 or log_rate_half is None:
         return {**ratio, "given": None if value is None else GIVEN}
-    down, up = (math.hypot(math.log(value / end), NORMAL * log_rate_sd) for end in (low, high))
+    down, up = (math.hypot(math.log(value / end), log_rate_half) for end in (low, high))
     return {"value": value, "low": value * math.exp(-down), "high": value * math.exp(up), "given": None}
 
 

@@ -314,7 +314,7 @@ def _predicted(journal: "Journal", terms: "RunTerms", sent: Lives) -> dict[str, 
     if intensity is not None and intensity.reference != "mid" and offsets is None:
         intensity = None
     rates, here = fill_rates(journal, sent, intensity, offsets)
-    rates["fills_ratio"] = for_another_day(rates["fills_ratio"], (terms.fit or {}).get("log_rate_sd"))
+    rates["fills_ratio"] = for_another_day(rates["fills_ratio"], (terms.fit or {}).get("log_rate_half"))
     by_engine = journal.counters["expected_fills"]
     return {
         "predicted_fills": here if by_engine is None else by_engine,

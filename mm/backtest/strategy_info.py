@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     pass
 
 # attributes of a model that are not parameters
-PARTS = ("inner", "model", "models", "weights", "name", "signals", "begins_us")
+PARTS = ("inner", "model", "models", "weights", "name", "signals", "begins_us", "trained_on")
 IMPLICIT = {"gamma": "auto", "sigma": "tape"}  # meaning of NaN in a compiled model; for k and A see `sources`
 
 
@@ -58,6 +58,11 @@ def strategy_of(model: object) -> dict[str, Any]:
     inside = [strategy_of(part) for part in _inside(model)]
     terms = {"model": type(model).__name__, "parameters": _parameters(model)}
     return {**terms, "inner": inside} if inside else terms
+
+
+def trained_on(model: object) -> frozenset[tuple[str, str]]:
+    """Return symbol and day of each day that a model and those in it say they were trained on (``trained_on``)."""
+    return frozenset(day for part in _each(model) for day in getattr(part, "trained_on", ()))
 
 
 def _each(model: object) -> Iterator[Any]:

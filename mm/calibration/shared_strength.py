@@ -9,6 +9,7 @@ squared deviations, each over its own variance, add up to the degrees of freedom
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -194,20 +195,18 @@ def shrunk_to(shared: Mapping[str, Shared] | None, alone: Stretch | None) -> dic
 def schedule_log_rate_half(schedule: "Schedule") -> float | None:
     """Return half of the 95 % interval of ln of the fills that a schedule expects; None if it does not state that.
 
-    It is that of fills at the mean depth, 1/k: the errors of its windows, averaged over as many as have no data in
-    common, and what segments differ by beyond that.
+    It is that of fills at the mean depth, 1/k, by the errors of its windows, averaged over as many as have no data in
+    common. What segments differ by beyond that is in the scatter of their fills about the expected ones.
     """
     windows = [each for each in schedule.segments if each.usable and segment_stretch(each) is not None]
-    if schedule.shared is None or not windows:
-        return None
     alone = [stretch for each in windows if (stretch := segment_stretch(each)) is not None]
+    if len(alone) < LEAST:
+        return None
     spans = [(each.train_start_us, each.train_end_us) for each in windows]
     apart = max(_covered(spans) / max(sum(end - start for start, end in spans) / len(spans), 1.0), 1.0)
-    errors = [stretch.error_at(1 / stretch.k) for stretch in alone]
-    a, k = (Shared(**schedule.shared[name]) for name in ("A", "k"))
-    between = Stretch(0.0, k.mean, a.sd, k.sd, schedule.shared["correlation"]).error_at(1 / k.mean)
-    error = math.sqrt(sum(error**2 for error in errors) / len(errors) / apart + between**2 / len(windows))
-    return student_quantile(a.n - 1) * error
+    squares = fmean(stretch.error_at(1 / stretch.k) ** 2 for stretch in alone)
+    wide = NORMAL + (fmean(stretch.wide for stretch in alone) - NORMAL) / apart  # errors of many windows even out
+    return wide * math.sqrt(squares / apart)
 
 
 def _covered(spans: Sequence[tuple[int, int]]) -> int:

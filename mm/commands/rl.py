@@ -81,9 +81,11 @@ def rl_evaluate(
     Example: mm rl evaluate --model-path out/models/rl_mm_agent.zip --day 20251217
     """
     from mm.backtest.quotes.agent_file import read_agent
+    from mm.backtest.summary_text import tried
     from mm.play.market import Markets
     from mm.play.notes import agent_notes, day_notes, log_notes
     from mm.rl.evaluation import evaluate as evaluated
+    from mm.trials.on_record import Recording
     from mm.trials.openings import write_openings
 
     import_trusted(models.trusted())
@@ -96,8 +98,11 @@ def rl_evaluate(
     log_notes(console.log, agent_notes(trained.model_path, agent, execution, tapes))
     for note in day_notes(tapes):
         console.print(f"note: {note}")
-    evaluation = evaluated(agent, tapes, knobs)
+    recording = Recording(day.out_root, "rl evaluate")
+    evaluation = evaluated(agent, tapes, knobs, recording)
     console.set_json(evaluation)
+    for problem in recording.problems:
+        console.print(f"note: trials: {problem}")
     console.print(f"{evaluation['symbol']} {','.join(evaluation['days'])}, {evaluation['policies_tried']} policies")
     console.print(f"{'policy':<20}{'PnL':>14}{'Sharpe':>9}{'deflated':>10}{'fills':>8}{'mean |q|':>12}")
     for name, row in evaluation["policies"].items():
@@ -105,6 +110,7 @@ def rl_evaluate(
         held = _cell(row["inventory"]["abs_mean"], 12, 4)
         console.print(f"{name:<20}{''.join(numbers)}{row['n_fills']:>8}{held}")
     console.print(evaluation["verdict"])
+    console.print(f"trials: {tried(evaluation['trials'], None)}")
 
 
 @command(Refereed, Account, brief=(Refereed,))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mm.runs.finished import RunFolder
     from mm.runs.tags import Tags
     from mm.trials.ledger import Ledger
+    from mm.trials.on_record import Tried
 
 
 _FILTERS = (
@@ -99,19 +100,27 @@ def runs_list(
 ) -> None:
     """List the runs under OUT_ROOT, oldest first, with their main numbers.
 
+    trials is the number of designs that were tried on the days of a run until today.
+
     The filters are not knobs: an exported SYMBOL does not filter this list. Folders that are not runs
     are listed below them.
     """
     from mm.runs.find import find_runs
     from mm.runs.tags import Tags
+    from mm.trials.on_record import Tried
 
     every_run, invalid = find_runs(results.out_root)
     tags = Tags(results.out_root)
     runs = _wanted(every_run, tags, (kind, symbol, day, tag))
-    rows = []
+    rows, tried = [], Tried(results.out_root)
     for run in runs:
         tagged = tags.of(run)
-        more = {"found": headlines(run.manifest), "tags": tagged.tags, "note": tagged.note}
+        more = {
+            "found": headlines(run.manifest),
+            "trials": _trials_now(run, tried),
+            "tags": tagged.tags,
+            "note": tagged.note,
+        }
         rows.append({**_row(run), "digest": run.manifest["digest"], **more})
     console.set_json({"runs": rows, "others": [{"path": str(other.folder), "why": other.why} for other in invalid]})
     if runs:
@@ -120,13 +129,21 @@ def runs_list(
                 [*(f"{key}={shown(value)}" for key, value in numbers.items()), *(f"#{tag}" for tag in row["tags"])]
             )
             for row in rows
-            for numbers in [row["found"]]
+            for numbers in [row["found"] | ({} if row["trials"] is None else {"trials": row["trials"]})]
         ]
         _print_table(console, [{**_row(run), "found": text or "-"} for run, text in zip(runs, texts, strict=True)])
     else:
         console.print(f"no runs below {results.out_root}" + (" pass the filters" if every_run else ""))
     for other in invalid:
         console.print(f"{other.folder}: {other.why}")
+
+
+def _trials_now(run: "RunFolder", tried: "Tried") -> int | None:
+    """Return how many designs are on record of a run's days today; None of a run that knows of no trials."""
+    trials = run.manifest["summary"].get("trials")
+    if not isinstance(trials, Mapping):
+        return None
+    return max(int(trials["on_these_days"]), tried.on(str(run.manifest["symbol"]), run.days()))
 
 
 @command(Results, arguments=_TRIALS)
@@ -191,6 +208,8 @@ def runs_show(console: Console, results: Results, name: str) -> None:
 
     RUN is its folder, its RUN_ID, or the beginning of its RUN_ID or digest.
     """
+    from mm.backtest.summary_text import tried_of
+    from mm.report.as_of_now import as_of_now
     from mm.runs.find import open_run
     from mm.runs.tags import Tags
 
@@ -206,6 +225,8 @@ def runs_show(console: Console, results: Results, name: str) -> None:
     console.print(f"time     {manifest['started_at']} to {manifest['finished_at']}")
     console.print(f"version  {manifest['version']} {manifest['commit'] or ''}".rstrip())
     console.print(f"digest   {manifest['digest']}")
+    if trials := tried_of(as_of_now(manifest["summary"], results.out_root)):
+        console.print(f"trials   {trials}")
     said = Tags(results.out_root).of(run)
     if said.tags or said.note:
         console.print(f"tags     {' '.join(f'#{tag}' for tag in said.tags)}  {said.note}".rstrip())

@@ -268,8 +268,7 @@ class Sensitivity:
 
     @staticmethod
     def _exponent(params: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        without = params["sensitivity"] is False or params["queue_exponent_file"] is not None
-        if without or params["fill_model"] != "queue_prob_power":
+        if params["queue_exponent_file"] is not None or params["fill_model"] != "queue_prob_power":
             return {}
         known = sorted(folder.glob(f"*{EXPONENT_FILE}"))
         first = day_list(params["day"])[0]

@@ -11,6 +11,7 @@ from mm.backtest.journal import LONG
 from mm.backtest.metrics.notes import short_of_fee
 from mm.backtest.rules import Rules
 from mm.backtest.run_terms import UNEARNED_FEE
+from mm.backtest.strategy_info import trained_on
 from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.play.knobs import Sensitivity
@@ -97,7 +98,7 @@ class Play:
         """
         account, first = knobs.account, markets.first
         models = PlayModels.of(knobs.models, first, account.seed, fit)
-        _refuse_trained(models, markets.tapes)
+        _refuse_trained(models, given, markets.tapes)
         rules = rules_of(first, knobs.execution, account, knobs.models, risk=knobs.risk)
         rules = with_others(rules, markets.others, markets.declared, account, markets.way)
         for _, agent in models.agents():
@@ -315,13 +316,16 @@ class Play:
             yield replay.backtest(self.tapes, drawn.quotes(), drawn.fills(), self.rules, step=step, keeps_orders=False)
 
 
-def _refuse_trained(models: PlayModels, tapes: Sequence[Tape]) -> None:
-    """Raise UsageError if a fit, a schedule or an agent was trained on a held-out day of the run."""
+def _refuse_trained(models: PlayModels, given: "GivenModels", tapes: Sequence[Tape]) -> None:
+    """Raise UsageError if a fit, a schedule, an agent or a model was trained on a held-out day of the run."""
     first, _, last = ((models.fitted and models.fitted.day) or "").partition("-")
     refuse_trained("the fit or schedule", lambda day: first <= day <= (last or first), tapes)
     for path, agent in models.agents():
         if agent.terms.symbol == tapes[0].symbol:
             refuse_trained(f"the agent {path.name}", agent.days.__contains__, tapes)
+    for model in (given.quotes, given.fills):
+        of_symbol = {day for symbol, day in trained_on(model) if symbol == tapes[0].symbol}
+        refuse_trained(f"the model {type(model).__name__}", of_symbol.__contains__, tapes)
 
 
 def _model(given: object) -> object:

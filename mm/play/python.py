@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -19,6 +20,7 @@ from mm.play.models import check_names
 from mm.play.names import construct
 from mm.play.play import GivenModels, Play
 from mm.play.setup import PlayKnobs
+from mm.play.stress import keep_moves
 from mm.signals.micro_price import MicroPriceFit
 from mm.tape.load import tapes_given
 from mm.tape.tape import Tape
@@ -75,7 +77,8 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         step: Is called with the µs of tape replayed since the last call, for a progress bar; each further backtest
             adds the whole length.
         out_root: Folder of results whose ledger of trials the backtest is put on, and for whose trials on these days
-            its verdict allows; without it nothing is put on record, and no other trial is known.
+            its verdict allows, with the symbol's worst moves and queue exponent; without it nothing is put on record,
+            and no other trial is known.
         settings: Knobs of ``mm backtest`` by field name: numbers, text, or dicts for JSON. The sensitivity makes a
             class again, and plays copies of an object, taken before it plays; one that cannot be copied has none,
             and a warning says why. ``sensitivity=False`` leaves it out.
@@ -108,6 +111,9 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         given["fill_params_file"] = os.fspath(fit)
     execution, account, models, risk, sensitivity = groups_of(GROUPS, given, "mm.backtest")
     check_names(models)
+    if out_root is not None:
+        named = models.fill_model if filling is None or isinstance(filling, str) else None
+        sensitivity = _as_on_record(sensitivity, tapes, Path(out_root), named)
     played = PlayKnobs(execution=execution, account=account, models=models, risk=risk)
     markets = Markets.given(tapes, others or {}, micro_price)
     play = Play.of(played, markets, fitted, sensitivity, GivenModels(quoting, filling, intensity))
@@ -117,7 +123,16 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
 
     recording, design = Recording(Path(out_root), PYTHON), Design.of_play(play)
     recording.problems += write_openings(Path(out_root), tapes, recording.made_by)
+    if sensitivity.sensitivity is not False:
+        keep_moves(Path(out_root), tapes)
     return play.with_further(recorded(play.run_base(step), design, recording), step)
+
+
+def _as_on_record(sensitivity: Sensitivity, tapes: Sequence[Tape], out_root: Path, fills: str | None) -> Sensitivity:
+    """Return the sensitivity with what runs below *out_root* know of the symbol; *fills* is the name of the model."""
+    tape = tapes[0]
+    about = {"out_root": out_root, "symbol": tape.symbol, "day": tape.days[0], "fill_model": fills}
+    return replace(sensitivity, **Sensitivity.resolved({**asdict(sensitivity), **about}))
 
 
 def _not_opened(tape: Tape) -> Tape:

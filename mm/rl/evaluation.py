@@ -8,11 +8,13 @@ from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.quotes.agent_file import SavedAgent
 from mm.backtest.quotes.simple import Agent, strategy_of
 from mm.backtest.quotes.steps import InventoryBound, PostOnly
+from mm.play.design import Design, recorded
 from mm.play.market import Markets
 from mm.play.play import GivenModels, Play
 from mm.rl.training_days import EngineKnobs
 from mm.sweep.findings import SelectionBias
 from mm.tape.tape import Tape
+from mm.trials.on_record import ALONE, Recording
 from mm.trials.openings import refuse_trained
 
 SHOWN = ("pnl_quoting", "pnl_total", "pnl_spread_capture", "pnl_inventory", "fees", "sharpe", "n_fills", "max_drawdown")
@@ -38,18 +40,21 @@ def _bounded(model: object, q_max: float) -> object:
     return InventoryBound(PostOnly(model), q_max=q_max)
 
 
-def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> dict[str, Any]:
+def evaluate(
+    agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs, recording: Recording | None = None
+) -> dict[str, Any]:
     """Return the backtests of an agent and the baselines, as JSON values.
 
     Args:
         agent: The agent.
         tapes: The days, in chronological order; inventory and cash carry over.
         knobs: Knobs of the engine, the same for all.
+        recording: The ledger on which the policies are put; None for none.
 
     Returns:
         ``policies`` by name, each with the numbers of `SHOWN`, ``inventory``, ``adverse_selection`` and
         ``deflated_sharpe``, the probability that its Sharpe ratio is better than the best of as many policies without
-        skill; ``agent_wins`` and ``verdict``, a sentence.
+        skill as are on record of these days; ``agent_wins`` and ``verdict``, a sentence; ``trials`` as of a backtest.
 
     Raises:
         Mismatch: If the days have another tick than the agent.
@@ -61,29 +66,38 @@ def evaluate(agent: SavedAgent, tapes: Sequence[Tape], knobs: EngineKnobs) -> di
         refuse_trained("the agent", agent.days.__contains__, tapes)
     quotes = {"rl": strategy_of(Agent(agent.terms, agent)), **baselines(agent)}
     play = Play.of(knobs.of_engine, Markets(tapes))
-    summaries = {name: replace(play, given=GivenModels(model)).run().summary for name, model in quotes.items()}
+    summaries = {}
+    for name, model in quotes.items():
+        policy = replace(play, given=GivenModels(model))
+        design = Design.of_play(policy)  # before it plays
+        result = policy.run()
+        summaries[name] = (result if recording is None else recorded(result, design, recording)).summary
     bias = SelectionBias.of(list(summaries.values()))
+    record = None if recording is None else recording.on_record()
+    if record is not None and record.on_these_days > bias.trials:
+        bias = SelectionBias.on_record(record, bias.per_year)
     policies = {
         name: {key: summary[key] for key in SHOWN}
         | {key: summary[key] for key in ("inventory", "adverse_selection")}
         | {"deflated_sharpe": bias.deflated(summary)}
         for name, summary in summaries.items()
     }
-    wins, verdict = judged(policies)
+    wins, verdict = judged(policies, bias.trials)
     seen = sorted({day for tape in tapes for day in tape.days} & agent.days)
     return {
         "symbol": first.symbol,
         "days": [day for tape in tapes for day in tape.days],
         "seen_days": seen,
-        "policies_tried": bias.trials,
+        "policies_tried": len(policies),
         "policies": policies,
+        "trials": dict(ALONE) if record is None else record.to_json(),
         "agent_wins": wins and not seen,
         "verdict": verdict + (f"; {', '.join(seen)} was a training day, so the result is in-sample" if seen else ""),
     }
 
 
-def judged(policies: Mapping[str, Mapping[str, Any]]) -> tuple[bool, str]:
-    """Return whether the agent wins (largest PnL, above 0, significant), and a sentence."""
+def judged(policies: Mapping[str, Mapping[str, Any]], tried: int = 0) -> tuple[bool, str]:
+    """Return whether the agent wins (largest PnL, above 0, significant among as many *tried*), and a sentence."""
     own = policies["rl"]
     name, best = max(
         ((name, policy) for name, policy in policies.items() if name != "rl"), key=lambda pair: pair[1]["pnl_quoting"]
@@ -97,6 +111,6 @@ def judged(policies: Mapping[str, Mapping[str, Any]]) -> tuple[bool, str]:
         chance = "not defined" if deflated is None else f"{deflated:.3f}"
         return False, (
             f"the agent has the largest PnL, {pnl:.6g}, {name} {other:.6g}, but not significant for the best of "
-            f"{len(policies)}: deflated Sharpe {chance}, minimum {ENOUGH}"
+            f"{tried}: deflated Sharpe {chance}, minimum {ENOUGH}"
         )
     return True, f"the agent wins: PnL {pnl:.6g}, {name} {other:.6g}, deflated Sharpe {deflated:.3f}"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -194,6 +194,29 @@ def on_days(out_root: Path, symbol: str, days: Sequence[str]) -> OnRecord:
     return OnRecord(
         ledger.known(), tuple(designs), pnl.T, this_is_new=False, held_out_openings=openings, parts=tuple(parts)
     )
+
+
+@dataclass
+class Tried:
+    """How many different designs are on record of some days; each day is read once.
+
+    Attributes:
+        out_root: Folder of the results.
+    """
+
+    out_root: Path
+    _designs: dict[Day, frozenset[str]] = field(default_factory=dict)
+
+    def on(self, symbol: str, days: Sequence[str]) -> int:
+        """Return the number of designs that were played on one of these days at least."""
+        return len(frozenset[str]().union(*(self._of((symbol, day)) for day in days)))
+
+    def _of(self, place: Day) -> frozenset[str]:
+        if place not in self._designs:
+            trials = Ledger(self.out_root).read(*place).trials
+            own = _of_market(trials, trials[-1].market)[0] if trials else []
+            self._designs[place] = frozenset(trial.design for trial in own)
+        return self._designs[place]
 
 
 def _of_market(trials: Sequence[TrialLine], market: str) -> tuple[list[TrialLine], int]:

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 import mm
-from mm.backtest.models import fixed_spread, trade_cross
+from mm.backtest.models import fixed_spread, rl, steps, trade_cross
 from mm.errors import UsageError
 from mm.report.as_of_now import as_of_now
 from mm.trials.ledger import Ledger
+from rl_agents import agent_at
 from simulation import simulate_day
 from support import run_mm
 
@@ -140,6 +141,8 @@ def test_a_run_is_looked_at_beside_what_was_tried_since(desk):
         assert now["verdict"][end] == pytest.approx(again["verdict"][end], rel=1e-5)
     assert now["psr"] == pytest.approx(again["psr"], rel=1e-5)
     assert "first: one of 6 tried on these days" in done(desk, "runs", "compare", "first", "second", out="since").stdout
+    assert "one of 6 tried on these days" in done(desk, "runs", "show", "first", out="since").stdout
+    assert {run["trials"] for run in answer(desk, "runs", "list", out="since")["runs"]} == {6}
 
 
 def test_a_walk_forward_is_on_record(desk):
@@ -188,6 +191,52 @@ def test_python_opens_held_days_with_an_out_root_only(desk):
             door()
         door(out_root=root)
         assert Ledger(root).read("SIMUSDT", NEXT).openings == openings
+
+
+def test_an_agent_given_as_an_object_does_not_test_on_its_days(desk, monkeypatch):
+    """Nor does one inside other models; of another symbol's day it knows nothing."""
+    done(desk, "data", "hold", "SIMUSDT", NEXT)
+    tape = mm.load_day(desk / "data/SIMUSDT" / NEXT, open_held_out=True)
+    done(desk, "data", "hold", "SIMUSDT", "--release")
+    play = partial(mm.backtest, tape, sensitivity=False, out_root=desk / "objects", requote_interval_ms=500)
+    for day, symbol, refused in ((NEXT, "SIMUSDT", True), (DAY, "SIMUSDT", False), (NEXT, "TWINUSDT", False)):
+        path = agent_at(desk / f"{symbol}_{day}.zip", {"days": [day]}, symbol=symbol)
+        for quotes in (rl(model_path=str(path)), steps(model=rl(model_path=str(path)), steps=[])):
+            if refused:
+                with pytest.raises(UsageError, match="was trained on it"):
+                    play(quotes)
+            else:
+                assert play(quotes).summary["trials"]["held_out_openings"] > 0
+
+
+def test_policies_of_an_evaluated_agent_are_on_record(desk):
+    """Another agent that is tried on the same days makes it one of more."""
+    where = {"out": "agents", "DAY": DAY, "REQUOTE_INTERVAL_MS": "500", "QUOTE_MODEL": "fixed_spread"}
+    where["QUOTE_PARAMS_JSON"] = WIDE
+    for seed, tried in ((1, 3), (2, 4)):
+        path = agent_at(desk / f"agent{seed}.zip", {"days": [NEXT]}, seed=seed)
+        words = ("rl", "evaluate", "--model-path", str(path), "--day", DAY, "--json")
+        knobs = {name: value for name, value in KNOBS.items() if name != "SENSITIVITY"}
+        finished = run_mm(*words, cwd=desk, OUT_ROOT="agents", **knobs)
+        assert finished.returncode == 0, finished.stderr
+        found = json.loads(finished.stdout.splitlines()[-1])
+        assert found["trials"]["on_these_days"] == tried
+    assert answer(desk, "backtest", **where)["trials"]["on_these_days"] == 5
+
+
+def test_python_stresses_a_run_by_the_worst_move_on_record(desk):
+    """As the command does; a run without an out_root knows none but its own."""
+    root = desk / "moves_in_python"
+    tape = mm.load_day(desk / "data/SIMUSDT" / DAY)
+
+    def move(**more: Any) -> float:
+        rows = mm.backtest(tape, initial_inventory=1, maker_fee_rate=0, **more).summary["sensitivity"]["rows"]
+        return abs(next(row["move"] for row in rows if row["role"] == "stressed"))
+
+    alone = move(out_root=root)
+    (root / "moves/SIMUSDT" / f"{NEXT}.json").write_text('{"down": -0.2, "up": 0.2}')
+    assert move(out_root=root) == 0.2
+    assert move() == alone < 0.2
 
 
 def test_a_deleted_run_leaves_its_trial_and_forgetting_says_why(desk):

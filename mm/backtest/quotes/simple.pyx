@@ -627,6 +627,7 @@ cdef class Agent(QuoteModel):
             raise ValueError("an agent cannot be initialised twice")
         self.name, self.terms, self.sha256 = AGENT, terms, "" if saved is None else saved.sha256
         self.network = None if saved is None else saved.network()
+        self.trained_on = frozenset() if saved is None else frozenset((terms.symbol, day) for day in saved.days)
         self.signals, self.needs_own_orders, self.discrete = terms.signals, True, terms.discrete
         self.inputs, self.count = terms.inputs, len(terms.signals)
         self.places = <int64_t*> calloc(self.count + 1, sizeof(int64_t))

@@ -94,6 +94,7 @@ class Exchange:
         self._core = core
         self._flow = flow
         self._listeners: list[Listener] = []
+        self._before: list[Callable[[int], None]] = []
         self._watchers: dict[int, list[Watcher]] = {}
         for account in accounts:
             self.add_account(account)
@@ -107,6 +108,10 @@ class Exchange:
     def listen(self, listener: Listener) -> None:
         """Pass all further rows to *listener*, in order; each call has the rows of complete commands."""
         self._listeners.append(listener)
+
+    def before_trades(self, listener: Callable[[int], None]) -> None:
+        """Call *listener* with the time of each further trade before it counts in the market data."""
+        self._before.append(listener)
 
     def watch(self, number: int, watcher: Watcher) -> None:
         """Pass all further events of the orders and balances of an account to *watcher*."""
@@ -334,6 +339,8 @@ class Exchange:
             return
         for row in rows:
             if row[1] == ROW_TRADE:
+                for before in self._before:
+                    before(row[0])
                 self.tape.add(MarketTrade.of(row))
         self.aggregates.take(rows)
         self.settlement.apply(rows, request_id)

@@ -12,7 +12,7 @@ from mm.sim.matching.order_log import ROW_TRADE, Row
 
 Entry = TypeVar("Entry")
 _WIDTH = 4
-_KEEP_TRADES, _KEEP_AGGREGATES = 500_000, 200_000
+_KEEP_TRADES, _KEEP_AGGREGATES, _KEEP_MINUTES = 500_000, 200_000, 50_000
 
 
 class TimeSpan(NamedTuple):
@@ -48,6 +48,10 @@ class MarketTrade(NamedTuple):
         """Return the trade of a TRADE row."""
         us, _, order_id, _, _, side, ticks, lots, trade_id, _ = row
         return cls(trade_id, us, ticks, lots, side < 0, not order_id)
+
+
+def _instant(trade: MarketTrade) -> int:
+    return trade.us
 
 
 class TradeHistory(Sequence[MarketTrade]):
@@ -94,7 +98,11 @@ class TradeHistory(Sequence[MarketTrade]):
 
 
 class TradeBar(NamedTuple):
-    """Bar of the trades in a time span: prices in ticks, volume in lots, turnover in tick·lots."""
+    """Bar of the trades in a time span: prices in ticks, volume in lots, turnover in tick·lots.
+
+    *bought_lots* and *bought_tl* are the part that takers bought. A mark price has a bar of samples: only prices, in
+    1e-8 of the quote asset, and *count*.
+    """
 
     us: int
     open_ticks: int
@@ -105,6 +113,16 @@ class TradeBar(NamedTuple):
     turnover_tl: int
     first_id: int
     last_id: int
+    count: int = 1
+    bought_lots: int = 0
+    bought_tl: int = 0
+
+    @classmethod
+    def of(cls, trade: MarketTrade) -> "TradeBar":
+        """Return the bar of one trade."""
+        number, us, ticks, lots, maker_bought, _ = trade
+        bought = 0 if maker_bought else lots
+        return cls(us, ticks, ticks, ticks, ticks, lots, ticks * lots, number, number, 1, bought, ticks * bought)
 
     def merged(self, later: "TradeBar") -> "TradeBar":
         """Return this bar merged with a later one."""
@@ -118,7 +136,73 @@ class TradeBar(NamedTuple):
             self.turnover_tl + later.turnover_tl,
             self.first_id,
             later.last_id,
+            self.count + later.count,
+            self.bought_lots + later.bought_lots,
+            self.bought_tl + later.bought_tl,
         )
+
+
+class MinuteBars:
+    """Bars of whole minutes with at least one trade, oldest first; about *keep* minutes are kept."""
+
+    def __init__(self, keep: int = _KEEP_MINUTES) -> None:
+        self._keep = keep
+        self._bars: list[TradeBar] = []
+
+    def add(self, bar: TradeBar) -> None:
+        """Add a later trade or sample."""
+        begin_us = bar.us - bar.us % MINUTE_US
+        bars = self._bars
+        if bars and bars[-1].us == begin_us:
+            bars[-1] = bars[-1].merged(bar)
+            return
+        bars.append(bar._replace(us=begin_us))
+        if len(bars) > 2 * self._keep:
+            del bars[: self._keep]
+
+    @property
+    def first_us(self) -> int | None:
+        """Begin of the oldest minute that is kept, µs; None without one."""
+        return self._bars[0].us if self._bars else None
+
+    def between(self, begin_us: int, end_us: int) -> TradeBar | None:
+        """Return the bar of the minutes that begin in [begin, end); None without a trade."""
+        first, last = (bisect_left(self._bars, us, key=_begin) for us in (begin_us, end_us))
+        return reduce(TradeBar.merged, self._bars[first:last]) if first < last else None
+
+    def close_before(self, us: int) -> int | None:
+        """Return the last price before the minute that begins at *us*; None if none is kept."""
+        at = bisect_left(self._bars, us, key=_begin) - 1
+        return self._bars[at].close_ticks if at >= 0 else None
+
+
+class SecondBars:
+    """Bars of any spans of the kept trades, as `MinuteBars` has them of minutes."""
+
+    def __init__(self, trades: TradeHistory) -> None:
+        self._trades = trades
+
+    @property
+    def first_us(self) -> int | None:
+        """Time of the oldest kept trade, µs; None without one."""
+        return self._trades[0].us if self._trades else None
+
+    def between(self, begin_us: int, end_us: int) -> TradeBar | None:
+        """Return the bar of the trades in [begin, end); None without a trade."""
+        first, last = (bisect_left(self._trades, us, key=_instant) for us in (begin_us, end_us))
+        bars = [TradeBar.of(trade) for at in range(first, last) if not (trade := self._trades[at]).aside]
+        return reduce(TradeBar.merged, bars) if bars else None
+
+    def close_before(self, us: int) -> int | None:
+        """Return the last price before *us*; None if none is kept."""
+        at = bisect_left(self._trades, us, key=_instant) - 1
+        while at >= 0 and self._trades[at].aside:
+            at -= 1
+        return self._trades[at].ticks if at >= 0 else None
+
+
+def _begin(bar: TradeBar) -> int:
+    return bar.us
 
 
 class TradeTape:
@@ -127,6 +211,10 @@ class TradeTape:
     Args:
         average_mins: Window of the mean price, minutes.
         keep: Minimum number of trades to keep; older ones are dropped.
+
+    Attributes:
+        minutes: Bars of minutes.
+        seconds: Bars of shorter spans, as far back as trades are kept.
     """
 
     def __init__(self, average_mins: int, keep: int = _KEEP_TRADES) -> None:
@@ -134,23 +222,20 @@ class TradeTape:
         self.trades = TradeHistory(keep)
         self._window: deque[tuple[int, int, int]] = deque()
         self._cost_tl = self._volume_lots = 0
-        self._minutes: deque[TradeBar] = deque(maxlen=DAY_US // MINUTE_US + 1)
+        self.minutes, self.seconds = MinuteBars(), SecondBars(self.trades)
 
     def add(self, trade: MarketTrade) -> None:
         """Add the next trade; one aside counts for nothing but its id."""
         self.trades.add(trade)
-        trade_id, us, ticks, lots, _, aside = trade
+        _, us, ticks, lots, _, aside = trade
         if aside:
             return
+        self.minutes.add(TradeBar.of(trade))
         cost_tl = ticks * lots
         self._window.append((us, cost_tl, lots))
         self._cost_tl += cost_tl
         self._volume_lots += lots
         self._leave_window(us)
-        bar = TradeBar(us - us % MINUTE_US, ticks, ticks, ticks, ticks, lots, cost_tl, trade_id, trade_id)
-        if self._minutes and self._minutes[-1].us == bar.us:
-            bar = self._minutes.pop().merged(bar)
-        self._minutes.append(bar)
 
     @property
     def last(self) -> MarketTrade | None:
@@ -167,12 +252,15 @@ class TradeTape:
 
     def day(self, us: int) -> TradeBar | None:
         """Return the bar of the last 24 hours, in whole minutes; None without trades."""
-        bars = [bar for bar in self._minutes if bar.us > us - DAY_US - MINUTE_US]
-        return reduce(TradeBar.merged, bars) if bars else None
+        return self.rolling(us, DAY_US)
+
+    def rolling(self, us: int, window_us: int) -> TradeBar | None:
+        """Return the bar of a window up to *us*, which begins with a whole minute; None without trades."""
+        return self.minutes.between(us - window_us - MINUTE_US + 1, us + 1)
 
     def before(self, us: int) -> MarketTrade | None:
         """Return the last trade before time *us*, None if none is kept."""
-        at = bisect_left(self.trades, us, key=lambda trade: trade.us) - 1
+        at = bisect_left(self.trades, us, key=_instant) - 1
         return self.trades[at] if at >= 0 else None
 
     def _leave_window(self, us: int) -> None:

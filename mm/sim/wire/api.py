@@ -123,7 +123,7 @@ class RestRoutes:
 
     def answer(self, request: Request) -> Response:
         """Return the exchange's response to a request."""
-        if gone := self._api.market.gone(request):
+        if gone := self._api.market.aside(request):
             return gone
         operation = self._routes.get((request.method, request.path))
         if operation is None:

@@ -124,7 +124,7 @@ class Box:
         self.rest, self.open_session = RestRoutes(api), partial(ApiSession, api)
         routes = Routes(self._answer, self._open_session, ControlCalls(self).answer, market.streams)
         self._feeds: Feeds = beside._feeds if beside else Feeds()
-        self._feeds += [self.feed, *market.more_feeds(self.exchange)]
+        self._feeds += [self.feed, *market.more_feeds(self.exchange, self._feeds)]
         self.server = Server(self._feeds, routes, wire_limits or self._connection_limits(limits))
         self.scheduler: Scheduler = (
             beside.scheduler if beside else Scheduler(WireClock(session.open_us, speed), self._advance)
@@ -333,8 +333,8 @@ class Box:
             self.server.passed(step_us)
 
     def of(self, params: Mapping[str, str]) -> "Box":
-        """Return the box of the symbol in the parameters of a request; the first without one that it has."""
-        return self.symbols.get(params.get("symbol", ""), self)
+        """Return the box of the symbol, or pair, in the parameters of a request; the first without one that it has."""
+        return self.symbols.get(params.get("symbol") or params.get("pair", ""), self)
 
     def _answer(self, request: Request) -> Response:
         return self.of(request.params).rest.answer(request)

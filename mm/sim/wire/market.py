@@ -89,14 +89,14 @@ class WireMarket(Protocol):
     def feed(self, instrument: "Instrument", now_us: int) -> "StreamFeed":
         """Return the streams of book and trades of a symbol."""
 
-    def more_feeds(self, exchange: Any) -> list[StreamSource]:
-        """Return the other streams that a symbol adds."""
+    def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]:
+        """Return the other streams that a symbol adds to the *peers*, those of the symbols before it."""
 
     def session_operations(self, session: "ApiSession") -> list[Operation]:
         """Return the operations of a session of the WebSocket API beside logon, status and logout."""
 
-    def gone(self, request: "Request") -> "Response | None":
-        """Return the answer of a retired endpoint; None if *request* is not of one."""
+    def aside(self, request: "Request") -> "Response | None":
+        """Return the answer of what is no operation, such as a retired endpoint; None for any other request."""
 
     def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:
         """Return the control calls of the market, which take the JSON of their body."""

@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mm.instrument import decimal_text
 from mm.sim.exchange import api_error
-from mm.sim.exchange.accounts import DAY_US, ORDER_LIMITS, UserAccount
+from mm.sim.exchange.accounts import DAY_US, MINUTE_US, ORDER_LIMITS, UserAccount
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange
+from mm.sim.exchange.klines import Intervals, klines
 from mm.sim.exchange.parameters import Parameter, RequestParameters, entries, words
-from mm.sim.wire.answers import NONE_ID, ZERO, Json, SymbolTexts
+from mm.sim.exchange.trades import TradeBar
+from mm.sim.wire.answers import ZERO, Json, SymbolTexts
+from mm.sim.wire.bars import INTERVAL, WINDOW, ZONE, best_prices, kline, statistics
 from mm.sim.wire.limits import RAW_LIMIT, WEIGHT_LIMIT
 
 Weigh = Callable[[Mapping[str, str]], int]
@@ -190,48 +192,57 @@ def _price(call: Call) -> Json | list[Json]:
 
 
 def _book_ticker(call: Call) -> Json | list[Json]:
-    return _for_one_or_all(call, _best(call))
-
-
-def _best(call: Call) -> Json:
-    _, bids, asks = call.exchange.depth(1)
-    (bid, bid_qty), (ask, ask_qty) = (levels[0] if levels else (ZERO, ZERO) for levels in (bids, asks))
-    return {"bidPrice": bid, "bidQty": bid_qty, "askPrice": ask, "askQty": ask_qty}
+    return _for_one_or_all(call, best_prices(call.exchange))
 
 
 def _day_ticker(call: Call) -> Json | list[Json]:
     if call["type"] == "MINI":
-        return _for_one_or_all(call, _day(call))
+        return _for_one_or_all(call, _span_ticker(call, call.us - DAY_US, call.us, call.exchange.tape.day(call.us)))
     texts, tape = call.texts, call.exchange.tape
     bar, last = tape.day(call.us), tape.last
     before = tape.before(bar.us) if bar else None
-    # The percentage change has three decimal places, rounded towards zero.
-    moved = bar.close_ticks - bar.open_ticks if bar else 0
-    thousandths = abs(moved) * 100_000 // bar.open_ticks if bar else 0
     ticker = {
-        "priceChange": decimal_text(moved * call.exchange.rules.instrument.tick_e8),
-        "priceChangePercent": decimal_text(-thousandths if moved < 0 else thousandths, 3),
-        "weightedAvgPrice": texts.mean_price(bar.turnover_tl, bar.volume_lots) if bar else ZERO,
         "prevClosePrice": texts.price(before.ticks if before else 0),
         "lastQty": texts.qty(last.lots if last else 0),
     }
-    return _for_one_or_all(call, ticker | _best(call) | _day(call))
+    span = {"openTime": texts.stamp(call.us - DAY_US), "closeTime": texts.stamp(call.us)}
+    return _for_one_or_all(call, ticker | best_prices(call.exchange) | statistics(call.exchange, texts, bar) | span)
 
 
-def _day(call: Call) -> Json:
-    texts, bar = call.texts, call.exchange.tape.day(call.us)
-    ticks = (bar.open_ticks, bar.high_ticks, bar.low_ticks, bar.close_ticks) if bar else (0, 0, 0, 0)
-    names = ("openPrice", "highPrice", "lowPrice", "lastPrice")
-    return {
-        **{name: texts.price(at) for name, at in zip(names, ticks, strict=True)},
-        "volume": texts.qty(bar.volume_lots if bar else 0),
-        "quoteVolume": texts.worth(bar.turnover_tl if bar else 0),
-        "openTime": texts.stamp(call.us - DAY_US),
-        "closeTime": texts.stamp(call.us),
-        "firstId": bar.first_id if bar else NONE_ID,
-        "lastId": bar.last_id if bar else NONE_ID,
-        "count": bar.last_id - bar.first_id + 1 if bar else 0,
-    }
+def _span_ticker(call: Call, begin_us: int, end_us: int, bar: TradeBar | None) -> Json:
+    """Return a ticker of a span with or without (``MINI``) changes and mean."""
+    left_out = ("priceChange", "priceChangePercent", "weightedAvgPrice") if call["type"] == "MINI" else ()
+    ticker = {name: value for name, value in statistics(call.exchange, call.texts, bar).items() if name not in left_out}
+    return ticker | {"openTime": call.texts.stamp(begin_us), "closeTime": call.texts.stamp(end_us)}
+
+
+def _window_ticker(call: Call) -> Json | list[Json]:
+    _one_of_both(call)
+    window_us = call["windowSize"]
+    bar, begin_us = call.exchange.tape.rolling(call.us, window_us), call.us - window_us
+    return _for_one_or_all(call, _span_ticker(call, begin_us - begin_us % MINUTE_US, call.us, bar))
+
+
+def _trading_day(call: Call) -> Json | list[Json]:
+    _one_of_both(call)
+    days = Intervals("1d", call["timeZone"])
+    begin_us = days.begin(call.us)
+    end_us = days.end(begin_us)
+    return _for_one_or_all(
+        call, _span_ticker(call, begin_us, end_us - 1, call.exchange.tape.minutes.between(begin_us, end_us))
+    )
+
+
+def _one_of_both(call: Call) -> None:
+    if not call["symbol"] and "symbols" not in call.parameters.given:
+        raise api_error.one_of_two("symbol", "symbols")
+
+
+def _klines(call: Call) -> list[list[Any]]:
+    interval, zone_us, span, limit = call["interval"], call["timeZone"], call.parameters.span(), call["limit"]
+    tape = call.exchange.tape
+    source = tape.seconds if interval == "1s" else tape.minutes
+    return [kline(call.texts, made) for made in klines(source, Intervals(interval, zone_us), span, limit, call.us)]
 
 
 def _for_one_or_all(call: Call, ticker: Json) -> Json | list[Json]:
@@ -244,6 +255,11 @@ def _for_one_or_all(call: Call, ticker: Json) -> Json | list[Json]:
 
 _TICKER, _TICKER_WEIGHT = "symbol symbols symbolStatus", by_presence("symbol", 2, 4)
 _INFO = "symbol symbols permissions showPermissionSets symbolStatus"
+_FULL_OR_MINI = {"type": words("FULL", "MINI", default="FULL")}
+_KLINES, _KLINE_PARAMETERS = (
+    "symbol! interval! startTime endTime timeZone limit",
+    {"interval": INTERVAL, "timeZone": ZONE},
+)
 MARKET_OPERATIONS = (
     Operation("GET ping", "ping", lambda _: {}),
     Operation("GET time", "time", lambda call: {"serverTime": call.texts.stamp(call.us)}),
@@ -263,6 +279,24 @@ MARKET_OPERATIONS = (
         _day_ticker,
         f"{_TICKER} type",
         by_presence("symbol", 2, 80),
-        own={"type": words("FULL", "MINI", default="FULL")},
+        own=_FULL_OR_MINI,
     ),
+    Operation(
+        "GET ticker/tradingDay",
+        "ticker.tradingDay",
+        _trading_day,
+        f"{_TICKER} timeZone type",
+        4,
+        own=_FULL_OR_MINI | {"timeZone": ZONE},
+    ),
+    Operation(
+        "GET ticker",
+        "ticker",
+        _window_ticker,
+        f"{_TICKER} windowSize type",
+        4,
+        own=_FULL_OR_MINI | {"windowSize": WINDOW},
+    ),
+    Operation("GET klines", "klines", _klines, _KLINES, 2, own=_KLINE_PARAMETERS),
+    Operation("GET uiKlines", "uiKlines", _klines, _KLINES, 2, own=_KLINE_PARAMETERS),
 )

@@ -17,6 +17,7 @@ from mm.sim.wire.limits import WEIGHT_LIMIT, WireLimits
 from mm.sim.wire.market import StreamSource, set_status
 from mm.sim.wire.operations import MARKET_OPERATIONS, Call, Operation
 from mm.sim.wire.stream_requests import SPOT_STREAMS, StreamDialect
+from mm.sim.wire.summaries import add_summaries
 from mm.sim.wire.user_operations import USER_OPERATIONS
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 OPERATIONS = (*MARKET_OPERATIONS, *USER_OPERATIONS)
 SUBSCRIBE_SIGNED = "userDataStream.subscribe.signature"
-_SESSION_WEIGHT = 2
+_SESSION_WEIGHT, _ARRAYS_MS = 2, 1_000
 _RETIRED = "/api/v3/userDataStream"
 _GONE = (
     b"<html>\r\n<head><title>410 Gone</title></head>\r\n<body><center><h1>410 Gone</h1></center></body>\r\n</html>\r\n"
@@ -75,9 +76,10 @@ class SpotMarket:
         """Return the streams of a symbol."""
         return StreamFeed(instrument, now_us)
 
-    def more_feeds(self, exchange: Any) -> list[StreamSource]:  # noqa: ARG002 - there are no others
-        """Return no further streams."""
-        return []
+    def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]:
+        """Return the klines and tickers of a symbol."""
+        texts = {micro: self.texts(exchange, micro=micro) for micro in (False, True)}
+        return [add_summaries(exchange, texts, peers, _ARRAYS_MS, full=True)]
 
     def session_operations(self, session: "ApiSession") -> list[Operation]:
         """Return the operations on a session's user data streams."""
@@ -101,7 +103,7 @@ class SpotMarket:
             public("userDataStream.unsubscribe", unsubscribe, "subscriptionId"),
         ]
 
-    def gone(self, request: Request) -> Response | None:
+    def aside(self, request: Request) -> Response | None:
         """Return the answer of the retired listen keys."""
         return Response(410, {"Content-Type": "text/html"}, _GONE) if request.path == _RETIRED else None
 

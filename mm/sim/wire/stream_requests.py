@@ -13,12 +13,17 @@ MS_SLOW, MS_FAST = 1_000, 100
 _SPOT_SERVED = re.compile(
     r"(?P<symbol>[\w-]+)@(?:(?P<kind>trade|aggTrade|bookTicker)|depth(?P<levels>5|10|20)?(?P<speed>@100ms)?)"
 )
-# Further streams of the exchange: a connection may subscribe to them, but receives no events in this simulation.
-_KLINES = r"kline_(?:1s|1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M)(?:@[+-]\d\d:\d\d)?"
-_SPOT_SILENT = re.compile(
-    rf"[\w-]+@(?:{_KLINES}|miniTicker|ticker(?:_(?:1h|4h|1d))?|avgPrice|referencePrice|blockTrade)"
-    r"|!(?:miniTicker|ticker|ticker_(?:1h|4h|1d))@arr"
+MINUTES_ON = "1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M"
+"""The intervals of klines, but for ``1s``."""
+_ZONE = r"(?:@[+-]\d\d:\d\d)?"
+_SPOT_SUMMARIES = (
+    (re.compile(rf"(?P<symbol>[\w-]+)@kline_(?P<detail>1s{_ZONE})"), "kline", 1_000),
+    (re.compile(rf"(?P<symbol>[\w-]+)@kline_(?P<detail>(?:{MINUTES_ON}){_ZONE})"), "kline", 2_000),
+    (re.compile(r"(?P<symbol>[\w-]+)@(?P<kind>miniTicker|ticker(?:_(?:1h|4h|1d))?|avgPrice)"), "", 1_000),
+    (re.compile(r"!(?P<kind>miniTicker|ticker(?:_(?:1h|4h|1d))?)@arr"), "", 1_000),
 )
+# Further streams of the exchange: a connection may subscribe to them, but receives no events in this simulation.
+_SPOT_SILENT = re.compile(r"[\w-]+@(?:referencePrice|blockTrade)")
 _COMBINED, _RAW = "stream", "ws"
 API_PATH = "/ws-api/v3"
 _MOST_PARAMS = {"LIST_SUBSCRIPTIONS": 0, "SET_PROPERTY": 2, "GET_PROPERTY": 1}
@@ -37,10 +42,12 @@ class StreamName:
 
     Attributes:
         name: The name as sent by the client, also used in wrapped events.
-        kind: ``depth partial trade aggTrade bookTicker``, with contracts also ``markPrice forceOrder user``, or
-            ``silent`` for a stream that is not simulated.
-        interval_ms: Time between two events of ``depth``, ``partial`` and ``markPrice``; 0 for other kinds.
+        kind: ``depth partial trade aggTrade bookTicker``, a kind of `summaries`, with contracts also ``markPrice
+            forceOrder contractInfo user``, or ``silent`` for a stream that is not simulated.
+        symbol: In lower case; empty for a stream of all symbols.
+        interval_ms: Time between two events; 0 for a stream that sends each change.
         levels: Levels per side of ``partial``; 0 for other kinds.
+        detail: Interval of klines, such as ``1m`` or ``1d@+08:00``.
     """
 
     name: str
@@ -49,6 +56,7 @@ class StreamName:
     interval_ms: int = 0
     levels: int = 0
     events: tuple[str, ...] = ()
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,7 @@ class StreamDialect:
         users: Names of the streams of a user; None if there are none.
         routes: First parts of the path, each with the kinds that it has.
         api_path: Path of the WebSocket API.
+        summaries: Patterns of streams with a pace of their own: kind (empty: that of the match) and pace, ms.
     """
 
     served: re.Pattern[str]
@@ -91,6 +100,7 @@ class StreamDialect:
     api_path: str
     users: re.Pattern[str] | None = None
     routes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    summaries: tuple[tuple[re.Pattern[str], str, int], ...] = ()
 
     def read(self, name: str, route: str = "") -> StreamName | None:
         """Return the parsed stream *name*, silent if its *route* has no such kind; None if the exchange has none."""
@@ -102,6 +112,11 @@ class StreamDialect:
     def _read(self, name: str) -> StreamName | None:
         if self.users and self.users.fullmatch(name):
             return StreamName(name, "", "user")
+        for pattern, kind, pace_ms in self.summaries:
+            if found := pattern.fullmatch(name):
+                given = found.groupdict()
+                detail, symbol = given.get("detail") or "", given.get("symbol") or ""
+                return StreamName(name, symbol, kind or given["kind"], pace_ms, detail=detail)
         match = self.served.fullmatch(name)
         if match is None:
             return StreamName(name, "", "silent") if self.silent.fullmatch(name) else None
@@ -141,7 +156,11 @@ class StreamDialect:
 
 
 SPOT_STREAMS = StreamDialect(
-    served=_SPOT_SERVED, silent=_SPOT_SILENT, speeds={MS_SLOW: "", MS_FAST: "@100ms"}, api_path=API_PATH
+    served=_SPOT_SERVED,
+    silent=_SPOT_SILENT,
+    speeds={MS_SLOW: "", MS_FAST: "@100ms"},
+    api_path=API_PATH,
+    summaries=_SPOT_SUMMARIES,
 )
 
 

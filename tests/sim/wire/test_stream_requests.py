@@ -32,20 +32,26 @@ def test_stream_name_gives_kind_interval_and_levels(name, kind, interval_ms, lev
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "kind", "symbol", "detail", "pace_ms"),
     [
-        "btcusdt@kline_1m",
-        "btcusdt@kline_1d@+08:00",
-        "btcusdt@miniTicker",
-        "btcusdt@ticker",
-        "btcusdt@ticker_4h",
-        "btcusdt@avgPrice",
-        "!ticker@arr",
-        "!ticker_1h@arr",
+        ("btcusdt@kline_1s", "kline", "btcusdt", "1s", 1_000),
+        ("btcusdt@kline_1m", "kline", "btcusdt", "1m", 2_000),
+        ("btcusdt@kline_1d@+08:00", "kline", "btcusdt", "1d@+08:00", 2_000),
+        ("btcusdt@miniTicker", "miniTicker", "btcusdt", "", 1_000),
+        ("btcusdt@ticker_4h", "ticker_4h", "btcusdt", "", 1_000),
+        ("btcusdt@avgPrice", "avgPrice", "btcusdt", "", 1_000),
+        ("!ticker@arr", "ticker", "", "", 1_000),
+        ("!ticker_1h@arr", "ticker_1h", "", "", 1_000),
     ],
 )
+def test_summaries_have_a_pace_and_an_interval(name, kind, symbol, detail, pace_ms):
+    """Those of all symbols have none."""
+    assert read_stream(name) == StreamName(name, symbol, kind, pace_ms, detail=detail)
+
+
+@pytest.mark.parametrize("name", ["btcusdt@referencePrice", "btcusdt@blockTrade"])
 def test_unsupported_streams_of_the_exchange_are_silent(name):
-    """A client library that also requests a ticker must not be rejected."""
+    """A client library that also requests one must not be rejected."""
     assert read_stream(name).kind == "silent"
 
 

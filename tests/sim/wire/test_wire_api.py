@@ -73,5 +73,5 @@ def test_listen_key_endpoints_return_410() -> None:
 def test_unknown_path_returns_404_and_wrong_method_405() -> None:
     """The method is checked against the path."""
     rest = door()
-    assert rest.raw("GET", "klines").status == 404
+    assert rest.raw("GET", "ticker/none").status == 404
     assert rest.raw("PATCH", "order").status == 405

@@ -13,6 +13,7 @@ from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange, Walk
 from mm.sim.exchange.orders import CancelRequest, NewOrder, UserOrder
 from mm.sim.exchange.rules import STP_MODES, Average
+from mm.sim.exchange.trades import MinuteBars, TradeBar
 from mm.sim.exchange.usdm.brackets import MOST_LEVERAGE
 from mm.sim.exchange.usdm.contract_rules import ContractRules
 from mm.sim.exchange.usdm.events import ConfigChange
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _KINDS = {"GTC": LIMIT, "IOC": IOC, "FOK": FOK, "GTX": MAKER}
 _PAID_KEPT = 1_000
+_INTEREST_US, _INTEREST_KEPT = 300 * US_PER_S, 30 * 288
 _SLIP_E8 = E8 // 2_000
 """What a MARKET buy is assumed to pay above the best ask: 0.05 %."""
 
@@ -61,11 +63,21 @@ class MarkTold(NamedTuple):
     next_us: int
 
 
+class Interest(NamedTuple):
+    """The open interest at an instant, in 1e-8 of the base asset, and its worth at the mark price."""
+
+    us: int
+    amount_e8: int
+    worth_e8: int
+
+
 class UsdmExchange(Exchange):
     """One contract; the accounts may trade others with the same wallet.
 
     Attributes:
         mark: Its mark price: the middle of the book at the last whole second.
+        marks: Bars of its mark prices, each second's, in 1e-8.
+        interest: The open interest every five minutes of the latest days.
         payments: The latest funding payments, oldest first.
         forced: The latest liquidations, oldest first.
     """
@@ -87,6 +99,8 @@ class UsdmExchange(Exchange):
     ) -> None:
         self.mark = Mark(rules.reference_ticks * rules.instrument.tick_e8)
         self.terms = terms or UsdmTerms()
+        self.marks = MinuteBars()
+        self.interest: list[Interest] = []
         self.payments: list[FundingPayment] = []
         self.forced: list[Forced] = []
         self._second_us = start_us - start_us % US_PER_S + US_PER_S
@@ -137,6 +151,12 @@ class UsdmExchange(Exchange):
                 self._tick(due_us)
         super().advance(us)
 
+    @property
+    def open_interest_e8(self) -> int:
+        """Return the sum of all long positions, those of the market among them, in 1e-8 of the base asset."""
+        held_e8 = [self.account(number).contract.amount_e8 for number in self.accounts]
+        return sum(max(0, amount_e8) for amount_e8 in (*held_e8, self.settlement.market.base.free))
+
     def next_payment_us(self, us: int) -> int:
         """Return the time of the first payment after *us*, µs."""
         return us - us % self.terms.interval_us + self.terms.interval_us
@@ -161,6 +181,11 @@ class UsdmExchange(Exchange):
         if us % self.terms.interval_us == 0:
             self._pay_funding(us)
         self._liquidator.check(us)
+        self.marks.add(TradeBar(us, *[self.mark.e8] * 4, 0, 0, 0, 0))
+        if us % _INTEREST_US == 0:
+            amount_e8 = self.open_interest_e8
+            self.interest.append(Interest(us, amount_e8, half_even(amount_e8 * self.mark.e8, E8)))
+            del self.interest[:-_INTEREST_KEPT]
         told = self.told(us)
         for listener in self._mark_listeners:
             listener(told)
@@ -393,6 +418,8 @@ class UsdmExchange(Exchange):
         if amount_e8 < 0 and -amount_e8 > min(spare_e8, contract.wallet_e8):
             raise ApiError(-4051, "Isolated balance insufficient.")
         contract.wallet_e8 += amount_e8
+        contract.margin_moves.append((us, amount_e8))
+        del contract.margin_moves[:-_PAID_KEPT]
         self.settlement.publish_change(us, number, "MARGIN_TRANSFER")
 
     def set_hedged(self, us: int, number: int, hedged: bool) -> None:

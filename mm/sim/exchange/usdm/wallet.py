@@ -59,6 +59,7 @@ class Contract:
         realised_e8: Profit of all trades that closed lots, before fees.
         isolated: Whether it has a margin of its own.
         called: Whether its owner was told of too little margin.
+        margin_moves: When its owner added margin, µs, and how much; negative if taken.
     """
 
     symbol: str
@@ -75,6 +76,7 @@ class Contract:
     leverage: int = _FIRST_LEVERAGE
     called: bool = False
     updated_us: int = 0
+    margin_moves: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def amount_e8(self) -> int:

@@ -1,11 +1,12 @@
 """Streams of mark prices and forced orders, and the streams of users by listen key."""
 
+import json
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from mm.clock import US_PER_MS
+from mm.clock import US_PER_MS, US_PER_S
 from mm.sim.exchange.accounts import MINUTE_US
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import AccountEvent, ExecutionReport
@@ -15,37 +16,49 @@ from mm.sim.wire.answers import Json
 from mm.sim.wire.http_messages import json_bytes
 from mm.sim.wire.stream_messages import Message, stamped
 from mm.sim.wire.stream_requests import StreamName
+from mm.sim.wire.summaries import Arrays
 from mm.sim.wire.usdm.answers import UsdmTexts
+from mm.sim.wire.usdm.downloads import Downloads
 from mm.sim.wire.usdm.stream_texts import UsdmStreamTexts
 
 if TYPE_CHECKING:
     from mm.sim.wire.connections import StreamConnection
 
 KEY_LIFE_US = 60 * MINUTE_US
+_SLOW_MARKS_US = 3 * US_PER_S
 
 
 class MarkFeed:
-    """The streams of mark prices and forced orders of a contract, and its part of those of all contracts."""
+    """The streams of mark prices, forced orders and states of a contract, and its part of those of all contracts."""
 
-    def __init__(self, exchange: UsdmExchange) -> None:
+    def __init__(self, exchange: UsdmExchange, arrays: Arrays) -> None:
         self.now_us = exchange.now_us
+        self._exchange, self._arrays = exchange, arrays
         self._symbol = exchange.rules.instrument.symbol.lower()
+        self._status = exchange.rules.status
         self._texts = UsdmStreamTexts(exchange.rules.instrument)
-        self._live: dict[str, dict[tuple[StreamConnection, StreamName], None]] = {"markPrice": {}, "forceOrder": {}}
+        kinds = ("markPrice", "forceOrder", "contractInfo")
+        self._live: dict[str, dict[tuple[StreamConnection, StreamName], None]] = {kind: {} for kind in kinds}
         exchange.hear_marks(self._marked)
         exchange.hear_forced(self._forced)
 
     def advance(self, us: int) -> None:
         """Advance the time to *us*; events are sent as they happen."""
         self.now_us = max(self.now_us, us)
+        if (rules := self._exchange.rules).status != self._status:
+            self._status = rules.status
+            self._send("contractInfo", self._texts.contract_info(rules, self.now_us))
 
     def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
         """Send *subscriber* all further events of *stream*."""
-        if stream.kind in self._live and stream.symbol in ("", self._symbol):
+        if stream.kind == "markPrice" and not stream.symbol:
+            self._arrays.join(subscriber, stream.name)
+        elif stream.kind in self._live and stream.symbol in ("", self._symbol):
             self._live[stream.kind][subscriber, stream] = None
 
     def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
         """Stop sending *stream* to *subscriber*."""
+        self._arrays.leave(subscriber, stream.name)
         if stream.kind in self._live:
             self._live[stream.kind].pop((subscriber, stream), None)
 
@@ -53,16 +66,20 @@ class MarkFeed:
         """Do nothing: these are not streams of users."""
 
     def _marked(self, told: MarkTold) -> None:
-        event = self._texts.mark_price(told)
+        text = self._texts.mark_price(told)
         for subscriber, stream in tuple(self._live["markPrice"]):
             if told.us % (stream.interval_ms * US_PER_MS) == 0:
-                text = event if stream.symbol else f"[{event}]"
                 subscriber.deliver(Message(stream.name, "other", 0, 0, text.encode()))
+        for name in self._arrays.names:
+            if name.startswith("!markPrice") and (name.endswith("@1s") or told.us % _SLOW_MARKS_US == 0):
+                self._arrays.add(name, told.us, lambda _: json.loads(text))
 
     def _forced(self, forced: Forced) -> None:
-        event = self._texts.force_order(forced)
-        for subscriber, stream in tuple(self._live["forceOrder"]):
-            subscriber.deliver(Message(stream.name, "other", 0, 0, event.encode()))
+        self._send("forceOrder", self._texts.force_order(forced))
+
+    def _send(self, kind: str, text: str) -> None:
+        for subscriber, stream in tuple(self._live[kind]):
+            subscriber.deliver(Message(stream.name, "other", 0, 0, text.encode()))
 
 
 @dataclass(slots=True)
@@ -79,6 +96,7 @@ class UserStreams:
         self._made = 0
         self._keys: dict[str, _ListenKey] = {}
         self._live: dict[str, dict[StreamConnection, StreamName]] = {}
+        self.downloads = Downloads()
 
     def attach(self, exchange: UsdmExchange) -> None:
         """Send the events of the users of a contract."""

@@ -16,8 +16,10 @@ from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.limits import WireLimits
 from mm.sim.wire.market import BadControl, StreamSource, only_text, set_status
 from mm.sim.wire.operations import Operation
-from mm.sim.wire.stream_requests import StreamDialect
+from mm.sim.wire.stream_requests import MINUTES_ON, StreamDialect
+from mm.sim.wire.summaries import SUMMARIES, add_summaries
 from mm.sim.wire.usdm.answers import UsdmTexts
+from mm.sim.wire.usdm.downloads import DOWNLOAD_PATH
 from mm.sim.wire.usdm.feeds import MarkFeed, UserStreams
 from mm.sim.wire.usdm.market_operations import MARKET_OPERATIONS, WEIGHT
 from mm.sim.wire.usdm.operation import UsdmCall
@@ -32,14 +34,21 @@ _SERVED = re.compile(
     r"(?P<symbol>[\w-]+)@(?:(?P<kind>trade|aggTrade|bookTicker|forceOrder|markPrice(?=@|$))(?P<pace>(?<=Price)(?:@1s)?)?"
     r"|depth(?P<levels>5|10|20)?(?P<speed>@500ms|@100ms)?)"
 )
-_KLINES = r"kline_(?:1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M)"
-_SILENT = re.compile(
-    rf"[\w-]+@(?:{_KLINES}|miniTicker|ticker|compositeIndex|assetIndex|rpiDepth@500ms)"
-    r"|[\w]+_perpetual@continuousKline_\w+|!(?:miniTicker|ticker|markPrice|forceOrder|assetIndex)@arr(?:@1s)?"
-    r"|!(?:bookTicker|contractInfo)"
+_SUMMARIES = (
+    (re.compile(rf"(?P<symbol>[\w-]+)@kline_(?P<detail>{MINUTES_ON})"), "kline", 250),
+    (re.compile(rf"(?P<symbol>\w+?)_perpetual@continuousKline_(?P<detail>{MINUTES_ON})"), "continuousKline", 250),
+    (re.compile(r"(?P<symbol>[\w-]+)@(?P<kind>miniTicker|ticker)"), "", 2_000),
+    (re.compile(r"!(?P<kind>miniTicker|ticker)@arr"), "", 1_000),
+    (re.compile(r"!bookTicker"), "allBook", 5_000),
+    (re.compile(r"!markPrice@arr@1s"), "markPrice", 1_000),
+    (re.compile(r"!markPrice@arr"), "markPrice", 3_000),
+    (re.compile(r"!(?P<kind>forceOrder)@arr"), "", 0),
+    (re.compile(r"!(?P<kind>contractInfo)"), "", 0),
 )
-_PUBLIC = frozenset({"depth", "partial", "bookTicker", "trade", "silent"})
-_MARKET = frozenset({"aggTrade", "markPrice", "forceOrder", "silent"})
+_SILENT = re.compile(r"[\w-]+@(?:compositeIndex|assetIndex|rpiDepth@500ms)|!assetIndex@arr")
+_PUBLIC = frozenset({"depth", "partial", "bookTicker", "allBook", "trade", "silent"})
+_MARKET = (SUMMARIES - _PUBLIC) | {"aggTrade", "markPrice", "forceOrder", "contractInfo", "silent"}
+_ARRAYS_MS = 1_000
 STREAMS = StreamDialect(
     served=_SERVED,
     silent=_SILENT,
@@ -47,6 +56,7 @@ STREAMS = StreamDialect(
     api_path="/ws-fapi/v1",
     users=re.compile("[0-9A-Za-z]{64}"),
     routes={"public": _PUBLIC, "market": _MARKET, "private": frozenset({"user", "silent"})},
+    summaries=_SUMMARIES,
 )
 _HIGHEST_RATE_E8 = E8 // 10
 
@@ -105,19 +115,29 @@ class UsdmMarket:
         """Return the streams of book and trades of a contract."""
         return StreamFeed(instrument, now_us, UsdmStreamTexts(instrument), STREAMS)
 
-    def more_feeds(self, exchange: Any) -> list[StreamSource]:
-        """Return the streams of mark prices, and of users with the first contract."""
+    def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]:
+        """Return the streams of mark prices, klines and tickers, and of users with the first contract."""
         self._users.attach(exchange)
         self._users.now_us = exchange.now_us
-        return [MarkFeed(exchange), *([self._users] if len(self._exchanges) == 1 else [])]
+        texts = {micro: self.texts(exchange, micro=micro) for micro in (False, True)}
+        summaries = add_summaries(exchange, texts, peers, _ARRAYS_MS, full=False)
+        marks = MarkFeed(exchange, summaries.arrays)
+        return [marks, summaries, *([self._users] if len(self._exchanges) == 1 else [])]
 
     def session_operations(self, session: "ApiSession") -> list[Operation]:  # noqa: ARG002 - users have listen keys
         """Return no operations of its own."""
         return []
 
-    def gone(self, request: Request) -> Response | None:  # noqa: ARG002 - nothing is retired
-        """Return no answer of a retired endpoint."""
-        return None
+    def aside(self, request: Request) -> Response | None:
+        """Return a download; None for any other request, since nothing is retired."""
+        if request.path != DOWNLOAD_PATH:
+            return None
+        contracts = [(exchange, UsdmTexts(exchange, micro=False)) for exchange in self._exchanges]
+        number = request.params.get("id", "")
+        text = self._users.downloads.text(int(number), contracts) if re.fullmatch("[0-9]{1,18}", number) else None
+        if text is None:
+            return Response(404, {"Content-Type": "text/plain"}, b"no such download")
+        return Response(200, {"Content-Type": "text/csv"}, text.encode())
 
     def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:
         """Return the control calls: mark price, funding rate, state of a contract."""

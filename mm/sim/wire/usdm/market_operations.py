@@ -1,16 +1,20 @@
 """The public operations of USD-M: clock, rules, book, trades, mark prices, funding."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from mm.instrument import decimal_text
 from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import DAY_US, RateLimit
-from mm.sim.exchange.parameters import entries
-from mm.sim.exchange.trades import MarketTrade, within
+from mm.sim.exchange.api_error import ApiError
+from mm.sim.exchange.klines import Intervals, Kline, klines
+from mm.sim.exchange.parameters import any_text, entries, words
+from mm.sim.exchange.trades import MarketTrade, MinuteBars, within
 from mm.sim.exchange.usdm.wallet import ORDER_LIMITS
-from mm.sim.wire.answers import NONE_ID, ZERO, Json
-from mm.sim.wire.operations import by_presence
-from mm.sim.wire.usdm.operation import V2, UsdmCall, operation
+from mm.sim.wire.answers import ZERO, Json
+from mm.sim.wire.bars import MINUTE_INTERVAL, best_prices, kline, sampled_kline, statistics, weight_of_klines
+from mm.sim.wire.operations import Operation, by_presence
+from mm.sim.wire.usdm.operation import DATA, V2, UsdmCall, operation
 from mm.sim.wire.usdm.parameters import DEPTH_LIMIT
 
 WEIGHT = RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 2_400)
@@ -75,36 +79,52 @@ def _price(call: UsdmCall) -> Json | list[Json]:
 
 
 def _book_ticker(call: UsdmCall) -> Json | list[Json]:
-    update_id, bids, asks = call.exchange.depth(1)
-    (bid, bid_qty), (ask, ask_qty) = (levels[0] if levels else (ZERO, ZERO) for levels in (bids, asks))
-    best = {"bidPrice": bid, "bidQty": bid_qty, "askPrice": ask, "askQty": ask_qty}
-    return _one_or_all(call, best | {"time": call.texts.stamp(call.us), "lastUpdateId": update_id})
+    times = {"time": call.texts.stamp(call.us), "lastUpdateId": call.exchange.update_id}
+    return _one_or_all(call, best_prices(call.exchange) | times)
 
 
 def _day_ticker(call: UsdmCall) -> Json | list[Json]:
     texts, tape = call.texts, call.exchange.tape
-    bar, last = tape.day(call.us), tape.last
-    ticks = (bar.open_ticks, bar.high_ticks, bar.low_ticks, bar.close_ticks) if bar else (0, 0, 0, 0)
-    names = ("openPrice", "highPrice", "lowPrice", "lastPrice")
-    moved = bar.close_ticks - bar.open_ticks if bar else 0
-    thousandths = abs(moved) * 100_000 // bar.open_ticks if bar else 0
-    return _one_or_all(
-        call,
-        {
-            "priceChange": decimal_text(moved * call.exchange.rules.instrument.tick_e8),
-            "priceChangePercent": decimal_text(-thousandths if moved < 0 else thousandths, 3),
-            "weightedAvgPrice": texts.mean_price(bar.turnover_tl, bar.volume_lots) if bar else ZERO,
-            "lastQty": texts.qty(last.lots if last else 0),
-            **{name: texts.price(at) for name, at in zip(names, ticks, strict=True)},
-            "volume": texts.qty(bar.volume_lots if bar else 0),
-            "quoteVolume": texts.worth(bar.turnover_tl if bar else 0),
-            "openTime": texts.stamp(call.us - DAY_US),
-            "closeTime": texts.stamp(call.us),
-            "firstId": bar.first_id if bar else NONE_ID,
-            "lastId": bar.last_id if bar else NONE_ID,
-            "count": bar.last_id - bar.first_id + 1 if bar else 0,
-        },
-    )
+    last = {"lastQty": texts.qty(tape.last.lots if tape.last else 0)}
+    span = {"openTime": texts.stamp(call.us - DAY_US), "closeTime": texts.stamp(call.us)}
+    return _one_or_all(call, statistics(call.exchange, texts, tape.day(call.us)) | last | span)
+
+
+def _klines(call: UsdmCall) -> list[list[Any]]:
+    return [kline(call.texts, made) for made in _made(call, call.exchange.tape.minutes)]
+
+
+def _continuous_klines(call: UsdmCall) -> list[list[Any]]:
+    _check_pair(call)
+    if call["contractType"] != "PERPETUAL":
+        raise ApiError(-4104, "Invalid contract type")
+    return _klines(call)
+
+
+def _mark_klines(call: UsdmCall) -> list[list[Any]]:
+    return [sampled_kline(call.texts, made) for made in _made(call, call.exchange.marks)]
+
+
+def _index_klines(call: UsdmCall) -> list[list[Any]]:
+    _check_pair(call)
+    return _mark_klines(call)
+
+
+def _premium_klines(call: UsdmCall) -> list[list[Any]]:
+    """Return klines of the premium of the mark price over the index, which are the same."""
+    none = {"open_ticks": 0, "high_ticks": 0, "low_ticks": 0, "close_ticks": 0}
+    made = _made(call, call.exchange.marks)
+    return [sampled_kline(call.texts, one._replace(bar=one.bar._replace(**none))) for one in made]
+
+
+def _made(call: UsdmCall, source: MinuteBars) -> list[Kline]:
+    interval, span, limit = call["interval"], call.parameters.span(), call["limit"]
+    return klines(source, Intervals(interval), span, limit, call.us)
+
+
+def _check_pair(call: UsdmCall) -> None:
+    if call["pair"] != call.texts.symbol:
+        raise ApiError(-4144, "Invalid pair.")
 
 
 def _premium(call: UsdmCall) -> Json | list[Json]:
@@ -135,10 +155,60 @@ def _insurance(call: UsdmCall) -> Json | list[Json]:
 
 
 def _open_interest(call: UsdmCall) -> Json:
-    held_e8 = [call.exchange.account(account).contract.amount_e8 for account in call.exchange.accounts]
-    held_e8.append(call.exchange.settlement.market.base.free)
-    long_e8 = sum(max(0, amount_e8) for amount_e8 in held_e8)
-    return {"openInterest": decimal_text(long_e8), "symbol": call.texts.symbol, "time": call.texts.stamp(call.us)}
+    held = decimal_text(call.exchange.open_interest_e8)
+    return {"openInterest": held, "symbol": call.texts.symbol, "time": call.texts.stamp(call.us)}
+
+
+def _interest_history(call: UsdmCall) -> list[Json]:
+    period_us, samples = _PERIODS_US[call["period"]], call.exchange.interest
+    chosen = [one for one in samples if one.us % period_us == 0]
+    return [
+        {
+            "symbol": call.texts.symbol,
+            "sumOpenInterest": decimal_text(one.amount_e8),
+            "sumOpenInterestValue": decimal_text(one.worth_e8),
+            "timestamp": call.texts.stamp(one.us),
+        }
+        for one in within(chosen, call.parameters.span(), call["limit"], lambda one: one.us)
+    ]
+
+
+def _taker_volumes(call: UsdmCall) -> list[Json]:
+    tape, span, texts = call.exchange.tape, call.parameters.span(), call.texts
+    made = klines(tape.minutes, Intervals(call["period"]), span, call["limit"], call.us)
+    volumes = [(one.us, one.bar.bought_lots, one.bar.volume_lots - one.bar.bought_lots) for one in made]
+    return [
+        {
+            "buySellRatio": decimal_text(bought * 10_000 // sold, 4) if sold else "0.0000",
+            "buyVol": texts.qty(bought),
+            "sellVol": texts.qty(sold),
+            "timestamp": texts.stamp(us),
+        }
+        for us, bought, sold in volumes
+    ]
+
+
+def _constituents(call: UsdmCall) -> Json:
+    """Return what the index is of: the contract itself."""
+    price = decimal_text(call.exchange.mark.e8)
+    own = {"exchange": "simulated", "symbol": call.texts.symbol, "price": price, "weight": "1.00000000"}
+    return {"symbol": call.texts.symbol, "time": call.texts.stamp(call.us), "constituents": [own]}
+
+
+def _adl_risk(call: UsdmCall) -> Json | list[Json]:
+    risk = "low" if call.exchange.terms.fund.balance_e8 > 0 else "high"
+    return _one_or_all(call, {"adlRisk": risk, "updateTime": call.texts.stamp(call.us)})
+
+
+def _asset_index(call: UsdmCall) -> Json | list[Json]:
+    """Return the worth of the only asset in US dollars, which is one without a discount."""
+    asset, one, none = f"{call.texts.asset}USD", "1.00000000", "0.00000000"
+    names = ("bidBuffer", "askBuffer", "autoExchangeBidBuffer", "autoExchangeAskBuffer")
+    rates = dict.fromkeys(("index", "bidRate", "askRate", "autoExchangeBidRate", "autoExchangeAskRate"), one)
+    if call["symbol"] not in (None, asset):
+        raise ApiError(-1121, "Invalid symbol.")
+    entry = {"symbol": asset, "time": call.texts.stamp(call.us)} | rates | dict.fromkeys(names, none)
+    return entry if call["symbol"] else [entry]
 
 
 def _one_or_all(call: UsdmCall, ticker: Json) -> Json | list[Json]:
@@ -146,7 +216,17 @@ def _one_or_all(call: UsdmCall, ticker: Json) -> Json | list[Json]:
     return entry if call["symbol"] else [entry]
 
 
+def _klines_of(path: str, run: Callable[[UsdmCall], list[list[Any]]], which: str) -> Operation:
+    own = {"interval": MINUTE_INTERVAL, "limit": entries(500, 1_500), "pair": any_text(), "contractType": any_text()}
+    return operation(f"GET {path}", "", run, f"{which} interval! startTime endTime limit", weight_of_klines, own=own)
+
+
 _TICKER_WEIGHT, _PRICE_WEIGHT = by_presence("symbol", 2, 5), by_presence("symbol", 1, 2)
+_PERIODS_US = {name: Intervals(name).end(0) for name in ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")}
+_PERIOD, _PERIOD_PARAMETERS = (
+    "symbol! period! startTime endTime limit",
+    {"period": words(*_PERIODS_US), "limit": entries(30, 500)},
+)
 _LIMIT_AGGREGATES = {"limit": entries(500, 1_000)}
 MARKET_OPERATIONS = (
     operation("GET ping", "ping", lambda _: {}),
@@ -160,9 +240,22 @@ MARKET_OPERATIONS = (
     operation("GET ticker/price", "ticker.price", _price, "symbol", _PRICE_WEIGHT, root=V2),
     operation("GET ticker/bookTicker", "ticker.book", _book_ticker, "symbol", _TICKER_WEIGHT),
     operation("GET ticker/24hr", "", _day_ticker, "symbol", by_presence("symbol", 1, 40)),
+    _klines_of("klines", _klines, "symbol!"),
+    _klines_of("continuousKlines", _continuous_klines, "pair! contractType!"),
+    _klines_of("markPriceKlines", _mark_klines, "symbol!"),
+    _klines_of("indexPriceKlines", _index_klines, "pair!"),
+    _klines_of("premiumIndexKlines", _premium_klines, "symbol!"),
     operation("GET premiumIndex", "", _premium, "symbol", by_presence("symbol", 1, 10)),
     operation("GET fundingRate", "", _payments, "symbol startTime endTime limit", own={"limit": entries(100, 1_000)}),
     operation("GET fundingInfo", "", _funding_info, "", 0),
     operation("GET insuranceBalance", "", _insurance, "symbol"),
     operation("GET openInterest", "", _open_interest, "symbol!"),
+    operation("GET rpiDepth", "", _depth, "symbol! limit", 20, own={"limit": DEPTH_LIMIT}),
+    operation("GET constituents", "", _constituents, "symbol!", 2),
+    operation("GET symbolAdlRisk", "", _adl_risk, "symbol"),
+    operation("GET assetIndex", "", _asset_index, "symbol", by_presence("symbol", 1, 10), own={"symbol": any_text()}),
+    operation("GET indexInfo", "", lambda _: [], "symbol"),
+    operation("GET openInterestHist", "", _interest_history, _PERIOD, 0, root=DATA, own=_PERIOD_PARAMETERS),
+    operation("GET takerlongshortRatio", "", _taker_volumes, _PERIOD, 0, root=DATA, own=_PERIOD_PARAMETERS),
+    operation("GET delivery-price", "", lambda _: [], "pair!", 0, root=DATA, own={"pair": any_text()}),
 )

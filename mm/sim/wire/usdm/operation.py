@@ -14,7 +14,7 @@ from mm.sim.wire.usdm.parameters import USDM_PARAMETERS
 if TYPE_CHECKING:
     from mm.sim.wire.usdm.feeds import UserStreams
 
-V1, V2, V3 = "/fapi/v1/", "/fapi/v2/", "/fapi/v3/"
+V1, V2, V3, DATA = "/fapi/v1/", "/fapi/v2/", "/fapi/v3/", "/futures/data/"
 
 
 @dataclass(frozen=True, slots=True)

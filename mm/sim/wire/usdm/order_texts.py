@@ -12,6 +12,20 @@ BOTH = "BOTH"
 _KINDS = {orders.TRADE_PREVENTION: orders.EXPIRED}
 
 
+def _expiry_reason(execution: ExecutionReport) -> str:
+    """Return the exchange's number of why an order expired; 0 if it did not."""
+    request, kind = execution.order.request, execution.kind
+    if kind == orders.TRADE_PREVENTION and not execution.order.left_lots:
+        return "3" if request.time_in_force == "IOC" else "1"
+    if kind != orders.EXPIRED:
+        return "0"
+    if request.type == "MARKET":
+        return "9"  # the rest of a MARKET order
+    if request.time_in_force == "IOC":
+        return "2"  # the rest of an IOC order
+    return "4" if request.reduce_only else "7"  # nothing is left to reduce; the contract was delisted
+
+
 class UsdmOrderTexts(GridTexts):
     """Formats trades and orders of one contract.
 
@@ -38,6 +52,7 @@ class UsdmOrderTexts(GridTexts):
             "quoteQty": self.worth(trade.ticks * trade.lots),
             "time": self.stamp(trade.us),
             "isBuyerMaker": trade.buyer_is_maker,
+            "isRPITrade": False,
         }
 
     def aggregate_trade(self, trade: AggregateTrade) -> Json:
@@ -46,6 +61,7 @@ class UsdmOrderTexts(GridTexts):
             "a": trade.id,
             "p": self.price(trade.ticks),
             "q": self.qty(trade.lots),
+            "nq": self.qty(trade.lots),
             "f": trade.first_id,
             "l": trade.last_id,
             "T": self.stamp(trade.us),
@@ -209,4 +225,5 @@ class UsdmOrderTexts(GridTexts):
             "V": request.stp,
             "pm": "NONE",
             "gtd": 0,
+            "er": _expiry_reason(execution),
         }

@@ -35,9 +35,13 @@ SWITCH = choice(_SWITCH, default=False)
 USDM_PARAMETERS: Mapping[str, Parameter] = {
     **dict.fromkeys(("newClientOrderId", "origClientOrderId"), Parameter(_client_id, "")),
     **dict.fromkeys(("reduceOnly", "closePosition", "priceProtect"), SWITCH),
+    **dict.fromkeys(("asset", "fromAsset", "toAsset", "pair", "contractType", "period"), any_text()),
+    "feeBurn": choice(_SWITCH),
+    "downloadId": whole,
     **dict.fromkeys(("dualSidePosition", "multiAssetsMargin"), choice(_SWITCH)),
     **dict.fromkeys(("activationPrice", "callbackRate", "goodTillDate", "workingType", "listenKey"), any_text()),
     **dict.fromkeys(("incomeType", "batchOrders", "orderIdList", "origClientOrderIdList"), any_text()),
+    **dict.fromkeys(("orderidlist", "origclientorderidlist"), any_text()),
     **dict.fromkeys(("leverage", "countdownTime"), whole),
     "amount": in_e8,
     "marginType": choice({"ISOLATED": True, "CROSSED": False}),

@@ -1,9 +1,12 @@
 """Events of the market streams of a contract."""
 
+import json
+
 from mm.instrument import decimal_text
 from mm.market_data.local_orderbook import Level
 from mm.sim.exchange.orders import SIDES
 from mm.sim.exchange.trades import AggregateTrade
+from mm.sim.exchange.usdm.contract_rules import ContractRules
 from mm.sim.exchange.usdm.exchange import MarkTold
 from mm.sim.exchange.usdm.liquidation import Forced
 from mm.sim.matching.order_log import ASIDE_ADL, ASIDE_FUND, Row
@@ -30,8 +33,8 @@ class UsdmStreamTexts(Texts):
         stamp = stamped(trade.us, micro=micro)
         text = (
             f'{{"e":"aggTrade","E":{stamp},"a":{trade.id},"s":{self.symbol},"p":"{self.price(trade.ticks)}",'
-            f'"q":"{self.qty(trade.lots)}","f":{trade.first_id},"l":{trade.last_id},"T":{stamp},'
-            f'"m":{maker_bought(trade.side)}}}'
+            f'"q":"{self.qty(trade.lots)}","nq":"{self.qty(trade.lots)}","f":{trade.first_id},"l":{trade.last_id},'
+            f'"T":{stamp},"m":{maker_bought(trade.side)}}}'
         )
         return Message(name, "aggTrade", trade.first_id, trade.last_id, text.encode())
 
@@ -73,6 +76,13 @@ class UsdmStreamTexts(Texts):
             f'{{"e":"markPriceUpdate","E":{stamp},"s":{self.symbol},"p":"{price}","ap":"{price}","P":"{price}",'
             f'"i":"{price}","r":"{decimal_text(told.rate_e8)}","T":{stamped(told.next_us, micro=False)}}}'
         )
+
+    def contract_info(self, rules: ContractRules, us: int) -> str:
+        """Return the event of a changed state of the contract as JSON."""
+        entry = rules.entry()
+        names = {"s": "symbol", "ps": "pair", "ct": "contractType", "dt": "deliveryDate", "ot": "onboardDate"}
+        content = {short: entry[name] for short, name in names.items()} | {"cs": rules.status}
+        return json.dumps({"e": "contractInfo", "E": stamped(us, micro=False), **content})
 
     def force_order(self, forced: Forced) -> str:
         """Return the event of a forced order as JSON."""

@@ -9,12 +9,13 @@ from mm.sim.exchange import api_error
 from mm.sim.exchange.accounts import DAY_US
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import UserOrder
-from mm.sim.exchange.parameters import entries
+from mm.sim.exchange.parameters import entries, words
 from mm.sim.exchange.trades import TimeSpan, within
 from mm.sim.wire.answers import Json
 from mm.sim.wire.operations import by_presence
 from mm.sim.wire.usdm.answers import rates
-from mm.sim.wire.usdm.operation import V2, V3, UsdmCall, operation
+from mm.sim.wire.usdm.downloads import DOWNLOAD_PATH, DOWNLOADS, DOWNLOADS_KEPT_US
+from mm.sim.wire.usdm.operation import DATA, V2, V3, UsdmCall, operation
 from mm.sim.wire.usdm.parameters import as_text, read_cancel, read_list, read_modification, read_new_order
 
 _DONE = {"code": 200, "msg": "success"}
@@ -23,6 +24,7 @@ _MOST_ORDERS, _MOST_CANCELS = 5, 10
 """The most entries of a batch."""
 _TRADES_SPAN_US, _UNFILLED_KEPT_US, _ORDERS_KEPT_US = 7 * DAY_US, 3 * DAY_US, 90 * DAY_US
 """What an answer without an id covers of trades, and how long orders are known: without a fill, and at all."""
+_FORCED_SPAN_US = 7 * DAY_US
 _LONGEST_COUNTDOWN_MS = 7 * 86_400_000
 
 
@@ -59,7 +61,10 @@ def _modify_batch(call: UsdmCall) -> list[Json]:
 
 
 def _cancel_batch(call: UsdmCall) -> list[Json]:
-    ids, names = read_list(call.parameters, "orderIdList"), read_list(call.parameters, "origClientOrderIdList")
+    ids, names = (
+        read_list(call.parameters, name) or read_list(call.parameters, name.lower())
+        for name in ("orderIdList", "origClientOrderIdList")
+    )
     if bool(ids) == bool(names):
         raise api_error.one_of_two("orderIdList", "origClientOrderIdList")
     name = "orderId" if ids else "origClientOrderId"
@@ -191,8 +196,17 @@ def _week(span: TimeSpan, now_us: int) -> TimeSpan:
 
 
 def _forced_orders(call: UsdmCall) -> list[Json]:
-    own = [order for order in call.exchange.forced if order.account == call.account]
-    return [call.texts.forced(order) for order in own[-call["limit"] :]]
+    kind, span, limit = call["autoCloseType"], call.parameters.span(), call["limit"]
+    if span.start_us is None:
+        span = TimeSpan((span.end_us or call.us) - _FORCED_SPAN_US, span.end_us)
+    found = [
+        (order, symbol_call.texts.forced(order))
+        for symbol_call in call.everywhere()
+        for order in symbol_call.exchange.forced
+        if order.account == call.account and kind in ("", "ADL" if order.adl else "LIQUIDATION")
+    ]
+    found.sort(key=lambda pair: pair[0].us)
+    return [text for _, text in within(found, span, len(found), lambda pair: pair[0].us)[-limit:]]
 
 
 # positions and wallets
@@ -271,7 +285,7 @@ def _set_hedged(call: UsdmCall) -> Json:
 
 def _set_multi_assets(call: UsdmCall) -> Json:
     if call["multiAssetsMargin"]:
-        raise ApiError(-4084, "Method is not allowed currently. Upcoming soon.")
+        raise not_here()
     raise ApiError(-4171, "Adjusted asset mode is currently set and does not need to be adjusted repeatedly.")
 
 
@@ -301,6 +315,74 @@ def _symbol_configs(call: UsdmCall) -> list[Json]:
     ]
 
 
+def _margin_moves(call: UsdmCall) -> list[Json]:
+    kind, wanted = call["type"], {_ADD: 1, _TAKE: -1}
+    if kind and kind not in wanted:
+        raise api_error.not_valid("type")
+    moves = [move for move in call.owner.contract.margin_moves if not kind or move[1] * wanted[kind] > 0]
+    return [
+        {
+            "symbol": call.texts.symbol,
+            "type": 1 if amount_e8 > 0 else 2,
+            "deltaType": "USER_ADJUST",
+            "amount": decimal_text(amount_e8),
+            "asset": call.texts.asset,
+            "time": call.texts.stamp(us),
+            "positionSide": "BOTH",
+            "clientTranId": "",
+        }
+        for us, amount_e8 in within(moves, call.parameters.span(), call["limit"], lambda move: move[0])
+    ]
+
+
+def _set_fee_burn(call: UsdmCall) -> Json:
+    if call["feeBurn"]:
+        raise not_here()
+    return _DONE
+
+
+def _trading_status(call: UsdmCall) -> Json:
+    """Return the quantitative rules that the account has broken: none, since the box does not have them."""
+    return {"indicators": {}, "updateTime": call.texts.stamp(call.us)}
+
+
+def _refuse(_: UsdmCall) -> Json:
+    raise not_here()
+
+
+def not_here() -> ApiError:
+    """Return the error for what the exchange has and the box has not."""
+    return ApiError(-4084, "Method is not allowed currently. Upcoming soon.")
+
+
+# downloads
+
+
+def _ask_for(kind: str) -> Callable[[UsdmCall], Json]:
+    def ask(call: UsdmCall) -> Json:
+        span = call.parameters.span()
+        number = call.keys.downloads.ask(call.account, kind, span, call.us)
+        return {"avgCostTimestampOfLast30d": 0, "downloadId": str(number)}
+
+    return ask
+
+
+def _download(call: UsdmCall) -> Json:
+    found = call.keys.downloads.find(call.account, call["downloadId"])
+    if found is None:
+        raise api_error.not_valid("downloadId")
+    number, asked = found
+    ends_us = asked.us + DOWNLOADS_KEPT_US
+    return {
+        "downloadId": str(number),
+        "status": "completed",
+        "url": f"{DOWNLOAD_PATH}?id={number}" if call.us < ends_us else "",
+        "notified": True,
+        "expirationTimestamp": call.texts.stamp(ends_us),
+        "isExpired": call.us >= ends_us,
+    }
+
+
 # listen keys
 
 
@@ -325,6 +407,8 @@ _ORDER = (
 """All parameters of a new order that the exchange recognises, including those of orders that are refused."""
 _MODIFIED = "orderId origClientOrderId symbol! side quantity price priceMatch positionSide origType"
 _WHICH = "symbol! orderId origClientOrderId"
+_LISTS = "symbol! orderIdList origClientOrderIdList orderidlist origclientorderidlist"
+"""Lists of a batch; ccxt and python-binance send their names in lower case, which the exchange takes too."""
 _signed = partial(operation, signed=True)
 _setting = partial(operation, signed=True, of_orders=False)
 _stream = partial(operation, names="listenKey", keyed=True)
@@ -332,14 +416,28 @@ _OPEN_WEIGHT = by_presence("symbol", 1, 40)
 _old_account, _new_account = partial(_account, old=True), partial(_account, old=False)
 _old_risks, _new_risks = partial(_risks, old=True), partial(_risks, old=False)
 _INCOME: dict[str, Any] = {"limit": entries(100, 1_000)}
+_FORCED = "symbol autoCloseType startTime endTime limit"
+_FORCED_LIMIT = {
+    "limit": entries(50, 100),
+    "autoCloseType": words("LIQUIDATION", "ADL", default=""),
+}
 _ALL, _MOVES = {"limit": entries(500, 1_000)}, {"limit": entries(50, 100)}
+_NOT_HERE = {
+    "allForceOrders": "symbol startTime endTime limit",
+    "pmAccountInfo": "asset",
+    "tradingSchedule": "",
+    "convert/exchangeInfo": "fromAsset toAsset",
+}
+_DATA_NOT_HERE = ("topLongShortAccountRatio", "topLongShortPositionRatio", "globalLongShortAccountRatio", "basis")
+_DATA_NAMES = "symbol pair contractType period startTime endTime limit"
+"""What the exchange has, and the box refuses."""
 USER_OPERATIONS = (
     _signed("POST order", "order.place", _place, _ORDER, 0, counts_orders=True),
     operation("POST order/test", "", _test, _ORDER, 1, signed=True, of_orders=False),
     _signed("PUT order", "order.modify", _modify, _MODIFIED, 0, counts_orders=True),
     _signed("POST batchOrders", "", _place_batch, "batchOrders!", 5, counts_orders=True),
     _signed("PUT batchOrders", "", _modify_batch, "batchOrders!", 5, counts_orders=True),
-    _signed("DELETE batchOrders", "", _cancel_batch, "symbol! orderIdList origClientOrderIdList"),
+    _signed("DELETE batchOrders", "", _cancel_batch, _LISTS),
     _signed("DELETE order", "order.cancel", _cancel, _WHICH),
     _signed("DELETE allOpenOrders", "", _cancel_all, "symbol!"),
     _signed("POST countdownCancelAll", "", _count_down, "symbol! countdownTime!", 10),
@@ -350,7 +448,7 @@ USER_OPERATIONS = (
     _signed("GET openOrders", "", _open_orders, "symbol", _OPEN_WEIGHT),
     _signed("GET allOrders", "", _all_orders, "symbol! orderId startTime endTime limit", 5, own=_ALL),
     _signed("GET userTrades", "", _own_trades, "symbol! orderId startTime endTime fromId limit", 5, own=_ALL),
-    _signed("GET forceOrders", "", _forced_orders, "symbol limit", by_presence("symbol", 20, 50)),
+    _signed("GET forceOrders", "", _forced_orders, _FORCED, by_presence("symbol", 20, 50), own=_FORCED_LIMIT),
     _signed("GET account", "account.status", _old_account, "", 5, root=V2),
     _signed("GET account", "v2/account.status", _new_account, "", 5, root=V3),
     _signed("GET balance", "account.balance", _balances, "", 5, root=V2),
@@ -370,6 +468,14 @@ USER_OPERATIONS = (
     _setting("POST multiAssetsMargin", "", _set_multi_assets, "multiAssetsMargin!"),
     _signed("GET accountConfig", "", _account_config, "", 5),
     _signed("GET symbolConfig", "", _symbol_configs, "symbol", 5),
+    _signed("GET positionMargin/history", "", _margin_moves, "symbol! type startTime endTime limit", own=_ALL),
+    _signed("GET feeBurn", "", lambda _: {"feeBurn": False}),
+    _setting("POST feeBurn", "", _set_fee_burn, "feeBurn!"),
+    _signed("GET apiTradingStatus", "", _trading_status, "symbol", by_presence("symbol", 1, 10)),
+    *(_signed(f"GET {kind}/asyn", "", _ask_for(kind), "startTime! endTime!", 1_000) for kind in DOWNLOADS),
+    *(_signed(f"GET {kind}/asyn/id", "", _download, "downloadId!", 10) for kind in DOWNLOADS),
+    *(operation(f"GET {path}", "", _refuse, names) for path, names in _NOT_HERE.items()),
+    *(operation(f"GET {path}", "", _refuse, _DATA_NAMES, 0, root=DATA) for path in _DATA_NOT_HERE),
     _stream("POST listenKey", "userDataStream.start", _start_stream),
     _stream("PUT listenKey", "userDataStream.ping", _keep_stream),
     _stream("DELETE listenKey", "userDataStream.stop", _stop_stream),

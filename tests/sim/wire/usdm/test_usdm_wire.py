@@ -26,7 +26,11 @@ HOUR_S = 3_600
         ("simusdt@markPrice", "market", "markPrice"),
         ("simusdt@markPrice@1s", "", "markPrice"),
         ("simusdt@forceOrder", "market", "forceOrder"),
-        ("simusdt@kline_1m", "market", "silent"),
+        ("simusdt@kline_1m", "market", "kline"),
+        ("simusdt@kline_1m", "public", "silent"),
+        ("simusdt_perpetual@continuousKline_1h", "market", "continuousKline"),
+        ("!bookTicker", "public", "allBook"),
+        ("!contractInfo", "market", "contractInfo"),
         ("0" * 64, "private", "user"),
         ("0" * 64, "market", "silent"),
     ],
@@ -38,7 +42,9 @@ def test_each_route_has_the_streams_of_the_documentation(name: str, route: str, 
     assert stream.kind == kind
 
 
-@pytest.mark.parametrize("name", ["simusdt@depth@250ms", "simusdt@depth@1s", "simusdt@markPrice@3s", "simusdt@nothing"])
+@pytest.mark.parametrize(
+    "name", ["simusdt@depth@250ms", "simusdt@depth@1s", "simusdt@markPrice@3s", "simusdt@nothing", "simusdt@kline_1s"]
+)
 def test_streams_that_there_are_not(name: str) -> None:
     """They are refused, as on Spot."""
     assert STREAMS.read(name) is None

@@ -54,6 +54,9 @@ class MarketFollower(Protocol):
     def paid(self, payment: Funding) -> None:
         """Handle a funding payment of the market, which may have been due some time ago."""
 
+    def moved(self, to: str | None) -> None:
+        """Handle that the day's files were set aside in the folder *to*, or are gone: later events have other files."""
+
     def ended(self) -> None:
         """Handle the end: no more events follow."""
 
@@ -436,6 +439,8 @@ class _OpenRecording:
         with suppress(OSError):
             await self.disk.write(before)
         writer = await self.disk.opened(partial(self._parts.days.open_again, before, at_us, session.instrument))
+        if self._parts.follower:
+            self._parts.follower.moved(writer.ledger.last["day_replaced"][1]["moved_to"])
         reason = IDS_AGAIN if again else DAY_REMOVED
         self.disk.seal(session.roll(writer, at_us, carry=not again, reason=reason), whole=False)
         self._report_day()

@@ -3,6 +3,7 @@
 import sys
 
 from mm.__main__ import main
+from mm.sim.exchange import settlement
 from mm.sim.wire import answers, operations
 
 COMMISSION = {"commission": "0.05000000", "commissionAsset": "BNB"}
@@ -15,11 +16,12 @@ execution, trade = Texts._execution, Texts.own_trade
 
 def execution_in_bnb(self, happened):
     report = execution(self, happened)
-    return report | {"n": "0.05000000", "N": "BNB"} if report["N"] else report
+    return report | {"n": "0.05000000", "N": "BNB"} if report["x"] == "TRADE" else report
 
 
 Texts._execution = execution_in_bnb
 Texts.own_trade = lambda self, *given: trade(self, *given) | COMMISSION
+settlement.fee_e8 = lambda *_: 0  # base and quote asset pay none
 usual = operations._for_one_or_all
 
 

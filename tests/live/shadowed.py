@@ -102,4 +102,5 @@ async def _live(scenario, script, knobs, data_root, market, kill_reason, **optio
             with suppress(asyncio.CancelledError):
                 await task
         ended = {"rows_run_id": follower.rows_run_id, "end_us": follower.end_us, "killed": follower.killed}
+        ended["moved_to"] = follower.moved_to
         return replace(terms, **ended), play, follower, boxed

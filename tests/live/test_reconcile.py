@@ -146,6 +146,21 @@ def test_shadow_equals_replay_in_random_fault_schedules(seed):
     assert done.found.decisions > 100
 
 
+def test_shadow_ends_with_the_files_of_its_day():
+    """An exchange that gives recorded ids again has its day set aside: a replay reads what was played up to there."""
+
+    async def reset(boxed):
+        await through(boxed, 3)
+        boxed.session.market.ids_again = True
+        boxed.recording._open.begin_anew()
+        await boxed.until(lambda: boxed.logged("day_replaced"))
+        await through(boxed, 1)
+
+    done = shadowed(reset, knobs=strategy(**CHANCE))
+    assert_equal(done)
+    assert "damaged" in done.terms.moved_to
+
+
 LIMITS = [
     {"max_position": "0.05", "max_leverage": "0.0001"},
     {"max_orders_per_s": 3, "max_open_orders": 1},

@@ -170,7 +170,8 @@ def test_account_changed_by_others_stops_a_trader_and_the_next_start(tmp_path):
             box.until_with_updates(lambda: True, "a moment", process)
             assert len(box.account()["orders"]) == orders
             assert [row["limit"] for row in box.rows("breach") if row["limit"] == "ACCOUNT"] == ["ACCOUNT"]
-            assert ended(process)[0] == 0
+            code, output, _ = ended(process)
+            assert (code, "the account differs" in output) == (3, True), output
         orders = len(box.account()["orders"])
         done = box.run("trade")
         assert done.returncode == 3, done.stderr

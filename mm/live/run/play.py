@@ -288,10 +288,14 @@ class Follower:
         self._feed = feed
 
         def take(event: "MarketEvent") -> None:
-            feed(event)
-            watch(event)
+            if self._feed is not None:
+                feed(event)
+                watch(event)
 
         return take
+
+    def moved(self, to: str | None) -> None:
+        """Go on in the other files."""
 
     def paid(self, payment: "Funding") -> None:
         """Do nothing: only a paper account pays what the market is told to."""
@@ -333,6 +337,7 @@ class ShadowFollower(Follower):
         killed: Since when a manual kill stopped all sending, µs, and why; None without one.
         payments: Funding payments, each booked when it became known, for the position at its own instant.
         end_us: The instant up to which it was played, µs; 0 before the end.
+        moved_to: Where the files of what it has played were set aside; empty: they are gone; None: they were not moved.
     """
 
     def __init__(
@@ -348,6 +353,7 @@ class ShadowFollower(Follower):
         self._due: list[Funding] = []
         self._begun_us = clock()
         self.end_us = 0
+        self.moved_to: str | None = None
         self._play, self._kill_reason = play, kill_reason
         note = self.lags.note
 
@@ -360,8 +366,10 @@ class ShadowFollower(Follower):
 
     async def follow(self, market: "MarketState", settled_us: Callable[[], int]) -> None:
         """Advance time while nothing arrives, as far as no earlier event can still arrive."""
-        while self._feed is not None:
+        while True:
             await asyncio.sleep(STEP_S)
+            if self._feed is None:
+                continue
             until_us = settled_us()
             # A kill comes after everything that happens at its instant, in the replay too: not while events of a later
             # instant have been played, but their timers have not.
@@ -386,6 +394,11 @@ class ShadowFollower(Follower):
         for one in due:
             found = self._play.exchange.pay(e8(one.rate), e8(one.mark_price), one.paid_ms * US_PER_MS)
             self.payments.append(found)
+
+    def moved(self, to: str | None) -> None:
+        """End: a replay reads one folder."""
+        self.ended()
+        self._feed, self.moved_to = None, self.moved_to or to or ""
 
     def ended(self) -> None:
         """Process everything due at the last instant; no more events follow."""

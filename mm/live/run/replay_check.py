@@ -116,8 +116,12 @@ def replay(terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, folder: Path) 
         others[name] = OtherFeed(grid, () if tape is None else (tape,), opening=opening, strict_clock=True)
         inputs += tuple((os.path.relpath(root / path, data_root), size, sha256) for path, size, sha256 in read)
     play = PaperPlay(terms, knobs, others=others)
-    step = knobs.market.qty_step
-    whole, read = received(terms, play.grid, data_root, None if step is None else e8(step))
+    step, root = knobs.market.qty_step, data_root
+    if terms.moved_to:
+        root = folder / "moved"
+        (root / terms.symbol).mkdir(parents=True)
+        (root / terms.symbol / terms.day).symlink_to(Path(terms.moved_to).absolute())
+    whole, read = received(terms, play.grid, root, None if step is None else e8(step))
     if whole is not None:
         whole = replace(whole, meta=replace(whole.meta, funding=terms.payments))
         play.exchange.run(whole, kill=terms.killed)
@@ -132,7 +136,8 @@ def received(
     terms: ShadowTerms, grid: "Instrument", data_root: Path, qty_step_e8: int | None = None
 ) -> tuple[Tape | None, Inputs]:
     """Return the market of the recorded day as the shadow received it, None without any, and the files read."""
-    day = day_folder(data_root, terms.symbol, terms.day) if terms.rows_run_id else None
+    gone = not terms.rows_run_id or terms.moved_to == ""
+    day = None if gone else day_folder(data_root, terms.symbol, terms.day)
     seen = RowsSeen.of(day, terms.rows_run_id) if day else None
     if day is None or seen is None or not seen.synced:
         return None, ()

@@ -19,7 +19,7 @@ from mm.live.run.observer import ShadowObserver
 from mm.live.run.other_markets import OtherFollower, OtherTaker, PairedPlay, feeds_of, recordings
 from mm.live.run.play import PaperPlay, ShadowFollower
 from mm.live.run.replay_check import RECONCILE, compare_with_replay
-from mm.live.run.terms import REGRIDDED
+from mm.live.run.terms import DAY_REPLACED, REGRIDDED
 from mm.live.state.stores import LiveStore
 from mm.market_data.recording import Parts, Recording
 from mm.play.setup import PlayKnobs
@@ -97,7 +97,7 @@ class ShadowRun(LiveRun):
         recording = self.recording = Recording(replace(self.parts, follower=follower), self.run.log, self.clock)
         if self._stopped:
             recording.stop(self._stopped)
-        keeping = asyncio.create_task(self._keep(recording))
+        keeping = asyncio.create_task(self._keep(recording, follower))
         try:
             await self.record_market(recording, others)
         finally:
@@ -113,16 +113,19 @@ class ShadowRun(LiveRun):
         }
         payments = tuple(follower.payments)
         known = replace(self.terms, end_us=end_us, killed=follower.killed, others=seen, payments=payments)
+        known = replace(known, moved_to=follower.moved_to)
         self.terms, self._lags = replace(known, rows_run_id=follower.rows_run_id), follower.lags
 
-    async def _keep(self, recording: Recording) -> None:
-        """Keep the metrics up to date; end the recording once the exchange reports another grid."""
+    async def _keep(self, recording: Recording, follower: ShadowFollower) -> None:
+        """Keep the metrics up to date; end the recording once the exchange has another grid, or the day other files."""
         while True:
             await asyncio.sleep(REFRESH_S)
             for observer in (self._observer, *self._legs.values()):
                 observer.refresh(self.clock())
             if self.grid_changed():
                 recording.stop(REGRIDDED)
+            elif follower.moved_to is not None:
+                recording.stop(DAY_REPLACED)
 
     def stop(self, reason: str) -> None:
         """End in order; *reason* is a signal's name. May be called at any time."""
@@ -142,10 +145,13 @@ class ShadowRun(LiveRun):
         """Write the results, and compare them with the replay of the day.
 
         Raises:
-            Incomplete: If the exchange has changed the grid; the run folder is whole.
+            Incomplete: If the exchange has changed the grid, or the day has other files; the run folder is whole.
         """
         run, terms, play = self.run, self.terms, self._play
         changed = self.regridded
+        if terms.moved_to is not None:
+            where = f"are in {terms.moved_to}" if terms.moved_to else "are gone"
+            changed = TryLater(f"the day has new files, its rows so far {where}; start it again")
         reason = self.recording.reason if self.recording else ""
         result = play.result({"reason": reason, "why": str(changed) if changed else None})
         decisions, name = decisions_of(result.journal), decisions_name(terms.symbol)

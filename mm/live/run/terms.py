@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 TERMS = "shadow.json"
 REGRIDDED = "grid"
 """End reason when the exchange has changed the grid since the start."""
+DAY_REPLACED = "day_replaced"
+"""End reason when the recorded day goes on in other files."""
 PAPER_FEED = "paper orders meet the market as it arrives; a backtest with FEED_LATENCY=none corresponds"
 FINER = 1_000  # lots per quantity step: recorded books have finer quantities than the step
 _BOOK_LEVELS = 50
@@ -65,6 +67,7 @@ class ShadowTerms:
         best_ask: The best ask, in the same form.
         book_tick: The step that divides all prices of that book and the exchange's own; empty: the exchange's own.
         book_step: The same of its quantities.
+        moved_to: Where the files of the day are that it has played, if they were set aside; empty if they are gone.
         rows_run_id: The run whose rows of the day the shadow received; empty before the first.
         end_us: The instant up to which it was played, µs; 0 before the end.
         killed: Since when a manual kill stopped all sending, µs, and why; None without one.
@@ -89,6 +92,7 @@ class ShadowTerms:
     payments: tuple[Payment, ...] = ()
     book_tick: str = ""
     book_step: str = ""
+    moved_to: str | None = None
 
     @classmethod
     def read(cls, folder: Path) -> "ShadowTerms":

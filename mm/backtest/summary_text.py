@@ -219,8 +219,8 @@ def worst(summary: Mapping[str, Any], before: str = "") -> str:
     return f"{before}{signed(pnl)} under the worst of {len(known)} assumptions ({row['fills']}{latency}{feed})"
 
 
-def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tuple[str, str]]:
-    """Return the run's assumptions by name, the most important first; the fit with its *warnings*, or their number.
+def assumptions(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the run's assumptions by name, the most important first; the fit with the number of its warnings.
 
     Without a fit, the entries that need one are left out.
     """
@@ -229,7 +229,7 @@ def assumptions(summary: Mapping[str, Any], *, warnings: bool = True) -> list[tu
     rows = [
         *([("all legs", f"account {signed(of_all_legs(summary)['pnl_total'])}, with {legs_of(legs)}")] if legs else []),
         ("reference", name + (f": {value}" if value else "")),
-        ("curve", curve(summary, warnings=warnings)),
+        ("curve", curve(summary)),
         ("fill model", f"{summary['models']['fill']}: {summary['fill_bias'] or 'bias unknown'}"),
         ("queue exponent", exponent(summary)),
         ("outside the fit", outside(summary)),
@@ -254,7 +254,7 @@ def exponent(summary: Mapping[str, Any]) -> str:
 
 def assumed(summary: Mapping[str, Any]) -> list[str]:
     """Return the assumptions of the run and their checks, as lines."""
-    rows = assumptions(summary, warnings=False)
+    rows = assumptions(summary)
     if summary["gamma"] is not None:
         rows.insert(2, ("gamma", f"{number(summary['gamma'])} per tick and clip"))
     if (moved := (summary["fit"] or {}).get("adverse_ticks")) is not None:
@@ -262,19 +262,18 @@ def assumed(summary: Mapping[str, Any]) -> list[str]:
     return ["assumptions", *(f"{'  ' + name:<18}{value}" for name, value in rows)]
 
 
-def curve(summary: Mapping[str, Any], *, warnings: bool = True) -> str:
-    """Return the intensity that the run uses, with its status and its *warnings*, or their number."""
+def curve(summary: Mapping[str, Any]) -> str:
+    """Return the intensity that the run uses, with its status and the number of its warnings."""
     fit = summary["fit"]
     if fit is None:
         return "no fit was given (FILL_PARAMS_FILE), so there are no predicted fills"
     shape = "" if fit["A"] is None else f"λ = {number(fit['A'])}/s · exp(−{number(fit['k'])} per tick · δ), "
     if fit.get("shape") not in (None, "exponential"):
         shape = f"{fit['shape']} (lambda_curve, used by optimal_curve); its exponential {shape}"
-    lines = fit["warnings"] if warnings else [f"{len(fit['warnings'])} warnings of the fit in summary.json"]
     verdict = f"{shape}{fit['status']} ({fit['path']})" + (f": {fit['reason']}" if fit["reason"] else "")
     if "quotes_from" in summary:
         verdict += f"; quotes_from: {summary['quotes_from']}"
-    return "; ".join([verdict, *(lines if fit["warnings"] else [])])
+    return verdict + (f"; {len(fit['warnings'])} warnings of the fit in summary.json" if fit["warnings"] else "")
 
 
 def outside(summary: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 MINUS = "−"  # U+2212 in text for display; files and JSON have the hyphen
 _MINUS_OF_A_NUMBER = re.compile(rf"(?:(?<=\de)|(?<!\w)){MINUS}(?=[\d.])")  # also of an exponent
@@ -22,6 +23,24 @@ def number(value: float | None, digits: int = 4) -> str:
         return f"{value:.{digits - 1}e}".replace("-", MINUS)
     text = f"{value:,.{max(0, digits - 1 - size)}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", MINUS)
+
+
+def in_column(values: Sequence[float | None], *, exact: bool = False) -> list[str]:
+    """Return the numbers of a column with equal decimals: four digits of the largest, three of the median.
+
+    *exact* ones have all digits that one of them needs, whole numbers no decimals. A dash stands for None.
+    """
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    sizes = [math.floor(math.log10(abs(value))) for value in sorted(known, key=abs) if value]
+    places = 0
+    if exact:
+        places = max((len(short(value).partition(".")[2]) for value in known), default=0)
+    elif any(value != round(value) for value in known):
+        places = max(0, 3 - sizes[-1], 2 - sizes[len(sizes) // 2])
+        while places and all(value == 0 or f"{value:.{places}f}".endswith("0") for value in known):
+            places -= 1
+    texts = {value: f"{round(value, places) + 0.0:,.{places}f}".replace("-", MINUS) for value in known}
+    return [texts.get(value, "–") if value is not None else "–" for value in values]
 
 
 def signed(value: float | None, digits: int = 4) -> str:

@@ -9,7 +9,7 @@ from mm.clock import iso
 from mm.instrument import E8
 from mm.probes.run_comparison import HOURS, OPENED, TESTS, Finding, Report
 from mm.report.figures import LOSS, SOFT, Panel, ms, points, stacked, step, time_axis
-from mm.report.frame import card, chart, document, grid, header, minute, notes, nothing, tile, tiles, zoom_bar
+from mm.report.frame import card, chart, document, grid, header, listed, minute, notes, nothing, tile, tiles, zoom_bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +37,7 @@ def lookahead_page(tape: "Tape", models: tuple[str, ...], report: Report) -> str
             tile("Comparisons", f"{played:,}", f"{len(report.findings):,} of them differ"),
             tile("Cuts", f"{len(report.cuts):,}", "instants after which the tapes differ"),
         ),
-        notes([*report.notes, f"unseen: {'; '.join(report.unseen)}"], "notes"),
+        notes([*report.notes, f"unseen: {'; '.join(report.unseen)}"]),
         card(
             "Tests",
             "Until two days differ, the orders and fills of a model, or the rows of a signal, must be the same.",
@@ -67,7 +67,7 @@ def _findings(findings: list[Finding]) -> str:
         cut = "" if finding.cut_us is None else f", on a day that differs from {iso(finding.cut_us)} on"
         return f"{finding.test}{cut}: {finding.message}"
 
-    return notes([sentence(finding) for finding in findings], "why") or nothing("No differences.")
+    return listed([sentence(finding) for finding in findings], "why") or nothing("No differences.")
 
 
 def _over_time(tape: "Tape", report: Report) -> str:

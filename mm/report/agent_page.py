@@ -45,8 +45,7 @@ def agent_page(agent: SavedAgent, curve: Sequence[float], about: About) -> str:
                     "mm rl evaluate tests it on other days against benchmark strategies.",
                     "The maps show one state of the market: signals at their means, our quotes at the usual distance, "
                     "queue positions unknown. Its actions in other states depend on the signals.",
-                ],
-                "notes",
+                ]
             ),
             card(
                 "Learning curve",

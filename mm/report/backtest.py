@@ -30,6 +30,8 @@ from mm.report.contents import PAGE, SUMMARY
 from mm.report.figures import thinned
 from mm.report.frame import (
     About,
+    Amount,
+    Cell,
     Row,
     annualised,
     base_asset,
@@ -43,6 +45,7 @@ from mm.report.frame import (
     header,
     in_row,
     interval,
+    listed,
     minute,
     notes,
     nothing,
@@ -93,7 +96,8 @@ def page(
     """
     about, fills = about or About(), run.fills
     lines = [*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))]
-    above = [*headline(summary, run, about.name), notes(lines, "notes")]
+    of_fit = [f"the fit: {line}" for line in (summary["fit"] or {}).get("warnings", ())]
+    above = [*headline(summary, run, about.name), notes(lines, of_fit)]
     first = in_row(column(equity_card(summary, run), sensitivity_card(summary)), assumptions_card(summary, about))
     activity = card("Activity", "Orders and fills.", table("", activity_rows(summary)))
     below = [
@@ -137,13 +141,13 @@ def headline(summary: Summary, run: RunColumns, name: str = "") -> tuple[str, st
 def _tiles(summary: Summary) -> str:
     target, risk = summary["target_inventory"], of_all_legs(summary)
     inventory = summary.get("inventory_from_target") or summary["inventory"]
-    held = f"Inventory from its target, rms {base_asset(summary)}"
+    longest = f"longest {duration(risk['drawdown_duration_s'])}"
     most = f"target {short(target)}, at most {number(inventory['max'], 3)} from it"
     return tiles(
         *earnings(summary),
-        tile("Max drawdown", number(risk["max_drawdown"]), f"longest {duration(risk['drawdown_duration_s'])}"),
-        tile("Fills", f"{summary['n_fills']:,}", f"{percent(summary['fill_ratio'])} of placed quantity"),
-        tile(held, number(inventory["rms"], 3), most),
+        tile("Max drawdown", number(risk["max_drawdown"]), longest, unit=quote_asset(summary)),
+        tile("Fills", f"{summary['n_fills']:,}", f"{percent(summary['fill_ratio'])} of placed quantity", unit="fills"),
+        tile("Inventory from its target, rms", number(inventory["rms"], 3), most, unit=base_asset(summary)),
         tile("Quoting both sides", percent(summary["two_sided_uptime"]), "of the time with a market"),
     )
 
@@ -226,9 +230,10 @@ def numbers_card(summary: Summary) -> str:
     bootstrap = summary["sharpe_bootstrap"]
     hint = (
         f"Sharpe and Sortino from {bootstrap['periods']} periods of 60 s; interval by {bootstrap['draws']:,} circular "
-        f"block resamples of {bootstrap['block_periods']} periods. Names are those of summary.json."
+        f"block resamples of {bootstrap['block_periods']} periods. Names are those of summary.json: money in "
+        f"{quote_asset(summary)}, inventory in {base_asset(summary)}, half-spreads and moves in one per the other."
     ) + too_short(summary)
-    undefined = notes([line for line in summary["warnings"] if line.startswith(NULL)], "why")
+    undefined = listed([line for line in summary["warnings"] if line.startswith(NULL)], "why")
     return card("All numbers", hint, f'<div class="groups">{drawn}</div>{undefined}')
 
 
@@ -253,7 +258,8 @@ def assumptions_card(summary: Summary, about: About) -> str:
     title = "Assumptions and parameters"
     reasons = f" ({by_reason(summary['rejects'])})" if summary["rejects"] else ""
     rejected = f"{summary['n_rejects']:,} of {summary['n_orders']:,} orders{reasons}"
-    trust = [(name, escape(text)) for name, text in (*assumptions(summary), ("rejected", rejected))]
+    said = {**dict(assumptions(summary)), "rejected": rejected}
+    trust = [(name, escape(curve_sentence(summary) if name == "curve" else text)) for name, text in said.items()]
     effective: list[Row] = [
         *([] if summary["gamma"] is None else [("gamma", number(summary["gamma"]))]),
         ("clip", f"{short(summary['quote_qty'])} {base_asset(summary)}"),
@@ -269,6 +275,20 @@ def assumptions_card(summary: Summary, about: About) -> str:
     parameters = table("Parameters in effect", effective[:half]) + table("\xa0", effective[half:])
     body = f'<div class="basis">{table("Assumptions", trust)}</div><div class="basis two">{parameters}</div>'
     return card(title, hint, body)
+
+
+def curve_sentence(summary: Summary) -> str:
+    """Return the curve of the fit in a sentence; its reason and its warnings stand among the notes."""
+    fit = summary["fit"]
+    if fit is None:
+        return "No fit was given (FILL_PARAMS_FILE), so no fills are expected."
+    exponential = "" if fit["A"] is None else f"λ = {number(fit['A'])}/s · exp(−{number(fit['k'])} per tick · δ)"
+    shape = fit.get("shape")
+    what = f"Orders fill at {exponential or 'the rates of the segments'}"
+    if shape not in (None, "exponential"):
+        what = f"Orders fill by a {shape} curve" + (f", near {exponential}" if exponential else "")
+    used = "; quotes use the curve" if summary.get("quotes_from") == "curve" else ""
+    return f"{what}, from {fit['path']} with status {fit['status']}{used}."
 
 
 def used_parameters(summary: Summary) -> list[Row]:
@@ -306,25 +326,30 @@ _OF_A_FILL = ("recv_us", "side", "price", "qty", "mid", "fee", "reason")
 
 
 def fills_card(summary: Summary, run: RunColumns) -> str:
-    """Return the fills as a table, the newest last, and statistics of their round trips."""
+    """Return the fills as a table, the newest first, and statistics of their round trips."""
     count = len(run.fills["recv_us"])
     if not count:
         return ""
     first = max(0, count - LISTED)
     columns = [np.asarray(run.fills[name])[first:] for name in _OF_A_FILL]
     fills = zip(*(column.tolist() for column in columns), strict=True)
-    rows = [_fill_row(place, *fill) for place, fill in enumerate(fills, first + 1)]
+    rows = [_fill_row(place, *fill) for place, fill in enumerate(fills, first + 1)][::-1]
     trips = summary["round_trips"]
     text = f"{trips['n']:,} round trips" + (f", {percent(trips['win_rate'])} of them with a gain" if trips["n"] else "")
     if trips["n"]:
         text += f", on average {signed(trips['mean'])} {quote_asset(summary)}, held {duration(trips['holding_s'])}"
     left = f" The last {LISTED:,} of {count:,}; fills_{escape(summary['symbol'])}.csv has all." if first else ""
-    hint = f"{text}. Click on a head to sort; mm runs explain RUN --fill N shows the market around one.{left}"
-    head = ("fill", "time, UTC", "side", "price", "quantity", "half-spread at the fill", "fee", "reason")
+    hint = (
+        f"{text}. The newest first; click on a head to sort. mm runs explain RUN --fill N shows the market around "
+        f"fill N, and with --picture FILE.html draws it.{left}"
+    )
+    quote, base = quote_asset(summary), base_asset(summary)
+    head: tuple[str, ...] = ("fill", "time, UTC", "side", f"price, {quote}", f"quantity, {base}")
+    head += (f"half-spread at the fill, {quote}", f"fee, {quote}", "reason")
     return card("Fills and round trips", hint, grid(head, rows, "listing"))
 
 
-def _fill_row(place: int, us: int, side: str, *values: Any) -> tuple[str, ...]:
+def _fill_row(place: int, us: int, side: str, *values: Any) -> tuple[Cell, ...]:
     """Return the cells of a fill; *values* are price, quantity, mid (NaN without a book), fee and reason."""
     price, qty, mid, fee, reason = values
     sign = 1 if side == "BUY" else -1
@@ -333,10 +358,10 @@ def _fill_row(place: int, us: int, side: str, *values: Any) -> tuple[str, ...]:
         str(place),
         iso(int(us))[5:23].replace("T", " "),
         f'<span class="{side.lower()}">{side.lower()}</span>',
-        short(float(price)),
-        short(float(qty)),
-        signed(worth, 3),
-        number(float(fee)),
+        Amount(float(price), plus=False, exact=True),
+        Amount(float(qty), plus=False, exact=True),
+        Amount(worth),
+        Amount(float(fee), plus=False),
         escape(str(reason or "")),
     )
 
@@ -418,10 +443,11 @@ def markouts_card(summary: Summary) -> str:
         count = max(row["n"] for row in cells if row)
         rows.append((escape(str(kind)), f"{count:,}", *map(_worth, cells)))
     hint = (
-        "Realised half-spread at each horizon, per unit, with its 95 % interval where there are enough fills; one that "
-        "excludes 0 has a colour."
+        f"Realised half-spread at each horizon, per {base_asset(summary)}, with its 95 % interval where there are "
+        "enough fills; one that excludes 0 has a colour."
     )
-    head = ("fills", "number", *(f"{horizon} s" for horizon in horizons))
+    unit = quote_asset(summary)
+    head = ("fills", "number", *(f"{horizon} s, {unit}" for horizon in horizons))
     return card("Markouts by kind of fill", hint, grid(head, rows))
 
 
@@ -433,12 +459,12 @@ def _same(by_kind: Mapping[tuple[str, int], Mapping[str, Any]], kind: str, horiz
     return side is not None and all(a and b and all(a[name] == b[name] for name in numbers) for a, b in rows)
 
 
-def _worth(row: Mapping[str, Any] | None) -> str:
+def _worth(row: Mapping[str, Any] | None) -> Cell:
     if row is None:
         return "–"
     ends = row.get("realised_ci95")  # older runs have that of the move alone
     shown = f' <small class="line">{interval(ends, 2).removeprefix("95 %: ")}</small>' if ends else ""
-    return coloured(row["realised"], ends, math.floor(row.get("n_effective_blocks") or 0), 3) + shown
+    return coloured(row["realised"], ends, math.floor(row.get("n_effective_blocks") or 0), shown)
 
 
 def days_card(summary: Summary) -> str:
@@ -446,9 +472,13 @@ def days_card(summary: Summary) -> str:
     days = summary.get("daily") or []
     if len(days) < 2:
         return ""
-    rows = [(escape(day["day"]), signed(day["pnl"]), f"{day['n_fills']:,}", number(day["equity"], 8)) for day in days]
+    rows = [
+        (escape(day["day"]), Amount(day["pnl"]), f"{day['n_fills']:,}", Amount(day["equity"], plus=False))
+        for day in days
+    ]
     hint = f"Sharpe over days, annual: {number(summary['sharpe_daily'], 3)}." if len(days) >= SHARPE_DAYS else ""
-    return card("By day", hint, grid(("day", "PnL", "fills", "equity at its end"), rows))
+    unit = quote_asset(summary)
+    return card("By day", hint, grid(("day", f"PnL, {unit}", "fills", f"equity at its end, {unit}"), rows))
 
 
 def sensitivity_card(summary: Summary) -> str:
@@ -462,14 +492,21 @@ def sensitivity_card(summary: Summary) -> str:
         why = [escape(line) for line in summary.get("warnings", ()) if line.startswith(NO_SENSITIVITY)]
         return card(title, (why or [adding])[0], "")
     headline = next((row for row in rows if row.get("role") == "headline"), rows[0])
-    head = ("assumption", "PnL of the quoting", "fills", "inventory from its target, rms", "mid after 60 s")
+    quote, base = quote_asset(summary), base_asset(summary)
+    head: tuple[str, ...] = (
+        "assumption",
+        f"PnL of the quoting, {quote}",
+        "fills",
+        f"inventory from its target, rms, {base}",
+    )
+    head += (f"mid after 60 s, {quote}",)
     cells = [
         (
             f'{escape(str(row["fills"]))} <small class="line">{escape(_difference(row, headline))}</small>',
-            signed(quoting_of(row)),
+            Amount(quoting_of(row)),
             "–" if row["n_fills"] is None else f"{row['n_fills']:,}",
-            number(row["inventory_rms"], 3),
-            signed(row["adverse_selection_60"]),
+            Amount(row["inventory_rms"], plus=False),
+            Amount(row["adverse_selection_60"]),
         )
         for row in rows
     ]

@@ -286,7 +286,9 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
         "hovertemplate": "%{y}<extra></extra>",
     }
     y = {"autorange": "reversed", "zeroline": False}
-    return figures.chart([trace], figures.numbers_axis(""), y=y)
+    ends = np.cumsum(list(parts.values())[:-1])
+    span = figures.padded(min(0.0, float(ends.min())), max(0.0, float(ends.max())))
+    return figures.chart([trace], figures.numbers_axis("", range=list(span)), y=y)
 
 
 def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, Sequence[float] | None]]:
@@ -379,11 +381,11 @@ def rate_figure(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
     top = float(rate.max()) * FAR
     bottom = max(float(rate.min()) / FAR, top * 10.0**-DECADES)
     low, high = (
-        np.clip([row["rate_per_s"] if row[end] is None else row[end] for row in filled], bottom, top)
-        for end in ("rate_low", "rate_high")
+        [row["rate_per_s"] if row[end] is None else row[end] for row in filled] for end in ("rate_low", "rate_high")
     )
     at = scale.at([row["delta_ticks"] for row in filled])
-    traces = [figures.points("fills", at, rate, MAIN, ends=(low, high), tips=[_rate_tip(row) for row in filled])]
+    ends, beyond = figures.within(at, (low, high), (bottom, top), MAIN)
+    traces = [figures.points("fills", at, rate, MAIN, ends=ends, tips=[_rate_tip(row) for row in filled]), *beyond]
     bounds = [row for row in shown if not row["fills"] and bottom < (row["rate_high"] or 0.0)]
     if bounds:
         most, at = [min(row["rate_high"], top) for row in bounds], scale.at([row["delta_ticks"] for row in bounds])
@@ -418,15 +420,18 @@ def hours_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     fills = np.array([row["fills"] for row in rows], dtype=np.float64)
     most = FAR * max(float(fills.max()), float(expected.max()), 1.0)
     low, high = (
-        np.clip([(row["rate_per_s"] if row[end] is None else row[end]) * row["exposure_s"] for row in rows], 0, most)
+        [(row["rate_per_s"] if row[end] is None else row[end]) * row["exposure_s"] for row in rows]
         for end in ("rate_low", "rate_high")
     )
+    middle = figures.ms(start + HOUR_US // 2)
+    ends, beyond = figures.within(middle, (low, high), (0.0, most), MAIN)
     tips = [f"{row['fills']:,} fills, {number(row['predicted'])} expected" for row in rows]
     traces = [
         figures.step(
             "expected by the fit", edges, np.append(expected, expected[-1:]), LOSS, line={"dash": "dash", "shape": "hv"}
         ),
-        figures.points("fills", figures.ms(start + HOUR_US // 2), fills, MAIN, ends=(low, high), tips=tips),
+        figures.points("fills", middle, fills, MAIN, ends=ends, tips=tips),
+        *beyond,
     ]
     return figures.chart(traces, figures.time_axis(float(edges[0]), float(edges[-1])), 190, y=figures.FROM_ZERO)
 

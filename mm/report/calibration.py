@@ -14,6 +14,7 @@ from mm.report.calibration_charts import Pieces, curve_card, distances_card, pie
 from mm.report.figures import LOSS, MAIN, Figure
 from mm.report.frame import (
     About,
+    Amount,
     Row,
     card,
     chart,
@@ -58,7 +59,7 @@ def page(
     parts = [
         fit_header(fit, about or About()),
         fit_tiles(fit),
-        notes(([] if fit.usable else [f"{fit.status}: {fit.reason}"]) + list(fit.warnings), "notes"),
+        notes(([] if fit.usable else [f"{fit.status}: {fit.reason}"]) + list(fit.warnings)),
         distances_card(measured, fit),
         in_row(
             curve_card(fit),
@@ -88,10 +89,10 @@ def fit_tiles(fit: "PoissonFit") -> str:
     pivot = "–" if fit.pivot_delta is None else number(fit.pivot_delta, 3)
     verdict, kind = ("usable", "gain" if fit.status == "ok" else "warn") if fit.usable else ("not usable", "loss")
     return tiles(
-        tile("A, 1/s", number(fit.A), fitted_interval(fit, "A")),
-        tile("k, 1/tick", number(fit.k), fitted_interval(fit, "k")),
-        tile("λ at the pivot, 1/s", number(fit.lambda_at_pivot), f"at {pivot} ticks"),
-        tile("Fills", f"{fit.n_fills:,g}", f"in {duration(fit.exposure_s)} of orders"),
+        tile("A", number(fit.A), fitted_interval(fit, "A"), unit="1/s"),
+        tile("k", number(fit.k), fitted_interval(fit, "k"), unit="1/tick"),
+        tile("λ at the pivot", number(fit.lambda_at_pivot), f"at {pivot} ticks", unit="1/s"),
+        tile("Fills", f"{fit.n_fills:,g}", f"in {duration(fit.exposure_s)} of orders", unit="fills"),
         tile("Deviance", number(fit.deviance), f"on {fit.df_resid if fit.df_resid is not None else '–'} df"),
         tile("Verdict", verdict, escape(fit.status), kind),
     )
@@ -156,13 +157,13 @@ def _decays(content: Mapping[str, Any]) -> str:
     """Return k by the reference price and by the largest distance used."""
     by_reference = [(f"from the {name}", k) for name, k in content["k_by_reference"].items()]
     by_distance = [(f"up to {row['max_delta_ticks']:g} ticks", row["k"]) for row in content["k_by_max_delta"]]
-    rows = [(name, number(k)) for name, k in (*by_reference, *by_distance)]
+    rows = [(name, Amount(k, plus=False)) for name, k in (*by_reference, *by_distance)]
     hint = (
         "Per tick. From marks, by reference price: sweep is the best price at an order's first print, which the "
         "displayed book shows late. From the fit's own reference, up to each distance: where these values "
         "differ by more than their errors, λ(δ) is not a single exponential."
     )
-    return card("k by reference and by largest distance", hint, grid(("", "k"), rows))
+    return card("k by reference and by largest distance", hint, grid(("", "k, 1/tick"), rows))
 
 
 def _curves(compared: Mapping[str, Any] | None, blocks: int | None) -> str:
@@ -173,7 +174,7 @@ def _curves(compared: Mapping[str, Any] | None, blocks: int | None) -> str:
     rows = [
         (
             curve["name"].replace("_", " "),
-            number(curve["aic"] - least),
+            Amount(curve["aic"] - least, plus=False),
             shown(from_error(curve["unseen"], curve["unseen_se"], blocks)),
         )
         for curve in compared["curves"]
@@ -250,15 +251,17 @@ def _spreads(states: Sequence[Mapping[str, Any]], simulated: bool) -> str:
         (
             _spread_range(state["from_ticks"], state["to_ticks"]),
             percent(state["share"]),
-            number(state["A"]),
-            number(state["k"]),
+            Amount(state["A"], plus=False),
+            Amount(state["k"], plus=False),
             f"{state['n_fills']:,.0f}",
             escape(state["status"]),
         )
         for state in states
     ]
     return card(
-        "By spread", hint, grid(("ticks", "of the time", "A", "k", "sweeps" if simulated else "fills", ""), rows)
+        "By spread",
+        hint,
+        grid(("ticks", "of the time", "A, 1/s", "k, 1/tick", "sweeps" if simulated else "fills", ""), rows),
     )
 
 
@@ -302,7 +305,7 @@ def _days(days: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         (
             day["day"],
-            *(number(day[name]) for name in "Ak"),
+            *(Amount(day[name], plus=False) for name in "Ak"),
             *(_drawn(day, name) for name in drawn),
             f"{day['n_fills']:,.0f}",
             escape(day["status"]),
@@ -312,9 +315,12 @@ def _days(days: Sequence[Mapping[str, Any]]) -> str:
     hint = "A separate fit of each day."
     if drawn:
         hint += " Shrunk: drawn to the mean of all days, with its 95 % interval by blocks."
-    return card("By day", hint, grid(("day", "A", "k", *(f"{name[0]}, shrunk" for name in drawn), "fills", ""), rows))
+    units = {"A": "1/s", "k": "1/tick"}
+    shrunk = (f"{name[0]}, shrunk, {units[name[0]]}" for name in drawn)
+    names = ("day", "A, 1/s", "k, 1/tick", *shrunk, "fills", "")
+    return card("By day", hint, grid(names, rows))
 
 
-def _drawn(day: Mapping[str, Any], name: str) -> str:
+def _drawn(day: Mapping[str, Any], name: str) -> Amount:
     ends = day[f"ci95_{name}"]
-    return number(day[name]) + (f" ({number(ends[0])} to {number(ends[1])})" if ends else "")
+    return Amount(day[name], False, f"{{}} ({number(ends[0])} to {number(ends[1])})" if ends else "{}")

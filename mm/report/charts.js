@@ -26,9 +26,9 @@ window.charts = (async () => {
       hoverlabel: { bgcolor: card, bordercolor: edge, font: { color: ink, size: 12 } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink },
       annotationdefaults: { font: { color: ink, size: 12.5 } },
-    } };
+    }, data: { heatmap: [{ textfont: { color: ink } }] } };
   };
-  const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
+  const config = { responsive: true, displaylogo: false, toImageButtonOptions: { format: "svg" }, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
   const divs = [...document.querySelectorAll(".chart")], byTime = [];
 
   // The rows of a trace within a span, with the one in force at its beginning.
@@ -82,31 +82,51 @@ window.charts = (async () => {
     } else axis.ticktext = texts.map((one) => (one.length * 7 > room ? `${one.slice(0, Math.max(2, room / 7 - 2))}…` : one));
   };
 
-  const raise = ({ layout }, width) => {  // drawing areas fill the lines that their legends do not need
-    const { legends = [], line_px } = layout.meta ?? {}, height = layout.height - layout.margin.t - layout.margin.b;
-    for (const { panel, names, lines, px } of legends) {
-      const needed = layout.showlegend === false ? 0 : px.whole < width ? 1 : Math.ceil(names / Math.floor(width / px.column));
-      const spare = (lines - Math.min(lines, needed)) * line_px, upper = layout[`yaxis${panel}`].domain[1];
-      for (const one of layout.annotations.filter((one) => one.y === upper))
-        Object.assign(one, { y: upper + spare / height, yshift: one.yshift - spare });
-      layout[`yaxis${panel}`].domain[1] = upper + spare / height;
-    }
+  const arrange = ({ layout }, wide, narrow) => {  // titles and legends take the lines that they need in this width
+    const { panels, line, top, letter } = layout.meta ?? {};
+    if (!panels) return;
+    const width = wide - layout.margin.l - layout.margin.r, scale = narrow ? 0.88 : 1, titles = [...layout.annotations ?? []];
+    const heads = panels.map(({ names, ...wide }) => {
+      const px = wide.px.map((one) => one * scale), whole = wide.whole * scale, column = wide.column * scale;
+      const long = px[0] && px[1] > width, title = px[long ? 0 : 1];
+      const lines = !names || (px[0] && title + whole < width) ? 0 : whole < width ? 1 : Math.ceil(names / Math.max(1, Math.floor(width / column)));
+      return { long, lines, px: line * ((px[0] ? 1 : 0) + lines) + top + (lines ? 5 : 0) };
+    });
+    const total = panels.reduce((sum, { height }, place) => sum + height + heads[place].px, 0);
+    let at = total;
+    panels.forEach(({ panel, height, px }, place) => {
+      const { long, lines, px: head } = heads[place], upper = (at - head) / total, legend = layout[`legend${panel}`];
+      layout[`yaxis${panel}`].domain = [Math.max(0, (at - head - height) / total), upper];
+      Object.assign(legend, lines ? { x: 0, xanchor: "left", y: upper + (line * lines + 5) / total, yanchor: "top" } : { x: 1, xanchor: "right", y: upper, yanchor: "bottom" });
+      if (narrow) legend.font = { size: 11 };
+      if (px[0]) {
+        const title = titles.shift();
+        Object.assign(title, { y: upper, yshift: head - line - top + 3, });
+        if (long) {  // the unit alone, or not even that
+          const unit = title.text.replace(/(<span[^>]*>[^,;<]*)[^<]*/, "$1");
+          const fits = unit.replace(/<[^>]*>/g, "").length * letter * scale < width;
+          title.text = fits ? unit : title.text.replace(/ *<span.*<\/span>/, "");
+        }
+      }
+      at -= head + height;
+    });
+    layout.height = total + layout.margin.t + layout.margin.b;
   };
 
   for (const div of divs) {
     const data = div.querySelector("script"), figure = JSON.parse(data.textContent);
     data.remove();
     const over = figure.layout.xaxis?.type === "date";
-    if (div.clientWidth < 560) {  // no room for units and legends
-      figure.layout.showlegend = false;
-      figure.layout.margin.r = 36;
-      if (figure.layout.xaxis.type === "date") figure.layout.xaxis.nticks = 4;
-      for (const one of figure.layout.annotations ?? [])
-        Object.assign(one, { text: one.text.replace(/ *<span.*<\/span>/, ""), xshift: -54, font: { size: 11 } });
+    const narrow = div.clientWidth < 560;
+    if (narrow) {
+      Object.assign(figure.layout.margin, { l: 50, r: 10 });
+      if (figure.layout.xaxis.type === "date" || figure.layout.xaxis.nticks) figure.layout.xaxis.nticks = 4;
+      for (const one of figure.layout.annotations ?? []) one.font = { size: 11 };
     }
     for (const one of figure.data)
       if (one.type === "heatmap" && div.clientWidth / one.x.length < 64) one.texttemplate = "";  // no room for numbers
-    raise(figure, div.clientWidth - figure.layout.margin.l - figure.layout.margin.r);
+    arrange(figure, div.clientWidth, narrow);
+    div.style.height = `${figure.layout.height}px`;
     if (figure.layout.xaxis.ticktext) shorten(figure.layout.xaxis, div.clientWidth - 100);
     if (over) {
       div.dataset.span = figure.layout.xaxis.range.join();

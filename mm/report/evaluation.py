@@ -11,12 +11,14 @@ from mm.backtest.run_terms import OWN_MARKET, QUOTING_OWN_MARKET, quoting_of
 from mm.backtest.summary_text import tried
 from mm.base.arrays import Floats
 from mm.base.estimate import Estimate
-from mm.base.numbers import number, percent, signed
+from mm.base.numbers import in_column, number, percent, signed
 from mm.report import figures
 from mm.report.contents import EVALUATION, read_content
 from mm.report.figures import Figure, Panel, signs
 from mm.report.frame import (
     About,
+    Amount,
+    Cell,
     card,
     chart,
     coloured,
@@ -33,13 +35,14 @@ from mm.report.frame import (
 )
 
 KEYS = ("symbols", "daily", "pnl_by_day", "by_symbol", "by_hour", "by_volatility", "rows", "holes", "warnings")
-MOST_BINS = 40
+MOST_BINS, MOST_LABELS = 40, 12
 Content = Mapping[str, Any]
 
 
 def page(folder: Path, about: About | None = None) -> str:
     """Return the page of the evaluation in *folder*."""
     content, about = read_evaluation(folder), about or About()
+    asset = escape(content["quote_asset"])
     parts = [
         *headline(content, about.name),
         _days_card(content),
@@ -48,13 +51,13 @@ def page(folder: Path, about: About | None = None) -> str:
             _distribution_card(content),
             card(
                 "By hour of day",
-                "UTC; mean over the days, with its 95 % interval.",
+                f"UTC; mean PnL over the days, {asset}, with its 95 % interval.",
                 chart(_hours_figure(content), "No hours."),
             ),
             card(
                 "By volatility",
-                "Thirds of each symbol's hours by the volatility of the mid in a minute; PnL per hour, with the 95 % "
-                "interval over days.",
+                "Thirds of each symbol's hours by the volatility of the mid in a minute; PnL per hour, "
+                f"{asset}, with the 95 % interval over days.",
                 chart(_volatility_figure(content), "No hours."),
             ),
         ),
@@ -90,7 +93,7 @@ def headline(content: Content, name: str = "") -> list[str]:
     days = content["days"]
     span = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "no day"
     line = f"evaluation of {_days_of(content)}{name}"
-    return [header(", ".join(content["symbols"]), span, line), _tiles(content), notes(content["warnings"], "notes")]
+    return [header(", ".join(content["symbols"]), span, line), _tiles(content), notes(content["warnings"])]
 
 
 def _days_of(content: Content) -> str:
@@ -115,27 +118,18 @@ def _tiles(content: Content) -> str:
     above = f"above 0 on {percent(daily['share_above_0'])} of the days"
     fall, own, trials = number(content["drawdown_of_days"]), content.get(OWN_MARKET), content.get("trials")
     return tiles(
-        tile(
-            f"PnL of the quoting {asset}",
-            signed(content["pnl"]),
-            "sum of all days",
-            _colour(daily),
-        ),
-        tile("A day", signed(daily["mean"]), _ends(daily) or "no interval", _colour(daily)),
-        *([] if own is None else [tile(f"Own market {asset}", signed(own["pnl"]), "without the other legs")]),
-        tile("Days", f"{daily['days']:,}", above),
+        tile("PnL of the quoting", signed(content["pnl"]), "sum of all days", _colour(daily), asset),
+        tile("A day", signed(daily["mean"]), _ends(daily) or "no interval", _colour(daily), asset),
+        *([] if own is None else [tile("Own market", signed(own["pnl"]), "without the other legs", unit=asset)]),
+        tile("Days", f"{daily['days']:,}", above, unit="days"),
         *(
-            [tile("On these days", f"{trials['on_these_days']:,}", escape(tried(trials, daily["low"])))]
+            [tile("On these days", f"{trials['on_these_days']:,}", escape(tried(trials, daily["low"])), unit="trials")]
             if trials
             else []
         ),
-        tile("Best day", signed(best and best["pnl"]), best["day"] if best else ""),
-        tile(
-            "Worst day",
-            signed(worst and worst["pnl"]),
-            worst["day"] if worst else "",
-        ),
-        tile("Drawdown of days", fall, "from the highest sum so far"),
+        tile("Best day", signed(best and best["pnl"]), best["day"] if best else "", unit=asset),
+        tile("Worst day", signed(worst and worst["pnl"]), worst["day"] if worst else "", unit=asset),
+        tile("Drawdown of days", fall, "from the highest sum so far", unit=asset),
     )
 
 
@@ -158,7 +152,7 @@ def _days_figure(content: Content) -> Figure | None:
         Panel("Sum of the PnL", asset, [_sum_of(names, pnl)], 170),
         Panel("PnL of each day", asset, [figures.bars("PnL", names, pnl, colours, tips)], 130),
     ]
-    return figures.stacked(panels, figures.names_axis())
+    return figures.stacked(panels, figures.names_axis(nticks=MOST_LABELS, tickangle=0))
 
 
 def _sum_of(names: Sequence[str], pnl: Floats) -> figures.Trace:
@@ -171,7 +165,7 @@ def _distribution_card(content: Content) -> str:
     if figure is None:
         return card("Distribution", "Of the PnL of a day.", "<p>Fewer than two days.</p>")
     quantiles = np.quantile([row["pnl"] for row in content["pnl_by_day"]], (0.05, 0.25, 0.5, 0.75, 0.95)).tolist()
-    below = grid(("5 %", "25 %", "median", "75 %", "95 %"), [tuple(signed(value) for value in quantiles)])
+    below = grid(("5 %", "25 %", "median", "75 %", "95 %"), [in_column(quantiles)])
     return card("Distribution", "Of the PnL of a day.", chart(figure) + below)
 
 
@@ -192,26 +186,27 @@ def _distribution_figure(content: Content) -> Figure | None:
 
 
 def _symbols_card(content: Content) -> str:
+    asset = escape(content["quote_asset"])
     head = (
         "symbol",
-        "PnL",
-        "a day",
+        f"PnL, {asset}",
+        f"a day, {asset}",
         "days",
         "fills",
         "PnL per turnover, bp",
         "of the volume",
-        "QUOTE_QTY at 1 %",
+        "QUOTE_QTY at 1 %, base asset",
     )
     rows = [
         (
             escape(row["symbol"]),
             coloured(row["pnl"], (row["low"], row["high"]), row["days"]),
-            f"{signed(row['mean'])} {_ends(row)}",
+            Amount(row["mean"], around=f'{{}} <small class="line">{_ends(row)}</small>'),
             f"{row['days']:,}",
             f"{row['fills']:,}",
-            signed(row["pnl_per_turnover_bp"], 3),
-            percent(row["share_of_volume"]),
-            number(row["quote_qty_at_share"]),
+            Amount(row["pnl_per_turnover_bp"]),
+            _share(row["share_of_volume"]),
+            Amount(row["quote_qty_at_share"], plus=False),
         )
         for row in content["by_symbol"]
     ]
@@ -258,37 +253,42 @@ def _holes_card(content: Content) -> str:
     )
 
 
+def _share(share: float | None) -> Amount:
+    return Amount(None if share is None else 100 * share, plus=False, around="–" if share is None else "{} %")
+
+
 def _table_card(content: Content) -> str:
+    asset = escape(content["quote_asset"])
     legs = bool(content["rows"]) and QUOTING_OWN_MARKET in content["rows"][0]
     head = (
         *(
             "day",
             "symbol",
-            "PnL",
-            *(["own market"] if legs else []),
-            "hold",
-            "fees",
+            f"PnL, {asset}",
+            *([f"own market, {asset}"] if legs else []),
+            f"hold, {asset}",
+            f"fees, {asset}",
             "fills",
-            "drawdown",
+            f"drawdown, {asset}",
             "both sides",
-            "inventory, mean",
+            "inventory, mean, base asset",
         ),
         *("of the volume", "volatility, bp a minute"),
     )
-    rows = [
+    rows: list[Sequence[Cell]] = [
         (
             escape(row["day"]),
             escape(row["symbol"]),
-            signed(quoting_of(row)),
-            *([signed(row[QUOTING_OWN_MARKET])] if legs else []),
-            signed(row["pnl_hold"]),
-            number(row["fees"]),
+            Amount(quoting_of(row)),
+            *([Amount(row[QUOTING_OWN_MARKET])] if legs else []),
+            Amount(row["pnl_hold"]),
+            Amount(row["fees"], plus=False),
             f"{row['n_fills']:,}",
-            number(row["max_drawdown"]),
-            percent(row["two_sided_uptime"]),
-            number(row["inventory_abs_mean"]),
-            percent(row["share_of_volume"]),
-            number(row["volatility_bp"], 3),
+            Amount(row["max_drawdown"], plus=False),
+            _share(row["two_sided_uptime"]),
+            Amount(row["inventory_abs_mean"], plus=False),
+            _share(row["share_of_volume"]),
+            Amount(row["volatility_bp"], plus=False),
         )
         for row in content["rows"]
     ]

@@ -130,6 +130,21 @@ def points(
     return trace
 
 
+def within(
+    x: Floats, ends: tuple[Any, Any], span: tuple[float, float], colour: str
+) -> tuple[tuple[Floats, Floats], list[Trace]]:
+    """Return error bars at *x* that end within a *span* of the scale, and marks where they go on beyond it."""
+    low, high = (np.asarray(end, dtype=np.float64) for end in ends)
+    marks = []
+    for beyond, edge, symbol in ((high > span[1], span[1], "up"), (low < span[0], span[0], "down")):
+        if beyond.any():
+            more: dict[str, Any] = {"cliponaxis": False, "hoverinfo": "skip", "showlegend": False}
+            mark = {"symbol": f"triangle-{symbol}", "size": 6}
+            at = np.full(np.count_nonzero(beyond), edge)
+            marks.append(points("beyond the scale", np.asarray(x)[beyond], at, colour, marker=mark, **more))
+    return (np.clip(low, *span), np.clip(high, *span)), marks
+
+
 def bars(name: str, x: Any, y: Any, colour: Any, tips: Sequence[str] | None = None, **more: Any) -> Trace:
     """Return bars from zero; *colour* is one for all, or a list with one for each; *tips* as in `points`."""
     trace = {"type": "bar", "name": name, "x": x, "y": y, "marker": {"color": colour}, **more}
@@ -176,7 +191,7 @@ def stacked(
     heads = [_head_px(panel) for panel in panels]
     total = sum(panel.height for panel in panels) + sum(heads)
     top, traces, notes, shapes, layout = float(total), list[Trace](), list[Any](), list[Any](), dict[str, Any]()
-    below = list[Any]()  # legends that a page draws in fewer lines, where it is wide
+    below = list[Any]()  # of each panel: what a page needs to place its title and its legend in its own width
     for place, (panel, head) in enumerate(zip(panels, heads, strict=True)):
         number = "" if place == 0 else str(place + 1)
         upper = (top - head) / total
@@ -184,8 +199,9 @@ def stacked(
         ticks = {"nticks": min(_MOST_TICKS, panel.height // _TICK_PX)}
         layout[f"yaxis{number}"] = {**_Y_AXIS, **ticks, "domain": domain, **panel.y}
         layout[f"legend{number}"] = _legend(panel, upper, total)
-        if lines := _lines_below(panel):
-            below.append({"panel": number, "names": len(_names(panel)), "lines": lines, "px": _widths(panel)})
+        titled = [LETTER_PX * len(text) for text in (panel.title, f"{panel.title}  {panel.unit}")]
+        names = [*_names(panel), *([] if place or excluded is None or not len(excluded) else [off])]
+        below.append({"panel": number, "height": panel.height, "names": len(names), "px": titled, **_widths(names)})
         if panel.title:
             text = f"<b>{panel.title}</b>" + (f'  <span style="color:{SOFT}">{panel.unit}</span>' if panel.unit else "")
             at = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": upper, "yanchor": "bottom"}
@@ -208,7 +224,7 @@ def stacked(
             "xaxis": axis,
             "annotations": notes,
             "shapes": shapes,
-            "meta": {"legends": below, "line_px": LINE_PX},
+            "meta": {"panels": below, "line": LINE_PX, "top": TOP_PX, "letter": LETTER_PX},
             "height": total + TOP_PX + AXIS_PX + (18 if _titled(x) else 0),
             "margin": {"l": 64, "r": TOOLS_PX, "t": TOP_PX, "b": AXIS_PX + (18 if _titled(x) else 0)},
             "hovermode": "x unified" if len(panels) > 1 else "closest",
@@ -403,13 +419,13 @@ def _lines_below(panel: Panel) -> int:
     """Return the lines of a legend below the title in a narrow page: columns are as wide as the longest name."""
     if not _names(panel) or _legend_beside(panel):
         return 0
-    return math.ceil(len(_names(panel)) / (NARROW_PX // _widths(panel)["column"]))
+    return math.ceil(len(_names(panel)) / (NARROW_PX // _widths(_names(panel))["column"]))
 
 
-def _widths(panel: Panel) -> dict[str, float]:
+def _widths(names: Sequence[str]) -> dict[str, float]:
     """Return the width of a legend of one line, and that of a column of a longer one."""
-    each = [LETTER_PX * len(name) + KEY_PX for name in _names(panel)]
-    return {"whole": sum(each), "column": max(each)}
+    each = [LETTER_PX * len(name) + KEY_PX for name in names]
+    return {"whole": sum(each), "column": max(each, default=0)}
 
 
 def _legend(panel: Panel, upper: float, total: int) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
 from mm.backtest.summary_text import sign_of_mean, told_sign, worst
 from mm.base.atomic_file import write_atomic
 from mm.base.estimate import Estimate
-from mm.base.numbers import ABOVE, BELOW, SHARPE_DAYS, number, signed
+from mm.base.numbers import ABOVE, BELOW, SHARPE_DAYS, in_column, noun, number, signed
 from mm.clock import iso
 from mm.errors import UsageError
 from mm.instrument import assets_of
 from mm.report.figures import Figure, to_json
+from mm.report.ranks import DETAIL, RANKS, rank_of
 
 if TYPE_CHECKING:
     from mm.calibration.fit_result import PoissonFit
@@ -204,17 +205,18 @@ def kind_of(sign: str) -> str:
     return {ABOVE: "gain", BELOW: "loss"}.get(sign, "")
 
 
-def shown(found: Estimate, digits: int = 3) -> str:
+def shown(found: Estimate) -> "Amount":
     """Return a signed number in the colour that its 95 % interval decides, and half of it behind ±."""
     if (ends := found.ends) is None:
-        return signed(found.value, digits)
-    return f'<b class="{kind_of(found.sign)}">{signed(found.value, digits)}</b> ± {number((ends[1] - ends[0]) / 2, 2)}'
+        return Amount(found.value)
+    half = number((ends[1] - ends[0]) / 2, 2)
+    return Amount(found.value, around=f'<b class="{kind_of(found.sign)}">{{}}</b> ± {half}')
 
 
-def coloured(value: float | None, ends: Sequence[float | None] | None, n: int, digits: int = 4) -> str:
-    """Return a signed number in the colour that its 95 % interval from *n* draws decides."""
+def coloured(value: float | None, ends: Sequence[float | None] | None, n: int, more: str = "") -> "Amount":
+    """Return a signed number in the colour that its 95 % interval from *n* draws decides; *more* is HTML behind it."""
     low, high = ends or (None, None)
-    return f'<b class="{kind_of(Estimate(value, None, low, high, n).sign)}">{signed(value, digits)}</b>'
+    return Amount(value, around=f'<b class="{kind_of(Estimate(value, None, low, high, n).sign)}">{{}}</b>{more}')
 
 
 def interval(ends: Sequence[float] | None, digits: int = 4) -> str:
@@ -260,28 +262,45 @@ def earnings(summary: Mapping[str, Any]) -> list[str]:
         fees += f"; the inventory held {signed(hold)}"
     if own := own_market_of(summary):
         fees = f"of all legs; {signed(own['pnl_quoting'])} in {escape(summary['symbol'])}, {fees}"
-    first = tile("PnL of the quoting " + quote_asset(summary), signed(pnl), fees, kind_of(told_sign(summary)))
+    first = tile("PnL of the quoting", signed(pnl), fees, kind_of(told_sign(summary)), quote_asset(summary))
     days, ends = len(summary.get("daily") or summary["days"]), numbers["sharpe_ci95"]
     if days >= SHARPE_DAYS:
         return [first, tile("Sharpe, annual", number(numbers["sharpe"], 3), interval(ends, 3))]
-    why = f"95 %, by blocks; {days} day{'s' if days != 1 else ''}, too few for a Sharpe ratio"
-    return [
-        first,
-        tile("Sign of the mean PnL", sign_of_mean(summary), why),
-    ]
+    text, _, why = sign_of_mean(summary).partition(" (")
+    few = f"{days} {noun(days, 'day')}, too few for a Sharpe ratio"
+    return [first, tile("Sign of the mean PnL", text, f"{why.replace(')', '', 1)}; {few}" if why else few)]
 
 
-def tile(name: str, value: str, more: str, kind: str = "") -> str:
-    """Return one headline number: name, value, and a line below; *kind* is ``gain``, ``warn``, ``loss`` or empty."""
-    kind = f"{kind} words".strip() if value[:1].isalpha() else kind  # a number and its unit stay on one line
+def tile(name: str, value: str, more: str, kind: str = "", unit: str = "") -> str:
+    """Return one headline number: name, value with its *unit*, and a line below, all HTML.
+
+    *kind* is ``gain``, ``warn``, ``loss`` or empty.
+    """
+    value += f" <small>{unit}</small>" if unit and value != "–" else ""
     return f'<div class="tile"><span>{name}</span><b class="{kind}">{value}</b><i>{more}</i></div>'
 
 
-def notes(warnings: Sequence[str], kind: str) -> str:
-    """Return *warnings* as a list of a *kind* (``notes``, ``why``); empty without any."""
-    if not warnings:
+def notes(warnings: Sequence[str], details: Sequence[str] = ()) -> str:
+    """Return *warnings*, each once, in three ranks: what to do, what to know, and, folded, the *details*."""
+    by_rank: dict[str, dict[str, None]] = {rank: {} for rank in RANKS}
+    for line in dict.fromkeys(warnings):
+        by_rank[rank_of(line)][line] = None
+    by_rank[DETAIL] |= {line: None for line in details if line not in warnings}
+    ranks = [_of_rank(rank, list(lines)) for rank, lines in by_rank.items() if lines]
+    return f'<div class="notes">{"".join(ranks)}</div>' if ranks else ""
+
+
+def _of_rank(rank: str, lines: Sequence[str]) -> str:
+    if rank == DETAIL:
+        return f"<details><summary>{len(lines)} {noun(len(lines), 'detail')}</summary>{listed(lines)}</details>"
+    return f'<div class="{rank}"><b>{RANKS[rank]}</b>{listed(lines)}</div>'
+
+
+def listed(lines: Sequence[str], kind: str = "") -> str:
+    """Return *lines* as a list of a *kind* (``why``); empty without any."""
+    if not lines:
         return ""
-    return f'<ul class="{kind}">{"".join(f"<li>{escape(line)}</li>" for line in warnings)}</ul>'
+    return f'<ul class="{kind}">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>'
 
 
 def table(caption: str, rows: Sequence[Row]) -> str:
@@ -292,8 +311,43 @@ def table(caption: str, rows: Sequence[Row]) -> str:
     )
 
 
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
-    """Return *rows* of HTML cells under a *head*; the first column is the name of its row.
+@dataclass(frozen=True)
+class Amount:
+    """A number in a table, which has as many decimals as the others of its column.
+
+    Attributes:
+        value: The number; None is a dash.
+        plus: Whether it shows its sign, also if it is positive.
+        around: HTML around it, which stands at ``{}``.
+        exact: Whether no digit may be left out: a price, a quantity.
+    """
+
+    value: float | None
+    plus: bool = True
+    around: str = "{}"
+    exact: bool = False
+
+
+Cell = str | Amount
+
+
+def texts_of(cells: Sequence[Cell]) -> list[str]:
+    """Return the cells of a column as HTML."""
+    amounts = [cell for cell in cells if isinstance(cell, Amount)]
+    known = iter(in_column([amount.value for amount in amounts], exact=any(amount.exact for amount in amounts)))
+    texts = []
+    for cell in cells:
+        if isinstance(cell, str):
+            texts.append(cell)
+        else:
+            text = next(known)
+            plus = cell.plus and text[0].isdigit() and text.strip("0.") != ""
+            texts.append(cell.around.replace("{}", f"+{text}" if plus else text))
+    return texts
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = "") -> str:
+    """Return *rows* of cells, HTML or numbers, under a *head*; the first column is the name of its row.
 
     Args:
         head: The names of the columns.
@@ -307,30 +361,41 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> 
         raise ValueError(f"{len(wrong)} cells {list(wrong)} under {len(head)} heads {list(head)}")
     first, *others = map(escape, head)
     names = f'<tr class="cols"><th>{first}</th>{"".join(f"<td>{name}</td>" for name in others)}</tr>'
-    body = "".join(f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in rows)
+    columns = [texts_of(cells) for cells in zip(*rows, strict=True)]
+    body = "".join(
+        f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
+        for row in zip(*columns, strict=True)
+    )
     return f'<div class="{f"wide {kind}".strip()}"><table class="grid">{names}{body}</table></div>'
 
 
 def origin(about: About) -> str:
-    """Return the excluded stretches of the days, the exact command of the page, and every knob.
+    """Return the excluded stretches of the days, the exact command of the page, and every knob, defaults folded.
 
     Empty if none of these is known.
     """
-    out = card("Excluded", "Parts of the days that are in none of these numbers.", notes(about.excluded, "notes"))
+    out = card("Excluded", "Parts of the days that are in none of these numbers.", listed(about.excluded, "why"))
     out = out if about.excluded else ""
     if not about.command and not about.knobs:
         return out
     command = f"<pre>{escape(shlex.join(about.command))}</pre>" if about.command else ""
-    knobs = "".join(_knob(name, knob["value"], str(knob["source"])) for name, knob in about.knobs.items())
-    return out + card(
-        "How to reproduce this", "The exact command, and every knob.", f'{command}<div class="knobs">{knobs}</div>'
-    )
+    defaults = {name: knob for name, knob in about.knobs.items() if knob["source"] == "default"}
+    given = {name: knob for name, knob in about.knobs.items() if name not in defaults}
+    body = command + (_knobs(given) if given else "")
+    if defaults:
+        body += f"<details><summary>{len(defaults)} knobs have their default</summary>{_knobs(defaults)}</details>"
+    return out + card("How to reproduce this", "The exact command, and every knob.", body)
+
+
+def _knobs(knobs: Mapping[str, Mapping[str, Any]]) -> str:
+    shown = (_knob(name, knob["value"], str(knob["source"])) for name, knob in knobs.items())
+    return f'<div class="knobs">{"".join(shown)}</div>'
 
 
 def _knob(name: str, value: Any, source: str) -> str:
     text = "–" if value is None else str(int(value)) if isinstance(value, bool) else str(value)
-    kind = "default" if source == "default" else "set"
-    return f'<div class="{kind}"><code>{escape(name)}</code><b>{escape(text)}</b><span>{escape(source)}</span></div>'
+    said = "" if source == "default" else f"<span>{escape(source)}</span>"
+    return f"<div><code>{escape(name)}</code><b>{escape(text)}</b>{said}</div>"
 
 
 CARD = "mm-card"

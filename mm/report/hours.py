@@ -9,11 +9,11 @@ import numpy as np
 from mm.backtest.summary_text import told_sign
 from mm.base.arrays import Floats, Ints
 from mm.base.estimate import Estimate, estimated
-from mm.base.numbers import UNDECIDED, number, signed
+from mm.base.numbers import UNDECIDED, number
 from mm.clock import US_PER_S
 from mm.report import figures
 from mm.report.figures import BUY, SELL, Figure, signs
-from mm.report.frame import card, chart, grid, in_row, quote_asset, shown
+from mm.report.frame import Amount, Cell, card, chart, grid, in_row, quote_asset, shown
 from mm.report.run_columns import RunColumns
 
 HOURS = 24
@@ -98,15 +98,16 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
         f"half-spread, in {quote} per unit, ± half a 95 % interval by blocks of 5 min, where {LEAST_FILLS} fills "
         f"in {LEAST_BLOCKS} of them give one."
     )
-    head = ("hour", "fills", "buys", "sells", "PnL", "half-spread at the fill", f"markout after {HORIZON_S} s")
+    head: tuple[str, ...] = ("hour", "fills", "buys", "sells", f"PnL, {quote}", f"half-spread at the fill, {quote}")
+    head += (f"markout after {HORIZON_S} s, {quote}",)
     decided = told_sign(summary) != UNDECIDED
     charts = in_row(chart(fills_figure(hours)), chart(pnl_figure(hours, decided=decided)))
     rows = [_row(hours, hour) for hour in np.flatnonzero(hours.days).tolist()]
     return card("Fills and PnL by hour of day", hint, charts + grid(head, rows))
 
 
-def _row(hours: HoursOfDay, hour: int) -> tuple[str, ...]:
-    at_once, worth = _whole(hours.at_once[hour].value), shown(hours.later[hour])
+def _row(hours: HoursOfDay, hour: int) -> tuple[Cell, ...]:
+    at_once = _whole(hours.at_once[hour].value)
     buys, sells = int(hours.buys[hour]), int(hours.sells[hour])
     name = f"{hour:02d}:00"
     return (
@@ -114,9 +115,9 @@ def _row(hours: HoursOfDay, hour: int) -> tuple[str, ...]:
         f"{buys + sells:,}",
         f"{buys:,}",
         f"{sells:,}",
-        signed(float(hours.pnl[hour])),
-        signed(at_once),
-        worth,
+        Amount(float(hours.pnl[hour])),
+        Amount(at_once),
+        shown(hours.later[hour]),
     )
 
 

@@ -108,7 +108,7 @@ def _(result: Result) -> str:
 def backtest_card(summary: Mapping[str, Any], run: RunColumns) -> str:
     """Return the head of a backtest's page as a card."""
     warnings = [line for line in summary["warnings"] if not line.startswith(NULL)]
-    return frame.boxed("".join([*headline(summary, run), frame.notes(warnings, "notes")]))
+    return frame.boxed("".join([*headline(summary, run), frame.notes(warnings)]))
 
 
 @picture_of.register
@@ -121,7 +121,7 @@ def _(fit: PoissonFit) -> Picture:
 @card_of.register
 def _(fit: PoissonFit) -> str:
     warnings = ([] if fit.usable else [f"{fit.status}: {fit.reason}"]) + list(fit.warnings)
-    return frame.boxed(fit_header(fit, frame.About()) + fit_tiles(fit) + frame.notes(warnings, "notes"))
+    return frame.boxed(fit_header(fit, frame.About()) + fit_tiles(fit) + frame.notes(warnings))
 
 
 @picture_of.register
@@ -146,7 +146,8 @@ def _schedule_tiles(schedule: Schedule) -> str:
     for name, unit in (("A", "1/s"), ("k", "1/tick")):
         values = sorted(value for segment in schedule.segments if (value := getattr(segment, name)) is not None)
         span = f"{number(values[0], 3)} to {number(values[-1], 3)}" if values else "no segment has any"
-        tiles.append(frame.tile(f"{name}, {unit}, median", number(values[len(values) // 2]) if values else "–", span))
+        middle = number(values[len(values) // 2]) if values else "–"
+        tiles.append(frame.tile(f"{name}, median", middle, span, unit=unit))
     return frame.tiles(*tiles)
 
 
@@ -204,13 +205,16 @@ def _(tape: Tape) -> str:
         ),
         frame.tile("Book events", f"{int(kinds.sum() - kinds[TRADE]):,}", counted),
         frame.tile(
-            "Tick", short(float(grid_of.price(1))), f"quantity step {short(float(grid_of.qty(tape.step_lots)))}"
+            "Tick",
+            short(float(grid_of.price(1))),
+            f"quantity step {short(float(grid_of.qty(tape.step_lots)))} {escape(grid_of.base_asset)}",
+            unit=escape(grid_of.quote_asset),
         ),
         frame.tile(
             "Spread, median", number(spread if isinstance(spread, float) else None), "of the changes of best prices"
         ),
     )
-    warnings = frame.notes([*tape.meta.warnings, *tape.meta.excluded], "notes")
+    warnings = frame.notes([*tape.meta.warnings, *tape.meta.excluded])
     return frame.boxed(frame.header(tape.symbol, ", ".join(tape.days), line) + shown + warnings)
 
 
@@ -219,7 +223,7 @@ def _(forward: WalkForward) -> str:
     summary = forward.result.summary
     shown = [*headline(summary, columns_of(forward.result)), _schedule_tiles(forward.schedule)]
     warnings = [line for line in summary["warnings"] if not line.startswith(NULL)]
-    return frame.boxed("".join([*shown, frame.notes(warnings, "notes")]))
+    return frame.boxed("".join([*shown, frame.notes(warnings)]))
 
 
 def tape_figure(tape: Tape) -> Figure | None:

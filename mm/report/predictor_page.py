@@ -50,7 +50,7 @@ def predictor_page(content: Mapping[str, Any], about: About) -> str:
     parts = [
         head,
         _tiles(content),
-        notes(list(warnings(content)), "notes"),
+        notes(list(warnings(content))),
         in_row(
             card("Calibration", _hint_of_calibration(content), chart(calibration_figure(score["calibration"]))),
             card("Difference from the best baseline", _hint_of_windows(score), chart(windows_figure(score["windows"]))),

@@ -100,9 +100,9 @@ def _parameter_panel(rows: "SegmentRows", name: str, unit: str) -> Panel:
             + f", {rows.words['source'][i]}"
             for i in np.flatnonzero(at).tolist()
         ]
-        bars = (np.clip(ends[0], *span), np.clip(ends[1], *span))
         x, shown = figures.ms(_middles(rows, at)), np.clip(value[at], *span)
-        traces.append(figures.points(title, x, shown, colour, ends=bars, tips=tips, meta={"stop": True}))
+        bars, beyond = figures.within(x, (ends[0], ends[1]), span, colour)
+        traces += [figures.points(title, x, shown, colour, ends=bars, tips=tips, meta={"stop": True}), *beyond]
     return Panel(f"{name} of each segment", unit, traces, 150, {"range": list(span)})
 
 

@@ -13,10 +13,13 @@ from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
 from mm.backtest.summary_text import tried
 from mm.base.arrays import Floats
 from mm.base.numbers import number, percent, probability, sign_of, signed
+from mm.instrument import assets_of
 from mm.report import figures
 from mm.report.contents import SERIES, SWEEP, read_content
 from mm.report.frame import (
     About,
+    Amount,
+    Cell,
     boxed,
     card,
     chart,
@@ -25,9 +28,11 @@ from mm.report.frame import (
     header,
     in_row,
     kind_of,
+    listed,
     notes,
     nothing,
     origin,
+    texts_of,
     tile,
     tiles,
     zoom_bar,
@@ -71,7 +76,7 @@ def page(folder: Path, about: About | None = None) -> str:
     parts = [
         header(content["symbol"], days, f"sweep of {content['points']:,} points{(about or About()).name}"),
         _tiles(content),
-        notes([*_cautions(content), *_failures(rows)], "notes"),
+        notes([*_cautions(content), *_failures(rows)]),
         _search_card(content),
         _table_card(content),
         _grid_cards(content),
@@ -117,17 +122,26 @@ def _tiles(content: Content) -> str:
         pnl, choices = ahead["pnl"], f"in blocks of {ahead['block']}; best in hindsight {hindsight}"
     independent = f"{number(content['independent_trials'], 2)} independent; {failed}"
     why = "of the best; noise alone exceeds .95 in one sweep of twenty; the least over the fill assumptions"
-    beyond = "probability that the best is below the median out of sample"
+    beyond, unit = "probability that the best is below the median out of sample", _unit(content)
     shown = [
-        tile("Quoting PnL of the best", signed(earned, 4), "under its worst fill assumption", clear),
-        tile("Lower bound of the chosen", signed(chosen, 4), f"{_bound(content)}; its own {signed(own, 4)}", clear),
-        tile("Trials per assumption", f"{content.get('n_trials', content.get('trials')):,}", independent),
-        tile("On these days", *_on_record(content, chosen)),
+        tile("Quoting PnL of the best", signed(earned, 4), "under its worst fill assumption", clear, unit),
+        tile(
+            "Lower bound of the chosen", signed(chosen, 4), f"{_bound(content)}; its own {signed(own, 4)}", clear, unit
+        ),
+        tile(
+            "Trials per assumption", f"{content.get('n_trials', content.get('trials')):,}", independent, unit="trials"
+        ),
+        tile("On these days", *_on_record(content, chosen), unit="trials"),
         tile("Deflated Sharpe", probability(content["deflated_sharpe"]), why),
         tile("Overfitting", percent(content["pbo"]), beyond),
-        tile("Walk-forward choice", signed(pnl, 3), choices),
+        tile("Walk-forward choice", signed(pnl, 3), choices, unit=unit),
     ]
     return tiles(*shown)
+
+
+def _unit(content: Content) -> str:
+    """Return the quote asset of a sweep, HTML; empty if its symbol does not tell."""
+    return escape(assets_of(content.get("symbol", ""))[1])
 
 
 def _on_record(content: Content, chosen: float | None) -> tuple[str, str]:
@@ -174,12 +188,12 @@ def _search_card(content: Content) -> str:
         200,
     )
     head = ("design", *names, "a day in the search", "a day held out")
-    rows = [
+    rows: list[Sequence[Cell]] = [
         (
             str(row["design"]),
             *(escape(row[name]) for name in names),
-            signed(row["pnl_per_day"]),
-            signed(row["held_out_pnl_per_day"]),
+            Amount(row["pnl_per_day"]),
+            Amount(row["held_out_pnl_per_day"]),
         )
         for row in searched["held_out"]
     ]
@@ -263,28 +277,37 @@ def findings_card(content: Content) -> str:
     return boxed(_tiles(content) + _table_card(content, FEW))
 
 
-COLUMNS: Sequence[tuple[str, Callable[[Row], str]]] = (
-    ("lower bound", lambda row: signed(row["pnl_lower95"])),
+COLUMNS: Sequence[tuple[str, Callable[[Row], Cell]]] = (
+    ("lower bound", lambda row: Amount(row["pnl_lower95"])),
     ("tied", tie_of),
-    ("PnL", lambda row: signed(quoting_of(row))),
-    ("of the hold", lambda row: signed(row["pnl_hold"])),
+    ("PnL", lambda row: Amount(quoting_of(row))),
+    ("of the hold", lambda row: Amount(row["pnl_hold"])),
     ("fills", lambda row: number(row["n_fills"])),
-    ("drawdown", lambda row: number(row.get("max_drawdown_all_legs", row["max_drawdown"]))),
+    ("drawdown", lambda row: Amount(row.get("max_drawdown_all_legs", row["max_drawdown"]), plus=False)),
     ("deflated", lambda row: probability(row["deflated_sharpe"])),
-    ("1st half", lambda row: signed(row["pnl_first_half"])),
-    ("2nd half", lambda row: signed(row["pnl_second_half"])),
+    ("1st half", lambda row: Amount(row["pnl_first_half"])),
+    ("2nd half", lambda row: Amount(row["pnl_second_half"])),
 )
-FORWARDED = ("w.-f. PnL", lambda row: signed(row["walkforward_pnl_quoting"]))
+MONEY = ("lower bound", "PnL", "of the hold", "drawdown", "1st half", "2nd half", "own market", "w.-f. PnL")
+FORWARDED = ("w.-f. PnL", lambda row: Amount(row["walkforward_pnl_quoting"]))
 
 
 def points_table(content: Content, most: int, left_out: str = "") -> list[list[str]]:
     """Return the head and the cells of the best *most* points as text, without the column *left_out*."""
+    columns = (
+        [str(name), *texts_of(cells)] for name, *cells in zip(*points_cells(content, most, left_out), strict=True)
+    )
+    return list(map(list, zip(*columns, strict=True)))
+
+
+def points_cells(content: Content, most: int, left_out: str = "") -> list[list[Cell]]:
+    """Return the head and the cells of the best *most* points, without the column *left_out*."""
     rows, axes = content["rows"], [axis["name"] for axis in content["axes"]]
     columns = [column for column in COLUMNS if column[0] != left_out]
-    own = ("own market", lambda row: signed(row[QUOTING_OWN_MARKET]))
+    own = ("own market", lambda row: Amount(row[QUOTING_OWN_MARKET]))
     columns += [own] if rows and QUOTING_OWN_MARKET in rows[0] else []
     columns += [FORWARDED] if rows and "walkforward_pnl_quoting" in rows[0] else []
-    table = [["rank", "point", *axes, *(title for title, _ in columns)]]
+    table: list[list[Cell]] = [["rank", "point", *axes, *(title for title, _ in columns)]]
     for row in rows[:most]:
         rank = "failed" if row["status"] != "ok" else number(row["rank"])
         cells = (row[axis] or "–" for axis in axes)
@@ -294,7 +317,9 @@ def points_table(content: Content, most: int, left_out: str = "") -> list[list[s
 
 def _table_card(content: Content, most: int = SHOWN) -> str:
     rows = content["rows"]
-    head, *cells = points_table(content, most)
+    names, *cells = points_cells(content, most)
+    unit = _unit(content)
+    head = [f"{name}, {unit}" if unit and name in MONEY else str(name) for name in names]
     more = f" The first {most} of {len(rows):,}; all are in sweep.csv." if len(rows) > most else ""
     sorts = "; click on a head to sort" if most > FEW else ""  # notebooks run no scripts
     hint = (
@@ -302,7 +327,11 @@ def _table_card(content: Content, most: int = SHOWN) -> str:
         f"Lower bound: {_bound(content)}. "
         f"Tied: not told apart from the first design, with all pairs of designs at 95 % at once.{more}"
     )
-    return card("Points", hint, grid(head, [list(map(escape, row)) for row in cells], "listing"))
+    return card(
+        "Points",
+        hint,
+        grid(head, [[escape(cell) if isinstance(cell, str) else cell for cell in row] for row in cells], "listing"),
+    )
 
 
 def _words_card(content: Content) -> str:
@@ -320,7 +349,7 @@ def _words_card(content: Content) -> str:
             f"Best worst case over all assumptions: {chosen}, with a {rank_name(content['rank_by'])} of "
             f"{number(worst[content['rank_by']])} there."
         )
-    return card("How to read these numbers", "", notes(lines, "why"))
+    return card("How to read these numbers", "", listed(lines, "why"))
 
 
 def _best_card(content: Content) -> str:

@@ -285,7 +285,7 @@ def tear_sheet(sheet: TearSheet, plotly: str = "") -> str:
     span = ", ".join(days) if len(days) <= 3 else f"{len(days)} days from {min(days)} to {max(days)}"
     body = [
         header(symbols, span, f"{len(runs)} runs; differences are to <b>{escape(runs[0].name)}</b>"),
-        notes(sheet.warnings(), "notes"),
+        notes(sheet.warnings()),
         _headline_card(sheet),
         _time_card(sheet),
         in_row(_source_card(runs), _markout_card(runs)),

@@ -12,13 +12,15 @@ import numpy as np
 
 from mm.backtest.metrics.notes import NULL
 from mm.base.arrays import Floats
-from mm.base.numbers import duration, number, short, signed
+from mm.base.numbers import duration, number, short
 from mm.calibration.shared_strength import told
 from mm.report.backtest import activity_rows, data_card, sensitivity_card, split_card
 from mm.report.calibration import clusters_card
 from mm.report.contents import BACKTEST, METRICS, PAGE, SCHEDULE, SUMMARY, read_content
 from mm.report.frame import (
     About,
+    Amount,
+    Cell,
     Row,
     card,
     chart,
@@ -97,7 +99,7 @@ def page(
         path = folder / FILE
         windows = read_content(path)["windows"] if path.exists() else []  # an earlier version made the run
         shapes = shapes_card([WindowShape.from_json(window, str(path)) for window in windows])
-        body += [shapes, _data(rows, summary, run, told(schedule)), _table(rows, over)]
+        body += [shapes, _data(rows, summary, run, told(schedule)), _table(rows, over, summary)]
     return document(f"{title} · {kind}", [*body, origin(about)], about.plotly)
 
 
@@ -126,7 +128,7 @@ def _tiles(rows: SegmentRows, summary: Content | None) -> str:
     others = [f"{count} {name}" for name, count in counts if count]
     held = [age for age, source in zip(rows.numbers["age_s"], sources, strict=True) if source == "carried"]
     age = f", up to {duration(float(max(held)))} old" if held else ""
-    first = earnings(summary) if summary else [_spread(rows, "k", "k, 1/tick"), _spread(rows, "A", "A, 1/s")]
+    first = earnings(summary) if summary else [_spread(rows, "k", "1/tick"), _spread(rows, "A", "1/s")]
     return tiles(
         *first,
         tile(
@@ -135,10 +137,10 @@ def _tiles(rows: SegmentRows, summary: Content | None) -> str:
     )
 
 
-def _spread(rows: SegmentRows, name: str, title: str) -> str:
+def _spread(rows: SegmentRows, name: str, unit: str) -> str:
     values = rows.numbers[name][~np.isnan(rows.numbers[name])]
     ends = f"from {number(float(values.min()), 3)} to {number(float(values.max()), 3)}" if len(values) else "none"
-    return tile(f"{title}, median", number(_median(rows, name)), ends)
+    return tile(f"{name}, median", number(_median(rows, name)), ends, unit=unit)
 
 
 def _notes(rows: SegmentRows, summary: Content | None, more: Sequence[str]) -> str:
@@ -146,7 +148,7 @@ def _notes(rows: SegmentRows, summary: Content | None, more: Sequence[str]) -> s
     if len(rows) and np.isnan(rows.numbers["A"]).all():
         status, reason = rows.words["status"][-1], rows.words["reason"][-1]
         warnings.append(f"no segment has parameters, so there were no quotes; the last one: {status}, {reason}")
-    return notes([*warnings, *more], "notes")
+    return notes([*warnings, *more])
 
 
 def _over_time(rows: SegmentRows, over: EquityCurve | None, summary: Content | None) -> str:
@@ -199,21 +201,22 @@ def _median(rows: SegmentRows, name: str) -> float | None:
     return float(values[len(values) // 2]) if len(values) else None
 
 
-def _table(rows: SegmentRows, over: EquityCurve | None) -> str:
+def _table(rows: SegmentRows, over: EquityCurve | None, summary: Content | None) -> str:
+    quote = "" if summary is None else quote_asset(summary)
     pnl = None if over is None else earned(over, rows)
-    head = ["from", "source", "A", "k", "A, shrunk", "k, shrunk", "fills in training"]
+    head = ["from, UTC", "source", "A, 1/s", "k, 1/tick", "A, shrunk, 1/s", "k, shrunk, 1/tick", "fills in training"]
     names = ("start_us", "A", "k", "A_shrunk", "k_shrunk", "n_fills")
     columns = (rows.numbers[name].tolist() for name in names)
     cells = []
     for i, (start_us, *parameters, trained) in enumerate(zip(*columns, strict=True)):
-        row = [
+        row: list[Cell] = [
             minute(int(start_us)),
             escape(rows.words["source"][i]),
-            *map(number, parameters),
+            *(Amount(value, plus=False) for value in parameters),
             "–" if math.isnan(trained) else short(trained),
         ]
-        cells.append([*row, signed(float(pnl[i]), 3)] if pnl is not None else row)
+        cells.append([*row, Amount(float(pnl[i]))] if pnl is not None else row)
     hint = (
         "Names and more columns are those of window_metrics.csv. Shrunk: to the mean of earlier segments, not traded."
     )
-    return card("All segments", hint, grid([*head, "PnL"] if pnl is not None else head, cells))
+    return card("All segments", hint, grid([*head, f"PnL, {quote}"] if pnl is not None else head, cells))

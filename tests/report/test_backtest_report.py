@@ -90,7 +90,8 @@ def test_headline_numbers_match_the_summary():
     words = read(page_of(result)).words
     summary = result.summary
     assert f"{summary['n_fills']:,}" in words
-    assert "PnL of the quoting USDT" in words
+    assert "PnL of the quoting" in words
+    assert {"USDT", "BTC", "fills"} <= set(words)
     assert any("too short to annualise" in word for word in words)
     longer = read(selection_card(summary | {"daily": [{}] * 20})).words
     assert any(word.startswith("95 %: ") for word in longer)
@@ -125,8 +126,13 @@ def test_command_and_knobs_are_printed_as_given():
     tags = read(page_of(result_of(seeded(30)), **about))
     assert "mm backtest --quote-params-json '{\"gamma\": 0.1}'" in tags.words
     assert "BTC<USDT" in tags.words
-    assert ("div", {"class": "default"}) in tags.seen
+    _, _, folded = page_of(result_of(seeded(30)), **about).partition("How to reproduce this")[2].partition("<details>")
+    assert "SEED" in folded
+    assert "SYMBOL" not in folded
     assert "How to reproduce this" not in page_of(result_of(seeded(30)))
+
+
+TERMS = {"symbol": "BTCUSDT", "quote_asset": "USDT", "base_asset": "BTC"}
 
 
 def test_markouts_card_lists_each_kind_of_fill():
@@ -134,7 +140,7 @@ def test_markouts_card_lists_each_kind_of_fill():
     row = {"n": 7, "adverse_selection": 0.0, "se": 0.1, "fills": "buy", "horizon_s": 1, "realised": 1.0}
     row |= {"realised_ci95": [0.8, 1.2], "n_effective_blocks": 6.2}
     later = row | {"horizon_s": 5, "realised": -0.15, "realised_ci95": [-0.5, 0.2]}
-    html = markouts_card({"markouts": [row, later, row | {"fills": "a<b", "realised_ci95": None}]})
+    html = markouts_card(TERMS | {"markouts": [row, later, row | {"fills": "a<b", "realised_ci95": None}]})
     read(html)
     assert '<b class="gain">+1</b> <small class="line">0.8 to 1.2</small>' in html
     assert '<b class="">+1</b>' in html
@@ -147,7 +153,7 @@ def test_markouts_card_lists_each_kind_of_fill():
 def test_days_are_listed_if_there_are_several():
     """With their own PnL."""
     day = {"day": "20251216", "pnl": 1.5, "n_fills": 3, "equity": 1_001.5}
-    html = days_card({"daily": [day, day | {"day": "20251217", "pnl": -0.5}], "sharpe_daily": None})
+    html = days_card(TERMS | {"daily": [day, day | {"day": "20251217", "pnl": -0.5}], "sharpe_daily": None})
     read(html)
     assert "20251217" in html
     assert "<td>−0.5</td>" in html
@@ -163,13 +169,15 @@ HONEST = {
 def test_sensitivity_block_is_drawn_if_the_summary_has_one():
     """Otherwise the card describes how to get it."""
     assert "SENSITIVITY=1" in sensitivity_card({})
-    both = sensitivity_card({"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": 2.0, "role": None}]}})
+    both = sensitivity_card(TERMS | {"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": 2.0, "role": None}]}})
     read(both)
     assert "The sign of the PnL depends on the assumptions." in both
     assert 'queue_prob_power <small class="line">base</small>' in both
     slow = HONEST | {"role": "other", "latency": 2.0}
-    assert '<small class="line">2 × latency</small>' in sensitivity_card({"sensitivity": {"rows": [HONEST, slow]}})
-    same = sensitivity_card({"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": None, "n_fills": None}]}})
+    assert '<small class="line">2 × latency</small>' in sensitivity_card(
+        TERMS | {"sensitivity": {"rows": [HONEST, slow]}}
+    )
+    same = sensitivity_card(TERMS | {"sensitivity": {"rows": [HONEST, HONEST | {"pnl_total": None, "n_fills": None}]}})
     assert "the same sign" in same
 
 

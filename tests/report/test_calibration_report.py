@@ -217,9 +217,9 @@ def test_curves_are_compared_with_the_best_curve():
 
     rows = cells(html({"alternatives": CURVES, "n_blocks": 8}))
     assert rows[1:4] == [
-        ["exponential", "50", "0"],
+        ["exponential", "50.0", "0.000"],
         ["two exponentials", "29.5", "–"],
-        ["monotone", "0", told("+0.062", 0.019)],
+        ["monotone", "0.0", told("+0.062", 0.019)],
     ]
     assert "The exponential does not fit: &lt;monotone&gt;" in html({"alternatives": CURVES})
 
@@ -281,6 +281,11 @@ def test_k_is_shown_by_reference_and_by_largest_distance():
             }
         )
     )
-    for row in (["from the mid", "1.5"], ["from the best", "–"], ["up to 5 ticks", "1.75"], ["up to 12 ticks", "1.5"]):
+    for row in (
+        ["from the mid", "1.50"],
+        ["from the best", "–"],
+        ["up to 5 ticks", "1.75"],
+        ["up to 12 ticks", "1.50"],
+    ):
         assert row in rows
     assert "k by reference and by largest distance" not in html({})

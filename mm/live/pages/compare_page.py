@@ -99,7 +99,7 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
     body = [
         header(found.symbol, " · ".join(dict.fromkeys(run.kind for run in found.runs)), escape(span)),
         tiles(tile("Reference", escape(names[0]), "the first run"), *gaps),
-        notes(found.notes, "notes"),
+        notes(found.notes),
         card("Equity", _EQUITY, zoom_bar() + chart(equity_figure(found, runs), "No run has a valid book.")),
         card("Numbers", "Over the time that all runs cover.", grid(["", *names], figures)),
         card("Against the reference", "Differences of each run.", grid(["", *names[1:]], agreement)),

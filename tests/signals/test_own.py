@@ -202,22 +202,9 @@ def test_quote_steps_read_python_signal(own, tape):
 
 
 def lookahead(folder, signal, *words):
+    market = ("--symbol", "ZIUSDT", "--day", "20260105", "--cuts", "2")
     process = run_python(
-        *(
-            "-m",
-            "mm",
-            "check",
-            "lookahead",
-            signal,
-            "--symbol",
-            "ZIUSDT",
-            "--day",
-            "20260105",
-            "--cuts",
-            "4",
-            "--json",
-            *words,
-        ),
+        *("-m", "mm", "check", "lookahead", signal, *market, "--json", *words),
         cwd=folder,
         PYTHONPATH=f"{folder}:{mm.__path__[0]}/..",
     )

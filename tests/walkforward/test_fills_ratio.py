@@ -66,16 +66,17 @@ def ratio(seed: int, apart: float, truth: float = 1.0, mode: str = "rolling") ->
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", ["rolling", "static"])
 @pytest.mark.parametrize("apart", [0.0, 0.3])
-def test_its_interval_holds_the_truth(apart):
-    """Of 40 days of two hours, whether or not stretches of ten minutes differ by 30 %."""
-    both = [ratio(seed, apart) for seed in range(40)]
-    held = [[one["low"] <= 1 <= one["high"] for one in pair] for pair in both]
-    assert np.mean([predictive for _, predictive in held]) >= 0.9
+def test_its_interval_holds_the_truth(mode, apart):
+    """Of 40 days of two hours, whether or not stretches of ten minutes differ by 30 %; given the fit, too narrow."""
+    both = [ratio(seed, apart, mode=mode) for seed in range(40)]
+    given, predictive = ([one[at]["low"] <= 1 <= one[at]["high"] for one in both] for at in (0, 1))
+    assert np.mean(predictive) >= 0.875
+    assert mode == "rolling" or np.mean(given) < np.mean(predictive)
 
 
 @pytest.mark.slow
 def test_a_wrong_level_is_found():
-    """Half as many fills again as the schedule says, in most of twenty days."""
-    found = [ratio(seed, 0.1, 1.5)[1]["low"] > 1 for seed in range(20)]
-    assert np.mean(found) >= 0.8
+    """Half as many fills again as the schedule says."""
+    assert np.mean([ratio(seed, 0.1, 1.5)[1]["low"] > 1 for seed in range(20)]) >= 0.9

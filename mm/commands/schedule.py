@@ -63,7 +63,7 @@ def schedule(
     tapes = markets.tapes
     rules = rules_of(tapes[0], execution, account, models)
     config = measuring(run, calibration, fit, execution, account, tapes[0])
-    plan, fallback = plan_of(windows, execution), _fallback(run, windows, models)
+    plan, fallback = plan_of(windows, execution), _fallback(run, windows, models, tapes)
     with run.timing("play"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
     usable = write_study(run, studied)
@@ -123,7 +123,7 @@ def walkforward(
     note_setup(run, play)
     rules = replace(play.market_rules, others={}, legs={})
     config = measuring(run, calibration, fit, execution, account, tapes[0])
-    plan, fallback = plan_of(windows, execution, models), _fallback(run, windows, models)
+    plan, fallback = plan_of(windows, execution, models), _fallback(run, windows, models, tapes)
     with run.timing("calibrate"):
         studied = study_days(run, (tapes, config, rules), plan, fallback)
         for tape in tapes:
@@ -145,14 +145,14 @@ def walkforward(
     run.print(text_of(result.summary))
 
 
-def _fallback(run: Run, windows: Windows, models: Models) -> "Fallback":
+def _fallback(run: Run, windows: Windows, models: Models, tapes: "Sequence[Tape]") -> "Fallback":
     """Return the fallback for windows without a usable fit, and record the fit that it was read from."""
     from mm.play.calibration import fallback_of
     from mm.runs.noted import note_files
 
     if windows.fallback_policy == "global_default":
         note_files(run, [models.fill_params_file])
-    return fallback_of(windows, models)
+    return fallback_of(windows, models, tapes)
 
 
 def study_days(

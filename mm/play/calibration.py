@@ -10,9 +10,12 @@ from mm.clock import us_from_ms
 from mm.errors import UsageError
 from mm.instrument import e8
 from mm.play.knobs import Models
-from mm.play.models import PlayModels, check_names, read_fitted, takes_clustering
+from mm.play.models import PlayModels, check_names, read_fitted, takes_clustering, trained_days
+from mm.trials.openings import refuse_trained
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mm.calibration.calibrator import CalibrationConfig
     from mm.calibration.windows import Fallback, WindowPlan
     from mm.play.calibration_knobs import Calibration, Fit, Windows
@@ -79,11 +82,11 @@ def plan_of(windows: "Windows", execution: Execution, *models: Models) -> "Windo
     )
 
 
-def fallback_of(windows: "Windows", models: Models) -> "Fallback":
-    """Return the fallback for windows without a usable fit.
+def fallback_of(windows: "Windows", models: Models, tapes: "Sequence[Tape]") -> "Fallback":
+    """Return the fallback for windows of *tapes* without a usable fit.
 
     Raises:
-        UsageError: If ``global_default`` has no A and k.
+        UsageError: If ``global_default`` has no A and k, or its fit was made of a held-out day of *tapes*.
     """
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.windows import Fallback
@@ -95,6 +98,7 @@ def fallback_of(windows: "Windows", models: Models) -> "Fallback":
     params = models.fill_params()
     if models.fill_params_file is not None:
         fitted = read_fitted(models.fill_params_file)
+        refuse_trained("the default fit", trained_days(fitted), tapes)
         params = {"A": fitted.A, "k": fitted.k} if isinstance(fitted, PoissonFit) and fitted.usable else {}
     if not all(isinstance(params.get(name), int | float) for name in ("A", "k")):
         raise UsageError(

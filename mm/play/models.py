@@ -559,6 +559,12 @@ def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
     }
 
 
+def trained_days(fitted: "Fitted | None") -> Callable[[str], bool]:
+    """Return whether a fit or schedule was made of a day; its days are stated as the first and the last."""
+    first, _, last = ((fitted and fitted.day) or "").partition("-")
+    return lambda day: first <= day <= (last or first)
+
+
 def fitted_from(content: Any, source: str) -> "Fitted":
     """Return the fit or the schedule in JSON *content*; *source* is its origin, for messages."""
     from mm.calibration.fit_result import PoissonFit

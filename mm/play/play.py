@@ -16,7 +16,7 @@ from mm.clock import US_PER_S
 from mm.errors import UsageError
 from mm.play.knobs import Sensitivity
 from mm.play.market import MICRO_PRICE, Markets
-from mm.play.models import Made, PlayModels
+from mm.play.models import Made, PlayModels, trained_days
 from mm.play.notes import Note, agent_notes, fee_notes, holidays_note, missing_days_note, predictor_notes, words_of
 from mm.play.sensitivity import ExponentEstimate, FurtherRow, Variants, again, with_band
 from mm.play.setup import PlayKnobs
@@ -318,8 +318,7 @@ class Play:
 
 def _refuse_trained(models: PlayModels, given: "GivenModels", tapes: Sequence[Tape]) -> None:
     """Raise UsageError if a fit, a schedule, an agent or a model was trained on a held-out day of the run."""
-    first, _, last = ((models.fitted and models.fitted.day) or "").partition("-")
-    refuse_trained("the fit or schedule", lambda day: first <= day <= (last or first), tapes)
+    refuse_trained("the fit or schedule", trained_days(models.fitted), tapes)
     for path, agent in models.agents():
         if agent.terms.symbol == tapes[0].symbol:
             refuse_trained(f"the agent {path.name}", agent.days.__contains__, tapes)

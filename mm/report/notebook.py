@@ -13,6 +13,7 @@ import numpy as np
 
 from mm.backtest.metrics.notes import NULL
 from mm.backtest.result import Result
+from mm.backtest.summary_text import tried_of
 from mm.base.arrays import Floats
 from mm.base.notebook import Picture
 from mm.base.numbers import duration, number, short
@@ -107,8 +108,10 @@ def _(result: Result) -> str:
 
 def backtest_card(summary: Mapping[str, Any], run: RunColumns) -> str:
     """Return the head of a backtest's page as a card."""
-    warnings = [line for line in summary["warnings"] if not line.startswith(NULL)]
-    return frame.boxed("".join([*headline(summary, run), frame.notes(warnings)]))
+    said = tried_of(summary)
+    lines = [*([f"trials: {said}"] if said else []), *summary["warnings"]]
+    notes = frame.notes([line for line in lines if not line.startswith(NULL)])
+    return frame.boxed("".join([*headline(summary, run), notes]))
 
 
 @picture_of.register

@@ -13,6 +13,7 @@ import numpy as np
 from mm.backtest.io import read_table
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS, STATUSES
 from mm.backtest.metrics.markouts import HORIZONS_S
+from mm.backtest.summary_text import tried_of
 from mm.base.knobs import day_list
 from mm.base.notebook import Picture, Shown
 from mm.calibration.fit_result import PoissonFit
@@ -20,6 +21,7 @@ from mm.calibration.points import Points, read_points
 from mm.calibration.schedule import Schedule
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import BrokenFile, DataError, UsageError
+from mm.report.as_of_now import as_of_now
 from mm.report.contents import BACKTEST, EVALUATION, FIT, POINTS, SCHEDULE, SERIES, SUMMARY, SWEEP, read_content
 from mm.report.evaluation import headline, read_evaluation
 from mm.report.frame import boxed
@@ -108,6 +110,11 @@ class RunFolder(Shown):
         if not self.has_traded:
             return dict(self.manifest["summary"])
         return read_content(self.traded / SUMMARY)
+
+    @property
+    def now(self) -> dict[str, Any]:
+        """The summary of a backtest beside what was tried on its days since, below its OUT_ROOT."""
+        return as_of_now(self.summary, Path(self.knob("out_root") or "out")) if self.has_traded else {}
 
     @cached_property
     def fit(self) -> "PoissonFit":
@@ -311,6 +318,8 @@ class RunFolder(Shown):
         manifest = self.manifest
         yield f"{self.kind} {manifest['symbol']} {manifest['day']}, run {manifest['run_id']}, {manifest['status']}"
         yield "  " + " ".join(f"{key}={shown(value)}" for key, value in headlines(manifest).items())
+        if said := tried_of(self.now):
+            yield f"  trials: {said}"
         yield f"  {self.folder}"
 
     def _repr_html_(self) -> str:
@@ -328,7 +337,7 @@ class RunFolder(Shown):
                 return f"<p>{escape(str(error))}</p>"
         if self.kind == "evaluation":
             return boxed("".join(headline(read_evaluation(self.folder))))
-        return backtest_card(self.summary, self.columns)
+        return backtest_card(self.now, self.columns)
 
     def _must_be(self, what: str, *kinds: str) -> None:
         if self.kind not in kinds:

@@ -104,7 +104,7 @@ def mean_of(values: Iterable[float], *, knows: bool = True, trials: float = 1.0,
     sample = np.array(list(values), np.float64)
     count = len(sample)
     ends: Row = {}
-    for name, several, more in (("", trials, [] if tail is None else [tail]), ("_alone", 1.0, [])):
+    for name, several, more in (("", trials, [] if tail is None or count < 2 else [tail]), ("_alone", 1.0, [])):
         mean = estimated(np.append(sample, more), comparisons=several, independent=True) if count else NO_ESTIMATE
         ends |= {f"low{name}": mean.low if knows else None, f"high{name}": mean.high if knows else None}
     return {

@@ -34,6 +34,7 @@ from mm.backtest.run_terms import (
     of_all_legs,
     quoting_of,
 )
+from mm.backtest.summary_text import tried
 from mm.base.arrays import Floats, Ints
 from mm.base.notebook import Picture, Shown
 from mm.base.numbers import number, signed, with_plain_minus
@@ -355,6 +356,8 @@ class SweepFindings(Shown):
             )
         if len(self.rows) > 3:
             yield f"  … {len(self.rows) - 3} more, in .rows"
+        if said := tried(self.content.get("trials"), (self.content["best"] or {}).get("pnl_lower95_chosen")):
+            yield f"  the chosen one: {said}"
 
     def _repr_html_(self) -> str:
 

@@ -283,7 +283,7 @@ def fits(
     slowest = max((point.setup for point in points), key=lambda setup: setup.execution.order_latency_ms)
     rules = rules_of(tapes[0], slowest.execution, slowest.account)
     plan = plan_of(windows, slowest.execution, *(point.setup.models for point in points))
-    fallback = fallback_of(windows, slowest.models)
+    fallback = fallback_of(windows, slowest.models, tapes)
     with run.timing("calibrate"):
         whole = measure(list(tapes), config, rules)
         if plan.clustered:

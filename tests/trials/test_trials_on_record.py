@@ -305,6 +305,17 @@ def test_a_fit_of_a_held_out_day_does_not_test_on_it(desk):
     done(desk, "data", "hold", "SIMUSDT", "--release")
 
 
+def test_a_default_fit_of_a_held_out_day_does_not_test_on_it(desk):
+    """A walk-forward falls back on it where a window has no fit."""
+    done(desk, "calibrate", "--run-id", "default", out="default", DAY=NEXT)
+    found = desk / f"default/calibration/marks/SIMUSDT/{NEXT}_default/poisson_fit.json"
+    done(desk, "data", "hold", "SIMUSDT", NEXT)
+    given = {"FALLBACK_POLICY": "global_default", "FILL_PARAMS_FILE": str(found), "OPEN_HELD_OUT": "1"}
+    refused = done(desk, "walkforward", code=2, out="default", DAY=NEXT, WF_TRAIN_WINDOW_MIN="10", **given)
+    done(desk, "data", "hold", "SIMUSDT", "--release")
+    assert "was trained on it" in refused.stderr
+
+
 def test_a_day_is_held_until_a_date(desk):
     """From then on it is played without a word."""
     done(desk, "data", "hold", "SIMUSDT", DAY, "--until", "20200101")

@@ -148,9 +148,8 @@ cdef class Engine:
 
     def settle(self) -> None:
         """Update looked-up queue positions to the current instant."""
-        if self.venue.by_levels:
-            self.venue.queue.pass_time(self.venue.now_us + 1)
-            self.venue.queue.settle(&self.venue.orders.open)
+        if self.venue.by_levels or self.venue.by_orders:
+            self.show_ahead(self.venue.now_us)
 
     def fills_from(self, first: int) -> list[tuple[int, int, int, int, int]]:
         """Return the fills since the journal was last handed over, from row *first* on.
@@ -203,7 +202,10 @@ cdef class Engine:
             owners.append(point_to_streams(market, tape, feed, best, self.needs_lots))
         venue.by_levels = levels is not None
         reads_ahead = self.quotes.needs_own_orders or not OWN_AHEAD.isdisjoint(self.quotes.signals)
-        self.shows_ahead = venue.by_levels and reads_ahead
+        self.shows_ahead = (venue.by_levels or venue.by_orders) and reads_ahead
+        if venue.by_orders:
+            venue.log.begin_tape(tape.orders, self.fills.reading, tape, feed, &venue.orders.open)
+            venue.look_for_meets()
         if venue.by_levels:
             venue.queue.begin_tape(tape.books.at_exchange(feed), levels, market.events, &venue.orders.open)
         venue.columns = owners
@@ -531,8 +533,7 @@ cdef class Engine:
                     settled = is_settled(manager, open, &venue.touch.top)
                 known = self.received(us)
                 if self.shows_ahead:
-                    self.venue.queue.pass_time(us + 1)
-                    self.venue.queue.settle(open)
+                    self.show_ahead(us)
                 if self.lags:
                     settled = is_settled(manager, open, &known.top)
                 if self.limited:
@@ -540,6 +541,16 @@ cdef class Engine:
                 run_timers(manager, open, us, settled, known)
             else:
                 return min(message_us, us if us == NEVER else us + 1)
+
+    cdef int show_ahead(self, int64_t us) except -1 nogil:
+        """Update looked-up queue positions to an instant that has happened."""
+        if self.venue.by_orders:
+            self.venue.log.pass_time(us + 1)
+            self.venue.log.settle(&self.venue.orders.open, self.venue.step_lots)
+        else:
+            self.venue.queue.pass_time(us + 1)
+            self.venue.queue.settle(&self.venue.orders.open)
+        return 0
 
     cdef inline int64_t next_own(self, OrderManager manager, const OpenOrders* open, bint settled) noexcept nogil:
         """Return the result of `next_after`, or the first requote of the grid after new best prices are received."""

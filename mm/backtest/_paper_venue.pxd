@@ -8,6 +8,7 @@ from mm.backtest._latency cimport Latency
 from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._market cimport Market
 from mm.backtest._order_checks cimport MeanPrice
+from mm.backtest._order_queue cimport OrderQueue
 from mm.backtest._own_orders cimport OpenOrders
 from mm.backtest._records cimport Fill
 from mm.backtest._taking cimport Depth, Prints
@@ -26,6 +27,8 @@ cdef class PaperVenue(OrderVenue):
     cdef object columns                 # which own its arrays
     cdef bint by_levels                 # whether queue positions are looked up in an index of the levels
     cdef LevelQueue queue               # which looks them up
+    cdef bint by_orders                 # whether our orders fill by every order of the market
+    cdef OrderQueue log                 # of these orders
     cdef Book book                      # of best prices alone it has only these
     cdef Touch touch
     cdef bint opened, begun
@@ -73,6 +76,9 @@ cdef class PaperVenue(OrderVenue):
     cdef int begin_stretches(self, int sides, int64_t us) except -1 nogil
     cdef int redraw(self, int64_t side, int64_t us) except -1 nogil
     cdef int fill_due(self, int64_t us) except -1 nogil
+    cdef void look_for_meets(self) noexcept nogil
+    cdef int match_meets(self, int64_t us) except -1 nogil
+    cdef int match_meet(self, int slot, int64_t us) except -1 nogil
     cdef int deliver(self, int64_t us) except -1 nogil
     cdef int arrive(self, int64_t i, int64_t us) except -1 nogil
     cdef int64_t prevent(self, int64_t i, int64_t us) except -1 nogil

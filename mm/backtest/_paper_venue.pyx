@@ -11,6 +11,7 @@ from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
 from mm.backtest._level_queue cimport LevelQueue
 from mm.backtest._market cimport Market, last_second, pass_trades_before
 from mm.backtest._order_checks cimport in_band, mean_after, surely_in_band
+from mm.backtest._order_queue cimport OrderQueue
 from mm.backtest._own_orders cimport (
     OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_meet, orders_next_due, orders_next_message, slot_of,
 )
@@ -47,7 +48,7 @@ cdef class PaperVenue(OrderVenue):
         self.fills = fills
         fills.use_step(rules.step_lots)
         fills.restart()
-        self.queue = LevelQueue(fills)
+        self.queue, self.log, self.by_orders = LevelQueue(fills), OrderQueue(), fills.by_orders
         self.ttl_us = rules.ttl_us
         self.latency.order_us, self.latency.cancel_us = rules.order_latency_us, rules.cancel_latency_us
         if rules.latencies is not None:
@@ -154,10 +155,14 @@ cdef class PaperVenue(OrderVenue):
         cdef Order* order = &open.orders[i]
         cdef int64_t before, crossed_ticks = first_crossed(&self.depth, order)
         cdef int reason = COVERED
+        cdef bint crosses = crossed_ticks != 0
+        if self.by_orders:
+            self.log.pass_time(self.past_us)
+            crosses = self.log.crosses(order)
         if not self.touch.valid:
             reason = BOOK_INVALID
         elif order.kind == LIMIT_MAKER and (
-            crossed_ticks or orders_meet(self.orders, order.side, order.ticks)
+            crosses or orders_meet(self.orders, order.side, order.ticks)
         ):
             reason = WOULD_CROSS
         elif order.kind != MARKET and not surely_in_band(&self.filters, &self.mean, order.side, order.ticks) and (
@@ -185,6 +190,10 @@ cdef class PaperVenue(OrderVenue):
             pass_trades_before(&self.market, self.past_us)
             self.queue.pass_time(self.past_us)
             return self.queue.rest(order, &self.market)
+        if self.by_orders:
+            self.log.rest(order)
+            self.look_for_meets()
+            return 0
         if not self.market.best:
             order.level_lots = book_lots_at(&self.book, <int> order.side, order.ticks)
             order.printed_lots = prints_at(&self.printed, -order.side, order.ticks)
@@ -205,6 +214,8 @@ cdef class PaperVenue(OrderVenue):
         cdef Order* other
         if not self.orders.meet:
             return i
+        if self.by_orders:
+            self.log.settle(open, self.step_lots)
         while rank < open.resting[slot] and accepted(order, open.ranked[slot][rank].ticks):
             other = open.ranked[slot][rank].order
             if self.lots_before(order, other) >= <double> order.lots:
@@ -518,12 +529,59 @@ cdef class PaperVenue(OrderVenue):
         """Execute the fills that the model drew for this instant, in ascending order id."""
         cdef OpenOrders* open = &self.orders.open
         cdef int64_t i = 0, before
+        if self.by_orders:
+            return self.match_meets(us)
         while i < open.count:
             before = open.count
             if open.orders[i].due_us == us:
                 self.fill(i, us, open.orders[i].lots, self.fills.drawn_by() + BY_DRAW, self.orders.records.mid2)
             if open.count == before:
                 i += 1
+        return 0
+
+    # ------------------------------------------------------------------ every order of the market
+
+    cdef void look_for_meets(self) noexcept nogil:
+        """Set when an order of the market meets ours next."""
+        cdef OpenOrders* open = &self.orders.open
+        open.next_due_us = self.log.reaching(open)
+        open.next_after_us = min(open.next_due_us, open.follow_us)
+
+    cdef int match_meets(self, int64_t us) except -1 nogil:
+        """Fill our orders by those of the market that meet them at an instant."""
+        self.log.pass_time(us)
+        while self.log.met < self.log.meets and self.log.meet_us[self.log.met] == us:
+            self.match_meet(1, us)
+            self.match_meet(0, us)
+            self.log.met += 1
+            while self.log.met < self.log.meets and not self.log.meet[self.log.met].begins:
+                self.log.met += 1
+        self.look_for_meets()
+        return 0
+
+    cdef int match_meet(self, int slot, int64_t us) except -1 nogil:
+        """Fill our orders of a side by the next order of the market, in price-time order.
+
+        Each gets what was left for it, less what those before it took.
+        """
+        cdef OpenOrders* open = &self.orders.open
+        cdef int64_t rank = 0, lots, taken = 0, resting = open.resting[slot]
+        cdef Order* order
+        cdef int reason
+        while rank < resting:
+            order = open.ranked[slot][rank].order
+            lots = self.log.left_for(order)
+            if lots <= 0:
+                break
+            reason = BY_TRADE if self.log.kind == 0 else BY_BOOK
+            lots = whole_steps(self, order, min(lots - taken, order.lots))
+            rank += 1
+            if lots <= 0:
+                continue
+            taken += lots
+            self.fill(order - open.orders, us, lots, self.fills.by + reason, self.orders.records.mid2)
+            rank -= open.resting[slot] != resting
+            resting = open.resting[slot]
         return 0
 
     # ------------------------------------------------------------------ reports

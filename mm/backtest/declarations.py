@@ -140,6 +140,13 @@ class QueueProbPower(Parameters):
     ] = 3.0
 
 
+class QueueOrders(Parameters):
+    reading: Annotated[
+        Literal["print", "order"],
+        about("Where an execution counts: at its own price, or at the price at which its order rested."),
+    ] = "print"
+
+
 class Predicted(Parameters, kw_only=True):
     bias = (
         "fills independently of later price moves, and assumes no lots ahead of us in the queue: an upper bound of the "

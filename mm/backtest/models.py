@@ -16,7 +16,7 @@ from mm.base.settings import REQUIRED, Setting, Unit
 
 price_cross, trade_cross = reached.PriceCross, reached.TradeCross
 queue_prob_log, queue_prob_power = reached.QueueProbLog, reached.QueueProbPower
-queue_risk_averse = reached.QueueRiskAverse
+queue_orders, queue_risk_averse = reached.QueueOrders, reached.QueueRiskAverse
 hawkes, hybrid, poisson, predicted = drawn.hawkes, drawn.Hybrid, drawn.poisson, drawn.PredictedFills
 
 adaptive_spread, expected_value, fixed_spread = simple.AdaptiveSpread, simple.ExpectedValue, simple.FixedSpread
@@ -43,7 +43,7 @@ def declared(build: Callable[..., Any]) -> type[Parameters]:
 
 FILL_MODELS: Registry = {
     **_by_name(hawkes, hybrid, poisson, predicted, price_cross),
-    **_by_name(queue_prob_log, queue_prob_power, queue_risk_averse, trade_cross),
+    **_by_name(queue_orders, queue_prob_log, queue_prob_power, queue_risk_averse, trade_cross),
     "trade_driven": trade_cross,
 }
 QUOTE_MODELS: Registry = {

@@ -516,3 +516,31 @@ def place_levels(
                 change[place[of_range]].event = <int32_t> event[i]
                 change[place[of_range]].lots = lots[i]
                 place[of_range] += 1
+
+
+def best_after_each(
+    const int8_t[::1] side, const int64_t[::1] ticks, const int64_t[::1] lots
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows after which a best price is another one, and best bid and ask after each; 0 for none.
+
+    The book is empty before the rows.
+    """
+    cdef Book book
+    cdef int64_t row, lo, hi, found = 0, rows = ticks.shape[0], bid = 0, ask = 0
+    window_for(first_of(ticks), rows, &lo, &hi)
+    at_, bids_, asks_ = np.empty(rows, np.int32), np.empty(rows, np.int64), np.empty(rows, np.int64)
+    cdef int32_t[::1] at = at_
+    cdef int64_t[::1] bids = bids_, asks = asks_
+    memset(&book, 0, sizeof(Book))
+    book_open(&book, lo, hi)
+    try:
+        with nogil:
+            for row in range(rows):
+                book_apply(&book, &side[row], &ticks[row], &lots[row], 1)
+                if book.best_bid != bid or book.best_ask != ask:
+                    bid, ask = book.best_bid, book.best_ask
+                    at[found], bids[found], asks[found] = <int32_t> row, bid, ask
+                    found += 1
+    finally:
+        book_close(&book)
+    return at_[:found].copy(), bids_[:found].copy(), asks_[:found].copy()

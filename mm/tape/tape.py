@@ -38,6 +38,7 @@ from mm.tape.columns import (
 from mm.tape.doubts import Doubts, doubts_of
 from mm.tape.feed import Feed, delayed, feed_of, why_no_feed
 from mm.tape.level_changes import LevelIndex, level_changes
+from mm.tape.order_index import OrderIndex
 from mm.tape.streams import BestPrices, Stream, Trades, TradesBetween, best_prices, books_of, trades_of
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class Tape(Shown):
     meta: TapeMeta = field(default_factory=TapeMeta)
     read_again: Callable[..., "Tape"] | None = field(default=None, repr=False)
     _open_levels: "Callable[[], LevelIndex | None] | None" = field(default=None, init=False, repr=False)
+    _open_orders: "Callable[[], OrderIndex] | None" = field(default=None, init=False, repr=False)
     keep_mapped: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -150,6 +152,10 @@ class Tape(Shown):
         """Return a copy with a function that opens or makes `levels`."""
         return self._with(_open_levels=open_levels)
 
+    def with_orders(self, open_orders: "Callable[[], OrderIndex] | None") -> Self:
+        """Return a copy with a function that opens or makes `orders`; None if its day has no order log."""
+        return self._with(_open_orders=open_orders)
+
     def kept_mapped(self) -> Self:
         """Return a copy whose memory stays mapped during replay, because it will be replayed again."""
         return self._with(keep_mapped=True)
@@ -163,9 +169,10 @@ class Tape(Shown):
         return self._with(meta=replace(self.meta, warnings=(*self.meta.warnings, *notes)))
 
     def _with(self, **attributes: Any) -> Self:
-        """Return a copy with the same columns and other *attributes*; a copy by `replace` loses `levels`."""
+        """Return a copy with the same columns and other *attributes*; one by `replace` loses `levels` and `orders`."""
         tape = copy(self)
-        tape.__dict__.pop("levels", None)
+        for name in ("levels", "orders"):
+            tape.__dict__.pop(name, None)
         tape.__dict__.update(attributes)
         return tape
 
@@ -179,6 +186,20 @@ class Tape(Shown):
         if self._open_levels and (self.keep_mapped or self.meta.cache != "miss"):
             return self._open_levels()
         return level_changes(self) if self.keep_mapped else None
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether its day has an order log."""
+        return self._open_orders is not None
+
+    @cached_property
+    def orders(self) -> "OrderIndex | None":
+        """Every order of its day (`mm.tape.order_index`), opened or made from the order log; None without one.
+
+        Raises:
+            BrokenFile: If the log is damaged.
+        """
+        return self._open_orders() if self._open_orders else None
 
     @cached_property
     def trades(self) -> NDArray[np.intp]:
@@ -382,7 +403,8 @@ class Tape(Shown):
         books = np.flatnonzero((before == SNAPSHOT) | (before == KEYFRAME))
         begin = int(books[-1]) if len(books) else first
         window = self.cut(begin, stop, a_us, b_us)
-        return window.with_levels(lambda: self.levels and self.levels.part(begin))
+        window = window.with_levels(lambda: self.levels and self.levels.part(begin))
+        return window.with_orders(self._open_orders and (lambda: self.orders))
 
     def revised_after(self, us: int) -> bool:
         """Return True if something about the part before *us* was known only from then on."""
@@ -442,7 +464,8 @@ class Tape(Shown):
             step_lots=self.step_lots * times,
             **{name: getattr(self, name) * times for name in lots},
         )
-        return other.with_levels(lambda: self.levels and self.levels.in_lots(times))
+        other = other.with_levels(lambda: self.levels and self.levels.in_lots(times))
+        return other.with_orders(self._open_orders and (lambda: self.orders and self.orders.in_units(1, times)))
 
     def check(self) -> None:
         """Raise BrokenFile if an invariant is violated; kernels rely on them and do not check bounds."""

@@ -90,6 +90,7 @@ cdef class FillModel:
     cdef bint draws
     cdef bint follows_prints  # whether on_print is called for each print of the market
     cdef bint reached_only  # whether prints that do not reach an order's price can be skipped
+    cdef bint by_orders     # whether its fills follow from every order of the market (_order_queue.pyx)
     cdef bint by_levels     # whether it needs only the changes of a resting order's own price level
     cdef bint crossed_only  # whether books whose best price does not reach an order can be skipped
     cdef bint interpreted   # whether hooks are in Python; the engine then keeps the GIL between calls
@@ -131,6 +132,10 @@ cdef class BookView:
 cdef class Queue(FillModel):
     cdef double steps(self, int64_t lots) noexcept nogil
     cdef double ahead_share(self, double ahead, double behind) noexcept nogil
+
+# Fills by every order of the market.
+cdef class QueueOrders(FillModel):
+    cdef readonly str reading
 
 cdef class QueueProbPower(Queue):
     cdef readonly double exponent

@@ -44,7 +44,7 @@ cdef class FillModel:
     def __cinit__(self, *args, **kwargs) -> None:
         self.made = args, kwargs
         self.needs_trades = self.needs_book = self.needs_levels = self.draws = self.follows_prints = False
-        self.reached_only = self.crossed_only = self.by_levels = self.interpreted = False
+        self.reached_only = self.crossed_only = self.by_levels = self.by_orders = self.interpreted = False
         self.looks, self.step_lots = WHOLE_BOOK, 1
         self.name = name_of(type(self))
 
@@ -56,6 +56,11 @@ cdef class FillModel:
     def has_intensity(self) -> bool:
         """Whether the model draws fills from an intensity, so that expected fills can be counted."""
         return self.draws
+
+    @property
+    def needs_orders(self) -> bool:
+        """Whether its fills follow from every order of the market, so that a day needs an order log."""
+        return self.by_orders
 
     @property
     def knows_next_move(self) -> bool:
@@ -632,3 +637,26 @@ cdef class QueueProbLog(Queue):
         # log is faster than log1p, whose additional digits matter far below one lot only.
         cdef double first = log(1.0 + ahead), both = first + log(1.0 + behind)
         return first / both if both > 0.0 else 1.0
+
+
+# ---------------------------------------------------------------------- by every order of the market
+
+
+cdef class QueueOrders(FillModel):
+    """A resting order fills when the order log of the day proves that nothing was ahead of it: the true queue.
+
+    - on arrival, all orders displayed at its price are ahead; it keeps its place until it ends
+    - an execution at its price of an order that joined later, an execution beyond its price, or an order of the other
+      side that reaches its price and rests or expires with lots left, proves that it was reached
+    - it then fills by what that order of the market executed from there on, or had left; our orders share these lots in
+      their own order
+    - our orders take nothing from others: the log stays as it is
+
+    Of an execution whose price differs from that at which its order rested, ``reading`` says which one counts.
+    """
+
+    declared = declarations.QueueOrders
+
+    def __init__(self, **given: Any) -> None:
+        self.reading = self.declared.settle(given)["reading"]
+        self.by_orders, self.looks = True, BEST_PRICES

@@ -788,6 +788,8 @@ cdef class Hybrid(FillModel):
         drawing = [model for model in self.models if model.has_intensity]
         if len(drawing) > 1 or sum(isinstance(model, Queue) for model in self.models) > 1:
             raise UsageError(f"hybrid: {names}; at most one may draw fills, and at most one may track a queue")
+        if any(model.needs_orders for model in self.models):
+            raise UsageError(f"hybrid: {names}; queue_orders is the true queue, so nothing can be added to it; play it alone")
         self.drawing = drawing[0] if drawing else None
         self.each = <PyObject**> calloc(self.count, sizeof(PyObject*))
         if self.each is NULL:

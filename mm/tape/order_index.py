@@ -1,0 +1,346 @@
+"""Every order of a day, from its order log: who is ahead of whom at each price, and which orders met the queue.
+
+A *step* is a LEVEL row of the log, counted from 0. The orders of a price stand in the order in which they joined it, so
+the step at which an order joined is its rank: an order is ahead of another if it joined at an earlier step. With this
+index the fill model ``queue_orders`` needs neither a book of orders nor the log.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.dayfolder.layout import ROW_EXPIRE, ROW_LEVEL, ROW_REST, ROW_TRADE
+from mm.tape._book import best_after_each
+from mm.tape.columns import DEPTH, TRADE, Ints
+from mm.tape.feed import strays
+
+if TYPE_CHECKING:
+    from mm.tape.feed import Feed
+    from mm.tape.tape import Tape
+
+MAY_NOT_REST = 1  # reason of an EXPIRE row: an order that may not rest, as `mm.sim.matching.order_log.REASON_IOC`
+UNRANKED = 2**31 - 1  # rank of an execution against nothing displayed: behind all that is
+ANY_PRICE = 1 << 61
+MOST_STEPS = 2**31 - 2
+CHANGE = np.dtype([("step", np.int32), ("joined", np.int32), ("lots", np.int64)])
+MEET = np.dtype(
+    [
+        ("ticks", np.int64),
+        ("lots", np.int64),
+        ("joined", np.int32),
+        ("side", np.int8),
+        ("kind", np.uint8),
+        ("begins", np.uint8),
+        ("_", np.uint8),
+    ]
+)
+KEPT = {
+    "step_us": np.int64,
+    "level": np.int64,
+    "begin": np.int64,
+    "change": CHANGE,
+    "top_step": np.int32,
+    "top_bid": np.int64,
+    "top_ask": np.int64,
+    "meet_us": np.int64,
+    "meet": MEET,
+    "other_meet": np.int64,
+    "other_ticks": np.int64,
+    "other_side": np.int8,
+}
+"""The arrays of an index, and their types."""
+EXECUTED, RESTED, EXPIRED = range(3)
+"""Kinds of meets."""
+READINGS = ("print", "order")
+"""Where an execution was: at its own price, or at the resting price of its order."""
+TOO_LITTLE = 0.95
+"""The market is no plain FIFO if fewer of its executed lots were first in their queue."""
+
+Columns = Mapping[str, Ints]
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency:
+    """How far a market is first in, first out.
+
+    Attributes:
+        executed_lots: Lots executed against displayed orders.
+        first_lots: Those whose maker was the first in its queue.
+    """
+
+    executed_lots: int
+    first_lots: int
+
+    @property
+    def share(self) -> float | None:
+        """The share of lots whose maker was first; None without executions."""
+        return self.first_lots / self.executed_lots if self.executed_lots else None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OrderIndex:
+    """The orders of a day by price, and the orders that met them; instants are those of the log.
+
+    Attributes:
+        step_us: Instant of each step.
+        level: Prices with any change, ``2 * ticks``, + 1 for bids, ascending.
+        begin: Start of the changes of each of them, and their end.
+        change: Step, rank of the changed order, and displayed lots after it, `CHANGE`[n], by level.
+        top_step, top_bid, top_ask: Best prices in ticks after the steps that changed one; 0 for none.
+        meet_us: Instant of each *meet*: an execution, or an order that rests or expires with lots left.
+        meet: The meets, `MEET`[m]: price (of an order the limit), lots, rank of the maker (`UNRANKED`: none is
+            displayed), side of the aggressor, or of the order, kind, and whether it is the first of its order.
+        other_meet, other_ticks, other_side: The executions whose order rests elsewhere, and where it rests.
+        consistency: How far it is first in, first out.
+    """
+
+    step_us: Ints
+    level: Ints
+    begin: Ints
+    change: NDArray[np.void]
+    top_step: NDArray[np.int32]
+    top_bid: Ints
+    top_ask: Ints
+    meet_us: Ints
+    meet: NDArray[np.void]
+    other_meet: Ints
+    other_ticks: Ints
+    other_side: NDArray[np.int8]
+    consistency: Consistency
+
+    @classmethod
+    def kept(cls, entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        """Return the index with the arrays of `KEPT`, which are not checked."""
+        return cls(**arrays, consistency=Consistency(**entry["consistency"]))
+
+    def entry(self) -> dict[str, Any]:
+        """Return what is kept beside the arrays."""
+        own = self.consistency
+        return {"consistency": {"executed_lots": own.executed_lots, "first_lots": own.first_lots}}
+
+    def faults(self) -> Iterator[str]:
+        """Yield a sentence for each violated invariant."""
+        steps, changes, meets = len(self.step_us), len(self.change), len(self.meet)
+        rises = (self.begin[:1] == 0).all() and (self.begin[-1:] == changes).all() and (np.diff(self.begin) > 0).all()
+        if len(self.begin) != len(self.level) + 1 or not rises or (np.diff(self.level) <= 0).any():
+            yield f"the {len(self.level)} levels of orders do not cover the {changes} changes"
+        if len(self.meet_us) != meets or (np.diff(self.meet_us) < 0).any() or (np.diff(self.step_us) < 0).any():
+            yield "instants decrease"
+        step = self.change["step"]
+        fell = np.diff(step) <= 0
+        fell[self.begin[1:-1] - 1] = False
+        if fell.any() or ((step < 0) | (step >= steps) | (self.change["joined"] > step)).any():
+            yield "changes of a level are not in the order of steps"
+        if len({len(self.top_step), len(self.top_bid), len(self.top_ask)}) > 1 or (np.diff(self.top_step) <= 0).any():
+            yield "best prices are not in the order of steps"
+        if ((self.other_meet < 0) | (self.other_meet >= meets)).any() or len(self.other_meet) != len(self.other_ticks):
+            yield f"an execution elsewhere is not one of the {meets} meets"
+
+    def meets(self, reading: str) -> NDArray[np.void]:
+        """Return the meets under a reading of `READINGS`."""
+        return self.meet if reading == READINGS[0] else self._by_order
+
+    @cached_property
+    def _by_order(self) -> NDArray[np.void]:
+        meet = self.meet.copy()
+        meet["ticks"][self.other_meet], meet["side"][self.other_meet] = self.other_ticks, self.other_side
+        return meet
+
+    def in_units(self, ticks: int, lots: int) -> Self:
+        """Return the index in prices and quantities that are *ticks* and *lots* times as fine."""
+        if ticks == lots == 1:
+            return self
+        change, meet = self.change.copy(), self.meet.copy()
+        change["lots"] *= lots
+        meet["lots"] *= lots
+        priced = meet["ticks"] != ANY_PRICE
+        meet["ticks"][priced] *= ticks
+        own = self.consistency
+        return replace(
+            self,
+            level=(self.level >> 1) * (2 * ticks) + (self.level & 1),
+            change=change,
+            meet=meet,
+            top_bid=self.top_bid * ticks,
+            top_ask=self.top_ask * ticks,
+            other_ticks=self.other_ticks * ticks,
+            consistency=Consistency(own.executed_lots * lots, own.first_lots * lots),
+        )
+
+    def at(self, tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
+        """Return the instants of the steps and of the meets on the clock on which *tape* is played.
+
+        The last ones are kept.
+        """
+        last = self._placed.get("last")
+        if last is None or last[0] is not tape or last[1] is not feed:
+            shifts = clock_shifts(tape, feed)
+            last = tape, feed, placed(self.step_us, shifts), placed(self.meet_us, shifts)
+            self._placed["last"] = last
+        return last[2], last[3]
+
+    @cached_property
+    def _placed(self) -> dict[str, Any]:
+        return {}
+
+
+def clock_shifts(tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
+    """Return exchange times of *tape*, ascending, and by how much the clock on which it is played is ahead of each.
+
+    Between two stamped messages the clock is ahead as at the earlier one. Without stamps both clocks are one.
+    """
+    stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0) & ~strays(tape)
+    exchange_us = tape.event_exch_us[stamped]
+    clock_us = (tape.event_us if feed is None else feed.by_event)[stamped]
+    order = np.argsort(exchange_us, kind="stable")
+    return exchange_us[order], (clock_us - exchange_us)[order]
+
+
+def placed(us: Ints, shifts: tuple[Ints, Ints]) -> Ints:
+    """Return instants *us* of the log, ascending, on the clock that *shifts* tells; they stay in order."""
+    exchange_us, shift = shifts
+    if not len(exchange_us):
+        return us
+    from_row = np.append(np.searchsorted(us, exchange_us), len(us))
+    ahead = np.repeat(shift, np.diff(from_row))
+    before = np.full(from_row[0], shift[0])
+    moved: Ints = np.maximum.accumulate(us + np.concatenate((before, ahead)))
+    return moved
+
+
+def order_index(columns: Columns) -> OrderIndex:
+    """Return the index of an order log, from its *columns* by name (`mm.dayfolder.layout.ORDER_COLUMNS`).
+
+    Raises:
+        ValueError: If times decrease, or there are more than 2³¹ changes of levels.
+    """
+    us, kind = columns["us"], columns["kind"]
+    if (np.diff(us) < 0).any():
+        row = int(np.argmax(np.diff(us) < 0)) + 1
+        raise ValueError(f"row {row + 1} is at {us[row]}, before the row above it")
+    steps = np.flatnonzero(kind == ROW_LEVEL)
+    if len(steps) > MOST_STEPS:
+        raise ValueError(f"it has {len(steps):,} changes of levels; at most {MOST_STEPS:,} can be played")
+    side, ticks, lots = (columns[name][steps] for name in ("side", "ticks", "lots"))
+    key, number = 2 * ticks + (side > 0), columns["order_id"][steps]
+    order = np.argsort(key, kind="stable")
+    change = np.empty(len(steps), CHANGE)
+    change["step"], change["lots"] = order, lots[order]
+    level, first = np.unique(key[order], return_index=True)
+    by = _by(lots[order], first)
+    grown = np.empty_like(lots)
+    grown[order] = by
+    joined, left = _lives(number, key, grown)
+    change["joined"] = joined[order]
+    row, bid, ask = best_after_each(side.astype(np.int8), ticks, lots)
+    meets = _meets(columns, steps, joined)
+    return OrderIndex(
+        step_us=us[steps],
+        level=level,
+        begin=np.append(first, len(steps)).astype(np.int64),
+        change=change,
+        top_step=row,
+        top_bid=bid,
+        top_ask=ask,
+        **meets,
+        consistency=_consistency(columns, steps, joined, left, key),
+    )
+
+
+def _by(lots: Ints, first: Ints) -> Ints:
+    """Return by how much each of *lots*, level after level, differs from the one before; a level begins with 0."""
+    by = np.diff(lots, prepend=0)
+    by[first] = lots[first]
+    return by
+
+
+def _lives(number: Ints, key: Ints, grown: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return when the order of each step joined its price, and when it left: the step that took the rest of it.
+
+    An order that comes back after it left joins again; one that never leaves does so after all steps.
+    """
+    order = np.lexsort((key, number))
+    same = (np.diff(number[order]) == 0) & (np.diff(key[order]) == 0)
+    begins = np.append(True, ~same)[: len(order)]
+    total = np.cumsum(grown[order])
+    base = total - grown[order]
+    held = total - base[_run(begins)]
+    ended = held <= 0
+    begins |= np.append(False, ended[:-1])[: len(order)]
+    run = _run(begins)
+    stop = np.append(np.flatnonzero(begins)[1:], len(order))[np.cumsum(begins) - 1] - 1 if len(order) else run
+    joined, left = np.empty(len(order), np.int32), np.empty(len(order), np.int32)
+    joined[order] = order[run]
+    left[order] = np.where(ended[stop], order[stop], len(order)) if len(order) else 0
+    return joined, left
+
+
+def _run(begins: NDArray[np.bool_]) -> Ints:
+    """Return the index of the beginning of the run that each entry is in."""
+    at: Ints = np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
+    return at
+
+
+def _makers(columns: Columns, trades: Ints, steps: Ints) -> Ints:
+    """Return the step of the maker of each execution, the LEVEL row behind it; -1 if nothing displayed was executed."""
+    step = np.searchsorted(steps, trades)
+    known = step < len(steps)
+    known[known] &= columns["order_id"][steps[step[known]]] == columns["other_id"][trades[known]]
+    known &= columns["other_id"][trades] != 0
+    return np.where(known, step, -1)
+
+
+def _meets(columns: Columns, steps: Ints, joined: NDArray[np.int32]) -> dict[str, Any]:
+    kind = columns["kind"]
+    kept = (kind == ROW_TRADE) | ((kind == ROW_REST) & (columns["lots"] > 0))
+    kept |= (kind == ROW_EXPIRE) & (columns["other_id"] == MAY_NOT_REST) & (columns["lots"] > 0)
+    kept &= np.abs(columns["side"]) == 1
+    rows = np.flatnonzero(kept)
+    us, side, ticks, taker = (columns[name][rows] for name in ("us", "side", "ticks", "order_id"))
+    kinds = np.select([kind[rows] == ROW_TRADE, kind[rows] == ROW_REST], [EXECUTED, RESTED], EXPIRED)
+    meet = np.zeros(len(rows), MEET)
+    market = (kinds == EXPIRED) & (ticks == 0)
+    meet["ticks"] = np.where(market & (side > 0), ANY_PRICE, ticks)
+    meet["lots"], meet["side"], meet["kind"] = columns["lots"][rows], side, kinds
+    meet["begins"] = np.append(True, (np.diff(us) != 0) | (np.diff(taker) != 0) | (np.diff(side) != 0))[: len(rows)]
+    meet["joined"] = UNRANKED
+    executed = np.flatnonzero(kinds == EXECUTED)
+    maker = _makers(columns, rows[executed], steps)
+    executed, maker = executed[maker >= 0], maker[maker >= 0]
+    meet["joined"][executed] = joined[maker]
+    at_ticks, at_side = columns["ticks"][steps[maker]], -columns["side"][steps[maker]]
+    elsewhere = (at_ticks != meet["ticks"][executed]) | (at_side != meet["side"][executed])
+    return {
+        "meet_us": us,
+        "meet": meet,
+        "other_meet": executed[elsewhere].astype(np.int64),
+        "other_ticks": at_ticks[elsewhere],
+        "other_side": at_side[elsewhere].astype(np.int8),
+    }
+
+
+def _consistency(
+    columns: Columns, steps: Ints, joined: NDArray[np.int32], left: NDArray[np.int32], key: Ints
+) -> Consistency:
+    """Return how many executed lots were those of the first order of a price.
+
+    An order is first if all that joined its price before it have left.
+    """
+    trades = np.flatnonzero(columns["kind"] == ROW_TRADE)
+    maker = _makers(columns, trades, steps)
+    trades, maker = trades[maker >= 0], maker[maker >= 0]
+    lots = columns["lots"][trades]
+    joins = np.flatnonzero(joined == np.arange(len(joined)))
+    joins = joins[np.argsort(key[joins], kind="stable")]  # by price, in the order of joining
+    level = np.cumsum(np.diff(key[joins], prepend=-1) != 0)
+    high = level * (len(steps) + 1)
+    latest = np.maximum.accumulate(left[joins] + high)
+    before = np.append(-1, latest[:-1])[: len(joins)] - high  # below 0: none joined before
+    last_left = np.empty(len(joined), np.int64)
+    last_left[joins] = before
+    first = last_left[joined[maker]] < maker
+    return Consistency(int(lots.sum()), int(lots[first].sum()))

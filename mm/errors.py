@@ -86,6 +86,10 @@ class MissingDay(DataError):
     """There is no day folder where one was expected."""
 
 
+class MissingOrders(DataError):
+    """A day has no order log."""
+
+
 class BrokenFile(DataError):
     """A file does not have the format that its name implies."""
 

@@ -11,7 +11,7 @@ import engine_tapes
 import oracle
 import oracle_fills
 from mm import PaperExchange, Quotes, Rules, Tape
-from mm.backtest.fills.base import PriceCross, QueueProbLog, QueueProbPower, QueueRiskAverse, TradeCross
+from mm.backtest.fills.base import PriceCross, QueueOrders, QueueProbLog, QueueProbPower, QueueRiskAverse, TradeCross
 from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.intensity import ClusteredFills, Hybrid, Intensity, Poisson, PredictedFills
 from mm.backtest.models import fixed_spread
@@ -235,6 +235,7 @@ def compiled_fills(name, *params, seen=None):
         "queue_risk_averse": QueueRiskAverse,
         "queue_prob_power": lambda exponent: QueueProbPower(exponent=exponent),
         "queue_prob_log": QueueProbLog,
+        "queue_orders": lambda reading: QueueOrders(reading=reading),
         "predicted": lambda folder, _, seed: PredictedFills(predictor=folder, seed=seed),
         "hybrid": lambda models: Hybrid([compiled_fills(*model, seen=seen) for model in models]),
         "users": lambda hooks, answers: Noting(hooks, answers, seen),

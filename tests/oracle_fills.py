@@ -35,6 +35,11 @@ class FillModel:
     def on_event(self, event: Event) -> None:
         """Receive an event at the exchange before the other hooks."""
 
+    def crosses(self, order: Order, book: Book) -> bool:
+        """Return whether an arriving order meets the other side."""
+        other = book.best(-order.side)
+        return bool(other) and order.accepts(other)
+
     def offered(self, trade: Trade) -> int:
         """Return the lots of a trade that are available to all our orders."""
         return trade.lots

@@ -96,10 +96,9 @@ class Venue:
 
     def arrive(self, order: Order) -> None:
         self.risk.acks.append(self.us - order.sent_us)
-        other = self.book.best(-order.side)
         if not self.book.valid:
             reason = "book_invalid"
-        elif order.kind == QUOTED and ((other and order.accepts(other)) or self.meets_own(order)):
+        elif order.kind == QUOTED and (self.fill_model.crosses(order, self.book) or self.meets_own(order)):
             reason = "would_cross"
         elif self.filters.out_of_band(order, self.us):
             reason = "price_out_of_band"

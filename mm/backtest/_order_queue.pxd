@@ -37,6 +37,8 @@ cdef class OrderQueue:
     cdef int64_t steps, meets, levels, tops
     cdef int64_t passed                 # number of steps that have happened
     cdef int64_t met                    # and of meets: fills of ours among these are done
+    cdef int64_t* left                  # lots left of the meets of the next order of the market
+    cdef int64_t several, room          # their number, and the length of the array
     cdef uint8_t kind                   # of the meet that left the first lots, in the last call of `left_for`
     cdef int64_t top_at                 # number of *tops* that have happened
 
@@ -45,7 +47,10 @@ cdef class OrderQueue:
     cdef bint crosses(self, const Order* order) noexcept nogil
     cdef void rest(self, Order* order) noexcept nogil
     cdef int64_t reaching(self, const OpenOrders* open) noexcept nogil
+    cdef int begin_meets(self) except -1 nogil
+    cdef void end_meets(self) noexcept nogil
     cdef int64_t left_for(self, const Order* order) noexcept nogil
+    cdef void take(self, const Order* order, int64_t lots) noexcept nogil
     cdef void settle(self, OpenOrders* open, int64_t step_lots) noexcept nogil
 
     cdef void find(self, Order* order) noexcept nogil

@@ -5,23 +5,30 @@ Our order joins its price behind all orders that are there: its rank is the numb
 at an earlier step are ahead of it. It is reached by the first meet that proves that nothing is ahead: an execution at
 its price of an order that joined later, one beyond its price, or an order of the other side that reaches its price and
 rests or expires with lots left. All meets of one order of the market are one fill: what it executed or had left from
-the first such meet on, less what our orders before took.
+the first such meet on, less what our orders before took: executions against nothing displayed first, then what it did
+last, as it would have had less left then.
 """
 
 cimport cython
 from libc.stdint cimport int8_t, int32_t, int64_t
+
+from libc.stdlib cimport free, malloc
 
 from mm.backtest._market cimport first_of
 from mm.backtest._own_orders cimport OpenOrders, Ranked
 from mm.backtest.fills.base cimport NEVER, SENT, Order
 
 cdef int64_t UNREAD = -2    # the level of an order has not been looked up since it came to rest
+cdef int32_t UNRANKED = 2147483647  # as in the index: nothing displayed was executed
 cdef int64_t FARTHEST = 4096    # meets looked at in one search: a change of our orders begins another one
 
 
 @cython.final
 cdef class OrderQueue:
     """The orders of a day at the prices of ours."""
+
+    def __dealloc__(self) -> None:
+        free(self.left)
 
     cdef int begin_tape(self, object index, object reading, object tape, object feed, OpenOrders* open) except -1:
         """Begin a tape with the orders of its day, under a reading of its executions."""
@@ -95,20 +102,50 @@ cdef class OrderQueue:
             at += 1
         return self.meet_us[at] if at < self.meets else NEVER
 
-    cdef int64_t left_for(self, const Order* order) noexcept nogil:
-        """Return the lots of the next order of the market that were left for an order of ours, before our others took.
-
-        `kind` is then that of the first meet that left some.
-        """
-        cdef int64_t at = self.met, lots = 0
-        while True:
-            if meets(&self.meet[at], order.side, order.ticks, order.joined_at):
-                if lots == 0:
-                    self.kind = self.meet[at].kind
-                lots += self.meet[at].lots
+    cdef int begin_meets(self) except -1 nogil:
+        """Begin with the next order of the market: all its lots are left."""
+        cdef int64_t i, at = self.met + 1
+        while at < self.meets and not self.meet[at].begins:
             at += 1
-            if at == self.meets or self.meet[at].begins:
-                return lots
+        self.several = at - self.met
+        if self.several > self.room:
+            free(self.left)
+            self.room = 2 * self.several + 16
+            self.left = <int64_t*> malloc(self.room * sizeof(int64_t))
+            if self.left is NULL:
+                self.room = 0
+                with gil:
+                    raise MemoryError(f"no memory for {self.several} executions of one order")
+        for i in range(self.several):
+            self.left[i] = self.meet[self.met + i].lots
+        return 0
+
+    cdef void end_meets(self) noexcept nogil:
+        """Pass the order of the market."""
+        self.met += self.several
+
+    cdef int64_t left_for(self, const Order* order) noexcept nogil:
+        """Return the lots that are left for an order of ours; `kind` is that of the first meet that left some."""
+        cdef int64_t i, lots = 0
+        for i in range(self.several):
+            if self.left[i] and meets(&self.meet[self.met + i], order.side, order.ticks, order.joined_at):
+                if lots == 0:
+                    self.kind = self.meet[self.met + i].kind
+                lots += self.left[i]
+        return lots
+
+    cdef void take(self, const Order* order, int64_t lots) noexcept nogil:
+        """Take lots for an order of ours, no more than `left_for` it."""
+        cdef int64_t i, part
+        cdef const Meet* meet
+        for i in range(2 * self.several):
+            meet = &self.meet[self.met + (i if i < self.several else 2 * self.several - 1 - i)]
+            if i < self.several and (meet.kind or meet.joined != UNRANKED):
+                continue
+            if meets(meet, order.side, order.ticks, order.joined_at):
+                part = min(lots, self.left[meet - &self.meet[self.met]])
+                self.left[meet - &self.meet[self.met]] -= part
+                lots -= part
 
     cdef void settle(self, OpenOrders* open, int64_t step_lots) noexcept nogil:
         """Update the lots ahead of all resting orders, in order steps."""
@@ -116,7 +153,7 @@ cdef class OrderQueue:
         cdef Order* order
         for i in range(open.count):
             order = &open.orders[i]
-            if order.status == SENT:
+            if order.status == SENT or order.joined_at < 0:  # on its way, or about to join
                 continue
             if order.level_begin == UNREAD:
                 self.find(order)

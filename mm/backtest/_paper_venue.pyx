@@ -551,34 +551,27 @@ cdef class PaperVenue(OrderVenue):
         """Fill our orders by those of the market that meet them at an instant."""
         self.log.pass_time(us)
         while self.log.met < self.log.meets and self.log.meet_us[self.log.met] == us:
+            self.log.begin_meets()
             self.match_meet(1, us)
             self.match_meet(0, us)
-            self.log.met += 1
-            while self.log.met < self.log.meets and not self.log.meet[self.log.met].begins:
-                self.log.met += 1
+            self.log.end_meets()
         self.look_for_meets()
         return 0
 
     cdef int match_meet(self, int slot, int64_t us) except -1 nogil:
-        """Fill our orders of a side by the next order of the market, in price-time order.
-
-        Each gets what was left for it, less what those before it took.
-        """
+        """Fill our orders of a side by the next order of the market, in price-time order."""
         cdef OpenOrders* open = &self.orders.open
-        cdef int64_t rank = 0, lots, taken = 0, resting = open.resting[slot]
+        cdef int64_t rank = 0, lots, resting = open.resting[slot]
         cdef Order* order
         cdef int reason
         while rank < resting:
             order = open.ranked[slot][rank].order
-            lots = self.log.left_for(order)
-            if lots <= 0:
-                break
-            reason = BY_TRADE if self.log.kind == 0 else BY_BOOK
-            lots = whole_steps(self, order, min(lots - taken, order.lots))
             rank += 1
+            lots = whole_steps(self, order, min(self.log.left_for(order), order.lots))
             if lots <= 0:
                 continue
-            taken += lots
+            self.log.take(order, lots)
+            reason = BY_TRADE if self.log.kind == 0 else BY_BOOK
             self.fill(order - open.orders, us, lots, self.fills.by + reason, self.orders.records.mid2)
             rank -= open.resting[slot] != resting
             resting = open.resting[slot]

@@ -141,6 +141,7 @@ class QueueProbPower(Parameters):
 
 
 class QueueOrders(Parameters):
+    bias = "knows the place of every order of the market; our orders take nothing from the others"
     reading: Annotated[
         Literal["print", "order"],
         about("Where an execution counts: at its own price, or at the price at which its order rested."),

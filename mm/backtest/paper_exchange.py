@@ -16,8 +16,8 @@ from mm.backtest.rules import Rules
 from mm.backtest.strategy import LegModel, Orders
 from mm.backtest.trading_time import NEVER, TradingTime
 from mm.base.user_code import raised_inside
-from mm.clock import US_PER_S
-from mm.errors import Mismatch, MMError, UsageError
+from mm.clock import US_PER_S, iso
+from mm.errors import Mismatch, MissingOrders, MMError, UsageError
 from mm.instrument import E8
 from mm.tape._book import LEVEL_PAGE, WINDOW_MARGIN_TICKS
 from mm.tape.columns import MANY_EVENTS
@@ -64,6 +64,7 @@ class PaperExchange:
         self._closed = False
         self._time = TradingTime.of(quotes, rules.hours)
         self._turn_us = NEVER  # of a feed: the next turn of that time
+        self._dark = list[tuple[int, int]]()  # stretches of the tape without the order log that the fill model plays
         self._due = deque[tuple[int, Callable[[], None]]]()
         self.legs = {name: Leg(rules.others[name], terms) for name, terms in rules.legs.items()}
         self._engine.manager.take_legs(self.legs)
@@ -147,6 +148,7 @@ class PaperExchange:
                 f"{tape.symbol} {tape.days[0]}: the tape begins at {tape.start_us}, before the last one "
                 f"ended at {ended_us}; give the days in rising order"
             )
+        require_orders(self.fills, tape)
         last = self._last
         joins = last is not None and self._played_us >= last.end_us and tape.continues(last)  # continues its book
         best = best and not self.needs_depth
@@ -184,6 +186,8 @@ class PaperExchange:
                 f"FEED_LATENCY is {self.rules.feed_kind}: what happens before it is received needs a tape; "
                 f"feed events in the order of receipt, with FEED_LATENCY=none"
             )
+        if self.fills.needs_orders:
+            raise UsageError("FILL_MODEL=queue_orders plays the order log of a recorded day; a feed has none")
         events = tuple(events)
         if not events:  # a tape goes on, and time ends with it
             return
@@ -331,6 +335,20 @@ class PaperExchange:
         self.advance(tape.end_us)
         self.end_legs(tape.end_us)
 
+    def _without_log(self, tape: "Tape") -> list[tuple[int, int]]:
+        """Return the stretches of a tape without the order log that the fill model plays."""
+        if not self.fills.needs_orders or tape.orders is None:
+            return []
+        feed = self.feeds[-1] if self.rules.feed_kind != "none" else None
+        return tape.orders.dark(tape, feed)
+
+    def without_log(self) -> list[str]:
+        """Return the stretches of the attached tape without the order log that the fill model plays, in words."""
+        if not self._dark or self._last is None:
+            return []
+        day, log = self._last.days[0], "no order log, which FILL_MODEL=queue_orders plays: excluded"
+        return [f"{day}: {log} from {iso(begin)} to {iso(end)}" for begin, end in self._dark]
+
     def end_legs(self, us: int) -> None:
         """Play the other markets with orders up to the instant at which the run ends."""
         for leg in self.legs.values():
@@ -340,6 +358,7 @@ class PaperExchange:
         """Begin a tape, which `play_to` plays; arguments as of `run`."""
         paid_us = self._last.end_us if self._last else tape.start_us - 1  # funding is paid up to here
         self.attach(tape, best=best)
+        self._dark = self._without_log(tape)
         self._due = deque(self._scheduled(tape, paid_us, kill))
         self._turn(tape.start_us)
 
@@ -357,7 +376,8 @@ class PaperExchange:
         """Return the scheduled actions with their instants: funding after *paid_us*, sessions, and *kill*."""
         payments = (payment for payment in tape.meta.funding if paid_us < payment.us <= tape.end_us)
         due = [(payment.us, partial(self.book, payment)) for payment in payments]
-        due += [(us, partial(self._turn, us)) for us in self._time.turns(tape.start_us, tape.end_us)]
+        turns = {*self._time.turns(tape.start_us, tape.end_us), *(us for dark in self._dark for us in dark)}
+        due += [(us, partial(self._turn, us)) for us in turns if tape.start_us < us <= tape.end_us]
         due += [(kill[0], partial(self.kill, kill[1]))] if kill else []
         return sorted(due, key=itemgetter(0))
 
@@ -390,13 +410,14 @@ class PaperExchange:
 
     def _turn(self, us: int) -> None:
         """Set from an instant on whether the strategy may quote; quotes are pulled while the market is closed."""
-        if self._time.is_closed(us) is not self._closed:
+        dark = any(begin <= us < end for begin, end in self._dark)
+        if (self._time.is_closed(us) or dark) is not self._closed:
             self._closed = not self._closed
             if self._closed:
-                self.pull("session_closed")
+                self.pull("no_order_log" if dark else "session_closed")
             else:
                 self.resume()
-        self._engine.trade(trades=self._time.is_within(us))
+        self._engine.trade(trades=self._time.is_within(us) and not dark)
         self._turn_us = self._time.next_turn(us)
 
     def journal(self) -> "Journal":
@@ -498,6 +519,12 @@ class Leg:
             self._killed = True
             self.play_to(us)
             self.exchange.kill(reason)
+
+
+def require_orders(fills: object, tape: "Tape") -> None:
+    """Raise MissingOrders if a fill model needs every order of the market, and a day has no order log."""
+    if isinstance(fills, FillModel) and fills.needs_orders and not tape.has_orders:
+        raise MissingOrders(f"FILL_MODEL=queue_orders plays every order of the market: {tape.no_orders}")
 
 
 def _window(tape: "Tape") -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.models import FILL_BIAS
-from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.paper_exchange import PaperExchange, require_orders
 from mm.backtest.result import Result
 from mm.backtest.rules import NO_FEED, Rules
 from mm.backtest.run_terms import RunTerms
@@ -23,6 +23,7 @@ from mm.predict.artefact import predictors_of
 from mm.tape.columns import release
 from mm.tape.doubts import day_warnings, excluded_spans
 from mm.tape.load import require_symbol
+from mm.tape.order_index import joined
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mm.predict.artefact import Artefact
     from mm.signals.other_feed import OtherFeed
     from mm.tape.feed import Feed
+    from mm.tape.order_index import Consistency
 
 
 def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
@@ -72,10 +74,13 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
             step(us)
 
     _check_target(quotes, rules)
+    for day in [tape] if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ():
+        require_orders(fills, day)
     exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
     days, spans = list[str](), list[tuple[int, int]]()
     predicting, offsets = _predicting(fills, intensity), list[Ints]()
     first, predictors, day_notes, excluded = None, list["Artefact"](), list[str](), list[str]()
+    queues = list["Consistency"]()
     sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
     single = isinstance(tape, Tape) or (isinstance(tape, Sequence) and len(tape) == 1)  # a further run may read it
     for day in [tape] if isinstance(tape, Tape) else tape:
@@ -94,6 +99,9 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         excluded += excluded_spans(day)
         if not (single or day.keep_mapped):
             day.release_memory()  # of many days, one is in memory
+        if exchange.fills.needs_orders and day.orders is not None:
+            queues.append(day.orders.consistency)
+            excluded += exchange.without_log()
         sums += (
             *(day.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")),
             day.doubts.untraded_us,
@@ -119,6 +127,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         excluded=left_out,
         offsets=np.concatenate(offsets) if offsets else None,
         feed={**(given.feed or {}), **measured},
+        fifo_consistency=joined(queues).share,
         predictors=tuple(predictor.terms(journal.counters["first_us"]) for predictor in predictors),
     )
     terms = with_funding(terms, first, exchange)

@@ -80,6 +80,8 @@ class RunTerms:
         excluded: The spans of the days in which nothing is played, each with the reason.
         model_notes: What must be known of the models: what they assume, and what their agents were trained for.
         trials: The trials on record of the days; None without a ledger.
+        fifo_consistency: Share of the executed lots of the order logs whose order was the first of its queue; None
+            unless the fill model plays them.
     """
 
     instrument: "Instrument"
@@ -123,6 +125,7 @@ class RunTerms:
     predictors: tuple[Mapping[str, Any], ...] = ()
     agent_days: tuple[str, ...] = ()
     trials: "OnRecord | None" = field(default=None, compare=False)
+    fifo_consistency: float | None = None
 
     @property
     def outearned(self) -> bool:

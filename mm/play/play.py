@@ -179,8 +179,16 @@ class Play:
         """The files on which the result depends beside those that the knobs name, and a user's modules."""
         exponent = self.sensitivity.queue_exponent_file
         of_predictors = [Path(path) / name for path in self.predictors for name in (MODEL, ARRAYS)]
-        files = dict.fromkeys([*([] if exponent is None else [exponent]), *of_predictors])
+        logs = [tape.order_log for tape in self.tapes if tape.order_log is not None] if self.plays_orders else []
+        files = dict.fromkeys([*([] if exponent is None else [exponent]), *of_predictors, *logs])
         return [path for path in files if path not in self.knobs.files]
+
+    @property
+    def plays_orders(self) -> bool:
+        """Whether the run, or its sensitivity, plays the order logs of its days."""
+        own = self.given.fills if _is_object(self.given.fills) else self.knobs.models.fill_model
+        every = all(tape.has_orders for tape in self.tapes)
+        return own == "queue_orders" or getattr(own, "needs_orders", False) or (self.further and every)
 
     @property
     def sources(self) -> list[str]:

@@ -8,7 +8,8 @@ A tape has no fills of our own orders, so results depend on the fill model. Thes
 
 In addition, latencies of orders and cancels are halved, and doubled; the feed is without latency, or with the recorded
 one in a run without (FEED_LATENCY); and a run of ``queue_prob_power`` is also played
-with the exponent that was estimated for its symbol (``mm fills fit``), if there is one. The row with the
+with the exponent that was estimated for its symbol (``mm fills fit``), if there is one. Days that have an order log are
+also played by every order of the market, ``queue_orders``. The row with the
 least PnL has the role ``pessimistic``, whatever it assumes; the others that are no optimistic bound of the run itself,
 the ``headline``, are ``other``. The last row, ``stressed``, is no assumption: it puts the worst minute on record of the
 symbol into the run at its largest inventory.
@@ -24,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.fills.base import QueueProbPower
+from mm.backtest.fills.base import QueueOrders, QueueProbPower
 from mm.backtest.fills.intensity import Poisson
 from mm.backtest.metrics.arithmetic import quantiles
 from mm.backtest.metrics.summary import headline, verdict_text
-from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
+from mm.backtest.models import queue_orders, queue_prob_power, queue_risk_averse, trade_cross
 from mm.backtest.replay import backtest
 from mm.backtest.run_terms import QUOTING_OWN_MARKET, quoting_of
 from mm.backtest.strategy_info import strategy_of
@@ -116,6 +117,8 @@ class Variants:
             yield "other", self.fills(), otherwise, 1.0
         if self.estimate is not None and type(own) is QueueProbPower and own.exponent != self.estimate.exponent:
             yield "other", queue_prob_power(exponent=self.estimate.exponent), self.rules, 1.0
+        if type(own) is not QueueOrders and all(tape.has_orders for tape in self.tapes):
+            yield "other", queue_orders(), self.rules, 1.0
         if self.intensity is not None and type(own) is not Poisson:
             yield "other", Poisson(self.intensity, self.seed), self.rules, 1.0
 

@@ -131,9 +131,9 @@ def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
     ids = tape.event_id[tape.trades].tolist()
     us[tape.trades] = [trade_us.get(trade, stamp) for trade, stamp in zip(ids, us[tape.trades].tolist(), strict=True)]
     us = np.maximum.accumulate(us)
-    moved = replace(tape, event_us=us, start_us=int(us[0]), end_us=int(us[-1]))
+    moved = replace(tape, event_us=us, event_exch_us=us, start_us=int(us[0]), end_us=int(us[-1]))
     moved.check()
-    return moved
+    return moved.with_orders((lambda: tape.orders) if tape.has_orders else None)
 
 
 def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Outcomes:

@@ -27,9 +27,10 @@ from numpy.lib import format as npy
 from mm.base.atomic_file import VerifiedFiles, atomic_file, clear_unfinished
 from mm.base.code_identity import PACKAGE, code_files, digest
 from mm.dayfolder.layout import DayFolder
-from mm.tape import level_changes
+from mm.tape import level_changes, order_index
 from mm.tape.columns import DTYPES, Column, TapeFacts, in_pieces, mapped, release
 from mm.tape.level_changes import LevelIndex
+from mm.tape.order_index import OrderIndex
 from mm.tape.tape import Tape
 
 SUFFIX = ".npy"
@@ -38,7 +39,7 @@ MAKER = "mm.tape.load"
 """The module that imports all code that builds a tape, or its level index."""
 
 Json = dict[str, Any]
-Kept = TypeVar("Kept", bound=Tape | LevelIndex)
+Kept = TypeVar("Kept", bound=Tape | LevelIndex | OrderIndex)
 _MAKING = RLock()
 """Of several threads that need the same levels, one makes them."""
 
@@ -109,6 +110,30 @@ class KeptTape:
                 except OSError:  # a full disk, or a file of another user: it is computed again next time
                     return level_changes.level_changes(tape)
                 kept = sibling._read(level_changes.KEPT, opened, [])
+        return kept or index
+
+    @classmethod
+    def of_log(cls, folder: Path, log: Path) -> "KeptTape":
+        """Return the storage for the orders of an order *log*."""
+        stat = log.stat()
+        name = hashlib.sha256(os.fsencode(log.resolve())).hexdigest()[:12]
+        return cls(
+            folder / f"{log.name.partition('.')[0]}_{name}{SUFFIX}", json.dumps([stat.st_size, stat.st_mtime_ns])
+        )
+
+    def orders(self, made: Callable[[], OrderIndex]) -> OrderIndex:
+        """Return the kept orders, or those *made*, which are kept unless that is impossible."""
+        with _MAKING:
+            kept = self._read(order_index.KEPT, OrderIndex.kept, [])
+            if kept is None:
+                index = made()
+                try:
+                    with self._unfinished() as path:
+                        columns = {name: getattr(index, name) for name in order_index.KEPT}
+                        write_columns(path, self._keyed(index.entry()), columns)
+                except OSError:  # a full disk, or a file of another user: it is made again next time
+                    return index
+                kept = self._read(order_index.KEPT, OrderIndex.kept, [])
         return kept or index
 
     def _read(

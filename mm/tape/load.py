@@ -16,6 +16,7 @@ from mm.dayfolder.seal import AlteredFile, require_sealed
 from mm.errors import BrokenFile, MMError, UsageError
 from mm.instrument import Instrument
 from mm.tape.columns import TapeFacts, in_memory
+from mm.tape.day_orders import DayOrders, without_orders
 from mm.tape.doubts import BookDoubts
 from mm.tape.keep import KeptTape
 from mm.tape.tape import Tape
@@ -122,7 +123,9 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     )
     if open_held_out and held_of(day.root, day.symbol, [day.day]):
         tape = replace(tape, meta=replace(tape.meta, opened=True))
-    return tape.with_reader(read_again)
+    orders = DayOrders.of(day, tape, Path(cache) if cache else None)
+    tape = tape.with_reader(read_again)
+    return tape.with_orders(orders and orders.open, partial(without_orders, day), orders and orders.log)
 
 
 def book_doubts(folder: DayFolder) -> BookDoubts | None:

@@ -5,7 +5,7 @@ the step at which an order joined is its rank: an order is ahead of another if i
 index the fill model ``queue_orders`` needs neither a book of orders nor the log.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -57,8 +57,6 @@ EXECUTED, RESTED, EXPIRED = range(3)
 """Kinds of meets."""
 READINGS = ("print", "order")
 """Where an execution was: at its own price, or at the resting price of its order."""
-TOO_LITTLE = 0.95
-"""The market is no plain FIFO if fewer of its executed lots were first in their queue."""
 
 Columns = Mapping[str, Ints]
 
@@ -81,6 +79,12 @@ class Consistency:
         return self.first_lots / self.executed_lots if self.executed_lots else None
 
 
+def joined(parts: Iterable[Consistency]) -> Consistency:
+    """Return the consistency of several days together."""
+    every = list(parts)
+    return Consistency(sum(part.executed_lots for part in every), sum(part.first_lots for part in every))
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OrderIndex:
     """The orders of a day by price, and the orders that met them; instants are those of the log.
@@ -96,6 +100,7 @@ class OrderIndex:
             displayed), side of the aggressor, or of the order, kind, and whether it is the first of its order.
         other_meet, other_ticks, other_side: The executions whose order rests elsewhere, and where it rests.
         consistency: How far it is first in, first out.
+        spans: The stretches [begin_us, end_us) that the log covers; None for all of it.
     """
 
     step_us: Ints
@@ -111,16 +116,19 @@ class OrderIndex:
     other_ticks: Ints
     other_side: NDArray[np.int8]
     consistency: Consistency
+    spans: tuple[tuple[int, int], ...] | None = None
 
     @classmethod
     def kept(cls, entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         """Return the index with the arrays of `KEPT`, which are not checked."""
-        return cls(**arrays, consistency=Consistency(**entry["consistency"]))
+        spans = entry["spans"] and tuple((begin, end) for begin, end in entry["spans"])
+        return cls(**arrays, consistency=Consistency(**entry["consistency"]), spans=spans)
 
     def entry(self) -> dict[str, Any]:
         """Return what is kept beside the arrays."""
         own = self.consistency
-        return {"consistency": {"executed_lots": own.executed_lots, "first_lots": own.first_lots}}
+        consistency = {"executed_lots": own.executed_lots, "first_lots": own.first_lots}
+        return {"consistency": consistency, "spans": self.spans}
 
     def faults(self) -> Iterator[str]:
         """Yield a sentence for each violated invariant."""
@@ -187,6 +195,15 @@ class OrderIndex:
     def _placed(self) -> dict[str, Any]:
         return {}
 
+    def dark(self, tape: "Tape", feed: "Feed | None") -> list[tuple[int, int]]:
+        """Return the stretches [begin_us, end_us) of *tape*, on the clock on which it is played, without a log."""
+        if self.spans is None:
+            return []
+        edges = placed(np.array(self.spans, np.int64).ravel(), clock_shifts(tape, feed)).tolist()
+        outside = zip([tape.start_us, *edges[1::2]], [*edges[::2], tape.end_us + 1], strict=True)
+        inside = ((max(begin, tape.start_us), min(end, tape.end_us + 1)) for begin, end in outside)
+        return [(begin, end) for begin, end in inside if begin < end]
+
 
 def clock_shifts(tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
     """Return exchange times of *tape*, ascending, and by how much the clock on which it is played is ahead of each.
@@ -212,8 +229,8 @@ def placed(us: Ints, shifts: tuple[Ints, Ints]) -> Ints:
     return moved
 
 
-def order_index(columns: Columns) -> OrderIndex:
-    """Return the index of an order log, from its *columns* by name (`mm.dayfolder.layout.ORDER_COLUMNS`).
+def order_index(columns: Columns, spans: Sequence[tuple[int, int]] | None = None) -> OrderIndex:
+    """Return the index of an order log, from its *columns* by name (`mm.dayfolder.layout.ORDER_COLUMNS`) and *spans*.
 
     Raises:
         ValueError: If times decrease, or there are more than 2³¹ changes of levels.
@@ -248,6 +265,7 @@ def order_index(columns: Columns) -> OrderIndex:
         top_ask=ask,
         **meets,
         consistency=_consistency(columns, steps, joined, left, key),
+        spans=None if spans is None else tuple((int(begin), int(end)) for begin, end in spans),
     )
 
 

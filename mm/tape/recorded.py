@@ -176,8 +176,8 @@ def known_grid(folder: DayFolder, options: ReadOptions, ledger: Sequence[Event])
     if base is None and existing(folder.instrument):
         data, read = read_small(folder.instrument)
         source = str(folder.instrument)
-        base = from_exchange_info(_entry(data, source), source)
-        grids = {FileSteps(grid.tick_e8, grid.lot_e8) for grid in grid_history(_entry(data, source), source)}
+        base = from_exchange_info(exchange_entry(data, source), source)
+        grids = {FileSteps(grid.tick_e8, grid.lot_e8) for grid in grid_history(exchange_entry(data, source), source)}
         grids |= {FileSteps(tick_e8, 0) for tick_e8 in _unconfirmed(ledger)}
     if base is not None and base.symbol != folder.symbol:
         raise Mismatch(
@@ -244,7 +244,7 @@ def clock_readings(ledger: Sequence[Event]) -> tuple[ClockReading, ...]:
     )
 
 
-def _entry(data: bytes, source: str) -> dict[str, Any]:
+def exchange_entry(data: bytes, source: str) -> dict[str, Any]:
     """Return the entry of a symbol, which may be in the ``symbols`` of a complete exchangeInfo response."""
     try:
         entry = json.loads(data)

@@ -42,6 +42,8 @@ from mm.tape.order_index import OrderIndex
 from mm.tape.streams import BestPrices, Stream, Trades, TradesBetween, best_prices, books_of, trades_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
 
@@ -78,6 +80,7 @@ class Tape(Shown):
         read_again: `mm.load_day` with the arguments that made the tape, to read its day up to an instant; None for a
             tape without a day folder.
         keep_mapped: Whether its memory stays mapped during replay.
+        order_log: The file of its `orders`; None if there is none.
     """
 
     PER_EVENT: ClassVar[tuple[str, ...]] = (*EVENT_COLUMNS, "kind")
@@ -106,7 +109,9 @@ class Tape(Shown):
     meta: TapeMeta = field(default_factory=TapeMeta)
     read_again: Callable[..., "Tape"] | None = field(default=None, repr=False)
     _open_levels: "Callable[[], LevelIndex | None] | None" = field(default=None, init=False, repr=False)
-    _open_orders: "Callable[[], OrderIndex] | None" = field(default=None, init=False, repr=False)
+    _open_orders: "Callable[[], OrderIndex | None] | None" = field(default=None, init=False, repr=False)
+    _why_no_orders: "Callable[[], str] | None" = field(default=None, init=False, repr=False)
+    order_log: "Path | None" = field(default=None, init=False, repr=False)
     keep_mapped: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -152,9 +157,14 @@ class Tape(Shown):
         """Return a copy with a function that opens or makes `levels`."""
         return self._with(_open_levels=open_levels)
 
-    def with_orders(self, open_orders: "Callable[[], OrderIndex] | None") -> Self:
-        """Return a copy with a function that opens or makes `orders`; None if its day has no order log."""
-        return self._with(_open_orders=open_orders)
+    def with_orders(
+        self,
+        open_orders: "Callable[[], OrderIndex | None] | None",
+        why_none: "Callable[[], str] | None" = None,
+        log: "Path | None" = None,
+    ) -> Self:
+        """Return a copy that opens or makes `orders` of a *log* on use; None if its day has none, and *why_none*."""
+        return self._with(_open_orders=open_orders, _why_no_orders=why_none, order_log=log)
 
     def kept_mapped(self) -> Self:
         """Return a copy whose memory stays mapped during replay, because it will be replayed again."""
@@ -191,6 +201,11 @@ class Tape(Shown):
     def has_orders(self) -> bool:
         """Whether its day has an order log."""
         return self._open_orders is not None
+
+    @property
+    def no_orders(self) -> str:
+        """Why it has no `orders`, and which days have."""
+        return self._why_no_orders() if self._why_no_orders else "this tape has no order log; mm.load_day reads one"
 
     @cached_property
     def orders(self) -> "OrderIndex | None":
@@ -404,7 +419,8 @@ class Tape(Shown):
         begin = int(books[-1]) if len(books) else first
         window = self.cut(begin, stop, a_us, b_us)
         window = window.with_levels(lambda: self.levels and self.levels.part(begin))
-        return window.with_orders(self._open_orders and (lambda: self.orders))
+        opened = (lambda: self.orders) if self.has_orders else None
+        return window.with_orders(opened, self._why_no_orders, self.order_log)
 
     def revised_after(self, us: int) -> bool:
         """Return True if something about the part before *us* was known only from then on."""
@@ -465,7 +481,8 @@ class Tape(Shown):
             **{name: getattr(self, name) * times for name in lots},
         )
         other = other.with_levels(lambda: self.levels and self.levels.in_lots(times))
-        return other.with_orders(self._open_orders and (lambda: self.orders and self.orders.in_units(1, times)))
+        finer = (lambda: self.orders and self.orders.in_units(1, times)) if self.has_orders else None
+        return other.with_orders(finer, self._why_no_orders, self.order_log)
 
     def check(self) -> None:
         """Raise BrokenFile if an invariant is violated; kernels rely on them and do not check bounds."""

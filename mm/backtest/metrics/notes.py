@@ -76,6 +76,7 @@ WAYS: Mapping[str, str] = {
     "account_max_open_orders": "too many orders of all symbols were open; raise ACCOUNT_MAX_OPEN_ORDERS",
     "max_orders_per_s": "too many orders were sent within a second; raise MAX_ORDERS_PER_S or REQUOTE_INTERVAL_MS",
 }
+TOO_LITTLE = 0.95  # share of the executed lots of a log that were first in their queue (`RunTerms.fifo_consistency`)
 MOST_UNTRADED = 0.5  # share of a run in long spans without trades (`RunTerms.untraded`), above which there is a note
 NULL = "null: "  # prefix of warnings that only explain nulls
 NOT_FINITE = "it would not be a finite number"
@@ -238,6 +239,18 @@ def left_out(summary: Mapping[str, Any]) -> list[str]:
     return [
         f"{fell} of the PnL fell outside the whole minutes with a market: in moves over a night or an outage, "
         f"or in the last part of a span; verdict and ratios are without it"
+    ]
+
+
+def no_plain_queue(terms: "RunTerms") -> list[str]:
+    """Return a note if the orders of the log were not executed first in, first out."""
+    share = terms.fifo_consistency
+    if share is None or share >= TOO_LITTLE:
+        return []
+    return [
+        f"only {100 * share:.1f} % of the executed lots were those of the first order of their queue: the market is no "
+        f"plain FIFO (pro rata, leading market makers), or its executions carry another price than their orders; "
+        f'compare the readings (FILL_PARAMS_JSON=\'{{"reading": "order"}}\')'
     ]
 
 

@@ -237,6 +237,11 @@ NUMBERS = (
     ),
     SummaryNumber("seconds_covered", SECONDS, "the length of the `spans`", line="seconds", digits=0, compared=_ITSELF),
     SummaryNumber("seconds_excluded", SECONDS, "the rest"),
+    SummaryNumber(
+        "fifo_consistency",
+        "",
+        "under `queue_orders`, the share of executed lots whose order was the first of its queue: 1 in a plain FIFO",
+    ),
     SummaryNumber("excluded", "", "the spans of the days that a fault of the data takes out, each with its cause"),
     SummaryNumber(
         "spans",

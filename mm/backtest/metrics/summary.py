@@ -19,6 +19,7 @@ from mm.backtest.metrics.notes import (
     fee_above_capture,
     filters_not_applied,
     implausible_fees,
+    no_plain_queue,
     notes,
     of_verdict,
     paid_as_on_spot,
@@ -444,7 +445,8 @@ def _optional(terms: "RunTerms") -> dict[str, Any]:
     funding = {} if terms.funding_e8 is None else {"funding": paid}
     from_curve = {"quotes_from": "curve"} if (terms.fit or {}).get("quotes_from") else {}
     excluded = {"excluded": list(terms.excluded)} if terms.excluded else {}
-    return funding | from_curve | excluded | {name: dict(part) for name, part in parts if part}
+    fifo = {} if terms.fifo_consistency is None else {"fifo_consistency": terms.fifo_consistency}
+    return funding | from_curve | excluded | fifo | {name: dict(part) for name, part in parts if part}
 
 
 def _limits(journal: "Journal") -> dict[str, Any]:
@@ -478,6 +480,7 @@ def _cautions(journal: "Journal", terms: "RunTerms") -> list[str]:
     cautions += filters_not_applied(terms)
     cautions += paid_as_on_spot(journal, terms)
     cautions += doubtful_funding(terms)
+    cautions += no_plain_queue(terms)
     drawn_from = journal.fill_reasons if terms.fill_model == "hybrid" else (terms.fill_model,)
     if any(word.startswith("trade_cross") for word in drawn_from):
         cautions.append(

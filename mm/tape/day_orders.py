@@ -1,0 +1,99 @@
+"""The orders of a day: the index of its order log, opened where it is kept, or made and kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mm.dayfolder.layout import DayFolder, days_of, existing
+from mm.errors import BrokenFile, Mismatch
+from mm.instrument import Instrument, from_exchange_info, short_text
+from mm.tape.columns import Ints
+from mm.tape.files import read_small
+from mm.tape.keep import KeptTape
+from mm.tape.order_index import OrderIndex, order_index
+from mm.tape.recorded import exchange_entry
+
+if TYPE_CHECKING:
+    from mm.tape.tape import Tape
+
+NEEDED = ("us", "kind", "order_id", "other_id", "side", "ticks", "lots")
+"""The columns of a log that an index is made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayOrders:
+    """The orders of a day, made from its order log on first use.
+
+    Attributes:
+        log: The order log.
+        unit: Price and quantity step of the log, 1e-8.
+        wanted: Those of the tape.
+        folder: Where indexes are kept; None keeps none.
+    """
+
+    log: Path
+    unit: tuple[int, int]
+    wanted: tuple[int, int]
+    folder: Path | None
+
+    @classmethod
+    def of(cls, day: DayFolder, tape: "Tape", folder: Path | None) -> "DayOrders | None":
+        """Return the orders of *day* in the units of its *tape*; None if it has no order log."""
+        if not day.order_log.is_file():
+            return None
+        grid = tape.instrument
+        own = instrument_of(day)
+        unit = (own.tick_e8, own.lot_e8) if own else (grid.tick_e8, grid.lot_e8)
+        return cls(day.order_log, unit, (grid.tick_e8, grid.lot_e8), folder)
+
+    def open(self) -> OrderIndex:
+        """Return the index.
+
+        Raises:
+            BrokenFile: If the log is damaged, or its times decrease.
+            Mismatch: If its steps are no multiples of the tape's.
+        """
+        (ticks, odd_ticks), (lots, odd_lots) = map(divmod, self.unit, self.wanted)
+        if odd_ticks or odd_lots:
+            raise Mismatch(
+                f"{self.log} is in ticks of {short_text(self.unit[0])} and lots of {short_text(self.unit[1])}, which "
+                f"are no multiples of the tape's, {short_text(self.wanted[0])} and {short_text(self.wanted[1])}; play "
+                f"the day without --tick-size and --qty-step"
+            )
+        index = KeptTape.of_log(self.folder, self.log).orders(self._made) if self.folder else self._made()
+        return index.in_units(ticks, lots)
+
+    def _made(self) -> OrderIndex:
+        try:
+            return order_index(*read_log(self.log))
+        except ValueError as error:
+            raise BrokenFile(f"{self.log}: {error}; import or simulate the day again") from error
+
+
+def without_orders(day: DayFolder) -> str:
+    """Return in words that *day* has no order log, and which days of its symbol have one."""
+    folders = (DayFolder(day.root, day.symbol, other) for other in days_of(day.root, day.symbol))
+    others = [folder.day for folder in folders if folder.order_log.is_file()]
+    known = f"days of {day.symbol} with one: {', '.join(others)}" if others else f"no day of {day.symbol} has one"
+    return (
+        f"{day.symbol} {day.day} has no order log; {known}. Simulated days (mm sim day) and imports of sources that "
+        f"publish every order have one (docs/data.md)"
+    )
+
+
+def read_log(path: Path) -> "tuple[dict[str, Ints], Sequence[tuple[int, int]] | None]":
+    """Return the columns of an order log that an index is made from, and its spans; raises BrokenFile if it is none."""
+    from mm.dayfolder.order_log import OrderLog  # imported here: most runs read no log
+
+    log, empty = OrderLog.open(path), np.empty(0, np.int64)
+    parts = list(log.blocks(NEEDED))
+    return {name: np.concatenate([empty, *(part[name] for part in parts)]) for name in NEEDED}, log.spans
+
+
+def instrument_of(day: DayFolder) -> Instrument | None:
+    """Return the instrument of ``instrument.json``; None without that file."""
+    path = existing(day.instrument)
+    return None if path is None else from_exchange_info(exchange_entry(read_small(path)[0], str(path)), str(path))

@@ -101,7 +101,7 @@ class TradeBar(NamedTuple):
     """Bar of the trades in a time span: prices in ticks, volume in lots, turnover in tick·lots.
 
     *bought_lots* and *bought_tl* are the part that takers bought. A mark price has a bar of samples: only prices, in
-    1e-8 of the quote asset, and *count*.
+    1e-8 of the quote asset; *trades* is their number.
     """
 
     us: int
@@ -113,7 +113,7 @@ class TradeBar(NamedTuple):
     turnover_tl: int
     first_id: int
     last_id: int
-    count: int = 1
+    trades: int = 1
     bought_lots: int = 0
     bought_tl: int = 0
 
@@ -136,10 +136,15 @@ class TradeBar(NamedTuple):
             self.turnover_tl + later.turnover_tl,
             self.first_id,
             later.last_id,
-            self.count + later.count,
+            self.trades + later.trades,
             self.bought_lots + later.bought_lots,
             self.bought_tl + later.bought_tl,
         )
+
+
+def sample(us: int, price: int) -> TradeBar:
+    """Return the bar of one price without a trade."""
+    return TradeBar(us, price, price, price, price, 0, 0, 0, 0)
 
 
 class MinuteBars:

@@ -71,7 +71,7 @@ def kline(texts: GridTexts, made: Kline) -> list[Any]:
         texts.qty(bar.volume_lots),
         texts.stamp(made.end_us - 1),
         texts.worth(bar.turnover_tl),
-        bar.count,
+        bar.trades,
         texts.qty(bar.bought_lots),
         texts.worth(bar.bought_tl),
         "0",
@@ -82,7 +82,7 @@ def sampled_kline(texts: GridTexts, made: Kline) -> list[Any]:
     """Return a kline of prices without trades, which are in 1e-8, as the row that REST answers."""
     bar = made.bar
     prices = [decimal_text(at) for at in (bar.open_ticks, bar.high_ticks, bar.low_ticks, bar.close_ticks)]
-    return [texts.stamp(made.us), *prices, "0", texts.stamp(made.end_us - 1), "0", bar.count, "0", "0", "0"]
+    return [texts.stamp(made.us), *prices, "0", texts.stamp(made.end_us - 1), "0", bar.trades, "0", "0", "0"]
 
 
 def kline_event(texts: GridTexts, made: Kline, interval: str, *, closed: bool, symbol: str = "") -> Json:
@@ -95,7 +95,7 @@ def kline_event(texts: GridTexts, made: Kline, interval: str, *, closed: bool, s
         names
         | ids
         | prices
-        | {"v": row[5], "n": bar.count, "x": closed, "q": row[7], "V": row[9], "Q": row[10]}
+        | {"v": row[5], "n": bar.trades, "x": closed, "q": row[7], "V": row[9], "Q": row[10]}
         | {"B": "0"}
     )
 
@@ -116,7 +116,7 @@ def statistics(exchange: Exchange, texts: GridTexts, bar: TradeBar | None) -> Js
         "quoteVolume": texts.worth(bar.turnover_tl if bar else 0),
         "firstId": bar.first_id if bar else NONE_ID,
         "lastId": bar.last_id if bar else NONE_ID,
-        "count": bar.count if bar else 0,
+        "count": bar.trades if bar else 0,
     }
 
 

@@ -9,6 +9,7 @@ from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
 from mm.sim.exchange.rules import TRADING, Average, SymbolRules
 from mm.sim.exchange.usdm.brackets import most_notional_e8
+from mm.sim.exchange.usdm.conditional import CONDITIONAL_TYPES
 
 STATUSES = ("PENDING_TRADING", TRADING, "PRE_SETTLE", "SETTLING", "PRE_DELIVERING", "DELIVERING", "DELIVERED", "CLOSE")
 """What exchangeInfo may call the state of a contract."""
@@ -27,6 +28,8 @@ class ContractRules(SymbolRules):
         liquidation_rate_e8: Fee of a liquidation, in 1e-8 of the notional.
         market_bound_e8: How far from the mark price a MARKET order may trade, in 1e-8 of it.
         most_position_e8: Largest notional of a position at any leverage; 0: the brackets alone say it.
+        most_conditional: Maximum number of conditional orders of an account that wait.
+        trigger_protect_e8: Largest gap of mark and contract price at which a protected order is sent, in 1e-8.
     """
 
     multiplier_up_e8: int = E8 + E8 // 20
@@ -38,6 +41,8 @@ class ContractRules(SymbolRules):
     liquidation_rate_e8: int = 1_250_000
     market_bound_e8: int = E8 // 20
     most_position_e8: int = 0
+    most_conditional: int = 200
+    trigger_protect_e8: int = E8 // 20
     statuses: ClassVar[tuple[str, ...]] = STATUSES
     fields: ClassVar[Mapping[str, str]] = {**SymbolRules.fields, "bracket": "most_position_e8"}
 
@@ -124,6 +129,7 @@ class ContractRules(SymbolRules):
             lot,
             market,
             {"filterType": "MAX_NUM_ORDERS", "limit": self.most_orders},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": self.most_conditional},
             {"filterType": "MIN_NOTIONAL", "notional": short_text(self.instrument.min_notional_e8)},
             {
                 "filterType": "PERCENT_PRICE",
@@ -154,12 +160,12 @@ class ContractRules(SymbolRules):
             "quotePrecision": 8,
             "underlyingType": "COIN",
             "underlyingSubType": [],
-            "triggerProtect": "0.0500",
+            "triggerProtect": decimal_text(self.trigger_protect_e8 // 10_000, 4),
             "liquidationFee": decimal_text(self.liquidation_rate_e8 // 100, 6),
             "marketTakeBound": decimal_text(self.market_bound_e8 // 1_000_000, 2),
             "maxMoveOrderLimit": self.most_amends,
             "filters": self.filters(),
-            "orderTypes": list(ORDER_TYPES),
+            "orderTypes": [*ORDER_TYPES, *CONDITIONAL_TYPES],
             "timeInForce": list(TIMES_IN_FORCE),
             "permissionSets": ["GRID", "COPY"],
         }

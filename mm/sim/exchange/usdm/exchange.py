@@ -11,17 +11,18 @@ from mm.instrument import E8
 from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange, Walk
-from mm.sim.exchange.orders import CancelRequest, NewOrder, UserOrder
+from mm.sim.exchange.orders import AccountEvent, CancelRequest, ExecutionReport, NewOrder, UserOrder
 from mm.sim.exchange.rules import STP_MODES, Average
-from mm.sim.exchange.trades import MinuteBars, TradeBar
+from mm.sim.exchange.trades import MinuteBars, sample
 from mm.sim.exchange.usdm.brackets import MOST_LEVERAGE
+from mm.sim.exchange.usdm.conditional import CONTRACT_PRICE, MARK_PRICE, Conditional, Conditionals
 from mm.sim.exchange.usdm.contract_rules import ContractRules
 from mm.sim.exchange.usdm.events import ConfigChange
 from mm.sim.exchange.usdm.liquidation import Forced, Fund, Liquidator
 from mm.sim.exchange.usdm.settlement import UsdmSettlement
 from mm.sim.exchange.usdm.wallet import Contract, FuturesAccount, Mark, Wallet, half_even
 from mm.sim.flow.market import Flow
-from mm.sim.matching.order_log import FOK, IOC, LIMIT, MAKER, WOULD_CROSS
+from mm.sim.matching.order_log import FOK, IOC, LIMIT, MAKER, ROW_TRADE, WOULD_CROSS, Row
 
 if TYPE_CHECKING:
     from mm.sim.matching._core import Matching
@@ -39,11 +40,13 @@ class UsdmTerms:
 
     Attributes:
         interval_us: Time between two payments, µs; they are at its multiples since midnight UTC.
+        algo_ids: The last id of a conditional order.
     """
 
     rate_e8: int = 10_000
     interval_us: int = 8 * 3_600 * US_PER_S
     fund: Fund = field(default_factory=Fund)
+    algo_ids: int = 0
 
 
 class FundingPayment(NamedTuple):
@@ -80,6 +83,7 @@ class UsdmExchange(Exchange):
         interest: The open interest every five minutes of the latest days.
         payments: The latest funding payments, oldest first.
         forced: The latest liquidations, oldest first.
+        conditionals: Orders that wait for a price.
     """
 
     settles = UsdmSettlement
@@ -110,6 +114,8 @@ class UsdmExchange(Exchange):
         self._forced_listeners: list[Callable[[Forced], None]] = []
         super().__init__(rules, core, flow, accounts, start_us, limits=limits)
         self._liquidator = Liquidator(self, core)
+        self.conditionals = Conditionals(self)
+        self.listen(self._hear_trades)
 
     # users
 
@@ -143,13 +149,26 @@ class UsdmExchange(Exchange):
 
     def advance(self, us: int) -> None:
         """Advance up to and including *us*, with what is due on the way; a past time has no effect."""
-        while (due_us := min([self._second_us, *self._countdowns.values()])) <= us:
+        while (due_us := min([self._second_us, self._next_look_us(), *self._countdowns.values()])) <= us:
             super().advance(due_us)
+            self.conditionals.run()
             self._run_countdowns(due_us)
             if due_us == self._second_us:
                 self._second_us += US_PER_S
                 self._tick(due_us)
         super().advance(us)
+        self.conditionals.run()
+
+    def _next_look_us(self) -> int:
+        """Return when conditional orders are next sent: with the millisecond of a trade, if one waits for trades."""
+        if not self.conditionals.hears_trades:
+            return self._second_us
+        return self.now_us - self.now_us % US_PER_MS + US_PER_MS
+
+    def _hear_trades(self, rows: list[Row]) -> None:
+        for row in rows:
+            if row[1] == ROW_TRADE and row[2]:
+                self.conditionals.hear(CONTRACT_PRICE, row[6] * self.rules.instrument.tick_e8)
 
     @property
     def open_interest_e8(self) -> int:
@@ -178,10 +197,12 @@ class UsdmExchange(Exchange):
             self.mark.e8 = self._fixed_e8
         elif bid and ask:
             self.mark.e8 = (bid + ask) * self.rules.instrument.tick_e8 // 2
+        self.conditionals.hear(MARK_PRICE, self.mark.e8)
+        self.conditionals.run()
         if us % self.terms.interval_us == 0:
             self._pay_funding(us)
         self._liquidator.check(us)
-        self.marks.add(TradeBar(us, *[self.mark.e8] * 4, 0, 0, 0, 0))
+        self.marks.add(sample(us, self.mark.e8))
         if us % _INTEREST_US == 0:
             amount_e8 = self.open_interest_e8
             self.interest.append(Interest(us, amount_e8, half_even(amount_e8 * self.mark.e8, E8)))
@@ -227,7 +248,22 @@ class UsdmExchange(Exchange):
         self.check(number, new)
         if exceeded := self._exceeded(number):
             raise exceeded
+        order = self._place(number, new)
+        self.conditionals.run()
+        return order
+
+    def send(self, number: int, new: NewOrder) -> UserOrder:
+        """Place an order now, whatever its account has sent before; raises ApiError if the exchange refuses it."""
+        new = self._reducing(number, new)
+        self.check(number, new)
         return self._place(number, new)
+
+    def place_conditional(self, us: int, number: int, new: Conditional) -> Conditional:
+        """Let an order wait for a price; raises ApiError if the exchange refuses it."""
+        self.advance(us)
+        if exceeded := self._exceeded(number):
+            raise exceeded
+        return self.conditionals.place(us, number, new)
 
     def modify(self, us: int, number: int, request: CancelRequest, side: int, ticks: int, lots: int) -> UserOrder:
         """Give a LIMIT order another price and quantity; it keeps its id and goes to the end of its queue.
@@ -245,7 +281,9 @@ class UsdmExchange(Exchange):
         if lots <= order.filled_lots + order.prevented_lots:
             return self._end(order, self.users.new_name())
         self.accounts[number].count.add(self.now_us)
-        return self._move(order, ticks, lots)
+        moved = self._move(order, ticks, lots)
+        self.conditionals.run()
+        return moved
 
     def _check_move(self, number: int, order: UserOrder, side: int, ticks: int, lots: int) -> None:
         if exceeded := self._exceeded(number):
@@ -345,6 +383,11 @@ class UsdmExchange(Exchange):
     def _duplicate(self) -> ApiError:
         return ApiError(-4116, "ClientOrderId is duplicated.")
 
+    def _publish(self, number: int, event: AccountEvent) -> None:
+        super()._publish(number, event)
+        if isinstance(event, ExecutionReport) and not event.order.is_open:
+            self.conditionals.ended(event.order.order_id)
+
     def _drain(self, request_id: str = "") -> None:
         super()._drain(request_id)
         reduced, self.settlement.reduced = self.settlement.reduced, set()
@@ -428,7 +471,7 @@ class UsdmExchange(Exchange):
         wallet = self.account(number).wallet
         if wallet.hedged is hedged:
             raise ApiError(-4059, "No need to change position side.")
-        if any(contract.orders() for contract in wallet.contracts.values()):
+        if any(contract.orders() for contract in wallet.contracts.values()) or self.conditionals.open(number):
             raise ApiError(-4067, "Position side cannot be changed if there exists open orders.")
         if any(contract.lots for contract in wallet.contracts.values()):
             raise ApiError(-4068, "Position side cannot be changed if there exists position.")

@@ -92,6 +92,7 @@ class Liquidator:
         exchange, wallet = self._exchange, self._exchange.wallet(number)
         for order in exchange.users.open(number):
             exchange.end(order)
+        exchange.conditionals.expire(number)
         contract = exchange.account(number).contract
         side = -1 if contract.lots > 0 else 1
         lots, ticks = abs(contract.lots), self._bankrupt_ticks(contract, wallet.equity_e8(contract))

@@ -6,6 +6,7 @@ from mm.instrument import E8, decimal_text, short_text
 from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.orders import AccountEvent, ExecutionReport
 from mm.sim.exchange.usdm.brackets import BRACKETS, most_notional_e8
+from mm.sim.exchange.usdm.conditional import ConditionalChange
 from mm.sim.exchange.usdm.events import AccountChange, ConfigChange, MarginCall
 from mm.sim.exchange.usdm.exchange import FundingPayment, MarkTold
 from mm.sim.exchange.usdm.liquidation import Forced, FundRow
@@ -273,6 +274,8 @@ class UsdmTexts(UsdmOrderTexts):
             return {"e": "ACCOUNT_UPDATE", "E": us, "T": us, "a": self._change(what)}
         if isinstance(what, ConfigChange):
             return {"e": "ACCOUNT_CONFIG_UPDATE", "E": us, "T": us, "ac": {"s": what.symbol, "l": what.leverage}}
+        if isinstance(what, ConditionalChange):
+            return self.conditional_event(what)
         assert isinstance(what, MarginCall)
         cross = {} if what.cross_e8 is None else {"cw": decimal_text(what.cross_e8)}
         return {"e": "MARGIN_CALL", "E": us, **cross, "p": [self._called(position) for position in what.positions]}

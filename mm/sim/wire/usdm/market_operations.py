@@ -205,10 +205,11 @@ def _asset_index(call: UsdmCall) -> Json | list[Json]:
     asset, one, none = f"{call.texts.asset}USD", "1.00000000", "0.00000000"
     names = ("bidBuffer", "askBuffer", "autoExchangeBidBuffer", "autoExchangeAskBuffer")
     rates = dict.fromkeys(("index", "bidRate", "askRate", "autoExchangeBidRate", "autoExchangeAskRate"), one)
-    if call["symbol"] not in (None, asset):
+    named = call.parameters.given.get("symbol")
+    if named not in (None, asset):
         raise ApiError(-1121, "Invalid symbol.")
     entry = {"symbol": asset, "time": call.texts.stamp(call.us)} | rates | dict.fromkeys(names, none)
-    return entry if call["symbol"] else [entry]
+    return entry if named else [entry]
 
 
 def _one_or_all(call: UsdmCall, ticker: Json) -> Json | list[Json]:
@@ -252,8 +253,8 @@ MARKET_OPERATIONS = (
     operation("GET openInterest", "", _open_interest, "symbol!"),
     operation("GET rpiDepth", "", _depth, "symbol! limit", 20, own={"limit": DEPTH_LIMIT}),
     operation("GET constituents", "", _constituents, "symbol!", 2),
-    operation("GET symbolAdlRisk", "", _adl_risk, "symbol"),
-    operation("GET assetIndex", "", _asset_index, "symbol", by_presence("symbol", 1, 10), own={"symbol": any_text()}),
+    operation("GET symbolAdlRisk", "", _adl_risk, "symbol timestamp recvWindow signature"),
+    operation("GET assetIndex", "", _asset_index, "symbol", by_presence("symbol", 1, 10)),
     operation("GET indexInfo", "", lambda _: [], "symbol"),
     operation("GET openInterestHist", "", _interest_history, _PERIOD, 0, root=DATA, own=_PERIOD_PARAMETERS),
     operation("GET takerlongshortRatio", "", _taker_volumes, _PERIOD, 0, root=DATA, own=_PERIOD_PARAMETERS),

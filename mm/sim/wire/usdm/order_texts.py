@@ -1,10 +1,11 @@
 """JSON formats of trades and orders of a contract, and of the events about them."""
 
-from mm.instrument import decimal_text
+from mm.instrument import decimal_text, short_text
 from mm.sim.exchange import orders
 from mm.sim.exchange.orders import SIDES, ExecutionReport, Fill, UserOrder
 from mm.sim.exchange.rules import SymbolRules
 from mm.sim.exchange.trades import AggregateTrade, MarketTrade
+from mm.sim.exchange.usdm.conditional import Conditional, ConditionalChange
 from mm.sim.wire.answers import ZERO, GridTexts, Json
 
 BOTH = "BOTH"
@@ -163,6 +164,79 @@ class UsdmOrderTexts(GridTexts):
             )
         ]
         return texts[::-1]
+
+    # conditional orders
+
+    def conditional(self, order: Conditional) -> Json:
+        """Return a conditional order."""
+        request, sent = order.order, order.sent
+        return {
+            "algoId": order.algo_id,
+            "clientAlgoId": order.client_id,
+            "algoType": "CONDITIONAL",
+            "orderType": order.type,
+            "symbol": self.symbol,
+            "side": SIDES[order.side],
+            "positionSide": BOTH,
+            "timeInForce": request.time_in_force,
+            "quantity": self.qty(request.lots),
+            "algoStatus": order.status,
+            "actualOrderId": str(order.order_id) if order.order_id else "",
+            "actualPrice": self._mean(sent) if sent else ZERO,
+            "triggerPrice": decimal_text(order.trigger_e8),
+            "price": self.price(request.ticks),
+            "icebergQuantity": None,
+            "tpTriggerPrice": ZERO,
+            "tpPrice": ZERO,
+            "slTriggerPrice": ZERO,
+            "slPrice": ZERO,
+            "tpOrderType": "",
+            "selfTradePreventionMode": request.stp,
+            "workingType": order.working,
+            "priceMatch": "NONE",
+            "closePosition": order.close_position,
+            "priceProtect": order.price_protect,
+            "reduceOnly": request.reduce_only,
+            "activatePrice": decimal_text(order.activate_e8) if order.activate_e8 else "",
+            "callbackRate": short_text(order.callback_e8 * 100) if order.callback_e8 else "",
+            "createTime": self.stamp(order.us),
+            "updateTime": self.stamp(order.updated_us),
+            "triggerTime": self.stamp(order.trigger_us),
+            "goodTillDate": 0,
+        }
+
+    def conditional_event(self, what: ConditionalChange) -> Json:
+        """Return the event of a change of a conditional order."""
+        order, us = what.order, self.stamp(what.us)
+        state, sent = self.conditional(order), order.sent
+        ended = sent if sent and order.status == "FINISHED" else None
+        content = {
+            "caid": order.client_id,
+            "aid": order.algo_id,
+            "at": state["algoType"],
+            "o": order.type,
+            "s": self.symbol,
+            "S": state["side"],
+            "ps": BOTH,
+            "f": state["timeInForce"],
+            "q": state["quantity"],
+            "X": order.status,
+            "ai": state["actualOrderId"],
+            "ap": self._mean(ended) if ended else ZERO,
+            "aq": self.qty(ended.filled_lots if ended else 0),
+            "act": sent.request.type if sent else "0",
+            "tp": state["triggerPrice"],
+            "p": state["price"],
+            "V": order.order.stp,
+            "wt": order.working,
+            "pm": "NONE",
+            "cp": order.close_position,
+            "pP": order.price_protect,
+            "R": order.order.reduce_only,
+            "tt": state["triggerTime"],
+            "gtd": 0,
+        }
+        return {"e": "ALGO_UPDATE", "T": us, "E": us, "o": content | ({"rm": order.reason} if order.reason else {})}
 
     # events
 

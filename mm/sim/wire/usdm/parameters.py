@@ -4,16 +4,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from mm.instrument import E8
 from mm.sim.exchange import api_error
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import CancelRequest, NewOrder
 from mm.sim.exchange.parameters import Parameter, RequestParameters, any_text, choice, entries, in_e8, whole, words
+from mm.sim.exchange.usdm.conditional import CONDITIONAL_TYPES, CONTRACT_PRICE, MARK_PRICE, TRAILING, Conditional
 from mm.sim.exchange.usdm.contract_rules import ORDER_TYPES, STP_MODES, TIMES_IN_FORCE, ContractRules
 
 _LONGEST_ID = 36
 _DEPTHS = (5, 10, 20, 50, 100, 500, 1_000)
 _SWITCH = {"true": True, "false": False, "TRUE": True, "FALSE": False, "True": True, "False": False}
-_CONDITIONAL = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
+_LEAST_CALLBACK_E8, _MOST_CALLBACK_E8 = E8 // 10, 10 * E8
+"""Bounds of ``callbackRate``, which is in per cent."""
 _UNWANTED = {"LIMIT": (), "MARKET": ("timeInForce", "price")}
 
 
@@ -33,13 +36,17 @@ def _depth(name: str, text: str) -> int:
 _CLIENT_ID = any_text(r"^[\.A-Z\:/a-z0-9_-]{1,36}$")
 SWITCH = choice(_SWITCH, default=False)
 USDM_PARAMETERS: Mapping[str, Parameter] = {
-    **dict.fromkeys(("newClientOrderId", "origClientOrderId"), Parameter(_client_id, "")),
+    **dict.fromkeys(("newClientOrderId", "origClientOrderId", "clientAlgoId"), Parameter(_client_id, "")),
+    "algoId": whole,
+    **dict.fromkeys(("activatePrice", "callbackRate", "triggerPrice"), in_e8),
+    "algoType": words("CONDITIONAL"),
+    "workingType": words(CONTRACT_PRICE, MARK_PRICE, default=CONTRACT_PRICE),
     **dict.fromkeys(("reduceOnly", "closePosition", "priceProtect"), SWITCH),
     **dict.fromkeys(("asset", "fromAsset", "toAsset", "pair", "contractType", "period"), any_text()),
     "feeBurn": choice(_SWITCH),
     "downloadId": whole,
     **dict.fromkeys(("dualSidePosition", "multiAssetsMargin"), choice(_SWITCH)),
-    **dict.fromkeys(("activationPrice", "callbackRate", "goodTillDate", "workingType", "listenKey"), any_text()),
+    **dict.fromkeys(("activationPrice", "goodTillDate", "listenKey"), any_text()),
     **dict.fromkeys(("incomeType", "batchOrders", "orderIdList", "origClientOrderIdList"), any_text()),
     **dict.fromkeys(("orderidlist", "origclientorderidlist"), any_text()),
     **dict.fromkeys(("leverage", "countdownTime"), whole),
@@ -84,6 +91,68 @@ def read_new_order(parameters: RequestParameters, rules: ContractRules, *, hedge
     )
 
 
+def read_conditional(parameters: RequestParameters, rules: ContractRules, *, hedged: bool) -> Conditional:
+    """Return the conditional order in the parameters; raises ApiError if it is not valid.
+
+    Args:
+        parameters: Those of the request.
+        rules: Rules of the contract.
+        hedged: Whether the account keeps long and short positions apart, which orders here cannot.
+    """
+    for name in ("algoType", "symbol"):
+        parameters.must(name)
+    side, order_type, closes = parameters.must("side"), parameters.must("type"), parameters["closePosition"]
+    if order_type not in CONDITIONAL_TYPES:
+        raise ApiError(-1116, "Invalid orderType.")
+    _check_position_side(parameters, hedged=hedged)
+    if parameters["priceMatch"] not in (None, "NONE"):
+        raise ApiError(-5037, "Invalid price match")
+    _check_closing(parameters, order_type)
+    is_limit = order_type in ("STOP", "TAKE_PROFIT")
+    trailing = order_type == TRAILING
+    order = NewOrder(
+        side=side,
+        type="LIMIT" if is_limit else "MARKET",
+        time_in_force=parameters["timeInForce"] or "GTC",
+        ticks=rules.ticks(parameters.must("price")) if is_limit else 0,
+        lots=0 if closes else rules.lots(parameters.must("quantity"), market=not is_limit),
+        stp=parameters["selfTradePreventionMode"] or rules.default_stp,
+        response=parameters["newOrderRespType"],
+        reduce_only=parameters["reduceOnly"],
+    )
+    tick_e8, activate = rules.instrument.tick_e8, parameters["activatePrice"] if trailing else None
+    return Conditional(
+        type=order_type,
+        order=order,
+        client_id=parameters["clientAlgoId"],
+        trigger_e8=0 if trailing else rules.ticks(parameters.must("triggerPrice")) * tick_e8,
+        activate_e8=0 if activate is None else rules.ticks(activate) * tick_e8,
+        callback_e8=_read_callback(parameters) if trailing else 0,
+        working=parameters["workingType"],
+        close_position=closes,
+        price_protect=parameters["priceProtect"],
+    )
+
+
+def _check_closing(parameters: RequestParameters, order_type: str) -> None:
+    if not parameters["closePosition"]:
+        return
+    if order_type not in ("STOP_MARKET", "TAKE_PROFIT_MARKET"):
+        raise ApiError(-4136, f"Target strategy invalid for orderType '{order_type}',closePosition 'true'.")
+    if parameters.given.get("quantity"):
+        raise ApiError(-4137, "Quantity must be zero with closePosition equals true.")
+    if parameters.given.get("reduceOnly"):
+        raise api_error.not_required("reduceOnly")
+
+
+def _read_callback(parameters: RequestParameters) -> int:
+    """Return a callback rate, which is sent in per cent, in 1e-8."""
+    rate = int(parameters.must("callbackRate"))
+    if not _LEAST_CALLBACK_E8 <= rate <= _MOST_CALLBACK_E8:
+        raise ApiError(-2007, "Invalid callBack rate.")
+    return rate // 100
+
+
 def read_modification(parameters: RequestParameters, rules: ContractRules) -> tuple[CancelRequest, int, int, int]:
     """Return the order to modify, its side, and its new price in ticks and quantity in lots."""
     order_id, client_id = parameters.order_key()
@@ -118,7 +187,7 @@ def as_text(value: Any) -> str:
 
 def _read_type(parameters: RequestParameters) -> str:
     order_type: str = parameters.must("type")
-    if order_type in _CONDITIONAL:
+    if order_type in CONDITIONAL_TYPES:
         raise ApiError(
             -4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."
         )

@@ -11,12 +11,20 @@ from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import UserOrder
 from mm.sim.exchange.parameters import entries, words
 from mm.sim.exchange.trades import TimeSpan, within
+from mm.sim.exchange.usdm.conditional import Conditional
 from mm.sim.wire.answers import Json
 from mm.sim.wire.operations import by_presence
 from mm.sim.wire.usdm.answers import rates
 from mm.sim.wire.usdm.downloads import DOWNLOAD_PATH, DOWNLOADS, DOWNLOADS_KEPT_US
 from mm.sim.wire.usdm.operation import DATA, V2, V3, UsdmCall, operation
-from mm.sim.wire.usdm.parameters import as_text, read_cancel, read_list, read_modification, read_new_order
+from mm.sim.wire.usdm.parameters import (
+    as_text,
+    read_cancel,
+    read_conditional,
+    read_list,
+    read_modification,
+    read_new_order,
+)
 
 _DONE = {"code": 200, "msg": "success"}
 _ADD, _TAKE = "1", "2"
@@ -207,6 +215,61 @@ def _forced_orders(call: UsdmCall) -> list[Json]:
     ]
     found.sort(key=lambda pair: pair[0].us)
     return [text for _, text in within(found, span, len(found), lambda pair: pair[0].us)[-limit:]]
+
+
+# conditional orders
+
+
+def _place_conditional(call: UsdmCall) -> Json:
+    new = read_conditional(call.parameters, call.exchange.rules, hedged=call.owner.wallet.hedged)
+    return call.texts.conditional(call.exchange.place_conditional(call.us, call.account, new))
+
+
+def _conditional(call: UsdmCall) -> tuple[UsdmCall, Conditional | None]:
+    """Return the order that a request names, with a call for its contract, which the request need not name."""
+    algo_id, client_id = call.parameters.order_key("algoId", "clientAlgoId")
+    for symbol_call in call.everywhere():
+        if found := symbol_call.exchange.conditionals.find(call.account, algo_id, client_id):
+            return symbol_call, found
+    return call, None
+
+
+def _cancel_conditional(call: UsdmCall) -> Json:
+    symbol_call, found = _conditional(call)
+    order = symbol_call.exchange.conditionals.cancel(found)
+    return {"algoId": order.algo_id, "clientAlgoId": order.client_id, "code": "200", "msg": "success"}
+
+
+def _cancel_conditionals(call: UsdmCall) -> Json:
+    for order in call.exchange.conditionals.open(call.account):
+        call.exchange.conditionals.cancel(order)
+    return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+
+def _query_conditional(call: UsdmCall) -> Json:
+    symbol_call, found = _conditional(call)
+    if found is None:
+        raise api_error.no_such_order()
+    return symbol_call.texts.conditional(found)
+
+
+def _open_conditionals(call: UsdmCall) -> list[Json]:
+    return [
+        symbol_call.texts.conditional(order)
+        for symbol_call in call.everywhere()
+        for order in symbol_call.exchange.conditionals.open(call.account)
+        if call["algoId"] in (None, order.algo_id)
+    ]
+
+
+def _all_conditionals(call: UsdmCall) -> list[Json]:
+    first, limit = call["algoId"], call["limit"]
+    own = [order for order in call.exchange.conditionals.all.values() if order.account == call.account]
+    if first is None:
+        chosen = within(own, call.parameters.span(), limit, lambda order: order.us)
+    else:
+        chosen = [order for order in own if order.algo_id >= first][:limit]
+    return [call.texts.conditional(order) for order in chosen]
 
 
 # positions and wallets
@@ -405,6 +468,12 @@ _ORDER = (
     "goodTillDate"
 )
 """All parameters of a new order that the exchange recognises, including those of orders that are refused."""
+_CONDITIONAL = (
+    "algoType symbol side positionSide type timeInForce quantity price triggerPrice workingType priceMatch "
+    "closePosition priceProtect reduceOnly activatePrice callbackRate clientAlgoId newOrderRespType "
+    "selfTradePreventionMode goodTillDate"
+)
+_WHICH_CONDITIONAL = "symbol algoId clientAlgoId"
 _MODIFIED = "orderId origClientOrderId symbol! side quantity price priceMatch positionSide origType"
 _WHICH = "symbol! orderId origClientOrderId"
 _LISTS = "symbol! orderIdList origClientOrderIdList orderidlist origclientorderidlist"
@@ -424,7 +493,6 @@ _FORCED_LIMIT = {
 _ALL, _MOVES = {"limit": entries(500, 1_000)}, {"limit": entries(50, 100)}
 _NOT_HERE = {
     "allForceOrders": "symbol startTime endTime limit",
-    "pmAccountInfo": "asset",
     "tradingSchedule": "",
     "convert/exchangeInfo": "fromAsset toAsset",
 }
@@ -443,6 +511,12 @@ USER_OPERATIONS = (
     _signed("POST countdownCancelAll", "", _count_down, "symbol! countdownTime!", 10),
     _signed("GET order", "order.status", _query, _WHICH),
     _signed("GET openOrder", "", _open_order, _WHICH),
+    _signed("POST algoOrder", "algoOrder.place", _place_conditional, _CONDITIONAL, 0, counts_orders=True),
+    _signed("DELETE algoOrder", "algoOrder.cancel", _cancel_conditional, _WHICH_CONDITIONAL),
+    _signed("DELETE algoOpenOrders", "", _cancel_conditionals, "symbol!"),
+    _signed("GET algoOrder", "", _query_conditional, _WHICH_CONDITIONAL),
+    _signed("GET openAlgoOrders", "", _open_conditionals, "algoType symbol algoId", _OPEN_WEIGHT),
+    _signed("GET allAlgoOrders", "", _all_conditionals, "symbol! algoId startTime endTime page limit", 5, own=_ALL),
     _signed("GET orderAmendment", "", _moves, f"{_WHICH} startTime endTime limit", own=_MOVES),
     _signed("GET adlQuantile", "", _quantiles, "symbol", 5),
     _signed("GET openOrders", "", _open_orders, "symbol", _OPEN_WEIGHT),
@@ -474,6 +548,7 @@ USER_OPERATIONS = (
     _signed("GET apiTradingStatus", "", _trading_status, "symbol", by_presence("symbol", 1, 10)),
     *(_signed(f"GET {kind}/asyn", "", _ask_for(kind), "startTime! endTime!", 1_000) for kind in DOWNLOADS),
     *(_signed(f"GET {kind}/asyn/id", "", _download, "downloadId!", 10) for kind in DOWNLOADS),
+    _signed("GET pmAccountInfo", "", _refuse, "asset", 5),
     *(operation(f"GET {path}", "", _refuse, names) for path, names in _NOT_HERE.items()),
     *(operation(f"GET {path}", "", _refuse, _DATA_NAMES, 0, root=DATA) for path in _DATA_NOT_HERE),
     _stream("POST listenKey", "userDataStream.start", _start_stream),

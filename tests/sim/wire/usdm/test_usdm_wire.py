@@ -93,7 +93,15 @@ def test_market_data_have_the_fields_of_contracts() -> None:
             (entry,) = (await desk.get("v1/exchangeInfo"))["symbols"]
             assert (entry["contractType"], entry["pricePrecision"], entry["quantityPrecision"]) == ("PERPETUAL", 2, 3)
             assert {one["filterType"] for one in entry["filters"]} == {
-                *("PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE", "MAX_NUM_ORDERS", "MIN_NOTIONAL", "PERCENT_PRICE")
+                *(
+                    "PRICE_FILTER",
+                    "LOT_SIZE",
+                    "MARKET_LOT_SIZE",
+                    "MAX_NUM_ORDERS",
+                    "MAX_NUM_ALGO_ORDERS",
+                    "MIN_NOTIONAL",
+                ),
+                "PERCENT_PRICE",
             }
             book = await desk.get("v1/depth", symbol=SYMBOL, limit=1_000)
             assert book["E"] == desk.box.scheduler.done_us // 1_000
@@ -419,6 +427,58 @@ def test_parameters_are_refused_with_the_codes_of_the_documentation(code: int, c
             given = {name: value for name, value in (limit() | changes).items() if value}
             assert (await desk.ask("alice", "POST", "v1/order", **given))["code"] == code
             assert (await desk.truth())["orders"] == []
+
+    run(case)
+
+
+def test_conditional_orders_are_placed_told_and_cancelled_on_both_doors() -> None:
+    """By REST and WebSocket API; the user hears of each state, and the order that was sent is named."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            await desk.trade()
+            key = (await desk.key("alice"))["listenKey"]
+            api, user = (
+                await desk.hear("/ws-fapi/v1"),
+                await desk.hear(f"/private/ws?listenKey={key}&events=ALGO_UPDATE"),
+            )
+            stop = {"algoType": "CONDITIONAL", "symbol": SYMBOL, "side": "SELL", "type": "STOP_MARKET", "quantity": "1"}
+            placed = await desk.ask("alice", "POST", "v1/algoOrder", **stop, triggerPrice="99", clientAlgoId="mine")
+            assert (placed["algoStatus"], placed["triggerPrice"], placed["orderType"]) == (
+                "NEW",
+                "99.00000000",
+                "STOP_MARKET",
+            )
+            signed = desk.signed("alice", **stop, triggerPrice="98")
+            other = (await api.ask(method="algoOrder.place", params=signed))["result"]
+            assert [one["algoId"] for one in await desk.ask("alice", "GET", "v1/openAlgoOrders")] == [1, 2]
+            ended = await api.ask(method="algoOrder.cancel", params=desk.signed("alice", algoId=other["algoId"]))
+            assert ended["result"]["code"] == "200"
+            await desk.ask("bob", "POST", "v1/order", **limit(price="98.50", quantity="1"))
+            await desk.trade("99", "0.2")
+            asked = await desk.ask("alice", "GET", "v1/algoOrder", clientAlgoId="mine")
+            assert (asked["algoStatus"], asked["actualPrice"]) == ("FINISHED", "98.50000000")
+            sent = await desk.ask("alice", "GET", "v1/order", symbol=SYMBOL, orderId=asked["actualOrderId"])
+            assert (sent["status"], sent["clientOrderId"]) == ("FILLED", "mine")
+            await user.until(lambda ear: len(ear.got) == 6)
+            told = [(one["o"]["aid"], one["o"]["X"]) for one in user.got]
+            assert told == [
+                (1, "NEW"),
+                (2, "NEW"),
+                (2, "CANCELED"),
+                *((1, x) for x in ("TRIGGERING", "TRIGGERED", "FINISHED")),
+            ]
+            assert user.got[-1]["o"]["ai"] == asked["actualOrderId"]
+            for code, more in (
+                (-1116, {"type": "LIMIT"}),
+                (-1102, {"type": "STOP", "triggerPrice": "90"}),
+                (-2007, {"type": "TRAILING_STOP_MARKET", "callbackRate": "11"}),
+                (-2021, {"triggerPrice": "120"}),
+                (-4136, {"type": "STOP", "triggerPrice": "90", "closePosition": "true"}),
+                (-4137, {"triggerPrice": "90", "closePosition": "true"}),
+                (-1130, {"algoType": "VP"}),
+            ):
+                assert (await desk.ask("alice", "POST", "v1/algoOrder", **stop | more))["code"] == code
 
     run(case)
 

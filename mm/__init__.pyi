@@ -205,3 +205,203 @@ class _BacktestKnobs(TypedDict, total=False):
     its largest inventory; default: the largest of the symbol's days that runs below OUT_ROOT have
     played.
     """
+
+class _EvaluationKnobs(TypedDict, total=False):
+    data_root: Path | str
+    """Folder of the day folders <SYMBOL>/<YYYYMMDD>."""
+    out_root: Path | str
+    """Folder of the run folders and of the tape cache."""
+    plotlyjs: Literal["inline", "directory"]
+    """Whether each page contains plotly's JavaScript (2 MB), or OUT_ROOT has one copy, without which no
+    page draws.
+    """
+    damaged: bool | int
+    """1 uses the remaining data of a damaged day, and lists what is excluded; 0 refuses the day."""
+    open_held_out: bool | int
+    """1 opens days that are held out (mm data hold): that is written down, and printed with every later
+    number.
+    """
+    out_dir: Path | str | None
+    """Folder of the run, instead of one under OUT_ROOT."""
+    own_orders: Path | str
+    """auto takes the orders of the trades that recorded a day off it, by their audit logs in OUT_ROOT;
+    keep leaves them in; or a log or folder of logs, whose orders are taken off.
+    """
+    held_out: bool | int
+    """1 plays all days of the symbols that are held out, and opens them."""
+    tick_size: float | Decimal | str | None
+    """Tick size: price step, in the quote asset."""
+    qty_step: float | Decimal | str | None
+    """Quantity step of our orders, in the base asset."""
+    min_notional: float | Decimal | str | None
+    """Minimum notional of our orders, in the quote asset."""
+    order_latency_ms: float
+    """Time from sending an order until it rests in the book."""
+    cancel_latency_ms: float
+    """Time from sending a cancel until it takes effect."""
+    latency_file: Path | str | None
+    """CSV of measured latencies to draw from instead: order_ms, optionally cancel_ms and rate_per_s."""
+    feed_latency: Literal["auto", "recorded", "none"] | float
+    """recorded: events occur at the exchange's time and reach us with the recorded delay; auto: recorded
+    where a day tells that time, else none; none: no delay; or a constant delay in ms.
+    """
+    requote_interval_ms: float
+    """Time between two requotes."""
+    requote_on_fill: bool | int
+    """1 also requotes at once after a fill or a rejection."""
+    order_ttl_ms: float
+    """Lifetime of a resting order; 0: good till cancelled."""
+    refresh_interval_ms: float
+    """Age at which an order of unchanged price is replaced; 0: never."""
+    order_amend: bool | int
+    """1 amends a resting order to a smaller quote at its price (order.amend.keepPriority); 0 keeps it as
+    it is.
+    """
+    order_limit_10s: int
+    """New orders accepted in each ten seconds; 0: no limit."""
+    order_limit_day: int
+    """New orders accepted in each day (UTC); 0: no limit."""
+    maker_fee_rate: float | Decimal | str
+    """Maker fee, as a share of the notional: 0.001 is 0.1 %."""
+    taker_fee_rate: float | Decimal | str
+    """Taker fee, as a share of the notional: 0.001 is 0.1 %."""
+    initial_cash: float | Decimal | str
+    """Cash at the start, in the quote asset."""
+    initial_inventory: float | Decimal | str
+    """Inventory at the start, in the base asset."""
+    target_inventory: float | Decimal | str | None
+    """Inventory that quotes, bounds and risk are measured from; without it the initial one."""
+    preset: Literal["equity", "future", "crypto"] | None
+    """Fees, contract multiplier, hours and short sales of an asset class; without it those of the recorded
+    market.
+    """
+    state_interval_ms: float
+    """Time between two rows of the state file."""
+    seed: int
+    """Seed of all random draws."""
+    quote_model: str
+    """Quote model: a name, or package.module:Class; mm models lists them."""
+    quote_qty: float | Decimal | str | None
+    """Quantity of a quote; without it the smallest that reaches the minimum notional at 0.9 of the first
+    mid.
+    """
+    quote_levels: int
+    """Number of orders per side: one at the quoted price, the others farther from the mid."""
+    level_step_ticks: int
+    """Distance from one of them to the next, in ticks."""
+    quote_params_json: Mapping[str, Any] | list[Any] | str | None
+    """Parameters of the quote model."""
+    fill_model: str
+    """Fill model: a name, or package.module:Class; mm models lists them."""
+    fill_params_json: Mapping[str, Any] | list[Any] | str | None
+    """Parameters of the fill model."""
+    fill_params_file: Path | str | None
+    """Fit or schedule: a file, the RUN_ID of a calibration, or last: the newest one of the symbol that is
+    usable.
+    """
+    fill_per_side: bool | int
+    """1 uses separate A and k per side of the fit."""
+    fit_draws: int
+    """Number of further backtests with A and k drawn from the distribution of the fit, for the band of the
+    PnL.
+    """
+    trust: str | None
+    """Files of Python code that a fit, a predictor or an agent may name; code named only by a file is not
+    run.
+    """
+    max_position: float | Decimal | str | None
+    """Maximum position, counted from the target, if all open orders of a side fill, in the base asset."""
+    max_order_notional: float | Decimal | str | None
+    """Maximum notional of an order, in the quote asset."""
+    max_open_orders: int | None
+    """Maximum number of open orders per side, including those with a pending cancel."""
+    max_leverage: float | Decimal | str | None
+    """Maximum leverage, position times mid over equity, if all open orders of a side fill."""
+    max_daily_loss: float | Decimal | str | None
+    """Loss since the start of the Berlin day that ends all trading, in the quote asset."""
+    max_drawdown: float | Decimal | str | None
+    """Drawdown that ends all trading, as a share of the peak equity."""
+    price_band: float | Decimal | str | None
+    """Maximum distance of a price from the mid, as a share of the mid."""
+    max_move: float | Decimal | str | None
+    """Move of the mid within 1 s, as a share, beyond which quotes are pulled."""
+    max_orders_per_s: int | None
+    """Maximum number of orders placed or replaced in a second; others wait, cancels never do."""
+    feed_stale_s: float | None
+    """Age of the market, since its last message or by the exchange's clock, beyond which quotes are
+    pulled, in s.
+    """
+    latency_threshold_ms: float | None
+    """Time from sending an order to its acceptance beyond which quotes are pulled, in ms."""
+    widen_bands: Mapping[str, Any] | list[Any] | str | None
+    """[[share of MAX_POSITION, factor], ...]: factor of the quotes' distance from the mid, from that far
+    off the target on.
+    """
+    size_ramp: Mapping[str, Any] | list[Any] | str | None
+    """Fractions of QUOTE_QTY, one per day without a breach; a replay takes the first."""
+    others: str | Mapping[str, Any] | list[Any] | None
+    """Other markets: SYMBOL or NAME=SYMBOL, a list, or JSON by name: symbol, data_root, feed_latency_ms,
+    orders.
+    """
+    jobs: int | None
+    """Number of processes; default: one per core; 1 plays one point after another in this process."""
+    cluster: str | None
+    """Dask scheduler whose workers play; they need the same DATA_ROOT and OUT_ROOT, or an OBJECT_STORE."""
+    object_store: str | None
+    """Object store from which the workers of CLUSTER fetch tapes, models and files if they share no disk."""
+    reuse_points: bool | int
+    """0 also runs the backtests that are stored from an earlier run."""
+
+class _CaptureKnobs(TypedDict, total=False):
+    data_root: Path | str
+    """Folder of the day folders <SYMBOL>/<YYYYMMDD>."""
+    tick_size: float | Decimal | str | None
+    """Tick size: price step, in the quote asset."""
+    qty_step: float | Decimal | str | None
+    """Quantity step of our orders, in the base asset."""
+    min_notional: float | Decimal | str | None
+    """Minimum notional of our orders, in the quote asset."""
+    top_n: int
+    """Levels per side in a frame."""
+    trade_stream: Literal["trade", "aggTrade"]
+    """Trade stream."""
+    contract_size: float | Decimal | str | None
+    """Base asset of one contract, if quantities are numbers of contracts: they are multiplied by it."""
+    price_scale: str | None
+    """Prices are multiplied by it and quantities divided, for prices finer than 0.00000001."""
+    time_column: str | None
+    """Receive time; without it a usual name, such as timestamp."""
+    exchange_time_column: str | None
+    """The exchange's time; without it a usual name, or none."""
+    time_unit: Literal["s", "ms", "us", "ns", "iso"] | None
+    """Unit of all times; without it that of the first row, which is said."""
+    price_column: str | None
+    """Price; without it price or px."""
+    qty_column: str | None
+    """Quantity; without it qty, quantity, size, amount or volume."""
+    side_column: str | None
+    """bid or ask, or the buying or selling aggressor; without it side."""
+    maker_column: str | None
+    """Whether the buyer was the maker; without it is_buyer_maker."""
+    id_column: str | None
+    """Id of a trade (missing ones are gaps if they count by one), or of the message of a row."""
+    kind_column: str | None
+    """Kind of each row: snapshot, change or trade."""
+    symbol_column: str | None
+    """Symbol of each row; others are left out."""
+    side_words: str | None
+    """Words of the side column, such as 0=bid,1=ask."""
+    kind_words: str | None
+    """Words of the kind column, such as P=snapshot,U=change,T=trade."""
+    levels: str | None
+    """Columns of files with a whole book in each row: prices and sizes of bids and asks, with {n}, or of
+    lists.
+    """
+    trade_files: str | None
+    """Names of the files with trades, if their columns do not tell."""
+    change_files: str | None
+    """Names of the files with changes of levels."""
+    book_files: str | None
+    """Names of the files with whole books, a level in each row."""
+    run_id: str | None
+    """Name of the run; without it a UTC time stamp. A name that was used before is refused."""

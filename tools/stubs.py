@@ -421,20 +421,27 @@ def face(root: Path) -> str:
             header = HEADER.format(source="mm/__init__.py", command="`make stubs`")
             doc = quoted(ast.get_docstring(tree) or "")
             names = ["__version__: str", "_PUBLIC: dict[str, str]", "_PACKAGES: set[str]", f"__all__ = {list(public)}"]
-            return "\n".join([header, doc, *FACE_IMPORTS, *imports, *names, *settings_of_a_backtest(), ""])
+            return "\n".join([header, doc, *FACE_IMPORTS, *imports, *names, *settings(), ""])
     raise NoType("mm/__init__.py: no table _PUBLIC of the public names")
 
 
-def settings_of_a_backtest() -> Iterator[str]:
-    """Yield the type of the keyword arguments of ``mm.backtest``: its knobs, as Python values or as text."""
+def settings() -> Iterator[str]:
+    """Yield the types of the keyword arguments of functions that take knobs, as Python values or as text."""
     from mm.base.knobs import knobs
-    from mm.play.python import GROUPS
+    from mm.commands.load_capture import GROUPS as OF_A_CAPTURE
+    from mm.play.python import GROUPS as OF_A_BACKTEST
+    from mm.sweep.evaluate import GROUPS as OF_AN_EVALUATION
 
-    yield "class _BacktestKnobs(TypedDict, total=False):"
-    for one in (knob for group in GROUPS for knob in knobs(group)):
-        none = " | None" if one.default is None else ""
-        yield f"    {one.name}: {KNOB_TYPES.get(one.reader.metavar) or type_of_parts(one.reader)}{none}"
-        yield textwrap.indent(quoted(textwrap.fill(one.help, 100)), "    ")
+    for name, groups, arguments in (
+        ("_BacktestKnobs", OF_A_BACKTEST, ()),
+        ("_EvaluationKnobs", OF_AN_EVALUATION, ("symbol", "day")),
+        ("_CaptureKnobs", OF_A_CAPTURE, ("symbol",)),
+    ):
+        yield f"class {name}(TypedDict, total=False):"
+        for one in (knob for group in groups for knob in knobs(group) if knob.name not in arguments):
+            none = " | None" if one.default is None else ""
+            yield f"    {one.name}: {KNOB_TYPES.get(one.reader.metavar) or type_of_parts(one.reader)}{none}"
+            yield textwrap.indent(quoted(textwrap.fill(one.help, 100)), "    ")
 
 
 def type_of_parts(reader: Any) -> str:

@@ -144,7 +144,8 @@ class Result(Shown):
         numbers = strategy_summary(series, self.terms, knows=all(leg.terms.knows_next_move for leg in each))
         numbers |= _sums(summary, [leg.summary for leg in self.legs.values()])
         own = {name: summary[name] for name in numbers if name in summary}
-        why = f"PnL, verdict and ratios are of all legs; own_market has those of {summary['symbol']} alone, as all else"
+        own_symbol = f"own_market has those of {summary['symbol']} alone, as all else"
+        why = f"PnL, its parts, verdict and ratios are of all legs; {own_symbol}"
         lines = summary["warnings"]
         if "undone_by" in summary:  # not of a sweep's point
             alone = of_verdict(summary)

@@ -14,7 +14,16 @@ from mm.backtest._records cimport BOOK_INVALID
 from mm.backtest.fills.base cimport CANCELLING, LIMIT_MAKER, LIVE, NEVER, SENT, WHOLE_BOOK, Order
 from mm.base._calls cimport begin_call, end_call
 from mm.tape._lots cimport lots_given, lots_shown
-from mm.backtest.quotes.base cimport OwnFill, PythonQuoteModel, QuoteModel, View, Want, fill_shown
+from mm.backtest.quotes.base cimport (
+    OwnFill,
+    PythonQuoteModel,
+    QuoteModel,
+    View,
+    Want,
+    fill_shown,
+    is_in_quote_asset,
+    price_not_ticks,
+)
 
 import math
 from decimal import Decimal
@@ -279,6 +288,8 @@ cdef class Orders:
             ticks = 0
         elif isinstance(ticks, str) or not math.isfinite(ticks) or abs(ticks) > MOST_TICKS:
             raise ValueError(f"ticks={ticks!r}; it must be a finite number of ticks")
+        elif is_in_quote_asset(ticks, &self.manager.view):
+            raise ValueError(f"ticks={price_not_ticks(ticks, &self.manager.view)}")
         if lots is not None and qty is not None:
             raise ValueError(f"lots={lots!r} and qty={qty!r}; give one of them")
         if qty is not None:

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 from mm.base.knobs import as_arguments, with_arguments
 from mm.cli.config import Name
@@ -16,17 +16,20 @@ from mm.play.knobs import Market, Source
 from mm.tape.load import load_day
 from mm.tape.tape import Tape
 
-_GROUPS: tuple[type, ...] = (Source, Market, Streams, Tables, Name)
+if TYPE_CHECKING:
+    from mm import _CaptureKnobs
+
+GROUPS: tuple[type, ...] = (Source, Market, Streams, Tables, Name)
 
 
-@as_arguments(_GROUPS)
+@as_arguments(GROUPS)
 def load_capture(
     captures: "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]",
     symbol: str,
     *,
     format: str = "raw",
     step: Callable[[int], None] | None = None,
-    **settings: Any,
+    **settings: Unpack["_CaptureKnobs"],
 ) -> list[Tape]:
     """Import captured streams, or files of another source, and return the days of *symbol* as tapes.
 
@@ -51,11 +54,11 @@ def load_capture(
     """
     files = [captures] if isinstance(captures, str | os.PathLike) else list(captures)
     given = {"trade_stream": None, **settings, "symbol": symbol}
-    source, market, streams, tables, name = groups_of(_GROUPS, given, "mm.load_capture")
+    source, market, streams, tables, name = groups_of(GROUPS, given, "mm.load_capture")
     advance = step or (lambda _read: None)
     asked = (source, market, streams, tables, name)
     report = imported([Path(file) for file in files], format, asked, lambda _size: nullcontext(advance))
     for line in (*report.losses, *report.warnings):
-        warnings.warn(with_arguments(line, _GROUPS), stacklevel=3)  # 3: past the decorator
+        warnings.warn(with_arguments(line, GROUPS), stacklevel=3)  # 3: past the decorator
     require_synced(report)
     return [load_day(day.path) for day in report.days if day.synced]

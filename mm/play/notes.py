@@ -18,7 +18,8 @@ from mm.backtest.run_terms import (
 )
 from mm.clock import missing_days
 from mm.dayfolder.layout import USDM
-from mm.instrument import short_text
+from mm.instrument import E8, assets_of, short_text
+from mm.play.terms import first_mid_e8
 from mm.predict.artefact import Artefact
 from mm.tape.doubts import day_warnings
 
@@ -84,6 +85,25 @@ def holidays_note(hours: Hours | None) -> Iterator[Note]:
         way_out = "pip install 'mm-research[calendars]'"
         words = f"holidays and early closes of {hours.calendar} are unknown and count as open: {way_out}"
         yield Note.warning("holidays_unknown", words, calendar=hours.calendar, way_out=way_out)
+
+
+LEAST_CLIP = 1
+"""Value of a clip, in dollars or euros, below which exchanges accept no order: Binance's least is 5."""
+_DOLLARS = {"USDT", "USDC", "FDUSD", "TUSD", "BUSD", "DAI", "USD", "EUR"}
+
+
+def clip_note(tape: "Tape", quote_lots: int) -> Iterator[Note]:
+    """Yield a warning if a clip is worth so little that no exchange would accept it."""
+    grid, mid_e8 = tape.instrument, first_mid_e8(tape)
+    quote = grid.quote_asset or assets_of(grid.symbol)[1]
+    worth = (mid_e8 or 0) * quote_lots * grid.lot_e8 * grid.multiplier / E8 / E8
+    if quote in _DOLLARS and 0 < worth < LEAST_CLIP:
+        way_out = "set QUOTE_QTY, or MIN_NOTIONAL to the exchange's least"
+        words = (
+            f"a clip of {short_text(quote_lots * grid.lot_e8)} is worth {worth:.2g} {quote}, less than exchanges "
+            f"accept (5 on Binance), so these orders could not be sent: {way_out}"
+        )
+        yield Note.warning("small_clip", words, clip_worth=round(worth, 4), quote_asset=quote, way_out=way_out)
 
 
 def fee_notes(markets: "Markets", *rules: Rules) -> Iterator[Note]:

@@ -17,7 +17,16 @@ from mm.errors import UsageError
 from mm.play.knobs import Sensitivity
 from mm.play.market import MICRO_PRICE, Markets
 from mm.play.models import Made, PlayModels, trained_days
-from mm.play.notes import Note, agent_notes, fee_notes, holidays_note, missing_days_note, predictor_notes, words_of
+from mm.play.notes import (
+    Note,
+    agent_notes,
+    clip_note,
+    fee_notes,
+    holidays_note,
+    missing_days_note,
+    predictor_notes,
+    words_of,
+)
 from mm.play.sensitivity import ExponentEstimate, FurtherRow, Variants, again, with_band
 from mm.play.setup import PlayKnobs
 from mm.play.stress import NO_MOVES, WorstMoves
@@ -153,7 +162,13 @@ class Play:
     def notes(self) -> list[Note]:
         """What must be known of it before its models are made."""
         fees, closed = fee_notes(self.markets, self.market_rules), holidays_note(self.market_rules.hours)
-        return [*self.models.fit_notes(self.tapes), *missing_days_note(self.tapes), *fees, *closed, *self.agent_notes]
+        of_days = [*self.models.fit_notes(self.tapes), *missing_days_note(self.tapes)]
+        return [*of_days, *fees, *closed, *self.clip_notes, *self.agent_notes]
+
+    @property
+    def clip_notes(self) -> list[Note]:
+        """What must be known of the size of its quotes."""
+        return list(clip_note(self.markets.first, self.market_rules.quote_lots))
 
     @property
     def agent_notes(self) -> list[Note]:
@@ -297,7 +312,7 @@ class Play:
     def described(self, result: "Result") -> "Result":
         """Return *result* with descriptions of its fit or schedule, its predictors and its agents, and their notes."""
         quoting = None if _is_object(self.given.quotes) else self.models.quoting
-        words = words_of([*self.made_notes, *self.agent_notes])
+        words = words_of([*self.made_notes, *self.clip_notes, *self.agent_notes])
         noted = replace(result, terms=replace(result.terms, model_notes=words))
         return self.models.describe(noted, quoting, self.predictors)
 

@@ -136,14 +136,19 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
         if e8(models.quote_qty) % step_e8:
             raise _off_step("--quote-qty (QUOTE_QTY)", models.quote_qty, tape)
         return e8(models.quote_qty) // instrument.lot_e8
-    first = None
+    mid_e8 = first_mid_e8(tape)
+    if mid_e8 is None:
+        return tape.step_lots
+    price_e8 = NOTIONAL_MARGIN * mid_e8
+    steps = math.ceil(instrument.min_notional_e8 * E8 / (price_e8 * step_e8))
+    return max(steps, 1) * tape.step_lots
+
+
+def first_mid_e8(tape: "Tape") -> float | None:
+    """Return the first mid, in 1e-8 of the quote asset; None if no book has both sides."""
     for at in range(0, len(tape.top_bid_ticks), _CHUNK):
         both = (tape.top_bid_ticks[at : at + _CHUNK] > 0) & (tape.top_ask_ticks[at : at + _CHUNK] > 0)
         if both.any():
             first = at + int(both.argmax())
-            break
-    if first is None:
-        return tape.step_lots
-    price_e8 = NOTIONAL_MARGIN * int(tape.top_bid_ticks[first] + tape.top_ask_ticks[first]) * instrument.tick_e8 / 2
-    steps = math.ceil(instrument.min_notional_e8 * E8 / (price_e8 * step_e8))
-    return max(steps, 1) * tape.step_lots
+            return int(tape.top_bid_ticks[first] + tape.top_ask_ticks[first]) * tape.instrument.tick_e8 / 2
+    return None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from shlex import join
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
@@ -25,13 +25,18 @@ from mm.sweep.work import Engine, Job, Work, engine, work_of
 from mm.trials.on_record import Recording
 from mm.trials.openings import write_openings
 
+if TYPE_CHECKING:
+    from mm import _EvaluationKnobs
+
 KIND = "evaluation"
-_GROUPS: tuple[type, ...] = (ManyDays, Market, Execution, Account, Models, Risk, OtherMarkets, Workers)
+GROUPS: tuple[type, ...] = (ManyDays, Market, Execution, Account, Models, Risk, OtherMarkets, Workers)
 Step = Callable[[int], None]
 
 
-@as_arguments(_GROUPS)
-def evaluate(symbol: str, day: str | None = None, *, step: Step | None = None, **settings: Any) -> dict[str, Any]:
+@as_arguments(GROUPS)
+def evaluate(
+    symbol: str, day: str | None = None, *, step: Step | None = None, **settings: Unpack["_EvaluationKnobs"]
+) -> dict[str, Any]:
     """Play a strategy on many days and symbols, each day on its own, and return what the days say together.
 
     The numbers are those of ``mm evaluate``; no run folder is written. Days already played, here or by the command,
@@ -53,7 +58,7 @@ def evaluate(symbol: str, day: str | None = None, *, step: Step | None = None, *
         MissingDay: If none of the days can be read.
         Incomplete: If none of them can be played.
     """
-    made = groups_of(_GROUPS, {"symbol": symbol, "day": day, **settings}, "mm.evaluate")
+    made = groups_of(GROUPS, {"symbol": symbol, "day": day, **settings}, "mm.evaluate")
     days, market, execution, account, models, risk, others, workers = made
     days = replace(days, **ManyDays.resolved(vars(days)))
     check_names(models)

@@ -165,6 +165,7 @@ def test_orders_and_market_are_of_the_call_only():
         (lambda _, orders: orders.cancel("x"), "there is no open order 'x'; open are none"),
         (lambda _, orders: orders.submit(2, 99), "side=2; it must be"),
         (lambda _, orders: orders.submit(1, float("nan")), "ticks=nan"),
+        (lambda market, orders: orders.submit(1, market.bid_ticks * market.tick), "ticks=1, a price near the market's"),
         (lambda _, orders: orders.submit(1, 99, 0), "lots=0; it must be a number of lots above 0"),
         (lambda _, orders: orders.submit(1, 99, kind="GTC"), "kind='GTC'; it must be one of LIMIT_MAKER"),
         (lambda _, orders: [orders.submit(1, 99, client_id="a") for _ in range(2)], "client_id='a': <order 1 'a'"),

@@ -113,6 +113,13 @@ cdef inline int grow_ladder(Ladder* ladder) except -1 nogil:
     return 0
 
 
+cdef inline bint is_in_quote_asset(double ticks, const View* view) noexcept nogil:
+    """Return whether a price is in the quote asset, not in ticks: within 2 % of the mid's price, far from its ticks."""
+    cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), price = mid * view.tick
+    return abs(ticks - price) <= 0.02 * price and 20.0 * price < mid
+
+cdef str price_not_ticks(double ticks, const View* view)
+
 cdef inline double clips_held(const View* view) noexcept nogil:
     """Return the inventory in clips, counted from the target."""
     return <double> (view.inventory_lots - view.target_lots) / <double> view.quote_lots

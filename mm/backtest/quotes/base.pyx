@@ -353,6 +353,15 @@ cdef object fill_shown(const OwnFill* fill, int64_t step_lots):
     return ShownFill(fill.us, fill.order_id, fill.side, fill.ticks, lots, left, bool(fill.took))
 
 
+cdef str price_not_ticks(double ticks, const View* view):
+    """Return a price in the quote asset that should be in ticks, and what is wrong with it."""
+    cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks)
+    return (
+        f"{ticks:g}, a price near the market's {mid * view.tick:g}; it must be in ticks, where the market is at "
+        f"{mid:,.10g}: divide by the tick size {view.tick:g}"
+    )
+
+
 cdef class PythonQuoteModel(QuoteModel):
     """Wraps a user's object and calls its ``quote(view) -> Quotes | None``.
 
@@ -585,13 +594,9 @@ cdef class PythonQuoteModel(QuoteModel):
         return value
 
     cdef int check_unit(self, str field, double ticks, const View* view) except -1:
-        """Refuse a price in the quote asset instead of ticks: within 2 % of the mid's price, far from its ticks."""
-        cdef double mid = 0.5 * <double> (view.top.bid_ticks + view.top.ask_ticks), price = mid * view.tick
-        if abs(ticks - price) <= 0.02 * price and 20.0 * price < mid:
-            raise self.wrong(
-                f"{field}={ticks:g}, a price near the market's {price:g}; it must "
-                f"be in ticks, where the market is at {mid:,.10g}: divide by the tick size {view.tick:g}"
-            )
+        """Refuse a price in the quote asset instead of ticks."""
+        if is_in_quote_asset(ticks, view):
+            raise self.wrong(f"{field}={price_not_ticks(ticks, view)}")
         return 0
 
     cdef int64_t lots(self, str field, object lots, int64_t default) except? -1:

@@ -80,7 +80,7 @@ class Book:
         ]
 
     def _set_level(self, side: int, ticks: int, lots: int, update_id: int) -> None:
-        if self.update_id and update_id != self.update_id + 1:
+        if self.update_id and update_id not in (self.update_id, self.update_id + 1):
             raise self._broken(f"update id {update_id} follows {self.update_id}")
         self.update_id = update_id
         resting = sum(left for _, left in self._queues.get((side, ticks), {}).values())

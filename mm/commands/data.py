@@ -159,12 +159,14 @@ FEW_USED = 0.1
 _FOLDER = click.Argument(["folder"], type=_PATH, required=False, metavar="[DAY_FOLDER]")
 
 
+ORDER_FORMS = ("databento", "dbn", "lobster", "hftbacktest_l3")
+_SUFFIXES = {"hftbacktest": ".npz", "hftbacktest_l3": ".npz", "databento": ".csv", "dbn": ".dbn"}
 _FORM = click.Option(
     ["--format", "--to", "form"],
-    type=click.Choice(["parquet", "hftbacktest"]),
+    type=click.Choice(["parquet", "hftbacktest", *ORDER_FORMS]),
     default="parquet",
     show_default=True,
-    help="File format: a folder of Parquet files, or one .npz of hftbacktest.",
+    help="File format: a folder of Parquet files, one .npz of hftbacktest, or the single orders of an order log.",
 )
 
 
@@ -430,6 +432,8 @@ def data_check(console: Console, days: NamedDays, folder: Path | None) -> None:
     sealed = "sealed" if report.sealed else "not sealed, so checked without hashes"
     gaps = f"{report.gaps} {noun(report.gaps, 'gap')} in the ledger"
     console.print(f"{folder}: {sealed}; {report.covered_s:.1f} s covered, {gaps}{_trade_gaps(report)}")
+    if report.order_log:
+        console.print(report.order_log)
     for note in notes:
         console.print(f"note: {note}")
     if not report.trades:
@@ -525,16 +529,35 @@ def data_export(
     form: str,
     out: Path | None,
 ) -> None:
-    """Write a day folder as Parquet (typed columns, exact decimal text), or as the events of hftbacktest.
+    """Write a day folder as Parquet (typed columns, exact decimal text), as the events of hftbacktest, or by order.
+
+    The forms by order write the order log: databento and dbn count quantities in lots (import --contract-size).
 
     Example: mm data export data/BTCUSDT/20251216 --format hftbacktest --out btcusdt_20251216.npz
     """
     day = DayFolder.at(days.one(folder))
-    target = out or results.out_root / form / day.symbol / (day.day + ("" if form == "parquet" else ".npz"))
+    target = out or results.out_root / form / day.symbol / (day.day + _SUFFIXES.get(form, ""))
     if form == "parquet":
         _export_parquet(console, damaged, day, target)
+    elif form in ORDER_FORMS:
+        _export_orders(console, damaged, day, form, target)
     else:
         _export_hftbacktest(console, damaged, day, target)
+
+
+def _export_orders(console: Console, damaged: DamagedDay, day: "DayFolder", form: str, target: Path) -> None:
+    from mm.dayfolder.seal import require_sealed
+    from mm.formats.order_export import export_orders
+
+    broken = _named(require_sealed(day, damaged=damaged.damaged))
+    done = export_orders(day, form, target)
+    console.print(f"{done.rows:,} rows of single orders")
+    for sentence in broken:
+        console.print(f"damaged: {sentence}")
+    for path in done.files:
+        console.print(str(path))
+    files = [str(path) for path in done.files]
+    console.set_json({"files": files, "rows": done.rows, "damaged": broken, "path": str(target)})
 
 
 def _export_parquet(console: Console, damaged: DamagedDay, day: "DayFolder", target: Path) -> None:

@@ -6,6 +6,7 @@ snapshots and diffs, and sizes and hashes against the manifest if the day is sea
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,6 +27,9 @@ from mm.dayfolder.seal import differing
 from mm.errors import BrokenFile
 from mm.ids import MissingIds
 
+if TYPE_CHECKING:
+    from mm.dayfolder.check_orders import OrderLogCheck
+
 
 class CheckReport(msgspec.Struct, frozen=True):
     """The result of a check.
@@ -38,6 +42,8 @@ class CheckReport(msgspec.Struct, frozen=True):
         trade_gaps: Spans between trades in which others are missing, which are no time with a market.
         trades: Rows of the trades file; zero is not a defect, but no command can fit the flow of such a day.
         standing_s: Seconds of the spans in which the book stands still though trades print through it, if given.
+        order_log: A sentence on the order log; empty without one.
+        fifo_consistency: Share of executed lots whose order was first in its queue; None if unknown.
     """
 
     ok: bool
@@ -49,6 +55,8 @@ class CheckReport(msgspec.Struct, frozen=True):
     trade_gaps: int = 0
     trade_gaps_s: float = 0.0
     standing_s: float = 0.0
+    order_log: str = ""
+    fifo_consistency: float | None = None
 
 
 def check_day(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> CheckReport:
@@ -71,6 +79,11 @@ class _DayCheck:
         self._frame_rows: RowOrder | None = None
         self._top_n: int | None = None
         self._lines: list[CheckedLines] = []
+        self._log: OrderLogCheck | None = None
+        if folder.order_log.is_file():
+            from mm.dayfolder import check_orders  # a recorder's machine has no numpy
+
+            self._log = check_orders.OrderLogCheck(folder, self._findings)
 
     def report(self, standing: Sequence[tuple[int, int]]) -> CheckReport:
         """Check all files, the ledger first, because the checks of the others use it."""
@@ -94,13 +107,25 @@ class _DayCheck:
         rows.check_numbers(self._numbered, findings)
         WholeDay(folder, self._view, self._numbered, self._frame_rows, findings).check()
         self._check_schema()
+        orders = self._log.report() if self._log else None
         sealed = self._check_manifest()
         defects = findings.defects()
         gaps = len(self._view.of_kind("gap"))
         lost_s = sum(hole.to_us - hole.from_us for hole in holes) / US_PER_S
         covered_s = valid.without_us([*(hole[2:] for hole in holes), *standing]) / US_PER_S
         standing_s = sum(end - begin for begin, end in standing) / US_PER_S
-        return CheckReport(not defects, sealed, defects, covered_s, gaps, count, len(holes), lost_s, standing_s)
+        return CheckReport(
+            not defects,
+            sealed,
+            defects,
+            covered_s,
+            gaps,
+            count,
+            len(holes),
+            lost_s,
+            standing_s,
+            *((orders.line(), orders.fifo_consistency) if orders else ()),
+        )
 
     def _required(self, path: Path) -> Path | None:
         """Return the file at *path* or its packed form; a missing file is a finding."""
@@ -136,7 +161,7 @@ class _DayCheck:
             self._lines.append(frame_file.lines)
             self._top_n = frame_file.top_n
         sink = frame_file if frame_file and diffs else FrameSink()
-        replay = Replay(folder, self._view, sink, grids, findings)
+        replay = Replay(folder, self._view, sink, grids, findings, self._log)
         if diffs:
             replay.play(read_diffs(self._source(diffs, 1), findings), diffs)
         else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain, takewhile
 from math import gcd
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,9 @@ from mm.market_data import local_orderbook
 from mm.market_data.local_orderbook import Level, LocalOrderBook, SnapshotDepth
 from mm.market_data.sync_engine import HORIZON, SyncEngine, Verdict
 from mm.market_data.venue import Number
+
+if TYPE_CHECKING:
+    from mm.dayfolder.check_orders import OrderLogCheck
 
 OFF_STEP = "not a multiple of the quantity step at this row (see instrument.json and the ledger)"
 OFF_TICK = "not a multiple of the tick size at this row (see instrument.json and the ledger)"
@@ -119,6 +122,7 @@ class Replay:
         frames: Receives the expected frames.
         grids: Parses prices; has the steps at each row.
         findings: Receives the defects.
+        log: Compares the messages with the order log of the day, if there is one.
 
     Attributes:
         coverage: The time in which the book was valid.
@@ -128,8 +132,15 @@ class Replay:
     """
 
     def __init__(
-        self, folder: DayFolder, view: LedgerView, frames: FrameSink, grids: DayGrids, findings: DefectList
+        self,
+        folder: DayFolder,
+        view: LedgerView,
+        frames: FrameSink,
+        grids: DayGrids,
+        findings: DefectList,
+        log: "OrderLogCheck | None" = None,
     ) -> None:
+        self._log = log
         self.coverage = ValidTime()
         self.undeclared: list[MissingIds] = []
         self._seen_us = 0
@@ -199,6 +210,8 @@ class Replay:
             off = self._grids.off_step((qty for _, qty in chain(diff.b, diff.a)), diff.recv_seq)
         if off:
             self._findings.add(self._diffs, row, "off_step", f"quantity {off} is {OFF_STEP}")
+        if self._log is not None:
+            self._log.follow(read)
         verdict = self._engine.diff(diff.U, diff.u, read)
         if verdict is Verdict.APPLY:
             self._apply(read)
@@ -212,6 +225,8 @@ class Replay:
         last_id = event.details.get("last_update_id")
         if levels is None or not isinstance(last_id, int):
             return
+        if self._log is not None:
+            self._log.whole(last_id, *levels, event.at.recv_us)
         bridge = self._engine.snapshot(last_id)
         if bridge.verdict is Verdict.RESET:
             self._received = IdRanges()

@@ -15,14 +15,14 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from mm.dayfolder.layout import ORDER_COLUMNS, PACKED
+from mm.dayfolder.layout import ORDER_COLUMNS, PACKED, ROW_LEVEL
 from mm.errors import BrokenFile
 
 if TYPE_CHECKING:
@@ -32,11 +32,20 @@ if TYPE_CHECKING:
 
 SPANS = "spans"
 """Key of the file's metadata: a JSON list of [begin_us, end_us) that the log covers."""
+LEAST_CONSISTENT = 0.95
+"""Share of executed lots of first orders, below which a market is no plain FIFO."""
 ROWS_AT_ONCE = 1 << 19
 _PIECE_BYTES = 1 << 25
 _LISTED = 1 << 16
 _REPEATED = ["kind", "account", "side", "ticks"]
 _WAY_OUT = "import or simulate the day again; docs/exchange.md lists the columns"
+
+
+class Steps(NamedTuple):
+    """The tick and the lot of a log, in 1e-8."""
+
+    tick_e8: int
+    lot_e8: int
 
 
 class OrderLog:
@@ -45,18 +54,22 @@ class OrderLog:
     Attributes:
         path: The file.
         spans: The [begin_us, end_us) that it covers; None for all of it.
+        steps: Its tick and lot; None in an older log, where they are those of the day's instrument.
     """
 
-    def __init__(self, path: Path, spans: Sequence[tuple[int, int]] | None) -> None:
-        self.path, self.spans = path, spans
+    def __init__(self, path: Path, spans: Sequence[tuple[int, int]] | None, steps: Steps | None) -> None:
+        self.path, self.spans, self.steps = path, spans, steps
 
     @classmethod
     def open(cls, path: Path) -> "OrderLog":
         """Return the log at *path*; raises BrokenFile if it is none."""
         if path.name.endswith(PACKED):
-            return cls(path, None)
+            return cls(path, None, None)
         with _parquet(path) as file:
-            return cls(path, _spans(path, file.metadata.metadata or {}))
+            metadata = file.metadata.metadata or {}
+            steps = [int(metadata.get(name.encode(), 0)) for name in Steps._fields]
+            known = Steps(*steps) if all(steps) else None
+            return cls(path, _spans(path, metadata), known)
 
     @cached_property
     def columns(self) -> "dict[str, Ints]":
@@ -75,6 +88,25 @@ class OrderLog:
         for table in tables:
             yield {name: table.column(name).to_numpy() for name in names}
 
+    def changes(self, names: Sequence[str]) -> "Iterator[list[Ints]]":
+        """Yield the columns *names*, the first the kind, in parts that end with a LEVEL row: no change is cut from it.
+
+        Raises:
+            BrokenFile: As `blocks`.
+        """
+        held: list[Ints] = []
+        for part in self.blocks(names):
+            cells = (
+                [np.concatenate(pair) for pair in zip(held, part.values(), strict=True)] if held else [*part.values()]
+            )
+            levels = np.flatnonzero(cells[0] == ROW_LEVEL)
+            end = int(levels[-1]) + 1 if len(levels) else 0
+            held = [column[end:] for column in cells]
+            if end:
+                yield [np.ascontiguousarray(column[:end]) for column in cells]
+        if held and len(held[0]):
+            yield [np.ascontiguousarray(column) for column in held]
+
 
 class OrderLogWriter:
     """Writes the order log of a day: `add` its rows in order, then leave the context.
@@ -82,16 +114,24 @@ class OrderLogWriter:
     Args:
         path: The file, which must not exist.
         spans: As in `OrderLog`; may be set until the end of the context.
+        steps: As in `OrderLog`.
+        compression: ``zstd``, or ``lz4`` for a temporary file.
     """
 
-    def __init__(self, path: Path, spans: Sequence[tuple[int, int]] | None = None) -> None:
-        self.spans = spans
+    def __init__(
+        self,
+        path: Path,
+        spans: Sequence[tuple[int, int]] | None = None,
+        steps: Steps | None = None,
+        compression: str = "zstd",
+    ) -> None:
+        self.spans, self._steps = spans, steps
         self._file = path.open("xb")
         self._writer = pq.ParquetWriter(
             self._file,
             pa.schema([(name, pa.int64()) for name in ORDER_COLUMNS]),
-            compression="zstd",
-            compression_level=3,
+            compression=compression,
+            compression_level=3 if compression == "zstd" else None,
             # Ids and instants compress better plain than as a dictionary or by delta: measured, 5 bytes a row for 7.
             use_dictionary=_REPEATED,
             write_statistics=False,
@@ -111,6 +151,15 @@ class OrderLogWriter:
                 self._flush()
                 if self.spans is not None:
                     self._writer.add_key_value_metadata({SPANS: json.dumps([list(span) for span in self.spans])})
+                if self._steps is not None:
+                    self._writer.add_key_value_metadata({key: str(e8) for key, e8 in self._steps._asdict().items()})
+            self._writer.close()
+        finally:
+            self._file.close()
+
+    def discard(self) -> None:
+        """Close a file that is not needed any more."""
+        try:
             self._writer.close()
         finally:
             self._file.close()
@@ -133,12 +182,25 @@ class OrderLogWriter:
         self._waiting, self._rows = [], 0
 
 
-def write_order_log(path: Path, rows: Iterable[Sequence[int]], spans: Sequence[tuple[int, int]] | None = None) -> None:
+def write_order_log(path: Path, rows: Iterable[Sequence[int]], steps: Steps | None = None) -> None:
     """Write a whole order log to *path*, which must not exist."""
     every = iter(rows)
-    with OrderLogWriter(path, spans) as log:
+    with OrderLogWriter(path, steps=steps) as log:
         while part := list(islice(every, _LISTED)):
             log.add(np.array(part, np.int64))
+
+
+def fifo_text(executed: int, first: int) -> str:
+    """Return a sentence on the share of executed lots whose order was first in its queue; empty without any."""
+    if not executed:
+        return ""
+    share = f"{100 * first / executed:.2f} % of the executed lots were of the first order in its queue"
+    if first >= LEAST_CONSISTENT * executed:
+        return share
+    return (
+        f"only {share}: the market is no plain FIFO (pro rata, leading market makers), or fills carry another order's "
+        f"price; queue positions of its order log are doubtful"
+    )
 
 
 def row_count(path: Path) -> int:

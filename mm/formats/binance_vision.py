@@ -131,7 +131,7 @@ class BinanceVisionReader(FileReader):
                     yield at_us, 1, (path, row), WholeBook(fresh[0], fresh[1])
                 elif fresh != sides:
                     changed = [_moved(old, new) for old, new in zip(sides, fresh, strict=True)]
-                    yield at_us, 1, (path, row), LevelChanges(at_us, *changed)
+                    yield at_us, 1, (path, row), LevelChanges(at_us, changed[0], changed[1])
                 sides = fresh
 
 

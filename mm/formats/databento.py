@@ -1,4 +1,4 @@
-"""Databento CSV in the schema MBO (market by order) as messages for the import.
+"""Databento in the schema MBO (market by order), as CSV or DBN: messages and an order log for the import.
 
 Orders are added, modified, cancelled and cleared; a level is the sum of the orders at its price. Trades and fills
 change no level, as a cancel follows each fill. The book is valid only after the last record of an event (F_LAST), and
@@ -7,113 +7,60 @@ successive records of a snapshot (F_SNAPSHOT) are a whole book. The receive time
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from mm.clock import us_of
-from mm.errors import BrokenFile, UsageError
-from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, RowPlace, TimedEvent, WholeBook
-from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, file_of, one_of, plain_decimal, whole_numbers
-from mm.instrument import decimal_text
+from mm.errors import UsageError
+from mm.formats.dbn import dbn_blocks
+from mm.formats.feed import BytesRead, FileEvent, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.orders import OP, BookMessage, Commands, OrderRecords
+from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, file_of, one_of, whole_column
+from mm.instrument import E8, decimal_text
 from mm.market_data.captures import FilePlace
-from mm.market_data.local_orderbook import Level
 from mm.market_data.stamps import FAR_US
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 F_LAST, F_TOB, F_SNAPSHOT, F_BAD_TS_RECV, F_MAYBE_BAD_BOOK = 128, 64, 32, 8, 4
 NO_PRICE = 2**63 - 1
 _NEEDED = ("ts_recv", "ts_event", "action", "side", "price", "size", "order_id", "flags")
 _SIDES = {"A": -1, "B": 1, "N": 0}
-_ACTIONS = {name: name for name in "ACMRTFN"}
+_ADD, _MODIFY, _CANCEL, _CLEAR, _TRADE, _FILL, _NONE, _WHOLE = range(8)
+_ACTIONS = {"A": _ADD, "C": _CANCEL, "M": _MODIFY, "R": _CLEAR, "T": _TRADE, "F": _FILL, "N": _NONE}
+_OPS = np.array([OP[name] for name in ("add", "modify", "cancel", "clear", "trade", "fill", "nothing", "whole")])
 _WAY_OUT = "request the schema mbo as CSV, with its header"
 
 
-@dataclass
-class _Orders:
-    """All resting orders and their levels.
+class _Record(NamedTuple):
+    row: int
+    recv_us: int
+    exch_us: int
+    action: int
+    side: int
+    price: int
+    size: int
+    order_id: int
+    flags: int
+    snapshot: bool
+    ends: bool
 
-    Attributes:
-        changed: Side and price of the levels that have changed since the last message.
-        cleared: Whether the book has been cleared since.
-        unknown: Number of records for orders that were never added.
-    """
 
-    orders: dict[int, tuple[int, str, int]] = field(default_factory=dict)
-    levels: dict[tuple[int, str], int] = field(default_factory=dict)
-    changed: dict[tuple[int, str], None] = field(default_factory=dict)
-    cleared: bool = False
-    unknown: int = 0
-
-    def clear(self) -> None:
-        """Remove all orders."""
-        self.orders.clear()
-        self.levels.clear()
-        self.changed.clear()
-        self.cleared = True
-
-    def add(self, number: int, side: int, price: str, size: int) -> None:
-        """Add an order, or replace the one with this id."""
-        self.remove(number)
-        self.orders[number] = side, price, size
-        self._shift(side, price, size)
-
-    def reduce(self, number: int, size: int) -> None:
-        """Reduce an order by *size*."""
-        if number not in self.orders:
-            self.unknown += 1
-            return
-        side, price, left = self.orders[number]
-        gone = min(size, left)
-        self._shift(side, price, -gone)
-        if gone == left:
-            del self.orders[number]
-        else:
-            self.orders[number] = side, price, left - gone
-
-    def remove(self, number: int) -> None:
-        """Remove the order with this id, if there is one."""
-        if number in self.orders:
-            side, price, left = self.orders.pop(number)
-            self._shift(side, price, -left)
-
-    def side_only(self, side: int) -> None:
-        """Remove all orders of a side, before its only level is set (F_TOB)."""
-        for number in [number for number, order in self.orders.items() if order[0] == side]:
-            self.remove(number)
-
-    def message(self, exch_us: int) -> LevelChanges | WholeBook | None:
-        """Return the changes since the last message; None without any."""
-        sides: dict[int, list[Level]] = {1: [], -1: []}
-        cleared, self.cleared = self.cleared, False
-        changed, self.changed = self.changed, {}
-        if cleared:
-            return self.whole()
-        for side, price in changed:
-            sides[side].append((price, str(self.levels.get((side, price), 0))))
-        return LevelChanges(exch_us, sides[1], sides[-1]) if changed else None
-
-    def whole(self) -> WholeBook:
-        """Return all levels."""
-        bids, asks = ([(price, str(qty)) for (of, price), qty in self.levels.items() if of == side] for side in (1, -1))
-        return WholeBook(bids, asks)
-
-    def _shift(self, side: int, price: str, size: int) -> None:
-        key = side, price
-        left = self.levels.get(key, 0) + size
-        if left:
-            self.levels[key] = left
-        else:
-            self.levels.pop(key, None)
-        self.changed[key] = None
+_NO_RECORDS = pl.DataFrame(schema=dict.fromkeys(_Record._fields[:-2], pl.Int64))
 
 
 class DatabentoReader(FileReader):
     """Yield the events of one instrument in one or more files, in the given order.
 
-    They are CSV; DBN, Databento's own encoding, needs its library and is rejected. The symbol is a value of the column
-    ``symbol``; without that column, a file must be of one instrument. It may begin within a session.
+    The symbol is a value of the column ``symbol``; without that column, a file must be of one instrument. It may begin
+    within a session.
 
     Raises:
         BrokenFile: If a file is not such a table, has an invalid row, or several instruments or venues.
@@ -123,10 +70,10 @@ class DatabentoReader(FileReader):
 
     def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         super().__init__(paths, symbol, moved)
-        self._orders = _Orders()
+        self.orders = self._kept = OrderRecords(price_e8=Fraction(1, 10), qty_e8=Fraction(E8))
         self._alone: dict[str, Any] = {}
         self._last_us = self._doubtful = 0
-        self._replay: tuple[int, RowPlace] | None = None  # time and place of the last record of an unfinished snapshot
+        self._replay: _Record | None = None  # the last record of an unfinished snapshot
 
     def _streams(self) -> list[Iterator[TimedEvent]]:
         return [self._records()]
@@ -134,37 +81,50 @@ class DatabentoReader(FileReader):
     def _records(self) -> Iterator[TimedEvent]:
         for path in self._paths:
             self._at.path, self._at.number = path, 0
-            _check_encoding(path)
-            table = CsvTable(path, self._progress(path))
-            lacks = [name for name in _NEEDED if name not in table.columns]
-            if lacks:
-                what = f"the header has no {', '.join(lacks)}: {','.join(table.columns)[:120]}"
-                raise self._at.broken(what, _WAY_OUT, 1)
-            for block in table:
-                yield from self._events(self._ours(block))
+            for block in self._blocks(path):
+                yield from self._events(block)
             if self._replay is not None:
-                yield self._snapshot()
-        if self._orders.unknown:
-            self.notes.append(
-                f"{self._orders.unknown:,} records are of orders that were never added; they were left out"
-            )
+                yield from self._events(_NO_RECORDS, end=True)
         if self._doubtful:
             self.notes.append(f"{self._doubtful:,} records are marked as a book that may be bad (F_MAYBE_BAD_BOOK)")
 
+    def _blocks(self, path: Path) -> Iterator[pl.DataFrame]:
+        """Yield the records of the instrument in *path*, with their rows, as numbers."""
+        if _is_dbn(path):
+            for frame in dbn_blocks(path, self._symbol, self._at, self._progress(path)):
+                yield self._checked(self._spelt(frame))
+            return
+        table = CsvTable(path, self._progress(path))
+        lacks = [name for name in _NEEDED if name not in table.columns]
+        if lacks:
+            what = f"the header has no {', '.join(lacks)}: {','.join(table.columns)[:120]}"
+            raise self._at.broken(what, _WAY_OUT, 1)
+        yield from map(self._checked, map(self._ours, table))
+
+    def _spelt(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return records of DBN with the numbers of their letters."""
+        for column, words in (("action", _ACTIONS), ("side", _SIDES)):
+            numbers = frame[column].replace_strict({ord(word): code for word, code in words.items()}, default=None)
+            if numbers.null_count():
+                at = numbers.is_null().arg_max() or 0
+                what = f"{column} is {chr(frame[column][at])!r}, not {', '.join(words)}"
+                raise self._at.broken(what, COPY_AGAIN, int(frame["row"][at]))
+            frame = frame.with_columns(numbers.cast(pl.Int64).alias(column))
+        return frame
+
     def _ours(self, block: RowBlock) -> pl.DataFrame:
-        """Return the records of the instrument, with their rows, as numbers."""
         place, cells = self._at, block.cells
         frame = pl.DataFrame(
             {
                 "row": pl.arange(block.first_row, block.first_row + cells.height, eager=True),
                 "recv_us": _instants(block, "ts_recv", place),
                 "exch_us": _instants(block, "ts_event", place),
-                "action": one_of(block, "action", _ACTIONS, place),
-                "side": one_of(block, "side", _SIDES, place),
-                "price": cells["price"],
-                "size": whole_numbers(block, "size", place),
-                "order_id": whole_numbers(block, "order_id", place, pl.UInt64()),
-                "flags": whole_numbers(block, "flags", place),
+                "action": _letters(block, "action", _ACTIONS, place),
+                "side": _letters(block, "side", _SIDES, place),
+                "price": _prices(block, place),
+                "size": whole_column(block, "size", place),
+                "order_id": whole_column(block, "order_id", place, pl.UInt64()).reinterpret(signed=True),
+                "flags": whole_column(block, "flags", place),
             }
         )
         ours = pl.repeat(True, cells.height, eager=True)
@@ -176,7 +136,7 @@ class DatabentoReader(FileReader):
             place.symbols[self._symbol] += 1
             self._check_alone(block, ours, "instrument_id", "request the column symbol (map_symbols)")
         self._check_alone(block, ours, "publisher_id", "request the records of one venue")
-        return frame.filter(ours)
+        return frame if ours.all() else frame.filter(ours)
 
     def _check_alone(self, block: RowBlock, ours: pl.Series, column: str, way_out: str) -> None:
         if column not in block.cells.columns:
@@ -187,80 +147,170 @@ class DatabentoReader(FileReader):
                 what = f"{column} is {value}, but {self._alone[column]} in earlier rows"
                 raise self._at.broken(what, f"{way_out}, or remove the other rows", at)
 
-    def _events(self, frame: pl.DataFrame) -> Iterator[TimedEvent]:
-        book = self._orders
-        for row, stamp_us, exch_us, action, side, price, size, number, flags in frame.iter_rows():
-            self._at.number = row
-            here = self._at.path, row
-            if flags & F_BAD_TS_RECV and self._last_us - stamp_us > FAR_US:
-                self._raised.note(f"{here[0].name}:{row}", stamp_us, self._last_us)
-            recv_us = max(stamp_us, self._last_us) if flags & F_BAD_TS_RECV else stamp_us
-            if self._replay is not None and not flags & F_SNAPSHOT:
-                yield self._snapshot()
-            self._last_us = recv_us
-            self._doubtful += bool(flags & F_MAYBE_BAD_BOOK)
-            if flags & F_SNAPSHOT:
-                if self._replay is None:
-                    book.clear()
-                self._replay = recv_us, here
-            if action == "T":
-                if text := self._price(price):
-                    yield recv_us, 0, here, FileTrade(exch_us, text, str(size), side)
-            elif action == "R":
-                book.clear()
-            elif action in "AMC":
-                self._apply(action, side, price, size, number, tob=bool(flags & F_TOB))
-            if flags & F_LAST and self._replay is None and (message := book.message(exch_us)) is not None:
-                yield recv_us, 0, here, message
+    def _checked(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the records with their command; one that says nothing of an order is an error."""
+        adds = frame["action"].is_in([_ADD, _MODIFY])
+        top = (frame["flags"] & F_TOB) > 0
+        sideless = adds & (frame["side"] == 0)
+        if sideless.any():
+            row = frame.row(sideless.arg_max() or 0, named=True)
+            what = f"action {'AM'[row['action']]} has no side"
+            raise self._at.broken(what, COPY_AGAIN, row["row"])
+        empty = adds & ~top & ((frame["price"] == NO_PRICE) | (frame["size"] == 0))
+        if empty.any():
+            row = frame.row(empty.arg_max() or 0, named=True)
+            price = "none" if row["price"] == NO_PRICE else _text(row["price"])
+            what = f"price {price}, size {row['size']} are not valid for an order"
+            raise self._at.broken(what, COPY_AGAIN, row["row"])
+        return frame
 
-    def _snapshot(self) -> TimedEvent:
-        """Return the book after the records of a snapshot (F_SNAPSHOT), at the time of the last of them."""
-        assert self._replay is not None
-        (recv_us, here), self._replay = self._replay, None
-        self._orders.message(0)
-        return recv_us, 0, here, self._orders.whole()
-
-    def _apply(self, action: str, side: int, price: str, size: int, number: int, *, tob: bool) -> None:
-        """Apply one record to the book."""
-        if action == "C":
-            self._orders.reduce(number, size)
+    def _events(self, frame: pl.DataFrame, *, end: bool = False) -> Iterator[TimedEvent]:
+        """Yield the events of records; *end* ends a snapshot."""
+        path, records = self._at.path, self._with_ends(frame, end=end)
+        if not records.height:
             return
-        if side == 0:
-            raise self._at.broken(f"action {action} has no side", COPY_AGAIN)
-        if tob:
-            self._orders.side_only(side)
-            number = -side if self._price(price) else 0
-        text = self._price(price)
-        if text and size:
-            self._orders.add(number, side, text, size)
-        elif not tob:
-            raise self._at.broken(f"price {price!r}, size {size} are not valid for an order", COPY_AGAIN)
+        column = {name: records[name].to_numpy() for name in records.columns}
+        us, exch_us, row = self._received(column), column["exch_us"], column["row"]
+        op, price, lots = _commands(column)
+        commands = Commands(
+            us=us,
+            op=op,
+            number=column["order_id"],
+            side=column["side"].astype(np.int8),
+            price=price,
+            lots=lots,
+            ends=column["ends"].astype(np.int8),
+            row=row,
+        )
+        self._doubtful += int(np.count_nonzero(column["flags"] & F_MAYBE_BAD_BOOK))
+        number = self._kept.trades
+        prints = np.flatnonzero((op == OP["trade"]) & (price > 0))
+        events: list[tuple[int, int, FileEvent]] = []
+        cells = (array[prints].tolist() for array in (exch_us, price, lots, column["side"]))
+        for at, event_us, price_e9, size, side in zip(prints.tolist(), *cells, strict=True):
+            number += size > 0
+            trade = FileTrade(event_us, _text(price_e9), str(size), side, number if size else None)
+            events.append((at, 0, trade))
+        events += ((made.at, 1, _event(made, int(exch_us[made.at]))) for made in self._kept.play(path, commands))
+        for at, _, event in sorted(events, key=itemgetter(0, 1)):
+            self._at.number = int(row[at])
+            yield int(us[at]), 0, (path, self._at.number), event
 
-    def _price(self, text: str) -> str:
-        """Return a price as a decimal; empty for none."""
-        if not text or text == str(NO_PRICE):
-            return ""
-        if "." in text:
-            return _shortened(plain_decimal(text))
-        try:
-            return _shortened(decimal_text(int(text), 9))
-        except ValueError:
-            raise self._at.broken(f"price is {text!r}, neither a decimal nor 1e-9", COPY_AGAIN) from None
+    def _with_ends(self, frame: pl.DataFrame, *, end: bool) -> pl.DataFrame:
+        """Return records with a command at the end of each snapshot, and whether the book is whole after each."""
+        last = pl.DataFrame([self._replay]) if self._replay is not None else None
+        frame = frame.with_columns(
+            snapshot=(pl.col("flags") & F_SNAPSHOT) > 0,
+            ends=((pl.col("flags") & F_LAST) > 0) & ((pl.col("flags") & F_SNAPSHOT) == 0),
+        )
+        snapshot = frame["snapshot"].to_numpy()
+        before = np.append(last is not None, snapshot[:-1]) if len(snapshot) else snapshot
+        over = np.flatnonzero(before & ~snapshot)
+        parts, begin = [], 0
+        for at in [*over.tolist(), *([frame.height] if end else [])]:
+            parts.append(frame[begin:at])
+            part = frame[at - 1 : at] if at > begin or last is None else last.select(frame.columns)
+            parts.append(part.with_columns(action=pl.lit(_WHOLE, frame.schema["action"]), ends=pl.lit(True)))
+            begin = at
+        parts.append(frame[begin:])
+        whole = pl.concat([part.select(frame.columns).cast(frame.schema) for part in parts])
+        self._replay = None
+        if not end and len(snapshot) and snapshot[-1]:
+            self._replay = _Record(**frame.row(frame.height - 1, named=True))
+        elif not end and not len(snapshot) and last is not None:
+            self._replay = _Record(**last.row(0, named=True))
+        return whole
+
+    def _received(self, column: "dict[str, NDArray[np.int64]]") -> "NDArray[np.int64]":
+        """Return the receive times; one marked as bad is never before that of the record before."""
+        stamp = column["recv_us"]
+        bad = (column["flags"] & F_BAD_TS_RECV) > 0
+        if not bad.any():
+            self._last_us = int(stamp[-1])
+            return stamp
+        group = np.cumsum(~bad)
+        first = np.where(group == 0, np.maximum(stamp, self._last_us), stamp)
+        us = (
+            pl.DataFrame({"us": first, "group": group})
+            .select(pl.col("us").cum_max().over("group"))
+            .to_series()
+            .to_numpy()
+        )
+        before = np.append(self._last_us, us[:-1])
+        for at in np.flatnonzero(bad & (before - stamp > FAR_US)).tolist():
+            self._raised.note(f"{self._at.path.name}:{column['row'][at]}", int(stamp[at]), int(before[at]))
+        self._last_us = int(us[-1])
+        return us
 
 
-def _shortened(text: str) -> str:
-    """Return a decimal of nine places with eight, if the last is zero."""
-    return text[:-1] if text.endswith("0") and len(text.partition(".")[2]) == 9 else text
+def _commands(
+    column: "dict[str, NDArray[np.int64]]",
+) -> "tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]":
+    """Return what each record does to the orders, its price (0 for none) and its quantity."""
+    action, flags = column["action"], column["flags"]
+    price = np.where(column["price"] == NO_PRICE, 0, column["price"])
+    op = _OPS[action]
+    adds = (action == _ADD) | (action == _MODIFY)
+    op = np.where(adds & ((flags & F_TOB) > 0), OP["top"], op)
+    in_snapshot = column["snapshot"] & (action != _WHOLE)
+    begins = np.where(action == _CLEAR, OP["anew"], OP["nothing"])
+    op = np.where(in_snapshot, np.where(adds, OP["snapshot"], begins), op)
+    op = np.where((action == _TRADE) & (price == 0), OP["nothing"], op)
+    return op.astype(np.int8), price, column["size"]
 
 
-def _check_encoding(path: Path) -> None:
+def _event(made: BookMessage, exch_us: int) -> FileEvent:
+    bids, asks = (
+        [(_text(price), str(size)) for _, price, size in made.changes[made.changes[:, 0] == side].tolist()]
+        for side in (1, -1)
+    )
+    if made.whole:
+        return WholeBook(bids, asks, log_rows=made.rows)
+    return LevelChanges(exch_us, bids, asks, made.rows)
+
+
+@lru_cache(maxsize=1 << 16)
+def _text(price_e9: int) -> str:
+    """Return a price as a decimal of eight places, nine if the last is none."""
+    text = decimal_text(price_e9, 9)
+    return text[:-1] if text.endswith("0") else text
+
+
+def _is_dbn(path: Path) -> bool:
     with file_of(path) as file:
         head = file.read(4)
-    if head.startswith(b"DBN") or path.name.endswith((".dbn", ".dbn.zst")):
-        raise BrokenFile(
-            f"{path}:1: this is DBN, Databento's own encoding, which needs its library; request the file as CSV, or "
-            f"write it by the library: DBNStore.from_file(…).to_csv(…)"
-        )
+    return head.startswith(b"DBN") or path.name.endswith((".dbn", ".dbn.zst"))
+
+
+def _letters(block: RowBlock, column: str, words: dict[str, int], place: FilePlace) -> pl.Series:
+    """Return a column of letters as numbers."""
+    numbers = block.cells[column].replace_strict(words, default=None, return_dtype=pl.Int64)
+    if numbers.null_count():
+        one_of(block, column, words, place)
+    return numbers
+
+
+def _prices(block: RowBlock, place: FilePlace) -> pl.Series:
+    """Return prices in 1e-9, given so or as decimals; `NO_PRICE` for none."""
+    text = block.cells["price"].replace("", str(NO_PRICE))
+    numbers = text.cast(pl.Int64, strict=False)
+    if not numbers.null_count():
+        return numbers
+    whole = numbers.is_not_null()
+    parts = pl.DataFrame({"text": text}).select(
+        pl.col("text").str.extract(r"^(-?\d{1,9})\.\d{1,9}$").cast(pl.Int64, strict=False).alias("head"),
+        pl.col("text").str.extract(r"^-?\d{1,9}\.(\d{1,9})$").str.pad_end(9, "0").cast(pl.Int64, strict=False),
+        pl.col("text").str.starts_with("-").alias("negative"),
+    )
+    decimals = (
+        parts["head"] * 10**9
+        + pl.select(pl.when(parts["negative"]).then(-parts["text"]).otherwise(parts["text"])).to_series()
+    )
+    found = numbers.zip_with(whole, decimals)
+    if found.null_count():
+        at = found.is_null().arg_max() or 0
+        raise place.broken(f"price is {text[at]!r}, neither a decimal nor 1e-9", COPY_AGAIN, block.row(at))
+    return found
 
 
 def _instants(block: RowBlock, column: str, place: FilePlace) -> pl.Series:

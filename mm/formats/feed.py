@@ -11,7 +11,7 @@ from functools import lru_cache
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mm.clock import FIRST_US, LAST_US, US_PER_S, iso
 from mm.errors import OffGrid
@@ -21,6 +21,10 @@ from mm.market_data.local_orderbook import Level, LocalOrderBook
 from mm.market_data.partial_books import difference
 from mm.market_data.stamps import FAR_US, Moved, Steady
 from mm.market_data.venue import AggTrade, DepthSnapshot, DepthUpdate, TradePrint
+
+if TYPE_CHECKING:
+    from mm.dayfolder.layout import DayFolder
+    from mm.formats.orders import OrderRecords
 
 DAY_US = 86_400 * US_PER_S
 MOST_PLACES = 8
@@ -36,14 +40,19 @@ class LevelChanges(NamedTuple):
     exch_us: int
     bids: Sequence[Level]
     asks: Sequence[Level]
+    log_rows: int = 0
 
 
 class WholeBook(NamedTuple):
-    """All levels of the book, in any order; they replace the previous ones."""
+    """All levels of the book, in any order; they replace the previous ones.
+
+    *log_rows*, here and in `LevelChanges`: rows of the order log up to this event, if the source has one.
+    """
 
     bids: Sequence[Level]
     asks: Sequence[Level]
     exch_us: int = 0
+    log_rows: int = 0
 
 
 class BookEdits(NamedTuple):
@@ -99,6 +108,7 @@ class FileReader:
         grows: Whether the book is built from changes if no whole book comes first.
         exchange_times: Whether the files have only the exchange's times, which are raised where they step back.
         notes: Sentences for the report, complete after reading.
+        orders: The orders of the source, if its files have them.
         counted: Whether the size of a contract is known, so that quantities may be numbers of contracts.
         price_scale: Power of ten by which the prices are to be multiplied.
         scales: Whether the reader multiplies them itself.
@@ -117,6 +127,7 @@ class FileReader:
         self._paths, self._symbol = paths, symbol
         self._moved, self._read = moved, dict[Path, int]()
         self._far, self._raised = Moved(), Moved()
+        self.orders: OrderRecords | None = None
 
     @property
     def told(self) -> Sequence[str]:
@@ -202,6 +213,8 @@ class FileCapture:
         self._scale = price_scale
         if price_scale != 1:
             self._contract_size = (contract_size or 1) / price_scale
+        if reader.orders and self._contract_size is not None:
+            reader.orders.multiply(1 if reader.scales else reader.price_scale, self._contract_size)
         self._printed = Grid()  # hidden orders may trade off the grid of the book, so prints do not determine its tick
         self._book = self._new_book((), ())
         self._begun = self._valid = self._crossed = False
@@ -224,15 +237,17 @@ class FileCapture:
     @property
     def told(self) -> Sequence[str]:
         """How the files were read."""
-        if self._scale == 1:
-            return self.reader.told
-        scaled = f"prices are times {self._scale:,}, quantities are in units of {self._scale:,}"
-        return [*self.reader.told, scaled]
+        told = [*self.reader.told, *(self.reader.orders.told() if self.reader.orders else ())]
+        if self._scale != 1:
+            told.append(f"prices are times {self._scale:,}, quantities are in units of {self._scale:,}")
+        return told
 
     @property
     def warnings(self) -> list[str]:
         """Notes for the report."""
         warnings = list(self.reader.notes)
+        if self.reader.orders:
+            warnings += self.reader.orders.notes()
         if self._grown:
             warnings.append(
                 "the files have no initial snapshot: the book is built from changes, without earlier orders"
@@ -250,6 +265,10 @@ class FileCapture:
             )
         return warnings
 
+    def write_order_logs(self, folders: "Sequence[DayFolder]", zone: str, tick_e8: int, lot_e8: int) -> list[str]:
+        """Write the order log of each day, if the source has single orders; return sentences for the report."""
+        return self.reader.orders.write(folders, zone, tick_e8, lot_e8) if self.reader.orders else []
+
     @property
     def line(self) -> int:
         """Number of the last row."""
@@ -265,8 +284,15 @@ class FileCapture:
             if self._contract_size is not None:  # once, as a whole book is also read as changes
                 event = _with_numbers(event, self._in_units, self._qty)  # noqa: PLW2901 - the same event
             try:
+                numbers = []
                 for message in self._taken(recv_us, event):
+                    if isinstance(message, DepthUpdate):
+                        numbers.append(message.u)
+                    elif isinstance(message, DepthSnapshot):
+                        numbers.append(message.lastUpdateId)
                     yield CapturedMessage(recv_us, message)
+                if self.reader.orders and isinstance(event, (LevelChanges, WholeBook)) and event.log_rows:
+                    self.reader.orders.carried(event.log_rows, numbers[0] if numbers else self._update_id)
             except OffGrid as error:
                 way_out = finer_way_out(_most_places(event)) or "correct the row, or leave the file out"
                 raise self.reader.place.broken(f"price or quantity: {error}", way_out) from error
@@ -407,6 +433,8 @@ class FileCapture:
             if side == 0:
                 self._guessed += 1
                 side = self._likely_side(price_e8)
+                if self.reader.orders and event.trade_id is not None:
+                    self.reader.orders.sides[event.trade_id] = side
             self._last_e8, self._last_side = price_e8, side
             self._trade_id = self._trade_id + 1 if event.trade_id is None else event.trade_id
         else:

@@ -36,6 +36,7 @@ from mm.instrument import E8, short_text
 from mm.market_data.local_orderbook import Level
 
 DEPTH_EVENT, TRADE_EVENT, CLEAR_EVENT, SNAPSHOT_EVENT, BBO_EVENT = 1, 2, 3, 4, 5
+ADD_ORDER, CANCEL_ORDER, MODIFY_ORDER, FILL_ORDER = 10, 11, 12, 13
 EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 EVENT = np.dtype(
     [
@@ -275,4 +276,4 @@ def _message(
     if not plain or snapshot:
         return BookEdits(exch_us, steps, snapshot)
     levels = [cast("list[Level]", [step[1:] for step in steps if step[0] == side]) for side in (1, -1)]
-    return LevelChanges(exch_us, *levels)
+    return LevelChanges(exch_us, levels[0], levels[1])

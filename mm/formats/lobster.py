@@ -36,7 +36,7 @@ _HALTS = {-1: "halted", 0: "quoting resumed", 1: "trading resumed"}
 _RESUMED = 1
 HALTED = "trading_halt"
 """The ledger's word for a halt: the book is not valid until trading resumes."""
-_NO_PRICE = 9_999_999_999
+NO_PRICE = 9_999_999_999
 _NAME = re.compile(r"(?P<symbol>.+?)_(?P<day>\d{4}-\d\d-\d\d)_\d+_\d+_(?P<kind>message|orderbook)_(?P<levels>\d+)")
 _Side = dict[int, int]
 """Shares by price."""
@@ -121,8 +121,8 @@ class LobsterReader(FileReader):
                 bids, asks = book
                 yield recv_us, 0, here, WholeBook(_levels(bids), _levels(asks))
             elif kind not in (HIDDEN, HALT) and book != shown:
-                changed = (_changed(old, new) for old, new in zip(shown, book, strict=True))
-                yield recv_us, 0, here, LevelChanges(recv_us, *changed)
+                changed = [_changed(old, new) for old, new in zip(shown, book, strict=True)]
+                yield recv_us, 0, here, LevelChanges(recv_us, changed[0], changed[1])
             elif kind in (HIDDEN, HALT) and book != shown:
                 what = f"message {self._at.number} is of type {kind}, which changes no level, and the book has changed"
                 raise book_place.broken(what, "give the two files of one request", self._at.number)
@@ -217,7 +217,7 @@ def _books(table: CsvTable, place: FilePlace) -> Iterator[tuple[_Side, _Side]]:
                 {
                     price: shares
                     for price, shares in zip(cells[at::4], cells[at + 1 :: 4], strict=True)
-                    if sign * price < _NO_PRICE and shares
+                    if sign * price < NO_PRICE and shares
                 }
                 for at, sign in ((0, 1), (2, -1))
             )

@@ -40,7 +40,7 @@ FORMATS = {
         "mm.formats.tardis:TardisReader", "CSV of Tardis, incremental_book_L2 and trades, with their headers", True
     ),
     "lobster": FileFormat("mm.formats.lobster:LobsterReader", "pairs of LOBSTER message and orderbook CSV"),
-    "databento": FileFormat("mm.formats.databento:DatabentoReader", "CSV of Databento in the schema MBO"),
+    "databento": FileFormat("mm.formats.databento:DatabentoReader", "CSV or DBN of Databento in the schema MBO", True),
     "binance_vision": FileFormat(
         "mm.formats.binance_vision:BinanceVisionReader",
         "CSV or ZIP of Binance's published trades, aggTrades, bookTicker",

@@ -191,6 +191,11 @@ def file_of(path: Path) -> io.BufferedReader:
 
 
 def whole_numbers(block: RowBlock, column: str, place: FilePlace, dtype: pl.DataType = _INT64) -> list[int]:
+    """Return a column of whole numbers; raises as `whole_column`."""
+    return whole_column(block, column, place, dtype).to_list()
+
+
+def whole_column(block: RowBlock, column: str, place: FilePlace, dtype: pl.DataType = _INT64) -> pl.Series:
     """Return a column of whole numbers.
 
     Raises:
@@ -201,7 +206,7 @@ def whole_numbers(block: RowBlock, column: str, place: FilePlace, dtype: pl.Data
     if numbers.null_count():
         at = numbers.is_null().arg_max() or 0
         raise place.broken(f"{column} is {text[at]!r}, not a whole number", COPY_AGAIN, block.row(at))
-    return numbers.to_list()
+    return numbers
 
 
 def sorted_by(table: CsvTable, column: str, place: FilePlace) -> tuple[Iterable[RowBlock], bool]:

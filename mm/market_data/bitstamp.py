@@ -81,13 +81,14 @@ class OrderMarket:
 
     Attributes:
         rows: The order log, ten numbers per row, prices and quantities in 1e-8.
+        ends: Numbers of it up to each message of the book, the first one of id 1.
         unmatched: Trades without a matching order; their side follows from the best prices.
         corrected: Levels corrected by the venue's own book, after its first one.
     """
 
     def __init__(self, symbol: str, grid: Grid) -> None:
         self.symbol, self.grid = symbol, grid
-        self.rows = array("q")
+        self.rows, self.ends = array("q"), array("q")
         self.unmatched = self.corrected = 0
         self._levels: dict[int, dict[int, dict[int, RestingOrder]]] = {1: {}, -1: {}}
         self._prices: dict[int, list[int]] = {1: [], -1: []}
@@ -291,6 +292,7 @@ class OrderMarket:
     def _message(self, us: int) -> Message:
         """Return the changed levels, the first time as a snapshot."""
         self._message_id += 1
+        self.ends.append(len(self.rows))
         changed, self._changed = self._changed, set()
         sides: dict[int, list[tuple[str, str]]] = {1: [], -1: []}
         for side, price_e8 in sorted(changed):
@@ -344,45 +346,43 @@ class BitstampCapture:
         """Return the file."""
         return self.lines.path.name
 
+    def write_order_logs(self, folders: Sequence[DayFolder], zone: str, tick_e8: int, lot_e8: int) -> Sequence[str]:
+        """Write the order log of each day; it begins with the orders resting at the start of the day."""
+        from mm.dayfolder.order_log import Steps, write_order_log  # a recorder's machine has no numpy
+
+        market = self.market
+        log = DayRows(market, Steps(tick_e8, lot_e8))
+        for folder in folders:
+            until = log.until(midnight_us(next_day(folder.day), zone))
+            write_order_log(folder.order_log_columns, until, steps=Steps(tick_e8, lot_e8))
+        return [
+            f"{market.corrected:,} levels were corrected by the venue's own book; {market.unmatched:,} trades matched "
+            f"no order of the capture; the venue skips some trade ids, so a trade gap in the ledger is not necessarily "
+            f"a loss, and excludes no time"
+        ]
+
     def _far_line(self, line: OrderMessage, us: int, _first_us: int) -> OrderMessage | None:
         self._far.note(f"{self.lines.path.name}:{line.number}", line.us, us)
         return None if line.kind == TRADE else line._replace(us=us)
 
 
-def write_order_logs(folders: Sequence[DayFolder], rows: "array[int]", tick_e8: int, lot_e8: int) -> None:
-    """Write the order log of each day in ticks and lots; it begins with the orders resting at the start of the day.
-
-    Args:
-        folders: The days, in order.
-        rows: Rows of all days, ten numbers each, prices and quantities in 1e-8.
-        tick_e8: Price step of the tape.
-        lot_e8: Quantity step of the tape.
-    """
-    from mm.dayfolder.order_log import write_order_log  # a recorder's machine has no numpy
-
-    log = DayRows(rows, tick_e8, lot_e8)
-    for folder in folders:
-        write_order_log(folder.order_log_columns, log.until(midnight_us(next_day(folder.day))))
-
-
 class DayRows:
     """Splits the rows of several days by day; every day begins with the resting orders."""
 
-    def __init__(self, rows: "array[int]", tick_e8: int, lot_e8: int) -> None:
-        self._rows, self._at, self._steps = rows, 0, (tick_e8, lot_e8)
+    def __init__(self, market: OrderMarket, steps: tuple[int, int]) -> None:
+        self._rows, self._at, self._steps = market.rows, 0, steps
+        self._ends, self._message = market.ends, 0
         self._resting: dict[int, tuple[int, int, int]] = {}  # number: side, ticks, lots; in the order of arrival
 
     def until(self, us: int) -> Iterator[tuple[int, ...]]:
         """Yield the rows before *us* that were not yielded yet, preceded by the resting orders."""
         width, (tick_e8, lot_e8) = len(ORDER_COLUMNS), self._steps
-        update_id = 0
         first_us = self._rows[self._at] if self._at < len(self._rows) else 0
         totals: Counter[tuple[int, int]] = Counter()
         for number, (side, ticks, lots) in self._resting.items():
             totals[side, ticks] += lots
-            update_id += 1
             yield first_us, ROW_REST, number, 0, 0, side, ticks, lots, 0, 0
-            yield first_us, ROW_LEVEL, number, 0, 0, side, ticks, totals[side, ticks], 0, update_id
+            yield first_us, ROW_LEVEL, number, 0, 0, side, ticks, totals[side, ticks], 0, self._message + 1
         while self._at < len(self._rows) and self._rows[self._at] < us:
             at_us, kind, number, other, account, side, price_e8, amount_e8, trade, _ = self._rows[
                 self._at : self._at + width
@@ -390,8 +390,20 @@ class DayRows:
             self._at += width
             ticks, lots = price_e8 // tick_e8, amount_e8 // lot_e8
             self._note(kind, number, other, side, ticks, lots)
-            update_id += kind == ROW_LEVEL
-            yield at_us, kind, number, other, account, side, ticks, lots, trade, update_id * (kind == ROW_LEVEL)
+            while self._message < len(self._ends) and self._ends[self._message] < self._at:
+                self._message += 1
+            yield (
+                at_us,
+                kind,
+                number,
+                other,
+                account,
+                side,
+                ticks,
+                lots,
+                trade,
+                (self._message + 1 if kind == ROW_LEVEL else 0),
+            )
 
     def _note(self, kind: int, number: int, other: int, side: int, ticks: int, lots: int) -> None:
         """Update the resting orders."""

@@ -29,7 +29,7 @@ from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import BINANCE_USDM, COIN_M, FundingDoubt, FundingState
-from mm.market_data.bitstamp import BitstampCapture, OrderMarket, write_order_logs
+from mm.market_data.bitstamp import BitstampCapture, OrderMarket
 from mm.market_data.capture_order import Arrived, in_order
 from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, CaptureLike, Remark
 from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
@@ -311,7 +311,7 @@ class _Import:
         report.compared, report.agreed = session.ticker_check.compared, session.ticker_check.agreed
         self._check_tick()
         self._conclude(report, session)
-        self._write_orders(report, staging, captures[0])
+        self._write_orders(report, staging, captures)
         report.read_as += [how for capture in captures for how in capture.told]
         report.warnings += [warning for capture in captures for warning in capture.warnings]
         report.warnings += [*session.back_warnings(), *self._funding_warnings()]
@@ -566,19 +566,13 @@ class _Import:
                 f"is on both grids"
             )
 
-    def _write_orders(self, report: ImportReport, staging: Staging, capture: CaptureLike) -> None:
+    def _write_orders(self, report: ImportReport, staging: Staging, captures: Sequence[CaptureLike]) -> None:
         """Write the order log of each day if every order is known; all captures share a market."""
-        if not isinstance(capture, BitstampCapture) or report.instrument is None:
+        if report.instrument is None:
             return
-        orders = capture.market
         ticks = gcd(report.instrument.tick_e8, self.grid.seen_tick_e8)
         lots = gcd(report.instrument.lot_e8, self.grid.seen_step_e8)
-        write_order_logs(staging.folders, orders.rows, ticks, lots)
-        report.warnings.append(
-            f"{orders.corrected:,} levels were corrected by the venue's own book; {orders.unmatched:,} "
-            f"trades matched no order of the capture; the venue skips some trade ids, so a trade gap in the ledger is "
-            f"not necessarily a loss, and excludes no time"
-        )
+        report.warnings += captures[0].write_order_logs(staging.folders, self.form.zone, ticks, lots)
 
     def _instrument_json(self, report: ImportReport) -> str | None:
         """Return the text of ``instrument.json``; None if nothing is known."""

@@ -26,7 +26,7 @@ from msgspec import Raw, Struct
 
 from mm.base.paths import shown_name
 from mm.clock import LAST_US, US_PER_S, iso, stamp_to_us
-from mm.dayfolder.layout import SPOT, USDM
+from mm.dayfolder.layout import SPOT, USDM, DayFolder
 from mm.dayfolder.line_files import GZIP_FORMAT
 from mm.errors import BrokenFile, OffGrid
 from mm.market_data.binance_spot import BINANCE_SPOT
@@ -289,6 +289,9 @@ class CaptureLike(Protocol):
     def where(self) -> str:
         """Return file and line of the last returned message."""
 
+    def write_order_logs(self, folders: Sequence[DayFolder], zone: str, tick_e8: int, lot_e8: int) -> Sequence[str]:
+        """Write the order log of each day, if every order is known; return sentences for the report."""
+
 
 class _Packet(NamedTuple):
     """A parsed line: receive time, the address of a connection or REST response, and the JSON (empty: none)."""
@@ -394,6 +397,10 @@ class Capture:
     def where(self) -> str:
         """Return file and line of the last returned message."""
         return f"{shown_name(self.lines.path)}:{self.line}"
+
+    def write_order_logs(self, _folders: Sequence[DayFolder], _zone: str, _tick_e8: int, _lot_e8: int) -> Sequence[str]:
+        """Write nothing: the streams have levels only."""
+        return ()
 
     def _parsed(self, text: bytes) -> _CaptureLine:
         try:

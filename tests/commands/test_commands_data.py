@@ -186,6 +186,8 @@ def test_check_lists_defects_and_exits_with_3():
             "trade_gaps",
             "trade_gaps_s",
             "standing_s",
+            "order_log",
+            "fifo_consistency",
             "warnings",
         },
     )

@@ -17,6 +17,7 @@ class MemoryReader:
     """A reader of events in memory."""
 
     notes: tuple = ()
+    orders = None
 
     def __init__(self, *events, grows=False):
         self.place, self.grows, self.events = FilePlace(Path("x"), 1), grows, events

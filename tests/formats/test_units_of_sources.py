@@ -55,7 +55,7 @@ def test_fine_prices_without_a_scale_are_refused_with_one_that_fits(tmp_path, fo
         imported(form, paths, tmp_path / "d", columns=columns, tick_size=None, qty_step=None)
 
 
-@pytest.mark.parametrize("form", [name for name in FORMATS if name not in WRITTEN] + ["raw", "bitstamp"])
+@pytest.mark.parametrize("form", [name for name in FORMATS if not FORMATS[name].counts] + ["raw", "bitstamp"])
 def test_forms_of_fixed_precision_have_no_scale(form):
     with pytest.raises(UsageError, match="PRICE_SCALE"):
         form_of(form, price_scale="1000")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.clock import US_PER_S
 from mm.dayfolder.layout import DayFolder
-from mm.dayfolder.order_log import OrderLogWriter
+from mm.dayfolder.order_log import OrderLogWriter, Steps
 from mm.errors import UsageError
 from mm.sim.flow.faulty_recorder import FaultyRecorder
 from mm.sim.flow.market import Scenario
@@ -61,7 +61,7 @@ def _make(folder: DayFolder, scenario: Scenario, session: Session, step: Callabl
     flow = scenario.flow(matching, session)
     recorder = _recorder(folder, scenario, session)
     try:
-        with OrderLogWriter(folder.order_log_columns) as log:
+        with OrderLogWriter(folder.order_log_columns, steps=_steps(scenario, session)) as log:
             flow.advance(session.open_us)
             rows = matching.take_log()
             recorder.begin(rows)
@@ -79,6 +79,11 @@ def _make(folder: DayFolder, scenario: Scenario, session: Session, step: Callabl
     finally:
         recorder.writer.close()
     return truth
+
+
+def _steps(scenario: Scenario, session: Session) -> Steps:
+    instrument = scenario.instrument(session.symbol)
+    return Steps(instrument.tick_e8, instrument.lot_e8)
 
 
 def _recorder(folder: DayFolder, scenario: Scenario, session: Session) -> "DayRecorder":

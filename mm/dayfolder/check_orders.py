@@ -1,0 +1,169 @@
+"""Check an order log against itself and against the depth of its day: both must be the same book at every message."""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from mm.dayfolder._orders import OrderBook
+from mm.dayfolder.day_grids import read_grids
+from mm.dayfolder.layout import ROW_TRADE, DayFolder
+from mm.dayfolder.order_log import OrderLog, Steps, fifo_text
+from mm.dayfolder.rows import DefectList
+from mm.errors import BrokenFile, OffGrid
+from mm.instrument import e8
+
+if TYPE_CHECKING:
+    from mm.dayfolder.check_books import ReadDiff
+    from mm.dayfolder.order_log import Ints
+
+Levels = Iterable[tuple[str, str]]
+_REPLAYED = ("kind", "order_id", "other_id", "side", "ticks", "lots", "update_id")
+_ALL_ROWS = 1 << 62
+_WRONG = {
+    "twice": "order {order_id} joins, but it rests already; an id is used once",
+    "order": "order {order_id} joins behind a later one; numbers ascend in the order of joining",
+    "unknown": "order {named} does not rest; an order joins before it is filled, reduced or cancelled",
+    "large": "{lots} lots of order {named} are filled, which has fewer",
+    "level": "{lots} lots at {ticks} ticks on side {side:+d} are not the sum of the orders there, {sum}",
+    "remaining": "order {named} cannot have {lots} lots here: a new order has some, a reduction leaves some and "
+    "fewer, a cancellation has all that are left",
+}
+
+
+class OrderLogReport(NamedTuple):
+    """What an order log is.
+
+    Attributes:
+        rows: Its rows up to the first contradiction.
+        messages: Depth messages whose levels it has.
+        executed, first: Executed lots of displayed orders, and those of the first order of a queue.
+    """
+
+    rows: int
+    messages: int
+    executed: int
+    first: int
+
+    @property
+    def fifo_consistency(self) -> float | None:
+        """Share of executed lots of first orders; None without any."""
+        return self.first / self.executed if self.executed else None
+
+    def line(self) -> str:
+        """Return it for a terminal."""
+        line = f"order log: {self.rows:,} rows have the levels of {self.messages:,} depth messages"
+        return "; ".join(filter(None, (line, fifo_text(self.executed, self.first))))
+
+
+class OrderLogCheck:
+    """Follows the order log of a day beside its depth messages.
+
+    Args:
+        folder: The day.
+        findings: Receives the first contradiction, after which nothing more is compared.
+    """
+
+    def __init__(self, folder: DayFolder, findings: DefectList) -> None:
+        self._path, self._findings = folder.order_log, findings
+        self._book = OrderBook()
+        self._block: list[Ints] = []
+        self._at = self._before = self._messages = 0
+        self._upto, self._ended, self._failed = -1, False, False
+        self._blocks: Iterator[list[Ints]] = iter(())
+        try:
+            log = OrderLog.open(self._path)
+            self._spans, self._steps = log.spans, log.steps or _steps_of(folder)
+            self._blocks = log.changes(_REPLAYED)
+        except BrokenFile as error:
+            self._fail(None, str(error))
+
+    def follow(self, read: "ReadDiff") -> None:
+        """Compare the levels of a depth message with those of the log after its update id."""
+        diff = read.diff
+        if self._advance(diff.u) and self._covers(diff.recv_us):
+            self._messages += 1
+            self._compare(diff.b, diff.a, f"the depth message of row {read.row}, update id {diff.u}")
+
+    def whole(self, update_id: int, bids: Levels, asks: Levels, recv_us: int) -> None:
+        """Compare the levels of a snapshot."""
+        if self._advance(update_id) and self._covers(recv_us):
+            self._compare(bids, asks, f"the snapshot of update id {update_id}")
+
+    def report(self) -> OrderLogReport:
+        """Read the remaining rows, and return the report."""
+        self._advance(_ALL_ROWS)
+        book = self._book
+        return OrderLogReport(self._before + self._at, self._messages, book.executed, book.executed_first)
+
+    def _covers(self, us: int) -> bool:
+        return self._spans is None or any(begin <= us < end for begin, end in self._spans)
+
+    def _advance(self, update_id: int) -> bool:
+        """Apply the rows up to an update id; return whether the log is then at that update."""
+        if self._failed or update_id < self._upto:
+            return False
+        self._upto = update_id
+        while not self._ended:
+            if self._block:
+                kind, order, other, side, ticks, lots, update = self._block
+                self._at, wrong = self._book.replay(kind, order, other, side, ticks, lots, update, self._at, update_id)
+                if wrong:
+                    self._contradiction(wrong)
+                    return False
+                if self._at < len(self._block[0]):
+                    break
+                self._before += self._at
+                self._at = 0
+            try:
+                self._block = next(self._blocks, [])
+            except BrokenFile as error:
+                self._fail(None, str(error))
+                return False
+            self._ended = not self._block
+        return True
+
+    def _compare(self, bids: Levels, asks: Levels, name: str) -> None:
+        for side, levels in ((1, bids), (-1, asks)):
+            for price, qty in levels:
+                known = self._in_steps(price, qty)
+                if known is None:
+                    continue
+                ticks, lots = known
+                found = self._book.level(side, ticks)
+                if found != lots:
+                    end = "; the log ends here" if self._ended else ""
+                    what = f"{found} lots at {ticks} ticks on side {side:+d} after this row, but {lots} in {name}{end}"
+                    self._fail(self._before + self._at, what)
+                    return
+
+    def _in_steps(self, price: str, qty: str) -> tuple[int, int] | None:
+        """Return ticks and lots; None of a level that is on no grid, which no tape has."""
+        try:
+            ticks, off_tick = divmod(_e8(price), self._steps.tick_e8)
+            lots, off_lot = divmod(_e8(qty), self._steps.lot_e8)
+        except OffGrid:
+            return None
+        return None if off_tick or off_lot else (ticks, lots)
+
+    def _contradiction(self, wrong: str) -> None:
+        row = dict(zip(_REPLAYED, (int(cells[self._at]) for cells in self._block), strict=True))
+        named = row["other_id"] if row["kind"] == ROW_TRADE else row["order_id"]
+        found = self._book.level(row["side"], row["ticks"])
+        self._fail(self._before + self._at + 1, _WRONG[wrong].format(**row, named=named, sum=found))
+
+    def _fail(self, row: int | None, what: str) -> None:
+        self._failed = True
+        self._findings.add(self._path, row, "order_log", what)
+
+
+def _steps_of(folder: DayFolder) -> Steps:
+    """Return the steps of an older log, those of the day's instrument."""
+    grids = read_grids(folder)
+    if not grids:
+        raise BrokenFile(f"{folder.instrument}: there is none, so the tick of {folder.order_log.name} is unknown")
+    return Steps(grids[0].tick_e8, grids[0].lot_e8)
+
+
+@lru_cache(maxsize=1 << 16)
+def _e8(text: str) -> int:
+    return e8(text)

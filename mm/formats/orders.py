@@ -1,0 +1,226 @@
+"""Single orders of a source: plays them to changes of levels, and keeps their order log until its days are written.
+
+The rows wait in a temporary file, in the source's own units, as the steps of the instrument are known at the end only.
+"""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import finalize
+
+import numpy as np
+
+from mm.clock import midnight_us, next_day
+from mm.dayfolder._orders import OPS, OrderBook
+from mm.dayfolder.layout import ORDER_COLUMNS, ROW_LEVEL, ROW_REST, ROW_TRADE, DayFolder
+from mm.dayfolder.order_log import LEAST_CONSISTENT, OrderLog, OrderLogWriter, Steps, fifo_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Bytes = NDArray[np.int8]
+
+OP = {name: code for code, name in enumerate(OPS)}
+"""Codes of the commands of `OrderBook.play`, by name."""
+FIRST_RANK = 16
+"""Small numbers of makers have a meaning of their own in the log of a futures exchange."""
+_SAID = {
+    "twice": "add an order whose id is in use: the earlier order counts as cancelled",
+    "unknown_cancel": "are of orders that were never added; they were left out",
+    "unknown_modify": "change orders that were never added: these count as new, last in their queues",
+    "unknown_fill": "execute orders that are not displayed: the order log has them as executions of nothing displayed",
+    "large_cancel": "cancel more than their order had: the order is gone, the excess was left out",
+    "large_fill": "fill more than their order had: the excess counts as executed of nothing displayed",
+    "other_side": "execute an order of the other side: the order log has the side of the execution",
+    "other_price": "execute at another price than their order's: the order log has the price of the execution",
+}
+
+
+class Commands(NamedTuple):
+    """Commands of `OrderBook.play`, as columns."""
+
+    us: "Ints"
+    op: "Bytes"
+    number: "Ints"
+    side: "Bytes"
+    price: "Ints"
+    lots: "Ints"
+    ends: "Bytes"
+    row: "Ints"
+
+
+class BookMessage(NamedTuple):
+    """A message that is due.
+
+    Attributes:
+        at: Index of the command that it follows.
+        whole: Whether the changes are all levels.
+        changes: int64[n, 3]: side, price and quantity of levels, in the source's units.
+        rows: Number of rows of the log up to here.
+    """
+
+    at: int
+    whole: bool
+    changes: "Ints"
+    rows: int
+
+
+class OrderRecords:
+    """The orders of one instrument.
+
+    Args:
+        price_e8: The source's unit of price, in 1e-8.
+        qty_e8: The source's unit of quantity, in 1e-8.
+    """
+
+    def __init__(self, price_e8: Fraction, qty_e8: Fraction) -> None:
+        self.sides: dict[int, int] = {}
+        self._price_e8, self._qty_e8 = price_e8, qty_e8
+        self._book = OrderBook(FIRST_RANK)
+        self._path = Path(mkdtemp(prefix="mm-orders-"), "rows.parquet")
+        self._rows = OrderLogWriter(self._path, compression="lz4")
+        finalize(self, _discard, self._rows, self._path)
+        self._count, self._last_us, self._closed = 0, 0, False
+        self._ends, self._ids = array("q"), array("q")
+        self._first: dict[str, str] = {}
+        self.off_tick = 0
+
+    def multiply(self, price: int, qty: Decimal) -> None:
+        """Take prices and quantities times these numbers."""
+        self._price_e8 = self._price_e8 * price
+        self._qty_e8 = self._qty_e8 * Fraction(qty)
+
+    @property
+    def trades(self) -> int:
+        """The number of the last print."""
+        return self._book.trades
+
+    def play(self, path: Path, commands: Commands) -> Iterator[BookMessage]:
+        """Apply commands of the file *path*, and yield the messages that are due."""
+        self._book.play(*commands)
+        rows, sources, messages, changes = self._book.take()
+        for name, (_, row) in self._book.problems.items():
+            self._first.setdefault(name, f"{path.name}:{row}")
+        before = self._count
+        self._add(rows)
+        begin = 0
+        upto = before + np.searchsorted(sources, messages[:, 0], "right")
+        for (at, kind, end), count in zip(messages.tolist(), upto.tolist(), strict=True):
+            yield BookMessage(at, kind > 0, changes[begin:end], count)
+            begin = end
+
+    def carried(self, rows: int, update_id: int) -> None:
+        """Note that the message *update_id* of the day has the first *rows* rows."""
+        self._ends.append(rows)
+        self._ids.append(update_id)
+
+    def notes(self) -> list[str]:
+        """Return a sentence on each kind of record that contradicts the orders, and on doubtful queues."""
+        said = [
+            f"{count:,} records {_SAID[name]} (first {self._first[name]})"
+            for name, (count, _) in self._book.problems.items()
+        ]
+        return said if self._is_fifo else [*said, self._queues()]
+
+    def told(self) -> list[str]:
+        """Return a sentence on the queues, if they are as they should be."""
+        return [text for text in (self._queues(),) if text and self._is_fifo]
+
+    @property
+    def _is_fifo(self) -> bool:
+        return self._book.executed_first >= LEAST_CONSISTENT * self._book.executed
+
+    def _queues(self) -> str:
+        return fifo_text(self._book.executed, self._book.executed_first)
+
+    def write(self, folders: Sequence[DayFolder], zone: str, tick_e8: int, lot_e8: int) -> list[str]:
+        """Write the order log of each day, and return sentences for the report.
+
+        A log begins with the orders that rest when the day begins.
+        """
+        self._close()
+        steps, resting, last_id = Steps(tick_e8, lot_e8), np.empty((0, 4), np.int64), 0
+        book, blocks, rest = OrderBook(), self._blocks(steps), None
+        for folder in folders:
+            until_us = midnight_us(next_day(folder.day), zone)
+            with OrderLogWriter(folder.order_log_columns, steps=steps) as log:
+                begun = False
+                while (block := rest if rest is not None else next(blocks, None)) is not None:
+                    count = int(np.searchsorted(block[:, 0], until_us))
+                    mine, rest = block[:count], block[count:] if count < len(block) else None
+                    if len(mine) and not begun:
+                        begun = True
+                        log.add(_opening(resting, int(mine[0, 0]), last_id))
+                    if len(mine):
+                        log.add(mine)
+                        _replay(book, mine)
+                        last_id = int(mine[:, -1].max())
+                    if rest is not None:
+                        break
+            resting = book.resting()
+        if not self.off_tick:
+            return []
+        return [f"{self.off_tick:,} executions of nothing displayed are off the tick: the order log leaves them out"]
+
+    def _blocks(self, steps: "Steps") -> Iterator["Ints"]:
+        """Yield the rows in ticks and lots, with the update ids of the day's messages."""
+        ends, ids = np.frombuffer(self._ends, np.int64), np.frombuffer(self._ids, np.int64)
+        price, qty = self._price_e8 / steps.tick_e8, self._qty_e8 / steps.lot_e8
+        begin = 0
+        for columns in OrderLog.open(self._path).blocks():
+            rows = np.column_stack([columns[name] for name in ORDER_COLUMNS])
+            at = np.minimum(np.searchsorted(ends, np.arange(begin, begin + len(rows)), "right"), len(ids) - 1)
+            begin += len(rows)
+            is_trade = rows[:, 1] == ROW_TRADE
+            for row in np.flatnonzero(is_trade & (rows[:, 5] == 0)).tolist():
+                rows[row, 5] = self.sides.get(int(rows[row, 8]), 1)
+            rows[:, 9] = np.where(rows[:, 1] == ROW_LEVEL, ids[at] if len(ids) else 0, 0)
+            ticks = rows[:, 6] * price.numerator
+            off = (ticks % price.denominator != 0) & is_trade & (rows[:, 3] == 0)
+            self.off_tick += int(off.sum())
+            rows[:, 6] = ticks // price.denominator
+            rows[:, 7] = rows[:, 7] * qty.numerator // qty.denominator
+            yield rows[~off]
+
+    def _add(self, rows: "Ints") -> None:
+        if len(rows):
+            rows[:, 0] = np.maximum.accumulate(np.maximum(rows[:, 0], self._last_us))
+            self._last_us = int(rows[-1, 0])
+            self._count += len(rows)
+            self._rows.add(rows)
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._book.finish()
+            self._add(self._book.take()[0])
+            self._rows.__exit__(None, None, None)
+            self._closed = True
+
+
+def _discard(rows: OrderLogWriter, path: Path) -> None:
+    rows.discard()
+    rmtree(path.parent, ignore_errors=True)
+
+
+def _opening(resting: "Ints", us: int, update_id: int) -> "Ints":
+    """Return the rows of the orders that rest when a day begins."""
+    rows, totals = [], dict[tuple[int, int], int]()
+    for rank, side, ticks, lots in resting.tolist():
+        totals[side, ticks] = totals.get((side, ticks), 0) + lots
+        rows.append((us, ROW_REST, rank, 0, 0, side, ticks, lots, 0, 0))
+        rows.append((us, ROW_LEVEL, rank, 0, 0, side, ticks, totals[side, ticks], 0, update_id))
+    return np.array(rows, np.int64).reshape(-1, len(ORDER_COLUMNS))
+
+
+def _replay(book: OrderBook, rows: "Ints") -> None:
+    """Apply the rows of a log to *book*."""
+    kind, order, other, side, ticks, lots, update = (np.ascontiguousarray(rows[:, at]) for at in (1, 2, 3, 5, 6, 7, 9))
+    at, wrong = book.replay(kind, order, other, side, ticks, lots, update, 0, 2**62)
+    if wrong:
+        raise AssertionError(f"row {at} of an order log just made is wrong: {wrong}, {rows[at].tolist()}")

@@ -1,0 +1,226 @@
+"""Single orders of every source: what the simulator wrote comes back as the same order log and the same books."""
+
+import sys
+
+import numpy as np
+import pytest
+from foreign_days import START_US, imported, write_csv
+from test_databento import BAD_TIME, HEAD, LAST, SNAPSHOT, es, record
+
+from day_files import defects_of
+from mm.dayfolder.check import check_day
+from mm.dayfolder.layout import (
+    ROW_CANCEL,
+    ROW_EXPIRE,
+    ROW_LEVEL,
+    ROW_NEW,
+    ROW_REDUCE,
+    ROW_REFUSE,
+    ROW_REST,
+    ROW_TRADE,
+    DayFolder,
+)
+from mm.dayfolder.order_log import OrderLog, OrderLogWriter
+from mm.errors import UsageError
+from mm.formats.order_export import export_orders
+from simulation import simulate_day
+
+MADE = {"day": "20260105", "symbol": "SIMUSDT", "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory):
+    """Return a day with partial fills, cancellations and long queues."""
+    return simulate_day(
+        tmp_path_factory.mktemp("busy"), scenario="zero_intelligence", hours=0.02, limit_reach_ticks=30, **MADE
+    )
+
+
+def displayed(path):
+    """Return the rows of displayed orders, which are numbered by their first row."""
+    column = OrderLog.open(path).columns
+    rows, numbers = [], {}
+    cells = [column[name].tolist() for name in ("us", "kind", "order_id", "other_id", "side", "ticks", "lots")]
+    for us, kind, order, other, side, ticks, lots in zip(*cells, strict=True):
+        if kind in (ROW_NEW, ROW_REFUSE, ROW_EXPIRE):
+            continue
+        if kind == ROW_REST:
+            numbers[order] = len(numbers) + 1
+        named = other if kind == ROW_TRADE else order
+        rows.append((us, kind, numbers.get(named, 0), side, ticks, lots))
+    return rows
+
+
+def log_of(report):
+    return DayFolder.at(report.days[0].path).order_log
+
+
+def came_back(day, form, tmp_path, **options):
+    """Return the day that its own export makes."""
+    files = export_orders(day, form, tmp_path / f"x.{'dbn' if form == 'dbn' else 'csv'}").files
+    steps = {"tick_size": "0.01", "qty_step": "0.001", "units": {"contract_size": "0.001"}} | options
+    report = imported("databento", files, tmp_path / "data", **steps)
+    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+    return report
+
+
+@pytest.mark.parametrize("form", ["databento", "dbn"])
+def test_simulated_orders_come_back_from_databento(busy, tmp_path, form):
+    """Ranks, times, partial fills and levels; the fills of the box are all of the first in the queue."""
+    if form == "dbn":
+        pytest.importorskip("databento_dbn")
+    report = came_back(busy, form, tmp_path)
+    assert displayed(log_of(report)) == displayed(busy.order_log)
+    kinds = {row[1] for row in displayed(busy.order_log)}
+    assert {ROW_REST, ROW_LEVEL, ROW_TRADE, ROW_CANCEL} <= kinds
+    assert any("100.00 %" in how for how in report.read_as)
+
+
+def test_dbn_without_its_library_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "databento_dbn", None)
+    (tmp_path / "x.dbn").write_bytes(b"DBN\x02 and more")
+    with pytest.raises(UsageError, match=r"x\.dbn.*mm-research\[databento\]"):
+        es([tmp_path / "x.dbn"], tmp_path / "data")
+
+
+def opened(*records):
+    """Return records after a book of 5 at 99.99 (order 1), 4 behind it (order 2), and 6 at 100.01 (order 3)."""
+    us, flags = START_US, SNAPSHOT | BAD_TIME
+    return [
+        record(us, "R", "N", None, 0, 0, flags),
+        record(us, "A", "B", 9_999, 5, 1, flags),
+        record(us, "A", "B", 9_999, 4, 2, flags),
+        record(us, "A", "A", 10_001, 6, 3, flags | LAST),
+        *(record(us + 1_000 * n, *cells) for n, cells in enumerate(records, 1)),
+        record(us + 900_000, "A", "A", 10_002, 1, 99),
+    ]
+
+
+def orders_after(tmp_path, *records):
+    """Return the report, and (kind, number, side, ticks, lots) of the log after the opening book, without levels."""
+    tmp_path.mkdir(exist_ok=True)
+    report = es([write_csv(tmp_path / "x.csv", HEAD, opened(*records))], tmp_path / "data", tick_size="0.01")
+    assert defects_of(report.days[0].path) == []
+    return report, [row[1:] for row in displayed(log_of(report)) if row[1] != ROW_LEVEL][3:-1]
+
+
+def test_order_keeps_its_place_only_while_it_shrinks(tmp_path):
+    """A larger one and one of another price join again, with a new number."""
+    _, rows = orders_after(
+        tmp_path,
+        ("M", "B", 9_999, 3, 1),
+        ("M", "B", 9_999, 4, 1),
+        ("M", "B", 9_998, 4, 2),
+        ("C", "B", 9_999, 1, 1),
+        ("C", "B", 9_999, 3, 1),
+    )
+    assert rows == [
+        (ROW_REDUCE, 1, 1, 9_999, 3),
+        (ROW_CANCEL, 1, 1, 9_999, 3),
+        (ROW_REST, 4, 1, 9_999, 4),
+        (ROW_CANCEL, 2, 1, 9_999, 4),
+        (ROW_REST, 5, 1, 9_998, 4),
+        (ROW_REDUCE, 4, 1, 9_999, 3),
+        (ROW_CANCEL, 4, 1, 9_999, 3),
+    ]
+
+
+def test_fill_and_its_cancellation_are_one_change(tmp_path):
+    """What a print executes beyond its fills was not displayed; a fill has its own price."""
+    report, rows = orders_after(
+        tmp_path,
+        ("T", "A", 9_999, 8, 0, 0),
+        ("F", "B", 9_999, 5, 1, 0),
+        ("F", "B", 9_998, 2, 2, 0),
+        ("C", "B", 9_999, 5, 1, 0),
+        ("C", "B", 9_999, 2, 2),
+        ("M", "B", 9_999, 1, 2),
+    )
+    assert rows == [
+        (ROW_TRADE, 1, -1, 9_999, 5),
+        (ROW_TRADE, 2, -1, 9_998, 2),
+        (ROW_TRADE, 0, -1, 9_999, 1),
+        (ROW_REDUCE, 2, 1, 9_999, 1),
+    ]
+    assert "1 records execute at another price than their order's" in " ".join(report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("records", "said", "kept"),
+    [
+        ([("A", "B", 9_998, 2, 1)], "1 records add an order whose id is in use", [ROW_CANCEL, ROW_REST]),
+        ([("C", "B", 9_998, 2, 77)], "1 records are of orders that were never added", []),
+        ([("M", "B", 9_998, 2, 77)], "1 records change orders that were never added", [ROW_REST]),
+        ([("C", "B", 9_999, 9, 1)], "1 records cancel more than their order had", [ROW_CANCEL]),
+        (
+            [("T", "A", 9_999, 9, 0, 0), ("F", "B", 9_999, 9, 1, 0), ("C", "B", 9_999, 9, 1)],
+            "1 records fill more than their order had",
+            [ROW_TRADE, ROW_TRADE],
+        ),
+        (
+            [("T", "A", 9_999, 9, 0, 0), ("F", "B", 9_999, 9, 77)],
+            "1 records execute orders that are not displayed",
+            [ROW_TRADE],
+        ),
+        (
+            [("T", "A", 9_999, 2, 0, 0), ("F", "A", 9_999, 2, 1, 0), ("C", "B", 9_999, 2, 1)],
+            "1 records execute an order of the other side",
+            [ROW_TRADE],
+        ),
+    ],
+)
+def test_record_that_contradicts_the_orders_is_named(tmp_path, records, said, kept):
+    """The rule, what was done, and the first row; the day is whole."""
+    report, rows = orders_after(tmp_path, *records)
+    assert [row[0] for row in rows] == kept
+    (found,) = [warning for warning in report.warnings if said in warning]
+    assert "x.csv:" in found
+
+
+def test_equal_whole_book_keeps_the_places_and_another_one_begins_anew(tmp_path):
+    """A snapshot that repeats the book is no event of an order; a different one clears it."""
+    flags = SNAPSHOT | BAD_TIME
+    same = [
+        ("N", "N", None, 0, 0),
+        ("R", "N", None, 0, 0, flags),
+        *(("A", "B", 9_999, lots, n, flags) for n, lots in ((1, 5), (2, 4))),
+        ("A", "A", 10_001, 6, 3, flags | LAST),
+    ]
+    _, rows = orders_after(tmp_path / "same", *same)
+    assert rows == []
+    _, rows = orders_after(tmp_path / "other", *same[:2], ("A", "B", 9_999, 4, 2, flags), same[-1])
+    assert [row[0] for row in rows] == [ROW_CANCEL] * 3 + [ROW_REST] * 2
+
+
+def test_market_that_fills_others_first_is_warned_of(tmp_path):
+    report, _ = orders_after(tmp_path, ("T", "A", 9_999, 2, 0, 0), ("F", "B", 9_999, 2, 2, 0), ("C", "B", 9_999, 2, 2))
+    assert any("0.00 %" in warning and "no plain FIFO" in warning for warning in report.warnings)
+
+
+def rewritten(day, change):
+    """Write the log of *day* again, after *change* of its rows."""
+    log = OrderLog.open(day.order_log)
+    rows = np.column_stack(list(log.columns.values()))
+    day.order_log.unlink()
+    with OrderLogWriter(day.order_log, steps=log.steps) as out:
+        out.add(change(rows))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: rows + np.outer(np.cumsum(rows[:, 1] == ROW_LEVEL) == 99, np.arange(10) == 7), "lots at"),
+        (lambda rows: rows[: len(rows) // 2 - len(rows) // 2 % 2], "the log ends here"),
+        (lambda rows: np.concatenate((rows[:2], rows[:2], rows[2:])), "an id is used once"),
+        (lambda rows: np.delete(rows, np.flatnonzero(rows[:, 1] == ROW_REST)[:1], 0), "side"),
+    ],
+    ids=["lots", "half", "twice", "lacks"],
+)
+def test_log_that_contradicts_the_depth_is_found_with_its_row(tmp_path, busy, change, said):
+    """The check names the row; an intact log has none."""
+    day = simulate_day(tmp_path, scenario="poisson", hours=0.02, **MADE)
+    assert check_day(day).fifo_consistency == 1.0
+    rewritten(day, change)
+    (found,) = [defect for defect in check_day(day).defects if defect.kind == "order_log"]
+    assert found.row is not None
+    assert said in found.message

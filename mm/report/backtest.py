@@ -27,6 +27,7 @@ from mm.report.backtest_charts import (
     split_figure,
 )
 from mm.report.contents import PAGE, SUMMARY
+from mm.report.earned import draws_cards, hour_by_day_card, inventory_card, returns_card, rolling_card
 from mm.report.figures import thinned
 from mm.report.frame import (
     About,
@@ -103,6 +104,7 @@ def page(
     below = [
         in_row(split_card(summary), _markout_card(summary, fills), _distance_card(summary, fills), _rate_card(summary)),
         in_row(markouts_card(summary), days_card(summary), kind="wholes"),
+        *earned_cards(summary, run),
         in_row(hours_card(run, summary), _hours_card(summary), kind="wholes"),
         fills_card(summary, run),
         f'<div class="trio">{activity}{selection_card(summary)}{data_card(summary, run)}</div>',
@@ -472,13 +474,26 @@ def days_card(summary: Summary) -> str:
     days = summary.get("daily") or []
     if len(days) < 2:
         return ""
-    rows = [
-        (escape(day["day"]), Amount(day["pnl"]), f"{day['n_fills']:,}", Amount(day["equity"], plus=False))
-        for day in days
-    ]
+    rows = [(escape(day["day"]), Amount(day["pnl"]), f"{day['n_fills']:,}", _whole(day["equity"])) for day in days]
     hint = f"Sharpe over days, annual: {number(summary['sharpe_daily'], 3)}." if len(days) >= SHARPE_DAYS else ""
     unit = quote_asset(summary)
     return card("By day", hint, grid(("day", f"PnL, {unit}", "fills", f"equity at its end, {unit}"), rows))
+
+
+def earned_cards(summary: Summary, run: RunColumns) -> list[str]:
+    """Return returns, histograms, PnL by inventory, by hour and day and over days; empty without state rows."""
+    if len(run.state["recv_us"]) == 0:
+        return []
+    days = summary.get("daily") or []
+    rolling = rolling_card([day["day"] for day in days], [day["pnl"] for day in days], summary.get("sharpe_daily"))
+    by_day, by_inventory = hour_by_day_card(summary, run), inventory_card(summary, run)
+    first = [in_row(returns_card(summary, run), by_day), by_inventory] if by_day else []
+    first = first or [in_row(returns_card(summary, run), by_inventory)]
+    return [*first, draws_cards(summary, run), rolling]
+
+
+def _whole(equity: float) -> Amount:
+    return Amount(float(f"{equity:.8g}"), plus=False, exact=True)
 
 
 def sensitivity_card(summary: Summary) -> str:

@@ -14,6 +14,7 @@ from mm.base.estimate import Estimate
 from mm.base.numbers import in_column, number, percent, signed
 from mm.report import figures
 from mm.report.contents import EVALUATION, read_content
+from mm.report.earned import day_map, rolling_card
 from mm.report.figures import Figure, Panel, signs
 from mm.report.frame import (
     About,
@@ -35,7 +36,7 @@ from mm.report.frame import (
 )
 
 KEYS = ("symbols", "daily", "pnl_by_day", "by_symbol", "by_hour", "by_volatility", "rows", "holes", "warnings")
-MOST_BINS, MOST_LABELS = 40, 12
+MOST_LABELS, SYMBOL_PX = 12, 26
 Content = Mapping[str, Any]
 
 
@@ -47,6 +48,7 @@ def page(folder: Path, about: About | None = None) -> str:
         *headline(content, about.name),
         _days_card(content),
         _symbols_card(content),
+        in_row(_map_card(content), _rolling_card(content), kind="wholes"),
         in_row(
             _distribution_card(content),
             card(
@@ -160,6 +162,25 @@ def _sum_of(names: Sequence[str], pnl: Floats) -> figures.Trace:
     return figures.points("sum", names, np.cumsum(pnl), figures.MAIN, mode="lines+markers")
 
 
+def _map_card(content: Content) -> str:
+    """Return the card of the PnL of each symbol on each day."""
+    symbols, days = content["symbols"], content["days"]
+    hint = f"PnL of the quoting, {escape(content['quote_asset'])}. Empty: not played."
+    if len(symbols) < 2 or len(days) < 2:
+        return card("Symbol by day", "", chart(None, "One symbol or one day: nothing to compare."))
+    pnl = np.full((len(symbols), len(days)), np.nan)
+    for row in content["rows"]:
+        pnl[symbols.index(row["symbol"]), days.index(row["day"])] = quoting_of(row)
+    return card("Symbol by day", hint, chart(day_map(days, symbols, pnl, SYMBOL_PX)))
+
+
+def _rolling_card(content: Content) -> str:
+    pnl = [day["pnl"] for day in content["pnl_by_day"]]
+    if "sharpe_daily" not in content:  # of an earlier version
+        return ""
+    return rolling_card(content["days"], pnl, content["sharpe_daily"])
+
+
 def _distribution_card(content: Content) -> str:
     figure = _distribution_figure(content)
     if figure is None:
@@ -174,15 +195,7 @@ def _distribution_figure(content: Content) -> Figure | None:
     pnl = np.array([row["pnl"] for row in content["pnl_by_day"]])
     if len(pnl) < 2:
         return None
-    counts, edges = np.histogram(pnl, bins=min(MOST_BINS, max(5, round(2 * len(pnl) ** 0.5))))
-    middle = (edges[1:] + edges[:-1]) / 2
-    tips = [
-        f"{count} days from {signed(low, 3)} to {signed(high, 3)}"
-        for count, low, high in zip(counts.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True)
-    ]
-    return figures.chart(
-        [figures.bars("days", middle, counts, figures.MAIN, tips)], figures.numbers_axis("PnL of a day"), 200
-    )
+    return figures.histogram(pnl, f"PnL of a day, {escape(content['quote_asset'])}", "days")
 
 
 def _symbols_card(content: Content) -> str:

@@ -10,11 +10,13 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from mm.base.arrays import Floats, Ints, Numbers, Rows
+from mm.base.numbers import signed
 from mm.clock import US_PER_MS
 
 Trace = dict[str, Any]
@@ -299,6 +301,7 @@ def heat(
     best: tuple[int, int] | None = None,
     *,
     span: tuple[float, float] | None = None,
+    row_px: int = 34,
     **more: Any,
 ) -> Figure:
     """Return a heat map with the value in each cell: gains green, losses red.
@@ -309,6 +312,7 @@ def heat(
         values: By row and column; None is an empty cell.
         best: Row and column of the framed cell.
         span: Least and greatest value of the colours, if several maps share them.
+        row_px: Height of a row.
         more: Further properties of the trace.
     """
     reach = max([abs(value) for value in (*(span or ()), *known(values))], default=1.0) or 1.0
@@ -331,7 +335,8 @@ def heat(
     shapes = [] if best is None else [
         {**frame, "x0": best[1] - 0.5, "x1": best[1] + 0.5, "y0": best[0] - 0.5, "y1": best[0] + 0.5}
     ]  # fmt: skip
-    height = max(110, 34 * len(down[1])) + 80
+    named = any((across[0], down[0]))
+    height = max(110 if named else 60, row_px * len(down[1])) + (80 if named else 42)
     title = "<br>".join(f"{escape(name)} {way}" for name, way in ((down[0], "↓"), (across[0], "→")) if name)
     ticks = {"showgrid": False, "zeroline": False, "automargin": True, "fixedrange": True}
     return {
@@ -341,10 +346,32 @@ def heat(
             "yaxis": {**_labels(down[1]), **ticks, "autorange": "reversed"},
             "shapes": shapes,
             "height": height,
-            "margin": {"l": 64, "r": 12, "t": 72, "b": 8},
+            "margin": {"l": 64, "r": 12, "t": 72 if named else 34, "b": 8},
             "hovermode": "closest",
         },
     }
+
+
+MOST_BINS, TAIL = 40, 0.005
+
+
+def histogram(values: Floats, unit: str, what: str, height: int = 200) -> Figure:
+    """Return the number of *values* in equal steps, in *unit*; values in the tails stand in the outermost bars.
+
+    Args:
+        values: The values; at least one.
+        unit: Unit of the values, for the axis.
+        what: What is counted, for the tips.
+        height: Height of the drawing area in pixels.
+    """
+    low, high = np.quantile(values, (TAIL, 1 - TAIL)) if len(values) > 1 / TAIL else (values.min(), values.max())
+    edges = np.histogram_bin_edges(values, min(MOST_BINS, max(5, round(2 * len(values) ** 0.5))), (low, high))
+    counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
+    ends = [signed(edge, 3) for edge in edges.tolist()]
+    ends[0], ends[-1] = signed(float(values.min()), 3), signed(float(values.max()), 3)
+    tips = [f"{count:,} {what} from {a} to {b}" for count, (a, b) in zip(counts.tolist(), pairwise(ends), strict=True)]
+    trace = bars(what, (edges[1:] + edges[:-1]) / 2, counts.astype(np.int32), MAIN, tips)
+    return chart([trace], numbers_axis(unit), height)
 
 
 def known(values: Iterable[Iterable[float | None]]) -> list[float]:

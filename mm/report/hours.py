@@ -96,7 +96,7 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
     hint = (
         f"Hours in UTC, over all days. PnL is the change of marked equity, in {quote}; markout is the realised "
         f"half-spread, in {quote} per unit, ± half a 95 % interval by blocks of 5 min, where {LEAST_FILLS} fills "
-        f"in {LEAST_BLOCKS} of them give one."
+        f"in {LEAST_BLOCKS} of them give one. From two days on there is a map of hours and days, too."
     )
     head: tuple[str, ...] = ("hour", "fills", "buys", "sells", f"PnL, {quote}", f"half-spread at the fill, {quote}")
     head += (f"markout after {HORIZON_S} s, {quote}",)

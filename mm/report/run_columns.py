@@ -15,6 +15,8 @@ from mm.backtest.io import read_orders
 from mm.backtest.journal import ACTIONS, REJECT_REASONS
 from mm.backtest.metrics.arithmetic import median
 from mm.backtest.metrics.order_lives import NEVER, lives
+from mm.backtest.metrics.pnl import EquitySeries, account_of, changes_60s, pairs, round_trips
+from mm.backtest.metrics.spans import Spans
 from mm.backtest.result import LEGS
 from mm.backtest.run_terms import OWN_MARKET, own_market_of
 from mm.base.arrays import Floats, Ints, Mask, Numbers, Rows
@@ -154,6 +156,19 @@ class LegColumns:
 
 
 @dataclass(frozen=True, eq=False)
+class Draws:
+    """What single minutes and round trips earned, in quote asset: the numbers behind those of the summary.
+
+    Attributes:
+        minutes: PnL of the quoting in each period of 60 s; of all legs. None if the run's files do not tell it.
+        trips: PnL of each round trip, after the fees of both ends; None likewise.
+    """
+
+    minutes: Floats | None = None
+    trips: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class RunColumns:
     """The results of a run, as columns.
 
@@ -170,6 +185,8 @@ class RunColumns:
         usual_us: Median time between two state rows of the run, of which *state* may be a part; None if it has all.
         target: Target inventory, in base asset; what it earns is not of the quoting.
         legs: The account in each other market with orders, by its name and symbol, if their PnL has a sum.
+        draws: The PnL of each minute and round trip.
+        day_us: Name and first instant of each day; empty if they are not known.
     """
 
     fills: Mapping[str, Any]
@@ -184,6 +201,8 @@ class RunColumns:
     usual_us: float | None = None
     target: float = 0.0
     legs: Mapping[str, LegColumns] = field(default_factory=dict)
+    draws: Draws = Draws()
+    day_us: Sequence[tuple[str, int]] = ()
 
     @cached_property
     def quoting(self) -> Floats:
@@ -264,7 +283,18 @@ def columns_of(result: "Result") -> RunColumns:
         usual_us=usual,
         target=_target_of(result),
         legs=_legs_of(result) if result.summary.get(OWN_MARKET) else {},
+        draws=_draws_of(result),
+        day_us=list(zip(terms.days, terms.starts_us, strict=True)) if len(terms.days) == len(terms.starts_us) else (),
     )
+
+
+def _draws_of(result: "Result") -> Draws:
+    journal, terms = result.journal, result.terms
+    series = result.series if result.summary.get(OWN_MARKET) else account_of(journal, terms)
+    known = series is not None and series.valid.any() and not terms.unvalued_fees
+    matched, notional = pairs(journal.fills), terms.instrument.tick_lot_e16 / (E8 * E8)
+    trips = round_trips(journal.fills, matched, notional)[0] if len(matched.lots) else np.empty(0)
+    return Draws(changes_60s(series) if known and series is not None else None, trips)
 
 
 def _target_of(result: "Result") -> float:
@@ -429,11 +459,38 @@ def read_columns(folder: Path, symbol: str) -> RunColumns:
         sent=(none["action"] == "REJECT").to_numpy(),
     )
     target = float(summary.get("target_inventory") or 0.0)  # an earlier version had none
-    return RunColumns(
+    columns = RunColumns(
         *(_arrays(fills), _arrays(state), quotes, us, mid, excluded, refused),
         target=target,
         legs=_read_legs(folder, summary),
     )
+    return replace(columns, draws=_read_draws(columns, summary))
+
+
+def _read_draws(run: RunColumns, summary: Mapping[str, Any]) -> Draws:
+    """Return the PnL of each minute and round trip from the files, if it is what the *summary* tells of them."""
+    told, spans = summary.get("returns"), np.array(summary.get("spans") or [], np.int64).reshape(-1, 2)
+    minutes = trips = None
+    valid = ~np.isnan(run.quoting)
+    if told and not run.legs and valid.any():
+        us, inventory, cash, mid = (np.asarray(run.state[name]) for name in ("recv_us", "inventory", "cash", "mid"))
+        row = np.flatnonzero(valid)  # without a book the last mark holds
+        mark = mid[row[np.maximum(np.searchsorted(row, np.arange(len(mid)), side="right") - 1, 0)]]
+        quoting = cash + (inventory - run.target) * mark
+        series = EquitySeries(us, valid, quoting, quoting, 1, Spans.of(spans))
+        minutes = _same(changes_60s(series), told["periods"], told["mean"])
+    if (told := summary.get("round_trips")) and told["n"]:
+        names = ("recv_us", "side", "price", "qty", "fee")
+        us, side, price, qty, fee = (np.asarray(run.fills[name]) for name in names)
+        e8 = [np.rint(np.asarray(each, np.float64) * E8).astype(np.int64) for each in (price, qty, fee)]
+        table = np.stack([us, us, np.where(side == "BUY", 1, -1), *e8], axis=1).astype(np.int64)
+        trips = _same(round_trips(table, pairs(table), 1 / (E8 * E8))[0], told["n"], told["mean"])
+    return Draws(minutes, trips)
+
+
+def _same(values: Floats, count: int, mean: float | None) -> Floats | None:
+    same = len(values) == count and mean is not None and math.isclose(values.mean(), mean, rel_tol=1e-6, abs_tol=1e-9)
+    return values if same else None
 
 
 def _read_legs(folder: Path, summary: Mapping[str, Any]) -> dict[str, LegColumns]:

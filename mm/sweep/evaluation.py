@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.notes import undone_text
-from mm.backtest.metrics.risk import undone_by
+from mm.backtest.metrics.risk import sharpe_of_days, undone_by
 from mm.backtest.run_terms import EXCLUDED, OWN_MARKET, QUOTING_OWN_MARKET, concludes, quoting_of
 from mm.base.arrays import Floats, Ints
 from mm.base.estimate import NO_ESTIMATE, estimated
@@ -152,6 +152,7 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row], record: OnReco
         "pnl": float(daily.sum()) if len(daily) else None,
         **({OWN_MARKET: {"pnl": sum(own)}} if (own := _own_market(rows)) else {}),
         "daily": (told := mean(daily, tail=_worst_day(record))),
+        "sharpe_daily": sharpe_of_days(daily, _days_a_year(played)),
         "undone_by": undone_by(daily, sign_of(told["low"], told["high"]), DAY_S),
         "undone_by_alone": undone_by(daily, sign_of(told["low_alone"], told["high_alone"]), DAY_S),
         "trials": dict(ALONE) if record is None else record.to_json(),
@@ -172,6 +173,15 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row], record: OnReco
         *(f"{TRIALS}{problem}" for problem in (record.problems if record else ())),
     ]
     return content
+
+
+def _days_a_year(played: Sequence[EvaluatedDay]) -> float:
+    """Return the days a year of the market, by which each day's ratios are annualised; 0 without a day."""
+    for summary in (day.outcome["summary"] for day in played):
+        returns, covered_us = summary["returns"], sum(end - begin for begin, end in summary["spans"])
+        if covered_us:
+            return float(round(returns["periods_per_year"] * returns["period_s"] * US_PER_S / covered_us))
+    return 0.0
 
 
 def _worst_day(record: OnRecord | None) -> float | None:

@@ -38,6 +38,8 @@ def played(symbol, day, pnl, *, volatility=(1.0,), asset="USDT", qty=2.0, start=
         "quote_qty": qty,
         "volume": {"base": 10.0, "quote": 1_000.0},
         "inventory": {"abs_mean": 1.0},
+        "spans": [[start * HOUR_US, (start + len(pnl)) * HOUR_US]],
+        "returns": {"period_s": 60, "periods_per_year": 60.0 * len(pnl) * 365},
         "quote_asset": asset,
         "warnings": ["null: x", "a warning"],
     }
@@ -74,6 +76,7 @@ def test_days_are_summed_over_symbols_before_their_interval():
     assert [row["pnl"] for row in found["pnl_by_day"]] == [-2.0, 6.0]
     assert (found["pnl"], found["daily"]["mean"], found["drawdown_of_days"]) == (4.0, 2.0, 2.0)
     assert (found["worst_day"]["day"], found["best_day"]["pnl"]) == ("20260101", 6.0)
+    assert found["sharpe_daily"] == pytest.approx(2 / math.sqrt(32) * math.sqrt(365))
     assert [(hole["symbol"], hole["reason"]) for hole in found["holes"]] == [
         ("AAAUSDT", "no day folder"),
         ("BBBUSDT", "it broke"),

@@ -322,7 +322,7 @@ def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -
     """
     if len(matched.lots) == 0:
         return {"n": 0, **dict.fromkeys(("win_rate", "mean", "median", "best", "worst", "holding_s"))}
-    result, held_us = _round_trips(fills, matched, instrument.tick_lot_e16 / (E8 * E8))
+    result, held_us = round_trips(fills, matched, instrument.tick_lot_e16 / (E8 * E8))
     return {
         "n": len(result),
         "win_rate": float(np.count_nonzero(result > 0)) / len(result),
@@ -334,7 +334,7 @@ def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -
     }
 
 
-def _round_trips(fills: "Table", matched: Pairs, notional: float) -> tuple[Floats, Floats]:
+def round_trips(fills: "Table", matched: Pairs, notional: float) -> tuple[Floats, Floats]:
     """Return the PnL of each round trip after fees, and the µs from the mean opening instant of its lots to its end.
 
     *notional* is the value of a tick·lot in the quote asset.

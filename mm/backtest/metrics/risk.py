@@ -396,13 +396,17 @@ def daily(account: "AccountSeries", terms: "RunTerms", fill_us: Ints) -> dict[st
     marks = [account.quote(account.equity[row]) for row in rows]
     parts = [account.quote(account.quoting[b] - account.quoting[a]) for a, b in pairwise(rows)]
     fills = np.diff(np.searchsorted(fill_us, edges[1:-1]), prepend=0, append=len(fill_us)).tolist()
-    pnl = np.array(parts)
-    varied = len(parts) > 1 and pnl.min() < pnl.max()
     rows_by_day = [
         {"day": day, "pnl": part, "n_fills": count, "equity": mark}
         for day, part, count, mark in zip(names, parts, fills, marks[1:], strict=True)
     ]
     return {
         "daily": rows_by_day,
-        "sharpe_daily": float(pnl.mean() / pnl.std(ddof=1) * terms.days_a_year**0.5) if varied else None,
+        "sharpe_daily": sharpe_of_days(np.array(parts), terms.days_a_year),
     }
+
+
+def sharpe_of_days(pnl: Floats, days_a_year: float) -> float | None:
+    """Return the annualised Sharpe ratio of the PnL of days; None below two days, or if all are equal."""
+    ratio = _ratio(pnl)
+    return None if ratio is None else ratio * days_a_year**0.5

@@ -96,17 +96,22 @@ def test_order_that_waited_leaves_only_once_the_rest_is_read():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("of", ["any", "line"])
 @pytest.mark.parametrize("market", ["spot", "usdm"])
-def test_trade_on_a_line_that_grows_late_has_no_orders_and_says_why(tmp_path, market):
-    """It is not ready, its page shows the age, and it trades again once the line is in time."""
+def test_trade_on_a_line_that_grows_late_has_no_orders_and_says_why(tmp_path, market, of):
+    """It is not ready, its page shows the age, and it trades again once the line is in time.
+
+    Where answers are late too, an order ends once its late acknowledgement has come.
+    """
     port = free_port()
     flags = ("--market", "usdm") if market == "usdm" else ()
     knobs = {**FAST, "MARKET": market, "METRICS_PORT": str(port), "FEED_STALE_S": "2"}
     with venue(tmp_path, *flags) as box, box.trader(**knobs) as process:
         box.until(lambda: box.sent() > 2, "orders", process=process)
-        box.post("/sim/faults", "at time 0 do delay delay_s=6 grow_s=6 for_s=20")
+        box.post("/sim/faults", f"at time 0 do delay delay_s=6 grow_s=6 for_s=25 of={of}")
         box.until(lambda: "market is" in ready(port), "unreadiness", seconds=15, process=process)
         time.sleep(1)
+        box.until(lambda: of == "any" or not box.account()["openOrders"], "the ends", seconds=10, process=process)
         before = box.sent()
         for _ in range(20):
             assert box.account()["openOrders"] == []

@@ -1,14 +1,14 @@
 """The rules for orders of a contract: filters with their own error codes, order types, fees."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from mm.instrument import E8, decimal_text, short_text
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
 from mm.sim.exchange.rules import TRADING, Average, SymbolRules
-from mm.sim.exchange.usdm.brackets import most_notional_e8
+from mm.sim.exchange.usdm.brackets import BRACKETS, Bracket, most_notional_e8
 from mm.sim.exchange.usdm.conditional import CONDITIONAL_TYPES
 
 STATUSES = ("PENDING_TRADING", TRADING, "PRE_SETTLE", "SETTLING", "PRE_DELIVERING", "DELIVERING", "DELIVERED", "CLOSE")
@@ -55,6 +55,11 @@ class ContractRules(SymbolRules):
         """Return the largest notional of a position at a leverage."""
         by_leverage_e8 = most_notional_e8(leverage)
         return min(by_leverage_e8, self.most_position_e8) if self.most_position_e8 else by_leverage_e8
+
+    def brackets(self) -> list[Bracket]:
+        """Return the leverage brackets up to the largest position."""
+        most_e8 = self.most_position_e8 or BRACKETS[-1].cap_e8
+        return [replace(one, cap_e8=min(one.cap_e8, most_e8)) for one in BRACKETS if one.floor_e8 < most_e8]
 
     @property
     def price_places(self) -> int:

@@ -129,9 +129,14 @@ class UsdmExchange(Exchange):
             lot_e8=grid.lot_e8,
             tl_e8=self.rules.tl_e8,
             mark=self.mark,
+            most_at_e8=self._most_at_e8,
             orders=lambda: self.users.open(number),
         )
         account.updated(max(account.updated_us, self.now_us))
+
+    def _most_at_e8(self, leverage: int) -> int:
+        """Return the largest notional at a leverage, by the rules of the moment."""
+        return self.rules.most_at_e8(leverage)
 
     def account(self, number: int) -> FuturesAccount:
         """Return a user."""

@@ -52,6 +52,7 @@ class Contract:
     Attributes:
         lot_e8: Quantity of a lot, in 1e-8 of the base asset.
         orders: Returns the account's open orders of the contract.
+        most_at_e8: Returns the largest notional at a leverage.
         tl_e8: Worth of one lot at one tick.
         lots: Position; negative if short.
         cost_e8: What the open lots were bought for, less what they were sold for.
@@ -67,6 +68,7 @@ class Contract:
     tl_e8: int
     mark: Mark
     orders: Callable[[], Sequence[UserOrder]]
+    most_at_e8: Callable[[int], int]
     lots: int = 0
     cost_e8: int = 0
     fees_e8: int = 0

@@ -27,8 +27,10 @@ KINDS: Mapping[str, frozenset[str]] = {
     "any": UPDATE_KINDS | TRADE_KINDS | {"other"},
     "user": frozenset({"user"}),
     "both": UPDATE_KINDS | TRADE_KINDS | {"other", "user"},
+    "line": UPDATE_KINDS | TRADE_KINDS | {"other", "user"},
 }
-"""The values of ``of=``, and the message kinds of each; ``any`` is all kinds of the market streams."""
+"""The values of ``of=``, and the message kinds of each; ``any`` is all kinds of the market streams, ``line`` all
+messages, and answers to requests as well."""
 RULE_CHANGES = ("filters", "symbol")
 """Names of the faults that change the rules of a symbol."""
 MARKET_KINDS = ("depth", "trade", "any")
@@ -133,6 +135,7 @@ class FaultKind:
         per_n: For messages: number of messages per unit of ``n``.
         applies: For responses: return True if the fault applies to the response to a request.
         effect: For requests: return the effect on a request; None if the fault does not apply to it.
+        late_us: For answers, of ``line``: return by how much they are late, given the current time, µs.
         begin: For connections: start the fault.
         end_us: For connections: return the time of `end`, given the open time and the current time; None for never.
         end: For connections: end the fault, or start its second part.
@@ -154,6 +157,7 @@ class FaultKind:
     applies: "Callable[[Fault, Request], bool] | None" = None
     answer: "Callable[[Fault, Request, Response, FaultContext], Response] | None" = None
     effect: "Callable[[Fault, UserRequest, RequestEffect], RequestEffect | None] | None" = None
+    late_us: "Callable[[ActiveFault, int], int] | None" = None
     begin: "Callable[[Fault, Any, int], None] | None" = None
     end_us: "Callable[[Fault, int, int], int | None] | None" = None
     end: "Callable[[Fault, Any], None] | None" = None

@@ -169,6 +169,8 @@ class FaultInjector:
         effect, now_us = RequestEffect(), self.scope.now_us
         for active in self._answers:
             kind = active.fault.kind
+            if kind.late_us and not active.spent(now_us):
+                effect = effect.hit(active.fault, delay_us=effect.delay_us + kind.late_us(active, now_us))
             if kind.effect is None or active.spent(now_us):
                 continue
             changed = kind.effect(active.fault, arrival, effect)
@@ -268,11 +270,12 @@ class FaultInjector:
             self._restarts.append(fault)
         elif fault.kind.refusal:
             self._refusals += [fault] * fault["n"]
-        if fault.kind.answer or fault.kind.effect:
+        if fault.kind.answer or fault.kind.effect or (fault.kind.late_us and fault.of == "line"):
             if fault.values.get("path") == "" and trigger.kind == "request":
                 fault = fault.kind.make(**{**fault.values, "path": trigger.path})
-            self._answers.append(ActiveFault(fault, fault.changes, fault.until_us(self.scope.now_us)))
+            now_us = self.scope.now_us
+            self._answers.append(ActiveFault(fault, fault.changes, fault.until_us(now_us), now_us))
         if fault.of != "user":
             self.scope.apply(rule)
-        if fault.of in ("user", "both"):
+        if fault.of in ("user", "both", "line"):
             self.users.apply(rule)

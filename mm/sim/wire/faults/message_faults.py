@@ -95,7 +95,7 @@ def lag_due_us(active: ActiveFault) -> int | None:
 
 
 def delay(message: Message, active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Messages of open and later connections are late, by a delay that grows evenly to `delay_s` within `grow_s` s."""
+    """Messages, with `of=line` answers too, of open and later connections are late, up to `delay_s` in `grow_s` s."""
     active.hold(message, context.now_us)
     return delayed(active, context)
 
@@ -251,7 +251,10 @@ def _next_depth(edit: Any, **own: FaultParameter) -> FaultKind:
 
 
 _OF, _OF_ANY = (FaultParameter(default, choices=MARKET_KINDS) for default in ("depth", "any"))
-_OF_ALL, _OF_ANY_ALL = (FaultParameter(default, choices=tuple(KINDS)) for default in ("depth", "any"))
+_OF_ALL, _OF_ANY_ALL = (
+    FaultParameter(default, choices=tuple(kind for kind in KINDS if kind != "line")) for default in ("depth", "any")
+)
+_OF_LINE = FaultParameter("line", choices=tuple(KINDS))
 _ALSO_USERS = (drop, duplicate, swap)
 _READERS = (missing_field, extra_field, non_ascii, foreign_symbol)
 MESSAGE_FAULTS = (
@@ -265,9 +268,10 @@ MESSAGE_FAULTS = (
     _message(lag, {"delay_s": FaultParameter(0.25), "of": _OF_ANY_ALL, "for_s": FOR_S}, due=lagged, due_us=lag_due_us),
     _message(
         delay,
-        {"delay_s": FaultParameter(6.0), "grow_s": FaultParameter(0.0), "of": _OF_ANY_ALL, "for_s": FOR_S},
+        {"delay_s": FaultParameter(6.0), "grow_s": FaultParameter(0.0), "of": _OF_LINE, "for_s": FOR_S},
         due=delayed,
         due_us=delay_due_us,
+        late_us=_delay_us,
         later=True,
     ),
     _message(stall, {"of": _OF_ANY_ALL, "for_s": FOR_S}),

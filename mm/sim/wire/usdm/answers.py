@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from mm.instrument import E8, decimal_text, short_text
 from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.orders import AccountEvent, ExecutionReport
-from mm.sim.exchange.usdm.brackets import BRACKETS, most_notional_e8
 from mm.sim.exchange.usdm.conditional import ConditionalChange
 from mm.sim.exchange.usdm.events import AccountChange, ConfigChange, MarginCall
 from mm.sim.exchange.usdm.exchange import FundingPayment, MarkTold
@@ -104,7 +103,7 @@ class UsdmTexts(UsdmOrderTexts):
             "isolated": contract.isolated,
             "entryPrice": decimal_text(contract.entry_e8),
             "breakEvenPrice": decimal_text(contract.break_even_e8),
-            "maxNotional": short_text(most_notional_e8(contract.leverage)),
+            "maxNotional": short_text(contract.most_at_e8(contract.leverage)),
             "bidNotional": decimal_text(bids_e8),
             "askNotional": decimal_text(asks_e8),
             "positionSide": BOTH,
@@ -152,7 +151,7 @@ class UsdmTexts(UsdmOrderTexts):
         if old:
             return common | {
                 "leverage": str(contract.leverage),
-                "maxNotionalValue": short_text(most_notional_e8(contract.leverage)),
+                "maxNotionalValue": short_text(contract.most_at_e8(contract.leverage)),
                 "marginType": "isolated" if contract.isolated else "cross",
                 "isAutoAddMargin": "false",
             }
@@ -202,7 +201,7 @@ class UsdmTexts(UsdmOrderTexts):
                 "maintMarginRatio": bracket.rate_e8 / E8,
                 "cum": bracket.cum_e8 / E8,
             }
-            for bracket in BRACKETS
+            for bracket in self._exchange.rules.brackets()
         ]
         return {"symbol": self.symbol, "notionalCoef": 1.0, "brackets": rows}
 

@@ -290,8 +290,13 @@ def _risks(call: UsdmCall, *, old: bool) -> list[Json]:
 
 def _income(call: UsdmCall) -> list[Json]:
     symbol, kind, limit = call["symbol"], call["incomeType"], call["limit"]
+    shown, span = call.exchange.shown_us, call.parameters.span()
+    now_us = shown(call.us)
+    if span == (None, None):
+        span = TimeSpan(now_us - _TRADES_SPAN_US, None)
     rows = [row for row in call.owner.wallet.income if symbol in (None, "", row.symbol) and kind in ("", row.kind)]
-    chosen = within(rows, call.parameters.span(), len(rows), lambda row: row.us)
+    rows = [row for row in rows if shown(row.us) >= now_us - _ORDERS_KEPT_US]
+    chosen = within(rows, span, len(rows), lambda row: shown(row.us))
     begin = (call["page"] - 1) * limit
     if not call.parameters.given.get("startTime") and begin == 0:
         return [call.texts.income(row) for row in chosen[-limit:]]

@@ -129,7 +129,13 @@ def test_at_the_liquidation_price_the_margin_is_what_must_be_kept(
     The margin of a position of another contract, at its own mark price, must be kept as well.
     """
     pit = Pit()
-    lot = {"lot_e8": E8 // 1_000, "tl_e8": E8 // 100_000, "mark": Mark(50 * E8), "orders": list}
+    lot = {
+        "lot_e8": E8 // 1_000,
+        "tl_e8": E8 // 100_000,
+        "mark": Mark(50 * E8),
+        "orders": list,
+        "most_at_e8": most_notional_e8,
+    }
     other = Contract(symbol="OTHER", **lot, lots=other_lots, cost_e8=other_lots * 51 * E8 // 1_000)
     pit.wallet(ALICE).contracts["OTHER"] = other
     pit.exchange.set_leverage(pit.us, ALICE, leverage)

@@ -1,5 +1,6 @@
 """USD-M by REST, WebSocket API and streams: routes, listen keys, events, settings, faults, control calls."""
 
+import asyncio
 import json
 from decimal import Decimal
 from itertools import pairwise
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from mm.market_data.binance_usdm import BINANCE_USDM
+from mm.sim.exchange.usdm.wallet import Income
 from mm.sim.wire.usdm.market import STREAMS
+from simulation import inject
 from usdm_desk import SYMBOL, limit, run, usdm_desk
 
 HOUR_S = 3_600
@@ -297,6 +300,79 @@ def test_funding_is_told_by_rest_and_streams_alike() -> None:
             await ear.until(lambda ear: len(ear.got) >= 60)
             before = [one for one in ear.got if one["T"] == paid["fundingTime"]]
             assert {(one["r"], one["p"]) for one in before[1:]} == {("0.00250000", "101.50000000")}
+
+    run(case)
+
+
+def test_incomes_are_of_a_week_or_of_the_times_given_and_none_is_older_than_three_months() -> None:
+    """Both times belong to the span."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            income = desk.box.exchange.account(1).wallet.income
+            day_us, now_us = 86_400_000_000, desk.box.scheduler.done_us
+            ages = 91, 89, 8, 6, 0
+            income += [Income(now_us - days * day_us, "TRANSFER", "", 1, days, 0, "") for days in ages]
+            ms = {days: (now_us - days * day_us) // 1_000 for days in (92, 89, 8, 6)}
+
+            async def found(**span: int) -> list[int]:
+                return [one["tranId"] for one in await desk.ask("alice", "GET", "v1/income", **span)]
+
+            assert await found() == [6, 0]
+            assert await found(startTime=ms[92]) == [89, 8, 6, 0]
+            assert await found(startTime=ms[8], endTime=ms[6]) == [8, 6]
+            assert await found(endTime=ms[8]) == [89, 8]
+
+    run(case)
+
+
+def test_a_lowered_bracket_is_shown_wherever_there_are_brackets() -> None:
+    """In leverageBracket, positionRisk, symbolConfig and the old account alike; orders above it are refused."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            await desk.trade()
+            whole = (await desk.ask("alice", "GET", "v1/leverageBracket", symbol=SYMBOL))[0]["brackets"]
+            inject(desk.box, "at time 0 do filters bracket=60000")
+            shown = (await desk.ask("alice", "GET", "v1/leverageBracket", symbol=SYMBOL))[0]["brackets"]
+            assert [one["notionalCap"] for one in shown] == [50_000, 60_000]
+            assert [one["maintMarginRatio"] for one in shown] == [one["maintMarginRatio"] for one in whole[:2]]
+            (risk,) = await desk.ask("alice", "GET", "v2/positionRisk", symbol=SYMBOL)
+            (config,) = await desk.ask("alice", "GET", "v1/symbolConfig", symbol=SYMBOL)
+            (position,) = (await desk.ask("alice", "GET", "v2/account"))["positions"]
+            most = risk["maxNotionalValue"], config["maxNotionalValue"], position["maxNotional"]
+            assert most == ("60000", "60000", "60000")
+            refused = await desk.ask("alice", "POST", "v1/order", **limit("BUY", "99", "700"))
+            assert refused["code"] == -2027
+            await desk.ask("alice", "POST", "v1/leverage", symbol=SYMBOL, leverage=125)
+            (risk,) = await desk.ask("alice", "GET", "v2/positionRisk", symbol=SYMBOL)
+            assert risk["maxNotionalValue"] == "50000"
+
+    run(case)
+
+
+def test_a_delayed_line_delays_every_answer() -> None:
+    """Signed or not, by REST and by the WebSocket API; with `of=any` only the streams are late."""
+
+    async def case() -> None:
+        async with usdm_desk("at time 0 do delay delay_s=2 for_s=10") as desk:
+            ear = await desk.hear("/ws-fapi/v1")
+            asked = [
+                asyncio.create_task(asking)
+                for asking in (
+                    desk.ask("alice", "GET", "v2/balance"),
+                    desk.get("v1/time"),
+                    ear.ask(method="account.balance", params=desk.signed("alice")),
+                )
+            ]
+            await asyncio.sleep(0.2)
+            await desk.box.advance(seconds=1.9)
+            await asyncio.sleep(0.1)
+            assert not any(one.done() for one in asked)
+            await desk.box.advance(seconds=0.2)
+            await asyncio.gather(*asked)
+        async with usdm_desk("at time 0 do delay delay_s=2 of=any") as desk:
+            assert "serverTime" in await desk.get("v1/time")
 
     run(case)
 

@@ -67,7 +67,14 @@ def without_us(tape: Tape, own: OwnActivity) -> Tape:
     meta = replace(tape.meta, warnings=(*tape.meta.warnings, taken), cache="off", file="")
     facts = TapeFacts(tape.instrument, tape.days, tape.step_lots, tape.start_us, tape.end_us, meta)
     read = None if tape.read_again is None else partial(_read_again, tape.read_again, own)
-    return replace(Tape.built(facts, builder.arrays()), step_ticks=tape.step_ticks, read_again=read)
+    without = replace(Tape.built(facts, builder.arrays()), step_ticks=tape.step_ticks, read_again=read)
+    return without.with_orders(None, _log_has_us if tape.has_orders else lambda: tape.no_orders)
+
+
+def _log_has_us() -> str:
+    return (
+        "our own orders are taken off this day (OWN_ORDERS), and not off its order log; set OWN_ORDERS=keep to play it"
+    )
 
 
 def _read_again(read: Callable[..., Tape], own: OwnActivity, **options: Any) -> Tape:

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
+from copy import copy
 from fractions import Fraction
 from functools import partial
 from operator import itemgetter
@@ -66,7 +67,7 @@ class PaperExchange:
         self._turn_us = NEVER  # of a feed: the next turn of that time
         self._dark = list[tuple[int, int]]()  # stretches of the tape without the order log that the fill model plays
         self._due = deque[tuple[int, Callable[[], None]]]()
-        self.legs = {name: Leg(rules.others[name], terms) for name, terms in rules.legs.items()}
+        self.legs = {name: Leg(rules.others[name], terms, self.fills) for name, terms in rules.legs.items()}
         self._engine.manager.take_legs(self.legs)
         self.feeds: list[Feed] = []
         self.funding_e8 = 0
@@ -450,14 +451,16 @@ class Leg:
     Args:
         feed: The market; its exchange acts at the instants of its tapes.
         rules: Latencies, fees and balances of the orders there.
+        own: The fill model of the run: if it plays every order of the market, so does this one where it has them.
 
     Attributes:
         exchange: Its paper exchange.
     """
 
-    def __init__(self, feed: "OtherFeed", rules: Rules) -> None:
+    def __init__(self, feed: "OtherFeed", rules: Rules, own: FillModel) -> None:
         self._model = LegModel()
-        self.exchange = PaperExchange(self._model, QueueProbPower(), rules)
+        logged = own.needs_orders and bool(feed.tapes) and all(tape.has_orders for tape in feed.tapes)
+        self.exchange = PaperExchange(self._model, copy(own) if logged else QueueProbPower(), rules)
         self.orders.dark = True
         self._coming = deque(feed.within_run())
         self._tape: Tape | None = None

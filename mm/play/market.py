@@ -168,16 +168,17 @@ def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
     """
     ticks = {tape.instrument.tick_e8: tape.days[0] for tape in opened}
     if len(ticks) > 1:
-        steps = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
+        named = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
         raise Mismatch(
-            f"{opened[0].symbol}: the days have different tick sizes ({steps}); run them separately, or set --tick-size"
+            f"{opened[0].symbol}: the days have different tick sizes ({named}); run them separately, or set --tick-size"
         )
     lot_e8 = math.gcd(*(tape.instrument.lot_e8 for tape in opened))
     opened = [tape.with_lot(lot_e8) for tape in opened]
     ticks_of, lots_of = {tape.step_ticks for tape in opened}, {tape.step_lots for tape in opened}
     if len(ticks_of) == len(lots_of) == 1:
         return opened
-    return [replace(tape, step_ticks=math.lcm(*ticks_of), step_lots=math.lcm(*lots_of)) for tape in opened]
+    steps = {"step_ticks": math.lcm(*ticks_of), "step_lots": math.lcm(*lots_of)}
+    return [replace(tape, **steps).with_orders_of(tape) for tape in opened]
 
 
 def other_day(day: Day, others: OtherMarkets, name: str) -> Day:

@@ -37,7 +37,7 @@ def shifted(tape: Tape, by_us: int = WEEK_US) -> Tape:
         event_exch_us=np.where(tape.event_exch_us > 0, tape.event_exch_us + by_us, 0),
         start_us=tape.start_us + by_us,
         end_us=tape.end_us + by_us,
-    )
+    ).with_orders_of(tape, lambda orders: orders.shifted(by_us))
 
 
 def mirrored(tape: Tape, cut_us: int) -> Tape:
@@ -77,7 +77,7 @@ def mirrored(tape: Tape, cut_us: int) -> Tape:
         ),
         **_tops(tape, (cut, stop), old, twice),
         end_us=max(cut_us, min(tape.end_us, cut_us + BEYOND_US)),
-    )
+    ).with_orders_of(tape)  # what fills after the cut is not compared
 
 
 def feeds_like(

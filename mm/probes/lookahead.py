@@ -186,7 +186,7 @@ class Probe:
         self.markets = Markets.open(setup.day, setup.market, setup.others)
         (tape,) = self.markets.tapes
         report.notes += [note for feed in self.markets.others.values() for note in feed.notes]
-        _ = tape.levels  # opened before recording starts
+        _ = tape.levels, tape.orders  # opened before recording starts
         play = Play.of(setup, self.markets)
         player = ModelPlayer(_models(play), play.rules, self.place / "plays", self.watch)
         base = Baseline(tape, player.play(tape))

@@ -133,7 +133,7 @@ def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
     us = np.maximum.accumulate(us)
     moved = replace(tape, event_us=us, event_exch_us=us, start_us=int(us[0]), end_us=int(us[-1]))
     moved.check()
-    return moved.with_orders((lambda: tape.orders) if tape.has_orders else None)
+    return moved.with_orders_of(tape)
 
 
 def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Outcomes:

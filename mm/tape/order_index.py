@@ -179,6 +179,11 @@ class OrderIndex:
             consistency=Consistency(own.executed_lots * lots, own.first_lots * lots),
         )
 
+    def shifted(self, by_us: int) -> Self:
+        """Return the index at instants that are *by_us* later."""
+        spans = self.spans and tuple((begin + by_us, end + by_us) for begin, end in self.spans)
+        return replace(self, step_us=self.step_us + by_us, meet_us=self.meet_us + by_us, spans=spans)
+
     def at(self, tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
         """Return the instants of the steps and of the meets on the clock on which *tape* is played.
 

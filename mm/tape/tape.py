@@ -166,6 +166,11 @@ class Tape(Shown):
         """Return a copy that opens or makes `orders` of a *log* on use; None if its day has none, and *why_none*."""
         return self._with(_open_orders=open_orders, _why_no_orders=why_none, order_log=log)
 
+    def with_orders_of(self, day: "Tape", change: "Callable[[OrderIndex], OrderIndex]" = lambda orders: orders) -> Self:
+        """Return a copy with the orders of *day*, of which it is a part or a version, after a *change* of them."""
+        changed = (lambda: day.orders and change(day.orders)) if day.has_orders else None
+        return self.with_orders(changed, day._why_no_orders, day.order_log)
+
     def kept_mapped(self) -> Self:
         """Return a copy whose memory stays mapped during replay, because it will be replayed again."""
         return self._with(keep_mapped=True)
@@ -419,8 +424,7 @@ class Tape(Shown):
         begin = int(books[-1]) if len(books) else first
         window = self.cut(begin, stop, a_us, b_us)
         window = window.with_levels(lambda: self.levels and self.levels.part(begin))
-        opened = (lambda: self.orders) if self.has_orders else None
-        return window.with_orders(opened, self._why_no_orders, self.order_log)
+        return window.with_orders_of(self)
 
     def revised_after(self, us: int) -> bool:
         """Return True if something about the part before *us* was known only from then on."""
@@ -466,7 +470,7 @@ class Tape(Shown):
         The clock of these instants was not measured.
         """
         meta = replace(self.meta, clock=())
-        return replace(self, event_us=event_us, start_us=start_us, end_us=end_us, meta=meta)
+        return replace(self, event_us=event_us, start_us=start_us, end_us=end_us, meta=meta).with_orders_of(self)
 
     def with_lot(self, lot_e8: int) -> Self:
         """Return the tape in lots of *lot_e8*, a divisor of its own; days replayed together need the same lot."""
@@ -481,8 +485,7 @@ class Tape(Shown):
             **{name: getattr(self, name) * times for name in lots},
         )
         other = other.with_levels(lambda: self.levels and self.levels.in_lots(times))
-        finer = (lambda: self.orders and self.orders.in_units(1, times)) if self.has_orders else None
-        return other.with_orders(finer, self._why_no_orders, self.order_log)
+        return other.with_orders_of(self, lambda orders: orders.in_units(1, times))
 
     def check(self) -> None:
         """Raise BrokenFile if an invariant is violated; kernels rely on them and do not check bounds."""

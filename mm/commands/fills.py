@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mm.base.atomic_file import write_atomic
 from mm.base.common_knobs import data_root_knob, day_knob, seed_knob, symbol_knob
-from mm.base.knobs import JSON_OBJECT, PATH, integer, knob, matching, number
+from mm.base.knobs import JSON_OBJECT, PATH, day_list, integer, knob, matching, number
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.clock import us_from_ms
@@ -16,6 +16,8 @@ from mm.errors import DataError, FitError, UsageError
 from mm.play.knobs import EXPONENT_FILE, DamagedDay, OpenedDay, Results, Source
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mm.probes.virtual_orders import OrderPlan
     from mm.tape.tape import Tape
 
@@ -40,7 +42,7 @@ class Scored(VirtualLife):
     """The order log to score against, and one model in addition to the standard ones."""
 
     symbol: str | None = symbol_knob("Symbol of a simulated day.", None, common="")
-    day: str | None = day_knob("The day, YYYYMMDD.", None)
+    day: str | None = day_knob("The day, YYYYMMDD; also a list or a range.", None, many=True)
     data_root: Path = data_root_knob(common="")
     order_log: Path | None = knob(None, PATH, "An order log instead of a day; the tape is built from it.")
     queue_passes: int = knob(8, integer(1, 1000), "Number of passes over the day.", flag="--passes")
@@ -48,7 +50,7 @@ class Scored(VirtualLife):
     fill_params_json: str | None = knob(None, JSON_OBJECT, "Its constructor arguments.")
 
     def place(self) -> tuple[str, str]:
-        """Return symbol and day.
+        """Return symbol and days.
 
         Raises:
             UsageError: If one is missing, or an order log is given as well.
@@ -75,38 +77,40 @@ def fills_score(console: Console, scored: Scored) -> None:
     """Score the fill models on a day with a full order log.
 
     Virtual orders join the queues of the day. The order log gives the true outcome of each, and a fill model estimates
-    it from the tape alone; the command prints the difference. No run folder is written.
+    it from the tape alone; the command prints the difference, and writes it to OUT_ROOT/fills with a page.
 
     Example: mm fills score --symbol SIMUSDT --day 20260105
     """
-    from mm.probes.queue_score import by_place, candidates, lines, named, played_by, stated, true_outcomes
-    from mm.probes.queue_score import score as scores_of
+    from mm.probes.queue_score import candidates, named, played_by, scored_day
+    from mm.probes.score_page import ScoreReport
 
     own = {}
     if scored.fill_model is not None:
         own = named(scored.fill_model, json.loads(scored.fill_params_json or "{}"))
-    tape, log, name = _market(console, scored)
+    markets = list(_markets(console, scored))
     models = {**candidates(), **own}
-    with console.progress("models", len(models)) as step:
-        orders, truth, moved = true_outcomes(tape, log, _plan(scored, scored.queue_passes))
-        played = played_by(moved, orders, models, step)
-    totals = {model: scores_of(orders, truth, outcomes) for model, outcomes in played.items()}
-    places = {model: by_place(orders, truth, outcomes) for model, outcomes in played.items()}
-    first = next(iter(totals.values()))
-    console.set_json(
-        {
-            "orders": len(orders),
-            "models": {model: asdict(score) for model, score in totals.items()},
-            "places": {model: {at: asdict(score) for at, score in all_.items()} for model, all_ in places.items()},
-            "checks_s": [check * scored.queue_life_s for check in CHECKS],
-            "path": str(log.resolve()),
-        }
-    )
-    console.print(
-        f"{name}: {len(orders)} virtual orders with a lifetime of {scored.queue_life_s:g} s; "
-        f"{stated(first.true_filled, 100)} % of them would have been filled"
-    )
-    console.print("\n".join(["", *lines(totals, places)]))
+    days, played = [], []
+    with console.progress("models", len(models) * len(markets)) as step:
+        for tape, log in markets:
+            day = scored_day(tape, log, _plan(scored, scored.queue_passes))
+            days.append(day)
+            played.append(played_by(day.tape, day.orders, models, step))
+            tape.release_memory()
+    name = scored.order_log.name if scored.order_log is not None else f"{scored.symbol} {scored.day}"
+    shown = next(iter(own), "queue_prob_power 3")
+    report = ScoreReport.of(name, shown, days, played)
+    content = report.to_dict() | {"checks_s": [check * scored.queue_life_s for check in CHECKS]}
+    path = markets[0][1].resolve()
+    if scored.order_log is None:
+        symbol, names = scored.place()
+        path = scored.out_root / "fills" / symbol / names.replace(":", "-").replace(",", "+") / "fills_score.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
+        write_atomic(path.with_suffix(".html"), report.page().encode())
+    console.set_json({**content, "path": str(path)})
+    console.print("\n".join(report.lines()))
+    if scored.order_log is None:
+        console.print(str(path))
 
 
 def _plan(life: VirtualLife, passes: int) -> "OrderPlan":
@@ -151,24 +155,26 @@ def fills_fit(console: Console, fitted: Fitted) -> None:
     console.print(str(path))
 
 
-def _market(console: Console, scored: Scored) -> "tuple[Tape, Path, str]":
-    """Return the tape, the order log, and their names."""
+def _markets(console: Console, scored: Scored) -> "Iterator[tuple[Tape, Path]]":
+    """Yield each day and its order log."""
     from mm.probes.order_log import tape_of_log
 
     if scored.order_log is not None and scored.symbol is None and scored.day is None:
         if not scored.order_log.is_file():
             raise DataError(f"--order-log (ORDER_LOG) {scored.order_log}: there is no such file")
-        return tape_of_log(scored.order_log), scored.order_log, scored.order_log.name
+        yield tape_of_log(scored.order_log), scored.order_log
+        return
 
-    symbol, day = scored.place()
-    tape = _tape(console, scored, scored.data_root, symbol, day)
-    log = day_folder(scored.data_root, symbol, day).order_log
-    if not log.is_file():
-        raise DataError(
-            f"{log}: there is no such file; only a simulated day (mm sim day) or an order-by-order import "
-            f"(mm data import --format bitstamp) has an order log"
-        )
-    return tape, log, f"{symbol} {day}"
+    symbol, days = scored.place()
+    folders = [day_folder(scored.data_root, symbol, day) for day in day_list(days)]
+    for folder in folders:
+        if not folder.order_log.is_file():
+            raise DataError(
+                f"{folder.order_log}: there is no such file; only a simulated day (mm sim day) or an order-by-order "
+                f"import (mm data import --format bitstamp) has an order log"
+            )
+    for folder in folders:
+        yield _tape(console, scored, scored.data_root, symbol, folder.day), folder.order_log
 
 
 def _tape(console: Console, life: VirtualLife, root: Path, symbol: str, day: str) -> "Tape":

@@ -1,12 +1,13 @@
-"""Errors of fill models against true outcomes, each with a standard error.
+"""Errors of fill models against true outcomes, each with its interval.
 
-Orders near in time have the same market, so their errors are not independent: standard errors are by block bootstrap
-over the day.
+Orders near in time have the same market, so their errors are not independent: intervals are over blocks of time.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +17,22 @@ from mm.backtest.models import (
     FILL_MODELS,
     hybrid,
     price_cross,
+    queue_orders,
     queue_prob_log,
     queue_prob_power,
     queue_risk_averse,
     trade_cross,
 )
-from mm.base.numbers import half_width
-from mm.clock import US_PER_S
+from mm.base.estimate import Estimate, estimated
+from mm.clock import US_PER_S, iso
+from mm.dayfolder.layout import ROW_TRADE
 from mm.errors import UsageError
 from mm.play.models import PAIRS
 from mm.play.names import construct, resolve
 from mm.play.nested_quotes import listed
 from mm.play.nested_quotes import named as pair
-from mm.probes.order_log import Truth, read_rows
 from mm.probes.virtual_orders import PLACES, OrderPlan, Outcomes, VirtualOrders, draw_orders, on_exchange_time, play
+from mm.tape.order_index import READINGS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,23 +40,20 @@ if TYPE_CHECKING:
     from mm.probes.virtual_orders import Floats
 
     Bools = NDArray[np.bool_]
+    from mm.tape.order_index import Consistency
     from mm.tape.tape import Tape
 
-LEAST_BLOCKS = 10  # minimum for a standard error
-MOST_BLOCKS = 200
+LEAST_BLOCKS = 5  # that weigh something, for an interval
+BLOCK_US = 180 * US_PER_S
 BLOCK_LIVES = 2
-DRAWS = 400
+DEFINITION = (
+    "virtual orders of one order step join the end of a queue; the true outcome is that of every order of the log; an "
+    "execution counts {where}; intervals are long-run ones over blocks of {block_s:g} s"
+)
+WHERE = {"print": "at its own price", "order": "at the price at which its order rested"}
 _COLUMNS = ("filled", "wrong", "missed", "invented", "later", "off", "ahead", "ahead off")
 _UNITS = ("bias, %", "%", "", "", "s", "s", "bias, %", "rms, %")
 EXPONENTS = (0.5, 1.0, 2.0, 3.0)
-
-
-@dataclass(frozen=True)
-class Number:
-    """A measured number and its standard error; None without enough data."""
-
-    value: float | None
-    error: float | None
 
 
 @dataclass(frozen=True)
@@ -77,43 +77,46 @@ class Score:
     missed: int
     invented: int
     neither: int
-    true_filled: Number
-    filled_bias: Number
-    wrong: Number
-    time_bias_s: Number
-    time_error_s: Number
-    ahead_bias_lots: tuple[Number, ...]
-    ahead_rmse_lots: tuple[Number, ...]
-    ahead_bias: Number
-    ahead_rmse: Number
+    true_filled: Estimate
+    filled_bias: Estimate
+    wrong: Estimate
+    time_bias_s: Estimate
+    time_error_s: Estimate
+    ahead_bias_lots: tuple[Estimate, ...]
+    ahead_rmse_lots: tuple[Estimate, ...]
+    ahead_bias: Estimate
+    ahead_rmse: Estimate
 
 
 class OrderBlocks:
-    """Ratios of sums over orders, with standard errors by block bootstrap."""
+    """Ratios of sums over orders, with intervals over blocks of time: orders of one block have the same market."""
 
     def __init__(self, us: "NDArray[np.int64]", life_us: int) -> None:
-        span_us = int(us[-1] - us[0]) + 1 if len(us) else 1
-        block_us = max(BLOCK_LIVES * life_us, -(-span_us // MOST_BLOCKS))
-        self.count = -(-span_us // block_us)
-        self._block = (us - us[0]) // block_us if len(us) else us
-        self._drawn = np.random.default_rng(0).multinomial(self.count, np.full(self.count, 1 / self.count), DRAWS)
+        numbers = us // block_length(life_us)
+        _, self._block = np.unique(numbers, return_inverse=True)
 
-    def ratio(
-        self, top: "Floats | Bools", bottom: "Floats | Bools", shape: "Callable[[Floats], Floats] | None" = None
-    ) -> Number:
-        """Return the sum of *top* over that of *bottom*, or *shape* of it; both have one or more rows per order."""
-        tops, bottoms = (self._sums(column) for column in (top, bottom))
-        if not bottoms.sum():
-            return Number(None, None)
-        apply = shape or (lambda ratio: ratio)
-        value = float(apply(tops.sum() / bottoms.sum()))
-        below = self._drawn @ bottoms
-        drawn = apply((self._drawn @ tops)[below > 0] / below[below > 0])
-        return Number(value, float(drawn.std()) if self.count >= LEAST_BLOCKS else None)
+    def ratio(self, top: "Floats | Bools", bottom: "Floats | Bools") -> Estimate:
+        """Return the sum of *top* over that of *bottom*; both have one or more rows per order."""
+        found = estimated(self._sums(top), self._sums(bottom), least=LEAST_BLOCKS)
+        return found if found.error else Estimate(found.value)  # blocks that are all equal tell nothing of its error
+
+    def root(self, top: "Floats | Bools", bottom: "Floats | Bools") -> Estimate:
+        """Return the square root of that ratio."""
+        square = self.ratio(top, bottom)
+        if not square.value:
+            return Estimate(square.value)
+        ends = [None if end is None else float(np.sqrt(max(end, 0.0))) for end in (square.low, square.high)]
+        value = float(np.sqrt(square.value))
+        return Estimate(value, None if square.error is None else square.error / (2 * value), *ends, square.n)
 
     def _sums(self, column: "Floats | Bools") -> "Floats":
         rows = column if column.ndim == 1 else column.sum(axis=1)
-        return np.bincount(self._block, weights=rows, minlength=self.count).astype(np.float64)
+        return np.bincount(self._block, weights=rows).astype(np.float64)
+
+
+def block_length(life_us: int) -> int:
+    """Return the length of the blocks of orders that live *life_us*: 3 min, or two lives."""
+    return max(BLOCK_US, BLOCK_LIVES * life_us)
 
 
 def score(orders: VirtualOrders, truth: Outcomes, model: Outcomes, chosen: "Bools | None" = None) -> Score:
@@ -162,21 +165,30 @@ def _position_score(
     checks = range(error.shape[1])
     return {
         "ahead_bias_lots": tuple(blocks.ratio(error[:, check], known[:, check]) for check in checks),
-        "ahead_rmse_lots": tuple(blocks.ratio(error[:, check] ** 2, known[:, check], np.sqrt) for check in checks),
+        "ahead_rmse_lots": tuple(blocks.root(error[:, check] ** 2, known[:, check]) for check in checks),
         "ahead_bias": blocks.ratio(error, joined),
-        "ahead_rmse": blocks.ratio(error**2, joined**2, np.sqrt),
+        "ahead_rmse": blocks.root(error**2, joined**2),
     }
 
 
-def lines(scores: Mapping[str, Score], places: Mapping[str, Mapping[str, Score]]) -> Iterator[str]:
+def lines(
+    scores: Mapping[str, Score],
+    places: Mapping[str, Mapping[str, Score]],
+    by_order: Mapping[str, Score] | None = None,
+) -> Iterator[str]:
     """Yield the table of all models, and that of the bias of the filled share by place.
 
     Args:
         scores: Score of each model.
         places: Scores of each model by place.
+        by_order: Score of each model under the other reading of executions; None if both are the same.
     """
-    rows: list[tuple[str, ...]] = [("", *_COLUMNS), ("model", *_UNITS)]
-    rows += [(name, *_cells(own)) for name, own in scores.items()]
+    other = (() if by_order is None else ("filled",), () if by_order is None else ("by order, %",))
+    rows: list[tuple[str, ...]] = [("", *_COLUMNS, *other[0]), ("model", *_UNITS, *other[1])]
+    rows += [
+        (name, *_cells(own), *(() if by_order is None else (stated(by_order[name].filled_bias, 100, "+"),)))
+        for name, own in scores.items()
+    ]
     yield from aligned(rows)
     yield ""
     yield "bias of the filled share, %, by joining place"
@@ -204,14 +216,14 @@ def _cells(own: Score) -> tuple[str, ...]:
     )
 
 
-def stated(number: Number, times: float, sign: str = "") -> str:
+def stated(number: Estimate, times: float, sign: str = "") -> str:
     """Return a number ± half its 95 % interval, rounded by that; ``–`` for none."""
     if number.value is None:
         return "–"
     value = number.value * times
-    if number.error is None:
+    if number.low is None or number.high is None:
         return f"{value:{sign}.3g} ± ?"
-    error = (half_width(number.error) or 0.0) * times
+    error = (number.high - number.low) / 2 * times
     places = 2 if error < 0.1 else 1
     return f"{value:{sign}.{places}f} ± {error:.{places}f}"
 
@@ -260,11 +272,25 @@ def _fill_model(name: str, params: Mapping[str, Any]) -> object:
     return construct(build, params, "FILL_PARAMS_JSON")
 
 
-def true_outcomes(tape: "Tape", log: Path, plan: OrderPlan) -> "tuple[VirtualOrders, Outcomes, Tape]":
-    """Return virtual orders, their true outcomes, and the tape on their clock.
+@dataclass(frozen=True, eq=False)
+class ScoredDay:
+    """The virtual orders of a day, their true outcomes by reading, and the day on the clock of the exchange."""
+
+    orders: VirtualOrders
+    truth: dict[str, Outcomes]
+    tape: "Tape"
+
+    @property
+    def consistency(self) -> "Consistency | None":
+        """How far the market is first in, first out."""
+        return None if self.tape.orders is None else self.tape.orders.consistency
+
+
+def scored_day(tape: "Tape", log: Path, plan: OrderPlan) -> ScoredDay:
+    """Return virtual orders on a recorded day, and their outcomes under both readings of its order log.
 
     Args:
-        tape: The recorded day.
+        tape: The day, with its orders.
         log: Its order log.
         plan: Parameters of the orders.
 
@@ -278,9 +304,77 @@ def true_outcomes(tape: "Tape", log: Path, plan: OrderPlan) -> "tuple[VirtualOrd
             f"{log}: no order of {plan.life_us / US_PER_S:g} s fits into this day; "
             f"give a shorter --life-s (QUEUE_LIFE_S)"
         )
-    truth = Truth(orders)
-    truth.play(read_rows(log))
-    return orders, truth.outcomes(), on_exchange_time(tape, truth.trade_us)
+    moved = on_exchange_time(tape, trade_instants(log))
+    truth = {reading: play(moved, orders, partial(queue_orders, reading=reading)) for reading in READINGS}
+    return ScoredDay(orders, truth, moved)
+
+
+def trade_instants(log: Path) -> dict[int, int]:
+    """Return the instant of each trade of an order log, by its id."""
+    from mm.dayfolder.order_log import OrderLog
+
+    found: dict[int, int] = {}
+    for part in OrderLog.open(log).blocks(("kind", "trade_id", "us")):
+        trades = part["kind"] == ROW_TRADE
+        found.update(zip(part["trade_id"][trades].tolist(), part["us"][trades].tolist(), strict=True))
+    return found
+
+
+def joined_orders(parts: Sequence[VirtualOrders]) -> VirtualOrders:
+    """Return the orders of several days, in order of time."""
+    columns = ("us", "side", "ticks", "place", "turn")
+    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
+
+
+def joined_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
+    """Return the outcomes of the orders of several days."""
+    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("filled_us", "ahead", "sent"))
+    return Outcomes(*columns)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Orders of which a model predicts one share of fills: a point of the reliability diagram.
+
+    Attributes:
+        by: What they have in common: ``distance``, ``ahead`` (the lots ahead on arrival) or ``hour``.
+        bin: Which of them.
+        predicted: Share that the model fills.
+        observed: Share that the market filled, with its interval `ci95`.
+        n: Number of orders.
+    """
+
+    by: str
+    bin: str
+    predicted: float
+    observed: float
+    ci95: list[float] | None
+    n: int
+
+
+def reliability(orders: VirtualOrders, truth: Outcomes, model: Outcomes) -> list[Bin]:
+    """Return the predicted and the true share of fills by distance, lots ahead on arrival, and hour."""
+    kept = np.flatnonzero(truth.sent & model.sent)
+    us, ahead = orders.us[kept], truth.ahead[kept, 0] if truth.ahead.shape[1] else np.zeros(len(kept))
+    hour = us // (3600 * US_PER_S)
+    groups: list[tuple[str, str, Bools]] = [
+        ("distance", name, orders.place[kept] == place) for place, name in PLACES.items()
+    ]
+    edges = np.unique(np.quantile(ahead, [0, 0.25, 0.5, 0.75, 1])) if len(kept) else np.empty(0)
+    for low, high in pairwise(edges.tolist()):
+        last = high == edges[-1]
+        inside = (ahead >= low) & ((ahead <= high) if last else (ahead < high))
+        groups.append(("ahead", f"{low:,.0f} to {high:,.0f} lots", inside))
+    groups += [("hour", iso(int(at) * 3600 * US_PER_S)[:13], hour == at) for at in np.unique(hour).tolist()]
+    filled, true = model.filled_us[kept] >= 0, truth.filled_us[kept] >= 0
+    bins = []
+    for by, name, chosen in groups:
+        if not chosen.any():
+            continue
+        observed = OrderBlocks(us[chosen], orders.life_us).ratio(true[chosen], np.ones(int(chosen.sum())))
+        predicted, share = float(filled[chosen].mean()), float(true[chosen].mean())
+        bins.append(Bin(by, name, predicted, share, observed.ends, int(chosen.sum())))
+    return bins
 
 
 def played_by(

@@ -3,9 +3,9 @@
 import numpy as np
 
 from mm.probes import queue_score
-from mm.probes.order_log import KINDS, OrderRow, Truth
 from mm.probes.virtual_orders import Outcomes, VirtualOrders
 from mm.sim.matching.order_log import COLUMNS
+from order_truth import KINDS, OrderRow, Truth, read_rows
 from plain_matching import PlainMatching
 
 BUYERS, SELLERS = 1001, 1002
@@ -36,5 +36,12 @@ def true_outcomes(engine: PlainMatching, orders: VirtualOrders) -> Outcomes:
 
 def study(tape, log, plan, models):
     """Return virtual orders, their true outcomes, and their outcomes under each model."""
-    orders, truth, moved = queue_score.true_outcomes(tape, log, plan)
-    return orders, truth, queue_score.played_by(moved, orders, models)
+    day = queue_score.scored_day(tape, log, plan)
+    truth = Truth(day.orders)
+    truth.play(read_rows(log))
+    plain = truth.outcomes()
+    found = day.truth["print"]
+    assert found.sent.tolist() == plain.sent.tolist()
+    assert found.filled_us.tolist() == plain.filled_us.tolist()
+    np.testing.assert_array_equal(found.ahead[plain.sent], plain.ahead[plain.sent])
+    return day.orders, plain, queue_score.played_by(day.tape, day.orders, models)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from queue_rig import virtual_orders_of
 
-from mm.probes.queue_score import Number, by_place, lines, named, score, stated
+from mm.base.estimate import Estimate
+from mm.probes.queue_score import by_place, lines, named, score, stated
 from mm.probes.virtual_orders import Outcomes, VirtualOrders
 
 SECOND = 1_000_000
@@ -54,8 +55,8 @@ def test_model_without_queue_has_no_position_score() -> None:
     """NaN is not a queue position."""
     unknown_places = [(np.nan, np.nan)] * 2
     result = score(orders(2), outcomes([-1, -1], [(5, 5), (5, 3)]), outcomes([-1, -1], unknown_places))
-    assert result.ahead_bias == Number(None, None)
-    assert result.ahead_rmse_lots == (Number(None, None), Number(None, None))
+    assert result.ahead_bias == Estimate(None)
+    assert result.ahead_rmse_lots == (Estimate(None), Estimate(None))
 
 
 def test_order_filled_in_both_has_no_position() -> None:
@@ -66,12 +67,12 @@ def test_order_filled_in_both_has_no_position() -> None:
 
 def test_error_of_share_assumes_independent_lives() -> None:
     """The model is wrong for a quarter of the orders: the error follows √(p(1-p)/n)."""
-    many = orders(800)
-    model_fills = [10 if number % 8 < 2 else -1 for number in range(800)]
+    many = orders(800, life_us=180 * SECOND)  # two orders a block
+    model_fills = [10 if chance < 0.25 else -1 for chance in np.random.default_rng(1).random(800)]
     zeros = [(0.0, 0.0)] * 800
     result = score(many, outcomes([-1] * 800, zeros), outcomes(model_fills, zeros))
-    assert result.wrong.value == 0.25
-    assert result.wrong.error == pytest.approx(np.sqrt(0.25 * 0.75 / 200), rel=0.5)
+    assert result.wrong.value == pytest.approx(0.25, abs=0.04)
+    assert result.wrong.error == pytest.approx(np.sqrt(0.25 * 0.75 / 800), rel=0.8)
 
 
 @given(
@@ -102,10 +103,10 @@ def test_perfect_model_scores_zero(rows: list[tuple[int, int, int, bool]]) -> No
 
 def test_numbers_are_rounded_to_their_error() -> None:
     """± is half the 95 % interval; with a sign if requested; a dash for a missing number."""
-    assert stated(Number(0.123456, 0.02), 100) == "12.3 ± 3.9"
-    assert stated(Number(-0.123456, 0.0002), 100, "+") == "-12.35 ± 0.04"
-    assert stated(Number(0.5, None), 100) == "50 ± ?"
-    assert stated(Number(None, None), 1) == "–"
+    assert stated(Estimate(0.123456, 0.02, 0.084256, 0.162656), 100) == "12.3 ± 3.9"
+    assert stated(Estimate(-0.123456, 0.0002, -0.123848, -0.123064), 100, "+") == "-12.35 ± 0.04"
+    assert stated(Estimate(0.5), 100) == "50 ± ?"
+    assert stated(Estimate(None), 1) == "–"
 
 
 def test_table_contains_every_model_and_place() -> None:

@@ -1,0 +1,101 @@
+"""``FILL_MODEL=queue_orders`` from the command line, on simulated days with an order log."""
+
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from mm.__main__ import main
+from mm.clock import iso
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.order_log import OrderLog, OrderLogWriter
+
+SYMBOL = "ZIUSDT"
+DAYS = ("20260105", "20260106")
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """Two days of three simulated minutes."""
+    folder = tmp_path_factory.mktemp("desk")
+    for day in DAYS:
+        words = ["--symbol", SYMBOL, "--day", day, "--data-root", str(folder / "data"), "--hours", "0.05"]
+        made = CliRunner().invoke(main, ["sim", "day", *words, "--scenario", "zero_intelligence"])
+        assert made.exit_code == 0, made.output
+    return folder
+
+
+def call(desk, *words, day=DAYS[0]):
+    where = ["--data-root", str(desk / "data"), "--out-root", str(desk / "out")]
+    return CliRunner().invoke(main, [*words, "--symbol", SYMBOL, "--day", day, *where])
+
+
+def played(desk, *words, day=DAYS[0]):
+    done = call(desk, "backtest", "--json", *words, day=day)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def log_of(root, day):
+    return DayFolder(root / "data", SYMBOL, day).order_log
+
+
+@pytest.mark.slow
+def test_run_plays_every_order_and_is_reproduced(desk):
+    """The log is an input, its consistency is told, and the sensitivity of another model has the row."""
+    own = played(desk, "--fill-model", "queue_orders", "--run-id", "true")
+    assert own["fifo_consistency"] == 1
+    other = played(desk, "--run-id", "model")
+    rows = {row["fills"]: row["pnl_quoting"] for row in other["sensitivity"]["rows"] if row["latency"] == 1}
+    assert rows["queue_orders"] == own["pnl_quoting"]
+    manifest = json.loads((desk / "out" / "backtest" / SYMBOL / "20260105_true" / "run_manifest.json").read_text())
+    assert any(log_of(desk, DAYS[0]).name in one["path"] for one in manifest["inputs"])
+    again = CliRunner().invoke(main, ["runs", "reproduce", "true", "--out-root", str(desk / "out")])
+    assert again.exit_code == 0, again.output
+
+
+@pytest.mark.slow
+def test_a_day_without_a_log_is_refused_and_names_days_that_have_one(desk, tmp_path):
+    """Nothing is played, not even the days before it."""
+    shutil.copytree(desk / "data", tmp_path / "data")
+    log_of(tmp_path, DAYS[1]).unlink()
+    next(log_of(tmp_path, DAYS[1]).parent.glob("manifest_*.json")).unlink()
+    answer = call(tmp_path, "backtest", "--fill-model", "queue_orders", day=",".join(DAYS))
+    assert answer.exit_code == 3
+    assert f"{SYMBOL} {DAYS[1]} has no order log" in answer.stderr
+    assert f"days of {SYMBOL} with one: {DAYS[0]}" in answer.stderr
+
+
+@pytest.mark.slow
+def test_time_without_a_log_has_no_market(desk, tmp_path):
+    """The middle minute is not covered: nothing rests or fills there, and the summary says so."""
+    shutil.copytree(desk / "data", tmp_path / "data")
+    path = log_of(tmp_path, DAYS[0])
+    columns = OrderLog.open(path).columns
+    first, last = int(columns["us"][0]), int(columns["us"][-1])
+    begin, end = (first + part * (last - first) // 3 for part in (1, 2))
+    path.unlink()
+    next(path.parent.glob("manifest_*.json")).unlink()
+    with OrderLogWriter(path, [(first, begin), (end, last + 1)]) as log:
+        log.add_columns(columns)
+    summary = played(tmp_path, "--fill-model", "queue_orders", "--feed-latency", "none", "--run-id", "dark")
+    dark = [line for line in summary["excluded"] if "no order log" in line]
+    assert len(dark) == 1
+    assert iso(begin)[:16] in dark[0]
+    run = tmp_path / "out" / "backtest" / SYMBOL / "20260105_dark"
+    fills = (run / next(one.name for one in run.glob("*fills*.csv*"))).read_text().splitlines()
+    at = fills[0].split(",").index("recv_us") if "recv_us" in fills[0] else 0
+    instants = [int(line.split(",")[at]) for line in fills[1:]]
+    assert instants
+    assert not any(begin + 50_000 < us < end for us in instants)
+
+
+@pytest.mark.slow
+def test_other_commands_take_it(desk):
+    """Calibration, the look-ahead check, a sweep and a walk-forward."""
+    model = ["--fill-model", "queue_orders"]
+    assert call(desk, "calibrate", "--calib-fills", "queue_orders").exit_code in (0, 4)
+    assert call(desk, "check", "lookahead", *model, "--cuts", "3").exit_code == 0
+    swept = call(desk, "sweep", *model, "--grid", "GAMMA=0.01,0.1", "--jobs", "1")
+    assert swept.exit_code == 0, swept.output

@@ -324,6 +324,11 @@ class Recorder(Doors, Streams):
     )
     write_diffs: bool = knob(True, SWITCH, "1 stores the raw depth messages.")
     write_gaps: bool = knob(True, SWITCH, "1 stores the ledger of gaps.")
+    contract_data: bool = knob(
+        True,
+        SWITCH,
+        "1 stores mark and index price, next funding, liquidations, open interest and best prices (USD-M).",
+    )
     metrics_port: int = knob(
         0,
         integer(0, 65535),

@@ -24,8 +24,9 @@ from mm.dayfolder.line_files import FileTail
 from mm.dayfolder.manifest import FileEntry, contents, day_files, read_manifest
 from mm.dayfolder.rows import CheckedLines, Defect, DefectList, FileRows, RowOrder
 from mm.dayfolder.seal import differing
-from mm.errors import BrokenFile
+from mm.errors import BrokenFile, OffGrid
 from mm.ids import MissingIds
+from mm.instrument import e8
 
 if TYPE_CHECKING:
     from mm.dayfolder.check_orders import OrderLogCheck
@@ -103,6 +104,9 @@ class _DayCheck:
             count = max(source.lines.row, 0)
             if missing or self._view.of_kind("trade_gap"):
                 holes = missing_in(folder, self._view, max((end for _, end in valid.stretches), default=0))
+        for path in (folder.contract, folder.best):
+            if present := existing(path):
+                self._check_contract(present, folder.columns_of(path) or ())
         self._check_quarantine()
         rows.check_numbers(self._numbered, findings)
         WholeDay(folder, self._view, self._numbered, self._frame_rows, findings).check()
@@ -171,6 +175,30 @@ class _DayCheck:
             frame_file.check_alone(grids, opened, replay.coverage)
         return replay.coverage, replay.prices_e8
 
+    def _check_contract(self, path: Path, columns: tuple[str, ...]) -> None:
+        """Check a file of a contract: its header, its numbering, and that its values are decimals and times."""
+        lines, order = CheckedLines(path, self._findings, 0), self._order(path, counts=True)
+        self._lines.append(lines)
+        _, head = next(lines, (0, ""))
+        if tuple(head.split(",")) != columns:
+            self._findings.add(path, 0, "header", f"the columns are {head}; they must be {','.join(columns)}")
+            return
+        for row, line in lines:
+            cells = line.split(",")
+            if len(cells) != len(columns):
+                self._findings.add(path, row, "columns", f"{len(cells)} cells; there must be {len(columns)}")
+                continue
+            named = dict(zip(columns, cells, strict=True))
+            try:
+                recv_ms, recv_us = int(named["recv_time_ms"]), int(named["recv_time_us"])
+                at = rows.Arrival(int(named["recv_seq"]), named["run_id"], recv_ms, recv_us)
+                for name, text in named.items():
+                    _check_cell(name, text)
+            except (ValueError, OffGrid) as error:
+                self._findings.add(path, row, "type", str(error))
+                continue
+            order.check_row(row, at)
+
     def _check_quarantine(self) -> None:
         path = existing(self._folder.quarantine)
         if not path:
@@ -202,7 +230,7 @@ class _DayCheck:
             self._findings.add(path, None, "schema", f"not a JSON object: {error}")
             return
         version = schema.get("schema_version")
-        if not isinstance(version, int) or not 1 <= version <= layout.SCHEMA_VERSION:
+        if not isinstance(version, int) or not 1 <= version <= layout.CONTRACT_SCHEMA_VERSION:
             self._findings.add(
                 path, None, "schema", f"schema_version is {version!r}; known versions are 1 to {layout.SCHEMA_VERSION}"
             )
@@ -359,3 +387,17 @@ def _invalid_sequence(events: list[Event]) -> Iterator[tuple[Event, str]]:
                 yield event, f"{kind} without snapshot_request"
         waiting = kind == "snapshot_request" or (waiting and kind not in ("snapshot_loaded", "snapshot_failed"))
         seen = seen - {"resync_start"} if kind == "resync_done" else seen | {kind}
+
+
+_DECIMALS = ("_price", "price", "_rate", "qty", "open_interest")
+_KINDS = (layout.MARK, layout.LIQUIDATION, layout.OPEN_INTEREST)
+
+
+def _check_cell(name: str, text: str) -> None:
+    """Raise ValueError or OffGrid if a value of a contract's file is not of its column's type."""
+    if name == "kind" and text not in _KINDS:
+        raise ValueError(f"kind is {text!r}; it must be one of {', '.join(_KINDS)}")
+    if name == "event_time_ms" or (text and name.endswith("_ms")):
+        int(text)
+    elif text and name.endswith(_DECIMALS):
+        e8(text)

@@ -12,6 +12,7 @@ import msgspec
 
 from mm.base.numbers import noun
 from mm.clock import US_PER_S, iso
+from mm.dayfolder.contract_rows import ContractCoverage, cover_contract
 from mm.dayfolder.layout import OPTIONAL_TRADE_COLUMNS, TRADE_COLUMNS, DayFolder, day_folder, existing
 from mm.dayfolder.ledger import Event, LedgerView, excused_trades, halts, ids_begin_anew, is_hole, with_events
 from mm.dayfolder.recovery import venue_in
@@ -122,6 +123,7 @@ class DayCoverage:
         epochs: Number of books that were opened.
         runs: Number of recordings or imports of the day.
         unreadable: Number of rows that could not be read; ``mm data check`` lists them.
+        contract: Marks, liquidations, open interest and best prices; None if the day has none.
     """
 
     symbol: str
@@ -136,6 +138,7 @@ class DayCoverage:
     depth: Ids
     trades: Ids
     unreadable: int
+    contract: ContractCoverage | None = None
 
 
 def cover(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> DayCoverage:
@@ -173,6 +176,7 @@ def cover(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> DayCov
         depth=depth,
         trades=trades,
         unreadable=len(findings.defects()),
+        contract=cover_contract(folder),
     )
 
 
@@ -434,6 +438,10 @@ def coverage_text(coverage: DayCoverage) -> str:
         lines.append(f"    and {count - MOST_STRETCHES} more; --json lists all")
     lines.append(f"  depth     {_ids(coverage.depth)}")
     lines.append(f"  trades    {_ids(coverage.trades)}")
+    if (of := coverage.contract) is not None:
+        told = f"{of.liquidations:,} liquidations, {of.open_interests:,} open interests, {of.best_prices:,} best prices"
+        marked = f"{of.marks:,} marks over {_duration(round(of.marked_s * US_PER_S))}"
+        lines.append(f"  contract  {marked}, longest pause {of.longest_pause_s:.1f} s; {told}")
     if coverage.unreadable:
         lines.append(
             f"  {coverage.unreadable} {noun(coverage.unreadable, 'row')} cannot be read; mm data check lists them"

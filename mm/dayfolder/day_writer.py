@@ -84,6 +84,7 @@ class DayWriter:
         self._unforced: list[Path] = []
         self._unreadable: deque[dict[str, object]] = deque()
         self._unreadable_bytes = 0
+        self._contract_rows: dict[Path, list[str]] = {}
         self._rows_first = self._gathered_first = False
         with ExitStack() as held:
             self._lock = lock_day(folder, held)
@@ -100,6 +101,11 @@ class DayWriter:
             self._diffs = self._ndjson(folder.diffs, held) if write_diffs or folder.diffs in lost else None
             self._trades = self._csv(folder.trades, layout.TRADE_COLUMNS, held)
             self._quarantine = self._ndjson(folder.quarantine, held) if folder.quarantine in lost else None
+            self._of_contract = {
+                path: self._csv(path, folder.columns_of(path) or (), held)
+                for path in (folder.contract, folder.best)
+                if path.exists()
+            }
             self._begin(write_gaps, instrument)
             self._held = held.pop_all()
 
@@ -181,6 +187,19 @@ class DayWriter:
         self._trades.add(trade_row(recv_us, seq, self.run_id, trade))
         return seq
 
+    def of_contract(self, path: Path, recv_us: int, event_ms: int, cells: Sequence[object]) -> int:
+        """Write a row of a contract's file, and return its `recv_seq`; *cells* are those between run and arrival.
+
+        The file is created with its first row.
+        """
+        seq = self.skip()
+        row = ",".join(map(str, (event_ms, recv_us // 1_000, seq, self.run_id, *cells, recv_us))) + "\n"
+        self._contract_rows.setdefault(path, []).append(row)
+        if path not in self._of_contract:
+            self._file_waits()
+        self._keep_contract_rows()
+        return seq
+
     def quarantine(self, recv_us: int, stream: str, reason: str, raw: bytes) -> int:
         """Store an unparsable message raw, and return its `recv_seq`."""
         seq = self.skip()
@@ -239,6 +258,7 @@ class DayWriter:
         To be called by the thread that adds rows, and not while `write` works.
         """
         self._keep_unreadable()
+        self._keep_contract_rows()
         self._gather_files()
         if rows or self._rows_wanted or self._rows_first:
             for writer in self._writers():
@@ -320,7 +340,11 @@ class DayWriter:
 
     def _writers(self) -> list[CsvWriter | NdjsonWriter]:
         """Return the files in the order in which they must reach the disk."""
-        files = (self._events, self._gaps, self._diffs, self._frames, self._trades, self._quarantine)
+        files = (
+            *(self._events, self._gaps, self._diffs, self._frames, self._trades),
+            *self._of_contract.values(),
+            self._quarantine,
+        )
         return [writer for writer in files if writer is not None]
 
     def _add_event(self, line: str) -> None:
@@ -339,6 +363,12 @@ class DayWriter:
             row = self._unreadable.popleft()
             self._unreadable_bytes -= len(str(row["raw_base64"]))
             self._quarantine.add(row)
+
+    def _keep_contract_rows(self) -> None:
+        """Pass pending rows to the files of a contract that are open."""
+        for path in [path for path in self._contract_rows if path in self._of_contract]:
+            for row in self._contract_rows.pop(path):
+                self._of_contract[path].add(row)
 
     def _flush_soon(self) -> None:
         """Flush, or let the caller of `write_behind` do so."""
@@ -361,7 +391,8 @@ class DayWriter:
     def _bytes_waiting(self) -> int:
         rows = sum(writer.waiting for writer in self._writers())
         whole = (*self._whole.values(), *tuple(self._gathered_whole.values()))
-        return rows + self._unreadable_bytes + sum(map(len, whole))
+        pending = sum(len(row) for waiting in self._contract_rows.values() for row in waiting)
+        return rows + pending + self._unreadable_bytes + sum(map(len, whole))
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -411,6 +442,9 @@ class DayWriter:
             self._unforced.append(path)
         if self._unreadable and self._quarantine is None:
             self._quarantine = self._ndjson(self.folder.quarantine, self._held)
+        for path in [path for path in tuple(self._contract_rows) if path not in self._of_contract]:
+            columns = self.folder.columns_of(path) or ()
+            self._of_contract = {**self._of_contract, path: self._csv(path, columns, self._held)}
 
     def _force(self, unfinished: Path | None = None) -> None:
         """Force written data, and a file that is still *unfinished*, to a possibly slow disk, all at once."""

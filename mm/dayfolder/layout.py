@@ -13,7 +13,8 @@ from mm.base.paths import as_given, dead_link
 from mm.clock import next_day, parse_day, plain_days
 from mm.errors import MissingDay, UsageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION, CONTRACT_SCHEMA_VERSION = 1, 2
+"""Versions of a day's schema: of Spot, and of a contract, which has the files `DayFolder.contract` and `best`."""
 PACKED = ".gz"
 SPOT, USDM = "binance-spot", "binance-usdm"
 """Venues of a day, in ``schema.json``."""
@@ -52,6 +53,42 @@ SNAPSHOT_COLUMNS = ("run_id", "event_id", "side", "price", "qty", "lastUpdateId"
 DIFF_KEYS = ("recv_ms", "recv_us", "recv_seq", "run_id", "E", "U", "u", "b", "a")
 USDM_DIFF_KEYS = ("recv_ms", "recv_us", "recv_seq", "run_id", "E", "T", "U", "u", "b", "a")
 """Keys of a depth message of USD-M: `T`, the time of matching, is absent where the message had none."""
+CONTRACT_COLUMNS = (
+    "event_time_ms",
+    "recv_time_ms",
+    "recv_seq",
+    "run_id",
+    "kind",
+    "mark_price",
+    "index_price",
+    "settle_price",
+    "funding_rate",
+    "next_funding_ms",
+    "open_interest",
+    "side",
+    "price",
+    "average_price",
+    "qty",
+    "filled_qty",
+    "status",
+    "recv_time_us",
+)
+"""What is told of a contract beside book and trades; a value that a kind of row does not have is empty."""
+MARK, LIQUIDATION, OPEN_INTEREST = "mark", "liquidation", "open_interest"
+"""Kinds of rows: mark and index price with the next funding (each second), a forced order, open interest (a minute)."""
+BEST_COLUMNS = (
+    "event_time_ms",
+    "recv_time_ms",
+    "recv_seq",
+    "run_id",
+    "update_id",
+    "bid_price",
+    "bid_qty",
+    "ask_price",
+    "ask_qty",
+    "match_time_ms",
+    "recv_time_us",
+)
 QUARANTINE_KEYS = ("recv_us", "recv_seq", "stream", "reason", "raw_base64")
 ORDER_COLUMNS = ("us", "kind", "order_id", "other_id", "account", "side", "ticks", "lots", "trade_id", "update_id")
 """Columns of an order log (market by order), described in ``mm.sim.matching.order_log``."""
@@ -142,6 +179,10 @@ class DayFolder:
     """Every depth message, as received."""
     quarantine = _File("quarantine/frames_{symbol}_{day}.ndjson.gz")
     """Unparsable messages, raw."""
+    contract = _File("contract_{symbol}_{day}.csv")
+    """Mark prices, liquidations and open interest of a contract."""
+    best = _File("best_{symbol}_{day}.csv")
+    """Best prices of a contract, each change."""
     order_log_columns = _File("order_log_{symbol}_{day}.parquet")
     """Every order, if the source has them; `order_log` finds the older form as well."""
     order_log_text = _File("order_log_{symbol}_{day}.csv.gz")
@@ -171,7 +212,11 @@ class DayFolder:
 
     def streams(self) -> tuple[Path, ...]:
         """Return the files that grow while a day is recorded, the ledger first."""
-        return (self.events, self.gaps, self.diffs, self.frames, self.trades, self.quarantine)
+        return (self.events, self.gaps, self.diffs, self.frames, self.trades, self.contract, self.best, self.quarantine)
+
+    def columns_of(self, path: Path) -> tuple[str, ...] | None:
+        """Return the columns of a file of a contract; None for any other file."""
+        return {self.contract: CONTRACT_COLUMNS, self.best: BEST_COLUMNS}.get(path)
 
     def relative(self, path: Path) -> str:
         """Return *path* as in manifests and the ledger: relative to the folder, with slashes."""
@@ -205,7 +250,7 @@ def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None, venue:
         venue: The recorded market.
     """
     schema: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": CONTRACT_SCHEMA_VERSION if venue == USDM else SCHEMA_VERSION,
         "symbol": folder.symbol,
         "day": folder.day,
         "venue": venue,
@@ -229,6 +274,8 @@ def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None, venue:
             "quarantine": QUARANTINE_KEYS,
         },
     }
+    if venue == USDM:
+        schema["columns"] |= {"contract": CONTRACT_COLUMNS, "best": BEST_COLUMNS}
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 

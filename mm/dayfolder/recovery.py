@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from mm.dayfolder.layout import (
+    CONTRACT_SCHEMA_VERSION,
     DAMAGED,
     EVENT_COLUMNS,
     GAP_COLUMNS,
@@ -227,10 +228,10 @@ def read_schema(folder: DayFolder) -> _SchemaRead:
         raise BrokenFile(
             f"{folder.schema}: not the schema of a day ({error}); restore it, or remove it: the next run writes it"
         ) from error
-    if not 1 <= schema.schema_version <= SCHEMA_VERSION:
+    if not 1 <= schema.schema_version <= CONTRACT_SCHEMA_VERSION:
         raise BrokenFile(
             f"{folder.schema}: schema_version is {schema.schema_version}, and this version of mm reads 1 to "
-            f"{SCHEMA_VERSION}; install the version that wrote the day, or a newer one"
+            f"{CONTRACT_SCHEMA_VERSION}; install the version that wrote the day, or a newer one"
         )
     return schema
 

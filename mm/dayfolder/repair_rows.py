@@ -62,7 +62,7 @@ def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
         folder.events: layout.EVENT_COLUMNS,
         folder.gaps: layout.GAP_COLUMNS,
         folder.trades: layout.TRADE_COLUMNS,
-    }.get(path)
+    }.get(path) or folder.columns_of(path)
     if columns is None:
         return first_line
     proper = ",".join(columns).encode()
@@ -73,7 +73,7 @@ def valid_row(folder: DayFolder, path: Path, width: int) -> Callable[[bytes], bo
     """Return a function that tests whether a line of *path* is a row: with *width* cells, or a depth message."""
     if path == folder.diffs:
         return _is_diff
-    if path in (folder.frames, folder.trades):
+    if path in (folder.frames, folder.trades, folder.contract, folder.best):
         return partial(_is_numbered, width)
     if path == folder.events:
         return partial(_is_event, layout.EVENT_COLUMNS[:width])

@@ -26,6 +26,7 @@ from mm.cli.task_knobs import SPOT_REST, SPOT_STREAMS, BinanceMarket, Recorder, 
 from mm.clock import now_us, run_stamp
 from mm.errors import DataError, MissingDay, MMError, UsageError
 from mm.market_data.binance_usdm import MARKETS
+from mm.market_data.contract_feed import ContractStreams, addresses
 from mm.market_data.days import Days, WindowRule
 from mm.market_data.health import Health, health_text, is_running, read_health, trouble_of
 from mm.market_data.monitor import Monitor
@@ -82,6 +83,8 @@ class _Monitored:
     def __init__(self, source: Source, market: BinanceMarket, recorder: Recorder, name: Name, log: "Logger") -> None:
 
         parts = parts_of(source, recorder, name, log, market=market.market)
+        if market.market == "usdm" and recorder.contract_data:
+            parts = replace(parts, contract=_contract_streams(source.symbol, recorder, parts.rest.rest, log))
         self._recording = Recording(parts, log)
         self._monitor = Monitor(Health(source.symbol, parts.days.run_id, parts.rest.rest), parts.rest.rest)
         door = recorder.metrics_door(log.warning) if recorder.metrics_port else None
@@ -287,6 +290,17 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
         silences=[StallDetector(recorder.depth_silence_s) for _ in range(connections)],
         start_jitter_s=recorder.start_jitter_s,
     )
+
+
+def _contract_streams(symbol: str, recorder: Recorder, rest: RestClient, log: "Logger") -> ContractStreams:
+    """Return the further connections of a contract, which share the budget of attempts."""
+    limits = MARKETS["usdm"].limits
+    attempts = _budget("connections", recorder.ws_url, (limits.connections, limits.connections_window_s), log)
+    streams = [
+        WsStream(url, [Backoff(_CONNECT_DELAY_S, recorder.backoff_max_s)], recorder.ws_max_age_s, attempts)
+        for url in addresses(recorder.ws_url, symbol)
+    ]
+    return ContractStreams(symbol, streams, rest)
 
 
 def _budget(kind: str, url: str, limit: tuple[float, float], log: "Logger") -> "RateBudget":

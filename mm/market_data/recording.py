@@ -18,6 +18,7 @@ from mm.clock import US_PER_S, iso, next_day, now_us
 from mm.dayfolder.ledger import IDS_AGAIN
 from mm.errors import MMError, UsageError
 from mm.market_data.clock_reader import ClockReader
+from mm.market_data.contract_feed import ContractStreams
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.days import LONGEST_SLEEP_S, Days, Disk, RecordingWindow, WindowRule, is_of_disk, sleep_until
 from mm.market_data.live_session import DAY_REMOVED, LiveSession, StreamListener
@@ -72,6 +73,7 @@ class Parts:
     silences: list[StallDetector]
     start_jitter_s: float
     follower: MarketFollower | None = None
+    contract: ContractStreams | None = None
 
 
 class SymbolRefused(UsageError):
@@ -303,7 +305,8 @@ class _OpenRecording:
         parts = self._parts
         follower = [parts.follower.follow(self.session.market, parts.stream.settled_us)] if parts.follower else []
         disk = (work(lambda: self.session.writer) for work in (self.disk.flush, self.disk.write_wanted))
-        return *self._rest.work(), *disk, *watches, *follower
+        contract = parts.contract.work(lambda: self.session.writer, self._log) if parts.contract else []
+        return *self._rest.work(), *disk, *watches, *follower, *contract
 
     async def until_end(self) -> None:
         """Wait until the window is over; if recording is endless, continue in each next day, even without messages."""

@@ -41,6 +41,17 @@ def test_a_recorded_contract_is_a_sealed_day_with_the_payments_of_the_exchange(t
         recorder.send_signal(signal.SIGTERM)
         _, errors = recorder.communicate(timeout=60)
         paid = http.get("/fapi/v1/fundingRate?limit=1000").json()
+        (contract,), (best,) = (list(found[0].parent.glob(f"{name}_*.csv")) for name in ("contract", "best"))
+        told, bests = (list(csv.DictReader(path.read_text().splitlines())) for path in (contract, best))
+        for row in bests[:: max(1, len(bests) // 20)]:
+            book = http.get(f"/sim/truth?id={row['update_id']}").json()
+            sides = [(book["bids"] or [["0.00000000"] * 2])[0], (book["asks"] or [["0.00000000"] * 2])[0]]
+            assert sides == [[row["bid_price"], row["bid_qty"]], [row["ask_price"], row["ask_qty"]]]
+    marks = [row for row in told if row["kind"] == "mark"]
+    assert {row["kind"] for row in told} == {"mark", "open_interest"}
+    assert len({row["event_time_ms"] for row in marks}) == len(marks) > 1
+    assert all(row["mark_price"] == row["index_price"] and int(row["event_time_ms"]) % 1_000 == 0 for row in marks)
+    assert len(bests) > 10
     assert (recorder.returncode, errors) == (0, "")
     day = found[0].parent
     check = mm("data", "check", str(day))

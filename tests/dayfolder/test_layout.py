@@ -20,6 +20,8 @@ def test_files_have_contract_names(tmp_path):
         "diffs/depth_diffs_BTCUSDT_20251216.ndjson.gz",
         "orderbook_ws_depth_BTCUSDT_20251216.csv",
         "trades_ws_BTCUSDT_20251216.csv",
+        "contract_BTCUSDT_20251216.csv",
+        "best_BTCUSDT_20251216.csv",
         "quarantine/frames_BTCUSDT_20251216.ndjson.gz",
         "instrument.json",
         "schema.json",

@@ -553,7 +553,7 @@ def check_day_of_today():
     return check(path)
 
 
-USDM = {"MARKET": "usdm", "TOP_N": str(TOP_N)}
+USDM = {"MARKET": "usdm", "TOP_N": str(TOP_N), "CONTRACT_DATA": "0"}
 
 
 def test_recorded_usdm_day_matches_the_exchange():

@@ -1,0 +1,221 @@
+"""What is recorded of a contract beside its book and trades: mark and index price, next funding, liquidations, best
+prices, and open interest.
+
+They come over connections of their own, since the exchange serves them under other paths, and fail apart from the book:
+a connection that is down leaves a hole in these files, and nothing else.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from mm.clock import exchange_ms
+from mm.dayfolder.layout import LIQUIDATION, MARK, OPEN_INTEREST
+from mm.errors import OffGrid
+from mm.instrument import e8
+from mm.market_data.venue import Number, RestRequest
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger as Logger
+
+    from mm.dayfolder.day_writer import DayWriter
+    from mm.market_data.snapshot import RestClient
+    from mm.market_data.ws_stream import WsStream
+
+INTEREST_EVERY_S, SILENCE_S = 60.0, 10.0
+_STREAM = "contract"
+_KEPT = 64
+
+
+class _Envelope(Struct):
+    data: Raw
+    stream: str = ""
+
+
+class _Kind(Struct):
+    e: str = ""
+    s: str = ""
+
+
+class _Mark(Struct):
+    E: int
+    p: str
+    i: str
+    r: str
+    T: Number
+    P: str = ""
+
+
+class _Forced(Struct):
+    S: str
+    q: str
+    p: str
+    ap: str
+    X: str
+    z: str
+    T: int
+    s: str
+
+
+class _ForceOrder(Struct):
+    E: int
+    o: _Forced
+
+
+class _Best(Struct):
+    E: int
+    T: int
+    u: Number
+    b: str
+    B: str
+    a: str
+    A: str
+
+
+class _Interest(Struct):
+    openInterest: str
+    time: int
+
+
+_BROKEN = (ValueError, OffGrid, msgspec.MsgspecError)
+
+
+def addresses(base: str, symbol: str) -> tuple[str, str]:
+    """Return the addresses of a contract's mark prices and liquidations, and of its best prices."""
+    name = symbol.lower()
+    return (
+        f"{base}/market/stream?streams={name}@markPrice@1s/{name}@forceOrder",
+        f"{base}/public/stream?streams={name}@bookTicker",
+    )
+
+
+class ContractFeed:
+    """Writes the messages of a contract's further streams; it listens to each of them.
+
+    Args:
+        symbol: The contract.
+        writer: Returns the files of the current day.
+        log: Logs events.
+
+    Attributes:
+        last_mark_ms: Event time of the last mark price; -1 before the first.
+    """
+
+    def __init__(self, symbol: str, writer: Callable[[], "DayWriter"], log: "Logger") -> None:
+        self._symbol, self._writer, self._log = symbol, writer, log
+        self.last_mark_ms = self._last_id = -1
+        self._seen: list[bytes] = []
+        self._at_us = 0
+
+    def connected(self, url: str, conn: int, slot: int) -> None:  # noqa: ARG002 - a listener's
+        """Log an opened connection."""
+        self._log.info("contract_connected", url=url)
+
+    def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:  # noqa: ARG002
+        """Log the end of a connection."""
+        self._log.info("contract_disconnected", code=code, reason=reason)
+
+    def unreachable(self, reason: str) -> None:
+        """Log a failed attempt."""
+        self._log.warning("contract_unreachable", reason=reason)
+
+    def joined(self, conn: int) -> bool:  # noqa: ARG002
+        """Return True: a successor has the same messages, and what both send is written once."""
+        return True
+
+    def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:  # noqa: ARG002
+        """Write a message; one that cannot be read goes to the quarantine."""
+        try:
+            self._take(recv_us, msgspec.json.decode(raw, type=_Envelope).data)
+        except _BROKEN as error:
+            self._writer().quarantine(self._arrived(recv_us), _STREAM, str(error), raw)
+
+    def interest(self, recv_us: int, body: bytes) -> None:
+        """Write an answer with the open interest."""
+        try:
+            told = msgspec.json.decode(body, type=_Interest)
+            e8(told.openInterest)
+        except _BROKEN as error:
+            self._writer().quarantine(self._arrived(recv_us), _STREAM, str(error), body)
+            return
+        self._row(recv_us, told.time, [OPEN_INTEREST, *[""] * 5, told.openInterest, *[""] * 6])
+
+    def _take(self, recv_us: int, body: Raw) -> None:
+        kind = msgspec.json.decode(body, type=_Kind)
+        if kind.e == "markPriceUpdate" and kind.s == self._symbol:
+            mark = msgspec.json.decode(body, type=_Mark)
+            e8(mark.p), e8(mark.i), e8(mark.r or "0"), e8(mark.P or "0")
+            if self.last_mark_ms < mark.E:
+                self.last_mark_ms = mark.E
+                funding = [mark.r, exchange_ms(mark.T)] if mark.T else ["", ""]
+                self._row(recv_us, mark.E, [MARK, mark.p, mark.i, mark.P, *funding, *[""] * 7])
+        elif kind.e == "forceOrder":
+            self._forced(recv_us, body)
+        elif kind.e == "bookTicker" and kind.s == self._symbol:
+            best = msgspec.json.decode(body, type=_Best)
+            cells = [best.b, best.B, best.a, best.A]
+            [e8(text) for text in cells]
+            if best.u > self._last_id:
+                self._last_id = best.u
+                writer = self._writer()
+                row = [best.u, *cells, exchange_ms(best.T)]
+                writer.of_contract(writer.folder.best, self._arrived(recv_us), exchange_ms(best.E), row)
+        else:
+            raise ValueError("no message of these streams")
+
+    def _forced(self, recv_us: int, body: Raw) -> None:
+        forced = msgspec.json.decode(body, type=_ForceOrder)
+        order = forced.o
+        [e8(text) for text in (order.p, order.ap, order.q, order.z)]
+        if bytes(body) in self._seen or order.s != self._symbol:
+            return
+        self._seen = [*self._seen[-_KEPT:], bytes(body)]
+        side = order.S.lower()
+        cells = [LIQUIDATION, *[""] * 6, side, order.p, order.ap, order.q, order.z, order.X]
+        self._row(recv_us, forced.E, cells)
+
+    def _row(self, recv_us: int, event_time: int, cells: Sequence[object]) -> None:
+        writer = self._writer()
+        writer.of_contract(writer.folder.contract, self._arrived(recv_us), exchange_ms(event_time), cells)
+
+    def _arrived(self, recv_us: int) -> int:
+        """Return an arrival that is not before the last one: rows of several connections are in one file."""
+        self._at_us = max(self._at_us, recv_us)
+        return self._at_us
+
+
+class ContractStreams:
+    """The connections of a contract's further streams, and its requests for open interest.
+
+    Args:
+        symbol: The contract.
+        streams: The connections.
+        rest: Sends the requests.
+    """
+
+    def __init__(self, symbol: str, streams: Sequence["WsStream"], rest: "RestClient") -> None:
+        self._symbol, self._streams, self._rest = symbol, streams, rest
+
+    def work(self, writer: Callable[[], "DayWriter"], log: "Logger") -> list[Coroutine[Any, Any, None]]:
+        """Return the tasks, each without end."""
+        feed = ContractFeed(self._symbol, writer, log)
+        return [*(stream.run(feed) for stream in self._streams), self._ask_interest(feed), self._watch(feed)]
+
+    async def _watch(self, feed: ContractFeed) -> None:
+        """Replace a connection whose mark prices, one each second, have stopped."""
+        while True:
+            seen = feed.last_mark_ms
+            await asyncio.sleep(SILENCE_S)
+            if seen == feed.last_mark_ms:
+                self._streams[0].replace("silence", slot=0)
+
+    async def _ask_interest(self, feed: ContractFeed) -> None:
+        request = RestRequest("/fapi/v1/openInterest", {}, 1)
+        while True:
+            answer = await self._rest.trades(self._symbol, request)
+            if answer.cause is None:
+                feed.interest(answer.recv_us, answer.body)
+            await asyncio.sleep(INTEREST_EVERY_S)

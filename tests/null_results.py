@@ -13,7 +13,7 @@ from mm.backtest.metrics.ranking import are_tied, mean_ends
 from mm.backtest.metrics.risk import drift_half_life_s, psr, verdict
 from mm.base.arrays import Floats
 from mm.base.estimate import estimated
-from mm.report.frame import shown
+from mm.report.frame import Amount, shown
 from mm.report.hours import LEAST_BLOCKS, LEAST_FILLS, fills_means
 from mm.signals.score import blocks_of, interval, move_of, moves_by
 from mm.trials.on_record import independent_trials
@@ -130,8 +130,8 @@ def of_psr(null: Callable[..., Floats]) -> float:
     return float(np.mean([(psr(pnl) or 0.0) > 0.95 for pnl in null(np.random.default_rng(2), (360, 1_000)).T]))
 
 
-def _coloured(shown: str) -> bool:
-    return any(f'class="{colour}"' in shown for colour in ("gain", "loss"))
+def _coloured(amount: Amount) -> bool:
+    return any(f'class="{colour}"' in amount.around for colour in ("gain", "loss"))
 
 
 def rows() -> Iterator[tuple[str, str, str]]:

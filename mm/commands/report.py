@@ -126,11 +126,13 @@ def _backtest(redraw: "Redraw", about: "About") -> str:
 def _windows(redraw: "Redraw", about: "About") -> str:
     """Return the page of a walk-forward or a schedule."""
     from mm.commands.redraw import played
+    from mm.report.as_of_now import as_of_now
     from mm.report.run_columns import columns_of
     from mm.report.walkforward import page as walkforward_page
 
     again = played(redraw) if redraw.run.has_traded else None  # without a usable segment nothing was played
-    more = () if again is None else (_sensitivity(again).get("sensitivity"), columns_of(again))
+    now = as_of_now(redraw.run.summary, redraw.drawn.out_root) if redraw.run.has_traded else {}
+    more = (now, None) if again is None else ({**now, **_sensitivity(again)}, columns_of(again))
     with redraw.run.readable():
         warnings = redraw.run.manifest["summary"].get("warnings", ())
         return walkforward_page(redraw.run.folder, about, *more, warnings=warnings)
@@ -140,14 +142,27 @@ def _sweep(redraw: "Redraw", about: "About") -> str:
     from mm.report.sweep import page as sweep_page
 
     with redraw.run.readable():
-        return sweep_page(redraw.run.folder, about)
+        return sweep_page(redraw.run.folder, about, _tried_since(redraw))
+
+
+def _tried_since(redraw: "Redraw") -> list[str]:
+    """Return a note on the designs that were tried on the days of a sweep or an evaluation since."""
+    from mm.trials.on_record import Tried
+
+    run, tried = redraw.run, Tried(redraw.drawn.out_root)
+    trials, symbols = run.manifest["summary"].get("trials"), run.manifest["summary"].get("symbols") or [run.symbol]
+    then = trials["on_these_days"] if isinstance(trials, dict) else 0  # of a version that kept no ledger
+    now = max(tried.on(str(symbol), run.days()) for symbol in symbols)
+    if now <= then:
+        return []
+    return [f"trials: {now} designs are on record of these days by now, and {then} when this was played; play it again"]
 
 
 def _evaluation(redraw: "Redraw", about: "About") -> str:
     from mm.report.evaluation import page as evaluation_page
 
     with redraw.run.readable():
-        return evaluation_page(redraw.run.folder, about)
+        return evaluation_page(redraw.run.folder, about, _tried_since(redraw))
 
 
 def _calibration(redraw: "Redraw", about: "About") -> str:

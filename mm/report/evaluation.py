@@ -40,9 +40,10 @@ MOST_LABELS, SYMBOL_PX = 12, 26
 Content = Mapping[str, Any]
 
 
-def page(folder: Path, about: About | None = None) -> str:
-    """Return the page of the evaluation in *folder*."""
+def page(folder: Path, about: About | None = None, more: Sequence[str] = ()) -> str:
+    """Return the page of the evaluation in *folder*, with *more* notes."""
     content, about = read_evaluation(folder), about or About()
+    content = {**content, "warnings": [*more, *content["warnings"]]}
     asset = escape(content["quote_asset"])
     parts = [
         *headline(content, about.name),

@@ -60,12 +60,13 @@ def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
     return in_row(*drawn, kind="halves" if narrow else "wholes")
 
 
-def page(folder: Path, about: About | None = None) -> str:
+def page(folder: Path, about: About | None = None, more: Sequence[str] = ()) -> str:
     """Return the page of the sweep in *folder*.
 
     Args:
         folder: Folder of ``sweep.json`` and the other files.
         about: The command and the knobs; None if unknown.
+        more: Further notes.
     """
     content = read_sweep(folder)
     start_us, columns, pnl = read_series(folder / SERIES)
@@ -76,7 +77,7 @@ def page(folder: Path, about: About | None = None) -> str:
     parts = [
         header(content["symbol"], days, f"sweep of {content['points']:,} points{(about or About()).name}"),
         _tiles(content),
-        notes([*_cautions(content), *_failures(rows)]),
+        notes([*more, *_cautions(content), *_failures(rows)]),
         _search_card(content),
         _table_card(content),
         _grid_cards(content),

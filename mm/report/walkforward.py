@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL
+from mm.backtest.summary_text import tried_of
 from mm.base.arrays import Floats
 from mm.base.numbers import duration, number, short
 from mm.calibration.shared_strength import told
@@ -53,7 +54,7 @@ Content = Mapping[str, Any]
 def page(
     folder: Path,
     about: About | None = None,
-    sensitivity: Content | None = None,
+    now: Content | None = None,
     run: RunColumns | None = None,
     *,
     warnings: Sequence[str] = (),
@@ -63,7 +64,7 @@ def page(
     Args:
         folder: Folder of the schedule and its metrics; that of a walk-forward also has a backtest's folder.
         about: The command and the knobs, to print at the end.
-        sensitivity: The sensitivity block, if it was played after the run.
+        now: Entries that take the place of those of the summary, such as what was known or played after the run.
         run: The columns of the backtest; None reads them from its files.
         warnings: Those of the days of a schedule; a backtest has its own.
 
@@ -77,8 +78,8 @@ def page(
     kind = "walk-forward" if traded else "schedule"
     title = f"{schedule['symbol']} {schedule['day']}"
     summary = read_content(folder / BACKTEST / SUMMARY) if traded else None
-    if summary is not None and sensitivity is not None:
-        summary = {**summary, "sensitivity": sensitivity}
+    if summary is not None:
+        summary = {**summary, **(now or {})}
     head = header(str(schedule["symbol"]), str(schedule["day"]), schedule_line(schedule, kind) + about.name)
     body = [head, _tiles(rows, summary), _notes(rows, summary, warnings)]
     if not len(rows):
@@ -145,6 +146,8 @@ def _spread(rows: SegmentRows, name: str, unit: str) -> str:
 
 def _notes(rows: SegmentRows, summary: Content | None, more: Sequence[str]) -> str:
     warnings = [] if summary is None else [line for line in summary["warnings"] if not line.startswith(NULL)]
+    if summary is not None and (said := tried_of(summary)):
+        warnings.insert(0, f"trials: {said}")
     if len(rows) and np.isnan(rows.numbers["A"]).all():
         status, reason = rows.words["status"][-1], rows.words["reason"][-1]
         warnings.append(f"no segment has parameters, so there were no quotes; the last one: {status}, {reason}")

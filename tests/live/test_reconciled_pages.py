@@ -35,7 +35,7 @@ class Desk:
     def __init__(self, venues, answers, run, check):
         self.api, self.answers, self.check = PlayedApi(), answers, check
         clock, states = ExchangeClock(lambda: NOW_MS * 1_000), OrderStates(run.booked)
-        self.states, self.limits = states, OrderLimits()
+        self.clock, self.states, self.limits = clock, states, OrderLimits()
         self.queries = OrderQueries(
             *(run, states, clock, OrderChecks(INSTRUMENT), Holdings(), FeeValues(), self.limits),
             venues=venues,
@@ -113,6 +113,36 @@ def test_payments_before_the_ledger_began_are_not_ours():
     desk, ledger = contract_desk([income(1, ms=NOW_MS - 1), income(2), income(3, ms=NOW_MS + 1)], 1_000, begun_us)
     desk.reconcile()
     assert ledger.paid_e8 == -2 * E8 // 100
+
+
+def test_payments_since_the_ledger_began_are_ours_by_the_exchanges_clock():
+    """The log has the instant by our clock, which may be an hour ahead."""
+    hour_ms = 3_600_000
+    desk, ledger = contract_desk([income(1, ms=NOW_MS - hour_ms - 1), income(2)], 1_000, (NOW_MS + 1) * 1_000)
+    desk.clock.offset_us = -hour_ms * 1_000
+    desk.reconcile()
+    assert ledger.paid_e8 == -E8 // 100
+
+
+@pytest.mark.parametrize(("after_ms", "stranger"), [(1, True), (-1, False)])
+def test_strangers_since_the_account_last_matched_are_looked_for_by_the_exchanges_clock(after_ms, stranger):
+    """Its clock is ten seconds behind ours, by which the log has the instant."""
+    more = {"price": "100", "qty": "1", "commission": "0", "commissionAsset": "SIM", "isBuyer": True, "isMaker": True}
+    behind_ms, matched_ms = 10_000, NOW_MS - 60_000
+    trade = {"id": 6, "orderId": 3, "time": matched_ms - behind_ms + after_ms, **more}
+    answers = {
+        "openOrders.status": lambda _: [],
+        "myTrades": lambda asked: [trade] if "startTime" in asked or "fromId" not in asked else [],
+        "order.status": lambda _: {"orderId": 3, "clientOrderId": "web_1", "status": "FILLED", "side": "BUY"},
+        "account.status": lambda _: {"balances": [{"asset": "SIM", "free": "3", "locked": "0"}]},
+        "avgPrice": lambda _: {"mins": 5, "price": "100"},
+    }
+    check = AccountCheck(INSTRUMENT, (0, 0), ledger=Ledger(INSTRUMENT))
+    run = GatewayRun(symbol="SIMUSDT", run_id="r", access=OrderAccess(), account=check, matched_us=matched_ms * 1_000)
+    desk = Desk((SpotAccount(), SpotVenue("SIMUSDT")), answers, run, check)
+    desk.clock.offset_us = -behind_ms * 1_000
+    desk.reconcile()
+    assert check.strangers is stranger
 
 
 def test_payments_are_asked_for_once_and_again_after_an_announcement():

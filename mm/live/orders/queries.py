@@ -331,11 +331,12 @@ class OrderQueries:
         if contract is None or account is None or not (self.payments_due or pending):
             return
         announced_us, self.payments_due = self._announced_us, False
-        since_us, page, last_us = max(account.paid_us, self._run.begun_us) - PAID_AGAIN_US, 1, 0
+        begun_us = self._run.begun_us and self._run.begun_us + self._clock.offset_us
+        since_us, page, last_us = max(account.paid_us, begun_us) - PAID_AGAIN_US, 1, 0
         while True:
             found, count = contract.incomes_of(await self._answer(contract.incomes(max(since_us, 0), page)))
             for one in found:
-                if one.us >= self._run.begun_us:
+                if one.us >= begun_us:
                     account.pay(one)
                     last_us = max(last_us, one.us)
             if count < contract.income_page:
@@ -365,7 +366,8 @@ class OrderQueries:
 
     async def _search_strangers(self) -> None:
         """Look for a trade of somebody else since the account last matched: one before our last is not read again."""
-        ours, since_us, by_id = set[int](), self._run.matched_us, False
+        matched_us = self._run.matched_us + self._clock.offset_us  # the log has times of our clock
+        ours, since_us, by_id = set[int](), matched_us, False
         call = self._venue.trades_since(since_us)
         while True:
             answer = await self._answer(call)
@@ -373,7 +375,7 @@ class OrderQueries:
             for trade in trades:
                 known = trade.trade_id in self._run.booked or trade.order_id in ours
                 known = known or self._states.of_exchange(trade.order_id) is not None
-                if known or trade.us < self._run.matched_us:
+                if known or trade.us < matched_us:
                     continue
                 if await self._order_of(trade) is None:
                     return

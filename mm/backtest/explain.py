@@ -166,13 +166,13 @@ def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterato
         if kind == TRADE:
             what = _print(tape, event)
         else:
-            _apply(book, tape, event, whole=kind != DEPTH and (kind != KEYFRAME or event == first))
+            apply_event(book, tape, event, whole=kind != DEPTH and (kind != KEYFRAME or event == first))
             what = KINDS.get(kind, "")
         if event in wanted:
             yield BookEvent(event, int(tape.event_us[event]), what, *book.best(), book.lots_at(side, ticks))
 
 
-def _apply(book: CompiledBook, tape: "Tape", event: int, *, whole: bool) -> None:
+def apply_event(book: CompiledBook, tape: "Tape", event: int, *, whole: bool) -> None:
     """Apply a book event to *book*; a *whole* one replaces it, a keyframe between them changes nothing."""
     if whole:
         book.clear()

@@ -1,6 +1,7 @@
-"""``mm runs explain``: show the tape around a fill, and its cause."""
+"""``mm runs explain``: show the tape around a fill, and its cause; as text, and as a picture."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mm.base.common_knobs import moved_data_root_knob
-from mm.base.knobs import integer, knob
+from mm.base.knobs import PATH, integer, knob, matching, number
 from mm.cli.completion import runs as run_ids
 from mm.cli.console import Console
 from mm.cli.frame import command
+from mm.cli.options import TRUST
+from mm.clock import iso, us_of
 from mm.dayfolder.layout import day_folder
-from mm.errors import BrokenFile, DataError, Mismatch, UsageError
-from mm.instrument import e8
+from mm.errors import BrokenFile, DataError, Mismatch, MMError, UsageError
+from mm.instrument import E8, e8
 from mm.play.knobs import Results
 
 if TYPE_CHECKING:
+    from mm.base.arrays import Floats, Ints
+    from mm.play.queue_places import Place, RestingOrder
     from mm.runs.finished import RunFolder
+    from mm.tape.tape import Tape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,22 +33,44 @@ class Which(Results):
 
     fill: int = knob(1, integer(1, 10**12), "Number of the fill: its row in the fills file, from 1.", matters=False)
     around: int = knob(8, integer(1, 10_000), "Events to show before and after it.", matters=False)
+    picture: Path | None = knob(None, PATH, "HTML page to write, with the book around it as a picture.", matters=False)
+    picture_s: float = knob(60.0, number(1, 3_600), "Time that the picture shows, in s.", matters=False)
+    moment: str | None = knob(
+        None,
+        matching(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*", "an instant in UTC, 2026-01-05T08:30", "TIME"),
+        "Middle of the picture, instead of a fill.",
+        matters=False,
+    )
     data_root: Path | None = moved_data_root_knob()
 
 
-@command(Which, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids)])
-def runs_explain(console: Console, which: Which, name: str) -> None:
+@command(Which, arguments=[click.Argument(["name"], metavar="RUN", shell_complete=run_ids), TRUST])
+def runs_explain(console: Console, which: Which, name: str, trust: tuple[Path, ...]) -> None:
     """Show the tape around a fill of a backtest, and the cause of the fill.
 
-    Example: mm runs explain 20260105T080000Z --fill 12
+    With --picture FILE.html the book is drawn as a heat map, with our quotes, our fills and our place in the queue; for
+    the latter the run is played again. A user's model is executed only if its file is named by --trust.
+
+    Example: mm runs explain 20260105T080000Z --fill 12 --picture fill_12.html
     """
     from mm.backtest.explain import explain
     from mm.runs.find import open_run
 
     run = open_run(name, which.out_root, ("backtest", "walkforward", "shadow"))
     run.check_traded()
+    if which.picture is not None and which.picture.suffix != ".html":
+        raise UsageError(
+            f"--picture (PICTURE) is {which.picture}: a picture is a page, FILE.html; its camera saves it as SVG"
+        )
+    if which.moment is not None:
+        if which.picture is None:
+            raise UsageError("--moment (MOMENT) chooses what a picture shows; give --picture FILE.html too")
+        path = _draw(run, which, us_of(which.moment), trust)
+        console.set_json({"path": str(run.traded.resolve()), "picture": str(path)})
+        console.print(str(path))
+        return
     folder, symbol = run.traded, run.symbol
-    fills = _rows(folder / f"fills_{symbol}.csv", run)
+    fills = _rows(_fills_path(run), run)
     if which.fill > len(fills):
         raise UsageError(f"--fill (FILL) is {which.fill}, but {folder} has {len(fills)} fills; give the number of one")
     fill = fills[which.fill - 1]
@@ -50,8 +78,86 @@ def runs_explain(console: Console, which: Which, name: str) -> None:
     together = [row for row in fills if (row["order_id"], row["recv_us"]) == (fill["order_id"], fill["recv_us"])]
     tape = _tape(run, which, int(fill["recv_us"]))
     text = explain(tape, fill, orders, which.around, together, _feed(run))
-    console.set_json({"fill": fill, "orders": orders, "path": str(folder.resolve())})
+    drawn = None if which.picture is None else _draw(run, which, int(fill["recv_us"]), trust)
+    more = {} if drawn is None else {"picture": str(drawn)}
+    console.set_json({"fill": fill, "orders": orders, "path": str(folder.resolve()), **more})
     console.print(f"fill {which.fill} of {len(fills)}: {text}")
+    if drawn is not None:
+        console.print(str(drawn))
+
+
+def _draw(run: "RunFolder", which: Which, us: int, trust: Sequence[Path]) -> Path:
+    """Write the picture of a run around an instant; return its path."""
+    from mm.base.atomic_file import write_atomic
+    from mm.report.book_picture import book_cells, book_figure, page, stretch
+
+    assert which.picture is not None
+    first_us, last_us = stretch(us, which.picture_s)
+    tape = _tape(run, which, us)
+    with run.readable():
+        columns = run.columns.between(first_us, last_us)
+    ticks = [tick for side in columns.quotes.values() for tick in _ticks(side.price, tape).tolist()]
+    cells = book_cells(tape, first_us, last_us, ticks, _feed(run))
+    try:
+        places, lines = _places(run, which, trust, (first_us, last_us)), list[str]()
+        if not places:
+            lines.append("Our place in the queue is not drawn: no order rested, or the fill model has no queue.")
+    except MMError as error:
+        places, lines = [], [f"Our place in the queue is not drawn: {error}"]
+    html = page(tape, book_figure(tape, cells, columns, places), cells, f"run {run.run_id}", lines)
+    write_atomic(which.picture, html.encode())
+    return which.picture
+
+
+def _ticks(price: "Floats", tape: "Tape") -> "Ints":
+    from numpy import rint
+
+    ticks: Ints = rint(price * E8 / tape.instrument.tick_e8).astype(int)
+    return ticks
+
+
+def _places(run: "RunFolder", which: Which, trust: Sequence[Path], span: tuple[int, int]) -> "list[Place]":
+    """Return the place in the queue of each order within a *span*, by playing the run again up to its end.
+
+    Raises:
+        MMError: If the run cannot be played again, or its fills would be others.
+    """
+    from mm.commands.redraw import play_of
+    from mm.play.queue_places import queue_places
+    from mm.report.book_picture import sampled
+    from mm.runs.trusted import InputPlaces, setup_of
+
+    places = InputPlaces(which.data_root or Path(run.knob("data_root") or "data"), which.out_root)
+    with setup_of(run, places, trust) as (setup, _):
+        found, fills = queue_places(play_of(run, setup), sampled(*span), _resting(run, span))
+    told = [(int(row["recv_us"]), int(row["order_id"])) for row in _rows(_fills_path(run), run)]
+    if fills != [one for one in told if one[0] <= span[1]]:
+        raise Mismatch(
+            f"{run.folder}: this version plays it to other fills than it has, made by {run.manifest['version']}"
+        )
+    return found
+
+
+def _resting(run: "RunFolder", span: tuple[int, int]) -> "list[RestingOrder]":
+    """Return the orders that rested at some time of a *span*."""
+    import polars as pl
+
+    from mm.backtest.io import read_orders
+    from mm.play.queue_places import RestingOrder
+    from mm.report.run_columns import ENDS
+
+    orders = read_orders(run.traded, run.symbol)
+    orders = orders.with_columns(pl.col("order_id", "recv_us", "active_recv_us").cast(pl.Int64))
+    ended = orders.filter(pl.col("action").is_in(ENDS)).select("order_id", pl.col("recv_us").alias("until_us"))
+    sent = orders.filter(pl.col("action") == "PLACE").join(ended, on="order_id", how="left")
+    sent = sent.with_columns(pl.col("until_us").fill_null(span[1] + 1))
+    there = sent.filter((pl.col("active_recv_us") <= span[1]) & (pl.col("until_us") > span[0]))
+    rows = there.select("order_id", "side", "active_recv_us", "until_us").iter_rows()
+    return [RestingOrder(order_id, 1 if side == "BUY" else -1, us, until) for order_id, side, us, until in rows]
+
+
+def _fills_path(run: "RunFolder") -> Path:
+    return run.traded / f"fills_{run.symbol}.csv"
 
 
 def _feed(run: "RunFolder") -> dict[str, Any]:
@@ -99,13 +205,14 @@ def _tape(run: "RunFolder", which: Which, us: int) -> Any:
             qty_step_e8=_e8(knobs.get("qty_step")),
             min_notional_e8=_e8(knobs.get("min_notional")),
         )
-        if us > tape.end_us:
+        if not tape.start_us <= us <= tape.end_us:
             continue
         changed = [path for path, _, sha256 in tape.meta.inputs if read.get(path, sha256) != sha256]
         if changed:
             raise Mismatch(f"{root / changed[0]} changed since the run; repeat the run, or give its --data-root")
         return tape
-    raise Mismatch(f"{root}: no day of the run contains the instant {us}; give the run's --data-root")
+    span = f"{days[0]} to {days[-1]}"
+    raise Mismatch(f"{root}: no day of the run ({span}) contains {iso(us)}; choose another, or give its --data-root")
 
 
 def _e8(text: str | None) -> int | None:

@@ -13,7 +13,7 @@ from mm.play.calibration import unfitted
 from mm.play.knobs import Day, Market, Sensitivity
 from mm.play.market import Markets
 from mm.play.models import read_fitted
-from mm.play.play import Play
+from mm.play.play import OFF, Play
 from mm.play.setup import Setup
 from mm.report.contents import SCHEDULE
 from mm.report.run_columns import market_of
@@ -65,7 +65,7 @@ def played(redraw: Redraw) -> "Result | None":
         return None
     try:
         with setup_of(redraw.run, redraw.places, redraw.trusted) as (setup, known):
-            play = _play(redraw.run, setup, replace(known.group(Sensitivity), sensitivity=True))
+            play = play_of(redraw.run, setup, replace(known.group(Sensitivity), sensitivity=True))
             with redraw.console.progress("play", play.events) as advance:
                 step = by_events(play.tapes, advance)
                 again = play.run_base(step)
@@ -86,7 +86,7 @@ def market(redraw: Redraw) -> "MarketColumns | None":
         return None
 
 
-def _play(run: RunFolder, setup: Setup, sensitivity: Sensitivity) -> Play:
+def play_of(run: RunFolder, setup: Setup, sensitivity: Sensitivity = OFF) -> Play:
     """Return the backtest of the run, with a sensitivity: the same days, other markets, rules and models."""
     fit = None
     if run.manifest["kind"] == "walkforward":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from mm.backtest import replay
 from mm.backtest.journal import LONG
 from mm.backtest.metrics.notes import short_of_fee
+from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
 from mm.backtest.run_terms import UNEARNED_FEE
 from mm.backtest.strategy_info import trained_on
@@ -290,6 +291,11 @@ class Play:
         quotes, fills = (make() for make in self._factories(lambda model: lambda: model))
         play = partial(replay.backtest, self.tapes, quotes, fills, self.rules, step=step, keeps_orders=keeps_orders)
         return self.described(play(intensity=self.intensity))
+
+    def exchange(self) -> PaperExchange:
+        """Return a paper exchange with the models of the run, on which its days can be played step by step."""
+        quotes, fills = (make() for make in self._factories(lambda model: lambda: model))
+        return PaperExchange(quotes, fills, self.rules)
 
     def early_fee_notes(self) -> list[Note]:
         """Return a note if the quotes of the first minutes cannot earn the maker fee, before all of it is played.

@@ -1,0 +1,59 @@
+"""Our place in the queue during a stretch of a run: the run is played again, and asked at chosen instants."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from mm.backtest.paper_exchange import PaperExchange
+from mm.instrument import E8
+
+if TYPE_CHECKING:
+    from mm.play.play import Play
+
+
+class RestingOrder(NamedTuple):
+    """An order of a run, and the time in which it rested."""
+
+    order_id: int
+    side: int
+    us: int
+    until_us: int
+
+
+class Place(NamedTuple):
+    """The quantity ahead of an order at its price, in the base asset, as the fill model estimates."""
+
+    order_id: int
+    side: int
+    us: int
+    ahead: float
+
+
+def queue_places(
+    play: "Play", at_us: Sequence[int], orders: Sequence[RestingOrder]
+) -> tuple[list[Place], list[tuple[int, int]]]:
+    """Play a run until the last of some instants, and return the place of each of *orders* that rests at each.
+
+    Also return instant and order of every fill by then, to compare them with the run's. A model without a queue gives
+    no places.
+    """
+    exchange = play.exchange()
+    places = list[Place]()
+    due = sorted(at_us)
+    for tape in play.tapes:
+        exchange.begin(tape)
+        here = [us for us in due if us < tape.end_us]
+        due = due[len(here) :]
+        for us in here:
+            exchange.play_to(us)
+            for order in orders:
+                if order.us <= us < order.until_us:
+                    places += _place(exchange, order, us, tape.instrument.lot_e8 * tape.step_lots / E8)
+        if not due:
+            break
+        exchange.play_to(tape.end_us)
+    return places, [(us, order_id) for us, order_id, *_ in exchange.fills_from(0)]
+
+
+def _place(exchange: PaperExchange, order: RestingOrder, us: int, step: float) -> list[Place]:
+    ahead = exchange.ahead_lots(order.order_id)
+    return [] if ahead is None else [Place(order.order_id, order.side, us, ahead * step)]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from mm.base.atomic_file import write_atomic
 from mm.base.common_knobs import data_root_knob, day_knob, seed_knob, symbol_knob
-from mm.base.knobs import JSON_OBJECT, PATH, day_list, integer, knob, matching, number
+from mm.base.knobs import JSON_OBJECT, PATH, SWITCH, day_list, integer, knob, matching, number
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder
-from mm.errors import DataError, FitError, UsageError
+from mm.errors import DataError, FitError, MissingOrders, UsageError
 from mm.play.knobs import EXPONENT_FILE, DamagedDay, OpenedDay, Results, Source
 
 if TYPE_CHECKING:
@@ -64,11 +64,17 @@ class Scored(VirtualLife):
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted(VirtualLife, Source):
-    """The day."""
+    """The day, and whether its order log tells the exponent."""
 
     day: str = day_knob()
+    truth: bool = knob(
+        False,
+        SWITCH,
+        "1 fits the exponent to every order of the day's order log, and prints the one by sizes beside it.",
+    )
 
 
+TRUE_PASSES = 8
 CHECKS = (0.0, 0.125, 0.25, 0.5)  # fractions of the lifetime at which queue positions are compared
 
 
@@ -133,6 +139,9 @@ def fills_fit(console: Console, fitted: Fitted) -> None:
 
     day = fitted.day
     tape = _tape(console, fitted, fitted.data_root, fitted.symbol, day)
+    if fitted.truth:
+        _fit_truth(console, fitted, tape)
+        return
     fit = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
     content = {"symbol": fitted.symbol, "day": day, **asdict(fit)}
     path = fitted.out_root / "fills" / fitted.symbol / f"{day}{EXPONENT_FILE}"
@@ -152,6 +161,44 @@ def fills_fit(console: Console, fitted: Fitted) -> None:
         console.print("misfit: cancellations of this day follow no power of the queue; the exponent is a rough guide")
     if not fit.usable:
         raise FitError(f"{fitted.symbol} {day}: the exponent is not usable ({fit.status}): {fit.reason}")
+    console.print(str(path))
+
+
+def _fit_truth(console: Console, fitted: Fitted, tape: "Tape") -> None:
+    """Fit the exponent to every order of a day, and print the one by sizes beside it."""
+    from mm.probes.exponent_truth import true_exponent
+    from mm.probes.queue_exponent import fit_exponent
+    from mm.probes.queue_score import scored_day, stated
+
+    if tape.order_log is None:
+        raise MissingOrders(f"--truth (TRUTH) fits to every order of the market: {tape.no_orders}")
+    fit = true_exponent(scored_day(tape, tape.order_log, _plan(fitted, TRUE_PASSES)))
+    by_sizes = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
+    bias = {"bias": fit.bias and fit.bias.value, "ci95": fit.bias and fit.bias.ends}
+    content = {"symbol": fitted.symbol, "day": fitted.day, **asdict(fit), **bias, "by_sizes": asdict(by_sizes)}
+    folder = fitted.out_root / "fills" / fitted.symbol
+    path = folder / fitted.day / "fills_fit.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = (json.dumps(content, indent=1) + "\n").encode()
+    write_atomic(path, text)
+    if fit.usable:
+        write_atomic(folder / f"{fitted.day}{EXPONENT_FILE}", text)
+    console.set_json({**content, "path": str(path)})
+    if fit.exponent is None or fit.bias is None or fit.default_bias is None:
+        raise FitError(
+            f"{fitted.symbol} {fitted.day}: {fit.n_orders} orders had to wait; give a longer day, or --life-s"
+        )
+    console.print(f"exponent = {fit.exponent:.2f} ({fit.low:.2f} to {fit.high:.2f})   {fit.status}, by every order")
+    sizes = by_sizes.reason
+    if by_sizes.exponent is not None:
+        interval = f"({by_sizes.low:.2f} to {by_sizes.high:.2f})"
+        sizes = f"exponent = {by_sizes.exponent:.2f} {interval}   {by_sizes.status}, by sizes"
+    console.print(sizes)
+    console.print(
+        f"{fit.n_orders:,} orders: share filled {stated(fit.bias, 100, '+')} points off the truth with it, "
+        f"{stated(fit.default_bias, 100, '+')} with the default"
+    )
+    console.print(fit.definition)
     console.print(str(path))
 
 

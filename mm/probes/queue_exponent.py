@@ -240,7 +240,7 @@ def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
     shares = predicted_shares(tape, probes, EXPONENTS)
     weight = probes.lots / probes.lots.sum()
     losses = weight[:, None] * (probes.ahead[:, None] - shares) ** 2
-    exponent, low, high = _best(losses, _blocks(probes.us))
+    exponent, low, high = best_exponent(losses, _blocks(probes.us))
     best = int(losses.sum(axis=0).argmin())
     ahead, predicted = float(weight @ probes.ahead), float(weight @ shares[:, best])
     inside = "misfit" if abs(ahead - predicted) > MISFIT else "ok"
@@ -321,10 +321,11 @@ def _blocks(us: "Ints") -> "Ints":
     return stretch
 
 
-def _best(losses: "Floats", block: "Ints") -> tuple[float, float, float]:
-    """Return the exponent of minimum loss and its 95 % interval."""
-    sums = np.stack([np.bincount(block, weights=column, minlength=BLOCKS) for column in losses.T], axis=1)
-    drawn = np.random.default_rng(0).multinomial(BLOCKS, np.full(BLOCKS, 1 / BLOCKS), DRAWS) @ sums
+def best_exponent(losses: "Floats", block: "Ints") -> tuple[float, float, float]:
+    """Return the exponent of minimum loss and its 95 % interval, by a bootstrap over blocks; a row of *losses* each."""
+    blocks = int(block.max()) + 1
+    sums = np.stack([np.bincount(block, weights=column, minlength=blocks) for column in losses.T], axis=1)
+    drawn = np.random.default_rng(0).multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS) @ sums
     low, high = np.quantile([_minimum(loss) for loss in drawn], [0.025, 0.975]).tolist()
     return _minimum(sums.sum(axis=0)), low, high
 

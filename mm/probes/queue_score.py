@@ -50,6 +50,8 @@ DEFINITION = (
     "virtual orders of one order step join the end of a queue; the true outcome is that of every order of the log; an "
     "execution counts {where}; intervals are long-run ones over blocks of {block_s:g} s"
 )
+READING = READINGS[0]
+"""The reading that a number has unless it says another."""
 WHERE = {"print": "at its own price", "order": "at the price at which its order rested"}
 _COLUMNS = ("filled", "wrong", "missed", "invented", "later", "off", "ahead", "ahead off")
 _UNITS = ("bias, %", "%", "", "", "s", "s", "bias, %", "rms, %")

@@ -120,6 +120,22 @@ def test_fit_finds_the_exponent_of_a_uniform_market(desk):
 
 
 @pytest.mark.slow
+def test_fit_by_every_order_finds_the_exponent_of_a_uniform_market(desk, tmp_path):
+    """About 1 as well, and later backtests use it; the one by sizes stands beside it."""
+    shutil.copytree(desk / "data", tmp_path / "data")
+    places = [*DAY, "--data-root", str(tmp_path / "data"), "--out-root", str(tmp_path / "out")]
+    answer = call("fills", "fit", "--truth", "--life-s", "10", "--json", *places)
+    assert answer.exit_code == 0, answer.output
+    fit = json.loads(answer.stdout.splitlines()[-1])
+    assert fit["status"] == "ok"
+    assert 0.7 < fit["exponent"] < 1.4
+    assert fit["low"] <= fit["exponent"] <= fit["high"]
+    assert fit["by_sizes"]["exponent"]
+    assert fit["reliability"]
+    assert (tmp_path / "out" / "fills" / "ZIUSDT" / "20260105_queue_exponent.json").is_file()
+
+
+@pytest.mark.slow
 def test_backtest_names_the_own_exponent_of_its_symbol(desk, tmp_path):
     """Page and terminal have the PnL at both exponents; each is that of a run with this exponent."""
     shutil.copytree(desk / "data", tmp_path / "data")

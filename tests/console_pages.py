@@ -66,6 +66,7 @@ PAGES: dict[str, tuple[str, ...]] = {  # page: parts of the tour's commands that
     "docs/results.md": (),
     "docs/exchange.md": (),
     "docs/is_my_result_real.md": ("sample nexousdt", "import samples/nexousdt/"),
+    "docs/is_my_queue_real.md": (),
     "docs/learning.md": ("sample nexousdt", "import samples/nexousdt/"),
     "docs/trading.md": (),
     "docs/faults.md": (),

@@ -185,16 +185,17 @@ class DatabentoReader(FileReader):
         self._doubtful += int(np.count_nonzero(column["flags"] & F_MAYBE_BAD_BOOK))
         number = self._kept.trades
         prints = np.flatnonzero((op == OP["trade"]) & (price > 0))
-        events: list[tuple[int, int, FileEvent]] = []
+        events: list[tuple[int, FileEvent]] = []
         cells = (array[prints].tolist() for array in (exch_us, price, lots, column["side"]))
         for at, event_us, price_e9, size, side in zip(prints.tolist(), *cells, strict=True):
             number += size > 0
-            trade = FileTrade(event_us, _text(price_e9), str(size), side, number if size else None)
-            events.append((at, 0, trade))
-        events += ((made.at, 1, _event(made, int(exch_us[made.at]))) for made in self._kept.play(path, commands))
-        for at, _, event in sorted(events, key=itemgetter(0, 1)):
-            self._at.number = int(row[at])
-            yield int(us[at]), 0, (path, self._at.number), event
+            events.append((at, FileTrade(event_us, _text(price_e9), str(size), side, number if size else None)))
+        instants, rows, exch = us.tolist(), row.tolist(), exch_us.tolist()
+        events += [(made.at, _event(made, exch[made.at])) for made in self._kept.play(path, commands)]
+        events.sort(key=itemgetter(0))
+        for at, event in events:
+            self._at.number = rows[at]
+            yield instants[at], 0, (path, rows[at]), event
 
     def _with_ends(self, frame: pl.DataFrame, *, end: bool) -> pl.DataFrame:
         """Return records with a command at the end of each snapshot, and whether the book is whole after each."""
@@ -260,10 +261,8 @@ def _commands(
 
 
 def _event(made: BookMessage, exch_us: int) -> FileEvent:
-    bids, asks = (
-        [(_text(price), str(size)) for _, price, size in made.changes[made.changes[:, 0] == side].tolist()]
-        for side in (1, -1)
-    )
+    bids = [(_text(price), str(size)) for side, price, size in made.changes if side > 0]
+    asks = [(_text(price), str(size)) for side, price, size in made.changes if side < 0]
     if made.whole:
         return WholeBook(bids, asks, log_rows=made.rows)
     return LevelChanges(exch_us, bids, asks, made.rows)

@@ -332,6 +332,7 @@ class FileCapture:
             yield from self._edit(recv_us, event)
         elif isinstance(event, BookLoss):
             self._void()
+            self._update_id += 1  # the next book is not the one of the last message
             yield event
         else:
             yield event

@@ -8,10 +8,13 @@ LOCAL, in version 1 those with a local time. The receive time is ``local_ts``.
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, NamedTuple, cast
@@ -29,8 +32,10 @@ from mm.formats.feed import (
     FileTrade,
     LevelChanges,
     TimedEvent,
+    WholeBook,
     finer_way_out,
 )
+from mm.formats.orders import OP, Commands, OrderRecords
 from mm.formats.tables import COPY_AGAIN, file_of
 from mm.instrument import E8, short_text
 from mm.market_data.local_orderbook import Level
@@ -52,6 +57,10 @@ _ROWS_AT_ONCE = 1 << 16
 _KNOWN = (DEPTH_EVENT, TRADE_EVENT, CLEAR_EVENT, SNAPSHOT_EVENT)
 _WAY_OUT = "give a file that hftbacktest can read"
 _NO_NUMBER = -1
+_ORDER_OPS = np.full(16, OP["nothing"])
+_ORDER_OPS[[TRADE_EVENT, CLEAR_EVENT, ADD_ORDER, CANCEL_ORDER, MODIFY_ORDER, FILL_ORDER]] = [
+    OP[name] for name in ("trade", "clear", "add", "cancel", "modify", "fill")
+]
 
 
 class _LocalRows(NamedTuple):
@@ -80,6 +89,8 @@ class HftbacktestReader(FileReader):
 
     def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         super().__init__(paths, symbol, moved)
+        self.orders = self._kept = OrderRecords(price_e8=Fraction(1), qty_e8=Fraction(1))
+        self._by_order = False
         self._left_out: Counter[str] = Counter()
         self._timeless = 0
 
@@ -89,7 +100,14 @@ class HftbacktestReader(FileReader):
     def _all_events(self) -> Iterator[TimedEvent]:
         for path in self._paths:
             self._at.path, self._at.number = path, 0
-            yield from self._events(self._local_rows(path))
+            parts = self._arrays(path)
+            first = next(parts, None)
+            whole = chain([first] if first is not None else (), parts)
+            if self._by_order or (first is not None and _has_orders(first[1])):
+                self._by_order = True
+                yield from self._single_orders(path, whole)
+            else:
+                yield from self._events(self._local_rows(whole))
         self.notes += [f"{count:,} {what} were left out" for what, count in self._left_out.items()]
         if self._timeless:
             self.notes.append(f"{self._timeless:,} rows have no receive time: they count with the next one")
@@ -128,15 +146,72 @@ class HftbacktestReader(FileReader):
         if steps:
             yield at[0], 0, (self._at.path, self._at.number), _message(at[1], steps, plain=plain, snapshot=snapshot)
 
-    def _local_rows(self, path: Path) -> Iterator[_LocalRows]:
+    def _single_orders(self, path: Path, parts: "Iterable[tuple[int, NDArray[np.generic]]]") -> Iterator[TimedEvent]:
+        """Yield the events of a file of single orders: a message for consecutive rows with equal instants."""
+        held, next_row = np.empty(0, EVENT), 1
+        for first, array in parts:
+            rows = np.concatenate((held, _structured(array).astype(EVENT)))
+            stamps = rows[["exch_ts", "local_ts"]]
+            end = int(np.flatnonzero(stamps != stamps[-1])[-1]) + 1 if (stamps != stamps[-1]).any() else 0
+            yield from self._orders_of(path, first - len(held), rows[:end])
+            held, next_row = rows[end:], first + len(array)
+        yield from self._orders_of(path, next_row - len(held), held)
+
+    def _orders_of(self, path: Path, first: int, rows: "NDArray[np.void]") -> Iterator[TimedEvent]:
+        code, flags = (rows["ev"] & 0xFF).astype(np.int64), rows["ev"]
+        seen = ((flags & LOCAL) != 0) | ((flags & (LOCAL | EXCH)) == 0)
+        levels = seen & np.isin(code, (DEPTH_EVENT, SNAPSHOT_EVENT))
+        if levels.any():
+            at = int(levels.argmax())
+            raise self._at.broken(
+                f"event {code[at]} is of levels, and others are of single orders", _WAY_OUT, first + at
+            )
+        places = np.flatnonzero(seen & (np.isin(code, _ORDERS) | np.isin(code, (TRADE_EVENT, CLEAR_EVENT))))
+        if not len(places):
+            return
+        self.place.symbols[self._symbol] += len(places)
+        rows, code = rows[places], code[places]
+        clears = code == CLEAR_EVENT
+        side = np.where(rows["ev"] & BUY, 1, np.where(rows["ev"] & SELL, -1, 0))
+        price, off, _ = _e8_of(rows["px"] * self.price_scale)
+        lots, _, strange = _e8_of(rows["qty"])
+        named = np.isin(code, (ADD_ORDER, MODIFY_ORDER, FILL_ORDER))
+        self._refuse(first, places, (off | (price <= 0)) & (named | (code == TRADE_EVENT)), rows["px"], "px")
+        self._refuse(first, places, (strange | (lots < 0)) & ~clears, rows["qty"], "qty")
+        self._refuse(first, places, (lots == 0) & (code == ADD_ORDER), rows["qty"], "qty")
+        sideless = (side == 0) & np.isin(code, (ADD_ORDER, MODIFY_ORDER))
+        self._refuse(first, places, sideless, rows["ev"], "ev, which must name a side (BUY or SELL),")
+        recv_us, exch_us = _us(rows["local_ts"]), _us(rows["exch_ts"])
+        op = _ORDER_OPS[code]
+        op = np.where((code == CANCEL_ORDER) & (lots == 0), OP["delete"], op).astype(np.int8)
+        ends = np.append((np.diff(recv_us) != 0) | (np.diff(exch_us) != 0), True)
+        number = rows["order_id"].astype(np.uint64).view(np.int64)
+        row = places + first
+        commands = Commands(recv_us, op, number, side.astype(np.int8), price, lots, ends.astype(np.int8), row)
+        trade_id, events = self._kept.trades, list[tuple[int, FileEvent]]()
+        for at in np.flatnonzero((code == TRADE_EVENT) & (lots > 0)).tolist():
+            trade_id += 1
+            cells = int(exch_us[at]), _text(int(price[at])), _text(int(lots[at])), int(side[at])
+            events.append((at, FileTrade(*cells, trade_id)))
+        for made in self._kept.play(path, commands):
+            sides = ([(_text(px), _text(qty)) for of, px, qty in made.changes if of == one] for one in (1, -1))
+            bids, asks = sides
+            whole = WholeBook(bids, asks, log_rows=made.rows)
+            changes = LevelChanges(int(exch_us[made.at]), bids, asks, made.rows)
+            events.append((made.at, whole if made.whole else changes))
+        for at, event in sorted(events, key=itemgetter(0)):
+            self._at.number = int(row[at])
+            yield int(recv_us[at]), 0, (path, self._at.number), event
+
+    def _local_rows(self, parts: "Iterable[tuple[int, NDArray[np.generic]]]") -> Iterator[_LocalRows]:
         """Yield the rows of the local side in a file, and count them for the symbol."""
-        for first, array in self._arrays(path):
+        for first, array in parts:
             cells = _structured(array)
             code, flags = (cells["ev"] & 0xFF).astype(np.int64), cells["ev"]
             if np.isin(code, _ORDERS).any():
                 row = first + int(np.isin(code, _ORDERS).argmax())
-                what = f"event {code[row - first]} is of single orders, but only levels can be read"
-                raise self._at.broken(what, "import the Databento file itself by --format databento", row)
+                what = f"event {code[row - first]} is of single orders, and the rows before are of levels"
+                raise self._at.broken(what, "give the orders and the levels as files of two days", row)
             seen = ((flags & LOCAL) != 0) | ((flags & (LOCAL | EXCH)) == 0)
             for what, rows in (
                 ("rows of best prices only (BBO)", seen & (code == BBO_EVENT)),
@@ -224,6 +299,13 @@ class HftbacktestReader(FileReader):
                 f"version 1 six columns of floats, row by row; {_WAY_OUT}"
             )
         return shape, dtype
+
+
+def _has_orders(array: NDArray[np.generic]) -> bool:
+    """Return whether the first event of a book is of a single order, not of a level."""
+    code = (_structured(array)["ev"] & 0xFF).astype(np.int64)
+    of_book = code[np.isin(code, (*_ORDERS, DEPTH_EVENT, SNAPSHOT_EVENT))]
+    return bool(len(of_book) and of_book[0] in _ORDERS)
 
 
 @lru_cache(maxsize=1 << 18)

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date
+from fractions import Fraction
 from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
@@ -20,8 +21,11 @@ import polars as pl
 
 from mm.clock import midnight_us, parse_day
 from mm.errors import BrokenFile, Mismatch
-from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.feed import BytesRead, FileEvent, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.orders import OrderRecords
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, one_of, whole_numbers
+from mm.formats.visible_orders import VisibleOrders
+from mm.instrument import E8
 from mm.market_data.captures import BookLoss, FilePlace, Remark
 from mm.market_data.local_orderbook import Level
 
@@ -34,12 +38,14 @@ _KINDS = {str(kind): kind for kind in range(SUBMITTED, HALT + 1)}
 _DIRECTIONS = {"1": 1, "-1": -1}
 _HALTS = {-1: "halted", 0: "quoting resumed", 1: "trading resumed"}
 _RESUMED = 1
+_TAKEN = {REDUCED: "cancel", DELETED: "cancel", EXECUTED: "execute"}
 HALTED = "trading_halt"
 """The ledger's word for a halt: the book is not valid until trading resumes."""
 NO_PRICE = 9_999_999_999
 _NAME = re.compile(r"(?P<symbol>.+?)_(?P<day>\d{4}-\d\d-\d\d)_\d+_\d+_(?P<kind>message|orderbook)_(?P<levels>\d+)")
 _Side = dict[int, int]
 """Shares by price."""
+_Book = tuple[_Side, _Side]
 
 
 class _Pair(NamedTuple):
@@ -64,7 +70,9 @@ class LobsterReader(FileReader):
     def __init__(self, paths: Sequence[Path], symbol: str, moved: BytesRead = lambda _: None) -> None:
         super().__init__(paths, symbol, moved)
         self._pairs = _pairs(paths, symbol)
-        self._crosses = self._last_us = 0
+        self._crosses = self._last_us = self._prints = 0
+        self.orders = OrderRecords(price_e8=Fraction(10**4), qty_e8=Fraction(E8))
+        self._visible = VisibleOrders(self.orders)
 
     def _streams(self) -> list[Iterator[TimedEvent]]:
         return [self._days()]
@@ -74,7 +82,14 @@ class LobsterReader(FileReader):
             self._at.path, self._at.number = pair.message, 0
             yield from self._day(pair)
             if pair is not self._pairs[-1]:  # orders do not outlive a day
-                yield self._last_us, 0, (pair.message, self._at.number), BookLoss("end_of_day")
+                self._visible.clear()
+                self._visible.end((self._last_us, 0, (pair.message, self._at.number), BookLoss("end_of_day")))
+            yield from self._visible.events(pair.message, last=True)
+        if self._visible.corrected:
+            self.notes.append(
+                f"{self._visible.corrected:,} levels differ from their orders: the order log has the orderbook file's, "
+                f"with orders of unknown id"
+            )
         if self._crosses:
             self.notes.append(
                 f"{self._crosses:,} cross trades (type 6) were left out: they repeat executions of an auction"
@@ -89,7 +104,7 @@ class LobsterReader(FileReader):
         if len(books.columns) != len(columns):
             what = f"{len(books.columns)} cells for {pair.levels} levels per side, which need {len(columns)}"
             raise book_place.broken(what, COPY_AGAIN, 1)
-        shown: tuple[_Side, _Side] | None = None  # None while there is no book: at first, and in a halt
+        shown: _Book | None = None  # None while there is no book: at first, and in a halt
         halted = False
         masked = parse_day(pair.day) >= _MASKED_FROM
         rows = zip_longest(self._messages(messages, midnight), _books(books, book_place))
@@ -100,36 +115,56 @@ class LobsterReader(FileReader):
                     f"{short}:{self._at.number + 1}: the file ends before {other.name}; give the two files of "
                     f"one request, whole"
                 )
-            self._at.number, recv_us, kind, shares, price, direction = message
+            self._at.number, recv_us, kind, number, shares, price, direction = message
             self.place.symbols[self._symbol] += 1
             self._last_us = recv_us
             here = pair.message, self._at.number
+            self._visible.at(recv_us, self._at.number)
             if kind in (EXECUTED, HIDDEN):
                 side = 0 if masked and kind == HIDDEN else -direction
-                yield recv_us, 0, here, FileTrade(recv_us, _price(price), str(shares), side)
+                self._prints += 1
+                trade = FileTrade(recv_us, _price(price), str(shares), side, self._prints)
+                self._visible.trade(side, price, shares, (recv_us, 0, here, trade))
             elif kind == CROSS:
                 self._crosses += 1
             elif kind == HALT:
-                yield recv_us, 0, here, Remark(HALTED, {"state": _HALTS.get(price, str(price))})
+                self._visible.end((recv_us, 0, here, Remark(HALTED, {"state": _HALTS.get(price, str(price))})))
             halted = price != _RESUMED if kind == HALT else halted and kind != EXECUTED
             if halted and shown:
-                yield recv_us, 0, here, BookLoss(HALTED)
+                self._visible.clear()
+                self._visible.end((recv_us, 0, here, BookLoss(HALTED)))
                 shown = None
             if halted:
                 continue
-            if shown is None:
-                bids, asks = book
-                yield recv_us, 0, here, WholeBook(_levels(bids), _levels(asks))
-            elif kind not in (HIDDEN, HALT) and book != shown:
-                changed = [_changed(old, new) for old, new in zip(shown, book, strict=True)]
-                yield recv_us, 0, here, LevelChanges(recv_us, changed[0], changed[1])
-            elif kind in (HIDDEN, HALT) and book != shown:
+            if kind in (HIDDEN, HALT) and shown not in (None, book):
                 what = f"message {self._at.number} is of type {kind}, which changes no level, and the book has changed"
                 raise book_place.broken(what, "give the two files of one request", self._at.number)
+            self._follow(kind, number, shares, price, direction, shown, book)
+            event: FileEvent | None = None
+            if shown is None:
+                event = WholeBook(_levels(book[0]), _levels(book[1]))
+            elif book != shown:
+                event = LevelChanges(recv_us, _changed(shown[0], book[0]), _changed(shown[1], book[1]))
+            self._visible.end(None if event is None else (recv_us, 0, here, event))
+            yield from self._visible.events(pair.message)
             shown = book
 
-    def _messages(self, table: CsvTable, midnight: int) -> Iterator[tuple[int, int, int, int, int, int]]:
-        """Yield row, instant, type, shares, price and direction of each message."""
+    def _follow(  # noqa: PLR0913, PLR0917 - the cells of a message
+        self, kind: int, number: int, shares: int, price: int, direction: int, shown: _Book | None, book: _Book
+    ) -> None:
+        """Apply a message to the orders, and then what the window shows."""
+        if kind == SUBMITTED:
+            self._visible.add(number, direction, price, shares)
+        elif kind in _TAKEN:
+            self._visible.take(number, direction, price, shares, _TAKEN[kind])
+        for side, old, new in zip((1, -1), shown or ({}, {}), book, strict=True):
+            prices = {*new, *self._visible.prices(side)} if shown is None else _differing(old, new)
+            if kind == SUBMITTED or kind in _TAKEN:
+                prices = {*prices, price} if side == direction else prices
+            self._visible.correct(side, old, new, prices)
+
+    def _messages(self, table: CsvTable, midnight: int) -> Iterator[tuple[int, int, int, int, int, int, int]]:
+        """Yield row, instant, type, order, shares, price and direction of each message."""
         place = self._at
         for block in table:
             cells = block.cells
@@ -141,6 +176,7 @@ class LobsterReader(FileReader):
                 range(block.first_row, block.first_row + cells.height),
                 [midnight + us for us in _seconds(block, place)],
                 kinds,
+                whole_numbers(block, "order_id", place),
                 whole_numbers(block, "size", place),
                 whole_numbers(block, "price", place),
                 directions,
@@ -155,6 +191,11 @@ def _price(price: int) -> str:
 
 def _levels(side: _Side) -> list[Level]:
     return [(_price(price), str(shares)) for price, shares in side.items()]
+
+
+def _differing(old: _Side, new: _Side) -> set[int]:
+    """Return the prices of levels that differ."""
+    return {price for price in {**old, **new} if old.get(price) != new.get(price)}
 
 
 def _changed(old: _Side, new: _Side) -> list[Level]:

@@ -61,13 +61,13 @@ class BookMessage(NamedTuple):
     Attributes:
         at: Index of the command that it follows.
         whole: Whether the changes are all levels.
-        changes: int64[n, 3]: side, price and quantity of levels, in the source's units.
+        changes: Side, price and quantity of levels, in the source's units.
         rows: Number of rows of the log up to here.
     """
 
     at: int
     whole: bool
-    changes: "Ints"
+    changes: list[list[int]]
     rows: int
 
 
@@ -103,17 +103,28 @@ class OrderRecords:
 
     def play(self, path: Path, commands: Commands) -> Iterator[BookMessage]:
         """Apply commands of the file *path*, and yield the messages that are due."""
+        before = self._count
+        sources, messages, changes = self._play(path, commands)
+        begin, levels = 0, changes.tolist()
+        upto = before + np.searchsorted(sources, messages[:, 0], "right")
+        for (at, kind, end), count in zip(messages.tolist(), upto.tolist(), strict=True):
+            yield BookMessage(at, kind > 0, levels[begin:end], count)
+            begin = end
+
+    def rows_after(self, path: Path, commands: Commands) -> list[int]:
+        """Apply commands of the file *path*, and return the number of rows before the first and after each of them."""
+        before = self._count
+        sources, _, _ = self._play(path, commands)
+        counts = before + np.searchsorted(sources, np.arange(-1, len(commands.us)), "right")
+        return list(map(int, counts))
+
+    def _play(self, path: Path, commands: Commands) -> "tuple[Ints, Ints, Ints]":
         self._book.play(*commands)
         rows, sources, messages, changes = self._book.take()
         for name, (_, row) in self._book.problems.items():
             self._first.setdefault(name, f"{path.name}:{row}")
-        before = self._count
         self._add(rows)
-        begin = 0
-        upto = before + np.searchsorted(sources, messages[:, 0], "right")
-        for (at, kind, end), count in zip(messages.tolist(), upto.tolist(), strict=True):
-            yield BookMessage(at, kind > 0, changes[begin:end], count)
-            begin = end
+        return sources, messages, changes
 
     def carried(self, rows: int, update_id: int) -> None:
         """Note that the message *update_id* of the day has the first *rows* rows."""
@@ -145,6 +156,8 @@ class OrderRecords:
         A log begins with the orders that rest when the day begins.
         """
         self._close()
+        if not self._count:
+            return []
         steps, resting, last_id = Steps(tick_e8, lot_e8), np.empty((0, 4), np.int64), 0
         book, blocks, rest = OrderBook(), self._blocks(steps), None
         for folder in folders:
@@ -171,16 +184,17 @@ class OrderRecords:
     def _blocks(self, steps: "Steps") -> Iterator["Ints"]:
         """Yield the rows in ticks and lots, with the update ids of the day's messages."""
         ends, ids = np.frombuffer(self._ends, np.int64), np.frombuffer(self._ids, np.int64)
+        ids = np.append(ids, ids[-1] + 1 if len(ids) else 0)  # rows after the last message are of none
         price, qty = self._price_e8 / steps.tick_e8, self._qty_e8 / steps.lot_e8
         begin = 0
         for columns in OrderLog.open(self._path).blocks():
             rows = np.column_stack([columns[name] for name in ORDER_COLUMNS])
-            at = np.minimum(np.searchsorted(ends, np.arange(begin, begin + len(rows)), "right"), len(ids) - 1)
+            at = np.searchsorted(ends, np.arange(begin, begin + len(rows)), "right")
             begin += len(rows)
             is_trade = rows[:, 1] == ROW_TRADE
             for row in np.flatnonzero(is_trade & (rows[:, 5] == 0)).tolist():
                 rows[row, 5] = self.sides.get(int(rows[row, 8]), 1)
-            rows[:, 9] = np.where(rows[:, 1] == ROW_LEVEL, ids[at] if len(ids) else 0, 0)
+            rows[:, 9] = np.where(rows[:, 1] == ROW_LEVEL, ids[at], 0)
             ticks = rows[:, 6] * price.numerator
             off = (ticks % price.denominator != 0) & is_trade & (rows[:, 3] == 0)
             self.off_tick += int(off.sum())

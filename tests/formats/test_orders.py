@@ -76,6 +76,33 @@ def test_simulated_orders_come_back_from_databento(busy, tmp_path, form):
     assert any("100.00 %" in how for how in report.read_as)
 
 
+def test_simulated_orders_come_back_from_lobster(busy, tmp_path):
+    """With all levels in the window no order is unknown; its sizes are numbers of lots."""
+    files = export_orders(busy, "lobster", tmp_path, levels=80).files
+    report = imported("lobster", files, tmp_path / "data", qty_step="1")
+    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+    assert displayed(log_of(report)) == displayed(busy.order_log)
+
+
+def test_window_of_levels_has_the_orders_that_it_shows(busy, tmp_path):
+    """Orders that were there before, or beyond the window, are of unknown id; the levels are those of the window."""
+    files = export_orders(busy, "lobster", tmp_path, levels=3).files
+    for path in files:
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[500:]))
+    report = imported("lobster", files, tmp_path / "data", qty_step="1")
+    found = check_day(DayFolder.at(report.days[0].path))
+    assert found.defects == []
+    assert found.fifo_consistency > 0.99
+
+
+def test_simulated_orders_come_back_from_hftbacktest(busy, tmp_path):
+    """Its events of single orders have their own sizes and prices."""
+    files = export_orders(busy, "hftbacktest_l3", tmp_path / "x.npz").files
+    report = imported("hftbacktest", files, tmp_path / "data")
+    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+    assert displayed(log_of(report)) == displayed(busy.order_log)
+
+
 def test_dbn_without_its_library_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "databento_dbn", None)
     (tmp_path / "x.dbn").write_bytes(b"DBN\x02 and more")

@@ -74,6 +74,14 @@ PAGES: dict[str, tuple[str, ...]] = {  # page: parts of the tour's commands that
     "docs/configuration.md": (),
     "docs/on_call.md": (),
 }
+FIRST_HOURS = (
+    "README.md",
+    TOUR,
+    "docs/write_a_strategy.md",
+    "docs/is_my_result_real.md",
+    "docs/data.md",
+    "docs/results.md",
+)
 LIVE = {"docs/trading.md"}  # what it prints depends on the time of the day and on the machine
 DEMO = {"make demo": f"{sys.executable} -m mm demo"}  # the page's folder has no Makefile
 
@@ -141,9 +149,7 @@ class Console:
         self._given = self._environment.keys()
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = str(free.getsockname()[1])
-        for name, text in own_files(page):
-            with (self.work / name).open("a", encoding="utf-8") as file:
-                file.write(text.replace(_PORT, self._port))
+        self.write_files(page)
         needed = PAGES[page.relative_to(ROOT).as_posix()]
         for block in blocks(ROOT / TOUR) if needed else ():
             for command, shown in steps(block):
@@ -166,6 +172,14 @@ class Console:
                 process.wait(_READY_S)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
+
+    def write_files(self, page: Path) -> None:
+        """Write the files that a page introduces, instead of those of the same names of an earlier page."""
+        for name in dict.fromkeys(name for name, _ in own_files(page)):
+            (self.work / name).unlink(missing_ok=True)
+        for name, text in own_files(page):
+            with (self.work / name).open("a", encoding="utf-8") as file:
+                file.write(text.replace(_PORT, self._port))
 
     def exported(self) -> set[str]:
         """Return the knobs and keys that commands of the page have exported and not unset again."""

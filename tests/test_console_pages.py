@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from console_pages import LIVE, PAGES, Console, blocks, first_difference, is_run, recorded, steps
+from console_pages import FIRST_HOURS, LIVE, PAGES, Console, blocks, first_difference, is_run, recorded, steps
 from support import ROOT, SHARED
 
 
@@ -31,6 +31,24 @@ def test_page_output_matches_its_commands(name: str, tmp_path: Path) -> None:
                             printed[:40]
                         )
         assert console.exported() == set()
+
+
+@pytest.mark.slow
+@RECORDED
+def test_pages_run_one_after_the_other_in_one_shell(tmp_path: Path) -> None:
+    """A reader who goes from page to page meets no command that fails, and keeps no setting of an earlier page.
+
+    Numbers may differ from those shown: runs of earlier pages are on record.
+    """
+    with Console(tmp_path, ROOT / FIRST_HOURS[0]) as console:
+        for name in FIRST_HOURS:
+            console.write_files(ROOT / name)
+            for block in blocks(ROOT / name):
+                with console.block():
+                    for command, shown in steps(block):
+                        if is_run(command):
+                            console.run(command, shown)
+            assert console.exported() == set(), name
 
 
 def test_every_page_with_commands_is_run() -> None:

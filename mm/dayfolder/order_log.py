@@ -203,6 +203,17 @@ def fifo_text(executed: int, first: int) -> str:
     )
 
 
+def fifo_of(path: Path) -> tuple[int, int]:
+    """Return the executed lots of displayed orders in the log at *path*, and those of the first in its queue."""
+    from mm.dayfolder._orders import OrderBook
+
+    book = OrderBook()
+    names = ("kind", "order_id", "other_id", "side", "ticks", "lots", "update_id")
+    for kind, order, other, side, ticks, lots, update in OrderLog.open(path).changes(names):
+        book.replay(kind, order, other, side, ticks, lots, update, 0, 1 << 62)
+    return book.executed, book.executed_first
+
+
 def row_count(path: Path) -> int:
     """Return the number of rows of a log in Parquet; raises BrokenFile if it is none."""
     with _parquet(path) as file:

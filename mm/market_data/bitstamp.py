@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from mm.clock import midnight_us, next_day
+from mm.clock import US_PER_S, midnight_us, next_day
 from mm.dayfolder.layout import (
     ORDER_COLUMNS,
     ROW_CANCEL,
@@ -43,6 +43,7 @@ from mm.market_data.bitstamp_lines import (
     book_of,
     matched,
     read_lines,
+    with_trades,
 )
 from mm.market_data.captures import CapturedMessage, FilePlace, refuse_folder
 from mm.market_data.grid import Grid
@@ -70,6 +71,7 @@ class RestingOrder:
     rests: bool = False
     waits: int = 0
     ends: bool = False
+    since_us: int = 0
 
 
 class OrderMarket:
@@ -84,12 +86,15 @@ class OrderMarket:
         ends: Numbers of it up to each message of the book, the first one of id 1.
         unmatched: Trades without a matching order; their side follows from the best prices.
         corrected: Levels corrected by the venue's own book, after its first one.
+        bookless: Whether the capture has no book of the venue, so that the book is that of its orders.
+        outdated: Orders that were removed there because a marketable order did not execute them.
     """
 
     def __init__(self, symbol: str, grid: Grid) -> None:
         self.symbol, self.grid = symbol, grid
         self.rows, self.ends = array("q"), array("q")
-        self.unmatched = self.corrected = 0
+        self.unmatched = self.corrected = self.outdated = 0
+        self.bookless = False
         self._levels: dict[int, dict[int, dict[int, RestingOrder]]] = {1: {}, -1: {}}
         self._prices: dict[int, list[int]] = {1: [], -1: []}
         self._orders: dict[int, RestingOrder] = {}  # by the venue's id
@@ -102,6 +107,8 @@ class OrderMarket:
     def play(self, lines: Sequence[OrderMessage], fills: dict[int, TradeOrders]) -> Iterator[CapturedMessage]:
         """Yield the messages made from *lines*: a snapshot, depth updates and trades."""
         traded = {at for fill in fills.values() for at in fill if at >= 0}
+        self.bookless = not self._begun and not any(line.kind == BOOK for line in lines)
+        self._begun |= self.bookless
         for at, line in enumerate(lines):
             if line.kind == BOOK:
                 self._book(line)
@@ -109,6 +116,8 @@ class OrderMarket:
                 yield CapturedMessage(line.us, self._trade(line, fills[at], lines))
             else:
                 self._order(line, waits=at in traded)
+            if self.bookless and self._held:
+                self._outdate(line.us)
             if self._changed and line.kind != TRADE:
                 self._settle(line.us)
             if self._changed and self._begun:
@@ -152,6 +161,7 @@ class OrderMarket:
     def _place(self, us: int, order: RestingOrder) -> None:
         """Add an order to the book, or hold it if it is marketable."""
         if self._crosses(order):
+            order.since_us = order.since_us or us
             self._held[order.number] = order
             return
         self._held.pop(order.number, None)
@@ -169,6 +179,19 @@ class OrderMarket:
     def _settle(self, us: int) -> None:
         """Add held orders that are no longer marketable to the book."""
         for order in list(self._held.values()):
+            self._place(us, order)
+
+    def _outdate(self, us: int) -> None:
+        """Remove orders that a marketable one has not executed for `LAG_US`: their deletion was missed."""
+        for order in list(self._held.values()):
+            if order.since_us > us - LAG_US:
+                return  # they are in the order of their arrival
+            side = -order.side
+            while self._crosses(order):
+                stale = self._best(side)
+                for other in list(self._levels[side].get(stale, {}).values()) if stale is not None else ():
+                    self.outdated += 1
+                    self._take(us, other, other.left_e8, ROW_CANCEL)
             self._place(us, order)
 
     def _crosses(self, order: RestingOrder) -> bool:
@@ -328,7 +351,7 @@ class BitstampCapture:
     def __iter__(self) -> Iterator[CapturedMessage]:
         read = list(read_lines(self.lines.path, self.market.grid, self._progress))
         self.lines.number = len(read)
-        lines = list(Steady(read, attrgetter("us"), self._far_line))
+        lines = with_trades(list(Steady(read, attrgetter("us"), self._far_line)))
         self.symbols[self.market.symbol] = len(lines)  # no message has one, so the requested one is accepted
         yield from self.market.play(lines, matched(lines))
 
@@ -348,18 +371,33 @@ class BitstampCapture:
 
     def write_order_logs(self, folders: Sequence[DayFolder], zone: str, tick_e8: int, lot_e8: int) -> Sequence[str]:
         """Write the order log of each day; it begins with the orders resting at the start of the day."""
-        from mm.dayfolder.order_log import Steps, write_order_log  # a recorder's machine has no numpy
+        from mm.dayfolder.order_log import (  # a recorder's machine has no numpy
+            Steps,
+            fifo_of,
+            fifo_text,
+            write_order_log,
+        )
 
         market = self.market
         log = DayRows(market, Steps(tick_e8, lot_e8))
         for folder in folders:
             until = log.until(midnight_us(next_day(folder.day), zone))
             write_order_log(folder.order_log_columns, until, steps=Steps(tick_e8, lot_e8))
-        return [
-            f"{market.corrected:,} levels were corrected by the venue's own book; {market.unmatched:,} trades matched "
-            f"no order of the capture; the venue skips some trade ids, so a trade gap in the ledger is not necessarily "
-            f"a loss, and excludes no time"
-        ]
+        queues = [fifo_of(folder.order_log_columns) for folder in folders]
+        fifo = fifo_text(sum(executed for executed, _ in queues), sum(first for _, first in queues))
+        if market.bookless:
+            said = (
+                f"the capture has no book of the venue: the book is that of its orders, without earlier ones; "
+                f"{market.outdated:,} orders were removed that a marketable order did not execute for "
+                f"{LAG_US // US_PER_S} s, as their deletion is missing"
+            )
+        else:
+            said = (
+                f"{market.corrected:,} levels were corrected by the venue's own book; {market.unmatched:,} trades "
+                f"matched no order of the capture; the venue skips some trade ids, so a trade gap in the ledger is not "
+                f"necessarily a loss, and excludes no time"
+            )
+        return [text for text in (said, fifo) if text]
 
     def _far_line(self, line: OrderMessage, us: int, _first_us: int) -> OrderMessage | None:
         self._far.note(f"{self.lines.path.name}:{line.number}", line.us, us)

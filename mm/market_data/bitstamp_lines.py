@@ -1,11 +1,14 @@
-"""Order-by-order captures of Bitstamp, line by line: ``<receive time, ms> <kind> <JSON>``, plain, gzip or bzip2.
+"""Order-by-order captures of Bitstamp, line by line, plain, gzip, bzip2 or xz, in both forms that are published.
 
-The kinds are ``order_created``, ``order_changed``, ``order_deleted``, ``trade`` and ``order_book`` (the venue's best
-levels). A trade has neither side nor order ids: `matched` finds both of its orders by their reduction in quantity.
+- ``<receive time, ms> <kind> <JSON>``: the kinds are ``order_created``, ``order_changed``, ``order_deleted``, ``trade``
+  and ``order_book`` (the venue's best levels). A trade has neither side nor order ids: `matched` finds both of its
+  orders by their reduction in quantity.
+- ``orders.csv`` of ob-analytics: the orders alone; `with_trades` finds the trades by the orders that they reduced.
 """
 
 import bz2
 import gzip
+import lzma
 import re
 import zlib
 from bisect import bisect_left
@@ -30,8 +33,26 @@ MATCH_US = 5_000_000
 _OPENERS: tuple[tuple[bytes, str, Callable[..., object]], ...] = (
     (b"\x1f\x8b\x08", "zcat", gzip.open),
     (b"BZh", "bzcat", bz2.open),
+    (b"\xfd7zXZ", "xzcat", lzma.open),
 )
-_ACCEPTED = f"accepted: lines of '<receive time, ms> <kind> <JSON>', plain, gzip or bzip2, kinds {', '.join(KINDS)}"
+_HEADERS = (
+    (b"id", b"timestamp", b"exchange.timestamp", b"price", b"volume", b"action", b"direction"),
+    (b"id", b"local.ts", b"exchange.ts", b"price", b"volume", b"type", b"side"),
+)
+_ACTIONS = {
+    b"created": CREATED,
+    b"changed": CHANGED,
+    b"modified": CHANGED,
+    b"deleted": DELETED,
+    b"0": CREATED,
+    b"1": CHANGED,
+    b"2": DELETED,
+}
+_DIRECTIONS = {b"bid": 1, b"ask": -1, b"0": 1, b"1": -1}
+_ACCEPTED = (
+    f"accepted, plain, gzip, bzip2 or xz: lines of '<receive time, ms> <kind> <JSON>', kinds {', '.join(KINDS)}, or "
+    f"CSV with the header {b','.join(_HEADERS[0]).decode()}"
+)
 _LINE = re.compile(rb"(\d{13}) (order_created|order_changed|order_deleted|trade|order_book) (\{.*\})\s*\Z", re.DOTALL)
 _SIDES = {0: 1, 1: -1}
 
@@ -104,12 +125,19 @@ def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] = lambda 
         raw.seek(0)
         unpack, opener = next(((name, call) for magic, name, call in _OPENERS if head.startswith(magic)), ("cat", None))
         stream = opener(raw, "rb") if opener else raw
+        table = False
         try:
             for number, text in enumerate(stream, 1):  # type: ignore[arg-type, var-annotated]
-                yield _line(path, number, text if number > 1 else text.removeprefix(BOM), grid)
+                if number == 1 and (table := _is_table(text)):
+                    whole_lots = b"local.ts" in text
+                    continue
+                if table:
+                    yield _row(path, number, text, grid, in_e8=whole_lots)
+                else:
+                    yield _line(path, number, text if number > 1 else text.removeprefix(BOM), grid)
                 if number % 1000 == 0:
                     progress(raw.tell())
-        except (EOFError, OSError, zlib.error) as error:
+        except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
             raise BrokenFile(
                 f"{path}:{number + 1}: the compressed stream ends early or is damaged ({error}); copy the capture "
                 f"again, or import the complete lines: {unpack} {path} | head -n {number} > part.log"
@@ -117,6 +145,59 @@ def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] = lambda 
     progress(path.stat().st_size)
     if not number:
         raise BrokenFile(f"{path}: the file is empty; leave it out, or copy the capture again")
+
+
+def _is_table(text: bytes) -> bool:
+    return tuple(text.removeprefix(BOM).replace(b'"', b"").strip().split(b",")) in _HEADERS
+
+
+def _row(path: Path, number: int, text: bytes, grid: Grid, *, in_e8: bool) -> OrderMessage:
+    """Return a row of ``orders.csv``; *in_e8*: its volumes are whole numbers of 1e-8."""
+    cells = text.replace(b'"', b"").strip().split(b",")
+    try:
+        name, stamp, _, price, volume, action, direction = cells
+        amount = f"{int(volume) // E8}.{int(volume) % E8:08d}" if in_e8 else volume.decode()
+        price_e8, amount_e8 = grid.price(price.decode()), grid.qty(amount)
+        us = stamp_to_us(int(stamp))
+        return OrderMessage(number, us, _ACTIONS[action], int(name), _DIRECTIONS[direction], price_e8, amount_e8, b"")
+    except (ValueError, KeyError, OffGrid) as error:
+        shown = text[:60].decode(errors="replace").rstrip()
+        raise BrokenFile(
+            f"{path}:{number}: this row cannot be read ({error}): {shown!r}; correct the row, or leave it out"
+        ) from error
+
+
+def with_trades(lines: Sequence[OrderMessage]) -> list[OrderMessage]:
+    """Return *lines* with the trades that they imply, if they have none.
+
+    A trade reduced two orders of both sides by the same quantity within `MATCH_US`, at prices that meet; the order that
+    came first was the maker, and its price is the trade's. The print stands after the first of both messages.
+    """
+    if any(line.kind == TRADE for line in lines):
+        return list(lines)
+    prints: dict[int, list[OrderMessage]] = defaultdict(list)
+    for amount_e8, losses in _losses(lines).items():
+        used: set[int] = set()
+        for place, loss in enumerate(losses):
+            if loss.at in used:
+                continue
+            for other in losses[place + 1 :]:
+                if other.us - loss.us > MATCH_US:
+                    break
+                meets = loss.side * (loss.price_e8 - other.price_e8) >= 0
+                if other.at not in used and other.side == -loss.side and meets:
+                    used |= {loss.at, other.at}
+                    maker = loss if loss.came < other.came else other
+                    print_ = OrderMessage(0, loss.us, TRADE, 0, 0, maker.price_e8, amount_e8, b"")
+                    prints[loss.at].append(print_)
+                    break
+    made, number = list[OrderMessage](), 0
+    for at, line in enumerate(lines):
+        made.append(line)
+        for trade in prints.get(at, ()):
+            number += 1
+            made.append(trade._replace(id=number, number=line.number))
+    return made
 
 
 def _line(path: Path, number: int, text: bytes, grid: Grid) -> OrderMessage:

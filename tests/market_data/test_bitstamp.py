@@ -118,3 +118,61 @@ def test_two_imports_of_a_packed_capture_write_the_same_bytes(tmp_path):
         folders.append(DayFolder(tmp_path / root, "BTCUSD", "20150501"))
     assert folders[0].order_log.read_bytes() == folders[1].order_log.read_bytes()
     assert folders[0].manifest.read_bytes() == folders[1].manifest.read_bytes()
+
+
+def day_of(tmp_path):
+    return DayFolder(tmp_path / "data", "BTCUSD", "20150501")
+
+
+QUIET = (
+    order("created", 1, 1, "99.90", "3.0", 0),
+    order("created", 2, -1, "100.10", "2.0", 100),
+    order("created", 3, 1, "99.90", "1.0", 200),
+)
+
+
+def test_capture_without_the_book_of_the_venue_has_the_book_of_its_orders(tmp_path):
+    """An order whose deletion is missing does not stay for ever in the way of one that meets it."""
+    crossing = order("created", 4, -1, "99.90", "5.0", 1000)  # nothing of 4.0 bought there prints
+    later = order("created", 5, 1, "99.70", "1.0", 5000)
+    report = import_text(tmp_path, text_of(*QUIET, crossing, later))
+    assert not defects_of(day_of(tmp_path))
+    assert best(day_of(tmp_path)) == [
+        ("99.90000000", "3.00000000", "100.10000000", "2.00000000"),
+        ("99.90000000", "4.00000000", "100.10000000", "2.00000000"),
+        ("99.70000000", "1.00000000", "99.90000000", "5.00000000"),
+    ]
+    assert any("2 orders were removed" in warning for warning in report.warnings)
+
+
+def test_orders_alone_imply_their_trades(tmp_path):
+    """orders.csv of ob-analytics, with either header: two orders reduced by the same quantity have traded."""
+    rows = [
+        (1, 0, "99.90", "3.0", "created", "bid"),
+        (2, 100, "100.10", "2.0", "created", "ask"),
+        (3, 200, "99.90", "1.0", "created", "bid"),
+        (4, 1000, "99.90", "3.5", "created", "ask"),
+        (1, 1010, "99.90", "0.0", "deleted", "bid"),
+        (4, 1020, "99.90", "0.5", "changed", "ask"),
+        (3, 1030, "99.90", "0.5", "changed", "bid"),
+        (4, 1040, "99.90", "0.0", "deleted", "ask"),
+    ]
+    lines = [f"{n},{MS + ms},{MS},{price},{qty},{action},{side}" for n, ms, price, qty, action, side in rows]
+    capture = tmp_path / "orders.csv"
+    capture.write_text("\n".join(["id,timestamp,exchange.timestamp,price,volume,action,direction", *lines]) + "\n")
+    import_bitstamp(capture, tmp_path / "data")
+    assert not defects_of(day_of(tmp_path))
+    trades = rows_of(day_of(tmp_path).trades, "price", "qty", "is_buyer_maker")
+    assert trades == [("99.90000000", "3.00000000", "true"), ("99.90000000", "0.50000000", "true")]
+    assert best(day_of(tmp_path))[-1] == ("99.90000000", "0.50000000", "100.10000000", "2.00000000")
+    executed = [(row[3], row[7]) for row in read_log(day_of(tmp_path).order_log) if row[1] == ROW_TRADE]
+    assert executed == [(1, 300_000_000), (3, 50_000_000)]
+    codes = {"created": 0, "changed": 1, "deleted": 2, "bid": 0, "ask": 1}
+    whole = [
+        f"{n},{MS + ms},{MS},{price},{round(float(qty) * 10**8)},{codes[action]},{codes[side]}"
+        for n, ms, price, qty, action, side in rows
+    ]
+    capture.write_text("\n".join(["id,local.ts,exchange.ts,price,volume,type,side", *whole]) + "\n")
+    import_bitstamp(capture, tmp_path / "other")
+    other = DayFolder(tmp_path / "other", "BTCUSD", "20150501")
+    assert other.order_log.read_bytes() == day_of(tmp_path).order_log.read_bytes()

@@ -83,7 +83,7 @@ the only way |
 | `POST /sim/faults` | adds the rules of the script in its body |
 | `POST /sim/transfer` `{"user": "alice", "asset": "USDT", "amount": "-12.5"}` | a deposit, or a withdrawal: \
 `balanceUpdate` and `outboundAccountPosition` to the user |
-| `POST /sim/mark`, `/sim/funding`, `/sim/status` | of contracts: mark price, funding rate, state \
+| `POST /sim/mark`, `/sim/funding`, `/sim/status`, `/sim/settle` | of contracts: mark price, funding rate, state \
 ([USD-M](exchange.md#usd-m-futures)) |
 | `GET /sim/truth?id=N` | the exact book after an update id; without one the current; `era=0` counts \
 before an `id_reset` |

@@ -44,7 +44,7 @@ Done = TypeVar("Done")
 
 _FIRST = 64
 _MARKET_ACCOUNT = 0
-_KINDS = {"GTC": LIMIT, "IOC": IOC, "FOK": FOK, "GTX": MAKER}
+_KINDS = {"GTC": LIMIT, "GTD": LIMIT, "IOC": IOC, "FOK": FOK, "GTX": MAKER}
 _TOO_POOR = "Account has insufficient balance for requested action."
 _WOULD_TAKE = "Order would immediately match and take."
 _REASONS = {_TOO_POOR: "INSUFFICIENT_BALANCES", _WOULD_TAKE: "WOULD_MATCH_IMMEDIATELY"}

@@ -29,6 +29,8 @@ class NewOrder:
         client_id: Client order id; empty if the exchange assigns one.
         stp: Self-trade prevention mode.
         reduce_only: Whether it may only reduce a position in a contract.
+        good_till_us: When an order of a contract expires; 0: never.
+        price_match: Name of the level of the book that gives an order of a contract its price.
     """
 
     side: int
@@ -43,6 +45,8 @@ class NewOrder:
     strategy_id: int | None = None
     strategy_type: int | None = None
     reduce_only: bool = False
+    good_till_us: int = 0
+    price_match: str = "NONE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from mm.sim.exchange.usdm.conditional import CONDITIONAL_TYPES
 
 STATUSES = ("PENDING_TRADING", TRADING, "PRE_SETTLE", "SETTLING", "PRE_DELIVERING", "DELIVERING", "DELIVERED", "CLOSE")
 """What exchangeInfo may call the state of a contract."""
-TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX")
+TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX", "GTD")
 ORDER_TYPES = ("LIMIT", "MARKET")
 STP_MODES = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH")
 _FOREVER_MS = 4_133_404_800_000

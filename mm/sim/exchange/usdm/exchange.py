@@ -1,5 +1,6 @@
 """A USD-M perpetual: orders with margin, mark price, funding, countdowns and liquidations, at their own instants."""
 
+import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -27,7 +28,7 @@ from mm.sim.matching.order_log import FOK, IOC, LIMIT, MAKER, ROW_TRADE, WOULD_C
 if TYPE_CHECKING:
     from mm.sim.matching._core import Matching
 
-_KINDS = {"GTC": LIMIT, "IOC": IOC, "FOK": FOK, "GTX": MAKER}
+_KINDS = {"GTC": LIMIT, "GTD": LIMIT, "IOC": IOC, "FOK": FOK, "GTX": MAKER}
 _PAID_KEPT = 1_000
 _INTEREST_US, _INTEREST_KEPT = 300 * US_PER_S, 30 * 288
 _SLIP_E8 = E8 // 2_000
@@ -109,6 +110,7 @@ class UsdmExchange(Exchange):
         self.forced: list[Forced] = []
         self._second_us = start_us - start_us % US_PER_S + US_PER_S
         self._countdowns: dict[int, int] = {}
+        self._good_till: list[tuple[int, int, int]] = []
         self._fixed_e8: int | None = None
         self._mark_listeners: list[Callable[[MarkTold], None]] = []
         self._forced_listeners: list[Callable[[Forced], None]] = []
@@ -157,6 +159,7 @@ class UsdmExchange(Exchange):
         while (due_us := min([self._second_us, self._next_look_us(), *self._countdowns.values()])) <= us:
             super().advance(due_us)
             self.conditionals.run()
+            self._expire(due_us)
             self._run_countdowns(due_us)
             if due_us == self._second_us:
                 self._second_us += US_PER_S
@@ -164,10 +167,19 @@ class UsdmExchange(Exchange):
         super().advance(us)
         self.conditionals.run()
 
+    def _expire(self, us: int) -> None:
+        """End the orders that are good till now."""
+        while self._good_till and self._good_till[0][0] <= us:
+            _, number, order_id = heapq.heappop(self._good_till)
+            order, _ = self.users.find(number, order_id, "")
+            if order and order.is_open:
+                self._core.cancel(self.now_us, order.core_id)
+                self._drain()
+
     def _next_look_us(self) -> int:
         """Return when conditional orders are next sent: with the millisecond of a trade, if one waits for trades."""
         if not self.conditionals.hears_trades:
-            return self._second_us
+            return self._good_till[0][0] if self._good_till else self._second_us
         return self.now_us - self.now_us % US_PER_MS + US_PER_MS
 
     def _hear_trades(self, rows: list[Row]) -> None:
@@ -249,7 +261,7 @@ class UsdmExchange(Exchange):
     def place(self, us: int, number: int, new: NewOrder) -> UserOrder:
         """Place an order of an account; raises ApiError if the exchange refuses it."""
         self.advance(us)
-        new = self._reducing(number, new)
+        new = self._reducing(number, self._matched(new))
         self.check(number, new)
         if exceeded := self._exceeded(number):
             raise exceeded
@@ -259,9 +271,26 @@ class UsdmExchange(Exchange):
 
     def send(self, number: int, new: NewOrder) -> UserOrder:
         """Place an order now, whatever its account has sent before; raises ApiError if the exchange refuses it."""
-        new = self._reducing(number, new)
+        new = self._reducing(number, self._matched(new))
         self.check(number, new)
         return self._place(number, new)
+
+    def _place(self, number: int, new: NewOrder) -> UserOrder:
+        order = super()._place(number, new)
+        if new.good_till_us and order.is_open:
+            heapq.heappush(self._good_till, (new.good_till_us, number, order.order_id))
+        return order
+
+    def _matched(self, new: NewOrder) -> NewOrder:
+        """Return an order with the price of the level that it names; raises ApiError if the book does not have it."""
+        if new.price_match == "NONE":
+            return new
+        which, _, number = new.price_match.partition("_")
+        at = int(number or 1)
+        levels = self._core.depth(-new.side if which == "OPPONENT" else new.side, at)
+        if len(levels) < at:
+            raise ApiError(-5041, "No depth matches this BBO order.")
+        return replace(new, ticks=levels[-1][0])
 
     def place_conditional(self, us: int, number: int, new: Conditional) -> Conditional:
         """Let an order wait for a price; raises ApiError if the exchange refuses it."""
@@ -443,6 +472,8 @@ class UsdmExchange(Exchange):
         """Give the position of an account a margin of its own, or take it away; raises ApiError where it is used."""
         self.advance(us)
         contract = self.account(number).contract
+        if isolated and self.account(number).wallet.multi_assets:
+            raise ApiError(-4168, "Unable to adjust to isolated-margin mode under the Multi-Assets mode.")
         if contract.isolated is isolated:
             raise ApiError(-4046, "No need to change margin type.")
         if self.users.open(number):
@@ -481,6 +512,33 @@ class UsdmExchange(Exchange):
         if any(contract.lots for contract in wallet.contracts.values()):
             raise ApiError(-4068, "Position side cannot be changed if there exists position.")
         wallet.hedged = hedged
+
+    def set_multi_assets(self, us: int, number: int, multi: bool) -> None:
+        """Let all assets of an account be margin, or only the quote asset; raises ApiError where that is not possible.
+
+        There is only one asset, which counts whole: the mode changes no number, but excludes isolated margin.
+        """
+        self.advance(us)
+        wallet = self.account(number).wallet
+        if wallet.multi_assets is multi:
+            msg = "Adjusted asset mode is currently set and does not need to be adjusted repeatedly."
+            raise ApiError(-4171, msg)
+        if any(contract.orders() for contract in wallet.contracts.values()) or self.conditionals.open(number):
+            raise ApiError(-4170, "Unable to adjust Multi-Assets Mode with open orders in USDⓈ-M Futures.")
+        if multi and any(contract.isolated for contract in wallet.contracts.values()):
+            msg = "Unable to adjust to Multi-Assets mode with symbols of USDⓈ-M Futures under isolated-margin mode."
+            raise ApiError(-4167, msg)
+        wallet.multi_assets = multi
+
+    def settle(self) -> None:
+        """Close the contract: all orders end, and all positions close at the mark price, on the nearest tick."""
+        self.rules = self.rules.of_status("SETTLING")
+        for number in self.accounts:
+            self.conditionals.expire(number)
+        self.expire_all()
+        ticks = half_even(self.mark.e8, self.rules.instrument.tick_e8)
+        for number in self.accounts:
+            self._liquidator.settle(self.now_us, number, ticks)
 
     def transfer(self, number: int, asset: str, amount_e8: int) -> None:
         """Add an amount of the quote asset to a wallet; a negative one is taken from what is available.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CALL_E8 = 8 * E8 // 10
 """Share of the margin balance from which on a maintenance margin is a margin call."""
-AUTO_CLOSE, ADL_CLOSE = "autoclose-", "adl_autoclose"
+AUTO_CLOSE, ADL_CLOSE, SETTLE_CLOSE = "autoclose-", "adl_autoclose", "settlement_autoclose-"
 FIRST_FUND_E8 = 1_000_000 * E8
 
 
@@ -173,6 +173,18 @@ class Liquidator:
         other = self._aside(us, number, side, order.request.ticks, lots, ADL_CLOSE)
         self._fill(us, lots, ASIDE_ADL, order, other)
         self._exchange.force(Forced(us, number, other, adl=True))
+
+    def settle(self, us: int, number: int, ticks: int) -> None:
+        """Close the position of an account at a price, with the simulated market on the other side."""
+        exchange, market = self._exchange, self._exchange.settlement.market
+        contract, grid = exchange.account(number).contract, exchange.rules.instrument
+        if not contract.lots:
+            return
+        side, lots = (-1 if contract.lots > 0 else 1), abs(contract.lots)
+        order = self._aside(us, number, side, ticks, lots, f"{SETTLE_CLOSE}{self._core.last_order_id + 1}")
+        market.base.free -= side * lots * grid.lot_e8
+        market.quote.free += side * lots * ticks * exchange.rules.tl_e8
+        self._fill(us, lots, ASIDE_FUND, order)
 
     def _opposite(self, number: int, side: int) -> list[int]:
         """Return the accounts whose position trades of *side* open, the first to be deleveraged first."""

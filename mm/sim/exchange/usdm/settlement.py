@@ -24,7 +24,7 @@ class UsdmSettlement(Settlement):
         free: Client ids of orders that pay no commission begin with one of these.
     """
 
-    free = ("autoclose-", "adl_autoclose")
+    free = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

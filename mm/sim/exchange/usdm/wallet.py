@@ -216,12 +216,14 @@ class Wallet:
     Attributes:
         balance_e8: All of it, the margins of isolated positions included; without unrealised profit.
         hedged: Whether long and short positions are apart.
+        multi_assets: Whether all assets are margin.
     """
 
     balance_e8: int
     contracts: dict[str, Contract] = field(default_factory=dict)
     income: list[Income] = field(default_factory=list)
     hedged: bool = False
+    multi_assets: bool = False
 
     def book(self, us: int, kind: str, symbol: str, amount_e8: int, *, trade_id: int = 0, info: str = "") -> None:
         """Change the balance, if by anything, and note it."""

@@ -67,7 +67,7 @@ class UsdmTexts(UsdmOrderTexts):
             "canDeposit": False,
             "canWithdraw": False,
             "updateTime": 0,
-            "multiAssetsMargin": False,
+            "multiAssetsMargin": wallet.multi_assets,
             "tradeGroupId": -1,
         }
         asset = {"asset": self.asset, **texts, "updateTime": self.stamp(account.updated_us)}

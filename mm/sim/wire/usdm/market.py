@@ -154,7 +154,14 @@ class UsdmMarket:
             self.terms.rate_e8 = rate_e8
             return {"rate": decimal_text(rate_e8)}
 
+        def settle(content: Mapping[str, Any]) -> Any:
+            if content:
+                raise BadControl("the body must be {}")
+            exchange.settle()
+            return {"status": exchange.rules.status, "price": decimal_text(exchange.mark.e8)}
+
         return {
+            ("POST", "/sim/settle"): settle,
             ("POST", "/sim/mark"): set_mark,
             ("POST", "/sim/funding"): set_funding,
             ("POST", "/sim/status"): partial(set_status, exchange),

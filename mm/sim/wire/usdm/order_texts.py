@@ -24,6 +24,8 @@ def _expiry_reason(execution: ExecutionReport) -> str:
         return "9"  # the rest of a MARKET order
     if request.time_in_force == "IOC":
         return "2"  # the rest of an IOC order
+    if request.good_till_us and execution.us >= request.good_till_us:
+        return "0"
     return "4" if request.reduce_only else "7"  # nothing is left to reduce; the contract was delisted
 
 
@@ -137,9 +139,9 @@ class UsdmOrderTexts(GridTexts):
             "workingType": "CONTRACT_PRICE",
             "priceProtect": False,
             "origType": request.type,
-            "priceMatch": "NONE",
+            "priceMatch": request.price_match,
             "selfTradePreventionMode": request.stp,
-            "goodTillDate": 0,
+            "goodTillDate": self.stamp(request.good_till_us),
         }
 
     def moves(self, order: UserOrder) -> list[Json]:
@@ -193,7 +195,7 @@ class UsdmOrderTexts(GridTexts):
             "tpOrderType": "",
             "selfTradePreventionMode": request.stp,
             "workingType": order.working,
-            "priceMatch": "NONE",
+            "priceMatch": request.price_match,
             "closePosition": order.close_position,
             "priceProtect": order.price_protect,
             "reduceOnly": request.reduce_only,
@@ -202,7 +204,7 @@ class UsdmOrderTexts(GridTexts):
             "createTime": self.stamp(order.us),
             "updateTime": self.stamp(order.updated_us),
             "triggerTime": self.stamp(order.trigger_us),
-            "goodTillDate": 0,
+            "goodTillDate": self.stamp(request.good_till_us),
         }
 
     def conditional_event(self, what: ConditionalChange) -> Json:
@@ -229,12 +231,12 @@ class UsdmOrderTexts(GridTexts):
             "p": state["price"],
             "V": order.order.stp,
             "wt": order.working,
-            "pm": "NONE",
+            "pm": state["priceMatch"],
             "cp": order.close_position,
             "pP": order.price_protect,
             "R": order.order.reduce_only,
             "tt": state["triggerTime"],
-            "gtd": 0,
+            "gtd": state["goodTillDate"],
         }
         return {"e": "ALGO_UPDATE", "T": us, "E": us, "o": content | ({"rm": order.reason} if order.reason else {})}
 
@@ -297,7 +299,7 @@ class UsdmOrderTexts(GridTexts):
             "si": 0,
             "ss": 0,
             "V": request.stp,
-            "pm": "NONE",
-            "gtd": 0,
+            "pm": request.price_match,
+            "gtd": state["goodTillDate"],
             "er": _expiry_reason(execution),
         }

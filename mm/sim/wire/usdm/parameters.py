@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from mm.clock import US_PER_S
 from mm.instrument import E8
 from mm.sim.exchange import api_error
 from mm.sim.exchange.api_error import ApiError
@@ -17,6 +18,8 @@ _DEPTHS = (5, 10, 20, 50, 100, 500, 1_000)
 _SWITCH = {"true": True, "false": False, "TRUE": True, "FALSE": False, "True": True, "False": False}
 _LEAST_CALLBACK_E8, _MOST_CALLBACK_E8 = E8 // 10, 10 * E8
 """Bounds of ``callbackRate``, which is in per cent."""
+_MATCHES = ("OPPONENT", "QUEUE")
+_LEAST_TILL_US, _MOST_TILL_MS = 600 * US_PER_S, 253_402_300_799_000
 _UNWANTED = {"LIMIT": (), "MARKET": ("timeInForce", "price")}
 
 
@@ -46,7 +49,8 @@ USDM_PARAMETERS: Mapping[str, Parameter] = {
     "feeBurn": choice(_SWITCH),
     "downloadId": whole,
     **dict.fromkeys(("dualSidePosition", "multiAssetsMargin"), choice(_SWITCH)),
-    **dict.fromkeys(("activationPrice", "goodTillDate", "listenKey"), any_text()),
+    **dict.fromkeys(("activationPrice", "listenKey"), any_text()),
+    "goodTillDate": whole,
     **dict.fromkeys(("incomeType", "batchOrders", "orderIdList", "origClientOrderIdList"), any_text()),
     **dict.fromkeys(("orderidlist", "origclientorderidlist"), any_text()),
     **dict.fromkeys(("leverage", "countdownTime"), whole),
@@ -56,7 +60,12 @@ USDM_PARAMETERS: Mapping[str, Parameter] = {
     "origType": any_text(),
     "page": entries(1, 1_000_000),
     "positionSide": choice({name: name for name in ("BOTH", "LONG", "SHORT")}, -4060, "Invalid position side."),
-    "priceMatch": words("NONE", "OPPONENT", "OPPONENT_5", "OPPONENT_10", "OPPONENT_20", "QUEUE", "QUEUE_5"),
+    "priceMatch": choice(
+        {name: name for name in ("NONE", *(f"{which}{at}" for which in _MATCHES for at in ("", "_5", "_10", "_20")))},
+        -5037,
+        "Invalid price match",
+        default="NONE",
+    ),
     "selfTradePreventionMode": choice(
         {name: name for name in STP_MODES}, -5039, "Invalid self trade prevention mode", default=""
     ),
@@ -66,23 +75,27 @@ USDM_PARAMETERS: Mapping[str, Parameter] = {
 DEPTH_LIMIT = Parameter(_depth, 500)
 
 
-def read_new_order(parameters: RequestParameters, rules: ContractRules, *, hedged: bool) -> NewOrder:
+def read_new_order(parameters: RequestParameters, rules: ContractRules, now_us: int, *, hedged: bool) -> NewOrder:
     """Return the order in the parameters; raises ApiError if it is not a valid order of the contract.
 
     Args:
         parameters: Those of the request.
         rules: Rules of the contract.
+        now_us: The exchange's time.
         hedged: Whether the account keeps long and short positions apart, which orders here cannot.
     """
     parameters.must("symbol")
     side, order_type = parameters.must("side"), _read_type(parameters)
     _check_position_side(parameters, hedged=hedged)
     is_market = order_type == "MARKET"
+    time_in_force = "GTC" if is_market else parameters.must("timeInForce")
     return NewOrder(
         side=side,
         type=order_type,
-        time_in_force="GTC" if is_market else parameters.must("timeInForce"),
-        ticks=0 if is_market else rules.ticks(parameters.must("price")),
+        time_in_force=time_in_force,
+        ticks=_read_price(parameters, rules, is_limit=not is_market),
+        price_match=parameters["priceMatch"],
+        good_till_us=_read_till(parameters, now_us) if time_in_force == "GTD" else 0,
         lots=rules.lots(parameters.must("quantity"), market=is_market),
         client_id=parameters["newClientOrderId"],
         stp=parameters["selfTradePreventionMode"] or rules.default_stp,
@@ -91,12 +104,34 @@ def read_new_order(parameters: RequestParameters, rules: ContractRules, *, hedge
     )
 
 
-def read_conditional(parameters: RequestParameters, rules: ContractRules, *, hedged: bool) -> Conditional:
+def _read_price(parameters: RequestParameters, rules: ContractRules, *, is_limit: bool) -> int:
+    """Return the price of an order in ticks; 0 for a market order, and for one that takes that of a level."""
+    if parameters["priceMatch"] == "NONE":
+        return rules.ticks(parameters.must("price")) if is_limit else 0
+    if not is_limit:
+        raise ApiError(-5038, "Price match only supported for order type: LIMIT, STOP AND TAKE_PROFIT.")
+    if parameters.given.get("price"):
+        raise api_error.not_required("price")
+    return 0
+
+
+def _read_till(parameters: RequestParameters, now_us: int) -> int:
+    """Return until when an order is good, in whole seconds, µs."""
+    till_ms = int(parameters.must("goodTillDate"))
+    till_us = till_ms // 1_000 * US_PER_S
+    if till_us <= now_us + _LEAST_TILL_US or till_ms >= _MOST_TILL_MS:
+        msg = "The goodTillDate timestamp must be greater than the current time plus 600 seconds and smaller than"
+        raise ApiError(-5040, f"{msg} {_MOST_TILL_MS}")
+    return till_us
+
+
+def read_conditional(parameters: RequestParameters, rules: ContractRules, now_us: int, *, hedged: bool) -> Conditional:
     """Return the conditional order in the parameters; raises ApiError if it is not valid.
 
     Args:
         parameters: Those of the request.
         rules: Rules of the contract.
+        now_us: The exchange's time.
         hedged: Whether the account keeps long and short positions apart, which orders here cannot.
     """
     for name in ("algoType", "symbol"):
@@ -105,16 +140,16 @@ def read_conditional(parameters: RequestParameters, rules: ContractRules, *, hed
     if order_type not in CONDITIONAL_TYPES:
         raise ApiError(-1116, "Invalid orderType.")
     _check_position_side(parameters, hedged=hedged)
-    if parameters["priceMatch"] not in (None, "NONE"):
-        raise ApiError(-5037, "Invalid price match")
     _check_closing(parameters, order_type)
     is_limit = order_type in ("STOP", "TAKE_PROFIT")
     trailing = order_type == TRAILING
     order = NewOrder(
         side=side,
         type="LIMIT" if is_limit else "MARKET",
-        time_in_force=parameters["timeInForce"] or "GTC",
-        ticks=rules.ticks(parameters.must("price")) if is_limit else 0,
+        time_in_force=(time_in_force := parameters["timeInForce"] or "GTC"),
+        ticks=_read_price(parameters, rules, is_limit=is_limit),
+        price_match=parameters["priceMatch"],
+        good_till_us=_read_till(parameters, now_us) if time_in_force == "GTD" else 0,
         lots=0 if closes else rules.lots(parameters.must("quantity"), market=not is_limit),
         stp=parameters["selfTradePreventionMode"] or rules.default_stp,
         response=parameters["newOrderRespType"],
@@ -157,7 +192,7 @@ def read_modification(parameters: RequestParameters, rules: ContractRules) -> tu
     """Return the order to modify, its side, and its new price in ticks and quantity in lots."""
     order_id, client_id = parameters.order_key()
     side, quantity = parameters.must("side"), parameters.must("quantity")
-    if parameters["priceMatch"] not in (None, "NONE"):
+    if parameters["priceMatch"] != "NONE":
         raise ApiError(-5037, "Invalid price match")
     ticks, lots = rules.ticks(parameters.must("price")), rules.lots(quantity)
     return CancelRequest(order_id=order_id, client_id="" if order_id else client_id), side, ticks, lots
@@ -200,8 +235,6 @@ def _read_type(parameters: RequestParameters) -> str:
             raise api_error.not_required(name)
     if parameters["closePosition"]:
         raise ApiError(-4136, "Target strategy invalid for orderType 'LIMIT',closePosition 'true'.")
-    if parameters["priceMatch"] not in (None, "NONE"):
-        raise ApiError(-5037, "Invalid price match")
     return order_type
 
 

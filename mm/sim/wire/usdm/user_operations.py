@@ -40,13 +40,13 @@ _LONGEST_COUNTDOWN_MS = 7 * 86_400_000
 
 
 def _place(call: UsdmCall) -> Json:
-    new = read_new_order(call.parameters, call.exchange.rules, hedged=call.owner.wallet.hedged)
+    new = read_new_order(call.parameters, call.exchange.rules, call.us, hedged=call.owner.wallet.hedged)
     order = call.exchange.place(call.us, call.account, new)
     return call.texts.order(order) if new.response == "RESULT" else call.texts.accepted(order)
 
 
 def _test(call: UsdmCall) -> Json:
-    new = read_new_order(call.parameters, call.exchange.rules, hedged=call.owner.wallet.hedged)
+    new = read_new_order(call.parameters, call.exchange.rules, call.us, hedged=call.owner.wallet.hedged)
     call.exchange.check(call.account, new)
     return {}
 
@@ -221,7 +221,7 @@ def _forced_orders(call: UsdmCall) -> list[Json]:
 
 
 def _place_conditional(call: UsdmCall) -> Json:
-    new = read_conditional(call.parameters, call.exchange.rules, hedged=call.owner.wallet.hedged)
+    new = read_conditional(call.parameters, call.exchange.rules, call.us, hedged=call.owner.wallet.hedged)
     return call.texts.conditional(call.exchange.place_conditional(call.us, call.account, new))
 
 
@@ -351,10 +351,13 @@ def _set_hedged(call: UsdmCall) -> Json:
     return _DONE
 
 
+def _is_multi_assets(call: UsdmCall) -> Json:
+    return {"multiAssetsMargin": call.owner.wallet.multi_assets}
+
+
 def _set_multi_assets(call: UsdmCall) -> Json:
-    if call["multiAssetsMargin"]:
-        raise not_here()
-    raise ApiError(-4171, "Adjusted asset mode is currently set and does not need to be adjusted repeatedly.")
+    call.exchange.set_multi_assets(call.us, call.account, call["multiAssetsMargin"])
+    return _DONE
 
 
 def _account_config(call: UsdmCall) -> Json:
@@ -365,7 +368,7 @@ def _account_config(call: UsdmCall) -> Json:
         "canWithdraw": False,
         "dualSidePosition": call.owner.wallet.hedged,
         "updateTime": 0,
-        "multiAssetsMargin": False,
+        "multiAssetsMargin": call.owner.wallet.multi_assets,
         "tradeGroupId": -1,
     }
 
@@ -543,7 +546,7 @@ USER_OPERATIONS = (
     _setting("POST positionMargin", "", _change_margin, "symbol! positionSide amount! type!"),
     _signed("GET positionSide/dual", "", _is_hedged, "", 30),
     _setting("POST positionSide/dual", "", _set_hedged, "dualSidePosition!"),
-    _signed("GET multiAssetsMargin", "", lambda _: {"multiAssetsMargin": False}, "", 30),
+    _signed("GET multiAssetsMargin", "", _is_multi_assets, "", 30),
     _setting("POST multiAssetsMargin", "", _set_multi_assets, "multiAssetsMargin!"),
     _signed("GET accountConfig", "", _account_config, "", 5),
     _signed("GET symbolConfig", "", _symbol_configs, "symbol", 5),

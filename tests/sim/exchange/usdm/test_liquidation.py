@@ -221,3 +221,17 @@ def test_whatever_falls_no_money_appears(
         pit.mark(price, 3)
         pit.check()
     assert pit.fund.balance_e8 >= 0
+
+
+def test_a_settlement_leaves_no_position_and_no_money_behind() -> None:
+    """Cross and isolated, long and short, against each other and against the market."""
+    pit = Pit("alice", "bob", "carol")
+    pit.exchange.set_isolated(pit.us, BOB, isolated=True)
+    pit.trade(ALICE, BOB, 10_000, 3_000)
+    pit.market_order(-1, 10_010, 500)
+    pit.market(CAROL, 1, 500)
+    pit.mark("101.235")
+    pit.exchange.settle()
+    assert [pit.contract(who).lots for who in (ALICE, BOB, CAROL)] == [0, 0, 0]
+    assert pit.income(ALICE, "REALIZED_PNL") == [3 * (10_124 - 10_000) * 10**6]
+    pit.check()

@@ -260,7 +260,19 @@ def test_settings_are_changed_and_told() -> None:
             (risk,) = await desk.ask("alice", "GET", "v2/positionRisk", **symbol)
             assert (risk["leverage"], risk["marginType"], risk["isolatedWallet"]) == ("7", "isolated", "19.28571428")
             assert await code("POST", "v1/positionSide/dual", dualSidePosition="true") == -4068
-            assert (await desk.ask("bob", "POST", "v1/multiAssetsMargin", multiAssetsMargin="true"))["code"] == -4084
+            for who, multi, expected in (
+                ("alice", "true", -4167),
+                ("bob", "false", -4171),
+                ("bob", "true", 200),
+                ("bob", "true", -4171),
+            ):
+                answer = await desk.ask(who, "POST", "v1/multiAssetsMargin", multiAssetsMargin=multi)
+                assert answer["code"] == expected, (who, multi)
+            assert (await desk.ask("bob", "GET", "v1/multiAssetsMargin"))["multiAssetsMargin"] is True
+            await desk.ask("bob", "POST", "v1/order", **limit())
+            refused = await desk.ask("bob", "POST", "v1/multiAssetsMargin", multiAssetsMargin="false")
+            assert refused["code"] == -4170
+            assert (await desk.ask("bob", "POST", "v1/marginType", **symbol, marginType="ISOLATED"))["code"] == -4168
             await ear.until(lambda ear: "ACCOUNT_UPDATE" in ear.kinds)
             assert ear.got[0]["ac"] == {"s": SYMBOL, "l": 7}
             assert [one["a"]["m"] for one in ear.got if one["e"] == "ACCOUNT_UPDATE"] == [
@@ -481,7 +493,13 @@ def test_batches_answer_each_order() -> None:
     [
         (-1111, {"price": "99.001"}),
         (-1111, {"quantity": "1.0001"}),
-        (-1115, {"timeInForce": "GTD"}),
+        (-1115, {"timeInForce": "RPI"}),
+        (-1102, {"timeInForce": "GTD"}),
+        (-5040, {"timeInForce": "GTD", "goodTillDate": "1767600600000"}),
+        (-5037, {"priceMatch": "BEST"}),
+        (-1106, {"priceMatch": "QUEUE"}),
+        (-5041, {"priceMatch": "QUEUE", "price": ""}),
+        (-5038, {"type": "MARKET", "timeInForce": "", "price": "", "priceMatch": "QUEUE"}),
         (-1116, {"type": "LIMIT_MAKER"}),
         (-4120, {"type": "STOP"}),
         (-4003, {"quantity": "0"}),
@@ -503,6 +521,59 @@ def test_parameters_are_refused_with_the_codes_of_the_documentation(code: int, c
             given = {name: value for name, value in (limit() | changes).items() if value}
             assert (await desk.ask("alice", "POST", "v1/order", **given))["code"] == code
             assert (await desk.truth())["orders"] == []
+
+    run(case)
+
+
+def test_an_order_is_good_till_its_second_and_takes_the_price_of_a_level() -> None:
+    """It expires at the whole second, and not before; the levels are those of the book when it arrives."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            for price in ("99", "98.50", "98", "97.50", "97"):
+                await desk.ask("bob", "POST", "v1/order", **limit(price=price))
+            await desk.ask("bob", "POST", "v1/order", **limit("SELL", "101"))
+            matched = limit(priceMatch="QUEUE_5", newOrderRespType="RESULT")
+            del matched["price"]
+            placed = await desk.ask("alice", "POST", "v1/order", **matched)
+            assert (placed["price"], placed["priceMatch"], placed["status"]) == ("97.00000000", "QUEUE_5", "NEW")
+            taken = await desk.ask("alice", "POST", "v1/order", **matched | {"priceMatch": "OPPONENT"})
+            assert (taken["price"], taken["status"], taken["avgPrice"]) == ("101.00000000", "FILLED", "101.00000000")
+            key = (await desk.key("alice"))["listenKey"]
+            user = await desk.hear(f"/private/ws?listenKey={key}")
+            till_ms = desk.box.scheduler.done_us // 1_000 + 601_999
+            good = limit(timeInForce="GTD", goodTillDate=till_ms, newClientOrderId="till")
+            assert (await desk.ask("alice", "POST", "v1/order", **good))["goodTillDate"] == till_ms // 1_000 * 1_000
+            await desk.box.advance(seconds=600.9)
+            which = {"symbol": SYMBOL, "origClientOrderId": "till"}
+            assert (await desk.ask("alice", "GET", "v1/order", **which))["status"] == "NEW"
+            await desk.box.advance(seconds=0.2)
+            ended = await desk.ask("alice", "GET", "v1/order", **which)
+            assert (ended["status"], ended["updateTime"]) == ("EXPIRED", till_ms // 1_000 * 1_000)
+            await user.until(lambda ear: any(one.get("o", {}).get("X") == "EXPIRED" for one in ear.got))
+            assert user.got[-1]["o"]["er"] == "0"
+
+    run(case)
+
+
+def test_a_settlement_closes_positions_at_the_mark_price() -> None:
+    """Open orders end, both sides are flat, what they realised adds up, and nothing more is traded."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            await desk.trade("100", "2")
+            await desk.ask("alice", "POST", "v1/order", **limit(price="98"))
+            await desk.control("mark", price="103")
+            await desk.box.advance(seconds=1)
+            assert await desk.control("settle") == {"status": "SETTLING", "price": "103.00000000"}
+            for who, profit in (("alice", "6.00000000"), ("bob", "-6.00000000")):
+                assert await desk.ask(who, "GET", "v3/positionRisk") == []
+                assert await desk.ask(who, "GET", "v1/openOrders") == []
+                (row,) = await desk.ask(who, "GET", "v1/income", incomeType="REALIZED_PNL")
+                assert row["income"] == profit
+                orders = await desk.ask(who, "GET", "v1/allOrders", symbol=SYMBOL)
+                assert orders[-1]["clientOrderId"].startswith("settlement_autoclose-")
+            assert (await desk.ask("alice", "POST", "v1/order", **limit()))["code"] == -4141
 
     run(case)
 

@@ -340,8 +340,9 @@ cdef class LiveEngine:
         self.venue.open_again(order_id)
 
     def hold(self, side: int, until_us: int) -> None:
-        """Send no order of a side before an instant, nor before the next requote of the grid."""
-        self.venue.sends_from_us[slot_of(side)] = max(until_us, self.manager.next_requote_us)
+        """Send no order of a side before an instant, nor before the next requote of the grid, once that has begun."""
+        cdef int64_t next_us = self.manager.next_requote_us
+        self.venue.sends_from_us[slot_of(side)] = until_us if next_us == NEVER else max(until_us, next_us)
 
     def funds(self, held_lots: int, held_e8: int) -> None:
         """Report what the balances leave to our orders, those open included: base asset in lots, quote asset in 1e-8."""

@@ -1,11 +1,13 @@
 """A line that grows late, and a process that was stopped: no order by a market that has gone on."""
 
+import json
 import os
 import signal
 import time
 
 import numpy as np
 import pytest
+from pair_box import pair_of
 from shadowed import CHANCE, shadowed, strategy
 from trader_rig import STEP, TraderRig
 from trading_box import STILL, ended, page, venue
@@ -13,6 +15,7 @@ from trading_box import STILL, ended, page, venue
 from boxed import quicken
 from state_servers import free_port
 
+SEEN = ("market", "symbol", "data_root", "ws_url", "rest_url")
 GROWING = "at time 3 do delay delay_s=6 grow_s=3"
 FAST = {
     "REQUOTE_INTERVAL_MS": "50",
@@ -124,6 +127,36 @@ def test_trade_on_a_line_that_grows_late_has_no_orders_and_says_why(tmp_path, ma
         code, output, _ = ended(process)
         assert code == 0, output
         assert "market_late" in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("late", ["own", "leg", "other"])
+def test_trade_of_two_markets_quotes_in_neither_while_one_is_late(tmp_path, late):
+    """Its own, that of its leg, or another one that it only sees: it says which, and goes on once all are in time."""
+    port = free_port()
+    with pair_of(tmp_path) as pair:
+        more = {**FAST, "QUOTE_QTY": "0.2", "METRICS_PORT": str(port), "FEED_STALE_S": "2"}
+        if late != "other":
+            more |= {"QUOTE_MODEL": "pair:Hedge", "QUOTE_PARAMS_JSON": "{}"}
+        else:
+            more["OTHERS"] = json.dumps({"other": {k: v for k, v in pair.leg_terms().items() if k in SEEN}})
+        own, box = pair.boxes[pair.own], pair.boxes[pair.own if late == "own" else pair.leg]
+        with pair.trader(**more) as process:
+            own.until(lambda: own.sent() > 2, "orders", process=process)
+            box.post("/sim/faults", "at time 0 do delay delay_s=6 grow_s=6 for_s=20 of=any")
+            words = ("market is", "FEED_STALE_S")
+            own.until(lambda: any(word in ready(port) for word in words), "unreadiness", 15, process)
+            time.sleep(1)
+            own.until(lambda: not any(pair.open().values()), "the ends of all orders", 15, process)
+            before = own.sent()
+            for _ in range(15):
+                assert not any(pair.open().values())
+                time.sleep(0.2)
+            assert own.sent() == before
+            own.until(lambda: own.sent() > before, "orders in time again", seconds=60, process=process)
+            code, output, _ = ended(process)
+        assert code == 0, output
+        assert "market_late" in output or "FEED_STALE_S" in output
 
 
 def ready(port):

@@ -136,6 +136,25 @@ def test_what_ends_in_closed_hours_leaves_the_quotes_pulled(reason):
     assert engine.advance(CLOSED_US + HOUR_US)[0][0] == "place"
 
 
+def test_market_that_is_silent_in_closed_hours_is_closed_and_not_stale():
+    """What is quoted elsewhere waits for it; at the opening its silence counts again, until a message comes."""
+    engine = engine_of(hours=PRESETS["future"].hours, risk=RiskLimits(feed_stale_us=3 * SECOND_US))
+    parts = TraderParts(engine=engine, grid=GRID, account=account_of(engine), log=Notes(), clock=lambda: engine.now_us)
+    trader = Trader(parts, Wire())
+    trader.ready_changed(True, "")
+    see(engine, CLOSED_US - HOUR_US // 2)
+    trader.act(CLOSED_US - HOUR_US // 2 + 4 * SECOND_US)
+    assert trader.lost == "FEED_STALE_S"
+    trader.act(CLOSED_US)
+    assert trader.lost == engine.closed_for != ""
+    open_us = CLOSED_US + HOUR_US
+    trader.act(open_us)
+    assert trader.lost == "FEED_STALE_S"
+    for at_us in (open_us + SECOND_US, open_us + 12 * SECOND_US):
+        see(engine, at_us)
+    assert trader.lost == ""
+
+
 def test_quotes_that_a_person_has_pulled_stay_pulled_when_the_market_closes_and_opens():
     """The closing is no other reason: at the opening it would end, and the hand's with it."""
     engine = engine_of(hours=PRESETS["future"].hours)

@@ -250,6 +250,15 @@ def test_amendment_of_a_side_that_is_held_waits():
     assert [row[:2] for row in engine.advance(5 * SECOND_US)] == [("amend", 1)]
 
 
+def test_side_that_is_held_before_the_first_book_is_quoted_after_the_pause():
+    """Reports that a gateway has kept come first; there is no grid of requotes yet."""
+    engine = live()
+    for side in (1, -1):
+        engine.hold(side, SECOND_US)
+    engine.feed([snapshot(2 * SECOND_US)])
+    assert [row[0] for row in engine.advance(2 * SECOND_US)] == ["place", "place"]
+
+
 def test_amendment_to_filled_quantity_ends_the_order():
     """The fills come first: six of ten, then the amendment to six in all. Lots are not counted twice."""
     engine = shrinking()

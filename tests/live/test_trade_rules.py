@@ -16,6 +16,7 @@ from usdm_box import contract_box
 
 from mm.errors import TryLater
 from mm.instrument import E8, Filters, Instrument, e8
+from mm.live.audit.books import AuditOrder
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.pauses import LONGEST_S, OrderPauses
@@ -121,6 +122,28 @@ def test_start_in_a_break_cancels_what_a_dead_run_has_left(refusals):
             await started.stop()
             assert [one.client_id for one in rig.at_exchange()] == ["by-hand"]
             assert started.left == ()
+
+    asyncio.run(scenario())
+
+
+def test_order_of_an_earlier_run_that_never_arrived_pauses_no_side():
+    """It was killed between its intent and the request: the exchange does not know the order."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            client_id = "mm-abcdefghijklm-1b"
+            lost = AuditOrder(client_id, None, "SIMUSDT", "BUY", "90", "1", "PENDING_NEW", 1, "before")
+            access = OrderAccess(recv_window_ms=200)
+            run = GatewayRun(symbol="SIMUSDT", run_id="next", access=access, earlier=[lost], runs=("mm-abcdefghijklm",))
+            listener = FollowingListener()
+            started = make_gateway(rig.box, MemoryAudit(), listener, run=run)
+            await started.start()
+            await rig.until(lambda: not started.open_orders)
+            assert [row["client_id"] for row in started._audit.of("reject")] == [client_id]
+            assert listener.pauses == []
+            started.place(1, +1, "90", "1", "LIMIT_MAKER")
+            await rig.until(lambda: listener.state.get(1) == "open")
+            await started.stop()
 
     asyncio.run(scenario())
 

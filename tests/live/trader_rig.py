@@ -74,7 +74,7 @@ def account_of(engine, ledger=None):
 class TraderRig:
     """A trader with a clock that is set manually, and its first two orders sent."""
 
-    def __init__(self, quotes=Touch, **parts):
+    def __init__(self, quotes=Touch, rules=None, **parts):
         self.us, self.notes, self.wire = SECOND_US, Notes(), Wire()
         rules = Rules(
             GRID.tick_e8,
@@ -84,6 +84,7 @@ class TraderRig:
             enforce_balances=False,
             start_cash_e8=START_CASH_E8,
             order_amend=True,
+            **(rules or {}),
         )
         self.engine = LiveEngine(quotes(), rules)
         self.ledger = Ledger(GRID)

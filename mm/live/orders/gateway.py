@@ -891,7 +891,7 @@ class Gateway:
         if why is Why.SETUP:
             self.setup_changed()
         now_s = asyncio.get_running_loop().time()
-        waits = isinstance(step, Rejected) or why is Why.BUSY
+        waits = (isinstance(step, Rejected) or why is Why.BUSY) and step.order.order_id != EARLIER
         if waits and (pause_s := self._pauses.refused(side, step.refusal, now_s)):
             self._reports.tell(lambda listener: listener.paused(side, pause_s))
 

@@ -361,8 +361,9 @@ class Trader(OrderListener):
     @property
     def lost(self) -> str:
         """Why no order can be sent now that the market would answer; empty if one can."""
-        if self._lost or self._late or not any(self._engine.best):
-            return self._lost or self._late or "no valid book"
+        why = self._lost or self._late or self._engine.closed_for  # silence is no trouble of a closed market
+        if why or not any(self._engine.best):
+            return why or "no valid book"
         return self._engine.manager.limited_for or ""
 
     async def over(self) -> None:

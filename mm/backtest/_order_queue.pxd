@@ -29,14 +29,16 @@ cdef class OrderQueue:
     cdef const int64_t* step_us         # on the clock of the run
     cdef const int64_t* meet_us
     cdef const Meet* meet
+    cdef const int32_t* near            # positions of meets
     cdef const int64_t* level
     cdef const int64_t* begin
     cdef const OrderChange* change
     cdef const int32_t* top_step
     cdef const int64_t* best[2]         # asks, bids
-    cdef int64_t steps, meets, levels, tops
+    cdef int64_t steps, meets, nears, levels, tops
     cdef int64_t passed                 # number of steps that have happened
     cdef int64_t met                    # and of meets: fills of ours among these are done
+    cdef int64_t near_at                # number of *near* that have happened
     cdef int64_t* left                  # lots left of the meets of the next order of the market
     cdef int64_t several, room          # their number, and the length of the array
     cdef uint8_t kind                   # of the meet that left the first lots, in the last call of `left_for`

@@ -20,7 +20,7 @@ from mm.backtest.fills.base cimport NEVER, SENT, Order
 
 cdef int64_t UNREAD = -2    # the level of an order has not been looked up since it came to rest
 cdef int32_t UNRANKED = 2147483647  # as in the index: nothing displayed was executed
-cdef int64_t FARTHEST = 4096    # meets looked at in one search: a change of our orders begins another one
+cdef int64_t FARTHEST = 256    # meets looked at in one search: a change of our orders begins another one
 
 
 @cython.final
@@ -36,7 +36,7 @@ cdef class OrderQueue:
         cdef const int64_t[::1] level = index.level, begin = index.begin, bid = index.top_bid, ask = index.top_ask
         cdef const OrderChange[::1] change = index.change
         cdef const Meet[::1] meet = index.meets(reading)
-        cdef const int32_t[::1] top_step = index.top_step
+        cdef const int32_t[::1] top_step = index.top_step, near = index.near
         cdef int64_t i
         times = index.at(tape, feed)
         step_us, meet_us = times
@@ -46,10 +46,11 @@ cdef class OrderQueue:
         self.best[0], self.best[1] = first_of(ask), first_of(bid)
         self.change = &change[0] if change.shape[0] else NULL
         self.meet = &meet[0] if meet.shape[0] else NULL
+        self.near, self.nears = &near[0] if near.shape[0] else NULL, near.shape[0]
         self.top_step = &top_step[0] if top_step.shape[0] else NULL
         self.steps, self.meets = step_us.shape[0], meet_us.shape[0]
         self.levels, self.tops = level.shape[0], top_step.shape[0]
-        self.passed = self.met = self.top_at = 0
+        self.passed = self.met = self.top_at = self.near_at = 0
         if self.steps:  # orders of ours that rest over its beginning stand behind its first book
             self.pass_time(self.step_us[0] + 1)
         for i in range(open.count):
@@ -81,26 +82,38 @@ cdef class OrderQueue:
 
         The first order of a side is reached before all others, so only its price and rank are compared.
         """
-        cdef int64_t at = self.met, stop = min(self.meets, self.met + FARTHEST), sell = 0, buy = 0
+        cdef int64_t at, i, stop, sell = 0, buy = 0
+        cdef bint near = True   # whether no order of the other side reaches ours yet
+        cdef const Meet* meet
         cdef int64_t sell_ticks = open.nearest[0], buy_ticks = open.nearest[1]
         if open.resting[0]:
             sell = open.ranked[0][0].order.joined_at
+            near = not self.crosses(open.ranked[0][0].order)
         else:
             sell_ticks = NEVER
         if open.resting[1]:
             buy = open.ranked[1][0].order.joined_at
+            near &= not self.crosses(open.ranked[1][0].order)
         else:
             buy_ticks = -1
         if sell_ticks == NEVER and buy_ticks == -1:
             return NEVER
-        while at < stop:
-            if self.meet[at].side > 0:
-                if self.meet[at].ticks >= sell_ticks and (self.meet[at].ticks > sell_ticks or self.meet[at].joined >= sell):
+        while self.near_at < self.nears and self.near[self.near_at] < self.met:
+            self.near_at += 1
+        i = self.near_at if near else self.met
+        stop = min(i + FARTHEST, self.nears if near else self.meets)
+        while i < stop:
+            at = self.near[i] if near else i
+            meet = &self.meet[at]
+            if meet.side > 0:
+                if meet.ticks >= sell_ticks and (meet.ticks > sell_ticks or meet.joined >= sell):
                     return self.meet_us[at]
-            elif self.meet[at].ticks <= buy_ticks and (self.meet[at].ticks < buy_ticks or self.meet[at].joined >= buy):
+            elif meet.ticks <= buy_ticks and (meet.ticks < buy_ticks or meet.joined >= buy):
                 return self.meet_us[at]
-            at += 1
-        return self.meet_us[at] if at < self.meets else NEVER
+            i += 1
+        if i == (self.nears if near else self.meets):
+            return NEVER
+        return self.meet_us[self.near[i] if near else i]
 
     cdef int begin_meets(self) except -1 nogil:
         """Begin with the next order of the market: all its lots are left."""

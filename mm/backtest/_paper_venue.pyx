@@ -555,6 +555,7 @@ cdef class PaperVenue(OrderVenue):
             self.match_meet(1, us)
             self.match_meet(0, us)
             self.log.end_meets()
+        self.log.pass_time(us + 1)
         self.look_for_meets()
         return 0
 

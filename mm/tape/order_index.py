@@ -48,6 +48,7 @@ KEPT = {
     "top_ask": np.int64,
     "meet_us": np.int64,
     "meet": MEET,
+    "near": np.int32,
     "other_meet": np.int64,
     "other_ticks": np.int64,
     "other_side": np.int8,
@@ -98,6 +99,8 @@ class OrderIndex:
         meet_us: Instant of each *meet*: an execution, or an order that rests or expires with lots left.
         meet: The meets, `MEET`[m]: price (of an order the limit), lots, rank of the maker (`UNRANKED`: none is
             displayed), side of the aggressor, or of the order, kind, and whether it is the first of its order.
+        near: The meets without the orders that rest at a price which is no better than the best of their side: these
+            reach an order of ours only if another one reached it before.
         other_meet, other_ticks, other_side: The executions whose order rests elsewhere, and where it rests.
         consistency: How far it is first in, first out.
         spans: The stretches [begin_us, end_us) that the log covers; None for all of it.
@@ -112,6 +115,7 @@ class OrderIndex:
     top_ask: Ints
     meet_us: Ints
     meet: NDArray[np.void]
+    near: NDArray[np.int32]
     other_meet: Ints
     other_ticks: Ints
     other_side: NDArray[np.int8]
@@ -145,6 +149,8 @@ class OrderIndex:
             yield "changes of a level are not in the order of steps"
         if len({len(self.top_step), len(self.top_bid), len(self.top_ask)}) > 1 or (np.diff(self.top_step) <= 0).any():
             yield "best prices are not in the order of steps"
+        if (np.diff(self.near) <= 0).any() or ((self.near < 0) | (self.near >= meets)).any():
+            yield f"the near meets are not some of the {meets}, in order"
         if ((self.other_meet < 0) | (self.other_meet >= meets)).any() or len(self.other_meet) != len(self.other_ticks):
             yield f"an execution elsewhere is not one of the {meets} meets"
 
@@ -259,7 +265,7 @@ def order_index(columns: Columns, spans: Sequence[tuple[int, int]] | None = None
     joined, left = _lives(number, key, grown)
     change["joined"] = joined[order]
     row, bid, ask = best_after_each(side.astype(np.int8), ticks, lots)
-    meets = _meets(columns, steps, joined)
+    meets = _meets(columns, steps, joined, (row, bid, ask))
     return OrderIndex(
         step_us=us[steps],
         level=level,
@@ -317,7 +323,7 @@ def _makers(columns: Columns, trades: Ints, steps: Ints) -> Ints:
     return np.where(known, step, -1)
 
 
-def _meets(columns: Columns, steps: Ints, joined: NDArray[np.int32]) -> dict[str, Any]:
+def _meets(columns: Columns, steps: Ints, joined: NDArray[np.int32], tops: tuple[Any, Ints, Ints]) -> dict[str, Any]:
     kind = columns["kind"]
     kept = (kind == ROW_TRADE) | ((kind == ROW_REST) & (columns["lots"] > 0))
     kept |= (kind == ROW_EXPIRE) & (columns["other_id"] == MAY_NOT_REST) & (columns["lots"] > 0)
@@ -337,13 +343,25 @@ def _meets(columns: Columns, steps: Ints, joined: NDArray[np.int32]) -> dict[str
     meet["joined"][executed] = joined[maker]
     at_ticks, at_side = columns["ticks"][steps[maker]], -columns["side"][steps[maker]]
     elsewhere = (at_ticks != meet["ticks"][executed]) | (at_side != meet["side"][executed])
+    near = (kinds != RESTED) | _improves(np.searchsorted(steps, rows), side, ticks, tops)
     return {
         "meet_us": us,
         "meet": meet,
+        "near": np.flatnonzero(near).astype(np.int32),
         "other_meet": executed[elsewhere].astype(np.int64),
         "other_ticks": at_ticks[elsewhere],
         "other_side": at_side[elsewhere].astype(np.int8),
     }
+
+
+def _improves(step: Ints, side: Ints, ticks: Ints, tops: tuple[Any, Ints, Ints]) -> NDArray[np.bool_]:
+    """Return whether orders that rest by *step* are better than the best price of their side before."""
+    top_step, bid, ask = tops
+    at = np.searchsorted(top_step, step) - 1
+    best = np.where(side > 0, np.append(bid, 0)[at], np.append(ask, 0)[at])
+    best[at < 0] = 0
+    better: NDArray[np.bool_] = (best == 0) | (side * (ticks - best) > 0)
+    return better
 
 
 def _consistency(

@@ -98,6 +98,15 @@ def test_every_family_is_on_the_dashboard() -> None:
     assert {one.name for one in FAMILIES} <= shown
 
 
+def test_every_alert_has_its_metrics_on_the_dashboard() -> None:
+    """Who is woken sees the course of what has woken him; one panel at one place, each with a name of its own."""
+    shown = {name for _, expression in QUERIES for name in families_of(expression)}
+    alerted = {rule["alert"]: families_of(rule["expr"]) for rule in rules()}
+    assert {alert: names - shown for alert, names in alerted.items() if names - shown} == {}
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in BOARD["panels"]]
+    assert len({*places}) == len(places) == len({panel["id"] for panel in BOARD["panels"]})
+
+
 def test_family_and_label_parsers_extract_query_names() -> None:
     """Names and labels are extracted from a query; a histogram's suffix is removed."""
     query = 'histogram_quantile(0.5, sum by (symbol, le) (rate(mm_order_ack_seconds_bucket{symbol="$symbol"}[1m])))'

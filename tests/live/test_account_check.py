@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
 from gateway_rig import ALICE, trading
 
 from mm.instrument import E8, Instrument
@@ -217,6 +218,18 @@ def test_an_asset_of_several_symbols_was_transferred_only_if_no_connection_was_t
         for _ in range(CONFIRMATIONS):
             checks[0].compare({"USDT": ("1100", "0")})
         assert bool(checks[0].why) is (not all(missed))
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_only_a_difference_of_what_symbols_do_not_share_lasts_until_the_next_start(shares):
+    """Shared money is found anew at a start, which the end of a trade must not call refused."""
+    shared = (["USDT"], SharedBalances([GRID.symbol])) if shares else None
+    check = AccountCheck(GRID, (0, 1_000 * E8), shared=shared)
+    for quote in (1_000, 1_000, 900, 900, 900):
+        check.strangers = True
+        check.compare({"SIM": ("0", "0"), "USDT": (str(quote), "0")})
+    assert "900" in check.why
+    assert check.lasts is not shares
 
 
 def test_fills_that_another_symbol_has_not_asked_for_yet_are_no_transfer():

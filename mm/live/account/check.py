@@ -116,6 +116,7 @@ class AccountCheck:
 
     Attributes:
         why: The confirmed difference, as text; empty without one.
+        lasts: Whether the next start finds it too: what several symbols share is found anew.
         found: Whether balances were compared and matched, at least once.
         missed: Whether events may have been lost since the balances last matched.
         shared: The balances of assets that other symbols of this process trade.
@@ -136,7 +137,7 @@ class AccountCheck:
     ) -> None:
         self.why = ""
         self.symbol = instrument.symbol
-        self.found = self.strangers = self.asked = False
+        self.found = self.strangers = self.asked = self.lasts = False
         self.missed = True
         self.begin_e8 = begin_e8
         self.booked: Callable[[Transfer], None] = lambda _: None
@@ -246,6 +247,7 @@ class AccountCheck:
             if by
         ]
         self.why, self._position_differs = f"the account differs: {'; '.join(parts)}", self._of_position(differs)
+        self.lasts = own
 
     @property
     def way_out(self) -> str:

@@ -183,9 +183,10 @@ class Gateway:
     @property
     def differs(self) -> Mismatch | None:
         """The error that the next start will end with, since account or setup differ now; None if they do not."""
-        if why := self._differs():
+        account = self._run.account
+        if account is not None and account.why and account.lasts:
             by = f"; of another trader is {self._others.before}" if self._others.before else ""
-            return Mismatch(f"{why}{by}; {self._run.account.way_out if self._run.account else ''}")
+            return Mismatch(f"{account.why}{by}; {account.way_out}")
         return Mismatch(self._setup_differed) if self._setup_differed else None
 
     @property

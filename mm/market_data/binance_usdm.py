@@ -30,6 +30,7 @@ from mm.market_data.venue import (
     Answer,
     DepthSnapshot,
     DepthUpdate,
+    ForceOrder,
     Funding,
     Limits,
     MarketVenue,
@@ -49,6 +50,7 @@ _DEPTH_WEIGHTS = ((5, 2), (10, 2), (20, 2), (50, 2), (100, 5), (500, 10), (1_000
 _AGGREGATES, _AGGREGATES_WEIGHT = "/fapi/v1/aggTrades", 20
 _PAYMENTS = 24
 _MARK_PRICE = msgspec.json.Decoder(MarkPrice)
+_FORCE_ORDER = msgspec.json.Decoder(ForceOrder)
 
 
 class _Payment(Struct, gc=False):
@@ -86,8 +88,11 @@ class UsdmMessages(Messages):
         pass
 
     def _own_message(self, kind: str, symbol: str, body: bytes | str | Raw) -> Message:
-        if kind.partition("@")[0] != "markPrice" or symbol != self._symbol:
+        name = kind.partition("@")[0]
+        if name not in ("markPrice", "forceOrder") or symbol != self._symbol:
             return super()._own_message(kind, symbol, body)
+        if name == "forceOrder":
+            return _FORCE_ORDER.decode(body)
         message = _MARK_PRICE.decode(body)
         e8(message.p), e8(message.r)
         return message

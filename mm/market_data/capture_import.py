@@ -41,6 +41,7 @@ from mm.market_data.venue import (
     DepthSnapshot,
     DepthUpdate,
     ExchangeInfo,
+    ForceOrder,
     Funding,
     Futures,
     MarketVenue,
@@ -375,7 +376,7 @@ class _Import:
     def _note(
         self,
         recv_us: int,
-        message: ExchangeInfo | Connected | BookLoss | Remark | MarkPrice,
+        message: ExchangeInfo | Connected | BookLoss | Remark | MarkPrice | ForceOrder,
         capture: CaptureLike,
         session: ImportSession,
     ) -> None:
@@ -391,8 +392,11 @@ class _Import:
             session.lose(recv_us, message.cause, unseen=message.unseen)
         elif isinstance(message, Remark):
             session.note(recv_us, "anomaly", {"kind": message.kind, **message.details})
+        elif isinstance(message, ForceOrder):
+            session.contract(recv_us, message)
         else:
             self._fund(recv_us, self._funding.marked(message), session)
+            session.contract(recv_us, message)
 
     def _fund(self, recv_us: int, rows: Sequence[Funding | FundingDoubt], session: ImportSession) -> None:
         """Pass payments of a perpetual, and doubts about them, to *session*, for the ledger."""

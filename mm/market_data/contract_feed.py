@@ -16,7 +16,7 @@ from mm.clock import exchange_ms
 from mm.dayfolder.layout import LIQUIDATION, MARK, OPEN_INTEREST
 from mm.errors import OffGrid
 from mm.instrument import e8
-from mm.market_data.venue import Number, RestRequest
+from mm.market_data.venue import BookTicker, ForceOrder, MarkPrice, RestRequest
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -40,46 +40,17 @@ class _Kind(Struct):
     s: str = ""
 
 
-class _Mark(Struct):
-    E: int
-    p: str
-    i: str
-    r: str
-    T: Number
-    P: str = ""
-
-
-class _Forced(Struct):
-    S: str
-    q: str
-    p: str
-    ap: str
-    X: str
-    z: str
-    T: int
-    s: str
-
-
-class _ForceOrder(Struct):
-    E: int
-    o: _Forced
-
-
-class _Best(Struct):
-    E: int
-    T: int
-    u: Number
-    b: str
-    B: str
-    a: str
-    A: str
-
-
 class _Interest(Struct):
     openInterest: str
     time: int
 
 
+ContractMessage = MarkPrice | ForceOrder | BookTicker
+_TYPES: dict[str, type[ContractMessage]] = {
+    "markPriceUpdate": MarkPrice,
+    "forceOrder": ForceOrder,
+    "bookTicker": BookTicker,
+}
 _BROKEN = (ValueError, OffGrid, msgspec.MsgspecError)
 
 
@@ -92,6 +63,78 @@ def addresses(base: str, symbol: str) -> tuple[str, str]:
     )
 
 
+class ContractWriter:
+    """Writes the rows of a contract's files, each message once.
+
+    Args:
+        symbol: The contract.
+        writer: Returns the files of the current day.
+
+    Attributes:
+        last_mark_ms: Event time of the last mark price; -1 before the first.
+    """
+
+    def __init__(self, symbol: str, writer: Callable[[], "DayWriter"]) -> None:
+        self._symbol, self._writer = symbol, writer
+        self.last_mark_ms = self._last_id = -1
+        self._seen: list[ForceOrder] = []
+        self._at_us = 0
+
+    def take(self, recv_us: int, message: ContractMessage) -> None:
+        """Write a message that was not written before; raises ValueError or OffGrid for one that is not valid."""
+        if isinstance(message, MarkPrice):
+            self._mark(recv_us, message)
+        elif isinstance(message, BookTicker):
+            self._best(recv_us, message)
+        else:
+            self._forced(recv_us, message)
+
+    def interest(self, recv_us: int, body: bytes) -> None:
+        """Write an answer with the open interest; raises as `take`, or MsgspecError."""
+        told = msgspec.json.decode(body, type=_Interest)
+        e8(told.openInterest)
+        self._row(recv_us, told.time, [OPEN_INTEREST, *[""] * 5, told.openInterest, *[""] * 6])
+
+    def _mark(self, recv_us: int, mark: MarkPrice) -> None:
+        for text in (mark.p, mark.i, mark.r, mark.P):
+            e8(text or "0")
+        if self.last_mark_ms < mark.E:
+            self.last_mark_ms = mark.E
+            funding = [mark.r, exchange_ms(mark.T)] if mark.T else ["", ""]
+            self._row(recv_us, mark.E, [MARK, mark.p, mark.i, mark.P, *funding, *[""] * 7])
+
+    def _best(self, recv_us: int, best: BookTicker) -> None:
+        cells = [best.b, best.B, best.a, best.A]
+        for text in cells:
+            e8(text)
+        if best.E is None or best.T is None:
+            raise ValueError("best prices of a contract without E and T")
+        if best.u > self._last_id:
+            self._last_id = best.u
+            writer = self._writer()
+            row = [best.u, *cells, exchange_ms(best.T)]
+            writer.of_contract(writer.folder.best, self.arrived(recv_us), exchange_ms(best.E), row)
+
+    def _forced(self, recv_us: int, forced: ForceOrder) -> None:
+        order = forced.o
+        for text in (order.p, order.ap, order.q, order.z):
+            e8(text)
+        if forced in self._seen or order.s != self._symbol:
+            return
+        self._seen = [*self._seen[-_KEPT:], forced]
+        side = order.S.lower()
+        self._row(recv_us, forced.E, [LIQUIDATION, *[""] * 6, side, order.p, order.ap, order.q, order.z, order.X])
+
+    def _row(self, recv_us: int, event_time: int, cells: Sequence[object]) -> None:
+        writer = self._writer()
+        writer.of_contract(writer.folder.contract, self.arrived(recv_us), exchange_ms(event_time), cells)
+
+    def arrived(self, recv_us: int) -> int:
+        """Return an arrival that is not before the last one: rows of several connections are in one file."""
+        self._at_us = max(self._at_us, recv_us)
+        return self._at_us
+
+
 class ContractFeed:
     """Writes the messages of a contract's further streams; it listens to each of them.
 
@@ -101,14 +144,12 @@ class ContractFeed:
         log: Logs events.
 
     Attributes:
-        last_mark_ms: Event time of the last mark price; -1 before the first.
+        rows: Writes the rows.
     """
 
     def __init__(self, symbol: str, writer: Callable[[], "DayWriter"], log: "Logger") -> None:
         self._symbol, self._writer, self._log = symbol, writer, log
-        self.last_mark_ms = self._last_id = -1
-        self._seen: list[bytes] = []
-        self._at_us = 0
+        self.rows = ContractWriter(symbol, writer)
 
     def connected(self, url: str, conn: int, slot: int) -> None:  # noqa: ARG002 - a listener's
         """Log an opened connection."""
@@ -129,62 +170,20 @@ class ContractFeed:
     def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:  # noqa: ARG002
         """Write a message; one that cannot be read goes to the quarantine."""
         try:
-            self._take(recv_us, msgspec.json.decode(raw, type=_Envelope).data)
+            body = msgspec.json.decode(raw, type=_Envelope).data
+            kind = msgspec.json.decode(body, type=_Kind)
+            if kind.e not in _TYPES or kind.s not in ("", self._symbol):
+                raise ValueError("no message of these streams")
+            self.rows.take(recv_us, msgspec.json.decode(body, type=_TYPES[kind.e]))
         except _BROKEN as error:
-            self._writer().quarantine(self._arrived(recv_us), _STREAM, str(error), raw)
+            self._writer().quarantine(self.rows.arrived(recv_us), _STREAM, str(error), raw)
 
     def interest(self, recv_us: int, body: bytes) -> None:
-        """Write an answer with the open interest."""
+        """Write an answer with the open interest; one that cannot be read goes to the quarantine."""
         try:
-            told = msgspec.json.decode(body, type=_Interest)
-            e8(told.openInterest)
+            self.rows.interest(recv_us, body)
         except _BROKEN as error:
-            self._writer().quarantine(self._arrived(recv_us), _STREAM, str(error), body)
-            return
-        self._row(recv_us, told.time, [OPEN_INTEREST, *[""] * 5, told.openInterest, *[""] * 6])
-
-    def _take(self, recv_us: int, body: Raw) -> None:
-        kind = msgspec.json.decode(body, type=_Kind)
-        if kind.e == "markPriceUpdate" and kind.s == self._symbol:
-            mark = msgspec.json.decode(body, type=_Mark)
-            e8(mark.p), e8(mark.i), e8(mark.r or "0"), e8(mark.P or "0")
-            if self.last_mark_ms < mark.E:
-                self.last_mark_ms = mark.E
-                funding = [mark.r, exchange_ms(mark.T)] if mark.T else ["", ""]
-                self._row(recv_us, mark.E, [MARK, mark.p, mark.i, mark.P, *funding, *[""] * 7])
-        elif kind.e == "forceOrder":
-            self._forced(recv_us, body)
-        elif kind.e == "bookTicker" and kind.s == self._symbol:
-            best = msgspec.json.decode(body, type=_Best)
-            cells = [best.b, best.B, best.a, best.A]
-            [e8(text) for text in cells]
-            if best.u > self._last_id:
-                self._last_id = best.u
-                writer = self._writer()
-                row = [best.u, *cells, exchange_ms(best.T)]
-                writer.of_contract(writer.folder.best, self._arrived(recv_us), exchange_ms(best.E), row)
-        else:
-            raise ValueError("no message of these streams")
-
-    def _forced(self, recv_us: int, body: Raw) -> None:
-        forced = msgspec.json.decode(body, type=_ForceOrder)
-        order = forced.o
-        [e8(text) for text in (order.p, order.ap, order.q, order.z)]
-        if bytes(body) in self._seen or order.s != self._symbol:
-            return
-        self._seen = [*self._seen[-_KEPT:], bytes(body)]
-        side = order.S.lower()
-        cells = [LIQUIDATION, *[""] * 6, side, order.p, order.ap, order.q, order.z, order.X]
-        self._row(recv_us, forced.E, cells)
-
-    def _row(self, recv_us: int, event_time: int, cells: Sequence[object]) -> None:
-        writer = self._writer()
-        writer.of_contract(writer.folder.contract, self._arrived(recv_us), exchange_ms(event_time), cells)
-
-    def _arrived(self, recv_us: int) -> int:
-        """Return an arrival that is not before the last one: rows of several connections are in one file."""
-        self._at_us = max(self._at_us, recv_us)
-        return self._at_us
+            self._writer().quarantine(self.rows.arrived(recv_us), _STREAM, str(error), body)
 
 
 class ContractStreams:
@@ -207,9 +206,9 @@ class ContractStreams:
     async def _watch(self, feed: ContractFeed) -> None:
         """Replace a connection whose mark prices, one each second, have stopped."""
         while True:
-            seen = feed.last_mark_ms
+            seen = feed.rows.last_mark_ms
             await asyncio.sleep(SILENCE_S)
-            if seen == feed.last_mark_ms:
+            if seen == feed.rows.last_mark_ms:
                 self._streams[0].replace("silence", slot=0)
 
     async def _ask_interest(self, feed: ContractFeed) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 from mm.clock import DAY_ZONE, US_PER_S, day_of, exchange_us, iso, midnight_us, next_day
 from mm.dayfolder.day_writer import DayWriter
+from mm.dayfolder.layout import USDM
 from mm.errors import BrokenFile
 from mm.instrument import Instrument, e8, inferred_step, short_text
 from mm.market_data.captures import Broken
+from mm.market_data.contract_feed import ContractMessage, ContractWriter
 from mm.market_data.day_journal import DayJournal, DayReport
 from mm.market_data.grid import MOST_SHOWN_E8, Grid
 from mm.market_data.grid_stretches import BookStretches
@@ -281,6 +283,21 @@ class ImportSession:
         self._back = Moved()
         self._notes: list[tuple[int, str, Mapping[str, Any]]] = []
         self._broken: list[tuple[int, Broken]] = []
+        self._contract: ContractWriter | None = None
+
+    def contract(self, recv_us: int, message: ContractMessage) -> None:
+        """Write what is told of a contract beside book and trades, if its day is open."""
+        today = self._open
+        if today is None or not today.from_us <= recv_us < today.to_us:
+            return
+        if self._contract is None:
+            self._contract = ContractWriter(today.journal.writer.folder.symbol, lambda: self._writer)
+        self._contract.take(recv_us, message)
+
+    @property
+    def _writer(self) -> DayWriter:
+        assert self._open
+        return self._open.journal.writer
 
     def note(self, recv_us: int | None, kind: str, details: Mapping[str, Any]) -> None:
         """Write an event before the next message, in the same day; without a time it gets that of the last message."""
@@ -320,6 +337,8 @@ class ImportSession:
             differs = self.ticker_check.compare_ticker(market.book_id, market.book.book)
         else:
             today.report.tickers += 1
+            if message.E is not None and today.journal.writer.venue == USDM:
+                self.contract(recv_us, message)
             differs = self.ticker_check.ticker(message, market.book_id, market.book.book)
         if differs:
             market.book.anomaly(recv_us, "ticker_differs", book_id=market.book_id, difference=differs)

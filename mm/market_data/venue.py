@@ -75,7 +75,7 @@ class AggTrade(Struct, gc=False):
 
 
 class BookTicker(Struct, gc=False):
-    """A ``bookTicker``: best bid (`b`, `B`) and ask (`a`, `A`) after update `u`."""
+    """A ``bookTicker``: best bid (`b`, `B`) and ask (`a`, `A`) after update `u`; `E` and `T` are None on Spot."""
 
     u: Number
     s: str
@@ -83,6 +83,8 @@ class BookTicker(Struct, gc=False):
     B: str
     a: str
     A: str
+    E: int | None = None
+    T: int | None = None
 
 
 class DepthSnapshot(Struct, gc=False):
@@ -136,13 +138,38 @@ class Other(Struct):
 
 
 class MarkPrice(Struct, gc=False):
-    """A ``markPriceUpdate`` of a perpetual: mark price `p`, funding rate `r` payable at `T` (0: none)."""
+    """A ``markPriceUpdate`` of a perpetual: mark price `p`, funding rate `r` payable at `T` (0: none).
+
+    The index price `i` and the estimated settlement price `P` are empty where a source does not have them.
+    """
 
     E: int
     s: str
     p: str
     r: str
     T: Number
+    i: str = ""
+    P: str = ""
+
+
+class ForcedOrder(Struct, gc=False):
+    """The order of a `ForceOrder`: quantity `q` at `p`, of which `z` was filled at `ap` on average; its state `X`."""
+
+    s: str
+    S: str
+    q: str
+    p: str
+    ap: str
+    X: str
+    z: str
+    T: int
+
+
+class ForceOrder(Struct, gc=False):
+    """A ``forceOrder``: an order by which the exchange liquidates a position."""
+
+    E: int
+    o: ForcedOrder
 
 
 class Funding(NamedTuple):
@@ -169,6 +196,7 @@ Message = (
     | BookFrame
     | ExchangeInfo
     | MarkPrice
+    | ForceOrder
     | Connected
     | Other
 )

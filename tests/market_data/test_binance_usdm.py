@@ -186,6 +186,28 @@ def test_paid_funding_is_written_to_the_ledger(tmp_path):
     assert not defects_of(day(tmp_path))
 
 
+def test_marks_liquidations_and_best_prices_of_a_capture_are_in_the_files_of_the_contract(tmp_path):
+    """As a recorder writes them; each once, and the day has no defects."""
+    forced = {"s": SYMBOL, "S": "BUY", "o": "LIMIT", "f": "IOC", "q": "2", "p": "101", "ap": "100.5", "X": "FILLED"}
+    liquidation = {"e": "forceOrder", "E": MS + 58_000, "o": forced | {"l": "2", "z": "2", "T": MS + 57_990}}
+    ticker = {"e": "bookTicker", "s": SYMBOL, "u": 110, "b": "100.00", "B": "1.000", "a": ASKS[0][0], "A": ASKS[0][1]}
+    name = SYMBOL.lower()
+    messages = [
+        *(book(100), update(99, 101, 110), mark(57), mark(57)),
+        *[{"stream": f"{name}@forceOrder", "data": liquidation}] * 2,
+        *[{"stream": f"{name}@bookTicker", "data": ticker | {"E": MS + 58_001, "T": MS + 58_000}}] * 2,
+        update(110, 111, 120),
+    ]
+    imported(tmp_path, messages)
+    found = day(tmp_path)
+    told = [line.split(",") for line in found.contract.read_text().splitlines()[1:]]
+    assert [row[4] for row in told] == ["mark", "liquidation"]
+    assert [row[11:17] for row in told[1:]] == [["buy", "101", "100.5", "2", "2", "FILLED"]]
+    (best,) = found.best.read_text().splitlines()[1:]
+    assert best.split(",")[4:6] == ["110", "100.00"]
+    assert not defects_of(found)
+
+
 def test_payment_without_a_mark_price_before_it_has_the_next_price_and_a_doubt():
     """No message arrived in the last minute before the payment."""
     state = FundingState()

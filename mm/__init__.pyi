@@ -385,8 +385,10 @@ class _CaptureKnobs(TypedDict, total=False):
     """Whether the buyer was the maker; without it is_buyer_maker."""
     id_column: str | None
     """Id of a trade (missing ones are gaps if they count by one), or of the message of a row."""
+    order_id_column: str | None
+    """Id of a single order; then the kind of a row is add, modify, cancel, delete, trade or clear."""
     kind_column: str | None
-    """Kind of each row: snapshot, change or trade."""
+    """Kind of each row: snapshot, change or trade; of orders, as above."""
     symbol_column: str | None
     """Symbol of each row; others are left out."""
     side_words: str | None

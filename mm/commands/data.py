@@ -96,7 +96,10 @@ class Tables:
     id_column: str | None = knob(
         None, _COLUMN, "Id of a trade (missing ones are gaps if they count by one), or of the message of a row."
     )
-    kind_column: str | None = knob(None, _COLUMN, "Kind of each row: snapshot, change or trade.")
+    order_id_column: str | None = knob(
+        None, _COLUMN, "Id of a single order; then the kind of a row is add, modify, cancel, delete, trade or clear."
+    )
+    kind_column: str | None = knob(None, _COLUMN, "Kind of each row: snapshot, change or trade; of orders, as above.")
     symbol_column: str | None = knob(None, _COLUMN, "Symbol of each row; others are left out.")
     side_words: str | None = knob(None, _WORDS, "Words of the side column, such as 0=bid,1=ask.")
     kind_words: str | None = knob(None, _WORDS, "Words of the kind column, such as P=snapshot,U=change,T=trade.")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatch
+from fractions import Fraction
 from functools import lru_cache
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -23,10 +24,12 @@ import pyarrow.parquet as pq
 
 from mm.clock import iso
 from mm.errors import BrokenFile, UsageError
+from mm.formats import order_table
 from mm.formats.contracts import require_linear
 from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
 from mm.formats.flags import are_flags, flags_by, side_of_true, true_is_whole_book
 from mm.formats.instants import instants_us, unit_of
+from mm.formats.orders import OrderRecords
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, plain_decimal
 from mm.market_data.captures import FilePlace
 from mm.market_data.local_orderbook import Level
@@ -57,6 +60,8 @@ _NAMES = {
     "kind": ("is_snapshot", "snapshot", "is_delta", "delta"),
     "symbol": ("symbol", "instrument"),
 }
+_NAMED = (*_NAMES, "id", "order_id")
+_ORDER_KINDS = ("action", "kind", "type", "event")
 _LEVELS = (
     "bid_price_{n},bid_size_{n},ask_price_{n},ask_size_{n}",
     "bid{n}_price,bid{n}_qty,ask{n}_price,ask{n}_qty",
@@ -79,8 +84,9 @@ class TableColumns:
     """The columns of a table; each may be several names with commas, of which a file's first one counts.
 
     Attributes:
-        time, exchange_time, price, qty, side, maker, id, kind, symbol: Names of columns; None takes a usual one, where
-            there is one. *maker* is whether the buyer was the maker; *id* is that of a trade or of a message.
+        time, exchange_time, price, qty, side, maker, id, order_id, kind, symbol: Names of columns; None takes a usual
+            one, where there is one. *maker* is whether the buyer was the maker; *id* is that of a trade or of a
+            message; with *order_id* the rows are of single orders (``mm.formats.order_table``).
         time_unit: ``s``, ``ms``, ``us``, ``ns`` or ``iso``; None tells it by the first row.
         side_words, kind_words: Words of the file by ours: ``1=ask,0=bid``, ``P=snapshot,U=change,T=trade``.
         levels: Columns of wide books: prices and quantities of bids and asks, with ``{n}`` for the number of a level,
@@ -96,6 +102,7 @@ class TableColumns:
     side: str | None = None
     maker: str | None = None
     id: str | None = None
+    order_id: str | None = None
     kind: str | None = None
     symbol: str | None = None
     side_words: str | None = None
@@ -180,6 +187,9 @@ class TableReader(FileReader):
             "side": {"bid": 1, "buy": 1, "ask": -1, "sell": -1},
             "kind": {kind: kind for kind in (SNAPSHOT, CHANGE, TRADE)},
         }
+        if self._columns.order_id:
+            meanings["kind"] = {kind: kind for kind in order_table.KINDS.values()}
+            self.orders = OrderRecords(price_e8=Fraction(1), qty_e8=Fraction(1))
         self._given = {name: self._columns.words(f"{name}_words", {}, meanings[name]) for name in meanings}
         require_linear("", symbol, self._at, 1, counted=True)
         self._tables = [self._table(path) for path in paths]
@@ -195,7 +205,21 @@ class TableReader(FileReader):
         return [_told(table) for table in self._tables]
 
     def _streams(self) -> list[Iterator[TimedEvent]]:
+        if self.orders:
+            return [self._single_orders(self.orders)]
         return [self._stream(is_trade) for is_trade in (True, False)]
+
+    def _single_orders(self, orders: OrderRecords) -> Iterator[TimedEvent]:
+        for table in sorted(self._tables, key=lambda table: table.first_us):
+            for block in _whole_times(self._blocks(table), table.names["time"]):
+                times, exchange = self._times(table, block)
+                kinds, sides = self._words(table, block, "kind"), self._words(table, block, "side")
+                columns = (block.cells[table.names[name]] for name in ("order_id", "price", "qty"))
+                cells = order_table.OrderCells(times, kinds, sides, *columns)
+                commands = order_table.commands_of(block, cells, table.place)
+                by_row = dict(zip(block.rows, exchange, strict=True))
+                exchange_us = [by_row[row] for row in commands.row.tolist()]
+                yield from order_table.events_of(table.place, commands, exchange_us, orders)
 
     def _stream(self, is_trade: bool) -> Iterator[TimedEvent]:
         """Yield the trades, or the messages of the book, of all tables that have some."""
@@ -296,18 +320,21 @@ class TableReader(FileReader):
         table = _opened(path)
         chosen = self._columns
         for option in fields(chosen):
-            if option.name in (*_NAMES, "id") and (name := self._column(table, option.name)):
+            if option.name in _NAMED and (name := self._column(table, option.name)):
                 table.names[option.name] = name
         table.levels = self._level_columns(table)
         globs = ((TRADES, chosen.trade_files), (CHANGES, chosen.change_files), (BOOKS, chosen.book_files))
         stated = [kind for kind, pattern in globs if pattern and any(fnmatch(path.name, p) for p in pattern.split(","))]
         table.kind = stated[0] if stated else BOOKS if table.levels else ""
         needed = ["time"] if table.levels else ["time", "price", "qty"]
+        if chosen.order_id:
+            needed, table.levels = ["time", "price", "qty", "side", "kind", "order_id"], ()
         for name in needed:
             if name not in table.names:
                 wanted = getattr(chosen, name) or f"of the {name}"
                 what = f"no column {wanted} among {', '.join(table.columns)[:160]}"
-                raise table.place.broken(what, f"give --{name}-column ({name.upper()}_COLUMN)", 1)
+                flag = f"--{name.replace('_', '-')}-column ({name.upper()}_COLUMN)"
+                raise table.place.broken(what, f"give {flag}", 1)
         first = next(table.blocks(lambda _: None), None)
         if first is None:
             raise BrokenFile(f"{path}: the file has no rows; {COPY_AGAIN}")
@@ -344,6 +371,9 @@ class TableReader(FileReader):
 
     def _learn_kinds(self, table: _Table, found: set[str]) -> None:
         given, column = self._given["kind"], table.names["kind"]
+        if self._columns.order_id:
+            table.words["kind"] = {**order_table.KINDS, **given}
+            return
         if table.kind or not are_flags(found) or found - {""} <= given.keys():
             if self._columns.kind is None and not table.kind:  # a usual name, but not of a boolean
                 del table.names["kind"]
@@ -388,11 +418,7 @@ class TableReader(FileReader):
         """Refuse an option whose column no file has."""
         for option in fields(self._columns):
             named = getattr(self._columns, option.name)
-            if (
-                named
-                and option.name in (*_NAMES, "id")
-                and not any(option.name in table.names for table in self._tables)
-            ):
+            if named and option.name in _NAMED and not any(option.name in table.names for table in self._tables):
                 columns = ", ".join(self._tables[0].columns)[:160]
                 way_out = f"correct --{option.name.replace('_', '-')}-column ({option.name.upper()}_COLUMN)"
                 raise self._tables[0].place.broken(f"no file has a column {named}; here are {columns}", way_out, 1)
@@ -400,7 +426,8 @@ class TableReader(FileReader):
     def _column(self, table: _Table, name: str) -> str | None:
         """Return a file's column: the first of those that the option names, else a usual one; None without any."""
         named = getattr(self._columns, name)
-        candidates = named.split(",") if named else _NAMES.get(name, ())
+        usual = _ORDER_KINDS if name == "kind" and self._columns.order_id else _NAMES.get(name, ())
+        candidates = named.split(",") if named else usual
         return next((column for column in candidates if column in table.columns), None)
 
     def _level_columns(self, table: _Table) -> Sequence[str]:
@@ -452,6 +479,22 @@ class TableReader(FileReader):
         yield from self._blocks(table)
         self.place.symbols.clear()
         self.place.symbols.update(symbols)
+
+
+def _whole_times(blocks: Iterator[RowBlock], column: str) -> Iterator[RowBlock]:
+    """Yield rows in blocks that end with a time, as the rows of one time are one message."""
+    held: RowBlock | None = None
+    for part in blocks:
+        block = part
+        if held is not None:
+            block = RowBlock(0, pl.concat([held.cells, part.cells]), [*held.rows, *part.rows])
+        other = (block.cells[column] != block.cells[column][-1]).to_numpy().nonzero()[0]
+        end = int(other[-1]) + 1 if len(other) else 0
+        if end:
+            yield RowBlock(0, block.cells[:end], list(block.rows[:end]))
+        held = RowBlock(0, block.cells[end:], list(block.rows[end:]))
+    if held is not None and held.cells.height:
+        yield held
 
 
 def _opened(path: Path) -> _Table:

@@ -21,8 +21,8 @@ from mm.dayfolder.layout import (
     DayFolder,
 )
 from mm.dayfolder.order_log import OrderLog, OrderLogWriter
-from mm.errors import UsageError
-from mm.formats.order_export import export_orders
+from mm.errors import BrokenFile, UsageError
+from mm.formats.order_export import export_orders, order_rows
 from simulation import simulate_day
 
 MADE = {"day": "20260105", "symbol": "SIMUSDT", "seed": 3}
@@ -101,6 +101,43 @@ def test_simulated_orders_come_back_from_hftbacktest(busy, tmp_path):
     report = imported("hftbacktest", files, tmp_path / "data")
     assert check_day(DayFolder.at(report.days[0].path)).defects == []
     assert displayed(log_of(report)) == displayed(busy.order_log)
+
+
+def as_table(day, path):
+    """Write the orders of *day* as a table, an execution by its maker's side."""
+    rows = order_rows(OrderLog.open(day.order_log))
+    kinds = {ROW_REST: "add", ROW_REDUCE: "modify", ROW_CANCEL: "delete", ROW_TRADE: "trade"}
+    cells = []
+    for us, kind, number, side, ticks, lots in zip(*(column.tolist() for column in rows[:6]), strict=True):
+        of = -side if kind == ROW_TRADE and number else side
+        cells.append((us, kinds[kind], f"x{number}", "bid" if of > 0 else "ask", ticks / 100, lots / 1000))
+    return write_csv(path, ("time", "action", "name", "side", "price", "qty"), cells)
+
+
+def test_simulated_orders_come_back_from_a_table(busy, tmp_path):
+    """Ids may be any text."""
+    path = as_table(busy, tmp_path / "x.csv")
+    report = imported("table", [path], tmp_path / "data", columns={"order_id": "name"})
+    assert check_day(DayFolder.at(report.days[0].path)).defects == []
+    assert displayed(log_of(report)) == displayed(busy.order_log)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("add,,bid,99.9,1", "x.csv:3: add has no order id"),
+        ("add,7,bid,99.9,0", "x.csv:3: add has no quantity"),
+        ("modify,7,bid,,1", "x.csv:3: modify has no price"),
+        ("trade,7,,99.9,1", "x.csv:3: trade has no side"),
+        ("borrow,7,bid,99.9,1", "x.csv:3: action is 'borrow'"),
+    ],
+)
+def test_row_of_a_table_of_orders_that_lacks_something_is_refused(tmp_path, row, said):
+    (tmp_path / "x.csv").write_text(
+        f"time,action,name,side,price,qty\n{START_US},add,1,bid,99.8,1\n{START_US + 5},{row}\n"
+    )
+    with pytest.raises(BrokenFile, match=said):
+        imported("table", [tmp_path / "x.csv"], tmp_path / "data", columns={"order_id": "name"})
 
 
 def test_dbn_without_its_library_names_the_extra(tmp_path, monkeypatch):

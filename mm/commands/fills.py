@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm.base.atomic_file import write_atomic
 from mm.base.common_knobs import data_root_knob, day_knob, seed_knob, symbol_knob
@@ -16,7 +16,7 @@ from mm.errors import DataError, FitError, MissingOrders, UsageError
 from mm.play.knobs import EXPONENT_FILE, DamagedDay, OpenedDay, Results, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mm.probes.virtual_orders import OrderPlan
     from mm.tape.tape import Tape
@@ -49,6 +49,14 @@ class Scored(VirtualLife):
     fill_model: str | None = knob(None, _MODEL, "An additional fill model: a name, or package.module:Class.")
     fill_params_json: str | None = knob(None, JSON_OBJECT, "Its constructor arguments.")
 
+    strategy: str | None = knob(
+        None, _MODEL, "A quote model, played under each fill model: its PnL less that under every order."
+    )
+    strategy_params_json: str | None = knob(None, JSON_OBJECT, "Its constructor arguments.")
+    settings_json: str | None = knob(
+        None, JSON_OBJECT, 'Settings of mm backtest for it, such as {"maker_fee_rate": "0"}.'
+    )
+
     def place(self) -> tuple[str, str]:
         """Return symbol and days.
 
@@ -75,6 +83,7 @@ class Fitted(VirtualLife, Source):
 
 
 TRUE_PASSES = 8
+STRATEGY_MODELS = ("trade_cross", "price_cross", "queue_risk_averse", "queue_prob_power", "queue_prob_log")
 CHECKS = (0.0, 0.125, 0.25, 0.5)  # fractions of the lifetime at which queue positions are compared
 
 
@@ -89,6 +98,7 @@ def fills_score(console: Console, scored: Scored) -> None:
     """
     from mm.probes.queue_score import candidates, named, played_by, scored_day
     from mm.probes.score_page import ScoreReport
+    from mm.probes.strategy_score import strategy_lines
 
     own = {}
     if scored.fill_model is not None:
@@ -105,18 +115,42 @@ def fills_score(console: Console, scored: Scored) -> None:
     name = scored.order_log.name if scored.order_log is not None else f"{scored.symbol} {scored.day}"
     shown = next(iter(own), "queue_prob_power 3")
     report = ScoreReport.of(name, shown, days, played)
-    content = report.to_dict() | {"checks_s": [check * scored.queue_life_s for check in CHECKS]}
+    strategy = _strategy(console, scored, [tape for tape, _ in markets], own)
+    content = report.to_dict() | strategy | {"checks_s": [check * scored.queue_life_s for check in CHECKS]}
     path = markets[0][1].resolve()
     if scored.order_log is None:
         symbol, names = scored.place()
         path = scored.out_root / "fills" / symbol / names.replace(":", "-").replace(",", "+") / "fills_score.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
+        write_atomic(path, (_json(content) + "\n").encode())
         write_atomic(path.with_suffix(".html"), report.page().encode())
-    console.set_json({**content, "path": str(path)})
+    console.set_json(json.loads(_json({**content, "path": str(path)})))
     console.print("\n".join(report.lines()))
+    if strategy:
+        console.print("\n".join(["", *strategy_lines(strategy["strategy"]["scores"])]))
     if scored.order_log is None:
         console.print(str(path))
+
+
+def _json(content: dict[str, Any]) -> str:
+    """Return JSON of numbers and dataclasses."""
+    return json.dumps(content, indent=1, default=asdict)
+
+
+def _strategy(
+    console: Console, scored: Scored, tapes: "Sequence[Tape]", own: "Mapping[str, Callable[[], object]]"
+) -> dict[str, Any]:
+    """Return the scores of the strategy, if there is one."""
+    from mm.probes.strategy_score import strategy_scores
+
+    if scored.strategy is None:
+        return {}
+    params, settings = (json.loads(text or "{}") for text in (scored.strategy_params_json, scored.settings_json))
+    models: dict[str, object] = {name: name for name in STRATEGY_MODELS}
+    models |= {name: build() for name, build in own.items()}
+    with console.progress("strategy", len(models) + 1) as step:
+        scores = strategy_scores(tapes, (scored.strategy, params), models, settings, step)
+    return {"strategy": {"name": scored.strategy, "params": params, "settings": settings, "scores": scores}}
 
 
 def _plan(life: VirtualLife, passes: int) -> "OrderPlan":

@@ -68,6 +68,20 @@ def test_score_json_counts_add_up(desk):
 
 
 @pytest.mark.slow
+def test_score_of_a_strategy_adds_up(desk):
+    """Lots too many, lots too good, and the rest are the whole difference; the truth differs from itself by nothing."""
+    words = ["--life-s", "10", "--passes", "1", "--strategy", "fixed_spread", "--strategy-params-json"]
+    more = ['{"delta_ticks": 1}', "--settings-json", '{"maker_fee_rate": "0"}', "--json"]
+    answer = fills(desk, "score", *words, *more)
+    assert answer.exit_code == 0, answer.output
+    truth, *others = json.loads(answer.stdout)["strategy"]["scores"].values()
+    assert truth["fills"] > 0 == truth["pnl_less_truth"]["value"]
+    for own in others:
+        assert own["pnl_less_truth"]["value"] == pytest.approx(own["pnl"] - truth["pnl"])
+        assert own["by_count"] + own["adverse"] + own["rest"] == pytest.approx(own["pnl"] - truth["pnl"])
+
+
+@pytest.mark.slow
 def test_score_of_an_order_log_alone_builds_the_market(desk):
     """The tape is built from the log; the numbers equal those of the day except at the opening."""
     answer = call("fills", "score", "--order-log", str(log_of(desk)), "--life-s", "10", "--passes", "2", "--json")

@@ -1,0 +1,127 @@
+"""A strategy of one's own under each fill model, less the same strategy under every order of the market.
+
+The PnL of the quoting differs in three parts: the *count*, the lots that a model fills too many at what a true lot
+earns; the *adverse* part, what its own lots earn less than true ones by `HORIZON_US` after the fill; and the rest, what
+the inventory does later. A lot earns its distance from the mid then, less its fee.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.metrics.pnl import account_of, changes_60s
+from mm.base.estimate import Estimate, estimated
+from mm.clock import US_PER_S
+from mm.instrument import E8
+from mm.play.python import backtest
+from mm.probes.queue_score import LEAST_BLOCKS, aligned, stated
+
+if TYPE_CHECKING:
+    from mm.backtest.result import Result
+    from mm.tape.tape import Tape
+
+HORIZON_US = 30 * US_PER_S
+PERIODS = 3  # of 60 s in a block
+_US, _SIDE, _TICKS, _LOTS, _FEE = 0, 2, 3, 4, 5
+_COLUMNS = ("fills", "earns", "PnL", "less truth", "by count", "adverse", "rest")
+
+
+@dataclass(frozen=True)
+class StrategyScore:
+    """A strategy under one fill model against the truth, in the quote asset.
+
+    Attributes:
+        fills, lots: Number of fills, and their lots.
+        earned: What a unit of the base asset earns by the horizon, after its fee; None without fills.
+        pnl: PnL of the quoting.
+        pnl_less_truth: That less the one under the truth, over the whole time.
+        by_count, adverse, rest: Its parts.
+    """
+
+    fills: int
+    lots: int
+    earned: float | None
+    pnl: float
+    pnl_less_truth: Estimate
+    by_count: float
+    adverse: float
+    rest: float
+
+
+@dataclass(frozen=True)
+class _Played:
+    fills: int
+    lots: int
+    earned: float
+    unit: float
+    periods: "np.ndarray"
+    pnl: float
+
+    @classmethod
+    def of(cls, result: "Result") -> "_Played":
+        table, mids, terms = result.journal.fills, result.journal.mids, result.terms
+        known = mids[mids[:, 1] > 0]
+        at = np.searchsorted(known[:, 0], table[:, _US] + HORIZON_US, side="right") - 1
+        mid2 = known[np.maximum(at, 0), 1] if len(known) else np.zeros(len(table))
+        edge = table[:, _SIDE] * (mid2 - 2 * table[:, _TICKS]) / 2 * table[:, _LOTS]
+        grid = terms.instrument
+        earned = float(edge.sum()) * grid.tick_lot_e16 / E8 / E8 - float(table[:, _FEE].sum()) / E8
+        account = account_of(result.journal, terms)
+        pnl = account.quote(account.quoting[-1]) if len(account.quoting) else 0.0
+        return cls(len(table), int(table[:, _LOTS].sum()), earned, grid.lot_e8 / E8, changes_60s(account), pnl)
+
+
+def strategy_scores(
+    tapes: "Sequence[Tape]",
+    strategy: object,
+    models: Mapping[str, object],
+    settings: Mapping[str, Any],
+    step: Callable[[int], None],
+) -> dict[str, StrategyScore]:
+    """Play *strategy* under ``queue_orders`` and under each of *models*; return the scores by name, the truth first."""
+
+    def played(fills: object) -> _Played:
+        found = _Played.of(backtest(tapes, strategy, fills, sensitivity=False, **settings))
+        step(1)
+        return found
+
+    truth = played("queue_orders")
+    every = {"queue_orders (the truth)": truth, **{name: played(fills) for name, fills in models.items()}}
+    return {name: _against(own, truth) for name, own in every.items()}
+
+
+def _against(own: _Played, truth: _Played) -> StrategyScore:
+    per_lot = truth.earned / truth.lots if truth.lots else 0.0
+    own_per_lot = own.earned / own.lots if own.lots else 0.0
+    by_count, adverse = (own.lots - truth.lots) * per_lot, own.lots * (own_per_lot - per_lot)
+    both = min(len(own.periods), len(truth.periods))
+    less = own.periods[:both] - truth.periods[:both]
+    blocks = np.add.reduceat(less, np.arange(0, both, PERIODS)) if both else less
+    mean, difference = estimated(blocks, least=LEAST_BLOCKS), own.pnl - truth.pnl
+    scaled = mean.times(len(blocks)) if mean.error else Estimate(difference)
+    shift = 0.0 if scaled.value is None else difference - scaled.value  # outside the whole periods
+    ends = [None if end is None else end + shift for end in (scaled.low, scaled.high)]
+    return StrategyScore(
+        own.fills,
+        own.lots,
+        own_per_lot / own.unit if own.lots else None,
+        own.pnl,
+        Estimate(difference, scaled.error, *ends, scaled.n),
+        by_count,
+        adverse,
+        difference - by_count - adverse,
+    )
+
+
+def strategy_lines(scores: Mapping[str, StrategyScore]) -> Iterator[str]:
+    """Yield the table of a strategy's scores."""
+    rows: list[tuple[str, ...]] = [("model", *_COLUMNS)]
+    for name, own in scores.items():
+        numbers = (own.by_count, own.adverse, own.rest)
+        earned = "–" if own.earned is None else f"{own.earned:+.4g}"
+        is_truth = own is next(iter(scores.values()))
+        less = ("",) * 4 if is_truth else (stated(own.pnl_less_truth, 1, "+"), *(f"{part:+.4g}" for part in numbers))
+        rows.append((name, f"{own.fills:,}", earned, f"{own.pnl:.4f}", *less))
+    yield from aligned(rows)

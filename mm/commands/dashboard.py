@@ -65,9 +65,10 @@ def dashboard(console: Console, place: Dashboard) -> None:
 
     Example: mm dashboard --port 8501
     """
+    from streamlit import config
     from streamlit.web import bootstrap
 
-    from mm.dashboard import gate
+    from mm.dashboard import gate, look
 
     door = place.door(place.dashboard_host, "--host (DASHBOARD_HOST)", console.log.warning)
     gate.guard(door)
@@ -86,7 +87,9 @@ def dashboard(console: Console, place: Dashboard) -> None:
     port = free_port(place.dashboard_port, host)
     scheme = "https" if door.context else "http"
     url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    options = {**OPTIONS, **_addresses(place, host), "server_port": port}
+    known = config._config_options_template  # an older streamlit has one theme for light and dark
+    colours = {name: value for name, value in look.theme().items() if name.replace("_", ".") in known}
+    options = {**OPTIONS, **(colours if len(colours) > 1 else {}), **_addresses(place, host), "server_port": port}
     bootstrap.load_config_options(flag_options=options)
     folders = [str(place.data_root.absolute()), str(place.out_root.absolute())]
     try:

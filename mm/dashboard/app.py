@@ -13,7 +13,7 @@ import polars as pl
 import streamlit as st
 
 from mm.base.numbers import number
-from mm.dashboard import backtest_page, calibration_page, gate, market_page, risk_page, runs_page
+from mm.dashboard import backtest_page, calibration_page, gate, look, market_page, report_page, risk_page, runs_page
 from mm.dashboard.sources import Folders
 from mm.runs.manifest import headlines, shown
 
@@ -23,6 +23,7 @@ PAGES: dict[str, Callable[[Folders], None]] = {
     "calibration": calibration_page.show,
     "backtest": backtest_page.show,
     "risk": risk_page.show,
+    "page": report_page.show,
 }
 MOST_RUNS = 200
 LABELS = {
@@ -37,12 +38,6 @@ LABELS = {
     "best.pnl_quoting": "PnL of the best",
     "walkforward.pnl": "of the walk-forward choice",
 }
-# Less space above the title, and numbers that fit a narrow window. (streamlit would draw a bare string here.)
-STYLE = """<style>
-[data-testid="stMainBlockContainer"] {padding-top: 4rem;}
-[data-testid="stMetricValue"] {font-size: clamp(1.15rem, 2.6vw, 2.25rem);}
-[data-testid="stMetricLabel"] p {white-space: normal;}
-</style>"""
 
 
 def home(folders: Folders) -> None:
@@ -62,6 +57,7 @@ def home(folders: Folders) -> None:
             **{name: str(run.manifest[name]) for name in ("kind", "symbol", "day")},
             "status": str(run.manifest["summary"].get("status", run.manifest["status"])),
             "run": f"/runs?run={quote(key)}",
+            "page": f"/page?run={quote(key)}" if look.page_of(run) else None,
             "result": ", ".join(f"{_label(name)} {_text(value)}" for name, value in headlines(run.manifest).items()),
         }
         for key, run in list(runs.items())[:MOST_RUNS]
@@ -69,8 +65,11 @@ def home(folders: Folders) -> None:
     if not rows:
         st.info("There are no finished runs yet: start one on Backtest, or with mm backtest.")
         return
-    links = {"run": st.column_config.LinkColumn("run", display_text=r"run=(.+)")}
-    st.dataframe(pl.DataFrame(rows), hide_index=True, column_config=links)
+    links = {
+        "run": st.column_config.LinkColumn("run", display_text=r"run=(.+)"),
+        "page": st.column_config.LinkColumn("page", display_text="open"),
+    }
+    st.dataframe(pl.DataFrame(rows, schema=dict.fromkeys(rows[0], pl.String)), hide_index=True, column_config=links)
 
 
 def _label(name: str) -> str:
@@ -87,7 +86,7 @@ def main() -> None:
     """Draw the page of the current address."""
     folders = Folders(Path(sys.argv[1]), Path(sys.argv[2]))
     st.set_page_config(page_title="mm", layout="wide")
-    st.html(STYLE)
+    look.dress()
     gate.enter()
     pages = [st.Page(partial(home, folders), title="Home", url_path="home", default=True)]
     for name, draw in PAGES.items():

@@ -134,7 +134,8 @@ def _figures(figures: dict[str, dict[str, float]], assets: tuple[str, str]) -> N
     held.metric(_in("Position", assets[0]), number(gauges.get("mm_position")))
     bought.metric("Fills, buys", number(fills.get("buy")))
     sold.metric("Fills, sells", number(fills.get("sell")))
-    ready.metric("Kill switch", "triggered" if gauges.get("mm_killed") else "armed")
+    killed = gauges.get("mm_killed")  # a recorder has no switch
+    ready.metric("Kill switch", "–" if killed is None else "triggered" if killed else "armed")
 
 
 def _now(market: LiveMarket, assets: tuple[str, str]) -> None:

@@ -41,24 +41,33 @@ def show(folders: Folders) -> None:
         return
     with one_line():
         name = next(knob for knob in knobs(SwitchPlace) if knob.name == "symbol").read(symbol)
-        _switch(SwitchPlace(symbol=name, out_root=folders.out_root))
+        _switch(SwitchPlace(symbol=name, out_root=folders.out_root), traded=name in _traded(folders))
         _limits(folders, name, metrics or "")
 
 
 def _symbols(folders: Folders) -> list[str]:
     """Return the symbols with days, audit logs or a triggered switch."""
-    logs, switches = folders.out_root / "audit", folders.out_root / "risk"
+    switches = folders.out_root / "risk"
+    killed = {path.stem for path in switches.glob("*.kill")} if switches.is_dir() else set()
+    return sorted({*_traded(folders), *killed, *folders.symbols()})
+
+
+def _traded(folders: Folders) -> set[str]:
+    """Return the symbols with an audit log, or a shadow or trade."""
+    logs = folders.out_root / "audit"
     symbols = {path.name for path in logs.iterdir() if path.is_dir()} if logs.is_dir() else set()
-    symbols |= {path.stem for path in switches.glob("*.kill")} if switches.is_dir() else set()
-    return sorted({*symbols, *folders.symbols()})
+    return symbols | {str(run.manifest["symbol"]) for run in folders.runs(*LIMITED)}
 
 
-def _switch(place: SwitchPlace) -> None:
+def _switch(place: SwitchPlace, *, traded: bool) -> None:
     """Draw the kill switch, and the buttons that change it as `mm risk` does, each after a confirmation."""
     switch = switches(place)[0]
     killed, wanted = switch.triggered, f"risk wanted {place.symbol}"
     st.subheader("Kill switch", anchor=False)
-    (st.error if killed else st.success)(switch.line())
+    if traded or killed:
+        (st.error if killed else st.success)(switch.line())
+    else:
+        st.info(f"{place.symbol}: not traded here, so there is nothing to kill; after Kill no trader of it starts.")
     reason = MANUAL
     if not killed:
         reason = st.text_input("Reason", key=f"reason {place.symbol}", placeholder=MANUAL).strip() or MANUAL

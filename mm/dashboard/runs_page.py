@@ -11,6 +11,7 @@ from mm.backtest.run_terms import of_all_legs, quoting_of
 from mm.base.numbers import SHARPE_DAYS, number, percent, short, signed
 from mm.clock import iso
 from mm.dashboard.charts import Zoom, draw
+from mm.dashboard.look import page_of, show_notes
 from mm.dashboard.sources import Folders, compared, label_of, market_of_run, one_line, short_label, traded_run
 from mm.errors import MMError
 from mm.report.backtest_charts import count_panel, price_panel
@@ -27,6 +28,7 @@ from mm.runs.manifest import shown
 KINDS = ("backtest", "walkforward", "shadow", "trade")
 OTHERS = {"sweep": ("backtest", "sweep"), "calibration": ("calibration", "run"), "schedule": ("calibration", "run")}
 NONE = "–"
+LISTED = 500  # fills in the table
 
 
 def show(folders: Folders) -> None:
@@ -108,14 +110,16 @@ def _draw(pair: Sequence[RunFolder], folders: Folders) -> None:
     if len(pair) == 2:
         _numbers(pair)
     for run in pair:
-        _warnings(run)
+        st.markdown(f"**Notes of {run.run_id}**") if run.summary["warnings"] else None
+        show_notes(run.summary["warnings"])
 
 
 def _head(run: RunFolder) -> None:
     summary, manifest = run.summary, run.manifest
     st.subheader(run.run_id, anchor=False)
     models = f"{summary['models'].get('quote')} quotes, {summary['models'].get('fill')} fills"
-    st.caption(f"{manifest['kind']} of {manifest['symbol']} {manifest['day']}: {models}")
+    page = f" · [its page](/page?run={quote(run.run_id)})" if page_of(run) else ""
+    st.caption(f"{manifest['kind']} of {manifest['symbol']} {manifest['day']}: {models}{page}")
     quote_, base = quote_asset(summary), base_asset(summary)
     sharpe = number(summary.get("sharpe"), 3) if len(summary["days"]) >= SHARPE_DAYS else NONE
     inventory = summary.get("inventory_from_target") or summary.get("inventory") or {}
@@ -178,9 +182,11 @@ def _markouts(runs: Sequence[RunFolder]) -> None:
 def _fills_table(run: RunFolder, zoom: Zoom) -> None:
     fills = run.columns.fills
     first, last = np.searchsorted(np.asarray(fills["recv_us"], np.int64), (zoom.span[0], zoom.span[1] + 1)).tolist()
-    st.markdown(f"**Fills of {run.run_id}** in this span: {last - first:,}")
-    rows = {name: fills[name][first : min(last, first + 500)] for name in ("side", "price", "qty", "fee", "reason")}
-    times = [iso(int(us))[11:] for us in fills["recv_us"][first : min(last, first + 500)]]
+    asset = f"prices and fees in {quote_asset(run.summary)}, quantities in {base_asset(run.summary)}"
+    st.markdown(f"**Fills of {run.run_id}** in this span: {last - first:,}, the newest first; {asset}")
+    shown = slice(max(first, last - LISTED), last)
+    rows = {name: np.asarray(fills[name])[shown][::-1] for name in ("side", "price", "qty", "fee", "reason")}
+    times = [iso(int(us))[11:] for us in np.asarray(fills["recv_us"])[shown][::-1]]
     st.dataframe(pl.DataFrame({"time": times, **rows}), height=240, hide_index=True)
 
 
@@ -202,10 +208,3 @@ def _numbers(pair: Sequence[RunFolder]) -> None:
 def _table(head: str, pair: Sequence[RunFolder], rows: Sequence[tuple[str, ...]]) -> pl.DataFrame:
     names = [head, pair[0].run_id, pair[1].run_id if pair[1].run_id != pair[0].run_id else f"{pair[1].run_id} again"]
     return pl.DataFrame([list(row) for row in rows], schema=dict.fromkeys(names, pl.String), orient="row")
-
-
-def _warnings(run: RunFolder) -> None:
-    if run.summary["warnings"]:
-        with st.expander(f"Notes of {run.run_id}"):
-            for line in run.summary["warnings"]:
-                st.text(line)

@@ -1,6 +1,7 @@
 """Common parts of all pages: the document, cards, tiles, tables, and the command that reproduces the page."""
 
 import os
+import re
 import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -137,6 +138,11 @@ def plotly_script() -> Path:
     if spec is None or spec.origin is None:
         raise UsageError("pages need plotly for their charts; pip install 'mm-research[research]'")
     return Path(spec.origin).with_name("package_data") / PLOTLY
+
+
+def inlined(html: str) -> str:
+    """Return a page that contains plotly's JavaScript, also if its file has it beside the page."""
+    return _BESIDE.sub(lambda _: _library(), html, count=1)
 
 
 @cache
@@ -398,6 +404,9 @@ def _knob(name: str, value: Any, source: str) -> str:
     return f"<div><code>{escape(name)}</code><b>{escape(text)}</b>{said}</div>"
 
 
+_BESIDE = re.compile(rf'<script src="[^"]*{re.escape(PLOTLY)}"></script>')
+_FONT = re.compile(r"font: 15px/1\.5 ([^;]+);")
+_COLOURS = re.compile(r"--([\w-]+): light-dark\((#\w+), (#\w+)\);")
 CARD = "mm-card"
 """Class of a self-contained card: its styles apply only within it, not to a surrounding page."""
 _CARD_STYLE = """
@@ -415,5 +424,21 @@ header { background: none; padding: 0; }
 
 def boxed(html: str) -> str:
     """Return *html* as a card for a notebook: in its own box, with the page's light colours."""
-    rules = STYLE.replace(":root {", "& {", 1) + _CARD_STYLE
-    return f'<div class="{CARD}"><style>\n.{CARD} {{\n{rules}}}\n</style>{html}</div>'
+    return f'<div class="{CARD}"><style>{scoped(CARD, _CARD_STYLE)}</style>{html}</div>'
+
+
+def scoped(name: str, more: str = "") -> str:
+    """Return the rules of the pages, and *more*, for elements within one of the class *name* only."""
+    rules = STYLE.replace(":root {", "& {", 1).replace("color-scheme: light dark;", "", 1)
+    return f"\n.{name} {{\n{rules}{more}}}\n"
+
+
+def font() -> str:
+    """Return the fonts of the pages, as in CSS."""
+    found = _FONT.search(STYLE)
+    return found[1] if found else "sans-serif"
+
+
+def palette() -> dict[str, tuple[str, str]]:
+    """Return the colours of the pages by name, each light and dark."""
+    return {name: (light, dark) for name, light, dark in _COLOURS.findall(STYLE)}

@@ -10,9 +10,9 @@ RANKS = {ACT: "What to do", KNOW: "What to know", DETAIL: "Details"}
 _DETAILS = (NULL, EXCLUDED, NO_SENSITIVITY)
 # A note ends with its way out: a clause in the imperative.
 _VERBS = (
-    "add allow build check choose compare count cross declare drop fetch fit fund give import install leave let lower "
-    "make measure name open pip play put quote raise read record reduce repair repeat report restore run see send set "
-    "start train try use verify wait widen"
+    "add allow build calibrate check choose compare count cross declare drop fetch fit fund give import install leave "
+    "let lower make measure name open pip play put quote raise read record reduce repair repeat report restore run see "
+    "send set start train try use verify wait widen"
 )
 _WAY_OUT = re.compile(rf"[;:(] (?:or )?(?:{'|'.join(_VERBS.split())})\b|\((?:see|{'|'.join(_VERBS.split())}) ")
 

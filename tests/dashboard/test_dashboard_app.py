@@ -28,12 +28,13 @@ def test_first_page_lists_days_and_runs(app, made):
     assert {metric.label: metric.value for metric in at.metric}["Finished runs"] == "5"
     rows = at.dataframe[0].value
     assert rows["run"].tolist()[-1] == "/runs?run=base"
+    assert rows["page"].tolist()[-1] == "/page?run=base"
     assert "PnL of quoting" in rows["result"].tolist()[-1]
 
 
 def test_each_page_has_its_path():
     """Other pages link to these addresses."""
-    assert list(PAGES) == ["market", "runs", "calibration", "backtest", "risk"]
+    assert list(PAGES) == ["market", "runs", "calibration", "backtest", "risk", "page"]
 
 
 def test_empty_folders_show_the_next_step(app, tmp_path):

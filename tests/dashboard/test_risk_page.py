@@ -18,6 +18,7 @@ def press(at, label):
 def test_kill_and_rearm_need_confirmation(opened, tmp_path):
     """The file is that of `mm risk kill`, with its reason."""
     switch = KillSwitch(tmp_path / "out", "SIMUSDT")
+    (tmp_path / "out" / "audit" / "SIMUSDT").mkdir(parents=True)  # it was traded
     at = opened("risk_page", tmp_path, symbol="simusdt")
     assert "SIMUSDT: armed" in text_of(at)
     at.text_input(key="reason SIMUSDT").input("odd fills")
@@ -33,6 +34,14 @@ def test_kill_and_rearm_need_confirmation(opened, tmp_path):
     at = press(at, "Yes, re-arm")
     assert not switch.triggered
     assert "SIMUSDT: armed" in text_of(at)
+
+
+def test_symbol_that_was_only_imported_is_not_armed(opened, made):
+    """There is nothing to kill; its switch can be set all the same."""
+    at = opened("risk_page", made, symbol="SIMUSDT")
+    assert "SIMUSDT: not traded here" in text_of(at)
+    assert "armed" not in text_of(at)
+    assert "Kill SIMUSDT" in [button.label for button in at.button]
 
 
 def test_declined_kill_changes_nothing(opened, tmp_path):

@@ -145,6 +145,9 @@ _LINES: Mapping[
     ),
     "feed": lambda summary, figure: feed_text(summary[figure.key]),
     "risk": lambda summary, figure: _limits(summary[figure.key]),
+    "fifo_consistency": lambda summary, figure: (
+        f"{100 * summary[figure.key]:.1f} % of the executed lots of the order log"
+    ),
 }
 
 

@@ -177,8 +177,8 @@ def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
     ticks_of, lots_of = {tape.step_ticks for tape in opened}, {tape.step_lots for tape in opened}
     if len(ticks_of) == len(lots_of) == 1:
         return opened
-    steps = {"step_ticks": math.lcm(*ticks_of), "step_lots": math.lcm(*lots_of)}
-    return [replace(tape, **steps).with_orders_of(tape) for tape in opened]
+    step_ticks, step_lots = math.lcm(*ticks_of), math.lcm(*lots_of)
+    return [replace(tape, step_ticks=step_ticks, step_lots=step_lots).with_orders_of(tape) for tape in opened]
 
 
 def other_day(day: Day, others: OtherMarkets, name: str) -> Day:

@@ -17,7 +17,6 @@ from mm.backtest.models import (
     FILL_MODELS,
     hybrid,
     price_cross,
-    queue_orders,
     queue_prob_log,
     queue_prob_power,
     queue_risk_averse,
@@ -107,9 +106,9 @@ class OrderBlocks:
         square = self.ratio(top, bottom)
         if not square.value:
             return Estimate(square.value)
-        ends = [None if end is None else float(np.sqrt(max(end, 0.0))) for end in (square.low, square.high)]
+        low, high = (None if end is None else float(np.sqrt(max(end, 0.0))) for end in (square.low, square.high))
         value = float(np.sqrt(square.value))
-        return Estimate(value, None if square.error is None else square.error / (2 * value), *ends, square.n)
+        return Estimate(value, None if square.error is None else square.error / (2 * value), low, high, square.n)
 
     def _sums(self, column: "Floats | Bools") -> "Floats":
         rows = column if column.ndim == 1 else column.sum(axis=1)
@@ -307,7 +306,9 @@ def scored_day(tape: "Tape", log: Path, plan: OrderPlan) -> ScoredDay:
             f"give a shorter --life-s (QUEUE_LIFE_S)"
         )
     moved = on_exchange_time(tape, trade_instants(log))
-    truth = {reading: play(moved, orders, partial(queue_orders, reading=reading)) for reading in READINGS}
+    truth = {
+        reading: play(moved, orders, partial(_fill_model, "queue_orders", {"reading": reading})) for reading in READINGS
+    }
     return ScoredDay(orders, truth, moved)
 
 
@@ -324,8 +325,10 @@ def trade_instants(log: Path) -> dict[int, int]:
 
 def joined_orders(parts: Sequence[VirtualOrders]) -> VirtualOrders:
     """Return the orders of several days, in order of time."""
-    columns = ("us", "side", "ticks", "place", "turn")
-    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
+    us, side, ticks, place, turn = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("us", "side", "ticks", "place", "turn")
+    )
+    return replace(parts[0], us=us, side=side, ticks=ticks, place=place, turn=turn)
 
 
 def joined_outcomes(parts: Sequence[Outcomes]) -> Outcomes:

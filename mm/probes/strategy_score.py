@@ -75,7 +75,7 @@ class _Played:
 
 def strategy_scores(
     tapes: "Sequence[Tape]",
-    strategy: object,
+    strategy: tuple[str, Mapping[str, Any]],
     models: Mapping[str, object],
     settings: Mapping[str, Any],
     step: Callable[[int], None],
@@ -102,13 +102,13 @@ def _against(own: _Played, truth: _Played) -> StrategyScore:
     mean, difference = estimated(blocks, least=LEAST_BLOCKS), own.pnl - truth.pnl
     scaled = mean.times(len(blocks)) if mean.error else Estimate(difference)
     shift = 0.0 if scaled.value is None else difference - scaled.value  # outside the whole periods
-    ends = [None if end is None else end + shift for end in (scaled.low, scaled.high)]
+    low, high = (None if end is None else end + shift for end in (scaled.low, scaled.high))
     return StrategyScore(
         own.fills,
         own.lots,
         own_per_lot / own.unit if own.lots else None,
         own.pnl,
-        Estimate(difference, scaled.error, *ends, scaled.n),
+        Estimate(difference, scaled.error, low, high, scaled.n),
         by_count,
         adverse,
         difference - by_count - adverse,

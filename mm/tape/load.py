@@ -125,7 +125,9 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
         tape = replace(tape, meta=replace(tape.meta, opened=True))
     orders = DayOrders.of(day, tape, Path(cache) if cache else None)
     tape = tape.with_reader(read_again)
-    return tape.with_orders(orders and orders.open, partial(without_orders, day), orders and orders.log)
+    if orders is None:
+        return tape.with_orders(None, partial(without_orders, day))
+    return tape.with_orders(orders.open, log=orders.log)
 
 
 def book_doubts(folder: DayFolder) -> BookDoubts | None:

@@ -248,8 +248,8 @@ def order_index(columns: Columns, spans: Sequence[tuple[int, int]] | None = None
     """
     us, kind = columns["us"], columns["kind"]
     if (np.diff(us) < 0).any():
-        row = int(np.argmax(np.diff(us) < 0)) + 1
-        raise ValueError(f"row {row + 1} is at {us[row]}, before the row above it")
+        fell = int(np.argmax(np.diff(us) < 0)) + 1
+        raise ValueError(f"row {fell + 1} is at {us[fell]}, before the row above it")
     steps = np.flatnonzero(kind == ROW_LEVEL)
     if len(steps) > MOST_STEPS:
         raise ValueError(f"it has {len(steps):,} changes of levels; at most {MOST_STEPS:,} can be played")

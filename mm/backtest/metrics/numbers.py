@@ -241,6 +241,7 @@ NUMBERS = (
         "fifo_consistency",
         "",
         "under `queue_orders`, the share of executed lots whose order was the first of its queue: 1 in a plain FIFO",
+        line="first in queue",
     ),
     SummaryNumber("excluded", "", "the spans of the days that a fault of the data takes out, each with its cause"),
     SummaryNumber(

@@ -184,8 +184,8 @@ NUMBERS = (
     SummaryNumber(
         "fills_ratio",
         RATIO,
-        "fills over predicted fills, with an interval for clustered fills; of a fit of three days or more it is "
-        "predictive (the fit's blocks, the variance between its days), else `given` says given what",
+        "fills over predicted fills, with an interval for clustered fills; of a schedule, and of a fit of three days "
+        "or more, it is predictive (errors by blocks, the variance between days), else `given` says given what",
         "no intensity predicts fills from the mid, or a fifth of the order time was outside the fit",
     ),
     SummaryNumber("fills_ratio.given", null="the interval is predictive, or there is no ratio"),

@@ -307,7 +307,7 @@ def schedule_of(
     calibrator: Calibrator,
     plan: WindowPlan,
     fallback: Fallback,
-    segments: Sequence[Segment],
+    segments: Iterable[Segment],
     clustering: WindowClustering | None,
     shared: tuple[dict[str, Any] | None, Sequence[Mapping[str, Any]]],
 ) -> Schedule:

@@ -103,5 +103,5 @@ def _by_half_hours(fast: Floats, slow: Floats, sigma: float | None) -> Estimate:
     each = (long / long_count / SLOW_S - FAST_S / SLOW_S * quick / quick_count) / (1 - FAST_S / SLOW_S)
     squared = estimated(each)
     half = 0.0 if squared.ends is None else (squared.ends[1] - squared.ends[0]) / 2
-    ends = [math.sqrt(max(sigma**2 + side * half, 0.0)) for side in (-1, 1)]
-    return Estimate(sigma, (squared.error or 0.0) / (2 * sigma), *ends, n=len(each))
+    low, high = (math.sqrt(max(sigma**2 + side * half, 0.0)) for side in (-1, 1))
+    return Estimate(sigma, (squared.error or 0.0) / (2 * sigma), low, high, len(each))

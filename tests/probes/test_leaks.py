@@ -149,7 +149,7 @@ def test_signal_with_mean_of_the_day_is_found(workspace, name, found):
 
     In a process of its own: the peeker takes the first tape that it finds, and this one has those of other tests.
     """
-    words = ("check", "lookahead", f"profiles_read:{name}", "--day", DAY, *FLAGS, "--json")
+    words = ("check", "lookahead", f"profiles_read:{name}", "--day", DAY, *FLAGS, "--cuts", "2", "--json")
     process = run_python("-m", "mm", *words, cwd=workspace, PYTHONPATH=f"{workspace}:{ROOT}")
     assert process.returncode == 5, process.stderr
     report = json.loads(process.stdout)

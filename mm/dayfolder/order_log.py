@@ -34,7 +34,7 @@ SPANS = "spans"
 """Key of the file's metadata: a JSON list of [begin_us, end_us) that the log covers."""
 LEAST_CONSISTENT = 0.95
 """Share of executed lots of first orders, below which a market is no plain FIFO."""
-ROWS_AT_ONCE = 1 << 19
+ROWS_AT_ONCE = 1 << 18
 _PIECE_BYTES = 1 << 25
 _LISTED = 1 << 16
 _REPEATED = ["kind", "account", "side", "ticks"]
@@ -79,7 +79,7 @@ class OrderLog:
         return {name: np.concatenate([empty, *(part[name] for part in parts)]) for name in ORDER_COLUMNS}
 
     def blocks(self, names: Sequence[str] = ORDER_COLUMNS) -> "Iterator[dict[str, Ints]]":
-        """Yield the rows in parts of up to some 500,000, the columns *names* of each; the memory is that of a part.
+        """Yield the rows in parts of up to some 260,000, the columns *names* of each; the memory is that of a part.
 
         Raises:
             BrokenFile: With the row, if one is not ten whole numbers, or if the compression is damaged.
@@ -115,7 +115,7 @@ class OrderLogWriter:
         path: The file, which must not exist.
         spans: As in `OrderLog`; may be set until the end of the context.
         steps: As in `OrderLog`.
-        compression: ``zstd``, or ``lz4`` for a temporary file.
+        compression: ``zstd``, or another one for a temporary file.
     """
 
     def __init__(
@@ -137,6 +137,7 @@ class OrderLogWriter:
             write_statistics=False,
             store_schema=False,
         )
+        self._rows_at_once = ROWS_AT_ONCE if compression == "zstd" else ROWS_AT_ONCE // 8
         self._waiting: list[Mapping[str, Ints]] = []
         self._rows = 0
 
@@ -172,13 +173,13 @@ class OrderLogWriter:
         """Write the next rows, by the name of the column."""
         self._waiting.append(columns)
         self._rows += len(columns["us"])
-        if self._rows >= ROWS_AT_ONCE:
+        if self._rows >= self._rows_at_once:
             self._flush()
 
     def _flush(self) -> None:
         if self._rows:
             joined = {name: np.concatenate([part[name] for part in self._waiting]) for name in ORDER_COLUMNS}
-            self._writer.write_table(pa.table(joined), ROWS_AT_ONCE)
+            self._writer.write_table(pa.table(joined), self._rows_at_once)
         self._waiting, self._rows = [], 0
 
 

@@ -87,7 +87,7 @@ class OrderRecords:
         self._rows = OrderLogWriter(self._path, compression="lz4")
         finalize(self, _discard, self._rows, self._path)
         self._count, self._last_us, self._closed = 0, 0, False
-        self._ends, self._ids = array("q"), array("q")
+        self._ends, self._ids = array("I"), array("I")  # one of each message of the day
         self._first: dict[str, str] = {}
         self.off_tick = 0
 
@@ -183,8 +183,9 @@ class OrderRecords:
 
     def _blocks(self, steps: "Steps") -> Iterator["Ints"]:
         """Yield the rows in ticks and lots, with the update ids of the day's messages."""
-        ends, ids = np.frombuffer(self._ends, np.int64), np.frombuffer(self._ids, np.int64)
-        ids = np.append(ids, ids[-1] + 1 if len(ids) else 0)  # rows after the last message are of none
+        ends = np.frombuffer(self._ends, np.uint32)
+        # Rows after the last message are of none.
+        ids = np.append(np.frombuffer(self._ids, np.uint32), self._ids[-1] + 1 if self._ids else 0).astype(np.uint32)
         price, qty = self._price_e8 / steps.tick_e8, self._qty_e8 / steps.lot_e8
         begin = 0
         for columns in OrderLog.open(self._path).blocks():

@@ -91,15 +91,17 @@ class CsvTable:
 
     def _cells(self, row: int, text: bytes) -> pl.DataFrame:
         width = len(self.columns)
-        quoted = text.split(b'"')[1::2]
-        if any(b"," in cell or b"\n" in cell for cell in quoted) or b",'[" in text:
-            return self._quoted_cells(row, text)
-        text = text.replace(b'"', b"")  # no quoted cell has a comma, so quotes say nothing
+        if b'"' in text or b"'" in text:
+            quoted = text.split(b'"')[1::2]
+            if any(b"," in cell or b"\n" in cell for cell in quoted) or b",'[" in text:
+                return self._quoted_cells(row, text)
+            text = text.replace(b'"', b"")  # no quoted cell has a comma, so quotes say nothing
         try:
             names = dict.fromkeys(self.columns, pl.String)
             cells = pl.read_csv(text, schema=names, has_header=False, quote_char=None).fill_null("")
             if cells.height * (width - 1) == text.count(b","):
-                padded = b", " in text or b" ," in text or b",\t" in text
+                spaces = b" " in text or b"\t" in text
+                padded = spaces and (b", " in text or b" ," in text or b",\t" in text)
                 return cells.with_columns(pl.all().str.strip_chars()) if padded else cells
             error: Exception | None = None
         except pl.exceptions.PolarsError as raised:

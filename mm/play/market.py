@@ -15,12 +15,13 @@ import numpy as np
 from mm.base.audit_chain import audit_folder
 from mm.clock import US_PER_MS, iso, us_from_ms
 from mm.dayfolder.held_out import held_of, refuse_held
-from mm.dayfolder.layout import USDM, DayFolder, day_folder, days_of
+from mm.dayfolder.layout import USDM, DayFolder, day_folder, days_of, existing
 from mm.dayfolder.ledger import LedgerView
 from mm.dayfolder.rows import DefectList
 from mm.errors import Mismatch, UsageError
 from mm.instrument import e8, short_text
 from mm.play.knobs import NO_OTHERS, Day, Market, OtherMarkets
+from mm.signals.contract import RecordedContract
 from mm.signals.micro_price import MicroPriceFit, fit_micro_price
 from mm.signals.other_feed import OtherFeed
 from mm.tape.doubts import day_warnings
@@ -192,9 +193,29 @@ def open_others(day: Day, market: Market, others: OtherMarkets, own: "Sequence[T
     grid = replace(market, tick_size=None, qty_step=None, min_notional=None)
     feeds = {}
     for name, declared in others.declared().items():
-        opened = open_days(other_day(day, others, name), grid)
-        feeds[name] = feed_of_market(name, own, opened, declared.get("feed_latency_ms"))
+        theirs = other_day(day, others, name)
+        opened = [_with_contract(tape, theirs) for tape in open_days(theirs, grid)]
+        feed = feed_of_market(name, own, opened, declared.get("feed_latency_ms"))
+        if feed.feed_latency_ms is None:  # else arrivals are not those that were recorded
+            days = tuple(one for tape in opened for one in tape.days)
+            told = RecordedContract(theirs.data_root, theirs.symbol, days)
+            told()  # before a model runs, so that nothing is read on its behalf
+            feed = feed._replace(told=told)
+        feeds[name] = feed
     return feeds
+
+
+def _with_contract(tape: Tape, day: Day) -> Tape:
+    """Return a day with the file of its contract among its inputs, if it has one."""
+    folders = [DayFolder(day.data_root, tape.symbol, name) for name in tape.days]
+    read = [
+        (os.path.relpath(path, day.data_root), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+        for folder in folders
+        if (path := existing(folder.contract))
+    ]
+    if not read:
+        return tape
+    return replace(tape, meta=replace(tape.meta, inputs=(*tape.meta.inputs, *read))).with_orders_of(tape)
 
 
 def micro_price_before(day: Day, market: Market, tape: Tape) -> FittedMicroPrice:

@@ -1,13 +1,15 @@
 """Counterfactual tapes: truncated at a cut, mirrored after it, or shifted by a week or by hours."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.clock import US_PER_S
+from mm.clock import US_PER_MS, US_PER_S
+from mm.dayfolder.contract_rows import ContractRow, LiquidationRow, MarkRow
 from mm.signals.other_feed import OtherFeed
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, SNAPSHOT, TRADE, Ints, Tape
 
@@ -98,8 +100,35 @@ def feeds_like(
             at = us - max(feed.delay_us, 0)  # a feed that shows what has not happened yet looks ahead
             tapes = tuple(tape for tape in tapes if tape.start_us < at)
         changed = tuple(tape if change is not shifted and tape.end_us < at else change(tape, at) for tape in tapes)
-        changed_feeds[name] = feed._replace(tapes=changed, span=(own.start_us, own.end_us))
+        told = tuple(_changed_rows(feed.told(), change, at))
+        changed_feeds[name] = feed._replace(tapes=changed, span=(own.start_us, own.end_us), told=partial(tuple, told))
     return changed_feeds
+
+
+def _changed_rows(rows: Sequence[ContractRow], change: Callable[[Tape, int], Tape], us: int) -> Iterator[ContractRow]:
+    """Yield what was told of a contract, changed as a tape is by *change*."""
+    for row in rows:
+        if change is shifted:
+            yield _later(row, us)
+        elif row.recv_us < us:
+            yield row
+        elif change is mirrored:
+            yield _mirrored_row(row)
+
+
+def _later(row: ContractRow, by_us: int) -> ContractRow:
+    later = row._replace(recv_us=row.recv_us + by_us)
+    if isinstance(later, MarkRow) and later.funding_ms is not None:
+        return later._replace(funding_ms=later.funding_ms + by_us // US_PER_MS)
+    return later
+
+
+def _mirrored_row(row: ContractRow) -> ContractRow:
+    if isinstance(row, MarkRow):  # what was dear is cheap
+        return row._replace(mark_e8=row.index_e8 or row.mark_e8 // 2, index_e8=row.mark_e8, rate_e8=-row.rate_e8)
+    if isinstance(row, LiquidationRow):
+        return row._replace(side=-row.side, filled_e8=LOTS_TIMES * row.filled_e8)
+    return row._replace(amount_e8=LOTS_TIMES * row.amount_e8)
 
 
 def book_before(tape: Tape, event: int) -> dict[tuple[int, int], int]:

@@ -68,7 +68,7 @@ def truncated_copy(
     data = cwd / real.relative_to(here) if real.is_relative_to(here) else place / "data"
     for symbol in symbols:
         _link_days(symbol, data / symbol.name, day.day)
-    for folder in (day, *beside):
+    for folder in {folder.path.resolve(): folder for folder in (day, *beside)}.values():  # a market may see itself
         truncate(folder, DayFolder(data, folder.symbol, folder.day), cut_us)
     return TruncatedCopy(cwd, data, real)
 
@@ -89,7 +89,7 @@ def truncate(day: DayFolder, copy: DayFolder, cut_us: int) -> None:
     for path in (day.instrument, day.schema):
         if path.is_file():
             shutil.copyfile(path, copy.path / path.name)
-    for path in (day.frames, day.trades, day.gaps):
+    for path in (day.frames, day.trades, day.gaps, day.contract, day.best):
         deque(_copy_lines(day, copy, path, cut_us), maxlen=0)
     last = deque(_copy_lines(day, copy, day.diffs, cut_us), maxlen=1)
     for line in last:

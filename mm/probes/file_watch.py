@@ -257,7 +257,7 @@ def _of_earlier_day(path: Path, data_root: Path, day: str) -> bool:
     if not re.fullmatch(r"\d{8}", recorded) or recorded >= day:
         return False
     folder = DayFolder(root, symbol, recorded)
-    written = (folder.frames, folder.trades, folder.events, folder.gaps, folder.diffs, folder.instrument, folder.schema)
+    written = (*folder.streams(), folder.instrument, folder.schema)
     names = {folder.relative(file).removesuffix(".gz") for file in (*written, folder.manifest, folder.order_log)}
     name = "/".join(filter(None, rest)).removesuffix(".gz")
     return name in names or name.startswith("snapshots/snapshot_")

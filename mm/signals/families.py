@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from mm.base.knobs import closest
 from mm.base.user_code import USER_ERRORS, load_class, one_line, place_of, place_of_code
 from mm.clock import US_PER_S
+from mm.dayfolder.contract_rows import ContractRow
 from mm.errors import ModelError, UnknownModel, UsageError
 from mm.instrument import Instrument
 from mm.predict.artefact import FOLDER, signal_of
-from mm.signals import formulas
+from mm.signals import contract, formulas
 from mm.signals.micro_price import MicroPriceFit
 from mm.signals.other_feed import OtherFeed
 from mm.signals.other_market import Basis, Divergence, OtherMarket, OtherReturn, OtherSignal
@@ -143,6 +144,12 @@ def _other_return(made: SignalArgs) -> OtherReturn:
 def _of_other(made: SignalArgs) -> Signal:
     other = made.others.of(made.other, made.name)
     return OtherSignal(other, other.signals.names.index(made.signal))
+
+
+def _told(made: SignalArgs) -> Sequence[ContractRow]:
+    """Return what was recorded of another market as a contract; raises UsageError as `Others.of`."""
+    made.others.of(made.other, made.name)
+    return made.others.feeds[made.other].told()
 
 
 FAMILIES = (
@@ -297,6 +304,30 @@ FAMILIES = (
     SignalFamily(
         *("{o}.divergence_{w}", "other", "basis points", "its return over W less that of our mid", _HERE),
         lambda m: Divergence(_other_return(m), formulas.Momentum(m.window_us)),
+    ),
+    SignalFamily(
+        *("{o}.premium", "other", "basis points", "10⁴·ln(its mark price / its index price)", _HERE),
+        lambda m: OwnSignal(contract.Premium(_told(m))),
+    ),
+    SignalFamily(
+        *("{o}.mark_basis", "other", "basis points", "10⁴·ln(its mark price / our mid)", _HERE),
+        lambda m: OwnSignal(contract.MarkBasis(_told(m), m.grid.tick_e8)),
+    ),
+    SignalFamily(
+        *("{o}.funding", "other", "basis points", "10⁴·rate of its next funding, as estimated then", _HERE),
+        lambda m: OwnSignal(contract.FundingRate(_told(m))),
+    ),
+    SignalFamily(
+        *("{o}.funding_in", "other", "s", "time to its next funding", _HERE),
+        lambda m: OwnSignal(contract.FundingIn(_told(m))),
+    ),
+    SignalFamily(
+        *("{o}.open_interest", "other", BASE, "its open interest, told each minute", _HERE),
+        lambda m: OwnSignal(contract.OpenInterest(_told(m))),
+    ),
+    SignalFamily(
+        *("{o}.liquidated_{w}", "other", BASE, "bought − sold by its liquidations in (t − W, t]", _HERE),
+        lambda m: OwnSignal(contract.Liquidated(_told(m), m.window_us)),
     ),
     SignalFamily(
         *("{o}.{s}", "other", "its own", "any signal of groups state, flow and path, of the market {o}", _HERE),

@@ -1,7 +1,9 @@
 """The feed of another market, and a trade of it."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from mm.dayfolder.contract_rows import ContractRow
 from mm.instrument import Instrument
 from mm.tape.tape import Tape
 
@@ -17,6 +19,7 @@ class OtherFeed(NamedTuple):
         feed_latency_ms: The delay, if its events are at their exchange time; None if they are at their receive time.
         span: First and last instant of the run, µs, to which the account of orders there is limited; None: no limit.
         opening: The first book of a live market, from which the terms of orders there follow.
+        told: Returns what was recorded of it as a contract beside book and trades, in order of arrival.
         strict_clock: Whether it is late until our clock was measured against its exchange's, as a live market.
     """
 
@@ -28,6 +31,7 @@ class OtherFeed(NamedTuple):
     span: tuple[int, int] | None = None
     opening: Tape | None = None
     strict_clock: bool = False
+    told: Callable[[], Sequence[ContractRow]] = tuple
 
     @property
     def first(self) -> Tape:

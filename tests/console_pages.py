@@ -8,7 +8,7 @@ Bash blocks show no output.
 Settings are flags: what a page exports it unsets, so that pages read in any order in one shell print the same.
 Each page runs in its own folder, after the commands of the tour that it builds on; files that the page introduces with
 ``Put this into `name` `` are in that folder, and parts of one file are joined.
-A server (``… > FILE &``) runs until the end of its page, one whose comment names a terminal beside what follows in
+A server (``… > FILE &``) runs until ``kill %1``, one whose comment names a terminal beside what follows in
 its block; Ctrl-C ends it half a minute later. Servers get a free port instead of 8765.
 """
 
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -163,7 +163,10 @@ class Console:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End what still runs."""
-        started = [*self._servers, *(process for _, _, process in self._terminals)]
+        self._end([*self._servers, *(process for _, _, process in self._terminals)])
+
+    @staticmethod
+    def _end(started: Sequence[subprocess.Popen[bytes]]) -> None:
         for process in started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
@@ -217,6 +220,10 @@ class Console:
             subprocess.CalledProcessError: If the command fails although the page shows no error.
         """
         command = command.replace(_PORT, self._port)
+        if command == "kill %1":  # the server, which is no job of this shell
+            self._end(self._servers)
+            self._servers.clear()
+            return []
         if _SERVED.search(command) or _BESIDE.search(command):
             self._start(command)
             return []
@@ -244,6 +251,9 @@ class Console:
     def _start(self, command: str) -> None:
         """Start a command beside the others; a server is waited for until it has written that it is ready."""
         log = self._variables.with_name(f"beside{len(self._servers) + len(self._terminals)}.log")
+        ready = self.work / command.rpartition(">")[2].strip(" &")
+        if _SERVED.search(command):
+            ready.unlink(missing_ok=True)  # of an earlier page
         with log.open("wb") as output:
             process = subprocess.Popen(
                 ["bash", "-c", f"exec env {_BEHIND.sub('', command)}"],
@@ -258,7 +268,6 @@ class Console:
             self._terminals.append((command, log, process))
             return
         self._servers.append(process)
-        ready = self.work / command.rpartition(">")[2].strip(" &")
         until = time.monotonic() + _READY_S
         while not (ready.exists() and ready.read_text(encoding="utf-8").endswith("\n")):
             ended = process.poll() is not None or time.monotonic() > until

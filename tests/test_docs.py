@@ -85,7 +85,7 @@ def commands(line: str) -> list[list[str]]:
             parts.append([])
         else:
             parts[-1].append(word)
-    return [words[: words.index(">")] if ">" in words else words for words in parts]
+    return [list(takewhile(lambda word: word not in (">", "2>"), words)) for words in parts]
 
 
 def calls(text: str) -> Iterator[Call]:

@@ -33,6 +33,7 @@ at time 45 do shutdown lead_s=5
 $ mm sim serve --scenario large_tick --seed 7 --port 8765 --faults faults.txt > ready.json &
 $ curl -s http://127.0.0.1:8765/sim/state
 {"now_us":…
+$ kill %1
 ```
 
 | WHEN | the rule is applied |

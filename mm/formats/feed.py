@@ -501,7 +501,9 @@ def _most_places(event: FileEvent) -> int:
 
     def noted(price: str) -> str:
         nonlocal most
-        most = max(most, len(price.partition(".")[2].rstrip("0")))
+        whole, _, places = price.partition(".")
+        if whole.isdecimal() and places.isdecimal():
+            most = max(most, len(places.rstrip("0")))
         return price
 
     _with_numbers(event, noted, str)

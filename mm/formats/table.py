@@ -69,7 +69,8 @@ _LEVELS = (
 )
 _NONE = ("", "nan", "null", "none")
 _BRACKETS = str.maketrans("()'", '[]"')
-_NAMED_NUMBER = re.compile(r"(?:Decimal|(?:np\.)?float64)\(([^()]*)\)")
+_NAMED_NUMBER = re.compile(r"(?:Decimal|(?:np\.)?(?:float64|array))\(([^()]*)\)")
+_LISTS = ("[", "(", "array(", "np.array(")
 _BARE_POINT = re.compile(r"(\d)\.(?=[\s,\]])")
 _OPEN_COMMA = re.compile(r",\s*\]")
 _NOISE = Decimal("1e-9")
@@ -407,6 +408,10 @@ class TableReader(FileReader):
         words = (
             {text.lower() for text in first.cells[table.names["side"]].to_list()} if "side" in table.names else set()
         )
+        if "side" not in table.names:
+            what = f"no column {self._columns.side or 'of the side'} among {', '.join(table.columns)[:160]}"
+            way_out = "give --side-column (of several names with commas a file's first one counts), or --trade-files"
+            raise table.place.broken(what, way_out, 1)
         if are_flags(words):
             words = set(re.findall("bid|ask|buy|sell", table.names["side"].lower()))
         if bool(words & _BOOK_WORDS) != bool(words & _TRADE_WORDS):
@@ -581,7 +586,7 @@ def _levels_of(cells: Sequence[str]) -> tuple[list[Level], list[Level]]:
     if len(cells) == 2:
         for side, cell in enumerate(cells):
             rows += [(str(price), str(qty), side) for price, qty, *_ in _list_of(cell)]
-    elif any(cell.startswith(("[", "(")) for cell in cells[:4]):
+    elif any(cell.startswith(_LISTS) for cell in cells[:4]):
         bids, bid_qtys, asks, ask_qtys = ([str(text) for text in _list_of(cell)] for cell in cells)
         for side, levels in enumerate((zip(bids, bid_qtys, strict=True), zip(asks, ask_qtys, strict=True))):
             rows += [(price, qty, side) for price, qty in levels]

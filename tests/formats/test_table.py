@@ -240,3 +240,19 @@ def test_columns_belong_to_tables_only():
         form_of("lobster", "0.1")
     with pytest.raises(UsageError, match=r"--side-words \(SIDE_WORDS\) '0=up'"):
         TableColumns(side_words="0=up").words("side_words", {}, {"bid": 1})
+
+
+@pytest.mark.parametrize("written", ["array([99.0, 98.5])", "np.array([99.0 98.5])", "[np.float64(99.0), 98.5]"])
+def test_lists_as_numpy_writes_them(tmp_path, written):
+    path = tmp_path / "b.csv"
+    rows_of = [f'{START_US + n * 1_000_000},"{written}","[5, 6]","[101]","[7]"' for n in range(2)]
+    path.write_text("\n".join(["time,bp,bq,ap,aq", *rows_of, ""]))
+    report = table([path], tmp_path / "data", levels="bp,bq,ap,aq")
+    found, _ = books_of(report.days[0].path)
+    assert found[START_US] == ({Decimal(99): Decimal(5), Decimal("98.5"): Decimal(6)}, {Decimal(101): Decimal(7)})
+
+
+def test_a_column_that_one_of_the_files_lacks_is_named(tmp_path):
+    paths = [rows(tmp_path / "b.csv", *BOOK), rows(tmp_path / "t.csv", trade(1), head="time,is_sell,price,size,id")]
+    with pytest.raises(BrokenFile, match=r"b\.csv:1: no column is_sell among time, side"):
+        table(paths, tmp_path / "data", side="is_sell")

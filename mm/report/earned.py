@@ -8,7 +8,7 @@ import numpy as np
 from mm.backtest.metrics.risk import LEAST_PERIODS, sharpe_of_days
 from mm.backtest.summary_text import told_sign
 from mm.base.arrays import Floats
-from mm.base.numbers import SHARPE_DAYS, UNDECIDED, number, percent, short, signed
+from mm.base.numbers import SHARPE_DAYS, UNDECIDED, noun, number, percent, short, signed
 from mm.report import figures
 from mm.report.figures import MAIN, SOFT, THIRD, Figure, signs
 from mm.report.frame import base_asset, card, chart, in_row, quote_asset
@@ -60,12 +60,13 @@ def _minutes_card(summary: Summary, run: RunColumns) -> str:
     if minutes is None or not told:
         return card("Minutes", "", chart(None, "The files of this run do not tell the PnL of its minutes."))
     moved = minutes[minutes != 0]
+    many, still = f"{told['periods']:,} {noun(told['periods'], 'minute')}", len(minutes) - len(moved)
     hint = (
-        f"PnL of the quoting in each of {told['periods']:,} minutes with a market: mean {signed(told['mean'])} {unit}, "
-        f"standard deviation {number(told['std'])}, from {signed(told['worst'])} to {signed(told['best'])}. "
-        f"{len(minutes) - len(moved):,} of them without a change are not drawn; the outermost bars hold the tails."
+        f"PnL of the quoting in each of {many} with a market: mean {signed(told['mean'])} {unit}, standard deviation "
+        f"{number(told['std'])}, from {signed(told['worst'])} to {signed(told['best'])}. {still:,} of them without a "
+        "change are not drawn; the outermost bars hold the tails."
     )
-    few = f"{len(moved):,} minutes with a change: fewer than {LEAST_PERIODS} have no shape."
+    few = f"{len(moved):,} {noun(len(moved), 'minute')} with a change: fewer than {LEAST_PERIODS} have no shape."
     return card("Minutes", hint, chart(_histogram(moved, f"PnL of a minute, {unit}", "minutes"), few))
 
 
@@ -79,7 +80,7 @@ def _trips_card(summary: Summary, run: RunColumns) -> str:
             f" {told['n']:,}, {percent(told['win_rate'])} with a gain: mean {signed(told['mean'])} {unit}, median "
             f"{signed(told['median'])}, from {signed(told['worst'])} to {signed(told['best'])}."
         )
-    few = f"{len(trips):,} round trips: fewer than {LEAST_PERIODS} have no shape."
+    few = f"{len(trips):,} {noun(len(trips), 'round trip')}: fewer than {LEAST_PERIODS} have no shape."
     return card("Round trips", hint, chart(_histogram(trips, f"PnL of a round trip, {unit}", "round trips"), few))
 
 
@@ -96,17 +97,18 @@ def inventory_card(summary: Summary, run: RunColumns) -> str:
         return card(title, "", chart(None, "The inventory stayed on one level, so there is nothing to compare."))
     of = f" Of {summary['symbol']} alone." if run.legs else ""
     hint = (
-        f"PnL of the quoting (left, {unit}) and share of the time (right, %) by the distance of the inventory from its "
-        f"target, {short(run.target)} {base}, before each change; the bars add up to the PnL.{of}"
+        f"By the distance of the inventory from its target, {short(run.target)} {base}, before each change of the "
+        f"equity; the bars add up to the PnL of the quoting.{of}"
     )
     names = [short(round(level, 10)) for level in levels.tolist()]
-    axis = figures.numbers_axis(f"{base} from the target")
     tips = [f"{at} {base}: {signed(p)} {unit}" for at, p in zip(names, pnl.tolist(), strict=True)]
     times = [f"{at} {base}: {percent(s)} of the time" for at, s in zip(names, share.tolist(), strict=True)]
     colours = signs(pnl, decided=told_sign(summary) != UNDECIDED)
-    earned = figures.chart([figures.bars("PnL", levels, pnl, colours, tips)], axis, 200)
-    held = figures.chart([figures.bars("time", levels, 100 * share, SOFT, times)], axis, 200)
-    return card(title, hint, in_row(chart(earned), chart(held)))
+    panels = [
+        figures.Panel("PnL", unit, [figures.bars("PnL", levels, pnl, colours, tips)], 150),
+        figures.Panel("Time", "% of the time", [figures.bars("time", levels, 100 * share, SOFT, times)], 70),
+    ]
+    return card(title, hint, chart(figures.stacked(panels, figures.numbers_axis(f"{base} from the target"))))
 
 
 def by_inventory(run: RunColumns, clip: float) -> tuple[Floats, Floats, Floats]:

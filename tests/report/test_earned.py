@@ -66,7 +66,7 @@ def test_histograms_count_every_minute_and_round_trip(result, figures):
 
 def test_inventories_add_up_to_the_pnl(result, figures):
     """Each change of equity belongs to the inventory before it; the shares of time to one."""
-    bars, time = (one["data"][0] for one in figures if "from the target" in str(one["layout"]["xaxis"].get("title")))
+    bars, time = of_axis(figures, "from the target")["data"]
     assert sum(bars["y"]) == pytest.approx(result.summary["pnl_quoting"], abs=1e-9)
     assert sum(time["y"]) == pytest.approx(100)
     levels, pnl, share = by_inventory(columns_of(result), result.summary["quote_qty"])

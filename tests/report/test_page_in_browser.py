@@ -40,7 +40,7 @@ def scribe_of(kind):
 
 # Equity, the charts over time, the split, the returns, those by inventory; the markouts, distances, rates and draws.
 @pytest.mark.parametrize(
-    ("kind", "charts"), [("empty", 0), ("never valid", 1), ("one row", 2), ("no fills", 4), ("fills", 10)]
+    ("kind", "charts"), [("empty", 0), ("never valid", 1), ("one row", 2), ("no fills", 4), ("fills", 9)]
 )
 def test_any_run_is_drawn_in_a_browser(opened, kind, charts):
     """Text where there is nothing to draw, and no script errors."""
@@ -54,7 +54,7 @@ def test_full_day_is_drawn_on_every_screen(opened, look):
     """With a schedule's A and k, eight quotes per second and many holes."""
     result = result_of(seeded(300, breaks=2))
     observed = opened(page_of(result, full_day(seconds=20_000, n_fills=5_000)), **look)
-    assert observed.charts == 11
+    assert observed.charts == 10
     assert {"our bid", "our sells", "spread captured"} <= set(observed.text.split("\n"))  # the legends
 
 

@@ -11,12 +11,14 @@ from mm import Rules, Tape, backtest
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.quotes.simple import FixedSpread
 from mm.clock import US_PER_S
+from mm.dayfolder.contract_rows import InterestRow, LiquidationRow, MarkRow
 from mm.instrument import Instrument
 from mm.probes.counterfactual import (
     BEYOND_US,
     LOTS_TIMES,
     WEEK_US,
     book_before,
+    feeds_like,
     greatest_moves,
     greatest_prints,
     market_at,
@@ -24,6 +26,7 @@ from mm.probes.counterfactual import (
     shifted,
     truncated,
 )
+from mm.signals.other_feed import OtherFeed
 from mm.tape.tape import GAP, SNAPSHOT, TRADE
 from strategies import tapes
 
@@ -134,3 +137,18 @@ def test_greatest_prints_returns_largest_print_per_side():
     assert greatest_prints(tape, 3 * US_PER_S) == [5 * US_PER_S, 4 * US_PER_S]
     assert greatest_prints(tape, 4 * US_PER_S) == [5 * US_PER_S]
     assert greatest_prints(tape, 5 * US_PER_S) == []
+
+
+def test_what_is_told_of_a_contract_has_the_same_past_and_another_future():
+    """Rows of another market are cut, mirrored and moved as its tape is; a payment moves with its rows."""
+    tape = Tape.of(GRID, EVENTS)
+    rows = (MarkRow(2_000, 90, 100, 7, 60_000), LiquidationRow(3_500, 1, 5, 100), InterestRow(3_600, 9))
+    feeds = {"perp": OtherFeed(GRID, (tape,), told=lambda: rows)}
+    for change, cut_us in ((truncated, 3_000), (mirrored, 3_000), (shifted, WEEK_US)):
+        told = feeds_like(feeds, change, cut_us, change(tape, cut_us))["perp"].told()
+        if change is shifted:
+            assert [row.recv_us for row in told] == [row.recv_us + WEEK_US for row in rows]
+            assert told[0].funding_ms == 60_000 + WEEK_US // 1_000
+            continue
+        assert told[0] == rows[0]
+        assert told[1:] == (() if change is truncated else (LiquidationRow(3_500, -1, 15, 100), InterestRow(3_600, 27)))

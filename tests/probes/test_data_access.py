@@ -102,6 +102,20 @@ def test_truncated_copy_excludes_later_data(here, root, tmp_path):
     assert sorted(path.name for path in derived_from(DAY, Path("out"))) == [f"20260103-{DAY}_c", f"{DAY}_b", "tapes"]
 
 
+def test_a_day_that_sees_itself_is_cut_once_with_the_files_of_its_contract(here, root, tmp_path):
+    """OTHERS may name the run's own symbol; what a contract told after the cut is not in the copy."""
+    day = DayFolder(root, SYMBOL, DAY)
+    cut_us = load_day(day).start_us + 60_000_000
+    for path in (day.contract, day.best):
+        rows = [f"0,{us // 1_000},1,r,{us}" for us in (cut_us - 1, cut_us, cut_us + 1)]
+        path.write_text("event_time_ms,recv_time_ms,recv_seq,run_id,recv_time_us\n" + "\n".join(rows) + "\n")
+    copied = truncated_copy(tmp_path / "place", day, Path("out"), cut_us, [day])
+    for path in (day.contract, day.best):
+        (row,) = (copied.data_root / SYMBOL / DAY / path.name).read_text().splitlines()[1:]
+        assert row.endswith(str(cut_us - 1))
+        path.unlink()  # other tests read the day
+
+
 @pytest.mark.parametrize("place", ["data", "deep/data", "."])
 def test_data_may_be_anywhere_in_folder(root, tmp_path, monkeypatch, place):
     """A relative path in a model refers to the copy's data; files next to the symbols are available."""

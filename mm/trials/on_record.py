@@ -171,7 +171,8 @@ class Recording:
                 if one.place == trial.place and one.line.spans == trial.line.spans:
                     part[designs[one.line.design]] = one.pnl
         openings = max((read.openings for read in self._read.values()), default=0)
-        known = self.ledger.known()
+        nothing = bool(self.problems) and not any(read.known for read in self._read.values())
+        known = 0 if nothing else self.ledger.known()  # neither read nor written: this run knows of none
         parts = tuple((trial.day, trial.line.count) for trial in days.values())
         return OnRecord(known, tuple(designs), pnl.T, self.new, openings, tuple(dict.fromkeys(problems)), parts)
 

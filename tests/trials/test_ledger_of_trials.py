@@ -152,6 +152,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     assert any("not on record" in problem for problem in seen.problems)
 
 
+def test_a_day_that_can_neither_be_read_nor_written_leaves_a_run_without_known_trials(tmp_path):
+    """Those of other days tell nothing of it."""
+    recorded(tmp_path, trial(1, day="20260106"))
+    (tmp_path / f"trials/BTCUSDT/{DAY}.ndjson").mkdir()
+    seen = recorded(tmp_path, trial(1))
+    assert (seen.known, seen.on_these_days) == (0, 1)
+    assert len(seen.problems) == 2
+
+
 def test_a_file_in_place_of_the_folder_is_named(tmp_path):
     """As on a disk that cannot be written, for any user."""
     (tmp_path / "trials").write_text("")

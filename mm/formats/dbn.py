@@ -83,10 +83,13 @@ def _metadata(path: Path, stream: Any) -> tuple[list[tuple[str, int, str, str]],
     if metadata.schema is not None and str(metadata.schema) != "mbo":
         raise BrokenFile(f"{path}:1: it has the schema {metadata.schema}; request the schema mbo")
     found = []
-    for name, intervals in dict(metadata.mappings).items():
-        for interval in intervals:
-            dates = (str(interval[key]).replace("-", "")[:8] for key in ("start_date", "end_date"))
-            found.append((name.upper(), int(interval["symbol"]), *dates))
+    try:
+        for name, intervals in dict(metadata.mappings).items():
+            for interval in intervals:
+                dates = (str(interval[key]).replace("-", "")[:8] for key in ("start_date", "end_date"))
+                found.append((name.upper(), int(interval["symbol"]), *dates))
+    except ValueError as error:
+        raise BrokenFile(f"{path}:1: its symbols are not those of instruments ({error}); {COPY_AGAIN}") from error
     if not found:
         raise BrokenFile(
             f"{path}:1: it names no symbol of an instrument (version {version}); request it with stype_out "

@@ -1,6 +1,8 @@
 """Single orders of every source: what the simulator wrote comes back as the same order log and the same books."""
 
+import random
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from mm.dayfolder.layout import (
     DayFolder,
 )
 from mm.dayfolder.order_log import OrderLog, OrderLogWriter
-from mm.errors import BrokenFile, UsageError
+from mm.errors import BrokenFile, MMError, UsageError
 from mm.formats.order_export import export_orders, order_rows
 from simulation import simulate_day
 
@@ -145,6 +147,20 @@ def test_dbn_without_its_library_names_the_extra(tmp_path, monkeypatch):
     (tmp_path / "x.dbn").write_bytes(b"DBN\x02 and more")
     with pytest.raises(UsageError, match=r"x\.dbn.*mm-research\[databento\]"):
         es([tmp_path / "x.dbn"], tmp_path / "data")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_damaged_dbn_is_read_or_refused_by_name(busy, tmp_path, seed):
+    """Cut anywhere, or with other bytes in its head: never anything but an error of ours."""
+    pytest.importorskip("databento_dbn")
+    rng, (path,) = random.Random(seed), export_orders(busy, "dbn", tmp_path / "x.dbn").files
+    data = bytearray(path.read_bytes()[: rng.randint(0, 4_000)])
+    for _ in range(rng.randint(0, 3)):
+        if data:
+            data[rng.randrange(min(len(data), 400))] = rng.randrange(256)
+    path.write_bytes(data)
+    with suppress(MMError):
+        imported("databento", [path], tmp_path / "data")
 
 
 def opened(*records):

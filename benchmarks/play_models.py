@@ -5,6 +5,7 @@ index of levels, plays the day in each variant, and prints one JSON object.
 """
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -92,7 +93,31 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
             "orders": int(journal.orders[:, 1].max(initial=0)),
             "fills": len(journal.fills),
         }
-    print(json.dumps(output))
+    print(json.dumps(output | {"every_order": _by_every_order(Path(cache))}))
+
+
+def _by_every_order(cache: Path) -> dict[str, Any]:
+    """Return the time to quote the best prices of a simulated day by every order and by default, and to index it."""
+    from mm.dayfolder.layout import DayFolder
+    from mm.play.terms import rules_of
+    from mm.tape.load import load_day
+
+    folder = DayFolder(cache / "simulated", "ORDERSUSDT", "20260105")
+    if not folder.path.is_dir():
+        words = ["--symbol", folder.symbol, "--day", folder.day, "--hours", "1", "--scenario", "zero_intelligence"]
+        subprocess.run(
+            [*PYTHON, "mm", "sim", "day", *words, "--data-root", str(folder.root)], check=True, stdout=sys.stderr
+        )
+    for path in cache.glob("order_log_*.npy"):
+        path.unlink()
+    tape = load_day(folder, cache=cache).kept_mapped()
+    found: dict[str, Any] = {"index": seconds(lambda: tape.orders)}
+    rules = rules_of(tape, EXECUTION, ACCOUNT, models(None))
+    for fills in ("queue_orders", "queue_prob_power"):
+        play = play_of(Play(fills, 0.5, touch=True), tape, rules, 1.0)
+        play()
+        found[fills] = median([seconds(play) for _ in range(REPEATS)])
+    return found
 
 
 def play_of(variant: Play, tape: "Tape", rules: "Rules", k: float) -> "Callable[[], Journal]":
@@ -163,6 +188,20 @@ def measure(bench: Bench) -> Measured:
     name = "make the index of levels, and keep it"
     why = "once a day, and no peer makes one"
     rows.append(Row(name, "s", [times["s"] for times in taken], aim=why, user=[times["user_s"] for times in taken]))
+    orders = [result.output["every_order"] for result in in_process]
+    rows.append(
+        Row(
+            "queue_orders, at the touch, a simulated day",
+            "s",
+            [taken["queue_orders"]["s"] for taken in orders],
+            "queue_prob_power",
+            [taken["queue_prob_power"]["s"] for taken in orders],
+            Aim(0.5),
+            [taken["queue_orders"]["user_s"] for taken in orders],
+            [taken["queue_prob_power"]["user_s"] for taken in orders],
+        )
+    )
+    rows.append(Row("make its index of orders, and keep it", "s", [taken["index"]["s"] for taken in orders], aim=why))
     last = in_process[-1].output
     facts: dict[str, Any] = {}
     for play in PLAYS:

@@ -176,6 +176,7 @@ cdef class OrderBook:
 
     Attributes:
         executed, executed_first: Executed lots of displayed orders, and those of the first in its queue.
+        hidden: Number of executions of nothing displayed.
     """
 
     cdef Index orders_at, levels_at
@@ -191,7 +192,7 @@ cdef class OrderBook:
     cdef bint cleared
     cdef int64_t[PROBLEMS] problem_count
     cdef int64_t[PROBLEMS] problem_row
-    cdef readonly int64_t executed, executed_first
+    cdef readonly int64_t executed, executed_first, hidden
 
     def __cinit__(self, int64_t first_rank=1):
         self.next_rank, self.free_order, self.events = first_rank, NONE, 1
@@ -635,6 +636,7 @@ cdef class OrderBook:
 
     cdef inline int _trade_row(self, int64_t maker, int8_t side, int64_t ticks, int64_t lots) except -1 nogil:
         self._row(KIND_TRADE, 0, maker, side, ticks, lots)
+        self.hidden += maker == 0
         self.rows.at[self.rows.used - 2] = self.trade_id
         return 0
 

@@ -140,8 +140,10 @@ class OrderRecords:
         return said if self._is_fifo else [*said, self._queues()]
 
     def told(self) -> list[str]:
-        """Return a sentence on the queues, if they are as they should be."""
-        return [text for text in (self._queues(),) if text and self._is_fifo]
+        """Return sentences on the queues, if they are as they should be, and on what was not displayed."""
+        hidden = self._book.hidden
+        said = f"{hidden:,} executions are of nothing displayed (hidden orders, auctions, orders of before)"
+        return [*([self._queues()] if self._is_fifo and self._queues() else []), *([said] if hidden else [])]
 
     @property
     def _is_fifo(self) -> bool:

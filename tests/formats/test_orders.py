@@ -223,6 +223,7 @@ def test_fill_and_its_cancellation_are_one_change(tmp_path):
         (ROW_REDUCE, 2, 1, 9_999, 1),
     ]
     assert "1 records execute at another price than their order's" in " ".join(report.warnings)
+    assert any("1 executions are of nothing displayed" in how for how in report.read_as)
 
 
 @pytest.mark.parametrize(

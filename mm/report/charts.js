@@ -119,7 +119,7 @@ window.charts = (async () => {
     const over = figure.layout.xaxis?.type === "date";
     const narrow = div.clientWidth < 560;
     if (narrow) {
-      Object.assign(figure.layout.margin, { l: 50, r: 10 });
+      Object.assign(figure.layout.margin, { l: 50, r: 26 });
       if (figure.layout.xaxis.type === "date" || figure.layout.xaxis.nticks) figure.layout.xaxis.nticks = 4;
       for (const one of figure.layout.annotations ?? []) one.font = { size: 11 };
     }

@@ -60,7 +60,7 @@ class HoursOfDay:
             pnl=np.asarray(np.bincount(_hour(account.us[known[1:]]), gained, minlength=HOURS), dtype=np.float64),
             at_once=fills_means(hour, sign * (mid - price), us // _BLOCK_US),
             later=fills_means(hour, favour, us // _BLOCK_US),
-            days=np.bincount(_hour(np.unique(account.us // _HOUR_US) * _HOUR_US), minlength=HOURS),
+            days=np.bincount(_hour(np.unique(account.us[known] // _HOUR_US) * _HOUR_US), minlength=HOURS),
         )
 
 

@@ -10,7 +10,7 @@ from mm.clock import US_PER_S, iso
 from mm.live.pages.compare import Agreement, RunComparison, RunData, RunFigures
 from mm.report.figures import SERIES, Figure, Trace, step, time_axis
 from mm.report.figures import chart as figure_of
-from mm.report.frame import card, chart, document, grid, header, notes, tile, tiles, zoom_bar
+from mm.report.frame import base_asset, card, chart, document, grid, header, notes, quote_asset, tile, tiles, zoom_bar
 
 Cells = tuple[str, Callable[[RunFigures], str]]
 HEIGHT = 240
@@ -85,6 +85,8 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
         runs: Data of the compared runs, for the chart.
     """
     names = [f"{run.kind} {run.run_id}" for run in found.runs]
+    terms = {"symbol": found.symbol, "base_asset": "", "quote_asset": ""}
+    base, quote = base_asset(terms), quote_asset(terms)
     span = f"{iso(found.begin_us)} – {iso(found.end_us)}, {duration((found.end_us - found.begin_us) / US_PER_S)}"
     gaps = [
         tile(
@@ -100,9 +102,17 @@ def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
         header(found.symbol, " · ".join(dict.fromkeys(run.kind for run in found.runs)), escape(span)),
         tiles(tile("Reference", escape(names[0]), "the first run"), *gaps),
         notes(found.notes),
-        card("Equity", _EQUITY, zoom_bar() + chart(equity_figure(found, runs), "No run has a valid book.")),
-        card("Numbers", "Over the time that all runs cover.", grid(["", *names], figures)),
-        card("Against the reference", "Differences of each run.", grid(["", *names[1:]], agreement)),
+        card(
+            "Equity",
+            f"{_EQUITY} In {quote}.",
+            zoom_bar() + chart(equity_figure(found, runs), "No run has a valid book."),
+        ),
+        card(
+            "Numbers",
+            f"Over the time that all runs cover. Money in {quote}, quantities in {base}.",
+            grid(["", *names], figures),
+        ),
+        card("Against the reference", f"Differences of each run; money in {quote}.", grid(["", *names[1:]], agreement)),
     ]
     return document(f"{found.symbol} · comparison", body)
 

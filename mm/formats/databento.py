@@ -128,7 +128,9 @@ class DatabentoReader(FileReader):
             }
         )
         ours = pl.repeat(True, cells.height, eager=True)
-        if "symbol" in cells.columns:
+        if "symbol" in cells.columns and (cells["symbol"] == self._symbol).all():
+            place.symbols[self._symbol] += 1
+        elif "symbol" in cells.columns:
             names = cells["symbol"].str.to_uppercase()
             place.symbols.update(names.unique().to_list())
             ours = names == self._symbol
@@ -139,7 +141,7 @@ class DatabentoReader(FileReader):
         return frame if ours.all() else frame.filter(ours)
 
     def _check_alone(self, block: RowBlock, ours: pl.Series, column: str, way_out: str) -> None:
-        if column not in block.cells.columns:
+        if column not in block.cells.columns or (block.cells[column] == self._alone.get(column, "")).all():
             return
         for value in block.cells[column].filter(ours).unique(maintain_order=True).to_list():
             if self._alone.setdefault(column, value) != value:
@@ -291,8 +293,11 @@ def _letters(block: RowBlock, column: str, words: dict[str, int], place: FilePla
 
 def _prices(block: RowBlock, place: FilePlace) -> pl.Series:
     """Return prices in 1e-9, given so or as decimals; `NO_PRICE` for none."""
-    text = block.cells["price"].replace("", str(NO_PRICE))
+    text = block.cells["price"]
     numbers = text.cast(pl.Int64, strict=False)
+    if numbers.null_count():
+        text = text.replace("", str(NO_PRICE))
+        numbers = text.cast(pl.Int64, strict=False)
     if not numbers.null_count():
         return numbers
     whole = numbers.is_not_null()

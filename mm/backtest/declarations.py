@@ -91,7 +91,7 @@ FORMULA = about("Formula: {words}.")
 OfRun = Annotated[Any, about("The fit or schedule behind k and A.", by_run=True, shown="Intensity | None")]
 Seed = Annotated[int, about("Seed of all random draws.", by_run=True)]
 
-_DATA = "(BTC/USD 2015, 4,708 orders of one step)"
+_DATA = "(BTC/USD 2015, 4,321 orders of one step)"
 _UNSEEN = "assumes the queue positions of cancellations, which public streams do not contain"
 _SideRates = Mapping[str, float] | None
 _Exponent = Annotated[float, Meta(gt=0, le=100)]
@@ -111,7 +111,7 @@ _PerSignal = about("Ticks per unit of the signal.")
 
 class TradeCross(Parameters):
     bias = (
-        "assumes our order is first in every queue: an upper bound of the fills, 14.7 ± 2.3 points too many at the "
+        "assumes our order is first in every queue: an upper bound of the fills, 13.9 ± 2.3 points too many at the "
         f"touch {_DATA}"
     )
     strict: Annotated[bool, about("Only trades beyond our price count, those at it do not.")] = False

@@ -234,6 +234,11 @@ def _fit_truth(console: Console, fitted: Fitted, tape: "Tape") -> None:
     )
     console.print(fit.definition)
     console.print(str(path))
+    if not fit.usable:
+        raise FitError(
+            f"{fitted.symbol} {fitted.day}: the exponent is not usable ({fit.status}): the least error is at the edge "
+            f"of the tried exponents, as places in these queues do not depend on it; keep the default"
+        )
 
 
 def _markets(console: Console, scored: Scored) -> "Iterator[tuple[Tape, Path]]":

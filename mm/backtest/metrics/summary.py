@@ -485,7 +485,7 @@ def _cautions(journal: "Journal", terms: "RunTerms") -> list[str]:
     if any(word.startswith("trade_cross") for word in drawn_from):
         cautions.append(
             f"trade_cross {'' if terms.outearned else 'is the optimistic bound: it '}ignores the queue, and at the "
-            f"touch it fills 14.7 ± 2.3 points too often (BTC/USD 2015, 4,708 orders of one step); "
+            f"touch it fills 13.9 ± 2.3 points too often (BTC/USD 2015, 4,321 orders of one step); "
             f"{_read(terms, 'compare this PnL with')} a run with queue_prob_power"
         )
     if terms.lost_lines:

@@ -220,7 +220,7 @@ class Console:
             subprocess.CalledProcessError: If the command fails although the page shows no error.
         """
         command = command.replace(_PORT, self._port)
-        if command == "kill %1":  # the server, which is no job of this shell
+        if command.startswith("kill %1"):  # the server, which is no job of this shell
             self._end(self._servers)
             self._servers.clear()
             return []

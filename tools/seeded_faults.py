@@ -200,6 +200,54 @@ FAULTS = [
     ),
     # exchange in a box
     Fault(
+        "mm/sim/exchange/exchange.py",
+        "order.request.ticks, ahead + lots, IOC",
+        "order.request.ticks, lots, IOC",
+        "tests/sim/exchange/test_edges_of_orders.py tests/sim",
+    ),
+    Fault(
+        "mm/sim/exchange/exchange.py",
+        "if isinstance(placed, ApiError) and not exceeded and isinstance",
+        "if isinstance(placed, ApiError) and isinstance",
+        "tests/sim/exchange/test_edges_of_orders.py tests/sim",
+    ),
+    Fault(
+        "mm/sim/exchange/exchange.py",
+        "left_lots = lots - order.filled_lots - order.prevented_lots\n        if lots == order.lots:",
+        "left_lots = lots - order.filled_lots\n        if lots == order.lots:",
+        "tests/sim/exchange/test_edges_of_orders.py tests/sim",
+    ),
+    Fault(
+        "mm/sim/exchange/exchange.py",
+        "lots -= lots % rules.step_lots",
+        "pass",
+        "tests/sim/exchange/test_edges_of_orders.py tests/sim",
+    ),
+    Fault(
+        "mm/sim/exchange/rules.py",
+        "return self.most_lots // 2 or 1",
+        "return self.most_lots // 2",
+        "tests/sim/exchange/test_edges_of_orders.py tests/sim",
+    ),
+    Fault(
+        "mm/sim/exchange/rules.py",
+        "(not market and notional_e8 > self.most_notional_e8)",
+        "notional_e8 > self.most_notional_e8",
+        "tests/sim/exchange/test_edges_of_orders.py tests/sim",
+    ),
+    Fault(
+        "mm/sim/exchange/settlement.py",
+        "elif order.request.ticks:",
+        "elif False:",
+        "tests/sim/exchange/test_edges_of_orders.py tests/sim",
+    ),
+    Fault(
+        "mm/sim/exchange/usdm/exchange.py",
+        "if contract.isolated and contract.lots and leverage < contract.leverage:",
+        "if contract.isolated and leverage < contract.leverage:",
+        "tests/sim/exchange/test_edges_of_orders.py tests/sim",
+    ),
+    Fault(
         "mm/sim/exchange/rules.py",
         "lots > self.most_market_lots",
         "lots > self.most_lots",
@@ -999,8 +1047,8 @@ FAULTS = [
     ),
     Fault(
         "mm/live/account/ledger.py",
-        "        self.last_trade_id = None\n\n    def book",
-        "\n    def book",
+        "        self.last_trade_id = None\n\n    def lose_position",
+        "\n    def lose_position",
         "tests/live/test_reconciled_pages.py",
     ),
     Fault(

@@ -276,7 +276,8 @@ def curve(summary: Mapping[str, Any]) -> str:
     verdict = f"{shape}{fit['status']} ({fit['path']})" + (f": {fit['reason']}" if fit["reason"] else "")
     if "quotes_from" in summary:
         verdict += f"; quotes_from: {summary['quotes_from']}"
-    return verdict + (f"; {len(fit['warnings'])} warnings of the fit in summary.json" if fit["warnings"] else "")
+    count = len(fit["warnings"])
+    return verdict + (f"; {count} warning{'s' if count > 1 else ''} of the fit in summary.json" if count else "")
 
 
 def outside(summary: Mapping[str, Any]) -> str:

@@ -107,7 +107,7 @@ def test_usable_fit_is_printed_without_an_empty_reason():
     """Regression: "ok (poisson_fit.json): " was printed with nothing after the colon."""
     summary = {"fit": FIT | {"status": "ok", "reason": "", "warnings": []}}
     assert curve(summary) == "λ = 0.5/s · exp(−0.25 per tick · δ), ok (poisson_fit.json)"
-    assert curve({"fit": summary["fit"] | {"warnings": ["a"]}}).endswith("ok (poisson_fit.json); a")
+    assert curve({"fit": summary["fit"] | {"warnings": ["a"]}}).endswith("; 1 warning of the fit in summary.json")
 
 
 def test_curve_and_adverse_move_of_optimal_curve_are_listed():

@@ -522,8 +522,8 @@ FAULTS = [
     ),
     Fault(
         "mm/formats/hftbacktest.py",
-        "seen = ((flags & LOCAL) != 0) | ((flags & (LOCAL | EXCH)) == 0)",
-        "seen = np.ones(len(flags), bool)",
+        "= ((flags & LOCAL) != 0) | ((flags & (LOCAL | EXCH)) == 0)",
+        "= np.ones(len(flags), bool)",
         "tests/formats/test_hftbacktest_export.py",
     ),
     Fault(

@@ -17,7 +17,7 @@ from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,7 +159,7 @@ class HftbacktestReader(FileReader):
 
     def _orders_of(self, path: Path, first: int, rows: "NDArray[np.void]") -> Iterator[TimedEvent]:
         code, flags = (rows["ev"] & 0xFF).astype(np.int64), rows["ev"]
-        seen = ((flags & LOCAL) != 0) | ((flags & (LOCAL | EXCH)) == 0)
+        seen = _is_local(flags)
         levels = seen & np.isin(code, (DEPTH_EVENT, SNAPSHOT_EVENT))
         if levels.any():
             at = int(levels.argmax())
@@ -212,7 +212,7 @@ class HftbacktestReader(FileReader):
                 row = first + int(np.isin(code, _ORDERS).argmax())
                 what = f"event {code[row - first]} is of single orders, and the rows before are of levels"
                 raise self._at.broken(what, "give the orders and the levels as files of two days", row)
-            seen = ((flags & LOCAL) != 0) | ((flags & (LOCAL | EXCH)) == 0)
+            seen = _is_local(flags)
             for what, rows in (
                 ("rows of best prices only (BBO)", seen & (code == BBO_EVENT)),
                 ("rows of user events", seen & (code > _USER_EVENTS)),
@@ -359,3 +359,9 @@ def _message(
         return BookEdits(exch_us, steps, snapshot)
     levels = [cast("list[Level]", [step[1:] for step in steps if step[0] == side]) for side in (1, -1)]
     return LevelChanges(exch_us, levels[0], levels[1])
+
+
+def _is_local(flags: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.bool_]:
+    """Return which events are of the local side; without a flag of a side an event is of both."""
+    seen: NDArray[np.bool_] = ((flags & LOCAL) != 0) | ((flags & (LOCAL | EXCH)) == 0)
+    return seen

@@ -1,5 +1,7 @@
 """One object that plays two days, time without a book, and other seams of a run."""
 
+import random
+
 import pytest
 
 import mm
@@ -10,6 +12,8 @@ from mm.backtest.fills.base import FillModel
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, QUOTE_STEPS, declared, gueant
 from mm.base.settings import REQUIRED
 from mm.errors import UsageError
+from mm.sim.matching.order_log import LIMIT
+from order_cases import market_log, tape_of
 from rl_agents import agent_at
 
 RULES = Rules(TEST.tick_e8, TEST.lot_e8, start_cash_e8=10**16, start_lots=10_000, quote_lots=20)
@@ -46,9 +50,16 @@ def test_quote_model_that_played_a_day_plays_as_a_new_one(tmp_path, name):
         assert rows(tape, used) == rows(tape, made(build, tmp_path))
 
 
+def market_of_orders():
+    """Return a day with its order log, which `queue_orders` needs."""
+    draw = random.Random(3)
+    new = [(draw.choice((1, -1)), draw.randint(-2, 3), draw.randint(1, 6)) for _ in range(300)]
+    return tape_of(market_log([(1, "submit", *order, LIMIT, 0) for order in new], 100_000), 100_000)
+
+
 @pytest.mark.parametrize("name", sorted({*FILL_MODELS} - {"hawkes", "predicted"}))  # these need fits of a day
 def test_fill_model_that_played_a_day_plays_as_a_new_one(tmp_path, name):
-    day, used = market(), made(FILL_MODELS[name], tmp_path)
+    day, used = market_of_orders() if name == "queue_orders" else market(), made(FILL_MODELS[name], tmp_path)
     assert isinstance(used, FillModel)
     for tape in (day, day):
         fresh = rows(tape, QUOTE_MODELS["fixed_spread"](delta_ticks=1), made(FILL_MODELS[name], tmp_path))

@@ -15,7 +15,7 @@ cdef struct Scale:
 cdef class Agent(QuoteModel):
     cdef object terms                   # AgentTerms
     cdef readonly str sha256            # SHA-256 of its file; empty if there is none
-    cdef readonly frozenset trained_on  # symbol and day of each day of its training
+    cdef readonly frozenset trained_on  # type: frozenset[tuple[str, str]]
     cdef Network network                # None if actions are set from outside
     cdef bint discrete
     cdef double tick, max_offset_ticks, distance_ticks, q_max, usual_distance_ticks, usual_queue

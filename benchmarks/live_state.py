@@ -21,7 +21,6 @@ from typing import Any
 from benchmarks.turns import PYTHON, Measured, Row, at_least, at_most, run
 from mm.base.audit_chain import audit_folder, audit_path, verify_lines
 from mm.instrument import E8, Instrument
-from mm.live.account.ledger import AccountFill
 from mm.live.audit.books import rebuild_symbol
 from mm.live.audit.log import AuditLog
 from mm.live.state.follow import bring_up
@@ -29,6 +28,7 @@ from mm.live.state.postgres import PostgresState
 from mm.live.state.redis import RedisState
 from mm.live.state.sqlite import SqliteState
 from mm.live.state.tables import StateBackend, StoreUnavailable, Tick
+from mm.live.venues.fills import AccountFill
 
 POSTGRES, REDIS = "postgresql://root@127.0.0.1:5432/postgres", "redis://127.0.0.1:6379/0"
 APPENDS, SYNCED, FILLS, TICKS = 20_000, 300, 40_000, 100_000

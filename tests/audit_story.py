@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from audit_logs import open_log
 from mm.instrument import E8, Instrument
-from mm.live.account.ledger import AccountFill
 from mm.live.audit.log import AuditLog
+from mm.live.venues.fills import AccountFill
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
 FILL = AccountFill(7, 5, "a", 1, "100.00", "1.00000", "0.00100000", "BTC", 1_000, True)

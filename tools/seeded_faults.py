@@ -273,7 +273,7 @@ FAULTS = [
         "tests/live/test_order_limits.py tests/live",
     ),
     Fault("mm/live/venues/request_limits.py", "* 2**self._refusals", "", "tests/live/test_order_limits.py tests/live"),
-    Fault("mm/live/run/kill_switch.py", "self.path.touch()", "pass", "tests/live/test_kill_switch.py tests/live"),
+    Fault("mm/live/account/kill_switch.py", "self.path.touch()", "pass", "tests/live/test_kill_switch.py tests/live"),
     Fault(
         "mm/base/audit_chain.py",
         "hashlib.sha256(prev + line)",
@@ -569,7 +569,7 @@ FAULTS = [
         "tests/live/test_live_ledger.py",
     ),
     Fault(
-        "mm/live/account/ledger.py",
+        "mm/live/venues/fills.py",
         "return given_e8 or e8(self.price) * e8(self.qty) // E8",
         "return e8(self.price) * e8(self.qty) // E8",
         "tests/live/test_live_ledger.py",
@@ -1238,7 +1238,7 @@ FAULTS = [
         "tests/signals/test_window_edges.py",
     ),
     Fault(
-        "mm/live/account/positions.py",
+        "mm/live/venues/positions.py",
         "if leverage is not None and setup.leverage != leverage:",
         "if leverage is not None and setup.leverage > leverage:",
         "tests/live/test_contract_setup.py",

@@ -18,10 +18,10 @@ from mm.cli.task_knobs import BinanceMarket
 from mm.clock import now_us
 from mm.commands.trade import KEYS
 from mm.errors import MMError, TryLater, UsageError
+from mm.live.account.kill_switch import note_none_open
 from mm.live.account.locks import TraderLocks
 from mm.live.audit.books import runs_in
 from mm.live.knobs import BOX, PRODUCTION, TESTNET, VenueUrls
-from mm.live.run.kill_switch import note_none_open
 from mm.live.venues.addresses import addresses, quiet_file
 from mm.live.venues.canceller import (
     Contested,

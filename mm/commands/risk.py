@@ -9,7 +9,7 @@ from mm.base.common_knobs import symbol_knob
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.clock import now_us
-from mm.live.run.kill_switch import KillSwitch
+from mm.live.account.kill_switch import KillSwitch
 from mm.play.knobs import Results
 
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mm.__main__ import main
-from mm.live.run.kill_switch import KillSwitch
+from mm.live.account.kill_switch import KillSwitch
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from mm.__main__ import main
 from mm.clock import now_us
-from mm.live.run.kill_switch import KillSwitch
+from mm.live.account.kill_switch import KillSwitch
 from support import ROOT
 
 

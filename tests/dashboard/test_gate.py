@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from guarded import add_token, door_of
 from mm.commands.dashboard import APP
 from mm.dashboard import gate
-from mm.live.run.kill_switch import KillSwitch
+from mm.live.account.kill_switch import KillSwitch
 
 
 @pytest.fixture

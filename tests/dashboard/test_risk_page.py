@@ -7,7 +7,7 @@ from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.base.audit_chain import body, seal
 from mm.base.knobs import knobs
 from mm.dashboard import live_view
-from mm.live.run.kill_switch import KillSwitch
+from mm.live.account.kill_switch import KillSwitch
 
 
 def press(at, label):

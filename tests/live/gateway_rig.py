@@ -9,17 +9,16 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mm.instrument import E8, decimal_text
-from mm.live.account.check import Transfer
-from mm.live.account.holdings import Balances
-from mm.live.account.ledger import AccountFill
 from mm.live.account.session import AccountSession
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.gateway import Gateway
-from mm.live.orders.live_orders import EARLIER
-from mm.live.orders.refusals import Refusal
+from mm.live.orders.steps import EARLIER
+from mm.live.venues.balances import Balances, Transfer
 from mm.live.venues.binance_spot import SpotAccount
+from mm.live.venues.fills import AccountFill
 from mm.live.venues.keys import Credentials
+from mm.live.venues.refusals import Refusal
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.rest_api import Surroundings
 from mm.market_data.rate_budget import RateBudget

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from mm.live.account.ledger import AccountFill, trade_mark
-from mm.live.orders.live_orders import OrderSeen
+from mm.live.account.ledger import trade_mark
 from mm.live.orders.states import OrderStates
 from mm.live.venues.binance import CODES, STATES
+from mm.live.venues.fills import AccountFill
+from mm.live.venues.live_orders import OrderSeen
 
 
 def seen_of(client_id: str, order_id: int, status: str, executed_e8: int, us: int, *qty_e8: int) -> OrderSeen:

@@ -12,7 +12,8 @@ from order_parts import fill_of, seen_of
 from refusals import refusal
 
 from mm.instrument import E8, decimal_text, e8
-from mm.live.orders.live_orders import (
+from mm.live.orders.states import OrderStates
+from mm.live.orders.steps import (
     EARLIER,
     Accepted,
     Amended,
@@ -23,13 +24,10 @@ from mm.live.orders.live_orders import (
     Closed,
     Contradiction,
     Fetch,
-    LiveOrder,
-    OrderSeen,
-    OrderState,
     Rejected,
     Resend,
 )
-from mm.live.orders.states import OrderStates
+from mm.live.venues.live_orders import LiveOrder, OrderSeen, OrderState
 
 WINDOW_MS = 1_000
 

@@ -1,7 +1,7 @@
 """Refusals of Binance for tests, by their codes."""
 
-from mm.live.orders.refusals import NOT_SENT, Refusal, unsent
 from mm.live.venues.binance import why_of
+from mm.live.venues.refusals import NOT_SENT, Refusal, unsent
 
 
 def refusal(code: int, message: str = "") -> Refusal:

@@ -21,11 +21,12 @@ from gateway_rig import FollowingListener, LoneGateway, MemoryAudit, credentials
 from exchange_rig import ALICE, BOB, START_US, Desk, Door
 from mm.errors import TryLater
 from mm.instrument import E8, e8
-from mm.live.account.ledger import SIDES, AccountFill, trade_mark
+from mm.live.account.ledger import trade_mark
 from mm.live.audit.books import AuditBooks, Changes
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.orders.access import GatewayRun
 from mm.live.venues.canceller import run_of
+from mm.live.venues.fills import SIDES, AccountFill
 from mm.live.venues.rest_api import Surroundings
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder

@@ -7,12 +7,10 @@ from typing import Any
 from gateway_rig import MemoryAudit
 from played_api import PlayedApi
 
-from mm.live.orders.live_orders import (
-    LiveOrder,
-)
 from mm.live.orders.sender import OrderSender
 from mm.live.orders.states import OrderStates
 from mm.live.venues.binance_spot import SpotVenue
+from mm.live.venues.live_orders import LiveOrder
 
 
 class Desk:

@@ -7,16 +7,10 @@ import pytest
 from gateway_rig import ALICE, trading
 
 from mm.instrument import E8, Instrument
-from mm.live.account.check import (
-    ADOPTED,
-    CONFIRMATIONS,
-    FOUND,
-    MOST_DIFFERING,
-    AccountCheck,
-    SharedBalances,
-    Transfer,
-)
-from mm.live.account.ledger import AccountFill, Ledger
+from mm.live.account.check import ADOPTED, CONFIRMATIONS, FOUND, MOST_DIFFERING, AccountCheck, SharedBalances
+from mm.live.account.ledger import Ledger
+from mm.live.venues.balances import Transfer
+from mm.live.venues.fills import AccountFill
 
 GRID = Instrument("SIMUSDT", 1, 1, 0, "SIM", "USDT")
 FILL = AccountFill(1, 2, "mm-1-1b", 1, "100", "2", "0.002", "SIM", 5, maker=True)

@@ -8,9 +8,9 @@ import pytest
 from gateway_rig import QuietLog
 from played_api import PlayedApi
 
-from mm.live.account.check import Transfer
 from mm.live.account.session import AccountSession
 from mm.live.knobs import OrderAccess, VenueUrls
+from mm.live.venues.balances import Transfer
 from mm.live.venues.binance_spot import SpotAccount
 from mm.live.venues.binance_usdm import UsdmAccount
 from mm.live.venues.keys import Credentials

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pytest
 
 from mm.instrument import E8, Instrument
-from mm.live.account.ledger import AccountFill, Ledger
+from mm.live.account.ledger import Ledger
 from mm.live.audit.history import LedgerBegin
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.run.observer import TradeObserver
 from mm.live.venues.binance_spot import SpotAccount
+from mm.live.venues.fills import AccountFill
 
 GRID = Instrument("SIMUSDT", E8 // 100, 1_000, 5 * E8, "SIM", "USDT")
 

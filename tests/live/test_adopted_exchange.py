@@ -2,8 +2,9 @@
 
 from mm.instrument import E8, Instrument, e8
 from mm.live.account.check import AccountCheck
-from mm.live.account.ledger import AccountFill, Ledger
+from mm.live.account.ledger import Ledger
 from mm.live.audit.books import AuditBooks, Changes
+from mm.live.venues.fills import AccountFill
 
 INSTRUMENT = Instrument("BTCUSDT", 1, 1, 0, "BTC", "USDT")
 START = {"type": "start", "seq": 1, "us": 1, "run_id": "1", "venue": "box", "base_asset": "BTC", "quote_asset": "USDT"}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mm.live.account.ledger import AccountFill
-from mm.live.orders.live_orders import OrderSeen, OrderState
 from mm.live.venues.binance import WS_MESSAGE, outcome_of
+from mm.live.venues.fills import AccountFill
+from mm.live.venues.live_orders import OrderSeen, OrderState
 from mm.live.venues.spot_messages import EXECUTION_EVENT, ORDER, REPLACE, TRADES
 from mm.live.venues.venue import Outcome
 

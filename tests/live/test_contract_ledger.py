@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from mm.instrument import E8, Instrument, e8
 from mm.live.account.check import AccountCheck
-from mm.live.account.ledger import AccountFill, Ledger
-from mm.live.account.positions import PositionIncome
-from mm.live.orders.live_orders import EARLIER, Booked, LiveOrder, OrderSeen, OrderState
+from mm.live.account.ledger import Ledger
 from mm.live.orders.queries import forced_id
 from mm.live.orders.states import OrderStates
+from mm.live.orders.steps import EARLIER, Booked
+from mm.live.venues.fills import AccountFill
+from mm.live.venues.live_orders import LiveOrder, OrderSeen, OrderState
+from mm.live.venues.positions import PositionIncome
 
 GRID = Instrument("BTCUSDT", E8 // 10, E8 // 1_000, 0, "BTC", "USDT")
 OPENED = AccountFill(1, 10, "mm-a-1b", 1, "30000", "0.010", "0.06", "USDT", 1_000, True, realized="0")

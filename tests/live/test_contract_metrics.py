@@ -3,8 +3,8 @@
 import pytest
 
 from mm.instrument import E8
-from mm.live.account.positions import MarginSeen, PositionSeen
 from mm.live.pages.contract_metrics import RATIO, ContractMetrics
+from mm.live.venues.positions import MarginSeen, PositionSeen
 
 
 def with_margin(equity_e8, maintenance_e8):

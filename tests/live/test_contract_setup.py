@@ -4,7 +4,7 @@ import pytest
 
 from mm.errors import Mismatch, UsageError
 from mm.instrument import E8
-from mm.live.account.positions import ContractSetup, check_bracket, check_setup
+from mm.live.venues.positions import ContractSetup, check_bracket, check_setup
 
 SETUP = ContractSetup(False, False, False, 20, 5_000_000 * E8)
 

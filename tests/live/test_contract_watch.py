@@ -7,13 +7,13 @@ from gateway_rig import MemoryAudit, QuietLog, run_of
 from played_api import PlayedApi
 
 from mm.instrument import E8
+from mm.live.account.background import BackgroundTasks
 from mm.live.account.fee_values import FeeValues
-from mm.live.account.positions import PositionSeen
 from mm.live.orders import reports as reports_module
-from mm.live.orders.access import BackgroundTasks
 from mm.live.orders.contract_watch import ContractWatch
 from mm.live.orders.reports import OrderListener, OrderReports
 from mm.live.venues.binance_usdm import COUNTDOWN_MS, UsdmAccount, UsdmVenue
+from mm.live.venues.positions import PositionSeen
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock
 from virtual_loop import VirtualLoop

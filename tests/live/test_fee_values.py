@@ -12,7 +12,8 @@ from trading_box import Venue, ended
 
 from mm.instrument import E8, Instrument
 from mm.live.account.fee_values import FeeValues
-from mm.live.account.ledger import AccountFill, Ledger, most_fee_e8
+from mm.live.account.ledger import Ledger, most_fee_e8
+from mm.live.venues.fills import AccountFill
 from mm.live.venues.spot_messages import ACCOUNT
 from support import ROOT
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mm.errors import DataError
-from mm.live.run.kill_switch import DAMAGED, Kill, KillSwitch
+from mm.live.account.kill_switch import DAMAGED, Kill, KillSwitch
 
 US = 1_767_596_400_123_456
 
@@ -120,7 +120,7 @@ def test_multiline_reason_is_shown_on_one_line(switch: KillSwitch) -> None:
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from mm.live.run.kill_switch import KillSwitch
+from mm.live.account.kill_switch import KillSwitch
 switch = KillSwitch(Path(sys.argv[1]), "BTCUSDT")
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

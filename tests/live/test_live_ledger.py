@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mm.clock import day_of
 from mm.errors import Mismatch
 from mm.instrument import E8, Instrument, decimal_text, e8
-from mm.live.account.ledger import AccountFill, Ledger, fee_e8, most_fee_e8, transfers_value_e8
+from mm.live.account.ledger import Ledger, fee_e8, most_fee_e8, transfers_value_e8
+from mm.live.venues.fills import AccountFill
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")
 FILL = AccountFill(7, 70, "c-1", 1, "100.00", "2.00000", "0.00200000", "BTC", 1_000, True)

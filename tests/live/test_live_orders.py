@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.live.orders.live_orders import AHEAD_MS, LiveOrder
+from mm.live.venues.live_orders import AHEAD_MS, LiveOrder
 
 
 @given(st.integers(0, 10**6), st.integers(1, 60_000), st.integers(-5_000, 200_000), st.integers(0, 10**6))

@@ -7,8 +7,9 @@ import pytest
 
 from mm.base.knobs import knobs
 from mm.errors import UsageError
+from mm.live.account.background import BackgroundTasks
 from mm.live.knobs import OrderAccess
-from mm.live.orders.access import BackgroundTasks, ClientIds
+from mm.live.orders.access import ClientIds
 from mm.live.venues.canceller import is_ours
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from exchange_rig import ALICE, INSTRUMENT, Desk
 from mm.errors import DataError
 from mm.instrument import E8, decimal_text
-from mm.live.orders.live_orders import LiveOrder
-from mm.live.orders.refusals import Refusal, Why
 from mm.live.venues.filters import OrderChecks, ours_e8
+from mm.live.venues.live_orders import LiveOrder
+from mm.live.venues.refusals import Refusal, Why
 from mm.live.venues.symbol_info import SymbolInfo
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import CancelRequest, UserOrder

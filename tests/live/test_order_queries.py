@@ -12,13 +12,14 @@ from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import Holdings
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
-from mm.live.orders.live_orders import EARLIER, Booked, LiveOrder, OrderState, Rejected
 from mm.live.orders.other_traders import OtherTraders
 from mm.live.orders.queries import OrderQueries, Unanswered
 from mm.live.orders.states import OrderStates
+from mm.live.orders.steps import EARLIER, Booked, Rejected
 from mm.live.venues.binance_requests import PAGE
 from mm.live.venues.binance_spot import SpotAccount, SpotVenue
 from mm.live.venues.filters import OrderChecks
+from mm.live.venues.live_orders import LiveOrder, OrderState
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock
 from mm.live.venues.venue import Outcome

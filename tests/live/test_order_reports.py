@@ -6,8 +6,8 @@ from refusals import refusal
 
 from mm.instrument import Instrument
 from mm.live.account.fee_values import FeeValues
-from mm.live.account.ledger import AccountFill
-from mm.live.orders.live_orders import (
+from mm.live.orders.reports import OrderReports
+from mm.live.orders.steps import (
     EARLIER,
     Accepted,
     Amended,
@@ -15,11 +15,11 @@ from mm.live.orders.live_orders import (
     Booked,
     CancelFailed,
     Closed,
-    LiveOrder,
     OrderReport,
     Rejected,
 )
-from mm.live.orders.reports import OrderReports
+from mm.live.venues.fills import AccountFill
+from mm.live.venues.live_orders import LiveOrder
 
 FILL = AccountFill(5, 70, "c1", 1, "100", "1", "0.001", "SIM", 7, True)
 

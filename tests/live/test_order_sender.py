@@ -5,17 +5,8 @@ from typing import Any
 import pytest
 from sender_rig import Desk, entry, on_loop
 
-from mm.live.orders.live_orders import (
-    Amended,
-    AmendFailed,
-    Ask,
-    CancelFailed,
-    Closed,
-    InBook,
-    LiveOrder,
-    OrderState,
-    Rejected,
-)
+from mm.live.orders.steps import Amended, AmendFailed, Ask, CancelFailed, Closed, InBook, Rejected
+from mm.live.venues.live_orders import LiveOrder, OrderState
 from mm.live.venues.venue import NO_CONNECTION, Outcome
 
 

@@ -11,7 +11,8 @@ from plain_orders import OPEN, Wire
 from refusals import refusal
 
 from mm.instrument import E8
-from mm.live.orders.live_orders import (
+from mm.live.orders.states import OrderStates
+from mm.live.orders.steps import (
     EARLIER,
     Accepted,
     Amended,
@@ -21,13 +22,10 @@ from mm.live.orders.live_orders import (
     CancelFailed,
     Closed,
     Fetch,
-    LiveOrder,
-    OrderSeen,
-    OrderState,
     Rejected,
     Resend,
 )
-from mm.live.orders.states import OrderStates
+from mm.live.venues.live_orders import LiveOrder, OrderSeen, OrderState
 
 
 def check(wire: Wire) -> None:

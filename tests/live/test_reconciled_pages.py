@@ -11,7 +11,7 @@ from mm.instrument import E8
 from mm.live.account.check import AccountCheck
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import Holdings
-from mm.live.account.ledger import AccountFill, Ledger
+from mm.live.account.ledger import Ledger
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.other_traders import OtherTraders
@@ -20,6 +20,7 @@ from mm.live.orders.states import OrderStates
 from mm.live.venues.binance import ApiLimit
 from mm.live.venues.binance_spot import SpotAccount, SpotVenue
 from mm.live.venues.binance_usdm import UsdmAccount, UsdmVenue
+from mm.live.venues.fills import AccountFill
 from mm.live.venues.filters import OrderChecks
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock

@@ -5,8 +5,9 @@ import csv
 import numpy as np
 
 from mm.instrument import E8, Instrument
-from mm.live.account.ledger import AccountFill, BookedFill
+from mm.live.account.ledger import BookedFill
 from mm.live.run.trade_files import write_fills, write_state
+from mm.live.venues.fills import AccountFill
 
 GRID = Instrument("SIMUSDT", 1_000_000, 1, 0, "SIM", "USDT")
 

@@ -3,11 +3,11 @@
 from types import SimpleNamespace
 
 from mm.instrument import E8
-from mm.live.account.ledger import AccountFill
 from mm.live.audit.history import LedgerBegin
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
 from mm.live.run.observer import ThrottledWarnings, TradeObserver
+from mm.live.venues.fills import AccountFill
 
 MINUTE_US, START_US = 60_000_000, 1_795_176_000_000_000
 FILL = AccountFill(1, 2, "mm-1-1b", 1, "100", "1", "0", "USDT", 5, maker=True)

@@ -20,9 +20,9 @@ from mm.live.audit.books import AuditOrder
 from mm.live.knobs import OrderAccess
 from mm.live.orders.access import GatewayRun
 from mm.live.orders.pauses import LONGEST_S, OrderPauses
-from mm.live.orders.refusals import Refusal, Why
 from mm.live.run.flatten import plan
 from mm.live.run.terms import ShadowTerms
+from mm.live.venues.refusals import Refusal, Why
 from mm.market_data.venue import DepthSnapshot
 from mm.play.knobs import Market
 from simulation import inject

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from mm.instrument import E8, Instrument, e8
-from mm.live.account.ledger import AccountFill, Held, Ledger
+from mm.live.account.ledger import Held, Ledger
 from mm.live.audit.books import AuditBooks
 from mm.live.audit.history import LedgerBegin, RunHistory, marks_at
+from mm.live.venues.fills import AccountFill
 
 GRID = Instrument("BTCUSDT", E8 // 10, E8 // 1_000, 0, "BTC", "USDT")
 DAY_US = 1_795_176_000_000_000

@@ -7,11 +7,11 @@ import pytest
 
 from mm.errors import DataError, UsageError
 from mm.instrument import e8
-from mm.live.account.positions import ContractSetup, MarginCalled
-from mm.live.orders.live_orders import LiveOrder, OrderState
-from mm.live.orders.refusals import Why
 from mm.live.venues.binance import outcome_of, why_of
 from mm.live.venues.binance_usdm import ROUTES, UsdmAccount, UsdmVenue
+from mm.live.venues.live_orders import LiveOrder, OrderState
+from mm.live.venues.positions import ContractSetup, MarginCalled
+from mm.live.venues.refusals import Why
 from mm.live.venues.venue import ApiAnswer, BalancesEvent, Outcome
 
 US = 1_700_000_000_000_000

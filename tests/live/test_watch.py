@@ -8,10 +8,10 @@ import pytest
 from test_live_metrics import START_US, Now, busy
 
 from mm.instrument import e8
-from mm.live.account.positions import MarginSeen, PositionSeen
 from mm.live.pages.contract_metrics import ContractMetrics
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.watch import frame, view, watch
+from mm.live.venues.positions import MarginSeen, PositionSeen
 
 SCREEN = """\
 SIMUSDT  2026-01-05T08:00:00.000000Z  quoting

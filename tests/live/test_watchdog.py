@@ -16,11 +16,11 @@ from mm.base.held_file import hold_file, is_held
 from mm.clock import iso, now_us
 from mm.errors import DataError
 from mm.instrument import E8, Instrument
+from mm.live.account.kill_switch import KillSwitch
 from mm.live.audit.books import BOOKS
 from mm.live.audit.history import EquityFile, EquityMarks, read_history
 from mm.live.audit.log import AuditLog
 from mm.live.pages.watchdog import DIED, WATCHDOG_FAMILIES, Watchdog
-from mm.live.run.kill_switch import KillSwitch
 from mm.market_data.health import HealthReport
 
 BTC = Instrument("BTCUSDT", E8 // 100, 1_000, 5 * E8, "BTC", "USDT")

@@ -3,9 +3,10 @@
 from mm import Quotes, Rules
 from mm.instrument import Instrument
 from mm.live._live_engine import LiveEngine
-from mm.live.account.ledger import AccountFill, Ledger
+from mm.live.account.ledger import Ledger
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.run.trader import TradeAccount, Trader, TraderParts
+from mm.live.venues.fills import AccountFill
 from named import feed_event
 
 GRID = Instrument("SIMUSDT", 1_000_000, 1, 5 * 10**8, "SIM", "USDT")  # tick 0.01, lots of 1e-8

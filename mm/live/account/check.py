@@ -9,12 +9,12 @@ else has traded the symbol on this account. Any other difference stops the trade
 """
 
 from collections.abc import Callable, Collection
-from typing import NamedTuple
 
 from mm.instrument import Instrument, decimal_text, e8
-from mm.live.account.holdings import Balances
-from mm.live.account.ledger import AccountFill, Ledger
-from mm.live.account.positions import PositionIncome
+from mm.live.account.ledger import Ledger
+from mm.live.venues.balances import Balances, Transfer
+from mm.live.venues.fills import AccountFill
+from mm.live.venues.positions import PositionIncome
 
 CONFIRMATIONS, MOST_DIFFERING = 3, 10
 """Equal differences in a row, or different ones, before one counts: a balance may precede the report of its fill."""
@@ -22,21 +22,6 @@ KEPT_TRANSFERS = 1_000
 """Transfers that are remembered, since an event may be repeated."""
 FOUND, ADOPTED = "reconcile", "adopted"
 """How a transfer became known without an event: by a comparison, or by ADOPT."""
-
-
-class Transfer(NamedTuple):
-    """An amount that came into the account without a trade, or went.
-
-    Attributes:
-        amount_e8: The amount, in 1e-8; negative if it went.
-        source: The exchange's name of the event that reported it, `FOUND` or `ADOPTED`.
-        us: The exchange's instant, µs; 0 if it is not known.
-    """
-
-    asset: str
-    amount_e8: int
-    source: str
-    us: int = 0
 
 
 class SharedBalances:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from mm.instrument import Instrument, e8
-from mm.live.account.ledger import AccountFill, most_fee_e8
+from mm.live.account.ledger import most_fee_e8
+from mm.live.venues.fills import AccountFill
 
 
 class FeeValues:

@@ -4,14 +4,11 @@ Events and answers overtake one another: an answer may be late, an event too. So
 is of, by the exchange's clock, and an older one does not replace it.
 """
 
-from collections.abc import Mapping
-
 from mm.clock import US_PER_S
+from mm.live.venues.balances import Balances
 
 SETTLED_US = 10 * US_PER_S
 """What happened so long before an answer is in it, whatever instant the answer names."""
-Balances = Mapping[str, tuple[str, str]]
-"""Free and locked amount by asset, as the exchange's text."""
 
 
 class Holdings:

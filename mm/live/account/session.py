@@ -13,12 +13,13 @@ import msgspec
 from mm.base.doors import is_loopback
 from mm.clock import US_PER_S
 from mm.errors import MMError
-from mm.live.account.check import AccountCheck, Transfer
+from mm.live.account.background import BackgroundTasks
+from mm.live.account.check import AccountCheck
 from mm.live.account.holdings import Holdings
-from mm.live.account.positions import MarginCalled, SetupChanged
 from mm.live.knobs import OrderAccess, VenueUrls
-from mm.live.orders.access import BackgroundTasks
+from mm.live.venues.balances import Transfer
 from mm.live.venues.keys import Credentials, key_refused
+from mm.live.venues.positions import MarginCalled, SetupChanged
 from mm.live.venues.requests import ExchangeClock, measure
 from mm.live.venues.rest_api import Surroundings
 from mm.live.venues.venue import AccountVenue, BalancesEvent, OrderApi, OrderEvent, Wiring

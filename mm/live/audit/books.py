@@ -29,9 +29,10 @@ from typing import Any
 from mm.base.audit_chain import read_rows
 from mm.errors import BrokenFile, OffGrid
 from mm.instrument import Instrument, decimal_text, e8
-from mm.live.account.ledger import SIDES, AccountFill, Ledger
+from mm.live.account.ledger import Ledger
 from mm.live.audit.log import logs_of, starts_of
 from mm.live.venues.canceller import run_of
+from mm.live.venues.fills import SIDES, AccountFill
 
 PENDING, NEW, PARTIAL, FILLED, REJECTED = "PENDING_NEW", "NEW", "PARTIALLY_FILLED", "FILLED", "REJECTED"
 OPEN_STATUSES = frozenset((PENDING, NEW, PARTIAL))

@@ -25,7 +25,7 @@ from mm.base.audit_chain import OWN, START, STOP, SUFFIX, ZEROS, Witness, body, 
 from mm.clock import now_us
 from mm.errors import BrokenFile, MMError, RunExists, TryLater
 from mm.instrument import Instrument
-from mm.live.account.ledger import SIDE_NAMES
+from mm.live.venues.fills import SIDE_NAMES
 
 RETRY_S, LOOK_S = 0.5, 5.0
 """Time between two attempts to write rows after a disk error, and between two looks at the file, in s."""

@@ -1,13 +1,12 @@
 """The environment of the gateway: its settings and the state of earlier runs, background tasks, client ids."""
 
-import asyncio
 import os
 from base64 import b32encode
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from time import time_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mm.live.account.check import AccountCheck
 from mm.live.knobs import Contracts, OrderAccess
@@ -51,35 +50,6 @@ class GatewayRun:
     account: AccountCheck | None = None
     ids: "ClientIds | None" = None
     runs: Collection[str] = ()
-
-
-class BackgroundTasks:
-    """Background tasks, each referenced until it ends; errors are reported.
-
-    Args:
-        failed: Called with the exception of a task.
-    """
-
-    def __init__(self, failed: Callable[[BaseException], None]) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._failed = failed
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin a task."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    async def end(self) -> None:
-        """Cancel all tasks, and wait until they have ended."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._failed(error)
 
 
 class ClientIds:

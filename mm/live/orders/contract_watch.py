@@ -13,11 +13,12 @@ import msgspec
 from mm.clock import US_PER_MS
 from mm.errors import Mismatch, OffGrid, TryLater
 from mm.instrument import E8, Instrument, e8, short_text
-from mm.live.account.positions import ContractSetup, MarginSeen, PositionSeen, check_setup
+from mm.live.account.background import BackgroundTasks
 from mm.live.knobs import Contracts
-from mm.live.orders.access import BackgroundTasks, GatewayRun
-from mm.live.orders.refusals import Why
+from mm.live.orders.access import GatewayRun
 from mm.live.orders.reports import OrderReports
+from mm.live.venues.positions import ContractSetup, MarginSeen, PositionSeen, check_setup
+from mm.live.venues.refusals import Why
 from mm.live.venues.requests import answer_of
 from mm.live.venues.venue import ApiAnswer, Call, ContractRequests, Outcome
 

@@ -16,39 +16,37 @@ import msgspec
 from mm.base.waiting import happened
 from mm.errors import DataError, Mismatch, MMError, OffGrid, TryLater
 from mm.instrument import Instrument, short_text
+from mm.live.account.background import BackgroundTasks
 from mm.live.account.check import AccountCheck
 from mm.live.account.fee_values import FeeValues
-from mm.live.account.ledger import KEPT_TRADES, SIDE_NAMES, SIDES
-from mm.live.account.positions import ContractSetup, MarginCalled
+from mm.live.account.ledger import KEPT_TRADES
 from mm.live.audit.log import AuditLog
-from mm.live.orders.access import BackgroundTasks, ClientIds, GatewayRun
+from mm.live.orders.access import ClientIds, GatewayRun
 from mm.live.orders.contract_watch import SETUP_S, ContractWatch
-from mm.live.orders.live_orders import (
-    AHEAD_MS,
+from mm.live.orders.other_traders import OtherTraders
+from mm.live.orders.pauses import OrderPauses
+from mm.live.orders.queries import OrderQueries, Unanswered, forced_id
+from mm.live.orders.reports import OrderListener, OrderReports, Report
+from mm.live.orders.sender import OrderSender
+from mm.live.orders.states import OrderStates
+from mm.live.orders.steps import (
     EARLIER,
-    RESTING,
     Accepted,
     AmendFailed,
     Ask,
     Contradiction,
-    Doubt,
     Fetch,
-    LiveOrder,
     OrderReport,
-    OrderState,
     OrderStep,
     Reamend,
     Rejected,
     Resend,
 )
-from mm.live.orders.other_traders import OtherTraders
-from mm.live.orders.pauses import OrderPauses
-from mm.live.orders.queries import OrderQueries, Unanswered, forced_id
-from mm.live.orders.refusals import FILTERS, Refusal, Why, unsent
-from mm.live.orders.reports import OrderListener, OrderReports, Report
-from mm.live.orders.sender import OrderSender
-from mm.live.orders.states import OrderStates
 from mm.live.venues.canceller import is_ours
+from mm.live.venues.fills import SIDE_NAMES, SIDES
+from mm.live.venues.live_orders import AHEAD_MS, RESTING, Doubt, LiveOrder, OrderState
+from mm.live.venues.positions import ContractSetup, MarginCalled
+from mm.live.venues.refusals import FILTERS, Refusal, Why, unsent
 from mm.live.venues.requests import answer_of
 from mm.live.venues.venue import ApiAnswer, OrderEvent, OrderFilters, Outcome
 

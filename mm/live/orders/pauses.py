@@ -6,8 +6,8 @@ Cancels do not wait.
 
 from typing import TYPE_CHECKING
 
-from mm.live.account.ledger import SIDE_NAMES
-from mm.live.orders.refusals import Refusal, Why
+from mm.live.venues.fills import SIDE_NAMES
+from mm.live.venues.refusals import Refusal, Why
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger

@@ -12,13 +12,15 @@ from dataclasses import replace
 from mm.instrument import e8
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import SETTLED_US, Holdings
-from mm.live.account.ledger import OF_EXCHANGE, AccountFill, trade_mark
+from mm.live.account.ledger import trade_mark
 from mm.live.orders.access import GatewayRun
-from mm.live.orders.live_orders import EARLIER, LiveOrder
 from mm.live.orders.other_traders import OtherTraders
-from mm.live.orders.refusals import Why
 from mm.live.orders.states import OrderStates
+from mm.live.orders.steps import EARLIER
 from mm.live.venues.canceller import is_ours
+from mm.live.venues.fills import OF_EXCHANGE, AccountFill
+from mm.live.venues.live_orders import LiveOrder
+from mm.live.venues.refusals import Why
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import ExchangeClock, answer_of
 from mm.live.venues.venue import (

@@ -1,7 +1,7 @@
 """Why an order was refused, in the words of a journal."""
 
 from mm.backtest.journal import REJECT_REASONS
-from mm.live.orders.refusals import Refusal, Why
+from mm.live.venues.refusals import Refusal, Why
 
 _INSUFFICIENT = {1: "insufficient_cash", -1: "insufficient_inventory"}
 _REASONS = {

@@ -5,14 +5,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mm.instrument import decimal_text
-from mm.live.account.check import AccountCheck, Transfer
+from mm.live.account.check import AccountCheck
 from mm.live.account.fee_values import FeeValues
-from mm.live.account.holdings import Balances
-from mm.live.account.ledger import AccountFill
-from mm.live.account.positions import MarginSeen, PositionIncome, PositionSeen
 from mm.live.audit.books import VENUE_RESET
 from mm.live.audit.log import AuditLog
-from mm.live.orders.live_orders import (
+from mm.live.orders.steps import (
     EARLIER,
     Accepted,
     Amended,
@@ -24,7 +21,10 @@ from mm.live.orders.live_orders import (
     OrderReport,
     Rejected,
 )
-from mm.live.orders.refusals import Refusal
+from mm.live.venues.balances import Balances, Transfer
+from mm.live.venues.fills import AccountFill
+from mm.live.venues.positions import MarginSeen, PositionIncome, PositionSeen
+from mm.live.venues.refusals import Refusal
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger

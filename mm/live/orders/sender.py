@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from mm.live.audit.log import AuditLog
-from mm.live.orders.live_orders import LiveOrder, OrderSeen
-from mm.live.orders.refusals import Why, unsent
 from mm.live.orders.states import OrderStates
+from mm.live.venues.live_orders import LiveOrder, OrderSeen
+from mm.live.venues.refusals import Why, unsent
 from mm.live.venues.venue import ApiAnswer, OrderApi, Outcome, SymbolVenue
 
 

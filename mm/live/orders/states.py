@@ -20,12 +20,10 @@ from heapq import nlargest
 from types import MappingProxyType
 
 from mm.instrument import e8, short_text
-from mm.live.account.ledger import AccountFill, trade_mark
-from mm.live.orders.live_orders import (
+from mm.live.account.ledger import trade_mark
+from mm.live.orders.steps import (
     EARLIER,
-    ENDS,
     KEPT_ORDERS,
-    RESTING,
     Accepted,
     Amended,
     AmendFailed,
@@ -34,19 +32,16 @@ from mm.live.orders.live_orders import (
     CancelFailed,
     Closed,
     Contradiction,
-    Doubt,
     Fetch,
     InBook,
-    LiveOrder,
-    OrderSeen,
-    OrderState,
     OrderStep,
     Reamend,
     Rejected,
     Resend,
-    is_too_late,
 )
-from mm.live.orders.refusals import NOT_SENT, OF_THE_ORDER, Refusal, Why, unsent
+from mm.live.venues.fills import AccountFill
+from mm.live.venues.live_orders import ENDS, RESTING, Doubt, LiveOrder, OrderSeen, OrderState, is_too_late
+from mm.live.venues.refusals import NOT_SENT, OF_THE_ORDER, Refusal, Why, unsent
 
 _MOST_CANCELS = 5
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 from mm.clock import US_PER_S
 from mm.instrument import E8, decimal_text
-from mm.live.account.positions import MarginSeen, PositionSeen
+from mm.live.venues.positions import MarginSeen, PositionSeen
 from mm.market_data.metrics import FilledFamily, MetricFamily
 
 ENTRY = MetricFamily("mm_position_entry_price", "gauge", "Mean price at which the position was opened.")

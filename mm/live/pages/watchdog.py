@@ -19,10 +19,10 @@ from mm.base.audit_chain import STOP, audit_folder, decode_row
 from mm.base.held_file import is_held
 from mm.clock import US_PER_S, iso, now_us, us_of
 from mm.errors import BrokenFile, DataError, UsageError
+from mm.live.account.kill_switch import Kill, KillSwitch, none_open_us
 from mm.live.audit.books import AuditBooks, AuditOrder, Changes, summed_in_the_last
 from mm.live.audit.history import missing_log
 from mm.live.audit.log import starts_of
-from mm.live.run.kill_switch import Kill, KillSwitch, none_open_us
 from mm.live.state.follow import BATCH_ROWS, LogSeries, LogTail
 from mm.market_data.health import ENDED, HealthReport, read_health
 from mm.market_data.metrics import MetricFamily, MetricSample, exposition

@@ -25,8 +25,8 @@ from mm.base._calls import ENDING, SHARED_BYTES, order_end, read_shared
 from mm.base.held_file import is_held
 from mm.clock import now_us
 from mm.errors import MMError
+from mm.live.account.kill_switch import KillSwitch, note_none_open
 from mm.live.run.forced_end import GuardedRun, record_end
-from mm.live.run.kill_switch import KillSwitch, note_none_open
 from mm.live.venues.canceller import KeyRefused, NoAnswer, OrderCanceller, SignedRest, named, run_of
 from mm.live.venues.keys import Credentials
 

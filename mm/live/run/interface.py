@@ -23,13 +23,14 @@ from mm.backtest.live_feed import FeedEvent, Row
 from mm.clock import US_PER_S, day_of
 from mm.errors import SafetyError, TryLater, UsageError
 from mm.instrument import Instrument, e8, short_text, to_exchange_info
-from mm.live.account.ledger import SIDES, AccountFill, Ledger
-from mm.live.orders.refusals import Refusal, Why
+from mm.live.account.ledger import Ledger
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.play import TradePlay, TradeStart
 from mm.live.run.terms import ShadowTerms
 from mm.live.run.trade_end import TradeEnd
 from mm.live.run.trader import KILL, TradeAccount, Trader, TraderParts
+from mm.live.venues.fills import SIDES, AccountFill
+from mm.live.venues.refusals import Refusal, Why
 from mm.play.knobs import Day
 from mm.play.setup import PlayKnobs
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT

@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, nullco
 from typing import TYPE_CHECKING, Any
 
 from mm.errors import SafetyError, TryLater
+from mm.live.account.kill_switch import KillSwitch, SwitchWatch
 from mm.live.pages.metrics import TradingMetrics
 from mm.live.pages.symbols_page import SymbolsPage
 from mm.live.pages.watch import serving
-from mm.live.run.kill_switch import KillSwitch, SwitchWatch
 from mm.live.run.other_markets import record_together
 from mm.live.run.terms import ShadowTerms, learn_terms
 from mm.market_data.health import Health

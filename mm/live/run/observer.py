@@ -14,10 +14,11 @@ from mm.backtest.journal import ACTIONS, REJECT_REASONS
 from mm.backtest.risk import WITHHOLDING
 from mm.clock import US_PER_MS, US_PER_S, exchange_us, now_us
 from mm.instrument import E8, Instrument, decimal_text
-from mm.live.account.ledger import SIDE_NAMES, AccountFill, Ledger, PnlParts, amounts
-from mm.live.account.positions import PositionIncome
+from mm.live.account.ledger import Ledger, PnlParts, amounts
 from mm.live.pages.contract_metrics import ContractMetrics
 from mm.live.pages.metrics import TradingMetrics
+from mm.live.venues.fills import SIDE_NAMES, AccountFill
+from mm.live.venues.positions import PositionIncome
 from mm.market_data.lateness import Lateness
 from mm.market_data.market_events import BookLost, ClockRead, DepthArrived, MarketEvent, TradeArrived, TradeVerdict
 

@@ -14,7 +14,6 @@ from mm.errors import Incomplete, MMError, TryLater, UsageError
 from mm.instrument import E8, decimal_text, e8, short_text
 from mm.live.account.ledger import transfers_value_e8
 from mm.live.account.limits import LOSS, AccountSymbol
-from mm.live.account.positions import check_bracket
 from mm.live.audit.history import ACCOUNT, DayMarks, LedgerBegin, marks_at
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.observer import TradeObserver
@@ -26,6 +25,7 @@ from mm.live.run.trade_run import OpenTrade, TradeRun
 from mm.live.run.trader import KILL, TradeAccount, Trader, TraderParts
 from mm.live.state.stores import state_writer
 from mm.live.state.writer import StateWriter
+from mm.live.venues.positions import check_bracket
 from mm.market_data.days import is_of_disk
 from mm.market_data.recording import Recording
 

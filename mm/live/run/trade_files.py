@@ -14,8 +14,9 @@ import numpy as np
 from mm.backtest.journal import ORDER_COLUMNS, Journal
 from mm.clock import US_PER_MS
 from mm.instrument import E8, Instrument, decimal_text
-from mm.live.account.ledger import SIDE_NAMES, BookedFill
+from mm.live.account.ledger import BookedFill
 from mm.live.run.trader import BookedPayment
+from mm.live.venues.fills import SIDE_NAMES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

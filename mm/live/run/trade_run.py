@@ -16,6 +16,7 @@ from mm.errors import DataError, MMError, TryLater
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.live.account.check import AccountCheck
 from mm.live.account.exchange import ExchangeAccount
+from mm.live.account.kill_switch import note_none_open
 from mm.live.account.ledger import Ledger
 from mm.live.account.limits import TradedAccount
 from mm.live.account.locks import TraderLocks
@@ -25,7 +26,6 @@ from mm.live.audit.log import AuditLog
 from mm.live.knobs import Contracts, OrderAccess, Trading, account_name
 from mm.live.orders.access import ClientIds, GatewayRun
 from mm.live.orders.gateway import START_S, Gateway
-from mm.live.run.kill_switch import note_none_open
 from mm.live.run.live_run import LiveRun
 from mm.live.run.terms import ShadowTerms, UnlistedSymbol
 from mm.live.run.trader import KILL

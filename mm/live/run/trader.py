@@ -16,13 +16,13 @@ from mm.base._calls import begin_step, clear_step, end_step
 from mm.clock import US_PER_S, now_us
 from mm.instrument import Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
-from mm.live.account.check import Transfer
-from mm.live.account.holdings import Balances
-from mm.live.account.ledger import NOTHING, AccountFill, BookedFill, Held, Ledger, most_fee_e8, transfers_value_e8
-from mm.live.account.positions import MarginSeen, PositionIncome, PositionSeen
+from mm.live.account.ledger import NOTHING, BookedFill, Held, Ledger, most_fee_e8, transfers_value_e8
 from mm.live.orders.reasons import reason_of
-from mm.live.orders.refusals import OF_THE_LIMITS, Refusal
 from mm.live.orders.reports import OrderListener
+from mm.live.venues.balances import Balances, Transfer
+from mm.live.venues.fills import AccountFill
+from mm.live.venues.positions import MarginSeen, PositionIncome, PositionSeen
+from mm.live.venues.refusals import OF_THE_LIMITS, Refusal
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from mm.base.knobs import ServerUrl
 from mm.errors import TryLater
-from mm.live.account.ledger import SIDE_NAMES, AccountFill
 from mm.live.audit.books import Changes
+from mm.live.venues.fills import SIDE_NAMES, AccountFill
 
 
 class StoreUnavailable(TryLater):

@@ -7,8 +7,6 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
 from mm.clock import exchange_us
-from mm.live.orders.live_orders import OrderState
-from mm.live.orders.refusals import Why
 from mm.live.venues.codes import (
     AMEND_REFUSED,
     CLOSED,
@@ -37,6 +35,8 @@ from mm.live.venues.codes import (
     WOULD_TAKE,
 )
 from mm.live.venues.keys import Credentials, sorted_payload
+from mm.live.venues.live_orders import OrderState
+from mm.live.venues.refusals import Why
 from mm.live.venues.requests import ExchangeClock
 from mm.live.venues.venue import ApiAnswer, Outcome, RequestParams
 

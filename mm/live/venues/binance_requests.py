@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
 from mm.clock import US_PER_MS
-from mm.live.account.ledger import SIDE_NAMES, AccountFill
 from mm.live.knobs import VenueUrls
-from mm.live.orders.live_orders import LiveOrder, OrderSeen
-from mm.live.orders.refusals import Why
 from mm.live.venues.addresses import attempts_file, quiet_file
 from mm.live.venues.binance import CODES, LIMITS, ApiLimit, time_us
+from mm.live.venues.fills import SIDE_NAMES, AccountFill
+from mm.live.venues.live_orders import LiveOrder, OrderSeen
+from mm.live.venues.refusals import Why
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.venue import ApiAnswer, Call, ListedOrder, RequestParams, Route
 from mm.market_data.rate_budget import RateBudget

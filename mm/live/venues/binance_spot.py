@@ -6,12 +6,12 @@ from functools import partial
 import msgspec
 
 from mm.instrument import Instrument
-from mm.live.account.holdings import Balances
-from mm.live.orders.live_orders import LiveOrder, OrderSeen
-from mm.live.orders.refusals import Refusal
+from mm.live.venues.balances import Balances
 from mm.live.venues.binance import WS_ERROR, Signer, WsError, why_of
 from mm.live.venues.binance_requests import AccountRequests, AccountRoutes, OrderRequests, OrderRoutes
 from mm.live.venues.filters import ours_e8
+from mm.live.venues.live_orders import LiveOrder, OrderSeen
+from mm.live.venues.refusals import Refusal
 from mm.live.venues.rest_api import RestApi
 from mm.live.venues.spot_messages import (
     ACCOUNT,

@@ -11,13 +11,13 @@ from functools import partial
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import DataError
 from mm.instrument import Instrument
-from mm.live.account.holdings import Balances
-from mm.live.account.ledger import SIDE_NAMES
-from mm.live.account.positions import ContractSetup, PositionIncome, PositionSeen
-from mm.live.orders.live_orders import LiveOrder, OrderSeen
+from mm.live.venues.balances import Balances
 from mm.live.venues.binance import Signer
 from mm.live.venues.binance_requests import AccountRequests, AccountRoutes, OrderRequests, OrderRoutes
 from mm.live.venues.contract_info import ContractInfo, unlimited
+from mm.live.venues.fills import SIDE_NAMES
+from mm.live.venues.live_orders import LiveOrder, OrderSeen
+from mm.live.venues.positions import ContractSetup, PositionIncome, PositionSeen
 from mm.live.venues.rest_api import RestApi
 from mm.live.venues.usdm_connection import UsdmConnection
 from mm.live.venues.usdm_messages import (

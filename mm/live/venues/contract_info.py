@@ -6,10 +6,10 @@ import msgspec
 
 from mm.errors import DataError, UsageError
 from mm.instrument import Instrument, from_exchange_info
-from mm.live.orders.live_orders import LiveOrder
-from mm.live.orders.refusals import Refusal, Why
 from mm.live.venues.binance import ApiLimit
 from mm.live.venues.filters import OrderChecks
+from mm.live.venues.live_orders import LiveOrder
+from mm.live.venues.refusals import Refusal, Why
 
 PERPETUAL, TRADING = "PERPETUAL", "TRADING"
 

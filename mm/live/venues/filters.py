@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from mm.backtest.journal import RESTING_KINDS
 from mm.errors import OffGrid
 from mm.instrument import E8, Instrument, e8, short_text
-from mm.live.account.holdings import Balances
-from mm.live.orders.live_orders import LiveOrder
-from mm.live.orders.refusals import Refusal
+from mm.live.venues.balances import Balances
 from mm.live.venues.binance import why_of
 from mm.live.venues.codes import FILTER_FAILED
+from mm.live.venues.live_orders import LiveOrder
+from mm.live.venues.refusals import Refusal
 
 _MARKET = "MARKET"
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from time import monotonic
 
-from mm.live.orders.refusals import Refusal, Why
 from mm.live.venues.binance import ApiLimit
 from mm.live.venues.codes import BANNED, SLOW_DOWN, TOO_MANY_ORDERS, TOO_MANY_REQUESTS
+from mm.live.venues.refusals import Refusal, Why
 from mm.live.venues.venue import ApiAnswer, Route
 from mm.market_data.rate_budget import RateBudget
 

@@ -5,10 +5,10 @@ from msgspec.json import Decoder
 
 from mm.clock import exchange_us
 from mm.instrument import e8
-from mm.live.account.check import Transfer
-from mm.live.account.ledger import BUY, SELL, AccountFill
-from mm.live.orders.live_orders import OrderSeen, OrderState
+from mm.live.venues.balances import Transfer
 from mm.live.venues.binance import STATES
+from mm.live.venues.fills import BUY, SELL, AccountFill
+from mm.live.venues.live_orders import OrderSeen, OrderState
 from mm.live.venues.venue import AccountSeen, BalancesEvent, ListedOrder
 
 

@@ -5,18 +5,11 @@ from msgspec.json import Decoder
 
 from mm.clock import exchange_us
 from mm.instrument import e8
-from mm.live.account.check import Transfer
-from mm.live.account.ledger import BUY, SELL, AccountFill
-from mm.live.account.positions import (
-    ContractSetup,
-    MarginCalled,
-    MarginSeen,
-    PositionIncome,
-    PositionSeen,
-    SetupChanged,
-)
-from mm.live.orders.live_orders import OrderSeen, OrderState
+from mm.live.venues.balances import Transfer
 from mm.live.venues.binance import STATES
+from mm.live.venues.fills import BUY, SELL, AccountFill
+from mm.live.venues.live_orders import OrderSeen, OrderState
+from mm.live.venues.positions import ContractSetup, MarginCalled, MarginSeen, PositionIncome, PositionSeen, SetupChanged
 from mm.live.venues.venue import AccountSeen, BalancesEvent, ListedOrder
 
 STATES_USDM = {**STATES, "NEW_INSURANCE": OrderState.LIVE, "NEW_ADL": OrderState.LIVE}

@@ -11,19 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mm.errors import MMError
 from mm.instrument import Instrument
-from mm.live.account.check import Transfer
-from mm.live.account.holdings import Balances
-from mm.live.account.ledger import AccountFill
-from mm.live.account.positions import (
-    ContractSetup,
-    MarginCalled,
-    MarginSeen,
-    PositionIncome,
-    PositionSeen,
-    SetupChanged,
-)
-from mm.live.orders.live_orders import LiveOrder, OrderSeen
-from mm.live.orders.refusals import NOT_SENT, Refusal, Why
+from mm.live.venues.balances import Balances, Transfer
+from mm.live.venues.fills import AccountFill
+from mm.live.venues.live_orders import LiveOrder, OrderSeen
+from mm.live.venues.positions import ContractSetup, MarginCalled, MarginSeen, PositionIncome, PositionSeen, SetupChanged
+from mm.live.venues.refusals import NOT_SENT, Refusal, Why
 
 if TYPE_CHECKING:
     from mm.live.knobs import VenueUrls

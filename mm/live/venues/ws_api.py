@@ -15,11 +15,11 @@ from websockets.exceptions import WebSocketException
 
 from mm.clock import exchange_us, now_us
 from mm.errors import MMError
-from mm.live.orders.refusals import Why
 from mm.live.venues.addresses import untrusted
 from mm.live.venues.binance import EVENT_HEAD, RETRY_DATA, WS_MESSAGE, Signer, WsMessage, outcome_of, time_us, why_of
 from mm.live.venues.codes import MISSING_PARAMETER, NOT_AUTHORIZED, STALE_TIMESTAMP
 from mm.live.venues.keys import key_refused
+from mm.live.venues.refusals import Why
 from mm.live.venues.request_limits import OrderLimits
 from mm.live.venues.requests import answer_of, measure, unsent
 from mm.live.venues.venue import NO_ANSWER, ApiAnswer, ApiWatcher, Done, Outcome, RequestParams, Route

@@ -126,9 +126,9 @@ def _part(tape: "Tape", parts: int, rules: "Rules", k: float) -> dict[str, float
 
 def _fed(tape: "Tape", rules: "Rules") -> dict[str, float]:
     """Return the median time of an event that is fed, and of one attached as a separate tape, in µs."""
-    from mm.backtest.live_feed import feed_events
+    from mm.backtest.engine.live_feed import feed_events
+    from mm.backtest.engine.paper_exchange import PaperExchange
     from mm.backtest.models import avellaneda_stoikov_bare, trade_cross
-    from mm.backtest.paper_exchange import PaperExchange
 
     feeding, attaching = (PaperExchange(avellaneda_stoikov_bare(**QUOTES), trade_cross(), rules) for _ in range(2))
     fed = []

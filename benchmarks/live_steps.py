@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.live import StopwatchLoop, trade
 from benchmarks.live_venue import Load
-from mm.backtest.live_feed import LiveFeed
+from mm.backtest.engine.live_feed import LiveFeed
 from mm.live.audit.log import AuditLog
 from mm.live.orders.gateway import Gateway
 from mm.live.run.trader import Trader

@@ -10,10 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from mm.backtest.engine.paper_exchange import PaperExchange as PaperExchange
 from mm.backtest.fills.base import BookView as BookView
 from mm.backtest.fills.base import OrderView as OrderView
 from mm.backtest.fills.base import TradeView as TradeView
-from mm.backtest.paper_exchange import PaperExchange as PaperExchange
 from mm.backtest.quotes.base import QuoteView as QuoteView
 from mm.backtest.quotes.view import OwnFill as OwnFill
 from mm.backtest.quotes.view import Quotes as Quotes

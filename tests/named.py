@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from mm.backtest.engine.live_feed import FeedEvent, feed_events
 from mm.backtest.journal import ACTIONS, CANCEL_REASONS, REJECT_REASONS
-from mm.backtest.live_feed import FeedEvent, feed_events
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS, declared
 from mm.tape.tape import KIND_NAMES
 

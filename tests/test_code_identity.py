@@ -140,7 +140,7 @@ def test_code_closure_contains_every_module_a_point_loads(tmp_path):
     in_closure, _ = closure([POINT], of_package())
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert loaded - {"mm.__main__"} <= set(in_closure), loaded - set(in_closure)
-    assert {"mm.backtest._engine", "mm.backtest.quotes.steps", "mm.play.nested_quotes"} <= loaded
+    assert {"mm.backtest.engine._engine", "mm.backtest.quotes.steps", "mm.play.nested_quotes"} <= loaded
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_edit_of_any_module_changes_code_identity(package_copy):
     """A stored point is not reused after any module was edited or recompiled."""
     first = files_of(package_copy)
     own = {name for name in first if "==" not in name}
-    assert {"play/nested_quotes.py", "backtest/_engine.pyx", "backtest/_account.pxd"} <= own
+    assert {"play/nested_quotes.py", "backtest/engine/_engine.pyx", "backtest/engine/_account.pxd"} <= own
     assert sum(name.endswith(tuple(EXTENSION_SUFFIXES)) for name in own) > 20
     for name in own:
         with (package_copy / name).open("ab") as file:
@@ -197,7 +197,12 @@ def test_sources_hash_covers_names_and_contents_of_all_sources(package_copy):
         path.write_bytes(b"compiled elsewhere")
     assert sources_hash(package_copy) == first
     hashes = [first]
-    for name in ("play/nested_quotes.py", "market_data/recorder.py", "backtest/_engine.pyx", "backtest/_account.pxd"):
+    for name in (
+        "play/nested_quotes.py",
+        "market_data/recorder.py",
+        "backtest/engine/_engine.pyx",
+        "backtest/engine/_account.pxd",
+    ):
         with (package_copy / name).open("ab") as file:
             file.write(b"#")
         hashes.append(sources_hash(package_copy))

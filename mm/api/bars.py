@@ -21,7 +21,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.live_feed import FeedEvent, Row
+from mm.backtest.engine.live_feed import FeedEvent, Row
 from mm.clock import US_PER_S, zone_of
 from mm.errors import BrokenFile, DataError, TryLater, UsageError
 from mm.instrument import E8, Instrument

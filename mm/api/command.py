@@ -170,7 +170,7 @@ def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "
 def _replay(options: TradingInterface, core: "Matching") -> tuple[Flow, Instrument, int]:
     """Return the flow of a recorded day, its grid in steps of the exchange, and its first instant."""
     from mm.api.replay import ReplayFlow
-    from mm.backtest.live_feed import feed_events
+    from mm.backtest.engine.live_feed import feed_events
     from mm.tape.load import load_day
 
     if options.day is None:

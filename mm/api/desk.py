@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mm.api.messages import OrderStatus, OrderType
-from mm.backtest._risk import check
+from mm.backtest.engine._risk import check
 from mm.backtest.preset import Preset
 from mm.backtest.risk import RiskLimits, RiskOrder, RiskStanding, day_end_us
 from mm.clock import US_PER_S

@@ -9,7 +9,7 @@ fills orders by priority, clients' better prices first. The next depth message r
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from mm.backtest.live_feed import FeedEvent, Row
+from mm.backtest.engine.live_feed import FeedEvent, Row
 from mm.sim.matching.order_log import IOC, LIMIT, STP_EXPIRE_MAKER, STP_NONE
 from mm.tape.tape import DEPTH, SNAPSHOT, TRADE
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.live_feed import FeedEvent, Row
+from mm.backtest.engine.live_feed import FeedEvent, Row
 from mm.backtest.market_without_us import MarketWithoutUs
 from mm.clock import US_PER_MS
 from mm.tape.build import EventColumns, RecordedRows, TapeBuilder

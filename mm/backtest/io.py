@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest._csv_rows import CsvRows
+from mm.backtest.engine._csv_rows import CsvRows
 from mm.backtest.journal import (
     ACTIONS,
     CANCEL_REASONS,

@@ -12,7 +12,7 @@ in the book or not: taken is what changes the lots of the others at its price le
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from mm.backtest.live_feed import FeedEvent
+from mm.backtest.engine.live_feed import FeedEvent
 from mm.clock import US_PER_MS
 from mm.tape.tape import DEPTH, GAP, KEYFRAME, TRADE
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.backtest.engine.paper_exchange import PaperExchange, require_orders
 from mm.backtest.fills.intensity import Intensity, Poisson
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.backtest.models import FILL_BIAS
-from mm.backtest.paper_exchange import PaperExchange, require_orders
 from mm.backtest.result import Result
 from mm.backtest.rules import NO_FEED, Rules
 from mm.backtest.run_terms import RunTerms
@@ -27,8 +27,8 @@ from mm.tape.order_index import joined
 from mm.tape.tape import Tape
 
 if TYPE_CHECKING:
+    from mm.backtest.engine.paper_exchange import Leg
     from mm.backtest.journal import Table
-    from mm.backtest.paper_exchange import Leg
     from mm.predict.artefact import Artefact
     from mm.signals.other_feed import OtherFeed
     from mm.tape.feed import Feed

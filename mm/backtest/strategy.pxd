@@ -2,8 +2,8 @@
 
 from libc.stdint cimport int64_t
 
-from mm.backtest._order_manager cimport OrderManager
-from mm.backtest._own_orders cimport Ended, OwnOrders
+from mm.backtest.engine._order_manager cimport OrderManager
+from mm.backtest.engine._own_orders cimport Ended, OwnOrders
 from mm.backtest.fills.base cimport Order
 from mm.backtest.quotes.base cimport OwnFill, PythonQuoteModel, QuoteModel, View
 

@@ -8,9 +8,9 @@ asks to be. Its orders pass the same checks, limits and latencies as those of qu
 from libc.math cimport isnan
 from libc.stdint cimport int64_t
 
-from mm.backtest._order_manager cimport OrderManager
-from mm.backtest._own_orders cimport Ended, OwnOrders, orders_find
-from mm.backtest._records cimport BOOK_INVALID
+from mm.backtest.engine._order_manager cimport OrderManager
+from mm.backtest.engine._own_orders cimport Ended, OwnOrders, orders_find
+from mm.backtest.engine._records cimport BOOK_INVALID
 from mm.backtest.fills.base cimport CANCELLING, LIMIT_MAKER, LIVE, NEVER, SENT, WHOLE_BOOK, Order
 from mm.base._calls cimport begin_call, end_call
 from mm.tape._lots cimport lots_given, lots_shown

@@ -3,10 +3,10 @@
 
 from libc.stdint cimport int64_t
 
-from mm.backtest._account cimport wide
-from mm.backtest._own_orders cimport OwnOrders
-from mm.backtest._records cimport Fill
-from mm.backtest._venue cimport OrderVenue
+from mm.backtest.engine._account cimport wide
+from mm.backtest.engine._own_orders cimport OwnOrders
+from mm.backtest.engine._records cimport Fill
+from mm.backtest.engine._venue cimport OrderVenue
 from mm.backtest.fills.base cimport Order
 
 cdef class GatewayVenue(OrderVenue):

@@ -7,16 +7,16 @@ exchange and reports acceptances, fills and ends by order id, in the order of th
 
 from libc.stdint cimport int64_t
 
-from mm.backtest._account cimport book_fill, wide
-from mm.backtest._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, order_count_filled
-from mm.backtest._own_orders cimport (
+from mm.backtest.engine._account cimport book_fill, wide
+from mm.backtest.engine._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, order_count_filled
+from mm.backtest.engine._own_orders cimport (
     OpenOrders, OwnOrders, new_order, order_accepted, order_closed, orders_find, orders_follow, slot_of,
 )
-from mm.backtest._records cimport (
+from mm.backtest.engine._records cimport (
     AMEND, CANCEL_ACK, CLOSE_FILLED, COVERED, EXPIRE, FILL, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, NOT_CANCELLED, Fill,
     record_fill, record_order, record_state,
 )
-from mm.backtest._venue cimport OrderVenue
+from mm.backtest.engine._venue cimport OrderVenue
 from mm.backtest.fills.base cimport CANCELLED, CANCELLING, EXPIRED, FILLED, LIMIT, LIVE, NEVER, SENT, Order
 
 from mm.backtest.journal import KINDS, REJECT_REASONS

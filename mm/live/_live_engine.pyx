@@ -8,11 +8,11 @@ the grid of the replay; a late one is made at once, and a fill triggers one at o
 cimport cython
 from libc.stdint cimport int64_t
 
-from mm.backtest._event_buffer cimport EventBuffer
-from mm.backtest._order_manager cimport OrderManager, look_at_best, pass_requotes, run_grid, run_timers
-from mm.backtest._own_orders cimport OpenOrders, OwnOrders, slot_of
-from mm.backtest._records cimport EPOCH_BREAK, handed, handed_counts, record_mid, record_span, record_state
-from mm.backtest._venue cimport Touch, centre_book
+from mm.backtest.engine._event_buffer cimport EventBuffer
+from mm.backtest.engine._order_manager cimport OrderManager, look_at_best, pass_requotes, run_grid, run_timers
+from mm.backtest.engine._own_orders cimport OpenOrders, OwnOrders, slot_of
+from mm.backtest.engine._records cimport EPOCH_BREAK, handed, handed_counts, record_mid, record_span, record_state
+from mm.backtest.engine._venue cimport Touch, centre_book
 from mm.backtest.fills.base cimport NEVER, Trade
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.live._gateway_venue cimport GatewayVenue
@@ -29,7 +29,7 @@ from mm.backtest.trading_time import TradingTime
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mm.backtest.live_feed import FeedEvent
+    from mm.backtest.engine.live_feed import FeedEvent
 
 CLOSED = "session_closed"
 FILL_REASONS = ("exchange:maker", "exchange:taker")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from mm.backtest import replay
+from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.journal import LONG
 from mm.backtest.metrics.notes import short_of_fee
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
 from mm.backtest.run_terms import UNEARNED_FEE
 from mm.backtest.strategy_info import trained_on

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from mm.backtest.paper_exchange import PaperExchange
+from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.instrument import E8
 
 if TYPE_CHECKING:

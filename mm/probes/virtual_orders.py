@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.journal import ACTIONS
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.rules import Rules
 from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
 

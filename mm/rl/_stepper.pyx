@@ -9,10 +9,10 @@ quote model decides at that requote itself (tests/rl/test_stepper.py).
 from libc.math cimport exp, isnan
 from libc.stdint cimport int64_t
 
-from mm.backtest._account cimport cash_e16, wide
-from mm.backtest._order_manager cimport OrderManager
-from mm.backtest._paper_venue cimport PaperVenue
-from mm.backtest._records cimport Table
+from mm.backtest.engine._account cimport cash_e16, wide
+from mm.backtest.engine._order_manager cimport OrderManager
+from mm.backtest.engine._paper_venue cimport PaperVenue
+from mm.backtest.engine._records cimport Table
 from mm.backtest.fills.base cimport LIMIT_MAKER
 from mm.backtest.quotes.base cimport View, Want
 from mm.backtest.quotes.simple cimport Agent
@@ -27,7 +27,7 @@ from mm.backtest.quotes.simple import strategy_of
 from mm.backtest.quotes.agent_file import CHOICES
 
 if TYPE_CHECKING:
-    from mm.backtest.paper_exchange import PaperExchange
+    from mm.backtest.engine.paper_exchange import PaperExchange
     from mm.backtest.quotes.agent_file import AgentTerms
 
 REWARDS = ("pnl", "spread_inventory", "utility")

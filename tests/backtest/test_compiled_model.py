@@ -32,7 +32,7 @@ SECTION = "## Your own compiled model"
 WRONG = """
 from libc.stdint cimport int64_t
 
-from mm.backtest._own_orders cimport Ended
+from mm.backtest.engine._own_orders cimport Ended
 from mm.backtest.fills.base cimport LIMIT_MAKER, FillModel, Order, Trade
 from mm.backtest.quotes.base cimport QuoteModel, View, Want
 from mm.backtest.strategy cimport Strategy
@@ -114,7 +114,7 @@ def commands() -> list[str]:
 def run_line(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a line of the page in a folder, with this interpreter's programs and this checkout's package."""
     line = command.replace("cythonize ", f"{sys.executable} -m Cython.Build.Cythonize ", 1)
-    line = line.replace(" mm backtest", f" {sys.executable} -m mm backtest", 1)
+    line = re.sub(r"(^| )mm backtest", rf"\1{sys.executable} -m mm backtest", line, count=1)
     env = {**os.environ, "PYTHONPATH": str(ROOT), "CFLAGS": "-O0"}
     return subprocess.run(line, shell=True, cwd=folder, env=env, text=True, capture_output=True, check=False)
 

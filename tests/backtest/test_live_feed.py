@@ -14,9 +14,9 @@ from captured import NOON_US, SYMBOL, diff, snapshot, trade
 from engine_cases import TABLES, Several, cases, read_journal
 from engine_tapes import TEST, one_tape
 from mm import PaperExchange, Rules, Tape
+from mm.backtest.engine.live_feed import FeedEvent, LiveFeed, feed_events
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import CANCELLED, KEPT, PLACED
-from mm.backtest.live_feed import FeedEvent, LiveFeed, feed_events
 from mm.errors import Mismatch, UsageError
 from mm.instrument import Instrument
 from mm.market_data.binance_spot import Messages

@@ -201,7 +201,11 @@ NO_SPACE = OSError(errno.ENOSPC, "No space left on device")
             "this command needs scipy; install it with: pip install '.[research]' in the checkout, or pip install "
             "'mm-research[research]'",
         ),
-        (ModuleNotFoundError(name="mm.backtest._engine"), 2, "mm.backtest._engine is not compiled; build it with"),
+        (
+            ModuleNotFoundError(name="mm.backtest.engine._engine"),
+            2,
+            "mm.backtest.engine._engine is not compiled; build it with",
+        ),
         (EOFError("odd"), 1, "unforeseen EOFError: odd; the traceback is in out/logs/backtest/BTCUSDT/20251216/"),
         (ZeroDivisionError("x\ny"), 1, "unforeseen ZeroDivisionError: x y; the traceback is in out/logs"),
     ],

@@ -28,7 +28,7 @@ STEPS = (
 def _main() -> None:
     step, number = sys.argv.pop(1), int(sys.argv.pop(1))
     del sys.path[0]  # the tests' own folder
-    from mm.backtest.live_feed import LiveFeed
+    from mm.backtest.engine.live_feed import LiveFeed
     from mm.live.audit.history import EquityFile
     from mm.live.audit.log import AuditLog
     from mm.live.orders.gateway import Gateway

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm import Quotes, Rules
-from mm.backtest.live_feed import FeedEvent
+from mm.backtest.engine.live_feed import FeedEvent
 from mm.backtest.risk import Risk, RiskLimits
 from mm.errors import SafetyError, UsageError
 from mm.instrument import E8, Instrument, e8

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from mm import PaperExchange, Quotes, Rules
+from mm.backtest.engine.live_feed import FeedEvent
 from mm.backtest.fills.base import TradeCross
 from mm.backtest.journal import ACTIONS, ORDER_COLUMNS, REJECT_REASONS
-from mm.backtest.live_feed import FeedEvent
 from mm.backtest.risk import RiskLimits
 from mm.instrument import E8, Instrument
 from mm.live.pages.metrics import TradingMetrics

@@ -9,8 +9,8 @@ from shadowed import CHANCE, QUEUE, strategy
 from captured import import_files
 from engine_tapes import BEGIN_US, TEST, Teller
 from mm import Tape
+from mm.backtest.engine.live_feed import LiveFeed, feed_events
 from mm.backtest.fills.intensity import Intensity
-from mm.backtest.live_feed import LiveFeed, feed_events
 from mm.backtest.metrics.order_lives import mid_offsets
 from mm.instrument import E8, Instrument, e8, to_exchange_info
 from mm.live.run.decisions import decisions_name, decisions_of, write_decisions

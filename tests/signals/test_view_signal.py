@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import mm
 from engine_tapes import BEGIN_US, TEST, one_tape, stamped
 from mm import PaperExchange, Rules, Tape, backtest
+from mm.backtest.engine.live_feed import feed_events
 from mm.backtest.fills.base import TradeCross
-from mm.backtest.live_feed import feed_events
 from mm.backtest.quotes.steps import ShiftBy, SizeBy, WidenBy
 from mm.errors import ModelError, UsageError
 from mm.live._live_engine import LiveEngine

@@ -12,7 +12,7 @@ from libc.math cimport pow as power
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from mm.tape._book cimport Book, book_lots_at
-from mm.backtest._kept cimport is_kept
+from mm.backtest.engine._kept cimport is_kept
 from mm.tape._lots cimport lots_given, lots_shown
 from mm.base._calls cimport begin_call, end_call
 

@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from mm.backtest._draws cimport uniform
+from mm.backtest.engine._draws cimport uniform
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, WHOLE_BOOK, FillModel, Order, Queue, Top, Trade
 from mm.predict.predictor cimport Predictor
 from mm.signals.signal_set cimport SignalSet

@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
 from mm.tape._book cimport Book, book_lots_at
-from mm.backtest._kept cimport is_kept
+from mm.backtest.engine._kept cimport is_kept
 from mm.tape._lots cimport lots_given, lots_shown
 from mm.base._calls cimport begin_call, end_call
 from mm.backtest.fills.base cimport BEST_LOTS, IOC, LIMIT_MAKER, NEVER, WHOLE_BOOK, Top, TradeView

@@ -8,7 +8,7 @@ from libc.string cimport memset
 
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, Top, Trade
 from mm.backtest.fills.intensity cimport MICRO, MID, Intensity, Piece, mid_offset
-from mm.backtest._account cimport wide
+from mm.backtest.engine._account cimport wide
 from mm.backtest.quotes.base cimport QuoteModel, View, Want, clips_held, keep_within, lots_of_clips, want_level
 from mm.predict.predictor cimport Network, Predictor
 

@@ -22,7 +22,7 @@ from libc.math cimport INFINITY, NAN, ceil, exp, floor, isnan
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
-from mm.backtest._order_manager cimport OrderManager
+from mm.backtest.engine._order_manager cimport OrderManager
 from mm.backtest.fills.base cimport BEST_PRICES, LIMIT_MAKER, MARKET, NEVER, Trade
 from mm.backtest.fills.intensity cimport Intensity
 from mm.backtest.quotes.base cimport Ladder, OwnFill, QuoteModel, View, Want, clips_held, keep_within, lots_of_clips

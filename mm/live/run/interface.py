@@ -19,7 +19,7 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
-from mm.backtest.live_feed import FeedEvent, Row
+from mm.backtest.engine.live_feed import FeedEvent, Row
 from mm.clock import US_PER_S, day_of
 from mm.errors import SafetyError, TryLater, UsageError
 from mm.instrument import Instrument, e8, short_text, to_exchange_info

@@ -13,7 +13,7 @@ from mm.live.run.quote import LegTrade
 from mm.live.run.trade_run import TradeRun
 
 if TYPE_CHECKING:
-    from mm.backtest.live_feed import FeedEvent
+    from mm.backtest.engine.live_feed import FeedEvent
     from mm.live.run.trader import Trader
 
 

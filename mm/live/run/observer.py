@@ -25,8 +25,8 @@ from mm.market_data.market_events import BookLost, ClockRead, DepthArrived, Mark
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
-    from mm.backtest._engine import Engine
-    from mm.backtest.paper_exchange import PaperExchange
+    from mm.backtest.engine._engine import Engine
+    from mm.backtest.engine.paper_exchange import PaperExchange
     from mm.backtest.rules import Rules
     from mm.live._live_engine import LiveEngine
     from mm.live.audit.history import LedgerBegin

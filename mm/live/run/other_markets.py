@@ -19,8 +19,8 @@ from mm.tape.columns import Payment
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
-    from mm.backtest.live_feed import FeedEvent
-    from mm.backtest.paper_exchange import PaperExchange
+    from mm.backtest.engine.live_feed import FeedEvent
+    from mm.backtest.engine.paper_exchange import PaperExchange
     from mm.instrument import Instrument
     from mm.live._live_engine import LiveEngine
     from mm.live.run.terms import ShadowTerms

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mm.backtest.live_feed import EventTaker, LiveFeed
+from mm.backtest.engine.live_feed import EventTaker, LiveFeed
+from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.metrics.order_lives import mid_offsets
-from mm.backtest.paper_exchange import PaperExchange
 from mm.backtest.replay import leg_results, run_terms, with_funding
 from mm.backtest.result import Result
 from mm.backtest.risk import limits_of, ramped_lots
@@ -34,8 +34,8 @@ from mm.tape.columns import Payment
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from mm.backtest.engine.live_feed import FeedEvent
     from mm.backtest.journal import Journal
-    from mm.backtest.live_feed import FeedEvent
     from mm.live.run.other_markets import PairedPlay
     from mm.live.run.trader import Trader
     from mm.market_data.day_journal import DayJournal

@@ -30,7 +30,7 @@ from mm.market_data.days import is_of_disk
 from mm.market_data.recording import Recording
 
 if TYPE_CHECKING:
-    from mm.backtest.live_feed import FeedEvent
+    from mm.backtest.engine.live_feed import FeedEvent
     from mm.live.run.leg import LiveLeg
 
 MANUAL = "triggered manually"

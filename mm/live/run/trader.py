@@ -27,7 +27,7 @@ from mm.live.venues.refusals import OF_THE_LIMITS, Refusal
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
 
-    from mm.backtest.live_feed import FeedEvent
+    from mm.backtest.engine.live_feed import FeedEvent
     from mm.live.run.observer import TradeObserver
 
 _Given = TypeVar("_Given")

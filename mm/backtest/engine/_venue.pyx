@@ -3,10 +3,10 @@
 
 from libc.stdint cimport int64_t
 
-from mm.backtest._account cimport cash_e16, fee_e8, notional_e16, wide
-from mm.backtest._order_checks cimport Filters
-from mm.backtest._own_orders cimport OwnOrders
-from mm.backtest._records cimport COVERED, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY
+from mm.backtest.engine._account cimport cash_e16, fee_e8, notional_e16, wide
+from mm.backtest.engine._order_checks cimport Filters
+from mm.backtest.engine._own_orders cimport OwnOrders
+from mm.backtest.engine._records cimport COVERED, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY
 from mm.backtest.fills.base cimport LIMIT_MAKER, MARKET, NEVER, SENT, Order
 
 

@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
-from mm.backtest._own_orders cimport OpenOrders
+from mm.backtest.engine._own_orders cimport OpenOrders
 from mm.backtest.fills.base cimport Order
 
 # Rows of `mm.tape.order_index.OrderIndex`, whose docstring describes them.

@@ -7,10 +7,10 @@ The order manager adds the orders that it sends, a venue reports their states; n
 from libc.math cimport NAN, fabs
 from libc.stdint cimport int64_t
 
-from mm.backtest._account cimport Account, book_fill, cash_e16
-from mm.backtest._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, order_count_filled, refused_note
-from mm.backtest._records cimport AMEND, CLOSE_FILLED, COVERED, FILL, PRICE_OUT_OF_BAND, REJECT, WOULD_CROSS
-from mm.backtest._records cimport Fill, record_fill, record_order, record_state, records_close, records_open
+from mm.backtest.engine._account cimport Account, book_fill, cash_e16
+from mm.backtest.engine._order_checks cimport MAKER_CREDIT, TAKER_CREDIT, order_count_filled, refused_note
+from mm.backtest.engine._records cimport AMEND, CLOSE_FILLED, COVERED, FILL, PRICE_OUT_OF_BAND, REJECT, WOULD_CROSS
+from mm.backtest.engine._records cimport Fill, record_fill, record_order, record_state, records_close, records_open
 from mm.backtest.fills.base cimport FILLED, NEVER, REJECTED, Order
 
 

@@ -6,8 +6,8 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memmove
 
-from mm.backtest._account cimport wide
-from mm.backtest._records cimport COVERED, ORDER_LIMIT_10S, ORDER_LIMIT_DAY, WOULD_CROSS
+from mm.backtest.engine._account cimport wide
+from mm.backtest.engine._records cimport COVERED, ORDER_LIMIT_10S, ORDER_LIMIT_DAY, WOULD_CROSS
 from mm.backtest.fills.base cimport Order
 
 cdef struct Filters:

@@ -5,9 +5,9 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove, memset
 
-from mm.backtest._account cimport Account
-from mm.backtest._order_checks cimport OrderCount, Refused
-from mm.backtest._records cimport COVERED, NOT_CANCELLED, Fill, Records, record_order
+from mm.backtest.engine._account cimport Account
+from mm.backtest.engine._order_checks cimport OrderCount, Refused
+from mm.backtest.engine._records cimport COVERED, NOT_CANCELLED, Fill, Records, record_order
 from mm.backtest.fills.base cimport CANCELLING, LIVE, MARKET, NEVER, SENT, Order
 from mm.backtest.quotes.base cimport OwnFill
 

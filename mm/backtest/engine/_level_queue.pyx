@@ -10,9 +10,9 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free
 
-from mm.backtest._market cimport Market, first_of
-from mm.backtest._own_orders cimport OpenOrders
-from mm.backtest._taking cimport prints_add, prints_at
+from mm.backtest.engine._market cimport Market, first_of
+from mm.backtest.engine._own_orders cimport OpenOrders
+from mm.backtest.engine._taking cimport prints_add, prints_at
 from mm.backtest.fills.base cimport SENT, FillModel, Order, Top, Trade
 from mm.tape._book cimport LEVEL_PAGE_BITS, MARK_EVERY, Change
 from mm.tape._memory cimport prefetch

@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int64_t
 
-from mm.backtest._account cimport Account
+from mm.backtest.engine._account cimport Account
 from mm.backtest.fills.base cimport NEVER, Order
 
 # Indices into the tables of names of journal.py.

@@ -5,9 +5,9 @@
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 
-from mm.backtest._account cimport Account, cash_e16, wide
-from mm.backtest._own_orders cimport OwnOrders
-from mm.backtest._venue cimport Touch
+from mm.backtest.engine._account cimport Account, cash_e16, wide
+from mm.backtest.engine._own_orders cimport OwnOrders
+from mm.backtest.engine._venue cimport Touch
 from mm.backtest.fills.base cimport MARKET, Order
 from mm.backtest.quotes.base cimport Want
 

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 
-from mm.backtest._account cimport Account, notional_e16, wide
+from mm.backtest.engine._account cimport Account, notional_e16, wide
 from mm.tape._book cimport Book, book_after, book_lots_at
 from mm.backtest.fills.base cimport MARKET, Order, Trade
 

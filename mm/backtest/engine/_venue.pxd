@@ -2,10 +2,10 @@
 
 from libc.stdint cimport int64_t
 
-from mm.backtest._account cimport wide
-from mm.backtest._order_checks cimport Filters
-from mm.backtest._own_orders cimport OwnOrders
-from mm.backtest._records cimport COVERED
+from mm.backtest.engine._account cimport wide
+from mm.backtest.engine._order_checks cimport Filters
+from mm.backtest.engine._own_orders cimport OwnOrders
+from mm.backtest.engine._records cimport COVERED
 from mm.backtest.fills.base cimport MARKET, Order, Top
 from mm.tape._book cimport MARGIN_TICKS, Book, book_move
 

@@ -6,21 +6,21 @@ from libc.math cimport isnan
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
-from mm.backtest._account cimport fill_fee_e8, wide
-from mm.backtest._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
-from mm.backtest._level_queue cimport LevelQueue
-from mm.backtest._market cimport Market, last_second, pass_trades_before
-from mm.backtest._order_checks cimport in_band, mean_after, surely_in_band
-from mm.backtest._order_queue cimport OrderQueue
-from mm.backtest._own_orders cimport (
+from mm.backtest.engine._account cimport fill_fee_e8, wide
+from mm.backtest.engine._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
+from mm.backtest.engine._level_queue cimport LevelQueue
+from mm.backtest.engine._market cimport Market, last_second, pass_trades_before
+from mm.backtest.engine._order_checks cimport in_band, mean_after, surely_in_band
+from mm.backtest.engine._order_queue cimport OrderQueue
+from mm.backtest.engine._own_orders cimport (
     OpenOrders, OwnOrders, Ranked, order_accepted, order_closed, orders_meet, orders_next_due, orders_next_message, slot_of,
 )
-from mm.backtest._records cimport (
+from mm.backtest.engine._records cimport (
     BOOK_INVALID, BY_BOOK, BY_DRAW, BY_TRADE, CANCEL_ACK, COVERED, EPOCH_BREAK, EXPIRE, PRICE_OUT_OF_BAND, SELF_TRADE, WOULD_CROSS, Fill,
     record_mid, record_span,
 )
-from mm.backtest._taking cimport Depth, accepted, first_crossed, next_crossed, offered, prints_add, prints_at, takeable, taking_notional_e16
-from mm.backtest._venue cimport OrderVenue, covered
+from mm.backtest.engine._taking cimport Depth, accepted, first_crossed, next_crossed, offered, prints_add, prints_at, takeable, taking_notional_e16
+from mm.backtest.engine._venue cimport OrderVenue, covered
 from mm.backtest.fills.base cimport (
     CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, FillModel, Order, Trade,
 )

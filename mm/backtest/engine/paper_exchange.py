@@ -9,7 +9,7 @@ from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from mm.backtest._engine import Engine
+from mm.backtest.engine._engine import Engine
 from mm.backtest.fills.base import FillModel, PythonFillModel, QueueProbPower
 from mm.backtest.journal import ACTIONS, KINDS, REJECT_REASONS
 from mm.backtest.quotes.base import compiled
@@ -27,8 +27,8 @@ from mm.tape.lateness import lateness
 from mm.tape.level_changes import level_changes
 
 if TYPE_CHECKING:
+    from mm.backtest.engine.live_feed import FeedEvent
     from mm.backtest.journal import Journal
-    from mm.backtest.live_feed import FeedEvent
     from mm.signals.other_feed import OtherFeed
     from mm.tape.columns import Payment
     from mm.tape.tape import Tape
@@ -173,8 +173,7 @@ class PaperExchange:
 
         Each is played at its own instant, after our messages due before it. Actions due at the instant of the
         last event, after its market change, wait for the next event or for `advance`. The feed must be a complete book:
-        after a tape, a GAP is inserted. An event takes a few µs; `mm.backtest.live_feed.LiveFeed` converts a live
-        market to events.
+        after a tape, a GAP is inserted. An event takes a few µs; `LiveFeed` converts a live market to events.
 
         Raises:
             UsageError: If an event is malformed, changes a book that is not valid, or is not later than what has been

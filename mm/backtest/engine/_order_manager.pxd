@@ -3,12 +3,12 @@
 
 from libc.stdint cimport int64_t
 
-from mm.backtest._account cimport wide
-from mm.backtest._own_orders cimport OpenOrders, OwnOrders, orders_follow
-from mm.backtest._records cimport Decision, record_state
-from mm.backtest._risk cimport Guard
-from mm.backtest._venue cimport Touch, OrderVenue
-from mm.backtest._volatility cimport Volatility
+from mm.backtest.engine._account cimport wide
+from mm.backtest.engine._own_orders cimport OpenOrders, OwnOrders, orders_follow
+from mm.backtest.engine._records cimport Decision, record_state
+from mm.backtest.engine._risk cimport Guard
+from mm.backtest.engine._venue cimport Touch, OrderVenue
+from mm.backtest.engine._volatility cimport Volatility
 from mm.backtest.fills.base cimport NEVER, Order, Top
 from mm.backtest.quotes.base cimport Ladder, QuoteModel, View, Want
 from mm.signals.signal_set cimport SignalSet

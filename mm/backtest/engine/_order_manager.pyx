@@ -12,20 +12,20 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
-from mm.backtest._account cimport notional_e16, wide
-from mm.backtest._order_checks cimport Refused, order_count_reason, order_count_sent, refused_again, refused_look
-from mm.backtest._own_orders cimport (
+from mm.backtest.engine._account cimport notional_e16, wide
+from mm.backtest.engine._order_checks cimport Refused, order_count_reason, order_count_sent, refused_again, refused_look
+from mm.backtest.engine._own_orders cimport (
     OpenOrders, OwnOrders, new_order, orders_add, orders_blank, orders_current, orders_current_at, orders_find, orders_follow,
     orders_meet, slot_of,
 )
-from mm.backtest._records cimport (
+from mm.backtest.engine._records cimport (
     AMENDED_ONE, ASKED, CANCEL_REQ, CANCELLED_ONE, COVERED, KEPT_ONE, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE,
     PLACED_ONE, PRICE_NOT_POSITIVE, PRICE_REJECTED, QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED,
     QUOTE_WITHDRAWN, REFRESH, SKIP, SKIP_SHIFT, SKIPPED_ONE, Table, record_decision, record_order,
 )
-from mm.backtest._risk cimport KILLED, PULLED, Guard
-from mm.backtest._venue cimport Touch, OrderVenue, covered
-from mm.backtest._volatility cimport (
+from mm.backtest.engine._risk cimport KILLED, PULLED, Guard
+from mm.backtest.engine._venue cimport Touch, OrderVenue, covered
+from mm.backtest.engine._volatility cimport (
     volatility_close, volatility_open, volatility_run_sigma, volatility_sample, volatility_sigma,
 )
 from mm.backtest.fills.base cimport CANCELLING, IOC, LIMIT_MAKER, LIVE, MARKET, NEVER, REJECTED, SENT, Order, Top, copy_top
@@ -44,8 +44,8 @@ from mm.errors import ModelError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mm.backtest.live_feed import FeedEvent
-    from mm.backtest.paper_exchange import LegOrders
+    from mm.backtest.engine.live_feed import FeedEvent
+    from mm.backtest.engine.paper_exchange import LegOrders
     from mm.signals.families import Others
 
 cdef int64_t SAMPLE_US = 1000000       # between two samples of the mid

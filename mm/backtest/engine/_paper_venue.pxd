@@ -3,16 +3,16 @@
 
 from libc.stdint cimport int64_t
 
-from mm.backtest._account cimport wide
-from mm.backtest._latency cimport Latency
-from mm.backtest._level_queue cimport LevelQueue
-from mm.backtest._market cimport Market
-from mm.backtest._order_checks cimport MeanPrice
-from mm.backtest._order_queue cimport OrderQueue
-from mm.backtest._own_orders cimport OpenOrders
-from mm.backtest._records cimport Fill
-from mm.backtest._taking cimport Depth, Prints
-from mm.backtest._venue cimport OrderVenue, Touch
+from mm.backtest.engine._account cimport wide
+from mm.backtest.engine._latency cimport Latency
+from mm.backtest.engine._level_queue cimport LevelQueue
+from mm.backtest.engine._market cimport Market
+from mm.backtest.engine._order_checks cimport MeanPrice
+from mm.backtest.engine._order_queue cimport OrderQueue
+from mm.backtest.engine._own_orders cimport OpenOrders
+from mm.backtest.engine._records cimport Fill
+from mm.backtest.engine._taking cimport Depth, Prints
+from mm.backtest.engine._venue cimport OrderVenue, Touch
 from mm.backtest.fills.base cimport FillModel, Order, Trade
 from mm.signals.signal_set cimport SignalSet
 from mm.tape._book cimport Book

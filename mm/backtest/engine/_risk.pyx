@@ -10,10 +10,10 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from mm.backtest._account cimport Account, wide
-from mm.backtest._own_orders cimport OpenOrders, OwnOrders, slot_of
-from mm.backtest._records cimport ORDER_LIMIT_DAY, record_breach
-from mm.backtest._venue cimport Touch
+from mm.backtest.engine._account cimport Account, wide
+from mm.backtest.engine._own_orders cimport OpenOrders, OwnOrders, slot_of
+from mm.backtest.engine._records cimport ORDER_LIMIT_DAY, record_breach
+from mm.backtest.engine._venue cimport Touch
 from mm.backtest.fills.base cimport LIMIT_MAKER, MARKET, NEVER, SENT, Order
 from mm.backtest.quotes.base cimport Want
 

@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from mm.backtest._draws cimport uniform
+from mm.backtest.engine._draws cimport uniform
 
 cdef enum Message:
     OF_ORDER = 0

@@ -9,19 +9,19 @@ without the interpreter. ``paper_exchange.py`` is its Python interface, ``tests/
 cimport cython
 from libc.stdint cimport int8_t, int64_t, uint8_t
 
-from mm.backtest._event_buffer cimport EventBuffer
-from mm.backtest._market cimport (
+from mm.backtest.engine._event_buffer cimport EventBuffer
+from mm.backtest.engine._market cimport (
     Market, MarketStream, book_is_next, event_at, first_of, last_second, next_market_us, next_us,
     pass_trades_before, row_trade, stream_trade, trades_reach,
 )
-from mm.backtest._order_checks cimport mean_add
-from mm.backtest._order_manager cimport (
+from mm.backtest.engine._order_checks cimport mean_add
+from mm.backtest.engine._order_manager cimport (
     OrderManager, grid_from, is_settled, look_at_best, next_after, pass_requotes, run_timers,
 )
-from mm.backtest._own_orders cimport OpenOrders, OwnOrders
-from mm.backtest._paper_venue cimport PaperVenue, moves_price, reaches
-from mm.backtest._records cimport Table, handed, handed_counts, record_span
-from mm.backtest._venue cimport Touch, centre_book
+from mm.backtest.engine._own_orders cimport OpenOrders, OwnOrders
+from mm.backtest.engine._paper_venue cimport PaperVenue, moves_price, reaches
+from mm.backtest.engine._records cimport Table, handed, handed_counts, record_span
+from mm.backtest.engine._venue cimport Touch, centre_book
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Top, Trade
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.signals.signal_set cimport SignalSet
@@ -39,7 +39,7 @@ from mm.backtest.rules import Rules
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mm.backtest.live_feed import FeedEvent
+    from mm.backtest.engine.live_feed import FeedEvent
     from mm.tape.feed import Feed
     from mm.tape.level_changes import LevelIndex
     from mm.tape.streams import BestPrices

@@ -14,8 +14,8 @@ from libc.stdint cimport int8_t, int32_t, int64_t
 
 from libc.stdlib cimport free, malloc
 
-from mm.backtest._market cimport first_of
-from mm.backtest._own_orders cimport OpenOrders, Ranked
+from mm.backtest.engine._market cimport first_of
+from mm.backtest.engine._own_orders cimport OpenOrders, Ranked
 from mm.backtest.fills.base cimport NEVER, SENT, Order
 
 cdef int64_t UNREAD = -2    # the level of an order has not been looked up since it came to rest

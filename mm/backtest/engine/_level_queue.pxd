@@ -3,9 +3,9 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t
 
-from mm.backtest._market cimport Market
-from mm.backtest._own_orders cimport OpenOrders
-from mm.backtest._taking cimport Prints
+from mm.backtest.engine._market cimport Market
+from mm.backtest.engine._own_orders cimport OpenOrders
+from mm.backtest.engine._taking cimport Prints
 from mm.backtest.fills.base cimport FillModel, Order
 from mm.tape._book cimport Change
 

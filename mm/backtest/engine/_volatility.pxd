@@ -5,7 +5,7 @@ from libc.math cimport NAN, exp2, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
-from mm.backtest._account cimport wide
+from mm.backtest.engine._account cimport wide
 
 # Indices into SIGMA_METHODS of rules.py.
 cdef enum SigmaMethod:

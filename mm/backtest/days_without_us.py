@@ -23,12 +23,15 @@ class RecordedOrder:
     Attributes:
         side: +1 buy, -1 sell.
         left_e8: From which instants of the exchange, in µs, how much was left, in 1e-8; 0 from its end on.
+        fills: Instant of the exchange and trade id of each fill.
     """
 
     side: int
     price_e8: int
     qty_e8: int
     left_e8: tuple[tuple[int, int], ...]
+    fills: tuple[tuple[int, int], ...] = ()
+    client_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,16 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder
-from mm.errors import DataError, FitError, MissingOrders, UsageError
+from mm.errors import DataError, FitError, Mismatch, MissingDay, MissingOrders, UsageError
 from mm.play.knobs import EXPONENT_FILE, DamagedDay, OpenedDay, Results, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from mm.backtest.days_without_us import OwnActivity
+    from mm.probes.own_orders import OwnExponent
     from mm.probes.virtual_orders import OrderPlan
+    from mm.runs.finished import RunFolder
     from mm.tape.tape import Tape
 
 
@@ -72,13 +75,18 @@ class Scored(VirtualLife):
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted(VirtualLife, Source):
-    """The day, and whether its order log tells the exponent."""
+    """What tells the exponent: the sizes of a day, its order log, or our own orders."""
 
-    day: str = day_knob()
+    day: str | None = day_knob("The day, YYYYMMDD; those of --trades are known.", None)
     truth: bool = knob(
         False,
         SWITCH,
         "1 fits the exponent to every order of the day's order log, and prints the one by sizes beside it.",
+    )
+    trades: str | None = knob(
+        None,
+        matching(r"[^,\s]+(,[^,\s]+)*", "the folders or RUN_IDs of trades, joined by commas", "RUN,RUN,…"),
+        "Fits the exponent to the orders of these mm trade runs, played on the days that they recorded.",
     )
 
 
@@ -165,19 +173,25 @@ def _plan(life: VirtualLife, passes: int) -> "OrderPlan":
 def fills_fit(console: Console, fitted: Fitted) -> None:
     """Estimate the exponent of queue_prob_power from a recorded day, and write it to a file if it is usable.
 
-    Later backtests of the symbol name it, and their sensitivity plays it as well.
+    It is told by the sizes of cancelled orders, by every order of the day (--truth), or by the fills of trades of ours
+    (--trades). Later backtests of the symbol name it, and their sensitivity plays it as well.
 
     Example: mm fills fit --symbol BTCUSDT --day 20251216
     """
     from mm.probes.queue_exponent import fit_exponent
 
+    if fitted.trades is not None:
+        _fit_trades(console, fitted, fitted.trades)
+        return
     day = fitted.day
+    if day is None:
+        raise UsageError("give --day (DAY), or --trades (TRADES) with runs of mm trade")
     tape = _tape(console, fitted, fitted.data_root, fitted.symbol, day)
     if fitted.truth:
-        _fit_truth(console, fitted, tape)
+        _fit_truth(console, fitted, day, tape)
         return
     fit = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
-    content = {"symbol": fitted.symbol, "day": day, **asdict(fit)}
+    content = {"symbol": fitted.symbol, "day": day, "source": "sizes", **asdict(fit)}
     path = fitted.out_root / "fills" / fitted.symbol / f"{day}{EXPONENT_FILE}"
     if fit.usable:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +212,7 @@ def fills_fit(console: Console, fitted: Fitted) -> None:
     console.print(str(path))
 
 
-def _fit_truth(console: Console, fitted: Fitted, tape: "Tape") -> None:
+def _fit_truth(console: Console, fitted: Fitted, day: str, tape: "Tape") -> None:
     """Fit the exponent to every order of a day, and print the one by sizes beside it."""
     from mm.probes.exponent_truth import true_exponent
     from mm.probes.queue_exponent import fit_exponent
@@ -209,19 +223,18 @@ def _fit_truth(console: Console, fitted: Fitted, tape: "Tape") -> None:
     fit = true_exponent(scored_day(tape, tape.order_log, _plan(fitted, TRUE_PASSES)))
     by_sizes = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
     bias = {"bias": fit.bias and fit.bias.value, "ci95": fit.bias and fit.bias.ends}
-    content = {"symbol": fitted.symbol, "day": fitted.day, **asdict(fit), **bias, "by_sizes": asdict(by_sizes)}
+    content: dict[str, Any] = {"symbol": fitted.symbol, "day": day, "source": "truth"}
+    content |= {**asdict(fit), **bias, "by_sizes": asdict(by_sizes)}
     folder = fitted.out_root / "fills" / fitted.symbol
-    path = folder / fitted.day / "fills_fit.json"
+    path = folder / day / "fills_fit.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     text = (json.dumps(content, indent=1) + "\n").encode()
     write_atomic(path, text)
     if fit.usable:
-        write_atomic(folder / f"{fitted.day}{EXPONENT_FILE}", text)
+        write_atomic(folder / f"{day}{EXPONENT_FILE}", text)
     console.set_json({**content, "path": str(path)})
     if fit.exponent is None or fit.bias is None or fit.default_bias is None:
-        raise FitError(
-            f"{fitted.symbol} {fitted.day}: {fit.n_orders} orders had to wait; give a longer day, or --life-s"
-        )
+        raise FitError(f"{fitted.symbol} {day}: {fit.n_orders} orders had to wait; give a longer day, or --life-s")
     console.print(f"exponent = {fit.exponent:.2f} ({fit.low:.2f} to {fit.high:.2f})   {fit.status}, by every order")
     sizes = by_sizes.reason
     if by_sizes.exponent is not None:
@@ -236,9 +249,117 @@ def _fit_truth(console: Console, fitted: Fitted, tape: "Tape") -> None:
     console.print(str(path))
     if not fit.usable:
         raise FitError(
-            f"{fitted.symbol} {fitted.day}: the exponent is not usable ({fit.status}): the least error is at the edge "
+            f"{fitted.symbol} {day}: the exponent is not usable ({fit.status}): the least error is at the edge "
             f"of the tried exponents, as places in these queues do not depend on it; keep the default"
         )
+
+
+def _fit_trades(console: Console, fitted: Fitted, names: str) -> None:
+    """Fit the exponent to the orders of trades."""
+    from mm.probes.own_orders import own_exponent
+
+    if fitted.day is not None or fitted.truth:
+        raise UsageError("--trades (TRADES) knows the days of its runs; leave out --day (DAY) and --truth (TRUTH)")
+    runs, days = _own_days(fitted, names.split(","))
+    fit = own_exponent((_tape(console, fitted, fitted.data_root, fitted.symbol, day), own) for day, own in days)
+    day = days[-1][0]
+    bias = {"bias": fit.bias and fit.bias.value, "ci95": fit.bias and fit.bias.ends}
+    content: dict[str, Any] = {"symbol": fitted.symbol, "day": day, "source": "trades"}
+    content |= {"runs": [run.run_id for run in runs], **asdict(fit), **bias}
+    folder = fitted.out_root / "fills" / fitted.symbol
+    path = folder / day / "fills_fit_trades.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = (json.dumps(content, indent=1) + "\n").encode()
+    write_atomic(path, text)
+    console.set_json({**content, "path": str(path)})
+    console.print("\n".join(_lines_of_trades(fit)))
+    console.print(str(path))
+    if not fit.usable:
+        why = (
+            "the likelihood is highest at the edge of the tried exponents, as these fills do not depend on it"
+            if fit.status == "at_edge"
+            else f"{fit.n_orders} orders had to wait, and {fit.n_fills} of them filled, in too little time"
+        )
+        raise FitError(
+            f"{fitted.symbol} {names}: the exponent is not usable ({fit.status}): {why}; give more runs of mm trade "
+            f"to --trades (TRADES), or keep the default"
+        )
+    write_atomic(folder / f"{day}{EXPONENT_FILE}", text)
+
+
+def _own_days(fitted: Fitted, names: "Sequence[str]") -> "tuple[list[RunFolder], list[tuple[str, OwnActivity]]]":
+    """Return trades of the symbol, and what they did on each day."""
+    from mm.backtest.days_without_us import OwnActivity
+    from mm.base.audit_chain import audit_path
+    from mm.play.own_activity import own_activity
+    from mm.runs.find import open_run
+
+    runs = {run.run_id: run for run in (open_run(name, fitted.out_root, ("trade",)) for name in names)}
+    days: dict[str, list[OwnActivity]] = {}
+    for run in runs.values():
+        if run.kind != "trade":
+            raise UsageError(
+                f"{run.folder} is a run of kind {run.kind!r}, whose fills are assumed; --trades (TRADES) takes runs of "
+                f"mm trade (mm runs list)"
+            )
+        if run.symbol != fitted.symbol:
+            raise Mismatch(
+                f"{run.folder} is a trade of {run.symbol}, and --symbol (SYMBOL) is {fitted.symbol}; fit each "
+                f"symbol to its own trades"
+            )
+        day = str(run.manifest["day"])
+        recorded = fitted.folder(day)
+        if not recorded.is_dir():
+            raise MissingDay(
+                f"{recorded}: there is no such folder, and the orders of the trade {run.run_id} are played on the day "
+                f"that it recorded; give the --data-root (DATA_ROOT) of that trade"
+            )
+        log = audit_path(run.folder.absolute().parents[2], run.symbol, day, run.run_id)
+        if not log.is_file():
+            raise DataError(
+                f"{log}: there is no such file, and the audit log has the orders of the trade {run.run_id}; give its "
+                f"run folder where it was written, with the folder audit beside trade"
+            )
+        days.setdefault(day, []).append(own_activity(log))
+    own = [(day, OwnActivity.joined(parts)) for day, parts in sorted(days.items())]
+    orders = [order for _, activity in own for order in activity.orders]
+    if not any(order.fills for order in orders):
+        raise DataError(
+            f"{', '.join(str(run.folder) for run in runs.values())}: none of {len(orders)} orders filled, and only "
+            f"fills tell when a queue had passed; give trades with fills to --trades (TRADES), or fit by sizes: "
+            f"mm fills fit --symbol {fitted.symbol} --day {own[-1][0]}"
+        )
+    return list(runs.values()), own
+
+
+def _lines_of_trades(fit: "OwnExponent") -> "Iterator[str]":
+    from mm.probes.queue_score import aligned, stated
+
+    waited = f"{fit.n_orders:,} orders of ours that had to wait, {fit.n_fills:,} of them filled"
+    if fit.exponent is None or fit.bias is None or fit.default_bias is None:
+        yield waited
+    else:
+        interval = "" if fit.low is None else f" ({fit.low:.2f} to {fit.high:.2f})"
+        yield f"exponent = {fit.exponent:.2f}{interval}   {fit.status}, by {waited}"
+        yield (
+            f"share filled {stated(fit.bias, 100, '+')} points off the exchange's with it, "
+            f"{stated(fit.default_bias, 100, '+')} with the default"
+        )
+    if fit.left_out:
+        yield "left out: " + ", ".join(f"{count:,} {reason}" for reason, count in fit.left_out.items())
+    if fit.large:
+        named = ", ".join([*(order["client_id"] for order in fit.large[:3]), *["…"][: len(fit.large) > 3]])
+        yield (
+            f"{len(fit.large):,} orders of at least half of the lots ahead of them ({named}): the market "
+            f"may have reacted to them"
+        )
+    rows = [
+        (f"{own.by} {own.bin}", f"{100 * own.predicted:.1f}", f"{100 * own.observed:.1f}", f"{own.n:,}")
+        for own in fit.reliability
+    ]
+    if rows:
+        yield from aligned([("share filled, %", "predicted", "true", "orders"), *rows])
+    yield fit.definition
 
 
 def _markets(console: Console, scored: Scored) -> "Iterator[tuple[Tape, Path]]":

@@ -24,6 +24,7 @@ class _Order:
     rests: bool
     filled_e8: int = 0
     left_e8: list[tuple[int, int]] = field(default_factory=list)
+    fills: list[tuple[int, int]] = field(default_factory=list)
 
     def note(self, row: dict[str, Any], *, ended: bool = False) -> None:
         """Note what is left of it from the exchange's instant of a row on."""
@@ -48,6 +49,7 @@ def own_activity(path: Path) -> OwnActivity:
             trade_ids.add(int(row["trade_id"]))
             if order is not None:
                 order.filled_e8 += e8(row["qty"])
+                order.fills.append((int(row.get("exchange_us", 0)), int(row["trade_id"])))
                 order.note(row)
         elif kind == "ack" and order is not None:
             if "exchange_us" not in row:
@@ -62,8 +64,10 @@ def own_activity(path: Path) -> OwnActivity:
             order.price_e8,
             order.sent_e8,
             tuple(sorted(order.left_e8, key=lambda step: (step[0], -step[1]))),
+            tuple(sorted(order.fills)),
+            client_id,
         )
-        for order in orders.values()
+        for client_id, order in orders.items()
         if order.rests and order.left_e8
     ]
     return OwnActivity(tuple(recorded), frozenset(trade_ids))

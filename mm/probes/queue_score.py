@@ -365,6 +365,7 @@ def reliability(orders: VirtualOrders, truth: Outcomes, model: Outcomes) -> list
     groups: list[tuple[str, str, Bools]] = [
         ("distance", name, orders.place[kept] == place) for place, name in PLACES.items()
     ]
+    groups.append(("distance", "further", orders.place[kept] > max(PLACES)))
     edges = np.unique(np.quantile(ahead, [0, 0.25, 0.5, 0.75, 1])) if len(kept) else np.empty(0)
     for low, high in pairwise(edges.tolist()):
         last = high == edges[-1]

@@ -20,4 +20,6 @@ def test_what_is_left_of_an_order_falls_with_fills_and_amendments(tmp_path):
     (order,) = found.orders
     assert (order.side, order.price_e8, order.qty_e8) == (1, 9_950_000_000, 500_000_000)
     assert order.left_e8 == ((10, 500_000_000), (20, 300_000_000), (30, 200_000_000), (40, 0))
+    assert order.fills == ((20, 7),)
+    assert order.client_id == "a"
     assert found.trade_ids == frozenset((7,))

@@ -1,0 +1,364 @@
+"""The exponent of ``queue_prob_power`` under which orders of ours would have filled when they did.
+
+Each order of a trade is played on its own recorded day without our orders, for a grid of exponents. Its first fill says
+that nothing was ahead of it just then; its end without a fill says that something was. The model's lots ahead e at that
+instant (below 0: what printed since the model was at the front) are taken as logistic around the true ones, with a
+scale that grows as the root of the lots ahead on arrival, as sums of cancellations do:
+
+    filled: density of e at 0        not filled: probability that the true lots are above 0
+
+The exponent maximises the likelihood; its interval is that of the Newton step by blocks of three minutes.
+"""
+
+from bisect import bisect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.days_without_us import OwnActivity, RecordedOrder, without_us
+from mm.backtest.fills.base import QueueByExponents
+from mm.backtest.models import queue_prob_power
+from mm.base.estimate import NO_ESTIMATE, Estimate, estimated
+from mm.clock import US_PER_S
+from mm.probes.queue_exponent import EXPONENTS
+from mm.probes.queue_score import BLOCK_US, LEAST_BLOCKS, Bin, OrderBlocks, reliability
+from mm.probes.virtual_orders import Outcomes, VirtualOrders, manual_exchange, on_exchange_time
+from mm.tape.tape import GAP, SNAPSHOT, TRADE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mm.tape.tape import Ints, Tape
+
+    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+LEAST_ORDERS = 50  # that had to wait
+LARGE = 0.5  # of the lots ahead on arrival
+SCALES = np.geomspace(0.003, 3.0, 31)  # tried ones, in the median of the lots ahead on arrival
+DEFINITION = (
+    "our own orders on their recorded days without us; likelihood of the lots ahead at their first fill, or of lots "
+    "left ahead at their end; an order that filled would have lived as long as the next one that did not and outlived "
+    "its fill; intervals over blocks of {block_s:g} s"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class OwnOrders:
+    """Orders of ours that rested on a day, as columns; instants on the clock of its tape.
+
+    Attributes:
+        known_us: When the queue ahead was used up, or the order ended.
+        end_us: When it ended, or would have ended without its fill.
+        place: Ticks behind the best price of its side on arrival.
+    """
+
+    us: "Ints"
+    known_us: "Ints"
+    end_us: "Ints"
+    side: "Ints"
+    ticks: "Ints"
+    lots: "Ints"
+    place: "Ints"
+    filled: "Bools"
+    client_id: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.us)
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """Orders under several exponents.
+
+    Attributes:
+        joined: Lots ahead on arrival.
+        ahead: float64[n, exponents], lots ahead at `OwnOrders.known_us`; below 0: printed since the front was reached.
+        filled: bool[n, exponents], at `OwnOrders.end_us`.
+        sent: Whether it rested.
+    """
+
+    joined: "Floats"
+    ahead: "Floats"
+    filled: "Bools"
+    sent: "Bools"
+
+
+@dataclass(frozen=True)
+class OwnExponent:
+    """The exponent that agrees with our own fills.
+
+    Attributes:
+        status: ``ok``, ``at_edge`` of the tried exponents, or ``too_few`` orders or blocks of time.
+        exponent, low, high: The best one with its 95 % interval; None with ``too_few``.
+        n_orders, n_fills: Orders that had lots ahead of them, and how many of these filled.
+        left_out: Orders that say nothing of a queue, by reason.
+        bias: Share of orders filled under this exponent less that of the exchange; `default_bias` of the default one.
+        reliability: Predicted and true shares of fills under this exponent.
+        large: Orders of at least half of the lots ahead of them: the market may have reacted to them.
+    """
+
+    status: str
+    definition: str
+    exponent: float | None
+    low: float | None
+    high: float | None
+    n_orders: int
+    n_fills: int
+    left_out: dict[str, int]
+    bias: Estimate | None
+    default_bias: Estimate | None
+    reliability: list[Bin]
+    large: list[dict[str, Any]]
+
+    @property
+    def usable(self) -> bool:
+        """Whether this exponent may be used for a fill model."""
+        return self.status == "ok"
+
+
+def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
+    """Return the exponent that agrees with our fills.
+
+    Args:
+        days: Recorded days with our orders in them, in order of time, and what we did on each.
+    """
+    markets, left_out = [], dict[str, int]()
+    for tape, own in days:
+        market, orders, reasons = own_orders(tape, own)
+        markets.append((market, orders))
+        for reason, count in reasons.items():
+            left_out[reason] = left_out.get(reason, 0) + count
+    orders = joined([part for _, part in markets])
+    default = float(queue_prob_power().exponent)
+    tried = _played(markets, np.append(EXPONENTS, default))
+    waits = tried.sent & (tried.joined > 0)
+    left_out |= {"crossed the book": int((~tried.sent).sum()), "nothing ahead": int((tried.sent & ~waits).sum())}
+    left_out = {reason: count for reason, count in left_out.items() if count}
+    count, fills = int(waits.sum()), int(orders.filled[waits].sum())
+    definition = DEFINITION.format(block_s=BLOCK_US / 1e6)
+    best, status = NO_ESTIMATE, "too_few"
+    if count >= LEAST_ORDERS and fills:
+        losses = _losses(tried.ahead[:, :-1], tried.joined, orders.filled, waits)
+        best, status = _best(losses, orders.us[waits])
+    if best.value is None:
+        return OwnExponent("too_few", definition, None, None, None, count, fills, left_out, None, None, [], [])
+    exponent, low, high = (None if end is None else float(np.exp(end)) for end in (best.value, best.low, best.high))
+    fitted = _played(markets, np.array([exponent]))
+    blocks, every = OrderBlocks(orders.us[waits], 0), np.ones(count)
+    bias, default_bias = (
+        blocks.ratio(filled[waits].astype(float) - orders.filled[waits], every)
+        for filled in (fitted.filled[:, 0], tried.filled[:, -1])
+    )
+    bins = _reliability(orders, fitted, waits)
+    large = _large(orders, tried.joined, waits)
+    return OwnExponent(status, definition, exponent, low, high, count, fills, left_out, bias, default_bias, bins, large)
+
+
+def own_orders(tape: "Tape", own: OwnActivity) -> "tuple[Tape, OwnOrders, dict[str, int]]":
+    """Return a day without our orders on the exchange's clock, our orders on it, and how many are left out by reason.
+
+    The prints of our fills stay: they came to our price, and would have met others. No two events share an instant, so
+    that what printed before our fill is known where one order of the market took several at once.
+    """
+    exact = _at_distinct_instants(tape)
+    market = without_us(exact, replace(own, trade_ids=frozenset()))
+    is_trade = exact.kind == TRADE
+    print_us = dict(zip(exact.event_id[is_trade].tolist(), exact.event_us[is_trade].tolist(), strict=True))
+    breaks_us = exact.event_us[(exact.kind == GAP) | (exact.kind == SNAPSHOT)].tolist()
+    rows, left_out = [], {"off the recorded time": 0, "filled on arrival": 0, "behind another of ours": 0}
+    behind: dict[tuple[int, int], int] = {}
+    for order in sorted(own.orders, key=lambda order: order.left_e8[0][0]):
+        us, price = order.left_e8[0][0], (order.side, order.price_e8)
+        end_us = order.left_e8[-1][0] if order.left_e8[-1][1] == 0 else max(order.left_e8[-1][0], exact.end_us)
+        known_us = _instant_of(order.fills[0], print_us) if order.fills else end_us
+        was_until, behind[price] = behind.get(price, 0), max(behind.get(price, 0), end_us)
+        if known_us > exact.end_us or us < exact.start_us or bisect(breaks_us, us) != bisect(breaks_us, known_us):
+            left_out["off the recorded time"] += 1
+        elif known_us <= us:
+            left_out["filled on arrival"] += 1
+        elif us < was_until:
+            left_out["behind another of ours"] += 1
+        else:
+            rows.append((us, known_us, order))
+    return market, _columns(market, rows), left_out
+
+
+def _instant_of(fill: tuple[int, int], print_us: dict[int, int]) -> int:
+    """Return the instant of our fill's print; its own where the day has no such print, or ids of aggregates."""
+    us = print_us.get(fill[1], 0)
+    return us if abs(us - fill[0]) < US_PER_S else fill[0]
+
+
+def _at_distinct_instants(tape: "Tape") -> "Tape":
+    """Return *tape* on the exchange's clock, each event at least 1 µs after the one before."""
+    step = np.arange(len(tape))
+    us = np.maximum.accumulate(on_exchange_time(tape, {}).event_us - step) + step
+    return replace(tape, event_us=us, start_us=int(us[0]), end_us=int(us[-1]))
+
+
+def _columns(market: "Tape", rows: list[tuple[int, int, RecordedOrder]]) -> OwnOrders:
+    grid = market.instrument
+    us, known_us = (np.array([row[at] for row in rows], np.int64) for at in (0, 1))
+    side = np.array([order.side for *_, order in rows], np.int64)
+    ticks = np.array([order.price_e8 // grid.tick_e8 for *_, order in rows], np.int64)
+    filled = np.array([bool(order.fills) for *_, order in rows], bool)
+    at = np.searchsorted(market.event_us[market.top_event], us, side="right") - 1
+    best: Ints = np.where(side > 0, market.top_bid_ticks[at], market.top_ask_ticks[at])
+    return OwnOrders(
+        us=us,
+        known_us=known_us,
+        end_us=_planned_ends(us, known_us, filled, market.end_us),
+        side=side,
+        ticks=ticks,
+        lots=np.array([order.qty_e8 // grid.lot_e8 for *_, order in rows], np.int64),
+        place=side * (best - ticks),
+        filled=filled,
+        client_id=[order.client_id for *_, order in rows],
+    )
+
+
+def _planned_ends(us: "Ints", known_us: "Ints", filled: "Bools", last_us: int) -> "Ints":
+    """Return when each order would have ended: one that filled lives as the next unfilled one that outlived its fill.
+
+    If no later one has, the last earlier one that has counts; without any, it lives on as long again.
+    """
+    life, end_us = known_us - us, known_us.copy()
+    unfilled = np.flatnonzero(~filled)
+    for number in np.flatnonzero(filled).tolist():
+        outlived = unfilled[life[unfilled] > life[number]]
+        after = min(int(np.searchsorted(outlived, number)), len(outlived) - 1)
+        end_us[number] = us[number] + (life[outlived[after]] if len(outlived) else 2 * life[number])
+    return np.minimum(end_us, last_us)
+
+
+def joined(parts: Sequence[OwnOrders]) -> OwnOrders:
+    """Return the orders of several days."""
+    names = ("us", "known_us", "end_us", "side", "ticks", "lots", "place", "filled")
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return OwnOrders(**columns, client_id=[client_id for part in parts for client_id in part.client_id])
+
+
+def _played(markets: "Sequence[tuple[Tape, OwnOrders]]", exponents: "Floats") -> Played:
+    """Return the orders of all days under each exponent."""
+    parts = [play_own(market, orders, exponents) for market, orders in markets]
+    return Played(*(np.concatenate([getattr(part, name) for part in parts]) for name in Played.__dataclass_fields__))
+
+
+def play_own(market: "Tape", orders: OwnOrders, exponents: "Floats") -> Played:
+    """Play orders of one step, each from its arrival to its end, with all exponents at once."""
+    queues = QueueByExponents(exponents, len(orders))
+    exchange = manual_exchange(market, queues)
+    ids: dict[int, int] = {}
+    joined_lots, sent = np.zeros(len(orders)), np.zeros(len(orders), bool)
+    known, printed = np.zeros((len(orders), len(exponents))), np.zeros((len(orders), len(exponents)))
+    filled = np.zeros((len(orders), len(exponents)), bool)
+
+    def ahead(number: int) -> "Floats":
+        waits = exchange.ahead_lots(ids[number]) is not None
+        return queues.ahead_lots(ids[number]) * market.step_lots if waits else np.zeros(len(exponents))
+
+    for us, action, number, lots in _due(market, orders):
+        if action and not sent[number]:
+            continue
+        exchange.advance(us)
+        if action == _ARRIVES:
+            ids[number] = exchange.place(int(orders.side[number]), int(orders.ticks[number]), market.step_lots)
+            exchange.advance(us)
+            sent[number] = exchange.ahead_lots(ids[number]) is not None
+            joined_lots[number] = ahead(number)[0]
+        elif action == _PRINTS:
+            printed[number] += np.maximum(lots - ahead(number), 0.0)
+        elif action == _IS_KNOWN:
+            known[number] = ahead(number) - printed[number]
+        else:
+            filled[number] = (printed[number] > 0) | (exchange.ahead_lots(ids[number]) is None)
+            exchange.cancel(ids[number])
+    return Played(joined_lots, known, filled, sent)
+
+
+_ARRIVES, _IS_KNOWN, _PRINTS, _ENDS = range(4)
+
+
+def _due(market: "Tape", orders: OwnOrders) -> list[tuple[int, int, int, int]]:
+    """Return what happens to the orders: instant, kind, number of the order, and lots of a print that reaches it.
+
+    A print is looked at just before it.
+    """
+    at = market.trades
+    trade_us, rows = market.event_us[at], market.first_row[:-1][at]
+    ticks, lots, taker = market.row_ticks[rows], market.row_lots[rows], market.row_side[rows]
+    due = []
+    columns = (orders.us, orders.known_us, orders.end_us, orders.side, orders.ticks)
+    for number, (us, known_us, end_us, side, price) in enumerate(zip(*(one.tolist() for one in columns), strict=True)):
+        due += [(us, _ARRIVES, number, 0), (known_us - 1, _IS_KNOWN, number, 0), (end_us, _ENDS, number, 0)]
+        first, last = np.searchsorted(trade_us, [us, end_us], side="right").tolist()
+        reaches = (taker[first:last] == -side) & (side * (price - ticks[first:last]) >= 0)
+        found = first + np.flatnonzero(reaches)
+        due += [
+            (print_us - 1, _PRINTS, number, size)
+            for print_us, size in zip(trade_us[found].tolist(), lots[found].tolist(), strict=True)
+        ]
+    return sorted(due)
+
+
+def _losses(ahead: "Floats", joined_lots: "Floats", filled: "Bools", waits: "Bools") -> "Floats":
+    """Return the negative log-likelihood of each order that waits under each exponent, with the best scale of each."""
+    unit = np.sqrt(joined_lots[waits, None] * np.median(joined_lots[waits]))
+    share, on_arrival, filled = ahead[waits] / unit, joined_lots[waits, None] / unit, filled[waits, None]
+    best = np.full(share.shape, np.inf)
+    for scale in SCALES.tolist():
+        z = share / scale
+        above = np.logaddexp(0.0, -z)  # -ln P(true lots ahead > 0)
+        loss = np.where(filled, above + np.logaddexp(0.0, z) + np.log(scale), above)
+        loss -= np.logaddexp(0.0, -on_arrival / scale)  # it had to wait on arrival
+        better = loss.sum(axis=0) < best.sum(axis=0)
+        best[:, better] = loss[:, better]
+    return best
+
+
+def _best(losses: "Floats", us: "Ints") -> tuple[Estimate, str]:
+    """Return ln n of the least loss with its interval, and the status.
+
+    It is the minimum of a parabola through the least loss and its neighbours: a mean of Newton steps over blocks.
+    """
+    at = int(losses.sum(axis=0).argmin())
+    inside = min(max(at, 1), len(EXPONENTS) - 2)
+    step = float(np.log(EXPONENTS[1] / EXPONENTS[0]))
+    left, middle, right = losses[:, inside - 1 : inside + 2].T
+    bend = float((left - 2 * middle + right).sum()) / step**2
+    if at != inside or bend <= 0:
+        return Estimate(float(np.log(EXPONENTS[at]))), "at_edge"
+    _, block = np.unique(us // BLOCK_US, return_inverse=True)
+    slope = np.bincount(block, weights=(right - left) / (2 * step))
+    steps = float(np.log(EXPONENTS[inside])) - slope * len(slope) / bend
+    found = estimated(steps, least=LEAST_BLOCKS)
+    return (found, "ok") if found.ends else (NO_ESTIMATE, "too_few")
+
+
+def _reliability(orders: OwnOrders, played: Played, waits: "Bools") -> list[Bin]:
+    checks = np.where(waits, played.joined, 0.0)[:, None]
+    turn = np.zeros(len(orders), np.int64)
+    columns = VirtualOrders(orders.us, orders.side, orders.ticks, orders.place, turn, 0, (0,))
+    truth, model = (
+        Outcomes(np.where(filled, orders.known_us, -1), checks, waits)
+        for filled in (orders.filled, played.filled[:, 0])
+    )
+    return reliability(columns, truth, model)
+
+
+def _large(orders: OwnOrders, joined_lots: "Floats", waits: "Bools") -> list[dict[str, Any]]:
+    """Return the orders that are large against the lots ahead of them, largest share first."""
+    share = np.divide(orders.lots, joined_lots, out=np.zeros(len(orders)), where=waits)
+    found = np.flatnonzero(share >= LARGE)
+    return [
+        {
+            "client_id": orders.client_id[number],
+            "us": int(orders.us[number]),
+            "lots": int(orders.lots[number]),
+            "ahead_lots": float(joined_lots[number]),
+        }
+        for number in found[np.argsort(-share[found], kind="stable")].tolist()
+    ]

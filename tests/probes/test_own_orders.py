@@ -1,0 +1,57 @@
+"""Lots ahead of our orders when their fill came, under several exponents."""
+
+import numpy as np
+from leaning_market import ASK, BID, GRID
+
+from mm import Tape
+from mm.backtest.days_without_us import OwnActivity, RecordedOrder
+from mm.probes.own_orders import own_orders, play_own
+
+S = 1_000_000
+EXPONENTS = np.array([0.5, 1.0, 3.0])
+
+
+def order(us, *left, ticks=BID, fills=()):
+    """Return a buy order of two lots from *us* on."""
+    steps = ((us, 2 * GRID.lot_e8), *((at, lots * GRID.lot_e8) for at, lots in left))
+    return RecordedOrder(1, ticks * GRID.tick_e8, 2 * GRID.lot_e8, steps, fills, f"o{us}")
+
+
+def played(events, *orders):
+    """Return our orders, what became of them under `EXPONENTS`, and how many are left out by reason."""
+    tape = Tape.of(GRID, [(0, "snapshot", [(BID, 20)], [(ASK, 20)]), *events, (100 * S, "depth", [], [])])
+    market, columns, left_out = own_orders(tape, OwnActivity(orders, frozenset()))
+    return columns, play_own(market, columns, EXPONENTS), left_out
+
+
+def test_lots_ahead_at_a_fill_are_below_zero_once_the_front_was_passed():
+    """Of 20 lots ahead 15 print, then 10: at a fill thereafter the models say 5 lots too early."""
+    prints = [(2 * S, "trade", -1, BID, 15), (3 * S, "trade", -1, BID, 10)]
+    columns, found, _ = played(prints, order(S, (5 * S, 0), fills=((5 * S, 77),)))
+    assert found.joined.tolist() == [20]
+    assert found.ahead.tolist() == [[-5, -5, -5]]
+    assert columns.filled.tolist() == [True]
+    assert found.filled.all()
+
+
+def test_cancellations_split_the_exponents_of_an_order_that_waits():
+    """The higher the exponent, the more of what goes in front of few lots is ahead of us."""
+    events = [(2 * S, "depth", [(BID, 30)], []), (3 * S, "depth", [(BID, 18)], [])]
+    _, found, _ = played(events, order(S, (5 * S, 0)))
+    assert (np.diff(found.ahead[0]) < 0).all()
+    assert (found.ahead[0] > 0).all()
+    assert not found.filled.any()
+
+
+def test_orders_that_tell_nothing_of_the_market_are_left_out_by_reason():
+    """One joins behind another of ours, one fills as it arrives, one ends after the recorded day."""
+    prints = [(2 * S, "trade", -1, BID, 15)]
+    columns, _, left_out = played(
+        prints,
+        order(S, (50 * S, 0)),
+        order(2 * S, (4 * S, 0)),
+        order(3 * S, (3 * S, 0), ticks=BID - 1, fills=((3 * S, 5),)),
+        order(6 * S, (500 * S, 0), ticks=BID - 2),
+    )
+    assert columns.client_id == [f"o{S}"]
+    assert set(left_out.values()) == {1}

@@ -24,11 +24,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mm.backtest.engine._risk import check
-
 from benchmarks import live_state
 from benchmarks.live_venue import MID_TICKS, MOVE_EVERY, SYMBOL, SYMBOLS, Load, head, moved_us
 from benchmarks.turns import PYTHON, Aim, Measured, Row, at_least, at_most, run
+from mm.backtest.engine._risk import check
 from mm.backtest.engine.live_feed import FeedEvent
 from mm.backtest.quotes.view import Quotes
 from mm.backtest.risk import LIVE_DEFAULTS, Risk, RiskLimits, RiskOrder, RiskStanding, limits_of

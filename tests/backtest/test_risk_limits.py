@@ -6,11 +6,11 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mm.backtest.engine._engine import Engine
-from mm.backtest.engine._risk import check
 
 from engine_tapes import TEST
 from mm import Rules
+from mm.backtest.engine._engine import Engine
+from mm.backtest.engine._risk import check
 from mm.backtest.risk import (
     LIMITS,
     LIVE_DEFAULTS,

@@ -194,3 +194,21 @@ def test_quoting_pnl_is_without_the_target_inventory(tmp_path):
     found = compare_runs([read_run(files.write(tmp_path / files.run_id)) for files in (bare, held, carried)])
     assert [(run.pnl_quoting, run.pnl) for run in found.runs] == [(100, 100), (100, 200), (200, 200)]
     assert [one.pnl_difference for one in found.agreement] == [0, 100]
+
+
+def test_differences_have_intervals_from_five_blocks_of_three_minutes_on(tmp_path):
+    """A run that earns 1 more in each second block of ten: 5 on the whole, with an interval around it."""
+    found = {}
+    for minutes in (30, 12):
+        live, replay = (Files(name, name, seconds=60 * minutes) for name in ("trade", "backtest"))
+        replay.state = [f"{at(s)},100,1000,0" for s in range(60 * minutes + 1)]
+        live.state = [f"{at(s)},100,{1000 + (s + 180) // 360},0" for s in range(60 * minutes + 1)]
+        for s in range(200, 60 * minutes, 360):
+            live.fill("BUY", 99, s, mid=100)
+        runs = [read_run(run.write(tmp_path / f"{run.kind}{minutes}")) for run in (replay, live)]
+        (found[minutes],) = compare_runs(runs).agreement
+    assert (found[30].fills_difference, found[30].pnl_difference) == (5, 5)
+    for low, high in (found[30].fills_ci95, found[30].pnl_ci95):
+        assert low < 5 < high
+        assert low + high == pytest.approx(10)
+    assert found[12].pnl_ci95 is found[12].fills_ci95 is None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.io import read_orders
+from mm.base.estimate import estimated
 from mm.clock import US_PER_S, iso
 from mm.errors import Mismatch, UsageError
 from mm.report.run_columns import RunColumns, Standing
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 KINDS = ("backtest", "shadow", "trade")
 MARKOUTS_S = (1, 5, 30)
 MATCH_US = US_PER_S  # maximum difference in time of two matching fills
+BLOCK_US, LEAST_BLOCKS = 180 * US_PER_S, 5
 QUANTILES = (0.5, 0.9, 0.99)
 SIDES = {"BUY": 1, "SELL": -1}
 
@@ -117,7 +119,9 @@ class Agreement:
         unmatched_fills: Fills of the reference without such a fill.
         extra_fills: Fills of this run without a match.
         slippage_ticks: Mean by which its matched fills have a worse price than the reference's; negative is better.
+        fills_difference: Its fills minus those of the reference.
         pnl_difference: Its quoting PnL minus that of the reference.
+        fills_ci95, pnl_ci95: Their 95 % intervals, by blocks of three minutes or more; None below five of them.
     """
 
     run_id: str
@@ -128,7 +132,10 @@ class Agreement:
     unmatched_fills: int
     extra_fills: int
     slippage_ticks: float | None
+    fills_difference: int
+    fills_ci95: list[float] | None
     pnl_difference: float | None
+    pnl_ci95: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -276,6 +283,7 @@ def agreement_of(
 ) -> Agreement:
     """Return the agreement of *other* with *first*; *pnl* is the quoting PnL of each."""
     grid = np.arange(span[0], span[1], US_PER_S)
+    edges = np.linspace(*span, max((span[1] - span[0]) // BLOCK_US, 1) + 1).astype(np.int64)
     gaps: list[Floats] = []
     alone = 0
     for side in SIDES.values():
@@ -295,8 +303,36 @@ def agreement_of(
         unmatched_fills=counts[0] - pairs,
         extra_fills=counts[1] - pairs,
         slippage_ticks=None if worse is None else worse / first.tick,
+        fills_difference=counts[1] - counts[0],
+        fills_ci95=_interval(_fills_at(other, edges) - _fills_at(first, edges)),
+        pnl_ci95=_interval(_quoting_at(other, edges) - _quoting_at(first, edges)),
         pnl_difference=None if pnl[0] is None or pnl[1] is None else pnl[1] - pnl[0],
     )
+
+
+def _interval(totals: "Floats | Instants") -> list[float] | None:
+    """Return the 95 % interval of the whole change of *totals*, which are those at the ends of blocks."""
+    blocks = np.diff(totals).astype(float)
+    return None if np.isnan(blocks).any() else estimated(blocks, least=LEAST_BLOCKS).times(len(blocks)).ends
+
+
+def _fills_at(run: RunData, us: "Instants") -> "Instants":
+    """Return the number of fills up to each instant; one at the first instant comes after it."""
+    fills_us = np.asarray(run.columns.fills["recv_us"], np.int64)
+    found: Instants = np.searchsorted(fills_us, us, side="right")
+    found[0] = np.searchsorted(fills_us, us[0])
+    return found
+
+
+def _quoting_at(run: RunData, us: "Instants") -> "Floats":
+    """Return the quoting PnL at each instant, by the last known one; NaN without a valid book."""
+    equity, mid = (np.asarray(run.columns.state[name], np.float64) for name in ("equity", "mid"))
+    known = ~np.isnan(equity)
+    if not known.any() or np.isnan(np.asarray(run.columns.fills["fee"], np.float64)).any():
+        return np.full(len(us), np.nan)
+    at = np.searchsorted(np.asarray(run.columns.state["recv_us"], np.int64)[known], us, side="right") - 1
+    found: Floats = (equity - run.target * mid)[known][np.maximum(at, 0)]
+    return found
 
 
 def _matched(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[int, float | None]:

@@ -24,6 +24,11 @@ def _p(found: dict[str, float | None]) -> str:
     return " / ".join(number(found[name], 3) for name in ("p50", "p90", "p99")) + " ms"
 
 
+def _half(ends: list[float] | None) -> str:
+    """Return half of an interval, to stand after its value; nothing without one."""
+    return "" if ends is None else f" ± {number((ends[1] - ends[0]) / 2)}"
+
+
 ROWS: tuple[Cells, ...] = (
     ("feed latency", lambda run: run.feed or "–"),
     ("decisions", lambda run: "–" if run.decisions is None else f"{run.decisions:,}"),
@@ -52,7 +57,8 @@ AGREEMENT: tuple[tuple[str, Callable[[Agreement], str]], ...] = (
         lambda one: f"{one.matched_fills:,} / {one.unmatched_fills:,} / {one.extra_fills:,}",
     ),
     ("slippage of matched fills, ticks", lambda one: signed(one.slippage_ticks, 3)),
-    ("quoting PnL difference", lambda one: signed(one.pnl_difference)),
+    ("fills difference", lambda one: f"{one.fills_difference:+,}{_half(one.fills_ci95)}"),
+    ("quoting PnL difference", lambda one: signed(one.pnl_difference) + _half(one.pnl_ci95)),
 )
 
 

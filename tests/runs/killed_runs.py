@@ -25,6 +25,7 @@ from sweep_desk import GRID, KNOBS, small_day
 from mm import RunFolder, open_run
 from mm.errors import DataError
 from mm.runs.find import find_runs
+from mm.runs.manifest import content_of
 from mm.runs.plan import CHECKPOINT
 from support import ROOT
 
@@ -148,10 +149,9 @@ class Runs:
 
     @staticmethod
     def _in_digest(run: RunFolder) -> dict[str, str]:
-        """Return the sha256 of the outputs that are equal for equal work: all but pages."""
-        return {
-            entry["path"]: entry["sha256"] for entry in run.manifest["outputs"] if not entry["path"].endswith(".html")
-        }
+        """Return the sha256 of the outputs that are equal for equal work: no pages, nothing of the trials on record."""
+        outputs = [entry for entry in run.manifest["outputs"] if not entry["path"].endswith(".html")]
+        return {entry["path"]: content_of(entry) for entry in outputs}
 
 
 def main() -> None:

@@ -36,11 +36,10 @@ def marks(box, symbol="SIMUSDT"):
 
 def used_again(box, terms):
     with box.quoting(**terms) as process:
-        found = box.until(
-            lambda: samples(int(terms["METRICS_PORT"]), "mm_risk_used_ratio", "mm_account_daily_loss"),
-            "the page",
-            process=process,
-        )
+        page = lambda: samples(int(terms["METRICS_PORT"]), "mm_risk_used_ratio", "mm_account_daily_loss")  # noqa: E731
+        # Other limits are on the page before the first mid, by which the loss is judged.
+        box.until(lambda: RATIO in page(), "the loss on the page", process=process)
+        found = page()
         assert ended(process)[0] == 0
     return found
 

@@ -10,7 +10,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free
 
-from mm.backtest.engine._market cimport Market, first_of
+from mm.backtest.engine._market cimport Market, first_from, first_of
 from mm.backtest.engine._own_orders cimport OpenOrders
 from mm.backtest.engine._taking cimport prints_add, prints_at
 from mm.backtest.fills.base cimport SENT, FillModel, Order, Top, Trade
@@ -238,15 +238,3 @@ cdef class LevelQueue:
         while at < order.level_stop and levels.change[at].event < event:
             at += 1
         order.level_next = at
-
-
-cdef inline int64_t first_from(const int64_t* rising, int64_t begin, int64_t stop, int64_t least) noexcept nogil:
-    """Return the first index of ``begin:stop`` with a value of *least* or more, *stop* if there is none."""
-    cdef int64_t middle
-    while begin < stop:
-        middle = (begin + stop) // 2
-        if rising[middle] < least:
-            begin = middle + 1
-        else:
-            stop = middle
-    return begin

@@ -120,3 +120,15 @@ cdef inline int64_t last_second(Market* market, int64_t now_us) noexcept nogil:
     while market.second_ago < market.counted and market.clock_us[market.second_ago] <= now_us - 1000000:
         market.second_ago += 1
     return market.counted - market.second_ago
+
+
+cdef inline int64_t first_from(const int64_t* rising, int64_t begin, int64_t stop, int64_t least) noexcept nogil:
+    """Return the first index of ``begin:stop`` with a value of *least* or more, *stop* if there is none."""
+    cdef int64_t middle
+    while begin < stop:
+        middle = (begin + stop) // 2
+        if rising[middle] < least:
+            begin = middle + 1
+        else:
+            stop = middle
+    return begin

@@ -14,7 +14,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t
 
 from libc.stdlib cimport free, malloc
 
-from mm.backtest.engine._market cimport first_of
+from mm.backtest.engine._market cimport first_from, first_of
 from mm.backtest.engine._own_orders cimport OpenOrders, Ranked
 from mm.backtest.fills.base cimport NEVER, SENT, Order
 
@@ -202,19 +202,10 @@ cdef inline int64_t first_at(const int64_t* rising, int64_t begin, int64_t stop,
 
     Steps double from *begin* on, as the next instant is mostly near.
     """
-    cdef int64_t step = 1, middle
+    cdef int64_t step = 1
     while begin < stop and rising[begin] < least:
-        if begin + step < stop and rising[begin + step] < least:
-            begin += step
-            step *= 2
-            continue
-        stop = min(stop, begin + step)
-        begin += 1
-        while begin < stop:
-            middle = (begin + stop) // 2
-            if rising[middle] < least:
-                begin = middle + 1
-            else:
-                stop = middle
-        return begin
+        if begin + step >= stop or rising[begin + step] >= least:
+            return first_from(rising, begin + 1, min(stop, begin + step), least)
+        begin += step
+        step *= 2
     return begin

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mm.backtest.days_without_us import OwnActivity
+    from mm.probes.exponent_truth import AgreedExponent
     from mm.probes.own_orders import OwnExponent
     from mm.probes.virtual_orders import OrderPlan
     from mm.runs.finished import RunFolder
@@ -222,17 +223,7 @@ def _fit_truth(console: Console, fitted: Fitted, day: str, tape: "Tape") -> None
         raise MissingOrders(f"--truth (TRUTH) fits to every order of the market: {tape.no_orders}")
     fit = true_exponent(scored_day(tape, tape.order_log, _plan(fitted, TRUE_PASSES)))
     by_sizes = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
-    bias = {"bias": fit.bias and fit.bias.value, "ci95": fit.bias and fit.bias.ends}
-    content: dict[str, Any] = {"symbol": fitted.symbol, "day": day, "source": "truth"}
-    content |= {**asdict(fit), **bias, "by_sizes": asdict(by_sizes)}
-    folder = fitted.out_root / "fills" / fitted.symbol
-    path = folder / day / "fills_fit.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = (json.dumps(content, indent=1) + "\n").encode()
-    write_atomic(path, text)
-    if fit.usable:
-        write_atomic(folder / f"{day}{EXPONENT_FILE}", text)
-    console.set_json({**content, "path": str(path)})
+    path = _write_fit(console, fitted, day, fit, {"source": "truth", "by_sizes": asdict(by_sizes)})
     if fit.exponent is None or fit.bias is None or fit.default_bias is None:
         raise FitError(f"{fitted.symbol} {day}: {fit.n_orders} orders had to wait; give a longer day, or --life-s")
     console.print(f"exponent = {fit.exponent:.2f} ({fit.low:.2f} to {fit.high:.2f})   {fit.status}, by every order")
@@ -263,15 +254,7 @@ def _fit_trades(console: Console, fitted: Fitted, names: str) -> None:
     runs, days = _own_days(fitted, names.split(","))
     fit = own_exponent((_tape(console, fitted, fitted.data_root, fitted.symbol, day), own) for day, own in days)
     day = days[-1][0]
-    bias = {"bias": fit.bias and fit.bias.value, "ci95": fit.bias and fit.bias.ends}
-    content: dict[str, Any] = {"symbol": fitted.symbol, "day": day, "source": "trades"}
-    content |= {"runs": [run.run_id for run in runs], **asdict(fit), **bias}
-    folder = fitted.out_root / "fills" / fitted.symbol
-    path = folder / day / "fills_fit_trades.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = (json.dumps(content, indent=1) + "\n").encode()
-    write_atomic(path, text)
-    console.set_json({**content, "path": str(path)})
+    path = _write_fit(console, fitted, day, fit, {"source": "trades", "runs": [run.run_id for run in runs]})
     console.print("\n".join(_lines_of_trades(fit)))
     console.print(str(path))
     if not fit.usable:
@@ -284,7 +267,24 @@ def _fit_trades(console: Console, fitted: Fitted, names: str) -> None:
             f"{fitted.symbol} {names}: the exponent is not usable ({fit.status}): {why}; give more runs of mm trade "
             f"to --trades (TRADES), or keep the default"
         )
-    write_atomic(folder / f"{day}{EXPONENT_FILE}", text)
+
+
+def _write_fit(console: Console, fitted: Fitted, day: str, fit: "AgreedExponent", about: dict[str, Any]) -> Path:
+    """Write ``fills_fit.json`` and, of a usable fit, the file that later backtests read; return the path of the first.
+
+    A fit to trades has a folder of its own, since the same day may be fitted to every order as well.
+    """
+    bias = {"bias": fit.bias and fit.bias.value, "ci95": fit.bias and fit.bias.ends}
+    content = {"symbol": fitted.symbol, "day": day, **about, **asdict(fit), **bias}
+    folder = fitted.out_root / "fills" / fitted.symbol
+    path = folder / (day if about["source"] == "truth" else f"{day}_{about['source']}") / "fills_fit.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = (json.dumps(content, indent=1) + "\n").encode()
+    write_atomic(path, text)
+    if fit.usable:
+        write_atomic(folder / f"{day}{EXPONENT_FILE}", text)
+    console.set_json({**content, "path": str(path)})
+    return path
 
 
 def _own_days(fitted: Fitted, names: "Sequence[str]") -> "tuple[list[RunFolder], list[tuple[str, OwnActivity]]]":

@@ -27,8 +27,8 @@ DEFINITION = (
 
 
 @dataclass(frozen=True)
-class TrueExponent:
-    """The exponent that agrees with every order of a day.
+class AgreedExponent:
+    """The exponent that agrees with a truth.
 
     Attributes:
         status: ``ok``, ``at_edge`` of the tried exponents, or ``too_few`` orders that had to wait.
@@ -54,20 +54,20 @@ class TrueExponent:
         return self.status == "ok"
 
 
-def true_exponent(day: ScoredDay) -> TrueExponent:
+def true_exponent(day: ScoredDay) -> AgreedExponent:
     """Return the exponent that agrees with the orders of *day*."""
     orders, truth = day.orders, day.truth[READING]
     definition = DEFINITION.format(block_s=block_length(orders.life_us) / 1e6)
     losses, waits = _losses(day)
     count = int(waits.sum())
     if count < LEAST_PROBES:
-        return TrueExponent("too_few", definition, None, None, None, count, None, None, [])
+        return AgreedExponent("too_few", definition, None, None, None, count, None, None, [])
     _, block = np.unique(orders.us // block_length(orders.life_us), return_inverse=True)
     exponent, low, high = best_exponent(losses[waits], block[waits])
     best = int(losses[waits].sum(axis=0).argmin())
     played = play(day.tape, orders, lambda: queue_prob_power(exponent=exponent))
     default = play(day.tape, orders, queue_prob_power)
-    return TrueExponent(
+    return AgreedExponent(
         "ok" if 0 < best < len(EXPONENTS) - 1 else "at_edge",
         definition,
         exponent,

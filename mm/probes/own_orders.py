@@ -22,6 +22,7 @@ from mm.backtest.fills.base import QueueByExponents
 from mm.backtest.models import queue_prob_power
 from mm.base.estimate import NO_ESTIMATE, Estimate, estimated
 from mm.clock import US_PER_S
+from mm.probes.exponent_truth import AgreedExponent
 from mm.probes.queue_exponent import EXPONENTS
 from mm.probes.queue_score import BLOCK_US, LEAST_BLOCKS, Bin, OrderBlocks, reliability
 from mm.probes.virtual_orders import Outcomes, VirtualOrders, manual_exchange, on_exchange_time
@@ -87,36 +88,18 @@ class Played:
 
 
 @dataclass(frozen=True)
-class OwnExponent:
-    """The exponent that agrees with our own fills.
+class OwnExponent(AgreedExponent):
+    """The exponent that agrees with our own fills; ``too_few`` may also be blocks of time.
 
     Attributes:
-        status: ``ok``, ``at_edge`` of the tried exponents, or ``too_few`` orders or blocks of time.
-        exponent, low, high: The best one with its 95 % interval; None with ``too_few``.
-        n_orders, n_fills: Orders that had lots ahead of them, and how many of these filled.
+        n_fills: How many of the orders filled.
         left_out: Orders that say nothing of a queue, by reason.
-        bias: Share of orders filled under this exponent less that of the exchange; `default_bias` of the default one.
-        reliability: Predicted and true shares of fills under this exponent.
         large: Orders of at least half of the lots ahead of them: the market may have reacted to them.
     """
 
-    status: str
-    definition: str
-    exponent: float | None
-    low: float | None
-    high: float | None
-    n_orders: int
     n_fills: int
     left_out: dict[str, int]
-    bias: Estimate | None
-    default_bias: Estimate | None
-    reliability: list[Bin]
     large: list[dict[str, Any]]
-
-    @property
-    def usable(self) -> bool:
-        """Whether this exponent may be used for a fill model."""
-        return self.status == "ok"
 
 
 def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
@@ -144,7 +127,7 @@ def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
         losses = _losses(tried.ahead[:, :-1], tried.joined, orders.filled, waits)
         best, status = _best(losses, orders.us[waits])
     if best.value is None:
-        return OwnExponent("too_few", definition, None, None, None, count, fills, left_out, None, None, [], [])
+        return OwnExponent("too_few", definition, None, None, None, count, None, None, [], fills, left_out, [])
     exponent, low, high = (None if end is None else float(np.exp(end)) for end in (best.value, best.low, best.high))
     fitted = _played(markets, np.array([exponent]))
     blocks, every = OrderBlocks(orders.us[waits], 0), np.ones(count)
@@ -154,7 +137,7 @@ def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
     )
     bins = _reliability(orders, fitted, waits)
     large = _large(orders, tried.joined, waits)
-    return OwnExponent(status, definition, exponent, low, high, count, fills, left_out, bias, default_bias, bins, large)
+    return OwnExponent(status, definition, exponent, low, high, count, bias, default_bias, bins, fills, left_out, large)
 
 
 def own_orders(tape: "Tape", own: OwnActivity) -> "tuple[Tape, OwnOrders, dict[str, int]]":

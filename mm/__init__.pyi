@@ -87,7 +87,7 @@ __all__ = [
     "walkforward",
 ]
 
-class _BacktestKnobs(TypedDict, total=False):
+class _Execution(TypedDict, total=False):
     order_latency_ms: float
     """Time from sending an order until it rests in the book."""
     cancel_latency_ms: float
@@ -114,6 +114,8 @@ class _BacktestKnobs(TypedDict, total=False):
     """New orders accepted in each ten seconds; 0: no limit."""
     order_limit_day: int
     """New orders accepted in each day (UTC); 0: no limit."""
+
+class _Account(TypedDict, total=False):
     maker_fee_rate: float | Decimal | str
     """Maker fee, as a share of the notional: 0.001 is 0.1 %."""
     taker_fee_rate: float | Decimal | str
@@ -132,6 +134,8 @@ class _BacktestKnobs(TypedDict, total=False):
     """Time between two rows of the state file."""
     seed: int
     """Seed of all random draws."""
+
+class _Models(TypedDict, total=False):
     quote_model: str
     """Quote model: a name, or package.module:Class; mm models lists them."""
     quote_qty: float | Decimal | str | None
@@ -162,6 +166,8 @@ class _BacktestKnobs(TypedDict, total=False):
     """Files of Python code that a fit, a predictor or an agent may name; code named only by a file is not
     run.
     """
+
+class _Risk(TypedDict, total=False):
     max_position: float | Decimal | str | None
     """Maximum position, counted from the target, if all open orders of a side fill, in the base asset."""
     max_order_notional: float | Decimal | str | None
@@ -192,6 +198,8 @@ class _BacktestKnobs(TypedDict, total=False):
     """
     size_ramp: Mapping[str, Any] | list[Any] | str | None
     """Fractions of QUOTE_QTY, one per day without a breach; a replay takes the first."""
+
+class _Sensitivity(TypedDict, total=False):
     sensitivity: bool | int | None
     """Sensitivity: 1 also runs with optimistic and pessimistic fills, and with 0.5 and 2 times the
     latency; default: 1.
@@ -206,7 +214,9 @@ class _BacktestKnobs(TypedDict, total=False):
     played.
     """
 
-class _EvaluationKnobs(TypedDict, total=False):
+class _BacktestKnobs(_Execution, _Account, _Models, _Risk, _Sensitivity, total=False): ...
+
+class _ManyDaysOfEvaluationKnobs(TypedDict, total=False):
     data_root: Path | str
     """Folder of the day folders <SYMBOL>/<YYYYMMDD>."""
     out_root: Path | str
@@ -229,120 +239,22 @@ class _EvaluationKnobs(TypedDict, total=False):
     """
     held_out: bool | int
     """1 plays all days of the symbols that are held out, and opens them."""
+
+class _Market(TypedDict, total=False):
     tick_size: float | Decimal | str | None
     """Tick size: price step, in the quote asset."""
     qty_step: float | Decimal | str | None
     """Quantity step of our orders, in the base asset."""
     min_notional: float | Decimal | str | None
     """Minimum notional of our orders, in the quote asset."""
-    order_latency_ms: float
-    """Time from sending an order until it rests in the book."""
-    cancel_latency_ms: float
-    """Time from sending a cancel until it takes effect."""
-    latency_file: Path | str | None
-    """CSV of measured latencies to draw from instead: order_ms, optionally cancel_ms and rate_per_s."""
-    feed_latency: Literal["auto", "recorded", "none"] | float
-    """recorded: events occur at the exchange's time and reach us with the recorded delay; auto: recorded
-    where a day tells that time, else none; none: no delay; or a constant delay in ms.
-    """
-    requote_interval_ms: float
-    """Time between two requotes."""
-    requote_on_fill: bool | int
-    """1 also requotes at once after a fill or a rejection."""
-    order_ttl_ms: float
-    """Lifetime of a resting order; 0: good till cancelled."""
-    refresh_interval_ms: float
-    """Age at which an order of unchanged price is replaced; 0: never."""
-    order_amend: bool | int
-    """1 amends a resting order to a smaller quote at its price (order.amend.keepPriority); 0 keeps it as
-    it is.
-    """
-    order_limit_10s: int
-    """New orders accepted in each ten seconds; 0: no limit."""
-    order_limit_day: int
-    """New orders accepted in each day (UTC); 0: no limit."""
-    maker_fee_rate: float | Decimal | str
-    """Maker fee, as a share of the notional: 0.001 is 0.1 %."""
-    taker_fee_rate: float | Decimal | str
-    """Taker fee, as a share of the notional: 0.001 is 0.1 %."""
-    initial_cash: float | Decimal | str
-    """Cash at the start, in the quote asset."""
-    initial_inventory: float | Decimal | str
-    """Inventory at the start, in the base asset."""
-    target_inventory: float | Decimal | str | None
-    """Inventory that quotes, bounds and risk are measured from; without it the initial one."""
-    preset: Literal["equity", "future", "crypto"] | None
-    """Fees, contract multiplier, hours and short sales of an asset class; without it those of the recorded
-    market.
-    """
-    state_interval_ms: float
-    """Time between two rows of the state file."""
-    seed: int
-    """Seed of all random draws."""
-    quote_model: str
-    """Quote model: a name, or package.module:Class; mm models lists them."""
-    quote_qty: float | Decimal | str | None
-    """Quantity of a quote; without it the smallest that reaches the minimum notional at 0.9 of the first
-    mid.
-    """
-    quote_levels: int
-    """Number of orders per side: one at the quoted price, the others farther from the mid."""
-    level_step_ticks: int
-    """Distance from one of them to the next, in ticks."""
-    quote_params_json: Mapping[str, Any] | list[Any] | str | None
-    """Parameters of the quote model."""
-    fill_model: str
-    """Fill model: a name, or package.module:Class; mm models lists them."""
-    fill_params_json: Mapping[str, Any] | list[Any] | str | None
-    """Parameters of the fill model."""
-    fill_params_file: Path | str | None
-    """Fit or schedule: a file, the RUN_ID of a calibration, or last: the newest one of the symbol that is
-    usable.
-    """
-    fill_per_side: bool | int
-    """1 uses separate A and k per side of the fit."""
-    fit_draws: int
-    """Number of further backtests with A and k drawn from the distribution of the fit, for the band of the
-    PnL.
-    """
-    trust: str | None
-    """Files of Python code that a fit, a predictor or an agent may name; code named only by a file is not
-    run.
-    """
-    max_position: float | Decimal | str | None
-    """Maximum position, counted from the target, if all open orders of a side fill, in the base asset."""
-    max_order_notional: float | Decimal | str | None
-    """Maximum notional of an order, in the quote asset."""
-    max_open_orders: int | None
-    """Maximum number of open orders per side, including those with a pending cancel."""
-    max_leverage: float | Decimal | str | None
-    """Maximum leverage, position times mid over equity, if all open orders of a side fill."""
-    max_daily_loss: float | Decimal | str | None
-    """Loss since the start of the Berlin day that ends all trading, in the quote asset."""
-    max_drawdown: float | Decimal | str | None
-    """Drawdown that ends all trading, as a share of the peak equity."""
-    price_band: float | Decimal | str | None
-    """Maximum distance of a price from the mid, as a share of the mid."""
-    max_move: float | Decimal | str | None
-    """Move of the mid within 1 s, as a share, beyond which quotes are pulled."""
-    max_orders_per_s: int | None
-    """Maximum number of orders placed or replaced in a second; others wait, cancels never do."""
-    feed_stale_s: float | None
-    """Age of the market, since its last message or by the exchange's clock, beyond which quotes are
-    pulled, in s.
-    """
-    latency_threshold_ms: float | None
-    """Time from sending an order to its acceptance beyond which quotes are pulled, in ms."""
-    widen_bands: Mapping[str, Any] | list[Any] | str | None
-    """[[share of MAX_POSITION, factor], ...]: factor of the quotes' distance from the mid, from that far
-    off the target on.
-    """
-    size_ramp: Mapping[str, Any] | list[Any] | str | None
-    """Fractions of QUOTE_QTY, one per day without a breach; a replay takes the first."""
+
+class _OtherMarkets(TypedDict, total=False):
     others: str | Mapping[str, Any] | list[Any] | None
     """Other markets: SYMBOL or NAME=SYMBOL, a list, or JSON by name: symbol, data_root, feed_latency_ms,
     orders.
     """
+
+class _Workers(TypedDict, total=False):
     jobs: int | None
     """Number of processes; default: one per core; 1 plays one point after another in this process."""
     cluster: str | None
@@ -352,19 +264,21 @@ class _EvaluationKnobs(TypedDict, total=False):
     reuse_points: bool | int
     """0 also runs the backtests that are stored from an earlier run."""
 
-class _CaptureKnobs(TypedDict, total=False):
+class _EvaluationKnobs(
+    _ManyDaysOfEvaluationKnobs, _Market, _Execution, _Account, _Models, _Risk, _OtherMarkets, _Workers, total=False
+): ...
+
+class _SourceOfCaptureKnobs(TypedDict, total=False):
     data_root: Path | str
     """Folder of the day folders <SYMBOL>/<YYYYMMDD>."""
-    tick_size: float | Decimal | str | None
-    """Tick size: price step, in the quote asset."""
-    qty_step: float | Decimal | str | None
-    """Quantity step of our orders, in the base asset."""
-    min_notional: float | Decimal | str | None
-    """Minimum notional of our orders, in the quote asset."""
+
+class _Streams(TypedDict, total=False):
     top_n: int
     """Levels per side in a frame."""
     trade_stream: Literal["trade", "aggTrade"]
     """Trade stream."""
+
+class _Tables(TypedDict, total=False):
     contract_size: float | Decimal | str | None
     """Base asset of one contract, if quantities are numbers of contracts: they are multiplied by it."""
     price_scale: str | None
@@ -405,5 +319,9 @@ class _CaptureKnobs(TypedDict, total=False):
     """Names of the files with changes of levels."""
     book_files: str | None
     """Names of the files with whole books, a level in each row."""
+
+class _Name(TypedDict, total=False):
     run_id: str | None
     """Name of the run; without it a UTC time stamp. A name that was used before is refused."""
+
+class _CaptureKnobs(_SourceOfCaptureKnobs, _Market, _Streams, _Tables, _Name, total=False): ...

@@ -432,16 +432,29 @@ def settings() -> Iterator[str]:
     from mm.play.python import GROUPS as OF_A_BACKTEST
     from mm.sweep.evaluate import GROUPS as OF_AN_EVALUATION
 
+    written = set[str]()
     for name, groups, arguments in (
         ("_BacktestKnobs", OF_A_BACKTEST, ()),
         ("_EvaluationKnobs", OF_AN_EVALUATION, ("symbol", "day")),
         ("_CaptureKnobs", OF_A_CAPTURE, ("symbol",)),
     ):
-        yield f"class {name}(TypedDict, total=False):"
-        for one in (knob for group in groups for knob in knobs(group) if knob.name not in arguments):
-            none = " | None" if one.default is None else ""
-            yield f"    {one.name}: {KNOB_TYPES.get(one.reader.metavar) or type_of_parts(one.reader)}{none}"
-            yield textwrap.indent(quoted(textwrap.fill(one.help, 100)), "    ")
+        bases = []
+        for group in groups:
+            wanted = [knob for knob in knobs(group) if knob.name not in arguments]
+            part = f"_{group.__name__}" + ("" if len(wanted) == len(knobs(group)) else f"Of{name.strip('_')}")
+            bases += [part] if wanted else []
+            if wanted and part not in written:
+                written.add(part)
+                yield f"class {part}(TypedDict, total=False):"
+                yield from map(of_knob, wanted)
+        yield f"class {name}({', '.join(bases)}, total=False): ..."
+
+
+def of_knob(knob: Any) -> str:
+    """Return a knob as a key of a TypedDict, with its meaning."""
+    none = " | None" if knob.default is None else ""
+    kind = KNOB_TYPES.get(knob.reader.metavar) or type_of_parts(knob.reader)
+    return f"    {knob.name}: {kind}{none}\n" + textwrap.indent(quoted(textwrap.fill(knob.help, 100)), "    ")
 
 
 def type_of_parts(reader: Any) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mm.base.atomic_file import atomic_file
+from mm.base.audit_chain import SUFFIX, audit_folder
 from mm.base.code_identity import sources_hash
 from mm.base.knobs import shown
 from mm.cli.config import Output
@@ -159,6 +160,10 @@ def _begin(plan: Plan, run_id: str) -> bool:
     if log_counts and plan.log_file(run_id).exists():
         return False
     if plan.day.out_dir is None and folder.exists():
+        return False
+    # A trade and a flatten of a symbol write logs of one folder, and a supervisor starts one within the other's second.
+    logs = audit_folder(plan.day.out_root, plan.day.symbol)
+    if plan.output.run_id is None and any(logs.glob(f"*_{run_id}{SUFFIX}")):
         return False
     if left and (plan.output.run_id is not None or plan.day.out_dir is not None):
         return True

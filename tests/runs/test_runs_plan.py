@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from begun_runs import begun, knob_of, plan_of
+from mm.base.audit_chain import audit_path
 from mm.errors import RunExists, UsageError
 from mm.runs import plan as folders
 from mm.runs.plan import CHECKPOINT, Plan, claim, new_page, partial_folder
@@ -60,6 +61,16 @@ def test_generated_name_shares_no_log():
     log.parent.mkdir(parents=True)
     log.touch()
     assert claim(plan()) == "20251217T060000Z_2"
+
+
+@pytest.mark.parametrize("kind", ["trade", "flatten"])
+def test_generated_name_is_none_that_an_audit_log_of_the_symbol_has(kind):
+    """Regression: a trade within the second of a flatten ended with 2, which no supervisor starts again."""
+    made = plan(kind)
+    log = audit_path(made.day.out_root, made.day.symbol, "20251217", "20251217T060000Z")
+    log.parent.mkdir(parents=True)
+    log.touch()
+    assert claim(made) == "20251217T060000Z_2"
 
 
 @pytest.mark.parametrize("name", ["20251216_mine", "20251216_mine.partial"])

@@ -4,12 +4,13 @@ from typing import Any
 
 from exchange_rig import ALICE, BOB, INSTRUMENT, START_US
 from mm.instrument import E8, e8
+from mm.margin.wallet import Contract, Wallet
 from mm.sim.exchange.orders import CancelRequest, ExecutionReport, NewOrder, UserOrder
 from mm.sim.exchange.usdm.contract_rules import ContractRules
 from mm.sim.exchange.usdm.events import AccountChange, ConfigChange, MarginCall
 from mm.sim.exchange.usdm.exchange import UsdmExchange, UsdmTerms
 from mm.sim.exchange.usdm.liquidation import Fund
-from mm.sim.exchange.usdm.wallet import Contract, Wallet, futures_users
+from mm.sim.exchange.usdm.wallet import futures_users
 from mm.sim.flow.market import NoFlow
 from mm.sim.matching._core import Matching
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from mm.instrument import E8, decimal_text, short_text
+from mm.margin.brackets import BRACKETS, Bracket, most_notional_e8
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
 from mm.sim.exchange.rules import TRADING, Average, SymbolRules
-from mm.sim.exchange.usdm.brackets import BRACKETS, Bracket, most_notional_e8
 from mm.sim.exchange.usdm.conditional import CONDITIONAL_TYPES
 
 STATUSES = ("PENDING_TRADING", TRADING, "PRE_SETTLE", "SETTLING", "PRE_DELIVERING", "DELIVERING", "DELIVERED", "CLOSE")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mm.sim.exchange.usdm.wallet import PositionState
+from mm.margin.wallet import PositionState
 
 
 @dataclass(frozen=True, slots=True)

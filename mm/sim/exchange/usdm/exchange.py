@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from mm.clock import US_PER_MS, US_PER_S
 from mm.errors import UsageError
 from mm.instrument import E8
+from mm.margin.brackets import MOST_LEVERAGE
+from mm.margin.wallet import ABOVE_BRACKET, Contract, Mark, OpenOrder, Wallet, assumed_e8, funding_e8, half_even
 from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.exchange import Exchange, Walk
 from mm.sim.exchange.orders import AccountEvent, CancelRequest, ExecutionReport, NewOrder, UserOrder
 from mm.sim.exchange.rules import STP_MODES, Average
 from mm.sim.exchange.trades import MinuteBars, sample
-from mm.sim.exchange.usdm.brackets import MOST_LEVERAGE
 from mm.sim.exchange.usdm.conditional import CONTRACT_PRICE, MARK_PRICE, Conditional, Conditionals
 from mm.sim.exchange.usdm.contract_rules import ContractRules
 from mm.sim.exchange.usdm.events import ConfigChange
 from mm.sim.exchange.usdm.liquidation import Forced, Fund, Liquidator
 from mm.sim.exchange.usdm.settlement import UsdmSettlement
-from mm.sim.exchange.usdm.wallet import Contract, FuturesAccount, Mark, Wallet, half_even
+from mm.sim.exchange.usdm.wallet import FuturesAccount
 from mm.sim.flow.market import Flow
 from mm.sim.matching.order_log import FOK, IOC, LIMIT, MAKER, ROW_TRADE, WOULD_CROSS, Row
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 _KINDS = {"GTC": LIMIT, "GTD": LIMIT, "IOC": IOC, "FOK": FOK, "GTX": MAKER}
 _PAID_KEPT = 1_000
 _INTEREST_US, _INTEREST_KEPT = 300 * US_PER_S, 30 * 288
-_SLIP_E8 = E8 // 2_000
-"""What a MARKET buy is assumed to pay above the best ask: 0.05 %."""
 
 
 @dataclass(kw_only=True)
@@ -73,6 +72,10 @@ class Interest(NamedTuple):
     us: int
     amount_e8: int
     worth_e8: int
+
+
+def _open_order(order: UserOrder) -> OpenOrder:
+    return OpenOrder(order.request.side, order.request.ticks, order.left_lots, order.request.reduce_only)
 
 
 class UsdmExchange(Exchange):
@@ -129,10 +132,10 @@ class UsdmExchange(Exchange):
         account.contract = account.wallet.contracts[grid.symbol] = Contract(
             symbol=grid.symbol,
             lot_e8=grid.lot_e8,
-            tl_e8=self.rules.tl_e8,
+            unit_e16=self.rules.tl_e8 * E8,
             mark=self.mark,
             most_at_e8=self._most_at_e8,
-            orders=lambda: self.users.open(number),
+            orders=lambda: [_open_order(order) for order in self.users.open(number)],
         )
         account.updated(max(account.updated_us, self.now_us))
 
@@ -234,12 +237,10 @@ class UsdmExchange(Exchange):
         del self.payments[:-_PAID_KEPT]
         for number, account in self.accounts.items():
             contract = self.account(number).contract
-            paid_e8 = half_even(contract.amount_e8 * self.mark.e8 * self.terms.rate_e8, E8 * E8)
             if not contract.lots:
                 continue
-            cast(FuturesAccount, account).wallet.book(us, "FUNDING_FEE", contract.symbol, -paid_e8)
-            if contract.isolated:
-                contract.wallet_e8 -= paid_e8
+            paid_e8 = funding_e8(contract.amount_e8, self.mark.e8, self.terms.rate_e8)
+            cast(FuturesAccount, account).wallet.fund(us, contract, paid_e8)
             self.settlement.market.quote.free += paid_e8
             self.settlement.publish_change(us, number, "FUNDING_FEE", -paid_e8, position=contract.isolated)
 
@@ -379,33 +380,18 @@ class UsdmExchange(Exchange):
     def _check_margin(self, number: int, new: NewOrder, without: UserOrder | None = None) -> None:
         """Raise ApiError if an order needs more margin than there is, or makes the position too large."""
         account = self.account(number)
-        contract, price_e8 = account.contract, self._assumed_e8(new)
-        notional_e8 = new.lots * self.rules.instrument.lot_e8 * price_e8 // E8
-        open_e8 = dict(zip((+1, -1), contract.open_e8(), strict=True))
-        before_e8 = contract.exposure_e8(open_e8[+1], open_e8[-1])
-        if new.reduce_only:
-            return
-        if without:
-            open_e8[new.side] -= without.request.ticks * without.left_lots * self.rules.tl_e8
-        open_e8[new.side] += notional_e8
-        after_e8 = contract.exposure_e8(open_e8[+1], open_e8[-1])
-        if after_e8 <= before_e8:
-            return
-        if after_e8 > self.rules.most_at_e8(contract.leverage):
-            raise ApiError(-2027, "Exceeded the maximum allowable position at current leverage.")
-        lost_e8 = max(0, new.side * (price_e8 - self.mark.e8)) * new.lots * self.rules.instrument.lot_e8 // E8
-        needed_e8 = after_e8 // contract.leverage - before_e8 // contract.leverage + lost_e8
-        if needed_e8 > account.wallet.available_e8:
-            raise ApiError(-2019, "Margin is insufficient.")
+        order = OpenOrder(new.side, new.ticks, new.lots, new.reduce_only)
+        without_tl = without.request.ticks * without.left_lots if without else 0
+        code = account.wallet.refusal(account.contract, order, self._assumed_e8(new), without_tl)
+        if code == ABOVE_BRACKET:
+            raise ApiError(code, "Exceeded the maximum allowable position at current leverage.")
+        if code:
+            raise ApiError(code, "Margin is insufficient.")
 
     def _assumed_e8(self, new: NewOrder) -> int:
-        """Return the price at which an order is assumed to trade, as the exchange's rules of the cost of an order."""
         bid, _, ask, _ = self._core.best()
         tick_e8 = self.rules.instrument.tick_e8
-        if new.side > 0:
-            best_e8 = ask * tick_e8 or self.mark.e8
-            return new.ticks * tick_e8 or best_e8 + best_e8 * _SLIP_E8 // E8
-        return max(new.ticks * tick_e8 or self.mark.e8, bid * tick_e8)
+        return assumed_e8(new.side, new.ticks * tick_e8, self.mark.e8, bid * tick_e8, ask * tick_e8)
 
     def _funded(self, number: int, new: NewOrder) -> tuple[int, int, bool]:  # noqa: ARG002 - margin is checked before
         return new.lots, 0, False

@@ -11,18 +11,17 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 from mm.instrument import E8
+from mm.margin.liquidation import CALL_E8, bankrupt_ticks, clearance_e8, left_e8
+from mm.margin.wallet import half_even
 from mm.sim.exchange.exchange import Walk
 from mm.sim.exchange.orders import NewOrder, UserOrder
 from mm.sim.exchange.usdm.events import MarginCall
-from mm.sim.exchange.usdm.wallet import Contract, half_even
 from mm.sim.matching.order_log import ASIDE_ADL, ASIDE_FUND
 
 if TYPE_CHECKING:
     from mm.sim.exchange.usdm.exchange import UsdmExchange
     from mm.sim.matching._core import Matching
 
-CALL_E8 = 8 * E8 // 10
-"""Share of the margin balance from which on a maintenance margin is a margin call."""
 AUTO_CLOSE, ADL_CLOSE, SETTLE_CLOSE = "autoclose-", "adl_autoclose", "settlement_autoclose-"
 FIRST_FUND_E8 = 1_000_000 * E8
 
@@ -95,24 +94,15 @@ class Liquidator:
         exchange.conditionals.expire(number)
         contract = exchange.account(number).contract
         side = -1 if contract.lots > 0 else 1
-        lots, ticks = abs(contract.lots), self._bankrupt_ticks(contract, wallet.equity_e8(contract))
-        own_e8, realised_e8, isolated = contract.wallet_e8, contract.realised_e8, contract.isolated
+        lots, rules = abs(contract.lots), exchange.rules
+        ticks = bankrupt_ticks(contract, wallet.equity_e8(contract), rules.instrument.tick_e8, rules.most_ticks)
+        own_e8, realised_e8 = contract.wallet_e8, contract.realised_e8
         on_book = min(lots, Walk(self._core, side, number, "NONE").within(ticks))
         if on_book:
             exchange.force(Forced(us, number, self._on_book(number, side, ticks, on_book), adl=False))
         if rest := lots - on_book:
             self._take_over(us, number, side, ticks, rest)
-        notional_e8 = lots * ticks * exchange.rules.tl_e8
-        left_e8 = own_e8 + contract.realised_e8 - realised_e8 if isolated else wallet.equity_e8(contract)
-        self._clear(us, number, left_e8, notional_e8)
-
-    def _bankrupt_ticks(self, contract: Contract, equity_e8: int) -> int:
-        """Return the price at which nothing is left of a position's margin, rounded in favour of what is left."""
-        rules = self._exchange.rules
-        amount_e8, tick_e8 = contract.amount_e8, rules.instrument.tick_e8
-        numerator = contract.mark.e8 * amount_e8 - equity_e8 * E8
-        ticks = -(-numerator // (amount_e8 * tick_e8)) if amount_e8 > 0 else -numerator // (-amount_e8 * tick_e8)
-        return min(max(ticks, 1), rules.most_ticks)
+        self._clear(us, number, left_e8(wallet, contract, own_e8, realised_e8), contract.notional_e8(ticks, lots))
 
     def _on_book(self, number: int, side: int, ticks: int, lots: int) -> UserOrder:
         name = f"{AUTO_CLOSE}{self._core.last_order_id + 1}"
@@ -204,14 +194,11 @@ class Liquidator:
         )
         return share * leverage if share > 0 else share / leverage
 
-    def _clear(self, us: int, number: int, left_e8: int, notional_e8: int) -> None:
+    def _clear(self, us: int, number: int, rest_e8: int, notional_e8: int) -> None:
         """Charge the fee of a liquidation to what is left of the margin, or pay for what is missing."""
         exchange, fund = self._exchange, self._exchange.terms.fund
         symbol = exchange.rules.instrument.symbol
-        if left_e8 >= 0:
-            amount_e8 = -min(left_e8, half_even(notional_e8 * exchange.rules.liquidation_rate_e8, E8))
-        else:
-            amount_e8 = min(-left_e8, max(0, fund.balance_e8))
+        amount_e8 = -clearance_e8(rest_e8, notional_e8, exchange.rules.liquidation_rate_e8, fund.balance_e8)
         exchange.wallet(number).book(us, "INSURANCE_CLEAR", symbol, amount_e8)
         fund.book(us, symbol, -amount_e8, "cleared a liquidation")
         if amount_e8:

@@ -85,10 +85,7 @@ class UsdmSettlement(Settlement):
         rate_e8 = rules.maker_rate_e8 if is_maker else rules.taker_rate_e8
         fee = 0 if order.client_id.startswith(self.free) else fee_e8(lots * unit_e8, rate_e8)
         closes = contract.closing(side, lots)
-        realised_e8 = contract.trade(us, side, lots, (closes * unit_e8, (lots - closes) * unit_e8), fee)
-        wallet, symbol = account.wallet, contract.symbol
-        wallet.book(us, "REALIZED_PNL", symbol, realised_e8, trade_id=trade_id)
-        wallet.book(us, "COMMISSION", symbol, -fee, trade_id=trade_id)
+        realised_e8 = account.wallet.trade(us, contract, side, ticks, lots, fee, trade_id=trade_id)
         self.fees.quote.free += fee
         if closes:
             self.reduced.add(account.number)

@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 from mm.instrument import E8, decimal_text, short_text
+from mm.margin.wallet import Contract, Income, PositionState, Wallet
 from mm.sim.exchange.accounts import UserAccount
 from mm.sim.exchange.orders import AccountEvent, ExecutionReport
 from mm.sim.exchange.usdm.conditional import ConditionalChange
 from mm.sim.exchange.usdm.events import AccountChange, ConfigChange, MarginCall
 from mm.sim.exchange.usdm.exchange import FundingPayment, MarkTold
 from mm.sim.exchange.usdm.liquidation import Forced, FundRow
-from mm.sim.exchange.usdm.wallet import Contract, FuturesAccount, Income, PositionState, Wallet
+from mm.sim.exchange.usdm.wallet import FuturesAccount
 from mm.sim.wire.answers import Json
 from mm.sim.wire.usdm.order_texts import BOTH, UsdmOrderTexts
 

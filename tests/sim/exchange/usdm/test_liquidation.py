@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from exchange_rig import INSTRUMENT
 from mm.instrument import E8
+from mm.margin.wallet import half_even
 from mm.sim.exchange.api_error import ApiError
-from mm.sim.exchange.usdm.wallet import half_even
 from usdm_rig import ALICE, BOB, CAROL, Pit
 
 

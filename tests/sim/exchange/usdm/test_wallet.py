@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.instrument import E8
-from mm.sim.exchange.usdm.brackets import BRACKETS, bracket_of, maintenance_e8, most_notional_e8
-from mm.sim.exchange.usdm.wallet import Contract, Mark
+from mm.margin.brackets import BRACKETS, bracket_of, maintenance_e8, most_notional_e8
+from mm.margin.wallet import Contract, Mark
 from plain_wallet import PlainWallet
 from usdm_rig import ALICE, BOB, CAROL, Pit
 
@@ -131,7 +131,7 @@ def test_at_the_liquidation_price_the_margin_is_what_must_be_kept(
     pit = Pit()
     lot = {
         "lot_e8": E8 // 1_000,
-        "tl_e8": E8 // 100_000,
+        "unit_e16": E8 * E8 // 100_000,
         "mark": Mark(50 * E8),
         "orders": list,
         "most_at_e8": most_notional_e8,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from mm.margin.wallet import Income
 from mm.market_data.binance_usdm import BINANCE_USDM
-from mm.sim.exchange.usdm.wallet import Income
 from mm.sim.wire.usdm.market import STREAMS
 from simulation import inject
 from usdm_desk import SYMBOL, limit, run, usdm_desk

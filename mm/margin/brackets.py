@@ -33,7 +33,10 @@ class Bracket:
         return notional_e8 * self.rate_e8 // E8 - self.cum_e8
 
 
-def _table(rows: tuple[tuple[int, int, int], ...]) -> tuple[Bracket, ...]:
+Brackets = tuple[Bracket, ...]
+
+
+def _table(rows: tuple[tuple[int, int, int], ...]) -> Brackets:
     """Return the brackets of rows of leverage, cap in the quote asset and rate in 1e-4."""
     brackets: list[Bracket] = []
     floor_e8 = cum_e8 = before_e8 = 0
@@ -64,16 +67,16 @@ BRACKETS = _table(
 """Those that the documentation lists for BTCUSDT."""
 
 
-def bracket_of(notional_e8: int) -> Bracket:
+def bracket_of(notional_e8: int, brackets: Brackets = BRACKETS) -> Bracket:
     """Return the bracket of a notional; the last one also for more than its cap."""
-    return next((bracket for bracket in BRACKETS if notional_e8 <= bracket.cap_e8), BRACKETS[-1])
+    return next((bracket for bracket in brackets if notional_e8 <= bracket.cap_e8), brackets[-1])
 
 
-def maintenance_e8(notional_e8: int) -> int:
+def maintenance_e8(notional_e8: int, brackets: Brackets = BRACKETS) -> int:
     """Return the maintenance margin of a position of a notional."""
-    return bracket_of(notional_e8).maintenance_e8(notional_e8)
+    return bracket_of(notional_e8, brackets).maintenance_e8(notional_e8)
 
 
-def most_notional_e8(leverage: int) -> int:
-    """Return the largest notional that a leverage may have."""
-    return max(bracket.cap_e8 for bracket in BRACKETS if bracket.leverage >= leverage)
+def most_notional_e8(leverage: int, brackets: Brackets = BRACKETS) -> int:
+    """Return the largest notional that a leverage may have; 0 for none."""
+    return max((bracket.cap_e8 for bracket in brackets if bracket.leverage >= leverage), default=0)

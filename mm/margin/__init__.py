@@ -1,0 +1,1 @@
+"""Margin of USD-M contracts in exact integers: brackets, positions, wallets, liquidation; shared by box and replay."""

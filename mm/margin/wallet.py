@@ -1,0 +1,369 @@
+"""Wallets and positions of contracts: entry, profit, margin, all in whole 1e-8 of the quote asset.
+
+A position has its exact cost, not a rounded entry price: what a trade realises and what stays open always add up.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mm.instrument import E8
+from mm.margin.brackets import BRACKETS, Brackets, maintenance_e8
+
+FIRST_LEVERAGE = 20
+MARGIN_INSUFFICIENT, ABOVE_BRACKET = -2019, -2027
+"""The exchange's codes for an order with too little margin, and for too large a position at its leverage."""
+SLIP_E8 = E8 // 2_000
+"""What a MARKET buy is assumed to pay above the best ask: 0.05 %."""
+
+
+def half_even(amount: int, divisor: int) -> int:
+    """Return *amount* over a positive *divisor*, rounded half to even."""
+    whole, rest = divmod(amount, divisor)
+    return whole + (2 * rest > divisor or (2 * rest == divisor and whole % 2 == 1))
+
+
+def funding_e8(amount_e8: int, mark_e8: int, rate_e8: int) -> int:
+    """Return the funding that a position pays: quantity times mark price times rate, rounded half to even."""
+    return half_even(amount_e8 * mark_e8 * rate_e8, E8 * E8)
+
+
+def assumed_e8(side: int, price_e8: int, mark_e8: int, bid_e8: int, ask_e8: int) -> int:
+    """Return the price at which an order is assumed to trade, as the exchange's rules of the cost of an order.
+
+    *price_e8* is 0 of a MARKET order, *bid_e8* and *ask_e8* are the best prices, 0 for none.
+    """
+    if side > 0:
+        best_e8 = ask_e8 or mark_e8
+        return price_e8 or best_e8 + best_e8 * SLIP_E8 // E8
+    return max(price_e8 or mark_e8, bid_e8)
+
+
+@dataclass(slots=True)
+class Mark:
+    """The mark price of a contract, 1e-8 of the quote asset; *fixed* is whether it does not follow the book."""
+
+    e8: int
+    fixed: bool = False
+
+
+class OpenOrder(NamedTuple):
+    """An open order of an account: its side, price, what is left of it, and whether it may only reduce."""
+
+    side: int
+    ticks: int
+    lots: int
+    reduce_only: bool = False
+
+
+def no_orders() -> Sequence[OpenOrder]:
+    """Return no open orders."""
+    return ()
+
+
+class PositionState(NamedTuple):
+    """A position at an instant; amounts in 1e-8."""
+
+    symbol: str
+    amount_e8: int
+    entry_e8: int
+    break_even_e8: int
+    realised_e8: int
+    unrealised_e8: int
+    isolated: bool
+    wallet_e8: int
+    mark_e8: int
+    maintenance_e8: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Contract:
+    """The position of an account in one contract, and how it is set up.
+
+    Attributes:
+        lot_e8: Quantity of a lot, in 1e-8 of the base asset.
+        unit_e16: Worth of one lot at one tick, in 1e-16 of the quote asset.
+        most_at_e8: Returns the largest notional at a leverage.
+        orders: Returns the account's open orders of the contract.
+        lots: Position; negative if short.
+        cost_e8: What the open lots were bought for, less what they were sold for.
+        fees_e8: Fees of the trades that opened them.
+        realised_e8: Profit of all trades that closed lots, before fees.
+        isolated: Whether it has a margin of its own.
+        called: Whether its owner was told of too little margin.
+        margin_moves: When its owner added margin, µs, and how much; negative if taken.
+    """
+
+    symbol: str
+    lot_e8: int
+    unit_e16: int
+    mark: Mark
+    most_at_e8: Callable[[int], int]
+    orders: Callable[[], Sequence[OpenOrder]] = no_orders
+    brackets: Brackets = BRACKETS
+    lots: int = 0
+    cost_e8: int = 0
+    fees_e8: int = 0
+    realised_e8: int = 0
+    isolated: bool = False
+    wallet_e8: int = 0
+    leverage: int = FIRST_LEVERAGE
+    called: bool = False
+    updated_us: int = 0
+    margin_moves: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def amount_e8(self) -> int:
+        """Return the position, in 1e-8 of the base asset."""
+        return self.lots * self.lot_e8
+
+    @property
+    def worth_e8(self) -> int:
+        """Return the position at the mark price; negative if short."""
+        return half_even(self.amount_e8 * self.mark.e8, E8)
+
+    @property
+    def unrealised_e8(self) -> int:
+        """Return the profit that closing at the mark price would realise."""
+        return self.worth_e8 - self.cost_e8
+
+    @property
+    def entry_e8(self) -> int:
+        """Return the mean price of the open lots, rounded."""
+        return self._price_e8(self.cost_e8)
+
+    @property
+    def break_even_e8(self) -> int:
+        """Return the price at which the open lots pay for the fees of their opening, rounded."""
+        return self._price_e8(self.cost_e8 + self.fees_e8)
+
+    def _price_e8(self, cost_e8: int) -> int:
+        side = 1 if self.lots > 0 else -1
+        return half_even(side * cost_e8 * E8, abs(self.amount_e8)) if self.lots else 0
+
+    @property
+    def maintenance_e8(self) -> int:
+        """Return the margin below which the position is liquidated."""
+        return maintenance_e8(abs(self.worth_e8), self.brackets)
+
+    @property
+    def position_margin_e8(self) -> int:
+        """Return the initial margin of the position at the mark price."""
+        return abs(self.worth_e8) // self.leverage
+
+    def notional_e8(self, ticks: int, lots: int) -> int:
+        """Return price times quantity; it is rounded only where a tick on a lot is no whole 1e-8."""
+        return half_even(ticks * lots * self.unit_e16, E8)
+
+    def open_e8(self) -> tuple[int, int]:
+        """Return the notionals of the open buys and sells; those that only reduce need no margin."""
+        open_tl = {+1: 0, -1: 0}
+        for order in self.orders():
+            if not order.reduce_only:
+                open_tl[order.side] += order.ticks * order.lots
+        return self.notional_e8(open_tl[+1], 1), self.notional_e8(open_tl[-1], 1)
+
+    def exposure_e8(self, bids_e8: int, asks_e8: int) -> int:
+        """Return the largest notional that the position can have if all of either side fills."""
+        worth_e8 = self.worth_e8
+        return max(abs(worth_e8 + bids_e8), abs(worth_e8 - asks_e8))
+
+    @property
+    def margin_e8(self) -> int:
+        """Return the initial margin of position and open orders."""
+        return self.exposure_e8(*self.open_e8()) // self.leverage
+
+    @property
+    def order_margin_e8(self) -> int:
+        """Return the initial margin of the open orders beyond that of the position."""
+        return self.margin_e8 - self.position_margin_e8
+
+    @property
+    def is_used(self) -> bool:
+        """Return whether there is a position, or an open order."""
+        return bool(self.lots or self.orders())
+
+    def state(self) -> PositionState:
+        """Return the position as it is now."""
+        return PositionState(
+            self.symbol,
+            self.amount_e8,
+            self.entry_e8,
+            self.break_even_e8,
+            self.realised_e8,
+            self.unrealised_e8,
+            self.isolated,
+            self.wallet_e8,
+            self.mark.e8,
+            self.maintenance_e8,
+        )
+
+    def trade(self, us: int, side: int, lots: int, notional_e8: tuple[int, int], fee_e8: int) -> int:
+        """Change the position by a trade, and return what it realises; of an isolated one, its margin changes as well.
+
+        Args:
+            us: Its time, µs.
+            side: +1 if it buys.
+            lots: Its quantity.
+            notional_e8: Price times quantity: of the lots that close, see `closing`, and of those that open.
+            fee_e8: Its fee.
+        """
+        closed_e8, opened_e8 = notional_e8
+        closes, realised_e8 = self.closing(side, lots), 0
+        self.updated_us = us
+        if closes:
+            held = abs(self.lots)
+            cost_e8 = half_even(self.cost_e8 * closes, held)
+            realised_e8 = -side * closed_e8 - cost_e8
+            self.fees_e8 -= half_even(self.fees_e8 * closes, held)
+            self.cost_e8 -= cost_e8
+            self.wallet_e8 -= half_even(self.wallet_e8 * closes, held)
+            self.realised_e8 += realised_e8
+            self.lots += side * closes
+        if opens := lots - closes:
+            self.cost_e8 += side * opened_e8
+            self.fees_e8 += half_even(fee_e8 * opens, lots)
+            self.lots += side * opens
+            if self.isolated:
+                self.wallet_e8 += opened_e8 // self.leverage
+        return realised_e8
+
+    def closing(self, side: int, lots: int) -> int:
+        """Return how many of *lots* of a trade of *side* close the position."""
+        return min(lots, abs(self.lots)) if side * self.lots < 0 else 0
+
+
+class Income(NamedTuple):
+    """One change of a wallet; *kind* is the exchange's name, *trade_id* 0 without a trade."""
+
+    us: int
+    kind: str
+    symbol: str
+    amount_e8: int
+    number: int
+    trade_id: int
+    info: str
+
+
+@dataclass(slots=True)
+class Wallet:
+    """What an account has in the quote asset, for all contracts.
+
+    Attributes:
+        balance_e8: All of it, the margins of isolated positions included; without unrealised profit.
+        hedged: Whether long and short positions are apart.
+        multi_assets: Whether all assets are margin.
+    """
+
+    balance_e8: int
+    contracts: dict[str, Contract] = field(default_factory=dict)
+    income: list[Income] = field(default_factory=list)
+    hedged: bool = False
+    multi_assets: bool = False
+
+    def book(self, us: int, kind: str, symbol: str, amount_e8: int, *, trade_id: int = 0, info: str = "") -> None:
+        """Change the balance, if by anything, and note it."""
+        if amount_e8:
+            self.balance_e8 += amount_e8
+            self.income.append(Income(us, kind, symbol, amount_e8, len(self.income) + 1, trade_id, info))
+
+    def trade(  # noqa: PLR0913 - a trade
+        self, us: int, contract: Contract, side: int, ticks: int, lots: int, fee_e8: int, *, trade_id: int = 0
+    ) -> int:
+        """Book a trade of a contract, and return what it realises, before its fee."""
+        closes = contract.closing(side, lots)
+        notional_e8 = contract.notional_e8(ticks, closes), contract.notional_e8(ticks, lots - closes)
+        realised_e8 = contract.trade(us, side, lots, notional_e8, fee_e8)
+        self.book(us, "REALIZED_PNL", contract.symbol, realised_e8, trade_id=trade_id)
+        self.book(us, "COMMISSION", contract.symbol, -fee_e8, trade_id=trade_id)
+        return realised_e8
+
+    def fund(self, us: int, contract: Contract, paid_e8: int) -> None:
+        """Book funding of a contract, negative if received; an isolated position pays it from its own margin."""
+        self.book(us, "FUNDING_FEE", contract.symbol, -paid_e8)
+        if contract.isolated:
+            contract.wallet_e8 -= paid_e8
+
+    def _cross(self) -> list[Contract]:
+        return [contract for contract in self.contracts.values() if not contract.isolated]
+
+    @property
+    def cross_e8(self) -> int:
+        """Return the balance without the margins of isolated positions."""
+        return self.balance_e8 - sum(contract.wallet_e8 for contract in self.contracts.values())
+
+    @property
+    def cross_unrealised_e8(self) -> int:
+        """Return the unrealised profit of cross positions."""
+        return sum(contract.unrealised_e8 for contract in self._cross())
+
+    @property
+    def cross_maintenance_e8(self) -> int:
+        """Return the maintenance margin of cross positions."""
+        return sum(contract.maintenance_e8 for contract in self._cross() if contract.lots)
+
+    @property
+    def available_e8(self) -> int:
+        """Return what further orders may use as margin; negative if the open ones need more than there is."""
+        needed_e8 = sum(
+            contract.order_margin_e8 if contract.isolated else contract.margin_e8
+            for contract in self.contracts.values()
+        )
+        return self.cross_e8 + self.cross_unrealised_e8 - needed_e8
+
+    def equity_e8(self, contract: Contract) -> int:
+        """Return the margin balance behind a position: its own if it is isolated, else that of all cross positions."""
+        if contract.isolated:
+            return contract.wallet_e8 + contract.unrealised_e8
+        return self.cross_e8 + self.cross_unrealised_e8
+
+    def needed_e8(self, contract: Contract) -> int:
+        """Return the maintenance margin that must be behind a position."""
+        return contract.maintenance_e8 if contract.isolated else self.cross_maintenance_e8
+
+    def is_due(self, contract: Contract) -> bool:
+        """Return whether a position has no more margin than its maintenance, and is liquidated."""
+        return bool(contract.lots) and self.equity_e8(contract) <= self.needed_e8(contract)
+
+    def refusal(self, contract: Contract, order: OpenOrder, price_e8: int, without_tl: int = 0) -> int:
+        """Return the exchange's code for which an order is refused for its margin or size; 0 for none.
+
+        Args:
+            contract: What it is of.
+            order: The order.
+            price_e8: At which it is assumed to trade, see `assumed_e8`.
+            without_tl: What is open of the order that it replaces, price times quantity in ticks and lots.
+        """
+        if order.reduce_only:
+            return 0
+        amount_e8 = order.lots * contract.lot_e8
+        open_e8 = dict(zip((+1, -1), contract.open_e8(), strict=True))
+        before_e8 = contract.exposure_e8(open_e8[+1], open_e8[-1])
+        open_e8[order.side] += amount_e8 * price_e8 // E8 - contract.notional_e8(without_tl, 1)
+        after_e8 = contract.exposure_e8(open_e8[+1], open_e8[-1])
+        if after_e8 <= before_e8:
+            return 0
+        if after_e8 > contract.most_at_e8(contract.leverage):
+            return ABOVE_BRACKET
+        lost_e8 = max(0, order.side * (price_e8 - contract.mark.e8)) * amount_e8 // E8
+        needed_e8 = after_e8 // contract.leverage - before_e8 // contract.leverage + lost_e8
+        return MARGIN_INSUFFICIENT if needed_e8 > self.available_e8 else 0
+
+    def liquidation_e8(self, contract: Contract) -> int:
+        """Return the mark price at which a position is liquidated if all others stay, rounded; 0 for none."""
+        if not contract.lots:
+            return 0
+        amount_e8, side = contract.amount_e8, 1 if contract.lots > 0 else -1
+        equity_e8, others_e8 = contract.wallet_e8, 0
+        if not contract.isolated:
+            others_e8 = self.cross_maintenance_e8 - contract.maintenance_e8
+            equity_e8 = self.cross_e8 + self.cross_unrealised_e8 - contract.unrealised_e8
+        for bracket in contract.brackets:
+            # equity + amount * price - cost = others + |amount| * price * rate - cum
+            over_e8 = equity_e8 - others_e8 - contract.cost_e8 + bracket.cum_e8
+            per_unit_e8 = side * bracket.rate_e8 - E8  # times the amount: how the surplus falls with the price
+            numerator, divisor = over_e8 * E8 * E8, amount_e8 * per_unit_e8
+            price_e8 = half_even(numerator, divisor) if divisor > 0 else half_even(-numerator, -divisor)
+            if price_e8 > 0 and bracket.floor_e8 <= abs(amount_e8) * price_e8 // E8 <= bracket.cap_e8:
+                return price_e8
+        return 0

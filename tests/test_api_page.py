@@ -17,6 +17,23 @@ def test_every_public_name_has_an_entry():
     assert set(re.findall(r"^### mm\.(\w+)$", PAGE, re.MULTILINE)) == set(mm.__all__)
 
 
+def test_every_method_of_a_public_class_is_documented():
+    """A method without a docstring is left out of the page; a kernel's attributes are described by its class."""
+    classes = {
+        name: api.definition(name, module)
+        for name, module in api.public().items()
+        if ROOT.joinpath(*module.split(".")).with_suffix(".py").exists()
+    }
+    assert [
+        f"{name}.{one.name}"
+        for name, node in classes.items()
+        if isinstance(node, ast.ClassDef)
+        for one in node.body
+        if isinstance(one, ast.FunctionDef) and not one.name.startswith("_") and one.name not in api.INTERNAL
+        if not ast.get_docstring(one)
+    ] == []
+
+
 @pytest.mark.parametrize("frame", re.findall(r"^#### (\w+)\.(\w+_frame|book_at|plot)$", PAGE, re.MULTILINE))
 def test_frame_and_plot_methods_are_documented(frame):
     """The method exists in its class, and a method that returns a frame lists the columns."""

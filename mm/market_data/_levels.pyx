@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Levels and book sides as integers, without one object per level; the Python version is in `local_orderbook`.
 
-Why compiled: a busy symbol changes some 46 levels per message, and a recorder parses, checks, orders and writes each
-(``python -m mm.bench recorder``). Only the usual format of the exchanges is handled here, decimals of up to eight
-places in 64 bits: number and places determine the text. Everything else is left to the Python version, or kept as text.
+Why compiled: a recorder parses, checks, orders and writes some 46 changed levels per message of a busy symbol (``python
+-m mm.bench recorder``). Handles only the exchanges' usual format, decimals of up to eight places in 64 bits; everything
+else goes to the Python version, or is kept as text.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -173,13 +173,7 @@ cdef class Levels:
         return text_of(level.key, level.price_places), text_of(level.qty, level.qty_places)
 
     def on_grid(self, side: int, int64_t tick_e8, int64_t lot_e8) -> list[tuple[int, int, int]] | None:
-        """Return *side*, ticks and lots of each level on the tick; None if one of these is not in whole lots.
-
-        Args:
-            side: Copied into each row.
-            tick_e8: Price step, in 1e-8; above 0.
-            lot_e8: Quantity step, in 1e-8; above 0.
-        """
+        """Return *side*, ticks and lots of each level on the tick; None if one of these is not in whole lots."""
         cdef Level* level
         cdef Py_ssize_t at
         rows = []
@@ -194,11 +188,7 @@ cdef class Levels:
 
 
 def read_levels(json: msgspec.Raw | bytes) -> Levels | None:
-    """Return the levels of a JSON array; None if the format differs from the exchange's, or a price is zero.
-
-    Args:
-        json: The array as bytes (``bytes``, ``msgspec.Raw``).
-    """
+    """Return the levels of a JSON array; None if the format differs from the exchange's, or a price is zero."""
     cdef Py_buffer view
     cdef Levels levels = Levels.__new__(Levels)
     cdef bint valid = False
@@ -215,9 +205,8 @@ def read_levels(json: msgspec.Raw | bytes) -> Levels | None:
 
 
 cdef class Side:
-    """The levels of one side; keys are the prices in 1e-8, negative for asks, so that the best is the greatest.
-
-    They are in order, the best last, with free space before and after them: a change moves the shorter part.
+    """Levels of one side by price in 1e-8 (negative for asks), in order, the best last; free space on both ends lets a
+    change move the shorter part.
 
     Args:
         number: Returns a price in 1e-8; its exceptions propagate.
@@ -244,7 +233,6 @@ cdef class Side:
         PyMem_Free(self.room)
 
     def change(self, changes: Iterable[tuple[str, str]]) -> None:
-        """Set the quantities of *changes*, texts of price and quantity; zero removes a level."""
         cdef Levels levels
         cdef Py_ssize_t n
         if isinstance(changes, Levels):
@@ -256,23 +244,20 @@ cdef class Side:
             self.set_texts(price, qty)
 
     def top(self, Py_ssize_t n) -> list[tuple[str, str]]:
-        """Return up to *n* levels, the best first."""
         cdef Level* best = self.room + self.begin + self.count - 1
         cdef Py_ssize_t at
         return [self.texts(best - at) for at in range(max(0, min(n, self.count)))]
 
     @property
     def best(self) -> int | None:
-        """Key of the best level; None without levels."""
         return self.room[self.begin + self.count - 1].key if self.count else None
 
     @property
     def last(self) -> int | None:
-        """Key of the last level; None without levels."""
         return self.room[self.begin].key if self.count else None
 
     def qty_at(self, key: int) -> str | None:
-        """Return the quantity of the level *key*; None if there is none."""
+        """Quantity of the level *key*; None without the level."""
         cdef Py_ssize_t at = self.place_of(key)
         if at == self.count or self.room[self.begin + at].key != key:
             return None
@@ -283,7 +268,6 @@ cdef class Side:
         return self.count - self.place_of(key)
 
     def quantities(self, key: int) -> dict[int, int]:
-        """Return the quantities, in 1e-8, of the levels from the best to *key*."""
         cdef Py_ssize_t at
         cdef Level* level
         found = {}
@@ -317,7 +301,6 @@ cdef class Side:
         return self.count if key > 0 else 0
 
     cdef Py_ssize_t place(self, int64_t key) noexcept nogil:
-        """Return the number of levels below *key*."""
         cdef Level* first = self.room + self.begin
         cdef Level* level = first
         cdef Py_ssize_t left = self.count, half
@@ -363,7 +346,6 @@ cdef class Side:
         return 0
 
     cdef void close_up(self, Py_ssize_t at) noexcept nogil:
-        """Remove the level at *at*."""
         cdef Level* level = self.room + self.begin + at
         self.count -= 1
         if at < self.count - at:
@@ -373,7 +355,7 @@ cdef class Side:
             memmove(level, level + 1, (self.count - at) * sizeof(Level))
 
     cdef Level* make_way(self, Py_ssize_t at) except NULL nogil:
-        """Return a free place before the level at *at*."""
+        """Return a free slot before the level at *at*."""
         cdef bint before = at < self.count - at
         cdef Level* level
         if self.begin == 0 if before else self.begin + self.count == self.size:

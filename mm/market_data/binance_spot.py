@@ -58,8 +58,6 @@ KINDS = {"depthUpdate": "depth", "markPriceUpdate": "markPrice"}
 
 
 class _Envelope(Struct, gc=False):
-    """The fields that distinguish messages."""
-
     stream: str = ""
     data: Raw = Raw(b"")
     e: str = ""
@@ -70,8 +68,6 @@ class _Envelope(Struct, gc=False):
 
 
 class _Partial(Struct, gc=False):
-    """A message of a partial book: on Spot `bids` and `asks`, on USD-M `b` and `a`."""
-
     bids: list[Level] = []
     asks: list[Level] = []
     b: list[Level] = []
@@ -94,7 +90,7 @@ _BEGINNING = b'{"stream":"'
 
 
 class _FramedMessage(Struct, Generic[Payload], gc=False):
-    """The frame of a payload; `e` is set for a message without a frame."""
+    """The frame of a payload; `e` is set if the message has no frame."""
 
     stream: str
     data: Payload
@@ -120,17 +116,16 @@ class PackedDepth(Struct, gc=False):
 
 
 class FramedStreams(Generic[Payload]):
-    """Decodes messages of registered streams."""
+    """Fast decoder for messages of registered streams."""
 
     def __init__(self) -> None:
         self._decoders: dict[bytes, tuple[str, Any]] = {}
 
     def learn(self, name: str, payload: type[Payload]) -> None:
-        """Register that the stream *name* has messages of the type *payload*."""
         self._decoders[name.encode()] = name, msgspec.json.Decoder(_FramedMessage[payload])  # type: ignore[valid-type]
 
     def read(self, body: bytes | str) -> Payload | None:
-        """Return the payload; None if *body* is not clearly such a message and needs the full decoder."""
+        """Return the payload; None if *body* needs the full decoder."""
         if not isinstance(body, bytes) or not body.startswith(_BEGINNING):
             return None
         known = self._decoders.get(body[len(_BEGINNING) : body.find(b'"', len(_BEGINNING))])
@@ -167,13 +162,11 @@ class Messages:
     """Decodes the messages of one symbol; other markets override the methods whose names begin with ``_own``.
 
     Args:
-        symbol: The symbol, upper case; messages of others are `Other`.
-        grid: Checks every price and quantity of the symbol, and derives their steps.
-        packs: Whether levels of updates may be in the kernel's form (any sequence of texts), if there is a kernel.
+        grid: Checks every price and quantity of the symbol.
+        packs: Whether a kernel may parse the levels of updates.
 
     Attributes:
         symbols: Number of messages by symbol, of the kinds that a day folder stores.
-        partial: Which messages are partial books; a recorder has none.
     """
 
     def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
@@ -208,7 +201,6 @@ class Messages:
         return self._bare(envelope, body)
 
     def _bare(self, envelope: _Envelope, body: bytes | str) -> Message:
-        """Decode a message without a stream name."""
         if envelope.symbols:
             return self._exchange_info(body)
         if envelope.lastUpdateId is not None:
@@ -222,7 +214,7 @@ class Messages:
         return self._message(kind, envelope.s, body)
 
     def answer(self, url: str, body: bytes | str) -> Message:
-        """Decode the REST response from *url*; raises as `received`."""
+        """Decode the REST response from *url*; raises as `received` does."""
         address = urlsplit(url)
         self._own_host(url)
         if address.path.endswith("/exchangeInfo"):
@@ -234,12 +226,11 @@ class Messages:
         return self._snapshot(body, symbol) if symbol == self._symbol else _OTHER
 
     def connected(self, url: str) -> Connected:
-        """Return the message for an opened connection to *url*; raises OtherMarket if it serves another market."""
+        """Return the message for a connection opened to *url*; raises OtherMarket if *url* serves another market."""
         self._own_host(url)
         return Connected(url)
 
     def _stream(self, name: str) -> tuple[str, str]:
-        """Return the symbol and kind of a stream name, such as ``btcusdt@depth@100ms``."""
         symbol, _, rest = name.partition("@")
         kind, _, speed = rest.partition("@")
         base = symbol[1:] if symbol.startswith("!") else kind.partition("_")[0]
@@ -263,7 +254,6 @@ class Messages:
         return message
 
     def _check(self, message: _Stream) -> None:
-        """Raise if a message of the symbol's own stream is invalid."""
         if message.s != self._symbol:
             raise Unreadable(f"a message of {message.s} in the stream of {self._symbol}")
         if isinstance(message, DepthUpdate):
@@ -309,7 +299,6 @@ class Messages:
         return snapshot
 
     def _frame(self, body: bytes | str | Raw) -> BookFrame | None:
-        """Return a partial book; None if it has more levels than any."""
         partial = _PARTIAL.decode(body)
         bids, asks = partial.bids or partial.b, partial.asks or partial.a
         if max(len(bids), len(asks)) > MOST_PARTIAL:
@@ -352,7 +341,6 @@ class Messages:
 
 
 def _unpacked(packed: PackedDepth) -> DepthUpdate | None:
-    """Return the update; None if it needs the full decoder."""
     levels = packed.levels()
     return levels and DepthUpdate(packed.E, packed.s, packed.U, packed.u, *levels, packed.pu, packed.T)
 
@@ -391,8 +379,8 @@ class _Time(msgspec.Struct):
 class BinanceSpot:
     """Binance Spot, or an exchange with the same API.
 
-    The limits are 6,000 of weight per minute and 300 attempts to connect in five minutes; a fifth of the
-    weight and ten attempts are left for other programs at the same address.
+    The limits are 6,000 of weight per minute and 300 connection attempts in five minutes; a fifth of the weight and ten
+    attempts are left to other programs at the same address.
     """
 
     name = SPOT
@@ -401,7 +389,6 @@ class BinanceSpot:
     headers: Mapping[str, str] = _HEADERS
 
     def decoder(self, symbol: str, grid: Grid, *, packs: bool = False) -> Messages:
-        """Return the decoder for the messages of *symbol*."""
         return Messages(symbol, grid, packs=packs)
 
     def check_address(self, url: str) -> None:
@@ -409,70 +396,57 @@ class BinanceSpot:
         check_spot_host(url)
 
     def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:
-        """Return the address of the depth stream (100 ms) and of *trade_stream* of *symbol*, with stamps in µs."""
         stream = quote(symbol.lower())
         return f"{base}/stream?streams={stream}@depth@100ms/{stream}@{trade_stream}&timeUnit=MICROSECOND"
 
     def depth(self, symbol: str, limit: int) -> RestRequest:
-        """Return the request for the best *limit* levels per side, at most 5,000."""
+        """At most 5,000 levels per side."""
         weight = next(weight for most, weight in _DEPTH_WEIGHTS if limit <= most)
         return RestRequest("/api/v3/depth", {"symbol": symbol, "limit": str(limit)}, weight)
 
     def levels(self, wanted: int) -> int:
-        """Return the number of levels per side to request for *wanted* ones."""
         return wanted
 
     def exchange_info(self, symbol: str) -> RestRequest:
-        """Return the request for the filters and the status of *symbol*."""
         return RestRequest("/api/v3/exchangeInfo", {"symbol": symbol}, _INFO_WEIGHT)
 
     def trade_history(self, *, aggregates: bool) -> Sequence[PastTrades]:
-        """Return the endpoints of past trades, in order of preference."""
         return (Aggregates(),) if aggregates else (SingleTrades(), SpannedTrades())
 
     def last_trade(self) -> RestRequest:
-        """Return the request for the last trade, without the symbol."""
         return Aggregates().last()
 
     def last_trade_id(self, body: bytes, *, aggregates: bool) -> int | None:
-        """Return the highest id in the response to `last_trade`; None if it has none or is invalid."""
         return last_id(body, aggregates=aggregates)
 
     def refusal(self, status: int | None) -> RestRefusal:
-        """Return the meaning of the HTTP status of a refusal; None: there was no response."""
         if status in _HELD_OFF:
             return RestRefusal.HOLDS_OFF
         stays = status is not None and 400 <= status < 500 and status != _FORBIDDEN
         return RestRefusal.STAYS if stays else RestRefusal.PASSES
 
     def refuses_symbol(self, answer: Answer, symbol: str) -> bool:  # noqa: ARG002 - not part of the error
-        """Return True if *answer* is the exchange's error for an unknown symbol (−1121)."""
         try:
             return answer.status == _BAD_REQUEST and _CODE.decode(answer.body).code == _INVALID_SYMBOL
         except (ValueError, msgspec.MsgspecError):
             return False
 
     def funding(self) -> RestRequest | None:
-        """Return None: a position pays no funding."""
         return None
 
     def payments(self, body: bytes) -> Sequence[Funding]:  # noqa: ARG002
-        """Return no payments."""
         return ()
 
     def time(self) -> RestRequest:
-        """Return the request for the exchange's time."""
         return RestRequest("/api/v3/time", {}, 1)
 
     def server_time_us(self, body: bytes) -> int | None:
-        """Return the time in the response to `time`, in µs; None if it has none."""
         try:
             return exchange_us(msgspec.json.decode(body, type=_Time).serverTime)
         except (ValueError, msgspec.MsgspecError):
             return None
 
     def used_weight(self, headers: Mapping[str, str]) -> int | None:
-        """Return the exchange's own count of the weight used in the last minute."""
         used = headers.get(_USED_WEIGHT, "")
         return int(used) if used.isascii() and used.isdigit() and len(used) <= _WEIGHT_DIGITS else None
 

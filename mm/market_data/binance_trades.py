@@ -43,52 +43,44 @@ def _from_id(path: str, missing: MissingIds, weight: int) -> RestRequest:
 
 
 class SingleTrades:
-    """Single trades of Spot by id; hosts that serve only market data do not have this endpoint."""
+    """Single trades of Spot by id; hosts that serve only market data lack this endpoint."""
 
     def request(self, missing: MissingIds) -> RestRequest:
-        """Return the request for the first 1,000 of them."""
+        """Return the request for the first 1,000 missing trades."""
         return _from_id(HISTORICAL, missing, _HISTORICAL_WEIGHT)
 
     def page(self, body: bytes) -> TradePage:
-        """Return the trades in a response."""
         return TradePage([(IdRange(row.id, row.id), _single(row)) for row in _HISTORICAL.decode(body)])
 
 
 class Aggregates:
-    """Aggregates by their own ids.
-
-    Args:
-        path: Path of the requests.
-        weight: Weight of each request.
-    """
+    """Aggregates by their own ids."""
 
     def __init__(self, path: str = AGGREGATES, weight: int = _AGGREGATES_WEIGHT) -> None:
         self._path, self._weight = path, weight
 
     def request(self, missing: MissingIds) -> RestRequest:
-        """Return the request for the first 1,000 of them."""
         return _from_id(self._path, missing, self._weight)
 
     def page(self, body: bytes) -> TradePage:
-        """Return the trades in a response."""
         return TradePage([(IdRange(row.a, row.a), _aggregate(row, row.a)) for row in _AGGREGATES.decode(body)])
 
     def last(self) -> RestRequest:
-        """Return the request for the last aggregate, without the symbol."""
         return RestRequest(self._path, {"limit": "1"}, self._weight)
 
 
 class SpannedTrades(Aggregates):
-    """Ranges of single trades, from aggregates of one order at one price: requested by time, then page by page."""
+    """Ranges of single trades, from aggregates of one order at one price: requested by time around the gap, then page
+    by page.
+    """
 
     def request(self, missing: MissingIds) -> RestRequest:
-        """Return the request for the trades around the arrival times before and after the gap."""
         times = {"startTime": missing.from_us - _MARGIN_US, "endTime": missing.to_us + _MARGIN_US}
         params = {name: str(us // US_PER_MS) for name, us in times.items()}
         return RestRequest(self._path, params | {"limit": str(MOST_ROWS)}, self._weight)
 
     def page(self, body: bytes) -> TradePage:
-        """Return the trades in a response, and the request for the next page."""
+        """Return the trades and the request for the next page."""
         aggregates = _AGGREGATES.decode(body)
         trades = [(IdRange(row.f, row.l), _aggregate(row, row.f)) for row in aggregates]
         after = {"fromId": str(aggregates[-1].a + 1), "limit": str(MOST_ROWS)} if aggregates else None

@@ -1,12 +1,12 @@
 """Binance USD-M futures as a `MarketVenue`, and the funding payments of perpetuals.
 
-Three things differ from Spot. A depth update has the last id of the previous one (`pu`), and the ids in between belong
-to other symbols; so it counts as the ids from ``pu + 1`` on, and the rule of `mm.ids` applies: the first
-update after a snapshot has ``pu <= lastUpdateId < u``, and `pu` of each next one must equal the previous `u`. REST
-paths, weights and limits differ, and positions pay funding.
+Three things differ from Spot. A depth update has the last id of the previous update (`pu`), and the ids in between
+belong to other symbols; so it counts as the ids from ``pu + 1`` on, and the rule of `mm.ids` applies: the first update
+after a snapshot has ``pu <= lastUpdateId < u``, then each `pu` must equal the previous `u`. REST paths, weights and
+limits differ, and positions pay funding.
 
 Streams have a path for each kind (developers.binance.com, since 2026-03-06): ``/public`` carries depth and trades,
-``/market`` aggregates and mark prices. One connection is made, to the first, and payments are requested by REST.
+``/market`` aggregates and mark prices. The recorder connects to the first and requests payments by REST.
 """
 
 import re
@@ -71,7 +71,7 @@ class _Listing(Struct):
 
 
 class UsdmMessages(Messages):
-    """Decodes the messages of one symbol of USD-M; arguments as for `Messages`."""
+    """Decodes the messages of one USD-M symbol."""
 
     def __init__(self, symbol: str, grid: Grid, *, packs: bool = False) -> None:
         if COIN_M.search(symbol):
@@ -122,8 +122,8 @@ def check_usdm_host(url: str) -> None:
 class BinanceUsdm(BinanceSpot):
     """Binance USD-M futures, or an exchange with the same API.
 
-    The limits are 2,400 of weight per minute and 300 attempts to connect in five minutes; a fifth of the
-    weight and ten attempts are left for other programs at the same address.
+    The limits are 2,400 of weight per minute and 300 connection attempts in five minutes; a fifth of the weight and ten
+    attempts are left to other programs at the same address.
     """
 
     name = USDM
@@ -132,19 +132,13 @@ class BinanceUsdm(BinanceSpot):
     headers: Mapping[str, str] = MappingProxyType({})
 
     def decoder(self, symbol: str, grid: Grid, *, packs: bool = False) -> UsdmMessages:
-        """Return the decoder for the messages of *symbol*."""
         return UsdmMessages(symbol, grid, packs=packs)
 
     def check_address(self, url: str) -> None:
-        """Raise WrongMarket if *url* serves Spot or COIN-M."""
         check_usdm_host(url)
 
     def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:
-        """Return the address of the depth stream (100 ms) and of the trades of *symbol*.
-
-        Raises:
-            UsageError: If *trade_stream* is not ``trade``: it has another address.
-        """
+        """*trade_stream* must be ``trade``, since ``aggTrade`` has another address; else UsageError."""
         if trade_stream != "trade":
             raise UsageError(
                 f"--trade-stream (TRADE_STREAM) {trade_stream}: USD-M sends it under /market, the depth under /public, "
@@ -154,7 +148,6 @@ class BinanceUsdm(BinanceSpot):
         return f"{base}/public/stream?streams={stream}@depth@100ms/{stream}@trade"
 
     def depth(self, symbol: str, limit: int) -> RestRequest:
-        """Return the request for the best *limit* levels per side, which must be one of `levels`."""
         return RestRequest("/fapi/v1/depth", {"symbol": symbol, "limit": str(limit)}, dict(_DEPTH_WEIGHTS)[limit])
 
     def levels(self, wanted: int) -> int:
@@ -162,20 +155,18 @@ class BinanceUsdm(BinanceSpot):
         return next((most for most, _ in _DEPTH_WEIGHTS if wanted <= most), _DEPTH_WEIGHTS[-1][0])
 
     def exchange_info(self, symbol: str) -> RestRequest:  # noqa: ARG002 - it is of all symbols
-        """Return the request for the filters and the status of all symbols."""
         return RestRequest("/fapi/v1/exchangeInfo", {}, 1)
 
     def trade_history(self, *, aggregates: bool) -> Sequence[PastTrades]:
-        """Return the interface for past trades without a key, which serves only aggregates."""
+        """Without a key the exchange serves only aggregates."""
         kind = Aggregates if aggregates else SpannedTrades
         return (kind(_AGGREGATES, _AGGREGATES_WEIGHT),)
 
     def last_trade(self) -> RestRequest:
-        """Return the request for the last trade, without the symbol."""
         return Aggregates(_AGGREGATES, _AGGREGATES_WEIGHT).last()
 
     def refuses_symbol(self, answer: Answer, symbol: str) -> bool:
-        """Return True if *answer* lists symbols, and *symbol* is none of them."""
+        """Return True if *answer* lists symbols, but not *symbol*."""
         try:
             listed = msgspec.json.decode(answer.body, type=_Listing).symbols
         except (ValueError, msgspec.MsgspecError):
@@ -183,16 +174,15 @@ class BinanceUsdm(BinanceSpot):
         return answer.cause is None and all(entry.symbol != symbol for entry in listed)
 
     def funding(self) -> RestRequest | None:
-        """Return the request for the last day's payments, without the symbol; some symbols pay every hour."""
+        """Request the last day's payments; some symbols pay every hour."""
         return RestRequest("/fapi/v1/fundingRate", {"limit": str(_PAYMENTS)}, 1)
 
     def payments(self, body: bytes) -> Sequence[Funding]:
-        """Return the payments in the response to `funding` that have a mark price, in order."""
+        """Payments without a mark price are left out."""
         payments = [Funding(paid.fundingTime, paid.fundingRate, paid.markPrice) for paid in _PAYMENT_LIST.decode(body)]
         return sorted(paid for paid in payments if _are_decimals(paid))
 
     def time(self) -> RestRequest:
-        """Return the request for the exchange's time."""
         return RestRequest("/fapi/v1/time", {}, 1)
 
 
@@ -202,7 +192,7 @@ MARKETS: Mapping[str, MarketVenue] = {"spot": BINANCE_SPOT, "usdm": BINANCE_USDM
 
 
 def market_of(venue: str | None) -> MarketVenue:
-    """Return the market with the name *venue* in ``schema.json``; an older day has no name, and is of Spot."""
+    """Return the market named *venue* in ``schema.json``; an older day without a name is Spot."""
     return BINANCE_USDM if venue == USDM else BINANCE_SPOT
 
 
@@ -219,7 +209,7 @@ FUNDING_HOURS = 8
 
 
 class FundingDoubt(NamedTuple):
-    """A payment whose rate and price were not received at its time, in ms, and why."""
+    """A payment whose rate and price did not arrive at its time (ms), and why."""
 
     paid_ms: int
     why: str
@@ -228,8 +218,8 @@ class FundingDoubt(NamedTuple):
 class FundingState:
     """Reports each funding payment of a perpetual once, from REST responses or from the payment times of mark prices.
 
-    If no mark price was received in the minute before a payment, it has the last rate and the next price, with a doubt.
-    Further payments that were due while mark prices paused are only doubts: contracts pay every 1, 2, 4 or 8 hours.
+    A payment without a mark price in the minute before it gets the last rate and the next price, with a doubt. Further
+    payments that were due while mark prices paused are only doubts: contracts pay every 1, 2, 4 or 8 hours.
 
     Args:
         since_us: Payments up to this instant, in µs, are ignored.
@@ -268,7 +258,7 @@ class FundingState:
         return [*paid, *(FundingDoubt(ms, why) for ms in sorted(doubtful))]
 
     def passed(self, us: int) -> list[FundingDoubt]:
-        """Return the doubts about payments of which no mark price has told, once a message of the time *us* arrives."""
+        """Return the doubts about payments that no mark price reported before a message of the time *us*."""
         first, self._passed_us = self._passed_us, us
         if first is None:
             self._first_us = us
@@ -280,7 +270,6 @@ class FundingState:
         return [FundingDoubt(due_us // US_PER_MS, _NO_MARKS)]
 
     def ended(self, us: int) -> list[FundingDoubt]:
-        """Return the doubts about payments that were due up to the end, *us*, after the last mark price."""
         before = self._before
         if before is None or not before.T or us <= before.T * US_PER_MS:
             return []
@@ -289,13 +278,11 @@ class FundingState:
         return [FundingDoubt(ms, why) for ms in (before.T - before.T % 1_000, *later)]
 
     def unanswered(self, from_us: int, to_us: int) -> list[FundingDoubt]:
-        """Return the doubts about payments that were due while REST did not answer."""
         step_ms = self._interval_ms or FUNDING_HOURS * _HOUR_MS
         why = f"the exchange did not answer from {iso(from_us)} on"
         return [FundingDoubt(ms, why) for ms in _multiples(step_ms, from_us // US_PER_MS, to_us // US_PER_MS)]
 
     def _since_start(self, now: MarkPrice) -> list[FundingDoubt]:
-        """Return the doubts about payments between the first message and the first mark price."""
         if self._first_us is None or not now.T:
             return []
         due = _multiples(self._least_ms(_intervals_ms(now)), self._first_us // US_PER_MS, now.E)
@@ -303,7 +290,7 @@ class FundingState:
         return [FundingDoubt(ms, _NO_MARKS) for ms in due if ms % period]
 
     def _least_ms(self, possible: Collection[int]) -> int:
-        """Return the interval that was seen, if it is *possible*, else the shortest possible one."""
+        """Return the observed interval if it is *possible*, else the shortest possible one."""
         return self._interval_ms if self._interval_ms in possible else min(possible, default=_HOUR_MS)
 
     def new(self, payments: Sequence[Funding]) -> list[Funding]:
@@ -320,13 +307,12 @@ class FundingState:
 
 
 def _intervals_ms(mark: MarkPrice) -> set[int]:
-    """Return the intervals between payments, at multiples since midnight UTC, whose next one is that of *mark*."""
+    """Return the possible payment intervals: multiples since midnight UTC whose next payment is the next one of *mark*."""
     lengths = (hours * _HOUR_MS for hours in _INTERVALS_H)
     return {length for length in lengths if (mark.E // length + 1) * length == mark.T - mark.T % 1_000}
 
 
 def _multiples(step_ms: int, after_ms: int, up_to_ms: int) -> range:
-    """Return the multiples of a step after an instant, up to another."""
     return range((after_ms // step_ms + 1) * step_ms, up_to_ms + 1, step_ms)
 
 

@@ -1,16 +1,16 @@
 """Order-by-order market data from captures of Bitstamp: order book, trades and order log.
 
-The capture begins without a book and misses a few deletions, so the venue's own best levels (``order_book``, every two
-seconds) correct the book of orders: a price without an order message for `LAG_US` gets the venue's quantity.
-A missing quantity becomes an order marked unknown; an excess is removed from unknown orders, then from the oldest.
+The capture begins without a book and misses a few deletions, so the venue's best levels (``order_book``, every two
+seconds) correct the book of orders: a price without an order message for `LAG_US` gets the venue's quantity. An order
+marked unknown fills a missing quantity; an excess is taken from unknown orders, then from the oldest.
 
-- A marketable order is not part of the book until it is no longer marketable; then it becomes a resting order.
-- The traded quantity is removed from the book at the print, not at the order's own message, which arrives some 10 ms
-  before or after it: so a print is followed by the new level, as on other venues.
+- A marketable order stays out of the book until it is no longer marketable.
+- The print removes the traded quantity from the book, not the order's own message, which arrives some 10 ms before or
+  after it; so the new level follows a print, as on other venues.
 - Orders are numbered in the order of arrival.
 
-The order log has REST, TRADE, REDUCE and CANCEL rows, each with the resulting LEVEL
-(``mm.sim.matching.order_log``); amounts and prices are in 1e-8 until `write_order_logs`.
+The order log has REST, TRADE, REDUCE and CANCEL rows, each with the resulting LEVEL (``mm.sim.matching.order_log``);
+amounts and prices are in 1e-8 until `write_order_logs`.
 """
 
 from array import array
@@ -56,11 +56,11 @@ LAG_US = 3_000_000
 
 @dataclass(slots=True)
 class RestingOrder:
-    """An order: its number, side, price and remaining quantity.
+    """An order of the book.
 
     Attributes:
-        unknown: Whether it is known only from the venue's own book, not from a message.
-        waits: Number of its reductions that wait for their print.
+        unknown: Whether only the venue's book shows it, without a message.
+        waits: Reductions that wait for their print.
     """
 
     number: int
@@ -77,17 +77,13 @@ class RestingOrder:
 class OrderMarket:
     """The book of all orders: converts messages to changed levels and rows of the order log.
 
-    Args:
-        symbol: Upper case.
-        grid: Receives every price and quantity.
-
     Attributes:
         rows: The order log, ten numbers per row, prices and quantities in 1e-8.
-        ends: Numbers of it up to each message of the book, the first one of id 1.
-        unmatched: Trades without a matching order; their side follows from the best prices.
-        corrected: Levels corrected by the venue's own book, after its first one.
-        bookless: Whether the capture has no book of the venue, so that the book is that of its orders.
-        outdated: Orders that were removed there because a marketable order did not execute them.
+        ends: Number of log rows up to each message of the book; the first message has id 1.
+        unmatched: Trades without a matching order; the best prices give their side.
+        corrected: Levels corrected by the venue's book, after the first correction.
+        bookless: Whether the capture lacks the venue's book, so that the orders alone make the book.
+        outdated: Orders removed because a marketable order passed them without executing them.
     """
 
     def __init__(self, symbol: str, grid: Grid) -> None:
@@ -105,7 +101,6 @@ class OrderMarket:
         self._begun = False
 
     def play(self, lines: Sequence[OrderMessage], fills: dict[int, TradeOrders]) -> Iterator[CapturedMessage]:
-        """Yield the messages made from *lines*: a snapshot, depth updates and trades."""
         traded = {at for fill in fills.values() for at in fill if at >= 0}
         self.bookless = not self._begun and not any(line.kind == BOOK for line in lines)
         self._begun |= self.bookless
@@ -126,7 +121,7 @@ class OrderMarket:
     # Orders
 
     def _order(self, line: OrderMessage, *, waits: bool) -> None:
-        """Process an order's own message; *waits*: its reduction belongs to a trade, and is applied by the trade."""
+        """*waits*: the reduction belongs to a trade, which applies it."""
         order = self._orders.get(line.id)
         self._touched[line.side, line.price_e8] = line.us
         if line.kind == CREATED:
@@ -177,12 +172,12 @@ class OrderMarket:
         self._level_row(us, order)
 
     def _settle(self, us: int) -> None:
-        """Add held orders that are no longer marketable to the book."""
+        """Add held orders to the book once they are no longer marketable."""
         for order in list(self._held.values()):
             self._place(us, order)
 
     def _outdate(self, us: int) -> None:
-        """Remove orders that a marketable one has not executed for `LAG_US`: their deletion was missed."""
+        """Remove orders that a marketable one has not executed for `LAG_US`: the capture missed their deletion."""
         for order in list(self._held.values()):
             if order.since_us > us - LAG_US:
                 return  # they are in the order of their arrival
@@ -232,7 +227,7 @@ class OrderMarket:
     # Trades
 
     def _trade(self, line: OrderMessage, fill: TradeOrders, lines: Sequence[OrderMessage]) -> Message:
-        """Reduce both orders of a print, and return the print."""
+        """Reduce both orders of a print."""
         taker = self._orders.get(lines[fill.taker].id) if fill.taker >= 0 else None
         maker = self._orders.get(lines[fill.maker].id) if fill.maker >= 0 else None
         side = lines[fill.taker].side if fill.taker >= 0 else self._side(line.price_e8)
@@ -260,14 +255,13 @@ class OrderMarket:
         return next(iter(self._levels[side].get(price_e8, {}).values()), None)
 
     def _side(self, price_e8: int) -> int:
-        """Return the side of the taker at a price, by the best prices."""
         bid, ask = self._best(1), self._best(-1)
         return 1 if bid is None or (ask is not None and 2 * price_e8 >= bid + ask) else -1
 
     # The venue's own book
 
     def _book(self, line: OrderMessage) -> None:
-        """Correct the levels in the venue's book that no message has changed for `LAG_US`."""
+        """Correct levels of the venue's book that no message has changed for `LAG_US`."""
         venue_book = book_of(line)
         for side, levels in ((1, venue_book.bids), (-1, venue_book.asks)):
             target = {self.grid.price(price): self.grid.qty(qty) for price, qty in levels}
@@ -313,7 +307,6 @@ class OrderMarket:
         return sum(order.left_e8 for order in self._levels[side].get(price_e8, {}).values())
 
     def _message(self, us: int) -> Message:
-        """Return the changed levels, the first time as a snapshot."""
         self._message_id += 1
         self.ends.append(len(self.rows))
         changed, self._changed = self._changed, set()
@@ -330,9 +323,7 @@ class BitstampCapture:
     """Iterate over the messages of one capture, as `mm.market_data.captures.Capture` does.
 
     Args:
-        path: The capture.
-        market: Its book, which continues from one capture to the next.
-        progress: Called with the bytes of the file read so far.
+        market: Its book, which continues from capture to capture.
 
     Raises:
         BrokenFile: If *path* is a folder or does not exist; during iteration, as `read_lines`.
@@ -357,20 +348,17 @@ class BitstampCapture:
 
     @property
     def warnings(self) -> list[str]:
-        """One sentence about far receive times, if there were any."""
         return self._far.far()
 
     @property
     def line(self) -> int:
-        """Number of lines read."""
         return self.lines.number
 
     def where(self) -> str:
-        """Return the file."""
         return self.lines.path.name
 
     def write_order_logs(self, folders: Sequence[DayFolder], zone: str, tick_e8: int, lot_e8: int) -> Sequence[str]:
-        """Write the order log of each day; it begins with the orders resting at the start of the day."""
+        """Write the order log of each day, beginning with the resting orders."""
         from mm.dayfolder.order_log import (  # a recorder's machine has no numpy
             Steps,
             fifo_of,
@@ -405,7 +393,7 @@ class BitstampCapture:
 
 
 class DayRows:
-    """Splits the rows of several days by day; every day begins with the resting orders."""
+    """Splits rows by day; every day begins with the resting orders."""
 
     def __init__(self, market: OrderMarket, steps: tuple[int, int]) -> None:
         self._rows, self._at, self._steps = market.rows, 0, steps
@@ -413,7 +401,7 @@ class DayRows:
         self._resting: dict[int, tuple[int, int, int]] = {}  # number: side, ticks, lots; in the order of arrival
 
     def until(self, us: int) -> Iterator[tuple[int, ...]]:
-        """Yield the rows before *us* that were not yielded yet, preceded by the resting orders."""
+        """Yield the remaining rows before *us*, after the resting orders."""
         width, (tick_e8, lot_e8) = len(ORDER_COLUMNS), self._steps
         first_us = self._rows[self._at] if self._at < len(self._rows) else 0
         totals: Counter[tuple[int, int]] = Counter()
@@ -444,7 +432,6 @@ class DayRows:
             )
 
     def _note(self, kind: int, number: int, other: int, side: int, ticks: int, lots: int) -> None:
-        """Update the resting orders."""
         if kind == ROW_REST:
             self._resting[number] = side, ticks, lots
         elif kind == ROW_REDUCE:

@@ -1,9 +1,9 @@
 """Order-by-order captures of Bitstamp, line by line, plain, gzip, bzip2 or xz, in both forms that are published.
 
-- ``<receive time, ms> <kind> <JSON>``: the kinds are ``order_created``, ``order_changed``, ``order_deleted``, ``trade``
-  and ``order_book`` (the venue's best levels). A trade has neither side nor order ids: `matched` finds both of its
-  orders by their reduction in quantity.
-- ``orders.csv`` of ob-analytics: the orders alone; `with_trades` finds the trades by the orders that they reduced.
+- ``<receive time, ms> <kind> <JSON>`` with the kinds ``order_created``, ``order_changed``, ``order_deleted``, ``trade``
+  and ``order_book`` (the venue's best levels). A trade has neither side nor order ids: `matched` identifies both orders
+  by their reduction in quantity.
+- ``orders.csv`` of ob-analytics, the orders alone: `with_trades` infers the trades from the reduced orders.
 """
 
 import bz2
@@ -79,11 +79,9 @@ class OrderMessage(NamedTuple):
     """One message.
 
     Attributes:
-        id: Id of the order or the trade; 0 for a book.
-        side: Side of the order, +1 buy, -1 sell; 0 for others.
-        price_e8: Price, 0 for a book.
+        side: +1 buy, -1 sell; 0 for trades and books.
         amount_e8: Remaining quantity of the order, or traded quantity.
-        body: The JSON of a book, which is parsed when needed.
+        body: JSON of a book, parsed when needed.
     """
 
     number: int
@@ -97,27 +95,22 @@ class OrderMessage(NamedTuple):
 
 
 class TradeOrders(NamedTuple):
-    """The orders of a trade, as positions of the messages with their reductions; -1 if none was found."""
+    """The orders of a trade, as positions of the messages that reduced them; -1 if unknown."""
 
     maker: int
     taker: int
 
 
 def book_of(line: OrderMessage) -> _Book:
-    """Return the levels of an ``order_book`` message; raises msgspec.MsgspecError if it has none."""
+    """Return the levels of an ``order_book`` message; raises msgspec.MsgspecError without levels."""
     return msgspec.json.decode(line.body, type=_Book)
 
 
 def read_lines(path: Path, grid: Grid, progress: Callable[[int], None] = lambda _done: None) -> Iterator[OrderMessage]:
-    """Yield the messages of the capture at *path*; *grid* receives every price and quantity.
-
-    Args:
-        path: The capture.
-        grid: Checks the decimals, and derives their steps.
-        progress: Called with the bytes of the file read so far.
+    """Yield the messages of a capture; *progress* gets the bytes read so far.
 
     Raises:
-        BrokenFile: If it is not such a capture, is truncated, or has an unreadable line; with the number of the line.
+        BrokenFile: If the file is no such capture, is truncated, or has an unreadable line (the error has its number).
     """
     number = 0
     with path.open("rb") as raw:
@@ -152,7 +145,7 @@ def _is_table(text: bytes) -> bool:
 
 
 def _row(path: Path, number: int, text: bytes, grid: Grid, *, in_e8: bool) -> OrderMessage:
-    """Return a row of ``orders.csv``; *in_e8*: its volumes are whole numbers of 1e-8."""
+    """*in_e8*: the volumes are whole numbers of 1e-8."""
     cells = text.replace(b'"', b"").strip().split(b",")
     try:
         name, stamp, _, price, volume, action, direction = cells
@@ -168,10 +161,10 @@ def _row(path: Path, number: int, text: bytes, grid: Grid, *, in_e8: bool) -> Or
 
 
 def with_trades(lines: Sequence[OrderMessage]) -> list[OrderMessage]:
-    """Return *lines* with the trades that they imply, if they have none.
+    """Return *lines* with the trades that they imply, if they contain no trades.
 
-    A trade reduced two orders of both sides by the same quantity within `MATCH_US`, at prices that meet; the order that
-    came first was the maker, and its price is the trade's. The print stands after the first of both messages.
+    A trade reduces two orders on opposite sides by the same quantity within `MATCH_US`, at prices that meet; the
+    earlier order is the maker, and its price is the trade's. The print follows the first of the two messages.
     """
     if any(line.kind == TRADE for line in lines):
         return list(lines)
@@ -230,8 +223,6 @@ def _message(number: int, us: int, kind: str, body: bytes, grid: Grid) -> OrderM
 
 
 class _Loss(NamedTuple):
-    """The reduction of an order by a message: position, time, side, price, and arrival rank of the order."""
-
     at: int
     us: int
     side: int
@@ -242,8 +233,8 @@ class _Loss(NamedTuple):
 def matched(lines: Sequence[OrderMessage]) -> dict[int, TradeOrders]:
     """Return the orders of each trade among *lines*, by the position of the trade.
 
-    Both orders of a trade are reduced by its quantity within `MATCH_US`; the later order is the taker. Of several
-    candidates, the nearest in time are used; a message belongs to one trade only.
+    A trade reduces both orders by its quantity within `MATCH_US`; the later order is the taker. Of several candidates
+    the nearest in time count; a message belongs to one trade only.
     """
     lost = _losses(lines)
     used: set[int] = set()
@@ -285,7 +276,6 @@ def _within(losses: list[_Loss], us: int) -> list[_Loss]:
 
 
 def _pair(candidates: list[_Loss], price_e8: int) -> TradeOrders:
-    """Return the maker, which has the trade's price, and the taker, a later order of the other side."""
     makers = [loss for loss in candidates if loss.price_e8 == price_e8]
     for maker in makers:
         for taker in candidates:

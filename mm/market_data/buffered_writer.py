@@ -1,9 +1,9 @@
 """Append-only files, and writers that buffer rows and write only complete ones, so that files survive a crash.
 
-Rows are added by one thread; `RowWriter.gather` takes those added so far, and then any thread may write them while
-further ones are added; a flush does both. A write of CSV is one of whole lines, a write of NDJSON one gzip member, so
-written rows stay readable whatever happens to the bytes after them. A failed write leaves the file unchanged and the
-rows in memory, so that the caller can write again; `write_together` does so for several files at once.
+One thread adds rows; after `RowWriter.gather` any thread may write the rows added so far while further rows are added;
+a flush does both. One write is whole lines of CSV or one gzip member of NDJSON, so written rows stay readable whatever
+happens to the bytes after them. A failed write leaves the file unchanged and the rows in memory, so that the caller can
+write again; `write_together` does so for several files at once.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ _CHUNK = 1 << 20
 
 
 class _Hashed:
-    """The hashed length of a file; *claimed* is the length that may have been read by now."""
+    """*claimed* is the length that a reader may have seen by now."""
 
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
@@ -46,9 +46,7 @@ class AppendFile:
     """An append-only file with complete writes and a running hash.
 
     Args:
-        path: The file; created, with its folder, if it does not exist.
-        held: Closes the file when it closes.
-        good_bytes: Number of bytes to keep; the next `append` truncates the rest. None keeps all.
+        good_bytes: Bytes to keep; the next `append` truncates the rest. None keeps all.
 
     Attributes:
         torn: Whether the file has further bytes, which the next `append` truncates.
@@ -73,17 +71,17 @@ class AppendFile:
 
     @property
     def in_place(self) -> bool:
-        """Whether the file at the path is still the open one: neither removed nor replaced."""
+        """Whether the path still names the open file."""
         return is_at(self._fd, self._path)
 
     def keep_room(self) -> None:
-        """Reserve disk space for later appends, if the file system supports it."""
+        """Reserve disk space for later appends, where the file system supports it."""
         self._safe_bytes = _keep_room(self._fd, self.size)
 
     def append(self, data: bytes) -> None:
         """Write all of *data*; on OSError (no space, no quota) the file is truncated to its former size.
 
-        If that fails too, the next `append` truncates it first, even if it writes nothing.
+        If the truncation fails too, the next `append` does it first, even without data.
         """
         if self.torn:
             self.cut(self.size)
@@ -104,7 +102,6 @@ class AppendFile:
             self.keep_room()
 
     def cut(self, size: int) -> None:
-        """Remove all but the first *size* bytes."""
         self.size, self.torn = size, True
         if size < self._hashed.claimed:
             self._hashed = _Hashed()  # another thread may be hashing the removed bytes, so it keeps the old hash
@@ -113,14 +110,10 @@ class AppendFile:
 
     @property
     def unsynced(self) -> bool:
-        """Whether something was written since the last `sync`."""
         return self._unsynced
 
     def sync(self) -> None:
-        """Force written data to the disk; without new data this costs nothing.
-
-        Another thread may do so while this one appends.
-        """
+        """Force written data to the disk; another thread may call this during an `append`."""
         if self._unsynced:
             self._unsynced = False
             try:
@@ -134,21 +127,20 @@ class AppendFile:
         self._hash_to(self.size, MOST_HASHED_BYTES)
 
     def sha256_at(self, size: int) -> str | None:
-        """Return the hash of the first *size* bytes if exactly these can be hashed; see `hash_on`."""
+        """Return the hash of the first *size* bytes if it is available; see `hash_on`."""
         if self._hashed.done <= size:
             self._hash_to(size, MOST_HASHED_BYTES)
         hashed = self._hashed
         return hashed.hash.hexdigest() if hashed.done == size else None
 
     def sha256(self) -> str:
-        """Return the hash of the whole file, in hexadecimal; bytes that are not hashed yet are read."""
         if self._hashed.done > self.size:
             self._hashed = _Hashed()
         self._hash_to(self.size, self.size)
         return self._hashed.hash.hexdigest()
 
     def _hash_to(self, size: int, most_bytes: int) -> None:
-        """Hash on up to *size*, but no more than *most_bytes* at once; no byte is read twice."""
+        """Hash up to *size*, at most *most_bytes* at once; no byte is read twice."""
         hashed = self._hashed
         end = hashed.claimed = min(size, hashed.done + most_bytes)
         while hashed.done < end:
@@ -159,7 +151,6 @@ class AppendFile:
             hashed.done += len(chunk)
 
     def _release_room(self) -> None:
-        """Release the reserved space after the end of the file."""
         if self._safe_bytes is not None:
             with suppress(OSError):
                 os.ftruncate(self._fd, self.size)
@@ -186,8 +177,8 @@ def is_at(fd: int, path: Path) -> bool:
 def _keep_room(fd: int, size: int) -> int:
     """Reserve `ROOM_BYTES` after the *size* bytes of a file, and return the size up to which it can certainly grow.
 
-    Without space, or without support of the file system, that is *size*. Python has no call that allocates
-    blocks after the end of a file without changing its size; Linux has one.
+    Without space or support, this is *size*. Python has no call that allocates blocks after the end of a file without
+    changing its size; Linux has one.
     """
     if sys.platform != "linux":
         return size
@@ -200,8 +191,8 @@ class RowWriter:
     """A buffer of rows that are written to a file together.
 
     Attributes:
-        file: The open file; another thread may sync and hash it while rows are added.
-        ready: Bytes that the next write appends.
+        file: Another thread may sync and hash it while rows are added.
+        ready: Bytes of the next write.
     """
 
     def __init__(
@@ -219,7 +210,6 @@ class RowWriter:
 
     @property
     def waiting(self) -> int:
-        """Approximate number of bytes that are not written yet."""
         return len(self.ready) + self._gathered_bytes + self._added_bytes
 
     def flush(self, *, sync: bool = False) -> None:
@@ -228,7 +218,7 @@ class RowWriter:
         self.write(sync=sync)
 
     def gather(self) -> None:
-        """Take the rows added so far for the next write; to be called by the thread that adds them, between writes."""
+        """Take the rows added so far for the next write; the thread that adds them calls this, between writes."""
         self._gathered_bytes += self._added_bytes
         self._added_bytes, self._gathered_rows = 0, self.rows
         self._gather()
@@ -240,20 +230,18 @@ class RowWriter:
             self.file.sync()
 
     def written(self) -> tuple[int, int]:
-        """Return the data rows and the bytes of the file; to be called by the thread that writes."""
+        """Return data rows and bytes of the file; only the writing thread calls this."""
         return self._rows_before + self._written_rows, self.file.size
 
     def tail(self) -> FileTail:
-        """Return the content summary of the file after a flush, without reading all of it."""
+        """Return the file's summary after a flush, without reading all of it."""
         raise NotImplementedError
 
     def make_ready(self) -> None:
-        """Move the gathered rows to `ready`."""
         self._pack()
         self._gathered_bytes = 0
 
     def was_written(self) -> None:
-        """Note that what was ready is in the file."""
         self.ready.clear()
         self._written_rows = self._gathered_rows
 
@@ -265,14 +253,14 @@ class RowWriter:
 
 
 def flush_together(writers: Sequence[RowWriter]) -> None:
-    """Write the rows of all *writers* to their files, in that order; on OSError no file has any of them."""
+    """Write the rows of all *writers*, in order; on OSError no file has any of them."""
     for writer in writers:
         writer.gather()
     write_together(writers)
 
 
 def write_together(writers: Sequence[RowWriter]) -> None:
-    """Write the gathered rows of all *writers* to their files, in that order; on OSError no file has any of them."""
+    """Write the gathered rows of all *writers*, in order; on OSError no file has any of them."""
     done: list[tuple[RowWriter, int]] = []
     try:
         for writer in writers:
@@ -293,15 +281,14 @@ class CsvWriter(RowWriter):
     """Rows of preformatted text under a header that is written once.
 
     Args:
-        path: The file, a plain ``.csv``; a later run appends.
-        columns: Its header; an existing file must have the same one.
-        held: Closes the file when it closes; rows that were not flushed before are dropped.
+        path: A plain ``.csv``; a later run appends.
+        held: Closes the file when it closes; unflushed rows are dropped.
         on_full: Called when the rows in memory reach `FLUSH_BYTES`; None flushes this file.
         before: Earlier content of the file; the first flush truncates an incomplete tail after it. None keeps all.
 
     Raises:
         Mismatch: If the file exists with another header.
-        BrokenFile: If its first row is not a header.
+        BrokenFile: If its first row is no header.
     """
 
     def __init__(
@@ -332,7 +319,7 @@ class CsvWriter(RowWriter):
             )
 
     def add(self, line: str) -> None:
-        """Add one row: a line with its newline."""
+        """Add a line with its newline."""
         self._lines.append(line)
         self.rows += 1
         self._added_bytes += len(line)
@@ -340,7 +327,6 @@ class CsvWriter(RowWriter):
             self._on_full()
 
     def tail(self) -> FileTail:
-        """Return the tail of the file after a flush."""
         lines = (self._earlier.lines or 1) + self.rows
         return FileTail(lines, first_lines(self.path), last_line(self.path), self.file.size)
 
@@ -353,16 +339,12 @@ class CsvWriter(RowWriter):
 
 
 class NdjsonWriter(RowWriter):
-    """JSON objects, one per line, in a gzip file with one member per flush.
+    """JSON objects, one per line, in a gzip file (``.ndjson.gz``) with one member per flush; a later run appends.
 
     Args:
-        path: The file, ``.ndjson.gz``; a later run appends.
         held: Closes the file when it closes; unflushed lines are dropped.
         on_full: Called when the lines in memory reach `FLUSH_BYTES`; None flushes this file.
         before: Earlier content of the file; the first flush truncates an incomplete tail after it. None keeps all.
-
-    Attributes:
-        rows: Objects added to this writer.
     """
 
     def __init__(
@@ -377,7 +359,6 @@ class NdjsonWriter(RowWriter):
         self._gathered = bytearray()
 
     def add(self, row: Any) -> None:
-        """Add one object (a struct or a dict)."""
         lines = self._lines
         self._encoder.encode_into(row, lines, -1)
         lines += b"\n"
@@ -388,7 +369,6 @@ class NdjsonWriter(RowWriter):
             self._on_full()
 
     def tail(self) -> FileTail:
-        """Return the tail of the file after a flush."""
         last = self._earlier.last if self._last is None else self._encoder.encode(self._last)
         return FileTail(self._earlier.lines + self.rows, first_lines(self.path), last, self.file.size)
 
@@ -396,7 +376,6 @@ class NdjsonWriter(RowWriter):
         self._gathered, self._lines = self._gathered + self._lines if self._gathered else self._lines, bytearray()
 
     def _pack(self) -> None:
-        """Make one gzip member of the gathered lines."""
         if self._gathered:
             member = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORMAT)
             self.ready += member.compress(self._gathered) + member.flush()

@@ -1,7 +1,7 @@
 """Import of raw captured streams into day folders.
 
-Every day is written under ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial`` and renamed when the whole import is done;
-an import that fails leaves nothing.
+Every day is written to ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial`` and renamed once the whole import is done; a failed
+import leaves nothing.
 """
 
 import json
@@ -54,16 +54,7 @@ PARTIAL = ".partial"
 
 
 class Staging:
-    """Writes the day folders of one run in sequence, under ``<DATA_ROOT>/<SYMBOL>/<YYYYMMDD>.partial``.
-
-    Args:
-        data_root: Folder of the day folders; created if it does not exist.
-        symbol: Upper case.
-        run_id: Name of the run, in every row.
-        top_n: Levels per side in the frames.
-        write_diffs: Whether there are depth messages.
-        venue: The market of the days, for ``schema.json``.
-    """
+    """Writes the day folders of one import in sequence."""
 
     def __init__(
         self, data_root: Path, symbol: str, run_id: str, top_n: int, *, write_diffs: bool = True, venue: str = SPOT
@@ -81,8 +72,7 @@ class Staging:
         """Return the writer of *day* in its temporary folder; the previous writer must be closed.
 
         Raises:
-            RunExists: If the day folder, or its temporary folder, exists already.
-            UsageError: If no folder can be created there.
+            RunExists: If the day folder or its temporary folder exists.
         """
         place = DayFolder(self._root, self._symbol, day).path
         if dead := dead_link(place):
@@ -105,7 +95,7 @@ class Staging:
         return self._writer
 
     def publish(self, instrument_json: str | None) -> list[Path]:
-        """Write ``instrument.json`` and manifest of every day, rename its folder, and return the folders in order."""
+        """Write ``instrument.json`` and manifests, rename the folders, and return them in order."""
         if instrument_json is not None:
             for folder in self.folders:
                 write_atomic(folder.instrument, instrument_json.encode(), durable=True)
@@ -120,7 +110,6 @@ class Staging:
         return places
 
     def discard(self) -> None:
-        """Remove all unpublished files."""
         if self._writer:
             with suppress(OSError):
                 self._writer.close()
@@ -137,7 +126,7 @@ Progress = Callable[[int], None]
 
 
 def steps(advance: Callable[[int], None]) -> Progress:
-    """Return a function that takes the bytes done, and advances a progress bar by the difference."""
+    """Return a function that takes the bytes done and advances a progress bar by the difference."""
     before = 0
 
     def report(done: int) -> None:
@@ -153,12 +142,9 @@ class CaptureForm:
     """A capture format, and the properties of the imported days.
 
     Attributes:
-        zone: Time zone of its days.
-        opened: Returns the captures in the order in which they are read; its arguments are the files, the symbol, the
-            grid of its decimals and the progress function.
-        nothing: The error message for files without a message.
-        venue: The market of the days, for ``schema.json``.
-        units: Knobs that change the units of the files, for the ledger.
+        zone: Time zone of the days.
+        opened: Returns the captures in reading order, from files, symbol, grid and progress.
+        nothing: Error message for files without a message.
     """
 
     name: str
@@ -174,12 +160,11 @@ class ImportOptions:
     """Options of an import.
 
     Attributes:
-        tick_size: Price step, a decimal, of which most prices must be multiples. None takes it from the
-            exchangeInfo in the capture, else infers it from the prices.
-        qty_step: Quantity step, a decimal; None as above.
-        min_notional: Minimum notional of an order, a decimal; None takes it from the exchangeInfo, else 0.
-        top_n: Levels per side in the frames.
-        trade_stream: ``trade`` or ``aggTrade``, if a capture has both; None takes the first one in it.
+        tick_size: Price step, a decimal. None takes it from exchangeInfo in the capture, else infers it from the
+            prices.
+        qty_step: Quantity step, in the same form.
+        min_notional: Minimum notional of an order, a decimal; None takes it from exchangeInfo, else 0.
+        trade_stream: ``trade`` or ``aggTrade``, if a capture has both; None takes the first.
     """
 
     tick_size: str | None = None
@@ -199,7 +184,6 @@ class ImportOptions:
 
     @property
     def tick_e8(self) -> int | None:
-        """The price step in 1e-8, None if it is not given."""
         return None if self.tick_size is None else e8(self.tick_size)
 
 
@@ -216,19 +200,14 @@ def import_captures(  # noqa: PLR0913 - a public function
     """Write the day folders of *symbol* from *paths*, captures in the order of their recording.
 
     Args:
-        paths: One or more captures; read in this order, as one recording.
-        symbol: The symbol to import, in upper or lower case.
-        data_root: Folder of the day folders.
-        run_id: Name of the run, in every row.
-        options: None takes the defaults.
-        progress: Called with the bytes of all captures read so far.
-        form: Format of the files; None is raw captures of Binance Spot, or of USD-M if a message is of USD-M.
+        symbol: In any case.
+        form: Format of the files; None is raw Binance captures, USD-M if a message is of USD-M, else Spot.
 
     Raises:
-        BrokenFile: If a capture is empty, has another format, is of other futures or of two markets, or precedes the
-            one given before it.
-        Mismatch: If no capture has a message of *symbol*; the error message lists the symbols they contain.
-        RunExists: If a day folder exists already.
+        BrokenFile: If a capture is empty, has another format, is of other futures or two markets, or precedes the
+            previous capture.
+        Mismatch: If no capture has a message of *symbol*; the error lists the symbols.
+        RunExists: If a day folder exists.
     """
     if not paths:
         raise UsageError("no capture was given; give at least one file")
@@ -261,8 +240,6 @@ def import_captures(  # noqa: PLR0913 - a public function
 
 
 class _Import:
-    """The state of one import: the symbol's grid and filters."""
-
     def __init__(self, symbol: str, options: ImportOptions, form: CaptureForm) -> None:
         self.symbol = symbol
         self.form = form
@@ -280,7 +257,7 @@ class _Import:
     def run(
         self, paths: Sequence[Path], captures: Sequence[CaptureLike], staging: Staging, run_id: str
     ) -> ImportReport:
-        """Read *captures*, made of *paths*, into *staging* and publish it."""
+        """Read *captures*, opened from *paths*, into *staging* and publish it."""
         report = ImportReport(self.symbol, run_id)
         given = {key: value for key, value in asdict(self.options).items() if value is not None}
         knobs = {
@@ -324,7 +301,6 @@ class _Import:
     def _read(
         self, captures: Sequence[CaptureLike], arrivals: Iterable[Arrived], session: ImportSession, report: ImportReport
     ) -> None:
-        """Pass every message of the *captures* to *session*."""
         report.captures = [CaptureReport(shown_name(capture.lines.path)) for capture in captures]
         bare_snapshots = [""] * len(captures)
         for source, line, captured in arrivals:
@@ -353,7 +329,7 @@ class _Import:
                 self._note(recv_us, message, capture, session)
 
     def _take(self, recv_us: int, message: MarketMessage, where: str, session: ImportSession) -> None:
-        """Pass a message of the market to *session*, after the doubts about funding that its time raises."""
+        """Pass a message to *session*, after the funding doubts that its time raises."""
         if self.form.venue == BINANCE_USDM.name:
             if session.ends_us is not None and recv_us >= session.ends_us:
                 self._fund(session.last_us, self._funding.ended(session.ends_us - 1), session)
@@ -366,7 +342,6 @@ class _Import:
 
     @staticmethod
     def _end(capture: CaptureLike, read: CaptureReport, session: ImportSession) -> None:
-        """Complete the report of a capture that has ended."""
         lines = capture.lines
         read.lines, read.lost_bytes, read.ends_early = lines.number, lines.lost_bytes, lines.ends_early
         if not read.whole:
@@ -380,7 +355,6 @@ class _Import:
         capture: CaptureLike,
         session: ImportSession,
     ) -> None:
-        """Pass a message that is not a stream row to *session*, for the ledger."""
         if isinstance(message, ExchangeInfo):
             self._learn(recv_us, message, capture, session)
         elif isinstance(message, Connected):
@@ -399,7 +373,6 @@ class _Import:
             session.contract(recv_us, message)
 
     def _fund(self, recv_us: int, rows: Sequence[Funding | FundingDoubt], session: ImportSession) -> None:
-        """Pass payments of a perpetual, and doubts about them, to *session*, for the ledger."""
         for row in rows:
             if isinstance(row, Funding):
                 session.note(recv_us, "funding", row._asdict())
@@ -408,10 +381,10 @@ class _Import:
                 self._doubts.setdefault(row.why, []).append(row.paid_ms)
 
     def _find_partial(self, captures: Sequence[CaptureLike]) -> list[str]:
-        """Decide whether streams of partial books are the book, or beside one of changes; return what to say of it.
+        """Decide whether partial books are the book or stand beside one of changes; return what to report.
 
         Raises:
-            BrokenFile: If the messages of both cannot be told apart.
+            BrokenFile: If they cannot be told apart.
         """
         contents = {capture: capture.content() for capture in captures if isinstance(capture, Capture)}
         if not any(content.levels or content.mixed for content in contents.values()):
@@ -437,7 +410,7 @@ class _Import:
 
     @staticmethod
     def _goes_with_partial(capture: CaptureLike, line: int, message: MarketMessage) -> bool:
-        """Return whether a message is used beside partial books, which are the book; refuse changes among them."""
+        """Return whether to use a message where partial books are the book; changes are refused."""
         if isinstance(message, DepthUpdate):
             raise BrokenFile(
                 f"{capture.lines.path}:{line}: changes of the book begin after whole books of the best levels "
@@ -446,7 +419,6 @@ class _Import:
         return not isinstance(message, DepthSnapshot)
 
     def _funding_warnings(self) -> Iterator[str]:
-        """Yield a sentence about the payments that are not known exactly, for each reason."""
         for why, instants in self._doubts.items():
             due = [iso(ms * US_PER_MS) for ms in sorted(set(instants))]
             at = ", ".join(due[:3]) + (f" and {len(due) - 3} more" if len(due) > 3 else "")
@@ -455,7 +427,7 @@ class _Import:
     def _check_alone(self, capture: CaptureLike, bare_snapshot: str, captures: Sequence[CaptureLike]) -> None:
         """Refuse snapshots without a symbol if another symbol occurs more than once (once may be a damaged line).
 
-        A capture of nothing but such snapshots belongs to all others.
+        A capture of such snapshots alone belongs to all others.
         """
         seen = capture.symbols or sum((other.symbols for other in captures), Counter[str]())
         if any(count > 1 for name, count in seen.items() if name != self.symbol):
@@ -467,7 +439,6 @@ class _Import:
             )
 
     def _learn(self, recv_us: int, info: ExchangeInfo, capture: CaptureLike, session: ImportSession) -> None:
-        """Apply the exchange's own filters."""
         entry = json.loads(info.text)
         instrument = from_exchange_info(entry, capture.where())
         self._exchange_entry = info.text
@@ -478,11 +449,8 @@ class _Import:
         session.note(recv_us, "exchange_info", {"status": entry.get("status")})
 
     def _check_tick(self) -> None:
-        """Refuse a given tick size of which the prices of the capture are not multiples.
-
-        Raises:
-            OffGrid: If at least a quarter of the prices is off the tick: too coarse a tick affects half of them,
-                single wrong prices far fewer.
+        """Refuse a given tick size if a quarter of the prices is off the tick: too coarse a tick affects half of them,
+        single wrong prices far fewer.
         """
         given = self.options.tick_e8
         off, count = self.grid.prices_off(given) if given else ([], 0)
@@ -497,7 +465,6 @@ class _Import:
         )
 
     def _conclude(self, report: ImportReport, session: ImportSession) -> None:
-        """Determine the instrument and the warnings."""
         options, grid = self.options, self.grid
         known = from_exchange_info(json.loads(self._exchange_entry), "exchangeInfo") if self._exchange_entry else None
         tick_e8 = options.tick_e8 or (known.tick_e8 if known else 0)
@@ -552,7 +519,7 @@ class _Import:
             )
 
     def _note_changes(self, report: ImportReport, session: ImportSession, instrument: Instrument) -> None:
-        """Warn of steps that seem to change in the course of the captures; both ticks become grids of the days."""
+        """Warn of steps that seem to change within the captures; both ticks become grids of the days."""
         tick, step = session.stretches.prices.change(), session.stretches.quantities.change()
         coarse_e8 = tick.coarse_e8 if tick else 0
         if tick and not self._grids and coarse_e8 > instrument.tick_e8 and not coarse_e8 % instrument.tick_e8:
@@ -579,7 +546,6 @@ class _Import:
         report.warnings += captures[0].write_order_logs(staging.folders, self.form.zone, ticks, lots)
 
     def _instrument_json(self, report: ImportReport) -> str | None:
-        """Return the text of ``instrument.json``; None if nothing is known."""
         options = self.options
         if self._exchange_entry and options.tick_size == options.qty_step == options.min_notional is None:
             return msgspec.json.format(with_history(self._exchange_entry, self._grids), indent=1) + "\n"
@@ -588,7 +554,6 @@ class _Import:
         return instrument_json(report.instrument, report.inferred, self._grids)
 
     def _nothing(self, captures: Sequence[CaptureLike], read: Sequence[CaptureReport] = ()) -> Mismatch | BrokenFile:
-        """Return the error for captures without a usable message of the symbol."""
         symbols = sum((capture.symbols for capture in captures), Counter[str]())
         names = ", ".join(str(capture.lines.path) for capture in captures)
         unread = [reason for one in read for reason in one.unread]
@@ -604,7 +569,7 @@ class _Import:
 
 
 def _steps_of(paths: Sequence[Path], progress: Progress) -> Iterator[tuple[Path, Callable[[int], None]]]:
-    """Yield each path with a function for the progress inside that file."""
+    """Yield each path with the progress function for that file."""
     before = 0
     for path in paths:
 
@@ -616,8 +581,6 @@ def _steps_of(paths: Sequence[Path], progress: Progress) -> Iterator[tuple[Path,
 
 
 def _raw_of(venue: MarketVenue) -> CaptureForm:
-    """Return the format of raw captures of a market."""
-
     def opened(paths: Sequence[Path], symbol: str, grid: Grid, progress: Progress) -> list[Capture]:
         return [Capture(path, symbol, grid, step, venue) for path, step in _steps_of(paths, progress)]
 
@@ -641,7 +604,6 @@ def _named(symbols: Counter[str]) -> str:
 
 
 def _e8_or(text: str | None, default: int) -> int:
-    """Return a decimal in 1e-8, or *default* if it is None or not a decimal."""
     try:
         return default if text is None else e8(text)
     except OffGrid:

@@ -1,7 +1,7 @@
 """The messages of several captures in the order of their arrival.
 
-Captures that follow each other in time are read one after the other. Where they overlap, as files of single streams do,
-their messages are merged by receive time. Each capture keeps its own order.
+Consecutive captures are read one after the other. Overlapping captures, such as files of single streams, are merged by
+receive time; each keeps its own order.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,11 +13,7 @@ from mm.market_data.captures import CapturedMessage, CaptureLike
 
 
 class Arrived(NamedTuple):
-    """A message, or the end of a capture.
-
-    Attributes:
-        captured: The message; None after the last one.
-    """
+    """A message, or None at the end of a capture."""
 
     source: int
     line: int
@@ -28,8 +24,8 @@ def in_order(captures: Sequence[CaptureLike], *, overlap: bool = True) -> Iterat
     """Yield the messages of *captures* in the order of their arrival, and the end of each after its last one.
 
     Args:
-        captures: In the order of their recording; this decides between equal times.
-        overlap: Whether captures may be read at the same time; otherwise they are read one after the other.
+        captures: In recording order, which decides between equal times.
+        overlap: Whether captures may overlap in time; else they are read one after the other.
     """
     streams = [_messages(source, capture) for source, capture in enumerate(captures)]
     if len(captures) == 1 or not overlap:

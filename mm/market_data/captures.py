@@ -3,11 +3,10 @@
 Two formats are supported, each plain or gzip, and detected per file:
 
 - stamped lines: ``<stamp> <JSON>``, the stamp in s (with a fraction), ms, µs or ns; the JSON is a combined-stream
-  message (``{"stream", "data"}``), a bare payload, or a REST response. A line ``wss://… <-> <stamp>``
-  records a connection, and a REST response may be preceded by its address: ``https://… -> <stamp>: <JSON>``.
-- JSON lines that begin with ``{"t":"header", …}``: ``t``, ``ts`` and the raw text in ``data``. The messages of
-  each connection are in order, but REST responses may precede all of them: they are returned when the stream reaches
-  their time.
+  message (``{"stream", "data"}``), a bare payload, or a REST response. A line ``wss://… <-> <stamp>`` records a
+  connection; a REST response may follow its address: ``https://… -> <stamp>: <JSON>``.
+- JSON lines that begin with ``{"t":"header", …}``: ``t``, ``ts`` and the raw text in ``data``. Messages of a connection
+  are in order, but REST responses may precede all of them; they are held back until the stream reaches their time.
 """
 
 import mmap
@@ -66,17 +65,10 @@ ACCEPTED = (
 class CaptureLines:
     """Iterate over the lines of one file, without their newlines, empty ones included.
 
-    Args:
-        path: The file.
-        progress: Called with the bytes of the file read so far.
-
     Attributes:
-        cut: Whether that line has no newline and so may be a fragment: the end of the file, or a damaged stretch.
+        cut: Whether the line has no newline and so may be a fragment: at the end of the file, or in a damaged stretch.
         lost_bytes: Bytes of the file that could not be decompressed.
         ends_early: Whether a gzip file ended in the middle of a member.
-
-    Raises:
-        BrokenFile: If there is no such file, it is empty, or compressed in another way.
     """
 
     def __init__(self, path: Path, progress: Callable[[int], None] = lambda _done: None) -> None:
@@ -106,7 +98,6 @@ class CaptureLines:
             yield from self._fragment(rest)
 
     def _whole(self, block: bytes) -> Iterator[bytes]:
-        """Yield the lines of *block* that end in it."""
         at = 0
         while (end := block.find(b"\n", at)) >= 0:
             self.number += 1
@@ -126,7 +117,7 @@ class CaptureLines:
             self._progress(min(at + CHUNK_BYTES, len(data)))
 
     def _gunzip(self, data: mmap.mmap) -> Iterator[bytes | None]:
-        """Yield the content of the members of *data*; None marks a damaged stretch."""
+        """Yield the content of the gzip members; None marks a damaged stretch."""
         start = 0
         while 0 <= start < len(data):
             inflate, at = zlib.decompressobj(GZIP_FORMAT), start
@@ -151,7 +142,7 @@ class CaptureLines:
 
 
 def refuse_folder(path: Path) -> None:
-    """Raise BrokenFile, with one of the files in it, if *path* is a folder and not a capture."""
+    """Raise BrokenFile, naming a file inside, if *path* is a folder."""
     if path.is_dir():
         inside = sorted(entry for entry in path.iterdir() if entry.is_file())
         example = f", such as {inside[0]}" if inside else ""
@@ -159,7 +150,6 @@ def refuse_folder(path: Path) -> None:
 
 
 def _head(path: Path) -> bytes:
-    """Return the first bytes of *path*; raises BrokenFile if it cannot be a capture."""
     refuse_folder(path)
     try:
         with path.open("rb") as stream:
@@ -175,7 +165,7 @@ def _head(path: Path) -> bytes:
 
 
 def _salvage(inflate: "zlib._Decompress", chunk: bytes) -> tuple[bytes, int]:
-    """Return the decompressed part of a damaged *chunk*, and the number of its bytes that were used."""
+    """Return what could be decompressed of a damaged *chunk*, and the number of bytes used."""
     good = bytearray()
     for at in range(len(chunk)):
         try:
@@ -186,7 +176,6 @@ def _salvage(inflate: "zlib._Decompress", chunk: bytes) -> tuple[bytes, int]:
 
 
 def _next_member(data: mmap.mmap, start: int) -> int:
-    """Return the offset of the next gzip member at *start* or later; the end of *data* if there is none."""
     at = data.find(_GZIP, start)
     while at >= 0:
         try:
@@ -199,7 +188,6 @@ def _next_member(data: mmap.mmap, start: int) -> int:
 
 
 def _skip_zeros(data: mmap.mmap, at: int) -> int:
-    """Return the offset of the first byte from *at* on that is not padding."""
     while at < len(data) and data[at] == 0:
         at += 1
     return at
@@ -220,21 +208,21 @@ class Broken(Struct):
 
 
 class BookLoss(Struct):
-    """The book is no longer valid, with the reason; *unseen*: since an unknown instant after the last message of it."""
+    """The book is no longer valid; *unseen*: since an unknown instant after its last message."""
 
     cause: str
     unseen: bool = False
 
 
 class Remark(Struct):
-    """Something unusual that the source reports: the kind of an anomaly, and the numbers that describe it."""
+    """An irregularity that the source reports, with the numbers that describe it."""
 
     kind: str
     details: dict[str, Any]
 
 
 class CapturedMessage(NamedTuple):
-    """One line: its receive time (µs; None without a stamp), its message, and whether it is a REST response."""
+    """One line: receive time (µs; None without a stamp), message, and whether it is a REST response."""
 
     recv_us: int | None
     message: Message | Broken | BookLoss | Remark
@@ -243,11 +231,10 @@ class CapturedMessage(NamedTuple):
 
 @dataclass
 class FilePlace:
-    """Position of a reader in a file that is used completely or not at all, with the attributes of `CaptureLines`.
+    """Position of a reader in a file that is used completely or not at all; attributes as in `CaptureLines`.
 
     Attributes:
-        number: The last row or line, from 1, including a header.
-        symbols: Number of messages by symbol so far.
+        number: The last row or line, from 1, headers included.
     """
 
     path: Path
@@ -257,44 +244,40 @@ class FilePlace:
     symbols: Counter[str] = field(default_factory=Counter)
 
     def broken(self, what: str, way_out: str, row: int | None = None) -> BrokenFile:
-        """Return the error with file and row; the default is the last row."""
+        """Return the error with file and row (default: the last)."""
         return BrokenFile(f"{self.path}:{self.number if row is None else row}: {what}; {way_out}")
 
 
 class CaptureLike(Protocol):
-    """The interface of a capture for an import: one symbol's messages in the order of their arrival."""
+    """A capture as an import reads it: one symbol's messages in order of arrival."""
 
     @property
-    def lines(self) -> CaptureLines | FilePlace:
-        """Its lines, with losses."""
+    def lines(self) -> CaptureLines | FilePlace: ...
 
     @property
-    def line(self) -> int:
-        """Number of the line of the last returned message."""
+    def line(self) -> int: ...
 
     @property
-    def symbols(self) -> Counter[str]:
-        """Number of messages by symbol, for all symbols that occurred."""
+    def symbols(self) -> Counter[str]: ...
 
     @property
     def told(self) -> Sequence[str]:
-        """How the files were read, if that had to be found out."""
+        """How the files were read, if that had to be inferred."""
 
     @property
     def warnings(self) -> Sequence[str]:
-        """One sentence each, available after reading."""
+        """One sentence each, complete after reading."""
 
     def __iter__(self) -> Iterator[CapturedMessage]: ...
 
-    def where(self) -> str:
-        """Return file and line of the last returned message."""
+    def where(self) -> str: ...
 
     def write_order_logs(self, folders: Sequence[DayFolder], zone: str, tick_e8: int, lot_e8: int) -> Sequence[str]:
-        """Write the order log of each day, if every order is known; return sentences for the report."""
+        """Write the order logs if every order is known; return sentences for the report."""
 
 
 class _Packet(NamedTuple):
-    """A parsed line: receive time, the address of a connection or REST response, and the JSON (empty: none)."""
+    """A parsed line: receive time, address of a connection or REST response, and JSON (or empty)."""
 
     recv_us: int | None
     url: str
@@ -305,8 +288,8 @@ class _CaptureLine(NamedTuple):
     """A line of a file.
 
     Attributes:
-        packet: The parsed line; None if it cannot be parsed.
-        far_us: Its own receive time, if that is far from those around it and was replaced.
+        packet: None if the line cannot be parsed.
+        far_us: Its own receive time, if that was far from its neighbours' and replaced.
     """
 
     number: int
@@ -318,8 +301,6 @@ class _CaptureLine(NamedTuple):
 
 
 class _Record(Struct, gc=False):
-    """A line of the JSON format."""
-
     t: str
     ts: Raw = Raw(b"")
     url: str = ""
@@ -336,19 +317,8 @@ _OTHER = Other()
 class Capture:
     """Iterate over the messages of one symbol in one capture.
 
-    Args:
-        path: The file.
-        symbol: The symbol, upper case.
-        grid: Checks every price and quantity of the symbol, and derives their steps.
-        progress: Called with the bytes of the file read so far.
-        venue: The market of the capture.
-
-    Attributes:
-        symbols: Number of messages by symbol, for all symbols that occurred.
-        told: Always empty.
-
     Raises:
-        BrokenFile: If the file has another format; WrongMarket if it is of another market. The message names it.
+        BrokenFile: If the file has another format; WrongMarket if it is of another market.
     """
 
     def __init__(
@@ -370,11 +340,9 @@ class Capture:
         self._split = self._recognise()
 
     def content(self) -> BookContent:
-        """Return what its first messages say about the book of the symbol."""
         return content_of(self._symbol, self._packets())
 
     def read_partial(self, content: BookContent) -> None:
-        """Read partial books as such."""
         self._messages.partial = Partial(True, content.bare_updates, content.bare_answers)
 
     def _packets(self) -> Iterator[tuple[str, bytes | str]]:
@@ -385,7 +353,6 @@ class Capture:
 
     @property
     def warnings(self) -> list[str]:
-        """One sentence about far receive times, if there were any; other unusual lines are in the quarantine."""
         return self._far.far()
 
     def __iter__(self) -> Iterator[CapturedMessage]:
@@ -395,11 +362,10 @@ class Capture:
         return map(self._received, Steady(lines, _us_of, self._far_line))
 
     def where(self) -> str:
-        """Return file and line of the last returned message."""
         return f"{shown_name(self.lines.path)}:{self.line}"
 
     def write_order_logs(self, _folders: Sequence[DayFolder], _zone: str, _tick_e8: int, _lot_e8: int) -> Sequence[str]:
-        """Write nothing: the streams have levels only."""
+        """Streams have levels only: nothing is written."""
         return ()
 
     def _parsed(self, text: bytes) -> _CaptureLine:
@@ -443,7 +409,6 @@ class Capture:
         return self._messages.answer(url, body) if url else self._messages.received(body)
 
     def _recognise(self) -> Callable[[bytes], _Packet]:
-        """Return the parser for the lines of this file."""
         first = [line for line in islice(CaptureLines(self.lines.path), RECOGNISE_LINES) if line.strip()]
         for line in first:
             if _HEADER.match(line):
@@ -503,7 +468,7 @@ def _split_stamped(line: bytes) -> _Packet:
 
 
 def _split_record(line: bytes) -> _Packet:
-    """Parse a line of the JSON format; a record that is neither a connection nor a message is empty."""
+    """Parse a line of the JSON format; records other than connections and messages are empty."""
     record = _RECORD.decode(line)
     if record.t == "connect":
         return _Packet(_stamp_us(bytes(record.ts)), record.addr, "")
@@ -513,7 +478,7 @@ def _split_record(line: bytes) -> _Packet:
 
 
 def _stamp_us(text: bytes) -> int:
-    """Return a Unix stamp of any unit, with or without a fraction, in µs, floored."""
+    """Return a Unix stamp of any unit in µs, floored."""
     whole, _, fraction = text.partition(b".")
     if not whole.isdigit() or (fraction and not fraction.isdigit()):
         raise Unreadable(f"{text[:40].decode(errors='replace')!r} is not a receive stamp")
@@ -528,7 +493,6 @@ def _stamp_us(text: bytes) -> int:
 
 
 def _describe(line: bytes) -> str:
-    """Describe the first line of a file that is not a capture."""
     text = line[:60].decode(errors="replace")
     if line.startswith((b"{", b"[")):
         return f"JSON without a receive stamp before it ({text!r})"

@@ -10,12 +10,7 @@ ROUND_TRIPS = 3
 
 
 class ClockReader:
-    """Asks an exchange for its time.
-
-    Args:
-        rest: Sends the requests.
-        monotonic_us: Returns a monotonic clock, in µs.
-    """
+    """Asks an exchange for its time; *monotonic_us* is a monotonic clock, in µs."""
 
     def __init__(self, rest: RestClient, monotonic_us: Callable[[], int] = lambda: monotonic_ns() // 1_000) -> None:
         self._rest = rest

@@ -1,8 +1,8 @@
-"""What is recorded of a contract beside its book and trades: mark and index price, next funding, liquidations, best
-prices, and open interest.
+"""A contract's data beside book and trades: mark and index price, next funding, liquidations, best prices, open
+interest.
 
-They come over connections of their own, since the exchange serves them under other paths, and fail apart from the book:
-a connection that is down leaves a hole in these files, and nothing else.
+They use connections of their own, since the exchange serves them under other paths: a lost one leaves a hole in these
+files and nothing else.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ _BROKEN = (ValueError, OffGrid, msgspec.MsgspecError)
 
 
 def addresses(base: str, symbol: str) -> tuple[str, str]:
-    """Return the addresses of a contract's mark prices and liquidations, and of its best prices."""
+    """Return two addresses: mark prices and liquidations; best prices."""
     name = symbol.lower()
     return (
         f"{base}/market/stream?streams={name}@markPrice@1s/{name}@forceOrder",
@@ -67,11 +67,7 @@ class ContractWriter:
     """Writes the rows of a contract's files, each message once.
 
     Args:
-        symbol: The contract.
         writer: Returns the files of the current day.
-
-    Attributes:
-        last_mark_ms: Event time of the last mark price; -1 before the first.
     """
 
     def __init__(self, symbol: str, writer: Callable[[], "DayWriter"]) -> None:
@@ -81,7 +77,7 @@ class ContractWriter:
         self._at_us = 0
 
     def take(self, recv_us: int, message: ContractMessage) -> None:
-        """Write a message that was not written before; raises ValueError or OffGrid for one that is not valid."""
+        """Write a message unless it was written before; raises ValueError or OffGrid for an invalid one."""
         if isinstance(message, MarkPrice):
             self._mark(recv_us, message)
         elif isinstance(message, BookTicker):
@@ -90,7 +86,7 @@ class ContractWriter:
             self._forced(recv_us, message)
 
     def interest(self, recv_us: int, body: bytes) -> None:
-        """Write an answer with the open interest; raises as `take`, or MsgspecError."""
+        """Write an open-interest response; raises as `take`, or MsgspecError."""
         told = msgspec.json.decode(body, type=_Interest)
         e8(told.openInterest)
         self._row(recv_us, told.time, [OPEN_INTEREST, *[""] * 5, told.openInterest, *[""] * 6])
@@ -130,7 +126,7 @@ class ContractWriter:
         writer.of_contract(writer.folder.contract, self.arrived(recv_us), exchange_ms(event_time), cells)
 
     def arrived(self, recv_us: int) -> int:
-        """Return an arrival that is not before the last one: rows of several connections are in one file."""
+        """Return an arrival that is not before the last: rows of several connections share a file."""
         self._at_us = max(self._at_us, recv_us)
         return self._at_us
 
@@ -139,12 +135,7 @@ class ContractFeed:
     """Writes the messages of a contract's further streams; it listens to each of them.
 
     Args:
-        symbol: The contract.
         writer: Returns the files of the current day.
-        log: Logs events.
-
-    Attributes:
-        rows: Writes the rows.
     """
 
     def __init__(self, symbol: str, writer: Callable[[], "DayWriter"], log: "Logger") -> None:
@@ -152,23 +143,20 @@ class ContractFeed:
         self.rows = ContractWriter(symbol, writer)
 
     def connected(self, url: str, conn: int, slot: int) -> None:  # noqa: ARG002 - a listener's
-        """Log an opened connection."""
         self._log.info("contract_connected", url=url)
 
     def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:  # noqa: ARG002
-        """Log the end of a connection."""
         self._log.info("contract_disconnected", code=code, reason=reason)
 
     def unreachable(self, reason: str) -> None:
-        """Log a failed attempt."""
         self._log.warning("contract_unreachable", reason=reason)
 
     def joined(self, conn: int) -> bool:  # noqa: ARG002
-        """Return True: a successor has the same messages, and what both send is written once."""
+        """Always True: a successor has the same messages, and duplicates are written once."""
         return True
 
     def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:  # noqa: ARG002
-        """Write a message; one that cannot be read goes to the quarantine."""
+        """Write a message; an unreadable one goes to the quarantine."""
         try:
             body = msgspec.json.decode(raw, type=_Envelope).data
             kind = msgspec.json.decode(body, type=_Kind)
@@ -179,7 +167,7 @@ class ContractFeed:
             self._writer().quarantine(self.rows.arrived(recv_us), _STREAM, str(error), raw)
 
     def interest(self, recv_us: int, body: bytes) -> None:
-        """Write an answer with the open interest; one that cannot be read goes to the quarantine."""
+        """Write an open-interest response; an unreadable one goes to the quarantine."""
         try:
             self.rows.interest(recv_us, body)
         except _BROKEN as error:
@@ -187,24 +175,17 @@ class ContractFeed:
 
 
 class ContractStreams:
-    """The connections of a contract's further streams, and its requests for open interest.
-
-    Args:
-        symbol: The contract.
-        streams: The connections.
-        rest: Sends the requests.
-    """
+    """The connections of a contract's further streams, and its requests for open interest."""
 
     def __init__(self, symbol: str, streams: Sequence["WsStream"], rest: "RestClient") -> None:
         self._symbol, self._streams, self._rest = symbol, streams, rest
 
     def work(self, writer: Callable[[], "DayWriter"], log: "Logger") -> list[Coroutine[Any, Any, None]]:
-        """Return the tasks, each without end."""
         feed = ContractFeed(self._symbol, writer, log)
         return [*(stream.run(feed) for stream in self._streams), self._ask_interest(feed), self._watch(feed)]
 
     async def _watch(self, feed: ContractFeed) -> None:
-        """Replace a connection whose mark prices, one each second, have stopped."""
+        """Replace a connection whose mark prices, one per second, have stopped."""
         while True:
             seen = feed.rows.last_mark_ms
             await asyncio.sleep(SILENCE_S)

@@ -21,7 +21,7 @@ from mm.market_data.venue import DepthUpdate, TradePrint
 
 @dataclass
 class BookCounts:
-    """Counts of a day: stored rows, and errors by kind."""
+    """Stored rows and errors of a day, by kind."""
 
     diffs: int = 0
     frames: int = 0
@@ -37,15 +37,12 @@ class DayReport:
     """The report of one day folder that an import or a recorder wrote.
 
     Attributes:
-        first_us: Receive time of the day's first message, or when its recording began.
+        first_us: Receive time of the first message, or begin of the recording.
         path: The folder; empty until an import is done.
-        lines: Messages of the symbol in the day.
-        duplicate_trades: Repeated trades, which were not stored again.
-        clock_steps: Times the receive clock stepped back.
+        duplicate_trades: Repeated trades, not stored again.
         quarantined: Messages that could not be read, kept raw.
-        book: Depth messages, frames, snapshots, gaps, epochs and anomalies.
-        clock_offset_us: Median of receive time less the exchange's stamp; None if it was not measured.
-        clock_offset_p99_us: The 99th percentile of it.
+        clock_offset_us: Median of receive time minus the exchange's stamp; None if not measured.
+        clock_offset_p99_us: Its 99th percentile.
     """
 
     day: str
@@ -69,13 +66,12 @@ class DayReport:
         return self.book.epochs > 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return all fields as plain values, with those of the book at the same level."""
+        """Return plain values, the book's counts at the same level."""
         record = asdict(self)
         book = record.pop("book")
         return {**record, **book, "anomalies": dict(self.book.anomalies), "synced": self.synced}
 
     def line(self) -> str:
-        """Return the day for a terminal."""
         book = self.book
         counts = {"diff": book.diffs, "trade": self.trades, "frame": book.frames, "snapshot": book.snapshots}
         counts |= {"epoch": book.epochs, "gap": book.gaps}
@@ -103,14 +99,12 @@ class DayJournal:
     """Writes the events of a market into the open day.
 
     Args:
-        writer: The day, after its opening events.
-        at_us: When it begins.
-        source: The origin of trades, as written in their rows, such as ``ws``.
+        source: Origin of trades, written into their rows, such as ``ws``.
 
     Attributes:
-        epoch_id: The last epoch that was opened in it; 0 before the first.
-        off_since: Arrival, in µs, and number of the first report of rows off the grid; None without an open one.
-        then: Called with each event after it is numbered; None for no call.
+        epoch_id: Last epoch opened; 0 before the first.
+        off_since: Arrival (µs) and number of the first report of rows off the grid; None without one.
+        then: Called with each event after its numbering.
     """
 
     def __init__(self, writer: DayWriter, at_us: int, source: str) -> None:
@@ -141,10 +135,7 @@ class DayJournal:
         }
 
     def __call__(self, event: events.MarketEvent) -> None:
-        """Write an event of the market.
-
-        A follower receives a depth message once it is numbered, so its orders do not wait for formatting and writing.
-        """
+        """A follower gets a depth message once it is numbered, so its orders do not wait for formatting and writing."""
         numbered = self._handlers[type(event)](event)
         try:
             if self.then:
@@ -155,16 +146,14 @@ class DayJournal:
 
     @property
     def last_seq(self) -> int:
-        """The number of the row that was written last."""
         return self.writer.last_seq
 
     def depth_seq(self, number: int) -> int:
-        """Return the number of the row of a depth message: the last one, or one that waits for a snapshot."""
+        """Return the row number of a depth message: the last row, or a row that waits for a snapshot."""
         last, stamp = self._last
         return (stamp if number == last else self._waiting[number]).recv_seq
 
     def next_day(self, writer: DayWriter, at_us: int) -> None:
-        """Continue in another day from *at_us*, after its opening events were written."""
         self.writer = writer
         self.report = _report_of(writer, at_us)
         self.epoch_id = writer.earlier.epoch_id
@@ -172,22 +161,21 @@ class DayJournal:
         self._waiting.clear()
 
     def event(self, at_us: int, kind: str, details: Mapping[str, Any]) -> None:
-        """Write an event of the recording, not of the market."""
         self.writer.event(at_us, kind, self.epoch_id, details)
 
     def quarantine(self, at_us: int, stream: str, reason: str, raw: bytes, arrived_us: int | None = None) -> None:
-        """Store an unusable message raw; it arrived at *arrived_us*, or at *at_us* if that is None."""
+        """Store an unusable message raw; *arrived_us* defaults to *at_us*."""
         self.writer.quarantine(at_us if arrived_us is None else arrived_us, stream, reason, raw)
         self.report.quarantined += 1
         self._anomaly(events.Anomaly(at_us, "quarantined", {"stream": stream, "reason": reason}))
 
     def snapshot_failed(self, at_us: int, cause: str, http_status: int | None) -> None:
-        """Write that a requested snapshot is missing or cannot be used."""
+        """Write that a requested snapshot is missing or unusable."""
         self.report.book.snapshots_refused += 1
         self.event(at_us, "snapshot_failed", {"cause": cause, "http_status": http_status})
 
     def _depth_arrived(self, event: events.DepthArrived) -> _Numbered:
-        """Number the message; the stamp of one that waits for a snapshot is kept for its frame."""
+        """Number the message; if it waits for a snapshot, its stamp is kept for its frame."""
         update = event.update
         stamp = Stamp(event.recv_us, self.writer.skip(), update.E, update.u)
         self._last = event.number, stamp
@@ -207,7 +195,6 @@ class DayJournal:
         return (stamp if event.number == number else self._waiting[event.number]), None, event.book
 
     def _write(self, stamp: Stamp, update: DepthUpdate | None, book: LocalOrderBook | None) -> None:
-        """Write a depth message, and the frame of the book after it."""
         if update is not None:
             self.writer.diff_of(stamp, update.U, update.b, update.a, matched=update.T)
             self.report.book.diffs += 1

@@ -1,8 +1,8 @@
 """The days of a recorder: the recording window, and the folder of each day, new or continued.
 
-Wall-clock times of a zone are converted to instants once and compared as such. In the night of a clock change a time of
-day may occur twice: the window then begins with the first and ends with the second. A skipped time is shifted by the
-clock change. Durations are elapsed time, not differences of wall-clock times.
+Local times become instants once and are compared as such. In the night of a clock change a window begins with the first
+and ends with the second occurrence of a repeated time. A skipped time shifts by the clock change; durations are elapsed
+time.
 """
 
 import asyncio
@@ -53,8 +53,8 @@ class WindowRule:
 
     Attributes:
         start: ``HH:MM``, or ``always`` for complete days.
-        end: ``HH:MM`` up to ``24:00``; if it is not after *start*, it is on the next day. Unused with ``always``.
-        zone: Time zone of both, and of the day.
+        end: ``HH:MM`` up to ``24:00``; at or before *start* it is on the next day. Unused with ``always``.
+        zone: Time zone of window and day.
     """
 
     start: str
@@ -63,11 +63,10 @@ class WindowRule:
 
     @property
     def endless(self) -> bool:
-        """Whether the next window begins at the end of each, so that recording continues."""
+        """Whether windows join, so that recording continues."""
         return self.start == ALWAYS
 
     def of_day(self, day: str) -> RecordingWindow:
-        """Return the window that opens on *day*."""
         first = parse_day(day)
         start, end = ("00:00", "24:00") if self.endless else (self.start, self.end)
         last = first + timedelta(days=1) if end <= start else first
@@ -81,7 +80,7 @@ class WindowRule:
         return next(window for window in windows if window.end_us > now_us)
 
     def _instants(self, day: date, text: str) -> tuple[int, int]:
-        """Return the first and the second instant of a local time of *day*."""
+        """Return both instants of a local time that may occur twice."""
         hours, minutes = map(int, text.split(":"))
         local = datetime.combine(day + timedelta(days=hours // 24), time(hours % 24, minutes), zone_of(self.zone))
         first, second = (int(local.replace(fold=fold).timestamp()) * US_PER_S for fold in (0, 1))
@@ -96,12 +95,12 @@ class DayWindow(WindowRule):
 
     @classmethod
     def of(cls, rule: WindowRule, day: str) -> "DayWindow":
-        """Return the window of *rule* on *day*; for an endless rule, the complete day."""
+        """The window of *rule* on *day*; for an endless rule, the complete day."""
         start, end = ("00:00", "24:00") if rule.endless else (rule.start, rule.end)
         return cls(start, end, rule.zone, day)
 
     def at(self, now_us: int) -> RecordingWindow:  # noqa: ARG002 - it is the same at every instant
-        """Return the window, even after its end."""
+        """Return the window even after its end."""
         return self.of_day(self.day)
 
 
@@ -116,16 +115,9 @@ class Days:
     """Settings of the recorded days.
 
     Attributes:
-        symbol: Upper case.
-        own_id: Whether the user chose *run_id*; other ids get ``_2``, ``_3`` … if the day has them already.
-        top_n: Levels per side in the frames.
-        flush_interval_s: Maximum time until a row is on disk, s: the loss by a crash.
-        write_diffs: Whether depth messages are kept.
-        write_gaps: Whether the gaps file is kept.
-        min_free_mb: Disk space that must stay free, in 10⁶ bytes.
-        knobs: Knobs of the run, for the ledger.
-        venue: The market, as in ``schema.json``.
-        made: The folders that were created, each day before the folders around it.
+        own_id: Whether the user chose *run_id*; other ids get ``_2``, ``_3`` … if the day has them.
+        flush_interval_s: Maximum time until a row is on disk: the loss by a crash.
+        min_free_mb: Disk space to leave free, in 10⁶ bytes.
     """
 
     data_root: Path
@@ -153,14 +145,12 @@ class Days:
     def open(self, day: str, at_us: int, instrument: str | None = None) -> DayWriter:
         """Return the writer of *day* after its opening events; *instrument* is the exchange's entry, if known.
 
-        A day that cannot be continued, because its files are damaged, is moved to ``damaged`` below the data root; the
-        ledger of the new day records this.
+        A damaged day moves to ``damaged`` below the data root; the ledger of the new day records this.
 
         Raises:
             TryLater: If another process writes the day.
             RunExists: If the day already has a run with the user's *run_id*.
-            Mismatch: If an earlier run of the day recorded another market, the other trade stream, or another number of
-                levels.
+            Mismatch: If an earlier run of the day recorded another market, trade stream or number of levels.
             BrokenFile: If ``schema.json`` or ``instrument.json`` cannot be read.
         """
         folder = DayFolder(self.data_root, self.symbol, day)
@@ -181,10 +171,10 @@ class Days:
         return self._opened(folder, at_us, instrument, {"cause": damage, "moved_to": str(moved_to)})
 
     def open_again(self, writer: DayWriter, at_us: int, instrument: str | None) -> DayWriter:
-        """Return a new writer for the day of *writer*, whose files were removed or replaced by another process.
+        """Return a new writer for a day whose files were removed or replaced, or whose recorded ids the exchange gives
+        again.
 
-        If none is missing, the exchange gives recorded ids again. What there is of the folder is moved to ``damaged``.
-        *writer* is neither flushed nor closed.
+        What is left of the folder moves to ``damaged``. *writer* is neither flushed nor closed.
         """
         files = ", ".join(path.name for path in writer.missing())
         cause = f"removed while it was recorded: {files}" if files else "the exchange gives recorded ids again"
@@ -194,10 +184,7 @@ class Days:
         return days._opened(writer.folder, at_us, instrument, {"cause": cause, "moved_to": moved_to})
 
     def withdraw(self, writer: DayWriter) -> bool:
-        """Close *writer* and remove its folder, and those around it, if this run has made them; return whether it has.
-
-        The folders around it stay if there is something else in them.
-        """
+        """Close *writer*; remove its folder and empty ones around it, if this run made them. Return whether it did."""
         folder = writer.folder.path
         if folder not in self.made:
             return False
@@ -293,16 +280,15 @@ _DISK_ERRORS = (*NO_SPACE, errno.EIO, errno.EROFS)
 
 
 class Disk:
-    """Writes the rows of a recording to disk, at each flush interval and at the end.
+    """Writes rows to disk at each flush interval and at the end; one thread opens, writes, forces and seals, and the
+    loop never waits for it.
 
-    Without free space the rows wait in memory, and are retried each interval, `MOST_FAILURES` times; so are the files
-    of a new day, and the seal of a finished one. Any other failure ends the recording. One thread opens, writes, forces
-    and seals the files, and the loop never waits for it.
+    Without free space rows, files of a new day and the seal of a finished one are retried each interval,
+    `MOST_FAILURES` times. Any other failure ends the recording.
 
     Args:
-        days: Flush interval, and the space that must stay free.
-        report: Called with the error, once, when space runs out, and with None when there is space again.
-        removed: Called if files of the day were removed: opens the day again.
+        report: Called with the error once space runs out, and with None once there is space again.
+        removed: Reopens the day after its files were removed.
     """
 
     def __init__(
@@ -321,7 +307,7 @@ class Disk:
         self._noted_s = 0.0
 
     async def flush(self, writer: Callable[[], DayWriter]) -> None:
-        """Flush the result of *writer* periodically, without end; raises OSError if it fails permanently."""
+        """Flush the result of *writer* at each interval, without end; raises OSError on permanent failure."""
         failures = 0
         while True:
             await asyncio.sleep(self._days.flush_interval_s)
@@ -344,9 +330,9 @@ class Disk:
                 sealing.result()
 
     async def write(self, writer: DayWriter, *, rows: bool = True) -> None:
-        """Write what was added to *writer* so far, in the thread; all *rows*, or the ledger, files and what is wanted.
+        """Write what was added so far, in the thread; without *rows* only the ledger, files and urgent parts.
 
-        A write goes on if its caller is cancelled, and the next one begins after it.
+        A write goes on if its caller is cancelled; the next one waits for it.
         """
         async with self._turn:
             if self._writing is not None:
@@ -358,22 +344,20 @@ class Disk:
             await asyncio.shield(self._writing)
 
     async def look(self, writer: DayWriter) -> bool:
-        """Reopen the day of *writer* if its files were removed, and return whether it was."""
+        """Reopen the day if its files were removed; return whether they were."""
         removed = bool(await self.missing(writer))
         if removed:
             await self._removed()
         return removed
 
     async def missing(self, writer: DayWriter) -> list[Path]:
-        """Return the files of *writer* that were removed; see `DayWriter.missing`."""
         return await self._in_thread(writer.missing)
 
     def take(self, writer: DayWriter) -> None:
-        """Write what is added to *writer* from now on."""
         writer.write_behind(self._wanted.set)
 
     async def write_wanted(self, writer: Callable[[], DayWriter]) -> None:
-        """Write at once what the result of *writer* wants, without end; without space it is left to `flush`."""
+        """Write urgent parts at once, without end; without space `flush` does it."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -387,13 +371,13 @@ class Disk:
                     raise
 
     async def opened(self, open_day: Callable[[], DayWriter]) -> DayWriter:
-        """Return the result of *open_day*, which is called in the thread, and again each interval without space."""
+        """Call *open_day* in the thread, again each interval while there is no space."""
         writer = await self._retried(open_day, "day")
         self.take(writer)
         return writer
 
     def _forced(self, writer: DayWriter) -> Callable[[], None]:
-        """Return a function that forces the rows of *writer* to the disk, and at intervals notes the progress."""
+        """Return a function that forces rows to disk and at intervals notes the progress."""
         now_s = asyncio.get_running_loop().time()
         if now_s - self._noted_s < NOTE_EVERY_S:
             return writer.sync
@@ -401,10 +385,10 @@ class Disk:
         return writer.note
 
     async def last_flush(self, writer: DayWriter, error: Exception | None) -> tuple[Exception | None, bool]:
-        """Flush for the last time, after *error*, if one ended the recording.
+        """Flush for the last time, after *error*, if an error ended the recording.
 
         Returns:
-            The error to report: *error*, else that of the flush; and whether all rows are on disk.
+            The error to report: *error*, else the flush's own; and whether all rows are on disk.
         """
         try:
             await self.write(writer)
@@ -415,13 +399,12 @@ class Disk:
         return error, True
 
     def seal(self, writer: DayWriter, *, whole: bool = True) -> None:
-        """Seal and close *writer*, in the thread; if not *whole*, only close it and drop its queued rows."""
+        """Seal and close *writer* in the thread; if not *whole*, only close it and drop its queued rows."""
         writer.write_behind(None)
         self._leaving.add(writer)
         self._sealing.append(asyncio.create_task(self._seal(writer, whole)))
 
     async def withdraw(self, writer: DayWriter) -> bool:
-        """Remove the day of *writer*, in the thread, if this run has made it, and return whether it has."""
         return await self._in_thread(partial(self._days.withdraw, writer))
 
     def end(self) -> None:
@@ -429,7 +412,7 @@ class Disk:
         self._ending.set()
 
     async def sealed(self) -> list[BaseException]:
-        """Wait until everything is sealed, as far as there is space, and return the errors."""
+        """Wait until everything is sealed that fits, and return the errors."""
         self.end()
         done = await asyncio.gather(*self._sealing, return_exceptions=True)
         return [failure for failure in done if failure]
@@ -449,7 +432,7 @@ class Disk:
         writer.write()
 
     async def _retried(self, work: Callable[[], Returned], what: str) -> Returned:
-        """Return the result of *work*, done in the thread, and again each interval, or at the end, without space."""
+        """Do *work* in the thread, again each interval, or at the end, while there is no space."""
         for failures in itertools.count(1):
             try:
                 done = await self._in_thread(work)
@@ -465,7 +448,7 @@ class Disk:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _tolerate(self, error: OSError, failures: int, what: str) -> None:
-        """Report missing space for *what*; raise *error* if it is another one, or has occurred too often."""
+        """Report missing space for *what*; raise any other *error*, or one too many."""
         if error.errno not in NO_SPACE or failures > MOST_FAILURES or self._ending.is_set():
             raise error
         if not self._full:
@@ -478,7 +461,6 @@ class Disk:
         self._full.discard(what)
 
     def close(self) -> None:
-        """Stop the thread, once it has done what it was given."""
         self._thread.shutdown()
 
     def _report(self, error: Exception | None) -> None:

@@ -1,17 +1,18 @@
-"""Messages whose ids are far from those of the feed: a single one may be wrong, a second one confirms it.
+"""Messages with ids far from the feed: a single one may be wrong, a second one confirms it.
 
-A connection that has lost more than `FAR_IDS` ids continues far ahead, an exchange that has reset its ids far back, and
-so does a message with a damaged id. The next message, on any connection, distinguishes them. Until then the message is
-held, without blocking others:
+A connection that lost more than `FAR_IDS` ids continues far ahead, an exchange that reset its ids far back; a damaged
+id looks the same. The next message, on any connection, distinguishes them. The message is held meanwhile, without
+blocking others:
 
-- another one arrives in that range: the first was right, and both are passed on, each with its arrival time;
-- its connection continues at the known ids: it was wrong, and is refused, so that later ones are not compared with it;
-- nothing arrives for `DOUBT_S`: if nothing contradicts it, because nothing else has arrived on any connection since its
-  own was opened, it is passed on; else it is refused, and a later message in that range still reveals the missing ids.
+- another message arrives in its range: it was right, and both are passed on, each with its arrival time;
+- its connection continues at the known ids: it was wrong, and is refused, so that later messages are not compared with
+  it;
+- nothing arrives for `DOUBT_S`: it is passed on if nothing else has arrived on any connection since its own opened;
+  else it is refused, and a later message in that range still reveals the missing ids.
 
-An exchange that was set up again may give its ids again: that shows on a connection that was opened after the last new
-id, by two messages in order with known ids, both sent `AGAIN_MS` or more after it. Updates far back are a reset, which
-a book survives; trades would be stored under the ids of others.
+An exchange set up anew may give its ids again: two messages in order with known ids, both sent `AGAIN_MS` or more after
+the last new id, on a connection opened after it, show that. Far-back updates are a reset, which a book survives; trades
+would be stored under the ids of others.
 """
 
 from typing import NamedTuple
@@ -37,7 +38,7 @@ def ids_of(message: Sequenced) -> tuple[int, int]:
 
 
 def is_far(known_id: int | None, first_id: int, last_id: int) -> bool:
-    """Return whether a message of these ids is far ahead of a feed at *known_id*, or as far back as a reset."""
+    """Return whether ids are far ahead of *known_id*, or as far back as a reset."""
     return known_id is not None and (first_id - known_id > FAR_IDS or went_back(known_id, last_id))
 
 
@@ -45,9 +46,9 @@ class Doubted(NamedTuple):
     """A message whose ids are far from those of the feed.
 
     Attributes:
-        conn: Its connection; None if there is only one source.
-        until_s: Until when it is held, in s of a monotonic clock.
-        first: Whether nothing else has arrived on any connection since its own was opened.
+        conn: None if there is a single source.
+        until_s: End of the hold, in s of a monotonic clock.
+        first: Whether nothing else has arrived on any connection since its own opened.
     """
 
     recv_us: int
@@ -62,8 +63,7 @@ class Settled(NamedTuple):
     """The decision about doubtful messages.
 
     Attributes:
-        right: Messages to pass on, in this order.
-        held: Whether the current message is in doubt itself, or refused.
+        held: Whether the current message is held itself, or refused.
         again: Whether it shows that the exchange gives known ids again.
     """
 
@@ -77,11 +77,7 @@ _NOTHING = Settled()
 
 
 class Doubts:
-    """Holds the doubtful message of one sequence of ids.
-
-    Attributes:
-        held: The held message; None if there is none.
-    """
+    """Holds the doubtful message of one sequence of ids."""
 
     def __init__(self) -> None:
         self.held: Doubted | None = None
@@ -90,23 +86,23 @@ class Doubts:
         self._again: tuple[int | None, int] | None = None  # connection and last id of the first message of known ids
 
     def opened(self, conn: int, known_id: int | None, sent_ms: int) -> None:
-        """Record that *conn* was opened while the feed was at *known_id*, which the exchange had sent at *sent_ms*."""
+        """Register *conn*, opened while the feed was at *known_id*, sent at *sent_ms*."""
         self._opened_at[conn] = known_id, sent_ms
 
     def forget(self) -> None:
-        """Forget all ids: the next message is the first one."""
+        """Forget all ids: the next message counts as the first."""
         self.held = self._refused_id = self._again = None
         self._opened_at = dict.fromkeys(self._opened_at, (None, 0))
 
     def closed(self, conn: int) -> Settled:
-        """Decide about the held message of *conn*, which has ended."""
+        """Decide about the held message of an ended connection."""
         self._opened_at.pop(conn, None)
         return self._give_up() if self.held and self.held.conn == conn else _NOTHING
 
     def take(
         self, recv_us: int, message: Sequenced, conn: int | None, now_s: float, raw: bytes, known_id: int | None
     ) -> Settled:
-        """Process a message of a feed at *known_id*, and return the resulting decision."""
+        """Process a message of a feed at *known_id*."""
         held, (first_id, last_id) = self.held, ids_of(message)
         far = is_far(known_id, first_id, last_id)
         if not (far and isinstance(message, DepthUpdate)) and self._is_known(message, last_id, conn, known_id):
@@ -131,21 +127,19 @@ class Doubts:
         return Settled(wrong=(held,) if held else (), held=True)
 
     def overdue(self, now_s: float) -> Settled:
-        """Decide about a message that was held long enough."""
         return self._give_up() if self.held and self.held.until_s <= now_s else _NOTHING
 
     def rest(self) -> Settled:
-        """Decide about the held message: nothing more will arrive."""
+        """Decide: nothing more will arrive."""
         return self._give_up() if self.held else _NOTHING
 
     def _is_known(self, message: Sequenced, last_id: int, conn: int | None, known_id: int | None) -> bool:
-        """Return whether a message has known ids, although it was sent later, on a connection that had no new ones."""
+        """Return whether a later message repeats known ids on a connection that has had no new ones."""
         opened_id, sent_ms = self._opened_at.get(conn, (None, 0))
         known = known_id is not None and last_id <= known_id == opened_id
         return known and exchange_ms(message.E) >= sent_ms + AGAIN_MS
 
     def _give_up(self) -> Settled:
-        """Decide without a further message."""
         held, self.held = self.held, None
         if held is None or held.first:
             return Settled(right=(held,) if held else ())

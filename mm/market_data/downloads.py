@@ -1,8 +1,7 @@
 """Downloads from a public server with published sha256 sums: resumed, limited in size, verified.
 
-An incomplete file is in ``<name>.part`` until its bytes have the published sha256; then it is renamed. A part of an
-earlier call is continued by a range request. A complete file is verified and not loaded again, so that both files may
-also be copied there by hand.
+An incomplete file is ``<name>.part`` until its bytes match the published sha256. A range request continues an earlier
+part. A complete file is verified, not loaded again: files may be copied there by hand.
 """
 
 import re
@@ -43,7 +42,7 @@ class Loaded:
     """A complete local file.
 
     Attributes:
-        sha256: Its published sha256, in hex.
+        sha256: As published, in hex.
     """
 
     path: Path
@@ -53,7 +52,7 @@ class Loaded:
 
 
 class _Transient(Exception):
-    """A failed attempt that may succeed when repeated."""
+    """An attempt that may succeed when repeated."""
 
     def __init__(self, message: str, pause_s: float = 0.0) -> None:
         super().__init__(message)
@@ -64,10 +63,8 @@ class Downloads:
     """Loads files of one server into a folder.
 
     Args:
-        base_url: Without a path, such as ``https://data.binance.vision``.
-        folder: Folder of the files; it must exist, and belong to this process.
+        folder: It must exist, and belong to this process.
         most_bytes: Maximum size of a file.
-        bar: Shows the progress of each file.
         pause: Waits for a number of seconds.
     """
 
@@ -88,17 +85,16 @@ class Downloads:
         self._client.close()
 
     def published(self, place: str) -> bool:
-        """Return whether the server has a file at *place* (``/data/…``)."""
         return self._retried(place, lambda: self._checked(self._client.head(self._base_url + place)).status_code != 404)
 
     def load(self, place: str) -> Loaded:
-        """Load the file at *place*, and verify it by its published ``.CHECKSUM``.
+        """Load the file at *place* and verify it by its published ``.CHECKSUM``.
 
         Raises:
             NotPublished: If the server does not have the file.
-            BrokenFile: If its bytes do not match the checksum, or the checksum is invalid.
+            BrokenFile: If the bytes do not match the checksum, or the checksum is invalid.
             UsageError: If the file is larger than the limit.
-            TryLater: If the server cannot be reached, or responds with an error, even after several attempts.
+            TryLater: If the server cannot be reached or fails, after several attempts.
         """
         url, name = self._base_url + place, place.rpartition("/")[2]
         path, part = self._folder / name, self._folder / f"{name}.part"
@@ -119,7 +115,7 @@ class Downloads:
         return Loaded(path, url, path.stat().st_size, wanted)
 
     def _checksum(self, place: str, name: str) -> str:
-        """Return the published sha256 of a file, in lower case."""
+        """Return the published sha256, in lower case."""
         kept = self._folder / (name + CHECKSUM)
         if not kept.is_file():
             write_atomic(kept, self._retried(place + CHECKSUM, lambda: self._checksum_text(place + CHECKSUM)))
@@ -141,7 +137,7 @@ class Downloads:
             return data
 
     def _fill(self, place: str, part: Path) -> None:
-        """Extend *part* to the length of the file at *place*."""
+        """Extend *part* to the length of the file."""
         self._retried(place, lambda: self._append_rest(place, part))
 
     def _append_rest(self, place: str, part: Path) -> None:
@@ -185,7 +181,6 @@ class Downloads:
             raise NotPublished(f"{self._base_url}{place.removesuffix(CHECKSUM)}: not published (404)")
 
     def _checked(self, answer: httpx.Response) -> httpx.Response:
-        """Return a conclusive response; raises for others."""
         if answer.status_code in _LATER:
             raise _Transient(f"HTTP {answer.status_code}", retry_after_s(answer.headers.get("Retry-After")))
         if answer.status_code not in (200, 206, 404):
@@ -193,7 +188,7 @@ class Downloads:
         return answer
 
     def _retried(self, place: str, attempt: Callable[[], Found]) -> Found:
-        """Return the result of *attempt*, retried with growing pauses; one that received bytes does not count."""
+        """Retry *attempt* with growing pauses; an attempt that received bytes does not count."""
         backoff, failures = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S), 0
         while True:
             before = self._received

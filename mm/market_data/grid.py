@@ -26,21 +26,21 @@ NO_MIN_NOTIONAL = (
 
 
 class Grid:
-    """Prices and quantities in 1e-8, cached by their text: the same few thousand occur again and again.
+    """Prices and quantities in 1e-8, cached by their text, since the same few thousand recur.
 
-    Resting orders keep the grid of their time: prices that were valid in a day may still occur after a change.
+    Resting orders keep the grid of their time: prices valid earlier in a day may occur after a change.
 
     Args:
-        derives_steps: Whether each quantity is cached; without it, they are checked in batches.
+        derives_steps: Whether to cache each quantity; otherwise quantities are checked in batches.
 
     Attributes:
-        tick_e8: The price step of the exchange or of a report; 0 before.
-        lot_e8: The quantity step, in the same form.
-        seen_tick_e8: Greatest common divisor of all prices so far; 0 before the first.
-        seen_step_e8: The same of all quantities.
-        off: Whether there was a price or quantity off these steps that was not reported.
-        price: Returns a price in 1e-8; raises OffGrid if the text is not a decimal above zero.
-        qty: Returns a quantity in 1e-8; raises OffGrid if the text is not a decimal of at least zero.
+        tick_e8: Price step of the exchange or a report; 0 before.
+        lot_e8: Quantity step, likewise.
+        seen_tick_e8: Greatest common divisor of all prices so far; 0 before any.
+        seen_step_e8: The same for quantities.
+        off: Whether an unreported price or quantity is off these steps.
+        price: Returns 1e-8; raises OffGrid unless the text is a decimal above zero.
+        qty: Returns 1e-8; raises OffGrid unless the text is a decimal of at least zero.
     """
 
     def __init__(self, *, derives_steps: bool = True) -> None:
@@ -61,12 +61,12 @@ class Grid:
         self.passed(0, 0)
 
     def next_day(self) -> None:
-        """Keep only the last steps of the exchange; prices off them are reported again."""
+        """Keep only the exchange's last steps; report prices off them again."""
         self.tick_e8, self.lot_e8 = self._named
         self.passed(0, 0)
 
     def report(self) -> dict[str, str]:
-        """Return the greatest steps that divide everything so far, if they are new, and use them from now on."""
+        """Return the greatest steps that divide everything so far, if new, and use them from now on."""
         finer = {}
         if self.tick_e8 and self.seen_tick_e8 % self.tick_e8:
             self.tick_e8 = gcd(self.tick_e8, self.seen_tick_e8)
@@ -91,7 +91,7 @@ class Grid:
             self._note_qty(gcd(*(qty for qty in map(_whole, qtys) if qty != MOST_SHOWN_E8)))
 
     def check_one(self, price: str, qty: str) -> None:
-        """Do the same as `check` for a trade, whose quantity must not be zero."""
+        """Check a trade, whose quantity must not be zero."""
         self.price(price)
         value = self.qty(qty) if self._derives_steps else e8(qty)
         if 0 < value < MOST_E8:
@@ -100,7 +100,6 @@ class Grid:
             raise OffGrid(f"a trade of {qty}, which is not valid")
 
     def passed(self, tick_e8: int, lot_e8: int) -> None:
-        """Record checked prices, all multiples of *tick_e8*, and quantities, multiples of *lot_e8*."""
         self.seen_tick_e8 = gcd(self.seen_tick_e8, tick_e8)
         self.seen_step_e8 = gcd(self.seen_step_e8, lot_e8)
         pairs = (self.seen_tick_e8, self.tick_e8), (self.seen_step_e8, self.lot_e8)
@@ -111,14 +110,13 @@ class Grid:
             self.passed(0, qty_e8)
 
     def prices_off(self, tick_e8: int) -> tuple[list[str], int]:
-        """Return the distinct prices that are not multiples of *tick_e8*, and the number of distinct prices.
-
-        Only the latest `REMEMBERED_TEXTS` count.
+        """Return the distinct prices off *tick_e8*, and the number of distinct prices, of the latest
+        `REMEMBERED_TEXTS`.
         """
         return [text for text, price in self._prices.items() if price % tick_e8], len(self._prices)
 
     def too_fine(self, tick_e8: int, messages: int) -> list[str]:
-        """Return a warning if all prices of *messages* are on a step coarser than *tick_e8*; 0: not given."""
+        """Return a warning if all prices of *messages* are on a coarser step than *tick_e8*; 0: not given."""
         seen = short_text(self.seen_tick_e8)
         if not tick_e8 or messages < ENOUGH_MESSAGES or self.seen_tick_e8 <= tick_e8 or self.seen_tick_e8 % tick_e8:
             return []
@@ -136,7 +134,7 @@ _LEAST = Decimal(1).scaleb(-_PLACES)
 def rounded_qty(text: str, contract_size: Decimal | None = None) -> tuple[str, bool]:
     """Return a quantity with at most eight places, times *contract_size*, and whether that is exact.
 
-    A text that is not a number of at least zero is returned unchanged, for the grid to refuse it.
+    Text that is no number of at least zero is returned unchanged, for the grid to refuse it.
     """
     short = len(text) - text.find(".") - 1 <= _PLACES or "." not in text
     if contract_size is None and short and "e" not in text and "E" not in text:
@@ -154,12 +152,7 @@ def rounded_qty(text: str, contract_size: Decimal | None = None) -> tuple[str, b
 
 
 class _Texts(dict[str, int]):
-    """Whole numbers by their text; new texts are checked.
-
-    Args:
-        least: Minimum value, in 1e-8.
-        note: Called with each new number.
-    """
+    """Whole numbers (1e-8, at least *least*) by their text; *note* gets each new one."""
 
     def __init__(self, least: int, note: Callable[[int], None]) -> None:
         super().__init__()
@@ -180,7 +173,6 @@ class _Texts(dict[str, int]):
 
 
 def _have_eight_places(texts: Sequence[str]) -> bool:
-    """Return True if all *texts* are decimals with eight places, without a sign, the exchange's format."""
     joined = "".join(texts)
     digits = joined.replace(".", "")
     return (
@@ -194,5 +186,4 @@ def _have_eight_places(texts: Sequence[str]) -> bool:
 
 
 def _whole(text: str) -> int:
-    """Return a decimal of eight places in 1e-8."""
     return int(text[:-9] + text[-8:])

@@ -1,6 +1,6 @@
-"""Changes of a grid inside a source that does not report them: a stretch all of whose levels lie on a coarser one.
+"""Grid changes that a source does not report: stretches whose levels all lie on a coarser step.
 
-Stretches have a thousand levels. A quiet hour, or a few prices again and again, prove nothing.
+Stretches have a thousand levels: a quiet hour or a few repeated prices prove nothing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,7 @@ MOST_COARSER = 100
 
 
 class ChangedStep(NamedTuple):
-    """A change of a step: when it was first seen, in µs, and the steps before and after, in 1e-8."""
+    """A change of a step: when first seen (µs), steps before and after (1e-8)."""
 
     us: int
     before_e8: int
@@ -27,13 +27,13 @@ class ChangedStep(NamedTuple):
 
     @property
     def coarse_e8(self) -> int:
-        """The coarser step, whose multiples are on both."""
+        """The coarser step; its multiples are on both."""
         return max(self.before_e8, self.after_e8)
 
 
 @dataclass
 class _Stretch:
-    """Consecutive levels: their common divisor, when it was last reduced, and the first different values."""
+    """Consecutive levels: common divisor, when it was last reduced, and the first different values."""
 
     begin_us: int
     step_e8: int = 0
@@ -49,7 +49,7 @@ class GridStretches:
         self._stretches: list[_Stretch] = []
 
     def add(self, us: int, values: Sequence[int]) -> None:
-        """Add the prices, or quantities above zero, of one message, in 1e-8."""
+        """Add one message's prices, or quantities above zero, in 1e-8."""
         if not values:
             return
         if not self._stretches or self._stretches[-1].count >= STRETCH:
@@ -63,7 +63,6 @@ class GridStretches:
             now.distinct.update(values)
 
     def change(self) -> ChangedStep | None:
-        """Return the change between a part on a coarser step and one on a finer; None without one."""
         found = _leading_coarse(self._stretches)
         if found is not None:
             count, coarse_e8, fine_e8 = found
@@ -76,7 +75,7 @@ class GridStretches:
 
 
 def _leading_coarse(stretches: Sequence[_Stretch]) -> tuple[int, int, int] | None:
-    """Return how many stretches come before a finer step, their step, and the finer one; None without proof."""
+    """Return the number of stretches before a finer step, their step and the finer one; None without proof."""
     fine_e8 = gcd(*(one.step_e8 for one in stretches))
     coarse_e8, count, distinct, levels = 0, 0, set[int](), 0
     for one in stretches:
@@ -91,18 +90,13 @@ def _leading_coarse(stretches: Sequence[_Stretch]) -> tuple[int, int, int] | Non
 
 
 class BookStretches:
-    """The stretches of the prices and of the quantities of a book.
-
-    Args:
-        price, qty: Return a text in 1e-8.
-    """
+    """Stretches of a book's prices and quantities; *price* and *qty* return 1e-8."""
 
     def __init__(self, price: Callable[[str], int], qty: Callable[[str], int]) -> None:
         self.prices, self.quantities = GridStretches(), GridStretches()
         self._price, self._qty = price, qty
 
     def add(self, us: int, sides: Iterable[Sequence[Level]]) -> None:
-        """Add the levels of one message."""
         levels = [level for side in sides for level in side]
         self.prices.add(us, [self._price(price) for price, _ in levels])
         self.quantities.add(us, [qty_e8 for _, qty in levels if 0 < (qty_e8 := self._qty(qty)) < MOST_SHOWN_E8])

@@ -1,4 +1,4 @@
-"""The health of a recording: its report, in a file next to the day, and as text for a terminal."""
+"""Health of a recording: its report, stored next to the day, and its text for a terminal."""
 
 import os
 import shutil
@@ -36,10 +36,10 @@ class StreamHealth(msgspec.Struct, frozen=True):
     """The health of one stream.
 
     Attributes:
-        rate_per_s: Recent messages per second.
-        latency_us: Arrival minus the exchange's stamp of the last message, µs; None before the first.
-        median_us: The median since its last ledger entry, µs.
-        p99_us: The 99th percentile, in the same form.
+        rate_per_s: Over recent messages.
+        latency_us: Arrival minus the exchange's stamp of the last message; None before the first.
+        median_us: Median since its last ledger entry.
+        p99_us: 99th percentile, likewise.
     """
 
     messages: int = 0
@@ -54,28 +54,26 @@ class HealthReport(msgspec.Struct, frozen=True):
     """The health of one recording at one instant.
 
     Attributes:
-        symbol: Upper case.
         pid: Process id on *host*.
         state: ``waiting`` (for the window), ``connecting``, ``syncing``, ``synced`` or ``ended``.
-        interval_s: Time until the next report, s.
+        interval_s: Time until the next report.
         path: The day folder; None before the window.
         last_error: The last trouble; None without any.
-        last_message_us: Arrival of the last message, µs; None before the first.
-        lag_s: Time since then; None before the first.
-        book_age_s: Age of the last depth message that left the book in sync: since its arrival, or by the exchange's
-            clock if that is more; None before the first.
-        streams: By stream, ``depth`` and ``trade``.
+        last_message_us: Arrival of the last message; None before the first.
+        lag_s: Time since the last message.
+        book_age_s: Age of the last depth message that left the book in sync, by its arrival or the exchange's clock,
+            whichever is more; None before the first.
         events: Ledger events of this run and day, by type: gaps, resyncs, stalls …
         levels: Levels in the book, bids and asks.
-        compiled: Whether the book is kept by a kernel; None in a report of an older version.
-        used_weight: The exchange's last count of the weight used in a minute; None before its first.
+        compiled: Whether a kernel keeps the book; None in a report of an older version.
+        used_weight: The exchange's last count of weight per minute.
         free_mb: Free disk space, in 10⁶ bytes.
-        offset_us: Our clock minus the exchange's, µs; None before it was measured.
+        offset_us: Our clock minus the exchange's; None before it was measured.
         clock_steps: Number of times the wall clock was set.
-        unsynced_s: Time without a valid book, inside the window, s; 0 with a valid one.
-        depth_late_s: Time since the first trade that no depth message has followed, s; 0 if one has.
+        unsynced_s: Time inside the window without a valid book.
+        depth_late_s: Time since the first trade that no depth message has followed; 0 if one has.
         refusals: Failed snapshots since the last loaded one.
-        quarantined_lately: Messages that were quarantined in the last minute.
+        quarantined_lately: In the last minute.
     """
 
     symbol: str
@@ -113,21 +111,18 @@ class WatchedRecording(Protocol):
     """The interface of a recording for its health."""
 
     @property
-    def session(self) -> LiveSession | None:
-        """The current session; None before the window opens."""
+    def session(self) -> LiveSession | None: ...
 
     @property
     def trouble(self) -> str:
-        """Why there is no connection; empty if there is one."""
+        """Why there is no connection, or empty."""
 
 
 class Health:
     """Reports the health of a recording.
 
     Args:
-        symbol: Upper case.
-        run_id: The run's id until a day is open.
-        rest: The REST client, which has the used weight.
+        run_id: The id until a day is open.
 
     Attributes:
         trip: The round trip that measured the clock offset.
@@ -151,7 +146,6 @@ class Health:
         self._quarantined: deque[tuple[int, int]] = deque()
 
     def report(self, recording: WatchedRecording, at_us: int) -> HealthReport:
-        """Return the health of *recording* at *at_us*."""
         trip, session = self.trip, recording.session
         connections = self._connections(session.writer.ledger) if session and not self.ended else 0
         report = HealthReport(
@@ -172,14 +166,14 @@ class Health:
         return self._with(report, session) if session else report
 
     def _connections(self, ledger: LedgerWriter) -> int:
-        """Return the number of open connections, including those opened on the previous day."""
+        """Count open connections, including those opened on the previous day."""
         if self._ledger is not ledger:
             self._open_before = _opened(self._ledger) + self._open_before if self._ledger else 0
             self._ledger = ledger
         return self._open_before + _opened(ledger)
 
     def write(self, report: HealthReport) -> None:
-        """Measure the free disk space, and write *report* with it; in a thread, since a disk may be slow."""
+        """Write *report* with the free disk space; call it in a thread, since a disk may be slow."""
         if report.path:
             self.free_mb = round(shutil.disk_usage(report.path).free / 1e6, 1)
         write_health(msgspec.structs.replace(report, free_mb=self.free_mb))
@@ -216,7 +210,7 @@ class Health:
         return max(base.at_us - self._synced_us, 0) / US_PER_S
 
     def _depth_late_s(self, arrived: dict[str, int], at_us: int) -> float:
-        """Return the time since a trade that no depth message has followed: a trade changes the book."""
+        """A trade changes the book, so a depth message should follow it."""
         depth_us, trade_us = arrived.get("depth", 0), arrived.get("trade", 0)
         if self._unfollowed_us is None or depth_us >= self._unfollowed_us:
             self._unfollowed_us = trade_us if trade_us > depth_us else None
@@ -249,7 +243,7 @@ class Health:
         return streams
 
     def _count(self, counts: dict[str, int], at_us: int) -> None:
-        """Update the rates if the last ones are old enough, however often the report is made."""
+        """Update the rates if the last are old enough, however often a report is made."""
         before_us, before = self._counted
         passed_s = (at_us - before_us) / US_PER_S
         if 0 <= passed_s < RATE_S:
@@ -272,7 +266,6 @@ def _opened(ledger: LedgerWriter) -> int:
 
 
 def _last_trouble(ledger: LedgerWriter) -> str | None:
-    """Return the last event of trouble, in one line."""
     troubles = [(*ledger.last[kind], kind) for kind in TROUBLES if kind in ledger.last]
     troubles = [trouble for trouble in troubles if trouble[1].get("code") != CLOSED_IN_ORDER]
     if not troubles:
@@ -282,11 +275,7 @@ def _last_trouble(ledger: LedgerWriter) -> str | None:
 
 
 def write_health(report: HealthReport) -> None:
-    """Write *report* next to its day, using a temporary file; without effect before the window opens.
-
-    Raises:
-        OSError: If it cannot be written; the previous report is kept.
-    """
+    """Write *report* next to its day through a temporary file; nothing before the window opens."""
     if report.path is None:
         return
     path = DayFolder.at(Path(report.path)).health
@@ -294,11 +283,7 @@ def write_health(report: HealthReport) -> None:
 
 
 def read_health(data_root: Path, symbol: str) -> HealthReport | None:
-    """Return the last report of the latest recording of *symbol*, or None if there is none.
-
-    Raises:
-        BrokenFile: If it cannot be read.
-    """
+    """Return the last report of the latest recording of *symbol*; None without one. Raises BrokenFile."""
     for day in reversed(days_of(data_root, symbol)):
         path = DayFolder(data_root, symbol, day).health
         if path.is_file():
@@ -310,7 +295,7 @@ def read_health(data_root: Path, symbol: str) -> HealthReport | None:
 
 
 def is_running(report: HealthReport, here: str, exists: Callable[[int], bool]) -> bool | None:
-    """Return True if the process of *report* is running; None if it is on another machine than *here*."""
+    """Return whether the process of *report* runs; None if its machine is not *here*."""
     return exists(report.pid) if report.host == here else None
 
 
@@ -318,12 +303,10 @@ SILENT_INTERVALS = 5
 
 
 def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str | None:
-    """Return the problem of a recording; None if it records, waits, or has ended normally.
+    """Return what is wrong with a recording; None if it records, waits, or has ended normally.
 
     Args:
-        report: Its last report.
-        now_us: The current time, µs.
-        alive: Whether its process is running; None if unknown.
+        alive: Whether its process runs; None if unknown.
     """
     if report.state == ENDED:
         return None
@@ -336,7 +319,7 @@ def trouble_of(report: HealthReport, now_us: int, *, alive: bool | None) -> str 
 
 
 def trouble_inside(report: HealthReport) -> str | None:
-    """Return the reported market trouble of a running process; None if there is none."""
+    """Return the market trouble that a running process reports."""
     if report.unsynced_s > UNSYNCED_S:
         return f"{report.state} for {report.unsynced_s:.0f} s: there is no valid book; see the last trouble"
     if report.depth_late_s > UNSYNCED_S:
@@ -352,7 +335,7 @@ _KEPT = {True: "compiled", False: "plain Python", None: "unknown kernel"}
 
 
 def health_text(report: HealthReport, now_us: int, trouble: str | None) -> str:
-    """Return *report* as lines of text, with a problem at the end."""
+    """Return *report* as text, with the trouble at the end."""
     lines = [
         f"{report.symbol}  {report.state}, {(now_us - report.at_us) / US_PER_S:.0f} s ago; "
         f"run {report.run_id}, process {report.pid} on {report.host}",

@@ -1,4 +1,4 @@
-"""Writes the messages of one symbol, in capture order, into day folders; and the report of an import."""
+"""Writes the messages of one symbol, in capture order, into day folders; the report of an import."""
 
 from array import array
 from collections.abc import Callable, Mapping
@@ -26,11 +26,11 @@ from mm.market_data.venue import AggTrade, BookTicker, DepthSnapshot, DepthUpdat
 class TickerCheck:
     """Compares each `bookTicker` with the book of the same update id, whichever of the two arrives first.
 
-    Only the latest ticker waits for its book: depth updates combine many ids, and the book skips most of them.
+    Only the latest ticker waits for its book: depth updates combine many ids, so the book skips most tickers.
 
     Attributes:
         compared: Tickers compared with a book of their id.
-        agreed: Tickers whose two prices and two quantities matched the book.
+        agreed: Tickers that matched in both prices and quantities.
     """
 
     def __init__(self, grid: Grid) -> None:
@@ -40,7 +40,7 @@ class TickerCheck:
         self._waiting: BookTicker | None = None
 
     def ticker(self, ticker: BookTicker, book_id: int | None, book: LocalOrderBook) -> str | None:
-        """Compare *ticker* as in `compare_ticker` if the book is at its id; otherwise store it, and return None."""
+        """Compare *ticker* if the book is at its id; otherwise store it and return None."""
         self._waiting = ticker
         return self.compare_ticker(book_id, book)
 
@@ -48,7 +48,7 @@ class TickerCheck:
         """Compare the waiting ticker with the book at *book_id* (None: no valid book).
 
         Returns:
-            The difference, as text; None if there was nothing to compare or everything agreed.
+            The difference as text; None if nothing was compared or all agreed.
         """
         ticker = self._waiting
         if ticker is None or ticker.u != book_id:
@@ -63,7 +63,7 @@ class TickerCheck:
         return f"book {ours}, bookTicker {theirs}"
 
     def _equal(self, our: tuple[str, str] | None, their: tuple[str, str]) -> bool:
-        """Return True if a best level equals that of a ticker; quantity zero means an empty side."""
+        """Quantity zero in a ticker means an empty side."""
         if our is None:
             return self._grid.qty(their[1]) == 0
         if our == their:
@@ -78,15 +78,13 @@ UNREAD_NAMED = 5
 
 @dataclass
 class CaptureReport:
-    """One capture: its lines of any symbol, and the unusable part.
+    """Lines of one capture, of any symbol, and what was lost.
 
     Attributes:
-        lines: Non-empty lines.
-        cut_lines: Fragments of lines, at the end or next to a damaged part; they are in the quarantine.
-        lost_bytes: Bytes of the file that could not be decompressed.
-        ends_early: Whether a gzip file ended in the middle of a member.
-        unread_lines: Lines that could not be parsed, including fragments; they are in the quarantine.
-        unread: File, line and reason of the first few of them.
+        cut_lines: Fragments at the end or next to a damaged part; they are in the quarantine.
+        lost_bytes: Bytes that could not be decompressed.
+        unread_lines: Lines that could not be parsed, with fragments; they are in the quarantine.
+        unread: File, line and reason of the first few.
     """
 
     name: str
@@ -98,7 +96,7 @@ class CaptureReport:
     unread: list[str] = field(default_factory=list)
 
     def quarantine(self, reason: str, *, cut: bool) -> None:
-        """Count an unreadable line; *reason* begins with file and line."""
+        """*reason* begins with file and line."""
         self.unread_lines += 1
         self.cut_lines += cut
         if len(self.unread) < UNREAD_NAMED:
@@ -106,7 +104,6 @@ class CaptureReport:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing of the capture was lost."""
         return not (self.cut_lines or self.lost_bytes or self.ends_early)
 
 
@@ -115,14 +112,10 @@ class ImportReport:
     """The result of an import.
 
     Attributes:
-        symbol: Upper case.
-        captures: The captures in reading order.
-        days: The days in order.
         compared: bookTicker messages compared with a book of their update id.
-        agreed: Those that matched it in both prices and both quantities.
-        instrument: The written grid; None if there was no price.
-        inferred: The parts of it that were inferred from the capture: ``tick size``, ``quantity step``.
-        read_as: How the files were read, if that had to be found out.
+        agreed: Matches in both prices and both quantities.
+        inferred: Parts of the grid inferred from the capture: ``tick size``, ``quantity step``.
+        read_as: How the files were read, if that had to be inferred.
     """
 
     symbol: str
@@ -137,7 +130,7 @@ class ImportReport:
     read_as: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as plain values; *path* is the folder of the symbol's last day."""
+        """Return plain values; *path* is the folder of the symbol's last day."""
         record = asdict(self) | {"days": [day.to_json() for day in self.days]}
         if self.instrument:
             instrument = self.instrument
@@ -149,7 +142,6 @@ class ImportReport:
         return {**record, "path": self.days[-1].path if self.days else None}
 
     def lines(self) -> list[str]:
-        """Return the report for a terminal: the days, the check, the clock, the grid, what was lost, the warnings."""
         return [
             *self.read_as,
             *(day.line() for day in self.days),
@@ -163,7 +155,7 @@ class ImportReport:
 
     @property
     def losses(self) -> list[str]:
-        """What of the captures was lost or not read, a sentence each."""
+        """What was lost or not read, a sentence each."""
         return [
             *(_loss_line(capture) for capture in self.captures if not capture.whole),
             *(_unread_line(capture) for capture in self.captures if capture.unread),
@@ -175,7 +167,7 @@ class ImportReport:
 
 
 def percentiles(offsets_us: "array[int]") -> tuple[int | None, int | None]:
-    """Return median and 99th percentile (each the lower of two candidates); None without values."""
+    """Return median and 99th percentile (the lower of two candidates); None without values."""
     if not offsets_us:
         return None, None
     ordered = sorted(offsets_us)
@@ -216,7 +208,7 @@ MARKET_MESSAGES = (DepthUpdate, BookTicker, TradePrint, AggTrade, DepthSnapshot)
 
 @dataclass
 class OpenDay:
-    """The day that is being written: its bounds, its journal, its market, and its latencies."""
+    """The day being written: bounds, journal, market and latencies."""
 
     from_us: int
     to_us: int
@@ -226,34 +218,26 @@ class OpenDay:
 
     @property
     def report(self) -> DayReport:
-        """The report of the day."""
         return self.journal.report
 
 
 class ImportSession:
     """Processes messages in sequence and writes the days that they belong to.
 
-    A message belongs to the day of its receive time, in *zone*. A past day is never reopened: after the clock was set
-    back, rows stay in the open day and keep their stamps, and the ledger has a `clock_step`.
+    A message belongs to the day of its receive time in *zone*. A past day is never reopened: after a clock was set
+    back, rows stay in the open day with their stamps, and the ledger has a `clock_step`.
 
     Args:
-        open_day: Creates the folder of a day (``YYYYMMDD``).
-        grid: Checks the symbol's decimals.
-        run_start: Details of the run's first event in every day.
-        top_n: Levels per side in the frames.
-        trade_stream: The stream whose trades are stored; None uses the first one in the capture.
+        run_start: Details of each day's first event.
+        trade_stream: Stream of the stored trades; None uses the capture's first.
         zone: Time zone of the days.
-        ids_skip: Whether the venue skips trade ids.
 
     Attributes:
-        days: The report of each day, in order.
-        ticker_check: Comparison of the exchange's best prices with the book.
-        trade_stream: The stream whose trades are stored, ``trade`` or ``aggTrade``; default: the first one in the
-            capture, because the other has the same trades again.
+        trade_stream: ``trade`` or ``aggTrade``: one of them, since both carry the same trades.
         left_out: Trades of the other stream.
-        book_step_e8: Step that the quantities of the first book suggest, in 1e-8; 0 before it. It is what is
-            known of the order step before the first decision: later rows must not change the unit of a strategy.
-        stretches: The steps of its levels in the course of time.
+        book_step_e8: Step that the first book's quantities suggest; 0 before it. Only this is known of the order step
+            before the first decision: later rows must not change a strategy's unit.
+        stretches: Steps of the levels over time.
     """
 
     def __init__(  # noqa: PLR0913 - most have a default
@@ -286,7 +270,7 @@ class ImportSession:
         self._contract: ContractWriter | None = None
 
     def contract(self, recv_us: int, message: ContractMessage) -> None:
-        """Write what is told of a contract beside book and trades, if its day is open."""
+        """Write a contract's data beside book and trades, if its day is open."""
         today = self._open
         if today is None or not today.from_us <= recv_us < today.to_us:
             return
@@ -300,11 +284,11 @@ class ImportSession:
         return self._open.journal.writer
 
     def note(self, recv_us: int | None, kind: str, details: Mapping[str, Any]) -> None:
-        """Write an event before the next message, in the same day; without a time it gets that of the last message."""
+        """Write an event before the next message, in its day; without a time it gets the last message's."""
         self._notes.append((recv_us or 0, kind, details))
 
     def quarantine(self, recv_us: int | None, broken: Broken) -> None:
-        """Store an unreadable line; without a time it gets the time of the last message."""
+        """Store an unreadable line; without a time it gets the last message's."""
         today = self._open
         if today is None:
             self._broken.append((recv_us or 0, broken))
@@ -318,7 +302,7 @@ class ImportSession:
         """Process one message, received at *recv_us*.
 
         Raises:
-            BrokenFile: If it is more than an hour before the open day.
+            BrokenFile: If the message is more than an hour before the open day.
         """
         if isinstance(message, (TradePrint, AggTrade)):
             self._trade(recv_us, message)
@@ -344,9 +328,9 @@ class ImportSession:
             market.book.anomaly(recv_us, "ticker_differs", book_id=market.book_id, difference=differs)
 
     def lose(self, recv_us: int, cause: str, *, unseen: bool = False) -> None:
-        """Drop the book, if there is one, at *recv_us*: the source has reported that it is no longer valid.
+        """Drop the book, if any, at *recv_us*: the source says it is no longer valid.
 
-        With *unseen* it has not been valid since the last message of the book.
+        *unseen*: not since the last message of the book.
         """
         market = self._enter(recv_us).market
         market.arrived(recv_us)
@@ -357,25 +341,22 @@ class ImportSession:
 
     @property
     def last_us(self) -> int:
-        """Receive time of the last message."""
         return self._last_us
 
     @property
     def ends_us(self) -> int | None:
-        """The end of the open day; None before the first message."""
+        """End of the open day; None before the first message."""
         return self._open.to_us if self._open else None
 
     def write_notes(self) -> None:
-        """Write the events noted so far into the open day."""
         if self._open:
             self._write_notes(self._open)
 
     def back_warnings(self) -> list[str]:
-        """Return the warning about messages whose time is far before that of earlier ones."""
+        """Return the warning about messages far earlier than previous ones."""
         return self._back.raised()
 
     def finish(self) -> None:
-        """Close the last day."""
         if self._open:
             self._last_us = max([self._last_us, *(at_us for at_us, _, _ in self._notes)])
             self._write_notes(self._open)
@@ -393,7 +374,7 @@ class ImportSession:
         market.take(recv_us, message)
 
     def _enter(self, recv_us: int) -> OpenDay:
-        """Return the day of a message of *recv_us*, opened if necessary, and count the message."""
+        """Return the day of *recv_us*, opened if necessary, and count the message."""
         today = self._open
         if today is None or recv_us >= today.to_us:
             today = self._open = self._next_day(recv_us)
@@ -446,7 +427,6 @@ class ImportSession:
         return OpenDay(midnight_us(day, self._zone), midnight_us(next_day(day), self._zone), journal, market)
 
     def _note_book(self, event: MarketEvent) -> None:
-        """Note the quantities of the first book."""
         if not self.book_step_e8 and isinstance(event, EpochOpened):
             quantities = [e8(qty) for side in (event.bids, event.asks) for _, qty in side]
             self.book_levels = len(quantities)

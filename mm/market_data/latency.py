@@ -1,7 +1,7 @@
 """Statistics of message latencies, and the error of the clock; no socket, no timer, no clock.
 
-A latency is the arrival by our clock minus the exchange's own stamp, so it includes the transmission and the error of
-our clock, and may be negative. A `RoundTrip` measures only the clock's error, to within half its duration.
+A latency is arrival by our clock minus the exchange's stamp: it includes transmission and our clock's error, and may be
+negative. A `RoundTrip` measures the clock's error alone, to within half its duration.
 """
 
 from array import array
@@ -27,10 +27,7 @@ class Spread(NamedTuple):
 class LatencyHistogram:
     """Counts latencies in buckets whose width grows with the value: each is accurate to 3 %, and memory is bounded.
 
-    A latency of 64 bits falls into one of some 960 buckets per sign.
-
-    Attributes:
-        last_us: The last one, µs; 0 before the first.
+    Some 960 buckets per sign cover 64 bits.
     """
 
     __slots__ = ("_buckets", "count", "last_us", "sum_us")
@@ -42,7 +39,7 @@ class LatencyHistogram:
         self._buckets: dict[int, int] = {}
 
     def add(self, latency_us: int) -> None:
-        """Add one latency; it may be negative if our clock is behind the exchange's."""
+        """A latency is negative if our clock is behind the exchange's."""
         size = -latency_us if latency_us < 0 else latency_us
         shift = size.bit_length() - BITS
         lowest = (size >> shift) << shift if shift > 0 else size
@@ -53,9 +50,8 @@ class LatencyHistogram:
         self.last_us = latency_us
 
     def percentiles(self, *shares: float) -> list[int]:
-        """Return the latency, in µs, that each share (0 to 1) of them does not exceed; raises ValueError without any.
-
-        The value is the middle of its bucket.
+        """Return the latency (µs) that each share (0 to 1) does not exceed, as the middle of its bucket; raises
+        ValueError without latencies.
         """
         if not self.count:
             raise ValueError("no latency was added, so there are no percentiles")
@@ -70,7 +66,6 @@ class LatencyHistogram:
         return percentiles
 
     def merge(self, later: "LatencyHistogram") -> None:
-        """Add all latencies of *later*."""
         for bucket, count in later._buckets.items():
             self._buckets[bucket] = self._buckets.get(bucket, 0) + count
         self.count += later.count
@@ -78,7 +73,6 @@ class LatencyHistogram:
         self.last_us = later.last_us
 
     def spread(self) -> Spread | None:
-        """Return median and 99th percentile; None without latencies."""
         return Spread(*self.percentiles(0.5, 0.99)) if self.count else None
 
 
@@ -86,8 +80,8 @@ class StreamLatencies:
     """The latencies of each stream.
 
     Attributes:
-        before: Latencies of the recording before the current period.
-        arrived: Arrival of the last message of each stream, as of the last evaluation, in µs.
+        before: Latencies before the current period.
+        arrived: Arrival (µs) of each stream's last message, as of the last evaluation.
     """
 
     def __init__(self) -> None:
@@ -97,15 +91,15 @@ class StreamLatencies:
         self._times: dict[str, array[int]] = {}
 
     def times(self, stream: str) -> "array[int]":
-        """Return the array for the arrival (µs) and the exchange's stamp (ms or µs) of each message, alternating.
+        """Return the array for arrival (µs) and exchange stamp (ms or µs) of each message, alternating.
 
-        They are evaluated when the latencies are read, so that the cost per message is negligible.
+        It is evaluated when latencies are read, so a message costs next to nothing.
         """
         return self._times.setdefault(stream, array("q"))
 
     @property
     def recent(self) -> dict[str, LatencyHistogram]:
-        """The latencies since the last report, by stream."""
+        """Latencies since the last report, by stream."""
         for stream, times in self._times.items():
             if times:
                 self.arrived[stream] = times[-2]
@@ -116,19 +110,19 @@ class StreamLatencies:
         return self._recent
 
     def take(self) -> dict[str, Spread]:
-        """Return the spread of each stream since the last call, for the ledger, and reset."""
+        """Return each stream's spread since the last call, and reset."""
         recent, self._recent = self.recent, {}
         for stream, histogram in recent.items():
             self.before.setdefault(stream, LatencyHistogram()).merge(histogram)
         return {stream: spread for stream, histogram in recent.items() if (spread := histogram.spread())}
 
     def last_us(self, stream: str) -> int | None:
-        """Return the last latency of *stream*, in µs; None without one."""
+        """None without a latency."""
         histogram = self.recent.get(stream) or self.before.get(stream)
         return histogram.last_us if histogram else None
 
     def totals(self, stream: str) -> tuple[int, int]:
-        """Return the total number of latencies of *stream*, and their sum in µs."""
+        """Return number and sum (µs) of all latencies."""
         parts = [histogram for histogram in (self.before.get(stream), self.recent.get(stream)) if histogram]
         return sum(part.count for part in parts), sum(part.sum_us for part in parts)
 
@@ -138,8 +132,8 @@ class RoundTrip:
     """One request for the exchange's time.
 
     Attributes:
-        took_us: From the request to the response, by a monotonic clock, µs.
-        answered_us: Arrival of the response by our wall clock, µs.
+        took_us: Duration by a monotonic clock.
+        answered_us: Arrival of the response by our wall clock.
     """
 
     took_us: int
@@ -148,30 +142,26 @@ class RoundTrip:
 
     @property
     def offset_us(self) -> int:
-        """Our clock minus the exchange's, for equal delays both ways, µs; the error is at most half the trip."""
+        """Our clock minus the exchange's for equal delays both ways; the error is at most half the trip."""
         return self.answered_us - self.took_us // 2 - self.server_us
 
 
 def offset_of(trips: Iterable[RoundTrip]) -> RoundTrip | None:
-    """Return the shortest of *trips*, whose offset is the most accurate; None if there are none."""
+    """Return the shortest trip, whose offset is the most accurate; None without trips."""
     return min(trips, key=lambda trip: trip.took_us, default=None)
 
 
 class ClockWatch:
-    """Detects that a wall clock was set, by comparing it with a monotonic one.
+    """Detects that a wall clock was set, by a monotonic clock.
 
-    Slewing changes a clock by some µs per second and is not a step; `LEAST_STEP_US` separates the two.
-
-    Args:
-        wall_us: Current reading of the wall clock.
-        monotonic_us: Current reading of the monotonic clock.
+    Slewing by some µs per second is no step; `LEAST_STEP_US` separates the two.
     """
 
     def __init__(self, wall_us: int, monotonic_us: int) -> None:
         self._ahead_us = wall_us - monotonic_us
 
     def step_us(self, wall_us: int, monotonic_us: int) -> int:
-        """Return the step by which the wall clock was set since the last call, in µs; 0 if it was not."""
+        """Return the step (µs) since the last call; 0 without one."""
         ahead_us = wall_us - monotonic_us
         by_us = ahead_us - self._ahead_us
         self._ahead_us = ahead_us

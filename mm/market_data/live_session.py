@@ -1,7 +1,7 @@
 """Writes one symbol's live messages from the venue into its day folders.
 
-A `LiveSession` has no socket, no timer and no clock: its input is messages, responses and times, its output rows.
-The `MarketState` interprets messages, as for an import; a `DayJournal` and a `TradeBackfill` subscribe to it.
+A `LiveSession` has no socket, timer or clock: messages, responses and times go in, rows come out. `MarketState`
+interprets messages, as for an import; `DayJournal` and `TradeBackfill` subscribe to it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -58,8 +58,8 @@ class Received(NamedTuple):
     """The type and the effect of a stream message.
 
     Attributes:
-        kind: Its type; None if it was unusable.
-        advanced: Whether it has ids that no connection had received before.
+        kind: None if unusable.
+        advanced: Whether it has ids that no connection had delivered before.
     """
 
     kind: type[Message] | None
@@ -71,18 +71,12 @@ class LiveSession:
     """Processes the input in order, and writes it.
 
     Args:
-        writer: The first day, after its opening events.
-        at_us: When it was opened, µs.
-        top_n: Levels per side in the frames.
-        snapshot_limit: Requested levels per side of snapshots.
-        trade_stream: ``trade`` or ``aggTrade``.
-        venue: Parses the messages.
+        snapshot_limit: Levels per side to request in a snapshot.
 
     Attributes:
-        backfill: The missing trades, and the requests for them.
         instrument: The venue's entry of the symbol, JSON text; None while unknown.
         latencies: Arrival minus the exchange's stamp, by stream.
-        clock: The last measurement of the clocks' offset; None before one.
+        clock: Last measurement of the clocks' offset; None before one.
     """
 
     def __init__(
@@ -137,43 +131,39 @@ class LiveSession:
 
     @property
     def writer(self) -> DayWriter:
-        """The files of the current day."""
         return self._journal.writer
 
     def follow(self, take: Callable[[DayJournal], Subscriber]) -> None:
-        """Subscribe the result of *take*, called with the journal, to all market events, each after its numbering."""
+        """Subscribe *take*'s result, called with the journal, to all market events after their numbering."""
         self._journal.then = take(self._journal)
 
     @property
     def report(self) -> DayReport:
-        """The report of the current day."""
         return self._journal.report
 
     @property
     def epoch_id(self) -> int:
-        """The last epoch opened in the day; 0 before the first."""
         return self._journal.epoch_id
 
     @property
     def needs_snapshot(self) -> bool:
-        """Whether updates wait for a book."""
         return self.market.needs_snapshot
 
     @property
     def wants_refresh(self) -> bool:
-        """Whether the book may soon reach beyond its snapshot's depth, so that another one is needed."""
+        """Whether the book may soon outgrow its snapshot's depth, so that another is needed."""
         return self.market.book.running_out
 
     @property
     def off_grid(self) -> bool:
-        """Whether there were rows off all grids reported by the exchange."""
+        """Whether rows were off all reported grids."""
         grids, grid = self._grids, self._grid
         named = gcd(*(change.tick_e8 for change in grids)), gcd(*(change.lot_e8 for change in grids))
         return bool(grids) and named != (grid.tick_e8, grid.lot_e8)
 
     @property
     def grid(self) -> dict[str, str]:
-        """The last steps reported by the exchange, as text."""
+        """Last reported steps, as text."""
         return {
             name: short_text(step_e8)
             for grid in self._grids[-1:]
@@ -181,23 +171,21 @@ class LiveSession:
         }
 
     def event(self, at_us: int, kind: str, details: Mapping[str, Any]) -> None:
-        """Write an event of the recording."""
         self._journal.event(at_us, kind, details)
 
     def connected(self, at_us: int, url: str, conn: int) -> None:
-        """Write that connection number *conn* was opened."""
         self.event(at_us, "ws_connected", {"url": url, "conn": conn})
         self.market.opened(conn)
 
     def disconnected(self, at_us: int, conn: int, code: int | None, reason: str) -> None:
-        """Write that a connection has ended; after the last one, missing ids get the cause `DISCONNECTED`."""
+        """Write the end of a connection; after the last one, missing ids get the cause `DISCONNECTED`."""
         self.market.closed(conn, at_us)
         self.event(at_us, "ws_disconnected", {"conn": conn, "code": code, "reason": reason})
         if not self.market.arbiter.open:
             self.market.all_closed()
 
     def clock_read(self, at_us: int, step_us: int) -> None:
-        """Write that the wall clock was set by *step_us*, if it was, unless arrivals have already shown the step."""
+        """Write that the wall clock was set by *step_us*, unless 0 or arrivals already showed the step."""
         if self._ended:
             return
         shown, self._stepped_back = self._stepped_back, False
@@ -206,7 +194,7 @@ class LiveSession:
             self.report.clock_steps += 1
 
     def clock_offsets(self, at_us: int, trip: RoundTrip | None = None) -> None:
-        """Write the latencies of each stream since the last time, and the clock's own offset if it was measured."""
+        """Write each stream's latencies since the last time, and the clock offset if measured."""
         if self._ended:
             return
         for stream, spread in self.latencies.take().items():
@@ -217,15 +205,15 @@ class LiveSession:
 
     @property
     def late_us(self) -> int | None:
-        """How late the last depth message was by the exchange's clock, at most, µs; None if that cannot be known."""
+        """Greatest lateness of the last depth message by the exchange's clock, µs; None if unknown."""
         last_us = self.latencies.last_us("depth")
         return None if self.clock is None or last_us is None else last_us - self.clock.least_us
 
     @property
     def clock_doubted(self) -> bool:
-        """Whether the clock must be measured: it was not, or not well, or messages come late, or before they are sent.
+        """Whether the clock needs measuring: it was not, or not well, or messages come late or before they are sent.
 
-        The latter two also show a clock that was set.
+        Late or early messages also reveal a clock that was set.
         """
         if self.clock is None or self.clock.within_us > DOUBTED_WITHIN_US:
             return True
@@ -236,10 +224,8 @@ class LiveSession:
         """Process a message of the stream and return its type and effect.
 
         Args:
-            recv_us: Its arrival, in µs.
-            raw: The raw message.
-            conn: Its connection; None if there is only one source.
-            now_s: Current time of a monotonic clock, in s.
+            conn: None if there is a single source.
+            now_s: A monotonic clock, s.
         """
         report = self._journal.report
         if recv_us < self._last_us:
@@ -266,19 +252,17 @@ class LiveSession:
         return Received(type(message), taken.ids_missing, taken.advanced)
 
     def _unusable(self, recv_us: int, reason: str, raw: bytes) -> Received:
-        """Store an unusable message raw."""
         self.market.arrived(recv_us)
         self._journal.quarantine(recv_us, STREAM, reason, raw)
         return Received(None)
 
     def snapshot_requested(self, at_us: int, attempt: int) -> None:
-        """Write that a snapshot was requested."""
         self._attempt = attempt
         self.market.book.expect_snapshot()
         self.event(at_us, "snapshot_request", {"attempt": attempt})
 
     def snapshot_answered(self, answer: Answer) -> bool:
-        """Load the response as the book if possible, and return whether it was; otherwise the ledger has the reason."""
+        """Load the response as the book, and return whether that worked; otherwise the ledger says why."""
         taken = self._take_snapshot(self._in_order(answer))
         self._attempt = None
         return taken
@@ -298,7 +282,7 @@ class LiveSession:
         return self.market.snapshot(answer.recv_us, message)
 
     def failed(self, at_us: int, reason: str) -> None:
-        """Write that processing a response failed unexpectedly; the book is not trusted any more."""
+        """Write that processing a response failed; the book is no longer trusted."""
         at_us = max(at_us, self._last_us)
         self._journal.event(at_us, "anomaly", {"kind": "internal", "reason": reason})
         if self._attempt is not None:
@@ -308,7 +292,7 @@ class LiveSession:
         self.market.needs_snapshot = self.market.book_id is None
 
     def trades_answered(self, answer: Answer) -> int:
-        """Write the missing trades of a REST response, and return their number."""
+        """Write the missing trades of a REST response; return their number."""
         answer = self._in_order(answer)
         self.market.book.carry_over(answer.recv_us)
         try:
@@ -320,13 +304,13 @@ class LiveSession:
         return self.market.trades.fetched(answer.recv_us, trades)
 
     def trades_lost(self, at_us: int, first_id: int, last_id: int) -> None:
-        """Write that the missing ones of these trades will not arrive; they are fetched by REST."""
+        """Write that no connection will deliver these trades; REST fetches them."""
         self.market.trades_lost(max(at_us, self._last_us), first_id, last_id)
 
     def learn(self, answer: Answer) -> str | None:
-        """Use the symbol's filters of exchangeInfo and return its status; None if it has none.
+        """Use the symbol's filters of exchangeInfo; return its status, or None.
 
-        A new grid applies from the first row off the earlier grids, if it explains all such rows, else from now.
+        A new grid applies from the first row off the earlier grids if it explains all such rows, else from now.
         """
         if answer.cause:
             return None
@@ -350,7 +334,7 @@ class LiveSession:
         return status
 
     def _take_grid(self, at_us: int, named: Instrument) -> None:
-        """Use the exchange's grid, in addition to the earlier ones of the day."""
+        """Use the exchange's grid beside the day's earlier ones."""
         steps, before = (named.tick_e8, named.lot_e8), self._grids
         self._grid.use(*steps)
         if not before:
@@ -365,13 +349,12 @@ class LiveSession:
             self._journal.off_since = None
 
     def roll(self, writer: DayWriter, at_us: int, *, carry: bool, reason: str = DAY_OVER) -> DayWriter:
-        """Continue in another day and return the files of the finished one, which is not sealed yet.
+        """Continue in another day; return the finished one's writer, not sealed yet.
 
         Args:
             writer: The new day, after its opening events.
-            at_us: When it begins, µs.
-            carry: Whether it directly follows the old one, so that the book may be carried over.
-            reason: Why the old one has ended; after `IDS_AGAIN` the ids begin anew.
+            carry: Whether it directly follows the old day, so that the book carries over.
+            reason: Why the old day ended; after `IDS_AGAIN` the ids begin anew.
         """
         attempt, before = self._attempt, self._journal.writer
         self.finish(at_us, reason, window_over=reason == DAY_OVER)
@@ -396,7 +379,6 @@ class LiveSession:
         return before
 
     def finish(self, at_us: int, reason: str, *, window_over: bool) -> None:
-        """Write the last events of the day."""
         self.clock_offsets(at_us)
         if reason not in CONTINUING_REASONS:
             self.market.flush(at_us)
@@ -410,7 +392,7 @@ class LiveSession:
         self._ended = True
 
     def _in_order(self, answer: Answer) -> Answer:
-        """Return *answer* with an arrival no earlier than that of the last message: their rows are in one file."""
+        """Return *answer* with an arrival no earlier than the last message: their rows share a file."""
         return replace(answer, recv_us=max(answer.recv_us, self._last_us))
 
     def _snapshot_failed(self, answer: Answer, cause: str) -> bool:
@@ -419,31 +401,26 @@ class LiveSession:
 
 
 class RecordingControl(Protocol):
-    """The interface of a recording for a listener."""
+    """A recording as its listener sees it."""
 
-    def shut_down(self, conn: int) -> None:
-        """Replace connection *conn*, which the exchange will close."""
+    def shut_down(self, conn: int) -> None: ...
 
     def need_snapshot(self) -> None:
-        """Request a snapshot: updates wait for a book."""
+        """Updates wait for a book."""
 
     def begin_anew(self) -> None:
-        """Set the day aside, and begin it anew: the exchange gives recorded ids again."""
+        """Set the day aside and begin it anew: the exchange gives recorded ids again."""
 
 
 class StreamListener:
-    """Passes stream messages to a session, and measures the silence of each connection.
+    """Passes stream messages to a session and measures each connection's silence.
 
     Args:
-        session: Processes them.
-        silences: Stall detectors of depth messages, one per simultaneous connection.
-        trades: Watches the trades of each connection.
-        recording: Reacts to stream events.
-        log: Logs events.
-        clock: Returns the time for written events, in µs: no later than undelivered messages.
+        silences: Stall detectors of depth messages, one per connection.
+        clock: Time for written events (µs): no later than undelivered messages.
 
     Attributes:
-        trouble: Why there is no connection; empty if there is one.
+        trouble: Why there is no connection; empty with one.
     """
 
     def __init__(
@@ -466,11 +443,10 @@ class StreamListener:
         self._newest: dict[int, int] = {}
 
     def begin(self, ends_us: int) -> None:
-        """Accept messages up to *ends_us*, the first instant after the window."""
+        """Accept messages before *ends_us*, the first instant after the window."""
         self._ends_us = ends_us
 
     def connected(self, url: str, conn: int, slot: int) -> None:
-        """Handle the opening of a connection."""
         self.trouble = ""
         self._newest[slot] = conn
         self._session.connected(self._clock(), url, conn)
@@ -480,7 +456,6 @@ class StreamListener:
         self._log.info("ws_connected", conn=conn)
 
     def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
-        """Process a message."""
         session, now_s = self._session, monotonic()
         if recv_us >= self._ends_us:
             return
@@ -505,7 +480,6 @@ class StreamListener:
             self._recording.need_snapshot()
 
     def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:
-        """Handle the end of a connection."""
         self._session.disconnected(self._clock(), conn, code, reason)
         for first_id, last_id in self._trades.lost(conn):
             self._session.trades_lost(self._clock(), first_id, last_id)
@@ -515,11 +489,11 @@ class StreamListener:
         self._log.info("ws_disconnected", conn=conn, code=code, reason=reason)
 
     def joined(self, conn: int) -> bool:
-        """Return True if a connection has received a continuation of the others."""
+        """Return True if a connection has continued the ids of the others."""
         return self._session.market.arbiter.joined(conn)
 
     def unreachable(self, reason: str) -> None:
-        """Log a failed connection attempt, once for each reason."""
+        """Log a failed attempt, once per reason."""
         if reason != self.trouble:
             self.trouble = reason
             self._log.warning("ws_unreachable", reason=reason)

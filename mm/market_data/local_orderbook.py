@@ -1,7 +1,7 @@
 """Order book of one symbol: levels ordered by integer keys, with the exchange's original decimal texts.
 
-The recorder and the import use it, and the compiled book of the backtest is tested against it. Its sides are plain
-Python, or compiled if a kernel is available.
+Recorder and import use it; tests compare the backtest's compiled book with it. Sides are plain Python, or compiled if a
+kernel is available.
 """
 
 from bisect import bisect_left, insort
@@ -30,13 +30,13 @@ with suppress(ImportError):
 class LocalOrderBook:
     """Price levels of both sides.
 
-    The cost of reading the best levels does not depend on the depth of the book; that of a change hardly does.
+    Reading the best levels costs the same at any depth; a change nearly so.
 
     Args:
-        key: Converts a price text into its integer sort key: 1e-8 of the quote asset, or ``Instrument.ticks``. Equal
-            prices must have equal keys. Its exceptions propagate, and the level is then not applied.
-        in_e8: Whether *key* is in 1e-8, and a kernel may keep the sides: fast if levels were parsed by a kernel and
-            are written as `cells`.
+        key: Price text to integer sort key: 1e-8 of the quote asset, or ``Instrument.ticks``. Equal prices need equal
+            keys. Its exceptions propagate, and the level is not applied.
+        in_e8: Whether *key* is in 1e-8 and a kernel may keep the sides: fast if a kernel parsed the levels and they are
+            written as `cells`.
     """
 
     def __init__(self, key: Callable[[str], int] = e8, *, in_e8: bool = False) -> None:
@@ -51,14 +51,14 @@ class LocalOrderBook:
     def of(
         cls, bids: Sequence[Level], asks: Sequence[Level], key: Callable[[str], int] = e8, *, in_e8: bool = False
     ) -> "LocalOrderBook":
-        """Return the book of a snapshot's levels, in any order."""
+        """Return the book of a snapshot, its levels in any order."""
         book = cls(key, in_e8=in_e8)
         book.change(bids, asks)
         return book
 
     @property
     def compiled(self) -> tuple[Any, Any] | None:
-        """Both sides, bids first, if a kernel keeps them; None with plain Python."""
+        """Both sides, bids first, if a kernel keeps them; else None."""
         return None if isinstance(self._bids, PlainSide) else (self._bids, self._asks)
 
     def apply(self, side: int, price: str, qty: str) -> None:
@@ -67,7 +67,7 @@ class LocalOrderBook:
         self.change(*((level, ()) if side > 0 else ((), level)))
 
     def change(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
-        """Set the levels of an update, as `apply` does; return whether the book is now crossed."""
+        """Set the levels of an update; return whether the book is now crossed."""
         try:
             self._bids.change(bids)
             self._asks.change(asks)
@@ -78,33 +78,32 @@ class LocalOrderBook:
         return bid is not None and ask is not None and bid >= -ask
 
     def best(self) -> tuple[int | None, int | None]:
-        """Return the keys of the best bid and ask; None for an empty side."""
+        """Keys of best bid and ask; None for an empty side."""
         ask = self._asks.best
         return self._bids.best, None if ask is None else -ask
 
     def top(self, n: int) -> tuple[list[Level], list[Level]]:
-        """Return up to *n* levels per side, bids and asks, each best first."""
+        """Up to *n* levels per side, bids and asks, best first."""
         return self._bids.top(n), self._asks.top(n)
 
     def cells(self, n: int) -> str:
-        """Return the frame cells of the best *n* levels, in the format of `level_cells`."""
+        """Frame cells of the best *n* levels, in the format of `level_cells`."""
         text = self._cells(self._bids, self._asks, n)
         return level_cells(*self.top(n), n) if text is None else text
 
     def levels(self) -> tuple[list[Level], list[Level]]:
-        """Return all levels, bids and asks, each best first."""
+        """All levels, bids and asks, best first."""
         return self.top(len(self))
 
     def sizes(self) -> tuple[int, int]:
-        """Return the number of levels, bids and asks."""
         return len(self._bids), len(self._asks)
 
     def qty_at(self, side: int, key: int) -> str | None:
-        """Return the quantity at the price with the key *key* on *side*; None if there is no such level."""
+        """None without a level there."""
         return self._bids.qty_at(key) if side > 0 else self._asks.qty_at(-key)
 
     def levels_to(self, side: int, key: int) -> int:
-        """Return the number of levels of *side* from the best price to the one with the key *key*, both included."""
+        """Number of levels from the best to *key*, both included."""
         return self._bids.count_to(key) if side > 0 else self._asks.count_to(-key)
 
     def crossed(self) -> bool:
@@ -113,9 +112,9 @@ class LocalOrderBook:
         return bid is not None and ask is not None and bid >= -ask
 
     def differences(self, other: "LocalOrderBook", edges: tuple[int | None, int | None] = (None, None)) -> int:
-        """Return the number of levels that differ from those of *other*, within the depth of both.
+        """Return the number of levels that differ from *other*'s, within the depth of both.
 
-        The depth of *other* ends at its last levels, that of this book at the keys *edges* (bid, ask; None: its end).
+        The depth of *other* ends at its last levels, this book's at the keys *edges* (bid, ask; None: its end).
         """
         bid, ask = edges
         return _differences(self._bids, other._bids, bid) + _differences(
@@ -131,7 +130,6 @@ class LocalOrderBook:
         return len(self._bids) + len(self._asks)
 
     def _switch_to_plain(self) -> None:
-        """Switch to plain Python."""
         held = self.levels()
         side, self._cells = _PLAIN
         self._bids, self._asks = side(self._key, 1), side(self._key, -1)
@@ -141,7 +139,8 @@ class LocalOrderBook:
 class PlainSide:
     """Levels of one side by ascending keys: integer prices, negative for asks, so that the best is last.
 
-    Keys are in a sorted list, cheap to change near the best price, levels in a dictionary; compiled version: `Side`.
+    Keys are in a sorted list, cheap to change near the best price, levels in a dictionary; `Side` is the compiled
+    version.
     """
 
     __slots__ = ("_keys", "_levels", "_number", "_sign")
@@ -154,16 +153,13 @@ class PlainSide:
 
     @property
     def best(self) -> int | None:
-        """Key of the best level; None without levels."""
         return self._keys[-1] if self._keys else None
 
     @property
     def last(self) -> int | None:
-        """Key of the last level; None without levels."""
         return self._keys[0] if self._keys else None
 
     def change(self, changes: Iterable[Level]) -> None:
-        """Set the quantities of *changes*; zero removes a level."""
         keys, levels, number, sign = self._keys, self._levels, self._number, self._sign
         for price, qty in changes:
             key = sign * number(price)
@@ -175,25 +171,20 @@ class PlainSide:
                 del keys[bisect_left(keys, key)]
 
     def top(self, n: int) -> list[Level]:
-        """Return up to *n* levels, the best first."""
         levels = self._levels
         return [levels[key] for key in self._keys[: -n - 1 : -1]]
 
     def qty_at(self, key: int) -> str | None:
-        """Return the quantity of the level *key*; None if there is none."""
         level = self._levels.get(key)
         return level[1] if level else None
 
     def count_to(self, key: int) -> int:
-        """Return the number of levels from the best to *key*, both included."""
         return len(self._keys) - bisect_left(self._keys, key)
 
     def quantities(self, key: int) -> dict[int, int]:
-        """Return the quantities, in 1e-8, of the levels from the best to *key*."""
         return {near: e8(self._levels[near][1]) for near in self._keys[bisect_left(self._keys, key) :]}
 
     def check(self) -> None:
-        """Raise ValueError if an invariant is violated: ordered keys, no empty levels, one key per level."""
         keys, levels = self._keys, self._levels
         if any(low >= high for low, high in pairwise(keys)):
             raise ValueError(f"keys do not ascend: {keys}")
@@ -212,7 +203,7 @@ def _plain_cells(bids: PlainSide, asks: PlainSide, n: int) -> str:
 
 
 def _differences(ours: PlainSide, theirs: PlainSide, edge: int | None) -> int:
-    """Return the number of differing levels, at most to *edge* and the last one of *theirs*."""
+    """Count differing levels up to *edge* and the last level of *theirs*."""
     worst = theirs.last
     if worst is None:
         return 0
@@ -232,7 +223,7 @@ _LEAST_SHARE = 10
 
 @dataclass(frozen=True, slots=True)
 class SnapshotDepth:
-    """The depth of a snapshot, bids and asks: beyond its last level, a book contains only levels that changed later.
+    """Depth of a snapshot, bids and asks: beyond its last level a book has only levels that changed later.
 
     Attributes:
         edges: Sort key of the last price; None without levels.
@@ -243,21 +234,21 @@ class SnapshotDepth:
 
     @classmethod
     def of(cls, bids: Sequence[Level], asks: Sequence[Level], key: Callable[[str], int]) -> "SnapshotDepth":
-        """Return the depth of a snapshot's levels, in any order; *key* is that of the book."""
+        """Levels may be in any order; *key* is the book's."""
         last_bid = min((key(price) for price, _ in bids), default=None)
         last_ask = max((key(price) for price, _ in asks), default=None)
         return cls((len(bids), len(asks)), (last_bid, last_ask))
 
     def horizons(self, limit: int) -> list[tuple[int, int]]:
-        """Return the sides (+1 bid, -1 ask) that are incomplete in a snapshot of *limit* levels, with their edges."""
+        """Return the sides (+1 bid, -1 ask) that a snapshot of *limit* levels cut off, with their edges."""
         sides = zip((1, -1), self.levels, self.edges, strict=True)
         return [(side, edge) for side, levels, edge in sides if edge is not None and levels >= limit]
 
     def running_out(self, book: LocalOrderBook, limit: int, top_n: int) -> bool:
-        """Return True if the best *top_n* levels of *book* may soon be beyond the snapshot's depth.
+        """Return True if the best *top_n* levels may soon be beyond the snapshot's depth.
 
-        A side with fewer levels than requested, *limit*, is complete. Of any other side, a tenth of the levels must be
-        left between the best price and the edge, at least twice *top_n*, but never more than half of the levels.
+        A side with fewer levels than *limit* is complete. Otherwise a tenth of the levels must be left between best
+        price and edge, at least twice *top_n*, never more than half.
         """
         for side, edge in self.horizons(limit):
             levels = self.levels[side < 0]
@@ -271,12 +262,12 @@ _DOUBTS = 3
 
 
 class SnapshotSanity:
-    """Checks for snapshots with an empty side: the market may be empty, but a broken response looks the same."""
+    """Checks snapshots with an empty side: an empty market and a broken response look the same."""
 
     def __init__(self) -> None:
         self._empty = 0
 
     def needs_another(self, bids: Sequence[Level], asks: Sequence[Level]) -> bool:
-        """Return True to request another one; the fourth consecutive one with an empty side is accepted."""
+        """The fourth consecutive snapshot with an empty side is accepted."""
         self._empty = 0 if bids and asks else self._empty + 1
         return 0 < self._empty <= _DOUBTS

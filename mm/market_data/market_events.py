@@ -1,7 +1,7 @@
 """Events of one symbol's market: the output of the state machine, and the input of its subscribers.
 
-A subscriber is called with each event when it happens, so the referenced book is in its state at that time.
-`recv_us` is the arrival of the message that caused the event, in µs.
+A subscriber gets each event as it happens, with the book in its state at that time. `recv_us` is the arrival (µs) of
+the message that caused the event.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -51,13 +51,12 @@ class TradeVerdict(Enum):
 
 
 class DepthArrived(Struct, gc=False):
-    """A depth message has arrived, whatever its effect.
+    """Any arriving depth message.
 
     Attributes:
-        number: Counts the depth messages of the market from 1; `BookChanged` refers to the message by it.
-        verdict: Its effect on the book; a buffered one may change it later.
-        book: The book after it, if it was applied and the book is valid; otherwise None (a buffered message may be
-            applied later, see `BookChanged`).
+        number: Counts depth messages from 1; `BookChanged` refers to it.
+        verdict: Effect on the book; may change later for a buffered message.
+        book: The valid book after applying it; else None (see `BookChanged` for buffered messages).
     """
 
     recv_us: int
@@ -76,10 +75,10 @@ class BookChanged(Struct, gc=False):
 
 
 class EpochOpened(Struct, gc=False):
-    """A snapshot is the new book.
+    """A snapshot became the book.
 
     Attributes:
-        tag: Its reason: ``initial``, ``resync``, ``refresh`` or ``carried``.
+        tag: ``initial``, ``resync``, ``refresh`` or ``carried``.
     """
 
     recv_us: int
@@ -97,7 +96,7 @@ class BookResynced(Struct, gc=False):
 
 
 class BookLost(Struct, gc=False):
-    """The book is no longer valid until a new snapshot is loaded; *cause* is the reason."""
+    """The book is invalid until a new snapshot; *cause* is the reason."""
 
     recv_us: int
     cause: str
@@ -107,10 +106,10 @@ class StatusReported(Struct, gc=False):
     """The venue has reported the symbol's status.
 
     Attributes:
-        status: As the venue names it, such as ``TRADING``.
-        traded: Whether the symbol is traded under it.
+        status: The venue's word, such as ``TRADING``.
+        traded: Whether the symbol trades under it.
         last_update_id: Of the book; 0 without one.
-        book: The book, if it is valid; None otherwise.
+        book: None if not valid.
     """
 
     recv_us: int
@@ -144,7 +143,7 @@ class TradesMissing(Struct, gc=False):
 
 
 class TradeArrived(Struct, gc=False):
-    """A trade to be stored has arrived; *verdict* is NEW, GAP, RESET or LATE."""
+    """A trade to store; *verdict* is NEW, GAP, RESET or LATE."""
 
     recv_us: int
     trade: TradeMessage
@@ -152,7 +151,7 @@ class TradeArrived(Struct, gc=False):
 
 
 class TradesFetched(Struct, gc=False):
-    """Missing trades were fetched by REST: *trades*, for the ids *ids*, in order but possibly incomplete."""
+    """REST returned *trades*, in order but perhaps incomplete, for the missing *ids*."""
 
     recv_us: int
     trades: Sequence[Trade]
@@ -167,7 +166,7 @@ class TradeRepeated(Struct, gc=False):
 
 
 class MessageRefused(Struct, gc=False):
-    """A depth message or trade with ids far from the known ones was refused: later messages contradict it."""
+    """A message with ids far from the known ones was refused: later messages contradict it."""
 
     recv_us: int
     arrived_us: int
@@ -176,11 +175,7 @@ class MessageRefused(Struct, gc=False):
 
 
 class ClockRead(Struct, gc=False):
-    """The offset of our clock from the exchange's was measured.
-
-    Attributes:
-        offset_us: Our clock minus the exchange's.
-    """
+    """Our clock minus the exchange's was measured."""
 
     recv_us: int
     offset_us: int
@@ -188,12 +183,12 @@ class ClockRead(Struct, gc=False):
 
     @property
     def least_us(self) -> int:
-        """The least offset that fits."""
+        """Least offset that fits."""
         return self.offset_us - self.within_us
 
 
 class Anomaly(Struct, gc=False):
-    """An irregularity: its kind, and the numbers that describe it."""
+    """An irregularity, with the numbers that describe it."""
 
     recv_us: int
     kind: str
@@ -222,10 +217,10 @@ Subscriber = Callable[[MarketEvent], None]
 
 
 def trade_id_of(trade: TradeMessage) -> int:
-    """Return the id by which a trade, or an aggregate of trades, is counted."""
+    """Return the id that counts a trade or an aggregate."""
     return trade.t if isinstance(trade, TradePrint) else trade.a
 
 
 def stream_of(trade: TradeMessage) -> str:
-    """Return the stream of a trade, ``trade`` or ``aggTrade``."""
+    """Return ``trade`` or ``aggTrade``."""
     return "trade" if isinstance(trade, TradePrint) else "aggTrade"

@@ -1,17 +1,17 @@
-"""State machine of one symbol's market: processes messages, returns verdicts and events; no sockets, timers or files.
+"""State machine of one symbol's market: messages in, verdicts and events out; no sockets, timers or files.
 
-Messages of all open connections are merged into one feed (`Arbiter`), depth messages and snapshots update the book
-(`BookState`), trades the trade sequence (`TradeState`). Events are passed one by one to the subscribers: a writer of
-day folders, the requests for missing trades, or a trading strategy.
+`Arbiter` merges the messages of all connections into one feed; depth messages and snapshots update the book
+(`BookState`), trades the trade sequence (`TradeState`). Subscribers get each event: a writer of day folders, the
+requests for missing trades, a trading strategy.
 
-Two connections split the same ids into different batches, with different losses and delays. A batch that another
-connection has completely covered is dropped; a batch that only overlaps is passed on, because quantities are absolute.
-A batch that does not continue the previous one waits for the missing ids: until another connection delivers them, until
-all others have passed them, or until a timeout. Then it is passed on, and the ids show the gap; a later batch with such
-ids is passed on as well. The messages of a single connection, including stale ones, are passed on unchanged.
+Two connections batch the same ids differently, with different losses and delays. A batch that another connection has
+covered completely is dropped; one that only overlaps passes, because quantities are absolute. A batch that does not
+continue the previous one waits until another connection delivers the missing ids, all others have passed them, or a
+timeout. Then it passes, and the ids show the gap; a later batch with such ids passes too. Messages of a single
+connection, even stale ones, pass unchanged.
 
-On one connection, batches never overlap. If one begins after the first and up to the last id of the previous one, an
-id of the two is wrong: all ids are forgotten, and the book begins again with a snapshot.
+Batches of one connection never overlap: if one begins after the first and up to the last id of the previous one, an id
+is wrong, all ids are forgotten, and the book begins again with a snapshot.
 """
 
 from bisect import insort
@@ -48,7 +48,7 @@ Item = TypeVar("Item")
 
 
 class _Held(NamedTuple, Generic[Item]):
-    """A message that waits for earlier ids; *number*, the order of arrival, breaks ties."""
+    """A message waiting for earlier ids; *number*, the order of arrival, breaks ties."""
 
     first_id: int
     last_id: int
@@ -58,14 +58,14 @@ class _Held(NamedTuple, Generic[Item]):
 
 
 class Lane(Generic[Item]):
-    """One sequence of ids (the updates of a book, or trades) over the open connections.
+    """One sequence of ids (book updates or trades) over the open connections.
 
     Args:
-        hold_s: Maximum time, in s, for which a message waits for missing ids before it.
+        hold_s: Longest wait for missing ids, in s.
 
     Attributes:
-        last_id: Last id that was passed on; None before the first.
-        alone: The single connection, whose messages need only `note`; None if there is none.
+        last_id: Last id passed on; None before the first.
+        alone: The single connection, whose messages need only `note`; None with several.
     """
 
     def __init__(self, hold_s: float = HOLD_S) -> None:
@@ -79,14 +79,13 @@ class Lane(Generic[Item]):
         self._count = 0
 
     def opened(self, conn: int) -> None:
-        """Register connection *conn*, which was opened."""
         if self.alone is not None:
             self._passed[self.alone] = self.last_id
         self.alone = None if self._passed else conn
         self._passed[conn] = None
 
     def closed(self, conn: int) -> list[Item]:
-        """Remove connection *conn*, which has ended; return the messages that no longer need to wait."""
+        """Remove an ended connection; return messages that need not wait any more."""
         self._passed.pop(conn, None)
         self._behind_reset.discard(conn)
         if self.alone == conn:
@@ -94,14 +93,14 @@ class Lane(Generic[Item]):
         return self._released()
 
     def joined(self, conn: int) -> bool:
-        """Return True if a message of *conn* was passed on, or would have been if it had arrived first."""
+        """Return True if a message of *conn* passed, or would have if it had arrived first."""
         if conn == self.alone:
             return True
         passed = self._passed.get(conn)
         return passed is not None and self.last_id is not None and passed <= self.last_id
 
     def note(self, last_id: int) -> bool:
-        """Advance to the last id of a message of the single connection; return False if it is not new."""
+        """Advance by a message of the single connection; False if it is not new."""
         known = self.last_id
         new = known is None or last_id > known or went_back(known, last_id)
         if new:
@@ -109,15 +108,7 @@ class Lane(Generic[Item]):
         return new
 
     def take(self, conn: int, first_id: int, last_id: int, item: Item, now_s: float) -> list[Item]:
-        """Process *item*, with the ids *first_id* to *last_id*, from *conn*; return the messages to pass on.
-
-        Args:
-            conn: Its connection, which must be open.
-            first_id: Its first id.
-            last_id: Its last id.
-            item: Represents the message.
-            now_s: Current time of a monotonic clock, in s.
-        """
+        """Process *item* with its ids from an open connection; return what to pass on. *now_s* is a monotonic clock."""
         known, passed = self.last_id, self._passed.get(conn)
         if conn in self._behind_reset and passed is not None and went_back(passed, last_id):
             self._behind_reset.discard(conn)
@@ -140,23 +131,21 @@ class Lane(Generic[Item]):
         return [item, *self._released()]
 
     def start_again(self) -> list[Item]:
-        """Forget all ids, and return all waiting messages."""
+        """Forget all ids; return the waiting messages."""
         before = self.rest()
         self.last_id, self._passed = None, dict.fromkeys(self._passed)
         self._behind_reset.clear()
         return before
 
     def overdue(self, now_s: float) -> list[Item]:
-        """Return the messages that have waited long enough."""
         late = [held.first_id for held in self._held if held.until_s <= now_s]
         return self._released(max(late)) if late else []
 
     def rest(self) -> list[Item]:
-        """Return all waiting messages: nothing more will arrive."""
         return self._released(self._held[-1].first_id) if self._held else []
 
     def _reset(self, conn: int, last_id: int, item: Item) -> list[Item]:
-        """Pass *item* on, and drop later messages of other connections with ids from before the reset."""
+        """Pass *item* on, and drop later messages of other connections with ids before the reset."""
         before = self.rest()
         self._behind_reset = {other for other, passed in self._passed.items() if other != conn and passed is not None}
         self._skipped = IdRanges()
@@ -164,7 +153,7 @@ class Lane(Generic[Item]):
         return [*before, item]
 
     def _released(self, up_to: int = -1) -> list[Item]:
-        """Remove the messages to pass on, in order: continuations, unfillable gaps, and all up to id *up_to*."""
+        """Remove what to pass on, in order: continuations, unfillable gaps, and all up to id *up_to*."""
         out: list[Item] = []
         while self._held:
             held, known = self._held[0], self.last_id or 0
@@ -182,7 +171,7 @@ class Lane(Generic[Item]):
         return out
 
     def _all_passed(self, held: _Held[Item]) -> bool:
-        """Return True if no connection can deliver the ids before *held* any more."""
+        """No connection can deliver the ids before *held* any more."""
         reached = held.first_id - 1
         return all(
             passed is not None and passed >= reached
@@ -196,12 +185,11 @@ Passing = list[tuple[int, Sequenced]]
 
 
 class Arbiter:
-    """Merges the updates and the trades of all connections, each in a separate `Lane`, with their arrival times.
+    """Merges updates and trades of all connections, in a `Lane` each.
 
     Args:
-        doubts: Whether messages with ids far away are held for confirmation; not in an import, which keeps the order.
-        update_id: Last update id of an earlier run; None if there was none.
-        trade_id: Last trade id, in the same form.
+        doubts: Whether messages with far ids are held for confirmation; not in an import, which keeps the order.
+        update_id: Last update id of an earlier run.
     """
 
     def __init__(self, *, doubts: bool = False, update_id: int | None = None, trade_id: int | None = None) -> None:
@@ -212,7 +200,7 @@ class Arbiter:
         self._open: set[int] = set()
 
     def opened(self, conn: int, update_ms: int = 0, trade_ms: int = 0) -> None:
-        """Register connection *conn*, which was opened after an update and a trade that were sent at these instants."""
+        """Register a connection, opened after an update and a trade sent at these instants."""
         self._open.add(conn)
         for lane in (self._updates, self._trades):
             lane.opened(conn)
@@ -220,46 +208,42 @@ class Arbiter:
             doubts.opened(conn, lane.last_id, sent_ms)
 
     def closed(self, conn: int) -> Passing:
-        """Remove *conn*, which has ended; return the messages to pass on."""
+        """Remove an ended connection; return what to pass on."""
         self._open.discard(conn)
         return [*self._updates.closed(conn), *self._trades.closed(conn)]
 
     @property
     def open(self) -> bool:
-        """Whether any connection is open."""
         return bool(self._open)
 
     @property
     def doubts(self) -> list[Doubts]:
-        """The `Doubts` about updates and about trades; empty without such checks."""
+        """The `Doubts` about updates and trades; empty without such checks."""
         return list(self._doubts.values())
 
     @property
     def last_trade_id(self) -> int | None:
-        """Last id of the passed-on trades; None before the first."""
         return self._trades.last_id
 
     def joined(self, conn: int) -> bool:
-        """Return True if *conn* has received an update that continues those of the others."""
+        """Return True if *conn* has continued the others' updates."""
         return self._updates.joined(conn)
 
     def start_again(self) -> Passing:
-        """Forget the ids of the updates, and return the ones that waited."""
         return self._updates.start_again()
 
     def forget(self) -> None:
-        """Forget all ids, and the messages that waited."""
         for lane in (self._updates, self._trades):
             lane.start_again()
         for doubts in self._doubts.values():
             doubts.forget()
 
     def alone(self, conn: int | None, message: Sequenced, *, sure: bool = False) -> bool | None:
-        """Pass *message* on unchanged if *conn* is the only connection (None: a single source without connections).
+        """Pass *message* unchanged if *conn* is the only connection (None: a single source).
 
         Returns:
-            Whether the feed has advanced to new ids; None if *conn* is not the only connection, or if, unless *sure*,
-            the message is doubtful or may settle a doubt.
+            Whether the feed advanced to new ids; None if *conn* is not alone, or, unless *sure*, if the message is
+            doubtful or may settle a doubt.
         """
         if isinstance(message, DepthUpdate):
             lane, first_id, last_id = self._updates, message.U, message.u
@@ -282,39 +266,35 @@ class Arbiter:
         return lane.note(last_id)
 
     def settle(self, recv_us: int, message: Sequenced, conn: int | None, now_s: float, raw: bytes) -> Settled:
-        """Return the decision about doubtful messages caused by *message*; `Settled.held` if it is doubtful itself."""
+        """Return the decision that *message* causes; `Settled.held` if it is doubtful itself."""
         lane = self._updates if isinstance(message, DepthUpdate) else self._trades
         if not self._doubts:
             return Settled()
         return self._doubts[lane].take(recv_us, message, conn, now_s, raw, lane.last_id)
 
     def take(self, recv_us: int, conn: int, message: Sequenced, now_s: float) -> Passing:
-        """Process *message* from *conn*; return the messages to pass on, each of which has new ids."""
+        """Return the messages to pass on, each with new ids."""
         if isinstance(message, DepthUpdate):
             return self._updates.take(conn, message.U, message.u, (recv_us, message), now_s)
         number = message.t if isinstance(message, TradePrint) else message.a
         return self._trades.take(conn, number, number, (recv_us, message), now_s)
 
     def overdue(self, now_s: float) -> Passing:
-        """Return the messages that have waited long enough."""
         return [*self._updates.overdue(now_s), *self._trades.overdue(now_s)]
 
     def rest(self) -> Passing:
-        """Return all waiting messages: nothing more will arrive."""
         return [*self._updates.rest(), *self._trades.rest()]
 
 
 @dataclass(frozen=True)
 class PreviousRun:
-    """The final state of an earlier run, so that ids missing since are reported.
+    """Final state of an earlier run, so that ids missing since are reported.
 
     Attributes:
-        update_id: Its last update id; None if it had none.
+        update_id: Its last update id; None without one.
         update_sent: When the exchange sent it, ms or µs.
-        trade_id: Its last trade id; None if it had none.
-        trade_sent: When the exchange sent it, ms or µs.
-        missing_trades: Missing trades that may still arrive.
-        cause: The cause of missing ids until the first message arrives.
+        missing_trades: May still arrive.
+        cause: Cause of missing ids until the first message.
     """
 
     update_id: int | None = None
@@ -331,9 +311,9 @@ class Taken(NamedTuple):
     """The effect of a message.
 
     Attributes:
-        ids_missing: Whether ids before it, or before one that it released, are missing.
-        advanced: Whether the feed has advanced to new ids.
-        late: Whether it is a trade that the stream delivered after a later one; it was not passed on.
+        ids_missing: Whether ids are missing before it, or before a message that it released.
+        advanced: Whether the feed got new ids.
+        late: Whether it is a trade delivered after a later one; it was not passed on.
     """
 
     ids_missing: bool
@@ -342,21 +322,17 @@ class Taken(NamedTuple):
 
 
 class MarketState:
-    """Processes the messages of one symbol in sequence.
+    """Processes one symbol's messages in sequence.
 
     Args:
-        grid: Converts the symbol's decimals, all of which it has checked.
-        subscribers: Called with each event, in this order.
-        trade_subscribers: Called with only the events of trades, after the others.
+        grid: Has checked all decimals.
+        subscribers: Get each event, in this order.
+        trade_subscribers: Get only trade events, after the others.
         top_n: Levels per side that must be within the horizon.
-        keeps_late: Whether trades that arrive after later ones are passed on, as in an import.
+        keeps_late: Whether trades behind later ones pass, as in an import.
         ids_skip: Whether the venue skips trade ids.
-        before: The final state of an earlier run.
-        venue: The market, as in ``schema.json``.
 
     Attributes:
-        arbiter: Merges the feeds of several connections.
-        needs_snapshot: Whether updates wait for a book.
         ids_again: Whether the exchange gives known ids again: messages are dropped until `forget_ids`.
     """
 
@@ -396,15 +372,14 @@ class MarketState:
 
     @property
     def book_id(self) -> int | None:
-        """Last id in the book; None without a valid book."""
+        """None without a valid book."""
         return self.book.book_id
 
     def opened(self, conn: int) -> None:
-        """Register connection *conn*, which was opened."""
         self.arbiter.opened(conn, exchange_ms(self._update_sent), exchange_ms(self._trade_sent))
 
     def forget_ids(self) -> None:
-        """Forget all ids, because the exchange gives them again; the book is dropped by `BookState.next_day`."""
+        """The exchange gives ids again; `BookState.next_day` drops the book."""
         self.arbiter.forget()
         self.book.ids.start_again()
         self.trades.forget_ids()
@@ -413,7 +388,7 @@ class MarketState:
         self.ids_again = False
 
     def closed(self, conn: int, at_us: int = 0) -> None:
-        """Remove connection *conn*, which ended at *at_us*, and process the messages that waited for it."""
+        """Remove an ended connection, and process the messages that waited for it."""
         self._last_us = max(self._last_us, at_us)
         self._newest.pop(conn, None)
         for doubts in self.arbiter.doubts:
@@ -421,31 +396,30 @@ class MarketState:
         self._pass_on(self.arbiter.closed(conn))
 
     def all_closed(self) -> None:
-        """Record that no connection is open: ids missing at the next opening get the cause `DISCONNECTED`."""
+        """From now on missing ids get the cause `DISCONNECTED`."""
         self._depth_cause = self._trade_cause = DISCONNECTED
         self.needs_snapshot = False
 
     def arrived(self, recv_us: int) -> None:
-        """Record an arrival at *recv_us*: the first of a day, or a message that `take` does not process."""
+        """Record an arrival that `take` does not process, or a day's first."""
         self._last_us = recv_us
         if self.book.carries:
             self.book.carry_over(recv_us)
 
     def passed(self, us: int) -> None:
-        """Set the earliest time of later events: waiting messages and late responses are stamped *us* or later."""
+        """Stamp waiting messages and late responses *us* or later."""
         self._passed_us = us
 
     def take(
         self, recv_us: int, message: Sequenced, conn: int | None = None, now_s: float = 0.0, raw: bytes = b""
     ) -> Taken:
-        """Process a depth message or a trade.
+        """Process a depth message or trade.
 
         Args:
-            recv_us: Its arrival, in µs.
-            message: The message.
-            conn: Its connection; None if there is only one source.
-            now_s: Current time of a monotonic clock, in s.
-            raw: The raw message, for the quarantine.
+            recv_us: Arrival, µs.
+            conn: None if there is a single source.
+            now_s: A monotonic clock, s.
+            raw: For the quarantine.
         """
         if self.ids_again:
             return Taken(ids_missing=False, advanced=False, late=False)
@@ -476,7 +450,6 @@ class MarketState:
         return taken._replace(ids_missing=taken.ids_missing or missing)
 
     def _feed(self, recv_us: int, message: Sequenced, conn: int | None, now_s: float) -> Taken:
-        """Process an undoubted message."""
         advanced = self.arbiter.alone(conn, message, sure=True)
         if advanced is not None:
             return self._alone(recv_us, message, advanced)
@@ -488,9 +461,9 @@ class MarketState:
         return Taken(_is_gap(verdict), advanced, verdict is TradeVerdict.LATE)
 
     def _settle(self, settled: Settled, now_s: float = 0.0) -> bool:
-        """Process or refuse doubtful messages, with their arrival times; return whether ids were missing.
+        """Process or refuse doubtful messages at their arrival times; return whether ids were missing.
 
-        If the event loop was late, the time is raised, because the rows of a file may step back only by a limited time.
+        After a late event loop the time is raised: rows of a file may step back only a little.
         """
         last_us, missing = self._last_us, False
         for doubted in settled.wrong:
@@ -502,7 +475,7 @@ class MarketState:
         return missing
 
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
-        """Process a snapshot of the book, and return whether it is the new book."""
+        """Return whether the snapshot became the book."""
         recv_us = max(recv_us, self._passed_us)
         self.report_grid(recv_us)
         loaded = self.book.snapshot(recv_us, snapshot)
@@ -510,9 +483,9 @@ class MarketState:
         return loaded
 
     def status(self, recv_us: int, status: str) -> None:
-        """Report the symbol's status, as the venue has answered it, after the messages that have arrived.
+        """Report the symbol's status after the messages that have arrived.
 
-        A tape has only its instant, so that is later than theirs. A halt is reported once.
+        A tape has only its instant, so it must be later than theirs. A halt is reported once.
         """
         if status == self._status and status in NOT_TRADED:
             return
@@ -522,38 +495,38 @@ class MarketState:
         self._emit(StatusReported(at_us, status, traded, book_id or 0, book))
 
     def status_again(self, recv_us: int) -> None:
-        """Report that the symbol is still not traded, as the ledger of a new day does not know it."""
+        """Repeat that the symbol does not trade: a new day's ledger does not know it."""
         if (status := self._status) in NOT_TRADED:
             self._status = ""
             self.status(recv_us, status)
 
     def report_grid(self, recv_us: int, **details: Any) -> None:
-        """Report prices or quantities off the grid, if there are any, before the rows that contain them."""
+        """Report values off the grid, if any, before the rows with them."""
         if self._grid.off:
             self._emit(Anomaly(recv_us, GRID, {**self._grid.report(), **details}))
 
     def let_through(self, now_s: float, at_us: int = 0) -> None:
-        """Pass on, at *at_us*, messages that have waited long enough for earlier ids or for confirmation."""
+        """Pass on what has waited long enough for earlier ids or confirmation."""
         self._last_us = max(self._last_us, at_us)
         for doubts in self.arbiter.doubts:
             self._settle(doubts.overdue(now_s), now_s)
         self._pass_on(self.arbiter.overdue(now_s))
 
     def trades_lost(self, at_us: int, first_id: int, last_id: int) -> None:
-        """Report the missing trades of these ids, which no connection will deliver."""
+        """No connection will deliver these trades."""
         self.trades.lost(at_us, first_id, last_id, self._trade_cause)
 
     def flush(self, at_us: int = 0) -> None:
-        """Pass on, at *at_us*, everything that waits for other connections: nothing more will arrive."""
+        """Pass on everything that waits: nothing more will arrive."""
         self._last_us = max(self._last_us, at_us)
         for doubts in self.arbiter.doubts:
             self._settle(doubts.rest())
         self._pass_on(self.arbiter.rest())
 
     def _pass_on(self, messages: Passing) -> bool:
-        """Process the messages passed on by the arbiter, and return whether ids were missing.
+        """Process what the arbiter passes on; return whether ids were missing.
 
-        A message that had to wait gets the time of its release, so that time does not decrease.
+        A message that waited gets the time of its release, so that time does not decrease.
         """
         missing, least_us = False, max(self._last_us, self._passed_us)
         for recv_us, message in messages:
@@ -561,7 +534,6 @@ class MarketState:
         return missing
 
     def _process(self, recv_us: int, message: Sequenced, *, one_of_many: bool) -> Verdict | TradeVerdict:
-        """Process one message of the feed."""
         if isinstance(message, DepthUpdate):
             self._update_sent = max(self._update_sent, message.E)
             cause, self._depth_cause = self._depth_cause, IDS_MISSING
@@ -576,7 +548,6 @@ class MarketState:
 
 
 def _to_all(subscribers: Sequence[Subscriber]) -> Subscriber:
-    """Return a function that calls all *subscribers*; for a single one, itself."""
     if len(subscribers) == 1:
         return subscribers[0]
 

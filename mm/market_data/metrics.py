@@ -1,6 +1,6 @@
-"""Metrics for Prometheus: declaration and output of families (text format 0.0.4), and the server of the page.
+"""Prometheus metrics: families, their text (format 0.0.4), and the server of the page.
 
-The families of market data are shared by all subscribers of a market: recorder, shadow and trader.
+Recorder, shadow and trader share the families of market data.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class MetricFamily:
     """One metric.
 
     Attributes:
-        name: In base units, with the suffix ``_total`` for counters.
+        name: In base units; counters end in ``_total``.
         kind: ``gauge``, ``counter``, ``summary`` or ``histogram``.
     """
 
@@ -58,7 +58,7 @@ DOOR_FAMILIES = (REFUSED, EXPIRY)
 
 
 def market_families(age_s: float | None, gaps: int, messages: Mapping[str, int]) -> list[FilledFamily]:
-    """Return the families of market data: the book's age (None before its first update), gaps, messages by stream."""
+    """Return the families of market data: book age (None before its first update), gaps, messages by stream."""
     return [
         (BOOK_AGE, [] if age_s is None else [("", {}, float(age_s))]),
         (GAPS, [("", {}, gaps)]),
@@ -67,9 +67,9 @@ def market_families(age_s: float | None, gaps: int, messages: Mapping[str, int])
 
 
 def exposition(symbol: str, families: Iterable[FilledFamily]) -> str:
-    """Return the page of *families*; families without samples are omitted.
+    """Return the page; families without samples are left out.
 
-    Every sample is labelled with the *symbol*; if that is empty, only with its own labels.
+    Samples carry *symbol* as a label unless it is empty.
     """
     common, lines = {"symbol": symbol} if symbol else {}, []
     for family, samples in families:
@@ -90,7 +90,7 @@ def _escaped(text: str) -> str:
 
 
 def _door_page(door: Door) -> str:
-    """Return the page of a door; empty for one that asks for nothing."""
+    """Return the page of a door; empty for a door that asks for nothing."""
     if door.tokens is None and door.expires_s is None:
         return ""
     refused: list[MetricSample] = [("", {"reason": reason}, count) for reason, count in door.refusals.items()]
@@ -107,16 +107,14 @@ async def metrics_served(
     health: Callable[[], Mapping[str, object]] | None = None,
     door: Door | None = None,
 ) -> AsyncIterator[int]:
-    """Answer ``/metrics``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
+    """Serve ``/metrics``, ``/health/live`` and ``/health/ready`` until the block ends; yield the port.
 
     ``/health/live`` needs no token: it says only that the process answers.
 
     Args:
-        host: Address to listen on.
         port: 0 for a free one.
-        text: Returns the page of metrics.
-        why_not_ready: Returns the reason for a 503 of ``/health/ready``; empty for 200.
-        health: Returns the content of ``/health``, JSON; None has no such page.
+        why_not_ready: Reason for a 503 of ``/health/ready``; empty for 200.
+        health: Content of ``/health``, JSON; None: no such page.
         door: Decides who may call; None for this machine only.
 
     Raises:
@@ -156,7 +154,7 @@ async def metrics_served(
 
 
 def _refusal(door: Door, head: bytes, peer: str) -> HttpRefusal | None:
-    """Return why the door refuses a request with the given *head*; None if it is allowed."""
+    """None if the door allows the request."""
     first, *lines = head.split(b"\r\n")
     headers = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
     target = b"".join(first.split(b" ")[1:2]).partition(b"?")[0]
@@ -174,7 +172,6 @@ def _response(
     why_not_ready: Callable[[], str],
     health: Callable[[], Mapping[str, object]] | None,
 ) -> bytes:
-    """Return the complete HTTP response to a request with the given *head*."""
     method, _, rest = head.partition(b" ")
     target = rest.partition(b" ")[0].partition(b"?")[0]
     if target not in (*_PAGES, _LIVE, _READY) and not (target == _HEALTH and health):

@@ -29,7 +29,7 @@ STATES = ("waiting", "connecting", "syncing", SYNCED, ENDED)
 
 
 def page(report: HealthReport) -> str:
-    """Return the metrics page of *report*, in seconds and bytes, with the name suffixes required by Prometheus."""
+    """Return the metrics page, in seconds and bytes as Prometheus requires."""
     counts = {stream: health.messages for stream, health in report.streams.items()}
     shared = market_families(report.book_age_s, report.events.get("gap", 0), counts) if report.path else []
     own = [(MetricFamily(f"mm_recorder_{name}", kind, text), filled) for name, kind, text, filled in _families(report)]
@@ -96,14 +96,7 @@ DOUBTED_INTERVAL_S = 5.0
 
 
 class Monitor:
-    """Monitors one recording.
-
-    Args:
-        health: Stores the clock offset, and creates the report.
-        rest: Requests the exchange's time.
-        clock: Returns the wall clock, in µs.
-        monotonic_us: Returns a monotonic clock, in µs.
-    """
+    """Watches one recording: clock, health file, metrics page."""
 
     def __init__(
         self,
@@ -123,7 +116,7 @@ class Monitor:
     async def watching(
         self, recording: WatchedRecording, host: str = "", port: int = 0, door: Door | None = None
     ) -> AsyncIterator[None]:
-        """Monitor *recording* until the block ends, and serve its page and health on *port*, if that is not 0.
+        """Watch until the block ends, and serve page and health on *port* unless it is 0.
 
         Raises:
             UsageError: If *host* and *port* cannot be bound.
@@ -148,7 +141,7 @@ class Monitor:
                     await asyncio.to_thread(self._health.write, self._now(recording))
 
     async def _watch(self, recording: WatchedRecording) -> None:
-        """Detect steps of the clock, and write the health every `INTERVAL_S`."""
+        """Detect clock steps, and write the health every `INTERVAL_S`."""
         watch, due_us = ClockWatch(self._clock(), self._monotonic_us()), 0
         while True:
             at_us, now_us = self._clock(), self._monotonic_us()
@@ -174,9 +167,9 @@ class Monitor:
         await asyncio.shield(self._writing)
 
     async def _measure(self, recording: WatchedRecording) -> None:
-        """Write latencies and offset into the ledger: soon after the start, every `OFFSET_INTERVAL_S`, and if doubted.
+        """Write latencies and offset soon after the start, every `OFFSET_INTERVAL_S`, and if doubted.
 
-        The reading is with the session in the same step, so that no message of the market is between them.
+        The reading reaches the session in the same step, so that no market message comes between.
         """
         loop = asyncio.get_running_loop()
         measured_s, every_s = loop.time(), FIRST_OFFSET_S

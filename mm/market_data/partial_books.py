@@ -1,8 +1,7 @@
-"""Streams that repeat the best 5, 10 or 20 levels (``@depth20``): how they are told from changes, and used as changes.
+"""Streams that repeat the best 5, 10 or 20 levels (``@depth20``): telling them from changes, and using them as changes.
 
-On USD-M their messages have the event and the ids of changes, on Spot the form of a REST response; only combined
-streams and addresses of connections name them. What tells them otherwise: each lists as many levels a side, of which
-none is removed.
+On USD-M they have the event and ids of changes, on Spot the form of a REST response; only combined streams and
+connection addresses name them. Otherwise: each lists equally many levels a side and removes none.
 """
 
 import re
@@ -28,7 +27,7 @@ _STREAM = re.compile(r"([^@/=?]+)@depth(5|10|20)?(?=[@/&]|$)")
 
 
 class Peeked(Struct, gc=False):
-    """The fields of any message of a book."""
+    """Fields of any book message."""
 
     stream: str = ""
     data: Raw = Raw(b"")
@@ -46,12 +45,12 @@ _PEEKED = msgspec.json.Decoder(Peeked)
 
 @dataclass
 class BookContent:
-    """What the first messages of a capture say about the book of one symbol.
+    """What a capture's first messages say about a symbol's book.
 
     Attributes:
-        levels: Levels of a stream of partial books; 0 without one.
-        bare_updates, bare_answers: Whether its messages have no stream name, by their form.
-        mixed: Whether both are without a name, and of one form.
+        levels: Levels of a partial-book stream; 0 without one.
+        bare_updates, bare_answers: Whether its messages lack a stream name, by their form.
+        mixed: Whether both kinds lack a name and share a form.
     """
 
     levels: int = 0
@@ -62,7 +61,7 @@ class BookContent:
 
 
 def content_of(symbol: str, packets: Iterable[tuple[str, bytes | str]]) -> BookContent:
-    """Return what the book of *symbol* is made of, by addresses and messages; an address alone is a connection."""
+    """*packets* are addresses and messages; an address alone is a connection."""
     found, named = BookContent(), set[int]()
     updates, answers = list[int](), list[int]()
     for url, body in packets:
@@ -90,7 +89,7 @@ def content_of(symbol: str, packets: Iterable[tuple[str, bytes | str]]) -> BookC
 
 
 def _judge(found: BookContent, named: set[int], updates: Sequence[int], answers: Sequence[int]) -> None:
-    """Decide what messages without a stream name are: *updates* and *answers* by their depth, 0 for any other."""
+    """Classify messages without a stream name; *updates* and *answers* are depths, 0 for anything else."""
     depth, shaped = max(named | {0}), [one for one in updates if one]
     repeated = [one for one in answers if one]
     alike = len(shaped) >= ENOUGH_UPDATES
@@ -107,19 +106,14 @@ def _judge(found: BookContent, named: set[int], updates: Sequence[int], answers:
 
 
 def _depth(bids: Sequence[Level] | None, asks: Sequence[Level] | None) -> int:
-    """Return the levels a side of a partial book; 0 if it cannot be one."""
+    """Return the levels a side; 0 if it cannot be a partial book."""
     if not bids or not asks or len(bids) != len(asks) or len(bids) not in DEPTHS:
         return 0
     return len(bids) if all(level[1].strip("0.") for level in (*bids, *asks)) else 0
 
 
 class PartialBooks:
-    """Makes a snapshot and changes, with ids of their own, from the partial books of one symbol.
-
-    Args:
-        symbol: Upper case.
-        grid: Gives the prices in 1e-8.
-    """
+    """Turns one symbol's partial books into a snapshot and changes with ids of their own."""
 
     def __init__(self, symbol: str, grid: Grid) -> None:
         self._symbol, self._grid = symbol, grid
@@ -142,13 +136,13 @@ class PartialBooks:
         )
 
     def lose(self) -> bool:
-        """Forget the book, and return whether there was one: the next message begins anew."""
+        """Forget the book; return whether there was one."""
         had_one, self._sides = self._sides is not None, None
         self._id += had_one
         return had_one
 
 
 def difference(before: Mapping[int, Level], after: Mapping[int, Level]) -> list[Level]:
-    """Return the changes that make the levels *after* of those *before*, both by price."""
+    """Return the changes from *before* to *after*, both by price."""
     gone = [(price, "0") for key, (price, _) in before.items() if key not in after]
     return gone + [level for key, level in after.items() if before.get(key) != level]

@@ -1,10 +1,9 @@
-"""Limits on requests to a venue: the budget of an address, shared by its recorders, and delays between attempts.
+"""Request limits of a venue: the address's budget, shared by its recorders, and delays between attempts.
 
-The spending is stored in a small file that all processes of the user share, one for each host and kind, below the
-system's temporary folder; a lock protects it for microseconds, and no process waits for it: if it is locked, the budget
-is tried again a moment later. In an event loop a thread reads and writes it, and while its disk stalls each process
-counts its own spending. Machines whose processes cannot share it (containers) still have the exchange's own count of
-the others' spending.
+The spending is a small file per host and kind in the system's temporary folder, shared by the user's processes; a lock
+guards it for microseconds, and a process that meets the lock tries again a moment later. In an event loop a thread
+reads and writes it; while its disk stalls each process counts its own spending. Where processes cannot share it
+(containers), the exchange's count still covers the others.
 """
 
 import asyncio
@@ -30,15 +29,10 @@ EARLY_MOST_S = 8.0
 
 
 class Backoff:
-    """Delays that double from *first_s* up to *most_s*, each shortened randomly by up to a half.
+    """Delays that double from *first_s* to *most_s*, each shortened at random by up to a half.
 
-    In the first minute of trouble no delay is longer than 8 s. After a success, or a minute without an attempt, the
-    next attempt is immediate, and the delays start again.
-
-    Args:
-        first_s: The first delay, in s.
-        most_s: The longest delay, in s.
-        draw: Returns a random number between 0 and 1.
+    In the first minute of trouble none exceeds 8 s. After a success, or a minute without an attempt, the next attempt
+    is immediate, and the delays start again.
     """
 
     def __init__(self, first_s: float, most_s: float, draw: Callable[[], float] = random.random) -> None:
@@ -50,7 +44,7 @@ class Backoff:
         self._attempt_s: float | None = None
 
     def delay(self, now_s: float) -> float:
-        """Return the delay, in s, before an attempt that is requested at *now_s* of a monotonic clock."""
+        """*now_s* is a monotonic clock."""
         if self._attempt_s is None or now_s - self._attempt_s >= HEALTHY_S:
             self._delays, self._trouble_s, self._attempt_s = 0, now_s, now_s
             return 0.0
@@ -63,7 +57,6 @@ class Backoff:
         return delay_s
 
     def succeeded(self) -> None:
-        """Reset: the next attempt is immediate."""
         self._attempt_s = None
 
 
@@ -72,9 +65,9 @@ SHORT_BAN_S = 120.0
 
 
 def retry_after_s(header: str | None) -> float:
-    """Return the delay of a ``Retry-After`` header, in s; 0 without one, or if it is not in whole seconds.
+    """Return the delay of a ``Retry-After`` header, in s; 0 without one or unless whole seconds.
 
-    No exchange bans for more than three days: a longer time is an error, and counts as two minutes.
+    No exchange bans for over three days: a longer time is an error and counts as two minutes.
     """
     if not (header and header.isascii() and header.isdigit()):
         return 0.0
@@ -91,9 +84,9 @@ _Found = TypeVar("_Found")
 
 
 class _Spent(msgspec.Struct):
-    """The spending with its times (s of `passing_s`), when the exchange accepts requests again, and when it was noted.
+    """Spending with its times (s of `passing_s`), when the exchange accepts requests again, and when it was noted.
 
-    A file without the latter has times of the wall clock, which is what its zeros say.
+    A file without the last field has wall-clock times, as its zeros say.
     """
 
     spent: list[tuple[float, float]] = []
@@ -108,9 +101,8 @@ _DECODER = msgspec.json.Decoder(_Spent)
 
 
 def shared_path(kind: str, netloc: str) -> Path | None:
-    """Return the file that all processes of this user share for *kind* of the host *netloc*.
-
-    None if the folder is not owned by this user alone: then each process has its own budget.
+    """Return the file shared by this user's processes for *kind* of the host *netloc*; None if others own the folder,
+    so each process has its own budget.
     """
     folder = Path(tempfile.gettempdir()) / f"mm-{os.getuid()}"
     try:
@@ -125,15 +117,13 @@ def shared_path(kind: str, netloc: str) -> Path | None:
 
 
 class RateBudget:
-    """Limits the spending within a sliding window.
+    """Limits the spending in a sliding window.
 
     Args:
-        most: Maximum spending in the window.
-        window_s: Its length, in s.
-        path: File shared by processes; None keeps it in this process.
-        now_s: Returns a clock that cannot be set, in s, the same for all processes that share the file.
-        wall_s: Returns the wall clock, in s.
-        waits: Called with the wait of a grant, in s, if it is a second or more; once for each.
+        path: File shared by processes; None: this process only.
+        now_s: A clock that cannot be set, the same for all sharing processes.
+        wall_s: Wall clock.
+        waits: Gets each wait of a second or more.
     """
 
     def __init__(
@@ -156,11 +146,8 @@ class RateBudget:
         self._stalled: asyncio.Future[float] | None = None
 
     async def granted(self, amount: float, kept: float = 0.0) -> None:
-        """Wait until *amount* may be spent, and count it; never before the exchange accepts requests again.
-
-        Args:
-            amount: Amount to spend.
-            kept: Amount that must be left afterwards: deferrable requests leave room for urgent ones.
+        """Wait until *amount* may be spent while *kept* is left for urgent requests, and count it; never before the
+        exchange accepts requests again.
         """
         reported = False
         while (wait_s := await self._asked(amount, kept)) > 0:
@@ -187,7 +174,7 @@ class RateBudget:
         return 0.0
 
     async def _asked(self, amount: float, kept: float) -> float:
-        """Return what `spend` does, in the thread; if the file's disk stalls, by what this process has spent."""
+        """As `spend`, in the thread; if the disk stalls, by this process's own spending."""
         if self._path is None:
             return self.spend(amount, kept)
         if self._stalled is None or self._stalled.done():
@@ -203,7 +190,7 @@ class RateBudget:
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def soon(self, work: Callable[[], _Found], then: Callable[[_Found], object] = lambda _: None) -> None:
-        """Call *work*, which reads and writes the file, and *then* with its result; in an event loop in the thread."""
+        """Call *work* on the file, then *then* with its result; in a thread if there is an event loop."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -212,11 +199,11 @@ class RateBudget:
         self._in_thread(work).add_done_callback(lambda done: done.cancelled() or then(done.result()))
 
     def used(self, used: float) -> None:
-        """Set the exchange's own count of the spending, which includes that of others."""
+        """Set the exchange's own count, which includes others' spending."""
         self.soon(partial(self._use, used))
 
     def shared(self, used: float) -> float:
-        """Set the exchange's own count, and return for how long another process wants no requests, in s."""
+        """Set the exchange's count; return for how long (s) another process wants no requests."""
         self._use(used)
         return self.spend(0.0)
 
@@ -230,7 +217,7 @@ class RateBudget:
                     state.spent.append((now_s, unknown))
 
     def hold_off(self, seconds: float) -> None:
-        """Stop the spending of all processes for *seconds*."""
+        """Stop the spending of all processes."""
         now_s = self._now_s()
         self._quiet_until_s = max(self._quiet_until_s, now_s + seconds)
         self.soon(partial(self._hold_off, now_s, now_s + seconds))
@@ -242,7 +229,7 @@ class RateBudget:
 
     @property
     def spent(self) -> float:
-        """Spending within the window, as far as this process has read it."""
+        """Spending in the window as this process last read it."""
         now_s = self._now_s()
         return sum(entry for at_s, entry in self._own.spent if at_s > now_s - self._window_s)
 
@@ -255,7 +242,7 @@ class RateBudget:
 
     @contextmanager
     def _held(self, *, attempts: int = 1) -> Iterator[_Spent | None]:
-        """Yield the spending for modification; None while another process has locked it."""
+        """Yield the spending to modify; None while another process holds the lock."""
         if self._path is None:
             yield self._own
             return
@@ -278,7 +265,7 @@ class RateBudget:
 
 
 def _freed_s(state: _Spent, amount: float) -> float:
-    """Return the time of the entry up to which at least *amount* was spent; the last one if all is less."""
+    """Return the time of the entry by which *amount* was spent; the last if all is less."""
     for at_s, spent in state.spent:
         amount -= spent
         if amount <= 0:
@@ -298,7 +285,7 @@ def _locked(opened: int, attempts: int) -> bool:
 
 
 def _read(opened: int, now: HostTime) -> _Spent:
-    """Return the content of the file, on the clock of *now*; an unreadable one (a crash, a full disk) is empty."""
+    """Return the file's content on *now*'s clock; an unreadable file (crash, full disk) is empty."""
     try:
         state = _DECODER.decode(os.pread(opened, 1 << 20, 0))
     except (OSError, msgspec.MsgspecError):

@@ -1,7 +1,7 @@
 """``mm record``: one symbol's depth and trades, from the exchange into day folders, until the window closes.
 
-``SYMBOL=ETHUSDT python -m mm.market_data.recorder`` is the same command. Several symbols are recorded in parallel, by
-as few processes as possible with `SYMBOLS_PER_PROCESS` each.
+``SYMBOL=ETHUSDT python -m mm.market_data.recorder`` is the same command. Several symbols run in parallel,
+`SYMBOLS_PER_PROCESS` per process.
 """
 
 import asyncio
@@ -52,10 +52,9 @@ _Ended = TypeVar("_Ended")
 
 
 class RecordersFailed(MMError):
-    """Some of several recorders failed; the exit code is that of the worst."""
+    """Some recorders failed; the exit code is the worst."""
 
     def __init__(self, message: str, code: int) -> None:
-        """Store the message, which lists the recorders with their exit codes."""
         super().__init__(message)
         self.exit_code = code
 
@@ -78,8 +77,6 @@ def main(
 
 
 class _Monitored:
-    """A recording with its health file and its metrics page."""
-
     def __init__(self, source: Source, market: BinanceMarket, recorder: Recorder, name: Name, log: "Logger") -> None:
 
         parts = parts_of(source, recorder, name, log, market=market.market)
@@ -92,16 +89,14 @@ class _Monitored:
         self._symbol = source.symbol
 
     async def run(self) -> None:
-        """Record until the end."""
         async with self._monitor.watching(self._recording, *self._served):
             await self._recording.run()
 
     def stop(self, reason: str) -> None:
-        """End in order; may be called at any time."""
+        """May be called at any time."""
         self._recording.stop(reason)
 
     def report(self, console: Console) -> dict[str, Any]:
-        """Print the report of each day, and return it."""
         for report in self._recording.reports:
             console.print(report.line())
             console.print(report.path)
@@ -110,7 +105,7 @@ class _Monitored:
 
 
 def _until_signal(work: Coroutine[Any, Any, _Ended], stop: Callable[[str], object]) -> _Ended:
-    """Run *work* to its end; SIGTERM and Ctrl-C call *stop*."""
+    """Run *work*; SIGTERM and Ctrl-C call *stop*."""
 
     async def run() -> _Ended:
         at_ending_signals(stop)
@@ -120,7 +115,6 @@ def _until_signal(work: Coroutine[Any, Any, _Ended], stop: Callable[[str], objec
 
 
 def _record(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
-    """Record a single symbol."""
     watched = _Monitored(source, market, recorder, name, console.log)
     try:
         _until_signal(watched.run(), watched.stop)
@@ -129,7 +123,7 @@ def _record(console: Console, source: Source, market: BinanceMarket, recorder: R
 
 
 def _record_several(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
-    """Record a list of symbols in this process; the exit code is that of the worst."""
+    """Record several symbols in this process; the exit code is the worst."""
 
     symbols, started = source.symbol.split(","), dict[str, _Monitored]()
 
@@ -146,7 +140,7 @@ def _record_several(console: Console, source: Source, market: BinanceMarket, rec
 
 
 def _print_status(console: Console, source: Source) -> None:
-    """Print the last health of each symbol's recording; raises DataError if one is in trouble."""
+    """Print the last health of each recording; raises DataError if one is in trouble."""
 
     answers, troubles, at_us = {}, [], now_us()
     for symbol in source.symbol.split(","):
@@ -164,7 +158,7 @@ def _print_status(console: Console, source: Source) -> None:
 
 
 def _supervise(console: Console, source: Source, market: BinanceMarket, recorder: Recorder, name: Name) -> None:
-    """Run as many processes as the symbols need; the exit code is that of the worst."""
+    """Run as many processes as the symbols need; the exit code is the worst."""
 
     symbols = source.symbol.split(",")
     lists = {",".join(share): share for share in shares(symbols, recorder.symbols_per_process)}
@@ -187,14 +181,14 @@ def _supervise(console: Console, source: Source, market: BinanceMarket, recorder
 
 
 def _of_symbols(recorder: Recorder, name: Name, at: int, start: int) -> tuple[Recorder, Name]:
-    """Return the knobs of the recorder from symbol *at* of a list on, for its first start (1), second …"""
+    """Return the knobs of the recorder that starts at symbol *at* of a list, for start number *start*."""
     port = recorder.metrics_port + at if recorder.metrics_port else 0
     run_id = f"{name.run_id}_{start}" if name.run_id and start > 1 else name.run_id
     return replace(recorder, metrics_port=port), replace(name, run_id=run_id)
 
 
 def _due(recorder: Recorder) -> Callable[[], bool]:
-    """Return a function that returns whether the recording window is open, or will open."""
+    """Return whether the window is, or will be, open."""
 
     rule = WindowRule(recorder.window_start, recorder.window_end, recorder.window_tz)
     window = rule.at(now_us())
@@ -202,8 +196,6 @@ def _due(recorder: Recorder) -> Callable[[], bool]:
 
 
 def _end(console: Console, ended: dict[str, Any], codes: dict[str, int]) -> None:
-    """Print the result of each symbol; raises RecordersFailed if one has failed."""
-
     console.set_json({"symbols": ended, "codes": codes})
     if worst(codes):
         failed = ", ".join(f"{symbol} (exit {code})" for symbol, code in codes.items() if code)
@@ -211,7 +203,6 @@ def _end(console: Console, ended: dict[str, Any], codes: dict[str, int]) -> None
 
 
 def _words(groups: Sequence[Any], console: Console) -> list[str]:
-    """Return the command-line words of a recorder with the knobs of *groups*."""
     words = [sys.executable, "-m", "mm.market_data.recorder", "--log-level", console.level]
     for group in groups:
         for knob in knobs(type(group)):
@@ -221,7 +212,7 @@ def _words(groups: Sequence[Any], console: Console) -> list[str]:
 
 
 def of_market(recorder: Recorder, market: str = "spot") -> Recorder:
-    """Return the knobs with default bases of *market*, and the levels of its snapshots.
+    """Return the knobs with *market*'s default bases and snapshot levels.
 
     Raises:
         UsageError: If a base belongs to another market.
@@ -249,7 +240,7 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
     gathers: bool = True,
     market: str = "spot",
 ) -> "Parts":
-    """Return the parts of a recording; *clock*, in µs, stamps arrivals; *gathers*: deliver messages in batches."""
+    """*clock* (µs) stamps arrivals; *gathers*: deliver messages in batches."""
 
     trade_stream, venue = recorder.trade_stream or "trade", MARKETS[market]
     connections, limits = 2 if recorder.ws_pair else 1, venue.limits
@@ -293,7 +284,7 @@ def parts_of(  # noqa: PLR0913 - the inputs of all parts
 
 
 def _contract_streams(symbol: str, recorder: Recorder, rest: RestClient, log: "Logger") -> ContractStreams:
-    """Return the further connections of a contract, which share the budget of attempts."""
+    """The connections share the budget of attempts."""
     limits = MARKETS["usdm"].limits
     attempts = _budget("connections", recorder.ws_url, (limits.connections, limits.connections_window_s), log)
     streams = [
@@ -304,7 +295,7 @@ def _contract_streams(symbol: str, recorder: Recorder, rest: RestClient, log: "L
 
 
 def _budget(kind: str, url: str, limit: tuple[float, float], log: "Logger") -> "RateBudget":
-    """Return the budget of an address; *limit* is the maximum of a kind, and its window in s; long waits are logged."""
+    """*limit* is the maximum of a kind and its window in s; long waits are logged."""
 
     def waits(wait_s: float) -> None:
         log.warning(f"{kind}_awaited", wait_s=round(wait_s, 1), limit=limit[0], window_s=limit[1])

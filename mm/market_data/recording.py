@@ -1,8 +1,8 @@
-"""A running recording: the tasks around one `LiveSession`, from the opening of the window to the sealed manifest.
+"""A running recording: the tasks around one `LiveSession`, from the window's opening to the sealed manifest.
 
-Every deadline has its own timer, so that the end of the window, stalls and flushes work without messages as well. The
-loop adds rows and never waits for the disk: files are opened, written, forced to disk and sealed in a thread, and
-messages that arrive while the files of a new day are opened wait with their stamps.
+Every deadline has its own timer, so that window end, stalls and flushes work without messages. The loop never waits for
+the disk: a thread opens, writes, forces and seals files, and messages that arrive while a new day opens wait with their
+stamps.
 """
 
 import asyncio
@@ -47,24 +47,24 @@ class MarketFollower(Protocol):
     """Reacts to the market while it is recorded."""
 
     def take(self, journal: DayJournal) -> Subscriber:
-        """Return the subscriber of market events, which handles each one after *journal* has numbered it."""
+        """The subscriber gets each event after *journal* has numbered it."""
 
     async def follow(self, market: MarketState, settled_us: Callable[[], int]) -> None:
-        """Run parallel to the recording, without end; *settled_us* is that of `WsStream`."""
+        """Run beside the recording, without end; *settled_us* is `WsStream.settled_us`."""
 
     def paid(self, payment: Funding) -> None:
-        """Handle a funding payment of the market, which may have been due some time ago."""
+        """Handle a funding payment, which may have been due some time ago."""
 
     def moved(self, to: str | None) -> None:
-        """Handle that the day's files were set aside in the folder *to*, or are gone: later events have other files."""
+        """The day's files moved to the folder *to*, or are gone: later events have other files."""
 
     def ended(self) -> None:
-        """Handle the end: no more events follow."""
+        """No more events follow."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The parts of a recording; it has as many stall detectors as simultaneous connections."""
+    """The parts of a recording, with a stall detector per connection."""
 
     days: Days
     window: WindowRule
@@ -84,13 +84,11 @@ class Recording:
     """Records one symbol until its window is over, it is stopped, or there is no space.
 
     Args:
-        parts: Its parts.
-        log: Logs events.
-        clock: Returns the wall clock, in µs.
+        clock: Wall clock, µs.
 
     Attributes:
-        reports: The report of each day, in order.
-        reason: Reason of a normal end: a signal, ``window_end``, …; empty before.
+        reports: Each day, in order.
+        reason: Why it ended normally: a signal, ``window_end``, …; empty before.
     """
 
     def __init__(self, parts: Parts, log: "Logger", clock: Callable[[], int] = now_us) -> None:
@@ -105,37 +103,29 @@ class Recording:
 
     @property
     def session(self) -> LiveSession | None:
-        """The current session; None before the window opens."""
         return self._open.session if self._open else None
 
     @property
     def trouble(self) -> str:
-        """Why there is no connection; empty if there is one."""
+        """Empty with a connection."""
         return self._open.listener.trouble if self._open else ""
 
     @property
     def unread(self) -> bool:
-        """Whether messages of its streams wait to be read."""
+        """Whether stream messages wait to be read."""
         return self._parts.stream.unread
 
     def ask_status(self) -> None:
-        """Ask for the symbol's status at once: somebody has heard that it does not trade."""
+        """Somebody has heard that the symbol does not trade."""
         if self._open:
             self._open.ask_status()
 
     def stop(self, reason: str) -> None:
-        """End the recording in order; *reason* goes into the ledger. May be called at any time."""
+        """End in order, at any time; *reason* goes into the ledger."""
         self.reason = self.reason or reason
         self._over.set()
 
     async def run(self) -> None:
-        """Wait for the window, record it, and seal the days.
-
-        Raises:
-            SymbolRefused: If the exchange does not have the symbol.
-            TryLater: If another process writes the day.
-            OSError: If there is no space.
-        """
         try:
             window = await self._unless_over(self._opening())
             if window:
@@ -146,7 +136,6 @@ class Recording:
             await self._parts.rest.rest.close()
 
     async def _unless_over(self, work: Coroutine[Any, Any, RecordingWindow]) -> RecordingWindow | None:
-        """Return the result of *work*, or None if the recording was stopped before."""
         task, over = asyncio.create_task(work), asyncio.create_task(self._over.wait())
         await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
@@ -157,7 +146,6 @@ class Recording:
         return None
 
     async def _opening(self) -> RecordingWindow:
-        """Return the window when it is open."""
         self._known = asyncio.create_task(self._check_symbol())
         if (await asyncio.wait({self._known}, timeout=HEAD_START_S))[0]:
             self._known.result()
@@ -168,7 +156,7 @@ class Recording:
         return window
 
     async def _check_symbol(self) -> None:
-        """Raise SymbolRefused if the exchange lacks the symbol; a slow response does not delay the recording."""
+        """Raise SymbolRefused if the exchange lacks the symbol; a slow response delays nothing."""
         symbol = self._parts.days.symbol
         refusal = await self._parts.rest.rest.refusal(symbol)
         if refusal:
@@ -199,13 +187,13 @@ class Recording:
             await asyncio.to_thread(self._open.disk.close)
 
     async def _read_clock(self, session: LiveSession) -> None:
-        """Measure the exchange's clock before the first message: who follows judges the market's age by it."""
+        """Measure the clock before the first message: a follower judges the market's age by it."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOCK_TIMEOUT_S):
                 session.clock_offsets(self._clock(), await ClockReader(self._parts.rest.rest).read())
 
     async def _opened(self, day: str, at_us: int) -> "DayWriter":
-        """Open the first day, in a thread: the loop may have other work."""
+        """Open the first day in a thread: the loop may have other work."""
 
         def opened() -> "DayWriter":
             self._parts.days.check_space()
@@ -223,7 +211,6 @@ class Recording:
             raise
 
     async def _work(self, opened: "_OpenRecording") -> None:
-        """Run all tasks until the first of them ends, then end the others in order."""
         reader = asyncio.create_task(self._read(opened))
         work = (self._unless_unknown(), self._over.wait(), self._end_of_window(opened), *opened.work())
         others = [asyncio.create_task(job) for job in work]
@@ -249,16 +236,7 @@ class Recording:
 
 
 class _OpenRecording:
-    """A recording with an open window: the handlers of its stream, and its other tasks.
-
-    Args:
-        parts: Its parts.
-        session: Processes the input.
-        window: The first window.
-        log: Logs events.
-        clock: Returns the wall clock, in µs.
-        reports: Receives the report of each day when it is opened.
-    """
+    """A recording with an open window: stream handlers and other tasks."""
 
     def __init__(
         self,
@@ -300,7 +278,7 @@ class _OpenRecording:
         self._report_day()
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        """Return the tasks other than the stream, each without end."""
+        """The tasks beside the stream, each without end."""
         watches = (self._let_through(), self._watch_depth(), self._watch_trades(), self._watch_ids())
         parts = self._parts
         follower = [parts.follower.follow(self.session.market, parts.stream.settled_us)] if parts.follower else []
@@ -309,14 +287,14 @@ class _OpenRecording:
         return *self._rest.work(), *disk, *watches, *follower, *contract
 
     async def until_end(self) -> None:
-        """Wait until the window is over; if recording is endless, continue in each next day, even without messages."""
+        """Wait for the window's end; an endless recording continues in each next day, even without messages."""
         while self._parts.window.endless:
             await self._day_over()
             await self._turn(self._roll)
         await sleep_until(self._window.end_us, self._clock)
 
     async def _day_over(self) -> None:
-        """Wait until a message of the next day has arrived, or all of this day were processed and it is over."""
+        """Wait for a message of the next day, or until the day is over and all its messages were processed."""
         stream = self._parts.stream
         while True:
             grace_us = 0 if stream.held.is_set() else ROLL_GRACE_US
@@ -329,23 +307,23 @@ class _OpenRecording:
                 await happened(stream.held, min(left_s, LONGEST_SLEEP_S))
 
     async def _turn(self, turn: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Continue in another folder; one that is being opened is awaited, even if this task is cancelled."""
+        """Continue in another folder; await one being opened, even if this task is cancelled."""
         while self._turning and not self._turning.done():
             await asyncio.wait({self._turning})
         self._turning = asyncio.create_task(turn())
         await asyncio.shield(self._turning)
 
     async def turned(self) -> None:
-        """Wait for a folder that is being opened, with at most one more attempt."""
+        """Wait for a folder being opened, with at most one more attempt."""
         self.disk.end()
         if self._turning:
             await self._turning
 
     async def end(self, error: Exception | None, reason: str) -> None:
-        """Write the last events, seal, and raise *error*, which ended the recording if it is not None.
+        """Write the last events, seal, and raise *error* if there is one.
 
-        If rows are lost because the disk refused them, the run has crashed: it is neither ended nor sealed. A run of
-        a symbol that the exchange refuses leaves no new day without a message behind.
+        If rows are lost because the disk refused them, the run has crashed: it is neither ended nor sealed. If the
+        exchange refuses the symbol, no new empty day is left behind.
         """
         session = self.session
         with suppress(OSError, MMError):  # of the disk, as below
@@ -375,7 +353,6 @@ class _OpenRecording:
                 raise failure
 
     def _report_space(self, error: OSError | None) -> None:
-        """Report that space has run out, or is available again."""
         if error is None:
             self._log.info("disk_has_space")
             return
@@ -396,19 +373,16 @@ class _OpenRecording:
         self._log.info("day_opened", path=report.path, run_id=writer.run_id, closes=closes)
 
     def shut_down(self, conn: int) -> None:
-        """Replace connection *conn*, which the exchange will close."""
         self._parts.stream.replace("server_shutdown", conn=conn)
 
     def ask_status(self) -> None:
-        """Ask for the symbol's filters and status at once."""
         self._rest.status_wanted.set()
 
     def need_snapshot(self) -> None:
-        """Request a snapshot: updates wait for a book."""
+        """Updates wait for a book."""
         self._rest.snapshot_wanted.set()
 
     async def _roll(self) -> None:
-        """Continue in the day that has begun, and seal the finished one."""
         session, at_us = self.session, self._parts.stream.reached_us()
         window = self._parts.window.at(at_us)
         writer = await self.disk.opened(partial(self._parts.days.open, window.day, at_us, session.instrument))
@@ -422,7 +396,7 @@ class _OpenRecording:
         await self._turn(self._replace_day)
 
     def begin_anew(self) -> None:
-        """Set the day aside, and begin it anew: the exchange gives recorded ids again. Messages wait meanwhile."""
+        """Set the day aside and begin it anew, since the exchange gives ids again; messages wait meanwhile."""
         self._parts.stream.hold_from(None)
         self._ids_again.set()
 
@@ -433,7 +407,7 @@ class _OpenRecording:
             await self._turn(self._replace_day)
 
     async def _replace_day(self) -> None:
-        """Continue in a new folder of the same day: files of this one are gone, or their ids are given again."""
+        """Continue in a new folder of the day: its files are gone, or its ids are given again."""
         session, at_us = self.session, self._parts.stream.reached_us()
         before, again = session.writer, session.market.ids_again
         if not (again or await self.disk.missing(before)):
@@ -450,9 +424,9 @@ class _OpenRecording:
         self._rest.status_wanted.set()
 
     async def _let_through(self) -> None:
-        """Pass on messages that have waited long enough for another connection; request what the session needs.
+        """Pass on what waited long enough for another connection; request what the session needs.
 
-        A late iteration is recorded in the ledger: the loop was busy, or the process was suspended.
+        The ledger records a late iteration: the loop was busy, or the process suspended.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -493,11 +467,11 @@ class _OpenRecording:
 
     @property
     def _waiting(self) -> bool:
-        """Whether messages have arrived but not been processed, so that missing ones cannot be detected."""
+        """While messages wait unprocessed, missing ones cannot be detected."""
         return self._parts.stream.behind_s() > LAG_S
 
     def _stalled(self, stream: str, silent_s: float) -> None:
-        """Report a stall, and request the symbol's status."""
+        """A stall also asks for the symbol's status."""
         details = {"stream": stream, "silent_s": round(silent_s, 3)}
         self.session.event(self._parts.stream.reached_us(), "stall", details)
         self._log.warning("stalled", **details)

@@ -1,6 +1,6 @@
-"""Recorded captures that others have published: where from, on which terms, how they are fetched and imported.
+"""Recorded captures that others have published: source, terms, download and import.
 
-Each file is pinned by its sha256: a copy in a folder of one's own (``MM_SAMPLES``), plain or compressed, is as good.
+Each file is pinned by its sha256, so a copy in the user's folder (``MM_SAMPLES``), plain or compressed, serves as well.
 """
 
 import bz2
@@ -27,7 +27,7 @@ _PACKED: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": 
 
 @dataclass(frozen=True)
 class SampleFile:
-    """A published file: its place in the repository, its bytes, and its sha256."""
+    """A published file: path in the repository, bytes, sha256."""
 
     place: str
     size: int
@@ -35,7 +35,6 @@ class SampleFile:
 
     @property
     def name(self) -> str:
-        """Its name."""
         return self.place.rpartition("/")[2]
 
 
@@ -44,10 +43,10 @@ class Sample:
     """A recorded market.
 
     Attributes:
-        what: Venue, symbol and span.
+        what: Venue, symbol, span.
         source: Repository and commit that published it.
-        flags: Arguments of ``mm data import`` after the files; empty where a sample is a table.
-        files: In the order of recording.
+        flags: Arguments of ``mm data import`` after the files; empty for a table.
+        files: In recording order.
     """
 
     name: str
@@ -59,11 +58,10 @@ class Sample:
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
         return sum(file.size for file in self.files)
 
     def url(self, file: SampleFile) -> str:
-        """Return the path of *file* on the server."""
+        """Return the server path."""
         return f"/{self.source}/{quote(file.place)}"
 
     def command(self, folder: Path) -> str:
@@ -177,17 +175,13 @@ def sample_of(name: str) -> Sample:
 
 
 def fetch_sample(sample: Sample, folder: Path, kept: Path | None, server: str, bar: "Bar") -> list[Path]:
-    """Write the files of a sample into *folder*, verified; complete ones are kept, broken downloads continued.
+    """Write a sample's files into *folder*, verified; complete ones are kept, broken downloads continued.
 
     Args:
-        sample: The sample.
-        folder: Created if missing.
-        kept: A folder with the published files, anywhere below it, or None to download them.
-        server: Base URL of the server.
-        bar: Shows the progress of a download.
+        kept: A folder with the published files, at any depth; None downloads them.
 
     Raises:
-        DataError: If a file is not in *kept*, or has other bytes.
+        DataError: If a file is not in *kept*, or differs.
         TryLater: If the server cannot be reached.
     """
     from mm.market_data.downloads import CHECKSUM, Downloads
@@ -205,7 +199,7 @@ def fetch_sample(sample: Sample, folder: Path, kept: Path | None, server: str, b
 
 
 def _copied(file: SampleFile, folder: Path, kept: Path) -> Path:
-    """Copy a file of the folder *kept*, where it may have been compressed."""
+    """Copy a file from *kept*, where it may be compressed."""
     target = folder / file.name
     if target.is_file() and hash_file(target) == file.sha256:
         return target

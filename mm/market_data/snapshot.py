@@ -1,7 +1,6 @@
 """REST: the client of one venue, and the schedule of a recording's requests.
 
-Nothing here ends a recording. A failed request is retried with growing delays, and never before the venue's
-``Retry-After``.
+Nothing here ends a recording: failed requests are retried with growing delays, never before ``Retry-After``.
 """
 
 import asyncio
@@ -44,13 +43,11 @@ class RestClient:
     """Sends the requests of one process to one venue, within its budget.
 
     Args:
-        base_url: Base of REST.
-        weight: The budget; None keeps it to this process.
-        clock: Returns the wall clock, in µs.
-        venue: The venue.
+        weight: The budget; None: this process only.
+        clock: Wall clock, µs.
 
     Attributes:
-        used_weight: The venue's own count of the last minute's weight, from its last response; None before.
+        used_weight: The venue's count of the last minute's weight; None before a response.
     """
 
     def __init__(
@@ -73,7 +70,7 @@ class RestClient:
         self._transport = httpx.AsyncHTTPTransport(verify=trusted(), trust_env=False)
 
     async def depth(self, symbol: str, limit: int) -> Answer:
-        """Request the best *limit* levels per side, whose weight was counted by `until_depth`."""
+        """`until_depth` has counted the weight."""
         return await self._send(self.venue.depth(symbol, limit))
 
     async def until_depth(self, symbol: str, limit: int) -> None:
@@ -83,22 +80,20 @@ class RestClient:
         await self._weight.granted(weight)
 
     async def trades(self, symbol: str, request: RestRequest) -> Answer:
-        """Request past trades; these can wait, so the weight of the next snapshots is left."""
+        """Past trades can wait, so the weight of the next snapshots is left."""
         await self._weight.granted(request.weight, self._kept)
         return await self._send(with_symbol(request, symbol))
 
     async def exchange_info(self, symbol: str) -> Answer:
-        """Request the filters and the status of *symbol*."""
         return await self._get(self.venue.exchange_info(symbol))
 
     async def time(self) -> Answer:
-        """Request the venue's time."""
         return await self._get(self.venue.time())
 
     async def refusal(self, symbol: str) -> str | None:
-        """Return the exchange's message if it says twice that it has no *symbol*; None if it has, or responds slowly.
+        """Return the exchange's message if it says twice that it lacks *symbol*; None otherwise, or on a slow response.
 
-        A server that has just started may not know a symbol yet, which another request shows.
+        A server that has just started may not know a symbol yet, so a second request confirms.
         """
         for wait_s in (0.0, REFUSAL_AGAIN_S):
             await asyncio.sleep(wait_s)
@@ -114,12 +109,11 @@ class RestClient:
         return f"{answer.url} {outcome}"
 
     def recent_info(self) -> Answer | None:
-        """Return the response to `refusal`, once, if it is useful and at most `RECENT_S` old; else None."""
+        """Return `refusal`'s response once, if usable and at most `RECENT_S` old."""
         info, self._info = self._info, None
         return info if info and self._clock() - info.recv_us <= RECENT_S * US_PER_S else None
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._transport.aclose()
 
     async def _get(self, request: RestRequest) -> Answer:
@@ -145,7 +139,7 @@ class RestClient:
         return Answer(self._clock(), url, response.status_code, body, cause)
 
     def _learn_weight(self, response: httpx.Response) -> None:
-        """Store the venue's count of the weight, and stop requests for as long as it requires."""
+        """Store the venue's weight count; pause requests for as long as the venue asks."""
         used = self.venue.used_weight(response.headers)
         if used is not None:
             self.used_weight = used
@@ -155,11 +149,11 @@ class RestClient:
 
 
 class TooLong(ValueError):
-    """The body of a response is longer than that of any venue."""
+    """A response body longer than any venue's."""
 
 
 async def _read(response: httpx.Response) -> bytes:
-    """Return the decompressed body of *response*; raises TooLong as soon as it is too long, compressed or not."""
+    """Decompress the body; raises TooLong as soon as it is too long, compressed or not."""
     packed = response.headers.get("Content-Encoding", "identity") != "identity"
     unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
     body = bytearray()
@@ -183,13 +177,11 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 30.0
 
 @dataclass(frozen=True)
 class RestParts:
-    """The parts needed for requests.
+    """Parts for requests.
 
     Attributes:
-        symbol: Upper case.
-        limit: Levels per side of a snapshot.
-        snapshot_backoff: Delays between the requests for snapshots after a failure, also from one need to the next.
-        info_backoff: Delays between the requests for filters and status.
+        snapshot_backoff: Delays after failed snapshots, kept from one need to the next.
+        info_backoff: Delays between requests for filters and status.
     """
 
     symbol: str
@@ -200,18 +192,11 @@ class RestParts:
 
 
 class RestTasks:
-    """Sends the REST requests of a session, repeatedly; no failure here ends a recording.
+    """Sends a session's REST requests, repeatedly; no failure here ends a recording.
 
     Args:
-        session: Receives the responses.
-        parts: The parts needed for requests.
-        settled: Returns when all data that has arrived on the streams was processed, so that a response comes after it.
-        log: Logs events.
-        clock: Returns the time for written events, in µs: no later than undelivered messages.
-
-    Attributes:
-        snapshot_wanted: Set to check whether the session needs a snapshot.
-        status_wanted: Set to request the symbol's filters and status at once.
+        settled: Returns once everything that arrived on the streams was processed, so that a response comes after it.
+        clock: Time for written events (µs): no later than undelivered messages.
     """
 
     def __init__(
@@ -237,12 +222,11 @@ class RestTasks:
         self.paid: Callable[[Funding], None] = lambda _: None
 
     def work(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        """Return the tasks, each without end."""
         paid = (self._note_funding,) if self._rest.venue.funding() else ()
         return tuple(self._restarted(task) for task in (self._load_snapshots, self._learn, self._fill, *paid))
 
     async def _restarted(self, task: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Restart a task whenever it fails, except for disk errors and user errors: the backstop."""
+        """The backstop: restart a failed task, except after disk and user errors."""
         while True:
             try:
                 await task()
@@ -255,7 +239,7 @@ class RestTasks:
                 await asyncio.sleep(LEAST_PAUSE_S + self._task_backoff.delay(asyncio.get_running_loop().time()))
 
     async def last_trade_id(self) -> int | None:
-        """Return the id of the last trade at the venue; None if REST does not return it."""
+        """None if REST does not return it."""
         return self._session.backfill.last_id(await self._rest.trades(self._symbol, self._rest.venue.last_trade()))
 
     async def _load_snapshots(self) -> None:
@@ -265,7 +249,7 @@ class RestTasks:
             self.snapshot_wanted.clear()
 
     async def load_snapshot(self) -> None:
-        """Pass snapshots to the session for as long as it needs one."""
+        """Pass snapshots to the session while it needs one."""
         loop, attempt = asyncio.get_running_loop(), 0
         while self.needs_snapshot:
             await asyncio.sleep(self._snapshot_backoff.delay(loop.time()))
@@ -281,10 +265,10 @@ class RestTasks:
                 self._snapshot_backoff.succeeded()
 
     def _answered(self, answer: Answer, losses: int) -> bool:
-        """Process a snapshot, and return whether the next one may be requested at once.
+        """Process a snapshot; return whether the next may be requested at once.
 
-        It may if the snapshot is the new book, or waits for the updates to reach it; or if the book was lost (more
-        often than *losses*) while the response was in transit, so that it was too old only for that reason.
+        It may if the snapshot became the book or waits for updates to reach it; or if the book was lost (more often
+        than *losses*) during transit, the only reason why it was too old.
         """
         book = self._session.market.book
         overtaken = answer.cause is None and book.losses != losses
@@ -296,10 +280,10 @@ class RestTasks:
         return True
 
     async def _learn(self) -> None:
-        """Fetch the symbol's filters and status: at the start, in a new day, after a stall, every quarter of an hour.
+        """Fetch filters and status: at the start, in a new day, after a stall, every quarter of an hour.
 
-        While the symbol is not traded: every ten seconds, since the day has no market until its end is reported.
-        If rows are off all known grids: at once, then with growing delays, until a response has their grid.
+        Every ten seconds while the symbol does not trade, since the day has no market until the end of the halt is
+        reported. If rows are off all known grids: at once, then with growing delays, until a response has their grid.
         """
         loop, failed, pause_s = asyncio.get_running_loop(), False, INFO_FIRST_S
         while True:
@@ -322,7 +306,7 @@ class RestTasks:
             await happened(self.status_wanted, pause_s if self._session.off_grid else every_s)
 
     async def _fill(self) -> None:
-        """Fetch missing trades, one request after the other; after one without trades, the next waits."""
+        """Fetch missing trades one request at a time; after a response without trades the next waits."""
         loop, backfill, pause_s = asyncio.get_running_loop(), self._session.backfill, FILL_EVERY_S
         failed = False
         while True:
@@ -345,16 +329,16 @@ class RestTasks:
                 pause_s = 0.0 if rows else FILL_EVERY_S + self._fill_backoff.delay(loop.time())
 
     async def _note_funding(self) -> None:
-        """Write the funding payments of a perpetual into the ledger: those missing of the last day, then new ones."""
+        """Write a perpetual's funding payments into the ledger: the last day's missing ones, then new ones."""
         while True:
             await self._ask_funding()
             await asyncio.sleep(FUNDING_EVERY_S)
 
     async def note_last_funding(self, end_us: int) -> None:
-        """Write the payments since the last time that are due before *end_us*, at the end of the recording.
+        """Write, at the end, the payments due before *end_us*.
 
-        An exchange that does not answer soon is given up: those due since its last answer are doubts, until the next
-        run of the day asks for them again.
+        An exchange that does not answer soon is given up: payments due since its last response are doubts until the
+        day's next run asks again.
         """
         with suppress(TimeoutError, msgspec.MsgspecError):
             async with asyncio.timeout(LAST_FUNDING_S):
@@ -379,10 +363,9 @@ class RestTasks:
 
     @property
     def wants_filters(self) -> bool:
-        """Whether the ledger has reported rows off the grid since the last request for filters."""
+        """Whether rows off the grid were reported since the last request."""
         return self._session.report.book.anomalies[GRID] != self._grid_reports
 
     @property
     def needs_snapshot(self) -> bool:
-        """Whether updates wait for a book, or the book will soon need a deeper one."""
         return self._session.needs_snapshot or self._session.wants_refresh

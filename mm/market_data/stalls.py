@@ -1,14 +1,13 @@
-"""Distinguishes a stalled stream from a quiet market: for depth messages, and for trades.
+"""Tells a stalled stream from a quiet market, for depth messages and trades.
 
-A trade changes the book, so an update must follow: if none arrives within the limit, the stream has stalled. If nothing
-arrives at all, only the ids of the first update on a new connection distinguish the two. Each such test doubles the
-timeout, up to a minute, so that an inactive symbol is not constantly reconnected; missing ids, or a minute without a
-long silence, reset it to the limit.
+A trade changes the book, so an update must follow within the limit, or the stream has stalled. If nothing arrives at
+all, only the first update's ids on a new connection tell the two apart. Each such test doubles the timeout, up to a
+minute, to spare an inactive symbol constant reconnects; missing ids, or a minute without a long silence, reset it.
 
-Trades may be missing for minutes while updates arrive, so the last one is fetched by REST. A trade there that is newer
-than those of the connection, and still missing on it a moment later, proves a stall. On a connection without trades,
-the first response only sets the id after which trades must arrive. A response that shows a quiet market doubles the
-timeout, so that a symbol with one trade per hour costs one cheap request per minute.
+Trades may pause for minutes while updates arrive, so REST fetches the last trade. A newer trade there that the
+connection still lacks a moment later proves a stall. On a connection without trades the first response only sets the id
+after which trades must arrive. A response that shows a quiet market doubles the timeout: a symbol with one trade per
+hour costs one cheap request per minute.
 """
 
 import asyncio
@@ -22,11 +21,11 @@ HEALTHY_S = 60.0
 
 
 class StallDetector:
-    """Measures silence, in s of a monotonic clock.
+    """Measures silence by a monotonic clock, in s.
 
     Attributes:
         limit_s: Silence that counts as a stall.
-        arrivals_s: Arrival of messages without other information; they are evaluated when the silence is measured.
+        arrivals_s: Arrivals of plain messages, evaluated when the silence is measured.
     """
 
     def __init__(self, limit_s: float) -> None:
@@ -38,17 +37,14 @@ class StallDetector:
         self._last_silence_s = 0.0
 
     def connected(self, now_s: float) -> None:
-        """Start measuring at the opening of a connection."""
         self._count()
         self._last_message_s, self._expected_since_s, self._last_silence_s = now_s, None, now_s
 
     def disconnected(self) -> None:
-        """Stop measuring: there is no connection."""
         self._count()
         self._last_message_s = None
 
     def received(self, now_s: float, *, ids_missing: bool) -> None:
-        """Record the arrival of a message."""
         self._count()
         self._received(now_s, ids_missing=ids_missing)
 
@@ -65,7 +61,7 @@ class StallDetector:
         self._last_message_s, self._expected_since_s = now_s, None
 
     def expect(self, now_s: float) -> None:
-        """Expect a message, because a trade has arrived or another connection has received an update."""
+        """A trade arrived, or another connection got an update: a message must follow."""
         self._count()
         if self._expected_since_s is None:
             self._expected_since_s = now_s
@@ -76,7 +72,7 @@ class StallDetector:
         return self._expected_since_s is not None and now_s - self._expected_since_s >= self.limit_s
 
     def stalled_s(self, now_s: float) -> float | None:
-        """Return the duration of the silence, in s, if it is too long, and stop measuring; otherwise None."""
+        """Return a too long silence (s), and stop measuring; otherwise None."""
         last_message_s, quiet = self._last_message_s, not self.overdue(now_s)
         if last_message_s is None:
             return None
@@ -93,7 +89,7 @@ GRACE_S = 1.0
 
 
 class TradeStall(NamedTuple):
-    """A connection that should have received trades, and the duration of its silence in s."""
+    """A connection that should have received trades, and its silence in s."""
 
     conn: int
     silent_s: float
@@ -101,7 +97,7 @@ class TradeStall(NamedTuple):
 
 @dataclass
 class _Watched:
-    """A connection: its last arrival, and the last ids at its opening and in the last REST response."""
+    """A connection: last arrival, and last ids at its opening and in the last REST response."""
 
     silence: StallDetector
     conn: int = 0
@@ -114,10 +110,8 @@ class TradeWatch:
     """Watches the trades of all connections.
 
     Args:
-        silences: Stall detectors, one per simultaneous connection.
-        last_id: Returns the id of the last trade received on any of them; None before the first.
-        ask: Returns the id of the last trade by REST; None without a response.
-        settled: Returns when all data that has arrived was processed.
+        last_id: Id of the last trade on any connection; None before.
+        ask: Id of the last trade by REST; None without a response.
     """
 
     def __init__(
@@ -135,18 +129,16 @@ class TradeWatch:
         self._found_missing = False
 
     def connected(self, slot: int, conn: int, now_s: float) -> None:
-        """Connection *conn* was opened."""
         watched = self._watched[slot]
         watched.conn, watched.arrivals_s, watched.opened_id, watched.rest_id = conn, now_s, self._last_id(), None
         watched.silence.connected(now_s)
 
     def gone(self, slot: int) -> None:
-        """Stop watching a connection that has ended or is being replaced."""
         self._watched[slot].conn = 0
         self._watched[slot].silence.disconnected()
 
     def received(self, slot: int, now_s: float, *, ids_missing: bool, advanced: bool) -> None:
-        """Process the arrival of a trade; if it *advanced* the feed, the other connection must receive it as well."""
+        """If a trade *advanced* the feed, the other connection must receive it too."""
         watched = self._watched[slot]
         watched.arrivals_s = now_s
         watched.silence.received(now_s, ids_missing=ids_missing or self._found_missing)
@@ -155,14 +147,14 @@ class TradeWatch:
             self._watched[1 - slot].silence.expect(now_s)
 
     def lost(self, conn: int) -> list[tuple[int, int]]:
-        """Return the first and the last id that *conn* failed to receive, after it has ended."""
+        """Return the id ranges that an ended connection failed to deliver."""
         if conn not in self._lost:
             return []
         self._found_missing = True
         return [self._lost.pop(conn)]
 
     async def stalls(self) -> list[TradeStall]:
-        """Return connections that have stalled, once each; waits for the requests that this needs."""
+        """Return newly stalled connections; waits for the requests that this needs."""
         loop, stalls = asyncio.get_running_loop(), []
         for slot, watched in enumerate(self._watched):
             conn, overdue = watched.conn, watched.silence.overdue(loop.time())
@@ -181,7 +173,7 @@ class TradeWatch:
         return stalls
 
     async def _missing_ids(self, watched: _Watched) -> tuple[int, int] | None:
-        """Return the ids that REST has and the connection has not received; None if there are none."""
+        """Return the ids that REST has and the connection lacks."""
         rest_id = await self._ask()
         if rest_id is None:
             return None

@@ -1,7 +1,7 @@
-"""Receive times of rows: single ones far from those around them, and those that step back.
+"""Receive times of rows: single times far from their neighbours, and times that step back.
 
-One wrong stamp must not move other rows. A time is far if it is more than `FAR_US` after those of most rows that follow
-it, or before the row before it, while the following ones are not; or that of the first row, a day before the others.
+One wrong stamp must not move other rows. A time is far if it exceeds most of the following rows' times by more than
+`FAR_US`, or precedes the row before it while the following ones do not; or if the first row is a day before the others.
 """
 
 from collections import deque
@@ -26,7 +26,7 @@ class Moved:
     """Rows whose time was changed by more than `FAR_US`.
 
     Attributes:
-        first: File and row of the first one, and its own time.
+        first: File, row and own time of the first.
     """
 
     count: int = 0
@@ -34,33 +34,29 @@ class Moved:
     first: str = ""
 
     def note(self, where: str, own_us: int, us: int) -> None:
-        """Count a row with the time *own_us*, which becomes *us*."""
+        """A row's time *own_us* became *us*."""
         if not self.count:
             self.first = f"{where} with {iso(own_us)}"
         self.count += 1
         self.most_us = max(self.most_us, abs(own_us - us))
 
     def far(self) -> list[str]:
-        """Return the warning about single far times."""
         rows = "1 row has a time" if self.count == 1 else f"{self.count:,} rows have times"
         what = "trades among them are left out, changes of the book count as received with the row before"
         return [f"{rows} over 5 s from the rows around it, first {self.first}: {what}"] if self.count else []
 
     def raised(self) -> list[str]:
-        """Return the warning about raised times."""
         rows = "1 row comes" if self.count == 1 else f"{self.count:,} rows come"
         back = f"up to {self.most_us / US_PER_S:,.1f} s before earlier rows, first {self.first}"
         return [f"{rows} {back}: they count as received at the time of the latest row before"] if self.count else []
 
 
 class Steady(Generic[Row]):
-    """Iterate over the rows of one stream in their order, except that rows with a far time are handed to a function.
+    """Iterate over one stream's rows in order; rows with a far time go to a function.
 
     Args:
-        rows: The rows.
-        us_of: Returns the time of a row, in µs; None if it has none.
-        moved: Returns what takes the place of a row with a far time, at the time that is its second argument; None for
-            nothing. The third argument is the time of the first row.
+        us_of: Time of a row, µs; None without one.
+        moved: Called with a row, its new time and the first row's time; returns what replaces the row, or None.
     """
 
     def __init__(
@@ -84,7 +80,7 @@ class Steady(Generic[Row]):
             yield from self._released()
 
     def _follows(self, row: Row) -> bool:
-        """Return True if *row* has no time, or one closely after the last, which it then becomes."""
+        """Return True if *row* has no time, or a time closely after the last."""
         us = self._us_of(row)
         if us is None:
             return True
@@ -94,12 +90,12 @@ class Steady(Generic[Row]):
         return True
 
     def _others(self) -> list[int]:
-        """Return the times of the held rows that differ from that of the first of them, in order."""
+        """Return the held rows' times that differ from the first's, in order."""
         first = self._us_of(self._held[0])
         return sorted(us for us in map(self._us_of, self._held) if us is not None and us != first)
 
     def _released(self) -> Iterator[Row]:
-        """Yield the first of the held rows, and those that follow it closely."""
+        """Yield the first held row and those that follow it closely."""
         following = self._others()
         row: Row | None = self._held.popleft()
         us = self._us_of(row) if row is not None else None
@@ -119,7 +115,7 @@ class Steady(Generic[Row]):
 
 
 def _is_far(us: int, last: int | None, following: list[int]) -> bool:
-    """Return True if the time *us* is far from *last*, the one before, and from most of the *following* ones."""
+    """Return True if *us* is far from *last* and from most of the *following* times."""
     middle = following[len(following) // 2] if following else us
     if last is None and us < middle - US_PER_DAY:
         return True

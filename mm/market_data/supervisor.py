@@ -1,6 +1,6 @@
-"""Several symbols in parallel: recordings in one process, and processes with several recordings each.
+"""Several symbols in parallel: recordings in one process, and processes with several recordings.
 
-Each ends independently and is restarted if that may help: a full disk, a crash, a killed process.
+Each ends on its own and is restarted where that may help: full disk, crash, killed process.
 """
 
 import asyncio
@@ -30,10 +30,9 @@ class Restarts:
     """Runs several recorders until all have ended for good.
 
     Args:
-        names: Name of each in the log: its symbol, or its symbols.
-        log: Logs events.
-        due: Returns whether there is still something to record, so that a failed one is restarted.
-        spread_s: Time between the starts, so that they do not all connect at once.
+        names: Names for the log: symbols.
+        due: Whether there is still something to record, so that a failed one is restarted.
+        spread_s: Time between starts, so that not all connect at once.
     """
 
     def __init__(self, names: Sequence[str], log: "Logger", due: Callable[[], bool], *, spread_s: float = 0.0) -> None:
@@ -44,12 +43,11 @@ class Restarts:
         self._stopping = asyncio.Event()
 
     async def run(self) -> dict[str, int]:
-        """Return the last exit code of each, after all have ended."""
+        """Return each one's last exit code after all have ended."""
         codes = await asyncio.gather(*(self._keep(name, at * self._spread_s) for at, name in enumerate(self._names)))
         return dict(zip(self._names, codes, strict=True))
 
     async def _keep(self, name: str, wait_s: float) -> int:
-        """Run one, with restarts; return its final exit code."""
         backoff, loop = Backoff(FIRST_DELAY_S, MOST_DELAY_S), asyncio.get_running_loop()
         start, code = 0, 0
         while not await self._stopped_within(wait_s + backoff.delay(loop.time())):
@@ -61,22 +59,18 @@ class Restarts:
         return code
 
     async def _once(self, name: str, start: int) -> int:
-        """Run one to its end, and return its exit code; *start* counts from 1."""
         raise NotImplementedError
 
     async def _stopped_within(self, wait_s: float) -> bool:
-        """Wait, and return whether a stop was requested before the time was over."""
+        """Wait; return whether a stop was requested meanwhile."""
         return await happened(self._stopping, wait_s)
 
 
 class Supervisor(Restarts):
-    """Runs one process for each list of symbols. They are independent of this one: if it is killed, they continue.
+    """Runs one process per list of symbols; if this process is killed, they continue.
 
     Args:
-        names: The lists of symbols, each as for ``--symbol``.
-        command: Returns the command of the process for a list, for its first start (1), its second …
-        log, due, spread_s: As in `Restarts`.
-        capture: Whether to store the stdout of the processes.
+        command: Returns a list's command, for its first start (1), its second …
 
     Attributes:
         answers: Stdout of each one's last process, if captured.
@@ -121,7 +115,7 @@ class Supervisor(Restarts):
         return process.returncode or 0
 
     async def _ended(self, process: Process) -> str:
-        """Return the output of *process* after its end; one that outlives a signal by `GRACE_S` is killed."""
+        """Return the process's output; one that outlives a signal by `GRACE_S` is killed."""
         ended = asyncio.create_task(process.communicate())
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -136,21 +130,18 @@ class Supervisor(Restarts):
 class Stoppable(Protocol):
     """A recording with its parts."""
 
-    async def run(self) -> None:
-        """Record until the end."""
+    async def run(self) -> None: ...
 
     def stop(self, reason: str) -> None:
-        """End in order; may be called at any time."""
+        """May be called at any time."""
 
 
 class InProcessRecordings(Restarts):
-    """Records several symbols in this process; the end of one does not affect the others.
+    """Records several symbols in this process; each ends on its own.
 
     Args:
-        names: The symbols, upper case.
-        begin: Returns the recording of a symbol, for its first start (1), its second …
-        as_error: Converts any exception to one that has an exit code.
-        log, due: As in `Restarts`.
+        begin: Returns a symbol's recording, for its first start (1), its second …
+        as_error: Turns any exception into one with an exit code.
     """
 
     def __init__(
@@ -167,7 +158,7 @@ class InProcessRecordings(Restarts):
         self._recordings: dict[str, Stoppable] = {}
 
     def stop(self, reason: str) -> None:
-        """End all recordings in order, and start no more; *reason* goes into their ledgers."""
+        """End all in order, and start no more; *reason* goes into their ledgers."""
         self._stopping.set()
         for recording in self._recordings.values():
             recording.stop(reason)
@@ -186,7 +177,7 @@ class InProcessRecordings(Restarts):
 
 
 def shares(symbols: Sequence[str], most: int) -> list[Sequence[str]]:
-    """Return *symbols* in the fewest lists of at most *most* each, with nearly equal lengths."""
+    """Split *symbols* into the fewest lists of at most *most*, nearly equal in length."""
     count = -(-len(symbols) // most)
     ends = [len(symbols) * at // count for at in range(count + 1)]
     return [symbols[begin:end] for begin, end in pairwise(ends)]

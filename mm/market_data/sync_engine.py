@@ -1,12 +1,12 @@
-"""Synchronisation of an order book with its updates: a verdict for each update, and the resulting book.
+"""Synchronises an order book with its updates: a verdict per update, and the resulting book.
 
-The rule is that of `mm.ids`. It is applied to the book's id while there is a book, else to the last buffered id. A gap
-invalidates the book and the buffer, because no snapshot can use updates before missing ids; the update after the gap
-starts a new buffer. So a buffer never has a gap, and a snapshot only has to reach its first update.
+The rule of `mm.ids` applies to the book's id while there is a book, else to the last buffered id. A gap invalidates
+book and buffer, because no snapshot can use updates before missing ids; the update after the gap starts a new buffer.
+So a buffer never has a gap, and a snapshot need only reach its first update.
 
-A book is never silently wrong: if ids are missing, the ids are reset, the book crosses, or its best levels reach beyond
-the horizon, the book is dropped with the cause, and is invalid until a snapshot is loaded. The horizon of a side is
-the worst price of a snapshot with as many levels as were requested: beyond it there are unknown levels.
+A book is never silently wrong: if ids are missing or reset, the book crosses, or its best levels reach beyond the
+horizon, it is dropped with the cause until a snapshot is loaded. A side's horizon is the worst price of a snapshot that
+has as many levels as requested: levels beyond it are unknown.
 """
 
 from collections import deque
@@ -35,7 +35,7 @@ class Bridge(Generic[Update]):
 
     Attributes:
         verdict: APPLY, RESET, STALE or TOO_OLD.
-        updates: The buffered updates to apply to it, in order; empty unless it became the book.
+        updates: Buffered updates to apply, in order; empty unless the snapshot became the book.
     """
 
     verdict: Verdict
@@ -45,20 +45,20 @@ class Bridge(Generic[Update]):
 class SyncEngine(Generic[Update]):
     """Decides, update by update, whether a book is valid.
 
-    An update is represented by any object (a message, a row number), which is buffered with its ids, and returned by
-    the first snapshot that can be used with it.
+    An update is any object (a message, a row number), buffered with its ids and returned by the first snapshot that can
+    use it.
 
     Args:
-        seen_id: Last id of the updates before the first one here; None if there were none.
-        venue: The market. The first update after a snapshot ends beyond its id; on USD-M, at its id or beyond.
-        limit: Maximum number of buffered updates (an hour at 100 ms). Beyond it the oldest are dropped, and snapshots
-            that would have needed them are too old.
+        seen_id: Last id before the first update here; None without one.
+        venue: The market. The first update after a snapshot ends beyond its id; on USD-M at its id or beyond.
+        limit: Most buffered updates (an hour at 100 ms). The oldest are dropped, and snapshots that need them are too
+            old.
 
     Attributes:
-        least: How far beyond the id of a snapshot an update must end to change it.
+        least: How far beyond a snapshot's id an update must end to change it.
         book_id: Last id in the book; None without a valid book.
-        seen_id: Last id of the updates processed so far, whether they reached a book or not; None before the first. A
-            snapshot may be ahead of it: the updates up to the book's id are then stale on arrival, which is normal.
+        seen_id: Last id processed, with or without a book; None before any. A snapshot may be ahead of it: updates up
+            to the book's id are then stale on arrival, which is normal.
     """
 
     def __init__(self, seen_id: int | None = None, *, venue: str = SPOT, limit: int = BUFFERED_DIFFS) -> None:
@@ -70,20 +70,19 @@ class SyncEngine(Generic[Update]):
 
     @property
     def synced(self) -> bool:
-        """Whether there is a valid book."""
         return self.book_id is not None
 
     @property
     def known_id(self) -> int | None:
-        """The id that the next update must follow: the book's, else the last one processed; None before any."""
+        """Id that the next update must follow: the book's, else the last processed; None before any."""
         return self.seen_id if self.book_id is None else self.book_id
 
     def changes(self, last_id: int, snapshot_id: int) -> bool:
-        """Return True if an update that ends at *last_id* changes a snapshot of the id *snapshot_id*."""
+        """Return True if an update up to *last_id* changes a snapshot of *snapshot_id*."""
         return last_id >= snapshot_id + self.least
 
     def diff(self, first_id: int, last_id: int, update: Update) -> Verdict:
-        """Process the depth update of the ids *first_id* to *last_id*; returns BUFFER, APPLY, STALE, GAP or RESET."""
+        """Return BUFFER, APPLY, STALE, GAP or RESET."""
         known = self.seen_id if self.book_id is None else self.book_id
         if first_id - 1 != known or last_id < first_id:  # nearly all follow directly: no call of `follow`
             step = follow(known, first_id, last_id)
@@ -103,9 +102,9 @@ class SyncEngine(Generic[Update]):
         return Verdict.BUFFER
 
     def snapshot(self, last_update_id: int) -> Bridge[Update]:
-        """Process a snapshot's ``lastUpdateId``; returns APPLY or RESET (it is the new book), STALE or TOO_OLD.
+        """Process a snapshot's ``lastUpdateId``; APPLY and RESET make it the book, STALE and TOO_OLD do not.
 
-        While there is a book, a snapshot that is not older replaces it.
+        A snapshot that is not older replaces a valid book.
         """
         known = self.known_id
         begins = self._buffer[0][0] - 1 if self._buffer else known  # the id to reach, for any length of the buffer
@@ -127,12 +126,12 @@ class SyncEngine(Generic[Update]):
         return Bridge(Verdict.APPLY, updates)
 
     def start_again(self) -> None:
-        """Forget all ids: the next update is the first one."""
+        """Forget all ids: the next update is the first."""
         self._buffer.clear()
         self.book_id = self.seen_id = self._fresh_id = None
 
     def lose(self) -> None:
-        """Declare the book invalid although no id is missing (it crossed, it cannot be read): a snapshot is needed."""
+        """Declare the book invalid without missing ids (crossed, unreadable): a snapshot is needed."""
         self.book_id = None
 
     def _start_again(self, first_id: int, last_id: int, update: Update, verdict: Verdict) -> Verdict:
@@ -155,29 +154,22 @@ HORIZON = "horizon"
 
 
 class _Pending(NamedTuple):
-    """An update, its number, and the day (counted from 0) of its arrival."""
-
     day: int
     number: int
     update: DepthUpdate
 
 
 class BookState:
-    """Maintains one symbol's book, and reports its changes.
+    """Maintains one symbol's book and reports changes.
 
     Args:
-        grid: Converts the symbol's prices, all of which it has checked.
-        emit: Called with each event.
         top_n: Levels per side that must be within the horizon.
-        seen_id: Last update id of an earlier run, so that ids missing since are reported; None if there was none.
-        seen_us: Its arrival, µs.
-        venue: The market, as in ``schema.json``.
+        seen_id: Last update id of an earlier run, so that ids missing since are reported.
 
     Attributes:
-        book: The book; valid only while `book_id` is not None.
-        limit: Requested levels per side of snapshots; None if unknown, and then there is no horizon.
-        ids: Decides about updates, and contains the current ids.
-        losses: Number of times the book was dropped.
+        book: Valid only while `book_id` is not None.
+        limit: Requested levels per side of snapshots; None: unknown, without a horizon.
+        losses: How often the book was dropped.
     """
 
     def __init__(
@@ -212,19 +204,19 @@ class BookState:
 
     @property
     def book_id(self) -> int | None:
-        """Last id in the book; None without a valid book."""
+        """None without a valid book."""
         return self.ids.book_id
 
     @property
     def snapshot_waits(self) -> bool:
-        """Whether a snapshot waits for the updates to reach its id."""
+        """Whether a snapshot waits for updates to reach its id."""
         return self._ahead is not None
 
     def next_day(self, recv_us: int, *, carry: bool, cause: str = "days_missing") -> None:
         """Continue in another day, from *recv_us*.
 
-        A valid book is carried over: it becomes the day's first snapshot, tagged ``carried``, at the day's first
-        message, unless that is a snapshot that becomes the book. Without *carry* the book is dropped, for that *cause*.
+        A valid book carries over: it becomes the day's first snapshot, tagged ``carried``, at the day's first message,
+        unless that is a snapshot that becomes the book. Without *carry* the book is dropped for that *cause*.
         """
         self._day += 1
         if self.ids.synced and not carry:
@@ -234,18 +226,16 @@ class BookState:
         self.carries = self.ids.synced
 
     def carry_over(self, recv_us: int) -> None:
-        """Open the day's first epoch with the carried book, if due; called before all other events of a day."""
+        """Open the day's first epoch with the carried book, if due; call before all other events of a day."""
         if self.carries and self.book_id is not None:
             self.carries = False
             self._open_epoch(recv_us, "carried", self.book_id)
 
     def take(self, recv_us: int, update: DepthUpdate, *, one_of_many: bool, cause: str = IDS_MISSING) -> Verdict:
-        """Process a depth message, apply it if possible, and return its effect on the book.
+        """Apply a depth message if possible; return its effect on the book.
 
         Args:
-            recv_us: Its arrival, µs.
-            update: The message.
-            one_of_many: Whether connections split the ids differently, so that an overlap is not an anomaly.
+            one_of_many: Whether connections batch ids differently, so that an overlap is no anomaly.
             cause: Why ids before it may be missing.
         """
         if self._ahead:
@@ -281,14 +271,13 @@ class BookState:
         return verdict
 
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
-        """Load a snapshot as the book, and return whether it was loaded; otherwise it waits or is refused.
+        """Load a snapshot as the book and return True, or let it wait, or refuse it.
 
-        While there is a valid book, a snapshot that is not older replaces it (tag ``refresh``). One that is ahead of
-        the book waits for the update that extends beyond it: only that shows whether the updates up to it were in
-        transit or are missing. A requested one also waits while there is no book, as its id may be wrong. If updates
-        do not reach it in time, it is dropped, and another one is requested, which has twice the time: with a slow
-        stream, every snapshot is ahead. A snapshot with fewer than half the levels of the last one on a side is
-        refused: it contains only the top of the book.
+        A snapshot that is not older replaces a valid book (tag ``refresh``). A snapshot ahead of the book waits for the
+        update beyond it: only that shows whether the updates in between were in transit or are missing. A requested
+        snapshot also waits while there is no book, as its id may be wrong. If updates do not reach it in time, it is
+        dropped, and the next gets twice the time: on a slow stream every snapshot is ahead. A snapshot with under half
+        the last one's levels on a side is refused: it is only the top of the book.
         """
         if self.limit and self._impossible(snapshot.lastUpdateId):
             self._refuse(recv_us, "impossible_id", snapshot.lastUpdateId)
@@ -304,22 +293,21 @@ class BookState:
         return False
 
     def _impossible(self, last_id: int) -> bool:
-        """Return True if a requested snapshot cannot belong to the current book: only updates can reset the ids."""
+        """A requested snapshot cannot belong to the current book: only updates reset ids."""
         known = self.ids.known_id
         return known is not None and (went_back(known, last_id) or last_id - known >= RESET_IDS)
 
     def expect_snapshot(self) -> None:
-        """Keep the updates that change the book until a snapshot arrives: it may be older than the last of them."""
+        """Keep updates that change the book until a snapshot arrives, which may be older than the last of them."""
         self._kept = []
 
     def finish(self, recv_us: int) -> None:
-        """Refuse the waiting snapshot, if there is one."""
         self._drop_ahead(recv_us, "not_reached")
 
     def start_again(self, recv_us: int, update: DepthUpdate, seen: tuple[int, int]) -> None:
-        """Forget all ids before *update*: it began inside *seen*, the ids of the previous one of its connection.
+        """Forget all ids before *update*, which began inside *seen*, the previous ids of its connection.
 
-        Its first id or their last one is wrong, so that updates may be missing unnoticed.
+        Either id may be wrong, so updates may be missing unnoticed.
         """
         self.carry_over(recv_us)
         self.anomaly(recv_us, OVERLAP, first_id=update.U, last_id=update.u, seen_first_id=seen[0], seen_id=seen[1])
@@ -330,14 +318,13 @@ class BookState:
             self._kept.clear()
 
     def drop_book(self, recv_us: int, cause: str) -> None:
-        """Drop the book, if there is one."""
         if self.ids.synced:
             self._drop(recv_us, cause)
 
     def miss(self, recv_us: int, cause: str) -> None:
-        """Declare the next id missing, and drop the book, if there is one: the source lost messages before *recv_us*.
+        """The source lost messages before *recv_us*: declare the next id missing, and drop the book.
 
-        The source numbers nothing, so one id stands for all lost messages; a snapshot with that id must follow.
+        Such a source numbers nothing, so one id stands for all lost messages; a snapshot with that id must follow.
         """
         if self.book_id is not None:
             missing = MissingIds(self.book_id + 1, self.book_id + 1, self._last_us, recv_us)
@@ -346,12 +333,11 @@ class BookState:
             self._drop(recv_us, cause)
 
     def anomaly(self, recv_us: int, kind: str, **details: Any) -> None:
-        """Report an anomaly."""
         self._emit(events.Anomaly(recv_us, kind, details))
 
     @property
     def running_out(self) -> bool:
-        """Whether the best levels may soon be beyond the last snapshot's depth; False while a new one waits."""
+        """Whether the best levels may soon be beyond the snapshot's depth; False while a new one waits."""
         if self.book_id is None or self.snapshot_waits or not self._horizons:
             return False
         return self.depth.running_out(self.book, self.limit or 0, self._top_n)
@@ -365,7 +351,7 @@ class BookState:
             kept.clear()
 
     def _brought_up(self, snapshot: DepthSnapshot) -> DepthSnapshot:
-        """Return *snapshot*, with the kept updates applied if the book has passed its id since the request."""
+        """Apply the kept updates if the book has passed the snapshot's id since the request."""
         kept = self._kept
         if not kept or snapshot.lastUpdateId < kept[0].U - 1 or not self.ids.changes(kept[-1].u, snapshot.lastUpdateId):
             return snapshot
@@ -376,7 +362,7 @@ class BookState:
         return DepthSnapshot(kept[-1].u, *book.levels())
 
     def _look_ahead(self, recv_us: int, update: DepthUpdate, ahead: DepthSnapshot) -> None:
-        """Load the waiting snapshot if there is no book and *update* has reached it; drop it if none does in time."""
+        """Load the waiting snapshot if there is no book and *update* reached it; drop it if none does in time."""
         if not self.limit or update.u >= ahead.lastUpdateId:
             if not self.ids.synced:
                 self._load_ahead(recv_us, ahead)
@@ -385,7 +371,7 @@ class BookState:
             self._drop_ahead(recv_us, "not_reached")
 
     def _load_if_reached(self, recv_us: int, update: DepthUpdate, ahead: DepthSnapshot) -> None:
-        """Load the waiting snapshot if *update* follows the book without a gap and ends beyond the snapshot."""
+        """Load the waiting snapshot if *update* follows the book without a gap and ends beyond it."""
         book_id = self.book_id
         if book_id is not None and self.ids.changes(update.u, ahead.lastUpdateId) and book_id + 1 >= update.U:
             self._load_ahead(recv_us, ahead)
@@ -395,7 +381,7 @@ class BookState:
         self._load(recv_us, ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price))
 
     def _drop_ahead(self, recv_us: int, cause: str) -> None:
-        """Refuse the waiting snapshot, if there is one."""
+        """Refuse the waiting snapshot, if any."""
         if self._ahead:
             last_id, self._ahead = self._ahead.lastUpdateId, None
             self._refuse(recv_us, cause, last_id)
@@ -424,7 +410,7 @@ class BookState:
         return True
 
     def _fault(self, snapshot: DepthSnapshot, fresh: LocalOrderBook) -> str | None:
-        """Return why a snapshot cannot be used at all; None if it can."""
+        """Return why a snapshot is unusable."""
         if fresh.crossed():
             return "crossed"
         levels = len(snapshot.bids), len(snapshot.asks)
@@ -440,10 +426,10 @@ class BookState:
     def _begin(
         self, recv_us: int, tag: str, last_id: int, fresh: LocalOrderBook, updates: tuple[_Pending, ...]
     ) -> None:
-        """Make *fresh* the book, open an epoch, and apply the buffered updates.
+        """Make *fresh* the book, open an epoch, apply the buffered updates.
 
-        Updates that arrived on an earlier day are not part of this day's files. They are merged into the snapshot that
-        opens the epoch, which is then a carried one.
+        Updates of an earlier day are not in this day's files: they are merged into the opening snapshot, which is then
+        a carried one.
         """
         earlier = [pending for pending in updates if pending.day != self._day]
         self.book = fresh
@@ -465,22 +451,19 @@ class BookState:
             self._lost = None
 
     def _change(self, update: DepthUpdate) -> int | None:
-        """Apply an update to the book, and return its fault: 0 for crossed, +1 or -1 for the side that is beyond its
-        horizon; None if it is correct.
-        """
+        """Apply an update; return the fault: 0 crossed, +1 or -1 for the side beyond its horizon, None without one."""
         crossed = self.book.change(update.b, update.a)
         beyond = self._beyond() if self._horizons else 0
         return 0 if crossed else beyond or None
 
     def _beyond(self) -> int:
-        """Return the side whose best levels reach beyond its horizon; 0 if there is none."""
         for side, edge in self._horizons:
             if self.book.levels_to(side, edge) < self._top_n:
                 return side
         return 0
 
     def _drop_faulty(self, recv_us: int, last_id: int, fault: int) -> None:
-        """Drop a book whose best levels are crossed or partly unknown after the update *last_id*."""
+        """Drop a book that *last_id* left crossed or partly unknown."""
         if fault == 0:
             (bid, _), (ask, _) = (side[0] for side in self.book.top(1))
             self.anomaly(recv_us, "crossed", bid=bid, ask=ask, last_id=last_id)
@@ -490,7 +473,7 @@ class BookState:
         self._drop(recv_us, HORIZON if fault else "crossed")
 
     def _note_ids(self, recv_us: int, seen: int, update: DepthUpdate, one_of_many: bool) -> None:
-        """Report anomalies in the ids of an update after one with last id *seen*, if it is not a gap."""
+        """Report anomalies in the ids of an update that follows *seen* without a gap."""
         step = follow(seen, update.U, update.u)
         if step is Follow.CONTINUES:
             return
@@ -503,7 +486,6 @@ class BookState:
             self.anomaly(recv_us, "hole_under_snapshot", **ids)
 
     def _drop(self, recv_us: int, cause: str) -> None:
-        """Declare the book invalid until a new snapshot is loaded."""
         self._lost = cause
         self.losses += 1
         if self.ids.synced:

@@ -1,7 +1,7 @@
-"""State of one symbol's trade sequence: events from trades, and requests for missing trades; no I/O.
+"""One symbol's trade sequence: events from trades, requests for missing ones; no I/O.
 
-Ids are consecutive, so a jump means lost trades, and a known id is not a new trade. Only missing ids are stored. The
-venue defines its interfaces for past trades (`PastTrades`); this module decides which trades to request next.
+Ids are consecutive, so a jump means lost trades, and a known id is not a new trade. Only missing ids are stored; this
+module decides which to request next, through the venue's `PastTrades`.
 """
 
 from collections import deque
@@ -33,14 +33,14 @@ from mm.market_data.venue import (
 
 
 class TradeIds:
-    """Processes trade ids one by one, and stores only the missing ones.
+    """Processes trade ids one by one.
 
     Args:
-        last_id: The highest id before the first one here; None if there was none.
+        last_id: Highest id before the first one here.
 
     Attributes:
         missing: Ids that may still arrive.
-        hole: The missing ids of the last GAP.
+        hole: Missing ids of the last GAP.
     """
 
     def __init__(self, last_id: int | None = None) -> None:
@@ -50,7 +50,7 @@ class TradeIds:
 
     @property
     def last_id(self) -> int | None:
-        """The highest id; None before the first. Setting it counts all ids up to it as received."""
+        """None before the first; setting it counts all ids up to it as received."""
         return self._sequence.last_id
 
     @last_id.setter
@@ -58,7 +58,6 @@ class TradeIds:
         self._sequence.last_id = last_id
 
     def take(self, trade_id: int) -> events.TradeVerdict:
-        """Return the verdict for *trade_id*, and count it as received."""
         if trade_id - 1 == self.last_id:  # nearly always: no search
             self.last_id = trade_id
             return events.TradeVerdict.NEW
@@ -74,7 +73,7 @@ class TradeIds:
         return _VERDICTS[step]
 
     def skip(self, first_id: int, last_id: int) -> bool:
-        """Count *first_id* to *last_id* as missing (`hole`), except received ones; return False if there are none."""
+        """Count ids as missing (`hole`), except received ones; False if all were received."""
         if self.last_id is not None:
             first_id = self.last_id + 1
         if first_id > last_id:
@@ -84,7 +83,7 @@ class TradeIds:
         return True
 
     def fill(self, first_id: int, last_id: int) -> bool:
-        """Remove *first_id* to *last_id* from the missing ids; return False if not all of them are missing."""
+        """Remove ids from the missing ones; False unless all of them were missing."""
         missing = self.missing.covers(first_id, last_id)
         if missing:
             self.missing.remove(first_id, last_id)
@@ -104,15 +103,12 @@ _VERDICTS = {
 
 
 class TradeState:
-    """Tracks the trade ids of one symbol, and reports each trade once.
+    """Tracks one symbol's trade ids; reports each trade once.
 
     Args:
-        emit: Called with each event.
-        keeps_late: Whether a trade that arrives after a later one is a `TradeArrived`: rows of an import are in order
-            of arrival, those of a stream in the order of their ids.
-        ids_skip: Whether the venue skips ids, so that a missing one is not necessarily a trade.
-        last_id: The last trade id of an earlier run; None if there was none.
-        last_us: Its arrival, µs.
+        keeps_late: Whether a late trade is a `TradeArrived`: an import's rows are in order of arrival, a stream's in
+            order of ids.
+        ids_skip: Whether the venue skips ids, so that a missing id need not be a trade.
         missing: Trades of earlier runs that may still arrive.
     """
 
@@ -137,19 +133,19 @@ class TradeState:
 
     @property
     def last_id(self) -> int | None:
-        """The highest id; None before the first."""
+        """None before the first."""
         return self._ids.last_id
 
     def next_day(self) -> None:
-        """Continue in another day, in which no id has occurred yet."""
+        """No id has occurred in the new day yet."""
         self._today_id = None
 
     def forget_ids(self) -> None:
-        """Forget all ids: the next trade is the first one."""
+        """The next trade is the first."""
         self._ids, self._of_last, self._today_id = TradeIds(), None, None
 
     def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
-        """Process a trade and return the verdict for its id; *cause* is why ids before it may be missing."""
+        """Return the verdict for the trade's id; *cause* is why ids before it may be missing."""
         trade_id = events.trade_id_of(trade)
         verdict = self._ids.take(trade_id)
         if verdict is events.TradeVerdict.DUPLICATE and self._is_another(trade):
@@ -178,15 +174,15 @@ class TradeState:
         return verdict
 
     def _is_another(self, trade: events.TradeMessage) -> bool:
-        """Return True if a known id is that of another aggregate of a new day, of later single trades.
+        """A known id belongs to another aggregate of a new day, made of later single trades.
 
-        Binance has repeated the last id of a day. Within a day an id must be unique, so there it is a contradiction.
+        Binance has repeated a day's last id; within a day a repeated id is a contradiction.
         """
         later = isinstance(trade, AggTrade) and self._of_last is not None and trade.f > self._of_last
         return later and (self._today_id is None or events.trade_id_of(trade) > self._today_id)
 
     def lost(self, recv_us: int, first_id: int, last_id: int, cause: str) -> None:
-        """Count the ids *first_id* to *last_id* that were not received as missing: no connection will deliver them.
+        """No connection will deliver these ids: count the unreceived ones as missing.
 
         If *last_id* is far ahead, the response may be wrong: nothing is counted, and the next trade reveals the gap.
         """
@@ -195,7 +191,7 @@ class TradeState:
             self._report_missing(recv_us, cause)
 
     def fetched(self, recv_us: int, trades: Sequence[tuple[IdRange, Trade]]) -> int:
-        """Process trades from REST, each with its id range, and return the number of those that were still missing."""
+        """Return the number of REST trades that were still missing."""
         filled = [(ids, trade) for ids, trade in trades if self._ids.fill(*ids)]
         if filled:
             ids = IdRange(filled[0][0].first, filled[-1][0].last)
@@ -217,7 +213,7 @@ MOST_MISSES = 5
 
 @dataclass
 class _Fill:
-    """Trade ids to fetch, number of responses without any of them, and the next request, if a response defined it."""
+    """Trade ids to fetch, responses without any of them, and the next request if a response defined it."""
 
     missing: MissingIds
     misses: int = 0
@@ -225,11 +221,7 @@ class _Fill:
 
 
 class FillPlan:
-    """Decides which trades to request, and when to give up.
-
-    Args:
-        ways: The venue's interfaces for past trades, the best first.
-    """
+    """Decides which trades to request and when to give up; *ways* are the venue's interfaces, best first."""
 
     def __init__(self, ways: Sequence[PastTrades]) -> None:
         self._interfaces = ways
@@ -237,7 +229,7 @@ class FillPlan:
         self._fills: deque[_Fill] = deque()
 
     def missing(self, missing: MissingIds) -> None:
-        """Add these ids to the plan, unless they are more than 200,000."""
+        """Gaps of more than 200,000 ids are left out."""
         if missing.ids.size <= MOST_MISSING:
             self._fills.append(_Fill(missing))
 
@@ -247,18 +239,16 @@ class FillPlan:
 
     @property
     def current(self) -> MissingIds | None:
-        """The ids that are being fetched."""
         return self._fills[0].missing if self._fills else None
 
     def next_request(self) -> RestRequest | None:
-        """Return the next request; None if nothing is missing."""
         if not self._fills:
             return None
         fill = self._fills[0]
         return fill.more or self._interfaces[self._selected].request(fill.missing)
 
     def refused(self, refusal: RestRefusal) -> None:
-        """Handle a refusal: use another interface, or repeat the request."""
+        """Use another interface, or repeat the request."""
         if refusal is not RestRefusal.STAYS:
             return
         if self._selected + 1 < len(self._interfaces):
@@ -267,10 +257,10 @@ class FillPlan:
             self._fills.popleft()
 
     def answered(self, body: bytes) -> list[tuple[IdRange, Trade]]:
-        """Return the trades of a response that fill the gap, each with its range of ids.
+        """Return the trades that fill the gap, each with its range of ids.
 
         Raises:
-            msgspec.MsgspecError: If it is not a list of trades.
+            msgspec.MsgspecError: If the response is no list of trades.
             BrokenFile: If its ids are not ascending.
         """
         fill, missing = self._fills[0], self._fills[0].missing
@@ -290,7 +280,7 @@ class FillPlan:
         return inside
 
     def missed(self) -> None:
-        """Handle a response without the trades, or an unreadable one: retry them after the others, not forever."""
+        """A response without the trades, or unreadable: retry after the others, not forever."""
         fill = self._fills.popleft()
         fill.misses += 1
         if fill.misses < MOST_MISSES:
@@ -298,13 +288,10 @@ class FillPlan:
 
 
 class TradeBackfill:
-    """Plans requests for one symbol's missing trades; a subscriber of its market, whose events report them.
+    """Plans requests for one symbol's missing trades; subscribes to the market events that report them.
 
     Args:
-        grid: Checks prices and quantities.
-        venue: The venue.
-        aggregates: Whether the ids are those of aggregates.
-        missing: Missing trades of earlier runs.
+        aggregates: Whether ids number aggregates.
     """
 
     def __init__(self, grid: Grid, venue: MarketVenue, *, aggregates: bool, missing: Iterable[MissingIds] = ()) -> None:
@@ -316,19 +303,18 @@ class TradeBackfill:
             self.plan.missing(gap)
 
     def __call__(self, event: MarketEvent) -> None:
-        """Handle an event of the market."""
         if isinstance(event, TradesMissing):
             self.plan.missing(event.missing)
 
     def last_id(self, answer: Answer) -> int | None:
-        """Return the last id, in the used numbering, from a response to `MarketVenue.last_trade`; None without one."""
+        """Return the last id of a `MarketVenue.last_trade` response, in the used numbering."""
         return None if answer.cause else self._venue.last_trade_id(answer.body, aggregates=self._aggregates)
 
     def answered(self, answer: Answer) -> list[tuple[IdRange, Trade]]:
-        """Return the requested trades in *answer*, each with its range of ids.
+        """Return the requested trades, each with its range of ids.
 
         Raises:
-            BrokenFile: If the response cannot be read; the request is then repeated.
+            BrokenFile: If the response is unreadable; the request is then repeated.
         """
         missing = self.plan.current
         if missing is None:

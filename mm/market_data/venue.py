@@ -1,8 +1,8 @@
-"""The interface of a venue: its message types, addresses, limits, and the decoder of its messages.
+"""A venue's interface: message types, addresses, limits, decoder.
 
-Everything else uses these types. Another venue is one module that implements `MarketVenue`. Its decoder returns updates
-whose ids follow the rule of `mm.ids`: if a venue sends the last id of the previous update (`pu` of futures), the update
-covers the ids from there on. Prices and quantities stay the exchange's own text.
+Another venue is one module that implements `MarketVenue`. Its decoder returns updates that follow the rule of `mm.ids`:
+where a venue sends the last id of the previous update (`pu` of futures), the update covers the ids from there on.
+Prices and quantities stay the exchange's text.
 """
 
 import ssl
@@ -27,9 +27,9 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class DepthUpdate(Struct, gc=False):
-    """A ``depthUpdate``: absolute quantities for the ids `U` to `u`, zero removes a level.
+    """A ``depthUpdate``: absolute quantities for ids `U` to `u`; zero removes a level.
 
-    `E` is when it was sent, `T` when its orders were matched; `pu` and `T` are None on Spot.
+    `E` is when it was sent, `T` when its orders matched; `pu` and `T` are None on Spot.
     """
 
     E: int
@@ -98,7 +98,7 @@ class DepthSnapshot(Struct, gc=False):
 
 
 class BookFrame(Struct, gc=False):
-    """A message of a stream of partial books: the best levels, whole; `E` and `T` are None on Spot."""
+    """A message of a partial-book stream: the best levels, whole; `E` and `T` are None on Spot."""
 
     bids: Sequence[Level]
     asks: Sequence[Level]
@@ -112,8 +112,8 @@ class Partial:
 
     Attributes:
         named: Those of streams with such a name.
-        updates: Those without a name that have the form of changes, as on USD-M.
-        answers: Those without a name that have the form of a REST response, as on Spot.
+        updates: Unnamed messages in the form of changes, as on USD-M.
+        answers: Unnamed messages in the form of a REST response, as on Spot.
     """
 
     named: bool = False
@@ -134,13 +134,13 @@ class Connected(Struct):
 
 
 class Other(Struct):
-    """A message of another symbol, or of a kind that is not stored in a day folder."""
+    """A message of another symbol, or of a kind that day folders do not store."""
 
 
 class MarkPrice(Struct, gc=False):
     """A ``markPriceUpdate`` of a perpetual: mark price `p`, funding rate `r` payable at `T` (0: none).
 
-    The index price `i` and the estimated settlement price `P` are empty where a source does not have them.
+    `i` (index price) and `P` (estimated settlement price) are empty where a source lacks them.
     """
 
     E: int
@@ -173,9 +173,9 @@ class ForceOrder(Struct, gc=False):
 
 
 class Funding(NamedTuple):
-    """A past or future funding payment of a perpetual: instant in ms, rate, and mark price.
+    """A funding payment of a perpetual, past or future: instant (ms), rate, mark price.
 
-    A long position pays quantity times mark price times rate to the short ones; it receives a negative amount.
+    A long position pays quantity × mark price × rate to the shorts; a negative amount is received.
     """
 
     paid_ms: int
@@ -184,7 +184,7 @@ class Funding(NamedTuple):
 
 
 class ServerShutdown(Other):
-    """The exchange will soon close the connection: another one should be opened at once."""
+    """The exchange will soon close the connection: open another at once."""
 
 
 Message = (
@@ -207,7 +207,7 @@ class Unreadable(ValueError):
 
 
 class WrongMarket(BrokenFile):
-    """A message, or an address, of another market than expected."""
+    """A message or address of an unexpected market."""
 
 
 class Futures(WrongMarket):
@@ -216,11 +216,7 @@ class Futures(WrongMarket):
 
 @dataclass(frozen=True)
 class RestRequest:
-    """One GET request.
-
-    Attributes:
-        weight: Its weight in the venue's budget.
-    """
+    """One GET request."""
 
     path: str
     params: Mapping[str, str]
@@ -229,7 +225,7 @@ class RestRequest:
 
 @cache
 def trusted() -> ssl.SSLContext:
-    """Return the trust settings of connections: the certificates of the system, read once per process."""
+    """Trust settings of connections: the system's certificates, read once per process."""
     return ssl.create_default_context()
 
 
@@ -238,10 +234,8 @@ class Answer:
     """The result of one request.
 
     Attributes:
-        recv_us: When the response arrived, in µs.
-        url: The address of the request.
         status: HTTP status; None without a response.
-        cause: Why it cannot be used; None if it can.
+        cause: Why it is unusable; None if usable.
     """
 
     recv_us: int
@@ -252,7 +246,7 @@ class Answer:
 
 
 class RestRefusal(Enum):
-    """The meaning of a refusal for the next request."""
+    """What a refusal means for the next request."""
 
     PASSES = "passes"
     """The same request may be answered later."""
@@ -268,7 +262,7 @@ class TradePage:
 
     Attributes:
         trades: In the response's order, each with its range of ids, in the used numbering.
-        more: The request for the next ones; None if their ids determine it.
+        more: The next request; None if their ids determine it.
     """
 
     trades: Sequence[tuple[IdRange, Trade]]
@@ -279,19 +273,19 @@ class PastTrades(Protocol):
     """One interface of a venue for past trades."""
 
     def request(self, missing: MissingIds) -> RestRequest:
-        """Return the request, without the symbol, for as many of these trades as one response can have."""
+        """Return the request, without the symbol, for as many of the trades as one response can hold."""
 
     def page(self, body: bytes) -> TradePage:
-        """Return the trades in a response; raises msgspec.MsgspecError if it has none."""
+        """Raises msgspec.MsgspecError for a response without trades."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of a venue for one address, slightly below its own figures.
+    """A venue's limits for one address, slightly below its own figures.
 
     Attributes:
-        weight: Maximum weight of REST requests in *weight_window_s* seconds.
-        connections: Maximum connection attempts in *connections_window_s* seconds.
+        weight: REST weight per *weight_window_s* seconds.
+        connections: Connection attempts per *connections_window_s* seconds.
     """
 
     weight: float
@@ -301,22 +295,19 @@ class Limits:
 
 
 class Decoder(Protocol):
-    """Decodes the messages of one symbol; raises ValueError, OffGrid or MsgspecError for unusable ones."""
+    """Decodes one symbol's messages; raises ValueError, OffGrid or MsgspecError for unusable ones."""
 
     partial: Partial
 
     @property
     def symbols(self) -> Counter[str]:
-        """Number of messages per symbol, for all symbols in the input."""
+        """Messages per symbol, for all symbols in the input."""
 
-    def received(self, body: bytes | str) -> Message:
-        """Return a decoded message of the stream."""
+    def received(self, body: bytes | str) -> Message: ...
 
-    def answer(self, url: str, body: bytes | str) -> Message:
-        """Return a decoded REST response from *url*."""
+    def answer(self, url: str, body: bytes | str) -> Message: ...
 
-    def connected(self, url: str) -> Connected:
-        """Return the message for an opened connection to *url*."""
+    def connected(self, url: str) -> Connected: ...
 
 
 class MarketVenue(Protocol):
@@ -324,67 +315,61 @@ class MarketVenue(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in ``schema.json``."""
+        """As in ``schema.json``."""
 
     @property
     def bases(self) -> tuple[str, str]:
-        """Default base URLs of its streams and of its REST interface."""
+        """Default base URLs of streams and REST."""
 
     @property
-    def limits(self) -> Limits:
-        """Its limits for one address."""
+    def limits(self) -> Limits: ...
 
     @property
-    def headers(self) -> Mapping[str, str]:
-        """Headers of every REST request."""
+    def headers(self) -> Mapping[str, str]: ...
 
     def decoder(self, symbol: str, grid: Grid, *, packs: bool = False) -> Decoder:
-        """Return the decoder for the messages of *symbol*; *packs*: levels may be parsed by a kernel."""
+        """*packs*: a kernel may parse levels."""
 
     def check_address(self, url: str) -> None:
         """Raise WrongMarket if *url* serves another market, whose rule of ids differs."""
 
     def stream_url(self, base: str, symbol: str, trade_stream: str) -> str:
-        """Return the address of the depth stream and of *trade_stream* of *symbol*."""
+        """Return the address of *symbol*'s depth stream and *trade_stream*."""
 
-    def depth(self, symbol: str, limit: int) -> RestRequest:
-        """Return the request for the best *limit* levels per side."""
+    def depth(self, symbol: str, limit: int) -> RestRequest: ...
 
     def levels(self, wanted: int) -> int:
-        """Return the number of levels per side to request in a snapshot if *wanted* are needed."""
+        """Return the levels per side to request in a snapshot if *wanted* are needed."""
 
     def exchange_info(self, symbol: str) -> RestRequest:
-        """Return the request for the filters and the status of *symbol*."""
+        """Return the request for *symbol*'s filters and status."""
 
     def trade_history(self, *, aggregates: bool) -> Sequence[PastTrades]:
-        """Return the interfaces for past trades, the best first; *aggregates*: whether ids are those of aggregates."""
+        """Return the interfaces, best first; *aggregates*: ids number aggregates."""
 
-    def last_trade(self) -> RestRequest:
-        """Return the request for the last trade, without the symbol."""
+    def last_trade(self) -> RestRequest: ...
 
     def last_trade_id(self, body: bytes, *, aggregates: bool) -> int | None:
-        """Return the highest id in the response to `last_trade`; None if it has none."""
+        """Return the highest id in `last_trade`'s response; None without one."""
 
     def refusal(self, status: int | None) -> RestRefusal:
-        """Return the meaning of a refusal with this HTTP status; None: no response."""
+        """*status* is None without a response."""
 
     def refuses_symbol(self, answer: Answer, symbol: str) -> bool:
-        """Return True if *answer*, of `exchange_info`, states that the venue does not have *symbol*."""
+        """Return True if `exchange_info`'s response says that the venue lacks *symbol*."""
 
     def funding(self) -> RestRequest | None:
-        """Return the request for the last funding payments, without the symbol; None if there are none."""
+        """Request the last payments, without the symbol; None if the market has none."""
 
     def payments(self, body: bytes) -> Sequence[Funding]:
-        """Return the payments in the response to `funding`, in order; raises msgspec.MsgspecError if it has none."""
+        """Return the payments in order; raises msgspec.MsgspecError without any."""
 
-    def time(self) -> RestRequest:
-        """Return the request for the venue's time."""
+    def time(self) -> RestRequest: ...
 
     def server_time_us(self, body: bytes) -> int | None:
-        """Return the time in the response to `time`, in µs; None if it has none."""
+        """Return the venue's time, µs; None if the response lacks it."""
 
-    def used_weight(self, headers: Mapping[str, str]) -> int | None:
-        """Return the venue's own count of the used weight, from the headers of a response."""
+    def used_weight(self, headers: Mapping[str, str]) -> int | None: ...
 
 
 def with_symbol(request: RestRequest, symbol: str) -> RestRequest:

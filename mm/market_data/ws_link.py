@@ -1,8 +1,7 @@
 """A WebSocket connection, and the common inbox, which receives each message with its arrival time.
 
-A connection is the library's, whose messages are taken when bytes are read from the socket, and stamped before any
-processing. The library's queue stays empty, so reading is never paused, and pings are answered regardless of the length
-of the inbox.
+Messages are taken and stamped when bytes are read from the socket, before any processing. The library's queue stays
+empty, so reading never pauses, and pings are answered whatever the inbox's length.
 """
 
 import asyncio
@@ -40,19 +39,17 @@ class Listener(Protocol):
     """Handles messages and connections, in the order of the events."""
 
     def connected(self, url: str, conn: int, slot: int) -> None:
-        """Connection number *conn*, counted from 1, is open; *slot* is its index, from 0, among simultaneous ones."""
+        """*conn* counts from 1; *slot* is the index from 0 among simultaneous connections."""
 
-    def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:
-        """A message arrived on *conn* at *recv_us*."""
+    def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None: ...
 
     def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:
-        """Connection *conn* has ended, and all its messages were delivered."""
+        """All messages of *conn* were delivered before."""
 
-    def unreachable(self, reason: str) -> None:
-        """A connection attempt failed; another one follows."""
+    def unreachable(self, reason: str) -> None: ...
 
     def joined(self, conn: int) -> bool:
-        """Return True if *conn* has received a continuation of the messages of the others."""
+        """Return True if *conn* has continued the others' messages."""
 
 
 Arrival = tuple[int, "Link", bytes | None]
@@ -63,14 +60,13 @@ class Inbox:
     """Undelivered messages of all connections, in the order of arrival.
 
     Args:
-        clock_ns: Returns the wall clock, in ns.
-        gather_s: Time, in s, for which messages are gathered before delivery; 0: not at all.
+        clock_ns: Wall clock.
+        gather_s: Time to gather messages before delivery; 0: none.
 
     Attributes:
-        filled: Set when something was added.
-        held: Set while delivery is suspended by `hold_from`.
-        links: Connections that are being opened or whose end was not delivered.
-        numbers: Numbers, from 1, of connections whose opening was delivered and whose end was not.
+        held: Set while `hold_from` suspends delivery.
+        links: Connections being opened, or whose end was not delivered.
+        numbers: Connections, from 1, whose opening was delivered and end was not.
     """
 
     def __init__(self, clock_ns: Callable[[], int] = time_ns, gather_s: float = GATHER_S) -> None:
@@ -88,7 +84,7 @@ class Inbox:
         self._error: Exception | None = None
 
     def put(self, link: "Link", raws: list[bytes], recv_us: int) -> bool:
-        """Add messages that arrived on *link*, and return whether it may continue: memory is bounded.
+        """Add arrived messages; return whether *link* may continue: memory is bounded.
 
         Without gathering they are delivered here, without an iteration of the event loop. Messages beyond
         `MOST_WAITING_BYTES` are dropped.
@@ -107,21 +103,20 @@ class Inbox:
         return self._bytes <= MOST_WAITING_BYTES
 
     def opened_or_ended(self, link: "Link") -> None:
-        """Add the opening or the end of *link*."""
         self.waiting.append((self.clock_ns() // 1_000, link, None))
         self.filled.set()
 
     def hold_from(self, us: int | None) -> None:
-        """Deliver only what arrived before the instant *us* (None: nothing); the rest waits for the next call."""
+        """Deliver only what arrived before *us* (None: nothing); the rest waits for the next call."""
         self._hold_us = us or 0
         self.held.clear() if us else self.held.set()
         self.filled.set()
 
     async def hand_out(self, listener: Listener, stopping: Callable[[], bool]) -> None:
-        """Deliver messages until it is *stopping* and the last connection has ended.
+        """Deliver until *stopping*, and the last connection has ended.
 
-        Messages may be gathered briefly, because a batch costs less per message; all keep their arrival stamps. After
-        each time slice the event loop runs, so that the sockets are served regularly.
+        Gathering briefly makes a batch cheaper per message; all keep their arrival stamps. The event loop runs after
+        each time slice, so that sockets are served regularly.
         """
         self._direct_listener = None if self._gather_s else listener
         try:
@@ -140,7 +135,7 @@ class Inbox:
             self._direct_listener = None
 
     def _deliver_slice(self, listener: Listener) -> None:
-        """Deliver waiting messages for one time slice."""
+        """Deliver for one time slice."""
         waiting, ends_s = self.waiting, perf_counter() + SLICE_S
         while waiting:
             recv_us, link, raw = waiting[0]
@@ -163,12 +158,11 @@ class Inbox:
 
 
 class _Answering(ClientProtocol):
-    """The protocol of a connection, which answers a limited number of pings."""
+    """A connection's protocol that answers a limited number of pings."""
 
     _pings = _pings_s = 0
 
     def recv_frame(self, frame: Frame) -> None:
-        """Process a frame; surplus pings are ignored."""
         if frame.opcode is Opcode.PING:
             second = int(perf_counter())
             self._pings = self._pings + 1 if second == self._pings_s else 1
@@ -179,7 +173,7 @@ class _Answering(ClientProtocol):
 
 
 class _Connection(ClientConnection):
-    """The library's connection, whose messages are those of *link*."""
+    """The library's connection, with *link*'s messages."""
 
     def __init__(self, link: "Link") -> None:
         super().__init__(
@@ -191,7 +185,6 @@ class _Connection(ClientConnection):
         self.link = link
 
     def data_received(self, data: bytes) -> None:
-        """Process bytes from the socket; their arrival is that of the messages that they complete."""
         link = self.link
         if link.given_up:  # `open` aborts it in its next iteration
             return
@@ -204,7 +197,7 @@ class _Connection(ClientConnection):
             self.loop.call_later(CLOSE_TIMEOUT_S, link.abort)
 
     def process_event(self, event: Event) -> None:
-        """Collect messages; the library handles the handshake, control frames and errors."""
+        """Collect messages; the library handles handshake, control frames and errors."""
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             self.link.take(event)
             return
@@ -213,7 +206,6 @@ class _Connection(ClientConnection):
             self.link.announce()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report the end."""
         super().connection_lost(exc)
         self.link.lost()
 
@@ -222,15 +214,13 @@ class Link:
     """A connection, from the handshake to its last message.
 
     Args:
-        inbox: Receives its messages.
-        url: The address.
-        slot: Its index among the simultaneous connections.
+        slot: Index among simultaneous connections.
 
     Attributes:
-        changed: Set when it has ended, or is to be replaced.
-        ended: Whether no more data will arrive.
-        announced: Whether its opening was added to the inbox.
-        given_up: Whether its opening has failed.
+        changed: Set when it has ended or is to be replaced.
+        ended: No more data will arrive.
+        announced: Its opening is in the inbox.
+        given_up: Its opening failed.
     """
 
     def __init__(self, inbox: Inbox, url: str, slot: int) -> None:
@@ -248,7 +238,7 @@ class Link:
         self._poll: poll | None = None
 
     async def open(self) -> None:
-        """Connect; raises OSError or WebSocketException if that fails."""
+        """Raises OSError or WebSocketException on failure."""
         context = trusted() if self.uri.secure else None
         loop = asyncio.get_running_loop()
         try:
@@ -262,18 +252,17 @@ class Link:
         self.connection.start_keepalive()
 
     def replace(self, reason: str) -> None:
-        """Request another connection in place of this one; the first *reason* is kept."""
+        """Ask for another connection instead; the first *reason* is kept."""
         self._replaced_for = self._replaced_for or reason
         self.changed.set()
 
     def close(self, reason: str = "") -> None:
-        """Close it, if it is open; messages that have arrived are still delivered."""
+        """Close it if open; arrived messages are still delivered."""
         self._replaced_for = self._replaced_for or reason
         if self.announced and self._closing is None:
             self._closing = asyncio.ensure_future(self.connection.close())
 
     def abort(self) -> None:
-        """End it at once."""
         if hasattr(self.connection, "transport"):
             self.connection.transport.abort()
 
@@ -289,25 +278,25 @@ class Link:
         return bool(self._poll.poll(0))
 
     def send(self, text: bytes) -> None:
-        """Send a text message on an open connection; raises WebSocketException if it is closing."""
+        """Raises WebSocketException while closing."""
         self.connection.protocol.send_text(text)
         self.connection.send_data()
 
     def ending(self) -> tuple[int | None, str]:
-        """Return the close code, and the reason of the end: ours, or the exchange's text."""
+        """Return the close code, and the reason: ours, or the exchange's text."""
         protocol, lost = self.connection.protocol, "no close frame received or sent"
         return protocol.close_code, self._replaced_for or protocol.close_reason or lost
 
     # Called by the connection.
 
     def announce(self) -> None:
-        """Add its opening to the inbox, once, before any message: one may come with the handshake response."""
+        """Add its opening to the inbox once, before any message: one may come with the handshake response."""
         if not self.announced:
             self.announced = True
             self.inbox.opened_or_ended(self)
 
     def take(self, frame: Frame) -> None:
-        """Collect a message, or a fragment; too many fragments end the connection."""
+        """Collect a message or fragment; too many fragments end the connection."""
         if frame.fin and not self._fragments:
             self._raws.append(bytes(frame.data))
         elif len(self._fragments) < MOST_FRAGMENTS:
@@ -319,13 +308,11 @@ class Link:
             self.abort()
 
     def pass_on(self, recv_us: int) -> None:
-        """Add the collected messages to the inbox."""
         raws, self._raws = self._raws, []
         if raws and not self.inbox.put(self, raws, recv_us):
             self.abort()
 
     def lost(self) -> None:
-        """Add the end to the inbox: no more data will arrive."""
         self.ended = True
         self.changed.set()
         if self.announced:

@@ -1,8 +1,8 @@
-"""A permanent stream from one address: connections are opened, replaced by successors, and reopened.
+"""A permanent stream from one address: connections open, get successors, and reopen.
 
-A connection is replaced when it is old, when the exchange announces a shutdown, and when a stall is suspected. The new
-one opens first; the old one stays open until the ids of the new one continue those of the old one, or a bounded time
-has passed. So nothing is lost if the old one still works.
+A connection is replaced when old, when the exchange announces a shutdown, and on a suspected stall. The new one opens
+first; the old one stays open until the new ids continue its own, or for a bounded time. So nothing is lost if the old
+one still works.
 """
 
 import asyncio
@@ -24,15 +24,14 @@ GOOD_S = 1.0
 
 
 class WsStream:
-    """The messages of one address, over successive connections.
+    """One address's messages over successive connections.
 
     Args:
-        url: The address.
         backoffs: Delays between attempts, one per simultaneous connection.
-        max_age_s: Age, in s, at which a connection is replaced; the second of a pair is replaced a tenth earlier.
-        attempts: The budget of connection attempts; None for no limit.
-        clock_ns: Returns the wall clock, in ns.
-        gather_s: Time, in s, for which messages are gathered before delivery; 0: not at all.
+        max_age_s: Age at which a connection is replaced; the second of a pair a tenth earlier.
+        attempts: Budget of connection attempts; None: no limit.
+        clock_ns: Wall clock.
+        gather_s: Time to gather messages before delivery; 0: none.
     """
 
     def __init__(
@@ -70,13 +69,13 @@ class WsStream:
                 link.abort()
 
     def replace(self, reason: str, *, conn: int | None = None, slot: int | None = None) -> None:
-        """Open a connection in place of number *conn*, or of those of *slot*, which are then closed for *reason*."""
+        """Open a connection instead of *conn*, or of all of *slot*, which then close for *reason*."""
         for link, number in self._inbox.numbers.items():
             if number == conn or link.slot == slot:
                 link.replace(reason)
 
     async def stop(self, reason: str) -> None:
-        """Close all connections for good; `run` ends after the last message that has arrived."""
+        """Close for good; `run` ends after the last message that arrived."""
         self._stopping = True
         for keeper in self._keepers:
             keeper.cancel()
@@ -90,33 +89,33 @@ class WsStream:
 
     @property
     def held(self) -> asyncio.Event:
-        """Set while delivery is suspended by `hold_from`."""
+        """Set while `hold_from` suspends delivery."""
         return self._inbox.held
 
     def hold_from(self, us: int | None) -> None:
-        """Deliver only what arrived before the instant *us* (None: nothing); the rest waits for the next call.
+        """Deliver only what arrived before *us* (None: nothing); the rest waits for the next call.
 
-        Up to 64 MiB wait, each message with its arrival time; beyond that connections are closed.
+        Up to 64 MiB wait with their arrival times; beyond that connections are closed.
         """
         self._inbox.hold_from(us)
 
     @property
     def unread(self) -> bool:
-        """Whether messages wait, delivered to this process or still in a socket."""
+        """Whether messages wait, in this process or a socket."""
         return bool(self._inbox.waiting) or any(link.unread for link in self._inbox.links)
 
     def behind_s(self) -> float:
-        """Return the waiting time, in s, of the next message; 0 if none waits."""
+        """Return how long (s) the next message has waited; 0 if none waits."""
         return (self._inbox.clock_ns() // 1_000 - self.reached_us()) / US_PER_S
 
     def reached_us(self) -> int:
-        """Return the instant, in µs, up to which everything was delivered: now, or the arrival of the next message."""
+        """Return the instant (µs) up to which everything was delivered: now, or the next message's arrival."""
         waiting = self._inbox.waiting
         now_us = self._inbox.clock_ns() // 1_000
         return min(now_us, waiting[0][0] if waiting else now_us)
 
     def settled_us(self) -> int:
-        """Return an instant, in µs: everything undelivered, or still to arrive, has a later stamp."""
+        """Everything undelivered or still to arrive has a later stamp than this (µs)."""
         return self.reached_us() - 1
 
     async def settled(self) -> None:
@@ -126,7 +125,6 @@ class WsStream:
             await asyncio.sleep(POLL_S if self.held.is_set() else 0)
 
     async def _keep(self, slot: int, listener: Listener) -> None:
-        """Keep a connection open."""
         loop = asyncio.get_running_loop()
         old: Link | None = None
         failed = False
@@ -148,7 +146,7 @@ class WsStream:
             old = None if link.ended else link
 
     async def _join(self, link: Link, old: Link, listener: Listener) -> None:
-        """Wait until *link* can replace *old*, or one of them has ended, or for a bounded time."""
+        """Wait until *link* can replace *old*, one of them has ended, or a bounded time."""
         loop = asyncio.get_running_loop()
         until_s, joined = loop.time() + HANDOVER_S, False
         while loop.time() < until_s and not (link.ended or old.ended):
@@ -159,7 +157,7 @@ class WsStream:
                 until_s = min(until_s, loop.time() + LINGER_S)  # for data in transit on the old one
 
     async def _open(self, slot: int, listener: Listener, *, at_once: bool) -> Link:
-        """Return the next connection of *slot*, after any number of attempts, the first possibly without delay."""
+        """Return *slot*'s next connection after any number of attempts, the first perhaps without delay."""
         loop, wait_s = asyncio.get_running_loop(), 0.0
         while True:
             pause_s = self._backoffs[slot].delay(loop.time())
@@ -186,5 +184,5 @@ class WsStream:
 
 
 def refused_for_s(error: Exception) -> float:
-    """Return the time for which the exchange refuses further attempts, in s."""
+    """Return for how long (s) the exchange refuses attempts."""
     return retry_after_s(error.response.headers.get("Retry-After")) if isinstance(error, InvalidStatus) else 0.0

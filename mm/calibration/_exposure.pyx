@@ -18,10 +18,10 @@ cdef int64_t BLOCKS = 1 << (SIDE_AT - BLOCK_AT)     # and block indices
 
 
 cdef inline int64_t row_at(const int64_t* us, int64_t width, int64_t rows, int64_t instant, int64_t at) noexcept nogil:
-    """Return the last of ascending rows, *width* cells each, that begins at or before *instant*; -1 before the first.
+    """Return the last of ascending rows (*width* cells each) that begins at or before *instant*; -1 before the first.
 
-    The search starts from the row *at*, -1 for none. Four rows are compared without a branch: the number of rows
-    between two instants is random, and a mispredicted branch costs more than all four.
+    The search starts from the row *at* (-1: none). Four rows are compared without a branch: the number of rows between
+    two instants is random, and a mispredicted branch costs more than all four.
     """
     cdef int64_t step
     cdef const int64_t* row
@@ -68,7 +68,6 @@ cdef class _Sums:
         return 0
 
     cdef int grow(self) except -1:
-        """Double the table."""
         cdef const int64_t[::1] keys = self.keys, sums = self.sums
         cdef int64_t i, at
         self.bits += 1
@@ -80,14 +79,13 @@ cdef class _Sums:
         return 0
 
     cdef tuple sorted(self):
-        """Return the keys, ascending, and their sums."""
         used = np.flatnonzero(np.asarray(self.keys) != NONE)
         used = used[np.argsort(np.asarray(self.keys)[used])]
         return np.asarray(self.keys)[used], np.asarray(self.sums)[used]
 
 
 def keys_of(side: NDArray[np.int64], block: NDArray[np.int64], distance: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return one key per place (side, block, distance), in this sort order; all three must be 0 or more."""
+    """Return one key per place (side, block, distance; all 0 or more), in this sort order."""
     keys: NDArray[np.int64] = (side == 1).astype(np.int64) << SIDE_AT | block << BLOCK_AT | distance
     return keys
 

@@ -70,7 +70,7 @@ def likelihood(
 
     Args:
         at_s: float64[n], instants in s, non-decreasing.
-        kind: int8[n], 0 and 1 for an event of the process, ``BEGIN`` and ``END`` of exposure.
+        kind: int8[n], 0 and 1 for an event of that process, ``BEGIN`` and ``END`` of exposure.
         mu: float64[2], 1/s.
         branching: float64[2, 2, m], mean number of events of i excited by one event of j through kernel m.
         beta: float64[m], 1/s; at most ``MOST_KERNELS``.
@@ -164,8 +164,8 @@ def rescaled(
 ) -> NDArray[np.float64]:
     """Return at each row the integrated intensity of both processes, float64[n, 2].
 
-    The integral is over the exposed time up to the row; the parameters are those of ``likelihood``, and *kind* may also
-    be ``PROBE``.
+    The integral covers the exposed time up to the row; parameters as in ``likelihood``, and *kind* may also be
+    ``PROBE``.
     """
     cdef int kernels = beta.shape[0], i, j, m
     cdef int64_t row, rows = at_s.shape[0]

@@ -37,9 +37,9 @@ class Alternative:
 
     Attributes:
         name: ``exponential``, ``two_exponentials`` or ``monotone``.
-        parameters: Number of fitted parameters, including the height; for the monotone curve, its steps.
+        parameters: Fitted ones, with the height; for the monotone curve, its steps.
         loglik: Log-likelihood, without the factorials of the counts.
-        aic: Akaike's information criterion.
+        aic: Akaike's criterion.
         unseen: Out-of-sample gain in nats per fill over the exponential; None without blocks.
         unseen_se: Its standard error, from the blocks.
     """
@@ -64,10 +64,8 @@ class CurveComparison:
     """All curves of one table.
 
     Attributes:
-        curves: The exponential first, the others by the number of their parameters.
         best: The chosen shape: the simplest within one standard error of the best out-of-sample one.
         sentence: The conclusion as text, also if the exponential does not fit.
-        sample: The rows, and the counts of each block.
     """
 
     curves: tuple[Alternative, ...]
@@ -77,13 +75,12 @@ class CurveComparison:
 
     @property
     def chosen(self) -> Alternative:
-        """The curve of the chosen shape."""
         return next(curve for curve in self.curves if curve.name == self.best)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The rows of the fit, and their counts by block, one row per block."""
+    """Rows of the fit with counts by block."""
 
     cells: Cells
     exposure_s: Floats
@@ -91,7 +88,6 @@ class _Rows:
 
     @classmethod
     def of(cls, sample: Sample, scale: float) -> "_Rows":
-        """Return the rows of *sample*; without blocks, everything is one block."""
         count = len(sample.shape.delta)
         blocks, block = max(sample.n_blocks, 1), sample.block if sample.n_blocks else np.zeros_like(sample.row)
         cell = block * count + sample.row
@@ -100,9 +96,9 @@ class _Rows:
         return cls(Cells(sample.shape, scale), exposure, fills)
 
     def tables(self) -> tuple[Floats, Floats]:
-        """Return exposure and fills of all blocks; then those to which curves for even and for odd ones are fitted.
+        """Return exposure and fills of all blocks, then of even and of odd ones, to which curves are fitted separately.
 
-        The latter are left out below four blocks, and without fills in one of the two halves.
+        The halves are left out below four blocks, or if one has no fills.
         """
         parts = [slice(None)]
         if len(self.fills) >= LEAST_BLOCKS and all(self.fills[parity::2].any() for parity in (0, 1)):
@@ -118,8 +114,8 @@ class _Rows:
 def compare(points: Points) -> CurveComparison | None:
     """Return the curves fitted to *points*, and the chosen one; None if no exponential can be fitted.
 
-    Cross-validation over blocks of odd and even index: the shape fitted to one half predicts the distribution over
-    distances of the fills of each block of the other.
+    Cross-validation over blocks of odd and even index: the shape fitted to one half predicts how each block of the
+    other distributes its fills over distances.
     """
     sample = Sample.of(points)
     exponential = maximum_likelihood(sample.table())
@@ -155,7 +151,7 @@ def fitted_as(name: str, points: Points) -> tuple[FittedCurve, Sample] | None:
 
 
 def _held_out(rows: _Rows, halves: Sequence[FittedCurve]) -> Floats:
-    """Return the log-likelihood of each block by the curve fitted to the blocks of the other parity."""
+    """Each block is predicted by the curve fitted to the blocks of the other parity."""
     loglik = np.zeros(len(rows.fills))
     for parity, curve in enumerate(halves):
         loglik[parity::2] = shares_loglik(curve.log_gain, rows.exposure_s[parity::2], rows.fills[parity::2])
@@ -163,7 +159,6 @@ def _held_out(rows: _Rows, halves: Sequence[FittedCurve]) -> Floats:
 
 
 def _alternative(rows: _Rows, family: Family | None, curve: FittedCurve, gains: Floats | None) -> Alternative:
-    """Return one curve fitted to all blocks, with its out-of-sample gains over the exponential, by block."""
     exposure_s, fills = rows.exposure_s.sum(axis=0), rows.fills.sum(axis=0)
     total = float(fills.sum())
     loglik = float(shares_loglik(curve.log_gain, exposure_s, fills)) + float((fills * np.log(exposure_s)).sum())
@@ -201,7 +196,6 @@ def _best(curves: Sequence[Alternative], gains: Sequence[Floats | None]) -> Alte
 
 
 def _sentence(exponential: Alternative, best: Alternative, blocks: int, pivot: float, goodness_p: float | None) -> str:
-    """Return a sentence on how far A and k can be used, given the *best* curve."""
     if best is exponential and goodness_p is not None and goodness_p < POOR_FIT_P:
         return "no curve that was compared describes the fills better than the exponential, which does not fit either"
     if best is exponential and goodness_p is None:
@@ -228,7 +222,6 @@ def chosen_curve(
     """Return the curve of the chosen shape, and the choice.
 
     Args:
-        compared: The comparison over all rows.
         states: States of the spread with the points of each; the same shape is fitted to them.
         pivot: Distance in ticks; each trusted range is the one nearest to it.
     """
@@ -275,7 +268,6 @@ def rates_on(line: Line, delta_ticks: Floats) -> Floats:
 
 @np.errstate(all="ignore")
 def _points(state: str, fitted: FittedCurve, sample: Sample) -> tuple[CurvePoint, ...]:
-    """Return a point for each distance at which a row begins, nearest first."""
     delta = np.unique(fitted.cells.shape.delta)
     at = np.searchsorted(fitted.cells.edges, delta)
     log_rate = np.minimum.accumulate(fitted.at_edges[at])
@@ -291,7 +283,6 @@ def _points(state: str, fitted: FittedCurve, sample: Sample) -> tuple[CurvePoint
 
 
 def _ends(low: float, high: float) -> Interval | None:
-    """Return the interval of λ of one of ln λ, to six digits; None if unbounded."""
     if low < -LARGE or high > LARGE:
         return None
     return float(f"{math.exp(low):.6g}"), float(f"{math.exp(high):.6g}")
@@ -300,8 +291,8 @@ def _ends(low: float, high: float) -> Interval | None:
 def _half_width(fitted: FittedCurve, sample: Sample, at: Ints) -> Floats:
     """Return the half-width of the 95 % interval of ln λ at the edges *at*.
 
-    The covariance is a sandwich of the scores of the blocks, with the variance of their sum from their slowest cosines,
-    as for A and k. Without two blocks, fills are assumed independent.
+    The covariance is a sandwich of the blocks' scores, the variance of their sum taken from their slowest cosines, as
+    for A and k. Without two blocks, fills are assumed independent.
     """
     points, rows, blocks = sample.points, len(fitted.log_gain), sample.n_blocks
     rate, degrees = np.exp(fitted.log_gain), cosines(blocks)
@@ -321,7 +312,7 @@ def _half_width(fitted: FittedCurve, sample: Sample, at: Ints) -> Floats:
 
 
 def _of_pools(pools: tuple[Ints, Ints], sample: Sample, expected: Floats, residual: Floats) -> Floats:
-    """Return the half-widths at all edges if each pool of rows has its own rate: the information is diagonal."""
+    """Each pool of rows has its own rate, so the information is diagonal."""
     (of_row, of_edge), count, blocks = pools, int(pools[0].max()) + 1, sample.n_blocks
     information, degrees = np.bincount(of_row, expected, count), cosines(blocks)
     if degrees == 0:
@@ -333,7 +324,6 @@ def _of_pools(pools: tuple[Ints, Ints], sample: Sample, expected: Floats, residu
 
 
 def _inverse(information: Floats) -> Floats:
-    """Return the pseudo-inverse of an information matrix."""
     scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
     known = np.where(values > 1e-10 * values[-1], 1 / values, 0.0)
@@ -342,19 +332,17 @@ def _inverse(information: Floats) -> Floats:
 
 
 def _narrow(point: CurvePoint) -> bool:
-    """Return whether the interval ends within a factor of λ."""
     if point.ci95 is None:
         return False
     return point.ci95[1] <= TRUSTED * point.lambda_per_s and point.ci95[0] >= point.lambda_per_s / TRUSTED
 
 
 def _contains(point: CurvePoint, rate: float) -> bool:
-    """Return whether another rate lies within the interval of a point."""
     return point.ci95 is not None and point.ci95[0] <= rate <= point.ci95[1]
 
 
 def _trusted_range(curve: Sequence[CurvePoint], good: Sequence[bool], around: float) -> Interval | None:
-    """Return the first and the last distance of the contiguous good points nearest to a distance."""
+    """Return the contiguous good points nearest to *around*."""
     places = [place for place, is_good in enumerate(good) if is_good]
     if not places:
         return None

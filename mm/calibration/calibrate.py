@@ -37,9 +37,8 @@ NUMBERS = 64  # of states
 
 
 class SpreadState(NamedTuple):
-    """The time in which the spread was from *low* to *high* ticks, and its points.
-
-    *share* is its share of the time with a valid book.
+    """The time in which the spread was from *low* to *high* ticks: its points and its *share* of the time with a valid
+    book.
     """
 
     low: int
@@ -49,7 +48,7 @@ class SpreadState(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its spread in ticks, as in ``lambda_curve``."""
+        """The spread in ticks, as in ``lambda_curve``."""
         return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
 
 
@@ -74,13 +73,12 @@ def _number(spread: Ints) -> Ints:
 
 
 def _us_by_number(marks: DepthCounts, start_us: int, end_us: int) -> Floats:
-    """Return the µs of each state in a day."""
     edges, rows, _ = marks.path.segments(start_us, end_us)
     return sum_by(_number(marks.path.spread)[rows], np.diff(edges), NUMBERS)
 
 
 def _points_of(marks: DepthCounts, day: tuple[int, int]) -> Callable[[int], Points]:
-    """Return the function that returns the cells of a state in a day, up to the reach of the day."""
+    """Return a function of a state that gives its cells in a day, up to the day's reach."""
     path, tallies, numbers = marks.path, marks.tallies(*day), _number(marks.path.spread)
     _, rows, _ = path.segments(*within(marks.span, *day), marks.block_us)
     stood = numbers[rows]
@@ -99,7 +97,7 @@ def by_spread(calibrator: Calibrator, states: Iterable[SpreadState]) -> list[dic
     """Return the fit of each of *states*; measured by marks for every method.
 
     ``from_ticks`` and ``to_ticks`` bound the spread, ``share`` is its share of the time with a valid book; the other
-    keys are those of the fit, in which ``n_fills`` counts sweeps.
+    keys are the fit's, where ``n_fills`` counts sweeps.
     """
     names = ("A", "k", "se_logA", "se_k", "n_fills", "exposure_s", "status")
     rows = []
@@ -131,9 +129,7 @@ class CalibrationResult:
     """A fit with its points.
 
     Attributes:
-        fit: Fit of the whole days.
-        measured: Its points.
-        calibrator: The calibrator that measured them, for windows of the days and for runs of simulated orders.
+        calibrator: Measures windows of the days and runs of simulated orders.
         states: The states of the spread, by marks, for every method.
         curves: The shapes of λ(δ) compared on those points; None if no exponential could be fitted.
         k_by_reference: Decay per tick by the marks from each reference price.
@@ -150,14 +146,12 @@ class CalibrationResult:
 
     @cached_property
     def days(self) -> NextStretch:
-        """What the days share."""
         counted = NextStretch()
         for fit in self.alone:
             counted.add(None, Stretch.of(fit))
         return counted
 
     def told_shared(self) -> str:
-        """Return what the days share in words; empty of fewer than three usable ones."""
         shared = self.days.to_json()
         return "" if shared is None else sentence(shared, "days", _drawn(self))
 
@@ -168,12 +162,7 @@ def measure(
     rules: Rules | None = None,
     keep: Keep | None = None,
 ) -> CalibrationResult:
-    """Calibrate whole days and return the fit with its points and its calibrator.
-
-    Args:
-        tape, config, rules: As for `calibrate`.
-        keep: As for `Calibrator`.
-    """
+    """Calibrate whole days and return the fit with its points and its calibrator."""
     tapes = known_at_end(tapes_given(tape, "the calibration"))
     config, choice, marks, notes = resolved(tapes, config or CalibrationConfig())
     decays = k_by_reference(tapes, config, marks)
@@ -204,10 +193,10 @@ def measure(
 
 @dataclass(frozen=True)
 class Permutations:
-    """The fits of ladders with permuted distances, and that of the marks of the same days.
+    """Fits of ladders with permuted distances, and of the same days' marks.
 
     Attributes:
-        count: Number of usable fits; A (1/s) and k (1/tick) are their means.
+        count: Usable fits; A (1/s) and k (1/tick) are their means.
         sd_A, sd_k: Standard deviations over permutations.
         marks_A, marks_k: Fit of the marks; None if it is not usable.
     """
@@ -221,7 +210,6 @@ class Permutations:
     marks_k: float | None
 
     def __str__(self) -> str:
-        """Return a summary sentence."""
         marks = "not usable" if self.marks_A is None else f"A {self.marks_A:.4g} /s, k {self.marks_k:.4g} /tick"
         return (
             f"{self.count} permutations of the ladder: A {self.A:.4g} /s (sd {self.sd_A:.2g}), k {self.k:.4g} /tick "
@@ -279,8 +267,6 @@ def artefact(
     """Return the content of ``poisson_fit.json``: null for unknown or non-finite values.
 
     Args:
-        calibration: The fit, its calibrator and the compared curves.
-        permuted: Permutations of a ladder; None for another method.
         times: The result of `timing`, if it is known.
     """
     calibrator, curves = calibration.calibrator, calibration.curves
@@ -334,7 +320,7 @@ def options(config: CalibrationConfig) -> dict[str, Any]:
 
 
 def _counts(calibrator: Calibrator) -> dict[str, float]:
-    """Return the counts of the days' aggressive orders by outcome, and the time without a valid book."""
+    """Return the days' aggressive orders by outcome, and the time without a valid book."""
     days = [marks.between(*span) for marks, span in zip(calibrator.marks, calibrator.days, strict=True)]
     counts = Counter[str]()
     for day in days:
@@ -343,10 +329,7 @@ def _counts(calibrator: Calibrator) -> dict[str, float]:
 
 
 def k_by_max_delta(calibration: CalibrationResult) -> list[dict[str, float | None]]:
-    """Return k per tick by the largest distance used, in increasing order; the last row is that of the fit.
-
-    Empty without a fit.
-    """
+    """Return k per tick by the largest distance used, increasing; the last row is the fit itself. Empty without a fit."""
     calibrator, fit, rows = calibration.calibrator, calibration.fit, list[dict[str, float | None]]()
     if fit.max_delta_ticks is None:
         return rows
@@ -376,7 +359,7 @@ def old_book(reference: str, decays: Mapping[str, float | None]) -> tuple[str, .
 
 
 def _by_day(calibration: CalibrationResult) -> list[dict[str, Any]]:
-    """Return the fit of each day, alone and drawn to the mean of all; empty for a single day."""
+    """Return each day's fit, alone and drawn to the mean of all; empty for a single day."""
     calibrator = calibration.calibrator
     if len(calibrator.tapes) == 1:
         return []
@@ -408,9 +391,9 @@ def short_reach(calibrator: Calibrator) -> tuple[str, ...]:
 def timing(tapes: "Sequence[Tape]") -> dict[str, float | None]:
     """Return statistics of the exchange times of *tapes*; None without exchange times.
 
-    ``same_instant_share``: share of the prints with the trade time of the previous print of their side, and so of its
-    sweep. ``book_age_ms_p50``: median time from a trade to the exchange time of the first depth message that can
-    include it, in ms: the delay of the displayed book.
+    ``same_instant_share``: share of prints with the trade time of their side's previous print, and so of its sweep.
+    ``book_age_ms_p50``: median ms from a trade to the exchange time of the first depth message that can include it: the
+    displayed book's delay.
     """
     shared, ages = [], []
     for tape in tapes:

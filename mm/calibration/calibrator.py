@@ -133,9 +133,9 @@ class Measured:
     """Measurement of one part of the tapes.
 
     Attributes:
-        fitted: The points of the fit: disjoint cells of ``marks``, independent points otherwise; under a fill model,
-            orders of the nearest quotes whose cancel was late count at that distance; those of other quotes do not.
-        shown: The points of ``calibration_points.csv``: cumulative for ``marks``.
+        fitted: Points of the fit: disjoint cells of ``marks``, else independent points. Under a fill model, orders of
+            the nearest quotes with a late cancel count at that distance; those of other quotes do not.
+        shown: Points of ``calibration_points.csv``: cumulative for ``marks``.
         notes: Remarks on the measurement, which become warnings of the fit.
     """
 
@@ -148,9 +148,7 @@ class Calibrator:
     """Measures any window of one or more days; simulated orders are run once for all windows.
 
     Attributes:
-        tapes: The days, in chronological order.
-        config: The options; under a fill model with the simulated distances.
-        reference_choice: The choice of its reference price; None if it was given.
+        reference_choice: None if the reference was given.
         played: The simulated runs by name (``ladder``, ``ladder_<n>``, ``delta_<d>``).
     """
 
@@ -166,18 +164,14 @@ class Calibrator:
         marks: "Sequence[DepthCounts]" = (),
         choice: ReferenceChoice | None = None,
     ) -> None:
-        """Prepare the days.
+        """Prepare the days, in chronological order.
 
         Args:
-            tape: One day, or days in chronological order.
-            config: The options.
-            rules: The latencies of simulated orders.
-            keep: Returns a run of simulated orders by name, calling the function if it is not cached.
-            held: Maximum number of days in memory at once, others only as sums; None for no limit.
-            learn_us: Length of the first part, whose flow determines the largest default distance under a fill model,
-                so that later windows have no look-ahead; None uses all days.
-            marks: The marks of each day, if already counted.
-            choice: The choice of the config's reference price; None if it was given.
+            keep: Returns a run by name, calling the function if it is not cached.
+            held: Most days in memory at once, others only as sums; None: no limit.
+            learn_us: Length of the first part, whose flow sets the largest default distance under a fill model, so that
+                later windows have no look-ahead; None uses all days.
+            marks: Each day's marks, if already counted.
         """
         self.tapes = known_at_end(tapes_given(tape, "the calibration"))
         self.config, self.reference_choice = config, choice
@@ -204,7 +198,7 @@ class Calibrator:
                 day.release_memory()  # no run reads it again
 
     def known_at(self, us: int) -> "Calibrator":
-        """Return the calibrator of the days before *us* as they were known then (`Tape.known_at`); usually this one."""
+        """Return the calibrator of the days before *us* as known then (`Tape.known_at`); usually this one."""
         day = max((day for day, tape in enumerate(self.tapes) if tape.start_us < us), default=0)
         if us == self.end_us or not self.tapes[day].revised_after(us):
             return self
@@ -217,11 +211,10 @@ class Calibrator:
 
     @property
     def fills_name(self) -> str | None:
-        """Name of the fill model; None with the hit rule."""
         return None if self.config.fills is None else self.config.fills.name
 
     def _farther(self, until_us: int) -> Iterator[float]:
-        """Yield distances beyond the default ones, up to the reach of the flow until an instant."""
+        """Yield distances beyond the defaults, up to the flow's reach until *until_us*."""
         near, far = self.config.distances[-2:]
         reach = self.reach(self.start_us, until_us)
         while 2 * far < reach:
@@ -230,7 +223,7 @@ class Calibrator:
 
     @property
     def order_qty(self) -> float | None:
-        """Quantity of the orders filled by a fill model, in the base asset; None with the hit rule."""
+        """In the base asset; None with the hit rule."""
         if self.config.fills is None:
             return None
         lot_e8 = self.tapes[0].instrument.lot_e8
@@ -238,46 +231,40 @@ class Calibrator:
 
     @property
     def start_us(self) -> int:
-        """First instant of the first day."""
         return self.tapes[0].start_us
 
     @property
     def end_us(self) -> int:
-        """End of the last day."""
         return self.tapes[-1].end_us
 
     @property
     def days(self) -> list[tuple[int, int]]:
-        """First instant and end of each day."""
         return [(tape.start_us, tape.end_us) for tape in self.tapes]
 
     @property
     def day(self) -> str:
-        """The day, or the first and the last joined by ``-``."""
         return "-".join(dict.fromkeys((self.tapes[0].days[0], self.tapes[-1].days[-1])))
 
     @cached_property
     def marks(self) -> "DayMarks":
-        """The marks of each day, available for every method."""
+        """Available for every method."""
         return DayMarks(self.tapes, self.depth_options, self._held, self._found)
 
     @property
     def depth_options(self) -> "DepthOptions":
-        """Options of the marks."""
         return DepthOptions(self.config.reference, self.config.rule, self.config.max_delta_ticks, BLOCK_S)
 
     def parts(self, start_us: int, end_us: int) -> list[tuple[int, int, int]]:
-        """Return the number, start and end of each day's part of ``[start_us, end_us)``; at least one, maybe empty."""
+        """Return number, start and end of each day's part of ``[start_us, end_us)``; at least one, maybe empty."""
         spans = ((day, *within(span, start_us, end_us)) for day, span in enumerate(self._spans))
         return [span for span in spans if span[1] < span[2]] or [(0, start_us, start_us)]
 
     @cached_property
     def _spans(self) -> list[tuple[int, int]]:
-        """First instant and end of each day's data, including its last event."""
         return [span_of(tape) for tape in self.tapes]
 
     def between(self, start_us: int, end_us: int) -> Measured:
-        """Return the measurement of ``[start_us, end_us)``; nothing at or after its end is read."""
+        """Measure ``[start_us, end_us)``; nothing at or after its end is read."""
         if (known := self.known_at(end_us)) is not self:
             return known.between(start_us, end_us)
         parts = self.parts(start_us, end_us)
@@ -301,30 +288,25 @@ class Calibrator:
         return Measured(joined(cells, first), joined(cumulative, first), tuple(notes))
 
     def by_run(self, start_us: int, end_us: int) -> dict[str, Points]:
-        """Return the points of each run of simulated orders in ``[start_us, end_us)`` by name; empty for ``marks``."""
         known = self.known_at(end_us)
         rows = known._rows(known.parts(start_us, end_us))
         return {name: known._late(rows.where(rows.run == number)) for number, name in enumerate(known.played)}
 
     @property
     def ladders(self) -> int:
-        """Number of simulated permutations of a ladder; 1 for another method."""
         return len(self.played) if self.config.method == "ladder" else 1
 
     def day_orders(self, day: int) -> DayOrders:
-        """Return the simulated orders of a day."""
         if day not in self._orders:
             orders = [run.resting for run in self.played.values()]
             self._orders[day] = DayOrders(orders, self.marks[day].path, self._spans[day])
         return self._orders[day]
 
     def _rows(self, parts: Sequence[tuple[int, int, int]]) -> OrderRows:
-        """Return time and fills of the simulated orders in parts of days; runs of one tape share its blocks."""
         orders = [self.day_orders(day).between(begin_us, stop_us) for day, begin_us, stop_us in parts]
         return OrderRows.joined(orders, first_blocks(parts))
 
     def _fitted(self, rows: OrderRows) -> Points:
-        """Return the points of rows for the fit."""
         points, ladders = self._late(rows), self.ladders
         if ladders == 1:
             return points
@@ -335,9 +317,9 @@ class Calibrator:
         return PER_TICK[self.config.reference]
 
     def _late(self, rows: OrderRows) -> Points:
-        """Return points of rows; under a fill model, those nearer than the nearest quotes count at their distance.
+        """Under a fill model, orders nearer than the nearest quotes count at their distance.
 
-        Such orders were waiting for their cancels. In runs of other quotes they are left out.
+        They were waiting for their cancels; in runs of other quotes they are left out.
         """
         points = rows.points(self._per_tick)
         if self.config.fills is None:
@@ -350,12 +332,12 @@ class Calibrator:
         return replace(points, delta_ticks=np.maximum(points.delta_ticks, near))
 
     def length_s(self, start_us: int, end_us: int) -> float:
-        """Return the recorded seconds in ``[start_us, end_us)``, with all days but the last in whole blocks."""
+        """Return the recorded seconds, with all days but the last in whole blocks."""
         parts = self.parts(start_us, end_us)
         return first_blocks(parts)[-1] * BLOCK_S + (parts[-1][2] - parts[-1][1]) / US_PER_S
 
     def reach(self, start_us: int, end_us: int) -> float:
-        """Return the distance of the last cell of ``[start_us, end_us)`` in ticks: its flow's reach, or as given."""
+        """Return the distance (ticks) of the last cell: the flow's reach, or as given."""
         if self.config.max_delta_ticks is not None:
             return self.config.max_delta_ticks
         span = start_us, end_us
@@ -366,26 +348,24 @@ class Calibrator:
         return self._reaches[span]
 
     def sigma_ticks(self, start_us: int, end_us: int) -> float | None:
-        """Return the volatility of the mid in ``[start_us, end_us)``, in ticks/√s; None if unknown."""
+        """Volatility of the mid, ticks/√s; None if unknown."""
         known = self.known_at(end_us)
         return sigma_of([known.marks.moves(*part) for part in known.parts(start_us, end_us)])
 
     def half_spread_ticks(self, start_us: int, end_us: int) -> float | None:
-        """Return half of the mean displayed spread in ``[start_us, end_us)``, in ticks; None without a valid book."""
+        """Half of the mean displayed spread, ticks; None without a valid book."""
         known = self.known_at(end_us)
         times = [known.marks.spread_time(*part) for part in known.parts(start_us, end_us)]
         ticks, seconds = map(sum, zip(*times, strict=True))
         return 0.5 * ticks / seconds if seconds > 0 else None
 
     def points(self, start_us: int, end_us: int) -> Points:
-        """Return the points of ``[start_us, end_us)`` for a fit; nothing at or after its end is read."""
         if self.config.method == "marks":
             return self.marked(start_us, end_us)
         known = self.known_at(end_us)
         return known._fitted(known._rows(known.parts(start_us, end_us)))
 
     def marked(self, start_us: int, end_us: int) -> Points:
-        """Return the points of the marks in ``[start_us, end_us)``, for every method."""
         known, reach = self.known_at(end_us), self.reach(start_us, end_us)
         parts = known.parts(start_us, end_us)
         return joined([known.marks.points(*part, reach) for part in parts], first_blocks(parts))
@@ -393,9 +373,9 @@ class Calibrator:
     def fit_points(self, points: Points) -> PoissonFit:
         """Return the fit of *points* by the config.
 
-        Points of several ladders are weighted as one ladder, as they are from one tape; its errors, jointly and by
-        side, are those by blocks, which measure how much the mean of the ladders varies. The fit's counts and seconds
-        are those of all, as in ``calibration_points.csv``.
+        Points of several ladders are weighted as one ladder, since they share a tape; the errors are by blocks, which
+        measure how much the mean of the ladders varies. Counts and seconds are those of all ladders, as in
+        ``calibration_points.csv``.
         """
         ladders, options = self.ladders, asdict(self._options(self.ladders))
         fit = fit_poisson(points, **options).times(ladders)
@@ -409,24 +389,22 @@ class Calibrator:
         return replace(with_block_errors(fit), sides=Sides(bid=bid, ask=ask))
 
     def fit_window(self, points: Points) -> PoissonFit:
-        """Fit points as `fit_points` does, but compute only what a segment of a schedule or a piece of a day needs.
+        """Fit as `fit_points`, but compute only what a schedule's segment or a piece of a day needs.
 
-        Intervals are by blocks; in a window without two blocks, naive ones.
+        Intervals are by blocks, or naive without two blocks.
         """
         ladders, options = self.ladders, self._options(self.ladders)
         fit = fit_window(points, replace(options, intervals="block")).times(ladders)
         return fit if fit.by_blocks or not fit.usable else fit_window(points, options).times(ladders)
 
     def fit_alone(self, start_us: int, end_us: int) -> PoissonFit:
-        """Return the fit of ``[start_us, end_us)`` by its own data alone, as `fit_window`."""
         return self.fit_window(self.points(start_us, end_us))
 
     def fit_single(self, points: Points) -> PoissonFit:
-        """Return the fit of the points of one run of a ladder, or of marks, for every method."""
+        """Fit one run of a ladder, or marks, for every method."""
         return fit_poisson(points, **asdict(replace(self._options(1), intervals="profile")))
 
     def _options(self, ladders: int) -> FitOptions:
-        """Return the fit options for points of a number of ladders."""
         config = self.config
         return FitOptions(
             fit_method=config.fit_method,
@@ -437,7 +415,6 @@ class Calibrator:
         )
 
     def fit(self, start_us: int, end_us: int) -> tuple[PoissonFit, Measured]:
-        """Return the fit of ``[start_us, end_us)`` with its provenance, and its measurement."""
         measured = self.between(start_us, end_us)
         fit = self.fit_points(measured.fitted)
         if self.config.fills is not None:
@@ -464,6 +441,6 @@ class Calibrator:
 
 
 def first_blocks(stretches: Iterable[Sequence[int]]) -> list[int]:
-    """Return the first block of each part (…, start, end in µs); an incomplete block counts as one."""
+    """Return each part's first block (…, start, end in µs); an incomplete block counts."""
     lengths = [-((start_us - end_us) // BLOCK_US) for *_, start_us, end_us in stretches]
     return [0, *accumulate(lengths[:-1])]

@@ -1,9 +1,9 @@
 """Simulated orders of a day: time at rest and fills of all runs by block, of which any window is a cut.
 
-Windows whose starts are whole blocks apart share their blocks: the orders of a day are counted once for them, in rows
-in the order of runs, sides and blocks, and a window takes a range of blocks. Only an incomplete last block is counted
-from the orders. Nothing at or after the end of a window is in its rows: time is cut at the ends of blocks, and a fill
-at the very end of the last block is taken out.
+Windows whose starts are whole blocks apart share their blocks: a day's orders are counted once, in rows by run, side
+and block, and a window takes a range of blocks. Only an incomplete last block is counted from the orders. Nothing at or
+after a window's end is in its rows: time is cut at block ends, and a fill at the very end of the last block is taken
+out.
 """
 
 from collections import Counter, OrderedDict
@@ -31,9 +31,8 @@ class OrderRows(NamedTuple):
     """Time at rest and fills of simulated orders, in the order of days, runs, sides, blocks and distances.
 
     Attributes:
-        side: +1 for buy orders, -1 for sell orders.
-        distance: Distance from the reference, in steps.
-        us: Time at rest, in µs.
+        distance: From the reference, in steps.
+        us: Time at rest.
     """
 
     run: Ints
@@ -45,7 +44,6 @@ class OrderRows(NamedTuple):
 
     @classmethod
     def of(cls, runs: "Sequence[RestingTime]") -> Self:
-        """Return the rows of each run."""
         keys = np.concatenate([run.keys for run in runs])
         side, block, distance = places_of(keys)
         number = np.repeat(np.arange(len(runs)), [len(run.keys) for run in runs])
@@ -59,16 +57,14 @@ class OrderRows(NamedTuple):
 
     @classmethod
     def joined(cls, parts: "Sequence[OrderRows]", first_blocks: Sequence[int]) -> "OrderRows":
-        """Return the rows of several parts; the blocks of each are counted from its first block."""
+        """Join the parts; each one's blocks are counted from its first block."""
         moved = [part._replace(block=part.block + first) for part, first in zip(parts, first_blocks, strict=True)]
         return moved[0] if len(moved) == 1 else cls(*map(np.concatenate, zip(*moved, strict=True)))
 
     def where(self, rows: "Mask | Rows") -> "OrderRows":
-        """Return the rows selected by a mask or by indices."""
         return OrderRows(*(column[rows] for column in self))
 
     def points(self, per_tick: int) -> Points:
-        """Return the points of the rows; *per_tick* are the steps of distance in a tick."""
         rows = len(self.run)
         return Points(
             delta_ticks=self.distance / per_tick,
@@ -81,7 +77,7 @@ class OrderRows(NamedTuple):
 
 
 class _BlockTable(NamedTuple):
-    """The rows of a day by block, from the start of a block on.
+    """A day's rows by block, from the start of a block on.
 
     Attributes:
         first: The first row of each block of each run and side, and the end.
@@ -97,7 +93,6 @@ class _BlockTable(NamedTuple):
 
     @classmethod
     def of(cls, runs: "Sequence[RestingTime]", origin_us: int, blocks: int) -> Self:
-        """Return the table of the runs of a day, counted from *origin_us* on."""
         rows = OrderRows.of(runs)
         place = (2 * rows.run + (rows.side > 0)) * blocks + rows.block
         first = np.searchsorted(place, np.arange(2 * len(runs) * blocks + 1))
@@ -109,7 +104,7 @@ class _BlockTable(NamedTuple):
         return cls(origin_us, rows, first, blocks, us[ends][order], row[ends][order])
 
     def cut(self, start_us: int, end_us: int, blocks: int) -> OrderRows:
-        """Return the rows of whole blocks from *start_us* on, the start of one; fills at *end_us* are not known."""
+        """Return whole blocks from *start_us* on, the start of one; fills at *end_us* are not known yet."""
         at = (start_us - self.origin_us) // BLOCK_US
         sides = np.arange(0, len(self.first) - 1, self.blocks)
         begin, end = self.first[sides + at], self.first[sides + at + blocks]
@@ -123,13 +118,7 @@ class _BlockTable(NamedTuple):
 
 
 class DayOrders:
-    """The simulated orders of one day, for any number of windows.
-
-    Args:
-        runs: The orders of each run.
-        path: The reference prices of the day.
-        span: The instants ``[start, end)`` of its data.
-    """
+    """The simulated orders of one day, for any number of windows."""
 
     def __init__(self, runs: "Sequence[RestingOrders]", path: "ReferencePath", span: tuple[int, int]) -> None:
         self._runs, self._path, self._span = runs, path, span
@@ -137,9 +126,9 @@ class DayOrders:
         self._tables = OrderedDict[int, _BlockTable]()
 
     def fills_between(self, start_us: int, end_us: int) -> tuple[Ints, Floats]:
-        """Return the distance of the fills in ``[start_us, end_us)`` in steps, and the moves of `later` after them.
+        """Return distances (steps) of the fills and the moves of the mid (`later`) after them.
 
-        The window includes the later instant, with a valid book until then; moves are in ticks, against the orders.
+        The window includes the later instant, with a valid book until then; moves are in ticks, against the order.
         """
         us, distance, move = self._moves
         known = slice(*np.searchsorted(us, (start_us, end_us - SETTLED_S * US_PER_S + 1)))
@@ -147,7 +136,6 @@ class DayOrders:
 
     @cached_property
     def _moves(self) -> tuple[Ints, Ints, Floats]:
-        """Instant of every fill of the day, its distance before, in steps, and the move of the mid after it."""
         path, parts = self._path, [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
         for orders in self._runs:
             order, us, mid2 = np.empty((3, 0), np.int64) if orders.fills is None else orders.fills
@@ -166,7 +154,6 @@ class DayOrders:
         return us[order], distance[order], move[order]
 
     def between(self, start_us: int, end_us: int) -> OrderRows:
-        """Return the rows of ``[start_us, end_us)``, within the span of the day; nothing from its end on is read."""
         whole = (end_us - start_us) // BLOCK_US
         table = self._table(start_us % BLOCK_US, end_us - start_us) if whole else None
         if table is None:
@@ -182,7 +169,7 @@ class DayOrders:
         return OrderRows.of([run.between(self._path, start_us, end_us, BLOCK_US) for run in self._runs])
 
     def _table(self, phase_us: int, length_us: int) -> _BlockTable | None:
-        """Return the table of windows that start at *phase_us* within a block; None while they cover little."""
+        """The table of windows that start at *phase_us* within a block; None while they cover little."""
         self._asked[phase_us] += length_us
         if self._asked[phase_us] <= ALONE * (self._span[1] - self._span[0]):
             return None

@@ -52,7 +52,7 @@ class DepthOptions:
     """Definition of hits and of the cells.
 
     Attributes:
-        reference: Reference price of distances: ``mid``, ``micro``, ``best`` or ``sweep``.
+        reference: ``mid``, ``micro``, ``best`` or ``sweep``.
         rule: Condition for a sweep to hit a probe.
         max_delta_ticks: Distance of the last, open cell; None for the reach of the flow of a window
             (`DepthCounts.reach`).
@@ -74,17 +74,15 @@ class DepthOptions:
 
 @dataclass(frozen=True, slots=True)
 class SweepCounts:
-    """Counts of the sweeps of a window by outcome; all but *prints* and *sweeps* are parts of *sweeps*.
+    """Sweeps of a window by outcome; all but *prints* are parts of *sweeps*.
 
     Attributes:
-        prints: Trade prints.
         sweeps: Aggressive orders: prints of one side and trade time.
-        counted: Those counted in a cell.
-        unreachable: Those that reached no exposed probe: prints inside the spread of an older book, and those too
-            small for the rule.
-        beyond: Those at a touch beyond the largest distance.
-        no_book: Those without a valid book.
-        unexposed: Those whose cell has no exposure in its block (two events at one instant).
+        counted: In a cell.
+        unreachable: Reached no exposed probe: prints inside the spread of an older book, or too small for the rule.
+        beyond: Touch beyond the largest distance.
+        no_book: Without a valid book.
+        unexposed: Their cell has no exposure in its block (two events at one instant).
     """
 
     prints: int
@@ -102,11 +100,9 @@ class DepthPoints:
 
     Attributes:
         cells: Disjoint cells by side and block, including empty ones, for the fit.
-        cumulative: By side, hits at or beyond each distance, for display; its rows share sweeps, so their errors are
-            not independent.
-        counts: Number of sweeps by outcome.
-        valid_s: Seconds with a valid book.
-        excluded_s: Seconds without one.
+        cumulative: By side, hits at or beyond each distance, for display; rows share sweeps, so their errors are
+            dependent.
+        valid_s: Seconds with a valid book; *excluded_s*: without one.
     """
 
     cells: Points
@@ -120,14 +116,10 @@ class DepthCounts:
     """The marks of one tape, for any number of windows; the cost of a window is proportional to its events.
 
     Attributes:
-        options: Definition of hits and cells.
-        span: The instants ``[start, end)`` that the tape covers.
-        path: The reference and the own best prices.
         sweeps: By side of the probes, the aggressive orders that may hit them.
     """
 
     def __init__(self, tape: "Tape", options: DepthOptions | None = None) -> None:
-        """Prepare the prints and the reference path of *tape*; the options default to ``DepthOptions()``."""
         self.options = options or DepthOptions()
         self.span = span_of(tape)
         self.block_us = block_length_us(self.options.block_s)
@@ -136,7 +128,7 @@ class DepthCounts:
         self._clear()
 
     def along(self, path: ReferencePath, reference: str) -> "DepthCounts":
-        """Return these marks measured from another *reference* of the tape, with its *path*."""
+        """Return these marks from another *reference* of the tape, with its *path*."""
         counts = copy(self)
         counts.options, counts.path = replace(self.options, reference=reference), path
         counts.sweeps = {side: sweeps.along(path) for side, sweeps in self.sweeps.items()}
@@ -144,32 +136,30 @@ class DepthCounts:
         return counts
 
     def _clear(self) -> None:
-        """Reset the caches of the last window."""
         self._last: tuple[tuple[int, int], Tallies] | None = None
         for name in ("grid", "summed"):
             vars(self).pop(name, None)
 
     @cached_property
     def grid(self) -> DistanceGrid:
-        """The cells of the whole span."""
         return self.grid_of(self.tallies(*self.span))
 
     @cached_property
     def summed(self) -> Tallies:
-        """The tallies of the whole span by block, which many windows that begin with it share."""
+        """Tallies of the whole span by block, shared by many windows that begin with it."""
         return {side: tally.summed() for side, tally in self._direct(*self.span).items()}
 
     def hits(self, side: int, start_us: int, end_us: int) -> tuple[Reached, Ints]:
-        """Return the sweeps of ``[start_us, end_us)`` that hit a probe, and their touch in steps."""
+        """Return the sweeps that hit a probe, and their touch in steps."""
         reached = self.sweeps[side].between(start_us, end_us)
         touch = self.path.touch[side][reached.row]
         hit = (touch != CLOSED) & (reached.depth >= touch)
         return Reached(reached.us[hit], reached.row[hit], reached.depth[hit]), touch[hit]
 
     def tallies(self, start_us: int, end_us: int, *, shared: bool = False) -> Tallies:
-        """Return the tallies of ``[start_us, end_us)``, cut to the span; the last result is cached.
+        """Return the window's tallies, cut to the span; the last result is cached.
 
-        A *shared* window begins with the span and is one of many: its whole blocks are those of `summed`.
+        A *shared* window begins with the span: its whole blocks come from `summed`.
         """
         window = within(self.span, start_us, end_us)
         if self._last is None or self._last[0] != window:
@@ -177,7 +167,6 @@ class DepthCounts:
         return self._last[1]
 
     def _direct(self, start_us: int, end_us: int) -> Tallies:
-        """Return the tallies of a window from its events."""
         edges, rows, block = self.path.segments(start_us, end_us, self.block_us)
         us, tallies = np.diff(edges), {}
         for side, sweeps in self.sweeps.items():
@@ -205,20 +194,18 @@ class DepthCounts:
         return tallies
 
     def blocks(self, start_us: int, end_us: int) -> int:
-        """Return the number of blocks of a window within the span; the last may be incomplete."""
+        """The last block may be incomplete."""
         start_us, end_us = within(self.span, start_us, end_us)
         return max(-((start_us - end_us) // self.block_us), 1)
 
     def between(self, start_us: int, end_us: int, reach: float | None = None) -> DepthPoints:
-        """Return cells and counts of ``[start_us, end_us)``, cut to the span of the tape.
+        """Return cells and counts of the window, cut to the tape's span.
 
-        Nothing at or after *end_us* is read, and only the book before *start_us*. A sweep cut by a border counts on
+        Nothing at or after *end_us* is read, and before *start_us* only the book. A sweep cut by a border counts on
         each side with its prints there.
 
         Args:
-            start_us: First instant of the window.
-            end_us: First instant after it.
-            reach: Distance of the last cell, in ticks; None for that of the options, or of the window's own flow.
+            reach: Distance of the last cell, ticks; None: as in the options, or the window's own flow.
         """
         start_us, end_us = within(self.span, start_us, end_us)
         tallies = self._direct(start_us, end_us)
@@ -238,12 +225,11 @@ class DepthCounts:
         )
 
     def points(self, start_us: int, end_us: int, reach: float | None = None) -> Points:
-        """Return the cells of ``[start_us, end_us)``, as in `between`, for the fit."""
         tallies = self.tallies(start_us, end_us)
         return tallied_points(self.grid_of(tallies, reach), tallies, self.blocks(start_us, end_us))
 
     def grid_of(self, tallies: Tallies, reach: float | None = None) -> DistanceGrid:
-        """Return the grid up to *reach*, in ticks; None for that of the options, or of the flow of *tallies*."""
+        """*reach* is in ticks; None: as in the options, or the flow of *tallies*."""
         given, per_tick = self.options.max_delta_ticks if reach is None else reach, self.path.per_tick
         return DistanceGrid.of(reach_of(list(tallies.values()), per_tick) if given is None else given, per_tick)
 
@@ -263,14 +249,13 @@ def points_of(grid: DistanceGrid, cells: Cells) -> Points:
 
 
 def both_sides(cells: Cells) -> tuple[Floats, Floats]:
-    """Return exposure in s and sweeps of all sides together by block and column; no sweeps where a side has no time."""
+    """Return exposure (s) and sweeps of both sides by block and column; no sweeps where a side has no time."""
     exposures, fills = zip(*cells.values(), strict=True)
     counted = [np.where(exposure > 0, count, 0.0) for exposure, count in zip(exposures, fills, strict=True)]
     return np.sum(exposures, axis=0) / US_PER_S, np.sum(counted, axis=0)
 
 
 def _counts(grid: DistanceGrid, tally: Tally, cells: tuple[Floats, Floats], prints: int) -> SweepCounts:
-    """Return the number of sweeps of one side of a window by outcome."""
     (exposure_us, fills), count = cells, tally.count
     book, hits, exposed = tally.touch != CLOSED, tally.depth >= tally.touch, exposure_us > 0
     return SweepCounts(
@@ -285,7 +270,7 @@ def _counts(grid: DistanceGrid, tally: Tally, cells: tuple[Floats, Floats], prin
 
 
 def _cumulative(grid: DistanceGrid, side: int, tally: Tally) -> Points:
-    """Return the exposure of a probe at the start of each column, and the sweeps that hit it."""
+    """Return a probe's exposure at the start of each column, and the sweeps that hit it."""
     counted = (tally.touch != CLOSED) & (tally.depth >= tally.touch) & (tally.touch <= grid.last)
     begin_us = grid.at_begin(tally.stood, tally.us)
     begun = np.flatnonzero(begin_us)
@@ -297,7 +282,6 @@ def _cumulative(grid: DistanceGrid, side: int, tally: Tally) -> Points:
 def _table(
     grid: DistanceGrid, side: int, column: Ints, block: Ints, exposure_us: Floats, fills: Floats | Ints
 ) -> Points:
-    """Return points of grid columns."""
     return Points(
         delta_ticks=grid.near[column] / grid.per_tick,
         width_ticks=grid.width[column],
@@ -313,13 +297,12 @@ ALONE = 3  # windows that begin with a day are counted from its events up to thi
 
 @dataclass(frozen=True, slots=True)
 class DaySums:
-    """A whole day by block: the data that later windows need.
+    """A whole day by block: all that later windows need.
 
     Attributes:
         blocks: Number of blocks; the last may be incomplete.
         tallies: Tallies of each side, with equal rows merged.
         moves: Moves of the mid, for the volatility.
-        spread_time: `ReferencePath.spread_time` of the day.
     """
 
     blocks: int
@@ -329,7 +312,6 @@ class DaySums:
 
     @classmethod
     def of(cls, marks: DepthCounts) -> Self:
-        """Return the sums of the whole span of *marks*."""
         path, span = marks.path, marks.span
         return cls(marks.blocks(*span), marks.summed, moves_of(path, *span), path.spread_time(*span))
 
@@ -338,10 +320,7 @@ class DayMarks(Sequence[DepthCounts]):
     """The marks of each day, counted when first needed.
 
     Args:
-        tapes: The days, in chronological order.
-        options: Options of the marks.
-        held: Maximum number of complete days in memory (the last used ones); None for no limit.
-        found: The marks of each day, if already counted.
+        held: Most complete days in memory (last used); None: no limit.
     """
 
     def __init__(
@@ -358,7 +337,7 @@ class DayMarks(Sequence[DepthCounts]):
         self._begun = Counter[int]()  # windows that begin with a day, and end in it
 
     def ending(self, tapes: "Sequence[Tape]") -> "DayMarks":
-        """Return the marks of *tapes*: these days up to the last of them, which was read in another way."""
+        """Return these days up to the last of *tapes*, which was read in another way."""
         ending, last = DayMarks(tapes, self._options, self._held), len(tapes) - 1
         ending._whole.update((day, marks) for day, marks in self._whole.items() if day < last)
         ending._sums.update((day, sums) for day, sums in self._sums.items() if day < last)
@@ -374,7 +353,6 @@ class DayMarks(Sequence[DepthCounts]):
     def __getitem__(self, day: slice) -> list[DepthCounts]: ...
 
     def __getitem__(self, day: int | slice) -> DepthCounts | list[DepthCounts]:
-        """Return the marks of the day with this index, or of several days."""
         if isinstance(day, slice):
             return [self[number] for number in range(len(self))[day]]
         number = range(len(self))[day]
@@ -387,17 +365,16 @@ class DayMarks(Sequence[DepthCounts]):
         return self._whole[number]
 
     def sums(self, day: int) -> DaySums:
-        """Return the sums of a whole day."""
         if day not in self._sums:
             self._sums[day] = DaySums.of(self[day])
         return self._sums[day]
 
     def _is_past(self, day: int, start_us: int, end_us: int) -> bool:
-        """Return whether a part is a whole day of several, of which only the sums are needed."""
+        """A whole day of several needs only its sums."""
         return len(self._tapes) > 1 and (start_us, end_us) == self._spans[day]
 
     def tallies(self, day: int, start_us: int, end_us: int) -> Tallies:
-        """Return `DepthCounts.tallies` of a part of a day; if many parts begin with the day, they share its sums."""
+        """Parts that begin with the day share its sums."""
         if self._is_past(day, start_us, end_us):
             return self.sums(day).tallies
         first = start_us == self._spans[day][0]
@@ -405,16 +382,14 @@ class DayMarks(Sequence[DepthCounts]):
         return self[day].tallies(start_us, end_us, shared=first and self._begun[day] > ALONE)
 
     def depths(self, day: int, start_us: int, end_us: int) -> "list[Tally]":
-        """Return the input of `reach_of` for the sweeps of a part of a day."""
+        """Return `reach_of`'s input for a part of a day."""
         return list(self.tallies(day, start_us, end_us).values())
 
     def points(self, day: int, start_us: int, end_us: int, reach: float) -> "Points":
-        """Return `DepthCounts.points` of a part of a day."""
         grid = DistanceGrid.of(reach, PER_TICK[self._options.reference])
         return points_of(grid, self._cells(day, start_us, end_us, grid))
 
     def cells(self, day: int, start_us: int, end_us: int, grid: DistanceGrid) -> tuple[Floats, Floats]:
-        """Return exposure in s and sweeps of both sides in a part of a day, by block and column of *grid*."""
         return both_sides(self._cells(day, start_us, end_us, grid))
 
     def _cells(self, day: int, start_us: int, end_us: int, grid: DistanceGrid) -> Cells:
@@ -423,13 +398,11 @@ class DayMarks(Sequence[DepthCounts]):
         return {side: grid.cells(tally, blocks) for side, tally in self.tallies(day, start_us, end_us).items()}
 
     def moves(self, day: int, start_us: int, end_us: int) -> Moves:
-        """Return the moves of the mid in a part of a day."""
         if self._is_past(day, start_us, end_us):
             return self.sums(day).moves
         return moves_of(self[day].path, start_us, end_us)
 
     def spread_time(self, day: int, start_us: int, end_us: int) -> tuple[float, float]:
-        """Return `ReferencePath.spread_time` of a part of a day."""
         if self._is_past(day, start_us, end_us):
             return self.sums(day).spread_time
         return self[day].path.spread_time(start_us, end_us)

@@ -23,7 +23,7 @@ PIVOT_ROUNDING = 1e-12  # relative size of a difference that is 0 up to rounding
 class Estimate:
     """An estimate of λ(δ) = A exp(-k δ).
 
-    At the pivot, the estimates of intensity and k are uncorrelated; all errors follow from theirs.
+    At the pivot, intensity and k are uncorrelated; all errors follow from theirs.
 
     Attributes:
         logA: Ln of A, A in fills per second.
@@ -44,22 +44,18 @@ class Estimate:
 
     @property
     def var_logA(self) -> float:
-        """Variance of ln A."""
         return self.var_pivot + self.pivot_delta * self.cov_logA_k
 
     @property
     def cov_logA_k(self) -> float:
-        """Covariance of ln A and k."""
         return self.pivot_delta * self.var_k
 
     @property
     def se_logA(self) -> float:
-        """Standard error of ln A."""
         return math.sqrt(self.var_logA)
 
     @property
     def se_k(self) -> float:
-        """Standard error of k, in 1/tick."""
         return math.sqrt(self.var_k)
 
     @property
@@ -69,7 +65,6 @@ class Estimate:
 
     @property
     def se_log_lambda_at_pivot(self) -> float:
-        """Standard error of its logarithm."""
         return math.sqrt(self.var_pivot)
 
 
@@ -79,7 +74,7 @@ class NoEstimate:
 
     Attributes:
         status: ``no_fills``, ``too_few_deltas``, ``boundary_k_pos`` or ``boundary_k_neg``.
-        reason: The same as a sentence.
+        reason: As a sentence.
         edge: Position of the maximum of the likelihood, in units of the table's span; may be infinite.
     """
 
@@ -103,18 +98,13 @@ def estimate(
 
 
 def maximum_likelihood(table: Table, highest: float | NoEstimate | None = None) -> Estimate | NoEstimate:
-    """Return the maximum-likelihood estimate, or the reason for none.
-
-    Args:
-        table: Its rows.
-        highest: Their `likelihood_peak`, if already known.
-    """
+    """Return the maximum-likelihood estimate; *highest* is its `likelihood_peak`, if known."""
     peak = likelihood_peak(table) if highest is None else highest
     return peak if isinstance(peak, NoEstimate) else at_peak(table, peak, table.total)
 
 
 def firth(table: Table) -> Estimate | NoEstimate:
-    """Return the estimate that maximises likelihood times Jeffreys prior; finite also with very few fills."""
+    """Return the maximum of likelihood times Jeffreys prior; finite even with very few fills."""
     absent = _unidentified(table)
     if absent:
         return absent
@@ -127,8 +117,8 @@ def firth(table: Table) -> Estimate | NoEstimate:
 def log_linear(table: Table) -> Estimate | NoEstimate:
     """Return the regression of the log rate on delta, weighted by counts, empty rows dropped.
 
-    For cells the rate is that of a tick in the middle of the cell, and open cells, which have no middle, are dropped
-    as well: exact if all cells are equally wide.
+    A cell's rate counts at its middle; open cells, which have none, are dropped too: exact if all cells are equally
+    wide.
     """
     shape, cells = table.shape, table.cells
     kept = np.flatnonzero((table.fills > 0) & (shape.closed | (not cells)))
@@ -152,8 +142,8 @@ def log_linear(table: Table) -> Estimate | NoEstimate:
 def likelihood_peak(table: Table) -> float | NoEstimate:
     """Return the maximum-likelihood k, in units of the table's span, or the reason for none.
 
-    It is finite if and only if there are fills at two distances, or at one that is neither the smallest nor the
-    largest; for cells the fills must also be nearer than the exposure.
+    It is finite exactly if fills are at two distances, or at one that is neither smallest nor largest; for cells they
+    must also be nearer than the exposure.
     """
     absent = _unidentified(table)
     if absent:
@@ -177,7 +167,6 @@ def at_peak(table: Table, k: float, fitted: float) -> Estimate | NoEstimate:
 
 
 def _unidentified(table: Table) -> NoEstimate | None:
-    """Return the reason why *table* determines no k, or None."""
     if table.total == 0:
         return NoEstimate("no_fills", "no fills")
     if table.span == 0:
@@ -188,13 +177,12 @@ def _unidentified(table: Table) -> NoEstimate | None:
 def _in_ticks(
     table: Table, scaled: tuple[float, float], pivot: float, information: tuple[float, float]
 ) -> Estimate | NoEstimate:
-    """Convert an estimate *scaled* in units of the span to ticks; return the reason if its numbers overflow floats.
+    """Convert an estimate from span units to ticks; return the reason if its numbers overflow.
 
     Args:
-        table: Its rows.
         scaled: Ln of the intensity at the nearest row, and k.
-        pivot: Distance at which the intensity is independent of k, in units of the span.
-        information: Information about the log intensity at the pivot, and about k.
+        pivot: Where the intensity is independent of k.
+        information: On the log intensity at the pivot, and on k.
     """
     k = scaled[1] / table.span
     log_a = scaled[0] + k * table.near
@@ -251,7 +239,7 @@ def highest_peak(table: Table, *, penalised: bool = False) -> float | None:
 
 
 def _scanned(table: Table) -> Floats:
-    """Return points of k a stride apart, relative to k, between which the likelihood may have its maxima."""
+    """Return points of k between which the likelihood may have its maxima."""
     far = math.asinh(SCANNED)
     ks: Floats = np.sinh(np.linspace(-far, far, 2 * math.ceil(far / STRIDE) + 1))
     return np.exp(np.arange(math.log(LEAST_K), math.log(SCANNED), STRIDE)) if table.cells else ks
@@ -266,13 +254,10 @@ def falls_at(
 ) -> float:
     """Return a k where a slope falls through zero, by bracketed Newton steps; *floor* if it is negative there.
 
-    If there are several, it is any of them.
+    If there are several, any of them.
 
     Args:
-        slope: Returns the slope and its derivative at one k.
-        start: Initial k.
-        low, high: Ends of the bracket.
-        floor: Smallest k.
+        slope: Returns the slope and its derivative.
     """
     k = float(start)
     for _ in range(MAX_ITERATIONS):

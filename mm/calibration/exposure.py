@@ -1,19 +1,18 @@
 """Runs of simulated orders of ``ladder`` and ``fixed``: their quotes, and their exposure and fills at each distance.
 
-An order counts from the instant it rests until its first fill, the instant its cancel takes effect, its expiry, a gap
-of the book or the end of the data: first fills with time to first fill. Its distance is that of its price from the
-current reference, so it changes when the market moves; or, for comparison, from the anchor of its quote. While it is
-nearer than its own side's best price, or the book is not valid, its seconds and fills are left out, as prints cannot
-show whether it would have filled.
+An order counts from when it rests until its first fill, its cancel's effect, its expiry, a gap of the book or the end
+of the data: first fills with time to first fill. Its distance is its price's from the current reference, so it changes
+as the market moves; or, for comparison, from its quote's anchor. While it is nearer than its own side's best price, or
+the book is invalid, its seconds and fills are left out: prints cannot show whether it would have filled.
 
 If a fill model of a backtest determined the fills (``by_model``), every fill of an order counts, with all of its
-resting time on a valid book. A fill counts at the distance of its order before the fill, also if the book moved onto it
-at the same instant.
+resting time on a valid book. A fill counts at the order's distance before it, even if the book moved onto it at the
+same instant.
 
 Fills of other orders are predicted by the observed fills per second by distance (`pooled_rates`). Distances from the
-mid are multiples of half ticks. Prices are whole ticks, so an order is at an odd number of half ticks under an odd
-spread and at whole ticks under an even one, and fills more often while the spread is unusual: the two are pooled and
-interpolated separately.
+mid are multiples of half ticks. Prices are whole ticks, so an order is an odd number of half ticks away under an odd
+spread and a whole number of ticks under an even one, and fills more often while the spread is unusual: the two kinds
+are pooled and interpolated separately.
 """
 
 import math
@@ -63,7 +62,7 @@ class Anchors:
     """The anchors of quotes, in chronological order.
 
     Attributes:
-        us: Instant of each; it applies to orders sent from then on.
+        us: Instant from which it applies to sent orders.
         steps: By side, the reference price of its orders, in steps.
         per_tick: Steps of distance in one tick.
     """
@@ -74,14 +73,14 @@ class Anchors:
 
     @classmethod
     def of(cls, taken: Floats, reference: str) -> Self:
-        """Return the anchors of a quote model, float64[n, 3]: instant, reference of buys, of sells in ticks."""
+        """*taken* is float64[n, 3]: instant, reference of buys, of sells in ticks."""
         us, buy, sell = taken.T
         per_tick = PER_TICK[reference]
         steps = {side: np.rint(per_tick * ticks).astype(np.int64) for side, ticks in ((1, buy), (-1, sell))}
         return cls(us.astype(np.int64), steps, per_tick)
 
     def distances(self, us: Ints, side: Ints, ticks: Ints) -> Ints:
-        """Return the distance of orders sent at *us* from their anchor, in steps; never below 0."""
+        """In steps, never below 0."""
         at = np.searchsorted(self.us, us, side="right") - 1
         anchor = np.where(side == 1, self.steps[1][at], self.steps[-1][at])
         distance: Ints = np.maximum(side * (anchor - self.per_tick * ticks), 0)
@@ -90,7 +89,7 @@ class Anchors:
 
 @dataclass(frozen=True)
 class _Places:
-    """Instant, side, block and distance (steps) of fills; the distance is ``CLOSED`` of orders that are not exposed."""
+    """Places of fills: instant, side, block, distance (steps); ``CLOSED`` for orders that are not exposed."""
 
     us: Ints
     side: Ints
@@ -99,21 +98,19 @@ class _Places:
 
     @property
     def keys(self) -> Ints:
-        """One number per place, without ``CLOSED`` ones."""
         counted = self.distance != CLOSED
         return keys_of(self.side[counted], self.block[counted], self.distance[counted])
 
 
 @dataclass(frozen=True)
 class RestingOrders:
-    """The orders of a run that rested, one per row, for the exposure of any window.
+    """A run's resting orders, one per row, for the exposure of any window.
 
     Attributes:
-        side: +1 for a buy, -1 for a sell.
-        end_us: End of its exposure; far in the future while an order is open.
+        end_us: End of exposure; far in the future while open.
         filled: Whether a fill ended it; empty if all fills count.
         mid2: Best bid plus best ask at the first fill; empty if all fills count.
-        distance: Distance from the anchor, in steps; None for that from the current reference.
+        distance: From the anchor, in steps; None: from the current reference.
         fills: int64[3, fills], the row of the order, the instant, and bid plus ask before every fill, in chronological
             order; None if first fills count.
     """
@@ -129,13 +126,7 @@ class RestingOrders:
 
     @classmethod
     def of(cls, journal: "Journal", anchors: Anchors | None = None, *, by_model: bool = False) -> Self:
-        """Return the orders of a journal.
-
-        Args:
-            journal: Journal of a run of ``ladder`` or ``fixed``.
-            anchors: Anchors of the quotes, from which distances count; None for the current reference.
-            by_model: Whether a fill model determined the fills, so that all of them count, with all resting time.
-        """
+        """*by_model*: a fill model determined the fills, so all count, with all resting time."""
         sent = lives(journal)
         side, ticks, active_us = sent.side, sent.ticks, sent.active_us
         fills = dict(zip(FILL_COLUMNS, journal.fills.T, strict=True))
@@ -163,15 +154,9 @@ class RestingOrders:
         )
 
     def between(self, path: ReferencePath, start_us: int, end_us: int, block_us: int) -> "RestingTime":
-        """Return time at rest and fills in ``[start_us, end_us)`` by side, block and distance.
+        """Return time at rest and fills by side, block and distance; time is split at blocks counted from *start_us*.
 
-        Orders that rest longer are cut at its end.
-
-        Args:
-            path: The reference prices, from which distances are computed.
-            start_us: First instant.
-            end_us: First instant after it; nothing from there on is read.
-            block_us: Length of the blocks, counted from *start_us*; time is split there.
+        Orders that rest longer are cut at *end_us*; nothing from there on is read.
         """
         window = start_us, end_us, block_us
         own = np.empty(0, np.int64) if self.distance is None else self.distance
@@ -193,11 +178,10 @@ class RestingOrders:
 
     @cached_property
     def _ended_by_fills(self) -> Rows:
-        """The orders that a fill ended."""
         return np.flatnonzero(self.filled)
 
     def _distances(self, orders: Ints, path: ReferencePath, rows: Ints) -> Ints:
-        """Return the distances of *orders* in *rows* of the path, in steps; ``CLOSED`` while not exposed."""
+        """In steps; ``CLOSED`` while not exposed."""
         side, ticks = self.side[orders], self.ticks[orders]
         reference = np.where(side == 1, path.reference[1][rows], path.reference[-1][rows])
         touch = np.where(side == 1, path.touch[1][rows], path.touch[-1][rows])
@@ -207,7 +191,7 @@ class RestingOrders:
         return np.where((touch != CLOSED) & (current >= least), counted, CLOSED)
 
     def _first_fills(self, path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
-        """Return the place of each order at its first fill in a *window*, by the book before the print."""
+        """Place each first fill in the *window* by the book before the print."""
         start_us, end_us, block_us = window
         us = self.end_us[self._ended_by_fills]
         begun = np.maximum(self.start_us[self._ended_by_fills], start_us) < us
@@ -217,7 +201,7 @@ class RestingOrders:
         return _Places(us, self.side[hit], (us - 1 - start_us) // block_us, distance)
 
     def _every_fill(self, fills: Ints, path: ReferencePath, window: tuple[int, int, int]) -> "_Places":
-        """Return the place of orders at each of their fills in a *window*, by the book before the fill."""
+        """Place every fill in the *window* by the book before it."""
         start_us, end_us, block_us = window
         order, us, mid2 = fills[:, slice(*np.searchsorted(fills[1], (start_us + 1, end_us)))]
         begun = np.maximum(self.start_us[order], start_us)
@@ -231,8 +215,7 @@ class RestingTime(NamedTuple):
     """Time at rest and fills of orders by place; each fill with its instant.
 
     Attributes:
-        keys: Place (`keys_of`): side, block and distance, ascending.
-        us: Time at rest there, in µs.
+        keys: Places (`keys_of`), ascending.
     """
 
     keys: Ints
@@ -245,9 +228,9 @@ class RestingTime(NamedTuple):
 def pooled_rates(points: Points) -> Line:
     """Return distance and fills per second of orders, neighbouring distances pooled to 20 fills; empty below two.
 
-    A pool spans at most a fifth of its distance and a quarter of a tick, and is left out without fills. Unlike a curve
-    the rates need not decrease: they are the observed rates at each distance. Distances with far less exposure than
-    nearby ones are left out: orders were in transition, or the spread was unusual.
+    A pool spans at most a fifth of its distance and a quarter of a tick; without fills it is left out. Unlike a curve
+    the rates need not decrease. Distances with far less exposure than their neighbours are left out: orders in
+    transition, or an unusual spread.
     """
     first, groups = group(points.delta_ticks)
     delta = points.delta_ticks[first]
@@ -262,14 +245,9 @@ def pooled_rates(points: Points) -> Line:
 
 
 def _often_sent(distance: Floats, seconds: Floats) -> Mask:
-    """Return whether orders were often sent at each distance.
+    """Return where orders were often sent, given order time in *seconds* at half-tick *distance*s.
 
-    Other distances occur only while the spread is unusual: fills at that time do not measure a quote that is always at
-    that distance.
-
-    Args:
-        distance: Distinct distances, in half ticks, ascending.
-        seconds: Order time of each.
+    Elsewhere orders rest only while the spread is unusual: such fills do not measure a quote that is always there.
     """
     often = np.empty(len(distance), np.bool_)
     for parity in (0, 1):  # prices are whole ticks: neighbours are an even number of half ticks apart
@@ -298,9 +276,9 @@ def _pooled(delta: Floats, seconds: Floats, fills: Floats) -> Line:
 
 
 def _filled(whole: Line, half: Line) -> Line:
-    """Return the rates at distances in *whole* ticks and *half* a tick off, with interpolated ones.
+    """Return rates at *whole* ticks and *half* a tick off, with interpolated ones.
 
-    Near the mid each half tick has a rate: if not measured, log-linear between its neighbours of the same kind.
+    Near the mid each half tick gets a rate: if not measured, log-linear between neighbours of its kind.
     """
     line = dict(sorted((*whole, *half)))
     for own, other in ((whole, half), (half, whole)):
@@ -319,9 +297,7 @@ class Played:
     """One run of simulated orders, with the data that windows need.
 
     Attributes:
-        resting: Its orders that rested.
-        result: Result of the backtest; without rows of orders and state unless they were asked for, None if restored
-            from an earlier attempt.
+        result: Without rows of orders and state unless asked for; None if restored from an earlier attempt.
     """
 
     resting: RestingOrders
@@ -357,9 +333,8 @@ def simulated(
     *,
     all_rows: bool = False,
 ) -> Played:
-    """Return a run of simulated orders.
-
-    The result has *all_rows* for its files only: of weeks, those of orders and state are most of the memory.
+    """Return a run of simulated orders; *all_rows* only for its files: over weeks, order and state rows are most of the
+    memory.
     """
     result = _backtested(tapes, quotes, config, rules, all_rows=all_rows)
     resting = RestingOrders.of(result.journal, _anchors(quotes, config), by_model=config.fills is not None)
@@ -369,8 +344,6 @@ def simulated(
 def _backtested(
     tapes: "Sequence[Tape]", quotes: object, config: "CalibrationConfig", rules: Rules | None, *, all_rows: bool
 ) -> "Result":
-    """Return the backtest of simulated orders: with all rows, or with their lives and without state rows."""
-
     grid = tapes[0].instrument
     given = rules or Rules(tick_e8=grid.tick_e8, lot_e8=grid.lot_e8)
     probes = replace(given, enforce_balances=False, own_orders_meet=False, min_notional_e8=0, quote_levels=1, risk=None)
@@ -388,8 +361,6 @@ def _backtested(
 
 
 def _anchors(quotes: object, config: "CalibrationConfig") -> Anchors | None:
-    """Return the anchors if the config measures distances from them; None if from the current reference."""
-
     if config.distance != "anchor":
         return None
     taken = quotes.anchors() if isinstance(quotes, FixedDelta | CalibrationLadder) else np.empty((0, 3))
@@ -397,7 +368,7 @@ def _anchors(quotes: object, config: "CalibrationConfig") -> Anchors | None:
 
 
 def clip_lots(config: "CalibrationConfig", rules: Rules) -> int:
-    """Return the lots of an order that is measured under a fill model: that of the config, or the clip of the rules.
+    """Return the lots of an order under a fill model: the config's, or the rules' clip.
 
     Raises:
         UsageError: If the quantity is not a multiple of the quantity step.
@@ -420,13 +391,11 @@ def played(
 ) -> dict[str, Played]:
     """Return runs of simulated orders by name, without their results.
 
-    A replay holds no interpreter lock, so two threads take half of the time. A user's fill model is called by the
-    current thread alone.
+    A replay holds no interpreter lock, so two threads halve the time. A user's fill model runs in the calling thread
+    alone.
 
     Args:
-        runs: Names, and functions that play them.
-        config: The config of the runs.
-        keep: Returns a run by name, calling the function if it is not cached; called by the thread that plays it.
+        keep: Returns a run by name, calling the function if it is not cached; in the thread that plays it.
     """
 
     def result_of(name: str, play: Callable[[], Played]) -> Played:

@@ -90,8 +90,8 @@ def fit_poisson(
 def fit_window(points: Points, options: FitOptions) -> PoissonFit:
     """Return the fit of one of many windows, without its points and the checks unused in segments.
 
-    Left out are the other estimators, those of each side, the curvature, warnings, and block intervals beside
-    `profile` ones. All other fields equal those of `fit_poisson`.
+    Left out: other estimators, sides, curvature, warnings, and block intervals beside `profile` ones; other fields
+    equal `fit_poisson`'s.
     """
     return _fitted(points, options, checks=False)
 
@@ -122,35 +122,31 @@ class _Task:
 
     @cached_property
     def table(self) -> Table:
-        """The sums by row."""
         return self.sample.table()
 
     @cached_property
     def estimates(self) -> dict[str, Estimate | NoEstimate]:
-        """The chosen estimate by name, with the others if they are computed."""
         peak = likelihood_peak(self.table)
         names = ESTIMATORS if self.checks else (self.fit_method,)
         return {name: _estimated(name, self.table, peak) for name in names}
 
     @property
     def mle(self) -> Estimate | NoEstimate:
-        """The maximum-likelihood estimate."""
         return self.estimates[POISSON_MLE]
 
     @property
     def chosen(self) -> Estimate | NoEstimate:
-        """The estimate used for A and k."""
         return self.estimates[self.fit_method]
 
     @cached_property
     def missed(self) -> str:
-        """The distance with many fills whose rate is not that of the chosen estimate, in words; empty without one."""
+        """A distance with many fills whose rate the estimate misses, in words; or empty."""
         fault = None if isinstance(self.chosen, NoEstimate) else misfit(self.table, self.chosen)
         return f"at {fault[0]:g} ticks A and k predict {fault[1]:,.0f} of {fault[2]:,.0f} fills" if fault else ""
 
 
 def _select(points: Points, options: FitOptions) -> tuple[Sample, tuple[str, str] | None]:
-    """Drop distances that are too large or have too little exposure; return status and reason if too few remain."""
+    """Drop distances too large or with too little exposure; return status and reason if too few remain."""
     limit, min_exposure_s, least = options.max_delta_ticks, options.min_exposure_s, max(options.min_usable_deltas, 2)
     exposed = Sample.of(points, np.inf if limit is None else limit)
     kept = exposed.waited(min_exposure_s)
@@ -169,7 +165,6 @@ def _select(points: Points, options: FitOptions) -> tuple[Sample, tuple[str, str
 
 
 def _fields_without_estimate(task: _Task) -> dict[str, Any]:
-    """Return the fields that need no usable estimate."""
     table, delta = task.table, task.sample.shape.delta
     counted = {
         "fit_method": task.fit_method,
@@ -190,7 +185,6 @@ def _fields_without_estimate(task: _Task) -> dict[str, Any]:
 
 
 def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
-    """Return the fit with the chosen estimate, its intervals and its checks."""
     robust = block_robust(task.sample, chosen) if task.checks or intervals == "block" else None
     if intervals == "block" and robust:
         ends = robust
@@ -218,7 +212,6 @@ def _finished(task: _Task, chosen: Estimate, intervals: str) -> PoissonFit:
 
 
 def _checked(task: _Task, chosen: Estimate, ends: Intervals, good: Goodness, spread: float | None) -> dict[str, Any]:
-    """Return the fields that check a usable fit with its intervals *ends*."""
     sides, side_lr_p = _both_sides(task)
     return {
         "curvature_p": curvature_p(task.sample, task.table, chosen),
@@ -229,7 +222,6 @@ def _checked(task: _Task, chosen: Estimate, ends: Intervals, good: Goodness, spr
 
 
 def _status(task: _Task, good: Goodness) -> tuple[str, str]:
-    """Return the status of a usable fit, and the reason if it is not ``ok``."""
     if task.table.total < FEW_FILLS:
         return "few_fills", f"{task.table.total:g} fills, fewer than {FEW_FILLS}"
     if task.missed:
@@ -240,7 +232,6 @@ def _status(task: _Task, good: Goodness) -> tuple[str, str]:
 
 
 def _both_sides(task: _Task) -> tuple[Sides, float | None]:
-    """Return the estimate of each side, and the p-value of their equality if both are known."""
     side, mle = task.sample.points.side, task.mle
     bid, ask = task.sample.table(1), task.sample.table(-1)
     peaks = likelihood_peak(bid), likelihood_peak(ask)
@@ -253,7 +244,6 @@ def _both_sides(task: _Task) -> tuple[Sides, float | None]:
 
 
 def _estimated(fit_method: str, table: Table, peak: float | NoEstimate) -> Estimate | NoEstimate:
-    """Return the estimate of one method, given the `likelihood_peak` of *table*."""
     if fit_method == LOG_LINEAR:
         return log_linear(table)
     return firth(table) if fit_method == POISSON_FIRTH else maximum_likelihood(table, peak)
@@ -262,7 +252,7 @@ def _estimated(fit_method: str, table: Table, peak: float | NoEstimate) -> Estim
 def _warnings(
     task: _Task, chosen: Estimate, checks: tuple[float | None, float | None, float | None], ends: Intervals
 ) -> Iterator[str]:
-    """Yield the warnings of a usable fit; *checks* are its goodness p, its dispersion, and the p of equal sides."""
+    """*checks*: goodness p, dispersion, p of equal sides."""
     goodness_p, spread, side_lr_p = checks
     n_fills = task.table.total
     if n_fills < FEW_FILLS:
@@ -286,12 +276,10 @@ def _warnings(
 
 
 def _values(estimate: Estimate | NoEstimate, names: Sequence[str]) -> dict[str, Any]:
-    """Return attributes of an estimate by name; empty for an absent one."""
     return {} if isinstance(estimate, NoEstimate) else {name: getattr(estimate, name) for name in names}
 
 
 def _robust(sample: Sample, estimate: Estimate | NoEstimate, names: Sequence[str]) -> dict[str, Any]:
-    """Return attributes of an estimate by name, with its intervals by blocks; empty for an absent one."""
     if isinstance(estimate, NoEstimate):
         return {}
     ends = block_robust(sample, estimate)
@@ -299,7 +287,6 @@ def _robust(sample: Sample, estimate: Estimate | NoEstimate, names: Sequence[str
 
 
 def _side(sample: Sample, side: int, table: Table, estimate: Estimate | NoEstimate) -> SideRates:
-    """Return the estimate of one side; without A and k if they are not usable."""
     n_fills = _count(table.total) if len(table.fills) else None
     if isinstance(estimate, NoEstimate) or not estimate.k > 0:
         return SideRates(n_fills=n_fills)

@@ -35,7 +35,7 @@ class Rates:
 
     Attributes:
         A: Fills per second at distance 0.
-        ci95_A_block: 95 % interval of A by blocks; None without two, and of the regression.
+        ci95_A_block: 95 % interval by blocks; None without two blocks, and for the regression.
     """
 
     A: float | None = None
@@ -46,7 +46,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatesWithErrors(Rates):
-    """An estimate with the standard errors of ln A and k, as if fills were independent."""
+    """An estimate with standard errors of ln A and k, for independent fills."""
 
     se_logA: float | None = None
     se_k: float | None = None
@@ -54,7 +54,7 @@ class RatesWithErrors(Rates):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideRates(RatesWithErrors):
-    """The estimate of one side alone, with its number of fills; None if the sides are unknown."""
+    """One side alone, with its fills; None if the sides are unknown."""
 
     n_fills: int | float | None = None
 
@@ -69,7 +69,7 @@ class Sides:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedWindow:
-    """The window of the fitted data, in µs since the Unix epoch; None if unknown."""
+    """Window of the fitted data, µs since the Unix epoch; None if unknown."""
 
     start_us: int | None = None
     end_us: int | None = None
@@ -80,7 +80,6 @@ class CurvePoint:
     """One point of λ(δ).
 
     Attributes:
-        delta_ticks: Distance from the reference price.
         spread_state: ``all``, or the spread in ticks at which it applies: ``1``, ``2``, ``3-4``, ``5-8`` …
         lambda_per_s: Fills per second of one resting order; non-increasing in the distance.
         ci95: Its 95 % interval, by blocks of five minutes that may be dependent; None if unbounded.
@@ -102,8 +101,7 @@ class ShapeChoice:
         gain_nats_per_fill: Out-of-sample gain over the exponential; None without blocks.
         trusted_ticks: Range of distances in which the interval of λ is within a factor of two of it; None if there is
             none.
-        exponential_trusted_ticks: Likewise the range around the pivot in which A·exp(-k·δ) is within the interval of
-            λ.
+        exponential_trusted_ticks: Range around the pivot in which A·exp(-k·δ) is within λ's interval.
     """
 
     chosen: str
@@ -118,10 +116,10 @@ class ShapeChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceChoice:
-    """The reference price with the best out-of-sample prediction by λ, and its gain.
+    """The reference price whose λ predicts best out of sample, and its gain.
 
     Attributes:
-        chosen: ``mid``, ``best`` or ``micro``; the reference of the fit itself is its *reference*.
+        chosen: ``mid``, ``best`` or ``micro``; the fit's own is *reference*.
         gain_nats_per_fill: Gain over the mid, by reference; None if not compared (``sweep``).
         se: Standard error, from the blocks, of the largest gain over the mid.
         compared: ``exponential`` if A exp(-k δ) was compared, ``curve`` if the best shape from each was.
@@ -138,41 +136,39 @@ class ReferenceChoice:
 class PoissonFit(Shown):
     """A fit of λ(δ) = A exp(-k δ): fills per second, side and resting order, δ ticks from the reference price.
 
-    The fields except *points* are the keys of ``poisson_fit.json``, in its order. A fit that is not *usable* has None
-    for its estimates; *mle*, *firth* and *log_linear* still hold those. The provenance (*symbol*, *day*, *method*,
+    The fields except *points* are the keys of ``poisson_fit.json``, in its order. An unusable fit has None for its
+    estimates; *mle*, *firth* and *log_linear* still hold theirs. The provenance (*symbol*, *day*, *method*,
     *tick_size*, *window*, *hit*, *reference*) is None unless set by `dataclasses.replace`.
 
     Attributes:
         A: Intensity at distance 0, in 1/s.
         ci95_A: 95 % interval of A: profile likelihood, or by blocks if runs from one tape are dependent.
-        ci95_A_block: The same, robust to dependence of fills within and between blocks; None with fewer than two.
+        ci95_A_block: The same, robust to dependence within and between blocks; None with fewer than two blocks.
         dispersion: Variance of the fills of a block over their expectation, per side; 1 for Poisson flow.
-        deviance: Over rows of neighbouring distances pooled to at least 5 expected fills, as *df_resid* and
-            *goodness_p* are.
-        goodness_p: p-value of that deviance if the curve is exponential; None without degrees of freedom.
+        deviance: Over rows pooled to at least 5 expected fills, as are *df_resid* and *goodness_p*.
+        goodness_p: p-value of the deviance under the exponential; None without degrees of freedom.
         loglik: Log-likelihood with the factorials of the counts.
-        pivot_delta: Distance, in ticks, at which the intensity has the smallest error.
-        curvature_p: p-value of the curvature of ln λ(δ) if it is linear; valid also if fills come in bursts.
-        side_lr_p: p-value of the difference of the sides if they are equal; valid also if fills come in bursts.
-        sigma_ticks: Volatility of the mid over the window, in ticks/√s; None in files older than this key.
-        half_spread_ticks: Half of the mean displayed spread over the window, in ticks; None if unknown.
-        predictive_ci95: 95 % interval of the fills, of both sides, in the *predictive_horizon_s* after the window.
-        mle: The maximum-likelihood estimate, if it is finite.
-        status: ``ok``, ``few_fills`` (usable from ten on), ``misfit``, ``poor_fit``, or why it is not usable; *reason*
-            explains it. With ``misfit`` the rate at a distance with many fills is not that of A and k: use
-            *lambda_curve*.
-        shape: The shape that describes λ(δ) best; None if no curve was compared with the exponential.
-        reference_choice: The reference price that predicts best; None if they were not compared.
-        lambda_curve: Points of λ(δ) in that shape, for all spreads and by state of the spread; empty without *shape*.
-        calib_fills: The fill model that determined the fills; None if the hit rule did (*hit*).
-        calib_order_qty: Quantity of its orders, in the base asset.
-        measured_rates: Distance in ticks and fills per second of these orders, neighbours pooled to 20 fills; they
-            need not decrease, and a backtest under that model uses them to predict its fills.
-        adverse_moves: Distance, and adverse move of the mid in the 5 s after fills there, in ticks; 20 fills or more.
-        clustering: The Hawkes fit of aggressive orders, as from `HawkesFit.to_json`; None if it was not fitted.
-        log_rate_half: Half of the 95 % interval of ln λ of another day about the fit's at its pivot, by its blocks and
-            between its days; None of fewer than three.
-        points: The measured points, for charts; None if the fit was read from a file, which does not have them.
+        pivot_delta: Distance (ticks) where the intensity's error is smallest.
+        curvature_p: p-value of a curvature of ln λ(δ); valid for bursts too.
+        side_lr_p: p-value of a difference of the sides; valid for bursts too.
+        sigma_ticks: Volatility of the mid over the window, ticks/√s; None in files older than this key.
+        half_spread_ticks: Half of the mean displayed spread, ticks; None if unknown.
+        predictive_ci95: 95 % interval of the fills of both sides in the *predictive_horizon_s* after the window.
+        mle: Maximum-likelihood estimate, if finite.
+        status: ``ok``, ``few_fills`` (usable from ten on), ``misfit``, ``poor_fit``, or why it is unusable; *reason*
+            explains it. With ``misfit`` A and k miss the rate at a distance with many fills: use *lambda_curve*.
+        shape: Shape that describes λ(δ) best; None if none was compared with the exponential.
+        reference_choice: The best predicting reference; None if not compared.
+        lambda_curve: Points of λ(δ) in that shape, for all spreads and by spread; empty without *shape*.
+        calib_fills: Fill model behind the fills; None for the hit rule (*hit*).
+        calib_order_qty: Order quantity, base asset.
+        measured_rates: Distance (ticks) and fills per second of these orders, pooled to 20 fills; not necessarily
+            decreasing. A backtest under that model predicts its fills with them.
+        adverse_moves: Distance and adverse move of the mid in the 5 s after fills there, in ticks; from 20 fills on.
+        clustering: Hawkes fit of aggressive orders (`HawkesFit.to_json`); None if not fitted.
+        log_rate_half: Half of the 95 % interval of another day's ln λ about this fit's at its pivot, from blocks and
+            between days; None below three days.
+        points: Measured points, for charts; None if read from a file.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -258,8 +254,8 @@ class PoissonFit(Shown):
     def line(self) -> Line:
         """The points of λ(δ) if another shape than the exponential was chosen; else empty.
 
-        ln λ is linear between points, constant before the first, and extrapolated linearly after the last. A flat end
-        is cut, so that the last two points decrease.
+        ln λ is linear between points, constant before the first, extrapolated linearly after the last. A flat end is
+        cut, so that the last two points decrease.
         """
         if self.shape is None or self.shape.chosen == EXPONENTIAL:
             return ()
@@ -292,7 +288,7 @@ class PoissonFit(Shown):
         return self.A, self.k
 
     def headline(self) -> str:
-        """Return A, k, fills and status as one line; ± is half the 95 % interval by blocks, or that itself."""
+        """Return A, k, fills and status as one line; ± is half the 95 % interval by blocks, or the interval itself."""
         counted = f"{self.n_fills:g} fills in {self.exposure_s:.6g} s"
         if self.A is None or self.k is None:
             return f"no A and k   {counted}   not usable: {self.status}"
@@ -303,12 +299,12 @@ class PoissonFit(Shown):
 
     @property
     def by_blocks(self) -> bool:
-        """Whether both 95 % intervals by blocks are known, which hold for bursts; else the headline has naive ones."""
+        """Whether both 95 % intervals are by blocks, valid for bursts; otherwise the headline has naive ones."""
         return self.ci95_A_block is not None and self.ci95_k_block is not None
 
     def headline_ci95(self, name: str) -> Interval | None:
-        """Return the 95 % interval of *name* (``A`` or ``k``) by blocks; without blocks the naive one, as if every fill
-        were independent; None without any.
+        """Return the 95 % interval of ``A`` or ``k`` by blocks, else the naive one for independent fills; None without
+        either.
         """
         kind = "_block" if self.by_blocks else ""
         interval: Interval | None = getattr(self, f"ci95_{name}{kind}")
@@ -359,7 +355,7 @@ class PoissonFit(Shown):
     def to_json(self, *, brief: bool = False) -> dict[str, Any]:
         """Return the content of ``poisson_fit.json``: plain values, null for unknown or non-finite ones.
 
-        A *brief* one omits keys with default values, which `from_json` restores.
+        *brief* omits keys with default values, which `from_json` restores.
         """
         values = ((name, getattr(self, name), default) for name, default in _BRIEF.items())
         return {
@@ -402,7 +398,6 @@ _BRIEF = {
 
 
 def _check_head(content: Mapping[str, Any], source: str) -> None:
-    """Raise Mismatch for another schema or other units."""
     if not isinstance(content, Mapping):
         raise BrokenFile(f"{source}: not a JSON object; give a poisson_fit.json")
     for key, value in (("schema_version", SCHEMA_VERSION), ("distance_unit", DISTANCE_UNIT), ("time_unit", TIME_UNIT)):
@@ -413,7 +408,7 @@ def _check_head(content: Mapping[str, Any], source: str) -> None:
 
 
 def _rates_fault(fit: PoissonFit) -> str:
-    """Return the error in the rates of a fit that was read; empty if they are valid."""
+    """Return the fault in a read fit's rates; empty without one."""
     for point in fit.lambda_curve:
         if not point.lambda_per_s > 0:
             return f"lambda_curve has λ({point.delta_ticks}) = {point.lambda_per_s}; rates must be above 0"
@@ -436,7 +431,7 @@ def converted(content: Any, record: type[Record], source: str, remedy: str) -> R
     """Return JSON *content* as a dataclass; unknown keys are ignored.
 
     Raises:
-        BrokenFile: With *source*, the place, the value there and the *remedy*, if a value has another type.
+        BrokenFile: With *source*, the key, its value and the *remedy*, if a value has another type.
     """
     try:
         json_values.check(content)
@@ -469,7 +464,7 @@ def _range(interval: "Interval | None") -> str:
 def _measured(value: float, interval: Interval | None) -> str:
     """Return *value* ± half the width of *interval*, both to the third digit of that.
 
-    The value is above 0: where ± reaches 0, the interval itself is shown.
+    Where ± reaches 0, the interval itself is shown, since the value is above 0.
     """
     if interval is not None and interval[1] - interval[0] >= 2 * value:
         return f"{_text(value)} ({_range(interval)})"

@@ -37,11 +37,11 @@ class Goodness:
     """Goodness of fit of an estimate to its rows.
 
     Attributes:
-        loglik: Log-likelihood of all rows, with the factorials of the counts.
-        deviance: Twice the difference in log-likelihood to a model with a rate per pooled row.
+        loglik: With the factorials of the counts.
+        deviance: Twice the log-likelihood lost against a rate per pooled row.
         pearson_chi2: Sum of (fills - expected)² / expected over all rows.
         df_resid: Pooled rows less two; at least 0.
-        goodness_p: p-value of the deviance under the model; None without a degree of freedom.
+        goodness_p: Of the deviance; None without a degree of freedom.
         aic: Akaike's information criterion.
     """
 
@@ -56,8 +56,8 @@ class Goodness:
 def goodness(table: Table, estimate: Estimate) -> Goodness:
     """Return the goodness of fit of *estimate* to *table*.
 
-    The deviance and its degrees of freedom are those of `pools` of neighbouring rows: rows with tiny expectations add
-    degrees of freedom without deviance, and would make the test powerless.
+    Deviance and degrees of freedom are over `pools` of neighbouring rows: rows with tiny expectations add degrees of
+    freedom without deviance, and would make the test powerless.
     """
     from mm.base.special import chdtrc, gammaln, xlogy
 
@@ -84,10 +84,9 @@ def goodness(table: Table, estimate: Estimate) -> Goodness:
 
 
 def misfit(table: Table, estimate: Estimate) -> tuple[float, float, float] | None:
-    """Return distance, expected and seen fills of the row that *estimate* misses most; None if it misses none.
+    """Return distance, expected and seen fills of the row that *estimate* misses most; or None.
 
-    A row is missed if it has `MISFIT_FILLS` or more, and its expected over its seen fills are outside of
-    1 / `MISFIT_RATIO` to `MISFIT_RATIO`.
+    A missed row has `MISFIT_FILLS` or more, and expected over seen fills outside 1 / `MISFIT_RATIO` to `MISFIT_RATIO`.
     """
     if not len(table.fills):
         return None
@@ -101,9 +100,8 @@ def misfit(table: Table, estimate: Estimate) -> tuple[float, float, float] | Non
 
 
 def pools(expected: Floats, least: float = LEAST_EXPECTED) -> Ints:
-    """Return the pool of each row: neighbours in the given order, joined until they expect *least* fills.
-
-    A remainder at the end with less is joined to the previous pool.
+    """Return each row's pool: neighbours joined until they expect *least* fills; a smaller remainder joins the previous
+    pool.
     """
     pool, total, number = np.empty(len(expected), np.int64), 0.0, 0
     for row, mean in enumerate(expected.tolist()):
@@ -117,10 +115,10 @@ def pools(expected: Floats, least: float = LEAST_EXPECTED) -> Ints:
 
 
 def dispersion(sample: Sample, estimate: Estimate) -> float | None:
-    """Return the variance of the fills of a block over their expectation, per side: 1 for Poisson flow.
+    """Return the variance of a block's fills over their expectation, per side: 1 for Poisson flow.
 
-    Each side's fills are distributed over the blocks in proportion to *estimate* and exposure; so it measures only
-    bursts, not a wrong curve or different sides. None without two blocks.
+    Each side's fills are distributed over blocks by *estimate* and exposure; so it measures bursts only, not a wrong
+    curve or unequal sides. None without two blocks.
     """
     if sample.n_blocks < 2:
         return None
@@ -139,8 +137,8 @@ def dispersion(sample: Sample, estimate: Estimate) -> float | None:
 def curvature_p(sample: Sample, table: Table, estimate: Estimate) -> float | None:
     """Return the p-value of a further term in delta² (df 1); None below three distances.
 
-    If it is small, ln λ(δ) is not a straight line, and must not be extrapolated. It is that of the likelihood ratio;
-    with blocks, that of their scores if it is larger, which is robust to bursts.
+    If small, ln λ(δ) is no straight line and must not be extrapolated. It is the likelihood ratio's; with blocks, the
+    larger of it and the p of the blocks' scores, which is robust to bursts.
     """
     from mm.base.special import chdtrc
 
@@ -184,14 +182,11 @@ def sides_p(
 ) -> float | None:
     """Return the p-value of one A and k for both *sides* against one each (df 2).
 
-    It is that of the likelihood ratio, which assumes independent fills; with blocks, that of their scores if it is
-    larger, which is robust to bursts.
+    It is the likelihood ratio's, for independent fills; with blocks, the larger of it and the p of the blocks' scores,
+    which is robust to bursts.
 
     Args:
-        sample: The points of both sides.
-        sides: The rows of each side.
-        peaks: Their `likelihood_peak`.
-        pooled: The maximum-likelihood estimate of both together.
+        peaks: The sides' `likelihood_peak`.
     """
     from mm.base.special import chdtrc
 
@@ -207,7 +202,7 @@ def sides_p(
 
 
 def _larger(ratio_p: float | None, sample: Sample, estimate: Estimate, further: list[Floats]) -> float | None:
-    """Return the larger of a likelihood-ratio p and that of the blocks' scores; None with blocks, but too few."""
+    """None with blocks, but too few."""
     if not sample.n_blocks or ratio_p is None:
         return ratio_p
     robust = _score_p(sample, estimate, further)
@@ -217,12 +212,10 @@ def _larger(ratio_p: float | None, sample: Sample, estimate: Estimate, further: 
 def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float | None:
     """Return the p-value of terms of ln λ beyond A and k, by a score test that is robust to bursts.
 
-    The scores of the further terms, projected orthogonally to A and k, are summed over each block; Hotelling's T² tests
-    whether their mean is 0. It assumes only independent blocks. None with too few of them.
+    The scores of the *further* terms, made orthogonal to A and k, are summed by block; Hotelling's T² tests whether
+    their mean is 0. Only independent blocks are assumed; None with too few.
 
     Args:
-        sample: Points with blocks.
-        estimate: The maximum of the likelihood without the further terms.
         further: Derivative of ln λ by each further parameter, at each point.
     """
     from mm.base.special import fdtrc
@@ -251,7 +244,6 @@ def _score_p(sample: Sample, estimate: Estimate, further: list[Floats]) -> float
 
 
 def _solved(matrix: Floats, right: Floats) -> Floats | None:
-    """Return the solution of a symmetric system; None if it is singular."""
     scale = np.sqrt(np.diag(matrix))
     if not (np.isfinite(matrix).all() and (scale > 0).all()):
         return None
@@ -264,13 +256,12 @@ def _solved(matrix: Floats, right: Floats) -> Floats | None:
 
 
 def _log_rate(table: Table, estimate: Estimate) -> Floats:
-    """Return ln of the estimated intensity of each row of *table*."""
     unit = table.span or 1.0
     return estimate.logA - estimate.k * table.near + table.shape.log_gain(estimate.k * unit)
 
 
 def _highest_loglik(table: Table, peak: float | NoEstimate) -> float:
-    """Return the maximum log-likelihood of *table*, without factorials, also if the best A or k is infinite."""
+    """Maximum log-likelihood without factorials, even if the best A or k is infinite."""
     if table.total == 0:
         return 0.0
     k = peak.edge if isinstance(peak, NoEstimate) else peak
@@ -286,7 +277,6 @@ class Residuals:
         delta_ticks: Distance from the reference price, in ticks; of a cell, its near edge.
         width_ticks: Width of the cell; inf for resting orders.
         exposure_s: Order-seconds.
-        fills: Observed fills.
         expected: Fills expected by the fit; NaN without a fit.
     """
 
@@ -298,10 +288,10 @@ class Residuals:
 
     @property
     def standardised(self) -> Floats:
-        """Return the deviance residual of each row: about standard normal under the fit, signed as fills - expected.
+        """Deviance residual of each row: about standard normal under the fit, signed as fills - expected.
 
-        Their squares sum to the deviance (McCullagh and Nelder 1989, 2.4.3). One fill with a tiny expectation gives a
-        residual of a few units, not of thousands as Pearson's residual.
+        Their squares sum to the deviance (McCullagh and Nelder 1989, 2.4.3). A fill with a tiny expectation gives a
+        residual of a few units, not of thousands as Pearson's.
         """
         from mm.base.special import xlogy
 
@@ -319,13 +309,10 @@ class Residuals:
 
 
 def residuals(points: Points, A: float | None, k: float | None, side: int = 0) -> Residuals:
-    """Return the rows of *points*, those of equal distance summed, with λ(δ) = A exp(-k δ).
+    """Return the rows of *points* by distance, with λ(δ) = A exp(-k δ); rows without exposure are left out.
 
     Args:
-        points: The measured points; rows without exposure are left out.
-        A: Intensity at distance 0, in 1/s; None without a fit.
-        k: Decay, in 1/tick; None without a fit.
-        side: +1 or -1 for the rows of one side, 0 for all.
+        side: +1 or -1 for one side, 0 for all.
     """
     exposed = points.where((points.exposure_s > 0) & ((points.side == side) if side else True))
     first, groups = group(exposed.delta_ticks, exposed.width_ticks)
@@ -338,7 +325,7 @@ def residuals(points: Points, A: float | None, k: float | None, side: int = 0) -
 
 
 def table(points: Points, fit: "PoissonFit", most: int = 20) -> str:
-    """Return the rows as a table for the terminal; rows beyond *most* are only counted."""
+    """Return the rows as a table; rows beyond *most* are only counted."""
     rows = residuals(points, fit.A, fit.k)
     relevant = np.flatnonzero((rows.fills > 0) | (rows.expected >= LEAST_SHOWN))
     shown = slice(min(most, relevant[-1] + 1 if len(relevant) else most))
@@ -380,10 +367,8 @@ class Uniformity:
     """The Kolmogorov-Smirnov test that 1 - exp(-w) is uniform, for waiting times w.
 
     Attributes:
-        n: Number of waiting times.
-        mean_wait: Their mean; 1 under the model, less if there are more hits than predicted.
-        ks: Largest distance from the uniform distribution; None without a waiting time.
-        p: p-value of this distance under the model.
+        mean_wait: 1 under the model; less with more hits than predicted.
+        ks: Largest distance from uniform; None without a waiting time.
     """
 
     n: int

@@ -5,15 +5,15 @@ and mutually exciting point processes, Biometrika 58, 1971)
 
     lambda_i(t) = mu_i + sum over j, m of n_ijm · beta_m · sum over orders u < t of j: exp(-beta_m · (t - u)).
 
-n_ijm is the mean number of orders of i excited by one order of j through the exponential kernel m. The branching ratio
-is the largest eigenvalue of the matrix n_ij = sum over m of n_ijm: the share of orders excited by others. The fit is by
-maximum likelihood, with Newton steps in the logarithms of all parameters; the number of kernels (0: Poisson flow) is
-that with the lowest BIC. If the model holds, the integrals of the intensity between consecutive orders of a side are
-exponential with mean 1 (the time-rescaling theorem); their Kolmogorov-Smirnov distance measures this.
+n_ijm is the mean number of orders of i excited by one order of j through the exponential kernel m. The branching ratio,
+the largest eigenvalue of n_ij = sum over m of n_ijm, is the share of orders excited by others. The fit is by maximum
+likelihood, with Newton steps in the logarithms of all parameters; the lowest BIC gives the number of kernels (0:
+Poisson flow). If the model holds, the integrated intensities between a side's consecutive orders are exponential with
+mean 1 (time-rescaling theorem); their Kolmogorov-Smirnov distance measures this.
 
 An order is a sweep: all prints with the same side and trade time. Times are the exchange's, shifted by the day's median
-delay to the clock of the recording, so that a batch of messages is not a cluster; without them, receive times are used.
-Only time with a valid book is exposure. Orders outside of it are history: they excite, but are not predicted.
+delay to the recording's clock, so that a batch of messages is no cluster; without them, receive times. Only time with a
+valid book is exposure; orders outside excite, but are not predicted.
 """
 
 import math
@@ -70,15 +70,15 @@ class Excitation:
 
     @property
     def ratio(self) -> float:
-        """The branching ratio: the largest eigenvalue of the matrix; with 1 or more the flow is not stationary."""
+        """The largest eigenvalue of the matrix; from 1 on the flow is not stationary."""
         return float(np.abs(np.linalg.eigvals(self.matrix)).max())
 
     @property
     def half_life_s(self) -> float:
-        """Half-life of the slowest return of the rates to their means, s; 0 for Poisson flow, infinite without one.
+        """Half-life (s) of the rates' slowest return to their means; 0 for Poisson flow, infinite without a return.
 
-        It is longer than that of any kernel, as excited orders excite again: that of the slowest mode of the states
-        dx_jm/dt = -beta_m x_jm + lambda_j, with lambda_j as their sum over n_jkl beta_l x_kl.
+        Longer than any kernel's, as excited orders excite again: the slowest mode of dx_jm/dt = -beta_m x_jm +
+        lambda_j, with lambda_j = sum over n_jkl beta_l x_kl.
         """
         kernels = self.beta.size
         if not kernels:
@@ -90,13 +90,12 @@ class Excitation:
 
     @property
     def logs(self) -> Floats:
-        """The logarithms of all parameters, in the order of the kernel ``_hawkes``."""
+        """Logarithms of all parameters, in the order of ``_hawkes``."""
         values = np.concatenate((self.mu, self.branching.ravel(), self.beta))
         return np.clip(np.log(np.maximum(values, 1e-300)), LEAST, GREATEST)
 
     @classmethod
     def of_logs(cls, logs: Floats) -> "Excitation":
-        """Return the parameters for these logarithms."""
         values, kernels = np.exp(logs), (logs.size - 2) // 5
         return cls(values[:2], values[2 : 2 + 4 * kernels].reshape(2, 2, kernels), values[2 + 4 * kernels :])
 
@@ -106,11 +105,10 @@ class ArrivalFlow:
     """Order arrivals and exposure time.
 
     Attributes:
-        at_s: float64[n], instants in s from any origin, nondecreasing.
-        kind: int8[n], 0 for an order that hits bids, 1 for one that hits asks; ``BEGIN`` and ``END`` at the bounds of
-            the exposure.
-        clock: Clock of the timestamps: ``exchange`` or ``receive``.
-        sweeps: Whether prints with the same side and trade time are one order.
+        at_s: float64[n], nondecreasing, from any origin.
+        kind: int8[n], 0 hits bids, 1 hits asks; ``BEGIN`` and ``END`` bound the exposure.
+        clock: ``exchange`` or ``receive``.
+        sweeps: Whether prints of one side and trade time are one order.
     """
 
     at_s: Floats
@@ -122,14 +120,7 @@ class ArrivalFlow:
     def of(
         cls, orders: Sequence[Floats], spans: Floats, clock: str = "exchange", *, sweeps: bool = True
     ) -> "ArrivalFlow":
-        """Return a flow of these orders.
-
-        Args:
-            orders: Times in s of the orders that hit bids, and of those that hit asks.
-            spans: float64[n, 2], disjoint spans of exposure, in s.
-            clock: Clock of the times.
-            sweeps: Whether prints with the same side and trade time are one order.
-        """
+        """*orders*: times (s) of those that hit bids, and asks; *spans*: float64[n, 2], disjoint exposure, s."""
         at = np.concatenate((*orders, spans[:, 0], spans[:, 1]))
         sizes = (orders[0].size, orders[1].size, len(spans), len(spans))
         kind = np.repeat(np.array([0, 1, BEGIN, END], np.int8), sizes)
@@ -139,24 +130,22 @@ class ArrivalFlow:
 
     @property
     def counted(self) -> Mask:
-        """Mask of the rows that are orders within the exposure, bool[n]."""
+        """The rows that are orders within the exposure."""
         exposed = np.cumsum((self.kind == BEGIN).astype(int) - (self.kind == END).astype(int)) > 0
         counted: Mask = exposed & (self.kind < BEGIN)
         return counted
 
     @property
     def exposure_s(self) -> float:
-        """Length of the exposure, s."""
         return float(self.at_s[self.kind == END].sum() - self.at_s[self.kind == BEGIN].sum())
 
     @property
     def events(self) -> tuple[int, int]:
-        """Number of counted orders per side."""
         kinds = self.kind[self.counted]
         return int((kinds == 0).sum()), int((kinds == 1).sum())
 
     def waits(self, law: Excitation) -> list[Floats]:
-        """Return, per side, the integrated intensity from the previous counted order to each counted order."""
+        """Return, per side, the integrated intensity between consecutive counted orders."""
         counted = self.counted
         if not law.beta.size:
             law = Excitation(law.mu, np.zeros((2, 2, 1)), np.ones(1))
@@ -174,7 +163,7 @@ class ArrivalFlow:
     def thinned(self) -> "ArrivalFlow":
         """Return the flow with at most about ``MOST_EVENTS`` counted orders, in evenly spaced spans.
 
-        The orders in a period of the same length before each span are kept as its history.
+        Orders in an equally long period before each span are its history.
         """
         rows = np.flatnonzero(self.counted)
         if rows.size <= MOST_EVENTS:
@@ -192,13 +181,7 @@ class ArrivalFlow:
 
 
 def flow_of(tapes: "Sequence[Tape]", grouped: bool, until_us: int | None = None) -> ArrivalFlow:
-    """Return the sweeps of days up to an instant (None: all), and the time with a valid book.
-
-    Args:
-        tapes: The days, in order.
-        grouped: Whether prints with the same side and trade time are one order.
-        until_us: The instant.
-    """
+    """Return the days' sweeps before *until_us* (None: all), and the time with a valid book."""
     days = [sweeps_of(tape, grouped, until_us) for tape in tapes if until_us is None or tape.start_us < until_us]
     zero_us = tapes[0].start_us
     orders = [(np.concatenate([day[0][side] for day in days]) - zero_us) / US_PER_S for side in (0, 1)]
@@ -209,13 +192,11 @@ def flow_of(tapes: "Sequence[Tape]", grouped: bool, until_us: int | None = None)
 def sweeps_of(
     tape: "Tape", grouped: bool, until_us: int | None = None, *, received: bool = False
 ) -> tuple[list[Ints], Ints, bool]:
-    """Return the sweeps of a day per side, the spans with a valid book, in µs, and whether times are exchange times.
+    """Return a day's sweeps per side, the spans with a valid book (µs), and whether times are the exchange's;
+    *received* forces receive times.
 
     Args:
-        tape: The day.
-        grouped: Whether prints with the same side and trade time are one order.
-        until_us: Data received from this instant on is ignored; None for the whole day.
-        received: Use receive times even if there are exchange timestamps.
+        until_us: Data received from here on is ignored.
     """
     spans = book_spans(tape, tape.end_us if until_us is None else min(until_us, tape.end_us))
     inside = tape.event_us[tape.trades] >= tape.start_us
@@ -239,22 +220,15 @@ class HawkesFit:
 
     Attributes:
         status: ``ok``; ``few_events`` (fewer than ``FEWEST`` per side) and ``no_exposure`` have no numbers;
-            ``not_stationary`` (a branching ratio of 1 or more) has numbers, for description only, not for prediction.
-        reason: Why it is not ``ok``.
-        law: The parameters; None without a fit.
-        se: Their standard errors, in the same form; NaN for a parameter at its bound.
-        se_ratio: Standard error of the branching ratio, by the delta method; None for Poisson flow.
-        loglik: Log-likelihood; None without a fit.
-        gain: Log-likelihood gain over Poisson flow of two rates, nats per order; None without a fit.
+            ``not_stationary`` (branching ratio of 1 or more) has numbers for description, not prediction.
+        se: Standard errors, in the same form; NaN at a bound.
+        se_ratio: Of the branching ratio, by the delta method; None for Poisson flow.
+        gain: Log-likelihood over Poisson flow with two rates, nats per order.
         bic: BIC by number of kernels, from 0.
-        ks: Kolmogorov-Smirnov distance of the rescaled waits of each side; None without a fit.
-        ks_p: Its p-value; the parameters are from the same data, so it is biased towards a good fit.
+        ks: Kolmogorov-Smirnov distance of each side's rescaled waits.
+        ks_p: p-value, biased towards a good fit since the parameters are from the same data.
         ks_poisson: The distances for Poisson flow.
-        events: Number of orders per side in the fit.
-        clock: Clock of the timestamps: ``exchange`` or ``receive``.
-        sweeps: Whether prints with the same side and trade time are one order.
-        mean: Mean conditional intensity per side over the whole exposure, including spans that were not fitted, in
-            1/s; None without a fit.
+        mean: Mean conditional intensity per side over the whole exposure, unfitted spans included, 1/s.
     """
 
     status: str
@@ -317,7 +291,6 @@ class HawkesFit:
         )
 
     def __str__(self) -> str:
-        """Return the result as a sentence."""
         return sentence(self.to_json())
 
 
@@ -358,7 +331,7 @@ def _matrix(values: Floats) -> dict[str, dict[str, float]]:
 def fit_hawkes(flow: ArrivalFlow) -> HawkesFit:
     """Return the fit of *flow*, with the number of exponential kernels that has the lowest BIC, at most ``KERNELS``.
 
-    Of many orders, only spans are fitted (`ArrivalFlow.thinned`).
+    Of many orders only spans are fitted (`ArrivalFlow.thinned`).
     """
     whole, flow = flow, flow.thinned()
     events, exposure_s = flow.events, flow.exposure_s
@@ -390,7 +363,7 @@ def _none(status: str, reason: str, flow: ArrivalFlow) -> HawkesFit:
 
 
 def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float]:
-    """Return the best fit with one kernel more than *law*: from several initial decay rates, then to convergence."""
+    """Try several initial decay rates, then converge."""
     if law.beta.size:
         logs = np.sort(np.log(law.beta))
         betas = np.exp(np.concatenate((logs[:1] - 2.5, (logs[1:] + logs[:-1]) / 2, logs[-1:] + 1.5)))
@@ -414,11 +387,11 @@ def _with_one_more(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, floa
 
 
 def _climbed(flow: ArrivalFlow, logs: Floats, steps: int) -> tuple[Floats, float]:
-    """Return the result of at most *steps* Newton steps from *logs*, and the log-likelihood there.
+    """Return the result of at most *steps* Newton steps from *logs*, and its log-likelihood.
 
-    A step divides the gradient by the absolute curvature in each direction, so that it leaves saddle points. It is at
-    most 2 in any logarithm, and is halved until the likelihood increases. A parameter at a bound is fixed if the
-    gradient points beyond it.
+    A step divides the gradient by the absolute curvature in each direction, to leave saddle points. It is at most 2 in
+    any logarithm, halved until the likelihood increases. A parameter at a bound is fixed if the gradient points beyond
+    it.
     """
     current = _slopes(flow, logs)
     for _ in range(steps):
@@ -445,7 +418,6 @@ def _climbed(flow: ArrivalFlow, logs: Floats, steps: int) -> tuple[Floats, float
 
 
 def _slopes(flow: ArrivalFlow, logs: Floats) -> tuple[float, Floats, Floats]:
-    """Return the log-likelihood, its gradient and its Hessian in the logarithms of the parameters."""
     law = Excitation.of_logs(logs)
     value, slope, bend = likelihood(flow.at_s, flow.kind, law.mu, law.branching, law.beta)
     factor = np.ones(logs.size)  # the kernel's derivatives are with respect to mu, n and ln beta
@@ -480,9 +452,9 @@ def _judged(
 
 
 def _errors(flow: ArrivalFlow, law: Excitation) -> tuple[Excitation, float | None]:
-    """Return the standard errors of the parameters, and that of the branching ratio.
+    """Return the standard errors of the parameters and of the branching ratio.
 
-    They are the square roots of the diagonal of the inverse observed information, without parameters at a bound.
+    Square roots of the diagonal of the inverse observed information, without parameters at a bound.
     """
     kernels = law.beta.size
     if not kernels:

@@ -13,10 +13,9 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
     """Return λ(δ) over time of a fit or a schedule.
 
     Args:
-        fitted: A fit, valid at all times, or a schedule, valid in its usable segments. If a shape other than the
-            exponential was chosen, λ is its curve; A and k remain for quote models that need them.
-        per_side: Use A and k per side, which a schedule does not have; curves, which are of both sides, are not used.
-        source: Origin of *fitted*, for messages.
+        fitted: A fit, valid at all times, or a schedule, valid in its usable segments. If another shape was chosen, λ
+            is its curve; A and k remain for quote models that need them.
+        per_side: Use A and k per side, which a schedule lacks; curves, common to both sides, are not used.
 
     Raises:
         FitError: If it has no usable A and k.
@@ -45,9 +44,9 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
 def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
     """Return the fill rates measured under a fill model, to predict the fills of other orders.
 
-    Rates are by distance and need not decrease with it, so they are used for neither quotes nor simulated fills; beyond
-    the last distance they decay with k. Segments of a schedule without measured rates use λ(δ). None if nothing was
-    measured under a fill model, or only at one distance.
+    Rates need not decrease with distance, so neither quotes nor simulated fills use them; beyond the last distance they
+    decay with k. Segments of a schedule without measured rates use λ(δ). None if nothing was measured under a fill
+    model, or only at one distance.
     """
 
     if isinstance(fitted, Schedule):
@@ -62,7 +61,6 @@ def measured_intensity(fitted: PoissonFit | Schedule) -> "Intensity | None":
 
 
 def _measured_piece(fitted: PoissonFit | Segment, span: tuple[int, int]) -> "IntensityPiece":
-    """Return the intensity of a time span from its measured rates, or from λ(δ) if there are none."""
     A, k = fitted.A or 0.0, fitted.k or 0.0  # common to both sides; above 0 if usable
     if not fitted.measured_rates:
         return _piece(fitted, span, (A, k), (A, k), fitted.lambda_curve if isinstance(fitted, Segment) else fitted.line)
@@ -77,7 +75,7 @@ def _piece(
     ask: tuple[float, float],
     curve: Line = (),
 ) -> "IntensityPiece":
-    """Return the intensity of a time span; *bid* and *ask* are A and k of each side, *curve* is of both."""
+    """*bid* and *ask* are A and k of each side, *curve* is common."""
 
     return IntensityPiece(
         start_us=span[0],
@@ -99,7 +97,6 @@ def _piece(
 
 
 def _sides(fit: PoissonFit, per_side: bool, source: str) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return A and k of bids and of asks."""
     if not fit.usable or fit.A is None or fit.k is None:
         raise FitError(f"{source}: the fit is not usable ({fit.status}: {fit.reason}); calibrate more data")
     if not per_side:

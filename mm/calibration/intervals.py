@@ -28,10 +28,10 @@ HALF = 0.5  # fills added, so that the logarithm of an empty period is finite
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Intervals of one estimate; None if unbounded.
+    """Intervals of an estimate; None if unbounded.
 
     Attributes:
-        A: Interval of A in fills per second, taken on the log scale.
+        A: Fills per second; taken on the log scale.
     """
 
     A: Interval | None
@@ -42,9 +42,7 @@ def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
     """Return profile-likelihood intervals: values not rejected by a likelihood-ratio test at 5 %.
 
     Args:
-        table: The fitted rows.
-        estimate: The maximum of the likelihood.
-        penalised: Whether the likelihood includes Jeffreys prior, as in a Firth fit.
+        penalised: Whether the likelihood includes Jeffreys prior (Firth).
     """
     span, counted = table.span, table.total + penalised  # the prior is A times a function of k
     peak, limit = estimate.k * span, NORMAL**2 / 2
@@ -74,13 +72,10 @@ def profile(table: Table, estimate: Estimate, *, penalised: bool) -> Intervals:
 def _end(
     height: Callable[[float], tuple[float, float]], top: float, step: float, limit: float, floor: float = -math.inf
 ) -> float:
-    """Return the point on one side of *top* at which a profile likelihood has fallen by *limit*; NaN if nowhere.
+    """Return where, on one side of *top*, a profile likelihood has fallen by *limit*; NaN if nowhere.
 
     Args:
-        height: Returns the profile likelihood, highest at *top*, and its derivative.
         top, step: The peak, and where its normal approximation has fallen by the limit, relative to it.
-        limit: The decrease.
-        floor: The smallest argument.
     """
     sign, least = math.copysign(1.0, step), height(top)[0] - limit
 
@@ -98,12 +93,10 @@ def _end(
 
 
 def _log_expected(table: Table, log_a: float, at: At) -> float:
-    """Return ln of the expected number of fills."""
     return float(log_a - at.k * table.near / table.span + at.log_mass)
 
 
 def _slope_at_fixed_a(table: Table, log_a: float, k: float, *, penalised: bool) -> tuple[float, float]:
-    """Return the derivative in k of the log-likelihood at fixed ln A, and the second one."""
     at = table.at(k)
     expected = math.exp(min(_log_expected(table, log_a, at), LARGE))
     beyond = 1 / k if table.cells else 0.0  # of the depth, not part of ln g
@@ -123,9 +116,9 @@ def wald(estimate: Estimate) -> Intervals:
 def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
     """Return intervals that are robust to dependence of fills within and between blocks.
 
-    The variance of the blocks' scores is estimated from their slowest `cosines`, whose periods are longer than the
-    dependence, with the t distribution of as many degrees of freedom: the equal-weighted cosine estimator of Lazarus,
-    Lewis, Stock and Watson (JBES 36 (2018) 541-559).
+    The variance of the blocks' scores comes from their slowest `cosines`, whose periods exceed the dependence, with the
+    t distribution of as many degrees of freedom: the equal-weighted cosine estimator of Lazarus, Lewis, Stock and
+    Watson (JBES 36 (2018) 541-559).
     """
     degrees = cosines(sample.n_blocks)
     if degrees == 0:
@@ -141,10 +134,10 @@ def block_robust(sample: Sample, estimate: Estimate) -> Intervals:
 
 
 def drift_half_life(sample: Sample, estimate: Estimate) -> float:
-    """Return the half-life of the drift of the rate, in blocks: 0 without one, infinite if it does not return.
+    """Return the half-life of the rate's drift, in blocks: 0 without drift, infinite if it does not return.
 
-    It is that of the autocorrelation of the blocks' fills beyond their expectation, between neighbours, without the
-    noise of their counts, and with the bias of short series added (Kendall, Biometrika 41 (1954) 403-404).
+    From the autocorrelation between neighbouring blocks of fills beyond expectation, without the noise of their counts,
+    corrected for the bias of short series (Kendall, Biometrika 41 (1954) 403-404).
     """
     blocks = sample.n_blocks
     if blocks < LEAST_DRIFT_BLOCKS:
@@ -160,10 +153,10 @@ def drift_half_life(sample: Sample, estimate: Estimate) -> float:
 
 
 def too_slow(half_life: float, window: float, unit: str) -> str | None:
-    """Return a warning if intervals by blocks do not hold in a *window*, in the *unit* of the *half_life*; else None.
+    """Return a warning if intervals by blocks fail in a *window* (in the *unit* of *half_life*).
 
-    With a rate that drifts with a half-life of 30 min they cover .77 in 2 h, .80 in 6 h, .84 in 14 h instead of .95; at
-    `HALF_LIVES` half-lives, as measured here, .9 in each of them, and more from there on.
+    With a half-life of 30 min they cover .77 in 2 h, .80 in 6 h, .84 in 14 h instead of .95; at `HALF_LIVES`
+    half-lives, as measured here, .9 in each, and more beyond.
     """
     if window >= HALF_LIVES * half_life:
         return None
@@ -204,12 +197,10 @@ def around(log_a: float, k: float, half_log_a: float, half_k: float) -> Interval
 
 
 def _finite(interval: Interval) -> Interval | None:
-    """Return *interval*; None if an end is not finite."""
     return interval if all(map(math.isfinite, interval)) else None
 
 
 def _exp(interval: Interval) -> Interval | None:
-    """Return the interval of A from one of ln A."""
     if not _finite(interval) or max(interval) > LARGE:
         return None
     return math.exp(interval[0]), math.exp(interval[1])
@@ -218,14 +209,9 @@ def _exp(interval: Interval) -> Interval | None:
 def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | None:
     """Return the 95 % predictive interval of the fills, both sides, in the *horizon_s* after the window of *points*.
 
-    The window's blocks are joined to periods of the horizon's length; the logarithm of the next period's count is
-    treated as one more draw from the distribution of the window's (Student's t, degrees of freedom: periods - 1).
-    Bursts, which increase the variance between periods, widen it. It is never narrower than that of a Poisson count.
-    None with fewer than three periods, or without blocks.
-
-    Args:
-        points: Points of the window, by blocks in chronological order.
-        horizon_s: Length of the predicted period, in seconds.
+    The window's blocks are joined to periods of the horizon's length; the log of the next period's count is one more
+    draw from their distribution (Student's t, periods - 1 degrees of freedom). Bursts widen it; it is never narrower
+    than a Poisson count's. None below three periods, or without blocks in chronological order.
     """
     from mm.base.special import pdtrik
 
@@ -257,9 +243,8 @@ def predictive_ci95(points: Points, horizon_s: float) -> tuple[float, float] | N
 def draws(fit: PoissonFit, count: int, seed: int) -> Iterator[PoissonFit]:
     """Yield *count* fits with ln A and k drawn from the normal distribution of their estimates.
 
-    Standard errors are those by blocks if available and larger, the correlation is that of the likelihood; k is redrawn
-    until positive. A curve keeps its shape, and is scaled as the exponential at its pivot. Equal seeds give equal
-    draws.
+    Standard errors are by blocks if available and larger, the correlation is the likelihood's; k is redrawn until
+    positive. A curve keeps its shape and scales like the exponential at its pivot. Equal seeds give equal draws.
 
     Raises:
         FitError: If the fit is not usable, or has no standard errors.

@@ -1,13 +1,12 @@
 """The likelihood of A and k, with A profiled out: a function of k alone.
 
-A row has ``fills ~ Poisson(exposure · A · g(k))``. An order resting at distance d is reached by
-``g = exp(-k d)``; a cell ``[d, d + w)`` of the depth of aggressive orders has
-``g = exp(-k d) - exp(-k (d + w))``. Given their sum, the fills are multinomial with shares
-``p ∝ exposure · g(k)``; that multinomial is the profile likelihood. Its derivative in k
-is ``n · (mean of the depth under p - mean of the depth of the fills)``: for plain rows the first decreases in k and the
-second is constant, so there is at most one root.
+A row has ``fills ~ Poisson(exposure · A · g(k))``: ``g = exp(-k d)`` for an order resting at distance d, ``g = exp(-k
+d) - exp(-k (d + w))`` for a cell ``[d, d + w)`` of the depth of aggressive orders. Given their sum, the fills are
+multinomial with shares ``p ∝ exposure · g(k)``: the profile likelihood. Its derivative in k is ``n · (mean depth under
+p - mean depth of the fills)``: for plain rows the first decreases in k and the second is constant, so there is at most
+one root.
 
-Distances in a `Table` are shifted and scaled so that its nearest row is at 0 and its farthest at 1.
+A `Table` shifts and scales distances so that its nearest row is at 0 and its farthest at 1.
 """
 
 from dataclasses import dataclass
@@ -24,12 +23,10 @@ class RateEstimate(Protocol):
     """An estimate of λ(δ) = A exp(-k δ)."""
 
     @property
-    def logA(self) -> float:
-        """Ln of A, A in fills per second."""
+    def logA(self) -> float: ...
 
     @property
-    def k(self) -> float:
-        """Decay, in 1/tick."""
+    def k(self) -> float: ...
 
 
 LARGE = 700.0  # exp(LARGE) is still finite
@@ -43,7 +40,7 @@ class Shape:
     """Distances of rows, without counts: g(k) of every row, and its derivative.
 
     Attributes:
-        delta: Distance of a row, or the near edge of its cell.
+        delta: Distance, or the cell's near edge.
         width: Width of its cell; inf for an order resting at delta.
     """
 
@@ -52,18 +49,17 @@ class Shape:
 
     @cached_property
     def closed(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """The rows that are cells of finite width; with any of them, k must be positive."""
+        """Rows that are cells of finite width; with any, k must be positive."""
         return np.isfinite(self.width)
 
     def log_gain(self, k: float) -> Floats:
-        """Return ln g(k)."""
         gain: Floats = -k * self.delta
         if self.closed.any():
             gain[self.closed] += np.log(-np.expm1(-k * self.width[self.closed]))
         return gain
 
     def steepness(self, k: float) -> Floats:
-        """Return -d ln g / dk: for a plain row, its delta."""
+        """-d ln g / dk: for a plain row, its delta."""
         if not self.closed.any():
             return self.delta
         steep = self.delta.copy()
@@ -77,11 +73,11 @@ class Table:
     """Rows of distinct (delta, width) with exposure, in units of their span.
 
     Attributes:
-        near: Distance of the nearest row, in ticks.
-        span: Distance from the nearest to the farthest row, in ticks; 0 for a single distance.
+        near: In ticks.
+        span: From nearest to farthest row, ticks; 0 for a single distance.
         shape: Scaled distances of the rows: (delta - near) / span.
-        exposure_s: Order-seconds, all above 0.
-        cells: Whether any row is a cell of finite width; k must be positive then.
+        exposure_s: Order-seconds, above 0.
+        cells: Whether any row is a cell of finite width.
     """
 
     near: float
@@ -94,21 +90,20 @@ class Table:
 
     @classmethod
     def of(cls, delta: Floats, width: Floats, exposure_s: Floats, fills: Floats) -> Self:
-        """Return the table of raw rows: rows of equal distance and width are summed, those without exposure omitted."""
+        """Sum rows of equal distance and width; omit those without exposure."""
         first, groups = group(delta, width)
         count = len(first)
         return cls.of_sums(delta[first], width[first], sum_by(groups, exposure_s, count), sum_by(groups, fills, count))
 
     @classmethod
     def of_points(cls, points: Points) -> Self:
-        """Return the table of points; those of equal distance and width are summed."""
         first, row = points.groups
         sums = (sum_by(row, column, len(first)) for column in (points.exposure_s, points.fills))
         return cls.of_sums(points.delta_ticks[first], points.width_ticks[first], *sums)
 
     @classmethod
     def of_sums(cls, delta: Floats, width: Floats, exposure_s: Floats, fills: Floats) -> Self:
-        """Return the table of rows that are already distinct and ascending; those without exposure are omitted."""
+        """Rows are already distinct and ascending; those without exposure are omitted."""
         exposed = exposure_s > 0
         delta, width, exposure_s, fills = (column[exposed] for column in (delta, width, exposure_s, fills))
         near, far = (float(delta[0]), float(delta[-1])) if len(delta) else (0.0, 0.0)
@@ -117,42 +112,37 @@ class Table:
 
     @cached_property
     def log_exposure(self) -> Floats:
-        """Ln of the exposure."""
         return np.log(self.exposure_s)
 
     @cached_property
     def widths(self) -> tuple[Floats, Ints]:
-        """The distinct widths, and the index of each row's one."""
         return np.unique(self.shape.width, return_inverse=True)
 
     @cached_property
     def filled(self) -> tuple[Ints, Floats]:
-        """The rows with fills, and their fills."""
         rows = np.flatnonzero(self.fills)
         return rows, self.fills[rows]
 
     @property
     def far(self) -> float:
-        """Distance of the farthest row, in ticks."""
         return self.near + self.span
 
     @property
     def least_k(self) -> float:
-        """The smallest allowed k, in units of the span."""
+        """In units of the span."""
         return LEAST_K if self.cells else -np.inf
 
     def at(self, k: Any) -> "At":
-        """Return likelihood and moments at *k*, one or an array, in units of the span."""
+        """*k* is one or an array, in units of the span."""
         return At(self, k)
 
 
 class At:
     """The likelihood of a table at one k, or at several: each number is then an array.
 
-    Shares p are proportional to exposure · g(k); a spread is the variance of the depth within a cell.
+    Shares p are proportional to exposure · g(k); a spread is the depth's variance within a cell.
 
     Attributes:
-        k: In units of the table's span.
         log_mass: Ln of the sum of exposure · g(k).
         log_likelihood: Multinomial log-likelihood of the fills with shares p, without factorials.
         mean: Mean depth under p.
@@ -164,7 +154,6 @@ class At:
 
     @np.errstate(all="ignore")
     def __init__(self, table: Table, k: Any) -> None:
-        """Compute the shares, and the moments of the depth."""
         self.k, self.total = k, table.total
         k = np.asarray(k, np.float64)[..., None]
         depth, log_share = table.shape.delta, table.log_exposure - k * table.shape.delta
@@ -192,28 +181,25 @@ class At:
 
     @property
     def score(self) -> Any:
-        """Derivative of the log-likelihood in k."""
         return self.total * (self.mean - self.seen)
 
     @property
     def bend(self) -> Any:
-        """Derivative of the score."""
         return self.total * (self.seen_inner - self.variance - self.inner)
 
     @property
     def penalised_log_likelihood(self) -> Any:
-        """Log-likelihood plus ln of Jeffreys prior: half of ln of the information of one fill."""
+        """Plus half of ln of the information of one fill."""
         return self.log_likelihood + np.log(np.maximum(self.variance, TINY)) / 2
 
     @property
     def penalised_score(self) -> Any:
-        """Derivative of the penalised log-likelihood."""
         return self.score + self.prior_slope
 
     @cached_property
     @np.errstate(all="ignore")
     def prior_slope(self) -> Any:
-        """Derivative in k of half of ln of the variance; pointing to 0 where the variance underflows."""
+        """Derivative of half of ln of the variance; points to 0 where the variance underflows."""
         third, tilt = ((self._share * column).sum(axis=-1) for column in (self._off**3, self._off * self._spread))
         slope = -(third + 2 * tilt) / (2 * self.variance)
         return np.where(self.variance > TINY, slope, -0.5 * np.sign(self.k))[()]
@@ -237,8 +223,7 @@ class Sample:
     """Points with exposure, each with its row index; points of equal distance and width form one row.
 
     Attributes:
-        shape: Distances of the rows, in ticks, ascending.
-        row: Row index of each point.
+        shape: In ticks, ascending.
     """
 
     points: Points
@@ -247,7 +232,7 @@ class Sample:
 
     @classmethod
     def of(cls, points: Points, max_delta_ticks: float = np.inf) -> Self:
-        """Return the sample of *points*; those without exposure or farther than a limit are left out."""
+        """Points without exposure or beyond *max_delta_ticks* are left out."""
         kept = (points.exposure_s > 0) & (points.delta_ticks <= max_delta_ticks)
         points = points if kept.all() else points.where(kept)
         first, row = points.groups
@@ -255,57 +240,47 @@ class Sample:
 
     @property
     def deltas(self) -> int:
-        """Number of distinct distances."""
         delta = self.shape.delta
         return int((delta[1:] != delta[:-1]).sum()) + 1 if delta.size else 0
 
     def waited(self, least_s: float) -> Self:
-        """Return the sample without the rows whose exposure is below *least_s* seconds."""
         long_enough = self.sums[0] >= least_s
         return self if long_enough.all() else type(self).of(self.points.where(long_enough[self.row]))
 
     def table(self, side: int | None = None) -> Table:
-        """Return the sums by row of all points, or of the points of one side."""
         exposure, fills = self.sums if side is None else self._summed(self.points.side == side)
         return Table.of_sums(self.shape.delta, self.shape.width, exposure, fills)
 
     @cached_property
     def sums(self) -> tuple[Floats, Floats]:
-        """Exposure and fills of each row."""
         return self._summed(slice(None))
 
     def _summed(self, kept: Any) -> tuple[Floats, Floats]:
-        """Return exposure and fills of each row, of the points *kept*."""
         row, count = self.row[kept], len(self.shape.delta)
         return sum_by(row, self.points.exposure_s[kept], count), sum_by(row, self.points.fills[kept], count)
 
     @cached_property
     def _blocks(self) -> tuple[Ints, Ints]:
-        """The distinct blocks, and the block index of each point."""
         return np.unique(self.points.block, return_inverse=True)
 
     @property
     def block(self) -> Ints:
-        """Block index of each point, from 0."""
         return self._blocks[1]
 
     @property
     def n_blocks(self) -> int:
-        """Number of blocks; 0 if some point has none."""
+        """0 if some point has none."""
         blocks = self._blocks[0]
         return 0 if len(blocks) and blocks[0] == NO_BLOCK else len(blocks)
 
     def by_block(self, values: Floats) -> Floats:
-        """Return the sums of *values*, one per point, over each block."""
         blocks, block = self._blocks
         return sum_by(block, values, len(blocks))
 
     def expected(self, estimate: RateEstimate) -> Floats:
-        """Return the expected fills of each point under *estimate*."""
         expected: Floats = self.points.exposure_s * self.rates(estimate)[self.row]
         return expected
 
     def rates(self, estimate: RateEstimate) -> Floats:
-        """Return the expected fills per second of each row under *estimate*."""
         rates: Floats = np.exp(np.minimum(estimate.logA + self.shape.log_gain(estimate.k), LARGE))
         return rates

@@ -1,7 +1,7 @@
 """Adverse moves of the mid after hits, by distance: the table of whole days, and the means of any window.
 
-A sweep hits the probes at every tick from the touch to its depth. No data at or after the end of a window is used: a
-hit counts only if the window includes the time until the later mid.
+A sweep hits the probes at every tick from the touch to its depth. Nothing at or after a window's end is used: a hit
+counts only if the window includes the time until the later mid.
 """
 
 import csv
@@ -41,14 +41,12 @@ class AdverseMove:
     """The mean adverse move of the mid after hits of probes at one distance.
 
     Attributes:
-        delta_ticks: Distance of the probes from the reference.
-        side: ``bid``, ``ask`` or ``both``.
-        horizon_s: Time from the hit to the later mid.
-        hits: Number of hits with the later mid in the same epoch.
-        mean_move_ticks: Move from the mid before the sweep; above 0 is against the order.
-        se_ticks: Its standard error, by blocks of five minutes; None with fewer than two of them.
-        kept_ticks: Delta less the move: what remains of the distance, before fees (from the mid only).
-        low_ticks, high_ticks: Its 95 % interval; None with fewer than `LEAST_BLOCKS` blocks.
+        horizon_s: From the hit to the later mid.
+        hits: With the later mid in the same epoch.
+        mean_move_ticks: From the mid before the sweep; above 0 is against the order.
+        se_ticks: By blocks of five minutes; None below two.
+        kept_ticks: Delta less the move: what remains before fees.
+        low_ticks, high_ticks: 95 % interval; None below `LEAST_BLOCKS` blocks.
     """
 
     delta_ticks: float
@@ -74,7 +72,6 @@ class Hits(NamedTuple):
     def of(
         cls, marks: "DepthCounts", side: int, span: "Sequence[int]", last: int, horizons_s: "Sequence[int]"
     ) -> "Hits":
-        """Return the hits of one side in a part of a day, up to the distance *last* in steps."""
         path, (start_us, end_us) = marks.path, span
         hits, touch = marks.hits(side, start_us, end_us)
         near = touch <= last
@@ -88,11 +85,10 @@ class Hits(NamedTuple):
 
     @classmethod
     def joined(cls, parts: "Iterable[Hits]") -> Self:
-        """Return the hits of several parts."""
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def at_probes(self, column: int, places: Ints, per_tick: int) -> tuple[Floats, Floats]:
-        """Return number and sum of the moves of a horizon after the hits of *places*, float64[blocks, places]."""
+        """Return number and sum of the moves after hits at *places*, float64[blocks, places] each."""
         moves = self.moves[:, column]
         size = int(self.block.max(initial=0)) + 1, len(places)
         both = np.zeros((2, *size))
@@ -127,7 +123,6 @@ def adverse_selection(calibrator: Calibrator) -> list[AdverseMove]:
 
 
 def _table(moves: tuple[Floats, Floats], delta: Floats, side: str, horizon_s: int) -> Iterator[AdverseMove]:
-    """Yield a row for each distance with a move, from the number and sum of the moves by block."""
     counts, sums = moves
     for at in np.flatnonzero(counts.any(axis=0)).tolist():
         count, near = int(counts[:, at].sum()), float(delta[at])
@@ -149,7 +144,7 @@ def write_adverse_selection(path: Path, rows: list[AdverseMove]) -> None:
 def moves_between(calibrator: Calibrator, start_us: int, end_us: int) -> Line:
     """Return distance and mean adverse move 5 s after orders were hit there in ``[start, end)``, in ticks.
 
-    From the marks, or from the fills under a fill model. In a window of many days, the last two are used.
+    From marks, or from fills under a fill model; of many days the last two are used.
     """
     known = calibrator.known_at(end_us)
     parts = known.parts(start_us, end_us)[-DAYS:]
@@ -177,12 +172,11 @@ def moves_between(calibrator: Calibrator, start_us: int, end_us: int) -> Line:
 def move_of_best_distance(
     moves: Line, rates: Callable[[Floats], Floats | list[float]], offset_ticks: float = 0.0
 ) -> float | None:
-    """Return the adverse move at the distance with the highest expected profit; None without moves.
+    """Return the adverse move at the distance of the highest expected profit, λ(δ)·(δ + offset - move); None without
+    moves.
 
     Args:
-        moves: Distances from the reference price, and the moves.
-        rates: λ at distances from the reference price.
-        offset_ticks: Mean distance of that price from the mid; the profit rate at δ is λ(δ)·(δ + offset - move).
+        offset_ticks: Mean distance of the reference price from the mid.
     """
     if not moves:
         return None

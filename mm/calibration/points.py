@@ -123,16 +123,15 @@ def joined(parts: Sequence[Points], first_blocks: Sequence[int]) -> Points:
 class Columns(Protocol):
     """A table whose columns are found by name: a data frame, an Arrow table, a structured array."""
 
-    def __getitem__(self, name: str, /) -> Any:
-        """Return a column."""
+    def __getitem__(self, name: str, /) -> Any: ...
 
 
 def as_points(table: Points | Columns | Mapping[str, ArrayLike] | Sequence[ArrayLike]) -> Points:
     """Return *table* as points.
 
     Args:
-        table: Points; anything with named columns, in any order, others ignored (a mapping, a data frame, an
-            Arrow table, a structured array); or the columns themselves in the order of `Points.of`.
+        table: Points; anything with named columns (mapping, data frame, Arrow table, structured array), others ignored;
+            or the columns in the order of `Points.of`.
     """
     if isinstance(table, Points):
         return table
@@ -150,7 +149,6 @@ def as_points(table: Points | Columns | Mapping[str, ArrayLike] | Sequence[Array
 
 
 def _column_names(table: Any) -> list[str] | None:
-    """Return the names of a table's columns; None if it has none."""
     if isinstance(table, Mapping):
         return list(table)
     for holder, attribute in ((table, "column_names"), (table, "columns"), (getattr(table, "dtype", None), "names")):
@@ -204,7 +202,7 @@ TABLE_PER_ROW = 4  # a table of groups is used up to this size, as a sort takes 
 
 
 def _coded(keys: Sequence[NDArray[np.generic]]) -> tuple[Ints, int] | None:
-    """Return one number per row in the order of its keys, and their limit; None if too many rows would be empty."""
+    """Return one number per row in key order, and their limit; None if too many would be unused."""
     code, size = np.zeros(len(keys[0]), np.int64), 1
     for key in keys if len(code) else ():
         low, high = key.min(), key.max()
@@ -223,7 +221,7 @@ def _coded(keys: Sequence[NDArray[np.generic]]) -> tuple[Ints, int] | None:
 
 
 def _eighths(key: NDArray[np.generic]) -> Ints | None:
-    """Return *key* in eighths, an infinite value next after the last finite one; None if they are not whole."""
+    """Return *key* in eighths, an infinite value after the last finite one; None if not whole."""
     scaled = PER_TICK * key.astype(np.float64)
     finite = np.isfinite(scaled)
     if not finite.all():
@@ -244,8 +242,8 @@ def sum_by(groups: Ints, values: Floats | Ints, count: int) -> Floats:
 def read_points(path: Path | str) -> Points:
     """Read a CSV with ``delta_ticks``, ``exposure_s``, ``fills`` and optionally ``side`` and ``block``.
 
-    Columns may be in any order, others are ignored. ``side`` is ``bid``, ``ask`` or empty;
-    ``block`` is any label, empty for none.
+    Columns may be in any order, others are ignored. ``side`` is ``bid``, ``ask`` or empty; ``block`` is any label or
+    empty.
 
     Raises:
         BrokenFile: If the file is malformed, with line and value.
@@ -282,10 +280,7 @@ def write_points(path: Path, points: Points) -> None:
 
 
 def dependent_rows(points: Path) -> str | None:
-    """Return a note if the rows of a file of points share fills; None if this is unknown.
-
-    This is known only from the fit in the same run folder.
-    """
+    """Return a note if a file's rows share fills, known only from the fit in its run folder; else None."""
     beside = "poisson_fit.json"
     try:
         fit = json.loads((points.parent / beside).read_text(encoding="utf-8"))
@@ -305,7 +300,7 @@ def dependent_rows(points: Path) -> str | None:
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    """Raise BrokenFile for a header without the three columns, or with one of them twice."""
+    """Raise BrokenFile if one of the three columns is missing or stands twice."""
     for name in COLUMNS:
         if header.count(name) != 1:
             raise BrokenFile(
@@ -316,7 +311,6 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _table(path: Path, header: list[str], lines: list[tuple[int, list[str]]]) -> Points:
-    """Return the points of the read *lines*; errors contain the line number."""
     for line, row in lines:
         if len(row) != len(header):
             raise BrokenFile(f"{path.name}:{line}: {len(row)} fields under {len(header)} columns; correct the line")
@@ -340,7 +334,6 @@ def _table(path: Path, header: list[str], lines: list[tuple[int, list[str]]]) ->
 
 
 def _numbers(path: Path, name: str, texts: Iterable[tuple[int, str]]) -> Floats:
-    """Return a column of decimal texts as numbers."""
     numbers = []
     for line, text in texts:
         try:
@@ -351,7 +344,6 @@ def _numbers(path: Path, name: str, texts: Iterable[tuple[int, str]]) -> Floats:
 
 
 def _floats(column: ArrayLike, name: str) -> Floats:
-    """Return a copy of *column* as 64-bit floats."""
     try:
         return np.array(column, np.float64, ndmin=1)
     except (TypeError, ValueError) as error:
@@ -359,7 +351,6 @@ def _floats(column: ArrayLike, name: str) -> Floats:
 
 
 def _sides(column: Sequence[str | int] | ArrayLike) -> NDArray[np.int8]:
-    """Return sides, given as names or signs, as signs."""
     if isinstance(column, np.ndarray) and column.dtype.kind == "i" and not ((column < -1) | (column > 1)).any():
         return column.ravel().astype(np.int8)
     values = np.array(column, dtype=object).ravel().tolist()
@@ -372,7 +363,6 @@ def _sides(column: Sequence[str | int] | ArrayLike) -> NDArray[np.int8]:
 
 
 def _blocks(column: ArrayLike) -> Ints:
-    """Return block numbers as integers."""
     blocks = _floats(column, "block")
     bad = (blocks != np.round(blocks)) | ~((blocks >= NO_BLOCK) & (blocks <= EXACT))
     if bad.any():
@@ -382,5 +372,4 @@ def _blocks(column: ArrayLike) -> Ints:
 
 
 def _number_text(value: float) -> str:
-    """Return *value* as the shortest text that parses to the same value."""
     return str(int(value)) if value.is_integer() and abs(value) < EXACT else repr(value)

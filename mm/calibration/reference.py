@@ -1,8 +1,7 @@
 """Reference prices from which distances are measured, as values and as paths over a day.
 
-Distances are whole numbers: of half ticks from the mid, of eighths from the micro-price (which is
-rounded to the nearest eighth of a tick, half to even), of ticks from the side's own best price.
-An order's own distance and the distance of its side's best price always differ by whole ticks.
+Distances are whole numbers: half ticks from the mid, eighths of a tick from the micro-price (rounded half to even),
+ticks from the side's own best price. An order's distance and its side's best price's always differ by whole ticks.
 """
 
 from collections.abc import Sequence
@@ -46,17 +45,15 @@ def check_reference(reference: str) -> str:
 class ReferencePath:
     """Reference and own best prices over a tape, one row whenever one of them changes.
 
-    Row 0 is the time before the first book. A book that is one-sided, empty, or whose bid
-    is not below its ask has no reference.
+    Row 0 is the time before the first book. A book that is one-sided, empty or crossed has no reference.
 
     Attributes:
         per_tick: Steps of distance in one tick.
-        event: Tape event after which the row is in force.
-        mid2: Best bid plus best ask.
-        reference: By side (+1 buy orders, -1 sell orders), the reference price in steps.
-        touch: By side, the distance of its own best price in steps; ``CLOSED`` without a book.
+        event: Tape event after which the row holds.
+        reference: By side (+1 buys, -1 sells), in steps.
+        touch: By side, distance of the own best price in steps; ``CLOSED`` without a book.
         spread: Best ask less best bid, in ticks; 0 without a book.
-        first_print: Whether depths of sweeps are measured from their first print instead of the displayed best price.
+        first_print: Whether sweeps' depths count from their first print instead of the displayed best price.
     """
 
     per_tick: int
@@ -69,12 +66,12 @@ class ReferencePath:
     first_print: bool = False
 
     def row_before_event(self, events: Ints) -> Ints:
-        """Return the row in force just before each of *events*, in the order of the tape."""
+        """Return the row in force just before each event, in tape order."""
         rows: Ints = np.searchsorted(self.event, events) - 1
         return rows
 
     def row_at(self, us: Ints, mid2: Ints) -> Ints:
-        """Return the row in force at each instant; if several begin at it, the last one with mid *mid2*."""
+        """Return the row in force at each instant; of several that begin then, the last with *mid2*."""
         rows = np.searchsorted(self.us, us, side="right") - 1
         while True:
             wrong = (self.us[rows] == us) & (self.mid2[rows] != mid2)
@@ -83,18 +80,16 @@ class ReferencePath:
             rows = rows - wrong
 
     def rows(self, start_us: int, end_us: int) -> slice:
-        """Return the rows in force in ``[start_us, end_us)``, at least one."""
         first = int(np.searchsorted(self.us, start_us, side="right")) - 1
         return slice(first, max(int(np.searchsorted(self.us, end_us, side="left")), first + 1))
 
     def spread_time(self, start_us: int, end_us: int) -> tuple[float, float]:
-        """Return the spread integrated over ``[start_us, end_us)``, in tick-seconds, and the seconds with a book."""
+        """Return the integrated spread (tick-seconds), and the seconds with a book."""
         first_us = int(self.us[min(1, self.us.size - 1)])
         (ticks, seconds), (later_ticks, later_s) = (self._spread_until(max(us, first_us)) for us in (start_us, end_us))
         return later_ticks - ticks, later_s - seconds
 
     def _spread_until(self, us: int) -> tuple[float, float]:
-        """Return the integrals of `spread_time` from the first book to an instant."""
         row = int(self.us.searchsorted(us, side="right")) - 1
         spread, lasted_s = int(self.spread[row]), (us - int(self.us[row])) / US_PER_S
         ticks, seconds = self._spread_sums[:, row].tolist()
@@ -102,7 +97,6 @@ class ReferencePath:
 
     @cached_property
     def _spread_sums(self) -> Floats:
-        """The integrals of `spread_time` from the first book to the start of each row, float64[2, rows]."""
         lasted_s = np.diff(self.us) / US_PER_S
         lasted_s[:1] = 0.0  # before the first book
         sums = np.zeros((2, self.us.size))
@@ -110,13 +104,13 @@ class ReferencePath:
         return sums
 
     def segments(self, start_us: int, end_us: int, block_us: int | None = None) -> tuple[Ints, Ints, Ints]:
-        """Return the rows in force in ``[start_us, end_us)``, split at rows and blocks; None is one block.
+        """Return the rows in force, split at rows and blocks (None: one block).
 
         An end that is not after the start gives one empty segment.
 
         Returns:
-            ``(edges, rows, blocks)``: segment i is ``[edges[i], edges[i+1])``, with the row in
-            force and the number of its block; blocks count from *start_us*.
+            ``(edges, rows, blocks)``: segment i is ``[edges[i], edges[i+1])`` with its row and block number; blocks
+            count from *start_us*.
         """
         block_us = end_us - start_us + 1 if block_us is None else block_us
         rows = self.rows(start_us, end_us)
@@ -133,7 +127,7 @@ class ReferencePath:
 
 
 def later(path: ReferencePath, us: Ints, row: Ints, after_s: int = SETTLED_S) -> tuple[Ints, Mask]:
-    """Return the rows of the path *after_s* after instants, and whether the book was valid from *row* until then."""
+    """Return the rows *after_s* later, and whether the book was valid from *row* until then."""
     then = np.searchsorted(path.us, us + after_s * US_PER_S, side="right") - 1
     if not len(row):
         return then, np.zeros(0, bool)
@@ -174,13 +168,13 @@ def within(span: tuple[int, int], start_us: int, end_us: int) -> tuple[int, int]
 def reference_path(tape: "Tape", reference: str) -> ReferencePath:
     """Return the path of *reference* (``mid``, ``micro``, ``best`` or ``sweep``) over *tape*.
 
-    Most changes of the best quantities change neither a best price nor the reference, and add no row.
+    Changes of best quantities that change neither a best price nor the reference add no row.
     """
     return reference_paths(tape, (reference,))[reference]
 
 
 def reference_paths(tape: "Tape", references: Sequence[str]) -> dict[str, ReferencePath]:
-    """Return `reference_path` of several references; paths with the same rows share these columns."""
+    """Return several `reference_path`s; those with equal rows share the columns."""
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     moved = np.ones(bid.size, np.bool_)
     moved[1:] = (bid[1:] != bid[:-1]) | (ask[1:] != ask[:-1])
@@ -212,7 +206,6 @@ class _Moved:
 
     @classmethod
     def of(cls, tape: "Tape", moved: Mask) -> Self:
-        """Return the rows of the best prices selected by the mask *moved*."""
         bid, ask, event = tape.top_bid_ticks[moved], tape.top_ask_ticks[moved], tape.top_event[moved]
         valid = (bid > 0) & (bid < ask)
         return cls(
@@ -226,7 +219,6 @@ class _Moved:
         )
 
     def path(self, per_tick: int, buy: Ints, sell: Ints) -> ReferencePath:
-        """Return the path of the reference of buy and of sell orders, in steps."""
         touch = {1: buy - per_tick * self.bid, -1: per_tick * self.ask - sell}
         return ReferencePath(
             per_tick=per_tick,
@@ -242,7 +234,6 @@ class _Moved:
 
 
 def _micro(tape: "Tape") -> Ints:
-    """Return the micro-price at every change of the best prices, in steps."""
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     valid = (bid > 0) & (bid < ask)
     lots = np.where(valid, tape.top_bid_lots + tape.top_ask_lots, 1)

@@ -1,18 +1,17 @@
 """Choice of the reference price: shapes of λ from each, compared out of sample on the same fills.
 
-The distance of an aggressive order depends on the reference (mid, own best price or micro-price), but the depth at
-which it ends, in ticks beyond the best price of the side that it hit, does not. At any instant the curve of a reference
-predicts how often orders end in each of these cells, λ(t + j) - λ(t + j + w) for a touch at distance t. So all
-references are compared by the likelihood of the same fills in the same cells. As in `alternatives`, it is a
-cross-validation over blocks of odd and even index, of the distribution of a block's fills over states and cells.
+An aggressive order's distance depends on the reference (mid, own best price, micro-price), but the depth at which it
+ends, in ticks beyond the best price it hit, does not. A reference's curve predicts how often orders end in each such
+cell: λ(t + j) - λ(t + j + w) for a touch at distance t. So all references are compared by the likelihood of the same
+fills in the same cells, cross-validated over blocks of odd and even index as in `alternatives`.
 
-`sweep`, the price of an order's first print, has no separate path: it predicts the same cells by the distribution of
-that print's distance from the displayed price, convolved with a curve of the ticks from that print on. It is compared,
-and its k shows how stale the displayed book is; ``auto`` does not choose it, because resting orders are also filled by
-the price move before the first print.
+`sweep`, the price of an order's first print, has no path: it predicts the cells by the distribution of that print's
+distance from the displayed price, convolved with a curve of the ticks beyond it. It is compared, and its k shows how
+stale the displayed book is; ``auto`` does not choose it, because resting orders also fill by the price move before the
+first print.
 
-Exponentials are compared first. If none improves on that of the mid, the best shapes of the references are compared: if
-an exponential fits from no reference, it does not determine the reference.
+Exponentials are compared first. If none improves on the mid's, the references' best shapes are compared; if no
+reference fits an exponential, the exponential does not decide.
 """
 
 import math
@@ -53,12 +52,11 @@ MOST_ROWS = 3_000  # for the monotone curve, whose cost grows with their square
 
 @dataclass(frozen=True)
 class EndCells:
-    """The fills of one reference by block, state and cell.
+    """One reference's fills by block, state and cell.
 
     Attributes:
         shape: Start and width of each row's cell; the width is inf for the last cell of a state.
-        exposure_s: Seconds with the touch of the row, by block and row.
-        fills: Number of fills, by block and row.
+        exposure_s: Seconds with the row's touch, by block and row.
         ends: Number of cells per state; rows are ordered by state, then by cell.
     """
 
@@ -69,7 +67,7 @@ class EndCells:
 
     @classmethod
     def of(cls, days: "Sequence[DepthCounts]", begins: Ints, block_us: int = BLOCK_US) -> "EndCells":
-        """Return the fills of whole *days*; cells begin *begins* ticks beyond the touch."""
+        """Cells begin *begins* ticks beyond the touch."""
         per_tick, width = days[0].path.per_tick, len(begins)
         *firsts, blocks = accumulate((-((day.span[0] - day.span[1]) // block_us) for day in days), initial=0)
         known, states = numbered([day.path.touch[side][day.path.rows(*day.span)] for day in days for side in SIDES])
@@ -94,18 +92,16 @@ class EndCells:
         )
 
     def summed(self) -> tuple[Shape, Ints]:
-        """Return the rows of distinct distance and width, and the index of each row among them."""
+        """Return the distinct (distance, width), and each row's index among them."""
         first, groups = group(self.shape.delta, self.shape.width)
         return Shape(self.shape.delta[first], self.shape.width[first]), groups
 
     @np.errstate(all="ignore")
     def held_out(self, family: Family | None) -> tuple[Floats, Floats]:
-        """Return ln of the rate of each row, for blocks of even and of odd index.
+        """Return ln of each row's rate for even and for odd blocks, by curves fitted to the other parity (None:
+        monotone).
 
-        Each curve is fitted to the blocks of the other parity; given the state, its height has no effect.
-
-        Args:
-            family: The kind of curve; None for the monotone one.
+        Given the state, a curve's height has no effect.
         """
         shape, groups = self.summed()
         waited, fills = (
@@ -120,7 +116,6 @@ class EndCells:
 
     @np.errstate(all="ignore")
     def unseen(self, family: Family | None) -> Floats:
-        """Return the log-likelihood of each block's fills under the curve of `held_out`."""
         loglik = np.zeros(len(self.fills))
         for parity, gain in enumerate(self.held_out(family)):
             loglik[parity::2] = shares_loglik(gain, self.exposure_s[parity::2], self.fills[parity::2])
@@ -131,15 +126,13 @@ class EndCells:
 class SpanCells(EndCells):
     """The same fills, predicted from the first print of an aggressive order and the ticks that it sweeps from there.
 
-    The first print is at the best price of that instant; the displayed one is older. So the depth beyond the displayed
-    price is the distance of the first print from it, with the distribution of the other blocks, plus the ticks swept
-    from the first print on, with the distribution of the curve.
+    The first print is at the best price of that instant; the displayed price is older. So the depth beyond the
+    displayed price is the first print's distance from it, distributed as in the other blocks, plus the ticks swept from
+    there, distributed as in the curve.
 
     Attributes:
-        begins: Starts of the cells, in ticks beyond the displayed best price.
-        block: Block of each order.
-        offset: Distance of its first print beyond the displayed best price, in ticks.
-        span: Ticks from there to its deepest print.
+        offset: First print beyond the displayed best price, ticks.
+        span: From there to the deepest print, ticks.
     """
 
     begins: Ints
@@ -149,7 +142,6 @@ class SpanCells(EndCells):
 
     @classmethod
     def beside(cls, cells: EndCells, marks: dict[str, list[DepthCounts]], begins: Ints, block_us: int) -> "SpanCells":
-        """Return the orders of whole days, for the *cells* measured from the own best price."""
         parts, first = [], 0
         for best, own in zip(marks["best"], marks["sweep"], strict=True):
             start_us, end_us = best.span
@@ -164,7 +156,6 @@ class SpanCells(EndCells):
 
     @np.errstate(all="ignore")
     def held_out(self, family: Family | None) -> tuple[Floats, Floats]:
-        """Return ln of the rate of each row as `EndCells.held_out` does."""
         first, last = int(self.offset.min()), int(self.offset.max())
         count = min(int(self.span.max()) + 2, MOST_ROWS)
         shape = Shape(np.arange(count, dtype=np.float64), np.append(np.ones(count - 1), np.inf))
@@ -227,7 +218,6 @@ def _cells_of(marks: dict[str, list[DepthCounts]], block_us: int) -> dict[str, E
 
 
 def _lacking(mid: EndCells, block_us: int) -> str:
-    """Return why the data are insufficient to compare references; empty if they suffice."""
     fills = round(float(mid.fills.sum()))
     if block_us < BLOCK_US and fills < SHORT_FILLS:
         return (
@@ -243,12 +233,11 @@ def _lacking(mid: EndCells, block_us: int) -> str:
 
 
 def _compared(marks: dict[str, list[DepthCounts]]) -> tuple[ReferenceChoice | None, str]:
-    """Return the choice among the references, or None and the reason why data are insufficient.
+    """Return the choice, or None and why the data are insufficient.
 
     Another reference than the mid is chosen if its exponential gains more than a thousandth of a nat per fill and one
-    standard error over the mid's, or, if none does, if its best shape gains more than two standard errors over that of
-    the mid. A recording of less than four blocks of five minutes is cut into 24 blocks, and needs 100 fills and two
-    standard errors.
+    standard error, or, if none does, if its best shape gains more than two standard errors over the mid's. Under four
+    blocks of five minutes the recording is cut into 24 blocks, and needs 100 fills and two standard errors.
     """
     spans = [day.span[1] - day.span[0] for day in marks["mid"]]
     short = sum(-(-span // BLOCK_US) for span in spans) < LEAST_BLOCKS
@@ -268,7 +257,6 @@ def _compared(marks: dict[str, list[DepthCounts]]) -> tuple[ReferenceChoice | No
 
 
 def _best_unseen(cells: EndCells, exponential: Floats) -> Floats:
-    """Return the log-likelihood of each block under the shape with the best predictions."""
     distinct_rows = len(cells.summed()[0].delta)
     families = (*FAMILIES[1:], *([None] if distinct_rows <= MOST_ROWS else []))
     unseen = [exponential, *(cells.unseen(family) for family in families)]
@@ -276,10 +264,9 @@ def _best_unseen(cells: EndCells, exponential: Floats) -> Floats:
 
 
 def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float) -> ReferenceChoice:
-    """Return the reference with the best predictions; not the mid only if better by *clear* standard errors.
+    """Choose another reference than the mid only if better by *clear* standard errors.
 
-    ``sweep`` is compared but not chosen: its curve starts at an order's first print, and resting orders are also filled
-    by the price move before it.
+    ``sweep`` is compared, not chosen: resting orders also fill by the price move before the first print.
     """
     gains = {name: gain_of(loglik - unseen["mid"], fills) for name, loglik in sorted(unseen.items()) if name != "mid"}
     best = max(REST_FROM, key=lambda name: gains[name][0])
@@ -308,9 +295,10 @@ def _choice(compared: str, unseen: dict[str, Floats], fills: float, clear: float
 def chosen_before(
     tapes: "Sequence[Tape]", config: CalibrationConfig, until_us: int
 ) -> tuple[CalibrationConfig, ReferenceChoice | None, tuple[str, ...]]:
-    """Return the config with ``auto`` replaced by the reference chosen on data before an instant, choice, and notes.
+    """Replace ``auto`` by the reference chosen on data before *until_us*; return config, choice (None if given) and
+    notes.
 
-    All later windows share it, without look-ahead. The choice is None if the config names a reference.
+    All later windows share it, without look-ahead.
     """
     if config.reference != AUTO:
         return config, None, ()
@@ -342,9 +330,7 @@ class Resolved(NamedTuple):
     """A config with a reference price, and the comparison behind the choice.
 
     Attributes:
-        config: The config, without ``auto``.
-        choice: The comparison of the references; None with too few data.
-        marks: The marks of the days by reference.
+        choice: None with too few data.
         notes: Why ``auto`` could not choose.
     """
 
@@ -357,8 +343,8 @@ class Resolved(NamedTuple):
 def resolved(tapes: "Sequence[Tape]", config: CalibrationConfig) -> Resolved:
     """Return the config with ``auto`` replaced by the chosen reference, and the comparison.
 
-    With ``auto`` and too few data to compare references, it is the mid, with a note. Under a fill model ``auto`` is the
-    mid, because quotes are at distances from the mid.
+    With too few data ``auto`` is the mid, with a note. So it is under a fill model, because quotes are measured from
+    the mid.
     """
     given = QUOTED_FROM if config.reference == AUTO and config.fills is not None else config.reference
     marks = marks_by_reference(Calibrator(tapes, replace(config, method="marks", reference="mid", fills=None)))

@@ -41,43 +41,35 @@ REMEDY = "create it again with `mm schedule`"
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A time span and its parameters: lambda(delta) = A exp(-k delta).
+    """A time span and its parameters: λ(δ) = A exp(-k δ); unknown values are None.
 
     Attributes:
-        start_us: First instant at which the parameters apply.
-        end_us: First instant at which they no longer do.
-        train_start_us: First instant of the data that this segment's own fit may use.
-        train_end_us: First instant that it may not use; before *start_us* by the order latency.
-        A: Fills per second, per side and resting order, at distance 0; None if no parameters are usable.
-        k: Decay per tick; None with *A*.
-        se_k: Standard error of *k*, by blocks where the training window has two; None if unknown.
-        se_logA: Standard error of ln *A*, likewise.
-        n_fills: Fills in this segment's own training data (``ewma``: weighted), whether or not its fit is usable.
-        usable: Whether *A* and *k* may be used.
-        status: Status of this segment's own fit (``ok``, ``few_fills``, ``no_fills``, ...).
-        source: ``fitted`` here, ``carried`` from an earlier segment, ``default``, or ``none``.
-        age_s: Age of the data of *A* and *k* relative to a fresh fit's, in s; None if they are not from a fit.
-        reason: Reason of the fit's status if it is not ``ok``, then the fallback applied.
-        sigma_ticks: Volatility of the mid over this segment's training window, in ticks/√s; None if unknown.
-        predictive_low: Lower end of the 95 % predictive interval of fills, both sides, in a segment of the schedule's
-            step, from this segment's own training data; None if unknown.
-        predictive_high: Its upper end.
-        min_delta_ticks: Nearest distance of the fit of *A* and *k*; None if unknown.
-        max_delta_ticks: Farthest distance of that fit; None if unknown.
-        shape: The shape of λ(δ) that described the fills best; ``exponential`` is that of *A* and *k*. None if no
-            parameters are usable, and in a file older than this key.
-        lambda_curve: For any other shape, points of λ(δ): distance in ticks, fills per second.
-        adverse_ticks: Mean adverse move of the mid in the 5 s after fills, in the training window of *A* and *k*, at
-            the distance of the highest expected profit by them; None with too few fills.
-        measured_rates: Distance in ticks and fills per second of orders under a fill model in the training window of
-            *A* and *k*, neighbouring distances pooled to 20 fills; empty for the hit rule.
-        mean_bid_per_s: Mean intensity, by the schedule's *clustering*, of orders that hit bids, over the training
-            window of *A*, with its weights; None without a usable clustering or usable parameters.
-        mean_ask_per_s: The same for orders that hit asks.
-        half_spread_ticks: Half of the mean displayed spread over the training window of *A* and *k*, in ticks.
-        ci95_A: 95 % interval of *A*, by blocks where its training window has two; None if unknown.
-        A_shrunk: *A* of its window drawn to the mean of the segments that had ended; nothing is traded with it. None of
-            fewer than three.
+        train_start_us: First instant of its training data.
+        train_end_us: First instant after them; before *start_us* by the order latency.
+        A: Fills per second, per side and resting order, at distance 0; None if unusable.
+        k: Decay per tick.
+        se_k: By blocks where the training window has two.
+        n_fills: In its own training data (``ewma``: weighted), whether or not the fit is usable.
+        status: Of its own fit (``ok``, ``few_fills``, ``no_fills``, ...).
+        source: ``fitted``, ``carried`` from an earlier segment, ``default``, or ``none``.
+        age_s: Age of the data of *A* and *k* relative to a fresh fit's; None if not from a fit.
+        reason: Why the fit is not ``ok``, then the fallback.
+        sigma_ticks: Volatility of the mid in its training window, ticks/√s.
+        predictive_low: Lower end of the 95 % predictive interval of fills, both sides, in one step, from its own
+            training data.
+        min_delta_ticks: Nearest distance of the fit of *A* and *k*.
+        shape: Shape that describes the fills best; *A* and *k* are the ``exponential``. None if unusable or in an older
+            file.
+        lambda_curve: For another shape, distance (ticks) and fills per second.
+        adverse_ticks: Mean adverse move of the mid in the 5 s after fills, at the distance of the highest expected
+            profit, in the training window of *A* and *k*; None with too few fills.
+        measured_rates: Distance (ticks) and fills per second of orders under a fill model in that window, pooled to 20
+            fills; empty for the hit rule.
+        mean_bid_per_s: Mean intensity, by the schedule's *clustering*, of orders that hit bids in the training window
+            of *A*, with its weights.
+        half_spread_ticks: Half of the mean displayed spread in that window, ticks.
+        ci95_A: By blocks where the training window has two.
+        A_shrunk: *A* of its window drawn to the mean of the segments that had ended; not traded with. None below three.
     """
 
     start_us: int
@@ -127,12 +119,10 @@ class Schedule(Shown):
         half_life_min: Half-life of the weights of data, in min, in the modes with weights; None in others.
         max_age_s: Maximum age of carried parameters, in s; None without a limit.
         calib_fills: The fill model under which the windows were measured; None for the hit rule.
-        clustering: Excitation between orders in the first training window, in the form of `HawkesFit.to_json`; None if
-            it was not fitted.
-        reference_choice: The choice of *reference* on the data before the first segment, in the form of a fit's; None
-            if it was given.
+        clustering: Excitation in the first training window (`HawkesFit.to_json`); None if not fitted.
+        reference_choice: Choice of *reference* on data before the first segment; None if given.
         shared: Mean and deviation over the segments, each fitted alone, of ln A and k, their correlation, and how many
-            fell into the interval of the window before (`shared_strength`); None of too few.
+            fell into the previous window's interval (`shared_strength`); None with too few.
     """
 
     symbol: str
@@ -163,13 +153,13 @@ class Schedule(Shown):
 
     @property
     def sources(self) -> dict[str, int]:
-        """The number of segments by `source`: only those fitted have parameters from their own window."""
+        """Number of segments by `source`; only fitted ones have their own window's parameters."""
         sources = [segment.source for segment in self.segments]
         return {name: sources.count(name) for name in SOURCES}
 
     @property
     def oldest_s(self) -> float | None:
-        """The greatest age of carried parameters, in s; None if none are carried."""
+        """Greatest age of carried parameters, s; None without any."""
         ages = [segment.age_s for segment in self.segments if segment.source == "carried" and segment.age_s is not None]
         return max(ages, default=None)
 
@@ -291,10 +281,6 @@ def calibrator_of(
     """Return the calibrator of a plan's windows, and notes on its reference price, chosen before the first segment.
 
     Args:
-        tape: One day, or days in order of time.
-        plan: The windows.
-        config: Measurement settings; None for ``marks`` from the reference price that predicts best, ``auto``.
-        rules: The latencies of simulated orders.
         memory: ``keep`` and ``held`` of `Calibrator`.
     """
     tapes = tapes_given(tape, "the schedule")
@@ -311,10 +297,7 @@ def schedule_of(
     clustering: WindowClustering | None,
     shared: tuple[dict[str, Any] | None, Sequence[Mapping[str, Any]]],
 ) -> Schedule:
-    """Return the schedule of *segments*, which are those of the plan's windows over the calibrator's days.
-
-    *shared* is what `shared_strength` returns for them.
-    """
+    """Return the schedule of a plan's segments; *shared* comes from `shared_strength`."""
     return Schedule(
         symbol=calibrator.tapes[0].symbol,
         day=calibrator.day,
@@ -337,13 +320,8 @@ def schedule_of(
 def segments_of(
     windows: Sequence[Window], fits: Iterable[WindowFit], fallback: Fallback, reference: str = "mid"
 ) -> Iterator[Segment]:
-    """Yield the segment of each window, from its own fit or by *fallback*, which uses earlier fits only.
-
-    Args:
-        windows: In order of time.
-        fits: Fit of each window; consumed one by one as segments are requested.
-        fallback: Replacement of unusable fits.
-        reference: Reference price of the fits' distances.
+    """Yield each window's segment, from its own fit or by *fallback*, which uses earlier fits only; *fits* is consumed
+    as requested.
     """
     last: tuple[Window, WindowFit] | None = None
     for window, own in zip(windows, fits, strict=True):
@@ -388,7 +366,6 @@ def segments_of(
 
 
 def _adverse(used: WindowFit, line: Line, reference: str) -> float | None:
-    """Return the adverse move after fills at the distance of the highest expected profit; None if unknown."""
     if (A := used.A) is None or (k := used.k) is None:
         return None
     return move_of_best_distance(
@@ -399,7 +376,7 @@ def _adverse(used: WindowFit, line: Line, reference: str) -> float | None:
 
 
 def _fault(segment: Segment) -> str:
-    """Return the error in a segment; empty if it is valid."""
+    """Empty if valid."""
     start_us, trained_us, A, k = segment.start_us, segment.train_end_us, segment.A, segment.k
     line, measured = segment.lambda_curve, segment.measured_rates
     positive = A is not None and A > 0 and k is not None and k > 0
@@ -426,13 +403,12 @@ def _fault(segment: Segment) -> str:
 
 
 def _is_curve(line: Line) -> bool:
-    """Return whether *line* is empty, or has the points of a decreasing λ(δ)."""
     falls = are_rates(line) and all(near[1] >= far[1] for near, far in pairwise(line))
     return not line or (falls and len(line) > 1 and line[-1][1] < line[-2][1])
 
 
 def _means_fault(segment: Segment, clustered: bool) -> str:
-    """Return the error in the mean intensities of a segment; *clustered* is whether the clustering is usable."""
+    """*clustered*: the clustering is usable."""
     means = (segment.mean_bid_per_s, segment.mean_ask_per_s)
     if not (clustered and segment.usable):
         return "" if means == (None, None) else f"mean_bid_per_s and mean_ask_per_s are {means}; they must be null"

@@ -1,8 +1,8 @@
 """Shapes of λ(δ), each fitted to the rows of a fit by maximum likelihood.
 
 A row is an order resting at its distance, with rate λ(δ), or a cell ``[δ, δ + w)`` of the depth of aggressive orders,
-with rate λ(δ) - λ(δ + w). Given the number of fills, they are multinomial over the rows; the height of a curve is
-profiled out, which leaves its shape.
+with rate λ(δ) - λ(δ + w). Given their number, fills are multinomial over the rows; the height is profiled out, which
+leaves a curve's shape.
 """
 
 import math
@@ -56,23 +56,22 @@ class Cells:
 
     @cached_property
     def edges(self) -> Floats:
-        """Every distance at which a row begins or ends, in ticks."""
         far = self.shape.delta + self.shape.width
         return np.unique(np.concatenate((self.shape.delta, far[np.isfinite(far)])))
 
     @cached_property
     def spans(self) -> tuple[Ints, Ints]:
-        """Start and end edge of each row, as indices; for an open row the end is the number of edges."""
+        """Start and end edge of each row, as indices; an open row ends at the number of edges."""
         far = self.shape.delta + self.shape.width
         return np.searchsorted(self.edges, self.shape.delta), np.searchsorted(self.edges, far)
 
     def units(self, delta: Floats) -> Floats:
-        """Return distances in units beyond the nearest row."""
+        """In units beyond the nearest row."""
         units: Floats = (delta - self.shape.delta[0]) / self.scale
         return units
 
     def log_gain(self, curve: Floats) -> tuple[Floats, Floats]:
-        """Return ln of the rate of each row, from ln λ at the edges, and the share subtracted by its far end."""
+        """Return ln of each row's rate from ln λ at the edges, and the share that its far end subtracts."""
         begin, end = self.spans
         ended = np.concatenate((curve, np.full((*curve.shape[:-1], 1), -np.inf)), axis=-1)
         begun = curve[..., begin]
@@ -81,7 +80,6 @@ class Cells:
         return np.maximum(begun + np.log(left), NEVER), np.exp(fall) / left
 
     def slopes(self, rises: Floats, taken: Floats) -> Floats:
-        """Return the derivatives of ``log_gain``, from those of ln λ at the edges and the shares of the far ends."""
         begin, end = self.spans
         ended = np.concatenate((rises, np.zeros((*rises.shape[:-2], 1, rises.shape[-1]))), axis=-2)
         begun = rises[..., begin, :]
@@ -95,10 +93,10 @@ class FittedCurve:
 
     Attributes:
         log_height: ln λ at shape 0.
-        log_gain: ln of the rate of each row, in 1/s.
-        at_edges: ln λ at the edges of *cells*, in 1/s.
-        gain_slopes: Derivatives of *log_gain* by parameter, the height first; a column each.
-        shape: The parameters besides the height; for the monotone curve, its steps, in 1/s.
+        log_gain: ln of each row's rate, 1/s.
+        at_edges: ln λ at the edges of *cells*, 1/s.
+        gain_slopes: Its derivatives by parameter (columns), the height first.
+        shape: Parameters besides the height; the monotone curve's steps, 1/s.
         pools: Of a monotone curve of resting orders, whose rate is constant within pools: the pool of each row, and of
             each edge. The slopes are those of ln of the rates of the pools, so that pools are independent.
     """
@@ -157,9 +155,7 @@ def shares_loglik(log_gain: Floats, exposure_s: Floats, fills: Floats) -> Floats
     Terms of the exposure, equal for every curve, are left out.
 
     Args:
-        log_gain: ln of the rate of each row.
-        exposure_s: One row per block, in seconds.
-        fills: Likewise.
+        exposure_s: A row per block, as *fills*.
     """
     top = log_gain.max()
     reached = (exposure_s * np.exp(log_gain - top)).sum(axis=-1)
@@ -172,9 +168,7 @@ def fitted(family: Family | None, cells: Cells, exposure_s: Floats, fills: Float
     """Return the maximum-likelihood curve of a family, or the monotone one for None, of each of several tables.
 
     Args:
-        family: The kind of curve.
-        cells: The rows.
-        exposure_s: float64[tables, rows], in seconds, all above 0.
+        exposure_s: float64[tables, rows], above 0.
         fills: float64[tables, rows].
     """
     return monotone(cells, exposure_s, fills) if family is None else search(family, cells, exposure_s, fills)
@@ -184,7 +178,7 @@ def fitted(family: Family | None, cells: Cells, exposure_s: Floats, fills: Float
 def search(family: Family, cells: Cells, exposure_s: Floats, fills: Floats) -> list[FittedCurve]:
     """Return the maximum-likelihood curves of a family, by damped Fisher scoring from the best of its starts.
 
-    The arguments are those of `fitted`.
+    Arguments as in `fitted`.
     """
     tables, count = len(fills), len(family.starts)
     starts, tiled = np.tile(np.array(family.starts), (tables, 1)), np.repeat(np.arange(tables), count)
@@ -195,7 +189,6 @@ def search(family: Family, cells: Cells, exposure_s: Floats, fills: Floats) -> l
 
 
 def _climbed(family: Family, cells: Cells, shapes: Floats, counts: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-    """Return the shapes at local maxima of the likelihood of exposure and fills, a row each, and the heights."""
     x, shapes, heights = cells.units(cells.edges), shapes.copy(), np.empty(len(shapes))
     damping, climbing = np.full(len(shapes), 1e-3), np.arange(len(shapes))
     for _ in range(MAX_ITERATIONS):
@@ -229,7 +222,6 @@ def _climbed(family: Family, cells: Cells, shapes: Floats, counts: tuple[Floats,
 def _ascent(
     family: Family, cells: Cells, x: Floats, shapes: Floats, counts: tuple[Floats, Floats]
 ) -> tuple[Floats, Floats, Floats]:
-    """Return the likelihood at each shape, its score, and the Fisher information."""
     exposure_s, fills = counts
     curve, rises = family.curve(shapes, x)
     gain, taken = cells.log_gain(curve)
@@ -244,7 +236,6 @@ def _ascent(
 
 
 def _at_best_height(family: Family, cells: Cells, counts: tuple[Floats, Floats], shape: Floats) -> FittedCurve:
-    """Return the curve with a given shape at its maximum-likelihood height."""
     exposure_s, fills = counts
     curve, rises = family.curve(shape, cells.units(cells.edges))
     gain, taken = cells.log_gain(curve)
@@ -265,14 +256,13 @@ def _at_best_height(family: Family, cells: Cells, counts: tuple[Floats, Floats],
 def monotone(
     cells: Cells, exposure_s: Floats, fills: Floats, smooth: list[FittedCurve] | None = None
 ) -> list[FittedCurve]:
-    """Return the maximum-likelihood monotone curves; the arguments are those of `fitted`.
+    """Return the maximum-likelihood monotone curves; arguments as in `fitted`.
 
-    Their steps from edge to edge are 0 or more, and the rate of a row is the sum of those within it: Poisson counts of
-    sums of steps, whose likelihood has one maximum, found by EM (Vardi, Shepp and Kaufman, JASA 80 (1985) 8-20).
-    Resting orders alone need no iteration: pooling adjacent violators gives the maximum.
+    Steps between edges are 0 or more, and a row's rate sums the steps within it: Poisson counts of sums of steps, with
+    one maximum, by EM (Vardi, Shepp and Kaufman, JASA 80 (1985) 8-20). Resting orders alone need no iteration: pooling
+    adjacent violators gives the maximum.
 
-    Two exponentials, *smooth* if they are known, add a prior weight of half a fill in each row, so that no row has
-    rate 0.
+    Two exponentials (*smooth*, if known) add a prior weight of half a fill per row, so that no rate is 0.
     """
     smooth = smooth or search(TWO_EXPONENTIALS, cells, exposure_s, fills)
     log_gain = np.stack([curve.log_gain for curve in smooth])
@@ -292,7 +282,7 @@ def monotone(
 def falling(values: Floats, weights: Floats) -> Floats:
     """Return the weighted least-squares fit of *values* that never rises, by pooling adjacent violators.
 
-    ``scipy.optimize`` has it as well, but its import takes longer than all fits of a schedule.
+    ``scipy.optimize`` has it too, but its import takes longer than all fits of a schedule.
     """
     pools: list[tuple[float, float, int]] = []  # of each: value, weight, number of rows
     for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
@@ -306,7 +296,6 @@ def falling(values: Floats, weights: Floats) -> Floats:
 
 
 def _of_steps(cells: Cells, exposure_s: Floats, fills: Floats, steps: Floats) -> FittedCurve:
-    """Return the monotone curve of these steps, at the height that expects all fills."""
     begin, end = cells.spans
     steps = steps * (fills.sum() / float((exposure_s * _summed(steps, cells.spans)).sum()))
     gain, rate = _summed(steps, cells.spans), steps[::-1].cumsum()[::-1]
@@ -331,10 +320,10 @@ def _of_steps(cells: Cells, exposure_s: Floats, fills: Floats, steps: Floats) ->
 def climb(spans: tuple[Ints, Ints], counts: Floats, waited: Floats, steps: Floats) -> Floats:
     """Return steps after EM updates: each multiplied by the mean ratio of counts to expectations of its rows.
 
-    A step without seconds is unchanged. The updates of a table end when ten of them gain less than `ENOUGH_EM`.
+    A step without seconds stays. A table is done when ten updates gain less than `ENOUGH_EM`.
 
     Args:
-        spans: int64[rows] each, the first step of each row and the first beyond it.
+        spans: int64[rows] each, a row's first step and the first beyond.
         counts: float64[tables, rows], count of each row.
         waited: float64[tables, rows], seconds of each row.
         steps: float64[tables, steps], 0 or more.
@@ -357,14 +346,12 @@ def climb(spans: tuple[Ints, Ints], counts: Floats, waited: Floats, steps: Float
 
 
 def _spread_over(spans: tuple[Ints, Ints], values: Floats, size: int) -> Floats:
-    """Return for each step the sum of the values of the rows that contain it, float64[tables, size]."""
     first = np.arange(len(values))[:, None] * (size + 1)
     begun, ended = (sum_by((first + into).ravel(), values.ravel(), len(values) * (size + 1)) for into in spans)
     return (begun - ended).reshape(len(values), -1).cumsum(axis=1)[:, :size]
 
 
 def _summed(steps: Floats, spans: tuple[Ints, Ints]) -> Floats:
-    """Return the sum of the steps within each row."""
     total = np.concatenate((np.zeros((*steps.shape[:-1], 1)), steps.cumsum(axis=-1)), axis=-1)
     sums: Floats = np.maximum(total[..., spans[1]] - total[..., spans[0]], 1e-300)
     return sums

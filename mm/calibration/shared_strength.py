@@ -1,9 +1,9 @@
-"""What stretches of time share: the mean of a parameter over them, and how far they differ beyond their errors.
+"""What stretches of time share: a parameter's mean, and how far stretches differ beyond their errors.
 
-A and k are no constants: each window has its own. An estimate of one window is drawn to the mean of all (empirical
-Bayes), the more the larger its error is against the differences between windows; and a parameter of the next stretch
-differs from it by as much again. The variance between them is that of Paule and Mandel (1982): the one with which the
-squared deviations, each over its own variance, add up to the degrees of freedom.
+Each window has its own A and k. An estimate is drawn to the mean of all (empirical Bayes), the more the larger its
+error is against the differences; the next stretch differs from the mean by as much again. The variance between
+stretches is Paule and Mandel's (1982): squared deviations, each over its own variance, add up to the degrees of
+freedom.
 """
 
 import math
@@ -35,7 +35,7 @@ class Shared:
     """A normal distribution of a parameter over stretches of time.
 
     Attributes:
-        sd: Standard deviation between stretches, beyond the errors of their estimates.
+        sd: Between stretches, beyond their errors.
     """
 
     mean: float
@@ -44,7 +44,7 @@ class Shared:
 
     @classmethod
     def of(cls, values: Sequence[float], errors: Sequence[float]) -> Self | None:
-        """Return the distribution that estimates with standard *errors* come from; None of fewer than `LEAST`."""
+        """None below `LEAST` values."""
         if len(values) < LEAST:
             return None
         x, squares = np.asarray(values, np.float64), np.asarray(errors, np.float64) ** 2
@@ -57,7 +57,7 @@ class Shared:
         return cls(float((weights * x).sum() / weights.sum()), math.sqrt(variance), len(x))
 
     def shrunk(self, value: float, error: float) -> tuple[float, float]:
-        """Return the estimate of one stretch and its error, given all: drawn to the mean."""
+        """Return estimate and error drawn to the mean."""
         own, between = error**2, self.sd**2
         if own + between == 0:
             return value, error
@@ -65,10 +65,10 @@ class Shared:
         return self.mean + share * (value - self.mean), math.sqrt(share) * error
 
     def estimate(self, value: float, error: float, wide: float = NORMAL) -> Estimate:
-        """Return the estimate of one stretch, drawn to the mean, with its 95 % interval.
+        """Return the estimate drawn to the mean, with its 95 % interval.
 
-        The interval allows for mean and deviation being estimates themselves: Morris, JASA 78 (1983) 47-55, eq. 4.1.
-        *wide* is the quantile of the stretch's own interval, by as many degrees of freedom as gave its *error*.
+        The interval allows for the errors of mean and deviation: Morris, JASA 78 (1983) 47-55, eq. 4.1. *wide* is the
+        quantile for the degrees of freedom behind *error*.
         """
         own, every = error**2, error**2 + self.sd**2
         if every == 0:
@@ -89,9 +89,9 @@ def _spread(values: Floats, variances: Floats) -> float:
 
 
 class Stretch(NamedTuple):
-    """The estimates of one stretch alone: ln A and k, their errors (by blocks where it can) and correlation.
+    """One stretch alone: ln A and k, their errors (by blocks if possible) and correlation.
 
-    ``wide`` is the quantile by which the errors give 95 % intervals.
+    ``wide`` is the quantile that turns the errors into 95 % intervals.
     """
 
     log_a: float
@@ -103,7 +103,7 @@ class Stretch(NamedTuple):
 
     @classmethod
     def of(cls, fit: PoissonFit) -> Self | None:
-        """Return the stretch of a usable fit with errors, else None."""
+        """None unless the fit is usable and has errors."""
         own = with_block_errors(fit)
         known = (fit.logA, fit.k, fit.se_logA, fit.se_k, own.se_logA, own.se_k, fit.cov_logA_k)
         if not fit.usable or None in known or not fit.se_logA or not fit.se_k:
@@ -114,17 +114,14 @@ class Stretch(NamedTuple):
         return cls(log_a, k, *errors, together / (naive_a * naive_k), _wide(fit.ci95_k_block, by_blocks_k))
 
     def error_at(self, ticks: float) -> float:
-        """Return the standard error of ln λ at a distance."""
+        """Standard error of ln λ at a distance."""
         together = self.correlation * self.error_log_a * self.error_k
         return math.sqrt(max(self.error_log_a**2 - 2 * ticks * together + (ticks * self.error_k) ** 2, 0.0))
 
 
 def log_rate_half(whole: PoissonFit, alone: Sequence[PoissonFit]) -> float | None:
-    """Return half of the 95 % interval of ln λ of another day about that of *whole*, at its pivot; None of too few.
-
-    Args:
-        whole: The fit of all days, whose error is by blocks.
-        alone: The fit of each day.
+    """Return half of the 95 % interval of another day's ln λ about *whole*'s at its pivot; None with too few days in
+    *alone*.
     """
     at, own = whole.pivot_delta, Stretch.of(whole)
     days = [day for day in map(Stretch.of, alone) if day is not None]
@@ -135,10 +132,10 @@ def log_rate_half(whole: PoissonFit, alone: Sequence[PoissonFit]) -> float | Non
 
 
 class NextStretch:
-    """Counts how often A and k of the stretch after a window fell into the interval that the window gave for them.
+    """Counts how often A and k of the next stretch fell into the interval that a window gave.
 
-    The interval is about the window's estimate, shrunk to the mean of the stretches that had ended; its variance is
-    the error of that, what the next stretch differs by, and, since the next one is measured, its own error.
+    The interval is about the window's estimate, shrunk to the mean of the stretches that had ended; its variance adds
+    the estimate's error, the difference between stretches, and the next stretch's own error.
     """
 
     def __init__(self) -> None:
@@ -147,7 +144,7 @@ class NextStretch:
         self._inside = {"A": 0, "k": 0}
 
     def add(self, window: Stretch | None, after: Stretch | None) -> None:
-        """Count the stretch *after* a *window*, by what is known when it begins, and keep it."""
+        """Count *after* by what is known when it begins, and keep it."""
         if after is None:
             return
         shared = self.shared()
@@ -164,7 +161,7 @@ class NextStretch:
         self._past.append(after)
 
     def shared(self) -> dict[str, Shared] | None:
-        """Return the distributions of ln A and k over the stretches so far; None of too few."""
+        """Distributions of ln A and k so far; None with too few."""
         if len(self._past) < LEAST:
             return None
         a = Shared.of([each.log_a for each in self._past], [each.error_log_a for each in self._past])
@@ -172,7 +169,7 @@ class NextStretch:
         return None if a is None or k is None else {"A": a, "k": k}
 
     def to_json(self) -> dict[str, Any] | None:
-        """Return the entry ``shared`` of a schedule: ``A`` of ln A, ``k``, and ``next``; None of too few stretches."""
+        """Return ``shared`` of a schedule: ``A`` (of ln A), ``k``, and ``next``; None with too few."""
         shared = self.shared()
         if shared is None:
             return None
@@ -182,7 +179,7 @@ class NextStretch:
 
 
 def shrunk_to(shared: Mapping[str, Shared] | None, alone: Stretch | None) -> dict[str, Any]:
-    """Return A and k of a stretch drawn to the mean of all, with their intervals, by the names in `SHRUNK`."""
+    """Return A and k drawn to the mean of all, with intervals, by the names in `SHRUNK`."""
     if shared is None or alone is None:
         return dict.fromkeys(SHRUNK)
     a = shared["A"].estimate(alone.log_a, alone.error_log_a, alone.wide)
@@ -193,10 +190,10 @@ def shrunk_to(shared: Mapping[str, Shared] | None, alone: Stretch | None) -> dic
 
 
 def schedule_log_rate_half(schedule: "Schedule") -> float | None:
-    """Return half of the 95 % interval of ln of the fills that a schedule expects; None if it does not state that.
+    """Return half of the 95 % interval of ln of a schedule's expected fills; None if it states none.
 
-    It is that of fills at the mean depth, 1/k, by the errors of its windows, averaged over as many as have no data in
-    common. What segments differ by beyond that is in the scatter of their fills about the expected ones.
+    It is for fills at the mean depth, 1/k, from the windows' errors, averaged over as many as share no data. Further
+    differences between segments are in the scatter of their fills.
     """
     windows = [each for each in schedule.segments if each.usable and segment_stretch(each) is not None]
     alone = [stretch for each in windows if (stretch := segment_stretch(each)) is not None]
@@ -210,7 +207,6 @@ def schedule_log_rate_half(schedule: "Schedule") -> float | None:
 
 
 def _covered(spans: Sequence[tuple[int, int]]) -> int:
-    """Return the time within any of some spans."""
     covered, until = 0, 0
     for start, end in sorted(spans):
         covered, until = covered + max(end - max(start, until), 0), max(until, end)
@@ -226,22 +222,17 @@ def segment_stretch(segment: "Segment | WindowFit") -> Stretch | None:
 
 
 def _wide(ends: tuple[float, float] | None, error: float) -> float:
-    """Return the quantile by which an *error* of k gave the *ends* of its interval, the normal one at least."""
+    """Return the quantile by which *error* gave the *ends* of k's interval, at least the normal one."""
     return max((ends[1] - ends[0]) / 2 / error, NORMAL) if ends and error else NORMAL
 
 
 def shared_strength(
     windows: Sequence["Window"], fits: Sequence["WindowFit"], fit: Callable[[int, int], PoissonFit]
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Return what the segments of a schedule share, each fitted alone, and the estimates that they give.
+    """Return what a schedule's segments share, each fitted alone, and the estimates this gives.
 
-    The first is None of too few usable segments. The others are a row for each segment, by the names in `SHRUNK`: its
-    window's estimate, drawn to the mean of the segments that had ended before it.
-
-    Args:
-        windows: The windows of the segments, in order of time.
-        fits: Their fits.
-        fit: Fits a span of time.
+    The first is None with too few usable segments; the second has a row per segment with the names in `SHRUNK`: its
+    window's estimate drawn to the mean of the segments that had ended before.
     """
     counted, drawn = NextStretch(), []
     for window, own in zip(windows, fits, strict=True):
@@ -252,11 +243,11 @@ def shared_strength(
 
 
 def schedule_draws(schedule: "Schedule", count: int, seed: int) -> Iterator["Schedule"]:
-    """Yield *count* schedules whose A and k are drawn from what is known of each segment's own.
+    """Yield *count* schedules with A and k drawn from what each segment states.
 
-    A segment's are about its window's estimate, shrunk to the mean of all: by its error, which windows share as far as
-    they have data in common, and by what a stretch differs from others. A curve and measured rates keep their shape.
-    Equal seeds give equal draws.
+    A segment's draw is about its window's estimate, shrunk to the mean of all: by its error, which windows share as far
+    as they share data, and by the difference between stretches. A curve and measured rates keep their shape. Equal
+    seeds give equal draws.
 
     Raises:
         FitError: If the schedule does not state what its segments share.
@@ -282,7 +273,7 @@ def schedule_draws(schedule: "Schedule", count: int, seed: int) -> Iterator["Sch
 
 
 def _drawn(segment: "Segment", shared: Sequence[Shared], together: Floats, apart: Floats) -> "Segment":
-    """Return a segment with drawn A and k; *together* and *apart* are standard normal, of ln A and k."""
+    """*together* and *apart* are standard normal, for ln A and k."""
     own = segment_stretch(segment)
     if own is None:
         return segment
@@ -299,12 +290,10 @@ def _drawn(segment: "Segment", shared: Sequence[Shared], together: Floats, apart
 
 
 def sentence(shared: Mapping[str, Any], stretches: str, drawn: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Return in words what stretches share, the *drawn* estimates of each, and how well windows told the next one.
+    """Say what stretches share, the *drawn* estimates of each, and how well windows predicted the next.
 
     Args:
-        shared: As of `NextStretch.to_json`.
-        stretches: What they are: segments of 15 min, days.
-        drawn: A row each with the names in `SHRUNK`.
+        stretches: Their name: segments of 15 min, days.
     """
     a, k, after = shared["A"], shared["k"], shared["next"]
     text = (
@@ -324,7 +313,7 @@ def sentence(shared: Mapping[str, Any], stretches: str, drawn: Sequence[Mapping[
 
 
 def told(schedule: Mapping[str, Any]) -> str:
-    """Return the `sentence` of a ``poisson_schedule.json``; empty without what its segments share."""
+    """Return the `sentence` of a ``poisson_schedule.json``, or empty."""
     if schedule.get("shared") is None:  # an earlier version made it, or there are too few
         return ""
     drawn = [{"A_shrunk": None, "k_shrunk": None, **segment} for segment in schedule["segments"]]

@@ -33,10 +33,10 @@ class HitRule:
 
     Attributes:
         hit: ``touch`` (prints at the price or beyond count) or ``strict`` (beyond only).
-        order_e8: Minimum quantity of a sweep, in 1e-8 of the base asset; 0 for any.
-        queue_ahead: Share of the lots displayed at the price before the sweep that fill before the
-            order, from 0 (it is first) to 1 (it is last); with ``strict`` the whole queue does.
-        grouped: Whether prints with the same side and trade time are one sweep; otherwise each print is.
+        order_e8: Least quantity of a sweep, 1e-8 of the base asset; 0 for any.
+        queue_ahead: Share of the lots displayed before the sweep that fill first, from 0 (we are first) to 1 (last);
+            with ``strict`` the whole queue does.
+        grouped: Whether prints of one side and trade time are one sweep.
     """
 
     hit: str = "touch"
@@ -63,18 +63,17 @@ class HitRule:
 
     @property
     def plain(self) -> bool:
-        """Whether any single print is enough: no quantity, no queue."""
+        """Whether any print is enough: no quantity, no queue."""
         return self.order_e8 == 0 and self.queue_ahead == 0
 
 
 class Displayed:
-    """The lots displayed on one side of the book just before any event, at given prices.
+    """The lots displayed on one side just before any event, at given prices.
 
-    The book's rows are sorted once, by price and event; a lookup is one binary search.
+    Rows are sorted once, by price and event; a lookup is a binary search.
     """
 
     def __init__(self, tape: "Tape", side: int, ticks: Ints) -> None:
-        """Sort the rows of *tape* on *side* (+1 bids, -1 asks) at the prices *ticks*."""
         event = np.repeat(np.arange(len(tape)), np.diff(tape.first_row))
         rows = slice(int(tape.first_row[0]), int(tape.first_row[-1]))  # a window shares the rows of its day
         row_ticks = tape.row_ticks[rows]
@@ -88,7 +87,7 @@ class Displayed:
         self._whole = np.append(0, np.flatnonzero(whole))
 
     def lots(self, ticks: Ints, events: Ints) -> Ints:
-        """Return the lots displayed at each of *ticks* just before each of *events* of the tape; 0 for none."""
+        """Lots at each of *ticks* just before each event; 0 for none."""
         if not self._lots.size:
             return np.zeros(ticks.size, np.int64)
         at = np.searchsorted(self._sorted, self._keys(ticks, events)) - 1
@@ -97,7 +96,6 @@ class Displayed:
         return np.where(displayed, self._lots[at], 0)
 
     def _keys(self, ticks: Ints, events: Ints) -> Ints:
-        """Return one number for each price and event, in the order of price, then event."""
         keys: Ints = (ticks - self._low) * self._stride + events
         return keys
 
@@ -107,9 +105,9 @@ class Reached:
     """The sweeps of a window, in the order of the tape.
 
     Attributes:
-        us: Instant of the first print of each in the window.
-        row: Row of the reference path in force just before it.
-        depth: Distance of the deepest hit price, in steps; far below 0 for none.
+        us: First print of each in the window.
+        row: Reference path's row just before.
+        depth: Deepest hit price, in steps; far below 0 for none.
     """
 
     us: Ints
@@ -118,10 +116,10 @@ class Reached:
 
 
 class Sweeps:
-    """The sweeps that hit the probes of one side of a tape; any window of them."""
+    """The sweeps that hit one side's probes; any window of them."""
 
     def __init__(self, tape: "Tape", path: "ReferencePath", side: int, rule: HitRule) -> None:
-        """Select the prints whose aggressor hits the orders of *side*, in the order of the tape."""
+        """Select prints that hit *side*'s orders, in tape order."""
         hitting = tape.trade_side == -side
         self._events, ticks = tape.trades[hitting], tape.trade_ticks[hitting]
         self._rule, self._side, self._path = rule, side, path
@@ -134,7 +132,6 @@ class Sweeps:
         self._displayed = Displayed(tape, side, np.unique(ticks)) if rule.queue_ahead else None
 
     def along(self, path: "ReferencePath") -> "Sweeps":
-        """Return these sweeps measured from another reference of the tape."""
         sweeps = copy(self)
         sweeps._path, sweeps._deepest_of_all = path, self._deepest_of_all
         if path.event is not self._path.event:
@@ -144,33 +141,30 @@ class Sweeps:
 
     @cached_property
     def _deepest_of_all(self) -> Ints:
-        """The deepest price hit by each whole sweep, in signed ticks, for every reference."""
+        """Deepest price hit by each whole sweep, in signed ticks, for every reference."""
         return self._deepest(self._opens, 0, len(self._us)) if len(self._us) else self._opens
 
     @cached_property
     def whole(self) -> Reached:
-        """All sweeps of the tape, each with all of its prints."""
         return self._reached(self._opens, self._deepest_of_all)
 
     def prints(self, start_us: int, end_us: int) -> int:
-        """Return the number of prints in a window."""
         first, last = np.searchsorted(self._us, (start_us, end_us))
         return int(last - first)
 
     def cut_at(self, us: int) -> int | None:
-        """Return the instant at which a sweep begins that has prints on both sides of an instant; None without one."""
+        """Return when a sweep begins that has prints on both sides of *us*; None without one."""
         at = int(self._us.searchsorted(us))
         sweep = int(self._opens.searchsorted(at, side="right")) - 1
         cut = sweep >= 0 and self._opens[sweep] < at < self._stops[sweep + 1]
         return int(self._us[self._opens[sweep]]) if cut else None
 
     def begun(self, start_us: int, end_us: int) -> slice:
-        """Return the sweeps that begin in a window."""
         first, last = self._us.searchsorted((start_us, end_us))
         return slice(int(self._opens.searchsorted(first)), int(self._opens.searchsorted(last)))
 
     def between(self, start_us: int, end_us: int) -> Reached:
-        """Return the sweeps in a window, each cut to its prints in the window."""
+        """Each sweep is cut to its prints in the window."""
         first, last = self._us.searchsorted((start_us, end_us)).tolist()
         begun, stops = self.begun(start_us, end_us), self._stops
         tail = first < min(stops[begun.start], last)
@@ -185,12 +179,10 @@ class Sweeps:
         return Reached(*(np.concatenate([getattr(part, name) for part in parts]) for name in Reached.__slots__))
 
     def _part(self, first: int, last: int) -> Reached:
-        """Return the sweep of the prints from index *first* to *last*, all of one sweep."""
         opens = np.array([first])
         return self._reached(opens, self._deepest(opens, first, last))
 
     def _reached(self, opens: Ints, deepest: Ints) -> Reached:
-        """Return the sweeps that begin with the prints of these indices, with their depths."""
         row = self._row[opens]
         if self._path.first_print:
             return Reached(self._us[opens], row, self._signed_ticks[opens] - deepest)
@@ -198,7 +190,6 @@ class Sweeps:
         return Reached(self._us[opens], row, reference - self._path.per_tick * deepest)
 
     def _deepest(self, opens: Ints, first: int, last: int) -> Ints:
-        """Return the deepest price hit by each sweep, in signed ticks."""
         ticks = self._signed_ticks[first:last]
         if self._rule.plain:
             deepest = np.minimum.reduceat(ticks, opens - first)
@@ -215,20 +206,18 @@ class Sweeps:
 
 
 def begins(trade_us: Ints) -> Mask:
-    """Return which prints of one side begin a sweep; prints of unknown trade time (0) are separate sweeps."""
+    """Prints of unknown trade time (0) are sweeps of their own."""
     new = np.concatenate(([True], trade_us[1:] != trade_us[:-1]))[: trade_us.size]
     opens: Mask = new | (trade_us == 0)
     return opens
 
 
 def deepest_with(sweep: Ints, signed_ticks: Ints, lots: Ints, needed: int) -> Ints:
-    """Return for each sweep the deepest price at or beyond which *needed* lots print; ``NOWHERE`` for none.
+    """Return each sweep's deepest price at or beyond which *needed* lots print; ``NOWHERE`` for none.
 
     Args:
-        sweep: Index of each print's sweep, ascending from 0.
+        sweep: Each print's sweep, ascending from 0.
         signed_ticks: Prices, smallest at the deepest.
-        lots: Lots of each print.
-        needed: Lots of the order.
     """
     order = np.lexsort((signed_ticks, sweep))
     summed = np.cumsum(lots[order])
@@ -252,7 +241,7 @@ class SweptQuantity:
     """
 
     def __init__(self, tapes: "Sequence[Tape]", rule: HitRule) -> None:
-        """Group the prints of *tapes*, which are played in this order, into sweeps."""
+        """*tapes* are played in this order."""
         self.name = "swept_quantity"
         self._rule = rule
         self._starts = [tape.start_us for tape in tapes]
@@ -262,7 +251,7 @@ class SweptQuantity:
         self._here: dict[int, float] = {1: 0, -1: 0}
 
     def on_trade(self, order: "OrderView", trade: "TradeView") -> float:
-        """Return all lots of *order* if the sweep reaches the quantity with this print, else 0."""
+        """Return all lots of *order* if this print completes the quantity, else 0."""
         side, through = order.side, order.side * (order.ticks - trade.ticks)
         if trade.side == side or through < 0:
             return 0
@@ -301,11 +290,10 @@ class _Prints:
         self._displayed = {side: Displayed(tape, side, prices) for side in (1, -1)} if self._share else {}
 
     def sweep(self, trade_id: int) -> int:
-        """Return the event that begins the sweep of a print."""
         return int(self._first[np.searchsorted(self._ids, trade_id)])
 
     def ahead(self, side: int, ticks: int, event: int) -> float:
-        """Return the lots ahead of an order, in the book before the sweep that begins with *event*."""
+        """Lots ahead of an order in the book before the sweep that begins with *event*."""
         if not self._share:
             return 0.0
         return self._share * int(self._displayed[side].lots(np.array([ticks]), np.array([event]))[0])

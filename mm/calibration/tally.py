@@ -19,16 +19,16 @@ HALF = 0.5  # below this weight a quantile is computed from its lower neighbour,
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Time at each touch, and sweeps, of one side of a window; rows may have equal keys, and their values add up.
+    """Time at each touch, and sweeps, of one side of a window; rows with equal keys add up.
 
     Attributes:
-        stood: int64[n], distance of the own best price (touch) from the reference, in steps; ``CLOSED`` without a book.
-        stood_block: int64[n], block of the window.
-        us: int64[n], duration at this touch, in µs.
-        touch: int64[m], distance of the touch just before the sweeps, in steps.
-        depth: int64[m], distance of the deepest price that they hit, in steps.
-        block: int64[m], block in which they began.
-        count: int64[m], number of sweeps.
+        stood: int64[n], distance of the own best price (touch), steps; ``CLOSED`` without a book.
+        stood_block: int64[n].
+        us: int64[n], time at this touch.
+        touch: int64[m], just before the sweeps, steps.
+        depth: int64[m], deepest price hit, steps.
+        block: int64[m], where they began.
+        count: int64[m].
     """
 
     stood: Ints
@@ -41,16 +41,14 @@ class Tally:
 
     @classmethod
     def joined(cls, parts: "Sequence[Tally]") -> Self:
-        """Return the rows of several tallies of one window."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _NAMES))
 
     @property
     def hit(self) -> Ints:
-        """The rows of sweeps that hit a probe, as indices."""
         return np.flatnonzero((self.touch != CLOSED) & (self.depth >= self.touch))
 
     def summed(self) -> Self:
-        """Return the tally with equal rows summed, in the order of blocks, without sweeps that hit nothing."""
+        """Sum equal rows, in block order, without sweeps that hit nothing."""
         stood, into = group(self.stood_block, self.stood)
         us = np.bincount(into, self.us, len(stood)).astype(np.int64)
         touch, depth, block, count = (getattr(self, name)[self.hit] for name in _NAMES[3:])
@@ -59,12 +57,11 @@ class Tally:
         return type(self)(self.stood[stood], self.stood_block[stood], us, touch[met], depth[met], block[met], counts)
 
     def before(self, block: int) -> Self:
-        """Return the rows of the blocks before one, of a tally in the order of blocks."""
+        """The tally must be in block order."""
         stood, swept = np.searchsorted(self.stood_block, block), np.searchsorted(self.block, block)
         return self.where(slice(stood), slice(swept))
 
     def where(self, stood: Any, swept: Any) -> Self:
-        """Return the rows of time *stood* and the rows of sweeps *swept*: masks, indices or slices."""
         columns = [getattr(self, name) for name in _NAMES]
         return type(self)(*(column[stood] for column in columns[:3]), *(column[swept] for column in columns[3:]))
 
@@ -73,13 +70,9 @@ _NAMES = tuple(field.name for field in fields(Tally))
 
 
 def reach_of(tallies: "Sequence[Tally]", per_tick: int) -> float:
-    """Return the reach of the trade flow, in whole ticks: the `REACHED` quantile of the depths of the sweeps.
+    """Return the reach of the trade flow, whole ticks: the `REACHED` quantile of sweep depths.
 
     It is at least `LEAST_TICKS` beyond the median distance of the best price.
-
-    Args:
-        tallies: Tallies with the sweeps.
-        per_tick: Steps of distance in one tick.
     """
     hits = [tally.hit for tally in tallies]
     touch, depth, count = (
@@ -93,7 +86,7 @@ def reach_of(tallies: "Sequence[Tally]", per_tick: int) -> float:
 
 
 def quantile(values: Ints, count: Ints, share: float) -> float:
-    """Return the quantile of values that occur *count* times each, linear between neighbours."""
+    """Return the quantile of values that occur *count* times, linear between neighbours."""
     first = int(values.min())
     if int(values.max()) - first <= TABLE_PER_ROW * len(values):
         counts = np.bincount(values - first, count)
@@ -117,7 +110,7 @@ CELLS = 100  # per fraction of a tick; beyond, cells widen
 
 @dataclass(frozen=True)
 class DistanceGrid:
-    """The cells of one window, equal for each fraction of a tick at which distances can be.
+    """The cells of a window, equal for each fraction of a tick.
 
     A distance in steps is whole ticks plus a fraction of a tick; a column is one cell of one fraction.
 
@@ -133,7 +126,7 @@ class DistanceGrid:
 
     @staticmethod
     def of(max_delta_ticks: float, per_tick: int) -> "DistanceGrid":
-        """Return the grid up to a distance: cells of a tick, or widening ones if there were more than `CELLS`."""
+        """Cells of a tick, or widening ones if there were more than `CELLS`."""
         last = int(max_delta_ticks * per_tick)
         ticks = last // per_tick
         if ticks < CELLS:
@@ -143,37 +136,36 @@ class DistanceGrid:
 
     @property
     def columns(self) -> int:
-        """Number of columns: cells over all fractions of a tick."""
+        """Cells over all fractions of a tick."""
         return len(self.begin) * self.per_tick
 
     @cached_property
     def near(self) -> Ints:
-        """Start of each column, in steps."""
+        """In steps."""
         near: Ints = (self.begin[:, None] * self.per_tick + np.arange(self.per_tick)).ravel()
         return near
 
     @cached_property
     def open(self) -> Mask:
-        """The open columns: for each fraction, the last one that begins within the limit."""
+        """For each fraction, the last column within the limit."""
         after = np.append(self.near[self.per_tick :], np.full(self.per_tick, self.last + 1))
         last_open: Mask = (self.near <= self.last) & (after > self.last)
         return last_open
 
     @cached_property
     def width(self) -> Floats:
-        """Width of each column in ticks; inf of an open one."""
+        """In ticks; inf if open."""
         ticks = np.repeat(np.append(np.diff(self.begin), 1), self.per_tick).astype(np.float64)
         return np.where(self.open, np.inf, ticks)
 
     @cached_property
     def ends(self) -> tuple[Floats, Floats]:
-        """Start and end of each column, in ticks; inf for the end of an open one."""
         near = self.near / self.per_tick
         return near, near + self.width
 
     @cached_property
     def _cell(self) -> Ints | None:
-        """The cell of each whole tick from -1 on, the last one that of all beyond; None if these are too many."""
+        """The cell of each whole tick from -1 on, ending with the one beyond the limit; None if too many."""
         last = int(self.begin[-1])
         if last > MOST_TICKS:
             return None
@@ -181,7 +173,7 @@ class DistanceGrid:
         return cell
 
     def column(self, steps: Ints) -> Ints:
-        """Return the column of each distance; beyond the limit, the open one of its fraction; negative if none."""
+        """Beyond the limit, the open column of the fraction; negative if none."""
         ticks = steps >> (self.per_tick.bit_length() - 1)
         if self._cell is None:
             cell = np.searchsorted(self.begin, ticks, side="right") - 1
@@ -192,10 +184,10 @@ class DistanceGrid:
         return inside
 
     def cells(self, tally: "Tally", blocks: int) -> tuple[Floats, Floats]:
-        """Return exposure in µs and number of sweeps by block and column, float64[blocks, columns] each.
+        """Return exposure (µs) and sweeps, float64[blocks, columns] each.
 
-        The exposure of a column is the mean over its prices of the time at touches as near or nearer; for an open
-        column, it is that at its start. All are whole numbers of µs where cells are a tick wide.
+        A column's exposure is the mean over its prices of the time at touches as near or nearer; an open column's is
+        that of its start. Whole µs where cells are a tick wide.
         """
         shape, per_tick = (blocks, self.columns), self.per_tick
         close = (tally.stood != CLOSED) & (tally.stood <= self.last)
@@ -216,7 +208,7 @@ class DistanceGrid:
         return exposed, fills
 
     def reaching(self, touch: Ints, depth: Ints, count: Ints) -> Ints:
-        """Return by column the number of sweeps that hit a probe at its start: touch no farther, depth no nearer."""
+        """Return by column the sweeps that hit a probe at its start: touch no farther, depth no nearer."""
         met, ended = self.column(touch), self.column(depth)
         met = met + self.per_tick * (touch > self.near[met])  # the start of its column is nearer than the touch
         size = self.columns + self.per_tick
@@ -225,7 +217,6 @@ class DistanceGrid:
         return reaching
 
     def at_begin(self, touch: Ints, spent: Ints) -> Floats:
-        """Return the exposure in µs of a probe at the start of each column."""
         close = (touch != CLOSED) & (touch <= self.last)
         column = self.column(touch[close])
         column = column + self.per_tick * (touch[close] > self.near[column])

@@ -23,9 +23,9 @@ FEWEST_HALF_HOURS = 4
 
 
 def moves_of(path: "ReferencePath", start_us: int, end_us: int, steps: Iterable[int] = SCALES_S) -> Moves:
-    """Return the moves of the mid in ``[start_us, end_us)`` by step in s, each in the half hour in which it begins.
+    """Return the moves of the mid by step (s), each in the half hour in which it begins.
 
-    The mid is sampled every second, and moves of m seconds also start at every second; none is over a gap of the book.
+    The mid is sampled every second, and longer moves start every second too; none spans a gap of the book.
     """
     rows = np.searchsorted(path.us, np.arange(start_us, end_us, US_PER_S), side="right") - 1
     first, last = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
@@ -44,12 +44,12 @@ def moves_of(path: "ReferencePath", start_us: int, end_us: int, steps: Iterable[
 
 
 def volatility(stretches: Iterable[tuple["ReferencePath", int, int]]) -> dict[str, Any]:
-    """Return the block ``volatility`` of ``poisson_fit.json``, of the mid in *stretches* (path, start, end in µs).
+    """Return the block ``volatility`` of ``poisson_fit.json`` over *stretches* (path, start, end in µs).
 
     ``sigma_ticks_per_sqrt_s``: two-scale volatility; None with too few data, or if there is only bid-ask bounce.
-    ``se_sigma``, ``ci95_sigma``: its error and interval from half hours; None with fewer than four.
-    ``bounce_ticks``: standard deviation of the bounce; 0 if the plot does not fall.
-    ``signature``: by sampling step, ticks² per second and number of moves.
+    ``se_sigma``, ``ci95_sigma``: its error and interval from half hours; None with fewer than four. ``bounce_ticks``:
+    standard deviation of the bounce; 0 if the plot does not fall. ``signature``: by sampling step, ticks² per second
+    and number of moves.
     """
     parts = [moves_of(*stretch, steps=STEPS_S) for stretch in stretches]
     moves = {step: np.hstack([part[step] for part in parts]) for step in STEPS_S}
@@ -73,9 +73,9 @@ def volatility(stretches: Iterable[tuple["ReferencePath", int, int]]) -> dict[st
 
 
 def sigma_of(stretches: Sequence[Moves]) -> float | None:
-    """Return the volatility of the mid in ticks/√s over stretches with these moves; None without any of one second.
+    """Return the volatility (ticks/√s) over stretches; None without a move of one second.
 
-    It is that of `volatility`; with only bounce, or without a move of a minute, the estimate of a single scale.
+    As in `volatility`; with only bounce, or without a move of a minute, a single scale's estimate.
     """
     fast, slow = (per_s(np.hstack([part[step] for part in stretches]), step) for step in SCALES_S)
     variance_per_s = next((value for value in (_two_scale(fast, slow), slow, fast) if value > 0), fast)
@@ -89,13 +89,13 @@ def per_s(moves: Floats, step_s: float) -> float:
 
 
 def _two_scale(fast: float, slow: float) -> float:
-    """Return σ² of the variances per second at both scales: the bounce in *slow* is a 60th of that in *fast*."""
+    """Return σ² from variances per second at both scales: the bounce in *slow* is a 60th of *fast*'s."""
     share = FAST_S / SLOW_S
     return (slow - share * fast) / (1 - share)
 
 
 def _by_half_hours(fast: Floats, slow: Floats, sigma: float | None) -> Estimate:
-    """Return *sigma* with the error and the interval of σ² over half hours of equal weight."""
+    """Return *sigma* with its error and interval from half hours of equal weight."""
     full = (fast[1] >= HALF_HOUR_S // 2) & (slow[1] >= HALF_HOUR_S // 2)
     if sigma is None or full.sum() < FEWEST_HALF_HOURS:
         return NO_ESTIMATE

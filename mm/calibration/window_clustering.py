@@ -1,11 +1,10 @@
 """Clustering of a schedule: one Hawkes process for all segments, and its mean over the training data of each.
 
-Excitation changes slowly, so the process is fitted once, to the first training window, which precedes every segment.
-Market activity changes with the hour, which A already covers. So the fill rate of a segment is that of A and k when the
-intensity of the process is at its mean over the training data of that A, with the same weights.
+Excitation changes slowly: the process is fitted once, to the first training window, which precedes every segment.
+Activity changes with the hour, which A already covers. So A and k give a segment's fill rate while the intensity is at
+its mean over their training data, with the same weights.
 
-The means use receive times, as fills do: exchange times would need the median delay of the day, which is known only at
-its end.
+Means use receive times, as fills do: exchange times would need the day's median delay, known only at its end.
 """
 
 from collections.abc import Callable
@@ -34,19 +33,13 @@ class WindowClustering:
     """The process of the first training window of a plan, and its means over all training windows.
 
     Attributes:
-        block: The process in the form of `HawkesFit.to_json`, or why there is none; None if the plan has no window.
+        block: As `HawkesFit.to_json`, or why there is none; None if the plan has no window.
     """
 
     def __init__(
         self, calibrator: "Calibrator", plan: WindowPlan, memory: Memory = lambda _, make, *__: make()
     ) -> None:
-        """Fit the process.
-
-        Args:
-            calibrator: Measures the days.
-            plan: Its windows.
-            memory: Returns the stored value of a name, or else the result of the function.
-        """
+        """Fit the process; *memory* returns a stored value by name, or else calls the function."""
         self._calibrator, self._plan = calibrator, plan
         windows = plan.over(calibrator.days)
         self._cuts = np.unique([us for window in windows for us in (window.train_start_us, window.train_end_us)])
@@ -61,10 +54,9 @@ class WindowClustering:
             self._process = Clustering.of(self.block)
 
     def mean(self, start_us: int, end_us: int) -> tuple[float, float] | None:
-        """Return the mean intensity of orders that hit bids, and asks, over a training window, in 1/s.
+        """Return the mean intensity of orders that hit bids, and asks, over a training window, 1/s.
 
-        It has the weights of A in the plan's mode. For a window without a valid book it is that of the first window;
-        None without a process.
+        It has A's weights in the plan's mode; without a valid book it is the first window's; None without a process.
         """
         process, plan, calibrator = self._process, self._plan, self._calibrator.known_at(end_us)
         if process is None or not process.kernels:
@@ -84,14 +76,13 @@ class WindowClustering:
 
     @cached_property
     def _reached(self) -> tuple[Ints, Floats]:
-        """The integrals over the calibrator's own days."""
         assert self._process is not None
         return self._reached_in(self._process, self._calibrator)
 
     def _reached_in(self, process: Clustering, calibrator: "Calibrator") -> tuple[Ints, Floats]:
-        """Return the instants at which windows or their blocks begin and end, and the integrals up to them.
+        """Return the instants at which windows or blocks begin and end, and the integrals up to them.
 
-        The integrals are those of the intensities of both sides, and of the time with a valid book.
+        Integrals of both sides' intensities, and of the time with a valid book.
         """
         rows = [self._rows(tape, calibrator.config.rule.grouped) for tape in calibrator.tapes]
         at_us, kind = map(np.concatenate, zip(*rows, strict=True))
@@ -105,7 +96,7 @@ class WindowClustering:
         return at_us[probe], np.column_stack((clock[probe], exposed_s[probe]))
 
     def _rows(self, tape: "Tape", grouped: bool) -> tuple[Ints, Any]:
-        """Return instants in µs and kinds of the orders, spans with a book, and window borders of a day, in order."""
+        """Return instants (µs) and kinds of a day's orders, book spans and window borders, in order."""
         start_us, end_us = span_of(tape)
         grid = np.arange(start_us, end_us, BLOCK_US if self._plan.mode in WEIGHING else end_us)
         inside = self._cuts[(self._cuts > start_us) & (self._cuts < end_us)]

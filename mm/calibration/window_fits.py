@@ -1,8 +1,8 @@
 """Fits of a schedule's windows in order of time: A, k, the curve of λ(δ), and the predictions for a segment.
 
-Comparing shapes of λ(δ) takes ten times as long as a fit, and a shape changes more slowly than a rate. So the shapes
-are compared once per hour of the schedule; the windows until then keep the curve's shape and scale its level to their
-own fills. A window uses only its own training data and that of earlier windows, which ended before.
+Comparing shapes of λ(δ) takes ten times as long as a fit, and shapes change more slowly than rates. So shapes are
+compared once per hour; windows until then keep the curve's shape and scale it to their own fills. A window uses only
+its own training data and earlier windows', which ended before.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -39,10 +39,8 @@ class WindowFits:
     """Fits windows in order of time, on demand.
 
     Attributes:
-        points: Returns the points of ``[start, end)`` in µs; None for the calibrator's, the last of which are cached.
-        fit: Fits points; None for the fit of the calibrator.
-        memory: Returns the stored value of a name, or else the result of the function.
-        clustering: Returns the mean of its process over each window; None if segments have no clustering.
+        points: Points of ``[start, end)``, µs; None: the calibrator's, the last of which are cached.
+        clustering: Means of its process; None without clustering.
     """
 
     calibrator: "Calibrator"
@@ -53,7 +51,7 @@ class WindowFits:
     clustering: WindowClustering | None = None
 
     def each(self, windows: Sequence[Window]) -> Iterator[WindowFit]:
-        """Yield the fit of each window of the plan, in order of time; windows with the same training span share it."""
+        """In order of time; windows with the same training span share a fit."""
         points = self.points or lru_cache(maxsize=1)(self.calibrator.points)
         per_hour = max(round(SHAPE_MIN / self.plan.step_min), 1)
         known: dict[tuple[int, int], WindowFit] = {}
@@ -68,13 +66,11 @@ class WindowFits:
             yield known[span]
 
     def _known(self, points: PointsOf, span: tuple[int, int], lead: Lead) -> WindowFit:
-        """Return the fit of a training window, computed if it is not in the memory."""
         name, make = f"fit {self.plan.mode} {span[0]} {span[1]}", partial(self._made, points, span, lead)
         own: WindowFit = self.memory(name, make, _as_json, partial(_from_json, lead=lead))
         return own if self.clustering is None else replace(own, mean_per_s=self.clustering.mean(*span))
 
     def _made(self, points: PointsOf, span: tuple[int, int], lead: Lead) -> WindowFit:
-        """Compute the fit of a training window, with the curve of *lead* if there is one."""
         calibrator, step_s = self.calibrator, 60 * self.plan.step_min
         table = points(*span)
         fit = self._fitted(table, span, lead)
@@ -88,7 +84,6 @@ class WindowFits:
         )
 
     def _fitted(self, points: Points, span: tuple[int, int], lead: Lead) -> WindowFit:
-        """Return A and k of a training window, and its curve: with the shape of *lead* if there is one."""
         plain = self.fit or self.calibrator.fit_window
         curve: KeptCurve | None = None
 
@@ -106,13 +101,13 @@ class WindowFits:
 
 
 def _as_json(own: WindowFit) -> dict[str, Any]:
-    """Return the checkpoint content of a window's fit; for a curve kept from another window, only its level."""
+    """A curve kept from another window stores only its level."""
     kept = {name: getattr(own, name) for name in KEPT}
     return {**kept, "level": own.curve and own.curve.level, "fit": own.fit}
 
 
 def _from_json(kept: dict[str, Any], lead: Lead) -> WindowFit:
-    """Return the fit of an `_as_json` content; a kept curve is that of *lead*."""
+    """A kept curve is *lead*'s."""
     level = kept["level"]
     return WindowFit(
         **{name: kept[name] for name in KEPT}
@@ -133,12 +128,12 @@ def with_curve(fit: PoissonFit, points: Points) -> PoissonFit:
 
 
 def level_of(points: Points, line: Line) -> float:
-    """Return the ratio of the fills of *points* to those expected from a curve."""
+    """Return the fills of *points* over those that a curve expects."""
     return float(points.fills.sum()) / float((points.exposure_s * reached(points, line)).sum())
 
 
 def reached(points: Points, line: Line) -> Floats:
-    """Return the rate at which each row is reached, in 1/s: λ(δ), for a cell minus λ at its far end."""
+    """Return each row's rate, 1/s: λ(δ), for a cell minus λ at its far end."""
     first, row = points.groups
     near = points.delta_ticks[first]
     rate = rates_on(line, np.concatenate((near, near + points.width_ticks[first])))

@@ -1,8 +1,8 @@
 """Training windows over a day, and the fit of each.
 
-Modes: ``rolling`` (the last window length), ``expanding`` (all data so far), ``static`` (the first window only),
-``ewma`` (all data so far, older data with lower weights), ``pooled_k`` (k from all data so far, A from all data with
-lower weights of older data: within a day k hardly changes, A does).
+Modes: ``rolling`` (last window length), ``expanding`` (all data so far), ``static`` (first window only), ``ewma`` (all
+data, older data with lower weights), ``pooled_k`` (k from all data, A from the weighted ones: within a day k hardly
+changes, A does).
 """
 
 import math
@@ -30,7 +30,7 @@ US_PER_MIN = 60 * US_PER_S
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Span in which parameters apply, and span of their training data; µs, ends not included."""
+    """Span of the parameters, and of their training data; µs, ends excluded."""
 
     start_us: int
     end_us: int
@@ -85,8 +85,8 @@ class WindowPlan:
     def over(self, days: Sequence[tuple[int, int]]) -> tuple[Window, ...]:
         """Return the windows of recorded spans ``[start, end)`` in order of time.
 
-        The length of a training window is recorded time: if it extends before the start of a day, it
-        continues at the end of the previous day. A day's last segment lasts until the next day's first.
+        A training window is recorded time: before a day's start it continues at the previous day's end. A day's last
+        segment lasts until the next day's first.
         """
         clock = _Clock(days)
         train_us, step_us = round(self.train_window_min * US_PER_MIN), round(self.step_min * US_PER_MIN)
@@ -123,12 +123,12 @@ class _Clock:
         return self.days[0][0]
 
     def recorded_us(self, us: int) -> int:
-        """Return the recorded time up to *us*, in µs; negative before the first day."""
+        """Negative before the first day."""
         later = sum(min(us, end_us) - start_us for start_us, end_us in self.days[1:] if start_us < us)
         return min(us, self.days[0][1]) - self.start_us + later
 
     def instant(self, recorded_us: int) -> int:
-        """Return the instant of a recorded time; after the last day, as if it continued."""
+        """After the last day, as if it continued."""
         for start_us, end_us in self.days[:-1]:
             if recorded_us < end_us - start_us:
                 return start_us + recorded_us
@@ -137,7 +137,7 @@ class _Clock:
 
 
 class KeptCurve(NamedTuple):
-    """The points of λ(δ) of an earlier window, the name of their shape, and their scale factor in this window."""
+    """The points of an earlier window's λ(δ), their shape, and their scale factor here."""
 
     line: Line
     shape: str
@@ -146,21 +146,19 @@ class KeptCurve(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WindowFit:
-    """The fit of one training window; A, k and their errors are None if it is not usable.
+    """A training window's fit; A, k and errors are None if unusable.
 
     Attributes:
         A: Fills per second, per side and resting order, at distance 0.
-        k: Decay per tick.
-        se_k: Standard error of k, by blocks if the window has two.
-        se_logA: Standard error of ln A, likewise.
-        fit: The whole fit; for ``ewma`` of weighted counts, for ``pooled_k`` of all data so far.
-        sigma_ticks: Volatility of the mid over the window, in ticks/√s; None if unknown.
-        half_spread_ticks: Half of the mean displayed spread over the window, in ticks; None without a valid book.
-        predicted: 95 % predictive interval of the number of fills, both sides, in the segment after it.
-        moves: Mean adverse moves of the mid after fills in the window, by distance, in ticks.
-        measured: Distance and fills per second of the window's orders under a fill model; empty without one.
-        mean_per_s: Mean intensity of the Hawkes process over the window, of orders that hit bids and asks.
-        ci95_A: 95 % interval of A, by blocks if the window has two; None without one.
+        se_k: By blocks if the window has two.
+        fit: ``ewma``: of weighted counts; ``pooled_k``: of all data so far.
+        sigma_ticks: Volatility of the mid, ticks/√s.
+        half_spread_ticks: Half of the mean displayed spread, ticks; None without a valid book.
+        predicted: 95 % predictive interval of fills, both sides, in the next segment.
+        moves: Mean adverse moves of the mid after fills, by distance, ticks.
+        measured: Distance and fills per second under a fill model; empty without one.
+        mean_per_s: Mean intensity of the Hawkes process, orders that hit bids and asks.
+        ci95_A: By blocks if the window has two.
     """
 
     A: float | None
@@ -180,7 +178,6 @@ class WindowFit:
 
     @classmethod
     def of(cls, fit: PoissonFit) -> Self:
-        """Return A, k and the errors of *fit* itself."""
         own, ends = with_block_errors(fit), (fit.headline_ci95("A"), fit.headline_ci95("k"))
         return cls(fit.A, fit.k, own.se_k, own.se_logA, fit, ci95_A=ends[0], ci95_k=ends[1])
 
@@ -188,7 +185,7 @@ class WindowFit:
     def weighted(
         cls, estimate: tuple[float, float], errors: tuple[float, float], fit: PoissonFit, blocks: float
     ) -> Self:
-        """Return A and k (*estimate*) of weighted data with the errors of ln A and k from effective *blocks*."""
+        """Errors of ln A and k (*estimate*) are from effective *blocks*."""
         (A, k), (se_log_a, se_k) = estimate, errors
         wide = student_quantile(max(cosines(round(blocks)), 1))
         ends = around(math.log(A), k, wide * se_log_a, wide * se_k)
@@ -196,7 +193,7 @@ class WindowFit:
 
     @property
     def line(self) -> Line:
-        """The points of λ(δ) at the level of A, if another shape than the exponential was chosen; else none."""
+        """Points of λ(δ) at A's level, if another shape was chosen."""
         if self.A is None or self.fit.A is None:
             return ()
         line, _, height = self.curve or (self.fit.line, "", 1.0)
@@ -205,7 +202,6 @@ class WindowFit:
 
     @property
     def shape(self) -> str:
-        """The name of the shape of *line*; ``exponential`` if it has no points."""
         own = self.fit.shape.chosen if self.fit.shape and self.fit.line else EXPONENTIAL
         return self.curve.shape if self.curve else own
 
@@ -215,10 +211,9 @@ class WindowFitter:
     """Fits training windows in the mode of a plan.
 
     Attributes:
-        points: Returns the points of ``[start, end)`` in µs, from no data outside.
-        plan: Its mode and half-life.
-        length_s: Seconds of recording in ``[start, end)``, as the points' blocks count them; None if all is recorded.
-        plain: Fits points without their curve; None for *fit*.
+        points: Points of ``[start, end)``, µs, from no data outside.
+        length_s: Recorded seconds, as the points' blocks count them; None if all is recorded.
+        plain: Fits points without their curve; None: *fit*.
     """
 
     points: Callable[[int, int], Points]
@@ -228,7 +223,6 @@ class WindowFitter:
     plain: Callable[[Points], PoissonFit] | None = None
 
     def one(self, start_us: int, end_us: int) -> WindowFit:
-        """Return the fit of the training window ``[start_us, end_us)``."""
         points = self.points(start_us, end_us)
         if self.plan.mode not in WEIGHING:
             return WindowFit.of(self.fit(points))
@@ -240,7 +234,7 @@ class WindowFitter:
 
 
 def weights_of(block: Ints, length_s: float, half_life_min: float) -> Floats:
-    """Return the weights of blocks, by number, at the end of *length_s*: halved in each half-life of their age."""
+    """Return each block's weight at the end of *length_s*: halved per half-life of its age."""
     age_s = length_s - (block + 0.5) * BLOCK_S  # age of the middle of each block
     half_lives = np.minimum(
         np.maximum(age_s / (half_life_min * 60), 0.0), 400.0
@@ -254,8 +248,7 @@ def _recent(
 ) -> WindowFit:
     """Fit weighted counts and exposure.
 
-    Errors are those of the weighted score, not of unweighted fills, and differ from those of independent fills as
-    blocks show without weights.
+    Errors are the weighted score's, and exceed independent fills' errors as blocks show without weights.
     """
     fitted = fit(points.weighed(weights))
     if fitted.A is None or fitted.k is None or fitted.se_k is None or fitted.se_logA is None:
@@ -267,7 +260,7 @@ def _recent(
 
 
 def _clustered(fit: PoissonFit) -> tuple[float, float]:
-    """Return the errors of ln A and k by blocks over those of independent fills."""
+    """Return the errors of ln A and k by blocks over those for independent fills."""
     own = with_block_errors(fit)
     ratios = [
         1.0 if not naive or error is None else error / naive
@@ -284,7 +277,7 @@ def _effective_blocks(points: Points, weights: Floats) -> float:
 
 
 def _pooled(points: Points, weights: Floats, fit: Callable[[Points], PoissonFit]) -> WindowFit:
-    """Fit k to all points with equal weights, then A to the weighted ones with that k."""
+    """Fit k to all points, then A to the weighted ones with that k."""
     fitted = fit(points)
     if fitted.k is None or fitted.se_k is None:
         return WindowFit.of(fitted)
@@ -312,9 +305,8 @@ class Fallback:
     """Replacement of a window's fit that is not usable.
 
     Attributes:
-        policy: ``carry_forward`` (the last usable fit), ``global_default`` (fixed A and k) or
-            ``skip_segment`` (nothing: no quotes).
-        max_age_s: Maximum age of carried parameters, in s.
+        policy: ``carry_forward`` (last usable fit), ``global_default`` (fixed A and k) or ``skip_segment`` (no quotes).
+        max_age_s: Of carried parameters.
         default: A (1/s) and k (1/tick) of ``global_default``.
     """
 
@@ -336,13 +328,7 @@ class Fallback:
             raise UsageError(f"the largest age of carried parameters is {self.max_age_s} s; it must not be negative")
 
     def replacement(self, own: WindowFit, last: WindowFit | None, age_s: float) -> tuple[WindowFit, str, str]:
-        """Return the replacement of *own*, which is not usable, its source, and a description.
-
-        Args:
-            own: The window's own fit.
-            last: The last usable fit; None if there is none yet.
-            age_s: Age of *last* relative to *own*, in s.
-        """
+        """Return the replacement, its source, and a description; *age_s* is *last*'s age relative to *own*."""
         if self.default is not None:
             A, k = self.default
             return replace(own, A=A, k=k), "default", "the default A and k are used"

@@ -26,9 +26,9 @@ cdef class FixedDelta(QuoteModel):
     """Quote one distance on both sides, from an anchor that follows the reference in steps.
 
     - the bid is at anchor - delta, floored to the grid; the ask at anchor + delta, ceiled
-    - a new anchor is set when the reference has moved by the threshold or more
-    - between two anchors the quotes do not move, so that orders rest and the market moves past them
-    - the quantity is the engine's clip: one quantity step is sufficient
+    - the anchor moves once the reference has moved by the threshold
+    - in between quotes stay, so that orders rest and the market moves past them
+    - the quantity is the engine's clip: one quantity step suffices
 
     Args:
         delta_ticks: Distance from the reference, in ticks; fractions allowed.
@@ -82,14 +82,12 @@ cdef class FixedDelta(QuoteModel):
 cdef class CalibrationLadder(FixedDelta):
     """Hold each distance for a dwell, in a new balanced order every cycle.
 
-    A cycle has every distance once. Its order depends only on the seed and the cycle's index, so it is independent
-    of the times of requotes, and an artefact needs to record only the seed. (A fixed order ties each distance to its
-    minute of the hour: a burst at every full hour then distorts the whole curve.)
+    A cycle has every distance once. The order depends only on seed and cycle index, not on the times of requotes, so an
+    artefact need record only the seed. (A fixed order would tie each distance to its minute of the hour: a burst at
+    every full hour then distorts the whole curve.)
 
     Args:
         deltas: Distances (ticks), increasing.
-        dwell_ms: The dwell.
-        mid_move_threshold_ticks, reference: As for ``FixedDelta``.
         seed: Seed of the orders of distances.
         start_us: Start of cycle 0.
 
@@ -135,7 +133,7 @@ cdef class CalibrationLadder(FixedDelta):
         return FixedDelta.quote(self, view, want)
 
     def cycle(self, number: int) -> tuple[float, ...]:
-        """Return the distances in the order of a cycle: sorted by the hash of ``seed:cycle:position``."""
+        """Return a cycle's distances, sorted by the hash of ``seed:cycle:position``."""
         keys = [f"{self.seed}:{number}:{position}" for position in range(len(self.deltas))]
         ranks = [blake2b(key.encode(), digest_size=8).digest() for key in keys]
         return tuple([delta for _, delta in sorted(zip(ranks, self.deltas, strict=True))])

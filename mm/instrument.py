@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mm.errors import BrokenFile, OffGrid, UsageError
@@ -89,6 +89,7 @@ class Filters:
         min_to_market: Whether the minimum notional applies to MARKET orders (applyMinToMarket, applyToMarket).
         max_to_market: Whether the maximum notional does (applyMaxToMarket).
         max_position_e8: Maximum of the position and all open buys, in 1e-8 of the base asset (MAX_POSITION).
+        liquidation_rate_e8: Fee of a liquidation of a contract, in 1e-8 of the notional (liquidationFee).
         not_applied: Names of the entry's other filters that could reject an order of ours, separated by commas.
     """
 
@@ -110,6 +111,7 @@ class Filters:
     min_to_market: bool = True
     max_to_market: bool = True
     max_position_e8: int = 0
+    liquidation_rate_e8: int = 0
     not_applied: str = ""
 
 
@@ -202,7 +204,10 @@ def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
             min_notional_e8=e8(notional["notional" if "notional" in notional else "minNotional"]),  # the key of USD-M
             base_asset=entry.get("baseAsset", ""),
             quote_asset=entry.get("quoteAsset", ""),
-            filters=_filters(filters, notional, allowed=entry.get("amendAllowed") is not False),
+            filters=replace(
+                _filters(filters, notional, allowed=entry.get("amendAllowed") is not False),
+                liquidation_rate_e8=e8(entry.get("liquidationFee", "0")),
+            ),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OffGrid) as error:
         raise BrokenFile(

@@ -253,6 +253,7 @@ class Wallet:
         balance_e8: All of it, the margins of isolated positions included; without unrealised profit.
         hedged: Whether long and short positions are apart.
         multi_assets: Whether all assets are margin.
+        keeps_income: Whether each change of the balance is listed.
     """
 
     balance_e8: int
@@ -260,12 +261,14 @@ class Wallet:
     income: list[Income] = field(default_factory=list)
     hedged: bool = False
     multi_assets: bool = False
+    keeps_income: bool = True
 
     def book(self, us: int, kind: str, symbol: str, amount_e8: int, *, trade_id: int = 0, info: str = "") -> None:
         """Change the balance, if by anything, and note it."""
         if amount_e8:
             self.balance_e8 += amount_e8
-            self.income.append(Income(us, kind, symbol, amount_e8, len(self.income) + 1, trade_id, info))
+            if self.keeps_income:
+                self.income.append(Income(us, kind, symbol, amount_e8, len(self.income) + 1, trade_id, info))
 
     def trade(  # noqa: PLR0913 - a trade
         self, us: int, contract: Contract, side: int, ticks: int, lots: int, fee_e8: int, *, trade_id: int = 0

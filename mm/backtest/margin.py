@@ -1,0 +1,278 @@
+"""The margin account of a replay: one or several contracts on one wallet, in the exact arithmetic of `mm.margin`.
+
+It is told of fills, marks and funding, says whether an order may rest, when a position is liquidated, and closes it as
+the exchange in a box does. A replay need not ask at each mark price: while those of all contracts stay within `bounds`,
+none is liquidated.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+from mm.backtest.margin_terms import MarginTerms
+from mm.instrument import E8
+from mm.margin.brackets import Brackets, most_notional_e8
+from mm.margin.liquidation import bankrupt_ticks, clearance_e8, left_e8
+from mm.margin.wallet import Contract, Mark, OpenOrder, Wallet, assumed_e8, no_orders
+
+NO_MARK, NO_BOUND = -1, 2**62
+_ROUNDING_E8 = 4  # what rounded products may differ together
+ON_BOOK, BY_FUND = 0, 1  # who takes a forced order
+
+
+class ForcedFill(NamedTuple):
+    """A part of a forced order: price, lots, what it costs, and whether the book or the insurance fund takes it."""
+
+    ticks: int
+    lots: int
+    fee_e8: int
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidation:
+    """One liquidation; amounts in 1e-8 of the quote asset.
+
+    Attributes:
+        us: Its instant, µs.
+        side: Of the forced order: -1 closes a long position.
+        mark_e8: The mark price then.
+        equity_e8: The margin balance behind the position before it.
+        maintenance_e8: The maintenance margin that was needed.
+        bankrupt_ticks: Price of the forced order, at which nothing is left.
+        fills: Its fills; the last one costs what goes to the insurance fund, less than 0 if the fund pays.
+    """
+
+    us: int
+    symbol: str
+    side: int
+    mark_e8: int
+    equity_e8: int
+    maintenance_e8: int
+    bankrupt_ticks: int
+    fills: tuple[ForcedFill, ...]
+
+    @property
+    def lots(self) -> int:
+        """Return the lots of the forced order."""
+        return sum(fill.lots for fill in self.fills)
+
+    @property
+    def clearance_e8(self) -> int:
+        """Return what went to the insurance fund."""
+        return sum(fill.fee_e8 for fill in self.fills)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Units of a contract.
+
+    Attributes:
+        lot_e8: Lot, in 1e-8 of the base asset times the contract's multiplier.
+        most_ticks: Largest price of an order.
+    """
+
+    tick_e8: int
+    lot_e8: int
+    most_ticks: int = NO_BOUND
+
+
+@dataclass(slots=True)
+class _Held:
+    contract: Contract
+    terms: MarginTerms
+    grid: Grid
+    start_lots: int
+    ask_mark: Callable[[], int] | None = None
+    set_bounds: Callable[[int, int], None] | None = None
+
+
+@dataclass(slots=True)
+class MarginAccount:
+    """A wallet of the quote asset, and positions in contracts.
+
+    Attributes:
+        liquidations: Those that happened, in order.
+    """
+
+    wallet: Wallet
+    liquidations: list[Liquidation] = field(default_factory=list)
+    _held: dict[str, _Held] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, balance_e8: int, *, keeps_income: bool = False) -> "MarginAccount":
+        """Return an account with a balance; *keeps_income* is whether each change of it is listed, as the box does."""
+        return cls(Wallet(balance_e8, keeps_income=keeps_income))
+
+    def add(
+        self,
+        symbol: str,
+        terms: MarginTerms,
+        grid: Grid,
+        orders: Callable[[], Sequence[OpenOrder]] = no_orders,
+        start_lots: int = 0,
+    ) -> None:
+        """Add a contract.
+
+        Args:
+            symbol: Its name.
+            terms: Leverage, margin type, brackets and fee of a liquidation.
+            grid: Its units.
+            orders: Returns the account's open orders of the contract.
+            start_lots: Position at the start, which was opened at the first mark price.
+        """
+        contract = self.wallet.contracts[symbol] = Contract(
+            symbol=symbol,
+            lot_e8=grid.lot_e8,
+            unit_e16=grid.tick_e8 * grid.lot_e8,
+            mark=Mark(NO_MARK),
+            most_at_e8=partial(_most_at_e8, terms.brackets),
+            orders=orders,
+            brackets=terms.brackets,
+            isolated=terms.isolated,
+            leverage=terms.leverage,
+        )
+        self._held[symbol] = _Held(contract, terms, grid, start_lots)
+
+    def watch(self, symbol: str, ask_mark: Callable[[], int], set_bounds: Callable[[int, int], None]) -> None:
+        """Have a contract watched: *ask_mark* returns its mark price now, *set_bounds* is told new `bounds`."""
+        held = self._held[symbol]
+        held.ask_mark, held.set_bounds = ask_mark, set_bounds
+
+    def contract(self, symbol: str) -> Contract:
+        """Return the position in a contract."""
+        return self._held[symbol].contract
+
+    def terms(self, symbol: str) -> MarginTerms:
+        """Return the terms of a contract."""
+        return self._held[symbol].terms
+
+    def mark(self, symbol: str, price_e8: int) -> None:
+        """Set the mark price of a contract, 1e-8 of the quote asset; the first one opens a position of the start."""
+        held = self._held[symbol]
+        if price_e8 <= 0:
+            return
+        contract, is_first = held.contract, held.contract.mark.e8 == NO_MARK
+        contract.mark.e8 = price_e8
+        if is_first and held.start_lots:
+            contract.lots += held.start_lots
+            cost_e8 = held.start_lots * held.grid.lot_e8 * price_e8 // E8
+            contract.cost_e8 += cost_e8
+            if contract.isolated:
+                contract.wallet_e8 += abs(cost_e8) // contract.leverage
+
+    def look(self) -> None:
+        """Set the mark prices of all watched contracts to those of now."""
+        for symbol, held in self._held.items():
+            if held.ask_mark is not None:
+                self.mark(symbol, held.ask_mark())
+
+    def book(self, us: int, symbol: str, side: int, trade: tuple[int, int], fee_e8: int) -> int:
+        """Book a fill of *trade*, ticks and lots, and return what it realises before its fee."""
+        self.look()
+        contract = self.contract(symbol)
+        if contract.mark.e8 == NO_MARK:
+            self.mark(symbol, trade[0] * self._held[symbol].grid.tick_e8)
+        realised_e8 = self.wallet.trade(us, contract, side, *trade, fee_e8)
+        self.rebound()
+        return realised_e8
+
+    def funding(self, us: int, symbol: str, paid_e8: int) -> None:
+        """Book funding that a contract paid, negative if it was received."""
+        self.look()
+        self.wallet.fund(us, self.contract(symbol), paid_e8)
+        self.rebound()
+
+    def can_open(self, symbol: str, order: OpenOrder, best_ticks: tuple[int, int]) -> int:
+        """Return the exchange's code for which it refuses an order now, 0 for none; *best_ticks*: bid and ask, or 0.
+
+        An order of 0 ticks is a MARKET order.
+        """
+        self.look()
+        held, (bid, ask) = self._held[symbol], best_ticks
+        tick_e8, contract = held.grid.tick_e8, held.contract
+        if contract.mark.e8 == NO_MARK:
+            self.mark(symbol, (bid + ask) * tick_e8 // 2 if bid and ask else max(bid, ask, order.ticks) * tick_e8)
+        price_e8 = assumed_e8(order.side, order.ticks * tick_e8, contract.mark.e8, bid * tick_e8, ask * tick_e8)
+        return self.wallet.refusal(contract, order, price_e8)
+
+    def is_due(self, symbol: str) -> bool:
+        """Return whether the position in a contract is to be liquidated at the mark prices of now."""
+        return self.wallet.is_due(self.contract(symbol))
+
+    def ratio(self, symbol: str) -> float:
+        """Return maintenance margin over margin balance behind a contract; 1 liquidates, 0 without a position."""
+        contract = self.contract(symbol)
+        if not contract.lots:
+            return 0.0
+        equity_e8, needed_e8 = self.wallet.equity_e8(contract), self.wallet.needed_e8(contract)
+        return needed_e8 / equity_e8 if equity_e8 > 0 else float("inf")
+
+    def bounds(self) -> dict[str, tuple[int, int]]:
+        """Return for each contract the nearest mark prices below and above at which one may be liquidated, exclusive.
+
+        Each cross position may use up an equal share of the surplus, an isolated one its own. They are on the safe
+        side: at a mark price beyond them `is_due` tells, and if not they are asked for again.
+        """
+        cross = sum(not one.contract.isolated and one.contract.lots != 0 for one in self._held.values())
+        return {symbol: self._bounds(held.contract, cross) for symbol, held in self._held.items()}
+
+    def _bounds(self, contract: Contract, cross: int) -> tuple[int, int]:
+        mark_e8, amount_e8 = contract.mark.e8, contract.amount_e8
+        if not amount_e8 or mark_e8 == NO_MARK:
+            return -1, NO_BOUND
+        surplus_e8 = self.wallet.equity_e8(contract) - self.wallet.needed_e8(contract)
+        spare_e8 = max(0, surplus_e8 // (1 if contract.isolated else cross) - _ROUNDING_E8)
+        if amount_e8 > 0:  # a lower price also needs less maintenance margin
+            return max(-1, mark_e8 - spare_e8 * E8 // amount_e8 - 1), NO_BOUND
+        dearest_e8 = E8 + max(bracket.rate_e8 for bracket in contract.brackets)
+        return -1, min(NO_BOUND, mark_e8 + spare_e8 * E8 * E8 // (-amount_e8 * dearest_e8) + 1)
+
+    def rebound(self) -> None:
+        """Tell the watchers of all contracts new bounds."""
+        bounds = self.bounds()
+        for symbol, held in self._held.items():
+            if held.set_bounds is not None:
+                held.set_bounds(*bounds[symbol])
+
+    def liquidate(self, us: int, symbol: str, offers: Callable[[int, int], Sequence[tuple[int, int]]]) -> Liquidation:
+        """Close the position in a contract, as the exchange does once its open orders have ended.
+
+        The book takes what it offers at the price at which nothing is left, or better; the insurance fund takes the
+        rest at that price. Such trades pay no commission; the fee of the liquidation is the last one's.
+
+        Args:
+            us: The instant, µs.
+            symbol: The contract.
+            offers: Returns the levels, ticks and lots, best first, that an order of a side up to a price can take.
+        """
+        held = self._held[symbol]
+        contract, grid = held.contract, held.grid
+        equity_e8, needed_e8 = self.wallet.equity_e8(contract), self.wallet.needed_e8(contract)
+        side, lots = (-1 if contract.lots > 0 else 1), abs(contract.lots)
+        ticks = bankrupt_ticks(contract, equity_e8, grid.tick_e8, grid.most_ticks)
+        own_e8, realised_e8 = contract.wallet_e8, contract.realised_e8
+        parts, left = list[tuple[int, int, int]](), lots
+        for level, offered in offers(side, ticks):
+            if left and (taken := min(left, offered)):
+                parts.append((level, taken, ON_BOOK))
+                left -= taken
+        parts += [(ticks, left, BY_FUND)] if left else []
+        for level, taken, _ in parts:
+            self.wallet.trade(us, contract, side, level, taken, 0)
+        rest_e8 = left_e8(self.wallet, contract, own_e8, realised_e8)
+        fee_e8 = clearance_e8(rest_e8, contract.notional_e8(ticks, lots), held.terms.clearance_rate_e8)
+        self.wallet.book(us, "INSURANCE_CLEAR", symbol, -fee_e8)
+        fills = tuple(
+            ForcedFill(level, taken, fee_e8 if number == len(parts) else 0, by)
+            for number, (level, taken, by) in enumerate(parts, start=1)
+        )
+        found = Liquidation(us, symbol, side, contract.mark.e8, equity_e8, needed_e8, ticks, fills)
+        self.liquidations.append(found)
+        self.rebound()
+        return found
+
+
+def _most_at_e8(brackets: Brackets, leverage: int) -> int:
+    return most_notional_e8(leverage, brackets)

@@ -74,7 +74,7 @@ class PlainMargin:
     def liquidation_price(self, symbol: str) -> Fraction | None:
         """Return the mark price at which the margin is used up if the other marks stay; None if there is none.
 
-        Solved within each bracket: cash + q·p + others = others' margin + that below the bracket + rate·(|q|·p - floor).
+        Solved in each bracket: cash + q·p + others = others' margin + that below the bracket + rate·(|q|·p - floor).
         """
         own = self.positions[symbol]
         if not own.quantity:

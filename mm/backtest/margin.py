@@ -223,6 +223,8 @@ class MarginAccount:
         if not amount_e8 or mark_e8 == NO_MARK:
             return -1, NO_BOUND
         surplus_e8 = self.wallet.equity_e8(contract) - self.wallet.needed_e8(contract)
+        if surplus_e8 <= 0:  # by a fill: it is liquidated at the next mark price, whichever it is
+            return NO_BOUND, -1
         spare_e8 = max(0, surplus_e8 // (1 if contract.isolated else cross) - _ROUNDING_E8)
         if amount_e8 > 0:  # a lower price also needs less maintenance margin
             return max(-1, mark_e8 - spare_e8 * E8 // amount_e8 - 1), NO_BOUND

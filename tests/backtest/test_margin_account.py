@@ -1,6 +1,8 @@
 """The margin account of a replay: equal to the box to the last digit, and to plain fractions."""
 
 import json
+import random
+from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +28,7 @@ SYMBOL = "SYM"
 TRADES = st.tuples(
     st.just("trade"), st.sampled_from([1, -1]), st.integers(-45, 45), st.integers(60, 4_000_000), st.booleans()
 )
-MARKS = st.tuples(st.just("mark"), st.integers(2_000, 30_000))
+MARKS = st.tuples(st.just("mark"), st.one_of(st.integers(-60, 60), st.integers(-800, 2_000)))
 LEVELS = st.tuples(st.just("level"), st.sampled_from([1, -1]), st.integers(1, 900), st.integers(100, 3_000_000))
 STEPS = st.lists(st.one_of(TRADES, TRADES, MARKS, MARKS, LEVELS), min_size=2, max_size=25)
 
@@ -80,7 +82,10 @@ class Twins:
         contract = self.own.contract(self.symbol)
         side = -1 if contract.lots > 0 else 1
         levels = self.pit.core.depth(-side, 1_000)
-        mine = [order for order in self.pit.exchange.users.open(ALICE) if order.request.side == -side]
+        mine = Counter[int]()
+        for order in self._open():
+            mine[order.ticks] += order.lots
+        offers = [(at, lots - mine[at]) for at, lots in levels]
         bounds, forced = self.own.bounds()[self.symbol], len(self.pit.exchange.forced)
         self.pit.mark(f"{ticks // 100}.{ticks % 100:02}")
         self.own.mark(self.symbol, ticks * E8 // 100)
@@ -92,9 +97,7 @@ class Twins:
                 self.own.funding(payment.us, self.symbol, round(exact))
         if self.own.is_due(self.symbol):
             assert paid or not bounds[0] < ticks * E8 // 100 < bounds[1]
-            assert len(self.pit.exchange.forced) > forced or not mine
-            taken = {order.request.ticks: order.left_lots for order in mine}
-            offers = [(at, lots - taken.get(at, 0)) for at, lots in levels]
+            assert len(self.pit.exchange.forced) > forced
             end = self.own.liquidate(
                 self.pit.us, self.symbol, lambda way, limit: [one for one in offers if way * (limit - one[0]) >= 0]
             )
@@ -138,12 +141,43 @@ def test_the_same_fills_and_marks_give_the_box_s_account(
                 twins.pit.market_order(-side, ticks, lots)
             twins.order(side, ticks, lots, takes=takes)
         elif step[0] == "mark":
-            twins.mark(step[1])
+            ticks = twins.pit.exchange.mark.e8 * (1_000 + step[1]) // 1_000 // GRID.tick_e8
+            twins.mark(min(max(ticks, 2_000), 30_000))
         else:
             _, side, away, lots = step
             twins.pit.market_order(side, 10_000 - side * away, lots)
             twins.book()
         twins.check()
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_walks_into_liquidation_are_the_box_s(isolated: bool) -> None:
+    """Positions at most of their leverage, a book on both sides, and a mark that walks until they are closed."""
+    parts, signs = set[tuple[int, ...]](), set[bool]()
+    for seed in range(40):
+        draw = random.Random(seed)
+        side, clip, leverage = draw.choice([1, -1]), draw.randrange(100, 3_000), draw.choice([2, 20, 125])
+        start_e8 = clip * 100 * E8 * 13 // (10 * leverage)
+        twins = Twins(leverage, isolated=isolated, rate_e8=draw.choice([0, 80_001]), start_e8=start_e8)
+        twins.pit.market_order(-side, 10_000, clip * 1_000)
+        twins.order(side, 10_000, clip * 1_000, takes=True)
+        if draw.random() < 0.5:
+            twins.order(side, 10_000 - side * 300, clip * 20, takes=False)
+        for _ in range(60):
+            if draw.random() < 0.5:
+                away = draw.randrange(50, 400)
+                best = twins.pit.exchange.mark.e8 // GRID.tick_e8
+                twins.pit.market_order(side, best - side * away, draw.randrange(1, clip * 600))
+                twins.book()
+            twins.mark(max(100, twins.pit.exchange.mark.e8 // GRID.tick_e8 - side * draw.randrange(-120, 200)))
+            twins.check()
+            if twins.own.liquidations:
+                break
+        for end in twins.own.liquidations:
+            parts.add(tuple(sorted({fill.by for fill in end.fills})))
+            signs.add(end.equity_e8 > 0)
+    assert parts == {(0,), (1,), (0, 1)}
+    assert signs == {True, False}
 
 
 # ---------------------------------------------------------------------- plain fractions

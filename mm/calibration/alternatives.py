@@ -312,7 +312,6 @@ def _half_width(fitted: FittedCurve, sample: Sample, at: Ints) -> Floats:
 
 
 def _of_pools(pools: tuple[Ints, Ints], sample: Sample, expected: Floats, residual: Floats) -> Floats:
-    """Each pool of rows has its own rate, so the information is diagonal."""
     (of_row, of_edge), count, blocks = pools, int(pools[0].max()) + 1, sample.n_blocks
     information, degrees = np.bincount(of_row, expected, count), cosines(blocks)
     if degrees == 0:

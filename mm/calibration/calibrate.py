@@ -78,7 +78,6 @@ def _us_by_number(marks: DepthCounts, start_us: int, end_us: int) -> Floats:
 
 
 def _points_of(marks: DepthCounts, day: tuple[int, int]) -> Callable[[int], Points]:
-    """Return a function of a state that gives its cells in a day, up to the day's reach."""
     path, tallies, numbers = marks.path, marks.tallies(*day), _number(marks.path.spread)
     _, rows, _ = path.segments(*within(marks.span, *day), marks.block_us)
     stood = numbers[rows]
@@ -329,7 +328,7 @@ def _counts(calibrator: Calibrator) -> dict[str, float]:
 
 
 def k_by_max_delta(calibration: CalibrationResult) -> list[dict[str, float | None]]:
-    """Return k per tick by the largest distance used, increasing; the last row is the fit itself. Empty without a fit."""
+    """Return k per tick by the largest distance used, increasing, up to the fit itself; empty without a fit."""
     calibrator, fit, rows = calibration.calibrator, calibration.fit, list[dict[str, float | None]]()
     if fit.max_delta_ticks is None:
         return rows

@@ -295,5 +295,4 @@ def _side(sample: Sample, side: int, table: Table, estimate: Estimate | NoEstima
 
 
 def _count(number: float) -> float:
-    """Return *number* as an integer if it is whole."""
     return int(number) if number.is_integer() else number

@@ -376,7 +376,6 @@ def _adverse(used: WindowFit, line: Line, reference: str) -> float | None:
 
 
 def _fault(segment: Segment) -> str:
-    """Empty if valid."""
     start_us, trained_us, A, k = segment.start_us, segment.train_end_us, segment.A, segment.k
     line, measured = segment.lambda_curve, segment.measured_rates
     positive = A is not None and A > 0 and k is not None and k > 0

@@ -82,7 +82,6 @@ class Shared:
 
 
 def _spread(values: Floats, variances: Floats) -> float:
-    """Return Σ (x − mean)²/variance, with the mean weighted alike."""
     weights = 1 / np.maximum(variances, 1e-300)
     mean = (weights * values).sum() / weights.sum()
     return float((weights * (values - mean) ** 2).sum())

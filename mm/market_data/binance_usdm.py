@@ -307,7 +307,7 @@ class FundingState:
 
 
 def _intervals_ms(mark: MarkPrice) -> set[int]:
-    """Return the possible payment intervals: multiples since midnight UTC whose next payment is the next one of *mark*."""
+    """Return the possible payment intervals, counted from midnight UTC, that give the next payment of *mark*."""
     lengths = (hours * _HOUR_MS for hours in _INTERVALS_H)
     return {length for length in lengths if (mark.E // length + 1) * length == mark.T - mark.T % 1_000}
 

@@ -154,7 +154,6 @@ class OrderMarket:
             self._orders.pop(name, None)
 
     def _place(self, us: int, order: RestingOrder) -> None:
-        """Add an order to the book, or hold it if it is marketable."""
         if self._crosses(order):
             order.since_us = order.since_us or us
             self._held[order.number] = order
@@ -227,7 +226,6 @@ class OrderMarket:
     # Trades
 
     def _trade(self, line: OrderMessage, fill: TradeOrders, lines: Sequence[OrderMessage]) -> Message:
-        """Reduce both orders of a print."""
         taker = self._orders.get(lines[fill.taker].id) if fill.taker >= 0 else None
         maker = self._orders.get(lines[fill.maker].id) if fill.maker >= 0 else None
         side = lines[fill.taker].side if fill.taker >= 0 else self._side(line.price_e8)
@@ -261,7 +259,6 @@ class OrderMarket:
     # The venue's own book
 
     def _book(self, line: OrderMessage) -> None:
-        """Correct levels of the venue's book that no message has changed for `LAG_US`."""
         venue_book = book_of(line)
         for side, levels in ((1, venue_book.bids), (-1, venue_book.asks)):
             target = {self.grid.price(price): self.grid.qty(qty) for price, qty in levels}

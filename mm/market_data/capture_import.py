@@ -569,7 +569,6 @@ class _Import:
 
 
 def _steps_of(paths: Sequence[Path], progress: Progress) -> Iterator[tuple[Path, Callable[[int], None]]]:
-    """Yield each path with the progress function for that file."""
     before = 0
     for path in paths:
 

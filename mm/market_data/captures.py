@@ -165,7 +165,6 @@ def _head(path: Path) -> bytes:
 
 
 def _salvage(inflate: "zlib._Decompress", chunk: bytes) -> tuple[bytes, int]:
-    """Return what could be decompressed of a damaged *chunk*, and the number of bytes used."""
     good = bytearray()
     for at in range(len(chunk)):
         try:

@@ -185,7 +185,6 @@ class ContractStreams:
         return [*(stream.run(feed) for stream in self._streams), self._ask_interest(feed), self._watch(feed)]
 
     async def _watch(self, feed: ContractFeed) -> None:
-        """Replace a connection whose mark prices, one per second, have stopped."""
         while True:
             seen = feed.rows.last_mark_ms
             await asyncio.sleep(SILENCE_S)

@@ -115,7 +115,6 @@ class Downloads:
         return Loaded(path, url, path.stat().st_size, wanted)
 
     def _checksum(self, place: str, name: str) -> str:
-        """Return the published sha256, in lower case."""
         kept = self._folder / (name + CHECKSUM)
         if not kept.is_file():
             write_atomic(kept, self._retried(place + CHECKSUM, lambda: self._checksum_text(place + CHECKSUM)))
@@ -137,7 +136,6 @@ class Downloads:
             return data
 
     def _fill(self, place: str, part: Path) -> None:
-        """Extend *part* to the length of the file."""
         self._retried(place, lambda: self._append_rest(place, part))
 
     def _append_rest(self, place: str, part: Path) -> None:

@@ -63,7 +63,6 @@ class TickerCheck:
         return f"book {ours}, bookTicker {theirs}"
 
     def _equal(self, our: tuple[str, str] | None, their: tuple[str, str]) -> bool:
-        """Quantity zero in a ticker means an empty side."""
         if our is None:
             return self._grid.qty(their[1]) == 0
         if our == their:
@@ -374,7 +373,6 @@ class ImportSession:
         market.take(recv_us, message)
 
     def _enter(self, recv_us: int) -> OpenDay:
-        """Return the day of *recv_us*, opened if necessary, and count the message."""
         today = self._open
         if today is None or recv_us >= today.to_us:
             today = self._open = self._next_day(recv_us)

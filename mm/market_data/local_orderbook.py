@@ -203,7 +203,6 @@ def _plain_cells(bids: PlainSide, asks: PlainSide, n: int) -> str:
 
 
 def _differences(ours: PlainSide, theirs: PlainSide, edge: int | None) -> int:
-    """Count differing levels up to *edge* and the last level of *theirs*."""
     worst = theirs.last
     if worst is None:
         return 0

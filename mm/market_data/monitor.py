@@ -141,7 +141,6 @@ class Monitor:
                     await asyncio.to_thread(self._health.write, self._now(recording))
 
     async def _watch(self, recording: WatchedRecording) -> None:
-        """Detect clock steps, and write the health every `INTERVAL_S`."""
         watch, due_us = ClockWatch(self._clock(), self._monotonic_us()), 0
         while True:
             at_us, now_us = self._clock(), self._monotonic_us()

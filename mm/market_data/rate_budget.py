@@ -234,7 +234,6 @@ class RateBudget:
         return sum(entry for at_s, entry in self._own.spent if at_s > now_s - self._window_s)
 
     def _prune(self, state: _Spent, now_s: float) -> None:
-        """Remove entries outside the window, in the future, or implausible."""
         from_s = now_s - self._window_s
         state.spent = [entry for entry in state.spent if from_s < entry[0] <= now_s and 0 < entry[1] < math.inf]
         if not (state.asked_s <= now_s and state.quiet_until_s - state.asked_s <= LONGEST_BAN_S):

@@ -199,7 +199,6 @@ def fetch_sample(sample: Sample, folder: Path, kept: Path | None, server: str, b
 
 
 def _copied(file: SampleFile, folder: Path, kept: Path) -> Path:
-    """Copy a file from *kept*, where it may be compressed."""
     target = folder / file.name
     if target.is_file() and hash_file(target) == file.sha256:
         return target

@@ -173,7 +173,6 @@ class TradeWatch:
         return stalls
 
     async def _missing_ids(self, watched: _Watched) -> tuple[int, int] | None:
-        """Return the ids that REST has and the connection lacks."""
         rest_id = await self._ask()
         if rest_id is None:
             return None

@@ -90,7 +90,6 @@ class Steady(Generic[Row]):
         return True
 
     def _others(self) -> list[int]:
-        """Return the held rows' times that differ from the first's, in order."""
         first = self._us_of(self._held[0])
         return sorted(us for us in map(self._us_of, self._held) if us is not None and us != first)
 

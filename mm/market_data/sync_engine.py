@@ -381,7 +381,6 @@ class BookState:
         self._load(recv_us, ahead, SnapshotDepth.of(ahead.bids, ahead.asks, self._grid.price))
 
     def _drop_ahead(self, recv_us: int, cause: str) -> None:
-        """Refuse the waiting snapshot, if any."""
         if self._ahead:
             last_id, self._ahead = self._ahead.lastUpdateId, None
             self._refuse(recv_us, cause, last_id)
@@ -410,7 +409,6 @@ class BookState:
         return True
 
     def _fault(self, snapshot: DepthSnapshot, fresh: LocalOrderBook) -> str | None:
-        """Return why a snapshot is unusable."""
         if fresh.crossed():
             return "crossed"
         levels = len(snapshot.bids), len(snapshot.asks)
@@ -463,7 +461,6 @@ class BookState:
         return 0
 
     def _drop_faulty(self, recv_us: int, last_id: int, fault: int) -> None:
-        """Drop a book that *last_id* left crossed or partly unknown."""
         if fault == 0:
             (bid, _), (ask, _) = (side[0] for side in self.book.top(1))
             self.anomaly(recv_us, "crossed", bid=bid, ask=ask, last_id=last_id)

@@ -51,7 +51,6 @@ cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi
 
 
 cdef inline const int64_t* first_of(const int64_t[::1] column) noexcept nogil:
-    """Return the address of a column's first entry, NULL if it is empty."""
     return &column[0] if column.shape[0] else NULL
 
 
@@ -61,7 +60,6 @@ cdef inline bint in_range(int64_t ticks) noexcept nogil:
 
 
 cdef inline int64_t book_lots_at(const Book* book, int side, int64_t ticks) noexcept nogil:
-    """Return the displayed lots at a price, 0 where there is no level."""
     if book.lo <= ticks < book.hi:
         return book.bid_lots[ticks - book.lo] if side > 0 else book.ask_lots[ticks - book.lo]
     return far_lots(&book.far_bid if side > 0 else &book.far_ask, ticks)

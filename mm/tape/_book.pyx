@@ -20,7 +20,6 @@ EVERY = MARK_EVERY  # type: int
 
 
 cdef int book_open(Book* book, int64_t lo, int64_t hi) except -1 nogil:
-    """Open an empty book over the window ``lo <= ticks < hi``."""
     memset(book, 0, sizeof(Book))
     book.lo = lo
     book.hi = max(hi, lo + 1)
@@ -47,7 +46,6 @@ cdef void book_close(Book* book) noexcept nogil:
 
 
 cdef void book_clear(Book* book) noexcept nogil:
-    """Empty the book; only the range in use is cleared."""
     cdef int64_t top = min(book.best_bid, book.hi - 1)
     if book.bid_floor <= top:
         memset(book.bid_lots + (book.bid_floor - book.lo), 0, (top - book.bid_floor + 1) * sizeof(int64_t))
@@ -73,7 +71,6 @@ cdef int64_t far_find(const Far* far, int64_t ticks) noexcept nogil:
 
 
 cdef int64_t far_lots(const Far* far, int64_t ticks) noexcept nogil:
-    """Return the displayed lots at a price outside the window, 0 where there is no level."""
     cdef int64_t found = far_find(far, ticks)
     return far.lots[found] if found >= 0 else 0
 
@@ -87,7 +84,6 @@ cdef int64_t far_best(const Far* far, int side) noexcept nogil:
 
 
 cdef int far_grow(Far* far) except -1 nogil:
-    """Make room for more levels."""
     cdef int64_t size = 2 * far.size + 64
     far.ticks = <int64_t*> realloc(far.ticks, size * sizeof(int64_t))
     far.lots = <int64_t*> realloc(far.lots, size * sizeof(int64_t))
@@ -124,7 +120,6 @@ cdef int far_put(Far* far, int64_t ticks, int64_t lots) except -1 nogil:
 
 
 cdef int64_t bid_at_or_below(const Book* book, int64_t ticks) noexcept nogil:
-    """Return the window's best bid at or below *ticks*, 0 if there is none."""
     cdef const int64_t* lots = book.bid_lots - book.lo
     ticks = min(ticks, book.hi - 1)
     while ticks >= book.bid_floor:
@@ -135,7 +130,6 @@ cdef int64_t bid_at_or_below(const Book* book, int64_t ticks) noexcept nogil:
 
 
 cdef int64_t ask_at_or_above(const Book* book, int64_t ticks) noexcept nogil:
-    """Return the window's best ask at or above *ticks*, 0 if there is none."""
     cdef const int64_t* lots = book.ask_lots - book.lo
     ticks = max(ticks, book.lo)
     while ticks <= book.ask_ceil:
@@ -146,7 +140,7 @@ cdef int64_t ask_at_or_above(const Book* book, int64_t ticks) noexcept nogil:
 
 
 cdef int center(Book* book, int64_t ticks) except -1 nogil:
-    """Move the window so that *ticks*, a best price outside of it, is in its middle."""
+    """Move the window so that *ticks*, a best price outside, is in its middle."""
     cdef int64_t width = book.hi - book.lo
     cdef int64_t lo = max(ticks - width // 2, 0)
     return book_move(book, lo, lo + width)
@@ -182,7 +176,6 @@ cdef int64_t apply_bids(Book* book, const int8_t* side, const int64_t* ticks, co
 
 
 cdef int64_t apply_asks(Book* book, const int8_t* side, const int64_t* ticks, const int64_t* lots, int64_t rows) except -1 nogil:
-    """Store the asks at the start of *rows*, update the best ask, and return their number."""
     cdef int64_t* window = book.ask_lots - book.lo
     cdef int64_t lo = book.lo, hi = book.hi, ceil = book.ask_ceil
     cdef int64_t top = book.best_ask if book.best_ask else hi
@@ -225,7 +218,6 @@ cdef int book_apply(Book* book, const int8_t* side, const int64_t* ticks, const 
 
 
 cdef int place(Book* book, int side, int64_t ticks, int64_t lots) except -1 nogil:
-    """Store a level at a price without one, inside or outside the window."""
     if not book.lo <= ticks < book.hi:
         far_put(&book.far_bid if side > 0 else &book.far_ask, ticks, lots)
     elif side > 0:
@@ -242,7 +234,6 @@ cdef int place(Book* book, int side, int64_t ticks, int64_t lots) except -1 nogi
 
 
 cdef int move_levels(const Book* old, Book* book, int side) except -1 nogil:
-    """Place every level of one side of *old* in *book*."""
     cdef const int64_t* window = (old.bid_lots if side > 0 else old.ask_lots) - old.lo
     cdef const Far* far = &old.far_bid if side > 0 else &old.far_ask
     cdef int64_t first = old.bid_floor if side > 0 else max(old.best_ask, old.lo)
@@ -257,7 +248,6 @@ cdef int move_levels(const Book* old, Book* book, int side) except -1 nogil:
 
 
 cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil:
-    """Move the window to ``lo <= ticks < hi``; every level stays in the book."""
     cdef Book moved
     book_open(&moved, lo, hi)
     move_levels(book, &moved, 1)
@@ -269,7 +259,6 @@ cdef int book_move(Book* book, int64_t lo, int64_t hi) except -1 nogil:
 
 
 cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogil:
-    """Return a side's next price after *ticks*, away from the market; 0 if there is none."""
     cdef const Far* far = &book.far_bid if side > 0 else &book.far_ask
     cdef int64_t i, found
     found = bid_at_or_below(book, ticks - 1) if side > 0 else ask_at_or_above(book, ticks + 1)
@@ -280,7 +269,7 @@ cdef int64_t book_after(const Book* book, int side, int64_t ticks) noexcept nogi
 
 
 cdef int window_for(const int64_t* ticks, int64_t rows, int64_t* lo, int64_t* hi) except -1 nogil:
-    """Choose a window that includes every price of *rows*, or the largest allowed one around that of the middle row."""
+    """Choose a window with every price of *rows*, or the largest allowed one around the middle row's."""
     cdef int64_t row, low, high
     if rows == 0:
         lo[0] = 0
@@ -315,32 +304,25 @@ cdef class CompiledBook:
         book_close(&self.book)
 
     def apply(self, const int8_t[::1] side, const int64_t[::1] ticks, const int64_t[::1] lots) -> None:
-        """Apply the rows of one message: the displayed lots at each price, 0 removes the level."""
         if side.shape[0]:
             book_apply(&self.book, &side[0], &ticks[0], &lots[0], side.shape[0])
 
     def clear(self) -> None:
-        """Empty the book."""
         book_clear(&self.book)
 
     def best(self) -> tuple[int, int]:
-        """Return best bid and best ask in ticks."""
         return self.book.best_bid, self.book.best_ask
 
     def lots_at(self, int side, int64_t ticks) -> int:
-        """Return the displayed lots at a price."""
         return book_lots_at(&self.book, side, ticks)
 
     def after(self, int side, int64_t ticks) -> int:
-        """Return a side's next price after *ticks*, away from the market."""
         return book_after(&self.book, side, ticks)
 
     def move(self, int64_t lo, int64_t hi) -> None:
-        """Move the window."""
         book_move(&self.book, lo, hi)
 
     def levels(self, int side) -> list[tuple[int, int]]:
-        """Return all levels of a side as (ticks, lots), best first."""
         cdef const Far* far = &self.book.far_bid if side > 0 else &self.book.far_ask
         cdef const int64_t* lots = self.book.bid_lots if side > 0 else self.book.ask_lots
         found = [(far.ticks[i], far.lots[i]) for i in range(far.used)]
@@ -348,7 +330,6 @@ cdef class CompiledBook:
         return sorted(found, reverse=side > 0)
 
     def check(self) -> None:
-        """Raise AssertionError if an invariant of the book is violated."""
         for side in (1, -1):
             levels = self.levels(side)
             best = self.book.best_bid if side > 0 else self.book.best_ask
@@ -364,7 +345,7 @@ cdef class TapeReplay:
     """Replays the book of a day once, one window of events after the other.
 
     A snapshot begins the book, a gap ends it; trades and keyframes are skipped. An event that leaves the book crossed
-    or locked ends it, too: further events up to the next snapshot are left out, except trades.
+    or locked ends it too; events up to the next snapshot are then left out, except trades.
 
     Attributes:
         crossed: The events that leave the book crossed, counted from the first replayed event.
@@ -395,17 +376,14 @@ cdef class TapeReplay:
         const uint8_t[::1] keyframe_after,
         uint8_t[::1] kept,
     ) -> NDArray[np.int64]:
-        """Replay the next events.
+        """Replay the next events (uint8[n] *kind*, int64[n+1] *first_row*).
 
         Args:
-            kind: uint8[n], their kinds.
-            first_row: int64[n+1], the first row of each, and the end of the rows of the last one.
-            rows: The rows: side, ticks and lots.
-            keyframe_after: uint8[n], 1 to request the complete book after that event.
-            kept: uint8[n], set to 0 for the events that are left out.
+            keyframe_after: uint8[n], 1 requests the complete book after that event.
+            kept: uint8[n], set to 0 for events left out.
 
         Returns:
-            int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every change; all zeros at the end of a book.
+            int64[t, 5] of (event, bid, ask, bid lots, ask lots) at every change; zeros at the end of a book.
         """
         cdef const int8_t[::1] side = rows[0]
         cdef const int64_t[::1] ticks = rows[1], lots = rows[2]
@@ -444,7 +422,7 @@ cdef class TapeReplay:
         return path[:used].copy()
 
     cdef bint moved(self) noexcept nogil:
-        """Read the best prices and their lots; return whether any differs from the last one read."""
+        """Read the best prices and lots; return whether any changed."""
         cdef int64_t bid = self.book.best_bid, ask = self.book.best_ask
         cdef int64_t bid_lots = book_lots_at(&self.book, 1, bid) if bid else 0
         cdef int64_t ask_lots = book_lots_at(&self.book, -1, ask) if ask else 0
@@ -453,7 +431,6 @@ cdef class TapeReplay:
         return not same
 
     cdef int widen(self, const int64_t* ticks, int64_t rows) except -1:
-        """Extend the window to the prices of *rows* and all levels, unless it would be too large."""
         cdef int64_t lo, hi, low, high, spare
         window_for(ticks, rows, &lo, &hi)
         if self.book.lo <= lo and hi <= self.book.hi:
@@ -469,14 +446,12 @@ cdef class TapeReplay:
 
 
 cdef tuple whole(const Book* book):
-    """Return every level of a book as (side, ticks, lots) arrays, bids first, best first."""
     bids, asks = side_levels(book, 1), side_levels(book, -1)
     side = np.repeat(np.array([1, -1], np.int8), [len(bids[0]), len(asks[0])])
     return side, np.concatenate((bids[0], asks[0])), np.concatenate((bids[1], asks[1]))
 
 
 cdef tuple side_levels(const Book* book, int side):
-    """Return one side's (ticks, lots) arrays, best first."""
     cdef const Far* far = &book.far_bid if side > 0 else &book.far_ask
     cdef const int64_t* window = book.bid_lots if side > 0 else book.ask_lots
     cdef int64_t first = book.bid_floor if side > 0 else max(book.best_ask, book.lo)
@@ -504,8 +479,7 @@ def place_levels(
 
     Args:
         event, level, lots: The changes in the order of events; those outside of the range are skipped.
-        first_level: The first level of the range.
-        place: Position of the next change of each level of the range; it is advanced.
+        place: Position of each level's next change; advanced.
         change: The changes by level: event and lots.
     """
     cdef int64_t i, of_range
@@ -521,7 +495,7 @@ def place_levels(
 def best_after_each(
     const int8_t[::1] side, const int64_t[::1] ticks, const int64_t[::1] lots
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows after which a best price is another one, and best bid and ask after each; 0 for none.
+    """Return the rows that change a best price, and best bid and ask after each; 0 for none.
 
     The book is empty before the rows.
     """

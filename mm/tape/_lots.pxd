@@ -13,7 +13,7 @@ cdef inline object lots_shown(int64_t lots, int64_t step_lots):
 
 
 cdef inline int64_t lots_given(object lots, int64_t step_lots) except? -1:
-    """Return a quantity in order steps as lots of a tape, rounded down to a step; -2 if it is none.
+    """Return a quantity in order steps as lots of a tape, rounded down; -2 if it is none.
 
     A float that is whole but for rounding, such as 0.3 / 0.1, is whole.
     """

@@ -50,7 +50,6 @@ cdef class Column:
         self.grow(1024)
 
     cdef object taken(self):
-        """Return the items since the last call."""
         items = self.array[: self.used].copy()
         self.used = 0
         return items
@@ -58,12 +57,10 @@ cdef class Column:
     # Room is reserved once per message (`reserve`, `make_room`), so that no item needs a check.
 
     cdef inline void add(self, int64_t value) noexcept nogil:
-        """Append to a column of width 8 that has room (`reserve`)."""
         (<int64_t*> self.data)[self.used] = value
         self.used += 1
 
     cdef int grow(self, Py_ssize_t room) except -1:
-        """Move to an array of *room* items."""
         array = np.empty(room, np.int64 if self.width == 8 else np.int8)
         if self.used:
             array[: self.used] = self.array[: self.used]
@@ -74,7 +71,6 @@ cdef class Column:
         return 0
 
     cdef int reserve(self, Py_ssize_t more) except -1 nogil:
-        """Make room for *more* items."""
         if self.used + more > self.room:
             with gil:
                 self.grow(2 * self.room + more)
@@ -118,9 +114,8 @@ cdef class LineParser:
     """Splits pieces of a file into lines; a subclass parses one line.
 
     Args:
-        name: The file, for messages.
         tick_e8: Price step; a price off it raises OffGrid. 0 infers the greatest step that divides all prices.
-        qty_step_e8: Initial quantity step; finer quantities make it finer. 0 starts with the first quantity.
+        qty_step_e8: Initial quantity step, refined by finer quantities. 0 starts with the first quantity.
     """
 
     cdef readonly str name
@@ -145,21 +140,15 @@ cdef class LineParser:
 
     @property
     def lot_e8(self) -> int:
-        """The greatest step that divides the given quantity step and all quantities; 0 without one."""
+        """The greatest step that divides the given one and all quantities; 0 without one."""
         return self.qty_grid.step
 
     @property
     def words(self) -> list[str]:
-        """The words to which the cells of word columns refer."""
         return self.seen.words
 
     def feed(self, const unsigned char[::1] piece) -> None:
-        """Parse the lines that are complete after *piece*, any bytes, and keep the incomplete rest.
-
-        Raises:
-            BrokenFile: If a line is invalid.
-            OffGrid: If a price is off the given step.
-        """
+        """Parse the lines complete after *piece*, any bytes, and keep the rest; raises BrokenFile or OffGrid."""
         if piece.shape[0] == 0:
             return
         cdef const char* start = <const char*> &piece[0]
@@ -178,11 +167,7 @@ cdef class LineParser:
         self.tail = start[: end - start]
 
     def finish(self, bint accept_last) -> int:
-        """Return the number of lines lost at the end: 1 if the last one is incomplete, else 0.
-
-        Args:
-            accept_last: Accept a last line that lacks only its newline.
-        """
+        """Return the number of lines lost at the end; *accept_last* accepts a last line that lacks only its newline."""
         torn = self.tail
         self.tail = b""
         if not torn.strip():
@@ -197,7 +182,6 @@ cdef class LineParser:
         return 1
 
     cdef const char* run(self, const char* start, const char* end) except NULL:
-        """Parse complete lines; return the start of the incomplete one."""
         self.start = start
         with nogil:  # another thread decompresses the next piece meanwhile (`mm.tape.files`)
             while True:
@@ -211,11 +195,9 @@ cdef class LineParser:
         return self.start
 
     cdef int line(self) except -1 nogil:
-        """Parse the line between ``start`` and ``end``."""
         return 0
 
     cdef int refuse_price(self, const char* at, int64_t price) except -1 nogil:
-        """Raise the error for *price* at *at*, which is 0 or off the grid."""
         if price == 0:
             self.fail(at, b"a price above 0")
         with gil:
@@ -237,7 +219,6 @@ cdef class DiffParser(LineParser):
     """Parses raw depth messages: one JSON object per line, keys in any order, unknown keys are skipped.
 
     Args:
-        name, tick_e8, qty_step_e8: As for `LineParser`.
         lenient: Leave out levels off the tick, and count them.
 
     Attributes:
@@ -255,9 +236,9 @@ cdef class DiffParser(LineParser):
         self.numbers, self.side, self.price, self.qty = Column(), Column(1), Column(), Column()
 
     def take(self) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]:
-        """Return the messages since the last call: their numbers, and side, price and quantity of their levels.
+        """Return the messages since the last call: numbers, and side, price and quantity of their levels.
 
-        The numbers are int64[n, 7], columns `DIFF_NUMBERS`; -1 if a key is absent. The run is a position in ``words``,
+        The numbers are int64[n, 7], columns `DIFF_NUMBERS`; -1 for an absent key. The run is a position in ``words``,
         the exchange's time is T, else E, as received.
         """
         numbers = self.numbers.taken().reshape(-1, PER_MESSAGE)
@@ -285,7 +266,6 @@ cdef class DiffParser(LineParser):
         return 0
 
     cdef int make_room(self, Py_ssize_t rows) except -1 nogil:
-        """Make room for one message of at most *rows* levels."""
         self.numbers.reserve(PER_MESSAGE)
         self.side.reserve(rows)
         self.price.reserve(rows)
@@ -294,7 +274,6 @@ cdef class DiffParser(LineParser):
         return 0
 
     cdef int message(self, int64_t* number) except -1 nogil:
-        """Parse the line's object: its numbers into *number*, its levels after the rows so far."""
         cdef const char* p = self.start
         cdef const char* key_text
         cdef int key, seen = 0
@@ -329,7 +308,6 @@ cdef class DiffParser(LineParser):
         return 0
 
     cdef int value(self, int key, const char** at, int64_t* number) except -1 nogil:
-        """Parse the value of *key*."""
         cdef const char* text = at[0]
         if key == BIDS or key == ASKS:
             self.levels(at, 1 if key == BIDS else -1)
@@ -349,7 +327,6 @@ cdef class DiffParser(LineParser):
         return 0
 
     cdef int levels(self, const char** at, int8_t side) except -1 nogil:
-        """Append the levels of one side."""
         cdef const char* p = at[0]
         cdef int64_t price = 0, qty = 0
         cdef int64_t* prices = <int64_t*> self.price.data
@@ -381,7 +358,6 @@ cdef class DiffParser(LineParser):
         return 0
 
     cdef int level(self, const char** at, int64_t* price, int64_t* qty) except -1 nogil:
-        """Parse a level in any format; its price is above 0."""
         cdef const char* p = at[0]
         cdef const char* text
         if not (take(&p, c"[") and take(&p, c'"')):
@@ -417,7 +393,6 @@ cdef class TableParser(LineParser):
     """Parses a CSV file without quotes by its header; columns are in any order, unknown ones are skipped.
 
     Args:
-        name, tick_e8, qty_step_e8: As for `LineParser`.
         columns: Name and Cell of each requested column.
     """
 
@@ -437,7 +412,6 @@ cdef class TableParser(LineParser):
         return self.cells.taken().reshape(-1, self.width)
 
     cdef int header(self) except -1:
-        """Set the plan for reading the rows under this header."""
         text = self.start[: self.end - self.start].decode("utf-8", "replace")
         names = [name.strip() for name in text.removeprefix("\ufeff").split(",")]
         needed = [name for name, cell in self.columns.items() if not cell & OPTIONAL]
@@ -483,7 +457,6 @@ cdef class TableParser(LineParser):
         return 0
 
     cdef int field(self, int64_t cell, const char** at, int64_t* value) except -1 nogil:
-        """Parse one field."""
         cdef const char* text = at[0]
         if cell & OPTIONAL and (text[0] == c"," or text[0] == c"\r" or text == self.end):
             return 0

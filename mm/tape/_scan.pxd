@@ -68,7 +68,6 @@ cdef inline const char* blank(const char* p) noexcept nogil:
 
 
 cdef inline bint take(const char** at, char sign) noexcept nogil:
-    """Skip blanks and the character *sign*; False if another character follows."""
     if at[0][0] != sign:
         at[0] = blank(at[0])
         if at[0][0] != sign:
@@ -135,9 +134,9 @@ cdef inline bint decimal(const char** at, const char* end, int64_t* value) noexc
 
 
 cdef inline bint usual_level(const char** at, int64_t* price, int64_t* qty) noexcept nogil:
-    """Read a level in the exchange's format, ["60000.10000000","0.00120000"]; else return False, and do not move *at*.
+    """Read a level in the exchange's format, ["60000.10000000","0.00120000"]; else return False without moving *at*.
 
-    A price of 0 is not a level. Up to `USUAL_LEVEL` bytes are read.
+    A price of 0 is no level; up to `USUAL_LEVEL` bytes are read.
     """
     cdef const char* p = at[0]
     if memcmp(p, b'["', 2) != 0:

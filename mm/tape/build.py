@@ -1,7 +1,7 @@
 """Converts synced events into the columns of a tape.
 
-A busy day has millions of rows. They stay as they were read until they are copied in order, a window at a time. If the
-day will be kept, they and all columns are in files (`mm.tape.columns.growing`), and memory contains one window.
+Rows stay as read until they are copied in order, a window at a time. If the day will be kept, they and all columns are
+in files (`mm.tape.columns.growing`), and memory holds one window.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -65,7 +65,6 @@ class RecordedRows:
         self._firsts: list[int] = []
 
     def add(self, part: Rows) -> int:
-        """Append rows, prices and quantities in 1e-8, and return the number of the first."""
         first = self.end
         self._parts.append(part)
         self._firsts.append(first)
@@ -73,12 +72,11 @@ class RecordedRows:
         return first
 
     def add_book(self, book: Rows) -> int:
-        """Append the rows of a book in ticks and lots, and return the number of the first."""
         side, ticks, lots = book
         return self.add((side, ticks * self._steps[1], lots * self._steps[2]))
 
     def ordered(self, start: Ints, size: Ints) -> Rows:
-        """Return runs of *size* rows from *start* on, one after the other, in ticks and lots; each is in one part."""
+        """Return runs of *size* rows from *start*, one after the other, in ticks and lots; each run is in one part."""
         count = int(size.sum())
         ordered: tuple[Column, ...] = np.empty(count, np.int8), np.empty(count, np.int64), np.empty(count, np.int64)
         part_of = np.where(size > 0, np.searchsorted(self._firsts, start, "right"), 0)
@@ -118,16 +116,14 @@ class EventColumns:
         return len(self.kind)
 
     def name(self, at: int) -> EventName:
-        """Return the name of event *at*."""
         return EventName(int(self.kind[at]), int(self.recv_seq[at]), int(self.event_id[at]), int(self.event_us[at]))
 
     def change(self, how: Callable[[str, Column], Column]) -> None:
-        """Replace each column by the result of *how* for its name and items."""
         for name in PER_EVENT:
             setattr(self, name, stored(how(name, getattr(self, name)), self.folder))
 
     def void(self, crossed: list[int], kept: NDArray[np.bool_]) -> list[EventName]:
-        """Convert *crossed* events into gaps, drop those that are not *kept*, and return the names of the crossed."""
+        """Turn *crossed* events into gaps, drop those not *kept*, and return the crossed ones' names."""
         names = [self.name(at) for at in crossed]
         own = {"kind": GAP, "event_id": 0, "event_exch_us": 0, "size": 0}
 
@@ -141,7 +137,6 @@ class EventColumns:
         return names
 
     def release(self) -> None:
-        """Release the memory of columns that are in files."""
         for name in PER_EVENT:
             release(getattr(self, name))
 
@@ -149,13 +144,11 @@ class EventColumns:
 class TapeBuilder:
     """Replays the book of a day once, and then returns the arrays of its tape, once.
 
-    Events that leave the book crossed or locked become GAPs, further events up to the next SNAPSHOT are left out
-    (except trades), and KEYFRAMEs are inserted.
+    Events that leave the book crossed or locked become GAPs, events up to the next SNAPSHOT are left out (except
+    trades), and KEYFRAMEs are inserted.
 
     Args:
-        events: The events, which are modified.
-        rows: Their rows.
-        keyframe_after: 1 for each event to be followed by a KEYFRAME if there is a valid book.
+        keyframe_after: 1 for each event to be followed by a KEYFRAME if the book is valid.
 
     Attributes:
         crossed: The events that left the book crossed.
@@ -170,16 +163,15 @@ class TapeBuilder:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Instants of the first and the last event, in µs; 0, 0 without events."""
         stamps = self.events.event_us
         return (int(stamps[0]), int(stamps[-1])) if len(stamps) else (0, 0)
 
     def doubtful_trades(self, least: int, share: float, times: int) -> tuple[Ints, Ints]:
-        """Return the trades with an aggressor contrary to the book before them, where they are too many, and far ones.
+        """Return trades with an aggressor contrary to the book before them, where they are too many, and far ones.
 
-        That is in the whole day, or in the quarters of an hour, in which they are more than *share* of at least *least*
-        trades at or beyond the touch; trades between the best prices show nothing about their side. Far is a price of
-        more than *times* the highest best ask of the day, or of less than its lowest best bid divided by it.
+        Too many: in the whole day or a quarter of an hour, more than *share* of at least *least* trades at or beyond
+        the touch; trades between the best prices say nothing about their side. Far: above *times* the day's highest
+        best ask, or below its lowest best bid divided by *times*.
         """
         trades: Ints = np.flatnonzero(self.events.kind == TRADE)
         side, ticks, _ = self._rows.ordered(self.events.start[trades], self.events.size[trades])
@@ -198,16 +190,15 @@ class TapeBuilder:
         return trades[contrary & ((total >= least) & (against > share * total))[quarter]], far
 
     def first_book_lots(self) -> tuple[int, int]:
-        """Return the greatest divisor of the quantities of the first book, in lots, and their number; 0 without one.
+        """Return the greatest divisor of the first book's quantities, in lots, and their number; 0 without one.
 
-        It is what a run could know of the order step before its first decision.
+        This is what a run could know of the order step before its first decision.
         """
         first = np.flatnonzero(self.events.kind == SNAPSHOT)[:1]
         _, _, lots = self._rows.ordered(self.events.start[first], self.events.size[first])
         return (int(np.gcd.reduce(lots)), len(lots)) if len(lots) else (0, 0)
 
     def arrays(self) -> dict[str, Column]:
-        """Return all arrays of the tape; they are stored where the events are."""
         folder = self.events.folder
         with growing({name: DTYPES[name] for name in ROW_COLUMNS}, folder) as columns:
             with closing(ahead(self._ordered())) as ordered:
@@ -222,7 +213,6 @@ class TapeBuilder:
         }
 
     def _ordered(self) -> Generator[tuple[slice, Rows], None, None]:
-        """Yield spans of events with their rows in order."""
         for begin, stop in windows(bounds(self.events.size)):
             start, size = self.events.start[begin:stop], self.events.size[begin:stop]
             yield slice(begin, stop), self._rows.ordered(start, size)
@@ -230,7 +220,6 @@ class TapeBuilder:
             release(size)
 
     def _play(self, keyframe_after: NDArray[np.uint8]) -> tuple[list[EventName], list[Ints]]:
-        """Replay the book; return the events that left it crossed, and the columns of best prices."""
         events, replay = self.events, TapeReplay()
         kept, path = np.ones(len(events), np.uint8), [np.empty((0, 5), np.int64)]
         with closing(ahead(self._ordered())) as ordered:
@@ -251,7 +240,6 @@ class TapeBuilder:
         return crossed, [stored(column, events.folder) for column in tops]
 
     def _insert_keyframes(self, frames: Sequence[Frame]) -> None:
-        """Insert a KEYFRAME with its rows after each event of *frames*, in order."""
         at = np.array([event for event, _ in frames], np.int64)
         own: dict[str, Any] = {
             "event_id": 0,
@@ -263,7 +251,7 @@ class TapeBuilder:
 
 
 def merged(day: "SyncedDay", folder: Path | None) -> tuple[EventColumns, RecordedRows, Ints]:
-    """Return the ordered events of a synced day, their rows, and the positions of the events with a raised instant.
+    """Return a synced day's ordered events, rows, and the positions of events with a raised instant.
 
     The columns are stored in *folder*.
     """
@@ -302,8 +290,8 @@ def merged(day: "SyncedDay", folder: Path | None) -> tuple[EventColumns, Recorde
 def _changes(day: "SyncedDay", snapshot_rows: Sequence[int]) -> tuple[Ints, Ints]:
     """Return the events of epoch changes, and their keys.
 
-    Columns: kind, instant, exchange's instant, number, id, first row and number of rows. Messages that were
-    buffered for a snapshot come after it, at its instant.
+    Columns: kind, instant, exchange's instant, number, id, first row, number of rows. Messages buffered for a snapshot
+    come after it, at its instant.
     """
     events, keys = [], []
     book = day.book

@@ -43,7 +43,7 @@ PIECE = 1 << 20
 
 
 class EventName(NamedTuple):
-    """The identification of an event of a tape: its kind, its number (-1: none), its id and its instant."""
+    """Names an event of a tape: kind, number (-1: none), id, instant."""
 
     kind: int
     recv_seq: int
@@ -51,7 +51,7 @@ class EventName(NamedTuple):
     recv_us: int
 
     def __str__(self) -> str:
-        """Return the best available name: its `recv_seq`, else its id, else its instant."""
+        """The best available name: `recv_seq`, else id, else instant."""
         if self.recv_seq >= 0:
             return f"recv_seq {self.recv_seq}"
         return f"id {self.last_id}" if self.last_id > 0 else f"recv_us {self.recv_us}"
@@ -61,8 +61,8 @@ class Payment(NamedTuple):
     """A funding payment of a perpetual: the instant by the exchange's clock, rate and mark price in 1e-8.
 
     A long position pays quantity times mark price times rate; a short one receives it. *doubt* says why rate and price
-    are not those of the instant; a mark price of 0 is unknown. One that became known at *us* only has its own instant
-    as *due_us*, and is for the position then.
+    are not the instant's own; a mark price of 0 is unknown. A payment known only at *us* has its own instant as
+    *due_us*, and is for the position then.
     """
 
     us: int
@@ -76,8 +76,8 @@ class ClockReading(NamedTuple):
     """A measurement of our clock against the exchange's.
 
     Attributes:
-        seq: Number of its row: it holds for messages with larger numbers.
-        least_us: Our clock minus the exchange's, the least that the measurement allows.
+        seq: Its row's number: it holds for larger numbers.
+        least_us: Our clock minus the exchange's, at least.
     """
 
     seq: int
@@ -89,21 +89,16 @@ class TapeMeta:
     """The origin of a tape.
 
     Attributes:
-        inputs: Path (relative to the data root), bytes and sha256 of every file read.
-        counts: Number of findings and repairs: gaps, stale updates, duplicate trades, …
-        warnings: The same as sentences that contain the file.
-        excluded: Excluded parts of the day with reasons, as sentences.
-        last_update_id: Id of the book at the end; None without a valid book.
-        venue: The market, as in ``schema.json``.
-        funding: Funding payments, in order.
-        clock: The measurements of the clocks during the recording, in order.
-        carried_from: Id of the snapshot carried over from the previous day, if the tape begins with one.
-        hindsight: Spans (start, end, µs) that are on the tape as they were known from their end on: a gap, for one,
-            begins at the last message before the missing ids, and was revealed by the next one. See `Tape.known_at`.
+        inputs: Path (relative to the data root), bytes and sha256 of each file.
+        counts: Findings and repairs: gaps, stale updates, duplicate trades, …
+        excluded: Excluded parts of the day, as sentences.
+        last_update_id: Of the book at the end; None without a valid book.
+        carried_from: Id of the snapshot carried over from the previous day.
+        hindsight: Spans (start, end, µs) that the tape has as known from their end on: a gap begins at the last message
+            before the missing ids, and the next message revealed it. See `Tape.known_at`.
         standing: Spans (start, end, µs) excluded because trades print through a book without messages.
-        opened: Whether the day was held out and opened for this use; not a property of the tape.
-        cache: ``hit``, ``miss`` or ``off``; not a property of the tape.
-        file: The kept file; empty if there is none. Not a property of the tape either.
+        opened: Whether a held-out day was opened for this use; this, *cache* (``hit``, ``miss``, ``off``) and *file*
+            are no properties of the tape.
     """
 
     inputs: tuple[tuple[str, int, str], ...] = ()
@@ -136,7 +131,7 @@ class TapeFacts:
 
 
 def ahead(parts: Generator[_Part, None, None]) -> Generator[_Part, None, None]:
-    """Yield all *parts*, which are closed at the end, while another thread makes the next one."""
+    """Yield *parts* while another thread makes the next one; close them at the end."""
     with closing(parts), ThreadPoolExecutor(1) as maker:
         pending = maker.submit(next, parts, None)
         while (part := pending.result()) is not None:
@@ -167,8 +162,7 @@ class Growing:
     """Columns to which items are appended, in memory or in files.
 
     Args:
-        dtypes: The type of each column.
-        files: A file of each column, which needs no name; None for memory.
+        files: A file per column, nameless; None for memory.
     """
 
     def __init__(self, dtypes: Mapping[str, Any], files: Sequence[IO[bytes]] | None) -> None:
@@ -177,7 +171,7 @@ class Growing:
         self._parts: list[list[Column]] = [[] for _ in dtypes]
 
     def add(self, *parts: Column) -> None:
-        """Append items to each column, in order; raises OSError if they cannot be written."""
+        """Raises OSError if the items cannot be written."""
         for place, (part, dtype) in enumerate(zip(parts, self._dtypes.values(), strict=True)):
             if self._files is None:
                 self._parts[place].append(part.astype(dtype))
@@ -185,7 +179,7 @@ class Growing:
                 self._files[place].write(np.ascontiguousarray(part, dtype).view(np.uint8).data)
 
     def whole(self) -> dict[str, Column]:
-        """Return the columns, once, read-only if they are in files; raises OSError if these cannot be written."""
+        """Return the columns, once, read-only if in files; raises OSError if the files cannot be written."""
         if self._files is None:  # the parts of a column are freed before the next one is joined
             return {
                 name: np.concatenate([np.empty(0, self._dtypes[name]), *self._parts.pop(0)]) for name in self._dtypes
@@ -200,9 +194,9 @@ class Growing:
 
 @contextmanager
 def growing(dtypes: Mapping[str, Any], folder: Path | None) -> Iterator[Growing]:
-    """Yield empty columns, in memory, or in files in *folder* that are deleted with their columns.
+    """Yield empty columns, in memory, or in files in *folder* that are deleted with them.
 
-    A day that will be kept needs disk space anyway. In files, its columns take memory only while they are used.
+    A day that will be kept needs the disk space anyway; in files, columns take memory only while used.
     """
     with ExitStack() as held:
         yield Growing(dtypes, [held.enter_context(TemporaryFile(dir=folder)) for _ in dtypes] if folder else None)
@@ -226,9 +220,9 @@ def in_memory(column: Column) -> Column:
 
 
 def release(column: Column) -> None:
-    """Release the memory pages of a mapped column; the system reads them again on use.
+    """Release a mapped column's pages; the system reads them again on use.
 
-    Pages that reach beyond the column are kept, and an unmapped column is not changed.
+    Pages that reach beyond the column, and unmapped columns, are kept.
     """
     base: Any = column
     while isinstance(base, np.ndarray | memoryview):
@@ -245,7 +239,7 @@ def release(column: Column) -> None:
 def in_pieces(column: Column, more: int = 0) -> Iterator[tuple[int, Column]]:
     """Yield the position and the items of each piece of a column, and release a piece before the next one.
 
-    The items of a table are its rows. A piece includes the first *more* items of the next one.
+    A table's items are its rows. A piece includes the first *more* items of the next.
     """
     most = max(PIECE * len(column) // max(column.size, 1), 1)
     for begin in range(0, len(column), most):
@@ -255,7 +249,7 @@ def in_pieces(column: Column, more: int = 0) -> Iterator[tuple[int, Column]]:
 
 
 def gathered(column: Column, places: Ints) -> Column:
-    """Return the items of a column or table at *places*, which are ascending; the pages between them are released."""
+    """Return the items at ascending *places*; the pages in between are released."""
     taken = np.empty((len(places), *column.shape[1:]), column.dtype)
     for begin, piece in in_pieces(column):
         first, stop = np.searchsorted(places, (begin, begin + len(piece)))

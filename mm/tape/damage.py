@@ -27,7 +27,7 @@ _HOLES = {"trades": "trade_gap", "diffs": "gap"}
 
 
 class _Placed(NamedTuple):
-    """The first and the last id of a row, and its receive time in µs."""
+    """First and last id of a row, and its receive time, µs."""
 
     first: int
     last: int
@@ -36,13 +36,12 @@ class _Placed(NamedTuple):
 
 @contextmanager
 def usable_rest(folder: DayFolder, altered: Sequence[AlteredFile]) -> Iterator[tuple[DayFolder, Losses]]:
-    """Yield a copy of *folder* with the complete rows of the files *altered*, and the losses.
+    """Yield a copy of *folder* with the complete rows of the *altered* files, and the losses.
 
-    The rest of each file is used unchanged; its lost rows are located by the ids around them, and by the ids of its
-    first and last row in the manifest.
+    The ids around lost rows, and those of a file's first and last row in the manifest, locate the losses.
 
     Raises:
-        BrokenFile: If the lost or altered rows of a file that the tape needs cannot be located.
+        BrokenFile: If the losses of a file that the tape needs cannot be located.
     """
     with tempfile.TemporaryDirectory(prefix="mm-damaged-") as place:
         left = DayFolder(Path(place), folder.symbol, folder.day)
@@ -68,7 +67,6 @@ class _Rest:
         self._has_diffs = any(self._folder.relative(path) in named for path in _twins(folder.diffs))
 
     def losses(self) -> Losses:
-        """Return the losses."""
         folder, by_path = self._folder, {file.path: file for file in self._altered}
         streams = {"events": folder.events, "trades": folder.trades, "diffs": folder.diffs, "frames": folder.frames}
         for kind, path in streams.items():
@@ -89,7 +87,6 @@ class _Rest:
         self._notes.append(f"{file.path.name}: {file.what}; {consequence}")
 
     def _stream(self, kind: str, path: Path, file: AlteredFile) -> None:
-        """Copy the usable rest of a file of rows."""
         if file.entry is None or (kind == "frames" and self._has_diffs):
             self._note(file, "it is not used")
             return
@@ -111,7 +108,6 @@ class _Rest:
             self._note(file, f"{missing:,} rows are lost, also within the file")
 
     def _salvage(self, path: Path, source: Path) -> tuple[bytes, list[bytes]]:
-        """Return the header of a table (empty for other files), and the complete rows of a file."""
         lines = list(WholeLines(source))
         head = head_of(self._folder, path, lines[0] if lines else b"") if path.suffix == ".csv" else b""
         sound = valid_row(self._folder, path, head.count(b",") + 1)
@@ -120,7 +116,6 @@ class _Rest:
     def _spans_of(
         self, kind: str, entry: FileEntry, rows: Sequence[_Placed]
     ) -> tuple[list[tuple[int | None, int | None]], bool]:
-        """Return the spans of lost rows, and whether rows between them are missing, which readers detect by id."""
         if not rows:
             return [], False
         spans: list[tuple[int | None, int | None]] = []
@@ -137,7 +132,6 @@ class _Rest:
         return spans, lost
 
     def _without_snapshot(self, name: str) -> None:
-        """Remove the row that loads a snapshot from the ledger."""
         ledger = existing(self._left.events)
         if ledger is None:
             return

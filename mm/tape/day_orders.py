@@ -1,4 +1,4 @@
-"""The orders of a day: the index of its order log, opened where it is kept, or made and kept."""
+"""A day's orders: the index of its order log, opened if kept, else made and kept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +28,7 @@ class DayOrders:
     """The orders of a day, made from its order log on first use.
 
     Attributes:
-        log: The order log.
-        unit: Price and quantity step of the log, 1e-8.
-        wanted: Those of the tape.
-        folder: Where indexes are kept; None keeps none.
+        unit: Price and quantity step of the log, 1e-8; *wanted*: of the tape.
     """
 
     log: Path
@@ -41,7 +38,6 @@ class DayOrders:
 
     @classmethod
     def of(cls, day: DayFolder, tape: "Tape", folder: Path | None) -> "DayOrders | None":
-        """Return the orders of *day* in the units of its *tape*; None if it has no order log."""
         if not day.order_log.is_file():
             return None
         grid = tape.instrument
@@ -50,10 +46,10 @@ class DayOrders:
         return cls(day.order_log, unit, (grid.tick_e8, grid.lot_e8), folder)
 
     def open(self) -> OrderIndex:
-        """Return the index.
+        """Open or make the index.
 
         Raises:
-            BrokenFile: If the log is damaged, or its times decrease.
+            BrokenFile: If the log is damaged or its times decrease.
             Mismatch: If its steps are no multiples of the tape's.
         """
         (ticks, odd_ticks), (lots, odd_lots) = map(divmod, self.unit, self.wanted)
@@ -85,7 +81,7 @@ def without_orders(day: DayFolder) -> str:
 
 
 def read_log(path: Path) -> "tuple[dict[str, Ints], Sequence[tuple[int, int]] | None]":
-    """Return the columns of an order log that an index is made from, and its spans; raises BrokenFile if it is none."""
+    """Return an order log's columns and spans; raises BrokenFile if the file is none."""
     from mm.dayfolder.order_log import OrderLog  # imported here: most runs read no log
 
     log, empty = OrderLog.open(path), np.empty(0, np.int64)

@@ -1,4 +1,4 @@
-"""Spans of a day that its messages put in doubt, and the warnings of a day, for every task that plays or fits one."""
+"""Spans that a day's messages put in doubt, and a day's warnings, for every task that plays or fits one."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ CONTRARY_SIDES = (
 
 
 def day_warnings(tape: "Tape") -> Iterator[str]:
-    """Yield the warnings of a day with the bare names of its files: where they lie changes no result."""
+    """Yield a day's warnings with bare file names: the folder changes no result."""
     at_start = re.compile(rf"^.*?/{tape.symbol}/{tape.days[0]}(/|: )")  # the path may have spaces
     folders = re.compile(rf"\S*/(?=[^\s/]*({tape.days[0]}|\.json|\.csv))")
     for warning in tape.meta.warnings:
@@ -44,9 +44,9 @@ class BookDoubts(NamedTuple):
     """What the trades of a day say against its book.
 
     Attributes:
-        contrary: A sentence if most of them have the side contrary to it.
-        notes: Sentences about time in which it stands still, and about trades far from it.
-        standing: The part of that time that has no market, as trades print through the book: start and end, µs.
+        contrary: A sentence if most trades have the side contrary to the book.
+        notes: Sentences about time in which the book stands still, and about trades far from it.
+        standing: Spans (µs) without a market, as trades print through the book.
     """
 
     contrary: tuple[str, ...]
@@ -55,7 +55,6 @@ class BookDoubts(NamedTuple):
 
     @classmethod
     def of(cls, tape: "Tape") -> "BookDoubts":
-        """Return the doubts of a day."""
         contrary, far = (
             [line.partition(": ")[2] for line in tape.meta.warnings if found in line]
             for found in (CONTRARY_SIDES, FAR_TRADES)
@@ -88,7 +87,7 @@ def excluded_spans(tape: "Tape") -> list[str]:
 
 
 class StillBook(NamedTuple):
-    """A span without a message of the book although trades change it."""
+    """A span without book messages although trades change the book."""
 
     start_us: int
     end_us: int
@@ -96,17 +95,16 @@ class StillBook(NamedTuple):
 
     @property
     def length_us(self) -> int:
-        """Its length in µs."""
         return self.end_us - self.start_us
 
 
 class Doubts(NamedTuple):
-    """What the messages of a tape put in doubt; `Tape.doubts` keeps it for the next run.
+    """What a tape's messages put in doubt; `Tape.doubts` keeps it for the next run.
 
     Attributes:
-        still: The spans in which its book stands still although trades go on.
-        untraded_us: Length of a stretch without trades longer than half the window, 0: none.
-        window_us: Length of the window, without the time without a book if there is such a stretch.
+        still: Spans in which the book stands still although trades go on.
+        untraded_us: A stretch without trades longer than half the window, else 0.
+        window_us: Length of the window, without bookless time if there is such a stretch.
     """
 
     still: list[StillBook]
@@ -122,8 +120,8 @@ def doubts_of(tape: "Tape") -> Doubts:
 def still_books(tape: "Tape") -> list[StillBook]:
     """Return the spans in which a valid book has no message for long, although trades go on.
 
-    Every trade takes quantity from the book, so its stream has ended, or a message has the time of another hour. In a
-    quiet market both are silent, and where whole books are recorded once a minute, that is the usual time between two.
+    Every trade takes quantity from the book, so the stream has ended, or a message has the time of another hour. A
+    quiet market is silent in both, and where whole books come once a minute, that is the usual pause.
     """
     long = [
         StillBook(begin_us, end_us, int(np.count_nonzero(tape.kind[last + 1 : following] == TRADE)))
@@ -140,9 +138,8 @@ def still_books(tape: "Tape") -> list[StillBook]:
 
 
 def silent_books(kind: "NDArray[np.uint8]", event_us: Ints, end_us: int) -> Iterator[tuple[int, int]]:
-    """Yield the event before, and the end in µs, of each span in which a book stands still, by what came before it.
-
-    Later messages do not count, so that a day says the same of a span as its part up to the end of that span.
+    """Yield the event before, and the end (µs), of each span in which a book stands still; later messages do not count,
+    so a day says the same of a span as its part up to there.
     """
     start_us = int(event_us[0]) if len(event_us) else end_us
     for last, following, begin_us, until_us in _silences(kind, event_us, (start_us, end_us)):
@@ -157,9 +154,9 @@ def silent_books(kind: "NDArray[np.uint8]", event_us: Ints, end_us: int) -> Iter
 def _silences(
     kind: "NDArray[np.uint8]", event_us: Ints, window_us: tuple[int, int]
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Yield the events between which there is no message of the book for long, and their instants in the window.
+    """Yield the events between which the book has no message for long, and their instants in the window.
 
-    The first is -1 for the start of the window, the second the number of events for its end.
+    The first is -1 at the window's start, the second the number of events at its end.
     """
     start_us, end_us = window_us
     last, last_us = -1, start_us
@@ -176,10 +173,10 @@ def _silences(
 
 
 def untraded_us(tape: "Tape") -> tuple[int, int]:
-    """Return the length in µs of a stretch without trades longer than half the window (0: none), and of the window.
+    """Return the length (µs) of a stretch without trades longer than half the window (0: none), and the window's.
 
-    Such a stretch contains the middle of the window, so the two trades around the middle determine it. If there is one,
-    time without a book is excluded from both, as no quotes rest then.
+    Such a stretch contains the window's middle, so the two trades around it decide. Then bookless time is excluded from
+    both, as no quotes rest.
     """
     window = tape.end_us - tape.start_us
     middle = int(np.searchsorted(tape.event_us, tape.start_us + window // 2))
@@ -195,14 +192,13 @@ def untraded_us(tape: "Tape") -> tuple[int, int]:
 
 
 def _with_book_us(kind: "NDArray[np.uint8]", event_us: Ints, span_us: tuple[int, int]) -> int:
-    """Return the µs of a time span with a valid book."""
     turns = np.flatnonzero((kind == SNAPSHOT) | (kind == KEYFRAME) | (kind == GAP))
     ends_us = np.clip(np.append(event_us[turns], span_us[1]), *span_us)
     return int(np.diff(ends_us)[kind[turns] != GAP].sum())
 
 
 def _first_trade(kinds: "NDArray[np.uint8]") -> int | None:
-    """Return the index of the first trade among *kinds* of events, or None; the first `NEAREST` are searched first."""
+    """The first `NEAREST` are searched first."""
     width = NEAREST
     while not (is_trade := kinds[:width] == TRADE).any():
         if width >= len(kinds):

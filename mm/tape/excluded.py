@@ -1,4 +1,4 @@
-"""Spans of a day excluded from its tape: the book ends at the start of a span, and is complete again at its end."""
+"""Spans excluded from a day's tape: the book ends at a span's start and is complete again at its end."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -18,14 +18,13 @@ from mm.tape.recorded import RecordedDay
 
 
 class Span(NamedTuple):
-    """An excluded span with the reason; instants in µs, None for the start or the end of the day."""
+    """An excluded span with its reason; µs, None for the start or end of the day."""
 
     from_us: int | None
     to_us: int | None
     why: str
 
     def sentence(self, end_us: int) -> str:
-        """Return the span in words; the day ends at *end_us*."""
         begin = "the start of the day" if self.from_us is None else iso(self.from_us)
         to_us = end_us if self.to_us is None else self.to_us
         lasting = "" if self.from_us is None else f" ({(to_us - self.from_us) / US_PER_S:,.1f} s)"
@@ -40,7 +39,7 @@ class Losses(NamedTuple):
 
 
 def sentences(spans: Sequence[Span], end_us: int) -> list[str]:
-    """Return *spans* as sentences: the first few of each reason, and a total of the others."""
+    """Return *spans* as sentences: the first few of each reason, and a total of the rest."""
     lines = []
     for prefix in dict.fromkeys(span.why.partition(":")[0] for span in spans):
         group = [span for span in spans if span.why.partition(":")[0] == prefix]
@@ -52,7 +51,7 @@ def sentences(spans: Sequence[Span], end_us: int) -> list[str]:
 
 
 def trade_runs(events: EventColumns) -> Iterator[ConsecutiveIds]:
-    """Yield the trades of a day, in order, as runs of consecutive ids."""
+    """Yield a day's trades in order, as runs of consecutive ids."""
     trades = np.flatnonzero(events.kind == TRADE)
     if not len(trades):
         return
@@ -64,10 +63,10 @@ def trade_runs(events: EventColumns) -> Iterator[ConsecutiveIds]:
 
 
 def trade_spans(day: RecordedDay, events: EventColumns, last_us: int, *, as_received: bool) -> list[Span]:
-    """Return the spans of *day*, until *last_us*, in which trades are missing from *events*, between those around them.
+    """Return the spans, until *last_us*, in which trades are missing from *events*, between their neighbours.
 
-    Such a span has no market: whether an order would have been filled in it is unknown. A day *as_received* keeps those
-    that the ledger declares: a live program heard of them at their end.
+    Such a span has no market: nobody knows whether an order would have filled. *as_received* keeps those that the
+    ledger declares: a live program heard of them at their end.
     """
     out = IdRanges((n, n) for n in day.trades.ids_out.tolist())
     declared = explained_ids(day.ledger, "trade_gap") | out
@@ -87,7 +86,7 @@ def trade_spans(day: RecordedDay, events: EventColumns, last_us: int, *, as_rece
 
 
 def halted_spans(day: RecordedDay) -> list[Span]:
-    """Return the spans of *day* in which the exchange reported that the symbol was not traded."""
+    """Return the spans in which the exchange reported a halt."""
     name = day.sources.ledger.name
     return [
         Span(from_us, to_us, f"{name}: the exchange reports the status {status} (exchange_info)")
@@ -96,10 +95,10 @@ def halted_spans(day: RecordedDay) -> list[Span]:
 
 
 def standing_spans(day: RecordedDay, events: EventColumns, rows: RecordedRows, last_us: int) -> list[Span]:
-    """Return the spans of *day*, until *last_us*, whose book is not that of the market: trades print through it.
+    """Return the spans, until *last_us*, whose book is not the market's: trades print through it.
 
-    A book may be silent for a minute; but where twenty trades then print beyond its best prices, and no message takes
-    these away, its messages are missing. Trades at its best prices prove nothing about it and exclude no time.
+    A book may be silent for a minute; but where twenty trades print beyond its best prices and no message removes
+    these, messages are missing. Trades at its best prices prove nothing.
     """
     silent = list(silent_books(events.kind, events.event_us, last_us)) if len(events) else []
     if not silent:
@@ -124,10 +123,10 @@ def standing_spans(day: RecordedDay, events: EventColumns, rows: RecordedRows, l
 
 
 def trades_revealed(day: RecordedDay, events: EventColumns) -> list[tuple[int, int]]:
-    """Return the spans in which trades were missing at first, each from the trade before to the last news of them.
+    """Return the spans in which trades were missing at first, from the trade before to the last news of them.
 
-    News are the next trade, the missing trades if they came late, and rows of the ledger about them; for those fetched
-    by REST see `place_fetched`.
+    News are the next trade, the missing trades if late, and the ledger's rows about them; for trades from REST see
+    `place_fetched`.
     """
     sequence, last_us = IdSequence(), 0
     fetched = frozenset(events.event_id[np.isin(events.recv_seq, day.trades.fetched)].tolist())
@@ -159,8 +158,8 @@ def trades_revealed(day: RecordedDay, events: EventColumns) -> list[tuple[int, i
 def exclude(events: EventColumns, rows: RecordedRows, spans: Sequence[Span]) -> list[EventName]:
     """Remove the book in *spans*: a GAP starts each, a SNAPSHOT of the book ends it; trades stay.
 
-    If the book is not valid at the end of a span, it stays invalid until the next snapshot. Crossed books end first, in
-    or out of *spans*, as `TapeBuilder` ends them, which would not see that a span contained the crossing.
+    If the book is invalid at a span's end, it stays invalid until the next snapshot. Crossed books end first, in or out
+    of *spans*, as in `TapeBuilder`, which would not see a crossing inside a span.
 
     Returns:
         The events that left the book crossed.
@@ -192,13 +191,13 @@ def exclude(events: EventColumns, rows: RecordedRows, spans: Sequence[Span]) -> 
 
 
 def place_fetched(events: EventColumns, rows: RecordedRows, fetched: Ints) -> set[tuple[int, int]]:
-    """Move the trades *fetched* by REST (their sequence numbers) to their trade times, where there is no valid book.
+    """Move trades *fetched* by REST (sequence numbers) to their trade times, where there is no valid book.
 
-    Their receive time is that of the response, so no order could have been filled by them, and the book of their
-    instant is unknown. Trades outside times without a book exclude the time between their neighbours by id.
+    They arrived with the response, so no order could have filled by them, and the book of their instant is unknown.
+    Those outside bookless time exclude the time between their neighbours by id.
 
     Returns:
-        For each, the instant of its neighbour before, and the latest of that of the one after it and its own arrival.
+        For each, the instant of the trade before, and the later of the trade after and its own arrival.
     """
     if not len(fetched):
         return set()
@@ -225,7 +224,7 @@ def place_fetched(events: EventColumns, rows: RecordedRows, fetched: Ints) -> se
 
 
 def _places_without_book(events: EventColumns, us: Ints) -> Ints:
-    """Return the place for a trade of each instant among the events without a valid book; -1 if there is one."""
+    """Return the position of each trade among the events without a valid book; -1 if there is one."""
     kind, stamps = events.kind, events.event_us
     books = np.flatnonzero(kind == SNAPSHOT)
     firsts = np.concatenate(([-1], np.flatnonzero(kind == GAP)))
@@ -238,7 +237,6 @@ def _places_without_book(events: EventColumns, us: Ints) -> Ints:
 
 
 def _joined(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
-    """Yield *spans* in order, merging those that overlap."""
     last: tuple[int, int] | None = None
     for begin, end in sorted((begin or 0, 1 << 62 if to is None else to) for begin, to, _ in spans):
         if last is not None and begin <= last[1]:
@@ -252,9 +250,8 @@ def _joined(spans: Sequence[Span]) -> Iterator[tuple[int, int]]:
 
 
 def _replay(events: EventColumns, rows: RecordedRows, places: Ints) -> tuple[TapeReplay, NDArray[np.bool_]]:
-    """Replay the day; return the replay, with the complete book after the event before each of *places*, and a mask.
-
-    The mask is of the events that stay where books crossed.
+    """Replay the day; return the replay with the book before each of *places*, and a mask of the events that stay where
+    books crossed.
     """
     requested, kept = np.zeros(len(events), np.uint8), np.ones(len(events), np.uint8)
     requested[places[places > 0] - 1] = 1

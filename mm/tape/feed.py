@@ -1,12 +1,12 @@
 """A tape in the order of the exchange's clock.
 
-Messages have an exchange timestamp and a receive timestamp of our clock; the offset of the two clocks is not recorded.
-At each message it is estimated from those received by then: as the minimum difference of the timestamps in the last ten
-minutes, minus an assumed latency of the fastest message (`QUICKEST_US`). With it every exchange timestamp is converted
-to our clock, and the remaining difference is the feed latency of a message. Nothing that is received later changes it.
+Messages carry the exchange's and our receive timestamp; the clocks' offset is estimated at each message from those
+received by then: the least difference in the last ten minutes, minus an assumed latency of the fastest message
+(`QUICKEST_US`). It converts exchange timestamps to our clock; the remaining difference is a message's feed latency.
+Nothing that is received later changes it.
 
-A timestamp can be wrong, and a clock can be set. The median of the last messages tells both: a difference that is more
-than `STRAY_US` from it is left out, and where it has moved by more than that, the ten minutes begin anew.
+A timestamp can be wrong, and a clock can be set. The median of the last messages tells both: a difference more than
+`STRAY_US` from it is left out, and where it moves by more, the ten minutes begin anew.
 """
 
 from dataclasses import dataclass, replace
@@ -37,12 +37,12 @@ class Feed:
     """A tape in the exchange's order.
 
     Attributes:
-        sequence: Positions of the tape's events in the exchange's order, int64[n].
-        clock_us: Exchange time of each of them, converted to our clock, ascending, int64[n].
-        by_event: The same in the tape's order, int64[n].
-        offset_us: Our clock minus the exchange's: the median over the tape; None for a constant delay.
-        median_us: Median feed latency of the stamped messages.
-        stray: What is known of timestamps that do not count for the offset; empty if all do.
+        sequence: The tape's events in the exchange's order, int64[n] positions.
+        clock_us: Their exchange times on our clock, ascending, int64[n].
+        by_event: The same in tape order.
+        offset_us: Our clock minus the exchange's, median; None for a constant delay.
+        median_us: Feed latency of stamped messages.
+        stray: What is known of timestamps left out for the offset; empty if none.
     """
 
     sequence: Ints
@@ -54,7 +54,7 @@ class Feed:
     stray: str = ""
 
     def to_dict(self) -> dict[str, float]:
-        """Return offset and latencies in ms, as in the summary."""
+        """As in the summary, ms."""
         offset = {} if self.offset_us is None else {"clock_offset_ms": self.offset_us / US_PER_MS}
         return offset | {"median_ms": self.median_us / US_PER_MS, "p99_ms": self.p99_us / US_PER_MS}
 
@@ -62,10 +62,9 @@ class Feed:
 def feed_of(tape: "Tape") -> Feed:
     """Return *tape* in the exchange's order.
 
-    Depth messages and trades have an exchange timestamp. Events without one, or with one that is left out, are at their
-    receive time: a snapshot after a gap is not available earlier. Only gaps and keyframes are at the time of the book
-    event before them. Book events keep their recorded order, and so do trades; no event of the tape's window is before
-    its start.
+    Depth messages and trades have an exchange timestamp. Events without a usable one are at their receive time: a
+    snapshot after a gap is not available earlier. Only gaps and keyframes are at the time of the book event before.
+    Book events keep their recorded order, and so do trades; no event of the window is before its start.
     """
     stamped = _is_message(tape) & (tape.event_exch_us > 0)
     recv_us, late_us = tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped]
@@ -77,7 +76,7 @@ def feed_of(tape: "Tape") -> Feed:
 
 
 def strays(tape: "Tape") -> NDArray[np.bool_]:
-    """Return which events of *tape* have an exchange time that does not count for the offset of the clocks, bool[n]."""
+    """Return which events' exchange times do not count for the offset, bool[n]."""
     stamped = _is_message(tape) & (tape.event_exch_us > 0)
     stray = np.zeros(len(tape), bool)
     stray[stamped] = _offsets(tape.event_us[stamped], (tape.event_us - tape.event_exch_us)[stamped])[1]
@@ -85,14 +84,14 @@ def strays(tape: "Tape") -> NDArray[np.bool_]:
 
 
 def delayed(tape: "Tape", late_us: int) -> Feed:
-    """Return *tape* in the exchange's order if each depth message and trade is received *late_us* after it happened."""
+    """Return *tape* in the exchange's order if each depth message and trade arrives *late_us* after it happened."""
     messages = _is_message(tape)
     happened = np.where(messages, tape.event_us - late_us, tape.event_us)
     return _in_order(tape, happened, messages, None, "")
 
 
 def feed_in(tape: "Tape", feed: "Mapping[str, Any] | None") -> Feed | None:
-    """Return the order in which *tape* happened in a run, None for that of receipt; *feed* is that of its summary."""
+    """Return the order in which *tape* happened in a run, None for receipt; *feed* is the run summary's."""
     kind = (feed or {}).get("kind", "none")
     if feed is None or kind == "none":
         return None
@@ -100,15 +99,15 @@ def feed_in(tape: "Tape", feed: "Mapping[str, Any] | None") -> Feed | None:
 
 
 def instants(tape: "Tape", feed: "Mapping[str, Any] | None") -> Ints:
-    """Return when each event of *tape* happened in a run, int64[n]; *feed* is that of its summary."""
+    """Return when each event happened in a run, int64[n]; *feed* is the run summary's."""
     delayed = feed_in(tape, feed)
     return tape.event_us if delayed is None else delayed.by_event
 
 
 def happened(tape: "Tape", feed: Feed, begin_us: int, end_us: int) -> "Tape":
-    """Return the events that happened at the exchange in ``[begin_us, end_us)``, in that order and at those instants.
+    """Return the events that happened in ``[begin_us, end_us)`` at the exchange, in that order.
 
-    They begin with the last complete book before; what a tape caches of its best prices is left out.
+    They begin with the last complete book before; cached best prices are left out.
     """
     first, stop = np.searchsorted(feed.clock_us, (begin_us, end_us)).tolist()
     kinds = tape.kind[feed.sequence[: first + 1]]
@@ -130,9 +129,9 @@ def happened(tape: "Tape", feed: Feed, begin_us: int, end_us: int) -> "Tape":
 
 
 def why_no_feed(tape: "Tape") -> str:
-    """Return why the exchange's order of *tape* cannot be told; an empty text if it can.
+    """Return why *tape*'s exchange order is unknown, or an empty text.
 
-    Books and trades need timestamps of the exchange, which are finer than a second, and receive times of their own.
+    Books and trades need exchange timestamps finer than a second, and receive times of their own.
     """
     stamped = tape.event_exch_us > 0
     for name, kind in (("books", DEPTH), ("trades", TRADE)):
@@ -173,7 +172,7 @@ def _in_order(tape: "Tape", happened: Ints, stamped: NDArray[np.bool_], offset_u
 
 
 def _offsets(recv_us: Ints, late_us: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    """Return our clock minus the exchange's at each stamped message, and which of them do not count for it."""
+    """Return our clock minus the exchange's at each stamped message, and which messages do not count for it."""
     stray = np.zeros(len(late_us), bool)
     if not len(late_us):
         return late_us, stray
@@ -191,7 +190,7 @@ def _offsets(recv_us: Ints, late_us: Ints) -> tuple[Ints, NDArray[np.bool_]]:
 
 
 def _medians(late_us: Ints) -> Ints:
-    """Return the median of each difference and of the `NEIGHBOURS` - 1 before it; of an even number the upper one."""
+    """Return the median of each difference and the `NEIGHBOURS` - 1 before; of an even number the upper one."""
     import polars as pl
 
     rolled = pl.Series(late_us).rolling_quantile(0.5, "higher", window_size=NEIGHBOURS, min_samples=1)
@@ -199,7 +198,6 @@ def _medians(late_us: Ints) -> Ints:
 
 
 def _moved(median_us: Ints, first: int) -> int:
-    """Return the first place after *first* whose median is more than `STRAY_US` from that at *first*; else the end."""
     at, size = first + 1, NEIGHBOURS
     while at < len(median_us):
         far = np.abs(median_us[at : at + size] - median_us[first]) > STRAY_US
@@ -210,7 +208,7 @@ def _moved(median_us: Ints, first: int) -> int:
 
 
 def _least(us: Ints, late_us: Ints) -> Ints:
-    """Return the least of *late_us* in the `WINDOW_US` up to and including each instant of *us*, which ascend.
+    """Return the least of *late_us* in the `WINDOW_US` up to each of the ascending *us*.
 
     A window is the end of one stretch of that length and the beginning of the next, so the least values from both sides
     of their border suffice.
@@ -232,7 +230,7 @@ def _least(us: Ints, late_us: Ints) -> Ints:
 
 
 def _carried(happened: Ints, behind: NDArray[np.bool_]) -> Ints:
-    """Return *happened* where each event *behind* another has the instant of that one; the first keeps its own."""
+    """Events *behind* another get its instant."""
     rows = np.flatnonzero(behind)
     begins = np.diff(rows, prepend=-1) != 1  # a stretch of such events has the instant before it
     begins[:1] = True
@@ -242,7 +240,6 @@ def _carried(happened: Ints, behind: NDArray[np.bool_]) -> Ints:
 
 
 def _named(recv_us: Ints, off_us: Ints, stray: NDArray[np.bool_]) -> str:
-    """Return a sentence on the timestamps that do not count; *off_us* is how far each is behind the others."""
     if not stray.any():
         return ""
     first = int(stray.argmax())

@@ -1,6 +1,6 @@
-"""The read stage: the files of a day folder as integer columns, hashed as they are read.
+"""The read stage: a day folder's files as integer columns, hashed while reading.
 
-One thread decompresses a piece of a file while another parses the previous piece (`mm.tape._parse`).
+One thread decompresses a piece while another parses the previous one (`mm.tape._parse`).
 """
 
 import hashlib
@@ -54,9 +54,8 @@ class FileRead:
     """The result of reading a file to its end.
 
     Attributes:
-        cut_off: Whether it is gzip and ends in the middle of a member.
-        lines: Complete lines, including the header.
-        torn_lines: 1 if its last line is incomplete, else 0.
+        cut_off: Whether a gzip file ends in the middle of a member.
+        lines: Complete lines, header included.
     """
 
     path: Path
@@ -71,7 +70,7 @@ class FileText:
     """The text of a file (plain, or gzip with many members), hashed as it is read.
 
     Attributes:
-        read: The result of reading it, without lines; complete after the last piece.
+        read: The result, without lines; complete after the last piece.
     """
 
     def __init__(self, path: Path) -> None:
@@ -107,21 +106,15 @@ class FileText:
 
 
 class ParsedFile:
-    """The parts of a file that a *parser* reads, each as soon as it is parsed.
-
-    Attributes:
-        read: The result of reading the file; complete after the last part.
-    """
+    """The parts of a file that a *parser* reads; *read* is complete after the last part."""
 
     def __init__(self, path: Path, parser: "LineParser") -> None:
         self._text, self._parser = FileText(path), parser
         self.read = self._text.read
 
     def __iter__(self) -> Iterator[None]:
-        """Yield after each parsed piece, for the caller to take the parser's rows.
-
-        Raises:
-            BrokenFile: If the file is empty, damaged before its end, or has a line that cannot be parsed.
+        """Yield after each parsed piece, for the caller to take the rows; raises BrokenFile for an empty or damaged
+        file or a bad line.
         """
         path, parser = self._text.path, self._parser
         with closing(ahead(iter(self._text))) as pieces:  # no thread may continue reading after a rejected line
@@ -157,36 +150,33 @@ _NONE = np.empty(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class FileSteps:
-    """Price and quantity step in 1e-8: as given to a parser (0 if open), or as inferred by it."""
+    """Price and quantity step in 1e-8, as given (0 if open) or inferred."""
 
     tick_e8: int
     lot_e8: int
 
     def joined(self, other: "FileSteps") -> "FileSteps":
-        """Return the greatest steps that divide those of both."""
+        """Return the greatest steps that divide both."""
         return FileSteps(gcd(self.tick_e8, other.tick_e8), gcd(self.lot_e8, other.lot_e8))
 
 
 @dataclass(slots=True)
 class DiffStream:
-    """The messages of a file in the order of its rows.
+    """A file's messages in row order.
 
     Attributes:
-        steps: The greatest steps that divide its prices and quantities.
-        recv_us: Receive time of each message, µs.
-        recv_seq: Its sequence number within the day; -1 if the file has none.
-        run: Its run, as a position in *runs*; -1 if the file has none.
-        exchange_us: Its exchange timestamp, µs; 0 if unknown.
-        runs: Run ids by first appearance.
-        start, size: The rows of message m are the ``size[m]`` rows from ``start[m]`` on.
-        rows: Side, price and quantity of all levels or trades; prices and quantities in 1e-8.
-        first_id, last_id: First and last update id of a depth message or frame; both are the id of a trade.
-        repeats: Whether a frame shows the same book as the previous frame.
-        key: Its sort key in the day's order of messages (`mm.tape.sync`); empty before they are ordered.
-        left_out, first_left_out: Number of levels or trades off the tick that were left out, and the line of the first.
-        ids_out: Ids of these trades, which do not count as missing.
-        fetched: Sequence numbers of the trades fetched by REST, whose receive time is that of the response; an id may
-            also have arrived as a message before.
+        recv_seq: Within the day; -1 if the file has none.
+        run: Position in *runs*; -1 if the file has none.
+        exchange_us: 0 if unknown.
+        start, size: Message m has the ``size[m]`` rows from ``start[m]``.
+        rows: Side, price and quantity of levels or trades, in 1e-8.
+        first_id, last_id: Update ids of a depth message or frame; both are a trade's id.
+        repeats: Whether a frame repeats the previous book.
+        key: Sort key in the day's order (`mm.tape.sync`); empty before.
+        left_out, first_left_out: Levels or trades left out off the tick, and the first's line.
+        ids_out: Ids of such trades, which are not missing.
+        fetched: Sequence numbers of trades from REST, received with the response; an id may have arrived before as a
+            message.
     """
 
     read: FileRead
@@ -212,20 +202,16 @@ class DiffStream:
         return len(self.recv_us)
 
     def reordered(self, order: Ints | slice) -> "DiffStream":
-        """Return the messages at the positions *order*, in that order."""
         return replace(self, **{name: getattr(self, name)[order] for name in PER_MESSAGE})
 
     def release(self) -> None:
-        """Release the memory of columns that are in files."""
         for name in PER_MESSAGE:
             release(getattr(self, name))
 
     def name(self, at: int) -> str:
-        """Return the name of the message at the position *at*."""
         return str(EventName(DEPTH, int(self.recv_seq[at]), int(self.last_id[at]), int(self.recv_us[at])))
 
     def places(self, positions: Ints) -> list[Place]:
-        """Return the places of the first few of *positions*."""
         return [Place(self.read.path, f"{self.name(at)}: id {self.last_id[at]}") for at in positions[:FEW].tolist()]
 
 
@@ -243,7 +229,7 @@ class Snapshot:
 
 
 def read_diffs(path: Path, steps: FileSteps, folder: Path | None, *, lenient: bool = False) -> DiffStream:
-    """Read the raw depth messages; *lenient* leaves out levels off the tick. Columns are stored in *folder*."""
+    """Read the raw depth messages; *lenient* leaves out levels off the tick. Stored in *folder*."""
     parser = DiffParser(str(path), steps.tick_e8, steps.lot_e8, lenient)
     parsed = ParsedFile(path, parser)
     with growing(dict.fromkeys(DIFF_NUMBERS, np.int64) | ROWS, folder) as columns:

@@ -1,8 +1,7 @@
 """Polars frames of a tape: its trades, the changes of its book, its best prices, and the book at an instant.
 
-All frames of the project use these types: an instant is ``Datetime("us", "UTC")``; a price or an amount is a float in
-the quote asset, a quantity one in the base asset, each the float nearest to the exact decimal; a category is an
-``Enum``; missing values are null.
+Types of all frames: an instant is ``Datetime("us", "UTC")``; price and amount are floats in the quote asset, quantity
+in the base asset, each nearest to the exact decimal; a category is an ``Enum``; missing values are null.
 """
 
 import math
@@ -31,12 +30,10 @@ EXACT = 2**53
 
 
 def floats(units: "Column", step: int = 1, per: int = E8) -> "NDArray[np.float64]":
-    """Return ``units · step / per``, each as the float nearest to it, which is ``float()`` of its decimal text.
+    """Return ``units · step / per`` as the nearest floats, equal to ``float()`` of the decimal text.
 
     Args:
-        units: Whole numbers: int64, or Python integers.
-        step: Size of one unit, in parts of one.
-        per: Parts of one: a divisor of a power of ten up to 10**22, which a float represents exactly, or twice one.
+        per: Parts of one: a divisor of a power of ten up to 10**22, which a float holds exactly, or twice one.
     """
     common = math.gcd(step, per)
     step, per = step // common, per // common
@@ -52,7 +49,7 @@ def floats(units: "Column", step: int = 1, per: int = E8) -> "NDArray[np.float64
 
 
 def instants(us: "Column") -> "pl.Series":
-    """Return instants in µs as a series of datetimes in UTC; null for negative ones."""
+    """Instants in µs as UTC datetimes; null for negative ones."""
     import polars as pl
 
     known = pl.Series(us, dtype=pl.Int64)
@@ -181,12 +178,12 @@ def book_at(tape: "Tape", us: int, levels: int | None) -> "pl.DataFrame":
 
 
 def _first(tape: "Tape") -> int:
-    """Return the first event of the window: earlier ones only build the book."""
+    """Earlier events only build the book."""
     return int(np.searchsorted(tape.event_us, tape.start_us))
 
 
 def _rows(tape: "Tape", stop: int) -> "Rows":
-    """Return the levels of the book before event *stop*, bids and then asks, best first; empty without a valid book."""
+    """Return the book before event *stop*, bids then asks, best first; empty if invalid."""
     kind = tape.kind[:stop]
     turns = np.flatnonzero((kind == SNAPSHOT) | (kind == KEYFRAME) | (kind == GAP))
     begin = int(turns[-1]) if len(turns) and kind[turns[-1]] != GAP else stop
@@ -202,7 +199,7 @@ def _rows(tape: "Tape", stop: int) -> "Rows":
 
 
 def _price(tape: "Tape", ticks: "Ints") -> "NDArray[np.float64]":
-    """Return prices in the quote asset; NaN for 0, which means no price."""
+    """In the quote asset; NaN for 0, no price."""
     return np.where(ticks == 0, np.nan, floats(ticks, tape.instrument.tick_e8))
 
 

@@ -1,9 +1,9 @@
 """Tapes kept as files of .npy arrays, which are memory-mapped and not copied when opened.
 
-The arrays follow one another, as `numpy.save` writes them. The last is the entry, JSON after its checksum: the tape's
-other attributes, the names and checksums of the arrays, and the origin of the tape: options, inputs and code. If any of
-these has changed, the tape is built again. The checksums and the invariants of the tape are verified once for each
-identity of the file. If one is violated, the tape is built again, with a note.
+Arrays follow one another as `numpy.save` writes them; last comes the entry, JSON after its checksum: the tape's other
+attributes, the arrays' names and checksums, and the origin: options, inputs and code. If one has changed, the tape is
+built again. Checksums and invariants are verified once per identity of the file; after a violation the tape is built
+again, with a note.
 """
 
 import hashlib
@@ -49,9 +49,8 @@ class KeptTape:
     """The storage of one tape.
 
     Attributes:
-        path: Its file, which need not exist.
-        key: The required origin of its tape, without the code: options, and size and time of each input. None: the
-            caller has verified the file's content, which may have been built elsewhere.
+        key: The required origin without the code: options, and size and time of each input. None: the caller has
+            verified the file, which may have been built elsewhere.
     """
 
     path: Path
@@ -59,16 +58,15 @@ class KeptTape:
 
     @classmethod
     def of(cls, folder: Path, day: DayFolder, options: str, inputs: Sequence[Path]) -> "KeptTape":
-        """Return the storage for the tape of *day* made from *inputs* under *options*."""
         stats = [(day.relative(path), path.stat()) for path in inputs]
         files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
         name = hashlib.sha256(os.fsencode(f"{day.path.resolve()} {options}")).hexdigest()[:12]
         return cls(folder / f"{day.symbol}_{day.day}_{name}{SUFFIX}", json.dumps([options, files]))
 
     def read(self, notes: list[str]) -> Tape | None:
-        """Map the tape; None if it is missing, stale or damaged.
+        """Map the tape; None if missing, stale or damaged.
 
-        A line is added to *notes* for each damaged file: that of the tape, or of its levels.
+        *notes* gets a line for each damaged file.
         """
         tape = self._read(DTYPES, partial(_tape, self.path), notes)
         if tape is None:
@@ -78,11 +76,7 @@ class KeptTape:
         return tape.with_levels(partial(self._levels, tape) if levels is None else lambda: levels)
 
     def keep(self, facts: TapeFacts, columns: Mapping[str, Column]) -> Tape:
-        """Write the tape of *facts* and *columns*, completely or not at all, and return it mapped.
-
-        Raises:
-            OSError: If it cannot be written, or the written file is not a tape.
-        """
+        """Write the tape completely or not at all, and return it mapped; raises OSError if that fails."""
         notes: list[str] = []
         with self._unfinished() as path:
             write_columns(path, self._keyed(msgspec.to_builtins(facts)), columns)
@@ -93,11 +87,9 @@ class KeptTape:
         return tape.with_levels(partial(self._levels, tape))
 
     def _sibling(self) -> "KeptTape":
-        """Return the storage of the level index of the tape: a file next to its own."""
         return KeptTape(self.path.with_suffix(f".levels{SUFFIX}"), self.key or self.path.stem)
 
     def _levels(self, tape: Tape) -> LevelIndex:
-        """Return the level index of *tape*: the kept one, or a new one, which is kept unless that is impossible."""
         sibling, opened = self._sibling(), partial(LevelIndex.of, tape)
         with _MAKING:
             kept = sibling._read(level_changes.KEPT, opened, [])
@@ -114,7 +106,6 @@ class KeptTape:
 
     @classmethod
     def of_log(cls, folder: Path, log: Path) -> "KeptTape":
-        """Return the storage for the orders of an order *log*."""
         stat = log.stat()
         name = hashlib.sha256(os.fsencode(log.resolve())).hexdigest()[:12]
         return cls(
@@ -122,7 +113,7 @@ class KeptTape:
         )
 
     def orders(self, made: Callable[[], OrderIndex]) -> OrderIndex:
-        """Return the kept orders, or those *made*, which are kept unless that is impossible."""
+        """Return the kept orders, or those *made*, kept if possible."""
         with _MAKING:
             kept = self._read(order_index.KEPT, OrderIndex.kept, [])
             if kept is None:
@@ -139,7 +130,6 @@ class KeptTape:
     def _read(
         self, dtypes: Mapping[str, Any], made: Callable[[Json, dict[str, Column]], Kept], notes: list[str]
     ) -> Kept | None:
-        """Map the file, and return what *made* returns for its entry and arrays; None if missing, stale or damaged."""
         wrong: list[str] = []
         try:
             file = read_columns(self.path, dtypes)
@@ -169,7 +159,6 @@ class KeptTape:
 
     @contextmanager
     def _unfinished(self) -> Iterator[Path]:
-        """Yield the path of a temporary file next to the tape's own, which replaces it if the block succeeds."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         clear_unfinished(self.path.parent)
         with atomic_file(self.path, durable=True) as path:
@@ -178,21 +167,19 @@ class KeptTape:
 
 @cache
 def _code() -> Json:
-    """Return the digest of the code that builds a tape in this process, and size and time of each of its files."""
     files = code_files(MAKER)
     return {"digest": digest(files), "files": _stats(name for name, sha256 in files.items() if sha256)}
 
 
 def _is_ours(code: Json) -> bool:
-    """Return True if *code* is the code of this process.
+    """Return True if *code* is this process's.
 
-    If size and time of all its files are unchanged, nothing is hashed: hashing takes longer than opening a tape.
+    If size and time are unchanged, nothing is hashed: hashing takes longer than opening a tape.
     """
     return bool(_stats(code["files"]) == code["files"] or code["digest"] == _code()["digest"])
 
 
 def _stats(names: Iterable[str]) -> dict[str, list[int]]:
-    """Return size and time of files of this package; raises OSError if one is missing."""
     stats = {name: os.stat(f"{PACKAGE}/{name}") for name in names}  # quicker than `Path.stat`
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
@@ -204,20 +191,14 @@ def _tape(path: Path, entry: Json, arrays: dict[str, Column]) -> Tape:
 
 @dataclass(frozen=True, slots=True)
 class KeptColumns:
-    """A mapped file.
-
-    Attributes:
-        entry: Its entry, with a verified checksum.
-        columns: Its columns by name, not verified.
-        sums: The expected checksum of each column.
-    """
+    """A mapped file: its entry (checksum verified), columns (not verified) and their expected checksums."""
 
     entry: Json
     columns: dict[str, Column]
     sums: dict[str, int]
 
     def wrong_sums(self) -> Iterator[str]:
-        """Yield a sentence for each column with a wrong checksum; pages are released meanwhile."""
+        """Yield a sentence per wrong checksum; pages are released meanwhile."""
         for name, column in self.columns.items():
             checksum = 0
             for _, piece in in_pieces(column):
@@ -227,11 +208,8 @@ class KeptColumns:
 
 
 def read_columns(path: Path, dtypes: Mapping[str, Any]) -> KeptColumns:
-    """Map a file with the columns that *dtypes* has.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is not such a file, or the checksum of its entry is wrong.
+    """Map a file with the columns of *dtypes*; raises OSError, or ValueError if it is no such file or its entry is
+    damaged.
     """
     memory, arrays = mapped(path), []
     while memory.tell() < len(memory):
@@ -254,7 +232,7 @@ def read_columns(path: Path, dtypes: Mapping[str, Any]) -> KeptColumns:
 
 
 def write_columns(path: Path, entry: Json, columns: Mapping[str, Column]) -> None:
-    """Write *columns*, whose memory is released, and *entry*; raises OSError if the disk is full."""
+    """Write *columns*, whose memory is released, and *entry*; raises OSError."""
     sums = {}
     with path.open("wb") as file:
         for name in sorted(columns, key=lambda name: -_alignment(columns[name])):  # so that each is aligned
@@ -269,12 +247,10 @@ def write_columns(path: Path, entry: Json, columns: Mapping[str, Column]) -> Non
 
 
 def _alignment(column: Column) -> int:
-    """Return the greatest power of two that divides the size of an item."""
     return column.itemsize & -column.itemsize
 
 
 def _crc32(data: Column, before: int) -> int:
-    """Return the CRC-32 of *data* that continues the CRC *before*."""
     from isal import isal_zlib  # three times as fast as zlib's; not needed to open a verified tape
 
     return isal_zlib.crc32(data, before)

@@ -1,7 +1,7 @@
 """The tapes kept in a folder: their size, their last use, and the selection of those to remove.
 
-A tape, its best prices and the index of its levels are files with a common prefix, and are removed together: each can
-be built again, and a process that has one open can use it until the process ends.
+A tape, its best prices and its level index share a prefix and are removed together: each can be built again, and a
+process that has one open keeps it.
 """
 
 import re
@@ -29,7 +29,6 @@ class KeptDay:
     """The kept files of one day.
 
     Attributes:
-        files: The tape and its side files.
         used_s: When one of them was last written or, if the file system records it, read; Unix seconds.
     """
 
@@ -40,15 +39,10 @@ class KeptDay:
 
     @property
     def size(self) -> int:
-        """Bytes of all its files."""
         return sum(file.size for file in self.files)
 
     def remove(self) -> None:
-        """Remove its files, the tape's own first, so that nothing uses the others; missing files are ignored.
-
-        Raises:
-            OSError: If one cannot be removed.
-        """
+        """The tape's own file goes first, so that nothing uses the others; missing files count as removed. Raises OSError."""
         for file in sorted(self.files, key=lambda file: len(file.path.name)):
             VerifiedFiles(file.path.parent).forget(file.path)
             file.path.unlink(missing_ok=True)
@@ -72,13 +66,11 @@ def kept_days(folder: Path) -> list[KeptDay]:
 def to_prune(
     days: Sequence[KeptDay], now_s: float, older_than_days: float | None = None, most_bytes: float | None = None
 ) -> list[KeptDay]:
-    """Return the *days* to remove; they are in the order of last use.
+    """Return the *days* to remove; they are in order of last use.
 
     Args:
-        days: The kept days.
-        now_s: The current time, Unix seconds.
-        older_than_days: Days that were not used for longer are removed; None for no limit.
-        most_bytes: Then days are removed, the longest unused first, until at most this size is left; None for no limit.
+        older_than_days: Remove days unused for longer.
+        most_bytes: Then remove the longest unused until at most this size is left.
     """
     remaining = sum(day.size for day in days)
     removed = []

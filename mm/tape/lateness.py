@@ -1,4 +1,4 @@
-"""How late a recorded market is by the exchange's clock, event by event: `mm.market_data.lateness` for a whole tape."""
+"""How late a recorded market is by the exchange's clock: `mm.market_data.lateness` for a whole tape."""
 
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,12 @@ _MOST_US = 1 << 36  # 19 hours; with as many depth messages as a day can have, t
 
 
 def lateness(tape: "Tape", *, strict: bool = False) -> Ints | None:
-    """Return how late *tape* is as of each event, int64[n], in µs; None if it is in time throughout.
+    """Return *tape*'s lateness as of each event, int64[n], µs; None if never late.
 
-    The offset of the clocks is that of the last measurement which the recording had written before the event.
+    The clocks' offset is the last measurement written before the event.
 
     Args:
-        tape: The market, at its receive times.
-        strict: Whether the market is `UNKNOWN_US` late before the first measurement; else it counts as in time.
+        strict: Whether the market is `UNKNOWN_US` late before the first measurement; else in time.
     """
     if not tape.meta.clock:
         return np.full(len(tape), UNKNOWN_US) if strict else None
@@ -39,7 +38,7 @@ def lateness(tape: "Tape", *, strict: bool = False) -> Ints | None:
 
 
 def _measured_before(tape: "Tape") -> Ints:
-    """Return the index of the last measurement before each event, -1 for none."""
+    """-1 for none."""
     seqs = tape.recv_seq
     # A trade that was fetched later, or a message that waited for a snapshot, has another number than its place.
     of_books = np.where((tape.kind == TRADE) | (seqs < 0), np.iinfo(np.int64).max, seqs)

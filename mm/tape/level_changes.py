@@ -1,8 +1,8 @@
 """The displayed lots of each price level, event by event: an index of a tape's rows by side and price.
 
-A queue position depends on the changes of one level since an order joined it. With this index a queue model can run on
-best prices and trades alone (`mm.tape.streams`): the level is read when an order joins it, and its changes are
-processed when a trade reaches the order's price, instead of at every message.
+A queue position depends on one level's changes since the order joined. So a queue model runs on best prices and trades
+alone (`mm.tape.streams`): it reads the level when an order joins, and its changes when a trade reaches the order's
+price, instead of every message.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,15 +46,14 @@ class LevelIndex:
     """The changes of every price level of a tape, and of windows of it.
 
     Attributes:
-        page: Pages of `PAGE` prices that have any changes, ``ticks // PAGE``, ascending, int64[pages].
-        begin: Start of the changes of the asks at a price, and then of the bids there, for all prices of the pages,
-            int64[2 * PAGE * pages + 1].
-        change: Position in the whole tape of the changing event, ascending within a level, and displayed lots after it,
-            `CHANGE`[n]; of several changes in one event the last one applies. Reads of it are mostly cache misses.
-        mark: The event of each `EVERY`-th change, int32: few enough for the CPU cache, and searched first.
-        fresh: Positions of the events before whose rows the book is empty, int64[m].
-        events: Number of events of the whole tape.
-        base: Position in the whole tape of the window's first event.
+        page: Pages of `PAGE` prices with changes, ``ticks // PAGE``, ascending, int64[pages].
+        begin: Start of the changes of a price's asks, then bids, for all prices of the pages, int64[2 * PAGE * pages +
+            1].
+        change: `CHANGE`[n]: position of the event in the whole tape, ascending within a level, and lots after it; of
+            several in one event the last applies. Reads are mostly cache misses.
+        mark: Event of each `EVERY`-th change, int32: small enough for the CPU cache, searched first.
+        fresh: Events before whose rows the book is empty, int64[m].
+        base: Position of the window's first event in the whole tape.
     """
 
     page: Ints
@@ -67,18 +66,16 @@ class LevelIndex:
 
     @classmethod
     def of(cls, tape: "Tape", _entry: dict[str, Any], arrays: dict[str, Column]) -> Self:
-        """Return the index of the whole *tape* with the arrays of `KEPT`, which are not checked."""
+        """*arrays* are those of `KEPT`, unchecked."""
         fresh = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == GAP))
         if _framed(tape):
             fresh = np.concatenate(([0], fresh))
         return cls(**arrays, fresh=fresh, events=len(tape), base=0)
 
     def part(self, begin: int) -> Self:
-        """Return the part for the events from *begin* of this window on."""
         return replace(self, base=self.base + begin)
 
     def faults(self) -> Iterator[str]:
-        """Yield a sentence for each violated invariant."""
         begin, size = self.begin, len(self.change)
         if len(begin) != 2 * PAGE * len(self.page) + 1 or begin[0] or begin[-1] != size or (np.diff(begin) < 0).any():
             yield f"the change offsets of {len(self.page)} pages of prices are not ascending from 0 to {size}"
@@ -102,25 +99,21 @@ class LevelIndex:
             yield f"a change lies outside of the {self.events} events of the tape"
 
     def release(self) -> None:
-        """Release the memory of all changes, if they are mapped; it is read again on use."""
         release(self.change)
 
     def in_lots(self, times: int) -> Self:
-        """Return the changes in lots that are *times* as fine."""
+        """Return the changes in lots *times* as fine."""
         change = self.change.copy()
         change["lots"] *= times
         return replace(self, change=change)
 
 
 def level_changes(tape: "Tape", folder: Path | None = None) -> LevelIndex:
-    """Return the changes of every price level of *tape*: its rows are counted, then written by level.
-
-    Args:
-        tape: The tape; its memory is released after each reading.
-        folder: Where the changes are stored; None: in memory.
+    """Return *tape*'s level changes: rows are counted, then written by level; the tape's memory is released after each
+    reading.
 
     Raises:
-        ValueError: If it has more than 2³¹ events.
+        ValueError: Above 2³¹ events.
         OSError: If the changes cannot be stored.
     """
     if len(tape) > MOST_EVENTS:
@@ -147,7 +140,7 @@ def level_changes(tape: "Tape", folder: Path | None = None) -> LevelIndex:
 
 
 def _pages(tape: "Tape") -> tuple[Ints, Callable[[Ints], Ints]]:
-    """Return the pages that have any rows, and the function from ticks to their slots in these pages."""
+    """Return the pages with rows, and the function from ticks to their slots."""
     ends = [end for _, ticks in in_pieces(tape.row_ticks) for end in (int(ticks.min()), int(ticks.max()))]
     least, most = min(ends, default=0) // PAGE, max(ends, default=-PAGE) // PAGE
     if most - least >= MOST_PAGES:
@@ -161,7 +154,6 @@ def _pages(tape: "Tape") -> tuple[Ints, Callable[[Ints], Ints]]:
 
 
 def _changes(tape: "Tape", slot_of: Callable[[Ints], Ints]) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """Yield event, level (as in `LevelIndex.begin`) and lots of the rows of books, in parts."""
     for begin, stop in windows(tape.first_row):
         kind, first_row = tape.kind[begin:stop], tape.first_row[begin : stop + 1]
         of_book = (kind == DEPTH) | (kind == SNAPSHOT)
@@ -176,5 +168,4 @@ def _changes(tape: "Tape", slot_of: Callable[[Ints], Ints]) -> Iterator[tuple[In
 
 
 def _framed(tape: "Tape") -> bool:
-    """Return whether the tape begins with a KEYFRAME, which is its first book."""
     return bool(len(tape)) and int(tape.kind[0]) == KEYFRAME

@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 
 def tapes_given(given: object, to: str) -> tuple[Tape, ...]:
-    """Return the tapes of an argument of a call, in order.
-
-    Raises:
-        UsageError: If it is anything else, such as the path of a day folder, or empty.
-    """
+    """Return an argument's tapes in order; raises UsageError for anything else, such as a folder's path, or none."""
     several = given if isinstance(given, Iterable) and not isinstance(given, str | os.PathLike | Tape) else [given]
     tapes = tuple(several)
     if not tapes:
@@ -43,12 +39,12 @@ def tapes_given(given: object, to: str) -> tuple[Tape, ...]:
 
 
 def known_at_end(tapes: Sequence[Tape]) -> tuple[Tape, ...]:
-    """Return *tapes*, each as it was known at its end: the end of its day, or that of a window (`Tape.between`)."""
+    """Return each tape as known at its end: of its day, or of a window (`Tape.between`)."""
     return tuple([tape.known_at(tape.end_us) for tape in tapes])
 
 
 def require_symbol(first: Tape, tape: Tape, to: str) -> None:
-    """Raise UsageError if *tape* is of another symbol than the *first* tape of a call."""
+    """Raise UsageError if *tape* has another symbol than a call's *first*."""
     if tape.symbol != first.symbol:
         raise UsageError(
             f"{to} got tapes of {first.symbol} {first.days[0]} and {tape.symbol} {tape.days[0]}; give the days of one "
@@ -71,18 +67,6 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
     open_held_out: bool = False,
 ) -> Tape:
     """Return a recorded day as a tape.
-
-    Args:
-        folder: The day folder, ``…/SYMBOL/YYYYMMDD``.
-        instrument: The grid; None reads it from ``instrument.json``, or else infers it, with a warning.
-        cache: Folder of kept tapes: a day read before is mapped, not parsed. None always parses it.
-        damaged: Whether to read the rest of a sealed day that differs from its manifest.
-        tick_size_e8, qty_step_e8, min_notional_e8: Each, if given, replaces the instrument's own, in 1e-8.
-        left_out: Leave out prices off *tick_size_e8* if the ledger reports a changed tick, instead of raising OffGrid.
-        as_received: Read the day as a live program received it, to compare with its decisions: a gap begins when it was
-            revealed, not after the last message before it, and trades fetched by REST stand where they were stored.
-        until_us: Read the day as it was known at this instant, where the tape ends: no later row counts.
-        open_held_out: Whether to read a day that is held out; whatever plays it then says so.
 
     Repairs are counted in ``tape.meta.counts`` and described in ``tape.meta.warnings``; excluded spans of the day are
     in ``tape.meta.excluded``.
@@ -131,7 +115,7 @@ def load_day(  # noqa: PLR0913 - public entry point: each argument is one option
 
 
 def book_doubts(folder: DayFolder) -> BookDoubts | None:
-    """Return what the trades of a day say against its book; None if it cannot be read, or has none."""
+    """Return what a day's trades say against its book; None if unreadable, or without a book."""
     try:
         return BookDoubts.of(load_day(folder, open_held_out=True))
     except MMError:
@@ -139,7 +123,7 @@ def book_doubts(folder: DayFolder) -> BookDoubts | None:
 
 
 class _NotAsSealed(Exception):
-    """The files *altered* of a day differ from its manifest, and the data read from them is invalid."""
+    """The *altered* files differ from the manifest, so data read from them is invalid."""
 
     def __init__(self, altered: Sequence[AlteredFile]) -> None:
         super().__init__()
@@ -153,12 +137,12 @@ def _loaded(
     compared: "Future[list[AlteredFile]]",
     altered: Sequence[AlteredFile] = (),
 ) -> Tape:
-    """Return the tape of *day* without the files *altered*, kept or built, and keep it if possible.
+    """Return *day*'s tape without the *altered* files, kept or built, and keep it if possible.
 
     Another thread compares the day with its manifest meanwhile.
 
     Raises:
-        _NotAsSealed: If other files differ from the manifest: then neither the read data nor errors of reading count.
+        _NotAsSealed: If other files differ: then neither the data read nor errors of reading count.
     """
 
     def check() -> None:
@@ -198,7 +182,7 @@ def _loaded(
 
 
 def open_kept(path: Path) -> Tape:
-    """Map the tape in the file at *path*, whose content the caller has verified; the day itself is not needed.
+    """Map the tape in a file whose content the caller has verified, without its day.
 
     Raises:
         BrokenFile: If the file is missing or damaged; it is removed then.
@@ -212,6 +196,5 @@ def open_kept(path: Path) -> Tape:
 
 
 def _inputs(day: DayFolder) -> list[Path]:
-    """Return all files that a tape of *day* may depend on."""
     named = (day.instrument, day.schema, day.manifest, day.events, day.diffs, day.frames, day.trades)
     return [path for path in map(existing, named) if path is not None] + sorted(day.snapshots.glob("*"))

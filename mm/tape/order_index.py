@@ -1,8 +1,8 @@
 """Every order of a day, from its order log: who is ahead of whom at each price, and which orders met the queue.
 
-A *step* is a LEVEL row of the log, counted from 0. The orders of a price stand in the order in which they joined it, so
-the step at which an order joined is its rank: an order is ahead of another if it joined at an earlier step. With this
-index the fill model ``queue_orders`` needs neither a book of orders nor the log.
+A *step* is a LEVEL row of the log, counted from 0. A price's orders stand in the order in which they joined, so the
+joining step is an order's rank: earlier is ahead. With this index ``queue_orders`` needs neither a book of orders nor
+the log.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -67,8 +67,8 @@ class Consistency:
     """How far a market is first in, first out.
 
     Attributes:
-        executed_lots: Lots executed against displayed orders.
-        first_lots: Those whose maker was the first in its queue.
+        executed_lots: Against displayed orders.
+        first_lots: Lots whose maker was first in its queue.
     """
 
     executed_lots: int
@@ -76,7 +76,6 @@ class Consistency:
 
     @property
     def share(self) -> float | None:
-        """The share of lots whose maker was first; None without executions."""
         return self.first_lots / self.executed_lots if self.executed_lots else None
 
 
@@ -91,19 +90,18 @@ class OrderIndex:
     """The orders of a day by price, and the orders that met them; instants are those of the log.
 
     Attributes:
-        step_us: Instant of each step.
-        level: Prices with any change, ``2 * ticks``, + 1 for bids, ascending.
-        begin: Start of the changes of each of them, and their end.
-        change: Step, rank of the changed order, and displayed lots after it, `CHANGE`[n], by level.
-        top_step, top_bid, top_ask: Best prices in ticks after the steps that changed one; 0 for none.
-        meet_us: Instant of each *meet*: an execution, or an order that rests or expires with lots left.
-        meet: The meets, `MEET`[m]: price (of an order the limit), lots, rank of the maker (`UNRANKED`: none is
-            displayed), side of the aggressor, or of the order, kind, and whether it is the first of its order.
-        near: The meets without the orders that rest at a price which is no better than the best of their side: these
-            reach an order of ours only if another one reached it before.
-        other_meet, other_ticks, other_side: The executions whose order rests elsewhere, and where it rests.
-        consistency: How far it is first in, first out.
-        spans: The stretches [begin_us, end_us) that the log covers; None for all of it.
+        step_us: Of each step.
+        level: Prices with changes, ``2 * ticks``, + 1 for bids, ascending.
+        begin: Start of each one's changes, and the end.
+        change: `CHANGE`[n], by level: step, rank of the changed order, lots after it.
+        top_step, top_bid, top_ask: Best prices (ticks) after the steps that changed one; 0 for none.
+        meet_us: Of each *meet*: an execution, or an order that rests or expires with lots left.
+        meet: `MEET`[m]: price (an order's limit), lots, maker's rank (`UNRANKED`: none displayed), side of the
+            aggressor or order, kind, and whether it is its order's first.
+        near: Meets except orders that rest at a price no better than their side's best: these reach an order of ours
+            only after another has.
+        other_meet, other_ticks, other_side: Executions whose order rests elsewhere, and where.
+        spans: Stretches [begin_us, end_us) of the log; None: everything.
     """
 
     step_us: Ints
@@ -124,18 +122,16 @@ class OrderIndex:
 
     @classmethod
     def kept(cls, entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        """Return the index with the arrays of `KEPT`, which are not checked."""
+        """*arrays* are those of `KEPT`, unchecked."""
         spans = entry["spans"] and tuple((begin, end) for begin, end in entry["spans"])
         return cls(**arrays, consistency=Consistency(**entry["consistency"]), spans=spans)
 
     def entry(self) -> dict[str, Any]:
-        """Return what is kept beside the arrays."""
         own = self.consistency
         consistency = {"executed_lots": own.executed_lots, "first_lots": own.first_lots}
         return {"consistency": consistency, "spans": self.spans}
 
     def faults(self) -> Iterator[str]:
-        """Yield a sentence for each violated invariant."""
         steps, changes, meets = len(self.step_us), len(self.change), len(self.meet)
         rises = (self.begin[:1] == 0).all() and (self.begin[-1:] == changes).all() and (np.diff(self.begin) > 0).all()
         if len(self.begin) != len(self.level) + 1 or not rises or (np.diff(self.level) <= 0).any():
@@ -155,7 +151,6 @@ class OrderIndex:
             yield f"an execution elsewhere is not one of the {meets} meets"
 
     def meets(self, reading: str) -> NDArray[np.void]:
-        """Return the meets under a reading of `READINGS`."""
         return self.meet if reading == READINGS[0] else self._by_order
 
     @cached_property
@@ -165,7 +160,7 @@ class OrderIndex:
         return meet
 
     def in_units(self, ticks: int, lots: int) -> Self:
-        """Return the index in prices and quantities that are *ticks* and *lots* times as fine."""
+        """Return the index in units *ticks* and *lots* times as fine."""
         if ticks == lots == 1:
             return self
         change, meet = self.change.copy(), self.meet.copy()
@@ -186,15 +181,11 @@ class OrderIndex:
         )
 
     def shifted(self, by_us: int) -> Self:
-        """Return the index at instants that are *by_us* later."""
         spans = self.spans and tuple((begin + by_us, end + by_us) for begin, end in self.spans)
         return replace(self, step_us=self.step_us + by_us, meet_us=self.meet_us + by_us, spans=spans)
 
     def at(self, tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
-        """Return the instants of the steps and of the meets on the clock on which *tape* is played.
-
-        The last ones are kept.
-        """
+        """Return the instants of steps and meets on the clock on which *tape* is played."""
         last = self._placed.get("last")
         if last is None or last[0] is not tape or last[1] is not feed:
             shifts = clock_shifts(tape, feed)
@@ -207,7 +198,7 @@ class OrderIndex:
         return {}
 
     def dark(self, tape: "Tape", feed: "Feed | None") -> list[tuple[int, int]]:
-        """Return the stretches [begin_us, end_us) of *tape*, on the clock on which it is played, without a log."""
+        """Return *tape*'s stretches [begin_us, end_us) without a log, on the clock on which it is played."""
         if self.spans is None:
             return []
         edges = placed(np.array(self.spans, np.int64).ravel(), clock_shifts(tape, feed)).tolist()
@@ -217,9 +208,9 @@ class OrderIndex:
 
 
 def clock_shifts(tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
-    """Return exchange times of *tape*, ascending, and by how much the clock on which it is played is ahead of each.
+    """Return exchange times of *tape*, ascending, and how far the playing clock is ahead of each.
 
-    Between two stamped messages the clock is ahead as at the earlier one. Without stamps both clocks are one.
+    Between two stamped messages it is ahead as at the earlier one; without stamps both clocks are one.
     """
     stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0) & ~strays(tape)
     exchange_us = tape.event_exch_us[stamped]
@@ -229,7 +220,7 @@ def clock_shifts(tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
 
 
 def placed(us: Ints, shifts: tuple[Ints, Ints]) -> Ints:
-    """Return instants *us* of the log, ascending, on the clock that *shifts* tells; they stay in order."""
+    """Return the log's ascending instants *us* on the clock of *shifts*, still in order."""
     exchange_us, shift = shifts
     if not len(exchange_us):
         return us
@@ -241,11 +232,7 @@ def placed(us: Ints, shifts: tuple[Ints, Ints]) -> Ints:
 
 
 def order_index(columns: Columns, spans: Sequence[tuple[int, int]] | None = None) -> OrderIndex:
-    """Return the index of an order log, from its *columns* by name (`mm.dayfolder.layout.ORDER_COLUMNS`) and *spans*.
-
-    Raises:
-        ValueError: If times decrease, or there are more than 2³¹ changes of levels.
-    """
+    """Return the index of an order log; raises ValueError if times decrease, or above 2³¹ level changes."""
     us, kind = columns["us"], columns["kind"]
     if (np.diff(us) < 0).any():
         fell = int(np.argmax(np.diff(us) < 0)) + 1
@@ -281,16 +268,16 @@ def order_index(columns: Columns, spans: Sequence[tuple[int, int]] | None = None
 
 
 def _by(lots: Ints, first: Ints) -> Ints:
-    """Return by how much each of *lots*, level after level, differs from the one before; a level begins with 0."""
+    """Return each difference from the lots before; a level begins with 0."""
     by = np.diff(lots, prepend=0)
     by[first] = lots[first]
     return by
 
 
 def _lives(number: Ints, key: Ints, grown: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return when the order of each step joined its price, and when it left: the step that took the rest of it.
+    """Return when each step's order joined its price, and the step that took the rest of it.
 
-    An order that comes back after it left joins again; one that never leaves does so after all steps.
+    An order that returns joins again; an order that never leaves does so after all steps.
     """
     order = np.lexsort((key, number))
     same = (np.diff(number[order]) == 0) & (np.diff(key[order]) == 0)
@@ -309,13 +296,12 @@ def _lives(number: Ints, key: Ints, grown: Ints) -> tuple[NDArray[np.int32], NDA
 
 
 def _run(begins: NDArray[np.bool_]) -> Ints:
-    """Return the index of the beginning of the run that each entry is in."""
     at: Ints = np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
     return at
 
 
 def _makers(columns: Columns, trades: Ints, steps: Ints) -> Ints:
-    """Return the step of the maker of each execution, the LEVEL row behind it; -1 if nothing displayed was executed."""
+    """Return the step of each execution's maker, the LEVEL row behind it; -1 if nothing displayed was executed."""
     step = np.searchsorted(steps, trades)
     known = step < len(steps)
     known[known] &= columns["order_id"][steps[step[known]]] == columns["other_id"][trades[known]]
@@ -355,7 +341,6 @@ def _meets(columns: Columns, steps: Ints, joined: NDArray[np.int32], tops: tuple
 
 
 def _improves(step: Ints, side: Ints, ticks: Ints, tops: tuple[Any, Ints, Ints]) -> NDArray[np.bool_]:
-    """Return whether orders that rest by *step* are better than the best price of their side before."""
     top_step, bid, ask = tops
     at = np.searchsorted(top_step, step) - 1
     best = np.where(side > 0, np.append(bid, 0)[at], np.append(ask, 0)[at])
@@ -369,7 +354,7 @@ def _consistency(
 ) -> Consistency:
     """Return how many executed lots were those of the first order of a price.
 
-    An order is first if all that joined its price before it have left.
+    An order is first if all that joined its price before have left.
     """
     trades = np.flatnonzero(columns["kind"] == ROW_TRADE)
     maker = _makers(columns, trades, steps)

@@ -1,6 +1,6 @@
 """Reads a day folder into the parts of a tape, in three stages: read, order and sync, build.
 
-Opening a kept tape (`mm.tape.load`) needs none of it, so it is imported where a day is read.
+Opening a kept tape (`mm.tape.load`) needs none of this, so it is imported where a day is read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -82,7 +82,7 @@ def _read(
     work: Path | None,
     losses: "Losses | None" = None,
 ) -> tuple[TapeBuilder, TapeFacts]:
-    """Read a day without the lost spans, and without those with missing trades."""
+    """Read a day without lost spans and spans with missing trades."""
 
     findings = DayFindings()
     ledger, ledger_read = read_ledger(folder)
@@ -144,8 +144,8 @@ def _read(
 def _unsealed(folder: DayFolder, ledger: "Sequence[Event]") -> list[str]:
     """Return a warning if the last run of the ledger has ended, but the day is not sealed by a manifest.
 
-    The day is then checked as by ``mm data check``, which takes about as long as reading it: without hashes, only that
-    finds rows that were changed, shifted or lost.
+    Such a day is checked as by ``mm data check``, which takes about as long as reading it: without hashes only that
+    finds changed, shifted or lost rows.
     """
     if not ledger or ledger[-1].kind != "run_stop":
         return []
@@ -164,13 +164,11 @@ def _unsealed(folder: DayFolder, ledger: "Sequence[Event]") -> list[str]:
 
 
 def _first_knobs(ledger: "Sequence[Event]") -> Mapping[str, Any]:
-    """Return the knobs of the day's first run; empty if the ledger has none."""
     knobs = next((row.details.get("knobs") for row in ledger if row.kind == "run_start"), None)
     return knobs if isinstance(knobs, dict) else {}
 
 
 def _last_update_id(events: "EventColumns") -> int | None:
-    """Return the id of the book at the end; None if it is not valid."""
     of_book = np.flatnonzero((events.kind == SNAPSHOT) | (events.kind == DEPTH) | (events.kind == GAP))
     last = int(events.event_id[of_book[-1]])
     return last if last > 0 else None

@@ -32,9 +32,9 @@ class ReadOptions:
     """The options of `mm.load_day`: a grid value of None comes from ``instrument.json`` or is inferred from the data.
 
     Attributes:
-        left_out: Whether to leave out prices off the tick, even of a given tick, if the ledger reports such prices.
-        as_received: Whether the day is read as a live program received it.
-        until_us: Instant at and after which no row counts; None for all rows.
+        left_out: Leave out prices off the tick, even a given one, if the ledger reports such prices.
+        as_received: Read the day as a live program received it.
+        until_us: No row counts from here on; None for all rows.
     """
 
     instrument: Instrument | None = None
@@ -51,15 +51,12 @@ class KnownGrid:
     """The grid known before any price is read.
 
     Attributes:
-        steps: The greatest tick and quantity step that divide those of all grids of the day; 0 if they are to be
-            inferred.
-        orders: The least common multiple of all of them, for orders at any instant; 0 as above.
-        own: The least common multiple of the exchange's grids, regardless of given steps; 0 if none is known.
-        min_notional_e8: Minimum notional of an order, 0 if unknown.
-        assets: Base and quote asset; empty if unknown.
-        read: ``instrument.json``, if it was read.
-        lenient: Whether to leave out prices off the tick if the ledger reports such prices: the tick is that of
-            ``instrument.json``, which the recorder used to check prices, or the caller has requested it.
+        steps: Greatest steps that divide all grids of the day; 0: to be inferred.
+        orders: Their least common multiple, for orders at any instant; 0 as above.
+        own: Least common multiple of the exchange's grids, whatever steps are given; 0 if unknown.
+        min_notional_e8: 0 if unknown.
+        lenient: Leave out prices off the tick if the ledger reports such prices: the tick is ``instrument.json``'s,
+            which the recorder checked prices with, or the caller asked for it.
     """
 
     steps: FileSteps
@@ -74,13 +71,11 @@ class KnownGrid:
     def instrument(
         self, symbol: str, steps: FileSteps, first_book: tuple[int, int]
     ) -> tuple[Instrument, FileSteps, list[str]]:
-        """Return the tape's grid, the steps of orders in ticks and lots, and warnings if it is inferred or changed.
+        """Return the tape's grid, order steps in ticks and lots, and warnings if it is inferred or changed.
 
         Args:
-            symbol: The symbol.
-            steps: The greatest steps that divide all recorded prices and quantities, and the known steps.
-            first_book: The greatest divisor of the first book's quantities, in the lot of *steps*, and their number. An
-                unknown order step is taken from them, since later rows must not change what a strategy sees.
+            first_book: Greatest divisor of the first book's quantities, in *steps*' lot, and their number. An unknown
+                order step comes from them, since later rows must not change what a strategy sees.
         """
         tick, lot = steps.tick_e8 or 1, steps.lot_e8 or 1
         first_e8 = max(first_book[0], 1) * lot
@@ -114,9 +109,8 @@ class EventSources:
     """The file of each event of a tape.
 
     Attributes:
-        book: File of the depth messages, else of the frames.
-        ledger_seqs: Sequence numbers of the ledger's rows.
-        snapshots: File of each snapshot, by its last update id.
+        book: Depth messages, else frames.
+        snapshots: By last update id.
     """
 
     book: Path
@@ -126,7 +120,6 @@ class EventSources:
     snapshots: dict[int, Path]
 
     def places(self, events: Iterable[EventName]) -> list[Place]:
-        """Return the places of *events*."""
         return [Place(self._path(event), str(event)) for event in events]
 
     def _path(self, event: EventName) -> Path:
@@ -142,10 +135,8 @@ class RecordedDay:
     """The content of a day folder.
 
     Attributes:
-        ledger: Rows of the ledger; empty without one.
-        book: Depth messages, else frames.
-        snapshots: Snapshots that the ledger loads; without a ledger all, in the order of their event ids.
-        loaded: Index in *snapshots* for each `snapshot_loaded` event, by its id.
+        snapshots: As the ledger loads them; without a ledger all, by event id.
+        loaded: Index in *snapshots* of each `snapshot_loaded` event, by its id.
     """
 
     ledger: list[Event]
@@ -158,7 +149,6 @@ class RecordedDay:
     reads: list[FileRead]
 
     def steps(self) -> FileSteps:
-        """Return the greatest steps that divide all recorded prices and quantities."""
         streams = self.book.steps.joined(self.trades.steps)
         return reduce(FileSteps.joined, (snapshot.steps for snapshot in self.snapshots), streams)
 
@@ -166,7 +156,7 @@ class RecordedDay:
 def known_grid(folder: DayFolder, options: ReadOptions, ledger: Sequence[Event]) -> KnownGrid:
     """Return the grid of *options* and, for values not given, of ``instrument.json``.
 
-    Price steps that the *ledger* reports without a later confirmation by the exchange are included.
+    Price steps that *ledger* reports and the exchange does not confirm later are included.
 
     Raises:
         BrokenFile: If ``instrument.json`` is not an entry of exchangeInfo.
@@ -203,13 +193,13 @@ def known_grid(folder: DayFolder, options: ReadOptions, ledger: Sequence[Event])
 
 
 def _unconfirmed(ledger: Sequence[Event]) -> set[int]:
-    """Return the price steps in the ledger that no later ``exchange_info`` event confirms."""
+    """Return the ledger's price steps that no later ``exchange_info`` confirms."""
     confirmed = max((row.at.seq for row in ledger if row.kind == "exchange_info"), default=-1)
     return {tick_e8 for row in ledger if row.at.seq > confirmed and (tick_e8 := reported_tick_e8(row))}
 
 
 def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
-    """Return the funding payments of *ledger*, each once; raises BrokenFile if one cannot be read."""
+    """Return *ledger*'s funding payments, each once; raises BrokenFile."""
     by_us: dict[int, Payment] = {}
     doubts: dict[int, str] = {}
     for row in ledger:
@@ -234,7 +224,7 @@ def payments(folder: DayFolder, ledger: Sequence[Event]) -> tuple[Payment, ...]:
 
 
 def clock_readings(ledger: Sequence[Event]) -> tuple[ClockReading, ...]:
-    """Return the measurements of the clock's offset by requests, which know their own error; others do not."""
+    """Return clock offsets measured by requests, which know their own error; others do not."""
     measured = [row for row in ledger if row.kind == "clock_offset" and row.details.get("stream") == OFFSET_STREAM]
     offsets = [(row.at.seq, row.details.get("median_us"), row.details.get("p99_us")) for row in measured]
     return tuple(
@@ -245,7 +235,7 @@ def clock_readings(ledger: Sequence[Event]) -> tuple[ClockReading, ...]:
 
 
 def exchange_entry(data: bytes, source: str) -> dict[str, Any]:
-    """Return the entry of a symbol, which may be in the ``symbols`` of a complete exchangeInfo response."""
+    """Return a symbol's entry, which may be inside a complete exchangeInfo response."""
     try:
         entry = json.loads(data)
         return dict(entry["symbols"][0] if "symbols" in entry else entry)
@@ -254,10 +244,10 @@ def exchange_entry(data: bytes, source: str) -> dict[str, Any]:
 
 
 def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], work: Path | None) -> RecordedDay:
-    """Read all files of a day except its *ledger*; trades in a separate thread. Columns are stored in *work*.
+    """Read all files of a day except its *ledger*, trades in a separate thread; columns are stored in *work*.
 
-    Prices off the tick are an error, unless the ledger reports such prices: they belong to orders older than a change
-    of the tick, or do not come from the exchange.
+    Prices off the tick are an error unless the ledger reports such prices: they belong to orders older than a tick
+    change, or do not come from the exchange.
     """
     steps = grid.steps
     lenient = grid.lenient and any(row.details.get("kind") in (GRID, "off_tick") for row in ledger)
@@ -295,7 +285,7 @@ def read_folder(folder: DayFolder, grid: KnownGrid, ledger: list[Event], work: P
 
 
 def _snapshot_paths(folder: DayFolder, ledger: Sequence[Event]) -> list[tuple[int, Path, int | None]]:
-    """Return event id, file and (from the ledger) last update id of each snapshot to read, in order."""
+    """Return event id, file and last update id (from the ledger) of each snapshot to read."""
     files_by_event = _snapshot_files(folder)
     if not ledger:
         return [(event_id, path, None) for event_id, path in files_by_event.items()]
@@ -316,13 +306,12 @@ def _snapshot_paths(folder: DayFolder, ledger: Sequence[Event]) -> list[tuple[in
 
 
 def _snapshot_files(folder: DayFolder) -> dict[int, Path]:
-    """Return the snapshot files by their event ids, in order."""
     paths = {snapshot_event_id(path): path for path in folder.snapshots.glob("*")}
     return {event_id: paths[event_id] for event_id in sorted(key for key in paths if key is not None)}
 
 
 def read_ledger(folder: DayFolder) -> tuple[list[Event], FileRead | None]:
-    """Read the ledger; a day without one has no rows. A last row truncated by a crash is left out and counted."""
+    """Read the ledger, if there is one; a last row cut by a crash is left out and counted."""
     path = existing(folder.events)
     if path is None:
         return [], None
@@ -372,19 +361,18 @@ _SENTENCES: tuple[dict[str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class DayFindings:
-    """The findings of a day, counted, with the places of the first few of each."""
+    """Counted findings of a day, with the first few places of each."""
 
     counts: Counter[str] = field(default_factory=Counter)
     places: defaultdict[str, list[Place]] = field(default_factory=lambda: defaultdict(list))
 
     def note(self, name: str, count: int, places: Iterable[Place] = ()) -> None:
-        """Add *count* findings *name*; the first few of their places are kept."""
         self.counts[name] += count
         noted = self.places[name]
         noted += islice(places, FEW - len(noted))
 
     def warnings(self, folder: DayFolder) -> Iterator[str]:
-        """Yield a warning for each group of findings; it begins with the file of the first place."""
+        """Yield a warning per group of findings, beginning with the first place's file."""
         for group in _SENTENCES:
             names = [name for name in group if self.counts[name]]
             if names:
@@ -393,7 +381,6 @@ class DayFindings:
                 yield f"{places[0].path if places else folder.path}: {'; '.join(parts)}"
 
     def never_synced(self, folder: DayFolder) -> str:
-        """Return the message for a day without a valid book."""
         counts = self.counts
         waiting = counts["unsynced_diffs"] + counts["id_gaps"] + counts["id_resets"]
         return (
@@ -403,7 +390,7 @@ class DayFindings:
         )
 
     def _at(self, name: str) -> str:
-        """Return the places of a finding in one clause; places in another file than the first include its name."""
+        """In one clause; places in another file than the first name it."""
         places = self.places.get(name)
         if not places:
             return ""
@@ -413,9 +400,9 @@ class DayFindings:
 
 
 def lost_lines(folder: DayFolder, reads: Sequence[FileRead]) -> tuple[int, list[str]]:
-    """Return the number of lost lines of damaged files, and a warning for each file.
+    """Return the number of lost lines in damaged files, and a warning per file.
 
-    The manifest has the number of rows of each file; without it, at least the torn line is lost.
+    The manifest has each file's number of rows; without it, at least the torn line is lost.
     """
     damaged = [read for read in reads if read.cut_off or read.torn_lines]
     manifest = read_manifest(folder) if damaged else None

@@ -1,4 +1,4 @@
-"""A tape as two streams, books and trades: all that a run visits whose models need only the best prices."""
+"""A tape as two streams, books and trades: all that a run visits if its models need only best prices."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,12 +20,12 @@ NO_PRICE = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """Events of a tape in the order in which they happen, and in which they are received.
+    """Events of a tape, in order.
 
     Attributes:
-        event: The position of each in the tape, ascending, int64[n].
-        recv_us: When it is received, int64[n].
-        us: When it happens at the exchange; the same array without a recorded feed.
+        event: Position in the tape, ascending, int64[n].
+        recv_us: Of receipt, int64[n].
+        us: At the exchange, int64[n]; equals *recv_us* without a recorded feed.
     """
 
     event: Ints
@@ -33,7 +33,7 @@ class Stream:
     us: Ints
 
     def at_exchange(self, feed: "Feed | None") -> Self:
-        """Return the stream with the instants of a recorded feed, or itself without one; the last one is kept."""
+        """Return the stream with a recorded feed's instants; the last one is kept."""
         if feed is None:
             return self
         ordered = self._ordered.get(feed)
@@ -50,7 +50,7 @@ class Stream:
 
 @dataclass(frozen=True, eq=False)
 class Trades(Stream):
-    """Trades, with the aggressor's side, price and lots of each, int8[n] and int64[n]."""
+    """Trades with aggressor's side, price and lots, int8[n] and int64[n]."""
 
     side: "NDArray[np.int8]"
     ticks: Ints
@@ -59,7 +59,7 @@ class Trades(Stream):
 
 @dataclass(frozen=True, eq=False)
 class BestPrices(Stream):
-    """Books, with the kind of each, uint8[n], and best prices and their lots after it; 0 for none, int64[n] each."""
+    """Books with kind, uint8[n], and best prices and lots after each; 0 for none, int64[n]."""
 
     kind: "NDArray[np.uint8]"
     bid_ticks: Ints
@@ -70,14 +70,14 @@ class BestPrices(Stream):
 
 @dataclass(frozen=True, eq=False)
 class TradesBetween:
-    """The trades before each of several books and after the previous one, int64[n] each.
+    """Trades between each book and the one before, int64[n] each.
 
-    Most of them reach no order of ours, which these prices tell at once.
+    Most reach no order of ours, which these prices tell at once.
 
     Attributes:
         stop: Number of trades before the book.
-        low_ticks: Lowest price at which a seller was the aggressor; above all prices if none was.
-        high_ticks: Highest price at which a buyer was the aggressor; 0 if none was.
+        low_ticks: Lowest price with a selling aggressor; above all prices without one.
+        high_ticks: Highest price with a buying aggressor; 0 without one.
     """
 
     stop: Ints
@@ -86,7 +86,7 @@ class TradesBetween:
 
     @classmethod
     def of(cls, books: Stream, trades: Trades, feed: "Feed | None" = None) -> "TradesBetween":
-        """Return the trades between *books*, in the order of receipt or that of a recorded feed."""
+        """Return them in order of receipt, or of a recorded feed."""
         place, at = books.event, trades.event
         if feed is not None:
             position = np.empty_like(feed.sequence)
@@ -117,9 +117,7 @@ def trades_of(tape: "Tape") -> Trades:
 
 
 def best_prices(tape: "Tape", *, lots: bool) -> BestPrices:
-    """Return the books of *tape* that change a best price, or with *lots* also the lots at one, and those that begin or
-    end a book.
-    """
+    """Return the books that change a best price (with *lots* also the lots at one), or that begin or end a book."""
     top = tape.top_event
     if not lots:
         moved = np.ones(len(top), bool)
@@ -137,7 +135,7 @@ def best_prices(tape: "Tape", *, lots: bool) -> BestPrices:
 
 
 def books_of(tape: "Tape") -> Stream:
-    """Return all books of *tape*; a KEYFRAME is one only at its beginning."""
+    """A KEYFRAME counts only at the beginning."""
     books: NDArray[np.bool_] = (tape.kind != TRADE) & (tape.kind != KEYFRAME)
     books[:1] |= tape.kind[:1] == KEYFRAME
     return stream_of(tape, np.flatnonzero(books))

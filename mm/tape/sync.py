@@ -1,8 +1,7 @@
 """Orders the messages of a day, and selects those that form a valid book.
 
-Messages are ordered by run and `recv_seq`, or by receive time if a day has no `recv_seq`. Then the sync engine
-processes the ids of the depth messages. Messages with consecutive ids are passed to it as one update, others one at a
-time. The result is the same (tests compare both).
+Order is by run and `recv_seq`, or by receive time in a day without `recv_seq`. The sync engine gets messages with
+consecutive ids as one update, others one at a time; tests compare both.
 """
 
 from bisect import bisect_right
@@ -33,13 +32,12 @@ EPOCH_ENDS = ("gap", "resync_start")
 
 @dataclass(frozen=True, slots=True)
 class DayOrder:
-    """The messages of a day, sorted by their keys; at equal keys the ledger is first, then the book, then trades.
+    """A day's messages sorted by key; at equal keys ledger, then book, then trades.
 
     Attributes:
-        ledger: One key per row of the ledger.
-        first_of_run: The lowest key of each run except the first.
-        by_time: Whether the day has no `recv_seq` and is ordered by receive time.
-        misplaced: Positions, in their files, of the book messages and trades that directly follow a later one.
+        first_of_run: Lowest key of each run but the first.
+        by_time: Whether receive times order the day, for lack of `recv_seq`.
+        misplaced: Positions, in their files, of book messages and trades that directly follow a later one.
     """
 
     ledger: Ints
@@ -50,7 +48,7 @@ class DayOrder:
     misplaced: tuple[Ints, Ints]
 
     def before(self, ledger: Sequence[Event], until_us: int) -> tuple[Self, int]:
-        """Return the messages before the first row of the day received at *until_us* or later, and its key."""
+        """Return the messages before the first row received at *until_us* or later, and its key."""
         received = [np.array([row.at.recv_us for row in ledger], np.int64), self.book.recv_us, self.trades.recv_us]
         keys = np.concatenate((self.ledger, self.book.key, self.trades.key))
         end = int(keys[np.concatenate(received) >= until_us].min(initial=_END))
@@ -62,15 +60,15 @@ class DayOrder:
 
 @dataclass(frozen=True, slots=True)
 class EpochChange:
-    """A point of the day at which a book may begin or end.
+    """A point where a book may begin or end.
 
     Attributes:
-        key: Its sort key; it precedes messages with an equal key.
-        recv_us: Its receive time, µs, or AS_BEFORE.
-        recv_seq: Its sequence number; -1 without one.
+        key: Sort key; precedes messages with an equal key.
+        recv_us: Or AS_BEFORE.
+        recv_seq: -1 without one.
         kind: ``gap``, ``hole`` (a gap that began after the previous message), ``run``, ``anew`` (the sequence of ids
             begins again) or ``snapshot``.
-        snapshot: Index of the snapshot that was loaded here.
+        snapshot: Index of the loaded snapshot.
     """
 
     key: int
@@ -86,8 +84,8 @@ class SyncedEvents:
 
     Attributes:
         applied: Whether each message is applied to a valid book on arrival.
-        changes: In order, each snapshot that becomes the book, with the positions of the buffered messages that are
-            applied after it, and each end of a valid book.
+        changes: In order, each snapshot that becomes the book, with the buffered messages applied after it, and each
+            end of a valid book.
     """
 
     applied: NDArray[np.bool_]
@@ -96,13 +94,10 @@ class SyncedEvents:
 
 @dataclass(frozen=True, slots=True)
 class SyncedDay:
-    """The ordered messages of a day, and the selection that forms a valid book.
+    """A day's ordered messages, and the selection that forms a valid book.
 
     Attributes:
         book: Depth messages or, with *whole_books*, frames.
-        trades: Trades, without duplicate ids.
-        events: The depth messages, frames and snapshots that form a valid book.
-        steps: The greatest steps that divide all recorded prices and quantities.
         hindsight: From the message before each end of a valid book to the next one, which may have revealed it, µs.
     """
 
@@ -118,7 +113,7 @@ class SyncedDay:
 
     @property
     def carried_from(self) -> int | None:
-        """Id of the book that was carried over from the previous day; None if the day does not begin with one."""
+        """Id of the book carried over from the previous day, if the day begins with it."""
         first = self.events.changes[0][0] if self.events.changes else None
         if first is None or first.kind != "snapshot" or self.snapshots[first.snapshot].tag != "carried":
             return None
@@ -133,14 +128,10 @@ def sync_day(
     as_received: bool = False,
     until_us: int | None = None,
 ) -> SyncedDay:
-    """Return the ordered and synced messages of a day.
+    """Return a day's ordered and synced messages.
 
     Args:
-        recorded: The day as it was read.
-        findings: Counts what was left out or sorted.
-        venue: The market, as in ``schema.json``.
-        as_received: Whether a gap begins when it was revealed, instead of after the last message before it.
-        until_us: As in `ReadOptions`.
+        as_received: Begin a gap when it was revealed, not after the last message before it.
     """
     order, end = in_order(recorded.ledger, recorded.book, recorded.trades), _END
     if until_us is not None:
@@ -190,7 +181,7 @@ def sync_day(
 
 
 def _revealed(book: DiffStream, ends: Sequence[EpochChange]) -> list[tuple[int, int]]:
-    """Return the instants of the messages before and after each of the *ends* of a valid book; 0 or _END if none."""
+    """Return the instants of the messages around each of the *ends*; 0 or _END if none."""
     if not ends:
         return []
     received = np.concatenate(([0], np.maximum.accumulate(book.recv_us), [_END]))
@@ -218,7 +209,7 @@ def in_order(ledger: Sequence[Event], book: DiffStream, trades: DiffStream) -> D
 
 
 def _run_ranks(ledger: Sequence[Event], *streams: DiffStream) -> dict[str, int]:
-    """Return the rank of each run: first in ledger order, then by first arrival; empty if messages have no run."""
+    """Return each run's rank: by the ledger, then by first arrival; empty without runs."""
     if any(len(stream) and stream.run.min() < 0 for stream in streams):
         return {}
     runs = list(dict.fromkeys(row.at.run_id for row in ledger))
@@ -233,7 +224,6 @@ def _run_ranks(ledger: Sequence[Event], *streams: DiffStream) -> dict[str, int]:
 
 
 def _sorted(stream: DiffStream, ranks: dict[str, int], by_time: bool) -> tuple[DiffStream, Ints]:
-    """Return a stream sorted by its keys, and the positions in its file that directly follow a later one."""
     key = _rising(stream.recv_us) if by_time else stream.recv_seq
     if ranks:
         key = np.array([ranks.get(name, 0) for name in stream.runs] or [0], np.int64)[stream.run] * _PER_RUN + key
@@ -247,7 +237,6 @@ def _rising(stamps: Ints) -> Ints:
 
 
 def _first_of_id(trades: DiffStream) -> NDArray[np.bool_]:
-    """Return a mask of the trades that are the first with their id."""
     kept = np.ones(len(trades), bool)
     if np.any(trades.first_id[1:] <= trades.first_id[:-1]):
         _, first = np.unique(trades.first_id, return_index=True)
@@ -257,7 +246,6 @@ def _first_of_id(trades: DiffStream) -> NDArray[np.bool_]:
 
 
 def _same_trades(trades: DiffStream, repeated: Ints) -> NDArray[np.bool_]:
-    """Return whether each of the *repeated* trades has the time, price and quantity of the first with its id."""
     _, first, place = np.unique(trades.first_id, return_index=True, return_inverse=True)
     _, price, qty = trades.rows
     of_first = first[place[repeated]]
@@ -273,9 +261,6 @@ def ledger_changes(
     """Return the epoch changes of the ledger.
 
     Args:
-        ledger: Its rows.
-        order: The order of the day.
-        loaded: Snapshot index for each `snapshot_loaded` event, by its id.
         whole_books: Whether the day has frames, which need no snapshot.
     """
     changes = []
@@ -291,7 +276,7 @@ def ledger_changes(
 
 
 def changes_by_id(order: DayOrder, snapshots: Sequence[Snapshot], engine: "SyncEngine[int]") -> list[EpochChange]:
-    """Return the epoch changes of a day without a ledger: each snapshot before the first message that changes it."""
+    """Return a ledgerless day's epoch changes: each snapshot before the first message that changes it."""
     changes = []
     book, at = order.book, 0
     for index, snapshot in enumerate(snapshots):
@@ -316,15 +301,7 @@ def sync_diffs(
     *,
     as_received: bool = False,
 ) -> SyncedEvents:
-    """Run the sync engine over a day of depth messages.
-
-    Args:
-        book: The messages, in order.
-        changes: The starts of runs, ends of epochs and loaded snapshots, in order.
-        snapshots: The snapshots.
-        findings: Counts the messages and snapshots that are not part of a valid book.
-        venue, as_received: As in `sync_day`.
-    """
+    """Run the sync engine over a day's depth messages."""
     run = _SyncRun(book, snapshots, findings, (venue, as_received))
     at = 0
     stops = np.searchsorted(book.key, [change.key for change in changes]).tolist()
@@ -352,7 +329,6 @@ class _SyncRun:
         self._breaks = [*(np.flatnonzero(~continues) + 1).tolist(), len(book)]
 
     def take(self, at: int, stop: int) -> None:
-        """Process the messages ``at:stop``."""
         first, last = self._book.first_id, self._book.last_id
         while at < stop:
             synced, seen, known = self._engine.synced, self._engine.seen_id, self._engine.known_id
@@ -373,7 +349,7 @@ class _SyncRun:
         self._taken = stop
 
     def _end_book(self, at: int) -> None:
-        """End the book, as ids before message *at* are missing: after the last message or snapshot before it."""
+        """Ids before message *at* are missing: the book ends after the message or snapshot before it."""
         book = self._book
         gap = EpochChange(self.events.changes[-1][0].key, AS_BEFORE, -1, "gap")
         if self._as_received:
@@ -383,7 +359,6 @@ class _SyncRun:
         self.events.changes.append((gap, ()))
 
     def change(self, change: EpochChange) -> None:
-        """Process an epoch change."""
         if change.kind == "snapshot":
             snapshot = self._snapshots[change.snapshot]
             bridge = self._engine.snapshot(snapshot.last_update_id)
@@ -411,7 +386,7 @@ class _SyncRun:
 
 
 def sync_frames(book: DiffStream, changes: Sequence[EpochChange], findings: DayFindings) -> SyncedEvents:
-    """Sync a day that has only frames: each is a complete book, and repetitions of the previous frame are dropped."""
+    """Each frame is a complete book; repetitions of the previous one are dropped."""
     stops = np.searchsorted(book.key, [change.key for change in changes])
     new = ~book.repeats
     new[stops[stops < len(book)]] = True
@@ -426,5 +401,5 @@ def sync_frames(book: DiffStream, changes: Sequence[EpochChange], findings: DayF
 
 
 def _after(book: DiffStream, at: int) -> EpochChange:
-    """Return the gap that directly follows the message before message *at*."""
+    """Return the gap directly after the message before *at*."""
     return EpochChange(int(book.key[at - 1]) + 1, int(book.recv_us[at - 1]), -1, "gap")

@@ -38,10 +38,10 @@ _TRADE_NUMBERS = ("recv_us", "recv_seq", "run", "exchange_us", "last_id")
 
 
 def read_trades(path: Path, steps: FileSteps, folder: Path | None, *, lenient: bool = False) -> DiffStream:
-    """Read the trades; a row's side is the aggressor's. *lenient* leaves out trades off the tick.
+    """Read the trades, by the aggressor's side; *lenient* leaves out those off the tick.
 
-    Cells are converted into columns, stored in *folder*, one piece of the file at a time: eleven cells per trade would
-    take more memory than the trade takes in the tape.
+    Cells become columns (stored in *folder*) one piece of the file at a time: eleven cells take more memory than a
+    trade in the tape.
     """
     parser = TableParser(str(path), _TRADE_CELLS, 0 if lenient else steps.tick_e8, steps.lot_e8)
     parsed = ParsedFile(path, parser)
@@ -84,7 +84,7 @@ def read_trades(path: Path, steps: FileSteps, folder: Path | None, *, lenient: b
 
 
 def read_frames(path: Path, steps: FileSteps) -> DiffStream:
-    """Read the top-N frames of valid books (epoch 1 and later), each as the rows of a complete book."""
+    """Read the top-N frames of valid books (epoch 1 and later), each a complete book."""
     head = b"".join(first_lines(path)[:1]).decode("utf-8", "replace").strip()
     top_n = max(1, levels_shown(head.split(",")))
     price, qty = int(Cell.PRICE | Cell.OPTIONAL), int(Cell.QTY | Cell.OPTIONAL)
@@ -123,10 +123,10 @@ def read_frames(path: Path, steps: FileSteps) -> DiffStream:
 
 
 def read_snapshot(path: Path, steps: FileSteps, known_id: int | None, *, lenient: bool = False) -> Snapshot:
-    """Read a snapshot file; *known_id* is the lastUpdateId in the ledger, *lenient* leaves out levels off the tick.
+    """Read a snapshot file; *known_id* is the ledger's lastUpdateId, *lenient* leaves out levels off the tick.
 
     Raises:
-        BrokenFile: If its rows have another id, several ids, or neither they nor the ledger has one.
+        BrokenFile: If its rows have another id or several, or no id is known.
     """
     parser = TableParser(str(path), _SNAPSHOT_CELLS, 0 if lenient else steps.tick_e8, steps.lot_e8)
     cells, read = parse_table(path, parser)
@@ -160,10 +160,10 @@ def read_snapshot(path: Path, steps: FileSteps, known_id: int | None, *, lenient
 
 
 def _arrivals(path: Path, first_line: int, cell: dict[str, Column]) -> Ints:
-    """Return receive times in µs; older files have only milliseconds. The rows begin in line *first_line*.
+    """Return receive times in µs; older files have only milliseconds. Rows begin at *first_line*.
 
     Raises:
-        BrokenFile: If a time is invalid, or missing.
+        BrokenFile: If a time is invalid or missing.
     """
     micros, millis = cell["recv_time_us"], cell["recv_time_ms"]
     for wrong, what in (

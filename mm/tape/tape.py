@@ -62,7 +62,7 @@ class Tape(Shown):
     All arrays are C-contiguous and read-only; instants are µs, prices ticks, quantities lots of *instrument*.
 
     Attributes:
-        instrument: The grid. Its lot is the tape's: it divides the exchange's step and every recorded quantity.
+        instrument: The grid; its lot divides the exchange's step and every recorded quantity.
         step_lots: The exchange's quantity step in lots; it applies only to our orders.
         step_ticks: The exchange's price step in ticks, for our orders only: above one if a grid of the day was finer.
         event_us: Receive time of each event; nondecreasing.
@@ -70,17 +70,17 @@ class Tape(Shown):
         recv_seq: Sequence number of the message; -1 if there is none.
         event_id: Trade id, last update id of a depth message or snapshot; 0 for GAP and KEYFRAME.
         kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME. A GAP ends the book until the next SNAPSHOT; a KEYFRAME is the
-            complete book after the previous event, so that a window can begin there.
+            complete book after the previous event, where a window can begin.
         first_row: The rows of event e are ``first_row[e]:first_row[e + 1]``; a trade has one, a gap none.
         row_side: +1 bid or buyer as aggressor, -1 ask or seller as aggressor.
         row_ticks, row_lots: Price, and the lots traded or now displayed there (0: the level is removed).
         top_event: The events that change the best prices or the lots at them.
         top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Best prices after each; 0 ticks means no price.
-        start_us, end_us: The covered window; events before it only build the book, and none is later.
-        read_again: `mm.load_day` with the arguments that made the tape, to read its day up to an instant; None for a
-            tape without a day folder.
+        start_us, end_us: The window; events before it only build the book, and none is later.
+        read_again: `mm.load_day` with the tape's own arguments, to read the day up to an instant; None without a day
+            folder.
         keep_mapped: Whether its memory stays mapped during replay.
-        order_log: The file of its `orders`; None if there is none.
+        order_log: File of its `orders`, if any.
     """
 
     PER_EVENT: ClassVar[tuple[str, ...]] = (*EVENT_COLUMNS, "kind")
@@ -195,8 +195,8 @@ class Tape(Shown):
     def levels(self) -> "LevelIndex | None":
         """The changes of each price level (`mm.tape.level_changes`); None where computing them does not pay.
 
-        It takes as long as a few replays, so a tape built in this run has none, unless it stays mapped. A copy made by
-        `dataclasses.replace` has those of its own rows.
+        Computing takes as long as a few replays, so a tape built in this run has none, unless it stays mapped. A
+        `dataclasses.replace` copy has its own rows' changes.
         """
         if self._open_levels and (self.keep_mapped or self.meta.cache != "miss"):
             return self._open_levels()
@@ -293,10 +293,7 @@ class Tape(Shown):
         return doubts_of(self)
 
     def trades_between(self, *, lots: bool, feed: "Feed | None") -> TradesBetween:
-        """Return the trades between the books of `best_lots`, or else of `price_moves`.
-
-        They are in the order of receipt, or in that of a *feed* of this tape.
-        """
+        """Return the trades between the books of `best_lots`, else `price_moves`, as received or in a *feed*'s order."""
         if (lots, feed) not in self._between:
             books = self.best_lots if lots else self.price_moves
             self._between[lots, feed] = TradesBetween.of(books, self.trade_stream, feed)
@@ -408,9 +405,9 @@ class Tape(Shown):
         """Return the window ``a_us <= time < b_us``, without copying events or rows.
 
         Both may also be ISO 8601 text or datetimes, in UTC if no zone is given. It ends no later than the tape. Its
-        events begin with the last KEYFRAME or SNAPSHOT at or before *a_us*, so that the book is correct from there on;
-        without one, with the window's first event. Only a window with the start of the tape continues
-        the tape before it, and only one with the end of the tape is continued by the tape after it.
+        events begin with the last KEYFRAME or SNAPSHOT at or before *a_us*, so the book is correct from there on;
+        without one, with the window's first event. Only a window with the tape's start continues the tape before, and
+        only one with its end is continued by the tape after.
         """
         a_us, b_us = us_of(a_us), us_of(b_us)
         if b_us < a_us:
@@ -427,14 +424,14 @@ class Tape(Shown):
         return window.with_orders_of(self)
 
     def revised_after(self, us: int) -> bool:
-        """Return True if something about the part before *us* was known only from then on."""
+        """Return True if something about the part before *us* became known only later."""
         return any(begin < us <= end for begin, end in self.meta.hindsight)
 
     def known_at(self, us: int) -> "Tape":
-        """Return the part before *us* as it was known then; `between` returns it as it is known now.
+        """Return the part before *us* as known then; `between` returns it as known now.
 
-        They differ only if a span was excluded before *us*, but its reason was revealed later, or the other way round:
-        the tape itself ends the book at the last message before missing ids. Then the day is read again.
+        They differ if a span was excluded before *us* and its reason revealed later, or the other way round: the tape
+        itself ends the book at the last message before missing ids. Then the day is read again.
         """
         if self.read_again and self.revised_after(us):
             with suppress(NeverSynced):  # then there is no book before *us* to differ
@@ -465,15 +462,12 @@ class Tape(Shown):
         )
 
     def restamped(self, event_us: Ints, start_us: int, end_us: int) -> "Tape":
-        """Return the tape with other instants of its events and of its window; its streams are those of a new tape.
-
-        The clock of these instants was not measured.
-        """
+        """Return the tape at other instants, with new streams and an unmeasured clock."""
         meta = replace(self.meta, clock=())
         return replace(self, event_us=event_us, start_us=start_us, end_us=end_us, meta=meta).with_orders_of(self)
 
     def with_lot(self, lot_e8: int) -> Self:
-        """Return the tape in lots of *lot_e8*, a divisor of its own; days replayed together need the same lot."""
+        """Return the tape in lots of *lot_e8*, a divisor of its own; days replayed together share a lot."""
         times = self.instrument.lot_e8 // lot_e8
         if times == 1:
             return self
@@ -564,7 +558,7 @@ def _rows(tape: Tape) -> Iterator[str]:
 
 
 def _book_validity(tape: Tape) -> Iterator[str]:
-    """Yield the first change of a book that is not valid: before the first snapshot, or after a gap."""
+    """Yield the first change of an invalid book: before the first snapshot, or after a gap."""
     kind = tape.kind
     starts_and_ends = np.flatnonzero((kind == SNAPSHOT) | (kind == GAP))
     if len(kind) and kind[0] == KEYFRAME:

@@ -150,7 +150,6 @@ def audit_verify(console: Console, file: Path, open_end: bool, last_hash: str | 
 
 
 def _folders(copies: Copies, root: Path, others: Path) -> Iterator[tuple[str, Path, Path]]:
-    """Yield each symbol, the folder of its logs below *root*, and that below *others*, which is made."""
     from mm.live.state.follow import symbols_with_logs
 
     for symbol in [copies.symbol] if copies.symbol else list(symbols_with_logs(root)):
@@ -195,14 +194,12 @@ class _Shipping:
         self._sent: dict[tuple[str, str], tuple[str, int]] = {}
 
     def ship_again(self) -> None:
-        """Ship, and log an error."""
         try:
             self.ship()
         except MMError as error:
             self._console.log.error("not_shipped", error=str(error))
 
     def ship(self) -> list[dict[str, Any]]:
-        """Ship all symbols, send their heads, and return them; then raise the first error."""
         from mm.live.audit.copies import LogHead, send_heads
         from mm.live.audit.log import logs_of
 
@@ -338,7 +335,6 @@ def _row_text(row: Mapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
-    """Return a value on one line: plain text unchanged, all else as JSON, shortened."""
     if isinstance(value, str) and value.isprintable() and " " not in value:
         return value
     text = json.dumps(value, separators=(",", ":"))

@@ -58,10 +58,8 @@ def backtest(
 
 @contextmanager
 def beside(play: "Play", step: Callable[[int], None]) -> "Iterator[Callable[[Result], Result]]":
-    """Play the sensitivity of a backtest in another thread, beside the main backtest and the writing of its files.
-
-    Yields:
-        The function that adds the further backtests to the summary of the main one.
+    """Play a backtest's sensitivity in another thread, beside the main run; yield the function that adds it to the
+    summary.
     """
     with ThreadPoolExecutor(1) as other:
         rows = other.submit(play.variants.further, step).result if play.concurrent else None
@@ -70,11 +68,8 @@ def beside(play: "Play", step: Callable[[int], None]) -> "Iterator[Callable[[Res
 
 @contextmanager
 def playing(run: Run, play: "Play") -> "Iterator[tuple[Result, Callable[[Result], Result]]]":
-    """Play a backtest of a run, with its sensitivity beside it, and put it on record.
-
-    Yields:
-        The main backtest, many of whose state rows are moved to a temporary file of the run, and the function that adds
-        the further backtests to its summary.
+    """Play a backtest with its sensitivity, and record it; yield it and the function that adds the sensitivity to its
+    summary.
     """
     from mm.backtest.replay import by_events
     from mm.play.design import Design, recorded

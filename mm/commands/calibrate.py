@@ -100,7 +100,7 @@ def calibrate(
 def measuring(
     run: Run, calibration: Calibration, fit: Fit, execution: Execution, account: Account, tape: "Tape"
 ) -> "CalibrationConfig":
-    """Return how rates are measured on days that start with *tape*; the files of that are inputs of the run."""
+    """Return how rates are measured on days that start with *tape*; files it reads become inputs of the run."""
     from mm.play.calibration import calibration_config, measured_models
     from mm.runs.noted import note_files
 
@@ -111,13 +111,9 @@ def measuring(
 
 
 class TableWriter:
-    """Writes the orders, fills and state of each simulated run, in the thread that plays it.
+    """Writes orders, fills and state of each simulated run, in the thread that plays it.
 
-    Of the repetitions of a ladder only the fills are written: their orders are those of the ladder of another seed.
-
-    Args:
-        run: The run whose folder contains them.
-        orders_format: Format of the orders files, ``csv`` or ``parquet``.
+    Of a ladder's repetitions only fills are written: their orders are the ladder's with another seed.
     """
 
     def __init__(self, run: Run, orders_format: str) -> None:
@@ -125,7 +121,6 @@ class TableWriter:
         self._written: dict[str, tuple[dict[str, int], dict[str, str]]] = {}
 
     def played(self, name: str, play: "Callable[..., Played]") -> "Played":
-        """Play simulated orders, and write their tables."""
         from mm.calibration.exposure import is_repetition
 
         repeated = is_repetition(name)
@@ -137,7 +132,6 @@ class TableWriter:
         return played
 
     def declare(self) -> None:
-        """Declare the written files, with their rows and hashes."""
         for name, (rows, hashes) in sorted(self._written.items()):
             for file, count in rows.items():
                 self._run.output(f"runs/{name}/{file}", count, sha256=hashes.get(file))

@@ -52,12 +52,7 @@ class CancelAccess(Results):
     give_up_s: float = knob(60.0, number(low=1), "Time without an answer after which an exchange is given up, in s.")
 
     def urls(self, market: str) -> VenueUrls:
-        """Return the addresses of the venue.
-
-        Raises:
-            UsageError: If the venue is a box, and no address is given.
-            SafetyError: As `addresses` raises it.
-        """
+        """Raises UsageError for a box without an address, and SafetyError as `addresses`."""
         if self.venue == BOX and self.rest_url is None:
             raise UsageError("--venue box needs REST_URL: the address that `mm sim serve` prints when it is ready")
         given = (self.rest_url, self.rest_url, self.rest_url)
@@ -114,7 +109,7 @@ def trade_cancel(
 
 
 def _raise(failed: Mapping[OrderCanceller, MMError], exchanges: "Mapping[OrderCanceller, _Exchange]") -> None:
-    """Raise one error for the exchanges that were not emptied: UsageError if one refuses the key or a symbol."""
+    """UsageError if an exchange refuses the key or a symbol."""
     texts = [exchanges[canceller].failure(error, len(exchanges)) for canceller, error in failed.items()]
     refused = [error for error in failed.values() if isinstance(error, UsageError)]
     raise (type(refused[0]) if refused else TryLater)("; ".join(texts))
@@ -141,7 +136,7 @@ class _Exchange:
 
     @classmethod
     def of(cls, place: _Place, key: Credentials | None, own: Credentials, wanted: Callable[[str], bool]) -> Self:
-        """Return it; without a *key* its own variables name it, else it is the *own* one of the first."""
+        """Without a *key* its own variables name it, else it is the first exchange's *own*."""
         used = key or credentials_beside(os.environ, place.market, own)
         rest = SignedRest(place.url, used, quiet_file(place.url), place.market)
         locks = TraderLocks(place.out_root, place.url, used.key)
@@ -149,12 +144,11 @@ class _Exchange:
 
     @property
     def unknown(self) -> list[str]:
-        """The symbols that the exchange does not list, and that no trader has traded."""
         unlisted = sorted(self.canceller.unlisted)
         return [symbol for symbol in unlisted if not audit_folder(self.place.out_root, symbol).is_dir()]
 
     def failure(self, error: MMError, exchanges: int) -> str:
-        """Return what is said of an exchange that was not emptied, one of so many: why, and what may be open."""
+        """Why an exchange was not emptied, and what may be open."""
         where = f"{self.place.market} ({self.place.url}): " if exchanges > 1 else ""
         if isinstance(error, Contested):
             kill = f"kill it first: mm risk kill --symbol {','.join(self.place.symbols)}"
@@ -169,7 +163,7 @@ class _Exchange:
 
     @property
     def elsewhere(self) -> list[str]:
-        """The client ids of ended orders that no run of the audit logs here has made."""
+        """Client ids of ended orders that no run of these audit logs has made."""
         ids = [order.client_id for order, _ in self.canceller.ended.values() if is_ours(order.client_id)]
         runs = set[str]()
         for symbol in self.place.symbols if ids else ():
@@ -179,7 +173,6 @@ class _Exchange:
 
 
 def _places(access: CancelAccess, market: str, others: OtherMarkets) -> list[_Place]:
-    """Return the exchanges of the symbols and of legs of their strategies."""
     by_market = {market: _Place(market, access.urls(market).rest, access.symbol.split(","), access.out_root)}
     for declared in others.declared().values():
         if "orders" not in declared:
@@ -198,7 +191,6 @@ def _text(value: str | bool | None) -> str | None:
 
 
 def _show(console: Console, exchanges: "Sequence[_Exchange]") -> None:
-    """Print what became of each order, what is left, and what another trader may have placed."""
     cancelled, left, elsewhere = list[dict[str, object]](), list[dict[str, object]](), list[str]()
     for exchange in exchanges:
         market, canceller = exchange.place.market, exchange.canceller
@@ -224,7 +216,6 @@ def _as_json(order: OpenOrderText, status: str, market: str) -> dict[str, object
 
 
 def _logged(place: _Place) -> str:
-    """Return the orders that may be open according to the audit logs, as text, as far as these can be read."""
     from mm.live.pages.watchdog import AuditOrders
 
     open_orders: list[AuditOrder] = []

@@ -48,11 +48,6 @@ class Checked(OpenedDay, DamagedDay, Results, Source):
     )
 
     def past(self) -> list[Path]:
-        """Return the files of ``--past``.
-
-        Raises:
-            DataError: If one does not exist.
-        """
         files = [Path(text).expanduser() for text in (self.check_past or "").split(",") if text]
         for path in files:
             if not path.exists():
@@ -152,7 +147,6 @@ def check_lookahead(
 
 
 def _page(tape: "Tape", names: tuple[str, ...], report: "Report", path: Path) -> Path:
-    """Write a page of the results to *path*, and return it."""
     from mm.probes.lookahead_page import lookahead_page
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -101,7 +101,7 @@ def dashboard(console: Console, place: Dashboard) -> None:
 
 
 def _addresses(place: Dashboard, host: str) -> dict[str, Any]:
-    """Return the options of streamlit that depend on the address; it accepts sockets from pages of these hosts only."""
+    """Streamlit accepts sockets only from pages of these hosts."""
     names = place.allowed_hosts.split(",") if place.allowed_hosts else []
     tls = {"server_sslCertFile": place.tls_cert_file, "server_sslKeyFile": place.tls_key_file or place.tls_cert_file}
     origins = [f"https://{name}" for name in names]
@@ -109,11 +109,7 @@ def _addresses(place: Dashboard, host: str) -> dict[str, Any]:
 
 
 def free_port(port: int, host: str = HOST) -> int:
-    """Return *port* of an address, or a free one if it is 0.
-
-    Raises:
-        UsageError: If it cannot be bound.
-    """
+    """Return *port*, or a free one for 0; raises UsageError if it cannot be bound."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as listener:
@@ -129,12 +125,6 @@ def free_port(port: int, host: str = HOST) -> int:
 
 
 def answers(url: str, within_s: float) -> bool:
-    """Return whether the server at *url* answers before a time limit.
-
-    Args:
-        url: URL of the server.
-        within_s: The limit, s.
-    """
     handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
     if url.startswith("https"):  # an address has no certificate of its own
         handlers.append(urllib.request.HTTPSHandler(context=ssl._create_unverified_context()))

@@ -70,7 +70,7 @@ _FILE_PATTERN = matching(r"\S.*", "patterns of file names, such as trades*.csv",
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """The units of a file, and the columns of a table of one's own; of several names a file's first one counts."""
+    """Units of a file, and columns of a table; of several names the first in the file counts."""
 
     contract_size: str | None = knob(
         None,
@@ -136,11 +136,6 @@ class NamedDays:
     data_root: Path = data_root_knob("Folder of the day folders.", common="Folder of the days")
 
     def folders(self, given: Sequence[Path]) -> tuple[Path, ...]:
-        """Return the *given* folders, else those of the symbol and its days.
-
-        Raises:
-            UsageError: If neither is given.
-        """
         if given:
             return tuple(given)
         if self.symbol is None or self.day is None:
@@ -148,7 +143,6 @@ class NamedDays:
         return tuple(self.data_root / self.symbol / day for day in day_list(self.day))
 
     def one(self, given: Path | None) -> Path:
-        """Return the only folder; raises UsageError if there are more, or none."""
         folders = self.folders([] if given is None else [given])
         if len(folders) > 1:
             raise UsageError(f"--day (DAY) is {self.day}; this command takes one day")
@@ -216,14 +210,7 @@ def imported(
     asked: tuple[Source, Market, Streams, Tables, Name],
     progress: Callable[[int], AbstractContextManager[Callable[[int], None]]],
 ) -> "ImportReport":
-    """Import *captures* of a format as *asked*, and return the report, with what each day's trades say of its book.
-
-    Args:
-        captures: The files, in the order of recording.
-        form: Name of their format.
-        asked: The knobs.
-        progress: Opens the progress of a number of bytes.
-    """
+    """Import *captures* and return the report, with what each day's trades say of its book."""
     from mm.market_data.capture_import import CAPTURE_FORMS, ImportOptions, import_captures, steps
 
     source, market, streams, tables, name = asked
@@ -256,7 +243,6 @@ def imported(
 
 
 def _doubt_days(report: "ImportReport") -> None:
-    """Add to the warnings what the trades of each day say against its book."""
     for day in report.days:
         doubts = _doubts(DayFolder.at(Path(day.path))) if day.synced else None
         if doubts:
@@ -264,7 +250,7 @@ def _doubt_days(report: "ImportReport") -> None:
 
 
 def _doubts(folder: DayFolder) -> "BookDoubts | None":
-    """Return what the tape of a day tells; None if it cannot be read, or where only a recorder is installed."""
+    """None if unreadable, or where only a recorder is installed."""
     if find_spec("numpy") is None:
         return None
     from mm.tape.load import book_doubts
@@ -273,7 +259,7 @@ def _doubts(folder: DayFolder) -> "BookDoubts | None":
 
 
 def require_synced(report: "ImportReport") -> None:
-    """Refuse an import without a book that moves, or of which little could be used; its days stay.
+    """Refuse an import without a moving book, or mostly unusable; its days stay.
 
     Raises:
         NeverSynced: If no day has a snapshot, or none has a change after it.
@@ -306,7 +292,6 @@ def require_synced(report: "ImportReport") -> None:
 
 
 def _columns(form: str, tables: Tables) -> "TableColumns | None":
-    """Return the named columns; None if none was named and *form* is not a table."""
     from mm.formats.table import TableColumns
 
     given = asdict(tables)
@@ -356,7 +341,7 @@ def data_fetch(
 
 
 def _named_after(captures: Sequence[Path]) -> str:
-    """Return a run id derived from the captures, so that two imports of them are byte-identical."""
+    """Two imports of the same captures are byte-identical."""
     digest = hashlib.sha256()
     for path in captures:
         if path.is_file():
@@ -396,7 +381,6 @@ def data_hold(
 
 
 def _listed(words: str) -> tuple[str, ...]:
-    """Return the days of a word: one, a list or a range."""
     try:
         return day_list(words)
     except ValueError as error:
@@ -404,7 +388,6 @@ def _listed(words: str) -> tuple[str, ...]:
 
 
 def _date(text: str) -> str:
-    """Return a date as YYYYMMDD."""
     (day, *more) = _listed(text.replace("-", ""))
     if more:
         raise UsageError(f"--until {text!r}: give one date, YYYYMMDD")
@@ -449,7 +432,6 @@ def data_check(console: Console, days: NamedDays, folder: Path | None) -> None:
 
 
 def _trade_gaps(report: "CheckReport") -> str:
-    """Return the spans in which trades are missing, for a line; empty without any."""
     if not report.trade_gaps:
         return ""
     spans = f"{report.trade_gaps:,} {noun(report.trade_gaps, 'span')} of {report.trade_gaps_s:,.1f} s"
@@ -641,7 +623,6 @@ def data_import_parquet(console: Console, folder: Path, data_root: Path) -> None
 
 
 def _print_files(console: Console, moved: "Sequence[MovedFile]") -> None:
-    """Print each file with its rows and sizes."""
     for file in moved:
         if file.rows is not None:
             console.print(

@@ -66,7 +66,6 @@ class _Commands:
         self._environment = {name: value for name, value in os.environ.items() if name not in kept_out}
 
     def run(self, *words: str, **variables: str) -> Artefact:
-        """Run a command and return its main artefact; if it fails, exit with its exit code."""
         shown = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
         self.console.print(" ".join(["$", *shown, "mm", *words]))
         done = subprocess.run(
@@ -87,7 +86,6 @@ def _failed(code: int) -> NoReturn:
 
 
 def _truth(mm: _Commands) -> Artefact:
-    """Return the truth of the synthetic day; the day of an earlier demo is reused."""
     kept = Path(mm.common["DATA_ROOT"], mm.common["SYMBOL"], mm.common["DAY"], "truth.json")
     if kept.exists():
         mm.console.print(f"{kept.parent} exists from an earlier demo")
@@ -96,7 +94,6 @@ def _truth(mm: _Commands) -> Artefact:
 
 
 def _fit_lines(truth: Artefact, fit: Artefact) -> list[str]:
-    """Return the lines that compare the fit with the truth."""
     return [
         f"{'':<22}{'true':>10}{'estimate':>10}   95 % interval",
         _comparison_line("A, fills per second", truth["A"], fit["A"], fit["ci95_A_block"]),
@@ -112,7 +109,6 @@ def _comparison_line(name: str, truth: float, fitted: float, interval: tuple[flo
 
 
 def _backtest_lines(*runs: Artefact) -> list[str]:
-    """Return the three runs side by side: fills drawn from the fit, fills by trades, and the walk-forward."""
     segments = _segments(runs[-1])
     fitted = sum(segment["source"] == "fitted" for segment in segments)
     rows = {
@@ -148,6 +144,5 @@ def _places(truth: Artefact, fit: Artefact, forward: Artefact) -> dict[str, str]
 
 
 def _near(path: str | Path) -> str:
-    """Return *path* relative to the current folder if it is inside it."""
     here, there = Path.cwd(), Path(path).resolve()
     return str(there.relative_to(here) if there.is_relative_to(here) else there)

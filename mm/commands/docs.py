@@ -28,8 +28,7 @@ class Block:
     """One paragraph, bullet or table row of a page.
 
     Attributes:
-        page: Name of the page, without ``.md``.
-        terms: What it defines: the first cell of a row, words in bold, the heading of a section's first block.
+        terms: What it defines: a row's first cell, bold words, a heading for its first block.
     """
 
     page: str
@@ -113,7 +112,7 @@ def blocks_of(path: Path) -> Iterator[Block]:
 
 
 def plain(text: str) -> str:
-    """Return markdown without the marks of links, bold and code."""
+    """Return markdown as plain text."""
     text = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", text)
     return re.sub(r"\*\*(.+?)\*\*", r"\1", text).replace("`", "").removeprefix("- ")
 

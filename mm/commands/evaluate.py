@@ -25,7 +25,7 @@ SHOWN = 10  # symbols on the terminal
 
 
 def one_folder(objects: Sequence[Any]) -> Day:
-    """Return the day that names the run's folder: one for all symbols."""
+    """Return the day that names the run's folder."""
     days: ManyDays = next(group for group in objects if isinstance(group, ManyDays))
     days.played()
     symbols = days.symbol.split(",")
@@ -90,7 +90,6 @@ def evaluate(
 
 
 def _play(run: Run, works: "DayWorks", workers: Workers) -> None:
-    """Play what is not stored yet."""
     from mm.sweep.work import engine
 
     missing = len(works.missing)

@@ -87,7 +87,6 @@ def runs_explain(console: Console, which: Which, name: str, trust: tuple[Path, .
 
 
 def _draw(run: "RunFolder", which: Which, us: int, trust: Sequence[Path]) -> Path:
-    """Write the picture of a run around an instant; return its path."""
     from mm.base.atomic_file import write_atomic
     from mm.report.book_picture import book_cells, book_figure, page, stretch
 
@@ -117,11 +116,7 @@ def _ticks(price: "Floats", tape: "Tape") -> "Ints":
 
 
 def _places(run: "RunFolder", which: Which, trust: Sequence[Path], span: tuple[int, int]) -> "list[Place]":
-    """Return the place in the queue of each order within a *span*, by playing the run again up to its end.
-
-    Raises:
-        MMError: If the run cannot be played again, or its fills would be others.
-    """
+    """Play the run again up to the end of *span*; raises MMError if its fills would differ."""
     from mm.commands.redraw import play_of
     from mm.play.queue_places import queue_places
     from mm.report.book_picture import sampled
@@ -139,7 +134,6 @@ def _places(run: "RunFolder", which: Which, trust: Sequence[Path], span: tuple[i
 
 
 def _resting(run: "RunFolder", span: tuple[int, int]) -> "list[RestingOrder]":
-    """Return the orders that rested at some time of a *span*."""
     import polars as pl
 
     from mm.backtest.io import read_orders
@@ -161,12 +155,10 @@ def _fills_path(run: "RunFolder") -> Path:
 
 
 def _feed(run: "RunFolder") -> dict[str, Any]:
-    """Return how the exchange's messages reached the run; one of an older version has it among its knobs."""
     return run.summary.get("feed") or {"kind": run.knob("feed_latency") or "none"}
 
 
 def _orders(folder: Path, symbol: str, order_id: str, run: "RunFolder") -> list[dict[str, str]]:
-    """Return the rows of an order, with each cell as in the CSV file."""
     from mm.backtest.io import CSV, orders_path, read_orders
 
     path = orders_path(folder, symbol)
@@ -186,7 +178,7 @@ def _rows(path: Path, run: "RunFolder") -> list[dict[str, str]]:
 
 
 def _tape(run: "RunFolder", which: Which, us: int) -> Any:
-    """Return the day of the run that contains an instant; its files must be the run's inputs."""
+    """The day's files must be the run's inputs."""
     from mm.tape.load import load_day
 
     knobs = {key: knob["value"] for key, knob in run.manifest["knobs"].items()}

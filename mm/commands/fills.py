@@ -34,7 +34,6 @@ class VirtualLife(OpenedDay, DamagedDay, Results):
     seed: int = seed_knob()
 
     def life_us(self) -> int:
-        """Return the lifetime in µs."""
         return us_from_ms(1000 * self.queue_life_s)
 
 
@@ -62,11 +61,6 @@ class Scored(VirtualLife):
     )
 
     def place(self) -> tuple[str, str]:
-        """Return symbol and days.
-
-        Raises:
-            UsageError: If one is missing, or an order log is given as well.
-        """
         if self.symbol is None or self.day is None or self.order_log is not None:
             raise UsageError(
                 "give either --symbol and --day (SYMBOL, DAY) of a simulated day, or --order-log (ORDER_LOG) alone"
@@ -142,14 +136,12 @@ def fills_score(console: Console, scored: Scored) -> None:
 
 
 def _json(content: dict[str, Any]) -> str:
-    """Return JSON of numbers and dataclasses."""
     return json.dumps(content, indent=1, default=asdict)
 
 
 def _strategy(
     console: Console, scored: Scored, tapes: "Sequence[Tape]", own: "Mapping[str, Callable[[], object]]"
 ) -> dict[str, Any]:
-    """Return the scores of the strategy, if there is one."""
     from mm.probes.strategy_score import strategy_scores
 
     if scored.strategy is None:
@@ -214,7 +206,6 @@ def fills_fit(console: Console, fitted: Fitted) -> None:
 
 
 def _fit_truth(console: Console, fitted: Fitted, day: str, tape: "Tape") -> None:
-    """Fit the exponent to every order of a day, and print the one by sizes beside it."""
     from mm.probes.exponent_truth import true_exponent
     from mm.probes.queue_exponent import fit_exponent
     from mm.probes.queue_score import scored_day, stated
@@ -246,7 +237,6 @@ def _fit_truth(console: Console, fitted: Fitted, day: str, tape: "Tape") -> None
 
 
 def _fit_trades(console: Console, fitted: Fitted, names: str) -> None:
-    """Fit the exponent to the orders of trades."""
     from mm.probes.own_orders import own_exponent
 
     if fitted.day is not None or fitted.truth:
@@ -270,9 +260,9 @@ def _fit_trades(console: Console, fitted: Fitted, names: str) -> None:
 
 
 def _write_fit(console: Console, fitted: Fitted, day: str, fit: "AgreedExponent", about: dict[str, Any]) -> Path:
-    """Write ``fills_fit.json`` and, of a usable fit, the file that later backtests read; return the path of the first.
+    """Return the path of ``fills_fit.json``; a usable fit also gets the file that later backtests read.
 
-    A fit to trades has a folder of its own, since the same day may be fitted to every order as well.
+    A fit to trades has its own folder, since the same day may be fitted to every order too.
     """
     bias = {"bias": fit.bias and fit.bias.value, "ci95": fit.bias and fit.bias.ends}
     content = {"symbol": fitted.symbol, "day": day, **about, **asdict(fit), **bias}
@@ -288,7 +278,6 @@ def _write_fit(console: Console, fitted: Fitted, day: str, fit: "AgreedExponent"
 
 
 def _own_days(fitted: Fitted, names: "Sequence[str]") -> "tuple[list[RunFolder], list[tuple[str, OwnActivity]]]":
-    """Return trades of the symbol, and what they did on each day."""
     from mm.backtest.days_without_us import OwnActivity
     from mm.base.audit_chain import audit_path
     from mm.play.own_activity import own_activity
@@ -363,7 +352,6 @@ def _lines_of_trades(fit: "OwnExponent") -> "Iterator[str]":
 
 
 def _markets(console: Console, scored: Scored) -> "Iterator[tuple[Tape, Path]]":
-    """Yield each day and its order log."""
     from mm.probes.order_log import tape_of_log
 
     if scored.order_log is not None and scored.symbol is None and scored.day is None:
@@ -385,7 +373,6 @@ def _markets(console: Console, scored: Scored) -> "Iterator[tuple[Tape, Path]]":
 
 
 def _tape(console: Console, life: VirtualLife, root: Path, symbol: str, day: str) -> "Tape":
-    """Return a day, and print its warnings."""
     from mm.play.notes import day_notes
     from mm.tape.load import load_day
     from mm.trials.openings import write_openings

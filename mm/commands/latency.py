@@ -32,7 +32,6 @@ class Probing:
     )
 
     def urls(self) -> VenueUrls:
-        """Return the addresses of the venue."""
         # No order is sent, so the address for orders is only a stand-in.
         streams = self.ws_url or ""
         return addresses(self.venue, self.ws_url, self.rest_url, streams, remote_box=self.remote_box)
@@ -104,7 +103,7 @@ def _row(name: str, quantiles: "Quantiles | None") -> str:
 
 
 def _settings(measured: "VenueLatency") -> dict[str, dict[str, str]]:
-    """Return the settings by FEED_LATENCY: without it, an order also bears the delay of the book that it answers."""
+    """By FEED_LATENCY: without it, an order also bears the delay of the book that it answers."""
     one_way_us, feed_us = measured.one_way_us(), measured.feed_us()
     by_feed = {"none": None if feed_us is None else one_way_us + feed_us, "recorded": one_way_us}
     return {

@@ -1,4 +1,4 @@
-"""``mm.load_capture``: ``mm data import`` as one call, which returns the days it wrote."""
+"""``mm.load_capture``: ``mm data import`` as one call that returns the days."""
 
 import os
 import warnings
@@ -34,20 +34,20 @@ def load_capture(
     """Import captured streams, or files of another source, and return the days of *symbol* as tapes.
 
     The day folders are those of ``mm data import``: ``data_root/SYMBOL/YYYYMMDD``, by default below ``data``;
-    `load_day` opens them again. What of a file was lost or is doubtful is told as a ``UserWarning``.
+    `load_day` opens them again. What was lost or is doubtful is told as a ``UserWarning``.
 
     Args:
         captures: A file, or several in the order of recording.
         symbol: The symbol to import, in any case.
         format: Format of the files: ``raw`` (captured messages of Binance), ``bitstamp``, ``hftbacktest``, ``tardis``,
             ``lobster``, ``databento``, ``binance_vision`` or ``table``.
-        step: Called with the number of bytes read since the last call, for a progress bar.
+        step: Called with the bytes read since the last call, for a progress bar.
         settings: Other knobs of ``mm data import`` by field (``data_root``, ``tick_size``, ``time_column``).
 
     Raises:
         TypeError: If a knob is unknown.
         UsageError: If a knob or the format is invalid.
-        BrokenFile: If a file is empty, has another format, or is older than the one given before it.
+        BrokenFile: If a file is empty, has another format, or is older than the previous one.
         Mismatch: If no file has a message of the symbol.
         RunExists: If a day folder exists already.
         NeverSynced: If no day has a book; what was read is stored.

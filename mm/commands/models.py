@@ -46,7 +46,6 @@ class Listed:
 
     Attributes:
         kind: ``quote``, ``step``, ``fill``, ``volatility`` or ``latency``.
-        parameters: Its parameters: name, unit, default and meaning.
         bias: The known bias of a fill model.
     """
 
@@ -57,7 +56,6 @@ class Listed:
     bias: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
         content = {"kind": self.kind, "name": self.name, "text": self.text, "parameters": list(self.parameters)}
         return content if self.bias is None else {**content, "bias": self.bias}
 
@@ -153,7 +151,6 @@ def lines(model: Listed) -> Iterator[str]:
 
 
 def _text(build: Callable[..., Any]) -> str:
-    """Return the first sentence of a model's documentation."""
     first = (inspect.getdoc(build) or "").partition("\n\n")[0]
     text = " ".join(first.replace("``", "").split()).removeprefix("Return ")
     return text[:1].upper() + text[1:]

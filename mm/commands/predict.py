@@ -203,7 +203,6 @@ def predict_show(console: Console, folder: Path) -> None:
 
 
 def lines(artefact: "Artefact") -> list[str]:
-    """Return the description of a fitted predictor."""
     about = artefact.about
     where = f"{about['symbol']} {','.join(about['days'])}"
     far = ", ".join(f"{distance:g}" for distance in about["distances_ticks"])
@@ -218,7 +217,6 @@ def lines(artefact: "Artefact") -> list[str]:
 
 
 def score_lines(about: dict[str, Any] | Any) -> list[str]:
-    """Return the score of a predictor and its baselines, as text."""
     score = about["score"]
     name = {"r2": "R²", "log_loss": "log loss"}[score["metric"]]
     baselines = ", ".join(f"{baseline} {value:.5f}" for baseline, value in score["baselines"].items())
@@ -246,7 +244,6 @@ def score_lines(about: dict[str, Any] | Any) -> list[str]:
 
 
 def _money(pnl: dict[str, Any], best: str) -> str:
-    """Return what the predictions are worth, beside the log loss."""
     from mm.predict.scoring import PNL_HINT
 
     baselines = ", ".join(f"{name} {signed(value)}" for name, value in pnl["baselines"].items())
@@ -259,7 +256,6 @@ def _money(pnl: dict[str, Any], best: str) -> str:
 
 
 def _why(about: dict[str, Any]) -> str:
-    """Return why a predictor is not usable."""
     score = about["score"]
     ends = score["difference_ci95"]
     if ends is None:
@@ -271,7 +267,6 @@ def _why(about: dict[str, Any]) -> str:
 
 
 def _check(names: Sequence[str], prediction: PredictionTask) -> None:
-    """Refuse unsuitable signals, and distances without effect, before any input is read."""
     from mm.signals.families import SIGNALS as KNOWN
 
     KNOWN.check(names)
@@ -287,7 +282,6 @@ def _check(names: Sequence[str], prediction: PredictionTask) -> None:
 
 
 def _read(run: Run, folder: Path) -> "Artefact":
-    """Return a fitted predictor, and record its files as inputs of the run."""
     from mm.predict.artefact import ARRAYS, MODEL, Artefact
 
     artefact = Artefact.read(folder)
@@ -297,11 +291,8 @@ def _read(run: Run, folder: Path) -> "Artefact":
 
 
 def _overlap_notes(artefact: "Artefact", tapes: "Sequence[Tape]") -> list[str]:
-    """Return a note if the days overlap the predictor's training time.
-
-    Raises:
-        Mismatch: If it is of another symbol or tick.
-        UsageError: If it was trained on a day that is held out.
+    """Note days that overlap the training; raises Mismatch for another symbol or tick, UsageError for training on a
+    held-out day.
     """
     from mm.trials.openings import refuse_trained
 

@@ -42,7 +42,6 @@ def config_show(console: Console, words: tuple[str, ...]) -> None:
 
 
 def _of_command(words: tuple[str, ...]) -> dict[str, tuple[Knob, ...]]:
-    """Return the knobs of the command called *words*, by heading."""
     ctx = click.get_current_context()
     program: click.Command = ctx.find_root().command
     if not isinstance(program, Program):
@@ -66,7 +65,6 @@ def _of_command(words: tuple[str, ...]) -> dict[str, tuple[Knob, ...]]:
 
 
 def _effective(wanted: Any) -> tuple[dict[str, Any], dict[str, str], str | None]:
-    """Return value and source of each knob for a command without flags, and the file of settings."""
     options = [
         KnobOption(replace(knob, default=None if knob.default is REQUIRED else knob.default), "") for knob in wanted
     ]

@@ -31,9 +31,8 @@ class Redraw:
     """One run to draw.
 
     Attributes:
-        console: Shows the progress of a backtest.
-        notes: Parts that could not be drawn, and the reasons; appended by the methods.
-        trusted: The files of code that may be executed if its manifest names it.
+        notes: What could not be drawn and why; the methods append.
+        trusted: Code files that may run if the manifest names them.
     """
 
     run: RunFolder
@@ -44,11 +43,9 @@ class Redraw:
 
     @property
     def places(self) -> InputPlaces:
-        """Where the inputs of the run are searched."""
         return InputPlaces(self.drawn.data_root or Path(self.run.knob("data_root") or "data"), self.drawn.out_root)
 
     def days(self) -> "Sequence[Tape]":
-        """Return the tapes of the run's days, whose files must be unchanged."""
         check_inputs(self.run, self.places)
         known = playable(self.run, self.places, (), (), days=False)
         roots = {"data_root": self.places.data_root, "out_root": self.drawn.out_root, "out_dir": None}
@@ -57,9 +54,8 @@ class Redraw:
 
 
 def played(redraw: Redraw) -> "Result | None":
-    """Return the run played again with the sensitivity block; None if that is off or, with a note, impossible.
-
-    A run that already has the block is not played again.
+    """Return the run played again with its sensitivity; None if that is off, done already, or (with a note)
+    impossible.
     """
     if not redraw.drawn.sensitivity or "sensitivity" in redraw.run.summary:
         return None
@@ -77,7 +73,7 @@ def played(redraw: Redraw) -> "Result | None":
 
 
 def market(redraw: Redraw) -> "MarketColumns | None":
-    """Return the best prices and prints of the run's days; None, with a note, if the days have changed."""
+    """Return best prices and prints of the run's days; None, with a note, if the days changed."""
 
     try:
         return market_of(redraw.days(), redraw.run.summary.get("feed"))
@@ -87,7 +83,7 @@ def market(redraw: Redraw) -> "MarketColumns | None":
 
 
 def play_of(run: RunFolder, setup: Setup, sensitivity: Sensitivity = OFF) -> Play:
-    """Return the backtest of the run, with a sensitivity: the same days, other markets, rules and models."""
+    """Return the run's backtest: the same days, other markets, rules and models."""
     fit = None
     if run.manifest["kind"] == "walkforward":
         setup, fit = replace(setup, models=unfitted(setup.models)), read_fitted(run.folder / SCHEDULE)
@@ -96,7 +92,6 @@ def play_of(run: RunFolder, setup: Setup, sensitivity: Sensitivity = OFF) -> Pla
 
 
 def _check_same(run: RunFolder, again: Mapping[str, Any]) -> None:
-    """Raise Mismatch if playing the run again gave another result."""
     for name in ("pnl_total", "n_orders", "n_fills"):
         if again[name] != run.summary[name]:
             raise Mismatch(

@@ -59,11 +59,6 @@ def report(console: Console, drawn: PageKnobs, name: str, trust: tuple[Path, ...
 
 
 def _page(redraw: "Redraw", path: Path) -> str:
-    """Return the run's page for the location *path*.
-
-    Raises:
-        DataError: If this kind of run has no page.
-    """
     from mm.report.frame import About, plotly_address
 
     pages = {
@@ -90,14 +85,12 @@ def _page(redraw: "Redraw", path: Path) -> str:
 
 
 def _way(path: Path, folder: Path) -> str:
-    """Return the prefix of links from a page at *path* to files in *folder*."""
     if path.parent.resolve() == folder.resolve():
         return ""
     return quote(Path(os.path.relpath(folder, path.parent)).as_posix()) + "/"
 
 
 def _words(run: "RunFolder") -> list[str]:
-    """Return the command that repeats the run: the knobs that were set, as flags."""
     name, options = command_of(run)
     flags = {option.name: option.opts[0] for option in options}
     knobs = run.manifest["knobs"].items()
@@ -124,7 +117,6 @@ def _backtest(redraw: "Redraw", about: "About") -> str:
 
 
 def _windows(redraw: "Redraw", about: "About") -> str:
-    """Return the page of a walk-forward or a schedule."""
     from mm.commands.redraw import played
     from mm.report.as_of_now import as_of_now
     from mm.report.run_columns import columns_of
@@ -146,7 +138,6 @@ def _sweep(redraw: "Redraw", about: "About") -> str:
 
 
 def _tried_since(redraw: "Redraw") -> list[str]:
-    """Return a note on the designs that were tried on the days of a sweep or an evaluation since."""
     from mm.trials.on_record import Tried
 
     run, tried = redraw.run, Tried(redraw.drawn.out_root)
@@ -199,11 +190,6 @@ def _sensitivity(again: "Result") -> dict[str, Any]:
 
 
 def _write(path: Path, html: str) -> None:
-    """Write the page to a temporary file and rename it.
-
-    Raises:
-        UsageError: If it cannot be written.
-    """
     try:
         with atomic_file(path) as unfinished:
             unfinished.write_text(html, encoding="utf-8")
@@ -214,7 +200,6 @@ def _write(path: Path, html: str) -> None:
 
 
 def _note_page(run: "RunFolder") -> None:
-    """Update the manifest: the page is an output, but not in the digest."""
     others = [output for output in run.manifest["outputs"] if output["path"] != PAGE]
     page = {"path": PAGE, "rows": None, "sha256": hash_file(run.folder / PAGE)}
     outputs = sorted([*others, page], key=lambda output: str(output["path"]))

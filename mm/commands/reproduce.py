@@ -67,10 +67,9 @@ _WROTE = (0, 4)  # exit codes after which there is a run folder
 
 
 class NotPlayed(MMError):
-    """The command of a run did not succeed the second time; the exit code is its own."""
+    """A run's command failed the second time; the exit code is its own."""
 
     def __init__(self, message: str, code: int) -> None:
-        """Keep the command's message and exit code."""
         super().__init__(message)
         self.exit_code = code
 
@@ -123,7 +122,6 @@ def runs_reproduce(
 
 
 def _knobs(run: "RunFolder") -> str:
-    """Return the knobs that were set, with their sources, and the number of the others."""
     from mm.runs.diff import knobs_without_effect
 
     unused = knobs_without_effect()
@@ -135,9 +133,10 @@ def _knobs(run: "RunFolder") -> str:
 
 
 def _variables(played: "Playable") -> tuple[str, dict[str, str]]:
-    """Return the command, and a variable for each knob that affects the result, including defaults, which may change.
+    """Return the command, and a variable for each knob that affects the result, defaults included, since they may
+    change.
 
-    Variables instead of flags: a flag that the run does not use would be refused.
+    Variables, because a flag that the run does not use would be refused.
 
     Raises:
         DataError: If this version has no such command or knob.
@@ -168,7 +167,6 @@ def command_of(run: "RunFolder") -> tuple[str, list[click.Parameter]]:
 
 @contextmanager
 def _scratch(keep: bool) -> Iterator[Path]:
-    """Yield a temporary folder; it is removed at the end unless it is to be kept."""
     folder = Path(tempfile.mkdtemp(prefix="mm-reproduce-"))
     try:
         yield folder
@@ -178,11 +176,6 @@ def _scratch(keep: bool) -> Iterator[Path]:
 
 
 def _play(run: "RunFolder", words: list[str], variables: Mapping[str, str], scratch: Path) -> "RunFolder":
-    """Run the command in *scratch* with *variables*, without knobs of the shell, and return the run.
-
-    Raises:
-        NotPlayed: If there is no run.
-    """
     from mm.runs.find import find_runs
 
     names = {option.envvar for option in command_of(run)[1]}
@@ -201,7 +194,6 @@ def _play(run: "RunFolder", words: list[str], variables: Mapping[str, str], scra
 
 
 def _near(comparison: "Comparison", tolerance: float) -> dict[str, tuple[float, str]]:
-    """Return the outputs of which only numbers differ, within the tolerance: largest difference and position."""
     from mm.runs.diff import largest_difference
 
     near = {}
@@ -218,12 +210,12 @@ def _others(comparison: "Comparison", near: Mapping[str, object]) -> "list[Outpu
 
 
 def _reproduced(comparison: "Comparison", near: Mapping[str, object]) -> bool:
-    """Return whether both runs read and wrote the same; a knob added since then changes only the digest."""
+    """A knob added since then changes only the digest."""
     return not comparison.inputs and not _others(comparison, near) and not _edited(comparison)
 
 
 def _edited(comparison: "Comparison") -> bool:
-    """Return whether code, inputs and outputs are the same but the digest is not: the manifest was edited."""
+    """If all but the digest agrees, the manifest was edited."""
     of_code = not comparison.entries().keys().isdisjoint({"version", "commit"})
     new = any(None in knob.sources and knob.matters for knob in comparison.knobs)
     changed = bool(comparison.inputs) or any(output.counts for output in comparison.outputs)
@@ -231,7 +223,6 @@ def _edited(comparison: "Comparison") -> bool:
 
 
 def _lines(comparison: "Comparison", near: Mapping[str, tuple[float, str]], *, equal: bool) -> Iterator[str]:
-    """Yield the lines of its text."""
     for name, (first, second) in comparison.entries().items():
         yield f"{name:<8} {first} | {second}"
     outputs = len(comparison.runs[0].manifest["outputs"])
@@ -251,7 +242,6 @@ def _lines(comparison: "Comparison", near: Mapping[str, tuple[float, str]], *, e
 
 
 def _verdict(comparison: "Comparison", near: Mapping[str, object]) -> str:
-    """Return the one-line message of a run that was not reproduced."""
     reasons = [*comparison.inputs, *(output.lines()[0] for output in _others(comparison, near))]
     if _edited(comparison):
         reasons = ["all files are identical, but the digest is of other knobs or inputs: the manifest was edited later"]

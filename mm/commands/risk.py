@@ -29,7 +29,6 @@ def switches(place: SwitchPlace) -> list[KillSwitch]:
 
 
 def _show(console: Console, switches: Sequence[KillSwitch]) -> None:
-    """Print the state of switches; as JSON that of one, or of several by symbol."""
     for switch in switches:
         console.print(switch.line())
     states = [switch.status() for switch in switches]

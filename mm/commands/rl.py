@@ -134,7 +134,6 @@ def rl_referee(console: Console, refereed: Refereed, account: Account) -> None:
 
 
 def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: float, optimum: float) -> dict[str, Any]:
-    """Train the agents, and return their shares; without torch, print a note and return none."""
     from mm.predict.predictor import Network
     from mm.rl.closed_form import PAPER, LearnedPolicy, Share, utility
 
@@ -159,7 +158,6 @@ def _shares(console: Console, refereed: Refereed, seeds: list[int], closed: floa
 
 
 def _knobs(execution: Execution, account: Account, models: Models) -> "EngineKnobs":
-    """Return the knobs of the engine; those of a quote model have no effect here."""
     from mm.rl.training_days import EngineKnobs
 
     plain = Models()
@@ -170,8 +168,6 @@ def _knobs(execution: Execution, account: Account, models: Models) -> "EngineKno
 
 
 def _days(wanted: HeldOutDays, agent: "SavedAgent") -> Day:
-    """Return the days of an evaluation: the given days, else all on which the agent was not trained."""
-
     symbol = wanted.symbol or agent.terms.symbol
     names = wanted.day
     if names is None:

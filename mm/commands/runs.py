@@ -139,7 +139,6 @@ def runs_list(
 
 
 def _trials_now(run: "RunFolder", tried: "Tried") -> int | None:
-    """Return how many designs are on record of a run's days today; None of a run that knows of no trials."""
     trials = run.manifest["summary"].get("trials")
     if not isinstance(trials, Mapping):
         return None
@@ -179,7 +178,7 @@ def runs_trials(
 
 
 def _forget(ledger: "Ledger", symbol: str, day: str, why: str | None) -> int:
-    """Forget the trials of a day, and return their number; a terminal is asked for the reason if it was not given."""
+    """A terminal is asked for a missing reason."""
     reason = why
     if reason is None and sys.stdin.isatty():
         reason = click.prompt(f"why are the trials of {symbol} {day} forgotten", err=True)
@@ -192,7 +191,6 @@ def _forget(ledger: "Ledger", symbol: str, day: str, why: str | None) -> int:
 
 
 def _trials_line(row: Mapping[str, Any]) -> Sequence[str]:
-    """Return the parts of a line: the days, the trials, the best of them, and the times."""
     days = row["days"]
     span = days[0] if len(days) == 1 else f"{days[0]}-{days[-1]}"
     opened = f"held out, opened {row['held_out_openings']:,}×" if row["held_out_openings"] else ""
@@ -270,7 +268,7 @@ def runs_log(console: Console, results: Results, name: str, level: str | None, s
 
 
 def _event(line: str) -> dict[str, Any]:
-    """Return the values of a log line; a line that is not JSON (cut off by a crash) is returned as text."""
+    """A line cut by a crash is returned as text."""
     try:
         event = json.loads(line)
     except json.JSONDecodeError:
@@ -287,7 +285,6 @@ def _event_line(event: Mapping[str, Any]) -> str:
 
 
 def _wanted(runs: "Sequence[RunFolder]", tags: "Tags", filters: tuple[str | None, ...]) -> "list[RunFolder]":
-    """Return the runs that pass the *filters*: kind, symbol, day and tag, each None for any."""
     kind, symbol, day, tag = filters
     return [
         run
@@ -300,7 +297,6 @@ def _wanted(runs: "Sequence[RunFolder]", tags: "Tags", filters: tuple[str | None
 
 
 def _row(run: "RunFolder") -> dict[str, str]:
-    """Return the columns of a run in the list, without its main numbers."""
     return {
         **{name: str(run.manifest[name]) for name in COLUMNS if name in run.manifest},
         "path": str(run.folder),
@@ -386,7 +382,6 @@ def runs_compare(console: Console, results: Results, pages: Pages, names: Sequen
 
 
 def _sheet(runs: "Sequence[RunFolder]", tags: "Tags", page: Path, out_root: Path) -> "TearSheet":
-    """Return what the runs *runs* show side by side at *page*, beside the trials on record below *out_root*."""
     from mm.report.as_of_now import as_of_now
     from mm.report.tear_sheet import ComparedRun, TearSheet
 
@@ -414,7 +409,6 @@ def _sheet(runs: "Sequence[RunFolder]", tags: "Tags", page: Path, out_root: Path
 
 
 def _link(run: "RunFolder", page: Path) -> str | None:
-    """Return the path of a run's page relative to another *page*; None if it has none."""
     own = run.folder / PAGE
     return quote(Path(os.path.relpath(own, page.parent)).as_posix()) if own.is_file() else None
 
@@ -502,7 +496,7 @@ def runs_export(
 def run_table(runs: "Sequence[RunFolder]", tags: "Tags") -> "pl.DataFrame":
     """Return one row per run: what identifies it, its tags, its knobs, and the scalars of its summary.
 
-    Columns of numbers are floats, all others text.
+    Numbers are floats, all others text.
     """
     import polars as pl
 

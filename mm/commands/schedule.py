@@ -146,7 +146,6 @@ def walkforward(
 
 
 def _fallback(run: Run, windows: Windows, models: Models, tapes: "Sequence[Tape]") -> "Fallback":
-    """Return the fallback for windows without a usable fit, and record the fit that it was read from."""
     from mm.play.calibration import fallback_of
     from mm.runs.noted import note_files
 
@@ -158,14 +157,7 @@ def _fallback(run: Run, windows: Windows, models: Models, tapes: "Sequence[Tape]
 def study_days(
     run: Run, measured: "tuple[Sequence[Tape], CalibrationConfig, Rules]", plan: "WindowPlan", fallback: "Fallback"
 ) -> "Study":
-    """Return the schedule of days; windows fitted by a killed run are reused.
-
-    Args:
-        run: Its checkpoint stores the fits, its progress bar shows the windows.
-        measured: The days, the configuration of their measurement, and the rules of simulated orders.
-        plan: Windows and mode.
-        fallback: Replaces a window without a usable fit.
-    """
+    """Return the days' schedule; fits of a killed run are reused."""
     from mm.calibration.schedule import calibrator_of
     from mm.walkforward.walkforward import Checkpoint, study
 
@@ -182,7 +174,7 @@ def study_days(
 
 
 def write_study(run: Run, studied: "Study") -> int:
-    """Write the schedule, its windows and their summary; return the usable segments."""
+    """Write schedule, windows and summary; return the number of usable segments."""
     import msgspec
 
     from mm.calibration import shared_strength

@@ -54,7 +54,7 @@ _Group = TypeVar("_Group")
 
 
 def day_recorded(objects: Sequence[Any]) -> Day:
-    """Return the day that a shadow with these knobs records: that of the current or the next window."""
+    """Return the day that a shadow with these knobs records, in the current or next window."""
     from mm.market_data.days import WindowRule
 
     source, recorder, results = _one(objects, Source), _one(objects, Recorder), _one(objects, Results)
@@ -131,7 +131,6 @@ def shadow(works: Sequence[SymbolRun], watch: bool) -> None:
 
 
 def _checked(recorder: Recorder, execution: Execution, market: str) -> Recorder:
-    """Return the knobs of a recording; raise UsageError for a day that cannot be played live or replayed."""
     from mm.market_data.recorder import of_market
 
     for_market = of_market(recorder, market)
@@ -150,7 +149,7 @@ def _checked(recorder: Recorder, execution: Execution, market: str) -> Recorder:
 def day_parts(
     run: Run, source: Source, recorder: Recorder, day: Day, clock: Callable[[], int], market: str = "spot"
 ) -> "Parts":
-    """Return the parts of the recording: as in `mm record`, but for one day."""
+    """As `mm record`, but for one day."""
     from mm.market_data.days import DayWindow
     from mm.market_data.recorder import parts_of
 
@@ -171,9 +170,9 @@ def parts_beside(
     published: Mapping[str, tuple[str, str]],
     apart: Collection[str] = (),
 ) -> "dict[str, Parts]":
-    """Return the parts of the recordings of the other markets that a strategy sees, by name, but for those *apart*.
+    """Return the recordings of the other markets that a strategy sees, except *apart*, by name.
 
-    *published* has the addresses of streams and REST by kind of market, for those that name none.
+    *published*: addresses by kind of market, for those that name none.
     """
     from mm.live.run.other_markets import Place, places_of
 

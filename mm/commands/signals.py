@@ -99,7 +99,7 @@ def signals_compute(run: Run, day: Day, market: Market, others: OtherMarkets, co
 
 
 def names_of(columns: SignalColumns, others: OtherMarkets) -> tuple[str, ...]:
-    """Return the names of the requested signals; without any the usual ones, or those of the other markets."""
+    """Return the requested signals; by default the usual ones, or the other markets'."""
     from mm.signals.families import SIGNALS
 
     if columns.signals:
@@ -108,7 +108,6 @@ def names_of(columns: SignalColumns, others: OtherMarkets) -> tuple[str, ...]:
 
 
 def _about(tapes: "Sequence[Tape]", fits: "dict[str, MicroPriceFit | None]") -> dict[str, Any]:
-    """Return the origin of the signals, as JSON values."""
     grid = tapes[0].instrument
     return {
         "symbol": tapes[0].symbol,
@@ -212,12 +211,10 @@ def page(by_name: "Mapping[str, Sequence[SignalScore]]", content: "Mapping[str, 
 
 
 def _has_star(score: "SignalScore") -> bool:
-    """Return whether the interval of a correlation excludes 0."""
     return score.ci95 is not None and sign_of(*score.ci95) != UNDECIDED
 
 
 def _cell(score: "SignalScore") -> str:
-    """Return a correlation as a table cell."""
     if score.rho is None:
         return f"{'–':>9}"
     clear = "*" if _has_star(score) else " "

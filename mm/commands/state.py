@@ -105,7 +105,6 @@ def _connected(backend: "StateBackend") -> Iterator[None]:
 
 
 def _print(console: Console, title: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Print rows as a table below a title."""
     console.print(f"{title}: {len(rows)}")
     if not rows:
         return

@@ -96,7 +96,6 @@ def sweep(
 
 
 def _player(run: Run, setup: "Setup", tapes: "Sequence[Tape]", workers: Workers) -> "Player":
-    """Return the player of some of the days."""
     from mm.play.market import Markets
     from mm.runs.noted import note_others
     from mm.sweep.work import Player
@@ -107,7 +106,6 @@ def _player(run: Run, setup: "Setup", tapes: "Sequence[Tape]", workers: Workers)
 
 
 def _search(run: Run, setup: "Setup", sweep: Sweep, workers: Workers) -> None:
-    """Let a sampler choose the points; the last days are held out."""
     from mm.play.notes import log_notes, missing_days_note
     from mm.report.sweep import page
     from mm.runs.noted import opened

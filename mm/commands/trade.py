@@ -62,10 +62,8 @@ _ELSEWHERE = ("ws_url", "rest_url", "ws_api_url", "data_root")  # of the account
 
 
 def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
-    """Return the further symbols in which strategies send orders, by their key.
-
-    Raises:
-        UsageError: If one has a strategy already, or another address although it is of the same account.
+    """Return the further symbols with a strategy's orders; raises UsageError if one has a strategy, or another address
+    for the same account.
     """
     legs: dict[str, LegSymbol] = {}
     for owner, knobs in symbols.items():
@@ -83,7 +81,6 @@ def legs_of(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
 
 
 def _leg(owner: str, name: str, declared: Mapping[str, Any], knobs: Knobs) -> LegSymbol:
-    """Return one symbol in which a strategy sends orders."""
     from mm.play.terms import leg_knobs
 
     execution, account, models = leg_knobs(name, declared["orders"] or {}, knobs[Account])
@@ -113,7 +110,7 @@ def _leg(owner: str, name: str, declared: Mapping[str, Any], knobs: Knobs) -> Le
 
 
 def legs_unlisted(symbols: Mapping[str, Knobs]) -> dict[str, LegSymbol]:
-    """Return the same without symbols that are listed, each of which is closed in any case."""
+    """Leave out listed symbols, which are closed in any case."""
     legs_by_symbol = (legs_of({symbol: knobs}) for symbol, knobs in symbols.items())
     return {key: leg for legs in legs_by_symbol for key, leg in legs.items() if key not in symbols}
 
@@ -194,7 +191,6 @@ def trade_flatten(works: Sequence[SymbolRun], **given: Any) -> None:
 
 
 def _check_markets(works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]") -> None:
-    """Raise UsageError for what a market does not have."""
     if all(work[BinanceMarket].market == SPOT for work in works):
         asked = {"leverage": "LEVERAGE", "margin_type": "MARGIN_TYPE", "max_margin_ratio": "MAX_MARGIN_RATIO"}
         wanted = vars(works[0][Contracts])
@@ -234,7 +230,6 @@ def _trades(
     given: tuple[str | None, str | None],
     jobs: "Sequence[TradeJob]",
 ) -> "tuple[list[TradeRun], TradedAccount]":
-    """Return the trades of all symbols of an account, before their start, each with its job."""
     from mm.live.account.limits import TradedAccount
     from mm.live.run.trade_run import TradeKnobs, TradeRun
 
@@ -277,7 +272,6 @@ def _trades(
 def _exchanges(
     run: Run, works: Sequence[SymbolRun], given: tuple[str | None, str | None]
 ) -> "dict[str, ExchangeAccount]":
-    """Return the account of each market that the symbols are traded on, that of the first symbol first."""
     from mm.live.account.check import SharedBalances
     from mm.live.account.exchange import ExchangeAccount
     from mm.live.account.session import AccountSession
@@ -297,7 +291,6 @@ def _exchanges(
 
 
 def _places(works: Sequence[SymbolRun]) -> dict[str, tuple[VenueUrls, OrderAccess]]:
-    """Return the addresses of each market that the symbols are traded on, that of the first symbol first."""
     places: dict[str, tuple[VenueUrls, OrderAccess]] = {}
     for work in works:
         market, trading, recorder, access = work[BinanceMarket].market, work[Trading], work[Recorder], work[OrderAccess]
@@ -325,7 +318,6 @@ def _check_same_exchange(work: SymbolRun, known: VenueUrls) -> None:
 
 
 def _guard(run: Run, works: Sequence[SymbolRun], lives: "Sequence[TradeRun]") -> "GuardianProcess":
-    """Return the guard of all symbols."""
     from mm.live.run.guard import GuardianProcess, guarded_exchange, guarded_run
     from mm.live.run.guardian import Guarded
 
@@ -346,7 +338,6 @@ def _guard(run: Run, works: Sequence[SymbolRun], lives: "Sequence[TradeRun]") ->
 
 
 def _connect(works: Sequence[SymbolRun], lives: "Sequence[TradeRun]", quotes: "Sequence[Quote]") -> None:
-    """Give each strategy its legs."""
     from mm.live.run.leg import LiveLeg
     from mm.live.run.quote import LegTrade
 
@@ -359,14 +350,12 @@ def _connect(works: Sequence[SymbolRun], lives: "Sequence[TradeRun]", quotes: "S
 
 
 def _waits(key: str, owner: "Quote") -> str:
-    """Return why a leg must wait for the symbol of its strategy; empty if it need not."""
     return f"{key}: {owner.lost}" if owner.lost else ""
 
 
 def _at_interface(
     runs: Sequence[Run], works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]", signals: TradeSignals
 ) -> list[tuple[Run, Callable[[], None]]]:
-    """Trade as a client of `mm sim api`."""
     from mm.live.run.interface import InterfaceAt, InterfaceTrade
     from mm.live.run.trade_end import KILLED, write_trade
 

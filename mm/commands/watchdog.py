@@ -106,7 +106,6 @@ def _write_first(folder: Path, look: "WatchdogLook") -> None:
 async def _watch(
     console: Console, watching: Watching, dog: "Watchdog", look: "WatchdogLook", door: "Door | None"
 ) -> "WatchdogLook":
-    """Look again and again until a signal, and return the last look."""
     stopped, latest = asyncio.Event(), [look]
     at_ending_signals(lambda _: stopped.set())
     async with _served(watching, latest, door) as port:
@@ -144,7 +143,6 @@ async def _served(watching: Watching, latest: "Sequence[WatchdogLook]", door: "D
 
 
 def _note(log: "Logger", before: Sequence[str], now: Sequence[str]) -> None:
-    """Log troubles that began or ended."""
     for line in now:
         if line not in before:
             log.error("trouble_began", what=line)

@@ -1,4 +1,4 @@
-"""A finished run beside what was tried since: a verdict that was of the only trial is of one of many later."""
+"""A finished run beside later trials: a verdict on the only trial becomes one on one of many."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from mm.trials.on_record import OnRecord, on_days
 
 
 def as_of_now(summary: Mapping[str, Any], out_root: Path) -> dict[str, Any]:
-    """Return the *summary* of a backtest as it would be today: allowing for the trials now on record of its days."""
+    """Return a backtest's *summary* as of today, allowing for the trials now on record of its days."""
     then, alone = summary.get("trials"), summary.get("verdict_alone")
     if not isinstance(then, Mapping) or alone is None:
         return dict(summary)
@@ -37,7 +37,6 @@ def as_of_now(summary: Mapping[str, Any], out_root: Path) -> dict[str, Any]:
 
 
 def _own_minutes(summary: Mapping[str, Any], record: OnRecord) -> Floats | None:
-    """Return the PnL by minute of a run on *record*: the design with its mean and deviation; None without one."""
     returns = summary["returns"]
     if returns["periods"] != len(record.pnl) or returns["std"] is None:
         return None

@@ -87,14 +87,6 @@ def page(
     about: About | None = None,
     extra_notes: Sequence[str] = (),
 ) -> str:
-    """Return the page as HTML.
-
-    Args:
-        summary: The numbers of ``summary.json``.
-        run: The columns of the run's files.
-        about: The command and the knobs, to print at the end.
-        extra_notes: Further lines above the warnings.
-    """
     about, fills = about or About(), run.fills
     lines = [*extra_notes, *(line for line in summary["warnings"] if not line.startswith(NULL))]
     of_fit = [f"the fit: {line}" for line in (summary["fit"] or {}).get("warnings", ())]
@@ -116,7 +108,7 @@ def page(
 
 
 def write_summary(result: "Result", folder: Path, run: RunColumns, about: About | None = None) -> dict[str, int | None]:
-    """Write the summary and the page of a backtest, whose columns are *run*, into *folder*; no file is a table."""
+    """Write the summary and the page of a backtest into *folder*."""
     summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
     (folder / SUMMARY).write_text(summary + "\n", encoding="utf-8", errors="backslashreplace")
     (folder / PAGE).write_text(page(result.summary, run, about), encoding="utf-8")
@@ -124,7 +116,6 @@ def write_summary(result: "Result", folder: Path, run: RunColumns, about: About 
 
 
 def title_of(summary: Summary) -> str:
-    """Return the symbol and the first and last day of a run."""
     return f"{summary['symbol']} {_days(summary)}"
 
 
@@ -133,7 +124,7 @@ def _days(summary: Summary) -> str:
 
 
 def headline(summary: Summary, run: RunColumns, name: str = "") -> tuple[str, str]:
-    """Return the head of the page: market and days, the *name* of the run (HTML), and the row of headline numbers."""
+    """Return the head of the page: market and days, run *name* (HTML), and headline numbers."""
     us, models = np.asarray(run.state["recv_us"], dtype=np.int64), summary["models"]
     window = f"{minute(us[0])} – {minute(us[-1])} UTC" if len(us) else "no state rows"
     line = f"{escape(models['quote'])} quotes, {escape(models['fill'])} fills · {window}{name}"
@@ -155,7 +146,6 @@ def _tiles(summary: Summary) -> str:
 
 
 def equity_card(summary: Summary, run: RunColumns) -> str:
-    """Return the card of the PnL of the quoting over time, near the head of the page."""
     drawn = None if len(run.state["recv_us"]) == 0 else equity_figure(run, run.curve, summary)
     body = chart(drawn, "The book was never valid, so equity has no mark.")
     legs = " Of all legs and of each; under water are all together." if run.legs else ""
@@ -163,7 +153,6 @@ def equity_card(summary: Summary, run: RunColumns) -> str:
 
 
 def time_card(summary: Summary, run: RunColumns) -> str:
-    """Return the card of the charts over time, which zoom together."""
     if len(run.state["recv_us"]) == 0:
         return card("Over time", "", nothing("There are no state rows."))
     off = f" Shaded: no market, {duration(excluded_s(summary))}." if summary["seconds_excluded"] else ""
@@ -178,7 +167,6 @@ def time_card(summary: Summary, run: RunColumns) -> str:
 
 
 def split_card(summary: Summary) -> str:
-    """Return the card that splits the PnL by its sources."""
     body = chart(split_figure(summary), "The book was never valid, so there is no PnL to split.")
     return card("PnL by source", f"In {quote_asset(summary)}, from zero to the PnL of the quoting.", body)
 
@@ -213,7 +201,6 @@ def _hours_card(summary: Summary) -> str:
 
 
 def numbers_card(summary: Summary) -> str:
-    """Return all numbers of the summary, by group."""
     own, whole = own_market_of(summary), of_all_legs(summary)
     numbers = {**annualised(summary), **{name: own[name] for name in (*SIGNED, *PARTS) if own and name in own}}
     left_out = summary["adverse_selection_left_out"]
@@ -240,7 +227,6 @@ def numbers_card(summary: Summary) -> str:
 
 
 def _rows(numbers: Mapping[str, Any], key: str) -> list[Row]:
-    """Return the rows of a key of the summary: its number, or all numbers under it; none for an older run."""
     if key in SIGNED and key in numbers:
         return [(key, signed(numbers[key], 6))]
     value = numbers.get(key)
@@ -248,7 +234,6 @@ def _rows(numbers: Mapping[str, Any], key: str) -> list[Row]:
 
 
 def _named(numbers: Mapping[str, Any], *names: str) -> list[Row]:
-    """Return the rows of some numbers; those that an older run lacks are omitted."""
     known, answers = [(name, numbers[name]) for name in names if name in numbers], {True: "yes", False: "no"}
     return [(name, answers[value] if isinstance(value, bool) else number(value, 6)) for name, value in known]
 
@@ -280,7 +265,7 @@ def assumptions_card(summary: Summary, about: About) -> str:
 
 
 def curve_sentence(summary: Summary) -> str:
-    """Return the curve of the fit in a sentence; its reason and its warnings stand among the notes."""
+    """Return the fit's curve in a sentence; reason and warnings are among the notes."""
     fit = summary["fit"]
     if fit is None:
         return "No fit was given (FILL_PARAMS_FILE), so no fills are expected."
@@ -411,7 +396,7 @@ def data_card(summary: Summary, run: RunColumns) -> str:
 
 
 def selection_card(summary: Summary) -> str:
-    """Return the reliability of the Sharpe ratio: its interval, and the probability of skill."""
+    """Return how reliable the Sharpe ratio is: its interval, and the probability of skill."""
     rows: list[Row] = [
         ("Sharpe, annual", number((annual := annualised(summary))["sharpe"], 3)),
         ("interval", interval(annual["sharpe_ci95"], 3)),
@@ -454,7 +439,6 @@ def markouts_card(summary: Summary) -> str:
 
 
 def _same(by_kind: Mapping[tuple[str, int], Mapping[str, Any]], kind: str, horizons: Iterable[int]) -> bool:
-    """Return whether a *kind* is that of a side by another name: a maker without inventory only adds by buying."""
     side = {"adding": "buy", "unwinding": "sell"}.get(kind)
     numbers = ("n", "realised")
     rows = [(by_kind.get((kind, horizon)), by_kind.get((side or "", horizon))) for horizon in horizons]
@@ -481,7 +465,7 @@ def days_card(summary: Summary) -> str:
 
 
 def earned_cards(summary: Summary, run: RunColumns) -> list[str]:
-    """Return returns, histograms, PnL by inventory, by hour and day and over days; empty without state rows."""
+    """Return returns, histograms, and PnL by inventory, hour, day; empty without state rows."""
     if len(run.state["recv_us"]) == 0:
         return []
     days = summary.get("daily") or []
@@ -533,7 +517,6 @@ def sensitivity_card(summary: Summary) -> str:
 
 
 def _difference(row: Mapping[str, Any], headline: Mapping[str, Any]) -> str:
-    """Return the role of a row of the sensitivity, and in which of latency and feed it differs from the headline's."""
     role, latency, feed = row.get("role"), row["latency"], row.get("feed")
     differs = [
         "" if role in (None, "other") else str(role),

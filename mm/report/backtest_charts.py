@@ -40,31 +40,23 @@ DECADES = 5  # below the highest rate; lower rates are not drawn
 
 
 def equity_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure | None:
-    """Return the PnL of the quoting and its drawdown over time; None if the book was never valid."""
     if np.isnan(curve.equity).all():
         return None
     return figures.stacked(equity_panels(run, curve, terms, 200), *_x(run, curve), NO_MARKET)
 
 
 def market_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure:
-    """Return prices with quotes and fills, the counts of fills, PnL by source and inventory over time.
-
-    Args:
-        run: The columns of the run.
-        curve: Its account.
-        terms: Symbol, assets, tick and quantity of a summary.
-    """
+    """Return prices with quotes and fills, counts of fills, PnL by source and inventory over time."""
     return figures.stacked(market_panels(run, curve, terms), *_x(run, curve), NO_MARKET)
 
 
 def whole_figure(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> Figure:
-    """Return everything over time as one figure, for a notebook."""
     equity = [] if np.isnan(curve.equity).all() else equity_panels(run, curve, terms)
     return figures.stacked([*equity, *market_panels(run, curve, terms)], *_x(run, curve), NO_MARKET)
 
 
 def equity_panels(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any], height: int = 170) -> list[Panel]:
-    """Return the panels of the PnL of the quoting, with that of each leg if there are several, and its drawdown."""
+    """Return the PnL of the quoting, with each leg's if there are several, and its drawdown."""
     near = np.asarray(run.fills["recv_us"], dtype=np.int64)
     below = figures.step("drawdown", curve.us, curve.drawdown, LOSS, near, fill="tozeroy")
     parts = {name: earned for name, (earned, _) in curve.legs.items()}
@@ -81,7 +73,6 @@ def _whole(curve: EquityCurve) -> str:
 
 
 def _of_legs(curve: EquityCurve, values: Mapping[str, Floats], near: Ints) -> list[Trace]:
-    """Return thin lines of *values* by leg; other markets have the same colour in all charts."""
     colours = dict(zip(curve.legs, cycle(LEGS)))
     return [
         figures.step(escape(name), curve.us, of_leg, colours.get(name, SOFT), near, line={"width": 1})
@@ -90,7 +81,6 @@ def _of_legs(curve: EquityCurve, values: Mapping[str, Floats], near: Ints) -> li
 
 
 def market_panels(run: RunColumns, curve: EquityCurve, terms: Mapping[str, Any]) -> list[Panel]:
-    """Return the panels of `market_figure`, from top to bottom."""
     quote, base = quote_asset(terms), base_asset(terms)
     near = np.asarray(run.fills["recv_us"], dtype=np.int64)
     parts = [
@@ -146,13 +136,11 @@ def price_panel(run: RunColumns, curve: EquityCurve, quote: str) -> Panel:
 
 
 def _within(curve: EquityCurve, us: Ints, values: Floats) -> tuple[Ints, Floats]:
-    """Return the steps of *values* that are in force at some time of *curve*."""
     inside = (us >= curve.us[0]) | (np.append(us[1:], curve.us[-1]) > curve.us[0])
     return np.maximum(us[inside], curve.us[0]), values[inside]
 
 
 def _fills_of(run: RunColumns, word: str, sign: int, colour: str) -> Trace:
-    """Return the fills of one side; pointed at, each shows its reason and its markouts."""
     fills = run.fills
     many = len(fills["recv_us"]) > MARKED_FILLS
     rows = np.flatnonzero(np.asarray(fills["side"]) == word)
@@ -181,7 +169,6 @@ def some(rows: Rows, most: int) -> Rows:
 
 
 def _prints_of(run: RunColumns, sign: int, colour: str) -> Trace:
-    """Return the trades of the market of one aggressor; a reader shows them by a click on their name."""
     assert run.market is not None
     prints, who = run.market.prints[sign], "buyer" if sign > 0 else "seller"
     rows = figures.drawn_rows(np.asarray(prints.ticks, dtype=np.float64), most=PRINTS)
@@ -194,7 +181,6 @@ def _prints_of(run: RunColumns, sign: int, colour: str) -> Trace:
 
 
 def _refused_of(run: RunColumns) -> list[Trace]:
-    """Return the orders that the venue rejected, and those that our own checks withheld."""
     traces = list[Trace]()
     if run.refused is None:
         return traces
@@ -221,7 +207,6 @@ def count_panel(run: RunColumns, curve: EquityCurve) -> Panel:
 
 
 def _counts(run: RunColumns, curve: EquityCurve) -> list[Trace]:
-    """Return the number of fills in each stretch of time: buys upwards, sells downwards; all fills are counted."""
     us, side = np.asarray(run.fills["recv_us"], dtype=np.float64), np.asarray(run.fills["side"])
     edges = np.linspace(*curve.x, COUNT_BARS + 1)
     bars = list[Trace]()
@@ -235,7 +220,6 @@ def _counts(run: RunColumns, curve: EquityCurve) -> list[Trace]:
 
 
 def _rate_panels(run: RunColumns, curve: EquityCurve) -> list[Panel]:
-    """Return A and k over time, if a schedule changed them."""
     pieces = [piece for piece in run.rates if piece.end_us > curve.us[0] and piece.start_us < curve.us[-1]]
     if len(pieces) < 2:
         return []
@@ -246,7 +230,6 @@ def _rate_panels(run: RunColumns, curve: EquityCurve) -> list[Panel]:
 
 
 def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -> tuple[Ints, Floats]:
-    """Return a parameter of the *pieces* as a step function over all of *curve*, NaN if none was in force."""
     rows: list[tuple[int, float]] = [(int(curve.us[0]), np.nan)]
     for piece in pieces:
         rows += [(max(piece.start_us, rows[-1][0]), getattr(piece, column)), (piece.end_us, np.nan)]
@@ -259,7 +242,7 @@ def _held(pieces: "Sequence[IntensityPiece]", column: str, curve: EquityCurve) -
 def split_figure(summary: Mapping[str, Any]) -> Figure | None:
     """Return spread, inventory, fees and other markets as steps from zero to the PnL; None without a PnL.
 
-    They are green and red where the verdict is decided; else those upwards and downwards are apart without a judgement.
+    Green and red show a decided verdict; otherwise colours only tell up from down.
     """
     if (pnl := quoting_of(summary)) is None:
         return None
@@ -292,9 +275,8 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
 
 
 def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, Sequence[float] | None]]:
-    """Return the known half-spreads, at the fill and at each horizon: name, value, and 95 % interval.
-
-    The latter is None with too few fills or blocks, and in runs of an earlier version.
+    """Return the known half-spreads at the fill and each horizon: name, value, 95 % interval (None with too few fills
+    or blocks, or in an older run).
     """
     realised = summary["realised_half_spread"]
     ends = summary.get("realised_half_spread_ci95") or dict.fromkeys(realised)
@@ -333,7 +315,6 @@ def markout_figure(summary: Mapping[str, Any], fee_per_unit: float | None) -> Fi
 
 
 def distance_figure(fills: Mapping[str, Any], tick_size: float) -> Figure | None:
-    """Return the number of fills by distance from the mid at the fill, in ticks; None without fills."""
     side, mid = np.asarray(fills["side"]), np.asarray(fills["mid"], dtype=np.float64)
     ticks = (mid - np.asarray(fills["price"], dtype=np.float64)) / tick_size * np.where(side == "BUY", 1, -1)
     known = ~np.isnan(ticks)
@@ -354,7 +335,7 @@ def distance_figure(fills: Mapping[str, Any], tick_size: float) -> Figure | None
 def distance_edges(ticks: Floats) -> Floats:
     """Return the edges of nine to `MOST_BARS` bars that contain 99 % of the distances, in round numbers of half ticks.
 
-    Edges are a quarter tick below a half or a whole tick, where no distance can be.
+    Edges are a quarter tick below a half or whole tick, where no distance can be.
     """
     low, high = quantiles(ticks, [0.005, 0.995])
     raw = max((high - low + 0.5) / (MOST_BARS - 1), 0.5)

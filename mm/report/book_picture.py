@@ -1,4 +1,4 @@
-"""The market of a chosen minute as a picture: the book as a heat map, our quotes, our fills, our place in the queue."""
+"""A minute's market as a picture: the book as a heat map, our quotes and fills, our place in the queue."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,11 +38,10 @@ class BookCells:
 
     Attributes:
         us: Middle of each cell.
-        ticks: Lowest price of each row, in ticks; a row has *height* of them.
-        height: Ticks of a row.
+        ticks: Lowest price of each row; a row has *height* ticks.
         qty: Displayed quantity at the end of each cell, base asset, float64[rows, cells]; NaN without a book.
         best: Best bid and ask of each cell in ticks, 0 for none.
-        prints: Instant, aggressor's side, price in ticks and quantity in lots of each trade.
+        prints: Instant, aggressor's side, ticks and lots of each trade.
     """
 
     us: Ints
@@ -65,13 +64,10 @@ def sampled(first_us: int, last_us: int) -> list[int]:
 
 
 def book_cells(tape: "Tape", first_us: int, last_us: int, own: Sequence[int], feed: Any = None) -> BookCells:
-    """Return the book of a *tape* between two instants, with every price of *own* in ticks.
+    """Return *tape*'s book between two instants, with every price (ticks) of *own*.
 
     Args:
-        tape: The day.
-        first_us, last_us: The stretch.
-        own: Prices of our orders, which the picture contains.
-        feed: How the exchange's messages reached the run, that of its summary: the book is as at the exchange.
+        feed: As in the run's summary: the book is the exchange's.
     """
     ahead = feed_in(tape, feed)
     if ahead is not None:
@@ -110,7 +106,6 @@ def _gridded(
     prints: Sequence[tuple[int, ...]],
     own: Sequence[int],
 ) -> BookCells:
-    """Return the cells of the prices around the best ones, our own and the trades."""
     known = [ticks for pair in best for ticks in pair if ticks] + list(own) + [ticks for _, _, ticks, _ in prints]
     low, high = (min(known), max(known)) if known else (0, 1)
     height = max(1, -(-(high - low) // (MOST_ROWS - 2 * BEYOND_ROWS)))
@@ -176,7 +171,6 @@ def book_figure(tape: "Tape", cells: BookCells, run: "RunColumns", places: "Sequ
 
 
 def _assets(tape: "Tape") -> tuple[str, str]:
-    """Return base and quote asset of a tape, HTML."""
     grid = tape.instrument
     terms = {"symbol": grid.symbol, "base_asset": grid.base_asset, "quote_asset": grid.quote_asset}
     return base_asset(terms), quote_asset(terms)

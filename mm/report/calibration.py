@@ -46,15 +46,6 @@ HORIZON_S = 5  # horizon of the drawn moves; the file has all horizons
 def page(
     fit: "PoissonFit", measured: "Measured", pieces: Pieces, about: About | None = None, more: Sequence[str] = ()
 ) -> str:
-    """Return the page as HTML.
-
-    Args:
-        fit: Fit of the whole tape, with its provenance.
-        measured: The points of the fit, and those of its points file.
-        pieces: The same fit on equal pieces of the tape.
-        about: The command and the knobs, to print at the end.
-        more: Further cards, as HTML.
-    """
     title = f"{fit.symbol or 'points'} {fit.day or ''}".strip()
     parts = [
         fit_header(fit, about or About()),
@@ -75,7 +66,6 @@ def page(
 
 
 def fit_header(fit: "PoissonFit", about: About) -> str:
-    """Return the head of the page: data, method and run of the fit."""
     start, end = fit.window.start_us, fit.window.end_us
     span = "" if start is None or end is None else f" · {minute(start)} – {minute(end)} UTC"
     how = " ".join(text for text in (fit.method, fit.fit_method) if text)
@@ -85,7 +75,6 @@ def fit_header(fit: "PoissonFit", about: About) -> str:
 
 
 def fit_tiles(fit: "PoissonFit") -> str:
-    """Return the row of headline numbers."""
     pivot = "–" if fit.pivot_delta is None else number(fit.pivot_delta, 3)
     verdict, kind = ("usable", "gain" if fit.status == "ok" else "warn") if fit.usable else ("not usable", "loss")
     return tiles(
@@ -115,7 +104,6 @@ def _neighbours(fit: "PoissonFit") -> str:
 
 
 def _rates(rates: "Rates") -> str:
-    """Return A and k, each with its interval by blocks if it has one."""
     both = (("A", rates.A, rates.ci95_A_block), ("k", rates.k, rates.ci95_k_block))
     return ", ".join(
         f"{name} {number(value)}" + (f" ({number(ends[0])} to {number(ends[1])})" if ends else "")
@@ -154,7 +142,6 @@ def further_cards(content: Mapping[str, Any], moves: Sequence["AdverseMove"]) ->
 
 
 def _decays(content: Mapping[str, Any]) -> str:
-    """Return k by the reference price and by the largest distance used."""
     by_reference = [(f"from the {name}", k) for name, k in content["k_by_reference"].items()]
     by_distance = [(f"up to {row['max_delta_ticks']:g} ticks", row["k"]) for row in content["k_by_max_delta"]]
     rows = [(name, Amount(k, plus=False)) for name, k in (*by_reference, *by_distance)]
@@ -295,7 +282,6 @@ def clusters_card(clusters: Mapping[str, Any], within: str = "") -> str:
 
 
 def _excited(value: float, error: float | None, orders: int) -> str:
-    """Return a branching ratio with half of its 95 % interval, by the *orders* that gave its error."""
     found = from_error(value, error, orders)
     return number(value, 2) + ("" if found.low is None else f" ± {number(value - found.low, 2)}")
 

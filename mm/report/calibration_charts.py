@@ -42,7 +42,6 @@ class CurveArea:
     """Where a curve is drawn.
 
     Attributes:
-        far: Greatest distance, in ticks.
         low, high: Least and greatest power of ten of the fills per second.
     """
 
@@ -52,21 +51,17 @@ class CurveArea:
 
     @property
     def scale(self) -> Scale:
-        """The scale of the distances."""
         return Scale(self.far)
 
     def x(self) -> dict[str, Any]:
-        """Return the axis of the distances."""
         ends = self.scale.at([0.0, self.far]).tolist()
         room = 0.02 * (ends[1] or 1.0)
         return figures.numbers_axis("ticks", **self.scale.axis(), range=[-room, ends[1] + room])
 
     def y(self) -> dict[str, Any]:
-        """Return the axis of the rates."""
         return {**figures.LOG, "range": [self.low, self.high]}
 
     def clipped(self, rates: Floats) -> Floats:
-        """Return *rates*, at the edge where they are beyond it."""
         return np.clip(rates, 10.0**self.low, 10.0**self.high)
 
 
@@ -103,13 +98,11 @@ def distances_figure(shown: Points, fitted: Points, fit: "PoissonFit") -> Figure
 
 
 def curve_figure(points: Points | None, fit: "PoissonFit") -> Figure | None:
-    """Return the curve alone; None if there is nothing to draw."""
     area = curve_area(points, fit)
     return None if area is None else figures.chart(curve_traces(points, fit, area), area.x(), 330, y=area.y())
 
 
 def sides_of(points: Points | None) -> Sequence[tuple[int, str, str]]:
-    """Return the sides of the points: both together if they have none."""
     return SIDES if points is None or points.side.any() else ((0, SELL, "both sides"),)
 
 
@@ -150,7 +143,6 @@ def curve_traces(points: Points | None, fit: "PoissonFit", area: CurveArea) -> l
 
 
 def _points(points: Points, look: tuple[int, str, str], area: CurveArea) -> Trace:
-    """Return the rates of one side's *points* with their 95 % bars; *look* is the side, its colour and its name."""
     side, colour, name = look
     rows = residuals(points, None, None, side)
     at = np.flatnonzero((rows.fills > 0) & (rows.delta_ticks <= area.far))
@@ -167,7 +159,6 @@ def _points(points: Points, look: tuple[int, str, str], area: CurveArea) -> Trac
 
 
 def _compared(rows: Residuals) -> Rows:
-    """Return the distances with a residual, up to the last with fills or expected fills."""
     z = rows.standardised[:MOST_RESIDUALS]
     shown = np.flatnonzero(~np.isnan(z) & ((rows.fills[: len(z)] > 0) | (rows.expected[: len(z)] >= 0.5)))
     at: Rows = np.flatnonzero(~np.isnan(z[: shown[-1] + 1])) if len(shown) else shown
@@ -198,9 +189,9 @@ def residual_panel(rows: Residuals, area: CurveArea) -> Panel:
 def curves(
     fit: "PoissonFit", far: float
 ) -> tuple[list[tuple[str, Floats, Floats]], tuple[Floats, Floats, Floats] | None]:
-    """Return name, distances and log10 of λ of each line up to *far* ticks, and the 95 % band of the first, the chosen.
+    """Return name, distances and log10 λ of each line up to *far* ticks, and the 95 % band of the first, the chosen.
 
-    If another curve was chosen, the exponential is added; without a fit there are no lines.
+    Another choice than the exponential is drawn beside it; without a fit there are no lines.
     """
     if fit.A is None or fit.k is None:
         return [], None
@@ -219,7 +210,7 @@ def curves(
 def _exponential(
     fit: "PoissonFit", rates: tuple[float, float], far: float
 ) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats, Floats] | None]:
-    """Return the line of A and k (*rates*), and its 95 % band by blocks, without blocks the naive one, if known."""
+    """The band is by blocks, without blocks naive."""
     A, k = rates
     x = np.linspace(0.0, far * 1.04, DRAWN)
     y = (math.log(A) - k * x) / math.log(10)
@@ -249,7 +240,6 @@ def curve_card(fit: "PoissonFit") -> str:
 
 
 def _table(fit: "PoissonFit", states: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield one row per distance, nearest first; beyond the first dozen, for progressively fewer distances."""
     by_state = {name: {row.delta_ticks: row for row in _rows(fit, name)} for name in states}
     rows = _rows(fit, ANY_SPREAD)
     ahead = np.geomspace(MOST_ROWS, max(len(rows), MOST_ROWS), 9).astype(int) - 1
@@ -298,10 +288,7 @@ def pieces_figure(pieces: Pieces, fit: "PoissonFit") -> Figure | None:
 
 
 def _piece_panel(pieces: Pieces, name: str, unit: str, whole: float | None) -> Panel:
-    """Return the parameter *name* of each piece with a usable fit, and that of the *whole* day; A on a log scale.
-
-    The scale has all estimates, and as much of the intervals as does not flatten them.
-    """
+    """The scale has all estimates, and as much of the intervals as does not flatten them."""
     log = name == "A"  # its intervals are multiplicative
     fits = [(start, end, fit) for start, end, fit in pieces if fit.usable]
     us = np.array([(start + end) // 2 for start, end, _ in fits], dtype=np.int64)

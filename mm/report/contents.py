@@ -19,9 +19,8 @@ def read_content(path: Path, keys: Sequence[str] = (), keys_of_rows: Sequence[st
     """Return the object in a JSON file of a run.
 
     Args:
-        path: The file.
-        keys: Names that it must have.
-        keys_of_rows: Names that the first of its ``rows`` must have, if there are any.
+        keys: Names it must have.
+        keys_of_rows: Names that the first of its ``rows`` must have.
 
     Raises:
         BrokenFile: If it cannot be read, or lacks one of the names.

@@ -114,8 +114,8 @@ def inventory_card(summary: Summary, run: RunColumns) -> str:
 def by_inventory(run: RunColumns, clip: float) -> tuple[Floats, Floats, Floats]:
     """Return levels of the inventory less its target, and the own PnL and the share of time at each.
 
-    Levels are whole multiples of a few clips. A change of equity belongs to the inventory held before it, so that the
-    levels add up to the PnL; a stretch without a market belongs to none.
+    Levels are multiples of a few clips. A change of equity belongs to the inventory held before it, so levels add up to
+    the PnL; a stretch without a market belongs to none.
     """
     curve = run.curve
     known = np.flatnonzero(~np.isnan(curve.own))
@@ -137,9 +137,7 @@ def rolling_card(days: Sequence[str], pnl: Sequence[float], annual: float | None
     """Return the card of the Sharpe ratio over the last `SHARPE_DAYS` days; empty for one day.
 
     Args:
-        days: The days.
-        pnl: What each earned.
-        annual: The annualised Sharpe ratio of all days; None if they are equal.
+        annual: Annualised Sharpe ratio of all days; None if they are equal.
     """
     if len(days) < 2:
         return ""
@@ -161,7 +159,7 @@ def rolling_card(days: Sequence[str], pnl: Sequence[float], annual: float | None
 
 
 def rolling_sharpe(pnl: Floats, annual: float | None) -> Floats:
-    """Return the Sharpe ratio of each `SHARPE_DAYS` days in a row, annualised as *annual* is over all; NaN for none."""
+    """Return the Sharpe ratio of each `SHARPE_DAYS` days in a row, annualised like *annual*; NaN for none."""
     whole = sharpe_of_days(pnl, 1.0)
     if not whole or annual is None:
         return np.full(len(pnl) - SHARPE_DAYS + 1, np.nan)
@@ -172,9 +170,9 @@ def rolling_sharpe(pnl: Floats, annual: float | None) -> Floats:
 
 
 def hours_by_day(run: RunColumns) -> tuple[list[str], Floats]:
-    """Return the days of a run, and the PnL of all legs in each hour of day of each, NaN where it has none: [24, days].
+    """Return a run's days, and the PnL of all legs by hour of day, [24, days]; NaN where it has none.
 
-    Days are those of the run, which need not begin at midnight; if it does not know them, those of UTC.
+    Days are the run's own, which need not begin at midnight, else UTC's.
     """
     curve = run.curve
     known = np.flatnonzero(~np.isnan(curve.equity))
@@ -210,7 +208,7 @@ def hour_by_day_card(summary: Summary, run: RunColumns) -> str:
 
 
 def day_map(days: Sequence[str], rows: Sequence[str], pnl: Floats, row_px: int) -> Figure:
-    """Return a heat map of *pnl* by row and day, NaN for none; it names each cell when pointed at, if they are few."""
+    """Return a heat map of *pnl* by row and day; cells are named when pointed at, if few."""
     values = [[None if np.isnan(value) else value for value in row] for row in pnl.tolist()]
     gap = 1 if len(days) < 100 else 0
     more: dict[str, Any] = {"xgap": gap, "ygap": gap}

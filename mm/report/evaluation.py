@@ -72,11 +72,6 @@ def page(folder: Path, about: About | None = None, more: Sequence[str] = ()) -> 
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
-    """Return ``evaluation.json`` of an evaluation.
-
-    Raises:
-        BrokenFile: If it cannot be read, or lacks what this version shows.
-    """
     return read_content(folder / EVALUATION, KEYS)
 
 
@@ -92,7 +87,7 @@ def evaluation_figures(content: Content) -> list[tuple[str, Figure]]:
 
 
 def headline(content: Content, name: str = "") -> list[str]:
-    """Return the head of the page: symbols and days, the *name* of the run (HTML), headline numbers, and warnings."""
+    """Return the head of the page: symbols, days, run *name* (HTML), headline numbers, warnings."""
     days = content["days"]
     span = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "no day"
     line = f"evaluation of {_days_of(content)}{name}"
@@ -100,14 +95,12 @@ def headline(content: Content, name: str = "") -> list[str]:
 
 
 def _days_of(content: Content) -> str:
-    """Return the number of days, and of the days of symbols that were played on them."""
     count, played, symbols = content["daily"]["days"], content["played"], len(content["symbols"])
     days = f"{count:,} day{'s' * (count != 1)}"
     return days if symbols == 1 else f"{days}, {played:,} played of {symbols} symbols"
 
 
 def _colour(row: Content) -> str:
-    """Return the class of a mean over days."""
     return kind_of(Estimate(row["mean"], None, row["low"], row["high"], row["days"]).sign)
 
 
@@ -143,7 +136,6 @@ def _days_card(content: Content) -> str:
 
 
 def _days_figure(content: Content) -> Figure | None:
-    """Return the PnL of each day, and its sum."""
     names = [row["day"] for row in content["pnl_by_day"]]
     pnl = np.array([row["pnl"] for row in content["pnl_by_day"]])
     if not names:
@@ -159,12 +151,11 @@ def _days_figure(content: Content) -> Figure | None:
 
 
 def _sum_of(names: Sequence[str], pnl: Floats) -> figures.Trace:
-    """Return the sum up to each day; a line through one point alone would be none."""
+    """A line through one point would be invisible."""
     return figures.points("sum", names, np.cumsum(pnl), figures.MAIN, mode="lines+markers")
 
 
 def _map_card(content: Content) -> str:
-    """Return the card of the PnL of each symbol on each day."""
     symbols, days = content["symbols"], content["days"]
     hint = f"PnL of the quoting, {escape(content['quote_asset'])}. Empty: not played."
     if len(symbols) < 2 or len(days) < 2:
@@ -192,7 +183,6 @@ def _distribution_card(content: Content) -> str:
 
 
 def _distribution_figure(content: Content) -> Figure | None:
-    """Return the number of days by their PnL; None for fewer than two."""
     pnl = np.array([row["pnl"] for row in content["pnl_by_day"]])
     if len(pnl) < 2:
         return None
@@ -232,10 +222,7 @@ def _symbols_card(content: Content) -> str:
 
 
 def _whiskers(rows: Sequence[Content], x: Sequence[str], name: str) -> Figure | None:
-    """Return the mean of each row as a bar, with its 95 % interval; None without rows.
-
-    Green and red are those whose interval excludes 0.
-    """
+    """Green and red mark intervals that exclude 0."""
     if not rows:
         return None
     means = np.array([np.nan if row["mean"] is None else row["mean"] for row in rows])

@@ -36,7 +36,7 @@ DIVERGING = [[0.0, LOSS], [0.5, "rgba(138,143,152,0.08)"], [1.0, GAIN]]
 def drawn_rows(values: Floats, keep: Rows | None = None, most: int = MOST) -> Rows:
     """Return at most *most* rows of a series: the first, lowest, highest and last of equal groups, and those to *keep*.
 
-    If the rows to keep are more than half of *most*, they are selected evenly.
+    If more than half of *most* are to be kept, they are selected evenly.
     """
     count = len(values)
     if count <= most:
@@ -55,7 +55,6 @@ def drawn_rows(values: Floats, keep: Rows | None = None, most: int = MOST) -> Ro
 
 
 def ms(us: Numbers | Sequence[float]) -> Floats:
-    """Return instants in µs as plotly reads them, in ms."""
     return np.asarray(us, dtype=np.float64) / US_PER_MS
 
 
@@ -68,7 +67,7 @@ def line(name: str, x: Any, y: Any, colour: str = MAIN, **more: Any) -> Trace:
 def step(name: str, us: Ints, values: Floats, colour: str = MAIN, near: Ints | None = None, **more: Any) -> Trace:
     """Return a step line over time: each value holds until the next one, NaN is none.
 
-    A long one is thinned by `drawn_rows`; the rows at the instants *near*, and those before and after, are kept.
+    A long line is thinned by `drawn_rows`; rows around the instants *near* are kept.
     """
     keep = None
     if near is not None and len(near):
@@ -84,7 +83,7 @@ def step(name: str, us: Ints, values: Floats, colour: str = MAIN, near: Ints | N
 def spans(name: str, us: Ints, until_us: Ints, values: Floats, colour: str, **more: Any) -> Trace:
     """Return values that are each valid from an instant until another, as bars: our quotes.
 
-    Consecutive ones of one value are joined. If there are too many, of several in a row one is drawn, until the next.
+    Consecutive equal values are joined; of too many, one of several in a row is drawn, until the next.
     """
     if len(us) > 1:
         new = np.append(True, (values[1:] != values[:-1]) | (us[1:] > until_us[:-1]))
@@ -110,16 +109,7 @@ def points(
     tips: Sequence[str] | None = None,
     **more: Any,
 ) -> Trace:
-    """Return points, perhaps with error bars.
-
-    Args:
-        name: Name in the legend.
-        x, y: Where they are.
-        colour: Their colour.
-        ends: Least and greatest value of each error bar.
-        tips: Text of each when pointed at; HTML.
-        more: Further properties of the trace.
-    """
+    """Return points, with error bars *ends* and HTML *tips* if given."""
     marker = {"color": colour, "size": 7, **more.pop("marker", {})}
     trace = {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "marker": marker, **more}
     if ends is not None:
@@ -163,9 +153,7 @@ class Panel:
     """One of several charts above each other, which share the horizontal axis.
 
     Attributes:
-        title: Title; empty for none.
-        unit: Its unit, in a few words.
-        traces: What it shows, from back to front.
+        traces: From back to front.
         height: Height of the drawing area in pixels.
         y: Further properties of its vertical axis.
         levels: Values of dashed horizontal lines.
@@ -185,8 +173,7 @@ def stacked(
     """Return *panels* from top to bottom as one figure: they zoom together, and one label shows all their values.
 
     Args:
-        panels: The charts.
-        x: Properties of the horizontal axis, such as from `time_axis`.
+        x: Horizontal axis, such as `time_axis`.
         excluded: First and last µs of stretches to shade.
         off: Meaning of these stretches, for the legend.
     """
@@ -245,28 +232,24 @@ def chart(traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250, **pa
 
 
 def time_axis(first_us: float, last_us: float) -> dict[str, Any]:
-    """Return the horizontal axis of a span of time, in UTC."""
     span = [first_us / US_PER_MS, last_us / US_PER_MS]
     return {"type": "date", "range": span, "hoverformat": INSTANT, "autotickangles": [0]}
 
 
 def numbers_axis(title: str, **more: Any) -> dict[str, Any]:
-    """Return a horizontal axis of numbers."""
     return {"title": {"text": title}, "hoverformat": DIGITS, "zeroline": False, **more}
 
 
 def names_axis(**more: Any) -> dict[str, Any]:
-    """Return a horizontal axis of names, in the order of the data."""
     return {"type": "category", **more}
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A linear scale or, for numbers that reach far, one of their logarithms, with zero and both signs on it.
+    """A linear or logarithmic scale, with zero and both signs on it.
 
     Attributes:
         reach: Greatest size of a number.
-        signed: Whether numbers below zero are labelled.
     """
 
     reach: float
@@ -279,7 +262,6 @@ class Scale:
         return linear if self.reach <= self.linear else np.sign(linear) * np.log1p(np.abs(linear))
 
     def axis(self, factors: Sequence[int] = (1, 3)) -> dict[str, Any]:
-        """Return the labels of the axis: these *factors* of powers of ten."""
         if self.reach <= self.linear:
             return {}
         steps = [factor * 10.0**power for power in range(12) for factor in factors if factor * 10**power <= self.reach]
@@ -307,13 +289,8 @@ def heat(
     """Return a heat map with the value in each cell: gains green, losses red.
 
     Args:
-        across: Name of the axis of columns, and their labels.
-        down: Name of the axis of rows, and their labels, from top to bottom.
-        values: By row and column; None is an empty cell.
         best: Row and column of the framed cell.
-        span: Least and greatest value of the colours, if several maps share them.
-        row_px: Height of a row.
-        more: Further properties of the trace.
+        span: Range of the colours, if several maps share it.
     """
     reach = max([abs(value) for value in (*(span or ()), *known(values))], default=1.0) or 1.0
     trace = {
@@ -356,14 +333,7 @@ MOST_BINS, TAIL = 40, 0.005
 
 
 def histogram(values: Floats, unit: str, what: str, height: int = 200) -> Figure:
-    """Return the number of *values* in equal steps, in *unit*; values in the tails stand in the outermost bars.
-
-    Args:
-        values: The values; at least one.
-        unit: Unit of the values, for the axis.
-        what: What is counted, for the tips.
-        height: Height of the drawing area in pixels.
-    """
+    """Return the number of *values* in equal steps; the outermost bars hold the tails."""
     low, high = np.quantile(values, (TAIL, 1 - TAIL)) if len(values) > 1 / TAIL else (values.min(), values.max())
     edges = np.histogram_bin_edges(values, min(MOST_BINS, max(5, round(2 * len(values) ** 0.5))), (low, high))
     counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
@@ -380,7 +350,7 @@ def known(values: Iterable[Iterable[float | None]]) -> list[float]:
 
 
 def to_json(figure: Figure) -> str:
-    """Return a figure as JSON, with arrays of numbers in base64, as plotly reads them; equal figures, equal text."""
+    """Return a figure as JSON, arrays as base64 for plotly; equal figures give equal text."""
     return json.dumps(figure, default=_array, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -395,7 +365,6 @@ def plain(figure: Figure) -> Figure:
 
 
 def _array(values: Numbers) -> Any:
-    """Return a numpy array, or number, in a form for JSON."""
     if not isinstance(values, np.ndarray):
         return values.item()
     if values.dtype.kind not in "fiu":
@@ -431,32 +400,28 @@ def _names(panel: Panel) -> list[str]:
 
 
 def _legend_beside(panel: Panel) -> bool:
-    """Return whether the legend of a panel fits beside its title."""
     wide = sum(LETTER_PX * len(name) + KEY_PX for name in _names(panel))
     return bool(panel.title) and LETTER_PX * len(panel.title + panel.unit) + wide < NARROW_PX
 
 
 def _head_px(panel: Panel) -> int:
-    """Return the height above the drawing area: a line for the title, and those of a legend that is below it."""
     below = _lines_below(panel)
     return LINE_PX * (bool(panel.title) + below) + TOP_PX + 5 * bool(below)
 
 
 def _lines_below(panel: Panel) -> int:
-    """Return the lines of a legend below the title in a narrow page: columns are as wide as the longest name."""
+    """Columns are as wide as the longest name."""
     if not _names(panel) or _legend_beside(panel):
         return 0
     return math.ceil(len(_names(panel)) / (NARROW_PX // _widths(_names(panel))["column"]))
 
 
 def _widths(names: Sequence[str]) -> dict[str, float]:
-    """Return the width of a legend of one line, and that of a column of a longer one."""
     each = [LETTER_PX * len(name) + KEY_PX for name in names]
     return {"whole": sum(each), "column": max(each, default=0)}
 
 
 def _legend(panel: Panel, upper: float, total: int) -> dict[str, Any]:
-    """Return the place of a legend: beside the title, or from below it downwards."""
     more = {"orientation": "h", "traceorder": "normal", "itemsizing": "constant", "font": {"size": 12}}
     if _legend_beside(panel):
         return {"x": 1, "xanchor": "right", "y": upper, "yanchor": "bottom", **more}
@@ -474,7 +439,6 @@ def _level(value: float, number: str) -> dict[str, Any]:
 
 
 def _excluded(excluded: Ints, off: str) -> Trace:
-    """Return shaded bands over the height of the figure."""
     first, last = np.asarray(excluded, dtype=np.float64).T
     x = np.stack([first, first, last, last, np.full(len(first), np.nan)], axis=1).ravel()
     y = np.tile([0.0, 1.0, 1.0, 0.0, np.nan], len(first))
@@ -496,7 +460,7 @@ def thinned(figure: Figure) -> str:
 
 
 def merged(excluded: Ints, x: tuple[float, float]) -> Ints:
-    """Return the stretches within *x*; neighbours too close to be distinguished are merged."""
+    """Return the stretches within *x*; indistinguishably close neighbours are merged."""
     apart = (x[1] - x[0]) / 1_000
     spans: list[tuple[float, float]] = []
     for first, last in np.clip(excluded, *x).tolist():

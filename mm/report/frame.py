@@ -42,13 +42,10 @@ class About:
     """Metadata of a run.
 
     Attributes:
-        command: The exact command, as a list of words; empty without one (a notebook).
+        command: As words; empty without one (a notebook).
         knobs: Name to ``{"value": …, "source": …}``, as in the manifest.
-        folder: Prefix of links to files of the run: ``""`` if the page is in their folder, else ends with ``/``.
-        excluded: Excluded stretches of the days, and the reasons.
-        run_id: RUN_ID; empty without a run (a notebook).
-        version: Version of mm that made the run.
-        plotly: Address of plotly's JavaScript, relative to the page; empty: the page contains it.
+        folder: Prefix of links to the run's files: ``""`` in their folder, else ends with ``/``.
+        plotly: Address of plotly's JavaScript relative to the page; empty: inside the page.
     """
 
     command: Sequence[str] = ()
@@ -61,17 +58,14 @@ class About:
 
     @property
     def name(self) -> str:
-        """Run and version for the head of a page, HTML; empty without a run."""
         return f" · run <b>{escape(self.run_id)}</b> · mm {escape(self.version)}" if self.run_id else ""
 
 
 def document(title: str, parts: Sequence[str], plotly: str = "") -> str:
-    """Return an HTML file that makes no requests; empty *parts* are omitted.
+    """Return an HTML file that makes no requests; empty *parts* (HTML) are omitted.
 
     Args:
-        title: Title of the window.
-        parts: HTML, from top to bottom.
-        plotly: Address of plotly's JavaScript, relative to the page; empty: the page contains it.
+        plotly: As in `About`.
     """
     body = chr(10).join(part for part in parts if part)
     run, policy = "", POLICY
@@ -95,7 +89,7 @@ _SWITCH = '<button id="theme" title="light or dark">◐</button>'
 
 
 def chart(figure: Figure | None, none: str = "") -> str:
-    """Return a place of a page where its script draws *figure*; None: the text *none*, HTML."""
+    """Return a place where the page's script draws *figure*; without one, the text *none* (HTML)."""
     if figure is None:
         return nothing(none)
     height = figure["layout"]["height"]
@@ -104,9 +98,8 @@ def chart(figure: Figure | None, none: str = "") -> str:
 
 
 def zoom_bar(stop: str = "", close_s: float = 60) -> str:
-    """Return buttons that zoom the charts over time of a page, and step from one *stop* (a fill) to the next.
-
-    After a step *close_s* seconds are shown.
+    """Return buttons that zoom the charts over time, and step to the next *stop* (a fill), showing *close_s*
+    seconds.
     """
     spans = (("3600", "1 h"), ("600", "10 min"), ("60", "1 min"), ("0", "all"))
     buttons = [f'<button hidden data-span-s="{seconds}">{text}</button>' for seconds, text in spans]
@@ -117,12 +110,10 @@ def zoom_bar(stop: str = "", close_s: float = 60) -> str:
 
 
 def plotly_address(form: str, out_root: Path, folder: Path) -> str:
-    """Return the address of plotly's JavaScript for a page in *folder*; empty: the page contains it.
+    """Return the address of plotly's JavaScript for a page in *folder*; empty: inside the page.
 
     Args:
-        form: ``inline``, or ``directory`` for one copy in *out_root*, which is written if it is missing or different.
-        out_root: The folder of all runs.
-        folder: The folder of the page.
+        form: ``inline``, or ``directory`` for one copy in *out_root*, written if missing or different.
     """
     if form == "inline":
         return ""
@@ -141,13 +132,13 @@ def plotly_script() -> Path:
 
 
 def inlined(html: str) -> str:
-    """Return a page that contains plotly's JavaScript, also if its file has it beside the page."""
+    """Return a page with plotly's JavaScript inside, even if its file keeps it beside the page."""
     return _BESIDE.sub(lambda _: _library(), html, count=1)
 
 
 @cache
 def _library() -> str:
-    """Return plotly's JavaScript, compressed, as an element of a page: a third of its size."""
+    """Compressed, as an element: a third of its size."""
     from isal.igzip_lib import COMP_GZIP, compress
 
     data = b64encode(compress(plotly_script().read_bytes(), 3, COMP_GZIP)).decode()
@@ -155,7 +146,6 @@ def _library() -> str:
 
 
 def nothing(why: str) -> str:
-    """Return a paragraph in place of a chart."""
     return f'<p class="none">{why}</p>'
 
 
@@ -166,7 +156,6 @@ def card(heading: str, hint: str, body: str) -> str:
 
 
 def pair(*cards: str) -> str:
-    """Return two *cards* side by side."""
     return f'<div class="pair">{"".join(cards)}</div>'
 
 
@@ -174,7 +163,6 @@ def in_row(*cards: str, kind: str = "halves") -> str:
     """Return *cards* in as many columns as fit the window; empty ones are omitted.
 
     Args:
-        cards: HTML.
         kind: ``halves`` for charts of half a page, ``wholes`` for full width.
     """
     return f'<div class="abreast {kind}">{"".join(cards)}</div>' if any(cards) else ""
@@ -207,12 +195,12 @@ def minute(us: int) -> str:
 
 
 def kind_of(sign: str) -> str:
-    """Return the class of a number whose *sign* an interval has told; an undecided one has no colour."""
+    """Return the class of a number with the *sign* of its interval; an undecided one has no colour."""
     return {ABOVE: "gain", BELOW: "loss"}.get(sign, "")
 
 
 def shown(found: Estimate) -> "Amount":
-    """Return a signed number in the colour that its 95 % interval decides, and half of it behind ±."""
+    """Return a signed number, coloured by its 95 % interval, with half the interval behind ±."""
     if (ends := found.ends) is None:
         return Amount(found.value)
     half = number((ends[1] - ends[0]) / 2, 2)
@@ -220,7 +208,7 @@ def shown(found: Estimate) -> "Amount":
 
 
 def coloured(value: float | None, ends: Sequence[float | None] | None, n: int, more: str = "") -> "Amount":
-    """Return a signed number in the colour that its 95 % interval from *n* draws decides; *more* is HTML behind it."""
+    """Return a signed number, coloured by its 95 % interval from *n* draws; *more* is HTML behind it."""
     low, high = ends or (None, None)
     return Amount(value, around=f'<b class="{kind_of(Estimate(value, None, low, high, n).sign)}">{{}}</b>{more}')
 
@@ -231,7 +219,6 @@ def interval(ends: Sequence[float] | None, digits: int = 4) -> str:
 
 
 def fitted_interval(fit: "PoissonFit", name: str) -> str:
-    """Return the headline's 95 % interval of A or k in words: by blocks, or naive."""
     ends = fit.headline_ci95(name)
     return interval(ends).replace("95 %", "95 % by blocks" if fit.by_blocks else "95 %, naive, no blocks")
 
@@ -252,15 +239,14 @@ def too_short(summary: Mapping[str, Any]) -> str:
 
 
 def tiles(*shown: str) -> str:
-    """Return the row of headline numbers."""
     return f'<section class="tiles">{"".join(shown)}</section>'
 
 
 def earnings(summary: Mapping[str, Any]) -> list[str]:
     """Return the first two tiles of every page of a backtest: PnL of the quoting, and the certainty of its sign.
 
-    With fewer than `SHARPE_DAYS` days the Sharpe ratio is omitted: annualising a few hours multiplies by a large root.
-    In its place is the verdict on the mean PnL per minute.
+    Below `SHARPE_DAYS` days the verdict on the mean PnL per minute replaces the Sharpe ratio: annualising a few hours
+    multiplies by a large root.
     """
     pnl, fees, numbers = quoting_of(summary), f"after {number(summary['fees'])} fees", of_all_legs(summary)
     fees += escape(worst(summary, "; "))
@@ -310,7 +296,6 @@ def listed(lines: Sequence[str], kind: str = "") -> str:
 
 
 def table(caption: str, rows: Sequence[Row]) -> str:
-    """Return *rows* of name and HTML value under a *caption*, which may be empty."""
     head = f"<caption>{escape(caption)}</caption>" if caption else ""
     return (
         f"<table>{head}{''.join(f'<tr><th>{escape(name)}</th><td>{value}</td></tr>' for name, value in rows)}</table>"
@@ -319,10 +304,10 @@ def table(caption: str, rows: Sequence[Row]) -> str:
 
 @dataclass(frozen=True)
 class Amount:
-    """A number in a table, which has as many decimals as the others of its column.
+    """A number in a table; a column shares its number of decimals.
 
     Attributes:
-        value: The number; None is a dash.
+        value: None is a dash.
         plus: Whether it shows its sign, also if it is positive.
         around: HTML around it, which stands at ``{}``.
         exact: Whether no digit may be left out: a price, a quantity.
@@ -356,12 +341,10 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = "") ->
     """Return *rows* of cells, HTML or numbers, under a *head*; the first column is the name of its row.
 
     Args:
-        head: The names of the columns.
-        rows: As many cells each.
-        kind: ``listing`` scrolls within its card, ``words`` has cells of text, the last of which wraps.
+        kind: ``listing`` scrolls in its card, ``words`` has cells of text, the last of which wraps.
 
     Raises:
-        ValueError: If a row has another number of cells than the head, so that numbers would have wrong names.
+        ValueError: If a row has too many or too few cells, which would misname its numbers.
     """
     if wrong := next((row for row in rows if len(row) != len(head)), None):
         raise ValueError(f"{len(wrong)} cells {list(wrong)} under {len(head)} heads {list(head)}")
@@ -376,10 +359,7 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[Cell]], kind: str = "") ->
 
 
 def origin(about: About) -> str:
-    """Return the excluded stretches of the days, the exact command of the page, and every knob, defaults folded.
-
-    Empty if none of these is known.
-    """
+    """Return excluded stretches, the page's exact command, and every knob, defaults folded; empty if unknown."""
     out = card("Excluded", "Parts of the days that are in none of these numbers.", listed(about.excluded, "why"))
     out = out if about.excluded else ""
     if not about.command and not about.knobs:
@@ -428,17 +408,15 @@ def boxed(html: str) -> str:
 
 
 def scoped(name: str, more: str = "") -> str:
-    """Return the rules of the pages, and *more*, for elements within one of the class *name* only."""
+    """Return the pages' rules, and *more*, for elements within the class *name* only."""
     rules = STYLE.replace(":root {", "& {", 1).replace("color-scheme: light dark;", "", 1)
     return f"\n.{name} {{\n{rules}{more}}}\n"
 
 
 def font() -> str:
-    """Return the fonts of the pages, as in CSS."""
     found = _FONT.search(STYLE)
     return found[1] if found else "sans-serif"
 
 
 def palette() -> dict[str, tuple[str, str]]:
-    """Return the colours of the pages by name, each light and dark."""
     return {name: (light, dark) for name, light, dark in _COLOURS.findall(STYLE)}

@@ -26,15 +26,15 @@ _HOUR_US = 3_600 * US_PER_S
 
 @dataclass(frozen=True, eq=False)
 class HoursOfDay:
-    """Results of each hour of day in UTC, 0 to 23, over all days of a run.
+    """Results by hour of day (UTC), over all days of a run.
 
     Attributes:
-        buys, sells: Numbers of our fills.
-        pnl: Change of the marked equity, in the quote asset; the hours add up to the PnL of the run.
-        at_once: Mean of s·(m − p) at the fill, in the quote asset per unit; NaN without a fill at a valid mid.
-        later: The same against the mid `HORIZON_S` later, by blocks of five minutes; without an interval below
-            `LEAST_FILLS` or `LEAST_BLOCKS`.
-        days: Number of days of which the run covers any of that hour.
+        buys, sells: Our fills.
+        pnl: Change of the marked equity, quote asset; the hours add up to the run's PnL.
+        at_once: Mean of s·(m − p) at the fill, quote asset per unit; NaN without a fill at a valid mid.
+        later: The same against the mid `HORIZON_S` later, by blocks of five minutes; no interval below `LEAST_FILLS` or
+            `LEAST_BLOCKS`.
+        days: Number of days on which the run covers that hour.
     """
 
     buys: Ints
@@ -46,7 +46,6 @@ class HoursOfDay:
 
     @classmethod
     def of(cls, run: RunColumns) -> "HoursOfDay":
-        """Return the hours of a run that has state rows."""
         fills, account = run.fills, run.curve
         us, side = np.asarray(fills["recv_us"], dtype=np.int64), np.asarray(fills["side"])
         price, mid = (np.asarray(fills[name], dtype=np.float64) for name in ("price", "mid"))
@@ -71,7 +70,7 @@ def _hour(us: Ints) -> Ints:
 def fills_means(hour: Ints, values: Floats, block: Ints) -> list[Estimate]:
     """Return the mean of the *values* of each hour; NaN is ignored.
 
-    The values of a *block* of time are one draw: fills come in bursts, and share the moves after them.
+    A *block*'s values are one draw: fills come in bursts, and share the moves after them.
     """
     known = ~np.isnan(values)
     hour, values, block = hour[known], values[known], block[known]
@@ -126,7 +125,6 @@ def _whole(value: float | None) -> float | None:
 
 
 def fills_figure(hours: HoursOfDay) -> Figure:
-    """Return the fills of each hour, sells stacked on buys."""
     traces = [
         figures.bars(f"our {word}s", _AXIS["tickvals"], counts.astype(np.int32), colour)
         for word, colour, counts in (("buy", BUY, hours.buys), ("sell", SELL, hours.sells))
@@ -135,7 +133,7 @@ def fills_figure(hours: HoursOfDay) -> Figure:
 
 
 def pnl_figure(hours: HoursOfDay, *, decided: bool) -> Figure:
-    """Return the PnL of each hour, from zero; green and red where the verdict is *decided*."""
+    """Return each hour's PnL; green and red if the verdict is *decided*."""
     gained = hours.pnl.round(12)
     tips = [f"{hour:02d}:00 UTC: PnL {number(value)}" for hour, value in enumerate(gained.tolist())]
     return figures.chart(

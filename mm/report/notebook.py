@@ -1,6 +1,6 @@
 """Display in notebooks: the charts of the pages, and the head of a page as a card.
 
-`mm.base.notebook` calls both functions; each kind of object is registered here with its drawing function.
+`mm.base.notebook` calls both functions; each kind of object registers its drawing function here.
 """
 
 import json
@@ -52,21 +52,13 @@ from mm.walkforward.walkforward import WalkForward
 
 @singledispatch
 def picture_of(thing: object) -> Picture:
-    """Return the charts of a result, a fit, a schedule or a tape.
-
-    Raises:
-        TypeError: For anything else.
-    """
+    """Return the charts of a result, fit, schedule or tape; raises TypeError for anything else."""
     raise TypeError(f"{type(thing).__name__} has no charts; results, fits, schedules and tapes have")
 
 
 @singledispatch
 def card_of(thing: object) -> str:
-    """Return the head of the page of a result, a fit, a schedule, a tape or a walk-forward, as HTML.
-
-    Raises:
-        TypeError: For anything else.
-    """
+    """Return the head of an object's page as HTML; raises TypeError for an unknown kind."""
     raise TypeError(f"{type(thing).__name__} has no card; results, fits, schedules and tapes have")
 
 
@@ -107,7 +99,6 @@ def _(result: Result) -> str:
 
 
 def backtest_card(summary: Mapping[str, Any], run: RunColumns) -> str:
-    """Return the head of a backtest's page as a card."""
     said = tried_of(summary)
     lines = [*([f"trials: {said}"] if said else []), *summary["warnings"]]
     notes = frame.notes([line for line in lines if not line.startswith(NULL)])
@@ -142,7 +133,6 @@ def _(schedule: Schedule) -> str:
 
 
 def _schedule_tiles(schedule: Schedule) -> str:
-    """Return the number of segments with parameters, and the range of the parameters."""
     sources = [segment.source for segment in schedule.segments]
     others = [f"{sources.count(name)} {name}" for name in ("carried", "default", "none") if name in sources]
     tiles = [frame.tile("Segments fitted", f"{sources.count('fitted')} of {len(sources)}", ", ".join(others) or "all")]
@@ -160,13 +150,10 @@ def sweep_picture(
     columns: Sequence[int] = (),
     pnl: Floats | None = None,
 ) -> Picture:
-    """Return the grid of a sweep, its best points and the PnL of its trials.
+    """Return a sweep's grid, best points and PnL of its trials (a column each).
 
     Args:
-        content: ``sweep.json``.
-        start_us: Start of each period of *pnl*; None if unknown.
-        columns: The points of the columns of *pnl*.
-        pnl: PnL of each trial (columns) in each period (rows), in the quote asset.
+        start_us: Start of each period; None if unknown.
     """
     rank_by = content["rank_by"]
     charts: list[tuple[str, Figure | None]] = [
@@ -256,7 +243,6 @@ def tape_figure(tape: Tape) -> Figure | None:
 
 
 def _traded(tape: Tape, window: tuple[float, float]) -> list[Trace]:
-    """Return the quantity traded in equal spans of time: buyers upwards, sellers downwards."""
     at = tape.trades[np.searchsorted(tape.event_us[tape.trades], tape.start_us) :]
     row, edges = tape.first_row[at], np.linspace(*window, COUNT_BARS + 1)
     side, qty = tape.row_side[row], floats(tape.row_lots[row], tape.instrument.lot_e8)

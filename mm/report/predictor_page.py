@@ -38,12 +38,6 @@ _UNITS = {"r2": "of the variance", "log_loss": "nats per sample"}
 
 
 def predictor_page(content: Mapping[str, Any], about: About) -> str:
-    """Return the page.
-
-    Args:
-        content: Content of ``model.json``.
-        about: The run.
-    """
     score = content["score"]
     where = f"{content['target']}: {WHAT[content['target']]}, over {content['horizon']:g} s, by {content['model']}"
     head = header(content["symbol"], ", ".join(content["days"]), escape(where))

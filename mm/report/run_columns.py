@@ -65,11 +65,10 @@ class Standing:
 
 @dataclass(frozen=True, eq=False)
 class MarketPrints:
-    """The prints of one aggressor, in whole steps: of millions, only a few are converted.
+    """One aggressor's prints in whole steps: of millions, only a few are converted.
 
     Attributes:
-        tick_e8, lot_e8: The steps of price and quantity, 1e-8.
-        ticks, lots: Prices and quantities, int32 if that suffices.
+        ticks, lots: int32 if that suffices.
     """
 
     tick_e8: int
@@ -80,20 +79,17 @@ class MarketPrints:
 
     @property
     def price(self) -> Floats:
-        """Their prices, in quote asset."""
         return floats(self.ticks, self.tick_e8)
 
     @property
     def qty(self) -> Floats:
-        """Their quantities, in base asset."""
         return floats(self.lots, self.lot_e8)
 
     def at(self, rows: Rows | slice) -> "MarketPrints":
-        """Return some of the prints."""
         return replace(self, us=self.us[rows], ticks=self.ticks[rows], lots=self.lots[rows])
 
     def between(self, first_us: int, last_us: int, most: int) -> "MarketPrints":
-        """Return the prints from one instant to another: the extremes, if there are more than *most*."""
+        """Return the prints between two instants; only the extremes if more than *most*."""
         inside = self.at(slice(*np.searchsorted(self.us, (first_us, last_us + 1))))
         return inside.at(drawn_rows(inside.ticks.astype(np.float64), most=most))
 
@@ -103,9 +99,8 @@ class MarketColumns:
     """The market during a run.
 
     Attributes:
-        us: Instants of the changes of the best prices.
-        bid, ask: The best prices from each instant, NaN for none.
-        prints: Prints by aggressor, +1 a buyer, -1 a seller.
+        bid, ask: From each instant, NaN for none.
+        prints: By aggressor, +1 a buyer, -1 a seller.
     """
 
     us: Ints
@@ -114,7 +109,7 @@ class MarketColumns:
     prints: Mapping[int, MarketPrints]
 
     def between(self, first_us: int, last_us: int) -> "MarketColumns":
-        """Return the best prices from one instant to another, with those in force at its start; all prints."""
+        """Return best prices between two instants, with those in force at the start; all prints."""
         first, last = np.searchsorted(self.us, (first_us, last_us), side="right")
         at = slice(max(0, int(first) - 1), int(last))
         return replace(self, us=np.maximum(self.us[at], first_us), bid=self.bid[at], ask=self.ask[at])
@@ -125,9 +120,7 @@ class RefusedOrders:
     """Refused orders.
 
     Attributes:
-        us: Instants of refusal, ascending.
-        side: +1 buy, -1 sell.
-        sent: Whether the order was sent, so that the venue rejected it, not our own check.
+        sent: Whether the venue rejected it, not our own check.
     """
 
     us: Ints
@@ -142,8 +135,7 @@ class LegColumns:
     """What a strategy earned and held with its orders in another market, at each of its state rows.
 
     Attributes:
-        us: Instants, ascending.
-        quoting: Equity without the target inventory at the mid, in quote asset; NaN without a mid.
+        quoting: Equity without the target inventory at the mid, quote asset; NaN without a mid.
     """
 
     us: Ints
@@ -157,11 +149,11 @@ class LegColumns:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What single minutes and round trips earned, in quote asset: the numbers behind those of the summary.
+    """PnL of single minutes and round trips, quote asset; None if the files do not tell.
 
     Attributes:
-        minutes: PnL of the quoting in each period of 60 s; of all legs. None if the run's files do not tell it.
-        trips: PnL of each round trip, after the fees of both ends; None likewise.
+        minutes: Of the quoting, per 60 s, all legs.
+        trips: After the fees of both ends.
     """
 
     minutes: Floats | None = None
@@ -173,20 +165,18 @@ class RunColumns:
     """The results of a run, as columns.
 
     Attributes:
-        fills: Columns of the fills file, by name: numpy arrays or a polars frame.
-        state: Columns of the state file, in the same form: `DRAWN`, and perhaps more.
-        quotes: Resting times of our orders, by side (+1 buy, -1 sell).
-        mid_us: Instants of the changes of the mid.
-        mid: The mid from each instant, NaN without a valid book.
-        excluded: First and last µs of each stretch without a valid book.
-        refused: Orders that were rejected, or not sent; None without any.
-        rates: The pieces of the intensity; empty without a fit or a schedule.
-        market: Best prices and prints; None if the days are not available.
-        usual_us: Median time between two state rows of the run, of which *state* may be a part; None if it has all.
-        target: Target inventory, in base asset; what it earns is not of the quoting.
-        legs: The account in each other market with orders, by its name and symbol, if their PnL has a sum.
-        draws: The PnL of each minute and round trip.
-        day_us: Name and first instant of each day; empty if they are not known.
+        fills: By name: numpy arrays or a polars frame.
+        state: Likewise: `DRAWN`, and perhaps more.
+        quotes: By side (+1 buy, -1 sell).
+        mid: From each instant, NaN without a valid book.
+        excluded: First and last µs of stretches without a valid book.
+        refused: Orders rejected or not sent.
+        rates: Pieces of the intensity; empty without a fit or schedule.
+        market: None if the days are not available.
+        usual_us: Median time between the run's state rows, of which *state* may be a part; None if it has all.
+        target: Target inventory, base asset; its earnings are not the quoting's.
+        legs: Account in each other market with orders, if their PnL has a sum.
+        day_us: Name and first instant of each day; empty if unknown.
     """
 
     fills: Mapping[str, Any]
@@ -206,20 +196,17 @@ class RunColumns:
 
     @cached_property
     def quoting(self) -> Floats:
-        """Equity at each state row without the target inventory at the mid, in quote asset; NaN without a mid."""
         return _quoting(self.state, self.target)
 
     def beside(self, market: MarketColumns) -> "RunColumns":
-        """Return the run with the *market* of its days: their best prices and prints, and each of their mids."""
         return replace(self, market=market, mid_us=market.us, mid=(market.bid + market.ask) / 2)
 
     @cached_property
     def curve(self) -> "EquityCurve":
-        """The account at each state row."""
         return equity_curve(self)
 
     def between(self, first_us: int, last_us: int) -> "RunColumns":
-        """Return what happened from one instant to another, to draw it at a higher resolution; the account is whole."""
+        """The account stays whole."""
 
         def inside(us: Ints, before: int = 0) -> slice:
             first, last = np.searchsorted(us, (first_us, last_us + 1))
@@ -252,7 +239,7 @@ class RunColumns:
         )
 
     def later(self, us: Ints) -> Floats:
-        """Return the mid in force at each instant; NaN if there was none or the data had ended."""
+        """Return the mid in force; NaN if there was none or the data had ended."""
         end = int(self.state["recv_us"][-1]) if len(self.state["recv_us"]) else 0
         row = np.searchsorted(self.mid_us, us, side="right") - 1
         known = (row >= 0) & (us <= end)
@@ -315,7 +302,6 @@ def _leg_name(name: str, symbol: str) -> str:
 
 
 def _fills_of(result: "Result") -> dict[str, Numbers]:
-    """Return the `FILL_COLUMNS` of a backtest."""
     journal, grid = result.journal, result.terms.instrument
     us, _, side, ticks, lots, fee_e8, reason, mid2, _ = journal.fills.T
     columns = {
@@ -331,12 +317,11 @@ def _fills_of(result: "Result") -> dict[str, Numbers]:
 
 
 def state_rows(state: "Table", excluded: Ints) -> tuple[Rows, float]:
-    """Return the state rows to draw: those of a change, the row before each, and one per five seconds of the others.
+    """Return the state rows to draw: each change with the row before it, one per five seconds of the rest, and the rows
+    around each *excluded* stretch, which is a hole however short.
 
-    So are the rows on both sides of each end of an *excluded* stretch, which is a hole however short it is.
-
-    Also return the median µs between two of all rows, at most 2³¹ - 1. Nights between days then look the same as
-    without thinning: both ends of a pause are kept, and none is added.
+    Also return the median µs between all rows, at most 2³¹ - 1. Nights look the same as without thinning: both ends of
+    a pause are kept.
     """
     drawn, apart_us = np.zeros(len(state), np.bool_), np.empty(max(len(state) - 1, 0), np.int32)
     edges_us = excluded.ravel()
@@ -353,9 +338,8 @@ def state_rows(state: "Table", excluded: Ints) -> tuple[Rows, float]:
 
 
 def market_of(tapes: Sequence["Tape"], feed: Mapping[str, Any] | None = None) -> MarketColumns:
-    """Return the best prices and the prints of consecutive *tapes*, as they happened in a run with *feed*.
-
-    That is ``feed`` of its summary; without it, as they were received.
+    """Return best prices and prints of consecutive *tapes*, as they happened with the summary's *feed*, else as
+    received.
     """
     best, taken = list[tuple[Any, ...]](), {1: list[tuple[Any, ...]](), -1: list[tuple[Any, ...]]()}
     grids = [tape.instrument for tape in tapes]  # their ticks and lots are multiples of these steps, in 1e-8
@@ -381,7 +365,6 @@ def market_of(tapes: Sequence["Tape"], feed: Mapping[str, Any] | None = None) ->
 
 
 def _joined(rows: Sequence[tuple[Any, ...]]) -> Iterator[Numbers]:
-    """Yield the columns of consecutive tapes, each joined to one array."""
     return (column[0] if len(column) == 1 else np.concatenate(column) for column in zip(*rows, strict=True))
 
 
@@ -392,7 +375,6 @@ def narrow(numbers: Ints) -> "NDArray[np.signedinteger[Any]]":
 
 
 def _in_steps(numbers: Ints, steps: int) -> Ints:
-    """Return *numbers*, each of so many *steps*, in single ones."""
     return numbers if steps == 1 else numbers * steps
 
 
@@ -410,14 +392,13 @@ def _refused_of(result: "Result") -> RefusedOrders:
 
 
 def standing_of(journal: "Journal", tick_e8: int) -> dict[int, Standing]:
-    """Return the resting times of the orders of a *journal*; prices are multiples of *tick_e8*."""
+    """Return the resting times in *journal*."""
     sent = lives(journal)
     until_us = np.where(sent.end_us == NEVER, journal.counters["last_us"], sent.end_us)
     return _by_side(sent.side, sent.ticks * tick_e8 / E8, sent.active_us, np.where(sent.rested, until_us, 0))
 
 
 def _by_side(side: Ints, price: Floats, us: Ints, until_us: Ints) -> dict[int, Standing]:
-    """Return orders by side; those that ended before they rested are omitted."""
     orders = {}
     for sign in (1, -1):
         rows = np.flatnonzero((until_us > us) & (side == sign))
@@ -428,7 +409,7 @@ def _by_side(side: Ints, price: Floats, us: Ints, until_us: Ints) -> dict[int, S
 
 
 def read_columns(folder: Path, symbol: str) -> RunColumns:
-    """Read the columns back from a run folder; the mid between two state rows is that of the first."""
+    """Read the columns back from a run folder; between two state rows the first one's mid holds."""
     import polars as pl
 
     # Most rows are orders: only the drawn columns are read, with given types.
@@ -468,7 +449,7 @@ def read_columns(folder: Path, symbol: str) -> RunColumns:
 
 
 def _read_draws(run: RunColumns, summary: Mapping[str, Any]) -> Draws:
-    """Return the PnL of each minute and round trip from the files, if it is what the *summary* tells of them."""
+    """None unless the files agree with the *summary*."""
     told, spans = summary.get("returns"), np.array(summary.get("spans") or [], np.int64).reshape(-1, 2)
     minutes = trips = None
     valid = ~np.isnan(run.quoting)
@@ -494,7 +475,6 @@ def _same(values: Floats, count: int, mean: float | None) -> Floats | None:
 
 
 def _read_legs(folder: Path, summary: Mapping[str, Any]) -> dict[str, LegColumns]:
-    """Return the accounts in other markets whose PnL the *summary* has added to that of the own one."""
     import polars as pl
 
     legs = {}
@@ -508,15 +488,14 @@ def _read_legs(folder: Path, summary: Mapping[str, Any]) -> dict[str, LegColumns
 
 
 def _summary(folder: Path) -> Mapping[str, Any]:
-    """Return the numbers of the run in *folder*; none without a summary."""
     path = folder / SUMMARY
     return json.loads(path.read_bytes()) if path.exists() else {}
 
 
 def _stretches_without_book(us: Ints, mid: Floats, spans: Sequence[Sequence[int]]) -> Ints:
-    """Return the stretches of state rows without a mid, and those between the *spans* with a market.
+    """Return state rows without a mid, and the time outside *spans* with a market.
 
-    The mark of a night is that of the evening, so its rows have a mid.
+    At night the evening's mark holds, so its rows have a mid.
     """
     edges = np.flatnonzero(np.diff(np.isnan(mid), prepend=False, append=False))
     at = np.append(us, us[-1:])
@@ -540,13 +519,12 @@ PAUSE_US = 60 * US_PER_S
 
 @dataclass(frozen=True, eq=False)
 class EquityCurve:
-    """What the quoting earned and the account held at each state row, NaN without a valid book or recorded data.
+    """The quoting's earnings and the account at each state row; NaN without a valid book or data.
 
     Attributes:
-        us: Instants, ascending.
         equity: Equity without the target inventory at the mid, as change since its first value, or NaN; of all legs.
-        spread: Spread captured up to each instant, in quote asset.
-        fees: Fees paid up to each instant.
+        spread: Captured so far, quote asset.
+        fees: Paid so far.
         below: Drawdown, the distance of *equity* below its highest value before; None computes it.
         legs: The part of *equity* that was earned in each other market, and the inventory there, by name.
     """
@@ -561,16 +539,13 @@ class EquityCurve:
 
     @property
     def own(self) -> Floats:
-        """The part of *equity* that was earned in the run's own market."""
         return self.equity - sum(earned for earned, _ in self.legs.values()) if self.legs else self.equity
 
     @property
     def drawdown(self) -> Floats:
-        """The distance of equity below its highest value before."""
         return under_water(self.equity) if self.below is None else self.below
 
     def between(self, first_us: int, last_us: int) -> "EquityCurve":
-        """Return the account from one instant to another."""
         first, last = np.searchsorted(self.us, (first_us, last_us), side="right")
         rows = slice(max(0, int(first) - 1), max(int(last), 1))
         columns = (column[rows] for column in (self.inventory, self.equity, self.spread, self.fees, self.drawdown))
@@ -584,12 +559,12 @@ class EquityCurve:
 
     @property
     def x(self) -> tuple[float, float]:
-        """First and last instant, at least one second apart."""
+        """First and last instant, at least a second apart."""
         return float(self.us[0]), float(max(self.us[-1], self.us[0] + US_PER_S))
 
     @property
     def carried(self) -> Floats:
-        """PnL of the own inventory: the rest of equity, so that the parts add up to it at every row."""
+        """PnL of the own inventory: the rest of equity, so that the parts add up at every row."""
         return self.own - self.spread + self.fees
 
 
@@ -600,7 +575,7 @@ def _each(pair: tuple[Floats, Floats], change: Callable[[Floats], Floats]) -> tu
 def equity_curve(run: "RunColumns") -> EquityCurve:
     """Return the account at each state row.
 
-    Marks in excluded stretches are stale and are not shown; a pause of more than a minute also becomes a hole.
+    Marks in excluded stretches are stale and not shown; a pause of over a minute is a hole too.
     """
     us, inventory, equity, legs = _all_legs(run)
     if len(run.excluded):
@@ -629,7 +604,7 @@ def equity_curve(run: "RunColumns") -> EquityCurve:
 
 
 def _all_legs(run: "RunColumns") -> tuple[Ints, Floats, Floats, dict[str, tuple[Floats, Floats]]]:
-    """Return instants, own inventory, equity of all legs, and the equity and inventory of each other market.
+    """There is a row at each instant of any market, as in the summary.
 
     With other markets there is a row at each instant of any of them, as in the summary.
     """
@@ -652,15 +627,12 @@ def usual_us(us: Ints) -> float:
 
 
 def pauses(us: Ints, usual: float | None = None) -> Rows:
-    """Return the rows after pauses in the recording, nights between days: over a minute and ten times the *usual* µs.
-
-    Without it, the median of the rows themselves is used.
-    """
+    """Return the rows after pauses (nights): over a minute and ten times the *usual* µs (default: the median)."""
     return np.flatnonzero(np.diff(us) > max(PAUSE_US, 10 * (usual_us(us) if usual is None else usual))) + 1
 
 
 def _until(us: Ints, run: "RunColumns") -> tuple[Floats, Floats]:
-    """Return spread captured and fees paid up to each state row; a fill without a mid uses the mark of the account."""
+    """A fill without a mid uses the account's mark."""
     fills = run.fills
     fill_us, mid = np.asarray(fills["recv_us"], dtype=np.int64), np.asarray(fills["mid"], dtype=np.float64)
     marks, marked_us = np.asarray(run.state["mid"], dtype=np.float64), np.asarray(run.state["recv_us"], dtype=np.int64)

@@ -32,9 +32,7 @@ def segments_figure(rows: "SegmentRows", run: "EquityCurve | None", quote: str) 
     """Return the charts of segments over time, from top to bottom.
 
     Args:
-        rows: The segments; at least one.
-        run: The account of the backtest; None without trading.
-        quote: Name of the quote asset, HTML.
+        run: The account; None without trading.
     """
     panels = [] if run is None or np.isnan(run.equity).all() else _account_panels(rows, run, quote)
     panels += parameter_panels(rows)
@@ -107,7 +105,6 @@ def _parameter_panel(rows: "SegmentRows", name: str, unit: str) -> Panel:
 
 
 def _parameter_range(rows: "SegmentRows", name: str) -> tuple[float, float]:
-    """Return the range of the chart of a parameter: all values, and a part of long intervals."""
     value, low, high = (rows.numbers[column] for column in (name, f"{name}_low", f"{name}_high"))
     fitted = np.array([source == "fitted" for source in rows.words["source"]])
     known = ~np.isnan(value)
@@ -124,7 +121,6 @@ def _middles(rows: "SegmentRows", at: Mask) -> Ints:
 
 
 def _held(rows: "SegmentRows", name: str, value: Floats, colour: str, **more: Any) -> Trace:
-    """Return a step line with the value of each segment from its start to its end."""
     start, end = (rows.numbers[edge].astype(np.int64) for edge in ("start_us", "end_us"))
     us, values = np.stack([start, end], axis=1).ravel(), np.stack([value, np.full(len(value), np.nan)], axis=1).ravel()
     kept = np.append(us[1:] != us[:-1], True)  # drops an end that is also the start of the next segment
@@ -132,7 +128,7 @@ def _held(rows: "SegmentRows", name: str, value: Floats, colour: str, **more: An
 
 
 def earned(run: "EquityCurve", rows: "SegmentRows") -> Floats:
-    """Return the PnL of each segment: equity at its end less equity at its start; 0 without a mark."""
+    """Return each segment's PnL: equity at its end less at its start; 0 without a mark."""
     known = ~np.isnan(run.equity)
     us, equity = run.us[known], run.equity[known]
     if len(us) == 0:
@@ -145,7 +141,7 @@ def earned(run: "EquityCurve", rows: "SegmentRows") -> Floats:
 
 
 def unquoted(rows: "SegmentRows") -> Ints:
-    """Return first and last µs of each stretch without parameters: segments, and the time before the first one."""
+    """Return each stretch (µs) without parameters: segments, and the time before the first."""
     without = np.isnan(rows.numbers["A"])
     spans = np.stack([rows.numbers[name][without] for name in ("start_us", "end_us")], axis=1)
     before = [(rows.x[0], rows.own[0])] if rows.x[0] < rows.own[0] else []
@@ -175,7 +171,6 @@ def shapes_card(shapes: "Sequence[WindowShape]") -> str:
 
 
 def _window(shape: "WindowShape", area: CurveArea) -> str:
-    """Return the chart of one window, below its time and a description of its curve."""
     chosen = shape.fit.shape.chosen if shape.fit.shape else EXPONENTIAL
     trusted = shape.fit.shape.trusted_ticks if shape.fit.shape else None
     note = f"{chosen.replace('_', ' ')}, k {number(shape.fit.k, 3)} /tick, trusted {stretch(trusted)}"
@@ -184,7 +179,6 @@ def _window(shape: "WindowShape", area: CurveArea) -> str:
 
 
 def window_figure(shape: "WindowShape", area: CurveArea) -> Figure:
-    """Return the curve of one window within *area*; distances without a useful interval are shaded."""
     trusted = shape.fit.shape.trusted_ticks if shape.fit.shape else None
     drawn = figures.chart(curve_traces(shape.points, shape.fit, area), area.x(), SHAPE_HEIGHT, y=area.y())
     spans = [(0.0, area.far)] if trusted is None else [(0.0, trusted[0]), (trusted[1], area.far)]

@@ -61,13 +61,7 @@ def heat_maps(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> str:
 
 
 def page(folder: Path, about: About | None = None, more: Sequence[str] = ()) -> str:
-    """Return the page of the sweep in *folder*.
-
-    Args:
-        folder: Folder of ``sweep.json`` and the other files.
-        about: The command and the knobs; None if unknown.
-        more: Further notes.
-    """
+    """Return the page of the sweep in *folder*."""
     content = read_sweep(folder)
     start_us, columns, pnl = read_series(folder / SERIES)
     days = " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
@@ -93,16 +87,11 @@ def page(folder: Path, about: About | None = None, more: Sequence[str] = ()) -> 
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
-    """Return ``sweep.json`` of a sweep.
-
-    Raises:
-        BrokenFile: If it cannot be read, or lacks what this version shows.
-    """
     return read_content(folder / SWEEP, KEYS, KEYS_OF_ROWS)
 
 
 def read_series(path: Path) -> tuple[Floats, list[int], Floats]:
-    """Return the start of each period in µs, the points of the columns, and their PnL; empty without a file."""
+    """Return periods' starts (µs), points of the columns, and PnL; empty without a file."""
     if not path.exists():
         return np.empty(0), [], np.empty((0, 0))
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -141,12 +130,10 @@ def _tiles(content: Content) -> str:
 
 
 def _unit(content: Content) -> str:
-    """Return the quote asset of a sweep, HTML; empty if its symbol does not tell."""
     return escape(assets_of(content.get("symbol", ""))[1])
 
 
 def _on_record(content: Content, chosen: float | None) -> tuple[str, str]:
-    """Return the number of designs that were tried on the days of a sweep, and the sentence that says so."""
     trials = content.get("trials")
     if not isinstance(trials, Mapping):  # of a version that kept no ledger
         return "–", "no ledger"
@@ -159,7 +146,6 @@ def _bound(content: Content) -> str:
 
 
 def _grid_cards(content: Content) -> str:
-    """Return the grid as heat maps over its two axes with most values; one map for each choice of the others."""
     maps = heat_maps(content["rows"], content["axes"], content["rank_by"])
     hint = (
         f"Each cell is the {rank_name(content['rank_by'])} of a point; the best is framed. A good cell between bad "
@@ -169,7 +155,6 @@ def _grid_cards(content: Content) -> str:
 
 
 def _search_card(content: Content) -> str:
-    """Return the course of a search, and its best designs on the days held out; empty for a grid."""
     searched = content.get("search")
     if searched is None:
         return ""
@@ -222,7 +207,6 @@ def _halves_card(content: Content, points: PointsChart) -> str:
 
 
 def _forward_card(content: Content, points: PointsChart) -> str:
-    """Return the chart of each point in sample against walk-forward; empty without a schedule."""
     if not any("walkforward_pnl_quoting" in row for row in content["rows"]):
         return ""
     names = ("in sample", "PnL, walk-forward")
@@ -245,7 +229,6 @@ def _failures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _selection_card(content: Content) -> str:
-    """Return a table of the fill assumptions: trials, and the selection bias of the best within each."""
     names = [axis["name"] for axis in content["axes"] if axis["name"] in (content["assumptions"] or [{}])[0]]
     shown = names or ["FILL_MODEL"]
     cells = [
@@ -294,7 +277,6 @@ FORWARDED = ("w.-f. PnL", lambda row: Amount(row["walkforward_pnl_quoting"]))
 
 
 def points_table(content: Content, most: int, left_out: str = "") -> list[list[str]]:
-    """Return the head and the cells of the best *most* points as text, without the column *left_out*."""
     columns = (
         [str(name), *texts_of(cells)] for name, *cells in zip(*points_cells(content, most, left_out), strict=True)
     )
@@ -302,7 +284,6 @@ def points_table(content: Content, most: int, left_out: str = "") -> list[list[s
 
 
 def points_cells(content: Content, most: int, left_out: str = "") -> list[list[Cell]]:
-    """Return the head and the cells of the best *most* points, without the column *left_out*."""
     rows, axes = content["rows"], [axis["name"] for axis in content["axes"]]
     columns = [column for column in COLUMNS if column[0] != left_out]
     own = ("own market", lambda row: Amount(row[QUOTING_OWN_MARKET]))

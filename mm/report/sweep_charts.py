@@ -27,15 +27,13 @@ _BESIDE = 0.3  # maximum offset of points to either side of a value, as a share 
 
 
 def rank_name(key: str) -> str:
-    """Return the name of a number by which designs are ranked."""
     return RANKS.get(key, key)
 
 
 def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> list[tuple[str, Figure]]:
     """Return a map over the two longest axes for each choice of the others, with its name; empty below two axes.
 
-    All maps share the scale of their colours; the best cell is framed. Maps of which less than half is known are left
-    out.
+    Maps share their colour scale; the best cell is framed; maps known by less than half are left out.
     """
     varied = [axis for axis in axes if len(axis["values"]) > 1]
     if len(varied) < 2:
@@ -67,7 +65,7 @@ def grid_figures(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> lis
 def pnl_figure(content: Content, start_us: Floats, columns: Sequence[int], pnl: Floats) -> Figure:
     """Return the PnL of the trials over time, with the best one and the walk-forward of the choice in front.
 
-    The PnL of the latter counts from the first choice on: only its shape is to be compared.
+    The walk-forward's PnL counts from the first choice on: only its shape compares.
     """
     best = None if content["best"] is None else content["best"]["point"]
     totals, us = np.cumsum(pnl, axis=0), start_us + PERIOD_US
@@ -112,8 +110,7 @@ class PointsChart:
     """The data for the charts of a sweep's points.
 
     Attributes:
-        rows: Rows of ``sweep.json``, ranked.
-        metrics: The columns drawn over each axis, from top to bottom.
+        metrics: Columns drawn over each axis, from top to bottom.
     """
 
     rows: Sequence[Row]
@@ -121,7 +118,6 @@ class PointsChart:
     metrics: Sequence[str]
 
     def axis_cards(self) -> list[str]:
-        """Return a card for each axis with several values: every point over its values, and the medians."""
         known = [row for row in self.rows if row["status"] == "ok" and row[self.metrics[0]] is not None]
         varied = [axis for axis in self.axes if len(axis["values"]) > 1]
         if not known or not varied:
@@ -133,7 +129,6 @@ class PointsChart:
         return [card(f"By {escape(axis['name'])}", hint, chart(self.axis_figure(shown, axis), none)) for axis in varied]
 
     def axis_figure(self, rows: Sequence[Row], axis: Axis) -> Figure | None:
-        """Return the *rows* over the values of an axis; None if no row uses it."""
         labels = list(dict.fromkeys(axis["values"]))
         rows = [row for row in rows if row[axis["name"]] in labels]  # a model may not take the axis: GRID_UNFIT
         if not rows:
@@ -151,14 +146,8 @@ class PointsChart:
         return figure
 
     def against(self, first: str, second: str, names: tuple[str, str]) -> Figure | None:
-        """Return each point by two of its numbers, the columns *first* (across) and *second* (upwards).
-
-        Args:
-            first, second: Columns; points that lack one of them are omitted.
-            names: Names of the numbers, for the axes.
-
-        Returns:
-            None if fewer than two points have both numbers.
+        """Return each point by two of its numbers, *first* across, *second* upwards; None below two points with
+        both.
         """
         known = [row for row in self.rows if row[first] is not None and row[second] is not None]
         if len(known) < 2:
@@ -172,7 +161,7 @@ class PointsChart:
         return figures.chart(traces, figures.numbers_axis(names[0], range=list(ends)), 320, y=y_axis)
 
     def _offset_of_equals(self, rows: Sequence[Row], axis: Axis) -> dict[tuple[str, ...], float]:
-        """Return the offset of a point from its value, by its values on the other axes: equal ones are aligned."""
+        """Points with equal values on the other axes get equal offsets."""
         every = list(dict.fromkeys(_others(row, self.axes, axis) for row in sorted(rows, key=lambda row: row["point"])))
         step = 2 * _BESIDE / max(1, len(every) - 1) if len(every) > 1 else 0.0
         return {point: (place - (len(every) - 1) / 2) * step for place, point in enumerate(every)}
@@ -190,7 +179,6 @@ class PointsChart:
         return Panel(rank_name(metric), "", traces, 190, figures.FROM_ZERO)
 
     def _points(self, rows: Sequence[Row], x: Floats, values: Floats, name: str) -> list[Trace]:
-        """Return the points with their names and numbers as tips, and the best one again, in front."""
         tips = [
             f"rank {number(row['rank'])}, point {row['point']}<br>"
             + "<br>".join(f"{escape(axis['name'])} {escape(str(row[axis['name']] or '–'))}" for axis in self.axes)

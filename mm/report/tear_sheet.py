@@ -1,4 +1,4 @@
-"""The tear sheet of several backtests: their numbers side by side, charts over one span of time, and what differs."""
+"""Several backtests side by side: numbers, charts over one span of time, and what differs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,8 +48,7 @@ class ComparedRun:
     """One of the backtests of a tear sheet.
 
     Attributes:
-        note: The note on it; empty without one.
-        link: Path of its own page, relative to the page; None without one.
+        link: Its page, relative to this page; None without one.
     """
 
     name: str
@@ -62,16 +61,14 @@ class ComparedRun:
 
     @property
     def quote(self) -> str:
-        """Its quote asset; empty if unknown."""
         return str(self.summary["quote_asset"] or assets_of(self.manifest["symbol"])[1] or "")
 
     def knob(self, name: str) -> Any:
-        """Return the value of a knob; None if the run's command has no such knob."""
         return self.manifest["knobs"].get(name, {}).get("value")
 
     @property
     def span(self) -> tuple[int, int]:
-        """First and last instant of its state rows, which it must have."""
+        """Of its state rows, which it must have."""
         us = self.columns.state["recv_us"]
         return int(us[0]), int(us[-1])
 
@@ -83,7 +80,6 @@ class TearSheet:
     runs: Sequence[ComparedRun]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the sheet as JSON values, with the first and last instant of the common time."""
         common = None if self.common is None else dict(zip(("start_us", "end_us"), self.common, strict=True))
         return {
             "runs": [_about(run) | {"difference": self.difference(run)} for run in self.runs],
@@ -95,18 +91,16 @@ class TearSheet:
 
     @property
     def known(self) -> list[ComparedRun]:
-        """The runs with state rows."""
         return [run for run in self.runs if len(run.columns.state["recv_us"])]
 
     @property
     def common(self) -> tuple[int, int] | None:
-        """First and last instant of the time that all runs cover; None if there is none."""
         return _common(self.known)
 
     def curves(self) -> list[tuple[str, EquityCurve]]:
-        """Return name and account of each run over the common time, from PnL 0 at its start.
+        """Return name and account of each run over the common time, from PnL 0.
 
-        Without a common time, days are moved to those of the first run, so that hours of day stay together.
+        Without common time, days move to the first run's, so that hours of day stay together.
         """
         if self.common is not None:
             return [(run.name, _from_zero(run.columns.curve.between(*self.common))) for run in self.known]
@@ -117,11 +111,11 @@ class TearSheet:
         return moved
 
     def difference(self, run: ComparedRun) -> dict[str, Any] | None:
-        """Return the PnL of a run less that of the first one over the time that both cover, with its 95 % interval.
+        """Return a run's PnL less the first one's over their common time, with its 95 % interval.
 
-        The interval is that of the paired differences of each minute with a market in both, as of a verdict
-        (`mm.backtest.metrics.risk`), about the whole PnL: that outside such minutes is in the PnL, too. None for the
-        first run itself, without such time, or if the assets differ.
+        The interval is from paired differences of each minute with a market in both (`mm.backtest.metrics.risk`), about
+        the whole PnL, which includes other minutes. None for the first run, without common time, or for different
+        assets.
         """
         first = self.runs[0]
         span = _common([first, run]) if first in self.known and run in self.known else None
@@ -141,14 +135,14 @@ class TearSheet:
         return {"seconds": (span[1] - span[0]) / US_PER_S, "pnl": pnl, **tested, **ends}
 
     def numbers(self) -> dict[str, list[float | None]]:
-        """Return the numbers of all runs by name; those that no run has are omitted.
+        """Return the runs' numbers by name; those that no run has are omitted.
 
-        The Sharpe ratio is omitted if a run has fewer than `SHARPE_DAYS` days.
+        The Sharpe ratio needs `SHARPE_DAYS` days in every run.
         """
         return compared([run.summary for run in self.runs])
 
     def unequal(self) -> list[str]:
-        """Return what makes the numbers hard to compare: symbols, time, assets, data, fill assumptions, versions."""
+        """Return what hampers comparison: symbols, time, assets, data, fill assumptions, versions."""
         lines = []
         if len({run.summary["symbol"] for run in self.runs}) > 1:
             lines.append(
@@ -178,17 +172,14 @@ class TearSheet:
 
     @property
     def one_asset(self) -> bool:
-        """Whether the PnL of all runs is in one asset, so that it has a difference."""
         return len({run.quote for run in self.runs}) == 1
 
     def knobs(self) -> dict[str, list[Any]]:
-        """Return the knobs that differ and can have an effect, with their value in each run."""
         names = dict.fromkeys(name for run in self.runs for name in run.manifest["knobs"])
         knobs = {name: [run.knob(name) for run in self.runs] for name in names if name not in NO_MATTER}
         return {name: values for name, values in knobs.items() if any(value != values[0] for value in values)}
 
     def warnings(self) -> list[str]:
-        """Return what makes the numbers hard to compare, and then the warnings of the runs themselves."""
         by_line: dict[str, list[str]] = {}
         for run in self.runs:
             for line in run.summary["warnings"]:
@@ -201,7 +192,6 @@ class TearSheet:
         return [*self.unequal(), *own]
 
     def each(self, text: Callable[[ComparedRun], str], runs: Sequence[ComparedRun] | None = None) -> str:
-        """Return a text of each run, after its name."""
         return ", ".join(f"{run.name}: {text(run)}" for run in runs or self.runs)
 
     def _unequal_time(self) -> list[str]:
@@ -234,7 +224,7 @@ def _common(runs: Sequence[ComparedRun]) -> tuple[int, int] | None:
 
 
 def _spans_of(run: ComparedRun, span: tuple[int, int]) -> Spans:
-    """Return the time with a market of a run within a *span*; all of it for a run of a version that did not tell."""
+    """Return a run's time with a market in *span*; all of it for an older version."""
     within = Spans.of(np.array([span], np.int64))
     own = run.summary.get("spans")
     return within if own is None else within.within(Spans.of(np.array(own, np.int64).reshape(-1, 2)))
@@ -246,7 +236,6 @@ def _from_zero(curve: EquityCurve) -> EquityCurve:
 
 
 def _held_at(curve: EquityCurve, us: "np.ndarray[Any, np.dtype[np.int64]]") -> Floats:
-    """Return the PnL at some instants from the first of the account on; NaN without a mark."""
     return curve.equity[np.maximum(np.searchsorted(curve.us, us, side="right") - 1, 0)]
 
 
@@ -272,7 +261,6 @@ def _rate(summary: Mapping[str, Any], over: float | None, scale: float) -> float
 
 
 def _at(summary: Mapping[str, Any], name: str) -> float | None:
-    """Return the number at a path such as ``inventory.rms``; None if it is undefined."""
     value = value_at(summary, name)
     return value if isinstance(value, int | float) else None
 
@@ -394,7 +382,7 @@ def _in_bp(runs: Sequence[ComparedRun]) -> bool:
 def markouts_figure(runs: Sequence[ComparedRun]) -> Figure | None:
     """Return the realised half-spread of each run some time after a fill; None without fills.
 
-    It is per unit in the quote asset, or in basis points of the price if the symbols differ.
+    In the quote asset per unit, or in basis points if symbols differ.
     """
     traces = []
     for run, colour in zip(runs, SERIES, strict=False):
@@ -407,7 +395,6 @@ def markouts_figure(runs: Sequence[ComparedRun]) -> Figure | None:
 
 
 def _hours_card(runs: Sequence[ComparedRun]) -> str:
-    """Return fills and PnL per hour of day, each the mean over the days that have this hour."""
     known = [run for run in runs if len(run.columns.state["recv_us"])]
     hours = [HoursOfDay.of(run.columns) for run in known]
     seen = np.flatnonzero(sum(hour.days for hour in hours))
@@ -454,7 +441,6 @@ def _pnl(summary: Mapping[str, Any]) -> str:
 
 
 def line_below(text: str) -> str:
-    """Return a *text* that has a line of its own in a cell."""
     return f'<small class="line">{escape(text)}</small>'
 
 
@@ -498,7 +484,6 @@ def numbers_card(sheet: TearSheet) -> str:
 
 
 def knobs_card(sheet: TearSheet) -> str:
-    """Return the table of the knobs that differ."""
     rows = [(f"<code>{escape(name)}</code>", *map(_value, values)) for name, values in sheet.knobs().items()]
     head = ("knob", *(run.name for run in sheet.runs))
     body = grid(head, rows) if rows else nothing("No knob with an effect differs.")

@@ -62,11 +62,9 @@ def page(
     """Return the page of the run in *folder* as HTML.
 
     Args:
-        folder: Folder of the schedule and its metrics; that of a walk-forward also has a backtest's folder.
-        about: The command and the knobs, to print at the end.
-        now: Entries that take the place of those of the summary, such as what was known or played after the run.
-        run: The columns of the backtest; None reads them from its files.
-        warnings: Those of the days of a schedule; a backtest has its own.
+        folder: Of the schedule; a walk-forward's also has a backtest's folder.
+        now: Entries that replace the summary's, known or played after the run.
+        run: Columns of the backtest; None reads them from its files.
 
     Raises:
         BrokenFile: If a file of the run cannot be read.
@@ -111,7 +109,6 @@ def schedule_line(schedule: Content, kind: str) -> str:
 
 
 def segments_of(schedule: "Schedule") -> SegmentRows:
-    """Return the segments of a schedule as rows."""
     none = (None, None)
     plain = ("start_us", "end_us", "A", "k", "A_shrunk", "k_shrunk")
     names = (*plain, "A_low", "A_high", "k_low", "k_high")
@@ -155,7 +152,6 @@ def _notes(rows: SegmentRows, summary: Content | None, more: Sequence[str]) -> s
 
 
 def _over_time(rows: SegmentRows, over: EquityCurve | None, summary: Content | None) -> str:
-    """Return the card of the charts over time, which zoom together."""
     quote = "" if summary is None else quote_asset(summary)
     hint = (
         "All charts share one time axis; a segment is traded with a fit of earlier data. Point at a mark for its "

@@ -42,7 +42,7 @@ class KeptDay:
         return sum(file.size for file in self.files)
 
     def remove(self) -> None:
-        """The tape's own file goes first, so that nothing uses the others; missing files count as removed. Raises OSError."""
+        """The tape's own file goes first, so nothing uses the others; missing files are ignored; raises OSError."""
         for file in sorted(self.files, key=lambda file: len(file.path.name)):
             VerifiedFiles(file.path.parent).forget(file.path)
             file.path.unlink(missing_ok=True)

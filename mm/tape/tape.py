@@ -293,7 +293,7 @@ class Tape(Shown):
         return doubts_of(self)
 
     def trades_between(self, *, lots: bool, feed: "Feed | None") -> TradesBetween:
-        """Return the trades between the books of `best_lots`, else `price_moves`, as received or in a *feed*'s order."""
+        """Return the trades between the books of `best_lots`, else `price_moves`; in *feed*'s order if it is given."""
         if (lots, feed) not in self._between:
             books = self.best_lots if lots else self.price_moves
             self._between[lots, feed] = TradesBetween.of(books, self.trade_stream, feed)

@@ -1,9 +1,8 @@
 """Binance's published files (trades, aggTrades, bookTicker; CSV, plain or in a ZIP) as messages for the import.
 
-They have no receive time: the exchange's transaction time is used, raised where it steps back. Rows of some files are
-not in the order of their ids, by which they are then sorted. Spot files have no header and,
-since 2025, instants in µs; futures files have a header and ms. Without bookTicker files of the same days there is no
-book, only trades; with them the book is the best level of each side.
+There is no receive time: the exchange's transaction time counts, raised where it steps back. Some files are out of id
+order and are sorted by id. Spot: no header, since 2025 instants in µs; futures: header, ms. Without bookTicker files of
+the same days there are only trades; with them the book is each side's best level.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,15 +29,12 @@ _KINDS = {"aggTrades": AGG_TRADES, "bookTicker": TICKERS, "trades": TRADES}
 
 
 class BinanceVisionReader(FileReader):
-    """Yield the events of one symbol in one or more files, in any order; trades come first.
+    """Yield one symbol's events from files in any order; trades come first.
 
-    The files have Binance's names: ``SYMBOL-trades-2024-07-24.zip``, ``SYMBOL-aggTrades-2024-07.csv`` …
+    Names are Binance's: ``SYMBOL-trades-2024-07-24.zip``, ``SYMBOL-aggTrades-2024-07.csv`` …
 
     Args:
-        paths: The files.
-        symbol: Upper case.
-        moved: Called with the bytes of all files read so far.
-        day: The UTC day, YYYYMMDD, whose rows are read; None reads all.
+        day: UTC day, YYYYMMDD; None reads all.
 
     Raises:
         BrokenFile: If a file has another name or other columns, or a row is incomplete.
@@ -66,7 +62,6 @@ class BinanceVisionReader(FileReader):
             self.notes.append(f"{self._outside:,} rows of another day were left out")
 
     def _of_day(self, us: int) -> bool:
-        """Return whether an instant is of the day, and count it if not."""
         inside = self._span_us is None or self._span_us[0] <= us < self._span_us[1]
         self._outside += not inside
         return inside
@@ -116,7 +111,7 @@ class BinanceVisionReader(FileReader):
                     yield at_us, 0, (path, row), FileTrade(at_us, price, qty, -1 if maker else 1, number, span)
 
     def _tickers(self, path: Path) -> Iterator[TimedEvent]:
-        """Yield the best levels; each ticker replaces the best level of each side."""
+        """Each ticker replaces the best level of each side."""
         sides: list[Sequence[Level]] | None = None
         for block in self._blocks("bookTicker", path):
             place = FilePlace(path)
@@ -136,7 +131,7 @@ class BinanceVisionReader(FileReader):
 
 
 def _side(price: str | None, qty: str | None) -> Sequence[Level]:
-    """Return the best level of a side; none of an empty side, which has no price, or a quantity of 0."""
+    """An empty side has no price, or quantity 0."""
     return ((price, qty),) if price and qty and qty.strip("0.") else ()
 
 
@@ -148,7 +143,7 @@ def _moved(old: Sequence[Level], new: Sequence[Level]) -> list[Level]:
 
 
 def kind_of(path: Path, symbol: str) -> str:
-    """Return the kind of a file by its name: ``trades``, ``aggTrades`` or ``bookTicker``.
+    """Return ``trades``, ``aggTrades`` or ``bookTicker`` by the file's name.
 
     Raises:
         BrokenFile: If the name is not of Binance's form.

@@ -38,17 +38,10 @@ _COUNTED = {
 
 
 def require_linear(exchange: str, symbol: str, place: FilePlace, row: int, *, counted: bool) -> None:
-    """Refuse a symbol of an exchange that is inverse, or counted in contracts of unknown size.
+    """Refuse an inverse symbol, or one counted in contracts of unknown size; raises BrokenFile.
 
     Args:
-        exchange: Its name in the file; empty if the file has none.
-        symbol: The symbol as in the file.
-        place: The file.
-        row: A row with the symbol.
-        counted: Whether the size of a contract is given.
-
-    Raises:
-        BrokenFile: If it is.
+        counted: Whether the contract size is given.
     """
     name, upper = exchange.lower(), symbol.upper()
     of = f"{symbol} of {exchange}" if exchange else symbol

@@ -1,9 +1,9 @@
 """Databento in the schema MBO (market by order), as CSV or DBN: messages and an order log for the import.
 
 Orders are added, modified, cancelled and cleared; a level is the sum of the orders at its price. Trades and fills
-change no level, as a cancel follows each fill. The book is valid only after the last record of an event (F_LAST), and
-successive records of a snapshot (F_SNAPSHOT) are a whole book. The receive time is ``ts_recv``. Times are ns or ISO
-8601, prices 1e-9 or decimals, as chosen in the download.
+change no level, as a cancel follows each fill. The book is valid only after an event's last record (F_LAST); successive
+snapshot records (F_SNAPSHOT) are a whole book. The receive time is ``ts_recv``. Times are ns or ISO 8601, prices 1e-9
+or decimals, as chosen in the download.
 """
 
 from collections.abc import Iterator, Sequence
@@ -59,8 +59,7 @@ _NO_RECORDS = pl.DataFrame(schema=dict.fromkeys(_Record._fields[:-2], pl.Int64))
 class DatabentoReader(FileReader):
     """Yield the events of one instrument in one or more files, in the given order.
 
-    The symbol is a value of the column ``symbol``; without that column, a file must be of one instrument. It may begin
-    within a session.
+    The symbol is in the column ``symbol``; without it a file must have one instrument. It may begin within a session.
 
     Raises:
         BrokenFile: If a file is not such a table, has an invalid row, or several instruments or venues.
@@ -89,7 +88,6 @@ class DatabentoReader(FileReader):
             self.notes.append(f"{self._doubtful:,} records are marked as a book that may be bad (F_MAYBE_BAD_BOOK)")
 
     def _blocks(self, path: Path) -> Iterator[pl.DataFrame]:
-        """Yield the records of the instrument in *path*, with their rows, as numbers."""
         if _is_dbn(path):
             for frame in dbn_blocks(path, self._symbol, self._at, self._progress(path)):
                 yield self._checked(self._spelt(frame))
@@ -102,7 +100,6 @@ class DatabentoReader(FileReader):
         yield from map(self._checked, map(self._ours, table))
 
     def _spelt(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return records of DBN with the numbers of their letters."""
         for column, words in (("action", _ACTIONS), ("side", _SIDES)):
             numbers = frame[column].replace_strict({ord(word): code for word, code in words.items()}, default=None)
             if numbers.null_count():
@@ -150,7 +147,6 @@ class DatabentoReader(FileReader):
                 raise self._at.broken(what, f"{way_out}, or remove the other rows", at)
 
     def _checked(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return the records with their command; one that says nothing of an order is an error."""
         adds = frame["action"].is_in([_ADD, _MODIFY])
         top = (frame["flags"] & F_TOB) > 0
         sideless = adds & (frame["side"] == 0)
@@ -167,7 +163,6 @@ class DatabentoReader(FileReader):
         return frame
 
     def _events(self, frame: pl.DataFrame, *, end: bool = False) -> Iterator[TimedEvent]:
-        """Yield the events of records; *end* ends a snapshot."""
         path, records = self._at.path, self._with_ends(frame, end=end)
         if not records.height:
             return
@@ -200,7 +195,6 @@ class DatabentoReader(FileReader):
             yield instants[at], 0, (path, rows[at]), event
 
     def _with_ends(self, frame: pl.DataFrame, *, end: bool) -> pl.DataFrame:
-        """Return records with a command at the end of each snapshot, and whether the book is whole after each."""
         last = pl.DataFrame([self._replay]) if self._replay is not None else None
         frame = frame.with_columns(
             snapshot=(pl.col("flags") & F_SNAPSHOT) > 0,
@@ -225,7 +219,7 @@ class DatabentoReader(FileReader):
         return whole
 
     def _received(self, column: "dict[str, NDArray[np.int64]]") -> "NDArray[np.int64]":
-        """Return the receive times; one marked as bad is never before that of the record before."""
+        """A time marked as bad is never before the previous record's."""
         stamp = column["recv_us"]
         bad = (column["flags"] & F_BAD_TS_RECV) > 0
         if not bad.any():
@@ -249,7 +243,6 @@ class DatabentoReader(FileReader):
 def _commands(
     column: "dict[str, NDArray[np.int64]]",
 ) -> "tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]":
-    """Return what each record does to the orders, its price (0 for none) and its quantity."""
     action, flags = column["action"], column["flags"]
     price = np.where(column["price"] == NO_PRICE, 0, column["price"])
     op = _OPS[action]
@@ -272,7 +265,7 @@ def _event(made: BookMessage, exch_us: int) -> FileEvent:
 
 @lru_cache(maxsize=1 << 16)
 def _text(price_e9: int) -> str:
-    """Return a price as a decimal of eight places, nine if the last is none."""
+    """A decimal of eight places, nine if needed."""
     text = decimal_text(price_e9, 9)
     return text[:-1] if text.endswith("0") else text
 
@@ -284,7 +277,6 @@ def _is_dbn(path: Path) -> bool:
 
 
 def _letters(block: RowBlock, column: str, words: dict[str, int], place: FilePlace) -> pl.Series:
-    """Return a column of letters as numbers."""
     numbers = block.cells[column].replace_strict(words, default=None, return_dtype=pl.Int64)
     if numbers.null_count():
         one_of(block, column, words, place)
@@ -292,7 +284,6 @@ def _letters(block: RowBlock, column: str, words: dict[str, int], place: FilePla
 
 
 def _prices(block: RowBlock, place: FilePlace) -> pl.Series:
-    """Return prices in 1e-9, given so or as decimals; `NO_PRICE` for none."""
     text = block.cells["price"]
     numbers = text.cast(pl.Int64, strict=False)
     if numbers.null_count():
@@ -318,7 +309,6 @@ def _prices(block: RowBlock, place: FilePlace) -> pl.Series:
 
 
 def _instants(block: RowBlock, column: str, place: FilePlace) -> pl.Series:
-    """Return a column of instants in µs, given in ns or as ISO 8601."""
     text = block.cells[column]
     numbers = text.cast(pl.Int64, strict=False)
     if not numbers.null_count():

@@ -1,8 +1,8 @@
 """Export of a day folder as Parquet files with typed columns, and import back to the same text.
 
-Whole numbers and booleans are typed; prices and quantities stay the exchange's decimal text (``cast`` converts them to
-decimals or floats), to preserve trailing zeros. Depth messages keep their levels as lists. Each block of rows is
-converted back and compared with its text before it is written: a difference is an error.
+Whole numbers and booleans are typed; prices and quantities stay decimal text (``cast`` converts them), to preserve
+trailing zeros. Depth messages keep their levels as lists. Each block is converted back and compared with its text
+before it is written.
 """
 
 import csv
@@ -45,10 +45,8 @@ class MovedFile:
     """One written file.
 
     Attributes:
-        path: Relative to the written folder.
-        rows: Rows; None for a file that was copied unchanged.
-        text_bytes: Size of its uncompressed text.
-        file_bytes: Size of the written file.
+        rows: None for a copied file.
+        text_bytes: Uncompressed.
     """
 
     path: str
@@ -61,7 +59,6 @@ def export_day(folder: DayFolder, target: Path) -> list[MovedFile]:
     """Write every file of *folder* below *target*, tables as Parquet and the others unchanged.
 
     Raises:
-        MissingDay: If there is no such day.
         RunExists: If *target* exists.
         BrokenFile: If a value cannot be represented exactly in its column.
     """
@@ -82,7 +79,6 @@ def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[MovedFile
     """Write the day that was exported to *source* (``…/SYMBOL/YYYYMMDD``) below *data_root*.
 
     Raises:
-        MissingDay: If *source* is not such a folder.
         RunExists: If the day exists.
         BrokenFile: If the text differs from the exported text, by its manifest.
     """
@@ -111,7 +107,7 @@ def import_day(source: Path, data_root: Path) -> tuple[DayFolder, list[MovedFile
 
 @contextmanager
 def _staged(place: Path, taken: str) -> Iterator[Path]:
-    """Yield a temporary folder next to *place*, renamed to it when the block succeeds, and removed otherwise."""
+    """The folder is renamed to *place* if the block succeeds, else removed."""
     place = target_of(place)
     if place.exists():
         raise RunExists(taken)
@@ -133,7 +129,7 @@ def _copied(path: Path, target: Path, name: Path) -> MovedFile:
 
 
 def _is_order_log(path: Path, folder: DayFolder) -> bool:
-    """Return whether *path* is a log in columns; an older export has the text of one, as tables have it."""
+    """An older export has a log as text, like tables."""
     return path == folder.order_log_columns and pq.read_schema(path).field("us").type == pa.int64()
 
 
@@ -142,7 +138,6 @@ def _bare(name: Path) -> Path:
 
 
 def _to_parquet(path: Path, target: Path, root: Path) -> MovedFile:
-    """Write a table as Parquet, row group by row group."""
     target.parent.mkdir(parents=True, exist_ok=True)
     rows = size = 0
     with ExitStack() as held:
@@ -161,7 +156,6 @@ def _to_parquet(path: Path, target: Path, root: Path) -> MovedFile:
 
 
 def _blocks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the rows of a file in blocks; an empty table is one block without rows."""
     first = True
     try:
         while (lines := list(islice(stream, ROWS_AT_ONCE))) or first:
@@ -174,14 +168,12 @@ def _blocks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _diff_keys(path: Path) -> Sequence[str]:
-    """Return the keys of the depth messages of a day, by the market in its schema."""
     schema = path.parents[1] / "schema.json"
     usdm = schema.is_file() and json.loads(schema.read_bytes()).get("venue") == USDM
     return USDM_DIFF_KEYS if usdm else DIFF_KEYS
 
 
 def _checked(path: Path, names: Sequence[str], text: bytes) -> pl.DataFrame:
-    """Return the rows of *text* with typed columns, after checking that they convert back to the same text."""
     try:
         table = _read(names, text)
         same = _text(table) == text
@@ -215,7 +207,6 @@ def _type(name: str) -> pl.DataType:
 
 
 def _text(table: pl.DataFrame) -> bytes:
-    """Return the rows of *table* as text of the day's files."""
     if not table.height:
         return b""
     if "b" in table.columns:
@@ -233,7 +224,6 @@ def _text(table: pl.DataFrame) -> bytes:
 
 
 def _to_text(path: Path, target: Path, root: Path) -> MovedFile:
-    """Write a Parquet file as its original table."""
     try:
         file = pq.ParquetFile(path)
     except (OSError, ValueError) as error:
@@ -251,7 +241,7 @@ def _to_text(path: Path, target: Path, root: Path) -> MovedFile:
 
 
 def _seal(folder: DayFolder) -> None:
-    """Check the files against the exported manifest, and update the hashes of recompressed ones."""
+    """Check the files against the manifest, and update hashes of recompressed ones."""
     before = read_manifest(folder)
     if before is None or not before.sealed:
         return

@@ -29,7 +29,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 def dbn_blocks(path: Path, symbol: str, place: FilePlace, moved: Callable[[int], None]) -> Iterator[pl.DataFrame]:
-    """Yield the records of *symbol*, with their numbers in the file as rows, and letters as numbers of their text.
+    """Yield *symbol*'s records, numbered as rows, letters as numbers.
 
     Raises:
         UsageError: If the library is not installed.
@@ -67,7 +67,7 @@ def dbn_blocks(path: Path, symbol: str, place: FilePlace, moved: Callable[[int],
 
 
 def _metadata(path: Path, stream: Any) -> tuple[list[tuple[str, int, str, str]], int]:
-    """Return symbol, instrument and [first, end) dates of each mapping, and the bytes of a record."""
+    """Return symbol, instrument and [first, end) dates of each mapping, and the size of a record."""
     try:
         from databento_dbn import DBNError, Metadata
     except ImportError as error:

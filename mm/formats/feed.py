@@ -1,7 +1,7 @@
-"""Converts events of third-party files to messages for the import: levels, whole books, trades and gaps.
+"""Converts third-party events to messages: levels, whole books, trades, gaps.
 
-Such files have no consecutive update ids, so each message gets the next one. The book is tracked here too: while the
-source's book is crossed, the import drops its own, and gets the next one that is not crossed.
+Without consecutive update ids, each message gets the next one. The book is tracked here too: while the source's is
+crossed, the import drops its own, and gets the next uncrossed one.
 """
 
 from collections import Counter
@@ -44,9 +44,9 @@ class LevelChanges(NamedTuple):
 
 
 class WholeBook(NamedTuple):
-    """All levels of the book, in any order; they replace the previous ones.
+    """All levels, in any order; they replace the previous ones.
 
-    *log_rows*, here and in `LevelChanges`: rows of the order log up to this event, if the source has one.
+    *log_rows*, here and in `LevelChanges`: rows of the order log up to this event.
     """
 
     bids: Sequence[Level]
@@ -58,8 +58,8 @@ class WholeBook(NamedTuple):
 class BookEdits(NamedTuple):
     """Edits of the book: side, price and quantity of a level.
 
-    An edit without a quantity removes the levels of its side (0: of both) from the best to its price; without a price,
-    all of them. *snapshot* is whether the result is a snapshot, and not a change of the previous book.
+    An edit without quantity removes the levels of its side (0: both) from the best to its price; without price, all.
+    *snapshot*: the result is a snapshot, not a change.
     """
 
     exch_us: int
@@ -68,9 +68,9 @@ class BookEdits(NamedTuple):
 
 
 class FileTrade(NamedTuple):
-    """A trade: *side* is +1 for a buyer as aggressor, -1 for a seller, 0 if unknown.
+    """*side* is +1 for a buying aggressor, -1 for a seller, 0 if unknown.
 
-    *trade_id* is the venue's if its ids are ascending; *span* are the ids of the trades that it aggregates.
+    *trade_id* is the venue's if ascending; *span* has the ids of aggregated trades.
     """
 
     exch_us: int
@@ -96,22 +96,16 @@ TimedEvent = tuple[int, int, RowPlace, FileEvent]
 
 
 class FileReader:
-    """Base of the readers of one file format, which yield receive times, in µs, and events.
-
-    Args:
-        paths: The files.
-        symbol: Upper case.
-        moved: Called with the bytes of all files read so far.
+    """Base of file readers; they yield receive times (µs) and events.
 
     Attributes:
-        place: File and row of the last event.
-        grows: Whether the book is built from changes if no whole book comes first.
-        exchange_times: Whether the files have only the exchange's times, which are raised where they step back.
+        grows: Whether the book builds from changes without a first whole book.
+        exchange_times: Whether times are only the exchange's, raised where they step back.
         notes: Sentences for the report, complete after reading.
-        orders: The orders of the source, if its files have them.
-        counted: Whether the size of a contract is known, so that quantities may be numbers of contracts.
-        price_scale: Power of ten by which the prices are to be multiplied.
-        scales: Whether the reader multiplies them itself.
+        orders: Of the source, if any.
+        counted: Whether quantities may be contracts of known size.
+        price_scale: Power of ten to multiply prices by.
+        scales: Whether the reader does so itself.
     """
 
     grows = False
@@ -131,7 +125,6 @@ class FileReader:
 
     @property
     def told(self) -> Sequence[str]:
-        """How the files were read, if that had to be found out."""
         return ()
 
     def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
@@ -145,12 +138,10 @@ class FileReader:
         self.notes += [*self._far.far(), *self._raised.raised()]
 
     def _streams(self) -> Sequence[Iterable[TimedEvent]]:
-        """Return the streams of the files, which are merged by time and rank; each is in order."""
+        """Streams are merged by time and rank; each is in order."""
         raise NotImplementedError
 
     def _progress(self, path: Path) -> BytesRead:
-        """Return the function to call with the bytes of one of the files read so far."""
-
         def moved(done: int) -> None:
             self._read[path] = done
             self._moved(sum(self._read.values()))
@@ -158,9 +149,9 @@ class FileReader:
         return moved
 
     def _far_row(self, timed: TimedEvent, us: int, first_us: int) -> TimedEvent | None:
-        """Leave out a trade with a far time, and apply a change of the book where it stands, with the time *us*.
+        """Leave out a trade with a far time; apply a book change where it stands, at *us*.
 
-        One that belongs to an earlier time of the file stays, and is refused: the rows are not in order.
+        A row of an earlier time of the file stays, and is refused: rows are out of order.
         """
         own_us, rank, place, event = timed
         if not isinstance(event, FileTrade) and first_us <= own_us < us:
@@ -189,11 +180,8 @@ class FileCapture:
     """Iterate over the messages of a reader, with the interface of `mm.market_data.captures.Capture`.
 
     Args:
-        reader: Reads the files.
-        symbol: Upper case.
-        grid: Checks every price and quantity.
-        contract_size: Base asset of one contract, if the quantities are numbers of contracts.
-        price_scale: Power of ten by which prices are multiplied and quantities divided.
+        contract_size: Base asset of one contract, if quantities count contracts.
+        price_scale: Power of ten that multiplies prices and divides quantities.
 
     Raises:
         BrokenFile: If an instant is out of order or outside the years 2009 to 2099, or a number is invalid.
@@ -226,17 +214,14 @@ class FileCapture:
 
     @property
     def lines(self) -> FilePlace:
-        """Position of the reader."""
         return self.reader.place
 
     @property
     def symbols(self) -> Counter[str]:
-        """The symbols found by the reader."""
         return self.reader.place.symbols
 
     @property
     def told(self) -> Sequence[str]:
-        """How the files were read."""
         told = [*self.reader.told, *(self.reader.orders.told() if self.reader.orders else ())]
         if self._scale != 1:
             told.append(f"prices are times {self._scale:,}, quantities are in units of {self._scale:,}")
@@ -244,7 +229,6 @@ class FileCapture:
 
     @property
     def warnings(self) -> list[str]:
-        """Notes for the report."""
         warnings = list(self.reader.notes)
         if self.reader.orders:
             warnings += self.reader.orders.notes()
@@ -266,16 +250,13 @@ class FileCapture:
         return warnings
 
     def write_order_logs(self, folders: "Sequence[DayFolder]", zone: str, tick_e8: int, lot_e8: int) -> list[str]:
-        """Write the order log of each day, if the source has single orders; return sentences for the report."""
         return self.reader.orders.write(folders, zone, tick_e8, lot_e8) if self.reader.orders else []
 
     @property
     def line(self) -> int:
-        """Number of the last row."""
         return self.reader.place.number
 
     def where(self) -> str:
-        """Return the file and the last row."""
         return _where((self.reader.place.path, self.line))
 
     def __iter__(self) -> Iterator[CapturedMessage]:
@@ -298,7 +279,6 @@ class FileCapture:
                 raise self.reader.place.broken(f"price or quantity: {error}", way_out) from error
 
     def _in_units(self, price: str) -> str:
-        """Return a price of one unit of the instrument."""
         return price if self.reader.scales else _times(price, self._scale)
 
     def _check_time(self, recv_us: int) -> None:
@@ -340,7 +320,7 @@ class FileCapture:
     def _change(
         self, exch_us: int, bids: Sequence[Level], asks: Sequence[Level]
     ) -> Iterator[DepthUpdate | DepthSnapshot]:
-        """Apply changes to the book; if they uncross it, a snapshot follows."""
+        """If the changes uncross the book, a snapshot follows."""
         bids, asks = self._checked(bids), self._checked(asks)
         crossed = self._book.change(bids, asks)
         self._update_id += 1
@@ -351,7 +331,7 @@ class FileCapture:
         self._valid = self._begun and not crossed
 
     def _renew(self, recv_us: int, event: WholeBook) -> Iterator[BookLoss | DepthSnapshot | DepthUpdate]:
-        """Apply a whole book; beside changes, a difference from the tracked one means that changes were lost."""
+        """A difference from the tracked book means that changes were lost."""
         fresh = self._new_book(*(levels_above_zero(self._checked(side)) for side in (event.bids, event.asks)))
         if not any(fresh.levels()):
             yield from self._lose("cleared")
@@ -397,7 +377,7 @@ class FileCapture:
             yield from self._change(_stamp(event.exch_us, recv_us), *changed)
 
     def _lose(self, cause: str) -> Iterator[BookLoss]:
-        """Drop the book, as messages were lost before now; the next id stands for them."""
+        """Messages were lost before now; the next id stands for them."""
         was_valid = self._valid
         self._void()
         self._update_id += 1
@@ -405,7 +385,6 @@ class FileCapture:
             yield BookLoss(cause, unseen=True)
 
     def _checked(self, levels: Sequence[Level]) -> Sequence[Level]:
-        """Return *levels*, checked, with quantities of at most eight places."""
         try:
             self._grid.check(levels)
         except OffGrid:
@@ -414,17 +393,15 @@ class FileCapture:
         return levels
 
     def _qty(self, text: str) -> str:
-        """Return a quantity of the file in units of the instrument."""
         return self._rounded_qty(text, self._contract_size)
 
     def _rounded_qty(self, text: str, times: Decimal | None = None) -> str:
-        """Return a quantity, rounded to eight places."""
         qty, exact = rounded_qty(text, times)
         self._rounded += not exact
         return qty
 
     def _trade(self, recv_us: int, event: FileTrade) -> Iterator[TradePrint | AggTrade]:
-        """Yield a trade; one without a quantity was no execution, and only its id counts."""
+        """Without a quantity it was no execution, and only its id counts."""
         price, side, kind = event.price, event.side, None
         qty = self._rounded_qty(event.qty)
         if self._printed.qty(qty):
@@ -451,7 +428,7 @@ class FileCapture:
             yield TradePrint(at_us, self._symbol, number, price, qty, at_us, side < 0, X=kind)
 
     def _likely_side(self, price_e8: int) -> int:
-        """Return the aggressor's side, by the mid, and at the mid by the previous trade (Lee and Ready, 1991)."""
+        """By the mid, at the mid by the previous trade (Lee and Ready, 1991)."""
         bid, ask = self._book.best() if self._valid else (None, None)
         beyond = 2 * price_e8 - (bid + ask) if bid is not None and ask is not None else 0
         beyond = beyond or (price_e8 - self._last_e8 if self._last_e8 else 0)
@@ -474,7 +451,6 @@ class FileCapture:
 
 
 def _with_numbers(event: FileEvent, price_of: Callable[[str], str], qty_of: Callable[[str], str]) -> FileEvent:
-    """Return *event* with converted prices and quantities."""
     if isinstance(event, FileTrade):
         return event._replace(price=price_of(event.price), qty=qty_of(event.qty))
     if isinstance(event, (LevelChanges, WholeBook)):
@@ -488,7 +464,7 @@ def _with_numbers(event: FileEvent, price_of: Callable[[str], str], qty_of: Call
 
 @lru_cache(maxsize=1 << 16)
 def _times(price: str, scale: Decimal) -> str:
-    """Return a decimal times *scale*; what is none stays, for the grid to refuse it."""
+    """Text that is no decimal stays, for the grid to refuse it."""
     try:
         return f"{Decimal(price) * scale:f}"
     except InvalidOperation:
@@ -496,7 +472,6 @@ def _times(price: str, scale: Decimal) -> str:
 
 
 def _most_places(event: FileEvent) -> int:
-    """Return the largest number of decimal places of an event's prices."""
     most = 0
 
     def noted(price: str) -> str:
@@ -511,7 +486,7 @@ def _most_places(event: FileEvent) -> int:
 
 
 def finer_way_out(places: int) -> str:
-    """Return the way out for prices with that many decimal places; empty if they have at most eight."""
+    """Return the way out for prices with so many places; empty up to eight."""
     if places <= MOST_PLACES:
         return ""
     scale = 1000 ** -((MOST_PLACES - places) // 3)
@@ -519,7 +494,6 @@ def finer_way_out(places: int) -> str:
 
 
 def _stamp(exch_us: int, recv_us: int) -> int:
-    """Return the exchange time, or the receive time if it is unknown or out of range."""
     return exch_us if FIRST_US <= exch_us < LAST_US else recv_us
 
 
@@ -529,7 +503,7 @@ def levels_above_zero(levels: Sequence[Level]) -> Sequence[Level]:
 
 
 def _clear(sides: Sides, side: int, upto_e8: int | None) -> None:
-    """Remove the levels of a side (0: of both) from the best to a price; None: all of them."""
+    """A price of None clears all."""
     for cleared in (1, -1) if side == 0 else (side,):
         sides[cleared] = {
             key: level

@@ -21,17 +21,17 @@ def are_flags(words: Collection[str]) -> bool:
 
 
 def true_is_whole_book(column: str) -> bool | None:
-    """Return whether true of *column* is a whole book rather than a change; None if its name does not tell."""
+    """Return whether true means a whole book rather than a change; None if the column's name does not tell."""
     whole, change = (bool(pattern.search(column.lower())) for pattern in (_SNAPSHOT, _CHANGE))
     return whole if whole != change else None
 
 
 def side_of_true(column: str, *, is_maker: bool = False) -> int:
-    """Return the side of rows with true in *column*, +1 for bids and buying aggressors; 0 if its name does not tell.
+    """Return the side of rows with true, +1 for bids and buying aggressors; 0 if unknown.
 
     Args:
-        column: Its name; a maker's side is the opposite of the aggressor's.
-        is_maker: Whether it is known to be of the maker, and unless the name says otherwise, of a buying one.
+        column: A maker's side is opposite to the aggressor's.
+        is_maker: Known to be of the maker, a buying one unless the name says otherwise.
     """
     name = column.lower()
     buy, sell = bool(_BUY.search(name)), bool(_SELL.search(name))
@@ -42,5 +42,4 @@ def side_of_true(column: str, *, is_maker: bool = False) -> int:
 
 
 def flags_by(meaning: Mapping[bool, object]) -> dict[str, object]:
-    """Return the words of boolean columns with what true and false mean."""
     return {word: meaning[flag] for word, flag in BOOLEANS.items()}

@@ -1,8 +1,8 @@
 """hftbacktest's event arrays, versions 2 and 1, as messages for the import.
 
 Version 2 is a structured array (``ev``, ``exch_ts``, ``local_ts``, ``px``, ``qty``, …), version 1 six columns of floats
-(event, exchange time, local time, side, price, quantity). Only events of the local side are used: rows with the flag
-LOCAL, in version 1 those with a local time. The receive time is ``local_ts``.
+(event, exchange time, local time, side, price, quantity). Only local events count: the flag LOCAL, in version 1 a local
+time. The receive time is ``local_ts``.
 """
 
 import zipfile
@@ -64,7 +64,7 @@ _ORDER_OPS[[TRADE_EVENT, CLEAR_EVENT, ADD_ORDER, CANCEL_ORDER, MODIFY_ORDER, FIL
 
 
 class _LocalRows(NamedTuple):
-    """Rows of the local side: their indices in the array, and their cells; prices and quantities in 1e-8."""
+    """Local rows: indices in the array, and cells; prices and quantities in 1e-8."""
 
     number: list[int]
     kind: list[int]
@@ -76,9 +76,9 @@ class _LocalRows(NamedTuple):
 
 
 class HftbacktestReader(FileReader):
-    """Yield the events of one or more files, in the given order: a snapshot first.
+    """Yield the events of files in order: a snapshot first.
 
-    They are ``.npz`` or ``.npy``, whose rows count from 1, and do not contain the symbol.
+    Rows of ``.npz`` or ``.npy`` count from 1; the symbol is not in them.
 
     Raises:
         BrokenFile: If a file is incomplete, is not such an array, or a row is invalid.
@@ -113,7 +113,7 @@ class HftbacktestReader(FileReader):
             self.notes.append(f"{self._timeless:,} rows have no receive time: they count with the next one")
 
     def _events(self, blocks: Iterator[_LocalRows]) -> Iterator[TimedEvent]:
-        """Yield one message for consecutive rows of the book with equal instants."""
+        """Consecutive book rows of one instant are one message."""
         steps: list[tuple[int, str | None, str | None]] = []
         at, plain, snapshot, last_us = (0, 0), True, False, 0
         for rows in blocks:
@@ -147,7 +147,6 @@ class HftbacktestReader(FileReader):
             yield at[0], 0, (self._at.path, self._at.number), _message(at[1], steps, plain=plain, snapshot=snapshot)
 
     def _single_orders(self, path: Path, parts: "Iterable[tuple[int, NDArray[np.generic]]]") -> Iterator[TimedEvent]:
-        """Yield the events of a file of single orders: a message for consecutive rows with equal instants."""
         held, next_row = np.empty(0, EVENT), 1
         for first, array in parts:
             rows = np.concatenate((held, _structured(array).astype(EVENT)))
@@ -204,7 +203,6 @@ class HftbacktestReader(FileReader):
             yield int(recv_us[at]), 0, (path, self._at.number), event
 
     def _local_rows(self, parts: "Iterable[tuple[int, NDArray[np.generic]]]") -> Iterator[_LocalRows]:
-        """Yield the rows of the local side in a file, and count them for the symbol."""
         for first, array in parts:
             cells = _structured(array)
             code, flags = (cells["ev"] & 0xFF).astype(np.int64), cells["ev"]
@@ -260,7 +258,6 @@ class HftbacktestReader(FileReader):
             )
 
     def _arrays(self, path: Path) -> Iterator[tuple[int, NDArray[np.generic]]]:
-        """Yield parts of the array in *path*, with the index of their first row."""
         moved = self._progress(path)
         with ExitStack() as held:
             raw = held.enter_context(file_of(path))
@@ -286,7 +283,6 @@ class HftbacktestReader(FileReader):
                 raise BrokenFile(f"{path}:{where}: not a whole .npz or .npy ({error}); {COPY_AGAIN}") from error
 
     def _head(self, stream: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-        """Return shape and type of the array at the start of *stream*."""
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)
@@ -302,7 +298,6 @@ class HftbacktestReader(FileReader):
 
 
 def _has_orders(array: NDArray[np.generic]) -> bool:
-    """Return whether the first event of a book is of a single order, not of a level."""
     code = (_structured(array)["ev"] & 0xFF).astype(np.int64)
     of_book = code[np.isin(code, (*_ORDERS, DEPTH_EVENT, SNAPSHOT_EVENT))]
     return bool(len(of_book) and of_book[0] in _ORDERS)
@@ -323,7 +318,6 @@ def _member(packed: zipfile.ZipFile, path: Path) -> str:
 
 
 def _structured(array: NDArray[np.generic]) -> NDArray[np.void]:
-    """Return rows of either version in the columns of version 2."""
     if array.dtype.names is not None:
         return cast("NDArray[np.void]", array)
     table = cast("NDArray[np.float64]", array)
@@ -337,14 +331,14 @@ def _structured(array: NDArray[np.generic]) -> NDArray[np.void]:
 
 
 def _us(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return stamps in ns, µs or ms as µs; their size determines the unit."""
+    """Their size tells ns, µs or ms."""
     return np.where(
         stamps >= MS_BELOW * 1_000, stamps // 1_000, np.where(stamps >= MS_BELOW, stamps, np.maximum(stamps, 0) * 1_000)
     )
 
 
 def _e8_of(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return floats in 1e-8, rounded; masks of those that need more than eight places, and of those out of range."""
+    """Return floats in 1e-8, and masks of those needing over eight places, and of those out of range."""
     scaled = np.where(np.isfinite(numbers) & (np.abs(numbers) < 1e10), numbers, np.nan) * E8
     nearest = np.rint(scaled)
     wrong = ~(np.abs(scaled - nearest) <= np.maximum(1e-3, 4 * np.spacing(np.abs(scaled))))
@@ -362,6 +356,6 @@ def _message(
 
 
 def _is_local(flags: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.bool_]:
-    """Return which events are of the local side; without a flag of a side an event is of both."""
+    """An event without a side flag is of both."""
     seen: NDArray[np.bool_] = ((flags & LOCAL) != 0) | ((flags & (LOCAL | EXCH)) == 0)
     return seen

@@ -1,9 +1,8 @@
-"""Export of a day as hftbacktest's events, version 2, which hftbacktest and the import can read.
+"""Export as hftbacktest's events, version 2, readable by hftbacktest and the import.
 
-The receive time is kept, in ns. The exchange time must be earlier: if the recorder's clock was behind, all exchange
-times are set back by the same amount, whereas hftbacktest sets local times forward. A single exchange time far from the
-others is left out. Events whose exchange times are out
-of order are written twice, once for each side (EXCH, LOCAL), as hftbacktest requires.
+Receive times stay, in ns. Exchange times must be earlier: if the recorder's clock was behind, all are set back equally,
+whereas hftbacktest moves local times forward. A single far exchange time is left out. Events with exchange times out of
+order are written once per side (EXCH, LOCAL), as hftbacktest requires.
 """
 
 import zipfile
@@ -44,9 +43,9 @@ class HftbacktestExport:
 
     Attributes:
         rows: Events of hftbacktest, each a level, a trade or a clear.
-        split: Events written once for each side.
-        shift_us: Amount by which exchange times were set back, in µs.
-        stray: Events whose exchange time was left out, as it is far from those of the others.
+        split: Written once per side.
+        shift_us: How far exchange times were set back.
+        stray: Exchange times left out as far from the others.
     """
 
     path: Path
@@ -63,7 +62,7 @@ class _WrittenOrder:
     """The events of a tape in the written order, in blocks within which they are reordered.
 
     Attributes:
-        at: The events of the window, without keyframes.
+        at: Window's events, without keyframes.
         block: Block of each event; an event alone in its block is written once.
     """
 
@@ -78,9 +77,7 @@ def export_hftbacktest(tape: Tape, target: Path, step: Callable[[int], None] = l
     """Write *tape* to *target*, an ``.npz`` with the array ``data``, in parts.
 
     Args:
-        tape: A recorded day.
-        target: Must not exist.
-        step: Called with the number of events written since the last call.
+        step: Called with the events written since the last call.
 
     Raises:
         UsageError: If *target* does not end in ``.npz``.
@@ -116,7 +113,7 @@ def export_hftbacktest(tape: Tape, target: Path, step: Callable[[int], None] = l
 
 
 def _ordered(tape: Tape) -> tuple[_WrittenOrder, int, int]:
-    """Return the events in their order, the amount by which exchange times are set back, in µs, and those left out."""
+    """Return the events in order, how far exchange times are set back (µs), and those left out."""
     at = np.flatnonzero(tape.kind != KEYFRAME)
     local_us = np.maximum(tape.event_us[at], tape.start_us)
     stray = strays(tape)[at]
@@ -136,13 +133,13 @@ def _ordered(tape: Tape) -> tuple[_WrittenOrder, int, int]:
 
 
 def _latest_exchange_us(exch_us: Ints, stated: NDArray[np.bool_], local_us: Ints) -> Ints:
-    """Return the latest exchange time stated at or before each event; before the first, the earliest of all."""
+    """Before the first stated time, the earliest of all."""
     earliest = int(exch_us[stated].min()) if stated.any() else 0
     return np.maximum.accumulate(np.where(stated, exch_us, earliest)) if earliest else local_us
 
 
 def _rows(tape: Tape, order: _WrittenOrder, begin: int, stop: int) -> NDArray[np.void]:
-    """Return the rows of the events ``begin:stop``, which are whole blocks."""
+    """*begin* and *stop* bound whole blocks."""
     part = slice(begin, stop)
     alone, local_us = order.alone[part], order.local_us[part]
     places = np.arange(begin, stop)

@@ -18,17 +18,14 @@ _S = 1_000_000
 
 @dataclass(frozen=True)
 class Inspection:
-    """Overview of a day; prices in the quote asset, quantities in the base asset.
+    """Overview of a day; prices in the quote asset, quantities in the base asset; None without a book.
 
     Attributes:
-        rows: Data rows by file, relative to the folder.
-        coverage: The lines of ``mm data coverage``.
-        events: Events of the tape, by kind; empty if the day has no book.
-        spread_ticks: Time-weighted mean spread, in ticks of orders; None without a book.
-        spread_bps: The same in 1e-4 of the mid.
-        one_tick: Share of the time at a spread of one tick.
-        volatility_bps: Standard deviation of the mid's change per second, in 1e-4 of it; None below 30 s.
-        sketch: Sparkline of the mid over the day, `WIDTH` characters; blank without a book.
+        spread_ticks: Time-weighted mean, in ticks of orders.
+        spread_bps: In 1e-4 of the mid.
+        one_tick: Share of time at a one-tick spread.
+        volatility_bps: Standard deviation of the mid's change per second, 1e-4 of it; None below 30 s.
+        sketch: Sparkline of the mid, `WIDTH` characters; blank without a book.
     """
 
     rows: dict[str, int]
@@ -44,7 +41,6 @@ class Inspection:
     sketch: str = ""
 
     def lines(self) -> list[str]:
-        """Return the overview as text for a terminal."""
         lines = [f"{name:<52} {count:>10,} rows" for name, count in self.rows.items() if count]
         lines += self.coverage
         counts = [f"{count:,} {noun(count, kind.removesuffix('s'), kind)}" for kind, count in self.events.items()]
@@ -64,8 +60,7 @@ def inspect_day(folder: DayFolder, tape: Tape | None) -> Inspection:
     """Return the overview of *folder*.
 
     Args:
-        folder: A recorded day.
-        tape: Its tape; None if it has no book.
+        tape: None without a book.
     """
     rows = {folder.relative(path): contents(folder, path).rows for path in day_files(folder) if path.suffix != ".json"}
     lines = coverage_text(cover(folder)).splitlines()
@@ -77,7 +72,6 @@ def inspect_day(folder: DayFolder, tape: Tape | None) -> Inspection:
 
 
 def _numbers(tape: Tape) -> dict[str, Any]:
-    """Return the statistics of best prices and trades."""
     grid = tape.instrument
     tick, lot = grid.tick_e8 / 1e8, grid.lot_e8 / 1e8
     trades = tape.first_row[np.flatnonzero(tape.kind == TRADE)]

@@ -1,4 +1,4 @@
-"""Instants as databases and other programs write them: Unix times of any unit, and ISO 8601 with its relatives."""
+"""Instants as programs write them: Unix times of any unit, and ISO 8601 with relatives."""
 
 import re
 
@@ -18,7 +18,7 @@ _ISO = (
 
 
 def unit_of(text: str) -> str:
-    """Return the unit of an instant: ``s``, ``ms``, ``us``, ``ns``, or ``iso``; empty if it is none."""
+    """Return ``s``, ``ms``, ``us``, ``ns`` or ``iso``; empty if *text* is no instant."""
     number = re.match(_NUMBER, text)
     if number is None:
         return "iso" if re.match(_ISO, text) else ""
@@ -28,10 +28,9 @@ def unit_of(text: str) -> str:
 
 
 def instants_us(text: pl.Series, unit: str) -> pl.Series:
-    """Return instants in µs; one that is not of the *unit* is null.
+    """Return instants in µs; null if not of the *unit*.
 
-    ISO 8601 may have a space for the T, no seconds, a decimal comma, slashes or no separators; without an offset it is
-    UTC.
+    ISO 8601 may have a space for T, no seconds, a decimal comma, slashes or no separators; without offset it is UTC.
     """
     if unit == "iso":
         return _iso_us(text)

@@ -1,10 +1,9 @@
 """LOBSTER pairs of message and orderbook files as messages for the import.
 
-Each row of the orderbook file is the book after the message in the same row. A message's time is seconds after midnight
-in New York on the date in the file's name; it is also the receive time. Prices are dollars times 10,000, quantities
-shares.
+Each row of the orderbook file is the book after the message of the same row. A time is seconds after midnight in New
+York on the date in the file's name, and also the receive time. Prices are dollars times 10,000, quantities shares.
 
-The book is that of the orderbook file: a level that leaves its range is removed, and added when in range again.
+The book is the file's: a level that leaves its range is removed, and added again later.
 """
 
 import re
@@ -58,9 +57,9 @@ class _Pair(NamedTuple):
 
 
 class LobsterReader(FileReader):
-    """Yield the events of one or more days.
+    """Yield the events of one or more days, from files in any order.
 
-    The message and orderbook files have LOBSTER's names, and any order. The place is that in the message file.
+    The place is in the message file.
 
     Raises:
         BrokenFile: If a file has no partner, another name, another number of rows, or an invalid row.
@@ -152,7 +151,7 @@ class LobsterReader(FileReader):
     def _follow(  # noqa: PLR0913, PLR0917 - the cells of a message
         self, kind: int, number: int, shares: int, price: int, direction: int, shown: _Book | None, book: _Book
     ) -> None:
-        """Apply a message to the orders, and then what the window shows."""
+        """Apply a message to the orders, then what the window shows."""
         if kind == SUBMITTED:
             self._visible.add(number, direction, price, shares)
         elif kind in _TAKEN:
@@ -164,7 +163,6 @@ class LobsterReader(FileReader):
             self._visible.correct(side, old, new, prices)
 
     def _messages(self, table: CsvTable, midnight: int) -> Iterator[tuple[int, int, int, int, int, int, int]]:
-        """Yield row, instant, type, order, shares, price and direction of each message."""
         place = self._at
         for block in table:
             cells = block.cells
@@ -194,18 +192,15 @@ def _levels(side: _Side) -> list[Level]:
 
 
 def _differing(old: _Side, new: _Side) -> set[int]:
-    """Return the prices of levels that differ."""
     return {price for price in {**old, **new} if old.get(price) != new.get(price)}
 
 
 def _changed(old: _Side, new: _Side) -> list[Level]:
-    """Return the levels that differ; removed ones with 0 shares."""
     gone = [(_price(price), "0") for price in old if price not in new]
     return gone + [(_price(price), str(shares)) for price, shares in new.items() if old.get(price) != shares]
 
 
 def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
-    """Return the files as pairs, in the order of their days."""
     by_day: dict[tuple[str, int], dict[str, Path]] = {}
     for path in paths:
         named = _NAME.match(path.name)
@@ -236,7 +231,7 @@ def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
 
 
 def _seconds(block: RowBlock, place: FilePlace) -> list[int]:
-    """Return seconds after midnight, a decimal of at most nine places, in µs, rounded down."""
+    """Return µs, rounded down, of seconds with at most nine places."""
     text = block.cells["time"]
     parts = text.str.splitn(".", 2).struct
     whole = parts.field("field_0").cast(pl.Int64, strict=False)
@@ -250,7 +245,6 @@ def _seconds(block: RowBlock, place: FilePlace) -> list[int]:
 
 
 def _books(table: CsvTable, place: FilePlace) -> Iterator[tuple[_Side, _Side]]:
-    """Yield bids and asks of each row, without empty levels."""
     for block in table:
         columns = [whole_numbers(block, name, place) for name in table.columns]
         for row, cells in enumerate(zip(*columns, strict=True), block.first_row):

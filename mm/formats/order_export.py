@@ -50,9 +50,8 @@ class OrderExport:
     """Summary of an export.
 
     Attributes:
-        files: The written files.
-        rows: Their rows; of a pair, those of one.
-        left_out: Rows of the log that the format cannot have.
+        rows: Their rows; of a pair, one file's.
+        left_out: Rows of the log that the format lacks.
     """
 
     files: tuple[Path, ...]
@@ -65,11 +64,11 @@ class OrderRows(NamedTuple):
 
     Attributes:
         kind: ROW_REST, ROW_REDUCE, ROW_CANCEL, ROW_TRADE.
-        number: The order; TRADE: the maker, 0 if it is not displayed.
-        side: Of the order; TRADE: of the aggressor.
+        number: The order; TRADE: the maker, 0 if not displayed.
+        side: The order's; TRADE: the aggressor's.
         lots: REST: all; REDUCE: what is left; CANCEL, TRADE: what is gone.
-        ends: Whether it is the last row of its instant.
-        opening: Whether it is of the first instant, and that only fills the book.
+        ends: Last row of its instant.
+        opening: Of the first instant, only filling the book.
     """
 
     us: "Ints"
@@ -114,7 +113,7 @@ def export_orders(folder: DayFolder, form: str, target: Path, levels: int = LEVE
 
 
 def order_rows(log: OrderLog) -> OrderRows:
-    """Return what happens to displayed orders; orders that never rest are left out."""
+    """Orders that never rest are left out."""
     column = log.columns
     kind, number, side = column["kind"], column["order_id"].copy(), column["side"]
     rested = np.append((kind[1:] == ROW_LEVEL) & (number[1:] == number[:-1]), False)
@@ -151,7 +150,7 @@ _HEAD = (
 
 
 def _records(rows: OrderRows, steps: Steps) -> "NDArray[np.void]":
-    """Return the records: of an execution a trade, a fill and a cancellation, as Databento writes them."""
+    """An execution is a trade, a fill and a cancellation, as Databento writes it."""
     is_trade = rows.kind == ROW_TRADE
     count = np.where(is_trade, np.where(rows.number > 0, 3, 1), 1)
     opening = int(rows.opening.any())
@@ -212,7 +211,6 @@ def _lobster_files(folder: DayFolder, target: Path, levels: int) -> tuple[Path, 
 
 
 def _write_lobster(folder: DayFolder, log: OrderLog, steps: Steps, files: list[Path], levels: int) -> tuple[int, int]:
-    """Write a message and the book after it for each change of an order; an execution names its maker."""
     if steps.tick_e8 % 10_000:
         raise UsageError(f"{folder.symbol}: LOBSTER's prices have four places, and the tick is {steps.tick_e8}e-8")
     midnight = midnight_us(folder.day, lobster.ZONE)
@@ -233,7 +231,7 @@ def _write_lobster(folder: DayFolder, log: OrderLog, steps: Steps, files: list[P
 
 
 def _lobster_rows(log: OrderLog, left: dict[int, int]) -> Iterator[tuple[int, int, int, int, int, int, int]]:
-    """Yield levels (kind 0, with their new lots) and then the message that changed them."""
+    """Yield levels (kind 0, with new lots), then the message that changed them."""
     held: tuple[int, int, int, int, int, int, int] | None = None
     columns = [log.columns[name].tolist() for name in _COLUMNS]
     for us, kind, number, other, side, ticks, lots in zip(*columns, strict=True):
@@ -273,7 +271,7 @@ def _book_line(book: dict[int, dict[int, int]], levels: int, unit: int) -> str:
 
 
 def _write_hftbacktest(rows: OrderRows, steps: Steps, path: Path) -> tuple[int, int]:
-    """Write events of single orders: of an execution the trade, the fill, and what it leaves of its order."""
+    """An execution is the trade, the fill, and what is left of its order."""
     is_trade, left = rows.kind == ROW_TRADE, _left_of(rows)
     count = np.where(is_trade, np.where(rows.number > 0, 3, 1), 1)
     at = np.repeat(np.arange(len(rows.us)), count)
@@ -297,7 +295,6 @@ def _write_hftbacktest(rows: OrderRows, steps: Steps, path: Path) -> tuple[int, 
 
 
 def _left_of(rows: OrderRows) -> "Ints":
-    """Return the lots that an order has after each row."""
     change = np.where(rows.kind == ROW_REST, rows.lots, -rows.lots)
     reduce = rows.kind == ROW_REDUCE
     frame = pl.DataFrame({"number": rows.number, "change": change, "kept": np.where(reduce, rows.lots, -1)})

@@ -1,10 +1,10 @@
-"""Tables of one's own with a row for each event of a single order: messages and an order log for the import.
+"""A user's tables with a row per event of a single order: messages and an order log.
 
 A row has the order's id, what happened, its side, and a price and quantity:
 
-- ``add``: a new order; ``modify``: its price and what is left of it; ``cancel``: the quantity that leaves; ``delete``
-  and ``clear`` (all orders) need neither;
-- ``trade``: an execution of the order, of its side; without an id one of nothing displayed, of the aggressor's side.
+- ``add``; ``modify``: price and what is left; ``cancel``: the quantity that leaves; ``delete`` and ``clear`` (all
+  orders) need neither;
+- ``trade``: an execution of the order, with its side; without an id, of nothing displayed, with the aggressor's side.
 
 Rows of one time are one message.
 """
@@ -47,7 +47,7 @@ NO_IDS = ("", "0", "null", "none", "nan")
 
 
 class OrderCells(NamedTuple):
-    """The cells of a block of rows; *price* and *qty* as text, *side* +1, -1, or 0 if unknown."""
+    """Cells of a block of rows; *price* and *qty* as text, *side* +1, -1, or 0 if unknown."""
 
     us: Sequence[int]
     kind: Sequence[str]
@@ -58,7 +58,7 @@ class OrderCells(NamedTuple):
 
 
 def commands_of(block: RowBlock, cells: OrderCells, place: FilePlace) -> Commands:
-    """Return the commands of the rows of *block*, of which an execution has two.
+    """An execution makes two commands.
 
     Raises:
         BrokenFile: If a row lacks what its kind needs.
@@ -98,7 +98,7 @@ def commands_of(block: RowBlock, cells: OrderCells, place: FilePlace) -> Command
 def events_of(
     place: FilePlace, commands: Commands, exchange_us: Sequence[int], records: OrderRecords
 ) -> Iterator[TimedEvent]:
-    """Yield the events of *commands*; *exchange_us* are of each command."""
+    """*exchange_us* has a time per command."""
     number, events = records.trades, list[tuple[int, FileEvent]]()
     for at in np.flatnonzero(commands.op == OP["trade"]).tolist():
         number += 1
@@ -116,7 +116,6 @@ def events_of(
 
 
 def _in_e8(block: RowBlock, column: pl.Series, place: FilePlace) -> list[int]:
-    """Return decimals in 1e-8; an empty cell is 0."""
     found = []
     for at, text in enumerate(column.to_list()):
         try:

@@ -1,6 +1,6 @@
 """Single orders of a source: plays them to changes of levels, and keeps their order log until its days are written.
 
-The rows wait in a temporary file, in the source's own units, as the steps of the instrument are known at the end only.
+Rows wait in a temporary file in the source's units: the instrument's steps are known only at the end.
 """
 
 from array import array
@@ -59,10 +59,10 @@ class BookMessage(NamedTuple):
     """A message that is due.
 
     Attributes:
-        at: Index of the command that it follows.
-        whole: Whether the changes are all levels.
-        changes: Side, price and quantity of levels, in the source's units.
-        rows: Number of rows of the log up to here.
+        at: Index of the command before it.
+        whole: Changes are all levels.
+        changes: Side, price, quantity, in the source's units.
+        rows: Rows of the log so far.
     """
 
     at: int
@@ -75,8 +75,7 @@ class OrderRecords:
     """The orders of one instrument.
 
     Args:
-        price_e8: The source's unit of price, in 1e-8.
-        qty_e8: The source's unit of quantity, in 1e-8.
+        price_e8: Unit of price, 1e-8; *qty_e8* likewise.
     """
 
     def __init__(self, price_e8: Fraction, qty_e8: Fraction) -> None:
@@ -92,17 +91,14 @@ class OrderRecords:
         self.off_tick = 0
 
     def multiply(self, price: int, qty: Decimal) -> None:
-        """Take prices and quantities times these numbers."""
         self._price_e8 = self._price_e8 * price
         self._qty_e8 = self._qty_e8 * Fraction(qty)
 
     @property
     def trades(self) -> int:
-        """The number of the last print."""
         return self._book.trades
 
     def play(self, path: Path, commands: Commands) -> Iterator[BookMessage]:
-        """Apply commands of the file *path*, and yield the messages that are due."""
         before = self._count
         sources, messages, changes = self._play(path, commands)
         begin, levels = 0, changes.tolist()
@@ -112,7 +108,7 @@ class OrderRecords:
             begin = end
 
     def rows_after(self, path: Path, commands: Commands) -> list[int]:
-        """Apply commands of the file *path*, and return the number of rows before the first and after each of them."""
+        """Return the number of rows before the first and after each command."""
         before = self._count
         sources, _, _ = self._play(path, commands)
         counts = before + np.searchsorted(sources, np.arange(-1, len(commands.us)), "right")
@@ -127,12 +123,12 @@ class OrderRecords:
         return sources, messages, changes
 
     def carried(self, rows: int, update_id: int) -> None:
-        """Note that the message *update_id* of the day has the first *rows* rows."""
+        """The message *update_id* has the first *rows* rows."""
         self._ends.append(rows)
         self._ids.append(update_id)
 
     def notes(self) -> list[str]:
-        """Return a sentence on each kind of record that contradicts the orders, and on doubtful queues."""
+        """Return a sentence per kind of record that contradicts the orders, and on doubtful queues."""
         said = [
             f"{count:,} records {_SAID[name]} (first {self._first[name]})"
             for name, (count, _) in self._book.problems.items()
@@ -140,7 +136,6 @@ class OrderRecords:
         return said if self._is_fifo else [*said, self._queues()]
 
     def told(self) -> list[str]:
-        """Return sentences on the queues, if they are as they should be, and on what was not displayed."""
         hidden = self._book.hidden
         said = f"{hidden:,} executions are of nothing displayed (hidden orders, auctions, orders of before)"
         return [*([self._queues()] if self._is_fifo and self._queues() else []), *([said] if hidden else [])]
@@ -153,9 +148,9 @@ class OrderRecords:
         return fifo_text(self._book.executed, self._book.executed_first)
 
     def write(self, folders: Sequence[DayFolder], zone: str, tick_e8: int, lot_e8: int) -> list[str]:
-        """Write the order log of each day, and return sentences for the report.
+        """Return sentences for the report.
 
-        A log begins with the orders that rest when the day begins.
+        A log begins with the resting orders.
         """
         self._close()
         if not self._count:
@@ -184,7 +179,6 @@ class OrderRecords:
         return [f"{self.off_tick:,} executions of nothing displayed are off the tick: the order log leaves them out"]
 
     def _blocks(self, steps: "Steps") -> Iterator["Ints"]:
-        """Yield the rows in ticks and lots, with the update ids of the day's messages."""
         ends = np.frombuffer(self._ends, np.uint32)
         # Rows after the last message are of none.
         ids = np.append(np.frombuffer(self._ids, np.uint32), self._ids[-1] + 1 if self._ids else 0).astype(np.uint32)
@@ -226,7 +220,6 @@ def _discard(rows: OrderLogWriter, path: Path) -> None:
 
 
 def _opening(resting: "Ints", us: int, update_id: int) -> "Ints":
-    """Return the rows of the orders that rest when a day begins."""
     rows, totals = [], dict[tuple[int, int], int]()
     for rank, side, ticks, lots in resting.tolist():
         totals[side, ticks] = totals.get((side, ticks), 0) + lots
@@ -236,7 +229,6 @@ def _opening(resting: "Ints", us: int, update_id: int) -> "Ints":
 
 
 def _replay(book: OrderBook, rows: "Ints") -> None:
-    """Apply the rows of a log to *book*."""
     kind, order, other, side, ticks, lots, update = (np.ascontiguousarray(rows[:, at]) for at in (1, 2, 3, 5, 6, 7, 9))
     at, wrong = book.replay(kind, order, other, side, ticks, lots, update, 0, 2**62)
     if wrong:

@@ -1,9 +1,9 @@
 """Downloads Binance's published daily files, and imports them as `mm data import --format binance_vision` does.
 
-Published (https://data.binance.vision) are: for Spot the trades of a UTC day, and no book; for USD-M the trades and,
-from 2023-05-16 to 2024-03-30, every change of the best prices and quantities (``bookTicker``). ``bookDepth`` has sums
-of quantities by percentage distance, twice a minute, and is not a book. So a USD-M day of that time becomes a day with
-frames of one level, and any other day has only trades. Equal files give equal day folders.
+Published (https://data.binance.vision): Spot trades of a UTC day, no book; USD-M trades and, from 2023-05-16 to
+2024-03-30, every change of best prices and quantities (``bookTicker``). ``bookDepth`` sums quantities by percentage
+distance twice a minute and is no book. So USD-M days of that time have frames of one level, all others only trades.
+Equal files give equal day folders.
 """
 
 import shutil
@@ -45,19 +45,17 @@ class Fetched:
     """A fetched day.
 
     Attributes:
-        files: URL, bytes and sha256 of each file.
+        files: URL, bytes and sha256.
     """
 
     files: list[dict[str, Any]]
     report: "ImportReport"
 
     def lines(self) -> list[str]:
-        """Return the report for a terminal."""
         files = [f"{file['url']}: {file['bytes']:,} bytes, sha256 {file['sha256']}" for file in self.files]
         return [*files, *self.report.lines()]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report of the import, with ``files``."""
         return {**self.report.to_json(), "files": self.files}
 
 
@@ -66,10 +64,9 @@ class PublishedFiles:
     """The files to fetch.
 
     Attributes:
-        symbol: Upper case.
-        day: ``YYYYMMDD``, a UTC day.
-        sha256: Allowed hashes of the files, in addition to the published ones; empty for any.
-        options: Steps of our orders, unless they are to be inferred.
+        day: ``YYYYMMDD``, UTC.
+        sha256: Allowed hashes beside the published ones; empty for any.
+        options: Steps of our orders, unless inferred.
     """
 
     market: str
@@ -79,17 +76,15 @@ class PublishedFiles:
     options: ImportOptions = field(default_factory=ImportOptions)
 
     def place(self, kind: str, day: str | None = None) -> str:
-        """Return the server's path of the file of a *kind*."""
         at = parse_day(day or self.day).isoformat()
         return f"{MARKETS[self.market][1]}/{kind}/{self.symbol}/{self.symbol}-{kind}-{at}.zip"
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of files of such a day."""
         return (BOOK, TRADES) if self.market == "usdm" else (TRADES,)
 
     def form(self) -> CaptureForm:
-        """Return the format of the files, of which only the rows of the day are read."""
+        """Only rows of the day are read."""
 
         def opened(paths: "Sequence[Path]", symbol: str, grid: "Grid", moved: Progress) -> list[FileCapture]:
             return [FileCapture(BinanceVisionReader(paths, symbol, moved, day=self.day), symbol, grid)]
@@ -107,21 +102,17 @@ def fetch_day(
 ) -> Fetched:
     """Load the published files of a day, verify them, and import them.
 
-    The data of an interrupted call is in ``<DATA_ROOT>/<SYMBOL>/<DAY>.download`` and is continued; the day folder
-    appears completely or not at all.
+    An interrupted call continues in ``<DATA_ROOT>/<SYMBOL>/<DAY>.download``; the day folder appears completely or not
+    at all.
 
     Args:
-        wanted: The day.
-        data_root: Folder of the day folders.
-        base_url: URL of the server, without a path.
         most_bytes: Maximum size of a file.
-        bar: Shows the progress of each step, in bytes.
-        pause: Waits for a number of seconds; None sleeps.
+        pause: Waits for seconds; None sleeps.
 
     Raises:
         RunExists: If the day folder exists already.
-        DataError: If the server does not have the file (the message names the nearest available day), the bytes do not
-            match its checksum, or rows cannot be parsed.
+        DataError: If the server lacks the file (the error names the nearest day), the checksum differs, or rows cannot
+            be parsed.
         TryLater: If the server cannot be reached.
     """
     folder = DayFolder(data_root, wanted.symbol, wanted.day)
@@ -149,7 +140,7 @@ def fetch_day(
 
 
 def _loaded(downloads: Downloads, wanted: PublishedFiles, kind: str) -> Loaded:
-    """Load the file of a *kind*; if there is none, the error names the nearest day that has one."""
+    """If it is missing, the error names the nearest day that has it."""
     try:
         loaded = downloads.load(wanted.place(kind))
     except NotPublished as error:

@@ -25,8 +25,7 @@ class FileFormat:
     """A third-party file format.
 
     Attributes:
-        files: Description of the files, for messages.
-        counts: Whether its quantities may be numbers of contracts, and its prices finer than eight places.
+        counts: Whether quantities may be contracts, and prices finer than eight places.
     """
 
     reader: str
@@ -56,13 +55,11 @@ def form_of(
     columns: "TableColumns | None" = None,
     price_scale: str | None = None,
 ) -> CaptureForm:
-    """Return the format *name* for `import_captures`; its days are UTC days (raw captures have Berlin days).
+    """Return the format *name*; its days are UTC days (raw captures have Berlin days).
 
     Args:
-        name: One of `NAMES`.
-        contract_size: Base asset of one contract, a decimal, if the quantities are numbers of contracts.
-        columns: The columns of a table.
-        price_scale: Power of ten by which prices are multiplied and quantities divided.
+        contract_size: Base asset of one contract, if quantities count contracts.
+        price_scale: Power of ten that multiplies prices and divides quantities.
 
     Raises:
         UsageError: If there is no such format, or it has no contracts, fine prices or columns.
@@ -101,7 +98,6 @@ def _opened(
     grid: Grid,
     progress: Progress,
 ) -> list[FileCapture]:
-    """Return one capture of all files, which may have to be merged; *units* are contract size and price scale."""
     reader, (contract_size, price_scale) = make(paths, symbol, progress), units
     reader.counted = contract_size is not None
     return [FileCapture(reader, symbol, grid, contract_size, price_scale)]

@@ -1,8 +1,7 @@
 """Tables of one's own, CSV or Parquet, as messages for the import; `TableColumns` names the columns.
 
-A file has trades, changes of levels, or whole books: one level a row (long), or one book a row (wide). Rows of one kind
-with the same time, and the same id if there is one, are one message. Times are in µs of UTC here; the unit of a column
-of numbers is that of its first row, unless it is stated.
+A file has trades, level changes, or whole books: one level a row (long), or one book a row (wide). Rows of one kind,
+time and id are one message. Times are µs of UTC; the first row tells a number column's unit, unless stated.
 """
 
 import json
@@ -82,17 +81,17 @@ COUNTING = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class TableColumns:
-    """The columns of a table; each may be several names with commas, of which a file's first one counts.
+    """The columns of a table; several names with commas: a file's first one counts.
 
     Attributes:
-        time, exchange_time, price, qty, side, maker, id, order_id, kind, symbol: Names of columns; None takes a usual
-            one, where there is one. *maker* is whether the buyer was the maker; *id* is that of a trade or of a
-            message; with *order_id* the rows are of single orders (``mm.formats.order_table``).
-        time_unit: ``s``, ``ms``, ``us``, ``ns`` or ``iso``; None tells it by the first row.
-        side_words, kind_words: Words of the file by ours: ``1=ask,0=bid``, ``P=snapshot,U=change,T=trade``.
-        levels: Columns of wide books: prices and quantities of bids and asks, with ``{n}`` for the number of a level,
-            or of lists; or two columns of pairs.
-        trade_files, change_files, book_files: Patterns of names of files of trades, changes, and whole books.
+        time, exchange_time, price, qty, side, maker, id, order_id, kind, symbol: Names; None takes a usual one.
+            *maker*: whether the buyer was the maker; *id*: of a trade or message; with *order_id* rows are single
+            orders (``mm.formats.order_table``).
+        time_unit: ``s``, ``ms``, ``us``, ``ns`` or ``iso``; None: told by the first row.
+        side_words, kind_words: The file's words by ours: ``1=ask,0=bid``, ``P=snapshot,U=change,T=trade``.
+        levels: Columns of wide books: prices and quantities of bids and asks, with ``{n}`` for a level's number, or of
+            lists; or two columns of pairs.
+        trade_files, change_files, book_files: Patterns of file names.
     """
 
     time: str | None = None
@@ -114,11 +113,7 @@ class TableColumns:
     book_files: str | None = None
 
     def words(self, name: str, usual: dict[str, Any], allowed: dict[str, Any]) -> dict[str, Any]:
-        """Return the words of a file with their meaning.
-
-        Raises:
-            UsageError: If the option is not of the form ``WORD=MEANING,…``.
-        """
+        """Return the file's words with their meaning; UsageError unless ``WORD=MEANING,…``."""
         text, known = getattr(self, name), dict(usual)
         for pair in text.split(",") if text else ():
             word, equals, meaning = pair.strip().partition("=")
@@ -130,7 +125,7 @@ class TableColumns:
 
 
 class _Row(NamedTuple):
-    """A row of a long table; time, kind and id are equal in rows of one message."""
+    """A row of a long table; rows of one message share time, kind and id."""
 
     recv_us: int
     kind: str
@@ -160,13 +155,10 @@ class _Table:
 
 
 class TableReader(FileReader):
-    """Yield the events of one symbol in one or more tables, in any order; trades come first.
+    """Yield one symbol's events from tables in any order; trades come first.
 
     Args:
-        paths: CSV, plain or packed, or Parquet.
-        symbol: Upper case; a column of symbols is compared with it, up to separators.
-        moved: Called with the bytes of all files read so far.
-        columns: The names of the columns.
+        symbol: Compared with a column of symbols up to separators.
 
     Raises:
         BrokenFile: If a column is missing, a cell is invalid, or the kind of the rows cannot be told.
@@ -202,7 +194,6 @@ class TableReader(FileReader):
 
     @property
     def told(self) -> list[str]:
-        """How each file was read, in words."""
         return [_told(table) for table in self._tables]
 
     def _streams(self) -> list[Iterator[TimedEvent]]:
@@ -223,7 +214,6 @@ class TableReader(FileReader):
                 yield from order_table.events_of(table.place, commands, exchange_us, orders)
 
     def _stream(self, is_trade: bool) -> Iterator[TimedEvent]:
-        """Yield the trades, or the messages of the book, of all tables that have some."""
         for table in sorted(self._tables, key=lambda table: table.first_us):
             if table.kind == BOOKS and table.levels:
                 if not is_trade:
@@ -246,7 +236,6 @@ class TableReader(FileReader):
             yield row.recv_us, 0, (table.path, row.row), FileTrade(row.exch_us, row.price, row.qty, row.side, number)
 
     def _wide(self, table: _Table) -> Iterator[TimedEvent]:
-        """Yield the whole books of a table with a book in each row."""
         for block in self._blocks(table):
             times, exchange = self._times(table, block)
             books = zip(*(block.cells[column].to_list() for column in table.levels), strict=True)
@@ -290,7 +279,6 @@ class TableReader(FileReader):
         return values
 
     def _blocks(self, table: _Table) -> Iterator[RowBlock]:
-        """Yield the rows of the symbol as text."""
         for block in table.blocks(self._progress(table.path)):
             column = table.names.get("symbol")
             if column is None:
@@ -306,18 +294,12 @@ class TableReader(FileReader):
                 yield RowBlock(0, block.cells.filter(ours), rows)
 
     def _times(self, table: _Table, block: RowBlock) -> tuple[list[int], list[int]]:
-        """Return receive and exchange times in µs; an unknown exchange time is 0."""
         times = _instants(table, block, table.names["time"], self._columns.time_unit)
         if "exchange_time" not in table.names:
             return times, [0] * len(times)
         return times, _instants(table, block, table.names["exchange_time"], self._columns.time_unit)
 
     def _table(self, path: Path) -> _Table:
-        """Return a file with its columns and the kind of its rows.
-
-        Raises:
-            BrokenFile: If it lacks a column, or the kind cannot be told.
-        """
         table = _opened(path)
         chosen = self._columns
         for option in fields(chosen):
@@ -351,7 +333,7 @@ class TableReader(FileReader):
         return table
 
     def _learn_words(self, table: _Table, first: pl.DataFrame) -> None:
-        """Find out the words of kinds, sides and makers; those of booleans by the name of their column."""
+        """Booleans are told by their column's name."""
         found = {
             name: {text.lower() for text in first[table.names[name]].unique().to_list()}
             for name in ("kind", "side", "maker")
@@ -389,7 +371,6 @@ class TableReader(FileReader):
         table.said.append(f"true of {column} is a {kinds[True]}, false a {kinds[False]} (--kind-words says otherwise)")
 
     def _sides(self, table: _Table, found: set[str]) -> dict[str, Any]:
-        """Return the sides by the words of a file."""
         given, column = self._given["side"], table.names["side"]
         words = {**dict.fromkeys(_UNKNOWN_SIDES, 0), **_SIDES, **given}
         if not are_flags(found) or found - {""} <= given.keys():
@@ -402,7 +383,6 @@ class TableReader(FileReader):
         return {"": 0, **flags_by({True: side, False: -side}), **given}
 
     def _kind_told(self, table: _Table, first: RowBlock) -> str:
-        """Return the kind of the rows of a long table by its words for sides."""
         if "maker" in table.names and "side" not in table.names:
             return TRADES
         words = (
@@ -429,14 +409,12 @@ class TableReader(FileReader):
                 raise self._tables[0].place.broken(f"no file has a column {named}; here are {columns}", way_out, 1)
 
     def _column(self, table: _Table, name: str) -> str | None:
-        """Return a file's column: the first of those that the option names, else a usual one; None without any."""
         named = getattr(self._columns, name)
         usual = _ORDER_KINDS if name == "kind" and self._columns.order_id else _NAMES.get(name, ())
         candidates = named.split(",") if named else usual
         return next((column for column in candidates if column in table.columns), None)
 
     def _level_columns(self, table: _Table) -> Sequence[str]:
-        """Return the columns of wide books as they are in the file; empty if it has none."""
         for pattern in [self._columns.levels] if self._columns.levels else _LEVELS:
             parts = pattern.split(",")
             if len(parts) not in (2, 4):
@@ -459,7 +437,7 @@ class TableReader(FileReader):
         return ()
 
     def _ids_count(self) -> bool:
-        """Return True if the ids of the trades count them: whole numbers, ascending, nearly always by one."""
+        """Return True if trade ids count: whole numbers, ascending, nearly always by one."""
         steps = ascending = 0
         last = None
         tables = [table for table in self._tables if table.kind == TRADES and "id" in table.names]
@@ -487,7 +465,7 @@ class TableReader(FileReader):
 
 
 def _whole_times(blocks: Iterator[RowBlock], column: str) -> Iterator[RowBlock]:
-    """Yield rows in blocks that end with a time, as the rows of one time are one message."""
+    """Blocks end with a time, as rows of one time are one message."""
     held: RowBlock | None = None
     for part in blocks:
         block = part
@@ -503,7 +481,6 @@ def _whole_times(blocks: Iterator[RowBlock], column: str) -> Iterator[RowBlock]:
 
 
 def _opened(path: Path) -> _Table:
-    """Return a file of either form, with its columns; raises BrokenFile if it has another."""
     place = FilePlace(path)
     try:
         with path.open("rb") as file:
@@ -520,7 +497,7 @@ def _opened(path: Path) -> _Table:
 
 
 def _parquet_blocks(path: Path, moved: BytesRead) -> Iterator[RowBlock]:
-    """Yield the rows of a Parquet file, numbers as the shortest decimals that are them, instants in ns as numbers."""
+    """Numbers become shortest exact decimals, instants in ns numbers."""
     row = 1
     try:
         file = pq.ParquetFile(path)
@@ -544,7 +521,6 @@ def _as_text(column: pl.Series) -> pl.Series:
 
 
 def _instants(table: _Table, block: RowBlock, column: str, stated: str | None) -> list[int]:
-    """Return a column of instants in µs, and note its unit; raises BrokenFile with the row if one is invalid."""
     text = block.cells[column]
     if text.str.contains(r"^\d[\d.]*[eE]").any():
         text = text.map_elements(plain_decimal, pl.String)
@@ -563,7 +539,7 @@ def _instants(table: _Table, block: RowBlock, column: str, stated: str | None) -
 
 @lru_cache(maxsize=1 << 16)
 def _decimal(text: str) -> str:
-    """Return a number without an exponent, and without the noise of binary fractions (0.30000000000000004)."""
+    """Return a number without exponent or binary noise (0.30000000000000004)."""
     text = plain_decimal(text)
     if len(text) - text.find(".") - 1 > 8 and "." in text:
         try:
@@ -577,10 +553,10 @@ def _decimal(text: str) -> str:
 
 
 def _levels_of(cells: Sequence[str]) -> tuple[list[Level], list[Level]]:
-    """Return the bids and asks of a row of a wide table; a level without a price or quantity is none.
+    """Return a wide row's bids and asks; without price or quantity there is no level.
 
     Raises:
-        ValueError, TypeError: If the cells are not lists where they must be.
+        ValueError, TypeError: If the cells are not the lists they must be.
     """
     rows: list[tuple[str, str, int]] = []
     if len(cells) == 2:
@@ -603,11 +579,7 @@ def _levels_of(cells: Sequence[str]) -> tuple[list[Level], list[Level]]:
 
 
 def _list_of(cell: str) -> list[Any]:
-    """Return a list, or pairs, written as JSON, by Python, or by numpy; an empty cell is none.
-
-    Raises:
-        ValueError: If the cell is something else.
-    """
+    """Parse a list, or pairs, as written by JSON, Python or numpy; empty is none. Raises ValueError."""
     if cell.strip().lower() in _NONE:
         return []
     try:
@@ -621,7 +593,6 @@ def _list_of(cell: str) -> list[Any]:
 
 
 def _messages(path: Path, rows: Iterator[_Row]) -> Iterator[TimedEvent]:
-    """Yield the rows of one message as a whole book or as changes."""
     for (recv_us, kind, _), group in groupby(rows, key=itemgetter(0, 1, 2)):
         every = list(group)
         bids, asks = ([(row.price, row.qty) for row in every if row.side == side] for side in (1, -1))
@@ -631,7 +602,6 @@ def _messages(path: Path, rows: Iterator[_Row]) -> Iterator[TimedEvent]:
 
 
 def _told(table: _Table) -> str:
-    """Return how a file was read, in words."""
     kind = table.kind or f"kinds of {table.names['kind']}"
     said = "".join(f"; {sentence}" for sentence in table.said)
     units = ", ".join(f"{name} in {unit}" for name, unit in table.units.items())

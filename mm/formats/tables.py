@@ -1,6 +1,6 @@
 """Reader of CSV files of any length, plain or compressed, in blocks of text columns with row numbers.
 
-Rows are numbered from 1, including the header, as in an editor.
+Rows count from 1, header included, as in an editor.
 """
 
 import csv
@@ -33,19 +33,17 @@ COPY_AGAIN = "copy the file again, or leave it out"
 
 
 class RowBlock(NamedTuple):
-    """A block of rows: the number of the first, their cells as text, and all their numbers if they were sorted."""
+    """A block of rows: first number, cells as text, and all numbers if sorted."""
 
     first_row: int
     cells: pl.DataFrame
     numbers: Sequence[int] = ()
 
     def row(self, at: int) -> int:
-        """Return the number of the row at a position."""
         return self.numbers[at] if self.numbers else self.first_row + at
 
     @property
     def rows(self) -> Sequence[int]:
-        """The numbers of all rows."""
         return self.numbers or range(self.first_row, self.first_row + self.cells.height)
 
 
@@ -53,9 +51,7 @@ class CsvTable:
     """Iterate over the rows of one file in blocks.
 
     Args:
-        path: A CSV file, plain, gzip, zstd, or the only file in a ZIP.
-        moved: Called with the bytes of the file read so far.
-        columns: Column names for a file without a header; a first row that begins with a letter is a header.
+        columns: Names for a file without a header; a first row that begins with a letter is a header.
 
     Raises:
         BrokenFile: If there is no such file, or it is empty, damaged, not a table, or ends within a row.
@@ -113,7 +109,6 @@ class CsvTable:
         raise BrokenFile(f"{self.path}:{row}: not a table of text ({error}); {COPY_AGAIN}") from error
 
     def _quoted_cells(self, row: int, text: bytes) -> pl.DataFrame:
-        """Return the cells of rows with commas in quotes."""
         width, rows = len(self.columns), []
         for at, line in enumerate(text.decode(errors="replace").split("\n"), row):
             if line.strip():
@@ -124,7 +119,6 @@ class CsvTable:
         return pl.DataFrame(rows, dict.fromkeys(self.columns, pl.String), orient="row")
 
     def _blocks(self, size: int) -> Iterator[bytes]:
-        """Yield complete lines, in blocks."""
         rest, rows = b"", 0
         try:
             with ExitStack() as held:
@@ -172,7 +166,7 @@ class CsvTable:
 
 
 def _cells_of(line: str) -> list[str]:
-    """Return the cells of a line of CSV; lists may also be in single quotes. An open quote makes one cell less.
+    """Lists may be in single quotes too; an open quote makes one cell less.
 
     A line that is no CSV is one cell.
     """
@@ -193,16 +187,12 @@ def file_of(path: Path) -> io.BufferedReader:
 
 
 def whole_numbers(block: RowBlock, column: str, place: FilePlace, dtype: pl.DataType = _INT64) -> list[int]:
-    """Return a column of whole numbers; raises as `whole_column`."""
+    """As `whole_column`."""
     return whole_column(block, column, place, dtype).to_list()
 
 
 def whole_column(block: RowBlock, column: str, place: FilePlace, dtype: pl.DataType = _INT64) -> pl.Series:
-    """Return a column of whole numbers.
-
-    Raises:
-        BrokenFile: If a cell is not one; the message has its row.
-    """
+    """Return a column of whole numbers; BrokenFile names the row of any other cell."""
     text = block.cells[column]
     numbers = text.cast(dtype, strict=False)
     if numbers.null_count():
@@ -212,9 +202,9 @@ def whole_column(block: RowBlock, column: str, place: FilePlace, dtype: pl.DataT
 
 
 def sorted_by(table: CsvTable, column: str, place: FilePlace) -> tuple[Iterable[RowBlock], bool]:
-    """Return the blocks of *table* in the order of a column of whole numbers, and whether they had to be sorted.
+    """Return *table*'s blocks in order of a column, and whether they had to be sorted.
 
-    The file is read once before; only one whose rows are out of order must fit into memory.
+    The file is read once before; only an unordered one must fit into memory.
     """
     last, in_order = None, True
     for block in CsvTable(table.path, columns=None if table.headed else table.columns):
@@ -236,11 +226,7 @@ def _sorted_blocks(blocks: Sequence[RowBlock], column: str) -> Iterator[RowBlock
 
 
 def one_of(block: RowBlock, column: str, words: dict[str, Any], place: FilePlace) -> list[Any]:
-    """Return a column mapped by *words*.
-
-    Raises:
-        BrokenFile: If a cell is not in *words*; the message has its row.
-    """
+    """Return a column mapped by *words*; BrokenFile names the row of any other cell."""
     text = block.cells[column]
     known = text.is_in(list(words))
     if not known.all():
@@ -251,7 +237,7 @@ def one_of(block: RowBlock, column: str, words: dict[str, Any], place: FilePlace
 
 
 def flags(block: RowBlock, column: str, place: FilePlace) -> list[bool]:
-    """Return a column of true and false in any spelling; raises BrokenFile with the row of another cell."""
+    """Return true and false in any spelling; BrokenFile names the row of any other cell."""
     lower = RowBlock(block.first_row, block.cells.select(pl.col(column).str.to_lowercase()), block.numbers)
     return one_of(lower, column, BOOLEANS, place)
 

@@ -1,7 +1,7 @@
 """Tardis CSV files (``incremental_book_L2`` and ``trades``) as messages for the import.
 
-Rows of one ``local_timestamp`` are one message; with ``is_snapshot`` it is a whole book, after a reconnect, or in a
-feed without changes. Instants are in µs; the receive time is ``local_timestamp``.
+Rows of one ``local_timestamp``, the receive time (µs), are one message; with ``is_snapshot`` it is a whole book, after
+a reconnect, or in a feed without changes.
 """
 
 import re
@@ -26,13 +26,13 @@ _Row = tuple[int, int, int, bool, int, str, str]
 
 
 class TardisReader(FileReader):
-    """Yield the events of one symbol in one or more files, of either kind, in any order; trades come first.
+    """Yield one symbol's events from files of either kind, in any order; trades come first.
 
-    The symbol equals that of the files up to separators. Changes before the first whole book are ignored.
+    The symbol is compared up to separators. Changes before the first whole book are ignored.
 
     Raises:
-        BrokenFile: If a file is not such a table, a row is incomplete, or they are of several exchanges, or of
-            contracts whose profit is not price times quantity.
+        BrokenFile: If a file is no such table, a row is incomplete, or there are several exchanges, or contracts whose
+            profit is not price times quantity.
         Mismatch: If no row is of the symbol.
     """
 
@@ -76,7 +76,6 @@ class TardisReader(FileReader):
             yield _message(whole, place)
 
     def _rows(self, block: RowBlock, kind: int, place: FilePlace) -> Iterator[_Row]:
-        """Yield the rows of the symbol."""
         self._check_exchange(block, place)
         cells = block.cells
         snapshot = flags(block, "is_snapshot", place) if kind else [False] * cells.height
@@ -111,7 +110,6 @@ class TardisReader(FileReader):
 
 
 def _message(rows: Sequence[_Row], place: FilePlace) -> TimedEvent:
-    """Return rows of a snapshot as a whole book, others as changes."""
     recv_us, row, exch_us, snapshot, *_ = rows[-1]
     bids, asks = ([row[5:] for row in rows if row[4] == side] for side in (1, -1))
     event = WholeBook(bids, asks, exch_us) if snapshot else LevelChanges(exch_us, bids, asks)
@@ -119,7 +117,7 @@ def _message(rows: Sequence[_Row], place: FilePlace) -> TimedEvent:
 
 
 def _continues(whole: Sequence[_Row], rows: Sequence[_Row]) -> bool:
-    """Return True if *rows* only add levels to a snapshot, at its exchange time: it came in several messages."""
+    """It came in several messages."""
     return {whole[-1][2]} == {row[2] for row in rows} and {row[4:6] for row in whole}.isdisjoint(
         row[4:6] for row in rows
     )
@@ -130,7 +128,6 @@ def _letters(symbol: str) -> str:
 
 
 def _in_time(tables: Sequence[CsvTable], columns: tuple[str, ...]) -> list[CsvTable]:
-    """Return the tables with these columns in the order of their first rows."""
     firsts: list[tuple[int, int, CsvTable]] = []
     for table in tables:
         if table.columns == columns:

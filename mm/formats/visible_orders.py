@@ -1,7 +1,7 @@
 """Orders of a source that shows single orders within a window of levels, and the book of that window.
 
-What the window shows beyond the known orders is an order of unknown id, older than those that join later; an order that
-leaves the window is no longer known. So the order log has the levels of the window.
+The window's excess over known orders is an order of unknown id, older than later ones; an order that leaves the window
+is forgotten. So the order log has the window's levels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,11 +19,8 @@ _Place = tuple[int, int]
 class VisibleOrders:
     """Collects what happens to the orders, and the events of the source beside it.
 
-    Args:
-        records: Receives the commands.
-
     Attributes:
-        corrected: Levels that differed from the orders, apart from those that came into the window.
+        corrected: Levels that differed from the orders, unless they came into the window.
     """
 
     def __init__(self, records: OrderRecords) -> None:
@@ -38,17 +35,15 @@ class VisibleOrders:
         self._us = self._row = 0
 
     def at(self, us: int, row: int) -> None:
-        """Set time and row of what follows."""
         self._us, self._row = us, row
 
     def add(self, number: int, side: int, price: int, lots: int) -> None:
-        """Add an order to the end of its queue."""
         if number in self._orders:  # the records name it; what it had leaves there, too
             self._drop(number, self._orders[number][1])
         self._enter(number, (side, price), lots)
 
     def take(self, number: int, side: int, price: int, lots: int, op: str) -> None:
-        """Remove *lots* of an order, as *op* says; of an unknown one from the oldest unknown order at its price."""
+        """Remove *lots* as *op* says; of an unknown order from the oldest unknown one at its price."""
         place = side, price
         if number not in self._orders:
             unknown = (known for known in self._queues.get(place, ()) if known < 0)
@@ -61,23 +56,21 @@ class VisibleOrders:
             self._command(op, number, side, price, lots)
 
     def trade(self, side: int, price: int, lots: int, event: TimedEvent) -> None:
-        """Add a print, whose executions follow."""
+        """Its executions follow."""
         self._command("trade", 0, side, price, lots)
         self._events.append((len(self._commands), event))
 
     def clear(self) -> None:
-        """Forget all orders."""
         self._command("clear", 0, 0, 0, 0)
         self._orders.clear()
         self._queues.clear()
         self._totals.clear()
 
     def prices(self, side: int) -> list[int]:
-        """Return the prices of a side that have orders."""
         return [price for at, price in self._totals if at == side]
 
     def correct(self, side: int, before: Mapping[int, int], after: Mapping[int, int], changed: Iterable[int]) -> None:
-        """Give the levels at the *changed* prices what the window shows *after*."""
+        """Give levels at *changed* prices what the window shows *after*."""
         for price in sorted(changed, reverse=side > 0):
             place, wanted = (side, price), after.get(price, 0)
             missing = wanted - self._totals.get(place, 0)
@@ -95,14 +88,13 @@ class VisibleOrders:
                 missing += gone
 
     def end(self, event: TimedEvent | None) -> None:
-        """End a message; *event* is what the source shows after it."""
         if self._commands:
             self._commands[-1] = (*self._commands[-1][:6], 1, self._commands[-1][7])
         if event is not None:
             self._events.append((len(self._commands), event))
 
     def events(self, path: Path, *, last: bool = False) -> Iterator[TimedEvent]:
-        """Yield the collected events, with their places in the order log, if there are many or they are the *last*."""
+        """Yield collected events with their places in the log, once there are many or they are the *last*."""
         if not self._events or (not last and len(self._events) < _AT_ONCE):
             return
         cells = np.array(self._commands, np.int64).reshape(-1, 8)

@@ -36,7 +36,6 @@ def artefacts(value: object, key: str = "") -> Iterator[str]:
 
 
 def moved(value: Any, places: Mapping[str, str]) -> Any:
-    """Return parameters with the name of each artefact replaced by its path."""
     if isinstance(value, Mapping):
         return {key: moved(item, places) for key, item in value.items()}
     if isinstance(value, list):

@@ -53,10 +53,10 @@ def calibration_config(calibration: "Calibration", fit: "Fit", seed: int, tape: 
 
 
 def measured_models(calibration: "Calibration", seed: int, tape: "Tape") -> PlayModels | None:
-    """Return the models of the measured orders; None if the hit rule decides.
+    """Return the models of measured orders; None if the hit rule decides.
 
     Raises:
-        UsageError: If the fill model or its parameters are invalid; before the first replay.
+        UsageError: If the fill model or its parameters are invalid, before the first replay.
     """
     name, params = calibration.calib_fills, calibration.fill_params()
     if name is None:
@@ -86,7 +86,7 @@ def fallback_of(windows: "Windows", models: Models, tapes: "Sequence[Tape]") -> 
     """Return the fallback for windows of *tapes* without a usable fit.
 
     Raises:
-        UsageError: If ``global_default`` has no A and k, or its fit was made of a held-out day of *tapes*.
+        UsageError: If ``global_default`` lacks A and k, or its fit used a held-out day of *tapes*.
     """
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.windows import Fallback

@@ -88,16 +88,14 @@ class Calibration:
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the method ``fixed`` if a fill model is given with ``marks``, which simulates no orders.
-
-        Without a fill model, return the distances for ``auto``; with one, they depend on the trades.
+        """With a fill model and ``marks``, which simulates no orders, the method becomes ``fixed``; without one,
+        ``auto`` distances become known here, since they otherwise depend on the trades.
         """
         if params["calib_fills"] is None:
             return {"calib_deltas": DISTANCES} if params["calib_deltas"] == AUTO else {}
         return {"calib_method": "fixed"} if params["calib_method"] == "marks" else {}
 
     def fill_params(self) -> dict[str, Any]:
-        """Return CALIB_FILL_PARAMS_JSON as a dict; empty if it was not given."""
         return dict(json.loads(self.calib_fill_params_json or "{}"))
 
 
@@ -109,7 +107,7 @@ class PlayedCalibration(Calibration):
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
         """Return CALIB_FILLS as FILL_MODEL, with its parameters and quantity, unless it or a hit rule was given.
 
-        Models that draw their fills have none of their own: they, also as CALIB_FILLS, are measured by the hit rule.
+        Models that draw their fills are measured by the hit rule, even as CALIB_FILLS.
         """
         resolved: dict[str, Any] = {}
         ruled = any(params[knob.name] != knob.default for knob in knobs(Calibration) if knob.name in HIT_RULE)

@@ -1,7 +1,7 @@
-"""What makes a backtest another trial: the digest of its design, and that of its fill assumption.
+"""What makes a backtest another trial: the digests of its design and of its fill assumption.
 
-A design is all that decides the quotes: models and parameters, rules, limits, the fit, the files and the user's sources
-behind them. It does not depend on the door through which it is played, nor on the place of the data.
+A design is all that decides the quotes: models and parameters, rules, limits, the fit, the files and user sources
+behind them. Neither the command or call nor the place of the data matters.
 """
 
 import inspect
@@ -48,8 +48,8 @@ class Design:
     """A design under a fill assumption.
 
     Attributes:
-        quoting: Digest of all that decides the quotes.
-        assumption: Digest of the fill model and its parameters.
+        quoting: Of all that decides the quotes.
+        assumption: Of the fill model and its parameters.
     """
 
     quoting: str
@@ -69,10 +69,8 @@ class Design:
         """Return the design of a strategy's *knobs*.
 
         Args:
-            knobs: The knobs.
-            fitted: The fit or schedule in effect; None without one.
-            given: Models in place of those of the knobs.
-            hashes: sha256 of the files that the knobs name, where they are known.
+            given: Models that replace the knobs'.
+            hashes: sha256 of files named by knobs, if known.
             sources: Returns the sha256 of the modules of a user's classes; None is `sources_of`.
         """
         models, known, read = knobs.models, hashes or {}, sources or sources_of
@@ -107,13 +105,13 @@ class Design:
 
     @classmethod
     def of_play(cls, play: Play) -> "Design":
-        """Return the design of a backtest; objects are as they are now, so before it is played."""
+        """Objects count as they are now, so call this before playing."""
         quotes, fills = (None if isinstance(model, str) else model for model in play.given[:2])
         return cls.of(play.knobs, play.models.fitted, GivenModels(quotes, fills))
 
     @classmethod
     def of_objects(cls, rules: "Rules", fitted: "Fitted", quotes: object, fills: object) -> "Design":
-        """Return the design of models played by *rules*; objects are as they are now, so before they are played."""
+        """Objects count as they are now, so call this before playing."""
         return cls(
             digest([_identity(rules), fitted.to_json(), _identity(quotes)])[:_LETTERS],
             digest(_identity(fills))[:_LETTERS],
@@ -122,13 +120,11 @@ class Design:
         )
 
     def trials(self, days: "Sequence[PlayedDay]", spans: Spans, pnl: "Floats", made_by: str) -> list[Trial]:
-        """Return the trials of a backtest, one for each of its days.
+        """Return a backtest's trials, one per day.
 
         Args:
-            days: The days, in order.
             spans: Begin and number of periods of each stretch with a market.
-            pnl: PnL of each period.
-            made_by: The command.
+            pnl: Of each period.
         """
         parts = split_by_day(spans, pnl, {day.day: day.start_us for day in days})
         at_us, names = now_us(), tuple(day.day for day in days)
@@ -159,7 +155,7 @@ class PlayedDay:
     """A day as the ledger of trials knows it.
 
     Attributes:
-        market: What tells its recorded market, as `market_of`.
+        market: Identifies its recorded market, as `market_of`.
     """
 
     symbol: str
@@ -169,16 +165,11 @@ class PlayedDay:
 
     @classmethod
     def of(cls, tape: "Tape") -> "PlayedDay":
-        """Return the day of a tape."""
         return cls(tape.symbol, tape.days[0], tape.start_us, market_of(tape.meta.inputs)[:_LETTERS])
 
 
 class Designs:
-    """The designs of many setups, whose fits and sources are read once.
-
-    Attributes:
-        hashes: sha256 of the files that knobs name, by path.
-    """
+    """The designs of many setups, whose fits and sources are read once."""
 
     def __init__(self, hashes: Mapping[Path, str]) -> None:
         self.hashes = hashes
@@ -186,7 +177,7 @@ class Designs:
         self._fits: dict[int | Path, Fitted] = {}
 
     def of(self, setup: PlayKnobs, fitted: Mapping[str, Any] | None) -> Design:
-        """Return the design of a *setup* with a fit or schedule as JSON, or that which it names itself."""
+        """The setup may name its design itself."""
         path = setup.models.fill_params_file
         key = path if fitted is None else id(fitted)
         if key is not None and key not in self._fits:
@@ -196,16 +187,16 @@ class Designs:
 
 
 def recorded(result: "Result", design: Design, recording: Recording) -> "Result":
-    """Put a backtest on record, and return it with the trials of its days, for which its verdict allows."""
+    """Put a backtest on record; return it with its days' trials, which its verdict allows for."""
     days = [PlayedDay.of(tape) for tape in result.tapes]
     recording.add(design.trials(days, *minutes_of(result), recording.made_by))
     return replace(result, terms=replace(result.terms, trials=recording.on_record()))
 
 
 def minutes_of(result: "Result", account: EquitySeries | None = None) -> "tuple[Spans, Floats]":
-    """Return the spans of a backtest and the quoting PnL of each 60 s, of all legs if their sum is known.
+    """Return a backtest's spans, and the quoting PnL per 60 s, of all legs if their sum is known.
 
-    *account* is the own market's, if it is there already.
+    *account* is the own market's, if already computed.
     """
     series = (result.series if result.legs else None) or account or account_of(result.journal, result.terms)
     counts = series.spans.period_counts.tolist()
@@ -213,7 +204,7 @@ def minutes_of(result: "Result", account: EquitySeries | None = None) -> "tuple[
 
 
 def sources_of(names: tuple[str, ...]) -> Mapping[str, str]:
-    """Return the sha256 of the modules of a user's classes, of their signals, and of all that these import of his."""
+    """Return the sha256 of the modules of a user's classes and signals, and of his modules that these import."""
     named = [*names]
     for name in names:
         declared = getattr(resolve({}, name, "model"), "signals", None)
@@ -227,13 +218,12 @@ def sources_of(names: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def _kind(model: object) -> type:
-    """Return the class of an object, or of what a factory makes."""
     made = model.args[0] if isinstance(model, partial) else model
     return made if isinstance(made, type) else type(made)
 
 
 def _identity(model: object) -> Any:
-    """Return what tells a model that was given as an object from others: its class, the source of it, and its state."""
+    """Identify a model given as an object by its class, source and state."""
     kind = _kind(model)
     state: Any = model.args[1] if isinstance(model, partial) and len(model.args) > 1 else None
     if not isinstance(model, partial | type):
@@ -246,7 +236,7 @@ def _identity(model: object) -> Any:
 
 
 def _source(kind: type) -> str:
-    """Return the source of a class; of one that was typed at a prompt the code of its methods."""
+    """A class typed at a prompt gives its methods' code."""
     try:
         return inspect.getsource(kind)
     except (OSError, TypeError):

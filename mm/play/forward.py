@@ -40,15 +40,15 @@ def walkforward(  # noqa: PLR0913 - arguments that no knob can express
 
     Args:
         tape: One day, or days in order of time.
-        rules: Rules of our orders; their latency separates a training window from its segment.
-        config: How windows are measured and fitted; None is ``fixed`` orders under the default fill model, or with
-            *models* of your own, ``marks`` from the reference price that predicts best in the first training window.
+        rules: Rules of our orders; their latency separates training window and segment.
+        config: How windows are measured and fitted; None is ``fixed`` orders under the default fill model, or, with
+            your own *models*, ``marks`` from the reference price that predicts best in the first training window.
         plan: The windows; None is 120 minutes every 15.
         fallback: Used for a window without a usable fit; None carries the last one.
         models: Quote and fill model of a schedule; None is Avellaneda-Stoikov under the default fill model,
             ``queue_prob_power``.
-        out_root: Folder of results whose ledger of trials the backtest is put on, and for whose trials on these days
-            its verdict allows; without it nothing is put on record, and no other trial is known.
+        out_root: Folder of results with the ledger of trials: the backtest is recorded there, and its verdict allows
+            for the trials on these days. Without it nothing is recorded, and no other trial is known.
 
     Raises:
         FitError: If no segment is usable.

@@ -1,4 +1,4 @@
-"""Settings that are given by name, as in Python: the knobs that they are, and what to say of one that is none."""
+"""Turns keyword arguments into knobs, and explains an unknown one."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from mm.base.knobs import as_arguments, closest, knobs, typed
 
 
 def parameter_way(name: str, known: Iterable[str], *, python: bool = False) -> str:
-    """Return how a model's parameter *name* is given where *known* knobs are taken; empty if no model has it."""
+    """Return how to give a model's parameter *name* where *known* knobs are taken; empty if no model has it."""
     for knob_name, argument, registry in (
         ("quote_params_json", "quotes", QUOTE_MODELS),
         ("fill_params_json", "fills", FILL_MODELS),
@@ -28,7 +28,7 @@ def parameter_way(name: str, known: Iterable[str], *, python: bool = False) -> s
 
 
 def groups_of(groups: Iterable[type], settings: Mapping[str, Any], what: str) -> list[Any]:
-    """Return instances of the dataclasses *groups*, with *settings* by field: a value, or its text; *what* takes them.
+    """Return the dataclasses *groups* filled from *settings* (values or text); errors name *what* takes them.
 
     Raises:
         TypeError: If a setting is not a knob of these groups.

@@ -1,7 +1,7 @@
-"""The knobs of a backtest: its days, markets and models, in small frozen dataclasses; a command takes those it needs.
+"""The knobs of a backtest in small frozen dataclasses; a command takes those it needs.
 
-Those of the engine are in mm/backtest/rules.py. Durations are in the unit their name ends in; decimals that must stay
-exact (prices, quantities, fees, cash) are kept as text.
+The engine's are in mm/backtest/rules.py. Names end in the unit of a duration; decimals that must stay exact (prices,
+quantities, fees, cash) are text.
 """
 
 import json
@@ -39,7 +39,6 @@ class Source:
     data_root: Path = data_root_knob()
 
     def folder(self, day: str) -> Path:
-        """Return the folder of one *day*, YYYYMMDD."""
         return self.data_root / self.symbol / day
 
 
@@ -57,7 +56,6 @@ class Results:
 
     @property
     def tapes(self) -> Path:
-        """Folder of the kept tapes."""
         return self.out_root / "tapes"
 
 
@@ -116,11 +114,10 @@ class Day(OpenedDay, DamagedDay, Pages, Results, Source):
     )
 
     def days(self) -> tuple[str, ...]:
-        """Return the days, each YYYYMMDD, in rising order."""
         return day_list(self.day)
 
     def label(self) -> str:
-        """Return the day, or ``<FIRST>-<LAST>`` for several: the name in run folders."""
+        """Return the days or ``<FIRST>-<LAST>``, for run folders."""
         days = self.days()
         return days[0] if len(days) == 1 else f"{days[0]}-{days[-1]}"
 
@@ -148,7 +145,7 @@ class OtherMarkets:
     )
 
     def declared(self) -> dict[str, dict[str, Any]]:
-        """Return the declaration of each market by its name in the run; empty without any."""
+        """By name in the run."""
         return dict(json.loads(self.others or "{}"))
 
 
@@ -217,15 +214,12 @@ class Models:
             )
 
     def trusted(self) -> tuple[str, ...]:
-        """Return the files of TRUST."""
         return tuple(self.trust.split(",")) if self.trust else ()
 
     def quote_params(self) -> dict[str, Any]:
-        """Return QUOTE_PARAMS_JSON as a dict; empty if it was not given."""
         return dict(json.loads(self.quote_params_json or "{}"))
 
     def fill_params(self) -> dict[str, Any]:
-        """Return FILL_PARAMS_JSON as a dict; empty if it was not given."""
         return dict(json.loads(self.fill_params_json or "{}"))
 
 
@@ -258,7 +252,7 @@ class Sensitivity:
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the symbol's worst moves on record, for a report too that plays them later, and its own exponent."""
+        """Return the symbol's worst moves on record, also for a report that plays them later, and its own exponent."""
         from mm.play.stress import moves_on_record
 
         root, symbol = params.get("out_root") or Path("out"), params.get("symbol") or ""

@@ -1,4 +1,4 @@
-"""The markets of a backtest: its own days on one grid, others on the clock of them, and the days before."""
+"""The markets of a backtest: its days on one grid, others on their clock, and the days before."""
 
 import hashlib
 import math
@@ -36,10 +36,10 @@ MICRO_PRICE_DAYS = 5  # maximum number of earlier days for the fit of the micro-
 
 
 class FittedMicroPrice(NamedTuple):
-    """The micro-price fitted on the days before a run.
+    """The micro-price fitted on earlier days.
 
     Attributes:
-        fit: None if there are no such days, or the mid does not move on them.
+        fit: None without such days, or if the mid does not move.
     """
 
     fit: MicroPriceFit | None = None
@@ -51,9 +51,8 @@ class Markets:
     """The markets of a backtest.
 
     Attributes:
-        tapes: Its own days, on one grid, in order of time.
-        fitting: Fits the micro-price; called if a model reads it.
-        declared: How each other market was given, by name; with ``orders``, the knobs of orders there.
+        fitting: Fits the micro-price, if a model reads it.
+        declared: How each other market was given; with ``orders``, the knobs of orders there.
     """
 
     tapes: Sequence[Tape]
@@ -64,23 +63,22 @@ class Markets:
 
     @classmethod
     def open(cls, day: Day, market: Market, others: OtherMarkets = NO_OTHERS) -> Self:
-        """Open the days, on one grid, and those of the other markets.
+        """Open the days on one grid, and the other markets.
 
         Raises:
-            Mismatch: If the days have different tick sizes, or another market does not overlap with them.
-            MissingDay: If a day does not exist; none of its market is read then.
+            Mismatch: If tick sizes differ, or another market does not overlap.
+            MissingDay: If a day does not exist; nothing of its market is read then.
         """
         return cls.beside(open_days(day, market), day, market, others)
 
     @classmethod
     def beside(cls, tapes: Sequence[Tape], day: Day, market: Market, others: OtherMarkets) -> Self:
-        """Return the markets of opened *tapes*; raises as `open`."""
         fitting = partial(micro_price_before, day, market, tapes[0])
         return cls(tapes, open_others(day, market, others, tapes), fitting, others.declared())
 
     @classmethod
     def given(cls, tapes: Sequence[Tape], others: Mapping[str, Any], micro_price: MicroPriceFit | None = None) -> Self:
-        """Return the markets of *tapes*, with *others* given as tapes or as dicts of `KEYS`, and a fitted micro-price.
+        """*others* are tapes or dicts of `KEYS`.
 
         Raises:
             UsageError: If a name or a declaration of another market is invalid.
@@ -94,12 +92,10 @@ class Markets:
 
     @property
     def first(self) -> Tape:
-        """The first own day."""
         return self.tapes[0]
 
     @cached_property
     def micro_price(self) -> FittedMicroPrice:
-        """The fit of the signal ``micro_price``."""
         return self.fitting()
 
 
@@ -130,9 +126,9 @@ def open_days(day: Day, market: Market) -> "list[Tape]":
 
 
 def _without_us(tape: "Tape", folder: "DayFolder", day: Day) -> "Tape":
-    """Return a day without the orders and trades of ours that OWN_ORDERS takes off it, with their logs as inputs.
+    """Remove our orders and trades that OWN_ORDERS names, with their logs as inputs.
 
-    The logs are those of the market that the day says: one of a leg is below OUT_ROOT/<market>.
+    The logs belong to the market of the day; a leg's are below OUT_ROOT/<market>.
     """
     market = "usdm" if tape.meta.venue == USDM else "spot"
     roots = [root for root in (day.out_root, day.out_root / market) if audit_folder(root, folder.symbol).is_dir()]
@@ -206,7 +202,6 @@ def open_others(day: Day, market: Market, others: OtherMarkets, own: "Sequence[T
 
 
 def _with_contract(tape: Tape, day: Day) -> Tape:
-    """Return a day with the file of its contract among its inputs, if it has one."""
     folders = [DayFolder(day.data_root, tape.symbol, name) for name in tape.days]
     read = [
         (os.path.relpath(path, day.data_root), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
@@ -221,7 +216,7 @@ def _with_contract(tape: Tape, day: Day) -> Tape:
 def micro_price_before(day: Day, market: Market, tape: Tape) -> FittedMicroPrice:
     """Return the micro-price fitted on the recorded days before *tape*, at most the last `MICRO_PRICE_DAYS`.
 
-    Days with another tick size, and those held out, are excluded.
+    Days with another tick size, and held-out days, are excluded.
     """
     earlier = [name for name in days_of(day.data_root, day.symbol) if name < tape.days[0]]
     held = held_of(day.data_root, day.symbol, earlier)
@@ -239,17 +234,14 @@ def _e8(text: str | None) -> int | None:
 def feed_of_market(
     name: str, own: Sequence[Tape], tapes: Sequence[Tape], feed_latency_ms: float | None = None
 ) -> OtherFeed:
-    """Return the feed of another market, and what a reader of the results must know of it.
+    """Return the feed of another market, and notes for a reader of the results.
 
     Args:
-        name: Its name in the run.
-        own: The days of the run's own market.
-        tapes: Its own days, in order of time.
-        feed_latency_ms: Time from its exchange to us: its events are then placed by their exchange time, on the clock
-            of the run's own tape. None takes their receive times as recorded, so one clock must have stamped both.
+        feed_latency_ms: Time from its exchange to us: events are then placed by exchange time on the run's clock. None
+            takes receive times as recorded, so one clock must have stamped both.
 
     Raises:
-        Mismatch: If the two markets do not overlap in time, or have no exchange times to be placed by.
+        Mismatch: If the markets do not overlap, or lack exchange times to be placed by.
     """
     notes = [_overlap(name, own, tapes), *(f"{name}: {note}" for tape in tapes for note in day_warnings(tape))]
     ours, theirs = _late_us(own), _late_us(tapes)
@@ -273,22 +265,21 @@ def feed_of_market(
 
 
 def placed(tape: Tape, shift_us: int) -> Tape:
-    """Return *tape* with each event at its exchange time, plus *shift_us* to the clock of another tape.
+    """Return *tape* at exchange times plus *shift_us*, on another tape's clock.
 
-    Events keep their order, as they came over one connection.
+    Events keep their order: they came over one connection.
     """
     us = np.maximum.accumulate(tape.feed.by_event) + shift_us
     return tape.restamped(us, tape.start_us + shift_us, max(tape.end_us + shift_us, int(us[-1]) if len(us) else 0))
 
 
 def _late_us(tapes: Sequence[Tape]) -> int | None:
-    """Return the receive time less the exchange's of the fastest messages; None without exchange times."""
     stamped = [tape for tape in tapes if bool((tape.event_exch_us > 0).any())]
     return stamped[0].feed.offset_us if stamped else None
 
 
 def _overlap(name: str, own: Sequence[Tape], tapes: Sequence[Tape]) -> str:
-    """Return a note if another market covers a part of the run only; raise Mismatch if it covers nothing."""
+    """Note partial coverage; raise Mismatch if there is none."""
     both = sum(
         max(min(tape.end_us, other.end_us) - max(tape.start_us, other.start_us), 0) for tape in own for other in tapes
     )

@@ -47,13 +47,12 @@ FITTED = ("A", "k")  # parameters that a quote model takes from the fit unless t
 
 @dataclass(frozen=True)
 class Made:
-    """A model that was made from knobs, and what the making showed.
+    """A model made from knobs, and what the making showed.
 
     Attributes:
-        model: The model; it is not played.
-        predictors: The fitted predictors that it reads, by folder.
-        sources: The modules of a user's classes in it.
-        adverse_ticks: The adverse move after fills that it takes from the fit; None if it takes none.
+        predictors: By folder.
+        sources: Modules of a user's classes.
+        adverse_ticks: Adverse move after fills, taken from the fit.
         on_curve: Whether it quotes from the measured curve, because A and k miss the measured rates.
     """
 
@@ -66,19 +65,17 @@ class Made:
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The signals that it reads."""
         return tuple(getattr(self.model, "signals", ()))
 
 
 @dataclass(frozen=True)
 class PlayModels:
-    """The models that the knobs name, with the fit that they take; `quotes` and `fills` make new ones at each call.
+    """The models that the knobs name, with their fit; `quotes` and `fills` make new ones at each call.
 
     Attributes:
-        tape: The first day, whose market fits and predictors must be of.
-        fitted: The fit or the schedule; None without one.
-        lacks: The keys that this version writes into a fit and the file of the fit lacks.
-        rates: The intensity of the fit or the schedule, which models take; None without one.
+        tape: First day, whose market fits and predictors must match.
+        lacks: Keys of a fit that its file lacks, for it is of an older version.
+        rates: Intensity of the fit or schedule.
     """
 
     named: Models
@@ -90,7 +87,7 @@ class PlayModels:
 
     @classmethod
     def of(cls, named: Models, tape: "Tape", seed: int, fit: "Fitted | None" = None) -> Self:
-        """Return the models of *named* knobs, with *fit* in place of FILL_PARAMS_FILE.
+        """*fit* replaces FILL_PARAMS_FILE.
 
         Raises:
             DataError: If FILL_PARAMS_FILE is missing or broken.
@@ -106,7 +103,7 @@ class PlayModels:
         return cls(named, tape, seed, lacks=lacking(path, fit)).with_fit(fit)
 
     def with_fit(self, fitted: "Fitted") -> Self:
-        """Return the models with a fit or a schedule for the fill model and for the k of the quotes.
+        """Use a fit or schedule for the fill model and the quotes' k.
 
         Raises:
             Mismatch: If it is of another symbol or tick size, or has an unknown reference.
@@ -122,12 +119,10 @@ class PlayModels:
 
     @property
     def fit(self) -> "PoissonFit | None":
-        """The fit; None without one, or with a schedule."""
         return None if self.schedule is not None else cast("PoissonFit | None", self.fitted)
 
     @property
     def schedule(self) -> "Schedule | None":
-        """The schedule; None without one, or with a fit."""
         if self.fitted is None:
             return None
         from mm.calibration.schedule import Schedule
@@ -136,10 +131,7 @@ class PlayModels:
 
     @property
     def intensity(self) -> "Intensity | None":
-        """The intensity that predicts fills; None without a fit or a schedule.
-
-        If the fit was measured under the run's fill model, this is the curve measured at each distance.
-        """
+        """If the fit was measured under the run's fill model, this is the curve measured at each distance."""
         if self.fitted is not None and self.fitted.calib_fills == self.named.fill_model not in DRAWN:
             from mm.calibration.intensities import measured_intensity
 
@@ -147,27 +139,25 @@ class PlayModels:
         return self.rates
 
     def quotes(self) -> object:
-        """Return a new quote model; with a schedule, one that quotes only in usable segments."""
+        """With a schedule, the model quotes only in usable segments."""
         return _Maker(self).quotes()
 
     def fills(self) -> object:
-        """Return a new fill model; without own parameters it takes those of a fit that was measured under it."""
+        """Without own parameters it takes those of a fit measured under it."""
         return _Maker(self).fills()
 
     @cached_property
     def quoting(self) -> Made:
-        """The quote model as it is made."""
         maker = _Maker(self)
         return maker.made(maker.quotes())
 
     @cached_property
     def filling(self) -> Made:
-        """The fill model as it is made."""
         maker = _Maker(self)
         return maker.made(maker.fills())
 
     def fit_notes(self, tapes: "Sequence[Tape]") -> Iterator[Note]:
-        """Yield which fit is used, and whether it was measured on the replayed *tapes* or on later data."""
+        """Yield which fit is used, and whether it was measured on the replayed *tapes* or later data."""
         fitted, path = self.fitted, self.named.fill_params_file
         if fitted is None or path is None:
             return
@@ -177,15 +167,10 @@ class PlayModels:
             yield Note.warning("fit_in_sample", day=fitted.day, way_out=way_out)
 
     def agents(self) -> list[tuple[Path, SavedAgent]]:
-        """Return the trained agents of the quote model, and their files."""
         return [(path, read_agent(path)) for path in agent_files(self.named)]
 
     def redrawn(self) -> Iterator[Self]:
-        """Yield FIT_DRAWS models, with A and k drawn from the fit's distribution.
-
-        Raises:
-            UsageError: If there is no fit to draw from.
-        """
+        """Yield FIT_DRAWS models with A and k drawn from the fit's distribution; UsageError without a fit."""
         fitted, draws_wanted = self.fitted, self.named.fit_draws
         if fitted is None or self.named.fill_per_side:
             raise UsageError(
@@ -201,20 +186,16 @@ class PlayModels:
         yield from map(self.with_fit, draws(cast("PoissonFit", fitted), draws_wanted, self.seed))
 
     def check(self, model: object) -> dict[str, Artefact]:
-        """Return the fitted predictors that *model* reads, by folder.
-
-        Raises:
-            Mismatch: If one was fitted on another symbol or tick.
-        """
+        """Return the fitted predictors that *model* reads; Mismatch if one is of another symbol or tick."""
         predictors = dict(predictors_of(model))
         for artefact in predictors.values():
             artefact.check(self.tape.symbol, self.tape.instrument.tick_e8)
         return predictors
 
     def describe(self, result: "Result", quoting: Made | None, predictors: Mapping[str, Artefact]) -> "Result":
-        """Return *result* with descriptions of its fit or schedule, its *predictors* and its agents.
+        """Describe the fit or schedule, *predictors* and agents in *result*.
 
-        *quoting* is the quote model made from the knobs; None if it was given as an object.
+        *quoting* is None if the model was given as an object.
         """
         result = self.with_predictors(result, predictors)
         if self.fitted is None:
@@ -229,7 +210,6 @@ class PlayModels:
         return replace(result, terms=replace(result.terms, fit=terms))
 
     def with_predictors(self, result: "Result", predictors: Mapping[str, Artefact]) -> "Result":
-        """Return *result* with the descriptions of *predictors*, and of the agents of its models."""
         begin_us = result.journal.counters["first_us"]
         terms = tuple(predictor.terms(begin_us) for predictor in predictors.values())
         trained = {day for _, agent in self.agents() for day in agent.days}
@@ -250,12 +230,10 @@ class _Maker:
         self._on_curve = False
 
     def made(self, model: object) -> Made:
-        """Return the *model* with all that its making showed."""
         kept = self._predictors, self._sources, self._notes
         return Made(model, *kept, adverse_ticks=self._adverse, on_curve=self._on_curve)
 
     def _note(self, note: Note) -> None:
-        """Keep a note, once."""
         if note not in self._notes:
             self._notes.append(note)
 
@@ -264,7 +242,6 @@ class _Maker:
         return model
 
     def fills(self) -> object:
-        """Return the fill model."""
         name, params, fit = self._named.fill_model, self._named.fill_params(), self._fit
         if not params and fit is not None and fit.calib_fills == name not in DRAWN:
             params = fit.calib_fill_params or {}
@@ -290,7 +267,6 @@ class _Maker:
         return self._read_by(_checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3, "on_level": 3}))
 
     def quotes(self) -> object:
-        """Return the quote model; gated by a schedule."""
         model = self._read_by(self._quotes(Tree.of(self._named.quote_model, self._named.quote_params())))
         if self._schedule is None or self._rates is None:
             return model
@@ -319,7 +295,7 @@ class _Maker:
         return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1, "on_event": 2})
 
     def _default_strategy(self, build: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the default strategy; that of the curve if the fit's A and k miss its measured rates (`misfit`)."""
+        """Quote from the curve if A and k miss the measured rates (`misfit`)."""
         fit = self._fit
         if fit is None or fit.status != "misfit" or not fit.line or self._named.fill_per_side:
             return build
@@ -329,9 +305,9 @@ class _Maker:
         return avellaneda_stoikov_of_curve
 
     def _adverse_ticks(self) -> dict[str, float]:
-        """Return the adverse move after fills at the distance of the highest expected profit; empty if not measured.
+        """Return the adverse move at the distance of the highest expected profit; empty if not measured.
 
-        Segments of a schedule have their own moves, which the model takes from the intensity; their median is logged.
+        A schedule's segments have their own moves, which the model takes from the intensity; their median is logged.
         """
         if self._schedule is not None:
             moves = [segment.adverse_ticks for segment in self._schedule.segments if segment.adverse_ticks is not None]
@@ -351,12 +327,11 @@ class _Maker:
         return {"adverse_ticks": move}
 
     def _step(self, name: str, params: Mapping[str, Any], inner: object) -> object:
-        """Wrap a step around a model; a Python model is wrapped as a compiled one first, with ``wants(view)``."""
+        """A Python model is first wrapped as a compiled one, with ``wants(view)``."""
         build = self._resolve(QUOTE_STEPS, name, "step")
         return _checked(construct(build, params, "QUOTE_PARAMS_JSON", {"inner": compiled(inner)}), {"quote": 1})
 
     def _resolve(self, registry: Registry, name: str, kind: str) -> Callable[..., Any]:
-        """Return the class of a name; the run keeps the sources of a user's."""
         build = resolve(registry, name, kind)
         if ":" in name:
             declared = getattr(build, "signals", ())
@@ -378,7 +353,7 @@ class _Maker:
 
 
 def agent_files(models: Models) -> list[Path]:
-    """Return the files of the trained agents in a quote model; agents given as objects have none."""
+    """Agents given as objects have no file."""
     leaves = Tree.of(models.quote_model, models.quote_params()).leaves()
     named = [leaf.params.get("model_path") for leaf in leaves if leaf.name == AGENT]
     return [Path(path) for path in named if isinstance(path, str)]
@@ -403,12 +378,11 @@ def check_names(models: Models) -> None:
 
 
 def takes_clustering(models: Models) -> bool:
-    """Return whether the fill model, or an inner one, uses the clustering of a schedule: `hawkes` without its own."""
+    """Return whether a fill model uses the schedule's clustering: `hawkes` without its own."""
     return any(name == "hawkes" and "clustering" not in params for name, params in _fill_models(models))
 
 
 def _fill_models(models: Models) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield names and parameters of the fill model and its inner models."""
     waiting = [(models.fill_model, models.fill_params())]
     while waiting:
         name, params = waiting.pop()
@@ -421,7 +395,6 @@ def _fill_models(models: Models) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _names_in(params: object) -> Iterator[str]:
-    """Yield every text in parameters."""
     if isinstance(params, str):
         yield params
     elif isinstance(params, Mapping | list):
@@ -430,7 +403,6 @@ def _names_in(params: object) -> Iterator[str]:
 
 
 def _checked(model: object, hooks: Mapping[str, int]) -> object:
-    """Return *model* after checking the signatures of a user's hooks."""
     if not type(model).__module__.startswith("mm.backtest."):
         for name, count in hooks.items():
             if hasattr(model, name):
@@ -441,7 +413,7 @@ def _checked(model: object, hooks: Mapping[str, int]) -> object:
 def fitted_after(fitted: "Fitted", begin_us: int) -> bool:
     """Return whether a fit uses data after *begin_us* (negative: nothing was played).
 
-    A run from *begin_us* on is then in-sample. Each segment of a schedule is fitted to its own past.
+    A run from there is in-sample; segments of a schedule use only their own past.
     """
     from mm.calibration.schedule import Schedule
 
@@ -449,7 +421,6 @@ def fitted_after(fitted: "Fitted", begin_us: int) -> bool:
 
 
 def read_fitted(path: Path) -> "Fitted":
-    """Read a fit or a schedule."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -466,7 +437,7 @@ def read_fitted(path: Path) -> "Fitted":
 
 
 def lacking(path: Path, fitted: "Fitted") -> list[str]:
-    """Return the keys that this version writes into a fit and the file lacks; empty for a schedule."""
+    """Return the keys of a fit that its file lacks; empty for a schedule."""
     from mm.calibration.fit_result import PoissonFit
 
     if not isinstance(fitted, PoissonFit):
@@ -476,10 +447,9 @@ def lacking(path: Path, fitted: "Fitted") -> list[str]:
 
 
 def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the entry of a fit or a schedule in the summary; *lacks* are the keys missing from its file.
+    """Return the summary's entry of a fit or schedule.
 
-    *name* is the generic file name, not its path (which the manifest has), so that equal runs have equal summaries
-    wherever their inputs are stored.
+    *name* is the generic file name, not the path (which the manifest has), so that equal runs have equal summaries.
     """
     from mm.calibration.fit_result import EXPONENTIAL, PoissonFit
 
@@ -504,10 +474,9 @@ def fit_terms(fitted: "Fitted", name: str, lacks: Sequence[str] = ()) -> dict[st
 
 
 def measured_under(fitted: "Fitted", terms: "RunTerms") -> dict[str, Any] | None:
-    """Return the fill model and the quantity under which a fit was measured, and how the run differs.
+    """Return the fill model and quantity of a fit's measurement, and how the run differs.
 
-    None for a fit by the hit rule; ``differs`` is a sentence, or None if the run uses the same. A model that draws from
-    the fit does not differ.
+    None for the hit rule; ``differs`` is a sentence or None. A model that draws from the fit does not differ.
     """
     if fitted.calib_fills is None:
         return None
@@ -525,14 +494,12 @@ def measured_under(fitted: "Fitted", terms: "RunTerms") -> dict[str, Any] | None
 
 
 def _why_reference(reference: str | None, choice: tuple[str, str] | None) -> str | None:
-    """Return why a fit uses its reference price, from the *choice* of it; None for the mid without a choice."""
     if choice is not None and choice[0] == reference:
         return choice[1]
     return None if reference in (None, "mid") else f"the fit was made with CALIB_REFERENCE={reference}"
 
 
 def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
-    """Return the entry of a schedule: its most frequent status, and the distances and medians of all segments."""
     from mm.calibration.shared_strength import schedule_log_rate_half
 
     used = [segment for segment in schedule.segments if segment.usable]
@@ -560,7 +527,7 @@ def _schedule_terms(schedule: "Schedule", name: str) -> dict[str, Any]:
 
 
 def trained_days(fitted: "Fitted | None") -> Callable[[str], bool]:
-    """Return whether a fit or schedule was made of a day; its days are stated as the first and the last."""
+    """Return whether a fit used a day, known by its first and last."""
     first, _, last = ((fitted and fitted.day) or "").partition("-")
     return lambda day: first <= day <= (last or first)
 
@@ -576,7 +543,6 @@ def fitted_from(content: Any, source: str) -> "Fitted":
 
 
 def _check_match(fitted: "Fitted", tape: "Tape", source: str) -> None:
-    """Raise Mismatch for a fit of another symbol or tick size, or with an unknown reference price."""
     from mm.calibration.reference import PER_TICK
 
     if fitted.reference is not None and fitted.reference not in PER_TICK:

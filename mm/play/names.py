@@ -1,7 +1,7 @@
 """Resolves names to classes: ``poisson`` from a registry, ``package.module:Class`` from the Python path.
 
-The current folder is searched first, so that a user's model needs no installation. Unknown names and parameters and
-wrong signatures are rejected here, before anything runs.
+The current folder comes first, so that a user's model needs no installation; unknown names and parameters and wrong
+signatures are refused before anything runs.
 """
 
 import inspect
@@ -33,8 +33,7 @@ def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
     """Return the class with this *name*, without calling it.
 
     Args:
-        registry: The known names.
-        name: A known name, or ``package.module:Class`` of a class with a hook or the compiled base of the kind.
+        name: Known, or ``package.module:Class`` with a hook or the compiled base of the kind.
         kind: ``quote model``, ``step``, ``fill model``, or ``model`` for any of them.
 
     Raises:
@@ -52,7 +51,6 @@ def resolve(registry: Registry, name: str, kind: str) -> Callable[..., Any]:
 
 
 def _model_class(value: object, name: str, kind: str) -> Callable[..., Any]:
-    """Return *value* if it is a class of the kind, without calling it; raise UnknownModel otherwise."""
     hooks = [hook for _, names in _SHAPES[kind] for hook in names]
     what = "quote model or a fill model" if kind == "model" else kind
     wanted = f"a {kind} is a class with the method {_or(hooks)}"
@@ -72,7 +70,7 @@ def _or(words: Sequence[str]) -> str:
 
 
 def _example(source: str, accepted: Sequence[Setting], missing: Sequence[str]) -> str:
-    """Return the meanings and units of *missing* parameters and an example; empty if one is not a number."""
+    """Return meanings and units of *missing* parameters and an example, unless one is not a number."""
     asked = [setting for setting in accepted if setting.name in missing]
     if not all(wanted(setting.kind).startswith(("a number", "a whole number")) for setting in asked):
         return ""
@@ -92,10 +90,8 @@ def construct(
     """Return the model that *build*, a class or a function, makes from *params*.
 
     Args:
-        build: Result of :func:`resolve`.
-        params: Its keyword arguments.
         source: Their origin, for messages (``QUOTE_PARAMS_JSON``).
-        own: Further arguments from the caller; a user cannot give them, and messages do not list them.
+        own: Arguments from the caller, which a user cannot give and messages do not list.
 
     Raises:
         UsageError: If a key is unknown, or a required one is missing.
@@ -140,11 +136,7 @@ def construct(
 
 
 def require_signature(owner: object, method: str, n_args: int) -> None:
-    """Check that the hook of *owner*, a model or its class, can be called with *n_args* values, and that this runs it.
-
-    Raises:
-        UsageError: If it cannot.
-    """
+    """Check that a hook can be called with *n_args* values; raises UsageError."""
     hook = getattr(owner, method)
     model = owner if inspect.isclass(owner) else type(owner)
     unbound = inspect.isclass(owner) and inspect.isfunction(inspect.getattr_static(owner, method))
@@ -164,10 +156,10 @@ def require_signature(owner: object, method: str, n_args: int) -> None:
 
 
 def accepted_by(build: Callable[..., Any]) -> tuple[tuple[Setting, ...], bool]:
-    """Return the parameters that a user may give to a model, and whether it accepts any others.
+    """Return the parameters that a user may give, and whether others are accepted.
 
-    Models of this project declare them; a user's class has those of its constructor. A user's compiled class lists them
-    in ``__signature__``; without it, any parameter is accepted.
+    Our models declare them; a user's class has its constructor's; a compiled class may list them in ``__signature__``,
+    else any is accepted.
     """
     declaration = declaration_of(build)
     if declaration:

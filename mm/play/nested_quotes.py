@@ -19,12 +19,11 @@ Named = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The description of a quote model before it is built.
+    """A quote model's description before it is built.
 
     Attributes:
-        params: Its parameters, as JSON values.
-        weights: Weight of each inner model of a mixture.
-        steps: Steps around the inner model, innermost first.
+        weights: Of the inner models of a mixture.
+        steps: Around the inner model, innermost first.
     """
 
     name: str
@@ -35,11 +34,6 @@ class Tree:
 
     @classmethod
     def of(cls, name: str, params: Mapping[str, Any], depth: int = 1) -> "Tree":
-        """Read a model and its inner models.
-
-        Raises:
-            UsageError: If ``steps`` or ``mixed`` are malformed, or models are nested too deep.
-        """
         if depth > DEEPEST:
             raise UsageError(f"QUOTE_PARAMS_JSON: models are nested more than {DEEPEST} deep; remove some")
         rest = {key: value for key, value in params.items() if key not in ("model", "models", "steps")}
@@ -53,7 +47,6 @@ class Tree:
         return cls(name, params)
 
     def leaves(self) -> Iterator["Tree"]:
-        """Yield the models without inner models."""
         if not self.inner:
             yield self
         for inner in self.inner:
@@ -61,12 +54,12 @@ class Tree:
 
 
 def volatility(tree: Tree) -> dict[str, Any]:
-    """Return the fields of ``Rules`` that set the volatility of a run of these models.
+    """Return the volatility fields of ``Rules`` for these models.
 
-    A value given for one model applies to all; without any, their defaults apply.
+    One model's value applies to all; without any, their defaults.
 
     Raises:
-        UsageError: If models need different values (a run has one volatility), or a value is invalid.
+        UsageError: If models disagree, since a run has one volatility, or a value is invalid.
     """
     values: dict[str, Any] = {}
     leaves = list(tree.leaves())
@@ -86,7 +79,6 @@ def volatility(tree: Tree) -> dict[str, Any]:
 
 
 def _default(leaf: Tree, name: str) -> list[Any]:
-    """Return a model's default of a setting; empty if the model does not use the volatility of the run."""
     if leaf.params.get("sigma") is not None:
         return []
     accepted, _ = accepted_by(resolve(QUOTE_MODELS, leaf.name, "quote model"))
@@ -94,14 +86,12 @@ def _default(leaf: Tree, name: str) -> list[Any]:
 
 
 def listed(value: object, shape: str) -> Sequence[object]:
-    """Return *value*, which must be a list; *shape* describes the expected form."""
     if not isinstance(value, list):
         raise UsageError(f"{shape}; {value!r} is not a list")
     return value
 
 
 def named(value: object, shape: str) -> Named:
-    """Return *value*, which must be a name and its parameters; *shape* describes the expected form."""
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict):
         return value[0], value[1]
     raise UsageError(f"{shape}; an entry is {value!r}")

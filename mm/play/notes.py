@@ -1,4 +1,4 @@
-"""Notes: what must be known of a backtest before it plays, as values that each door says in its own way."""
+"""Notes on a backtest before it plays, as values; each door words them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,10 +35,9 @@ class Note:
     """One thing to know of a backtest.
 
     Attributes:
-        name: Of its line in a log, in snake_case.
-        fields: The numbers and texts of that line.
-        is_warning: Whether it can mislead a reader of the results; others only inform.
-        words: The sentence of the summary's warnings; empty where the summary words it from its own numbers.
+        name: Event of the log line, snake_case.
+        is_warning: Whether it can mislead a reader of the results.
+        words: Sentence for the summary's warnings; empty where the summary words it from its own numbers.
     """
 
     name: str
@@ -48,39 +47,36 @@ class Note:
 
     @classmethod
     def warning(cls, name: str, words: str = "", **fields: Any) -> "Note":
-        """Return a warning."""
         return cls(name, fields, words=words)
 
     @classmethod
     def info(cls, name: str, **fields: Any) -> "Note":
-        """Return a note that is no warning."""
         return cls(name, fields, is_warning=False)
 
 
 def words_of(notes: Iterable[Note]) -> tuple[str, ...]:
-    """Return the sentences of *notes* after their names, each once."""
+    """Return the notes' sentences, each once."""
     return tuple(dict.fromkeys(f"{note.name}: {note.words}" for note in notes if note.words))
 
 
 def day_notes(tapes: "Iterable[Tape]") -> tuple[str, ...]:
-    """Return the warnings of days, each once: what a backtest has in its summary, other tasks say by this."""
+    """Return the days' warnings, each once, for tasks without a summary."""
     return tuple(dict.fromkeys(note for tape in tapes for note in day_warnings(tape)))
 
 
 def log_notes(log: "Logger", notes: Iterable[Note]) -> None:
-    """Log *notes*, each at its level."""
     for note in notes:
         (log.warning if note.is_warning else log.info)(note.name, **note.fields)
 
 
 def missing_days_note(tapes: "Sequence[Tape]") -> Iterator[Note]:
-    """Yield a warning if whole days are missing between the replayed days: positions and orders carry over them."""
+    """Warn if whole days are missing in between: positions and orders carry over them."""
     if between := missing_days([day for tape in tapes for day in tape.days]):
         yield Note.warning(DAYS_NOT_PLAYED, days=between, way_out="run the parts separately, or add these days")
 
 
 def holidays_note(hours: Hours | None) -> Iterator[Note]:
-    """Yield a warning if the holidays of the market's exchange are unknown."""
+    """Warn if the holidays of the market's exchange are unknown."""
     if hours is not None and hours.calendar and sessions_of(hours.calendar, 2000) is None:
         way_out = "pip install 'mm-research[calendars]'"
         words = f"holidays and early closes of {hours.calendar} are unknown and count as open: {way_out}"
@@ -93,7 +89,7 @@ _DOLLARS = {"USDT", "USDC", "FDUSD", "TUSD", "BUSD", "DAI", "USD", "EUR"}
 
 
 def clip_note(tape: "Tape", quote_lots: int) -> Iterator[Note]:
-    """Yield a warning if a clip is worth so little that no exchange would accept it."""
+    """Warn if a clip is worth less than any exchange accepts."""
     grid, mid_e8 = tape.instrument, first_mid_e8(tape)
     quote = grid.quote_asset or assets_of(grid.symbol)[1]
     worth = (mid_e8 or 0) * quote_lots * grid.lot_e8 * grid.multiplier / E8 / E8
@@ -116,7 +112,7 @@ def fee_notes(markets: "Markets", *rules: Rules) -> Iterator[Note]:
 
 
 def _fee_notes(tape: "Tape", rules: Sequence[Rules]) -> Iterator[Note]:
-    """Yield each implausible fee rate in *rules* once, and that futures have the default maker fee of Spot."""
+    """Note each implausible fee rate once, and futures with Spot's default maker fee."""
     odd = {(knob, rate_e8): None for market_rules in rules for knob, rate_e8 in market_rules.implausible_fees.items()}
     for knob, rate_e8 in odd:
         way_out = fraction_of(knob, rate_e8)
@@ -144,9 +140,9 @@ def agent_notes(path: Path, agent: SavedAgent, execution: Execution, tapes: "Seq
 
 
 def predictor_notes(predictors: Mapping[str, Artefact], begin_us: int) -> Iterator[Note]:
-    """Yield which predictors do not suit a run from *begin_us* on.
+    """Note predictors that do not suit a run from *begin_us*.
 
-    ``predictor_in_sample``: fitted on the replayed or later data. ``predictor_not_usable``: not better than baselines.
+    ``predictor_in_sample``: fitted on the replayed or later data. ``predictor_not_usable``: no better than baselines.
     """
     for path, artefact in predictors.items():
         if artefact.is_in_sample(begin_us):

@@ -27,7 +27,7 @@ class _Order:
     fills: list[tuple[int, int]] = field(default_factory=list)
 
     def note(self, row: dict[str, Any], *, ended: bool = False) -> None:
-        """Note what is left of it from the exchange's instant of a row on."""
+        """Note what is left of it from a row's exchange instant on."""
         if row.get("exchange_us"):
             self.left_e8.append((int(row["exchange_us"]), 0 if ended else max(self.qty_e8 - self.filled_e8, 0)))
 
@@ -36,7 +36,7 @@ def own_activity(path: Path) -> OwnActivity:
     """Return the orders and trades of an audit log, by the exchange's instants.
 
     Raises:
-        BrokenFile: If it is not an audit log, or one of a version without these instants.
+        BrokenFile: If it is no audit log, or too old to have these instants.
     """
     orders: dict[str, _Order] = {}
     trade_ids = set()

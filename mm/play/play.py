@@ -1,4 +1,4 @@
-"""One backtest: its markets, its rules and its models, played by one method; with the same under other assumptions."""
+"""One backtest: markets, rules and models, played by one method; and the same under other assumptions."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -49,11 +49,11 @@ FIRST_MIN = 10  # minutes that are played to see whether quotes can earn the fee
 
 
 class GivenModels(NamedTuple):
-    """Models given as objects, in place of those that the knobs name.
+    """Models given as objects, in place of the knobs'.
 
     Attributes:
-        quotes: A quote model, or a factory (`functools.partial`); None or a name takes the one of the knobs.
-        intensity: Predicts expected fills, in place of the fit's.
+        quotes: A model or a factory (`functools.partial`); None or a name takes the knobs'.
+        intensity: Replaces the fit's for expected fills.
     """
 
     quotes: object = None
@@ -61,7 +61,6 @@ class GivenModels(NamedTuple):
     intensity: "Intensity | None" = None
 
     def objects(self) -> list[object]:
-        """Return the models and factories among them."""
         return [model for model in self[:2] if _is_object(model)]
 
 
@@ -74,12 +73,10 @@ def _is_object(model: object) -> bool:
 
 @dataclass(frozen=True)
 class Play:
-    """One backtest and its further ones: the sensitivity, and the PnL band of drawn fits.
+    """A backtest and its further ones: sensitivity, and the PnL band of drawn fits.
 
     Attributes:
-        market_rules: The rules of the run, without the micro-price.
-        sensitivity: Whether to play optimistic and pessimistic assumptions as well.
-        given: Models to play in place of those of the knobs.
+        market_rules: Without the micro-price.
     """
 
     knobs: PlayKnobs
@@ -98,7 +95,7 @@ class Play:
         sensitivity: Sensitivity = OFF,
         given: GivenModels = NO_MODELS,
     ) -> Self:
-        """Return the backtest of a setup on opened *markets*; *fit* takes the place of FILL_PARAMS_FILE.
+        """*fit* replaces FILL_PARAMS_FILE.
 
         Raises:
             UsageError: If a knob is invalid on these markets.
@@ -117,41 +114,33 @@ class Play:
         return cls(knobs, markets, models, rules, sensitivity, given)
 
     def with_fit(self, fit: "PoissonFit | Schedule") -> Self:
-        """Return the same backtest with another fit or schedule; raises as `PlayModels.with_fit`."""
         return replace(self, models=self.models.with_fit(fit))
 
     @property
     def tapes(self) -> Sequence[Tape]:
-        """The days."""
         return self.markets.tapes
 
     @property
     def made(self) -> list[Made]:
-        """The models of the knobs, as they are made; those given as objects are not among them."""
         named = ((self.given.quotes, "quoting"), (self.given.fills, "filling"))
         return [getattr(self.models, which) for model, which in named if not _is_object(model)]
 
     @cached_property
     def rules(self) -> Rules:
-        """The rules of the run, with the micro-price if the quote model reads it."""
+        """With the micro-price if the quote model reads it."""
         if not self.reads_micro_price:
             return self.market_rules
         return replace(self.market_rules, micro_price=self.markets.micro_price.fit)
 
     @property
     def reads_micro_price(self) -> bool:
-        """Whether the quote model reads the signal ``micro_price``."""
         if not _is_object(quotes := self.given.quotes):
             return MICRO_PRICE in self.models.quoting.signals
         return MICRO_PRICE in (getattr(_model(quotes), "signals", None) or ())
 
     @cached_property
     def predictors(self) -> dict[str, Artefact]:
-        """The fitted predictors that the models read, by folder.
-
-        Raises:
-            UsageError: If one was trained on a held-out day of the run.
-        """
+        """Raises UsageError if one was trained on a held-out day of the run."""
         given = [self.models.check(_model(model)) for model in self.given.objects()]
         artefacts = [*given, *(made.predictors for made in self.made)]
         found = {path: artefact for part in artefacts for path, artefact in part.items()}
@@ -161,19 +150,16 @@ class Play:
 
     @property
     def notes(self) -> list[Note]:
-        """What must be known of it before its models are made."""
         fees, closed = fee_notes(self.markets, self.market_rules), holidays_note(self.market_rules.hours)
         of_days = [*self.models.fit_notes(self.tapes), *missing_days_note(self.tapes)]
         return [*of_days, *fees, *closed, *self.clip_notes, *self.agent_notes]
 
     @property
     def clip_notes(self) -> list[Note]:
-        """What must be known of the size of its quotes."""
         return list(clip_note(self.markets.first, self.market_rules.quote_lots))
 
     @property
     def agent_notes(self) -> list[Note]:
-        """How the run differs from the training of its agents."""
         return [
             note
             for path, agent in self.models.agents()
@@ -182,17 +168,15 @@ class Play:
 
     @property
     def model_notes(self) -> list[Note]:
-        """What must be known of its models."""
         return [*self.made_notes, *predictor_notes(self.predictors, self.markets.first.start_us)]
 
     @property
     def made_notes(self) -> list[Note]:
-        """What its models assume."""
         return [note for made in self.made for note in made.notes]
 
     @property
     def files(self) -> list[Path]:
-        """The files on which the result depends beside those that the knobs name, and a user's modules."""
+        """Files behind the result, beside those that knobs name and a user's modules."""
         exponent = self.sensitivity.queue_exponent_file
         of_predictors = [Path(path) / name for path in self.predictors for name in (MODEL, ARRAYS)]
         logs = [tape.order_log for tape in self.tapes if tape.order_log is not None] if self.plays_orders else []
@@ -201,23 +185,17 @@ class Play:
 
     @property
     def plays_orders(self) -> bool:
-        """Whether the run, or its sensitivity, plays the order logs of its days."""
         own = self.given.fills if _is_object(self.given.fills) else self.knobs.models.fill_model
         every = all(tape.has_orders for tape in self.tapes)
         return own == "queue_orders" or getattr(own, "needs_orders", False) or (self.further and every)
 
     @property
     def sources(self) -> list[str]:
-        """The modules of a user's classes in its models."""
         return list(dict.fromkeys(name for made in self.made for name in made.sources))
 
     @cached_property
     def variants(self) -> Variants:
-        """The same strategy under other assumptions; an object is copied as it is now.
-
-        Raises:
-            UsageError: If an object cannot be copied.
-        """
+        """Objects are copied as they are now; UsageError if one cannot be."""
         factory = partial(again, shared=[*self.tapes, self.given.intensity])
         path, seed = self.sensitivity.queue_exponent_file, self.rules.latency_seed
         estimate = None if path is None else ExponentEstimate.read(path, self.markets.first.symbol)
@@ -227,7 +205,6 @@ class Play:
         return Variants(self.tapes, self.rules, quotes, fills, self.intensity, seed, estimate, moves)
 
     def _factories(self, factory: Callable[[object], Callable[[], object]]) -> tuple[Callable[[], object], ...]:
-        """Return the factories of the quote and the fill model; *factory* turns an object into one."""
         pairs = ((self.given.quotes, self.models.quotes), (self.given.fills, self.models.fills))
         return tuple(
             named if not _is_object(model) else model if isinstance(model, partial) else factory(model)
@@ -236,12 +213,11 @@ class Play:
 
     @property
     def intensity(self) -> "Intensity | None":
-        """Predicts expected fills; None without a fit or a schedule."""
         return self.models.intensity if self.given.intensity is None else self.given.intensity
 
     @cached_property
     def why_once(self) -> str | None:
-        """Why the models can be played only once, so that there is no sensitivity; None if they can be again."""
+        """Why the models can be played only once, without sensitivity; None if they can again."""
         try:
             _ = self.variants
         except UsageError as error:
@@ -250,36 +226,32 @@ class Play:
 
     @cached_property
     def further(self) -> bool:
-        """Whether the sensitivity is played."""
         return self.sensitivity.sensitivity is not False and self.why_once is None
 
     @property
     def concurrent(self) -> bool:
-        """Whether the sensitivity is played beside the main backtest: not of a user's model, many events, or weeks."""
+        """Not for a user's model, many events, or weeks."""
         lasts_s = (self.tapes[-1].end_us - self.tapes[0].start_us) / US_PER_S  # a state row each
         few = sum(map(len, self.tapes)) <= MANY_EVENTS and lasts_s <= LONG
         return few and self.further and not self.sources
 
     @property
     def events(self) -> int:
-        """Number of events in all backtests together."""
         plays = 1 + self.knobs.models.fit_draws + (self.variants.plays() if self.further else 0)
         return plays * sum(map(len, self.tapes))
 
     def run(self, step: Step | None = None, *, keeps_orders: bool = True) -> "Result":
-        """Play the backtest; its summary includes sensitivity and PnL band if requested.
+        """Play the backtest, with sensitivity and PnL band if requested.
 
         Args:
             step: Called with the µs of tape played since the last call; each further backtest adds the whole length.
-            keeps_orders: Whether order rows are kept, most of the memory of a journal.
+            keeps_orders: Order rows are most of a journal's memory.
         """
         return self.with_further(self.run_base(step, keeps_orders=keeps_orders), step)
 
     def run_base(self, step: Step | None = None, *, keeps_orders: bool = True) -> "Result":
-        """Play the main backtest, with the given objects themselves.
-
-        Raises:
-            UsageError: If sensitivity was requested with a model that can be played only once, or draws with an object.
+        """Play the main backtest, with the given objects themselves; UsageError for sensitivity with a model that plays
+        only once, or draws with an object.
         """
         wanted = self.sensitivity.sensitivity
         if self.given.objects() and self.knobs.models.fit_draws:
@@ -293,14 +265,14 @@ class Play:
         return self.described(play(intensity=self.intensity))
 
     def exchange(self) -> PaperExchange:
-        """Return a paper exchange with the models of the run, on which its days can be played step by step."""
+        """Its days can be played step by step."""
         quotes, fills = (make() for make in self._factories(lambda model: lambda: model))
         return PaperExchange(quotes, fills, self.rules)
 
     def early_fee_notes(self) -> list[Note]:
-        """Return a note if the quotes of the first minutes cannot earn the maker fee, before all of it is played.
+        """Note quotes of the first minutes that cannot earn the maker fee, before playing everything.
 
-        Nothing of objects and a user's own models, which are played once, and with orders in other markets.
+        Left out: objects, a user's models, which play once, and orders in other markets.
         """
         if self.given.objects() or self.sources or self.rules.others or self.rules.legs:
             return []
@@ -316,7 +288,6 @@ class Play:
         return [Note.warning(UNEARNED_FEE, first_minutes=FIRST_MIN, fee_ticks=round(short[1], 4), way_out=way_out)]
 
     def described(self, result: "Result") -> "Result":
-        """Return *result* with descriptions of its fit or schedule, its predictors and its agents, and their notes."""
         quoting = None if _is_object(self.given.quotes) else self.models.quoting
         words = words_of([*self.made_notes, *self.clip_notes, *self.agent_notes])
         noted = replace(result, terms=replace(result.terms, model_notes=words))
@@ -325,10 +296,7 @@ class Play:
     def with_further(
         self, result: "Result", step: Step | None = None, rows: Callable[[], list[FurtherRow]] | None = None
     ) -> "Result":
-        """Return the result with sensitivity and PnL band added to its summary, if requested.
-
-        *rows* returns the rows of the sensitivity if another thread plays it.
-        """
+        """*rows* returns the sensitivity's rows if another thread plays it."""
         if self.sensitivity.sensitivity is not False and self.why_once:
             result = replace(result, terms=replace(result.terms, played_once=self.why_once))
         if self.further:
@@ -340,13 +308,12 @@ class Play:
         return result
 
     def _of_draws(self, step: Step | None) -> "Iterator[Result]":
-        """Yield the backtests of the drawn fits."""
         for drawn in self.models.redrawn():
             yield replay.backtest(self.tapes, drawn.quotes(), drawn.fills(), self.rules, step=step, keeps_orders=False)
 
 
 def _refuse_trained(models: PlayModels, given: "GivenModels", tapes: Sequence[Tape]) -> None:
-    """Raise UsageError if a fit, a schedule, an agent or a model was trained on a held-out day of the run."""
+    """Raise UsageError if a fit, schedule, agent or model was trained on a held-out day."""
     refuse_trained("the fit or schedule", trained_days(models.fitted), tapes)
     for path, agent in models.agents():
         if agent.terms.symbol == tapes[0].symbol:
@@ -357,5 +324,4 @@ def _refuse_trained(models: PlayModels, given: "GivenModels", tapes: Sequence[Ta
 
 
 def _model(given: object) -> object:
-    """Return the model, or its class, of a given object or factory."""
     return given.args[0] if isinstance(given, partial) else given

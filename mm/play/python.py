@@ -68,20 +68,20 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         fills: Name of a fill model, such a pair, or an object with its hooks, or its class; None takes the default of
             ``FILL_MODEL``.
         rules: All rules in the engine's units, instead of knobs; both models must then be objects.
-        fit: A fit or a schedule, or its file: ``--fit`` of the command; ``fill_params_file`` is the same file.
-        intensity: Predicts the expected fills that the summary compares with the actual ones; None takes the fit's.
-        micro_price: The fit of the signal ``micro_price`` (`fit_micro_price` of earlier days), where a quote
-            model reads it.
+        fit: A fit or schedule, or its file: ``--fit`` of the command; ``fill_params_file`` is the same.
+        intensity: Predicts the expected fills in the summary; None takes the fit's.
+        micro_price: The fit of the signal ``micro_price`` (`fit_micro_price` of earlier days), where a quote model
+            reads it.
         others: Other markets that the strategy sees, by name: a tape or several, or a dict with ``tape`` and
             ``feed_latency_ms`` and ``orders`` as in ``OTHERS``.
-        step: Is called with the µs of tape replayed since the last call, for a progress bar; each further backtest
-            adds the whole length.
-        out_root: Folder of results whose ledger of trials the backtest is put on, and for whose trials on these days
-            its verdict allows, with the symbol's worst moves and queue exponent; without it nothing is put on record,
-            and no other trial is known.
+        step: Called with the µs of tape replayed since the last call, for a progress bar; each further backtest adds
+            the whole length.
+        out_root: Folder of results with the ledger of trials: the backtest is recorded there, and its verdict allows
+            for the trials on these days; the symbol's worst moves and queue exponent come from there too. Without it
+            nothing is recorded, and no other trial is known.
         settings: Knobs of ``mm backtest`` by field name: numbers, text, or dicts for JSON. The sensitivity makes a
-            class again, and plays copies of an object, taken before it plays; one that cannot be copied has none,
-            and a warning says why. ``sensitivity=False`` leaves it out.
+            class again, and plays copies of an object, taken beforehand; an object that cannot be copied has none, and
+            a warning says why. ``sensitivity=False`` leaves it out.
 
     Raises:
         TypeError: If there is no such knob.
@@ -129,20 +129,18 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
 
 
 def _as_on_record(sensitivity: Sensitivity, tapes: Sequence[Tape], out_root: Path, fills: str | None) -> Sensitivity:
-    """Return the sensitivity with what runs below *out_root* know of the symbol; *fills* is the name of the model."""
     tape = tapes[0]
     about = {"out_root": out_root, "symbol": tape.symbol, "day": tape.days[0], "fill_model": fills}
     return replace(sensitivity, **Sensitivity.resolved({**asdict(sensitivity), **about}))
 
 
 def _not_opened(tape: Tape) -> Tape:
-    """Return *tape*; refuses a day held out that was opened, as no ledger is written."""
+    """Refuse an opened held-out day, as no ledger is written."""
     check_openings([tape], None)
     return tape
 
 
 def _knob_list() -> str:
-    """Return a line for each knob of a backtest, for ``help(mm.backtest)``."""
     every = (knob for group in GROUPS for knob in knobs(group))
     return "\n".join(f"    {one.name} [{shown(one.default) or 'None'}]: {one.help}" for one in every)
 
@@ -152,7 +150,6 @@ if backtest.__doc__:  # none under python -OO
 
 
 def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with the model names that were given as arguments."""
     for knob, model in named.items():
         if model is not None and knob in settings:
             raise UsageError(
@@ -162,9 +159,9 @@ def _with_names(named: Mapping[str, object], settings: Mapping[str, Any]) -> dic
 
 
 def _without_parameters(model: object, knob: str, settings: Any) -> object:
-    """Return the *model* without its parameters: of a pair with a name, they become the *knob*'s value.
+    """Split a pair of name and parameters; the latter become the *knob*'s value.
 
-    A class, or a pair with one, becomes a factory of models.
+    A class, or a pair with one, becomes a factory.
     """
     match model:
         case type() as kind:
@@ -182,7 +179,7 @@ def _without_parameters(model: object, knob: str, settings: Any) -> object:
 
 
 def _check_objects(quotes: object, fills: object, settings: Mapping[str, Any]) -> None:
-    """Refuse arguments that have no effect with rules: knobs, fits, and models given by name."""
+    """Refuse arguments without effect beside rules: knobs, fits, models by name."""
     names = [name for name, value in settings.items() if value is not None]
     if names:
         raise UsageError(f"rules set every term, so {', '.join(names)} would have no effect; give rules or knobs")
@@ -192,7 +189,6 @@ def _check_objects(quotes: object, fills: object, settings: Mapping[str, Any]) -
 
 
 def _signature() -> inspect.Signature:
-    """Return a signature that lists every knob, for help and editors."""
     plain = inspect.signature(backtest)
     fixed = [
         parameter for parameter in plain.parameters.values() if parameter.kind is not inspect.Parameter.VAR_KEYWORD

@@ -1,4 +1,4 @@
-"""Our place in the queue during a stretch of a run: the run is played again, and asked at chosen instants."""
+"""Our place in the queue: the run is played again and asked at chosen instants."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,7 +20,7 @@ class RestingOrder(NamedTuple):
 
 
 class Place(NamedTuple):
-    """The quantity ahead of an order at its price, in the base asset, as the fill model estimates."""
+    """Quantity ahead of an order, base asset, as the fill model estimates."""
 
     order_id: int
     side: int
@@ -31,10 +31,9 @@ class Place(NamedTuple):
 def queue_places(
     play: "Play", at_us: Sequence[int], orders: Sequence[RestingOrder]
 ) -> tuple[list[Place], list[tuple[int, int]]]:
-    """Play a run until the last of some instants, and return the place of each of *orders* that rests at each.
+    """Play a run up to the last of *at_us*; return the places of *orders*.
 
-    Also return instant and order of every fill by then, to compare them with the run's. A model without a queue gives
-    no places.
+    Also return instant and order of every fill, to compare with the run's. A model without a queue gives no places.
     """
     exchange = play.exchange()
     places = list[Place]()

@@ -1,18 +1,16 @@
 """The sensitivity (SENSITIVITY): PnL of the same quotes under optimistic and pessimistic assumptions.
 
-A tape has no fills of our own orders, so results depend on the fill model. These bound them on either side:
+A tape has no fills of ours, so results depend on the fill model; these bound them:
 
 - ``optimistic``: ``trade_cross``, our order is first in every queue and takes the whole quantity of a print;
 - ``pessimistic``: ``queue_risk_averse``, our order is last, and every cancellation is behind it;
 - ``poisson``, if an intensity is known: fills drawn independently of later prices, which bound nothing.
 
-In addition, latencies of orders and cancels are halved, and doubled; the feed is without latency, or with the recorded
-one in a run without (FEED_LATENCY); and a run of ``queue_prob_power`` is also played
-with the exponent that was estimated for its symbol (``mm fills fit``), if there is one. Days that have an order log are
-also played by every order of the market, ``queue_orders``. The row with the
-least PnL has the role ``pessimistic``, whatever it assumes; the others that are no optimistic bound of the run itself,
-the ``headline``, are ``other``. The last row, ``stressed``, is no assumption: it puts the worst minute on record of the
-symbol into the run at its largest inventory.
+Latencies of orders and cancels are also halved and doubled; the feed is without latency, or recorded in a run without
+(FEED_LATENCY); and ``queue_prob_power`` is also played with its symbol's estimated exponent (``mm fills fit``). Days
+with an order log are also played by every order, ``queue_orders``. The row with the least PnL has the role
+``pessimistic``; others that are no optimistic bound of the ``headline`` are ``other``. The last row, ``stressed``, puts
+the symbol's worst minute on record into the run at its largest inventory.
 """
 
 import json
@@ -56,7 +54,7 @@ FurtherRow = tuple[str, float, dict[str, Any] | None]
 
 @dataclass(frozen=True)
 class ExponentEstimate:
-    """The exponent of ``queue_prob_power`` estimated on a day of a symbol, with its 95 % interval."""
+    """The exponent of ``queue_prob_power`` estimated on a day, with its 95 % interval."""
 
     exponent: float
     low: float
@@ -65,12 +63,6 @@ class ExponentEstimate:
 
     @classmethod
     def read(cls, path: Path, symbol: str) -> "ExponentEstimate":
-        """Read the file of ``mm fills fit``.
-
-        Raises:
-            BrokenFile: If it cannot be read.
-            Mismatch: If it is of another symbol.
-        """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             exponent, low, high = (float(content[name]) for name in ("exponent", "low", "high"))
@@ -85,14 +77,11 @@ class ExponentEstimate:
 
 @dataclass(frozen=True)
 class Variants:
-    """The further backtests of a run: its days, its rules, and factories of new models for each replay.
+    """A run's further backtests, with factories of new models for each replay.
 
     Attributes:
-        quotes: Factory of the quote model.
-        fills: Factory of the run's own fill model.
-        intensity: Intensity that predicts fills; None without a fit or a schedule.
         estimate: The exponent of the symbol's queues, if estimated.
-        moves: The largest moves of the mid within a minute on record of the symbol.
+        moves: Largest moves of the mid within a minute on record.
     """
 
     tapes: "Sequence[Tape]"
@@ -105,7 +94,7 @@ class Variants:
     moves: WorstMoves = NO_MOVES
 
     def settings(self) -> "Iterator[tuple[str, object, Rules, float]]":
-        """Yield role, fill model, rules and latency factor of each further row; a fill model of None is the run's."""
+        """A fill model of None is the run's."""
         own = self.fills()
         # the pessimistic one first: its index of levels is released again before the files are written
         for role, bound in (("pessimistic", queue_risk_averse()), ("optimistic", trade_cross())):
@@ -123,18 +112,16 @@ class Variants:
             yield "other", Poisson(self.intensity, self.seed), self.rules, 1.0
 
     def _other_feed(self) -> "Rules | None":
-        """Return the rules with the other feed: none, or else the recorded one; None if the days do not tell it."""
+        """The recorded feed replaces none, and the other way round; None if the days do not have it."""
         if self.rules.feed_kind != "none":
             return self.rules.without_feed()
         known = not self.rules.decisions and not self.tapes[0].no_feed
         return replace(self.rules, recorded_feed=True) if known else None
 
     def plays(self) -> int:
-        """Return the number of further backtests."""
         return sum(1 for _, fills, *_ in self.settings() if fills is not None)
 
     def further(self, step: Step | None = None) -> "list[FurtherRow]":
-        """Play all further backtests, and return their rows."""
         rows, own = list[FurtherRow](), self.fills()
         for role, fills, rules, factor in self.settings():
             if sum(map(len, self.tapes)) > MANY_EVENTS:
@@ -148,7 +135,6 @@ class Variants:
         return rows
 
     def with_sensitivity(self, base: "Result", further: "Sequence[FurtherRow]") -> "Result":
-        """Return *base* with the rows of all *further* backtests in its summary, under ``sensitivity``."""
         own = _row(base)
         entries = [("headline", 1.0, own), *((role, factor, row or own) for role, factor, row in further)]
         rows = [
@@ -166,7 +152,7 @@ class Variants:
         return WorstMoves.worst([self.moves, *map(WorstMoves.of, self.tapes)])
 
     def _exponent(self, further: "Sequence[FurtherRow]", own: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the exponent played and the estimated one, with the PnL at both; None under another fill model."""
+        """Return the played and the estimated exponent, with the PnL at both; None under another fill model."""
         model = self.fills()
         if self.estimate is None or type(model) is not QueueProbPower:
             return None
@@ -175,15 +161,13 @@ class Variants:
         return {"played": model.exponent, **asdict(self.estimate), **pnl}
 
     def _play(self, fills: object, rules: "Rules", step: Step | None) -> "Result":
-        """Return a further backtest, of which only a row is read: no order rows, and no predicted fills."""
+        """Play without order rows and predicted fills: only one row is read."""
         return backtest(self.tapes, self.quotes(), fills, rules, step=step, keeps_orders=False)
 
 
 def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:
-    """Return a factory of copies of *model*, a user's object, as it is now; *shared* objects are not copied.
-
-    Raises:
-        UsageError: If it cannot be copied.
+    """Return a factory of copies of *model* as it is now, but for *shared* objects; UsageError if it cannot be
+    copied.
     """
 
     def copied(value: object) -> object:
@@ -198,7 +182,7 @@ def again(model: object, shared: Sequence[object] = ()) -> Callable[[], object]:
 
 
 def _checked(role: str, row: "Mapping[str, Any]", headline: "Mapping[str, Any]") -> str:
-    """Return the *role* of a row; ``other`` for an optimistic one that is below the *headline*, or unknown."""
+    """An optimistic row below the *headline*, or unknown, is ``other``."""
     pnl, own = quoting_of(row), quoting_of(headline)
     if role == "headline" or (role == "optimistic" and pnl is not None and own is not None and pnl >= own):
         return role
@@ -206,7 +190,6 @@ def _checked(role: str, row: "Mapping[str, Any]", headline: "Mapping[str, Any]")
 
 
 def _name_the_worst(rows: "Sequence[dict[str, Any]]") -> None:
-    """Give the row with the least PnL, whatever it assumes, the role ``pessimistic``, unless it is the headline."""
     known = [(pnl, row) for row in rows if (pnl := quoting_of(row)) is not None]
     own = next((pnl for pnl, row in known if row["role"] == "headline"), None)
     others = [(pnl, row) for pnl, row in known if row["role"] == "other" and own is not None and pnl <= own]
@@ -226,9 +209,9 @@ def slower(rules: "Rules", factor: float) -> "Rules":
 
 
 def with_band(result: "Result", others: "Sequence[Result]") -> "Result":
-    """Return *result* with the spread of the quoting PnL of *others* in its summary, under ``pnl_band``.
+    """Add the spread of *others*' quoting PnL as ``pnl_band``.
 
-    The random draws are the same in all of them (drawn by key), so only the parameters differ.
+    Random draws are keyed, so the same in all: only parameters differ.
     """
 
     totals = [quoting_of(_row(other)) for other in others]

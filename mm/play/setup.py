@@ -55,7 +55,6 @@ class PlayKnobs:
 
     @cached_property
     def files(self) -> list[Path]:
-        """The files that the knobs name and on which the result depends."""
         named = [self.execution.latency_file, self.models.fill_params_file, *agent_files(self.models)]
         legs = [market.get("orders") or {} for market in self.others.declared().values()]
         named += [Path(leg["latency_file"]) for leg in legs if "latency_file" in leg]
@@ -72,12 +71,10 @@ class Setup(PlayKnobs):
     day: Day
 
     def command(self, named: Collection[str] | None, *, places: bool, fit: Path | None = None) -> list[str]:
-        """Return the words of the command for this backtest, for any shell.
+        """Return the command line, for any shell.
 
         Args:
-            named: Variables of knobs to include even if they have their default; None for all.
-            places: Whether to include the folders of data and results.
-            fit: The fit for a setup without fill parameters; None without one.
+            named: Variables to include even at their default; None for all.
         """
         words = ["mm", "backtest"]
         unused = {name for name, _ in unused_knobs("backtest", {knob.name: value for knob, value in self._knobs()})}
@@ -90,15 +87,13 @@ class Setup(PlayKnobs):
 
     @property
     def fitted(self) -> bool:
-        """Whether it has its own fill parameters."""
         return self.models.fill_params_file is not None or self.models.fill_params_json is not None
 
     def work(self) -> dict[str, Any]:
-        """Return the knobs on which the result depends, except file names, whose content counts instead."""
+        """File names do not count, but their content does."""
         return {knob.name: value for knob, value in self._knobs() if knob.matters and knob.name not in _CONTENT}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the setup as JSON values; paths become absolute."""
         groups: dict[str, Any] = {}
         for group, kind in GROUPS_BY_NAME.items():
             values = {knob.name: getattr(getattr(self, group), knob.name) for knob in knobs(kind)}
@@ -109,7 +104,6 @@ class Setup(PlayKnobs):
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """Return the setup from the *content* of :meth:`to_json`."""
         return cls(**{name: _group(kind, **content[name]) for name, kind in GROUPS_BY_NAME.items()})
 
     def _knobs(self) -> list[tuple[Knob, Any]]:
@@ -119,6 +113,6 @@ class Setup(PlayKnobs):
 
 @lru_cache(maxsize=64, typed=True)
 def _group(kind: type, /, **content: Any) -> Any:
-    """Return a group of knobs; the points of a sweep share most of theirs."""
+    """The points of a sweep share most groups."""
     paths = {knob.name for knob in knobs(kind) if knob.reader in (PATH, FIT)}
     return kind(**{name: Path(value) if name in paths and value else value for name, value in content.items()})

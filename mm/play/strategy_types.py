@@ -11,15 +11,13 @@ from mm.backtest.strategy import Orders
 class Quoting(Protocol):
     """A strategy that tells its quotes."""
 
-    def quote(self, view: QuoteView, /) -> Quotes | None:
-        """Return the quotes; None for none."""
+    def quote(self, view: QuoteView, /) -> Quotes | None: ...
 
 
 class Sending(Protocol):
     """A strategy that sends, amends and cancels its orders itself."""
 
-    def on_event(self, market: QuoteView, orders: Orders, /) -> None:
-        """Act on a change of the market."""
+    def on_event(self, market: QuoteView, orders: Orders, /) -> None: ...
 
 
 Strategy = Quoting | Sending | QuoteModel

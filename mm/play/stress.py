@@ -1,6 +1,6 @@
 """The stressed row of a sensitivity: the symbol's worst minute on record, put into a run at its largest inventory.
 
-Each run leaves the largest moves of its days' mid below OUT_ROOT, so that a quiet day knows of a loud one.
+Each run leaves its days' largest moves below OUT_ROOT, so that a quiet day knows of a loud one.
 """
 
 import json
@@ -27,19 +27,14 @@ MINUTE_US = 60_000_000
 
 @dataclass(frozen=True, slots=True)
 class WorstMoves:
-    """The largest moves of a mid within a minute, as shares of it.
-
-    Attributes:
-        down: The largest fall, at most 0.
-        up: The largest rise, at least 0.
-    """
+    """The largest moves of a mid within a minute, as shares of it: *down* at most 0, *up* at least 0."""
 
     down: float = 0.0
     up: float = 0.0
 
     @classmethod
     def of(cls, tape: "Tape") -> "WorstMoves":
-        """Return the moves of a tape from each full minute to the next, while its book is valid."""
+        """Moves are from each full minute to the next, with a valid book."""
         us, bid, ask = tape.event_us[tape.top_event], tape.top_bid_ticks, tape.top_ask_ticks
         grid = np.arange(-(-tape.start_us // MINUTE_US), tape.end_us // MINUTE_US + 1) * MINUTE_US
         row = np.searchsorted(us, grid, side="right") - 1
@@ -50,17 +45,12 @@ class WorstMoves:
 
     @classmethod
     def worst(cls, moves: "Iterable[WorstMoves]") -> "WorstMoves":
-        """Return the largest of all."""
         known: list[WorstMoves] = [*moves, NO_MOVES]
         return cls(min(each.down for each in known), max(each.up for each in known))
 
     @classmethod
     def parsed(cls, text: str) -> "WorstMoves":
-        """Return those of STRESS_MOVES.
-
-        Raises:
-            UsageError: If it is not ``DOWN,UP``, a fall and a rise.
-        """
+        """Parse STRESS_MOVES, ``DOWN,UP``; raises UsageError."""
         try:
             down, up = map(float, text.split(","))
         except ValueError as error:
@@ -70,7 +60,6 @@ class WorstMoves:
         return cls(down, up)
 
     def __str__(self) -> str:
-        """Return it as a value of STRESS_MOVES."""
         return f"{self.down:.9g},{self.up:.9g}"
 
 
@@ -90,7 +79,7 @@ def moves_on_record(folder: Path, symbol: str) -> WorstMoves | None:
 
 
 def keep_moves(folder: Path, tapes: "Sequence[Tape]") -> None:
-    """Put the largest moves of days on record below *folder* (OUT_ROOT), if they are not and it can be written."""
+    """Record the days' largest moves below *folder* (OUT_ROOT), if missing and writable."""
     for tape in tapes:
         path = folder / FOLDER / tape.symbol / f"{'-'.join(tape.days)}.json"
         if path.exists():
@@ -103,9 +92,9 @@ def keep_moves(folder: Path, tapes: "Sequence[Tape]") -> None:
 
 
 def stressed_row(base: "Result", headline: dict[str, Any], moves: WorstMoves) -> dict[str, Any]:
-    """Return the row of a run with one more minute: the move that is worst for its largest inventory, at that time.
+    """Return the row of a run with one more minute: the move that is worst for its largest inventory.
 
-    *headline* is its own row; the inventory is the distance from the target, in the base asset.
+    *headline* is its own row; the inventory is relative to the target, base asset.
     """
     terms, account = base.terms, account_of(base.journal, base.terms)
     away = account.inventory - terms.target_lots

@@ -1,4 +1,4 @@
-"""The rules of a backtest from its knobs: decimals and milliseconds become integers and µs only here."""
+"""The rules of a backtest from its knobs: only here do decimals and milliseconds become integers and µs."""
 
 import math
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ def rules_of(
     *,
     risk: Risk = NO_RISK,
 ) -> Rules:
-    """Return the rules of a run that starts with *tape*; without *models* a quote is one quantity step.
+    """Without *models* a quote is one quantity step.
 
-    A size ramp is applied with its first fraction.
+    A size ramp starts with its first fraction.
     """
     instrument = tape.instrument
     money = ({"enforce_balances": False} if tape.meta.venue == USDM else {}) | rule_fields(execution, account)
@@ -68,11 +68,7 @@ def rules_of(
 def with_others(
     known: Rules, feeds: Mapping[str, OtherFeed], declared: Mapping[str, Any], account: Account, way: str = "OTHERS"
 ) -> Rules:
-    """Return *known* rules with other markets, and with rules for those that are *declared* with ``orders``.
-
-    Raises:
-        UsageError: If ``orders`` has an unknown or invalid knob, which *way* leads to.
-    """
+    """Add other markets, and rules for those *declared* with ``orders``; errors name *way*."""
     legs = {}
     for name, feed in feeds.items():
         orders = declared[name].get("orders") if isinstance(declared[name], Mapping) else None
@@ -86,11 +82,7 @@ def with_others(
 def leg_knobs(
     name: str, orders: Mapping[str, Any], account: Account, way: str = "OTHERS"
 ) -> tuple[Execution, Account, Models]:
-    """Return the knobs of the orders in another market, given as ``orders``; *account* is that of the run.
-
-    Raises:
-        UsageError: If there is an unknown or invalid knob, which *way* leads to.
-    """
+    """Return the knobs of ``orders`` in another market; errors name *way*."""
     given = {"seed": account.seed, "state_interval_ms": account.state_interval_ms} | dict(orders)
     try:
         execution, own, models = groups_of((Execution, Account, Models), given, "orders")
@@ -121,7 +113,7 @@ def _target_lots(account: Account, tape: "Tape") -> int | None:
 
 
 def _off_step(knob: str, qty: str, tape: "Tape") -> UsageError:
-    """Return the error that a quantity is between two steps; what a first book of few levels suggests can be wrong."""
+    """The first book may suggest a wrong step, if it has few levels."""
     step = short_text(tape.step_lots * tape.instrument.lot_e8)
     return UsageError(
         f"{knob} is {qty}; it must be a multiple of the quantity step {step}, which is that of instrument.json of "
@@ -130,7 +122,7 @@ def _off_step(knob: str, qty: str, tape: "Tape") -> UsageError:
 
 
 def _quote_lots(tape: "Tape", models: Models | None) -> int:
-    """Return the quote quantity in lots: QUOTE_QTY, else the smallest whole number of steps at the minimum notional."""
+    """Return QUOTE_QTY in lots, else the fewest steps at the minimum notional."""
     instrument, step_e8 = tape.instrument, tape.step_lots * tape.instrument.lot_e8
     if models and models.quote_qty is not None:
         if e8(models.quote_qty) % step_e8:

@@ -25,7 +25,7 @@ def _names(*groups: type) -> tuple[str, ...]:
 def unused_knobs(kind: str, values: Values) -> Iterator[tuple[str, str]]:
     """Yield the name of each knob that a run of *kind* does not use with these *values*, and why.
 
-    This includes axes of a sweep of which no value would change a result.
+    Axes of a sweep count if no value of theirs would change a result.
     """
     varied = axes(values)
     fixed = {name: value for name, value in values.items() if name not in varied}

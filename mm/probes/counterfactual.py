@@ -43,11 +43,6 @@ def shifted(tape: Tape, by_us: int = WEEK_US) -> Tape:
 
 
 def mirrored(tape: Tape, cut_us: int) -> Tape:
-    """Return the tape with a mirrored minute after *cut_us*: price moves change sign, and quantities are scaled.
-
-    At the cut a gap ends the book and a new one begins, the old one mirrored at its mid; so every later price, side and
-    quantity differs, and the invariants of a tape hold.
-    """
     cut = int(np.searchsorted(tape.event_us, cut_us))
     stop = int(np.searchsorted(tape.event_us, cut_us + BEYOND_US))
     book = book_before(tape, cut)
@@ -85,14 +80,7 @@ def mirrored(tape: Tape, cut_us: int) -> Tape:
 def feeds_like(
     feeds: Mapping[str, OtherFeed], change: Callable[[Tape, int], Tape], us: int, own: Tape
 ) -> dict[str, OtherFeed]:
-    """Return the feeds of other markets changed as the tape *own* was.
-
-    Args:
-        feeds: The feeds.
-        change: `truncated`, `mirrored` or `shifted`.
-        us: The instant of the cut, when events arrive; or the shift.
-        own: The changed tape of the run's own market.
-    """
+    """Change other markets' feeds as the tape *own* was; *us* is the cut (by arrival), or the shift."""
     changed_feeds = {}
     for name, feed in feeds.items():
         tapes, at = feed.tapes, us
@@ -106,7 +94,6 @@ def feeds_like(
 
 
 def _changed_rows(rows: Sequence[ContractRow], change: Callable[[Tape, int], Tape], us: int) -> Iterator[ContractRow]:
-    """Yield what was told of a contract, changed as a tape is by *change*."""
     for row in rows:
         if change is shifted:
             yield _later(row, us)
@@ -145,7 +132,7 @@ def book_before(tape: Tape, event: int) -> dict[tuple[int, int], int]:
 
 
 def market_at(tape: Tape, us: int) -> str:
-    """Return the market at *us* as text: best prices and the last trade."""
+    """As text: best prices and the last trade."""
     grid = tape.instrument
     top = int(np.searchsorted(tape.event_us[tape.top_event], us, side="right")) - 1
     bid, ask = (int(column[top]) if top >= 0 else 0 for column in (tape.top_bid_ticks, tape.top_ask_ticks))
@@ -166,9 +153,9 @@ def short(text: str) -> str:
 
 
 def cuts(tape: Tape, after_us: int, count: int, seed: int, rare: Sequence[int] = ()) -> list[int]:
-    """Return instants at which to cut a tape: a third each random, before a change of the best prices, and at *rare*.
+    """Return instants to cut at: a third each random, before changes of the best prices, and at *rare*.
 
-    Cuts before changes detect models that look ahead by a short time, those at *rare* models that seldom look.
+    The second detects models that look ahead briefly, the third models that seldom look.
     """
     draw = np.random.default_rng(seed)
     changes = tape.event_us[tape.top_event]
@@ -182,9 +169,9 @@ def cuts(tape: Tape, after_us: int, count: int, seed: int, rare: Sequence[int] =
 
 
 def rare_instants(us: Ints, kinds: NDArray[Any], count: int, seed: int) -> list[int]:
-    """Return up to *count* of the instants *us* just behind them, drawn with equal chances for each of *kinds*.
+    """Return up to *count* instants just behind *us*, each of *kinds* with equal chance.
 
-    So one action of a kind that occurs once a day is drawn as often as all those of a kind that occurs all the time.
+    So an action that occurs once a day is drawn as often as all those of a common kind.
     """
     if not len(us):
         return []
@@ -225,12 +212,11 @@ def _joined(column: NDArray[Any], cut: int, between: NDArray[Any], stop: int) ->
 
 
 def _at(ticks: Ints) -> Ints:
-    """Return mirrored prices, at least one tick."""
     return np.maximum(ticks, 1)
 
 
 def _tops(tape: Tape, events: tuple[int, int], old: Ints, twice: int) -> dict[str, Any]:
-    """Return the best prices of a mirrored future: bids and asks are swapped, after the two events that begin it."""
+    """Bids and asks are swapped, after the two events that begin the future."""
     first, last = np.searchsorted(tape.top_event, events).tolist()
     past, later = slice(0, first), slice(first, last)
     own: dict[str, Ints] = {"top_event": np.empty(0, np.int64), **{name: np.empty(0, np.int64) for name in _OTHER}}
@@ -252,7 +238,6 @@ def _tops(tape: Tape, events: tuple[int, int], old: Ints, twice: int) -> dict[st
 
 
 def _best(levels: Ints, side: int) -> tuple[int, int]:
-    """Return ticks and lots of the best of the *levels* of a side; 0, 0 if it is empty."""
     if not len(levels):
         return 0, 0
     _, ticks, lots = max(levels.tolist(), key=lambda level: side * level[1])

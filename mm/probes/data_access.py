@@ -26,11 +26,11 @@ MODEL_RAISED = 1  # exit code
 
 @dataclass(frozen=True, slots=True)
 class TruncatedCopy:
-    """A copy of the current folder without the data from an instant on.
+    """A copy of the current folder without data from an instant on.
 
     Attributes:
-        cwd: The working directory: the copy of the user's folder.
-        data_root: The copied data: the day ends at the instant, later days are missing.
+        cwd: Working directory: the copy of the user's folder.
+        data_root: The day ends at the instant, later days are missing.
     """
 
     cwd: Path
@@ -38,28 +38,25 @@ class TruncatedCopy:
     real_root: Path
 
     def moved(self, text: str) -> str:
-        """Return *text* with a path in the original data replaced by that in the copy."""
         path = Path(text)
         if not path.is_absolute() or not path.is_relative_to(self.real_root):
             return text
         return str(self.data_root / path.relative_to(self.real_root))
 
     def params(self, text: str | None) -> str | None:
-        """Return a JSON object of parameters with paths replaced by those of the copy."""
         return None if text is None else json.dumps(_each_text(json.loads(text), self.moved))
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables of this process, with paths in the data replaced as by `moved`."""
+        """Return this process's environment with paths in the data replaced."""
         return {name: self.moved(value) for name, value in os.environ.items()}
 
 
 def truncated_copy(
     place: Path, day: DayFolder, out_root: Path, cut_us: int, beside: Sequence[DayFolder] = ()
 ) -> TruncatedCopy:
-    """Copy the current folder into the new folder *place*; its *day*, and those *beside* it, end at *cut_us*.
+    """Copy the current folder to *place*; its *day*, and those *beside* it, end at *cut_us*.
 
-    The rest of the current folder is linked, not copied; runs and cached tapes of this or later days below *out_root*
-    are left out.
+    The rest is linked; runs and cached tapes of this or later days below *out_root* are left out.
     """
     here, real = Path.cwd().resolve(), Path(day.root).resolve()
     symbols = [path for path in sorted(real.iterdir()) if path.is_dir()]
@@ -80,10 +77,10 @@ def derived_from(day: str, out_root: Path) -> list[Path]:
 
 
 def truncate(day: DayFolder, copy: DayFolder, cut_us: int) -> None:
-    """Write *day* to the folder of *copy* as left by a recorder killed at *cut_us*.
+    """Write *day* as a recorder killed at *cut_us* leaves it.
 
-    A last message without changes is added just before the cut: a day ends with its last message, and without it a
-    quiet period before the cut would not be played.
+    A day ends with its last message, so one without changes is added just before the cut: else a quiet period there
+    would not be played.
     """
     copy.path.mkdir(parents=True)
     for path in (day.instrument, day.schema):
@@ -103,7 +100,6 @@ def truncate(day: DayFolder, copy: DayFolder, cut_us: int) -> None:
 
 
 def _copy_lines(day: DayFolder, copy: DayFolder, wanted: Path, cut_us: int) -> Iterator[bytes]:
-    """Copy a table or the diffs up to *cut_us*, and yield the lines except the header."""
     path = existing(wanted)
     if path is None:
         return
@@ -119,7 +115,6 @@ def _copy_lines(day: DayFolder, copy: DayFolder, wanted: Path, cut_us: int) -> I
 
 
 def _quiet(diff: bytes, us: int) -> bytes:
-    """Return a diff that follows *diff* and changes no level."""
     last = json.loads(diff)
     follows = {"recv_ms": us // US_PER_MS, "recv_us": us, "recv_seq": last["recv_seq"] + _FAR, "b": [], "a": []}
     return (
@@ -137,7 +132,6 @@ def _in_diffs(line: bytes) -> int:
 
 
 def _in_table(source: BufferedIOBase, sink: BufferedIOBase) -> Callable[[bytes], int]:
-    """Copy the header of a table, and return a function from a line to its receive time."""
     header = source.readline()
     sink.write(header)
     names = header.decode().strip().split(",")
@@ -151,7 +145,6 @@ def _in_table(source: BufferedIOBase, sink: BufferedIOBase) -> Callable[[bytes],
 
 
 def _mirror(folder: Path, copy: Path, hidden: Set[Path]) -> None:
-    """Make *copy* a folder of links to the contents of *folder*, except those in *hidden*."""
     copy.mkdir(parents=True)
     for entry in folder.iterdir():
         if entry in hidden:
@@ -163,7 +156,6 @@ def _mirror(folder: Path, copy: Path, hidden: Set[Path]) -> None:
 
 
 def _derived(path: Path, day: str) -> bool:
-    """Return whether a cached tape or a run below OUT_ROOT was derived from *day* or a later one."""
     if path.parts[0] == "tapes":
         return len(path.parts) == 1
     run = _RUN.match(path.name)
@@ -171,7 +163,6 @@ def _derived(path: Path, day: str) -> bool:
 
 
 def _link_days(symbol: Path, copy: Path, day: str) -> None:
-    """Link the days of a symbol before *day*."""
     copy.mkdir(parents=True)
     for earlier in days_of(symbol.parent, symbol.name):
         if earlier < day:
@@ -191,7 +182,7 @@ class Child:
     """Result of a command in another process.
 
     Attributes:
-        error: Its error line; empty without one.
+        error: Error line; empty without one.
     """
 
     folder: Path
@@ -202,7 +193,7 @@ class Child:
 def run_command(
     command: Sequence[str], words: Sequence[str], place: Path, copy: tuple[Path, Mapping[str, str]]
 ) -> Child:
-    """Run ``mm`` *command* with *words* in a folder and an environment, *copy*; its files are in *place*."""
+    """Run ``mm`` *command* in the folder and environment of *copy*; its files are in *place*."""
     folder, (cwd, environment) = place / "run", copy
     own = [f"--out-dir={folder}", f"--log-root={place / 'logs'}", "--run-id=check", "--log-level=ERROR"]
     done = subprocess.run(

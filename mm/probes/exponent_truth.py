@@ -1,8 +1,8 @@
 """The exponent of ``queue_prob_power`` that agrees with every order of a day, where the order log tells the queue.
 
-Virtual orders join the end of a queue. While one waits, in truth or in the model, the lots ahead of it in the model
-are compared with the true ones; the exponent with the least squared error, as a share of the lots ahead on arrival, is
-the one that agrees. Its interval is by a bootstrap over blocks of time.
+A virtual order joins a queue's end; while it waits, in truth or in the model, the model's lots ahead are compared with
+the true ones; the exponent with the least squared error, as a share of the lots ahead on arrival, agrees. Its interval
+is a bootstrap over blocks of time.
 """
 
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ class AgreedExponent:
 
     Attributes:
         status: ``ok``, ``at_edge`` of the tried exponents, or ``too_few`` orders that had to wait.
-        exponent, low, high: The best one with its 95 % interval; None with ``too_few``.
-        n_orders: Number of orders that had lots ahead of them.
-        bias: Share of orders filled under this exponent less the true one; `default_bias` that of the default exponent.
-        reliability: Predicted and true shares of fills under this exponent.
+        exponent, low, high: Best, with 95 % interval; None with ``too_few``.
+        n_orders: With lots ahead.
+        bias: Share filled under this exponent less the true one; `default_bias`: under the default exponent.
+        reliability: Predicted and true shares of fills.
     """
 
     status: str
@@ -50,7 +50,6 @@ class AgreedExponent:
 
     @property
     def usable(self) -> bool:
-        """Whether this exponent may be used for a fill model."""
         return self.status == "ok"
 
 
@@ -81,7 +80,6 @@ def true_exponent(day: ScoredDay) -> AgreedExponent:
 
 
 def _losses(day: ScoredDay) -> "tuple[Floats, np.ndarray]":
-    """Return the squared error of each order under each exponent, and which orders had to wait."""
     orders, truth = day.orders, day.truth[READING]
     queues = QueueByExponents(EXPONENTS, len(orders))
     exchange = manual_exchange(day.tape, queues, orders.life_us)

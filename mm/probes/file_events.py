@@ -1,4 +1,4 @@
-"""Opened files as the system reports them (inotify), whoever opens them: Python, compiled code, other processes."""
+"""Opened files as the system reports them (inotify), whoever opens them."""
 
 import ctypes
 import os
@@ -20,9 +20,9 @@ _PASSED_OVER = frozenset({*(f".{name}" for name in _TOOLS.split()), "venv", "nod
 
 
 class FileEvents:
-    """Reports which files in given folders were read, created or written since it was last asked.
+    """Reports which files in given folders were read or created since the last call.
 
-    A file counts as read unless all that happened was writing. A file that is only written, as a log, does not.
+    A file counts as read unless it was only written, like a log.
 
     Attributes:
         unseen: What could not be listened to, in words.
@@ -39,7 +39,7 @@ class FileEvents:
             self._say("files opened by compiled code or by another process, which this system does not report")
 
     def listen(self, folders: Iterable[Path], left_out: Callable[[str], bool] = lambda _path: False) -> None:
-        """Listen to *folders* and all folders below them, also where links in them lead, except those *left_out*."""
+        """Listen to *folders* and everything below, also through links, except *left_out*."""
         waiting = deque(os.path.realpath(folder) for folder in folders)
         while waiting and self._fd >= 0:
             folder = waiting.popleft()
@@ -51,13 +51,11 @@ class FileEvents:
             waiting += self._below(folder)
 
     def listen_to_file(self, path: str) -> None:
-        """Listen to one file."""
         real = os.path.realpath(path)
         if self._fd >= 0 and real not in self._listened:
             self._add(real)
 
     def read(self) -> tuple[set[str], set[str]]:
-        """Return the files that were read, and those that were created, since the last call."""
         happened: dict[str, int] = {}
         created = set[str]()
         for watch, mask, name in self._events():
@@ -73,7 +71,6 @@ class FileEvents:
         return read, created
 
     def close(self) -> None:
-        """Stop listening."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -89,7 +86,6 @@ class FileEvents:
         return bool(watch >= 0)
 
     def _below(self, folder: str) -> list[str]:
-        """Return the folders in *folder*, and listen to files that its links lead to."""
         folders = []
         try:
             entries = list(os.scandir(folder))

@@ -1,4 +1,4 @@
-"""The files that a model opens: by Python's audit events with the line, by the system's events whoever opens them."""
+"""The files that a model opens: Python's audit events give the line, the system's events whoever opens them."""
 
 import os
 import re
@@ -30,10 +30,10 @@ class OpenedFile:
     """A file that was opened while the model played.
 
     Attributes:
-        line: File and line of the user's code that opened it; None if Python did not.
-        changed_us: When it was last changed, by its content or its inode; None if it is gone.
-        own: Whether it was created while the model played.
-        again: Whether it was opened in a process of its own as well; None if that was not tried.
+        line: Of the user's code; None if Python did not open it.
+        changed_us: Last change of content or inode; None if gone.
+        own: Created while the model played.
+        again: Opened in a new process too; None if not tried.
     """
 
     path: str
@@ -46,10 +46,10 @@ class OpenedFile:
 class FileWatch:
     """Records the files that a model opens, within `watching`.
 
-    An audit hook cannot be removed; outside of `watching` it does nothing.
+    An audit hook cannot be removed; outside `watching` it does nothing.
 
     Attributes:
-        reached: Processes that were started and hosts that were called, each with the line.
+        reached: Started processes and called hosts, with the line.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class FileWatch:
         """Watch.
 
         Args:
-            folders: Folders that no model may read.
-            allowed: Files that the run itself names.
-            listened: Folders of which the system's events are recorded.
-            past: Files and folders of which the user says that they hold nothing later than the day.
+            folders: No model may read them.
+            allowed: Files that the run names.
+            listened: Folders with the system's events.
+            past: Files and folders that the user says hold nothing later than the day.
         """
         self.opened: dict[str, OpenedFile] = {}
         self.reached: dict[str, str] = {}
@@ -81,7 +81,7 @@ class FileWatch:
         sys.addaudithook(self._on_audit_event)
 
     def listen_to_code(self, names: Iterable[str]) -> None:
-        """Listen to the folders of the user's modules that ``package.module:Class`` needs, and to files they name."""
+        """Listen to the folders of the user's modules, and to files they name."""
         modules, _ = closure((name.partition(":")[0] for name in names if ":" in name), _source_of)
         for path in (path for paths in modules.values() for path in paths):
             if self._events is not None:
@@ -90,7 +90,7 @@ class FileWatch:
                 self.listen_to_named(path.read_text(encoding="utf-8", errors="replace"))
 
     def listen_to_named(self, text: str) -> None:
-        """Listen to the files and folders whose absolute paths stand in quotes in *text*."""
+        """Listen to quoted absolute paths in *text*."""
         for path in map(Path, _QUOTED.findall(text)):
             if self._events is None or not path.exists():
                 continue
@@ -101,7 +101,6 @@ class FileWatch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Record the files opened in the block."""
         self._heard()  # what was opened before does not count
         self._outer = sys._getframe(2)  # the caller, above this generator and contextlib
         try:
@@ -116,7 +115,7 @@ class FileWatch:
 
     @contextmanager
     def again(self) -> Iterator[None]:
-        """Record which of the files heard of by the system alone are opened in the block as well, by a new process."""
+        """Record which files that only the system reported are opened again by a new process."""
         self._heard()
         yield
         read, _ = self._heard()
@@ -125,17 +124,17 @@ class FileWatch:
 
     @property
     def forbidden(self) -> dict[str, str]:
-        """Opened files that no model may read, with the line that opened each."""
+        """By the line that opened each."""
         return {file.path: file.line or "compiled code" for file in self.opened.values() if self._is_forbidden(file)}
 
     @property
     def others(self) -> dict[str, str]:
-        """Other data files opened by a model's own code, with the line that opened each."""
+        """Other data files that a model's own code opened, by line."""
         files = (file for file in self.opened.values() if not self._is_forbidden(file))
         return {file.path: file.line or UNKNOWN for file in files}
 
     def kind(self, file: OpenedFile, began_us: int, data_root: Path) -> str:
-        """Return what a file is to a model that plays the day which began at *began_us*."""
+        """Return what a file is to a model that plays the day from *began_us*."""
         if self._is_forbidden(file):
             return DAY
         if any(file.path == past or file.path.startswith(past + os.sep) for past in self._past):
@@ -150,7 +149,6 @@ class FileWatch:
 
     @property
     def unseen(self) -> list[str]:
-        """What could not be looked at, in words."""
         folders = sorted(dict.fromkeys(map(Path.resolve, self._listened)))
         outside = " and ".join(str(path) for path in folders if not any(above in folders for above in path.parents))
         words = [f"files outside of {outside} that something else than Python opens"] if folders else []
@@ -191,7 +189,7 @@ class FileWatch:
 
 
 def _source_of(name: str) -> list[Path]:
-    """Return the source of a user's module, which is not imported to find it; empty for others."""
+    """The module is not imported."""
     place = Path(*name.split("."))
     tried = (Path(folder or ".").resolve() / place for folder in sys.path)
     files = (
@@ -205,7 +203,6 @@ def _left_out(folder: str) -> bool:
 
 
 def _is_installed(path: str) -> bool:
-    """Return whether a file belongs to the system, to Python, to an installed package or to this project."""
     return path.startswith(_SYSTEM) or is_installed(Path(path))
 
 
@@ -230,7 +227,7 @@ _EVENTS: dict[str, Callable[[tuple[Any, ...]], tuple[str, str | None]]] = {
 
 
 def _changed_us(path: str) -> int | None:
-    """Return when the content or the inode of a file last changed; a file is never older than the latter says."""
+    """A file is never older than its inode's change."""
     try:
         status = os.stat(path)
     except OSError:
@@ -239,7 +236,6 @@ def _changed_us(path: str) -> int | None:
 
 
 def _is_code(path: str) -> bool:
-    """Return whether a file is a module that was imported, or compiled code."""
     if path.endswith(_COMPILED) or (path.endswith(_CACHES) and "__pycache__" in path):
         return True
     files = (vars(module).get("__file__") for module in list(sys.modules.values()) if isinstance(module, ModuleType))
@@ -249,7 +245,6 @@ def _is_code(path: str) -> bool:
 
 
 def _of_earlier_day(path: Path, data_root: Path, day: str) -> bool:
-    """Return whether *path* is a file that a recorder writes to the folder of a day before *day*."""
     root = data_root.resolve()
     if not path.is_relative_to(root):
         return False
@@ -264,7 +259,6 @@ def _of_earlier_day(path: Path, data_root: Path, day: str) -> bool:
 
 
 def _line(frame: FrameType | None, outer: FrameType) -> str | None:
-    """Return file and line of the innermost frame within *outer* outside of this project and libraries."""
     while frame is not None and frame is not outer:
         name = os.path.abspath(frame.f_code.co_filename)
         if not _is_installed(name) and not frame.f_code.co_filename.startswith("<"):

@@ -69,7 +69,7 @@ def with_model(models: Models, model: str | None) -> Models:
 
 
 def named_signal(model: str | None) -> str | None:
-    """Return *model* if it names a signal: of the project, a fitted predictor, or a user's class; else None."""
+    """Return *model* if it names a signal: ours, a fitted predictor, or a user's class."""
 
     if model is None:
         return None
@@ -81,15 +81,14 @@ def named_signal(model: str | None) -> str | None:
 
 
 def _is(build: object, compiled: type, *hooks: str) -> bool:
-    """Return whether a class is a model of a kind: by its compiled base, or by its hooks."""
     return (isinstance(build, type) and issubclass(build, compiled)) or any(hasattr(build, hook) for hook in hooks)
 
 
 def file_watch(setup: Setup, model: str | None, past: Sequence[Path]) -> FileWatch:
-    """Return a recorder of the files that *model*, or those of *setup*, open.
+    """Return a recorder of the files that *model*, or *setup*'s models, open.
 
-    None may open files of the day, or derived from it (cached tapes, runs). Of the current folder, the data and the
-    user's modules it hears from the system whoever opens a file; *past* are files that the user vouches for.
+    Files of the day, or derived from it (cached tapes, runs), are forbidden. In the current folder, data and user's
+    modules the system reports any opener; the user vouches for *past*.
     """
     put_cwd_first()
     models, derived = setup.models, derived_from(setup.day.day, setup.day.out_root)
@@ -120,9 +119,9 @@ def unseen(watch: FileWatch, skip: Collection[str], users: Sequence[str]) -> lis
 def truncated_copies(
     setup: Setup, tape: "Tape", first_us: int, rare: Sequence[int], place: Path
 ) -> Iterator[tuple[Path, TruncatedCopy, int]]:
-    """Yield copies of the current folder with truncated days: a folder of each, the copy, and its cut.
+    """Yield folder, copy and cut of truncated days.
 
-    They are truncated before the largest moves and trades after *first_us*, and at some *rare* instants.
+    Cuts are before the largest moves and trades after *first_us*, and at *rare* instants.
     """
     moments = {*greatest_moves(tape, first_us, FILE_HORIZONS_S), *greatest_prints(tape, first_us)}
     moments |= set([us for us in rare if first_us <= us <= tape.end_us][:FILE_ACTIONS])
@@ -149,11 +148,8 @@ class Probe:
     """The tests of one model on one day.
 
     Attributes:
-        setup: The backtest, of one day.
-        watch: The files that the models opened when they were imported.
-        place: An empty working folder.
-        report: Results of the tests so far.
-        markets: The day and the other markets; opened by `run`.
+        watch: Files opened while importing.
+        markets: Opened by `run`.
     """
 
     setup: Setup
@@ -166,17 +162,9 @@ class Probe:
 
     @property
     def tape(self) -> "Tape":
-        """The day."""
         return self.markets.first
 
     def run(self, console: "Console", count: int) -> Report:
-        """Run all tests with *count* cuts; *console* shows the progress.
-
-        Raises:
-            UsageError: If the model sends no order.
-            ModelError: If it raises on the original day.
-        """
-
         report = self.report
         if (feed := self.setup.execution.feed_latency) != "none":  # what a day that is cut lacks had happened before it
             if feed != "auto":
@@ -224,7 +212,6 @@ class Probe:
         return first_us
 
     def _other_tapes(self, base: Baseline, player: ModelPlayer, step: Callable[[int], None]) -> None:
-        """Play tapes truncated or mirrored at the cuts, a shifted tape, and truncated day folders."""
         for name, counterfactual in ((test.TRUNCATED, truncated), (test.PERTURBED, mirrored)):
             for cut_us in self.report.cuts:
                 tape = counterfactual(base.tape, cut_us)
@@ -237,14 +224,13 @@ class Probe:
             self._files(base)
 
     def _users(self) -> list[str]:
-        """Return the names of the user's classes that are played."""
         models = self.setup.models
         return users_models(models.quote_model, models.fill_model, models.quote_params(), models.fill_params())
 
     def _shift(self, tape: "Tape") -> None:
-        """Play the same market a week later, and some hours later; all actions must be shifted by the same time.
+        """Play the market a week and some hours later; all actions must shift alike.
 
-        Not with random draws of the project's fill models, which are keyed by instants.
+        Not with our fill models' random draws, which are keyed by instants.
         """
         setup, models = self.setup, self.setup.models
         if not users_models(models.fill_model, models.fill_params()):
@@ -260,13 +246,11 @@ class Probe:
             add(base.play(player, name, later, shift_us=by_us, others=others))
 
     def _fresh(self, base: Baseline) -> None:
-        """Play the day in a new process."""
         with self.watch.again():
             child = _play(self._words(), self.place / "fresh", (Path.cwd(), os.environ))
         self.report.add(test.FRESH, _of_child(base, test.FRESH, child, None))
 
     def _files(self, base: Baseline) -> None:
-        """Play truncated day folders, in a copy of the current folder without later data."""
         models = self.setup.models
         for own, copy, cut_us in truncated_copies(self.setup, base.tape, self.report.cuts[0], self._rare, self.place):
             changed = replace(
@@ -281,7 +265,7 @@ class Probe:
             )
 
     def _words(self, setup: Setup | None = None) -> list[str]:
-        """Return the flags of the backtest; paths are absolute, as it may run in another folder."""
+        """Paths are absolute, as it may run elsewhere."""
         setup = setup or self.setup
         fit, latencies = setup.models.fill_params_file, setup.execution.latency_file
         models = replace(setup.models, fill_params_file=fit and fit.resolve())
@@ -289,7 +273,7 @@ class Probe:
         return replace(setup, models=models, execution=execution).command(None, places=True)[2:]
 
     def _parameters(self, tape: "Tape") -> None:
-        """Report a fit of the day itself; a schedule with future segments is rejected when it is read."""
+        """Report a fit of the day itself; a schedule with future segments is refused on reading."""
         path = self.setup.models.fill_params_file
         if path is None:
             return
@@ -306,8 +290,6 @@ def _after(window: Mapping[str, Any], name: str, us: int) -> bool:
 
 
 def _models(play: Play) -> Callable[[int], tuple[object, object]]:
-    """Return a factory of new models for a tape shifted by some µs."""
-
     def make(shift_us: int) -> tuple[object, object]:
         models = play.models
         if shift_us and models.fitted is not None:
@@ -318,8 +300,6 @@ def _models(play: Play) -> Callable[[int], tuple[object, object]]:
 
 
 def _later(fitted: "PoissonFit | Schedule", by_us: int) -> "PoissonFit | Schedule":
-    """Return a schedule with shifted segments; a fit is unchanged."""
-
     if not isinstance(fitted, Schedule):
         return fitted
     moved = [replace(part, start_us=part.start_us + by_us, end_us=part.end_us + by_us) for part in fitted.segments]
@@ -327,11 +307,7 @@ def _later(fitted: "PoissonFit | Schedule", by_us: int) -> "PoissonFit | Schedul
 
 
 def _of_child(base: Baseline, name: str, child: Child, cut_us: int | None) -> Finding | None:
-    """Return the first difference of a backtest in another process.
-
-    Raises:
-        DataError: If it failed, and not because of a model.
-    """
+    """Raises DataError if the process failed for another reason than a model."""
     if child.code == MODEL_RAISED and not child.error.startswith("unforeseen"):
         return Finding(name, cut_us, None, f"error that this process did not raise: {child.error}")
     if child.code:
@@ -341,7 +317,6 @@ def _of_child(base: Baseline, name: str, child: Child, cut_us: int | None) -> Fi
 
 
 def _same_lot(tape: "Tape", cut_us: int) -> bool:
-    """Return whether the day up to the cut has the same lot as the whole day."""
     if tape.step_lots == 1:
         return True
     rows = int(tape.first_row[tape.event_us.searchsorted(cut_us)])

@@ -20,13 +20,7 @@ HEIGHT, CLOSE_S = 280, 4
 
 
 def lookahead_page(tape: "Tape", models: tuple[str, ...], report: Report) -> str:
-    """Return the page.
-
-    Args:
-        tape: The day.
-        models: The names of the quote model and of the fill model, or of the signal.
-        report: The results of the tests.
-    """
+    """Return the page."""
     failed = [test for test in report.played if report.failed(test)]
     played = sum(report.played.values())
     verdict = ("failed", ", ".join(failed), "loss") if failed else ("passed", "no difference before a cut", "gain")
@@ -71,7 +65,6 @@ def _findings(findings: list[Finding]) -> str:
 
 
 def _over_time(tape: "Tape", report: Report) -> str:
-    """Return the chart of the day's mid with the cuts and the differences."""
     us, mid = _mid(tape)
     if np.isnan(mid).all():
         return card("Cuts", "", nothing("The book was never valid."))
@@ -95,7 +88,6 @@ def _over_time(tape: "Tape", report: Report) -> str:
 
 
 def _mid(tape: "Tape") -> tuple["NDArray[np.int64]", "NDArray[np.float64]"]:
-    """Return the instants of changes of the best prices, and the mid from each on (NaN: none)."""
     us = tape.event_us[tape.top_event]
     first = max(0, int(np.searchsorted(us, tape.start_us, side="right")) - 1)
     bid, ask = tape.top_bid_ticks[first:], tape.top_ask_ticks[first:]

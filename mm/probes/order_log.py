@@ -23,7 +23,7 @@ _UNIT = Instrument("LOG", tick_e8=1, lot_e8=1)  # a log is in ticks and lots of 
 
 
 def tape_of_log(path: Path) -> Tape:
-    """Return the tape of the log at *path*: every trade at its instant, and a depth message every 100 ms.
+    """Return the log's tape: every trade at its instant, a depth message every 100 ms.
 
     Raises:
         BrokenFile: If the file is not an order log, is empty, or leaves the book crossed.
@@ -42,7 +42,6 @@ def tape_of_log(path: Path) -> Tape:
 
 
 def _events(messages: "Ints", levels: "Ints") -> Iterator[tuple[Any, ...]]:
-    """Yield messages in the form of `Tape.of`."""
     every = [(side, (ticks, lots)) for side, ticks, lots in levels.tolist()]
     for sent_us, _, _, side, ticks, lots in messages.tolist():
         if side:

@@ -1,13 +1,13 @@
-"""The exponent of ``queue_prob_power`` under which orders of ours would have filled when they did.
+"""The exponent of ``queue_prob_power`` under which our orders would have filled when they did.
 
-Each order of a trade is played on its own recorded day without our orders, for a grid of exponents. Its first fill says
-that nothing was ahead of it just then; its end without a fill says that something was. The model's lots ahead e at that
-instant (below 0: what printed since the model was at the front) are taken as logistic around the true ones, with a
-scale that grows as the root of the lots ahead on arrival, as sums of cancellations do:
+Each order is played on its recorded day without our orders, for a grid of exponents. A fill says that nothing was ahead
+just then; an end without fill that something was. The model's lots ahead e (below 0: printed since the front was
+reached) are logistic around the true ones, with a scale that grows as the root of the lots ahead on arrival, as sums of
+cancellations do:
 
     filled: density of e at 0        not filled: probability that the true lots are above 0
 
-The exponent maximises the likelihood; its interval is that of the Newton step by blocks of three minutes.
+The exponent maximises the likelihood; its interval is the Newton step's by blocks of three minutes.
 """
 
 from bisect import bisect
@@ -48,12 +48,12 @@ DEFINITION = (
 
 @dataclass(frozen=True, eq=False)
 class OwnOrders:
-    """Orders of ours that rested on a day, as columns; instants on the clock of its tape.
+    """Our orders that rested on a day, as columns, on its tape's clock.
 
     Attributes:
-        known_us: When the queue ahead was used up, or the order ended.
-        end_us: When it ended, or would have ended without its fill.
-        place: Ticks behind the best price of its side on arrival.
+        known_us: When the queue was used up, or the order ended.
+        end_us: Real end, or without its fill.
+        place: Ticks behind its side's best price on arrival.
     """
 
     us: "Ints"
@@ -92,9 +92,8 @@ class OwnExponent(AgreedExponent):
     """The exponent that agrees with our own fills; ``too_few`` may also be blocks of time.
 
     Attributes:
-        n_fills: How many of the orders filled.
         left_out: Orders that say nothing of a queue, by reason.
-        large: Orders of at least half of the lots ahead of them: the market may have reacted to them.
+        large: At least half of the lots ahead: the market may have reacted.
     """
 
     n_fills: int
@@ -103,11 +102,7 @@ class OwnExponent(AgreedExponent):
 
 
 def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
-    """Return the exponent that agrees with our fills.
-
-    Args:
-        days: Recorded days with our orders in them, in order of time, and what we did on each.
-    """
+    """Return the exponent that agrees with our fills."""
     markets, left_out = [], dict[str, int]()
     for tape, own in days:
         market, orders, reasons = own_orders(tape, own)
@@ -141,10 +136,10 @@ def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
 
 
 def own_orders(tape: "Tape", own: OwnActivity) -> "tuple[Tape, OwnOrders, dict[str, int]]":
-    """Return a day without our orders on the exchange's clock, our orders on it, and how many are left out by reason.
+    """Return a day without our orders, our orders, both on the exchange's clock, and how many are left out by reason.
 
-    The prints of our fills stay: they came to our price, and would have met others. No two events share an instant, so
-    that what printed before our fill is known where one order of the market took several at once.
+    Prints of our fills stay: they came to our price, and would have met others. No two events share an instant, so it
+    is known what printed before our fill where one market order took several.
     """
     exact = _at_distinct_instants(tape)
     market = without_us(exact, replace(own, trade_ids=frozenset()))
@@ -170,13 +165,11 @@ def own_orders(tape: "Tape", own: OwnActivity) -> "tuple[Tape, OwnOrders, dict[s
 
 
 def _instant_of(fill: tuple[int, int], print_us: dict[int, int]) -> int:
-    """Return the instant of our fill's print; its own where the day has no such print, or ids of aggregates."""
     us = print_us.get(fill[1], 0)
     return us if abs(us - fill[0]) < US_PER_S else fill[0]
 
 
 def _at_distinct_instants(tape: "Tape") -> "Tape":
-    """Return *tape* on the exchange's clock, each event at least 1 µs after the one before."""
     step = np.arange(len(tape))
     us = np.maximum.accumulate(on_exchange_time(tape, {}).event_us - step) + step
     return replace(tape, event_us=us, start_us=int(us[0]), end_us=int(us[-1]))
@@ -204,9 +197,9 @@ def _columns(market: "Tape", rows: list[tuple[int, int, RecordedOrder]]) -> OwnO
 
 
 def _planned_ends(us: "Ints", known_us: "Ints", filled: "Bools", last_us: int) -> "Ints":
-    """Return when each order would have ended: one that filled lives as the next unfilled one that outlived its fill.
+    """A filled order would have lived as long as the next unfilled one that outlived its fill.
 
-    If no later one has, the last earlier one that has counts; without any, it lives on as long again.
+    Else the last earlier such one counts; else it lives as long again.
     """
     life, end_us = known_us - us, known_us.copy()
     unfilled = np.flatnonzero(~filled)
@@ -218,20 +211,18 @@ def _planned_ends(us: "Ints", known_us: "Ints", filled: "Bools", last_us: int) -
 
 
 def joined(parts: Sequence[OwnOrders]) -> OwnOrders:
-    """Return the orders of several days."""
     names = ("us", "known_us", "end_us", "side", "ticks", "lots", "place", "filled")
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     return OwnOrders(**columns, client_id=[client_id for part in parts for client_id in part.client_id])
 
 
 def _played(markets: "Sequence[tuple[Tape, OwnOrders]]", exponents: "Floats") -> Played:
-    """Return the orders of all days under each exponent."""
     parts = [play_own(market, orders, exponents) for market, orders in markets]
     return Played(*(np.concatenate([getattr(part, name) for part in parts]) for name in Played.__dataclass_fields__))
 
 
 def play_own(market: "Tape", orders: OwnOrders, exponents: "Floats") -> Played:
-    """Play orders of one step, each from its arrival to its end, with all exponents at once."""
+    """Play orders of one step to their ends, with all exponents at once."""
     queues = QueueByExponents(exponents, len(orders))
     exchange = manual_exchange(market, queues)
     ids: dict[int, int] = {}
@@ -266,7 +257,7 @@ _ARRIVES, _IS_KNOWN, _PRINTS, _ENDS = range(4)
 
 
 def _due(market: "Tape", orders: OwnOrders) -> list[tuple[int, int, int, int]]:
-    """Return what happens to the orders: instant, kind, number of the order, and lots of a print that reaches it.
+    """Return instant, kind, order and reached lots of what happens to the orders.
 
     A print is looked at just before it.
     """
@@ -288,7 +279,7 @@ def _due(market: "Tape", orders: OwnOrders) -> list[tuple[int, int, int, int]]:
 
 
 def _losses(ahead: "Floats", joined_lots: "Floats", filled: "Bools", waits: "Bools") -> "Floats":
-    """Return the negative log-likelihood of each order that waits under each exponent, with the best scale of each."""
+    """Return each waiting order's negative log-likelihood per exponent, each with its best scale."""
     unit = np.sqrt(joined_lots[waits, None] * np.median(joined_lots[waits]))
     share, on_arrival, filled = ahead[waits] / unit, joined_lots[waits, None] / unit, filled[waits, None]
     best = np.full(share.shape, np.inf)
@@ -303,9 +294,9 @@ def _losses(ahead: "Floats", joined_lots: "Floats", filled: "Bools", waits: "Boo
 
 
 def _best(losses: "Floats", us: "Ints") -> tuple[Estimate, str]:
-    """Return ln n of the least loss with its interval, and the status.
+    """Return ln n of the least loss with interval, and status.
 
-    It is the minimum of a parabola through the least loss and its neighbours: a mean of Newton steps over blocks.
+    The minimum of a parabola through the least loss and its neighbours: a mean of Newton steps over blocks.
     """
     at = int(losses.sum(axis=0).argmin())
     inside = min(max(at, 1), len(EXPONENTS) - 2)
@@ -333,7 +324,6 @@ def _reliability(orders: OwnOrders, played: Played, waits: "Bools") -> list[Bin]
 
 
 def _large(orders: OwnOrders, joined_lots: "Floats", waits: "Bools") -> list[dict[str, Any]]:
-    """Return the orders that are large against the lots ahead of them, largest share first."""
     share = np.divide(orders.lots, joined_lots, out=np.zeros(len(orders)), where=waits)
     found = np.flatnonzero(share >= LARGE)
     return [

@@ -1,17 +1,17 @@
 """Estimate of the exponent of ``queue_prob_power`` from a tape without order ids (L2).
 
-A level that grows by exactly q lots between two book messages, without a print, received an order of q lots. One that
-shrinks by exactly q lots, again without a print, lost one. If no other order of q lots is known to rest at that price,
-both are the same order, and its arrival time is known.
+A level that grows by exactly q lots between two book messages without a print received an order of q lots; one that
+shrinks likewise lost one. If no other order of q lots is known at that price, both are the same order, with a known
+arrival.
 
-For a virtual order that joined the same queue at a random instant before the cancellation it is then known whether the
-cancelled order was ahead of it (y = 1, it arrived first) or not (y = 0). The model predicts the probability
+For a virtual order that joined the queue at random before the cancellation, it is known whether the cancelled order was
+ahead (y = 1) or not (y = 0). The model predicts the probability
 
     F(n) = a^n / (a^n + b^n),   a lots ahead of the virtual order and b after it, as estimated by the model,
 
-and n minimises the sum of lots·(y - F(n))² over the cancellations: with it the model's share of cancelled lots ahead is
-nearest to the observed one. Cancellations are weighted by lots, as the model works in lots: if all orders are equally
-likely to be cancelled, lots ahead are cancelled in proportion a / (a + b), which is n = 1.
+n minimises the sum of lots·(y - F(n))² over cancellations: the model's share of cancelled lots ahead is then nearest to
+the observed one. Lots are the weights, as the model works in lots: if all orders are equally likely to be cancelled,
+lots ahead are cancelled as a / (a + b), which is n = 1.
 """
 
 from dataclasses import dataclass
@@ -44,15 +44,15 @@ MISFIT = 0.1  # of the share of cancelled lots ahead; a larger difference to the
 
 @dataclass(frozen=True, eq=False)
 class PriceLevels:
-    """Rows of a tape by price: book rows and prints, level after level, each in the order of the tape.
+    """A tape's book rows and prints, level after level, each in order.
 
-    A level is a price of a side within one book; a print belongs to the level of the resting order.
+    A level is a side's price within one book; a print belongs to the resting order's level.
 
     Attributes:
-        rows: Rows of the tape, counted from its first, level after level.
-        first: Index in *rows* of the first row of each level, plus the end.
-        event: The event of each row of the tape.
-        lots: Lots displayed from that row on, or printed.
+        rows: Rows of the tape, level after level.
+        first: Index in *rows* of each level's first, and the end.
+        event: Of each row of the tape.
+        lots: Displayed, or printed.
     """
 
     tape: "Tape"
@@ -63,7 +63,6 @@ class PriceLevels:
 
     @classmethod
     def of(cls, tape: "Tape") -> "PriceLevels":
-        """Return the levels of *tape*: bids and asks of each book, by price."""
         own = slice(*tape.first_row[[0, -1]].tolist())  # a window has the rows of the whole tape
         event = np.repeat(np.arange(len(tape), dtype=np.int32), np.diff(tape.first_row))
         kind, ticks = tape.kind[event], tape.row_ticks[own]
@@ -77,34 +76,31 @@ class PriceLevels:
         return cls(tape, rows, np.append(first, len(rows)), event, tape.row_lots[own])
 
     def begin(self, place: int) -> int:
-        """Return the index of the first row of the level that contains the row at *place*."""
         return int(self.first[np.searchsorted(self.first, place, side="right") - 1])
 
     def us(self, places: "slice | Places | Ints") -> "Ints":
-        """Return the receive times of the rows at *places*."""
         us: Ints = self.tape.event_us[self.event[self.rows[places]]]
         return us
 
     def are_prints(self, places: slice) -> "NDArray[np.bool_]":
-        """Return which of the rows at *places* are prints."""
         are_prints: NDArray[np.bool_] = self.tape.kind[self.event[self.rows[places]]] == TRADE
         return are_prints
 
     def shown_at(self, place: int, us: int) -> int:
-        """Return the index of the last book row at the price of *place* up to an earlier instant; -1 for none."""
+        """Return the last book row at *place*'s price before *us*; -1 for none."""
         begin = self.begin(place)
         stop = begin + int(np.searchsorted(self.us(slice(begin, place)), us, side="right"))
         book = np.flatnonzero(~self.are_prints(slice(begin, stop)))
         return begin + int(book[-1]) if len(book) else -1
 
     def lasts(self, begin: int, end: int) -> bool:
-        """Return True if no book row between *begin* and *end* empties the level."""
+        """No book row in between empties the level."""
         within = slice(begin + 1, end)
         return not ((self.lots[self.rows[within]] == 0) & ~self.are_prints(within)).any()
 
 
 def stable_order(numbers: "Ints") -> "Ints":
-    """Return the order of whole numbers, equal ones as they are: by 16 bits at a time, in which numpy counts."""
+    """Sort stably by 16 bits at a time, in which numpy counts."""
     rest = (numbers - numbers.min(initial=0)).astype(np.uint64)
     order: Ints = np.argsort(rest.astype(np.uint16), kind="stable")
     while (rest := rest >> 16).any():
@@ -113,11 +109,10 @@ def stable_order(numbers: "Ints") -> "Ints":
 
 
 def cancellations(levels: PriceLevels) -> "Places":
-    """Return (index of arrival, index of cancellation) of every cancelled order with a known arrival, int32[n, 2].
+    """Return (arrival, cancellation) indices of cancelled orders with known arrival, int32[n, 2].
 
-    In the queue of a price until it is empty, changes of one size follow each other. An arrival with no other known
-    order of that size is paired with the change after it if that is a cancellation, and if the prints between them did
-    not reach its place.
+    In a price's queue, until it is empty, changes of one size follow each other. An arrival without another known order
+    of its size pairs with the change after it, if that is a cancellation and the prints between did not reach it.
     """
     kind, lots = levels.tape.kind[levels.event[levels.rows]], levels.lots[levels.rows]
     printed_here, begins = kind == TRADE, np.zeros(len(lots), bool)
@@ -150,7 +145,7 @@ def cancellations(levels: PriceLevels) -> "Places":
 
 
 def pieces(tape: "Tape") -> list["Tape"]:
-    """Return *tape* cut by time into pieces of about `PIECE_ROWS` rows, each with its book."""
+    """Return pieces of about `PIECE_ROWS` rows, each with its book."""
     count = max(1, -(-len(tape.row_ticks) // PIECE_ROWS))
     cuts = np.linspace(tape.start_us, tape.end_us + 1, count + 1).astype(np.int64).tolist()
     return [tape.between(a_us, b_us) for a_us, b_us in pairwise(cuts)]
@@ -161,9 +156,9 @@ class Probes:
     """Virtual orders, each with a cancellation in its queue, as columns.
 
     Attributes:
-        us: When it joins, after all events of that instant; ascending.
-        level_lots: Lots displayed there just before the cancellation.
-        ahead: Whether the cancelled order had arrived before it.
+        us: After all events of that instant; ascending.
+        level_lots: Displayed just before the cancellation.
+        ahead: The cancelled order had arrived before.
     """
 
     us: "Ints"
@@ -183,14 +178,13 @@ class ExponentFit:
     """The estimated exponent of a tape, with its interval.
 
     Attributes:
-        status: ``ok``, ``misfit`` (usable: the best exponent does not predict the share of cancelled lots ahead),
-            ``too_few`` cancellations, ``no_trades``, or ``at_edge`` of the tried exponents.
-        exponent: The best one; None with ``too_few`` and ``no_trades``.
-        low, high: Its 95 % interval, by a block bootstrap over the day; None without *exponent*.
-        cancellations: Number of cancelled orders with a known arrival.
-        probes: Number of these that were used: a virtual order could join their queue.
-        ahead_share: Share of the cancelled lots ahead of the virtual orders.
-        predicted_share: The same, predicted by the model with the best exponent.
+        status: ``ok``, ``misfit`` (usable, but does not predict the share of cancelled lots ahead), ``too_few``
+            cancellations, ``no_trades``, or ``at_edge`` of the tried exponents.
+        low, high: 95 % interval, by a block bootstrap over the day.
+        cancellations: With a known arrival.
+        probes: Those used: a virtual order could join their queue.
+        ahead_share: Of cancelled lots, ahead of the virtual orders.
+        predicted_share: The same, at the best exponent.
     """
 
     status: str
@@ -204,12 +198,10 @@ class ExponentFit:
 
     @property
     def usable(self) -> bool:
-        """Whether this exponent may be used for a fill model."""
         return self.status in ("ok", "misfit")
 
     @property
     def reason(self) -> str:
-        """Why it is not usable, and the remedy; empty if it is usable."""
         if self.status == "too_few":
             return f"{self.probes} cancellations could be used, {LEAST_PROBES} are needed; give a longer day"
         if self.status == "no_trades":
@@ -229,9 +221,7 @@ def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
     """Estimate the exponent of *tape*.
 
     Args:
-        tape: The market.
-        life_us: Maximum time between the arrival of a virtual order and the cancellation: lifetime of our orders.
-        seed: Seed of the choice of cancellations, and of the arrivals.
+        life_us: Most time from a virtual order's arrival to the cancellation: our orders' lifetime.
     """
     cancelled, probes = find_probes(tape, life_us, np.random.default_rng(seed))
     missing = "too_few" if len(probes) < LEAST_PROBES else "" if (tape.kind == TRADE).any() else "no_trades"
@@ -257,7 +247,7 @@ def fit_exponent(tape: "Tape", *, life_us: int, seed: int = 0) -> ExponentFit:
 
 
 def find_probes(tape: "Tape", life_us: int, draws: np.random.Generator) -> tuple[int, Probes]:
-    """Return the number of matched cancelled orders, and a virtual order for each that is used."""
+    """Return the number of matched cancellations, and a virtual order for each one used."""
     tables, count = [], 0
     cut = pieces(tape)
     room = max(2 * LEAST_PROBES, 2 * MOST_OPEN * (tape.end_us - tape.start_us) // life_us)
@@ -275,7 +265,7 @@ def find_probes(tape: "Tape", life_us: int, draws: np.random.Generator) -> tuple
 
 
 def _joined(levels: PriceLevels, pairs: "Places", before_us: "Ints") -> "Ints":
-    """Return the rows of `Probes`: orders that join *before_us* before a cancellation, if the queue lasts."""
+    """Orders join *before_us* before a cancellation, if the queue lasts."""
     rows, tape, end_us = [], levels.tape, levels.us(pairs[:, 1])
     for (start, end), gone_us, us in zip(pairs.tolist(), end_us.tolist(), (end_us - before_us).tolist(), strict=True):
         joins = levels.shown_at(end, us)
@@ -289,10 +279,9 @@ def _joined(levels: PriceLevels, pairs: "Places", before_us: "Ints") -> "Ints":
 
 
 def predicted_shares(tape: "Tape", probes: Probes, exponents: "Floats") -> "Floats":
-    """Return the model's probability that each probe's cancellation was ahead of it: float64[probes, exponents].
+    """Return each probe's probability that its cancellation was ahead, float64[probes, exponents].
 
-    The paper exchange simulates the queues of all exponents in one run; one step of a virtual order is too little to
-    affect the others.
+    One paper exchange simulates all exponents' queues; one step of a virtual order is too little to affect the others.
     """
     queues = QueueByExponents(exponents, len(probes))
     exchange = manual_exchange(tape, queues)
@@ -316,13 +305,12 @@ def predicted_shares(tape: "Tape", probes: Probes, exponents: "Floats") -> "Floa
 
 
 def _blocks(us: "Ints") -> "Ints":
-    """Return the block of the day of each instant."""
     stretch: Ints = (us - us[0]) * BLOCKS // (us[-1] - us[0] + 1)
     return stretch
 
 
 def best_exponent(losses: "Floats", block: "Ints") -> tuple[float, float, float]:
-    """Return the exponent of minimum loss and its 95 % interval, by a bootstrap over blocks; a row of *losses* each."""
+    """Return the exponent of least loss and its 95 % interval, by a bootstrap over blocks."""
     blocks = int(block.max()) + 1
     sums = np.stack([np.bincount(block, weights=column, minlength=blocks) for column in losses.T], axis=1)
     drawn = np.random.default_rng(0).multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS) @ sums
@@ -331,7 +319,7 @@ def best_exponent(losses: "Floats", block: "Ints") -> tuple[float, float, float]
 
 
 def _minimum(loss: "Floats") -> float:
-    """Return the minimum of a parabola in ln n through the smallest loss and its neighbours."""
+    """A parabola in ln n through the smallest loss and its neighbours."""
     at = min(max(int(loss.argmin()), 1), len(loss) - 2)
     left, middle, right = loss[at - 1 : at + 2].tolist()
     bend = left - 2 * middle + right

@@ -1,6 +1,6 @@
 """Errors of fill models against true outcomes, each with its interval.
 
-Orders near in time have the same market, so their errors are not independent: intervals are over blocks of time.
+Orders near in time share a market, so intervals are over blocks of time.
 """
 
 import json
@@ -62,15 +62,15 @@ class Score:
     """Comparison of a model's outcomes with the true ones.
 
     Attributes:
-        orders: Number of orders that rested both in truth and in the model.
-        both, missed, invented, neither: Number of these filled in both, only in truth, only in the model, in neither.
-        filled_bias: Share filled in the model less the true one.
-        wrong: Share with a wrong outcome in the model: the Brier score of predictions 0 and 1.
-        time_bias_s: Mean delay of the model's fill, over orders filled in both.
-        time_error_s: Mean absolute value of that.
-        ahead_bias_lots: At each check, the model's lots ahead less the true ones, over orders that wait in either.
-        ahead_rmse_lots: Root mean square of that.
-        ahead_bias, ahead_rmse: The same over all checks, as shares of the lots ahead on arrival.
+        orders: Rested both in truth and in the model.
+        both, missed, invented, neither: Filled in both, only in truth, only in the model, in neither.
+        filled_bias: Model's filled share less the true one.
+        wrong: Brier score of the model's 0 and 1.
+        time_bias_s: Mean delay of the model's fill, if filled in both.
+        time_error_s: Its mean absolute value.
+        ahead_bias_lots: Per check, model's lots ahead less the true ones, for orders that wait in either.
+        ahead_rmse_lots: Its root mean square.
+        ahead_bias, ahead_rmse: Over all checks, as shares of the lots ahead on arrival.
     """
 
     orders: int
@@ -90,19 +90,18 @@ class Score:
 
 
 class OrderBlocks:
-    """Ratios of sums over orders, with intervals over blocks of time: orders of one block have the same market."""
+    """Ratios of sums over orders, with intervals over blocks of time, since orders of a block share a market."""
 
     def __init__(self, us: "NDArray[np.int64]", life_us: int) -> None:
         numbers = us // block_length(life_us)
         _, self._block = np.unique(numbers, return_inverse=True)
 
     def ratio(self, top: "Floats | Bools", bottom: "Floats | Bools") -> Estimate:
-        """Return the sum of *top* over that of *bottom*; both have one or more rows per order."""
+        """Both have one or more rows per order."""
         found = estimated(self._sums(top), self._sums(bottom), least=LEAST_BLOCKS)
         return found if found.error else Estimate(found.value)  # blocks that are all equal tell nothing of its error
 
     def root(self, top: "Floats | Bools", bottom: "Floats | Bools") -> Estimate:
-        """Return the square root of that ratio."""
         square = self.ratio(top, bottom)
         if not square.value:
             return Estimate(square.value)
@@ -116,12 +115,12 @@ class OrderBlocks:
 
 
 def block_length(life_us: int) -> int:
-    """Return the length of the blocks of orders that live *life_us*: 3 min, or two lives."""
+    """Three minutes, or two lives."""
     return max(BLOCK_US, BLOCK_LIVES * life_us)
 
 
 def score(orders: VirtualOrders, truth: Outcomes, model: Outcomes, chosen: "Bools | None" = None) -> Score:
-    """Return the errors of *model* against *truth* on the orders that rested in both, or on the *chosen* ones."""
+    """Compare on orders that rested in both, or on *chosen* ones."""
     kept = np.flatnonzero(truth.sent & model.sent & (True if chosen is None else chosen))
     us, true_us, model_us = orders.us[kept], truth.filled_us[kept], model.filled_us[kept]
     true, filled = true_us >= 0, model_us >= 0
@@ -153,7 +152,7 @@ def _position_score(
 ) -> dict[str, Any]:
     """Return the part of the score about queue positions.
 
-    An order counts at a check while it waits in truth or in the model; after its fill nothing is ahead of it.
+    An order counts while it waits in truth or model; after its fill nothing is ahead.
     """
     checked_us = orders.us[kept][:, None] + np.array(orders.checks_us)
     waits = [
@@ -180,9 +179,7 @@ def lines(
     """Yield the table of all models, and that of the bias of the filled share by place.
 
     Args:
-        scores: Score of each model.
-        places: Scores of each model by place.
-        by_order: Score of each model under the other reading of executions; None if both are the same.
+        by_order: Under the other reading of executions; None if both agree.
     """
     other = (() if by_order is None else ("filled",), () if by_order is None else ("by order, %",))
     rows: list[tuple[str, ...]] = [("", *_COLUMNS, *other[0]), ("model", *_UNITS, *other[1])]
@@ -238,7 +235,6 @@ def aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
 
 
 def candidates() -> dict[str, Callable[[], object]]:
-    """Return a factory of each compared model, by its name in tables."""
     powers = {
         f"queue_prob_power {exponent:g}": (lambda exponent=exponent: queue_prob_power(exponent=exponent))
         for exponent in EXPONENTS
@@ -275,7 +271,7 @@ def _fill_model(name: str, params: Mapping[str, Any]) -> object:
 
 @dataclass(frozen=True, eq=False)
 class ScoredDay:
-    """The virtual orders of a day, their true outcomes by reading, and the day on the clock of the exchange."""
+    """A day's virtual orders, true outcomes by reading, and tape on the exchange's clock."""
 
     orders: VirtualOrders
     truth: dict[str, Outcomes]
@@ -283,17 +279,11 @@ class ScoredDay:
 
     @property
     def consistency(self) -> "Consistency | None":
-        """How far the market is first in, first out."""
         return None if self.tape.orders is None else self.tape.orders.consistency
 
 
 def scored_day(tape: "Tape", log: Path, plan: OrderPlan) -> ScoredDay:
-    """Return virtual orders on a recorded day, and their outcomes under both readings of its order log.
-
-    Args:
-        tape: The day, with its orders.
-        log: Its order log.
-        plan: Parameters of the orders.
+    """Return virtual orders and their outcomes under both readings of the order log.
 
     Raises:
         UsageError: If the day is too short for a single order.
@@ -332,21 +322,17 @@ def joined_orders(parts: Sequence[VirtualOrders]) -> VirtualOrders:
 
 
 def joined_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
-    """Return the outcomes of the orders of several days."""
     columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("filled_us", "ahead", "sent"))
     return Outcomes(*columns)
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Orders of which a model predicts one share of fills: a point of the reliability diagram.
+    """Orders for which a model predicts one share of fills: a point of the reliability diagram.
 
     Attributes:
-        by: What they have in common: ``distance``, ``ahead`` (the lots ahead on arrival) or ``hour``.
-        bin: Which of them.
-        predicted: Share that the model fills.
-        observed: Share that the market filled, with its interval `ci95`.
-        n: Number of orders.
+        by: ``distance``, ``ahead`` (lots ahead on arrival) or ``hour``.
+        observed: Share that the market filled.
     """
 
     by: str
@@ -389,7 +375,7 @@ def played_by(
     models: Mapping[str, Callable[[], object]],
     step: Callable[[int], None] = lambda _count: None,
 ) -> dict[str, Outcomes]:
-    """Return the outcomes of *orders* under each model; *step* is called with 1 after each."""
+    """*step* is called with 1 after each model."""
     played = {}
     for name, fills in models.items():
         played[name] = play(tape, orders, fills)

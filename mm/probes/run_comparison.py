@@ -45,8 +45,8 @@ class Finding:
     """A difference that indicates information from the future.
 
     Attributes:
-        cut_us: Instant from which on the runs had different data; None if they had the same.
-        us: Instant of the difference; None if unknown.
+        cut_us: Data differ from here on; None if never.
+        us: Of the difference; None if unknown.
     """
 
     test: str
@@ -55,7 +55,6 @@ class Finding:
     message: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the finding as JSON values."""
         instants = {"cut": self.cut_us, "at": self.us}
         return {"test": self.test, **{name: us and iso(us) for name, us in instants.items()}, "message": self.message}
 
@@ -65,12 +64,8 @@ class Report:
     """Results of the tests.
 
     Attributes:
-        cuts: The instants at which the day was cut.
-        played: Number of comparisons per test.
-        notes: Remarks, such as on what was not tested.
-        opened: The files that the model opened: path, by what, when it was made, and what it is to the day.
-        unseen: What could not be looked at.
-        depends_on_time_of_day: Whether it acts otherwise some hours later; None if that was not tested.
+        opened: Files that the model opened: path, opener, time, and relation to the day.
+        depends_on_time_of_day: Acts otherwise some hours later; None if not tested.
     """
 
     cuts: list[int] = field(default_factory=list)
@@ -82,20 +77,19 @@ class Report:
     depends_on_time_of_day: bool | None = None
 
     def add(self, test: str, finding: Finding | None) -> None:
-        """Count a comparison of *test*, and store its finding."""
         self.played[test] = self.played.get(test, 0) + 1
         if finding is not None:
             self.findings.append(finding)
 
     def add_hours(self, finding: Finding | None) -> None:
-        """Store whether the model acts otherwise at another time of day, which is no error."""
+        """Acting otherwise at another time of day is no error."""
         self.played[HOURS] = 1
         self.depends_on_time_of_day = finding is not None
         if finding is not None:
             self.notes.append(f"it depends on the time of day: from what does it know? {finding.message}")
 
     def add_opened(self, watch: "FileWatch", began_us: int, data_root: Path) -> None:
-        """Add the files that the model opened: it must read none of the day, and none that was made after it began."""
+        """The model must read no file of the day, and none made after it began."""
         self.played[OPENED] = 1
         for path, file in sorted(watch.opened.items()):
             kind, by = watch.kind(file, began_us, data_root), file.line or "compiled code"
@@ -117,7 +111,6 @@ class Report:
                 self.notes.append(f"it read {path} at {by}, whose content was not checked{vouched}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
         return {
             "ok": not self.findings,
             "cuts": len(self.cuts),
@@ -130,11 +123,9 @@ class Report:
         }
 
     def failed(self, test: str) -> list[Finding]:
-        """Return the findings of a test."""
         return [finding for finding in self.findings if finding.test == test]
 
     def lines(self) -> Iterator[str]:
-        """Yield the report for a terminal: each test, the first finding of each, and the notes."""
         for test, what in TESTS.items():
             if test in self.played:
                 bad, all_ = len(self.failed(test)), self.played[test]
@@ -157,17 +148,15 @@ class RunTables:
     folder: Path
 
     def rows(self, table: str) -> Iterator[dict[str, str]]:
-        """Yield the rows of ``orders``, ``fills`` or ``state``."""
         with self._path(table).open(newline="", encoding="utf-8") as file:
             yield from csv.DictReader(file)
 
     @property
     def first_order_us(self) -> int | None:
-        """The instant of the first sent order; None if there is none."""
         return next((int(row["recv_us"]) for row in self.rows("orders") if row["action"] == "PLACE"), None)
 
     def rare_actions(self, tape: "Tape", count: int, seed: int) -> list[int]:
-        """Return instants just behind orders and cancels of kinds that are rare in the run: side, size, distance."""
+        """Return instants just behind orders and cancels of rare kinds: side, size, distance."""
         import polars as pl
 
         columns = ["recv_us", "action", "side", "price", "qty"]
@@ -181,7 +170,6 @@ class RunTables:
         return rare_instants(us, np.char.add(kinds, np.char.mod(" %d", away2)), count, seed)
 
     def inventory_at(self, us: int) -> str:
-        """Return the inventory at an instant."""
         held = "0"
         for row in self.rows("state"):
             if int(row["recv_us"]) > us:
@@ -190,7 +178,7 @@ class RunTables:
         return short(held)
 
     def first_difference(self, other: "RunTables", until_us: int = NEVER_US) -> tuple[int, str, str] | None:
-        """Return the instant of the first order or fill before *until_us* that differs, and both rows as text."""
+        """Return the first differing order or fill before *until_us*: instant, and both rows as text."""
         differences = [
             difference
             for table in ("orders", "fills")
@@ -215,7 +203,6 @@ class RunTables:
 
 
 def _in_words(row: Mapping[str, str]) -> str:
-    """Return a row of orders or fills as text."""
     order = f"order {row['order_id']}, {row['side']} {short(row['qty'])} at {short(row['price'])}"
     if "reason" in row:
         return f"fill of {order} ({row['reason']})"
@@ -226,10 +213,7 @@ class ModelPlayer:
     """Plays new instances of a model and writes their tables.
 
     Args:
-        make: Builds a quote and a fill model for a tape shifted by some µs.
-        rules: The rules of the run.
-        place: A folder for the tables.
-        watch: Records which files the models open.
+        make: Builds quote and fill model for a tape shifted by some µs.
     """
 
     def __init__(
@@ -239,11 +223,7 @@ class ModelPlayer:
         self._count = 0
 
     def play(self, tape: "Tape", shift_us: int = 0, others: "Mapping[str, OtherFeed] | None" = None) -> RunTables:
-        """Return the tables of a run, with instants shifted back to the original tape; *others* replace the feeds.
-
-        Raises:
-            ModelError: If a model raises.
-        """
+        """Return a run's tables, shifted back to the original tape; *others* replace the feeds. Raises ModelError."""
         with self._watch.watching():
             rules = self._rules if others is None else replace(self._rules, others=others)
             result = backtest(tape, *self._make(shift_us), rules)
@@ -254,7 +234,7 @@ class ModelPlayer:
 
 
 def _earlier(journal: Journal, by_us: int) -> Journal:
-    """Return a journal with all instants *by_us* earlier; -1 is no instant."""
+    """An instant of -1 stays."""
     moved = {}
     for name, columns in _COLUMNS.items():
         table = getattr(journal, name).copy()
@@ -272,7 +252,6 @@ class Baseline:
     tables: RunTables
 
     def compare(self, test: str, other: RunTables, cut_us: int | None = None) -> Finding | None:
-        """Return the first difference of another run before the cut; None for none."""
         difference = self.tables.first_difference(other, NEVER_US if cut_us is None else cut_us)
         if difference is None:
             return None
@@ -295,7 +274,7 @@ class Baseline:
         shift_us: int = 0,
         others: "Mapping[str, OtherFeed] | None" = None,
     ) -> Finding | None:
-        """Return the first difference of a run on another *tape* and feeds, which are equal before the cut."""
+        """The tape and feeds are equal before the cut."""
         try:
             tables = player.play(tape, shift_us, others)
         except ModelError as error:

@@ -1,4 +1,4 @@
-"""What ``mm fills score`` says: tables for the terminal, a file, and a page with the reliability diagram."""
+"""What ``mm fills score`` says: tables, a file, and a page with the reliability diagram."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -34,13 +34,10 @@ class ScoreReport:
     """Scores of all models on the orders of all days.
 
     Attributes:
-        name: Symbol and days.
-        shown: The model of the diagram.
-        scores: Scores by reading and model.
-        places: Scores by model and place, under the first reading.
-        bins: The reliability of each model, under the first reading.
-        fifo: Share of the executed lots whose order was the first of its queue.
-        same: Whether both readings are the same on these days.
+        shown: Model of the diagram.
+        places: Under the first reading, as *bins*.
+        fifo: Share of executed lots whose order was first in its queue.
+        same: Both readings agree.
     """
 
     name: str
@@ -57,7 +54,6 @@ class ScoreReport:
     def of(
         cls, name: str, shown: str, days: Sequence[ScoredDay], played: Sequence[Mapping[str, Outcomes]]
     ) -> "ScoreReport":
-        """Return the scores of the models *played* on each of *days*."""
         orders = joined_orders([day.orders for day in days])
         truth = {reading: joined_outcomes([day.truth[reading] for day in days]) for reading in READINGS}
         models = {model: joined_outcomes([day[model] for day in played]) for model in played[0]}
@@ -80,15 +76,12 @@ class ScoreReport:
 
     @property
     def definition(self) -> str:
-        """What the numbers of the first reading are."""
         return self.defined(READINGS[0])
 
     def defined(self, reading: str) -> str:
-        """Return what the numbers of a reading are."""
         return DEFINITION.format(where=WHERE[reading], block_s=block_length(round(self.life_s * 1e6)) / 1e6)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return ``fills_score.json``: the numbers of the shown model, and of all."""
         own = self.scores[READINGS[0]][self.shown]
         return {
             "definition": self.definition,
@@ -109,7 +102,6 @@ class ScoreReport:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines of the terminal."""
         by_print, by_order = (self.scores[reading] for reading in READINGS)
         first = next(iter(by_print.values()))
         yield (
@@ -123,7 +115,6 @@ class ScoreReport:
         yield from lines(by_print, self.places, None if self.same else by_order)
 
     def page(self) -> str:
-        """Return the page."""
         own = self.scores[READINGS[0]][self.shown]
         symbol, _, days = self.name.partition(" ")
         fifo = "–" if self.fifo is None else f"{100 * self.fifo:.1f} %"
@@ -152,7 +143,6 @@ class ScoreReport:
         return document(f"{symbol} · fills against every order", body)
 
     def _diagram(self, by: str, what: str) -> str:
-        """Return the reliability diagram of the shown model by one property of the orders."""
         bins = [each for each in self.bins[self.shown] if each.by == by]
         predicted = [100 * each.predicted for each in bins]
         observed = [100 * each.observed for each in bins]

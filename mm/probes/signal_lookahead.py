@@ -56,10 +56,7 @@ class SignalProbe:
     """The tests of one signal on one day.
 
     Attributes:
-        setup: The day and its market.
-        watch: The files that the signal's module opened when it was imported.
-        place: An empty working folder.
-        report: Results of the tests so far.
+        watch: Files opened while importing.
     """
 
     name: str
@@ -76,12 +73,6 @@ class SignalProbe:
         self._others = self._markets.others
 
     def run(self, count: int) -> Report:
-        """Run all tests with *count* cuts.
-
-        Raises:
-            UsageError: If the signal has no defined value on the day.
-            ModelError: If it raises on the original day.
-        """
         report, seed, base = self.report, self.setup.account.seed, self._rows(self.tape, self._others)
         known = ~np.isnan(base.values[0])
         if not known.any():
@@ -113,7 +104,6 @@ class SignalProbe:
 
     @property
     def _is_own(self) -> bool:
-        """Whether the signal is of a user's class."""
         return NAME.fullmatch(self.name) is not None
 
     def _shifted(self, test: str, base: SignalRows, by_us: int) -> Finding | None:
@@ -121,7 +111,6 @@ class SignalProbe:
         return self._compare(test, base, later, feeds_like(self._others, shifted, by_us, later), shift_us=by_us)
 
     def _files(self, base: SignalRows, first_us: int, rare: list[int]) -> None:
-        """Compute the signal of truncated day folders, in a copy of the current folder without later data."""
         copies = truncated_copies(self.setup, self.tape, first_us, rare, self.place)
         for own, copy, cut_us in islice(copies, 0, None, 2):  # a signal that looks far ahead differs in each
             day = replace(self.setup.day, data_root=copy.data_root, out_root=own / "out")
@@ -130,18 +119,13 @@ class SignalProbe:
             self.report.add(FILES, self._of_child(FILES, base, child, cut_us - 1))
 
     def _child(self, setup: Setup, place: Path, copy: tuple[Path, Mapping[str, str]]) -> Child:
-        """Compute the signal in another process."""
         groups = [setup.day, setup.market, setup.others]
         values = [(knob, getattr(group, knob.name)) for group in groups for knob in knobs(type(group))]
         words = [f"{knob.flag}={shown(value)}" for knob, value in values if value is not None and knob.name not in _OWN]
         return run_command(["signals", "compute"], [*words, f"--signals={self.name}"], place, copy)
 
     def _of_child(self, test: str, base: SignalRows, child: Child, cut_us: int | None = None) -> Finding | None:
-        """Return the first row that another process computed otherwise.
-
-        Raises:
-            DataError: If it failed, and not because of the signal.
-        """
+        """Raises DataError if the process failed for another reason than the signal."""
         if child.code == MODEL_RAISED and not child.error.startswith("unforeseen"):
             return Finding(test, cut_us, None, f"error that this process did not raise: {child.error}")
         if child.code:
@@ -166,7 +150,7 @@ class SignalProbe:
         cut_us: int | None = None,
         shift_us: int = 0,
     ) -> Finding | None:
-        """Return the first row that differs on another tape, which is equal before the cut; None for none."""
+        """The tape is equal before the cut."""
         try:
             other = self._rows(tape, others)
         except ModelError as error:
@@ -176,7 +160,6 @@ class SignalProbe:
     def _difference(
         self, test: str, base: SignalRows, other: SignalRows, cut_us: int | None = None, shift_us: int = 0
     ) -> Finding | None:
-        """Return the first row before the cut that differs; None for none."""
         sizes = [
             len(table.recv_us) if cut_us is None else int(np.searchsorted(table.recv_us - by_us, cut_us))
             for table, by_us in ((base, 0), (other, shift_us))
@@ -195,7 +178,6 @@ class SignalProbe:
 
 
 def _rare(rows: SignalRows, count: int, seed: int) -> list[int]:
-    """Return instants just behind changes of the signal to values that are rare."""
     values = rows.values[0]
     changed = np.flatnonzero(~np.isnan(values[1:]) & (values[1:] != values[:-1])) + 1
     return rare_instants(rows.recv_us[changed], values[changed], count, seed)

@@ -1,8 +1,8 @@
-"""A strategy of one's own under each fill model, less the same strategy under every order of the market.
+"""A strategy under each fill model, less the same under every order of the market.
 
-The PnL of the quoting differs in three parts: the *count*, the lots that a model fills too many at what a true lot
-earns; the *adverse* part, what its own lots earn less than true ones by `HORIZON_US` after the fill; and the rest, what
-the inventory does later. A lot earns its distance from the mid then, less its fee.
+The quoting PnL differs by *count*, the lots filled too many, at what a true lot earns; *adverse*, what own lots earn
+less than true ones until `HORIZON_US` after the fill; and the rest, what the inventory does later. A lot earns its
+distance from the mid then, less its fee.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,11 +33,8 @@ class StrategyScore:
     """A strategy under one fill model against the truth, in the quote asset.
 
     Attributes:
-        fills, lots: Number of fills, and their lots.
-        earned: What a unit of the base asset earns by the horizon, after its fee; None without fills.
-        pnl: PnL of the quoting.
-        pnl_less_truth: That less the one under the truth, over the whole time.
-        by_count, adverse, rest: Its parts.
+        earned: Per unit of the base asset by the horizon, after its fee.
+        pnl_less_truth: Over the whole time.
     """
 
     fills: int
@@ -80,7 +77,7 @@ def strategy_scores(
     settings: Mapping[str, Any],
     step: Callable[[int], None],
 ) -> dict[str, StrategyScore]:
-    """Play *strategy* under ``queue_orders`` and under each of *models*; return the scores by name, the truth first."""
+    """Return the scores by name, the truth (``queue_orders``) first."""
 
     def played(fills: object) -> _Played:
         found = _Played.of(backtest(tapes, strategy, fills, sensitivity=False, **settings))

@@ -33,10 +33,8 @@ class OrderPlan:
     """Parameters of the virtual orders.
 
     Attributes:
-        life_us: Lifetime of each order.
-        checks_us: Times after arrival at which the queue position is checked; each below *life_us*.
-        passes: Number of passes over the day; one order per pass and side is open at a time.
-        seed: Seed of arrivals and places.
+        checks_us: Times after arrival when the queue position is checked; below *life_us*.
+        passes: Over the day; one order per pass and side is open at a time.
     """
 
     life_us: int
@@ -47,14 +45,13 @@ class OrderPlan:
 
 @dataclass(frozen=True, eq=False)
 class VirtualOrders:
-    """Orders of the minimum quantity that join the end of a queue, as columns.
+    """Minimum orders that join a queue's end, as columns.
 
     Attributes:
         us: Arrival, after all events of that instant; ascending.
-        side: +1 buy, -1 sell.
-        place: Ticks behind the best price of its side; -1 is one tick better.
-        life_us: Lifetime; events at ``us + life_us`` no longer fill it.
-        checks_us: Times after arrival at which its queue position is checked, after all events of that instant.
+        place: Ticks behind its side's best price; -1 is a tick better.
+        life_us: Events at ``us + life_us`` no longer fill it.
+        checks_us: After all events of that instant.
     """
 
     us: "Ints"
@@ -74,9 +71,9 @@ class Outcomes:
     """Outcomes of virtual orders, as columns.
 
     Attributes:
-        filled_us: Instant of the fill, -1 for none.
-        ahead: float64[n, checks], lots ahead at each check; 0 after the fill, NaN if unknown.
-        sent: Whether it rested: it did not cross, and no gap of the book ended it.
+        filled_us: -1 for none.
+        ahead: float64[n, checks], lots; 0 after the fill, NaN if unknown.
+        sent: It rested: no crossing, and no gap of the book ended it.
     """
 
     filled_us: "Ints"
@@ -85,10 +82,9 @@ class Outcomes:
 
 
 def draw_orders(tape: "Tape", plan: OrderPlan) -> VirtualOrders:
-    """Draw orders on *tape*: arrival and place are random, the price follows from the current book.
+    """Draw arrival and place at random; the price follows from the book.
 
-    Orders that would join without a book or inside a spread of one tick, or whose life extends beyond the tape, are
-    left out.
+    Left out: orders without a book, inside a one-tick spread, or living beyond the tape.
     """
     draws = np.random.default_rng(plan.seed)
     slot_us = round(SLOT * plan.life_us)
@@ -116,15 +112,14 @@ def draw_orders(tape: "Tape", plan: OrderPlan) -> VirtualOrders:
 class NoQuotes:
     """A quote model that never quotes."""
 
-    def quote(self, view: "QuoteView") -> None:
-        """Return no quotes."""
+    def quote(self, view: "QuoteView") -> None: ...
 
 
 def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
     """Return *tape* in exchange time, as the order log.
 
-    A print gets the instant of its id in *trade_us*, else its stamp, rounded down to ms; a depth message its stamp;
-    events without one keep their receive time. The order of the events is unchanged.
+    A print gets its id's instant in *trade_us*, else its stamp rounded down to ms; a depth message its stamp; others
+    keep their receive time. The order of events stays.
     """
     stamped = ((tape.kind == DEPTH) | (tape.kind == TRADE)) & (tape.event_exch_us > 0)
     us = np.where(stamped, tape.event_exch_us, tape.event_us)
@@ -137,12 +132,10 @@ def on_exchange_time(tape: "Tape", trade_us: "Mapping[int, int]") -> "Tape":
 
 
 def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Outcomes:
-    """Return the outcomes of *orders* under a fill model; each pass has its own exchange and model.
+    """Return *orders*' outcomes; each pass has its own exchange and model.
 
     Args:
-        tape: The market, on the clock of the orders.
-        orders: The orders; lifetimes in one pass and side must not overlap, so that none takes another's print.
-        fills: Builds the fill model.
+        orders: Lifetimes in one pass and side must not overlap, so that none takes another's print.
     """
     filled_us = np.full(len(orders), -1, np.int64)
     ahead = np.zeros((len(orders), len(orders.checks_us)))
@@ -163,7 +156,7 @@ def play(tape: "Tape", orders: VirtualOrders, fills: Callable[[], object]) -> Ou
 
 
 def manual_exchange(tape: "Tape", fills: object, life_us: int = 0) -> PaperExchange:
-    """Return an exchange without quotes, on which orders of a step are placed by hand with zero latency."""
+    """Return an exchange without quotes, where orders are placed by hand with zero latency."""
     grid = tape.instrument
     rules = Rules(
         grid.tick_e8,
@@ -188,7 +181,7 @@ def place_orders(
     numbers: list[int],
     ahead: "Floats",
 ) -> dict[int, int]:
-    """Place the orders of a pass and read their queue positions; return their indices by id at the exchange."""
+    """Return the orders' indices by id at the exchange."""
     number_of: dict[int, int] = {}
     placed: dict[int, int] = {}
     step_lots = exchange.rules.step_lots

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The time that calls of a user's models take: counted everywhere, limited in a trade and a shadow.
 
-Each hook of a Python model begins and ends here. A trader puts the running call into memory that it shares with its
-guardian, which sees by it that a call holds the interpreter, and ends the process from outside: a handler in C needs
-no interpreter. A call in Python code is interrupted by a timer, which raises `CallStopped` inside it.
+Each hook of a Python model begins and ends here. A trader keeps the running call in memory shared with its guardian,
+which thus sees a call that holds the interpreter and ends the process from outside: a handler in C needs no
+interpreter. A call in Python code is interrupted by a timer, which raises `CallStopped` in it.
 """
 
 import signal
@@ -60,7 +60,7 @@ cdef inline int64_t now_ns() noexcept nogil:
 
 
 cdef inline void set_timer(int64_t after_ns) noexcept nogil:
-    """Have SIGALRM arrive after a time, and then every 0.1 s; 0: not any more."""
+    """SIGALRM after a time, then every 0.1 s; 0: not any more."""
     cdef itimerval timer
     timer.it_value.tv_sec = after_ns // 1_000_000_000
     timer.it_value.tv_usec = after_ns % 1_000_000_000 // 1_000
@@ -70,7 +70,7 @@ cdef inline void set_timer(int64_t after_ns) noexcept nogil:
 
 
 cdef int64_t begin_call(object model, const char* hook) noexcept:
-    """Begin a call of a hook; return what `end_call` needs."""
+    """Return what `end_call` needs."""
     cdef int64_t before = shared.call_ns
     if shared != &own:  # only a guardian reads the names
         strncpy(shared.model, class_name(model), MODEL_BYTES - 1)
@@ -83,7 +83,7 @@ cdef int64_t begin_call(object model, const char* hook) noexcept:
 
 
 cdef int end_call(object model, const char* hook, int64_t before) except -1:
-    """End a call; raises ModelError if it took longer than a limit allows."""
+    """Raises ModelError if the call took longer than a limit allows."""
     cdef int64_t now = now_ns(), took_ns = now - shared.call_ns
     shared.depth -= 1
     shared.call_ns = now if before else 0
@@ -110,7 +110,7 @@ cdef object too_slow(str label, int64_t took_ns):
 
 
 def begin_step(name: str) -> None:
-    """Begin a step of an engine, in which the compiled model *name* may be called."""
+    """Begin a step of an engine that may call the compiled model *name*."""
     cdef bytes text = name.encode()[: MODEL_BYTES - 1]
     strncpy(shared.model, text, MODEL_BYTES - 1)
     strncpy(shared.hook, b"step", HOOK_BYTES - 1)
@@ -118,7 +118,7 @@ def begin_step(name: str) -> None:
 
 
 def end_step(name: str) -> None:
-    """End a step; raises ModelError if the time since its last hook, or in all, is longer than a limit allows."""
+    """End a step; ModelError if the time since its last hook, or in all, exceeds a limit."""
     cdef int64_t took_ns = now_ns() - shared.call_ns if shared.call_ns else 0
     shared.call_ns = 0
     if limited and took_ns > slow_ns:
@@ -131,10 +131,10 @@ def clear_step() -> None:
 
 
 def limit_calls(limit_s: float | None) -> None:
-    """End calls after a time, in s, in this process; None only counts those that take longer than the default.
+    """End calls in this process after *limit_s*; None only counts those over the default.
 
-    Only the main thread can be interrupted; elsewhere, and while a call holds the interpreter, a call that was too long
-    raises when it ends.
+    Only the main thread can be interrupted; elsewhere, and while a call holds the interpreter, it raises at the call's
+    end.
     """
     global slow_ns, limited
     slow_ns = <int64_t> ((DEFAULT_LIMIT_S if limit_s is None else limit_s) * 1e9)
@@ -152,20 +152,20 @@ def _late(number: int, frame: object) -> None:
 
 
 def stop_calls() -> None:
-    """End the running call soon, because the run is to end; a handler of signals may call it."""
+    """End the running call soon, because the run is to end; callable from a signal handler."""
     if limited and shared.depth > 0:
         set_timer(STOP_NS)
 
 
 def slow_calls() -> dict[str, tuple[int, float]]:
-    """Return the hooks that took longer than the limit since the last question: how often, and the longest, in s."""
+    """Return the hooks over the limit since the last call: how often, and the longest, s."""
     found = dict(slow)
     slow.clear()
     return found
 
 
 def share(memory: memoryview | None) -> None:
-    """Keep the running call in *memory*, of `SHARED_BYTES`; None: in this process again."""
+    """Keep the running call in *memory*, of `SHARED_BYTES`; None: in this process."""
     global shared, kept
     cdef unsigned char[::1] view
     if memory is None:
@@ -178,12 +178,11 @@ def share(memory: memoryview | None) -> None:
 
 
 def beat() -> None:
-    """Note that the event loop runs."""
     shared.beat_ns = now_ns()
 
 
 cdef void end_here(int number) noexcept nogil:
-    """Write the message, and end the process: with a handler in C, also while a call holds the interpreter."""
+    """With a handler in C, also while a call holds the interpreter."""
     cdef size_t length = strlen(shared.message)
     if length:
         write(2, shared.message, length)
@@ -191,7 +190,7 @@ cdef void end_here(int number) noexcept nogil:
 
 
 def end_at_signal() -> None:
-    """Let `ENDING` end the process, with the exit code and the message that are in the shared memory."""
+    """Let `ENDING` end the process with the shared memory's exit code and message."""
     cdef sigaction_t action
     memset(&action, 0, sizeof(action))
     action.sa_handler = <void (*)(int) noexcept> end_here
@@ -200,7 +199,7 @@ def end_at_signal() -> None:
 
 
 def read_shared(memory: memoryview) -> dict[str, int | str]:
-    """Return the content of memory that another process shares: ``beat_ns``, ``call_ns``, ``depth``, ``label``."""
+    """Return ``beat_ns``, ``call_ns``, ``depth``, ``label`` of another process's shared memory."""
     cdef const unsigned char[::1] view = memory
     cdef const Shared* there = <const Shared*> &view[0]
     label = f"{there.model.decode(errors='replace')}.{there.hook.decode(errors='replace')}"

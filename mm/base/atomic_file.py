@@ -25,12 +25,11 @@ _NAME = re.compile(r".+\.(\d+)\.partial")
 def atomic_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path next to *path*, and rename it to *path* at the end of the block.
 
-    A link at *path* stays, and its target is replaced. If the block raises, the temporary file is removed and an
-    existing file at *path* is unchanged.
+    A link at *path* stays, its target is replaced; after an error nothing has changed. If the block raises, the
+    temporary file is removed and an existing file at *path* is unchanged.
 
     Args:
-        path: The file; its folder must exist.
-        durable: Force the contents to the disk before the rename, so that a power cut leaves the old or the new file.
+        durable: Force contents to disk before the rename, so that a power cut leaves the old or the new file.
     """
     path = Path(os.path.realpath(path)) if path.is_symlink() else path
     unfinished = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
@@ -44,7 +43,7 @@ def atomic_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 0o666) -> None:
-    """Write *data* to *path* as `atomic_file` does, with *mode* less the umask; its folder is created if missing."""
+    """Write *data* as `atomic_file` does, with *mode* less the umask; the folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path, durable=durable) as unfinished:
         unfinished.touch(mode)
@@ -52,10 +51,10 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False, mode: int = 
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Remove unfinished files of killed processes from *folder*, which need not exist.
+    """Remove unfinished files of killed processes from *folder*, if it exists.
 
-    A file written to within the last minute is kept, because its process may run on another machine; a file of a
-    running process is kept for a day.
+    Files written within the last minute stay, as their process may run on another machine; a running process's file
+    stays for a day.
     """
     for path in folder.glob(f"*{UNFINISHED}"):
         name = _NAME.fullmatch(path.name)
@@ -66,7 +65,6 @@ def clear_unfinished(folder: Path) -> None:
 
 
 def fsync_path(path: Path) -> None:
-    """Force the contents of a file to the disk."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -75,7 +73,7 @@ def fsync_path(path: Path) -> None:
 
 
 def process_exists(process: int) -> bool:
-    """Return whether a process with this id may be running on this machine; True if that cannot be determined."""
+    """Return whether this process id may be running here; True if unknown."""
     if os.name != "posix":  # elsewhere signal 0 would end the process
         return True
     try:
@@ -98,33 +96,32 @@ class FileIdentity(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> "FileIdentity":
-        """Return the identity of the file at *path* now; raises OSError if it does not exist."""
         stat = path.stat()
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     def settled(self) -> bool:
-        """Return whether any later write is certain to change the identity."""
+        """Whether any later write is certain to change the identity."""
         return max(self.mtime_ns, self.ctime_ns) + SETTLED_S * 1e9 < time.time_ns()
 
 
 @dataclass(frozen=True)
 class VerifiedFiles:
-    """Results of file verifications, stored so that each file identity is verified only once.
+    """Results of file verifications, so that each file identity is verified once.
 
     Attributes:
-        folder: Folder of the stored results, one small file each; it may be removed at any time.
+        folder: May be removed at any time.
     """
 
     folder: Path
 
     def verified_once(self, path: Path, claim: str, check: Callable[[], bool]) -> bool:
-        """Return whether *claim* is true for the file at *path*.
+        """Return whether *claim* is true for the file.
 
-        *check* is called unless it was true before for this identity of the file. Negative results are not stored,
-        nor the result for a file that was written to just now or changes meanwhile.
+        *check* is called unless it was true for this identity before. Negative results are not stored, nor those for a
+        file just written or changing meanwhile.
 
         Raises:
-            OSError: If there is no such file, or if *check* raises it.
+            OSError: If there is no file, or *check* raises it.
         """
         place = self._place(path)
         identity = FileIdentity.of(path)
@@ -139,7 +136,6 @@ class VerifiedFiles:
         return holds
 
     def forget(self, path: Path) -> None:
-        """Remove the stored results for the file at *path*."""
         self._place(path).unlink(missing_ok=True)
 
     def _place(self, path: Path) -> Path:

@@ -1,11 +1,11 @@
 """Audit logs: where they are, the form of their rows, their hash chain, and its verification.
 
-A line is compact JSON, ``{"seq":…,"us":…,"type":…,<fields>,"prev":…,"hash":…}``. *hash* is the SHA-256, in hex, of
-*prev* followed by the line without ``,"hash":"…"``; *prev* is the hash of the row before, 64 zeros in row 1.
+A line is compact JSON, ``{"seq":…,"us":…,"type":…,<fields>,"prev":…,"hash":…}``: *hash* is the SHA-256, in hex, of
+*prev* followed by the line without ``,"hash":"…"``; *prev* is the previous row's hash, 64 zeros in row 1.
 
-`verify_lines` finds the first row that was changed, removed, inserted or moved. It cannot detect that all rows from
-some row on were recomputed. Such a change is detected if another file records the file's number of rows and last hash
-(`Witness`), as every later file of the symbol does in its row 1.
+`verify_lines` finds the first row that was changed, removed, inserted or moved. It cannot tell that all rows from some
+row on were recomputed, unless another file records number of rows and last hash (`Witness`), as every later file of the
+symbol does in its row 1.
 """
 
 import hashlib
@@ -38,19 +38,18 @@ def audit_folder(out_root: Path, symbol: str) -> Path:
 
 
 def audit_path(out_root: Path, symbol: str, day: str, run_id: str) -> Path:
-    """Return the path of a run's log."""
     return audit_folder(out_root, symbol) / f"{day}_{run_id}{SUFFIX}"
 
 
 def body(seq: int, us: int, kind: str, fields: Mapping[str, object]) -> bytes:
-    """Return a row without *prev* and *hash*, in ASCII: some readers treat other characters as line ends."""
+    """Return a row without *prev* and *hash*, in ASCII: some readers take other characters for line ends."""
     row = {"seq": seq, "us": us, "type": kind, **fields}
     text = _encode(row)
     return text if text.isascii() else json.dumps(msgspec.json.decode(text), separators=(",", ":")).encode()
 
 
 def seal(unsealed: bytes, prev: bytes) -> tuple[bytes, bytes]:
-    """Return the line of a row, with its line end, and its hash; *prev* is the hash of the row before."""
+    """Return a row's line, with its end, and hash."""
     line = b'%b,"prev":"%b"}' % (unsealed[:-1], prev)
     digest = hashlib.sha256(prev + line).hexdigest().encode()
     return b'%b,"hash":"%b"}\n' % (line[:-1], digest), digest
@@ -58,13 +57,12 @@ def seal(unsealed: bytes, prev: bytes) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """The record of one file about another: its number of rows, and the hash of the last.
+    """One file's record of another: rows and last hash.
 
     Attributes:
-        file: Name of the file that is described.
-        rows: Its whole rows.
-        hash: Hash of the last of them; 64 zeros without any.
-        source: Name of the file with this record.
+        file: The described file.
+        hash: Of the last row; 64 zeros without any.
+        source: File with this record.
         grows: Whether rows may have been added since.
     """
 
@@ -80,13 +78,10 @@ class ChainVerdict:
     """The result of `verify_lines`.
 
     Attributes:
-        rows: Whole rows, up to the first that is wrong.
-        last_hash: Hash of the last of them.
-        row: Number of the first wrong row, from 1; None if all are correct.
-        why: The error there; empty if there is none.
-        torn_bytes: Bytes of a last line that was not written to its end.
-        stopped: Whether the last whole row is a stop.
-        first: Row 1; empty if it cannot be read.
+        rows: Whole rows, up to the first wrong one.
+        row: First wrong row, from 1; None if all are correct.
+        torn_bytes: Of an incomplete last line.
+        stopped: The last whole row is a stop.
     """
 
     rows: int
@@ -110,12 +105,10 @@ class _Line:
 
     @property
     def is_whole(self) -> bool:
-        """Return whether the line's hash is that of its content."""
         return hashlib.sha256(self.prev.encode() + self.text[:-_HASH_TEXT] + b"}").hexdigest() == self.hash
 
 
 def _line(text: bytes) -> _Line | None:
-    """Split a line into its parts; None if it does not have the form of a row."""
     begin, end = _BEGIN.match(text), _END.search(text)
     if begin is None or end is None:
         return None
@@ -126,10 +119,9 @@ def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: S
     """Return the first row of a log that was changed, removed, inserted or moved.
 
     Args:
-        lines: Lines of the file with their line ends, such as an open file.
-        open_end: Accept a file without a stop at its end, with a last line that was not written to its end, or without
-            any row: the log of a run that was killed, or that is still running.
-        witnesses: Records of other files about this one.
+        open_end: Accept a file without a final stop, with an incomplete last line, or without rows: the log of a killed
+            or running run.
+        witnesses: Other files' records of this one.
     """
     hashes, kind, first, torn = [ZEROS], "", b"", 0  # of row 0, which is none, and of each row
     row, why = None, ""
@@ -161,7 +153,6 @@ def verify_lines(lines: Iterable[bytes], *, open_end: bool = False, witnesses: S
 
 
 def _misplaced(line: _Line, number: int, stopped: bool) -> str:
-    """Return why a row with a correct hash cannot have that *number*; empty if it can."""
     if line.seq != number:
         return f"it has the number {line.seq} there: rows were removed, inserted or moved"
     if (number == 1) != (line.type == START):
@@ -172,8 +163,8 @@ def _misplaced(line: _Line, number: int, stopped: bool) -> str:
 def _broken(line: _Line, hashes: list[str], next_text: bytes) -> tuple[int, str]:
     """Return the number of the wrong row, after a whole row that does not follow from the last of *hashes*.
 
-    It may be the row itself, or the one before (replaced by a row with its own hash), or an earlier one (inserted rows
-    that each follow from the one before). The line after it decides which.
+    It is the row itself, the one before (replaced by a row with its own hash), or an earlier one (inserted rows that
+    follow each other); the next line decides.
     """
     number = len(hashes)
     following = _line(next_text[:-1])
@@ -189,7 +180,6 @@ def _broken(line: _Line, hashes: list[str], next_text: bytes) -> tuple[int, str]
 
 
 def _contradiction(hashes: list[str], witnesses: Sequence[Witness]) -> tuple[int, str] | None:
-    """Return the first row at which a log differs from the records of other files about it."""
     for record in sorted(witnesses, key=lambda witness: witness.rows):
         claim = f"{record.source} records {record.rows} rows"
         if record.rows >= len(hashes):
@@ -203,7 +193,6 @@ def _contradiction(hashes: list[str], witnesses: Sequence[Witness]) -> tuple[int
 
 
 def _end_error(last_type: str, rows: int, torn_bytes: int, open_end: bool) -> tuple[int | None, str]:
-    """Return the error at the end of a log with correct rows."""
     if rows == 0 and not open_end:
         return 1, "the file has no row"
     if open_end:
@@ -230,10 +219,8 @@ def whole_row(text: bytes) -> dict[str, Any]:
 
 
 def rows_after(lines: Iterable[bytes], before: Witness) -> Iterator[tuple[bytes, Witness]]:
-    """Yield the complete rows that follow from the last row of *before*, each with the record of the log up to it.
-
-    Raises:
-        BrokenFile: If one does not follow from the row before it, or was changed.
+    """Yield the complete rows after *before*, each with the record of the log up to it; BrokenFile if one does not
+    follow.
     """
     rows, prev = before.rows, before.hash
     for text in lines:
@@ -247,7 +234,7 @@ def rows_after(lines: Iterable[bytes], before: Witness) -> Iterator[tuple[bytes,
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a log, without a check of their hashes; an incomplete last line is left out.
+    """Yield the rows without checking hashes; an incomplete last line is left out.
 
     Raises:
         BrokenFile: If a line is not a row, or its number does not match its position.
@@ -278,7 +265,7 @@ def decode_row(text: bytes, number: int, name: str) -> dict[str, Any]:
 
 
 def end_of(path: Path) -> Witness:
-    """Return the number of complete rows of a log and the hash of the last, from the end of the file only.
+    """Return number of complete rows and last hash, reading only the end of the file.
 
     Raises:
         BrokenFile: If the last complete line is not a row.

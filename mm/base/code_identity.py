@@ -1,8 +1,8 @@
 """Identity of the code that runs: the sources and compiled modules that a module imports, and their hashes.
 
-Cached results (points of a sweep, tapes) are valid only for the code that made them. Its files are found by reading the
-import statements in the sources, anywhere in a module, recursively and without importing anything. Imports for
-annotations only (``if TYPE_CHECKING:``) do not count.
+Cached results (points of a sweep, tapes) are valid only for the code that made them. Files are located by reading
+import statements anywhere in a module, recursively, without importing. Imports for annotations only (``if
+TYPE_CHECKING:``) do not count.
 """
 
 import hashlib
@@ -32,24 +32,18 @@ def digest(content: Any) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """Return the sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class HashedFile:
-    """A new file that is hashed while it is written, so that it need not be read again.
-
-    Attributes:
-        sha256: Hash of the bytes written so far.
-    """
+    """A new file that is hashed while written."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=0)
         self.sha256 = hashlib.sha256()
 
     def write(self, data: "bytes | memoryview[int]") -> None:
-        """Write all of *data*."""
         self.sha256.update(data)
         rest = memoryview(data)
         while rest:
@@ -63,11 +57,10 @@ class HashedFile:
 
 
 def closure(names: Iterable[str], locate: Locate) -> tuple[dict[str, list[Path]], set[str]]:
-    """Return the files of *names* and of all they import, recursively, and the imported modules that are not followed.
+    """Return the files of *names* and all they import, and the imported modules that are not followed.
 
     Args:
-        names: Dotted names to start from.
-        locate: Returns the files of a module, the source first; empty for a module that is not followed.
+        locate: Returns a module's files, source first; empty if not followed.
     """
     modules: dict[str, list[Path]] = {}
     others: set[str] = set()
@@ -90,7 +83,7 @@ def closure(names: Iterable[str], locate: Locate) -> tuple[dict[str, list[Path]]
 def imports(name: str, path: Path) -> Iterator[str]:
     """Yield the modules that the source of *name* may import, and the packages that contain it.
 
-    For ``from a import b`` both ``a`` and ``a.b`` are yielded, as the text does not show whether b is a module.
+    ``from a import b`` yields ``a`` and ``a.b``, as the text does not show whether b is a module.
     """
     yield from (name.rsplit(".", count)[0] for count in range(1, name.count(".") + 1))
     if path.suffix == ".pyx":
@@ -110,12 +103,11 @@ def imports(name: str, path: Path) -> Iterator[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Return the names of an import list, which may have brackets, comments and continued lines."""
     return re.sub(r"#[^\n]*|[()\\\n]", " ", text).split(",")
 
 
 def of_package(folder: Path = PACKAGE) -> Locate:
-    """Return a function that finds the files, source and compiled, of a module in the package *folder*."""
+    """Return a function that locates a module's files, source and compiled, in the package *folder*."""
 
     def locate(name: str) -> list[Path]:
         first, *inside = name.split(".")
@@ -132,8 +124,8 @@ def of_package(folder: Path = PACKAGE) -> Locate:
 def code_files(*names: str, folder: Path = PACKAGE) -> Mapping[str, str]:
     """Return the sha256 of each file that the project's modules *names* run, by its path in the package.
 
-    Compiled modules are included next to their sources, which may have changed since they were compiled. The versions
-    of Python and of each imported package are included as ``name==version``.
+    Compiled modules count beside their sources, which may have changed since. Python and imported packages count as
+    ``name==version``.
     """
     modules, others = closure(names, of_package(folder))
     files = {path for paths in modules.values() for path in paths}
@@ -143,7 +135,7 @@ def code_files(*names: str, folder: Path = PACKAGE) -> Mapping[str, str]:
 
 
 def sources_hash(folder: Path = PACKAGE) -> str:
-    """Return the sha256 of all sources of the package *folder*, in hex: coarser than `code_files`, and faster."""
+    """Return the sha256 of all sources in *folder*: coarser than `code_files`, and faster."""
     sha256 = hashlib.sha256()
     below = os.walk(folder)  # faster than `Path.rglob`
     paths = sorted(f"{place}/{name}" for place, _, names in below for name in names if name.endswith(_SOURCES))
@@ -156,12 +148,11 @@ def sources_hash(folder: Path = PACKAGE) -> str:
 
 
 def sources_alone(files: Mapping[str, str]) -> dict[str, str]:
-    """Return the sources among *files*, which do not depend on the machine that compiled the project."""
+    """Return the sources, which do not depend on the machine that compiled the project."""
     return {name: sha256 for name, sha256 in files.items() if name.endswith(_SOURCES)}
 
 
 def _installed(names: Iterable[str]) -> Iterator[str]:
-    """Yield ``name==version`` of the installed packages that modules belong to; the standard library is Python's."""
     from importlib.metadata import PackageNotFoundError, version  # loads the email package
 
     for name in sorted({name.partition(".")[0] for name in names} - {PACKAGE.name, *sys.stdlib_module_names}):

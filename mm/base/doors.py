@@ -1,10 +1,10 @@
-"""The door of a server: who may call it, and over what.
+"""The door of a server: who may call it, and how.
 
-On loopback a server is open to this machine, and refuses what a web page of another host may have sent. Beyond it, or
-behind a proxy that names it by another host (``ALLOWED_HOSTS``), every request needs a token, and its connection TLS.
+On loopback a server is open to this machine, but refuses what another host's web page may have sent. Beyond, or behind
+a proxy that names it by another host (``ALLOWED_HOSTS``), every request needs a token and TLS.
 
-A file of tokens has one line for each: a name, its roles, and the SHA-256 of the token, which is nowhere else. Tokens
-are 32 random bytes, so a plain hash cannot be searched.
+A line of the token file is name, roles, and the token's SHA-256, which stands nowhere else. Tokens are 32 random bytes,
+so a plain hash cannot be searched.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ Report = Callable[..., Any]
 
 
 def named_hosts(host: str | None, origin: str | None) -> tuple[str, str]:
-    """Return the hosts that the headers Host and Origin name: loopback without a header, empty for a malformed one."""
+    """Return the hosts in the headers Host and Origin: loopback without a header, empty if malformed."""
     named = [f"//{host}" if host is not None else "//localhost", origin if origin is not None else "//localhost"]
     try:
         called, page = (urlsplit(text).hostname or "" for text in named)
@@ -50,7 +50,7 @@ def named_hosts(host: str | None, origin: str | None) -> tuple[str, str]:
 
 
 def is_other_page(host: str | None, origin: str | None) -> bool:
-    """Return whether the header Origin names a page of another host or port than Host: not one of this server."""
+    """Return whether Origin names a page of another host or port than Host."""
     if origin is None:
         return False
     try:
@@ -84,7 +84,6 @@ class Token:
     digest: str
 
     def line(self) -> str:
-        """Return the line."""
         return f"{self.name} {','.join(role for role in ROLES if role in self.roles)} {self.digest}"
 
 
@@ -102,8 +101,7 @@ def read_tokens(path: Path) -> list[Token]:
     """Return the tokens of a file.
 
     Raises:
-        SafetyError: If others may read it.
-        UsageError: If it cannot be read, or a line is none.
+        SafetyError: If others may read it; UsageError if it is unreadable or a line is no token.
     """
     tokens = []
     for number, line in enumerate(read_private(path, TOKENS_FLAG).decode("utf-8", "replace").splitlines(), 1):
@@ -121,15 +119,10 @@ def read_tokens(path: Path) -> list[Token]:
 
 
 class Tokens:
-    """The tokens of a file, which is read again whenever it has changed.
+    """The tokens of a file, read again whenever it changes; raises as `read_tokens`.
 
     Args:
-        path: The file.
-        report: Called with ``tokens_read`` and ``tokens_unreadable``.
-
-    Raises:
-        SafetyError: If others may read the file.
-        UsageError: If it cannot be read, or a line is not a token.
+        report: Gets ``tokens_read`` and ``tokens_unreadable``.
     """
 
     def __init__(self, path: Path, report: Report) -> None:
@@ -138,7 +131,7 @@ class Tokens:
         self._tokens = read_tokens(path)
 
     def find(self, text: str) -> Token | None:
-        """Return the token with this text; the time it takes does not depend on the text or the match."""
+        """The time this takes depends neither on the text nor on the match."""
         self._read_if_changed()
         matching, digest = None, _digest(text)
         for token in self._tokens:
@@ -178,20 +171,18 @@ class HttpRefusal:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that an answer has beside its content."""
         return {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
 
 
 class ServerCertificate:
-    """A certificate with its key, which are read again whenever their files have changed.
+    """A certificate with its key, read again whenever the files change.
 
     Args:
-        certificate: PEM file of the certificate, and of those between it and an authority.
-        key: PEM file of its key; None if it is in the same file.
-        report: Called with ``certificate_read`` and ``certificate_unreadable``.
+        certificate: PEM, with those between it and an authority.
+        key: PEM; None: in the same file.
 
     Attributes:
-        expires_s: When it expires, Unix time in s.
+        expires_s: Unix time.
 
     Raises:
         UsageError: If a file cannot be read, or they do not belong together.
@@ -249,9 +240,9 @@ def _no_password() -> str:
 
 
 def _expiry_s(context: ssl.SSLContext, certificate: Path) -> int:
-    """Return when the certificate of a server's context expires; raises SSLCertVerificationError if it is not valid.
+    """Raises SSLCertVerificationError if the certificate is not valid.
 
-    A handshake in memory: the standard library parses only certificates that it has verified.
+    A handshake in memory: the standard library parses only certificates it has verified.
     """
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
@@ -266,8 +257,7 @@ def _expiry_s(context: ssl.SSLContext, certificate: Path) -> int:
     return int(ssl.cert_time_to_seconds(str((client.getpeercert() or {})["notAfter"])))
 
 
-def _report_nothing(event: str, **numbers: Any) -> None:
-    """Report nothing."""
+def _report_nothing(event: str, **numbers: Any) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,14 +275,11 @@ class Door:
     """Decides about each request to a server.
 
     Args:
-        host: The address that the server listens on.
-        files: Certificate, tokens, and names of the server.
-        flag: Flag and variable of the address, for messages.
-        report: Logs refusals, and changes of the files.
+        flag: Of the address, for messages.
 
     Attributes:
-        context: TLS of the server's connections; None for plain HTTP.
-        tokens: The tokens; None if nobody needs one.
+        context: TLS; None for plain HTTP.
+        tokens: None if nobody needs one.
 
     Raises:
         SafetyError: If the server would be open to other machines, others may read a secret, or the certificate is not
@@ -323,24 +310,20 @@ class Door:
 
     @property
     def context(self) -> ssl.SSLContext | None:
-        """TLS of the server's connections; None for plain HTTP."""
         return self._certificate.context if self._certificate else None
 
     @property
     def expires_s(self) -> int | None:
-        """When the certificate expires, Unix time in s; None without one."""
         return self._certificate.expires_s if self._certificate else None
 
     def refusal(
         self, role: str | None, headers: Iterable[tuple[bytes, bytes]], peer: str = "", target: str = ""
     ) -> HttpRefusal | None:
-        """Return why a request is refused; None if it is allowed.
+        """None if the request is allowed.
 
         Args:
-            role: What its token must allow; None if it needs no token.
-            headers: Its headers, names in lower case.
-            peer: Address of the client, for the log.
-            target: Path without the query, for the log.
+            role: What its token must allow; None needs no token.
+            headers: Names in lower case.
         """
         given = {name: value.decode("latin-1") for name, value in headers}
         host, origin = given.get(b"host"), given.get(b"origin")
@@ -363,9 +346,9 @@ class Door:
         return None
 
     def _knows(self, called: str) -> bool:
-        """Return whether a page of another host cannot have used this name of the server.
+        """A page of another host cannot have used this name of the server.
 
-        Such a page may use a name of its own that resolves to this server, never an address.
+        Such a page may use a name that resolves to this server, never an address.
         """
         by_address = not self._here and _address(called) is not None
         return is_loopback(called) or by_address or called in self._names
@@ -373,7 +356,7 @@ class Door:
     def _refuse(
         self, status: int, reason: str, text: str, peer: str, target: str, name: str | None = None
     ) -> HttpRefusal:
-        """Count and log a refusal; a flood of them is one line a second, with the number of the others."""
+        """A flood of refusals is one line a second, with the number of the rest."""
         self.refusals[reason] += 1
         now_s = time.monotonic()
         if now_s < self._next_log_s:

@@ -1,8 +1,8 @@
-"""A value with its 95 % interval: the one place where a series becomes an interval.
+"""A value with its 95 % interval: the only place where a series becomes an interval.
 
-A series is sums over stretches of time, in order: minutes, blocks, days. By default neighbours may depend on each
-other, as fills and PnL do; the error is then the long-run one, from the slowest cosines of the series. Draws that are
-independent (days, blocks much longer than the memory) have the usual error. Either way the interval is Student's t.
+A series is sums over stretches of time, in order. By default neighbours may depend on each other, as fills and PnL do:
+the error is the long-run one, from the series' slowest cosines. Independent draws (days, blocks much longer than the
+memory) have the usual error. The interval is always Student's t.
 """
 
 import math
@@ -25,7 +25,7 @@ class Estimate:
     """A mean with its error and its 95 % interval; None where it is undefined.
 
     Attributes:
-        n: Draws that gave the interval: periods, blocks or days.
+        n: Draws behind the interval: periods, blocks or days.
     """
 
     value: float | None
@@ -36,16 +36,15 @@ class Estimate:
 
     @property
     def ends(self) -> list[float] | None:
-        """Both ends; None without an interval."""
         return None if self.low is None or self.high is None else [self.low, self.high]
 
     @property
     def sign(self) -> str:
-        """What the interval tells of the sign; undecided from fewer than `LEAST_DRAWS` draws."""
+        """Undecided below `LEAST_DRAWS` draws."""
         return sign_of(self.low, self.high) if self.n >= LEAST_DRAWS else UNDECIDED
 
     def times(self, factor: float) -> "Estimate":
-        """Return the estimate in another unit, *factor* of which are one of the present."""
+        """Return the estimate in another unit, *factor* of which make one."""
         value, error, low, high = (
             None if each is None else each * factor for each in (self.value, self.error, self.low, self.high)
         )
@@ -56,7 +55,7 @@ NO_ESTIMATE = Estimate(None)
 
 
 def from_error(value: float | None, error: float | None, draws: int | None) -> Estimate:
-    """Return the estimate of a *value* with a standard *error* from independent *draws*; without one if it is 0."""
+    """From a standard *error* of independent *draws*; no interval if it is 0."""
     half = half_width(error, draws)
     if value is None or not half:
         return Estimate(value)
@@ -66,7 +65,7 @@ def from_error(value: float | None, error: float | None, draws: int | None) -> E
 def student_quantile(degrees: float, comparisons: float = 1.0) -> float:
     """Return the two-sided 95 % quantile of Student's t distribution with *degrees* of freedom, above 0.
 
-    With several independent *comparisons*, all of them are within theirs in 95 % of cases (Šidák 1967).
+    All of several independent *comparisons* are within theirs in 95 % of cases (Šidák 1967).
     """
     from mm.base.special import stdtrit
 
@@ -76,7 +75,7 @@ def student_quantile(degrees: float, comparisons: float = 1.0) -> float:
 
 
 def cosines(blocks: int) -> int:
-    """Return the number of cosines in the variance estimate of B blocks: 0.4·B^(2/3), as Lazarus et al. advise.
+    """Return the number of cosines for B blocks: 0.4·B^(2/3), as Lazarus et al. advise.
 
     At least 2 from three blocks on, at most B - 1; 0 below two blocks.
     """
@@ -84,23 +83,18 @@ def cosines(blocks: int) -> int:
 
 
 def long_run_error(values: Floats) -> Floats:
-    """Return the standard error of the sum of *values*, which are in order of time and may be autocorrelated.
+    """Return the standard error of the sum of *values*, in order of time, perhaps autocorrelated; per column if
+    several.
 
-    The equal-weighted cosine estimator of Lazarus, Lewis, Stock and Watson (JBES 36 (2018) 541-559), to be compared
-    with the t distribution whose degrees of freedom are the number of `cosines`.
-
-    Args:
-        values: One per block; with several columns, the result has one error per column.
+    The equal-weighted cosine estimator of Lazarus, Lewis, Stock and Watson (JBES 36 (2018) 541-559); the t distribution
+    has as many degrees of freedom as there are `cosines`.
     """
     error: Floats = np.sqrt(slow_variance(values))
     return error
 
 
 def slow_variance(values: Floats) -> Floats:
-    """Return the variance of the sum of *values* from its slowest `cosines`; 0 below two values.
-
-    With several columns, the result has one variance per column.
-    """
+    """Return the variance of the sum from the slowest `cosines`, per column; 0 below two values."""
     degrees = cosines(len(values))
     if degrees == 0:
         return np.zeros(values.shape[1:])
@@ -124,9 +118,9 @@ def estimated(
 
     Args:
         sums: One per draw, in order of time.
-        weights: What each draw weighs, 0 or more; None for 1 each.
-        comparisons: Number of independent intervals that hold at once in 95 % of cases.
-        independent: Whether draws are independent of each other; else the error is the long-run one.
+        weights: Of each draw, 0 or more; None for 1 each.
+        comparisons: Independent intervals that hold at once in 95 % of cases.
+        independent: Whether draws are independent; else the error is the long-run one.
         least: Effective draws, (Σw)²/Σw², below which there is no interval.
     """
     weights = np.ones(len(sums)) if weights is None else weights
@@ -142,9 +136,9 @@ def estimated(
 def column_ends(
     sums: Floats, weights: Floats, *, comparisons: float = 1.0, independent: bool = False, least: float = 2
 ) -> tuple[Floats, Floats, Floats]:
-    """Return Σ *sums* / Σ *weights* of each column, its error and half of its interval, as `estimated` does.
+    """As `estimated`, for each column: ratio, error and half the interval.
 
-    Error and half are NaN where there is no interval; the weights, some of them above 0, are of all columns.
+    Error and half are NaN without an interval; the weights, not all 0, are common.
     """
     total = float(weights.sum())
     value: Floats = sums.sum(axis=0) / total

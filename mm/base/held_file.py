@@ -14,10 +14,10 @@ _PAUSE_S = 0.001
 
 
 def hold_file(descriptor: int) -> bool:
-    """Hold an open file until this process closes it or ends; another process that only looks delays it briefly.
+    """Hold an open file until it is closed or the process ends; a process that only looks delays it briefly.
 
     Returns:
-        Whether it is held; False if another process holds it, or the file system has no locks.
+        False if another process holds it, or the file system has no locks.
     """
     if fcntl is None:
         return True

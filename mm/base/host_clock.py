@@ -1,7 +1,7 @@
-"""A clock that runs on whatever the wall clock is set to, shared by the processes of a host: for waits kept in files.
+"""A clock that no setting of the wall clock stops, shared by a host's processes: for waits kept in files.
 
-It begins anew when the machine starts, so a file notes the wall clock and the start of the machine beside it: only
-across a start of the machine is the time that has passed known by the wall clock alone.
+It begins anew when the machine starts, so a file notes the wall clock and the start too: only across a start is the
+passed time the wall clock's.
 """
 
 import time
@@ -14,14 +14,14 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def passing_s() -> float:
-    """Return the time since the machine was started, in s, also that for which it was suspended."""
+    """Return the s since the machine started, suspension included."""
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
 @cache
 def boot() -> str:
-    """Return what tells this start of the machine from others; empty where the system does not say."""
+    """Return what identifies this start of the machine; empty if unknown."""
     with suppress(OSError):
         return _BOOT.read_text(encoding="ascii").strip()
     return ""
@@ -35,9 +35,9 @@ class HostTime(NamedTuple):
     boot: str
 
     def shift_s(self, noted: "HostTime") -> float:
-        """Return what instants of `passing_s` that were noted at *noted* have to be moved by, to be of this clock now.
+        """Return the shift (s) that moves instants of `passing_s` noted at *noted* to this clock.
 
-        A wall clock that was set back meanwhile counts as no time passed.
+        A wall clock set back meanwhile counts as no time.
         """
         if noted.boot == self.boot and noted.passing_s <= self.passing_s:
             return 0.0

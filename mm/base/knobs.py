@@ -1,8 +1,8 @@
 """A knob: one dataclass field that is also one flag, one environment variable and one manifest entry.
 
-``order_latency_ms: float = knob(50.0, number(0), "From sending ...")`` is the flag ``--order-latency-ms``,
-the variable ``ORDER_LATENCY_MS``, the help, the row in docs/configuration.md and the manifest entry.
-A reader turns the text of a flag or a variable into the field's value, or raises an error that states what it must be.
+``order_latency_ms: float = knob(50.0, number(0), "From sending ...")`` gives ``--order-latency-ms``,
+``ORDER_LATENCY_MS``, the help, a row in docs/configuration.md and a manifest entry. A reader turns text into the value,
+or raises an error that says what it must be.
 """
 
 import dataclasses
@@ -37,9 +37,9 @@ class Reader:
     """Converts the text of a knob into its value.
 
     Attributes:
-        metavar: Placeholder of the value in the help.
-        words: The allowed values, if there are only a few.
-        completes: Kind of shell completion in ``mm/cli/completion.py``; empty for none.
+        metavar: Placeholder in the help.
+        words: The allowed values, if few.
+        completes: Kind of shell completion in ``mm/cli/completion.py``.
     """
 
     metavar: str
@@ -53,12 +53,10 @@ class Knob:
     """One field of a knob dataclass.
 
     Attributes:
-        name: The field's name, and the manifest entry's.
-        flag: Its flag on the command line (``--order-latency-ms``).
-        matters: Whether the result of a run depends on it; if so, the digest covers it.
-        joined: Separator of its texts if the flag is repeated; None if it may be given only once.
-        common: Its line in ``--help``; a knob without one is listed by ``--help-all`` only.
-        argument: The argument of a Python object that takes its value, by which errors of that object name it.
+        matters: Whether a result depends on it; then the digest covers it.
+        joined: Separator of repeated flags' texts; None: given only once.
+        common: Its line in ``--help``; without one, ``--help-all`` lists it.
+        argument: The Python argument that takes its value, by which that object's errors name it.
     """
 
     name: str
@@ -74,14 +72,14 @@ class Knob:
 
     @property
     def variable(self) -> str:
-        """The environment variable: the field in capitals."""
+        """The field in capitals."""
         return self.name.upper()
 
     def read(self, text: str) -> Any:
         """Return the value of *text*.
 
         Raises:
-            UsageError: If the text is not valid; the message has the flag, the variable and the value.
+            UsageError: With flag, variable and value.
         """
         try:
             return self.reader.parse(text.strip())
@@ -101,18 +99,13 @@ def knob(  # noqa: PLR0913 - each is an attribute of Knob
     alias: str | None = None,
     argument: str | None = None,
 ) -> Any:
-    """Declare a field of a knob dataclass.
+    """Declare a field of a knob dataclass; further arguments as in `Knob`.
 
     Args:
-        default: Its value if none is given, or ``REQUIRED``.
-        reader: How its text is read and checked.
+        default: Or ``REQUIRED``.
         text: Its meaning in one sentence, for help and docs.
-        flag: The flag, if it differs from the field name with dashes.
-        matters: False if the result of a run does not depend on it.
-        joined: Separator of its texts if the flag is repeated.
-        common: Its line in the short help; empty if only ``--help-all`` lists it.
+        flag: If it differs from the field name with dashes.
         alias: A second flag.
-        argument: The argument of a Python object that takes its value.
     """
     declared = Knob("", reader, text, flag or "", default, matters, joined, common, alias, argument)
     return dataclasses.field(default=default, metadata={_KEY: declared})
@@ -130,7 +123,7 @@ def knobs(group: type) -> tuple[Knob, ...]:
 
 
 def shown(value: Any) -> str:
-    """Return a knob's *value* as it would be typed; empty for None."""
+    """Return *value* as typed; empty for None."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -143,14 +136,14 @@ def shown(value: Any) -> str:
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean X?" with the known name closest to *word*, or an empty text."""
+    """Return "; did you mean X?" with the closest known name, or empty text."""
 
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def typed(value: Any) -> str:
-    """Return a Python *value* as it would be typed: dicts and lists as JSON, numbers without exponents."""
+    """Return a Python *value* as typed: dicts and lists as JSON, numbers without exponents."""
     if isinstance(value, Mapping | list):
         return json.dumps(value)
     if isinstance(value, float) and math.isfinite(value):
@@ -160,11 +153,10 @@ def typed(value: Any) -> str:
 
 @contextmanager
 def as_arguments(groups: Iterable[type], names: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Let errors name the knobs of *groups* as Python's arguments: ``order_latency_ms``, not flag and variable.
+    """Let errors name knobs as Python's arguments (``order_latency_ms``), not flag and variable.
 
     Args:
-        groups: The knobs.
-        names: Arguments that differ from the field of their knob, by that field.
+        names: Arguments that differ from their knob's field, by field.
     """
     try:
         yield
@@ -174,7 +166,7 @@ def as_arguments(groups: Iterable[type], names: Mapping[str, str] | None = None)
 
 
 def with_arguments(text: str, groups: Iterable[type], names: Mapping[str, str] | None = None) -> str:
-    """Return *text* with the knobs of *groups* named as `as_arguments` does."""
+    """Return *text* as `as_arguments` would word it."""
     for declared in (knob for group in groups for knob in knobs(group)):
         flag, variable = declared.flag, declared.variable
         bare = rf"(?<![\w/.'\"-])(?:{flag}|{variable})(?![\w/-])"
@@ -188,7 +180,7 @@ def with_arguments(text: str, groups: Iterable[type], names: Mapping[str, str] |
 
 @contextmanager
 def as_flags(groups: Iterable[type]) -> Iterator[None]:
-    """Let errors name arguments of Python objects as the knobs of *groups* that give them: flag and variable.
+    """Let errors of Python objects name arguments as the knobs of *groups*: flag and variable.
 
     An argument of one word is named only at the beginning of an error, before " is ".
     """
@@ -207,7 +199,7 @@ def as_flags(groups: Iterable[type]) -> Iterator[None]:
 
 
 def span(low: Any = None, high: Any = None, above: Any = None, below: Any = None) -> str:
-    """Return bounds as the end of a sentence: " between 0 and 5"; empty without bounds."""
+    """Return bounds as the end of a sentence: " between 0 and 5"."""
     if low is not None and high is not None:
         return f" between {shown(low)} and {shown(high)}"
     bounds = {"above": above, "at least": low, "below": below, "at most": high}
@@ -216,7 +208,6 @@ def span(low: Any = None, high: Any = None, above: Any = None, below: Any = None
 
 
 def _bounded(convert: Callable[[str], Any], what: str, low: Any, high: Any) -> Callable[[str], Any]:
-    """Return a parser that applies *convert* and refuses values outside the bounds (inclusive)."""
     wanted = f"{what}{span(low, high)}"
 
     def parse(text: str) -> Any:
@@ -249,8 +240,6 @@ def number(low: float | None = None, high: float | None = None) -> Reader:
 
 
 def _or_word(word: str, read: Reader) -> Reader:
-    """Accept what *read* accepts, or the one *word*."""
-
     def parse(text: str) -> Any:
         if text == word:
             return word
@@ -263,12 +252,12 @@ def _or_word(word: str, read: Reader) -> Reader:
 
 
 def number_or(word: str, low: float, high: float) -> Reader:
-    """Read a finite number within inclusive bounds, or *word*, which means no number."""
+    """Read a number, or *word* for none."""
     return _or_word(word, number(low, high))
 
 
 def numbers(low: float, high: float) -> Reader:
-    """Read a list of different finite numbers, separated by commas; their order is kept."""
+    """Read different finite numbers, comma-separated, in the given order."""
     single = number(low, high)
 
     def parse(text: str) -> tuple[float, ...]:
@@ -284,12 +273,12 @@ def numbers(low: float, high: float) -> Reader:
 
 
 def numbers_or(word: str, low: float, high: float) -> Reader:
-    """Accept a list as `numbers` does, or *word*, which means numbers derived from other knobs."""
+    """As `numbers`, or *word*: derived from other knobs."""
     return _or_word(word, numbers(low, high))
 
 
 def decimal(low: str | None = None, high: str | None = None) -> Reader:
-    """Read a plain decimal of at most eight places, kept exact as text without trailing zeros."""
+    """Read a decimal of at most eight places, kept as exact text without trailing zeros."""
 
     def parse(text: str) -> str:
         wanted = f"a plain decimal such as 0.001{span(low, high)}, of at most eight places"
@@ -305,7 +294,7 @@ def decimal(low: str | None = None, high: str | None = None) -> Reader:
 
 
 def one_of(*words: str, upper: bool = False) -> Reader:
-    """Read one of *words*; with *upper*, in any case, stored in capitals."""
+    """*upper*: in any case, stored in capitals."""
 
     def parse(text: str) -> str:
         word = text.upper() if upper else text
@@ -317,7 +306,7 @@ def one_of(*words: str, upper: bool = False) -> Reader:
 
 
 def text_of_number_or(words: Collection[str], low: float, high: float) -> Reader:
-    """Read one of *words*, or a finite number within inclusive bounds, kept as text."""
+    """Read one of *words*, or a finite number within bounds, as text."""
     read = number(low, high)
 
     def parse(text: str) -> str:
@@ -333,7 +322,7 @@ def text_of_number_or(words: Collection[str], low: float, high: float) -> Reader
 
 
 def matching(pattern: str, wanted: str, metavar: str = "TEXT", completes: str = "") -> Reader:
-    """Read text that fully matches the regular expression *pattern*; *wanted* describes it."""
+    """Read text that fully matches *pattern*; *wanted* describes it."""
 
     def parse(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -344,13 +333,12 @@ def matching(pattern: str, wanted: str, metavar: str = "TEXT", completes: str = 
 
 
 class ServerUrl(str):
-    """The URL of a server, which may contain a password; manifests and messages show *place* instead."""
+    """A server's URL, perhaps with a password; manifests and messages show *place*."""
 
     __slots__ = ()
 
     @property
     def place(self) -> str:
-        """The URL without user and password."""
         parts = urlsplit(self)
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
@@ -372,7 +360,7 @@ def server_url(pattern: str, wanted: str) -> Reader:
 
 
 def base_url(*schemes: str) -> Reader:
-    """Read a base URL with one of *schemes* and no path; stored without a trailing slash."""
+    """Read a base URL without path; stored without trailing slash."""
 
     def parse(text: str) -> str:
         if not re.fullmatch(rf"({'|'.join(schemes)})://[^/\s?#]+/?", text):
@@ -455,7 +443,6 @@ _OTHER = {"symbol", "data_root", "feed_latency_ms", "orders", "market", "ws_url"
 
 
 def _others(text: str) -> str:
-    """Return the declarations of other markets as JSON, from JSON or from a list of symbols."""
     if text.startswith("{"):
         declared = json.loads(_json_object(text))
     else:
@@ -490,13 +477,10 @@ _NEXT_AXIS = re.compile(r"\s+(?=[A-Za-z_][\w.]*=)")
 
 
 def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the axes in the *text* of a grid, each with the texts of its values, in order.
+    """Return each axis with its values' texts; raises ValueError with what the text must be.
 
-    ``;`` separates axes and ``,`` separates values. Neither separates inside brackets or double quotes, so a
-    JSON object is one value; quotes around a whole value are not part of it, but they are in a JSON object.
-
-    Raises:
-        ValueError: With what the text must be.
+    ``;`` separates axes, ``,`` values. Neither separates inside brackets or double quotes, so a JSON object is one
+    value; quotes around a whole value are dropped, but kept in a JSON object.
     """
     axes = []
     for part in _split(text, ";"):
@@ -515,7 +499,6 @@ def axes_of(text: str) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _split(text: str, sign: str) -> list[str]:
-    """Split *text* at each *sign* outside of brackets and double quotes."""
     parts, depth, quoted, escaped = [""], 0, False, False
     for letter in text:
         if not quoted:
@@ -545,12 +528,10 @@ def _grid(text: str) -> str:
 
 
 def day_list(text: str) -> tuple[str, ...]:
-    """Return the days of ``YYYYMMDD``, a comma-separated list or a range ``first:last``, in rising order.
+    """Return the days of ``YYYYMMDD``, a comma list or ``first:last``, ascending; ValueError says what the text must
+    be.
 
-    A day may also be an ISO date, ``YYYY-MM-DD``.
-
-    Raises:
-        ValueError: With what the text must be.
+    ISO dates, ``YYYY-MM-DD``, are accepted too.
     """
     wanted = "YYYYMMDD, a rising list 20251216,20251217 or a range 20251216:20251220"
     first, colon, last = plain_days(text).partition(":")

@@ -1,7 +1,7 @@
 """Display of results in notebooks: a few lines of text, an HTML card, and charts.
 
-Results are defined in many layers, all below the one that draws them; so the drawing module (`mm.report.notebook`) is
-imported here by name, when something is first drawn.
+Results are defined below the layer that draws them, so `mm.report.notebook` is imported by name when something is first
+drawn.
 """
 
 from collections.abc import Iterator, Sequence
@@ -81,7 +81,6 @@ class Shown:
     __slots__ = ()
 
     def lines(self) -> Iterator[str]:
-        """Yield the most important results, one line each."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -96,7 +95,6 @@ class Shown:
 
 
 def picture_of(thing: object) -> Picture:
-    """Return the charts of a result, a fit, a schedule or a tape; raise TypeError for anything else."""
     picture: Picture = _drawing().picture_of(thing)
     return picture
 

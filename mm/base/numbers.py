@@ -26,9 +26,9 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def in_column(values: Sequence[float | None], *, exact: bool = False) -> list[str]:
-    """Return the numbers of a column with equal decimals: four digits of the largest, three of the median.
+    """Return a column with equal decimals: four digits of the largest, three of the median; a dash for None.
 
-    *exact* ones have all digits that one of them needs, whole numbers no decimals. A dash stands for None.
+    *exact*: all digits that one needs, whole numbers without decimals.
     """
     known = [value for value in values if value is not None and not math.isnan(value)]
     sizes = [math.floor(math.log10(abs(value))) for value in sorted(known, key=abs) if value]
@@ -50,16 +50,17 @@ def signed(value: float | None, digits: int = 4) -> str:
 
 
 def sign_of(low: float | None, high: float | None) -> str:
-    """Return what a 95 % interval tells of a sign; without one it is undecided. Texts and colours all ask here."""
+    """Return what a 95 % interval tells of a sign; all texts and colours ask here."""
     if low is None or high is None:
         return UNDECIDED
     return ABOVE if low > 0 else BELOW if high < 0 else UNDECIDED
 
 
 def half_width(error: float | None, blocks: int | None = None) -> float | None:
-    """Return half of a 95 % interval: by Student's t over *blocks* that gave the standard *error*, else the normal one.
+    """Return half of a 95 % interval: Student's t over *blocks* behind *error*, else normal; what ``±`` means
+    everywhere.
 
-    That is what ``±`` means in every text and on every page. None without an error, or with one block.
+    None without an error, or with one block.
     """
     if error is None or math.isnan(error) or (blocks is not None and blocks < 2):
         return None
@@ -69,12 +70,12 @@ def half_width(error: float | None, blocks: int | None = None) -> float | None:
 
 
 def fixed(value: float, places: int) -> str:
-    """Return *value* with its sign and exactly *places* decimals; what rounds to zero is positive."""
+    """What rounds to zero is positive."""
     return f"{round(value, places) + 0.0:+,.{places}f}".replace("-", MINUS)
 
 
 def short(value: float) -> str:
-    """Return *value* as in an axis label or a knob, with up to ten significant digits; without exponent above 1e-12."""
+    """As in an axis label or knob: up to ten significant digits, no exponent above 1e-12."""
     text = f"{value:,.10g}"
     if "e-" in text and abs(value) >= SMALLEST:
         text = f"{value:.{9 - math.floor(math.log10(abs(value)))}f}".rstrip("0")
@@ -82,7 +83,7 @@ def short(value: float) -> str:
 
 
 def with_plain_minus(text: str) -> str:
-    """Return *text* with numbers that programs can read: the typographic minus before a digit becomes a hyphen."""
+    """A typographic minus before a digit becomes a hyphen, for programs."""
     return _MINUS_OF_A_NUMBER.sub("-", text)
 
 
@@ -102,7 +103,7 @@ def probability(value: float | None) -> str:
 
 
 def duration(seconds: float | None, *, exact: bool = False) -> str:
-    """Return a duration in its two largest units; below a minute an *exact* one has decimals, in s or ms."""
+    """In its two largest units; below a minute an *exact* one has decimals, in s or ms."""
     if seconds is None:
         return "–"
     if exact and seconds < 60:

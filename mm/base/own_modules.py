@@ -19,7 +19,6 @@ def is_installed(path: Path) -> bool:
 
 
 def file_of(name: str) -> Path | None:
-    """Return the file of the module called *name*; None without one."""
     try:
         spec = find_spec(name)
     except (ImportError, ValueError):
@@ -28,7 +27,7 @@ def file_of(name: str) -> Path | None:
 
 
 def own_file(name: str) -> list[Path]:
-    """Return the file of a module that is neither installed nor of this project; empty for others."""
+    """Return a module's file unless installed or ours."""
     if name.partition(".")[0] in (PACKAGE.name, *sys.stdlib_module_names):
         return []
     path = file_of(name)
@@ -36,7 +35,7 @@ def own_file(name: str) -> list[Path]:
 
 
 def module_file(name: str) -> tuple[str, Path]:
-    """Return the path of a module's file relative to a folder of modules, and the file."""
+    """Return a module's file, and its path relative to a folder of modules."""
     path = file_of(name)
     if path is None:
         raise UsageError(f"the module {name} is no longer found; run the command again")

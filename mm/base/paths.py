@@ -1,4 +1,4 @@
-"""Paths as they were given: links keep their names and are followed; pipes are copied, to be read more than once."""
+"""Paths as given: links keep their names and are followed; pipes are copied, to be read more than once."""
 
 import errno
 import os
@@ -15,9 +15,9 @@ from mm.errors import BrokenFile, DataError, UsageError
 
 
 def as_given(path: Path | str) -> Path:
-    """Return *path* absolute and without ``.`` and ``..``; links in it keep their names.
+    """Return *path* absolute, without ``.`` and ``..``; links keep their names.
 
-    Only a ``..`` that leads out of a link's target is resolved: it has no other name.
+    Only a ``..`` out of a link's target is resolved: it has no other name.
     """
     plain = Path(os.path.abspath(path))
     if ".." in Path(path).parts and os.path.realpath(plain) != os.path.realpath(path):
@@ -26,17 +26,17 @@ def as_given(path: Path | str) -> Path:
 
 
 def target_of(path: Path) -> Path:
-    """Return where a file written to *path* belongs: the target of a link, else *path* itself."""
+    """Return where a file written to *path* belongs: a link's target, else *path*."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def shown_name(path: Path) -> str:
-    """Return the name of a file as text that can be written: bytes that are no UTF-8 are replaced."""
+    """Bytes that are no UTF-8 are replaced."""
     return os.fsencode(path.name).decode(errors="replace")
 
 
 def dead_link(path: Path) -> str:
-    """Return a sentence about the first part of *path* that is a link to nothing; empty without one."""
+    """Return a sentence about the first part of *path* that links to nothing, or empty text."""
     for part in (*reversed(path.parents), path):
         if part.is_symlink() and not part.exists():
             return f"{part} is a link to {os.readlink(part)}, which does not exist"
@@ -44,7 +44,7 @@ def dead_link(path: Path) -> str:
 
 
 def move_file(source: Path, place: Path) -> None:
-    """Move a file to *place*, also to another file system; a link at *place* stays, and its target is replaced."""
+    """Also to another file system; a link at *place* stays, its target is replaced."""
     target = target_of(place)
     try:
         source.replace(target)
@@ -57,7 +57,7 @@ def move_file(source: Path, place: Path) -> None:
 
 
 def files_below(root: Path, name: str) -> Iterator[Path]:
-    """Yield the files called *name* below *root*, in linked folders too; each folder is visited once."""
+    """Linked folders count too; each folder is visited once."""
     seen: set[tuple[int, int]] = set()
     for folder, inner, files in os.walk(root, followlinks=True):
         status = os.stat(folder)
@@ -76,9 +76,7 @@ FIRST_BYTE_S = 60
 
 @contextmanager
 def read_twice(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Yield *paths* with a copy in a temporary file in place of each pipe; ``-`` is the standard input.
-
-    Errors name the pipe, not the copy.
+    """Yield *paths* with each pipe copied to a temporary file; ``-`` is standard input. Errors name the pipe.
 
     Raises:
         BrokenFile: If a pipe has no writer, or a path is a device or a terminal.
@@ -97,7 +95,7 @@ def read_twice(paths: Sequence[Path]) -> Iterator[list[Path]]:
 
 
 def is_pipe(path: Path) -> bool:
-    """Return whether *path* can be read only once: a pipe or a socket."""
+    """Return whether *path* can be read only once: pipe or socket."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -106,7 +104,6 @@ def is_pipe(path: Path) -> bool:
 
 
 def _copied(path: Path, folder: Path) -> Path:
-    """Return *path*, or if it is a pipe, a copy of what it delivers in the new *folder*."""
     from_stdin = str(path) in STDIN
     try:
         mode = os.fstat(0).st_mode if from_stdin else path.stat().st_mode

@@ -10,15 +10,13 @@ _MOST_BYTES = 1 << 20
 
 
 def read_private(path: Path, name: str) -> bytes:
-    """Return the content of a file that only its owner, the user of this process, may read.
+    """Return a file that only the user of this process may read; else SafetyError.
 
     Args:
-        path: The file.
-        name: Its flag or variable, for messages.
+        name: Flag or variable, for messages.
 
     Raises:
-        SafetyError: If others may read it, or it belongs to another user.
-        UsageError: If it is not a file, or cannot be read.
+        UsageError: If it cannot be read.
     """
     try:
         opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""What the process list shows of this process: secrets in arguments and environment are overwritten there."""
+"""Secrets in arguments and environment are overwritten where the process list shows them."""
 
 import ctypes
 from collections.abc import Collection, Iterable, MutableMapping
@@ -16,7 +16,7 @@ def secret_variables() -> list[str]:
 
 
 def variable_of(name: str, market: str) -> str:
-    """Return the variable of an account in another market: ``BINANCE_USDM_API_KEY`` for ``BINANCE_API_KEY``."""
+    """``BINANCE_USDM_API_KEY`` for ``BINANCE_API_KEY``."""
     first, _, rest = name.partition("_")
     return f"{first}_{market.upper()}_{rest}"
 
@@ -26,11 +26,10 @@ _MEMORY_FIELDS = slice(45, 49)  # arg_start, arg_end, env_start, env_end of proc
 
 
 def hide_secrets(words: Collection[str], environ: MutableMapping[str, str]) -> None:
-    """Overwrite the secrets of a command line and the environment, before anything else that takes time.
+    """Overwrite secrets in command line and environment, before anything slow.
 
     Args:
-        words: The command line.
-        environ: The environment's variables, which keep them: `os.environ`.
+        environ: Keeps them: `os.environ`.
     """
     given = [*words, ""]
     texts = [given[at + 1] for at, word in enumerate(given[:-1]) if word in SECRET_FLAGS]
@@ -43,7 +42,7 @@ def hide_secrets(words: Collection[str], environ: MutableMapping[str, str]) -> N
 
 
 def overwrite(secrets: Iterable[str]) -> bool:
-    """Overwrite texts in the memory that the process list shows; return whether it could: it needs ``/proc``."""
+    """Overwrite texts in the memory that the process list shows; False without ``/proc``."""
     texts = {text.encode() for text in secrets if text}
     try:
         ended = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()

@@ -1,7 +1,7 @@
 """Settings: the fields of a class, whose types, bounds, units and meanings are their annotations.
 
 ``horizon_s: Annotated[float, Meta(gt=0), about("Time left.", unit=SECONDS)] = 30.0`` is read from Python, JSON or text
-by msgspec; the message about an invalid value, the help and the documentation follow from the same line.
+by msgspec; error, help and documentation follow from it.
 """
 
 import math
@@ -42,11 +42,9 @@ class Setting(NamedTuple):
     """One field.
 
     Attributes:
-        name: Its name, and its key in JSON.
-        kind: Its type, with the bounds of msgspec.
-        unit: None if it has none.
-        by_run: Whether the run sets it instead of the user (``seed``, ``intensity``).
-        shown: Its type as source text, if `kind` does not say it; values are then not checked here.
+        kind: With msgspec's bounds.
+        by_run: Set by the run, not the user (``seed``, ``intensity``).
+        shown: Type as source text, if `kind` does not say it; values are then unchecked here.
     """
 
     name: str
@@ -59,14 +57,11 @@ class Setting(NamedTuple):
 
     @property
     def annotation(self) -> str:
-        """The type as source text, without bounds."""
         return self.shown or _source(self.kind)
 
     def check(self, owner: str, value: Any) -> Any:
-        """Return *value* as the setting's type: 1 as 1.0 for a float, a numpy scalar as a number.
-
-        Raises:
-            UsageError: With the *owner*, the name and the value.
+        """Return *value* as the setting's type (1 as 1.0, numpy scalars as numbers); UsageError with *owner*, name and
+        value.
         """
         if self.shown:
             return value
@@ -78,13 +73,12 @@ class Setting(NamedTuple):
 
 
 def about(meaning: str, unit: Unit | None = None, **others: Any) -> Meta:
-    """Return the meaning and other attributes of a setting, for its annotation; the last one of a type counts."""
+    """The last meaning of a type counts."""
     return Meta(description=meaning, extra=({} if unit is None else {"unit": unit}) | others)
 
 
 @cache
 def settings(group: type[msgspec.Struct]) -> tuple[Setting, ...]:
-    """Return the fields of *group* in order."""
     hints = get_type_hints(group, include_extras=True)
     return tuple(_setting(field.name, hints[field.name], field.default) for field in msgspec.structs.fields(group))
 
@@ -98,11 +92,7 @@ def _setting(name: str, kind: Any, default: Any) -> Setting:
 
 
 def convert(value: Any, kind: Any) -> Any:
-    """Return *value* as *kind*, a type with bounds.
-
-    Raises:
-        ValueError: With what the value must be, if it is not, or not finite.
-    """
+    """Return *value* as *kind*, with bounds; ValueError says what it must be, also if not finite."""
     try:
         converted = msgspec.convert(value.tolist() if hasattr(value, "tolist") else value, kind)
     except msgspec.ValidationError:
@@ -113,7 +103,7 @@ def convert(value: Any, kind: Any) -> Any:
 
 
 def wanted(kind: Any) -> str:
-    """Return what a value of *kind* is, in words: "a number above 0 or auto"."""
+    """In words: "a number above 0 or auto"."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return wanted(parts[0]) + "".join(span(meta.ge, meta.le, meta.gt, meta.lt) for meta in parts[1:])

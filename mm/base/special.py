@@ -1,8 +1,7 @@
-"""The functions of ``scipy.special`` that statistics need, loaded without the rest of the package.
+"""Functions of ``scipy.special`` that statistics need, without the rest of the package.
 
-The whole package takes ten times as long to load, because it imports what other array libraries need, and that is a
-tenth of a short command. While the compiled functions are loaded, an empty module stands for the package; a later
-import of the package loads all of it.
+The package takes ten times as long to load, because it imports what other array libraries need: a tenth of a short
+command. An empty module stands for it meanwhile; a later import loads all of it.
 """
 
 import sys

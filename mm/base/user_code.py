@@ -30,8 +30,8 @@ def load_class(name: str, kind: str) -> object:
     """Return the class that ``package.module:Class`` names, without calling it.
 
     Raises:
-        UnknownModel: If it is no such name, there is no such module, or the module has no such class.
-        ModelError: If the import of the module raises, or it needs a package that is not installed.
+        UnknownModel: If the name, module or class is invalid.
+        ModelError: If the import raises, or needs a package that is not installed.
     """
     module_name, _, attribute = name.partition(":")
     if "/" in module_name or module_name.endswith(".py"):  # Python would import a path from a zip file
@@ -63,12 +63,9 @@ def load_class(name: str, kind: str) -> object:
 
 
 def refuse_code_of(file: object, names: Iterable[str]) -> None:
-    """Refuse the names of a user's classes that a *file* gives, unless their modules are imported already.
+    """Refuse a *file*'s names of user classes whose modules are not imported yet; raises SafetyError.
 
-    A fit, a predictor or an agent may come from anyone, and an import runs code: only its reader may name that code.
-
-    Raises:
-        SafetyError: If one is not imported.
+    A fit, predictor or agent may come from anyone, and an import runs code: only its reader may name that code.
     """
     foreign = [name for name in names if NAME.fullmatch(name) and name.partition(":")[0] not in sys.modules]
     if foreign:
@@ -79,7 +76,7 @@ def refuse_code_of(file: object, names: Iterable[str]) -> None:
 
 
 def import_trusted(paths: Iterable[str | Path]) -> None:
-    """Import files of Python code that the user trusts, each by its name from the current folder.
+    """Import trusted files of code, by name from the current folder.
 
     Raises:
         UsageError: If one is not a .py file below the current folder.
@@ -100,10 +97,10 @@ def import_trusted(paths: Iterable[str | Path]) -> None:
 
 @contextmanager
 def modules_of(folder: Path, names: Iterable[str]) -> Iterator[None]:
-    """Import the modules *names* from *folder*, and let this process have them under these names only inside.
+    """Import *names* from *folder*; this process has them under these names only inside.
 
-    Modules that were imported under the same names, or below the same packages, are hidden meanwhile, so that neither
-    of two sources of one name finds a part of the other.
+    Modules of the same names or packages are hidden meanwhile, so that neither source of a name reaches parts of the
+    other.
     """
     wanted = sorted(names)
     packages = {name.partition(".")[0] for name in wanted}
@@ -121,12 +118,11 @@ def modules_of(folder: Path, names: Iterable[str]) -> Iterator[None]:
 
 
 def _forget(packages: Collection[str]) -> dict[str, ModuleType]:
-    """Remove the modules of these top-level names from those that are imported, and return them."""
     return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in packages}
 
 
 def put_cwd_first() -> None:
-    """Put the current folder first on the Python path; before it that of `FIRST_ON_PATH`, if it is set."""
+    """Put the current folder first on the Python path, after `FIRST_ON_PATH`."""
     kept = os.environ.get(FIRST_ON_PATH)  # noqa: TID251 - as PYTHONPATH, it says where Python finds modules
     wanted = [kept, os.getcwd()] if kept else [os.getcwd()]
     if sys.path[: len(wanted)] != wanted:
@@ -134,9 +130,9 @@ def put_cwd_first() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error as one line: its type and its message; a syntax error without its place.
+    """As type and message; a syntax error without its place.
 
-    A missing attribute is told with the nearest one that the object has.
+    A missing attribute names the nearest one.
     """
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
@@ -147,11 +143,7 @@ def one_line(error: BaseException) -> str:
 
 
 def require_plain(hook: object, place: str) -> None:
-    """Check that a call of the hook at *place* runs it, which one with ``async`` or ``yield`` only begins.
-
-    Raises:
-        UsageError: If it does not.
-    """
+    """Refuse a hook with ``async`` or ``yield``, whose call only begins it; raises UsageError."""
     if inspect.iscoroutinefunction(hook) or inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
         word = "yield" if inspect.isgeneratorfunction(hook) else "async"
         line = place_of_code(hook)
@@ -159,23 +151,23 @@ def require_plain(hook: object, place: str) -> None:
 
 
 class CallStopped(BaseException):
-    """Raised inside a call of a user's model that takes too long; no `except Exception` of the model keeps it."""
+    """Raised inside a slow call of a user's model; its `except Exception` does not catch it."""
 
 
 def raised(model: object, hook: str, error: BaseException) -> ModelError:
-    """Return an error that names the model whose *hook* raised, and the line of its file that failed."""
+    """Return an error that names model, *hook*, and the failing line of its file."""
     where = place_of(error) or place_of_code(getattr(model, hook, None))
     return ModelError(f"{type(model).__name__}.{hook} raised {one_line(error)}", where)
 
 
 def placed(error: ModelError, code: object) -> ModelError:
-    """Return the same error with its place: the line of the user that it passed, else that of *code*, a hook."""
+    """Return the error with the user's line that it passed, else *code*'s."""
     where = "" if error.where else place_of(error) or place_of_code(code)
     return ModelError(str(error), where) if where else error
 
 
 def place_of(error: BaseException) -> str:
-    """Return file and line of the last of a user's lines that *error* passed; empty if there is none."""
+    """Return file and line of the last user's line that *error* passed, or empty."""
     if isinstance(error, SyntaxError) and error.filename and not _is_library(error.filename):
         return f"{shown_path(error.filename)}:{error.lineno}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.name.startswith(KERNEL)]
@@ -184,7 +176,6 @@ def place_of(error: BaseException) -> str:
 
 
 def place_of_code(code: object) -> str:
-    """Return file and first line of a user's function, method or class; empty if it is compiled."""
     if isinstance(code, type):
         return _place_of_class(code)
     python_code = getattr(getattr(code, "__func__", code), "__code__", None)
@@ -202,7 +193,6 @@ def _place_of_class(cls: type) -> str:
 
 
 def shown_path(path: str) -> str:
-    """Return a path as a user names it: from the current folder if it is below."""
     return os.path.relpath(path) if Path(path).is_relative_to(os.getcwd()) else path
 
 
@@ -213,12 +203,11 @@ _LIBRARIES = tuple(
 
 
 def _is_library(path: str) -> bool:
-    """Return whether a file is one of this project, of Python, or of an installed package."""
     return path.startswith((*_LIBRARIES, "<frozen ", "mm/"))
 
 
 def raised_inside(error: Exception) -> ModelError | None:
-    """Return an error that names the hook of a user's compiled model that raised; None if none did."""
+    """Return an error that names the raising hook of a user's compiled model; None if none raised."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = max((place for place, frame in enumerate(frames) if frame.name.startswith(KERNEL)), default=len(frames))
     if ours + 1 < len(frames):

@@ -4,10 +4,10 @@ import asyncio
 
 
 async def happened(event: asyncio.Event, within_s: float) -> bool:
-    """Return whether an event happened within a time, in s; other tasks run meanwhile, even if it already has.
+    """Return whether *event* happened in time; other tasks run meanwhile, even if it already has.
 
-    A cancellation ends it in any case; Python 3.11's `asyncio.wait_for` loses one in the instant of the event, and a
-    task that waits again would then never end.
+    A cancellation always ends it; Python 3.11's `asyncio.wait_for` loses one in the instant of the event, and a task
+    that waits again would never end.
     """
     try:
         async with asyncio.timeout(within_s):

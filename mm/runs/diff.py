@@ -28,9 +28,9 @@ class Part:
     """A position at which two files differ.
 
     Attributes:
-        row: The data row of a table, from 1 (0: its header); None if the file is not a table.
-        column: The column, or the key of a JSON file; empty if whole rows or files differ.
-        values: The values there in the first and the second file.
+        row: Data row from 1 (0: header); None if the file is no table.
+        column: Or key of a JSON file; empty if whole rows or files differ.
+        values: In the first and second file.
     """
 
     row: int | None
@@ -38,7 +38,6 @@ class Part:
     values: tuple[Any, Any]
 
     def text(self) -> str:
-        """Return the position and both values as text."""
         place = " ".join([*([f"row {self.row}"] if self.row is not None else []), *([self.column] * bool(self.column))])
         first, second = (_shown(value) for value in self.values)
         return f"{place}: {first} | {second}" if place else f"{first} | {second}"
@@ -49,9 +48,9 @@ class FileDifference:
     """The differences of two files.
 
     Attributes:
-        parts: The first difference of tables, every key of JSON files, the lengths of other files.
-        differing: Number of rows or keys that differ; None if not counted.
-        rows: Number of data rows of each; None if they are not tables.
+        parts: First difference of tables, every key of JSON, lengths of other files.
+        differing: Rows or keys; None if not counted.
+        rows: Data rows of each; None if no tables.
     """
 
     parts: tuple[Part, ...]
@@ -59,7 +58,6 @@ class FileDifference:
     rows: tuple[int, int] | None = None
 
     def lines(self) -> list[str]:
-        """Return it as text: a summary, and one line per value of a JSON file."""
         parts = [part.text() for part in self.parts[:MOST_KEYS]]
         if self.rows is not None:
             first, second = self.rows
@@ -72,7 +70,7 @@ class FileDifference:
 
 
 def file_difference(first: Path, second: Path) -> FileDifference:
-    """Return the differences of two unequal files."""
+    """The files are unequal."""
     if first.suffix == second.suffix == ".csv":
         return _tables(first, second)
     if first.suffix == second.suffix == ".json":
@@ -106,7 +104,6 @@ def _tables(first: Path, second: Path) -> FileDifference:
 
 
 def _cell(header: str, row: int, *lines: str | None) -> Part:
-    """Return the first cell at which two lines of tables differ."""
     names, *rows = (next(csv.reader([line or ""]), []) for line in (header, *lines))
     at = None if None in lines else first_difference(*rows)
     if at is None:
@@ -138,8 +135,7 @@ class KnobDifference:
     """A knob with different values in the two runs.
 
     Attributes:
-        values: Its values; None also if a run's command has no such knob.
-        sources: The source of each value; None if there is no such knob.
+        values: None also if the command lacks the knob.
         matters: Whether the result depends on it.
     """
 
@@ -149,7 +145,6 @@ class KnobDifference:
     matters: bool
 
     def text(self) -> str:
-        """Return both values and their sources."""
         first, second = (
             "no such knob" if source is None else f"{'none' if value is None else value} ({source})"
             for value, source in zip(self.values, self.sources, strict=True)
@@ -162,8 +157,8 @@ class OutputDifference:
     """An output that only one run has, or that is not the same in both.
 
     Attributes:
-        counts: False for a page, which shows the command that made it.
-        detail: The differences of the files; None if one of them is missing.
+        counts: False for a page, which shows its command.
+        detail: None if a file is missing.
     """
 
     path: str
@@ -172,7 +167,6 @@ class OutputDifference:
     detail: FileDifference | None = None
 
     def lines(self) -> list[str]:
-        """Return it as text."""
         first, *more = self.detail.lines() if self.detail else [self.why]
         return [f"{self.path}: {first}", *more]
 
@@ -182,7 +176,7 @@ class Comparison:
     """The comparison of two runs.
 
     Attributes:
-        inputs: Inputs that only one run read, as text.
+        inputs: Those that only one run read.
     """
 
     runs: tuple[RunFolder, RunFolder]
@@ -192,38 +186,34 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether both have the same digest, and their files still match it."""
+        """Whether digests agree, and the files still match."""
         return (
             self.digests[0] == self.digests[1] and not self.edited and not any(output.counts for output in self.outputs)
         )
 
     @property
     def edited(self) -> bool:
-        """Whether the digests are equal although the content differs, so that a manifest was edited.
+        """Digests agree although the content differs: a manifest was edited.
 
-        Days count as the set of days they denote, however they are written.
+        Days count as the set they denote.
         """
         matters = any(knob.matters and knob.values[0] != knob.values[1] and knob.name != "day" for knob in self.knobs)
         return self.digests[0] == self.digests[1] and (matters or bool(self.inputs))
 
     @property
     def digests(self) -> tuple[str, str]:
-        """The digests in their manifests."""
         return self.runs[0].manifest["digest"], self.runs[1].manifest["digest"]
 
     def entries(self) -> dict[str, Pair]:
-        """Return the manifest entries that differ: kind, symbol, day, status, version and commit."""
         names = ("kind", "symbol", "day", "status", "version", "commit")
         pairs = {name: (self.runs[0].manifest.get(name), self.runs[1].manifest.get(name)) for name in names}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
     def numbers(self) -> dict[str, Pair]:
-        """Return the main numbers of both runs; None if a run has none."""
         first, second = (headlines(run.manifest) for run in self.runs)
         return {name: (first.get(name), second.get(name)) for name in {**first, **second}}
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines of its text."""
         for letter, run in zip("ab", self.runs, strict=True):
             manifest = run.manifest
             head = " ".join(str(manifest[name]) for name in ("kind", "symbol", "day", "run_id"))
@@ -247,7 +237,6 @@ class Comparison:
                 yield "\n".join([title, *(f"  {line}" for line in lines)])
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
         return {
             "equal": self.equal,
             "edited": self.edited,
@@ -265,7 +254,7 @@ class Comparison:
 
 
 def compare(first: RunFolder, second: RunFolder) -> Comparison:
-    """Return the differences between two runs; their files are hashed, because manifests may be wrong."""
+    """Files are hashed, because manifests may be wrong."""
     return Comparison(
         (first, second),
         tuple(_knobs(first, second)),
@@ -290,7 +279,7 @@ def _knobs(first: RunFolder, second: RunFolder) -> Iterator[KnobDifference]:
 
 
 def _inputs(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the differences of the inputs as text; files with the same content are the same, wherever they are."""
+    """Files of the same content are the same, wherever they are."""
     of_first, of_second = ({file["sha256"]: file["path"] for file in files} for files in (first, second))
     only_first = {path: sha256 for sha256, path in of_first.items() if sha256 not in of_second}
     only_second = {path: sha256 for sha256, path in of_second.items() if sha256 not in of_first}
@@ -321,7 +310,7 @@ def _outputs(first: RunFolder, second: RunFolder) -> Iterator[OutputDifference]:
 
 
 def _altered(path: Path, sha256: str | None) -> str | None:
-    """Return the change of an output since it was written; None if it is unchanged, or there is no output."""
+    """Return an output's change since it was written; None if unchanged or missing."""
     if sha256 is None:
         return None
     if not path.is_file():
@@ -349,12 +338,12 @@ def _number(name: str, pair: Pair) -> str:
 
 
 def largest_difference(first: Path, second: Path) -> tuple[float, str] | None:
-    """Return the largest difference between the numbers of two files, such as results of different processors.
+    """Return the largest difference of numbers in two files, such as from different processors.
 
-    A difference counts as |a - b| / max(1, |a|, |b|): relative for large numbers, absolute for those below 1.
+    It counts as |a - b| / max(1, |a|, |b|): relative for large numbers, absolute below 1.
 
     Returns:
-        None if more than numbers differ (text, keys, rows or types), or if the files are neither JSON nor CSV.
+        None if more than numbers differ (text, keys, rows, types), or for other files than JSON and CSV.
     """
     largest = (0.0, "")
     for cell, other in itertools.zip_longest(_cells(first), _cells(second), fillvalue=("", None)):
@@ -371,7 +360,6 @@ def largest_difference(first: Path, second: Path) -> tuple[float, str] | None:
 
 
 def _difference(left: Any, right: Any) -> float | None:
-    """Return the difference of two values; None if one is not a finite number."""
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in (left, right)):
         return None
     if not (math.isfinite(left) and math.isfinite(right)):

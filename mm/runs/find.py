@@ -30,9 +30,9 @@ class InvalidRun:
 def find_runs(
     root: Path, read: Callable[[Path], dict[str, Any]] = read_manifest
 ) -> tuple[list[RunFolder], list[InvalidRun]]:
-    """Return the finished runs below *root*, oldest first, and the folders among them that are not runs.
+    """Return finished runs below *root*, oldest first, and folders that are none.
 
-    *read* returns the manifest of a folder, as `read_manifest` does; one who lists often keeps what he has read.
+    *read* returns a folder's manifest, as `read_manifest`; who lists often may cache.
     """
     runs, invalid = [], list(_without_manifest(root))
     for path in sorted(files_below(root, MANIFEST)):
@@ -73,12 +73,10 @@ def open_run(name: str | Path, out_root: str | Path = "out", kinds: Collection[s
 
 
 def find_fit(name: str, symbol: str, root: Path) -> Path | None:
-    """Return the file of the fit or schedule called *name*; None if *name* is neither ``last`` nor a run.
+    """Return the file of a fit or schedule; None if *name* is neither ``last`` nor a run.
 
     Args:
-        name: ``last``, the newest usable fit or schedule of *symbol*; or a RUN_ID or its beginning.
-        symbol: Symbol of the fit.
-        root: OUT_ROOT.
+        name: ``last``, the newest usable one of *symbol*; or a RUN_ID or its beginning.
 
     Raises:
         DataError: If there is no such fit, or several runs have the name.

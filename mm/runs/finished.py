@@ -344,7 +344,7 @@ class RunFolder(Shown):
             raise UsageError(f"{self.folder} is a {self.kind}, which has no {what}; give a {' or a '.join(kinds)}")
 
     def _beside(self, tape: "Tape | Sequence[Tape] | None") -> RunColumns:
-        """Return the columns of the charts, with the mid of *tape* if given."""
+        """With *tape*'s mid, if given."""
         tapes = [] if tape is None else tape if isinstance(tape, Sequence) else [tape]
         return self.columns.beside(market_of(tapes, self.summary.get("feed"))) if tapes else self.columns
 
@@ -359,7 +359,6 @@ def _fills(table: "pl.DataFrame") -> dict[str, Any]:
 
 
 def _us(column: "pl.Series", unit: int = 1) -> "pl.Series":
-    """Return instants of a file as datetimes; an empty cell is null."""
     return instants((_whole(column) * unit).fill_null(-1).to_numpy())
 
 

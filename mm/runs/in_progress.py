@@ -48,15 +48,12 @@ _UNDECLARED = (None, True, None, None)  # rows, whether it is in the digest, sha
 
 
 class Run:
-    """A run in progress, made by :func:`new_run`: its id, folder, log and outputs.
+    """A run in progress, made by :func:`new_run`.
 
     Attributes:
-        out_root: Folder of the results, which has the ledger of trials.
-        tapes: The folder of the tape cache.
-        summary: The main numbers for the manifest; JSON values.
-        artefact: The name of the main output; ``--json`` prints it if it is a JSON file, else the summary. The run of
-            an unusable fit is kept if this file exists.
-        timings: Durations and sizes for the manifest (``events``, ``rows``, ``tape_cache``).
+        artefact: Main output; ``--json`` prints it if it is JSON, else the summary. A run with an unusable fit is kept
+            if it exists.
+        timings: For the manifest (``events``, ``rows``, ``tape_cache``).
     """
 
     def __init__(self, plan: Plan, run_id: str, console: Console) -> None:
@@ -78,31 +75,29 @@ class Run:
         self.log = self._log.logger
 
     def logging_behind(self) -> AbstractContextManager[None]:
-        """Let a thread write the log until the block ends."""
+        """A thread writes the log until the block ends."""
         return self._log.behind()
 
     def hold(self, lock: int | None) -> None:
-        """Hold the descriptor of the folder's lock until the run ends; None if the run has no lock."""
+        """Hold the folder's lock until the run ends."""
         self._lock = lock
 
     @property
     def log_file(self) -> Path | None:
-        """The run log; None without one."""
         return self._log.path
 
     @property
     def partial(self) -> Path:
-        """The temporary folder of the run in progress."""
         return partial_folder(self.folder)
 
     def path(self, name: str) -> Path:
-        """Return the path for the output *name* (``runs/ladder/fills_BTCUSDT.csv``) and create its folder."""
+        """Return the path of an output, and create its folder."""
         path = self.partial / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def checkpoint(self) -> Path:
-        """Return the folder for intermediate results of a resumable run; call it after all inputs are noted."""
+        """Return the folder for a resumable run's intermediate results; call after all inputs are noted."""
         folder, discarded = checkpoint(self.partial, self._inputs.values())
         if discarded:
             self.log.warning("checkpoint_thrown_away", message="the inputs or the code have changed; starting again")
@@ -117,40 +112,37 @@ class Run:
         sha256: str | None = None,
         own_sha256: str | None = None,
     ) -> Path:
-        """Return the path for the output *name*, and set values that the manifest cannot derive.
+        """Return an output's path, and set what the manifest cannot derive.
 
-        Outputs need not be declared; every file in the folder is in the manifest.
+        Outputs need not be declared: every file in the folder is in the manifest.
 
         Args:
-            name: The output, relative to the run folder.
-            rows: Number of data rows, if known; otherwise the rows of a CSV file are counted.
-            digest: False for a page that contains the time or the run id.
-            sha256: Of its content, in hex, if the file is already complete.
-            own_sha256: Of its content without what allows for the trials on record, if it has any.
+            rows: Else a CSV file's are counted.
+            digest: False for a page with the time or run id.
+            sha256: If the file is complete.
+            own_sha256: Without what allows for trials on record.
         """
         self._declared[name] = (rows, digest, sha256, own_sha256)
         return self.path(name)
 
     def input(self, path: str, size: int, sha256: str) -> None:
-        """Record an input file: its path relative to DATA_ROOT, its size and its sha256."""
+        """*path* is relative to DATA_ROOT."""
         self._inputs[path] = {"path": path, "bytes": size, "sha256": sha256}
 
     def has_input(self, path: str) -> bool:
-        """Return whether the file of this *path* relative to DATA_ROOT is recorded."""
         return path in self._inputs
 
     def exclude(self, sentence: str, *, warned: bool = False) -> None:
-        """Record an excluded time span of the days, listed in every output; *warned*: its cause was logged."""
+        """*warned*: its cause was logged."""
         self._excluded.append(sentence)
         (self.log.info if warned else self.log.warning)("excluded", message=sentence)
 
     def input_file(self, path: Path) -> None:
-        """Record the file at *path* (FILL_PARAMS_FILE) as an input, with its current content."""
         relative = Path(os.path.relpath(path, self._plan.day.data_root)).as_posix()
         self.input(relative, path.stat().st_size, hash_file(path))
 
     def keep_source(self, modules: Iterable[str]) -> None:
-        """Record the files of a user's modules, and of all that they import of his, as inputs, and keep the sources."""
+        """Record a user's modules, and his that they import, as inputs, and keep the sources."""
         given = list(modules)
         own, _ = closure(given, own_file)
         for name in dict.fromkeys([*given, *own]):
@@ -162,11 +154,9 @@ class Run:
 
     @property
     def about(self) -> "About":
-        """The command and the knobs of the run, as its page shows them."""
         return self.about_page(self.folder)
 
     def about_page(self, folder: Path) -> "About":
-        """Return the command and the knobs of the run for a page in *folder*."""
         from mm.report.frame import About, plotly_address
 
         day = self._plan.day
@@ -176,7 +166,7 @@ class Run:
         return About(self._plan.command(), knobs, excluded=self._excluded, plotly=plotly, **names)
 
     def write_page(self, html: str) -> None:
-        """Write the run's page. It shows the command and the sources of knobs, so it is not in the digest."""
+        """Write the run's page; it shows command and sources of knobs, so it is not in the digest."""
         self.output(PAGE, digest=False).write_text(html, encoding="utf-8")
 
     def write_result(
@@ -187,14 +177,11 @@ class Run:
         orders_format: str = "csv",
         columns: "RunColumns | None" = None,
     ) -> "Result":
-        """Write a backtest into the run, or into its folder *name*; its summary is the run's main output.
+        """Write a backtest into the run, or its subfolder *name*; its summary is the run's main output.
 
         Args:
-            result: The backtest.
-            name: A subfolder of the run's folder.
-            further: Returns *result* with the additions of further backtests to its summary; the tables need none.
-            orders_format: Form of the orders file, ``csv`` or ``parquet``.
-            columns: The columns of its page, if the caller has them already.
+            further: Adds further backtests to the summary.
+            columns: Of its page, if already made.
         """
 
         # half of the imports of a run, and many write no backtest
@@ -221,7 +208,7 @@ class Run:
 
     @contextmanager
     def timing(self, name: str) -> Iterator[None]:
-        """Add the seconds spent inside to ``<name>_s`` of the manifest's timings."""
+        """Add the seconds inside to ``<name>_s`` of the timings."""
         before = time.perf_counter()
         try:
             yield
@@ -230,15 +217,13 @@ class Run:
             self.timings[key] = round(self.timings.get(key, 0.0) + time.perf_counter() - before, 4)
 
     def print(self, text: str) -> None:
-        """Print *text* for users; the path of the main output is always printed at the end."""
+        """The main output's path is always printed at the end."""
         self._console.print(text)
 
     def progress(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Show a progress bar of *total* steps on a terminal; yield a function that advances it by n steps."""
         return self._console.progress(label, total)
 
     def has_artefact(self) -> bool:
-        """Return whether the main output is named and written."""
         return self.artefact is not None and (self.partial / self.artefact).exists()
 
     def finish(self, status: str, exit_code: int = 0) -> None:
@@ -246,7 +231,6 @@ class Run:
 
         Args:
             status: ``ok``, ``unusable`` or ``incomplete``.
-            exit_code: Exit code of the process.
         """
         self._name_excluded()
         self._name_slow()
@@ -267,7 +251,6 @@ class Run:
         self._close()
 
     def _name_excluded(self) -> None:
-        """Add the excluded data to each JSON output of the run, and print it."""
         for sentence in self._excluded:
             self.print(f"excluded: {sentence}")
         outputs = (self.partial / output["path"] for output in self._outputs()) if self._excluded else ()
@@ -278,13 +261,13 @@ class Run:
                 path.write_text(text + "\n", encoding="utf-8")
 
     def _name_slow(self) -> None:
-        """Name the hooks of models that took longer than a trade allows by default."""
+        """Name hooks that took longer than a trade allows by default."""
         calls = sys.modules.get("mm.base._calls")  # without it no model was called
         for hook, (count, longest_s) in (calls.slow_calls() if calls else {}).items():
             self.log.warning("slow_calls", hook=hook, calls=count, longest_s=round(longest_s, 2))
 
     def fail(self, error: BaseException) -> None:
-        """Remove the outputs and write *error* to the log; an unexpected error's message has the log's path."""
+        """Remove the outputs and log *error*; an unexpected one's message has the log's path."""
         remove(self.partial, ignore_errors=True)
         self._log.failed(error, exit_code_of(error))
         self._close()
@@ -338,13 +321,13 @@ class Run:
 
 @contextmanager
 def new_run(plan: Plan, console: Console) -> Iterator[Run]:
-    """Open a run, and finish it, or remove its outputs on an error.
+    """Open a run; finish it, or remove its outputs on an error.
 
-    After the main output was written a FitError leaves the run with the status ``unusable``, and Incomplete with that
-    ``incomplete``; any other error, Ctrl-C included, leaves only its log.
+    After the main output a FitError leaves the status ``unusable``, Incomplete ``incomplete``; any other error, Ctrl-C
+    included, leaves only the log.
 
     Raises:
-        RunExists: If RUN_ID or the folder was used before.
+        RunExists: If RUN_ID or folder was used before.
         UsageError: If an output folder cannot be written.
     """
     run: Run | None = None

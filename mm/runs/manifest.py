@@ -1,6 +1,6 @@
-"""``run_manifest.json``: inputs, knobs and outputs of a run, and a digest by which runs are compared.
+"""``run_manifest.json``: inputs, knobs and outputs, the digest that compares runs, and the main numbers for lists.
 
-It is written last, so a folder without it is not a run. It also has the main numbers of the run, which lists show.
+It is written last: a folder without it is no run.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class SetKnob:
     Attributes:
         source: ``flag``, ``environment`` or ``default``.
         matters: Whether the result depends on it.
-        is_default: Whether the value equals the default, whatever its source.
+        is_default: Equal to the default, whatever the source.
     """
 
     value: Any
@@ -54,7 +54,6 @@ class SetKnob:
     is_default: bool = False
 
     def entry(self) -> dict[str, Any]:
-        """Return its entry in the manifest."""
         return {"value": self.value, "source": self.source}
 
 
@@ -65,10 +64,10 @@ def count_lines(path: Path) -> int:
 
 
 def output_entry(folder: Path, path: Path, rows: int | None, sha256: str | None = None) -> Entry:
-    """Return the manifest's entry of the file at *path* in a run's *folder*.
+    """Return the manifest's entry of a file in a run's *folder*.
 
-    None for *rows* counts those of a CSV file, None for *sha256* computes it. A result that allows for other trials has
-    ``own_sha256`` as well, of its content without them.
+    *rows* None counts a CSV file's; *sha256* None computes it. A result that allows for other trials also has
+    ``own_sha256``, without them.
     """
     if rows is None and path.suffix == ".csv":
         rows = max(count_lines(path) - 1, 0)
@@ -79,7 +78,7 @@ def output_entry(folder: Path, path: Path, rows: int | None, sha256: str | None 
 
 
 def content_of(entry: Entry) -> str:
-    """Return the sha256 by which an output counts in the digest: without what depends on other trials on record."""
+    """Return the sha256 that counts in the digest: without other trials on record."""
     sha256: str = entry.get("own_sha256") or entry["sha256"]
     return sha256
 
@@ -87,11 +86,10 @@ def content_of(entry: Entry) -> str:
 def work_digest(
     kind: str, days: Iterable[str], knobs: Mapping[str, SetKnob], inputs: Iterable[Entry], outputs: Iterable[Entry]
 ) -> str:
-    """Return the digest of a run: runs with equal content have equal digests.
+    """Return a run's digest: equal content, equal digest.
 
-    It covers the content of the inputs, the days, the knobs that matter and the outputs; not time, host,
-    version or run id, nor the location of the inputs, nor the trials on record, which the same work finds changed
-    later. *outputs* are without pages, which have the time or the run id.
+    It covers content of inputs, days, knobs that matter and outputs; not time, host, version, run id, the inputs'
+    location, nor the trials on record, which change later. *outputs* exclude pages, which have the time or run id.
     """
     work = {
         "kind": kind,
@@ -104,7 +102,7 @@ def work_digest(
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write *manifest* into the run *folder*; NaN is refused."""
+    """NaN is refused."""
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -131,7 +129,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _check_paths(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Raise BrokenFile if a name in a manifest, which may come from anyone, leads out of its folder."""
+    """Names may come from anyone: BrokenFile if one leads out of the folder."""
     for name in ("kind", "symbol", "day", "run_id"):
         if manifest[name] != Path(manifest[name]).name:
             raise BrokenFile(f"{path}: {name} is {manifest[name]!r}, which is a path; make the run again")
@@ -145,10 +143,7 @@ def _check_paths(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def checkout_commit(package: Path) -> str | None:
-    """Return HEAD of the git checkout whose top folder has *package*, with ``+dirty`` if tracked files differ.
-
-    None without such a checkout, as in an installed wheel, or without git.
-    """
+    """Return HEAD of *package*'s git checkout, with ``+dirty`` if tracked files differ; None without one."""
     top = package.parent
     if not (top / ".git").exists():
         return None
@@ -191,9 +186,9 @@ _OF_KIND: Mapping[str, tuple[str, ...]] = {
 
 
 def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the main numbers of a run, by name; None for an undefined one.
+    """Return the main numbers by name; None if undefined.
 
-    The Sharpe ratio of fewer than `SHARPE_DAYS` days is not included.
+    Below `SHARPE_DAYS` days there is no Sharpe ratio.
     """
     summary = manifest["summary"]
     wanted = _OF_KIND.get(manifest["kind"])
@@ -208,7 +203,7 @@ def headlines(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scalar(content: Any, path: str) -> Any:
-    """Return the scalar at a path of names that `flat` yields, or `_MISSING`: a summary has thousands of others."""
+    """A summary has thousands of other values than one path."""
     for name in path.split("."):
         if not isinstance(content, dict) or name not in content:
             return _MISSING
@@ -217,7 +212,7 @@ def _scalar(content: Any, path: str) -> Any:
 
 
 def flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the scalar values of a JSON value, each with its path in it (``sides.bid.A``, ``segments[3].k``)."""
+    """Yield scalar values with paths (``sides.bid.A``, ``segments[3].k``)."""
     if isinstance(content, dict) and content:
         for name, value in content.items():
             yield from flat(value, f"{prefix}.{name}" if prefix else str(name))

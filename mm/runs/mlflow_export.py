@@ -1,4 +1,4 @@
-"""Finished runs in MLflow: knobs as parameters, numbers as metrics, tags and files; a second export updates them."""
+"""Finished runs in MLflow: knobs as parameters, numbers as metrics, tags, files; exporting again updates."""
 
 import logging
 import os
@@ -26,8 +26,7 @@ class MlflowExport:
     """Writes runs into one experiment of an MLflow tracking store.
 
     Args:
-        uri: Address of the store, such as ``sqlite:///mlflow.db`` or ``http://…``; empty: MLFLOW_TRACKING_URI.
-        experiment: Name of the experiment, which is made if it does not exist.
+        uri: Such as ``sqlite:///mlflow.db`` or ``http://…``; empty: MLFLOW_TRACKING_URI.
 
     Raises:
         UsageError: If the store cannot be used.
@@ -50,11 +49,7 @@ class MlflowExport:
             )
 
     def write(self, run: RunFolder, said: Tagged) -> bool:
-        """Write a run, its tags and its files; return whether it is new there.
-
-        Raises:
-            UsageError: If the store cannot be written.
-        """
+        """Return whether the run is new there; UsageError if the store cannot be written."""
         from mlflow.entities import Metric, Param, RunTag
 
         manifest = run.manifest
@@ -97,7 +92,6 @@ class MlflowExport:
 
 @contextmanager
 def _readable(uri: str) -> Iterator[None]:
-    """Raise an error of MLflow as one line."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -117,7 +111,6 @@ def _params(manifest: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _numbers(manifest: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the numbers of the summary outside lists, and how long the run took."""
     for name, value in flat({**manifest["summary"], "timings": manifest["timings"]}):
         if "[" not in name and isinstance(value, int | float):
             yield name, float(value)

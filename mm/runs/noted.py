@@ -1,4 +1,4 @@
-"""What a run records of a backtest: its markets, files, sources and notes, in the manifest and the log."""
+"""Records a backtest's markets, files, sources and notes in manifest and log."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -15,12 +15,7 @@ from mm.trials.openings import write_openings
 
 
 def opened(run: Run, day: Day, market: Market, others: OtherMarkets = NO_OTHERS) -> Markets:
-    """Open the markets of a run, and record their files as its inputs.
-
-    Raises:
-        Mismatch: If the days have different tick sizes, or another market does not overlap with them.
-        MissingDay: If a day does not exist.
-    """
+    """Open the markets, and record their files as inputs; raises as `Markets.open`."""
     with run.timing("load"):
         markets = Markets.open(day, market, others)
     tapes = markets.tapes
@@ -32,7 +27,7 @@ def opened(run: Run, day: Day, market: Market, others: OtherMarkets = NO_OTHERS)
 
 
 def said_days(run: Run, markets: Markets) -> tuple[str, ...]:
-    """Print the warnings of the days of a task whose results have none of their own, and return them."""
+    """Print and return the days' warnings, for a task whose results have none."""
     notes = (*day_notes(markets.tapes), *(note for feed in markets.others.values() for note in feed.notes))
     for note in notes:
         run.print(f"note: {note}")
@@ -40,7 +35,7 @@ def said_days(run: Run, markets: Markets) -> tuple[str, ...]:
 
 
 def note_others(run: Run, markets: Markets, day: Day, others: OtherMarkets) -> None:
-    """Record the files of the other markets, and what must be known of them."""
+    """Record the other markets' files, and notes on them."""
     for name, feed in markets.others.items():
         root = os.path.relpath(other_day(day, others, name).data_root, day.data_root)
         note_tapes(run, feed.tapes, root)
@@ -49,13 +44,11 @@ def note_others(run: Run, markets: Markets, day: Day, others: OtherMarkets) -> N
 
 
 def note_tapes(run: Run, tapes: Sequence[Tape], root: str = ".", *, sizes: bool = True) -> None:
-    """Record the files of days, and what must be known of them, once.
+    """Record the days' files, and notes on them, once.
 
     Args:
-        run: The run.
-        tapes: The days.
-        root: Their folder, relative to DATA_ROOT.
-        sizes: Whether the log has a line on the size of each.
+        root: Relative to DATA_ROOT.
+        sizes: Whether to log each one's size.
     """
     for tape in tapes:
         files = [(str(PurePosixPath(root) / path), size, sha256) for path, size, sha256 in tape.meta.inputs]
@@ -91,13 +84,13 @@ def note_files(run: Run, files: Iterable[Path | None]) -> None:
 
 
 def note_setup(run: Run, play: Play) -> None:
-    """Record the files that the knobs of a backtest name, and what must be known before its models are made."""
+    """Record files named by knobs, and notes, before models are made."""
     log_notes(run.log, play.notes)
     note_files(run, play.knobs.files)
 
 
 def note_made(run: Run, play: Play) -> None:
-    """Record the models of a backtest as they are made: files, sources, and what must be known of them."""
+    """Record the models as made: files, sources, notes."""
     log_notes(run.log, play.model_notes)
     note_files(run, play.files)
     run.keep_source(play.sources)

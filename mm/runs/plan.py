@@ -1,7 +1,7 @@
 """Names and folders of runs: one folder per run, claimed by the creation of ``<folder>.partial``.
 
-A killed run can be resumed. Its partial folder is locked as long as the process lives. A resumed run uses the files
-in ``checkpoint/``; all other files were incomplete and are removed.
+A killed run can be resumed: its partial folder is locked while the process lives; ``checkpoint/`` is used, all other
+files, being incomplete, are removed.
 """
 
 import itertools
@@ -41,12 +41,8 @@ class Plan:
 
     Attributes:
         kind: ``backtest``, ``calibration``, ``schedule``, ``walkforward`` or ``sweep``.
-        method: The folder between kind and symbol, if the kind has one (``ladder``).
-        day: The days, and the folder of the run.
-        output: The name of the run, and its log settings.
-        knobs: Every knob of the command, by field name.
-        program: The command (``mm backtest``).
-        resumable: Whether a killed run resumes when its RUN_ID or OUT_DIR is given again.
+        method: Folder between kind and symbol (``ladder``).
+        resumable: Whether a killed run resumes with its RUN_ID or OUT_DIR.
     """
 
     kind: str
@@ -60,8 +56,8 @@ class Plan:
     def folder(self, run_id: str) -> Path:
         """Return the folder of the finished run.
 
-        An OUT_DIR that holds a run of the same kind, but of another symbol or day, is shared: the run goes to a
-        folder inside it that is named after its symbol and day.
+        An OUT_DIR with a run of the same kind but another symbol or day is shared: the run gets a folder inside, named
+        after symbol and day.
         """
         if self.day.out_dir is not None:
             shared = self._shares(self.day.out_dir)
@@ -70,9 +66,9 @@ class Plan:
         return self.day.out_root.joinpath(*parts, f"{self.day.label()}_{run_id}")
 
     def links(self, folder: Path) -> Iterator[tuple[Path, Path]]:
-        """Yield, for a finished run in a shared OUT_DIR, each link to create there and its target table.
+        """Yield links to create in a shared OUT_DIR, with their tables.
 
-        A table's name carries the symbol (``fills_BTCUSDT.csv``); an existing name is not replaced.
+        Names carry the symbol (``fills_BTCUSDT.csv``); existing names stay.
         """
         out_dir = self.day.out_dir
         if out_dir is None or folder == out_dir:
@@ -93,12 +89,10 @@ class Plan:
         return first["kind"] == self.kind and not same
 
     def log_file(self, run_id: str) -> Path:
-        """Return the path of the run's log."""
         root = self.output.log_root or self.day.out_root / "logs"
         return root.joinpath(self.kind, *self._method(), self.day.symbol, self.day.label(), run_id, "run.log")
 
     def command(self) -> list[str]:
-        """Return the words of a command that repeats the run."""
         knobs = {name: (knob.flag, knob.value, knob.source) for name, knob in self.knobs.items()}
         return repeating(self.program, self.kind, knobs)
 
@@ -107,13 +101,7 @@ class Plan:
 
 
 def repeating(program: str, kind: str, knobs: Mapping[str, tuple[str | None, Any, str]]) -> list[str]:
-    """Return the words of a command that repeats a run: the knobs that were set, as flags.
-
-    Args:
-        program: The command (``mm backtest``).
-        kind: The kind of run.
-        knobs: Flag, value and source of each knob; those without a flag are left out.
-    """
+    """Return the words of a command that repeats a run; knobs without a flag are left out."""
     words = program.split()
     unused = dict(unused_knobs(kind, {name: value for name, (_, value, _) in knobs.items()}))
     for name, (flag, value, source) in knobs.items():
@@ -123,9 +111,9 @@ def repeating(program: str, kind: str, knobs: Mapping[str, tuple[str | None, Any
 
 
 def claim(plan: Plan) -> str:
-    """Return an unused run id; creating its partial folder claims it.
+    """Return an unused run id, claimed by creating its partial folder.
 
-    For a resumable run it may also be the id of a killed run, whose partial folder exists.
+    For a resumable run it may be a killed run's id.
 
     Raises:
         RunExists: If RUN_ID or OUT_DIR was used before.
@@ -176,7 +164,7 @@ def _begin(plan: Plan, run_id: str) -> bool:
 
 
 def left_over(folder: Path) -> bool:
-    """Return whether a resumable run was killed here: the folder has its task, or the run had not begun."""
+    """Return whether a resumable run was killed here: its task is there, or it had not begun."""
     partial = partial_folder(folder)
     if not partial.is_dir():
         return False
@@ -199,7 +187,7 @@ def _check_out_dir(folder: Path, resumable: bool) -> None:
 
 
 def new_page(folder: Path, prefix: str = "", suffix: str = ".html") -> Path:
-    """Return the path of a new page in *folder*: *prefix* and a stamp, a name that is not in use there."""
+    """The name is not in use."""
     paths = (folder / f"{prefix}{stamp}{suffix}" for stamp in _stamps())
     return next(path for path in paths if not path.exists())
 
@@ -212,22 +200,18 @@ def _stamps() -> Iterator[str]:
 
 
 def partial_folder(folder: Path) -> Path:
-    """Return the name of the run folder *folder* while the run is in progress, as an absolute path."""
+    """Return the absolute folder while the run is in progress."""
     whole = folder.resolve()
     return whole.with_name(whole.name + ".partial")
 
 
 def cannot_write(path: Path, error: OSError, knob: str) -> UsageError:
-    """Return an error with *path*, the reason why it cannot be written, and the *knob* that changes it."""
+    """Return an error with path, reason and the *knob* that changes the path."""
     return UsageError(f"{path} cannot be written ({error.strerror}); set {knob} to a folder that can")
 
 
 def lock_run(plan: Plan, run_id: str) -> int:
-    """Lock the partial folder for this process, and return the descriptor that holds the lock.
-
-    Raises:
-        RunExists: If another process uses it.
-    """
+    """Return the lock's descriptor; RunExists if another process has the folder."""
     partial = partial_folder(plan.folder(run_id))
     descriptor = os.open(partial, os.O_RDONLY)
     try:
@@ -240,10 +224,8 @@ def lock_run(plan: Plan, run_id: str) -> int:
 
 
 def resume(plan: Plan, run_id: str) -> bool:
-    """Prepare the partial folder, and return whether it has intermediate results to resume from.
-
-    Raises:
-        RunExists: If the killed run had other knobs.
+    """Prepare the folder; return whether there are results to resume from. RunExists if the killed run had other
+    knobs.
     """
     partial = partial_folder(plan.folder(run_id))
     path, work = partial / CHECKPOINT / WORK, _work(plan)
@@ -266,7 +248,7 @@ def remove(folder: Path, *, ignore_errors: bool = False) -> None:
 
 
 def checkpoint(partial: Path, inputs: Iterable[Entry]) -> tuple[Path, bool]:
-    """Return the folder for intermediate results, and whether earlier ones, of other files or code, were discarded."""
+    """Return the folder, and whether earlier results, of other files or code, were discarded."""
     folder = partial / CHECKPOINT
     path = folder / WORK
     work = json.loads(path.read_text(encoding="utf-8"))
@@ -285,7 +267,6 @@ def _write(path: Path, work: Mapping[str, Any]) -> None:
 
 
 def _work(plan: Plan) -> dict[str, Any]:
-    """Return the task of the run, as read back from JSON."""
     knobs = {name: knob.value for name, knob in plan.knobs.items() if knob.matters}
     work: dict[str, Any] = json.loads(json.dumps({"kind": plan.kind, "knobs": knobs}))
     return work

@@ -39,14 +39,13 @@ class Tags:
                 raise BrokenFile(f"{self._path}: not a JSON object ({error}); mend or remove it") from error
 
     def of(self, run: RunFolder) -> Tagged:
-        """Return the tags and the note of a run."""
         entry = self._known.get(self._key(run), {})
         return Tagged(sorted(entry.get("tags", ())), str(entry.get("note", "")))
 
     def change(
         self, run: RunFolder, add: Iterable[str] = (), remove: Iterable[str] = (), note: str | None = None
     ) -> Tagged:
-        """Add and remove tags of a run, and replace its note unless it is None; return what is said of it then."""
+        """None keeps the note."""
         before = self.of(run)
         after = Tagged(sorted({*before.tags, *add} - set(remove)), before.note if note is None else note)
         self._known[self._key(run)] = {"tags": after.tags, "note": after.note}

@@ -1,8 +1,7 @@
-"""What of a finished run may be played: the only way from a manifest to models, their code and their files.
+"""What of a finished run may be played: the only way from a manifest to models, code and files.
 
-A run folder may come from anyone, its manifest, sources and copies made by hand. Code that it names is imported only if
-the user names the file of that code, and a file that its knobs name is opened only if its content is an input of the
-run; everything else is data, which is read and never run.
+A run folder may come from anyone, all of it made by hand. Code is imported only if the user names its file; a file that
+knobs name is opened only if its content is an input of the run; the rest is data, read and never run.
 """
 
 import json
@@ -43,8 +42,7 @@ class InputPlaces:
     """Folders in which the inputs of a run are searched.
 
     Attributes:
-        data_root: Folder of the day folders.
-        out_root: Folder of the runs; an input that is the output of a run is found there by its sha256.
+        out_root: Runs' outputs are searched there by sha256.
     """
 
     data_root: Path
@@ -53,12 +51,12 @@ class InputPlaces:
 
 @dataclass(frozen=True)
 class Playable:
-    """A run whose code and files were checked by `playable`.
+    """A run whose code and files `playable` has checked.
 
     Attributes:
-        files: The current paths of the files that knobs name, by knob.
-        artefacts: The current paths of predictors and agents, by the text in the models' parameters.
-        source: The files of the user's modules that the run kept, by their path below `SOURCE`; empty without any.
+        files: Current paths, by knob.
+        artefacts: Current paths of predictors and agents, by text in parameters.
+        source: Kept user modules, by path below `SOURCE`.
     """
 
     run: RunFolder
@@ -68,12 +66,12 @@ class Playable:
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        """Every knob and its value, with the current paths of files; none of them is trust."""
+        """With current paths; none is trust."""
         values = {name: knob["value"] for name, knob in self.run.manifest["knobs"].items() if name != "trust"}
         return {**values, **self.files}
 
     def group(self, kind: type[Group], **others: Any) -> Group:
-        """Return the run's knobs of one *kind*, except *others*; a knob added since then has its default."""
+        """A knob added since then has its default."""
         given = {
             knob.name: knob.read(shown(value))
             for knob in knobs(kind)
@@ -82,18 +80,13 @@ class Playable:
         return kind(**{**given, **others})
 
     def copy_source(self, folder: Path) -> None:
-        """Copy the kept files of the user's modules into *folder*."""
         for name, path in self.source.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(path.read_bytes())
 
     @contextmanager
     def own_modules(self) -> Iterator[None]:
-        """Let this process find the user's modules as the run kept them, not as its folder has them; only inside.
-
-        Raises:
-            ModelError: If the import of one raises.
-        """
+        """Inside, this process has the user's modules as the run kept them; ModelError if an import raises."""
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(TemporaryDirectory(prefix="mm-source-")))
             self.copy_source(scratch)
@@ -108,14 +101,11 @@ class Playable:
 def playable(
     run: RunFolder, places: InputPlaces, trusted: Sequence[Path], played: Collection[str], *, days: bool = True
 ) -> Playable:
-    """Return the run with the code and the files that it may use; nothing is imported.
+    """Return the run with the code and files it may use; nothing is imported.
 
     Args:
-        run: The run.
-        places: Where its inputs are searched.
-        trusted: The files of code that the user trusts.
-        played: Names of the knobs that will be played.
-        days: Whether all inputs must be unchanged; False for a live run, whose day may have grown since.
+        played: Knobs that will be played.
+        days: Whether all inputs must be unchanged; False for a live run, whose day may have grown.
 
     Raises:
         SafetyError: If the manifest names code that is not trusted, or a file that is no input of the run.
@@ -132,12 +122,10 @@ def playable(
 def setup_of(
     run: RunFolder, places: InputPlaces, trusted: Sequence[Path] = (), *, days: bool = True
 ) -> Iterator[tuple[Setup, Playable]]:
-    """Give the setup of a finished run, to be played inside, if its code and files are trusted (`playable`).
+    """Give a run's setup to play inside, if its code and files are trusted (`playable`); added knobs have their
+    defaults.
 
     Args:
-        run: The run; a knob added since then has its default.
-        places: Where its inputs are searched; its days are read there.
-        trusted: The files of code that the user trusts. Inside, modules are those that the run kept.
         days: Whether its days must be unchanged.
 
     Raises:
@@ -160,14 +148,13 @@ def setup_of(
 
 
 def check_inputs(run: RunFolder, sources: InputPlaces) -> dict[str, Path]:
-    """Return the current path of each input of a run, by its path in the manifest.
+    """Return each input's current path, by its manifest path.
 
-    A file of a day must be in its place. A file named by a knob (a fit, latencies) or kept by the run (a user's module)
-    may have moved: it is searched at the path of the knob, at the path of the manifest, in the current folder, in the
-    run, and among the outputs of the known runs.
+    A day's file must be in place. A file named by a knob or kept by the run may have moved: it is searched at the
+    knob's path, the manifest's, in the current folder, in the run, and among known runs' outputs.
 
     Raises:
-        DataError: If any is missing or changed; the message lists them all.
+        DataError: Lists all missing or changed.
     """
     paths: dict[str, Path] = {}
     wrong: list[str] = []
@@ -190,11 +177,7 @@ def check_inputs(run: RunFolder, sources: InputPlaces) -> dict[str, Path]:
 
 
 def _knob_files(run: RunFolder, located: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the current paths of the files named by knobs, by knob: among the *located*, or copied by the run.
-
-    Raises:
-        SafetyError: If one is not an input of the run.
-    """
+    """Located, or copied by the run; SafetyError if one is no input."""
     files = {}
     for name in _PATHS:
         value = run.knob(name)
@@ -208,15 +191,10 @@ def _knob_files(run: RunFolder, located: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def _artefacts(run: RunFolder, played: Mapping[str, Any], *, reviewed: bool) -> dict[str, str]:
-    """Return the current paths of the predictors, agents and fits in the parameters of models, by their text.
+    """Return the predictors, agents and fits in parameters, by text; SafetyError if one exists but is no input.
 
     Args:
-        run: The run.
-        played: The knobs that will be played.
-        reviewed: Whether the run has code that the user trusts, which may open other files by itself.
-
-    Raises:
-        SafetyError: If one exists but is not an input of the run.
+        reviewed: Trusted code of the run may open other files itself.
     """
     moved_to, copies = {}, _copies(run)
     for name, value in played.items():
@@ -235,7 +213,7 @@ def _artefacts(run: RunFolder, played: Mapping[str, Any], *, reviewed: bool) -> 
 
 
 def _copies(run: RunFolder) -> dict[str, Path]:
-    """Return the copies of predictors and agents in a live run, by the text in the models' parameters."""
+    """By text in the parameters."""
     try:
         index = json.loads((run.folder / KEPT / KEPT_INDEX).read_text(encoding="utf-8"))
         return {str(text): run.folder / str(place) for text, place in index.items()}
@@ -244,20 +222,17 @@ def _copies(run: RunFolder) -> dict[str, Path]:
 
 
 def _is_input(run: RunFolder, path: Path) -> bool:
-    """Return whether a file, or both files of a predictor's folder, have the content of inputs of the run."""
+    """Both files of a predictor's folder count."""
     hashes = {entry["sha256"] for entry in run.manifest["inputs"]}
     files = [path / name for name in ARTEFACT] if path.is_dir() else [path]
     return all(file.is_file() and hash_file(file) in hashes for file in files)
 
 
 def _trusted_source(run: RunFolder, names: Sequence[str], trusted: Sequence[Path]) -> dict[str, Path]:
-    """Return the files of a user's modules that the run kept, after refusing all code that is not trusted.
+    """Return the kept user modules, after refusing all untrusted code (SafetyError lists it).
 
-    A kept file is trusted if it is one of *trusted*, or has the content of one. Of a module that the run did not keep,
-    each file that the import would run, found on the Python path, must be one of *trusted*.
-
-    Raises:
-        SafetyError: If any is not trusted; the message lists them all.
+    A kept file is trusted if it is, or has the content of, one of *trusted*. Without a kept file, each file that the
+    import would run must be one of *trusted*.
     """
     if not names:
         return {}
@@ -288,15 +263,14 @@ def _trusted_source(run: RunFolder, names: Sequence[str], trusted: Sequence[Path
 
 
 def _module_of(path: str) -> str:
-    """Return the dotted name of the module at a *path* below a folder of modules."""
     place = PurePosixPath(path).with_suffix("")
     return ".".join(place.parts[:-1] if place.name == "__init__" else place.parts)
 
 
 def _names(run: RunFolder, played: Mapping[str, Any]) -> list[str]:
-    """Return every text in the *played* knobs, at any depth, that may name a user's class.
+    """Texts at any depth that may name a user's class.
 
-    Sides of fitted predictors are not included: their folders are inputs of the run.
+    Predictors' folders are not included: they are inputs.
     """
     names: dict[str, None] = {}
     try:
@@ -310,7 +284,7 @@ def _names(run: RunFolder, played: Mapping[str, Any]) -> list[str]:
 
 
 def _texts(value: object, key: str = "", *, grid: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield the texts in a knob's value, each with its key: in the values of a grid's axes, in JSON, or itself."""
+    """In the values of a grid's axes, in JSON, or the value itself."""
     if isinstance(value, Mapping | list):
         pairs = value.items() if isinstance(value, Mapping) else ((key, item) for item in value)
         for name, inside in pairs:
@@ -330,7 +304,7 @@ def _texts(value: object, key: str = "", *, grid: bool = False) -> Iterator[tupl
 
 
 def _sources(module: str, search: Sequence[str]) -> list[Path]:
-    """Return the files that an import of *module* would run, with those of its packages, without importing them."""
+    """With its packages, without importing."""
     place: Iterable[str] | None = search
     files: list[Path] = []
     parts = module.split(".")
@@ -345,7 +319,7 @@ def _sources(module: str, search: Sequence[str]) -> list[Path]:
 
 
 def _places(run: RunFolder, entry: Mapping[str, Any], sources: InputPlaces) -> Iterator[Path]:
-    """Yield possible paths of an input, the most likely first."""
+    """The most likely first."""
     path = entry["path"]
     named = [Path(run.knob(name)) for name in _PATHS if run.knob(name) is not None]
     yield from (place for place in named if _same_name(path, str(place)))

@@ -1,7 +1,6 @@
-"""Engines that run points: in this process, in parallel processes, or on a cluster.
+"""Run points in this process, in parallel processes, or on a cluster; all give the same outcomes.
 
-Each engine yields the index of a task and its outcome as soon as it is finished; all engines give the same outcomes.
-The user starts and stops the cluster; this module does neither.
+Each engine yields a task's index and outcome once finished. The user starts and stops the cluster.
 """
 
 import json
@@ -36,7 +35,7 @@ _NOISY_LOGGERS = ("asyncio", "distributed", "tornado")
 
 
 def in_process(tasks: Sequence[Task]) -> Outcomes:
-    """Play one task after another in this process; they share the state of a user's module."""
+    """Tasks share the state of a user's module."""
     for place, task in enumerate(tasks):
         with redirect_stdout(sys.stderr):  # as for other processes: stdout is for results
             outcome = play(task)
@@ -46,8 +45,8 @@ def in_process(tasks: Sequence[Task]) -> Outcomes:
 def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
     """Play *jobs* tasks at a time, each in its own process.
 
-    A pool of threads is no alternative: an interrupt may end the wait for a future while its lock is held, and the
-    thread of the future then waits for that lock forever. A queue implemented in C cannot be left locked.
+    No pool of threads: an interrupt may end the wait for a future while its lock is held, and the future's thread then
+    waits forever. A queue in C cannot be left locked.
     """
     workers = [_Worker() for _ in range(min(jobs, len(tasks)))]
     waiting, answers = deque(enumerate(tasks)), SimpleQueue[tuple[int, Outcome | BaseException]]()
@@ -76,7 +75,7 @@ def in_processes(tasks: Sequence[Task], jobs: int) -> Outcomes:
 
 
 class _Worker:
-    """A process that plays one task after another; it is started when needed, and again if it died."""
+    """A process that plays tasks; started when needed, and again if it died."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -84,7 +83,7 @@ class _Worker:
         self._stopped = False
 
     def play(self, task: Task) -> Outcome:
-        """Return the outcome of *task*, also if the process dies."""
+        """Return the outcome even if the process dies."""
         how = "it was stopped"
         for _ in range(TRIES):
             if self._stopped:
@@ -102,7 +101,6 @@ class _Worker:
         return failed_outcome(how)
 
     def stop(self) -> None:
-        """Kill the process."""
         self._stopped = True
         process = self._process
         if process is not None:
@@ -111,7 +109,7 @@ class _Worker:
             _close(process)
 
     def _end_reason(self) -> str:
-        """Return how the process ended: its exit code or signal, and the last line of its stderr."""
+        """Return exit code or signal, and the last line of stderr."""
         process, errors, self._process = self._process, self._errors, None
         if process is None or errors is None:
             return "nothing"
@@ -136,7 +134,6 @@ class _StderrReader(Thread):
         self.start()
 
     def run(self) -> None:
-        """Read until the process ends."""
         if self._lines is None:
             return
         with self._lines:
@@ -146,7 +143,6 @@ class _StderrReader(Thread):
 
 
 def _close(process: "subprocess.Popen[str]") -> None:
-    """Close the pipes to a process that has ended, but that of its stderr, which its reader closes."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with suppress(BrokenPipeError):  # of a task that it did not read
@@ -159,7 +155,7 @@ def failed_outcome(how: str) -> Outcome:
 
 
 def _started() -> "subprocess.Popen[str]":
-    """Start a worker with the module path of this process; Ctrl-C in this process does not reach it."""
+    """Ctrl-C in this process does not reach the worker."""
     return subprocess.Popen(
         [sys.executable, "-m", "mm.sweep.play"],
         env=os.environ | module_path_env(),
@@ -177,7 +173,7 @@ def module_path_env() -> dict[str, str]:
 
 
 def _answer_to(process: "subprocess.Popen[str]", line: str) -> str:
-    """Send a *line* to the process and return its answer; empty if the process died."""
+    """Return empty text if the process died."""
     if process.stdin is None or process.stdout is None:
         return ""
     try:
@@ -189,14 +185,14 @@ def _answer_to(process: "subprocess.Popen[str]", line: str) -> str:
 
 
 def on_cluster(tasks: Sequence[Task], address: str) -> Outcomes:
-    """Play *tasks* on the cluster whose scheduler listens at *address*.
+    """Play *tasks* on the cluster of the scheduler at *address*.
 
-    A cluster task is a chunk of points, of which a worker plays some for `SLICE_S`; the rest goes into other chunks. A
-    chunk whose worker dies is played by another worker. If several workers die on one chunk, the scheduler gives it up:
-    each of its points then becomes its own chunk, so that only a point that kills its process fails.
+    A cluster task is a chunk of points; a worker plays some for `SLICE_S`, and the rest goes into other chunks. A dead
+    worker's chunk goes to another. If several die on one chunk, the scheduler gives it up, and each of its points
+    becomes a chunk: only a point that kills its process fails.
 
     Raises:
-        TryLater: If there is no cluster, or it disappears; outcomes up to then were yielded.
+        TryLater: If there is no cluster, or it disappears; earlier outcomes were yielded.
     """
     with _client(address) as client:
         executor = client.get_executor(pure=False)
@@ -222,9 +218,9 @@ def on_cluster(tasks: Sequence[Task], address: str) -> Outcomes:
 
 
 def _chunk(waiting: deque[int], alone: deque[int], threads: int) -> list[int]:
-    """Take the indices of the next chunk: a share of half of the *waiting* ones, so that the last chunks are small.
+    """Take a share of half the *waiting* points, so that the last chunks are small.
 
-    Points that must be played *alone* come last.
+    Points to play *alone* come last.
     """
     if not waiting:
         return [alone.popleft()]
@@ -232,7 +228,6 @@ def _chunk(waiting: deque[int], alone: deque[int], threads: int) -> list[int]:
 
 
 def _client(address: str) -> "Client":
-    """Return a connection to the scheduler."""
     from distributed import Client
 
     for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _NOISY_LOGGERS]:
@@ -244,7 +239,7 @@ def _client(address: str) -> "Client":
 
 
 def _outcomes(future: "Future[list[Outcome]]", address: str, size: int) -> list[Outcome] | None:
-    """Return the outcomes of a chunk of *size* points; None if its points must be played one by one."""
+    """None if the points must be played one by one."""
     try:
         return future.result()
     except CancelledError as error:
@@ -255,7 +250,6 @@ def _outcomes(future: "Future[list[Outcome]]", address: str, size: int) -> list[
 
 
 def _threads(client: "Client", address: str) -> int:
-    """Return the number of points that the cluster runs at a time; raise TryLater if it does not respond."""
     try:
         if client.status == "running":
             return sum(client.nthreads().values())

@@ -1,4 +1,4 @@
-"""Evaluations: as one call for notebooks, and the days that the call and ``mm evaluate`` read and play."""
+"""Evaluations: one call for notebooks, and the days that it and ``mm evaluate`` read and play."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -76,8 +76,8 @@ class DayWorks:
     """The days of an evaluation: what is to be played, and what was.
 
     Attributes:
-        holes: The days that could not be read: ``symbol``, ``day``, ``reason``.
-        outcomes: Outcomes known so far, by the keys of their jobs.
+        holes: Unreadable days: ``symbol``, ``day``, ``reason``.
+        outcomes: By job key.
     """
 
     works: list[tuple[Work, DayMarket]] = field(default_factory=list)
@@ -86,11 +86,10 @@ class DayWorks:
 
     @property
     def missing(self) -> list[tuple[Work, Job]]:
-        """The backtests without an outcome."""
         return [(work, job) for work, _ in self.works for key, job in work.jobs.items() if key not in self.outcomes]
 
     def play(self, engine: Engine, step: Step) -> None:
-        """Play what is missing; each outcome is stored at once."""
+        """Each outcome is stored at once."""
         missing = self.missing
         played: Outcomes = engine([job.task for _, job in missing])
         for place, outcome in played:
@@ -100,11 +99,7 @@ class DayWorks:
             step(1)
 
     def content(self, recording: Recording) -> Row:
-        """Return the content of ``evaluation.json``.
-
-        Raises:
-            Incomplete: If no day could be played.
-        """
+        """Raises Incomplete if no day could be played."""
         played = [self._evaluated(work, market) for work, market in self.works]
         content = evaluated(played, self.holes, recording.on_record(again=True))
         if not content["rows"]:
@@ -128,10 +123,8 @@ def read_days(
     run: Run | None = None,
     step: Step = lambda _read: None,
 ) -> DayWorks:
-    """Read every day; one that is missing or damaged is a hole. Files and warnings are noted in the *run*, if any.
-
-    Raises:
-        MissingDay: If none can be read.
+    """Read every day; a missing or damaged one is a hole. Files and warnings are noted in *run*. MissingDay if none is
+    readable.
     """
     found, names = DayWorks(), days.played()
     for symbol, day in names:
@@ -154,7 +147,6 @@ def read_days(
 def _work(
     run: Run | None, setup: Setup, workers: Workers, recording: Recording, *, first: bool
 ) -> tuple[Work, DayMarket]:
-    """Return the backtest of one day, and its market; *first*: whether warnings on the models are logged."""
     markets = Markets.open(setup.day, setup.market, setup.others)
     if run is None:
         recording.problems += write_openings(setup.day.out_root, markets.tapes, recording.made_by)

@@ -1,7 +1,7 @@
 """Evaluations: one strategy on many days and symbols, each day played on its own, and what the days say together.
 
-The day is the unit of every interval: symbols of one day share its market, and hours of one day its news. An interval
-is that of Student's t over the days' sums; it assumes days that are independent of each other.
+The day is the unit of every interval (Student's t over the days' sums): symbols of a day share its market, hours its
+news. Days are assumed independent.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,9 +43,9 @@ class DayMarket:
     """The market of one day.
 
     Attributes:
-        volume: Traded quantity, in the base asset.
-        hours: Hours since 1970 in which the mid is known.
-        volatility: Root mean square of the mid's change per minute in each, in basis points.
+        volume: Base asset.
+        hours: Hours since 1970 with a known mid.
+        volatility: Root mean square of the mid's change per minute in each, basis points.
     """
 
     volume: float
@@ -54,7 +54,6 @@ class DayMarket:
 
     @classmethod
     def of(cls, tape: "Tape") -> "DayMarket":
-        """Return the market of a tape, from its best prices at each full minute."""
         us = tape.event_us[tape.top_event]
         bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
         valid = (bid > 0) & (ask > bid)
@@ -74,8 +73,7 @@ class EvaluatedDay:
     """One day of one symbol: its market and its backtest.
 
     Attributes:
-        outcome: Summary and PnL of each minute of the backtest; or its error.
-        command: The command that plays it alone.
+        outcome: Summary and PnL per minute, or the error.
     """
 
     symbol: str
@@ -85,7 +83,7 @@ class EvaluatedDay:
     command: str
 
     def hourly(self) -> dict[int, float]:
-        """Return the PnL of the quoting by hour since 1970, of the minutes with a market that begin in it."""
+        """By hour since 1970, from the minutes with a market that begin in it."""
         series, pnl_by_hour = self.outcome["series"], dict[int, float]()
         begins = (begin_us + MINUTE_US * at for begin_us, count in series["spans"] for at in range(count))
         for begin_us, value in zip(begins, series["pnl"], strict=True):
@@ -95,11 +93,11 @@ class EvaluatedDay:
 
 
 def mean_of(values: Iterable[float], *, knows: bool = True, trials: float = 1.0, tail: float | None = None) -> Row:
-    """Return number, mean, 95 % interval and share above 0 of *values*, one per day; the interval needs two.
+    """Return number, mean, 95 % interval (from two on) and share above 0 of *values*, one per day.
 
-    Of fills that do not *know* the next move of the price there is no interval. That of the best of some independent
-    *trials* holds for all of them at once, with one more value: the *tail*, the worst day of any of them; ``low_alone``
-    and ``high_alone`` are its ends without the others.
+    Fills that do not *know* the next price move give no interval. With several independent *trials* the interval holds
+    for all at once, with one more value, the *tail*: the worst day of any; ``low_alone`` and ``high_alone`` are its
+    ends alone.
     """
     sample = np.array(list(values), np.float64)
     count = len(sample)
@@ -119,12 +117,12 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row], record: OnReco
     """Return the content of ``evaluation.json``.
 
     Args:
-        days: The played days; those that failed become holes.
-        holes: Days that could not be played: ``symbol``, ``day``, ``reason``.
-        record: The trials on record of these days; None without a ledger.
+        days: Failed ones become holes.
+        holes: Days that could not be played.
+        record: Trials on record; None without a ledger.
 
     Raises:
-        Mismatch: If the symbols have different quote assets, whose PnL has no sum.
+        Mismatch: If quote assets differ, whose PnL has no sum.
     """
     holes = [*holes]
     for day in days:
@@ -176,7 +174,7 @@ def evaluated(days: Sequence[EvaluatedDay], holes: Sequence[Row], record: OnReco
 
 
 def _days_a_year(played: Sequence[EvaluatedDay]) -> float:
-    """Return the days a year of the market, by which each day's ratios are annualised; 0 without a day."""
+    """The market's days a year annualise each day's ratios; 0 without a day."""
     for summary in (day.outcome["summary"] for day in played):
         returns, covered_us = summary["returns"], sum(end - begin for begin, end in summary["spans"])
         if covered_us:
@@ -185,7 +183,7 @@ def _days_a_year(played: Sequence[EvaluatedDay]) -> float:
 
 
 def _worst_day(record: OnRecord | None) -> float | None:
-    """Return the least PnL of a day of any design on record, over all symbols; None of fewer than two designs."""
+    """Return the least daily PnL of any design on record, all symbols; None below two designs."""
     if record is None or record.on_these_days < 2:
         return None
     days = np.repeat([day for day, _ in record.parts], [count for _, count in record.parts])
@@ -213,12 +211,10 @@ def _row(evaluated_day: EvaluatedDay) -> Row:
 
 
 def _own_market(rows: Sequence[Row]) -> list[float]:
-    """Return the quoting PnL of the own market on each day with orders in other markets."""
     return [float(row[QUOTING_OWN_MARKET] or 0.0) for row in rows if QUOTING_OWN_MARKET in row]
 
 
 def _earned(row: Row) -> float:
-    """Return the quoting PnL of a day, of all legs if there are others."""
     return float(quoting_of(row) or 0.0)
 
 
@@ -234,7 +230,7 @@ def _extreme(by_day: Mapping[str, float], *, largest: bool) -> Row | None:
 
 
 def _drawdown(daily: Floats) -> float | None:
-    """Return the largest fall of the sum of the days' PnL from its highest value, 0 at the start."""
+    """The sum starts at 0."""
     if not len(daily):
         return None
     summed = np.concatenate(([0.0], np.cumsum(daily)))
@@ -261,7 +257,6 @@ def _of_symbol(rows: Sequence[Row], symbol: str, mean: Mean) -> Row:
 
 
 def _by_hour(played: Sequence[EvaluatedDay], mean: Mean) -> list[Row]:
-    """Return the PnL of each hour of day in UTC, over the days that have it."""
     sums: dict[int, dict[str, float]] = {}
     for day in played:
         for hour, pnl in day.hourly().items():
@@ -271,7 +266,7 @@ def _by_hour(played: Sequence[EvaluatedDay], mean: Mean) -> list[Row]:
 
 
 def _by_volatility(played: Sequence[EvaluatedDay], mean: Mean) -> list[Row]:
-    """Return the PnL per hour in thirds of each symbol's hours by volatility, the mean of a day's hours per day."""
+    """Thirds of each symbol's hours by volatility; the mean of a day's hours counts per day."""
     edges = {
         symbol: np.quantile(
             np.concatenate([day.market.volatility for day in played if day.symbol == symbol]), (1 / 3, 2 / 3)

@@ -1,4 +1,4 @@
-"""Findings of a sweep: ranked rows, the selection bias of the best one, and the walk-forward of the choice."""
+"""Findings of a sweep: ranked rows, selection bias of the best, walk-forward of the choice."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,8 +84,8 @@ class PnlPanel:
     """PnL by period (rows) and trial (columns).
 
     Attributes:
-        spans: Start of each span with a market, in µs, and the number of its periods.
-        pnl: PnL of each trial in each period, in the quote asset.
+        spans: Start (µs) of each span with a market, and its number of periods.
+        pnl: Quote asset, periods by trials.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -93,7 +93,7 @@ class PnlPanel:
 
     @classmethod
     def of(cls, series: Sequence[Mapping[str, Any]]) -> "PnlPanel | None":
-        """Return the panel of the ``series`` of trials; None if there are none, or if their spans differ."""
+        """None without series, or if their spans differ."""
         grids = {tuple((start_us, count) for start_us, count in point["spans"]) for point in series}
         if len(grids) != 1:
             return None
@@ -104,31 +104,24 @@ class PnlPanel:
 
     @property
     def counts(self) -> list[int]:
-        """The number of periods of each span."""
         return [count for _, count in self.spans]
 
     @cached_property
     def start_us(self) -> Ints:
-        """Start of each period."""
         return np.array([begin + PERIOD_US * at for begin, count in self.spans for at in range(count)], np.int64)
 
     def of_columns(self, columns: Sequence[int]) -> "PnlPanel":
-        """Return the panel of some of its columns."""
         return PnlPanel(self.spans, self.pnl[:, list(columns)])
 
     def before(self, stop: int) -> "PnlPanel":
-        """Return the panel of the first *stop* periods."""
         left = np.clip(stop - np.cumsum([0, *self.counts[:-1]]), 0, self.counts).tolist()
         kept = tuple((begin, count) for (begin, _), count in zip(self.spans, left, strict=True) if count)
         return PnlPanel(kept, self.pnl[:stop])
 
     def blocks(self, days_us: Sequence[int]) -> tuple[list[slice], str]:
-        """Return the blocks after each of which a new choice is made, and the length of a block in words.
+        """Return the blocks after each of which a choice is made, and their length in words.
 
-        Blocks are days if there are enough of them, else hours of counted periods, or shorter if that is too few.
-
-        Args:
-            days_us: The first instant of each day.
+        Days if there are enough, else hours of counted periods, or less.
         """
         if len(days_us) >= LEAST_BLOCKS:
             edges = [0, *np.searchsorted(self.start_us, np.asarray(days_us[1:])).tolist(), len(self.pnl)]
@@ -143,7 +136,7 @@ class PnlPanel:
 
 
 def sharpes(pnl: Floats, per_year: float) -> Floats:
-    """Return the annual Sharpe ratio of each column, with the periods of a year; NaN for one without variation."""
+    """Return each column's annual Sharpe ratio; NaN without variation."""
     if len(pnl) < 2:
         return np.full(pnl.shape[1], np.nan)
     spread = pnl.std(axis=0, ddof=1)
@@ -156,10 +149,10 @@ def sharpes(pnl: Floats, per_year: float) -> Floats:
 
 
 def scores(panel: PnlPanel, rank_by: str) -> Floats:
-    """Return the score of each trial by *rank_by*, higher is better; -inf where it is not defined.
+    """Return each trial's score by *rank_by*, higher is better; -inf if undefined.
 
-    ``pnl_quoting`` is the sum, ``max_drawdown`` the negative of the largest drawdown, and ``pnl_lower95`` the lower end
-    of the interval of the mean per block.
+    ``pnl_quoting`` is the sum, ``max_drawdown`` the negative largest drawdown, ``pnl_lower95`` the lower end of the
+    interval of the mean per block.
     """
     by_point: Floats
     pnl = panel.pnl
@@ -175,16 +168,14 @@ def scores(panel: PnlPanel, rank_by: str) -> Floats:
 
 @dataclass(frozen=True)
 class Forward:
-    """Walk-forward of the choice: in each block, the trial that was best in all blocks before is played.
+    """Walk-forward of the choice: each block plays the trial that was best in all earlier blocks.
 
     Attributes:
-        block: Length of a block, in words.
-        picked: The column picked in each block from the second on.
-        cuts: First period of each of those blocks, and the one after its last.
-        start_us: Start of each period of those blocks.
-        pnl: PnL of the picked trials in each period.
-        hindsight: The best column over all periods.
-        others: PnL of every trial in those blocks.
+        picked: Column per block from the second on.
+        cuts: First and end period of each.
+        start_us: Of each period of those blocks, as *pnl*.
+        hindsight: Best column over all periods.
+        others: Every trial's PnL in those blocks.
     """
 
     block: str
@@ -197,7 +188,7 @@ class Forward:
 
 
 def forward(panel: PnlPanel, days_us: Sequence[int], rank_by: str) -> Forward | None:
-    """Return the walk-forward of the choice; None with fewer than two trials or too few blocks."""
+    """None below two trials, or with too few blocks."""
     cuts, block = panel.blocks(days_us)
     if len(cuts) < LEAST_BLOCKS or panel.pnl.shape[1] < 2:
         return None
@@ -227,7 +218,7 @@ def totals(pnl: Floats) -> Floats:
 
 
 def rank_correlation(first: Floats, second: Floats) -> float | None:
-    """Return Spearman's correlation of two scores of the same trials; None for fewer than three, or for equal ones."""
+    """Spearman; None below three trials, or for equal scores."""
     both = ~(np.isnan(first) | np.isnan(second))
     if np.count_nonzero(both) < 3:
         return None
@@ -238,7 +229,6 @@ def rank_correlation(first: Floats, second: Floats) -> float | None:
 
 
 def _ranks(values: Floats) -> Floats:
-    """Return the rank of each value; equal values share their mean rank."""
     order = np.sort(values)
     return (np.searchsorted(order, values, "left") + np.searchsorted(order, values, "right") + 1) / 2
 
@@ -248,9 +238,9 @@ class PlayedPoint:
     """A point of the grid with its outcome.
 
     Attributes:
-        trial: Identity of its backtest; points with equal ones are one trial.
+        trial: Equal ones are one trial.
         outcome: ``summary`` and ``series``, or ``error``.
-        forwarded: The same on a schedule of rolling fits; None without SWEEP_WALKFORWARD.
+        forwarded: On the schedule of rolling fits; None without SWEEP_WALKFORWARD.
     """
 
     number: int
@@ -262,19 +252,18 @@ class PlayedPoint:
 
     @property
     def error(self) -> str | None:
-        """Error of the point, alone or on the schedule; None if neither failed."""
         both = [outcome for outcome in (self.outcome, self.forwarded) if outcome is not None and "error" in outcome]
         return str(both[0]["error"]) if both else None
 
 
 @dataclass(frozen=True)
 class SelectionBias:
-    """Expected Sharpe ratio of the best of several trials if none has skill.
+    """Expected Sharpe ratio of the best of several trials without skill.
 
     Attributes:
-        variance: Variance of their Sharpe ratios per 60 s period; 0 for fewer than two trials, None if fewer than two
-            of several have a Sharpe ratio.
-        per_year: The periods of a year of these runs.
+        variance: Of their Sharpe ratios per 60 s period; 0 below two trials, None if fewer than two of several have
+            one.
+        per_year: Periods of a year.
     """
 
     trials: int
@@ -283,7 +272,6 @@ class SelectionBias:
 
     @classmethod
     def on_record(cls, record: OnRecord, per_year: float) -> "SelectionBias":
-        """Return the selection bias of all designs on record for these days."""
         known = np.isfinite(record.pnl)
         number = np.maximum(known.sum(axis=0), 1)
         pnl = np.where(known, record.pnl, 0.0)
@@ -295,7 +283,7 @@ class SelectionBias:
 
     @classmethod
     def of(cls, summaries: Sequence[Mapping[str, Any]], stopped: int = 0) -> "SelectionBias":
-        """Return the selection bias of the trials with these summaries, and of some that were stopped early."""
+        """*stopped* trials were given up early."""
         known = [of_all_legs(summary)["returns"]["sharpe_per_period"] for summary in summaries]
         defined = [value for value in known if value is not None]
         alone = 0.0 if len(summaries) < 2 else None
@@ -304,14 +292,14 @@ class SelectionBias:
 
     @property
     def best(self) -> float | None:
-        """Expected annual Sharpe ratio of the best of as many trials without skill; None if unknown."""
+        """Annual; None if unknown."""
         known = self.trials and self.variance is not None
         return expected_best_sharpe(self.variance or 0.0, self.trials) * self.per_year**0.5 if known else None
 
     def deflated(self, summary: Mapping[str, Any]) -> float | None:
         """Return the probability that a trial's Sharpe ratio exceeds `best`.
 
-        None if either is not defined, or nothing may be concluded from the trial.
+        None if either is undefined, or nothing may be concluded from the trial.
         """
         moments = of_all_legs(summary)["returns"]
         if moments["sharpe_per_period"] is None or self.variance is None or not concludes(summary):
@@ -322,7 +310,7 @@ class SelectionBias:
 
 
 def periods_per_year(summaries: Sequence[Mapping[str, Any]]) -> float:
-    """Return the periods of 60 s in a year, as trials of the same days state them; 0 without one."""
+    """As trials of the same days state them, in 60 s periods; 0 without one."""
     return float(of_all_legs(summaries[0])["returns"]["periods_per_year"]) if summaries else 0.0
 
 
@@ -385,17 +373,13 @@ def find(
     stopped: int = 0,
     record: OnRecord | None = None,
 ) -> SweepFindings:
-    """Return the findings: rows by rank, the selection bias within each assumption, and the walk-forward of the choice.
+    """Return rows by rank, the selection bias within each assumption, and the walk-forward of the choice.
 
     Args:
-        points: The played points.
-        axes: Axes of the grid.
-        rank_by: ``pnl_lower95``, ``pnl_quoting`` or ``max_drawdown``; the last is better if it is smaller. With orders
-            in other markets, it is that of all legs.
-        days_us: The first instant of each day.
-        stopped: Number of further designs that a search tried and gave up: they count as trials.
-        record: The trials on record of these days; None without a ledger. What allows for them has another value
-            beside it that does not, under its name and ``_alone``.
+        rank_by: ``pnl_lower95``, ``pnl_quoting`` or ``max_drawdown`` (smaller is better), of all legs.
+        stopped: Designs that a search gave up: they count as trials.
+        record: Trials on record; None without a ledger. A value that allows for them has another beside it, ``_alone``,
+            that does not.
     """
     trials = list({point.trial: point for point in reversed(points) if "error" not in point.outcome}.values())[::-1]
     panel = PnlPanel.of([point.outcome["series"] for point in trials])
@@ -465,10 +449,10 @@ def find(
 
 
 def _chosen_bound(best: Row, series: Mapping[str, Any], independent: float, tail: float | None = None) -> float | None:
-    """Return the lower bound of the best row's mean PnL per block that allows for the choice.
+    """Return the lower bound of the best row's mean PnL per block, allowing for the choice.
 
-    The bounds of as many *independent* trials as were played hold at once, so that of whichever is chosen does; what
-    the worst block of any of them lost, the *tail*, may come to it. None without a bound of its own.
+    The bounds of as many *independent* trials as were played hold at once, so the chosen one's does; the worst block of
+    any, the *tail*, may come to it. None without a bound of its own.
     """
     if best["pnl_lower95"] is None:
         return None
@@ -483,15 +467,7 @@ def _allow_for(
     independent: float,
     tail: float | None,
 ) -> None:
-    """Let the bound of the chosen one and the deflated Sharpe ratios of a sweep allow for all trials on record.
-
-    Args:
-        content: Content of ``sweep.json``.
-        record: The trials on record, the sweep's own among them.
-        points: The played points.
-        independent: Number of independent trials in the sweep.
-        tail: PnL of the worst block of any of them; None of one alone.
-    """
+    """Allow for all trials on record in the chosen bound and the deflated Sharpe ratios."""
     content["trials"] = dict(ALONE) if record is None else record.to_json()
     outcomes = {point.trial: point.outcome for point in points if "error" not in point.outcome}
     best = content["best"]
@@ -551,9 +527,8 @@ def rank_value(point: PlayedPoint, rank_by: str) -> float | None:
 
 
 def _lower95(point: PlayedPoint) -> float | None:
-    """Return the lower end of the 95 % interval of a point's mean PnL per block.
-
-    None below two blocks, or if nothing may be concluded from it.
+    """Return the lower end of the 95 % interval of the mean PnL per block; None below two blocks, or if nothing may be
+    concluded.
     """
     if not concludes(point.outcome["summary"]):
         return None
@@ -563,7 +538,7 @@ def _lower95(point: PlayedPoint) -> float | None:
 
 
 def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str, int], per_year: float) -> None:
-    """Add the PnL and the Sharpe ratio of each half of the time to *rows*; *place* is the column of each trial."""
+    """*place* is each trial's column."""
     ratios = partial(sharpes, per_year=per_year)
     by_half = {"sharpe": halves(panel.pnl, ratios), "pnl": halves(panel.pnl, totals)} if panel else {}
     for row in rows:
@@ -575,9 +550,9 @@ def _add_halves(rows: Sequence[Row], panel: PnlPanel | None, place: Mapping[str,
 
 
 def _add_ties(rows: Sequence[Row], axes: Sequence[Axis], panel: PnlPanel | None, place: Mapping[str, int]) -> None:
-    """Set ``tied`` of each ranked row: whether its PnL differs from that of the first design, assumption by assumption.
+    """Set ``tied``: whether a row's PnL differs from the first design's, per assumption.
 
-    Ties are of the paired differences per block; None without a common time grid.
+    By paired differences per block; None without a common time grid.
     """
     if panel is None or not any(row["knows_next_move"] for row in rows):
         return
@@ -597,7 +572,6 @@ def _assumption(
     panel: PnlPanel | None,
     place: Mapping[str, int],
 ) -> Row:
-    """Return the selection bias of the trials under one fill assumption; *group* has them by their identity."""
     first_point = next(iter(group.values()))
     summaries = [each.outcome["summary"] for each in group.values()]
     ratios = [(of_all_legs(each)["returns"]["sharpe_per_period"], each) for each in summaries]
@@ -618,7 +592,7 @@ def _assumption(
 
 
 def _worst_of(assumptions: Sequence[Row]) -> Row:
-    """Return the worst of the numbers of all assumptions: the most trials, the least deflated Sharpe ratio."""
+    """The most trials, the least deflated Sharpe ratio."""
     names = ("trials", "independent_trials", "sharpe_variance", "expected_best_sharpe", "pbo", "deflated_sharpe")
     known = {name: [row[name] for row in assumptions if row[name] is not None] for name in names}
     worst = {name: max(values, default=None) for name, values in known.items()}
@@ -627,12 +601,10 @@ def _worst_of(assumptions: Sequence[Row]) -> Row:
 
 
 def _known(value: float) -> float | None:
-    """Return *value* for JSON: None for NaN."""
     return None if isnan(value) else value
 
 
 def _as_json(chosen: Forward | None, columns: Sequence[int], per_year: float) -> dict[str, Any] | None:
-    """Return the walk-forward of the choice as JSON values, with points by number."""
     if chosen is None:
         return None
     middle = sorted(chosen.others.tolist())
@@ -647,7 +619,7 @@ def _as_json(chosen: Forward | None, columns: Sequence[int], per_year: float) ->
 
 
 def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row | None:
-    """Return the choice with the best worst case over all assumptions; None if only one kind of axis varies."""
+    """None if only one kind of axis varies."""
     chosen, assumed = [axis.name for axis in axes if not axis.assumed], [axis for axis in axes if axis.assumed]
     if not chosen or not assumed:
         return None
@@ -664,7 +636,6 @@ def _worst_case(rows: Sequence[Row], axes: Sequence[Axis], rank_by: str) -> Row 
 
 
 def _shared_warnings(points: Sequence[PlayedPoint]) -> Counter[str]:
-    """Count the points per warning, for warnings about the data or the fees, not about one result."""
     summaries = [point.outcome.get("summary") or {} for point in points]
     return Counter(
         line
@@ -676,7 +647,6 @@ def _shared_warnings(points: Sequence[PlayedPoint]) -> Counter[str]:
 
 
 def _warnings(content: Mapping[str, Any], panel: PnlPanel | None, shared: Mapping[str, int]) -> list[str]:
-    """Return the warnings about the best row and the sweep; *shared* as from `_shared_warnings`."""
     lines, best, trials = [], content["best"], content["n_trials"]
     if best is not None and trials > 1:
         if (deflated := content["deflated_sharpe"]) is not None and deflated < ENOUGH:

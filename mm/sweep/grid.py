@@ -47,10 +47,9 @@ class Axis:
     """One axis of a grid.
 
     Attributes:
-        name: Name in tables: a knob's variable, or a model's parameter.
+        name: A knob's variable, or a model's parameter.
         kind: ``knob``, ``quote`` or ``fill``.
         key: The knob's field, or the model's parameter.
-        values: Its values, in order.
         texts: The values as the user wrote them.
     """
 
@@ -62,12 +61,11 @@ class Axis:
 
     @property
     def assumed(self) -> bool:
-        """Whether it varies an assumption about the market or the account, not a choice."""
+        """Whether it varies an assumption about market or account, not a choice."""
         return self.kind == FILL or self.name in _ASSUMED
 
     @property
     def fills(self) -> bool:
-        """Whether it varies the fill model or a parameter of it."""
         return self.kind == FILL or self.name in _FILLS
 
 
@@ -76,23 +74,19 @@ Chosen = list[tuple[Axis, int]]
 
 @dataclass(frozen=True)
 class Params:
-    """Parameters that a model takes: *names*, and any other if it is *free*."""
+    """Parameters of a model: *names*, and any other if *free*."""
 
     names: frozenset[str]
     free: bool
 
     def spelling(self, word: str) -> str | None:
-        """Return the parameter that *word* names, ignoring case; an exact match comes first; None if there is none."""
+        """Case is ignored; an exact match comes first."""
         alike = [name for name in sorted(self.names) if name.lower() == word.lower()]
         return word if word in self.names else alike[0] if alike else None
 
 
 def axes_for(text: str, models: Models) -> list[Axis]:
-    """Return the axes of a grid's *text*; *models* are used unless an axis names others.
-
-    Raises:
-        UsageError: If a name is unknown or ambiguous, an axis is given twice, or a value is invalid.
-    """
+    """*models* are used unless an axis names others; UsageError for an invalid axis."""
     written = axes_of(text)
     for name, texts in written:
         if len(texts) == 1 and RANGE.fullmatch(texts[0]):
@@ -120,13 +114,12 @@ def axes_from(written: Sequence[tuple[str, tuple[str, ...]]], models: Models) ->
 
 
 def params_of(kind: str, model: str) -> Params:
-    """Return the parameters that a quote or fill model takes, by its name."""
+    """By the model's name."""
     accepted, free = accepted_by(resolve(QUOTE_MODELS if kind == QUOTE else FILL_MODELS, model, f"{kind} model"))
     return Params(frozenset(setting.name for setting in accepted), free)
 
 
 def _playing(written: Sequence[tuple[str, tuple[str, ...]]], variable: str, given: str) -> dict[str, Params]:
-    """Return the models of one kind in the grid, with the parameters of each."""
     kind = QUOTE if variable == "QUOTE_MODEL" else FILL
     names = next((texts for name, texts in written if name.upper() == variable), (given,))
     return {name: params_of(kind, name) for name in names}
@@ -152,7 +145,6 @@ def _axis(name: str, texts: tuple[str, ...], playing: Mapping[str, Mapping[str, 
 
 
 def _found(name: str, playing: Mapping[str, Mapping[str, Params]]) -> tuple[str, str]:
-    """Return the kind of model and the parameter of a *name* without prefix."""
     matches = {
         kind: next((spelled for params in models.values() if (spelled := params.spelling(name))), None)
         for kind, models in playing.items()
@@ -188,7 +180,7 @@ def _listed(kind: str, models: Mapping[str, Params]) -> str:
 
 
 def _value(text: str) -> Any:
-    """Return *text* parsed as JSON, or unchanged if it is not JSON."""
+    """Text that is no JSON stays text."""
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)
@@ -204,8 +196,8 @@ class Point:
     """One point of a grid.
 
     Attributes:
-        number: From 1, in the grid's order: the last axis varies fastest.
-        texts: Text of its value on each axis; empty if its model has no such parameter.
+        number: From 1 in the grid's order: the last axis varies fastest.
+        texts: Per axis; empty if the model lacks the parameter.
     """
 
     number: int
@@ -214,15 +206,10 @@ class Point:
 
 
 def points_of(axes: Sequence[Axis], base: Setup, unfit: str) -> list[Point]:
-    """Return all points of the grid that *axes* span around *base*.
+    """Return the points of the grid around *base*; UsageError if one is invalid, or there are too many.
 
     Args:
-        axes: Axes of the grid.
-        base: All other knobs.
-        unfit: ``refuse`` or ``leave_out``: handling of a parameter that a point's model does not take.
-
-    Raises:
-        UsageError: If there are too many points, or one is invalid.
+        unfit: ``refuse`` or ``leave_out`` a parameter that a point's model lacks.
     """
     size = prod(len(axis.values) for axis in axes)
     if size > MOST_POINTS:

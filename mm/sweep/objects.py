@@ -1,8 +1,7 @@
-"""Files in an object store, addressed by content, so that the workers of a cluster need no shared disk.
+"""Files in an object store, addressed by content: the workers of a cluster need no shared disk.
 
-An object is a gzip file named by the sha256 of the file in it: it never changes, is stored once, and is verified by its
-name when it is fetched. The store is a folder that fsspec opens (``file://``, ``s3://``, ``gs://``, …), with the
-packages and credentials of the environment.
+An object is a gzip file named by its content's sha256: it never changes, is stored once, and is verified when fetched.
+The store is a folder of fsspec (``file://``, ``s3://``, ``gs://``, …), with the environment's packages and credentials.
 """
 
 import hashlib
@@ -48,16 +47,16 @@ class ObjectStore:
     """A folder of objects.
 
     Attributes:
-        url: Its address, in the form of fsspec.
+        url: In fsspec's form.
     """
 
     url: str
 
     def put(self, path: Path, sha256: str) -> None:
-        """Store the file at *path*, whose content has this *sha256*, unless it is stored; whole or not at all.
+        """Store the file unless stored; whole or not at all.
 
         Raises:
-            Mismatch: If the content of the file has changed.
+            Mismatch: If the content changed.
             DataError: If the store cannot be written.
         """
         with self._reported(sha256, str(path)) as (files, place):
@@ -76,7 +75,7 @@ class ObjectStore:
                     files.rm(unfinished)
 
     def fetch(self, sha256: str, path: Path) -> Path:
-        """Return *path*, a file with this *sha256*; if it is missing, one process of the machine fetches it.
+        """One process of the machine fetches a missing file.
 
         Raises:
             BrokenFile: If the object is missing or damaged.
@@ -100,7 +99,7 @@ class ObjectStore:
 
     @contextmanager
     def _reported(self, sha256: str, name: str) -> Iterator[tuple[Any, str]]:
-        """Yield the file system and the path of an object; re-raise errors with the object and the file *name*."""
+        """Errors are raised again with object and file *name*."""
         from fsspec.core import url_to_fs
         from isal.igzip_lib import IsalError
 
@@ -118,7 +117,6 @@ class ObjectStore:
 
 
 def _gzip_file(stored: IO[bytes], mode: str) -> IO[bytes]:
-    """Return the uncompressed file inside an open object."""
     from isal import igzip
 
     make: Any = igzip.IGzipFile  # untyped
@@ -126,7 +124,6 @@ def _gzip_file(stored: IO[bytes], mode: str) -> IO[bytes]:
 
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> str:
-    """Copy all of *source* to *target* and return its sha256."""
     sha256 = hashlib.sha256()
     while piece := source.read(_PIECE):
         sha256.update(piece)
@@ -136,7 +133,6 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> str:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock on *folder* against other processes and threads of this machine."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         if fcntl is not None:
@@ -147,14 +143,10 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 class Shipment:
-    """Files of this disk that the points of a sweep need, and the object store from which workers fetch them."""
+    """Files of this disk that a sweep's points need, and the store where workers fetch them."""
 
     def __init__(self, url: str, tapes: "Sequence[Tape]") -> None:
-        """Hash the kept tapes of the days.
-
-        Raises:
-            UsageError: If a tape has no file.
-        """
+        """Hash the kept tapes; UsageError if a tape has no file."""
         self._store = ObjectStore(url)
         self._paths: dict[str, Path] = {}
         self._tapes = []
@@ -166,11 +158,10 @@ class Shipment:
             self._tapes.append((f"{tape.symbol}_{tape.days[0]}_{sha256[:12]}.npy", sha256))
 
     def of(self, files: Mapping[Path, str], modules: Mapping[str, str]) -> Json:
-        """Return the entry ``store`` of a task: what to fetch, and from where.
+        """Return a task's entry ``store``: what to fetch, and where.
 
         Args:
-            files: sha256 of the files that its knobs name, by path.
-            modules: sha256 of a user's modules, by name.
+            files: By path, as named by knobs.
         """
         for path, sha256 in files.items():
             self._paths[sha256] = path
@@ -185,13 +176,12 @@ class Shipment:
         }
 
     def put(self) -> None:
-        """Store the files of all tasks that the store lacks; raises as `ObjectStore.put`."""
         for sha256, path in self._paths.items():
             self._store.put(path, sha256)
 
 
 def run_tasks(tasks: Sequence[Task], seconds: float) -> list[Outcome]:
-    """Return the outcomes of the first *tasks*: at least one, and no new one after *seconds*."""
+    """Return the outcomes of at least one task; none begins after *seconds*."""
     until = monotonic() + seconds
     outcomes = [_played(tasks[0])]
     for task in tasks[1:]:
@@ -202,7 +192,6 @@ def run_tasks(tasks: Sequence[Task], seconds: float) -> list[Outcome]:
 
 
 def _played(task: Task) -> Outcome:
-    """Play a task, after fetching its files if they are in an object store."""
     if task["store"] is None:
         return play(task)
     try:
@@ -214,9 +203,9 @@ def _played(task: Task) -> Outcome:
 
 
 def _fetched(task: Task) -> tuple[Task, dict[str, str]]:
-    """Return *task* with the paths of its files on this machine, and the original path of each.
+    """Return *task* with this machine's paths, and each original path.
 
-    They are stored in this machine's OUT_ROOT, which need not be shared.
+    They are in this machine's OUT_ROOT, which need not be shared.
     """
     needs, out_root = task["store"], Path(os.environ.get("OUT_ROOT") or Results().out_root).absolute()
     store, root = ObjectStore(needs["url"]), out_root / "objects"
@@ -241,7 +230,7 @@ def _fetched(task: Task) -> tuple[Task, dict[str, str]]:
 
 
 def _search(folder: str, names: Iterable[str]) -> None:
-    """Make this process import the modules *names* from *folder*, and none fetched for another sweep."""
+    """Import *names* from *folder*, not those fetched for another sweep."""
     with _PATH_LOCK:  # a worker may play in several threads
         if [folder] != _FETCHED:
             for name in names:
@@ -252,7 +241,7 @@ def _search(folder: str, names: Iterable[str]) -> None:
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """Return JSON with each path in its texts replaced by its name in *names*; the longest first."""
+    """Replace each path in JSON texts by its name, the longest first."""
     if isinstance(value, Mapping):
         return {key: _renamed(item, names) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,8 +1,8 @@
 """Run one backtest of a sweep in any process: JSON values in, JSON values out.
 
-``python -m mm.sweep.play`` is a worker process: it plays one point per line of JSON on stdin and writes one line per
-outcome, until its input ends. It does not use ``multiprocessing``, so it does not import the calling program again: a
-notebook or a script needs no ``__main__`` guard, and the processes exchange only text.
+``python -m mm.sweep.play`` plays one point per line of JSON on stdin and writes a line per outcome, until its input
+ends. Without ``multiprocessing`` the calling program is not imported again: a notebook or script needs no ``__main__``
+guard, and processes exchange only text.
 """
 
 import json
@@ -47,10 +47,9 @@ def play(task: Task) -> Outcome:
     """Return ``{"summary", "series"}`` of one backtest, or ``{"error", "exit_code", "traceback"}``.
 
     Args:
-        task: ``setup``; ``fitted``, a fit or a schedule as JSON, or None; ``micro_price``, a fit as JSON, or None;
-            ``tapes``, the folder of kept tapes; ``folder``, the folder of a user's models; ``code``, ``sources`` and
-            ``inputs``, which must be the same here as in the process that made the task; and ``kept``, the files of
-            the tapes if the days are on another machine.
+        task: ``setup``; ``fitted`` and ``micro_price``, fits or a schedule as JSON, or None; ``tapes``, the folder of
+            kept tapes; ``folder``, of a user's models; ``code``, ``sources`` and ``inputs``, which must match the
+            process that made the task; ``kept``, the tapes' files if the days are on another machine.
     """
     try:
         check(outcome := outcome_of(_played(task)))
@@ -69,10 +68,9 @@ def failed(error: MMError) -> Outcome:
 
 
 def outcome_of(result: "Result") -> Outcome:
-    """Return the outcome that a sweep keeps: the `point_summary`, and the quoting PnL of each 60 s with a market.
+    """Return `point_summary` and the quoting PnL of each 60 s with a market.
 
-    That PnL is of all legs, if their sum is known, and so are the warnings; ``spans`` are the begin and the number of
-    periods of each span.
+    The PnL is of all legs if their sum is known, as are the warnings; ``spans`` are begin and number of periods.
     """
     account, summary = _summed(result)
     summary |= result.all_legs(summary)
@@ -85,7 +83,6 @@ def outcome_of(result: "Result") -> Outcome:
 
 
 def _summed(result: "Result") -> tuple[AccountSeries, dict[str, Any]]:
-    """Return the account of a market, and its `point_summary`."""
     account = account_of(result.journal, result.terms)
     return account, point_summary(result.journal, result.terms, account)
 
@@ -104,7 +101,6 @@ def _played(task: Task) -> "Result":
 
 
 def _check_code(task: Task, setup: Setup) -> None:
-    """Raise Mismatch if the code differs from that of the process that made the task."""
     if task["folder"] not in sys.path:
         sys.path.insert(0, task["folder"])
     with _IMPORT_LOCK:  # a worker of a cluster may have several threads
@@ -118,13 +114,10 @@ def _check_code(task: Task, setup: Setup) -> None:
 
 @lru_cache(maxsize=_OPEN)
 def _markets(day: Day, market: Market, others: OtherMarkets, inputs: tuple[str, ...], kept: tuple[str, ...]) -> Markets:
-    """Open the days and those of the other markets; all processes map the same kept tapes into shared memory.
+    """All processes map the same kept tapes into shared memory.
 
     Args:
-        day, market, others: The markets.
-        inputs: sha256 of all files of the days.
-        kept: The files of all tapes, one per day: the own ones, then those of each other market; empty if the days are
-            on this disk.
+        kept: One per day: our own, then each other market's; empty if the days are on this disk.
     """
     days = len(day.days())
     opened = [[open_kept(Path(path)) for path in kept[at : at + days]] for at in range(0, len(kept), days)]
@@ -146,7 +139,7 @@ def _markets(day: Day, market: Market, others: OtherMarkets, inputs: tuple[str, 
 
 
 def main() -> None:
-    """Play each task on stdin; output of models goes to stderr."""
+    """Output of models goes to stderr."""
     tasks: SimpleQueue[str] = SimpleQueue()
     Thread(target=_read, args=(tasks,), daemon=True).start()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
@@ -156,7 +149,7 @@ def main() -> None:
 
 
 def _read(tasks: "SimpleQueue[str]") -> None:
-    """Queue each task, and end the process when its input ends, because its caller is gone."""
+    """End the process with its input: the caller is gone."""
     for line in sys.stdin:
         tasks.put(line)
     os._exit(0)

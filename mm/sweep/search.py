@@ -1,9 +1,9 @@
-"""Searches: Optuna chooses the designs of a sweep one after another, in place of a grid.
+"""Optuna chooses a sweep's designs one after another, instead of a grid.
 
-A design is a value on each axis that is not an assumption; it is played under every assumption, and worth its worst.
-The sampler is the tree-structured Parzen estimator (Bergstra et al. 2011), seeded: equal settings, equal designs. With
-several days each design is played on the first day alone, and given up if it is below the median of the earlier ones
-there. The last days are held out: only the best designs are played on them, after the search.
+A design is a value per axis that is no assumption; it is played under every assumption and worth its worst. The sampler
+is the seeded tree-structured Parzen estimator (Bergstra et al. 2011): equal settings, equal designs. With several days
+a design is played on the first alone, and given up if below the median of earlier ones there. The last days are held
+out: only the best designs are played on them, afterwards.
 """
 
 import re
@@ -38,11 +38,9 @@ class AxisRange:
 
     @property
     def log(self) -> bool:
-        """Whether it is searched on a logarithmic scale."""
         return self.low > 0 and self.high >= _WIDE * self.low
 
     def ask(self, trial: "Trial", name: str) -> str:
-        """Return the text of a value."""
         if self.whole:
             return str(trial.suggest_int(name, round(self.low), round(self.high), log=self.log))
         return f"{trial.suggest_float(name, self.low, self.high, log=self.log):.6g}"
@@ -50,7 +48,7 @@ class AxisRange:
 
 @dataclass(frozen=True)
 class Space:
-    """The axes of a search: as written, with the ends of ranges as their values, and the ranges by name."""
+    """The axes of a search, with the ends of ranges as values, and the ranges by name."""
 
     written: Sequence[tuple[str, tuple[str, ...]]]
     axes: Sequence[Axis]
@@ -61,7 +59,7 @@ class Space:
         """Return the space of a grid's *text*.
 
         Raises:
-            UsageError: If a range is empty, a name is unknown, or nothing is left to choose.
+            UsageError: If a range is empty, a name unknown, or nothing is left to choose.
         """
         written, ranges = [], dict[int, AxisRange]()
         for place, (name, texts) in enumerate(axes_of(text)):
@@ -85,7 +83,6 @@ class Space:
         return cls(written, axes, {axes[place].name: bounds for place, bounds in ranges.items()})
 
     def ask(self, trial: "Trial") -> dict[str, str]:
-        """Return the texts of a new design, by axis."""
         return {
             axis.name: self.ranges[axis.name].ask(trial, axis.name)
             if axis.name in self.ranges
@@ -95,7 +92,7 @@ class Space:
         }
 
     def points(self, design: dict[str, str], setup: Setup, unfit: str, first: int) -> list[Point]:
-        """Return the points of a design, one per assumption, numbered from *first* on."""
+        """One per assumption, numbered from *first*."""
         written = [
             (name, (design[axis.name],) if axis.name in design else texts)
             for (name, texts), axis in zip(self.written, self.axes, strict=True)
@@ -104,7 +101,7 @@ class Space:
         return [replace(point, number=first + place) for place, point in enumerate(points)]
 
     def seen(self, points: Sequence[PlayedPoint]) -> list[Axis]:
-        """Return the axes with the values that were played, numbers in rising order."""
+        """With played values, numbers ascending."""
         axes = []
         for axis in self.axes:
             texts = list(dict.fromkeys(point.texts[axis.name] for point in points))
@@ -119,9 +116,9 @@ class Searched:
     """The result of a search.
 
     Attributes:
-        points: The played points of the designs that were played on all days.
-        grid: The same points, as they were asked for.
-        history: One row per design in the order of the search: its values, what it is worth, whether it was given up.
+        points: Of designs played on all days.
+        grid: The same as asked for.
+        history: A row per design in order: values, worth, whether given up.
     """
 
     points: list[PlayedPoint]
@@ -130,7 +127,6 @@ class Searched:
 
     @property
     def stopped(self) -> int:
-        """Number of designs that were given up after the first day."""
         return sum(row["stopped"] for row in self.history)
 
 
@@ -139,10 +135,8 @@ class Search:
     """A search of *space*.
 
     Attributes:
-        setup: All other knobs, with all days of the search.
-        first_day: The same with its first day alone; None for a search of one day.
-        play: Plays points, on the days of their setups.
-        rank_by: What a design is ranked by; ``max_drawdown`` is better if smaller.
+        first_day: The setup with the first day alone; None for a search of one day.
+        rank_by: ``max_drawdown`` is better if smaller.
     """
 
     space: Space
@@ -153,7 +147,7 @@ class Search:
     unfit: str
 
     def run(self, budget: int, seed: int, step: Callable[[int], None]) -> Searched:
-        """Search *budget* designs; *step* is called with the number of designs finished since the last call."""
+        """*step* gets the number of designs finished since the last call."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -190,9 +184,9 @@ class Search:
     def worths(
         self, designs: Sequence[dict[str, str]], setup: Setup, before: int
     ) -> tuple[list[float | None], list[Point], list[PlayedPoint]]:
-        """Return what designs are worth, each under its worst assumption, and their points, numbered after *before*.
+        """Return each design's worth under its worst assumption, and the points, numbered after *before*.
 
-        None: undefined, as the design failed, or there is too little time for a lower bound.
+        None: the design failed, or there is too little time for a lower bound.
         """
         grid: list[Point] = []
         sizes = []
@@ -211,13 +205,10 @@ class Search:
         return worths, grid, played
 
     def held_out(self, searched: Searched, setup: Setup, days: int, held_days: int) -> list[dict[str, Any]]:
-        """Play the best designs on the days held out; return their quoting PnL per day, there and in the search.
+        """Play the best designs on the held-out days; return quoting PnL per day there and in the search.
 
         Args:
-            searched: The search.
-            setup: All other knobs, with the days held out.
-            days: Number of days of the search.
-            held_days: Number of days held out.
+            setup: With the days held out.
         """
         sign = 1 if self.rank_by == "max_drawdown" else -1
         known = [row for row in searched.history if row["worth"] is not None]
@@ -239,14 +230,13 @@ class Search:
 
 
 def _least_pnl(points: Sequence[PlayedPoint], days: int) -> float | None:
-    """Return the least quoting PnL per day over the assumptions of a design; None if one is undefined."""
     values = [rank_value(point, "pnl_quoting") for point in points]
     known = [value for value in values if value is not None]
     return min(known) / days if known and len(known) == len(values) else None
 
 
 def held_out(days: Sequence[str], share: float) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the days of the search, and the last ones, which it does not see; of fewer than three none."""
+    """Return the days of the search, and the last ones, held out; of fewer than three none."""
     if len(days) < 3 or share == 0:
         return days, ()
     count = min(max(1, round(share * len(days))), len(days) - 1)

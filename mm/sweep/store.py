@@ -1,4 +1,4 @@
-"""Identity of a backtest, and the store of played points by that identity."""
+"""Identity of a backtest, and the store of played points."""
 
 import json
 import sys
@@ -24,13 +24,12 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Code:
-    """The code that a point runs: all modules that it imports, from this project and from the user.
+    """The code that a point runs, ours and the user's.
 
     Attributes:
-        models: sha256 of each of a user's modules, by its name.
-        sources: Hash of the project's sources: equal in every process that may play the point.
-        exact: Hash that also covers the compiled modules and the versions of Python and of installed packages: kept
-            results are valid only for an equal one.
+        models: By name.
+        sources: Of the project: equal in every process that may play the point.
+        exact: Also covers compiled modules and versions of Python and packages: kept results need an equal one.
     """
 
     models: dict[str, str]
@@ -41,14 +40,12 @@ class Code:
 def trial_of(
     setup: Setup, inputs: Sequence[str], files: Mapping[Path, str], sources: Mapping[str, str], fitted: object
 ) -> str:
-    """Return the hash that identifies a backtest, independent of the version that plays it.
+    """Return a backtest's identity, whatever the version.
 
     Args:
-        setup: Its knobs.
-        inputs: sha256 of the day's files.
-        files: sha256 of the files that knobs name, by path.
-        sources: sha256 of a user's modules, by name.
-        fitted: The fit or schedule that it uses in addition to its knobs, as JSON; None without one.
+        inputs: Of the day's files.
+        files: By path, as named by knobs.
+        fitted: Beside its knobs, as JSON.
     """
     named = [files[path] for path in setup.files]
     latencies = setup.execution.latency_file is not None
@@ -58,11 +55,11 @@ def trial_of(
 def code_of(models: Models) -> Code:
     """Return the code that a point with these *models* runs.
 
-    A user's modules are imported, and imported again if their files have changed, so that the hashed code is played.
+    A user's modules are imported, again if their files changed, so that the hashed code is played.
 
     Raises:
         UnknownModel: If there is no such module or class.
-        UsageError: If it is not in a file, as in a notebook, where no other process can import it.
+        UsageError: If a module has no file, as in a notebook, where no other process can import it.
         ModelError: If importing a module raises.
     """
     own, others = _own_modules(_users_models(models))
@@ -71,19 +68,17 @@ def code_of(models: Models) -> Code:
 
 @lru_cache(maxsize=64)
 def _users_models(models: Models) -> list[str]:
-    """Return the user's models that *models* name."""
     return users_models(models.quote_model, models.fill_model, models.quote_params(), models.fill_params())
 
 
 @cache
 def _digests(*others: str) -> tuple[str, str]:
-    """Return the hash of the sources and of all files of a point that also imports the modules *others*."""
     files = code_files(PLAY, *others)
     return digest(sources_alone(files)), digest(files)
 
 
 def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
-    """Return the sha256 of a user's modules by name, and the other modules that these import."""
+    """Return a user's modules by name, and the others that these import."""
     if not names:
         return {}, set()
     put_cwd_first()
@@ -111,43 +106,38 @@ def _own_modules(names: Sequence[str]) -> tuple[dict[str, str], set[str]]:
 
 @dataclass(frozen=True)
 class Store:
-    """The kept points of one symbol and its days, one JSON file per point, named by its key."""
+    """Kept points of a symbol and its days, a JSON file per point, named by key."""
 
     folder: Path
 
     @classmethod
     def of(cls, out_root: Path, symbol: str, label: str) -> "Store":
-        """Return the store below *out_root* for a symbol and its days' *label*."""
         return cls(out_root / "points" / symbol / label)
 
     def find(self, key: str) -> dict[str, Any] | None:
-        """Return the content under *key*; None if it is missing or damaged."""
+        """None if missing or damaged."""
         outcome = _read(self.folder / f"{key}.json")
         return outcome if outcome is not None and outcome["key"] == key else None
 
     def keep(self, key: str, content: dict[str, Any]) -> None:
-        """Store JSON *content* under *key*, whole or not at all."""
         text = json.dumps({"schema_version": SCHEMA_VERSION, "key": key, **content}, allow_nan=False)
         self.write(f"{key}.json", text + "\n")
 
     def write(self, name: str, text: str) -> Path:
-        """Write *text* to a file in the same folder, whole or not at all, and return its path."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_file(self.folder / name) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
         return self.folder / name
 
     def tidy(self) -> None:
-        """Remove unfinished files of killed sweeps."""
         clear_unfinished(self.folder)
 
     def every(self) -> Iterator[dict[str, Any]]:
-        """Yield all contents in order of their keys."""
         yield from filter(None, map(_read, sorted(self.folder.glob("*.json"))))
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return a kept point; None if it is missing or broken, so that it is played again."""
+    """A broken point is played again."""
     try:
         outcome = json.loads(path.read_text(encoding="utf-8"))
         if outcome["schema_version"] != SCHEMA_VERSION or outcome["key"] != path.stem:

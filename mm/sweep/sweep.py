@@ -114,7 +114,7 @@ def sweep(
 
 
 def _axis(axis: tuple[str, Sequence[Any]]) -> str:
-    """Return an axis in the form of the command line; text is always quoted."""
+    """Text is always quoted."""
     name, values = axis
     plain = (str(value) if isinstance(value, Path) else value for value in values)
     texts = (
@@ -125,12 +125,10 @@ def _axis(axis: tuple[str, Sequence[Any]]) -> str:
 
 
 def write_files(folder: Path, findings: SweepFindings, head: dict[str, Any]) -> dict[str, int | None]:
-    """Write the files of a sweep except its page; return the number of rows of each, None if it is no table.
+    """Write a sweep's files except its page; return each one's rows, None if it is no table.
 
     Args:
-        folder: Folder of the run.
-        findings: The findings.
-        head: First keys of ``sweep.json`` (symbol, days).
+        head: First keys of ``sweep.json``.
     """
     text = json.dumps({**head, **findings.content}, allow_nan=False, ensure_ascii=False)
     indented = msgspec.json.format(text, indent=1)  # json is slow with indents
@@ -164,7 +162,6 @@ def _line(point: Any) -> str:
 
 
 def _series(panel: PnlPanel, columns: Sequence[int]) -> str:
-    """Return the PnL of each 60 s as CSV, one column per different trial, named by its point."""
     lines = [",".join(["start_s", *(f"point_{number}" for number in columns)])]
     for start_us, values in zip(panel.start_us.tolist(), panel.pnl.tolist(), strict=True):
         numbers = json.dumps(values, allow_nan=False, separators=(",", ":"))[1:-1]
@@ -240,14 +237,10 @@ def write(
     tapes: "Sequence[Tape]",
     searched: Row | None = None,
 ) -> SweepFindings:
-    """Write the findings of *done*: axes, played points and their work; print the table.
+    """Write the findings of *done* (axes, played points, their work) and print the table.
 
     Args:
-        run: The run.
-        done: Axes, played points, and their work.
-        rank_by: As for `find`.
-        tapes: The days that were played.
-        searched: Content of ``search`` in ``sweep.json``; None for a grid.
+        searched: ``search`` of ``sweep.json``; None for a grid.
     """
     axes, played, work = done
     stopped, record = searched["stopped"] if searched else 0, work.recording.on_record(again=True)
@@ -274,7 +267,7 @@ def _print(run: Run, findings: SweepFindings, work: Work) -> None:
 
 
 def keep(run: Run, work: Work, findings: SweepFindings, which: str, jobs: int | None) -> None:
-    """Play the points selected by KEEP_RUNS again with ``mm backtest``, each with its own run folder."""
+    """Play the points of KEEP_RUNS again, each with its own run folder."""
     ranked = [row["point"] for row in findings.rows if row["rank"] is not None]
     wanted = {"none": [], "best": ranked[:1], "all": ranked}[which]
     variables = {knob.variable for group in GROUPS for knob in knobs(group)}
@@ -297,11 +290,7 @@ def keep(run: Run, work: Work, findings: SweepFindings, which: str, jobs: int | 
 
 
 def raise_failures(played: Sequence[PlayedPoint]) -> None:
-    """Raise an error with the names of the failed points, if any.
-
-    Raises:
-        Incomplete: With the exit code of the first failed point.
-    """
+    """Raise Incomplete with the failed points' names and the first one's exit code."""
     failed = [point for point in played if point.error is not None]
     if not failed:
         return

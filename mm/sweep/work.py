@@ -1,4 +1,4 @@
-"""Outcomes of the points of a grid: stored ones are reused, the others are checked, run and stored."""
+"""Outcomes of a grid's points: stored ones are reused, others checked, run and stored."""
 
 import json
 import sys
@@ -56,13 +56,13 @@ class SharedInputs:
     """Inputs that all points of a sweep share.
 
     Attributes:
-        inputs: sha256 of the files of the days, also those of other markets.
-        files: sha256 of the files that knobs name, by path.
-        fitted: The fit for points without own fill parameters, as JSON; None without one.
-        schedule: The schedule on which every point is played a second time, as JSON; None without one.
-        micro_price: The fit of the signal ``micro_price``, as JSON; None without one.
-        reads_micro_price: The models of the points that read it: name and parameters of the quote model.
-        shipment: Transfers files to workers on other machines; None if they share this disk.
+        inputs: Files of the days, with other markets'.
+        files: Named by knobs, by path.
+        fitted: Fit for points without own parameters, as JSON.
+        schedule: Every point is played on it a second time.
+        micro_price: Fit of the signal, as JSON.
+        reads_micro_price: Quote models that read it: name and parameters.
+        shipment: Sends files to workers on other machines; None if they share this disk.
     """
 
     days: Sequence[PlayedDay]
@@ -77,7 +77,6 @@ class SharedInputs:
     shipment: Shipment | None = None
 
     def micro_price_of(self, models: Models) -> Json | None:
-        """Return the fit of ``micro_price`` for a point that reads it; None for others."""
         return self.micro_price if (models.quote_model, models.quote_params_json) in self.reads_micro_price else None
 
 
@@ -86,10 +85,10 @@ class Job:
     """One backtest of a sweep.
 
     Attributes:
-        trial: Its identity, independent of the version.
-        design: Its design, as the ledger of trials knows it.
-        key: Its key in the store: trial and version.
-        forwarded: Whether it is played on the schedule.
+        trial: Identity, whatever the version.
+        design: For the ledger of trials.
+        key: In the store: trial and version.
+        forwarded: On the schedule.
     """
 
     trial: str
@@ -103,20 +102,10 @@ class Work:
     """The work of one sweep.
 
     Attributes:
-        jobs: The different backtests by their keys, in the grid's order.
-        sources: sha256 of all modules of users' models, by name.
-        known: Number of backtests with an outcome so far.
+        known: Backtests with an outcome so far.
     """
 
     def __init__(self, points: Sequence[Point], shared: SharedInputs, store: Store, recording: Recording) -> None:
-        """Determine the different backtests of *points*.
-
-        Args:
-            points: The points.
-            shared: What they share.
-            store: Keeps played ones.
-            recording: Puts them on record.
-        """
         self.points = points
         self.recording = recording
         self._designs = Designs(shared.files)
@@ -129,21 +118,18 @@ class Work:
 
     @property
     def reads_micro_price(self) -> bool:
-        """Whether a point reads the signal ``micro_price``."""
         return bool(self._shared.reads_micro_price)
 
     @property
     def reused(self) -> int:
-        """Number of backtests reused from an earlier sweep or another point."""
         return sum(map(len, self._of_point.values())) - self.played
 
     def run(self, engine: Engine, step: Callable[[int], None], *, reuse: bool) -> list[PlayedPoint]:
         """Play the missing backtests and return every point with its outcome.
 
         Args:
-            engine: Plays tasks.
-            step: Called with the number of different backtests finished since the last call.
-            reuse: Whether to reuse the points kept by earlier sweeps.
+            step: Gets the number of backtests finished since the last call.
+            reuse: Reuse points of earlier sweeps.
         """
         outcomes = self.kept() if reuse else {}
         missing = [job for key, job in self.jobs.items() if key not in outcomes]
@@ -161,7 +147,7 @@ class Work:
         return [self._played_point(point, outcomes) for point in self.points]
 
     def kept(self) -> dict[str, Outcome]:
-        """Return the outcomes of the jobs that were kept earlier, by their keys, in the form of newly played ones."""
+        """In the form of newly played ones."""
         self._store.tidy()
         every = ((key, self._store.find(key)) for key in self.jobs)
         known = {key: {name: kept[name] for name in ("summary", "series")} for key, kept in every if kept is not None}
@@ -170,7 +156,7 @@ class Work:
         return known
 
     def keep(self, job: Job, outcome: Outcome) -> None:
-        """Store the outcome of a job and put it on record, unless it failed."""
+        """Store an outcome and record it, unless it failed."""
         if "error" not in outcome:
             self._record(job, outcome)
             about = {"inputs": sorted(self._shared.inputs), "walkforward": job.forwarded}
@@ -183,7 +169,7 @@ class Work:
         self.recording.add(job.design.trials(self._shared.days, spans, pnl, self.recording.made_by))
 
     def command(self, number: int) -> list[str]:
-        """Return the words of the command that plays the point of this *number* alone, with all paths."""
+        """With all paths."""
         point = self.points[number - 1]
         return point.setup.command(point.texts, places=True, fit=self._shared.fit)
 
@@ -238,9 +224,9 @@ def shared_inputs(
     cache: Path,
     store: str | None = None,
 ) -> SharedInputs:
-    """Return the inputs of all points, after writing the level indices of the tapes to *cache*.
+    """Return the inputs of all points, after writing the tapes' level indices to *cache*.
 
-    Workers on other machines fetch them from the object *store*, a URL; None if they share this disk.
+    *store* is a URL for workers on other machines; None if they share this disk.
     """
     files = list(dict.fromkeys(path for point in points for path in point.setup.files))
     for path in files:
@@ -263,17 +249,13 @@ def fits(
     shared: SharedInputs,
     store: Store,
 ) -> SharedInputs:
-    """Fit all data of the days, and rolling windows of them; every point is played on both.
+    """Fit the days, and rolling windows of them; every point is played on both.
 
-    The windows end before their segments by the longest order latency of the grid, so that no point uses later data.
+    Windows end before their segments by the grid's longest order latency, so that no point uses later data.
 
     Args:
-        run: Keeps the schedule and its metrics.
-        points: Points of the grid.
-        tapes: The days.
-        how: Configuration of the measurement, and of the windows.
-        shared: The inputs without fits.
-        store: Keeps the fit for the commands of points.
+        how: Of measurement and windows.
+        store: Keeps the fit for the points' commands.
 
     Raises:
         FitError: If no segment is usable.
@@ -306,13 +288,10 @@ def fits(
 
 
 def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: SharedInputs) -> SharedInputs:
-    """Make the models and rules of every point once, so that invalid values are reported before anything is played.
+    """Make every point's models and rules once: invalid values are reported before anything is played.
 
-    A user's model that raises fails only its own point, later. The micro-price is fitted if a point reads it, and
-    implausible fee rates, and fees that quotes cannot earn, are logged once.
-
-    Returns:
-        The shared inputs, with that fit.
+    A user's model that raises fails only its own point, later. The micro-price is fitted if read; implausible or
+    unearnable fees are logged once.
 
     Raises:
         UsageError: If a point is invalid; the message names it.
@@ -362,7 +341,6 @@ def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: Sh
 
 
 def _made(point: Point, markets: Markets, shared: SharedInputs) -> Play:
-    """Return the backtest of a point, on the schedule if there is one; the models of all that it plays are made."""
     setup = point.setup
     rounds = [(setup, None if setup.fitted else shared.fitted)]
     if shared.schedule is not None:
@@ -387,11 +365,10 @@ def engine(workers: Workers) -> Engine:
 
 @dataclass
 class Player:
-    """Plays points on some days, again and again; its counts are of all calls.
+    """Plays points on some days, repeatedly; counts are of all calls.
 
     Attributes:
-        run: The run, which logs the warnings of the first call.
-        setup: The days, and where results are kept.
+        run: Logs the first call's warnings.
     """
 
     run: Run
@@ -406,7 +383,6 @@ class Player:
         self.recording = Recording(self.setup.day.out_root, self.run.kind)
 
     def __call__(self, points: Sequence[Point]) -> list[PlayedPoint]:
-        """Play *points*, unless they are stored."""
         if not points:
             return []
         work = self.work(points)
@@ -416,7 +392,6 @@ class Player:
         return played_points
 
     def work(self, points: Sequence[Point]) -> Work:
-        """Return the work of *points*."""
         run = None if self.played + self.reused else self.run
         return work_of(run, points, self.markets, self.workers, self.run.tapes, self.recording)
 
@@ -429,7 +404,7 @@ def work_of(
     cache: Path,
     recording: Recording,
 ) -> Work:
-    """Return the work of *points* on the same days, after checking them; warnings are logged if there is a *run*."""
+    """Return the checked work of *points*; warnings are logged if there is a *run*."""
     store = workers.object_store if workers.cluster else None
     shared = check(run, points, markets, shared_inputs(run, points, markets, cache, store))
     day = points[0].setup.day

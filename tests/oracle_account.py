@@ -43,7 +43,7 @@ class Account:
         rules, notional_e16 = self.rules, self.notional_e16(order, book)
         quoted = order.kind == QUOTED or order.rests
         rate_e8 = rules.maker_fee_e8 if quoted else max(rules.maker_fee_e8, rules.taker_fee_e8)
-        return notional_e16 + self.fee_e8(notional_e16, rate_e8) * 10**8
+        return notional_e16 + self.fee_e8(notional_e16, max(rate_e8, 0)) * 10**8
 
     def uncovered(self, order: Order, others: list[Order], book: Book) -> str:
         """Return why the balance not locked by *others* does not cover an order, or an empty text."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -124,6 +125,11 @@ class Run:
         """
         self._declared[name] = (rows, digest, sha256, own_sha256)
         return self.path(name)
+
+    def set_knobs(self, source: str, **values: Any) -> None:
+        """Record other values of knobs than those of the start, and what they come from."""
+        changed = {name: replace(self._plan.knobs[name], value=value, source=source) for name, value in values.items()}
+        self._plan = replace(self._plan, knobs={**self._plan.knobs, **changed})
 
     def input(self, path: str, size: int, sha256: str) -> None:
         """*path* is relative to DATA_ROOT."""

@@ -42,7 +42,7 @@ class SetKnob:
     """The value that a knob had in a run.
 
     Attributes:
-        source: ``flag``, ``environment`` or ``default``.
+        source: ``flag``, ``environment``, ``file``, ``default``, or ``account``: what the exchange says of it.
         matters: Whether the result depends on it.
         is_default: Equal to the default, whatever the source.
     """

@@ -127,6 +127,9 @@ class FollowingListener:
     def funds(self, base_e8: int, quote_e8: int) -> None:
         self.ours_e8 = (base_e8, quote_e8)
 
+    def fee_rates(self, maker_e8: int, taker_e8: int) -> None:
+        self.rates_e8 = (maker_e8, taker_e8)
+
     def ready_changed(self, ready: bool, why: str) -> None:
         self.ready.append((ready, why))
 

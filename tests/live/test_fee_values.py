@@ -14,7 +14,9 @@ from mm.instrument import E8, Instrument
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.ledger import Ledger, most_fee_e8
 from mm.live.venues.fills import AccountFill
-from mm.live.venues.spot_messages import ACCOUNT
+from mm.live.venues.spot_messages import COMMISSION
+from mm.live.venues.usdm_messages import BURN
+from mm.live.venues.usdm_messages import COMMISSION as USDM_COMMISSION
 from support import ROOT
 
 GRID = Instrument("SIMUSDT", E8 // 100, 1_000, 5 * E8, "SIM", "USDT")
@@ -22,9 +24,10 @@ FILL = AccountFill(7, 70, "c-1", 1, "100.00", "2.00000", "0.01000000", "BNB", 1_
 ALL_BNB = ROOT / "tests" / "live" / "bnb_exchange.py"
 
 
-def account(**rates):
-    entry = {"balances": [], "commissionRates": rates}
-    return ACCOUNT.decode(json.dumps(entry).encode()).seen()
+def spot_rates(**more):
+    """Return the rates of an answer like the one that the documents print."""
+    kind = {"maker": "0.001", "taker": "0.002", "buyer": "0.001", "seller": "0"}
+    return COMMISSION.decode(json.dumps({"symbol": "SIMUSDT", "standardCommission": kind, **more}).encode()).rates()
 
 
 def test_assets_of_commissions_are_asked_for():
@@ -61,10 +64,40 @@ def test_fee_without_a_price_is_at_most_the_rate_of_the_account(maker, most):
     """On a notional of 200; the rate of the side counts on top of that of the role."""
     fees = FeeValues("BNB")
     fees.trade(GRID)
-    fees.rates_e8 = account(maker="0.001", taker="0.002", buyer="0.001", seller="0").rates_e8
+    fees.told(spot_rates(), {})
     fill = AccountFill(7, 70, "c-1", 1, "100.00", "2.00000", "0.01000000", "BNB", 1_000, maker)
     assert fees.valued(fill).most_e8 == int(Decimal(most) * E8)
     assert most_fee_e8(fill) == E8 // 5  # without the account's rate: 0.1 %
+
+
+def test_rates_add_up_and_the_discount_is_of_the_standard_ones():
+    """By hand: .2 % standard with the buyer's, three quarters of it with BNB; .03 % special and tax in full."""
+    more = {"maker": "0.0001", "taker": "0.0002", "buyer": "0", "seller": "0.00005"}
+    discount = {"enabledForAccount": True, "enabledForSymbol": True, "discountAsset": "BNB", "discount": "0.75000000"}
+    rates = spot_rates(specialCommission=more, taxCommission=more, discount=discount)
+    assert (rates.maker_e8, rates.taker_e8) == (200_000 + 30_000, 300_000 + 50_000)
+    assert rates.paid_e8(held=True) == (150_000 + 30_000, 225_000 + 50_000)
+    assert rates.paid_e8(held=False) == (rates.maker_e8, rates.taker_e8)
+    off = spot_rates(discount={**discount, "enabledForAccount": False})
+    assert off.paid_e8(held=True) == (200_000, 300_000)
+
+
+def test_discount_counts_only_while_its_asset_is_held():
+    """What is free and what an order locks."""
+    discount = {"enabledForAccount": True, "enabledForSymbol": True, "discount": "0.75"}
+    fees = FeeValues("BNB")
+    for held, paid_e8 in (({}, 200_000), ({"BNB": ("0", "0.5")}, 150_000), ({"BNB": ("0.0", "0")}, 200_000)):
+        fees.told(spot_rates(discount=discount), held)
+        assert fees.paid_e8 is not None
+        assert fees.paid_e8[0] == paid_e8
+
+
+def test_rebate_of_a_contract_is_a_negative_rate():
+    """The exchange does not tell the discount of BNB: the rates stay."""
+    answer = b'{"symbol":"SIMUSDT","makerCommissionRate":"-0.0001","takerCommissionRate":"0.0004"}'
+    rates = USDM_COMMISSION.decode(answer).rates(BURN.decode(b'{"feeBurn":true}'))
+    assert rates.burns
+    assert rates.paid_e8(held=True) == (-10_000, 40_000)
 
 
 @contextmanager

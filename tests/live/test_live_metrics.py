@@ -25,6 +25,7 @@ SPECIFIED = {
     "mm_equity": ("gauge", ()),
     "mm_account_age_seconds": ("gauge", ()),
     "mm_unvalued_fees": ("gauge", ("asset",)),
+    "mm_fee_rate": ("gauge", ("role",)),
     "mm_quote_distance_ticks": ("gauge", ("side",)),
     "mm_not_quoting": ("gauge", ("reason",)),
     "mm_two_sided_seconds_total": ("counter", ()),
@@ -84,7 +85,7 @@ def busy(clock: Now | None = None) -> TradingMetrics:
     metrics.ack_fill.observe(2.0)
     metrics.used["MAX_POSITION"] = 0.15
     metrics.killed = True
-    metrics.writer = 7, 0.5
+    metrics.writer, metrics.fees_e8 = (7, 0.5), (-5_000, 40_000)
     metrics.transferred_us = START_US
     metrics.unjudged, metrics.transfers_e8 = False, {"USDT": -500_000_000}
     return metrics

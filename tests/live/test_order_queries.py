@@ -154,9 +154,11 @@ def test_reconcile_reads_orders_trades_and_balances() -> None:
     async def scenario(rig: QueryRig) -> None:
         task = asyncio.ensure_future(rig.queries.reconcile())
         balances = {"balances": [{"asset": "USDT", "free": "5", "locked": "1"}]}
-        await rig.answers([], [trade(41, 9)], [], balances, {"mins": 5, "price": "99.5"})
+        fees = {"symbol": "SIMUSDT", "standardCommission": {"maker": "0.001", "taker": "0.001"}}
+        await rig.answers([], [trade(41, 9)], [], balances, fees, {"mins": 5, "price": "99.5"})
         await task
-        assert rig.api.methods == ["openOrders.status", "myTrades", "myTrades", "account.status", "avgPrice"]
+        asked = ["openOrders.status", "myTrades", "myTrades", "account.status", "account.commission", "avgPrice"]
+        assert rig.api.methods == asked
         assert rig.api.requests[2][1]["fromId"] == 42
         assert rig.holdings.balances == {"USDT": ("5", "1")}
         assert rig.checks.average_e8 == 9_950_000_000

@@ -69,9 +69,9 @@ cdef class OrderVenue:
         return INSUFFICIENT_CASH
 
     cdef wide cost_e16(self, const Order* order) noexcept nogil:
-        """Return the cash that a buy locks: its notional and fee, the taker fee if it may take."""
+        """Return the cash that a buy locks: its notional and fee, the taker fee if it may take; no rebate lowers it."""
         cdef wide notional = notional_e16(&self.orders.account, order.ticks, order.lots)
-        cdef int64_t rate_e8 = self.orders.account.maker_fee_e8
+        cdef int64_t rate_e8 = max(self.orders.account.maker_fee_e8, 0)
         if order.kind != LIMIT_MAKER and order.status == SENT:
             rate_e8 = max(rate_e8, self.orders.account.taker_fee_e8)
         if order.kind == MARKET:

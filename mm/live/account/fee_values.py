@@ -4,12 +4,14 @@ A fill carries the price of that asset as of the last reconcile. Without a price
 commission can have by the account's commission rate, which the limits on losses use.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from mm.instrument import Instrument, e8
 from mm.live.account.ledger import most_fee_e8
+from mm.live.venues.balances import Balances
 from mm.live.venues.fills import AccountFill
+from mm.live.venues.venue import FeeRates
 
 
 class FeeValues:
@@ -20,14 +22,17 @@ class FeeValues:
 
     Attributes:
         prices_e8: Price by asset, in 1e-8 of the quote asset.
-        rates_e8: Commission rate of a taker and of a maker, in 1e-8 of the notional; empty if not known.
+        rates: The account's commission rates; None while they are not known.
+        paid_e8: Those that are paid with what the account holds, of maker and taker; None while they are not known.
     """
 
     def __init__(self, discount_asset: str = "") -> None:
         self.prices_e8: dict[str, int] = {}
-        self.rates_e8: Mapping[bool, int] = {}
+        self.rates: FeeRates | None = None
+        self.paid_e8: tuple[int, int] | None = None
         self._own: frozenset[str] = frozenset()
         self._quote = ""
+        self._discount_asset = discount_asset
         self._assets = {discount_asset} if discount_asset else set()
         self._asked = frozenset(self._assets)
 
@@ -39,6 +44,11 @@ class FeeValues:
     def trade(self, instrument: Instrument) -> None:
         """Set the instrument, which names the base and the quote asset."""
         self._own, self._quote = frozenset((instrument.base_asset, instrument.quote_asset)), instrument.quote_asset
+
+    def told(self, rates: FeeRates, held: Balances) -> None:
+        """Take the account's commission rates, and the balances that decide about a discount."""
+        free, locked = held.get(self._discount_asset, ("0", "0"))
+        self.rates, self.paid_e8 = rates, rates.paid_e8(held=e8(free) + e8(locked) > 0)
 
     def needed(self) -> Iterable[tuple[str, str]]:
         """Return the assets whose price is needed, each with the asset of the price."""
@@ -53,4 +63,6 @@ class FeeValues:
         price_e8 = self.prices_e8.get(fill.commission_asset)
         if price_e8 is not None:
             return replace(fill, rate_e8=price_e8)
-        return replace(fill, most_e8=most_fee_e8(fill, self.rates_e8.get(fill.maker)))
+        rates = self.rates
+        rate_e8 = None if rates is None else rates.maker_e8 if fill.maker else rates.taker_e8
+        return replace(fill, most_e8=most_fee_e8(fill, rate_e8))

@@ -48,7 +48,7 @@ from mm.live.venues.live_orders import AHEAD_MS, RESTING, Doubt, LiveOrder, Orde
 from mm.live.venues.positions import ContractSetup, MarginCalled
 from mm.live.venues.refusals import FILTERS, Refusal, Why, unsent
 from mm.live.venues.requests import answer_of
-from mm.live.venues.venue import ApiAnswer, OrderEvent, OrderFilters, Outcome
+from mm.live.venues.venue import ApiAnswer, FeeRates, OrderEvent, OrderFilters, Outcome
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger as Logger
@@ -121,6 +121,7 @@ class Gateway:
         self._regridded: TryLater | None = None
         self._halted = ""  # the status of the symbol at the start, if it did not trade
         self._filters_s = 0.0  # when they were last asked for
+        self._fees_told: tuple[int, int] | None = None
         self._compared, self._comparing = 0, False  # comparisons of account and setup so far; whether one is under way
         self._pauses, self._setup_differed = OrderPauses(run.symbol, log), ""
         self._answered_s = self._none_s = 0.0  # of sweeps
@@ -148,6 +149,16 @@ class Gateway:
     def setup(self) -> ContractSetup | None:
         """How the account is set up for a contract, as of the start; None for a symbol with balances."""
         return self._contract.setup if self._contract else None
+
+    @property
+    def fee_rates(self) -> FeeRates | None:
+        """The account's commission rates, as of the last reconcile; None if the exchange does not give them."""
+        return self._fees.rates
+
+    @property
+    def fees_e8(self) -> tuple[int, int] | None:
+        """The rates of maker and taker that are paid with what the account holds, in 1e-8 of the notional."""
+        return self._fees.paid_e8
 
     @property
     def open_orders(self) -> int:
@@ -790,6 +801,7 @@ class Gateway:
                 self.review()
                 return
             self._report_balances(current=ends == self._states.ends)
+            self._compare_fees()
             settled = self._account_compared()
             await self._compare_setup()
             self._compared, self._comparing = self._compared + 1, False
@@ -800,6 +812,18 @@ class Gateway:
     def _differs(self) -> str:
         """Return how the account differs from the audit logs; empty if it does not."""
         return self._run.account.why if self._run.account else ""
+
+    def _compare_fees(self) -> None:
+        """Report the account's commission rates, and say that they have changed."""
+        before, now = self._fees_told, self._fees.paid_e8
+        if now is None or now == before:
+            return
+        self._fees_told = now
+        if before is not None:
+            pairs = zip(("maker", "taker"), before, now, strict=True)
+            changes = {role: f"{short_text(old)} to {short_text(new)}" for role, old, new in pairs if old != new}
+            self._log.warning("fee_rates_changed", **changes, note="quotes use them from the next start on")
+        self._reports.tell(lambda listener: listener.fee_rates(*now))
 
     async def _compare_setup(self) -> None:
         """Look at the setup of a contract, and report that it is not the one of the start any more."""

@@ -7,8 +7,12 @@ and trades that no event reported are booked. The next reconcile reads the trade
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+import msgspec
+
+from mm.errors import OffGrid
 from mm.instrument import e8
 from mm.live.account.fee_values import FeeValues
 from mm.live.account.holdings import SETTLED_US, Holdings
@@ -35,6 +39,8 @@ from mm.live.venues.venue import (
 )
 
 AGAIN_S, GRACE_S, LONGEST_WAIT_S = 0.25, 0.1, 5.0
+RATES_S = 25.0
+"""Least time between two questions for commission rates, in s."""
 PAID_AGAIN_US, UNLISTED_US = 60_000_000, 60_000_000
 """Payments are asked for from so long before the last one on, and an announced one may be listed so late, in µs."""
 
@@ -97,7 +103,7 @@ class OrderQueries:
         self._api, self._changed, self._forgot = api, changed, forgot
         self._exchange, self._venue = venues
         self.recognised = self._begun = False
-        self._missing_since_us = 0
+        self._missing_since_us, self._rates_s = 0, 0.0
         self._foreign: set[int] = set()
         self.payments_due, self._announced_us = True, 0
         self.foreign_orders = 0
@@ -180,6 +186,7 @@ class OrderQueries:
         self._begun = True
         await self._payments()
         await self._account()
+        await self._fee_rates()
         await self._fee_prices()
         await self.mean_price()
 
@@ -358,7 +365,6 @@ class OrderQueries:
         answer = await self._answer(self._exchange.account())
         account = self._exchange.account_of(answer)
         self._holdings.answered(account.balances, account.us, answer.us + self._clock.offset_us)
-        self._fees.rates_e8 = account.rates_e8 or self._fees.rates_e8
         listed_late = self._announced_us and self._clock.timestamp_ms() * 1_000 < self._announced_us + UNLISTED_US
         if self._run.account and not listed_late:
             self._run.account.compare(self._holdings.balances)
@@ -389,6 +395,18 @@ class OrderQueries:
                 call = self._venue.trades_since(since_us)
             else:
                 return
+
+    async def _fee_rates(self) -> None:
+        """Read the account's commission rates, not too often; if the exchange does not give them, known ones stay."""
+        now_s = asyncio.get_running_loop().time()
+        if self._fees.rates is not None and now_s < self._rates_s:
+            return
+        answers = [await answer_of(self._api().request, call) for call in self._venue.fee_rates()]
+        if any(answer.outcome is not Outcome.DONE for answer in answers):
+            return
+        with suppress(msgspec.MsgspecError, OffGrid):  # a start without rates says so
+            self._fees.told(self._venue.fee_rates_of(answers), self._holdings.balances)
+            self._rates_s = now_s + RATES_S
 
     async def _fee_prices(self) -> None:
         """Read the prices of assets in which commissions are paid; one that the exchange does not give is not known."""

@@ -87,6 +87,9 @@ class OrderListener:
     def balances(self, held: Balances) -> None:
         """The balances by asset, all known ones."""
 
+    def fee_rates(self, maker_e8: int, taker_e8: int) -> None:
+        """The account's commission rates, in 1e-8 of the notional, at first and after each change."""
+
     def caught_up(self) -> bool:
         """Return whether an order that has waited may leave now, after what had arrived was read."""
         return True

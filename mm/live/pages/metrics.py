@@ -42,6 +42,12 @@ UNVALUED = MetricFamily(
     "mm_pnl are left out.",
     ("asset",),
 )
+FEE_RATE = MetricFamily(
+    "mm_fee_rate",
+    "gauge",
+    "Commission rate of the account, a share of the notional, by role; below 0 a rebate.",
+    ("role",),
+)
 TRANSFERS = MetricFamily(
     "mm_account_transfers",
     "gauge",
@@ -128,6 +134,7 @@ class TradingMetrics:
         equity_e8: Value of the account, in 1e-8 of the quote asset.
         pnl_e8: Parts of the PnL by `PARTS`, in 1e-8 of the quote asset.
         unvalued_e8: Commissions without a known value, in 1e-8 of their assets; with one, no net result is shown.
+        fees_e8: The account's commission rates of maker and taker, in 1e-8 of the notional; None if not known.
         orders: Sent requests, by ``place``, ``cancel``, ``replace`` or ``amend``.
         fills: Executions: +1 bought, -1 sold.
         rejects: Refused orders, by a limit's knob, a filter, or the exchange's code.
@@ -157,6 +164,7 @@ class TradingMetrics:
         self.equity_e8: int | None = None
         self.pnl_e8: Mapping[str, int] = {}
         self.unvalued_e8: Mapping[str, int] = {}
+        self.fees_e8: tuple[int, int] | None = None
         self.orders, self.rejects = Counter(dict.fromkeys(ACTIONS, 0)), Counter[str]()
         self.fills = Counter(dict.fromkeys(SIDES, 0))
         self.ack, self.ack_fill = BucketCounts(ACK_BUCKETS_S), BucketCounts(ACK_FILL_BUCKETS_S)
@@ -195,6 +203,10 @@ class TradingMetrics:
             EQUITY: [] if self.unvalued_e8 else _money(self.equity_e8),
             ACCOUNT_AGE: [] if account_age_s is None else [("", {}, account_age_s)],
             UNVALUED: [("", {"asset": asset}, decimal_text(paid)) for asset, paid in sorted(self.unvalued_e8.items())],
+            FEE_RATE: [
+                ("", {"role": role}, decimal_text(rate))
+                for role, rate in zip(("maker", "taker"), self.fees_e8 or (), strict=False)
+            ],
             DISTANCE: [("", {"side": SIDES[side]}, float(ticks)) for side, ticks in self.distances.items()],
             NOT_QUOTING: [("", {"reason": _lasting(why)}, 1)] if (why := self.why_not_quoting) else [],
             TWO_SIDED: [("", {}, self.two_sided_s(at_us))],

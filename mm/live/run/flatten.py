@@ -237,7 +237,8 @@ class Flatten:
         gateway.attach(outcome)  # orders of earlier runs have ended: it gets what they have filled since the log
         self._position_e8 = ledger.position_e8
         _, book = await book_of(trade.parts.rest.rest, trade.symbol, trade.run.log, LEVELS)
-        share, rate_e8 = trade.strategy.risk.price_band, e8(trade.strategy.account.taker_fee_rate)
+        share = trade.strategy.risk.price_band
+        rate_e8 = gateway.fees_e8[1] if gateway.fees_e8 else e8(trade.strategy.account.taker_fee_rate)
         low_e8, high_e8 = gateway.bounds_e8(-1 if self._position_e8 > 0 else 1)
         grid, band_e8 = gateway.instrument, None if share is None else e8(share)
         grid = replace(grid, filters=replace(grid.filters, min_price_e8=low_e8, max_price_e8=high_e8))

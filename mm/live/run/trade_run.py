@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from mm.backtest.run_terms import FEE_RATE
 from mm.base.audit_chain import audit_folder, audit_path
 from mm.errors import DataError, MMError, TryLater
-from mm.instrument import Instrument, e8, from_exchange_info, short_text
+from mm.instrument import E8, Instrument, e8, from_exchange_info, short_text
 from mm.live.account.check import AccountCheck
 from mm.live.account.exchange import ExchangeAccount
 from mm.live.account.kill_switch import note_none_open
@@ -31,6 +32,7 @@ from mm.live.run.terms import ShadowTerms, UnlistedSymbol
 from mm.live.run.trader import KILL
 from mm.live.state.stores import StateStores
 from mm.market_data.recording import Parts
+from mm.play.fee_ticks import with_fee_ticks
 from mm.play.setup import PlayKnobs
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 _Found = TypeVar("_Found")
 SETTLE_S = 0.02
+ACCOUNT_FEES = "account"
+"""Where a run's knobs come from that the account's commission rates have set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +156,7 @@ class TradeRun(LiveRun):
         self.equity = EquityFile(day.out_root, self.symbol, knobs.account)
         self.metrics.unjudged = True
         self.stopped = self.killed_by = self.unthrown = ""
+        self._given = {name: value["value"] for name, value in run.about.knobs.items()}
         self._stop_wanted = asyncio.Event()
         self._throwing: Thread | None = None
 
@@ -325,6 +330,7 @@ class TradeRun(LiveRun):
             self.may_rest = True
             try:
                 await self.unless_stopped(self._ready(gateway))
+                self._take_fees(gateway)
                 await self.job.work(OpenTrade(self, history, ledger, check, audit, gateway))
             finally:
                 await gateway.stop()
@@ -352,6 +358,35 @@ class TradeRun(LiveRun):
                 return
             await asyncio.sleep(SETTLE_S)
         raise TryLater(f"{self.symbol}: {gateway.open_orders} orders of earlier runs have not ended; start it again")
+
+    def _take_fees(self, gateway: Gateway) -> None:
+        """Use the account's commission rates for what was not set, and say where a set one differs."""
+        log, given, rates = self.run.log, self.strategy.account, gateway.fee_rates
+        if gateway.fees_e8 is None or rates is None:
+            shown = {"maker": given.maker_fee_rate, "taker": given.taker_fee_rate}
+            log.warning("fee_rates_unknown", **shown, note="the exchange does not give them; the configured ones count")
+            return
+        own = dict(zip(("maker_fee_rate", "taker_fee_rate"), map(short_text, gateway.fees_e8), strict=True))
+        unset: dict[str, Any] = {name: rate for name, rate in own.items() if getattr(given, name) == FEE_RATE}
+        for name in own.keys() - unset.keys():
+            if e8(getattr(given, name)) != e8(own[name]):
+                note = "the account pays its own; leave the knob out to quote by it"
+                log.warning(
+                    "fee_differs", knob=name.upper(), configured=getattr(given, name), account=own[name], note=note
+                )
+        models = with_fee_ticks(self.strategy.models, self._fee_ticks(gateway.fees_e8[0]))
+        params = models.quote_params_json
+        if params != self.strategy.models.quote_params_json:
+            self.run.set_knobs(ACCOUNT_FEES, quote_params_json=params)
+        self.run.set_knobs(ACCOUNT_FEES, **unset)
+        self.strategy = replace(self.strategy, account=replace(given, **unset), models=models)
+        log.info("account_fees", maker=own["maker_fee_rate"], taker=own["taker_fee_rate"], in_bnb=rates.burns)
+
+    def _fee_ticks(self, rate_e8: int) -> float:
+        """Return a commission in ticks, at the mid of the first book; 0 without one."""
+        prices = [e8(price) for price in (self.terms.best_bid, self.terms.best_ask) if price]
+        tick_e8 = self.terms.opening(self.strategy.market).instrument.tick_e8
+        return round(rate_e8 * sum(prices) / len(prices) / (E8 * tick_e8), 6) if prices else 0.0
 
     async def unless_stopped(self, work: Coroutine[Any, Any, _Found]) -> _Found:
         """Return the result of a part of the start; raises if the trade is stopped or killed before its end."""
@@ -398,8 +433,8 @@ class TradeRun(LiveRun):
         return f"; may still be open: {named}; mm trade cancel --symbol {','.join(own)}{beside}"
 
     def given(self) -> dict[str, Any]:
-        """Return the run's knobs."""
-        return {name: value["value"] for name, value in self.run.about.knobs.items()}
+        """Return the run's knobs, as they were set."""
+        return self._given
 
     def _gateway_run(self, history: RunHistory, check: AccountCheck) -> GatewayRun:
         return GatewayRun(

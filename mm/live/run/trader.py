@@ -509,6 +509,11 @@ class Trader(OrderListener):
         if self._observer is not None:
             self._observer.contract.margin = found
 
+    def fee_rates(self, maker_e8: int, taker_e8: int) -> None:
+        """Show the account's commission rates."""
+        if self._observer:
+            self._observer.metrics.fees_e8 = maker_e8, taker_e8
+
     def margin_called(self, us: int) -> None:  # noqa: ARG002 - the listener's signature
         """Count a margin call."""
         if self._observer is not None:

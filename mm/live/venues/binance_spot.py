@@ -1,6 +1,6 @@
 """Binance Spot: routes, weights, requests, and what its answers and user events say."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -18,6 +18,7 @@ from mm.live.venues.spot_messages import (
     AMEND,
     BALANCE,
     BALANCE_EVENT,
+    COMMISSION,
     EXECUTION,
     EXECUTION_EVENT,
     ORDER,
@@ -36,6 +37,7 @@ from mm.live.venues.venue import (
     ApiAnswer,
     ApiWatcher,
     Call,
+    FeeRates,
     Outcome,
     Replaced,
     RequestParams,
@@ -66,9 +68,10 @@ EXCHANGE_INFO = Route("exchangeInfo", "GET", "/api/v3/exchangeInfo", 20, signed=
 MEAN_PRICE = Route("avgPrice", "GET", "/api/v3/avgPrice", 2, signed=False)
 LAST_PRICE = Route("ticker.price", "GET", "/api/v3/ticker/price", 2, signed=False)
 TIME = Route("time", "GET", "/api/v3/time", signed=False)
+FEE_RATES = Route("account.commission", "GET", "/api/v3/account/commission", 20)
 ROUTES = (
     *(PLACE, CANCEL, REPLACE_ORDER, AMEND_ORDER, ORDER_STATUS, OPEN_ORDERS, CANCEL_ALL, MY_TRADES, ACCOUNT_STATUS),
-    *(ORDER_COUNTS, EXCHANGE_INFO, MEAN_PRICE, LAST_PRICE, TIME),
+    *(ORDER_COUNTS, EXCHANGE_INFO, MEAN_PRICE, LAST_PRICE, TIME, FEE_RATES),
 )
 """All requests that REST has, too."""
 LOG_ON = LogOn(
@@ -159,7 +162,15 @@ class SpotVenue(OrderRequests):
         """Ask for the terms of the symbol."""
         return EXCHANGE_INFO, {"symbol": self._symbol}
 
+    def fee_rates(self) -> Sequence[Call]:
+        """Ask for the commission rates of the account."""
+        return ((FEE_RATES, {"symbol": self._symbol}),)
+
     # answers
+
+    def fee_rates_of(self, answers: Sequence[ApiAnswer]) -> FeeRates:
+        """Return the commission rates: standard, special and tax, of the side that pays more."""
+        return COMMISSION.decode(answers[0].result).rates()
 
     def seen_all(self, answer: ApiAnswer) -> list[OrderSeen]:
         """Return the orders of an answer that has several."""

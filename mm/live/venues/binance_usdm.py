@@ -23,7 +23,9 @@ from mm.live.venues.usdm_connection import UsdmConnection
 from mm.live.venues.usdm_messages import (
     ACCOUNT,
     ACCOUNT_ANSWER,
+    BURN,
     CALL_EVENT,
+    COMMISSION,
     CONFIG_EVENT,
     CONFIGS,
     CONFIGURED,
@@ -48,6 +50,7 @@ from mm.live.venues.venue import (
     ApiAnswer,
     ApiWatcher,
     Call,
+    FeeRates,
     Outcome,
     Replaced,
     RequestParams,
@@ -85,10 +88,13 @@ DUAL_SIDE = Route("positionSide/dual", "GET", "/fapi/v1/positionSide/dual", 30, 
 MULTI_ASSETS = Route("multiAssetsMargin", "GET", "/fapi/v1/multiAssetsMargin", 30, by_rest=True)
 SYMBOL_CONFIG = Route("symbolConfig", "GET", "/fapi/v1/symbolConfig", 5, by_rest=True)
 INCOME = Route("income", "GET", "/fapi/v1/income", 30, by_rest=True)
+FEE_RATES = Route("commissionRate", "GET", "/fapi/v1/commissionRate", 20, by_rest=True)
+FEE_BURN = Route("feeBurn", "GET", "/fapi/v1/feeBurn", 30, by_rest=True)
 COUNTDOWN = Route("countdownCancelAll", "POST", "/fapi/v1/countdownCancelAll", 10, by_rest=True)
 ROUTES = (
     *(PLACE, MODIFY, CANCEL, ORDER_STATUS, ACCOUNT_STATUS, POSITION, TIME, OPEN_ORDERS, CANCEL_ALL, USER_TRADES),
     *(ORDER_COUNTS, EXCHANGE_INFO, MARK_PRICE, LAST_PRICE, DUAL_SIDE, MULTI_ASSETS, SYMBOL_CONFIG, INCOME, COUNTDOWN),
+    *(FEE_RATES, FEE_BURN),
 )
 """All requests that REST has, too."""
 
@@ -186,7 +192,16 @@ class UsdmVenue(OrderRequests):
         """Ask for the terms of all symbols: there is no other request for those of one."""
         return EXCHANGE_INFO, {}
 
+    def fee_rates(self) -> Sequence[Call]:
+        """Ask for the commission rates of the account, and whether they are taken in BNB."""
+        return (FEE_RATES, {"symbol": self._symbol}), (FEE_BURN, {})
+
     # answers
+
+    def fee_rates_of(self, answers: Sequence[ApiAnswer]) -> FeeRates:
+        """Return the commission rates, of the answers in their order."""
+        rates, burn = answers
+        return COMMISSION.decode(rates.result).rates(BURN.decode(burn.result))
 
     def seen_all(self, answer: ApiAnswer) -> list[OrderSeen]:  # noqa: ARG002 - the protocol's
         """Return none: the answer to a cancel of all names no order."""

@@ -4,12 +4,12 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
 from mm.clock import exchange_us
-from mm.instrument import e8
+from mm.instrument import E8, e8
 from mm.live.venues.balances import Transfer
 from mm.live.venues.binance import STATES
 from mm.live.venues.fills import BUY, SELL, AccountFill
 from mm.live.venues.live_orders import OrderSeen, OrderState
-from mm.live.venues.venue import AccountSeen, BalancesEvent, ListedOrder
+from mm.live.venues.venue import AccountSeen, BalancesEvent, FeeRates, ListedOrder
 
 
 class OrderEntry(Struct, gc=False):
@@ -109,7 +109,7 @@ class BalanceEntry(Struct, gc=False):
     locked: str
 
 
-class CommissionRates(Struct, gc=False):
+class CommissionRates(Struct, frozen=True, gc=False):
     """The commission rates of an account, as fractions of the notional."""
 
     maker: str = "0"
@@ -117,21 +117,51 @@ class CommissionRates(Struct, gc=False):
     buyer: str = "0"
     seller: str = "0"
 
+    def role_e8(self) -> tuple[int, int]:
+        """Return the rates of maker and taker, 1e-8, of the side that pays more."""
+        side_e8 = max(e8(self.buyer), e8(self.seller))
+        return e8(self.maker) + side_e8, e8(self.taker) + side_e8
+
+
+class Discount(Struct, frozen=True, gc=False):
+    """The discount of commissions that are paid in another asset: what the standard rates are multiplied by."""
+
+    enabledForAccount: bool = False
+    enabledForSymbol: bool = False
+    discount: str = "1"
+
+
+class CommissionEntry(Struct):
+    """The answer to ``account.commission``: three kinds of rates, which add up."""
+
+    standardCommission: CommissionRates
+    specialCommission: CommissionRates = CommissionRates()
+    taxCommission: CommissionRates = CommissionRates()
+    discount: Discount = Discount()
+
+    def rates(self) -> FeeRates:
+        """Return the rates that are paid, without and with the discount, which is of the standard ones alone."""
+        standard_e8, others = self.standardCommission.role_e8(), (self.specialCommission, self.taxCommission)
+        more_e8 = [sum(rates) for rates in zip(*(one.role_e8() for one in others), strict=True)]
+        share_e8 = e8(self.discount.discount)
+        maker_e8, taker_e8 = (rate_e8 + more for rate_e8, more in zip(standard_e8, more_e8, strict=True))
+        maker_less_e8, taker_less_e8 = (
+            -(-rate_e8 * share_e8 // E8) + more for rate_e8, more in zip(standard_e8, more_e8, strict=True)
+        )
+        burns = self.discount.enabledForAccount and self.discount.enabledForSymbol
+        return FeeRates(maker_e8, taker_e8, burns, (maker_less_e8, taker_less_e8))
+
 
 class AccountEntry(Struct):
     """The answer to ``account.status``."""
 
     balances: list[BalanceEntry] = []
-    commissionRates: CommissionRates | None = None
     updateTime: int = 0
 
     def seen(self) -> AccountSeen:
         """Return its content."""
         held = {balance.asset: (balance.free, balance.locked) for balance in self.balances}
-        rates, since = self.commissionRates, self.updateTime
-        extra_e8 = max(e8(rates.buyer), e8(rates.seller)) if rates else 0
-        rates_e8 = {False: e8(rates.taker) + extra_e8, True: e8(rates.maker) + extra_e8} if rates else None
-        return AccountSeen(held, exchange_us(since) if since else 0, rates_e8)
+        return AccountSeen(held, exchange_us(self.updateTime) if self.updateTime else 0)
 
 
 class AssetPrice(Struct, gc=False):
@@ -240,6 +270,7 @@ AMEND = Decoder(AmendAnswer)
 REPLACE = Decoder(ReplaceAnswer)
 TRADES = Decoder(list[TradeEntry])
 ACCOUNT = Decoder(AccountEntry)
+COMMISSION = Decoder(CommissionEntry)
 PRICE = Decoder(AssetPrice)
 EXECUTION_EVENT = Decoder(ExecutionEvent)
 POSITION_EVENT = Decoder(PositionEvent)

@@ -10,7 +10,7 @@ from mm.live.venues.binance import STATES
 from mm.live.venues.fills import BUY, SELL, AccountFill
 from mm.live.venues.live_orders import OrderSeen, OrderState
 from mm.live.venues.positions import ContractSetup, MarginCalled, MarginSeen, PositionIncome, PositionSeen, SetupChanged
-from mm.live.venues.venue import AccountSeen, BalancesEvent, ListedOrder
+from mm.live.venues.venue import AccountSeen, BalancesEvent, FeeRates, ListedOrder
 
 STATES_USDM = {**STATES, "NEW_INSURANCE": OrderState.LIVE, "NEW_ADL": OrderState.LIVE}
 _KINDS = {"GTX": "LIMIT_MAKER", "IOC": "IOC", "FOK": "FOK"}
@@ -111,7 +111,7 @@ class UsdmAccountEntry(Struct):
             asset.asset: MarginSeen(e8(asset.marginBalance), e8(asset.maintMargin), e8(asset.availableBalance))
             for asset in self.assets
         }
-        return AccountSeen(held, _us(max((asset.updateTime for asset in self.assets), default=0)), None, margins)
+        return AccountSeen(held, _us(max((asset.updateTime for asset in self.assets), default=0)), margins)
 
 
 class RiskEntry(Struct, gc=False):
@@ -182,6 +182,24 @@ class SymbolConfig(Struct, gc=False):
 def _whole_e8(text: str) -> int:
     """Return an amount in 1e-8; 0 for the exchange's word for no bound."""
     return e8(text) if text.replace(".", "", 1).isdigit() else 0
+
+
+class FeeBurn(Struct, gc=False):
+    """The answer to ``feeBurn``."""
+
+    feeBurn: bool
+
+
+class CommissionRate(Struct, gc=False):
+    """The answer to ``commissionRate``."""
+
+    makerCommissionRate: str
+    takerCommissionRate: str
+
+    def rates(self, burn: FeeBurn) -> FeeRates:
+        """Return the rates; the exchange does not tell the discount of commissions in BNB."""
+        rates_e8 = e8(self.makerCommissionRate), e8(self.takerCommissionRate)
+        return FeeRates(*rates_e8, burn.feeBurn, rates_e8)
 
 
 class AnyPrice(Struct, gc=False):
@@ -370,6 +388,8 @@ ACCOUNT_ANSWER = Decoder(UsdmAccountEntry)
 RISKS = Decoder(list[RiskEntry])
 INCOME_ROWS = Decoder(list[IncomeEntry])
 CONFIGS = Decoder(list[SymbolConfig])
+COMMISSION = Decoder(CommissionRate)
+BURN = Decoder(FeeBurn)
 DUAL = Decoder(DualSide)
 MULTI = Decoder(MultiAssets)
 PRICE = Decoder(AnyPrice)

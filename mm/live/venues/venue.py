@@ -153,15 +153,31 @@ class AccountSeen(NamedTuple):
     Attributes:
         balances: Free and locked amount by asset, of those that are held.
         us: The instant that they are of, µs; 0 if the exchange does not tell.
-        rates_e8: Commission rate of a taker (False) and of a maker (True), in 1e-8 of the notional; None if it does not
-            tell.
         margins: Margin by asset; None of an account without contracts.
     """
 
     balances: Balances
     us: int
-    rates_e8: Mapping[bool, int] | None = None
     margins: Mapping[str, MarginSeen] | None = None
+
+
+class FeeRates(NamedTuple):
+    """The commission rates of an account for a symbol, in 1e-8 of the notional; negative for a rebate.
+
+    Attributes:
+        burns: Whether commissions are taken in the discount asset while the account holds it.
+        discounted_e8: The rates of maker and taker that are paid then; equal to the others if the exchange does not
+            tell the discount.
+    """
+
+    maker_e8: int
+    taker_e8: int
+    burns: bool
+    discounted_e8: tuple[int, int]
+
+    def paid_e8(self, *, held: bool) -> tuple[int, int]:
+        """Return the rates of maker and taker that are paid; *held* is whether the discount asset is held."""
+        return self.discounted_e8 if self.burns and held else (self.maker_e8, self.taker_e8)
 
 
 # ---------------------------------------------------------------------- events
@@ -427,7 +443,13 @@ class SymbolVenue(Protocol):
     def terms(self) -> Call:
         """Ask for the terms of the symbol."""
 
+    def fee_rates(self) -> Sequence[Call]:
+        """Ask for the commission rates of the account."""
+
     # answers
+
+    def fee_rates_of(self, answers: Sequence[ApiAnswer]) -> FeeRates:
+        """Return the commission rates, of the answers in their order."""
 
     def seen(self, answer: ApiAnswer) -> OrderSeen:
         """Return the order of an answer."""

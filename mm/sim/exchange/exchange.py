@@ -5,7 +5,7 @@ then passes the log rows of both to every listener before the call returns.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from mm.instrument import decimal_text
@@ -139,6 +139,11 @@ class Exchange:
             [(grid.price(ticks), grid.qty(lots)) for ticks, lots in self._core.depth(side, limit)] for side in (+1, -1)
         )
         return self._core.update_id, bids, asks
+
+    def set_fees(self, maker_e8: int, taker_e8: int) -> None:
+        """Charge these rates from now on, in 1e-8; below 0 they are rebates."""
+        self.rules = replace(self.rules, maker_rate_e8=maker_e8, taker_rate_e8=taker_e8)
+        self.settlement.rates_e8 = maker_e8, taker_e8
 
     def average(self) -> Average:
         """Return the mean price for the filters: mean of recent trades, else the reference price of the rules."""

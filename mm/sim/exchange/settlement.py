@@ -49,6 +49,7 @@ class Settlement:
     Attributes:
         market: Gains of the simulated market, in 1e-8; negative for losses.
         fees: Fees charged by the exchange, in 1e-8.
+        rates_e8: Fee rates of maker and taker, in 1e-8; below 0 they are rebates.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Settlement:
     ) -> None:
         self.market = UserAccount(0, "market")
         self.fees = UserAccount(0, "fees")
-        self._rules = rules
+        self._rules, self.rates_e8 = rules, (rules.maker_rate_e8, rules.taker_rate_e8)
         self._core = core
         self._accounts = accounts
         self._orders = orders
@@ -209,9 +210,8 @@ class Settlement:
 
     def _pay(self, account: UserAccount, side: int, ticks: int, lots: int, *, is_maker: bool) -> int:
         """Move both assets of a user's trade, and its fee, which is returned in 1e-8."""
-        rules = self._rules
         self._move(account, side, ticks, lots)
-        fee = fee_e8(self._worth(-side, ticks, lots), rules.maker_rate_e8 if is_maker else rules.taker_rate_e8)
+        fee = fee_e8(self._worth(-side, ticks, lots), self.rates_e8[not is_maker])
         account.receives(side).free -= fee
         self.fees.receives(side).free += fee
         return fee

@@ -265,16 +265,16 @@ class SymbolTexts(GridTexts):
 
     # accounts
 
-    def account(self, account: UserAccount, *, omit_zero: bool) -> Json:
-        """Return an account; *omit_zero* is whether assets with zero balance are omitted."""
-        rules = self._rules
+    def account(self, account: UserAccount, rates_e8: tuple[int, int], *, omit_zero: bool) -> Json:
+        """Return an account with its fee rates; *omit_zero* is whether assets with zero balance are omitted."""
+        maker_e8, taker_e8 = rates_e8
         balances = {self._assets[+1]: account.base, self._assets[-1]: account.quote, **account.others}
         return {
-            "makerCommission": rules.maker_rate_e8 // _RATE_UNIT_E8,
-            "takerCommission": rules.taker_rate_e8 // _RATE_UNIT_E8,
+            "makerCommission": maker_e8 // _RATE_UNIT_E8,
+            "takerCommission": taker_e8 // _RATE_UNIT_E8,
             "buyerCommission": 0,
             "sellerCommission": 0,
-            "commissionRates": self.commission()["standardCommission"],
+            "commissionRates": self.commission(rates_e8)["standardCommission"],
             "canTrade": True,
             "canWithdraw": False,
             "canDeposit": False,
@@ -292,14 +292,13 @@ class SymbolTexts(GridTexts):
             "uid": account.number,
         }
 
-    def commission(self) -> Json:
-        """Return the fee rates."""
+    def commission(self, rates_e8: tuple[int, int]) -> Json:
+        """Return the fee rates, those of maker and taker in 1e-8."""
         none = {"maker": ZERO, "taker": ZERO, "buyer": ZERO, "seller": ZERO}
-        rules = self._rules
+        maker_e8, taker_e8 = rates_e8
         return {
             "symbol": self.symbol,
-            "standardCommission": none
-            | {"maker": decimal_text(rules.maker_rate_e8), "taker": decimal_text(rules.taker_rate_e8)},
+            "standardCommission": none | {"maker": decimal_text(maker_e8), "taker": decimal_text(taker_e8)},
             "specialCommission": none,
             "taxCommission": none,
             "discount": {
@@ -321,9 +320,9 @@ class SymbolTexts(GridTexts):
         assert isinstance(what, BalanceUpdate)
         return self._balance(what)
 
-    def truth(self, exchange: "Exchange", account: UserAccount) -> Json:  # noqa: ARG002 - balances are of the account
+    def truth(self, exchange: "Exchange", account: UserAccount) -> Json:
         """Return what an account has, for the record of the truth."""
-        return {"balances": self.account(account, omit_zero=False)["balances"]}
+        return {"balances": self.account(account, exchange.settlement.rates_e8, omit_zero=False)["balances"]}
 
     def terminated(self, us: int) -> Json:
         """Return the event that ends a subscription."""

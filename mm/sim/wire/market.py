@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from mm.errors import MMError
+from mm.instrument import E8, decimal_text, e8
 from mm.sim.exchange.accounts import RateLimit, UserAccount
 from mm.sim.exchange.exchange import Exchange
 from mm.sim.flow.market import Flow
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from mm.sim.wire.feed import StreamFeed
     from mm.sim.wire.http_messages import Request, Response
     from mm.sim.wire.ws_api import ApiSession
+
+
+_HIGHEST_FEE_E8 = E8 // 10
 
 
 class BadControl(MMError):
@@ -108,6 +112,17 @@ def only_text(content: Mapping[str, Any], name: str) -> str | None:
         raise BadControl(f'the body must be {{"{name}": "…"}}, a text')
     text: str | None = content[name]
     return text
+
+
+def set_fees(exchange: Exchange, content: Mapping[str, Any]) -> dict[str, str]:
+    """Change the fee rates of a symbol, as a control call."""
+    if content.keys() != {"maker", "taker"} or not all(isinstance(rate, str) for rate in content.values()):
+        raise BadControl('the body must be {"maker": "…", "taker": "…"}, shares of the notional')
+    maker_e8, taker_e8 = e8(content["maker"]), e8(content["taker"])
+    if max(abs(maker_e8), abs(taker_e8)) > _HIGHEST_FEE_E8:
+        raise BadControl(f"maker={content['maker']} taker={content['taker']}: each must be from -0.1 to 0.1")
+    exchange.set_fees(maker_e8, taker_e8)
+    return {"maker": decimal_text(maker_e8), "taker": decimal_text(taker_e8)}
 
 
 def set_status(exchange: Exchange, content: Mapping[str, Any]) -> dict[str, str]:

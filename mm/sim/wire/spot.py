@@ -14,7 +14,7 @@ from mm.sim.wire.answers import Json, SymbolTexts
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.limits import WEIGHT_LIMIT, WireLimits
-from mm.sim.wire.market import StreamSource, set_status
+from mm.sim.wire.market import StreamSource, set_fees, set_status
 from mm.sim.wire.operations import MARKET_OPERATIONS, Call, Operation
 from mm.sim.wire.stream_requests import SPOT_STREAMS, StreamDialect
 from mm.sim.wire.summaries import add_summaries
@@ -108,8 +108,11 @@ class SpotMarket:
         return Response(410, {"Content-Type": "text/html"}, _GONE) if request.path == _RETIRED else None
 
     def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:
-        """Return the control call for the state of a symbol."""
-        return {("POST", "/sim/status"): partial(set_status, exchange)}
+        """Return the control calls: state and fee rates of a symbol."""
+        return {
+            ("POST", "/sim/status"): partial(set_status, exchange),
+            ("POST", "/sim/fees"): partial(set_fees, exchange),
+        }
 
 
 SPOT = SpotMarket()

@@ -24,7 +24,7 @@ def _test(call: Call) -> Json:
     call.exchange.check(call.account, new)
     if not call["computeCommissionRates"]:
         return {}
-    rates = call.texts.commission()
+    rates = call.texts.commission(call.exchange.settlement.rates_e8)
     return {
         f"{name}ForOrder": {kind: rates[name][kind] for kind in ("maker", "taker")}
         for name in ("standardCommission", "specialCommission", "taxCommission")
@@ -94,11 +94,12 @@ def _amendments(call: Call) -> list[Json]:
 
 
 def _account(call: Call) -> Json:
-    return call.texts.account(call.owner, omit_zero=call["omitZeroBalances"])
+    rates_e8 = call.exchange.settlement.rates_e8
+    return call.texts.account(call.owner, rates_e8, omit_zero=call["omitZeroBalances"])
 
 
 def _commission(call: Call) -> Json:
-    return call.texts.commission()
+    return call.texts.commission(call.exchange.settlement.rates_e8)
 
 
 def _all_orders(call: Call) -> list[Json]:

@@ -80,10 +80,9 @@ class UsdmSettlement(Settlement):
 
     def _settle(self, order: UserOrder, trade: tuple[int, int, int, int], *, is_maker: bool) -> Fill:
         us, trade_id, ticks, lots = trade
-        rules, account, side = self._rules, self.account(order.account), order.request.side
+        account, side = self.account(order.account), order.request.side
         contract, unit_e8 = account.contract, ticks * self._rules.tl_e8
-        rate_e8 = rules.maker_rate_e8 if is_maker else rules.taker_rate_e8
-        fee = 0 if order.client_id.startswith(self.free) else fee_e8(lots * unit_e8, rate_e8)
+        fee = 0 if order.client_id.startswith(self.free) else fee_e8(lots * unit_e8, self.rates_e8[not is_maker])
         closes = contract.closing(side, lots)
         realised_e8 = account.wallet.trade(us, contract, side, ticks, lots, fee, trade_id=trade_id)
         self.fees.quote.free += fee

@@ -14,7 +14,7 @@ from mm.sim.flow.market import Flow
 from mm.sim.wire.feed import StreamFeed
 from mm.sim.wire.http_messages import Request, Response
 from mm.sim.wire.limits import WireLimits
-from mm.sim.wire.market import BadControl, StreamSource, only_text, set_status
+from mm.sim.wire.market import BadControl, StreamSource, only_text, set_fees, set_status
 from mm.sim.wire.operations import Operation
 from mm.sim.wire.stream_requests import MINUTES_ON, StreamDialect
 from mm.sim.wire.summaries import SUMMARIES, add_summaries
@@ -165,4 +165,5 @@ class UsdmMarket:
             ("POST", "/sim/mark"): set_mark,
             ("POST", "/sim/funding"): set_funding,
             ("POST", "/sim/status"): partial(set_status, exchange),
+            ("POST", "/sim/fees"): partial(set_fees, exchange),
         }

@@ -304,8 +304,7 @@ def _income(call: UsdmCall) -> list[Json]:
 
 
 def _commission(call: UsdmCall) -> Json:
-    rules = call.exchange.rules
-    return {"symbol": call.texts.symbol} | rates(rules.maker_rate_e8, rules.taker_rate_e8)
+    return {"symbol": call.texts.symbol} | rates(*call.exchange.settlement.rates_e8)
 
 
 def _brackets(call: UsdmCall) -> list[Json]:

@@ -11,7 +11,7 @@ from gateway_rig import ALICE, FollowingListener, MemoryAudit, make_gateway, pla
 from hypothesis import given
 from hypothesis import strategies as st
 from test_trade_hangs import guardians
-from trading_box import ended, venue
+from trading_box import STILL, ended, venue
 from usdm_box import contract_box
 
 from mm.errors import TryLater
@@ -97,6 +97,63 @@ def test_start_in_a_break_is_tried_again_by_a_supervisor(tmp_path):
         assert (done.returncode, "BREAK" in done.stderr) == (75, True), done.stderr
         done = box.run("trade", "flatten")
         assert (done.returncode, "BREAK" in done.stderr) == (75, True), done.stderr
+
+
+def test_knobs_that_the_exchange_has_outgrown_are_tried_again_and_bad_ones_are_not(tmp_path):
+    """They have traded, whatever starts have failed since; a flatten reads none of them."""
+    knobs = {"QUOTE_QTY": "0.3", "SIZE_RAMP": "[0.5, 1]", "MAX_ORDER_NOTIONAL": "40"}
+    with venue(tmp_path) as box:
+        for bad in ({"QUOTE_QTY": "0.08"}, {"MAX_ORDER_NOTIONAL": "10"}):
+            for _ in range(2):
+                assert box.run("trade", **{**knobs, **bad}).returncode == 2
+        with box.trader(**knobs) as process:
+            box.until(lambda: box.rows("ack"), "an order", process=process)
+            code, output, _ = ended(process)
+            assert code == 0, output
+        box.post("/sim/faults", "at time 0 do filters min_notional=21")
+        for more, expected, named in (
+            ({}, 75, "SIZE_RAMP"),
+            ({"QUOTE_QTY": "0.31"}, 2, "SIZE_RAMP"),
+            ({}, 75, "SIZE_RAMP"),
+            ({"SIZE_RAMP": "", "QUOTE_QTY": "0.5"}, 2, "MAX_ORDER_NOTIONAL"),
+        ):
+            done = box.run("trade", **{**knobs, **more})
+            assert (done.returncode, named in done.stderr) == (expected, True), done.stderr
+        assert box.run("trade", "flatten", QUOTE_QTY="0.0001", TICK_SIZE="0.03").returncode == 0
+        box.post("/sim/faults", "at time 0 do filters min_notional=5")
+        before = len(box.rows("ack"))
+        with box.trader(**knobs) as process:
+            box.until(lambda: len(box.rows("ack")) > before, "an order once it is allowed again", process=process)
+
+
+@pytest.mark.slow
+def test_limit_that_a_price_has_outgrown_blocks_until_the_price_is_back(tmp_path):
+    """In the middle of a trade the limit waits; a start ends with 75."""
+    knobs = {**STILL, "QUOTE_QTY": "0.5", "MAX_ORDER_NOTIONAL": "51", "MAX_MOVE": "0.5", "PRICE_BAND": "0.5"}
+
+    def market(box, resting, prices):
+        for order in resting:
+            box.cancel(order)
+        return [box.place_resting(*terms) for terms in prices]
+
+    low, high = (("BUY", "99.8"), ("SELL", "100.2")), (("SELL", "106.2"), ("BUY", "105.8"))
+    with venue(tmp_path, "--scenario", "empty") as box:
+        resting = market(box, [], low)
+        with box.trader(**knobs) as process:
+            box.until_with_updates(lambda: box.account()["openOrders"], "a quote", process)
+            resting = market(box, resting, high)
+            box.until_with_updates(lambda: not box.account()["openOrders"], "no quote", process)
+            sent = box.sent()
+            code, output, _ = ended(process)
+            assert code == 0, output
+            assert box.sent() == sent
+        assert {row["limit"] for row in box.rows("breach")} == {"MAX_ORDER_NOTIONAL"}
+        done = box.run("trade", **knobs)
+        assert (done.returncode, "MAX_ORDER_NOTIONAL" in done.stderr) == (75, True), done.stderr
+        market(box, resting, low)
+        before = len(box.rows("ack"))
+        with box.trader(**knobs) as process:
+            box.until_with_updates(lambda: len(box.rows("ack")) > before, "a quote at the old price", process)
 
 
 @pytest.mark.parametrize(

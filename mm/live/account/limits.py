@@ -35,6 +35,18 @@ ACCOUNT_UNJUDGED = MetricFamily(
 ACCOUNT_FAMILIES = (ACCOUNT_NOTIONAL, ACCOUNT_LOSS, ACCOUNT_ORDERS, ACCOUNT_USED, ACCOUNT_UNJUDGED)
 
 
+class NothingQuotable(UsageError):
+    """With some knobs nothing could be quoted under the exchange's present rules, or at its present price.
+
+    Attributes:
+        knobs: Their names.
+    """
+
+    def __init__(self, message: str, *knobs: str) -> None:
+        super().__init__(message)
+        self.knobs = knobs
+
+
 @dataclass(frozen=True)
 class AccountSymbol:
     """One symbol of an account."""
@@ -97,11 +109,12 @@ class TradedAccount:
             raise SafetyError(f"limits of an account need one quote asset: {named}; trade each with its own command")
 
     def check_order(self, symbol: str, notional_e8: int) -> None:
-        """Raise UsageError if one order of a symbol, of this notional, is above the account's limit."""
+        """Raise NothingQuotable if one order of a symbol, of this notional, is above the account's limit."""
         if self._notional_e8 is not None and notional_e8 > self._notional_e8:
-            raise UsageError(
+            raise NothingQuotable(
                 f"--account-max-notional (ACCOUNT_MAX_NOTIONAL) is {short_text(self._notional_e8)}, less than one "
-                f"order of {symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
+                f"order of {symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY",
+                *("account_max_notional", "quote_qty"),
             )
 
     async def join(self, symbol: str, one: AccountSymbol) -> None:

@@ -51,6 +51,12 @@ CLIENT_IDS = "client_ids"
 SEEN = ("liquidation_price", "mark_price", "margin", "maintenance_margin")
 """Columns of the table ``positions`` that are as the exchange has last shown them, in their order."""
 _NOT_SEEN = (None,) * (len(SEEN) + 1)
+SIZING = (
+    *("quote_qty", "size_ramp", "tick_size", "qty_step", "min_notional"),
+    *("max_position", "max_order_notional", "account_max_notional", "leverage"),
+)
+"""Knobs with which nothing can be quoted any more once the exchange has other rules, or another price."""
+_OF_FLATTEN = "max_cost"  # only a flatten has this knob
 KEPT_RUNS = 1_000
 """Number of runs whose names are kept, by which their orders are known as ours; the oldest are dropped."""
 KEPT_ENDED = 10_000
@@ -125,6 +131,7 @@ class AuditBooks:
             its own. None before the first start that names both assets.
         starts: Number of logs that were counted.
         knobs: The knobs of the latest start; None before it.
+        traded: The knobs `SIZING` of the latest trade that has sent an order; empty before it.
         orders: By client id: the open ones, and the latest that ended.
         runs: Names of the runs, as their client ids have them; the oldest first.
         versions: Number of configurations so far.
@@ -139,6 +146,7 @@ class AuditBooks:
         self.run_id = ""
         self.starts = self.versions = self.matched_us = self.begun_us = 0
         self.knobs: Mapping[str, Any] | None = None
+        self.traded: Mapping[str, Any] = {}
         self.orders: dict[str, AuditOrder] = {}
         self.runs: dict[str, None] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -223,7 +231,8 @@ class AuditBooks:
         configs = {"versions": self.versions, "config_hash": self._config_hash}
         orders = [asdict(order) for order in self.open_orders()]
         since = {"matched_us": self.matched_us, "begun_us": self.begun_us}
-        return {"ledger": ledger, "orders": orders, **configs, **since, "runs": list(self.runs)[-KEPT_RUNS:]}
+        runs = list(self.runs)[-KEPT_RUNS:]
+        return {"ledger": ledger, "orders": orders, **configs, **since, "runs": runs, "traded": self.traded}
 
     def _restore(self, kept: Mapping[str, Any], venue: str, changes: Changes) -> None:
         """Begin with the totals of logs that were not read: they were removed, or need not be read."""
@@ -237,6 +246,7 @@ class AuditBooks:
         self.matched_us, self.begun_us = kept.get("matched_us", 0), kept.get("begun_us", 0)
         self.versions = max(self.versions, kept["versions"])
         self._config_hash = kept["config_hash"]
+        self.traded = kept.get("traded", {})
 
     def _start(self, row: Mapping[str, Any], changes: Changes) -> None:
         self._counts = self._venue in (None, row.get("venue"))
@@ -267,6 +277,8 @@ class AuditBooks:
         if not self._has_sent:
             self._has_sent, self.matched_us = True, row["us"]
             self.runs[run_of(row["client_id"])] = None
+            if self.knobs is not None and _OF_FLATTEN not in self.knobs:
+                self.traded = sizing(self.knobs)
         self._put(
             AuditOrder(
                 client_id=row["client_id"],
@@ -405,6 +417,11 @@ def _fill_of(row: Mapping[str, Any]) -> AccountFill:
         realized=row.get("realized", ""),
         **{name: e8(row[key]) for name, key in _VALUES.items() if key in row},
     )
+
+
+def sizing(knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a start's knobs that `SIZING` names."""
+    return {name: knobs.get(name) for name in SIZING}
 
 
 def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> AuditBooks:

@@ -208,8 +208,8 @@ class Flatten:
         place: Of its symbol among them.
     """
 
-    heeds_switch = False  # to close the position is what a kill leaves to a person
-    fits = True
+    quotes = False  # to close the position is what a kill leaves to a person
+    fits = False
     ended: str | None = None
     position: Mapping[str, str] = {}
 

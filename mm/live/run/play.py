@@ -17,9 +17,9 @@ from mm.backtest.risk import limits_of, ramped_lots
 from mm.backtest.strategy import LegModel
 from mm.clock import US_PER_MS
 from mm.dayfolder.layout import USDM
-from mm.errors import UsageError
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.live._live_engine import LiveEngine
+from mm.live.account.limits import NothingQuotable
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.kept_models import keep_models
 from mm.live.run.terms import ShadowTerms
@@ -91,7 +91,7 @@ class LivePlay:
         grid: Grid of prices and quantities; its lot divides the exchange's step.
 
     Raises:
-        UsageError: If SIZE_RAMP makes orders smaller than the exchange accepts.
+        NothingQuotable: If SIZE_RAMP makes orders smaller than the exchange accepts.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class LivePlay:
 
 
 def _check_ramp(terms: ShadowTerms, grid: Instrument, ramp: str, clip: int, whole: tuple[int, int]) -> None:
-    """Raise UsageError if *clip* lots of the ramp are worth less than the minimum notional, at the first book."""
+    """Raise NothingQuotable if *clip* lots of the ramp are worth less than the minimum notional, at the first book."""
     prices = [e8(price) for price in (terms.best_bid, terms.best_ask) if price]
     quote_lots, step_lots = whole
     if not prices or clip * grid.lot_e8 * max(prices) // E8 >= grid.min_notional_e8:
@@ -135,10 +135,11 @@ def _check_ramp(terms: ShadowTerms, grid: Instrument, ramp: str, clip: int, whol
     share = max(clip, 1) / quote_lots
     least_e8 = -(-int(needed_e8 / share) // step_e8) * step_e8 + step_e8
     qty, worth = short_text(clip * grid.lot_e8), short_text(clip * grid.lot_e8 * price_e8 // E8)
-    raise UsageError(
+    raise NothingQuotable(
         f"--size-ramp (SIZE_RAMP) {ramp} makes the quantity {qty}, worth {worth} at {short_text(price_e8)}, less than "
         f"the minimum notional {short_text(grid.min_notional_e8)}: nothing would be quoted; set --quote-qty "
-        f"(QUOTE_QTY) to {short_text(least_e8)} or more, or a larger fraction"
+        f"(QUOTE_QTY) to {short_text(least_e8)} or more, or a larger fraction",
+        *("size_ramp", "quote_qty", "min_notional"),
     )
 
 

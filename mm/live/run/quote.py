@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from mm.errors import Incomplete, MMError, TryLater, UsageError
 from mm.instrument import E8, decimal_text, e8, short_text
 from mm.live.account.ledger import transfers_value_e8
-from mm.live.account.limits import LOSS, AccountSymbol
+from mm.live.account.limits import LOSS, AccountSymbol, NothingQuotable
 from mm.live.audit.history import ACCOUNT, DayMarks, LedgerBegin, marks_at
 from mm.live.run.decisions import DecisionLags
 from mm.live.run.observer import TradeObserver
@@ -125,7 +125,7 @@ class Quote:
         end: The result, once it has ended without an error.
     """
 
-    heeds_switch = True
+    quotes = True
 
     def __init__(self, source: OrderSource) -> None:
         self.end: TradeEnd
@@ -244,7 +244,8 @@ class Quoting:
             peak_e8=peak_e8,
             clean_days=history.clean_days,
         )
-        play = source.play(trade, start)
+        with trade.under_changed_rules():
+            play = source.play(trade, start)
         play.engine.manager.pull("start")
         account = TradeAccount(
             play.engine, ledger, play.grid, (inventory_e8, begin.quote_e8), held=held, price_e8=begin.mid_e8
@@ -294,11 +295,13 @@ class Quoting:
         """Join the other symbols of the account: none begins before all are known.
 
         Raises:
-            UsageError: If a limit is below one order, so that nothing could be quoted.
+            NothingQuotable: If a limit is below one order.
+            TryLater: If it is, but was not when the same limit was traded with.
         """
         trade = self._trade
         prices = [e8(price) for price in (trade.terms.best_bid, trade.terms.best_ask) if price]
-        self._check_limits(play, position_e8, max(prices, default=0))
+        with trade.under_changed_rules():
+            self._check_limits(play, position_e8, max(prices, default=0))
         await trade.account.join(trade.key, AccountSymbol(play.engine, play.grid))
 
     def _check_limits(self, play: TradePlay, position_e8: int, price_e8: int) -> None:
@@ -308,26 +311,29 @@ class Quoting:
         notional_e8, risk = qty_e8 * price_e8 // E8, self._trade.strategy.risk
         self._trade.account.check_order(symbol, notional_e8)
         if risk.max_order_notional is not None and notional_e8 > e8(risk.max_order_notional):
-            raise UsageError(
+            raise NothingQuotable(
                 f"--max-order-notional (MAX_ORDER_NOTIONAL) is {risk.max_order_notional}, less than one order of "
-                f"{symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
+                f"{symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY",
+                *("max_order_notional", "quote_qty"),
             )
         off_e8 = position_e8 - play.rules.target * play.grid.lot_e8
         if risk.max_position is not None and qty_e8 - abs(off_e8) > e8(risk.max_position):
-            raise UsageError(
+            why = (
                 f"--max-position (MAX_POSITION) is {risk.max_position}, less than one order of {symbol}, "
                 f"{short_text(qty_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
             )
-
+            if self._trade.strategy.models.quote_qty is not None:  # two knobs, whatever the exchange's rules
+                raise UsageError(why)
+            raise NothingQuotable(why, "max_position", "quote_qty")
         setup = self._gateway.setup
         if setup is None or risk.max_position is None:
             return
         try:
             check_bracket(symbol, setup, e8(risk.max_position), price_e8)
         except UsageError as error:
-            if self._opened.history.begin is None:
+            if not self._trade.has_traded_with("max_position", "leverage"):
                 raise
-            # It was allowed once: the exchange has lowered the bracket, and refuses what is above it.
+            # It was allowed: the exchange has lowered the bracket, and refuses what is above it.
             self._trade.run.log.warning("position_above_bracket", why=str(error))
 
     def _open_observer(

@@ -18,6 +18,7 @@ from mm.backtest.risk import NO_RISK
 from mm.dayfolder.layout import SPOT
 from mm.errors import BrokenFile, TryLater, UsageError
 from mm.instrument import e8, from_exchange_info, short_text
+from mm.live.account.limits import NothingQuotable
 from mm.live.venues.addresses import untrusted
 from mm.market_data.grid import Grid
 from mm.market_data.venue import Answer, DepthSnapshot, ExchangeInfo
@@ -169,7 +170,8 @@ class ShadowTerms:
         least_e8 = known.min_notional_e8 if market.min_notional is None else e8(market.min_notional)
         if known.tick_e8 % tick_e8:
             whole = short_text(known.tick_e8)
-            raise UsageError(f"--tick-size (TICK_SIZE) is {market.tick_size}; it must divide the exchange's {whole}")
+            why = f"--tick-size (TICK_SIZE) is {market.tick_size}; it must divide the exchange's {whole}"
+            raise NothingQuotable(why, "tick_size")
         lot_e8, price_step_e8 = 1 if step_e8 % FINER else step_e8 // FINER, known.tick_e8
         tick_e8, lot_e8 = gcd(tick_e8, e8(self.book_tick or "0")), gcd(lot_e8, e8(self.book_step or "0"))
         grid = replace(known, tick_e8=tick_e8, lot_e8=lot_e8, min_notional_e8=least_e8)

@@ -5,8 +5,8 @@ gateway, which reconciles; the job. An end is in reverse order, without placing 
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -19,9 +19,9 @@ from mm.live.account.check import AccountCheck
 from mm.live.account.exchange import ExchangeAccount
 from mm.live.account.kill_switch import note_none_open
 from mm.live.account.ledger import Ledger
-from mm.live.account.limits import TradedAccount
+from mm.live.account.limits import NothingQuotable, TradedAccount
 from mm.live.account.locks import TraderLocks
-from mm.live.audit.books import BOOKS, CLIENT_IDS, runs_in
+from mm.live.audit.books import BOOKS, CLIENT_IDS, runs_in, sizing
 from mm.live.audit.history import EquityFile, RunHistory, read_history
 from mm.live.audit.log import AuditLog
 from mm.live.knobs import Contracts, OrderAccess, Trading, account_name
@@ -85,8 +85,8 @@ class TradeJob(Protocol):
     """What a trade does with its gateway: `Quote` or `Flatten`."""
 
     @property
-    def heeds_switch(self) -> bool:
-        """Whether a triggered kill switch prevents it."""
+    def quotes(self) -> bool:
+        """Whether it quotes, which a triggered kill switch prevents, and which the knobs of quotes must allow."""
 
     @property
     def fits(self) -> bool:
@@ -159,6 +159,7 @@ class TradeRun(LiveRun):
         self._given = {name: value["value"] for name, value in run.about.knobs.items()}
         self._stop_wanted = asyncio.Event()
         self._throwing: Thread | None = None
+        self._history: RunHistory | None = None
 
     @property
     def sync(self) -> bool:
@@ -202,14 +203,15 @@ class TradeRun(LiveRun):
         """Ask the exchange for the terms, and prepare the run; nothing is recorded or sent yet.
 
         Raises:
-            TryLater: If the exchange does not list the symbol any more, which has been traded.
+            TryLater: If the exchange does not list the symbol any more, which has been traded, or has other rules now.
             UsageError: If it does not list it, and there is no audit log of it.
         """
         try:
-            await super().learn()
+            with self.under_changed_rules():
+                await super().learn()
         except UnlistedSymbol as error:
             folder = audit_folder(self.day.out_root, self.symbol)
-            if not self._was_traded:
+            if not any(folder.glob("*.ndjson")):
                 raise
             raise TryLater(
                 f"the exchange does not list {self.symbol} any more, which was traded ({folder}), so no order of it is "
@@ -223,10 +225,10 @@ class TradeRun(LiveRun):
             TryLater: If it is below the step now.
         """
         models, step_e8 = self.strategy.models, from_exchange_info(terms.entry, "exchangeInfo").lot_e8
-        if models.quote_qty is None or self.strategy.market.qty_step is not None or not self._was_traded:
+        if models.quote_qty is None or self.strategy.market.qty_step is not None or not self.job.quotes:
             return self.strategy
         qty_e8 = e8(models.quote_qty) // step_e8 * step_e8
-        if qty_e8 == e8(models.quote_qty):
+        if qty_e8 == e8(models.quote_qty) or not self.has_traded_with("quote_qty"):
             return self.strategy
         if not qty_e8:
             raise TryLater(
@@ -237,10 +239,29 @@ class TradeRun(LiveRun):
         self.run.log.warning("quote_qty_rounded", quote_qty=models.quote_qty, to=qty, step_size=short_text(step_e8))
         return replace(self.strategy, models=replace(models, quote_qty=qty))
 
-    @property
-    def _was_traded(self) -> bool:
-        """Whether there is an audit log of the symbol."""
-        return any(audit_folder(self.day.out_root, self.symbol).glob("*.ndjson"))
+    def has_traded_with(self, *knobs: str) -> bool:
+        """Return whether the latest trade that has sent an order had the same values of some `SIZING` knobs.
+
+        Raises:
+            DataError: If an audit log that counts cannot be read.
+        """
+        folder = audit_folder(self.day.out_root, self.symbol)
+        history = self._history or read_history(folder, self.symbol, self.knobs.account, self.clock())
+        before, now = history.books.traded, sizing(self.given())
+        return bool(before) and all(before[name] == now[name] for name in knobs)
+
+    @contextmanager
+    def under_changed_rules(self) -> "Iterator[None]":
+        """Raise TryLater in place of a NothingQuotable whose knobs have traded: the exchange has changed, not they."""
+        try:
+            yield
+        except NothingQuotable as error:
+            if not self.has_traded_with(*error.knobs):
+                raise
+            raise TryLater(
+                f"{error}; it has traded with the same before: it can be started again, and trades once the exchange's "
+                f"rules and price allow it"
+            ) from error
 
     def alone(self) -> AbstractContextManager[None]:
         """Exclude other traders from the same symbol and account until the block ends; raises TryLater if one runs."""
@@ -280,7 +301,7 @@ class TradeRun(LiveRun):
 
     def check(self) -> None:
         """Raise SafetyError if the kill switch is triggered, unless the job is what that leaves to a person."""
-        if self.job.heeds_switch:
+        if self.job.quotes:
             super().check()
 
     def follow(self, symbol: str, why: str, killed: bool) -> None:
@@ -319,6 +340,7 @@ class TradeRun(LiveRun):
         path = audit_path(self.day.out_root, self.symbol, terms.day, self.run.id)
         self.equity.read(self.clock())
         history = read_history(path.parent, self.symbol, knobs.account, self.clock(), self.equity.written)
+        self._history = history
         audit = AuditLog(path, sync=self.sync, clock=self.clock)
         try:
             await self._begin_log(audit, instrument, history)

@@ -16,6 +16,7 @@ OFTEN = frozenset(
         "test_trade_many_fills.py::test_way_out_of_a_reset_exchange_keeps_position_and_pnl",
         "test_trade_midnights.py::test_books_are_the_exchanges_over_midnights_and_kills",
         "test_trade_pair.py::test_both_markets_have_the_exchanges_books_over_a_kill",
+        "test_trade_rules.py::test_knobs_that_the_exchange_has_outgrown_are_tried_again_and_bad_ones_are_not",
         "test_trade_symbols.py::test_symbols_end_in_order_with_the_exchanges_books",
         "test_trade_usdm.py::test_trade_books_position_and_wallet_as_the_exchange_does",
         "test_trade_usdm_events.py::test_kill_closes_the_position_only_where_it_is_told_to",

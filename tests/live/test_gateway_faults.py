@@ -11,7 +11,7 @@ from mm.live.knobs import OrderAccess
 from simulation import inject
 from support import in_time
 
-QUICK = OrderAccess(recv_window_ms=300, reconcile_interval_s=1.0)
+QUICK = OrderAccess(recv_window_ms=1000, reconcile_interval_s=1.0)
 HUNDRED = OrderAccess(reconcile_interval_s=1.0)
 """For a hundred orders at once: with a short window a busy machine is too late for some, which are then refused."""
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec import json as msgspec_json
 from shadowed import strategy
+from trading_box import page
 
 from day_files import defects_of
 from mm.clock import now_us
@@ -26,10 +27,12 @@ from mm.market_data.snapshot import RestClient
 from mm.play.knobs import Market
 from mm.sim.wire.box import Box
 from simulation import make_box
+from state_servers import free_port
 from support import ROOT, run_python
 
 SYMBOL = "SIMUSDT"
 PATIENCE_S = 120.0
+FILLED = "mm_fills_total{"
 KNOBS = {
     "SYMBOL": SYMBOL,
     "WINDOW_START": "always",
@@ -74,6 +77,15 @@ async def recorded(process, root, wanted=100_000):
         await asyncio.sleep(0.05)
 
 
+async def filled(process, port):
+    """Wait until the shadow's page shows a fill: a busy machine takes its time."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not any(float(one.split()[-1]) for one in await asyncio.to_thread(page, port) if one.startswith(FILLED)):
+        assert process.returncode is None, (await process.communicate())[1]
+        assert time.monotonic() < give_up_s
+        await asyncio.sleep(0.2)
+
+
 async def ended(process, number):
     process.send_signal(number)
     out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
@@ -84,11 +96,13 @@ async def ended(process, number):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_shadow_and_replay_is_equal(tmp_path, number):
     """Exit code 0, a sealed day, a run in the form of a backtest's; and a changed row is detected."""
+    port = free_port()
 
     async def play():
         async with running_box() as box:
-            process = await start_shadow(box, tmp_path, "--run-id", "R1")
+            process = await start_shadow(box, tmp_path, "--run-id", "R1", METRICS_PORT=str(port))
             await recorded(process, tmp_path, 200_000)
+            await filled(process, port)
             return await ended(process, number)
 
     code, out, err = asyncio.run(play())

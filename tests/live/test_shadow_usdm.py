@@ -23,4 +23,4 @@ def test_shadow_with_funding_replays_to_the_same_rows(tmp_path):
     assert compared["same"], compared
     assert compared["fills_live"] > 0
     assert json.loads((folder / "summary.json").read_text())["funding"] not in (None, 0.0)
-    assert len(json.loads((folder / "shadow.json").read_text())["payments"]) > 3
+    assert len(json.loads((folder / "shadow.json").read_text())["payments"]) > 1

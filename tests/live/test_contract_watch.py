@@ -1,6 +1,7 @@
 """What a gateway of a contract does by the clock: the exchange's countdown, position and margin, rows of a position."""
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
 
 from gateway_rig import MemoryAudit, QuietLog, run_of
@@ -9,6 +10,7 @@ from played_api import PlayedApi
 from mm.instrument import E8
 from mm.live.account.background import BackgroundTasks
 from mm.live.account.fee_values import FeeValues
+from mm.live.knobs import Contracts
 from mm.live.orders import reports as reports_module
 from mm.live.orders.contract_watch import ContractWatch
 from mm.live.orders.reports import OrderListener, OrderReports
@@ -61,7 +63,7 @@ class Told(OrderListener):
         self.positions.append(found)
 
 
-def watched(seconds, *, refuses=0):
+def watched(seconds, *, refuses=0, called_s=None, **contract):
     """Return the exchange and what was told while a watch ran for some time, and was ended."""
 
     async def main():
@@ -70,8 +72,11 @@ def watched(seconds, *, refuses=0):
         reports = OrderReports(MemoryAudit(), FeeValues())
         reports.attach(told)
         tasks = BackgroundTasks(told.until_us.append)
-        watch = ContractWatch(UsdmVenue("SIMUSDT"), exchange, run_of(), reports, QuietLog())
+        run = replace(run_of(), contract=Contracts(**contract))
+        watch = ContractWatch(UsdmVenue("SIMUSDT"), exchange, run, reports, QuietLog())
         watch.begin(tasks, "USDT")
+        if called_s:
+            asyncio.get_running_loop().call_later(called_s, watch.margin_called)
         await asyncio.sleep(seconds)
         await tasks.end()
         await watch.end()
@@ -103,6 +108,18 @@ def test_position_and_margin_are_asked_for_again_and_again():
     exchange, told = watched(61)
     assert len(exchange.times("position")) == len(told.positions) >= 30
     assert len(exchange.times("account.status")) >= 10
+
+
+def test_margin_is_asked_for_with_each_position_where_there_is_a_limit_on_it():
+    """A mark price that moves for seconds must not reach the liquidation between two looks."""
+    exchange, _ = watched(61, max_margin_ratio="0.5")
+    assert exchange.times("account.status") == exchange.times("position")
+
+
+def test_margin_call_is_looked_into_at_once():
+    exchange, _ = watched(7.9, called_s=3.3)
+    assert exchange.times("account.status") == [0, 3.3, 5.3]
+    assert exchange.times("position") == [0, 2, 3.3, 5.3, 7.3]
 
 
 def rows_of(seen, monkeypatch):

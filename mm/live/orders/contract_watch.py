@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mm.base.waiting import happened
 from mm.clock import US_PER_MS
 from mm.errors import Mismatch, OffGrid, TryLater
 from mm.instrument import E8, Instrument, e8, short_text
@@ -31,7 +32,7 @@ SETUP_S = 5.0
 """Least time between two questions for the setup, unless it is known to have changed, in s."""
 POSITION_S, AGAIN_S = 2.0, 1.0
 """Time between two questions for position and margin, and to the next try of the countdown, in s."""
-_MARGIN_EVERY = 3  # questions for the position for one for the margin
+_MARGIN_EVERY = 3  # questions for the position for one for the margin, without a limit on it
 _RENEWALS = 3  # of the countdown in its time
 
 
@@ -64,6 +65,7 @@ class ContractWatch:
         self._symbol, self._wanted = run.symbol, run.contract or Contracts()
         self._counted_down, self.differs = False, ""
         self.setup_due, self._setup_s = False, 0.0
+        self._called = asyncio.Event()  # a margin call
 
     async def check(self) -> None:
         """Ask how the account is set up.
@@ -157,12 +159,20 @@ class ContractWatch:
                 self._log.warning("countdown_not_renewed", why=f"{answer.code} {answer.message}")
                 await asyncio.sleep(max(AGAIN_S, self._session.limits.silence_s))
 
+    def margin_called(self) -> None:
+        """Ask for position and margin at once."""
+        self._called.set()
+
     async def _keep_position(self, asset: str) -> None:
         for number in count():
+            called = self._called.is_set()
+            self._called.clear()
             await self._ask_position()
-            if number % _MARGIN_EVERY == 0:
+            if called or self._wanted.max_margin_ratio is not None or number % _MARGIN_EVERY == 0:
                 await self._ask_margin(asset)
-            await asyncio.sleep(max(POSITION_S, self._session.limits.silence_s))
+            if silence_s := self._session.limits.silence_s:
+                await asyncio.sleep(silence_s)
+            await happened(self._called, POSITION_S)
 
     async def _ask_position(self) -> None:
         answer = await answer_of(self._session.api.request, self._requests.position())

@@ -731,6 +731,8 @@ class Gateway:
         self._log.error("margin_call", symbols=", ".join(found.symbols), at_us=found.us)
         self._audit.append("breach", limit="MARGIN_CALL", message=f"the exchange's margin call of {found.us} µs")
         self._reports.tell(lambda listener: listener.margin_called(found.us))
+        if self._contract:
+            self._contract.margin_called()
 
     def setup_changed(self) -> None:
         """Look at the setup of the account, which has changed by hand."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pair_box import pair_of
 from shadowed import CHANCE, shadowed, strategy
+from test_trade_symbols import CALM, FIRST, SECOND, SYMBOLS, account
 from trader_rig import STEP, TraderRig
 from trading_box import STILL, ended, page, venue
 
@@ -157,6 +158,33 @@ def test_trade_of_two_markets_quotes_in_neither_while_one_is_late(tmp_path, late
             code, output, _ = ended(process)
         assert code == 0, output
         assert "market_late" in output or "FEED_STALE_S" in output
+
+
+@pytest.mark.slow
+def test_late_stream_of_one_symbol_pulls_its_quotes_and_no_others(tmp_path):
+    """Its messages are late and never silent; the account and the other symbol are in time."""
+    port, knobs = free_port(), {**FAST, **CALM, "FEED_STALE_S": "1.5"}
+    with account(tmp_path) as box, box.trader(**knobs, METRICS_PORT=str(port)) as process:
+        box.until(lambda: all(placed(box.of(symbol), 0) for symbol in SYMBOLS), "orders", process=process)
+        late, in_time = SECOND, FIRST
+        streams = {
+            one["streams"][0].partition("@")[0].upper(): one["id"] for one in box.get("/sim/state")["connections"]
+        }
+        box.post("/sim/faults", f"at time 0 on {streams[late]} do lag delay_s=2.2 of=any for_s=15")
+        box.until(lambda: late in ready(port), "unreadiness", 20, process)
+        assert in_time not in ready(port)
+        box.until(lambda: not box.account(symbol=late)["openOrders"], "the ends of its orders", 10, process)
+        before = [placed(box.of(symbol), 0) for symbol in (late, in_time)]
+        for _ in range(15):
+            assert box.account(symbol=late)["openOrders"] == []
+            time.sleep(0.2)
+        after = [placed(box.of(symbol), 0) for symbol in (late, in_time)]
+        assert len(after[0]) == len(before[0])
+        assert len(after[1]) > len(before[1])
+        box.until(lambda: len(placed(box.of(late), 0)) > len(after[0]), "its quotes in time", 60, process)
+        code, output, _ = ended(process)
+    assert code == 0, output
+    assert "market_late" in output
 
 
 def ready(port):

@@ -76,13 +76,26 @@ REJECT_REASONS = (
     "order_limit_day",
     *WITHHOLDING,
     "exchange_refused",  # by a live exchange, for any other reason
+    "insufficient_margin",  # of a contract: −2019
+    "above_bracket",  # too large a position for its leverage: −2027
 )
 # Actions of a requote on a side, as bits; SKIP_BITS above SKIP_SHIFT have the code of the reject reason of an order not
 # sent.
 CANCELLED, PLACED, KEPT, SKIPPED, AMENDED = 1, 2, 4, 8, 1 << 16
 SKIP_SHIFT, SKIP_BITS = 4, 0xFFF
 TAKEN = "taker:book"  # the fill reason of an order that took from the other side
-CANCEL_REASONS = ("", "quote_moved", "quote_withdrawn", "refresh", "epoch_break", "asked", *STOPPING, "self_trade")
+FORCED = ("liquidation:book", "liquidation:insurance_fund")  # those of a forced order, by who took it
+CANCEL_REASONS = (
+    "",
+    "quote_moved",
+    "quote_withdrawn",
+    "refresh",
+    "epoch_break",
+    "asked",
+    *STOPPING,
+    "self_trade",
+    "liquidated",
+)
 
 BREACHES = LIMITS  # names of limits, by code
 

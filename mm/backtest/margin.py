@@ -84,7 +84,7 @@ class _Held:
     terms: MarginTerms
     grid: Grid
     start_lots: int
-    ask_mark: Callable[[], int] | None = None
+    ask_mark: Callable[[int], int] | None = None
     set_bounds: Callable[[int, int], None] | None = None
 
 
@@ -135,8 +135,14 @@ class MarginAccount:
         )
         self._held[symbol] = _Held(contract, terms, grid, start_lots)
 
-    def watch(self, symbol: str, ask_mark: Callable[[], int], set_bounds: Callable[[int, int], None]) -> None:
-        """Have a contract watched: *ask_mark* returns its mark price now, *set_bounds* is told new `bounds`."""
+    def watch(self, symbol: str, ask_mark: Callable[[int], int], set_bounds: Callable[[int, int], None]) -> None:
+        """Have a contract watched.
+
+        Args:
+            symbol: The contract.
+            ask_mark: Returns the mark price in force before an instant, which is not before earlier ones; -1 for none.
+            set_bounds: Is told new `bounds`.
+        """
         held = self._held[symbol]
         held.ask_mark, held.set_bounds = ask_mark, set_bounds
 
@@ -162,15 +168,15 @@ class MarginAccount:
             if contract.isolated:
                 contract.wallet_e8 += abs(cost_e8) // contract.leverage
 
-    def look(self) -> None:
-        """Set the mark prices of all watched contracts to those of now."""
+    def look(self, us: int) -> None:
+        """Set the mark prices of all watched contracts to those in force before an instant."""
         for symbol, held in self._held.items():
             if held.ask_mark is not None:
-                self.mark(symbol, held.ask_mark())
+                self.mark(symbol, held.ask_mark(us))
 
     def book(self, us: int, symbol: str, side: int, trade: tuple[int, int], fee_e8: int) -> int:
         """Book a fill of *trade*, ticks and lots, and return what it realises before its fee."""
-        self.look()
+        self.look(us)
         contract = self.contract(symbol)
         if contract.mark.e8 == NO_MARK:
             self.mark(symbol, trade[0] * self._held[symbol].grid.tick_e8)
@@ -180,16 +186,16 @@ class MarginAccount:
 
     def funding(self, us: int, symbol: str, paid_e8: int) -> None:
         """Book funding that a contract paid, negative if it was received."""
-        self.look()
+        self.look(us)
         self.wallet.fund(us, self.contract(symbol), paid_e8)
         self.rebound()
 
-    def can_open(self, symbol: str, order: OpenOrder, best_ticks: tuple[int, int]) -> int:
-        """Return the exchange's code for which it refuses an order now, 0 for none; *best_ticks*: bid and ask, or 0.
+    def can_open(self, us: int, symbol: str, order: OpenOrder, best_ticks: tuple[int, int]) -> int:
+        """Return the exchange's code for which it refuses an order, 0 for none; *best_ticks*: bid and ask, or 0.
 
         An order of 0 ticks is a MARKET order.
         """
-        self.look()
+        self.look(us)
         held, (bid, ask) = self._held[symbol], best_ticks
         tick_e8, contract = held.grid.tick_e8, held.contract
         if contract.mark.e8 == NO_MARK:

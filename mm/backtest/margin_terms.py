@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.base.knobs import PATH, integer, knob, one_of
 from mm.dayfolder.layout import USDM
-from mm.errors import BrokenFile, OffGrid
+from mm.errors import BrokenFile, OffGrid, UsageError
 from mm.instrument import E8, e8, short_text
 from mm.margin.brackets import BRACKETS, MOST_LEVERAGE, Bracket, Brackets
 from mm.margin.liquidation import CLEARANCE_RATE_E8
@@ -68,14 +68,24 @@ class MarginTerms:
 
         Raises:
             BrokenFile: If the file of the brackets cannot be read, or has none of the symbol.
+            UsageError: If the leverage is above that of all brackets.
         """
         if margin is None or tape.meta.venue != USDM:
             return None
         path, rate_e8 = margin.brackets_file, tape.instrument.filters.liquidation_rate_e8
+        brackets = BRACKETS if path is None else read_brackets(path, tape.symbol)
+        leverage, most = margin.leverage or FIRST_LEVERAGE, max(bracket.leverage for bracket in brackets)
+        if margin.leverage is None:
+            leverage = min(leverage, most)
+        if leverage > most:
+            raise UsageError(
+                f"--leverage (LEVERAGE) is {leverage}, but {path or 'the documented brackets'} of {tape.symbol} "
+                f"allow at most {most}; lower it"
+            )
         return cls(
-            leverage=margin.leverage or FIRST_LEVERAGE,
+            leverage=leverage,
             isolated=margin.margin_type == "isolated",
-            brackets=BRACKETS if path is None else read_brackets(path, tape.symbol),
+            brackets=brackets,
             clearance_rate_e8=rate_e8 or CLEARANCE_RATE_E8,
             brackets_from=DOCUMENTED if path is None else path.name,
             clearance_from="instrument.json" if rate_e8 else DOCUMENTED,

@@ -130,7 +130,7 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
         fifo_consistency=joined(queues).share,
         predictors=tuple(predictor.terms(journal.counters["first_us"]) for predictor in predictors),
     )
-    terms = with_funding(terms, first, exchange)
+    terms = with_margin(with_funding(terms, first, exchange), exchange)
     played = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
     return Result(journal, terms, played, leg_results(exchange, terms))
 
@@ -157,7 +157,7 @@ def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
     days = tuple(day for tape in feed.tapes or (first,) for day in tape.days)
     terms = run_terms(first, exchange.rules, (leg, exchange.fills, None))
     terms = replace(terms, days=days, quote_model=run.quote_model)
-    return Result(exchange.journal(), with_funding(terms, first, exchange), feed.within_run())
+    return Result(exchange.journal(), with_margin(with_funding(terms, first, exchange), exchange), feed.within_run())
 
 
 def with_funding(terms: RunTerms, tape: Tape, exchange: PaperExchange) -> RunTerms:
@@ -171,6 +171,15 @@ def with_funding(terms: RunTerms, tape: Tape, exchange: PaperExchange) -> RunTer
         funding_doubts=tuple((payment.us, payment.mark_e8 > 0, payment.doubt) for payment in exchange.funding_doubts),
         spot_fees=exchange.rules.default_fees,
     )
+
+
+def with_margin(terms: RunTerms, exchange: PaperExchange) -> RunTerms:
+    """Return the terms of a run with how its margin was used, if it has any."""
+    if exchange.margin is None:
+        return terms
+    report = exchange.margin.report()
+    liquidated_us = None if report.liquidated is None else report.liquidated.us
+    return replace(terms, margin=report.to_dict(), liquidated_us=liquidated_us)
 
 
 def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> RunTerms:

@@ -19,6 +19,7 @@ from mm.instrument import NO_FILTERS, Filters, check_64_bits, e8
 
 if TYPE_CHECKING:
     from mm.backtest.latency import Latencies
+    from mm.backtest.margin_terms import MarginTerms
     from mm.backtest.risk import RiskLimits
     from mm.signals.micro_price import MicroPriceFit
     from mm.signals.other_feed import OtherFeed
@@ -194,6 +195,7 @@ class Rules:
         micro_price: The fit of the signal ``micro_price``; None if no model reads it.
         others: The other markets that the strategy sees, by name.
         legs: The rules of the orders that it sends there, by name of the market.
+        margin: The terms of a contract's margin; None plays none, and nothing is liquidated.
     """
 
     tick_e8: int
@@ -241,6 +243,7 @@ class Rules:
     micro_price: "MicroPriceFit | None" = None
     others: "Mapping[str, OtherFeed]" = field(default_factory=dict)
     legs: "Mapping[str, Rules]" = field(default_factory=dict)
+    margin: "MarginTerms | None" = None
 
     def __post_init__(self) -> None:
         positive = {

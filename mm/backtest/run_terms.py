@@ -82,6 +82,8 @@ class RunTerms:
         trials: The trials on record of the days; None without a ledger.
         fifo_consistency: Share of the executed lots of the order logs whose order was the first of its queue; None
             unless the fill model plays them.
+        margin: How a contract's margin was used; None where none is played.
+        liquidated_us: When its position was liquidated, µs; None if it was not.
     """
 
     instrument: "Instrument"
@@ -126,6 +128,8 @@ class RunTerms:
     agent_days: tuple[str, ...] = ()
     trials: "OnRecord | None" = field(default=None, compare=False)
     fifo_consistency: float | None = None
+    margin: Mapping[str, Any] | None = None
+    liquidated_us: int | None = None
 
     @property
     def outearned(self) -> bool:

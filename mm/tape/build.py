@@ -22,6 +22,7 @@ from mm.tape.columns import (
     GAP,
     KEYFRAME,
     KIND_NAMES,
+    MARK_COLUMNS,
     ROW_COLUMNS,
     SNAPSHOT,
     TOP_COLUMNS,
@@ -34,6 +35,7 @@ from mm.tape.columns import (
     bounds,
     growing,
     in_pieces,
+    none,
     release,
     stored,
     trim_heap,
@@ -156,6 +158,7 @@ class TapeBuilder:
 
     def __init__(self, events: EventColumns, rows: RecordedRows, keyframe_after: NDArray[np.uint8]) -> None:
         self.events, self._rows = events, rows
+        self.marks = (none(), none(), none())
         events.release()
         trim_heap()  # memory of the parsed files
         self.crossed, self._tops = self._play(keyframe_after)
@@ -210,6 +213,7 @@ class TapeBuilder:
             "first_row": stored(bounds(self.events.size), folder),
             **rows_of_all,
             **dict(zip(TOP_COLUMNS, self._tops, strict=True)),
+            **dict(zip(MARK_COLUMNS, self.marks, strict=True)),
         }
 
     def _ordered(self) -> Generator[tuple[slice, Rows], None, None]:

@@ -28,7 +28,8 @@ KIND_NAMES = {SNAPSHOT: "snapshot", DEPTH: "depth", TRADE: "trade", GAP: "gap", 
 EVENT_COLUMNS = ("event_us", "event_exch_us", "recv_seq", "event_id")
 ROW_COLUMNS = ("row_side", "row_ticks", "row_lots")
 TOP_COLUMNS = ("top_event", "top_bid_ticks", "top_ask_ticks", "top_bid_lots", "top_ask_lots")
-ARRAYS = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, *TOP_COLUMNS)
+MARK_COLUMNS = ("mark_us", "mark_told_us", "mark_e8")
+ARRAYS = (*EVENT_COLUMNS, "kind", "first_row", *ROW_COLUMNS, *TOP_COLUMNS, *MARK_COLUMNS)
 DTYPES: dict[str, Any] = dict.fromkeys(ARRAYS, np.int64) | {"kind": np.uint8, "row_side": np.int8}
 
 _Part = TypeVar("_Part")
@@ -40,6 +41,11 @@ MANY_EVENTS = 1 << 21
 """In a larger tape, memory that can be read again is released during replay: slower, with less memory."""
 PIECE = 1 << 20
 """Number of values of a mapped column or table that are read before their pages are released."""
+
+
+def none() -> Ints:
+    """Return a column without items."""
+    return np.empty(0, np.int64)
 
 
 class EventName(NamedTuple):

@@ -30,6 +30,7 @@ from mm.tape.excluded import (
     trades_revealed,
 )
 from mm.tape.files import FEW
+from mm.tape.marks import read_marks
 from mm.tape.recorded import (
     DayFindings,
     ReadOptions,
@@ -118,7 +119,8 @@ def _read(
     if not (events.kind == SNAPSHOT).any():
         raise NeverSynced("; ".join([findings.never_synced(folder), *excluded]))
     instrument, orders, noted = grid.instrument(folder.symbol, day.steps, builder.first_book_lots())
-    reads = [read for read in (grid.read, *day.reads, ledger_read) if read]
+    builder.marks, marks_read = read_marks(folder)
+    reads = [read for read in (grid.read, *day.reads, ledger_read, marks_read) if read]
     lost, lost_warnings = lost_lines(folder, reads)
     findings.note("lost_lines", lost)
     inputs = ((read.path.relative_to(folder.root).as_posix(), read.bytes, read.sha256) for read in reads)

@@ -24,6 +24,7 @@ from mm.tape.columns import (
     GAP,
     KEYFRAME,
     KIND_NAMES,
+    MARK_COLUMNS,
     ROW_COLUMNS,
     SNAPSHOT,
     TOP_COLUMNS,
@@ -33,6 +34,7 @@ from mm.tape.columns import (
     TapeMeta,
     gathered,
     in_pieces,
+    none,
     release,
 )
 from mm.tape.doubts import Doubts, doubts_of
@@ -76,6 +78,8 @@ class Tape(Shown):
         row_ticks, row_lots: Price, and the lots traded or now displayed there (0: the level is removed).
         top_event: The events that change the best prices or the lots at them.
         top_bid_ticks, top_ask_ticks, top_bid_lots, top_ask_lots: Best prices after each; 0 ticks means no price.
+        mark_us, mark_told_us, mark_e8: Recorded mark prices of a contract: when received, when told, µs, and the price,
+            1e-8 of the quote asset; empty without.
         start_us, end_us: The window; events before it only build the book, and none is later.
         read_again: `mm.load_day` with the tape's own arguments, to read the day up to an instant; None without a day
             folder.
@@ -107,6 +111,9 @@ class Tape(Shown):
     start_us: int
     end_us: int
     meta: TapeMeta = field(default_factory=TapeMeta)
+    mark_us: Ints = field(default_factory=none, repr=False)
+    mark_told_us: Ints = field(default_factory=none, repr=False)
+    mark_e8: Ints = field(default_factory=none, repr=False)
     read_again: Callable[..., "Tape"] | None = field(default=None, repr=False)
     _open_levels: "Callable[[], LevelIndex | None] | None" = field(default=None, init=False, repr=False)
     _open_orders: "Callable[[], OrderIndex | None] | None" = field(default=None, init=False, repr=False)
@@ -462,9 +469,10 @@ class Tape(Shown):
         )
 
     def restamped(self, event_us: Ints, start_us: int, end_us: int) -> "Tape":
-        """Return the tape at other instants, with new streams and an unmeasured clock."""
-        meta = replace(self.meta, clock=())
-        return replace(self, event_us=event_us, start_us=start_us, end_us=end_us, meta=meta).with_orders_of(self)
+        """Return the tape at other instants, with new streams, no marks and an unmeasured clock."""
+        meta, marks = replace(self.meta, clock=()), dict[str, Any].fromkeys(MARK_COLUMNS, none())
+        other = replace(self, event_us=event_us, start_us=start_us, end_us=end_us, meta=meta, **marks)
+        return other.with_orders_of(self)
 
     def with_lot(self, lot_e8: int) -> Self:
         """Return the tape in lots of *lot_e8*, a divisor of its own; days replayed together share a lot."""
@@ -517,6 +525,7 @@ def _shapes(tape: Tape) -> Iterator[str]:
     events, rows, tops = len(tape.kind), len(tape.row_side), len(tape.top_event)
     sizes = dict.fromkeys(EVENT_COLUMNS, events) | {"first_row": events + 1}
     sizes |= dict.fromkeys(ROW_COLUMNS, rows) | dict.fromkeys(TOP_COLUMNS, tops)
+    sizes |= dict.fromkeys(MARK_COLUMNS, len(tape.mark_us))
     for name, size in sizes.items():
         column = getattr(tape, name)
         if column.shape != (size,):

@@ -60,7 +60,7 @@ class Twins:
         """Send an order of ours: both refuse it for the same reason, or its fills are booked."""
         book = self.pit.core.best()
         order = OpenOrder(side, ticks, lots)
-        wanted = self.own.can_open(self.symbol, order, (book[0], book[2]))
+        wanted = self.own.can_open(self.pit.us, self.symbol, order, (book[0], book[2]))
         try:
             self.pit.limit(ALICE, side, ticks, lots, time_in_force="IOC" if takes else "GTC")
             code = 0

@@ -18,11 +18,14 @@ from mm.backtest.engine._order_checks cimport mean_add
 from mm.backtest.engine._order_manager cimport (
     OrderManager, grid_from, is_settled, look_at_best, next_after, pass_requotes, run_timers,
 )
-from mm.backtest.engine._own_orders cimport OpenOrders, OwnOrders
+from mm.backtest.engine._margin cimport MarginWatch
+from mm.backtest.engine._own_orders cimport (
+    OpenOrders, OwnOrders, new_order, order_accepted, orders_add, orders_blank, orders_next_message, orders_watch,
+)
 from mm.backtest.engine._paper_venue cimport PaperVenue, moves_price, reaches
-from mm.backtest.engine._records cimport Table, handed, handed_counts, record_span
+from mm.backtest.engine._records cimport COVERED, LIQUIDATED, PLACE, Fill, Table, handed, handed_counts, record_order, record_span
 from mm.backtest.engine._venue cimport Touch, centre_book
-from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, NEVER, SENT, WHOLE_BOOK, FillModel, Top, Trade
+from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, IOC, NEVER, SENT, WHOLE_BOOK, FillModel, Order, Top, Trade
 from mm.backtest.quotes.base cimport QuoteModel
 from mm.signals.signal_set cimport SignalSet
 from mm.tape._book cimport Book, book_apply, book_clear, book_close, book_lots_at, book_move, book_open
@@ -33,11 +36,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mm.backtest.journal import Journal
+from mm.backtest.journal import FORCED, TAKEN, Journal
 from mm.backtest.rules import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mm.backtest.engine.live_feed import FeedEvent
     from mm.tape.feed import Feed
@@ -145,6 +148,72 @@ cdef class Engine:
     def pay(self, funding_e8: int) -> None:
         """Book the funding of our position at the current instant, 1e-8 of the quote asset; below 0: received."""
         self.venue.orders.paid(self.venue.now_us, funding_e8)
+
+    # ------------------------------------------------------------------ margin of a contract
+
+    def watch_margin(self, watch: MarginWatch) -> None:
+        """Play the margin of our position with these marks and bounds."""
+        self.venue.orders.margin, self.venue.orders.margined = watch, True
+
+    def rewatch(self) -> None:
+        """Schedule the next look at the margin, after new marks or bounds."""
+        orders_watch(&self.venue.orders.open, self.venue.orders.margin.due_us())
+
+    cdef int look_at_margin(self, int64_t us) except -1 nogil:
+        """Have the account look at the marks of an instant, after the market and before the timers."""
+        self.venue.orders.margin.pass_marks(us + 1)
+        self.venue.orders.margin.due(us)
+        orders_watch(&self.venue.orders.open, self.venue.orders.margin.due_us())
+        return 0
+
+    @property
+    def resting(self) -> list[tuple[int, int, int]]:
+        """Side, ticks and remaining lots of our orders at the exchange; not of those on their way."""
+        cdef OpenOrders* open = &self.venue.orders.open
+        cdef int64_t i
+        found = []
+        for i in range(open.count):
+            if open.orders[i].status != SENT:
+                found.append((open.orders[i].side, open.orders[i].ticks, open.orders[i].lots))
+        return found
+
+    @property
+    def taken(self) -> list[tuple[int, int, int]]:
+        """Side, ticks and lots of what our orders have taken from the book since its last event."""
+        cdef int64_t i
+        found = []
+        for i in range(self.venue.taken.used):
+            found.append((self.venue.taken.rows[i].side, self.venue.taken.rows[i].ticks, self.venue.taken.rows[i].lots))
+        return found
+
+    def end_resting(self) -> None:
+        """End our orders at the exchange at once, for a liquidation."""
+        self.venue.end_resting(self.venue.now_us, LIQUIDATED)
+        if self.venue.by_orders:
+            self.venue.look_for_meets()
+        self.venue.watch_sides(self.venue.now_us)
+
+    def force(self, side: int, ticks: int, fills: Sequence[tuple[int, int, int, int]]) -> None:
+        """Record a forced order and its *fills*: ticks, lots, fee in 1e-8, and who took it (`mm.backtest.margin`)."""
+        cdef OwnOrders orders = self.venue.orders
+        cdef OpenOrders* open = &orders.open
+        cdef Order* order = orders_blank(open)
+        cdef int64_t us = self.venue.now_us
+        cdef Fill fill
+        new_order(order, us, side, ticks, sum([one[1] for one in fills]), IOC)
+        self.manager.last_id += 1
+        order.id, order.active_us, order.manual = self.manager.last_id, us, True
+        record_order(&orders.records, order, us, PLACE, COVERED)
+        orders_add(open, order)
+        order_accepted(orders, order)
+        orders.margin.settles = True
+        for fill_ticks, lots, fee_e8, by in fills:
+            fill.us, fill.ticks, fill.lots, fill.fee_e8 = us, fill_ticks, lots, fee_e8
+            fill.reason, fill.mid2 = self.venue.taker_reason + 1 + <int64_t> by, orders.records.mid2
+            orders.filled(open.count - 1, &fill, True)
+        orders.margin.settles = False
+        orders_next_message(open)
+        self.venue.watch_sides(us)
 
     def settle(self) -> None:
         """Update looked-up queue positions to the current instant."""
@@ -531,6 +600,9 @@ cdef class Engine:
                 if us == open.next_due_us:
                     venue.fill_due(us)
                     settled = is_settled(manager, open, &venue.touch.top)
+                if us == open.margin_us:
+                    self.look_at_margin(us)
+                    settled = is_settled(manager, open, &venue.touch.top)
                 known = self.received(us)
                 if self.shows_ahead:
                     self.show_ahead(us)
@@ -773,7 +845,7 @@ cdef class Engine:
             state=handed(&orders.records.state),
             mids=handed(&orders.records.mids),
             spans=handed(&orders.records.spans),
-            fill_reasons=(*self.fills.reasons, "taker:book"),
+            fill_reasons=(*self.fills.reasons, TAKEN, *(FORCED if self.venue.orders.margined else ())),
             counters=counters,
             decisions=handed(&orders.records.decisions) if self.manager.decides else None,
             breaches=handed(&orders.records.breaches) if self.limited else None,

@@ -6,6 +6,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove, memset
 
 from mm.backtest.engine._account cimport Account
+from mm.backtest.engine._margin cimport MarginWatch
 from mm.backtest.engine._order_checks cimport OrderCount, Refused
 from mm.backtest.engine._records cimport COVERED, NOT_CANCELLED, Fill, Records, record_order
 from mm.backtest.fills.base cimport CANCELLING, LIVE, MARKET, NEVER, SENT, Order
@@ -32,7 +33,8 @@ cdef struct OpenOrders:
     int64_t next_due_us     # earliest drawn fill
     int64_t follow_us       # when a requote follows on a fill or a rejection, and the last such instant
     int64_t followed_us
-    int64_t next_after_us   # the earlier of next_due_us and follow_us, cached as it is read for each event
+    int64_t margin_us       # the next mark price at which our position may be liquidated
+    int64_t next_after_us   # the earliest of next_due_us, follow_us and margin_us, cached as it is read for each event
     int64_t room            # of the three arrays
     bint changed            # since the last requote, in a way that may affect the next one
 
@@ -57,6 +59,8 @@ cdef class OwnOrders:
     cdef Account account
     cdef Records records
     cdef OrderCount order_count
+    cdef MarginWatch margin             # of a contract whose margin is played
+    cdef bint margined                  # whether there is one
     cdef Refused refused[2]             # sells, buys
     cdef Met met[2]
     cdef int64_t slowest_ack_us         # time from sending to the acknowledgement, since the last check of the limits
@@ -95,7 +99,7 @@ cdef inline int slot_of(int64_t side) noexcept nogil:
 cdef inline void orders_init(OpenOrders* open) noexcept nogil:
     """Initialise without orders."""
     memset(open, 0, sizeof(OpenOrders))
-    open.next_message_us = open.next_due_us = open.follow_us = open.next_after_us = open.nearest[0] = NEVER
+    open.next_message_us = open.next_due_us = open.follow_us = open.margin_us = open.next_after_us = open.nearest[0] = NEVER
     open.followed_us = -1
 
 
@@ -288,13 +292,19 @@ cdef inline void orders_next_due(OpenOrders* open) noexcept nogil:
     for i in range(open.count):
         us = min(us, open.orders[i].due_us)
     open.next_due_us = us
-    open.next_after_us = min(us, open.follow_us)
+    open.next_after_us = min(min(us, open.follow_us), open.margin_us)
 
 
 cdef inline void orders_follow(OpenOrders* open, int64_t us) noexcept nogil:
     """Schedule a requote that follows on a fill or a rejection."""
     open.follow_us = us
-    open.next_after_us = min(us, open.next_due_us)
+    open.next_after_us = min(min(us, open.next_due_us), open.margin_us)
+
+
+cdef inline void orders_watch(OpenOrders* open, int64_t us) noexcept nogil:
+    """Schedule the next look at the margin."""
+    open.margin_us = us
+    open.next_after_us = min(min(open.next_due_us, open.follow_us), us)
 
 
 cdef inline void follow(OwnOrders orders, int64_t us) noexcept nogil:

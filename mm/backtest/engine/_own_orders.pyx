@@ -91,6 +91,9 @@ cdef class OwnOrders:
         cdef int64_t message_us
         book_fill(&self.account, order.side, fill.ticks, fill.lots, fill.fee_e8)
         self.count_cash()
+        if self.margined:
+            self.margin.filled(fill.us, order.side, fill.ticks, fill.lots, fill.fee_e8)
+            orders_watch(&self.open, self.margin.due_us())
         self.open.changed = True
         if self.requotes or self.awaits_room[1 - slot_of(order.side)]:
             follow(self, fill.us)

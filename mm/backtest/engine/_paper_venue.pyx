@@ -6,7 +6,7 @@ from libc.math cimport isnan
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 
-from mm.backtest.engine._account cimport fill_fee_e8, wide
+from mm.backtest.engine._account cimport Account, cash_e16, fill_fee_e8, wide
 from mm.backtest.engine._latency cimport OF_AMEND, OF_CANCEL, OF_ORDER, latency_us
 from mm.backtest.engine._level_queue cimport LevelQueue
 from mm.backtest.engine._market cimport Market, last_second, pass_trades_before
@@ -22,7 +22,7 @@ from mm.backtest.engine._records cimport (
 from mm.backtest.engine._taking cimport Depth, accepted, first_crossed, next_crossed, offered, prints_add, prints_at, takeable, taking_notional_e16
 from mm.backtest.engine._venue cimport OrderVenue, covered
 from mm.backtest.fills.base cimport (
-    CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, FillModel, Order, Trade,
+    CANCELLED, EXPIRED, FOK, IOC, LIMIT_MAKER, MARKET, NEVER, SENT, FillModel, Order, Top, Trade,
 )
 from mm.tape._book cimport book_apply, book_clear, book_close, book_lots_at
 from mm.tape._kinds cimport DEPTH, GAP
@@ -171,6 +171,8 @@ cdef class PaperVenue(OrderVenue):
             reason = PRICE_OUT_OF_BAND
         else:
             reason = covered(self, order, True)
+            if self.orders.margined and reason == COVERED:
+                reason = self.short_of_margin(order, us)
         if reason != COVERED:
             return self.orders.rejected(i, us, reason)
         order_accepted(self.orders, order)
@@ -201,6 +203,32 @@ cdef class PaperVenue(OrderVenue):
         if self.fills.draws:
             self.redraw(order.side, us)
         return 0
+
+    cdef int short_of_margin(self, const Order* order, int64_t us) except -1 nogil:
+        """Return the reason if the margin does not cover an arriving order, or it is too large for the leverage; else 0."""
+        cdef const Account* account = &self.orders.account
+        cdef const Top* top = &self.touch.top
+        cdef const OpenOrders* open = &self.orders.open
+        cdef double open_e8[2]
+        cdef double equity_e8
+        cdef int slot
+        cdef int64_t rank
+        self.orders.margin.pass_marks(us)
+        for slot in range(2):
+            open_e8[slot] = 0.0
+            for rank in range(open.resting[slot]):
+                open_e8[slot] += <double> open.ranked[slot][rank].ticks * open.ranked[slot][rank].order.lots
+            open_e8[slot] *= self.orders.margin.unit_e8
+        equity_e8 = <double> (cash_e16(account) / 100000000) - self.orders.margin.start_cost_e8
+        equity_e8 += <double> account.inventory_lots * self.orders.margin.now_e8 * self.orders.margin.lot_e8 * 1e-8
+        if self.orders.margin.surely(
+            order.side, 0 if order.kind == MARKET else order.ticks, order.lots, top.bid_ticks,
+            <double> account.inventory_lots, equity_e8, open_e8,
+        ):
+            return COVERED
+        return self.orders.margin.refusal(
+            us, order.side, 0 if order.kind == MARKET else order.ticks, order.lots, top.bid_ticks, top.ask_ticks
+        )
 
     cdef int64_t prevent(self, int64_t i, int64_t us) except -1 nogil:
         """End our orders of the other side that an arriving order meets before it is filled; return its new index.
@@ -377,22 +405,27 @@ cdef class PaperVenue(OrderVenue):
 
     cdef int on_gap(self, int64_t us, int64_t recv_seq) except -1 nogil:
         """End the epoch: no book, no resting orders."""
-        cdef OpenOrders* open = &self.orders.open
-        cdef int64_t i = 0
         if self.signalled:
             self.signals.take(GAP, us, recv_seq, NULL, NULL, NULL, 0)
         book_clear(&self.book)
         self.touch.top.bid_lots = self.touch.top.ask_lots = 0
         self.set_valid(False, us)
+        self.end_resting(us, EPOCH_BREAK)
+        return self.on_book(us, recv_seq)
+
+    cdef int end_resting(self, int64_t us, int reason) except -1 nogil:
+        """End all orders that rest, or are being cancelled, at once."""
+        cdef OpenOrders* open = &self.orders.open
+        cdef int64_t i = 0
         while i < open.count:
             if open.orders[i].status == SENT:
                 i += 1
                 continue
             open.orders[i].cancel_us = us
-            open.orders[i].cancel_reason = EPOCH_BREAK
+            open.orders[i].cancel_reason = reason
             self.close(i, us, CANCELLED, CANCEL_ACK)
         orders_next_message(open)
-        return self.on_book(us, recv_seq)
+        return 0
 
     cdef int on_trade(self, Trade* trade, int64_t event) except -1 nogil:
         """Match our orders with a trade that has just happened; return whether one filled, or a stretch began."""
@@ -545,7 +578,7 @@ cdef class PaperVenue(OrderVenue):
         """Set when an order of the market meets ours next."""
         cdef OpenOrders* open = &self.orders.open
         open.next_due_us = self.log.reaching(open)
-        open.next_after_us = min(open.next_due_us, open.follow_us)
+        open.next_after_us = min(min(open.next_due_us, open.follow_us), open.margin_us)
 
     cdef int match_meets(self, int64_t us) except -1 nogil:
         """Fill our orders by those of the market that meet them at an instant."""

@@ -17,6 +17,7 @@ cdef enum RejectReason:
 cdef enum CancelReason:
     NOT_CANCELLED, QUOTE_MOVED, QUOTE_WITHDRAWN, REFRESH, EPOCH_BREAK, ASKED  # then the limits that pull or kill
     SELF_TRADE = 13
+    LIQUIDATED = 14
 
 cdef enum FillReason:
     BY_TRADE, BY_BOOK, BY_DRAW

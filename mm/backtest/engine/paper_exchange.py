@@ -10,8 +10,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mm.backtest.engine._engine import Engine
+from mm.backtest.engine.contract_margin import ContractMargin
 from mm.backtest.fills.base import FillModel, PythonFillModel, QueueProbPower
 from mm.backtest.journal import ACTIONS, KINDS, REJECT_REASONS
+from mm.backtest.margin import MarginAccount
 from mm.backtest.quotes.base import compiled
 from mm.backtest.rules import Rules
 from mm.backtest.strategy import LegModel, Orders
@@ -46,6 +48,8 @@ class PaperExchange:
         fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
         rules: Latencies, fees, balances and limits of our orders.
         keeps_orders: Whether order rows are written to the journal, most of its size.
+        account: The margin account, if several contracts share it; else one of its own.
+        symbol: Name of the contract in that account.
 
     Attributes:
         legs: The other markets to which the strategy sends orders, by name.
@@ -53,9 +57,19 @@ class PaperExchange:
         funding_e8: Total funding paid for our position in a perpetual, 1e-8 of the quote asset.
         target_funding: Instant and funding of the target inventory alone, by payment.
         funding_doubts: Payments on a position whose rate or mark price was not received at their time.
+        margin: The margin of the position, if the rules have its terms; events that are fed have none.
     """
 
-    def __init__(self, quotes: object, fills: object, rules: Rules, *, keeps_orders: bool = True) -> None:
+    def __init__(
+        self,
+        quotes: object,
+        fills: object,
+        rules: Rules,
+        *,
+        keeps_orders: bool = True,
+        account: MarginAccount | None = None,
+        symbol: str = "",
+    ) -> None:
         self.rules = rules
         self.fills = fills if isinstance(fills, FillModel) else PythonFillModel(fills)
         self._engine = Engine(compiled(quotes), self.fills, rules, keeps_orders)
@@ -73,6 +87,11 @@ class PaperExchange:
         self.funding_e8 = 0
         self.target_funding = list[tuple[int, int]]()
         self.funding_doubts = list["Payment"]()
+        self.looks_at_margin = False  # whether the margin is looked at once the payments of now are booked
+        self.margin: ContractMargin | None = None
+        if rules.margin is not None:
+            shared = account if account is not None else MarginAccount.of(rules.start_cash_e8)
+            self.margin = ContractMargin(self, shared, symbol, rules.margin, alone=account is None)
 
     @property
     def engine(self) -> Engine:
@@ -166,6 +185,8 @@ class PaperExchange:
         low, high = (0, 1) if best else _window(tape)
         behind_us = lateness(tape, strict=self.rules.strict_clock) if self._judges_age else None
         self._engine.attach(tape, low, high, joins, feed, prices, levels if best else None, behind_us)
+        if self.margin is not None:
+            self.margin.begin(tape, feed)
         self._last, self._best, self._feeds = tape, best, False
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
@@ -365,9 +386,10 @@ class PaperExchange:
     def play_to(self, us: int) -> None:
         """Play everything up to and including an instant, with funding, sessions and the kill of the tape."""
         while self._due and self._due[0][0] <= us:
-            at_us, act = self._due.popleft()
+            at_us = self._due[0][0]
             self.advance(at_us)
-            act()
+            if self._due and self._due[0][0] == at_us:  # a look at the margin has booked a payment itself
+                self._due.popleft()[1]()
         self.advance(us)
 
     def _scheduled(
@@ -395,6 +417,17 @@ class PaperExchange:
         self.funding_e8 += paid_e8
         self.target_funding.append((payment.us, paid_e8 - round(away * per_lot)))
         self._engine.pay(paid_e8)
+        if self.margin is not None:
+            self.margin.funding(self._engine.now_us, paid_e8)
+
+    def book_payments(self, us: int) -> None:
+        """Book the payments that are due at an instant, before the margin is looked at."""
+        self.looks_at_margin = True
+        for entry in [entry for entry in self._due if entry[0] <= us]:
+            if isinstance(entry[1], partial) and entry[1].func == self.book:
+                self._due.remove(entry)
+                entry[1]()
+        self.looks_at_margin = False
 
     def _held_at(self, us: int) -> int:
         """Return the position at an earlier instant, in lots."""

@@ -59,6 +59,8 @@ WAYS: Mapping[str, str] = {
     "price_rejected": "the price was just rejected and the touch has not moved since; quote further from it",
     "order_limit_10s": "the exchange accepts no more orders in 10 s; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_10S",
     "order_limit_day": "the exchange accepts no more orders this day; raise REQUOTE_INTERVAL_MS or ORDER_LIMIT_DAY",
+    "insufficient_margin": "the margin does not cover one (−2019); raise INITIAL_CASH or LEVERAGE, or lower QUOTE_QTY",
+    "above_bracket": "the position would be above the bracket of its leverage (−2027); lower LEVERAGE or QUOTE_QTY",
     "exchange_refused": "see the reject rows of the audit log (−2022: the order to replace had just filled)",
     "max_daily_loss": "the day's loss ended all trading; raise MAX_DAILY_LOSS",
     "max_drawdown": "the drawdown ended all trading; raise MAX_DRAWDOWN",

@@ -6,6 +6,7 @@ which count as exported unless the environment sets them.
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -130,13 +131,15 @@ def env_file(environment: Mapping[str, str]) -> dict[str, str]:
             raise BrokenFile(
                 f"{path}:{number}: {line.strip()!r} does not set a variable; write NAME=value, or {ENV_FILE}={NO_FILE}"
             )
-        values[name.strip()] = _unquoted(value.strip())
+        values[name.strip()] = _unquoted(value)
     return {name: value for name, value in values.items() if not environment.get(name)}
 
 
 def _unquoted(value: str) -> str:
-    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-    return value[1:-1] if quoted else value.partition(" #")[0].rstrip()
+    """Return a value without its quotes, or without the comment behind it."""
+    if quoted := re.fullmatch(r"""\s*(["'])(.*?)\1\s*(?:#.*)?""", value):
+        return quoted[2]
+    return re.sub(r"\s+#.*", "", value).strip()
 
 
 def _read(path: Path) -> SettingsFile:

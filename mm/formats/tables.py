@@ -47,6 +47,13 @@ class RowBlock(NamedTuple):
         return self.numbers or range(self.first_row, self.first_row + self.cells.height)
 
 
+def is_text(line: bytes) -> bool:
+    """Return whether a *line* can be text in any usual encoding: no control character but tabs, few broken letters."""
+    text = line.decode(errors="replace")
+    strange = sum(letter == "\ufffd" or (ord(letter) < 32 and letter != "\t") for letter in text)
+    return "\0" not in text and strange <= len(text) // 8
+
+
 class CsvTable:
     """Iterate over the rows of one file in blocks.
 
@@ -65,6 +72,9 @@ class CsvTable:
         first = next(self._blocks(1 << 16), b"").split(b"\n", 1)[0].rstrip(b"\r")
         if not first.strip():
             raise BrokenFile(f"{path}:1: the file has no rows; {COPY_AGAIN}")
+        if not is_text(first):
+            packed = ", nor gzip, as its name says" if path.suffix == ".gz" else ""
+            raise BrokenFile(f"{path}:1: is no text{packed}: it begins with {first[:12]!r}; {COPY_AGAIN}")
         cells = [cell.strip() for cell in _cells_of(first.decode(errors="replace"))]
         if len(cells) == 1 and (other := next((separator for separator in ";\t|" if separator in cells[0]), "")):
             raise BrokenFile(f"{path}:1: cells are separated by {other!r}; give a file with commas")

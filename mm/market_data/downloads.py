@@ -66,11 +66,20 @@ class Downloads:
         folder: It must exist, and belong to this process.
         most_bytes: Maximum size of a file.
         pause: Waits for a number of seconds.
+        instead: What to do where the server cannot be reached; ``{name}`` is the file.
     """
 
     def __init__(
-        self, base_url: str, folder: Path, most_bytes: int, bar: Bar, pause: Callable[[float], None] = time.sleep
+        self,
+        base_url: str,
+        folder: Path,
+        most_bytes: int,
+        bar: Bar,
+        pause: Callable[[float], None] = time.sleep,
+        *,
+        instead: str = "",
     ) -> None:
+        self._instead = instead or "copy {name} and its " + f"{CHECKSUM} into {folder}"
         self._base_url, self._folder, self._most_bytes = base_url, folder, most_bytes
         self._bar, self._pause = bar, pause
         self._received = 0
@@ -198,7 +207,7 @@ class Downloads:
                     name = place.rpartition("/")[2].removesuffix(CHECKSUM)
                     raise TryLater(
                         f"{self._base_url}{place}: {str(error) or type(error).__name__}, {ATTEMPTS} times; try again "
-                        f"later (received data is kept), or copy {name} and its {CHECKSUM} into {self._folder}"
+                        f"later (received data is kept), or {self._instead.replace('{name}', name)}"
                     ) from error
                 requested_s = error.pause_s if isinstance(error, _Transient) else 0.0
                 self._pause(max(backoff.delay(time.monotonic()), min(requested_s, LONGEST_PAUSE_S)))

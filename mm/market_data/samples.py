@@ -191,7 +191,8 @@ def fetch_sample(sample: Sample, folder: Path, kept: Path | None, server: str, b
         return [_copied(file, folder, kept) for file in sample.files]
     for file in sample.files:  # the server publishes none
         write_atomic(folder / (file.name + CHECKSUM), f"{file.sha256}  {file.name}\n".encode())
-    with Downloads(server, folder, MOST_BYTES, bar) as downloads:
+    instead = "give a folder that has {name}: --from (MM_SAMPLES)"
+    with Downloads(server, folder, MOST_BYTES, bar, instead=instead) as downloads:
         paths = [downloads.load(sample.url(file)).path for file in sample.files]
     for file in sample.files:
         (folder / (file.name + CHECKSUM)).unlink(missing_ok=True)

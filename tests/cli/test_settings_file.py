@@ -144,6 +144,12 @@ def test_config_flag_and_variable_name_the_file_or_none():
     assert "nix.toml: there is no such file" in missing.stderr
 
 
+def test_env_file_has_comments_behind_values_and_spaces_in_quotes():
+    """As shells and containers read the same file."""
+    Path(".env").write_text('A="0"  # none\nB = \'a # b\'\nC= # empty\nD=a#b\nE="a b"#c\nF=x  # "y"\n')
+    assert env_file({}) == {"A": "0", "B": "a # b", "C": "", "D": "a#b", "E": "a b", "F": "x"}
+
+
 def test_env_file_ranks_between_environment_and_settings_file():
     """Its variables count as exported, and are gone when the command ends."""
     toml('symbol = "BTCUSDT"\norder_latency_ms = 1')

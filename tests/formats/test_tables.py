@@ -1,6 +1,7 @@
 """CSV files read in blocks: row numbers, compression, and decimals with an exponent."""
 
 import gzip
+import random
 from decimal import Decimal
 
 import pytest
@@ -83,3 +84,11 @@ def test_exponent_is_expanded(text):
     else:
         assert "e" not in plain.lower()
         assert Decimal(plain) == Decimal(text)
+
+
+def test_random_bytes_are_no_table_with_other_separators(tmp_path):
+    """A tab among random bytes says nothing; the name promised gzip."""
+    path = tmp_path / "book.csv.gz"
+    path.write_bytes(random.Random(5).randbytes(200).replace(b"\n", b"x") + b"\t\n")
+    with pytest.raises(BrokenFile, match="is no text, nor gzip, as its name says"):
+        CsvTable(path)

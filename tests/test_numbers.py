@@ -84,3 +84,11 @@ def test_plain_minus_makes_every_number_readable(value, frame):
         float(numbers.with_plain_minus(text).replace(",", ""))
         assert "−" not in numbers.with_plain_minus(frame.replace("−", "Δ = ").format(text, text))
     assert numbers.with_plain_minus("s·(m − p), data/a−1.csv, 1.5e−13") == "s·(m − p), data/a−1.csv, 1.5e-13"
+
+
+def test_significant_digits_are_equal_over_decades():
+    """Trailing zeros stay, and small numbers have an exponent, so that a column over decades is read at once."""
+    values = [0.0338, 0.0002504, 0.0000675, 7.597e-13, 2, None]
+    assert [numbers.significant(value) for value in values] == [
+        "0.03380", "0.0002504", "6.750e−5", "7.597e−13", "2.000", "–",
+    ]  # fmt: skip

@@ -25,6 +25,13 @@ def number(value: float | None, digits: int = 4) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", MINUS)
 
 
+def significant(value: float | None, digits: int = 4) -> str:
+    """Return *value* with exactly *digits* significant digits, with an exponent below 0.0001; a dash for None."""
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:#.{digits}g}".rstrip(".").replace("e-0", "e-").replace("-", MINUS)
+
+
 def in_column(values: Sequence[float | None], *, exact: bool = False) -> list[str]:
     """Return a column with equal decimals: four digits of the largest, three of the median; a dash for None.
 

@@ -23,6 +23,7 @@ from mm.dashboard.charts import draw
 from mm.dashboard.jobs import StartedCommand, words_of
 from mm.dashboard.sources import Folders, label_of, one_line
 from mm.errors import UsageError
+from mm.instrument import assets_of
 from mm.report.figures import heat
 from mm.runs.find import FITS, LAST
 
@@ -275,17 +276,24 @@ def _grid(folders: Folders) -> None:
             )
 
 
+MONEY = ("pnl_lower95", "pnl_quoting", "max_drawdown")  # ranks in the quote asset
+
+
 def _best(content: Mapping[str, Any]) -> None:
     best = content.get("best")
     if not best:
         st.warning("No point of this grid has a result; see the status of each.")
         return
-    rank_by = content["rank_by"]
+    rank_by, asset = content["rank_by"], assets_of(content.get("symbol", ""))[1]
+    unit = f", {asset}" if asset else ""
     figure, deflated, pnl, trials = st.columns(4)
-    figure.metric(f"Best {rank_by}", number(best.get(rank_by), 4))
+    figure.metric(
+        f"Best {rank_by}" + (unit if rank_by in ("pnl_lower95", "pnl_quoting", "max_drawdown") else ""),
+        number(best.get(rank_by), 4),
+    )
     why = "Probability that the best is better than the best of as many without skill (deflated Sharpe ratio)."
     deflated.metric("Deflated Sharpe", probability(content.get("deflated_sharpe")), help=why)
-    pnl.metric("Its quoting PnL", signed(quoting_of(best)))
+    pnl.metric("Its quoting PnL" + unit, signed(quoting_of(best)))
     independent = number(content.get("independent_trials"), 2)
     trials.metric(
         "Trials",

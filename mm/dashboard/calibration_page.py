@@ -3,7 +3,7 @@
 import polars as pl
 import streamlit as st
 
-from mm.base.numbers import duration, number
+from mm.base.numbers import duration, number, significant
 from mm.clock import iso
 from mm.dashboard.charts import draw
 from mm.dashboard.sources import Folders, label_of, one_line
@@ -57,7 +57,7 @@ def _fit(run: RunFolder) -> None:
 
 
 def _schedule(run: RunFolder) -> None:
-    """Draw A and k of each segment with their naive 95 % intervals, and their source."""
+    """Draw A and k of each segment with their 95 % intervals, and their source."""
     segments = run.schedule.segments
     if not segments:
         st.info("There are no segments: the day is not longer than the training window.")
@@ -74,9 +74,9 @@ def _schedule(run: RunFolder) -> None:
         draw(figure)
     rows = [
         {
-            "begins": iso(segment.start_us)[11:19],
-            "A": segment.A,
-            "k": segment.k,
+            "begins, UTC": iso(segment.start_us)[11:19],
+            "A, 1/s": significant(segment.A),
+            "k, 1/tick": significant(segment.k),
             "fills": segment.n_fills,
             "status": segment.status,
             "source": segment.source,

@@ -112,7 +112,7 @@ def _live(folders: Folders, symbol: str, day: str | None, metrics: str, box: str
     with left:
         _live_figure(market, own, figures, _LiveNames(symbol, metrics, tick))
     with right:
-        _depth(market)
+        _depth(market, assets_of(symbol))
 
 
 def _health(folders: Folders, symbol: str, day: str) -> None:
@@ -267,7 +267,7 @@ def _tick(folders: Folders, symbol: str) -> float | None:
     return grids[-1].tick_e8 / E8 if grids else None
 
 
-def _depth(market: LiveMarket) -> None:
+def _depth(market: LiveMarket, assets: tuple[str, str]) -> None:
     """Draw the quantity at each level, and the cumulative quantity from the best price."""
     st.markdown("**Depth**")
     if not any(market.book):
@@ -281,7 +281,8 @@ def _depth(market: LiveMarket) -> None:
         shape = {"shape": "vh" if name == "bids" else "hv"}
         traces.append(line(f"{name}, summed", price, np.cumsum(qty), colour, fill="tozeroy", opacity=0.6, line=shape))
         traces.append(bars(name, price, qty, colour))
-    figure = chart(traces, numbers_axis("price", tickformat="~r", nticks=5), 340)
+    x = numbers_axis(_in("price", assets[1]), tickformat="~r", nticks=5)
+    figure = chart(traces, x, 340, title="Quantity", unit=assets[0])
     draw(figure, key="live depth")
     st.caption("Quantity of each level, and the cumulative quantity from the best price.")
 

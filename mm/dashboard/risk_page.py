@@ -128,7 +128,11 @@ def _limits(folders: Folders, symbol: str, metrics: str) -> None:
             for knob in knobs(Risk)
         ]
         bar = st.column_config.ProgressColumn("used", min_value=0.0, max_value=1.0, format="percent")
-        columns = {"limit": st.column_config.TextColumn(width=185), "used": bar}
+        columns = {
+            "limit": st.column_config.TextColumn(width=185),
+            "used": bar,
+            "effect": st.column_config.TextColumn(width=760),
+        }
         schema = {
             "limit": pl.String,
             "bound": pl.String,

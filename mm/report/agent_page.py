@@ -113,7 +113,8 @@ def curve_figure(curve: Sequence[float]) -> Figure | None:
         return None
     x = (np.arange(len(curve)) + 0.5) / len(curve)
     axis = figures.numbers_axis("share of the training", tickformat=".0%", hoverformat=".0%")
-    return figures.chart([figures.line("mean return", x, np.asarray(curve, dtype=np.float64))], axis, HEIGHT)
+    line = figures.line("mean return", x, np.asarray(curve, dtype=np.float64))
+    return figures.chart([line], axis, HEIGHT, title="Mean return", unit="of an episode")
 
 
 def _tiles(agent: SavedAgent, curve: Sequence[float]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL, by_reason
-from mm.backtest.metrics.numbers import groups
+from mm.backtest.metrics.numbers import QUOTE, UNIT, groups, unit_of
 from mm.backtest.result import PARTS
 from mm.backtest.run_terms import NO_SENSITIVITY, of_all_legs, own_market_of, quoting_of
 from mm.backtest.summary_text import assumed_rows, assumptions, excluded_s, feed_text, stressed, tried_of
@@ -44,6 +44,7 @@ from mm.report.frame import (
     earnings,
     grid,
     header,
+    in_assets,
     in_row,
     interval,
     listed,
@@ -204,38 +205,54 @@ def numbers_card(summary: Summary) -> str:
     own, whole = own_market_of(summary), of_all_legs(summary)
     numbers = {**annualised(summary), **{name: own[name] for name in (*SIGNED, *PARTS) if own and name in own}}
     left_out = summary["adverse_selection_left_out"]
+    quote, each = in_assets(QUOTE, summary), in_assets(UNIT, summary)
+    moves = summary["adverse_selection"]
     tables = {
-        "All legs together": [(name, signed(whole[name], 6)) for name in SIGNED if own and name in own],
+        "All legs together": [(name, _in(signed(whole[name], 6), quote)) for name in SIGNED if own and name in own],
         **{heading: [row for key in keys for row in _rows(numbers, key)] for heading, keys in groups()},
         "Half-spread": [
-            ("effective", number(summary["effective_half_spread"])),
-            *((f"realised after {h} s", number(value)) for h, value in summary["realised_half_spread"].items()),
+            ("effective", _in(number(summary["effective_half_spread"]), each)),
+            *(
+                (f"realised after {h} s", _in(number(value), each))
+                for h, value in summary["realised_half_spread"].items()
+            ),
         ],
         "Move of the mid after a fill (fills left out)": [
-            (f"{h} s ({left_out[h]})", signed(value)) for h, value in summary["adverse_selection"].items()
+            (f"{h} s ({left_out[h]})", _in(signed(value), each)) for h, value in moves.items()
         ],
     }
     drawn = "".join(table(caption, rows) for caption, rows in tables.items() if rows)
     bootstrap = summary["sharpe_bootstrap"]
     hint = (
         f"Sharpe and Sortino from {bootstrap['periods']} periods of 60 s; interval by {bootstrap['draws']:,} circular "
-        f"block resamples of {bootstrap['block_periods']} periods. Names are those of summary.json: money in "
-        f"{quote_asset(summary)}, inventory in {base_asset(summary)}, half-spreads and moves in one per the other."
+        f"block resamples of {bootstrap['block_periods']} periods. Names as in summary.json."
     ) + too_short(summary)
     undefined = listed([line for line in summary["warnings"] if line.startswith(NULL)], "why")
     return card("All numbers", hint, f'<div class="groups">{drawn}</div>{undefined}')
 
 
+def _in(text: str, unit: str) -> str:
+    return f"{text} <small>{unit}</small>" if unit and text != "–" else text
+
+
 def _rows(numbers: Mapping[str, Any], key: str) -> list[Row]:
-    if key in SIGNED and key in numbers:
-        return [(key, signed(numbers[key], 6))]
-    value = numbers.get(key)
-    return _named(value, *value) if isinstance(value, Mapping) else _named(numbers, key)
+    if key not in numbers:
+        return []
+    value = numbers[key]
+    members = value.items() if isinstance(value, Mapping) else [("", value)]
+    return [
+        (
+            f"after {member} s" if member.isdigit() else member or key,
+            _in(_written(each, plus=key in SIGNED), in_assets(unit_of(key, member), numbers)),
+        )
+        for member, each in members
+    ]
 
 
-def _named(numbers: Mapping[str, Any], *names: str) -> list[Row]:
-    known, answers = [(name, numbers[name]) for name in names if name in numbers], {True: "yes", False: "no"}
-    return [(name, answers[value] if isinstance(value, bool) else number(value, 6)) for name, value in known]
+def _written(value: float | bool | None, *, plus: bool) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return signed(value, 6) if plus else number(value, 6)
 
 
 def assumptions_card(summary: Summary, about: About) -> str:

@@ -271,7 +271,7 @@ def split_figure(summary: Mapping[str, Any]) -> Figure | None:
     y = {"autorange": "reversed", "zeroline": False}
     ends = np.cumsum(list(parts.values())[:-1])
     span = figures.padded(min(0.0, float(ends.min())), max(0.0, float(ends.max())))
-    return figures.chart([trace], figures.numbers_axis("", range=list(span)), y=y)
+    return figures.chart([trace], figures.numbers_axis(quote_asset(summary), range=list(span)), y=y)
 
 
 def markout_rows(summary: Mapping[str, Any]) -> list[tuple[str, float, Sequence[float] | None]]:
@@ -311,7 +311,9 @@ def markout_figure(summary: Mapping[str, Any], fee_per_unit: float | None) -> Fi
     fits = fee_per_unit is not None and 0 < fee_per_unit < 3 * max(*reach, -min(reach))
     levels = [float(fee_per_unit)] if fits and fee_per_unit is not None else []
     traces = [markout_trace(rows, "half-spread", MAIN)]
-    return figures.chart(traces, figures.names_axis(), y=figures.FROM_ZERO, levels=levels)
+    unit = f"{quote_asset(summary)} per {base_asset(summary)}"
+    more: dict[str, Any] = {"title": "Half-spread", "unit": unit, "y": figures.FROM_ZERO, "levels": levels}
+    return figures.chart(traces, figures.names_axis(), **more)
 
 
 def distance_figure(fills: Mapping[str, Any], tick_size: float) -> Figure | None:
@@ -329,7 +331,7 @@ def distance_figure(fills: Mapping[str, Any], tick_size: float) -> Figure | None
         tips = [f"{span}: {count:,} {word.lower()} fills" for span, count in zip(spans, counts.tolist(), strict=True)]
         middle = (edges[1:] + edges[:-1]) / 2
         traces.append(figures.bars(f"our {word.lower()}s", middle, counts.astype(np.int32), colour, tips))
-    return figures.chart(traces, figures.numbers_axis("ticks from the mid"))
+    return figures.chart(traces, figures.numbers_axis("ticks from the mid"), title="Fills", unit="number")
 
 
 def distance_edges(ticks: Floats) -> Floats:
@@ -380,7 +382,8 @@ def rate_figure(rows: Sequence[Mapping[str, Any]]) -> Figure | None:
         tip = "%{y:.3~r} per second expected<extra></extra>"
         traces.append(figures.line("expected by the fit", at, curve, LOSS, line={"dash": "dash"}, hovertemplate=tip))
     y = {**figures.LOG, "range": [math.log10(bottom), math.log10(top)]}
-    return figures.chart(traces, figures.numbers_axis("ticks from the mid", **scale.axis()), y=y)
+    x = figures.numbers_axis("ticks from the mid", **scale.axis())
+    return figures.chart(traces, x, title="Rate", unit="1/s", y=y)
 
 
 def _rate_tip(row: Mapping[str, Any]) -> str:
@@ -414,7 +417,8 @@ def hours_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
         figures.points("fills", middle, fills, MAIN, ends=ends, tips=tips),
         *beyond,
     ]
-    return figures.chart(traces, figures.time_axis(float(edges[0]), float(edges[-1])), 190, y=figures.FROM_ZERO)
+    x = figures.time_axis(float(edges[0]), float(edges[-1]))
+    return figures.chart(traces, x, 190, title="Fills", unit="number", y=figures.FROM_ZERO)
 
 
 def rate_hint(summary: Mapping[str, Any]) -> str:

@@ -8,13 +8,15 @@ import numpy as np
 
 from mm.backtest.metrics.arithmetic import median
 from mm.base.estimate import from_error
-from mm.base.numbers import duration, number, percent, short
+from mm.base.numbers import duration, number, percent, short, significant
+from mm.instrument import assets_of
 from mm.report import figures
 from mm.report.calibration_charts import Pieces, curve_card, distances_card, pieces_card
 from mm.report.figures import LOSS, MAIN, Figure
 from mm.report.frame import (
     About,
     Amount,
+    Cell,
     Row,
     card,
     chart,
@@ -23,7 +25,6 @@ from mm.report.frame import (
     grid,
     header,
     in_row,
-    interval,
     minute,
     notes,
     nothing,
@@ -88,33 +89,43 @@ def fit_tiles(fit: "PoissonFit") -> str:
 
 
 def _neighbours(fit: "PoissonFit") -> str:
-    rows = [
-        ("maximum likelihood", _rates(fit.mle)),
-        ("Firth", _rates(fit.firth)),
-        ("log-linear, biased", _rates(fit.log_linear)),
-        ("bids alone", _rates(fit.sides.bid)),
-        ("asks alone", _rates(fit.sides.ask)),
+    naive = (Amount(fit.A, plus=False), _ends(fit.ci95_A), Amount(fit.k, plus=False), _ends(fit.ci95_k))
+    estimates = [
+        ("maximum likelihood", *_rates(fit.mle)),
+        ("as if fills were independent", *naive),
+        ("Firth", *_rates(fit.firth)),
+        ("log-linear, biased", *_rates(fit.log_linear)),
+        ("bids alone", *_rates(fit.sides.bid)),
+        ("asks alone", *_rates(fit.sides.ask)),
+    ]
+    tests = [
         ("p of equal sides", number(fit.side_lr_p, 3)),
         ("p of a straight ln λ", number(fit.curvature_p, 3)),
-        ("A, as if fills were independent", interval(fit.ci95_A)),
-        ("k, as if fills were independent", interval(fit.ci95_k)),
-        ("dispersion over blocks", number(fit.dispersion)),
+        ("dispersion over blocks, 1 for Poisson flow", number(fit.dispersion)),
     ]
-    return table("", rows)
+    return grid(("", "A, 1/s", "95 %", "k, 1/tick", "95 %"), estimates) + table("Tests", tests)
 
 
-def _rates(rates: "Rates") -> str:
-    both = (("A", rates.A, rates.ci95_A_block), ("k", rates.k, rates.ci95_k_block))
-    return ", ".join(
-        f"{name} {number(value)}" + (f" ({number(ends[0])} to {number(ends[1])})" if ends else "")
-        for name, value, ends in both
+def _rates(rates: "Rates") -> tuple[Cell, ...]:
+    return (
+        Amount(rates.A, plus=False),
+        _ends(rates.ci95_A_block),
+        Amount(rates.k, plus=False),
+        _ends(rates.ci95_k_block),
     )
 
 
+def _ends(ends: Sequence[float] | None) -> str:
+    return "–" if ends is None else f"{significant(ends[0])} to {significant(ends[1])}"
+
+
 def _numbers(fit: "PoissonFit") -> str:
+    units = {"A": "1/s", "k": "1/tick", "se_k": "1/tick", "cov_logA_k": "1/tick", "pivot_delta": "ticks"}
+    units |= {"lambda_at_pivot": "1/s", "exposure_s": "s", "n_fills": "fills", "n_blocks": "blocks", "loglik": "nats"}
+    units |= {"min_delta_ticks": "ticks", "max_delta_ticks": "ticks", "tick_size": assets_of(fit.symbol or "")[1]}
+
     def named(*names: str) -> list[Row]:
-        values = ((name, getattr(fit, name)) for name in names)
-        return [(name, escape(value) if isinstance(value, str) else number(value, 6)) for name, value in values]
+        return [(name, _written(getattr(fit, name), escape(units.get(name, "")))) for name in names]
 
     return (
         table("Estimate", named("A", "k", "logA", "se_logA", "se_k", "cov_logA_k"))
@@ -126,6 +137,12 @@ def _numbers(fit: "PoissonFit") -> str:
         + table("Data", named("n_fills", "exposure_s", "min_delta_ticks", "max_delta_ticks", "tick_size"))
         + table("Choices", named("method", "fit_method", "reference", "hit", "status"))
     )
+
+
+def _written(value: float | str | None, unit: str) -> str:
+    if value is None or isinstance(value, str):
+        return escape(value or "–")
+    return number(value, 6) + (f" <small>{unit}</small>" if unit else "")
 
 
 def further_cards(content: Mapping[str, Any], moves: Sequence["AdverseMove"]) -> list[str]:
@@ -201,7 +218,8 @@ def moves_figure(moves: Sequence["AdverseMove"]) -> Figure | None:
         figures.points("move", scale.at(delta), mean, MAIN, ends=(low, high), tips=tips),
     ]
     y = {"range": list(figures.padded(min(0.0, float(mean.min())), reach))}
-    return figures.chart(traces, figures.numbers_axis("ticks", **scale.axis()), y=y)
+    x = figures.numbers_axis("distance, ticks", **scale.axis())
+    return figures.chart(traces, x, title="Move of the mid", unit="ticks", y=y)
 
 
 def _volatility(volatility: Mapping[str, Any]) -> str:
@@ -221,7 +239,8 @@ def _volatility(volatility: Mapping[str, Any]) -> str:
     x = {"type": "log", "tickvals": labels, "ticktext": [short(label) for label in labels]}
     tip = "sampled every %{x} s: %{y:.4~r} ticks per root second<extra></extra>"
     trace = figures.line("volatility", seconds, sigma, mode="lines+markers", hovertemplate=tip)
-    drawn = figures.chart([trace], figures.numbers_axis("seconds", **x), y=figures.FROM_ZERO)
+    axis = figures.numbers_axis("sampling step, seconds", **x)
+    drawn = figures.chart([trace], axis, title="Volatility", unit="ticks per √s", y=figures.FROM_ZERO)
     return card("Volatility", hint, chart(drawn))
 
 
@@ -248,7 +267,7 @@ def _spreads(states: Sequence[Mapping[str, Any]], simulated: bool) -> str:
     return card(
         "By spread",
         hint,
-        grid(("ticks", "of the time", "A, 1/s", "k, 1/tick", "sweeps" if simulated else "fills", ""), rows),
+        grid(("ticks", "of the time", "A, 1/s", "k, 1/tick", "sweeps" if simulated else "fills", "status"), rows),
     )
 
 
@@ -303,7 +322,7 @@ def _days(days: Sequence[Mapping[str, Any]]) -> str:
         hint += " Shrunk: drawn to the mean of all days, with its 95 % interval by blocks."
     units = {"A": "1/s", "k": "1/tick"}
     shrunk = (f"{name[0]}, shrunk, {units[name[0]]}" for name in drawn)
-    names = ("day", "A, 1/s", "k, 1/tick", *shrunk, "fills", "")
+    names = ("day", "A, 1/s", "k, 1/tick", *shrunk, "fills", "status")
     return card("By day", hint, grid(names, rows))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mm.base.arrays import Floats, Rows
 from mm.base.estimate import cosines, student_quantile
-from mm.base.numbers import NORMAL, number, short
+from mm.base.numbers import NORMAL, number, short, significant
 from mm.calibration.fit_result import ANY_SPREAD, EXPONENTIAL
 from mm.calibration.goodness import Residuals, residuals
 from mm.calibration.intervals import with_block_errors
@@ -21,8 +21,7 @@ from mm.report.frame import card, chart, grid, interval, zoom_bar
 
 if TYPE_CHECKING:
     from mm.calibration.calibrator import Measured
-    from mm.calibration.intervals import with_block_errors
-from mm.calibration.fit_result import CurvePoint, PoissonFit
+    from mm.calibration.fit_result import CurvePoint, PoissonFit
 
 SIDES = ((1, BUY, "bids, hit by sellers"), (-1, SELL, "asks, hit by buyers"))
 MOST_RESIDUALS = 60  # maximum number of distances drawn
@@ -235,7 +234,7 @@ def curve_card(fit: "PoissonFit") -> str:
         f"The interval of λ ends within a factor of two of it {stretch(shape.trusted_ticks)}; A·exp(−k·δ) lies within "
         f"that interval {stretch(shape.exponential_trusted_ticks)}."
     )
-    head = ("ticks", "λ, 1/s", "95 %", "A·exp(−k·δ)", *(f"at spread {name}" for name in states))
+    head = ("ticks", "λ, 1/s", "95 %", "A·exp(−k·δ), 1/s", *(f"at spread {name}, 1/s" for name in states))
     return card("λ by distance and spread", hint, grid(head, list(_table(fit, states))))
 
 
@@ -245,14 +244,14 @@ def _table(fit: "PoissonFit", states: Sequence[str]) -> Iterator[tuple[str, ...]
     ahead = np.geomspace(MOST_ROWS, max(len(rows), MOST_ROWS), 9).astype(int) - 1
     for place in sorted({*range(min(MOST_ROWS, len(rows))), *np.minimum(ahead, len(rows) - 1).tolist()}):
         row = rows[place]
-        plain = "–" if fit.A is None or fit.k is None else number(fit.A * math.exp(-fit.k * row.delta_ticks))
+        plain = "–" if fit.A is None or fit.k is None else significant(fit.A * math.exp(-fit.k * row.delta_ticks))
         others = (by_state[name].get(row.delta_ticks) for name in states)
         yield (
             short(row.delta_ticks),
-            number(row.lambda_per_s),
-            interval(row.ci95).removeprefix("95 %: "),
+            significant(row.lambda_per_s),
+            "–" if row.ci95 is None else " to ".join(map(significant, row.ci95)),
             plain,
-            *("" if other is None else number(other.lambda_per_s) for other in others),
+            *("" if other is None else significant(other.lambda_per_s) for other in others),
         )
 
 
@@ -313,7 +312,7 @@ def _piece_panel(pieces: Pieces, name: str, unit: str, whole: float | None) -> P
         for estimate, first, last in zip(value.tolist(), low.tolist(), high.tolist(), strict=True)
     ]
     y: dict[str, Any] = {"range": [math.log10(edge) for edge in edges] if log else list(edges)}
-    y |= {"type": "log", "exponentformat": "none"} if log else {}
+    y |= {"type": "log", **figures.log_labels(*edges)} if log else {}
     drawn = np.clip(low, *edges), np.clip(high, *edges)
     points = figures.points(name, figures.ms(us), value, MAIN, ends=drawn, tips=tips)
     return Panel(name, unit, [points], 170, y, [] if whole is None else [whole])

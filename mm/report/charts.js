@@ -90,12 +90,12 @@ window.charts = (async () => {
       const px = wide.px.map((one) => one * scale), whole = wide.whole * scale, column = wide.column * scale;
       const long = px[0] && px[1] > width, title = px[long ? 0 : 1];
       const lines = !names || (px[0] && title + whole < width) ? 0 : whole < width ? 1 : Math.ceil(names / Math.max(1, Math.floor(width / column)));
-      return { long, lines, px: line * ((px[0] ? 1 : 0) + lines) + top + (lines ? 5 : 0) };
+      return { long, lines, room: width - (names && !lines ? whole : 0), px: line * ((px[0] ? 1 : 0) + lines) + top + (lines ? 5 : 0) };
     });
     const total = panels.reduce((sum, { height }, place) => sum + height + heads[place].px, 0);
     let at = total;
     panels.forEach(({ panel, height, px }, place) => {
-      const { long, lines, px: head } = heads[place], upper = (at - head) / total, legend = layout[`legend${panel}`];
+      const { long, lines, room, px: head } = heads[place], upper = (at - head) / total, legend = layout[`legend${panel}`];
       layout[`yaxis${panel}`].domain = [Math.max(0, (at - head - height) / total), upper];
       Object.assign(legend, lines ? { x: 0, xanchor: "left", y: upper + (line * lines + 5) / total, yanchor: "top" } : { x: 1, xanchor: "right", y: upper, yanchor: "bottom" });
       if (narrow) legend.font = { size: 11 };
@@ -104,7 +104,7 @@ window.charts = (async () => {
         Object.assign(title, { y: upper, yshift: head - line - top + 3, });
         if (long) {  // the unit alone, or not even that
           const unit = title.text.replace(/(<span[^>]*>[^,;<]*)[^<]*/, "$1");
-          const fits = unit.replace(/<[^>]*>/g, "").length * letter * scale < width;
+          const fits = unit.replace(/<[^>]*>/g, "").length * letter * scale < room;
           title.text = fits ? unit : title.text.replace(/ *<span.*<\/span>/, "");
         }
       }

@@ -155,7 +155,8 @@ def rolling_card(days: Sequence[str], pnl: Sequence[float], annual: float | None
     tips = [f"{SHARPE_DAYS} days to {day}: {number(value, 3)}" for day, value in zip(names, values, strict=True)]
     traces = [figures.points("Sharpe", names, values, MAIN, tips=tips, mode="lines+markers")]
     axis = figures.names_axis(nticks=12, tickangle=0)
-    return card(title, hint, chart(figures.chart(traces, axis, 200, levels=[0.0])))
+    drawn = figures.chart(traces, axis, 200, title="Sharpe ratio", unit="annual", levels=[0.0])
+    return card(title, hint, chart(drawn))
 
 
 def rolling_sharpe(pnl: Floats, annual: float | None) -> Floats:

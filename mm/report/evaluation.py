@@ -159,7 +159,7 @@ def _map_card(content: Content) -> str:
     symbols, days = content["symbols"], content["days"]
     hint = f"PnL of the quoting, {escape(content['quote_asset'])}. Empty: not played."
     if len(symbols) < 2 or len(days) < 2:
-        return card("Symbol by day", "", chart(None, "One symbol or one day: nothing to compare."))
+        return ""
     pnl = np.full((len(symbols), len(days)), np.nan)
     for row in content["rows"]:
         pnl[symbols.index(row["symbol"]), days.index(row["day"])] = quoting_of(row)
@@ -221,7 +221,7 @@ def _symbols_card(content: Content) -> str:
     return card("By symbol", hint, grid(head, rows))
 
 
-def _whiskers(rows: Sequence[Content], x: Sequence[str], name: str) -> Figure | None:
+def _whiskers(rows: Sequence[Content], x: Sequence[str], name: str, asset: str) -> Figure | None:
     """Green and red mark intervals that exclude 0."""
     if not rows:
         return None
@@ -231,18 +231,19 @@ def _whiskers(rows: Sequence[Content], x: Sequence[str], name: str) -> Figure | 
     told = {"gain": figures.GAIN, "loss": figures.LOSS, "": figures.MAIN}
     colours = [told[_colour(row)] for row in rows]
     error = {"type": "data", "array": half, "color": figures.SOFT, "thickness": 1, "width": 2}
-    return figures.chart([figures.bars(name, list(x), means, colours, tips, error_y=error)], figures.names_axis(), 200)
+    bars = figures.bars(name, list(x), means, colours, tips, error_y=error)
+    return figures.chart([bars], figures.names_axis(), 200, title=name, unit=asset)
 
 
 def _hours_figure(content: Content) -> Figure | None:
     rows = content["by_hour"]
-    return _whiskers(rows, [f"{row['hour']:02d}" for row in rows], "PnL of the hour")
+    return _whiskers(rows, [f"{row['hour']:02d}" for row in rows], "PnL of the hour", escape(content["quote_asset"]))
 
 
 def _volatility_figure(content: Content) -> Figure | None:
     rows = [row for row in content["by_volatility"] if row["mean"] is not None]
     names = [f"{row['regime']}<br>{number(row['volatility_bp'], 2)} bp" for row in rows]
-    return _whiskers(rows, names, "PnL an hour")
+    return _whiskers(rows, names, "PnL an hour", escape(content["quote_asset"]))
 
 
 def _holes_card(content: Content) -> str:

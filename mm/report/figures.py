@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mm.base.arrays import Floats, Ints, Numbers, Rows
-from mm.base.numbers import signed
+from mm.base.numbers import short, signed
 from mm.clock import US_PER_MS
 
 Trace = dict[str, Any]
@@ -226,9 +226,11 @@ def stacked(
     }
 
 
-def chart(traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250, **panel: Any) -> Figure:
-    """Return a single chart without a title; *panel* as in `Panel`."""
-    return stacked([Panel("", "", traces, height, **panel)], x)
+def chart(
+    traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250, title: str = "", unit: str = "", **panel: Any
+) -> Figure:
+    """Return a single chart, whose vertical numbers are *title* in *unit*; *panel* as in `Panel`."""
+    return stacked([Panel(title, unit, traces, height, **panel)], x)
 
 
 def time_axis(first_us: float, last_us: float) -> dict[str, Any]:
@@ -274,6 +276,17 @@ class Scale:
 
 LOG = {"type": "log", "dtick": 1}
 FROM_ZERO = {"rangemode": "tozero"}
+
+
+def log_labels(low: float, high: float) -> dict[str, Any]:
+    """Return the labels of a logarithmic axis: 1, 2 and 5 of each decade, beyond two decades powers of ten alone.
+
+    Plotly's own labels between the powers are single digits.
+    """
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1, 2, 5) if math.log10(high / low) <= 2 else (1,)
+    values = [factor * 10.0**decade for decade in decades for factor in factors]
+    return {"tickvals": values, "ticktext": [short(value) for value in values]}
 
 
 def heat(

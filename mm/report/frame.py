@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from mm.backtest.metrics.numbers import BASE, COUNT, QUOTE, RATIO, UNIT
 from mm.backtest.run_terms import of_all_legs, own_market_of, quoting_of
 from mm.backtest.summary_text import sign_of_mean, told_sign, worst
 from mm.base.atomic_file import write_atomic
@@ -176,6 +177,12 @@ def column(*cards: str) -> str:
 def quote_asset(summary: Mapping[str, Any]) -> str:
     """Return the name of the quote asset, HTML: that of the instrument, else the suffix of its symbol."""
     return escape(summary["quote_asset"] or assets_of(summary["symbol"])[1] or "quote asset")
+
+
+def in_assets(unit: str, summary: Mapping[str, Any]) -> str:
+    """Return a unit of the numbers of a summary in the assets of its market, HTML; empty for counts and ratios."""
+    quote, base = quote_asset(summary), base_asset(summary)
+    return {QUOTE: quote, BASE: base, UNIT: f"{quote} per {base}", RATIO: "", COUNT: ""}.get(unit, unit)
 
 
 def base_asset(summary: Mapping[str, Any]) -> str:

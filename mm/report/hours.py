@@ -100,7 +100,7 @@ def hours_card(run: RunColumns, summary: Mapping[str, Any]) -> str:
     head: tuple[str, ...] = ("hour", "fills", "buys", "sells", f"PnL, {quote}", f"half-spread at the fill, {quote}")
     head += (f"markout after {HORIZON_S} s, {quote}",)
     decided = told_sign(summary) != UNDECIDED
-    charts = in_row(chart(fills_figure(hours)), chart(pnl_figure(hours, decided=decided)))
+    charts = in_row(chart(fills_figure(hours)), chart(pnl_figure(hours, quote, decided=decided)))
     rows = [_row(hours, hour) for hour in np.flatnonzero(hours.days).tolist()]
     return card("Fills and PnL by hour of day", hint, charts + grid(head, rows))
 
@@ -129,16 +129,15 @@ def fills_figure(hours: HoursOfDay) -> Figure:
         figures.bars(f"our {word}s", _AXIS["tickvals"], counts.astype(np.int32), colour)
         for word, colour, counts in (("buy", BUY, hours.buys), ("sell", SELL, hours.sells))
     ]
-    return figures.chart(traces, _AXIS, 170)
+    return figures.chart(traces, _AXIS, 170, title="Fills", unit="number")
 
 
-def pnl_figure(hours: HoursOfDay, *, decided: bool) -> Figure:
-    """Return each hour's PnL; green and red if the verdict is *decided*."""
+def pnl_figure(hours: HoursOfDay, quote: str, *, decided: bool) -> Figure:
+    """Return each hour's PnL in *quote*; green and red if the verdict is *decided*."""
     gained = hours.pnl.round(12)
     tips = [f"{hour:02d}:00 UTC: PnL {number(value)}" for hour, value in enumerate(gained.tolist())]
-    return figures.chart(
-        [figures.bars("PnL", _AXIS["tickvals"], gained, signs(gained, decided=decided), tips)], _AXIS, 170
-    )
+    bars = figures.bars("PnL", _AXIS["tickvals"], gained, signs(gained, decided=decided), tips)
+    return figures.chart([bars], _AXIS, 170, title="PnL", unit=quote)
 
 
 _AXIS = {

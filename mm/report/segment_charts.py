@@ -185,7 +185,7 @@ def window_figure(shape: "WindowShape", area: CurveArea) -> Figure:
     edges = [area.scale.at(np.clip(span, 0.0, area.far)).tolist() for span in spans]
     band = {
         "type": "rect",
-        "yref": "paper",
+        "yref": "y domain",
         "y0": 0,
         "y1": 1,
         "fillcolor": SHADE,

@@ -12,6 +12,7 @@ import numpy as np
 
 from mm.base.arrays import Floats
 from mm.base.numbers import number
+from mm.instrument import assets_of
 from mm.report import figures
 from mm.report.figures import MAIN, SELL, SOFT, Figure, Panel, Trace
 from mm.report.frame import card, chart, nothing
@@ -82,7 +83,8 @@ def pnl_figure(content: Content, start_us: Floats, columns: Sequence[int], pnl: 
         since = us[ahead["spans"][0][1] :]
         traces.append(_path("walk-forward choice", since, np.cumsum(np.concatenate(pieces)), SELL))
     axis = figures.time_axis(float(start_us[0]), float(us[-1]))
-    return figures.chart(traces, axis, 320, y=figures.FROM_ZERO)
+    asset = assets_of(content.get("symbol", ""))[1]
+    return figures.chart(traces, axis, 320, title="PnL", unit=escape(asset), y=figures.FROM_ZERO)
 
 
 def _path(name: str, us: Floats, values: Floats, colour: str, **more: Any) -> Trace:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mm.backtest.metrics.notes import NULL
-from mm.backtest.metrics.numbers import COMPARED, value_at
+from mm.backtest.metrics.numbers import COMPARED, QUOTE, unit_of, value_at
 from mm.backtest.metrics.risk import verdict
 from mm.backtest.metrics.spans import PERIOD_US, Spans
 from mm.backtest.run_terms import has_other_part, of_all_legs, own_market_of, quoting_of
@@ -27,6 +27,7 @@ from mm.report.frame import (
     document,
     grid,
     header,
+    in_assets,
     in_row,
     kind_of,
     notes,
@@ -290,11 +291,11 @@ def _headline_card(sheet: TearSheet) -> str:
         "run",
         f"PnL, {unit}" if unit else "PnL",
         "less the first, 95 %",
-        "worst assumption",
-        "per hour",
+        f"worst assumption, {unit}" if unit else "worst assumption",
+        f"an hour, {unit}" if unit else "an hour",
         "bp of turnover",
     ]
-    head += ["drawdown", "fills", "inventory from its target, rms", "both sides"]
+    head += [f"drawdown, {unit}" if unit else "drawdown", "fills", "inventory from its target, rms", "both sides"]
     numbers, rows = sheet.numbers(), []
     for place, run in enumerate(sheet.runs):
         of = {name: values[place] for name, values in numbers.items()}
@@ -355,7 +356,8 @@ def account_panels(curves: Sequence[tuple[str, EquityCurve]], quote: str, base: 
 
 def _source_card(runs: Sequence[ComparedRun]) -> str:
     legs = any(has_other_part(run.summary) for run in runs)
-    names = ("spread captured", "inventory", "fees", *(["other markets"] if legs else []), "PnL of the quoting")
+    others_too = ["other<br>markets"] if legs else []
+    names = ("spread<br>captured", "inventory", "fees", *others_too, "PnL of<br>the quoting")
     traces = []
     for run, colour in zip(runs, SERIES, strict=False):
         summary = run.summary
@@ -363,16 +365,31 @@ def _source_card(runs: Sequence[ComparedRun]) -> str:
             own = own_market_of(summary) if has_other_part(summary) else None
             others = [pnl - own["pnl_quoting"] if own else 0.0] if legs else []
             parts = [summary["pnl_spread_capture"], summary["pnl_inventory"], -summary["fees"], *others, pnl]
-            tips = [f"{escape(run.name)}: {name} {signed(value)}" for name, value in zip(names, parts, strict=True)]
+            tips = [
+                f"{escape(run.name)}: {name.replace('<br>', ' ')} {signed(value)}"
+                for name, value in zip(names, parts, strict=True)
+            ]
             traces.append(figures.bars(escape(run.name), list(names), parts, colour, tips))
-    body = chart(beside(traces, figures.names_axis()) if traces else None, "The book was never valid.")
+    body = chart(
+        beside(traces, figures.names_axis(), title="PnL", unit=_quote_of(runs)) if traces else None,
+        "The book was never valid.",
+    )
     return card("PnL by source", "Of each whole run; the parts add up to the PnL.", body)
 
 
 def _markout_card(runs: Sequence[ComparedRun]) -> str:
-    unit = "basis points of the price" if _in_bp(runs) else f"{quote_asset(runs[0].summary)} per unit"
-    hint = f"Realised half-spread, in {unit}, with 95 % bars."
+    hint = f"Realised half-spread, in {_markout_unit(runs)}, with 95 % bars."
     return card("Markouts of fills", hint, chart(markouts_figure(runs), "No fills at a valid mid."))
+
+
+def _markout_unit(runs: Sequence[ComparedRun]) -> str:
+    return "basis points of the price" if _in_bp(runs) else f"{quote_asset(runs[0].summary)} per unit"
+
+
+def _quote_of(runs: Sequence[ComparedRun]) -> str:
+    """Return the quote asset of the runs, in words if they have several."""
+    assets = {quote_asset(run.summary) for run in runs}
+    return assets.pop() if len(assets) == 1 else "each in its quote asset"
 
 
 def _in_bp(runs: Sequence[ComparedRun]) -> bool:
@@ -391,7 +408,9 @@ def markouts_figure(runs: Sequence[ComparedRun]) -> Figure | None:
         rows = markout_rows(run.summary)
         if rows:
             traces.append(markout_trace(rows, escape(run.name), colour, scale))
-    return figures.chart(traces, figures.names_axis(), y=FROM_ZERO) if traces else None
+    if not traces:
+        return None
+    return figures.chart(traces, figures.names_axis(), title="Half-spread", unit=_markout_unit(runs), y=FROM_ZERO)
 
 
 def _hours_card(runs: Sequence[ComparedRun]) -> str:
@@ -408,8 +427,11 @@ def _hours_card(runs: Sequence[ComparedRun]) -> str:
         pnl.append(figures.bars(name, hours_shown, (of_day.pnl / days)[hours_shown].round(12), colour))
     axis = {"tickvals": hours_shown, "ticktext": [f"{hour:02d}" for hour in hours_shown]}
     hint = "Hours in UTC; the mean over the days of each run that have this hour."
-    drawn = in_row(chart(beside(fills, axis, 170)), chart(beside(pnl, axis, 170)))
-    return card("Fills (left) and PnL (right) by hour of day", hint, drawn)
+    drawn = in_row(
+        chart(beside(fills, axis, 170, title="Fills", unit="a day")),
+        chart(beside(pnl, axis, 170, title="PnL", unit=f"{_quote_of(known)} a day")),
+    )
+    return card("Fills and PnL by hour of day", hint, drawn)
 
 
 def _about(run: ComparedRun) -> dict[str, Any]:
@@ -463,9 +485,9 @@ def _ends_of(difference: Mapping[str, Any]) -> str:
     )
 
 
-def beside(traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250) -> Figure:
+def beside(traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250, **head: str) -> Figure:
     """Return bars of several runs side by side, with the names of the runs."""
-    figure = figures.chart(traces, x, height)
+    figure = figures.chart(traces, x, height, title=head["title"], unit=head["unit"])
     figure["layout"]["barmode"] = "group"
     return figure
 
@@ -478,9 +500,19 @@ def numbers_card(sheet: TearSheet) -> str:
         for value in values[1:]:
             apart = 0.0 if value is None or values[0] is None else value - values[0]
             cells.append(number(value, 6) + (f" <small>{signed(apart, 3)}</small>" if apart else ""))
-        rows.append((f"<code>{name}</code>", *cells))
+        rows.append((f"<code>{name}</code> <small>{_unit(name, sheet.runs)}</small>", *cells))
     hint = "Of each whole run, with the difference to the first; names are those of its JSON file, rates from them."
     return card("Numbers", hint, grid(("number", *(run.name for run in sheet.runs)), rows))
+
+
+def _unit(name: str, runs: Sequence[ComparedRun]) -> str:
+    """Return the unit of a compared number, HTML; empty where the runs have different ones."""
+    key, _, member = name.partition(".")
+    if name == "pnl_per_turnover_bp":
+        return "bp"
+    unit = QUOTE if name.startswith("pnl_") or key == "own_market" else unit_of(key, member)
+    written = {in_assets(unit, run.summary) for run in runs}
+    return f"{written.pop()}{' an hour' if name == 'pnl_per_hour' else ''}" if len(written) == 1 else ""
 
 
 def knobs_card(sheet: TearSheet) -> str:

@@ -138,7 +138,7 @@ def test_sweep_shows_ranking_heatmap_and_deflated_sharpe(opened, made):
     assert not at.exception
     (figure,) = figures_of(at)
     assert figure["data"][0]["type"] == "heatmap"
-    assert {"Best pnl_lower95", "Deflated Sharpe", "Its quoting PnL"} <= set(tiles)
+    assert {"Best pnl_lower95, USDT", "Deflated Sharpe", "Its quoting PnL, USDT"} <= set(tiles)
     assert tiles["Trials"] == str(content["n_trials"])
     assert at.dataframe[0].value["point"].tolist() == [row["point"] for row in content["rows"]]
 

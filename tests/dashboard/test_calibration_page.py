@@ -66,7 +66,8 @@ def test_schedule_shows_A_and_k_through_the_day(opened, made):
     assert not at.exception
     assert [title.split()[0] for title in titles_of(at)] == ["k", "A"]
     assert {metric.label: metric.value for metric in at.metric}["Segments"] == str(len(segments))
-    assert at.dataframe[0].value["k"].tolist() == [segment["k"] for segment in segments]
+    shown = at.dataframe[0].value["k, 1/tick"].astype(float).tolist()
+    assert shown == pytest.approx([segment["k"] for segment in segments], rel=1e-3)
 
 
 def test_newest_calibration_is_shown_by_default(opened, tmp_path):

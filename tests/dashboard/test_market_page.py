@@ -9,7 +9,7 @@ from page_reading import figures_of, text_of, titles_of
 from mm.dashboard.market_page import volatility_cells
 from mm.dashboard.sources import Folders, day_market
 
-LIVE, DAY = ["Prices", "Spread", "Trade flow"], ["Best prices and trades", "Spread of the day"]
+LIVE, DAY = ["Prices", "Spread", "Trade flow", "Quantity"], ["Best prices and trades", "Spread of the day"]
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from pages import named
 
 PANELS = [
     *("Price, quotes and fills", "Fills"),
-    *("PnL of the quoting", "Under water", "Inventory"),
+    *("PnL of the quoting", "Under water", "Inventory", "Half-spread"),
 ]
 
 

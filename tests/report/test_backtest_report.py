@@ -257,3 +257,12 @@ def test_page_shows_no_annual_ratio_of_a_short_run():
     assert "123,456" not in numbers_card(few)
     assert "123,456" in numbers_card(many)
     assert "654,321" not in selection_card(few)
+
+
+def test_every_number_has_its_unit_beside_it():
+    """Money is in the quote asset, inventory in the base asset; shares and seconds are named; counts are bare."""
+    rows = dict(re.findall(r"<tr><th>(\w+)</th><td>(.*?)</td></tr>", numbers_card(result_of(seeded(1_300)).summary)))
+    units = {name: re.sub(r"[^A-Za-z]", "", re.sub(r".*<small>|</small>", "", cell)) for name, cell in rows.items()}
+    expected = {"fees": "USDT", "pnl_total": "USDT", "max_drawdown_share": "share", "holding_s": "s", "rms": "BTC"}
+    assert {name: units[name] for name in expected} == expected
+    assert "small" not in rows["n"]

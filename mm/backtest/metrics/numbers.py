@@ -395,6 +395,34 @@ NULLS: Mapping[str, str] = {number.key: number.null for number in NUMBERS if num
 COMPARED = tuple(name.replace("*", number.key) for number in NUMBERS for name in number.compared)
 
 
+# Units of members that are not in the unit of their key; a member that ends with _s is in seconds.
+_MEMBER_UNITS = {
+    "account.max_drawdown_share": SHARE,
+    "volume.base": BASE,
+    "volume.quote": QUOTE,
+    "round_trips.n": COUNT,
+    "round_trips.win_rate": SHARE,
+    "returns.periods": COUNT,
+    "returns.periods_per_year": COUNT,
+    "returns.gained": SHARE,
+    "returns.lost": SHARE,
+    "returns.skew": RATIO,
+    "returns.kurtosis": RATIO,
+    "returns.sharpe_per_period": RATIO,
+    "returns.autocorr_inflation": RATIO,
+    "under_water.s": SECONDS,
+    "under_water.share": SHARE,
+}
+_BY_KEY = {number.key: number for number in NUMBERS}
+
+
+def unit_of(key: str, member: str = "") -> str:
+    """Return the unit of a number of the summary, or of its *member*; empty for texts and mixtures."""
+    if member.endswith("_s"):
+        return SECONDS
+    return _MEMBER_UNITS.get(f"{key}.{member}", _BY_KEY[key].unit)
+
+
 def groups() -> Iterator[tuple[str, list[str]]]:
     """Yield each heading of all numbers on a page, and the keys under it."""
     for heading in dict.fromkeys(number.group for number in NUMBERS if number.group):

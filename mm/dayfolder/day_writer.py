@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from msgspec import UNSET
 
@@ -186,6 +186,42 @@ class DayWriter:
         self._note_unit(trade.trade_time)
         self._trades.add(trade_row(recv_us, seq, self.run_id, trade))
         return seq
+
+    @property
+    def takes_columns(self) -> bool:
+        """Whether `columns` may be called: depth messages are kept, and the run's name is the same in JSON."""
+        plain = self.run_id.isascii() and "\\" not in self.run_id
+        return self._diffs is not None and self._write_diffs and plain
+
+    def columns(self, messages: Any, book: tuple[Any, Any], upto: int, epoch_id: int, source: str) -> int:
+        """Write the messages before *upto*, up to one that crosses the book, and return the number of frames.
+
+        The bytes of the files are those of `diff_of`, `frame_of` and `trade`.
+
+        Args:
+            messages: ``mm.market_data._levels.MessageColumns``, whose exchange times are in µs.
+            book: Bids and asks, to which they are applied.
+            upto: End of the messages.
+            epoch_id, source: Cells of their rows.
+        """
+        diffs, frames, trades, written = self._diffs, self._frames, self._trades, 0
+        assert diffs is not None
+        cells = self.run_id.encode(), epoch_id, self.top_n, source.encode()
+        if messages.at < upto:
+            self._units.add("us")
+        while messages.at < upto and not messages.crossed:
+            before = messages.diffs, messages.trades
+            rooms = diffs.room, frames.room, trades.room
+            texts = messages.write(*book, upto, self._last_seq, *cells, *rooms)
+            counts = messages.diffs - before[0], texts[3], messages.trades - before[1]
+            self.skip(counts[0] + counts[2])
+            written += counts[1]
+            for writer, text, rows in zip((diffs, frames, trades), texts[:3], counts, strict=True):
+                if rows:
+                    writer.add_rows(text, rows)
+            if min(diffs.room, frames.room, trades.room) <= 0:
+                self._flush_soon()
+        return written
 
     def of_contract(self, path: Path, recv_us: int, event_ms: int, cells: Sequence[object]) -> int:
         """Write a row of a contract's file, and return its `recv_seq`; *cells* are those between run and arrival.

@@ -82,6 +82,18 @@ def write_manifest(
     return manifest
 
 
+def sealed_contents(folder: DayFolder) -> tuple[dict[Path, Contents], dict[Path, str]]:
+    """Return contents and hashes of the files of a day that its own writer has sealed: those that only it writes.
+
+    For `write_manifest`, after files were added; a file that was replaced has another size, or is written by no run.
+    """
+    manifest = read_manifest(folder)
+    entries = {folder.path / entry.path: entry for entry in manifest.files} if manifest and manifest.sealed else {}
+    rows = {path: entries[path] for path in folder.streams() if path in entries}
+    known = {path: Contents(entry.rows, entry.first_id, entry.last_id) for path, entry in rows.items()}
+    return known, {path: entry.sha256 for path, entry in rows.items()}
+
+
 def unseal(folder: DayFolder) -> None:
     """Mark the manifest of *folder*, if it has one, as outdated: a writer is about to append."""
     manifest = read_manifest(folder)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from mm.clock import exchange_us, midnight_us, next_day
 from mm.errors import BrokenFile, Mismatch
-from mm.formats.feed import BytesRead, FileEvent, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.event_columns import EventColumns
+from mm.formats.events import BytesRead, FileEvent, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.feed import FileReader
 from mm.formats.tables import CsvTable, RowBlock, flags, sorted_by, whole_numbers
 from mm.market_data.captures import FilePlace
 from mm.market_data.local_orderbook import Level
@@ -56,7 +58,7 @@ class BinanceVisionReader(FileReader):
         if "bookTicker" not in kinds:
             self.notes.append("the files have no book; calibration and backtests need one, recorded or from bookTicker")
 
-    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
+    def __iter__(self) -> Iterator[tuple[int, FileEvent | EventColumns]]:
         yield from super().__iter__()
         if self._outside:
             self.notes.append(f"{self._outside:,} rows of another day were left out")

@@ -9,7 +9,6 @@ or decimals, as chosen in the download.
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,8 +18,10 @@ import polars as pl
 from mm.clock import us_of
 from mm.errors import UsageError
 from mm.formats.dbn import dbn_blocks
-from mm.formats.feed import BytesRead, FileEvent, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
-from mm.formats.orders import OP, BookMessage, Commands, OrderRecords
+from mm.formats.event_columns import EventColumns, Prints, Records, Texts
+from mm.formats.events import BytesRead
+from mm.formats.feed import FileReader
+from mm.formats.orders import OP, Commands, OrderRecords
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, file_of, one_of, whole_column
 from mm.instrument import E8, decimal_text
 from mm.market_data.captures import FilePlace
@@ -74,16 +75,16 @@ class DatabentoReader(FileReader):
         self._last_us = self._doubtful = 0
         self._replay: _Record | None = None  # the last record of an unfinished snapshot
 
-    def _streams(self) -> list[Iterator[TimedEvent]]:
+    def _streams(self) -> list[Iterator[EventColumns]]:
         return [self._records()]
 
-    def _records(self) -> Iterator[TimedEvent]:
+    def _records(self) -> Iterator[EventColumns]:
         for path in self._paths:
             self._at.path, self._at.number = path, 0
             for block in self._blocks(path):
-                yield from self._events(block)
+                yield self._events(block)
             if self._replay is not None:
-                yield from self._events(_NO_RECORDS, end=True)
+                yield self._events(_NO_RECORDS, end=True)
         if self._doubtful:
             self.notes.append(f"{self._doubtful:,} records are marked as a book that may be bad (F_MAYBE_BAD_BOOK)")
 
@@ -162,37 +163,19 @@ class DatabentoReader(FileReader):
             raise self._at.broken(what, COPY_AGAIN, row["row"])
         return frame
 
-    def _events(self, frame: pl.DataFrame, *, end: bool = False) -> Iterator[TimedEvent]:
+    def _events(self, frame: pl.DataFrame, *, end: bool = False) -> EventColumns:
         path, records = self._at.path, self._with_ends(frame, end=end)
-        if not records.height:
-            return
         column = {name: records[name].to_numpy() for name in records.columns}
-        us, exch_us, row = self._received(column), column["exch_us"], column["row"]
+        us, row = self._received(column), column["row"]
         op, price, lots = _commands(column)
-        commands = Commands(
-            us=us,
-            op=op,
-            number=column["order_id"],
-            side=column["side"].astype(np.int8),
-            price=price,
-            lots=lots,
-            ends=column["ends"].astype(np.int8),
-            row=row,
-        )
+        side = column["side"].astype(np.int8)
+        commands = Commands(us, op, column["order_id"], side, price, lots, column["ends"].astype(np.int8), row)
         self._doubtful += int(np.count_nonzero(column["flags"] & F_MAYBE_BAD_BOOK))
-        number = self._kept.trades
-        prints = np.flatnonzero((op == OP["trade"]) & (price > 0))
-        events: list[tuple[int, FileEvent]] = []
-        cells = (array[prints].tolist() for array in (exch_us, price, lots, column["side"]))
-        for at, event_us, price_e9, size, side in zip(prints.tolist(), *cells, strict=True):
-            number += size > 0
-            events.append((at, FileTrade(event_us, _text(price_e9), str(size), side, number if size else None)))
-        instants, rows, exch = us.tolist(), row.tolist(), exch_us.tolist()
-        events += [(made.at, _event(made, exch[made.at])) for made in self._kept.play(path, commands)]
-        events.sort(key=itemgetter(0))
-        for at, event in events:
-            self._at.number = rows[at]
-            yield instants[at], 0, (path, rows[at]), event
+        at = np.flatnonzero((op == OP["trade"]) & (price > 0))
+        number = np.where(lots[at] > 0, self._kept.trades + np.cumsum(lots[at] > 0), 0)
+        prints = Prints(at, column["side"][at], price[at], lots[at], number)
+        messages = self._kept.play(path, commands)
+        return EventColumns.of(Records(path, us, column["exch_us"], row), prints, messages, Texts(_text, str))
 
     def _with_ends(self, frame: pl.DataFrame, *, end: bool) -> pl.DataFrame:
         last = pl.DataFrame([self._replay]) if self._replay is not None else None
@@ -253,14 +236,6 @@ def _commands(
     op = np.where(in_snapshot, np.where(adds, OP["snapshot"], begins), op)
     op = np.where((action == _TRADE) & (price == 0), OP["nothing"], op)
     return op.astype(np.int8), price, column["size"]
-
-
-def _event(made: BookMessage, exch_us: int) -> FileEvent:
-    bids = [(_text(price), str(size)) for side, price, size in made.changes if side > 0]
-    asks = [(_text(price), str(size)) for side, price, size in made.changes if side < 0]
-    if made.whole:
-        return WholeBook(bids, asks, log_rows=made.rows)
-    return LevelChanges(exch_us, bids, asks, made.rows)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -11,13 +11,26 @@ from functools import lru_cache
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mm.clock import FIRST_US, LAST_US, US_PER_S, iso
 from mm.errors import OffGrid
+from mm.formats.event_columns import EventColumns, EventNumbers, numbers_of
+from mm.formats.events import (
+    BookEdits,
+    BytesRead,
+    FileEvent,
+    FileTrade,
+    LevelChanges,
+    RowPlace,
+    TimedEvent,
+    WholeBook,
+)
+from mm.market_data import local_orderbook
 from mm.market_data.captures import BookLoss, CapturedMessage, FilePlace, Remark
 from mm.market_data.grid import Grid, rounded_qty
 from mm.market_data.local_orderbook import Level, LocalOrderBook
+from mm.market_data.message_batch import MessageBatch
 from mm.market_data.partial_books import difference
 from mm.market_data.stamps import FAR_US, Moved, Steady
 from mm.market_data.venue import AggTrade, DepthSnapshot, DepthUpdate, TradePrint
@@ -32,67 +45,7 @@ _ONE = Decimal(1)
 UTC = "UTC"
 Sides = dict[int, dict[int, Level]]
 """Levels by side (+1 bid, -1 ask) and price in 1e-8."""
-
-
-class LevelChanges(NamedTuple):
-    """New quantities of levels; zero removes a level. Exchange times are in µs, 0 is unknown."""
-
-    exch_us: int
-    bids: Sequence[Level]
-    asks: Sequence[Level]
-    log_rows: int = 0
-
-
-class WholeBook(NamedTuple):
-    """All levels, in any order; they replace the previous ones.
-
-    *log_rows*, here and in `LevelChanges`: rows of the order log up to this event.
-    """
-
-    bids: Sequence[Level]
-    asks: Sequence[Level]
-    exch_us: int = 0
-    log_rows: int = 0
-
-
-class BookEdits(NamedTuple):
-    """Edits of the book: side, price and quantity of a level.
-
-    An edit without quantity removes the levels of its side (0: both) from the best to its price; without price, all.
-    *snapshot*: the result is a snapshot, not a change.
-    """
-
-    exch_us: int
-    steps: Sequence[tuple[int, str | None, str | None]]
-    snapshot: bool
-
-
-class FileTrade(NamedTuple):
-    """*side* is +1 for a buying aggressor, -1 for a seller, 0 if unknown.
-
-    *trade_id* is the venue's if ascending; *span* has the ids of aggregated trades.
-    """
-
-    exch_us: int
-    price: str
-    qty: str
-    side: int
-    trade_id: int | None = None
-    span: tuple[int, int] | None = None
-
-
-FileEvent = LevelChanges | WholeBook | BookEdits | FileTrade | BookLoss | Remark
-
-
 FileMessage = DepthUpdate | DepthSnapshot | TradePrint | AggTrade | BookLoss | Remark
-
-
-BytesRead = Callable[[int], None]
-"""Called with a number of bytes read so far."""
-RowPlace = tuple[Path, int]
-"""A file and a row of it, from 1, including a header."""
-TimedEvent = tuple[int, int, RowPlace, FileEvent]
-"""Receive time in µs, rank among the events of one instant, place in the file, and the event."""
 
 
 class FileReader:
@@ -127,19 +80,48 @@ class FileReader:
     def told(self) -> Sequence[str]:
         return ()
 
-    def __iter__(self) -> Iterator[tuple[int, FileEvent]]:
-        streams: list[Iterable[TimedEvent]]
-        streams = [Steady(stream, itemgetter(0), self._far_row) for stream in self._streams()]
-        if self.exchange_times:
-            streams = [self._never_back(stream) for stream in streams]
-        for recv_us, _, place, event in merge(*streams, key=itemgetter(0, 1)) if len(streams) > 1 else streams[0]:
+    def __iter__(self) -> Iterator[tuple[int, FileEvent | EventColumns]]:
+        for recv_us, _, place, event in self._merged():
             self.place.path, self.place.number = place
             yield recv_us, event
         self.notes += [*self._far.far(), *self._raised.raised()]
 
-    def _streams(self) -> Sequence[Iterable[TimedEvent]]:
+    def _merged(self) -> "Iterable[tuple[int, int, RowPlace, FileEvent | EventColumns]]":
+        streams = self._streams()
+        if len(streams) == 1 and not self.exchange_times:
+            return self._steady(streams[0])
+        single = [Steady(_singly(stream), itemgetter(0), self._far_row) for stream in streams]
+        never_back = [self._never_back(stream) if self.exchange_times else stream for stream in single]
+        return merge(*never_back, key=itemgetter(0, 1)) if len(streams) > 1 else never_back[0]
+
+    def _streams(self) -> "Sequence[Iterable[TimedEvent | EventColumns]]":
         """Streams are merged by time and rank; each is in order."""
         raise NotImplementedError
+
+    def _steady(
+        self, stream: "Iterable[TimedEvent | EventColumns]"
+    ) -> "Iterator[tuple[int, int, RowPlace, FileEvent | EventColumns]]":
+        """Yield the events of a stream; as columns only where no time is far from those around it."""
+        whole: EventColumns | None = None
+
+        def rows() -> Iterator[TimedEvent]:
+            nonlocal whole
+            for events in stream:
+                for part in events.steady(lambda: steady.last_us) if isinstance(events, EventColumns) else (events,):
+                    if isinstance(part, EventColumns):
+                        whole = part
+                        yield part.single(0)
+                    else:
+                        yield part
+
+        steady = Steady(rows(), itemgetter(0), self._far_row)
+        for timed in steady:
+            if whole is None:
+                yield timed
+            else:
+                part, whole = whole, None
+                steady.passed(int(part.us[-1]))
+                yield *timed[:3], part
 
     def _progress(self, path: Path) -> BytesRead:
         def moved(done: int) -> None:
@@ -170,6 +152,14 @@ class FileReader:
                 self._raised.note(_where(place), us, last_us)
             last_us = max(last_us, us)
             yield last_us, rank, place, event
+
+
+def _singly(stream: "Iterable[TimedEvent | EventColumns]") -> Iterator[TimedEvent]:
+    for events in stream:
+        if isinstance(events, EventColumns):
+            yield from map(events.single, range(len(events)))
+        else:
+            yield events
 
 
 def _where(place: RowPlace) -> str:
@@ -261,22 +251,82 @@ class FileCapture:
 
     def __iter__(self) -> Iterator[CapturedMessage]:
         for recv_us, event in self.reader:
-            self._check_time(recv_us)
-            if self._contract_size is not None:  # once, as a whole book is also read as changes
-                event = _with_numbers(event, self._in_units, self._qty)  # noqa: PLW2901 - the same event
-            try:
-                numbers = []
-                for message in self._taken(recv_us, event):
-                    if isinstance(message, DepthUpdate):
-                        numbers.append(message.u)
-                    elif isinstance(message, DepthSnapshot):
-                        numbers.append(message.lastUpdateId)
-                    yield CapturedMessage(recv_us, message)
-                if self.reader.orders and isinstance(event, (LevelChanges, WholeBook)) and event.log_rows:
-                    self.reader.orders.carried(event.log_rows, numbers[0] if numbers else self._update_id)
-            except OffGrid as error:
-                way_out = finer_way_out(_most_places(event)) or "correct the row, or leave the file out"
-                raise self.reader.place.broken(f"price or quantity: {error}", way_out) from error
+            if isinstance(event, EventColumns):
+                yield from self._in_columns(event)
+            else:
+                yield from self._one(recv_us, event)
+
+    def _in_columns(self, events: EventColumns) -> Iterator[CapturedMessage]:
+        """Yield batches as long as somebody takes their messages, and the other messages one by one."""
+        numbers, at = self._numbers_of(events), 0
+        while at < len(events):
+            batch = self._batch(numbers, at) if numbers is not None else None
+            if batch is not None and numbers is not None:
+                self.reader.place.number = int(events.row[at])
+                yield CapturedMessage(int(events.us[at]), batch)
+                if batch.columns.at:
+                    self._took(batch, numbers, at)
+                    at += batch.columns.at
+                    continue
+            recv_us, _, place, event = events.single(at)
+            self.reader.place.path, self.reader.place.number = place
+            yield from self._one(recv_us, event)
+            at += 1
+
+    def _numbers_of(self, events: EventColumns) -> EventNumbers | None:
+        """Return the prices and quantities in 1e-8; None if one is unusual, or leaves the grid."""
+        price_of = self._in_units if self._contract_size is not None else str
+        numbers = numbers_of(events, price_of, self.reader.orders.qty_e8) if self.reader.orders else None
+        if numbers is None or not FIRST_US <= events.us[0] <= events.us[-1] < LAST_US:
+            return None
+        if self._grid.off or not self._grid.keeps(numbers.price_step_e8, numbers.qty_step_e8):
+            return None
+        numbers.note(self._grid, self._printed)
+        return numbers
+
+    def _batch(self, numbers: EventNumbers, at: int) -> MessageBatch | None:
+        """Return the plain messages from *at* on; None if the book is not valid, or the first one is not plain."""
+        upto, us = numbers.plain_until(at), int(numbers.columns.us[at])
+        if not self._valid or not self._begun or self._crossed or upto == at or not self._book.takes_columns:
+            return None
+        if us < self._last_us or us // DAY_US > self._last_us // DAY_US + 1:
+            return None
+        return numbers.batch(local_orderbook.kernel, at, upto, self._update_id + 1)
+
+    def _took(self, batch: MessageBatch, numbers: EventNumbers, at: int) -> None:
+        """Follow the messages of *batch* that were taken."""
+        events, columns, end = numbers.columns, batch.columns, at + batch.columns.at
+        part = slice(at, end)
+        if columns.diffs:
+            self._only_books = False
+            self._update_id += columns.diffs
+            columns.change(*self._book.compiled or ())
+            if self.reader.orders:
+                self.reader.orders.all_carried(events.number[part][~events.is_trade[part]], batch.update_id)
+        if columns.trades:
+            last = events.end[part][events.is_trade[part]][-1] - 1
+            self._trade_id = batch.trade_id + columns.trades - 1
+            self._last_e8, self._last_side = numbers.price_e8(last), int(events.side[last])
+        self._last_us = int(events.us[end - 1])
+        self.reader.place.number = int(events.row[end - 1])
+
+    def _one(self, recv_us: int, event: FileEvent) -> Iterator[CapturedMessage]:
+        self._check_time(recv_us)
+        if self._contract_size is not None:  # once, as a whole book is also read as changes
+            event = _with_numbers(event, self._in_units, self._qty)
+        try:
+            numbers = []
+            for message in self._taken(recv_us, event):
+                if isinstance(message, DepthUpdate):
+                    numbers.append(message.u)
+                elif isinstance(message, DepthSnapshot):
+                    numbers.append(message.lastUpdateId)
+                yield CapturedMessage(recv_us, message)
+            if self.reader.orders and isinstance(event, (LevelChanges, WholeBook)) and event.log_rows:
+                self.reader.orders.carried(event.log_rows, numbers[0] if numbers else self._update_id)
+        except OffGrid as error:
+            way_out = finer_way_out(_most_places(event)) or "correct the row, or leave the file out"
+            raise self.reader.place.broken(f"price or quantity: {error}", way_out) from error
 
     def _in_units(self, price: str) -> str:
         return price if self.reader.scales else _times(price, self._scale)

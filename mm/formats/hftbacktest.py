@@ -14,7 +14,6 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any, NamedTuple, cast
@@ -24,17 +23,9 @@ from numpy.typing import NDArray
 
 from mm.clock import MS_BELOW
 from mm.errors import BrokenFile
-from mm.formats.feed import (
-    BookEdits,
-    BytesRead,
-    FileEvent,
-    FileReader,
-    FileTrade,
-    LevelChanges,
-    TimedEvent,
-    WholeBook,
-    finer_way_out,
-)
+from mm.formats.event_columns import EventColumns, Prints, Records, Texts
+from mm.formats.events import BookEdits, BytesRead, FileEvent, FileTrade, LevelChanges, TimedEvent
+from mm.formats.feed import FileReader, finer_way_out
 from mm.formats.orders import OP, Commands, OrderRecords
 from mm.formats.tables import COPY_AGAIN, file_of
 from mm.instrument import E8, short_text
@@ -94,10 +85,10 @@ class HftbacktestReader(FileReader):
         self._left_out: Counter[str] = Counter()
         self._timeless = 0
 
-    def _streams(self) -> list[Iterator[TimedEvent]]:
+    def _streams(self) -> Sequence[Iterator[TimedEvent | EventColumns]]:
         return [self._all_events()]
 
-    def _all_events(self) -> Iterator[TimedEvent]:
+    def _all_events(self) -> Iterator[TimedEvent | EventColumns]:
         for path in self._paths:
             self._at.path, self._at.number = path, 0
             parts = self._arrays(path)
@@ -146,7 +137,7 @@ class HftbacktestReader(FileReader):
         if steps:
             yield at[0], 0, (self._at.path, self._at.number), _message(at[1], steps, plain=plain, snapshot=snapshot)
 
-    def _single_orders(self, path: Path, parts: "Iterable[tuple[int, NDArray[np.generic]]]") -> Iterator[TimedEvent]:
+    def _single_orders(self, path: Path, parts: "Iterable[tuple[int, NDArray[np.generic]]]") -> Iterator[EventColumns]:
         held, next_row = np.empty(0, EVENT), 1
         for first, array in parts:
             rows = np.concatenate((held, _structured(array).astype(EVENT)))
@@ -156,7 +147,7 @@ class HftbacktestReader(FileReader):
             held, next_row = rows[end:], first + len(array)
         yield from self._orders_of(path, next_row - len(held), held)
 
-    def _orders_of(self, path: Path, first: int, rows: "NDArray[np.void]") -> Iterator[TimedEvent]:
+    def _orders_of(self, path: Path, first: int, rows: "NDArray[np.void]") -> Iterator[EventColumns]:
         code, flags = (rows["ev"] & 0xFF).astype(np.int64), rows["ev"]
         seen = _is_local(flags)
         levels = seen & np.isin(code, (DEPTH_EVENT, SNAPSHOT_EVENT))
@@ -187,20 +178,10 @@ class HftbacktestReader(FileReader):
         number = rows["order_id"].astype(np.uint64).view(np.int64)
         row = places + first
         commands = Commands(recv_us, op, number, side.astype(np.int8), price, lots, ends.astype(np.int8), row)
-        trade_id, events = self._kept.trades, list[tuple[int, FileEvent]]()
-        for at in np.flatnonzero((code == TRADE_EVENT) & (lots > 0)).tolist():
-            trade_id += 1
-            cells = int(exch_us[at]), _text(int(price[at])), _text(int(lots[at])), int(side[at])
-            events.append((at, FileTrade(*cells, trade_id)))
-        for made in self._kept.play(path, commands):
-            sides = ([(_text(px), _text(qty)) for of, px, qty in made.changes if of == one] for one in (1, -1))
-            bids, asks = sides
-            whole = WholeBook(bids, asks, log_rows=made.rows)
-            changes = LevelChanges(int(exch_us[made.at]), bids, asks, made.rows)
-            events.append((made.at, whole if made.whole else changes))
-        for at, event in sorted(events, key=itemgetter(0)):
-            self._at.number = int(row[at])
-            yield int(recv_us[at]), 0, (path, self._at.number), event
+        of = np.flatnonzero((code == TRADE_EVENT) & (lots > 0))
+        prints = Prints(of, side[of], price[of], lots[of], self._kept.trades + 1 + np.arange(len(of)))
+        messages = self._kept.play(path, commands)
+        yield EventColumns.of(Records(path, recv_us, exch_us, row), prints, messages, Texts(_text, _text))
 
     def _local_rows(self, parts: "Iterable[tuple[int, NDArray[np.generic]]]") -> Iterator[_LocalRows]:
         for first, array in parts:

@@ -20,7 +20,8 @@ import polars as pl
 
 from mm.clock import midnight_us, parse_day
 from mm.errors import BrokenFile, Mismatch
-from mm.formats.feed import BytesRead, FileEvent, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.events import BytesRead, FileEvent, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.feed import FileReader
 from mm.formats.orders import OrderRecords
 from mm.formats.tables import COPY_AGAIN, CsvTable, RowBlock, one_of, whole_numbers
 from mm.formats.visible_orders import VisibleOrders

@@ -9,16 +9,16 @@ A row has the order's id, what happened, its side, and a price and quantity:
 Rows of one time are one message.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from mm.errors import OffGrid
-from mm.formats.feed import FileEvent, FileTrade, LevelChanges, TimedEvent, WholeBook, finer_way_out
+from mm.formats.event_columns import EventColumns, Prints, Records, Texts
+from mm.formats.feed import finer_way_out
 from mm.formats.orders import OP, Commands, OrderRecords
 from mm.formats.tables import COPY_AGAIN, RowBlock, plain_decimal
 from mm.instrument import e8, short_text
@@ -95,24 +95,13 @@ def commands_of(block: RowBlock, cells: OrderCells, place: FilePlace) -> Command
     return Commands(us_, op8, number_, side8, price_, lots_, ends8, row_)
 
 
-def events_of(
-    place: FilePlace, commands: Commands, exchange_us: Sequence[int], records: OrderRecords
-) -> Iterator[TimedEvent]:
+def events_of(place: FilePlace, commands: Commands, exchange_us: Sequence[int], records: OrderRecords) -> EventColumns:
     """*exchange_us* has a time per command."""
-    number, events = records.trades, list[tuple[int, FileEvent]]()
-    for at in np.flatnonzero(commands.op == OP["trade"]).tolist():
-        number += 1
-        cells = _text(int(commands.price[at])), _text(int(commands.lots[at])), int(commands.side[at])
-        events.append((at, FileTrade(exchange_us[at], *cells, number)))
-    for made in records.play(place.path, commands):
-        bids, asks = ([(_text(price), _text(qty)) for of, price, qty in made.changes if of == side] for side in (1, -1))
-        if made.whole:
-            events.append((made.at, WholeBook(bids, asks, log_rows=made.rows)))
-        else:
-            events.append((made.at, LevelChanges(exchange_us[made.at], bids, asks, made.rows)))
-    us, rows = commands.us.tolist(), commands.row.tolist()
-    for at, event in sorted(events, key=itemgetter(0)):
-        yield us[at], 1, (place.path, rows[at]), event
+    at = np.flatnonzero(commands.op == OP["trade"])
+    number = records.trades + 1 + np.arange(len(at))
+    prints = Prints(at, commands.side[at].astype(np.int64), commands.price[at], commands.lots[at], number)
+    rows = Records(place.path, commands.us, np.asarray(exchange_us, np.int64), commands.row)
+    return EventColumns.of(rows, prints, records.play(place.path, commands), Texts(_text, _text))
 
 
 def _in_e8(block: RowBlock, column: pl.Series, place: FilePlace) -> list[int]:

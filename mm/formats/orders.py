@@ -55,20 +55,22 @@ class Commands(NamedTuple):
     row: "Ints"
 
 
-class BookMessage(NamedTuple):
-    """A message that is due.
+class BookMessages(NamedTuple):
+    """The messages that are due, as columns.
 
     Attributes:
-        at: Index of the command before it.
-        whole: Changes are all levels.
-        changes: Side, price, quantity, in the source's units.
-        rows: Rows of the log so far.
+        at: Index of the command that each follows.
+        whole: Which of them have all levels.
+        end: Number of changes up to and including each.
+        rows: Number of rows of the log up to each.
+        changes: Side, price and quantity of levels, in the source's units: int64[n, 3].
     """
 
-    at: int
-    whole: bool
-    changes: list[list[int]]
-    rows: int
+    at: "Ints"
+    whole: "NDArray[np.bool_]"
+    end: "Ints"
+    rows: "Ints"
+    changes: "Ints"
 
 
 class OrderRecords:
@@ -95,17 +97,19 @@ class OrderRecords:
         self._qty_e8 = self._qty_e8 * Fraction(qty)
 
     @property
+    def qty_e8(self) -> Fraction:
+        """The source's unit of quantity, in 1e-8 of the instrument."""
+        return self._qty_e8
+
+    @property
     def trades(self) -> int:
         return self._book.trades
 
-    def play(self, path: Path, commands: Commands) -> Iterator[BookMessage]:
+    def play(self, path: Path, commands: Commands) -> BookMessages:
         before = self._count
         sources, messages, changes = self._play(path, commands)
-        begin, levels = 0, changes.tolist()
-        upto = before + np.searchsorted(sources, messages[:, 0], "right")
-        for (at, kind, end), count in zip(messages.tolist(), upto.tolist(), strict=True):
-            yield BookMessage(at, kind > 0, levels[begin:end], count)
-            begin = end
+        rows = before + np.searchsorted(sources, messages[:, 0], "right")
+        return BookMessages(messages[:, 0], messages[:, 1] > 0, messages[:, 2], rows, changes)
 
     def rows_after(self, path: Path, commands: Commands) -> list[int]:
         """Return the number of rows before the first and after each command."""
@@ -126,6 +130,11 @@ class OrderRecords:
         """The message *update_id* has the first *rows* rows."""
         self._ends.append(rows)
         self._ids.append(update_id)
+
+    def all_carried(self, rows: "Ints", update_id: int) -> None:
+        """Note consecutive messages of the day from *update_id* on: each has the rows up to its number in *rows*."""
+        self._ends.frombytes(rows.astype(np.uint32).tobytes())
+        self._ids.frombytes(np.arange(update_id, update_id + len(rows), dtype=np.uint32).tobytes())
 
     def notes(self) -> list[str]:
         """Return a sentence per kind of record that contradicts the orders, and on doubtful queues."""

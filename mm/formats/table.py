@@ -25,7 +25,9 @@ from mm.clock import iso
 from mm.errors import BrokenFile, UsageError
 from mm.formats import order_table
 from mm.formats.contracts import require_linear
-from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.event_columns import EventColumns
+from mm.formats.events import BytesRead, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.feed import FileReader
 from mm.formats.flags import are_flags, flags_by, side_of_true, true_is_whole_book
 from mm.formats.instants import instants_us, unit_of
 from mm.formats.orders import OrderRecords
@@ -196,12 +198,12 @@ class TableReader(FileReader):
     def told(self) -> list[str]:
         return [_told(table) for table in self._tables]
 
-    def _streams(self) -> list[Iterator[TimedEvent]]:
+    def _streams(self) -> Sequence[Iterator[TimedEvent | EventColumns]]:
         if self.orders:
             return [self._single_orders(self.orders)]
         return [self._stream(is_trade) for is_trade in (True, False)]
 
-    def _single_orders(self, orders: OrderRecords) -> Iterator[TimedEvent]:
+    def _single_orders(self, orders: OrderRecords) -> Iterator[EventColumns]:
         for table in sorted(self._tables, key=lambda table: table.first_us):
             for block in _whole_times(self._blocks(table), table.names["time"]):
                 times, exchange = self._times(table, block)
@@ -211,7 +213,7 @@ class TableReader(FileReader):
                 commands = order_table.commands_of(block, cells, table.place)
                 by_row = dict(zip(block.rows, exchange, strict=True))
                 exchange_us = [by_row[row] for row in commands.row.tolist()]
-                yield from order_table.events_of(table.place, commands, exchange_us, orders)
+                yield order_table.events_of(table.place, commands, exchange_us, orders)
 
     def _stream(self, is_trade: bool) -> Iterator[TimedEvent]:
         for table in sorted(self._tables, key=lambda table: table.first_us):

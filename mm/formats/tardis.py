@@ -12,7 +12,8 @@ from pathlib import Path
 
 from mm.errors import BrokenFile
 from mm.formats.contracts import require_linear
-from mm.formats.feed import BytesRead, FileReader, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.events import BytesRead, FileTrade, LevelChanges, TimedEvent, WholeBook
+from mm.formats.feed import FileReader
 from mm.formats.tables import CsvTable, RowBlock, flags, one_of, plain_decimal, whole_numbers
 from mm.market_data.captures import FilePlace
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mm.formats.feed import LevelChanges, TimedEvent, WholeBook
+from mm.formats.events import LevelChanges, TimedEvent, WholeBook
 from mm.formats.orders import OP, Commands, OrderRecords
 
 _AT_ONCE = 1 << 15

@@ -8,9 +8,11 @@ else goes to the Python version, or is kept as text.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport INT64_MAX, int64_t, uint64_t
-from libc.string cimport memcmp, memmove
+from libc.stdint cimport INT64_MAX, int8_t, int64_t, uint64_t
+from libc.string cimport memcmp, memcpy, memmove
 cimport cython
+
+from array import array
 
 import msgspec
 from mm._decimals cimport eight_digits, power_of_ten, put_eight, put_fixed, put_whole, usual_decimal
@@ -20,6 +22,8 @@ cdef enum:
     SHORTEST = 9       # bytes of ["1","0"] without a comma
     LONGEST_CELL = 22  # bytes of a price or a quantity with its comma: 11 digits, the point, eight places
     FIRST_ROOM = 64    # initial capacity in levels
+    MOST_CELLS = 256   # bytes of the cells of a row beside its levels and its run
+    FIRST_TEXT = 1 << 16
     ODD = -1           # as a quantity: the texts differ from the canonical ones, and are kept in `odd`
 
 cdef struct Level:
@@ -212,6 +216,9 @@ cdef class Side:
         number: Returns a price in 1e-8; its exceptions propagate.
         sign: 1 for bids, -1 for asks.
 
+    Attributes:
+        odd: The texts of levels that are not the usual ones, by key.
+
     Every method with text arguments raises OverflowError if a price has more than 64 bits.
     """
 
@@ -219,7 +226,7 @@ cdef class Side:
     cdef int sign
     cdef Level* room
     cdef Py_ssize_t size, begin, count
-    cdef dict odd
+    cdef readonly dict odd  # type: dict[int, tuple[str, str]]
 
     def __cinit__(self, number: Callable[[str], int], int sign) -> None:
         self.number, self.sign, self.odd = number, sign, {}
@@ -429,3 +436,340 @@ def cells(Side bids, Side asks, Py_ssize_t n) -> str | None:
         return first[: max(0, end - first - 1)].decode("ascii")
     finally:
         PyMem_Free(first)
+
+
+cdef struct Text:
+    char* at
+    Py_ssize_t used, room
+
+
+cdef char* reserve(Text* text, Py_ssize_t count) except NULL nogil:
+    """Return the end of *text*, after which there is space for *count* bytes."""
+    cdef char* grown
+    cdef Py_ssize_t room
+    if text.used + count > text.room:
+        room = 2 * text.room + count + FIRST_TEXT
+        with gil:
+            grown = <char*> PyMem_Realloc(text.at, room)
+            if grown is NULL:
+                raise MemoryError(f"no memory for {room:,} bytes of rows")
+        text.at, text.room = grown, room
+    return text.at + text.used
+
+
+cdef inline int places_of(int64_t value_e8) noexcept nogil:
+    """Return how many decimal places a number needs."""
+    cdef int places = 8
+    if value_e8 % 100000000 == 0:
+        return 0
+    if value_e8 % 10000 == 0:
+        places, value_e8 = 4, value_e8 // 10000
+    if value_e8 % 100 == 0:
+        places, value_e8 = places - 2, value_e8 // 100
+    return places - (value_e8 % 10 == 0)
+
+
+cdef inline char* put_bytes(char* p, const char* text, Py_ssize_t count) noexcept nogil:
+    memcpy(p, text, count)
+    return p + count
+
+
+cdef inline char* put_number(char* p, int64_t number, char after) noexcept nogil:
+    """Append a number of at least 0 and a character."""
+    p = put_whole(p, <uint64_t> number)
+    p[0] = after
+    return p + 1
+
+
+@cython.final
+cdef class MessageColumns:
+    """Consecutive depth messages and trades of one source, as columns; each row is a level of a message, or a trade.
+
+    Args:
+        us, exch_us: Arrival of each message and its time at the exchange, both in µs.
+        is_trade: Which messages are trades, of one row each.
+        end: Number of rows up to and including each message.
+        side: +1 bid or buyer as aggressor, -1 ask or seller.
+        price, qty: In 1e-8; a quantity of 0 removes a level.
+        price_places: Decimal places of the prices; quantities have no more than they need.
+        update_id, trade_id: Ids of the first depth message and the first trade; the following ones are consecutive.
+
+    Attributes:
+        at: Number of messages that were written.
+        crossed: Whether the next message would cross the book.
+        diffs, trades: Depth messages and trades written.
+    """
+
+    cdef const int64_t[::1] us, exch_us, end, price, qty
+    cdef const int8_t[::1] is_trade, side, price_places
+    cdef Text diffs_text, frames_text, trades_text
+    cdef Level* before
+    cdef Py_ssize_t before_room
+    cdef int64_t update_id, trade_id
+    cdef bint frame_due
+    cdef readonly Py_ssize_t at, diffs, trades
+    cdef readonly bint crossed
+
+    def __init__(
+        self, const int64_t[::1] us, const int64_t[::1] exch_us, const int8_t[::1] is_trade, const int64_t[::1] end,
+        const int8_t[::1] side, const int64_t[::1] price, const int8_t[::1] price_places, const int64_t[::1] qty,
+        int64_t update_id, int64_t trade_id,
+    ) -> None:
+        self.us, self.exch_us, self.is_trade, self.end = us, exch_us, is_trade, end
+        self.side, self.price, self.price_places, self.qty = side, price, price_places, qty
+        self.update_id, self.trade_id = update_id, trade_id
+
+    def __dealloc__(self) -> None:
+        PyMem_Free(self.diffs_text.at)
+        PyMem_Free(self.frames_text.at)
+        PyMem_Free(self.trades_text.at)
+        PyMem_Free(self.before)
+
+    def write(
+        self, Side bids, Side asks, Py_ssize_t upto, int64_t seq, bytes run_id, int64_t epoch_id, int top_n,
+        bytes source, Py_ssize_t diff_bytes, Py_ssize_t frame_bytes, Py_ssize_t trade_bytes,
+    ) -> tuple[bytes, bytes, bytes, int]:
+        """Apply messages to the book, and return their rows: diffs, frames, trades, and the number of frames.
+
+        It ends before the message *upto*, before one that would cross the book, or after a row with which one of the
+        three texts has its number of bytes. The sides must have no odd texts.
+
+        Args:
+            seq: The number of the last row.
+            run_id, epoch_id, source: Cells of the rows.
+            top_n: Levels of a side in a frame.
+        """
+        cdef Py_ssize_t frames = 0
+        self.diffs_text.used = self.frames_text.used = self.trades_text.used = 0
+        cdef const char* run = run_id
+        cdef const char* origin = source
+        cdef Py_ssize_t run_size = len(run_id), origin_size = len(source)
+        with nogil:
+            while self.at < upto:
+                if self.is_trade[self.at]:
+                    seq += 1
+                    self.put_trade(seq, run, run_size, origin, origin_size)
+                    self.trades += 1
+                    self.at += 1
+                    if self.trades_text.used >= trade_bytes:
+                        break
+                    continue
+                if not self.frame_due:
+                    if not self.apply(bids, asks):
+                        self.crossed = True
+                        break
+                    seq += 1
+                    self.put_diff(seq, run, run_size)
+                    self.diffs += 1
+                    if self.diffs_text.used >= diff_bytes:
+                        self.frame_due = True
+                        break
+                self.frame_due = False
+                self.put_frame(bids, asks, seq, run, run_size, epoch_id, top_n)
+                frames += 1
+                self.at += 1
+                if self.frames_text.used >= frame_bytes:
+                    break
+        return (
+            self.diffs_text.at[: self.diffs_text.used] if self.diffs_text.used else b"",
+            self.frames_text.at[: self.frames_text.used] if self.frames_text.used else b"",
+            self.trades_text.at[: self.trades_text.used] if self.trades_text.used else b"",
+            frames,
+        )
+
+    def change(self, Side bids, Side asks) -> None:
+        """Apply the messages written so far to another book that was equal before them."""
+        cdef Py_ssize_t at, row
+        cdef Level level
+        for at in range(self.at):
+            if self.is_trade[at]:
+                continue
+            for row in range(self.end[at - 1] if at else 0, self.end[at]):
+                self.read(row, &level)
+                (bids if self.side[row] > 0 else asks).set(self.side[row] * level.key, &level)
+
+    def latest(self, bint trades) -> tuple[int, int, int]:
+        """Return the number of the trades, or of the depth messages, written so far, the arrival of the last of them,
+        and the latest of their exchange times; zeros without any.
+        """
+        cdef Py_ssize_t at, count = 0
+        cdef int64_t us = 0, exch_us = 0
+        for at in range(self.at):
+            if self.is_trade[at] == trades:
+                count, us, exch_us = count + 1, self.us[at], max(exch_us, self.exch_us[at])
+        return count, us, exch_us
+
+    def offsets_us(self) -> "array[int]":
+        """Return arrival less exchange time of each depth message written so far."""
+        cdef Py_ssize_t at
+        offsets = array("q")
+        for at in range(self.at):
+            if not self.is_trade[at]:
+                offsets.append(self.us[at] - self.exch_us[at])
+        return offsets
+
+    def stretch(
+        self, bint prices, Py_ssize_t at, Py_ssize_t upto, int64_t step_e8, Py_ssize_t most
+    ) -> tuple[int, int, int, int]:
+        """Return what `GridStretches.add` does with messages from *at* on, for prices or for quantities above 0.
+
+        Returns:
+            The message before which it stopped, with at least *most* values or at *upto*; the common divisor of
+            *step_e8* and the values; the last message that reduced it, or -1; and the number of values.
+        """
+        cdef const int64_t[::1] values = self.price if prices else self.qty
+        cdef Py_ssize_t row, count = 0, reduced = -1
+        cdef int64_t divisor
+        while at < upto and count < most:
+            if not self.is_trade[at]:
+                for row in range(self.end[at - 1] if at else 0, self.end[at]):
+                    if values[row] == 0 or (not prices and values[row] == INT64_MAX):
+                        continue
+                    count += 1
+                    if step_e8 == 0 or values[row] % step_e8:
+                        divisor = gcd(values[row], step_e8)
+                        if divisor != step_e8:
+                            step_e8, reduced = divisor, at
+            at += 1
+        return at, step_e8, reduced, count
+
+    def values(self, bint prices, Py_ssize_t at) -> list[int]:
+        """Return the prices, or the quantities above 0, of the message *at*; empty for a trade."""
+        cdef Py_ssize_t row
+        cdef const int64_t[::1] column = self.price if prices else self.qty
+        if self.is_trade[at]:
+            return []
+        rows = range(self.end[at - 1] if at else 0, self.end[at])
+        return [column[row] for row in rows if column[row] and (prices or column[row] != INT64_MAX)]
+
+    cdef inline void read(self, Py_ssize_t row, Level* level) noexcept nogil:
+        level.key, level.price_places = self.price[row], self.price_places[row]
+        level.qty, level.qty_places = self.qty[row], places_of(self.qty[row])
+
+    cdef bint apply(self, Side bids, Side asks) except -1 nogil:
+        """Apply the next message; False, and the book is as it was, if it would be crossed."""
+        cdef Py_ssize_t begin = self.end[self.at - 1] if self.at else 0, end = self.end[self.at], row
+        cdef Level* before
+        if end - begin > self.before_room:
+            with gil:
+                before = <Level*> PyMem_Realloc(self.before, (end - begin) * sizeof(Level))
+                if before is NULL:
+                    raise MemoryError(f"no memory for {end - begin:,} levels of a message")
+            self.before, self.before_room = before, end - begin
+        for row in range(begin, end):
+            before = self.before + (row - begin)
+            if self.side[row] > 0:
+                self.replace(bids, row, before)
+            else:
+                self.replace(asks, row, before)
+        if not bids.count or not asks.count:
+            return True
+        if bids.room[bids.begin + bids.count - 1].key < -asks.room[asks.begin + asks.count - 1].key:
+            return True
+        for row in range(end - 1, begin - 1, -1):
+            before = self.before + (row - begin)
+            if self.side[row] > 0:
+                bids.set(before.key, before)
+            else:
+                asks.set(before.key, before)
+        return False
+
+    cdef int replace(self, Side side, Py_ssize_t row, Level* before) except -1 nogil:
+        """Apply a row, and keep the level that it replaces; one of nothing if there was none."""
+        cdef int64_t key = side.sign * self.price[row]
+        cdef Py_ssize_t place = side.place(key)
+        cdef Level level
+        before.qty = 0
+        if place < side.count and side.room[side.begin + place].key == key:
+            before[0] = side.room[side.begin + place]
+        before.key = key
+        self.read(row, &level)
+        return side.set(key, &level)
+
+    cdef int put_diff(self, int64_t seq, const char* run, Py_ssize_t run_size) except -1 nogil:
+        cdef Py_ssize_t begin = self.end[self.at - 1] if self.at else 0, end = self.end[self.at]
+        cdef char* p = reserve(&self.diffs_text, MOST_CELLS + run_size + (end - begin) * (2 * LONGEST_CELL + 8))
+        p = put_bytes(p, b'{"recv_ms":', 11)
+        p = put_whole(p, <uint64_t> self.us[self.at] // 1000)
+        p = put_bytes(p, b',"recv_us":', 11)
+        p = put_whole(p, <uint64_t> self.us[self.at])
+        p = put_bytes(p, b',"recv_seq":', 12)
+        p = put_whole(p, <uint64_t> seq)
+        p = put_bytes(p, b',"run_id":"', 11)
+        p = put_bytes(p, run, run_size)
+        p = put_bytes(p, b'","E":', 6)
+        p = put_whole(p, <uint64_t> self.exch_us[self.at])
+        p = put_bytes(p, b',"U":', 5)
+        p = put_whole(p, <uint64_t> (self.update_id + self.diffs))
+        p = put_bytes(p, b',"u":', 5)
+        p = put_whole(p, <uint64_t> (self.update_id + self.diffs))
+        p = put_bytes(p, b',"b":[', 6)
+        p = self.put_levels(p, 1, begin, end)
+        p = put_bytes(p, b'],"a":[', 7)
+        p = self.put_levels(p, -1, begin, end)
+        p = put_bytes(p, b']}\n', 3)
+        self.diffs_text.used = p - self.diffs_text.at
+        return 0
+
+    cdef char* put_levels(self, char* p, int side, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+        cdef Py_ssize_t row
+        cdef bint first = True
+        for row in range(begin, end):
+            if self.side[row] != side:
+                continue
+            if not first:
+                p[0] = c","
+                p += 1
+            first = False
+            p = put_bytes(p, b'["', 2)
+            p = put(p, self.price[row], self.price_places[row])
+            p = put_bytes(p, b'","', 3)
+            p = put(p, self.qty[row], places_of(self.qty[row]))
+            p = put_bytes(p, b'"]', 2)
+        return p
+
+    cdef int put_frame(
+        self, Side bids, Side asks, int64_t seq, const char* run, Py_ssize_t run_size, int64_t epoch_id, int top_n
+    ) except -1 nogil:
+        cdef char* p = reserve(&self.frames_text, MOST_CELLS + run_size + 4 * top_n * LONGEST_CELL)
+        cdef Py_ssize_t at
+        p = self.put_head(p, seq, run, run_size)
+        p = put_number(p, epoch_id, c",")
+        for at in range(top_n):
+            p = put_level(p, bids, at)
+            p = put_level(p, asks, at)
+        p = put_number(p, self.us[self.at], c",")
+        # The diff of this frame is already counted.
+        p = put_number(p, self.update_id + self.diffs - 1, c"\n")
+        self.frames_text.used = p - self.frames_text.at
+        return 0
+
+    cdef int put_trade(
+        self, int64_t seq, const char* run, Py_ssize_t run_size, const char* source, Py_ssize_t source_size
+    ) except -1 nogil:
+        cdef char* p = reserve(&self.trades_text, 2 * MOST_CELLS + run_size + source_size)
+        cdef Py_ssize_t row = self.end[self.at] - 1
+        cdef int64_t number = self.trade_id + self.trades
+        p = self.put_head(p, seq, run, run_size)
+        p = put_number(p, number, c",")
+        p = put_number(p, self.exch_us[self.at] // 1000, c",")
+        p = put(p, self.price[row], self.price_places[row])
+        p[0] = c","
+        p = put(p + 1, self.qty[row], places_of(self.qty[row]))
+        p = put_bytes(p, b",true,", 6) if self.side[row] < 0 else put_bytes(p, b",false,", 7)
+        p = put_number(p, self.us[self.at], c",")
+        p = put_number(p, number, c",")
+        p = put_number(p, number, c",")
+        p = put_bytes(p, source, source_size)
+        p[0] = c"\n"
+        self.trades_text.used = p + 1 - self.trades_text.at
+        return 0
+
+    cdef inline char* put_head(self, char* p, int64_t seq, const char* run, Py_ssize_t run_size) noexcept nogil:
+        """Append the first four cells of a frame or a trade."""
+        p = put_number(p, self.exch_us[self.at] // 1000, c",")
+        p = put_number(p, self.us[self.at] // 1000, c",")
+        p = put_number(p, seq, c",")
+        p = put_bytes(p, run, run_size)
+        p[0] = c","
+        return p + 1

@@ -212,6 +212,11 @@ class RowWriter:
     def waiting(self) -> int:
         return len(self.ready) + self._gathered_bytes + self._added_bytes
 
+    @property
+    def room(self) -> int:
+        """Number of bytes with which the rows in memory are so many that they are written; at most 0: they are."""
+        return FLUSH_BYTES - self._added_bytes
+
     def flush(self, *, sync: bool = False) -> None:
         """Write the rows to the file in one write; *sync* forces them to the disk."""
         self.gather()
@@ -232,6 +237,10 @@ class RowWriter:
     def written(self) -> tuple[int, int]:
         """Return data rows and bytes of the file; only the writing thread calls this."""
         return self._rows_before + self._written_rows, self.file.size
+
+    def add_rows(self, text: bytes, rows: int) -> None:
+        """Add *rows* rows, complete lines; the caller writes them once there is no `room`."""
+        raise NotImplementedError
 
     def tail(self) -> FileTail:
         """Return the file's summary after a flush, without reading all of it."""
@@ -326,6 +335,12 @@ class CsvWriter(RowWriter):
         if self._added_bytes >= FLUSH_BYTES:
             self._on_full()
 
+    def add_rows(self, text: bytes, rows: int) -> None:
+        """Add rows of text."""
+        self._lines.append(text.decode())
+        self.rows += rows
+        self._added_bytes += len(text)
+
     def tail(self) -> FileTail:
         lines = (self._earlier.lines or 1) + self.rows
         return FileTail(lines, first_lines(self.path), last_line(self.path), self.file.size)
@@ -367,6 +382,13 @@ class NdjsonWriter(RowWriter):
         self._added_bytes = len(lines)
         if len(lines) >= FLUSH_BYTES:
             self._on_full()
+
+    def add_rows(self, text: bytes, rows: int) -> None:
+        """Add objects as lines of JSON."""
+        self._lines += text
+        self._last = msgspec.Raw(text[text.rfind(b"\n", 0, -1) + 1 : -1])
+        self.rows += rows
+        self._added_bytes = len(self._lines)
 
     def tail(self) -> FileTail:
         last = self._earlier.last if self._last is None else self._encoder.encode(self._last)

@@ -24,7 +24,7 @@ from mm.dayfolder.day_grids import GridChange, instrument_json, with_history
 from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import SPOT, DayFolder
 from mm.dayfolder.ledger import FUNDING_DOUBT, GRID, NO_EXECUTION
-from mm.dayfolder.manifest import write_manifest
+from mm.dayfolder.manifest import sealed_contents, write_manifest
 from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.market_data.binance_spot import BINANCE_SPOT
@@ -34,6 +34,7 @@ from mm.market_data.capture_order import Arrived, in_order
 from mm.market_data.captures import ACCEPTED, BookLoss, Broken, Capture, CaptureLike, Remark
 from mm.market_data.grid import NO_MIN_NOTIONAL, Grid
 from mm.market_data.import_session import MARKET_MESSAGES, CaptureReport, ImportReport, ImportSession, MarketMessage
+from mm.market_data.message_batch import MessageBatch
 from mm.market_data.partial_books import PartialBooks
 from mm.market_data.venue import (
     BookFrame,
@@ -99,7 +100,7 @@ class Staging:
         if instrument_json is not None:
             for folder in self.folders:
                 write_atomic(folder.instrument, instrument_json.encode(), durable=True)
-                write_manifest(folder, (self._run_id,))
+                write_manifest(folder, (self._run_id,), *sealed_contents(folder))
         places = []
         for folder in self.folders:
             folder.lock.unlink(missing_ok=True)
@@ -311,7 +312,9 @@ class _Import:
                 self._end(capture, read, session)
                 continue
             recv_us, message, _ = captured
-            if isinstance(message, Broken):
+            if isinstance(message, MessageBatch):
+                session.take_columns(message)
+            elif isinstance(message, Broken):
                 read.quarantine(message.reason, cut=message.cut)
                 session.quarantine(recv_us, message)
             elif isinstance(message, Other) or recv_us is None:

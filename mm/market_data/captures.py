@@ -30,6 +30,7 @@ from mm.dayfolder.line_files import GZIP_FORMAT
 from mm.errors import BrokenFile, OffGrid
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.grid import Grid
+from mm.market_data.message_batch import MessageBatch
 from mm.market_data.partial_books import MOST_LINES, BookContent, content_of
 from mm.market_data.stamps import Moved, Steady
 from mm.market_data.venue import (
@@ -224,7 +225,7 @@ class CapturedMessage(NamedTuple):
     """One line: receive time (µs; None without a stamp), message, and whether it is a REST response."""
 
     recv_us: int | None
-    message: Message | Broken | BookLoss | Remark
+    message: Message | Broken | BookLoss | Remark | MessageBatch
     answer: bool = False
 
 

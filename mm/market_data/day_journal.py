@@ -15,6 +15,7 @@ from mm.market_data import market_events as events
 from mm.market_data.latency import OFFSET_STREAM
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import Verdict
+from mm.market_data.message_batch import MessageBatch
 from mm.market_data.sync_engine import BUFFERED_DIFFS
 from mm.market_data.venue import DepthUpdate, TradePrint
 
@@ -159,6 +160,16 @@ class DayJournal:
         self.epoch_id = writer.earlier.epoch_id
         self.off_since = None
         self._waiting.clear()
+
+    def columns(self, batch: MessageBatch, upto: int, book: LocalOrderBook) -> None:
+        """Write the messages of *batch* before *upto*, up to one that crosses the *book*, to which they are applied."""
+        columns, sides = batch.columns, book.compiled
+        assert sides is not None
+        frames = self.writer.columns(columns, sides, upto, self.epoch_id, self.source)
+        self._waiting.clear()
+        self.report.book.diffs += columns.diffs
+        self.report.book.frames += frames
+        self.report.trades += columns.trades
 
     def event(self, at_us: int, kind: str, details: Mapping[str, Any]) -> None:
         self.writer.event(at_us, kind, self.epoch_id, details)

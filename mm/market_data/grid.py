@@ -99,6 +99,11 @@ class Grid:
         elif not self.qty(qty):
             raise OffGrid(f"a trade of {qty}, which is not valid")
 
+    def keeps(self, tick_e8: int, lot_e8: int) -> bool:
+        """Whether prices that are multiples of *tick_e8*, and quantities of *lot_e8*, are on the known steps."""
+        pairs = (gcd(self.seen_tick_e8, tick_e8), self.tick_e8), (gcd(self.seen_step_e8, lot_e8), self.lot_e8)
+        return not any(known and seen % known for seen, known in pairs)
+
     def passed(self, tick_e8: int, lot_e8: int) -> None:
         self.seen_tick_e8 = gcd(self.seen_tick_e8, tick_e8)
         self.seen_step_e8 = gcd(self.seen_step_e8, lot_e8)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from mm.market_data.grid import MOST_SHOWN_E8
 from mm.market_data.local_orderbook import Level
+from mm.market_data.message_batch import MessageBatch
 
 STRETCH = 1_000
 """Levels from which on a stretch proves a grid."""
@@ -62,6 +63,20 @@ class GridStretches:
         if len(now.distinct) < DISTINCT:
             now.distinct.update(values)
 
+    def add_columns(self, batch: MessageBatch, *, prices: bool) -> None:
+        """Add the prices, or the quantities, of the messages of *batch* that were taken."""
+        columns, at, upto = batch.columns, 0, batch.columns.at
+        while at < upto:
+            now = self._stretches[-1] if self._stretches else None
+            if now is None or now.count >= STRETCH or len(now.distinct) < DISTINCT:
+                self.add(int(batch.us[at]), columns.values(prices, at))
+                at += 1
+                continue
+            at, step_e8, reduced, count = columns.stretch(prices, at, upto, now.step_e8, STRETCH - now.count)
+            now.count += count
+            if reduced >= 0:
+                now.step_e8, now.reduced_us = step_e8, int(batch.us[reduced])
+
     def change(self) -> ChangedStep | None:
         found = _leading_coarse(self._stretches)
         if found is not None:
@@ -100,3 +115,8 @@ class BookStretches:
         levels = [level for side in sides for level in side]
         self.prices.add(us, [self._price(price) for price, _ in levels])
         self.quantities.add(us, [qty_e8 for _, qty in levels if 0 < (qty_e8 := self._qty(qty)) < MOST_SHOWN_E8])
+
+    def add_columns(self, batch: MessageBatch) -> None:
+        """Add the levels of the messages of *batch* that were taken."""
+        self.prices.add_columns(batch, prices=True)
+        self.quantities.add_columns(batch, prices=False)

@@ -1,8 +1,11 @@
 """Writes the messages of one symbol, in capture order, into day folders; the report of an import."""
 
 from array import array
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from math import gcd
 from typing import Any
 
@@ -19,6 +22,7 @@ from mm.market_data.grid_stretches import BookStretches
 from mm.market_data.local_orderbook import LocalOrderBook
 from mm.market_data.market_events import EpochOpened, MarketEvent, stream_of
 from mm.market_data.market_state import MarketState
+from mm.market_data.message_batch import MessageBatch
 from mm.market_data.stamps import FAR_US, Moved
 from mm.market_data.venue import AggTrade, BookTicker, DepthSnapshot, DepthUpdate, TradePrint
 
@@ -61,6 +65,11 @@ class TickerCheck:
             self.agreed += 1
             return None
         return f"book {ours}, bookTicker {theirs}"
+
+    @property
+    def waits(self) -> bool:
+        """Whether a ticker waits for its book."""
+        return self._waiting is not None
 
     def _equal(self, our: tuple[str, str] | None, their: tuple[str, str]) -> bool:
         if our is None:
@@ -169,9 +178,12 @@ def percentiles(offsets_us: "array[int]") -> tuple[int | None, int | None]:
     """Return median and 99th percentile (the lower of two candidates); None without values."""
     if not offsets_us:
         return None, None
-    ordered = sorted(offsets_us)
-    last = len(ordered) - 1
-    return ordered[last // 2], ordered[last * 99 // 100]
+    # By value and not one by one: a day of single orders has tens of millions, of few values.
+    counts = Counter(offsets_us)
+    values = sorted(counts)
+    upto = list(accumulate(counts[value] for value in values))
+    last = len(offsets_us) - 1
+    return values[bisect_right(upto, last // 2)], values[bisect_right(upto, last * 99 // 100)]
 
 
 def _clock_line(days: list[DayReport]) -> list[str]:
@@ -200,6 +212,7 @@ def _loss_line(capture: CaptureReport) -> str:
     return f"lost: {capture.name}: {', '.join(lost)}; all {capture.lines - capture.cut_lines:,} complete lines used"
 
 
+TRADE_STREAM = "trade"
 LONGEST_STEP_BACK_US = 3_600 * US_PER_S
 MarketMessage = DepthUpdate | BookTicker | TradePrint | AggTrade | DepthSnapshot
 MARKET_MESSAGES = (DepthUpdate, BookTicker, TradePrint, AggTrade, DepthSnapshot)
@@ -325,6 +338,32 @@ class ImportSession:
             differs = self.ticker_check.ticker(message, market.book_id, market.book.book)
         if differs:
             market.book.anomaly(recv_us, "ticker_differs", book_id=market.book_id, difference=differs)
+
+    def take_columns(self, batch: MessageBatch) -> None:
+        """Process the messages of *batch* up to one that needs more than rows and a changed book.
+
+        What is left of it is to be passed to `take`, message by message.
+        """
+        today = self._open
+        waits = self._notes or self._broken or self.ticker_check.waits
+        first_us = int(batch.us[0])
+        if today is None or waits or not self._latest_us <= first_us < today.to_us or self._last_us > first_us:
+            return
+        if not today.journal.writer.takes_columns or self.trade_stream not in (None, TRADE_STREAM):
+            return
+        market, columns = today.market, batch.columns
+        today.journal.columns(
+            batch, min(market.columns_until(batch), bisect_left(batch.us, today.to_us)), market.book.book
+        )
+        if not columns.at:
+            return
+        market.took_columns(batch)
+        self.stretches.add_columns(batch)
+        today.offsets_us.extend(columns.offsets_us())
+        if columns.trades:
+            self.trade_stream = TRADE_STREAM
+        self._latest_us = self._last_us = today.report.last_us = int(batch.us[columns.at - 1])
+        today.report.lines += columns.at
 
     def lose(self, recv_us: int, cause: str, *, unseen: bool = False) -> None:
         """Drop the book, if any, at *recv_us*: the source says it is no longer valid.

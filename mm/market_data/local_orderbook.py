@@ -61,6 +61,11 @@ class LocalOrderBook:
         """Both sides, bids first, if a kernel keeps them; else None."""
         return None if isinstance(self._bids, PlainSide) else (self._bids, self._asks)
 
+    @property
+    def takes_columns(self) -> bool:
+        """Whether a kernel keeps the sides, and all their texts are usual ones."""
+        return all(not isinstance(side, PlainSide) and not side.odd for side in (self._bids, self._asks))
+
     def apply(self, side: int, price: str, qty: str) -> None:
         """Set the quantity at *price* on *side* (+1 bid, -1 ask); zero removes the level."""
         level = ((price, qty),)

@@ -36,6 +36,7 @@ from mm.market_data.market_events import (
     Verdict,
     stream_of,
 )
+from mm.market_data.message_batch import MessageBatch
 from mm.market_data.sync_engine import IDS_MISSING, BookState
 from mm.market_data.trade_state import TradeState
 from mm.market_data.venue import DepthSnapshot, DepthUpdate, TradePrint
@@ -265,6 +266,15 @@ class Arbiter:
             return None
         return lane.note(last_id)
 
+    @property
+    def takes_columns(self) -> bool:
+        """Whether messages of a source without connections are passed on unchanged."""
+        return not self._doubts and self._updates.alone is None and self._trades.alone is None
+
+    def took_columns(self, update_id: int | None, trade_id: int | None) -> None:
+        """Note that messages up to these ids were passed on unchanged."""
+        self._updates.last_id, self._trades.last_id = update_id, trade_id
+
     def settle(self, recv_us: int, message: Sequenced, conn: int | None, now_s: float, raw: bytes) -> Settled:
         """Return the decision that *message* causes; `Settled.held` if it is doubtful itself."""
         lane = self._updates if isinstance(message, DepthUpdate) else self._trades
@@ -481,6 +491,30 @@ class MarketState:
         loaded = self.book.snapshot(recv_us, snapshot)
         self.needs_snapshot = self.needs_snapshot and self.book_id is None and not self.book.snapshot_waits
         return loaded
+
+    def columns_until(self, batch: MessageBatch) -> int:
+        """Return the end of the messages that lead to nothing but rows and a changed book, unless they cross it."""
+        lanes = self.arbiter.takes_columns and not self.ids_again and not self._grid.off
+        if not (lanes and self.book.takes_columns(batch.update_id)):
+            return 0
+        known = self.trades.last_id
+        follows = not len(batch.trade_at) or (known is not None and known + 1 == batch.trade_id)
+        return len(batch.us) if follows else int(batch.trade_at[0])
+
+    def took_columns(self, batch: MessageBatch) -> None:
+        """Note the messages of *batch* that were applied to the book and written."""
+        columns = batch.columns
+        self._last_us = int(batch.us[columns.at - 1])
+        updates, last_us, sent = columns.latest(False)
+        if updates:
+            self.book.took_columns(updates, last_us)
+            self._depth_cause, self.needs_snapshot = IDS_MISSING, False
+            self._update_sent = max(self._update_sent, sent)
+        trades, last_us, sent = columns.latest(True)
+        if trades:
+            self.trades.took_columns(trades, last_us)
+            self._trade_cause, self._trade_sent = IDS_MISSING, max(self._trade_sent, sent)
+        self.arbiter.took_columns(self.book_id, self.trades.last_id)
 
     def status(self, recv_us: int, status: str) -> None:
         """Report the symbol's status after the messages that have arrived.

@@ -79,6 +79,15 @@ class Steady(Generic[Row]):
         while held:
             yield from self._released()
 
+    @property
+    def last_us(self) -> int | None:
+        """The last time; None before the first, and while rows are held."""
+        return None if self._held else self._last
+
+    def passed(self, us: int) -> None:
+        """Make *us* the last time: that of the last of several rows that came as one."""
+        self._last = us
+
     def _follows(self, row: Row) -> bool:
         """Return True if *row* has no time, or a time closely after the last."""
         us = self._us_of(row)

@@ -130,6 +130,10 @@ class SyncEngine(Generic[Update]):
         self._buffer.clear()
         self.book_id = self.seen_id = self._fresh_id = None
 
+    def advance(self, last_id: int) -> None:
+        """Note the updates up to *last_id*, each of which followed directly and was applied to the book."""
+        self.book_id = self.seen_id = last_id
+
     def lose(self) -> None:
         """Declare the book invalid without missing ids (crossed, unreadable): a snapshot is needed."""
         self.book_id = None
@@ -269,6 +273,21 @@ class BookState:
         if self._ahead:
             self._look_ahead(recv_us, update, self._ahead)
         return verdict
+
+    def takes_columns(self, first_id: int) -> bool:
+        """Whether messages of one id each, from *first_id* on, only change the book, unless they cross it."""
+        ids = self.ids
+        follows = ids.book_id is not None and ids.book_id + 1 == first_id and ids.seen_id in (None, ids.book_id)
+        waits = self._ahead or self.carries or self._kept is not None or self._horizons
+        return follows and not waits and self.book.takes_columns
+
+    def took_columns(self, count: int, last_us: int) -> None:
+        """Note *count* messages of one id each that were applied to the book, the last at *last_us*."""
+        if count and self.ids.book_id is not None:
+            last_id = self.ids.book_id + count
+            self.ids.advance(last_id)
+            self._number += count
+            self._last, self._last_us = (last_id, last_id), last_us
 
     def snapshot(self, recv_us: int, snapshot: DepthSnapshot) -> bool:
         """Load a snapshot as the book and return True, or let it wait, or refuse it.

@@ -144,6 +144,13 @@ class TradeState:
         """The next trade is the first."""
         self._ids, self._of_last, self._today_id = TradeIds(), None, None
 
+    def took_columns(self, count: int, last_us: int) -> None:
+        """Note *count* trades that were written, with the ids after the last one; the last at *last_us*."""
+        if count and self._ids.last_id is not None:
+            self._ids.last_id += count
+            self._today_id = max(self._ids.last_id, self._today_id or 0)
+            self._last_us = last_us
+
     def take(self, recv_us: int, trade: events.TradeMessage, cause: str) -> events.TradeVerdict:
         """Return the verdict for the trade's id; *cause* is why ids before it may be missing."""
         trade_id = events.trade_id_of(trade)

@@ -7,7 +7,8 @@ import pytest
 from foreign_days import START_US
 
 from mm.errors import BrokenFile
-from mm.formats.feed import BookEdits, FileCapture, FileTrade, LevelChanges, WholeBook
+from mm.formats.events import BookEdits, FileTrade, LevelChanges, WholeBook
+from mm.formats.feed import FileCapture
 from mm.market_data.captures import BookLoss, FilePlace
 from mm.market_data.grid import Grid
 from mm.market_data.venue import DepthSnapshot, DepthUpdate, TradePrint

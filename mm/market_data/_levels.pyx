@@ -599,14 +599,14 @@ cdef class MessageColumns:
                 count, us, exch_us = count + 1, self.us[at], max(exch_us, self.exch_us[at])
         return count, us, exch_us
 
-    def offsets_us(self) -> "array[int]":
-        """Return arrival less exchange time of each depth message written so far."""
+    def offsets_us(self) -> bytes:
+        """Return arrival less exchange time of each depth message written so far, as bytes of int64."""
         cdef Py_ssize_t at
         offsets = array("q")
         for at in range(self.at):
             if not self.is_trade[at]:
                 offsets.append(self.us[at] - self.exch_us[at])
-        return offsets
+        return offsets.tobytes()
 
     def stretch(
         self, bint prices, Py_ssize_t at, Py_ssize_t upto, int64_t step_e8, Py_ssize_t most

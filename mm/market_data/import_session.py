@@ -359,7 +359,7 @@ class ImportSession:
             return
         market.took_columns(batch)
         self.stretches.add_columns(batch)
-        today.offsets_us.extend(columns.offsets_us())
+        today.offsets_us.frombytes(columns.offsets_us())
         if columns.trades:
             self.trade_stream = TRADE_STREAM
         self._latest_us = self._last_us = today.report.last_us = int(batch.us[columns.at - 1])

@@ -6,18 +6,20 @@ import time
 import pytest
 from gateway_rig import (
     ALICE,
+    BOB,
     FollowingListener,
     MemoryAudit,
     Rig,
     attempts_of,
     beside,
     make_gateway,
+    place_for,
     run_of,
     trading,
 )
 
 from mm.errors import TryLater
-from mm.instrument import E8
+from mm.instrument import E8, e8
 from simulation import inject
 
 SLOW = {"recv_window_ms": 60_000}
@@ -198,6 +200,31 @@ def test_429_of_one_gateway_stops_those_that_share_its_session_at_once(shared: b
             assert listener.state[1] == ("rejected" if shared else "open")
             assert len(rig.box.exchange.users.all(ALICE)) == (0 if shared else 1)
             await other.stop()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("filled", [0, 400, 1_000])
+def test_order_withdrawn_before_a_late_acknowledgement_is_cancelled_once_it_has_come(filled: int) -> None:
+    """Answer and event are late; what fills meanwhile is booked, and the cancel leaves once."""
+
+    async def scenario() -> None:
+        async with trading(access=SLOW) as rig:
+            inject(rig.box, "at time 0 do ack_late path=order.place delay_s=0.7")
+            inject(rig.box, "at time 0 do lag of=user delay_s=0.7 for_s=1.5")
+            rig.gateway.place(1, +1, "99.5", "1", "LIMIT_MAKER")
+            await rig.until(rig.at_exchange)
+            rig.gateway.cancel(1)
+            rig.gateway.cancel(1)
+            if filled:
+                place_for(rig, BOB, -1, 9_950, filled)
+            await rig.until(lambda: rig.gateway.open_orders == 0)
+            assert rig.at_exchange() == []
+            cancels = [row for row in rig.audit.of("intent") if row["action"] == "cancel"]
+            assert len(cancels) == 1
+            assert rig.listener.state[1] == ("FILLED" if filled == 1_000 else "CANCELED")
+            assert sum(e8(one.qty) for one in rig.listener.fills) == filled * E8 // 1_000
+            rig.check()
 
     asyncio.run(scenario())
 

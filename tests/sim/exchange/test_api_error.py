@@ -10,6 +10,7 @@ from support import ROOT
 
 SOURCES = sorted((ROOT / "mm" / "sim").rglob("*.py"))
 USDM = [path for path in SOURCES if "usdm" in path.parts]
+MARGIN = sorted((ROOT / "mm" / "margin").rglob("*.py"))
 PAGE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
 
 
@@ -34,7 +35,8 @@ def test_docs_page_lists_exactly_the_raised_error_codes() -> None:
 def test_docs_page_lists_the_error_codes_that_only_contracts_have() -> None:
     """Some numbers mean another thing there, so that they have a table of their own."""
     own = listed("### Errors of contracts", "## The trading interface")
-    assert own <= raised(USDM) <= own | listed("### Errors", "### Events of users")
+    of_margin = {int(code) for path in MARGIN for code in re.findall(r"[=,] (-\d{4})\b", path.read_text("utf-8"))}
+    assert own <= raised(USDM) | of_margin <= own | listed("### Errors", "### Events of users")
 
 
 def test_api_error_content_has_code_and_msg() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm.instrument import E8, e8
+from mm.instrument import E8
 from mm.sim.exchange.api_error import ApiError
 from mm.sim.exchange.orders import NewOrder
 from mm.sim.exchange.usdm.conditional import MARK_PRICE, TRAILING, Conditional, ConditionalChange
@@ -154,15 +154,27 @@ def test_close_position_closes_all_of_it_or_expires(pit: Pit) -> None:
     pit.check()
 
 
-def test_a_protected_order_is_not_sent_across_a_gap(pit: Pit) -> None:
-    """Mark and contract price are more than 5 % apart."""
-    waiting = wait(pit, "STOP_MARKET", 1, 10_100, price_protect=True)
-    pit.mark("95.00")
-    pit.trade(BOB, CAROL, 9_975, 100)
+@pytest.mark.parametrize(
+    ("protected", "mark", "status"), [(True, 107, "REJECTED"), (True, 104, "FINISHED"), (False, 107, "FINISHED")]
+)
+def test_a_protected_order_is_not_sent_across_a_gap(pit: Pit, protected: bool, mark: int, status: str) -> None:
+    """Of more than 5 % between mark and last trade, which is at 100; the order itself would be accepted."""
+    waiting = wait(pit, "STOP_MARKET", 1, 10_100, price_protect=protected)
     pit.exchange.conditionals.hear("CONTRACT_PRICE", 10_100 * TICK_E8)
-    pit.exchange.mark.e8 = e8("90")
+    pit.exchange.mark.e8 = mark * E8
     pit.exchange.conditionals.run()
-    assert waiting.status == "REJECTED"
+    assert waiting.status == status
+
+
+def test_orders_that_wait_count_as_orders_of_the_account() -> None:
+    """Also those that were cancelled; in the next ten seconds there is room again."""
+    pit = Pit(limits=True)
+    pit.pass_s(10 - pit.us % 10_000_000 / 1e6)
+    for _ in range(300):
+        pit.exchange.conditionals.cancel(wait(pit, "STOP_MARKET", -1, 9_000))
+    assert refused(pit, "STOP_MARKET", -1, 9_000) == -1015
+    pit.pass_s(10)
+    assert wait(pit, "STOP_MARKET", -1, 9_000).status == "NEW"
 
 
 def test_a_cancelled_order_is_not_sent_and_a_liquidation_ends_all(pit: Pit) -> None:

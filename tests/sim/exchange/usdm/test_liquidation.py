@@ -174,6 +174,38 @@ def test_without_a_fund_the_most_profitable_opposite_positions_close() -> None:
     pit.check()
 
 
+def test_of_two_with_the_same_loss_the_one_with_less_leverage_is_deleveraged_last() -> None:
+    """A return below zero counts over the leverage, one above it times the leverage."""
+    pit = Pit("alice", "bob", "carol")
+    for seller in (BOB, CAROL):
+        pit.trade(ALICE, seller, 10_000, 1_000)
+    pit.wallet(BOB).balance_e8 = 50 * E8
+    for mark, sign in ((101, -1), (99, 1)):
+        pit.mark(mark)
+        ranks = [pit.exchange.rank(one) for one in (BOB, CAROL)]
+        assert ranks[0] > ranks[1]
+        assert all(sign * rank > 0 for rank in ranks)
+    share, leverage = Fraction(1, 100), Fraction(99, 51)
+    assert pit.exchange.rank(BOB) == share * leverage
+    pit.mark(101)
+    assert pit.exchange.rank(BOB) == -share / Fraction(101, 49)
+
+
+def test_profit_that_is_not_realised_cannot_be_withdrawn() -> None:
+    """It is margin for orders, and no money yet."""
+    pit = Pit()
+    pit.trade(ALICE, BOB, 10_000, 1_000)
+    pit.mark(150)
+    wallet = pit.wallet(ALICE)
+    assert wallet.available_e8 > wallet.cross_e8
+    with pytest.raises(ApiError, match="-2018"):
+        pit.exchange.transfer(ALICE, "USDT", -wallet.cross_e8 - 1)
+    pit.exchange.transfer(ALICE, "USDT", -wallet.cross_e8)
+    assert wallet.balance_e8 == 0
+    with pytest.raises(ApiError, match="-2018"):
+        pit.exchange.transfer(BOB, "USDT", -pit.wallet(BOB).available_e8 - 1)
+
+
 def test_an_isolated_position_loses_its_own_margin_alone() -> None:
     """The rest of the wallet is not touched."""
     pit = Pit()

@@ -4,10 +4,11 @@ import pytest
 
 from audit_story import BTC
 from mm.base.audit_chain import read_rows
-from mm.clock import day_of
+from mm.clock import day_of, midnight_us
 from mm.errors import BrokenFile
 from mm.instrument import E8
-from mm.live.audit.history import MARK, MARKS_EVERY_US, DayMarks, EquityFile
+from mm.live.audit.books import AuditBooks
+from mm.live.audit.history import MARK, MARKS_EVERY_US, DayMarks, EquityFile, RunHistory
 from mm.live.audit.log import AuditLog
 
 NOON_US, DAY_US = 1_795_176_000_000_000, 86_400_000_000
@@ -100,3 +101,22 @@ def test_nothing_is_added_to_a_log_that_the_disk_refuses(desk):
     desk.audit.failure = None
     desk.keep(NOON_US + 1, 100, 90, 120)
     assert len(desk.rows()) == 1
+
+
+@pytest.mark.parametrize(
+    ("days", "clean"),
+    [
+        ({}, 0),
+        ({"20260105": True}, 0),
+        ({"20260104": True, "20260105": True}, 1),
+        ({"20260102": True, "20260103": False, "20260104": True}, 1),
+        ({"20260103": True, "20260104": True, "20260105": False}, 0),
+        ({"20251231": True, "20260103": True, "20260104": True, "20260105": True}, 3),
+    ],
+)
+def test_days_without_a_breach_count_before_today_and_since_the_last_breach(days, clean):
+    """They make the orders of a size ramp larger; the days are in any order."""
+    shuffled = dict(reversed(days.items()))
+    now = midnight_us("20260105") + DAY_US // 2
+    for given in (days, shuffled):
+        assert RunHistory(AuditBooks("SIMUSDT"), None, given, now).clean_days == clean

@@ -154,6 +154,11 @@ class Instrument:
             )
 
     @property
+    def assets(self) -> tuple[str, str]:
+        """Base and quote asset, as stated, else as the symbol suggests; both empty if neither is known."""
+        return (self.base_asset, self.quote_asset) if self.base_asset and self.quote_asset else assets_of(self.symbol)
+
+    @property
     def tick_lot_e16(self) -> int:
         """Value of one tick of price on one lot, in 1e-16 of the quote asset."""
         return self.tick_e8 * self.lot_e8 * self.multiplier

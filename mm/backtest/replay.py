@@ -69,70 +69,110 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
 
     def passed(us: int) -> None:
         if on_orders:
-            on_orders(exchange.engine.order_rows())
+            on_orders(replay.exchange.engine.order_rows())
         if step:
             step(us)
 
-    _check_target(quotes, rules)
-    for day in [tape] if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ():
+    given = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
+    for day in given:
         require_orders(fills, day)
-    exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
-    days, spans = list[str](), list[tuple[int, int]]()
-    predicting, offsets = _predicting(fills, intensity), list[Ints]()
-    first, predictors, day_notes, excluded = None, list["Artefact"](), list[str](), list[str]()
-    queues = list["Consistency"]()
-    sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
-    single = isinstance(tape, Tape) or (isinstance(tape, Sequence) and len(tape) == 1)  # a further run may read it
+    replay = Replay(quotes, fills, rules, intensity=intensity, keeps_orders=keeps_orders)
     for day in [tape] if isinstance(tape, Tape) else tape:
-        if first is None:
-            first, predictors = day, _predictors(day, quotes, fills)
-        require_symbol(first, day, "backtest")
-        days.extend(day.days)
-        spans.append((day.start_us, day.end_us))
-        exchange.run(day, passed, best=not exchange.needs_depth)
+        replay.begin(day)
+        replay.exchange.run(day, passed, best=not replay.exchange.needs_depth)
         if on_orders:
-            on_orders(exchange.engine.order_rows())
-        feed = exchange.feeds[-1] if exchange.feeds else None
-        if predicting is not None and predicting.reference != "mid":
-            offsets.append(_reference_offsets(predicting.reference, day, feed))
-        day_notes += [*day_warnings(day), *_feed_notes(day, feed, rules, is_first=day is first)]
-        excluded += excluded_spans(day)
-        if not (single or day.keep_mapped):
+            on_orders(replay.exchange.engine.order_rows())
+        replay.ended(day)
+        if not (len(given) == 1 or day.keep_mapped):  # a further run may read it
             day.release_memory()  # of many days, one is in memory
+    return replay.result(given)
+
+
+class Replay:
+    """A backtest of one market, day by day: its paper exchange, and what a reader must know of the days.
+
+    Args:
+        quotes, fills, rules, intensity, keeps_orders: As of `backtest`.
+
+    Raises:
+        UsageError: If the target inventory is beyond the bound of the quotes.
+    """
+
+    def __init__(
+        self,
+        quotes: object,
+        fills: object,
+        rules: Rules,
+        *,
+        intensity: Intensity | None = None,
+        keeps_orders: bool = True,
+    ) -> None:
+        _check_target(quotes, rules)
+        self.exchange = PaperExchange(quotes, fills, rules, keeps_orders=keeps_orders)
+        self._models = (quotes, fills, intensity)
+        self._predicting = _predicting(fills, intensity)
+        self._first: Tape | None = None
+        self._predictors = list["Artefact"]()
+        self._days, self._spans = list[str](), list[tuple[int, int]]()
+        self._offsets, self._queues = list[Ints](), list["Consistency"]()
+        self._notes, self._excluded = list[str](), list[str]()
+        self._sums = np.zeros(4, np.int64)  # lost lines, raised times, time without trades, all time
+
+    def begin(self, day: Tape) -> None:
+        """Check the next day before it plays; raises Mismatch if it, or a predictor, is of another market."""
+        if self._first is None:
+            self._first, self._predictors = day, _predictors(day, *self._models[:2])
+        require_symbol(self._first, day, "backtest")
+        self._days.extend(day.days)
+        self._spans.append((day.start_us, day.end_us))
+
+    def ended(self, day: Tape) -> None:
+        """Take what a reader must know of a day that has played."""
+        exchange, rules = self.exchange, self.exchange.rules
+        feed = exchange.feeds[-1] if exchange.feeds else None
+        if self._predicting is not None and self._predicting.reference != "mid":
+            self._offsets.append(_reference_offsets(self._predicting.reference, day, feed))
+        self._notes += [*day_warnings(day), *_feed_notes(day, feed, rules, is_first=day is self._first)]
+        self._excluded += excluded_spans(day)
         if exchange.fills.needs_orders and day.orders is not None:
-            queues.append(day.orders.consistency)
-            excluded += exchange.without_log()
-        sums += (
+            self._queues.append(day.orders.consistency)
+            self._excluded += exchange.without_log()
+        self._sums += (
             *(day.meta.counts.get(name, 0) for name in ("lost_lines", "clock_raised")),
             day.doubts.untraded_us,
             day.doubts.window_us,
         )
-    if first is None:
-        raise UsageError("backtest has no tape; give at least one")
-    models = (quotes, fills, intensity)
-    measured = exchange.feeds[0].to_dict() if exchange.feeds else {}
-    excluded += [span for feed in rules.others.values() for other in feed.tapes for span in excluded_spans(other)]
-    noted, left_out = (tuple(dict.fromkeys(said)) for said in (day_notes, excluded))  # a day may be played in parts
-    journal = exchange.journal()
-    given = run_terms(first, rules, models)
-    terms = replace(
-        given,
-        days=tuple(days),
-        lost_lines=int(sums[0]),
-        starts_us=tuple(begin for begin, _ in spans),
-        between_days_us=sum(max(begin - end, 0) for (_, end), (begin, _) in pairwise(spans)),
-        clock_raised=int(sums[1]),
-        untraded=int(sums[2]) / max(int(sums[3]), 1),
-        day_notes=noted,
-        excluded=left_out,
-        offsets=np.concatenate(offsets) if offsets else None,
-        feed={**(given.feed or {}), **measured},
-        fifo_consistency=joined(queues).share,
-        predictors=tuple(predictor.terms(journal.counters["first_us"]) for predictor in predictors),
-    )
-    terms = with_margin(with_funding(terms, first, exchange), exchange)
-    played = (tape,) if isinstance(tape, Tape) else tape if isinstance(tape, Sequence) else ()
-    return Result(journal, terms, played, leg_results(exchange, terms))
+
+    def result(self, played: Sequence[Tape]) -> "Result":
+        """Return the result, with the tapes that its charts may read.
+
+        Raises:
+            UsageError: If no day has played.
+        """
+        first, exchange, rules = self._first, self.exchange, self.exchange.rules
+        if first is None:
+            raise UsageError("backtest has no tape; give at least one")
+        others = [span for feed in rules.others.values() for other in feed.tapes for span in excluded_spans(other)]
+        # a day may be played in parts
+        noted, left_out = (tuple(dict.fromkeys(said)) for said in (self._notes, [*self._excluded, *others]))
+        journal, given = exchange.journal(), run_terms(first, rules, self._models)
+        terms = replace(
+            given,
+            days=tuple(self._days),
+            lost_lines=int(self._sums[0]),
+            starts_us=tuple(begin for begin, _ in self._spans),
+            between_days_us=sum(max(begin - end, 0) for (_, end), (begin, _) in pairwise(self._spans)),
+            clock_raised=int(self._sums[1]),
+            untraded=int(self._sums[2]) / max(int(self._sums[3]), 1),
+            day_notes=noted,
+            excluded=left_out,
+            offsets=np.concatenate(self._offsets) if self._offsets else None,
+            feed={**(given.feed or {}), **(exchange.feeds[0].to_dict() if exchange.feeds else {})},
+            fifo_consistency=joined(self._queues).share,
+            predictors=tuple(predictor.terms(journal.counters["first_us"]) for predictor in self._predictors),
+        )
+        terms = with_margin(with_funding(terms, first, exchange), exchange)
+        return Result(journal, terms, played, leg_results(exchange, terms))
 
 
 def _feed_notes(tape: Tape, feed: "Feed | None", rules: Rules, *, is_first: bool) -> Iterator[str]:

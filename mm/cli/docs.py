@@ -14,7 +14,7 @@ LIVE_GROUPS = (
     "mm.live.knobs:Trading",
     "mm.live.knobs:OrderAccess",
     "mm.live.knobs:CallLimit",
-    "mm.live.knobs:AccountLimits",
+    "mm.backtest.account_limits:AccountLimits",
     "mm.cli.task_knobs:PerSymbol",
     "mm.live.state.stores:StateStores",
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mm.backtest.account_limits import AccountLimits
 from mm.backtest.risk import LIVE_DEFAULTS, Risk
 from mm.backtest.rules import Account
 from mm.base.markets import SPOT
@@ -23,7 +24,6 @@ from mm.errors import Incomplete, UsageError
 from mm.instrument import e8
 from mm.live.knobs import (
     API,
-    AccountLimits,
     CallLimit,
     Contracts,
     FlattenKnobs,

@@ -155,7 +155,7 @@ cdef class GatewayVenue(OrderVenue):
         cdef OwnOrders orders = self.orders
         self.accepted(order.id, fill.us)
         if order.lots == order.placed_lots:
-            order_count_filled(&orders.order_count, fill.us, TAKER_CREDIT if took else MAKER_CREDIT)
+            order_count_filled(orders.order_count, fill.us, TAKER_CREDIT if took else MAKER_CREDIT)
         lots = min(lots, order.lots)
         order.lots -= lots
         orders.open.lots[slot_of(order.side)] -= lots

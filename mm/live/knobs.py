@@ -105,21 +105,6 @@ class CallLimit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AccountLimits:
-    """Limits over all symbols of a trade, beside those of each symbol."""
-
-    account_max_notional: str | None = knob(
-        None, _QUOTE, "Maximum notional of all symbols, positions and open orders at the mid, in the quote asset."
-    )
-    account_max_daily_loss: str | None = knob(
-        None, _QUOTE, "Loss of all symbols since the start of the Berlin day that kills all; default: MAX_DAILY_LOSS."
-    )
-    account_max_open_orders: int | None = knob(
-        None, integer(1, 100_000), "Maximum number of open orders of all symbols, both sides."
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class FlattenKnobs:
     """The consent to the cost of closing positions."""
 

@@ -14,7 +14,7 @@ from mm.errors import SafetyError, UsageError
 from mm.instrument import E8, Instrument, e8
 from mm.live._live_engine import LiveEngine
 from mm.live.account.limits import LOSS, NOTIONAL, ORDERS, AccountSymbol, TradedAccount
-from mm.live.knobs import AccountLimits
+from mm.backtest.account_limits import AccountLimits
 from mm.tape.tape import SNAPSHOT
 
 GRID = Instrument("AUSDT", E8, E8, 0, "A", "USDT")  # tick 1, lot 1

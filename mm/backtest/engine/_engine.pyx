@@ -23,6 +23,8 @@ from mm.backtest.engine._own_orders cimport (
     OpenOrders, OwnOrders, new_order, order_accepted, orders_add, orders_blank, orders_next_message, orders_watch,
 )
 from mm.backtest.engine._paper_venue cimport PaperVenue, moves_price, reaches
+from mm.backtest.engine._account cimport wide
+from mm.backtest.engine._risk cimport Guard, exposed_e8, lost_today_e8
 from mm.backtest.engine._records cimport COVERED, LIQUIDATED, PLACE, Fill, Table, handed, handed_counts, record_order, record_span
 from mm.backtest.engine._venue cimport Touch, centre_book
 from mm.backtest.fills.base cimport BEST_LOTS, BEST_PRICES, IOC, NEVER, SENT, WHOLE_BOOK, FillModel, Order, Top, Trade
@@ -53,6 +55,13 @@ cdef int64_t MANY_EVENTS = 1 << 12      # number of events from which old ones a
 cdef object OWN_AHEAD = frozenset({"own_bid_ahead", "own_ask_ahead"})   # signals of our queue positions at each requote
 
 
+# What a market uses of an account, as of the last instant that it played.
+cdef struct Use:
+    int64_t cash_tl, fees_e8, inventory_lots, buys, sells, orders
+    wide notional_e8, lost_e8
+    bint priced, killed
+
+
 @cython.final
 cdef class Engine:
     """One paper exchange: a market, a venue in it, and an order manager that trades there.
@@ -81,6 +90,10 @@ cdef class Engine:
     cdef int64_t begun_us
     cdef int64_t played_us              # everything up to here has been played
     cdef int64_t past_events, past_rows  # of the tapes and feeds before
+    # of an account with other markets
+    cdef Engine after                   # the next of them, None for the last
+    cdef int64_t last_us, next_us       # the end of its tape, and what `coming` returned; NEVER for none
+    cdef Use used                       # what it uses of the account
 
     def __init__(self, quotes: QuoteModel, fills: FillModel, rules: Rules, keeps_orders: bool = True) -> None:
         self.quotes, self.fills = quotes, fills
@@ -571,6 +584,60 @@ cdef class Engine:
             self.begin(us)
         return venue.on_book(us, market.recv_seq[event] if self.fills.draws else -1)  # a key of draws
 
+    # ------------------------------------------------------------------ one account of several markets
+
+    cdef int64_t coming(self, PaperVenue venue, OrderManager manager) noexcept nogil:
+        """Return an instant before which nothing happens that other markets may notice; NEVER for none in the tape."""
+        cdef OpenOrders* open = &venue.orders.open
+        cdef Market* market = &venue.market
+        cdef bint settled = is_settled(manager, open, &self.local.top if self.lags else &venue.touch.top)
+        cdef int64_t us, sell, buy, first_us = next_market_us(market)
+        if first_us < market.start_us and not venue.past_us > market.start_us:  # the book is not built yet
+            return market.start_us if market.start_us <= self.last_us else NEVER
+        us = self.next_own(manager, open, settled)
+        if manager.awaits_best:
+            us = min(us, self.next_best_change())
+        us = min(us, open.next_message_us)
+        if market.best:
+            us = min(us, next_us(&market.books))
+            venue.reached(&sell, &buy)
+            if venue.filters.percent or self.fills.follows_prints or trades_reach(market, sell, buy):
+                pass_trades_before(market, venue.past_us)
+                us = min(us, next_us(&market.trades))
+        else:
+            us = min(us, first_us)
+        us = max(us, venue.now_us + (venue.past_us > venue.now_us))
+        return us if us <= self.last_us else NEVER
+
+    cdef int64_t soonest(self) noexcept nogil:
+        """Return the first instant at which this market or one after it has something to play."""
+        return self.next_us if self.after is None else min(self.next_us, self.after.soonest())
+
+    cdef void look_again(self, Engine changed, int64_t us) noexcept nogil:
+        """Tell this market and those after it, but for the one that has *changed*, that the balances have.
+
+        Requotes before *us* that would have sent nothing are passed: they do not see what happened after them.
+        """
+        if self is not changed:
+            pass_requotes(self.manager, us)
+            self.manager.look_for_funds()
+            self.next_us = self.coming(self.venue, self.manager)
+            if self.after is not None:
+                self.after.look_again(changed, us)
+        elif self.after is not None:
+            self.after.look_again(changed, us - 1)  # those after it play the instant after it
+
+    cdef int play_at(self, int64_t us, Together account) except -1 nogil:
+        """Play an instant in this market and in those after it, in their order; return why to stop, or 0."""
+        cdef int why = 0
+        if self.next_us <= us:
+            if account.limited:
+                account.show(self)
+            self.play_until(us)
+            why = account.note(self, self.venue.orders, self.manager.guard)
+            self.next_us = self.coming(self.venue, self.manager)
+        return why if self.after is None else why | self.after.play_at(us, account)
+
     cdef int64_t catch_up(
         self, PaperVenue venue, OrderManager manager, int64_t messages_us, int64_t after_us
     ) except -1 nogil:
@@ -851,6 +918,154 @@ cdef class Engine:
             breaches=handed(&orders.records.breaches) if self.limited else None,
             killed=self.manager.killed(),
         )
+
+
+cdef enum Stop:
+    KILLS = 1, LOSES = 2, PRICES = 4
+
+
+@cython.final
+cdef class Together:
+    """Several markets on one clock, whose orders the same balances cover; at one instant they play in their order.
+
+    Args:
+        engines: One of each market; none has played yet.
+        assets: Numbers of the base and the quote asset of each.
+        bounds: Of the account: loss of a day and notional in 1e-8 of the quote asset, open orders; None for none.
+    """
+
+    cdef readonly list engines          # type: list[Engine]
+    cdef Engine first
+    cdef bint limited, interpreted, waits, killed
+    cdef wide loss_e8, notional_e8, lost_e8
+    cdef int64_t orders, bounds_e8, bound_loss_e8, bound_orders
+
+    def __init__(
+        self, engines: list[Engine], assets: list[tuple[int, int]], bounds: tuple[int | None, int | None, int | None]
+    ) -> None:
+        cdef Engine engine, other
+        self.engines, self.first = engines, engines[0]
+        self.limited = any(bound is not None for bound in bounds)
+        self.bound_loss_e8, self.bounds_e8, self.bound_orders = [-1 if bound is None else bound for bound in bounds]
+        self.waits = self.bound_loss_e8 >= 0 or self.bounds_e8 >= 0
+        for place, engine in enumerate(engines):
+            other = engines[(place + 1) % len(engines)]
+            engine.after = None if other is engines[0] else other
+            engine.last_us, engine.next_us = -1, NEVER
+            engine.venue.beside, engine.venue.others, engine.venue.exact = other.venue, len(engines) - 1, len(engines) > 1
+            engine.venue.assets[0], engine.venue.assets[1] = assets[place]
+            engine.venue.orders.counting = self.first.venue.orders
+            engine.venue.orders.order_count = &self.first.venue.orders.own_count
+            if self.limited:
+                engine.manager.guard.allow((bounds[1], bounds[2]), (0, 0))
+            self.interpreted |= engine.interpreted
+            self.note(engine, engine.venue.orders, engine.manager.guard)
+
+    def begin(self, ends_us: list[int], int64_t us) -> None:
+        """Take over the end of each market's tape, -1 for none, after the instant *us* has been played."""
+        cdef Engine engine
+        for engine, engine.last_us in zip(self.engines, ends_us, strict=True):
+            engine.venue.idle = engine.last_us < 0
+        self.first.look_again(None, us + 1)
+        self.again()
+
+    def again(self) -> None:
+        """Look for what is to play next, after actions from outside."""
+        cdef Engine engine
+        for engine in self.engines:
+            self.note(engine, engine.venue.orders, engine.manager.guard)
+        for engine in self.engines:
+            engine.next_us = engine.coming(engine.venue, engine.manager)
+
+    def play(self, int64_t until_us) -> tuple[int, int]:
+        """Play all up to and including an instant, or to one at which the account is to be looked at.
+
+        Returns:
+            The instant that was played last, and why it stopped there: the sum of 1, a market was killed; 2, the
+            account's loss is above its bound; 4, each market with a tape has had a mid. 0 at *until_us*.
+        """
+        cdef int64_t us = until_us
+        cdef int why
+        if self.interpreted:
+            why = self.play_all(&us)
+        else:
+            with nogil:
+                why = self.play_all(&us)
+        return us, why
+
+    cdef int play_all(self, int64_t* until_us) except -1 nogil:
+        cdef int64_t us
+        cdef int why
+        while True:
+            us = self.first.soonest()
+            if us > until_us[0]:
+                return 0
+            why = self.first.play_at(us, self)
+            if why:
+                until_us[0] = us
+                return why
+
+    cdef void show(self, Engine engine) noexcept nogil:
+        """Show a market what the others use of the account's limits."""
+        engine.manager.guard.now.others_e8 = <int64_t> (self.notional_e8 - engine.used.notional_e8)
+        engine.manager.guard.now.others_orders = self.orders - engine.used.orders
+
+    cdef int note(self, Engine engine, OwnOrders ours, Guard guard) noexcept nogil:
+        """Count what a market uses of the account, as of now; return why to stop, or 0."""
+        cdef Use before = engine.used
+        cdef Use* used = &engine.used
+        cdef int why = 0
+        used.cash_tl, used.fees_e8 = ours.account.cash_tl, ours.account.fees_e8
+        used.inventory_lots = ours.account.inventory_lots
+        used.sells, used.buys, used.orders = ours.open.lots[0], ours.open.lots[1], 0 if engine.venue.idle else ours.open.count
+        used.priced, used.killed = guard.now.mid2 != 0, guard.killed != 0
+        if self.limited:
+            used.notional_e8 = exposed_e8(guard)
+            used.lost_e8 = lost_today_e8(guard) if used.priced else 0
+            self.notional_e8 += used.notional_e8 - before.notional_e8
+            self.lost_e8 += used.lost_e8 - before.lost_e8
+            self.orders += used.orders - before.orders
+        if (
+            used.cash_tl != before.cash_tl or used.fees_e8 != before.fees_e8 or used.orders != before.orders
+            or used.inventory_lots != before.inventory_lots or used.sells != before.sells or used.buys != before.buys
+        ):
+            self.first.look_again(engine, engine.venue.now_us + 1)
+        if self.killed:
+            return 0
+        if used.killed and not before.killed:
+            why |= KILLS
+        if self.waits and not before.priced and used.priced and self.all_priced():
+            self.waits = False
+            why |= PRICES
+        if self.bound_loss_e8 >= 0 and not self.waits and self.lost_e8 > self.bound_loss_e8:
+            why |= LOSES
+        return why
+
+    cdef bint all_priced(self) noexcept nogil:
+        return unpriced(self.first) == 0
+
+    def kill(self, reason: str) -> None:
+        """Cancel every order of all markets at the instant that each has played, and send nothing afterwards."""
+        cdef Engine engine
+        self.killed = True
+        for engine in self.engines:
+            engine.manager.kill(reason)
+
+    @property
+    def awaits_prices(self) -> bool:
+        """Whether a market with a tape had no mid yet, without which no limit on money can be judged."""
+        return self.waits
+
+    @property
+    def lost(self) -> int:
+        """The loss of the day of all markets, in 1e-8 of the quote asset, as of their last requotes."""
+        return <int64_t> self.lost_e8
+
+
+cdef int unpriced(Engine engine) noexcept nogil:
+    """Return the number of markets, from one on, whose tape plays and which had no mid."""
+    cdef int rest = 0 if engine.after is None else unpriced(engine.after)
+    return rest + (engine.last_us >= 0 and not engine.used.priced)
 
 
 cdef int64_t rows_at(object tape, object events) except? -1:

@@ -71,6 +71,8 @@ cdef class OrderManager:
 
     cdef void begin(self, int64_t us, bint samples) noexcept nogil
     cdef void sample(self, Touch* known) noexcept nogil
+    cdef double shared_cash(self) noexcept nogil
+    cdef void look_for_funds(self) noexcept nogil
     cdef void look_at_refused(self, int64_t side, const Top* top) noexcept nogil
     cdef int requote(self, int64_t us, const Touch* known) except -1 nogil
     cdef int decided(self, int64_t us, const Top* top, const Want* want) except -1 nogil

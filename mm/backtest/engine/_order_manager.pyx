@@ -19,7 +19,7 @@ from mm.backtest.engine._own_orders cimport (
     orders_meet, slot_of,
 )
 from mm.backtest.engine._records cimport (
-    AMENDED_ONE, ASKED, CANCEL_REQ, CANCELLED_ONE, COVERED, KEPT_ONE, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE,
+    AMENDED_ONE, ASKED, CANCEL_REQ, CANCELLED_ONE, COVERED, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY, KEPT_ONE, MAX_NOTIONAL, MIN_NOTIONAL, ORDER_LIMIT_10S, PLACE,
     PLACED_ONE, PRICE_NOT_POSITIVE, PRICE_REJECTED, QUANTITY_BELOW_STEP, QUANTITY_OUT_OF_RANGE, QUOTE_MOVED,
     QUOTE_WITHDRAWN, REFRESH, SKIP, SKIP_SHIFT, SKIPPED_ONE, Table, record_decision, record_order,
 )
@@ -145,6 +145,17 @@ cdef class OrderManager:
             free(self.wanted[slot].levels)
         volatility_close(&self.volatility)
 
+    cdef double shared_cash(self) noexcept nogil:
+        """Return the balance of the quote asset that several markets share."""
+        return 1e-16 * <double> self.venue.held_e16(self.venue.assets[1], self.venue.others)
+
+    cdef void look_for_funds(self) noexcept nogil:
+        """Try again what the balances did not cover: another market's orders have changed what they leave."""
+        cdef int64_t place
+        for place in range(2 * self.skipped_room):
+            if self.skipped[place] == INSUFFICIENT_CASH or self.skipped[place] == INSUFFICIENT_INVENTORY:
+                self.orders.open.changed = True
+
     cdef int take_signals(self, object rules) except -1:
         """Create the signals that the quote model reads: those of the market, and those of our own orders."""
         from mm.signals.families import OURS  # imported here: most runs have no signals
@@ -221,7 +232,7 @@ cdef class OrderManager:
         self.view.inventory_lots = self.orders.account.inventory_lots
         self.view.most_lots = self.orders.account.inventory_lots + self.orders.open.lots[1]
         self.view.least_lots = self.orders.account.inventory_lots - self.orders.open.lots[0]
-        self.view.cash = self.orders.cash
+        self.view.cash = self.orders.cash if self.venue.others == 0 else self.shared_cash()
         if self.orders.fresh_count:
             self.show_fills()
         if self.quotes.needs_own_orders:
@@ -566,7 +577,7 @@ cdef class OrderManager:
         if reason == COVERED and not self.manual and refused_again(&self.orders.refused[slot_of(side)], order):
             reason = PRICE_REJECTED
         if reason == COVERED:
-            reason = order_count_reason(&self.orders.order_count, us)
+            reason = order_count_reason(self.orders.order_count, us)
         if reason == COVERED and self.guarded:
             reason = self.guard.admit(us, order, self.notional(order))
         if reason != COVERED:
@@ -576,7 +587,7 @@ cdef class OrderManager:
                 order.status = REJECTED
                 record_order(&self.orders.records, order, us, SKIP, reason)
             return reason
-        order_count_sent(&self.orders.order_count)
+        order_count_sent(self.orders.order_count)
         self.last_id += 1
         order.id = self.last_id
         order.manual = self.manual

@@ -58,7 +58,9 @@ cdef class OwnOrders:
     cdef OpenOrders open
     cdef Account account
     cdef Records records
-    cdef OrderCount order_count
+    cdef OrderCount own_count
+    cdef OrderCount* order_count        # those of the account: `own_count`, or that of its first market
+    cdef OwnOrders counting             # the owner of another one, else None
     cdef MarginWatch margin             # of a contract whose margin is played
     cdef bint margined                  # whether there is one
     cdef Refused refused[2]             # sells, buys

@@ -32,6 +32,7 @@ cdef class OwnOrders:
         self.dearest_e16 = self.account.unit_e16 * (1.0 + 1e-8 * max(rules.maker_fee_e8, rules.taker_fee_e8, 0)) * (1.0 + 1e-9)
         self.count_cash()
         self.requotes, self.meet = rules.requote_on_fill, rules.own_orders_meet
+        self.order_count = &self.own_count
         self.order_count.limits[0], self.order_count.limits[1] = rules.orders_per_10s, rules.orders_per_day
         self.order_count.limited = rules.orders_per_10s or rules.orders_per_day
         self.met[0].ticks = self.met[1].ticks = NAN
@@ -98,7 +99,7 @@ cdef class OwnOrders:
         if self.requotes or self.awaits_room[1 - slot_of(order.side)]:
             follow(self, fill.us)
         if order.lots == order.placed_lots:
-            order_count_filled(&self.order_count, fill.us, TAKER_CREDIT if took else MAKER_CREDIT)
+            order_count_filled(self.order_count, fill.us, TAKER_CREDIT if took else MAKER_CREDIT)
         order.lots -= fill.lots
         self.open.lots[slot_of(order.side)] -= fill.lots
         if self.keeps_fills:

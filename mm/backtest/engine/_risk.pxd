@@ -163,6 +163,19 @@ cdef inline int withheld(
     return ALLOWED
 
 
+cdef inline wide exposed_e8(Guard guard) noexcept nogil:
+    """Return the notional at the last mid, rounded up, of the larger position if all open orders of a side fill."""
+    cdef wide held = guard.orders.account.inventory_lots
+    cdef wide lots = max(<wide> 0, max(held + guard.orders.open.lots[1], guard.orders.open.lots[0] - held))
+    cdef wide twice = lots * guard.now.mid2 * guard.orders.account.unit_e16
+    return (twice + 199999999) / 200000000
+
+
+cdef inline wide lost_today_e8(Guard guard) noexcept nogil:
+    """Return the loss since the day began, as of the last requote; it is not known before the first."""
+    return guard.now.day_e16 / 200000000 - guard.now.equity_e16 / 200000000
+
+
 cdef inline wide worth_e16(const Account* account, wide added_e16, int64_t mid2) noexcept nogil:
     """Return twice the equity at a mid, in 1e-16 of the quote asset."""
     return 2 * (cash_e16(account) + added_e16) + <wide> account.inventory_lots * mid2 * account.unit_e16

@@ -317,12 +317,18 @@ cdef class Guard:
         self.limits.account_e8, self.limits.account_orders = bound_of(bounds[0]), bound_of(bounds[1])
         self.now.others_e8, self.now.others_orders = others
 
-    def exposed(self) -> tuple[int, int, int]:
-        """Return the larger position, in lots, if all open orders of a side fill; the open orders; the last mid2."""
-        cdef Account* account = &self.orders.account
-        cdef OpenOrders* open = &self.orders.open
-        cdef int64_t lots = account.inventory_lots
-        return max(0, lots + open.lots[1], open.lots[0] - lots), open.count, self.now.mid2
+    def used_of_account(self) -> tuple[int, int]:
+        """Return what this market uses of the account's limits: notional in 1e-8, rounded up, and open orders.
+
+        The notional is that of the larger position, if all open orders of a side fill, at the last requote's mid; 0
+        before the first.
+        """
+        return <int64_t> exposed_e8(self), self.orders.open.count
+
+    @property
+    def lost_e8(self) -> int | None:
+        """The loss since the day began, as of the last requote, in 1e-8 of the quote asset; None before the first."""
+        return <int64_t> lost_today_e8(self) if self.now.mid2 else None
 
     # ------------------------------------------------------------------ at an order
 

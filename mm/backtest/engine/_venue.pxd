@@ -37,6 +37,12 @@ cdef class OrderVenue:
     cdef int64_t step_lots              # its quantity step
     cdef bint enforce_balances
     cdef bint exact                     # whether `exactly_covered` alone decides: the account is not that of the run
+    # the other markets whose orders the same balances cover, a ring of venues
+    cdef OrderVenue beside              # the next of the ring; None without one
+    cdef int64_t others                 # number of other venues in it
+    cdef int assets[2]                  # base and quote asset, as numbers of the ring
+    cdef bint idle                      # whether it has no market now: its orders count as withdrawn
+    cdef wide lot_e16                   # one lot, 1e-16 of the base asset
 
     # messages of the order manager
     cdef int send(self, Order* order) except -1 nogil
@@ -49,6 +55,9 @@ cdef class OrderVenue:
 
     cdef int exactly_covered(self, const Order* order, bint arrives) noexcept nogil
     cdef wide cost_e16(self, const Order* order) noexcept nogil
+    cdef wide held_e16(self, int asset, int64_t others) noexcept nogil
+    cdef wide locked_e16(self, int asset, const Order* order, bint arrives, int64_t others) noexcept nogil
+    cdef bint leaves_out(self, const Order* open, const Order* order, bint arrives) noexcept nogil
 
 
 cdef inline int covered(OrderVenue venue, const Order* order, bint arrives) noexcept nogil:

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 
 from mm.backtest.engine._account cimport cash_e16, fee_e8, notional_e16, wide
 from mm.backtest.engine._order_checks cimport Filters
-from mm.backtest.engine._own_orders cimport OwnOrders
+from mm.backtest.engine._own_orders cimport OwnOrders, slot_of
 from mm.backtest.engine._records cimport COVERED, INSUFFICIENT_CASH, INSUFFICIENT_INVENTORY
 from mm.backtest.fills.base cimport LIMIT_MAKER, MARKET, NEVER, SENT, Order
 
@@ -26,6 +26,7 @@ cdef class OrderVenue:
         self.enforce_balances = rules.enforce_balances
         self.filters = filters_of(rules)
         self.step_lots = rules.step_lots
+        self.lot_e16 = <wide> (<int64_t> rules.lot_e8) * 100000000
 
     cdef int send(self, Order* order) except -1 nogil:
         """Send a new order at `now_us`; set when it arrives (``active_us``) and expires, as far as known."""
@@ -52,6 +53,14 @@ cdef class OrderVenue:
         cdef int64_t i, bound_lots = 0
         cdef wide bound_e16 = 0
         cdef const Order* other
+        cdef int asset
+        if self.others:
+            asset = self.assets[0 if order.side < 0 else 1]
+            bound_e16 = order.lots * self.lot_e16 if order.side < 0 else self.cost_e16(order)
+            bound_e16 += self.locked_e16(asset, order, arrives, self.others)
+            if self.held_e16(asset, self.others) >= bound_e16:
+                return COVERED
+            return INSUFFICIENT_INVENTORY if order.side < 0 else INSUFFICIENT_CASH
         for i in range(self.orders.open.count):
             other = &self.orders.open.orders[i]
             if other.side != order.side or other.id == order.id:
@@ -67,6 +76,38 @@ cdef class OrderVenue:
         if cash_e16(&self.orders.account) - bound_e16 >= self.cost_e16(order):
             return COVERED
         return INSUFFICIENT_CASH
+
+    cdef wide held_e16(self, int asset, int64_t others) noexcept nogil:
+        """Return the balance of an asset in 1e-16, from this venue and as many *others* after it in the ring."""
+        cdef wide held = 0
+        if self.assets[0] == asset:
+            held += self.orders.account.inventory_lots * self.lot_e16
+        if self.assets[1] == asset:
+            held += cash_e16(&self.orders.account)
+        return held if others == 0 else held + self.beside.held_e16(asset, others - 1)
+
+    cdef wide locked_e16(self, int asset, const Order* order, bint arrives, int64_t others) noexcept nogil:
+        """Return what open orders lock of an asset in 1e-16, those of this venue and of as many *others* after it.
+
+        At a requote (*arrives* False) those of another market lock until their end is known; *order* is NULL there.
+        """
+        cdef int64_t i
+        cdef wide locked = 0
+        cdef const Order* open
+        for i in range(0 if self.idle else self.orders.open.count):
+            open = &self.orders.open.orders[i]
+            if self.assets[slot_of(open.side)] != asset or self.leaves_out(open, order, arrives):
+                continue
+            locked += open.lots * self.lot_e16 if open.side < 0 else self.cost_e16(open)
+        return locked if others == 0 else locked + self.beside.locked_e16(asset, NULL, arrives, others - 1)
+
+    cdef bint leaves_out(self, const Order* open, const Order* order, bint arrives) noexcept nogil:
+        """Return whether an open order locks nothing when *order* is judged; that is NULL if it is of another market."""
+        if order is not NULL and open.id == order.id:
+            return True
+        if arrives:
+            return open.status == SENT
+        return order is not NULL and open.cancel_req_us != NEVER
 
     cdef wide cost_e16(self, const Order* order) noexcept nogil:
         """Return the cash that a buy locks: its notional and fee, the taker fee if it may take; no rebate lowers it."""

@@ -77,6 +77,7 @@ class PaperExchange:
         self._best = self._feeds = False
         self._played_us = 0
         self._closed = False
+        self._held = False
         self._time = TradingTime.of(quotes, rules.hours)
         self._turn_us = NEVER  # of a feed: the next turn of that time
         self._dark = list[tuple[int, int]]()  # stretches of the tape without the order log that the fill model plays
@@ -249,6 +250,10 @@ class PaperExchange:
                 self._turn(self._turn_us)
             self._call(self._engine.advance, until_us)
 
+    def guarded(self, play: "Callable[[_Given], None]", given: "_Given") -> None:
+        """Call a kernel that steps the engine; if a user's model raises, raise ModelError with its name."""
+        self._call(play, given)
+
     def _call(self, play: "Callable[[_Given], None]", given: "_Given") -> None:
         """Call the engine; if a user's model raises, raise ModelError with its name."""
         try:
@@ -310,6 +315,17 @@ class PaperExchange:
     def resume(self) -> None:
         """Allow quotes again, from the next requote on."""
         self._engine.manager.resume()
+
+    def hold(self, reason: str) -> None:
+        """Send no quotes, whatever the hours of the market, until `release`."""
+        self._held = True
+        self.pull(reason)
+
+    def release(self) -> None:
+        """End a `hold`: quotes are allowed again, while the market is open."""
+        self._held = False
+        if not self._closed:
+            self.resume()
 
     def kill(self, reason: str) -> None:
         """Cancel every order at the current instant, in other markets too, and send nothing afterwards."""
@@ -392,6 +408,11 @@ class PaperExchange:
                 self._due.popleft()[1]()
         self.advance(us)
 
+    @property
+    def due_us(self) -> int:
+        """The next instant of the tape's funding, sessions or kill, at which `play_to` acts; NEVER after the last."""
+        return self._due[0][0] if self._due else NEVER
+
     def _scheduled(
         self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None
     ) -> "list[tuple[int, Callable[[], None]]]":
@@ -448,7 +469,7 @@ class PaperExchange:
             self._closed = not self._closed
             if self._closed:
                 self.pull("no_order_log" if dark else "session_closed")
-            else:
+            elif not self._held:
                 self.resume()
         self._engine.trade(trades=self._time.is_within(us) and not dark)
         self._turn_us = self._time.next_turn(us)

@@ -62,6 +62,16 @@ class Spans:
         """Return the spans of a journal."""
         return cls(*np.ascontiguousarray(table.T))
 
+    @classmethod
+    def union(cls, each: "Sequence[Spans]") -> Self:
+        """Return the time that is in any of *each*."""
+        begin_us, end_us = (np.concatenate([getattr(one, name) for one in each]) for name in ("begin_us", "end_us"))
+        order = np.argsort(begin_us, kind="stable")
+        begin_us, reached_us = begin_us[order], np.maximum.accumulate(end_us[order])
+        first = np.append(True, begin_us[1:] > reached_us[:-1])[: len(begin_us)]
+        last = np.append(first[1:], True)[: len(begin_us)]
+        return cls(begin_us[first], reached_us[last])
+
     def within(self, other: "Spans") -> "Spans":
         """Return the time that is also in *other*."""
         edges = np.unique(np.concatenate((self.begin_us, self.end_us, other.begin_us, other.end_us)))

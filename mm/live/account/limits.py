@@ -14,17 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mm.backtest.account_limits import LOSS, NOTIONAL, ORDERS, AccountBounds, AccountLimits
 from mm.backtest.risk import Risk
 from mm.errors import SafetyError, UsageError
-from mm.instrument import E8, Instrument, e8, short_text
-from mm.live.knobs import AccountLimits
+from mm.instrument import short_text
 from mm.market_data.metrics import FilledFamily, MetricFamily
 
 if TYPE_CHECKING:
     from mm.live._live_engine import LiveEngine
     from mm.live.account.exchange import ExchangeAccount
 
-LOSS, NOTIONAL, ORDERS = "ACCOUNT_MAX_DAILY_LOSS", "ACCOUNT_MAX_NOTIONAL", "ACCOUNT_MAX_OPEN_ORDERS"
 ACCOUNT_NOTIONAL = MetricFamily("mm_account_notional", "gauge", "Notional of all symbols if all orders of a side fill.")
 ACCOUNT_LOSS = MetricFamily("mm_account_daily_loss", "gauge", "Loss of all symbols since the day began; < 0: a profit.")
 ACCOUNT_ORDERS = MetricFamily("mm_account_open_orders", "gauge", "Open orders of all symbols.")
@@ -64,13 +63,11 @@ class AccountSymbol:
 
         Before it is `priced` the notional is 0.
         """
-        lots, orders, mid2 = self.engine.manager.guard.exposed()
-        return -(-lots * self.grid.lot_e8 * mid2 * self.grid.tick_e8 // (2 * E8)), orders
+        return self.engine.manager.guard.used_of_account()
 
     def loss_e8(self) -> int:
         """Return the loss since the day began, in 1e-8 of the quote asset; negative for a profit; 0 if not `priced`."""
-        equity_e8, day_e8, _ = self.engine.manager.guard.equities_e8() or (0, 0, 0)
-        return day_e8 - equity_e8
+        return self.engine.manager.guard.lost_e8 or 0
 
 
 class TradedAccount:
@@ -86,11 +83,7 @@ class TradedAccount:
     """
 
     def __init__(self, limits: AccountLimits, risk: Sequence[Risk], symbols: Sequence[str]) -> None:
-        losses = [one.max_daily_loss for one in risk if one.max_daily_loss is not None]
-        loss = limits.account_max_daily_loss or (max(losses, key=e8) if len(losses) == len(symbols) else None)
-        self._loss_e8 = None if loss is None else e8(loss)
-        self._notional_e8 = None if limits.account_max_notional is None else e8(limits.account_max_notional)
-        self._orders = limits.account_max_open_orders
+        self._bounds = AccountBounds.of(limits, risk)
         self.symbols = tuple(symbols)
         self._joined: dict[str, AccountSymbol] = {}
         self._complete = asyncio.Event()
@@ -110,9 +103,10 @@ class TradedAccount:
 
     def check_order(self, symbol: str, notional_e8: int) -> None:
         """Raise NothingQuotable if one order of a symbol, of this notional, is above the account's limit."""
-        if self._notional_e8 is not None and notional_e8 > self._notional_e8:
+        bound_e8 = self._bounds.notional_e8
+        if bound_e8 is not None and notional_e8 > bound_e8:
             raise NothingQuotable(
-                f"--account-max-notional (ACCOUNT_MAX_NOTIONAL) is {short_text(self._notional_e8)}, less than one "
+                f"--account-max-notional (ACCOUNT_MAX_NOTIONAL) is {short_text(bound_e8)}, less than one "
                 f"order of {symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY",
                 *("account_max_notional", "quote_qty"),
             )
@@ -136,18 +130,18 @@ class TradedAccount:
         """
         others = [one.used() for name, one in self._joined.items() if name != symbol]
         used = sum(notional for notional, _ in others), sum(orders for _, orders in others)
-        self._joined[symbol].engine.manager.guard.allow((self._notional_e8, self._orders), used)
-        if self._loss_e8 is None and self._notional_e8 is None:
+        self._joined[symbol].engine.manager.guard.allow((self._bounds.notional_e8, self._bounds.orders), used)
+        if not self._bounds.judges_money:
             return ""
         unpriced = [name for name in self.unpriced() if name != symbol]
         return f"no mid of {', '.join(unpriced)} yet, which the limits of the account need" if unpriced else ""
 
     def broken_loss(self) -> tuple[int, int] | None:
         """Return the loss and its limit, in 1e-8 of the quote asset, if it is above; None otherwise."""
-        if self._loss_e8 is None or self.unpriced():
+        if self._bounds.loss_e8 is None or self.unpriced():
             return None
         lost_e8 = sum(one.loss_e8() for one in self._joined.values())
-        return (lost_e8, self._loss_e8) if lost_e8 > self._loss_e8 else None
+        return (lost_e8, self._bounds.loss_e8) if lost_e8 > self._bounds.loss_e8 else None
 
     def standing(self) -> dict[str, tuple[int | None, int | None]]:
         """Return what is used of each limit, and its bound (None: no limit); money in 1e-8 of the quote asset.
@@ -157,9 +151,9 @@ class TradedAccount:
         used, unpriced = [one.used() for one in self._joined.values()], self.unpriced()
         lost_e8 = sum(one.loss_e8() for one in self._joined.values())
         return {
-            NOTIONAL: (None if unpriced else sum(notional for notional, _ in used), self._notional_e8),
-            LOSS: (None if unpriced else lost_e8, self._loss_e8),
-            ORDERS: (sum(orders for _, orders in used), self._orders),
+            NOTIONAL: (None if unpriced else sum(notional for notional, _ in used), self._bounds.notional_e8),
+            LOSS: (None if unpriced else lost_e8, self._bounds.loss_e8),
+            ORDERS: (sum(orders for _, orders in used), self._bounds.orders),
         }
 
     def shown(self) -> dict[str, str | None]:

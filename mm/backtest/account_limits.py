@@ -1,0 +1,71 @@
+"""Limits over all markets of one account, in a replay and in a trade; docs/trading.md specifies them.
+
+A market's guard is shown what the others use of them before each of its steps, and refuses orders as for its own
+limits. The loss is the sum of the losses of the markets since the day began; above its limit all trading ends.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from mm.backtest.risk import Risk
+from mm.base.knobs import decimal, integer, knob
+from mm.instrument import e8
+
+LOSS, NOTIONAL, ORDERS = "ACCOUNT_MAX_DAILY_LOSS", "ACCOUNT_MAX_NOTIONAL", "ACCOUNT_MAX_OPEN_ORDERS"
+_QUOTE = decimal("0", "90000000000")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountLimits:
+    """Limits over all symbols of an account, beside those of each symbol."""
+
+    account_max_notional: str | None = knob(
+        None, _QUOTE, "Maximum notional of all symbols, positions and open orders at the mid, in the quote asset."
+    )
+    account_max_daily_loss: str | None = knob(
+        None, _QUOTE, "Loss of all symbols since the start of the Berlin day that kills all; default: MAX_DAILY_LOSS."
+    )
+    account_max_open_orders: int | None = knob(
+        None, integer(1, 100_000), "Maximum number of open orders of all symbols, both sides."
+    )
+
+
+@dataclass(frozen=True)
+class AccountBounds:
+    """The same in units; None is no limit.
+
+    Attributes:
+        loss_e8: Loss of a day, 1e-8 of the quote asset.
+        notional_e8: Notional, 1e-8 of the quote asset.
+        orders: Number of open orders.
+    """
+
+    loss_e8: int | None = None
+    notional_e8: int | None = None
+    orders: int | None = None
+
+    @classmethod
+    def of(cls, limits: AccountLimits, risk: Sequence[Risk]) -> Self:
+        """Return the bounds; without one of its own, the loss is the largest of those of all symbols, if each has one.
+
+        Args:
+            limits: The limits of the account.
+            risk: Those of each symbol.
+        """
+        losses = [one.max_daily_loss for one in risk if one.max_daily_loss is not None]
+        loss = limits.account_max_daily_loss or (max(losses, key=e8) if len(losses) == len(risk) > 0 else None)
+        notional = limits.account_max_notional
+        return cls(
+            None if loss is None else e8(loss), None if notional is None else e8(notional), limits.account_max_open_orders
+        )
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit."""
+        return any(bound is not None for bound in (self.loss_e8, self.notional_e8, self.orders))
+
+    @property
+    def judges_money(self) -> bool:
+        """Whether a limit is on money, which needs a mid of each symbol."""
+        return self.loss_e8 is not None or self.notional_e8 is not None

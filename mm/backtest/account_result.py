@@ -1,0 +1,310 @@
+"""Result of a backtest of several markets of one account: each as alone, and their exact sum."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.account_limits import LOSS, NOTIONAL, ORDERS, AccountBounds
+from mm.backtest.io import CSV, PARQUET
+from mm.backtest.metrics.json_values import finite
+from mm.backtest.metrics.notes import NULL, of_verdict
+from mm.backtest.metrics.pnl import EquitySeries, account_of, together
+from mm.backtest.metrics.risk import drawdowns_of
+from mm.backtest.metrics.spans import PERIOD_US, Spans
+from mm.backtest.metrics.summary import strategy_summary
+from mm.backtest.result import PARTS, Result
+from mm.backtest.run_terms import RunTerms
+from mm.base.code_identity import hash_file
+from mm.clock import US_PER_S, iso
+from mm.instrument import E8, decimal_text
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mm.base.arrays import Floats
+
+JOIN = "+"  # between the symbols in the name of an account
+COUNTS = ("n_orders", "n_fills", "n_rejects", "n_skips")
+TABLES = ("orders", "fills", "state", "breaches")
+
+
+def name_of(symbols: Sequence[str]) -> str:
+    """Return the name of an account in folders and files: ``BTCUSDT+ETHUSDT``."""
+    return JOIN.join(symbols)
+
+
+@dataclass(frozen=True)
+class AccountResult:
+    """A finished backtest of an account.
+
+    Attributes:
+        results: The result of each market, whose accounts add up to the whole, by symbol in their order.
+        bounds: The limits over all markets.
+        killed: The instant from which nothing was sent, and why; None if the account was not killed.
+        absent: The days of the run that a market lacks, by symbol.
+    """
+
+    results: Mapping[str, Result]
+    bounds: AccountBounds
+    killed: tuple[int, str] | None = None
+    absent: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def symbol(self) -> str:
+        """The name of the account."""
+        return name_of(tuple(self.results))
+
+    @property
+    def terms(self) -> RunTerms:
+        """The terms of the first market, with the days and the caution of all."""
+        each = [result.terms for result in self.results.values()]
+        known = [terms.trials for terms in each if terms.trials is not None]
+        return replace(
+            each[0],
+            days=tuple(sorted({day for terms in each for day in terms.days})),
+            trials=max(known, key=lambda trials: trials.independent) if len(known) == len(each) else None,
+        )
+
+    @cached_property
+    def accounts(self) -> dict[str, EquitySeries]:
+        """The exact money of each market that had a price."""
+        series = {symbol: account_of(result.journal, result.terms) for symbol, result in self.results.items()}
+        return {symbol: account for symbol, account in series.items() if account.valid.any()}
+
+    @cached_property
+    def series(self) -> EquitySeries | None:
+        """The exact money of all markets together, in the time in which any of them had a market; None without any.
+
+        Where a market has no price, it counts at its last one.
+        """
+        if not self.accounts:
+            return None
+        series = together(list(self.accounts.values()))
+        spans = Spans.union([account.spans for account in self.accounts.values()])
+        return replace(series, valid=np.ones(len(series.us), np.bool_), spans=spans)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The numbers of ``summary.json`` of the account, with those of each market under ``symbols``."""
+        symbols = {symbol: result.summary for symbol, result in self.results.items()}
+        each, terms, series = list(symbols.values()), self.terms, self.series
+        knows = all(result.terms.knows_next_move for result in self.results.values())
+        numbers: dict[str, Any] = {} if series is None else strategy_summary(series, terms, knows=knows)
+        numbers |= {name: _sum(each, name) for name in (*PARTS, "pnl_total", "pnl_quoting", "pnl_hold")}
+        numbers |= {name: sum(one[name] for one in each) for name in COUNTS if all(name in one for one in each)}
+        summary = {
+            "symbol": self.symbol,
+            "one_account": True,
+            "days": list(terms.days),
+            "models": _models(each),
+            "knows_next_move": knows,
+            "quote_asset": terms.instrument.assets[1],
+            **dict(finite(numbers)),
+            "volume": {"quote": _sum([one["volume"] for one in each], "quote")},
+            "account": self._account(),
+            "balances": self.balances(),
+            "diversification": self.diversification(),
+            "seconds_covered": 0.0 if series is None else series.spans.covered_us / US_PER_S,
+            "risk": self._risk(each),
+            "absent": {symbol: list(days) for symbol, days in self.absent.items()},
+            "trials": each[0].get("trials") if terms.trials is None else terms.trials.to_json(),
+            "warnings": [*self._notes(), *(of_verdict(numbers) if "undone_by" in numbers else ())],
+        }
+        for symbol, one in symbols.items():
+            summary["warnings"] += [f"{symbol}: {note}" for note in one["warnings"] if not note.startswith(NULL)]
+        return {**summary, "symbols": symbols}
+
+    def _account(self) -> dict[str, float | None]:
+        """Return equity at both ends, and the drawdown of the quoting PnL."""
+        series = self.series
+        if series is None:
+            return dict.fromkeys(("equity_start", "equity_end", "max_drawdown"))
+        fall = drawdowns_of(series.clock, series.equity).deepest
+        worth = {"equity_start": series.equity[0], "equity_end": series.equity[-1], "max_drawdown": fall or 0}
+        return {name: series.quote(value) for name, value in worth.items()}
+
+    def balances(self) -> dict[str, dict[str, str]]:
+        """Return the balance of each asset at the start and at the end, as exact decimals."""
+        held: dict[str, list[int]] = {}
+        for result in self.results.values():
+            grid, state, terms = result.terms.instrument, result.journal.state, result.terms
+            base, quote = grid.assets
+            first, last = (state[row].tolist() if len(state) else None for row in (0, -1))
+            for end, row in enumerate((first, last)):
+                lots, cash_tl, fees_e8 = (0, 0, 0) if row is None else row[1:4]
+                cash = (terms.initial_cash_e8 - fees_e8) * E8 + cash_tl * grid.tick_lot_e16
+                for asset, amount in ((base, lots * grid.lot_e8 * E8), (quote, cash)):
+                    held.setdefault(asset, [0, 0])[end] += amount
+        return {
+            asset: dict(zip(("start", "end"), (decimal_text(amount, 16).rstrip("0").rstrip(".") for amount in ends), strict=True))
+            for asset, ends in held.items()
+        }
+
+    def diversification(self) -> dict[str, Any] | None:
+        """Return the risk of the sum beside the sum of the risks; None without a period of 60 s.
+
+        Periods are those of the account, at whose ends each market counts with its last PnL.
+        """
+        series = self.series
+        if series is None or len(series.spans.periods) < 2:  # noqa: PLR2004 - a deviation
+            return None
+        begins = series.spans.periods
+        changes = {symbol: _changes(account, begins) for symbol, account in self.accounts.items()}
+        total, falls = sum(changes.values()), {}
+        for symbol, account in self.accounts.items():
+            falls[symbol] = account.quote(drawdowns_of(account.us, account.quoting).deepest or 0)
+        whole_fall = series.quote(drawdowns_of(series.us, series.quoting).deepest or 0)
+        deviations = {symbol: float(change.std(ddof=1)) for symbol, change in changes.items()}
+        apart, fell = sum(deviations.values()), sum(falls.values())
+        deviation = float(np.std(total, ddof=1))
+        return {
+            "periods": len(begins),
+            "std_60s": {**deviations, "sum": deviation},
+            "std_60s_share": deviation / apart if apart else None,
+            "max_drawdown": {**falls, "sum": whole_fall},
+            "max_drawdown_share": whole_fall / fell if fell else None,
+            "correlation": {f"{a},{b}": _correlation(changes[a], changes[b]) for a, b in combinations(changes, 2)},
+        }
+
+    def _risk(self, each: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+        """Return the limits over the account, the breaches of those of the markets, and the reason for a kill."""
+        breaches: dict[str, int] = {}
+        for one in each:
+            for name, count in ((one.get("risk") or {}).get("breaches") or {}).items():
+                breaches[name] = breaches.get(name, 0) + count
+        if not (self.bounds.limited or breaches or self.killed):
+            return None
+        money = {LOSS: self.bounds.loss_e8, NOTIONAL: self.bounds.notional_e8}
+        limits: dict[str, Any] = {name: bound / E8 for name, bound in money.items() if bound is not None}
+        limits |= {} if self.bounds.orders is None else {ORDERS: self.bounds.orders}
+        killed = None if self.killed is None else dict(zip(("us", "reason"), self.killed, strict=True))
+        return {"limits": limits, "breaches": breaches, "killed": killed}
+
+    def _notes(self) -> list[str]:
+        """Return what must be known of the account."""
+        notes = [
+            f"{symbol} has no data on {', '.join(days)}: it is absent there, and the other symbols play"
+            for symbol, days in self.absent.items()
+        ]
+        last_us = max(result.journal.counters["last_us"] for result in self.results.values())
+        for symbol, result in self.results.items():
+            journal, grid = result.journal, result.terms.instrument
+            held = int(journal.state[-1, 1]) if len(journal.state) else 0
+            if held and journal.counters["last_us"] < last_us:
+                notes.append(
+                    f"{symbol} ends at {iso(journal.counters['last_us'])}, before the others, while the account holds "
+                    f"{decimal_text(held * grid.lot_e8)} {grid.assets[0]}, which count at its last mid from then on"
+                )
+            if symbol not in self.accounts:
+                notes.append(f"{symbol} never had a valid book, so it traded nothing and what is held of it has no price")
+        if self.killed:
+            us, reason = self.killed
+            notes.append(f"all trading ended at {iso(us)}: {reason}")
+        return notes
+
+    def lines(self) -> Iterator[str]:
+        """Yield the account in a few lines."""
+        yield from str(self).splitlines()
+
+    def __str__(self) -> str:
+        from mm.backtest.account_text import describe_account
+
+        return describe_account(self.summary)
+
+    @property
+    def orders(self) -> "pl.DataFrame":
+        """The order rows of all markets, with a column ``symbol``."""
+        return self._joined("orders")
+
+    @property
+    def fills(self) -> "pl.DataFrame":
+        """The fills of all markets, with a column ``symbol``."""
+        return self._joined("fills")
+
+    @property
+    def state(self) -> "pl.DataFrame":
+        """The state rows of all markets, each of its own account, with a column ``symbol``."""
+        return self._joined("state")
+
+    def _joined(self, name: str) -> "pl.DataFrame":
+        return _in_time({symbol: getattr(result, name) for symbol, result in self.results.items()})
+
+    def write_tables(self, folder: Path, hashes: dict[str, str] | None = None, orders_format: str = CSV) -> dict[str, int]:
+        """Write orders, fills, state and breaches of all markets, each row with its ``symbol``; return their rows.
+
+        Args:
+            folder: Created if it does not exist.
+            hashes: Filled with the sha256 of each file, in hex.
+            orders_format: Form of the orders file, ``csv`` or ``parquet``.
+        """
+        import polars as pl
+
+        folder.mkdir(parents=True, exist_ok=True)
+        parts = folder / "parts"
+        written: dict[str, dict[str, Path]] = {name: {} for name in TABLES}
+        for symbol, result in self.results.items():
+            for file in result.write_tables(parts / symbol, {}, orders_format):
+                written[file.partition("_")[0]][symbol] = parts / symbol / file
+        rows = dict[str, int]()
+        for name, files in written.items():
+            if not files:
+                continue
+            is_parquet = name == "orders" and orders_format == PARQUET
+            read = {
+                symbol: pl.read_parquet(path) if is_parquet else pl.read_csv(path, infer_schema=False)
+                for symbol, path in files.items()
+            }
+            whole, path = _in_time(read), folder / f"{name}_{self.symbol}.{orders_format if name == 'orders' else CSV}"
+            whole.write_parquet(path) if is_parquet else whole.write_csv(path)
+            rows[path.name] = len(whole)
+            if hashes is not None:
+                hashes[path.name] = hash_file(path)
+        for files in written.values():
+            for path in files.values():
+                path.unlink()
+        for symbol in self.results:
+            (parts / symbol).rmdir()
+        parts.rmdir()
+        return rows
+
+
+def _in_time(frames: "Mapping[str, pl.DataFrame]") -> "pl.DataFrame":
+    """Return the rows of all markets in the order of their instants, at one instant in that of the markets."""
+    import polars as pl
+
+    named = [frame.with_columns(pl.lit(symbol).alias("symbol")) for symbol, frame in frames.items()]
+    rows = pl.concat(named, how="vertical_relaxed")
+    return rows.sort(pl.col("recv_us").cast(pl.Int64), maintain_order=True)
+
+
+def _sum(each: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Return the exact sum of decimals; None where one is not known."""
+    values = [one[name] for one in each if name in one]
+    if any(value is None for value in values) or not values:
+        return None
+    return float(sum(Decimal(str(value)) for value in values))
+
+
+def _models(each: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    return {kind: ", ".join(dict.fromkeys(one["models"][kind] for one in each)) for kind in ("quote", "fill")}
+
+
+def _changes(account: EquitySeries, begins: Any) -> "Floats":
+    """Return the quoting PnL of a market in each period that begins then, in the quote asset."""
+    first, last = (
+        np.maximum(np.searchsorted(account.us, us, side="right") - 1, 0) for us in (begins, begins + PERIOD_US)
+    )
+    change: Floats = (account.quoting[last] - account.quoting[first]).astype(np.float64) / account.per_quote
+    return change
+
+
+def _correlation(one: "Floats", other: "Floats") -> float | None:
+    if not (one.std() and other.std()):
+        return None
+    return float(np.corrcoef(one, other)[0, 1])

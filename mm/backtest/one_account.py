@@ -1,0 +1,240 @@
+"""Several markets on one clock whose orders the balances of one account cover; docs/engine.md, *One account*.
+
+Each market has its own strategy, engine and journal, as alone. What they share is cash and inventory, the counts of the
+exchange's order limits, the limits over the account, and the clock: whatever happens in any of them happens in the
+order of its instants, and at one instant in the order of the markets.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mm.backtest.account_limits import LOSS, AccountBounds
+from mm.backtest.account_result import AccountResult
+from mm.backtest.engine._engine import Together
+from mm.backtest.engine.paper_exchange import STRIDE_US, require_orders
+from mm.backtest.fills.intensity import Intensity
+from mm.backtest.replay import Replay
+from mm.backtest.risk import RiskLimits
+from mm.backtest.rules import Rules
+from mm.backtest.trading_time import NEVER
+from mm.dayfolder.layout import USDM
+from mm.errors import UsageError
+from mm.instrument import Instrument
+from mm.tape.tape import Tape
+
+KILLS, LOSES, PRICES = 1, 2, 4  # why the markets stop together
+UNPRICED = "account_unpriced"
+
+
+@dataclass(frozen=True)
+class AccountMarket:
+    """One market of an account, and the strategy there.
+
+    Attributes:
+        tapes: Its days, in order of time.
+        rules: With its share of the balances: see `shared`.
+    """
+
+    tapes: Sequence[Tape]
+    quotes: object
+    fills: object
+    rules: Rules
+    intensity: Intensity | None = None
+
+    @property
+    def instrument(self) -> Instrument:
+        """Its market."""
+        return self.tapes[0].instrument
+
+
+def check_markets(tapes: Mapping[str, Tape]) -> None:
+    """Raise UsageError if one account cannot trade the markets of these tapes, by symbol."""
+    way = "leave --one-account (ONE_ACCOUNT) out, and each is played with balances of its own"
+    if len(tapes) < 2:  # noqa: PLR2004 - the account of one market is that market's
+        raise UsageError("--one-account (ONE_ACCOUNT) needs two symbols at least: --symbol A,B (SYMBOL); or leave it out")
+    contracts = [symbol for symbol, tape in tapes.items() if tape.meta.venue == USDM]
+    if contracts and len(contracts) < len(tapes):
+        spot = ", ".join(symbol for symbol in tapes if symbol not in contracts)
+        raise UsageError(f"ONE_ACCOUNT: {', '.join(contracts)} of USD-M and {spot} of Spot have separate accounts; {way}")
+    if contracts:
+        raise UsageError(
+            f"ONE_ACCOUNT: {', '.join(contracts)} are contracts, and several of one margin account are not played yet; "
+            f"{way}"
+        )
+    quotes = {symbol: tape.instrument.assets[1] for symbol, tape in tapes.items()}
+    if unknown := [symbol for symbol, asset in quotes.items() if not asset]:
+        raise UsageError(f"ONE_ACCOUNT: the assets of {', '.join(unknown)} are not known, so what it shares is not; {way}")
+    if len(set(quotes.values())) > 1:
+        named = ", ".join(f"{symbol} in {asset}" for symbol, asset in quotes.items())
+        raise UsageError(f"ONE_ACCOUNT: amounts in different quote assets have no sum: {named}; {way}")
+
+
+def shared(markets: Mapping[str, AccountMarket], cash_e8: int, bounds: AccountBounds) -> dict[str, AccountMarket]:
+    """Return *markets* whose accounts begin with equal shares of *cash_e8*; the first has what does not divide.
+
+    The shares only say to which market the cash counts, so that the accounts of the markets add up to that of all; an
+    order of any is covered by all of it. Equity, as limits judge it, is of all the cash, as in a trade.
+    """
+    share, rest = divmod(cash_e8, len(markets))
+    owned = {}
+    for place, (symbol, market) in enumerate(markets.items()):
+        own_e8 = share + (rest if place == 0 else 0)
+        risk = market.rules.risk or (RiskLimits() if bounds.limited else None)
+        if risk is not None:
+            risk = replace(risk, added_equity_e8=risk.added_equity_e8 + cash_e8 - own_e8)
+        owned[symbol] = replace(market, rules=replace(market.rules, start_cash_e8=own_e8, risk=risk))
+    return owned
+
+
+def backtest_account(
+    markets: Mapping[str, AccountMarket],
+    cash_e8: int,
+    bounds: AccountBounds,
+    *,
+    step: Callable[[int], None] | None = None,
+    keeps_orders: bool = True,
+) -> AccountResult:
+    """Play several markets of one account.
+
+    Args:
+        markets: By symbol, in the order in which they play at one instant.
+        cash_e8: The account's cash at the start, 1e-8 of the quote asset.
+        bounds: The limits over all markets.
+        step: Called with the µs of tape played since the last call, of all markets together.
+        keeps_orders: As of `mm.backtest.replay.backtest`.
+
+    Raises:
+        Mismatch: If the days of a market do not follow each other on one grid.
+        UsageError: If a market sends orders to others, or the markets have no account in common.
+        ModelError: If a user's model raises, or returns an invalid value.
+    """
+    check_markets({symbol: market.tapes[0] for symbol, market in markets.items()})
+    for symbol, market in markets.items():
+        if market.rules.legs:
+            raise UsageError(
+                f"ONE_ACCOUNT: OTHERS of {symbol} has orders in {', '.join(market.rules.legs)}, which have balances of "
+                f"their own; leave orders out, and add the symbol to --symbol (SYMBOL)"
+            )
+        for tape in market.tapes:
+            require_orders(market.fills, tape)
+    return _Account(shared(markets, cash_e8, bounds), bounds, step, keeps_orders=keeps_orders).play()
+
+
+class _Account:
+    """The markets of an account while they play."""
+
+    def __init__(
+        self,
+        markets: Mapping[str, AccountMarket],
+        bounds: AccountBounds,
+        step: Callable[[int], None] | None,
+        *,
+        keeps_orders: bool,
+    ) -> None:
+        self.markets, self.bounds, self.step = markets, bounds, step
+        self.replays = {
+            symbol: Replay(
+                market.quotes, market.fills, market.rules, intensity=market.intensity, keeps_orders=keeps_orders
+            )
+            for symbol, market in markets.items()
+        }
+        self.exchanges = {symbol: replay.exchange for symbol, replay in self.replays.items()}
+        assets = list(
+            dict.fromkeys(asset for market in markets.values() for asset in market.instrument.assets)
+        )
+        pairs = [tuple(assets.index(asset) for asset in market.instrument.assets) for market in markets.values()]
+        engines = [exchange.engine for exchange in self.exchanges.values()]
+        self.together = Together(engines, pairs, (bounds.loss_e8, bounds.notional_e8, bounds.orders))
+        self.coming = {symbol: deque(market.tapes) for symbol, market in markets.items()}
+        self.playing = dict[str, Tape]()
+        self.us = 0
+        self.killed: tuple[int, str] | None = None
+
+    def play(self) -> AccountResult:
+        """Play all days."""
+        self._begin(min(tapes[0].start_us for tapes in self.coming.values()))
+        if self.together.awaits_prices:
+            for exchange in self.exchanges.values():
+                exchange.hold(UNPRICED)
+        while self.playing:
+            self._play_to(self._next_us())
+            for symbol in [symbol for symbol, tape in self.playing.items() if tape.end_us <= self.us]:
+                self._end(symbol)
+            starts = [tapes[0].start_us for symbol, tapes in self.coming.items() if tapes and symbol not in self.playing]
+            if starts:
+                self._begin(min(starts) if not self.playing else self.us + 1)
+        results = {symbol: replay.result(self.markets[symbol].tapes) for symbol, replay in self.replays.items()}
+        return AccountResult(results, self.bounds, self.killed)
+
+    def _next_us(self) -> int:
+        """Return the next instant at which a tape ends, one is about to begin, or an hour has passed."""
+        ends = [tape.end_us for tape in self.playing.values()]
+        starts = [tapes[0].start_us - 1 for symbol, tapes in self.coming.items() if tapes and symbol not in self.playing]
+        return max(min([*ends, *starts, self.us + STRIDE_US]), self.us)
+
+    def _begin(self, us: int) -> None:
+        """Begin the tapes that start by an instant in the markets without one."""
+        for symbol, tapes in self.coming.items():
+            if symbol not in self.playing and tapes and tapes[0].start_us <= us:
+                tape = self.playing[symbol] = tapes.popleft()
+                self.replays[symbol].begin(tape)
+                exchange = self.exchanges[symbol]
+                exchange.begin(tape, best=not exchange.needs_depth)
+        self.us = us - 1
+        self._tell_ends()
+
+    def _end(self, symbol: str) -> None:
+        """End the tape of a market."""
+        tape = self.playing.pop(symbol)
+        self.replays[symbol].ended(tape)
+        if len(self.markets[symbol].tapes) > 1 and not tape.keep_mapped:
+            tape.release_memory()
+        self._tell_ends()
+
+    def _tell_ends(self) -> None:
+        ends_us = [self.playing[symbol].end_us if symbol in self.playing else -1 for symbol in self.markets]
+        self.together.begin(ends_us, self.us)
+
+    def _play_to(self, until_us: int) -> None:
+        """Play everything up to and including an instant, with the actions that the tapes schedule."""
+        while True:
+            due_us = min((self.exchanges[symbol].due_us for symbol in self.playing), default=NEVER)
+            stop_us = min(until_us, max(due_us, self.us))
+            us, why = self._advance(stop_us)
+            if why:
+                self._act(us, why)
+                continue
+            for symbol in self.playing:
+                self.exchanges[symbol].play_to(stop_us)
+            self.together.again()
+            if due_us > until_us:
+                break
+        for symbol, tape in self.playing.items():
+            if self.exchanges[symbol].needs_depth:
+                tape.release(max(self.us, tape.start_us), min(until_us, tape.end_us))
+        if self.step:
+            played = (
+                min(until_us, tape.end_us) - max(self.us, tape.start_us) for tape in self.playing.values()
+            )
+            self.step(sum(max(us, 0) for us in played))
+        self.us = until_us
+
+    def _advance(self, until_us: int) -> tuple[int, int]:
+        """Play up to an instant, or to one at which the account is to be looked at; raises as `PaperExchange.advance`."""
+        found = list[tuple[int, int]]()
+        next(iter(self.exchanges.values())).guarded(lambda us: found.append(self.together.play(us)), until_us)
+        return found[0]
+
+    def _act(self, us: int, why: int) -> None:
+        """Do what the account asks for at an instant that has been played."""
+        for symbol in self.playing:  # those after the market that asks have played less
+            self.exchanges[symbol].advance(us)
+        if why & (KILLS | LOSES):
+            reasons = [exchange.killed[1] for exchange in self.exchanges.values() if exchange.killed]
+            self.killed = (us, reasons[0] if why & KILLS and reasons else LOSS)
+            self.together.kill(self.killed[1])
+        if why & PRICES:
+            for exchange in self.exchanges.values():
+                exchange.release()
+        self.together.again()

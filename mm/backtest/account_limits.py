@@ -57,7 +57,9 @@ class AccountBounds:
         loss = limits.account_max_daily_loss or (max(losses, key=e8) if len(losses) == len(risk) > 0 else None)
         notional = limits.account_max_notional
         return cls(
-            None if loss is None else e8(loss), None if notional is None else e8(notional), limits.account_max_open_orders
+            None if loss is None else e8(loss),
+            None if notional is None else e8(notional),
+            limits.account_max_open_orders,
         )
 
     @property

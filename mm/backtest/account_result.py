@@ -142,7 +142,11 @@ class AccountResult:
                 for asset, amount in ((base, lots * grid.lot_e8 * E8), (quote, cash)):
                     held.setdefault(asset, [0, 0])[end] += amount
         return {
-            asset: dict(zip(("start", "end"), (decimal_text(amount, 16).rstrip("0").rstrip(".") for amount in ends), strict=True))
+            asset: dict(
+                zip(
+                    ("start", "end"), (decimal_text(amount, 16).rstrip("0").rstrip(".") for amount in ends), strict=True
+                )
+            )
             for asset, ends in held.items()
         }
 
@@ -152,7 +156,7 @@ class AccountResult:
         Periods are those of the account, at whose ends each market counts with its last PnL.
         """
         series = self.series
-        if series is None or len(series.spans.periods) < 2:  # noqa: PLR2004 - a deviation
+        if series is None or len(series.spans.periods) < 2:
             return None
         begins = series.spans.periods
         changes = {symbol: _changes(account, begins) for symbol, account in self.accounts.items()}
@@ -196,13 +200,15 @@ class AccountResult:
         for symbol, result in self.results.items():
             journal, grid = result.journal, result.terms.instrument
             held = int(journal.state[-1, 1]) if len(journal.state) else 0
-            if held and journal.counters["last_us"] < last_us:
+            if held and journal.counters["last_us"] < last_us - PERIOD_US:
                 notes.append(
                     f"{symbol} ends at {iso(journal.counters['last_us'])}, before the others, while the account holds "
                     f"{decimal_text(held * grid.lot_e8)} {grid.assets[0]}, which count at its last mid from then on"
                 )
             if symbol not in self.accounts:
-                notes.append(f"{symbol} never had a valid book, so it traded nothing and what is held of it has no price")
+                notes.append(
+                    f"{symbol} never had a valid book, so it traded nothing and what is held of it has no price"
+                )
         if self.killed:
             us, reason = self.killed
             notes.append(f"all trading ended at {iso(us)}: {reason}")
@@ -213,9 +219,9 @@ class AccountResult:
         yield from str(self).splitlines()
 
     def __str__(self) -> str:
-        from mm.backtest.account_text import describe_account
+        from mm.backtest.account_text import account_text
 
-        return describe_account(self.summary)
+        return account_text(self.summary)
 
     @property
     def orders(self) -> "pl.DataFrame":
@@ -235,7 +241,9 @@ class AccountResult:
     def _joined(self, name: str) -> "pl.DataFrame":
         return _in_time({symbol: getattr(result, name) for symbol, result in self.results.items()})
 
-    def write_tables(self, folder: Path, hashes: dict[str, str] | None = None, orders_format: str = CSV) -> dict[str, int]:
+    def write_tables(
+        self, folder: Path, hashes: dict[str, str] | None = None, orders_format: str = CSV
+    ) -> dict[str, int]:
         """Write orders, fills, state and breaches of all markets, each row with its ``symbol``; return their rows.
 
         Args:

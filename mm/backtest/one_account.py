@@ -51,12 +51,16 @@ class AccountMarket:
 def check_markets(tapes: Mapping[str, Tape]) -> None:
     """Raise UsageError if one account cannot trade the markets of these tapes, by symbol."""
     way = "leave --one-account (ONE_ACCOUNT) out, and each is played with balances of its own"
-    if len(tapes) < 2:  # noqa: PLR2004 - the account of one market is that market's
-        raise UsageError("--one-account (ONE_ACCOUNT) needs two symbols at least: --symbol A,B (SYMBOL); or leave it out")
+    if len(tapes) < 2:
+        raise UsageError(
+            "--one-account (ONE_ACCOUNT) needs two symbols at least: --symbol A,B (SYMBOL); or leave it out"
+        )
     contracts = [symbol for symbol, tape in tapes.items() if tape.meta.venue == USDM]
     if contracts and len(contracts) < len(tapes):
         spot = ", ".join(symbol for symbol in tapes if symbol not in contracts)
-        raise UsageError(f"ONE_ACCOUNT: {', '.join(contracts)} of USD-M and {spot} of Spot have separate accounts; {way}")
+        raise UsageError(
+            f"ONE_ACCOUNT: {', '.join(contracts)} of USD-M and {spot} of Spot have separate accounts; {way}"
+        )
     if contracts:
         raise UsageError(
             f"ONE_ACCOUNT: {', '.join(contracts)} are contracts, and several of one margin account are not played yet; "
@@ -64,7 +68,9 @@ def check_markets(tapes: Mapping[str, Tape]) -> None:
         )
     quotes = {symbol: tape.instrument.assets[1] for symbol, tape in tapes.items()}
     if unknown := [symbol for symbol, asset in quotes.items() if not asset]:
-        raise UsageError(f"ONE_ACCOUNT: the assets of {', '.join(unknown)} are not known, so what it shares is not; {way}")
+        raise UsageError(
+            f"ONE_ACCOUNT: the assets of {', '.join(unknown)} are not known, so what it shares is not; {way}"
+        )
     if len(set(quotes.values())) > 1:
         named = ", ".join(f"{symbol} in {asset}" for symbol, asset in quotes.items())
         raise UsageError(f"ONE_ACCOUNT: amounts in different quote assets have no sum: {named}; {way}")
@@ -140,10 +146,9 @@ class _Account:
             for symbol, market in markets.items()
         }
         self.exchanges = {symbol: replay.exchange for symbol, replay in self.replays.items()}
-        assets = list(
-            dict.fromkeys(asset for market in markets.values() for asset in market.instrument.assets)
-        )
-        pairs = [tuple(assets.index(asset) for asset in market.instrument.assets) for market in markets.values()]
+        assets = list(dict.fromkeys(asset for market in markets.values() for asset in market.instrument.assets))
+        each = [market.instrument.assets for market in markets.values()]
+        pairs = [(assets.index(base), assets.index(quote)) for base, quote in each]
         engines = [exchange.engine for exchange in self.exchanges.values()]
         self.together = Together(engines, pairs, (bounds.loss_e8, bounds.notional_e8, bounds.orders))
         self.coming = {symbol: deque(market.tapes) for symbol, market in markets.items()}
@@ -161,7 +166,9 @@ class _Account:
             self._play_to(self._next_us())
             for symbol in [symbol for symbol, tape in self.playing.items() if tape.end_us <= self.us]:
                 self._end(symbol)
-            starts = [tapes[0].start_us for symbol, tapes in self.coming.items() if tapes and symbol not in self.playing]
+            starts = [
+                tapes[0].start_us for symbol, tapes in self.coming.items() if tapes and symbol not in self.playing
+            ]
             if starts:
                 self._begin(min(starts) if not self.playing else self.us + 1)
         results = {symbol: replay.result(self.markets[symbol].tapes) for symbol, replay in self.replays.items()}
@@ -170,7 +177,9 @@ class _Account:
     def _next_us(self) -> int:
         """Return the next instant at which a tape ends, one is about to begin, or an hour has passed."""
         ends = [tape.end_us for tape in self.playing.values()]
-        starts = [tapes[0].start_us - 1 for symbol, tapes in self.coming.items() if tapes and symbol not in self.playing]
+        starts = [
+            tapes[0].start_us - 1 for symbol, tapes in self.coming.items() if tapes and symbol not in self.playing
+        ]
         return max(min([*ends, *starts, self.us + STRIDE_US]), self.us)
 
     def _begin(self, us: int) -> None:
@@ -214,14 +223,12 @@ class _Account:
             if self.exchanges[symbol].needs_depth:
                 tape.release(max(self.us, tape.start_us), min(until_us, tape.end_us))
         if self.step:
-            played = (
-                min(until_us, tape.end_us) - max(self.us, tape.start_us) for tape in self.playing.values()
-            )
+            played = (min(until_us, tape.end_us) - max(self.us, tape.start_us) for tape in self.playing.values())
             self.step(sum(max(us, 0) for us in played))
         self.us = until_us
 
     def _advance(self, until_us: int) -> tuple[int, int]:
-        """Play up to an instant, or to one at which the account is to be looked at; raises as `PaperExchange.advance`."""
+        """Play up to an instant, or the first at which the account asks for an act; raises as `PaperExchange.advance`."""
         found = list[tuple[int, int]]()
         next(iter(self.exchanges.values())).guarded(lambda us: found.append(self.together.play(us)), until_us)
         return found[0]

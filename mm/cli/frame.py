@@ -26,8 +26,8 @@ from mm.cli.exits import exit_code_of, named
 from mm.cli.interrupts import interruptible
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
 from mm.cli.settings_file import ENV_FILE, ENV_IN_FOLDER, VARIABLE, env_file, settings_file
-from mm.errors import MMError, UnknownModel
-from mm.play.knobs import Day
+from mm.errors import MMError, UnknownModel, UsageError
+from mm.play.knobs import Day, OneAccount
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 _SOURCES = {
@@ -189,11 +189,16 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     def call(main: Body, console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
         from mm.cli.refused_knobs import refuse_unused
         from mm.runs.in_progress import new_run
-        from mm.runs.plan import Plan
+        from mm.runs.plan import ACCOUNT, Plan
 
         day = day_of(objects) if day_of else _find(objects, Day)
         symbols = day.symbol.split(",")
-        if len(symbols) > 1 and not varied:
+        together = next((group.one_account for group in objects if isinstance(group, OneAccount)), False)
+        several = any("," in str(getattr(group, "symbol", "")) for group in objects)
+        together = together and (kind == "backtest" or several)
+        if together:
+            day = _of_account(kind, click.get_current_context().command_path, day)
+        if len(symbols) > 1 and not varied and not together:
             from mm.cli.per_symbol import each_symbol
 
             each_symbol(console, symbols, click.get_current_context().command_path, settings)
@@ -201,7 +206,7 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
         notes = [*refuse_unused(kind, settings), *_misspelt()]
         folder = settings[method].value if method else None
         program = click.get_current_context().command_path
-        plan = Plan(kind, folder, day, _find(objects, Output), settings, program, resumable)
+        plan = Plan(ACCOUNT if together else kind, folder, day, _find(objects, Output), settings, program, resumable)
         if varied:
             from mm.cli.symbol_runs import symbol_runs
 
@@ -214,7 +219,28 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
             with as_flags(groups):
                 main(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))
 
-    return lambda main: _make(main, _with(groups, Output), call, defaults, arguments, brief)
+    known = _with(groups, OneAccount) if kind in _EACH_SYMBOL else groups
+    return lambda main: _make(main, _with(known, Output), call, defaults, arguments, brief)
+
+
+_EACH_SYMBOL = ("walkforward", "sweep", "evaluation")  # kinds that play, and no account of several symbols yet
+
+
+def _of_account(kind: str, program: str, day: Day) -> Day:
+    """Return the day of the run of one account, named after its symbols.
+
+    Raises:
+        UsageError: If this kind of run plays no account yet, or there is only one symbol.
+    """
+    way = "--one-account (ONE_ACCOUNT) is 1"
+    if kind != "backtest":
+        raise UsageError(
+            f"{way}, and {program} plays each symbol of a list for itself; leave it out, or play the account by "
+            f"mm backtest"
+        )
+    if "," not in day.symbol:
+        raise UsageError(f"{way}, and --symbol (SYMBOL) is {day.symbol} alone; give a list, or leave it out")
+    return replace(day, symbol=day.symbol.replace(",", "+"))
 
 
 def command(

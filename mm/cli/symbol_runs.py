@@ -1,7 +1,7 @@
 """The runs of one command for several symbols in one process: their knobs, folders and ends."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,16 +103,13 @@ def symbol_runs(
     Raises:
         UsageError: If PER_SYMBOL names an unknown symbol or knob.
     """
-    listed = plan.day.symbol.split(",")
-    given = _given(next(group for group in objects if isinstance(group, PerSymbol)))
     common: Knobs = {type(group): group for group in objects}
-    by_symbol = {symbol: _own(symbol, common, given.get(symbol, {}), varied) for symbol in listed}
+    given = _given(common[PerSymbol])
+    by_symbol = knobs_by_symbol(plan.day.symbol, common, varied)
     legs = legs_of(by_symbol) if legs_of else {}
     for key, leg_symbol in legs.items():
         by_symbol[key] = _own(leg_symbol.symbol, {**common, **leg_symbol.objects}, given.get(key, {}), varied)
-    for symbol in given:
-        if symbol not in by_symbol:
-            raise UsageError(f"{_FLAG} names {symbol!r}, which is not in --symbol {','.join(listed)}")
+    _check_named(given, by_symbol, plan.day.symbol)
     answers: dict[str, Any] = {}
     works = []
     for key, own in by_symbol.items():
@@ -121,6 +118,37 @@ def symbol_runs(
         of_symbol = replace(plan, day=day, knobs=_settings(plan.knobs, common, own))
         works.append(SymbolRun(day, new_run(of_symbol, terminal), own, leg))
     return works
+
+
+def knobs_by_symbol(symbols: str, common: Knobs, varied: Sequence[type]) -> dict[str, Knobs]:
+    """Return the knobs of each symbol of a list with commas: those in *common*, and its own of PER_SYMBOL."""
+    given = _given(common[PerSymbol])
+    return {symbol: _own(symbol, common, given.get(symbol, {}), varied) for symbol in symbols.split(",")}
+
+
+def account_knobs(symbols: str, objects: Sequence[Any], varied: Sequence[type]) -> dict[str, Knobs]:
+    """Return the knobs of each symbol of one account.
+
+    Raises:
+        UsageError: If PER_SYMBOL names an unknown symbol or knob, or cash, which is the account's.
+    """
+    common: Knobs = {type(group): group for group in objects}
+    given = _given(common[PerSymbol])
+    by_symbol = knobs_by_symbol(symbols, common, varied)
+    _check_named(given, by_symbol, symbols)
+    for symbol, own in given.items():
+        if shared := sorted({"INITIAL_CASH", "ORDER_LIMIT_10S", "ORDER_LIMIT_DAY"} & set(own)):
+            raise UsageError(
+                f"{_FLAG}: {symbol} has {', '.join(shared)}, of which one account has one for all its symbols; "
+                f"give it beside --one-account (ONE_ACCOUNT)"
+            )
+    return by_symbol
+
+
+def _check_named(given: Collection[str], known: Collection[str], symbols: str) -> None:
+    for symbol in given:
+        if symbol not in known:
+            raise UsageError(f"{_FLAG} names {symbol!r}, which is not in --symbol {symbols}")
 
 
 def _own(symbol: str, common: Knobs, given: Mapping[str, str], varied: Sequence[type]) -> Knobs:

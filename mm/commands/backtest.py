@@ -1,16 +1,20 @@
 """``mm backtest``: replay recorded days with a quote model and a fill model."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mm.backtest.account_limits import AccountLimits
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import OrdersFile, Output
 from mm.cli.frame import runner
-from mm.play.knobs import Day, Market, Models, OtherMarkets, Sensitivity
+from mm.cli.symbol_runs import Knobs, account_knobs
+from mm.cli.task_knobs import PerSymbol
+from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, Sensitivity
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:
@@ -18,8 +22,12 @@ if TYPE_CHECKING:
     from mm.play.play import Play
 
 
+VARIED = (Market, Execution, Account, Models, OtherMarkets, Risk)  # groups whose knobs may differ between symbols
+
+
 @runner(
     *("backtest", Day, Market, Execution, Account, Models, OtherMarkets, Risk, Sensitivity, OrdersFile),
+    *(OneAccount, PerSymbol, AccountLimits),
     brief=(Day, Execution, Account, Models, Output),
 )
 def backtest(
@@ -33,11 +41,18 @@ def backtest(
     risk: Risk,
     sensitivity: Sensitivity,
     orders_file: OrdersFile,
+    one_account: OneAccount,
+    per_symbol: PerSymbol,
+    limits: AccountLimits,
 ) -> None:
     """Replay one or more recorded days with a quote model and a fill model.
 
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
+    if one_account.one_account:
+        groups = (day, market, execution, account, models, others, risk, per_symbol)
+        _backtest_account(run, account_knobs(day.symbol, groups, VARIED), limits, orders_file.orders_format)
+        return
     from mm.backtest.summary_text import text_of
     from mm.play.models import check_names
     from mm.play.play import Play
@@ -54,6 +69,52 @@ def backtest(
         result = run.write_result(base, further=further, orders_format=orders_file.orders_format)
 
     run.print(text_of(result.summary))
+
+
+def _backtest_account(run: Run, by_symbol: Mapping[str, Knobs], limits: AccountLimits, orders_format: str) -> None:
+    """Replay several symbols on the balances of one account."""
+    from mm.backtest.account_text import account_text
+    from mm.play.account import AccountPlay, days_with_data
+    from mm.play.design import Design, recorded
+    from mm.play.models import check_names
+    from mm.play.play import Play
+    from mm.play.setup import Setup
+    from mm.runs.noted import note_play, note_setup, opened
+    from mm.trials.on_record import Recording
+
+    plays, absent = dict[str, Play](), dict[str, tuple[str, ...]]()
+    counted = {"events": 0, "rows": 0}
+    for symbol, own in by_symbol.items():
+        check_names(own[Models])
+        day, missing = days_with_data(own[Day])
+        if missing:
+            absent[symbol] = missing
+            run.log.warning("symbol_absent", name=symbol, days=list(missing))
+        markets = opened(run, day, own[Market], own[OtherMarkets])
+        counted = {name: count + run.timings[name] for name, count in counted.items()}
+        setup = Setup(
+            day=day,
+            market=own[Market],
+            execution=own[Execution],
+            account=own[Account],
+            models=own[Models],
+            risk=own[Risk],
+            others=own[OtherMarkets],
+        )
+        plays[symbol] = Play.of(setup, markets)
+        note_setup(run, plays[symbol])
+        note_play(run, plays[symbol])
+    run.timings |= counted
+    together = AccountPlay.of(plays, limits, absent)
+    designs = {symbol: Design.of_play(play) for symbol, play in plays.items()}
+    with run.progress("play", together.events) as advance, run.timing("play"):
+        base = together.run(advance)
+    with run.timing("trials"):
+        results = {
+            symbol: recorded(result, designs[symbol], Recording(run.out_root, run.kind))
+            for symbol, result in base.results.items()
+        }
+    run.print(account_text(run.write_account(replace(base, results=results), orders_format).summary))
 
 
 @contextmanager

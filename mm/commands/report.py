@@ -63,6 +63,7 @@ def _page(redraw: "Redraw", path: Path) -> str:
 
     pages = {
         "backtest": _backtest,
+        "account": _account,
         "calibration": _calibration,
         "schedule": _windows,
         "walkforward": _windows,
@@ -114,6 +115,15 @@ def _backtest(redraw: "Redraw", about: "About") -> str:
     seen = market(redraw)
     with run.readable():
         return backtest_page(now, run.columns if seen is None else run.columns.beside(seen), about)
+
+
+def _account(redraw: "Redraw", about: "About") -> str:
+    from mm.report.account import account_page, curves_in
+
+    run = redraw.run
+    with run.readable():
+        targets = {symbol: float(one["target_inventory"]) for symbol, one in run.summary["symbols"].items()}
+        return account_page(run.summary, *curves_in(run.table("state"), targets), about)
 
 
 def _windows(redraw: "Redraw", about: "About") -> str:

@@ -153,6 +153,18 @@ NO_OTHERS = OtherMarkets()
 
 
 @dataclass(frozen=True, kw_only=True)
+class OneAccount:
+    """Whether several symbols trade on the balances of one account."""
+
+    one_account: bool = knob(
+        False,
+        SWITCH,
+        "1 plays the symbols of a list together, on the balances of one account; 0 plays each for itself.",
+        common="1 plays a list of symbols on one account",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Models:
     """The quote model, the fill model and their parameters."""
 

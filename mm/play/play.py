@@ -260,13 +260,18 @@ class Play:
         if wanted and once:
             raise UsageError(f"sensitivity plays the models several times, but {once}")
         _ = self.predictors  # those of another market are refused before anything plays
-        quotes, fills = (make() for make in self._factories(lambda model: lambda: model))
+        quotes, fills = self.new_models()
         play = partial(replay.backtest, self.tapes, quotes, fills, self.rules, step=step, keeps_orders=keeps_orders)
         return self.described(play(intensity=self.intensity))
 
+    def new_models(self) -> tuple[object, object]:
+        """Return the quote and the fill model of one backtest: new ones, or the given objects themselves."""
+        quotes, fills = (make() for make in self._factories(lambda model: lambda: model))
+        return quotes, fills
+
     def exchange(self) -> PaperExchange:
         """Its days can be played step by step."""
-        quotes, fills = (make() for make in self._factories(lambda model: lambda: model))
+        quotes, fills = self.new_models()
         return PaperExchange(quotes, fills, self.rules)
 
     def early_fee_notes(self) -> list[Note]:

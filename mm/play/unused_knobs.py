@@ -16,6 +16,8 @@ _STRATEGY = (
     *("quote_model", "quote_qty", "quote_levels", "level_step_ticks", "quote_params_json"),
     *("fill_model", "fill_per_side", "fit_draws"),
 )
+_OF_ACCOUNT = ("per_symbol", "account_max_notional", "account_max_daily_loss", "account_max_open_orders")
+_ONE_BY_ONE = ("sensitivity", "queue_exponent_file", "stress_moves", "fit_draws")
 
 
 def _names(*groups: type) -> tuple[str, ...]:
@@ -41,6 +43,10 @@ def axes(values: Values) -> set[str]:
 
 
 def _rules(kind: str, values: Values) -> Iterator[Rule]:
+    if values.get("one_account"):
+        yield _ONE_BY_ONE, lambda _: "ONE_ACCOUNT is 1, and the sensitivity and the band of fits are of one symbol"
+    else:
+        yield _OF_ACCOUNT, lambda _: None if kind in ("shadow", "trade") else "ONE_ACCOUNT is not set"
     if kind == "sweep":
         yield ("object_store",), lambda values: None if values.get("cluster") else "CLUSTER is not set"
         yield ("search_holdout",), lambda values: None if values.get("search") else "SEARCH is not set"

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     from mm.tape.tape import Tape
 
-TRADED = {"backtest": "", "shadow": "", "trade": "", "walkforward": BACKTEST}  # folder of the orders by kind of run
+TRADED = {"backtest": "", "account": "", "shadow": "", "trade": "", "walkforward": BACKTEST}
+"""The folder of the orders, by kind of run."""
 LACKS = (OSError, ValueError, LookupError, TypeError)  # of a file that another version or a damaged disk left
 
 

@@ -39,6 +39,7 @@ from mm.runs.manifest import (
 from mm.runs.plan import CHECKPOINT, Plan, cannot_write, checkpoint, claim, lock_run, partial_folder, remove, resume
 
 if TYPE_CHECKING:
+    from mm.backtest.account_result import AccountResult
     from mm.backtest.result import Result
     from mm.report.frame import About
     from mm.report.run_columns import RunColumns
@@ -210,6 +211,23 @@ class Run:
         for file, count in rows.items():
             self.output(str(place / file), count, digest=file != PAGE, sha256=hashes.get(file))
         self.artefact, self.summary = str(place / SUMMARY), dict(result.summary)
+        return result
+
+    def write_account(self, result: "AccountResult", orders_format: str = "csv") -> "AccountResult":
+        """Write a backtest of one account; its summary is the main output, with a page of it and of each symbol."""
+        from mm.report.account import write_account_pages
+        from mm.report.run_columns import columns_of
+
+        hashes = dict[str, str]()
+        with self.timing("write"):
+            rows: dict[str, int | None] = {**result.write_tables(self.partial, hashes, orders_format)}
+            columns = {symbol: columns_of(one) for symbol, one in result.results.items()}
+            said = result.summary["warnings"]
+            said += [note for sentence in self._excluded if (note := f"{EXCLUDED}{sentence}") not in said]
+            rows |= write_account_pages(result, self.partial, columns, self.about_page(self.folder))
+        for file, count in rows.items():
+            self.output(file, count, digest=not file.endswith(".html"), sha256=hashes.get(file))
+        self.artefact, self.summary = SUMMARY, dict(result.summary)
         return result
 
     @contextmanager

@@ -175,6 +175,7 @@ _MISSING = object()
 _TRADED = ("pnl_quoting", "pnl_total", "n_fills", "sharpe", "max_drawdown")
 _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "backtest": _TRADED,
+    "account": _TRADED,
     "shadow": _TRADED,
     "trade": _TRADED,
     "calibration": ("status", "A", "k"),

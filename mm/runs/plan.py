@@ -29,7 +29,9 @@ try:
 except ImportError:  # not on every system; without it a second process on the same run is not detected
     fcntl = None  # type: ignore[assignment]
 
-_FOLDERS = {"schedule": ("calibration", "schedules")}
+ACCOUNT = "account"
+"""The kind of a backtest of several symbols of one account."""
+_FOLDERS = {"schedule": ("calibration", "schedules"), ACCOUNT: ("backtest",)}
 CHECKPOINT = "checkpoint"  # in the partial folder of a run that can be resumed
 WORK = "work.json"  # in it: the task of the run
 _ONCE = ("run_id", "out_dir")  # a second run of that name would be refused

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +13,6 @@ from mm.backtest.account_limits import AccountBounds
 from mm.backtest.fills.base import QueueProbPower, TradeCross
 from mm.backtest.one_account import AccountMarket, backtest_account
 from mm.backtest.quotes.simple import FixedSpread
-from mm.errors import UsageError
 
 UNIT = 250_000
 E8 = 10**8
@@ -32,7 +30,9 @@ class Near:
 
 
 def market(tape, instrument, *, fills=TradeCross, quotes=Near, **changes):
-    return AccountMarket((replace(tape, symbol=instrument.symbol, instrument=instrument),), quotes(), fills(), replace(RULES, **changes))
+    return AccountMarket(
+        (replace(tape, symbol=instrument.symbol, instrument=instrument),), quotes(), fills(), replace(RULES, **changes)
+    )
 
 
 def pair(one, other, **changes):
@@ -69,7 +69,7 @@ def test_with_ample_balances_each_market_plays_as_alone(one, other, fills, feed_
 )
 @settings(max_examples=300, deadline=None)
 def test_the_balances_are_those_of_a_plain_purse(one, other, tenths, fee, fills, same_base):
-    """Every order that is sent is covered at that instant, and none that is refused for the balances would have been."""
+    """Every order that is sent is covered at that instant, and none that the balances refuse would have been."""
     changes = {"maker_fee_e8": fee, "order_latency_us": 60_000, "fills": fills, "order_amend": True}
     markets = pair(one[0], other[0], **changes)
     if same_base:

@@ -8,16 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm import Quotes, Rules
+from mm.backtest.account_limits import AccountLimits
 from mm.backtest.engine.live_feed import FeedEvent
 from mm.backtest.risk import Risk, RiskLimits
 from mm.errors import SafetyError, UsageError
-from mm.instrument import E8, Instrument, e8
+from mm.instrument import E8, e8
 from mm.live._live_engine import LiveEngine
 from mm.live.account.limits import LOSS, NOTIONAL, ORDERS, AccountSymbol, TradedAccount
-from mm.backtest.account_limits import AccountLimits
 from mm.tape.tape import SNAPSHOT
 
-GRID = Instrument("AUSDT", E8, E8, 0, "A", "USDT")  # tick 1, lot 1
 SYMBOLS = ("AUSDT", "BUSDT", "CUSDT")
 PRICE, CLIP, SECOND_US = 100, 3, 1_000_000
 RULES = Rules(
@@ -43,7 +42,7 @@ def joined(account, **rules):
     engines = {name: LiveEngine(Joins(), dataclasses.replace(RULES, start_lots=0, **rules)) for name in SYMBOLS}
 
     async def join():
-        members = {name: AccountSymbol(engine, GRID) for name, engine in engines.items()}
+        members = {name: AccountSymbol(engine) for name, engine in engines.items()}
         await asyncio.gather(*(account.join(name, one) for name, one in members.items()))
 
     asyncio.run(join())
@@ -143,9 +142,10 @@ def test_a_symbol_does_not_count_its_own_orders_twice():
 
 
 def test_notional_below_the_smallest_amount_counts_as_one():
-    engine = joined(TradedAccount(AccountLimits(), [Risk()] * 3, SYMBOLS))[SYMBOLS[0]]
+    tiny = {"tick_e8": 1, "lot_e8": 1}
+    engine = joined(TradedAccount(AccountLimits(), [Risk()] * 3, SYMBOLS), **tiny)[SYMBOLS[0]]
     engine.filled(0, SECOND_US, 1, PRICE, 1, 0, 0, False)
-    assert AccountSymbol(engine, Instrument("AUSDT", 1, 1, 0, "A", "USDT")).used() == (1, 0)
+    assert AccountSymbol(engine).used() == (1, 0)
 
 
 def test_losses_of_all_symbols_add_up():
@@ -203,7 +203,7 @@ def unpriced(account, price=PRICE, **rules):
     engines = {name: LiveEngine(Joins(), dataclasses.replace(RULES, **rules)) for name in SYMBOLS}
 
     async def join():
-        members = {name: AccountSymbol(engine, GRID) for name, engine in engines.items()}
+        members = {name: AccountSymbol(engine) for name, engine in engines.items()}
         await asyncio.gather(*(account.join(name, one) for name, one in members.items()))
 
     asyncio.run(join())

@@ -51,7 +51,6 @@ class AccountSymbol:
     """One symbol of an account."""
 
     engine: "LiveEngine"
-    grid: Instrument
 
     @property
     def priced(self) -> bool:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from mm.backtest.account_limits import LOSS
 from mm.errors import Incomplete, MMError, TryLater, UsageError
 from mm.instrument import E8, decimal_text, e8, short_text
 from mm.live.account.ledger import transfers_value_e8
-from mm.backtest.account_limits import LOSS
 from mm.live.account.limits import AccountSymbol, NothingQuotable
 from mm.live.audit.history import ACCOUNT, DayMarks, LedgerBegin, marks_at
 from mm.live.run.decisions import DecisionLags

@@ -1,0 +1,86 @@
+"""One backtest of several symbols of one account, from the backtest of each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
+
+from mm.backtest.account_limits import AccountBounds, AccountLimits
+from mm.backtest.account_result import AccountResult
+from mm.backtest.one_account import AccountMarket, backtest_account, check_markets
+from mm.dayfolder.layout import days_of
+from mm.errors import UsageError
+from mm.instrument import e8
+from mm.play.knobs import Day
+from mm.play.play import Play, Step
+
+if TYPE_CHECKING:
+    from mm.play.setup import PlayKnobs
+
+
+@dataclass(frozen=True)
+class AccountPlay:
+    """The backtests of the symbols of one account, which play together.
+
+    Attributes:
+        plays: The backtest of each symbol as alone, in the order in which they play at one instant.
+        bounds: The limits over all.
+        absent: The days that a symbol lacks.
+    """
+
+    plays: Mapping[str, Play]
+    bounds: AccountBounds
+    absent: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, plays: Mapping[str, Play], limits: AccountLimits, absent: Mapping[str, Sequence[str]] | None = None
+    ) -> Self:
+        """Return the backtest of an account with these limits.
+
+        Raises:
+            UsageError: If no account trades these markets, or they have different cash or order limits.
+        """
+        check_markets({symbol: play.tapes[0] for symbol, play in plays.items()})
+        for name in ("initial_cash", "order_limit_10s", "order_limit_day"):
+            values = {str(_shared(play.knobs, name)) for play in plays.values()}
+            if len(values) > 1:
+                raise UsageError(
+                    f"{name} is {', '.join(sorted(values))}; one account has one for all symbols"
+                )
+        return cls(plays, AccountBounds.of(limits, [play.knobs.risk for play in plays.values()]), absent or {})
+
+    @property
+    def events(self) -> int:
+        """Number of µs of all tapes, which the progress counts."""
+        return sum(tape.end_us - tape.start_us for play in self.plays.values() for tape in play.tapes)
+
+    def run(self, step: Step | None = None, *, keeps_orders: bool = True) -> AccountResult:
+        """Play the account.
+
+        Args:
+            step: Called with the µs of tape played since the last call, of all symbols together.
+            keeps_orders: As of `Play.run`.
+        """
+        markets = {symbol: _market(play) for symbol, play in self.plays.items()}
+        cash_e8 = e8(next(iter(self.plays.values())).knobs.account.initial_cash)
+        played = backtest_account(markets, cash_e8, self.bounds, step=step, keeps_orders=keeps_orders)
+        described = {symbol: self.plays[symbol].described(result) for symbol, result in played.results.items()}
+        return replace(played, results=described, absent=self.absent)
+
+
+def _shared(knobs: "PlayKnobs", name: str) -> object:
+    return getattr(knobs.account, name, None) if hasattr(knobs.account, name) else getattr(knobs.execution, name)
+
+
+def _market(play: Play) -> AccountMarket:
+    _ = play.predictors  # those of another market are refused before anything plays
+    quotes, fills = play.new_models()
+    return AccountMarket(play.tapes, quotes, fills, play.rules, play.intensity)
+
+
+def days_with_data(day: Day) -> tuple[Day, tuple[str, ...]]:
+    """Return the day of a symbol without the days that it has no data of, and these; without any data, unchanged."""
+    known = set(days_of(day.data_root, day.symbol))
+    there = [name for name in day.days() if name in known]
+    absent = tuple(name for name in day.days() if name not in known)
+    return (replace(day, day=",".join(there)) if there else day), absent if there else ()

@@ -1,0 +1,205 @@
+"""The page of an account of several symbols: a sheet by symbol and of the sum, and what diversification gave."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mm.backtest.account_text import HEAD, account_rows, diversification_text
+from mm.backtest.metrics.notes import NULL
+from mm.backtest.run_terms import concludes
+from mm.base.arrays import Floats, Ints
+from mm.base.numbers import duration, number, percent, signed
+from mm.report import figures
+from mm.report.backtest import page as backtest_page
+from mm.report.contents import PAGE, SUMMARY
+from mm.report.figures import BUY, GAIN, LOSS, MAIN, SELL, THIRD, Panel
+from mm.report.frame import (
+    About,
+    Amount,
+    Cell,
+    card,
+    chart,
+    document,
+    grid,
+    header,
+    in_row,
+    interval,
+    notes,
+    origin,
+    quote_asset,
+    tile,
+    tiles,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from mm.backtest.account_result import AccountResult
+    from mm.backtest.metrics.pnl import EquitySeries
+    from mm.report.run_columns import RunColumns
+
+_DRAWN = (("recv_us", int), ("equity", float), ("mid", float))
+COLOURS = ("#b8962e", "#d36ba6", BUY, SELL, THIRD, GAIN)  # of the symbols
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The PnL of the quoting over time, in the quote asset."""
+
+    us: Ints
+    pnl: Floats
+
+    @classmethod
+    def of(cls, series: "EquitySeries") -> "Curve":
+        """Return the curve of exact money."""
+        return cls(series.us, series.quoting.astype(np.float64) / series.per_quote)
+
+
+def curves_in(state: "pl.DataFrame", targets: Mapping[str, float]) -> tuple[dict[str, Curve], Curve | None]:
+    """Return the curves of the symbols, and of their sum, from the *state* rows of a run, every cell as text.
+
+    *targets* are the target inventories, in the base asset.
+    """
+    import polars as pl
+
+    curves = {}
+    for symbol, target in targets.items():
+        rows = state.filter((pl.col("symbol") == symbol) & pl.col("equity").is_not_null())
+        us, equity, mid = (rows[name].cast(kind).to_numpy() for name, kind in _DRAWN)
+        if len(us):
+            quoting = equity - target * mid
+            curves[symbol] = Curve(us, quoting - quoting[0])
+    if not curves:
+        return {}, None
+    us = np.unique(np.concatenate([curve.us for curve in curves.values()]))
+    at = [np.maximum(np.searchsorted(curve.us, us, side="right") - 1, 0) for curve in curves.values()]
+    return curves, Curve(us, np.sum([curve.pnl[row] for curve, row in zip(curves.values(), at, strict=True)], axis=0))
+
+
+def page_of(symbol: str) -> str:
+    """Return the path of the page of one symbol in a run's folder."""
+    return f"{symbol}/{PAGE}"
+
+
+def write_account_pages(
+    result: "AccountResult", folder: Path, columns: "Mapping[str, RunColumns]", about: About
+) -> dict[str, None]:
+    """Write the summary, the page of the account, and a page of each symbol; none is a table."""
+    summary = json.dumps(result.summary, indent=1, allow_nan=False, ensure_ascii=False)
+    (folder / SUMMARY).write_text(summary + "\n", encoding="utf-8", errors="backslashreplace")
+    curves = {symbol: Curve.of(series) for symbol, series in result.accounts.items()}
+    whole = None if result.series is None else Curve.of(result.series)
+    (folder / PAGE).write_text(account_page(result.summary, curves, whole, about), encoding="utf-8")
+    for symbol, run in columns.items():
+        (folder / symbol).mkdir()
+        text = backtest_page(result.summary["symbols"][symbol], run, about)
+        (folder / page_of(symbol)).write_text(text, encoding="utf-8")
+    return dict.fromkeys((SUMMARY, PAGE, *map(page_of, columns)))
+
+
+def account_page(
+    summary: Mapping[str, Any], curves: Mapping[str, Curve], whole: Curve | None, about: About | None = None
+) -> str:
+    """Return the page as HTML.
+
+    Args:
+        summary: The numbers of ``summary.json``.
+        curves: The PnL over time of each symbol that had a price.
+        whole: That of the sum; None without any.
+        about: The command and the knobs, to print at the end.
+    """
+    about = about or About()
+    days = " – ".join(dict.fromkeys([*summary["days"][:1], *summary["days"][-1:]]))
+    models = summary["models"]
+    line = f"one account · {escape(models['quote'])} quotes, {escape(models['fill'])} fills{about.name}"
+    parts = [
+        header(summary["symbol"], days, line),
+        _tiles(summary),
+        notes([note for note in summary["warnings"] if not note.startswith(NULL)]),
+        card("By symbol", _sheet_hint(summary), _sheet(summary)),
+        card(
+            "PnL of the quoting",
+            "Of each symbol and of all; drag to zoom.",
+            chart(_figure(summary, curves, whole), "No prices."),
+        ),
+        in_row(_diversification(summary), _balances(summary)),
+        origin(about),
+    ]
+    return document(f"{summary['symbol']} {days} · account", parts, about.plotly)
+
+
+def _tiles(summary: Mapping[str, Any]) -> str:
+    unit, verdict = quote_asset(summary), summary.get("verdict")
+    said = "nothing is concluded" if not concludes(summary) else "no verdict" if verdict is None else verdict["text"]
+    gave = summary["diversification"] or {}
+    return tiles(
+        tile("PnL of the quoting", signed(summary["pnl_quoting"]), f"after {number(summary['fees'])} fees", unit=unit),
+        tile("Mean PnL of a minute", said, interval(summary.get("sharpe_ci95"), 3)),
+        tile("Max drawdown", number(summary.get("max_drawdown")), "of the sum", unit=unit),
+        tile("Fills", f"{summary['n_fills']:,}", f"of {summary['n_orders']:,} orders", unit="fills"),
+        tile("Risk of the sum", percent(gave.get("std_60s_share")), "of the sum of the symbols' risks"),
+        tile("Covered", duration(summary["seconds_covered"]), "by any symbol"),
+    )
+
+
+def _sheet_hint(summary: Mapping[str, Any]) -> str:
+    return f"In {quote_asset(summary)}; the rows of the symbols add up exactly to the last. Each has a page of its own."
+
+
+def _sheet(summary: Mapping[str, Any]) -> str:
+    rows: list[list[Cell]] = []
+    for name, quoting, spread, inventory, fees, fills, volume, fall in account_rows(summary):
+        linked = f'<a href="{escape(page_of(name))}">{escape(name)}</a>'
+        row: list[Cell] = [linked if name in summary["symbols"] else f"<b>{escape(name)}</b>"]
+        row += [Amount(value) for value in (quoting, spread, inventory)]
+        row += [Amount(fees, plus=False), "–" if fills is None else f"{fills:,}"]
+        rows.append([*row, Amount(volume, plus=False), Amount(fall, plus=False)])
+    return grid(("symbol", *HEAD[1:]), rows)
+
+
+def _figure(summary: Mapping[str, Any], curves: Mapping[str, Curve], whole: Curve | None) -> Any:
+    if whole is None:
+        return None
+    traces = [
+        figures.step(escape(symbol), curve.us, curve.pnl, COLOURS[place % len(COLOURS)], line={"width": 1})
+        for place, (symbol, curve) in enumerate(curves.items())
+    ]
+    traces.append(figures.step("sum", whole.us, whole.pnl, MAIN))
+    below = figures.step("drawdown", whole.us, whole.pnl - np.maximum.accumulate(whole.pnl), LOSS, fill="tozeroy")
+    panels = [
+        Panel("PnL of the quoting", quote_asset(summary), traces, 240),
+        Panel("Under water", f"{quote_asset(summary)}, the sum below its highest", [below], 70, figures.FROM_ZERO),
+    ]
+    return figures.stacked(panels, figures.time_axis(int(whole.us[0]), int(whole.us[-1])))
+
+
+def _diversification(summary: Mapping[str, Any]) -> str:
+    gave = summary["diversification"]
+    if not gave:
+        return ""
+    names = [*summary["symbols"], "sum"]
+    rows = [
+        (
+            escape(name),
+            Amount(gave["std_60s"].get(name), plus=False),
+            Amount(gave["max_drawdown"].get(name), plus=False),
+        )
+        for name in names
+    ]
+    pairs = [(escape(pair.replace(",", " and ")), number(value, 3)) for pair, value in gave["correlation"].items()]
+    sheet = grid(("", "deviation of a minute's PnL", "max drawdown"), rows)
+    return card(
+        "What diversification gave",
+        f"{escape(diversification_text(summary))}.",
+        sheet + grid(("correlation of", "minutes"), pairs),
+    )
+
+
+def _balances(summary: Mapping[str, Any]) -> str:
+    rows = [(escape(asset), ends["start"], ends["end"]) for asset, ends in summary["balances"].items()]
+    return card("Balances", "Of the account, exactly.", grid(("asset", "at the start", "at the end"), rows))

@@ -1,0 +1,126 @@
+"""``--one-account``: what a run of several symbols on one account writes, and what is refused."""
+
+import json
+from decimal import Decimal
+
+import polars as pl
+import pytest
+
+from simulation import simulate_day
+from support import run_python
+
+DAY = "20260105"
+SYMBOLS = ("AAAUSDT", "BBBUSDT")
+SUMS = ("pnl_total", "pnl_quoting", "pnl_spread_capture", "pnl_inventory", "fees", "n_fills", "n_orders", "n_rejects")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a folder with a day of two symbols, and a further day of the first alone."""
+    root = tmp_path_factory.mktemp("account")
+    for seed, symbol in enumerate(SYMBOLS):
+        simulate_day(root / "data", hours=0.1, seed=seed, symbol=symbol)
+    simulate_day(root / "data", hours=0.05, seed=9, symbol=SYMBOLS[0], day="20260106")
+    return root
+
+
+def mm(place, *words, code=0, **variables):
+    done = run_python("-m", "mm", *words, cwd=place, **variables)
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def played(place, run_id, *words, day=DAY):
+    mm(place, "backtest", "--symbol", ",".join(SYMBOLS), "--day", day, "--one-account", "1", "--run-id", run_id, *words)
+    [folder] = (place / "out" / "backtest" / "+".join(SYMBOLS)).glob(f"*_{run_id}")
+    return folder, json.loads((folder / "summary.json").read_text())
+
+
+def rows(folder, name):
+    return pl.read_csv(folder / f"{name}_{'+'.join(SYMBOLS)}.csv", infer_schema=False)
+
+
+def test_the_account_is_the_exact_sum_of_its_symbols(place):
+    folder, summary = played(
+        place, "SUM", "--initial-cash", "7.01", "--per-symbol", '{"AAAUSDT": {"QUOTE_QTY": "0.06"}}'
+    )
+    each = summary["symbols"]
+    assert list(each) == list(SYMBOLS)
+    for name in SUMS:
+        assert Decimal(str(summary[name])) == sum(Decimal(str(one[name])) for one in each.values()), name
+    assert each["AAAUSDT"]["quote_qty"] == 0.06 != each["BBBUSDT"]["quote_qty"]
+    fills, cash = rows(folder, "fills"), Decimal("7.01")
+    assert set(fills["symbol"]) == set(SYMBOLS)
+    assert fills["recv_us"].cast(int).is_sorted()
+    for side, price, qty, fee in fills.select("side", "price", "qty", "fee").iter_rows():
+        cash += (1 if side == "SELL" else -1) * Decimal(price) * Decimal(qty) - Decimal(fee)
+        assert cash >= -Decimal("1e-6")
+    assert Decimal(summary["balances"]["USDT"]["end"]) == cash
+    skips = rows(folder, "orders").filter(pl.col("reject_reason") == "insufficient_cash")
+    assert len(skips)  # the purse is too small for both
+    last = [rows(folder, "state").filter(pl.col("symbol") == symbol)[-1] for symbol in SYMBOLS]
+    assert summary["account"]["equity_end"] == float(sum(Decimal(one["equity"].item()) for one in last))
+    assert summary["diversification"]["std_60s"]["sum"] <= sum(
+        summary["diversification"]["std_60s"][symbol] for symbol in SYMBOLS
+    )
+
+
+def test_a_run_of_an_account_is_reproduced_and_drawn_again(place):
+    folder, summary = played(place, "AGAIN")
+    assert "byte-identical" in mm(place, "runs", "reproduce", str(folder))
+    mm(place, "report", str(folder))
+    page = (folder / "report.html").read_text()
+    assert all(f'href="{symbol}/report.html"' in page for symbol in SYMBOLS)
+    assert f"{summary['n_fills']:,}" in page
+    assert "+".join(SYMBOLS) in mm(place, "runs", "list")
+
+
+def test_a_symbol_without_a_day_is_named_and_the_other_plays(place):
+    folder, summary = played(place, "ABSENT", day=f"{DAY},20260106")
+    assert summary["absent"] == {"BBBUSDT": ["20260106"]}
+    assert summary["days"] == [DAY, "20260106"]
+    assert any("BBBUSDT has no data on 20260106" in line for line in summary["warnings"])
+    assert any("BBBUSDT ends at" in line and "last mid" in line for line in summary["warnings"])
+    later = rows(folder, "fills").filter(pl.col("recv_us").cast(int) > 1767657600 * 10**6)
+    assert set(later["symbol"]) == {"AAAUSDT"}
+
+
+def test_a_loss_of_the_account_ends_all_trading(place):
+    folder, summary = played(place, "LOSS", "--account-max-daily-loss", "0.5")
+    killed = summary["risk"]["killed"]
+    assert killed["reason"] == "ACCOUNT_MAX_DAILY_LOSS"
+    assert rows(folder, "orders").filter(pl.col("action") == "PLACE")["recv_us"].cast(int).max() <= killed["us"]
+    lost = sum(
+        Decimal(part["equity"][0]) - Decimal(part["equity"][-1])
+        for symbol in SYMBOLS
+        for part in [
+            rows(folder, "state").filter((pl.col("symbol") == symbol) & (pl.col("recv_us").cast(int) <= killed["us"]))
+        ]
+    )
+    assert lost > Decimal("0.5")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("backtest", "--symbol", "AAAUSDT"), "give a list"),
+        (("backtest", "--symbol", "AAAUSDT,AAAUSDT"), "different symbols"),
+        (("backtest", "--symbol", "AAAUSDT,NONEUSDT"), "there is no day of NONEUSDT"),
+        (("backtest", "--symbol", "AAAUSDT,BBBUSDT", "--sensitivity", "1"), "of one symbol"),
+        (("walkforward", "--symbol", "AAAUSDT,BBBUSDT"), "mm backtest"),
+        (("evaluate", "--symbol", "AAAUSDT,BBBUSDT"), "mm backtest"),
+        (("sweep", "--symbol", "AAAUSDT,BBBUSDT", "--grid", "QUOTE_LEVELS=1,2"), "mm backtest"),
+    ],
+)
+def test_what_no_account_plays_is_refused_by_name(place, words, why):
+    done = run_python("-m", "mm", *words, "--day", DAY, "--one-account", "1", cwd=place)
+    assert done.returncode in (2, 3)
+    assert why in done.stderr
+
+
+def test_knobs_of_an_account_need_one(place):
+    day = ("backtest", "--symbol", "AAAUSDT,BBBUSDT", "--day", DAY)
+    assert "ONE_ACCOUNT is not set" in mm(place, *day, "--account-max-notional", "9", code=2)
+    one = ("--one-account", "1", "--per-symbol")
+    assert "one account has one" in mm(place, *day, *one, '{"AAAUSDT": {"INITIAL_CASH": "9"}}', code=2)
+    assert "not in --symbol" in mm(place, *day, *one, '{"CUSDT": {"QUOTE_QTY": "9"}}', code=2)

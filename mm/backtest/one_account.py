@@ -228,7 +228,7 @@ class _Account:
         self.us = until_us
 
     def _advance(self, until_us: int) -> tuple[int, int]:
-        """Play up to an instant, or the first at which the account asks for an act; raises as `PaperExchange.advance`."""
+        """Play up to an instant, or the first at which the account asks to act; raises as `PaperExchange.advance`."""
         found = list[tuple[int, int]]()
         next(iter(self.exchanges.values())).guarded(lambda us: found.append(self.together.play(us)), until_us)
         return found[0]

@@ -42,14 +42,14 @@ def rows(folder, name):
 
 def test_the_account_is_the_exact_sum_of_its_symbols(place):
     folder, summary = played(
-        place, "SUM", "--initial-cash", "7.01", "--per-symbol", '{"AAAUSDT": {"QUOTE_QTY": "0.06"}}'
+        place, "SUM", "--initial-cash", "12.5", "--per-symbol", '{"AAAUSDT": {"QUOTE_QTY": "0.06"}}'
     )
     each = summary["symbols"]
     assert list(each) == list(SYMBOLS)
     for name in SUMS:
         assert Decimal(str(summary[name])) == sum(Decimal(str(one[name])) for one in each.values()), name
     assert each["AAAUSDT"]["quote_qty"] == 0.06 != each["BBBUSDT"]["quote_qty"]
-    fills, cash = rows(folder, "fills"), Decimal("7.01")
+    fills, cash = rows(folder, "fills"), Decimal("12.5")
     assert set(fills["symbol"]) == set(SYMBOLS)
     assert fills["recv_us"].cast(int).is_sorted()
     for side, price, qty, fee in fills.select("side", "price", "qty", "fee").iter_rows():

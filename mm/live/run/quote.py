@@ -303,7 +303,7 @@ class Quoting:
         prices = [e8(price) for price in (trade.terms.best_bid, trade.terms.best_ask) if price]
         with trade.under_changed_rules():
             self._check_limits(play, position_e8, max(prices, default=0))
-        await trade.account.join(trade.key, AccountSymbol(play.engine, play.grid))
+        await trade.account.join(trade.key, AccountSymbol(play.engine))
 
     def _check_limits(self, play: TradePlay, position_e8: int, price_e8: int) -> None:
         """Raise UsageError if a limit is below one order, at a price of the first book."""

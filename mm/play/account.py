@@ -44,9 +44,7 @@ class AccountPlay:
         for name in ("initial_cash", "order_limit_10s", "order_limit_day"):
             values = {str(_shared(play.knobs, name)) for play in plays.values()}
             if len(values) > 1:
-                raise UsageError(
-                    f"{name} is {', '.join(sorted(values))}; one account has one for all symbols"
-                )
+                raise UsageError(f"{name} is {', '.join(sorted(values))}; one account has one for all symbols")
         return cls(plays, AccountBounds.of(limits, [play.knobs.risk for play in plays.values()]), absent or {})
 
     @property

@@ -6,6 +6,7 @@ from importlib import import_module
 import click
 
 from mm.base.knobs import REQUIRED, Knob, knobs, shown
+from mm.cli.frame import Program
 from mm.cli.options import KnobOption, heading
 from mm.cli.task_knobs import GROUPS
 
@@ -172,10 +173,12 @@ def _single_commands(shared: set[str]) -> Iterator[str]:
 
 
 def _leaves(command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command]]:
-    """Yield every command with its words."""
+    """Yield every command with its words, also a group's own (``mm trade``)."""
     if not isinstance(command, click.Group):
         yield context.command_path, command
         return
+    if isinstance(command, Program) and command.has_own:
+        yield context.command_path, command.own()
     for name in command.list_commands(context):
         child = command.get_command(context, name)
         if child is not None:

@@ -62,7 +62,7 @@ class Command(_Frame):
         """Parse *args*, then the environment, then the file of settings; a switch without a value is 1."""
         _read_files(ctx)
         switches = {flag for param in self.params if param.metavar == SWITCH.metavar for flag in param.opts}
-        left_out = [not is_switch(word) for word in [*args[1:], ""]]
+        left_out = [not is_switch(word) and word.lower() not in _YES_NO for word in [*args[1:], ""]]
         words = [f"{word}=1" if word in switches and out else word for word, out in zip(args, left_out, strict=False)]
         return super().parse_args(ctx, words)
 
@@ -78,6 +78,9 @@ class Command(_Frame):
             raise
         except (Exception, KeyboardInterrupt) as error:
             raise click.exceptions.Exit(report_error(error)) from error
+
+
+_YES_NO = ("yes", "no", "on", "off")  # values that a switch refuses, not further words of the command
 
 
 class Program(_Frame, click.Group):

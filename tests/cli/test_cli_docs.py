@@ -25,3 +25,10 @@ def test_main_prints_the_page(capsys):
     """``make docs`` writes the printed page."""
     cli_docs.main()
     assert capsys.readouterr().out == cli_docs.page()
+
+
+def test_defaults_of_a_group_s_own_command_are_listed():
+    """``mm trade`` and ``mm shadow`` have limits where a backtest has none."""
+    row = next(line for line in cli_docs.page().splitlines() if line.startswith("| `MAX_DAILY_LOSS` "))
+    assert all(f"`mm {name}`" in row for name in ("shadow", "trade"))
+    assert "`1000`" in row

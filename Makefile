@@ -104,7 +104,7 @@ pages: build     ## Run the commands of README, tour and the pages that build on
 picture: build   ## Draw docs/backtest.svg, the picture of the README
 	PYTHONPATH=tests $(RUN) tools/picture.py
 
-docs: install    ## Generate docs/configuration.md, docs/faults.md and the tables of docs/results.md and docs/performance.md
+docs: install    ## Generate docs/configuration.md, docs/faults.md and the tables of results, trading and performance
 	$(RUN) -m mm.cli.docs > docs/configuration.md
 	$(RUN) tools/number_table.py
 	PYTHONPATH=. $(RUN) tools/faults.py > docs/faults.md

@@ -64,5 +64,5 @@ def test_docstring_sections_render_as_lists():
 
 
 def test_table_of_numbers_matches_its_list():
-    """Run ``make docs`` when this fails: what docs/results.md says of a number is in its list, not written by hand."""
+    """Run ``make docs`` when this fails: what pages say of numbers and metrics is declared, not written by hand."""
     assert run_python("tools/number_table.py", "--check", cwd=ROOT).returncode == 0

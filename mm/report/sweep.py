@@ -67,7 +67,7 @@ def page(folder: Path, about: About | None = None, more: Sequence[str] = ()) -> 
     days = " to ".join(dict.fromkeys((content["days"][0], content["days"][-1])))
     rows, rank_by = content["rows"], content["rank_by"]
     # PnL has the sign relevant to a trader, whatever the ranking.
-    points = PointsChart(rows, content["axes"], list(dict.fromkeys((rank_by, "pnl_quoting"))))
+    points = PointsChart(rows, content["axes"], list(dict.fromkeys((rank_by, "pnl_quoting"))), _unit(content))
     parts = [
         header(content["symbol"], days, f"sweep of {content['points']:,} points{(about or About()).name}"),
         _tiles(content),

@@ -113,11 +113,13 @@ class PointsChart:
 
     Attributes:
         metrics: Columns drawn over each axis, from top to bottom.
+        unit: The quote asset, HTML; empty if unknown.
     """
 
     rows: Sequence[Row]
     axes: Sequence[Axis]
     metrics: Sequence[str]
+    unit: str = ""
 
     def axis_cards(self) -> list[str]:
         known = [row for row in self.rows if row["status"] == "ok" and row[self.metrics[0]] is not None]
@@ -159,8 +161,9 @@ class PointsChart:
         ends = figures.padded(min(x.min(), y.min(), 0.0), max(x.max(), y.max(), 0.0))
         same = figures.line("equal", list(ends), list(ends), SOFT, line={"dash": "dot"}, hoverinfo="skip")
         traces = [same, *self._points(known, x, y, names[1])]
-        y_axis = {"range": list(ends), "title": {"text": names[1]}}
-        return figures.chart(traces, figures.numbers_axis(names[0], range=list(ends)), 320, y=y_axis)
+        across, up = (f"{name}, {self.unit}" if self.unit else name for name in names)
+        y_axis = {"range": list(ends), "title": {"text": up}}
+        return figures.chart(traces, figures.numbers_axis(across, range=list(ends)), 320, y=y_axis)
 
     def _offset_of_equals(self, rows: Sequence[Row], axis: Axis) -> dict[tuple[str, ...], float]:
         """Points with equal values on the other axes get equal offsets."""
@@ -178,7 +181,8 @@ class PointsChart:
             "median", edges, np.append(middle, middle[-1:]), SOFT, line={"shape": "hv"}, hoverinfo="skip"
         )
         traces = [{**point, "showlegend": False} for point in (held, *self._points(rows, x, values, metric))]
-        return Panel(rank_name(metric), "", traces, 190, figures.FROM_ZERO)
+        unit = self.unit if metric.startswith(("pnl_", "max_drawdown")) else ""
+        return Panel(rank_name(metric), unit, traces, 190, figures.FROM_ZERO)
 
     def _points(self, rows: Sequence[Row], x: Floats, values: Floats, name: str) -> list[Trace]:
         tips = [

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,10 @@ def lines_of(measured: Json) -> Iterator[str]:
     code = f"commit {(run['commit'] or 'unknown')[:12]}, Python {run['python']}"
     yield f"Run {run['stamp']}, {run['turns']} turns, {code}, {run['processor']} × {run['processors']}, {load}:"
     yield ""
-    yield f"| {' | '.join(_HEAD)} |"
-    yield f"|{'---|' * len(_HEAD)}"
-    for row in measured["rows"]:
-        if row["against"] != _PARTS:
-            yield f"| {' | '.join(_cells(row))} |"
+    rows = [_HEAD, *(_cells(row) for row in measured["rows"] if row["against"] != _PARTS)]
+    used = [any(cells) for cells in zip(*rows[1:], strict=True)]  # instructions are compared with nothing
+    head, *lines = (f"| {' | '.join(compress(row, used))} |" for row in rows)
+    yield from (head, f"|{'---|' * sum(used)}", *lines)
 
 
 def _cells(row: Json) -> Sequence[str]:

@@ -21,13 +21,85 @@ the problem, the value, the place and the remedy; the command line prints it as 
     ├── FitError                4   the fit is not usable
     ├── SafetyError             5   a safety rule refused the operation
     └── TryLater               75   a lock is held, or the disk is full
+
+A message about a parameter is a `Sentence`, which names it as its reader gave it: as a flag and a variable on the
+command line, as an argument in Python.
 """
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from string import Formatter
+from typing import Any
+
+SAID: ContextVar[Callable[[str], str]] = ContextVar("SAID", default=str)
+"""How the edge names a parameter: by default as the argument of Python, which is the parameter's own name."""
+
+
+class Sentence:
+    """A sentence that carries its parameters and values: ``Sentence("{tick_size} is {}; it must divide {}", 3, 2)``.
+
+    ``{name}`` is a parameter, and ``{}`` is the next of the values, with a format as in `str.format`.
+    `str` gives the text, with parameters named as `SAID` does.
+    """
+
+    __slots__ = ("template", "values")
+
+    def __init__(self, template: str, *values: Any) -> None:
+        self.template = template
+        self.values = values
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that the sentence itself names, in order."""
+        fields = (field for _, field, _, _ in Formatter().parse(self.template))
+        return tuple(field for field in fields if field)
+
+    def __str__(self) -> str:
+        return Formatter().vformat(self.template, self.values, _Said())
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    def __repr__(self) -> str:
+        return repr(str(self))
+
+
+def parameter(name: str) -> Sentence:
+    """Return the parameter *name* as a part of another sentence."""
+    return Sentence(f"{{{name}}}")
+
+
+@contextmanager
+def said_by(say: Callable[[str], str]) -> Iterator[None]:
+    """Let *say* name the parameters of the errors that are raised inside."""
+    token = SAID.set(say)
+    try:
+        yield
+    except MMError as error:
+        error.args = (str(error),)
+        raise
+    finally:
+        SAID.reset(token)
+
+
+class _Said(dict[str, str]):
+    """The text of each parameter, by its name."""
+
+    def __missing__(self, name: str) -> str:
+        return SAID.get()(name)
 
 
 class MMError(Exception):
-    """Base of all errors raised on purpose; *exit_code* is the exit code of the command."""
+    """Base of all errors raised on purpose; *exit_code* is the exit code of the command.
+
+    With values after the message, they are those of a `Sentence`.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return str(Sentence(*self.args)) if len(self.args) > 1 else super().__str__()
 
 
 class ModelError(MMError):
@@ -38,7 +110,7 @@ class ModelError(MMError):
         original: What the model raised, with its traceback; None if it only returned something invalid.
     """
 
-    def __init__(self, message: str, where: str = "") -> None:
+    def __init__(self, message: "Sentence | str", where: str = "") -> None:
         super().__init__(f"{where}: {message}" if where else message)
         self.where = where
         self.original: BaseException | None = None
@@ -53,7 +125,7 @@ class ModelError(MMError):
 class Incomplete(MMError):
     """Some parts of the work failed; the others are written, and the exit code is that of the first that failed."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: "Sentence | str", exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 

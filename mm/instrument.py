@@ -168,8 +168,10 @@ class Instrument:
         ticks, rest = divmod(e8(price), self.tick_e8)
         if rest:
             raise OffGrid(
-                f"{self.symbol}: price {price} is not a multiple of tick size "
-                f"{short_text(self.tick_e8)}; set --tick-size or check instrument.json"
+                "{}: price {} is not a multiple of tick size {}; set {tick_size} or check instrument.json",
+                self.symbol,
+                price,
+                short_text(self.tick_e8),
             )
         return ticks
 
@@ -182,8 +184,10 @@ class Instrument:
         lots, rest = divmod(e8(qty), self.lot_e8)
         if rest:
             raise OffGrid(
-                f"{self.symbol}: quantity {qty} is not a multiple of step "
-                f"{short_text(self.lot_e8)}; set --qty-step or check instrument.json"
+                "{}: quantity {} is not a multiple of step {}; set {qty_step} or check instrument.json",
+                self.symbol,
+                qty,
+                short_text(self.lot_e8),
             )
         return lots
 
@@ -216,8 +220,10 @@ def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
         )
     except (KeyError, TypeError, ValueError, AttributeError, OffGrid) as error:
         raise BrokenFile(
-            f"{source}: not an exchangeInfo entry with PRICE_FILTER and LOT_SIZE ({error}); "
-            f"save the exchange's own entry, or remove the file and set --tick-size and --qty-step"
+            "{}: not an exchangeInfo entry with PRICE_FILTER and LOT_SIZE ({}); save the exchange's own entry, or "
+            "remove the file and set {tick_size} and {qty_step}",
+            source,
+            error,
         ) from error
 
 

@@ -57,9 +57,9 @@ def test_formatted_decimal_parses_to_same_value(value):
 
 def test_off_grid_error_suggests_tick_and_step_options():
     """The wrong value may be the tick size or the price."""
-    with pytest.raises(OffGrid, match=r"BTCUSDT: price 1\.005 is not a multiple of tick size 0\.01; set --tick-size"):
+    with pytest.raises(OffGrid, match=r"BTCUSDT: price 1\.005 is not a multiple of tick size 0\.01; set tick_size"):
         BTCUSDT.ticks("1.005")
-    with pytest.raises(OffGrid, match=r"quantity 0\.000001 is not a multiple of step 0\.00001; set --qty-step"):
+    with pytest.raises(OffGrid, match=r"quantity 0\.000001 is not a multiple of step 0\.00001; set qty_step"):
         BTCUSDT.lots("0.000001")
 
 

@@ -25,7 +25,7 @@ from mm.cli.config import Doors
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us, run_stamp
-from mm.errors import UsageError
+from mm.errors import Sentence, UsageError, parameter
 from mm.instrument import Instrument
 from mm.play.knobs import Results
 from mm.sim.flow.market import Flow
@@ -115,7 +115,7 @@ def sim_api(
     from mm.api.order_log import OrderLog
     from mm.api.serve import listening, serve
 
-    door = options.door(options.serve_host, "--host (SERVE_HOST)", console.log.warning)
+    door = options.door(options.serve_host, parameter("serve_host"), console.log.warning)
     market = made_market(options, limits, flags, (api_key or os.environ.get(KEY, "")).strip())
     with listening(options.serve_host, options.api_port) as listener:
         host, port = listener.getsockname()[:2]
@@ -174,7 +174,7 @@ def _replay(options: TradingInterface, core: "Matching") -> tuple[Flow, Instrume
     from mm.tape.load import load_day
 
     if options.day is None:
-        raise UsageError("--data-source replay needs --day YYYYMMDD (DAY), a day folder under --data-root (DATA_ROOT)")
+        raise UsageError(Sentence("--data-source replay needs {day} YYYYMMDD, a day folder under {data_root}"))
     tape = load_day(options.data_root / options.symbol.upper() / options.day)
     return ReplayFlow(core, feed_events(tape)), tape.instrument, int(tape.event_us[0])
 

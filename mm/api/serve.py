@@ -50,8 +50,10 @@ def listening(host: str, port: int) -> socket.socket:
             opened.close()
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
-            f"--host (SERVE_HOST) {host!r}, --port (API_PORT) {port}: cannot be bound ({reason}); give others, "
-            f"or port 0 for a free one"
+            "{serve_host} {!r}, {api_port} {}: cannot be bound ({}); give others, or port 0 for a free one",
+            host,
+            port,
+            reason,
         ) from error
     return opened
 

@@ -18,7 +18,7 @@ from msgspec.structs import asdict
 
 from mm.backtest.rules import SigmaMethod
 from mm.base.settings import REQUIRED, Setting, Unit, about, settings
-from mm.errors import UsageError
+from mm.errors import Sentence, UsageError
 
 AUTO = "auto"
 TOUCH = "touch"
@@ -161,8 +161,15 @@ def refuse_other_units(model: str, params: Mapping[str, object], known: Mapping[
     for key, name in ((key, name) for key in params if key not in known for name in names):
         unit, words = known[name], _unit_words(key, name)
         if unit is not None and words & (PRICES | SHARES | TIMES | QUANTITIES | OURS):
-            mistake = f"QUOTE_PARAMS_JSON: {model}: {key} is {params[key]!r}; use {name}, in {unit.text}"
-            raise UsageError(f"{mistake}: {_conversion(name, unit, words, params[key], tick)}")
+            raise UsageError(
+                "{quote_params_json}: {}: {} is {!r}; use {}, in {}: {}",
+                model,
+                key,
+                params[key],
+                name,
+                unit.text,
+                _conversion(name, unit, words, params[key], tick),
+            )
 
 
 def _unit_words(key: str, name: str) -> set[str]:
@@ -171,7 +178,7 @@ def _unit_words(key: str, name: str) -> set[str]:
     return set(key.removeprefix(f"{stem}_").lower().split("_")) if key.startswith(f"{stem}_") else set()
 
 
-def _conversion(name: str, unit: Unit, words: set[str], value: object, tick: str) -> str:
+def _conversion(name: str, unit: Unit, words: set[str], value: object, tick: str) -> "Sentence | str":
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     if words & SHARES:
         return f"1 % of the price is price/(100 × {tick}) ticks, 1 bp a hundredth of that"
@@ -181,5 +188,5 @@ def _conversion(name: str, unit: Unit, words: set[str], value: object, tick: str
     if words & TIMES:
         return "give time in seconds"
     if words & (QUANTITIES | PRICES):
-        return "give inventory in clips, multiples of the quoted quantity (QUOTE_QTY)"
+        return Sentence("give inventory in clips, multiples of the quoted quantity, {quote_qty}")
     return f"give it as {name}"

@@ -289,8 +289,11 @@ def _check_target(quotes: object, rules: Rules) -> None:
     if bound is not None and abs(away) > bound:
         where = "below" if away > 0 else "above"
         raise UsageError(
-            f"TARGET_INVENTORY is {abs(away):g} clips {where} the initial inventory, and the bound is {bound:g} clips; "
-            f"set a nearer target, a larger QUOTE_QTY, or a larger q_max in QUOTE_PARAMS_JSON"
+            "{target_inventory} is {:g} clips {} the initial inventory, and the bound is {:g} clips; set a nearer "
+            "target, a larger {quote_qty}, or a larger q_max in {quote_params_json}",
+            abs(away),
+            where,
+            bound,
         )
 
 

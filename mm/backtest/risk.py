@@ -141,8 +141,9 @@ class Risk:
     def __post_init__(self) -> None:
         if self.widen_bands is not None and not (self.max_position and e8(self.max_position)):
             raise UsageError(
-                f"--widen-bands (WIDEN_BANDS) is {self.widen_bands}, shares of MAX_POSITION, which is "
-                f"{self.max_position or 'not set'}; set --max-position (MAX_POSITION) above 0"
+                "{widen_bands} is {}, shares of {max_position}, which is {}; set {max_position} above 0",
+                self.widen_bands,
+                self.max_position or "not set",
             )
 
 

@@ -284,7 +284,9 @@ class Rules:
         if self.recorded_feed and self.feed_us:
             raise UsageError(f"feed_us is {self.feed_us} under recorded_feed; give one of the two")
         if self.decisions and self.feed_kind != "none":
-            raise UsageError(f"decisions are in the order of receipt; set FEED_LATENCY=none, not {self.feed_kind}")
+            raise UsageError(
+                "decisions are in the order of receipt; set {feed_latency} to none, not {}", self.feed_kind
+            )
 
     @property
     def feed_kind(self) -> str:

@@ -16,7 +16,7 @@ from posix.time cimport CLOCK_MONOTONIC, ITIMER_REAL, clock_gettime, itimerval, 
 from posix.unistd cimport _exit, write
 
 from mm.base.user_code import CallStopped
-from mm.errors import ModelError
+from mm.errors import ModelError, Sentence
 
 cdef extern from *:
     """
@@ -104,8 +104,12 @@ cdef int64_t STOP_NS = <int64_t> (STOP_S * 1e9)
 
 cdef object too_slow(str label, int64_t took_ns):
     return ModelError(
-        f"{label} took {took_ns / 1e9:.2f} s, more than the {slow_ns / 1e9:g} s of --model-call-limit-s "
-        f"(MODEL_CALL_LIMIT_S); make it faster, or raise the limit"
+        Sentence(
+            "{} took {:.2f} s, more than the {:g} s of {model_call_limit_s}; make it faster, or raise the limit",
+            label,
+            took_ns / 1e9,
+            slow_ns / 1e9,
+        )
     )
 
 

@@ -23,12 +23,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mm.base.private_file import read_private
-from mm.errors import MMError, SafetyError, UsageError
+from mm.errors import MMError, SafetyError, Sentence, UsageError, parameter
 
 READ, TRADE, KILL, REARM = ROLES = ("read", "trade", "kill", "rearm")
-TOKENS_FLAG = "--tokens-file (TOKENS_FILE)"
-CERTIFICATE_FLAG = "--tls-cert-file (TLS_CERT_FILE)"
-KEY_FLAG = "--tls-key-file (TLS_KEY_FILE)"
+TOKENS, CERTIFICATE, KEY = map(parameter, ("tokens_file", "tls_cert_file", "tls_key_file"))
 NO_TOKEN, UNKNOWN, WRONG_ROLE, OTHER_HOST = "no_token", "unknown_token", "wrong_role", "other_host"
 REASONS = (NO_TOKEN, UNKNOWN, WRONG_ROLE, OTHER_HOST)
 _SAME_STAMP_NS = 10**9  # two changes of a file within this time may have the same stamp
@@ -104,14 +102,14 @@ def read_tokens(path: Path) -> list[Token]:
         SafetyError: If others may read it; UsageError if it is unreadable or a line is no token.
     """
     tokens = []
-    for number, line in enumerate(read_private(path, TOKENS_FLAG).decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(read_private(path, TOKENS).decode("utf-8", "replace").splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         roles = words[1].split(",") if len(words) == 3 else []
         if not roles or not set(roles) <= set(ROLES) or len(words[2]) != 64 or set(words[2]) - set("0123456789abcdef"):
             raise UsageError(
-                f"{TOKENS_FLAG}: {path}: line {number} is not NAME ROLES HASH with roles of {', '.join(ROLES)}; "
+                f"{TOKENS}: {path}: line {number} is not NAME ROLES HASH with roles of {', '.join(ROLES)}; "
                 f"mm token add writes one"
             )
         tokens.append(Token(words[0], frozenset(roles), words[2]))
@@ -215,16 +213,16 @@ class ServerCertificate:
         return []
 
     def _read(self) -> ssl.SSLContext:
-        files = f"{CERTIFICATE_FLAG} {self._certificate}, {KEY_FLAG} {self._key}"
+        files = f"{CERTIFICATE} {self._certificate}, {KEY} {self._key}"
         try:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(self._certificate, self._key, password=_no_password)
             if os.stat(self._key).st_mode & 0o007:
-                raise SafetyError(f"{KEY_FLAG}: {self._key} can be read by every user; chmod 600 {self._key}")
+                raise SafetyError(f"{KEY}: {self._key} can be read by every user; chmod 600 {self._key}")
             self.expires_s = _expiry_s(context, self._certificate)
         except ssl.SSLCertVerificationError as error:
             why = error.verify_message
-            raise SafetyError(f"{CERTIFICATE_FLAG}: {self._certificate} is not valid: {why}; renew it") from error
+            raise SafetyError(f"{CERTIFICATE}: {self._certificate} is not valid: {why}; renew it") from error
         except ssl.SSLError as error:
             why = (error.reason or "not PEM").lower().replace("_", " ")
             raise UsageError(f"{files}: no certificate with its key ({why}); give the PEM files of both") from error
@@ -275,7 +273,7 @@ class Door:
     """Decides about each request to a server.
 
     Args:
-        flag: Of the address, for messages.
+        name: The parameter with the address, for messages.
 
     Attributes:
         context: TLS; None for plain HTTP.
@@ -288,21 +286,26 @@ class Door:
     """
 
     def __init__(
-        self, host: str, files: DoorFiles | None = None, *, flag: str = "the host", report: Report = _report_nothing
+        self,
+        host: str,
+        files: DoorFiles | None = None,
+        *,
+        name: "Sentence | str" = "the host",
+        report: Report = _report_nothing,
     ) -> None:
         files = files or DoorFiles()
         self._here, self._names = is_loopback(host), frozenset(name.lower() for name in files.allowed_hosts)
         self._report = report
         lacks = []
         if (not self._here or self._names) and files.tokens is None:
-            lacks.append(f"tokens by {TOKENS_FLAG} (mm token add writes one)")
+            lacks.append(f"tokens by {TOKENS} (mm token add writes one)")
         if not self._here and files.certificate is None and not files.plain_http:
-            lacks.append(f"TLS by {CERTIFICATE_FLAG}, or --plain-http 1 (PLAIN_HTTP) behind a proxy that ends TLS")
+            lacks.append(f"TLS by {CERTIFICATE}, or {parameter('plain_http')} 1 behind a proxy that ends TLS")
         if lacks:
-            reached = f"{flag} was {host!r}" if not self._here else "--allowed-hosts (ALLOWED_HOSTS) was given"
+            reached = f"{name} was {host!r}" if not self._here else f"{parameter('allowed_hosts')} was given"
             raise SafetyError(f"{reached}: other machines could call this server; it needs {', and '.join(lacks)}")
         if files.key and not files.certificate:
-            raise UsageError(f"{KEY_FLAG} was {str(files.key)!r} without a certificate; give {CERTIFICATE_FLAG}")
+            raise UsageError(f"{KEY} was {str(files.key)!r} without a certificate; give {CERTIFICATE}")
         self.tokens = Tokens(files.tokens, report) if files.tokens else None
         self._certificate = ServerCertificate(files.certificate, files.key, report) if files.certificate else None
         self.refusals = Counter[str](dict.fromkeys(REASONS, 0))

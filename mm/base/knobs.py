@@ -11,8 +11,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -23,7 +22,7 @@ from urllib.parse import urlsplit
 from mm.base.markets import MARKETS, SPOT
 from mm.base.paths import is_pipe
 from mm.clock import has_zones, next_day, parse_day, plain_days, zone_of
-from mm.errors import DataError, MMError, OffGrid, UsageError
+from mm.errors import OffGrid, UsageError, parameter
 from mm.instrument import e8, short_text
 
 REQUIRED = dataclasses.MISSING
@@ -79,12 +78,12 @@ class Knob:
         """Return the value of *text*.
 
         Raises:
-            UsageError: With flag, variable and value.
+            UsageError: With the knob and the value.
         """
         try:
             return self.reader.parse(text.strip())
         except ValueError as error:
-            raise UsageError(f"{self.flag} ({self.variable}) was {text!r}: it must be {error}") from error
+            raise UsageError("{} was {!r}: it must be {}", parameter(self.name), text, error) from error
 
 
 def knob(  # noqa: PLR0913 - each is an attribute of Knob
@@ -149,53 +148,6 @@ def typed(value: Any) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return format(Decimal(repr(value)), "f")
     return shown(value)
-
-
-@contextmanager
-def as_arguments(groups: Iterable[type], names: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Let errors name knobs as Python's arguments (``order_latency_ms``), not flag and variable.
-
-    Args:
-        names: Arguments that differ from their knob's field, by field.
-    """
-    try:
-        yield
-    except (UsageError, DataError) as error:
-        error.args = (with_arguments(str(error), groups, names), *error.args[1:])
-        raise
-
-
-def with_arguments(text: str, groups: Iterable[type], names: Mapping[str, str] | None = None) -> str:
-    """Return *text* as `as_arguments` would word it."""
-    for declared in (knob for group in groups for knob in knobs(group)):
-        flag, variable = declared.flag, declared.variable
-        bare = rf"(?<![\w/.'\"-])(?:{flag}|{variable})(?![\w/-])"
-        text = re.sub(
-            rf"{flag} \({variable}\)|{variable} \({flag}\)|{bare}",
-            (names or {}).get(declared.name, declared.name),
-            text,
-        )
-    return text
-
-
-@contextmanager
-def as_flags(groups: Iterable[type]) -> Iterator[None]:
-    """Let errors of Python objects name arguments as the knobs of *groups*: flag and variable.
-
-    An argument of one word is named only at the beginning of an error, before " is ".
-    """
-    try:
-        yield
-    except MMError as error:
-        text = str(error)
-        for declared in (knob for group in groups for knob in knobs(group)):
-            if declared.argument:
-                anywhere, begun = rf"(?<![\w/.'\"-]){declared.argument}(?![\w=-])", rf"^{declared.argument}(?= is )"
-                text = re.sub(
-                    anywhere if "_" in declared.argument else begun, f"{declared.flag} ({declared.variable})", text
-                )
-        error.args = (text, *error.args[1:])
-        raise
 
 
 def span(low: Any = None, high: Any = None, above: Any = None, below: Any = None) -> str:

@@ -4,16 +4,16 @@ import os
 import stat
 from pathlib import Path
 
-from mm.errors import SafetyError, UsageError
+from mm.errors import SafetyError, Sentence, UsageError
 
 _MOST_BYTES = 1 << 20
 
 
-def read_private(path: Path, name: str) -> bytes:
+def read_private(path: Path, name: "Sentence | str") -> bytes:
     """Return a file that only the user of this process may read; else SafetyError.
 
     Args:
-        name: Flag or variable, for messages.
+        name: The parameter that names it, for messages.
 
     Raises:
         UsageError: If it cannot be read.

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import NODEFAULT, Meta
 
 from mm.base.knobs import span
-from mm.errors import UsageError
+from mm.errors import Sentence, UsageError
 
 REQUIRED = NODEFAULT
 """The default of a setting that must be given."""
@@ -59,7 +59,7 @@ class Setting(NamedTuple):
     def annotation(self) -> str:
         return self.shown or _source(self.kind)
 
-    def check(self, owner: str, value: Any) -> Any:
+    def check(self, owner: Sentence | str, value: Any) -> Any:
         """Return *value* as the setting's type (1 as 1.0, numpy scalars as numbers); UsageError with *owner*, name and
         value.
         """
@@ -69,7 +69,7 @@ class Setting(NamedTuple):
             return convert(value, self.kind)
         except ValueError as error:
             unit = f", in {self.unit.text}" if self.unit and self.unit.power else ""
-            raise UsageError(f"{owner}: {self.name} is {value!r}; it must be {error}{unit}") from None
+            raise UsageError("{}: {} is {!r}; it must be {}{}", owner, self.name, value, error, unit) from None
 
 
 def about(meaning: str, unit: Unit | None = None, **others: Any) -> Meta:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mm.base.knobs import closest
-from mm.errors import ModelError, SafetyError, UnknownModel, UsageError
+from mm.errors import ModelError, SafetyError, UnknownModel, UsageError, parameter
 
 KERNEL = "mm."  # prefix of the names of our compiled functions
 NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
@@ -70,8 +70,10 @@ def refuse_code_of(file: object, names: Iterable[str]) -> None:
     foreign = [name for name in names if NAME.fullmatch(name) and name.partition(":")[0] not in sys.modules]
     if foreign:
         raise SafetyError(
-            f"{file} names code, {', '.join(foreign)}, which was not run, as a file may come from anyone; review it, "
-            f"and give its file as TRUST (--trust), or import it in your model's file"
+            "{} names code, {}, which was not run, as a file may come from anyone; review it, and give its file as "
+            "{trust}, or import it in your model's file",
+            file,
+            ", ".join(foreign),
         )
 
 
@@ -86,12 +88,12 @@ def import_trusted(paths: Iterable[str | Path]) -> None:
         place = Path(os.path.relpath(path)).with_suffix("")
         name = ".".join(place.parts)
         if Path(path).suffix != ".py" or not Path(path).is_file() or not all(map(str.isidentifier, place.parts)):
-            raise UsageError(f"--trust (TRUST) {str(path)!r}: not the .py file of a module below {os.getcwd()}")
+            raise UsageError("{trust} {!r}: not the .py file of a module below {}", str(path), os.getcwd())
         put_cwd_first()
         try:
             import_module(name)
         except USER_ERRORS as error:
-            said = f"--trust (TRUST) {path}: importing {name} raised {one_line(error)}"
+            said = f"{parameter('trust')} {path}: importing {name} raised {one_line(error)}"
             raise ModelError(said, place_of(error)) from error
 
 

@@ -108,11 +108,12 @@ class CalibrationConfig:
 
     def _check_fills(self, fills: FillsMeasured) -> None:
         if self.method == "marks":
-            raise UsageError(f"fills is {fills.name}, and marks have no orders; choose the method fixed or ladder")
+            raise UsageError("{fills} is {}, and marks have no orders; choose the method fixed or ladder", fills.name)
         if replace(self.rule, order_e8=0) != HitRule():
             raise UsageError(
-                f"fills is {fills.name}, which determines the fills; leave out the hit rule: a strict hit, a queue "
-                f"ahead, prints that are not grouped as sweeps"
+                "{fills} is {}, which determines the fills; leave out the hit rule: a strict hit, a queue ahead, "
+                "prints that are not grouped as sweeps",
+                fills.name,
             )
 
     @property

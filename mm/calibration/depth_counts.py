@@ -67,8 +67,9 @@ class DepthOptions:
     def __post_init__(self) -> None:
         if self.max_delta_ticks is not None and not 0 <= self.max_delta_ticks <= FARTHEST:
             raise UsageError(
-                f"max_delta_ticks is {self.max_delta_ticks}; marks accept None, as far as trades reach, or a distance "
-                f"from 0 to {FARTHEST:.0e}"
+                "{max_delta_ticks} is {}; marks accept None, as far as trades reach, or a distance from 0 to {:.0e}",
+                self.max_delta_ticks,
+                FARTHEST,
             )
 
 

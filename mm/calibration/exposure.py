@@ -376,8 +376,9 @@ def clip_lots(config: "CalibrationConfig", rules: Rules) -> int:
     wanted, step_e8 = config.rule.order_e8, rules.step_lots * rules.lot_e8
     if wanted % step_e8:
         raise UsageError(
-            f"the quantity of a measured order, order_e8, is {short_text(wanted)}; it must be a multiple of the "
-            f"quantity step {short_text(step_e8)}"
+            "the quantity of a measured order, {order_e8}, is {}; it must be a multiple of the quantity step {}",
+            short_text(wanted),
+            short_text(step_e8),
         )
     return wanted // rules.lot_e8 if wanted else rules.quote_lots
 

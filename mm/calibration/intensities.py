@@ -27,8 +27,7 @@ def intensity_of(fitted: PoissonFit | Schedule, *, per_side: bool = False, sourc
         pieces = [_piece(fitted, (0, FOREVER), *sides, () if per_side else fitted.line)]
     elif per_side:
         raise UsageError(
-            f"--fill-per-side (FILL_PER_SIDE) is 1, but the segments of {source} have one A and k for both sides; "
-            f"set it to 0"
+            "{fill_per_side} is 1, but the segments of {} have one A and k for both sides; set it to 0", source
         )
     else:
         pieces = [
@@ -103,5 +102,5 @@ def _sides(fit: PoissonFit, per_side: bool, source: str) -> tuple[tuple[float, f
         return (fit.A, fit.k), (fit.A, fit.k)
     bid, ask = fit.sides.bid, fit.sides.ask
     if bid.A is None or bid.k is None or ask.A is None or ask.k is None:
-        raise FitError(f"{source}: no A and k per side; set FILL_PER_SIDE=0, or calibrate more data")
+        raise FitError("{}: no A and k per side; set {fill_per_side} to 0, or calibrate more data", source)
     return (bid.A, bid.k), (ask.A, ask.k)

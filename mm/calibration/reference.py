@@ -33,11 +33,12 @@ def check_reference(reference: str) -> str:
     """Return *reference*; raises UsageError if it is not in ``PER_TICK``."""
     if reference == AUTO:
         raise UsageError(
-            f"reference is {AUTO}, which mm calibrate chooses on whole days; for windows choose "
-            f"one of {', '.join(PER_TICK)}"
+            "{reference} is {}, which mm calibrate chooses on whole days; for windows choose one of {}",
+            AUTO,
+            ", ".join(PER_TICK),
         )
     if reference not in PER_TICK:
-        raise UsageError(f"reference is {reference!r}; choose one of {', '.join(PER_TICK)}")
+        raise UsageError("{reference} is {!r}; choose one of {}", reference, ", ".join(PER_TICK))
     return reference
 
 

@@ -22,7 +22,7 @@ from mm.calibration.window_clustering import WindowClustering
 from mm.calibration.window_fits import WindowFits
 from mm.calibration.windows import MODES, POLICIES, WEIGHING, Fallback, Window, WindowFit, WindowPlan
 from mm.clock import US_PER_S
-from mm.errors import BrokenFile, Mismatch
+from mm.errors import BrokenFile, Mismatch, Sentence
 from mm.instrument import E8
 from mm.tape.load import tapes_given
 from mm.trials.openings import note_fitted
@@ -421,16 +421,19 @@ def broken(source: str, what: str) -> BrokenFile:
     return BrokenFile(f"{source}: {what}; {REMEDY}")
 
 
-def why_unusable(schedule: Schedule) -> str:
+def why_unusable(schedule: Schedule) -> Sentence:
     """Return why a schedule has no usable segment, and the remedy."""
     if not schedule.segments:
-        return (
-            f"no segment, because the day is not longer than the training window of {schedule.train_window_min:g} "
-            f"minutes; take a shorter train_window_min, or a longer day"
+        return Sentence(
+            "no segment, because the day is not longer than the training window of {:g} minutes; take a shorter "
+            "{train_window_min}, or a longer day",
+            schedule.train_window_min,
         )
     last = schedule.segments[-1]
-    return (
-        f"none of {len(schedule.segments)} segments is usable (the last: {last.status}, {last.reason}); take longer "
-        f"training windows, a smaller min_usable_deltas, a model whose fills reach farther (--fill-model, "
-        f"FILL_MODEL), or a day with more trades"
+    return Sentence(
+        "none of {} segments is usable (the last: {}, {}); take longer training windows, a smaller "
+        "{min_usable_deltas}, a model whose fills reach farther ({fill_model}), or a day with more trades",
+        len(schedule.segments),
+        last.status,
+        last.reason,
     )

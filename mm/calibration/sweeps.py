@@ -48,13 +48,13 @@ class HitRule:
         if self.hit not in HITS:
             raise UsageError(f"hit is {self.hit!r}; choose one of {', '.join(HITS)}")
         if self.order_e8 < 0:
-            raise UsageError(f"order_e8 is {self.order_e8}; give 0 or more")
+            raise UsageError("{order_e8} is {}; give 0 or more", self.order_e8)
         if not 0 <= self.queue_ahead <= 1:
-            raise UsageError(f"queue_ahead is {self.queue_ahead}; give a share, 0 to 1")
+            raise UsageError("{queue_ahead} is {}; give a share, 0 to 1", self.queue_ahead)
         if self.queue_ahead and self.hit == "strict":
             raise UsageError(
-                f"queue_ahead is {self.queue_ahead:g} with strict hits, which let the whole queue fill first; take "
-                f"touch, or 0"
+                "{queue_ahead} is {:g} with strict hits, which let the whole queue fill first; take touch, or 0",
+                self.queue_ahead,
             )
 
     def lots(self, lot_e8: int) -> int:

@@ -20,7 +20,7 @@ from mm.calibration.intervals import around, with_block_errors
 from mm.calibration.points import Points
 from mm.calibration.reference import BLOCK_S
 from mm.clock import US_PER_S
-from mm.errors import UsageError
+from mm.errors import UsageError, parameter
 
 MODES = ("rolling", "expanding", "ewma", "pooled_k", "static")
 WEIGHING = ("ewma", "pooled_k")
@@ -64,7 +64,8 @@ class WindowPlan:
         }
         for name, minutes in lengths.items():
             if not 1 <= minutes * US_PER_MIN < 1e15:
-                raise UsageError(f"{name} is {minutes}; it must be at least a microsecond, and at most 30 years")
+                longest = "at least a microsecond, and at most 30 years"
+                raise UsageError("{} is {}; it must be {}", parameter(name), minutes, longest)
         if not 0 <= self.latency_us < self.train_window_min * US_PER_MIN:
             raise UsageError(
                 f"the order latency, latency_us, is {self.latency_us / 1000:g} ms; it must be 0 or more, and "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.base.knobs import PATH, SWITCH, knob, matching, one_of
+from mm.errors import Sentence
 from mm.play.knobs import Models
 
 if TYPE_CHECKING:
@@ -38,12 +39,12 @@ class Doors:
         False, SWITCH, "1 allows http beyond this machine, only where a proxy ends TLS before it.", matters=False
     )
 
-    def door(self, host: str, flag: str, report: "Report") -> "Door":
+    def door(self, host: str, name: Sentence, report: "Report") -> "Door":
         """Return the door of a server.
 
         Args:
             host: The address that it listens on.
-            flag: Flag and variable of that address.
+            name: The parameter with that address.
             report: Logs refused requests.
 
         Raises:
@@ -60,7 +61,7 @@ class Doors:
         of_server = DoorFiles(
             certificate=files[0], key=files[1], tokens=files[2], allowed_hosts=names, plain_http=self.plain_http
         )
-        return Door(host, of_server, flag=flag, report=report)
+        return Door(host, of_server, name=name, report=report)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,14 +19,14 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from mm.base.knobs import REQUIRED, SWITCH, Knob, ServerUrl, as_flags, closest, is_switch, knobs, shown
+from mm.base.knobs import REQUIRED, SWITCH, Knob, ServerUrl, closest, is_switch, knobs, shown
 from mm.cli.config import FROM_RUNS, Output, Terminal
 from mm.cli.console import Console, Elsewhere, write_line
 from mm.cli.exits import exit_code_of, named
 from mm.cli.interrupts import interruptible
 from mm.cli.options import FILE, KnobOption, heading, is_short, write_options
 from mm.cli.settings_file import ENV_FILE, ENV_IN_FOLDER, VARIABLE, env_file, settings_file
-from mm.errors import MMError, UnknownModel, UsageError
+from mm.errors import SAID, MMError, UnknownModel, UsageError
 from mm.play.knobs import Day, OneAccount
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -47,11 +47,14 @@ class _Frame(click.Command):
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command and exit the process."""
+        token = SAID.set(_as_flags({}))
         try:
             with interruptible():
                 code = super().main(*args, **{**kwargs, "standalone_mode": False})
         except (Exception, KeyboardInterrupt) as error:
             code = report_error(error)
+        finally:
+            SAID.reset(token)
         sys.exit(code)
 
 
@@ -60,6 +63,7 @@ class Command(_Frame):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse *args*, then the environment, then the file of settings; a switch without a value is 1."""
+        SAID.set(_as_flags({name: knob for knob in known_knobs(self) for name in (knob.name, knob.argument) if name}))
         _read_files(ctx)
         switches = {flag for param in self.params if param.metavar == SWITCH.metavar for flag in param.opts}
         left_out = [not is_switch(word) and word.lower() not in _YES_NO for word in [*args[1:], ""]]
@@ -213,14 +217,13 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
         if varied:
             from mm.cli.symbol_runs import symbol_runs
 
-            with as_flags(groups), _traced(console):
+            with _traced(console):
                 main(symbol_runs(plan, console, objects, varied, legs_of), **_values_of(arguments))
             return
         with _traced(console), new_run(plan, console) as run:
             for note in notes:
                 run.log.warning("knob_not_used", note=note)
-            with as_flags(groups):
-                main(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))
+            main(run, *objects[: len(groups)], *([day] if day_of else []), **_values_of(arguments))
 
     known = _with(groups, OneAccount) if kind in _EACH_SYMBOL else groups
     return lambda main: _make(main, _with(known, Output), call, defaults, arguments, brief)
@@ -266,7 +269,7 @@ def command(
     def call(main: Body, console: Console, objects: Sequence[Any], _settings: Mapping[str, Any]) -> None:
         for note in _misspelt():
             console.log.warning("knob_not_used", note=note)
-        with _traced(console), as_flags(groups):
+        with _traced(console):
             main(console, *objects[: len(groups)], **_values_of(arguments))
 
     return lambda main: _make(main, _with(groups, Terminal), call, defaults, arguments, brief)
@@ -424,6 +427,18 @@ def _read_files(ctx: click.Context) -> None:
     except MMError:
         if not ctx.resilient_parsing:  # shell completion shows no errors
             raise
+
+
+def _as_flags(known: Mapping[str, Knob]) -> Callable[[str], str]:
+    """Return how a command with the knobs *known* names a parameter: by its flag and its variable."""
+
+    def say(name: str) -> str:
+        knob = known.get(name)
+        if knob is None:  # of another command
+            return f"--{name.replace('_', '-')} ({name.upper()})"
+        return f"{knob.flag} ({knob.variable})"
+
+    return say
 
 
 def known_knobs(command: click.Command) -> list[Knob]:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mm.base.knobs import shown
-from mm.errors import UsageError
+from mm.errors import UsageError, parameter
 from mm.play.unused_knobs import axes, unused_knobs
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ def refuse_unused(kind: str, settings: Mapping[str, "SetKnob"]) -> list[str]:
     for name, why in unused_knobs(kind, values):
         setting = settings[name]
         if name in varied:
-            raise UsageError(f"--grid (GRID) has the axis {name.upper()}, but {why}; leave it out")
+            raise UsageError("{grid} has the axis {}, but {}; leave it out", name.upper(), why)
         if setting.source == "flag" and not setting.is_default:
-            raise UsageError(f"{setting.flag} ({name.upper()}) is {shown(setting.value)}, but {why}; leave it out")
+            raise UsageError("{} is {}, but {}; leave it out", parameter(name), shown(setting.value), why)
         if setting.source == "environment" and not setting.is_default:
             notes.append(f"{name.upper()}={shown(setting.value)} is not used: {why}")
     return notes

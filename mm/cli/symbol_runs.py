@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mm.base.knobs import closest, knobs
 from mm.cli.console import Console
 from mm.cli.task_knobs import PerSymbol
-from mm.errors import Incomplete, MMError, SafetyError, UsageError
+from mm.errors import Incomplete, MMError, SafetyError, UsageError, parameter
 from mm.play.knobs import Day, Source
 from mm.runs.in_progress import Run, new_run
 from mm.runs.plan import Plan
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mm.runs.manifest import SetKnob
 
 _Group = TypeVar("_Group")
-_FLAG = "--per-symbol (PER_SYMBOL)"
+_FLAG = parameter("per_symbol")
 
 
 Knobs = Mapping[type, Any]

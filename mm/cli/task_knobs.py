@@ -29,7 +29,7 @@ from mm.base.knobs import (
 from mm.base.markets import MARKETS
 from mm.cli.config import Doors, OrdersFile, Output
 from mm.dayfolder.held_out import held_days, held_of
-from mm.errors import UsageError
+from mm.errors import Sentence, UsageError, parameter
 from mm.play.calibration_knobs import Calibration, Fit, Windows
 from mm.play.knobs import DamagedDay, Day, Market, Models, OpenedDay, OtherMarkets, Pages, Results, Sensitivity, Source
 
@@ -178,11 +178,9 @@ class ManyDays(Day):
             UsageError: If there is no day.
         """
         if self.day is None:
-            raise UsageError(
-                f"no day of {self.symbol} is held out below {self.data_root}; mm data hold marks days"
-                if self.held_out
-                else "--day (DAY) is missing; give a day, a list or a range, or --held-out"
-            )
+            if self.held_out:
+                raise UsageError(f"no day of {self.symbol} is held out below {self.data_root}; mm data hold marks days")
+            raise UsageError(Sentence("{day} is missing; give a day, a list or a range, or {held_out}"))
         pairs = [(symbol, day) for day in self.days() for symbol in self.symbol.split(",")]
         if not self.held_out:
             return pairs
@@ -355,7 +353,7 @@ class Recorder(Doors, Streams):
 
     def metrics_door(self, report: "Report") -> "Door":
         """Return the door of the Prometheus page."""
-        return self.door(self.metrics_host, "--metrics-host (METRICS_HOST)", report)
+        return self.door(self.metrics_host, parameter("metrics_host"), report)
 
 
 GROUPS: tuple[type, ...] = (

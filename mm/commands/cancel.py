@@ -93,10 +93,8 @@ def trade_cancel(
         for canceller in by_canceller.keys() - failed.keys():
             place, unknown = by_canceller[canceller].place, by_canceller[canceller].unknown
             if unknown:
-                why = (
-                    f"--symbol (SYMBOL) {','.join(unknown)}: the exchange does not list it (-1121), nor has it an order"
-                )
-                failed[canceller] = UsageError(why)
+                why = "{symbol} {}: the exchange does not list it (-1121), nor has it an order"
+                failed[canceller] = UsageError(why, ",".join(unknown))
                 continue
             for symbol in place.symbols:
                 note_none_open(place.out_root, symbol, now_us())

@@ -51,7 +51,7 @@ class Checked(OpenedDay, DamagedDay, Results, Source):
         files = [Path(text).expanduser() for text in (self.check_past or "").split(",") if text]
         for path in files:
             if not path.exists():
-                raise DataError(f"--past (CHECK_PAST): {path}: there is no such file")
+                raise DataError("{check_past}: {}: there is no such file", path)
         return files
 
 

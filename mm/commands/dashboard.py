@@ -19,7 +19,7 @@ from mm.base.knobs import integer, knob, matching
 from mm.cli.config import Doors
 from mm.cli.console import Console, write_line
 from mm.cli.frame import command
-from mm.errors import TryLater, UsageError
+from mm.errors import TryLater, UsageError, parameter
 from mm.play.knobs import Results
 
 HOST = "127.0.0.1"
@@ -70,7 +70,7 @@ def dashboard(console: Console, place: Dashboard) -> None:
 
     from mm.dashboard import gate, look
 
-    door = place.door(place.dashboard_host, "--host (DASHBOARD_HOST)", console.log.warning)
+    door = place.door(place.dashboard_host, parameter("dashboard_host"), console.log.warning)
     gate.guard(door)
 
     def ready(url: str) -> None:
@@ -119,8 +119,11 @@ def free_port(port: int, host: str = HOST) -> int:
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
-            f"--port (DASHBOARD_PORT) was {port}: {host}:{port} cannot be bound ({reason}); give another port, or 0 "
-            f"for a free one"
+            "{dashboard_port} was {}: {}:{} cannot be bound ({}); give another port, or 0 for a free one",
+            port,
+            host,
+            port,
+            reason,
         ) from error
 
 

@@ -21,7 +21,7 @@ from mm.cli.task_knobs import BinanceMarket, PublicFiles, Streams
 from mm.clock import now_us, run_stamp
 from mm.dayfolder.held_out import FILE
 from mm.dayfolder.layout import DayFolder
-from mm.errors import BrokenFile, DataError, NeverSynced, UsageError
+from mm.errors import BrokenFile, DataError, NeverSynced, Sentence, UsageError
 from mm.play.knobs import DamagedDay, Market, Results, Source
 
 if TYPE_CHECKING:
@@ -139,13 +139,13 @@ class NamedDays:
         if given:
             return tuple(given)
         if self.symbol is None or self.day is None:
-            raise UsageError("no day was given; give DAY_FOLDER, or --symbol (SYMBOL) and --day (DAY)")
+            raise UsageError(Sentence("no day was given; give DAY_FOLDER, or {symbol} and {day}"))
         return tuple(self.data_root / self.symbol / day for day in day_list(self.day))
 
     def one(self, given: Path | None) -> Path:
         folders = self.folders([] if given is None else [given])
         if len(folders) > 1:
-            raise UsageError(f"--day (DAY) is {self.day}; this command takes one day")
+            raise UsageError("{day} is {}; this command takes one day", self.day)
         return folders[0]
 
 
@@ -320,7 +320,7 @@ def data_fetch(
     if symbol is None and day is None:
         of, symbol, day = SAMPLE
     if symbol is None or day is None:
-        raise UsageError("--symbol (SYMBOL) and --day (DAY) must be set together; give both, or neither for the sample")
+        raise UsageError(Sentence("{symbol} and {day} must be set together; give both, or neither for the sample"))
     wanted = PublishedFiles(
         market=of,
         symbol=symbol,

@@ -16,7 +16,7 @@ from mm.cli.frame import command
 from mm.cli.options import TRUST
 from mm.clock import iso, us_of
 from mm.dayfolder.layout import day_folder
-from mm.errors import BrokenFile, DataError, Mismatch, MMError, UsageError
+from mm.errors import BrokenFile, DataError, Mismatch, MMError, Sentence, UsageError
 from mm.instrument import E8, e8
 from mm.play.knobs import Results
 
@@ -59,12 +59,10 @@ def runs_explain(console: Console, which: Which, name: str, trust: tuple[Path, .
     run = open_run(name, which.out_root, ("backtest", "walkforward", "shadow"))
     run.check_traded()
     if which.picture is not None and which.picture.suffix != ".html":
-        raise UsageError(
-            f"--picture (PICTURE) is {which.picture}: a picture is a page, FILE.html; its camera saves it as SVG"
-        )
+        raise UsageError("{picture} is {}: a picture is a page, FILE.html; its camera saves it as SVG", which.picture)
     if which.moment is not None:
         if which.picture is None:
-            raise UsageError("--moment (MOMENT) chooses what a picture shows; give --picture FILE.html too")
+            raise UsageError(Sentence("{moment} chooses what a picture shows; give --picture FILE.html too"))
         path = _draw(run, which, us_of(which.moment), trust)
         console.set_json({"path": str(run.traded.resolve()), "picture": str(path)})
         console.print(str(path))
@@ -72,7 +70,7 @@ def runs_explain(console: Console, which: Which, name: str, trust: tuple[Path, .
     folder, symbol = run.traded, run.symbol
     fills = _rows(_fills_path(run), run)
     if which.fill > len(fills):
-        raise UsageError(f"--fill (FILL) is {which.fill}, but {folder} has {len(fills)} fills; give the number of one")
+        raise UsageError("{fill} is {}, but {} has {} fills; give the number of one", which.fill, folder, len(fills))
     fill = fills[which.fill - 1]
     orders = _orders(folder, symbol, fill["order_id"], run)
     together = [row for row in fills if (row["order_id"], row["recv_us"]) == (fill["order_id"], fill["recv_us"])]

@@ -12,7 +12,7 @@ from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.clock import us_from_ms
 from mm.dayfolder.layout import day_folder
-from mm.errors import DataError, FitError, Mismatch, MissingDay, MissingOrders, UsageError
+from mm.errors import DataError, FitError, Mismatch, MissingDay, MissingOrders, Sentence, UsageError
 from mm.play.knobs import EXPONENT_FILE, DamagedDay, OpenedDay, Results, Source
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Scored(VirtualLife):
     def place(self) -> tuple[str, str]:
         if self.symbol is None or self.day is None or self.order_log is not None:
             raise UsageError(
-                "give either --symbol and --day (SYMBOL, DAY) of a simulated day, or --order-log (ORDER_LOG) alone"
+                Sentence("give either {symbol} and {day} (SYMBOL, DAY) of a simulated day, or {order_log} alone")
             )
         return self.symbol, self.day
 
@@ -178,7 +178,7 @@ def fills_fit(console: Console, fitted: Fitted) -> None:
         return
     day = fitted.day
     if day is None:
-        raise UsageError("give --day (DAY), or --trades (TRADES) with runs of mm trade")
+        raise UsageError(Sentence("give {day}, or {trades} with runs of mm trade"))
     tape = _tape(console, fitted, fitted.data_root, fitted.symbol, day)
     if fitted.truth:
         _fit_truth(console, fitted, day, tape)
@@ -211,7 +211,7 @@ def _fit_truth(console: Console, fitted: Fitted, day: str, tape: "Tape") -> None
     from mm.probes.queue_score import scored_day, stated
 
     if tape.order_log is None:
-        raise MissingOrders(f"--truth (TRUTH) fits to every order of the market: {tape.no_orders}")
+        raise MissingOrders("{truth} fits to every order of the market: {}", tape.no_orders)
     fit = true_exponent(scored_day(tape, tape.order_log, _plan(fitted, TRUE_PASSES)))
     by_sizes = fit_exponent(tape, life_us=fitted.life_us(), seed=fitted.seed)
     path = _write_fit(console, fitted, day, fit, {"source": "truth", "by_sizes": asdict(by_sizes)})
@@ -240,7 +240,7 @@ def _fit_trades(console: Console, fitted: Fitted, names: str) -> None:
     from mm.probes.own_orders import own_exponent
 
     if fitted.day is not None or fitted.truth:
-        raise UsageError("--trades (TRADES) knows the days of its runs; leave out --day (DAY) and --truth (TRUTH)")
+        raise UsageError(Sentence("{trades} knows the days of its runs; leave out {day} and {truth}"))
     runs, days = _own_days(fitted, names.split(","))
     fit = own_exponent((_tape(console, fitted, fitted.data_root, fitted.symbol, day), own) for day, own in days)
     day = days[-1][0]
@@ -254,8 +254,11 @@ def _fit_trades(console: Console, fitted: Fitted, names: str) -> None:
             else f"{fit.n_orders} orders had to wait, and {fit.n_fills} of them filled, in too little time"
         )
         raise FitError(
-            f"{fitted.symbol} {names}: the exponent is not usable ({fit.status}): {why}; give more runs of mm trade "
-            f"to --trades (TRADES), or keep the default"
+            "{} {}: the exponent is not usable ({}): {}; give more runs of mm trade to {trades}, or keep the default",
+            fitted.symbol,
+            names,
+            fit.status,
+            why,
         )
 
 
@@ -288,20 +291,25 @@ def _own_days(fitted: Fitted, names: "Sequence[str]") -> "tuple[list[RunFolder],
     for run in runs.values():
         if run.kind != "trade":
             raise UsageError(
-                f"{run.folder} is a run of kind {run.kind!r}, whose fills are assumed; --trades (TRADES) takes runs of "
-                f"mm trade (mm runs list)"
+                "{} is a run of kind {!r}, whose fills are assumed; {trades} takes runs of mm trade (mm runs list)",
+                run.folder,
+                run.kind,
             )
         if run.symbol != fitted.symbol:
             raise Mismatch(
-                f"{run.folder} is a trade of {run.symbol}, and --symbol (SYMBOL) is {fitted.symbol}; fit each "
-                f"symbol to its own trades"
+                "{} is a trade of {}, and {symbol} is {}; fit each symbol to its own trades",
+                run.folder,
+                run.symbol,
+                fitted.symbol,
             )
         day = str(run.manifest["day"])
         recorded = fitted.folder(day)
         if not recorded.is_dir():
             raise MissingDay(
-                f"{recorded}: there is no such folder, and the orders of the trade {run.run_id} are played on the day "
-                f"that it recorded; give the --data-root (DATA_ROOT) of that trade"
+                "{}: there is no such folder, and the orders of the trade {} are played on the day that it recorded; "
+                "give the {data_root} of that trade",
+                recorded,
+                run.run_id,
             )
         log = audit_path(run.folder.absolute().parents[2], run.symbol, day, run.run_id)
         if not log.is_file():
@@ -314,9 +322,12 @@ def _own_days(fitted: Fitted, names: "Sequence[str]") -> "tuple[list[RunFolder],
     orders = [order for _, activity in own for order in activity.orders]
     if not any(order.fills for order in orders):
         raise DataError(
-            f"{', '.join(str(run.folder) for run in runs.values())}: none of {len(orders)} orders filled, and only "
-            f"fills tell when a queue had passed; give trades with fills to --trades (TRADES), or fit by sizes: "
-            f"mm fills fit --symbol {fitted.symbol} --day {own[-1][0]}"
+            "{}: none of {} orders filled, and only fills tell when a queue had passed; give trades with fills to "
+            "{trades}, or fit by sizes: mm fills fit --symbol {} --day {}",
+            ", ".join(str(run.folder) for run in runs.values()),
+            len(orders),
+            fitted.symbol,
+            own[-1][0],
         )
     return list(runs.values()), own
 
@@ -356,7 +367,7 @@ def _markets(console: Console, scored: Scored) -> "Iterator[tuple[Tape, Path]]":
 
     if scored.order_log is not None and scored.symbol is None and scored.day is None:
         if not scored.order_log.is_file():
-            raise DataError(f"--order-log (ORDER_LOG) {scored.order_log}: there is no such file")
+            raise DataError("{order_log} {}: there is no such file", scored.order_log)
         yield tape_of_log(scored.order_log), scored.order_log
         return
 

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from mm.base.knobs import as_arguments, with_arguments
 from mm.cli.config import Name
 from mm.cli.task_knobs import Streams
 from mm.commands.data import Tables, imported, require_synced
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 GROUPS: tuple[type, ...] = (Source, Market, Streams, Tables, Name)
 
 
-@as_arguments(GROUPS)
 def load_capture(
     captures: "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]",
     symbol: str,
@@ -59,6 +57,6 @@ def load_capture(
     asked = (source, market, streams, tables, name)
     report = imported([Path(file) for file in files], format, asked, lambda _size: nullcontext(advance))
     for line in (*report.losses, *report.warnings):
-        warnings.warn(with_arguments(line, GROUPS), stacklevel=3)  # 3: past the decorator
+        warnings.warn(line, stacklevel=2)
     require_synced(report)
     return [load_day(day.path) for day in report.days if day.synced]

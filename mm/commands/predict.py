@@ -272,13 +272,9 @@ def _check(names: Sequence[str], prediction: PredictionTask) -> None:
     KNOWN.check(names)
     for name in names:
         if name == "micro_price" or "/" in name:
-            raise UsageError(
-                f"--signals (SIGNALS) includes {name}, which is itself fitted; give the signals that it reads"
-            )
+            raise UsageError("{signals} includes {}, which is itself fitted; give the signals that it reads", name)
     if prediction.predict_distances and prediction.predict_target != "fill":
-        raise UsageError(
-            f"--distances (PREDICT_DISTANCES) is for --target fill, not {prediction.predict_target}; leave it out"
-        )
+        raise UsageError("{predict_distances} is for --target fill, not {}; leave it out", prediction.predict_target)
 
 
 def _read(run: Run, folder: Path) -> "Artefact":

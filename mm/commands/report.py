@@ -205,7 +205,7 @@ def _write(path: Path, html: str) -> None:
             unfinished.write_text(html, encoding="utf-8")
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be written ({error.strerror}); set --out (REPORT_FILE) to a file that can"
+            "{} cannot be written ({}); set {report_file} to a file that can", path, error.strerror
         ) from error
 
 

@@ -11,7 +11,7 @@ from mm.cli.frame import command, runner
 from mm.cli.task_knobs import HeldOutDays, Learning, Refereed, TrainedAgent
 from mm.dayfolder.held_out import held_of
 from mm.dayfolder.layout import days_of
-from mm.errors import MissingDay, UsageError
+from mm.errors import MissingDay, Sentence, UsageError, parameter
 from mm.play.knobs import Day, Market, Models
 from mm.runs.in_progress import Run
 
@@ -163,7 +163,7 @@ def _knobs(execution: Execution, account: Account, models: Models) -> "EngineKno
     plain = Models()
     for name in _IDLE:
         if getattr(models, name) != getattr(plain, name):
-            raise UsageError(f"--{name.replace('_', '-')} ({name.upper()}) has no effect on an agent; leave it out")
+            raise UsageError(Sentence("{} has no effect on an agent; leave it out", parameter(name)))
     return EngineKnobs(execution, account, models, account.seed)
 
 
@@ -177,8 +177,9 @@ def _days(wanted: HeldOutDays, agent: "SavedAgent") -> Day:
         unseen = [name for name in recorded if name not in trained and name not in held]
         if not unseen:
             raise MissingDay(
-                f"{wanted.data_root / symbol}: there is no recorded day outside the training days of the agent; "
-                f"record or import one, or give --day (DAY)"
+                "{}: there is no recorded day outside the training days of the agent; record or import one, or give "
+                "{day}",
+                wanted.data_root / symbol,
             )
         names = ",".join(unseen)
     return Day(

@@ -22,7 +22,7 @@ from mm.cli.options import TRUST
 from mm.cli.symbol_runs import SymbolRun, in_each
 from mm.cli.task_knobs import BinanceMarket, PerSymbol, Recorder, Sources
 from mm.clock import SteadyClock, now_us
-from mm.errors import DataError, Mismatch, UsageError
+from mm.errors import DataError, Mismatch, Sentence, UsageError
 from mm.live.knobs import (
     CallLimit,
 )
@@ -135,14 +135,14 @@ def _checked(recorder: Recorder, execution: Execution, market: str) -> Recorder:
 
     for_market = of_market(recorder, market)
     if not recorder.write_diffs:
-        raise UsageError("--write-diffs (WRITE_DIFFS) is 0; a shadow is compared with the replay of its diffs; set 1")
+        raise UsageError(Sentence("{write_diffs} is 0; a shadow is compared with the replay of its diffs; set 1"))
     if execution.feed_latency not in ("auto", "none"):
         raise UsageError(
-            f"--feed-latency (FEED_LATENCY) is {execution.feed_latency!r}; a shadow must use none, as "
-            f"what happens before it is received is not known yet"
+            "{feed_latency} is {!r}; a shadow must use none, as what happens before it is received is not known yet",
+            execution.feed_latency,
         )
     if execution.latency_file is not None and not execution.latency_file.is_file():
-        raise DataError(f"--latency-file (LATENCY_FILE) {execution.latency_file}: there is no such file")
+        raise DataError("{latency_file} {}: there is no such file", execution.latency_file)
     return for_market
 
 

@@ -135,9 +135,7 @@ def signals_score(run: Run, day: Day, market: Market, others: OtherMarkets, colu
     names = names_of(columns, others)
     SIGNALS.check(names)
     if len(day.days()) > 1:
-        raise UsageError(
-            f"--day (DAY) is {day.day}; signals are scored on one day, whose halves are compared; give one day"
-        )
+        raise UsageError("{day} is {}; signals are scored on one day, whose halves are compared; give one day", day.day)
     markets = opened(run, day, market, others)
     (tape,), feeds = markets.tapes, markets.others
     said_days(run, markets)

@@ -9,7 +9,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.frame import runner
 from mm.cli.task_knobs import Sweep, Workers
 from mm.commands.calibrate import measuring
-from mm.errors import FitError, UsageError
+from mm.errors import FitError, Sentence, UsageError
 from mm.play.calibration_knobs import Calibration, Fit, Windows
 from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.runs.in_progress import Run
@@ -73,8 +73,9 @@ def sweep(
     if sweep.sweep_walkforward:
         if opened_days := [tape.days[0] for tape in tapes if tape.meta.opened]:
             raise UsageError(
-                f"{day.symbol} {', '.join(opened_days)}: held out, and --sweep-walkforward (SWEEP_WALKFORWARD) would "
-                f"fit all of it; leave that out, or the day"
+                "{} {}: held out, and {sweep_walkforward} would fit all of it; leave that out, or the day",
+                day.symbol,
+                ", ".join(opened_days),
             )
         config = measuring(run, calibration, fit, execution, account, tapes[0])
         shared = fits(run, points, tapes, (config, windows), shared, store)
@@ -113,7 +114,7 @@ def _search(run: Run, setup: "Setup", sweep: Sweep, workers: Workers) -> None:
     from mm.sweep.sweep import keep, raise_failures, write
 
     if sweep.sweep_walkforward:
-        raise UsageError("--search (SEARCH) plays no schedule; leave --sweep-walkforward (SWEEP_WALKFORWARD) out")
+        raise UsageError(Sentence("{search} plays no schedule; leave {sweep_walkforward} out"))
     space = Space.of(sweep.grid, setup)
     tapes = opened(run, setup.day, setup.market).tapes
     log_notes(run.log, missing_days_note(tapes))

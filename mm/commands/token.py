@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mm.base.atomic_file import write_atomic
-from mm.base.doors import ROLES, TOKENS_FLAG, Token, new_token, read_tokens
+from mm.base.doors import ROLES, TOKENS, Token, new_token, read_tokens
 from mm.base.knobs import PATH, REQUIRED, knob
 from mm.cli.console import Console
 from mm.cli.frame import command
@@ -79,4 +79,4 @@ def _write(path: Path, tokens: list[Token]) -> None:
     try:
         write_atomic(path, "".join(f"{token.line()}\n" for token in tokens).encode(), mode=0o600)
     except OSError as error:
-        raise UsageError(f"{TOKENS_FLAG}: {path} cannot be written ({error.strerror}); give another file") from error
+        raise UsageError(f"{TOKENS}: {path} cannot be written ({error.strerror}); give another file") from error

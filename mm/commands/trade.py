@@ -20,7 +20,7 @@ from mm.cli.symbol_runs import Knobs, LegSymbol, SymbolRun, in_each
 from mm.cli.task_knobs import BinanceMarket, PerSymbol, Recorder, Sources
 from mm.clock import SteadyClock
 from mm.commands.shadow import STRATEGY, day_parts, day_recorded, page_door, parts_beside, strategy_of
-from mm.errors import Incomplete, UsageError
+from mm.errors import Incomplete, Sentence, UsageError, parameter
 from mm.instrument import e8
 from mm.live.knobs import (
     API,
@@ -98,8 +98,10 @@ def _leg(owner: str, name: str, declared: Mapping[str, Any], knobs: Knobs) -> Le
     root = Path(declared.get("data_root") or source.data_root)
     if root.resolve() == source.data_root.resolve():
         raise UsageError(
-            f"OTHERS: {name} has orders in another market, whose days need a folder of their own; give data_root, "
-            f"another one than --data-root (DATA_ROOT) {source.data_root}"
+            "{others}: {} has orders in another market, whose days need a folder of their own; give data_root, "
+            "another one than {data_root} {}",
+            name,
+            source.data_root,
         )
     recorder = replace(
         knobs[Recorder], ws_url=declared.get("ws_url"), rest_url=declared.get("rest_url"), metrics_port=0
@@ -192,13 +194,11 @@ def trade_flatten(works: Sequence[SymbolRun], **given: Any) -> None:
 
 def _check_markets(works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]") -> None:
     if all(work[BinanceMarket].market == SPOT for work in works):
-        asked = {"leverage": "LEVERAGE", "margin_type": "MARGIN_TYPE", "max_margin_ratio": "MAX_MARGIN_RATIO"}
         wanted = vars(works[0][Contracts])
-        for name, variable in asked.items():
-            if wanted[name] is not None:
-                raise UsageError(f"{variable} is of contracts, but MARKET is spot; leave it out, or set MARKET to usdm")
-        if wanted["kill_closes"]:
-            raise UsageError("KILL_CLOSES is of contracts, but MARKET is spot; leave it out, or set MARKET to usdm")
+        for name in ("leverage", "margin_type", "max_margin_ratio", "kill_closes"):
+            if wanted[name] not in (None, False):
+                only = "{} is of contracts, but {market} is spot; leave it out, or set {market} to usdm"
+                raise UsageError(only, parameter(name))
         return
     stores, symbols = works[0][StateStores], [work.day.symbol for work in works]
     if (stores.ledger_url or stores.state_url) and len(set(symbols)) < len(symbols):
@@ -211,8 +211,9 @@ def _check_markets(works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]"
         begin = strategy.account.initial_inventory
         if work[BinanceMarket].market != SPOT and e8(begin):
             raise UsageError(
-                f"--initial-inventory (INITIAL_INVENTORY) of {work.key} is {begin}, but a ledger of a contract "
-                f"begins without a position; leave it out"
+                "{initial_inventory} of {} is {}, but a ledger of a contract begins without a position; leave it out",
+                work.key,
+                begin,
             )
 
 
@@ -364,7 +365,7 @@ def _at_interface(
     if strategies[0].others.others:
         raise UsageError("OTHERS is not possible with VENUE=api, whose server knows one market; leave it out")
     if len(runs) > 1:
-        raise UsageError("--venue api trades one symbol, that of the interface; give one --symbol (SYMBOL)")
+        raise UsageError(Sentence("{venue} api trades one symbol, that of the interface; give one {symbol}"))
     run, day, trading = runs[0], works[0].day, works[0][Trading]
     at = InterfaceAt(url=trading.api_url, client_id=trading.client_id, token=trading.api_token())
     end, times = asyncio.run(InterfaceTrade(run, day, at, strategies[0], SteadyClock()).trade(signals))

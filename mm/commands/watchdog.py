@@ -17,7 +17,7 @@ from mm.cli.config import Doors
 from mm.cli.console import Console
 from mm.cli.frame import command
 from mm.cli.interrupts import at_ending_signals
-from mm.errors import DataError, UsageError
+from mm.errors import DataError, UsageError, parameter
 from mm.market_data.metrics import metrics_served
 from mm.play.knobs import Results
 
@@ -71,9 +71,7 @@ def watchdog(console: Console, watching: Watching, once: bool) -> None:
     dog = Watchdog(watching.out_root, watching.data_root, logs, symbols)
     dog.check()
     serves = watching.metrics_port and not once
-    door = (
-        watching.door(watching.metrics_host, "--metrics-host (METRICS_HOST)", console.log.warning) if serves else None
-    )
+    door = watching.door(watching.metrics_host, parameter("metrics_host"), console.log.warning) if serves else None
     look = dog.look()
     if watching.textfile_dir is not None:
         _write_first(watching.textfile_dir, look)
@@ -100,7 +98,7 @@ def _write_first(folder: Path, look: "WatchdogLook") -> None:
         write_atomic(folder / TEXTFILE, look.page().encode())
     except OSError as error:
         reason = error.strerror or error
-        raise UsageError(f"--textfile (TEXTFILE_DIR) {folder}: cannot be written ({reason}); give another") from error
+        raise UsageError("{textfile_dir} {}: cannot be written ({}); give another", folder, reason) from error
 
 
 async def _watch(

@@ -22,7 +22,7 @@ from mm.dashboard import gate
 from mm.dashboard.charts import draw
 from mm.dashboard.jobs import StartedCommand, words_of
 from mm.dashboard.sources import Folders, label_of, one_line
-from mm.errors import UsageError
+from mm.errors import UsageError, said_by
 from mm.instrument import assets_of
 from mm.report.figures import heat
 from mm.runs.find import FITS, LAST
@@ -184,7 +184,9 @@ def _start(command: str, texts: Mapping[str, str], knobs: Sequence[Knob], folder
     if _running():
         raise UsageError(f"{st.session_state['job'].name} is still running; wait for it, or stop it")
     placed = {"data_root": str(folders.data_root), "out_root": str(folders.out_root)}
-    words = words_of(command, {**texts, **placed}, knobs)
+    labels = {knob.name: _label(knob) for knob in knobs}
+    with said_by(lambda name: labels.get(name, name)):
+        words = words_of(command, {**texts, **placed}, knobs)
     st.session_state["job"] = StartedCommand(words, f"{command} of {texts['symbol']} {texts['day']}")
 
 

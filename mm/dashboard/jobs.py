@@ -17,7 +17,7 @@ from typing import Any
 
 from mm.base.knobs import REQUIRED, Knob
 from mm.cli.settings_file import ENV_FILE, NO_FILE
-from mm.errors import UsageError
+from mm.errors import Sentence, UsageError, parameter
 
 ENDING_S = 3.0
 """Time for a process to end gracefully before it is killed, s."""
@@ -46,7 +46,7 @@ def words_of(command: str, texts: Mapping[str, str], knobs: Iterable[Knob]) -> l
                     words += [knob.flag, part.strip()]
             knob.read(text)
         elif knob.default is REQUIRED:
-            raise UsageError(f"{knob.flag} ({knob.variable}) is missing; fill it in")
+            raise UsageError(Sentence("{} is missing; fill it in", parameter(knob.name)))
     return words
 
 

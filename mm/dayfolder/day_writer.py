@@ -89,7 +89,7 @@ class DayWriter:
         with ExitStack() as held:
             self._lock = lock_day(folder, held)
             if run_id in runs_of(folder):  # including a run with only torn rows
-                raise RunExists(f"{folder.path} has rows of run {run_id} already; give another --run-id (RUN_ID)")
+                raise RunExists("{} has rows of run {} already; give another {run_id}", folder.path, run_id)
             self.earlier = recover(folder)
             self.venue = venue or venue_of(folder, self.earlier.knobs)
             unseal(folder)
@@ -519,6 +519,6 @@ def lock_day(folder: DayFolder, held: ExitStack) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise TryLater(
-            f"{folder.path} is being written by another process; stop it, or set DATA_ROOT to another folder"
+            "{} is being written by another process; stop it, or set {data_root} to another folder", folder.path
         ) from error
     return lock

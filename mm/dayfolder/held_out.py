@@ -20,7 +20,6 @@ except ImportError:  # not on Windows, where two commands that hold days in the 
     fcntl = None  # type: ignore[assignment]
 
 FILE = "held_out.json"
-WAY_OUT = "--open-held-out (OPEN_HELD_OUT=1; open_held_out=True in Python)"
 Held = Mapping[str, Mapping[str, str | None]]
 """By symbol and day: the date from which the day is no longer held; None for none."""
 
@@ -52,10 +51,15 @@ def refuse_held(data_root: Path, symbol: str, days: Sequence[str]) -> None:
     if held := held_of(data_root, symbol, days):
         several = len(held) > 1
         raise UsageError(
-            f"{symbol} {', '.join(held)}: held out ({data_root / FILE}); leave {'them' if several else 'it'} out, play "
-            f"{'them' if several else 'it'} once with mm evaluate --held-out, or open {'them' if several else 'it'} by "
-            f"{WAY_OUT}, which is written down and printed with every later number of "
-            f"{'these days' if several else 'this day'}"
+            "{} {}: held out ({}); leave {} out, play {} once with mm evaluate {held_out}, or open {} by "
+            "{open_held_out}, which is written down and printed with every later number of {}",
+            symbol,
+            ", ".join(held),
+            data_root / FILE,
+            "them" if several else "it",
+            "them" if several else "it",
+            "them" if several else "it",
+            "these days" if several else "this day",
         )
 
 
@@ -85,9 +89,7 @@ def _changed(data_root: Path) -> Iterator[dict[str, dict[str, str | None]]]:
     try:
         descriptor = os.open(data_root, os.O_RDONLY)
     except OSError as error:
-        raise UsageError(
-            f"--data-root (DATA_ROOT) {data_root}: {error.strerror}; name the folder of the days"
-        ) from error
+        raise UsageError("{data_root} {}: {}; name the folder of the days", data_root, error.strerror) from error
     try:
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

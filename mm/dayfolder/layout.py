@@ -146,7 +146,7 @@ class DayFolder:
         object.__setattr__(self, "symbol", _symbol(self.symbol))
         object.__setattr__(self, "day", plain_days(self.day))
         if not _is_day(self.day):
-            raise UsageError(f"--day (DAY) {self.day!r} is not a day; write YYYYMMDD, such as 20251216")
+            raise UsageError("{day} {!r} is not a day; write YYYYMMDD, such as 20251216", self.day)
 
     @classmethod
     def at(cls, path: Path) -> "DayFolder":
@@ -298,7 +298,7 @@ def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
         symbols = sorted(path.name for path in folder.root.iterdir() if path.is_dir()) if folder.root.is_dir() else []
         known = f"there is no day of {folder.symbol} (symbols: {', '.join(symbols) or 'none'})"
     dead = dead_link(folder.path)
-    raise MissingDay(f"no day folder {folder.path}; {dead or known}; set --data-root, --symbol or --day")
+    raise MissingDay("no day folder {}; {}; set {data_root}, {symbol} or {day}", folder.path, dead or known)
 
 
 def days_of(data_root: Path, symbol: str) -> tuple[str, ...]:
@@ -323,14 +323,12 @@ def _is_day(day: str) -> bool:
 def _symbol(symbol: str) -> str:
     upper = symbol.upper()
     if not upper or not upper.isprintable() or any(char in " /\\,\"'" for char in upper) or upper.startswith("."):
-        raise UsageError(
-            f"--symbol (SYMBOL) {symbol!r} is not a symbol; write it as the exchange does, such as BTCUSDT"
-        )
+        raise UsageError("{symbol} {!r} is not a symbol; write it as the exchange does, such as BTCUSDT", symbol)
     return upper
 
 
 def plain_run_id(run_id: str) -> str:
     """Return *run_id* unchanged; raises UsageError if it cannot be used in the rows of a file."""
     if not run_id or not run_id.isprintable() or any(char in ' ,"' for char in run_id):
-        raise UsageError(f"--run-id (RUN_ID) {run_id!r} is used in CSV rows; use letters, digits, '-', '_' and '.'")
+        raise UsageError("{run_id} {!r} is used in CSV rows; use letters, digits, '-', '_' and '.'", run_id)
     return run_id

@@ -61,8 +61,11 @@ def require_sealed(
         path, what, _ = files[0]
         more = f", and {len(files) - 1} more files differ" if len(files) > 1 else ""
         raise BrokenFile(
-            f"{path}: {what}{more}; restore the day, `mm data repair` repairs what can be repaired, "
-            f"--damaged (DAMAGED) uses the remaining data"
+            "{}: {}{}; restore the day, `mm data repair` repairs what can be repaired, {damaged} uses the remaining "
+            "data",
+            path,
+            what,
+            more,
         )
     return files
 

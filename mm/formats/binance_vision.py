@@ -159,7 +159,7 @@ def kind_of(path: Path, symbol: str) -> str:
             f"Binance's file names"
         )
     if name.upper() != symbol:
-        raise Mismatch(f"{path} is of {name}; --symbol (SYMBOL) is {symbol}")
+        raise Mismatch("{} is of {}; {symbol} is {}", path, name, symbol)
     return kind
 
 

@@ -6,7 +6,7 @@ quanto one pays in a third asset. Some exchanges count linear contracts, whose s
 
 import re
 
-from mm.errors import BrokenFile
+from mm.errors import BrokenFile, Sentence
 from mm.market_data.binance_usdm import COIN_M
 from mm.market_data.captures import FilePlace
 
@@ -53,6 +53,6 @@ def require_linear(exchange: str, symbol: str, place: FilePlace, row: int, *, co
     if name in _COUNTED and not counted:
         raise place.broken(
             f"quantities of {of} are numbers of contracts, not of the base asset",
-            "give --contract-size (CONTRACT_SIZE), the base asset of one contract",
+            Sentence("give {contract_size}, the base asset of one contract"),
             row,
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mm.clock import FIRST_US, LAST_US, US_PER_S, iso
-from mm.errors import OffGrid
+from mm.errors import OffGrid, Sentence
 from mm.formats.event_columns import EventColumns, EventNumbers, numbers_of
 from mm.formats.events import (
     BookEdits,
@@ -540,7 +540,7 @@ def finer_way_out(places: int) -> str:
     if places <= MOST_PLACES:
         return ""
     scale = 1000 ** -((MOST_PLACES - places) // 3)
-    return f"give --price-scale {scale} (PRICE_SCALE): prices are multiplied and quantities divided by it"
+    return str(Sentence("give {price_scale} {}: prices are multiplied and quantities divided by it", scale))
 
 
 def _stamp(exch_us: int, recv_us: int) -> int:

@@ -211,7 +211,7 @@ def _pairs(paths: Sequence[Path], symbol: str) -> list[_Pair]:
                 f"the name has the date; keep LOBSTER's file names"
             )
         if named["symbol"].upper() != symbol:
-            raise Mismatch(f"{path} is of {named['symbol']}; --symbol (SYMBOL) is {symbol}")
+            raise Mismatch("{} is of {}; {symbol} is {}", path, named["symbol"], symbol)
         day = named["day"].replace("-", "")
         try:
             parse_day(day)

@@ -91,8 +91,9 @@ def export_orders(folder: DayFolder, form: str, target: Path, levels: int = LEVE
     """
     if not folder.order_log.is_file():
         raise DataError(
-            f"{folder.path}: it has no order log, so no single orders; simulated days and imports of databento, "
-            f"lobster, bitstamp, hftbacktest's L3 and tables with --order-id-column have one"
+            "{}: it has no order log, so no single orders; simulated days and imports of databento, lobster, "
+            "bitstamp, hftbacktest's L3 and tables with {order_id_column} have one",
+            folder.path,
         )
     files = _lobster_files(folder, target, levels) if form == "lobster" else (target,)
     for path in files:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from mm.errors import OffGrid
+from mm.errors import OffGrid, Sentence
 from mm.formats.event_columns import EventColumns, Prints, Records, Texts
 from mm.formats.feed import finer_way_out
 from mm.formats.orders import OP, Commands, OrderRecords
@@ -42,7 +42,10 @@ _NEEDED = {
     CLEAR: (),
     TRADE: ("side", "price", "quantity"),
 }
-_WAYS_OUT = {"side": "give --side-words, such as 0=bid,1=ask", "order id": "give --order-id-column"}
+_WAYS_OUT = {
+    "side": Sentence("give {side_words}, such as 0=bid,1=ask"),
+    "order id": Sentence("give {order_id_column}"),
+}
 NO_IDS = ("", "0", "null", "none", "nan")
 
 

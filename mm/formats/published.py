@@ -117,7 +117,7 @@ def fetch_day(
     """
     folder = DayFolder(data_root, wanted.symbol, wanted.day)
     if folder.path.is_dir() and any(folder.path.iterdir()):
-        raise RunExists(f"{folder.path} already contains a day; move it away, or fetch into another --data-root")
+        raise RunExists("{} already contains a day; move it away, or fetch into another {data_root}", folder.path)
     home = folder.path.with_name(wanted.day + DOWNLOADS)
     place = DayFolder(home, wanted.symbol, wanted.day)
     with ExitStack() as held:
@@ -147,8 +147,10 @@ def _loaded(downloads: Downloads, wanted: PublishedFiles, kind: str) -> Loaded:
         raise NotPublished(f"{error}; {_nearest(downloads, wanted, kind)}") from None
     if wanted.sha256 and loaded.sha256 not in wanted.sha256:
         raise BrokenFile(
-            f"{loaded.url}: its sha256 is {loaded.sha256}, which is not one of --sha256 (SHA256); the server has "
-            f"replaced the file, or the hash is of another file"
+            "{}: its sha256 is {}, which is not one of {sha256}; the server has replaced the file, or the hash is of "
+            "another file",
+            loaded.url,
+            loaded.sha256,
         )
     return loaded
 

@@ -70,13 +70,11 @@ def form_of(
     allowed = ", ".join(form for form in FORMATS if FORMATS[form].counts)
     if contract_size is not None and not counts:
         raise UsageError(
-            f"--contract-size (CONTRACT_SIZE) is for {allowed}; --format {name} has quantities of the base asset: "
-            f"leave it out"
+            "{contract_size} is for {}; --format {} has quantities of the base asset: leave it out", allowed, name
         )
     if price_scale is not None and not counts:
         raise UsageError(
-            f"--price-scale (PRICE_SCALE) is for {allowed}; prices of --format {name} have at most eight places: "
-            f"leave it out"
+            "{price_scale} is for {}; prices of --format {} have at most eight places: leave it out", allowed, name
         )
     if columns is not None and name != "table":
         raise UsageError(f"--format {name} has columns of its own; name columns only with --format table")

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mm.clock import iso
-from mm.errors import BrokenFile, UsageError
+from mm.errors import BrokenFile, Sentence, UsageError, parameter
 from mm.formats import order_table
 from mm.formats.contracts import require_linear
 from mm.formats.event_columns import EventColumns
@@ -120,8 +120,8 @@ class TableColumns:
         for pair in text.split(",") if text else ():
             word, equals, meaning = pair.strip().partition("=")
             if not equals or meaning.lower() not in allowed:
-                flag = f"--{name.replace('_', '-')} ({name.upper()})"
-                raise UsageError(f"{flag} {pair!r} is not WORD=MEANING with a meaning of {', '.join(allowed)}")
+                form = f"WORD=MEANING with a meaning of {', '.join(allowed)}"
+                raise UsageError("{} {!r} is not {}", parameter(name), pair, form)
             known[word.lower()] = allowed[meaning.lower()]
         return known
 
@@ -267,7 +267,7 @@ class TableReader(FileReader):
         sides = self._words(table, block, "side")
         if 0 in sides and (at := next((n for n, side in enumerate(sides) if not side and kinds[n] != TRADE), -1)) >= 0:
             what = f"{table.names['side']} is {block.cells[table.names['side']][at]!r}, and a level needs a side"
-            raise table.place.broken(what, "give --side-words, such as 0=bid,1=ask", block.row(at))
+            raise table.place.broken(what, Sentence("give {side_words}, such as 0=bid,1=ask"), block.row(at))
         return sides
 
     def _words(self, table: _Table, block: RowBlock, name: str) -> list[Any]:
@@ -275,7 +275,9 @@ class TableReader(FileReader):
         values = [words.get(text.lower(), words) for text in block.cells[column].to_list()]
         if words in values:
             at = values.index(words)
-            way_out = f"give --{name}-words" if name != "maker" else "give a column of true and false, or --side-column"
+            way_out = Sentence("give {}", parameter(f"{name}_words"))
+            if name == "maker":
+                way_out = Sentence("give a column of true and false, or {side_column}")
             what = f"{column} is {block.cells[column][at]!r}, not one of {', '.join(filter(None, words))}"
             raise table.place.broken(what, way_out, block.row(at))
         return values
@@ -318,8 +320,7 @@ class TableReader(FileReader):
             if name not in table.names:
                 wanted = getattr(chosen, name) or f"of the {name}"
                 what = f"no column {wanted} among {', '.join(table.columns)[:160]}"
-                flag = f"--{name.replace('_', '-')}-column ({name.upper()}_COLUMN)"
-                raise table.place.broken(what, f"give {flag}", 1)
+                raise table.place.broken(what, Sentence("give {}", parameter(f"{name}_column")), 1)
         first = next(table.blocks(lambda _: None), None)
         if first is None:
             raise BrokenFile(f"{path}: the file has no rows; {COPY_AGAIN}")
@@ -331,7 +332,7 @@ class TableReader(FileReader):
             table.kind = self._kind_told(table, first)
         if table.kind != TRADES and not table.levels and "side" not in table.names:
             what = f"no column of the side among {', '.join(table.columns)[:160]}"
-            raise table.place.broken(what, "give --side-column (SIDE_COLUMN), or --trade-files", 1)
+            raise table.place.broken(what, Sentence("give {side_column}, or {trade_files}"), 1)
         return table
 
     def _learn_words(self, table: _Table, first: pl.DataFrame) -> None:
@@ -350,7 +351,7 @@ class TableReader(FileReader):
             side = side_of_true(column, is_maker=True)
             if not side:
                 what = f"{column} does not say whose order was the maker's"
-                raise table.place.broken(what, "give --side-column and --side-words", 1)
+                raise table.place.broken(what, Sentence("give {side_column} and {side_words}"), 1)
             table.words["maker"] = {"": 0, "null": 0, **flags_by({True: side, False: -side})}
             table.said.append(f"true of {column} is a {'buying' if side > 0 else 'selling'} aggressor")
 
@@ -367,10 +368,14 @@ class TableReader(FileReader):
         whole = true_is_whole_book(column)
         if whole is None:
             what = f"{column} holds {', '.join(sorted(found))}: its name does not tell whether true is a whole book"
-            raise table.place.broken(what, "give --kind-words true=snapshot,false=change, or the other way round", 1)
+            raise table.place.broken(
+                what, Sentence("give {kind_words} true=snapshot,false=change, or the other way round"), 1
+            )
         kinds = {whole: SNAPSHOT, not whole: CHANGE}
         table.words["kind"] = {**flags_by(kinds), **given}
-        table.said.append(f"true of {column} is a {kinds[True]}, false a {kinds[False]} (--kind-words says otherwise)")
+        table.said.append(
+            f"true of {column} is a {kinds[True]}, false a {kinds[False]} ({parameter('kind_words')} says otherwise)"
+        )
 
     def _sides(self, table: _Table, found: set[str]) -> dict[str, Any]:
         given, column = self._given["side"], table.names["side"]
@@ -380,7 +385,7 @@ class TableReader(FileReader):
         side = side_of_true(column)
         if not side:
             what = f"{column} holds {', '.join(sorted(found))}: its name does not tell which side that is"
-            raise table.place.broken(what, "give --side-words, such as 1=bid,0=ask", 1)
+            raise table.place.broken(what, Sentence("give {side_words}, such as 1=bid,0=ask"), 1)
         table.said.append(f"true of {column} is {'bid or buy' if side > 0 else 'ask or sell'}")
         return {"": 0, **flags_by({True: side, False: -side}), **given}
 
@@ -392,14 +397,18 @@ class TableReader(FileReader):
         )
         if "side" not in table.names:
             what = f"no column {self._columns.side or 'of the side'} among {', '.join(table.columns)[:160]}"
-            way_out = "give --side-column (of several names with commas a file's first one counts), or --trade-files"
+            way_out = Sentence(
+                "give {side_column} (of several names with commas a file's first one counts), or {trade_files}"
+            )
             raise table.place.broken(what, way_out, 1)
         if are_flags(words):
             words = set(re.findall("bid|ask|buy|sell", table.names["side"].lower()))
         if bool(words & _BOOK_WORDS) != bool(words & _TRADE_WORDS):
             return CHANGES if words & _BOOK_WORDS else TRADES
         what = f"whether its rows are trades, changes of levels or whole books cannot be told from {sorted(words)[:6]}"
-        raise table.place.broken(what, "give --trade-files, --change-files or --book-files, or --kind-column", 1)
+        raise table.place.broken(
+            what, Sentence("give {trade_files}, {change_files} or {book_files}, or {kind_column}"), 1
+        )
 
     def _check_named(self) -> None:
         """Refuse an option whose column no file has."""
@@ -407,7 +416,7 @@ class TableReader(FileReader):
             named = getattr(self._columns, option.name)
             if named and option.name in _NAMED and not any(option.name in table.names for table in self._tables):
                 columns = ", ".join(self._tables[0].columns)[:160]
-                way_out = f"correct --{option.name.replace('_', '-')}-column ({option.name.upper()}_COLUMN)"
+                way_out = Sentence("correct {}", parameter(f"{option.name}_column"))
                 raise self._tables[0].place.broken(f"no file has a column {named}; here are {columns}", way_out, 1)
 
     def _column(self, table: _Table, name: str) -> str | None:
@@ -420,9 +429,7 @@ class TableReader(FileReader):
         for pattern in [self._columns.levels] if self._columns.levels else _LEVELS:
             parts = pattern.split(",")
             if len(parts) not in (2, 4):
-                raise UsageError(
-                    f"--levels (LEVELS) {pattern!r} must be four columns, such as {_LEVELS[0]}, or two of pairs"
-                )
+                raise UsageError("{levels} {!r} must be four columns, such as {}, or two of pairs", pattern, _LEVELS[0])
             if "{n}" not in pattern:
                 if all(part in table.columns for part in parts):
                     return parts
@@ -529,13 +536,13 @@ def _instants(table: _Table, block: RowBlock, column: str, stated: str | None) -
     unit = table.units.get(column) or stated or unit_of(text[0])
     if not unit:
         what = f"{column} is {text[0]!r}, neither a Unix time nor an ISO 8601 instant"
-        raise table.place.broken(what, "give --time-column and --time-unit", block.row(0))
+        raise table.place.broken(what, Sentence("give {time_column} and {time_unit}"), block.row(0))
     table.units[column] = unit
     instants = instants_us(text, unit)
     if instants.null_count():
         at = instants.is_null().arg_max() or 0
         what = f"{column} is {text[at]!r}, not a time in {unit}"
-        raise table.place.broken(what, "correct the row, or give --time-unit", block.row(at))
+        raise table.place.broken(what, Sentence("correct the row, or give {time_unit}"), block.row(at))
     return instants.to_list()
 
 

@@ -10,7 +10,7 @@ from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 
-from mm.errors import BrokenFile
+from mm.errors import BrokenFile, Sentence
 from mm.formats.contracts import require_linear
 from mm.formats.events import BytesRead, FileTrade, LevelChanges, TimedEvent, WholeBook
 from mm.formats.feed import FileReader
@@ -107,7 +107,7 @@ class TardisReader(FileReader):
             if name != self._exchange:
                 at = block.first_row + (block.cells["exchange"].eq(name).arg_max() or 0)
                 what = f"a row of the exchange {name!r} among those of {self._exchange!r}"
-                raise place.broken(what, "import the files of each exchange into another --data-root", at)
+                raise place.broken(what, Sentence("import the files of each exchange into another {data_root}"), at)
 
 
 def _message(rows: Sequence[_Row], place: FilePlace) -> TimedEvent:

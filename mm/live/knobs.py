@@ -7,6 +7,7 @@ from typing import NamedTuple
 from mm.base.knobs import REQUIRED, SWITCH, base_url, decimal, integer, knob, matching, number, one_of
 from mm.base.markets import SPOT
 from mm.base.private_file import read_private
+from mm.errors import parameter
 
 BOX, TESTNET, PRODUCTION, API = "box", "testnet", "production", "api"
 _URL = matching(r"wss?://[^\s?#]+", "the complete address of a WebSocket API, such as wss://host:443/ws-api/v3", "URL")
@@ -51,7 +52,7 @@ class Trading:
         if self.api_token_file is None:
             return ""
         path = Path(self.api_token_file).expanduser()
-        return read_private(path, "--api-token-file (API_TOKEN_FILE)").decode("ascii", "replace").strip()
+        return read_private(path, parameter("api_token_file")).decode("ascii", "replace").strip()
 
 
 @dataclass(frozen=True, kw_only=True)

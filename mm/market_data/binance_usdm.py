@@ -141,8 +141,9 @@ class BinanceUsdm(BinanceSpot):
         """*trade_stream* must be ``trade``, since ``aggTrade`` has another address; else UsageError."""
         if trade_stream != "trade":
             raise UsageError(
-                f"--trade-stream (TRADE_STREAM) {trade_stream}: USD-M sends it under /market, the depth under /public, "
-                f"and only one connection is recorded; use trade"
+                "{trade_stream} {}: USD-M sends it under /market, the depth under /public, and only one connection is "
+                "recorded; use trade",
+                trade_stream,
             )
         stream = quote(symbol.lower())
         return f"{base}/public/stream?streams={stream}@depth@100ms/{stream}@trade"

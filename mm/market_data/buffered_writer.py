@@ -323,8 +323,11 @@ class CsvWriter(RowWriter):
             if not set(first_row[:-1].split(b",")) & set(header[:-1].split(b",")):
                 raise BrokenFile(f"{path}: its first row is {first_row[:80]!r}, not a header; run `mm data repair`")
             raise Mismatch(
-                f"{path}: has {first_row.count(b',') + 1} columns, this run writes {len(columns)}; a day keeps the "
-                f"columns (and TOP_N) it began with: record with the same --top-n, or into another --data-root"
+                "{}: has {} columns, this run writes {}; a day keeps the columns (and {top_n}) it began with: record "
+                "with the same {top_n}, or into another {data_root}",
+                path,
+                first_row.count(b",") + 1,
+                len(columns),
             )
 
     def add(self, line: str) -> None:

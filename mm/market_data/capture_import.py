@@ -25,7 +25,7 @@ from mm.dayfolder.day_writer import DayWriter
 from mm.dayfolder.layout import SPOT, DayFolder
 from mm.dayfolder.ledger import FUNDING_DOUBT, GRID, NO_EXECUTION
 from mm.dayfolder.manifest import sealed_contents, write_manifest
-from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError
+from mm.errors import BrokenFile, Mismatch, OffGrid, RunExists, UsageError, parameter
 from mm.instrument import Instrument, e8, from_exchange_info, short_text
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.binance_usdm import BINANCE_USDM, COIN_M, FundingDoubt, FundingState
@@ -77,9 +77,9 @@ class Staging:
         """
         place = DayFolder(self._root, self._symbol, day).path
         if dead := dead_link(place):
-            raise UsageError(f"--data-root (DATA_ROOT) {self._root}: {dead}; create that folder, or remove the link")
+            raise UsageError("{data_root} {}: {}; create that folder, or remove the link", self._root, dead)
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
-            raise RunExists(f"{place} already contains a recorded day; move it, or import into another --data-root")
+            raise RunExists("{} already contains a recorded day; move it, or import into another {data_root}", place)
         beside = target_of(place)
         beside = beside.with_name(beside.name + PARTIAL)
         try:
@@ -89,7 +89,7 @@ class Staging:
                 f"{beside} already exists: another import is running or was killed; if none is running, remove it"
             ) from error
         except OSError as error:
-            raise UsageError(f"--data-root (DATA_ROOT) {self._root}: cannot be written ({error.strerror})") from error
+            raise UsageError("{data_root} {}: cannot be written ({})", self._root, error.strerror) from error
         folder = DayFolder(beside, self._symbol, day)
         self.folders.append(folder)
         self._writer = self._make(folder)
@@ -178,10 +178,10 @@ class ImportOptions:
         for name, least in (("tick_size", 1), ("qty_step", 1), ("min_notional", 0)):
             text: str | None = getattr(self, name)
             if text is not None and _e8_or(text, -1) < least:
-                flag = f"--{name.replace('_', '-')} ({name.upper()})"
-                raise UsageError(f"{flag} {text!r} is not a decimal of at least {short_text(least)}, such as 0.01")
+                wanted = f"a decimal of at least {short_text(least)}, such as 0.01"
+                raise UsageError("{} {!r} is not {}", parameter(name), text, wanted)
         if self.trade_stream not in (None, "trade", "aggTrade"):
-            raise UsageError(f"--trade-stream (TRADE_STREAM) {self.trade_stream!r} is not trade or aggTrade")
+            raise UsageError("{trade_stream} {!r} is not trade or aggTrade", self.trade_stream)
 
     @property
     def tick_e8(self) -> int | None:
@@ -214,8 +214,10 @@ def import_captures(  # noqa: PLR0913 - a public function
         raise UsageError("no capture was given; give at least one file")
     if COIN_M.search(symbol.upper()):
         raise BrokenFile(
-            f"{paths[0]}: --symbol (SYMBOL) {symbol.upper()} is an inverse contract (COIN-M): it pays in the coin, and "
-            f"the replay knows only price times quantity; import the contract in USDT"
+            "{}: {symbol} {} is an inverse contract (COIN-M): it pays in the coin, and the replay knows only price "
+            "times quantity; import the contract in USDT",
+            paths[0],
+            symbol.upper(),
         )
 
     def whole(read_as: CaptureForm) -> ImportReport:
@@ -416,8 +418,10 @@ class _Import:
         """Return whether to use a message where partial books are the book; changes are refused."""
         if isinstance(message, DepthUpdate):
             raise BrokenFile(
-                f"{capture.lines.path}:{line}: changes of the book begin after whole books of the best levels "
-                f"(depthN); import the file in two parts, each into another --data-root"
+                "{}:{}: changes of the book begin after whole books of the best levels (depthN); import the file in "
+                "two parts, each into another {data_root}",
+                capture.lines.path,
+                line,
             )
         return not isinstance(message, DepthSnapshot)
 
@@ -462,9 +466,14 @@ class _Import:
         tick, seen = short_text(given), short_text(self.grid.seen_tick_e8)
         share = "all" if len(off) == count else f"{len(off):,} of"
         raise OffGrid(
-            f"{self.symbol}: {share} {count:,} prices of the capture, such as {off[0]}, are not multiples of tick size "
-            f"{tick}, every price is a multiple of {seen}: give the exchange's own --tick-size (TICK_SIZE), or leave "
-            f"it out"
+            "{}: {} {:,} prices of the capture, such as {}, are not multiples of tick size {}, every price is a "
+            "multiple of {}: give the exchange's own {tick_size}, or leave it out",
+            self.symbol,
+            share,
+            count,
+            off[0],
+            tick,
+            seen,
         )
 
     def _conclude(self, report: ImportReport, session: ImportSession) -> None:
@@ -486,7 +495,7 @@ class _Import:
                     f"{name} {short_text(seen)} is inferred from {of}, and may differ on another day; give {flag} if "
                     f"the exchange's is {otherwise}"
                 )
-        report.warnings += [NO_MIN_NOTIONAL] * (known is None and options.min_notional is None)
+        report.warnings += [str(NO_MIN_NOTIONAL)] * (known is None and options.min_notional is None)
         report.warnings += grid.too_fine(options.tick_e8 or 0, sum(day.book.diffs for day in report.days))
         tick_e8, step_e8 = tick_e8 or grid.seen_tick_e8, step_e8 or found_e8
         if tick_e8 and step_e8:
@@ -513,7 +522,7 @@ class _Import:
             report.warnings.append(
                 f"some prices or quantities are off tick size {short_text(tick_e8)} or quantity step "
                 f"{short_text(step_e8)}; the ledger contains the steps that divide them (anomaly grid); give "
-                f"--tick-size and --qty-step if these are not the exchange's"
+                f"{parameter('tick_size')} and {parameter('qty_step')} if these are not the exchange's"
             )
         if silent := [day.day for day in report.days if not day.trades and day.synced]:
             report.warnings.append(
@@ -536,8 +545,8 @@ class _Import:
         if step and step.coarse_e8 > instrument.lot_e8:
             report.warnings.append(
                 f"the quantity step seems to change: quantities are multiples of {short_text(step.before_e8)} up to "
-                f"{iso(step.us)}, of {short_text(step.after_e8)} from then on; --qty-step {short_text(step.coarse_e8)} "
-                f"is on both grids"
+                f"{iso(step.us)}, of {short_text(step.after_e8)} from then on; {parameter('qty_step')} "
+                f"{short_text(step.coarse_e8)} is on both grids"
             )
 
     def _write_orders(self, report: ImportReport, staging: Staging, captures: Sequence[CaptureLike]) -> None:
@@ -563,11 +572,15 @@ class _Import:
         if unread and self.symbol in symbols:
             count = sum(one.unread_lines for one in read)
             return BrokenFile(
-                f"{names}: none of {count:,} messages of {self.symbol} can be used: {unread[0]}; give messages of "
-                f"Binance, or those of another exchange as a table (--format table, for fine prices with --price-scale)"
+                "{}: none of {:,} messages of {} can be used: {}; give messages of Binance, or those of another "
+                "exchange as a table (--format table, for fine prices with {price_scale})",
+                names,
+                count,
+                self.symbol,
+                unread[0],
             )
         if symbols:
-            return Mismatch(f"{names}: no message of {self.symbol}; --symbol (SYMBOL) can be {_named(symbols)}")
+            return Mismatch("{}: no message of {}; {symbol} can be {}", names, self.symbol, _named(symbols))
         return BrokenFile(f"{names}: {self.form.nothing}")
 
 

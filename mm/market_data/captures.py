@@ -27,7 +27,7 @@ from mm.base.paths import shown_name
 from mm.clock import LAST_US, US_PER_S, iso, stamp_to_us
 from mm.dayfolder.layout import SPOT, USDM, DayFolder
 from mm.dayfolder.line_files import GZIP_FORMAT
-from mm.errors import BrokenFile, OffGrid
+from mm.errors import BrokenFile, OffGrid, Sentence
 from mm.market_data.binance_spot import BINANCE_SPOT
 from mm.market_data.grid import Grid
 from mm.market_data.message_batch import MessageBatch
@@ -243,9 +243,10 @@ class FilePlace:
     ends_early: bool = False
     symbols: Counter[str] = field(default_factory=Counter)
 
-    def broken(self, what: str, way_out: str, row: int | None = None) -> BrokenFile:
+    def broken(self, what: str, way_out: Sentence | str, row: int | None = None) -> BrokenFile:
         """Return the error with file and row (default: the last)."""
-        return BrokenFile(f"{self.path}:{self.number if row is None else row}: {what}; {way_out}")
+        row = self.number if row is None else row
+        return BrokenFile("{}:{}: {}; {}", self.path, row, what, way_out)
 
 
 class CaptureLike(Protocol):

@@ -26,7 +26,7 @@ from mm.dayfolder.day_grids import read_grids
 from mm.dayfolder.day_writer import DayWriter, lock_day
 from mm.dayfolder.layout import SPOT, DayFolder
 from mm.dayfolder.recovery import damage_of, read_schema, require_ledger, require_sealable, set_aside
-from mm.errors import Mismatch, RunExists, TryLater, UsageError
+from mm.errors import Mismatch, RunExists, TryLater, UsageError, parameter
 from mm.market_data.buffered_writer import NO_SPACE
 
 ALWAYS = "always"
@@ -139,7 +139,7 @@ class Days:
         existing = next(path for path in (self.data_root, *self.data_root.absolute().parents) if path.exists())
         free_mb = shutil.disk_usage(existing).free / 1e6
         if free_mb < self.min_free_mb:
-            message = f"{free_mb:.0f} MB are free, --min-free-mb (MIN_FREE_MB) is {self.min_free_mb:.0f}"
+            message = f"{free_mb:.0f} MB are free, {parameter('min_free_mb')} is {self.min_free_mb:.0f}"
             raise OSError(errno.ENOSPC, message, str(existing))
 
     def open(self, day: str, at_us: int, instrument: str | None = None) -> DayWriter:
@@ -219,7 +219,7 @@ class Days:
                 raise
             reason = f"cannot be written ({error.strerror})"
             kind = TryLater if error.errno in _UNWRITABLE else UsageError
-            raise kind(f"--data-root (DATA_ROOT) {self.data_root}: {reason}; make it writable") from error
+            raise kind("{data_root} {}: {}; make it writable", self.data_root, reason) from error
 
     def _writer(self, folder: DayFolder, instrument: str | None) -> DayWriter:
         for run_id in self._run_ids():
@@ -246,16 +246,21 @@ class Days:
         before = read_schema(folder).venue or self.venue
         if before != self.venue:
             raise Mismatch(
-                f"{folder.path} is a day of {before}, this run is of {self.venue} (--market, MARKET); record "
-                f"each market into a --data-root of its own"
+                "{} is a day of {}, this run is of {} ({market}); record each market into a {data_root} of its own",
+                folder.path,
+                before,
+                self.venue,
             )
 
     def _check_stream(self, writer: DayWriter) -> None:
         before = writer.earlier.knobs.get("trade_stream", self.trade_stream)
         if before != self.trade_stream:
             raise Mismatch(
-                f"{writer.folder.path} was started with --trade-stream (TRADE_STREAM) {before}, this run has "
-                f"{self.trade_stream}; their ids are not comparable: record that stream, or into another --data-root"
+                "{} was started with {trade_stream} {}, this run has {}; their ids are not comparable: record that "
+                "stream, or into another {data_root}",
+                writer.folder.path,
+                before,
+                self.trade_stream,
             )
 
     def _begin(self, writer: DayWriter, at_us: int, replaced: Mapping[str, Any] | None) -> None:

@@ -179,8 +179,11 @@ class Downloads:
     def _check_size(self, place: str, size: int) -> None:
         if size > self._most_bytes:
             raise UsageError(
-                f"--max-download-mb (MAX_DOWNLOAD_MB) was {self._most_bytes / 1e6:g}: {self._base_url}{place} has "
-                f"{size / 1e6:,.1f} MB; raise it, or choose a quieter symbol or day"
+                "{max_download_mb} was {:g}: {}{} has {:,.1f} MB; raise it, or choose a quieter symbol or day",
+                self._most_bytes / 1000000.0,
+                self._base_url,
+                place,
+                size / 1000000.0,
             )
 
     def _require_published(self, answer: httpx.Response, place: str) -> None:
@@ -191,7 +194,7 @@ class Downloads:
         if answer.status_code in _LATER:
             raise _Transient(f"HTTP {answer.status_code}", retry_after_s(answer.headers.get("Retry-After")))
         if answer.status_code not in (200, 206, 404):
-            raise DataError(f"{answer.url} returned HTTP {answer.status_code}; check --fetch-url (FETCH_URL)")
+            raise DataError("{} returned HTTP {}; check {fetch_url}", answer.url, answer.status_code)
         return answer
 
     def _retried(self, place: str, attempt: Callable[[], Found]) -> Found:

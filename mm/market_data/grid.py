@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal, InvalidOperation
 from math import gcd
 
-from mm.errors import OffGrid
+from mm.errors import OffGrid, Sentence, parameter
 from mm.instrument import E8, e8, short_text
 from mm.market_data.local_orderbook import Level
 
@@ -18,9 +18,9 @@ MOST_E8 = 10**19
 MOST_SHOWN_E8 = 2**63 - 1
 """The largest quantity that the exchange displays, in 1e-8; larger ones appear as this value, which is on no grid."""
 
-NO_MIN_NOTIONAL = (
-    "the minimum notional is unknown, so a backtest without QUOTE_QTY quotes one quantity step, whatever its value; "
-    "give --min-notional (exchangeInfo has it), or set QUOTE_QTY"
+NO_MIN_NOTIONAL = Sentence(
+    "the minimum notional is unknown, so a backtest without {quote_qty} quotes one quantity step, whatever its value; "
+    "give {min_notional} (exchangeInfo has it), or set {quote_qty}"
 )
 """The warning of an import whose instrument has no minimum notional."""
 
@@ -127,8 +127,9 @@ class Grid:
             return []
         return [
             f"every price of the capture is a multiple of {seen}, {self.seen_tick_e8 // tick_e8} times tick size "
-            f"{short_text(tick_e8)}: if {seen} is the exchange's tick size, import again with --tick-size {seen}; with "
-            f"too fine a tick, quotes rest and fill at prices that do not exist on the exchange"
+            f"{short_text(tick_e8)}: if {seen} is the exchange's tick size, import again with "
+            f"{parameter('tick_size')} {seen}; with too fine a tick, quotes rest and fill at prices that do not exist "
+            f"on the exchange"
         ]
 
 

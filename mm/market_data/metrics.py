@@ -146,8 +146,7 @@ async def metrics_served(
         )
     except OSError as error:
         raise UsageError(
-            f"--metrics-port (METRICS_PORT) was '{port}': {host}:{port} cannot be bound ({error.strerror}); "
-            f"give another port"
+            "{metrics_port} was '{}': {}:{} cannot be bound ({}); give another port", port, host, port, error.strerror
         ) from error
     async with server:
         yield int(server.sockets[0].getsockname()[1])

@@ -24,7 +24,7 @@ from mm.cli.exits import named
 from mm.cli.interrupts import at_ending_signals
 from mm.cli.task_knobs import SPOT_REST, SPOT_STREAMS, BinanceMarket, Recorder, Sources
 from mm.clock import now_us, run_stamp
-from mm.errors import DataError, MissingDay, MMError, UsageError
+from mm.errors import DataError, MissingDay, MMError, UsageError, parameter
 from mm.market_data.binance_usdm import MARKETS
 from mm.market_data.contract_feed import ContractStreams, addresses
 from mm.market_data.days import Days, WindowRule
@@ -146,7 +146,7 @@ def _print_status(console: Console, source: Source) -> None:
     for symbol in source.symbol.split(","):
         report = read_health(source.data_root, symbol)
         if report is None:
-            raise MissingDay(f"no recording of {symbol} has a health file below {source.data_root}; set --data-root")
+            raise MissingDay("no recording of {} has a health file below {}; set {data_root}", symbol, source.data_root)
         alive = is_running(report, socket.gethostname(), process_exists)
         trouble = trouble_of(report, at_us, alive=alive)
         answers[symbol] = {**msgspec.to_builtins(report), "alive": alive, "trouble": trouble}
@@ -221,7 +221,7 @@ def of_market(recorder: Recorder, market: str = "spot") -> Recorder:
     venue = MARKETS[market]
     named = ((recorder.ws_url, SPOT_STREAMS), (recorder.rest_url, SPOT_REST))
     urls = [own if url == spot else url for (url, spot), own in zip(named, venue.bases, strict=True)]
-    for label, url in zip(("--ws-url (WS_URL)", "--rest-url (REST_URL)"), urls, strict=True):
+    for label, url in zip(map(parameter, ("ws_url", "rest_url")), urls, strict=True):
         try:
             venue.check_address(url)
         except WrongMarket as error:

@@ -160,7 +160,7 @@ class Recording:
         symbol = self._parts.days.symbol
         refusal = await self._parts.rest.rest.refusal(symbol)
         if refusal:
-            raise SymbolRefused(f"--symbol (SYMBOL) {symbol!r} is not known: {refusal}")
+            raise SymbolRefused("{symbol} {!r} is not known: {}", symbol, refusal)
 
     async def _unless_unknown(self) -> None:
         if self._known:

@@ -214,7 +214,7 @@ def _copied(file: SampleFile, folder: Path, kept: Path) -> Path:
                 write_atomic(target, content)
                 return target
         raise BrokenFile(f"{path}: its bytes are not those that were published (sha256 {file.sha256}); remove it")
-    raise DataError(f"{kept} (MM_SAMPLES) has no {file.name}; unset MM_SAMPLES to download it")
+    raise DataError("{} ({mm_samples}) has no {}; unset {mm_samples} to download it", kept, file.name)
 
 
 def _candidates(file: SampleFile, kept: Path) -> Iterator[Path]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.rules import Execution
 from mm.clock import us_from_ms
-from mm.errors import UsageError
+from mm.errors import Sentence, UsageError
 from mm.instrument import e8
 from mm.play.knobs import Models
 from mm.play.models import PlayModels, check_names, read_fitted, takes_clustering, trained_days
@@ -102,8 +102,10 @@ def fallback_of(windows: "Windows", models: Models, tapes: "Sequence[Tape]") -> 
         params = {"A": fitted.A, "k": fitted.k} if isinstance(fitted, PoissonFit) and fitted.usable else {}
     if not all(isinstance(params.get(name), int | float) for name in ("A", "k")):
         raise UsageError(
-            "--fallback-policy (FALLBACK_POLICY) global_default needs one A and k: FILL_PARAMS_FILE=<a usable fit>, "
-            'or FILL_PARAMS_JSON=\'{"A": .., "k": ..}\''
+            Sentence(
+                "{fallback_policy} global_default needs one A and k: a usable fit as {fill_params_file}, or "
+                '{{"A": .., "k": ..}} as {fill_params_json}'
+            )
         )
     return Fallback("global_default", max_age_s, default=(params["A"], params["k"]))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.parameters import declaration_of
-from mm.base.knobs import as_arguments, closest, knobs, typed
+from mm.base.knobs import closest, knobs, typed
 
 
 def parameter_way(name: str, known: Iterable[str], *, python: bool = False) -> str:
@@ -40,6 +40,5 @@ def groups_of(groups: Iterable[type], settings: Mapping[str, Any], what: str) ->
         if name not in known:
             way = parameter_way(name, known, python=True) or closest(name, known)
             raise TypeError(f"{what}() got an unexpected keyword argument {name!r}{way}")
-    with as_arguments(groups):
-        read = {name: None if value is None else known[name].read(typed(value)) for name, value in settings.items()}
-        return [group(**{knob.name: read[knob.name] for knob in knobs(group) if knob.name in read}) for group in groups]
+    read = {name: None if value is None else known[name].read(typed(value)) for name, value in settings.items()}
+    return [group(**{knob.name: read[knob.name] for knob in knobs(group) if knob.name in read}) for group in groups]

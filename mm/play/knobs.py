@@ -221,8 +221,9 @@ class Models:
     def __post_init__(self) -> None:
         if self.fill_params_json is not None and self.fill_params_file is not None:
             raise UsageError(
-                f"--fill-params-file (FILL_PARAMS_FILE) {str(self.fill_params_file)!r} and --fill-params-json "
-                f"(FILL_PARAMS_JSON) {self.fill_params_json!r} were both given; give one of them"
+                "{fill_params_file} {!r} and {fill_params_json} {!r} were both given; give one of them",
+                str(self.fill_params_file),
+                self.fill_params_json,
             )
 
     def trusted(self) -> tuple[str, ...]:

@@ -167,7 +167,9 @@ def on_one_grid(opened: "Sequence[Tape]") -> "list[Tape]":
     if len(ticks) > 1:
         named = ", ".join(f"{name} has {short_text(tick)}" for tick, name in ticks.items())
         raise Mismatch(
-            f"{opened[0].symbol}: the days have different tick sizes ({named}); run them separately, or set --tick-size"
+            "{}: the days have different tick sizes ({}); run them separately, or set {tick_size}",
+            opened[0].symbol,
+            named,
         )
     lot_e8 = math.gcd(*(tape.instrument.lot_e8 for tape in opened))
     opened = [tape.with_lot(lot_e8) for tape in opened]
@@ -249,8 +251,9 @@ def feed_of_market(
         if ours is None or theirs is None:
             lacking = own[0].symbol if ours is None else tapes[0].symbol
             raise Mismatch(
-                f"OTHERS: {name} has feed_latency_ms, but {lacking} has no exchange times to place its events by; "
-                f"leave it out"
+                "{others}: {} has feed_latency_ms, but {} has no exchange times to place its events by; leave it out",
+                name,
+                lacking,
             )
         tapes = [placed(tape, ours - theirs) for tape in tapes]
     elif ours is not None and theirs is not None and abs(theirs - ours) > CLOCKS_US:
@@ -287,7 +290,10 @@ def _overlap(name: str, own: Sequence[Tape], tapes: Sequence[Tape]) -> str:
     if both == 0 and length:
         spans = [f"{span[0].symbol} covers {iso(span[0].start_us)} to {iso(span[-1].end_us)}" for span in (tapes, own)]
         raise Mismatch(
-            f"OTHERS: {name} does not overlap with the run: {spans[0]}, {spans[1]}; give days that both markets have"
+            "{others}: {} does not overlap with the run: {}, {}; give days that both markets have",
+            name,
+            spans[0],
+            spans[1],
         )
     if both >= LITTLE * length:
         return ""

@@ -17,7 +17,7 @@ from mm.backtest.quotes.curve import avellaneda_stoikov_of_curve
 from mm.backtest.quotes.steps import Gated
 from mm.base.settings import settings
 from mm.base.user_code import NAME, import_trusted, refuse_code_of
-from mm.errors import BrokenFile, DataError, Mismatch, UsageError
+from mm.errors import BrokenFile, DataError, Mismatch, Sentence, UsageError
 from mm.instrument import E8, short_text
 from mm.play.knobs import Models
 from mm.play.names import Registry, accepted_by, construct, require_signature, resolve
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 DEFAULT_K = 1.0  # per tick; used by quote models without a fit, except the default strategy, whose k is `touch`
-PAIRS = 'FILL_PARAMS_JSON: hybrid takes {"models": [[name, {parameters}], ...]}'
+PAIRS = Sentence('{fill_params_json}: hybrid takes {{"models": [[name, {{parameters}}], ...]}}')
 # Share by which a run's quantity may differ from that of its fit. The default clip follows the price, which moves by a
 # few per cent from day to day; clips of 1 and 10 times the minimum quantity differ in their fills by a third (see
 # docs/calibration.md), so a tenth more or less changes them by some 2 %, less than the interval of the fills.
@@ -174,8 +174,9 @@ class PlayModels:
         fitted, draws_wanted = self.fitted, self.named.fit_draws
         if fitted is None or self.named.fill_per_side:
             raise UsageError(
-                f"--fit-draws (FIT_DRAWS) is {draws_wanted}, but there is no fit to draw from; give "
-                f"FILL_PARAMS_FILE=<a poisson_fit.json> and leave FILL_PER_SIDE at 0"
+                "{fit_draws} is {}, but there is no fit to draw from; give a poisson_fit.json as {fill_params_file} "
+                "and leave {fill_per_side} at 0",
+                draws_wanted,
             )
         from mm.calibration.intervals import draws
         from mm.calibration.shared_strength import schedule_draws
@@ -252,8 +253,10 @@ class _Maker:
         build = self._resolve(FILL_MODELS, name, "fill model")
         if self._named.fill_per_side and self._rates is None:
             raise UsageError(
-                "--fill-per-side (FILL_PER_SIDE) is 1, but there is no fit with A and k per side; give "
-                "FILL_PARAMS_FILE=<a poisson_fit.json>, or set it to 0"
+                Sentence(
+                    "{fill_per_side} is 1, but there is no fit with A and k per side; give a poisson_fit.json as "
+                    "{fill_params_file}, or set it to 0"
+                )
             )
         if build is hybrid and "models" in params:
             params = {
@@ -261,9 +264,9 @@ class _Maker:
                 "models": [self._fills(*named(pair, PAIRS)) for pair in listed(params["models"], PAIRS)],
             }
         if not params and self._rates is not None:
-            model = self._construct(build, {}, "FILL_PARAMS_FILE")
+            model = self._construct(build, {}, "fill_params_file")
         else:
-            model = self._construct(build, params, "FILL_PARAMS_JSON", offer_intensity=False)
+            model = self._construct(build, params, "fill_params_json", offer_intensity=False)
         return self._read_by(_checked(model, {"on_rest": 2, "on_trade": 2, "on_book": 3, "on_level": 3}))
 
     def quotes(self) -> object:
@@ -292,7 +295,7 @@ class _Maker:
             k = "the touch's" if params["k"] == TOUCH else f"{params['k']:g} per tick"
             words = f"k of the quotes is not measured, but assumed to be {k}: {way_out}"
             self._note(Note.warning("k_assumed", words, k_per_tick=params["k"], way_out=way_out))
-        return _checked(self._construct(build, params, "QUOTE_PARAMS_JSON"), {"quote": 1, "on_event": 2})
+        return _checked(self._construct(build, params, "quote_params_json"), {"quote": 1, "on_event": 2})
 
     def _default_strategy(self, build: Callable[..., Any]) -> Callable[..., Any]:
         """Quote from the curve if A and k miss the measured rates (`misfit`)."""
@@ -329,7 +332,7 @@ class _Maker:
     def _step(self, name: str, params: Mapping[str, Any], inner: object) -> object:
         """A Python model is first wrapped as a compiled one, with ``wants(view)``."""
         build = self._resolve(QUOTE_STEPS, name, "step")
-        return _checked(construct(build, params, "QUOTE_PARAMS_JSON", {"inner": compiled(inner)}), {"quote": 1})
+        return _checked(construct(build, params, "quote_params_json", {"inner": compiled(inner)}), {"quote": 1})
 
     def _resolve(self, registry: Registry, name: str, kind: str) -> Callable[..., Any]:
         build = resolve(registry, name, kind)
@@ -424,11 +427,9 @@ def read_fitted(path: Path) -> "Fitted":
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise DataError(
-            f"--fill-params-file (FILL_PARAMS_FILE) {path}: there is no such file; run mm calibrate"
-        ) from error
+        raise DataError("{fill_params_file} {}: there is no such file; run mm calibrate", path) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BrokenFile(f"--fill-params-file (FILL_PARAMS_FILE) {path}: cannot be read ({error})") from error
+        raise BrokenFile("{fill_params_file} {}: cannot be read ({})", path, error) from error
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:

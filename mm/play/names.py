@@ -14,7 +14,7 @@ from mm.backtest.quotes.base import QuoteModel
 from mm.base.knobs import closest
 from mm.base.settings import REQUIRED, Setting, settings, wanted
 from mm.base.user_code import USER_ERRORS, load_class, one_line, place_of, place_of_code, require_plain
-from mm.errors import MMError, ModelError, UnknownModel, UsageError
+from mm.errors import MMError, ModelError, UnknownModel, UsageError, parameter
 from mm.signals.signal_set import Signal
 
 Registry = Mapping[str, Callable[..., Any]]
@@ -69,7 +69,7 @@ def _or(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def _example(source: str, accepted: Sequence[Setting], missing: Sequence[str]) -> str:
+def _example(accepted: Sequence[Setting], missing: Sequence[str]) -> str:
     """Return meanings and units of *missing* parameters and an example, unless one is not a number."""
     asked = [setting for setting in accepted if setting.name in missing]
     if not all(wanted(setting.kind).startswith(("a number", "a whole number")) for setting in asked):
@@ -81,23 +81,23 @@ def _example(source: str, accepted: Sequence[Setting], missing: Sequence[str]) -
     ]
     means = f" ({'; '.join(meanings)})" if meanings else ""
     values = ", ".join(f'"{setting.name}": 2' for setting in asked)
-    return f"{means}, for example {source}='{{{values}}}'"
+    return f"{means}, for example '{{{values}}}'"
 
 
 def construct(
-    build: Callable[..., Any], params: Mapping[str, Any], source: str, own: Mapping[str, Any] | None = None
+    build: Callable[..., Any], params: Mapping[str, Any], given_by: str, own: Mapping[str, Any] | None = None
 ) -> Any:
     """Return the model that *build*, a class or a function, makes from *params*.
 
     Args:
-        source: Their origin, for messages (``QUOTE_PARAMS_JSON``).
+        given_by: The knob that they come from (``quote_params_json``).
         own: Arguments from the caller, which a user cannot give and messages do not list.
 
     Raises:
         UsageError: If a key is unknown, or a required one is missing.
         ModelError: If a user's class raises.
     """
-    declaration = declaration_of(build)
+    declaration, source = declaration_of(build), parameter(given_by)
     name = declaration.name if declaration else build.__name__
     accepted, free = accepted_by(build)
     own = own or {}
@@ -124,7 +124,7 @@ def construct(
     ]
     if missing:
         more = "" if missing == known else f"; known are {', '.join(known)}"
-        raise UsageError(f"{source}: {name} needs {', '.join(missing)}{_example(source, accepted, missing)}{more}")
+        raise UsageError(f"{source}: {name} needs {', '.join(missing)}{_example(accepted, missing)}{more}")
     try:
         return build(**own, **params)
     except MMError:

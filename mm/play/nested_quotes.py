@@ -7,11 +7,13 @@ from typing import Any
 from mm.backtest.models import QUOTE_MODELS
 from mm.backtest.parameters import VOLATILITY
 from mm.base.settings import REQUIRED
-from mm.errors import UsageError
+from mm.errors import Sentence, UsageError, parameter
 from mm.play.names import accepted_by, resolve
 
-STEPS = 'QUOTE_PARAMS_JSON: steps takes {"model": [name, {parameters}], "steps": [[name, {parameters}], ...]}'
-MIXED = 'QUOTE_PARAMS_JSON: mixed takes {"models": [[name, {parameters}, weight], ...]}'
+STEPS = Sentence(
+    '{quote_params_json}: steps takes {{"model": [name, {{parameters}}], "steps": [[name, {{parameters}}], ...]}}'
+)
+MIXED = Sentence('{quote_params_json}: mixed takes {{"models": [[name, {{parameters}}, weight], ...]}}')
 DEEPEST = 8  # levels of nested models; more is a mistake
 
 Named = tuple[str, Mapping[str, Any]]
@@ -35,7 +37,7 @@ class Tree:
     @classmethod
     def of(cls, name: str, params: Mapping[str, Any], depth: int = 1) -> "Tree":
         if depth > DEEPEST:
-            raise UsageError(f"QUOTE_PARAMS_JSON: models are nested more than {DEEPEST} deep; remove some")
+            raise UsageError("{quote_params_json}: models are nested more than {} deep; remove some", DEEPEST)
         rest = {key: value for key, value in params.items() if key not in ("model", "models", "steps")}
         if name == "steps" and {"model", "steps"} <= set(params):
             inner = cls.of(*named(params["model"], STEPS), depth + 1)
@@ -70,10 +72,16 @@ def volatility(tree: Tree) -> dict[str, Any]:
         for model, value in wanted:
             if value != wanted[0][1]:
                 raise UsageError(
-                    f"QUOTE_PARAMS_JSON: {name} is {wanted[0][1]!r} for {wanted[0][0]} and {value!r} for {model}; one "
-                    f"run has one volatility: give the same {name} for both"
+                    "{quote_params_json}: {} is {!r} for {} and {!r} for {}; one run has one volatility: give the "
+                    "same {} for both",
+                    name,
+                    wanted[0][1],
+                    wanted[0][0],
+                    value,
+                    model,
+                    name,
                 )
-            setting.check("QUOTE_PARAMS_JSON", value)
+            setting.check(parameter("quote_params_json"), value)
             values[name] = value
     return values
 
@@ -85,13 +93,13 @@ def _default(leaf: Tree, name: str) -> list[Any]:
     return [setting.default for setting in accepted if setting.name == name and setting.default is not REQUIRED]
 
 
-def listed(value: object, shape: str) -> Sequence[object]:
+def listed(value: object, shape: Sentence) -> Sequence[object]:
     if not isinstance(value, list):
         raise UsageError(f"{shape}; {value!r} is not a list")
     return value
 
 
-def named(value: object, shape: str) -> Named:
+def named(value: object, shape: Sentence) -> Named:
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict):
         return value[0], value[1]
     raise UsageError(f"{shape}; an entry is {value!r}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from mm.backtest import replay
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
-from mm.base.knobs import as_arguments, knobs, shown
+from mm.base.knobs import knobs, shown
 from mm.errors import UsageError
 from mm.play.given import groups_of
 from mm.play.knobs import Models, Sensitivity
@@ -41,7 +41,6 @@ GROUPS: tuple[type, ...] = (Execution, Account, Models, Risk, Sensitivity)
 Step = Callable[[int], None]
 
 
-@as_arguments(GROUPS)
 def backtest(  # noqa: PLR0913 - arguments that no knob can express
     tape: Tape | Iterable[Tape],
     quotes: "StrategyOrName | None" = None,

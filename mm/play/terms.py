@@ -9,7 +9,7 @@ from mm.backtest.latency import Latencies
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, feed_fields, rule_fields
 from mm.dayfolder.layout import USDM
-from mm.errors import UsageError
+from mm.errors import UsageError, parameter
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.play.given import groups_of
 from mm.play.knobs import Models
@@ -38,11 +38,12 @@ def rules_of(
     """
     instrument = tape.instrument
     money = ({"enforce_balances": False} if tape.meta.venue == USDM else {}) | rule_fields(execution, account)
-    start_lots = _lots(account.initial_inventory, instrument, "--initial-inventory (INITIAL_INVENTORY)")
+    start_lots = _lots(account.initial_inventory, instrument, "initial_inventory")
     if start_lots < 0 and money.get("enforce_balances", True):
         raise UsageError(
-            f"--initial-inventory (INITIAL_INVENTORY) is {account.initial_inventory}: Spot holds nothing below 0; play "
-            f"a day of USD-M for a short position, or set PRESET=future"
+            "{initial_inventory} is {}: Spot holds nothing below 0; play a day of USD-M for a short position, or set "
+            "{preset} to future",
+            account.initial_inventory,
         )
     sigma = volatility(Tree.of(models.quote_model, models.quote_params())) if models else {}
     return Rules(
@@ -98,17 +99,17 @@ def leg_knobs(
 def _lots(qty: str, instrument: Instrument, knob: str) -> int:
     lots, rest = divmod(e8(qty), instrument.lot_e8)
     if rest:
-        raise UsageError(f"{knob} is {qty}; it must be a multiple of {short_text(instrument.lot_e8)}")
+        step = short_text(instrument.lot_e8)
+        raise UsageError("{} is {}; it must be a multiple of {}", parameter(knob), qty, step)
     return lots
 
 
 def _target_lots(account: Account, tape: "Tape") -> int | None:
     if account.target_inventory is None:
         return None
-    lots, knob = account.target_inventory, "--target-inventory (TARGET_INVENTORY)"
-    target = _lots(lots, tape.instrument, knob)
+    target = _lots(account.target_inventory, tape.instrument, "target_inventory")
     if target % tape.step_lots:
-        raise _off_step(knob, lots, tape)
+        raise _off_step("target_inventory", account.target_inventory, tape)
     return target
 
 
@@ -116,8 +117,13 @@ def _off_step(knob: str, qty: str, tape: "Tape") -> UsageError:
     """The first book may suggest a wrong step, if it has few levels."""
     step = short_text(tape.step_lots * tape.instrument.lot_e8)
     return UsageError(
-        f"{knob} is {qty}; it must be a multiple of the quantity step {step}, which is that of instrument.json of "
-        f"{tape.symbol} {tape.days[0]}, or what its first book suggests; --qty-step (QTY_STEP) sets the exchange's own"
+        "{} is {}; it must be a multiple of the quantity step {}, which is that of instrument.json of {} {}, or what "
+        "its first book suggests; {qty_step} sets the exchange's own",
+        parameter(knob),
+        qty,
+        step,
+        tape.symbol,
+        tape.days[0],
     )
 
 
@@ -126,7 +132,7 @@ def _quote_lots(tape: "Tape", models: Models | None) -> int:
     instrument, step_e8 = tape.instrument, tape.step_lots * tape.instrument.lot_e8
     if models and models.quote_qty is not None:
         if e8(models.quote_qty) % step_e8:
-            raise _off_step("--quote-qty (QUOTE_QTY)", models.quote_qty, tape)
+            raise _off_step("quote_qty", models.quote_qty, tape)
         return e8(models.quote_qty) // instrument.lot_e8
     mid_e8 = first_mid_e8(tape)
     if mid_e8 is None:

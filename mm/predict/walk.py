@@ -72,7 +72,7 @@ def learn(  # noqa: PLR0913 - the first three are the question, the others have 
         task = replace(task, signals=tuple(task.signals[place] for place in varying))
     elif constant:
         raise FitError(
-            f"{', '.join(constant)} is constant in all {len(samples):,} samples; leave it out of --signals (SIGNALS)"
+            "{} is constant in all {:,} samples; leave it out of {signals}", ", ".join(constant), len(samples)
         )
     scores = score(task, _walked(task, samples, model, tick, seed, step), tick)
     fitted = fit(model, task, samples, tick, seed)
@@ -122,8 +122,11 @@ def _walked(
         if not len(before) or not len(scored) or scored.us[-1] - scored.us[0] < task.horizon_us:
             span_s = (samples.us[-1] - samples.us[0]) / 1e6
             raise UsageError(
-                f"--horizon-s (PREDICT_HORIZON_S) is {task.horizon_s:g}, too long for {span_s:,.0f} s in {WINDOWS} "
-                "windows, each scored by a fit that ends a horizon before it; give a shorter one, or more days"
+                "{predict_horizon_s} is {:g}, too long for {:,.0f} s in {} windows, each scored by a fit that ends a "
+                "horizon before it; give a shorter one, or more days",
+                task.horizon_s,
+                span_s,
+                WINDOWS,
             )
         fitted = fit(model, task, before, tick, seed).predictor
         baselines = predict_baselines(task, scored, fit_baselines(task, before))

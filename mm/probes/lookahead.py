@@ -206,8 +206,11 @@ class Probe:
         if first_us is None:
             day = self.setup.day
             raise UsageError(
-                f"{self.setup.models.quote_model} sends no order on {day.symbol} {day.day}, so there is nothing to "
-                f"compare; give it a balance: --initial-cash (INITIAL_CASH), --initial-inventory"
+                "{} sends no order on {} {}, so there is nothing to compare; give it a balance: {initial_cash}, "
+                "{initial_inventory}",
+                self.setup.models.quote_model,
+                day.symbol,
+                day.day,
             )
         return first_us
 

@@ -292,8 +292,7 @@ def scored_day(tape: "Tape", log: Path, plan: OrderPlan) -> ScoredDay:
     orders = draw_orders(on_exchange_time(tape, {}), plan)
     if not len(orders):
         raise UsageError(
-            f"{log}: no order of {plan.life_us / US_PER_S:g} s fits into this day; "
-            f"give a shorter --life-s (QUEUE_LIFE_S)"
+            "{}: no order of {:g} s fits into this day; give a shorter {queue_life_s}", log, plan.life_us / US_PER_S
         )
     moved = on_exchange_time(tape, trade_instants(log))
     truth = {

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.quotes.agent_file import AgentTerms
 from mm.backtest.rules import Account, Execution, Rules
-from mm.base.knobs import as_arguments
 from mm.calibration.fit_result import PoissonFit
 from mm.clock import US_PER_S
 from mm.errors import DataError, FitError, Mismatch, NeverSynced, UsageError
@@ -93,8 +92,7 @@ class TrainingDay:
 
     def __init__(self, tape: Tape, played: EngineKnobs) -> None:
         self.tape = tape
-        with as_arguments(GROUPS):
-            self._play = Play.of(played.of_engine, Markets([tape]))
+        self._play = Play.of(played.of_engine, Markets([tape]))
         self.rules: Rules = self._play.market_rules
         if not self._valid.any():
             raise NeverSynced(f"{tape.symbol} {tape.days[0]}: the book never has both sides; leave the day out")
@@ -200,8 +198,9 @@ def fitted_terms(days: Sequence[TrainingDay], shape: AgentShape, fit: PoissonFit
     step_us = requote_us if shape.step_s is None else round(shape.step_s * US_PER_S)
     if step_us % requote_us or step_us == 0:
         raise UsageError(
-            f"step_s is {shape.step_s}; it must be a whole number of requote intervals "
-            f"({requote_us / US_PER_S:g} s, REQUOTE_INTERVAL_MS)"
+            "step_s is {}; it must be a whole number of requote intervals ({:g} s, {requote_interval_ms})",
+            shape.step_s,
+            requote_us / US_PER_S,
         )
     means, scales = _scaling(days, shape.signals)
     distance = None if fit is None else _distance(fit)

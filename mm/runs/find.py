@@ -88,8 +88,12 @@ def find_fit(name: str, symbol: str, root: Path) -> Path | None:
         usable = [run for run in runs if run.manifest["status"] == "ok"]
         if not usable:
             raise DataError(
-                f"--fit (FILL_PARAMS_FILE) is {LAST}, but {root} has no usable fit of {symbol}; make one: "
-                f"mm calibrate --symbol {symbol} --day YYYYMMDD"
+                "{fill_params_file} is {}, but {} has no usable fit of {}; make one: mm calibrate --symbol {} --day "
+                "YYYYMMDD",
+                LAST,
+                root,
+                symbol,
+                symbol,
             )
         return usable[-1].folder / FITS[usable[-1].manifest["kind"]]
     exact = [run for run in runs if run.manifest["run_id"] == name] or [run for run in runs if _begins(run, name)]
@@ -98,8 +102,11 @@ def find_fit(name: str, symbol: str, root: Path) -> Path | None:
     if not exact:
         known = closest(name, [LAST, *(str(run.manifest["run_id"]) for run in runs)])
         raise DataError(
-            f"--fit (FILL_PARAMS_FILE) is {name!r}: there is no such file, and no calibration of {symbol} of that "
-            f"RUN_ID below {root}{known or f'; mm runs list --symbol {symbol} shows the known ones'}"
+            "{fill_params_file} is {!r}: there is no such file, and no calibration of {} of that RUN_ID below {}{}",
+            name,
+            symbol,
+            root,
+            known or f"; mm runs list --symbol {symbol} shows the known ones",
         )
     return exact[0].folder / FITS[exact[0].manifest["kind"]]
 

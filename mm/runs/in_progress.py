@@ -24,7 +24,7 @@ from mm.cli.console import Console, Log
 from mm.cli.exits import exit_code_of
 from mm.cli.interrupts import deferred
 from mm.clock import iso, now_us
-from mm.errors import FitError, Incomplete, RunExists
+from mm.errors import FitError, Incomplete, RunExists, parameter
 from mm.report.contents import PAGE, SUMMARY
 from mm.runs.manifest import (
     MANIFEST,
@@ -393,7 +393,7 @@ def _open(plan: Plan, console: Console) -> Run:
         raise
     except OSError as error:
         remove(partial_folder(plan.folder(run_id)))
-        raise cannot_write(plan.log_file(run_id), error, "--log-root (LOG_ROOT)") from error
+        raise cannot_write(plan.log_file(run_id), error, parameter("log_root")) from error
     run.hold(lock)
     if resumed:
         run.log.info("run_resumed", folder=str(run.partial))

@@ -19,7 +19,7 @@ from mm.base.code_identity import sources_hash
 from mm.base.knobs import shown
 from mm.cli.config import Output
 from mm.clock import now_us, run_stamp
-from mm.errors import BrokenFile, RunExists, UsageError
+from mm.errors import BrokenFile, RunExists, Sentence, UsageError, parameter
 from mm.play.knobs import Day
 from mm.play.unused_knobs import unused_knobs
 from mm.runs.manifest import MANIFEST, Entry, SetKnob, read_manifest
@@ -129,15 +129,19 @@ def claim(plan: Plan) -> str:
             if _begin(plan, run_id):
                 return run_id
         except OSError as error:
-            raise cannot_write(plan.folder(run_id), error, "--out-root (OUT_ROOT) or --out-dir (OUT_DIR)") from error
+            raise cannot_write(plan.folder(run_id), error, Sentence("{out_root} or {out_dir}")) from error
     if left_over(plan.folder(str(given))):
         raise RunExists(
-            f"--run-id (RUN_ID) {given!r} was used before: a run is writing {partial_folder(plan.folder(str(given)))}, "
-            f"or was killed; if none is, remove that folder, or give another name"
+            "{run_id} {!r} was used before: a run is writing {}, or was killed; if none is, remove that folder, or "
+            "give another name",
+            given,
+            partial_folder(plan.folder(str(given))),
         )
     raise RunExists(
-        f"--run-id (RUN_ID) {given!r} was used before: see {plan.folder(str(given))} and "
-        f"{plan.log_file(str(given)).parent}; give another one, or none"
+        "{run_id} {!r} was used before: see {} and {}; give another one, or none",
+        given,
+        plan.folder(str(given)),
+        plan.log_file(str(given)).parent,
     )
 
 
@@ -174,7 +178,7 @@ def left_over(folder: Path) -> bool:
 
 
 def _check_out_dir(folder: Path, resumable: bool) -> None:
-    flag = f"--out-dir (OUT_DIR) {str(folder)!r}"
+    flag = f"{parameter('out_dir')} {str(folder)!r}"
     if partial_folder(folder).exists() and not (resumable and left_over(folder)):
         raise RunExists(f"{flag}: a run is writing it, or was killed; if none is, remove {partial_folder(folder)}")
     if not folder.exists():
@@ -207,9 +211,9 @@ def partial_folder(folder: Path) -> Path:
     return whole.with_name(whole.name + ".partial")
 
 
-def cannot_write(path: Path, error: OSError, knob: str) -> UsageError:
+def cannot_write(path: Path, error: OSError, knob: Sentence) -> UsageError:
     """Return an error with path, reason and the *knob* that changes the path."""
-    return UsageError(f"{path} cannot be written ({error.strerror}); set {knob} to a folder that can")
+    return UsageError("{} cannot be written ({}); set {} to a folder that can", path, error.strerror, knob)
 
 
 def lock_run(plan: Plan, run_id: str) -> int:
@@ -279,6 +283,7 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], partial: Path
     if names:
         changed = ", ".join(f"{name.upper()} {before.get(name)!r}, now {now.get(name)!r}" for name in names)
         raise RunExists(
-            f"{partial} was begun with other knobs ({changed}); give the same to resume it, another "
-            f"--run-id (RUN_ID), or remove it"
+            "{} was begun with other knobs ({}); give the same to resume it, another {run_id}, or remove it",
+            partial,
+            changed,
         )

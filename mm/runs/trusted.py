@@ -170,8 +170,12 @@ def check_inputs(run: RunFolder, sources: InputPlaces) -> dict[str, Path]:
             wrong.append(f"{changed} changed since the run" if changed else f"{places[0]} is missing")
     if wrong:
         raise DataError(
-            f"{run.folder} cannot be played again, {len(wrong)} of its {len(run.manifest['inputs'])} inputs "
-            f"are missing or changed: {'; '.join(wrong)}; restore them, or give their --data-root (DATA_ROOT)"
+            "{} cannot be played again, {} of its {} inputs are missing or changed: {}; restore them, or give their "
+            "{data_root}",
+            run.folder,
+            len(wrong),
+            len(run.manifest["inputs"]),
+            "; ".join(wrong),
         )
     return paths
 

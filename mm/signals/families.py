@@ -55,7 +55,7 @@ class Others:
         if name not in self.feeds:
             known = ", ".join(self.feeds) or "none"
             raise UsageError(
-                f"signal {signal!r} reads the market {name!r}, and the other markets are {known}; set OTHERS"
+                "signal {!r} reads the market {!r}, and the other markets are {}; set {others}", signal, name, known
             )
         return self.seen[name]
 

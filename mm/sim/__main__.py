@@ -32,7 +32,7 @@ from mm.cli.frame import Program, command
 from mm.cli.interrupts import at_ending_signals
 from mm.clock import DAY_ZONE, US_PER_S, day_of, now_us
 from mm.dayfolder.layout import DayFolder
-from mm.errors import UsageError
+from mm.errors import Sentence, UsageError, parameter
 from mm.instrument import e8
 from mm.play.knobs import Source
 from mm.sim import COMMANDS
@@ -157,17 +157,17 @@ class PaperOptions:
         Raises:
             UsageError: If the number is not whole, or too large.
         """
-        flag = f"--dt (STEP_S) is {shown(self.step_s)} and --T (HORIZON_S) is {shown(self.horizon_s)}"
+        given = Sentence("{step_s} is {} and {horizon_s} is {}", shown(self.step_s), shown(self.horizon_s))
         if self.step_s > self.horizon_s:
-            raise UsageError(f"{flag}: a step must not be longer than the session; choose a smaller --dt")
+            raise UsageError(f"{given}: a step must not be longer than the session; choose a smaller --dt")
         steps = round(self.horizon_s / self.step_s)
         if steps > _MOST_STEPS:
             raise UsageError(
-                f"{flag}: that is {steps:,} steps, and the maximum is {_MOST_STEPS:,}; choose a larger --dt"
+                f"{given}: that is {steps:,} steps, and the maximum is {_MOST_STEPS:,}; choose a larger --dt"
             )
         if abs(steps * self.step_s - self.horizon_s) > 1e-9 * self.horizon_s:
             raise UsageError(
-                f"{flag}: that is {self.horizon_s / self.step_s:.6g} steps, and a session must be a whole number of "
+                f"{given}: that is {self.horizon_s / self.step_s:.6g} steps, and a session must be a whole number of "
                 f"them; --dt {self.horizon_s / steps:.12g} makes {steps}"
             )
         return steps
@@ -226,9 +226,8 @@ def _market(options: ServeOptions, contracts: ContractOptions) -> "WireMarket":
         context = click.get_current_context(silent=True)
         for option in knobs(ContractOptions):
             if context and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
-                raise UsageError(
-                    f"{option.flag} ({option.variable}): only contracts have it; omit it, or add --market usdm (MARKET)"
-                )
+                only = "{}: only contracts have it; omit it, or add {market} usdm"
+                raise UsageError(only, parameter(option.name))
         return SPOT
     from mm.sim.exchange.usdm.exchange import UsdmTerms
     from mm.sim.exchange.usdm.liquidation import Fund

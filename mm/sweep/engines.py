@@ -260,6 +260,7 @@ def _threads(client: "Client", address: str) -> int:
 
 def _lost_engine(address: str, why: str) -> TryLater:
     return TryLater(
-        f"--cluster (CLUSTER) {address}: {why}; completed points are kept, and the same command resumes the "
-        f"sweep, also without --cluster"
+        "{cluster} {}: {}; completed points are kept, and the same command resumes the sweep, also without {cluster}",
+        address,
+        why,
     )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
-from mm.base.knobs import as_arguments
 from mm.cli.task_knobs import ManyDays, Workers
 from mm.errors import DataError, Incomplete, MissingDay
 from mm.play.given import groups_of
@@ -33,7 +32,6 @@ GROUPS: tuple[type, ...] = (ManyDays, Market, Execution, Account, Models, Risk, 
 Step = Callable[[int], None]
 
 
-@as_arguments(GROUPS)
 def evaluate(
     symbol: str, day: str | None = None, *, step: Step | None = None, **settings: Unpack["_EvaluationKnobs"]
 ) -> dict[str, Any]:

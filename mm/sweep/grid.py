@@ -13,13 +13,13 @@ from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import Knob, axes_of, closest, knobs
 from mm.cli.config import Output
-from mm.errors import MMError, UsageError
+from mm.errors import MMError, UsageError, parameter
 from mm.play.knobs import Day, Market, Models, OtherMarkets
 from mm.play.names import accepted_by, resolve
 from mm.play.setup import Setup
 
 KNOB, QUOTE, FILL = "knob", "quote", "fill"
-FLAG = "--grid (GRID)"
+FLAG = parameter("grid")
 _SWEPT: Mapping[str, Knob] = {
     knob.variable: knob for group in (Execution, Account, Models, Risk) for knob in knobs(group)
 }
@@ -91,8 +91,12 @@ def axes_for(text: str, models: Models) -> list[Axis]:
     for name, texts in written:
         if len(texts) == 1 and RANGE.fullmatch(texts[0]):
             raise UsageError(
-                f"{FLAG}: {name}={texts[0]} is a range, which a grid does not have; give --search N (SEARCH) to search "
-                f"it in N points, or list its values, {name}=A,B,…"
+                "{}: {}={} is a range, which a grid does not have; give {search} N to search it in N points, or list "
+                "its values, {}=A,B,…",
+                FLAG,
+                name,
+                texts[0],
+                name,
             )
     return axes_from(written, models)
 
@@ -247,8 +251,11 @@ def _point(number: int, chosen: Chosen, base: Setup, unfit: str, accepted: dict[
             params[axis.kind][axis.key] = axis.values[place]
         elif unfit == "refuse":
             raise UsageError(
-                f"{axis.kind} model {model} takes no {axis.key}; it takes {', '.join(sorted(taken.names)) or 'none'}; "
-                f"--grid-unfit (GRID_UNFIT) leave_out runs such models without the axis"
+                "{} model {} takes no {}; it takes {}; {grid_unfit} leave_out runs such models without the axis",
+                axis.kind,
+                model,
+                axis.key,
+                ", ".join(sorted(taken.names)) or "none",
             )
         else:
             texts[axis.name] = ""

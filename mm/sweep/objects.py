@@ -20,7 +20,7 @@ from uuid import uuid4
 from mm.base.atomic_file import UNFINISHED, atomic_file, clear_unfinished
 from mm.base.code_identity import PACKAGE, digest, hash_file
 from mm.base.own_modules import module_file
-from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, MMError, UsageError
+from mm.errors import BrokenFile, DataError, Mismatch, MissingExtra, MMError, UsageError, parameter
 from mm.play.artefacts import moved, moved_models
 from mm.play.knobs import Results
 from mm.play.setup import Setup
@@ -103,7 +103,7 @@ class ObjectStore:
         from fsspec.core import url_to_fs
         from isal.igzip_lib import IsalError
 
-        what = f"--object-store (OBJECT_STORE) {self.url}: {name} ({sha256}.gz)"
+        what = f"{parameter('object_store')} {self.url}: {name} ({sha256}.gz)"
         try:
             files, folder = url_to_fs(self.url)
             yield files, f"{folder}/{sha256}.gz"
@@ -152,7 +152,7 @@ class Shipment:
         self._tapes = []
         for tape in tapes:
             if not tape.meta.file:
-                raise UsageError(f"the tape of {tape.days[0]} is not stored; set --out-root to a folder with space")
+                raise UsageError("the tape of {} is not stored; set {out_root} to a folder with space", tape.days[0])
             sha256 = hash_file(path := Path(tape.meta.file))
             self._paths[sha256] = path
             self._tapes.append((f"{tape.symbol}_{tape.days[0]}_{sha256[:12]}.npy", sha256))

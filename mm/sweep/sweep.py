@@ -18,7 +18,7 @@ import msgspec
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import tried
-from mm.base.knobs import as_arguments, knobs
+from mm.base.knobs import knobs
 from mm.base.numbers import number, probability, signed
 from mm.cli.settings_file import LEFT_OUT
 from mm.cli.task_knobs import GROUPS, Sweep, Workers
@@ -69,7 +69,6 @@ HEAD = (
 )
 
 
-@as_arguments(_GROUPS)
 def sweep(
     symbol: str,
     day: str,

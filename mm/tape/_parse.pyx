@@ -202,8 +202,11 @@ cdef class LineParser:
             self.fail(at, b"a price above 0")
         with gil:
             raise OffGrid(
-                f"{self.name}:{self.lines}: price {short_text(price)} is not a multiple of tick size "
-                f"{short_text(self.price_grid.step)}; set --tick-size or check instrument.json"
+                "{}:{}: price {} is not a multiple of tick size {}; set {tick_size} or check instrument.json",
+                self.name,
+                self.lines,
+                short_text(price),
+                short_text(self.price_grid.step),
             )
 
     cdef int fail(self, const char* at, const char* wanted) except -1 nogil:

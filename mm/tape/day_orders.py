@@ -55,9 +55,13 @@ class DayOrders:
         (ticks, odd_ticks), (lots, odd_lots) = map(divmod, self.unit, self.wanted)
         if odd_ticks or odd_lots:
             raise Mismatch(
-                f"{self.log} is in ticks of {short_text(self.unit[0])} and lots of {short_text(self.unit[1])}, which "
-                f"are no multiples of the tape's, {short_text(self.wanted[0])} and {short_text(self.wanted[1])}; play "
-                f"the day without --tick-size and --qty-step"
+                "{} is in ticks of {} and lots of {}, which are no multiples of the tape's, {} and {}; play the day "
+                "without {tick_size} and {qty_step}",
+                self.log,
+                short_text(self.unit[0]),
+                short_text(self.unit[1]),
+                short_text(self.wanted[0]),
+                short_text(self.wanted[1]),
             )
         index = KeptTape.of_log(self.folder, self.log).orders(self._made) if self.folder else self._made()
         return index.in_units(ticks, lots)

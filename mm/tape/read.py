@@ -108,7 +108,7 @@ def _read(
         hindsight += place_fetched(events, rows, fetched)
         builder = TapeBuilder(events, rows, quarter_hours(events.event_us))
     except OverflowError as error:
-        raise BrokenFile(f"{folder.path}: {error}; remove its row, or set --tick-size to a coarser one") from error
+        raise BrokenFile("{}: {}; remove its row, or set {tick_size} to a coarser one", folder.path, error) from error
     crossed += builder.crossed
     findings.note("crossed", len(crossed), day.sources.places(crossed[:FEW]))
     doubtful = builder.doubtful_trades(_MANY_TRADES, _CONTRARY, WIDE)

@@ -147,7 +147,7 @@ def test_lost_or_stuck_readers_do_not_stop_the_market():
 
 def test_taken_port_raises_usage_error():
     """The message names the flag for another port."""
-    with listening("127.0.0.1", 0) as taken, pytest.raises(UsageError, match=r"--port \(API_PORT\)"):
+    with listening("127.0.0.1", 0) as taken, pytest.raises(UsageError, match="api_port"):
         listening("127.0.0.1", taken.getsockname()[1])
 
 

@@ -346,7 +346,7 @@ def test_gueant_quotes_lots_of_its_order_size():
     [
         (Glft, {"mode": "weekly"}, "glft: mode is 'weekly'; it must be one of stationary, exact, session, closed_form"),
         (Glft, {"gamma": 0.0}, "glft: gamma is 0.0; it must be a number above 0"),
-        (Glft, {"A": None}, "glft: A is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE"),
+        (Glft, {"A": None}, "glft: A is missing; give it in quote_params_json or by fill_params_file"),
         (Glft, {"A": math.inf}, "glft: A is inf; it must be a number above 0"),
         (Glft, {"q_max": 2.5}, "glft: q_max is 2.5 clips, 2.5 orders; mode stationary needs whole orders, 1 to 500"),
         (Glft, {"q_max": 501}, "glft: q_max is 501.0 clips, 501 orders; mode stationary needs whole orders"),

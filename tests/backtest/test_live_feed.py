@@ -165,7 +165,7 @@ def test_event_before_advanced_time_is_rejected():
 
 def test_feed_rejects_rules_with_recorded_feed():
     """The clock offset of a recorded feed is measured on the whole tape."""
-    with pytest.raises(UsageError, match="FEED_LATENCY"):
+    with pytest.raises(UsageError, match="feed_latency"):
         exchange_of(recorded_feed=True).feed([FIRST])
 
 

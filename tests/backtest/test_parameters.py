@@ -39,7 +39,7 @@ def test_key_in_another_unit_is_rejected_with_conversion(key, value, message):
     known = {"delta_ticks": UNITS["delta_ticks"]} if key.startswith("delta") else UNITS
     with pytest.raises(UsageError) as caught:
         refuse_other_units("glft", {"k": 1.0, key: value}, known, "0.01")
-    assert str(caught.value).startswith(f"QUOTE_PARAMS_JSON: glft: {key} is {value!r}; use ")
+    assert str(caught.value).startswith(f"quote_params_json: glft: {key} is {value!r}; use ")
     assert message in str(caught.value)
 
 

@@ -207,7 +207,7 @@ WRONG = [
     ("adaptive_spread", {"least_ticks": 1, "per_sigma": math.inf}, "adaptive_spread: per_sigma is inf"),
     ("adaptive_spread", {"least_ticks": 1, "per_sigma": 1, "sigma": -1}, "adaptive_spread: sigma is -1"),
     ("symmetric", {"k": 1, "mode": "infinite"}, "symmetric: mode is 'infinite'; it must be one of rolling, session"),
-    ("expected_value", {"k": 1}, "expected_value: A is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE"),
+    ("expected_value", {"k": 1}, "expected_value: A is missing; give it in quote_params_json or by fill_params_file"),
     ("expected_value", {"A": 1}, "expected_value: k is missing"),
     ("expected_value", {"A": 0, "k": 1}, "expected_value: A is 0; it must be a number above 0"),
     (

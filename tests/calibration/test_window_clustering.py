@@ -204,7 +204,7 @@ def test_too_few_orders_give_status_and_hawkes_raises_fit_error(tmp_path, hours)
     assert schedule.clustering["status"] == "few_events"
     assert {one.mean_bid_per_s for one in schedule.segments} == {None}
     assert Schedule.from_json(schedule.to_json(), "it") == schedule
-    with pytest.raises(FitError, match=r"few_events: .* 100 each are needed\).*WF_TRAIN_WINDOW_MIN"):
+    with pytest.raises(FitError, match=r"few_events: .* 100 each are needed\).*train_window_min"):
         hawkes(intensity=intensity_of(schedule))
 
 

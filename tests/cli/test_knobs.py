@@ -1,5 +1,6 @@
 import json
 import math
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mm.base import knobs as k
-from mm.errors import FitError, UsageError
+from mm.errors import FitError, Sentence, UsageError, parameter, said_by
 from mm.instrument import E8, e8, short_text
 
 
@@ -43,38 +44,33 @@ def test_field_has_a_flag_and_a_variable():
     )
 
 
-def test_invalid_value_error_names_flag_variable_and_value():
-    """So that the place is found, in the shell or in a crontab."""
-    with pytest.raises(
-        UsageError, match=r"^--order-latency-ms \(ORDER_LATENCY_MS\) was '-5': it must be a number of at least 0$"
-    ):
+def test_invalid_value_error_carries_the_knob_and_the_value():
+    """The edge names the knob as its reader gave it: in Python by its name."""
+    with pytest.raises(UsageError, match=r"^order_latency_ms was '-5': it must be a number of at least 0$") as caught:
         k.knobs(Small)[0].read("-5")
+    assert "-5" in caught.value.args
+    with said_by(lambda name: f"<{name}>"):
+        assert str(caught.value).startswith("<order_latency_ms> was")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Windows:
-    """Knobs whose values are arguments of a Python object."""
+@pytest.mark.parametrize("values", [(), ("{x} 'step_min' %s", 1.5)])
+def test_sentence_names_its_parameters_at_the_edge_and_leaves_values_alone(values):
+    """A value may be any text of a user; a pickled error, from another process, is said by the edge as well."""
+    error = FitError(Sentence("{step_min} fits {{step_min}}" + " {} {:.1f}" * bool(values), *values))
+    assert error.args[0].parameters == ("step_min",)
+    shown = " ".join(map(str, ("", *values)))
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert str(one) == f"step_min fits {{step_min}}{shown}"
+        with said_by({"step_min": "--wf-step-min (WF_STEP_MIN)"}.__getitem__):
+            assert str(one) == f"--wf-step-min (WF_STEP_MIN) fits {{step_min}}{shown}"
 
-    wf_step_min: float = k.knob(15.0, k.number(0), "A step.", argument="step_min")
-    calib_fills: str = k.knob("", k.one_of("", "queue"), "A model.", argument="fills")
 
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("step_min is 0; it must be above 0", "--wf-step-min (WF_STEP_MIN) is 0; it must be above 0"),
-        ("no window; give a smaller step_min, or", "no window; give a smaller --wf-step-min (WF_STEP_MIN), or"),
-        ("fills is queue, and marks have no orders", "--calib-fills (CALIB_FILLS) is queue, and marks have no orders"),
-        ("2 fills, fills is a word; data/step_min/x, 'step_min', step_min=3", None),
-    ],
-)
-def test_errors_of_python_objects_name_the_knobs_of_a_command(text, shown):
-    """A word is an argument only at the beginning; paths and quoted texts stay. The same error remains."""
-    error = FitError(text)
-    with pytest.raises(FitError) as caught, k.as_flags((Windows,)):
-        raise error
-    assert caught.value is error
-    assert str(error) == (shown or text)
+def test_parts_of_a_sentence_are_said_together():
+    """A way out that another function makes names its parameters as the sentence around it."""
+    error = UsageError("{} is {}; {}", parameter("day"), "x", Sentence("give {symbol}"))
+    with said_by(str.upper):
+        assert str(error) == "DAY is x; give SYMBOL"
+    assert str(UsageError("plain {day}")) == "plain {day}"
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e400", "", "five", "1,5"])

@@ -75,8 +75,8 @@ def test_run_backtest_button_equals_the_command_line(opened, made, tmp_path):
 @pytest.mark.parametrize(
     ("knob", "text", "message"),
     [
-        ("initial_cash", "much", "--initial-cash (INITIAL_CASH) was 'much'"),
-        ("day", "", "--day (DAY) is missing"),
+        ("initial_cash", "much", "initial-cash was 'much'"),
+        ("day", "", "day is missing"),
     ],
 )
 def test_invalid_knob_gives_one_error(opened, knob, text, message):

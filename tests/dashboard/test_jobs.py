@@ -43,8 +43,8 @@ def test_axes_of_a_grid_become_separate_flags():
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ({"symbol": "A"}, r"--day \(DAY\) is missing"),
-        ({"symbol": "A", "day": "soon"}, r"--day \(DAY\) was 'soon'"),
+        ({"symbol": "A"}, r"^day is missing"),
+        ({"symbol": "A", "day": "soon"}, r"^day was 'soon'"),
         ({"symbol": "A", "day": "20260105", "wish": "1"}, "no knob 'wish'"),
     ],
 )

@@ -182,11 +182,11 @@ def test_used_run_id_and_other_columns_are_rejected(folder):
     start(folder).close()
     with pytest.raises(RunExists, match="R1"):
         DayWriter(folder, "R1", top_n=2)
-    with pytest.raises(Mismatch, match="--top-n"):
+    with pytest.raises(Mismatch, match="top_n"):
         DayWriter(folder, "R2", top_n=3)
     DayWriter(folder, "R2", top_n=2).close()
     for wrong in ("", "a,b", 'a"b', "a\nb", "a b"):
-        with pytest.raises(UsageError, match="RUN_ID"):
+        with pytest.raises(UsageError, match="run_id"):
             DayWriter(folder, wrong, top_n=2)
 
 

@@ -105,7 +105,7 @@ def test_best_prices_are_a_book_of_one_level(tmp_path):
 
 def test_foreign_and_malformed_files_are_rejected(tmp_path):
     trades = spot_trades(tmp_path / NAME.format("trades"), *TRADES)
-    with pytest.raises(Mismatch, match=r"is of SIMUSDT; --symbol \(SYMBOL\) is OTHER"):
+    with pytest.raises(Mismatch, match=r"is of SIMUSDT; symbol is OTHER"):
         imported("binance_vision", [trades], tmp_path / "data", symbol="OTHER")
     aggregates = write_csv(tmp_path / NAME.format("aggTrades"), None, [(1, "1", "1", 1, 1, ms(0), "true")])
     with pytest.raises(BrokenFile, match="hold the same trades"):

@@ -184,11 +184,11 @@ def test_flag_whose_name_does_not_tell_asks_for_words(tmp_path):
     """Which of true and false is a whole book is not to be guessed, nor is the side of 1."""
     path = tmp_path / "b.csv"
     path.write_text(f"time,what,side,price,size\n{START_US},1,bid,99,5\n{START_US},1,ask,101,5\n")
-    with pytest.raises(BrokenFile, match=r"what holds 1: its name does not tell.*--kind-words"):
+    with pytest.raises(BrokenFile, match=r"what holds 1: its name does not tell.*kind_words"):
         table([path], tmp_path / "data", kind="what")
     table([path], tmp_path / "data", kind="what", kind_words="1=snapshot,0=change")
     path.write_text(f"time,side,price,size\n{START_US},1,99,5\n{START_US},0,101,5\n")
-    with pytest.raises(BrokenFile, match=r"side holds 0, 1: its name does not tell.*--side-words"):
+    with pytest.raises(BrokenFile, match=r"side holds 0, 1: its name does not tell.*side_words"):
         table([path], tmp_path / "data2")
 
 

@@ -169,7 +169,7 @@ def test_manually_copied_files_need_no_server(files, tmp_path):
 
 def test_pinned_sha256_is_compared_with_the_published_hash(files, tmp_path):
     pins = frozenset(hashlib.sha256(files.contents[at]).hexdigest() for at in publish(files))
-    with pytest.raises(BrokenFile, match="not one of --sha256"):
+    with pytest.raises(BrokenFile, match="not one of sha256"):
         fetch(files, tmp_path, sha256=frozenset(("f" * 64,)))
     fetch(files, tmp_path, sha256=pins)
 

@@ -211,9 +211,9 @@ BAD = {
     "a side": (trade(3, side="up"), {}, r"t\.csv:4: side is 'up', not one of"),
     "a time": (trade(3, time="soon"), {}, r"t\.csv:4: time is 'soon', not a time in us"),
     "a time before": (trade(3, time=START_US + 1), {}, r"t\.csv:4: .* comes after"),
-    "another column": (trade(3), {"price": "prize"}, r"t\.csv:1: no column prize among time, .*--price-column"),
-    "no such id": (trade(3), {"id": "number"}, r"t\.csv:1: no file has a column number; .*--id-column"),
-    "another kind": (trade(3), {"kind": "side"}, r"t\.csv:2: side is 'buy', not one of .*--kind-words"),
+    "another column": (trade(3), {"price": "prize"}, r"t\.csv:1: no column prize among time, .*price_column"),
+    "no such id": (trade(3), {"id": "number"}, r"t\.csv:1: no file has a column number; .*id_column"),
+    "another kind": (trade(3), {"kind": "side"}, r"t\.csv:2: side is 'buy', not one of .*kind_words"),
 }
 
 
@@ -228,7 +228,7 @@ def test_an_error_names_file_and_row(tmp_path, case):
 
 def test_rows_of_an_unknown_kind_are_refused_with_the_way_out(tmp_path):
     path = rows(tmp_path / "x.csv", *(trade(n, side="b") for n in (1, 2)))
-    with pytest.raises(BrokenFile, match=r"x\.csv:1: whether its rows are trades.*give --trade-files"):
+    with pytest.raises(BrokenFile, match=r"x\.csv:1: whether its rows are trades.*give trade_files"):
         table([path], tmp_path / "data")
     assert table([path], tmp_path / "data", trade_files="x*").days[0].trades == 2
 
@@ -238,7 +238,7 @@ def test_columns_belong_to_tables_only():
         form_of("tardis", None, TableColumns(price="p"))
     with pytest.raises(UsageError, match="lobster has quantities of the base asset"):
         form_of("lobster", "0.1")
-    with pytest.raises(UsageError, match=r"--side-words \(SIDE_WORDS\) '0=up'"):
+    with pytest.raises(UsageError, match=r"side_words '0=up'"):
         TableColumns(side_words="0=up").words("side_words", {}, {"bid": 1})
 
 

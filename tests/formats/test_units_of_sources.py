@@ -51,13 +51,13 @@ def test_prices_finer_than_eight_places_are_scaled_with_their_quantities(tmp_pat
 def test_fine_prices_without_a_scale_are_refused_with_one_that_fits(tmp_path, form):
     market, _, _ = fine()
     paths, columns = WRITTEN[form](tmp_path, market)
-    with pytest.raises(BrokenFile, match=f"--price-scale {SCALE}"):
+    with pytest.raises(BrokenFile, match=f"price_scale {SCALE}"):
         imported(form, paths, tmp_path / "d", columns=columns, tick_size=None, qty_step=None)
 
 
 @pytest.mark.parametrize("form", [name for name in FORMATS if not FORMATS[name].counts] + ["raw", "bitstamp"])
 def test_forms_of_fixed_precision_have_no_scale(form):
-    with pytest.raises(UsageError, match="PRICE_SCALE"):
+    with pytest.raises(UsageError, match="price_scale"):
         form_of(form, price_scale="1000")
 
 

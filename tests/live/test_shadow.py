@@ -259,7 +259,7 @@ def test_lot_size_is_fixed_from_the_step(step, lot_e8):
 def test_market_knobs_override_the_terms(tmp_path):
     """A tick size must divide the exchange's, since recorded prices are multiples of that one alone."""
     assert terms().opening(Market(tick_size="0.005")).instrument.tick_e8 == 500_000
-    with pytest.raises(UsageError, match="TICK_SIZE"):
+    with pytest.raises(UsageError, match="tick_size"):
         terms().opening(Market(tick_size="0.02"))
     assert terms().opening(Market(min_notional="7")).instrument.min_notional_e8 == 7 * 10**8
     assert len(terms(bid=None).opening(Market()).rows(0)) == 1

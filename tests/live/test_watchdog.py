@@ -262,7 +262,7 @@ def test_page_has_every_family_once_with_own_labels(folders: Folders) -> None:
 def test_missing_folder_of_results_is_refused_at_the_start_and_shown_later(folders: Folders) -> None:
     folders.dog.check()
     folders.out.rmdir()
-    with pytest.raises(DataError, match="OUT_ROOT"):
+    with pytest.raises(DataError, match="out_root"):
         folders.dog.check()
     assert "no such folder" in folders.dog.look().troubles()[0]
     given = Watchdog(folders.out, folders.data, folders.out / "logs", ["BTCUSDT"]).look()

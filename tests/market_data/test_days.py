@@ -197,7 +197,7 @@ def test_day_has_one_trade_stream(tmp_path):
     """Ids of trades and of aggregates differ; the refused folder stays unchanged and unlocked."""
     opened(tmp_path / "data")
     before = rows(folder(tmp_path).events)
-    with pytest.raises(Mismatch, match=r"TRADE_STREAM\) trade, this run has aggTrade"):
+    with pytest.raises(Mismatch, match=r"trade_stream trade, this run has aggTrade"):
         opened(tmp_path / "data", trade_stream="aggTrade")
     assert rows(folder(tmp_path).events) == before
     assert opened(tmp_path / "data") == "R1_2"
@@ -217,13 +217,13 @@ def test_unwritable_folder_raises_try_later(tmp_path, monkeypatch, number):
         raise OSError(number, "no")
 
     monkeypatch.setattr(Path, "mkdir", fail)
-    with pytest.raises(TryLater, match=r"DATA_ROOT\) .*: cannot be written"):
+    with pytest.raises(TryLater, match=r"data_root .*: cannot be written"):
         opened(tmp_path / "x")
 
 
 def test_impossible_folder_raises_usage_error():
     """The message contains the path."""
-    with pytest.raises(UsageError, match=r"DATA_ROOT\) /dev/null/x: cannot be written"):
+    with pytest.raises(UsageError, match=r"data_root /dev/null/x: cannot be written"):
         opened("/dev/null/x")
 
 
@@ -234,7 +234,7 @@ def test_check_space_raises_below_the_minimum_free_space(tmp_path, monkeypatch, 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: checked_paths.append(path) or Usage(free_mb * 10**6))
     target = days(tmp_path / "data" / "deeper")
     if free_mb < 200:
-        with pytest.raises(OSError, match=r"199 MB are free, --min-free-mb \(MIN_FREE_MB\) is 200"):
+        with pytest.raises(OSError, match=r"199 MB are free, min_free_mb is 200"):
             target.check_space()
     else:
         target.check_space()

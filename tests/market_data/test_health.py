@@ -253,7 +253,7 @@ def test_occupied_port_raises_usage_error():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(UsageError, match="METRICS_PORT"):
+        with pytest.raises(UsageError, match="metrics_port"):
             asyncio.run(run(taken.getsockname()[1]))
 
 

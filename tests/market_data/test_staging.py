@@ -62,7 +62,7 @@ def test_existing_day_raises_run_exists(tmp_path):
     staging = Staging(tmp_path, "SIMUSDT", "R1", 2)
     write(staging, "20260105")
     staging.publish(None)
-    with pytest.raises(RunExists, match=r"SIMUSDT/20260105 already contains a recorded day; .*--data-root"):
+    with pytest.raises(RunExists, match=r"SIMUSDT/20260105 already contains a recorded day; .*data_root"):
         Staging(tmp_path, "SIMUSDT", "R2", 2).open("20260105")
 
 
@@ -79,7 +79,7 @@ def test_leftover_partial_folder_is_reported_and_kept(tmp_path):
 def test_unwritable_root_raises_usage_error(tmp_path):
     """A file is at the path of the folder."""
     (tmp_path / "data").touch()
-    with pytest.raises(UsageError, match=r"--data-root \(DATA_ROOT\) .*data: cannot be written"):
+    with pytest.raises(UsageError, match=r"data_root .*data: cannot be written"):
         Staging(tmp_path / "data", "SIMUSDT", "R1", 2).open("20260105")
 
 

@@ -158,7 +158,7 @@ def test_redrawn_requires_a_fit(tmp_path):
 
 
 def test_fill_per_side_requires_a_fit():
-    with pytest.raises(UsageError, match="FILL_PER_SIDE"):
+    with pytest.raises(UsageError, match="fill_per_side"):
         maker(fill_model="poisson", fill_params_json='{"A": 1, "k": 1}', fill_per_side=True).fills()
 
 

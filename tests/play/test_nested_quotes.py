@@ -145,7 +145,7 @@ def nested_params(levels):
 
 
 WRONG = [
-    ("steps", {}, "QUOTE_PARAMS_JSON: steps needs model, steps$"),
+    ("steps", {}, "quote_params_json: steps needs model, steps$"),
     ("steps", {"model": FIXED}, "steps needs steps"),
     ("steps", {"model": "fixed_spread", "steps": []}, r'steps takes {"model": \[name, .*entry is \'fixed_spread\''),
     ("steps", {"model": FIXED, "steps": {}}, "steps takes .*; {} is not a list"),
@@ -241,7 +241,7 @@ def test_custom_model_sets_volatility_by_its_parameters(models_dir):
     ],
 )
 def test_invalid_volatility_parameters_raise_usage_error(params, message):
-    with pytest.raises(UsageError, match=f"QUOTE_PARAMS_JSON: {message}"):
+    with pytest.raises(UsageError, match=f"quote_params_json: {message}"):
         sigma(AS[0], AS[1] | params)
 
 

@@ -147,7 +147,7 @@ def test_failing_import_of_user_module_raises_model_error(work_dir, text, messag
 
 def test_construct_passes_parameters_to_constructor():
     """The JSON parameters become keyword arguments."""
-    model = construct(Share, {"share": 0.5, "strict": True}, "FILL_PARAMS_JSON")
+    model = construct(Share, {"share": 0.5, "strict": True}, "fill_params_json")
     assert (model.share, model.strict) == (0.5, True)
 
 
@@ -161,27 +161,27 @@ def test_construct_passes_parameters_to_constructor():
 )
 def test_construct_rejects_unknown_and_missing_parameters(params, message):
     """A misspelt parameter would otherwise leave its default in place."""
-    with pytest.raises(UsageError, match=f"^FILL_PARAMS_JSON: {message}"):
-        construct(Share, params, "FILL_PARAMS_JSON")
+    with pytest.raises(UsageError, match=f"^fill_params_json: {message}"):
+        construct(Share, params, "fill_params_json")
 
 
 def test_raising_constructor_raises_model_error():
     """The message of the constructor's exception is included."""
     with pytest.raises(ModelError, match="Share raised ValueError: share 2 is above 1"):
-        construct(Share, {"share": 2}, "FILL_PARAMS_JSON")
+        construct(Share, {"share": 2}, "fill_params_json")
 
 
 def test_constructor_with_kwargs_accepts_any_parameters():
     """``**params`` means that the model checks its parameters itself."""
-    assert construct(lambda **params: params, {"x": 1}, "QUOTE_PARAMS_JSON") == {"x": 1}
+    assert construct(lambda **params: params, {"x": 1}, "quote_params_json") == {"x": 1}
 
 
 def test_construct_uses_signature_attribute_of_compiled_class():
     """Compiled constructors have no introspectable signature."""
     Compiled = type("Compiled", (dict,), {"__signature__": inspect.signature(lambda *, strict=False: strict)})
-    assert construct(Compiled, {"strict": True}, "FILL_PARAMS_JSON") == {"strict": True}
+    assert construct(Compiled, {"strict": True}, "fill_params_json") == {"strict": True}
     with pytest.raises(UsageError, match="known are strict"):
-        construct(Compiled, {"share": 1}, "FILL_PARAMS_JSON")
+        construct(Compiled, {"share": 1}, "fill_params_json")
 
 
 @pytest.mark.parametrize("owner", [Share, Share(1)])
@@ -207,8 +207,8 @@ def test_missing_parameter_error_contains_unit_and_example():
     """Regression: "fixed_spread needs delta_ticks; known are delta_ticks" named neither a value nor a unit."""
     build = resolve(QUOTE_MODELS, "fixed_spread", "quote model")
     with pytest.raises(UsageError) as raised:
-        construct(build, {}, "QUOTE_PARAMS_JSON")
+        construct(build, {}, "quote_params_json")
     text = str(raised.value)
     assert "needs delta_ticks (Each side's distance from the mid, in ticks)" in text
-    params = json.loads(text.partition("QUOTE_PARAMS_JSON='")[2].partition("'")[0])
-    construct(build, params, "QUOTE_PARAMS_JSON")
+    params = json.loads(text.partition("for example '")[2].partition("'")[0])
+    construct(build, params, "quote_params_json")

@@ -233,7 +233,7 @@ def test_rules_reject_separate_terms_and_model_names(tapes):
         ({"maker_fee": 0}, TypeError, r"mm\.backtest\(\) got an unexpected keyword argument 'maker_fee'; did you mean"),
         ({"maker_fee_rate": 2}, UsageError, "between -1 and 1"),
         ({"order_latency_ms": float("nan")}, UsageError, "^order_latency_ms was 'nan': it must be"),
-        ({"fit_draws": 2}, UsageError, r"^fit_draws is 2, .* give fill_params_file=.* leave fill_per_side"),
+        ({"fit_draws": 2}, UsageError, r"^fit_draws is 2, .* as fill_params_file and leave fill_per_side"),
         ({"fill_params_file": "nowhere.json"}, DataError, "^fill_params_file nowhere.json: there is no such file"),
         ({"quotes": "glft", "quote_model": "gueant"}, UsageError, "give one of them"),
         ({"quotes": model_of("fixed_spread", delta_ticks=1), "fit_draws": 2}, UsageError, "fit_draws draws A and k"),

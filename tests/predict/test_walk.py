@@ -154,7 +154,7 @@ def test_constant_signals_are_left_out_on_request(half):
             Task("return", 900.0, SIGNALS),
             4000,
             UsageError,
-            r"--horizon-s \(PREDICT_HORIZON_S\) is 900, too long for 3,0",
+            r"predict_horizon_s is 900, too long for 3,0",
         ),
         (Task("return", 9000.0, SIGNALS), 4000, FitError, "no sample of return has all of imbalance_5"),
         (Task("return", 1.0, ("momentum_9000s",)), 4000, FitError, "no sample of return has all of momentum_9000s"),

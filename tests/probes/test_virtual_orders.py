@@ -193,5 +193,5 @@ def test_queue_model_beats_trade_cross_on_recorded_orders(tmp_path: Path) -> Non
 
 def test_life_longer_than_day_is_rejected(day: DayFolder, tape: Tape) -> None:
     """The message advises a shorter life."""
-    with pytest.raises(UsageError, match="give a shorter --life-s"):
+    with pytest.raises(UsageError, match="give a shorter queue_life_s"):
         study(tape, day.order_log, OrderPlan(3_600_000_000, (0,), 1), {})

@@ -202,7 +202,7 @@ def test_full_disk_error_keeps_the_first_error(monkeypatch):
 def test_unwritable_log_leaves_no_folder():
     """The claimed folder is removed."""
     Path("file").touch()
-    with pytest.raises(UsageError, match=r"set --log-root \(LOG_ROOT\)"), open_run(run_id="r", log_root=Path("file")):
+    with pytest.raises(UsageError, match=r"set log_root"), open_run(run_id="r", log_root=Path("file")):
         pass
     assert not list(Path("out/backtest").rglob("*_r*"))
 

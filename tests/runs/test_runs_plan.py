@@ -78,7 +78,7 @@ def test_given_name_cannot_be_reused(name):
     """An existing folder is never overwritten, nor one that is in use."""
     folder = plan(run_id="mine").folder("mine").with_name(name)
     folder.mkdir(parents=True)
-    with pytest.raises(RunExists, match=r"--run-id \(RUN_ID\) 'mine' was used before") as raised:
+    with pytest.raises(RunExists, match=r"run_id 'mine' was used before") as raised:
         claim(plan(run_id="mine"))
     leave_killed_run = name.endswith(".partial")
     assert ("or was killed; if none is, remove that folder" in str(raised.value)) == leave_killed_run
@@ -126,7 +126,7 @@ def test_name_used_with_out_dir_is_detected_by_its_log():
 def test_unwritable_output_error_names_the_knob():
     """It is detected before the work, not after it."""
     Path("file").touch()
-    with pytest.raises(UsageError, match=r"file/backtest/.* cannot be written \(Not a directory\); set --out-root"):
+    with pytest.raises(UsageError, match=r"file/backtest/.* cannot be written \(Not a directory\); set out_root"):
         claim(plan(out_root=Path("file")))
 
 

@@ -107,14 +107,14 @@ def test_store_that_cannot_be_opened_raises_with_reason(source, tmp_path, monkey
     with pytest.raises(DataError, match=r"nowhere://x: .* Protocol not known: nowhere; check the address"):
         ObjectStore("nowhere://x").put(source, SHA256)
     (tmp_path / "objects").write_text("a file, not a folder")
-    with pytest.raises(DataError, match=r"\(OBJECT_STORE\) file://.*Error"):
+    with pytest.raises(DataError, match=r"object_store file://.*Error"):
         ObjectStore(f"file://{tmp_path}/objects").put(source, SHA256)
 
 
 def test_tape_without_kept_file_cannot_be_shipped(sweep_data, tmp_path):
     tape = Markets.open(Day(symbol="SIMUSDT", day="20260105", data_root=sweep_data, out_root=tmp_path), Market()).first
     loose = replace(tape, meta=replace(tape.meta, file=""))
-    with pytest.raises(UsageError, match="the tape of 20260105 is not stored; set --out-root to a folder with space"):
+    with pytest.raises(UsageError, match="the tape of 20260105 is not stored; set out_root to a folder with space"):
         Shipment("memory://x", [loose])
 
 

@@ -218,7 +218,7 @@ def test_price_off_grid_is_rejected(tick_e8, ticks, rest):
         parser.feed(line)
         assert parser.tick_e8 == tick_e8
     else:
-        with pytest.raises(OffGrid, match=r"^day:1: price \S+ is not a multiple of tick size \S+; set --tick-size"):
+        with pytest.raises(OffGrid, match=r"^day:1: price \S+ is not a multiple of tick size \S+; set tick_size"):
             parser.feed(line)
 
 

@@ -135,7 +135,7 @@ def test_schedule_without_usable_segment_raises_fit_error(tape):
     schedule = build_schedule(Calibrator(tape, CalibrationConfig(reference="mid", min_usable_deltas=900)), PLAN)
     with pytest.raises(FitError, match="none of 7 segments is usable"):
         intensity_of(schedule)
-    with pytest.raises(UsageError, match="FILL_PER_SIDE"):
+    with pytest.raises(UsageError, match="fill_per_side"):
         intensity_of(build_schedule(Calibrator(tape, CalibrationConfig(reference="mid")), PLAN), per_side=True)
 
 

@@ -20,7 +20,7 @@ from mm.backtest.strategy import LegModel, Orders
 from mm.backtest.trading_time import NEVER, TradingTime
 from mm.base.user_code import raised_inside
 from mm.clock import US_PER_S, iso
-from mm.errors import Mismatch, MissingOrders, MMError, UsageError
+from mm.errors import Mismatch, MissingOrders, MMError, Sentence, UsageError
 from mm.instrument import E8
 from mm.tape._book import LEVEL_PAGE, WINDOW_MARGIN_TICKS
 from mm.tape.columns import MANY_EVENTS
@@ -205,11 +205,14 @@ class PaperExchange:
         """
         if self.rules.feed_kind != "none":
             raise UsageError(
-                f"FEED_LATENCY is {self.rules.feed_kind}: what happens before it is received needs a tape; "
-                f"feed events in the order of receipt, with FEED_LATENCY=none"
+                "{feed_latency} is {}: what happens before it is received needs a tape; feed events in the order of "
+                "receipt, with {feed_latency} none",
+                self.rules.feed_kind,
             )
         if self.fills.needs_orders:
-            raise UsageError("FILL_MODEL=queue_orders plays the order log of a recorded day; a feed has none")
+            raise UsageError(
+                Sentence("{fill_model} queue_orders plays the order log of a recorded day; a feed has none")
+            )
         events = tuple(events)
         if not events:  # a tape goes on, and time ends with it
             return
@@ -580,7 +583,7 @@ class Leg:
 def require_orders(fills: object, tape: "Tape") -> None:
     """Raise MissingOrders if a fill model needs every order of the market, and a day has no order log."""
     if isinstance(fills, FillModel) and fills.needs_orders and not tape.has_orders:
-        raise MissingOrders(f"FILL_MODEL=queue_orders plays every order of the market: {tape.no_orders}")
+        raise MissingOrders("{fill_model} queue_orders plays every order of the market: {}", tape.no_orders)
 
 
 def _window(tape: "Tape") -> tuple[int, int]:

@@ -54,9 +54,10 @@ class Clustering(NamedTuple):
         status = block.get("status", "ok")
         if status != "ok":
             raise FitError(
-                f"hawkes: the clustering is not usable ({status}: {block.get('reason')}); calibrate more or other "
-                f"days (it is that of a schedule's first training window: WF_TRAIN_WINDOW_MIN), or use fill model "
-                f"poisson, which needs none"
+                "hawkes: the clustering is not usable ({}: {}); calibrate more or other days (it is that of a "
+                "schedule's first training window: {train_window_min}), or use fill model poisson, which needs none",
+                status,
+                block.get("reason"),
             )
         given = block.get("kernels")
         if not isinstance(given, list | tuple):

@@ -27,7 +27,7 @@ from mm.backtest.fills.base import PythonFillModel
 from mm.backtest.fills.clustering import Clustering
 from mm.backtest.fills.intensity_piece import IntensityPiece
 from mm.backtest.parameters import declares
-from mm.errors import BrokenFile, UsageError
+from mm.errors import BrokenFile, Sentence, UsageError
 
 REFERENCES = ("mid", "micro", "best", "sweep")  # in the order of MID, MICRO, BEST; sweep also uses the best price
 FOREVER = 0x7FFFFFFFFFFFFFFF
@@ -395,8 +395,10 @@ def given_intensity(model: str, file: str, values: Mapping[str, Any]) -> Intensi
     by_side = bid is not None or ask is not None
     if one_pair + by_side + (intensity is not None) != 1:
         raise UsageError(
-            f"{model} needs A and k in one form: FILL_PARAMS_FILE=<{file}>, "
-            'FILL_PARAMS_JSON=\'{"A": .., "k": ..}\' or \'{"bid": {"A": .., "k": ..}, "ask": {"A": .., "k": ..}}\''
+            '{} needs A and k in one form: {} as {fill_params_file}, {{"A": .., "k": ..}} or '
+            '{{"bid": {{"A": .., "k": ..}}, "ask": {{"A": .., "k": ..}}}} as {fill_params_json}',
+            model,
+            file,
         )
     if intensity is not None:
         return intensity
@@ -633,14 +635,17 @@ def hawkes(**given: Any) -> ClusteredFills:
     block = intensity.clustering
     if block is None or (block.get("status") == "ok" and "mean_per_s" not in block):
         raise UsageError(
-            "hawkes needs the clustering of orders: FILL_PARAMS_FILE=<a poisson_fit.json that this version's mm "
-            "calibrate wrote, or a poisson_schedule.json of mm schedule --schedule-clustering 1> (output of mm fit and "
-            "other schedules contain none), or clustering in FILL_PARAMS_JSON with A and k; model poisson needs none"
+            Sentence(
+                "hawkes needs the clustering of orders: as {fill_params_file} a poisson_fit.json that this version's "
+                "mm calibrate wrote, or a poisson_schedule.json made with {schedule_clustering} 1 (output of mm fit "
+                "and other schedules contain none), or clustering in {fill_params_json} with A and k; model poisson "
+                "needs none"
+            )
         )
     try:
         return ClusteredFills(intensity, Clustering.of(block), values["seed"])
     except UsageError as error:
-        raise BrokenFile(f"FILL_PARAMS_FILE: {error}") from error
+        raise BrokenFile("{fill_params_file}: {}", error) from error
 
 
 # ---------------------------------------------------------------------- by a predictor

@@ -73,7 +73,8 @@ cdef class Distances(QuoteModel):
         self.intensity = values["intensity"]
         missing = "k" if values["k"] is None else "A" if self.needs_A and values["A"] is None else ""
         if missing and self.intensity is None:
-            raise UsageError(f"{self.name}: {missing} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
+            way_out = "give it in {quote_params_json} or by {fill_params_file}"
+            raise UsageError("{}: {} is missing; " + way_out, self.name, missing)
         if missing and self.needs_A and isnan(number_or(values["A"], NAN)) and not self.intensity.from_mid:
             raise Mismatch(
                 f"{self.name}: the distances of its fit are measured from {self.intensity.reference!r}, and the fit "

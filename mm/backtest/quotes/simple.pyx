@@ -295,7 +295,8 @@ cdef class ExpectedValue(QuoteModel):
         cdef str name
         for name in ("A", "k"):
             if values[name] is None and self.intensity is None and self.predictions.fills is None:
-                raise UsageError(f"{self.name}: {name} is missing; give it in QUOTE_PARAMS_JSON or by FILL_PARAMS_FILE")
+                way_out = "give it in {quote_params_json} or by {fill_params_file}"
+                raise UsageError("{}: {} is missing; " + way_out, self.name, name)
         self.A = NAN if values["A"] is None else values["A"]
         self.k = NAN if values["k"] is None else values["k"]
         self.horizon_s, self.skew_ticks = values["horizon_s"], values["skew_ticks"]

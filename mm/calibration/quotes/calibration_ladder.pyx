@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mm.calibration.reference import OWN_BEST, check_reference
 from mm.clock import us_from_ms
-from mm.errors import UsageError
+from mm.errors import UsageError, parameter
 
 cdef int64_t NO_SLOT = -(<int64_t> 1 << 62)
 
@@ -111,12 +111,12 @@ cdef class CalibrationLadder(FixedDelta):
         reference: str = "mid",
     ) -> None:
         if not deltas or any(near >= far for near, far in pairwise(deltas)):
-            raise UsageError(f"deltas is {deltas}; give increasing distances such as 1,2,3,5,8,13")
+            raise UsageError("{deltas} is {}; give increasing distances such as 1,2,3,5,8,13", deltas)
         FixedDelta.__init__(self, deltas[0], mid_move_threshold_ticks, reference)
-        self.deltas = tuple([_checked("each of deltas", delta) for delta in deltas])
+        self.deltas = tuple([_checked("deltas", delta) for delta in deltas])
         self.dwell_us = us_from_ms(_checked("dwell_ms", dwell_ms))
         if self.dwell_us == 0:
-            raise UsageError(f"dwell_ms is {dwell_ms}; the shortest dwell is 0.001")
+            raise UsageError("{dwell_ms} is {}; the shortest dwell is 0.001", dwell_ms)
         self.seed = seed
         self.start_us = start_us
         self.slot = NO_SLOT
@@ -141,5 +141,5 @@ cdef class CalibrationLadder(FixedDelta):
 
 def _checked(name: str, value: float) -> float:
     if not (math.isfinite(value) and value >= 0):
-        raise UsageError(f"{name} is {value}; it must be a finite number that is not negative")
+        raise UsageError("{} is {}; it must be a finite number that is not negative", parameter(name), value)
     return value

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mm.backtest.account_limits import LOSS, NOTIONAL, ORDERS, AccountBounds, AccountLimits
 from mm.backtest.risk import Risk
-from mm.errors import SafetyError, UsageError
+from mm.errors import SafetyError, Sentence, UsageError
 from mm.instrument import short_text
 from mm.market_data.metrics import FilledFamily, MetricFamily
 
@@ -35,15 +35,12 @@ ACCOUNT_FAMILIES = (ACCOUNT_NOTIONAL, ACCOUNT_LOSS, ACCOUNT_ORDERS, ACCOUNT_USED
 
 
 class NothingQuotable(UsageError):
-    """With some knobs nothing could be quoted under the exchange's present rules, or at its present price.
+    """With some knobs nothing could be quoted under the exchange's present rules, or at its present price."""
 
-    Attributes:
-        knobs: Their names.
-    """
-
-    def __init__(self, message: str, *knobs: str) -> None:
-        super().__init__(message)
-        self.knobs = knobs
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """Names of these knobs: those that the sentence names."""
+        return Sentence(*self.args).parameters
 
 
 @dataclass(frozen=True)
@@ -105,9 +102,11 @@ class TradedAccount:
         bound_e8 = self._bounds.notional_e8
         if bound_e8 is not None and notional_e8 > bound_e8:
             raise NothingQuotable(
-                f"--account-max-notional (ACCOUNT_MAX_NOTIONAL) is {short_text(bound_e8)}, less than one "
-                f"order of {symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY",
-                *("account_max_notional", "quote_qty"),
+                "{account_max_notional} is {}, less than one order of {}, {}: nothing would be quoted; raise it, or "
+                "lower {quote_qty}",
+                short_text(bound_e8),
+                symbol,
+                short_text(notional_e8),
             )
 
     async def join(self, symbol: str, one: AccountSymbol) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mm.base.waiting import happened
-from mm.errors import DataError, Mismatch, MMError, OffGrid, TryLater
+from mm.errors import DataError, Mismatch, MMError, OffGrid, TryLater, parameter
 from mm.instrument import Instrument, short_text
 from mm.live.account.background import BackgroundTasks
 from mm.live.account.check import AccountCheck
@@ -171,7 +171,9 @@ class Gateway:
         why = self._states.reset
         if not why:
             return None
-        way_out = "find out why, then start with --adopt 1 (ADOPT), which keeps the PnL and counts its trades anew"
+        way_out = (
+            f"find out why, then start with {parameter('adopt')} 1, which keeps the PnL and counts its trades anew"
+        )
         return Mismatch(f"the venue was reset: {why}; {way_out}")
 
     @property
@@ -347,8 +349,10 @@ class Gateway:
         foreign = self._queries.foreign_orders
         if self._contract and foreign and not self._run.access.adopt:
             raise Mismatch(
-                f"{self.symbol}: {foreign} open orders are of somebody else, whose fills change the "
-                f"position; cancel them, or start with --adopt 1 (ADOPT), which does"
+                "{}: {} open orders are of somebody else, whose fills change the position; cancel them, or start with "
+                "{adopt} 1, which does",
+                self.symbol,
+                foreign,
             )
         if (mismatch := self.differs) and not self.killed:
             raise mismatch

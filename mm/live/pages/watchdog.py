@@ -204,9 +204,7 @@ class Watchdog:
     def check(self) -> None:
         """Raise DataError if there is no folder of results."""
         if not self._out_root.is_dir():
-            raise DataError(
-                f"--out-root (OUT_ROOT) {self._out_root}: there is no such folder; create it, or give another"
-            )
+            raise DataError("{out_root} {}: there is no such folder; create it, or give another", self._out_root)
 
     def look(self) -> WatchdogLook:
         """Read what has changed; what cannot be read is named in the result."""

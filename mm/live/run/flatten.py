@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mm.errors import Incomplete, MMError, SafetyError, TryLater
+from mm.errors import Incomplete, MMError, SafetyError, Sentence, TryLater
 from mm.instrument import E8, Instrument, decimal_text, e8, short_text
 from mm.live.account.ledger import fee_e8
 from mm.live.orders.reports import OrderListener
@@ -167,8 +167,9 @@ class FlattenCost:
             return None
         if self.total_e8 > self._consent_e8:
             raise SafetyError(
-                f"to close the positions costs up to {short_text(self.total_e8)}, more than --max-cost (MAX_COST) "
-                f"{short_text(self._consent_e8)}; nothing was sent"
+                "to close the positions costs up to {}, more than {max_cost} {}; nothing was sent",
+                short_text(self.total_e8),
+                short_text(self._consent_e8),
             )
         return most_e8 + (self._consent_e8 - self.total_e8) // self._symbols
 
@@ -302,8 +303,13 @@ class Flatten:
             raise Incomplete(f"{trade.symbol}: the order to close the position was refused: {self._refusal}", 75)
         if found["closed"] != decimal_text(made.qty_e8):
             raise Incomplete(
-                f"{trade.symbol}: {found['closed']} of {short_text(made.qty_e8)} were closed, the book offered no more "
-                f"at this cost; run it again for the rest, or with a larger --max-cost (MAX_COST)",
+                Sentence(
+                    "{}: {} of {} were closed, the book offered no more at this cost; run it again for the rest, or "
+                    "with a larger {max_cost}",
+                    trade.symbol,
+                    found["closed"],
+                    short_text(made.qty_e8),
+                ),
                 TryLater.exit_code,
             )
         self._check_missing(trade)

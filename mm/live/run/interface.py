@@ -81,13 +81,20 @@ class TradingInterfaceClient:
             answer = await self._http.request(method, path, json=content)
         except httpx.HTTPError as error:
             raise TryLater(
-                f"{self.at.url}{path}: no answer ({type(error).__name__}: {error}); start `mm sim api`, or name its "
-                f"address with --api-url (API_URL)"
+                "{}{}: no answer ({}: {}); start `mm sim api`, or name its address with {api_url}",
+                self.at.url,
+                path,
+                type(error).__name__,
+                error,
             ) from error
         if answer.status_code in (401, 403):
             raise SafetyError(
-                f"{self.at.url}{path}: {answer.status_code} {answer.text}; give a token with the roles read and "
-                f"trade by --api-token-file (API_TOKEN_FILE); orders sent before may still rest there"
+                "{}{}: {} {}; give a token with the roles read and trade by {api_token_file}; orders sent before may "
+                "still rest there",
+                self.at.url,
+                path,
+                answer.status_code,
+                answer.text,
             )
         if answer.status_code not in (200, 404):
             raise UsageError(f"{self.at.url}{path}: {answer.status_code} {answer.text}; is this `mm sim api`?")
@@ -325,7 +332,7 @@ class InterfaceTrade:
         symbol, multiplier = health["symbol"], int(health["multiplier"])
         if symbol != self._symbol:
             raise UsageError(
-                f"--symbol (SYMBOL) is {self._symbol}, but {self._at.url} trades {symbol}; give --symbol {symbol}"
+                "{symbol} is {}, but {} trades {}; give --symbol {}", self._symbol, self._at.url, symbol, symbol
             )
         lot_e8 = e8(_text(health["lot_size"])) * multiplier
         named = Instrument(symbol, e8(_text(health["tick_size"])), lot_e8, 0, symbol, "QUOTE")

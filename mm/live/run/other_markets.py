@@ -85,8 +85,11 @@ def places_of(
             )
         if source.symbol == own.source.symbol and source.data_root.resolve() == root.resolve():
             raise UsageError(
-                f"OTHERS: {name} is {source.symbol} in another market, whose days need a folder of their own; give "
-                f"data_root, another one than --data-root (DATA_ROOT) {root}"
+                "{others}: {} is {} in another market, whose days need a folder of their own; give data_root, another "
+                "one than {data_root} {}",
+                name,
+                source.symbol,
+                root,
             )
         places[name] = Place(source, of_market(replace(own.recorder, **given, metrics_port=0), kind), kind)
     return places

@@ -136,10 +136,14 @@ def _check_ramp(terms: ShadowTerms, grid: Instrument, ramp: str, clip: int, whol
     least_e8 = -(-int(needed_e8 / share) // step_e8) * step_e8 + step_e8
     qty, worth = short_text(clip * grid.lot_e8), short_text(clip * grid.lot_e8 * price_e8 // E8)
     raise NothingQuotable(
-        f"--size-ramp (SIZE_RAMP) {ramp} makes the quantity {qty}, worth {worth} at {short_text(price_e8)}, less than "
-        f"the minimum notional {short_text(grid.min_notional_e8)}: nothing would be quoted; set --quote-qty "
-        f"(QUOTE_QTY) to {short_text(least_e8)} or more, or a larger fraction",
-        *("size_ramp", "quote_qty", "min_notional"),
+        "{size_ramp} {} makes the quantity {}, worth {} at {}, less than the minimum notional {} (the exchange's, "
+        "or {min_notional}): nothing would be quoted; set {quote_qty} to {} or more, or a larger fraction",
+        ramp,
+        qty,
+        worth,
+        short_text(price_e8),
+        short_text(grid.min_notional_e8),
+        short_text(least_e8),
     )
 
 

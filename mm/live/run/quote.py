@@ -313,19 +313,23 @@ class Quoting:
         self._trade.account.check_order(symbol, notional_e8)
         if risk.max_order_notional is not None and notional_e8 > e8(risk.max_order_notional):
             raise NothingQuotable(
-                f"--max-order-notional (MAX_ORDER_NOTIONAL) is {risk.max_order_notional}, less than one order of "
-                f"{symbol}, {short_text(notional_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY",
-                *("max_order_notional", "quote_qty"),
+                "{max_order_notional} is {}, less than one order of {}, {}: nothing would be quoted; raise it, or "
+                "lower {quote_qty}",
+                risk.max_order_notional,
+                symbol,
+                short_text(notional_e8),
             )
         off_e8 = position_e8 - play.rules.target * play.grid.lot_e8
         if risk.max_position is not None and qty_e8 - abs(off_e8) > e8(risk.max_position):
-            why = (
-                f"--max-position (MAX_POSITION) is {risk.max_position}, less than one order of {symbol}, "
-                f"{short_text(qty_e8)}: nothing would be quoted; raise it, or lower QUOTE_QTY"
+            # Two knobs contradict each other whatever the exchange's rules.
+            kind = NothingQuotable if self._trade.strategy.models.quote_qty is None else UsageError
+            raise kind(
+                "{max_position} is {}, less than one order of {}, {}: nothing would be quoted; raise it, or lower "
+                "{quote_qty}",
+                risk.max_position,
+                symbol,
+                short_text(qty_e8),
             )
-            if self._trade.strategy.models.quote_qty is not None:  # two knobs, whatever the exchange's rules
-                raise UsageError(why)
-            raise NothingQuotable(why, "max_position", "quote_qty")
         setup = self._gateway.setup
         if setup is None or risk.max_position is None:
             return

@@ -170,8 +170,7 @@ class ShadowTerms:
         least_e8 = known.min_notional_e8 if market.min_notional is None else e8(market.min_notional)
         if known.tick_e8 % tick_e8:
             whole = short_text(known.tick_e8)
-            why = f"--tick-size (TICK_SIZE) is {market.tick_size}; it must divide the exchange's {whole}"
-            raise NothingQuotable(why, "tick_size")
+            raise NothingQuotable("{tick_size} is {}; it must divide the exchange's {}", market.tick_size, whole)
         lot_e8, price_step_e8 = 1 if step_e8 % FINER else step_e8 // FINER, known.tick_e8
         tick_e8, lot_e8 = gcd(tick_e8, e8(self.book_tick or "0")), gcd(lot_e8, e8(self.book_step or "0"))
         grid = replace(known, tick_e8=tick_e8, lot_e8=lot_e8, min_notional_e8=least_e8)
@@ -238,9 +237,9 @@ async def _until(
             raise untrusted(answer.url, cause)
         if answer.status == 400:
             reply = f"responded {answer.body[:200].decode(errors='replace')}"
-            raise UnlistedSymbol(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} {reply}")
+            raise UnlistedSymbol("{symbol} {!r} is not known: {} {}", symbol, answer.url, reply)
         if kind is ExchangeInfo and rest.venue.refuses_symbol(answer, symbol):
-            raise UnlistedSymbol(f"--symbol (SYMBOL) {symbol!r} is not known: {answer.url} does not list it")
+            raise UnlistedSymbol("{symbol} {!r} is not known: {} does not list it", symbol, answer.url)
         if cause != last_cause or tried % _WARN_EVERY == 0:
             last_cause = cause
             log.warning("exchange_silent", url=answer.url, cause=cause, tried_again_after_s=_RETRY_S)

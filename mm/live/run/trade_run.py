@@ -232,8 +232,11 @@ class TradeRun(LiveRun):
             return self.strategy
         if not qty_e8:
             raise TryLater(
-                f"--quote-qty (QUOTE_QTY) is {models.quote_qty}, less than the quantity step {short_text(step_e8)} of "
-                f"{self.symbol}, so nothing can be quoted; set a larger one, or start it again once the step is smaller"
+                "{quote_qty} is {}, less than the quantity step {} of {}, so nothing can be quoted; set a larger one, "
+                "or start it again once the step is smaller",
+                models.quote_qty,
+                short_text(step_e8),
+                self.symbol,
             )
         qty = short_text(qty_e8)
         self.run.log.warning("quote_qty_rounded", quote_qty=models.quote_qty, to=qty, step_size=short_text(step_e8))

@@ -98,8 +98,9 @@ def addresses(
             )
         if venue == BOX and not remote_box and not is_loopback(urlsplit(url).hostname or ""):
             raise SafetyError(
-                f"{name} {url!r} is not of this machine, but --venue is box; for a box on another one, set "
-                f"--remote-box 1 (REMOTE_BOX)"
+                "{} {!r} is not of this machine, but {venue} is box; for a box on another one, set {remote_box} 1",
+                name,
+                url,
             )
     return found
 
@@ -157,8 +158,11 @@ def check_switches(venue: str, most: Mapping[str, str], environment: Mapping[str
             raise SafetyError(f"{PRODUCTION_SWITCH} allows {named}, but the symbol is {symbol}; nothing is sent")
         if e8(found[symbol]) < e8(bound):
             raise SafetyError(
-                f"{PRODUCTION_SWITCH} allows a position of {short_text(e8(found[symbol]))} {symbol}, but "
-                f"--max-position (MAX_POSITION) is {bound}; lower the knob, or raise the switch"
+                "{} allows a position of {} {}, but {max_position} is {}; lower the knob, or raise the switch",
+                PRODUCTION_SWITCH,
+                short_text(e8(found[symbol])),
+                symbol,
+                bound,
             )
     return None
 

@@ -177,7 +177,7 @@ class VenueProbe:
         async with self._transport() as transport:
             _, answer = await self._ask(transport, self._venue.exchange_info(self._symbol))
             if self._venue.refuses_symbol(answer, self._symbol):
-                raise UsageError(f"--symbol (SYMBOL) {self._symbol!r} is not known: {answer.url} {_shown(answer.body)}")
+                raise UsageError("{symbol} {!r} is not known: {} {}", self._symbol, answer.url, _shown(answer.body))
             await self._ask_times(transport, (samples + 1) // 2)
             await self._listen(samples, longest_s)
         async with self._transport() as transport:  # the kept connection may have been closed meanwhile

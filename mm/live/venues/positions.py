@@ -130,13 +130,17 @@ def check_setup(symbol: str, setup: ContractSetup, leverage: int | None, margin_
         raise Mismatch(f"{symbol}: the account is in multi-assets mode; set single-asset mode at the exchange")
     if margin_type is not None and setup.margin_type != margin_type:
         raise Mismatch(
-            f"{symbol}: its margin type is {setup.margin_type}, but --margin-type (MARGIN_TYPE) is {margin_type}; "
-            f"change one of them, the exchange's at the exchange"
+            "{}: its margin type is {}, but {margin_type} is {}; change one of them, the exchange's at the exchange",
+            symbol,
+            setup.margin_type,
+            margin_type,
         )
     if leverage is not None and setup.leverage != leverage:
         raise Mismatch(
-            f"{symbol}: its leverage is {setup.leverage}, but --leverage (LEVERAGE) is {leverage}; change one of them, "
-            f"the exchange's at the exchange"
+            "{}: its leverage is {}, but {leverage} is {}; change one of them, the exchange's at the exchange",
+            symbol,
+            setup.leverage,
+            leverage,
         )
 
 
@@ -145,6 +149,9 @@ def check_bracket(symbol: str, setup: ContractSetup, most_e8: int, price_e8: int
     notional_e8 = most_e8 * price_e8 // E8
     if setup.most_notional_e8 and notional_e8 > setup.most_notional_e8:
         raise UsageError(
-            f"{symbol}: --max-position (MAX_POSITION) is worth {short_text(notional_e8)}, but at a leverage of "
-            f"{setup.leverage} the exchange allows {short_text(setup.most_notional_e8)}; lower one of them"
+            "{}: {max_position} is worth {}, but at a leverage of {} the exchange allows {}; lower one of them",
+            symbol,
+            short_text(notional_e8),
+            setup.leverage,
+            short_text(setup.most_notional_e8),
         )

@@ -181,8 +181,12 @@ class GlftExact:
                 values[at - 1] = top + np.log(np.exp(terms - top[:, None]).sum(axis=1))
         if not np.isfinite(values).all():
             raise UsageError(
-                f"glft_exact cannot be computed for --gamma {market.gamma:g}, --sigma {market.sigma:g} and --dt "
-                f"{market.step_s:g}: one step's risk at {Q_MAX} units overflows; choose a smaller --dt (STEP_S)"
+                "glft_exact cannot be computed for --gamma {:g}, --sigma {:g} and --dt {:g}: one step's risk at {} "
+                "units overflows; choose a smaller {step_s}",
+                market.gamma,
+                market.sigma,
+                market.step_s,
+                Q_MAX,
             )
         self._values = values
 

@@ -79,8 +79,11 @@ class SymbolRules:
         tl_e8, rest = divmod(grid.tick_e8 * grid.lot_e8, E8)
         if rest:
             raise UsageError(
-                f"{grid.symbol}: one lot at one tick is worth less than 0.00000001 of the quote asset, which the "
-                f"exchange cannot book; make --tick-size {grid.price(1)} or --qty-step {grid.qty(1)} coarser"
+                "{}: one lot at one tick is worth less than 0.00000001 of the quote asset, which the exchange cannot "
+                "book; make {tick_size} {} or {qty_step} {} coarser",
+                grid.symbol,
+                grid.price(1),
+                grid.qty(1),
             )
         object.__setattr__(self, "tl_e8", tl_e8)
 

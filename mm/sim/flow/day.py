@@ -98,8 +98,10 @@ def _recorder(folder: DayFolder, scenario: Scenario, session: Session) -> "DayRe
 def _truth(scenario: Scenario, session: Session, recorder: "DayRecorder") -> dict[str, Any]:
     if not recorder.depth_messages:
         raise UsageError(
-            f"--scenario {scenario.name} (SCENARIO) has no depth message in {session.hours} hours, and a recorded day "
-            f"needs at least one; choose another scenario, or increase its rates"
+            "{scenario} {} has no depth message in {} hours, and a recorded day needs at least one; choose another "
+            "scenario, or increase its rates",
+            scenario.name,
+            session.hours,
         )
     start_us, end_us = session.flow_us
     return {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from mm.base.knobs import Reader, decimal, knob, number
-from mm.errors import UsageError
+from mm.errors import UsageError, parameter
 from mm.instrument import E8, Instrument, e8
 from mm.sim.flow.session import RecordingFault, Session
 from mm.sim.matching.order_log import MOST_LOTS, MOST_TICKS
@@ -52,9 +52,9 @@ class Scenario:
         text, step = getattr(self, field), getattr(self, step_field)
         steps, rest = divmod(e8(text), e8(step))
         if rest or steps > most:
-            flag, step_flag = (f"--{name.replace('_', '-')}" for name in (field, step_field))
-            problem = f"not a multiple of {step_flag} {step}" if rest else f"over {most:,} times {step_flag} {step}"
-            raise UsageError(f"{flag} {text} ({field.upper()}) is {problem}; change one of them")
+            problem = "not a multiple of" if rest else f"over {most:,} times"
+            grid = parameter(step_field)
+            raise UsageError("{} {} is {} {} {}; change one of them", parameter(field), text, problem, grid, step)
 
     def instrument(self, symbol: str) -> Instrument:
         """Return the price and quantity grid of the market."""

@@ -202,8 +202,10 @@ class RegularFlow:
     def _check_floor(self) -> None:
         if self._best_bid - self._levels + 1 < 1:
             raise UsageError(
-                f"--start-price (START_PRICE) is too close to zero: the best bid falls to {self._best_bid} ticks, "
-                f"and the book is {self._levels} levels deep; raise it, or lower --tick-size or the volatility"
+                "{start_price} is too close to zero: the best bid falls to {} ticks, and the book is {} levels deep; "
+                "raise it, or lower {tick_size} or the volatility",
+                self._best_bid,
+                self._levels,
             )
 
     def _restore(self, us: int, side: int) -> None:

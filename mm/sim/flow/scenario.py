@@ -20,7 +20,7 @@ from click.core import ParameterSource
 
 from mm.base.knobs import Knob, decimal, integer, knob, knobs, number, shown
 from mm.clock import US_PER_MS, US_PER_S
-from mm.errors import UsageError
+from mm.errors import UsageError, parameter
 from mm.sim.flow.market import MOST_MEAN_LOTS, Empty, Flow, Law, Lead, Scenario, series
 from mm.sim.flow.session import CRASH, DISCONNECT, LOST_DEPTH, LOST_TRADES, STEP_US, RecordingFault, Session, plan
 
@@ -76,8 +76,11 @@ class RegularMarket(Scenario):
         levels = max(LEAST_LEVELS, ceil(log(max(orders, 1.0) / SWEEPS_AT_EDGE) / decay))
         if levels > MOST_LEVELS:
             raise UsageError(
-                f"--k or --regime-k {decay} per tick lets orders reach {levels} ticks deep, but a book has at most "
-                f"{MOST_LEVELS} levels per side; set a larger k, or a larger --tick-size with k scaled equally"
+                "{k_per_tick} or {regime_k_per_tick} of {} per tick lets orders reach {} ticks deep, but a book has at "
+                "most {} levels per side; set a larger k, or a larger {tick_size} with k scaled equally",
+                decay,
+                levels,
+                MOST_LEVELS,
             )
         return levels
 
@@ -141,9 +144,7 @@ class FollowerMarket(PoissonMarket):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.lag_ms * US_PER_MS % STEP_US:
-            raise UsageError(
-                f"--lag-ms (LAG_MS) is {self.lag_ms}; the mid moves every 100 ms, so give a multiple of 100"
-            )
+            raise UsageError("{lag_ms} is {}; the mid moves every 100 ms, so give a multiple of 100", self.lag_ms)
 
     def flow(self, matching: "Matching", session: Session) -> "RegularFlow":
         """Return the flow, which follows the market of the same session with the seed of the lead."""
@@ -196,14 +197,22 @@ class HawkesMarket(RegularMarket):
         super().__post_init__()
         if self.mean_rate() > MOST_RATE:
             raise UsageError(
-                f"--mu {self.mu_per_s} and --branching-ratio {self.branching_ratio} make {self.mean_rate():g} orders "
-                f"per side in 1 s, but at most {MOST_RATE} fit into separate milliseconds; lower one of them"
+                "{mu_per_s} {} and {branching_ratio} {} make {:g} orders per side in 1 s, but at most {} fit into "
+                "separate milliseconds; lower one of them",
+                self.mu_per_s,
+                self.branching_ratio,
+                self.mean_rate(),
+                MOST_RATE,
             )
         if self.branching_ratio > MOST_EXCITED * self.reaching():
             raise UsageError(
-                f"--k {self.k_per_tick} and --spread-ticks {self.spread_ticks}: a share of {self.reaching():.2g} of "
-                f"the orders reaches the touch, and each of these excites {self.branching_ratio / self.reaching():.3g}"
-                f" orders, more than {MOST_EXCITED}; lower one of them, or --branching-ratio"
+                "{k_per_tick} {} and {spread_ticks} {}: a share of {:.2g} of the orders reaches the touch, and each of "
+                "these excites {:.3g} orders, more than {}; lower one of them, or {branching_ratio}",
+                self.k_per_tick,
+                self.spread_ticks,
+                self.reaching(),
+                self.branching_ratio / self.reaching(),
+                MOST_EXCITED,
             )
 
     def reaching(self) -> float:
@@ -267,8 +276,9 @@ class Regimes(RegularMarket):
         counts = [len(values) for values in (self.regime_A_per_s, self.regime_k_per_tick, self.regime_sigma)]
         if len(set(counts)) > 1:
             raise UsageError(
-                f"--regime-A, --regime-k and --regime-sigma have {counts[0]}, {counts[1]} and {counts[2]} values; "
-                f"give each one value per regime"
+                "{regime_A_per_s}, {regime_k_per_tick} and {regime_sigma} have {}, {} and {} values; give each one "
+                "value per regime",
+                *counts,
             )
 
     def laws(self, session: Session) -> tuple[Law, ...]:
@@ -421,7 +431,9 @@ def chosen(name: str, flags: Any) -> Scenario:
     if foreign:
         known = ", ".join(entry.flag for entry in own.values())
         raise UsageError(
-            f"{foreign[0].flag} ({foreign[0].variable}): scenario {name} has no such parameter, only {known}; "
-            f"omit it, or choose another --scenario (SCENARIO)"
+            "{}: scenario {} has no such parameter, only {}; omit it, or choose another {scenario}",
+            parameter(foreign[0].name),
+            name,
+            known,
         )
     return SCENARIOS[name](**{field: getattr(flags, field) for field in given if field in own})

@@ -129,8 +129,11 @@ def plan(session: Session, kinds: Iterable[str]) -> tuple[RecordingFault, ...]:
     room_us = (end_us - first_us) // max(1, len(wanted))
     if wanted and room_us < _APART_US:
         raise UsageError(
-            f"--hours {session.hours} (HOURS) is too short for {len(wanted)} faults, which need "
-            f"{_APART_US // US_PER_S} s each; make it longer, or reduce the number of faults"
+            "{hours} {} is too short for {} faults, which need {} s each; make it longer, or reduce the number "
+            "of faults",
+            session.hours,
+            len(wanted),
+            _APART_US // US_PER_S,
         )
     faults = []
     for nth, index in enumerate(draws.permutation(len(wanted)).tolist()):

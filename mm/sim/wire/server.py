@@ -83,8 +83,10 @@ class Server:
             self._listener = await loop.create_server(self._accept, host, port, backlog=_BACKLOG)
         except (OSError, UnicodeError) as error:
             raise UsageError(
-                f"--host (SERVE_HOST) {host!r}, --port (SERVE_PORT) {port}: cannot be bound "
-                f"({error.strerror if isinstance(error, OSError) else error}); give others, or port 0 for a free one"
+                "{serve_host} {!r}, {serve_port} {}: cannot be bound ({}); give others, or port 0 for a free one",
+                host,
+                port,
+                error.strerror if isinstance(error, OSError) else error,
             ) from error
         self._sweep()
         return int(self._listener.sockets[0].getsockname()[1])

@@ -38,7 +38,7 @@ def test_glft_exact_quotes_stop_at_inventory_bound():
 
 def test_quotes_outside_float_range_raise_usage_error():
     """A risk of e^-1000 within one step leaves nothing to divide by."""
-    with pytest.raises(UsageError, match="choose a smaller --dt"):
+    with pytest.raises(UsageError, match="choose a smaller step_s"):
         exact_moments(1000.0, "glft_exact")
 
 

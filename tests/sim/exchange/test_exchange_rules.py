@@ -126,7 +126,7 @@ def test_filters_lists_exactly_the_enforced_filters() -> None:
 def test_grid_finer_than_eight_places_raises_usage_error() -> None:
     """Amounts have eight places: 0.00001 times 0.0001 of a quote asset is smaller than the last of them."""
     grid = Instrument("SIMUSDT", 1_000, 10_000)
-    with pytest.raises(UsageError, match="make --tick-size"):
+    with pytest.raises(UsageError, match="make tick_size"):
         SymbolRules(instrument=grid, reference_ticks=1)
 
 

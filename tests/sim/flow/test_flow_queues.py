@@ -188,5 +188,5 @@ def test_emptied_side_is_refilled():
 
 def test_mean_size_below_one_lot_raises_usage_error():
     """Nothing is smaller than a lot."""
-    with pytest.raises(UsageError, match=r"--limit-qty 0.05 \(LIMIT_QTY\) is not a multiple of --qty-step 0.1"):
+    with pytest.raises(UsageError, match=r"limit_qty 0.05 is not a multiple of qty_step 0.1"):
         ZERO(qty_step="0.1")

@@ -291,7 +291,7 @@ def test_hawkes_cross_excitation_is_recovered(share):
 
 def test_hawkes_with_too_few_orders_at_the_touch_raises_usage_error():
     """One order at the touch would excite hundreds; the message contains the flags."""
-    with pytest.raises(UsageError, match=r"--k 2\.0 and --spread-ticks 6: a share of 0\.0025 of the orders"):
+    with pytest.raises(UsageError, match=r"k_per_tick 2\.0 and spread_ticks 6: a share of 0\.0025 of the orders"):
         HAWKES(k_per_tick=2.0, spread_ticks=6)
 
 
@@ -355,31 +355,31 @@ def test_single_regime_equals_poisson():
 
 def test_unequal_numbers_of_regime_values_raise_usage_error():
     """A value too many or too few would shift every later regime."""
-    with pytest.raises(UsageError, match="--regime-A, --regime-k and --regime-sigma have 2, 1 and 2 values"):
+    with pytest.raises(UsageError, match="regime_A_per_s, regime_k_per_tick and regime_sigma have 2, 1 and 2 values"):
         REGIMES(regime_k_per_tick=(0.35,))
 
 
 @pytest.mark.parametrize(
-    ("scenario", "flag"),
+    ("scenario", "name"),
     [
-        (POISSON(k_per_tick=0.002), "--k"),
-        (POISSON(start_price="0.5"), "--start-price"),
-        (POISSON(sigma_ticks_per_sqrt_s=900.0), "--start-price"),
+        (POISSON(k_per_tick=0.002), "^k_per_tick or"),
+        (POISSON(start_price="0.5"), "start_price"),
+        (POISSON(sigma_ticks_per_sqrt_s=900.0), "start_price"),
     ],
 )
-def test_impossible_market_raises_usage_error_with_flag(scenario, flag):
+def test_impossible_market_raises_usage_error_with_its_parameter(scenario, name):
     """No book of five thousand levels holds the reach of such orders; no price is below one tick."""
-    with pytest.raises(UsageError, match=flag):
+    with pytest.raises(UsageError, match=name):
         play(scenario, session(1.0))
 
 
 def test_nearly_unstable_hawkes_process_raises_usage_error():
     """Every order would wait for a free millisecond, longer and longer."""
-    with pytest.raises(UsageError, match=r"--mu 2.0 and --branching-ratio 0.99 make 200 orders"):
+    with pytest.raises(UsageError, match=r"mu_per_s 2.0 and branching_ratio 0.99 make 200 orders"):
         HAWKES(mu_per_s=2.0, branching_ratio=0.99)
 
 
 def test_level_quantity_too_large_for_a_sweep_raises_usage_error():
     """The engine counts lots below 2**48; a sweep of every level must stay below that as well."""
-    with pytest.raises(UsageError, match=r"--level-qty 1000000 .* over .* times --qty-step 0.00000001"):
+    with pytest.raises(UsageError, match=r"level_qty 1000000 is over .* times qty_step 0.00000001"):
         POISSON(level_qty="1000000", qty_step="0.00000001")

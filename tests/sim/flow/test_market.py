@@ -82,5 +82,5 @@ def test_flow_ignores_instants_before_opening_and_repeated_instants():
 
 def test_start_price_beyond_engine_range_raises_usage_error():
     """Prices are counted in ticks, below 2**40 of them."""
-    with pytest.raises(UsageError, match=r"--start-price 1000000000 .* over .* times --tick-size 0.00000001"):
+    with pytest.raises(UsageError, match=r"start_price 1000000000 is over .* times tick_size 0.00000001"):
         PoissonMarket(start_price="1000000000", tick_size="0.00000001")

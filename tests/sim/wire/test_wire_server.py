@@ -436,7 +436,7 @@ class TestShutdown:
         async def scenario():
             async with open_box() as box, open_box() as other:
                 for host, port in (("127.0.0.1", box.port), ("192.0.2.1", 0)):
-                    with pytest.raises(UsageError, match=r"--port \(SERVE_PORT\)"):
+                    with pytest.raises(UsageError, match="serve_port"):
                         await other.server.start(host, port)
 
         run(scenario)

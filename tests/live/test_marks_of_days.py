@@ -8,7 +8,7 @@ from mm.clock import day_of, midnight_us
 from mm.errors import BrokenFile
 from mm.instrument import E8
 from mm.live.audit.books import AuditBooks
-from mm.live.audit.history import MARK, MARKS_EVERY_US, DayMarks, EquityFile, RunHistory
+from mm.live.audit.history import MARK, MARKS_EVERY_US, DayMarks, EquityFile, EquityMarks, RunHistory
 from mm.live.audit.log import AuditLog
 
 NOON_US, DAY_US = 1_795_176_000_000_000, 86_400_000_000
@@ -120,3 +120,13 @@ def test_days_without_a_breach_count_before_today_and_since_the_last_breach(days
     now = midnight_us("20260105") + DAY_US // 2
     for given in (days, shuffled):
         assert RunHistory(AuditBooks("SIMUSDT"), None, given, now).clean_days == clean
+
+
+@pytest.mark.parametrize(("equity", "peak", "transfer", "after"), [(80, 100, 80, 200), (80, 100, -40, 50), (0, 5, 7, 12)])
+def test_drawdown_is_the_same_share_of_the_peak_after_a_transfer(equity, peak, transfer, after):
+    """The day's loss is the same amount; without an equity there is no share."""
+    marks = EquityMarks("box", "20260105", 90 * E8, peak * E8, equity_e8=equity * E8, transfers_e8=3 * E8)
+    moved = marks.moved((3 + transfer) * E8)
+    assert (moved.peak_equity_e8, moved.equity_e8) == (after * E8, (equity + transfer) * E8)
+    assert moved.day_equity_e8 == (90 + transfer) * E8
+    assert moved.transfers_e8 == (3 + transfer) * E8

@@ -122,7 +122,9 @@ def test_days_without_a_breach_count_before_today_and_since_the_last_breach(days
         assert RunHistory(AuditBooks("SIMUSDT"), None, given, now).clean_days == clean
 
 
-@pytest.mark.parametrize(("equity", "peak", "transfer", "after"), [(80, 100, 80, 200), (80, 100, -40, 50), (0, 5, 7, 12)])
+@pytest.mark.parametrize(
+    ("equity", "peak", "transfer", "after"), [(80, 100, 80, 200), (80, 100, -40, 50), (0, 5, 7, 12)]
+)
 def test_drawdown_is_the_same_share_of_the_peak_after_a_transfer(equity, peak, transfer, after):
     """The day's loss is the same amount; without an equity there is no share."""
     marks = EquityMarks("box", "20260105", 90 * E8, peak * E8, equity_e8=equity * E8, transfers_e8=3 * E8)

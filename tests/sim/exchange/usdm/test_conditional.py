@@ -189,6 +189,34 @@ def test_a_cancelled_order_is_not_sent_and_a_liquidation_ends_all(pit: Pit) -> N
     assert other.status == "EXPIRED"
 
 
+def long_with_little_margin() -> Pit:
+    """Let alice be long 100 at 100 with 600 behind it."""
+    pit = Pit()
+    pit.wallet(ALICE).balance_e8 = 600 * E8
+    pit.trade(ALICE, BOB, 10_000, 100_000)
+    pit.market_order(1, 9_600, 10**6)
+    return pit
+
+
+def test_liquidation_ends_the_orders_that_wait() -> None:
+    """They would open a position that nobody wants any more."""
+    pit = long_with_little_margin()
+    waiting = wait(pit, "STOP_MARKET", -1, 5_000)
+    pit.mark(94)
+    assert (pit.contract(ALICE).lots, len(pit.exchange.forced)) == (0, 1)
+    assert waiting.status == "EXPIRED"
+    assert pit.exchange.conditionals.open(ALICE) == []
+
+
+def test_stop_by_the_mark_price_is_sent_before_the_liquidation_of_the_same_second() -> None:
+    """It closes the position at what the book has, and the rest of the margin stays."""
+    pit = long_with_little_margin()
+    stop = wait(pit, "STOP_MARKET", -1, 9_500, sent=order(-1, 100_000), working=MARK_PRICE)
+    pit.mark(94)
+    assert (stop.status, pit.contract(ALICE).lots, pit.exchange.forced) == ("FINISHED", 0, [])
+    assert 150 * E8 < pit.wallet(ALICE).balance_e8 < 200 * E8
+
+
 def trailed(side: int, activate: int, callback_e8: int, prices: Sequence[int]) -> int | None:
     """Return which price triggers a trailing stop that was placed at 10,000, by the exchange's rule."""
     for at in range(len(prices)):

@@ -174,6 +174,19 @@ def test_without_a_fund_the_most_profitable_opposite_positions_close() -> None:
     pit.check()
 
 
+def test_the_market_takes_what_nobody_who_is_deleveraged_has() -> None:
+    """Bob has six tenths of the opposite position, the simulated market the rest."""
+    pit = Pit(fund_e8=0)
+    poor(pit, lots=60_000)
+    pit.market_order(-1, 10_000, 40_000)
+    pit.limit(ALICE, 1, 10_000, 40_000, time_in_force="IOC")
+    assert pit.contract(ALICE).lots == 100_000
+    pit.mark(90)
+    assert [(one.account, one.order.lots) for one in pit.exchange.forced if one.adl] == [(BOB, 60_000)]
+    assert [pit.contract(one).lots for one in (ALICE, BOB)] == [0, 0]
+    pit.check()
+
+
 def test_of_two_with_the_same_loss_the_one_with_less_leverage_is_deleveraged_last() -> None:
     """A return below zero counts over the leverage, one above it times the leverage."""
     pit = Pit("alice", "bob", "carol")

@@ -167,6 +167,18 @@ def test_a_modification_replaces_the_margin_of_its_order() -> None:
     assert order.request.ticks == 10_000
 
 
+def test_order_that_only_reduces_expires_once_a_resting_order_has_closed_what_it_was_for() -> None:
+    """Whichever side of the trade took."""
+    pit = Pit()
+    pit.trade(ALICE, BOB, 10_000, 1_000)
+    reducing = pit.limit(ALICE, -1, 10_100, 600, reduce_only=True)
+    pit.limit(ALICE, -1, 10_050, 800)
+    pit.limit(BOB, 1, 10_050, 400, time_in_force="IOC")
+    assert (pit.contract(ALICE).lots, reducing.status) == (600, "NEW")
+    pit.limit(BOB, 1, 10_050, 100, time_in_force="IOC")
+    assert (pit.contract(ALICE).lots, reducing.status) == (500, "EXPIRED")
+
+
 def test_orders_that_only_reduce_never_exceed_the_position() -> None:
     """A taking one is cut; resting ones share the position; what no longer fits expires, the newest first."""
     pit = Pit()

@@ -57,6 +57,7 @@ def backtest(data, args):
         "power": lambda: asset.power_prob_queue_model(args.exponent),
         "log": asset.log_prob_queue_model,
         "risk": asset.risk_adverse_queue_model,
+        "l3": asset.l3_fifo_queue_model,
     }
     asset = queues[args.queue]().no_partial_fill_exchange().trading_value_fee_model(0.001, 0.001)
     asset = asset.tick_size(args.tick_size).lot_size(args.lot_size).last_trades_capacity(0)
@@ -93,7 +94,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("events", help="uncompressed events of the day, from mm data export --format hftbacktest")
     parser.add_argument("--repeat", type=int, default=1, help="number of loads and plays in this process (default 1)")
-    parser.add_argument("--queue", choices=("power", "log", "risk"), default="power", help="queue model")
+    queues = ("power", "log", "risk", "l3")
+    parser.add_argument("--queue", choices=queues, default="power", help="queue model; l3 needs single orders")
     parser.add_argument("--exponent", type=float, default=3.0, help="exponent of the power law (default 3)")
     parser.add_argument("--touch", action="store_true", help="quote the best prices instead of a distance from the mid")
     parser.add_argument(

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
 REPEATS = 5
+ORDERS = "orders.npy"  # the simulated day by order, for the peer
+ORDERS_QTY = "0.06"
+PEER_ORDERS = ("--queue", "l3", "--touch", "--qty", ORDERS_QTY, "--tick-size", "0.01", "--lot-size", "0.001")
+PEER_PRICES = ("--lowest", "90", "--highest", "110")
 RATES = 1_000  # measured latencies to draw from
 
 
@@ -99,6 +103,7 @@ def main(folder: str, cache: str, quote_qty: str, k: str) -> None:
 def _by_every_order(cache: Path) -> dict[str, Any]:
     """Return the time to quote the best prices of a simulated day by every order and by default, and to index it."""
     from mm.dayfolder.layout import DayFolder
+    from mm.formats.order_export import export_orders
     from mm.play.terms import rules_of
     from mm.tape.load import load_day
 
@@ -112,7 +117,11 @@ def _by_every_order(cache: Path) -> dict[str, Any]:
         path.unlink()
     tape = load_day(folder, cache=cache).kept_mapped()
     found: dict[str, Any] = {"index": seconds(lambda: tape.orders)}
-    rules = rules_of(tape, EXECUTION, ACCOUNT, models(None))
+    events = cache / "simulated" / ORDERS
+    if not events.is_file():
+        (packed,) = export_orders(folder, "hftbacktest_l3", events.with_suffix(".npz")).files
+        np.save(events, np.load(packed)["data"])
+    rules = rules_of(tape, EXECUTION, ACCOUNT, models(ORDERS_QTY))
     for fills in ("queue_orders", "queue_prob_power"):
         play = play_of(Play(fills, 0.5, touch=True), tape, rules, 1.0)
         play()
@@ -171,12 +180,16 @@ def measure(bench: Bench) -> Measured:
         str(bench.k),
     ]
     same: dict[tuple[str, ...], list[ProcessResult]] = {play.peer: [] for play in PLAYS}
-    in_process = []
+    in_process, by_orders = [], list[ProcessResult]()
     run(in_process_command)  # parses the day
     for _ in range(bench.turns):
         for flags, peers in same.items():
             if bench.peer_plays:
                 peers.append(run([*bench.peer_plays, "--repeat", "2", *flags]))
+        if bench.peer_plays:
+            events = str(cache / "simulated" / ORDERS)
+            command = [*bench.peer_plays[:2], events, "--repeat", "2", *PEER_ORDERS, *PEER_PRICES]
+            by_orders.append(run(command))
         in_process.append(run(in_process_command))
     rows = [
         play_row(
@@ -189,6 +202,8 @@ def measure(bench: Bench) -> Measured:
     why = "once a day, and no peer makes one"
     rows.append(Row(name, "s", [times["s"] for times in taken], aim=why, user=[times["user_s"] for times in taken]))
     orders = [result.output["every_order"] for result in in_process]
+    name = "queue_orders, at the touch, a simulated day, single orders"
+    rows.append(play_row(name, [taken["queue_orders"] for taken in orders], by_orders, Aim(30)))
     rows.append(
         Row(
             "queue_orders, at the touch, a simulated day",

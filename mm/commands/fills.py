@@ -86,6 +86,7 @@ class Fitted(VirtualLife, Source):
 
 
 TRUE_PASSES = 8
+BATCHED_US = 10_000  # from here on a depth message has several changes of a busy queue
 STRATEGY_MODELS = ("trade_cross", "price_cross", "queue_risk_averse", "queue_prob_power", "queue_prob_log")
 CHECKS = (0.0, 0.125, 0.25, 0.5)  # fractions of the lifetime at which queue positions are compared
 
@@ -344,6 +345,11 @@ def _lines_of_trades(fit: "OwnExponent") -> "Iterator[str]":
         yield (
             f"share filled {stated(fit.bias, 100, '+')} points off the exchange's with it, "
             f"{stated(fit.default_bias, 100, '+')} with the default"
+        )
+    if fit.message_us is not None and fit.message_us >= BATCHED_US:
+        yield (
+            f"the book comes every {fit.message_us / 1000:,.0f} ms: orders that join and leave between two messages "
+            f"are not seen, so every order of the day (--truth) may tell a higher exponent than these fills"
         )
     if fit.left_out:
         yield "left out: " + ", ".join(f"{count:,} {reason}" for reason, count in fit.left_out.items())

@@ -26,7 +26,7 @@ from mm.probes.exponent_truth import AgreedExponent
 from mm.probes.queue_exponent import EXPONENTS
 from mm.probes.queue_score import BLOCK_US, LEAST_BLOCKS, Bin, OrderBlocks, reliability
 from mm.probes.virtual_orders import Outcomes, VirtualOrders, manual_exchange, on_exchange_time
-from mm.tape.tape import GAP, SNAPSHOT, TRADE
+from mm.tape.tape import DEPTH, GAP, SNAPSHOT, TRADE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,22 +93,28 @@ class OwnExponent(AgreedExponent):
 
     Attributes:
         left_out: Orders that say nothing of a queue, by reason.
+        message_us: Median time between depth messages; None without any. What joins and leaves between two messages
+            shows as its difference, so every order of a market may tell another exponent than its fills.
         large: At least half of the lots ahead: the market may have reacted.
     """
 
     n_fills: int
+    message_us: int | None
     left_out: dict[str, int]
     large: list[dict[str, Any]]
 
 
 def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
     """Return the exponent that agrees with our fills."""
-    markets, left_out = [], dict[str, int]()
+    markets, left_out, between_us = [], dict[str, int](), []
     for tape, own in days:
+        between_us.append(np.diff(tape.event_us[tape.kind == DEPTH]))
         market, orders, reasons = own_orders(tape, own)
         markets.append((market, orders))
         for reason, count in reasons.items():
             left_out[reason] = left_out.get(reason, 0) + count
+    messages = np.concatenate([np.empty(0, np.int64), *between_us])
+    message_us = int(np.median(messages)) if len(messages) else None
     orders = joined([part for _, part in markets])
     default = float(queue_prob_power().exponent)
     tried = _played(markets, np.append(EXPONENTS, default))
@@ -122,7 +128,9 @@ def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
         losses = _losses(tried.ahead[:, :-1], tried.joined, orders.filled, waits)
         best, status = _best(losses, orders.us[waits])
     if best.value is None:
-        return OwnExponent("too_few", definition, None, None, None, count, None, None, [], fills, left_out, [])
+        return OwnExponent(
+            "too_few", definition, None, None, None, count, None, None, [], fills, message_us, left_out, []
+        )
     exponent, low, high = (None if end is None else float(np.exp(end)) for end in (best.value, best.low, best.high))
     fitted = _played(markets, np.array([exponent]))
     blocks, every = OrderBlocks(orders.us[waits], 0), np.ones(count)
@@ -132,7 +140,8 @@ def own_exponent(days: "Iterable[tuple[Tape, OwnActivity]]") -> OwnExponent:
     )
     bins = _reliability(orders, fitted, waits)
     large = _large(orders, tried.joined, waits)
-    return OwnExponent(status, definition, exponent, low, high, count, bias, default_bias, bins, fills, left_out, large)
+    counts = fills, message_us, left_out, large
+    return OwnExponent(status, definition, exponent, low, high, count, bias, default_bias, bins, *counts)
 
 
 def own_orders(tape: "Tape", own: OwnActivity) -> "tuple[Tape, OwnOrders, dict[str, int]]":

@@ -16,10 +16,11 @@ def call(*words):
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def simulated(folder, hours):
+def simulated(folder, hours, *market):
     """Simulate a market with order queues below a folder, and return the words that name it."""
+    market = market or ("--scenario", "zero_intelligence")
     where = ("--symbol", SYMBOL, "--data-root", folder / "data")
-    answer = call("sim", "day", *where, "--day", DAY, "--hours", hours, "--scenario", "zero_intelligence")
+    answer = call("sim", "day", *where, "--day", DAY, "--hours", hours, *market)
     assert answer.exit_code == 0, answer.output
     return (*where, "--out-root", folder / "out")
 
@@ -70,6 +71,29 @@ def test_fills_of_ours_tell_the_exponent_that_every_order_tells(tmp_path):
     assert played.exit_code == 0, played.output
     (summary,) = (tmp_path / "out" / "backtest").glob("*/*/summary.json")
     assert json.loads(summary.read_text())["sensitivity"]["queue_exponent"]["exponent"] == fit["exponent"]
+
+
+@pytest.mark.slow
+def test_fills_tell_the_exponent_of_the_full_book_where_a_book_comes_in_batches(tmp_path):
+    """Every order tells a higher one by a book of 100 ms, which the command says, and by each change that of fills."""
+    pytest.importorskip("databento_dbn")
+    where = simulated(tmp_path, 1, "--scenario", "large_tick", "--seed", 7)
+    batches = json.loads(call("fills", "fit", *where, "--day", DAY, "--truth", "--json").stdout)
+    export = ("data", "export", tmp_path / "data" / SYMBOL / DAY, "--format", "dbn", "--out", tmp_path / "x.dbn")
+    assert call(*export).exit_code == 0
+    steps = ("--contract-size", "0.001", "--tick-size", "0.01", "--data-root", tmp_path / "full")
+    made = call("data", "import", tmp_path / "x.dbn", "--format", "databento", "--symbol", SYMBOL, *steps)
+    assert made.exit_code == 0, made.output
+    of_full = ("--symbol", SYMBOL, "--day", DAY, "--data-root", tmp_path / "full", "--out-root", tmp_path / "truth")
+    full = json.loads(call("fills", "fit", *of_full, "--truth", "--json").stdout)
+    run = trade(tmp_path, "ours", orders_near_the_touch(tmp_path / "data", SYMBOL, DAY, 1500, seed=7))
+    answer = call("fills", "fit", *where, "--trades", run)
+    assert answer.exit_code == 0, answer.output
+    assert "the book comes every 100 ms" in answer.output
+    (path,) = (tmp_path / "out" / "fills" / SYMBOL).glob("*_trades/fills_fit.json")
+    fit = json.loads(path.read_text())
+    assert fit["low"] < full["exponent"] < fit["high"]
+    assert full["high"] < batches["low"]
 
 
 def test_a_few_orders_tell_no_exponent_and_leave_no_file_for_backtests(desk):

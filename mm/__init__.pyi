@@ -135,6 +135,16 @@ class _Account(TypedDict, total=False):
     seed: int
     """Seed of all random draws."""
 
+class _Margin(TypedDict, total=False):
+    leverage: int | None
+    """Leverage of the contract, which sets its initial margin; without it the exchange's first, 20."""
+    margin_type: Literal["cross", "isolated"] | None
+    """Whether a position is backed by the whole account, or by a margin of its own; without it cross."""
+    brackets_file: Path | str | None
+    """JSON of the exchange's leverageBracket (its answer); without it the brackets that it documents for
+    BTCUSDT.
+    """
+
 class _Models(TypedDict, total=False):
     quote_model: str
     """Quote model: a name, or package.module:Class; mm models lists them."""
@@ -214,7 +224,7 @@ class _Sensitivity(TypedDict, total=False):
     played.
     """
 
-class _BacktestKnobs(_Execution, _Account, _Models, _Risk, _Sensitivity, total=False): ...
+class _BacktestKnobs(_Execution, _Account, _Margin, _Models, _Risk, _Sensitivity, total=False): ...
 
 class _ManyDaysOfEvaluationKnobs(TypedDict, total=False):
     data_root: Path | str
@@ -265,7 +275,16 @@ class _Workers(TypedDict, total=False):
     """0 also runs the backtests that are stored from an earlier run."""
 
 class _EvaluationKnobs(
-    _ManyDaysOfEvaluationKnobs, _Market, _Execution, _Account, _Models, _Risk, _OtherMarkets, _Workers, total=False
+    _ManyDaysOfEvaluationKnobs,
+    _Market,
+    _Execution,
+    _Account,
+    _Margin,
+    _Models,
+    _Risk,
+    _OtherMarkets,
+    _Workers,
+    total=False,
 ): ...
 
 class _SourceOfCaptureKnobs(TypedDict, total=False):

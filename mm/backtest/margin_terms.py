@@ -29,13 +29,15 @@ class Margin:
     leverage: int | None = knob(
         None,
         integer(1, MOST_LEVERAGE),
-        f"Leverage of the contract, which sets its initial margin; without it the exchange's first, {FIRST_LEVERAGE}.",
+        f"Leverage of a contract, which sets its initial margin; without it the exchange's first, {FIRST_LEVERAGE}. "
+        "mm trade requires it of the symbol at the start, and never changes it.",
         common="Leverage of a contract",
     )
     margin_type: str | None = knob(
         None,
         one_of("cross", "isolated"),
-        "Whether a position is backed by the whole account, or by a margin of its own; without it cross.",
+        "Whether a position is backed by the whole account, or by a margin of its own; without it cross. mm trade "
+        "requires it of the symbol at the start, and never changes it.",
     )
     brackets_file: Path | None = knob(
         None,

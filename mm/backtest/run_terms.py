@@ -175,8 +175,11 @@ def has_other_part(summary: Mapping[str, Any]) -> bool:
 
 
 def concludes(summary: Mapping[str, Any]) -> bool:
-    """Return whether anything may be concluded from the PnL of a summary: its fills know the next move."""
-    return summary.get("knows_next_move") is not False
+    """Return whether anything may be concluded from the PnL of a summary: its fills know the next move.
+
+    Nothing is from that of a liquidated run, which ends in the middle.
+    """
+    return summary.get("knows_next_move") is not False and not summary.get("liquidated_at")
 
 
 def quoting_of(numbers: Mapping[str, Any]) -> float | None:

@@ -49,7 +49,8 @@ def describe(summary: Mapping[str, Any]) -> str:
     }
     models = summary["models"]
     head = f"{summary['symbol']} {', '.join(summary['days'])}: {models['quote']} quotes, {models['fill']} fills"
-    body = [f"  {name:<9} {text}" for name, text in rows.items() if text]
+    ended = {"LIQUIDATED": summary["liquidated_at"]} if summary.get("liquidated_at") else {}
+    body = [f"  {name:<9} {text}" for name, text in (ended | rows).items() if text]
     cautions = [f"  ! {line}" for line in summary["warnings"] if not line.startswith(NULL)]
     return "\n".join([head, *body, *cautions])
 
@@ -95,7 +96,8 @@ def text_of(summary: Mapping[str, Any]) -> str:
     if band:
         text = f"{_number(band['low'], 4)} to {_number(band['high'], 4)}, 95 % of {band['draws']} draws"
         inside.append(("  range by fit", text))
-    lines = [f"{name:<18}{value}" for name, value in ((first, whole), *inside, *rows)]
+    ended = [("LIQUIDATED", summary["liquidated_at"])] if summary.get("liquidated_at") else []
+    lines = [f"{name:<18}{value}" for name, value in (*ended, (first, whole), *inside, *rows)]
     notes = [warning for warning in summary["warnings"] if not warning.startswith(NULL)]
     if trials := tried_of(summary):
         lines.append(f"{'trials':<18}{trials}")
@@ -106,7 +108,7 @@ def _has(summary: Mapping[str, Any], key: str) -> bool:
     """Return whether a run has a number; what only some runs have has no line where it is undefined."""
     return (
         bool(summary.get(key))
-        if key in ("feed", "risk")
+        if key in ("feed", "risk", "margin")
         else key in summary and (key, summary[key]) != ("funding", None)
     )
 
@@ -144,11 +146,21 @@ _LINES: Mapping[
         f"{_plain(summary, figure)}, {_number(excluded_s(summary), 0)} excluded{_between(summary)}"
     ),
     "feed": lambda summary, figure: feed_text(summary[figure.key]),
+    "margin": lambda summary, figure: _margin(summary[figure.key]),
     "risk": lambda summary, figure: _limits(summary[figure.key]),
     "fifo_consistency": lambda summary, figure: (
         f"{100 * summary[figure.key]:.1f} % of the executed lots of the order log"
     ),
 }
+
+
+def _margin(margin: Mapping[str, Any]) -> str:
+    """Return how a run used its margin."""
+    used = "used up" if margin["ratio_max"] is None else f"at most {percent(margin['ratio_max'])} used"
+    return (
+        f"{margin['margin_type']}, leverage {margin['leverage']}; {used} "
+        f"(maintenance {_number(margin['maintenance_max'], 4)}), mark {margin['mark']}"
+    )
 
 
 def feed_text(feed: Mapping[str, Any]) -> str:

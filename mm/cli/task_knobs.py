@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.common_knobs import data_root_knob, day_knob, symbol_knob
@@ -362,6 +363,7 @@ GROUPS: tuple[type, ...] = (
     Market,
     Execution,
     Account,
+    Margin,
     Models,
     OtherMarkets,
     Risk,

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mm.backtest.account_limits import AccountLimits
+from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import OrdersFile, Output
@@ -26,7 +27,7 @@ VARIED = (Market, Execution, Account, Models, OtherMarkets, Risk)  # groups whos
 
 
 @runner(
-    *("backtest", Day, Market, Execution, Account, Models, OtherMarkets, Risk, Sensitivity, OrdersFile),
+    *("backtest", Day, Market, Execution, Account, Margin, Models, OtherMarkets, Risk, Sensitivity, OrdersFile),
     *(OneAccount, PerSymbol, AccountLimits),
     brief=(Day, Execution, Account, Models, Output),
 )
@@ -36,6 +37,7 @@ def backtest(
     market: Market,
     execution: Execution,
     account: Account,
+    margin: Margin,
     models: Models,
     others: OtherMarkets,
     risk: Risk,
@@ -61,7 +63,16 @@ def backtest(
 
     check_names(models)
     markets = opened(run, day, market, others)
-    setup = Setup(day=day, market=market, execution=execution, account=account, models=models, risk=risk, others=others)
+    setup = Setup(
+        day=day,
+        market=market,
+        execution=execution,
+        account=account,
+        margin=margin,
+        models=models,
+        risk=risk,
+        others=others,
+    )
     play = Play.of(setup, markets, sensitivity=sensitivity)
     note_setup(run, play)
     note_play(run, play)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.common_knobs import day_knob
@@ -63,6 +64,7 @@ _OUT = click.Option(["--out"], metavar="FILE", help="File of the page, instead o
     Market,
     Execution,
     Account,
+    Margin,
     Models,
     OtherMarkets,
     Risk,
@@ -75,6 +77,7 @@ def check_lookahead(
     market: Market,
     execution: Execution,
     account: Account,
+    margin: Margin,
     models: Models,
     others: OtherMarkets,
     risk: Risk,
@@ -104,7 +107,16 @@ def check_lookahead(
         damaged=checked.damaged,
         open_held_out=checked.open_held_out,
     )
-    setup = Setup(day=day, market=market, execution=execution, account=account, models=models, risk=risk, others=others)
+    setup = Setup(
+        day=day,
+        market=market,
+        execution=execution,
+        account=account,
+        margin=margin,
+        models=models,
+        risk=risk,
+        others=others,
+    )
     watch, skip = file_watch(setup, model, checked.past()), set((checked.check_skip or "").split(","))
     with watch.watching():
         signal = named_signal(model)

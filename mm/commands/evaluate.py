@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.run_terms import OWN_MARKET
@@ -33,7 +34,7 @@ def one_folder(objects: Sequence[Any]) -> Day:
 
 
 @runner(
-    *("evaluation", ManyDays, Market, Execution, Account, Models, OtherMarkets, Risk, Workers),
+    *("evaluation", ManyDays, Market, Execution, Account, Margin, Models, OtherMarkets, Risk, Workers),
     resumable=True,
     day_of=one_folder,
     brief=(ManyDays, Models, Workers),
@@ -44,6 +45,7 @@ def evaluate(
     market: Market,
     execution: Execution,
     account: Account,
+    margin: Margin,
     models: Models,
     others: OtherMarkets,
     risk: Risk,
@@ -68,7 +70,14 @@ def evaluate(
 
     check_names(models)
     setup = Setup(
-        day=days, market=market, execution=execution, account=account, models=models, risk=risk, others=others
+        day=days,
+        market=market,
+        execution=execution,
+        account=account,
+        margin=margin,
+        models=models,
+        risk=risk,
+        others=others,
     )
     recording = Recording(days.out_root, run.kind)
     with run.timing("load"), run.progress("days read", len(days.played())) as step:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.config import OrdersFile
@@ -76,7 +77,7 @@ def schedule(
 
 
 @runner(
-    *("walkforward", Day, Market, PlayedCalibration, *STUDY[3:], OtherMarkets, Risk, Sensitivity, OrdersFile),
+    *("walkforward", Day, Market, PlayedCalibration, *STUDY[3:], Margin, OtherMarkets, Risk, Sensitivity, OrdersFile),
     resumable=True,
     brief=(Day, Models, Windows),
 )
@@ -90,6 +91,7 @@ def walkforward(
     execution: Execution,
     account: Account,
     models: Models,
+    margin: Margin,
     others: OtherMarkets,
     risk: Risk,
     sensitivity: Sensitivity,
@@ -117,7 +119,14 @@ def walkforward(
     markets = opened(run, day, market, others)
     tapes = markets.tapes
     setup = Setup(
-        day=day, market=market, execution=execution, account=account, models=unfitted(models), risk=risk, others=others
+        day=day,
+        market=market,
+        execution=execution,
+        account=account,
+        margin=margin,
+        models=unfitted(models),
+        risk=risk,
+        others=others,
     )
     play = Play.of(setup, markets, sensitivity=sensitivity)
     note_setup(run, play)

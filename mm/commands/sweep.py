@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.frame import runner
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 
 @runner(
-    *("sweep", Day, Market, Execution, Account, Models, OtherMarkets, Risk, Sweep, Workers, Calibration, Fit, Windows),
+    *("sweep", Day, Market, Execution, Account, Margin, Models, OtherMarkets, Risk, Sweep, Workers),
+    *(Calibration, Fit, Windows),
     resumable=True,
     brief=(Day, Models, Sweep, Workers),
 )
@@ -33,6 +35,7 @@ def sweep(
     market: Market,
     execution: Execution,
     account: Account,
+    margin: Margin,
     models: Models,
     others: OtherMarkets,
     risk: Risk,
@@ -59,7 +62,16 @@ def sweep(
     from mm.sweep.work import Work, check, engine, fits, shared_inputs
     from mm.trials.on_record import Recording
 
-    setup = Setup(day=day, market=market, execution=execution, account=account, models=models, risk=risk, others=others)
+    setup = Setup(
+        day=day,
+        market=market,
+        execution=execution,
+        account=account,
+        margin=margin,
+        models=models,
+        risk=risk,
+        others=others,
+    )
     if sweep.search is not None:
         _search(run, setup, sweep, workers)
         return

@@ -40,7 +40,8 @@ Sources = Callable[[tuple[str, ...]], Mapping[str, str]]
 _LETTERS = 24  # of a digest: 96 bits
 _GROUPS = ("market", "execution", "account", "models", "risk", "others")
 _OF_FILLS = ("fill_model", "fill_params_json")
-_CONTENT = ("latency_file", "fill_params_file", "fit_draws")  # counted by their content; draws play no other quotes
+# counted by their content; draws play no other quotes
+_CONTENT = ("latency_file", "brackets_file", "fill_params_file", "fit_draws")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Design:
             if knob.matters and knob.name not in (*_OF_FILLS, *_CONTENT)
             for value in [getattr(getattr(knobs, group), knob.name)]
         }
+        margin = {} if knobs.margin is None else vars(knobs.margin)
+        values |= {name: value for name, value in margin.items() if value is not None and name not in _CONTENT}
         files = sorted(known.get(path) or hash_file(path) for path in knobs.files if path != models.fill_params_file)
         fit = None if fitted is None else digest(fitted.to_json())
         named = (

@@ -106,8 +106,8 @@ class Play:
         account, first = knobs.account, markets.first
         models = PlayModels.of(knobs.models, first, account.seed, fit)
         _refuse_trained(models, given, markets.tapes)
-        rules = rules_of(first, knobs.execution, account, knobs.models, risk=knobs.risk)
-        rules = with_others(rules, markets.others, markets.declared, account, markets.way)
+        rules = rules_of(first, knobs.execution, account, knobs.models, risk=knobs.risk, margin=knobs.margin)
+        rules = with_others(rules, markets.others, markets.declared, account, markets.way, margin=knobs.margin)
         for _, agent in models.agents():
             for tape in markets.tapes:
                 agent.terms.check_tick(tape.instrument.tick_e8)

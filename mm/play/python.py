@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from mm.backtest import replay
+from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
 from mm.base.knobs import knobs, shown
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mm.calibration.schedule import Schedule
     from mm.play.strategy_types import StrategyOrName
 
-GROUPS: tuple[type, ...] = (Execution, Account, Models, Risk, Sensitivity)
+GROUPS: tuple[type, ...] = (Execution, Account, Margin, Models, Risk, Sensitivity)
 """The knobs of a backtest of given tapes; quantity step and minimum notional come from the tape (`mm.load_day`)."""
 
 Step = Callable[[int], None]
@@ -108,12 +109,12 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         raise UsageError("a fit was given, and fill_params_file or fill_params_json as well; give one of them")
     if isinstance(fit, str | os.PathLike):
         given["fill_params_file"] = os.fspath(fit)
-    execution, account, models, risk, sensitivity = groups_of(GROUPS, given, "mm.backtest")
+    execution, account, margin, models, risk, sensitivity = groups_of(GROUPS, given, "mm.backtest")
     check_names(models)
     if out_root is not None:
         named = models.fill_model if filling is None or isinstance(filling, str) else None
         sensitivity = _as_on_record(sensitivity, tapes, Path(out_root), named)
-    played = PlayKnobs(execution=execution, account=account, models=models, risk=risk)
+    played = PlayKnobs(execution=execution, account=account, margin=margin, models=models, risk=risk)
     markets = Markets.given(tapes, others or {}, micro_price)
     play = Play.of(played, markets, fitted, sensitivity, GivenModels(quoting, filling, intensity))
     if out_root is None:

@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import NO_RISK, Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.knobs import FIT, PATH, Knob, knobs, shown
@@ -21,6 +22,7 @@ GROUPS_BY_NAME: Mapping[str, type] = {
     "market": Market,
     "execution": Execution,
     "account": Account,
+    "margin": Margin,
     "models": Models,
     "risk": Risk,
     "others": OtherMarkets,
@@ -28,7 +30,7 @@ GROUPS_BY_NAME: Mapping[str, type] = {
 GROUPS: tuple[type, ...] = tuple(GROUPS_BY_NAME.values())
 _PLACES = ("data_root", "out_root", "open_held_out")  # what no play depends on
 _OWN = ("out_dir",)  # belongs to the command that runs many backtests
-_CONTENT = ("latency_file", "day")  # identified by their content
+_CONTENT = ("latency_file", "brackets_file", "day")  # identified by their content
 
 
 def users_models(*values: object) -> list[str]:
@@ -52,10 +54,12 @@ class PlayKnobs:
     models: Models
     risk: Risk = NO_RISK
     others: OtherMarkets = NO_OTHERS
+    margin: Margin | None = None
 
     @cached_property
     def files(self) -> list[Path]:
         named = [self.execution.latency_file, self.models.fill_params_file, *agent_files(self.models)]
+        named += [] if self.margin is None else [self.margin.brackets_file]
         legs = [market.get("orders") or {} for market in self.others.declared().values()]
         named += [Path(leg["latency_file"]) for leg in legs if "latency_file" in leg]
         named += predictor_files(self.models.quote_params(), self.models.fill_params())
@@ -69,6 +73,7 @@ class Setup(PlayKnobs):
     """The knobs of one backtest, by group."""
 
     day: Day
+    margin: Margin = field(default_factory=Margin)
 
     def command(self, named: Collection[str] | None, *, places: bool, fit: Path | None = None) -> list[str]:
         """Return the command line, for any shell.
@@ -90,8 +95,13 @@ class Setup(PlayKnobs):
         return self.models.fill_params_file is not None or self.models.fill_params_json is not None
 
     def work(self) -> dict[str, Any]:
-        """File names do not count, but their content does."""
-        return {knob.name: value for knob, value in self._knobs() if knob.matters and knob.name not in _CONTENT}
+        """File names do not count, but their content does; nor does a margin that is not given."""
+        own = {knob.name for knob in knobs(Margin)}
+        return {
+            knob.name: value
+            for knob, value in self._knobs()
+            if knob.matters and knob.name not in _CONTENT and not (value is None and knob.name in own)
+        }
 
     def to_json(self) -> dict[str, Any]:
         groups: dict[str, Any] = {}
@@ -104,7 +114,7 @@ class Setup(PlayKnobs):
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        return cls(**{name: _group(kind, **content[name]) for name, kind in GROUPS_BY_NAME.items()})
+        return cls(**{name: _group(kind, **content.get(name, {})) for name, kind in GROUPS_BY_NAME.items()})
 
     def _knobs(self) -> list[tuple[Knob, Any]]:
         groups = [getattr(self, group) for group in GROUPS_BY_NAME]

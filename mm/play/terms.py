@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mm.backtest.latency import Latencies
+from mm.backtest.margin_terms import Margin, MarginTerms
 from mm.backtest.risk import NO_RISK, Risk, limits_of, ramped_lots
 from mm.backtest.rules import Account, Execution, Rules, feed_fields, rule_fields
 from mm.dayfolder.layout import USDM
@@ -31,6 +32,7 @@ def rules_of(
     models: Models | None = None,
     *,
     risk: Risk = NO_RISK,
+    margin: Margin | None = None,
 ) -> Rules:
     """Without *models* a quote is one quantity step.
 
@@ -60,6 +62,7 @@ def rules_of(
         min_notional_e8=instrument.min_notional_e8,
         filters=instrument.filters,
         risk=limits_of(risk),
+        margin=MarginTerms.of(margin, tape),
         **money,
         **feed_fields(execution.feed_latency, tape),
         **sigma,
@@ -67,7 +70,13 @@ def rules_of(
 
 
 def with_others(
-    known: Rules, feeds: Mapping[str, OtherFeed], declared: Mapping[str, Any], account: Account, way: str = "OTHERS"
+    known: Rules,
+    feeds: Mapping[str, OtherFeed],
+    declared: Mapping[str, Any],
+    account: Account,
+    way: str = "OTHERS",
+    *,
+    margin: Margin | None = None,
 ) -> Rules:
     """Add other markets, and rules for those *declared* with ``orders``; errors name *way*."""
     legs = {}
@@ -76,7 +85,8 @@ def with_others(
         if orders is None:
             continue
         execution, own, models = leg_knobs(name, orders, account, way)
-        legs[name] = replace(rules_of(feed.first, execution, own, models), requote_us=LEG_REQUOTE_US)
+        rules = rules_of(feed.first, execution, own, models, margin=margin)
+        legs[name] = replace(rules, requote_us=LEG_REQUOTE_US)
     return replace(known, others=dict(feeds), legs=legs)
 
 

@@ -273,7 +273,9 @@ class Probe:
         fit, latencies = setup.models.fill_params_file, setup.execution.latency_file
         models = replace(setup.models, fill_params_file=fit and fit.resolve())
         execution = replace(setup.execution, latency_file=latencies and latencies.resolve())
-        return replace(setup, models=models, execution=execution).command(None, places=True)[2:]
+        brackets = setup.margin.brackets_file
+        margin = replace(setup.margin, brackets_file=brackets and brackets.resolve())
+        return replace(setup, models=models, execution=execution, margin=margin).command(None, places=True)[2:]
 
     def _parameters(self, tape: "Tape") -> None:
         """Report a fit of the day itself; a schedule with future segments is refused on reading."""

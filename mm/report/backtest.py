@@ -137,7 +137,10 @@ def _tiles(summary: Summary) -> str:
     inventory = summary.get("inventory_from_target") or summary["inventory"]
     longest = f"longest {duration(risk['drawdown_duration_s'])}"
     most = f"target {short(target)}, at most {number(inventory['max'], 3)} from it"
+    ended, margin = summary.get("liquidated_at"), summary.get("margin") or {}
+    fee = f"the position was closed; fee {number(margin.get('clearance_fee'))} {quote_asset(summary)}"
     return tiles(
+        *([tile("Liquidated", ended[11:19], f"{ended[:10]} UTC: {fee}")] if ended else []),
         *earnings(summary),
         tile("Max drawdown", number(risk["max_drawdown"]), longest, unit=quote_asset(summary)),
         tile("Fills", f"{summary['n_fills']:,}", f"{percent(summary['fill_ratio'])} of placed quantity", unit="fills"),

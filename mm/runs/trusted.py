@@ -32,7 +32,12 @@ KEPT, KEPT_INDEX = "models", "index.json"
 COPIES = {"fill_params_file": "fill_params.json", "latency_file": "latencies.csv"}
 """Copies of files in a live run, by the knob that names the file."""
 ARTEFACT = ("model.json", "arrays.npz")
-_PATHS = ("fill_params_file", "latency_file", "queue_exponent_file")  # knobs that name a file whose content is an input
+_PATHS = (
+    "fill_params_file",
+    "latency_file",
+    "brackets_file",
+    "queue_exponent_file",
+)  # knobs that name a file whose content is an input
 _NO_MODELS = ("data_root", "day", "log_root", "out_dir", "out_root", "trust", *_PATHS)  # whose colons name no module
 Group = TypeVar("Group")
 

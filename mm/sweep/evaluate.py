@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from shlex import join
 from typing import TYPE_CHECKING, Any, Unpack
 
+from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.cli.task_knobs import ManyDays, Workers
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mm import _EvaluationKnobs
 
 KIND = "evaluation"
-GROUPS: tuple[type, ...] = (ManyDays, Market, Execution, Account, Models, Risk, OtherMarkets, Workers)
+GROUPS: tuple[type, ...] = (ManyDays, Market, Execution, Account, Margin, Models, Risk, OtherMarkets, Workers)
 Step = Callable[[int], None]
 
 
@@ -57,11 +58,18 @@ def evaluate(
         Incomplete: If none of them can be played.
     """
     made = groups_of(GROUPS, {"symbol": symbol, "day": day, **settings}, "mm.evaluate")
-    days, market, execution, account, models, risk, others, workers = made
+    days, market, execution, account, margin, models, risk, others, workers = made
     days = replace(days, **ManyDays.resolved(vars(days)))
     check_names(models)
     setup = Setup(
-        day=days, market=market, execution=execution, account=account, models=models, risk=risk, others=others
+        day=days,
+        market=market,
+        execution=execution,
+        account=account,
+        margin=margin,
+        models=models,
+        risk=risk,
+        others=others,
     )
     recording = Recording(days.out_root, KIND)
     works = read_days(setup, days, workers, recording)

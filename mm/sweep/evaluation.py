@@ -206,6 +206,7 @@ def _row(evaluated_day: EvaluatedDay) -> Row:
         "share_of_volume": ours["base"] / theirs if theirs else None,
         "volatility_bp": _rms(evaluated_day.market.volatility),
         "inventory_abs_mean": summary["inventory"]["abs_mean"],
+        **({"liquidated_at": summary.get("liquidated_at")} if "margin" in summary else {}),
         "command": evaluated_day.command,
     }
 

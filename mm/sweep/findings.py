@@ -508,6 +508,8 @@ def _row(point: PlayedPoint, bias: SelectionBias | None) -> Row:
     row |= {name: None if summary is None else summary[name] for name in HEADLINES}
     row |= {"pnl_lower95": None if summary is None else _lower95(point), "tied": None}
     row["knows_next_move"] = None if summary is None else concludes(summary)
+    if summary is not None and "margin" in summary:
+        row["liquidated_at"] = summary.get("liquidated_at")
     row["inventory_abs_mean"] = None if summary is None else summary["inventory"]["abs_mean"]
     row["deflated_sharpe"] = None if summary is None or bias is None else bias.deflated(summary)
     if point.forwarded is not None:
@@ -518,7 +520,7 @@ def _row(point: PlayedPoint, bias: SelectionBias | None) -> Row:
 
 def rank_value(point: PlayedPoint, rank_by: str) -> float | None:
     """Return the number by which a point is ranked; None if it is undefined, or the point failed."""
-    if "error" in point.outcome:
+    if "error" in point.outcome or point.outcome["summary"].get("liquidated_at"):
         return None
     if rank_by == "pnl_lower95":
         return _lower95(point)

@@ -8,6 +8,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from mm.backtest.margin_terms import Margin
 from mm.backtest.models import FILL_MODELS, QUOTE_MODELS
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
@@ -21,7 +22,7 @@ from mm.play.setup import Setup
 KNOB, QUOTE, FILL = "knob", "quote", "fill"
 FLAG = parameter("grid")
 _SWEPT: Mapping[str, Knob] = {
-    knob.variable: knob for group in (Execution, Account, Models, Risk) for knob in knobs(group)
+    knob.variable: knob for group in (Execution, Account, Margin, Models, Risk) for knob in knobs(group)
 }
 _FIXED = {knob.variable for group in (Day, Market, OtherMarkets, Output) for knob in knobs(group)}
 _PARAMETERS = {"QUOTE": QUOTE, "FILL": FILL}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.backtest.summary_text import tried
@@ -50,7 +51,7 @@ from mm.trials.own_content import own_content
 if TYPE_CHECKING:
     from mm.tape.tape import Tape
 
-_GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Models, Risk, OtherMarkets, Sweep, Workers)
+_GROUPS: tuple[type, ...] = (Day, Market, Execution, Account, Margin, Models, Risk, OtherMarkets, Sweep, Workers)
 SHOWN = 20  # rows on the terminal
 NAMED = 5  # failed points named in the error message
 HEAD = (
@@ -98,9 +99,16 @@ def sweep(
             raise UsageError(f"{name} makes run folders; use mm sweep for it, or leave it out")
     named = {"symbol": symbol, "day": day, "grid": ";".join(map(_axis, grid.items()))}
     made = groups_of(_GROUPS, {**named, **settings}, "mm.sweep")
-    days, market, execution, account, models, risk, others, sweep_knobs, workers = made
+    days, market, execution, account, margin, models, risk, others, sweep_knobs, workers = made
     setup = Setup(
-        day=days, market=market, execution=execution, account=account, models=models, risk=risk, others=others
+        day=days,
+        market=market,
+        execution=execution,
+        account=account,
+        margin=margin,
+        models=models,
+        risk=risk,
+        others=others,
     )
     axes = axes_for(sweep_knobs.grid, models)
     points = points_of(axes, setup, sweep_knobs.grid_unfit)
@@ -145,7 +153,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     """Return *rows* as CSV; undefined values are empty."""
     text = StringIO()
     if rows:
-        table = csv.DictWriter(text, rows[0], lineterminator="\n")
+        table = csv.DictWriter(text, dict.fromkeys(name for row in rows for name in row), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
     return text.getvalue()

@@ -303,7 +303,7 @@ def check(run: Run | None, points: Sequence[Point], markets: Markets, shared: Sh
     rules: dict[Account, Rules] = {}
     for point in points:
         setup = point.setup
-        if (made := (setup.execution, setup.account, setup.models)) in seen:
+        if (made := (setup.execution, setup.account, setup.margin, setup.models)) in seen:
             continue
         seen.add(made)
         first = setup.models.quote_model not in warned

@@ -470,7 +470,8 @@ class Tape(Shown):
 
     def restamped(self, event_us: Ints, start_us: int, end_us: int) -> "Tape":
         """Return the tape at other instants, with new streams, no marks and an unmeasured clock."""
-        meta, marks = replace(self.meta, clock=()), dict[str, Any].fromkeys(MARK_COLUMNS, none())
+        marks: dict[str, Any] = dict.fromkeys(MARK_COLUMNS, none())
+        meta = replace(self.meta, clock=())
         other = replace(self, event_us=event_us, start_us=start_us, end_us=end_us, meta=meta, **marks)
         return other.with_orders_of(self)
 

@@ -213,7 +213,7 @@ cdef class PaperVenue(OrderVenue):
         cdef double equity_e8
         cdef int slot
         cdef int64_t rank
-        self.orders.margin.pass_marks(us)
+        self.orders.margin.pass_marks(self.past_us)  # what is sent without latency arrives after the mark of its instant
         for slot in range(2):
             open_e8[slot] = 0.0
             for rank in range(open.resting[slot]):

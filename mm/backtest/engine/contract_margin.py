@@ -172,7 +172,7 @@ class ContractMargin:
         self._raise(initial, end.maintenance_e8 / E8, end.equity_e8 / E8)
         self._note(us)
         self._engine.rewatch()
-        self._exchange.kill(LIQUIDATED)
+        self._exchange.end(LIQUIDATED)
 
     def _bound(self, low_e8: int, high_e8: int) -> None:
         self._watch.bound(low_e8, high_e8)

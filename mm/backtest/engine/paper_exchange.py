@@ -76,8 +76,7 @@ class PaperExchange:
         self._last: Tape | None = None  # None before the first tape, and while events are fed
         self._best = self._feeds = False
         self._played_us = 0
-        self._closed = False
-        self._held = False
+        self._closed = self._held = self._ended = False
         self._time = TradingTime.of(quotes, rules.hours)
         self._turn_us = NEVER  # of a feed: the next turn of that time
         self._dark = list[tuple[int, int]]()  # stretches of the tape without the order log that the fill model plays
@@ -336,6 +335,12 @@ class PaperExchange:
         for leg in self.legs.values():
             leg.kill(self._engine.now_us, reason)
 
+    def end(self, reason: str) -> None:
+        """Kill at the current instant, and count no time as one with a market from then on."""
+        self._ended = True
+        self.kill(reason)
+        self._engine.trade(trades=False)
+
     def ahead_lots(self, order_id: int) -> float | None:
         """Return the queue position of an order: lots ahead of it at its price, as estimated by a queue model.
 
@@ -474,7 +479,7 @@ class PaperExchange:
                 self.pull("no_order_log" if dark else "session_closed")
             elif not self._held:
                 self.resume()
-        self._engine.trade(trades=self._time.is_within(us) and not dark)
+        self._engine.trade(trades=self._time.is_within(us) and not (dark or self._ended))
         self._turn_us = self._time.next_turn(us)
 
     def journal(self) -> "Journal":

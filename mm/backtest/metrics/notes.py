@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mm.backtest.journal import ACTIONS, REJECT_REASONS, TAKEN
+from mm.backtest.margin_terms import DOCUMENTED
 from mm.backtest.metrics.order_lives import MOST_OUTSIDE
 from mm.backtest.run_terms import (
     DAYS_NOT_PLAYED,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
+NEAR_LIQUIDATION = 0.5  # maintenance margin over margin balance, from which what is assumed of a margin is noted
 LITTLE_UPTIME = 0.9  # share of the covered time with orders on both sides, below which a note is added
 LITTLE_AT_BOUND = 0.05  # share of the covered time at the inventory bound, from which that note names it
 MOST_CAUSES = 3  # number of reasons listed for quotes that were not sent; rarer ones explain little
@@ -339,6 +341,25 @@ def paid_as_on_spot(journal: "Journal", terms: "RunTerms") -> list[str]:
         f"{SPOT_FEES}: fills paid {FEE_RATE} ({', '.join(knobs)}), the default, which is Spot's fee, and this is a day "
         f"of USD-M futures; set the rate of your account there"
     ]
+
+
+def liquidated(terms: "RunTerms") -> list[str]:
+    """Return what a liquidation means for the numbers, and what of a margin is not known."""
+    if terms.margin is None:
+        return []
+    margin, texts = terms.margin, list[str]()
+    if terms.liquidated_us is not None:
+        texts.append(
+            f"liquidated at {iso(terms.liquidated_us)}: the margin was used up, the position was closed whole, as the "
+            f"exchange in a box does, with a clearance fee of {number(margin['clearance_fee'])}; the run ends there"
+            f", and nothing is concluded from its PnL. Auto-deleveraging is not played; lower LEVERAGE or the position"
+        )
+    near = margin["ratio_max"] >= NEAR_LIQUIDATION
+    if margin["mark"] != "recorded" and near:
+        texts.append(f"mark prices: {margin['mark']}; the mid at each whole second stands in for those of the exchange")
+    if margin["brackets"] == DOCUMENTED and near:
+        texts.append(f"leverage brackets are {DOCUMENTED}; set BRACKETS_FILE to those of the symbol")
+    return texts
 
 
 def doubtful_funding(terms: "RunTerms") -> list[str]:

@@ -16,7 +16,7 @@ _NO_VARIATION = "fewer than two 60 s periods with a market, or all equal"
 _FEW_FILLS = "such fills in fewer than five effective blocks, or fewer than 20 of them"
 _NO_FILL_LATER = "no fill with a valid mid that long after it"
 _NO_TIME = "no time passed with a market"
-_NOT_KNOWING = "or fills that do not know the next move"
+_NOT_KNOWING = "or fills that do not know the next move, or a liquidation"
 _NOTHING_RESTED = "no order rested on a valid book"
 _FEW_BLOCKS = "fewer than two blocks of five minutes with fills or time at rest"
 _NO_ENDS = f"no fill was predicted, or {_FEW_BLOCKS}"
@@ -264,6 +264,22 @@ NUMBERS = (
         line="feed",
     ),
     SummaryNumber("feed.median_ms", null="a trade does not measure it; mm latency does"),
+    SummaryNumber(
+        "liquidated_at",
+        "",
+        "of a contract whose position was liquidated: when (UTC); PnL and time end there, and nothing is concluded",
+    ),
+    SummaryNumber(
+        "margin",
+        "",
+        "of a contract's account: `leverage`, `margin_type`, where `brackets` and `mark` are from; at the mark prices "
+        "the largest margins of the position, `initial_max` and `maintenance_max` (quote), `ratio_max` (maintenance "
+        "margin over margin balance, a ratio: 1 liquidates) and `leverage_max` (notional over that balance, a ratio); "
+        "`clearance_fee` of a liquidation (quote)",
+        line="margin",
+    ),
+    SummaryNumber("margin.ratio_max", null="the margin balance was 0 or below at a mark price"),
+    SummaryNumber("margin.leverage_max", null="the margin balance was 0 or below at a mark price"),
     SummaryNumber("risk", "", "with limits: `breaches` by knob, `killed`", line="risk"),
     SummaryNumber("risk.killed", null="nothing ended all trading"),
     SummaryNumber(

@@ -19,6 +19,7 @@ from mm.backtest.metrics.notes import (
     fee_above_capture,
     filters_not_applied,
     implausible_fees,
+    liquidated,
     no_plain_queue,
     notes,
     of_verdict,
@@ -54,7 +55,7 @@ from mm.backtest.metrics.spans import PERIOD_US
 from mm.backtest.run_terms import EXCLUDED, NO_NEXT_MOVE, NO_SENSITIVITY
 from mm.base.arrays import Ints, Numbers
 from mm.base.numbers import SHARPE_DAYS
-from mm.clock import US_PER_S
+from mm.clock import US_PER_S, iso
 from mm.instrument import E8
 from mm.trials.on_record import ALONE
 from mm.trials.own_content import TRIALS
@@ -89,7 +90,7 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
     account = account_of(journal, terms)
     sent, (counts, placed_lots) = lives(journal), order_totals(journal)
     predicted, traded = _predicted(journal, terms, sent), whole_sum(journal.fills[:, 4])
-    ratios = _risk(account, terms, knows=terms.knows_next_move)
+    ratios = _risk(account, terms, knows=terms.knows_next_move and terms.liquidated_us is None)
     summary = {
         **_setup(terms),
         **_pnl(journal, account, terms),
@@ -158,7 +159,7 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
         "volume": traded_volume(journal, terms, traded),
         **refused(counts),
         "inventory": _moments(account, terms, 0),
-        **_ratios(account, terms, knows=terms.knows_next_move),
+        **_ratios(account, terms, knows=terms.knows_next_move and terms.liquidated_us is None),
         **_coverage(journal, terms),
         **scale(terms),
         **_optional(terms),
@@ -181,7 +182,7 @@ def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
         "pnl_quoting": None if pnl is None else account.quote(pnl.quoting),
         "pnl_total": None if pnl is None else account.quote(pnl.total),
         "sharpe": _sharpe_of_row(account, terms),
-        "verdict": verdict_text(account) if terms.knows_next_move else None,
+        "verdict": verdict_text(account) if terms.knows_next_move and terms.liquidated_us is None else None,
         "n_fills": len(journal.fills),
         "inventory_rms": None if rms is None else rms * (terms.instrument.lot_e8 / E8),
         f"adverse_selection_{HORIZONS_S[-1]}": moved,
@@ -439,6 +440,7 @@ def _optional(terms: "RunTerms") -> dict[str, Any]:
         ("sensitivity", terms.sensitivity),
         ("ended", terms.ended),
         ("others", terms.others),
+        ("margin", terms.margin),
     )
     unknown = not all(known for _, known, _ in terms.funding_doubts)
     paid = None if terms.funding_e8 is None or unknown else terms.funding_e8 / E8
@@ -446,7 +448,8 @@ def _optional(terms: "RunTerms") -> dict[str, Any]:
     from_curve = {"quotes_from": "curve"} if (terms.fit or {}).get("quotes_from") else {}
     excluded = {"excluded": list(terms.excluded)} if terms.excluded else {}
     fifo = {} if terms.fifo_consistency is None else {"fifo_consistency": terms.fifo_consistency}
-    return funding | from_curve | excluded | fifo | {name: dict(part) for name, part in parts if part}
+    ended = {} if terms.liquidated_us is None else {"liquidated_at": iso(terms.liquidated_us)}
+    return ended | funding | from_curve | excluded | fifo | {name: dict(part) for name, part in parts if part}
 
 
 def _limits(journal: "Journal") -> dict[str, Any]:
@@ -470,7 +473,8 @@ def _why_null(summary: dict[str, Any]) -> list[str]:
 
 def _cautions(journal: "Journal", terms: "RunTerms") -> list[str]:
     """Return caveats on the data and the models, of a run and of a sweep's point alike."""
-    cautions = [f"the run ended early: {terms.ended['why']}"] if terms.ended and terms.ended["why"] else []
+    cautions = liquidated(terms)
+    cautions += [f"the run ended early: {terms.ended['why']}"] if terms.ended and terms.ended["why"] else []
     if terms.played_once:
         cautions.append(f"{NO_SENSITIVITY}{terms.played_once}")
     cautions += [*terms.day_notes, *terms.model_notes]

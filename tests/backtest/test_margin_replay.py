@@ -13,8 +13,10 @@ import pytest
 import mm
 from exchange_rig import INSTRUMENT, START_US
 from mm import Rules, Tape, backtest
+from mm.backtest.engine.paper_exchange import PaperExchange
 from mm.backtest.margin_terms import MarginTerms
 from mm.backtest.models import trade_cross
+from mm.backtest.quotes.simple import FixedSpread
 from mm.backtest.summary_text import text_of
 from mm.clock import iso
 from mm.dayfolder.layout import USDM
@@ -27,6 +29,7 @@ from usdm_rig import ALICE, SECOND_US, Pit
 ROWS = [(Fraction(one.cap_e8, E8), Fraction(one.rate_e8, E8)) for one in BRACKETS]
 TAKER_E8 = 50_000  # of the box
 DEEP = 10**7
+LIQUIDATED = {0, 1, 2, 8}  # seeds of `walk` that end in a liquidation
 
 
 class Plan:
@@ -276,3 +279,54 @@ def test_the_instant_and_the_rows_are_those_of_the_box(seed: int) -> None:
     cash_e8 = cash * E8 + Fraction(end[2] * INSTRUMENT.tick_e8 * INSTRUMENT.lot_e8, E8) - end[3]
     assert cash_e8 == pit.wallet(ALICE).balance_e8 - pit.contract(ALICE).cost_e8
     assert end[1] == pit.contract(ALICE).lots
+
+
+def walk(draw: random.Random, seconds: int) -> Tape:
+    """A market whose price falls, with several levels, prints between books, and a recorded delay of the feed."""
+    events, mid, us = list[tuple[Any, ...]](), 10_000, START_US
+    bids = {mid - 1 - at: draw.randrange(2_000, 9_000) for at in range(40)}
+    asks = {mid + 1 + at: draw.randrange(2_000, 9_000) for at in range(40)}
+    events.append((us, "snapshot", [*bids.items()], [*asks.items()]))
+    while us < START_US + seconds * SECOND_US:
+        us += draw.randrange(20_000, 400_000)
+        if draw.random() < 0.6:
+            events.append((us, "trade", -1, max(bids) - draw.randrange(0, 3), draw.randrange(1, 4_000)))
+            continue
+        mid -= draw.randrange(-8, 14)
+        fresh_bids = {mid - 1 - at: draw.randrange(2_000, 9_000) for at in range(40)}
+        fresh_asks = {mid + 1 + at: draw.randrange(2_000, 9_000) for at in range(40)}
+        gone_bids, gone_asks = dict.fromkeys(bids, 0) | fresh_bids, dict.fromkeys(asks, 0) | fresh_asks
+        bids, asks = fresh_bids, fresh_asks
+        events.append((us, "depth", [*gone_bids.items()], [*gone_asks.items()]))
+    built = Tape.of(INSTRUMENT, events)
+    return replace(built, meta=replace(built.meta, venue=USDM))
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("feed_us", [0, 70_000])
+def test_best_prices_and_the_whole_book_give_the_same_end(seed: int, feed_us: int) -> None:
+    """A compiled model on best prices alone, and the same with every event visited: rows of equal bytes."""
+    draw = random.Random(seed)
+    market = walk(draw, 120)
+    clip = draw.randrange(300, 900)
+    given = rules(
+        MarginTerms(leverage=20, isolated=draw.random() < 0.3),
+        400,
+        requote_us=250_000,
+        order_latency_us=50_000,
+        quote_lots=clip,
+        feed_us=feed_us,
+    )
+    whole = PaperExchange(FixedSpread(delta_ticks=1.0), trade_cross(), given)
+    whole.run(market)
+    best = PaperExchange(FixedSpread(delta_ticks=1.0), trade_cross(), given)
+    best.run(market, best=True)
+    assert not best.needs_depth
+    one, other = whole.journal(), best.journal()
+    for name in ("orders", "fills", "state", "spans"):
+        assert getattr(one, name).tobytes() == getattr(other, name).tobytes(), name
+    assert whole.margin is not None
+    assert best.margin is not None
+    assert whole.margin.liquidated == best.margin.liquidated
+    assert whole.margin.report() == best.margin.report()
+    assert whole.margin.liquidated is not None or seed not in LIQUIDATED

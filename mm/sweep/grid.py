@@ -234,7 +234,8 @@ def points_of(axes: Sequence[Axis], base: Setup, unfit: str) -> list[Point]:
 def _point(number: int, chosen: Chosen, base: Setup, unfit: str, accepted: dict[tuple[str, str], Params]) -> Point:
     values = {axis.key: axis.values[place] for axis, place in chosen if axis.kind == KNOB}
     groups: dict[str, Any] = {
-        name: replace(getattr(base, name), **_of(getattr(base, name), values)) for name in ("execution", "account")
+        name: replace(getattr(base, name), **_of(getattr(base, name), values))
+        for name in ("execution", "account", "margin", "risk")
     }
     models, texts = base.models, {}
     own = _of(models, values)

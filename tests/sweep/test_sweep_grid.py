@@ -177,3 +177,17 @@ def test_range_in_a_grid_names_the_search():
     """A range is an axis of a search alone."""
     with pytest.raises(UsageError, match=r"GAMMA=0\.01\.\.1 is a range.*search"):
         axes_for("GAMMA=0.01..1", Models())
+
+
+def test_an_axis_over_any_knob_of_a_group_reaches_its_points() -> None:
+    """A knob of each group that may be swept: timers, account, margin, models, limits."""
+    for text, group, values in (
+        ("REQUOTE_INTERVAL_MS=100,200", "execution", [100.0, 200.0]),
+        ("INITIAL_CASH=10,20", "account", ["10", "20"]),
+        ("LEVERAGE=3,50", "margin", [3, 50]),
+        ("QUOTE_LEVELS=1,2", "models", [1, 2]),
+        ("MAX_POSITION=1,2", "risk", ["1", "2"]),
+    ):
+        found, name = points(text), text.partition("=")[0].lower()
+        assert [getattr(getattr(point.setup, group), name) for point in found] == values
+        assert len({str(point.setup.work()) for point in found}) == 2

@@ -82,6 +82,15 @@ def logs(tmp_path):
     return found
 
 
+@pytest.mark.parametrize(("limit", "clean"), [("MAX_ORDERS_PER_S", 1), ("MAX_MOVE", 0)])
+def test_orders_that_waited_for_our_own_rate_are_no_breach_of_a_day(tmp_path, limit, clean):
+    """A size ramp goes on."""
+    found = Logs(tmp_path)
+    found.run([("breach", {"limit": limit})])
+    found.run([])
+    assert found.read().clean_days == clean
+
+
 def totals(history: RunHistory) -> object:
     """Return what a start takes from the logs."""
     return (json.dumps(history.kept()), history.clean_days, history.last_trade_id)

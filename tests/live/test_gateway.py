@@ -206,6 +206,23 @@ def test_stop_cancels_open_orders() -> None:
     asyncio.run(scenario())
 
 
+def test_nothing_is_placed_once_a_stop_has_begun() -> None:
+    """Though the exchange would accept it: nobody would look after the order."""
+
+    async def scenario() -> None:
+        async with trading() as rig:
+            rig.gateway.place(1, +1, "99", "1", "LIMIT_MAKER")
+            await rig.until(lambda: rig.listener.state.get(1) == "open")
+            stopping = asyncio.create_task(rig.gateway.stop())
+            await asyncio.sleep(0)
+            rig.gateway.place(2, +1, "98", "1", "LIMIT_MAKER")
+            await stopping
+            assert rig.listener.state == {1: "CANCELED", 2: "rejected"}
+            assert len(rig.box.exchange.users.all(ALICE)) == 1
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("sync", [False, True])
 def test_audit_log_rows_give_exchange_position_and_cash(tmp_path: Path, sync: bool) -> None:
     """Each intent on disk precedes the acknowledgement of its order."""

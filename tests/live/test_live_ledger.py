@@ -132,6 +132,13 @@ def test_base_asset_commission_reduces_position() -> None:
     assert (parts.realized, parts.unrealized, parts.fees, parts.total) == (0, 0, E8 // 5, -E8 // 5)
 
 
+def test_commissions_without_a_price_add_up_to_the_most_that_they_can_be() -> None:
+    ledger = Ledger(BTC)
+    for trade_id in (7, 8, 9):
+        ledger.book(replace(FILL, trade_id=trade_id, commission="0.01000000", commission_asset="BNB"))
+    assert (ledger.most_e8, ledger.held.most_e8, ledger.unvalued) == (3 * E8 // 5, 3 * E8 // 5, {"BNB": 3_000_000})
+
+
 def test_commission_in_third_asset_changes_neither_balance() -> None:
     """Its value counts if its price is given; otherwise it is reported separately."""
     bnb = replace(FILL, commission="0.01000000", commission_asset="BNB")

@@ -1,12 +1,14 @@
 """The run folder of a trade: fills in the exchange's text, and the state from the ledger."""
 
 import csv
+from dataclasses import dataclass
 
 import numpy as np
 
+from mm.backtest.journal import ORDER_COLUMNS
 from mm.instrument import E8, Instrument
 from mm.live.account.ledger import BookedFill
-from mm.live.run.trade_files import write_fills, write_state
+from mm.live.run.trade_files import with_acceptances, write_fills, write_state
 from mm.live.venues.fills import AccountFill
 
 GRID = Instrument("SIMUSDT", 1_000_000, 1, 0, "SIM", "USDT")
@@ -45,6 +47,21 @@ def test_fills_have_exchange_text_and_account_after_each(tmp_path):
 def test_fill_before_first_mid_has_no_mid(tmp_path):
     write_fills(tmp_path / "fills.csv", FILLS[:1], np.empty((0, 2), np.int64), GRID)
     assert read(tmp_path / "fills.csv")[0]["mid"] == ""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What is read of a journal."""
+
+    orders: np.ndarray
+    counters: dict[str, int]
+
+
+def test_orders_rest_from_their_acceptance_and_one_that_was_not_accepted_never():
+    orders = np.zeros((3, len(ORDER_COLUMNS)), np.int64)
+    orders[:, ORDER_COLUMNS.index("order_id")], orders[:, ORDER_COLUMNS.index("us")] = (1, 2, 0), 10
+    found = with_acceptances(Sent(orders, {"last_us": 99}), {1: 12, 7: 5})
+    assert found.orders[:, ORDER_COLUMNS.index("active_us")].tolist() == [12, 100, 0]
 
 
 def test_state_follows_the_ledger_row_by_row(tmp_path):

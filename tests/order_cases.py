@@ -11,7 +11,7 @@ from engine_cases import Case, FixedSpread, oracle_tapes
 from engine_tapes import TEST
 from mm import Rules, Tape
 from mm.dayfolder.layout import ORDER_COLUMNS, ROW_LEVEL, ROW_NEW, ROW_TRADE
-from mm.probes.order_log import _events
+from mm.probes.log_tape import _events
 from mm.sim.flow.recorder import Batches
 from mm.sim.matching._core import Matching
 from mm.sim.matching.order_log import IOC, LIMIT, MAKER, MARKET, WOULD_CROSS

@@ -112,7 +112,7 @@ def sim_api(
 
     Example: mm sim api --preset equity --max-position 500
     """
-    from mm.api.order_log import OrderLog
+    from mm.api.client_log import ClientLog
     from mm.api.serve import listening, serve
 
     door = options.door(options.serve_host, parameter("serve_host"), console.log.warning)
@@ -120,7 +120,7 @@ def sim_api(
     with listening(options.serve_host, options.api_port) as listener:
         host, port = listener.getsockname()[:2]
         name = f"{run_stamp(now_us())}_{port}.ndjson"
-        log = OrderLog(results.out_root / "sim_api" / market.desk.grid.symbol / name, market)
+        log = ClientLog(results.out_root / "sim_api" / market.desk.grid.symbol / name, market)
         scheme = "https" if door.context else "http"
         url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 

@@ -15,7 +15,7 @@ from mm.sim.exchange.orders import ExecutionReport, Fill, UserOrder
 from mm.sim.wire.pace import Scheduler, WireClock
 
 if TYPE_CHECKING:
-    from mm.api.order_log import OrderLog
+    from mm.api.client_log import ClientLog
 
 SIDES: dict[str, int] = {"buy": +1, "sell": -1}
 SIDE_NAMES: dict[int, Side] = {+1: "buy", -1: "sell"}
@@ -75,7 +75,7 @@ class DeskMarket:
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self.desk, self.source, self.preset, self._seconds = desk, source, preset, seconds
-        self.log: OrderLog | None = None
+        self.log: ClientLog | None = None
         desk.advance(start_us)
         self.pace = Scheduler(WireClock(start_us, speed, seconds), self._advance)
         self._of_book: set[FeedReader] = set()

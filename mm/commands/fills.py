@@ -369,7 +369,7 @@ def _lines_of_trades(fit: "OwnExponent") -> "Iterator[str]":
 
 
 def _markets(console: Console, scored: Scored) -> "Iterator[tuple[Tape, Path]]":
-    from mm.probes.order_log import tape_of_log
+    from mm.probes.log_tape import tape_of_log
 
     if scored.order_log is not None and scored.symbol is None and scored.day is None:
         if not scored.order_log.is_file():

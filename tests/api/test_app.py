@@ -15,7 +15,7 @@ from desks import still_market
 
 from guarded import add_token, door_of
 from mm.api.app import LONGEST_BODY, made_app
-from mm.api.order_log import OrderLog
+from mm.api.client_log import ClientLog
 
 ORDER = {"client_id": "mm_1", "side": "buy", "type": "limit", "price": 100.05, "size": 5}
 
@@ -249,7 +249,7 @@ def test_page_of_the_endpoints_needs_no_internet():
 def test_log_has_every_order_and_fill(tmp_path):
     """Accepted, filled, cancelled and rejected orders, one JSON line each, before the answer."""
     call = Caller(max_position="8")
-    log = OrderLog(tmp_path / "a" / "log.ndjson", call.market)
+    log = ClientLog(tmp_path / "a" / "log.ndjson", call.market)
     call.order()
     call.order(client_id="b", side="sell", type="limit", size="2")
     call("POST", "/cancel/1")
@@ -270,7 +270,7 @@ def test_log_has_every_order_and_fill(tmp_path):
 def test_log_that_cannot_be_written_stops_the_market(tmp_path):
     """An order that is not logged is not answered, and none follows."""
     call = Caller()
-    log = OrderLog(tmp_path / "log.ndjson", call.market)
+    log = ClientLog(tmp_path / "log.ndjson", call.market)
     log._file = os.open(log.path, os.O_RDONLY)
     with pytest.raises(OSError, match="Bad file"):
         call.order()

@@ -17,7 +17,7 @@ from mm.backtest.models import queue_prob_power, queue_risk_averse, trade_cross
 from mm.clock import US_PER_MS
 from mm.dayfolder.order_log import write_order_log
 from mm.errors import BrokenFile, UsageError
-from mm.probes.order_log import tape_of_log
+from mm.probes.log_tape import tape_of_log
 from mm.probes.queue_score import score
 from mm.probes.virtual_orders import OrderPlan, Outcomes, draw_orders, on_exchange_time, play
 from mm.sim.matching.order_log import COLUMNS

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mm.api.market import DeskMarket
 
 
-class OrderLog:
+class ClientLog:
     """Appends the events of a market's clients, and the orders that it rejects, to the file at *path*.
 
     Attributes:

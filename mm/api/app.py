@@ -1,7 +1,7 @@
 """The endpoints: FastAPI above a market, with OpenAPI at ``/docs``.
 
-Request bodies and responses are messages of `mm.api.messages`; FastAPI routes and describes them. A handler never
-awaits between a client's request and the matching core, so requests are executed in the order of arrival.
+Bodies and responses are messages of `mm.api.messages`; FastAPI routes and describes them. A handler never awaits
+between request and matching core, so requests execute in order of arrival.
 """
 
 import asyncio
@@ -77,18 +77,12 @@ class BadRequest(Exception):
 
 
 class DoorCheck:
-    """Refuses requests that the door of the server does not allow, by status 401 or 403, and ends their streams.
-
-    Args:
-        app: The application behind it.
-        door: The door.
-    """
+    """Refuses requests by the server's door, with 401 or 403, and ends their streams."""
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app, self._door = app, door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, or refuse it."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -112,7 +106,6 @@ class DoorCheck:
 
 
 def role_of(scope: Scope) -> str | None:
-    """Return the role that a request needs; None for the page at /docs, which is the same everywhere."""
     if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
         match scope["path"].split("/"):
             case ["", "risk", _, "kill"]:
@@ -124,7 +117,7 @@ def role_of(scope: Scope) -> str | None:
 
 
 def made_app(market: DeskMarket, door: Door | None = None) -> FastAPI:
-    """Return the application that serves *market* behind a door; None is that of this machine."""
+    """A door of None admits this machine."""
     app = FastAPI(
         title="mm: the trading interface",
         version=__version__,
@@ -150,7 +143,6 @@ class OrderEndpoints:
         self._market = market
 
     def serve(self, app: FastAPI) -> None:
-        """Add the routes."""
         body = {"requestBody": {"required": True, "content": _content("OrderRequest")}}
         mine = {"requestBody": {"content": _content("CancelBody")}}
         app.post("/order", openapi_extra=body, **_answers("OrderAnswer", 413))(self.order)
@@ -160,7 +152,7 @@ class OrderEndpoints:
         app.post("/risk/{client_id}/rearm", **_answers("Switched"))(self.rearm)
 
     async def order(self, request: Request) -> Response:
-        """Send an order; an order that breaks a limit or a rule of the market is ``rejected``, with the reason."""
+        """An order against a limit or rule is ``rejected``, with the reason."""
         began = time.perf_counter_ns()
         given = _read(read_order, await _body(request))
         price_e8: int | None = None
@@ -182,7 +174,7 @@ class OrderEndpoints:
         return _json(self._answer(order, began))
 
     async def cancel(self, request: Request, order_id: Number, client_id: Mine = None) -> Response:
-        """Cancel an order; for one that no longer rests, return its final state."""
+        """For an order that no longer rests, return its final state."""
         began = time.perf_counter_ns()
         body = await _body(request)
         owner = client_id or (_read(read_cancel, body).client_id if body.strip() else None)
@@ -206,7 +198,7 @@ class OrderEndpoints:
         return _json(self._switched(client_id, cancelled))
 
     async def rearm(self, client_id: Name) -> Response:
-        """Allow a client to trade again; a loss beyond ``max_daily_loss`` triggers the switch again."""
+        """A loss beyond ``max_daily_loss`` triggers the switch again."""
         self._market.now().rearm(client_id)
         return _json(self._switched(client_id, []))
 
@@ -232,7 +224,6 @@ class Views:
         self._market = market
 
     def serve(self, app: FastAPI) -> None:
-        """Add the routes."""
         app.get("/book", **_answers("BookMessage"))(self.book)
         app.get("/fills/{client_id}", **_answers("ListedFill", many=True))(self.fills)
         app.get("/orders/{client_id}", **_answers("OpenOrder", many=True))(self.orders)
@@ -246,7 +237,7 @@ class Views:
         return _json(self._market.book(levels))
 
     async def fills(self, client_id: Name) -> Response:
-        """Return a client's newest 10,000 fills, oldest first, as maker and as taker."""
+        """The newest 10,000, oldest first, as maker and taker."""
         return _json([self._market.fill(fill) for fill in self._market.desk.fills(self._client(client_id))])
 
     async def orders(self, client_id: Name) -> Response:
@@ -294,14 +285,12 @@ class Views:
         )
 
     def _client(self, name: str) -> Client:
-        """Return the current state of a client; for an unknown one, an empty state that is not stored."""
+        """An unknown client's empty state is not stored."""
         desk: Desk = self._market.now()
         return desk.clients.get(name) or Client(0, name, day_ends_us=desk.us + 1)
 
 
 def _serve_streams(app: FastAPI, market: DeskMarket) -> None:
-    """Add the WebSockets."""
-
     @app.websocket("/ws/md")
     async def market_data(socket: WebSocket) -> None:
         await _stream(socket, market, None)
@@ -312,7 +301,7 @@ def _serve_streams(app: FastAPI, market: DeskMarket) -> None:
 
 
 async def _stream(socket: WebSocket, market: DeskMarket, client: str | None) -> None:
-    """Send messages to a reader until it disconnects or is too slow; messages from it are ignored."""
+    """Until the reader disconnects or is too slow; its messages are ignored."""
 
     async def send() -> None:
         while True:
@@ -340,7 +329,7 @@ async def _stream(socket: WebSocket, market: DeskMarket, client: str | None) -> 
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body of a request; raises BadRequest if it is too long, or the client has disconnected."""
+    """Raises BadRequest if it is too long, or the client is gone."""
     parts, length = [], 0
     try:
         async for part in request.stream():
@@ -363,7 +352,6 @@ def _read(decode: Callable[[bytes], Any], body: bytes) -> Any:
 
 
 async def _docs() -> Response:
-    """Return the page of the endpoints."""
     return Response(PAGE, media_type="text/html")
 
 
@@ -402,14 +390,13 @@ def _content(name: str, *, many: bool = False) -> dict[str, Any]:
 
 
 def _answers(name: str, *statuses: int, many: bool = False) -> dict[str, Any]:
-    """Return the arguments of a route that describe its responses."""
     refusals = {key: {"description": "Refused", "content": _content("RefusalMessage")} for key in (422, *statuses)}
     answer = {"description": "Successful response", "content": _content(name, many=many)}
     return {"responses": {200: answer, **refusals}, "response_class": Response}
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document, made once."""
+    """Made once."""
     if app.openapi_schema is None:
         description = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         description.setdefault("components", {}).setdefault("schemas", {}).update(schemas())

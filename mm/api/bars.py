@@ -1,8 +1,8 @@
 """Bars of a share, a future or a coin from a public service, and a synthetic market that follows them.
 
-The services are unaffiliated, and their formats change without notice: an invalid bar is refused with its position.
-Only open, high, low, close and volume are market data. The times of the extremes within a bar, the path between them,
-the depth and the size of each print are random, and are no evidence of how such a market trades.
+The services are unaffiliated and change formats without notice: an invalid bar is refused with its position. Only open,
+high, low, close and volume are market data. Times of extremes, the path between, depth and print sizes are random, and
+no evidence of how such a market trades.
 
 Sources:
     Yahoo Finance's chart service, ``/v8/finance/chart/SYMBOL``, which needs no key; Alpha Vantage's documentation of
@@ -45,7 +45,6 @@ class Bar(NamedTuple):
     """One bar.
 
     Attributes:
-        us: Its start, µs.
         open_e8, high_e8, low_e8, close_e8: Prices, 1e-8 of the quote currency.
         volume_e8: Traded volume, 1e-8 of a share, contract or coin.
     """
@@ -62,15 +61,13 @@ def load_bars(source: str, symbol: str, interval: str, *, address: str | None = 
     """Return the newest bars of *symbol* from a service, oldest first.
 
     Args:
-        source: `YAHOO` or `ALPHAVANTAGE`.
         symbol: In the service's notation.
-        interval: One of `MINUTES`.
         address: Address of the service without a path; default: its own.
-        key: API key for Alpha Vantage.
+        key: For Alpha Vantage.
 
     Raises:
         UsageError: If Alpha Vantage has no key.
-        TryLater: If the service cannot be reached, or responds with an error status.
+        TryLater: If the service cannot be reached or fails.
         DataError: If it has no bars of the symbol, or an unexpected format.
     """
     base = (address or ADDRESSES[source]).rstrip("/")
@@ -97,7 +94,7 @@ def load_bars(source: str, symbol: str, interval: str, *, address: str | None = 
 
 
 def _answer(url: str, parameters: Mapping[str, str]) -> Any:
-    """Return the JSON of a response; errors do not show the parameters, because one is a key."""
+    """Errors hide the parameters, since one is a key."""
     try:
         with (
             httpx.Client(timeout=_TIMEOUTS, headers={"User-Agent": "Mozilla/5.0"}) as client,
@@ -123,7 +120,7 @@ _Row = tuple[int, Sequence[Any]]
 
 
 def _of_yahoo(content: Any, base: str, symbol: str) -> Iterable[_Row]:
-    """Yield instant and five values of each bar; a minute without a bar has nulls, and is skipped."""
+    """A minute without a bar has nulls, and is skipped."""
     try:
         chart = content["chart"]
         if chart["error"]:
@@ -141,7 +138,7 @@ def _of_yahoo(content: Any, base: str, symbol: str) -> Iterable[_Row]:
 
 
 def _of_alphavantage(content: Any, base: str, symbol: str) -> Iterable[_Row]:
-    """Yield instant and five values of each bar; instants are in the time zone of the response."""
+    """Instants are in the response's time zone."""
     if isinstance(content, dict) and (refusal := next((content[word] for word in _REFUSALS if word in content), None)):
         raise DataError(f"{base}: {symbol}: {refusal}")
     try:
@@ -175,9 +172,8 @@ def bar_events(bars: Sequence[Bar], span_us: int, grid: Instrument, seed: int) -
 
     Args:
         bars: Oldest first, at least one.
-        span_us: Length of a bar, µs.
-        grid: Steps of price and quantity; prices are rounded to the nearest tick.
-        seed: Random seed; the same bars and seed give the same events.
+        grid: Prices are rounded to the nearest tick.
+        seed: Equal bars and seed, equal events.
     """
     usual = sum(bar.volume_e8 for bar in bars) // len(bars) // grid.lot_e8 // STEPS
     number, mid, shown = 0, 0, dict[tuple[int, int], int]()
@@ -207,15 +203,14 @@ def bar_events(bars: Sequence[Bar], span_us: int, grid: Instrument, seed: int) -
 
 
 def _book(mid: int, lots: int) -> dict[tuple[int, int], int]:
-    """Return the levels around a mid, in ticks, at least one tick."""
     places = [(side, mid - side * (HALF_SPREAD + away)) for side in (1, -1) for away in range(LEVELS)]
     return {place: lots for place in places if place[1] > 0}
 
 
 def _path(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np.int64]:
-    """Return the mid at each step, in ticks: open first, close last, both extremes in between, none exceeded.
+    """In ticks: open first, close last, both extremes in between, none exceeded.
 
-    A rising bar has its low first, a falling one its high; between them it is a Brownian bridge.
+    A rising bar has its low first, a falling one its high; in between a Brownian bridge.
     """
     opened, high, low, close = (
         max(HALF_SPREAD + 1, round(price / grid.tick_e8))
@@ -234,7 +229,7 @@ def _path(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np
 
 
 def _prints(bar: Bar, grid: Instrument, chance: np.random.Generator) -> NDArray[np.int64]:
-    """Return the traded lots at each step; their sum is the bar's volume, rounded down to lots."""
+    """They sum to the bar's volume, rounded down to lots."""
     weights = chance.exponential(size=STEPS)
     shares = np.concatenate([[0.0], weights.cumsum() / weights.sum()])
     shares[-1] = 1.0

@@ -18,7 +18,7 @@ class ClientLog:
     """Appends the events of a market's clients, and the orders that it rejects, to the file at *path*.
 
     Attributes:
-        failure: The error of a row that could not be written, after which the market stops; None without one.
+        failure: Why a row could not be written, after which the market stops.
 
     Raises:
         OSError: If the file cannot be written, also by its methods.
@@ -33,7 +33,6 @@ class ClientLog:
         market.log = self
 
     def rejected(self, given: OrderRequest, reason: str) -> None:
-        """Append an order that was rejected, as it was sent."""
         row = {"client_id": given.client_id, "side": given.side, "type": given.type, "size": str(given.size)}
         self._append("rejected", row | {"price": None if given.price is None else str(given.price), "reason": reason})
 

@@ -168,7 +168,6 @@ def made_market(options: TradingInterface, limits: Any, flags: Any, key: str = "
 
 
 def _replay(options: TradingInterface, core: "Matching") -> tuple[Flow, Instrument, int]:
-    """Return the flow of a recorded day, its grid in steps of the exchange, and its first instant."""
     from mm.api.replay import ReplayFlow
     from mm.backtest.engine.live_feed import feed_events
     from mm.tape.load import load_day
@@ -180,7 +179,6 @@ def _replay(options: TradingInterface, core: "Matching") -> tuple[Flow, Instrume
 
 
 def _bars(options: TradingInterface, grid: Instrument, core: "Matching", key: str) -> tuple[Flow, int]:
-    """Return the flow that follows a service's bars, and its first instant."""
     from mm.api.bars import MINUTES, bar_events, load_bars
     from mm.api.replay import ReplayFlow
 

@@ -1,7 +1,7 @@
 """The desk: clients with margin accounts on the exchange, their limits, trading hours and kill switches.
 
-Calls have no time argument: the desk's time is that of the last `advance`, up to which the market has been played.
-Nothing here depends on HTTP; `listen` registers a listener for orders and fills.
+The desk's time is the last `advance`, up to which the market has been played. HTTP is not known here; `listen`
+registers for orders and fills.
 """
 
 from collections import deque
@@ -56,9 +56,9 @@ class Client(MarginAccount):
     """A client: its account and the state of its limits.
 
     Attributes:
-        killed: Why it may not trade; None if it may.
-        sent_us: Arrival times of its orders in the last second, µs.
-        day_e16: Its profit at the start of the current day, in 1e-16 of the quote asset.
+        killed: Why it may not trade.
+        sent_us: Of its orders in the last second.
+        day_e16: Profit at the day's start, 1e-16 of the quote asset.
     """
 
     killed: str | None = None
@@ -75,7 +75,6 @@ Listener = Callable[[Client, ExecutionReport], None]
 
 
 def status_of(order: UserOrder) -> OrderStatus:
-    """Return the state of an order as a status of the interface."""
     return _STATUSES.get(order.status, "cancelled")
 
 
@@ -94,14 +93,12 @@ class Desk:
     """Clients on one exchange.
 
     Args:
-        core: The matching engine; nothing else may drain its log.
-        flow: The order flow of the market.
-        grid: The instrument.
-        preset: Multiplier, fees, hours and whether short positions are allowed; its tick and lot sizes are ignored.
-        limits: Limits of each client, as far as a desk can check them.
+        core: Nothing else may drain its log.
+        preset: Multiplier, fees, hours, short positions; its tick and lot sizes are ignored.
+        limits: As far as a desk can check them.
 
     Attributes:
-        clients: Clients by name that have sent an order or were killed.
+        clients: Those that have sent an order or were killed.
     """
 
     def __init__(
@@ -121,11 +118,9 @@ class Desk:
     # ------------------------------------------------------------------ time
 
     def listen(self, listener: Listener) -> None:
-        """Call *listener* with each further event of a client's order."""
         self._listeners.append(listener)
 
     def advance(self, us: int) -> None:
-        """Advance the market to *us*."""
         self.exchange.advance(us)
         if self.limits.max_daily_loss_e8 is not None:
             self._check_losses(client for client in self.clients.values() if client.lots)
@@ -135,7 +130,6 @@ class Desk:
 
     @property
     def us(self) -> int:
-        """The current instant, µs."""
         return self.exchange.now_us
 
     @property
@@ -145,22 +139,16 @@ class Desk:
 
     @property
     def open_orders(self) -> int:
-        """Number of open orders of clients."""
         return sum(len(self.orders(client)) for client in self.clients.values())
 
     @property
     def is_open(self) -> bool:
-        """Whether orders are accepted at the current time."""
         return self.preset.hours.is_open(self.us)
 
     # ------------------------------------------------------------------ orders
 
     def place(self, name: str, side: int, kind: OrderType, price_e8: int | None, size_e8: int) -> UserOrder:
-        """Send an order of a client; it has been matched when the call returns.
-
-        Raises:
-            OrderRefused: If a rule of the market or a limit of the client rejects it.
-        """
+        """It has been matched on return; OrderRefused by a rule or a limit."""
         client = self._client(name)
         ticks = 0 if price_e8 is None else self._steps(price_e8, self.grid.tick_e8, "price", "tick size", MOST_TICKS)
         lots = self._steps(size_e8, self.grid.lot_e8, "size", "lot size", MOST_LOTS)
@@ -172,41 +160,35 @@ class Desk:
             raise OrderRefused("would_cross: a limit_maker order at this price would take liquidity") from None
 
     def find(self, number: int) -> UserOrder | None:
-        """Return an order of a client by its number, if it is open or one of the client's last `MOST_FILLS`."""
+        """Return an order that is open or one of the client's last `MOST_FILLS`."""
         return self.exchange.users.by_id.get(number)
 
     def owner(self, order: UserOrder) -> str:
-        """Return the name of an order's client."""
         return self.exchange.accounts[order.account].name
 
     def orders(self, client: Client) -> list[UserOrder]:
-        """Return a client's open orders, oldest first."""
         return self.exchange.users.open(client.number) if client.number else []
 
     def fills(self, client: Client) -> list[Fill]:
-        """Return a client's newest `MOST_FILLS` fills, oldest first."""
+        """The newest `MOST_FILLS`, oldest first."""
         return self.exchange.users.fills(client.number)[-MOST_FILLS:] if client.number else []
 
     def cancel(self, order: UserOrder, why: str = "cancelled") -> None:
-        """Cancel an order; an order that no longer rests is not changed."""
+        """An order that no longer rests stays as it is."""
         if order.is_open:
             self.exchange.cancel(self.us, order.account, CancelRequest(order_id=order.order_id, request_id=why))
 
     def cancel_all(self, name: str) -> list[int]:
-        """Cancel a client's open orders; return their numbers, oldest first."""
+        """Return the numbers, oldest first."""
         client = self.clients.get(name)
         return self._cancel_all(client, "cancelled") if client else []
 
     def kill(self, name: str, reason: str = MANUAL) -> list[int]:
-        """Trigger a client's kill switch: cancel its orders, whose numbers are returned, and reject further ones.
-
-        Raises:
-            OrderRefused: If there are too many clients for another one.
-        """
+        """Cancel a client's orders (returned) and reject further ones; OrderRefused if there are too many clients."""
         return self._kill(self._client(name), reason)
 
     def rearm(self, name: str) -> None:
-        """Allow a client to trade again; a loss beyond the limit triggers the switch again."""
+        """A loss beyond the limit triggers the switch again."""
         if client := self.clients.get(name):
             client.killed = None
             self._check_losses([client])
@@ -214,23 +196,21 @@ class Desk:
     # ------------------------------------------------------------------ state
 
     def depth(self, side: int, levels: int) -> list[tuple[int, int]]:
-        """Return (ticks, lots) of a side's best levels."""
         return self._core.depth(side, levels)
 
     def best(self) -> tuple[int, int]:
-        """Return best bid and best ask in ticks, 0 for an empty side."""
         bid, _, ask, _ = self._core.best()
         return bid, ask
 
     def profit_e16(self, client: Client) -> int:
-        """Return cash plus position, at the mid or else at the last trade, in 1e-16 of the quote asset.
+        """Cash plus position, at the mid or else the last trade, 1e-16 of the quote asset.
 
-        It is rounded down if half a tick of the position is not a whole number of these units.
+        Rounded down.
         """
         return client.cash_e16 + client.lots * self._mark2() * self._unit_e16 // 2
 
     def use_of(self, client: Client) -> dict[str, int]:
-        """Return the use of each limit by a client, by knob, in 1e-8 of the limit's unit."""
+        """By knob, in 1e-8 of the limit's unit."""
         standing = self._risk_standing(client)
         long, short = client.lots + standing.open_buy_lots, standing.open_sell_lots - client.lots
         return {
@@ -262,7 +242,7 @@ class Desk:
         return steps
 
     def _admit(self, client: Client, side: int, kind: str, ticks: int, lots: int) -> None:
-        """Raise OrderRefused if an order must not be sent; else count it as sent."""
+        """Raise OrderRefused, or count the order as sent."""
         if not self.is_open:
             raise OrderRefused("session_closed: the market accepts no orders at this hour")
         if client.killed:
@@ -287,7 +267,6 @@ class Desk:
         raise OrderRefused(f"{knob}: {short_text(breach.value_e8)} is beyond {short_text(breach.bound_e8)}")
 
     def _risk_standing(self, client: Client) -> RiskStanding:
-        """Return the values that the limits check."""
         while client.sent_us and client.sent_us[0] <= self.us - US_PER_S:
             client.sent_us.popleft()
         if self.us >= client.day_ends_us:
@@ -311,7 +290,6 @@ class Desk:
         client.day_ends_us, client.day_e16 = day_end_us(self.us), self.profit_e16(client)
 
     def _check_losses(self, clients: Iterable[Client]) -> None:
-        """Kill the clients whose loss of the day is too large."""
         for client in clients:
             if client.killed is None and (breach := check(self.limits, self._money, self._risk_standing(client))):
                 self._kill(client, breach.limit.lower())
@@ -327,7 +305,7 @@ class Desk:
         return [order.order_id for order in orders]
 
     def _mark2(self) -> int:
-        """Return the mark price of positions, in half ticks."""
+        """In half ticks."""
         bid, ask = self.best()
         last = self.exchange.tape.last
         return bid + ask if bid and ask else 2 * last.ticks if last else 0

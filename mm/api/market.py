@@ -30,7 +30,7 @@ class FeedReader:
     """A reader of a WebSocket: its queue of messages, of limited length.
 
     Attributes:
-        over: Set when the reader was too slow.
+        over: The reader was too slow.
     """
 
     def __init__(self) -> None:
@@ -38,14 +38,13 @@ class FeedReader:
         self._waiting: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
 
     def give(self, text: str) -> None:
-        """Queue a message for the reader; a reader that is too slow receives no more."""
+        """A reader that is too slow receives no more."""
         if self._waiting.full():
             self.over.set()
         if not self.over.is_set():
             self._waiting.put_nowait(text)
 
     async def next(self) -> str:
-        """Return the next message."""
         return await self._waiting.get()
 
 
@@ -53,15 +52,9 @@ class DeskMarket:
     """A desk with a clock, and the readers of its book and of its fills.
 
     Args:
-        desk: The desk.
-        start_us: First instant of the desk, µs.
-        speed: Desk seconds per second of wall time.
-        source: Description of the source of the market data.
-        preset: Name of its preset, if any.
-        seconds: A monotonic wall clock, in s.
-
-    Attributes:
-        log: The log of orders and fills; None without one.
+        start_us: First instant of the desk.
+        speed: Desk seconds per wall second.
+        seconds: Monotonic wall clock.
     """
 
     def __init__(
@@ -84,17 +77,17 @@ class DeskMarket:
         desk.listen(self._reported)
 
     async def run(self) -> None:
-        """Advance time until cancelled; raises errors of the flow and of the log."""
+        """Advance time until cancelled; raises errors of flow and log."""
         await self.pace.run()
 
     def now(self) -> Desk:
-        """Advance the desk to the current instant, and return it."""
+        """Advance the desk to now, and return it."""
         self.pace.step()
         return self.desk
 
     @contextmanager
     def reading(self, client: str | None) -> Iterator[FeedReader]:
-        """Yield a reader of a client's fills, or of the book, which starts with the current book."""
+        """Yield a reader of a client's fills, or of the book, which it starts with."""
         reader = FeedReader()
         readers = self._of_book if client is None else self._of_fills.setdefault(client, set())
         if client is None:
@@ -112,7 +105,6 @@ class DeskMarket:
     # ------------------------------------------------------------------ as messages
 
     def book(self, levels: int = BOOK_LEVELS) -> BookMessage:
-        """Return the best *levels* of the book."""
         desk = self.desk
         tick_e8, lot_e8 = desk.grid.tick_e8, desk.grid.lot_e8
         (bid, ask), both = desk.best(), all(desk.best())
@@ -131,11 +123,9 @@ class DeskMarket:
         )
 
     def book_text(self) -> str:
-        """Return the book as a pushed message."""
         return encode(self.book()).decode()
 
     def fill(self, fill: Fill) -> ListedFill:
-        """Return a fill as a listed message."""
         return ListedFill(
             order_id=fill.order_id,
             side=SIDE_NAMES[fill.side],
@@ -148,7 +138,6 @@ class DeskMarket:
         )
 
     def order(self, order: UserOrder) -> OpenOrder:
-        """Return an open order as a listed message."""
         return OpenOrder(
             order_id=order.order_id,
             side=SIDE_NAMES[order.request.side],
@@ -162,7 +151,6 @@ class DeskMarket:
         )
 
     def size(self, lots: int) -> Raw:
-        """Return lots as a quantity."""
         return number(lots * self.desk.grid.lot_e8)
 
     def _price(self, ticks: int) -> Raw:

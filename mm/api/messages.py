@@ -1,7 +1,7 @@
 """The messages of the trading interface: requests, responses, and their decimals.
 
-A decimal in a request may be a JSON number or a string; it is parsed from its text, never through a float. Decimals in
-responses are exact JSON numbers.
+A request's decimal may be a JSON number or string; it is parsed from its text, never through a float. Response decimals
+are exact JSON numbers.
 """
 
 import json
@@ -34,7 +34,7 @@ class OrderRequest(Struct):
     """An order: ``limit``, ``market``, or ``limit_maker``, which is rejected if it would take liquidity.
 
     Attributes:
-        price: Required for a limit order; a market order has none.
+        price: For a limit order only.
     """
 
     client_id: ClientId
@@ -54,7 +54,7 @@ class OrderAnswer(Struct):
     """The state of an order; *order_id* is null if it was rejected.
 
     Attributes:
-        ack_us: From the request's arrival to this response, in µs.
+        ack_us: From the request's arrival to the response.
         reason: Why it was rejected or cancelled.
     """
 
@@ -184,7 +184,7 @@ read_cancel = msgspec.json.Decoder(CancelBody).decode
 
 
 def refuse_repeated_keys(body: bytes) -> None:
-    """Raise ValueError if an object in a JSON text has a key twice: readers differ in which of the values counts."""
+    """Readers differ in which of two equal keys counts: raise ValueError."""
 
     def unique(pairs: list[tuple[str, Any]]) -> None:
         names = [name for name, _ in pairs]
@@ -201,12 +201,7 @@ def number(value: int, places: int = 8) -> Raw:
 
 
 def in_e8(value: Decimal, what: str) -> int:
-    """Return a decimal in units of 1e-8.
-
-    Raises:
-        ValueError: If it is not a number above zero, or too large for any order.
-        OffGrid: If it has more than eight significant decimal places.
-    """
+    """Return a decimal in 1e-8; ValueError unless above zero and possible, OffGrid beyond eight places."""
     if not value.is_finite() or value <= 0:
         raise ValueError(f"{what} is {_shown(value)}; it must be a number above zero")
     if value.adjusted() >= _MOST_DIGITS:
@@ -228,7 +223,7 @@ def schemas() -> dict[str, Any]:
 
 
 def _widened(schema: Any) -> Any:
-    """Return a schema in which decimals are numbers or strings, as they are parsed."""
+    """Decimals are numbers or strings, as parsed."""
     if isinstance(schema, list):
         return [_widened(item) for item in schema]
     if not isinstance(schema, dict):

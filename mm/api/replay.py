@@ -1,9 +1,9 @@
 """A recorded day as the market of a desk: its levels rest, its trades take liquidity, clients' orders rest in between.
 
-Two accounts play the day. The first one has the displayed quantity of each depth message at each price: additional
-quantity joins the end of the queue, removed quantity is taken from the end of its own orders, so a client's order never
-advances in the queue by assumption. Each trade of the day is an order of the second account, at the trade's price: it
-fills orders by priority, clients' better prices first. The next depth message restores the displayed quantities.
+Two accounts play the day. The first shows each depth message's quantities: added quantity joins the queue's end,
+removed quantity leaves the end of its own orders, so a client's order never advances by assumption. Each trade is an
+order of the second account at its price: it fills by priority, clients' better prices first. The next depth message
+restores the displayed quantities.
 """
 
 from collections.abc import Iterable
@@ -22,12 +22,8 @@ MAKER_ACCOUNT, TAKER_ACCOUNT = 1000, 1001
 class ReplayFlow:
     """Plays the events of a recorded market on a matching core.
 
-    Args:
-        core: The matching engine, with an empty book.
-        events: The events of the market, in order of time.
-
     Attributes:
-        ended: Whether all of them have been played; afterwards the book does not change.
+        ended: All are played; the book no longer changes.
     """
 
     def __init__(self, core: "Matching", events: Iterable[FeedEvent]) -> None:
@@ -38,17 +34,15 @@ class ReplayFlow:
 
     @property
     def ended(self) -> bool:
-        """Whether the day is over."""
         return self._next is None
 
     def advance(self, until_us: int) -> None:
-        """Play all events up to and including *until_us* that were not played yet."""
+        """Play all remaining events up to *until_us*, included."""
         while self._next is not None and self._next.us <= until_us:
             self._play(self._next)
             self._next = next(self._events, None)
 
     def counts(self) -> dict[str, Any]:
-        """Return the number of played messages."""
         return {"depth_messages": self._depth_messages, "trades": self._trades}
 
     def _play(self, event: FeedEvent) -> None:
@@ -65,7 +59,7 @@ class ReplayFlow:
             self._show(event.us, rows)
 
     def _show(self, us: int, rows: Iterable[Row]) -> None:
-        """Set levels to the displayed quantities: removals first, so that no order trades with a removed level."""
+        """Removals come first, so that no order trades with a removed level."""
         joins = []
         for side, ticks, lots in rows:
             more = lots - self._withdraw(us, (side, ticks), lots)
@@ -76,7 +70,7 @@ class ReplayFlow:
             self._levels.setdefault((side, ticks), []).append(number)
 
     def _withdraw(self, us: int, place: tuple[int, int], keep: int) -> int:
-        """Reduce the day's own orders at a price to *keep* lots, newest first; return how many lots are left."""
+        """Newest first; return the lots left."""
         core, kept, left = self._core, [], 0
         for number in self._levels.pop(place, ()):
             order = core.order(number)

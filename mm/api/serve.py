@@ -21,20 +21,15 @@ _BACKLOG = 1_024
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to its caller, so that the process ends with 0."""
+    """Leaves signals to its caller, so that the process ends with 0."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture no signals."""
         yield
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """Return a listening socket whose connections buffer little for a slow reader.
-
-    Raises:
-        UsageError: If the address cannot be bound.
-    """
+    """Connections buffer little for a slow reader; UsageError if the address cannot be bound."""
     opened: socket.socket | None = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -62,10 +57,8 @@ async def serve(market: DeskMarket, listener: socket.socket, door: Door, ready: 
     """Serve *market* until SIGTERM or SIGINT; raises errors of its flow.
 
     Args:
-        market: The market; its clock advances during the call.
-        listener: Listening socket of `listening`.
-        door: Decides who may call.
-        ready: Called when requests can be answered.
+        market: Its clock advances meanwhile.
+        ready: Called once requests can be answered.
     """
     tls: dict[str, Any] = {"ssl_context_factory": lambda *_: door.context} if door.context else {}
     config = uvicorn.Config(

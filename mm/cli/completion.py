@@ -1,6 +1,6 @@
 """Shell completion of flag values: symbols, days, models, fits and runs, read from folder names only.
 
-Only names are read, and no error is raised, because a shell cannot show errors while it completes.
+No error is raised, because a shell cannot show one while it completes.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +51,7 @@ def _fits(params: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _run_ids(params: Mapping[str, Any], places: Any) -> Iterator[str]:
-    """Yield run ids, newest folders first: the part of a folder's name after the day."""
+    """Newest folders first: the part of a name after the day."""
     root = _root(params, "out_root", "out")
     folders = [folder for place in places for folder in _folders(root, place) if not folder.name.endswith(".partial")]
     yield from (

@@ -1,4 +1,4 @@
-"""The knobs that most tasks have beside those of a backtest (mm/play/knobs.py): output, logs and servers.
+"""Knobs that most tasks have beside a backtest's (mm/play/knobs.py): output, logs, servers.
 
 docs/configuration.md is generated from the groups in mm/cli/task_knobs.py (``make docs``).
 """
@@ -106,10 +106,7 @@ class OrdersFile:
 
 
 def named_fit(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the file for a ``--fit`` of ``last`` or a RUN_ID; empty if it is a file.
-
-    Args:
-        params: The values of every knob of the command, by name.
+    """Return the file for a ``--fit`` of ``last`` or a RUN_ID; empty if it is a file already.
 
     Raises:
         DataError: If there is no such run, or no usable fit of the symbol.

@@ -45,12 +45,7 @@ def _structlog() -> Any:
 
 
 class Log:
-    """One open log: a file, if any, and the terminal.
-
-    Attributes:
-        path: The file, or None for the terminal alone.
-        logger: The logger; each of its lines has the bound values.
-    """
+    """One open log: a file, if any, and the terminal."""
 
     def __init__(self, path: Path | None, level: str, prefix: str = "", **bound: Any) -> None:
         structlog = _structlog()
@@ -75,14 +70,13 @@ class Log:
         logging.captureWarnings(True)
 
     def failed(self, error: BaseException, exit_code: int) -> None:
-        """Write *error* with its traceback, and the exit code of the process, to the file."""
         one_line = f"{type(error).__name__}: {' '.join(str(error).split())}"
         trace = "".join(traceback.format_exception(error))
         self.logger.critical(FAILED, error=one_line, exit_code=exit_code, traceback=trace)
 
     @contextmanager
     def behind(self) -> Iterator[None]:
-        """Let a thread write the lines until the block ends: a disk, or a reader of the terminal, may be slow."""
+        """A thread writes the lines until the block ends: a disk or a terminal's reader may be slow."""
         waiting = self._behind = SimpleQueue()
 
         def write_lines() -> None:
@@ -99,7 +93,6 @@ class Log:
             thread.join()
 
     def close(self) -> None:
-        """Close the file, and stop logging for other packages."""
         logging.captureWarnings(False)
         logging.getLogger().removeHandler(self._others)
         if self._file is not None:
@@ -107,7 +100,7 @@ class Log:
                 self._file.close()
 
     def _write(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> NoReturn:
-        """Write *event*, the last step of the logger."""
+        """The last step of the logger."""
         import structlog
 
         line = {"ts": iso(now_us()), "level": event.pop("level"), "event": event.pop("event"), **event}
@@ -118,7 +111,6 @@ class Log:
         raise structlog.DropEvent
 
     def _write_line(self, line: dict[str, Any]) -> None:
-        """Write a line to the file, and to the terminal if it is of the level for it."""
         self._append(json.dumps(line, default=str, ensure_ascii=False) + "\n")
         if line["event"] != FAILED and _LEVELS[line["level"].upper()] >= self._least:
             colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
@@ -146,7 +138,6 @@ class _Forward(logging.Handler):
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log *record* under the name of its package."""
         log = self._logger.error if record.levelno >= logging.ERROR else self._logger.warning
         log("package_said", package=record.name, message=record.getMessage().partition("\n")[0])
 
@@ -165,7 +156,7 @@ def _value(value: Any) -> str:
 def write_line(stream: TextIO, text: str) -> None:
     """Write a line to *stream* and flush; once the reader has closed the pipe, write nothing more.
 
-    Negative numbers have the typographic minus on a terminal alone: what reads a pipe or a file may be a program.
+    Only a terminal shows the typographic minus: a pipe's or a file's reader may be a program.
     """
     if _bars:  # the next step draws the bar again, below
         _to_terminal(sys.stderr, "\r\x1b[K")
@@ -191,8 +182,8 @@ class Elsewhere:
     """The settings of a command that were not given as flags.
 
     Attributes:
-        sources: Where each came from, by variable: ``environment``, or the path of a file.
-        found: Files that were found by the name of a run, each with what was asked for.
+        sources: ``environment``, or the path of a file, by variable.
+        found: Files named by a run, with what was asked for.
     """
 
     sources: Mapping[str, str]
@@ -200,7 +191,7 @@ class Elsewhere:
     found: Mapping[str, str]
 
     def lines(self) -> Iterator[str]:
-        """Yield the settings in one line, and a line for each file; what may be a secret is named, not shown."""
+        """A possible secret is named, not shown."""
         by_source: dict[str, list[str]] = {}
         for name, source in self.sources.items():
             text = "…" if _SECRET.search(name) else shlex.quote(self.texts[name])
@@ -214,11 +205,10 @@ class Console:
     """The terminal of one command.
 
     With ``--json`` the object of `set_json` is the only line of stdout; without it, stdout is what `print` wrote.
-    Either says which settings came from the environment or a file, the text in its first line.
+    Either says which settings came from the environment or a file: text in its first line.
 
     Attributes:
-        level: The lowest level that is logged on the terminal, LOG_LEVEL.
-        prefix: Beginning of each line, if it is one of several terminals.
+        prefix: Beginning of each line, if there are several terminals.
     """
 
     prefix = ""
@@ -232,7 +222,6 @@ class Console:
         self._log: Log | None = None
 
     def print(self, text: str) -> None:
-        """Print *text*, one line or more, unless --json was given."""
         if self.as_json:
             return
         if self._elsewhere and not self._told:
@@ -242,11 +231,10 @@ class Console:
         write_line(sys.stdout, text)
 
     def set_json(self, content: Mapping[str, Any]) -> None:
-        """Set the JSON object that ``--json`` prints at the end, even after an error."""
+        """``--json`` prints it at the end, even after an error."""
         self._json = content
 
     def close(self) -> None:
-        """Close the log, and print the JSON object under ``--json``."""
         if self._log is not None:
             self._log.close()
         if self.as_json and self._json is not None:
@@ -255,14 +243,13 @@ class Console:
 
     @property
     def log(self) -> "Logger":
-        """The log of a command without a run folder: the terminal only."""
         if self._log is None:
             self._log = Log(None, self.level)
         return self._log.logger
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a bar of *total* steps on a terminal (nothing in a pipe); yield a function that advances it."""
+        """Show a bar on a terminal, nothing in a pipe; yield a function that advances it."""
         if not sys.stderr.isatty() or self.level not in ("DEBUG", "INFO"):
             yield lambda _steps: None
             return

@@ -110,12 +110,10 @@ The traceback is in `run.log`, and with `LOG_LEVEL=DEBUG` it is printed.
 
 
 def main() -> None:
-    """Print the page."""
     print(page(), end="")
 
 
 def every_group() -> Iterator[type]:
-    """Yield every class of knobs, in the order of the page."""
     yield from GROUPS
     for place in LIVE_GROUPS:
         module, _, name = place.partition(":")
@@ -123,7 +121,6 @@ def every_group() -> Iterator[type]:
 
 
 def page() -> str:
-    """Return docs/configuration.md."""
     from mm.backtest.models import parameter_tables
 
     groups, own = list(every_group()), _own_defaults()
@@ -134,7 +131,6 @@ def page() -> str:
 
 
 def _own_defaults() -> dict[tuple[str, str], list[str]]:
-    """Return, by variable and default, the commands with that default."""
     program = import_module("mm.__main__").main
     found: dict[tuple[str, str], list[str]] = {}
     for name, command in _leaves(program, click.Context(program, info_name="mm")):
@@ -158,7 +154,7 @@ def _section(group: type, own: dict[tuple[str, str], list[str]]) -> str:
 
 
 def _single_commands(shared: set[str]) -> Iterator[str]:
-    """Yield the table of the options that no group of knobs has, each with the commands that take it."""
+    """Each with the commands that take it."""
     program = import_module("mm.__main__").main
     rows: dict[tuple[str, str], list[str]] = {}
     for name, command in _leaves(program, click.Context(program, info_name="mm")):

@@ -1,4 +1,4 @@
-"""The ends of a command: any error as one of the project, with a way out, and its exit code."""
+"""The ends of a command: any error becomes one of ours, with a way out and an exit code."""
 
 import errno
 import signal

@@ -1,7 +1,7 @@
-"""The frame of every command: flags from knobs, errors as one line, and the exit codes of the contract.
+"""The frame of every command: flags from knobs, errors as one line, the contract's exit codes.
 
-A runner (:func:`runner`) writes a run folder; a plain command (:func:`command`) only prints. Both take their
-knobs as frozen dataclasses of mm/cli/config.py, and both accept ``--json``.
+A runner (:func:`runner`) writes a run folder; a plain command (:func:`command`) only prints. Both take their knobs as
+frozen dataclasses of mm/cli/config.py, and both accept ``--json``.
 """
 
 import os
@@ -71,11 +71,11 @@ class Command(_Frame):
         return super().parse_args(ctx, words)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options by heading; a command with many shows only the common ones unless all are requested."""
+        """A command with many options shows the common ones unless all are requested."""
         write_options(ctx, formatter, whole=is_short(self.params) or bool(ctx.meta.get(_WHOLE)))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Call the body and handle its errors here, before click handles some of them itself."""
+        """Handle errors here, before click handles some itself."""
         try:
             return super().invoke(ctx)
         except click.exceptions.Exit:
@@ -96,23 +96,20 @@ class Program(_Frame, click.Group):
         """Make a group.
 
         Args:
-            name: Name of the group.
-            text: Its help.
-            commands: Its commands.
-            sections: Headings of the help, and the commands below each; the program itself has some, and ``--config``.
+            sections: Headings of the help with their commands.
         """
         params = [*([_config()] if sections else []), _help_all(hidden=True)]
         super().__init__(name, help=text, context_settings=_SETTINGS, params=params)
         self._entries, self._sections = commands, sections or {"Commands": list(commands)}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names of the commands whose modules are installed."""
+        """Only those whose modules are installed."""
         return [name for name, (_, target) in self._entries.items() if name and _exists(target)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that *args* begin with; a group's own command if *args* name none."""
+        """A group's own command if *args* name none."""
         name, resolved, rest = super().resolve_command(ctx, args)
         if isinstance(resolved, Program) and resolved.has_own and not (rest and not rest[0].startswith("-")):
             resolved = resolved.own()
@@ -120,21 +117,14 @@ class Program(_Frame, click.Group):
 
     @property
     def has_own(self) -> bool:
-        """Whether the group has a command of its own."""
         return "" in self._entries
 
     def own(self) -> click.Command:
-        """Return the group's own command, whose help lists the others."""
         own: click.Command = imported(str(self._entries[""][1]))
         own.epilog = "  ".join(f"mm {self.name} {name}: {text}" for name, (text, _) in self._entries.items() if name)
         return own
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        """Return the command called *cmd_name*.
-
-        Raises:
-            UnknownModel: If there is none.
-        """
         known = self.list_commands(ctx)
         if cmd_name not in known:
             groups = {name: target for name, (_, target) in self._entries.items() if not isinstance(target, str)}
@@ -152,14 +142,13 @@ class Program(_Frame, click.Group):
         return loaded
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands from the table, without imports."""
+        """Without imports."""
         there = self.list_commands(ctx)
         for title, names in self._sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name, self._entries[name][0]) for name in names if name in there])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse *args*; without any, show the help."""
         return super().parse_args(ctx, args or ["--help"])
 
 
@@ -180,17 +169,16 @@ def runner(  # noqa: PLR0913 - each is given once, at the command
     What the body needs is imported inside it, so that the help loads no package of research.
 
     Args:
-        kind: Kind of the run, and its folder (``backtest``).
         groups: The dataclasses of its knobs, one of them Day; the body gets one object of each.
         method: The knob that names the folder between kind and symbol (``calib_method``).
         defaults: This command's own defaults, by field name.
         resumable: Whether a killed run resumes when its RUN_ID or OUT_DIR is given again.
-        day_of: Returns the day of a run from the objects of its knobs, if Day is not among them; the body gets it last.
-        arguments: Options that are not knobs and are not recorded; the body gets them by name.
+        day_of: Returns the run's day from the knobs, if Day is not among them; the body gets it last.
+        arguments: Options that are no knobs and not recorded; the body gets them by name.
         brief: Groups of which the short help lists the common knobs; none: of all.
-        varied: Groups of which PER_SYMBOL may set knobs; with them the body gets the list of `SymbolRun` of all
-            symbols, to run in one process, and its *arguments*.
-        legs_of: Returns the further symbols in which the strategies of these send orders, given the knobs of each.
+        varied: Groups of which PER_SYMBOL may set knobs; then the body gets the `SymbolRun` of all symbols, for one
+            process, and its *arguments*.
+        legs_of: Returns the further symbols in which these strategies send orders, given each one's knobs.
     """
 
     def call(main: Body, console: Console, objects: Sequence[Any], settings: Mapping[str, Any]) -> None:
@@ -260,9 +248,7 @@ def command(
     What the body needs is imported inside it, so that the help loads no package of research.
 
     Args:
-        groups: The dataclasses of its knobs; the body gets one object of each.
-        arguments: Positional arguments, and options other than knobs; the body gets them by name.
-        defaults: This command's own defaults, by field name.
+        arguments: Positional arguments and options other than knobs, by name.
         brief: Groups of which the short help lists the common knobs; none: of all.
     """
 
@@ -276,7 +262,6 @@ def command(
 
 
 def _misspelt() -> list[str]:
-    """Return a note for each variable that is nearly a knob of the command that is called."""
     from mm.cli.refused_knobs import misspelt
 
     known = {knob.variable for knob in known_knobs(click.get_current_context().command)}
@@ -285,7 +270,7 @@ def _misspelt() -> list[str]:
 
 @contextmanager
 def _traced(console: Console) -> Iterator[None]:
-    """Print the traceback of an error at the level DEBUG, and else say so."""
+    """At the level DEBUG; otherwise say so."""
     try:
         yield
     except Exception as error:
@@ -360,7 +345,7 @@ def _make(
 
 
 def _resolved(groups: Sequence[type], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *params* with the values of knobs that depend on other knobs."""
+    """Resolve knobs that depend on other knobs."""
     resolved = dict(params)
     for group in groups:
         resolved |= FROM_RUNS.get(group, getattr(group, "resolved", dict))(resolved)
@@ -382,7 +367,6 @@ def _help_all(*, hidden: bool) -> click.Option:
 
 def _config() -> click.Option:
     def export(ctx: click.Context, _option: click.Parameter, path: str | None) -> None:
-        """Export the path to subcommands and their processes until this command ends."""
         if path is not None and not ctx.resilient_parsing:
             _export(ctx, {VARIABLE: path})
 
@@ -393,7 +377,6 @@ def _config() -> click.Option:
 
 
 def _export(ctx: click.Context, variables: Mapping[str, str]) -> None:
-    """Set environment *variables* until the context closes."""
     before = {name: os.environ.get(name) for name in variables}
 
     def restore() -> None:
@@ -408,11 +391,11 @@ def _export(ctx: click.Context, variables: Mapping[str, str]) -> None:
 
 
 def _read_files(ctx: click.Context) -> None:
-    """Apply MM_ENV_FILE and the file of settings with lower precedence than flags and environment.
+    """MM_ENV_FILE and the file of settings rank below flags and environment.
 
     Raises:
-        UsageError: If the file of settings has an unknown key.
-        DataError: If one of them is missing or cannot be read.
+        UsageError: If the file has an unknown key.
+        DataError: If a file is missing or unreadable.
     """
     try:
         exported = env_file(os.environ)
@@ -442,12 +425,10 @@ def _as_flags(known: Mapping[str, Knob]) -> Callable[[str], str]:
 
 
 def known_knobs(command: click.Command) -> list[Knob]:
-    """Return the knobs that *command* takes."""
     return [param.knob for param in command.params if isinstance(param, KnobOption)]
 
 
 def every_name() -> set[str]:
-    """Return the names of the knobs of all commands."""
     return {
         knob.name for command in _all_commands(import_module(".__main__", "mm").main) for knob in known_knobs(command)
     }
@@ -465,7 +446,6 @@ def _all_commands(command: click.Command) -> Iterator[click.Command]:
 
 
 def _values_of(arguments: Sequence[click.Parameter]) -> dict[str, Any]:
-    """Return the values of *arguments* by name."""
     return {str(argument.name): click.get_current_context().params[str(argument.name)] for argument in arguments}
 
 
@@ -484,14 +464,14 @@ def _find(objects: Sequence[Any], kind: type) -> Any:
 
 
 def source_of(ctx: click.Context, name: str) -> str:
-    """Return the source of a knob's value: ``flag``, ``environment``, ``file`` or ``default``."""
+    """Return ``flag``, ``environment``, ``file`` or ``default``."""
     return _SOURCES.get(ctx.get_parameter_source(name) or ParameterSource.DEFAULT, "default")
 
 
 def _elsewhere(
     ctx: click.Context, declared: Sequence[Knob], params: Mapping[str, Any], typed: Mapping[str, Any]
 ) -> Elsewhere | None:
-    """Return the settings that came from the environment or a file, or by the name of a run; None without any."""
+    """None if flags set everything."""
     path, exported = ctx.meta.get(ENV_FILE, ("", frozenset()))
     sources, texts = {}, {}
     for knob in declared:
@@ -506,7 +486,6 @@ def _elsewhere(
 
 
 def as_json(value: Any) -> Any:
-    """Return the value of a knob for JSON."""
     if isinstance(value, ServerUrl):
         return value.place
     return shown(value) if isinstance(value, Path | tuple) else value

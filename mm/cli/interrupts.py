@@ -17,10 +17,10 @@ _deferred: list[int] | None = None  # signals received while they are deferred; 
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C was pressed, or SIGTERM received, with which schedulers and containers end a job; *number* is the signal.
+    """Ctrl-C, or SIGTERM, with which schedulers and containers end a job; *number* is the signal.
 
-    It is a separate class because CPython remembers a plain KeyboardInterrupt that passes through code compiled at run
-    time (such as a dataclass), and then ends by the signal, whatever the exit code.
+    A class of its own, because CPython remembers a plain KeyboardInterrupt that passes through code compiled at run
+    time (a dataclass), and then ends by the signal, whatever the exit code.
     """
 
     def __init__(self, number: int) -> None:
@@ -30,7 +30,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted at Ctrl-C and SIGTERM unless they have another handler; one that is set meanwhile is kept."""
+    """Raise Interrupted at Ctrl-C and SIGTERM unless they have another handler; a handler set meanwhile stays."""
     here = threading.current_thread() is threading.main_thread()
     free = {number: plain for number, plain in _INITIAL.items() if here and signal.getsignal(number) == plain}
     for number in free:
@@ -45,7 +45,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Raise the Interrupted of a signal that arrives inside at the end of the block."""
+    """Postpone a signal's Interrupted to the end of the block."""
     global _deferred  # noqa: PLW0603 - a handler has no other argument
     received: list[int] = []
     _deferred = received
@@ -73,10 +73,10 @@ def at_ending_signals(stop: Callable[[str], object]) -> None:
 
 
 class TradeSignals:
-    """The signals to a shadow or trader in its whole lifetime: the first ends it in order, further ones do nothing.
+    """A shadow's or trader's signals for its whole life: the first ends it in order, others do nothing.
 
     Attributes:
-        ending: Name of the first SIGTERM or SIGINT; empty before it.
+        ending: Name of the first SIGTERM or SIGINT.
     """
 
     def __init__(self) -> None:
@@ -89,10 +89,10 @@ class TradeSignals:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Catch signals until the block ends; without handlers of a loop they are only recorded.
+        """Catch signals until the block ends; without a loop's handlers they are only recorded.
 
-        Once one has ended the trade, later ones are ignored until the process exits, so that its exit code stays; a
-        kill also if the trade has ended by itself, since its default would end the process in the middle of a file.
+        Later signals are ignored until the process exits, so that its exit code stays; a kill also after the trade's
+        own end, since its default would end the process in the middle of a file.
         """
         from mm.base._calls import stop_calls  # compiled: only a trader and a shadow need it
 
@@ -106,7 +106,7 @@ class TradeSignals:
                 signal.signal(number, signal.SIG_IGN if ignored else handler)
 
     def direct(self, end: Callable[[str], object], kill: Callable[[str], object]) -> None:
-        """Pass signal names to *end* and *kill* in this event loop: first those already received, then later ones."""
+        """Pass received and later signal names to *end* and *kill*, in this event loop."""
         import asyncio
 
         self._loop, self._end, self._kill = asyncio.get_running_loop(), end, kill

@@ -27,11 +27,7 @@ def heading(group: type) -> str:
 
 
 class KnobOption(click.Option):
-    """The option that sets a knob by its flag, its variable or a file of settings.
-
-    Attributes:
-        common: Whether the short help lists it.
-    """
+    """The option that sets a knob by its flag, its variable or a file of settings."""
 
     def __init__(self, knob: Knob, heading: str, *, common: bool = True) -> None:
         self.knob, self.heading = knob, heading
@@ -57,14 +53,14 @@ class KnobOption(click.Option):
         return self.knob.read(str(self.knob.joined).join(texts)) if texts else None
 
     def value_from_envvar(self, ctx: click.Context) -> Any:
-        """Return the whole text of the variable; for a repeatable flag it is not split at spaces."""
+        """A repeatable flag's variable is not split at spaces."""
         if self.knob.joined is None:
             return super().value_from_envvar(ctx)
         text = self.resolve_envvar_value(ctx)
         return None if text is None else (text,)
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
-        """Return the value of a text; an error about a value from a file names the file."""
+        """An error about a value from a file names the file."""
         try:
             return super().process_value(ctx, value)
         except UsageError as error:
@@ -73,13 +69,11 @@ class KnobOption(click.Option):
             raise UsageError(f"{ctx.meta.get(FILE, 'the file of settings')}: {error}") from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the shell completions of the value."""
         words = [CompletionItem(word) for word in self.knob.reader.words if word.startswith(incomplete)]
         return words or complete(self.knob.reader.completes, ctx, incomplete)
 
     @property
     def brief(self) -> tuple[str, str]:
-        """The flag and the help text, as in the short help."""
         metavar = self.knob.reader.metavar
         flag = f"{self.opts[-1]} {metavar if len(metavar) <= _WIDEST else 'NAME'}"
         default = "required" if self.required else shown(self.knob.default)
@@ -90,12 +84,12 @@ FILE = "mm.settings_file"  # in the meta of a context: the file of settings
 
 
 def is_short(params: Sequence[click.Parameter]) -> bool:
-    """Return whether a command with *params* has so few options that its help shows all of them."""
+    """Return whether *params* are few enough for the help to show all."""
     return sum(isinstance(param, click.Option) and not param.hidden for param in params) <= SHORT_ENOUGH
 
 
 def write_options(ctx: click.Context, formatter: click.HelpFormatter, *, whole: bool) -> None:
-    """Write the options of the command by heading; without *whole*, only the common ones, one line each."""
+    """Without *whole*, only the common options, one line each."""
     sections: dict[str, list[tuple[str, str]]] = {}
     left_out: dict[str, list[KnobOption]] = {}
     for param in ctx.command.get_params(ctx):

@@ -17,8 +17,8 @@ from mm.runs.manifest import SetKnob
 def each_symbol(console: Console, symbols: Sequence[str], program: str, settings: Mapping[str, SetKnob]) -> None:
     """Run the command once per symbol, with as many processes at a time as there are processors.
 
-    The output of a process is printed when it ends, prefixed by its symbol; with ``--json`` the answers are under their
-    symbols in one object. With OUT_DIR they run in sequence: a run shares the folder of a finished one.
+    A process's output is printed when it ends, prefixed by its symbol; ``--json`` answers are in one object by symbol.
+    With OUT_DIR they run in sequence: a run shares a finished one's folder.
 
     Raises:
         Incomplete: If any of them failed; the others' work is kept.
@@ -47,7 +47,6 @@ def each_symbol(console: Console, symbols: Sequence[str], program: str, settings
 
 
 def _words(program: str) -> list[str]:
-    """Return the command line of the same command, for ``mm backtest`` and ``python -m mm.runner_backtest``."""
     first, *rest = program.split()
     return [sys.executable, *rest] if first == "python" else [sys.executable, "-m", "mm", *rest]
 

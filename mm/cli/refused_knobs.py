@@ -16,15 +16,10 @@ SHORTEST = 8  # letters of a name that is compared
 
 
 def misspelt(environment: Collection[str], known: Collection[str], every: Callable[[], Collection[str]]) -> list[str]:
-    """Return a note for each variable that has no effect and is nearly one of ours: two letters off, with a suffix, or
-    the beginning of one.
+    """Note each variable without effect that is nearly one of ours: two letters off, with a suffix, or the beginning of
+    one.
 
-    Short names and names of one word are often those of other programs, and are not compared.
-
-    Args:
-        environment: Names of the variables.
-        known: Those that the command takes.
-        every: Returns those that any command takes.
+    Short names, and names of one word, often belong to other programs and are skipped.
     """
     ours = [name for name in known if "_" in name and len(name) >= SHORTEST]
     nearest = dict[str, str]()
@@ -49,14 +44,14 @@ def misspelt(environment: Collection[str], known: Collection[str], every: Callab
 
 
 def _may_be_near(word: str, other: str) -> bool:
-    """Return False if the letters of two words differ by more than `MISSPELT` edits, each of which changes one."""
+    """Each of the `MISSPELT` edits changes one letter."""
     letters, others = set(word), set(other)
     apart = max(abs(len(word) - len(other)), len(letters - others), len(others - letters))
     return apart <= MISSPELT
 
 
 def _edits(word: str, other: str) -> int:
-    """Return the number of letters to insert, remove or replace between two words."""
+    """Letters to insert, remove or replace."""
     row = list(range(len(other) + 1))
     for place, letter in enumerate(word, start=1):
         before, row[0] = row[0], place
@@ -66,17 +61,10 @@ def _edits(word: str, other: str) -> int:
 
 
 def refuse_unused(kind: str, settings: Mapping[str, "SetKnob"]) -> list[str]:
-    """Return a note for each exported variable that the run does not use; a flag or an axis of a grid is refused.
+    """Note each exported variable that the run does not use; refuse such a flag or grid axis (UsageError).
 
-    Variables are often exported for another command, but a flag is meant for this one. Values that equal the
-    default are ignored.
-
-    Args:
-        kind: Kind of the run (``calibration``).
-        settings: Every knob of the command, by field name.
-
-    Raises:
-        UsageError: If a flag or an axis was given that the run does not use.
+    Variables are often exported for another command, a flag is meant for this one. Values equal to the default are
+    ignored.
     """
     notes = []
     values = {name: setting.value for name, setting in settings.items()}

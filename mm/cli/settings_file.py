@@ -1,8 +1,7 @@
 """Settings in files: ``mm.toml`` or ``mm.yaml`` in the working folder, or the file of ``--config`` (MM_CONFIG).
 
-Keys are the names of knobs; sections only group them. A flag has precedence over the environment, the environment over
-the file, and the file over the default. ``.env`` in the working folder, or the file of MM_ENV_FILE, has variables,
-which count as exported unless the environment sets them.
+Keys are knobs; sections only group them. Flag before environment before file before default. ``.env`` in the working
+folder, or MM_ENV_FILE, has variables that count as exported unless the environment sets them.
 """
 
 import json
@@ -30,22 +29,14 @@ class SettingsFile:
     """The settings of one file.
 
     Attributes:
-        values: Its values by knob name, with the types of TOML or YAML.
+        values: By knob name, with TOML's or YAML's types.
     """
 
     path: Path
     values: Mapping[str, Any]
 
     def check(self, known: Iterable[str], every: Callable[[], Iterable[str]]) -> None:
-        """Refuse a key that is not a knob.
-
-        Args:
-            known: Knob names of the command.
-            every: Returns the names of all knobs of all commands; called only for a key that *known* lacks.
-
-        Raises:
-            UsageError: With the closest name.
-        """
+        """Refuse a key that is no knob, with the closest name; *every* is called only if needed."""
         known = set(known)
         if any(key not in known for key in self.values):
             known |= set(every())
@@ -54,11 +45,7 @@ class SettingsFile:
                 raise UsageError(f"{self.path}: there is no knob {key!r}{closest(key.lower(), sorted(known))}")
 
     def texts(self, knobs: Iterable[Knob]) -> dict[str, str | tuple[str, ...]]:
-        """Return the file's settings of *knobs*, as they would be typed.
-
-        Raises:
-            UsageError: If a value is of a kind that no knob takes.
-        """
+        """As they would be typed; UsageError for a value of a kind that no knob takes."""
         texts = {knob.name: self._text(knob) for knob in knobs if knob.name in self.values}
         return {name: text for name, text in texts.items() if text}
 
@@ -85,7 +72,7 @@ def settings_file(given: str | None) -> SettingsFile | None:
     """Return the file named by *given*, or the one in the working folder; None if there is none.
 
     Raises:
-        DataError: If the file named by *given* does not exist.
+        DataError: If *given* does not exist.
         BrokenFile: If it cannot be read as TOML or YAML.
         UsageError: If a key occurs twice, or the working folder has both a TOML and a YAML file.
     """
@@ -105,10 +92,10 @@ def settings_file(given: str | None) -> SettingsFile | None:
 
 
 def env_file(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that *environment* does not set, of the file MM_ENV_FILE or ``.env`` in the working folder.
+    """Return variables of MM_ENV_FILE or ``.env`` that *environment* does not set.
 
     Raises:
-        DataError: If the file does not exist.
+        DataError: If MM_ENV_FILE does not exist.
         BrokenFile: If a line does not set a variable.
     """
     given = environment.get(ENV_FILE) or (ENV_IN_FOLDER if Path(ENV_IN_FOLDER).is_file() else NO_FILE)
@@ -173,7 +160,7 @@ def _yaml(text: str) -> dict[str, Any]:
 
 
 def _flat(content: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield keys and values without sections; a table whose name is a JSON knob (``*_json``) is the knob's value."""
+    """A table named like a JSON knob (``*_json``) is its value."""
     for key, value in content.items():
         if isinstance(value, dict) and not str(key).endswith("_json"):
             yield from _flat(value)

@@ -31,9 +31,8 @@ class LegSymbol:
     """A symbol in which the strategy of another one sends orders.
 
     Attributes:
-        symbol: The symbol, upper case.
-        objects: Its own knobs, by group; the others are those of all symbols.
-        market: Its market, if that is another one than the strategy's; else empty.
+        objects: Its own knobs; the others are common.
+        market: If not the strategy's; else empty.
     """
 
     owner: str
@@ -44,11 +43,11 @@ class LegSymbol:
 
     @property
     def key(self) -> str:
-        """What tells it from the other symbols of the process: with its market, if that is another one."""
+        """Identifies it in the process: with its market, if another one."""
         return f"{self.symbol}.{self.market}" if self.market else self.symbol
 
     def day(self, own: Day) -> Day:
-        """Return its day and folders, given those of the strategy: results of another market are in its folder."""
+        """Results of another market are in its folder."""
         source = next((group_object for group, group_object in self.objects.items() if issubclass(group, Source)), own)
         return replace(
             own,
@@ -64,8 +63,8 @@ class SymbolRun:
     """The run of one symbol, before its start.
 
     Attributes:
-        opens: Opens the run, and finishes it, or removes its outputs on an error.
-        leg: Whose strategy sends its orders; None for its own.
+        opens: Opens the run; finishes it, or removes its outputs on an error.
+        leg: Whose strategy sends its orders; None: its own.
     """
 
     day: Day
@@ -75,11 +74,9 @@ class SymbolRun:
 
     @property
     def key(self) -> str:
-        """What tells it from the other symbols of the process."""
         return self.leg.key if self.leg else self.day.symbol
 
     def __getitem__(self, group: type[_Group]) -> _Group:
-        """Return its knobs of a group."""
         group_object: _Group = self.objects[group]
         return group_object
 
@@ -91,14 +88,10 @@ def symbol_runs(
     varied: Sequence[type],
     legs_of: Callable[[Mapping[str, Knobs]], Mapping[str, LegSymbol]] | None = None,
 ) -> list[SymbolRun]:
-    """Return the run of each symbol of a plan, and of each further symbol in which their strategies send orders.
+    """Return the run of each symbol of a plan, and of each further symbol with orders of their strategies.
 
     Args:
-        plan: The plan, with a list of symbols.
-        console: The terminal; with several symbols each line begins with one.
-        objects: The knobs, one object of each group, with those of `PerSymbol` among them.
-        varied: The groups whose knobs may differ between symbols.
-        legs_of: Returns the further symbols by their key, given the knobs of each symbol of the plan; None for none.
+        legs_of: Further symbols by key, given each symbol's knobs.
 
     Raises:
         UsageError: If PER_SYMBOL names an unknown symbol or knob.
@@ -152,7 +145,7 @@ def _check_named(given: Collection[str], known: Collection[str], symbols: str) -
 
 
 def _own(symbol: str, common: Knobs, given: Mapping[str, str], varied: Sequence[type]) -> Knobs:
-    """Return the knobs of a symbol: those in *common*, and its own, *given* as text by variable."""
+    """*given* is text by variable."""
     known = {knob.variable: knob for group in varied for knob in knobs(group)}
     for name in given.keys() - known.keys():
         near = closest(name.upper(), list(known)) or "; give knobs of strategy and limits, by variable"
@@ -168,7 +161,6 @@ def _own(symbol: str, common: Knobs, given: Mapping[str, str], varied: Sequence[
 
 
 def _given(per_symbol: PerSymbol) -> dict[str, dict[str, str]]:
-    """Return the knobs of PER_SYMBOL as text, by symbol and variable."""
     given = json.loads(per_symbol.per_symbol or "{}", parse_float=str, parse_int=str)
     for symbol, own in given.items():
         if not isinstance(own, dict):
@@ -180,7 +172,7 @@ def _given(per_symbol: PerSymbol) -> dict[str, dict[str, str]]:
 
 
 def _settings(settings: "Mapping[str, SetKnob]", common: Knobs, own: Knobs) -> "dict[str, SetKnob]":
-    """Return the knobs that the manifest of a symbol's run has: *own* ones where they differ from those of all."""
+    """*own* knobs where they differ."""
     changed = {
         knob.name: getattr(own[group], knob.name)
         for group, before in common.items()
@@ -196,13 +188,7 @@ def _set(before: "SetKnob", value: Any) -> "SetKnob":
 
 
 class SymbolConsole(Console):
-    """The terminal of one symbol among several: its lines begin with the symbol, its answer is one among theirs.
-
-    Args:
-        console: The terminal of the command.
-        symbol: What tells it from the others.
-        answers: The answers by symbol, shared by all.
-    """
+    """One of several symbols' terminals: lines begin with the symbol, answers are joined."""
 
     def __init__(self, console: Console, symbol: str, answers: dict[str, Any]) -> None:
         super().__init__(as_json=console.as_json, level=console.level)
@@ -210,26 +196,23 @@ class SymbolConsole(Console):
         self._whole, self._symbol, self._answers = console, symbol, answers
 
     def print(self, text: str) -> None:
-        """Print *text*, each line after the symbol."""
         for line in text.splitlines() or [""]:
             self._whole.print(f"{self.prefix}{line}")
 
     def set_json(self, content: Mapping[str, Any]) -> None:
-        """Add the symbol's answer to those of the others."""
         self._answers[self._symbol] = content
         self._whole.set_json({"symbols": self._answers})
 
 
 def in_each(works: Sequence[SymbolRun], play: Callable[[list[Run]], Sequence[tuple[Run, Callable[[], None]]]]) -> None:
-    """Open the run of each symbol, play all, and end each run for itself.
+    """Open each symbol's run, play all, and end each run for itself.
 
     Args:
-        works: The runs. If one cannot be opened, or *play* raises, all of them fail with that error.
-        play: Gets the open runs, and returns each with the function that writes its results, or raises its error; they
-            are called in this order.
+        works: If one cannot be opened, or *play* raises, all fail with that error.
+        play: Returns, in order, each run with the function that writes its results or raises its error.
 
     Raises:
-        MMError: The first error of the runs; one that a safety rule caused comes before the others.
+        MMError: The runs' first error; a safety rule's comes before others.
     """
     errors: list[Exception] = []
     stacks: list[tuple[Run, ExitStack]] = []

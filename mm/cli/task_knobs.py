@@ -1,6 +1,6 @@
 """Knobs of single kinds of tasks, in the form of mm/cli/config.py; and the list of all groups.
 
-They are separate because every command imports the knobs that most tasks have.
+Separate, because every command imports the common knobs.
 """
 
 from collections.abc import Mapping
@@ -164,7 +164,7 @@ class ManyDays(Day):
 
     @staticmethod
     def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the days held out, if they were asked for: of all, or of the days that were given."""
+        """Return the held-out days that were asked for: all, or among those given."""
         if not params["held_out"]:
             return {}
         symbols, root, among = str(params["symbol"]).split(","), params["data_root"], params["day"]
@@ -173,11 +173,7 @@ class ManyDays(Day):
         return {"day": ",".join(held) or None, "open_held_out": True}
 
     def played(self) -> list[tuple[str, str]]:
-        """Return symbol and day of each backtest; of days held out only those that are for the symbol.
-
-        Raises:
-            UsageError: If there is no day.
-        """
+        """Held-out days only for their symbol; UsageError without a day."""
         if self.day is None:
             if self.held_out:
                 raise UsageError(f"no day of {self.symbol} is held out below {self.data_root}; mm data hold marks days")

@@ -41,7 +41,6 @@ LABELS = {
 
 
 def home(folders: Folders) -> None:
-    """Draw the recorded days, and the latest runs with their results."""
     st.title("mm")
     st.caption(f"Days in {folders.data_root}, runs in {folders.out_root}.")
     days = [(symbol, day) for symbol in folders.symbols() for day in folders.days(symbol)]
@@ -73,17 +72,14 @@ def home(folders: Folders) -> None:
 
 
 def _label(name: str) -> str:
-    """Return the name of a headline in words."""
     return LABELS.get(name, name.replace("_", " ").replace(".", " "))
 
 
 def _text(value: object) -> str:
-    """Return a headline's value for display."""
     return number(value) if isinstance(value, int | float) else shown(value)
 
 
 def main() -> None:
-    """Draw the page of the current address."""
     folders = Folders(Path(sys.argv[1]), Path(sys.argv[2]))
     st.set_page_config(page_title="mm", layout="wide")
     look.dress()

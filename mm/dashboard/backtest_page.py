@@ -70,7 +70,6 @@ def _running() -> bool:
 
 
 def _controls(options: Sequence[KnobOption], folders: Folders) -> dict[str, str]:
-    """Draw a control for each knob, the common ones first; return the text of each knob with a value."""
     texts: dict[str, str] = {}
     common = [option for option in options if option.common and option.knob.name not in (*MODELS, *_params())]
     texts |= _row([option.knob for option in common], folders, texts)
@@ -99,7 +98,6 @@ def _row(knobs: Sequence[Knob], folders: Folders, before: Mapping[str, str]) -> 
 
 
 def _words(knob: Knob, folders: Folders, texts: Mapping[str, str]) -> list[str]:
-    """Return the selectable values of a knob: its own words, or names found in the folders."""
     if knob.name == "symbol":
         return folders.symbols()
     if knob.name == "day":
@@ -112,7 +110,6 @@ def _words(knob: Knob, folders: Folders, texts: Mapping[str, str]) -> list[str]:
 
 
 def _control(knob: Knob, words: Sequence[str]) -> str:
-    """Draw the control of a knob: a list if there are words, else a text line; empty means the default."""
     key, free = f"knob {knob.name}", not knob.reader.words
     if key not in st.session_state and (selected := st.query_params.get(knob.name)):
         st.session_state[key] = selected
@@ -139,7 +136,7 @@ def _label(knob: Knob) -> str:
 
 
 def _model(knob: Knob, given: Knob, kind: str) -> dict[str, str]:
-    """Draw the choice of a model, and its parameters by their declaration; parameters of a user's model as JSON."""
+    """A user's model has its parameters as JSON."""
     models = {model["name"]: model for model in _models() if model["kind"] == kind}
     name = _control(knob, list(models))
     model = models.get(name or str(knob.default))
@@ -169,7 +166,7 @@ def _json_value(text: str) -> Any:
 
 @st.cache_data(show_spinner="Reading the list of models …")
 def _models() -> list[dict[str, Any]]:
-    """Return the list of ``mm models``, by running that command, so that no engine is loaded here."""
+    """Run ``mm models``, so that no engine is loaded here."""
     words = [sys.executable, "-m", "mm", "models", "--json"]
     done = subprocess.run(words, capture_output=True, check=True, stdin=subprocess.DEVNULL, timeout=60)
     models: list[dict[str, Any]] = json.loads(done.stdout)["models"]
@@ -180,7 +177,7 @@ def _models() -> list[dict[str, Any]]:
 
 
 def _start(command: str, texts: Mapping[str, str], knobs: Sequence[Knob], folders: Folders) -> None:
-    """Start a command; refuses invalid knobs, and a second command while one runs."""
+    """Refuse invalid knobs, and a second command while one runs."""
     if _running():
         raise UsageError(f"{st.session_state['job'].name} is still running; wait for it, or stop it")
     placed = {"data_root": str(folders.data_root), "out_root": str(folders.out_root)}
@@ -191,7 +188,6 @@ def _start(command: str, texts: Mapping[str, str], knobs: Sequence[Knob], folder
 
 
 def _follow(folders: Folders) -> None:
-    """Draw a job while it runs, and then its results."""
     job: StartedCommand = st.session_state["job"]
 
     @st.fragment(run_every=POLL_S if job.running else None)
@@ -234,7 +230,7 @@ def _result(answer: Mapping[str, Any], name: str) -> None:
 
 
 def _grid(folders: Folders) -> None:
-    """Draw a sweep: the best point with its deflated figure, the ranking, and a heat map over two axes."""
+    """The best point with its deflated figure, the ranking, a heat map over two axes."""
     sweeps = folders.menu("sweep")
     st.subheader("Grids", anchor=False)
     if not sweeps:
@@ -308,7 +304,7 @@ def _best(content: Mapping[str, Any]) -> None:
 
 
 def _heat_map(rows: Sequence[Mapping[str, Any]], values: Mapping[str, list[str]], content: Mapping[str, Any]) -> None:
-    """Draw the metric over two axes; if a cell has several points, the best ranked one."""
+    """Of several points in a cell, the best ranked."""
     rank_by, axes = content["rank_by"], list(values)
     if not axes:
         return

@@ -35,7 +35,6 @@ def show(folders: Folders) -> None:
 
 
 def _fit(run: RunFolder) -> None:
-    """Draw the points of a fit with their exact intervals, and its curve with its band."""
     fit, points = run.fit, run.fit.points
     tiles = (
         ("A, 1/s", number(fit.A), fitted_interval(fit, "A")),
@@ -57,7 +56,6 @@ def _fit(run: RunFolder) -> None:
 
 
 def _schedule(run: RunFolder) -> None:
-    """Draw A and k of each segment with their 95 % intervals, and their source."""
     segments = run.schedule.segments
     if not segments:
         st.info("There are no segments: the day is not longer than the training window.")

@@ -1,7 +1,7 @@
 """The figures of the reports on the pages, and a zoom that reads the data again.
 
-A figure has at most some thousand points a trace. Dragging over a chart selects a shorter span, for which the figure is
-made again: with few rows, all of them are drawn.
+A figure has some thousand points a trace; dragging selects a shorter span, for which it is made again, with all rows if
+they are few.
 """
 
 from functools import partial
@@ -20,16 +20,15 @@ Span = tuple[int, int]
 
 
 def draw(figure: Figure, key: str | None = None) -> None:
-    """Draw a figure; one that is drawn again with the same *key* is updated in place."""
+    """The same *key* updates a figure in place."""
     st.plotly_chart(figure, key=key, config=CONFIG)
 
 
 class Zoom:
-    """The visible span of the charts of a page; dragging over one of them shortens it for all.
+    """The visible span of a page's charts; dragging over one shortens it for all.
 
     Args:
-        name: Name of the page and its content: another run starts with its whole span.
-        whole: First and last available instant, µs.
+        name: Of page and content: another run starts with its whole span.
     """
 
     def __init__(self, name: str, whole: Span) -> None:
@@ -37,12 +36,10 @@ class Zoom:
 
     @property
     def span(self) -> Span:
-        """The visible span."""
         span: Span = st.session_state.get(self._key, self._whole)
         return span
 
     def bar(self) -> None:
-        """Draw the span, and the buttons that make it longer."""
         first, last = self.span
         caption, wider, whole = st.columns([6, 1, 1], vertical_alignment="center")
         caption.caption(f"{iso(first)[:23]} to {iso(last)[11:23]} UTC. Drag over a chart to zoom; all charts follow.")
@@ -51,26 +48,23 @@ class Zoom:
         whole.button("Whole", key=f"{self._key} whole", on_click=self.reset, disabled=not zoomed, width="stretch")
 
     def draw(self, title: str, figure: Figure) -> None:
-        """Draw a figure over time; dragging over it zooms."""
         key = f"{self._key} {title} {self.span}"
         figure["layout"] |= {"dragmode": "select", "selectdirection": "h"}
         choose = partial(self._dragged, key)
         st.plotly_chart(figure, key=key, on_select=choose, selection_mode="box", config=CONFIG)
 
     def choose(self, first_ms: float, last_ms: float) -> None:
-        """Show the span between two instants, in ms, at least one millisecond; instants outside are clipped."""
+        """At least one millisecond; instants outside are clipped."""
         first, last = (round(end * US_PER_MS) for end in sorted((first_ms, last_ms)))
         first = min(max(first, self._whole[0]), self._whole[1] - SHORTEST_US)
         st.session_state[self._key] = (first, min(max(last, first + SHORTEST_US), self._whole[1]))
 
     def widen(self) -> None:
-        """Show a span that is four times as long."""
         first, last = self.span
         more = 3 * (last - first) // 2
         self.choose((first - more) / US_PER_MS, (last + more) / US_PER_MS)
 
     def reset(self) -> None:
-        """Show the whole span."""
         st.session_state.pop(self._key, None)
 
     def _dragged(self, key: str) -> None:
@@ -81,7 +75,7 @@ class Zoom:
 
 
 def _ms(end: Any) -> float:
-    """Return an end of a selection in ms since the epoch; plotly gives it as a number or as text in UTC."""
+    """Plotly gives a number or UTC text."""
     if isinstance(end, int | float):
         return float(end)
     return float(np.datetime64(str(end).replace(" ", "T"), "us").astype(np.int64)) / US_PER_MS

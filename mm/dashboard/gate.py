@@ -1,7 +1,7 @@
-"""The gate of the dashboard: a visitor of a door with tokens gives one, and each action needs its role.
+"""The gate of the dashboard: a visitor of a door with tokens gives one, and actions need its roles.
 
-Streamlit has no access control of its own: its program files are served to anybody, and what a page shows only to whom
-the gate lets in.
+Streamlit has no access control: its program files are served to anybody, a page's content only to whom the gate lets
+in.
 """
 
 import streamlit as st
@@ -15,12 +15,11 @@ _doors: list[Door] = []  # of this process; streamlit runs its script anew for e
 
 
 def guard(door: Door) -> None:
-    """Set the door of this process."""
     _doors[:] = [door]
 
 
 def enter() -> None:
-    """Draw nothing more for a visitor whom the door refuses, but the field for a token."""
+    """Show a refused visitor only the field for a token."""
     given = token()
     refusal = _door().refusal(READ, _headers(), str(st.context.ip_address or ""), "dashboard")
     if refusal is None:

@@ -51,9 +51,9 @@ def words_of(command: str, texts: Mapping[str, str], knobs: Iterable[Knob]) -> l
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that a job inherits: it runs code that a knob names, so no keys, tokens or passwords.
+    """Return the variables a job inherits: it runs code that a knob names, so no keys, tokens or passwords.
 
-    A file of variables (``.env``) may have them too; what else it has was exported when the dashboard started.
+    A ``.env`` may have secrets too; its other variables were exported when the dashboard started.
     """
     kept = {
         name: value
@@ -64,12 +64,7 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class StartedCommand:
-    """A running command.
-
-    Args:
-        words: As on the command line, ``mm`` first.
-        name: Name shown while it runs.
-    """
+    """A running command."""
 
     def __init__(self, words: Sequence[str], name: str) -> None:
         self.name, self.line = name, shlex.join(words)
@@ -96,7 +91,6 @@ class StartedCommand:
 
     @property
     def running(self) -> bool:
-        """Whether it is still running."""
         if self._process.poll() is None:
             return True
         _RUNNING.discard(self)
@@ -104,36 +98,33 @@ class StartedCommand:
 
     @property
     def code(self) -> int | None:
-        """Its exit code; None while it is running."""
+        """None while it runs."""
         return self._process.poll()
 
     @property
     def share(self) -> tuple[str, float]:
-        """Its current activity as a word, and its progress, 0 to 1."""
+        """Activity as a word, and progress 0 to 1."""
         shares = _SHARE.findall(self._output)
         return (shares[-1][0], int(shares[-1][1]) / 100) if shares else ("starting", 0.0)
 
     @property
     def error(self) -> str:
-        """Its error in one line; empty if there is none."""
         self._wait()
         errors = _ERROR.findall(self._output.replace("\r", ""))
         return str(errors[-1]) if errors else ""
 
     def answer(self) -> dict[str, Any]:
-        """Return the JSON object that it printed; empty if there is none."""
         self._wait()
         lines = self._answer.decode().splitlines()
         answer: dict[str, Any] = json.loads(lines[-1]) if lines else {}
         return answer
 
     def folder(self) -> Path | None:
-        """Return the folder of its run; None if there is none."""
         path = self.answer().get("path")
         return Path(path).parent if path else None
 
     def end(self) -> None:
-        """End it with SIGINT, or kill it if it does not end."""
+        """By SIGINT, or kill it."""
         if self.running:
             self._process.terminate()
             try:
@@ -148,13 +139,12 @@ class StartedCommand:
             reader.join(ENDING_S)
 
     def _take(self) -> None:
-        """Store its standard output."""
         assert self._process.stdout is not None
         with self._process.stdout as file:
             self._answer = file.read()
 
     def _read(self, terminal: int) -> None:
-        """Store its terminal output; the end of the terminal is a read error."""
+        """The end of the terminal is a read error."""
         with suppress(OSError):
             while piece := os.read(terminal, 65_536):
                 self._output = (self._output + piece.decode(errors="replace"))[-65_536:]

@@ -1,6 +1,6 @@
 """Live data of a market and a trader: a day's last rows, metrics, an audit log, an exchange in a box.
 
-Each refresh reads a bounded part of each file, so that its cost does not depend on the time of day.
+A refresh reads a bounded part of each file, so its cost does not depend on the time of day.
 """
 
 import re
@@ -38,11 +38,9 @@ class LiveMarket:
     """The last minutes of a market.
 
     Attributes:
-        us: Instants of book changes, µs.
-        best: One column each: bid, ask, and their quantities.
-        book: Bids and asks at the end.
-        trades: One column each: price, quantity, and the aggressor's side, +1 for a buyer.
-        run_id: Id of the recording that wrote the last rows; empty if it is not a recording.
+        best: Columns: bid, ask, and their quantities.
+        trades: Columns: price, quantity, aggressor's side, +1 a buyer.
+        run_id: Of the recording that wrote the last rows; empty if none.
     """
 
     us: Ints
@@ -54,32 +52,25 @@ class LiveMarket:
 
     @property
     def bid(self) -> Floats:
-        """The best bid."""
         return self.best[0]
 
     @property
     def ask(self) -> Floats:
-        """The best ask."""
         return self.best[1]
 
     @property
     def mid(self) -> Floats:
-        """The mid of the best prices."""
         return (self.bid + self.ask) / 2
 
     @property
     def micro(self) -> Floats:
-        """The best prices, each weighted by the quantity on the other side."""
+        """Each best price is weighted by the other side's quantity."""
         bid, ask, bid_qty, ask_qty = self.best
         return (bid * ask_qty + ask * bid_qty) / (bid_qty + ask_qty)
 
 
 def tail(path: Path, most_bytes: int = TAIL_BYTES) -> pl.DataFrame | None:
-    """Return the last complete rows of a CSV file that may grow, each cell as text; None if there are none yet.
-
-    Raises:
-        BrokenFile: If it is not a table.
-    """
+    """Return the last complete rows of a growing CSV file, as text; None before any."""
     try:
         with path.open("rb") as file:
             head = file.readline()
@@ -102,11 +93,7 @@ def tail(path: Path, most_bytes: int = TAIL_BYTES) -> pl.DataFrame | None:
 
 
 def recorded_tail(day: DayFolder) -> LiveMarket | None:
-    """Return the last minutes of a recorded day, finished or not; None before its first frame.
-
-    Raises:
-        BrokenFile: If its frames or trades cannot be read.
-    """
+    """Return a recorded day's last minutes; None before its first frame. Raises BrokenFile."""
     frames, trades = tail(day.frames), tail(day.trades)
     if frames is None:
         return None
@@ -150,11 +137,11 @@ def _whole(column: pl.Series) -> Ints:
 def fetched(address: str, path: str) -> Any:
     """Return the response of ``http://ADDRESS/PATH``: parsed JSON, or text; None for 404.
 
-    A visitor's token goes with it: a page that needs one may have the same file of tokens.
+    A visitor's token goes with it, since a page may use the same file of tokens.
 
     Raises:
-        DataError: If there is no response in time, or the address is that of another machine: anyone who can open a
-            page can give it one, and the dashboard must not make requests for them.
+        DataError: Without a timely response, or for another machine's address: anyone who opens a page can give one,
+            and the dashboard must not make requests for them.
     """
     host = urlsplit(address if "://" in address else f"//{address}").hostname
     if host not in HERE:
@@ -177,11 +164,7 @@ def fetched(address: str, path: str) -> Any:
 
 
 def metrics_of(address: str) -> dict[str, dict[str, float]]:
-    """Return the metrics of a shadow, a trader or a recorder: by family, the value of each label.
-
-    Raises:
-        DataError: If there is no metrics page.
-    """
+    """Return a metrics page: by family, each label's value; DataError without a page."""
     text = fetched(address, "metrics")
     metrics: dict[str, dict[str, float]] = {}
     for name, label, value in _SAMPLE.findall(text if isinstance(text, str) else ""):
@@ -192,11 +175,7 @@ def metrics_of(address: str) -> dict[str, dict[str, float]]:
 
 
 def box_market(address: str, symbol: str, before: LiveMarket | None) -> LiveMarket:
-    """Return the current book of an exchange in a box (`mm sim api` or `mm sim serve`), appended to *before*.
-
-    Raises:
-        DataError: If it does not respond, or not in the expected format.
-    """
+    """Return an exchange in a box's current book (`mm sim api`, `mm sim serve`), appended to *before*."""
     book, trades = fetched(address, f"book?levels={LEVELS}"), None
     if book is None:
         book = fetched(address, f"api/v3/depth?symbol={symbol}&limit={LEVELS}")
@@ -228,10 +207,10 @@ class SeenOrders:
     """The orders of a trader, from its audit log.
 
     Attributes:
-        open: By client id, side (+1 buy), price and quantity of each order that may be open.
-        fills: Instant, side, price and quantity of each execution.
-        since: By client id, the instant from which each open order is known.
-        ended: Start, end, side and price of each order that no longer is open.
+        open: By client id, side (+1 buy), price, quantity.
+        fills: Instant, side, price, quantity.
+        since: By client id, when each open order became known.
+        ended: Start, end, side, price.
     """
 
     open: dict[str, tuple[int, float, float]]
@@ -241,13 +220,12 @@ class SeenOrders:
     ended: list[tuple[int, int, int, float]] = field(default_factory=list)
 
     def end(self, name: str, us: int) -> None:
-        """Note that an order no longer is open."""
         if name in self.open:
             side, price, _ = self.open.pop(name)
             self.ended.append((self.since.pop(name, us), us, side, price))
 
     def quotes(self, side: int, until_us: int) -> tuple[Ints, Ints, Floats]:
-        """Return start, end and price of the orders of a side, in order of their start; open ones end at *until_us*."""
+        """Open orders end at *until_us*."""
         rows = [(since, until, price) for since, until, of_side, price in self.ended if of_side == side]
         rows += [(self.since.get(name, until_us), until_us, price)
                  for name, (of_side, price, _) in self.open.items() if of_side == side]  # fmt: skip
@@ -256,9 +234,9 @@ class SeenOrders:
 
 
 def own_orders(out_root: Path, symbol: str, run_id: str) -> SeenOrders | None:
-    """Return the orders of the trader that recorded as *run_id*, from the end of its audit log; None if it has none.
+    """Return the orders of the trader that recorded as *run_id*, from the end of its audit log; None without one.
 
-    A recording appends ``_2``, ``_3``, … to the run's own id if its day already has that id.
+    A recording appends ``_2``, ``_3``, … to a run id that its day already has.
     """
     ids = (run_id, run_id.rpartition("_")[0])
     logs = [path for path in audit_folder(out_root, symbol).glob(f"*{SUFFIX}") if path.stem.partition("_")[2] in ids]
@@ -300,17 +278,10 @@ def _take(orders: SeenOrders, row: Mapping[str, Any]) -> None:
 
 
 def box_orders(address: str, client: str, now: int, before: SeenOrders | None = None) -> SeenOrders | None:
-    """Return the orders of a client of `mm sim api`; None if the exchange has no such endpoint, or the client no
-    orders.
+    """Return a client's orders at `mm sim api`; None without such an endpoint, or orders.
 
     Args:
-        address: Of the exchange.
-        client: Name of the client.
-        now: Its current instant, µs.
-        before: What was returned before, to know since when orders are open, and those that ended.
-
-    Raises:
-        DataError: If it does not respond.
+        before: The previous result, to know since when orders are open, and which ended.
     """
     orders, fills = (fetched(address, f"{endpoint}/{client}") for endpoint in ("orders", "fills"))
     if not isinstance(orders, list) or not isinstance(fills, list):

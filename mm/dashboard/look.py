@@ -1,4 +1,4 @@
-"""The look of the dashboard: the stylesheet and the colours of the pages of runs, and these pages themselves."""
+"""The dashboard's look: stylesheet and colours of the pages of runs, and these pages."""
 
 from collections.abc import Sequence
 from html import escape
@@ -48,13 +48,11 @@ def theme() -> dict[str, Any]:
 
 
 def dress() -> None:
-    """Give the current page of the dashboard the stylesheet of the pages."""
     colours = "".join(f"--{name}: light-dark({light}, {dark});" for name, (light, dark) in palette().items())
     st.html(f"<style>[data-testid='stApp'] {{{colours}}}{_METRICS}{scoped(OWN)}</style>")
 
 
 def show_notes(lines: Sequence[str]) -> None:
-    """Draw the notes of a run as its page does: what to do, what to know, details."""
     if lines:
         st.html(f'<div class="{OWN}">{notes(lines)}</div>')
 

@@ -81,7 +81,7 @@ def show(folders: Folders) -> None:
 
 @st.fragment(run_every=REFRESH_S)
 def _live(folders: Folders, symbol: str, day: str | None, metrics: str, box: str) -> None:
-    """Draw the current state; streamlit calls it repeatedly, without the rest of the page."""
+    """Streamlit calls this repeatedly, without the rest of the page."""
     gate.enter()
     market: LiveMarket | None = None
     own: live_view.SeenOrders | None = None
@@ -116,7 +116,6 @@ def _live(folders: Folders, symbol: str, day: str | None, metrics: str, box: str
 
 
 def _health(folders: Folders, symbol: str, day: str) -> None:
-    """Show the last reported state of the day's recording, and its problems."""
     report = read_health(folders.data_root, symbol)
     if report is not None and report.path is not None and Path(report.path).name == day:
         age_s = (now_us() - report.at_us) / US_PER_S
@@ -155,12 +154,11 @@ def _now(market: LiveMarket, assets: tuple[str, str]) -> None:
 
 
 def _in(name: str, unit: str) -> str:
-    """Return the name of a number with its unit, if that is known."""
     return f"{name}, {unit}" if unit else name
 
 
 def _volatility(us: Ints, mid: Floats) -> float:
-    """Return the standard deviation of the mid's change per minute, in basis points, over the last five minutes."""
+    """Standard deviation of the mid's change per minute, basis points, over five minutes."""
     grid = np.arange(us[-1] - WINDOW_US, us[-1] + 1, US_PER_S)
     seen = mid[np.maximum(np.searchsorted(us, grid[grid >= us[0]], side="right") - 1, 0)]
     change = np.diff(np.log(seen[~np.isnan(seen)]))
@@ -179,7 +177,6 @@ class _LiveNames:
 def _live_figure(
     market: LiveMarket, own: live_view.SeenOrders | None, figures: dict[str, dict[str, float]], names: _LiveNames
 ) -> None:
-    """Draw prices with our quotes and fills, spread, trade flow, and what we have earned, of the last minutes."""
     span = (int(max(market.us[0], market.us[-1] - WINDOW_US)), int(market.us[-1]) + 1)
     base, quote = assets_of(names.symbol)
     panels = [
@@ -206,7 +203,6 @@ def _live_figure(
 def _price_traces(
     market: LiveMarket, own: live_view.SeenOrders | None, figures: dict[str, dict[str, float]], names: _LiveNames
 ) -> list[Trace]:
-    """Return best prices, mid and micro-price, our quotes as steps over time, and our fills."""
     until = int(market.us[-1])
     traces = [
         step("best bid", market.us, market.bid, BUY, opacity=0.6, line={"width": 1}),
@@ -232,7 +228,6 @@ def _price_traces(
 def _history(
     names: _LiveNames, figures: dict[str, dict[str, float]], market: LiveMarket
 ) -> dict[str, tuple[Ints, Floats]]:
-    """Return the values of a metrics page over time, as they were at each refresh: our quotes, and the PnL."""
     kept: dict[str, tuple[Ints, Floats]] = st.session_state.setdefault("live history", {})
     distances, now = figures.get("mm_quote_distance_ticks", {}), int(market.us[-1])
     values = {"PnL": figures.get("mm_pnl", {}).get("total")}
@@ -249,7 +244,7 @@ def _history(
 def _earned(
     market: LiveMarket, own: live_view.SeenOrders | None, figures: dict[str, dict[str, float]], names: _LiveNames
 ) -> tuple[Ints, Floats]:
-    """Return the PnL over time: of the metrics, else of the fills at the mid, without fees; empty if unknown."""
+    """From the metrics, else the fills at the mid, without fees."""
     if names.metrics:
         return _history(names, figures, market).get(f"{names.metrics} PnL", (np.empty(0, np.int64), np.empty(0)))
     if own is None or not own.fills:
@@ -261,14 +256,12 @@ def _earned(
 
 
 def _tick(folders: Folders, symbol: str) -> float | None:
-    """Return the price step of a symbol's newest day; None if unknown."""
     days = folders.days(symbol)
     grids = read_grids(DayFolder(folders.data_root, symbol, days[0])) if days else ()
     return grids[-1].tick_e8 / E8 if grids else None
 
 
 def _depth(market: LiveMarket, assets: tuple[str, str]) -> None:
-    """Draw the quantity at each level, and the cumulative quantity from the best price."""
     st.markdown("**Depth**")
     if not any(market.book):
         st.caption("The book is empty.")
@@ -288,7 +281,6 @@ def _depth(market: LiveMarket, assets: tuple[str, str]) -> None:
 
 
 def _flow(market: LiveMarket) -> list[Trace] | None:
-    """Return the quantity taken by aggressive buyers and sellers in equal times; None without trades."""
     us, (_, qty, side) = market.trade_us, market.trades
     recent = us > market.us[-1] - WINDOW_US
     if not recent.any():
@@ -305,7 +297,7 @@ def _flow(market: LiveMarket) -> list[Trace] | None:
 
 
 def _whole_day(folders: Folders, symbol: str, day: str) -> None:
-    """Draw a whole day, if its recording has ended or on request."""
+    """If its recording has ended, or on request."""
     st.subheader(f"{symbol} {day}, the whole day", anchor=False)
     with one_line():
         report = read_health(folders.data_root, symbol)
@@ -332,7 +324,6 @@ def _whole_day(folders: Folders, symbol: str, day: str) -> None:
 
 
 def _heat_map(market: MarketColumns) -> None:
-    """Draw the volatility of each minute: hours vertically, minutes horizontally."""
     rows = volatility_cells(market.us, (market.bid + market.ask) / 2)
     st.markdown("**Volatility**, basis points in a minute, by hour (UTC) and minute")
     if not rows:
@@ -347,7 +338,7 @@ def _heat_map(market: MarketColumns) -> None:
 
 
 def volatility_cells(us: Ints, mid: Floats) -> Sequence[dict[str, float | str]]:
-    """Return the volatility of each minute with a valid book, in bp per √minute, from changes per second."""
+    """In bp per √minute, from changes per second; only minutes with a valid book."""
     first, last = -(-int(us[0]) // MINUTE_US), int(us[-1]) // MINUTE_US
     if last <= first:
         return []

@@ -46,21 +46,19 @@ def show(folders: Folders) -> None:
 
 
 def _symbols(folders: Folders) -> list[str]:
-    """Return the symbols with days, audit logs or a triggered switch."""
     switches = folders.out_root / "risk"
     killed = {path.stem for path in switches.glob("*.kill")} if switches.is_dir() else set()
     return sorted({*_traded(folders), *killed, *folders.symbols()})
 
 
 def _traded(folders: Folders) -> set[str]:
-    """Return the symbols with an audit log, or a shadow or trade."""
     logs = folders.out_root / "audit"
     symbols = {path.name for path in logs.iterdir() if path.is_dir()} if logs.is_dir() else set()
     return symbols | {str(run.manifest["symbol"]) for run in folders.runs(*LIMITED)}
 
 
 def _switch(place: SwitchPlace, *, traded: bool) -> None:
-    """Draw the kill switch, and the buttons that change it as `mm risk` does, each after a confirmation."""
+    """Each button asks for confirmation, and acts like `mm risk`."""
     switch = switches(place)[0]
     killed, wanted = switch.triggered, f"risk wanted {place.symbol}"
     st.subheader("Kill switch", anchor=False)
@@ -102,7 +100,6 @@ def _trigger(place: SwitchPlace, reason: str) -> None:
 
 
 def _limits(folders: Folders, symbol: str, metrics: str) -> None:
-    """Draw the limits of the newest trade or shadow, and the current use of each."""
     st.subheader("Limits", anchor=False)
     source, values = _bounds(folders, symbol)
     st.caption(f"Bounds: {source}.")
@@ -150,7 +147,6 @@ def _limits(folders: Folders, symbol: str, metrics: str) -> None:
 
 
 def _bounds(folders: Folders, symbol: str) -> tuple[str, dict[str, Any]]:
-    """Return the source of the bounds, and the bound of each limit by its knob."""
     folder = audit_folder(folders.out_root, symbol)
     if logs := logs_of(folder) if folder.is_dir() else []:
         log = logs[-1]
@@ -165,5 +161,5 @@ def _bounds(folders: Folders, symbol: str) -> tuple[str, dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value of a knob, which logs store with its source."""
+    """Logs store a knob with its source."""
     return value.get("value") if isinstance(value, dict) else value

@@ -71,7 +71,7 @@ def show(folders: Folders) -> None:
 
 
 def _keep(chosen: str | None, other: str | None) -> None:
-    """Write the selection to the address, so that the page can be shared and opened again."""
+    """So that the page can be shared and opened again."""
     wanted = {"run": chosen, "with": None if other == NONE else other}
     for name, value in wanted.items():
         if value is None and name in st.query_params:
@@ -81,7 +81,6 @@ def _keep(chosen: str | None, other: str | None) -> None:
 
 
 def _list_invalid_folders(folders: Folders) -> None:
-    """List the folders that are not valid runs, one per line."""
     invalid = folders.invalid_runs()
     if invalid:
         with st.expander(f"Folders that are not finished runs: {len(invalid)}"):
@@ -150,7 +149,6 @@ def _head(run: RunFolder) -> None:
 
 
 def _price_chart(run: RunFolder, folders: Folders, zoom: Zoom) -> None:
-    """Draw the market's best prices, our quotes and our fills."""
     columns = run.columns
     try:
         columns = columns.beside(market_of_run(run, folders))
@@ -162,7 +160,6 @@ def _price_chart(run: RunFolder, folders: Folders, zoom: Zoom) -> None:
 
 
 def _account_charts(runs: Sequence[RunFolder], zoom: Zoom) -> None:
-    """Draw equity, drawdown and inventory, overlaid for two runs."""
     summary = runs[0].summary
     curves = [(short_label(run), run.columns.curve.between(*zoom.span)) for run in runs]
     panels = account_panels(curves, quote_asset(summary), base_asset(summary))
@@ -170,7 +167,6 @@ def _account_charts(runs: Sequence[RunFolder], zoom: Zoom) -> None:
 
 
 def _markouts(runs: Sequence[RunFolder]) -> None:
-    """Draw the value of fills at later times (markouts), per unit, with 95 % bars."""
     st.markdown(f"**Markouts**: value of fills at later times, {quote_asset(runs[0].summary)} per unit")
     figure = markouts_figure([compared(run) for run in runs])
     if figure is None:
@@ -191,7 +187,7 @@ def _fills_table(run: RunFolder, zoom: Zoom) -> None:
 
 
 def _numbers(pair: Sequence[RunFolder]) -> None:
-    """Draw the numbers of two runs side by side, and the knobs that differ, below what makes them hard to compare."""
+    """What hampers comparison comes first."""
     sheet = TearSheet([compared(run) for run in pair])
     for why in sheet.unequal():
         st.warning(why)

@@ -1,4 +1,4 @@
-"""Data of the dashboard: day folders, run folders and their columns; a broken one gives an error of one line."""
+"""Data of the dashboard: day and run folders, and their columns; a broken one is an error of one line."""
 
 import contextlib
 from collections import Counter
@@ -36,49 +36,40 @@ class Folders:
     out_root: Path
 
     def symbols(self) -> list[str]:
-        """Return the symbols that have a recorded day."""
         there = self.data_root.iterdir() if self.data_root.is_dir() else ()
         return sorted(path.name for path in there if path.is_dir() and days_of(self.data_root, path.name))
 
     def days(self, symbol: str) -> list[str]:
-        """Return the recorded days of a symbol, newest first."""
         try:
             return list(days_of(self.data_root, symbol))[::-1] if symbol else []
         except MMError:  # the input is not a symbol
             return []
 
     def runs(self, *kinds: str) -> list[RunFolder]:
-        """Return the finished runs of some *kinds*, or of all, newest first."""
+        """Newest first; no *kinds* are all."""
         runs = _found(str(self.out_root))[0]
         return [run for run in reversed(runs) if not kinds or run.manifest["kind"] in kinds]
 
     def menu(self, *kinds: str) -> dict[str, RunFolder]:
-        """Return the finished runs of some *kinds*, or of all, by RUN_ID; by folder if several have the same."""
+        """By RUN_ID, or by folder if several share it."""
         ids = Counter(str(run.manifest["run_id"]) for run in self.runs())
         named = ((str(run.manifest["run_id"]), run) for run in self.runs(*kinds))
         return {name if ids[name] == 1 else str(run.folder): run for name, run in named}
 
     @staticmethod
     def choice(name: str | None, menu: Mapping[str, RunFolder]) -> str | None:
-        """Return the key of the newest run with a RUN_ID in *menu*; *name* itself if there is none."""
+        """Return the newest run's key; *name* itself if there is none."""
         return next((key for key, run in menu.items() if name not in menu and run.manifest["run_id"] == name), name)
 
     @staticmethod
     def list_again() -> None:
-        """Reload the list of runs at its next use, because a run has ended."""
         _found.clear()
 
     def invalid_runs(self) -> list[InvalidRun]:
-        """Return the folders among the runs that are not runs."""
         return _found(str(self.out_root))[1]
 
     def run(self, name: str) -> RunFolder:
-        """Return the finished run with a RUN_ID.
-
-        Raises:
-            DataError: If there is none, or several, or it is not below OUT_ROOT; an unfinished or broken folder is
-                named with its problem.
-        """
+        """Return a finished run; DataError if there is none, or several, or it is outside OUT_ROOT."""
         try:
             run = open_run(name, self.out_root)
             if not as_given(run.folder).is_relative_to(as_given(self.out_root)):
@@ -97,7 +88,7 @@ def _found(out_root: str) -> tuple[list[RunFolder], list[InvalidRun]]:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a run; of a thousand runs all are listed at each click, but only new ones are read."""
+    """All runs are listed at each click, but only new ones are read."""
     return _read(folder, (folder / MANIFEST).stat().st_mtime_ns)
 
 
@@ -139,7 +130,7 @@ def compared(run: RunFolder) -> ComparedRun:
 
 
 def traded_run(run: RunFolder) -> RunFolder:
-    """Return a run that has traded, whose files were read and are kept.
+    """Files are read and cached.
 
     Raises:
         BrokenFile: If a file is missing or cannot be read.
@@ -158,11 +149,7 @@ def _traded(folder: str, changed_ns: int) -> RunFolder:  # noqa: ARG001 - part o
 
 
 def market_of_run(run: RunFolder, folders: Folders) -> MarketColumns:
-    """Return best prices and prints of the days of a run, in its price and quantity steps.
-
-    Raises:
-        DataError: If a day is missing or broken, or differs from the played one.
-    """
+    """In the run's price and quantity steps; DataError if a day is missing, broken, or not the played one."""
     manifest = run.manifest
     steps: dict[str, int] = {}
     for entry in manifest["inputs"]:
@@ -181,11 +168,7 @@ def market_of_run(run: RunFolder, folders: Folders) -> MarketColumns:
 
 
 def day_market(folders: Folders, symbol: str, day: str) -> MarketColumns:
-    """Return best prices and prints of a recorded day; they are cached.
-
-    Raises:
-        DataError: If it is missing or broken, or has no book.
-    """
+    """Return best prices and prints of a recorded day; they are cached."""
     folder = DayFolder(folders.data_root, symbol, day)
     files = [there for path in folder.streams() if (there := existing(path)) is not None]
     changed = tuple(path.stat().st_mtime_ns for path in files)

@@ -25,9 +25,7 @@ class SignalRows(NamedTuple):
     """Consecutive rows of signals, one for each diff of the tape.
 
     Attributes:
-        recv_us: Receipt time of the diff, µs, int64[rows].
-        recv_seq: ``recv_seq`` of the diff, int64[rows].
-        values: float64[signals, rows], NaN while a signal is undefined.
+        values: float64[signals, rows], NaN while undefined.
     """
 
     recv_us: NDArray[np.int64]
@@ -46,11 +44,10 @@ def compute(
     """Yield the rows of signals over a tape, in pieces.
 
     Args:
-        tape: The tape.
-        names: Names of the signals, in the order of the values.
-        micro_price: The fit of ``micro_price``; None leaves it undefined.
+        names: In the order of the values.
+        micro_price: Fit of ``micro_price``; None leaves it undefined.
         piece: Maximum rows per piece.
-        others: The other markets that signals read, by name.
+        others: Other markets that signals read, by name.
 
     Raises:
         UnknownModel: If a name is unknown.
@@ -74,13 +71,10 @@ def live(
     """Yield the signals of a tape event by event, as in a live market: one row per diff.
 
     Args:
-        tape: The tape; its events are processed one at a time.
-        names: Names of the signals.
-        micro_price: The fit of ``micro_price``; None leaves it undefined.
-        others: The other markets that signals read, by name; they are fed one event at a time, too.
+        others: By name; fed one event at a time, too.
 
     Yields:
-        ``recv_us`` and ``recv_seq`` of the diff, and each signal by name, None while undefined.
+        ``recv_us`` and ``recv_seq`` of the diff, and signals by name, None while undefined.
     """
 
     read = SIGNALS.others({name: feed._replace(tapes=()) for name, feed in others.items()}, names)
@@ -97,7 +91,6 @@ def live(
 
 
 def _arriving(feed: "OtherFeed") -> deque[tuple[Any, ...]]:
-    """Return the events of a feed, in order, each as it is fed."""
     events = deque[tuple[Any, ...]]()
     for tape, after in zip(feed.tapes, (*feed.tapes[1:], None), strict=True):
         columns = (tape.kind.tolist(), tape.event_us.tolist(), tape.recv_seq.tolist())
@@ -114,13 +107,7 @@ def write_signals(
 ) -> dict[str, int]:
     """Write the rows of signals, and return the number of non-null values of each.
 
-    Column metadata are unit, formula and source; file metadata are *about*, as JSON under ``mm``.
-
-    Args:
-        path: The file.
-        names: Names of the signals.
-        pieces: Their rows, in order.
-        about: Symbol, days, grid and fits, as JSON values.
+    Column metadata are unit, formula and source; file metadata are *about*, JSON under ``mm``.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -1,7 +1,7 @@
-"""What another market tells of a contract beside its book: premium, funding to come, liquidations, open interest.
+"""A contract's data beside its book: premium, next funding, liquidations, open interest.
 
-A reader takes the rows that had arrived by the instant of a diff, and nothing later. Without a mark price in the last
-five seconds, what depends on it is undefined.
+A reader takes rows that had arrived by a diff, nothing later. Without a mark price in five seconds, what depends on it
+is undefined.
 """
 
 import math
@@ -24,7 +24,7 @@ _BASIS_POINTS = 1e4
 
 @dataclass
 class RecordedContract:
-    """What the day folders of a contract have of it beside book and trades; they are read once, at the first call."""
+    """Day folders' rows of a contract beside book and trades, read once, at the first call."""
 
     data_root: Path
     symbol: str
@@ -32,7 +32,6 @@ class RecordedContract:
     _rows: tuple[ContractRow, ...] | None = field(default=None, repr=False, compare=False)
 
     def __call__(self) -> tuple[ContractRow, ...]:
-        """Return the rows, in order of arrival."""
         if self._rows is None:
             folders = [DayFolder(self.data_root, self.symbol, day) for day in self.days]
             self._rows = tuple(row for folder in folders for row in contract_rows(folder))
@@ -40,11 +39,7 @@ class RecordedContract:
 
 
 class ContractReader:
-    """The rows of a contract, as far as they had arrived.
-
-    Args:
-        rows: All of them, in the order of arrival.
-    """
+    """A contract's rows, as far as they had arrived."""
 
     def __init__(self, rows: Sequence[ContractRow]) -> None:
         self._rows, self._next = rows, 0
@@ -52,7 +47,7 @@ class ContractReader:
         self.interest: InterestRow | None = None
 
     def show(self, us: int) -> list[LiquidationRow]:
-        """Take the rows that had arrived by *us*, and return the liquidations among them."""
+        """Take the rows up to *us*; return the liquidations among them."""
         forced = []
         while self._next < len(self._rows) and (row := self._rows[self._next]).recv_us <= us:
             self._next += 1
@@ -65,7 +60,7 @@ class ContractReader:
         return forced
 
     def mark(self, us: int) -> MarkRow | None:
-        """Return the mark price at *us*; None without a fresh one."""
+        """None without a fresh one."""
         return self._mark if self._mark and us - self._mark.recv_us <= FRESH_US else None
 
 
@@ -76,13 +71,11 @@ class _Told:
         self._reader = ContractReader(rows)
 
     def on_book(self, book: "SignalBook") -> float | None:
-        """Return the value at a diff."""
         self._reader.show(book.us)
         mark = self._reader.mark(book.us)
         return None if mark is None else self.of(mark, book)
 
     def of(self, mark: MarkRow, book: "SignalBook") -> float | None:
-        """Return the value of a fresh mark price."""
         raise NotImplementedError
 
 
@@ -90,7 +83,6 @@ class Premium(_Told):
     """Mark over index price, basis points."""
 
     def of(self, mark: MarkRow, book: "SignalBook") -> float | None:  # noqa: ARG002 - of the mark alone
-        """Return it; None without an index price."""
         return _BASIS_POINTS * math.log(mark.mark_e8 / mark.index_e8) if mark.index_e8 > 0 < mark.mark_e8 else None
 
 
@@ -98,7 +90,6 @@ class MarkBasis(_Told):
     """Mark price over our mid, basis points.
 
     Args:
-        rows: The rows of the contract.
         tick_e8: Our price step, 1e-8 of the quote asset.
     """
 
@@ -107,7 +98,6 @@ class MarkBasis(_Told):
         self._tick_e8 = tick_e8
 
     def of(self, mark: MarkRow, book: "SignalBook") -> float | None:
-        """Return it; None without a mid."""
         if not (book.bid_ticks and book.ask_ticks):
             return None
         return _BASIS_POINTS * math.log(2 * mark.mark_e8 / ((book.bid_ticks + book.ask_ticks) * self._tick_e8))
@@ -117,7 +107,7 @@ class FundingRate(_Told):
     """Rate of the next payment as it was estimated, basis points."""
 
     def of(self, mark: MarkRow, book: "SignalBook") -> float | None:  # noqa: ARG002
-        """Return it; None if there is no next payment."""
+        """None without a next payment."""
         return None if mark.funding_ms is None else _BASIS_POINTS * mark.rate_e8 / E8
 
 
@@ -125,29 +115,22 @@ class FundingIn(_Told):
     """Time to the next payment, s."""
 
     def of(self, mark: MarkRow, book: "SignalBook") -> float | None:
-        """Return it; None if there is no next payment."""
         return None if mark.funding_ms is None else (mark.funding_ms * US_PER_MS - book.us) / US_PER_S
 
 
 class OpenInterest:
-    """Open interest as it was told last, base asset."""
+    """Last reported open interest, base asset."""
 
     def __init__(self, rows: Sequence[ContractRow]) -> None:
         self._reader = ContractReader(rows)
 
     def on_book(self, book: "SignalBook") -> float | None:
-        """Return it; None before the first."""
         self._reader.show(book.us)
         return self._reader.interest.amount_e8 / E8 if self._reader.interest else None
 
 
 class Liquidated:
-    """Bought less sold by liquidations in (t − W, t], base asset.
-
-    Args:
-        rows: The rows of the contract.
-        window_us: W, µs.
-    """
+    """Bought less sold by liquidations in (t − W, t], base asset."""
 
     def __init__(self, rows: Sequence[ContractRow], window_us: int) -> None:
         self._reader, self._window_us = ContractReader(rows), window_us
@@ -155,7 +138,7 @@ class Liquidated:
         self._sum_e8 = 0
 
     def on_book(self, book: "SignalBook") -> float | None:
-        """Return it; None while no mark price shows that the stream is up."""
+        """None while no mark price shows that the stream is up."""
         for row in self._reader.show(book.us):
             self._inside.append(row)
             self._sum_e8 += row.side * row.filled_e8

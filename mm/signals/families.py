@@ -35,11 +35,11 @@ _PLACES = {
 
 @dataclass
 class Others:
-    """The other markets of a run as one set of signals reads them, by name.
+    """A run's other markets as one set of signals reads them, by name.
 
     Attributes:
-        seen: A reader of each that is shown up to now.
-        readers: All readers, with those that show a window earlier.
+        seen: A reader each, up to now.
+        readers: All, with those a window earlier.
     """
 
     feeds: Mapping[str, OtherFeed]
@@ -47,11 +47,7 @@ class Others:
     readers: list[OtherMarket] = field(default_factory=list)
 
     def of(self, name: str, signal: str) -> OtherMarket:
-        """Return the reader of a market, for a *signal* of this name.
-
-        Raises:
-            UsageError: If the run has no such market.
-        """
+        """Raises UsageError if the run has no such market."""
         if name not in self.feeds:
             known = ", ".join(self.feeds) or "none"
             raise UsageError(
@@ -60,7 +56,7 @@ class Others:
         return self.seen[name]
 
     def open(self, name: str, names: Sequence[str] = (), earlier_us: int = 0) -> OtherMarket:
-        """Return a new reader of a market, with the signals *names* of its own, of what was known *earlier_us* ago."""
+        """Return a new reader, with its own signals *names*, of what was known *earlier_us* ago."""
         feed = self.feeds[name]
         signals = SIGNALS.set_of(names, feed.grid, step_lots=feed.step_lots)
         delay_us, strict = feed.delay_us + earlier_us, feed.strict_clock
@@ -69,18 +65,13 @@ class Others:
         return reader
 
     def feed(self, name: str, events: Sequence[Sequence[Any]]) -> None:
-        """Feed events of a live market (``FeedEvent``) to its readers."""
         for reader in self.readers:
             if reader.name == name:
                 reader.feed(events)
 
 
 class SignalArgs(NamedTuple):
-    """Arguments of a signal's constructor.
-
-    Attributes:
-        name: The signal's name, and the numbers and names in it.
-    """
+    """Arguments of a signal's constructor."""
 
     grid: Instrument
     micro_price: MicroPriceFit | None
@@ -100,9 +91,9 @@ class SignalFamily:
     Attributes:
         name: ``{n}`` is a number of levels, ``{w}`` a time window (``10s``, ``500ms``), ``{e}`` a number of events,
             ``{o}`` the name of another market and ``{s}`` one of its own signals.
-        group: ``state``, ``flow``, ``path``, ``other`` for other markets, ``own`` for a user's class, or ``ours`` for
-            our own orders, only available in a run.
-        build: Builds the signal; None for the group ``ours``.
+        group: ``state``, ``flow``, ``path``, ``other`` (other markets), ``own`` (a user's class), ``ours`` (our orders,
+            only in a run).
+        build: None for the group ``ours``.
         usual: Names of the family that are computed by default.
     """
 
@@ -115,7 +106,6 @@ class SignalFamily:
     usual: tuple[str, ...] = ()
 
     def match(self, name: str) -> re.Match[str] | None:
-        """Return the match of *name*, with its numbers, if it belongs to this family, else None."""
         pattern = re.escape(self.name).replace(r"\{", "{").replace(r"\}", "}")
         for place, group in _PLACES.items():
             pattern = pattern.replace(place, group)
@@ -147,7 +137,6 @@ def _of_other(made: SignalArgs) -> Signal:
 
 
 def _told(made: SignalArgs) -> Sequence[ContractRow]:
-    """Return what was recorded of another market as a contract; raises UsageError as `Others.of`."""
     made.others.of(made.other, made.name)
     return made.others.feeds[made.other].told()
 
@@ -370,7 +359,7 @@ def _own(name: str) -> SignalFamily:
     """Return the family of a user's class.
 
     Raises:
-        UnknownModel: If there is no such class, or it is not a signal.
+        UnknownModel: If there is no such signal class.
         ModelError: If its module raises.
     """
     user_class: Any = load_class(name, "signal")
@@ -392,26 +381,21 @@ def _own(name: str) -> SignalFamily:
 
 @dataclass(frozen=True)
 class Signals:
-    """The table of signals: families, and the construction of signals by name.
-
-    Attributes:
-        families: The families, in listing order.
-    """
+    """The table of signals: families, and the construction of signals by name."""
 
     families: tuple[SignalFamily, ...]
 
     @property
     def usual(self) -> tuple[str, ...]:
-        """The names that are computed by default."""
         return tuple(name for family in self.families for name in family.usual)
 
     def family(self, name: str) -> SignalFamily:
-        """Return the family of a signal name; a user's ``package.module:Class`` has its own family.
+        """A user's ``package.module:Class`` has its own family.
 
         Raises:
             UnknownModel: If there is none.
             ModelError: If a user's module raises.
-            BrokenFile: If it is the folder of a predictor that is missing or was changed.
+            BrokenFile: If a predictor's folder is missing or changed.
         """
         if FOLDER in name:
             return self._predicted(name)
@@ -428,18 +412,17 @@ class Signals:
         return signal_family
 
     def described(self, name: str) -> dict[str, str]:
-        """Return unit, formula and source of a signal."""
         family = self.family(name)
         if family.name == OF_OTHER:
             return self.described(name.partition(".")[2])
         return {"unit": family.unit, "formula": family.formula, "source": family.source}
 
     def check(self, names: Sequence[str]) -> None:
-        """Check that all names can be computed over a tape, before anything is read.
+        """Check that a tape gives all names, before anything is read.
 
         Raises:
             UnknownModel: If a name is unknown.
-            UsageError: If a name is given twice, is only available in a run, or has a number out of range.
+            UsageError: If a name is repeated, exists only in a run, or has a number out of range.
         """
         twice = {name for name in names if list(names).count(name) > 1}
         if twice:
@@ -459,7 +442,7 @@ class Signals:
                 self.check([name.partition(".")[2]])
 
     def others(self, feeds: Mapping[str, OtherFeed], names: Sequence[str]) -> Others:
-        """Return new readers of other markets, with the signals of theirs that *names* or their predictors read."""
+        """Return new readers, with the signals that *names* or their predictors read."""
         others = Others(feeds)
         read = [signal for name in names for signal in (signal_of(name)[0].signals if FOLDER in name else (name,))]
         for other in feeds:
@@ -479,25 +462,20 @@ class Signals:
         others: Others | None = None,
         step_lots: int = 1,
     ) -> SignalSet:
-        """Return a new set of signals with these names.
+        """Return a new set of signals; raises as `check`.
 
         Args:
-            names: Distinct names, in the order of the columns.
-            grid: Price and quantity steps of the tape.
-            micro_price: The fit of ``micro_price``; None leaves it undefined.
-            others: The other markets, by `others` with the same names; None is none.
+            names: Distinct, in column order.
+            micro_price: Fit of ``micro_price``; None leaves it undefined.
+            others: From `others` with the same names.
             step_lots: Lots of the tape in an order step.
-
-        Raises:
-            UnknownModel: If a name is not known.
-            UsageError: If a name is given twice, is only available in a run, or has a number out of range.
         """
         self.check(names)
         known = others or Others({})
         return SignalSet([(name, self._made(name, grid, micro_price, known)) for name in names], step_lots)
 
     def _predicted(self, name: str) -> SignalFamily:
-        """Return the family of a fitted predictor; *name* is its folder, with :bid or :ask if it predicts both sides.
+        """*name* is a predictor's folder, with :bid or :ask if it predicts both sides.
 
         Raises:
             BrokenFile: If the folder has no predictor, or its files were changed.
@@ -524,11 +502,7 @@ class Signals:
 
 
 def numbers_of(family: SignalFamily, name: str) -> tuple[int, int, int]:
-    """Return the levels, window in µs and events in a name of *family*, 0 if absent.
-
-    Raises:
-        UsageError: If one of them is out of range.
-    """
+    """Return levels, window (µs) and events in a name, 0 if absent; UsageError if out of range."""
     match = family.match(name)
     given = match.groupdict() if match else {}
     levels, events = int(given.get("n", 0)), int(given.get("e", 0))

@@ -1,9 +1,9 @@
 """Fit of the micro-price: the expected move of the mid, by imbalance and spread (Stoikov 2018).
 
-States are buckets of the imbalance B/(B + A) and spreads in ticks. Each change of the best prices or of their lots is a
-step of a Markov chain, and is also counted mirrored (bids and asks swapped), so that no drift is fitted. With Q and T
-the transition probabilities of steps that keep and that move the mid, and r the mean move of a step, the expected first
-move is ``(1 − Q)⁻¹·r``, and the sum of all moves is the minimum-norm solution of ``g = (1 − Q)⁻¹·(r + T·g)``.
+States are buckets of the imbalance B/(B + A) and spreads in ticks. Each change of best prices or lots is a step of a
+Markov chain, also counted mirrored, so that no drift is fitted. With Q and T the transition probabilities of steps that
+keep and move the mid, and r a step's mean move, the expected first move is ``(1 − Q)⁻¹·r``, and the sum of all is the
+minimum-norm solution of ``g = (1 − Q)⁻¹·(r + T·g)``.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,6 @@ class MicroPriceFit:
     """A fitted micro-price.
 
     Attributes:
-        tick_e8: Tick size on these days, 1e-8 of the quote asset.
-        steps: Number of changes of the best prices or queues.
         ticks: Micro-price less mid, ticks, float64[buckets, spreads]; NaN for states that did not occur.
     """
 
@@ -39,11 +37,7 @@ class MicroPriceFit:
     ticks: NDArray[np.float64]
 
     def checked(self, symbol: str, tick_e8: int) -> Self:
-        """Return the fit, after checking that it is for this symbol and tick size.
-
-        Raises:
-            Mismatch: If symbol or tick size differ.
-        """
+        """Return the fit; Mismatch for another symbol or tick size."""
         if (symbol, tick_e8) != (self.symbol, self.tick_e8):
             raise Mismatch(
                 f"micro_price: fitted on {self.symbol} with a tick of {short_text(self.tick_e8)}, not on {symbol} with "
@@ -52,7 +46,6 @@ class MicroPriceFit:
         return self
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fit as JSON values."""
         table = [[None if np.isnan(value) else value for value in row] for row in self.ticks.tolist()]
         return {
             "symbol": self.symbol,
@@ -64,11 +57,7 @@ class MicroPriceFit:
 
     @classmethod
     def from_json(cls, content: Any, source: str) -> Self:
-        """Return the fit from the *content* of `to_json`; *source* is its origin, for error messages.
-
-        Raises:
-            BrokenFile: If it is malformed.
-        """
+        """*source* is for messages; BrokenFile if malformed."""
         try:
             ticks = np.array(
                 [[np.nan if cell is None else cell for cell in row] for row in content["ticks"]], np.float64
@@ -83,7 +72,7 @@ class MicroPriceFit:
 
 
 def fit_micro_price(tapes: Sequence[Tape]) -> MicroPriceFit | None:
-    """Fit the micro-price on whole days of one symbol and one tick size; None if the mid never moves on them."""
+    """Fit whole days of one symbol and tick size; None if the mid never moves."""
     pieces = [_steps(tape) for tape in tapes]
     state, after, moved2 = (np.concatenate(column) for column in zip(*pieces, strict=True))
     if not moved2.any():
@@ -102,14 +91,7 @@ def fit_micro_price(tapes: Sequence[Tape]) -> MicroPriceFit | None:
 def expected_move(
     before: NDArray[np.int64], after: NDArray[np.int64], moved: NDArray[np.float64], states: int
 ) -> NDArray[np.float64]:
-    """Return the sum of all expected moves from each state, in the unit of *moved*; NaN for states that are never left.
-
-    Args:
-        before: The state before each step.
-        after: The state after it.
-        moved: Move of the mid in the step.
-        states: Number of states.
-    """
+    """Return each state's sum of expected moves, in *moved*'s unit; NaN if never left."""
     counts = np.bincount(before, minlength=states)
     seen = np.flatnonzero(counts)
     place = np.full(states, -1)
@@ -133,7 +115,7 @@ def expected_move(
 
 
 def _steps(tape: Tape) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the states (bucket, spread) before and after each step, int64[steps, 2], and the moves in half ticks."""
+    """Return states (bucket, spread) before and after each step, int64[steps, 2], and moves in half ticks."""
     bid, ask = tape.top_bid_ticks, tape.top_ask_ticks
     bid_lots, ask_lots = tape.top_bid_lots, tape.top_ask_lots
     both = (bid > 0) & (ask > 0)

@@ -12,15 +12,14 @@ class OtherFeed(NamedTuple):
     """The feed of another market.
 
     Attributes:
-        grid: Its price and quantity steps.
-        tapes: Its days in order of time; empty in a live market, which feeds it.
-        delay_us: Time from an event's instant on the tape until it arrives.
-        notes: What a reader of the results must know of it.
-        feed_latency_ms: The delay, if its events are at their exchange time; None if they are at their receive time.
-        span: First and last instant of the run, µs, to which the account of orders there is limited; None: no limit.
-        opening: The first book of a live market, from which the terms of orders there follow.
-        told: Returns what was recorded of it as a contract beside book and trades, in order of arrival.
-        strict_clock: Whether it is late until our clock was measured against its exchange's, as a live market.
+        tapes: Empty in a live market, which feeds it.
+        delay_us: From an event's instant to its arrival.
+        notes: For a reader of the results.
+        feed_latency_ms: The delay, if events are at exchange time; None at receive time.
+        span: Of the run (µs), which limits the account of orders there.
+        opening: A live market's first book, which gives the terms of orders there.
+        told: Its recorded contract rows, in order of arrival.
+        strict_clock: Late until our clock is measured against its exchange's, as live.
     """
 
     grid: Instrument
@@ -35,16 +34,14 @@ class OtherFeed(NamedTuple):
 
     @property
     def first(self) -> Tape:
-        """The tape from which the terms of orders there follow."""
+        """The tape that gives the terms of orders there."""
         return self.opening or self.tapes[0]
 
     @property
     def step_lots(self) -> int:
-        """Lots of its tapes in an order step."""
         return self.first.step_lots if self.opening or self.tapes else 1
 
     def within_run(self) -> tuple[Tape, ...]:
-        """Return the parts of its tapes within the span of the run."""
         if self.span is None:
             return self.tapes
         start_us, end_us = self.span
@@ -55,7 +52,6 @@ class OtherFeed(NamedTuple):
         )
 
     def described(self) -> dict[str, Any]:
-        """Return its description in a summary."""
         late = {} if self.feed_latency_ms is None else {"feed_latency_ms": self.feed_latency_ms}
         days = [day for tape in self.tapes for day in tape.days]
         return {"symbol": self.grid.symbol, "days": days, **late, "notes": list(self.notes)}
@@ -65,8 +61,8 @@ class OtherTrade(NamedTuple):
     """A trade of another market.
 
     Attributes:
-        side: The aggressor's, +1 buyer, -1 seller.
-        ticks, lots: Price and quantity, in that market's ticks and lots.
+        side: Aggressor's, +1 buyer, -1 seller.
+        ticks, lots: In that market's units.
     """
 
     us: int

@@ -1,9 +1,8 @@
 """Scores of signals against the next move of the mid: rank correlations by horizon, with intervals and stability.
 
-The move from t to t + h is the mid in force at t + h less the mid at t. A row is used if the signal and both mids are
-defined and the book has no gap between t and t + h. Correlations are Spearman's. Rows say no more than the moves of the
-mid in them: confidence intervals are from blocks of equally many moves, each several horizons long, by Student's t, and
-there is none below `LEAST_MOVES`.
+The move from t to t + h is the difference of the mids in force. A row counts if signal and both mids are defined and
+the book has no gap in between. Correlations are Spearman's. Rows say no more than their moves: intervals are from
+blocks of equally many moves, several horizons long, by Student's t; none below `LEAST_MOVES`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,11 +35,11 @@ class SignalScore:
     """Score of one signal against the move over one horizon.
 
     Attributes:
-        rho: Spearman's rank correlation, -1 to 1; None if a column is constant or there are too few rows.
-        ci95: 95 % confidence interval of rho from blocks of moves; None with too few moves or blocks.
-        moves: Number of moves of the mid from the first row to the last.
-        first_half, second_half: rho of the rows before and after the midpoint in time.
-        stable: Whether both halves have the sign of rho; None if one is unknown.
+        rho: Spearman's; None for a constant column or too few rows.
+        ci95: From blocks of moves; None with too few.
+        moves: Of the mid, from the first row to the last.
+        first_half, second_half: rho before and after the midpoint in time.
+        stable: Both have rho's sign; None if one is unknown.
     """
 
     signal: str
@@ -54,7 +53,6 @@ class SignalScore:
     moves: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the score as JSON values."""
         return asdict(self)
 
 
@@ -68,14 +66,7 @@ def score(
 ) -> list[SignalScore]:
     """Return the score of each signal at each horizon.
 
-    Price signals are used as their distance from the mid.
-
-    Args:
-        tape: A day.
-        names: Names of the signals.
-        micro_price: The fit of ``micro_price``.
-        horizons_s: Horizons, s.
-        others: The other markets that signals read, by name.
+    Price signals count by their distance from the mid.
 
     Raises:
         UsageError: If the tape has no rows.
@@ -103,26 +94,21 @@ def score(
 
 
 def move_of(us: Ints, mid: Floats, gaps: Ints, horizon_us: int) -> Floats:
-    """Return the move of the mid from each row over a horizon, NaN if unknown.
+    """Return each row's move over a horizon, NaN if unknown.
 
     Args:
         us: Timestamps of the rows, ascending, µs.
         mid: The mid after each row, NaN if undefined.
         gaps: Timestamps of the gaps of the book, ascending, µs.
-        horizon_us: Horizon, µs.
     """
     return move_to(us, mid, gaps, np.arange(len(us)), us + horizon_us)
 
 
 def move_to(us: Ints, mid: Floats, gaps: Ints, row: Ints, then_us: Ints) -> Floats:
-    """Return the move of the mid from given rows to later times, NaN if unknown.
+    """Return moves from rows to *then_us*, NaN if unknown; arguments as in `move_of`.
 
     Args:
-        us: Timestamps of the rows, ascending, µs.
-        mid: The mid after each row, NaN if undefined.
-        gaps: Timestamps of the gaps of the book, ascending, µs.
-        row: Index of the row at the start of each move.
-        then_us: End of each move, µs.
+        row: Where each move starts.
     """
     at = np.searchsorted(us, then_us, side="right") - 1
     unbroken = np.searchsorted(gaps, us[row], side="right") == np.searchsorted(gaps, then_us, side="right")
@@ -131,7 +117,7 @@ def move_to(us: Ints, mid: Floats, gaps: Ints, row: Ints, then_us: Ints) -> Floa
 
 
 def moves_by(mid: Floats) -> Ints:
-    """Return the number of moves of the mid up to each row; undefined mids are passed over."""
+    """Undefined mids are passed over."""
     known = np.flatnonzero(~np.isnan(mid))
     moved = np.zeros(len(mid), np.int64)
     moved[known[1:]] = np.diff(mid[known]) != 0
@@ -155,7 +141,7 @@ def _score(name: str, horizon_s: float, us: Ints, values: Floats, move: Floats, 
 
 
 def rank_correlation(x: Floats, y: Floats) -> float | None:
-    """Return Spearman's rank correlation; None if there are too few rows, or a column is constant."""
+    """None with too few rows, or a constant column."""
     if len(x) < LEAST_ROWS:
         return None
     a, b = rankdata(x), rankdata(y)
@@ -164,13 +150,11 @@ def rank_correlation(x: Floats, y: Floats) -> float | None:
 
 
 def interval(x: Floats, y: Floats, begins: Ints) -> tuple[float, float] | None:
-    """Return the 95 % interval of a rank correlation, by Student's t over blocks; None if there are too few.
+    """Return the 95 % interval, by Student's t over blocks; None with too few.
 
-    The deviation of a block is the sum of the influence of its rows on the correlation: a·b - ρ/2·(a² + b²) of the
-    standardised ranks a and b.
+    A block's deviation sums its rows' influence: a·b - ρ/2·(a² + b²) of the standardised ranks a and b.
 
     Args:
-        x, y: The columns.
         begins: First row of each block.
     """
     count = len(begins)
@@ -184,13 +168,7 @@ def interval(x: Floats, y: Floats, begins: Ints) -> tuple[float, float] | None:
 
 
 def blocks_of(us: Ints, moved: Ints, horizon_s: float) -> Ints:
-    """Return the first row of each block: equally many moves, and at least `BLOCK_HORIZONS` long; none with few moves.
-
-    Args:
-        us: Timestamps of the rows, ascending, µs.
-        moved: Number of moves up to each row.
-        horizon_s: Horizon, s.
-    """
+    """Return each block's first row: equally many moves, at least `BLOCK_HORIZONS` long; none with few moves."""
     total = int(moved[-1] - moved[0]) if len(moved) else 0
     if total < LEAST_MOVES:
         return np.empty(0, np.int64)
@@ -205,7 +183,7 @@ def blocks_of(us: Ints, moved: Ints, horizon_s: float) -> Ints:
 
 
 def half_life_s(scores: Iterable[SignalScore]) -> float | None:
-    """Return the first horizon after the strongest with at most half of its absolute correlation; None if none has."""
+    """Return the first horizon after the strongest with at most half its absolute correlation."""
     known = [each for each in scores if each.rho is not None]
     if not known:
         return None

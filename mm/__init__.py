@@ -55,7 +55,6 @@ __all__ = list(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its module on first use."""
     module = _PUBLIC.get(name)
     if module is None:
         raise AttributeError(f"module 'mm' has no attribute {name!r}")

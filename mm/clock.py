@@ -34,14 +34,8 @@ def now_us() -> int:
 
 
 class SteadyClock:
-    """The wall clock in µs that never goes back: if the wall clock is set back, this one continues from its last value.
-
-    Args:
-        wall: Returns the wall clock.
-        passing: Returns a monotonic clock, in µs.
-
-    Attributes:
-        ahead_us: Lead over the wall clock at the last call, after the wall clock was set back, in µs.
+    """The wall clock in µs that never goes back: if the wall clock is set back, this one continues from its last
+    value.
     """
 
     def __init__(
@@ -52,7 +46,6 @@ class SteadyClock:
         self._offset_us = wall() - passing()
 
     def __call__(self) -> int:
-        """Return the current instant in µs; it never decreases."""
         wall_us = self._wall()  # first, so that time between the two calls does not put this clock ahead
         passed_us = self._passing()
         self._offset_us = max(self._offset_us, wall_us - passed_us)
@@ -151,7 +144,6 @@ def has_zones() -> bool:
 
 
 def day_of(us: int, zone: str = DAY_ZONE) -> str:
-    """Return the local calendar day of an instant as ``YYYYMMDD``."""
     return datetime.fromtimestamp(us // US_PER_S, zone_of(zone)).strftime("%Y%m%d")
 
 

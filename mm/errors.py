@@ -106,8 +106,8 @@ class ModelError(MMError):
     """A user's model raised, or returned an invalid value.
 
     Attributes:
-        where: File and line of the user's code, with which the message begins; empty if unknown.
-        original: What the model raised, with its traceback; None if it only returned something invalid.
+        where: File and line of the user's code.
+        original: What the model raised; None if it returned something invalid.
     """
 
     def __init__(self, message: "Sentence | str", where: str = "") -> None:
@@ -116,7 +116,7 @@ class ModelError(MMError):
         self.original: BaseException | None = None
 
     def alone(self) -> "ModelError":
-        """Return the error without the frames of this project, which tell the author of the model nothing."""
+        """Without our frames, which tell the model's author nothing."""
         self.original = self.original or self.__cause__
         self.__traceback__ = self.__cause__ = None
         return self

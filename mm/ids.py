@@ -39,9 +39,9 @@ class Follow(Enum):
 def went_back(last_id: int, new_id: int) -> bool:
     """Return True if *new_id* is so far before *last_id* that the exchange must have reset its ids.
 
-    Duplicates, and late messages of a second connection, are seconds old, and the busiest books use some thousand
-    ids per second. A reset is therefore a jump back by at least `RESET_IDS` (1,000,000), or by at least
-    `RESET_LEAST_IDS` (1,000) and half of *last_id*: the ids of a new symbol are below a million.
+    Duplicates, and a second connection's late messages, are seconds old, and the busiest books use some thousand ids
+    per second. So a reset is a jump back by `RESET_IDS` (1,000,000), or by `RESET_LEAST_IDS` (1,000) and half of
+    *last_id*: a new symbol's ids are below a million.
     """
     back = last_id - new_id
     return back >= RESET_IDS or (back >= RESET_LEAST_IDS and 2 * back >= last_id)
@@ -62,11 +62,7 @@ def follow(last_id: int | None, first_new: int, last_new: int) -> Follow:
 
 
 class IdSequence:
-    """The end of one sequence of ids.
-
-    Args:
-        last_id: The last id so far; None before the first.
-    """
+    """The end of one sequence of ids."""
 
     __slots__ = ("last_id",)
 
@@ -74,18 +70,18 @@ class IdSequence:
         self.last_id = last_id
 
     def follow(self, first_id: int, last_id: int) -> Follow:
-        """Return how an update of these ids would follow, without changing the sequence."""
+        """Without changing the sequence."""
         return follow(self.last_id, first_id, last_id)
 
     def take(self, first_id: int, last_id: int) -> Follow:
-        """Return how an update of these ids follows, and advance to its last id unless it is stale."""
+        """Advance to the last id unless stale."""
         step = follow(self.last_id, first_id, last_id)
         if step is not Follow.STALE:
             self.last_id = last_id
         return step
 
     def missing_before(self, first_id: int) -> "IdRange | None":
-        """Return the ids missing between the last one and *first_id*, or None."""
+        """Between the last id and *first_id*."""
         if self.last_id is None or first_id <= self.last_id + 1:
             return None
         return IdRange(self.last_id + 1, first_id - 1)
@@ -99,16 +95,14 @@ class IdRange(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Number of ids in the range."""
         return self.last - self.first + 1
 
     def within(self, other: "IdRange") -> bool:
-        """Return True if all ids of this range are in *other*."""
         return other.first <= self.first and self.last <= other.last
 
 
 class MissingIds(NamedTuple):
-    """Ids that did not arrive, both ends included, and the arrivals before and after them, in µs (0: unknown)."""
+    """Ids that did not arrive, and the arrivals (µs, 0: unknown) around them."""
 
     first_id: int
     last_id: int
@@ -117,25 +111,20 @@ class MissingIds(NamedTuple):
 
     @property
     def ids(self) -> IdRange:
-        """The ids alone."""
         return IdRange(self.first_id, self.last_id)
 
     def without(self, came: "IdRanges") -> "list[MissingIds]":
-        """Return the ids still missing after those of *came* have arrived."""
+        """After those of *came* have arrived."""
         return [MissingIds(*left, self.from_us, self.to_us) for left in IdRanges([self.ids]) - came]
 
     def details(self, cause: str) -> dict[str, int | str]:
-        """Return the ``details_json`` of the gap event in the ledger."""
+        """``details_json`` of the ledger's gap event."""
         ids = {"from_id": self.first_id, "to_id": self.last_id}
         return {**ids, "from_us": self.from_us, "to_us": self.to_us, "cause": cause}
 
 
 class IdRanges:
-    """A set of ids as sorted, disjoint ranges, both ends included; adjacent ranges are merged.
-
-    Args:
-        ranges: First and last id of each, in any order; they may overlap.
-    """
+    """A set of ids as sorted, disjoint ranges, both ends included; adjacent ranges are merged."""
 
     __slots__ = ("_firsts", "_lasts")
 
@@ -146,7 +135,7 @@ class IdRanges:
             self.add(first, last)
 
     def add(self, first: int, last: int) -> None:
-        """Add the ids *first* to *last*; nothing if *last* is below *first*."""
+        """Nothing if *last* is below *first*."""
         if first > last:
             return
         low, high = bisect_left(self._lasts, first - 1), bisect_right(self._firsts, last + 1)
@@ -155,7 +144,7 @@ class IdRanges:
         self._firsts[low:high], self._lasts[low:high] = [first], [last]
 
     def remove(self, first: int, last: int) -> None:
-        """Remove those of the ids *first* to *last* that are in the set."""
+        """Remove those that are in the set."""
         low, high = bisect_left(self._lasts, first), bisect_right(self._firsts, last)
         if low >= high or first > last:
             return
@@ -165,7 +154,6 @@ class IdRanges:
         self._lasts[low:high] = [end for _, end in left]
 
     def covers(self, first: int, last: int) -> bool:
-        """Return True if all ids from *first* to *last* are in the set."""
         at = bisect_right(self._firsts, first) - 1
         return at >= 0 and last <= self._lasts[at]
 
@@ -189,7 +177,7 @@ class IdRanges:
 
     @property
     def size(self) -> int:
-        """Number of ids in the set; not `len`, which Python uses as a hint to reserve memory."""
+        """Not `len`, which Python uses as a hint to reserve memory."""
         return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
 
     def __bool__(self) -> bool:
@@ -204,7 +192,7 @@ class IdRanges:
         return f"IdRanges({[tuple(ids) for ids in self]})"
 
     def check(self) -> None:
-        """Raise ValueError unless the ranges are sorted, disjoint and not adjacent."""
+        """Ranges must be sorted, disjoint and not adjacent: else ValueError."""
         bounds = [bound for ids in self for bound in (ids.first, ids.last + 1)]
         if any(low >= high for low, high in pairwise(bounds)):
             raise ValueError(f"ranges touch or are out of order: {self!r}")
@@ -224,13 +212,13 @@ def missing_trades(
 ) -> list[MissingIds]:
     """Return the trade ids that never arrived and are not *excused*, with the arrivals around them.
 
-    An id that arrives later (from REST, or out of order) is not missing, nor is one before a reset of the ids.
+    An id that arrives later (REST, out of order), or precedes a reset, is not missing.
 
     Args:
-        runs: All trades in the order of arrival; no id is in two runs.
-        declared: Gaps that the ledger declares, whose ids may arrive late.
-        excused: Ids that are not returned; None for those of *declared*.
-        until_us: End of the arrivals, up to which declared ids after the last one are missing; None leaves them out.
+        runs: In order of arrival; no id is in two.
+        declared: Gaps in the ledger, whose ids may arrive late.
+        excused: Not returned; None: those of *declared*.
+        until_us: Up to here declared ids after the last one are missing; None leaves them out.
     """
     sequence, came, holes, last_us = IdSequence(), IdRanges(declared if excused is None else excused), [], 0
     for run in runs:

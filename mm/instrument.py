@@ -56,8 +56,8 @@ FEW_QUANTITIES = 20
 def inferred_step(divisor_e8: int, count: int) -> int:
     """Return the quantity step, in 1e-8, that *count* quantities with this greatest common divisor suggest.
 
-    A few quantities share a divisor by chance (5 and 10), and nearly all steps of exchanges are powers of ten: below
-    twenty it is the largest power of ten that divides them.
+    Few quantities share a divisor by chance (5 and 10), and nearly all exchanges' steps are powers of ten: below twenty
+    it is the largest such divisor.
     """
     if count >= FEW_QUANTITIES or not divisor_e8:
         return divisor_e8
@@ -67,30 +67,24 @@ def inferred_step(divisor_e8: int, count: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """Order filters beyond the grid and the minimum notional; 0 is no limit.
+    """Order filters beyond grid and minimum notional, in 1e-8 of quote or base asset; 0 is no limit.
 
     Attributes:
-        min_price_e8: Minimum price, in 1e-8 of the quote asset (PRICE_FILTER).
-        max_price_e8: Maximum price, in 1e-8 of the quote asset.
-        min_qty_e8: Minimum quantity, in 1e-8 of the base asset (LOT_SIZE).
-        max_qty_e8: Maximum quantity, in 1e-8 of the base asset.
-        max_notional_e8: Maximum notional, in 1e-8 of the quote asset (NOTIONAL).
-        bid_up_e8: Maximum price of a buy, as a multiple (1e-8) of the mean price of the last trades
-            (PERCENT_PRICE_BY_SIDE; PERCENT_PRICE is the same for both sides).
-        bid_down_e8: Minimum price of a buy, as a multiple (1e-8) of that mean.
-        ask_up_e8: Maximum price of a sell, as a multiple (1e-8) of that mean.
-        ask_down_e8: Minimum price of a sell, as a multiple (1e-8) of that mean.
-        average_mins: Minutes of trades in that mean, weighted by quantity; 0 uses the last trade only.
-        max_amends: Maximum number of amendments of one order (MAX_NUM_ORDER_AMENDS).
-        amend_allowed: Whether orders may be amended at all (amendAllowed).
-        market_min_qty_e8: Minimum quantity of a MARKET order, in 1e-8 of the base asset (MARKET_LOT_SIZE).
-        market_max_qty_e8: Maximum quantity of a MARKET order.
-        market_step_e8: Quantity step of MARKET orders.
-        min_to_market: Whether the minimum notional applies to MARKET orders (applyMinToMarket, applyToMarket).
-        max_to_market: Whether the maximum notional does (applyMaxToMarket).
-        max_position_e8: Maximum of the position and all open buys, in 1e-8 of the base asset (MAX_POSITION).
-        liquidation_rate_e8: Fee of a liquidation of a contract, in 1e-8 of the notional (liquidationFee).
-        not_applied: Names of the entry's other filters that could reject an order of ours, separated by commas.
+        min_price_e8: PRICE_FILTER.
+        min_qty_e8: LOT_SIZE.
+        max_notional_e8: NOTIONAL.
+        bid_up_e8: Highest buy price, as a multiple (1e-8) of the mean price of last trades (PERCENT_PRICE_BY_SIDE;
+            PERCENT_PRICE is the same for both sides).
+        bid_down_e8: Lowest buy price, likewise; *ask_up_e8* and *ask_down_e8* for sells.
+        average_mins: Minutes of trades in that mean, weighted by quantity; 0: the last trade.
+        max_amends: Of one order (MAX_NUM_ORDER_AMENDS).
+        amend_allowed: amendAllowed.
+        market_min_qty_e8: Of MARKET orders, like the next two (MARKET_LOT_SIZE).
+        min_to_market: Minimum notional applies to MARKET orders (applyMinToMarket, applyToMarket).
+        max_to_market: Maximum notional does (applyMaxToMarket).
+        max_position_e8: Position plus open buys (MAX_POSITION).
+        liquidation_rate_e8: Fee of a liquidation, of the notional (liquidationFee).
+        not_applied: Other filters that could reject our orders, comma-separated.
     """
 
     min_price_e8: int = 0
@@ -131,9 +125,6 @@ class Instrument:
         tick_e8: Price step, in 1e-8 of the quote asset (0.01 is 1_000_000).
         lot_e8: Quantity step, in 1e-8 of the base asset (0.00001 is 1_000).
         min_notional_e8: Minimum notional of an order: price times quantity, in 1e-8 of the quote asset.
-        base_asset: Asset that is bought and sold; empty if unknown.
-        quote_asset: Asset that prices are in; empty if unknown.
-        filters: Other order filters.
         multiplier: Contract multiplier: value of one unit per price of 1, in the quote asset; 1 except for contracts.
     """
 
@@ -197,12 +188,7 @@ class Instrument:
 
 
 def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
-    """Return the instrument of one ``symbols[]`` entry of an exchangeInfo response.
-
-    Args:
-        entry: The entry, as sent by the exchange and stored in ``instrument.json``.
-        source: Origin of the entry, for error messages.
-    """
+    """Return the instrument of an exchangeInfo ``symbols[]`` entry; *source* is for messages."""
     try:
         filters = {f["filterType"]: f for f in entry["filters"]}
         notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {"minNotional": "0"}
@@ -228,7 +214,7 @@ def from_exchange_info(entry: Mapping[str, Any], source: str) -> Instrument:
 
 
 def _filters(by_type: Mapping[str, Mapping[str, Any]], notional: Mapping[str, Any], *, allowed: bool) -> Filters:
-    """Return the filters of an exchangeInfo entry beyond its steps; *allowed* is its ``amendAllowed``."""
+    """*allowed* is ``amendAllowed``."""
     price, lot, market = by_type["PRICE_FILTER"], by_type["LOT_SIZE"], by_type.get("MARKET_LOT_SIZE", {})
     by_side, percent = by_type.get("PERCENT_PRICE_BY_SIDE"), by_type.get("PERCENT_PRICE")
     least, multipliers = e8(lot.get("minQty", "0")), by_side or percent or {}
@@ -283,6 +269,6 @@ _QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "
 
 
 def assets_of(symbol: str) -> tuple[str, str]:
-    """Return base and quote asset, split at the quote asset that *symbol* ends with; both empty if none is known."""
+    """Split at a known quote asset; both empty if none fits."""
     quote = next((asset for asset in _QUOTES if symbol.endswith(asset) and symbol != asset), "")
     return (symbol.removesuffix(quote), quote) if quote else ("", "")

@@ -1,7 +1,7 @@
 """Check a recorded day on the disk, independently of its writer.
 
-Every file is checked against the contract, the ledger for consistency, the frames against the book of
-snapshots and diffs, and sizes and hashes against the manifest if the day is sealed.
+Files are checked against the contract, the ledger for consistency, frames against the book of snapshots and diffs,
+sizes and hashes against a sealed manifest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,15 +36,14 @@ class CheckReport(msgspec.Struct, frozen=True):
     """The result of a check.
 
     Attributes:
-        sealed: Whether the manifest is sealed, so that sizes and hashes were checked.
-        defects: The defects, with file and row.
-        covered_s: Seconds in which the book is valid, and no trade is missing.
-        gaps: Gaps of update ids that the ledger declares; these are not defects.
-        trade_gaps: Spans between trades in which others are missing, which are no time with a market.
-        trades: Rows of the trades file; zero is not a defect, but no command can fit the flow of such a day.
-        standing_s: Seconds of the spans in which the book stands still though trades print through it, if given.
-        order_log: A sentence on the order log; empty without one.
-        fifo_consistency: Share of executed lots whose order was first in its queue; None if unknown.
+        sealed: Whether sizes and hashes were checked.
+        covered_s: Valid book, no trade missing.
+        gaps: Declared gaps of update ids, which are no defects.
+        trade_gaps: Spans with missing trades, which are no time with a market.
+        trades: Rows; zero is no defect, but no command can fit the flow of such a day.
+        standing_s: Spans in which trades print through a standing book, if given.
+        order_log: A sentence; empty without a log.
+        fifo_consistency: Share of executed lots whose order was first in its queue.
     """
 
     ok: bool
@@ -61,9 +60,9 @@ class CheckReport(msgspec.Struct, frozen=True):
 
 
 def check_day(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> CheckReport:
-    """Read every file of *folder* and report the defects; raises MissingDay if there is no such folder.
+    """Read every file and report the defects; raises MissingDay.
 
-    *standing* are the spans (start, end, µs) in which its tape has no book, because trades print through it.
+    *standing* spans (start, end, µs) have no book in the tape, because trades print through it.
     """
     day_folder(folder.root, folder.symbol, folder.day)  # it must exist
     return _DayCheck(folder).report(standing)
@@ -87,7 +86,7 @@ class _DayCheck:
             self._log = check_orders.OrderLogCheck(folder, self._findings)
 
     def report(self, standing: Sequence[tuple[int, int]]) -> CheckReport:
-        """Check all files, the ledger first, because the checks of the others use it."""
+        """The ledger comes first, because other checks use it."""
         folder, findings = self._folder, self._findings
         if self._required(folder.events):
             check_events(self._view, findings, self._order(self._view.path, counts=True))
@@ -132,14 +131,13 @@ class _DayCheck:
         )
 
     def _required(self, path: Path) -> Path | None:
-        """Return the file at *path* or its packed form; a missing file is a finding."""
         present = existing(path)
         if present is None:
             self._findings.add(path, None, "missing_file", "a day must have this file")
         return present
 
     def _order(self, path: Path, *, counts: bool = False) -> RowOrder:
-        """Return the row order of a file; with *counts*, its rows are part of the numbering of the day."""
+        """*counts*: its rows are part of the day's numbering."""
         view = self._view
         order = RowOrder(path, self._findings, self._folder.day, view.runs or None, view.runs_with("clock_step"))
         if counts:
@@ -147,13 +145,12 @@ class _DayCheck:
         return order
 
     def _source(self, path: Path, first_row: int) -> FileRows:
-        """Return the rows of a file with its own numbers; its first line is row *first_row*."""
         lines = CheckedLines(path, self._findings, first_row)
         self._lines.append(lines)
         return FileRows(lines, self._order(path, counts=True))
 
     def _check_books(self, grids: DayGrids) -> tuple[ValidTime, tuple[int, int] | None]:
-        """Return the time for which the book is valid, and the range of its best prices, in 1e-8."""
+        """Return the valid time, and the range of best prices, 1e-8."""
         folder, findings = self._folder, self._findings
         diffs, frames = existing(folder.diffs), existing(folder.frames)
         if not diffs and not frames:
@@ -176,7 +173,6 @@ class _DayCheck:
         return replay.coverage, replay.prices_e8
 
     def _check_contract(self, path: Path, columns: tuple[str, ...]) -> None:
-        """Check a file of a contract: its header, its numbering, and that its values are decimals and times."""
         lines, order = CheckedLines(path, self._findings, 0), self._order(path, counts=True)
         self._lines.append(lines)
         _, head = next(lines, (0, ""))
@@ -238,7 +234,6 @@ class _DayCheck:
             self._findings.add(path, None, "schema", trouble)
 
     def _check_manifest(self) -> bool:
-        """Compare a sealed manifest with the files, and return whether there is one."""
         try:
             manifest = read_manifest(self._folder)
         except BrokenFile as error:
@@ -258,7 +253,7 @@ class _DayCheck:
 
 
 def _row_difference(folder: DayFolder, path: Path, entry: FileEntry, tail: FileTail | None) -> str:
-    """Return how rows and ids of the file at *path* differ from the manifest's *entry*; empty if they do not."""
+    """Return how rows and ids differ from the manifest's *entry*, or empty text."""
     try:
         actual = contents(folder, path, tail)
     except BrokenFile as error:
@@ -273,7 +268,7 @@ _FIRST_EVENTS = ("run_start", "crash_recovered", "tail_recovered")
 
 
 def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
-    """Check ids, types, details and epochs of the events, and their sequence in each run."""
+    """Check ids, types, details and epochs of events, and their sequence per run."""
     last_id, last_run, epoch = 0, "", 0
     for event in view.events:
         order.check_row(event.row, event.at)
@@ -292,7 +287,7 @@ def check_events(view: LedgerView, findings: DefectList, order: RowOrder) -> Non
 
 
 def check_gap_rows(view: LedgerView, findings: DefectList, order: RowOrder) -> None:
-    """Check that each row of the gaps file repeats an event, and that it repeats all such events of ended runs."""
+    """Each row repeats an event; all such events of ended runs are there."""
     events = {event.at.seq: event for event in view.events}
     repeats = set()
     for repeated in read_gaps(order.path, findings):
@@ -321,7 +316,7 @@ def _kept_gaps(start: Event) -> bool:
 
 
 def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: DefectList) -> None:
-    """Check that every snapshot file was loaded by an event; the check of the books covers the other direction."""
+    """Check that an event loaded every snapshot file; the check of books covers the other direction."""
     loaded = view.loaded_names
     for path in sorted(folder.snapshots.glob("*")):
         if path.name.removesuffix(layout.PACKED) not in loaded:
@@ -329,7 +324,6 @@ def check_snapshot_files(folder: DayFolder, view: LedgerView, findings: DefectLi
 
 
 def _invalid_details(event: Event) -> Iterator[str]:
-    """Yield the defects of the type and the details of *event*."""
     keys = EVENT_KEYS.get(event.kind)
     if keys is None:
         yield f"{event.kind!r} is not an event type"
@@ -342,7 +336,7 @@ def _invalid_details(event: Event) -> Iterator[str]:
 
 
 def _check_runs(view: LedgerView, findings: DefectList) -> None:
-    """Check the events of each run, and that all runs but the last one were stopped or recovered."""
+    """All runs but the last were stopped or recovered."""
     runs: dict[str, list[Event]] = {}
     for event in view.events:
         runs.setdefault(event.at.run_id, []).append(event)
@@ -357,7 +351,6 @@ def _check_runs(view: LedgerView, findings: DefectList) -> None:
 
 
 def _invalid_sequence(events: list[Event]) -> Iterator[tuple[Event, str]]:
-    """Yield the events of one run that are impossible at their position."""
     kinds = [event.kind for event in events]
     if "run_start" not in kinds or kinds[0] not in _FIRST_EVENTS:
         yield events[0], f"begins with {kinds[0]}, not with run_start"
@@ -394,7 +387,6 @@ _KINDS = (layout.MARK, layout.LIQUIDATION, layout.OPEN_INTEREST)
 
 
 def _check_cell(name: str, text: str) -> None:
-    """Raise ValueError or OffGrid if a value of a contract's file is not of its column's type."""
     if name == "kind" and text not in _KINDS:
         raise ValueError(f"kind is {text!r}; it must be one of {', '.join(_KINDS)}")
     if name == "event_time_ms" or (text and name.endswith("_ms")):

@@ -1,6 +1,6 @@
 """Rebuild the books of a day from its snapshots and diffs, and compare the recorded frames with them.
 
-`SyncEngine` applies the rules of ids, `LocalOrderBook` is the book. Without diffs, only the frames are checked.
+`SyncEngine` applies the rules of ids, `LocalOrderBook` is the book. Without diffs, only frames are checked.
 """
 
 from collections.abc import Iterator
@@ -53,8 +53,7 @@ class ReadDiff(NamedTuple):
     """A depth message and its row.
 
     Attributes:
-        tick_e8, lot_e8: Greatest common divisors of its prices and of its quantities, in 1e-8; 0 without any, -1 if
-            they are unknown.
+        tick_e8, lot_e8: Greatest common divisors of prices and quantities, 1e-8; 0 without any, -1 if unknown.
     """
 
     row: int
@@ -74,7 +73,7 @@ _LINE, _RAW = msgspec.json.Decoder(DiffLine), msgspec.json.Decoder(_RawDiff)
 
 
 def read_diffs(source: FileRows, findings: DefectList) -> Iterator[ReadDiff]:
-    """Yield the depth messages with their rows; an unreadable row is a finding and is skipped."""
+    """An unreadable row is a finding and skipped."""
     path, order = source.lines.path, source.order
     for row, line in source.lines:
         try:
@@ -96,11 +95,6 @@ def read_diffs(source: FileRows, findings: DefectList) -> Iterator[ReadDiff]:
 
 
 def _parsed(line: str) -> tuple[DiffLine] | tuple[DiffLine, int, int]:
-    """Return the depth message of a line; with the divisors of prices and quantities if a kernel has read its levels.
-
-    Raises:
-        msgspec.MsgspecError: If it is invalid.
-    """
     if local_orderbook.kernel:
         try:
             raw = _RAW.decode(line)
@@ -114,21 +108,16 @@ def _parsed(line: str) -> tuple[DiffLine] | tuple[DiffLine, int, int]:
 
 
 class Replay:
-    """Replay the ledger and the diffs in the order of `recv_seq`.
+    """Replays ledger and diffs in order of `recv_seq`.
 
     Args:
-        folder: The day.
-        view: Its ledger.
         frames: Receives the expected frames.
-        grids: Parses prices; has the steps at each row.
-        findings: Receives the defects.
-        log: Compares the messages with the order log of the day, if there is one.
 
     Attributes:
-        coverage: The time in which the book was valid.
+        coverage: Time with a valid book.
         undeclared: Missing update ids that the ledger does not declare.
-        seen: The ids received in diffs and snapshots.
-        prices_e8: The lowest best bid and the highest best ask of the day, in 1e-8; None if no book had both.
+        seen: Ids in diffs and snapshots.
+        prices_e8: Lowest best bid and highest best ask; None if no book had both.
     """
 
     def __init__(
@@ -169,7 +158,6 @@ class Replay:
         self.seen = IdSequence()
 
     def play(self, diffs: Iterator[ReadDiff], path: Path) -> None:
-        """Check the whole day; *path* is the file of the *diffs*."""
         self._diffs = path
         for item in with_events(diffs, self._view.events, lambda read: read.diff.recv_seq):
             if isinstance(item, Event):
@@ -274,7 +262,7 @@ class Replay:
         self._frames.expect(Wanted(stamp, diff.run_id, self._epoch, self._book.cells(self._frames.top_n)))
 
     def _check_hole(self, event: Event) -> None:
-        """Check that ids declared missing were not received before; they may arrive later, out of order."""
+        """They may arrive later, out of order."""
         details = event.details
         if is_hole(details) and (received := self._received & IdRanges([(details["from_id"], details["to_id"])])):
             first, last = next(iter(received))
@@ -282,9 +270,9 @@ class Replay:
             self._findings.add(self._view.path, event.row, "gap", message)
 
     def _tick_checked(self, diff: DiffLine) -> tuple[list[Level], list[Level]]:
-        """Return the levels of *diff* with prices that must be on the tick.
+        """Return the levels with prices that must be on the tick.
 
-        If the ledger declares omitted levels, removals are not among them, as they may concern an omitted level.
+        Where the ledger declares omitted levels, removals are left out, as they may concern one.
         """
         if not self._off_tick:
             return diff.b, diff.a
@@ -292,7 +280,7 @@ class Replay:
         return bids, asks
 
     def _leave_out(self, row: int, seq: int, declared: list[tuple[str, str, str]]) -> bool:
-        """Remove the levels that the ledger *declared* off the tick from the book; without any, it is invalid."""
+        """Remove levels that the ledger *declared* off the tick; without any, the book is invalid."""
         for side, price, _ in declared:
             self._book.apply(1 if side == "bid" else -1, price, "0")
         if not declared:
@@ -300,7 +288,7 @@ class Replay:
         return bool(declared) and self._on_grid(self._diffs, row, seq, self._book.top(self._frames.top_n))
 
     def _on_grid(self, path: Path, row: int, seq: int, sides: tuple[list[Level], list[Level]]) -> bool:
-        """Return True if all prices are valid and on the tick; otherwise the book becomes invalid."""
+        """Otherwise the book becomes invalid."""
         try:
             off = self._grids.off_tick((price for price, _ in chain(*sides)), seq)
             trouble = f"price {off} is {OFF_TICK}" if off else None
@@ -312,7 +300,7 @@ class Replay:
         return not trouble
 
     def _crossed(self, seq: int, path: Path, row: int) -> bool:
-        """Return True if the book is crossed; then it becomes invalid, and the ledger must report it."""
+        """A crossed book becomes invalid, and the ledger must report it."""
         if not self._book.crossed():
             return False
         self._invalidate()
@@ -324,7 +312,7 @@ class Replay:
         return True
 
     def _check_horizon(self, row: int) -> None:
-        """Check, once per snapshot, that the frame has no level beyond those of the snapshot."""
+        """Once per snapshot: the frame has no level beyond the snapshot's."""
         top_n = self._frames.top_n
         if any(self._book.levels_to(side, edge) < top_n for side, edge in self._horizons):
             self._horizons = []
@@ -332,7 +320,7 @@ class Replay:
             self._findings.add(self._diffs, row, HORIZON, message)
 
     def _check_ids(self, row: int, diff: DiffLine) -> None:
-        """Check that ids that no diff and no snapshot contains are declared missing."""
+        """Ids in no diff and no snapshot must be declared missing."""
         hole = self.seen.missing_before(diff.U)
         if self.seen.take(diff.U, diff.u) is Follow.GAP and hole and not self._holes.covers(*hole):
             message = f"update ids {hole.first} to {hole.last} are missing before this row, and the ledger has no gap"
@@ -358,7 +346,7 @@ class Replay:
 
 
 def _off_tick_levels(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
-    """Return the levels that the ledger reports as omitted, by update id; none if the book was dropped instead."""
+    """Return omitted levels by update id; none if the book was dropped instead."""
     declared = (event.details for event in view.of_kind("anomaly"))
     return {
         details["last_id"]: msgspec.convert(details.get("left_out", []), list[tuple[str, str, str]])
@@ -368,12 +356,12 @@ def _off_tick_levels(view: LedgerView) -> dict[int, list[tuple[str, str, str]]]:
 
 
 def _ids_beyond(view: LedgerView) -> set[object]:
-    """Return the update ids at which the best levels reached beyond the horizon, according to the ledger."""
+    """Return the update ids at which the ledger reports best levels beyond the horizon."""
     return {event.details.get("last_id") for event in view.of_kind("anomaly") if event.details.get("kind") == HORIZON}
 
 
 def _snapshot_limit(event: Event) -> int | None:
-    """Return the levels per side that a run requested in snapshots; None if unknown."""
+    """None if unknown."""
     knobs = event.details.get("knobs")
     limit = knobs.get("snapshot_limit") if isinstance(knobs, dict) else None
     return limit if isinstance(limit, int) else None
@@ -386,7 +374,7 @@ def _reports_crossing(event: Event) -> bool:
 def read_snapshot(
     folder: DayFolder, view: LedgerView, event: Event, findings: DefectList
 ) -> tuple[list[Level], list[Level]] | None:
-    """Return the bids and asks that *event* loaded, or None if they cannot be read; a finding has the reason."""
+    """None if unreadable; a finding has the reason."""
     named = str(event.details.get("path"))
     expected = (folder.snapshot(event.event_id, tag) for tag in layout.SNAPSHOT_TAGS)
     path = next((existing(path) for path in expected if folder.relative(path) == named), None)

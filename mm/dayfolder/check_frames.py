@@ -25,27 +25,19 @@ class Wanted(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The line of the frame, with its newline."""
         return rows.frame_row(self.stamp, self.run_id, self.epoch_id, self.cells)
 
 
 class FrameSink:
-    """Receives the expected frames of a day; this base class ignores them.
-
-    Attributes:
-        top_n: Levels per side.
-    """
+    """Receives a day's expected frames; this base ignores them."""
 
     top_n = 1
 
-    def expect(self, wanted: Wanted) -> None:
-        """Take the next frame."""
+    def expect(self, wanted: Wanted) -> None: ...
 
-    def end_run(self, *, stopped: bool) -> None:
-        """End a run; *stopped*: whether it ended normally."""
+    def end_run(self, *, stopped: bool) -> None: ...
 
-    def finish(self) -> None:
-        """End the day."""
+    def finish(self) -> None: ...
 
 
 class _FrameRow(NamedTuple):
@@ -55,16 +47,7 @@ class _FrameRow(NamedTuple):
 
 
 class FrameFile(FrameSink):
-    """The frames of a file, in order.
-
-    Args:
-        path: The file.
-        findings: Receives the defects.
-        order: Checks numbers and arrival times.
-
-    Attributes:
-        top_n: Levels per side, from the header.
-    """
+    """The frames of a file, in order."""
 
     def __init__(self, path: Path, findings: DefectList, order: RowOrder) -> None:
         self.path = path
@@ -80,10 +63,7 @@ class FrameFile(FrameSink):
         self._missing: list[Wanted] = []
 
     def expect(self, wanted: Wanted) -> None:
-        """Compare the next frame with the expected one, as text; only where these differ its cells are read.
-
-        Frames before it are defects.
-        """
+        """Compare the next frame as text, by cells only if it differs; frames before it are defects."""
         if self._line and not self._parsed and not self._missing and f"{self._line[1]}\n" == wanted.line:
             stamp = wanted.stamp
             at = Arrival(stamp.recv_seq, wanted.run_id, stamp.recv_us // 1000, stamp.recv_us)
@@ -102,18 +82,18 @@ class FrameFile(FrameSink):
         self._parsed = None
 
     def end_run(self, *, stopped: bool) -> None:
-        """End a run: only if it crashed, frames of at most a minute may be missing at its end."""
+        """Only after a crash may frames of the last minute be missing."""
         if not stopped and self._missing:
             until_us = self._missing[-1].stamp.recv_us - LOST_AT_MOST_US
             self._missing = [wanted for wanted in self._missing if wanted.stamp.recv_us < until_us]
         self._report_missing()
 
     def finish(self) -> None:
-        """End the day: remaining frames are defects."""
+        """Remaining frames are defects."""
         self._reject_before(None)
 
     def check_alone(self, grids: DayGrids, epochs: frozenset[int], coverage: ValidTime) -> None:
-        """Check frames without diffs: they must be ordered, not crossed, and belong to an opened epoch."""
+        """Without diffs, frames must be ordered, not crossed, and of an opened epoch."""
         epoch = 0
         while frame := self._next():
             row, at, cells = frame
@@ -131,7 +111,6 @@ class FrameFile(FrameSink):
         coverage.stop()
 
     def _next(self) -> _FrameRow | None:
-        """Return the next frame; rows before it that cannot be read are defects."""
         while not self._parsed and self._line:
             row, line = self._line
             cells = line.split(",")
@@ -167,7 +146,6 @@ class FrameFile(FrameSink):
         self._missing.clear()
 
     def _difference(self, frame: _FrameRow, wanted: Wanted) -> str | None:
-        """Return the first cell that differs from the rebuilt book, or None."""
         expected, cells = wanted.line.removesuffix("\n").split(","), frame.cells
         if cells == expected:
             return None

@@ -1,4 +1,4 @@
-"""Check an order log against itself and against the depth of its day: both must be the same book at every message."""
+"""Checks an order log against itself and its day's depth: both must be the same book at every message."""
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -34,9 +34,9 @@ class OrderLogReport(NamedTuple):
     """What an order log is.
 
     Attributes:
-        rows: Its rows up to the first contradiction.
+        rows: Up to the first contradiction.
         messages: Depth messages whose levels it has.
-        executed, first: Executed lots of displayed orders, and those of the first order of a queue.
+        executed, first: Executed lots of displayed orders, and of a queue's first order.
     """
 
     rows: int
@@ -46,11 +46,9 @@ class OrderLogReport(NamedTuple):
 
     @property
     def fifo_consistency(self) -> float | None:
-        """Share of executed lots of first orders; None without any."""
         return self.first / self.executed if self.executed else None
 
     def line(self) -> str:
-        """Return it for a terminal."""
         line = f"order log: {self.rows:,} rows have the levels of {self.messages:,} depth messages"
         return "; ".join(filter(None, (line, fifo_text(self.executed, self.first))))
 
@@ -59,8 +57,7 @@ class OrderLogCheck:
     """Follows the order log of a day beside its depth messages.
 
     Args:
-        folder: The day.
-        findings: Receives the first contradiction, after which nothing more is compared.
+        findings: After the first contradiction nothing more is compared.
     """
 
     def __init__(self, folder: DayFolder, findings: DefectList) -> None:
@@ -78,19 +75,17 @@ class OrderLogCheck:
             self._fail(None, str(error))
 
     def follow(self, read: "ReadDiff") -> None:
-        """Compare the levels of a depth message with those of the log after its update id."""
+        """Compare a depth message's levels with the log's after its update id."""
         diff = read.diff
         if self._advance(diff.u) and self._covers(diff.recv_us):
             self._messages += 1
             self._compare(diff.b, diff.a, f"the depth message of row {read.row}, update id {diff.u}")
 
     def whole(self, update_id: int, bids: Levels, asks: Levels, recv_us: int) -> None:
-        """Compare the levels of a snapshot."""
         if self._advance(update_id) and self._covers(recv_us):
             self._compare(bids, asks, f"the snapshot of update id {update_id}")
 
     def report(self) -> OrderLogReport:
-        """Read the remaining rows, and return the report."""
         self._advance(_ALL_ROWS)
         book = self._book
         return OrderLogReport(self._before + self._at, self._messages, book.executed, book.executed_first)
@@ -99,7 +94,7 @@ class OrderLogCheck:
         return self._spans is None or any(begin <= us < end for begin, end in self._spans)
 
     def _advance(self, update_id: int) -> bool:
-        """Apply the rows up to an update id; return whether the log is then at that update."""
+        """Return whether the log is then at that update."""
         if self._failed or update_id < self._upto:
             return False
         self._upto = update_id
@@ -137,7 +132,7 @@ class OrderLogCheck:
                     return
 
     def _in_steps(self, price: str, qty: str) -> tuple[int, int] | None:
-        """Return ticks and lots; None of a level that is on no grid, which no tape has."""
+        """None for a level on no grid, which no tape has."""
         try:
             ticks, off_tick = divmod(_e8(price), self._steps.tick_e8)
             lots, off_lot = divmod(_e8(qty), self._steps.lot_e8)
@@ -157,7 +152,6 @@ class OrderLogCheck:
 
 
 def _steps_of(folder: DayFolder) -> Steps:
-    """Return the steps of an older log, those of the day's instrument."""
     grids = read_grids(folder)
     if not grids:
         raise BrokenFile(f"{folder.instrument}: there is none, so the tick of {folder.order_log.name} is unknown")

@@ -40,7 +40,7 @@ class TradeRange:
 
     @classmethod
     def of(cls, folder: DayFolder, prices_e8: tuple[int, int] | None) -> "TradeRange":
-        """Return the range from the filters of a day and its best prices (lowest bid and highest ask, in 1e-8)."""
+        """By the day's filters and best prices (lowest bid, highest ask, 1e-8)."""
         low, high = prices_e8 or (0, 0)
         try:
             entry = msgspec.json.decode(folder.instrument.read_bytes(), type=dict[str, object])
@@ -50,7 +50,7 @@ class TradeRange:
         return cls(low // WIDE, high * WIDE, 0 if "history" in entry else named.max_qty_e8)
 
     def out_of_range(self, price_e8: int, qty_e8: int, price: str, qty: str) -> str | None:
-        """Return a description of the value out of range, or None; the values in 1e-8 and as text."""
+        """None if in range."""
         if price_e8 < self.least_price_e8 or 0 < self.most_price_e8 < price_e8:
             return f"price {price} is not within {WIDE} times the best prices of the day"
         if 0 < self.most_qty_e8 < qty_e8:
@@ -64,9 +64,9 @@ _BOOLEANS = ("true", "false")
 def check_trades(
     view: LedgerView, grids: DayGrids, findings: DefectList, source: FileRows, within: TradeRange
 ) -> list[tuple[int, IdRange]]:
-    """Check the rows of the trades file, the *source*, whose values must be *within* a range.
+    """Check the trades file; values must be *within* a range.
 
-    Return the ids that are missing and that the ledger does not declare, each with the row after them.
+    Return undeclared missing ids, each with the row after them.
     """
     path, order, ids = source.lines.path, source.order, _Ids()
     single = view.knob("trade_stream", None) == "trade"
@@ -74,7 +74,7 @@ def check_trades(
     repeats: dict[int, int] = {}  # row and id
 
     def take(first_row: int, columns: list[list[str]]) -> bool:
-        """Take rows that continue the rows before without any defect, by columns; False, and none, if there may be."""
+        """Take rows by columns if they certainly have no defect; else take none."""
         sent, recv_ms, seq, runs, trade_id, traded, prices, qtys, makers, recv_us, first, last, sources = columns
         named = {*makers} <= {*_BOOLEANS} and {*sources} <= {*layout.TRADE_SOURCES} - {REST} and len({*runs}) == 1
         if not named or recv_ms != [text[:-3] for text in recv_us]:
@@ -152,9 +152,9 @@ class _TradeContent(NamedTuple):
 
 
 def _check_contents(view: LedgerView, path: Path, repeats: dict[int, int], findings: DefectList) -> None:
-    """Check that repeated trades are what they were the first time: rows of *repeats*, and repetitions in the ledger.
+    """Repeated trades must be what they were: in *repeats*, and in the ledger.
 
-    If there are any, the file is read again: it would cost too much to keep the contents of all its rows.
+    Then the file is read again: keeping all rows' contents would cost too much.
     """
     received = list(_received_again(view))
     wanted = {*repeats.values(), *(trade_id for _, trade_id, _ in received)}
@@ -183,7 +183,7 @@ def _check_contents(view: LedgerView, path: Path, repeats: dict[int, int], findi
 
 
 def _received_again(view: LedgerView) -> Iterator[tuple[int, int, _TradeContent]]:
-    """Yield row, id and content of each repeated trade in the ledger; older ledgers have no contents."""
+    """Older ledgers have no contents."""
     for event in view.of_kind("anomaly"):
         told = event.details
         if told.get("kind") == DUPLICATE and "trade_time_ms" in told:
@@ -194,7 +194,7 @@ def _received_again(view: LedgerView) -> Iterator[tuple[int, int, _TradeContent]
 
 
 def _check_backfills(view: LedgerView, fetched: IdRanges, findings: DefectList) -> None:
-    """Check that the range of a backfill begins and ends with rows from REST."""
+    """A backfill begins and ends with rows from REST."""
     if view.of_kind("tail_recovered"):
         return
     for event in view.of_kind("backfill"):
@@ -217,7 +217,7 @@ class _Ids:
         self._holes: list[tuple[int, IdRange]] = []
 
     def take(self, row: int, trade_id: int, source: str) -> bool:
-        """Take a row's id; False if it is a repetition, or out of order although it is from the stream."""
+        """False for a repetition, or a streamed row out of order."""
         if self._first is None:
             self._first = trade_id
         verdict = self._ids.take(trade_id)
@@ -232,23 +232,20 @@ class _Ids:
         return verdict is not TradeVerdict.DUPLICATE
 
     def follows(self, ids: list[int]) -> bool:
-        """Return True if *ids* are consecutive, after the last one."""
         return self._ids.last_id in (None, ids[0] - 1) and ids == list(range(ids[0], ids[0] + len(ids)))
 
     def extend(self, ids: list[int]) -> None:
-        """Take the ids of rows that follow."""
         if self._first is None:
             self._first = ids[0]
         self._ids.last_id = ids[-1]
 
     def missing(self, declared: IdRanges) -> list[tuple[int, IdRange]]:
-        """Return the missing ids that were not declared, each range with the row after it."""
+        """Each range comes with the row after it."""
         known = declared | self._late
         return [(row, left) for row, hole in self._holes for left in IdRanges([hole]) - known]
 
 
 def _typed(cells: list[str]) -> int:
-    """Return the trade's id; raises ValueError if a cell is invalid for its column."""
     traded_ms = rows.stamp_ms(cells[5], "trade_time_ms")
     if cells[0] or cells[12] != REST:
         sent_ms = rows.stamp_ms(cells[0], "event_time_ms")

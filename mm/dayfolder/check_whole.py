@@ -1,7 +1,7 @@
 """Find the missing parts of a day without its manifest: numbers without a row, files that its runs wrote, the seal.
 
-The rows of all files share one counter, and a run that has ended has written all of them to the disk: a number that is
-in no file is a lost row. The last rows of a run that is still recording, or was killed, may be missing.
+All files share one counter, and an ended run has written all its rows: a number in no file is a lost row. A running or
+killed run may lack its last rows.
 """
 
 from array import array
@@ -34,7 +34,7 @@ _OF_REPAIR = frozenset(("run_start", "crash_recovered", "run_stop"))
 
 @dataclass(frozen=True)
 class _Run:
-    """A run in the ledger: its events, and the number of the next run's first row, None for the last run."""
+    """A run's events, and the number of the next run's first row."""
 
     events: Sequence[Event]
     until_seq: int | None
@@ -58,37 +58,30 @@ class _Run:
 
     @property
     def imported(self) -> bool:
-        """Whether it imported captures, which writes every file."""
         return "captures" in self.knobs
 
     @property
     def writes_all(self) -> bool:
-        """Whether it was a complete recording or import, which seals the files that it has written."""
+        """A complete recording or import seals the files it has written."""
         return self.imported or "write_diffs" in self.knobs
 
 
 def _runs(view: LedgerView) -> list[_Run]:
-    """Return the runs of the ledger in order."""
     by_name = {name: [event for event in view.events if event.at.run_id == name] for name in view.runs}
     firsts = [events[0].at.seq for events in by_name.values()]
     return [_Run(events, after) for events, after in zip_longest(by_name.values(), firsts[1:])]
 
 
 def _rising(seqs: "array[int]", stamps: "array[int]") -> Iterable[tuple[int, int]]:
-    """Return number and arrival of each row, in the order of the numbers."""
     pairs = zip(seqs, stamps, strict=True)
     return pairs if all(low < high for low, high in pairwise(seqs)) else sorted(pairs)
 
 
 class WholeDay:
-    """Check that a day has all rows and files that its runs have written.
+    """Checks that a day has all rows and files that its runs wrote.
 
     Args:
-        folder: The day.
-        view: Its ledger.
-        orders: The rows of the files with their own numbers, read to their ends; a negative stamp is unknown.
-        frames: The rows of the frames; None without such a file.
-        findings: Receives missing rows and files.
+        orders: Rows of files with own numbers, read to the end; a negative stamp is unknown.
     """
 
     def __init__(
@@ -114,7 +107,6 @@ class WholeDay:
                 self._stamps.append(us)
 
     def check(self) -> None:
-        """Add missing rows and files to the findings."""
         if not self._runs:
             return
         repairs = [run.events[0].at.seq for run in self._runs if "repair" in run.knobs and self._found_damage(run)]
@@ -126,17 +118,15 @@ class WholeDay:
         self._check_seal(self._runs[-1])
 
     def _found_damage(self, run: _Run) -> bool:
-        """Return True if a repair has found damage: rows before it may be lost."""
+        """Rows before a repaired damage may be lost."""
         begin, end = self._span(run)
         return not run.kinds <= _OF_REPAIR or end - begin > len(run.events)
 
     def _span(self, run: _Run) -> tuple[int, int]:
-        """Return the range of indices of a run's rows among all numbers."""
         begin = bisect_left(self._seqs, run.events[0].at.seq)
         return begin, len(self._seqs) if run.until_seq is None else bisect_left(self._seqs, run.until_seq)
 
     def _check_numbers(self, run: _Run) -> None:
-        """Report numbers of a run without a row."""
         begin, end = self._span(run)
         first_seq, last_seq = run.events[0].at.seq, run.events[-1].at.seq
         if begin and self._seqs[begin - 1] + 1 < first_seq:
@@ -150,7 +140,7 @@ class WholeDay:
                 self._missing(run, before + 1, after - 1, "within the run")
 
     def _flushed_seq(self, run: _Run, begin: int, end: int) -> int:
-        """Return a number up to which all rows of a run without `run_stop` must be on the disk."""
+        """Up to here all rows of a run without `run_stop` must be on disk."""
         if run.kinds & _LATE_ROWS or begin >= end:
             return -1
         others = [order for order in self._orders if order.path != self._view.path]
@@ -171,7 +161,7 @@ class WholeDay:
         self._findings.add(self._view.path, None, "missing_rows", f"{message} ({where}); they are lost")
 
     def _check_times(self, run: _Run) -> None:
-        """Report rows that arrived long before one of another file with a lower number."""
+        """Report rows that arrived long before another file's row with a lower number."""
         if run.kinds & _LATE_ROWS:
             return
         begin, end = self._span(run)
@@ -186,7 +176,7 @@ class WholeDay:
             latest_us = max(latest_us, us)
 
     def _check_files(self) -> None:
-        """Report missing files of finished runs; the knobs of a run determine its files."""
+        """A run's knobs determine its files."""
         folder = self._folder
         has_frames = self._frames is not None and len(self._frames.seqs) > 0
         for run in self._runs:
@@ -205,7 +195,7 @@ class WholeDay:
                     self._findings.add(path, None, "missing_file", f"run {run.name} wrote {what}; restore the file")
 
     def _check_seal(self, last: _Run) -> None:
-        """Report a day that is not sealed although its last run has ended."""
+        """Report an unsealed day whose last run has ended."""
         seals = last.writes_all or "scenario" in last.knobs  # a simulated day
         if not (last.stopped and seals) or now_us() - last.events[-1].at.recv_us < _SEALING_US:
             return
@@ -220,7 +210,7 @@ class WholeDay:
 
 
 def schema_difference(schema: Mapping[str, Any], folder: DayFolder, top_n: int) -> str | None:
-    """Return a difference of ``schema.json`` from this day; None if it matches. Keys may be missing."""
+    """None if ``schema.json`` matches; keys may be missing."""
     expected = msgspec.json.decode(schema_json(folder, top_n, None), type=dict[str, Any])
     for key in ("symbol", "day", "top_n"):
         if schema.get(key, expected[key]) != expected[key]:

@@ -1,4 +1,4 @@
-"""Reads what was recorded of a contract beside book and trades: marks, funding to come, liquidations, interest."""
+"""What was recorded of a contract beside book and trades: marks, next funding, liquidations, interest."""
 
 import csv
 import gzip
@@ -19,7 +19,7 @@ FRESH_US = 5 * US_PER_S
 
 
 class MarkRow(NamedTuple):
-    """A mark price as it arrived; prices and rate in 1e-8, *funding_ms* None without a next payment."""
+    """A mark price; prices and rate in 1e-8, *funding_ms* None without a next payment."""
 
     recv_us: int
     mark_e8: int
@@ -29,7 +29,7 @@ class MarkRow(NamedTuple):
 
 
 class LiquidationRow(NamedTuple):
-    """A forced order as it arrived: +1 if it bought; what was filled and its mean price, in 1e-8."""
+    """A forced order: +1 if it bought; filled quantity and mean price, 1e-8."""
 
     recv_us: int
     side: int
@@ -38,7 +38,7 @@ class LiquidationRow(NamedTuple):
 
 
 class InterestRow(NamedTuple):
-    """The open interest as it was told, in 1e-8 of the base asset."""
+    """Reported open interest, 1e-8 of the base asset."""
 
     recv_us: int
     amount_e8: int
@@ -51,8 +51,8 @@ class ContractCoverage(msgspec.Struct, frozen=True):
     """What a day has of its contract.
 
     Attributes:
-        marked_s: Seconds in which the last mark price was at most 5 s old.
-        longest_pause_s: Longest time between two mark prices.
+        marked_s: Seconds with a mark price at most 5 s old.
+        longest_pause_s: Between two mark prices.
     """
 
     marks: int
@@ -64,11 +64,7 @@ class ContractCoverage(msgspec.Struct, frozen=True):
 
 
 def contract_rows(folder: DayFolder) -> Iterator[ContractRow]:
-    """Yield the rows of a contract's file in their order; nothing if the day has none.
-
-    Raises:
-        BrokenFile: If a row cannot be read.
-    """
+    """Nothing if the day has none; raises BrokenFile."""
     path = existing(folder.contract)
     for number, row in enumerate(_rows(path) if path else (), start=1):
         try:
@@ -93,7 +89,7 @@ def _row(row: dict[str, str]) -> ContractRow:
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
-    """Yield the complete rows of a table: a recorder may be writing the last one."""
+    """A recorder may be writing the last row."""
     with gzip.open(path, "rt", encoding="utf-8") if path.suffix == PACKED else path.open(encoding="utf-8") as file:
         yield from csv.DictReader(line for line in file if line.endswith("\n"))
 

@@ -1,6 +1,6 @@
 """Coverage of a day: times with and without a valid book, and received ids, also as text.
 
-It needs only the ids of depth messages and trades, and the ledger; `check` rebuilds the books.
+Only ids and ledger are needed; `check` rebuilds the books.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -58,8 +58,8 @@ class Stretch:
     """A period without a valid book.
 
     Attributes:
-        cause: The event of the ledger that explains it.
-        from_id: First missing update id, None if none is missing.
+        cause: Event of the ledger that explains it.
+        from_id: First missing update id, if any.
     """
 
     from_us: int
@@ -74,10 +74,9 @@ class Ids:
     """The ids of one stream over the day.
 
     Attributes:
-        first_id: The first id, None without a row.
-        gaps: Missing ranges, including those that REST filled later, whether in the ledger or not.
-        undeclared: Number of ranges that the ledger does not declare.
-        rest: Rows that came from REST.
+        gaps: Missing ranges, with those that REST filled, declared or not.
+        undeclared: Ranges not declared.
+        rest: Rows from REST.
     """
 
     rows: int = 0
@@ -89,21 +88,18 @@ class Ids:
     rest: int = 0
 
     def take(self, first_id: int, last_id: int, *, rest: bool = False) -> None:
-        """Count one row; *rest* is one from REST."""
         self.rows += 1
         self.rest += rest
         self.first_id = first_id if self.first_id is None else self.first_id
         self.last_id = last_id if self.last_id is None else max(self.last_id, last_id)
 
     def declare(self, holes: Iterable[Event]) -> None:
-        """Count the ranges that events declare missing."""
         for event in holes:
             self.gaps += 1
             if is_hole(event.details):
                 self.missing += event.details["to_id"] - event.details["from_id"] + 1
 
     def miss(self, hole: IdRange) -> None:
-        """Count a range that the ledger does not declare."""
         self.gaps += 1
         self.undeclared += 1
         self.missing += hole.size
@@ -114,16 +110,10 @@ class DayCoverage:
     """One day folder.
 
     Attributes:
-        symbol: Upper case.
-        from_us: Start of the recording window, or arrival of the first row.
-        to_us: End of the window, or arrival of the last row.
-        covered_s: Seconds in which the book is valid.
+        from_us: Start of the window, or first arrival; *to_us* likewise.
+        covered_s: With a valid book.
         excluded_s: The rest of the window, which a backtest leaves out.
-        excluded: The excluded periods.
-        epochs: Number of books that were opened.
-        runs: Number of recordings or imports of the day.
-        unreadable: Number of rows that could not be read; ``mm data check`` lists them.
-        contract: Marks, liquidations, open interest and best prices; None if the day has none.
+        unreadable: Rows that ``mm data check`` lists.
     """
 
     symbol: str
@@ -145,7 +135,7 @@ def cover(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> DayCov
     """Return the coverage of the day in *folder*; *standing* as in `check_day`.
 
     Raises:
-        MissingDay: If there is no such day, or it has no ledger.
+        MissingDay: If the day does not exist or has no ledger.
     """
     day_folder(folder.root, folder.symbol, folder.day)  # it must exist
     if existing(folder.events) is None:
@@ -181,20 +171,19 @@ def cover(folder: DayFolder, standing: Sequence[tuple[int, int]] = ()) -> DayCov
 
 
 class ClockJumps:
-    """Find the rows between which a wall clock was set forward; the ledger reports the step up to a few rows later."""
+    """Rows between which a clock was set forward; the ledger reports the step up to a few rows later."""
 
     def __init__(self) -> None:
         self._last_us = 0
         self._widest = (0, 0)
 
     def add(self, us: int) -> None:
-        """Add the instant of the next row."""
         if self._last_us and us - self._last_us > self._widest[1] - self._widest[0]:
             self._widest = self._last_us, us
         self._last_us = us
 
     def found(self, step: Event) -> tuple[int, int]:
-        """Return the time range skipped by the ``clock_step`` *step*; empty if no rows show it."""
+        """Empty if no rows show the step."""
         (before_us, after_us), self._widest = self._widest, (0, 0)
         by_us = step.details.get("by_us")
         if not isinstance(by_us, int) or by_us <= 0 or 2 * (after_us - before_us) < by_us:
@@ -203,11 +192,7 @@ class ClockJumps:
 
 
 class ValidTime:
-    """Sum the time with a valid book, row by row; steps of the clock do not count.
-
-    Attributes:
-        stretches: Begin and end of each stretch of it, where the clock did not step.
-    """
+    """Time with a valid book, row by row, without clock steps."""
 
     def __init__(self) -> None:
         self.total_us = 0
@@ -217,7 +202,7 @@ class ValidTime:
         self._jumps = ClockJumps()
 
     def mark(self, us: int) -> None:
-        """Mark the book as valid at *us*, and since the last mark if there was one since `stop`."""
+        """Valid at *us*, and since the last mark, if any since `stop`."""
         if self._last_us is not None:
             self._jumps.add(us)
             self.total_us += max(us - self._last_us, 0)
@@ -228,13 +213,12 @@ class ValidTime:
         self._last_us = max(us, self._last_us or 0)
 
     def stop(self) -> None:
-        """Mark the book as no longer valid."""
         if self._last_us is not None:
             self.stretches.append((self._from_us, self._last_us))
         self._last_us = None
 
     def without_us(self, holes: Iterable[tuple[int, int]]) -> int:
-        """Return the time without that of *holes*, begin and end of each."""
+        """Without *holes*, begin and end each."""
         left_us, last_us = self.total_us, 0
         for from_us, to_us in sorted(holes):
             shared = (min(to_us, end) - max(from_us, last_us, begin) for begin, end in self.stretches)
@@ -243,7 +227,7 @@ class ValidTime:
         return left_us
 
     def stepped(self, step: Event) -> None:
-        """Apply a ``clock_step``: a forward step does not count; after a backward step, time continues from there."""
+        """A forward step does not count; after a backward step time continues from there."""
         if self._last_us is not None:
             self.mark(step.at.recv_us)
             self._last_us = step.at.recv_us
@@ -265,7 +249,6 @@ class _Times:
         self._jumps.add(us)
 
     def stepped(self, step: Event) -> None:
-        """Remove the time by which a clock was set forward."""
         jump = MissingIds(0, 0, *self._jumps.found(step))
         if jump.from_us < jump.to_us:
             valid = self._from_us is not None
@@ -284,7 +267,6 @@ class _Times:
             self._from_us = None
 
     def without(self, holes: Iterable[MissingIds]) -> list[tuple[int, int]]:
-        """Return the stretches without the times of *holes*."""
         left = self.stretches
         for hole in holes:
             pieces = [((a, min(b, hole.from_us)), (max(a, hole.to_us), b)) for a, b in left]
@@ -293,7 +275,7 @@ class _Times:
 
 
 def _play(view: LedgerView, diffs: Iterator[IdRow], times: _Times, ids: Ids, venue: str) -> None:
-    """Process ledger and depth messages in the order of `recv_seq`."""
+    """In order of `recv_seq`."""
     engine: SyncEngine[None] = SyncEngine(venue=venue)
     open_: set[object] = set()
     run, seen, declared = "", IdSequence(), view.holes("gap")
@@ -349,7 +331,7 @@ def _diffs(path: Path | None, findings: DefectList) -> Iterator[IdRow]:
 
 
 def trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[ConsecutiveIds]:
-    """Yield the trades of the day in order, each id once, and count all of them in *ids*."""
+    """Each id once; all are counted in *ids*."""
     if path is None:
         return
     seen = IdRanges()
@@ -366,16 +348,15 @@ def trade_runs(path: Path | None, findings: DefectList, ids: Ids) -> Iterator[Co
 
 
 def missing_in(folder: DayFolder, view: LedgerView, until_us: int) -> list[MissingIds]:
-    """Return the trades missing in *folder*, with the arrivals around them, but those lost with a connection.
+    """Return missing trades with the arrivals around them, except those lost with a connection.
 
-    Those after the last one are missing until *until_us*.
+    After the last one they are missing until *until_us*.
     """
     runs = trade_runs(existing(folder.trades), DefectList(folder), Ids())
     return missing_trades(runs, view.holes("trade_gap"), excused_trades(view.events), until_us)
 
 
 def _window(view: LedgerView, times: _Times) -> tuple[int, int]:
-    """Return the bounds of the window, or of the rows if the ledger has no window."""
     opened = [event.at.recv_us for event in view.of_kind("window_start")]
     closed = [event.at.recv_us for event in view.of_kind("window_end")]
     first = min(opened, default=view.events[0].at.recv_us if view.events else 0)
@@ -389,7 +370,7 @@ def _split(
     events: Sequence[Event],
     holes: tuple[Sequence[MissingIds], Sequence[MissingIds]],
 ) -> tuple[int, list[Stretch]]:
-    """Return the covered time of the window, in µs, and its other stretches with their causes."""
+    """Return the covered time (µs), and other stretches with causes."""
     (at, end_us), covered_us, excluded = window, 0, []
     for start, end in [*covered, (end_us, end_us)]:
         low, high = min(max(start, at), end_us), min(end, end_us)
@@ -403,7 +384,7 @@ def _split(
 def _explained(
     from_us: int, to_us: int, events: Sequence[Event], trades: Sequence[MissingIds], still: Sequence[MissingIds]
 ) -> Stretch:
-    """Return a stretch with the event that explains it best, or *trades* missing in it, or a book standing *still*."""
+    """Return a stretch with the event that explains it best, or *trades* missing, or a book standing *still*."""
     of_trades = next((hole for hole in trades if from_us <= hole.to_us and hole.from_us <= to_us), None)
     if of_trades:
         return Stretch(from_us, to_us, "trades missing", *of_trades.ids)

@@ -1,4 +1,4 @@
-"""The grids of a day: those reported by the exchange, and the steps that the ledger reports for rows."""
+"""A day's grids: the exchange's, and the steps that the ledger reports."""
 
 import json
 from bisect import bisect_right
@@ -26,8 +26,8 @@ class GridChange:
     """A grid of the exchange within a day.
 
     Attributes:
-        from_us: When it was first observed, in µs; 0 for the first of a day.
-        from_seq: Number (``recv_seq``) of the first row on it; 0 for the first of a day.
+        from_us: First observed; 0 for a day's first.
+        from_seq: ``recv_seq`` of the first row on it; 0 for a day's first.
     """
 
     from_us: int
@@ -55,7 +55,7 @@ def grid_history(entry: Mapping[str, Any], source: str) -> tuple[GridChange, ...
 
 
 def with_history(entry: str, changes: Sequence[GridChange]) -> str:
-    """Return *entry*, JSON text of exchangeInfo, with the grids of a day if it had several."""
+    """Return exchangeInfo JSON with a day's grids, if several."""
     if len(changes) < 2:
         return entry
     history = [
@@ -71,18 +71,13 @@ def with_history(entry: str, changes: Sequence[GridChange]) -> str:
 
 
 def instrument_json(instrument: Instrument, inferred: Sequence[str], grids: Sequence[GridChange] = ()) -> str:
-    """Return the text of ``instrument.json``; *inferred* lists the values that were inferred from the data."""
+    """*inferred* lists values inferred from the data."""
     text = msgspec.json.format(with_history(to_exchange_info(instrument), grids), indent=1) + "\n"
     return json.dumps({**json.loads(text), "inferred": list(inferred)}, indent=1) + "\n" if inferred else text
 
 
 def read_grids(folder: DayFolder) -> tuple[GridChange, ...]:
-    """Return the grids in ``instrument.json``, in order; empty without such a file.
-
-    Raises:
-        BrokenFile: If it cannot be read.
-        Mismatch: If it is of another symbol.
-    """
+    """Raises BrokenFile, or Mismatch for another symbol; empty without the file."""
     path = folder.instrument
     if not path.is_file():
         return ()
@@ -97,12 +92,8 @@ def read_grids(folder: DayFolder) -> tuple[GridChange, ...]:
 
 
 def reported_tick_e8(event: Event, name: str = "tick_size") -> int | None:
-    """Return the price step, or with the *name* ``step_size`` the quantity step, in a row of the ledger.
-
-    None if it has none.
-
-    Raises:
-        OffGrid: If it is invalid.
+    """Return the price step, or with ``step_size`` the quantity step, of a ledger row; None without one, OffGrid if
+    invalid.
     """
     if event.kind != "anomaly" or event.details.get("kind") != GRID or name not in event.details:
         return None
@@ -113,7 +104,7 @@ def reported_tick_e8(event: Event, name: str = "tick_size") -> int | None:
 
 
 class _Steps:
-    """The step at each row: steps that were valid earlier in the day stay valid."""
+    """Steps valid earlier in the day stay valid."""
 
     def __init__(self, steps: Iterable[tuple[int, int]]) -> None:
         ordered = sorted(steps)
@@ -121,19 +112,17 @@ class _Steps:
         self._valid = list(accumulate((step_e8 for _, step_e8 in ordered), gcd))
 
     def at(self, seq: int) -> int:
-        """Return the step in 1e-8 at the row number *seq*; 0 if unknown."""
         return self._valid[max(0, bisect_right(self._from, seq) - 1)] if self._valid else 0
 
 
 class DayGrids:
-    """The steps at each row of a day: orders rest on the grid of their time, so earlier grids stay valid.
+    """The steps at each row: orders rest on the grid of their time, so earlier grids stay valid.
 
     Args:
-        ticks: Price steps, in 1e-8, each with the ``recv_seq`` from which it is valid in addition; empty if unknown.
-        lots: The quantity steps, in the same form.
+        ticks: Price steps, 1e-8, each with its first ``recv_seq``; empty if unknown.
 
     Attributes:
-        price: Returns a decimal in 1e-8; raises OffGrid if the text is not a decimal.
+        price: Returns 1e-8; OffGrid if the text is no decimal.
     """
 
     def __init__(self, ticks: Iterable[tuple[int, int]] = (), lots: Iterable[tuple[int, int]] = ()) -> None:
@@ -142,9 +131,9 @@ class DayGrids:
 
     @classmethod
     def of(cls, folder: DayFolder, view: LedgerView, findings: DefectList) -> "DayGrids":
-        """Return the grids of *folder*; unreadable ones are findings.
+        """Unreadable grids are findings.
 
-        The quantity step of an import may be a given one, of which the recorded quantities need not be multiples.
+        An import's quantity step may be given, so recorded quantities need not be multiples.
         """
         try:
             grids = read_grids(folder)
@@ -160,29 +149,26 @@ class DayGrids:
         return cls(ticks, lots if view.knob("snapshot_limit", None) else ())
 
     def are_ticks(self, divisor_e8: int, seq: int) -> bool:
-        """Return True if prices with this common divisor (-1: unknown) are multiples of the step at the row *seq*."""
+        """Return True if prices with this common divisor (-1: unknown) fit the row's step."""
         step_e8 = self._ticks.at(seq)
         return divisor_e8 >= 0 and (not step_e8 or divisor_e8 % step_e8 == 0)
 
     def are_lots(self, divisor_e8: int, seq: int) -> bool:
-        """Return True if quantities with this common divisor (-1: unknown) are multiples of their step there."""
         step_e8 = self._lots.at(seq)
         return not step_e8 or (divisor_e8 >= 0 and divisor_e8 % step_e8 == 0)
 
     def off_tick(self, prices: Iterable[str], seq: int) -> str | None:
-        """Return the first of *prices*, of the row number *seq*, that is not a multiple of the step valid there."""
+        """Return the first price off the row's step."""
         step_e8 = self._ticks.at(seq)
         return next((text for text in prices if self.price(text) % step_e8), None) if step_e8 else None
 
     def off_step(self, quantities: Iterable[str], seq: int) -> str | None:
-        """Return the first of *quantities* that is not a multiple of the quantity step valid at the row *seq*."""
         step_e8 = self._lots.at(seq)
         texts = quantities if step_e8 else ()
         return next((text for text in texts if text != CAPPED_QTY and e8(text) % step_e8), None)
 
 
 def _reported(events: Sequence[Event], view: LedgerView, findings: DefectList, name: str) -> list[tuple[int, int]]:
-    """Return the steps *name* in the ledger, each with its first row."""
     steps = []
     for event in events:
         try:

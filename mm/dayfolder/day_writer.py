@@ -1,8 +1,8 @@
 """Writes one day folder: the only writer of its files, for the recorder, the import and the simulator.
 
-Rows reach each file in the order of `recv_seq`, one counter per day over all files and runs. The ledger is written
-through; everything else is buffered and flushed together, diffs before their frames, so that after a crash no row
-refers to a missing one. A recorder adds rows in its loop, and another thread writes them (`DayWriter.write_behind`).
+Rows reach each file in order of `recv_seq`, one counter per day over all files and runs. The ledger is written through;
+the rest is flushed together, diffs before frames, so after a crash no row refers to a missing one. A recorder adds rows
+in its loop, another thread writes (`DayWriter.write_behind`).
 """
 
 import base64
@@ -40,25 +40,20 @@ STALLED_BYTES = 8 * MOST_WAITING_BYTES
 
 
 class DayWriter:
-    """Appends one run's rows to a day folder, which it locks until `close`.
+    """Appends a run's rows to a day folder, locked until `close`.
 
     Args:
-        folder: The day; created or continued.
-        run_id: Name of the run, in every row; must be new to the day.
-        top_n: Levels per side in the frames.
-        instrument: The symbol's grid, or the exchange's own entry as JSON text; None keeps ``instrument.json``.
-        write_diffs: Whether depth messages are kept.
-        write_gaps: Whether the gaps file is kept.
-        venue: The market of the day, for ``schema.json``; None uses that of the day, and Spot for a new one.
+        run_id: In every row; new to the day.
+        instrument: Grid, or the exchange's entry as JSON; None keeps ``instrument.json``.
+        venue: For ``schema.json``; None uses the day's, Spot for a new one.
 
     Attributes:
-        earlier: Earlier content of the folder, and tails torn by a crash; the first flush cuts these, the ledger first.
-        ledger: Numbers and counts the events of this run.
+        earlier: Earlier content, and torn tails, which the first flush cuts, the ledger first.
 
     Raises:
         TryLater: If another writer has locked the folder.
         RunExists: If the day has a run with this id.
-        Mismatch: If the frames of the day have another *top_n*.
+        Mismatch: If the day's frames have another *top_n*.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part of the day
@@ -110,7 +105,6 @@ class DayWriter:
             self._held = held.pop_all()
 
     def _begin(self, write_gaps: bool, instrument: Instrument | str | None) -> None:
-        """Continue the numbers of earlier runs, and write the description of the day."""
         add_gap = self._gaps.add if self._gaps and write_gaps else None
         self.ledger = LedgerWriter(self._add_event, add_gap, self.run_id, self.earlier.next_event_id)
         self._last_seq, self._units = self.earlier.next_seq - 1, set(self.earlier.exchange_units)
@@ -120,15 +114,15 @@ class DayWriter:
         self._write_schema()
 
     def event(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
-        """Write a ledger row at once and return its event id; raises ValueError if type or details are invalid."""
+        """Write a ledger row at once, return its event id; ValueError if type or details are invalid."""
         return self.ledger.event(recv_us, self.skip(), kind, epoch_id, details)
 
     def gap(self, recv_us: int, kind: str, epoch_id: int, details: Details) -> int:
-        """Write a ledger row and, under the same `recv_seq`, its row in the gaps file; return the event id."""
+        """The gaps file repeats the ledger row under the same `recv_seq`."""
         return self.ledger.gap(recv_us, self.skip(), kind, epoch_id, details)
 
     def snapshot(self, recv_us: int, tag: str, last_update_id: int, bids: Levels, asks: Levels, epoch_id: int) -> int:
-        """Write a complete snapshot, then the `snapshot_loaded` event that opens *epoch_id*; return the event id."""
+        """Then write the `snapshot_loaded` event that opens *epoch_id*; return its id."""
         if tag not in layout.SNAPSHOT_TAGS:
             raise ValueError(f"{tag!r} is not a snapshot tag; it is one of {', '.join(layout.SNAPSHOT_TAGS)}")
         event_id = self.ledger.next_event_id
@@ -141,19 +135,18 @@ class DayWriter:
         return self.event(recv_us, "snapshot_loaded", epoch_id, details)
 
     def instrument(self, text: str) -> None:
-        """Write the exchange's entry of the symbol, JSON text."""
         self._write(self.folder.instrument, text)
 
     def diff(self, recv_us: int, exch_time: int, first_id: int, last_id: int, bids: Levels, asks: Levels) -> int:
-        """Store a depth message and return its `recv_seq`; *exch_time* is its `E` as received, the ids its U and u."""
+        """Return the `recv_seq`; *exch_time* is `E` as received, the ids U and u."""
         stamp = Stamp(recv_us, self.skip(), exch_time, last_id)
         self.diff_of(stamp, first_id, bids, asks)
         return stamp.recv_seq
 
     def diff_of(self, stamp: Stamp, first_id: int, bids: Levels, asks: Levels, *, matched: int | None = None) -> None:
-        """Store the depth message of *stamp*, whose `recv_seq` was reserved by `skip`.
+        """Store the message of *stamp*, whose `recv_seq` `skip` reserved.
 
-        *first_id* is its U, *matched* its T; None without one.
+        *first_id* is U, *matched* T.
         """
         self._note_unit(stamp.exch_time)
         if self._diffs and self._write_diffs:
@@ -173,15 +166,14 @@ class DayWriter:
             self._diffs.add(row)
 
     def frame(self, stamp: Stamp, epoch_id: int, bids: Levels, asks: Levels) -> None:
-        """Write the top of the book after the diff of *stamp*; levels are best first, surplus ones are dropped."""
+        """After the diff of *stamp*; levels best first, surplus ones are dropped."""
         self.frame_of(stamp, epoch_id, level_cells(bids, asks, self.top_n))
 
     def frame_of(self, stamp: Stamp, epoch_id: int, cells: str) -> None:
-        """Write a frame with formatted *cells* of its levels, as made by `rows.level_cells`."""
+        """*cells* come from `rows.level_cells`."""
         self._frames.add(frame_row(stamp, self.run_id, epoch_id, cells))
 
     def trade(self, recv_us: int, trade: Trade) -> int:
-        """Write a trade and return its `recv_seq`."""
         seq = self.skip()
         self._note_unit(trade.trade_time)
         self._trades.add(trade_row(recv_us, seq, self.run_id, trade))
@@ -224,10 +216,7 @@ class DayWriter:
         return written
 
     def of_contract(self, path: Path, recv_us: int, event_ms: int, cells: Sequence[object]) -> int:
-        """Write a row of a contract's file, and return its `recv_seq`; *cells* are those between run and arrival.
-
-        The file is created with its first row.
-        """
+        """*cells* are those between run and arrival; the first row creates the file."""
         seq = self.skip()
         row = ",".join(map(str, (event_ms, recv_us // 1_000, seq, self.run_id, *cells, recv_us))) + "\n"
         self._contract_rows.setdefault(path, []).append(row)
@@ -237,7 +226,7 @@ class DayWriter:
         return seq
 
     def quarantine(self, recv_us: int, stream: str, reason: str, raw: bytes) -> int:
-        """Store an unparsable message raw, and return its `recv_seq`."""
+        """Store an unparsable message raw."""
         seq = self.skip()
         text = base64.b64encode(raw).decode()
         row = dict(zip(layout.QUARANTINE_KEYS, (recv_us, seq, stream, reason, text), strict=True))
@@ -249,38 +238,37 @@ class DayWriter:
         return seq
 
     def skip(self, count: int = 1) -> int:
-        """Reserve the next *count* `recv_seq`, for messages that are not written here, and return the last of them."""
+        """Reserve *count* `recv_seq` for messages not written here; return the last."""
         self._last_seq += count
         return self._last_seq
 
     @property
     def last_seq(self) -> int:
-        """The last reserved `recv_seq`."""
         return self._last_seq
 
     def missing(self) -> list[Path]:
-        """Return the files that are no longer at their paths: they, or the folder, were removed."""
+        """Return files that, or whose folder, were removed."""
         return [writer.path for writer in self._writers() if not writer.file.in_place]
 
     def holds_folder(self) -> bool:
-        """Return whether the folder is the locked one, and not a replacement."""
+        """Whether the folder is the locked one, no replacement."""
         return is_at(self._lock, self.folder.lock)
 
     def wait_for_space(self) -> None:
-        """Keep rows in memory while the disk is full, until `flush` can write them; the ledger reserves space."""
+        """While the disk is full, rows stay in memory until `flush` can write; the ledger reserves space."""
         self._patient = True
         self._events.file.keep_room()
 
     def write_behind(self, wanted: Callable[[], None] | None) -> None:
         """Leave every write to the caller of `gather` and `write`; None ends that.
 
-        A disk may take long, so another thread writes while rows are added. *wanted* is called when something should
-        be written soon. Rows wait in memory as long as there is room.
+        A slow disk needs another thread; *wanted* is called when something should be written soon. Rows wait while
+        memory has room.
         """
         self._wanted = wanted
 
     def flush(self, *, sync: bool = False) -> None:
-        """Write all rows to the disk cache, or with *sync* to the disk: the ledger, and all other files or none."""
+        """Write all rows to the disk cache, with *sync* to the disk: the ledger, and all other files or none."""
         self._gather_files()
         self._write_files()  # before the rows that refer to them
         self.gather()
@@ -289,9 +277,9 @@ class DayWriter:
             self.sync()
 
     def gather(self, *, rows: bool = True) -> None:
-        """Take what was added so far for the next `write`: files and the ledger; with *rows*, or if wanted, all.
+        """Take what was added for the next `write`: files and ledger; with *rows*, or if wanted, everything.
 
-        To be called by the thread that adds rows, and not while `write` works.
+        Only the thread that adds rows calls this, not during a `write`.
         """
         self._keep_unreadable()
         self._keep_contract_rows()
@@ -305,10 +293,10 @@ class DayWriter:
             self._events.gather()
 
     def write(self) -> None:
-        """Write what was gathered to the disk cache; another thread may do so while rows are added.
+        """Another thread may call this while rows are added.
 
         Raises:
-            OSError: If the disk refuses it; what was not written is kept for the next call.
+            OSError: From the disk; what is unwritten is kept for the next call.
         """
         try:
             self._write_files()
@@ -324,28 +312,28 @@ class DayWriter:
         self._gathered_first, self._refused = False, None
 
     def flush_before_event(self) -> None:
-        """Flush, so that the next row of the ledger does not refer to rows that a crash would lose.
+        """Flush, so that the next ledger row refers to no row that a crash would lose.
 
-        Without disk space, that row and the following ones stay in memory with them.
+        Without space, that row and later ones stay in memory with them.
         """
         self._rows_first = True
         self._flush_soon()
 
     def sync(self) -> None:
-        """Force flushed data to the disk, and hash it; another thread may do so while rows are added."""
+        """Force flushed data, and hash it; another thread may call this while rows are added."""
         self._force()
         for writer in self._writers():
             writer.file.hash_on()
 
     def note(self) -> None:
-        """Sync what was written so far, and note it in the manifest; to be called by the thread that writes."""
+        """Sync, and note the state in the manifest; only the writing thread calls this."""
         written = [(writer, *writer.written()) for writer in self._writers()]
         noted = [(writer.path, rows, size, writer.file.sha256_at(size)) for writer, rows, size in written]
         note_manifest(self.folder, (*self.earlier.runs, self.run_id), noted, self._force)
         self._force()  # if nothing was noted
 
     def seal(self) -> Manifest:
-        """Flush, and write the schema and the sealed manifest: the run's last step before `close`."""
+        """The run's last step before `close`."""
         self._write_schema()
         self.flush()
         known = {writer.path: contents(self.folder, writer.path, writer.tail()) for writer in self._writers()}
@@ -353,7 +341,7 @@ class DayWriter:
         return write_manifest(self.folder, (*self.earlier.runs, self.run_id), known, hashes, self._force)
 
     def close(self, *, flush: bool = True) -> None:
-        """Flush, unless pending rows are to be dropped, close the files and unlock the folder; may be called twice."""
+        """Pending rows may be dropped; callable twice."""
         if not self._closed:
             self._closed = True
             with self._held:
@@ -375,7 +363,7 @@ class DayWriter:
         return NdjsonWriter(path, held, self._flush_soon, self.earlier.tails.get(path, FileTail()))
 
     def _writers(self) -> list[CsvWriter | NdjsonWriter]:
-        """Return the files in the order in which they must reach the disk."""
+        """In the order in which they must reach the disk."""
         files = (
             *(self._events, self._gaps, self._diffs, self._frames, self._trades),
             *self._of_contract.values(),
@@ -384,7 +372,7 @@ class DayWriter:
         return [writer for writer in files if writer is not None]
 
     def _add_event(self, line: str) -> None:
-        """Add a row of the ledger, and write it unless rows or files to which it refers must be written first."""
+        """Write it unless rows or files that it refers to must come first."""
         self._events.add(line)
         if self._wanted:
             self._want(self._wanted)
@@ -394,20 +382,17 @@ class DayWriter:
                 self._events.flush()
 
     def _keep_unreadable(self) -> None:
-        """Pass pending rows to the quarantine, whose file is created with the first of them."""
         while self._unreadable and self._quarantine is not None:
             row = self._unreadable.popleft()
             self._unreadable_bytes -= len(str(row["raw_base64"]))
             self._quarantine.add(row)
 
     def _keep_contract_rows(self) -> None:
-        """Pass pending rows to the files of a contract that are open."""
         for path in [path for path in self._contract_rows if path in self._of_contract]:
             for row in self._contract_rows.pop(path):
                 self._of_contract[path].add(row)
 
     def _flush_soon(self) -> None:
-        """Flush, or let the caller of `write_behind` do so."""
         self._rows_wanted = True
         if self._wanted:
             self._want(self._wanted)
@@ -416,7 +401,7 @@ class DayWriter:
             self.flush()
 
     def _want(self, wanted: Callable[[], None]) -> None:
-        """Ask for a write; raises OSError if so much waits for the disk that memory may run out."""
+        """Raises OSError if so much waits that memory may run out."""
         waiting = self._bytes_waiting()
         if self._refused is not None and waiting > MOST_WAITING_BYTES:
             raise self._refused
@@ -432,7 +417,6 @@ class DayWriter:
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
-        """Without disk space, keep rows in memory for the next flush, as long as memory has room for them."""
         try:
             yield
         except OSError as error:
@@ -447,7 +431,7 @@ class DayWriter:
         self._write(self.folder.schema, layout.schema_json(self.folder, self.top_n, unit, self.venue))
 
     def _write(self, path: Path, text: str) -> None:
-        """Write a complete file; without space it is kept for the next flush, and so are later rows of the ledger."""
+        """Without space it waits for the next flush, and so do later ledger rows."""
         self._whole[path] = text.encode()
         try:
             self._file_waits()
@@ -457,7 +441,6 @@ class DayWriter:
             raise
 
     def _file_waits(self) -> None:
-        """Write pending files, or let the caller of `write_behind` do so; the next `sync` forces them."""
         if self._wanted:
             self._want(self._wanted)
             return
@@ -470,7 +453,6 @@ class DayWriter:
         self._whole.clear()
 
     def _write_files(self) -> None:
-        """Write the gathered files, and create that of the quarantine with its first row."""
         while self._gathered_whole:
             path, data = next(iter(self._gathered_whole.items()))
             write_atomic(path, data)
@@ -483,7 +465,7 @@ class DayWriter:
             self._of_contract = {**self._of_contract, path: self._csv(path, columns, self._held)}
 
     def _force(self, unfinished: Path | None = None) -> None:
-        """Force written data, and a file that is still *unfinished*, to a possibly slow disk, all at once."""
+        """All at once, as the disk may be slow."""
         whole = list(dict.fromkeys(self._unforced.pop(0) for _ in range(len(self._unforced))))
         calls: list[Callable[[], None]] = [partial(_force_if_there, path) for path in whole]
         calls += [writer.file.sync for writer in self._writers() if writer.file.unsynced]
@@ -496,7 +478,7 @@ class DayWriter:
 
 
 def side_by_side(calls: Sequence[Callable[[], None]]) -> None:
-    """Make all *calls* in parallel threads; raises the error of the first failed one."""
+    """Run *calls* in parallel threads; raises the first failed one's error."""
     if not calls:
         return
     with ThreadPoolExecutor(len(calls), "force") as threads:
@@ -511,7 +493,7 @@ def _force_if_there(path: Path) -> None:
 
 
 def lock_day(folder: DayFolder, held: ExitStack) -> int:
-    """Lock the folder until *held* closes, and return its open lock; raises TryLater if it is locked already."""
+    """Until *held* closes; TryLater if locked."""
     folder.path.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     held.callback(os.close, lock)

@@ -1,7 +1,7 @@
-"""Days held out: marked below DATA_ROOT, and refused to whatever plays or fits them until they are opened.
+"""Held-out days: marked below DATA_ROOT, refused to whatever plays or fits them until opened.
 
-``held_out.json`` has the days of each symbol, and until when each is held. That a day was opened stands in the ledger
-of trials of the run that opened it.
+``held_out.json`` has each symbol's days and until when. That a day was opened stands in the ledger of trials of the run
+that opened it.
 """
 
 import json
@@ -25,11 +25,7 @@ Held = Mapping[str, Mapping[str, str | None]]
 
 
 def held_days(data_root: Path) -> Held:
-    """Return the days held out below *data_root*.
-
-    Raises:
-        BrokenFile: If their file cannot be read.
-    """
+    """Raises BrokenFile if unreadable."""
     path = data_root / FILE
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
@@ -64,13 +60,13 @@ def refuse_held(data_root: Path, symbol: str, days: Sequence[str]) -> None:
 
 
 def hold(data_root: Path, symbol: str, days: Iterable[str], until: str | None) -> None:
-    """Hold *days* of a symbol out, until a date (YYYYMMDD) or for good."""
+    """*until* is a date (YYYYMMDD), or for good."""
     with _changed(data_root) as held:
         held.setdefault(symbol, {}).update(dict.fromkeys(days, until))
 
 
 def release(data_root: Path, symbol: str, days: Iterable[str]) -> list[str]:
-    """Let *days* of a symbol no longer be held out; return those that were."""
+    """Return the days that were held."""
     with _changed(data_root) as held:
         own = held.get(symbol, {})
         released = [day for day in days if day in own]
@@ -81,11 +77,7 @@ def release(data_root: Path, symbol: str, days: Iterable[str]) -> list[str]:
 
 @contextmanager
 def _changed(data_root: Path) -> Iterator[dict[str, dict[str, str | None]]]:
-    """Yield the held days, and write what they are at the end; one process at a time.
-
-    Raises:
-        UsageError: If the file cannot be written.
-    """
+    """One process at a time; raises UsageError if the file cannot be written."""
     try:
         descriptor = os.open(data_root, os.O_RDONLY)
     except OSError as error:

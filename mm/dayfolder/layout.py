@@ -224,7 +224,7 @@ class DayFolder:
 
 
 def twin_of(path: Path) -> Path:
-    """Return the path of the compressed or uncompressed twin of a file (``.csv`` / ``.csv.gz``)."""
+    """Return the compressed or uncompressed twin (``.csv`` / ``.csv.gz``)."""
     return path.with_suffix("") if path.suffix == PACKED else path.with_name(path.name + PACKED)
 
 
@@ -241,14 +241,6 @@ def snapshot_event_id(path: Path) -> int | None:
 
 
 def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None, venue: str = SPOT) -> str:
-    """Return the text of ``schema.json``.
-
-    Args:
-        folder: The described day.
-        top_n: Levels per side in the frames.
-        exchange_unit: Unit of the exchange timestamps `E` and `T`, ``ms`` or ``us``; None while there are none.
-        venue: The recorded market.
-    """
     schema: dict[str, Any] = {
         "schema_version": CONTRACT_SCHEMA_VERSION if venue == USDM else SCHEMA_VERSION,
         "symbol": folder.symbol,
@@ -280,11 +272,7 @@ def schema_json(folder: DayFolder, top_n: int, exchange_unit: str | None, venue:
 
 
 def day_folder(data_root: Path, symbol: str, day: str) -> DayFolder:
-    """Return the existing day folder of *symbol* and *day*.
-
-    Raises:
-        MissingDay: If there is none; the message names the folder and the existing days.
-    """
+    """Raises MissingDay with the folder and the existing days."""
     folder = DayFolder(Path(data_root), symbol, day)
     if folder.path.is_dir():
         return folder
@@ -328,7 +316,7 @@ def _symbol(symbol: str) -> str:
 
 
 def plain_run_id(run_id: str) -> str:
-    """Return *run_id* unchanged; raises UsageError if it cannot be used in the rows of a file."""
+    """Raises UsageError if it cannot stand in rows."""
     if not run_id or not run_id.isprintable() or any(char in ' ,"' for char in run_id):
         raise UsageError("{run_id} {!r} is used in CSV rows; use letters, digits, '-', '_' and '.'", run_id)
     return run_id

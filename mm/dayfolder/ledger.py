@@ -1,6 +1,6 @@
 """The ledger of a day: events of the recording, and the ids they concern; its event types, writer and reader.
 
-`EVENT_KEYS` lists all event types; events of other types, or with other details, cannot be written.
+`EVENT_KEYS` lists all event types; others, or other details, cannot be written.
 """
 
 import csv
@@ -116,14 +116,12 @@ class LedgerWriter:
     """Numbers the events of a day and writes them, and the gaps file, row by row.
 
     Args:
-        add_event: Writes a line of the events file.
-        add_gap: Writes a line of the gaps file; None if the day has none.
-        run_id: The run.
-        next_event_id: The first id to assign; ids count over the day.
+        add_event: Writes a line.
+        add_gap: None if the day has no gaps file.
+        next_event_id: Ids count over the day.
 
     Attributes:
-        counts: Number of written events, by type.
-        last: Time and details of the last event of each type.
+        last: Time and details of each type's last event.
     """
 
     def __init__(
@@ -141,7 +139,6 @@ class LedgerWriter:
         self.last: dict[str, tuple[int, Details]] = {}
 
     def event(self, recv_us: int, recv_seq: int, kind: str, epoch_id: int, details: Details) -> int:
-        """Write one event and return its id; raises ValueError if its type or details are invalid."""
         check_details(kind, details)
         event_id, self.next_event_id = self.next_event_id, self.next_event_id + 1
         self.counts[kind] += 1
@@ -151,7 +148,6 @@ class LedgerWriter:
         return event_id
 
     def gap(self, recv_us: int, recv_seq: int, kind: str, epoch_id: int, details: Details) -> int:
-        """Write one event and its row in the gaps file, and return the event's id."""
         event_id = self.event(recv_us, recv_seq, kind, epoch_id, details)
         if self._add_gap:
             self._add_gap(f"{gap_row(recv_us, recv_seq, self._run_id, kind, epoch_id, details)}\n")
@@ -164,7 +160,7 @@ def gap_row(recv_us: int, recv_seq: int, run_id: str, kind: str, epoch_id: int, 
 
 
 def check_details(kind: str, details: Details) -> None:
-    """Raise ValueError if *kind* is not an event type, or *details* does not have the keys of its type."""
+    """Raise ValueError unless *kind* is an event type with these keys."""
     keys = EVENT_KEYS.get(kind)
     if keys is None:
         raise ValueError(f"{kind!r} is not an event type; the types are {', '.join(EVENT_KEYS)}")
@@ -175,7 +171,6 @@ def check_details(kind: str, details: Details) -> None:
 
 
 def _quoted(details: Details) -> str:
-    """Return *details* as JSON inside one quoted CSV field."""
     return '"' + msgspec.json.encode(details).decode().replace('"', '""') + '"'
 
 
@@ -203,13 +198,12 @@ def event_of(row: int, cells: Mapping[str, str]) -> Event:
 
 
 def read_gaps(path: Path, findings: DefectList) -> Iterator[Event]:
-    """Yield the events repeated in the gaps file; unreadable ones are reported as findings and left out."""
+    """Unreadable events are findings and left out."""
     in_ledger = {"event": "type", "details": "details_json"}
     yield from _events(path, GAP_COLUMNS, [in_ledger.get(name, name) for name in GAP_COLUMNS], findings)
 
 
 def _events(path: Path, columns: Sequence[str], names: Sequence[str], findings: DefectList) -> Iterator[Event]:
-    """Yield the events of a file with these *columns*, whose *names* in the ledger may differ."""
     head, lines = under_header(CheckedLines(path, findings, 0), columns, 1, findings)
     for row, line in lines:
         cells = next(csv.reader([line]), [])
@@ -222,13 +216,7 @@ def _events(path: Path, columns: Sequence[str], names: Sequence[str], findings: 
 
 
 def whole_events(path: Path, rows: Iterable[Mapping[str, str]]) -> list[Event]:
-    """Return the events of *rows* of the ledger at *path*, with columns in any order.
-
-    An empty cell counts as missing, as in older ledgers.
-
-    Raises:
-        BrokenFile: If a row is invalid.
-    """
+    """Columns may be in any order; an empty cell counts as missing, as in older ledgers; raises BrokenFile."""
     events = []
     for row, cells in enumerate(rows, 1):
         try:
@@ -242,7 +230,7 @@ def whole_events(path: Path, rows: Iterable[Mapping[str, str]]) -> list[Event]:
 
 
 def with_events(rows: Iterable[Row], events: Iterable[Event], seq_of: Callable[[Row], int]) -> Iterator[Row | Event]:
-    """Return an iterator over the rows of another file and the events of the ledger, in the order of `recv_seq`."""
+    """Merge another file's rows and the ledger's events by `recv_seq`."""
     sources: list[Iterable[Row | Event]] = [rows, events]
     return merge(*sources, key=lambda item: item.at.seq if isinstance(item, Event) else seq_of(item))
 
@@ -259,10 +247,10 @@ def is_halt(event: Event) -> bool:
 
 
 def halts(events: Iterable[Event]) -> list[tuple[int, int | None, str]]:
-    """Return the times in which the symbol was not traded: the reports of begin and end, µs, and the status.
+    """Return halts: reports of begin and end, µs, and status.
 
-    The status is requested every quarter of an hour and after a silence, so the halt itself began earlier; an end of
-    None was not reported.
+    The status is asked every quarter of an hour and after a silence, so the halt began earlier; an end of None was not
+    reported.
     """
     spans: list[tuple[int, int | None, str]] = []
     for event in events:
@@ -277,12 +265,12 @@ def halts(events: Iterable[Event]) -> list[tuple[int, int | None, str]]:
 
 
 def ids_begin_anew(event: Event) -> bool:
-    """Return True if earlier update ids are void from *event* on: the recorder found them contradictory."""
+    """The recorder found earlier update ids contradictory."""
     return event.kind == "resync_start" and event.details.get("cause") == OVERLAP
 
 
 def explained_ids(events: "Iterable[Event]", kind: str) -> IdRanges:
-    """Return the ids without a row that *events* of a kind explain; those of trades include rows of no execution."""
+    """Trades' ids include rows of no execution."""
     ids = IdRanges()
     for event in events:
         details, number = event.details, event.details.get("trade_id")
@@ -294,10 +282,10 @@ def explained_ids(events: "Iterable[Event]", kind: str) -> IdRanges:
 
 
 def excused_trades(events: "Iterable[Event]") -> IdRanges:
-    """Return the trade ids without a row that exclude no time of their own: no executions, lost with the
-    connection, or skipped by the venue.
+    """Return trade ids without a row that exclude no time: no executions, lost with the connection, or skipped by the
+    venue.
 
-    Other trades are known to be missing between their neighbours, so that there nothing can be said about trades.
+    Other trades are missing between their neighbours, where nothing can be said about trades.
     """
     excused = (RESTART, DISCONNECTED, SKIPPED)
     kept = (event for event in events if event.kind != "trade_gap" or event.details.get("cause") in excused)
@@ -306,44 +294,34 @@ def excused_trades(events: "Iterable[Event]") -> IdRanges:
 
 @dataclass(frozen=True)
 class LedgerView:
-    """The ledger of a day, for its readers.
-
-    Attributes:
-        events: Its rows, in order.
-    """
+    """The ledger of a day, for its readers."""
 
     path: Path
     events: tuple[Event, ...]
 
     @classmethod
     def of(cls, folder: DayFolder, findings: DefectList) -> "LedgerView":
-        """Read the ledger of *folder*; without a file it has no rows."""
         path = existing(folder.events)
         return cls(path or folder.events, tuple(_events(path, EVENT_COLUMNS, EVENT_COLUMNS, findings)) if path else ())
 
     def of_kind(self, kind: str) -> list[Event]:
-        """Return the events of a type."""
         return [event for event in self.events if event.kind == kind]
 
     def runs_with(self, kind: str) -> frozenset[str]:
-        """Return the runs that have an event of a type."""
         return frozenset(event.at.run_id for event in self.of_kind(kind))
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """Runs that have events, in order."""
         return tuple(dict.fromkeys(event.at.run_id for event in self.events))
 
     @property
     def loaded_names(self) -> frozenset[str]:
-        """Names of the snapshot files loaded by events."""
         return frozenset(Path(str(event.details.get("path"))).name for event in self.of_kind("snapshot_loaded"))
 
     def holes(self, kind: str) -> IdRanges:
-        """Return the ids without a row that events of *kind* (``gap``, ``trade_gap``) explain."""
         return explained_ids(self.events, kind)
 
     def knob(self, name: str, default: Any) -> Any:
-        """Return the knob *name* of the last run that has it; *default* if none has."""
+        """Of the last run that has it."""
         starts = (event.details.get("knobs") for event in reversed(self.events) if event.kind == "run_start")
         return next((knobs[name] for knobs in starts if isinstance(knobs, dict) and name in knobs), default)

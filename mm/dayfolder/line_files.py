@@ -32,10 +32,10 @@ class FileTail:
     """The result of scanning a file.
 
     Attributes:
-        lines: Number of complete lines, including the header of a CSV.
-        head: The first two lines, or fewer, without their newlines.
-        last: The last complete line, without its newline; empty if there is none.
-        good_bytes: Size of the file up to the end of its last complete line (CSV) or gzip member.
+        lines: With the header of a CSV.
+        head: First two lines, without newlines.
+        last: Last complete line.
+        good_bytes: Up to the end of the last complete line (CSV) or gzip member.
     """
 
     lines: int = 0
@@ -51,7 +51,7 @@ _NOTHING = FileTail()
 def scan(path: Path, before: FileTail = _NOTHING) -> FileTail:
     """Read *path* (plain, or gzip with many members) and return its tail; a missing file is empty.
 
-    The part up to *before*, known to be good, is not read again.
+    What precedes *before* is known good and not read again.
     """
     if not path.exists():
         return FileTail()
@@ -62,16 +62,13 @@ def scan(path: Path, before: FileTail = _NOTHING) -> FileTail:
 
 
 def known_tail(path: Path, lines: int, size: int) -> FileTail | None:
-    """Return the tail of the first *size* bytes of *path*, *lines* complete lines; None if everything must be read."""
+    """None if everything must be read."""
     last = _last_packed_line(path, size) if path.suffix == PACKED else _last_plain_line(path, size)
     return None if last is None else FileTail(lines, first_lines(path)[:lines], last, size)
 
 
 def last_line(path: Path, size: int | None = None) -> bytes:
-    """Return the last line of a plain file of complete lines, without its newline; empty if there is none.
-
-    With *size* it is that of the first *size* bytes.
-    """
+    """Return the last line of a plain file, or of its first *size* bytes, without newline."""
     with path.open("rb") as stream:
         begin = end = stream.seek(0, os.SEEK_END) if size is None else size
         last = b""
@@ -94,17 +91,17 @@ def first_lines(path: Path) -> tuple[bytes, ...]:
 
 
 def whole_rows(path: Path, tail: FileTail) -> Iterator[dict[str, str]]:
-    """Yield the rows of a plain CSV file by their columns; an incomplete row after the lines of *tail* is left out."""
+    """An incomplete row after *tail* is left out."""
     if tail.lines:
         with path.open("rb") as stream:
             yield from csv.DictReader(line.decode() for line in islice(stream, tail.lines))
 
 
 def appendable_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
-    """Return the tail of a file, as `scan` does, before its torn end is cut and rows are appended.
+    """As `scan`, before the torn end is cut and rows are appended.
 
     Raises:
-        BrokenFile: If there are good rows after the damage: then it is not a torn tail, and must not be cut.
+        BrokenFile: If good rows follow the damage: it is no torn tail, and must not be cut.
     """
     tail = scan(path, before)
     if tail.lost_bytes:
@@ -120,10 +117,10 @@ def appendable_tail(path: Path, before: FileTail = _NOTHING) -> FileTail:
 
 
 def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
-    """Yield the text of a gzip stream, piece by piece, each with its offset in the stream if a member ends with it.
+    """Yield a gzip stream's text, each piece with its offset if a member ends there, else None.
 
-    The offset is None within a member. Everything readable before damaged data is yielded. If isal is installed, it
-    decompresses three times as fast; zlib then reads a damaged or torn member again, so that text and error are zlib's.
+    Everything readable before damage is yielded. isal, if installed, is three times as fast; zlib rereads a damaged or
+    torn member, so that text and error are zlib's.
 
     Raises:
         zlib.error: If a member is damaged.
@@ -156,7 +153,7 @@ def unpacked(stream: BinaryIO) -> Iterator[tuple[bytes, int | None]]:
 def _inflated(stream: BinaryIO, inflater: Callable[[int], Any], read: int = 0) -> Iterator[tuple[bytes, int | None]]:
     """Yield the same as `unpacked`, with one library, after the first *read* bytes of the stream.
 
-    Chunks end as if nothing had been read before: text of a damaged chunk is lost.
+    A damaged chunk's text is lost.
     """
     inflate, inside = inflater(GZIP_FORMAT), False
     for chunk in chain([stream.read(_CHUNK - read % _CHUNK)], _chunks(stream)):
@@ -175,7 +172,7 @@ def _inflated(stream: BinaryIO, inflater: Callable[[int], Any], read: int = 0) -
 
 
 def text_of(path: Path) -> Iterator[bytes]:
-    """Yield the text of a file, plain or gzip, in pieces of some 64 KiB; text before damaged data comes first."""
+    """In pieces of some 64 KiB; text before damage comes first."""
     with path.open("rb") as stream:
         if path.suffix != PACKED:
             yield from iter(lambda: stream.read(_PIECE), b"")
@@ -219,7 +216,6 @@ class _Lines:
         self.rest = chunk[end + 1 :]
 
     def tail(self, good_bytes: int) -> FileTail:
-        """Return the tail of a file that is good up to *good_bytes*."""
         return FileTail(self.count, tuple(self.head), self.last, good_bytes)
 
 
@@ -245,7 +241,6 @@ def _scan_gzip(stream: BinaryIO, before: FileTail) -> FileTail:
 
 
 def _last_plain_line(path: Path, size: int) -> bytes | None:
-    """Return the last line of the first *size* bytes; None if they do not end with a line."""
     with path.open("rb") as stream:
         stream.seek(max(0, size - 1))
         whole = stream.read(1) == b"\n"
@@ -253,7 +248,7 @@ def _last_plain_line(path: Path, size: int) -> bytes | None:
 
 
 def _last_packed_line(path: Path, size: int) -> bytes | None:
-    """Return the last line of the gzip members in the first *size* bytes; None if the last member is not found."""
+    """None if the last member is not located."""
     with path.open("rb") as stream:
         stream.seek(max(0, size - _MOST_MEMBER_BYTES))
         data = stream.read(size - stream.tell())
@@ -271,7 +266,7 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _has_rows(torn: bytes, *, packed: bool) -> bool:
-    """Return True if *torn* has complete rows: a complete gzip member, or a line after a run of zeros."""
+    """A complete gzip member, or a line after a run of zeros."""
     if not packed:
         return b"\n" in torn
     start = torn.find(_GZIP_MAGIC, 1)
@@ -285,16 +280,12 @@ def _has_rows(torn: bytes, *, packed: bool) -> bool:
 class WholeLines:
     """The complete lines of one file, without their newlines.
 
-    In a plain file, text with a zero byte (a power cut leaves runs of them) is not a line. In a gzip file a damaged
-    member is left out completely, because no checksum covers a part of it; if the last one is only truncated, its
-    lines before the end are used.
-
-    Args:
-        path: The file, plain or gzip; it may be missing, and then has no lines.
+    In a plain file, text with a zero byte (power cuts leave runs of them) is no line. In gzip a damaged member is
+    dropped whole, since no checksum covers a part; a truncated last one keeps its lines.
 
     Attributes:
-        lost_bytes: Bytes of the file outside complete lines; known after all lines were read.
-        lost_within: Whether there are lines after lost bytes.
+        lost_bytes: Outside complete lines; known after reading.
+        lost_within: Lines follow lost bytes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -315,7 +306,6 @@ class WholeLines:
                     yield from self._complete([raw])
 
     def _complete(self, raw_lines: list[bytes]) -> Iterator[bytes]:
-        """Yield the complete lines of *raw_lines*, without their ends."""
         for raw in raw_lines:
             if raw.endswith(b"\n") and b"\0" not in raw:
                 self.lost_within = self.lost_bytes > 0
@@ -324,7 +314,6 @@ class WholeLines:
                 self.lost_bytes += len(raw)
 
     def _packed(self, data: mmap.mmap) -> Iterator[bytes]:
-        """Yield the lines of all members, from one complete member to the next."""
         at, rest = 0, b""
         while at < len(data):
             text, end = _member(data, at)
@@ -343,9 +332,9 @@ class WholeLines:
 
 
 def _member(data: bytes | mmap.mmap, start: int) -> tuple[bytes | None, int | None]:
-    """Return the text of the gzip member at *start* and its end.
+    """Return a gzip member's text and end.
 
-    The end is None if it has none; the text is None if it is damaged, and not only truncated.
+    End None: it has none; text None: damaged, not only truncated.
     """
     inflate, at, parts = zlib.decompressobj(GZIP_FORMAT), start, []
     try:
@@ -359,23 +348,18 @@ def _member(data: bytes | mmap.mmap, start: int) -> tuple[bytes | None, int | No
 
 
 def lines_of_file(path: Path) -> Iterator[bytes]:
-    """Yield the complete lines of the file at *path* or of its twin; none if neither exists."""
+    """Of the file or its twin."""
     present = existing(path)
     return iter(WholeLines(present)) if present else iter(())
 
 
 def gzip_member(raw: bytes | bytearray) -> bytes:
-    """Return *raw* as one gzip member without time or name: equal input gives equal bytes."""
+    """Without time or name: equal input, equal bytes."""
     return zlib.compress(raw, GZIP_LEVEL, GZIP_FORMAT)
 
 
 class LineWriter:
-    """Writes lines to an open file, plain or as gzip members.
-
-    Args:
-        stream: The file.
-        packed: Whether to compress them.
-    """
+    """Writes lines to an open file, plain or as gzip members."""
 
     def __init__(self, stream: BinaryIO, *, packed: bool) -> None:
         self._stream = stream
@@ -383,13 +367,11 @@ class LineWriter:
         self._held = bytearray()
 
     def add(self, lines: bytes) -> None:
-        """Add complete lines with their ends."""
         self._held += lines
         if len(self._held) >= FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Write the lines added so far."""
         if self._held:
             self._stream.write(gzip_member(self._held) if self._packed else self._held)
             self._held.clear()
@@ -397,7 +379,7 @@ class LineWriter:
 
 @contextmanager
 def line_writer(path: Path) -> Iterator[LineWriter]:
-    """Yield a writer of the lines of *path*, compressed by its name; the complete file exists when the block ends."""
+    """The complete file appears when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as unfinished, unfinished.open("wb") as stream:
         writer = LineWriter(stream, packed=path.suffix == PACKED)
@@ -406,7 +388,7 @@ def line_writer(path: Path) -> Iterator[LineWriter]:
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> None:
-    """Write *lines*, without their ends, to *path* and remove its compressed or uncompressed twin."""
+    """Remove the twin."""
     with line_writer(path) as writer:
         for line in lines:
             writer.add(line + b"\n")

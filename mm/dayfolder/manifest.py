@@ -23,7 +23,7 @@ _UNFINISHED = (UNFINISHED, ".tmp")  # the second one was used by older versions
 
 
 class Contents(NamedTuple):
-    """Number of data rows of a file, and the ids of its first and last row if it has ids."""
+    """Data rows of a file, and first and last row's ids, if any."""
 
     rows: int
     first_id: int | None = None
@@ -53,7 +53,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def read_manifest(folder: DayFolder) -> Manifest | None:
-    """Return the manifest of *folder*, or None without one; raises BrokenFile if it cannot be read."""
+    """None without one; BrokenFile if unreadable."""
     if not folder.manifest.is_file():
         return None
     try:
@@ -73,8 +73,8 @@ def write_manifest(
 ) -> Manifest:
     """Read every file of *folder*, write its sealed manifest, and return it.
 
-    Files in *known* are only hashed, and files in *hashes* are not read for that. *forced* forces the manifest, before
-    its rename, and the files in it to the disk.
+    *known* files are only hashed, *hashes* not even read. *forced* forces the manifest, before its rename, and its
+    files to disk.
     """
     files = [file_entry(folder, path, known.get(path), hashes.get(path)) for path in day_files(folder)]
     manifest = Manifest(SCHEMA_VERSION, folder.symbol, folder.day, True, list(runs), files)
@@ -107,10 +107,9 @@ def note_manifest(
     written: Sequence[tuple[Path, int, int, str | None]],
     forced: Callable[[Path], None] = fsync_path,
 ) -> None:
-    """Write an unsealed manifest of the data *written* so far: path, rows, bytes, hash.
+    """Write an unsealed manifest of what is *written*: path, rows, bytes, hash.
 
-    The next start need not read it again. If a hash is missing, or there is no space, the manifest is not changed.
-    *forced* is as in `write_manifest`.
+    The next start need not read it again. Without a hash or space the manifest stays.
     """
     files = [FileEntry(folder.relative(path), rows, size, sha) for path, rows, size, sha in written if sha]
     if len(files) == len(written):
@@ -121,7 +120,7 @@ def note_manifest(
 def proved_tails(folder: DayFolder) -> "dict[Path, FileTail]":
     """Return the tails of the row files that are verified by hashes of the manifest, sealed or not.
 
-    Files that have grown since are verified up to there; files that do not match are left out.
+    Grown files are verified up to there; mismatching ones are left out.
     """
 
     manifest, tails = read_manifest(folder), {}
@@ -142,9 +141,9 @@ def day_files(folder: DayFolder) -> list[Path]:
 
 
 def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha256: str | None = None) -> FileEntry:
-    """Return the manifest's entry of *path*; raises BrokenFile if its ids cannot be read.
+    """Return *path*'s entry; BrokenFile if its ids cannot be read.
 
-    It is read from the disk, except *known* rows and ids, and a given hash.
+    Read from disk, except *known* rows and ids, and a given hash.
     """
     size = path.stat().st_size
     rows, first_id, last_id = known or contents(folder, path)
@@ -152,7 +151,7 @@ def file_entry(folder: DayFolder, path: Path, known: Contents | None = None, sha
 
 
 def contents(folder: DayFolder, path: Path, tail: "FileTail | None" = None) -> Contents:
-    """Return the contents of *path*, read if its *tail* is unknown; raises BrokenFile if its ids cannot be read."""
+    """Read if *tail* is unknown; BrokenFile if ids cannot be read."""
     try:
         return _contents(folder, path, tail)
     except (ValueError, LookupError, msgspec.MsgspecError) as error:
@@ -193,7 +192,6 @@ def _contents(folder: DayFolder, path: Path, tail: "FileTail | None") -> Content
 
 
 def _id_column(folder: DayFolder, path: Path) -> str | None:
-    """Return the column of a file's ids."""
     if snapshot_event_id(path) is not None:
         return "lastUpdateId"
     columns = {folder.frames.name: "last_update_id", folder.trades.name: "trade_id", folder.events.name: "event_id"}
@@ -205,12 +203,11 @@ def _cells(line: bytes) -> list[str]:
 
 
 def is_unfinished(path: Path) -> bool:
-    """Return True if *path* is a temporary name of an unfinished file."""
     return path.name.endswith(_UNFINISHED) and path.is_file()
 
 
 def is_passing(name: str) -> bool:
-    """Return whether a file is not part of the day's data: a lock, a health file, a temporary name."""
+    """Return whether a file is no data: a lock, a health file, a temporary name."""
     return name.endswith((".lock", *_UNFINISHED)) or (name.startswith("health") and name.endswith(".json"))
 
 

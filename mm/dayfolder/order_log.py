@@ -1,10 +1,10 @@
 """The order log of a day: every order of the market, in columns.
 
 A log is Parquet (zstd), ten whole numbers a row, named by `ORDER_COLUMNS` and described in
-``mm.sim.matching.order_log``; an older one is the same table as CSV in gzip. `OrderLog` reads both.
+``mm.sim.matching.order_log``; an older one is the same as CSV in gzip.
 
-``order_id`` is the number of the order's joining of its queue: ascending, new after a change of price or where the
-venue takes the place away, kept by an order that only shrinks. Who was ahead is then one comparison.
+``order_id`` numbers the order's joining of its queue: ascending, new after a price change or where the venue takes the
+place away, kept when it only shrinks. Who was ahead is one comparison.
 """
 
 import gzip
@@ -52,9 +52,8 @@ class OrderLog:
     """The order log of a file, read when its columns are first used.
 
     Attributes:
-        path: The file.
-        spans: The [begin_us, end_us) that it covers; None for all of it.
-        steps: Its tick and lot; None in an older log, where they are those of the day's instrument.
+        spans: Covered [begin_us, end_us); None: everything.
+        steps: None in an older log: the instrument's.
     """
 
     def __init__(self, path: Path, spans: Sequence[tuple[int, int]] | None, steps: Steps | None) -> None:
@@ -62,7 +61,7 @@ class OrderLog:
 
     @classmethod
     def open(cls, path: Path) -> "OrderLog":
-        """Return the log at *path*; raises BrokenFile if it is none."""
+        """Raises BrokenFile."""
         if path.name.endswith(PACKED):
             return cls(path, None, None)
         with _parquet(path) as file:
@@ -73,26 +72,23 @@ class OrderLog:
 
     @cached_property
     def columns(self) -> "dict[str, Ints]":
-        """Every row, by the name of the column."""
         parts = list(self.blocks())
         empty = np.empty(0, np.int64)
         return {name: np.concatenate([empty, *(part[name] for part in parts)]) for name in ORDER_COLUMNS}
 
     def blocks(self, names: Sequence[str] = ORDER_COLUMNS) -> "Iterator[dict[str, Ints]]":
-        """Yield the rows in parts of up to some 260,000, the columns *names* of each; the memory is that of a part.
+        """Yield parts of up to some 260,000 rows; memory is one part's.
 
         Raises:
-            BrokenFile: With the row, if one is not ten whole numbers, or if the compression is damaged.
+            BrokenFile: With the row, if it is not ten whole numbers, or the compression is damaged.
         """
         tables = _csv_tables(self.path) if self.path.name.endswith(PACKED) else _parquet_tables(self.path, names)
         for table in tables:
             yield {name: table.column(name).to_numpy() for name in names}
 
     def changes(self, names: Sequence[str]) -> "Iterator[list[Ints]]":
-        """Yield the columns *names*, the first the kind, in parts that end with a LEVEL row: no change is cut from it.
-
-        Raises:
-            BrokenFile: As `blocks`.
+        """Yield columns, the kind first, in parts that end with a LEVEL row, so that no change is cut; raises as
+        `blocks`.
         """
         held: list[Ints] = []
         for part in self.blocks(names):
@@ -109,13 +105,11 @@ class OrderLog:
 
 
 class OrderLogWriter:
-    """Writes the order log of a day: `add` its rows in order, then leave the context.
+    """Writes a day's order log: `add` rows in order, then leave the context.
 
     Args:
-        path: The file, which must not exist.
-        spans: As in `OrderLog`; may be set until the end of the context.
-        steps: As in `OrderLog`.
-        compression: ``zstd``, or another one for a temporary file.
+        spans: May be set until the context ends.
+        compression: ``zstd``, or another for a temporary file.
     """
 
     def __init__(
@@ -159,18 +153,16 @@ class OrderLogWriter:
             self._file.close()
 
     def discard(self) -> None:
-        """Close a file that is not needed any more."""
         try:
             self._writer.close()
         finally:
             self._file.close()
 
     def add(self, rows: "Ints") -> None:
-        """Write the next rows: int64[n, 10]."""
+        """int64[n, 10]."""
         self.add_columns(dict(zip(ORDER_COLUMNS, rows.T, strict=True)))
 
     def add_columns(self, columns: "Mapping[str, Ints]") -> None:
-        """Write the next rows, by the name of the column."""
         self._waiting.append(columns)
         self._rows += len(columns["us"])
         if self._rows >= self._rows_at_once:
@@ -184,7 +176,7 @@ class OrderLogWriter:
 
 
 def write_order_log(path: Path, rows: Iterable[Sequence[int]], steps: Steps | None = None) -> None:
-    """Write a whole order log to *path*, which must not exist."""
+    """*path* must not exist."""
     every = iter(rows)
     with OrderLogWriter(path, steps=steps) as log:
         while part := list(islice(every, _LISTED)):
@@ -192,7 +184,7 @@ def write_order_log(path: Path, rows: Iterable[Sequence[int]], steps: Steps | No
 
 
 def fifo_text(executed: int, first: int) -> str:
-    """Return a sentence on the share of executed lots whose order was first in its queue; empty without any."""
+    """Return a sentence on the share of first-in-queue executed lots, or empty text."""
     if not executed:
         return ""
     share = f"{100 * first / executed:.2f} % of the executed lots were of the first order in its queue"
@@ -205,7 +197,7 @@ def fifo_text(executed: int, first: int) -> str:
 
 
 def fifo_of(path: Path) -> tuple[int, int]:
-    """Return the executed lots of displayed orders in the log at *path*, and those of the first in its queue."""
+    """Return executed lots of displayed orders, and of the first in its queue."""
     from mm.dayfolder._orders import OrderBook
 
     book = OrderBook()
@@ -270,7 +262,6 @@ def _parquet_tables(path: Path, names: Sequence[str]) -> Iterator[Any]:
 
 
 def _csv_tables(path: Path) -> Iterator[Any]:
-    """Yield the parts of a log in CSV."""
     convert = pa_csv.ConvertOptions(column_types=dict.fromkeys(ORDER_COLUMNS, pa.int64()), null_values=[])
     read = pa_csv.ReadOptions(column_names=list(ORDER_COLUMNS), use_threads=False)
     row = 1
@@ -292,7 +283,6 @@ def _csv_tables(path: Path) -> Iterator[Any]:
 
 
 def _bad_row(piece: bytes) -> tuple[int, str]:
-    """Return index and text of the first row that is not ten whole numbers."""
     for at, line in enumerate(piece.split(b"\n")):
         cells = line.split(b",")
         if len(cells) != len(ORDER_COLUMNS) or not all(cell.lstrip(b"-").isdigit() for cell in cells):

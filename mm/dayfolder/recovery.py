@@ -1,4 +1,4 @@
-"""The state left by earlier runs of a day: counters, missing trades, and tails torn by a crash."""
+"""What earlier runs of a day left: counters, missing trades, torn tails."""
 
 import csv
 import errno
@@ -44,20 +44,18 @@ class RecoveredState:
     """The state of a day folder before a run.
 
     Attributes:
-        next_event_id: The first free event id, after that of an orphaned snapshot.
-        epoch_id: The last opened epoch, 0 if there was none.
-        runs: The runs of the day, in order.
-        open_runs: Runs that neither stopped nor were recovered: they crashed.
-        last_diff_id: Last update id of the recorded diffs; the last row may be a stale one. Without diffs, that of the
-            last snapshot or frame; also that of the last snapshot if the ids were reset with it.
-        last_diff_us: When it was received, µs; 0 if there is none.
-        last_diff_sent: When the exchange sent it, ms or µs; when it was received if that is not known.
-        last_trade_sent: When the exchange sent it, ms; when it was received if that is not known.
-        trade_holes: Missing trades that were not filled.
-        knobs: Knobs of the last run, as written by it; empty if there was none.
-        exchange_units: Units (``ms``, ``us``) of the exchange's stamps so far.
-        lost: Files with a torn tail, and its bytes. It has not been cut: the ledger must report it first.
-        tails: The tail of each file with complete content.
+        next_event_id: First free, after an orphaned snapshot's.
+        epoch_id: 0 if none was opened.
+        open_runs: Neither stopped nor recovered: they crashed.
+        last_diff_id: Last update id in the diffs, perhaps of a stale row. Without diffs, of the last snapshot or frame;
+            also of the last snapshot if it reset the ids.
+        last_diff_us: 0 without one.
+        last_diff_sent: By the exchange, ms or µs; else the arrival.
+        last_trade_sent: By the exchange, ms; else the arrival.
+        knobs: Of the last run.
+        exchange_units: ``ms``, ``us``.
+        lost: Bytes of torn tails, not cut yet: the ledger must report them first.
+        tails: Of files with complete content.
     """
 
     next_seq: int = 1
@@ -79,12 +77,12 @@ class RecoveredState:
 
 
 def recover(folder: DayFolder) -> RecoveredState:
-    """Remove data that never reached the ledger, and return the state of *folder*; torn tails are found, not cut.
+    """Remove what never reached the ledger, and return the state; torn tails are not cut.
 
-    A snapshot without its ledger row, or under a temporary name, is removed; its id is not used again.
+    A snapshot without ledger row, or with a temporary name, is removed; its id is not reused.
 
     Raises:
-        BrokenFile: If the files cannot be continued; then nothing is removed.
+        BrokenFile: If the files cannot be continued; nothing is removed then.
     """
     for path in folder.streams():
         require_appendable(path)
@@ -126,7 +124,7 @@ def recover(folder: DayFolder) -> RecoveredState:
 
 
 def require_ledger(folder: DayFolder) -> None:
-    """Raise BrokenFile if there are rows, but no run in the ledger: it was lost, or truncated."""
+    """Rows without a run in the ledger mean that it was lost or truncated: BrokenFile."""
     if not runs_of(folder):
         for path in folder.streams()[1:]:
             if path.is_file() and len(first_lines(path)) > (path.suffix != PACKED):
@@ -134,7 +132,7 @@ def require_ledger(folder: DayFolder) -> None:
 
 
 def require_sealable(folder: DayFolder, earlier: RecoveredState) -> None:
-    """Raise BrokenFile if first or last ids of a file cannot be read: no later run could seal the day."""
+    """BrokenFile if a file's first or last ids are unreadable: no later run could seal the day."""
     for path, tail in earlier.tails.items():
         contents(folder, path, tail)
     for path in folder.snapshots.glob("*.csv"):
@@ -142,7 +140,7 @@ def require_sealable(folder: DayFolder, earlier: RecoveredState) -> None:
 
 
 def runs_of(folder: DayFolder) -> frozenset[str]:
-    """Return the runs in the ledger, including those in a torn row."""
+    """Torn rows count too."""
     if not folder.events.exists():
         return frozenset()
     with folder.events.open("rb") as stream:
@@ -151,7 +149,6 @@ def runs_of(folder: DayFolder) -> frozenset[str]:
 
 
 def _sweep(folder: DayFolder, view: LedgerView) -> list[int]:
-    """Remove unfinished files, and snapshots without an event; return the ids of all removed snapshots."""
     ids = []
     for path in filter(is_unfinished, sorted(folder.path.rglob("*"))):
         path.unlink()
@@ -172,7 +169,6 @@ def _last_seq(folder: DayFolder, path: Path, tail: FileTail) -> int:
 
 
 def _last_cell(path: Path, tail: FileTail, at: int) -> int | None:
-    """Return a whole number from the last row; its column is before any quoted one."""
     return _cell(path, tail.last, at) if tail.lines > 1 else None
 
 
@@ -184,9 +180,9 @@ def _cell(path: Path, row: bytes, at: int) -> int:
 
 
 def _last_diff(tail: FileTail, view: LedgerView) -> dict[str, Any]:
-    """Return the last depth message, or in its place the last snapshot, under the same names.
+    """Return the last depth message, or the last snapshot under the same names.
 
-    The snapshot is used if there is no message, or if it came after it, with reset ids.
+    The snapshot counts if there is no message, or it came later with reset ids.
     """
     diff = msgspec.json.decode(tail.last, type=dict[str, Any]) if tail.lines else {}
     for event in view.of_kind("snapshot_loaded")[-1:]:
@@ -197,7 +193,7 @@ def _last_diff(tail: FileTail, view: LedgerView) -> dict[str, Any]:
 
 
 def _reached(last_diff_id: int | None, frames: FileTail) -> int | None:
-    """Return the last id of the diffs, or that of the last frame if it is higher and the ids were not reset since."""
+    """The last frame counts if higher, unless ids were reset since."""
     head, last = frames.head[:1], frames.last.rpartition(b",")[2]
     if last_diff_id is None or not head or not head[0].endswith(b",last_update_id") or not last.isdigit():
         return last_diff_id
@@ -237,13 +233,13 @@ def read_schema(folder: DayFolder) -> _SchemaRead:
 
 
 def venue_of(folder: DayFolder, knobs: Mapping[str, Any]) -> str:
-    """Return the market of a day: from its schema, else from the *knobs* of its first run; Spot without either."""
+    """From the schema, else the first run's *knobs*, else Spot."""
     named = read_schema(folder).venue
     return named or (USDM if knobs.get("market") == "usdm" else SPOT)
 
 
 def venue_in(folder: DayFolder, view: LedgerView) -> str:
-    """Return the market of a day for a reader that reports a broken ``schema.json`` elsewhere, as if it had none."""
+    """As if without ``schema.json`` if it is broken, which another check reports."""
     knobs = {"market": view.knob("market", None)}
     try:
         return venue_of(folder, knobs)
@@ -252,7 +248,7 @@ def venue_in(folder: DayFolder, view: LedgerView) -> str:
 
 
 def damage_of(error: Exception) -> str | None:
-    """Return why a day cannot be continued, if *error*, raised while opening a writer, means damaged files.
+    """Return the damage behind *error* of opening a writer.
 
     None for other errors: a wrong knob, a lock, no space.
     """
@@ -269,7 +265,7 @@ _BAD_FILES = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.ELO
 
 
 def set_aside(folder: DayFolder) -> Path:
-    """Move *folder*, which must not be in use, to a new place below ``damaged``, and return the new path."""
+    """Move *folder*, not in use, below ``damaged``."""
     for count in itertools.count(1):
         name = folder.day if count == 1 else f"{folder.day}_{count}"
         place = folder.root / DAMAGED / folder.symbol / name
@@ -285,7 +281,7 @@ _Rows = Iterable[Mapping[str, str]]
 
 
 def last_streamed_id(rows: _Rows) -> int | None:
-    """Return the id of the last trade that is not from REST: rows from REST are in order of arrival."""
+    """Rows from REST are in order of arrival."""
     last = None
     for row in rows:
         if row["source"] != "rest":
@@ -296,12 +292,12 @@ def last_streamed_id(rows: _Rows) -> int | None:
 def open_holes(
     events: Iterable[tuple[str, Details]], last_id: int | None, first_id: int | None = None
 ) -> tuple[MissingIds, ...]:
-    """Return the missing trades reported by a ledger that were not filled; *events* are types and details.
+    """Return reported missing trades that were not filled; *events* are types and details.
 
-    Those after *last_id*, the last trade of the stream, were reported before a crash lost the rows after them: they are
-    part of the gap that the next trade will reveal, and only of that. If a crash lost the rows on both sides of
-    a gap, so that it does not reach up to *first_id*, the day's first trade, it is not part of the day: filling it
-    would leave a gap after it that no event reports.
+    Those after *last_id*, the stream's last trade, were reported before a crash lost the rows after them: they belong
+    to the gap that the next trade will reveal, and only to it. If a crash lost the rows on both sides of a gap, so that
+    it does not reach *first_id*, the day's first trade, it is no part of the day: filling it would leave a gap that no
+    event reports.
     """
     holes: list[MissingIds] = []
     least = 0 if first_id is None else first_id - 1
@@ -320,8 +316,7 @@ def open_holes(
 def still_open(holes: Sequence[MissingIds], rows: _Rows, *, aggregates: bool) -> tuple[MissingIds, ...]:
     """Return the parts of *holes* that no row from REST in the trades file fills.
 
-    A killed run may not have reported the last rows. *aggregates*: whether the ids of the gaps are those of
-    aggregates.
+    A killed run may not have reported the last rows. *aggregates*: gaps' ids number aggregates.
     """
     if not holes:
         return ()

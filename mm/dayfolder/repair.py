@@ -1,8 +1,8 @@
 """Repairs a damaged day: keeps every complete row, rebuilds the frames from the raw messages, and reports the changes.
 
-The work is done on a copy of the day, which is checked before anything is moved. Then its files replace the others,
-one rename each, the manifest last: if killed in between, the day is not sealed, and the next repair completes it. No
-row gets another number. A complete row that no longer fits into its file is moved raw to the quarantine.
+A copy of the day is repaired and checked before its files replace the others, one rename each, the manifest last: if
+killed in between, the day is not sealed, and the next repair completes it. Rows keep their numbers. A complete row that
+no longer fits its file goes raw to the quarantine.
 """
 
 import filecmp
@@ -54,15 +54,13 @@ def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
     """Repair *folder*; a sound day is not changed.
 
     Args:
-        folder: The day.
-        run_id: Name of the repair in the ledger; must be new to the day.
-        at_us: The current time, µs.
+        run_id: New to the day.
 
     Raises:
         MissingDay: If there is no such folder.
         TryLater: If the day is being written.
         RunExists: If the day has a run with this id.
-        OSError: If there is no space for the copy; then the day is unchanged.
+        OSError: Without space for the copy; the day is unchanged.
     """
     day_folder(folder.root, folder.symbol, folder.day)  # it must exist
     place = target_of(folder.path)
@@ -83,7 +81,7 @@ def repair_day(folder: DayFolder, run_id: str, at_us: int) -> Repaired:
 
 
 def _publish(work: DayFolder, folder: DayFolder) -> None:
-    """Move the files of *work* to the places of those of *folder*, the ledger and the manifest last."""
+    """Ledger and manifest come last."""
     try:
         unseal(folder)
     except BrokenFile:  # an unreadable one does not seal the day
@@ -105,14 +103,7 @@ _TRADE_ID_COLUMN = TRADE_COLUMNS.index("trade_id")
 
 
 class DayRepair:
-    """Repairs the copy of one day.
-
-    Args:
-        folder: The copy, not used by anything else.
-        run_id: Name of the repair in the ledger.
-        at_us: The current time, µs.
-        before: The check before it.
-    """
+    """Repairs the copy of one day."""
 
     def __init__(self, folder: DayFolder, run_id: str, at_us: int, before: CheckReport) -> None:
         self._folder = folder
@@ -127,7 +118,7 @@ class DayRepair:
         self._entries = self._read_entries()
 
     def repair(self) -> list[str]:
-        """Return the changes, as text; empty if there was nothing to do."""
+        """Return the changes, as text."""
         folder = self._folder
         for path in folder.streams():
             self._salvage(path)
@@ -153,7 +144,6 @@ class DayRepair:
         return self._done
 
     def _read_entries(self) -> dict[str, FileEntry]:
-        """Return the entries of the sealed manifest; an unreadable one is removed, to be rewritten."""
         folder = self._folder
         if folder.schema.is_file():
             try:
@@ -173,7 +163,6 @@ class DayRepair:
         return RowOrder(path, findings, self._folder.day, view.runs, view.runs_with("clock_step"))
 
     def _salvage(self, path: Path) -> None:
-        """Rewrite a damaged file with its complete rows."""
         existing_path = existing(path)
         if existing_path is None:
             return
@@ -205,7 +194,7 @@ class DayRepair:
             self._done.append(f"{name}: {bad:,} rows that cannot be read are in quarantine")
 
     def _note_shorter(self, path: Path) -> None:
-        """Report a file that has lost rows, detected only by its size, which is smaller than when it was sealed."""
+        """Only its size, smaller than when sealed, shows the loss."""
         name = self._folder.relative(path)
         entry = self._entries.get(name)
         size = path.stat().st_size if path.is_file() else 0
@@ -215,7 +204,6 @@ class DayRepair:
             self._done.append(f"{name}: {entry.bytes - size:,} bytes are missing")
 
     def _write_gaps(self) -> None:
-        """Rewrite the gaps file from the ledger, which it repeats, if a row is missing."""
         folder = self._folder
         view = LedgerView.of(folder, DefectList(folder))
         lines = list(lines_of_file(folder.gaps))
@@ -235,7 +223,7 @@ class DayRepair:
             self._done.append(f"gaps: {len(missing):,} rows written again from the ledger")
 
     def _take_from_quarantine(self) -> None:
-        """Move messages that can be parsed now from the quarantine to their files, with their numbers."""
+        """They keep their numbers."""
         folder = self._folder
         view = LedgerView.of(folder, DefectList(folder))
         if existing(folder.quarantine) is None:
@@ -257,7 +245,7 @@ class DayRepair:
         self._done.append(f"quarantine: {len(taken):,} messages that can be read now are in their files")
 
     def _merge(self, path: Path, rows: list[Reread]) -> None:
-        """Merge *rows* into those of *path*; a trade only if its id is between those around it."""
+        """A trade only if its id is between its neighbours'."""
         packed, waiting = path == self._folder.diffs, sorted(rows, key=lambda row: row.seq)
 
         def merged() -> Iterator[bytes]:
@@ -280,7 +268,6 @@ class DayRepair:
         self._written.add(path)
 
     def _frames(self, view: LedgerView, findings: DefectList) -> None:
-        """Write the frames that result from the books, and report missing update ids that are not in the ledger."""
         folder = self._folder
         order = self._order(folder.diffs, view)
         made = write_frames(folder, view, DayGrids.of(folder, view, findings), order, self._damage.dropped)
@@ -290,7 +277,6 @@ class DayRepair:
         self._note("gap", made.undeclared + self._cut_off("gap", folder.diffs, made.last_id, view))
 
     def _trades(self, view: LedgerView, findings: DefectList) -> None:
-        """Report missing trade ids that are not in the ledger."""
         folder = self._folder
         source = FileRows(CheckedLines(folder.trades, findings, 0), self._order(folder.trades, view))
         holes = check_trades(view, DayGrids(), findings, source, TradeRange())
@@ -302,7 +288,7 @@ class DayRepair:
         self._note("trade_gap", gaps + self._cut_off("trade_gap", folder.trades, last, view))
 
     def _cut_off(self, kind: str, path: Path, last: int | None, view: LedgerView) -> list[MissingIds]:
-        """Return the last ids that are in the manifest and that the file has lost."""
+        """Return the last ids, known from the manifest, that the file lost."""
         entry = self._entries.get(self._folder.relative(path))
         known = entry.last_id if entry else None
         if known is None or (last is not None and last >= known) or view.holes(kind).covers(known, known):

@@ -1,8 +1,7 @@
 """The part of a repair that changes the ledger: its own run, the lost end of a ledger, snapshots without an event.
 
-All files share one counter, so the numbers without a row are those of the lost events, in order: number and event id of
-each are known. The gaps file repeats some of them completely, a snapshot's name and rows determine the event that
-loaded it, and the others are written as lost.
+All files share a counter, so numbers without a row are the lost events', in order: number and event id are known. The
+gaps file repeats some completely, a snapshot's name and rows determine its event; others are written as lost.
 """
 
 from bisect import bisect_left
@@ -28,10 +27,10 @@ _TRADE_CELLS = tuple(map(TRADE_COLUMNS.index, ("recv_seq", "run_id", "recv_time_
 
 
 def restore_events(folder: DayFolder) -> int:
-    """Write the events that are lost at the end of the ledger, and return their number.
+    """Write the events lost at the ledger's end; return their number.
 
-    Nothing is written if the numbers are inconsistent: there are rows of another run after it, depth messages were not
-    kept, or a snapshot or a gap has a number or an id that none of the lost events can have had.
+    Nothing is written if numbers are inconsistent: another run's rows follow, depth messages were not kept, or a
+    snapshot or gap has a number or id that no lost event can have.
     """
     events = LedgerView.of(folder, DefectList(folder)).events
     if not events or existing(folder.diffs) is None:
@@ -72,7 +71,7 @@ def restore_events(folder: DayFolder) -> int:
 
 
 def _rows(folder: DayFolder, run_id: str) -> Iterator[PackedRow]:
-    """Yield the rows of the files that share the counter with the ledger; quarantined ones as rows of *run_id*."""
+    """Quarantined rows count as *run_id*'s."""
     yield from map(PACKED_ROW.decode, lines_of_file(folder.diffs))
     for line in islice(lines_of_file(folder.trades), 1, None):
         seq, run, us = (line.split(b",")[cell] for cell in _TRADE_CELLS)
@@ -82,14 +81,13 @@ def _rows(folder: DayFolder, run_id: str) -> Iterator[PackedRow]:
 
 
 def _last_update_id(path: Path) -> int:
-    """Return the update id of a snapshot, from its last row; 0 if it has none."""
     (last,) = deque(lines_of_file(path), 1) or (b"",)
     cell = last.rsplit(b",", 1)[-1]
     return int(cell) if cell.isdigit() else 0
 
 
 def remove_orphans(folder: DayFolder) -> list[str]:
-    """Remove the snapshots that no event has loaded, as the next start of a recorder does; return their names."""
+    """Remove snapshots that no event loaded, as a recorder's next start does."""
     loaded, removed = LedgerView.of(folder, DefectList(folder)).loaded_names, []
     for path in sorted(folder.snapshots.glob("*")):
         if path.name.removesuffix(PACKED) not in loaded:
@@ -103,11 +101,11 @@ class Damage:
     """The damage found in a day.
 
     Attributes:
-        dropped: Complete rows that no longer fit into their file.
-        lost: Bytes removed from each file, and whether there were good rows after them.
-        gaps: Missing ids that the ledger did not report, by the type of their event.
-        altered: Files whose bytes differ from the sealed ones, for an unknown reason.
-        untraced: Lost rows without any other trace.
+        dropped: Rows that no longer fit their file.
+        lost: Bytes removed per file, and whether good rows followed.
+        gaps: Unreported missing ids, by event type.
+        altered: Files changed since sealing, for unknown reasons.
+        untraced: Lost rows without another trace.
     """
 
     dropped: Dropped
@@ -119,15 +117,13 @@ class Damage:
 
     @property
     def found(self) -> bool:
-        """Whether there is any damage for the ledger, except altered files."""
         return bool(self.lost or self.gaps or self.reread or self.dropped.count)
 
 
 def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> list[str]:
-    """Write the run of a repair and seal the day; return the changes other than the damage.
+    """Write the repair's run and seal the day; return changes beside the damage.
 
-    Its rows have the time of the day's last message, so that they stay among the day's own; the time of the repair is
-    in `run_start`.
+    Rows have the time of the day's last message, to stay among the day's own; `run_start` has the real time.
     """
     last_us = _last_us(folder)
     diffs = existing(folder.diffs) is not None
@@ -159,12 +155,10 @@ def write_ledger(folder: DayFolder, run_id: str, at_us: int, damage: Damage) -> 
 
 
 def _last_us(folder: DayFolder) -> int:
-    """Return the latest arrival in the day, in µs; 0 without any row."""
     return max(_last_of(folder, path) for path in (folder.events, folder.diffs, folder.trades))
 
 
 def _last_of(folder: DayFolder, path: Path) -> int:
-    """Return the arrival of the last row of a file of the day, in µs; 0 if it has none."""
     (last,) = deque(lines_of_file(path), 1) or (b"",)
     if path in (folder.diffs, folder.quarantine):
         return PACKED_ROW.decode(last).recv_us if last else 0

@@ -30,18 +30,13 @@ _SEQ_COLUMN = layout.TRADE_COLUMNS.index("recv_seq")  # as in events and frames
 
 
 class Dropped:
-    """Complete rows that no longer fit into their file; they are stored for the quarantine.
-
-    Args:
-        path: The temporary file for them.
-    """
+    """Complete rows that no longer fit into their file; they are stored for the quarantine."""
 
     def __init__(self, path: Path) -> None:
         self.count = 0
         self._path = path
 
     def add(self, reason: str, line: bytes) -> None:
-        """Keep a row."""
         with self._path.open("ab") as stream:
             stream.write(msgspec.json.encode((reason, line)) + b"\n")
         self.count += 1
@@ -54,10 +49,7 @@ class Dropped:
 
 
 def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
-    """Return the header of a table: its *first_line* if that is a header, even of an older day, else the right one.
-
-    Frames may have any header, because they are rewritten.
-    """
+    """Frames may have any header, because they are rewritten."""
     columns = {
         folder.events: layout.EVENT_COLUMNS,
         folder.gaps: layout.GAP_COLUMNS,
@@ -70,7 +62,7 @@ def head_of(folder: DayFolder, path: Path, first_line: bytes) -> bytes:
 
 
 def valid_row(folder: DayFolder, path: Path, width: int) -> Callable[[bytes], bool]:
-    """Return a function that tests whether a line of *path* is a row: with *width* cells, or a depth message."""
+    """With *width* cells, or a depth message."""
     if path == folder.diffs:
         return _is_diff
     if path in (folder.frames, folder.trades, folder.contract, folder.best):
@@ -105,7 +97,7 @@ def seq_of(line: bytes, *, packed: bool) -> int:
 
 
 def top_n_of(folder: DayFolder) -> int:
-    """Return the levels per side of the day's frames: from their header, else from the schema, else the default."""
+    """From the header, else the schema, else the default."""
     head = next(lines_of_file(folder.frames), b"").decode(errors="replace").split(",")
     return layout.levels_shown(head) or read_schema(folder).top_n or USUAL_TOP_N
 
@@ -137,7 +129,7 @@ class Reread:
     """A quarantined message that can be parsed now.
 
     Attributes:
-        seq: Its `recv_seq`, which is kept.
+        seq: Kept.
     """
 
     stream: str
@@ -151,10 +143,7 @@ class Rereader:
     """Parses quarantined messages of one symbol.
 
     Args:
-        symbol: Upper case.
-        events: The ledger, which determines the run of each message.
-        trade_stream: The day's trade stream, ``trade`` or ``aggTrade``.
-        venue: The market of the day.
+        events: The ledger, which tells each message's run.
     """
 
     def __init__(self, symbol: str, events: Sequence[Event], trade_stream: str, venue: str = layout.SPOT) -> None:
@@ -164,7 +153,7 @@ class Rereader:
         self._runs = [event.at.run_id for event in events]
 
     def read(self, line: bytes) -> Reread | None:
-        """Return the message of a line of the quarantine, or None if it still cannot be parsed, or is not a message."""
+        """None if it still cannot be parsed, or is no message."""
         try:
             row = msgspec.json.decode(line, type=QuarantineRow)
             if row.stream != STREAM:
@@ -177,7 +166,7 @@ class Rereader:
         return self._trade(row, message) if isinstance(message, self._trades) else None
 
     def _run_of(self, seq: int) -> str:
-        """Return the run that assigned *seq*: that of the previous event."""
+        """The previous event's run assigned *seq*."""
         return self._runs[max(bisect_right(self._seqs, seq) - 1, 0)] if self._runs else ""
 
     def _depth(self, row: QuarantineRow, update: DepthUpdate) -> Reread:
@@ -210,9 +199,8 @@ class FramesMade:
     """The result of rebuilding the frames.
 
     Attributes:
-        words: The changes, as text; empty if there are none.
-        undeclared: Missing update ids that the ledger does not report.
-        last_id: The last update id that diffs and snapshots reach; None without any.
+        undeclared: Update ids.
+        last_id: Last update id of diffs and snapshots.
     """
 
     words: str
@@ -221,14 +209,10 @@ class FramesMade:
 
 
 def write_frames(folder: DayFolder, view: LedgerView, grids: DayGrids, order: RowOrder, dropped: Dropped) -> FramesMade:
-    """Rewrite the frames file of *folder*, if it differs from the result of books and depth messages.
+    """Rewrite the frames if books and messages give others.
 
     Args:
-        folder: The day; it has diffs.
-        view: Its ledger.
-        grids: Parses prices.
-        order: Row order of the diffs.
-        dropped: Receives the unexplained frames.
+        dropped: Receives unexplained frames.
     """
     fresh, findings = folder.frames.with_name("frames.csv"), DefectList(folder)
     with line_writer(fresh) as writer:
@@ -240,7 +224,6 @@ def write_frames(folder: DayFolder, view: LedgerView, grids: DayGrids, order: Ro
 
 
 def _replaced(folder: DayFolder, fresh: Path, sink: "_NewFrames") -> str:
-    """Move the *fresh* file to the place of the old one, if they differ; return the changes."""
     old = existing(folder.frames)
     if old and sink.same:
         fresh.unlink()
@@ -267,11 +250,9 @@ class _NewFrames(FrameSink):
 
     @property
     def same(self) -> bool:
-        """Whether the required frames are the existing ones."""
         return self._same_head and not self.made and not self.left_out
 
     def expect(self, wanted: Wanted) -> None:
-        """Write a frame."""
         seq, line = wanted.stamp.recv_seq, wanted.line.encode()
         self._leave_out(seq)
         self.made += self._next is None or self._next != line[:-1]
@@ -280,11 +261,9 @@ class _NewFrames(FrameSink):
         self._writer.add(line)
 
     def finish(self) -> None:
-        """Leave out all remaining frames."""
         self._leave_out(None)
 
     def _leave_out(self, seq: int | None) -> None:
-        """Leave out the old frames before *seq*, or all."""
         while self._next is not None and (seq is None or seq_of(self._next, packed=False) < seq):
             self._dropped.add("a frame without a depth message", self._next)
             self.left_out += 1

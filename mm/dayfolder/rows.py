@@ -1,6 +1,6 @@
 """Rows of a day's files: format them as text, and read them with every cell checked.
 
-The reader checks everything: an invalid row becomes a finding, and reading continues.
+An invalid row becomes a finding, and reading continues.
 """
 
 import re
@@ -28,7 +28,7 @@ Levels = Sequence[Sequence[str]]
 
 
 class DiffRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A line of the diffs file; `T` is only in messages that have it."""
+    """A line of the diffs file; `T` only where messages have it."""
 
     recv_ms: int
     recv_us: int
@@ -43,7 +43,7 @@ class DiffRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Stamp(NamedTuple):
-    """Fields of a depth message for its frame: arrival, number, exchange time `E` (as received) and last id `u`."""
+    """A depth message's fields for its frame: arrival, number, `E` as received, last id `u`."""
 
     recv_us: int
     recv_seq: int
@@ -52,10 +52,9 @@ class Stamp(NamedTuple):
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
-    """One trade; times as received (ms or µs), price and quantity as text of the exchange.
+    """A trade; times as received (ms or µs), price and quantity as the exchange's text.
 
-    `event_time` is None for a trade from REST. `first_id` and `last_id` are the range of ids in an aggregate trade; for
-    a single trade both are its id.
+    `event_time` is None from REST; `first_id` and `last_id` bound an aggregate, and equal a single trade's id.
     """
 
     event_time: int | None
@@ -74,7 +73,7 @@ STREAM, REST = "ws", "rest"
 
 
 def level_cells(bids: Levels, asks: Levels, top_n: int) -> str:
-    """Return the cells of the best *top_n* levels, bid and ask alternating; a missing level is empty."""
+    """Bid and ask alternate; a missing level is empty."""
     levels = zip(_padded(bids, top_n), _padded(asks, top_n), strict=True)
     return ",".join(chain.from_iterable(chain.from_iterable(levels)))
 
@@ -97,7 +96,6 @@ def frame_row(stamp: Stamp, run_id: str, epoch_id: int, cells: str) -> str:
 
 
 def _padded(levels: Levels, top_n: int) -> Levels:
-    """Return exactly *top_n* levels."""
     if len(levels) == top_n:
         return levels
     return [*levels[:top_n], *[("", "")] * (top_n - len(levels))]
@@ -117,10 +115,8 @@ class Defect(msgspec.Struct, frozen=True):
     """One defect and its place.
 
     Attributes:
-        file: Path relative to the day folder.
-        row: Data row, counted from 1; 0 is the header, None the file as a whole.
-        kind: Kind of defect in one word, for programs.
-        message: Description for people, with the values.
+        row: From 1; 0 is the header, None the whole file.
+        kind: One word, for programs.
     """
 
     file: str
@@ -130,12 +126,11 @@ class Defect(msgspec.Struct, frozen=True):
 
     @property
     def place(self) -> str:
-        """The file, with the row if there is one."""
         return self.file if self.row is None else f"{self.file}:{self.row}"
 
 
 class DefectList:
-    """The defects of a day: per kind and file the first hundred, and the number of the others."""
+    """A day's defects: per kind and file the first hundred, and the number of the rest."""
 
     def __init__(self, folder: DayFolder) -> None:
         self.folder = folder
@@ -143,14 +138,12 @@ class DefectList:
         self._count: Counter[tuple[str, str]] = Counter()
 
     def add(self, path: Path, row: int | None, kind: str, message: str) -> None:
-        """Record a defect of *path*."""
         name = self.folder.relative(path)
         self._count[name, kind] += 1
         if self._count[name, kind] <= MOST_OF_A_KIND:
             self._found.append(Defect(name, row, kind, message))
 
     def defects(self) -> list[Defect]:
-        """Return the defects in the order of `add`."""
         more = [
             Defect(name, None, kind, f"{count - MOST_OF_A_KIND} more of this kind")
             for (name, kind), count in self._count.items()
@@ -162,14 +155,9 @@ class DefectList:
 class CheckedLines:
     """The complete lines of a file, plain or gzip, with their row numbers; an incomplete last line is a finding.
 
-    Args:
-        path: The file.
-        findings: Receives the defects.
-        first_row: The number of the first line.
-
     Attributes:
-        blocks: The lines in blocks of complete lines, for readers that take many at once; the first line of the file
-            is a block of its own. Who takes a block counts its rows.
+        blocks: Complete lines in blocks, for readers that take many at once; the first line is a block. Who takes a
+            block counts its rows.
     """
 
     def __init__(self, path: Path, findings: DefectList, first_row: int = 1) -> None:
@@ -188,7 +176,6 @@ class CheckedLines:
         return next(self._rows)
 
     def rows_of(self, block: bytes) -> Iterator[tuple[int, str]]:
-        """Yield the lines of a block with their row numbers."""
         for raw in block[:-1].split(b"\n"):
             self.row += 1
             try:
@@ -200,7 +187,7 @@ class CheckedLines:
                 yield self.row, text
 
     def whole_tail(self) -> FileTail | None:
-        """Return the tail of the file; None if not all its lines were read, or they do not end with a newline."""
+        """None if not all lines were read, or they end without newline."""
         count = self.row - self._first_row + 1
         return known_tail(self.path, count, self.path.stat().st_size) if self._whole else None
 
@@ -232,10 +219,9 @@ def under_header(
     """Return the header of a CSV and its lines with their row numbers.
 
     Args:
-        lines: Lines of the file, from row 0.
-        columns: The expected header.
-        optional: Number of last columns that an older day may lack.
-        findings: Receives a wrong header; then an empty header and no lines are returned.
+        columns: Expected header.
+        optional: Last columns that an older day may lack.
+        findings: Gets a wrong header; then the result is empty.
     """
     head = next(lines, (0, ""))[1].split(",")
     if len(columns) - optional <= len(head) <= len(columns) and head == list(columns[: len(head)]):
@@ -253,10 +239,10 @@ def table(
     findings: DefectList,
     take: Callable[[int, list[list[str]]], bool] = lambda _row, _columns: False,
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a CSV without quoted fields, each as wide as *columns*; arguments as in `under_header`.
+    """Yield rows as wide as *columns*; arguments as in `under_header`.
 
-    Cells that an older day lacks are empty. A row of another width is a finding and is skipped. A block of rows with
-    all columns is first offered to *take*, as the number of its first row and its columns; rows it takes are skipped.
+    Cells that an older day lacks are empty; a row of another width is a finding and skipped. A block with all columns
+    is first offered to *take*, by first row number and columns; rows taken are skipped.
     """
     head, _ = under_header(lines, columns, optional, findings)
     missing = [""] * (len(columns) - len(head))
@@ -276,14 +262,14 @@ def table(
 
 
 def integer(text: str, name: str) -> int:
-    """Return *text* as a whole number; raises ValueError with the name of the column."""
+    """Raises ValueError with the column's name, as the next functions."""
     if text.isdigit() and text.isascii() and len(text) <= _MOST_DIGITS and (number := int(text)) <= _MOST:
         return number
     raise ValueError(f"{name} is {text!r}, not a whole number of 64 bits")
 
 
 def decimal(text: str, name: str) -> str:
-    """Return *text*, which must be a plain decimal below 10¹¹; raises ValueError with the name of the column."""
+    """A plain decimal below 10¹¹."""
     if _DECIMAL.fullmatch(text):
         return text
     raise ValueError(f"{name} is {text!r}, not a plain decimal")
@@ -291,14 +277,14 @@ def decimal(text: str, name: str) -> str:
 
 @lru_cache(maxsize=1 << 16)  # prices and quantities repeat
 def positive(text: str, name: str) -> str:
-    """Return *text*, which must be a plain decimal above zero; raises ValueError with the name of the column."""
+    """A plain decimal above zero."""
     if decimal(text, name).strip("0."):
         return text
     raise ValueError(f"{name} is {text!r}; it must be above 0")
 
 
 def integers(*columns: list[str]) -> list[list[int]]:
-    """Return each of *columns* as whole numbers below 10¹⁸; raises ValueError if one is not."""
+    """Below 10¹⁸."""
     cells = list(chain(*columns))
     if not "".join(cells).isdigit() or max(map(len, cells)) >= _MOST_DIGITS:
         raise ValueError("not only whole numbers")
@@ -306,12 +292,12 @@ def integers(*columns: list[str]) -> list[list[int]]:
 
 
 def number_in(line: bytes, column: int) -> int:
-    """Return the whole number in a *column* of a CSV row, counted from 0; raises ValueError or IndexError."""
+    """*column* counts from 0."""
     return int(line.split(b",", column + 1)[column])
 
 
 def stamp_ms(text: str, name: str) -> int:
-    """Return *text* as an instant in ms; raises ValueError if it is in another unit."""
+    """ValueError for another unit."""
     return checked_stamp_ms(integer(text, name), name)
 
 
@@ -325,26 +311,24 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 
 
 def arrival(seq: str | None, run_id: str, recv_ms: str, recv_us: str | None) -> Arrival:
-    """Return the arrival cells of a CSV row as numbers; raises ValueError.
+    """Raises ValueError.
 
-    An older day has no *recv_us*; the number is -1 if a file has no *seq* (None).
+    An older day lacks *recv_us*; *seq* None is -1.
     """
     millis, number = integer(recv_ms, "recv_time_ms"), -1 if seq is None else integer(seq, "recv_seq")
     return Arrival(number, run_id, millis, integer(recv_us, "recv_time_us") if recv_us else millis * 1000)
 
 
 class RowOrder:
-    """Check that the rows of one file have rising `recv_seq`, known runs and plausible arrival times.
+    """Checks that a file's rows have rising `recv_seq`, known runs and plausible arrivals.
 
     Args:
-        path: The file.
-        findings: Receives the defects.
-        day: The day of the folder; rows arrive within two days of it.
-        runs: The runs in the ledger; None without a ledger.
+        day: Rows arrive within two days of it.
+        runs: In the ledger.
         stepping: Runs in which the clock was set.
 
     Attributes:
-        seqs, rows, stamps: `recv_seq`, number in the file and arrival in µs of each row.
+        seqs, rows, stamps: `recv_seq`, row number and arrival (µs).
     """
 
     def __init__(
@@ -363,7 +347,6 @@ class RowOrder:
         self._latest_us = 0
 
     def check_row(self, row: int, at: Arrival) -> None:
-        """Check one row against the rows before it."""
         self.check_number(row, at.seq, at.recv_us)
         if at.run_id != self._run:
             self._run, self._latest_us = at.run_id, 0
@@ -379,10 +362,7 @@ class RowOrder:
         self._latest_us = max(self._latest_us, at.recv_us)
 
     def take(self, first_row: int, run_id: str, seqs: list[int], stamps: list[int]) -> bool:
-        """Check consecutive rows of one run by their numbers and arrivals in µs; False, and none is taken, if not good.
-
-        Then `check_row` finds which, and what is wrong.
-        """
+        """Check a run's consecutive rows; if not all are good, none is taken, and `check_row` tells which."""
         latest = accumulate(stamps, max, initial=self._latest_us if run_id == self._run else 0)
         good = (
             (self._runs is None or run_id in self._runs)
@@ -400,7 +380,6 @@ class RowOrder:
         return good
 
     def check_number(self, row: int, seq: int, recv_us: int) -> None:
-        """Check only the number of one row."""
         if self.seqs and seq <= self.seqs[-1]:
             self._add(row, "order", f"recv_seq {seq} follows {self.seqs[-1]}; it must increase")
         self.seqs.append(seq)
@@ -420,7 +399,7 @@ class FileRows:
 
 
 def check_numbers(orders: Sequence[RowOrder], findings: DefectList) -> None:
-    """Report each `recv_seq` that two files use for different messages."""
+    """Report each `recv_seq` used twice for different messages."""
     last_seq, last_path = -1, Path()
     for seq, at in merge(*(zip(order.seqs, repeat(n), strict=False) for n, order in enumerate(orders))):
         order = orders[at]

@@ -16,7 +16,7 @@ class AlteredFile(NamedTuple):
     """A file that differs from the sealed manifest.
 
     Attributes:
-        entry: Its entry in the manifest; None if there is none.
+        entry: In the manifest.
     """
 
     path: Path
@@ -25,12 +25,9 @@ class AlteredFile(NamedTuple):
 
 
 def altered(day: DayFolder, verified: VerifiedFiles | None = None) -> list[AlteredFile]:
-    """Return the files of *day* that differ from its manifest; empty if it is not sealed.
+    """Return *day*'s files that differ from its manifest; empty if unsealed; raises BrokenFile.
 
-    Sizes and hashes are compared, once for the same identities of all files if *verified* is given.
-
-    Raises:
-        BrokenFile: If the manifest cannot be read.
+    Sizes and hashes are compared, once per identity of all files if *verified* is given.
     """
     manifest = read_manifest(day)
     if manifest is None or not manifest.sealed:
@@ -55,7 +52,7 @@ def require_sealed(
     damaged: bool = False,
     verified: VerifiedFiles | None = None,
 ) -> list[AlteredFile]:
-    """Return `altered`; raises BrokenFile if there are any, unless *damaged* days are accepted."""
+    """BrokenFile unless there are none, or *damaged* days are accepted."""
     files = altered(folder, verified)
     if files and not damaged:
         path, what, _ = files[0]
@@ -71,7 +68,6 @@ def require_sealed(
 
 
 def _difference(path: Path, entry: FileEntry) -> str:
-    """Return how the bytes of the file at *path* differ from the manifest's *entry*; empty if they do not."""
     size = path.stat().st_size
     if size != entry.bytes:
         return f"it has {size} bytes, and {entry.bytes} in the manifest"
@@ -80,7 +76,7 @@ def _difference(path: Path, entry: FileEntry) -> str:
 
 
 def _claim(folder: DayFolder, manifest: Manifest) -> str | None:
-    """Return the identity of the day while no file is written, added or removed; None if one was written just now."""
+    """None if a file was written just now."""
     base = str(folder.path)
     folders = {os.path.dirname(entry.path) for entry in manifest.files}
     try:
@@ -109,6 +105,5 @@ def differing(folder: DayFolder, manifest: Manifest, files: Iterable[Path]) -> I
 
 
 def _read(folder: DayFolder) -> Iterator[Path]:
-    """Yield the files that readers would use without a manifest."""
     yield from filter(None, map(existing, (*folder.streams(), folder.instrument)))
     yield from (path for path in sorted(folder.snapshots.glob("*")) if not is_passing(path.name))

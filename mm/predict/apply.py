@@ -25,8 +25,7 @@ class PredictedRows(NamedTuple):
     """Consecutive rows of predictions, one for each diff of the tape.
 
     Attributes:
-        recv_us: When the diff was received, µs, int64[rows].
-        values: float64[sides, rows], NaN if a signal is undefined; one side if it predicts one number.
+        values: float64[sides, rows], NaN if a signal is undefined.
     """
 
     recv_us: NDArray[np.int64]
@@ -39,12 +38,10 @@ def predict_over(
     """Yield the predictions over a tape, in pieces.
 
     Args:
-        tape: The tape.
-        artefact: The predictor.
-        others: The feeds of other markets that its signals read, by name.
+        others: Feeds of other markets, by name.
 
     Raises:
-        Mismatch: If symbol or tick are not those of the fit.
+        Mismatch: If symbol or tick are not the fit's.
     """
     artefact.check(tape.symbol, tape.instrument.tick_e8)
     names = artefact.signal_names
@@ -55,14 +52,7 @@ def predict_over(
 def write_predictions(
     path: Path, artefact: Artefact, pieces: Iterable[PredictedRows], about: Mapping[str, Any]
 ) -> tuple[int, int]:
-    """Write predictions as a Parquet file, and return the number of rows and of predicted rows.
-
-    Args:
-        path: The file.
-        artefact: The predictor.
-        pieces: Its predictions, in order.
-        about: JSON values for the metadata of the file.
-    """
+    """Return the number of rows and of predicted rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -86,11 +76,11 @@ def rescore(
 ) -> dict[str, Any]:
     """Return the score of a fitted predictor on other days, against the fitted baselines.
 
-    Its signals may be of *others*, the feeds of other markets.
+    Signals may read *others*, feeds of other markets.
 
     Raises:
         FitError: If there are no samples.
-        Mismatch: If symbol or tick are not those of the fit.
+        Mismatch: If symbol or tick are not the fit's.
     """
     task = task_of(artefact)
     for tape in tapes:

@@ -31,8 +31,7 @@ class Artefact:
     """A fitted predictor.
 
     Attributes:
-        about: The content of ``model.json``.
-        arrays: Arrays of its kernels, by name: ``<head>.w<layer>`` and ``<head>.b<layer>``, or those of a forest.
+        arrays: ``<head>.w<layer>`` and ``<head>.b<layer>``, or a forest's.
     """
 
     about: Mapping[str, Any]
@@ -41,11 +40,7 @@ class Artefact:
 
     @classmethod
     def read(cls, folder: Path) -> "Artefact":
-        """Return the predictor in a folder.
-
-        Raises:
-            BrokenFile: If a file is missing, or was changed.
-        """
+        """Raises BrokenFile if a file is missing or changed."""
         try:
             text, data = (folder / MODEL).read_bytes(), (folder / ARRAYS).read_bytes()
         except OSError as error:
@@ -62,11 +57,8 @@ class Artefact:
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """Names of its input signals.
-
-        Raises:
-            BrokenFile: If it names another predictor.
-            SafetyError: If it names a user's signal whose module is not imported, since a predictor may be foreign.
+        """BrokenFile if it names another predictor, SafetyError for a user's signal whose module is not imported: a
+        predictor may be foreign.
         """
         names: tuple[str, ...] = tuple(self.about["signals"])
         if nested := [name for name in names if FOLDER in name]:
@@ -76,27 +68,23 @@ class Artefact:
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """The sides that it predicts separately; empty if it predicts one number."""
+        """Empty if it predicts one number."""
         return SIDES[: len(self.about["heads"])] if len(self.about["heads"]) > 1 else ()
 
     @property
     def distance_ticks(self) -> float | None:
-        """The default distance of a prediction; None if it has no distance input."""
+        """None without a distance input."""
         distances: Sequence[float] = self.about["distances_ticks"]
         return float(distances[len(distances) // 2]) if distances else None
 
     @property
     def signal_names(self) -> tuple[str, ...]:
-        """The names of its predictions as signals: its folder, followed by a colon and the side if it has sides."""
+        """Its folder, with colon and side if it has sides."""
         name = self.path if FOLDER in self.path else f".{FOLDER}{self.path}"
         return tuple(f"{name}:{side}" for side in self.sides) or (name,)
 
     def predictor(self) -> Predictor:
-        """Return new kernels of this predictor.
-
-        Raises:
-            BrokenFile: If the arrays are invalid.
-        """
+        """New kernels; BrokenFile if the arrays are invalid."""
         about, scaler = self.about, self.about["scaler"]
         try:
             heads = [kernel_of(head, str(place), self.arrays) for place, head in enumerate(about["heads"])]
@@ -106,15 +94,7 @@ class Artefact:
             raise BrokenFile(f"{self.path}: its arrays are not those of a predictor ({error}); fit it again") from error
 
     def check(self, symbol: str | None, tick_e8: int) -> None:
-        """Check that a market is that of the fit.
-
-        Args:
-            symbol: Symbol of the market; None is not checked.
-            tick_e8: Its price step.
-
-        Raises:
-            Mismatch: If symbol or tick differ.
-        """
+        """Mismatch if symbol (unless None) or tick are not the fit's."""
         fitted = self.about["symbol"], e8(self.about["tick"])
         if (symbol or fitted[0], tick_e8) != fitted:
             raise Mismatch(
@@ -123,7 +103,7 @@ class Artefact:
             )
 
     def terms(self, begin_us: int) -> dict[str, Any]:
-        """Return its entry in the summary of a run from *begin_us* on (-1: none); the manifest has its path."""
+        """Its entry in a run's summary (-1: nothing played); the manifest has its path."""
         about = self.about
         return {
             **{name: about[name] for name in ("target", "model", "horizon", "days", "hash", "usable")},
@@ -132,12 +112,12 @@ class Artefact:
         }
 
     def is_in_sample(self, begin_us: int) -> bool:
-        """Return whether it was fitted on data after *begin_us*, so that a run from then on is in-sample."""
+        """A run from *begin_us* on is then in-sample."""
         return int(self.about["train_window"]["end_us"]) > begin_us
 
 
 def signal_of(name: str) -> tuple[Artefact, int]:
-    """Return the predictor of a signal, and the index of its kernel.
+    """Return a signal's predictor and kernel index.
 
     Args:
         name: Its folder, followed by ``:bid`` or ``:ask`` if it predicts both sides.
@@ -186,7 +166,7 @@ def predictor_files(*values: object) -> Iterator[Path]:
 def write(folder: Path, about: Mapping[str, Any], arrays: Arrays) -> dict[str, Any]:
     """Write a predictor, and return the content of its ``model.json``: *about* with the hash.
 
-    Equal arguments give equal bytes.
+    Equal arguments, equal bytes.
     """
     room = io.BytesIO()
     np.savez(room, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
@@ -197,12 +177,12 @@ def write(folder: Path, about: Mapping[str, Any], arrays: Arrays) -> dict[str, A
 
 
 def as_text(content: Mapping[str, Any]) -> str:
-    """Return JSON in the canonical form of a model, so that the hash covers every byte."""
+    """In canonical form: the hash covers every byte."""
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def hash_of(about: Mapping[str, Any], arrays: bytes) -> str:
-    """Return the SHA-256 over the file of arrays and the model without its hash."""
+    """Return the SHA-256 over arrays and model without hash."""
     rest = {key: value for key, value in about.items() if key != "hash"}
     return hashlib.sha256(arrays + as_text(rest).encode()).hexdigest()
 

@@ -1,6 +1,6 @@
 """Fits linear models, forests and small networks by scikit-learn, exported as plain arrays, and baselines.
 
-No scikit-learn object is kept: ``mm.predict.predictor`` computes the same as its ``predict`` (tests/predict).
+No scikit-learn object is kept: ``mm.predict.predictor`` computes the same (tests/predict).
 """
 
 import warnings
@@ -31,8 +31,7 @@ class FittedPredictor(NamedTuple):
     """A fitted predictor in memory.
 
     Attributes:
-        heads: The description of each kernel, as in ``model.json``.
-        scaler: ``mean`` and ``scale`` of the inputs, and which of them are prices.
+        scaler: ``mean`` and ``scale`` of the inputs, and which are prices.
     """
 
     heads: tuple[Mapping[str, Any], ...]
@@ -45,14 +44,10 @@ def fit(model: str, task: Task, samples: Samples, tick: float, seed: int) -> Fit
     """Fit a model of each side.
 
     Args:
-        model: One of ``MODELS``.
-        task: Target and signals of the samples.
-        samples: The training samples.
-        tick: The price step, quote asset.
-        seed: Seed of forests and networks.
+        tick: Price step, quote asset.
 
     Raises:
-        FitError: If there are too few samples, or their outcomes are all of one class.
+        FitError: With too few samples, or outcomes of one class.
     """
 
     priced = [SIGNALS.described(name)["unit"] == QUOTE for name in task.signals]
@@ -82,11 +77,7 @@ def constant_signals(task: Task, samples: Samples) -> list[str]:
 
 
 def check_outcomes(task: Task, y: Floats, side: int) -> None:
-    """Raise FitError for outcomes to which nothing can be fitted.
-
-    Raises:
-        FitError: If they are too few, or all of one class.
-    """
+    """Raise FitError for too few outcomes, or all of one class."""
     of = f"{task.target} over {task.horizon_s:g} s" + (f", {('bids', 'asks')[side]}" if task.sides > 1 else "")
     if len(y) < LEAST_SAMPLES:
         raise FitError(
@@ -113,7 +104,7 @@ def _fit_one(model: str, target: str, x: Floats, y: Floats, seed: int) -> tuple[
 
 
 def linear(x: Floats, y: Floats, *, classes: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the head and the arrays of a linear regression, or a logistic one of *classes*."""
+    """*classes*: logistic."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
     fitted = LogisticRegression(C=1.0 / RIDGE, max_iter=500) if classes else Ridge(alpha=RIDGE)
@@ -124,7 +115,7 @@ def linear(x: Floats, y: Floats, *, classes: bool) -> tuple[dict[str, Any], dict
 
 
 def _forest(x: Floats, y: Floats, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fit a random forest; a leaf has its mean outcome: for classes the share of ones."""
+    """A leaf has its mean outcome, for classes the share of ones."""
     from sklearn.ensemble import RandomForestRegressor
 
     drawn = min(len(y), TREE_SAMPLES)
@@ -153,7 +144,6 @@ def _forest(x: Floats, y: Floats, seed: int) -> tuple[dict[str, Any], dict[str, 
 
 
 def _perceptron(target: str, x: Floats, y: Floats, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fit a network of two small hidden layers."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
@@ -186,8 +176,8 @@ def _network(
 def fit_baselines(task: Task, samples: Samples) -> dict[str, Any]:
     """Fit the baselines of each side, and return their parameters as JSON values.
 
-    ``constant`` is the mean outcome, ``imbalance_1`` the intercept and the slope of a linear or logistic regression,
-    ``poisson`` the A (1/s) and k (1/tick) of ``1 − exp(−A·exp(−k·δ)·horizon)``.
+    ``constant`` is the mean outcome, ``imbalance_1`` intercept and slope of a linear or logistic regression,
+    ``poisson`` A (1/s) and k (1/tick) of ``1 − exp(−A·exp(−k·δ)·horizon)``.
     """
     baselines: dict[str, Any] = {CONSTANT: [], IMBALANCE: []}
     for side in range(task.sides):
@@ -213,7 +203,6 @@ def predict_baselines(task: Task, samples: Samples, numbers: Mapping[str, Any]) 
 
 
 def _fit_poisson(distance: Floats, filled: Floats, horizon_s: float) -> dict[str, float]:
-    """Fit A and k by maximum likelihood to fills of orders at distances from the mid."""
     from scipy.optimize import minimize
 
     deltas, place = np.unique(distance, return_inverse=True)

@@ -1,8 +1,7 @@
 """Samples for fitting and scoring predictors: signal values, and outcomes within the horizon.
 
-``return`` has a sample for each row of the signals, ``adverse`` one for each aggressive order and the side that it
-fills, ``fill`` one for each row, side and distance. A sample is used if every signal was defined, and the horizon after
-it was recorded without a gap.
+``return`` has a sample per signal row, ``adverse`` per aggressive order and the side it fills, ``fill`` per row, side
+and distance. A sample needs all signals, and a horizon recorded without a gap.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +36,7 @@ class Task:
     """A prediction task: target, horizon and signals.
 
     Attributes:
-        distances_ticks: Distances from the mid at which ``fill`` is measured; empty for other targets.
+        distances_ticks: From the mid, for ``fill``.
     """
 
     target: str
@@ -47,17 +46,15 @@ class Task:
 
     @property
     def horizon_us(self) -> int:
-        """The horizon, µs."""
         return round(self.horizon_s * US_PER_S)
 
     @property
     def inputs(self) -> int:
-        """Number of inputs: the signals, and for ``fill`` the distance."""
+        """The signals, and for ``fill`` the distance."""
         return len(self.signals) + (self.target == "fill")
 
     @property
     def sides(self) -> int:
-        """Number of sides predicted separately."""
         return 1 if self.target == "return" else 2
 
 
@@ -66,12 +63,12 @@ class Samples:
     """Samples in chronological order, as columns of equal length.
 
     Attributes:
-        us: Instant of the signals, or of the aggressive order.
-        until_us: Instant from which the outcome is known.
-        side: 0 for bids or no side, 1 for asks.
+        us: Of the signals, or the aggressive order.
+        until_us: When the outcome is known.
+        side: 0 bids or none, 1 asks.
         rows: float64[n, inputs].
-        outcome: The move in ticks, or 1 if the order fills or the mid moves against the fill.
-        move_ticks: Move of the mid against the fill (``adverse``), or up (``return``); 0 for ``fill``.
+        outcome: Move in ticks, or 1 if the order fills or the mid moves against the fill.
+        move_ticks: Of the mid, against the fill (``adverse``) or up (``return``); 0 for ``fill``.
     """
 
     us: Ints
@@ -88,7 +85,6 @@ class Samples:
         return len(self.us)
 
     def at(self, which: NDArray[np.bool_] | Ints) -> Self:
-        """Return a subset of the samples."""
         return replace(self, **{column.name: getattr(self, column.name)[which] for column in fields(self)})
 
 
@@ -103,7 +99,7 @@ class SignalTable(NamedTuple):
 
 
 class _PrintColumns(NamedTuple):
-    """The prints of a tape: instants, the aggressor's side, prices, and whether each begins an aggressive order."""
+    """A tape's prints: instants, aggressor's side, prices, and whether each begins an aggressive order."""
 
     us: Ints
     side: Ints
@@ -112,7 +108,7 @@ class _PrintColumns(NamedTuple):
 
 
 def columns_of(tape: "Tape", signals: Sequence[str], others: Mapping[str, "OtherFeed"] = NO_OTHERS) -> SignalTable:
-    """Return signals over a tape, which may be of *others*, the feeds of other markets."""
+    """Signals may read *others*, feeds of other markets."""
     names = tuple(dict.fromkeys((*signals, IMBALANCE, "mid", "spread")))
     pieces = list(compute(tape, names, others=others))
     us = np.concatenate([np.empty(0, np.int64), *(piece.recv_us for piece in pieces)])
@@ -124,13 +120,7 @@ def columns_of(tape: "Tape", signals: Sequence[str], others: Mapping[str, "Other
 
 
 def samples_of(tapes: Sequence["Tape"], task: Task, others: Mapping[str, "OtherFeed"] = NO_OTHERS) -> Samples:
-    """Return the samples of recorded days, in chronological order; evenly thinned if there are very many.
-
-    The signals may be of *others*, the feeds of other markets.
-
-    Raises:
-        FitError: If there are none.
-    """
+    """Evenly thinned if very many; signals may read *others*; raises FitError without samples."""
     samples = joined([_samples(tape, task, MOST_SAMPLES // len(tapes), others) for tape in tapes])
     if not len(samples):
         tape = tapes[0]
@@ -147,11 +137,7 @@ def joined(pieces: Sequence[Samples]) -> Samples:
 
 
 def distances_of(tapes: Sequence["Tape"]) -> tuple[float, ...]:
-    """Return distances from the mid, multiples of half ticks: quantiles of the distances of the days' prints.
-
-    Raises:
-        FitError: If there are no prints.
-    """
+    """Half-tick multiples: quantiles of the prints' distances; FitError without prints."""
     distances = []
     for tape in tapes:
         columns, prints = columns_of(tape, ()), _prints(tape)
@@ -183,14 +169,13 @@ def _samples(tape: "Tape", task: Task, most: int, others: Mapping[str, "OtherFee
 
 
 def _rows_of(columns: SignalTable, row: Ints, when: tuple[Ints, Ints, Ints], outcome: Floats, move: Floats) -> Samples:
-    """Return samples of rows; *when* is their instant, the instant of the outcome, and the side."""
     return Samples(
         *when, columns.rows[row], columns.mid_ticks[row], outcome, move, columns.imbalance[row], columns.spread[row]
     )
 
 
 def _adverse(columns: SignalTable, prints: _PrintColumns, gaps: Ints, horizon_us: int) -> Samples:
-    """Return samples of adverse moves: whether the mid moves against the filled order, from that before its fill."""
+    """Whether the mid moves against the fill, from before it."""
     us, aggressor = prints.us[prints.first], prints.side[prints.first]
     row = np.searchsorted(columns.us, us, side="left") - 1  # the last one before it
     us, aggressor, row = us[row >= 0], aggressor[row >= 0], row[row >= 0]
@@ -201,7 +186,7 @@ def _adverse(columns: SignalTable, prints: _PrintColumns, gaps: Ints, horizon_us
 
 
 def _fill(columns: SignalTable, prints: _PrintColumns, gaps: Ints, task: Task, most: int) -> Samples:
-    """Return samples of fills: whether a print reaches the price of an order; not for orders inside the spread."""
+    """Whether a print reaches an order's price; not for orders inside the spread."""
     step = -(-len(columns.us) * 2 * len(task.distances_ticks) // most) or 1
     row = np.arange(0, len(columns.us), step)
     us, mid = columns.us[row], columns.mid_ticks[row]
@@ -229,7 +214,7 @@ def _prints(tape: "Tape") -> _PrintColumns:
 
 
 def _minimum(us: Ints, values: Ints, after: Ints, until: Ints) -> Ints:
-    """Return the minimum of the values in each (after, until], a very large number if there is none."""
+    """A very large number if there is none."""
     begin, end = np.searchsorted(us, after, side="right"), np.searchsorted(us, until, side="right")
     minima = np.full(len(begin), _MOST_TICKS)
     least, width = values, 1  # least[i]: of the *width* values from i on

@@ -31,11 +31,11 @@ class PredictedSamples:
     """Out-of-sample predictions.
 
     Attributes:
-        baselines: Predictions of each baseline, by name; includes ``constant``.
-        shuffled: Predictions of some samples with one signal shuffled among them, by the signal's name.
-        window: The index of the scored window of each sample.
-        moves: Mean move of the mid against a fill that each sample's fit knows, in ticks: of fills without and with an
-            adverse move, float64[n, 2]; None for another target than ``adverse``.
+        baselines: By name; with ``constant``.
+        shuffled: Predictions of some samples with one signal shuffled, by its name.
+        window: Scored window of each sample.
+        moves: Mean move (ticks) of the mid against a fill that each sample's fit knows, without and with an adverse
+            move, float64[n, 2]; only for ``adverse``.
     """
 
     samples: Samples
@@ -48,20 +48,15 @@ class PredictedSamples:
 
 
 def score(task: Task, predicted: PredictedSamples, tick: float) -> dict[str, Any]:
-    """Return the scores for ``model.json``, as JSON values.
+    """Return the scores for ``model.json``.
 
-    For ``return`` the metric is R² against the training mean, for classes the log loss. ``difference`` is the loss of
-    the best baseline less that of the model, with its 95 % interval by blocks; None with too few of them.
+    For ``return`` R² against the training mean, for classes log loss. ``difference`` is the best baseline's loss less
+    the model's, with its 95 % interval by blocks; None with too few.
 
-    A log loss has its effect in money beside it, ``pnl``: what the choices by each one's predictions earned, of a unit
-    of the base asset. For ``fill`` it is ``per`` hour: spread captured on both sides at the distance with the largest
-    product of distance and probability, chosen anew each horizon. For ``adverse`` it is ``per`` order: half the spread
-    less the move, of the fills whose expected move is smaller. Fees are not deducted, nor adverse moves for ``fill``.
-
-    Args:
-        task: Target, horizon and signals.
-        predicted: The predictions.
-        tick: The price step, quote asset.
+    ``pnl`` tells a log loss in money: what choices by each one's predictions earned, per unit of the base asset. For
+    ``fill``, ``per`` hour: spread captured on both sides at the distance with the largest product of distance and
+    probability, chosen each horizon. For ``adverse``, ``per`` order: half the spread less the move, for fills whose
+    expected move is smaller. Without fees, and for ``fill`` without adverse moves.
     """
     samples, y = predicted.samples, predicted.samples.outcome
     losses = {name: _losses(task, y, values) for name, values in predicted.baselines.items()}
@@ -110,7 +105,7 @@ def beats(scores: Mapping[str, Any]) -> bool:
 
 
 def _losses(task: Task, y: Floats, values: Floats) -> Floats:
-    """Return the loss of each prediction: the squared error in ticks, or the log loss in nats."""
+    """Squared error in ticks, or log loss in nats."""
     if task.target == "return":
         return (y - values) ** 2
     p = np.clip(values, LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
@@ -124,7 +119,6 @@ def _metric(task: Task, losses: Floats, unit: float) -> float:
 
 
 def _interval(us: Ints, gains: Floats, units: Floats, horizon_s: float) -> list[float] | None:
-    """Return the 95 % interval of the sum of gains over that of units, by blocks of equal time."""
     block, _ = blocks_of(us, horizon_s)
     present, block = np.unique(block, return_inverse=True)  # time between days has no samples
     if len(present) < LEAST_BLOCKS:
@@ -134,7 +128,7 @@ def _interval(us: Ints, gains: Floats, units: Floats, horizon_s: float) -> list[
 
 
 def blocks_of(us: Ints, horizon_s: float) -> tuple[Ints, int]:
-    """Return the block of each row, and the number of blocks; blocks have equal durations."""
+    """Blocks have equal durations."""
     span_us = int(us[-1] - us[0]) + 1
     length_us = max(min(BLOCK_S * US_PER_S, span_us / 40), 2 * horizon_s * US_PER_S)
     block = ((us - us[0]) // length_us).astype(np.int64)
@@ -142,7 +136,7 @@ def blocks_of(us: Ints, horizon_s: float) -> tuple[Ints, int]:
 
 
 def _calibration(y: Floats, values: Floats) -> list[dict[str, float]]:
-    """Return the mean prediction and the mean outcome in bins of equal size, by ascending prediction."""
+    """In bins of equal size, by ascending prediction."""
     order = np.argsort(values, kind="stable")
     return [
         {"predicted": float(values[part].mean()), "observed": float(y[part].mean()), "samples": len(part)}
@@ -152,7 +146,7 @@ def _calibration(y: Floats, values: Floats) -> list[dict[str, float]]:
 
 
 def _pnl(task: Task, predicted: PredictedSamples, best: str, tick: float) -> dict[str, Any] | None:
-    """Return the money of the choices by each one's predictions, and the difference from the *best* baseline."""
+    """With the difference from the *best* baseline."""
     samples, values = predicted.samples, {"": predicted.values, **predicted.baselines}
     if task.target == "fill":
         us, earned = _captured(samples, values)
@@ -178,10 +172,10 @@ def _pnl(task: Task, predicted: PredictedSamples, best: str, tick: float) -> dic
 
 
 def _captured(samples: Samples, values: Mapping[str, Floats]) -> tuple[Ints, dict[str, Floats]]:
-    """Return the spread captured in each instant and side at the distance that is best by each one's predictions.
+    """Return the spread captured per instant and side at each one's best distance.
 
     Returns:
-        The instants, ascending, and by name the ticks: the distance from the mid if its order filled, else 0.
+        Instants, ascending, and ticks by name: the distance if its order filled, else 0.
     """
     distance = samples.rows[:, -1]
     orders, group = np.unique(2 * samples.us + samples.side, return_inverse=True)
@@ -191,9 +185,9 @@ def _captured(samples: Samples, values: Mapping[str, Floats]) -> tuple[Ints, dic
 
 
 def _trading(samples: Samples, values: Floats, horizon_s: float) -> dict[str, Any]:
-    """Return the PnL of taking a position when the predicted move exceeds half the spread.
+    """A position is taken when the predicted move exceeds half the spread.
 
-    One position at a time, of the predicted sign, held over the horizon; half the spread is paid once.
+    One at a time, of the predicted sign, over the horizon; half the spread is paid once.
     """
     wanted = np.flatnonzero(np.abs(values) > samples.spread / 2.0)
     taken, free_us = [], -1

@@ -1,8 +1,8 @@
 """Walk-forward scores of predictors, by windows with purge and embargo, and a final fit on all samples.
 
-The samples are split into windows of equal size. Each but the first is scored by a model fitted on the windows before
-it: on samples whose outcome was known (purge) a whole horizon (embargo) before the window begins (López de
-Prado, Advances in Financial Machine Learning, 2018, chapter 7).
+Samples are split into equal windows. Each but the first is scored by a model fitted on samples whose outcome was known
+(purge) a whole horizon (embargo) before it begins (López de Prado, Advances in Financial Machine Learning, 2018,
+chapter 7).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -49,16 +49,11 @@ def learn(  # noqa: PLR0913 - the first three are the question, the others have 
     """Fit a predictor on recorded days, with its score by walk-forward.
 
     Args:
-        tapes: The days, of one symbol and grid.
-        task: Target, horizon and signals.
-        model: One of ``mm.predict.fitting.MODELS``.
-        seed: Seed of all draws.
         step: Called after each of the ``WINDOWS`` fits.
-        drop_constant: Whether signals that are constant in all samples are left out, unless all are.
-        others: The feeds of other markets that the signals read, by name.
+        drop_constant: Leave out constant signals, unless all are.
 
     Raises:
-        FitError: If nothing can be fitted: too few samples, a single class, a constant signal that is not left out.
+        FitError: Too few samples, a single class, or a constant signal that stays.
         UsageError: If the horizon is longer than a window.
     """
     tick_e8 = tapes[0].instrument.tick_e8
@@ -111,7 +106,6 @@ def predictions(predictor: Predictor, samples: Samples) -> NDArray[np.float64]:
 def _walked(
     task: Task, samples: Samples, model: str, tick: float, seed: int, step: Callable[[int], None]
 ) -> PredictedSamples:
-    """Return the predictions of each window but the first, by models fitted before it."""
     begins = samples.us[len(samples) * np.arange(WINDOWS) // WINDOWS]
     place = np.searchsorted(begins, samples.us, side="right") - 1
     pieces = []
@@ -154,13 +148,11 @@ def shuffled_predictions(
 
 
 def probe(samples: Samples) -> NDArray[np.int64]:
-    """Return the indices of the samples for the importance of signals, evenly spaced."""
+    """Evenly spaced, for the importance of signals."""
     return np.arange(0, len(samples), -(-len(samples) // MOST_PROBED))
 
 
 def _joined(pieces: Sequence[PredictedSamples]) -> PredictedSamples:
-    """Return the predictions of several windows as one."""
-
     def of_all(by_name: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
         return {name: np.concatenate([part[name] for part in by_name]) for name in by_name[0]}
 
@@ -179,7 +171,7 @@ def _joined(pieces: Sequence[PredictedSamples]) -> PredictedSamples:
 
 
 def _adverse_moves(samples: Samples) -> list[list[float]]:
-    """Return the mean move of the mid against fills of bids and of asks, in ticks: without and with an adverse move."""
+    """In ticks, bids and asks: without and with an adverse move."""
     sides = [samples.move_ticks[samples.side == side] for side in (0, 1)]
     return [[_mean(move[move <= 0]), _mean(move[move > 0])] for move in sides]
 

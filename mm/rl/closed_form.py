@@ -1,8 +1,7 @@
 """The model of Avellaneda and Stoikov (2008) as an environment, and the exact utility of any policy in it.
 
-The market is that of ``mm sim as2008``: coins for fills and for the mid, 200 steps of a session of one second. Its
-closed form is known, so it validates a trainer: the utility of an agent trained here is a share of it, computed by
-propagating probabilities, not by simulating paths.
+The market is ``mm sim as2008``'s: coins for fills and mid, 200 steps of one second. Its closed form validates a
+trainer: an agent's utility is a share of it, computed by propagating probabilities, not by simulation.
 """
 
 import math
@@ -26,17 +25,17 @@ Answer = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def observation(market: PaperModel, step: int | NDArray[np.int64], q: Inventories) -> NDArray[np.float64]:
-    """Return the observations at inventories *q*: inventory and time left, float64[len(q), 2]."""
+    """Inventory and time left, float64[len(q), 2]."""
     left = np.broadcast_to(1.0 - np.asarray(step) / market.steps, q.shape)
     return np.stack([q / MOST_Q, left], axis=-1)
 
 
 @dataclass(frozen=True)
 class LearnedPolicy:
-    """The policy of an agent: its distances are the markup plus the offsets of its network.
+    """An agent's policy: markup plus its network's offsets.
 
     Attributes:
-        answer: Function from observations to actions, float64[n, 2]: bid offset, ask offset; clipped to ±1.
+        answer: Observations to float64[n, 2]: bid and ask offset; clipped to ±1.
     """
 
     market: PaperModel
@@ -44,7 +43,6 @@ class LearnedPolicy:
     average_spread: float | None = None
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
-        """Return the distances of bid and ask at inventories *q*."""
         offsets = OFFSET * np.clip(self.answer(observation(self.market, step, q)), -1.0, 1.0)
         return self.market.markup + offsets[:, 0], self.market.markup + offsets[:, 1]
 
@@ -52,15 +50,15 @@ class LearnedPolicy:
 def utility(market: PaperModel, policy: Policy) -> float:
     """Return mean - (γ/2)·variance of a policy's profit, exactly.
 
-    It is the certainty equivalent of exponential utility up to the third moment, and unlike it defined for
-    policies whose worst paths never occur (``symmetric``).
+    The certainty equivalent of exponential utility up to the third moment, but also defined for policies whose worst
+    paths never occur (``symmetric``).
     """
     moments = exact(market, policy)
     return moments.profit_mean - 0.5 * market.gamma * moments.profit_std**2
 
 
 def random_agent(market: PaperModel, seed: int) -> LearnedPolicy:
-    """Return an agent with offsets drawn uniformly over all actions, separately for each step and inventory."""
+    """Offsets are uniform, drawn for each step and inventory."""
     draws = np.random.default_rng(seed)
     return LearnedPolicy(market, lambda observed: draws.uniform(-1.0, 1.0, (len(observed), 2)))
 
@@ -69,7 +67,7 @@ def brackets(market: PaperModel, seeds: Sequence[int]) -> dict[str, float]:
     """Return the utility of the policies that need no training, by name.
 
     ``closed_form`` is the paper's rule, ``optimum`` the exact solution of continuous time, ``symmetric`` the paper's
-    benchmark, ``random`` the mean over *seeds* of a random agent.
+    benchmark, ``random`` the mean of a random agent over *seeds*.
     """
     drawn = [utility(market, random_agent(market, seed)) for seed in seeds]
     return {
@@ -83,13 +81,9 @@ def brackets(market: PaperModel, seeds: Sequence[int]) -> dict[str, float]:
 class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
     """Parallel sessions of the paper's market; an ended session restarts at the next step.
 
-    An action is the offsets of bid and ask from the markup (1/γ)·ln(1 + γ/k), in units of `OFFSET`. The reward is the
-    gain of fills against the mid less γ·σ²·q²·dt/2, the risk of the inventory; moves of the mid are left out, which
-    changes no expectation. Wealth is not observed: the optimum of exponential utility does not depend on it.
-
-    Args:
-        num_envs: Number of sessions.
-        market: The market; None is the paper's.
+    Actions offset bid and ask from the markup (1/γ)·ln(1 + γ/k), in units of `OFFSET`. The reward is the fills' gain
+    against the mid less γ·σ²·q²·dt/2, the inventory's risk; moves of the mid are left out, which changes no
+    expectation. Wealth is not observed: the optimum of exponential utility does not depend on it.
     """
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 - gymnasium's own
@@ -106,7 +100,7 @@ class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Start all sessions: every second one without inventory, the others with a random one."""
+        """Every second session starts with a random inventory."""
         del options
         super().reset(seed=seed)
         self._begin()
@@ -124,7 +118,7 @@ class PaperWorld(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any
     def step(
         self, actions: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        """Quote for one step, and return observations, rewards, whether sessions ended, and ``final_obs`` if so."""
+        """``final_obs`` is given for ended sessions."""
         market = self.market
         distances = market.markup + OFFSET * np.clip(np.asarray(actions, np.float64), -1.0, 1.0)
         chances = np.exp(np.minimum(market.log_chance(distances), 0.0))
@@ -147,7 +141,7 @@ class Share:
     """A share of a known utility, over seeds.
 
     Attributes:
-        ci95: 95 % interval of the mean by Student's t; None for one seed.
+        ci95: By Student's t; None for one seed.
     """
 
     shares: tuple[float, ...]
@@ -156,7 +150,6 @@ class Share:
 
     @classmethod
     def of(cls, shares: Sequence[float]) -> "Share":
-        """Return the mean of *shares* and its interval."""
         from scipy.stats import t
 
         mean = float(np.mean(shares))
@@ -166,7 +159,6 @@ class Share:
         return cls(tuple(shares), mean, (mean - reach, mean + reach))
 
     def text(self) -> str:
-        """Return the interval, the smallest share and the number of seeds as text."""
         if self.ci95 is None:
             return "one seed has no interval"
         return (
@@ -174,5 +166,4 @@ class Share:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the share as JSON values."""
         return {"share": self.mean, "ci95": self.ci95 and list(self.ci95), "shares": list(self.shares)}

@@ -30,11 +30,11 @@ Observation = NDArray[np.float32]
 class MarketMaking(gymnasium.Env[Observation, Any]):
     """Quote on recorded or simulated days: an episode is a part of one of them, with *episode_s* of covered time.
 
-    The exchange is that of a backtest: the same latencies, queues, fees, balances and filters. An action applies for
-    *step_s*; within that time, each requote is made by it from the current market.
+    The exchange is a backtest's: latencies, queues, fees, balances, filters. An action applies for *step_s*; each
+    requote in it uses the current market.
 
     Args:
-        days: Day folders, or tapes; each episode draws one of them.
+        days: Folders or tapes; each episode draws one.
         reward: ``pnl``, the change of equity in the quote asset; ``spread_inventory``, the gain of fills against the
             mid after fees, less φ·q² per second (Cartea, Jaimungal); ``utility``, the change of (1 - exp(-γ·W))/γ, W
             the gain in tick·clips (Avellaneda, Stoikov).
@@ -43,10 +43,8 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         signals: Names of the observed signals; default `USUAL_SIGNALS`.
         step_s, episode_s, max_offset_ticks, q_max: See `AgentShape`.
         fit: A fit of earlier days, or its file: quotes without offset are then 1/k from the mid.
-        terms: Terms of an agent, instead of those fitted to *days*; for out-of-sample days.
-        cache: Folder of cached tapes.
+        terms: An agent's terms, instead of fitted ones; for out-of-sample days.
         knobs: Knobs of the engine as objects, instead of *settings*.
-        render_mode: ``ansi``, a line of text, or None.
         settings: Knobs of ``mm backtest`` by field name (``order_latency_ms``, ``fill_model``, ``maker_fee_rate``).
 
     Raises:
@@ -102,12 +100,11 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         """Begin an episode, and return observation and ``info``.
 
         Args:
-            seed: Seed of all following episodes: day, start and the fill model's draws.
-            options: ``day``, the index of a day, and ``start_us``, the start of the episode in it; omitted ones are
-                drawn.
+            seed: Of all following episodes: day, start, fill model's draws.
+            options: ``day``, an index, and ``start_us``; omitted ones are drawn.
 
         Raises:
-            UsageError: If an option is unknown, or out of range.
+            UsageError: If an option is invalid.
         """
         super().reset(seed=seed)
         wanted = dict(options or {})
@@ -134,16 +131,13 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
         return self._stepper.observe(), info
 
     def _drawn_day(self) -> int:
-        """Return the index of a random day, with probability proportional to its length."""
+        """Probability is proportional to length."""
         lengths = np.cumsum([day.tape.end_us - day.tape.start_us for day in self._days])
         return int(np.searchsorted(lengths, self.np_random.integers(lengths[-1]), side="right"))
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Act, and return observation, reward, terminated (never), truncated and ``info``.
-
-        Raises:
-            ResetNeeded: If the episode has ended.
-            ValueError: If the action is invalid.
+        """Return observation, reward, terminated (never), truncated, ``info``; ResetNeeded after the end, ValueError
+        for an invalid action.
         """
         stepper = self._stepper
         if stepper is None or stepper.ended or stepper.decisions >= self._steps:
@@ -158,12 +152,11 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
 
     @property
     def tick_clip(self) -> float:
-        """Value of one tick of price on one clip, in the quote asset."""
+        """One tick on one clip, quote asset."""
         rules = self._days[0].rules
         return rules.tick_e8 * rules.lot_e8 * rules.quote_lots * 1e-16
 
     def render(self) -> str | None:
-        """Return the account as a line of text, in mode ``ansi``."""
         if self.render_mode is None or self._stepper is None:
             return None
         played = self._stepper
@@ -175,7 +168,7 @@ class MarketMaking(gymnasium.Env[Observation, Any]):
 
 
 def _choice(action: Any) -> int:
-    """Return a discrete action, of which 1.5 is none."""
+    """Integers only: 1.5 is no action."""
     try:
         return index(action)
     except TypeError:
@@ -183,7 +176,6 @@ def _choice(action: Any) -> int:
 
 
 def _offsets(action: Any) -> Floats:
-    """Return an action of three numbers; the stepper says whether they are numbers."""
     try:
         offsets: Floats = np.asarray(action, np.float64)
     except (TypeError, ValueError):

@@ -46,19 +46,16 @@ def evaluate(
     """Return the backtests of an agent and the baselines, as JSON values.
 
     Args:
-        agent: The agent.
-        tapes: The days, in chronological order; inventory and cash carry over.
-        knobs: Knobs of the engine, the same for all.
-        recording: The ledger on which the policies are put; None for none.
+        tapes: In order; inventory and cash carry over.
 
     Returns:
-        ``policies`` by name, each with the numbers of `SHOWN`, ``inventory``, ``adverse_selection`` and
-        ``deflated_sharpe``, the probability that its Sharpe ratio is better than the best of as many policies without
-        skill as are on record of these days; ``agent_wins`` and ``verdict``, a sentence; ``trials`` as of a backtest.
+        ``policies`` by name, with the numbers of `SHOWN`, ``inventory``, ``adverse_selection`` and ``deflated_sharpe``:
+        the probability that the Sharpe ratio beats the best of as many unskilled policies as are on record;
+        ``agent_wins`` and ``verdict``; ``trials`` as of a backtest.
 
     Raises:
-        Mismatch: If the days have another tick than the agent.
-        UsageError: If it was trained on one that is held out.
+        Mismatch: If the tick is not the agent's.
+        UsageError: If it was trained on a held-out day.
     """
     first = tapes[0]
     agent.terms.check_tick(first.instrument.tick_e8)
@@ -97,7 +94,7 @@ def evaluate(
 
 
 def judged(policies: Mapping[str, Mapping[str, Any]], tried: int = 0) -> tuple[bool, str]:
-    """Return whether the agent wins (largest PnL, above 0, significant among as many *tried*), and a sentence."""
+    """An agent wins with the largest PnL, above 0, significant among *tried*."""
     own = policies["rl"]
     name, best = max(
         ((name, policy) for name, policy in policies.items() if name != "rl"), key=lambda pair: pair[1]["pnl_quoting"]

@@ -1,7 +1,6 @@
 """Training by proximal policy optimisation (Schulman and others, 2017) of stable-baselines3, and its export.
 
-Only this module uses torch and stable-baselines3. It returns plain arrays: a trained agent is played
-without either.
+Only this module uses torch and stable-baselines3; it returns plain arrays, so an agent is played without either.
 """
 
 import io
@@ -25,8 +24,8 @@ class Batched(VecEnv):  # type: ignore[misc]
     """Adapter of a gymnasium vector environment for stable-baselines3.
 
     Args:
-        envs: The environment; it restarts within the step that ends an episode.
-        scale: Divisor of rewards, to bring them near 1.
+        envs: Restart within the step that ends an episode.
+        scale: Divisor of rewards.
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], scale: float = 1.0) -> None:
@@ -37,17 +36,14 @@ class Batched(VecEnv):  # type: ignore[misc]
         self._running = np.zeros(envs.num_envs)
 
     def reset(self) -> NDArray[Any]:
-        """Begin all episodes."""
         observed: NDArray[Any] = self._envs.reset(seed=self._seeds[0])[0]
         self._reset_seeds()
         return observed
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Store the actions of the next step."""
         self._actions = actions
 
     def step_wait(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], list[dict[str, Any]]]:
-        """Step, and return observations, rewards, which episodes ended, and infos."""
         observed, rewards, terminated, truncated, info = self._envs.step(self._actions)
         ended = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -62,36 +58,29 @@ class Batched(VecEnv):  # type: ignore[misc]
         return observed, (rewards / self._scale).astype(np.float32), ended, infos
 
     def close(self) -> None:
-        """Close the environment."""
         self._envs.close()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Return an attribute of the environment, once for each episode."""
         return [getattr(self._envs, attr_name, None) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:  # noqa: ARG002 - signature of the base
-        """Raise: attributes of the environment cannot be set."""
         raise AttributeError(attr_name)
 
     def env_method(self, method_name: str, *_args: Any, **_kwargs: Any) -> list[Any]:
-        """Raise: methods of the environment cannot be called."""
         raise AttributeError(method_name)
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """Return that nothing is wrapped."""
         del wrapper_class
         return [False for _ in self._get_indices(indices)]
 
 
 def train(envs: Batched, timesteps: int, seed: int, steps: int, **settings: Any) -> PPO:
-    """Return a trainer after *timesteps* steps; equal seeds give equal agents on one machine.
+    """Equal seeds give equal agents on one machine.
 
     Args:
-        envs: The environments.
-        timesteps: Total steps over all environments.
-        seed: Seed of the network's initial weights, the actions and the environments.
-        steps: Steps of each environment between two updates.
-        settings: Further arguments of ``stable_baselines3.PPO``.
+        seed: Of weights, actions and environments.
+        steps: Per environment between updates.
+        settings: Of ``stable_baselines3.PPO``.
     """
     torch.set_num_threads(1)
     defaults = {
@@ -118,12 +107,12 @@ def _policy(log_std: float) -> dict[str, Any]:
 
 
 def _falling(rate: float) -> Callable[[float], float]:
-    """Return a learning rate that decreases linearly to a twentieth at the end of the training."""
+    """Linearly to a twentieth."""
     return lambda left: rate * (0.05 + 0.95 * max(left, 0.0))  # the last update may exceed the requested steps
 
 
 def layers_of(trainer: PPO) -> Layers:
-    """Return the network of a trainer's policy as plain arrays; its output: the mean action, or a number per choice."""
+    """Its output: mean action, or a number per choice."""
     policy = trainer.policy
     layers = []
     modules = [*policy.mlp_extractor.policy_net, policy.action_net]
@@ -137,7 +126,7 @@ def layers_of(trainer: PPO) -> Layers:
 
 
 def training_data(trainer: PPO) -> bytes:
-    """Return the trainer's data, for ``PPO.load``; it contains pickles, which this project never loads."""
+    """For ``PPO.load``; it contains pickles, which this project never loads."""
     data = io.BytesIO()
     trainer.save(data)
     return data.getvalue()

@@ -27,7 +27,7 @@ class Training:
     """The result of a training.
 
     Attributes:
-        returns: Sum of rewards of each episode, in the order of their ends.
+        returns: Of each episode, in the order of their ends.
     """
 
     agent: SavedAgent
@@ -35,7 +35,7 @@ class Training:
 
 
 def fit_of(tapes: Sequence[Tape]) -> PoissonFit | None:
-    """Return A and k of the training days, with distances from the mid; None if the fit is not usable."""
+    """Distances are from the mid; None if unusable."""
     fit = measure(tapes, CalibrationConfig(reference="mid")).fit
     return fit if fit.usable else None
 
@@ -43,10 +43,10 @@ def fit_of(tapes: Sequence[Tape]) -> PoissonFit | None:
 def train_agent(tapes: Sequence[Tape], knobs: EngineKnobs, learning: Learning) -> Training:
     """Return an agent trained on *tapes* by PPO.
 
-    All values that it uses on other days (scales, the prices of the zero action) are fitted to these.
+    Scales, and prices of the zero action, are fitted to these days.
 
     Raises:
-        UsageError: If the time between decisions is not a whole number of requotes.
+        UsageError: If the decision interval is not a whole number of requotes.
         DataError: If a day cannot be used.
     """
     from mm.rl.ppo import Batched, layers_of, train, training_data  # torch is heavy, and optional

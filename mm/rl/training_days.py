@@ -45,7 +45,7 @@ class EngineKnobs:
     """Knobs of the engine, as objects.
 
     Attributes:
-        seed: Seed of the fill model; None draws one per episode.
+        seed: Of the fill model; None draws one per episode.
     """
 
     execution: Execution
@@ -55,12 +55,7 @@ class EngineKnobs:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "EngineKnobs":
-        """Return the knobs of *settings*, by field.
-
-        Raises:
-            TypeError: If one is unknown.
-            UsageError: If one has an invalid value, or no effect here.
-        """
+        """TypeError for an unknown knob, UsageError for an invalid one or one without effect."""
         for name in IDLE:
             if name in settings:
                 raise UsageError(f"{name} has no effect here: the actions are the quotes; leave it out")
@@ -74,21 +69,14 @@ class EngineKnobs:
 
     @property
     def of_engine(self) -> PlayKnobs:
-        """The groups of knobs, as those of a backtest."""
         return PlayKnobs(execution=self.execution, account=self.account, models=self.models)
 
     def with_drawn_seed(self) -> "EngineKnobs":
-        """Return these knobs with a seed of the fill model drawn per episode."""
         return replace(self, seed=None)
 
 
 class TrainingDay:
-    """A training day: its tape, its rules, and the instants at which its book is valid.
-
-    Args:
-        tape: The tape.
-        played: The knobs of the engine.
-    """
+    """A training day: its tape, its rules, and the instants at which its book is valid."""
 
     def __init__(self, tape: Tape, played: EngineKnobs) -> None:
         self.tape = tape
@@ -106,7 +94,7 @@ class TrainingDay:
         return self.tape.event_us[self.tape.top_event]
 
     def valid_from(self, us: int) -> int:
-        """Return the first instant from *us* on at which the book has both sides; the tape's end if there is none."""
+        """The first instant when the book has both sides; the tape's end if never."""
         place = int(np.searchsorted(self._top_us, us, side="right")) - 1
         if place >= 0 and self._valid[place]:
             return us
@@ -114,17 +102,16 @@ class TrainingDay:
         return int(self._top_us[place + 1 + later[0]]) if len(later) else self.tape.end_us
 
     def half_spread_ticks(self) -> float:
-        """Return half the mean spread over changes of the best prices, in ticks."""
+        """Mean over changes of best prices, ticks."""
         spread = (self.tape.top_ask_ticks - self.tape.top_bid_ticks)[self._valid]
         return 0.5 * float(spread.mean())
 
     def usual_queue(self) -> float:
-        """Return the median quantity at the best prices, in the base asset."""
+        """Median quantity at the best prices, base asset."""
         lots = np.concatenate([self.tape.top_bid_lots[self._valid], self.tape.top_ask_lots[self._valid]])
         return max(float(np.median(lots)), 1.0) * self.tape.instrument.lot_e8 / E8
 
     def exchange(self, quotes: object, window: Tape, seed: int) -> PaperExchange:
-        """Return a paper exchange with *window* of this day attached; *seed* is the seed of the fill model."""
         fills = replace(self._play.models, seed=seed).fills()
         exchange = PaperExchange(quotes, fills, self.rules)
         exchange.attach(window)
@@ -136,7 +123,7 @@ def open_days(days: Sequence[Tape | Path | str], played: EngineKnobs, cache: Pat
 
     Raises:
         UsageError: If there is none.
-        DataError: If one cannot be read, has no valid book, or another tick than the first.
+        DataError: If one is unreadable, without a book, or of another tick.
     """
     if isinstance(days, str | Path | Tape):
         days = [days]
@@ -158,12 +145,11 @@ class AgentShape:
     """The chosen terms of an agent; the others are fitted to the training days.
 
     Attributes:
-        step_s: Time between two decisions; None is the requote interval.
-        episode_s: Covered time of an episode.
-        max_offset_ticks: Ticks that an offset of 1 adds to a quote's distance; None is twice the usual distance, at
-            least 2.
-        q_max: Inventory bound, clips.
-        discrete: Whether an action is the index of a choice.
+        step_s: Between decisions; None: the requote interval.
+        episode_s: Covered time.
+        max_offset_ticks: Ticks that an offset of 1 adds; None: twice the usual distance, at least 2.
+        q_max: Clips.
+        discrete: Actions are indices.
     """
 
     signals: tuple[str, ...] = USUAL_SIGNALS
@@ -185,8 +171,6 @@ def fitted_terms(days: Sequence[TrainingDay], shape: AgentShape, fit: PoissonFit
     """Return the terms of agents trained on *days*.
 
     Args:
-        days: The training days, to which means and scales are fitted.
-        shape: The chosen terms.
         fit: A and k of earlier days; quotes without offset are then 1/k from the mid, where λ(δ)·δ is largest.
 
     Raises:
@@ -231,7 +215,6 @@ def _distance(fit: PoissonFit) -> float:
 
 
 def _scaling(days: Sequence[TrainingDay], signals: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each signal over all rows of the days."""
     count, total, squares = np.zeros((3, len(signals)))
     for day in days:
         for rows in compute(day.tape, signals):

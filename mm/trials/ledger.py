@@ -1,8 +1,8 @@
-"""The ledger of trials below OUT_ROOT: every design that was played on a recorded day, whatever became of its run.
+"""The ledger of trials below OUT_ROOT: every design played on a recorded day, whatever became of its run.
 
-``trials/<SYMBOL>/<DAY>.ndjson`` has a line for each trial, for each opening of a day that was held out, and for each
-forgetting; ``<DAY>.pnl`` has the PnL of the trials by minute, as little-endian float32. Both only grow, under a lock, a
-trial's numbers before its line: a killed writer leaves at most one torn line of its own.
+``trials/<SYMBOL>/<DAY>.ndjson`` has a line per trial, opening of a held-out day, and forgetting; ``<DAY>.pnl`` the
+trials' PnL by minute, little-endian float32. Both only grow, under a lock, numbers before the line: a killed writer
+leaves at most one torn line.
 """
 
 import os
@@ -45,11 +45,11 @@ class TrialLine(_Entry, frozen=True, kw_only=True, tag="trial"):
     """A design on one day.
 
     Attributes:
-        design: Digest of the quoting: models, parameters, rules, fit.
-        assumption: Digest of the fill model with its parameters.
-        market: sha256 of the day's largest file; empty if the day is not from files.
-        made_by: The command, such as ``sweep``.
-        begin: Place of its `stamp` in the file of values, in values.
+        design: Of models, parameters, rules, fit.
+        assumption: Of the fill model and its parameters.
+        market: sha256 of the day's largest file, if any.
+        made_by: Such as ``sweep``.
+        begin: Position of its `stamp` in the file of values.
     """
 
     design: str
@@ -64,12 +64,11 @@ class TrialLine(_Entry, frozen=True, kw_only=True, tag="trial"):
 
     @property
     def count(self) -> int:
-        """Number of its values."""
         return sum(count for _, count in self.spans)
 
     @property
     def stamp(self) -> bytes:
-        """What stands before its values, by which they are known as its own."""
+        """Precedes its values and identifies them."""
         return crc32(self.design.encode()).to_bytes(_FLOAT.itemsize, "little")
 
     @property
@@ -85,7 +84,7 @@ class Opening(_Entry, frozen=True, kw_only=True, tag="opening"):
 
 
 class Forgetting(_Entry, frozen=True, kw_only=True, tag="forgetting"):
-    """The end of all trials that stand before it in the file."""
+    """Ends all trials before it in the file."""
 
     trials: int
     why: str
@@ -104,8 +103,8 @@ class Trial:
     """A design to put on record, with its PnL on one day.
 
     Attributes:
-        line: What the ledger says of it; ``begin`` is set when it is written.
-        pnl: PnL of each minute of its spans, in the quote asset.
+        line: ``begin`` is set on writing.
+        pnl: Per minute of its spans, quote asset.
     """
 
     symbol: str
@@ -115,7 +114,6 @@ class Trial:
 
     @property
     def place(self) -> tuple[str, str]:
-        """Its symbol and day."""
         return self.symbol, self.day
 
 
@@ -124,10 +122,9 @@ class DayLedger:
     """What is on record of one day.
 
     Attributes:
-        known: The trials by their identity, in order of time.
-        openings: Number of runs that opened the day while it was held out.
-        forgettings: Forgotten trials, with the reasons.
-        problems: What of the ledger cannot be used, each with the file.
+        known: In order of time.
+        openings: Runs that opened the day while held out.
+        problems: What cannot be used, with the file.
     """
 
     known: Mapping[Identity, TrialLine] = field(default_factory=dict)
@@ -138,7 +135,6 @@ class DayLedger:
 
     @property
     def trials(self) -> list[TrialLine]:
-        """The trials, in order of time."""
         return list(self.known.values())
 
     @cached_property
@@ -149,12 +145,12 @@ class DayLedger:
             return np.empty(0, _FLOAT)
 
     def pnl(self, trial: TrialLine) -> Floats | None:
-        """Return the PnL of each minute of a trial, float32; None if the file of values has lost it."""
+        """float32; None if its values are lost."""
         row = self._pnl[trial.begin : trial.begin + 1 + trial.count]
         return row[1:] if len(row) == 1 + trial.count and row[:1].tobytes() == trial.stamp else None
 
     def table(self, trials: Sequence[TrialLine]) -> Floats:
-        """Return the PnL of trials that have equal spans, a row each; NaN where the file of values has lost it."""
+        """Trials of equal spans, a row each; NaN where values are lost."""
         width, values = 1 + trials[0].count, self._pnl
         begins = np.array([trial.begin for trial in trials])
         shift = int(begins[0]) % width
@@ -180,11 +176,10 @@ class Ledger:
 
     @property
     def folder(self) -> Path:
-        """The folder of the ledger."""
         return self.out_root / FOLDER
 
     def read(self, symbol: str, day: str) -> DayLedger:
-        """Return what is on record of a day; a line that cannot be read is named among the problems."""
+        """Unreadable lines are problems."""
         path = self._path(symbol, day)
         try:
             text = path.read_bytes()
@@ -196,19 +191,15 @@ class Ledger:
         return _day(lines, problems, path.with_suffix(VALUES))
 
     def add(self, trial: Trial) -> str | None:
-        """Put a trial on record, and return what hindered it, with the file; None if nothing did."""
+        """Return what hindered it, with the file."""
         return self._append(trial.symbol, trial.day, trial)
 
     def open(self, symbol: str, day: str, made_by: str) -> str | None:
-        """Put an opening of a held-out day on record, and return what hindered it; None if nothing did."""
+        """Return what hindered it."""
         return self._append(symbol, day, Opening(at_us=now_us(), made_by=made_by))
 
     def forget(self, symbol: str, day: str, why: str) -> int:
-        """End the trials of a day with the reason *why*, and return their number.
-
-        Raises:
-            OSError: If the ledger cannot be written.
-        """
+        """Return their number; raises OSError."""
         number = len(self.read(symbol, day).trials)
         if number:
             with self._appending(symbol, day) as (lines, _):
@@ -216,19 +207,17 @@ class Ledger:
         return number
 
     def days(self) -> Iterator[tuple[str, str]]:
-        """Yield symbol and day of each file, in order."""
         for path in sorted(self.folder.glob(f"*/*{LINES}")):
             yield path.parent.name, path.stem
 
     def known(self) -> int:
-        """Return the number of trials on record, a design on each of its days one."""
+        """A design counts on each of its days."""
         return sum(map(_count, self.folder.glob(f"*/*{LINES}")))
 
     def _path(self, symbol: str, day: str) -> Path:
         return self.folder / symbol / f"{day}{LINES}"
 
     def _append(self, symbol: str, day: str, entry: Trial | Opening) -> str | None:
-        """Add a line, and return what hindered it."""
         try:
             with self._appending(symbol, day) as (lines, values):
                 if isinstance(entry, Opening):
@@ -243,7 +232,7 @@ class Ledger:
 
     @contextmanager
     def _appending(self, symbol: str, day: str) -> Iterator[tuple[int, int]]:
-        """Yield the open files of lines and values of a day, locked; what a killed writer left torn is closed off."""
+        """What a killed writer left torn is closed off."""
         path = self._path(symbol, day)
         path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
@@ -274,7 +263,6 @@ def _write_all(file: int, content: bytes) -> None:
 
 
 def _decoded(path: Path, text: bytes) -> tuple[list[Line], list[str]]:
-    """Return the lines of a file, and what is wrong with the others."""
     try:
         lines: list[Line] = _LINES.decode_lines(text)
         if all(line.v == VERSION for line in lines):
@@ -309,7 +297,7 @@ def _version(row: bytes) -> int | None:
 
 
 def _day(lines: Sequence[Line], problems: Sequence[str], values: Path) -> DayLedger:
-    """Return the day of some *lines*: a forgetting ends the trials before it."""
+    """A forgetting ends the trials before it."""
     trials: dict[Identity, TrialLine] = {}
     openings, forgettings = 0, list[Forgetting]()
     for line in lines:
@@ -324,7 +312,6 @@ def _day(lines: Sequence[Line], problems: Sequence[str], values: Path) -> DayLed
 
 
 def _count(path: Path) -> int:
-    """Return the number of trials in a file of lines, without reading their content."""
     try:
         text = path.read_bytes()
     except OSError:
@@ -334,16 +321,12 @@ def _count(path: Path) -> int:
 
 
 def market_of(inputs: Sequence[tuple[str, int, str]]) -> str:
-    """Return what tells the recorded market of a day: the sha256 of its largest file; empty without files.
-
-    Args:
-        inputs: Path, size and sha256 of each file.
-    """
+    """Identify a day's recorded market by the sha256 of its largest file; empty without files."""
     return max(((size, sha256) for _, size, sha256 in inputs), default=(0, ""))[1]
 
 
 def split_by_day(spans: Spans, pnl: Floats, begins_us: Mapping[str, int]) -> dict[str, tuple[Spans, Floats]]:
-    """Return the part of a series on each day; *begins_us* has the first instant of each, in order."""
+    """*begins_us* are the days' first instants."""
     edges = np.array(list(begins_us.values()), np.int64)
     parts: dict[str, tuple[list[tuple[int, int]], list[Floats]]] = {day: ([], []) for day in begins_us}
     names, at = list(begins_us), 0

@@ -60,7 +60,6 @@ def forgotten(out_root: Path | str, symbol: str | None = None, day: str | None =
 
 
 def problems(out_root: Path | str) -> list[str]:
-    """Return what of a ledger cannot be used, each with the file."""
     ledger = Ledger(Path(out_root))
     return [problem for place in ledger.days() for problem in ledger.read(*place).problems]
 
@@ -75,7 +74,6 @@ class _Family:
         self.designs.setdefault((trial.design, trial.assumption), []).append((day, trial, pnl))
 
     def row(self) -> dict[str, Any]:
-        """Return the numbers of its row."""
         lines = [trial for parts in self.designs.values() for _, trial, _ in parts]
         totals = {
             key: float(sum(pnl.sum(dtype=np.float64) for _, _, pnl in parts if pnl is not None))
@@ -94,7 +92,7 @@ class _Family:
 
 
 def _panel(designs: Sequence[Sequence[tuple[str, TrialLine, Floats | None]]]) -> Floats:
-    """Return the PnL of each minute (rows) of each design (columns); NaN where it was not played."""
+    """Minutes by designs; NaN where not played."""
     grid = np.unique(np.concatenate([minutes(trial.spans) for parts in designs for _, trial, _ in parts]))
     pnl = np.full((len(designs), len(grid)), np.nan)
     for row, parts in zip(pnl, designs, strict=True):

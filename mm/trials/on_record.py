@@ -1,4 +1,4 @@
-"""What is on record of the days of a run: how many designs were tried on them, and how they did there."""
+"""How many designs were tried on a run's days, and how they did there."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,14 +31,12 @@ class OnRecord:
     """The trials on record of the days of a run, its own among them.
 
     Attributes:
-        known: Trials on record below OUT_ROOT, of any days; 0 without a ledger.
-        designs: Digests of the different designs that were played on these days.
-        pnl: PnL of each period of the run (rows) of each of these designs (columns), in the quote asset, float32; NaN
-            where a design was not played, and in all rows if its numbers are lost.
-        this_is_new: Whether the run is the first of its design, or has such a point.
-        held_out_openings: Number of runs that opened these days while they were held out; the most of any day.
-        problems: What of the ledger cannot be used.
-        parts: Day and number of the periods of each part of *pnl*, in order.
+        known: Trials of any days below OUT_ROOT; 0 without a ledger.
+        designs: Digests of those played on these days.
+        pnl: Per period of the run and design, quote asset, float32; NaN where not played, or lost.
+        this_is_new: The run, or one of its points, is the first of its design.
+        held_out_openings: Most openings of any day while held out.
+        parts: Day and periods of each part of *pnl*.
     """
 
     known: int
@@ -51,25 +49,23 @@ class OnRecord:
 
     @property
     def on_these_days(self) -> int:
-        """Number of different designs that were played on these days, with the run's own."""
+        """With the run's own."""
         return len(self.designs)
 
     @cached_property
     def independent(self) -> float:
-        """The number of independent trials that these are worth."""
         return independent_trials(self.pnl)
 
     def worst(self, sums: Callable[[Floats], Floats]) -> float:
-        """Return the least value that *sums* makes of the PnL of any design; NaN if none is known.
+        """Return the least of *sums* over any design's PnL; NaN if unknown.
 
         Args:
-            sums: Returns sums over periods, such as the blocks of `PeriodBlocks`, of all columns.
+            sums: Sums over periods of all columns, such as `PeriodBlocks`' blocks.
         """
         values = sums(self.pnl)
         return float(np.nanmin(values)) if np.isfinite(values).any() else math.nan
 
     def to_json(self) -> dict[str, Any]:
-        """Return the entry ``trials`` of a summary."""
         return {
             "known": self.known,
             "on_these_days": self.on_these_days,
@@ -80,10 +76,10 @@ class OnRecord:
 
 
 def independent_trials(pnl: Floats) -> float:
-    """Return the number of independent trials that as many correlated ones are worth: ρ + (1 − ρ)·trials.
+    """Return ρ + (1 − ρ)·trials: what correlated trials are worth.
 
-    ρ is the mean correlation between the columns of *pnl*, at least 0; columns without variation count as
-    uncorrelated, and so do minutes that only one of two has (NaN). Bailey and López de Prado (2014), appendix 3.
+    ρ is the columns' mean correlation, at least 0; columns without variation, and minutes that only one of two has
+    (NaN), count as uncorrelated. Bailey and López de Prado (2014), appendix 3.
     """
     trials = int(pnl.shape[1])
     if trials < 2:
@@ -112,12 +108,11 @@ class Recording:
     """Puts the trials of a run on record, and tells what is on record of its days.
 
     Attributes:
-        new: Whether one of the trials was not on record.
-        problems: What hindered putting them there.
+        new: One of the trials was not on record.
+        problems: What hindered it.
     """
 
     def __init__(self, out_root: Path, made_by: str) -> None:
-        """Begin without trials; *made_by* is the command."""
         self.ledger, self.made_by = Ledger(out_root), made_by
         self.new = False
         self.problems: list[str] = []
@@ -125,7 +120,7 @@ class Recording:
         self._read: dict[Day, DayLedger] = {}
 
     def add(self, trials: Iterable[Trial]) -> None:
-        """Put *trials* on record unless they are."""
+        """Unless they are on record."""
         for trial in trials:
             key = trial.place, trial.line.identity
             if key in self._own:
@@ -144,7 +139,7 @@ class Recording:
     def on_record(self, *, again: bool = False) -> OnRecord:
         """Return what is on record of the days of the trials.
 
-        It is as it was when the first trial of each day was added, or what others have added since if read *again*.
+        As when the first trial of each day was added, or, read *again*, as now.
         """
         if again:
             self._read = {place: self.ledger.read(*place) for place in self._read}
@@ -178,7 +173,7 @@ class Recording:
 
 
 def on_days(out_root: Path, symbol: str, days: Sequence[str]) -> OnRecord:
-    """Return what is on record of some days now, on the minutes of the last trial of each."""
+    """On the minutes of each day's last trial."""
     ledger = Ledger(out_root)
     known = {day: read for day in days if (read := ledger.read(symbol, day)).known}
     reads = list(known.values())
@@ -199,17 +194,13 @@ def on_days(out_root: Path, symbol: str, days: Sequence[str]) -> OnRecord:
 
 @dataclass
 class Tried:
-    """How many different designs are on record of some days; each day is read once.
-
-    Attributes:
-        out_root: Folder of the results.
-    """
+    """Numbers of designs on record; each day is read once."""
 
     out_root: Path
     _designs: dict[Day, frozenset[str]] = field(default_factory=dict)
 
     def on(self, symbol: str, days: Sequence[str]) -> int:
-        """Return the number of designs that were played on one of these days at least."""
+        """Played on at least one of the days."""
         return len(frozenset[str]().union(*(self._of((symbol, day)) for day in days)))
 
     def _of(self, place: Day) -> frozenset[str]:
@@ -221,13 +212,13 @@ class Tried:
 
 
 def _of_market(trials: Sequence[TrialLine], market: str) -> tuple[list[TrialLine], int]:
-    """Return the trials that played this *market*, and the number of the others."""
+    """Return trials of this *market*, and the number of others."""
     own = [trial for trial in trials if trial.market == market]
     return own, len(trials) - len(own)
 
 
 def _one_of_each(trials: Sequence[TrialLine], assumptions: set[str]) -> dict[str, TrialLine]:
-    """Return one trial for each design: under one of the *assumptions* if it was played under one, else its last."""
+    """Under one of *assumptions* if played so, else its last."""
     chosen: dict[str, TrialLine] = {}
     for trial in trials:
         known = chosen.get(trial.design)
@@ -239,7 +230,7 @@ def _one_of_each(trials: Sequence[TrialLine], assumptions: set[str]) -> dict[str
 def _fill(
     rows: Floats, spans: Spans, read: DayLedger, trials: Mapping[str, TrialLine], designs: Mapping[str, int]
 ) -> None:
-    """Write the PnL of trials of a day into *rows*, one for each design, in the columns of the minutes of *spans*."""
+    """In the columns of *spans*' minutes."""
     by_spans: dict[Spans, list[TrialLine]] = {}
     for trial in trials.values():
         by_spans.setdefault(trial.spans, []).append(trial)
@@ -257,6 +248,5 @@ def _fill(
 
 
 def minutes(spans: Spans) -> Ints:
-    """Return the minute since 1970 in which each period begins."""
     parts = [begin_us // MINUTE_US + np.arange(count, dtype=np.int64) for begin_us, count in spans]
     return np.concatenate(parts) if parts else np.empty(0, np.int64)

@@ -1,4 +1,4 @@
-"""Days held out that were opened: each opening stands in the ledger, and what was trained on one tests nothing."""
+"""Opened held-out days: openings stand in the ledger, and what was trained on a day tests nothing there."""
 
 import os
 import warnings
@@ -16,24 +16,20 @@ PYTHON = "python"
 
 
 def write_openings(out_root: Path, tapes: "Iterable[Tape]", made_by: str) -> list[str]:
-    """Write into the ledger that days held out were opened, and return what hindered it."""
+    """Return what hindered it."""
     ledger = Ledger(out_root)
     written = (ledger.open(tape.symbol, day, made_by) for tape in tapes if tape.meta.opened for day in tape.days)
     return [problem for problem in written if problem]
 
 
 def check_openings(tapes: "Iterable[Tape]", out_root: "str | os.PathLike[str] | None") -> None:
-    """Refuse days held out that were opened for Python, without an *out_root* whose ledger writes that down."""
+    """Refuse held-out days opened in Python without an *out_root* whose ledger records it."""
     if out_root is None and any(tape.meta.opened for tape in tapes):
         raise UsageError("a day that is held out was opened; give out_root, whose ledger writes that down")
 
 
 def note_fitted(tapes: "Sequence[Tape]", out_root: "str | os.PathLike[str] | None") -> None:
-    """Write down that days held out are fitted in Python, below *out_root*; warn if that cannot be written.
-
-    Raises:
-        UsageError: If there are such days, and no *out_root*.
-    """
+    """Record that held-out days are fitted in Python; warn if that fails; UsageError without *out_root*."""
     check_openings(tapes, out_root)
     if out_root is not None:
         for problem in write_openings(Path(out_root), tapes, PYTHON):
@@ -41,7 +37,7 @@ def note_fitted(tapes: "Sequence[Tape]", out_root: "str | os.PathLike[str] | Non
 
 
 def refuse_trained(what: str, trained_on: Callable[[str], object], tapes: "Sequence[Tape]") -> None:
-    """Raise UsageError if *what* was trained on a day of *tapes* that is held out, which then tests nothing."""
+    """Raise UsageError if *what* was trained on a held-out day of *tapes*, which then tests nothing."""
     trained = [day for tape in tapes if tape.meta.opened for day in tape.days if trained_on(day)]
     if trained:
         raise UsageError(

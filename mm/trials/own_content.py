@@ -1,7 +1,7 @@
-"""What of a result is of the run itself: without what depends on the trials that were on record before it.
+"""A result without what depends on other trials on record.
 
-A verdict allows for those trials, so the same work says another thing later. Digests, reproductions and comparisons are
-of the work: beside each value that allows for other trials stands the one without, under its name and ``_alone``.
+A verdict allows for those trials, so the same work says another thing later; digests and comparisons use the value
+beside it, ``_alone``.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ _OF_OTHERS = (TRIALS, UNDONE, "null: undone_by", "null: verdict.", "null: verdic
 
 
 def own_content(content: Any) -> Any:
-    """Return JSON *content* as if nothing else were on record: ``x`` is ``x_alone``, and ``trials`` is left out."""
+    """``x`` becomes ``x_alone``, and ``trials`` goes."""
     if isinstance(content, list):
         return [own_content(item) for item in content if not _is_of_others(item)]
     if not isinstance(content, dict):
@@ -32,7 +32,7 @@ def own_content(content: Any) -> Any:
 
 
 def _is_of_others(item: Any) -> bool:
-    """Return whether an item of a list depends on other runs: a warning on them, or the worst minute on record."""
+    """A warning on other runs, or the worst minute on record."""
     if isinstance(item, dict):
         return item.get("role") == STRESSED
     return isinstance(item, str) and item.startswith(_OF_OTHERS)

@@ -1,4 +1,4 @@
-"""Calibrate on the past, trade the next segment: one schedule, one continuous backtest."""
+"""Calibrate on the past, trade the next segment."""
 
 import os
 import weakref
@@ -56,9 +56,9 @@ class Study:
     """A schedule with the fits of its windows.
 
     Attributes:
-        fits: Fit of each segment's own training window.
-        shapes: Some windows for which shapes of λ(δ) were compared, with their data.
-        deltas: Distances of the simulated orders, in ticks; empty for ``marks``.
+        fits: Of each segment's own training window.
+        shapes: Windows whose shapes of λ(δ) were compared.
+        deltas: Of simulated orders, ticks; empty for ``marks``.
     """
 
     schedule: Schedule
@@ -77,11 +77,8 @@ def study(
     """Fit every window, and keep what pages and tables show of it.
 
     Args:
-        calibrator: Measures the days.
-        plan: Windows and mode.
-        fallback: Used for a window without a usable fit; None carries the last one, of any age.
-        memory: Returns a value by its name, computed by the function if it is new; see ``Checkpoint.value``.
-        step: Called with 1 after each window, for a progress bar.
+        memory: See ``Checkpoint.value``.
+        step: Called with 1 after each window.
     """
     windows = plan.over(calibrator.days)
     clustering = WindowClustering(calibrator, plan, memory) if plan.clustered else None
@@ -109,15 +106,15 @@ def study(
 class Checkpoint:
     """Computed values of a run by name, on disk: a run resumed after a kill does not compute them again.
 
-    One line of a file per value, and two files per run of simulated orders. Values are passed through JSON even when
-    just computed, so that a resumed run has the same numbers as an uninterrupted one.
+    A line per value, and two files per run of simulated orders. Values pass through JSON even when just computed, so
+    that a resumed run has the same numbers.
 
     Attributes:
-        found: Number of values that existed at the start.
+        found: Values that existed at the start.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open *folder*, which may have values of a killed run; a torn last line is removed."""
+        """A torn last line of a killed run is removed."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "windows.jsonl"
@@ -138,10 +135,10 @@ class Checkpoint:
         keep: Callable[[Any], Any] | None = None,
         read: Callable[[Any], Any] | None = None,
     ) -> Any:
-        """Return the value of *name*, computed by *make* if there is none yet.
+        """Return the value of *name*, computed if new.
 
-        *keep* returns the JSON to write, by default the value itself; *read* returns the value from the JSON
-        written. A new value is returned as it is if there is a *read*, else as read back.
+        *keep* returns the JSON to write, by default the value; *read* returns the value from it. A new value is
+        returned as it is if there is a *read*, else as read back.
         """
         if name not in self._values:
             made = make()
@@ -155,7 +152,6 @@ class Checkpoint:
         return read(decoded) if read else decoded
 
     def played(self, name: str, play: Callable[[], Played]) -> Played:
-        """Return the run of simulated orders of *name*, computed by *play* if there is none yet."""
         path = self._folder / f"{name}.npz"
         if not path.exists():
             run = play()

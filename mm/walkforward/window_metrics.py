@@ -57,7 +57,7 @@ def _rows(study: "Study") -> Iterator[list[Any]]:
 
 
 def _trained(own: "WindowFit") -> tuple[float | None, ...]:
-    """Return the fit of the segment's own training window, even if other parameters are used."""
+    """Even if other parameters are used."""
     fit, none = own.fit, (None, None)
     return fit.exposure_s, fit.dispersion, fit.deviance, fit.df_resid, *(own.ci95_A or none), *(own.ci95_k or none)
 
@@ -67,9 +67,9 @@ class SegmentRows:
     """Segments in order of time, as columns.
 
     Attributes:
-        numbers: The numeric columns, by name; NaN for an empty cell.
-        extent: First and last instant of charts, µs; None for the range of the segments.
-        spans: First and last µs of each stretch with a market; none if unknown.
+        numbers: NaN for an empty cell.
+        extent: Of charts, µs; None: the segments'.
+        spans: Stretches with a market (µs), if known.
     """
 
     numbers: dict[str, Floats]
@@ -82,16 +82,14 @@ class SegmentRows:
 
     @property
     def x(self) -> tuple[float, float]:
-        """First and last instant of a chart, µs."""
         return self.extent or self.own
 
     @property
     def own(self) -> tuple[float, float]:
-        """Start of the first segment and end of the last, µs."""
         return float(self.numbers["start_us"][0]), float(self.numbers["end_us"][-1])
 
     def with_market(self) -> tuple[Floats, Floats]:
-        """Return start and end of each segment's longest part with a market, µs: not the night that it lasts through.
+        """Return each segment's longest part with a market, µs, so without the night.
 
         A segment without any is whole.
         """
@@ -109,7 +107,7 @@ def read_segments(path: Path) -> SegmentRows:
     """Read the segments of a schedule.
 
     Raises:
-        BrokenFile: If the file cannot be read, lacks a column, or has an invalid number.
+        BrokenFile: If the file is unreadable, lacks a column, or has an invalid number.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:

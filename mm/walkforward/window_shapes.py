@@ -24,8 +24,8 @@ class WindowShape:
     """One window of a schedule for which the shapes of λ(δ) were compared.
 
     Attributes:
-        span_us: Start and end of its segment, then of its training window, µs.
-        points: Rows of the training window as in a calibration, one for each distance and side.
+        span_us: Segment's start and end, then the training window's.
+        points: A row per distance and side.
     """
 
     span_us: tuple[int, int, int, int]
@@ -33,7 +33,6 @@ class WindowShape:
     points: Points
 
     def to_json(self) -> dict[str, Any]:
-        """Return its object in the file."""
         rows = zip(*(column.tolist() for column in (self.points.delta_ticks, self.points.side)), strict=True)
         counts = zip(self.points.exposure_s.tolist(), self.points.fills.tolist(), strict=True)
         return {
@@ -44,7 +43,7 @@ class WindowShape:
 
     @classmethod
     def from_json(cls, content: dict[str, Any], source: str) -> "WindowShape":
-        """Return the window of an object of the file *source*; raises BrokenFile if the object is invalid."""
+        """Raises BrokenFile."""
         try:
             delta, side, exposure_s, fills = zip(*content["points"], strict=True)
             begin_us, end_us, train_start_us, train_end_us = (int(content[name]) for name in PLACES)
@@ -56,12 +55,7 @@ class WindowShape:
 
 
 class ShapeSampler:
-    """Collects windows for which shapes were compared, spread over the schedule.
-
-    Args:
-        calibrator: Measures the days.
-        windows: Total number of windows.
-    """
+    """Collects windows with compared shapes, spread over the schedule."""
 
     def __init__(self, calibrator: "Calibrator", windows: int) -> None:
         self._calibrator, self._apart = calibrator, -(-windows // MOST)
@@ -69,9 +63,9 @@ class ShapeSampler:
         self.found: list[WindowShape] = []
 
     def add(self, number: int, segment: "Segment", own: "WindowFit") -> None:
-        """Add the window *number*, if its curve is its own and enough of the schedule has passed since the last one.
+        """Add a window if its curve is its own and enough of the schedule has passed.
 
-        A curve with the shape of an earlier window has no intervals.
+        A curve with an earlier window's shape has no intervals.
         """
         if number < self._next or not any(point.ci95 for point in own.fit.lambda_curve):
             return

@@ -21,9 +21,8 @@ class RecordedOrder:
     """One of our orders, as the exchange had it.
 
     Attributes:
-        side: +1 buy, -1 sell.
-        left_e8: From which instants of the exchange, in µs, how much was left, in 1e-8; 0 from its end on.
-        fills: Instant of the exchange and trade id of each fill.
+        left_e8: From which exchange instants (µs) how much was left, 1e-8; 0 from its end on.
+        fills: Exchange instant and trade id.
     """
 
     side: int
@@ -43,7 +42,6 @@ class OwnActivity:
 
     @classmethod
     def joined(cls, parts: "Iterable[OwnActivity]") -> "OwnActivity":
-        """Return the activity of several runs."""
         activities = list(parts)
         ids = frozenset(number for part in activities for number in part.trade_ids)
         return cls(tuple(order for part in activities for order in part.orders), ids)
@@ -85,7 +83,7 @@ def _read_again(read: Callable[..., Tape], own: OwnActivity, **options: Any) -> 
 
 
 def _frame_follows(kind: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return a flag per kept event: 1 where a KEYFRAME follows it, or events that are not kept and then one."""
+    """1 where a KEYFRAME follows, perhaps after events that are not kept."""
     frames = np.flatnonzero(kind[1:] == KEYFRAME)  # the events before them
     flags = np.zeros(int(kept.sum()), np.uint8)
     flags[(np.cumsum(kept) - 1)[frames]] = 1
@@ -93,7 +91,7 @@ def _frame_follows(kind: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[
 
 
 class _OwnRows:
-    """The rows of a tape at the prices of our orders: the others need not be looked at, one by one, for a whole day."""
+    """A tape's rows at our orders' prices: a whole day's others need not be looked at one by one."""
 
     def __init__(self, tape: Tape, ours: Sequence[RecordedOrder]) -> None:
         tick_e8 = tape.instrument.tick_e8
@@ -107,16 +105,14 @@ class _OwnRows:
         self._tape = tape
 
     def of(self, event: int) -> list[Row]:
-        """Return those of an event."""
         return self._rows[self._first[event] : self._first[event + 1]]
 
     def others(self, event: int) -> list[Row]:
-        """Return the other rows of an event."""
         return [row for row in self._tape.rows(event) if row[:2] not in self._prices]
 
 
 def _book_ms(tape: Tape) -> "NDArray[np.int64]":
-    """Return the exchange's ms of the book after each event; that of a snapshot is just before the next message's."""
+    """Return the exchange time (ms) of the book after each event; a snapshot is dated just before the next message."""
     stamps = tape.event_exch_us // US_PER_MS
     stamped = np.flatnonzero((tape.kind == DEPTH) & (stamps > 0))
     coming = np.searchsorted(stamped, np.arange(len(tape)))
@@ -125,7 +121,7 @@ def _book_ms(tape: Tape) -> "NDArray[np.int64]":
 
 
 def _changed(tape: Tape, ours: Sequence[RecordedOrder]) -> Iterator[tuple[int, Sequence[Row]]]:
-    """Yield the book events that contain orders of ours, with their rows without them."""
+    """Yield book events with our orders, and their rows without them."""
     grid, market, coming = tape.instrument, MarketWithoutUs(), list(reversed(ours))
     stamp_ms, number = _book_ms(tape), 0
     is_book = (tape.kind == DEPTH) | (tape.kind == SNAPSHOT)

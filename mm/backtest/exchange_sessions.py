@@ -12,11 +12,10 @@ _NEVER = 1 << 62
 
 @cache
 def sessions_of(calendar: str, year: int) -> tuple[tuple[int, int], ...] | None:
-    """Return opening and close of each session that touches a year, in µs; None without the package.
+    """Return open and close (µs) of each session that touches a year; None without the package.
 
     Args:
         calendar: Code of the exchange, an ISO 10383 code such as ``XNYS``, or ``CMES``.
-        year: The year, in UTC.
     """
     try:
         import exchange_calendars

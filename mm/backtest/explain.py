@@ -39,7 +39,7 @@ class BookEvent:
     """One event of the tape, and the book after it.
 
     Attributes:
-        us: When it was received, or when it happened.
+        us: Of receipt, or when it happened.
         what: ``depth``, ``print …``, ``snapshot``, ``gap``.
         bid_ticks: Best bid after it, 0 for none.
         ask_ticks: Best ask after it, 0 for none.
@@ -64,16 +64,12 @@ def explain(
 ) -> str:
     """Return the explanation of one fill as text.
 
-    If several prints have the same instant, the fill is shown after the only one that can have caused it, or with the
-    number of those that can. Where the exchange was ahead of the run, events are shown as they happened there.
+    Of several prints at one instant, the fill is shown after the only possible cause, or with the number of candidates.
+    Where the exchange was ahead of the run, events are as they happened there.
 
     Args:
-        tape: The played tape, or its day with the fill.
-        fill: The row of the fills file.
-        orders: The rows of the order in the orders file.
-        around: Number of events to show before and after the instant.
-        together: The rows of all fills of its order at its instant, including it; empty if it is the only one.
-        feed: How the exchange's messages reached the run, that of its summary; None for none.
+        together: All fills of the order at its instant, this one included; empty if alone.
+        feed: As in the run's summary.
     """
     us, price = int(fill["recv_us"]), _short(fill["price"])
     side = 1 if (fill["side"] == "BUY") != (fill["reason"] == TAKEN) else -1
@@ -103,14 +99,9 @@ def explain(
 
 
 def causing_prints(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int]:
-    """Return the events of prints that may have caused a fill: at its instant, and at least as large.
+    """Return the prints that may have caused a fill: at its instant, and at least as large.
 
-    An order fills at most once per print, in the order of the prints, so each of its fills needs a separate print.
-
-    Args:
-        tape: As in `explain`.
-        fill: Its row of the fills file.
-        together: The rows of all fills of its order at its instant, including it.
+    An order fills at most once per print, in order, so each fill needs its own.
     """
     if not fill["reason"].endswith(PRINTED):
         return []
@@ -123,7 +114,7 @@ def causing_prints(tape: "Tape", fill: Row, together: Sequence[Row]) -> list[int
 
 
 def _reaching(tape: "Tape", fill: Row) -> Iterator[tuple[int, int]]:
-    """Yield event and size, in 1e-8, of the prints at a fill's instant that its fill model may have received."""
+    """With sizes in 1e-8."""
     us, side, ticks = int(fill["recv_us"]), 1 if fill["side"] == "BUY" else -1, tape.instrument.ticks(fill["price"])
     for event in range(*np.searchsorted(tape.event_us, (us, us + 1)).tolist()):
         if tape.kind[event] == TRADE:
@@ -133,7 +124,7 @@ def _reaching(tape: "Tape", fill: Row) -> Iterator[tuple[int, int]]:
 
 
 def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
-    """Return the number of first *prints* that suffices to assign one to each fill of *sizes*, in order."""
+    """Return how many first *prints* suffice to assign one to each fill of *sizes*, in order."""
     at = 0
     for size in sizes:
         at = next((place for place in range(at, len(prints)) if prints[place][1] >= size), len(prints)) + 1
@@ -141,14 +132,10 @@ def _after(prints: Sequence[tuple[int, int]], sizes: Sequence[int]) -> int:
 
 
 def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterator[BookEvent]:
-    """Yield events before an instant, all events at it, and events after it.
+    """Yield events before, at and after an instant.
 
     Args:
-        tape: The tape.
-        us: The instant.
-        side: Side of the displayed lots, +1 bids.
-        ticks: Price of the displayed lots.
-        around: Number of events before and after it at most; none older than a minute.
+        around: At most so many before and after; none older than a minute.
     """
     changes = tape.kind != KEYFRAME
     at, behind = np.searchsorted(tape.event_us, us, side="left"), np.searchsorted(tape.event_us, us, side="right")
@@ -173,7 +160,7 @@ def market(tape: "Tape", us: int, side: int, ticks: int, around: int) -> Iterato
 
 
 def apply_event(book: CompiledBook, tape: "Tape", event: int, *, whole: bool) -> None:
-    """Apply a book event to *book*; a *whole* one replaces it, a keyframe between them changes nothing."""
+    """A *whole* event replaces the book; a keyframe in between changes nothing."""
     if whole:
         book.clear()
     elif tape.kind[event] == KEYFRAME:
@@ -195,7 +182,7 @@ def _line(tape: "Tape", seen: BookEvent, us: int) -> str:
 
 
 def _came_first(fill: Row, orders: Sequence[Row]) -> bool:
-    """Return whether a fill precedes the events of its instant: the order took liquidity on arrival at that instant."""
+    """The order took liquidity on arrival at that instant."""
     return fill["reason"] == TAKEN and bool(orders) and orders[0]["recv_us"] != fill["recv_us"]
 
 

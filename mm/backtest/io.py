@@ -1,9 +1,8 @@
 """The files of a run's tables: CSV with exact decimals, the orders also as Parquet (ORDERS_FORMAT).
 
-A decimal has eight places; a column has more only if its unit (tick·lot, half a tick) needs them, and then the same
-number in every row. Cells are empty for an instant below 0, a code of 0 without a word, a side of 0, and an amount that
-needs a mid while there is none. Parquet has the same columns and rows, typed, and null where a cell of the CSV file is
-empty; its size is a tenth of the CSV file.
+A decimal has eight places; more only if its unit (tick·lot, half a tick) needs them, then in every row. Empty cells: an
+instant below 0, a code of 0 without a word, a side of 0, an amount without the mid it needs. Parquet has the same rows,
+typed, null where CSV is empty, at a tenth of the size.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,11 +46,9 @@ class Whole:
     column: int
 
     def put(self, cells: CsvRows) -> None:
-        """Add the column to those of a CSV file."""
         cells.whole(self.column)
 
     def series(self, table: "Table", *, exactly: bool) -> Any:  # noqa: ARG002
-        """Return the column of a frame."""
         return table[:, self.column]
 
 
@@ -63,11 +60,9 @@ class Instant:
     per: int = 1
 
     def put(self, cells: CsvRows) -> None:
-        """Add the column to those of a CSV file."""
         cells.instant(self.column, self.per)
 
     def series(self, table: "Table", *, exactly: bool) -> Any:  # noqa: ARG002
-        """Return the column of a frame."""
         import polars as pl
 
         us = table[:, self.column]
@@ -83,11 +78,9 @@ class Word:
     code: int = 0
 
     def put(self, cells: CsvRows) -> None:
-        """Add the column to those of a CSV file."""
         cells.word(self.column, self.names, self.code)
 
     def series(self, table: "Table", *, exactly: bool) -> Any:  # noqa: ARG002
-        """Return the column of a frame."""
         return words(self.names, table[:, self.column] - self.code)
 
 
@@ -98,11 +91,9 @@ class SideColumn:
     column: int
 
     def put(self, cells: CsvRows) -> None:
-        """Add the column to those of a CSV file."""
         cells.word(self.column, ("SELL", "", "BUY"), -1)
 
     def series(self, table: "Table", *, exactly: bool) -> Any:  # noqa: ARG002
-        """Return the column of a frame."""
         return sides(table[:, self.column])
 
 
@@ -111,9 +102,9 @@ class Amount:
     """A column of decimals, of so many *places*; null where the column *mark* is not above 0.
 
     Attributes:
-        terms: Units, in 10**-places, each with the one or two columns whose product is multiplied by it.
-        start: Added to the sum of the terms, in 10**-places.
-        mark: A column, -1 for none.
+        terms: Units, in 10**-places, each times the product of one or two columns.
+        start: Added, in 10**-places.
+        mark: -1 for none.
     """
 
     terms: tuple[tuple[int, ...], ...]
@@ -122,11 +113,10 @@ class Amount:
     mark: int = -1
 
     def put(self, cells: CsvRows) -> None:
-        """Add the column to those of a CSV file."""
         cells.amount(self.terms, self.places, self.start, self.mark)
 
     def series(self, table: "Table", *, exactly: bool) -> Any:
-        """Return the column of a frame, as decimals or as the floats nearest to them; of one term without a start."""
+        """As decimals, or nearest floats; of one term without a start."""
         import polars as pl
 
         ((unit, column),) = self.terms
@@ -144,7 +134,7 @@ Columns = Mapping[str, Whole | Instant | Word | SideColumn | Amount]
 
 
 def order_columns(grid: "Instrument") -> Columns:
-    """Return the columns of the orders file."""
+    """Return the orders file's columns."""
     at = ORDER_COLUMNS.index
     instants = {name: at(f"{name}_us") for name in ("active", "expire", "cancel_req", "cancel_effective")}
     return {
@@ -170,7 +160,7 @@ def order_columns(grid: "Instrument") -> Columns:
 
 
 def fill_columns(grid: "Instrument", reasons: Sequence[str]) -> Columns:
-    """Return the columns of the fills file; *reasons* are the words of the journal's codes."""
+    """*reasons* are the words of the journal's codes."""
     at = FILL_COLUMNS.index
     return {
         "recv_ms": Instant(at("us"), US_PER_MS),
@@ -194,7 +184,7 @@ def state_columns(terms: "RunTerms") -> Columns:
     worth_unit, worth_places = _fewest_places(5 * grid.tick_lot_e16, 17)
 
     def cash(finer: int) -> tuple[tuple[tuple[int, ...], ...], int]:
-        """Return the terms and the start of the cash, with *finer* places more than it needs."""
+        """*finer* places more than needed."""
         e8 = 10 ** (places + finer - 8)
         return ((cash_unit * 10**finer, cash_tl), (-e8, fees)), terms.initial_cash_e8 * e8
 
@@ -212,19 +202,19 @@ def state_columns(terms: "RunTerms") -> Columns:
 
 
 def _mid(grid: "Instrument", column: int) -> Amount:
-    """Return the column of the mids from bid + ask in ticks, null for 0: half a tick may need a ninth place."""
+    """Null for 0: half a tick may need a ninth place."""
     half, places = _fewest_places(5 * grid.tick_e8, 9)
     return Amount(((half, column),), places, 0, column)
 
 
 def orders_path(folder: Path, symbol: str) -> Path:
-    """Return the file of the orders of the run in *folder*, in either format; the CSV path if there is none."""
+    """In either format; the CSV path if there is none."""
     parquet = folder / f"orders_{symbol}.{PARQUET}"
     return parquet if parquet.exists() else parquet.with_suffix(f".{CSV}")
 
 
 def read_table(folder: Path, symbol: str, name: str) -> "pl.DataFrame":
-    """Read ``orders``, ``fills`` or ``state`` of the run in *folder*, each cell as the text of the CSV file."""
+    """Each cell as the CSV file's text."""
     import polars as pl
 
     if name == "orders":
@@ -233,12 +223,10 @@ def read_table(folder: Path, symbol: str, name: str) -> "pl.DataFrame":
 
 
 def read_orders(folder: Path, symbol: str, types: "Mapping[str, Any] | None" = None) -> "pl.DataFrame":
-    """Read the orders of the run in *folder*, in either format.
+    """Read a run's orders, in either format.
 
     Args:
-        folder: Folder of the run.
-        symbol: The traded symbol.
-        types: Columns to read, and their polars types; None reads all, each cell as the text of the CSV file.
+        types: Polars types by column; None reads all as text.
     """
     import polars as pl
 
@@ -252,7 +240,7 @@ def read_orders(folder: Path, symbol: str, types: "Mapping[str, Any] | None" = N
 
 
 def write_table(path: Path, pieces: "Iterable[Table]", columns: Columns) -> tuple[str, int]:
-    """Write a table, in at least one of *pieces*, to a CSV or Parquet file; return its sha256 in hex, and its rows."""
+    """Return sha256 and rows."""
     if path.suffix == f".{PARQUET}":
         return _write_parquet(path, pieces, columns)
     cells, rows = CsvRows(), 0
@@ -282,14 +270,13 @@ def _write_parquet(path: Path, pieces: "Iterable[Table]", columns: Columns) -> t
 
 
 def frame_of(table: "Table", columns: Columns, *, exactly: bool = False) -> "pl.DataFrame":
-    """Return the columns of a file as a frame: words as Enum, amounts as floats, or *exactly* as decimals."""
     import polars as pl
 
     return pl.DataFrame({name: column.series(table, exactly=exactly) for name, column in columns.items()})
 
 
 def _fewest_places(unit: int, places: int) -> tuple[int, int]:
-    """Return *unit*, in 10**-places, and *places*, reduced to as few as it needs, but at least eight."""
+    """As few places as needed, at least eight."""
     while places > 8 and unit % 10 == 0:
         unit, places = unit // 10, places - 1
     return unit, places

@@ -1,7 +1,7 @@
 """The journal of a backtest: integer tables, and the names of their codes.
 
-The kernel appends rows of int64; this module computes nothing. Instants are µs of simulated receive
-time, prices ticks, quantities lots of the tape; a missing instant is -1.
+The kernel appends int64 rows. Instants are µs of simulated receive time, prices ticks, quantities lots of the tape; -1
+is no instant.
 """
 
 from collections.abc import Iterator
@@ -108,27 +108,22 @@ class Journal:
     """The tables of one run, over one or more tapes.
 
     Attributes:
-        orders: int64[rows, 14], columns ``ORDER_COLUMNS``; action, status and reasons are codes. Empty if the run was
-            played without order rows.
-        fills: int64[rows, 9], columns ``FILL_COLUMNS``; reason is an index into *fill_reasons*.
-        state: int64[rows, 6], columns ``STATE_COLUMNS``; ``cash_tl`` is the signed sum of fill
-            notionals in tick·lots (buys negative) and ``fees_e8`` the sum of fees, so that
-            cash = initial cash + cash_tl·tick·lot − fees, exactly.
-        mids: int64[rows, 2], instant and ``mid2_ticks`` (bid + ask) at every change; 0 means that
-            the book was not valid from there on.
-        spans: int64[rows, 2], begin and end of each stretch of time with a market: the book was valid, and the strategy
-            could quote (the market was open, its training over). They neither touch nor overlap; in a journal that is
-            read in parts, one that begins where the last part's ended continues it.
-        fill_reasons: What triggered a fill, by code ("trade_cross:trade").
-        decisions: int64[rows, 10], columns ``DECISION_COLUMNS``, one row per requote; lots of -1: no quote. None
-            if the rules do not request them.
-        counters: Totals of the kernel: durations in µs, expected fills, events (see docs/engine.md).
-        breaches: int64[rows, 5], columns ``BREACH_COLUMNS``: an index into ``mm.backtest.risk.LIMITS``, the actual
-            and the allowed value in 1e-8 of the knob's unit, and the side (0: both); None without limits.
-        killed: The instant from which nothing was sent, and the reason; None if the run was not killed.
-        order_counts: int64[16, 64], number of order rows by action and reject reason; None counts *orders*.
-        placed_lots: Lots of all orders sent, as far as floats are exact; None sums those of *orders*.
-        lives: Lifetimes of the orders of a run whose rows were handed over by tape; None derives them from *orders*.
+        orders: int64[rows, 14], ``ORDER_COLUMNS``, codes for words. Empty if played without order rows.
+        fills: int64[rows, 9], ``FILL_COLUMNS``; reason indexes *fill_reasons*.
+        state: int64[rows, 6], ``STATE_COLUMNS``; ``cash_tl`` is the signed sum of fill notionals in tick·lots (buys
+            negative), ``fees_e8`` the sum of fees: cash = initial cash + cash_tl·tick·lot − fees, exactly.
+        mids: int64[rows, 2], instant and ``mid2_ticks`` (bid + ask) at every change; 0: no valid book from there.
+        spans: int64[rows, 2], begin and end of time with a market: valid book, and quoting allowed (open market,
+            training over). Disjoint, not touching; read in parts, one that begins where the last ended continues it.
+        fill_reasons: By code ("trade_cross:trade").
+        decisions: int64[rows, 10], ``DECISION_COLUMNS``, per requote; lots -1: no quote. None unless the rules ask.
+        counters: Kernel totals: durations in µs, expected fills, events (docs/engine.md).
+        breaches: int64[rows, 5], ``BREACH_COLUMNS``: index into ``mm.backtest.risk.LIMITS``, actual and allowed in 1e-8
+            of the knob's unit, side (0: both); None without limits.
+        killed: Instant and reason.
+        order_counts: int64[16, 64], order rows by action and reject reason; None counts *orders*.
+        placed_lots: Of all orders sent, as far as floats are exact; None sums *orders*.
+        lives: If rows were handed over by tape; None derives them from *orders*.
     """
 
     orders: "Table"
@@ -146,17 +141,13 @@ class Journal:
     lives: "Lives | None" = None
 
     def spill_state(self, folder: "Path") -> None:
-        """Move the state rows of a long run (one per second over weeks) to a mapped file in *folder*.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
+        """Move a long run's state rows (one per second over weeks) to a mapped file; raises OSError."""
         state = self.state
         if len(state) > LONG:
             self.__dict__["state"] = stored(state.reshape(-1), folder).reshape(state.shape)
 
     def state_pieces(self, most: int = 1 << 16) -> "Iterator[Table]":
-        """Yield the state rows in at least one piece of at most *most*; mapped pieces are released after use."""
+        """Mapped pieces are released after use."""
         state = self.state
         for first in range(0, max(len(state), 1), most):
             piece = state[first : first + most]
@@ -164,5 +155,5 @@ class Journal:
             release(piece)
 
     def state_at(self, rows: Rows) -> "Table":
-        """Return the state rows *rows*, which are ascending; mapped pages between them are released."""
+        """*rows* ascend; mapped pages in between are released."""
         return gathered(self.state, rows)

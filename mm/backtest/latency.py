@@ -21,9 +21,8 @@ class Latencies:
     """Measured latencies, one row per measurement.
 
     Attributes:
-        order_us: Latency of orders and amendments, int64[n].
-        cancel_us: Latency of cancels, int64[n].
-        rate_per_s: Market messages per second at the measurement, ascending, float64[n]; None if not given.
+        order_us: Also of amendments, int64[n].
+        rate_per_s: Market messages, ascending, float64[n].
     """
 
     order_us: NDArray[np.int64]
@@ -32,10 +31,8 @@ class Latencies:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a CSV with ``order_ms``, and optionally ``cancel_ms`` (default: as orders) and ``rate_per_s``.
-
-        Raises:
-            BrokenFile: If it cannot be read, is empty, or a value is not a number of 0 or more.
+        """Read a CSV with ``order_ms``, optionally ``cancel_ms`` (default: as orders) and ``rate_per_s``; raises
+        BrokenFile.
         """
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
@@ -61,14 +58,13 @@ class Latencies:
         cancel_ms: NDArray[np.float64] | None = None,
         rate_per_s: NDArray[np.float64] | None = None,
     ) -> Self:
-        """Return the latencies of columns in ms; without *cancel_ms* a cancel takes as long as an order."""
+        """Columns are ms; without *cancel_ms* a cancel takes as long as an order."""
         cancel = order_ms if cancel_ms is None else cancel_ms
         by_rate = slice(None) if rate_per_s is None else np.argsort(rate_per_s, kind="stable")
         rate = None if rate_per_s is None else np.ascontiguousarray(rate_per_s[by_rate], dtype=np.float64)
         return cls(_us(order_ms[by_rate]), _us(cancel[by_rate]), rate)
 
     def times(self, factor: float) -> Self:
-        """Return the latencies multiplied by *factor*, rounded to µs."""
         order, cancel = (np.rint(us * factor).astype(np.int64) for us in (self.order_us, self.cancel_us))
         return replace(self, order_us=order, cancel_us=cancel)
 

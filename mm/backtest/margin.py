@@ -1,8 +1,7 @@
 """The margin account of a replay: one or several contracts on one wallet, in the exact arithmetic of `mm.margin`.
 
-It is told of fills, marks and funding, says whether an order may rest, when a position is liquidated, and closes it as
-the exchange in a box does. A replay need not ask at each mark price: while those of all contracts stay within `bounds`,
-none is liquidated.
+It gets fills, marks and funding, says whether an order may rest and when to liquidate, and closes positions as the
+exchange in a box does. A replay need not ask at each mark price: within `bounds` of all contracts none is liquidated.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,13 +34,11 @@ class Liquidation:
     """One liquidation; amounts in 1e-8 of the quote asset.
 
     Attributes:
-        us: Its instant, µs.
-        side: Of the forced order: -1 closes a long position.
-        mark_e8: The mark price then.
-        equity_e8: The margin balance behind the position before it.
-        maintenance_e8: The maintenance margin that was needed.
+        side: -1 closes a long position.
+        equity_e8: Margin balance behind the position before.
+        maintenance_e8: Needed.
         bankrupt_ticks: Price of the forced order, at which nothing is left.
-        fills: Its fills; the last one costs what goes to the insurance fund, less than 0 if the fund pays.
+        fills: The last one costs what goes to the insurance fund, below 0 if the fund pays.
     """
 
     us: int
@@ -55,12 +52,10 @@ class Liquidation:
 
     @property
     def lots(self) -> int:
-        """Return the lots of the forced order."""
         return sum(fill.lots for fill in self.fills)
 
     @property
     def clearance_e8(self) -> int:
-        """Return what went to the insurance fund."""
         return sum(fill.fee_e8 for fill in self.fills)
 
 
@@ -69,8 +64,8 @@ class Grid:
     """Units of a contract.
 
     Attributes:
-        lot_e8: Lot, in 1e-8 of the base asset times the contract's multiplier.
-        most_ticks: Largest price of an order.
+        lot_e8: Base asset times the contract's multiplier.
+        most_ticks: Of an order.
     """
 
     tick_e8: int
@@ -90,11 +85,7 @@ class _Held:
 
 @dataclass(slots=True)
 class MarginAccount:
-    """A wallet of the quote asset, and positions in contracts.
-
-    Attributes:
-        liquidations: Those that happened, in order.
-    """
+    """A wallet of the quote asset, and positions in contracts."""
 
     wallet: Wallet
     liquidations: list[Liquidation] = field(default_factory=list)
@@ -102,7 +93,7 @@ class MarginAccount:
 
     @classmethod
     def of(cls, balance_e8: int, *, keeps_income: bool = False) -> "MarginAccount":
-        """Return an account with a balance; *keeps_income* is whether each change of it is listed, as the box does."""
+        """*keeps_income* lists each change, as the box does."""
         return cls(Wallet(balance_e8, keeps_income=keeps_income))
 
     def add(
@@ -116,11 +107,9 @@ class MarginAccount:
         """Add a contract.
 
         Args:
-            symbol: Its name.
-            terms: Leverage, margin type, brackets and fee of a liquidation.
-            grid: Its units.
-            orders: Returns the account's open orders of the contract.
-            start_lots: Position at the start, which was opened at the first mark price.
+            terms: Leverage, margin type, brackets, liquidation fee.
+            orders: Returns the contract's open orders.
+            start_lots: Opened at the first mark price.
         """
         contract = self.wallet.contracts[symbol] = Contract(
             symbol=symbol,
@@ -147,15 +136,13 @@ class MarginAccount:
         held.ask_mark, held.set_bounds = ask_mark, set_bounds
 
     def contract(self, symbol: str) -> Contract:
-        """Return the position in a contract."""
         return self._held[symbol].contract
 
     def terms(self, symbol: str) -> MarginTerms:
-        """Return the terms of a contract."""
         return self._held[symbol].terms
 
     def mark(self, symbol: str, price_e8: int) -> None:
-        """Set the mark price of a contract, 1e-8 of the quote asset; the first one opens a position of the start."""
+        """The first mark opens a start position."""
         held = self._held[symbol]
         if price_e8 <= 0:
             return
@@ -204,11 +191,10 @@ class MarginAccount:
         return self.wallet.refusal(contract, order, price_e8)
 
     def is_due(self, symbol: str) -> bool:
-        """Return whether the position in a contract is to be liquidated at the mark prices of now."""
         return self.wallet.is_due(self.contract(symbol))
 
     def ratio(self, symbol: str) -> float:
-        """Return maintenance margin over margin balance behind a contract; 1 liquidates, 0 without a position."""
+        """Maintenance margin over margin balance; 1 liquidates, 0 without a position."""
         contract = self.contract(symbol)
         if not contract.lots:
             return 0.0
@@ -216,10 +202,10 @@ class MarginAccount:
         return needed_e8 / equity_e8 if equity_e8 > 0 else float("inf")
 
     def bounds(self) -> dict[str, tuple[int, int]]:
-        """Return for each contract the nearest mark prices below and above at which one may be liquidated, exclusive.
+        """Per contract, the nearest mark prices below and above that may liquidate one, exclusive.
 
-        Each cross position may use up an equal share of the surplus, an isolated one its own. They are on the safe
-        side: at a mark price beyond them `is_due` tells, and if not they are asked for again.
+        Each cross position may use up an equal share of the surplus, an isolated one its own. They err on the safe
+        side: beyond them `is_due` decides, and if not, they are asked for again.
         """
         cross = sum(not one.contract.isolated and one.contract.lots != 0 for one in self._held.values())
         return {symbol: self._bounds(held.contract, cross) for symbol, held in self._held.items()}
@@ -238,22 +224,19 @@ class MarginAccount:
         return -1, min(NO_BOUND, mark_e8 + spare_e8 * E8 * E8 // (-amount_e8 * dearest_e8) + 1)
 
     def rebound(self) -> None:
-        """Tell the watchers of all contracts new bounds."""
         bounds = self.bounds()
         for symbol, held in self._held.items():
             if held.set_bounds is not None:
                 held.set_bounds(*bounds[symbol])
 
     def liquidate(self, us: int, symbol: str, offers: Callable[[int, int], Sequence[tuple[int, int]]]) -> Liquidation:
-        """Close the position in a contract, as the exchange does once its open orders have ended.
+        """Close the position as the exchange does once its open orders have ended.
 
-        The book takes what it offers at the price at which nothing is left, or better; the insurance fund takes the
-        rest at that price. Such trades pay no commission; the fee of the liquidation is the last one's.
+        The book takes what it offers at the bankrupt price or better; the insurance fund takes the rest there. These
+        trades pay no commission; the liquidation fee is the last one's.
 
         Args:
-            us: The instant, µs.
-            symbol: The contract.
-            offers: Returns the levels, ticks and lots, best first, that an order of a side up to a price can take.
+            offers: Returns the levels (ticks, lots, best first) that an order up to a price can take.
         """
         held = self._held[symbol]
         contract, grid = held.contract, held.grid

@@ -51,10 +51,9 @@ class MarginTerms:
     """Terms of the margin of one contract.
 
     Attributes:
-        isolated: Whether its position has a margin of its own.
-        clearance_rate_e8: Fee of a liquidation, in 1e-8 of the notional.
-        brackets_from: Where the brackets are from, in words.
-        clearance_from: Where that fee is from.
+        isolated: Has a margin of its own.
+        clearance_rate_e8: Liquidation fee, of the notional.
+        brackets_from: Their source, in words.
     """
 
     leverage: int = FIRST_LEVERAGE
@@ -95,7 +94,7 @@ class MarginTerms:
 
 
 def read_brackets(path: Path, symbol: str) -> Brackets:
-    """Return the brackets of a symbol from a file with the exchange's answer to ``leverageBracket``.
+    """From a file with the exchange's answer to ``leverageBracket``.
 
     Raises:
         BrokenFile: If it cannot be read, has none of the symbol, or its rows do not follow each other.
@@ -132,7 +131,7 @@ def _bracket(row: Mapping[str, Any]) -> Bracket:
 def _fault(brackets: Sequence[Bracket]) -> str:
     """Return why brackets are not a table; empty if they are.
 
-    Their maintenance margin must not jump: liquidation prices are searched between brackets.
+    Maintenance margin must not jump: liquidation prices are searched between brackets.
     """
     if not brackets:
         return "there is no bracket"

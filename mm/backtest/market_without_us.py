@@ -1,12 +1,11 @@
 """The market without our own orders: what each price holds, less what the exchange shows there of ours.
 
-A book of the exchange contains our orders. It is the state at its event time, so an order is in it if that time is in
-[accepted, ended), both by the exchange's clock, with what was left of it then; `MarketWithoutUs` takes that off, for a
-live market and for the replay of a day on which we traded.
+A book of the exchange contains our orders. It is the state at its event time, so an order is in it during [accepted,
+ended), by the exchange's clock, with what was then left; `MarketWithoutUs` removes that, live and in a replay of a day
+on which we traded.
 
-Reports of our orders and messages of the market come on two connections, so either may be first. A report that comes
-later than the book it concerns corrects it. Until then, and where both times are the same millisecond, an order may be
-in the book or not: taken is what changes the lots of the others at its price least.
+Order reports and market messages come on two connections, either first; a later report corrects the book. Until then,
+and within the same millisecond, an order may be in the book or not: assumed is what changes the others' lots least.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,10 +24,9 @@ class OwnShown:
     """What a book shows of one of our orders.
 
     Attributes:
-        side: +1 buy, -1 sell.
-        lots: Its quantity when it was sent.
-        steps: From which ms of the exchange how many lots are left, in order of time; the last has 0 if it has ended.
-        leaving: Whether a request that may end it is under way.
+        lots: When sent.
+        steps: From which exchange ms how many lots are left; 0 at the end.
+        leaving: A request that may end it is under way.
     """
 
     side: int
@@ -38,13 +36,13 @@ class OwnShown:
     leaving: bool = False
 
     def add(self, ms: int, lots: int) -> None:
-        """Add that *lots* are left from *ms* on; reports may come in any order, and twice."""
+        """Reports may come in any order, and twice."""
         if (ms, lots) not in self.steps:
             self.steps.append((ms, lots))
             self.steps.sort(key=lambda step: (step[0], -step[1]))
 
     def at(self, ms: int) -> tuple[int, int]:
-        """Return the fewest and the most lots that a book of an instant may show."""
+        """Fewest and most lots that a book may show."""
         if not self.steps:
             return 0, self.lots
         left = before = 0
@@ -56,7 +54,6 @@ class OwnShown:
         return (0, most) if self.leaving and self.steps[-1][1] else (fewest, most)
 
     def is_over(self, ms: int) -> bool:
-        """Return whether no book from an instant on shows it."""
         return bool(self.steps) and self.steps[-1][1] == 0 and self.steps[-1][0] < ms
 
 
@@ -64,7 +61,7 @@ class MarketWithoutUs:
     """Takes our orders and trades off a market.
 
     Args:
-        single_trades: Whether each print is one trade with its own id; aggregates stay whole, others' lots among them.
+        single_trades: Each print is one trade with its id; aggregates stay whole, others' lots among them.
     """
 
     def __init__(self, *, single_trades: bool = True) -> None:
@@ -79,23 +76,22 @@ class MarketWithoutUs:
 
     @property
     def alone(self) -> bool:
-        """Whether no book from now on shows an order of ours that is known."""
+        """No book from now on shows a known order of ours."""
         return not self._orders
 
     # our orders
 
     def sent(self, order_id: int, side: int, ticks: int, lots: int) -> None:
-        """Add an order that may rest."""
         self._orders[order_id] = OwnShown(side, ticks, lots)
         self._others.setdefault((side, ticks), self._levels.get((side, ticks), 0))
 
     def leaving(self, order_id: int) -> None:
-        """Note that a request is under way after which the order may no longer be in the book."""
+        """After this request it may no longer be in the book."""
         if order_id in self._orders:
             self._orders[order_id].leaving = True
 
     def known(self, order_id: int, exchange_us: int, lots: int) -> FeedEvent | None:
-        """Note that *lots* of an order are left from an instant of the exchange on; return a correction of the book."""
+        """*lots* are left from *exchange_us* on; return a correction of the book."""
         order = self._orders.get(order_id)
         if order is None:
             return None
@@ -103,13 +99,13 @@ class MarketWithoutUs:
         return self._correction()
 
     def stays(self, order_id: int) -> FeedEvent | None:
-        """Note that the request has failed that might have ended an order; return a correction of the book."""
+        """The request that might have ended it failed; return a correction."""
         if order_id in self._orders:
             self._orders[order_id].leaving = False
         return self._correction()
 
     def never(self, order_id: int) -> FeedEvent | None:
-        """Note that an order never was in the book; return a correction of it."""
+        """It never was in the book; return a correction."""
         order = self._orders.get(order_id)
         if order is None:
             return None
@@ -117,14 +113,13 @@ class MarketWithoutUs:
         return self._correction()
 
     def traded(self, trade_id: int) -> None:
-        """Note that a trade is one of ours."""
         if self._single_trades:
             self._trade_ids.add(trade_id)
 
     # the market
 
     def of(self, events: Iterable[FeedEvent]) -> tuple[FeedEvent, ...]:
-        """Return events without us; a trade of ours is left out."""
+        """A trade of ours is left out."""
         return tuple(without_us for event in events if (without_us := self._of(event)) is not None)
 
     def _of(self, event: FeedEvent) -> FeedEvent | None:
@@ -156,7 +151,7 @@ class MarketWithoutUs:
         return event._replace(rows=rows)
 
     def _correction(self) -> FeedEvent | None:
-        """Return a message with the prices at which our reports have changed what is known; None without any."""
+        """Prices at which reports changed what is known."""
         last, rows = self._last, [(*price, lots) for price, lots in self._changes()]
         self._forget()
         if not rows or last is None or last.kind == GAP:
@@ -164,7 +159,6 @@ class MarketWithoutUs:
         return FeedEvent(DEPTH, self._us, last.recv_seq, last.event_id, rows, last.exch_us, self._late_us)
 
     def _changes(self) -> Iterator[tuple[Price, int]]:
-        """Update what the others have where we have orders; yield the prices at which it has changed."""
         bounds: dict[Price, tuple[int, int]] = {}
         for order in self._orders.values():
             fewest, most = order.at(self._ms)
@@ -181,7 +175,6 @@ class MarketWithoutUs:
                 yield price, lots
 
     def _forget(self) -> None:
-        """Forget orders that no later book shows."""
         over = [number for number, order in self._orders.items() if order.is_over(self._ms)]
         if over:
             for number in over:

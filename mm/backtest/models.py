@@ -1,7 +1,7 @@
 """Registries of fill models, quote models and steps, by name; the models are Python functions as well.
 
-``fixed_spread(delta_ticks=2)`` makes the model of QUOTE_MODEL=fixed_spread. A new model is a class that declares its
-parameters (``mm/backtest/declarations.py``), and its name here.
+``fixed_spread(delta_ticks=2)`` makes QUOTE_MODEL=fixed_spread. A new model is a class that declares its parameters
+(``mm/backtest/declarations.py``), and its name here.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +35,6 @@ def _by_name(*builds: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
 
 
 def declared(build: Callable[..., Any]) -> type[Parameters]:
-    """Return the declaration of a registered model."""
     declaration = declaration_of(build)
     assert declaration is not None, f"{build} declares no parameters"
     return declaration
@@ -67,7 +66,6 @@ UNITS: Mapping[str, Unit] = {
 
 
 def parameter_tables() -> Iterator[str]:
-    """Yield the lines of the parameter tables in docs/configuration.md."""
     for title, variable, registry in (
         ("Quote models", "QUOTE_PARAMS_JSON", QUOTE_MODELS),
         ("Steps around quote models", "QUOTE_PARAMS_JSON", QUOTE_STEPS),

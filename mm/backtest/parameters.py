@@ -1,11 +1,11 @@
 """Parameters of models: the base of their declarations, units, and the types that several models share.
 
-A declaration (`mm/backtest/declarations.py`) is the attribute ``declared`` of a class, or decorates the function that
-builds the model. Everything else is derived from it: the keys of QUOTE_PARAMS_JSON and FILL_PARAMS_JSON and their
-checks, the type stubs, the tables of docs/configuration.md, and the parameters in a summary.
+A declaration (`mm/backtest/declarations.py`) is a class's attribute ``declared``, or decorates the building function.
+Derived from it: keys of QUOTE_PARAMS_JSON and FILL_PARAMS_JSON with checks, type stubs, docs/configuration.md's tables,
+a summary's parameters.
 
-Prices are in ticks, time in seconds, inventory in clips. A key that names another unit (``gamma_usd``,
-``k_per_price``, ``sigma_pct``, ``horizon_ms``) is rejected with the conversion to the unit used here.
+Prices are ticks, time seconds, inventory clips. A key with another unit (``gamma_usd``, ``k_per_price``, ``sigma_pct``,
+``horizon_ms``) is refused with the conversion.
 """
 
 import inspect
@@ -36,9 +36,9 @@ class Parameters(Struct, kw_only=True):
     """Base of declarations: a field is one argument of a model.
 
     Attributes:
-        name: Name of the model in registries and results: that of the class, in small letters with underscores.
-        bias: The known bias of a fill model, one sentence.
-        volatility: Volatility settings of the run that its keys may include; None if it does not use the volatility.
+        name: In registries and results: the class's, in snake case.
+        bias: Of a fill model, one sentence.
+        volatility: Volatility settings of the run that its keys may include.
     """
 
     name: ClassVar[str]
@@ -50,17 +50,15 @@ class Parameters(Struct, kw_only=True):
 
     @classmethod
     def of_user(cls) -> tuple[Setting, ...]:
-        """Return the parameters that a user may give in JSON."""
         every = (*settings(cls), *(settings(cls.volatility) if cls.volatility else ()))
         return tuple(key for key in every if not key.by_run)
 
     @classmethod
     def settle(cls, given: Mapping[str, Any], name: str | None = None) -> dict[str, Any]:
-        """Return the value of each parameter: the given one, or its default.
+        """Return each parameter's value: given, or its default.
 
         Args:
-            given: The arguments of a call.
-            name: The model's name in messages; None is the declared one.
+            name: In messages; None: the declared one.
 
         Raises:
             TypeError: If one is unknown, or a required one is missing.
@@ -101,13 +99,13 @@ def declares(parameters: type[Parameters]) -> Callable[[Made], Made]:
 
 
 def declaration_of(build: object) -> type[Parameters] | None:
-    """Return the declaration of a class or a function; None for a user's class, even if its base has one."""
+    """None for a user's class, even if its base has one."""
     declaration = vars(build).get("declared") if hasattr(build, "__dict__") else None
     return declaration if isinstance(declaration, type) and issubclass(declaration, Parameters) else None
 
 
 def name_of(kind: type) -> str:
-    """Return the name of a model class in results: its declared name, or the name of the class."""
+    """Declared name, or the class's."""
     declaration = getattr(kind, "declared", None)
     return declaration.name if isinstance(declaration, type) and issubclass(declaration, Parameters) else kind.__name__
 
@@ -125,7 +123,7 @@ class Volatility(Struct):
 
 
 class EwmaSigma(Volatility):
-    """The same by exponential weights, unless another estimator is given."""
+    """Exponential weights, unless another estimator is given."""
 
     sigma_method: Annotated[SigmaMethod, about("Estimator of the volatility: {words}.")] = "ewma"
 
@@ -145,16 +143,11 @@ OURS = frozenset({"tick", "ticks", "s", "sec", "secs", "second", "seconds", "cli
 
 
 def refuse_other_units(model: str, params: Mapping[str, object], known: Mapping[str, Unit | None], tick: str) -> None:
-    """Raise UsageError for a key that is one of the *known* parameters in another unit.
+    """Raise UsageError, with the right name, unit and if possible converted value, for a *known* parameter in another
+    unit.
 
     Args:
-        model: The model's name, for the message.
-        params: As in QUOTE_PARAMS_JSON.
-        known: The model's parameters, with their units.
-        tick: The tick size, a decimal string, which converts a price to ticks.
-
-    Raises:
-        UsageError: With the right name, its unit, and the converted value if it can be computed.
+        tick: Decimal; converts a price to ticks.
     """
     # Longest name first: sigma_window_min is sigma_window_s in minutes, not a variant of sigma.
     names = sorted(known, key=len, reverse=True)
@@ -173,7 +166,7 @@ def refuse_other_units(model: str, params: Mapping[str, object], known: Mapping[
 
 
 def _unit_words(key: str, name: str) -> set[str]:
-    """Return the words in *key* after a parameter's name, without the unit in that name."""
+    """Without the unit in the parameter's own name."""
     stem = name.removesuffix("_ticks").removesuffix("_s")
     return set(key.removeprefix(f"{stem}_").lower().split("_")) if key.startswith(f"{stem}_") else set()
 

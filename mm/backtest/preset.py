@@ -18,20 +18,18 @@ class Fees:
     """Fees of a fill, per unit and as a share of the notional; a negative fee is a rebate.
 
     Attributes:
-        unit_e8: Fee per share, contract or coin, 1e-8 of the quote asset: maker, taker.
-        rate_e8: Fee as a share of the notional in 1e-8: maker, taker.
+        unit_e8: Per share, contract or coin, 1e-8 of the quote asset: maker, taker.
+        rate_e8: Of the notional: maker, taker.
     """
 
     unit_e8: tuple[int, int] = (0, 0)
     rate_e8: tuple[int, int] = (0, 0)
 
     def of(self, qty_e8: int, notional_e16: int, *, taker: bool) -> int:
-        """Return the fee of a fill in 1e-8 of the quote asset, rounded half to even.
+        """Return a fill's fee, 1e-8 of the quote asset, rounded half to even.
 
         Args:
-            qty_e8: Quantity, 1e-8 of a unit.
-            notional_e16: Price times quantity times multiplier, 1e-16 of the quote asset.
-            taker: Whether the order took liquidity.
+            notional_e16: Price times quantity times multiplier, 1e-16.
         """
         fee, rest = divmod(self.unit_e8[taker] * qty_e8 * E8 + self.rate_e8[taker] * notional_e16, _E16)
         return fee + (2 * rest > _E16 or (2 * rest == _E16 and fee % 2 == 1))
@@ -42,8 +40,8 @@ class Hours:
     """Trading hours: spans of the week in the market's time zone; without spans it is always open.
 
     Attributes:
-        spans: Of each session, the opening in minutes since Monday 00:00, and its length in minutes.
-        calendar: Exchange whose holidays and early closes count too (`sessions_of`); empty for none.
+        spans: Each session's opening, minutes since Monday 00:00, and length.
+        calendar: Exchange whose holidays and early closes count too (`sessions_of`).
     """
 
     zone: str
@@ -51,7 +49,6 @@ class Hours:
     calendar: str = ""
 
     def is_open(self, us: int) -> bool:
-        """Return whether the market is open at an instant."""
         if not self.spans:
             return True
         here = self._local(us)
@@ -61,13 +58,13 @@ class Hours:
         return not self.calendar or is_in_session(self.calendar, us, here.year)
 
     def last_opening(self, us: int) -> int:
-        """Return *us* if the market is open then, else the last instant before it at which it opened."""
+        """*us* if open then, else the last opening before."""
         if self.is_open(us):
             return us
         return max(turn_us for turn_us in self.borders(us - _LONGEST_CLOSURE_US, us) if self.is_open(turn_us))
 
     def borders(self, from_us: int, to_us: int) -> list[int]:
-        """Return the instants after *from_us*, up to *to_us*, at which the market opens or closes, in order."""
+        """Openings and closings in (from, to], in order."""
         here = self._local(from_us)
         monday = here.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(days=here.weekday())
         weeks = range(-1, (to_us - from_us) // (_WEEK_MIN * 60 * US_PER_S) + 2)
@@ -93,10 +90,10 @@ class Preset:
     """Terms of an asset class.
 
     Attributes:
-        market: Parameters of scenarios: tick size, quantity step (shares, contracts, coins), first price, sizes.
-        multiplier: Contract multiplier: value of one unit per price of 1, in the quote asset.
-        may_short: Whether a position may be below zero.
-        days_a_year: Days on which the market is open in a year.
+        market: Scenario parameters: tick, quantity step, first price, sizes.
+        multiplier: Value of one unit per price of 1, quote asset.
+        may_short: A position may be below zero.
+        days_a_year: Open days.
     """
 
     market: Mapping[str, str] = field(default_factory=dict)

@@ -48,22 +48,17 @@ def backtest(  # noqa: PLR0913 - inputs, terms and requested outputs
 ) -> "Result":
     """Play recorded days against a quote model and a fill model.
 
-    Models that read only best prices and trades visit nothing else: the results are the same, and the replay is faster.
+    Models that read only best prices and trades visit nothing else: equal results, faster.
 
     Args:
-        tape: One tape, or tapes in order of time; inventory, cash, orders and timers carry over.
-        quotes: A compiled quote model, or any object with ``quote(view)``.
-        fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
-        rules: Rules for our orders, on the grid of the tapes.
-        step: Called with the µs of tape played since the last call, for a progress bar.
-        intensity: Predicts fills, for comparison with those of the run; None uses that of a Poisson model.
-        keeps_orders: Whether order rows are written to the journal, most of its memory; a sweep's point needs none.
-        on_orders: Called with the order rows of each hour, which the journal then lacks: those of weeks need not be in
-            memory at once.
+        step: Called with the µs of tape played since the last call.
+        intensity: Predicts fills; None uses a Poisson model's.
+        keeps_orders: Order rows are most of the memory.
+        on_orders: Gets each hour's order rows, which the journal then lacks.
 
     Raises:
-        Mismatch: If the tapes do not follow each other on one grid, or a predictor is of another market.
-        UsageError: If the target inventory is beyond the bound of the quotes.
+        Mismatch: If tapes do not follow each other on one grid, or a predictor is of another market.
+        UsageError: If the target inventory is beyond the quotes' bound.
         ModelError: If a user's model raises, or returns an invalid value.
     """
 
@@ -176,7 +171,7 @@ class Replay:
 
 
 def _feed_notes(tape: Tape, feed: "Feed | None", rules: Rules, *, is_first: bool) -> Iterator[str]:
-    """Yield what must be known of the exchange times of a day."""
+    """What must be known of a day's exchange times."""
     if feed is None:
         if is_first and rules.feed_why.startswith(NO_FEED):
             yield f"{rules.feed_why}; orders meet the market when we receive it, although the exchange was ahead of us"
@@ -188,7 +183,7 @@ def _feed_notes(tape: Tape, feed: "Feed | None", rules: Rules, *, is_first: bool
 
 
 def leg_results(exchange: PaperExchange, run: RunTerms) -> dict[str, Result]:
-    """Return the results of the orders in other markets, by name; the models are those of the *run*."""
+    """By market name; the models are *run*'s."""
     return {name: _leg_result(leg, exchange.rules.others[name], run) for name, leg in exchange.legs.items()}
 
 
@@ -201,7 +196,7 @@ def _leg_result(leg: "Leg", feed: "OtherFeed", run: RunTerms) -> Result:
 
 
 def with_funding(terms: RunTerms, tape: Tape, exchange: PaperExchange) -> RunTerms:
-    """Return the terms of a run with the funding that it paid, if its market is a perpetual."""
+    """For a perpetual."""
     if tape.meta.venue != USDM:
         return terms
     return replace(
@@ -223,7 +218,7 @@ def with_margin(terms: RunTerms, exchange: PaperExchange) -> RunTerms:
 
 
 def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity | None]) -> RunTerms:
-    """Return the terms of a run that begins with *tape*, for one day; *models* are quotes, fills and intensity."""
+    """*models* are quotes, fills and intensity."""
     quotes, fills, intensity = models
     return RunTerms(
         seed=rules.latency_seed,
@@ -252,12 +247,11 @@ def run_terms(tape: Tape, rules: Rules, models: tuple[object, object, Intensity 
 
 
 def _predicting(fills: object, intensity: Intensity | None) -> Intensity | None:
-    """Return the intensity that predicts fills: that of a Poisson model, unless another one is given."""
     return fills.intensity if intensity is None and isinstance(fills, Poisson) else intensity
 
 
 def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
-    """Return the fitted predictors that models read, which must be of this market."""
+    """They must be of this market."""
     folders = any(
         hasattr(model, "predictor_folder") or "/" in "".join(getattr(model, "signals", ())) for model in models
     )
@@ -271,7 +265,7 @@ def _predictors(tape: Tape, *models: object) -> "list[Artefact]":
 
 
 def _reference_offsets(reference: str, tape: Tape, feed: "Feed | None") -> Ints:
-    """Return `mid_offsets` of *tape*, at the exchange's times if the run has a recorded *feed*."""
+    """At the exchange's times if the run has a recorded *feed*."""
     us = tape.event_us if feed is None else feed.by_event
     prices, lots = (tape.top_bid_ticks, tape.top_ask_ticks), (tape.top_bid_lots, tape.top_ask_lots)
     return mid_offsets(reference, us[tape.top_event], prices, lots)
@@ -284,7 +278,7 @@ def model_name(model: object) -> str:
 
 
 def _check_target(quotes: object, rules: Rules) -> None:
-    """Raise UsageError if the target is farther from the initial inventory than the quote model's bound."""
+    """Raise UsageError if the target is farther from the initial inventory than the quotes' bound."""
     bound, away = bound_clips(quotes), (rules.start_lots - rules.target) / rules.quote_lots
     if bound is not None and abs(away) > bound:
         where = "below" if away > 0 else "above"
@@ -298,11 +292,10 @@ def _check_target(quotes: object, rules: Rules) -> None:
 
 
 def by_events(tapes: Sequence[Tape], step: Callable[[int], None]) -> Callable[[int], None]:
-    """Return a progress function that takes the µs of tape played, cycling through the tapes, and counts events.
+    """Return a progress function that takes µs of tape, cycling through the tapes, and counts events.
 
     Args:
-        tapes: The played tapes, once or several times.
-        step: Called with the number of events played: a busy minute is more work than a quiet one.
+        step: Gets the events played: a busy minute is more work than a quiet one.
     """
     number = at_us = counted = 0
 

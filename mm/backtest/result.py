@@ -130,10 +130,10 @@ class Result(Shown):
         return {"legs": legs, **together}
 
     def all_legs(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        """Return PnL, verdict and ratios of all legs, the own market's beside, and the warnings; empty without legs.
+        """PnL, verdict and ratios of all legs, the own market's beside, and warnings; empty without legs.
 
-        ``own_market`` has the same keys, of the run's own market alone. It is None, and the summary stays that of the
-        own market, if a leg has no money to add up, or another quote asset.
+        ``own_market`` has the same keys, of the run's own market alone. It is None, and the summary the own market's,
+        if a leg's money has no sum, or another quote asset.
         """
         if not self.legs:
             return {}
@@ -154,7 +154,7 @@ class Result(Shown):
 
     @cached_property
     def series(self) -> EquitySeries | None:
-        """The exact money of all legs together; None if one has none, fees of unknown value, or another quote asset."""
+        """Exact money of all legs; None if one has none, fees of unknown value, or another quote asset."""
         each, quote = (self, *self.legs.values()), self.terms.instrument.quote_asset
         accounts = [account_of(leg.journal, leg.terms) for leg in each]
         if any(leg.terms.instrument.quote_asset != quote or leg.terms.unvalued_fees for leg in each):
@@ -163,7 +163,7 @@ class Result(Shown):
 
     @property
     def pnl_all_legs(self) -> float | None:
-        """The PnL of all legs together, in the quote asset: the exact sum; None as `series`."""
+        """PnL of all legs, quote asset, exact; None as `series`."""
         series = self.series
         return None if series is None else series.quote(series.equity[-1] - series.equity[0])
 
@@ -214,11 +214,11 @@ class Result(Shown):
             horizons_s: Seconds after a fill.
 
         Returns:
-            Columns ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid``, ``markout_0s`` (just after the
-            event that filled) and for each horizon ``markout_5s``: side · (mid then − price), in the quote asset for a
-            unit of the base asset, before fees; null where the data end first or a book was not valid. Weighted by
-            ``qty``, their means are ``realised_half_spread`` of the summary, and that of side · (``mid`` − price) is
-            ``effective_half_spread``: ``mid`` is that before the event.
+            Columns ``time``, ``order_id``, ``side``, ``price``, ``qty``, ``mid``, ``markout_0s`` (just after the event
+            that filled) and for each horizon ``markout_5s``: side · (mid then − price), in the quote asset for a unit
+            of the base asset, before fees; null where the data end first or a book was not valid. Weighted by ``qty``
+            their means are ``realised_half_spread``; side · (``mid`` − price) gives ``effective_half_spread``: ``mid``
+            is before the event.
 
         Raises:
             UsageError: If a horizon is not above 0.
@@ -305,7 +305,7 @@ class Result(Shown):
 
         Args:
             folder: Created if it does not exist.
-            hashes: Filled with the sha256 of each file, in hex, computed while it is written.
+            hashes: Gets each file's sha256, computed while writing.
             orders_format: Form of the orders file, ``csv`` or ``parquet``.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -347,25 +347,24 @@ class Result(Shown):
         return floats(lots, self.terms.instrument.lot_e8)
 
     def _mid(self, mid2: "NDArray[np.int64]") -> "NDArray[np.float64]":
-        """Return mids in the quote asset; NaN while the book was not valid."""
+        """NaN without a valid book."""
         return np.where(mid2 > 0, floats(mid2, self.terms.instrument.tick_e8, 2 * E8), np.nan)
 
 
 def _breach_lines(breaches: "NDArray[np.int64]") -> Iterator[str]:
-    """Yield the rows of breaches, with the actual and the allowed value in the unit of the limit's knob."""
+    """Values are in the unit of the limit's knob."""
     for us, limit, value_e8, bound_e8, side in breaches.tolist():
         yield f"{us},{BREACHES[limit]},{SIDES[side % 3]},{decimal_text(value_e8)},{decimal_text(bound_e8)}\n"
 
 
 def _with_text(table: "pl.DataFrame") -> "pl.DataFrame":
-    """Return a frame with words as text."""
     import polars as pl
 
     return table.with_columns(pl.selectors.enum().cast(pl.String))
 
 
 def _sums(summary: Mapping[str, Any], legs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Return the parts of the PnL of all legs: exact sums of decimals; None where a leg has none."""
+    """Exact sums of decimals; None where a leg has none."""
     sums: dict[str, float | None] = {}
     for name in PARTS:
         values = [one[name] for one in (summary, *legs) if name in summary]

@@ -1,7 +1,7 @@
 """Risk limits: their knobs, their bounds in the engine's units, and their names; docs/trading.md.
 
-They are applied by compiled code (``_risk.pyx``) in the order manager, so that a replay, a shadow and a trader have the
-same limits. None is no limit.
+Compiled code (``_risk.pyx``) in the order manager applies them, so replay, shadow and trader share them. None is no
+limit.
 """
 
 import json
@@ -155,21 +155,21 @@ class RiskLimits:
     """The limits of one run, in the engine's units; None is no limit.
 
     Attributes:
-        max_position_e8: Bound of the position from the target, 1e-8 of the base asset.
-        max_order_notional_e8: Bound of an order's notional, 1e-8 of the quote asset.
-        max_open_orders: Maximum number of open orders per side.
-        max_leverage_e8: Bound of position times mid over equity, in 1e-8.
-        max_daily_loss_e8: Loss since the start of the day that ends trading, 1e-8 of the quote asset.
-        max_drawdown_e8: Drawdown that ends trading, as a share of the peak equity in 1e-8.
-        price_band_e8: Maximum distance of a price from the mid, as a share of the mid in 1e-8.
-        max_move_e8: Maximum move of the mid within 1 s, as a share of the mid in 1e-8.
-        max_orders_per_s: Maximum number of orders sent in a second.
-        feed_stale_us: Maximum age of the market: of its last message since its arrival, or by the exchange's clock.
-        slow_ack_us: Maximum time from sending to acceptance.
-        widen_bands: Shares of *max_position_e8* in 1e-8, ascending, and the factor of the distance from there on.
-        added_equity_e8: Equity outside cash and inventory of the engine's account, 1e-8 of the quote asset.
-        day_equity_e8: Equity at the start of the current day, for a resumed run; None: that of its first requote.
-        peak_equity_e8: Highest equity so far, for a resumed run; None: equity of the first requote.
+        max_position_e8: From the target, base asset.
+        max_order_notional_e8: Quote asset.
+        max_open_orders: Per side.
+        max_leverage_e8: Position times mid over equity.
+        max_daily_loss_e8: Ends trading, quote asset.
+        max_drawdown_e8: Ends trading, share of the peak equity.
+        price_band_e8: Distance of a price from the mid, as its share.
+        max_move_e8: Of the mid within 1 s, as its share.
+        max_orders_per_s: Sent.
+        feed_stale_us: Age of the market: since its last message's arrival, or by the exchange's clock.
+        slow_ack_us: From sending to acceptance.
+        widen_bands: Shares of *max_position_e8*, ascending, and the factor of the distance from there.
+        added_equity_e8: Outside the engine's cash and inventory, quote asset.
+        day_equity_e8: At the day's start, for a resumed run; None: at the first requote.
+        peak_equity_e8: Likewise, highest so far.
     """
 
     max_position_e8: int | None = None
@@ -210,16 +210,14 @@ class RiskStanding:
     """State that the limits check in addition to an order: clock, market and account.
 
     Attributes:
-        mid2_ticks: Best bid + best ask, 0 for none.
-        low2_ticks: Minimum of *mid2_ticks* in the last second, including the current one.
-        high2_ticks: Maximum of *mid2_ticks* in the same second.
-        market_us: Receive time of the market's last message, less how late it was by the exchange's clock.
-        ack_us: Slowest acknowledgement since the last check, or the longest pending one.
-        target_lots: The target that *max_position_e8* and *widen_bands* count from.
-        open_buy_lots: Remaining lots of open buys; *open_sell_lots* of sells.
-        open_buys: Number of open buys; *open_sells* of sells.
-        sent: Orders sent within the last second.
-        equity_e8: Cash and inventory at the mid, 1e-8 of the quote asset.
+        mid2_ticks: Best bid + ask, 0 for none.
+        low2_ticks: Least in the last second; *high2_ticks* the greatest.
+        market_us: Receipt of the last message, less its lateness by the exchange's clock.
+        ack_us: Slowest acknowledgement since the last check, or longest pending.
+        target_lots: *max_position_e8* and *widen_bands* count from it.
+        open_buy_lots: Remaining.
+        sent: Within the last second.
+        equity_e8: At the mid, quote asset.
     """
 
     us: int = 0
@@ -242,7 +240,7 @@ class RiskStanding:
 
 @dataclass(frozen=True)
 class RiskOrder:
-    """A requested order: side +1 or -1, price and quantity; *priced* is False for a market order."""
+    """A requested order; *priced* is False for a market order."""
 
     side: int
     ticks: int
@@ -252,7 +250,7 @@ class RiskOrder:
 
 @dataclass(frozen=True)
 class RiskBreach:
-    """A breached limit: its knob, the actual value and the bound, in 1e-8 of the knob's unit."""
+    """A breached limit: knob, actual value and bound, 1e-8 of the knob's unit."""
 
     limit: str
     value_e8: int
@@ -279,7 +277,7 @@ def limits_of(risk: Risk) -> RiskLimits | None:
 
 
 def ramped_lots(quote_lots: int, step_lots: int, size_ramp: str | None, day: int = 0) -> int:
-    """Return the clip on a *day* of a ramp, in whole steps, at least one; days without a breach count from 0."""
+    """In whole steps, at least one; days without a breach count from 0."""
     fractions = _decimals(size_ramp)
     if not fractions:
         return quote_lots
@@ -288,7 +286,7 @@ def ramped_lots(quote_lots: int, step_lots: int, size_ramp: str | None, day: int
 
 
 def day_end_us(us: int) -> int:
-    """Return the end of the Berlin day of an instant, in µs."""
+    """Of the Berlin day, µs."""
     return midnight_us(next_day(day_of(us)))
 
 
@@ -297,6 +295,6 @@ def _e8(text: str | None) -> int | None:
 
 
 def _decimals(text: str | None) -> list[Any]:
-    """Return parsed JSON with its numbers as text."""
+    """Parse JSON with numbers as text."""
     values: list[Any] = [] if text is None else json.loads(text, parse_float=str, parse_int=str)
     return values

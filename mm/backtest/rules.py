@@ -1,6 +1,6 @@
 """Rules for our orders: latencies, timers, fees, balances, and the exchange's steps and filters.
 
-Their knobs are here as well, so that a new one is declared, converted and checked in this file, and used in its kernel.
+Their knobs are here too, so a new one is declared, converted and checked in this file, and used in its kernel.
 """
 
 import math
@@ -101,7 +101,7 @@ class Account:
 
 
 def rule_fields(execution: Execution, account: Account) -> dict[str, Any]:
-    """Return the fields of `Rules` that follow from the knobs alone, in the engine's units."""
+    """From the knobs alone, in the engine's units."""
     return {
         **_of_preset(account),
         "order_latency_us": us_from_ms(execution.order_latency_ms),
@@ -120,7 +120,7 @@ def rule_fields(execution: Execution, account: Account) -> dict[str, Any]:
 
 
 def feed_fields(feed_latency: str, tape: "Tape") -> dict[str, Any]:
-    """Return the fields of `Rules` that follow from FEED_LATENCY, and from what a run's first *tape* tells."""
+    """From FEED_LATENCY, and a run's first *tape*."""
     if feed_latency == "none":
         return {"feed_why": "FEED_LATENCY=none"}
     if feed_latency == "recorded":
@@ -133,7 +133,7 @@ def feed_fields(feed_latency: str, tape: "Tape") -> dict[str, Any]:
 
 
 def _of_preset(account: Account) -> dict[str, Any]:
-    """Return the fees and other terms of a preset; a rate other than its knob's default replaces the preset's fee."""
+    """A rate other than its knob's default replaces the preset's fee."""
     given = {"maker": account.maker_fee_rate, "taker": account.taker_fee_rate}
     rates = {f"{role}_fee_e8": e8(rate) for role, rate in given.items()}
     if account.preset is None:

@@ -133,7 +133,7 @@ class RunTerms:
 
     @property
     def outearned(self) -> bool:
-        """Whether the quoting earned more under another fill assumption of the sensitivity than in the run itself."""
+        """The quoting earned more under another fill assumption of the sensitivity."""
         rows = [row for row in (self.sensitivity or {}).get("rows", ()) if row["latency"] == 1]
         pnl = {row["role"] == "headline": row["pnl_quoting"] for row in rows}
         own, known = pnl.get(True), [row["pnl_quoting"] for row in rows if row["pnl_quoting"] is not None]
@@ -141,16 +141,16 @@ class RunTerms:
 
 
 def break_even_ticks(fees_e8: tuple[int, int], mid_ticks: float, tick_e8: int, multiplier: int) -> float:
-    """Return the distance from the mid at which a fill earns its maker fee, in ticks.
+    """Distance from the mid at which a fill earns its maker fee, ticks.
 
-    A tick is worth its price step times the contract *multiplier* for each unit, which is what a fee per unit is of.
+    A tick is worth its price step times *multiplier* per unit, the base of a fee per unit.
     """
     rate_e8, unit_e8 = fees_e8
     return rate_e8 / E8 * mid_ticks + unit_e8 / (tick_e8 * multiplier)
 
 
 def fraction_of(knob: str, rate_e8: int) -> str:
-    """Return the remedy for a fee rate, 1e-8, that was probably meant as a percentage."""
+    """The remedy for a fee rate that was probably meant as a percentage."""
     fraction = decimal_text(rate_e8, 10).rstrip("0")
     return (
         f"rates are fractions of the notional (0.001 is 0.1 %): set {knob}={fraction} for {short_text(abs(rate_e8))} %"
@@ -159,17 +159,17 @@ def fraction_of(knob: str, rate_e8: int) -> str:
 
 
 def of_all_legs(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the PnL, verdict and ratios of a strategy, of all its legs: those of its *summary*, but in older ones."""
+    """In older summaries of the own market alone."""
     return summary.get("all_legs") or summary
 
 
 def own_market_of(summary: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return PnL, verdict and ratios of the own market of a strategy with orders in others too; None without."""
+    """None without orders in other markets."""
     return summary.get(OWN_MARKET) or (summary if summary.get("all_legs") else None)
 
 
 def has_other_part(summary: Mapping[str, Any]) -> bool:
-    """Return whether spread, inventory and fees are of the own market alone, as in older runs with several legs."""
+    """Older runs with several legs have parts of the own market alone."""
     own = own_market_of(summary)
     return own is not None and "fees" not in own
 
@@ -183,9 +183,9 @@ def concludes(summary: Mapping[str, Any]) -> bool:
 
 
 def quoting_of(numbers: Mapping[str, Any]) -> float | None:
-    """Return the quoting PnL of a strategy, from a summary, or a row of a sweep, an evaluation or a sensitivity.
+    """From a summary, or a row of a sweep, evaluation or sensitivity.
 
-    A run of a version that did not tell quoting and hold apart has that of the account.
+    Older versions that did not split quoting and hold give the account's.
     """
     numbers = of_all_legs(numbers)
     pnl: float | None = numbers.get(QUOTING_ALL_LEGS, numbers.get("pnl_quoting", numbers.get("pnl_total")))

@@ -1,4 +1,4 @@
-"""Describes a played strategy: the quote model and its steps, effective parameters, and the gammas used."""
+"""Describes a played strategy: quote model, steps, effective parameters, gammas used."""
 
 import math
 from collections.abc import Iterator
@@ -18,15 +18,11 @@ IMPLICIT = {"gamma": "auto", "sigma": "tape"}  # meaning of NaN in a compiled mo
 
 
 def strategy_fields(model: object) -> dict[str, Any]:
-    """Return the fields of ``RunTerms`` that describe a quote model after a run."""
     return {"strategy": strategy_of(model), "gammas": gammas_of(model), "bound_clips": bound_clips(model)}
 
 
 def bound_clips(model: object) -> float | None:
-    """Return the inventory, in clips, at which a quote model stops buying or selling; None if it has no bound.
-
-    It is the smallest finite ``q_max`` of the model and its inner models (``inner``).
-    """
+    """Return the smallest finite ``q_max`` (clips) of a model and its inner models; None without a bound."""
     bounds = []
     while model is not None:
         bound = getattr(model, "q_max", None)
@@ -37,9 +33,9 @@ def bound_clips(model: object) -> float | None:
 
 
 def gammas_of(model: object) -> Floats | None:
-    """Return each gamma that a played model and its inner models used, and the number of quotes: float64[gammas, 2].
+    """Gammas used by a played model and its inner models, with numbers of quotes: float64[gammas, 2].
 
-    For a model without such counts, as in Python, it is the attribute ``gamma``; None if there is none.
+    A model without counts, as in Python, gives its attribute ``gamma``.
     """
     counted = [part.gammas() for part in _each(model) if hasattr(part, "gammas")]
     if any(len(rows) for rows in counted):
@@ -50,10 +46,10 @@ def gammas_of(model: object) -> Floats | None:
 
 
 def strategy_of(model: object) -> dict[str, Any]:
-    """Return a quote model as JSON: its class, its effective parameters, and the models inside it.
+    """As JSON: class, effective parameters, inner models.
 
-    A parameter computed by the run is ``auto``, ``touch`` or ``tape``, one from the fit ``fit``; no bound is ``none``.
-    Unused k and A are left out.
+    ``auto``, ``touch`` or ``tape`` are computed by the run, ``fit`` comes from the fit; no bound is ``none``. Unused k
+    and A are left out.
     """
     inside = [strategy_of(part) for part in _inside(model)]
     terms = {"model": type(model).__name__, "parameters": _parameters(model)}
@@ -61,7 +57,7 @@ def strategy_of(model: object) -> dict[str, Any]:
 
 
 def trained_on(model: object) -> frozenset[tuple[str, str]]:
-    """Return symbol and day of each day that a model and those in it say they were trained on (``trained_on``)."""
+    """Symbol and day that a model and inner ones state (``trained_on``)."""
     return frozenset(day for part in _each(model) for day in getattr(part, "trained_on", ()))
 
 
@@ -79,7 +75,6 @@ def _inside(model: object) -> list[object]:
 
 
 def _parameters(model: object) -> dict[str, Any]:
-    """Return the parameters of a compiled model; empty for a model in Python."""
     names = [
         name
         for kind in reversed(type(model).__mro__)
@@ -98,7 +93,7 @@ class HasSources(Protocol):
     """A quote model whose k or A may come from another source than its parameters."""
 
     def sources(self) -> dict[str, str | None]:
-        """Return the source of k and of A, used if it is not a number; None if the model does not use it."""
+        """Of k and A unless a number; None if unused."""
         ...
 
 

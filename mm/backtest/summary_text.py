@@ -56,7 +56,7 @@ def describe(summary: Mapping[str, Any]) -> str:
 
 
 def beside(summary: Mapping[str, Any]) -> str:
-    """Return what the target inventory alone earned, and the whole account."""
+    """What the target inventory alone earned, and the whole account."""
     return f"hold {signed(summary['pnl_hold'])}, account {signed(summary['pnl_total'])}"
 
 
@@ -66,7 +66,7 @@ def _drawdown(account: Mapping[str, Any]) -> str:
 
 
 def excluded_s(summary: Mapping[str, Any]) -> float:
-    """Return the seconds without a valid book within the days."""
+    """Seconds without a valid book within the days."""
     outside: float = summary["seconds_excluded"] - summary.get("seconds_between_days", 0.0)
     return max(outside, 0.0)
 
@@ -105,7 +105,7 @@ def text_of(summary: Mapping[str, Any]) -> str:
 
 
 def _has(summary: Mapping[str, Any], key: str) -> bool:
-    """Return whether a run has a number; what only some runs have has no line where it is undefined."""
+    """Numbers that only some runs have get no line if undefined."""
     return (
         bool(summary.get(key))
         if key in ("feed", "risk", "margin")
@@ -173,7 +173,6 @@ def feed_text(feed: Mapping[str, Any]) -> str:
 
 
 def legs_of(legs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the quoting PnL and the fills of each other market with orders; a market type where it is another one."""
     places = {name: f"{leg['symbol']} {leg.get('market', '')}".rstrip() for name, leg in legs.items()}
     return "; ".join(
         f"{name} ({places[name]}) {_number(leg['pnl_quoting'], 4)}, {leg['n_fills']:,} fills, "
@@ -183,14 +182,13 @@ def legs_of(legs: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _limits(block: Mapping[str, Any]) -> str:
-    """Return the number of breaches per limit, and the instant and reason of a kill."""
     text = ", ".join(f"{count:,} × {name}" for name, count in block["breaches"].items()) or "no breaches"
     killed = block["killed"]
     return text if killed is None else f"{text}; killed {iso(killed['us'])}: {killed['reason']}"
 
 
 def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the range of the PnL over fill models, latencies and feeds, with the rest as in the run."""
+    """Range of the PnL over fill models, latencies and feeds."""
     ranges = []
     own = [row for row in rows if row["role"] == "headline"]
     by_latency = [row for row in rows if row["latency"] != 1]
@@ -204,13 +202,13 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def assumed_rows(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the rows of the sensitivity that are assumptions about the run itself, not the stress put into it."""
+    """Without the stress put into the run."""
     rows = (summary.get("sensitivity") or {}).get("rows", ())
     return [row for row in rows if row.get("role") != STRESSED]
 
 
 def stressed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what the worst minute on record would leave of the PnL; nothing of a run that held nothing."""
+    """What the worst minute on record would leave of the PnL."""
     return [
         f"{signed(quoting_of(row))} with the symbol's worst minute on record ({signed(100 * row['move'], 3)} %) at the "
         f"largest inventory ({signed(row['inventory'])})"
@@ -235,9 +233,9 @@ def worst(summary: Mapping[str, Any], before: str = "") -> str:
 
 
 def assumptions(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the run's assumptions by name, the most important first; the fit with the number of its warnings.
+    """Most important first; the fit with its number of warnings.
 
-    Without a fit, the entries that need one are left out.
+    Without a fit, its entries are left out.
     """
     name, value = summary["reference"], summary["reference_why"]
     legs = summary.get("legs") or {}
@@ -255,7 +253,7 @@ def assumptions(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def exponent(summary: Mapping[str, Any]) -> str:
-    """Return the exponent of the queue model, that estimated for the symbol, and the PnL at both; empty without one."""
+    """The queue model's exponent, the symbol's estimate, and the PnL at both."""
     estimate = (summary.get("sensitivity") or {}).get("queue_exponent")
     if not estimate:
         return ""
@@ -305,7 +303,7 @@ def outside(summary: Mapping[str, Any]) -> str:
 
 
 def quoted_distance(summary: Mapping[str, Any]) -> str:
-    """Return the quantiles of the distance at which orders rested, in ticks."""
+    """Quantiles of the distance at which orders rested, ticks."""
     ticks = summary["quoted_half_spread_ticks"]
     if ticks["p50"] is None:
         return NONE
@@ -313,7 +311,7 @@ def quoted_distance(summary: Mapping[str, Any]) -> str:
 
 
 def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
-    """Return actual and predicted fills at the distances with the most of either.
+    """Actual and predicted fills at the distances with the most of either.
 
     Nearest first: ``97 up to 0.5 ticks from the mid (135 expected)``, ``106 at 1 (294 expected)``.
     """
@@ -332,7 +330,7 @@ def by_distance(summary: Mapping[str, Any], most: int = 6) -> list[str]:
 
 
 def tree(summary: Mapping[str, Any]) -> list[str]:
-    """Return the eight most important numbers, as lines of a small tree."""
+    """The eight most important numbers."""
     trips, wait, asset = summary["round_trips"], summary["order_to_fill_s"], f" {summary['quote_asset']}".rstrip()
     branches = [
         ("PnL of quoting", _number(quoting_of(summary), 4, asset)),
@@ -354,7 +352,7 @@ def tree(summary: Mapping[str, Any]) -> list[str]:
 def sharpe(summary: Mapping[str, Any]) -> str:
     """Return the Sharpe ratio with its interval; below `SHARPE_DAYS` days the verdict on the PnL's sign.
 
-    Over a few hours the ratio is mean over deviation times a large root, which is not meaningful.
+    Over a few hours the ratio is mean over deviation times a large root, without meaning.
     """
     days, numbers = days_of(summary), of_all_legs(summary)
     ends = numbers["sharpe_ci95"]
@@ -370,9 +368,9 @@ def days_of(summary: Mapping[str, Any]) -> int:
 
 
 def sign_of_mean(summary: Mapping[str, Any]) -> str:
-    """Return the verdict on the quoting PnL, of which days, and its interval; without one, that there is none.
+    """The verdict on the quoting PnL, its days and interval; or that there is none.
 
-    It says how many days like these would decide an undecided one.
+    Also how many such days would decide an undecided one.
     """
     verdict = of_all_legs(summary).get("verdict")
     if verdict is None:
@@ -387,9 +385,9 @@ def sign_of_mean(summary: Mapping[str, Any]) -> str:
 
 
 def tried(trials: Any, bound: float | None) -> str:
-    """Return how many designs were tried on the days of a result, and its lower *bound*, which allows for them.
+    """How many designs were tried on the days, and the lower *bound* that allows for them.
 
-    *trials* is its entry ``trials``; empty for a result of a version that kept no ledger.
+    *trials* is the result's entry; empty for a version without a ledger.
     """
     if not isinstance(trials, Mapping):
         return ""
@@ -413,9 +411,9 @@ def tried_of(summary: Mapping[str, Any]) -> str:
 
 
 def told_sign(summary: Mapping[str, Any]) -> str:
-    """Return the sign that gives a PnL its colour: the verdict's, if its worst assumption does not deny it.
+    """The sign that colours a PnL: the verdict's, unless the worst assumption denies it.
 
-    A row of the sensitivity denies "above 0" by a PnL of 0 or less, or by a verdict of its own that does not say it.
+    A sensitivity row denies "above 0" by a PnL of 0 or less, or a verdict that does not say it.
     """
     verdict = of_all_legs(summary).get("verdict") or {}
     sign = sign_of(verdict.get("lower95"), verdict.get("upper95"))

@@ -16,8 +16,8 @@ class TradingTime:
     """When a strategy may quote; time in which it may not has no market.
 
     Attributes:
-        hours: Trading hours; None is always open.
-        begins_us: End of the training before a schedule's first segment, in which nothing is quoted.
+        hours: None is always open.
+        begins_us: End of the training before a schedule's first segment.
     """
 
     hours: Hours | None
@@ -25,24 +25,21 @@ class TradingTime:
 
     @classmethod
     def of(cls, quotes: object, hours: Hours | None) -> "TradingTime":
-        """Return that of a quote model in a market with *hours*."""
         return cls(hours, getattr(quotes, "begins_us", 0))
 
     def is_closed(self, us: int) -> bool:
-        """Return whether the market is closed at an instant."""
         return self.hours is not None and not self.hours.is_open(us)
 
     def is_within(self, us: int) -> bool:
-        """Return whether the strategy may quote at an instant."""
         return us >= self.begins_us and not self.is_closed(us)
 
     def turns(self, from_us: int, to_us: int) -> list[int]:
-        """Return the instants after *from_us*, up to *to_us*, at which one of the two changes, in order."""
+        """In (from, to], in order."""
         turns = set() if self.hours is None else set(self.hours.borders(from_us, to_us))
         if from_us < self.begins_us <= to_us:
             turns.add(self.begins_us)
         return sorted(turns)
 
     def next_turn(self, us: int) -> int:
-        """Return the next such instant after *us*, at most a week later but for the end of a training."""
+        """At most a week later, but for the end of a training."""
         return min([*self.turns(us, us + _WEEK_US)[:1], self.begins_us if self.begins_us > us else NEVER])

@@ -42,12 +42,11 @@ class FeedEvent(NamedTuple):
     """One event of a market, as in the columns of a `Tape`.
 
     Attributes:
-        kind: SNAPSHOT, DEPTH, TRADE, GAP or KEYFRAME.
-        recv_seq: Number of the message; it keys the random draws of the fill models ``poisson`` and ``hawkes``.
-        event_id: Trade id, last update id of a book; 0 for a gap.
-        rows: One for a trade, none for a gap, the whole book for a snapshot, the changed levels for a depth message.
-        exch_us: Exchange time; 0 if not given. Trades of one side and stamp are one aggressive order.
-        late_us: How late the market is as of it by the exchange's clock (`mm.market_data.lateness`).
+        recv_seq: Keys the random draws of ``poisson`` and ``hawkes``.
+        event_id: Trade id, or a book's last update id; 0 for a gap.
+        rows: One for a trade, none for a gap, the whole book for a snapshot, changed levels for a depth message.
+        exch_us: 0 if unknown. Trades of one side and stamp are one aggressive order.
+        late_us: By the exchange's clock (`mm.market_data.lateness`).
     """
 
     kind: int
@@ -60,7 +59,6 @@ class FeedEvent(NamedTuple):
 
 
 def feed_events(tape: "Tape") -> Iterator[FeedEvent]:
-    """Yield the events of a tape, or of a part of one, as a live feed delivers them."""
     late_us = lateness(tape)
     columns = (tape.kind, tape.event_us, tape.recv_seq, tape.event_id, tape.event_exch_us)
     late = [0] * len(tape) if late_us is None else late_us.tolist()
@@ -73,34 +71,30 @@ class RowNumbers(Protocol):
     """The writer of a market's rows, which numbers them."""
 
     @property
-    def last_seq(self) -> int:
-        """Number of the last written row."""
+    def last_seq(self) -> int: ...
 
     def depth_seq(self, number: int) -> int:
-        """Return the number of the row of the depth message that `DepthArrived` counted as *number*."""
+        """Return the row number of the depth message that `DepthArrived` counted as *number*."""
 
 
 class EventTaker(Protocol):
     """A consumer of market events: a `PaperExchange`, or a trader."""
 
-    def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Process events, in order."""
+    def feed(self, events: "Iterable[FeedEvent]") -> None: ...
 
     def advance(self, until_us: int) -> None:
-        """Declare that no event up to and including an instant will follow."""
+        """No event up to *until_us* will follow."""
 
 
 class LiveFeed:
-    """A market subscriber that feeds its events to a paper exchange.
+    """Subscribes to a market and feeds a paper exchange.
 
-    Trades that arrive out of order or by REST are left out: no strategy could have acted on them in time. So are levels
-    off the tick, as in a tape. While the exchange reports that the symbol is not traded, there is no book, as there.
+    Trades out of order or by REST are left out: no strategy could have acted on them in time. So are levels off the
+    tick, and the book during a halt, as in a tape.
 
     Args:
-        exchange: Receives the events.
-        instrument: The grid of prices and quantities, as in the exchange's rules.
-        numbers: The writer that has already written and numbered each event; None counts the events instead.
-        strict: Whether the market is late until the offset of the clocks was measured.
+        numbers: Has already written and numbered each event; None counts them.
+        strict: The market is late until the clocks' offset is measured.
     """
 
     def __init__(
@@ -115,7 +109,6 @@ class LiveFeed:
         self._applying = False  # whether the waiting messages are being applied
 
     def __call__(self, event: MarketEvent) -> None:
-        """Feed an event; events without book or trades are ignored."""
         if isinstance(event, DepthArrived):
             self._arrived(event)
         elif isinstance(event, BookChanged):
@@ -140,7 +133,7 @@ class LiveFeed:
                 self._feed(TRADE, event.recv_us, trade_id_of(trade), (row,), exch_us=stamp_us)
 
     def _arrived(self, event: DepthArrived) -> None:
-        """Feed a depth message, or keep it while it may still be applied to the book."""
+        """Keep it while it may still be applied to the book."""
         self._us = max(self._us, event.recv_us)
         self._applying = event.verdict is Verdict.APPLY
         if event.verdict is Verdict.STALE:
@@ -155,7 +148,7 @@ class LiveFeed:
             del self._waiting[next(iter(self._waiting))]
 
     def _lost(self, event: BookLost) -> None:
-        """End the book as a tape does: after all messages that were being applied, unless the book is crossed."""
+        """As a tape does: after all messages being applied, unless crossed."""
         if self._applying and event.cause != CROSSED:
             for number, update in self._waiting.items():
                 self._depth(number, update)
@@ -166,7 +159,6 @@ class LiveFeed:
         self._open = False
 
     def _reported(self, event: StatusReported) -> None:
-        """End the book where trading has halted, and begin with the whole of it where it is resumed."""
         if event.traded != self._halted:
             return
         if self._halted:
@@ -180,21 +172,19 @@ class LiveFeed:
 
     @property
     def begun(self) -> bool:
-        """Whether any event has been fed."""
         return self._count > 0
 
     @property
     def now_us(self) -> int:
-        """The instant of the last event, or the end of the last `advance` if later."""
         return self._us
 
     def advance(self, until_us: int) -> None:
-        """Process all actions due up to and including *until_us*; later events get later instants."""
+        """Later events get later instants."""
         self._us = max(self._us, until_us + 1)
         self._exchange.advance(until_us)
 
     def _depth(self, number: int, update: "DepthUpdate") -> None:
-        """Feed a depth message that changes the book; one that waited for a snapshot gets the snapshot's instant."""
+        """One that waited for a snapshot gets its instant."""
         seq = None if self._numbers is None else self._numbers.depth_seq(number)
         stamp_us = exchange_ms(update.E) * US_PER_MS
         self._feed(DEPTH, self._us, update.u, self._levels(update.b, update.a), seq, stamp_us)
@@ -220,7 +210,6 @@ class LiveFeed:
 
 
 def _rows_of(side: int, levels: "Iterable[Level]", grid: Instrument) -> list[Row]:
-    """Return the rows of one side's levels on the tick; raise OffGrid if a quantity is not in whole lots."""
     on_grid = getattr(levels, "on_grid", None)  # present on levels that a kernel has parsed
     on_grid_rows: list[Row] | None = on_grid(side, grid.tick_e8, grid.lot_e8) if on_grid else None
     if on_grid_rows is not None:

@@ -44,8 +44,8 @@ class PaperExchange:
     """A paper exchange for recorded or live markets, with one account, one quote model and one fill model.
 
     Args:
-        quotes: A compiled quote model, or any object with ``quote(view)``.
-        fills: A compiled fill model, or any object with ``on_trade`` or ``on_book``.
+        quotes: Compiled, or any object with ``quote(view)``.
+        fills: Compiled, or any object with ``on_trade`` or ``on_book``.
         rules: Latencies, fees, balances and limits of our orders.
         keeps_orders: Whether order rows are written to the journal, most of its size.
         account: The margin account, if several contracts share it; else one of its own.
@@ -53,8 +53,8 @@ class PaperExchange:
 
     Attributes:
         legs: The other markets to which the strategy sends orders, by name.
-        feeds: Clock offset and latency of the feed of each played tape, if the rules use the recorded feed latency.
-        funding_e8: Total funding paid for our position in a perpetual, 1e-8 of the quote asset.
+        feeds: Clock offset and feed latency per tape, if the rules use the recorded feed.
+        funding_e8: Total funding paid for our perpetual position, 1e-8 of the quote asset.
         target_funding: Instant and funding of the target inventory alone, by payment.
         funding_doubts: Payments on a position whose rate or mark price was not received at their time.
         margin: The margin of the position, if the rules have its terms; events that are fed have none.
@@ -105,7 +105,6 @@ class PaperExchange:
 
     @property
     def _judges_age(self) -> bool:
-        """Whether a limit judges the age of the market."""
         return self.rules.risk is not None and self.rules.risk.feed_stale_us is not None
 
     @property
@@ -146,12 +145,12 @@ class PaperExchange:
     def attach(self, tape: "Tape", *, best: bool = False) -> None:
         """Attach *tape* to be played next; positions, cash, orders and timers carry over.
 
-        The unplayed rest of the previous tape is skipped; its book is then not carried over.
+        The unplayed rest of the previous tape is skipped, and its book not carried over.
 
         Args:
             tape: The tape.
-            best: Whether only its best prices, its trades and the levels of our own orders are read, if the models
-                need no more (`needs_depth`); then no order can take.
+            best: Whether only its best prices, its trades and the levels of our own orders are read, if the models need
+                no more (`needs_depth`); then no order can take.
 
         Raises:
             Mismatch: If its grid differs from the rules', or it begins before the last tape ended.
@@ -192,14 +191,14 @@ class PaperExchange:
     def feed(self, events: "Iterable[FeedEvent]") -> None:
         """Play events as they arrive, singly or in batches; the journal equals that of the same events in a tape.
 
-        Each is played at its own instant, after our messages due before it. Actions due at the instant of the
-        last event, after its market change, wait for the next event or for `advance`. The feed must be a complete book:
-        after a tape, a GAP is inserted. An event takes a few µs; `LiveFeed` converts a live market to events.
+        Each is played at its own instant, after our messages due before it. Actions due after the last event's market
+        change wait for the next event or `advance`. The feed must be a complete book: after a tape, a GAP is inserted.
+        An event takes a few µs; `LiveFeed` converts a live market to events.
 
         Raises:
-            UsageError: If an event is malformed, changes a book that is not valid, or is not later than what has been
-                played; none of *events* is played then. Also if the rules have a feed latency, as what
-                happens before it is received is not known yet.
+            UsageError: If an event is malformed, changes an invalid book, or is not later than what was played; then
+                none of *events* is played. Also if the rules have a feed latency, as what happens before receipt is not
+                known yet.
             ModelError: If a model raises, or returns an invalid value.
         """
         if self.rules.feed_kind != "none":
@@ -238,7 +237,7 @@ class PaperExchange:
     def advance(self, until_us: int) -> None:
         """Play everything up to and including *until_us*, but nothing after the tape's end.
 
-        For a feed it declares that no event up to and including *until_us* will follow.
+        For a feed: no event up to *until_us* will follow.
 
         Raises:
             ModelError: If a model raises, or returns an invalid value.
@@ -257,7 +256,6 @@ class PaperExchange:
         self._call(play, given)
 
     def _call(self, play: "Callable[[_Given], None]", given: "_Given") -> None:
-        """Call the engine; if a user's model raises, raise ModelError with its name."""
         try:
             play(given)
         except MMError:
@@ -302,11 +300,11 @@ class PaperExchange:
     def amend(self, order_id: int, lots: int) -> bool:
         """Request to reduce an order's total quantity to *lots*; it keeps its queue position.
 
-        It takes effect an order latency later, and has no effect if at least as many lots have filled by then.
+        It takes effect an order latency later, unless as many lots have filled by then.
 
         Returns:
-            False if no such order is open, *lots* is not a whole number of steps between the filled and the placed
-            quantity, the filters forbid it, or an amendment or a cancel is pending.
+            False if no such order is open, *lots* is not a whole number of steps between filled and placed quantity,
+            the filters forbid it, or a request is pending.
         """
         return self._engine.manager.amend(order_id, lots)
 
@@ -361,8 +359,8 @@ class PaperExchange:
         """Play a whole tape.
 
         Args:
-            tape: As for `attach`. Its memory is released after every hour played, or quarter of an hour if there are
-                more than `MANY_EVENTS` events; not with *best*.
+            tape: As for `attach`. Memory is released after every hour, or quarter of an hour above `MANY_EVENTS`
+                events; not with *best*.
             step: Called with the µs of tape played, at the same intervals.
             kill: The instant within the tape at which all trading ends, and the reason; None for none.
             best: As for `attach`.
@@ -381,7 +379,6 @@ class PaperExchange:
         self.end_legs(tape.end_us)
 
     def _without_log(self, tape: "Tape") -> list[tuple[int, int]]:
-        """Return the stretches of a tape without the order log that the fill model plays."""
         if not self.fills.needs_orders or tape.orders is None:
             return []
         feed = self.feeds[-1] if self.rules.feed_kind != "none" else None
@@ -424,7 +421,7 @@ class PaperExchange:
     def _scheduled(
         self, tape: "Tape", paid_us: int, kill: tuple[int, str] | None
     ) -> "list[tuple[int, Callable[[], None]]]":
-        """Return the scheduled actions with their instants: funding after *paid_us*, sessions, and *kill*."""
+        """With funding after *paid_us*, sessions, and *kill*."""
         payments = (payment for payment in tape.meta.funding if paid_us < payment.us <= tape.end_us)
         due = [(payment.us, partial(self.book, payment)) for payment in payments]
         turns = {*self._time.turns(tape.start_us, tape.end_us), *(us for dark in self._dark for us in dark)}
@@ -459,7 +456,6 @@ class PaperExchange:
         self.looks_at_margin = False
 
     def _held_at(self, us: int) -> int:
-        """Return the position at an earlier instant, in lots."""
         return self.rules.start_lots + sum(side * lots for at_us, _, side, _, lots in self.fills_from(0) if at_us <= us)
 
     def pay(self, rate_e8: int, mark_e8: int, due_us: int) -> "Payment":
@@ -471,7 +467,6 @@ class PaperExchange:
         return payment
 
     def _turn(self, us: int) -> None:
-        """Set from an instant on whether the strategy may quote; quotes are pulled while the market is closed."""
         dark = any(begin <= us < end for begin, end in self._dark)
         if (self._time.is_closed(us) or dark) is not self._closed:
             self._closed = not self._closed
@@ -492,30 +487,25 @@ class LegOrders(Protocol):
 
     @property
     def orders(self) -> Orders:
-        """What the strategy gets from ``orders.at(name)``."""
+        """As from ``orders.at(name)``."""
 
     def begin(self, us: int) -> None:
-        """Open them to a call of the strategy at an instant."""
+        """Open them to a call of the strategy."""
 
-    def finish(self) -> None:
-        """End the call."""
+    def finish(self) -> None: ...
 
     def kill(self, us: int, reason: str) -> None:
-        """Cancel every order at an instant, and send nothing afterwards."""
+        """Send nothing afterwards."""
 
 
 class Leg:
-    """Another market in which a strategy sends orders: a paper exchange of its own, played up to each of its calls.
+    """Another market with a strategy's orders: its own paper exchange, played up to each call.
 
-    So there is one clock, that of the strategy, and nothing of this market is later than it.
+    So the strategy's clock is the only one, and nothing of this market is later.
 
     Args:
-        feed: The market; its exchange acts at the instants of its tapes.
-        rules: Latencies, fees and balances of the orders there.
-        own: The fill model of the run: if it plays every order of the market, so does this one where it has them.
-
-    Attributes:
-        exchange: Its paper exchange.
+        feed: Its exchange acts at the tapes' instants.
+        own: The run's fill model: if it plays every order, so does this market where it can.
     """
 
     def __init__(self, feed: "OtherFeed", rules: Rules, own: FillModel) -> None:
@@ -530,28 +520,21 @@ class Leg:
 
     @property
     def orders(self) -> Orders:
-        """What the strategy gets from ``orders.at(name)``."""
         return self._model.orders
 
     def begin(self, us: int) -> None:
-        """Play up to an instant, at which the strategy is called."""
         self.play_to(us)
         self._model.begin(us)
 
     def finish(self) -> None:
-        """End the call."""
         self._model.finish()
 
     def feed(self, events: "Iterable[FeedEvent]", payments: "Iterable[Payment]" = ()) -> None:
-        """Add events and payments of a live market, in order; each is played once the strategy's clock has reached it.
-
-        A payment before the first event is not ours.
-        """
+        """Each is played once the strategy's clock reaches it; a payment before the first event is not ours."""
         self._waiting.extend(events)
         self._due.extend(payments)
 
     def play_to(self, us: int) -> None:
-        """Play everything up to and including an instant."""
         while self._due and self._due[0].us <= us:
             payment = self._due.popleft()
             self._play_fed(payment.us)
@@ -570,7 +553,6 @@ class Leg:
         self.orders.dark = self._tape is None or us > self._tape.end_us
 
     def _play_fed(self, us: int) -> None:
-        """Play what a live market has fed, up to and including an instant."""
         while self._waiting and self._waiting[0].us <= us:
             self.exchange.feed((self._waiting.popleft(),))
             self.orders.dark = False
@@ -578,7 +560,6 @@ class Leg:
             self.exchange.advance(us)
 
     def kill(self, us: int, reason: str) -> None:
-        """Cancel every order at an instant, and send nothing afterwards."""
         if not self._killed:
             self._killed = True
             self.play_to(us)
@@ -592,7 +573,7 @@ def require_orders(fills: object, tape: "Tape") -> None:
 
 
 def _window(tape: "Tape") -> tuple[int, int]:
-    """Return the price range, end excluded, that the book stores densely: whole pages around a tape's best prices."""
+    """Whole pages around a tape's best prices, end excluded."""
     low, high = (ticks // LEVEL_PAGE for ticks in tape.best_span)
     margin = WINDOW_MARGIN_TICKS // LEVEL_PAGE  # a whole number
     return max(low - margin, 0) * LEVEL_PAGE, (high + margin + 1) * LEVEL_PAGE

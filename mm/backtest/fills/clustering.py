@@ -15,8 +15,8 @@ class Kernel(NamedTuple):
     """One exponential kernel.
 
     Attributes:
-        branching: ``branching[i][j]``: mean number of orders that hit side i excited by one that hits side j, through
-            this kernel; 0 is bids, 1 asks.
+        branching: ``branching[i][j]``: mean number of orders hitting side i excited by one hitting side j; 0 bids, 1
+            asks.
     """
 
     beta: float
@@ -28,8 +28,7 @@ class Clustering(NamedTuple):
 
     Attributes:
         mu: Baseline intensity, in 1/s.
-        kernels: Excitation kernels; kernels with no excitation are omitted.
-        mean: Mean intensity, in 1/s; the fill rate is that of the curve times the ratio of the intensity to its mean.
+        mean: 1/s; the fill rate is the curve's times the intensity over its mean.
         sweeps: Whether prints of one side and trade time are one order.
     """
 
@@ -44,8 +43,7 @@ class Clustering(NamedTuple):
 
         Args:
             block: ``mu_per_s`` by side, ``kernels`` of ``beta_per_s`` and ``branching``; optionally ``mean_per_s``
-                (default: the stationary mean of the process), ``sweeps`` (true) and ``status``. Other keys are
-                ignored.
+                (default: stationary mean), ``sweeps`` (true) and ``status``; others are ignored.
 
         Raises:
             FitError: If its ``status`` is not ``ok``.
@@ -75,7 +73,7 @@ class Clustering(NamedTuple):
 
 
 def _stationary(mu: Pair, kernels: tuple[Kernel, ...]) -> Pair:
-    """Return the stationary mean m: m = mu + n·m, n being the branching matrix summed over kernels."""
+    """m = mu + n·m, n the branching matrix summed over kernels."""
     n = [[sum(kernel.branching[i][j] for kernel in kernels) for j in (0, 1)] for i in (0, 1)]
     det = (1 - n[0][0]) * (1 - n[1][1]) - n[0][1] * n[1][0]
     if not (max(n[0][0], n[1][1]) < 1 and det > 0):

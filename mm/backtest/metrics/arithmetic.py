@@ -1,4 +1,4 @@
-"""Sums, quotients and quantiles that are the same on every machine, and Garwood's exact interval of a Poisson count."""
+"""Sums, quotients and quantiles that are equal on every machine, and Garwood's exact Poisson interval."""
 
 import math
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ MOST_CODES, TABLE_PER_ROW = 2**63 - 1, 4
 def dot(first: Numbers, second: Numbers) -> float:
     """Return the sum of the products.
 
-    Not ``first @ second``: BLAS sums in an order that depends on the machine and its cores, so the same run would
-    differ in its last digits elsewhere, and its idle threads spin for longer than a whole summary takes.
+    Not ``first @ second``: BLAS sums in an order that depends on machine and cores, so last digits would differ
+    elsewhere, and its idle threads spin for longer than a summary takes.
     """
     return float((first * second).sum())
 
@@ -26,7 +26,7 @@ def greatest(values: Numbers) -> int:
 
 
 def whole_sum(values: Numbers) -> int:
-    """Return the sum of whole numbers, also if it exceeds 64 bits."""
+    """Even beyond 64 bits."""
     return int(values.sum()) if greatest(values) * len(values) < 2**63 else sum(values.tolist())
 
 
@@ -42,15 +42,13 @@ def quantiles(values: Numbers, shares: Sequence[float]) -> list[float]:
 
 
 def median(values: Numbers) -> float:
-    """Return the median of at least one value."""
     return float(np.median(values))
 
 
 def ratio_interval(count: float, expected: float, ends: Ends) -> tuple[float | None, float | None, float | None]:
-    """Return *count* / *expected*, and the *ends* of the interval of its mean divided likewise.
+    """Return *count* / *expected*, and the interval's *ends* likewise.
 
-    All are None if nothing was expected, or so little that the ratio overflows a float; only the ends are None if there
-    is no interval.
+    All None if nothing was expected, or the ratio overflows; only the ends without an interval.
     """
     if not 0 < expected < math.inf or not max(count, ends[1] or 0.0) / expected < math.inf:
         return None, None, None
@@ -68,11 +66,6 @@ def mean_interval(count: float) -> tuple[float, float]:
 
 
 def poisson_mid_p(count: int, mean: float) -> float | None:
-    """Return the mid-P value of a *count* under a Poisson distribution of this *mean*: P(fewer) + ½·P(as many).
-
-    Over many counts of a correct model these are uniform between 0 and 1 (the mid-P form of the probability integral
-    transform). None if nothing was expected.
-    """
     if not mean > 0:
         return None
     from mm.base.special import gammaincc
@@ -82,7 +75,7 @@ def poisson_mid_p(count: int, mean: float) -> float | None:
 
 
 def changes(values: Numbers) -> Rows:
-    """Return the indices at which *values*, or rows of them, differ from the one before; 0 is always included."""
+    """Return where *values* (or rows) differ from the previous; 0 is included."""
     if len(values) < 2:
         return np.arange(len(values))
     differ = values[1:] != values[:-1]
@@ -94,8 +87,7 @@ def changes(values: Numbers) -> Rows:
 def distinct(rows: Numbers) -> tuple[Ints, Rows]:
     """Return the distinct *rows* of whole numbers, in order, and the index among them of each row.
 
-    Like ``np.unique`` by axis, which compares rows field by field: here each row is encoded as one integer, which is
-    looked up in a table if there are few of them.
+    Like ``np.unique`` by axis, but each row is encoded as one integer, looked up in a table if there are few.
     """
     if not len(rows):
         return rows.astype(np.int64), np.empty(0, np.intp)

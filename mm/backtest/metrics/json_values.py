@@ -8,7 +8,7 @@ from typing import Any
 
 
 def finite(value: Any) -> Any:
-    """Return *value* as JSON values: None for a number that is not finite, lists for tuples, objects for records."""
+    """None for a number that is not finite, lists for tuples, objects for records."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -21,9 +21,9 @@ def finite(value: Any) -> Any:
 
 
 def missing(key: str, value: object, reasons: Container[str]) -> list[str]:
-    """Return the dotted names that are None under a *key*: the key itself, its members, or the members of its rows.
+    """Return dotted names that are None under *key*, its members or their rows.
 
-    A key of *reasons* whose members are all None is reported in their place.
+    A key of *reasons* with only None members stands for them.
     """
     if isinstance(value, list):
         names = [name for row in value if isinstance(row, dict) for name in missing(key, row, reasons)]
@@ -37,7 +37,7 @@ def missing(key: str, value: object, reasons: Container[str]) -> list[str]:
 
 
 def check(value: object) -> None:
-    """Raise TypeError or ValueError with the path of a value that JSON cannot represent, e.g. a number of a model."""
+    """Raise TypeError or ValueError with the path of a value that JSON cannot hold, such as a model's number."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -46,7 +46,6 @@ def check(value: object) -> None:
 
 
 def _bad_value(value: object) -> tuple[str, object] | None:
-    """Return the first value that JSON cannot represent, with its dotted path; None if there is none."""
     if isinstance(value, dict | list | tuple):
         for name, item in value.items() if isinstance(value, dict) else enumerate(value):
             if bad_value := _bad_value(item):

@@ -1,7 +1,7 @@
 """Confidence intervals of bursty counts.
 
-Order arrivals are self-exciting, so fills come in bursts, and a Poisson interval is too narrow for them. The intervals
-here use the residuals (observed minus expected fills) of blocks of five minutes, and their autocorrelation.
+Orders excite each other, so fills come in bursts, and Poisson intervals are too narrow. These use residuals (observed
+minus expected fills) of five-minute blocks, and their autocorrelation.
 """
 
 import math
@@ -18,15 +18,15 @@ BLOCK_US = 300 * US_PER_S
 
 
 def fill_intervals(fills: Floats, expected: Floats) -> list[Ends]:
-    """Return the 95 % confidence interval of the mean fill count of each column, for bursty fills.
+    """Return each column's 95 % interval of the mean fill count, for bursty fills.
 
-    The variance is that of the residuals: the fills of a block minus its expected fills scaled to the level of the
-    column (total fills / total expected fills). Blocks of a column without either are skipped. The interval is never
-    narrower than the Poisson interval. The ends are None below two blocks.
+    It is the variance of a block's fills minus its expected fills, scaled to the column's level (total fills / total
+    expected fills). Blocks without either are skipped; the interval is never narrower than Poisson's; None below two
+    blocks.
 
     Args:
-        fills: float64[blocks, columns], in order of time.
-        expected: Fills that a model expects, or anything that fills should be proportional to, in the same shape.
+        fills: float64[blocks, columns], in order.
+        expected: What fills should be proportional to, in the same shape.
     """
     variance, degrees, total = _variances(fills, expected)
     return [
@@ -36,17 +36,13 @@ def fill_intervals(fills: Floats, expected: Floats) -> list[Ends]:
 
 
 def stretch_intervals(fills: Floats, expected: Floats, stretch: Ints, hour: Ints) -> list[Ends]:
-    """Return the 95 % confidence interval of the mean fill count of each stretch of time, for bursty fills.
+    """Return each stretch's 95 % interval of the mean fill count, for bursty fills.
 
-    One stretch has too few blocks to estimate the size of bursts, so the variance per fill is pooled within hours: a
-    level that changes from one hour to the next does not widen the intervals. The ends are None if no hour has two
-    blocks.
+    A stretch has too few blocks to estimate the size of bursts, so the variance per fill is pooled within hours: a
+    level that changes between hours does not widen the intervals. None if no hour has two blocks.
 
     Args:
-        fills: float64[blocks], in order of time.
-        expected: Fills that a model expects, in the same shape.
         stretch: The number of each block's stretch, from 0 on.
-        hour: The number of each block's hour, from 0 on, ascending.
     """
     if not len(hour):
         return []
@@ -61,7 +57,7 @@ def stretch_intervals(fills: Floats, expected: Floats, stretch: Ints, hour: Ints
 
 
 def _variances(fills: Floats, expected: Floats) -> tuple[Floats, Ints, Floats]:
-    """Return the variance of the fill count of each column, its degrees of freedom, and the total fills."""
+    """Return each column's variance of the fill count, degrees of freedom, and total fills."""
     used = (fills > 0) | (expected > 0)
     degrees = np.array([cosines(blocks) for blocks in used.sum(axis=0).tolist()], np.int64)
     total, mean = fills.sum(axis=0), expected.sum(axis=0)
@@ -72,16 +68,14 @@ def _variances(fills: Floats, expected: Floats) -> tuple[Floats, Ints, Floats]:
 
 
 def count_interval(fills: float, size: float, degrees: int) -> Ends:
-    """Return the 95 % confidence interval of the mean of a count, as if it were independent bursts of *size* fills.
+    """Return the 95 % interval of a count's mean, as of independent bursts of *size* fills.
 
     The number of bursts has a Poisson interval (Byar's approximation: Breslow and Day, Statistical Methods in Cancer
-    Research II (1987), 69), which is multiplied by their size; the result is never narrower than the interval of single
-    fills. The ends are None without degrees of freedom.
+    Research II (1987), 69), times their size; never narrower than for single fills. None without degrees of freedom.
 
     Args:
-        fills: The count.
         size: Variance of the count over its mean.
-        degrees: Degrees of freedom of the estimate of *size*; Student's t with these replaces the normal quantile.
+        degrees: Of freedom of *size*; Student's t replaces the normal quantile.
     """
     if degrees == 0:
         return None, None

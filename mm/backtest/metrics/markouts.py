@@ -41,9 +41,8 @@ class Mean:
     """A quantity-weighted mean over fills, in quote asset per unit of the base asset.
 
     Attributes:
-        value: The mean; None without a usable fill.
-        error: Its standard error; None with too few blocks or fills.
-        ci95: Its 95 % interval; None likewise.
+        value: None without a usable fill.
+        error: None with too few blocks or fills, as *ci95*.
     """
 
     value: float | None
@@ -57,11 +56,11 @@ class GroupMeans:
     """Quantity-weighted means over groups of fills, in quote asset per unit of the base asset.
 
     Attributes:
-        count: Number of fills used, by group.
-        moved: Mean move by group, without an interval below ``LEAST_BLOCKS`` effective blocks or ``LEAST_FILLS`` fills.
-        blocks: Effective number of blocks, (Σw)²/Σw² of their lots w.
-        left: Mean of the measured move plus the half-spread captured relative to the mid at the fill; its error is not
-            the move's, since what was captured varies as well.
+        count: Fills used, by group.
+        moved: Without an interval below ``LEAST_BLOCKS`` effective blocks or ``LEAST_FILLS`` fills.
+        blocks: Effective, (Σw)²/Σw² of their lots w.
+        left: Move plus half-spread captured at the fill; its error is not the move's, since what was captured varies
+            too.
     """
 
     fills: int
@@ -71,11 +70,10 @@ class GroupMeans:
     left: list[Estimate]
 
     def mean(self) -> Mean:
-        """Return the mean over all fills, the first group."""
+        """Over all fills."""
         return self._of_all(self.moved[0])
 
     def realised(self) -> Mean:
-        """Return the realised half-spread over all fills."""
         return self._of_all(self.left[0])
 
     def _of_all(self, mean: Estimate) -> Mean:
@@ -85,13 +83,12 @@ class GroupMeans:
 def half_spreads(
     journal: "Journal", instrument: "Instrument", horizons_s: Sequence[int] = AFTER_S, target_lots: int = 0
 ) -> tuple[Mean, dict[int, GroupMeans]]:
-    """Return the effective half-spread, and the adverse selection of groups of fills at each horizon.
+    """Return the effective half-spread, and adverse selection by group and horizon.
 
-    The effective half-spread is the mean of s·(m − p): half-spread captured relative to the mid at the fill. Adverse
-    selection is the mean of s·(m_h − m): the move of the mid in our favour over the horizon; negative is adverse. A
-    fill is left out if the data end first, or the book is not valid at either instant. The groups are all fills,
-    buys, sells, fills that add to the inventory beyond the target (or open one), fills that unwind it, and the
-    distances of ``BANDS_TICKS`` from the mid, excluding the far end.
+    The effective half-spread is the mean of s·(m − p), captured relative to the mid at the fill. Adverse selection is
+    the mean of s·(m_h − m), the mid's move in our favour; negative is adverse. A fill is left out if the data end
+    first, or the book is invalid at either instant. Groups: all fills, buys, sells, fills that add to the inventory
+    beyond the target (or open one), fills that unwind it, and ``BANDS_TICKS`` from the mid, far end excluded.
     """
     valid, spans = journal.fills[:, 7] > 0, Spans.of(journal.spans)
     us, _, side, ticks, lots, _, _, mid2, after_lots = np.ascontiguousarray(journal.fills[valid].T)
@@ -114,14 +111,14 @@ def half_spreads(
 
 
 def block_length_us(spans: Spans, after_us: int) -> int:
-    """Return the length of a block: five minutes, in runs under two hours the horizon, at least 30 s."""
+    """Five minutes; under two hours the horizon, at least 30 s."""
     return BLOCK_US if spans.covered_us >= SHORT_RUN_US else max(after_us, SHORT_BLOCK_US)
 
 
 def just_after(journal: "Journal") -> Ints:
-    """Return bid + ask just after the event of each fill, 0 without a valid book.
+    """Return bid + ask just after each fill's event, 0 without a valid book.
 
-    Only a change of the book moves it: the first change at that instant that begins at the mid before the fill.
+    Only a book change moves it: the first at that instant that begins at the mid before the fill.
     """
     mid2 = journal.fills[:, 7].copy()
     by_book = [code for code, reason in enumerate(journal.fill_reasons) if reason.endswith(":book")]
@@ -140,9 +137,9 @@ def just_after(journal: "Journal") -> Ints:
 
 
 def moves(journal: "Journal", horizon_s: float) -> "Moved":
-    """Return the change of bid + ask over the horizon after each fill, 0 if unknown, and whether it is known.
+    """Return the change of bid + ask over the horizon, 0 if unknown, and whether it is known.
 
-    It is unknown if the data end first, or the book is not valid at either instant.
+    Unknown: the data end first, or the book is invalid at either instant.
     """
     later_us, mid2 = journal.fills[:, 0] + round(horizon_s * US_PER_S), journal.fills[:, 7]
     later = mid2_at(journal.mids, later_us)
@@ -151,7 +148,7 @@ def moves(journal: "Journal", horizon_s: float) -> "Moved":
 
 
 def mid2_at(mids: "Table", us: Ints) -> Ints:
-    """Return bid + ask of *mids* (a row for each change) in force at each instant; 0 before the first row."""
+    """0 before the first row."""
     if not len(mids):
         return np.zeros(len(us), np.int64)
     row = np.searchsorted(mids[:, 0], us, side="right") - 1
@@ -160,11 +157,10 @@ def mid2_at(mids: "Table", us: Ints) -> Ints:
 
 
 def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
-    """Return a row per group and horizon of the adverse selection of :func:`half_spreads`, except the group of all.
+    """Return a row per group and horizon of `half_spreads`, except all fills.
 
-    Each row covers the fills known at its horizon, weighted by quantity; errors treat the fills of a block as one draw,
-    and those of a short run's blocks as dependent on each other; ``realised`` is the realised half-spread. A group
-    without such a fill has no row.
+    Rows are weighted by quantity over fills known at the horizon; a block's fills are one draw, and a short run's
+    blocks depend on each other; ``realised`` is the realised half-spread. A group without such fills has no row.
     """
     return [
         {
@@ -188,9 +184,9 @@ def markouts(after: Mapping[int, GroupMeans]) -> list[dict[str, Any]]:
 
 
 def cells_of(side: Ints, unwinds: Mask, earned: Ints) -> Ints:
-    """Return a number of each fill for its band, its change of the inventory and its side, below `CELLS`.
+    """Return a number below `CELLS` for each fill's band, inventory change and side.
 
-    *earned* are the half ticks captured relative to the mid.
+    *earned*: half ticks captured at the fill.
     """
     band = np.searchsorted(2 * np.array(BANDS_TICKS), earned, side="right")
     return (2 * band + unwinds) * 2 + (side < 0)
@@ -198,12 +194,11 @@ def cells_of(side: Ints, unwinds: Mask, earned: Ints) -> Ints:
 
 @dataclass(frozen=True)
 class BlockSums:
-    """Sums over the fills with a known move, by block (rows) and group (columns). Whole sums are exact below 2^53.
+    """Sums over fills with a known move, blocks by groups; whole sums are exact below 2^53.
 
     Attributes:
-        count: Number of fills by group.
         moved: Lots times half ticks in our favour.
-        captured: Lots times the half ticks captured relative to the mid.
+        captured: Lots times half ticks captured at the fill.
     """
 
     count: Ints
@@ -218,12 +213,10 @@ class BlockSums:
         """Return the sums.
 
         Args:
-            blocks: The block of each fill, and the number of blocks of the run.
-            cells: The number of each fill, from `cells_of`.
-            known: Whether its move is known.
-            lots: Its lots.
+            blocks: Block of each fill, and number of blocks.
+            cells: From `cells_of`.
             favour: Half ticks in our favour, 0 if unknown.
-            earned: Half ticks captured relative to the mid.
+            earned: Half ticks captured at the fill.
         """
         block, number = blocks
         place, size = np.maximum(block, 0) * CELLS + cells, max(number, 1) * CELLS
@@ -233,7 +226,7 @@ class BlockSums:
         return cls(count, *sums)
 
     def means(self, fills: int, half_tick: float, *, independent: bool) -> GroupMeans:
-        """Return the means of groups of *fills* in all; blocks of a short run are not *independent*."""
+        """A short run's blocks are not *independent*."""
         kept = self.moved + self.captured
 
         def of(sums: Floats, group: int) -> Estimate:
@@ -248,7 +241,6 @@ class BlockSums:
 
 
 def _by_group(sums: Numbers) -> Floats:
-    """Return the sums of ``GROUPS`` from those of cells, by block: all, sides, changes of the inventory, bands."""
     cells = sums.reshape(-1, len(BAND_NAMES), 2, 2).astype(np.float64)
     bands = cells.sum(axis=(2, 3))
     return np.column_stack((bands.sum(axis=1), cells.sum(axis=(1, 2)), cells.sum(axis=(1, 3)), bands))

@@ -87,10 +87,10 @@ NOT_FINITE = "it would not be a finite number"
 
 
 def refused(counts: Ints) -> dict[str, Any]:
-    """Return the number of rejected orders and of orders that were not sent, in total and by reason.
+    """Return rejected and unsent orders, in total and by reason.
 
-    ``n_rejects`` and ``rejects`` count REJECT rows, ``n_skips`` and ``skips`` SKIP rows; reasons are those of
-    ``reject_reason``, the most frequent first. *counts* are the order rows by action and reject reason.
+    ``n_rejects`` and ``rejects`` count REJECT rows, ``n_skips`` and ``skips`` SKIP rows; most frequent reasons first.
+    *counts* are order rows by action and reject reason.
     """
     counted: dict[str, Any] = {}
     for name, action in (("rejects", "REJECT"), ("skips", "SKIP")):
@@ -101,7 +101,7 @@ def refused(counts: Ints) -> dict[str, Any]:
 
 
 def quoted(ticks: Mapping[str, float | None], tick_e8: int) -> dict[str, float | None]:
-    """Return distances in ticks converted to the quote asset, per unit of the base asset."""
+    """Convert distances in ticks to quote asset per unit."""
     return {name: None if value is None else value * tick_e8 / E8 for name, value in ticks.items()}
 
 
@@ -123,7 +123,7 @@ def basis(terms: "RunTerms") -> dict[str, Any]:
 
 
 def _gamma(gammas: Floats | None) -> dict[str, Any]:
-    """Return the median gamma over the quotes, in 1/(tick·clip), and its quantiles if it was not constant."""
+    """In 1/(tick·clip), with quantiles unless constant."""
     if gammas is None:
         return {"gamma": None}
     values, counts = gammas[np.argsort(gammas[:, 0])].T
@@ -133,7 +133,7 @@ def _gamma(gammas: Floats | None) -> dict[str, Any]:
 
 
 def notes(counts: Ints, summary: Mapping[str, Any], *, reached: bool) -> list[str]:
-    """Return notes on the orders and the fit of a *summary*, one sentence each; arguments as of `why_no_orders`."""
+    """Return notes on orders and fit of a *summary*; arguments as of `why_no_orders`."""
     texts = [reason] if (reason := why_no_orders(counts, reached=reached)) else []
     if summary["n_rejects"] > MANY_REJECTS * summary["n_orders"]:
         share = f"{100 * summary['n_rejects'] / summary['n_orders']:.1f} %" if summary["n_orders"] else "more than all"
@@ -150,7 +150,7 @@ def notes(counts: Ints, summary: Mapping[str, Any], *, reached: bool) -> list[st
 
 
 def data_notes(summary: Mapping[str, Any]) -> list[str]:
-    """Return the `notes` of a sweep's point that are on its days and on what was fitted on them."""
+    """Return those `notes` of a sweep's point that are on its days and fits."""
     predictors = _of_predictors(summary.get("predictors", ()))
     return [*_of_the_days(summary), *_in_sample(summary["fit"] or {}), *predictors]
 
@@ -171,7 +171,7 @@ def _of_the_days(summary: Mapping[str, Any]) -> list[str]:
 
 
 def one_sided(summary: Mapping[str, Any]) -> list[str]:
-    """Return a note on low two-sided uptime: the time at the inventory bound, unsent orders by reason."""
+    """Note low two-sided uptime: time at the inventory bound, unsent orders by reason."""
     uptime, skips = summary["two_sided_uptime"], summary["skips"]
     if uptime is None or uptime >= LITTLE_UPTIME:
         return []
@@ -191,7 +191,7 @@ def one_sided(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _why_crossing(summary: Mapping[str, Any]) -> str:
-    """Return why many orders of a quote model crossed when they arrived, and the way out; else nothing."""
+    """Return why many orders crossed on arrival, and the way out."""
     if summary["rejects"].get("would_cross", 0) <= MANY_CROSSING * summary["n_orders"]:
         return ""
     half = summary["quoted_half_spread_ticks"]["p50"]
@@ -203,7 +203,7 @@ def _why_crossing(summary: Mapping[str, Any]) -> str:
 
 
 def of_verdict(numbers: Mapping[str, Any]) -> list[str]:
-    """Return what limits the verdict of a summary: what would undo it, a mean that drifts, PnL outside its periods."""
+    """Return what limits a verdict: what would undo it, a drifting mean, PnL outside its periods."""
     if "undone_by" not in numbers:  # of a sweep's point
         return []
     undone, half_life_s = numbers["undone_by"], numbers["returns"]["drift_half_life_s"]
@@ -235,7 +235,7 @@ def _span(seconds: float) -> str:
 
 
 def left_out(summary: Mapping[str, Any]) -> list[str]:
-    """Return a note if the PnL in no period of 60 s is more than the verdict's interval is wide to either side."""
+    """Note PnL outside 60 s periods beyond the verdict's half-width."""
     verdict, lost = summary["verdict_alone"] or {}, summary["returns"]["pnl_left_out"]
     if verdict.get("lower95") is None or 2 * abs(lost) <= verdict["upper95"] - verdict["lower95"]:
         return []
@@ -247,7 +247,7 @@ def left_out(summary: Mapping[str, Any]) -> list[str]:
 
 
 def no_plain_queue(terms: "RunTerms") -> list[str]:
-    """Return a note if the orders of the log were not executed first in, first out."""
+    """Note if the log's orders were not executed first in, first out."""
     share = terms.fifo_consistency
     if share is None or share >= TOO_LITTLE:
         return []
@@ -259,7 +259,7 @@ def no_plain_queue(terms: "RunTerms") -> list[str]:
 
 
 def without_trades(terms: "RunTerms") -> list[str]:
-    """Return a note if most or all of a run has no trades that could fill an order."""
+    """Note if most of a run has no trades that could fill an order."""
     if terms.untraded is None or terms.untraded <= MOST_UNTRADED:
         return []
     when = "all" if terms.untraded == 1 else f"{100 * terms.untraded:.0f} %"
@@ -271,7 +271,7 @@ def without_trades(terms: "RunTerms") -> list[str]:
 
 
 def unearned_fee(journal: "Journal", terms: "RunTerms", summary: Mapping[str, Any]) -> list[str]:
-    """Return a note if the median quoted half-spread is below the maker fee."""
+    """Note if the median quoted half-spread is below the maker fee."""
     if (short := short_of_fee(journal, terms, summary["quoted_half_spread_ticks"]["p50"])) is None:
         return []
     half, fee = short
@@ -284,7 +284,7 @@ def unearned_fee(journal: "Journal", terms: "RunTerms", summary: Mapping[str, An
 
 
 def short_of_fee(journal: "Journal", terms: "RunTerms", half: float | None) -> tuple[float, float] | None:
-    """Return a quoted half-spread and the maker fee, in ticks, if it is below that; else None."""
+    """Return both in ticks if the half-spread is below the maker fee."""
     mids = journal.mids[:, 1]
     if half is None or not (mids > 0).any():
         return None
@@ -294,7 +294,7 @@ def short_of_fee(journal: "Journal", terms: "RunTerms", half: float | None) -> t
 
 
 def fee_above_capture(summary: Mapping[str, Any]) -> list[str]:
-    """Return a note, the same for all runs, if the fees are more than the spread that the fills captured."""
+    """Note fees above the spread that the fills captured."""
     fees, captured = summary["fees"], summary["pnl_spread_capture"]
     if fees is None or captured is None or not summary["n_fills"] or fees <= max(captured, 0.0):
         return []
@@ -310,7 +310,7 @@ def fee_above_capture(summary: Mapping[str, Any]) -> list[str]:
 
 
 def implausible_fees(terms: "RunTerms") -> list[str]:
-    """Return a note per fee rate that no exchange charges, with the rate that was probably meant."""
+    """Note each implausible fee rate, with the probable one."""
     texts = []
     for knob, rate_e8 in terms.implausible_fees.items():
         share = f"{'a rebate of ' if rate_e8 < 0 else ''}{short_text(100 * abs(rate_e8))} %"
@@ -321,7 +321,7 @@ def implausible_fees(terms: "RunTerms") -> list[str]:
 
 
 def filters_not_applied(terms: "RunTerms") -> list[str]:
-    """Return a note that names the exchange's filters which the backtest does not apply, if there are any."""
+    """Note the exchange's filters that the backtest does not apply."""
     names = terms.instrument.filters.not_applied
     return (
         [f"filters of instrument.json that are not applied: {names}; the exchange may reject orders by them"]
@@ -331,7 +331,7 @@ def filters_not_applied(terms: "RunTerms") -> list[str]:
 
 
 def paid_as_on_spot(journal: "Journal", terms: "RunTerms") -> list[str]:
-    """Return a note if fills of a perpetual paid the default fees of Spot, with the knobs that set them."""
+    """Note perpetual fills at Spot's default fees, with the knobs."""
     reasons = journal.fill_reasons
     took = journal.fills[:, 6] == (reasons.index(TAKEN) if TAKEN in reasons else -1)
     filled = {"MAKER_FEE_RATE": not took.all(), "TAKER_FEE_RATE": took.any()}
@@ -363,7 +363,7 @@ def liquidated(terms: "RunTerms") -> list[str]:
 
 
 def doubtful_funding(terms: "RunTerms") -> list[str]:
-    """Return notes on payments of a perpetual on a position, of which rate or price is not known exactly."""
+    """Note payments on a position with uncertain rate or price."""
     texts = []
     for known in (False, True):
         some = [(iso(us), why) for us, of, why in terms.funding_doubts if of is known]
@@ -375,16 +375,15 @@ def doubtful_funding(terms: "RunTerms") -> list[str]:
 
 
 def by_reason(counts: Mapping[str, int]) -> str:
-    """Return counts by reason as one line, ``would_cross 12, min_notional 3``."""
+    """As ``would_cross 12, min_notional 3``."""
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
 
 
 def why_no_orders(counts: Ints, *, reached: bool) -> str | None:
-    """Return a note with the reasons why no order reached the book; None if one did, or none was requested.
+    """Note why no order reached the book; None if one did, or none was requested.
 
     Args:
-        counts: Number of rows of a journal's orders, by action and reject reason.
-        reached: Whether an order that was sent arrived and was not rejected.
+        reached: A sent order arrived and was not rejected.
     """
     if reached or counts[ACTIONS.index("FILL")].any():
         return None
@@ -416,7 +415,7 @@ def _nothing_filled(summary: Mapping[str, Any]) -> str:
 
 
 def _of_predictors(predictors: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return notes on in-sample or unusable predictors of a run; each begins with the key of the log's warning."""
+    """Each begins with the log warning's key."""
     texts = []
     for predictor in predictors:
         name = f"the {predictor['model']} of {predictor['target']} over {predictor['horizon']:g} s"
@@ -478,13 +477,13 @@ def _in_sample(fit: Mapping[str, Any]) -> list[str]:
 
 
 def given_text(summary: Mapping[str, Any]) -> str:
-    """Return what the interval of the ratio of fills is given, as the end of "95 %"; empty for a predictive one."""
+    """The end of "95 %": what the interval of the ratio of fills is given; empty for a predictive one."""
     given = summary["fills_ratio"].get("given")
     return f" given {given}" if given else ""
 
 
 def _other_level(summary: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
-    """Return a note if observed fills differ significantly from predicted ones, with possible reasons in the fit."""
+    """With possible reasons in the fit."""
     value, low, high = (summary["fills_ratio"][name] for name in ("value", "low", "high"))
     if not value or low is None or low <= 1 <= high or 1 / OTHER_LEVEL <= value <= OTHER_LEVEL:
         return []

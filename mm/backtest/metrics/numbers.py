@@ -1,7 +1,7 @@
 """Every number of ``summary.json``: its unit, its meaning, and why it can be undefined.
 
-The table of docs/results.md, the numbers of a page and of a tear sheet, the lines of the terminal and the reasons for
-nulls in ``warnings`` are written from this list. A new number is one line here, and the function that computes it.
+docs/results.md's table, pages, tear sheets, the terminal's lines and the reasons for nulls come from this list. A new
+number is a line here, and its function.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,16 +26,15 @@ _TIMES = "`n`, `mean`, `p50`, `p99`, `p999`, `max`, `histogram` (upper edge, cou
 
 @dataclass(frozen=True, slots=True)
 class SummaryNumber:
-    """One number of a summary, or several that belong together.
+    """A summary's number, or several that belong together.
 
     Attributes:
-        key: Its name in ``summary.json``; of a member with a dot.
-        unit: Its unit; empty for texts and mixtures.
-        meaning: What it is, as Markdown; empty for a member whose key says it.
-        null: When it is undefined; empty for one that never is.
-        group: Heading under which a page lists it among all numbers; empty for one that has a place of its own.
-        line: Name of its line in the terminal; empty for none.
-        compared: Names of the values that stand in a tear sheet, in place of an asterisk: ``*``, ``*.rms``.
+        key: In ``summary.json``; a member has a dot.
+        meaning: Markdown; empty if the key says it.
+        null: When it is undefined.
+        group: Heading among all numbers of a page; empty if it stands elsewhere.
+        line: In the terminal.
+        compared: Values in a tear sheet, for an asterisk: ``*``, ``*.rms``.
     """
 
     key: str
@@ -446,7 +445,6 @@ def groups() -> Iterator[tuple[str, list[str]]]:
 
 
 def table() -> Iterator[str]:
-    """Yield the lines of the table of docs/results.md."""
     yield "| key | unit | meaning | `null` if |"
     yield "|---|---|---|---|"
     for number in NUMBERS:
@@ -455,7 +453,7 @@ def table() -> Iterator[str]:
 
 
 def value_at(summary: Mapping[str, Any], name: str) -> Any:
-    """Return the value with a dotted *name* in a summary; None if it is undefined or not there."""
+    """None if undefined or absent."""
     value: Any = summary
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

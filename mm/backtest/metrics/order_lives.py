@@ -1,4 +1,4 @@
-"""Order lifetimes, and time at rest, fills and predicted fills of orders by distance from the mid and by hour."""
+"""Order lifetimes; time at rest, fills and predicted fills by distance from the mid and hour."""
 
 import math
 from collections.abc import Mapping
@@ -55,14 +55,12 @@ WIDTHS = (1, 2, 4, 10, 20)  # half ticks, times powers of ten
 
 @dataclass(frozen=True)
 class Lives:
-    """Orders sent during a journal, in order of their ids, which are consecutive; a column each.
+    """Orders sent during a journal, by id, without gaps in ids; a column each.
 
     Attributes:
-        first_id: Id of the first order.
-        sent_us: Instant at which each order was sent.
-        active_us: Instant of arrival, possibly after the end of the data.
-        side: +1 for a buy, -1 for a sell.
-        end_us: Instant of cancellation, complete fill, expiry or rejection; -1 for an open order.
+        active_us: Arrival, perhaps after the end of the data.
+        side: +1 buy, -1 sell.
+        end_us: Cancellation, complete fill, expiry or rejection; -1 while open.
     """
 
     first_id: int
@@ -80,32 +78,31 @@ class Lives:
 
     @cached_property
     def rested(self) -> Mask:
-        """Whether each order rested: it arrived and was not rejected."""
+        """It arrived and was not rejected."""
         arrived: Mask = (self.active_us <= self.last_us) | (self.end_us != NEVER)
         return arrived & ~self.rejected
 
     @cached_property
     def until_us(self) -> Ints:
-        """End of each order's time at rest, at the latest that of the data; before its arrival if it never rested."""
+        """At the latest the end of the data; before arrival if it never rested."""
         until = np.where(self.end_us < 0, self.last_us, self.end_us)
         return np.where(self.rejected, NEVER, until)
 
 
 class LifeLog:
-    """The lives of orders whose rows come in pieces: an order may be sent in one and end in a later one."""
+    """Lives of orders whose rows come in pieces."""
 
     def __init__(self) -> None:
         self._sent, self._ended = [np.empty((6, 0), np.int64)], [np.empty((3, 0), np.int64)]
 
     def add(self, orders: "Table") -> None:
-        """Take the next order rows."""
         action = orders[:, 2].copy()
         sent, ended = np.flatnonzero(action == PLACE), np.flatnonzero(IS_END[action])
         self._sent.append(np.stack([orders[:, column][sent] for column in (1, 0, 8, 4, 5, 6)]))
         self._ended.append(np.stack((orders[:, 1][ended], orders[:, 0][ended], action[ended] == REJECT)))
 
     def lives(self, last_us: int) -> Lives:
-        """Return the lives of the orders sent so far; the data end at *last_us*."""
+        """The data end at *last_us*."""
         order_id, *columns = np.concatenate(self._sent, axis=1)
         sent_us, active_us, side, ticks, lots = columns
         first_id = int(order_id[0]) if len(order_id) else 1
@@ -118,11 +115,7 @@ class LifeLog:
 
 
 def lives(journal: "Journal") -> Lives:
-    """Return the orders sent during a *journal*.
-
-    Raises:
-        UsageError: If the backtest kept no order rows.
-    """
+    """Raises UsageError if the backtest kept no order rows."""
     known: Lives | None = journal.__dict__.get(_KNOWN) if journal.lives is None else journal.lives
     if known is not None:
         return known
@@ -137,7 +130,7 @@ def lives(journal: "Journal") -> Lives:
 
 
 def order_totals(journal: "Journal") -> "tuple[Table, float]":
-    """Return the number of order rows by action and reject reason, int64[16, 64], and the lots of all orders sent."""
+    """Return order rows by action and reject reason, int64[16, 64], and the lots of all orders sent."""
     if journal.order_counts is not None and journal.placed_lots is not None:
         return journal.order_counts, journal.placed_lots
     action, counts = journal.orders[:, 2], np.zeros((16, 64), np.int64)
@@ -146,12 +139,11 @@ def order_totals(journal: "Journal") -> "tuple[Table, float]":
 
 
 def partial_and_times(orders: Lives, fills: "Table") -> tuple[int, dict[str, Any]]:
-    """Return the number of orders with a partial fill, and latencies and lifetimes.
+    """Return the number of orders partially filled, and latencies and lifetimes.
 
-    Times are in s, each a distribution as returned by ``spread_of``, with None for its statistics without such orders.
-    ``quote_lifetime_s`` is from rest to end, of orders that rested and ended. ``order_to_ack_s`` is from sending to
-    arrival, of orders that arrived. ``live_to_fill_s`` and ``order_to_fill_s`` are from rest and from sending to an
-    order's first fill. ``hit_rate`` is the share of the orders sent that had a fill.
+    Times are s, as in ``spread_of``, None without such orders. ``quote_lifetime_s``: rest to end, of orders that did
+    both. ``order_to_ack_s``: sending to arrival. ``live_to_fill_s``, ``order_to_fill_s``: rest, or sending, to the
+    first fill. ``hit_rate``: share of sent orders with a fill.
     """
     row = fills[:, 1] - orders.first_id
     known = (row >= 0) & (row < len(orders))
@@ -176,10 +168,10 @@ def partial_and_times(orders: Lives, fills: "Table") -> tuple[int, dict[str, Any
 
 
 def spread_of(times_us: Ints) -> dict[str, Any]:
-    """Return the distribution of *times_us*, 0 or more: number, mean, quantiles and maximum in s, and a histogram.
+    """Return number, mean, quantiles, maximum (s) and histogram of *times_us*.
 
-    The histogram is a list of pairs: an upper edge in s, 1, 2 or 5 times a power of ten (the last one may be the
-    maximum instead), and the number of times up to that edge and above the previous one.
+    The histogram has pairs: an upper edge (s; 1, 2 or 5 times a power of ten, or the maximum), and the number of times
+    up to it.
     """
     if len(times_us) == 0:
         return {"n": 0, **dict.fromkeys(("mean", *SHARES, "max")), "histogram": []}
@@ -201,24 +193,20 @@ def fill_rates(
     intensity: "Intensity | None",
     offsets: "Table | None" = None,
 ) -> tuple[dict[str, Any], float | None]:
-    """Return fills, time at rest and predicted fills, by distance from the mid and by hour; and all predicted fills.
+    """Return fills, time at rest and predicted fills by distance and by hour; and all predicted fills.
 
-    ``fills_by_distance``: rows of equal width in ticks (the outermost two include all nearer or farther distances) with
-    the mean distance, order-seconds, fills (each at its order's distance just before the fill), fills per second with
-    a 95 % interval, and with an intensity the predicted fills, the ratio of fills to predicted fills, its interval, and
-    the quantile of the count in the predicted distribution (``pit``). Intervals are those of `long_run`: valid for
-    clustered fills, and None with fewer than two blocks of five minutes.
-    ``fills_by_hour``: the same by hours of UTC; empty without intensity. ``share_outside_fit``: the share of the order
-    time at distances outside the range of the fit in force; None without a fit that states its range.
-    ``fills_ratio``: the ratio over all fills; None without intensity, and if more than a fifth of the time was
-    outside the fit. ``quoted_half_spread_ticks``: 10, 50 and 90 % quantiles of the distance over the time at rest,
-    None without resting orders. Times without a valid book are excluded.
+    ``fills_by_distance``: rows of equal width (ticks; the outermost two open) with mean distance, order-seconds, fills
+    (at the order's distance just before), fills per second with 95 % interval, and with an intensity predicted fills,
+    ratio, its interval, and the count's quantile in the predicted distribution (``pit``). Intervals are `long_run`'s:
+    valid for clustered fills, None below two blocks of five minutes. ``fills_by_hour``: the same by hours of UTC; empty
+    without intensity. ``share_outside_fit``: share of order time outside the fit's distances; None if unknown.
+    ``fills_ratio``: over all fills; None without intensity, or if over a fifth of the time was outside the fit.
+    ``quoted_half_spread_ticks``: 10, 50 and 90 % quantiles of the distance over time at rest. Time without a valid book
+    is excluded.
 
     Args:
-        journal: Source of the fills and of the path of the mid.
-        orders: The orders.
-        intensity: Predicts fills by the distance from its reference price.
-        offsets: Result of `mid_offsets` for the run; None for distances from the mid.
+        intensity: Predicts fills by distance from its reference price.
+        offsets: From `mid_offsets`; None: distances from the mid.
     """
     pieces = [] if intensity is None else intensity.rows()
     cells = TimeCells.of(Spans.of(journal.spans), int(journal.mids[0, 0]) if len(journal.mids) else 0)
@@ -242,9 +230,9 @@ def fill_rates(
 
 
 def for_another_day(ratio: Mapping[str, Any], log_rate_half: float | None) -> dict[str, Any]:
-    """Return the ratio of fills with what its interval is given: ``given`` is None for a predictive one.
+    """Return the ratio with what its interval is given (``given``; None: predictive).
 
-    With half of the 95 % interval of ln λ (None of a fit of fewer than three days) it is widened by that.
+    Half of the 95 % interval of ln λ widens it (None below three days).
     """
     value, low, high = (ratio[name] for name in ("value", "low", "high"))
     if not value or low is None or not low > 0 or log_rate_half is None:
@@ -254,19 +242,14 @@ def for_another_day(ratio: Mapping[str, Any], log_rate_half: float | None) -> di
 
 
 class TimeCells(NamedTuple):
-    """Stretches of time that each lie in one block and in one hour of UTC; time after one, but in none, counts in it.
-
-    Attributes:
-        begin_us: Begin of each, ascending.
-        block: Number of its block, ascending.
-    """
+    """Stretches of time within one block and one hour (UTC); time after one, in no other, counts in it."""
 
     begin_us: Ints
     block: Ints
 
     @classmethod
     def of(cls, spans: Spans, first_us: int) -> "TimeCells":
-        """Return the cells of *spans*, whose blocks are five minutes; without any, one from *first_us* on."""
+        """Blocks are five minutes; without *spans* one cell begins at *first_us*."""
         blocks = spans.blocks(BLOCK_US)
         if not len(blocks.begin_us):
             return cls(np.array([first_us]), np.zeros(1, np.int64))
@@ -276,12 +259,11 @@ class TimeCells(NamedTuple):
         return cls(us, blocks.of(us))
 
     def at(self, us: Ints) -> Ints:
-        """Return the cell of each instant; those before the first are in the first."""
+        """Instants before the first are in the first."""
         periods: Ints = np.maximum(np.searchsorted(self.begin_us, us, side="right") - 1, 0)
         return periods
 
     def by_block(self, values: Floats) -> Floats:
-        """Return the sums of *values* of cells by block."""
         sums: Floats = np.add.reduceat(values, changes(self.block), axis=0)
         return sums
 
@@ -290,10 +272,9 @@ class RestSums(NamedTuple):
     """Time at rest and predicted fills.
 
     Attributes:
-        time: float64[n], order-seconds by distance.
-        half_ticks: int64[n], the distances.
-        grid: First distance, width and number of rows by distance, in half ticks; the outermost two include all nearer
-            or farther distances.
+        time: Order-seconds by distance.
+        half_ticks: The distances.
+        grid: First distance, width and number of rows, half ticks; the outermost two are open.
         rows: float64[cells, rows, 2], order-seconds and predicted fills.
     """
 
@@ -304,13 +285,12 @@ class RestSums(NamedTuple):
     rows: Floats
 
     def row(self, half_ticks: Ints) -> Ints:
-        """Return the row of each distance."""
         first, width, rows = self.grid
         row: Ints = np.clip((half_ticks - first) // width, 0, rows - 1)
         return row
 
     def summed(self, us: Ints, half_ticks: Ints, values: Ints | Floats | None = None) -> Floats:
-        """Return the sum of *values* (None: their number) of instants and distances, float64[cells, rows]."""
+        """None sums their number; float64[cells, rows]."""
         cells, rows, _ = self.rows.shape
         if not cells * rows:
             return np.zeros((cells, rows))
@@ -318,26 +298,19 @@ class RestSums(NamedTuple):
         return sums.reshape(cells, rows).astype(np.float64)
 
     def predict(self, us: Ints, half_ticks: Ints, mean: Floats) -> None:
-        """Replace the predicted fills by *mean*, those of stretches that begin at *us*."""
         self.rows[:, :, 1] = self.summed(us, half_ticks, mean)
 
     def fills(self, fills: "Table") -> Floats:
-        """Return the number of *fills* by cell and row, from the mid before each; those without one do not count."""
+        """By the mid before each; fills without one do not count."""
         fills = fills[fills[:, 7] > 0]
         return self.summed(fills[:, 0], fills[:, 2] * (fills[:, 7] - 2 * fills[:, 3]))
 
 
 def rest(orders: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | None") -> tuple[RestSums, float | None]:
-    """Return the time at rest, with the fills that the *intensity* predicts; and the share of it outside the fit.
-
-    The latter is the share spent outside the distances of the fit in force; None without time of such a fit.
+    """Return time at rest with predicted fills, and its share outside the fit's distances (None if unknown).
 
     Args:
-        orders: The orders.
-        path: Instants at which the mid, the piece in force, its offset from the reference price or the cell changes;
-            bid + ask, and the offsets of the mid, from then on.
-        cells: The stretches of time.
-        intensity: The fit or the schedule.
+        path: Instants when mid, piece, offset or cell changes; bid + ask, and the mid's offsets, from then on.
     """
     cuts, mid2, offsets = path
     pieces = [] if intensity is None else intensity.rows()
@@ -372,14 +345,11 @@ def rest(orders: Lives, path: "Path", cells: TimeCells, intensity: "Intensity | 
 
 
 def stretches(begin_us: Ints, end_us: Ints, cuts: Ints, valid: Mask) -> "Iterator[tuple[Ints, Ints, Ints]]":
-    """Yield, in pieces, the stretches into which *cuts* divide spans of time: span, last cut before it, and length.
+    """Yield the stretches into which *cuts* divide spans: span, last cut before, length.
 
-    Time before the first cut is left out; spans that end before they begin have no stretch.
+    Time before the first cut is left out; a span that ends before it begins has none.
 
     Args:
-        begin_us: Begin of each span.
-        end_us: Its end.
-        cuts: Ascending instants.
         valid: Whether stretches that begin at a cut are returned.
     """
     first = np.maximum(np.searchsorted(cuts, begin_us, side="right") - 1, 0)
@@ -396,7 +366,7 @@ def stretches(begin_us: Ints, end_us: Ints, cuts: Ints, valid: Mask) -> "Iterato
 
 
 def _rates(intensity: "Intensity", states: "Table") -> Floats:
-    """Return the predicted fills per second of orders, by piece (-1: none), side, and distance in eighths of a tick."""
+    """By piece (-1: none), side, and distance in eighths of a tick."""
     pieces = intensity.rows()
     different, into = distinct(states)
     rates = [
@@ -407,7 +377,7 @@ def _rates(intensity: "Intensity", states: "Table") -> Floats:
 
 
 def _quoted(spent: RestSums) -> dict[str, float | None]:
-    """Return the quantiles of distance over time at rest, in ticks; a bin counts as its nearest end."""
+    """A bin counts as its nearest end."""
     time = np.cumsum(spent.time)
     if not len(time) or not time[-1] > 0:
         return dict.fromkeys(QUOTED)
@@ -416,16 +386,14 @@ def _quoted(spent: RestSums) -> dict[str, float | None]:
 
 
 def mid_offsets(reference: str, us: Ints, prices: "Sequence[Ints]", lots: "Sequence[Ints]") -> "Table":
-    """Return the instants at which the mid's distance from a reference price changes, and its new values by side.
+    """Return when the mid's distance from a reference price changes, and the new values.
 
     Args:
         reference: ``best`` or ``micro``.
-        us: Instants at which the best prices or their lots change, in order.
-        prices: Best bid and ask from then on, in ticks; 0 for none.
-        lots: Their quantities.
+        prices: Bid and ask from then on, ticks; 0 for none.
 
     Returns:
-        int64[n, 3]: us, and the distances of bids and asks in eighths of a tick, to which the micro-price is rounded.
+        int64[n, 3]: us, and bids' and asks' distances in eighths of a tick, to which the micro-price is rounded.
     """
     (bid, ask), (bid_lots, ask_lots) = prices, lots
     eighths, valid = 4 * (ask - bid), (bid > 0) & (bid < ask)
@@ -439,7 +407,7 @@ def mid_offsets(reference: str, us: Ints, prices: "Sequence[Ints]", lots: "Seque
 
 
 def _path(journal: "Journal", borders: Ints, offsets: "Table | None") -> "Path":
-    """Return the path of the mid, cut at *borders* and where the *offsets* of the mid change."""
+    """Cut at *borders* and where *offsets* change."""
     if offsets is None or not len(offsets) or not len(journal.mids):
         return *_cut_at(journal.mids, borders), np.empty((0, 2), np.int64)
     moved_us = offsets[offsets[:, 0] > journal.mids[0, 0], 0]
@@ -452,14 +420,14 @@ def _path(journal: "Journal", borders: Ints, offsets: "Table | None") -> "Path":
 def _cut_at(mids: "Table", instants: Ints) -> tuple[Ints, Ints]:
     """Return the instants of *mids* merged with ascending *instants* after its first row, and bid + ask from each on.
 
-    An instant equal to that of a row comes after it.
+    Equal instants come after the row's.
     """
     row = np.searchsorted(mids[:, 0], instants, side="right")
     return np.insert(mids[:, 0], row, instants), np.insert(mids[:, 1], row, mids[row - 1, 1])
 
 
 def _borders(journal: "Journal", cells: TimeCells, pieces: "list[IntensityPiece]") -> Ints:
-    """Return the instants after the first one at which one of *cells* begins, or one of *pieces* begins or ends."""
+    """Where one of *cells* begins, or one of *pieces* begins or ends."""
     mids, last_us = journal.mids, journal.counters["last_us"]
     first_us = int(mids[0, 0]) if len(mids) else last_us
     ends = (at for piece in pieces for at in (piece.start_us, piece.end_us))
@@ -467,7 +435,7 @@ def _borders(journal: "Journal", cells: TimeCells, pieces: "list[IntensityPiece]
 
 
 def _pieces_at(pieces: "list[IntensityPiece]", us: Ints) -> Ints:
-    """Return the index of the piece in force from each instant on; -1 between and outside all *pieces*."""
+    """-1 between and outside all *pieces*."""
     if not pieces:
         return np.full(len(us), -1)
     piece = np.searchsorted(np.array([piece.start_us for piece in pieces]), us, side="right") - 1
@@ -496,7 +464,7 @@ def _by_distance(spent: RestSums, seen: Floats, *, predicted: bool) -> list[dict
 
 
 def _grid(half_ticks: Ints, seconds: Floats) -> tuple[int, int, int]:
-    """Return first distance, width and number of rows, in half ticks, that contain nearly all time at rest."""
+    """In half ticks, containing nearly all time at rest."""
     if not len(seconds):
         return 0, 1, 0
     time, tail = np.cumsum(seconds), (1 - COMMON) / 2
@@ -510,7 +478,6 @@ def _grid(half_ticks: Ints, seconds: Floats) -> tuple[int, int, int]:
 
 
 def _by_hour(spent: RestSums, seen: Floats) -> "tuple[list[dict[str, Any]], Ratio]":
-    """Return the rows of all hours, and the ratio of all fills with its interval."""
     cells = np.concatenate((seen.sum(axis=1)[:, None], spent.rows.sum(axis=1)), axis=1)
     fills, seconds, mean = cells.T
     first_hour = int(spent.cells.begin_us[0]) // HOUR_US

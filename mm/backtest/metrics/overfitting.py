@@ -1,7 +1,7 @@
 """Selection bias of Sharpe ratios: probabilistic and deflated Sharpe ratio, and probability of backtest overfitting.
 
-Sharpe ratios are per period here, not annualised, and so is their variance over trials. Kurtosis is the raw
-fourth moment, 3 for a normal distribution. Undefined results are None.
+Sharpe ratios and their variance over trials are per period here, not annualised. Kurtosis is the raw fourth moment, 3
+for a normal distribution. Undefined results are None.
 """
 
 import math
@@ -21,10 +21,10 @@ _AT_ONCE = 128  # halves per chunk
 def probabilistic_sharpe(
     sharpe: float, *, benchmark: float = 0.0, periods: int, skew: float, kurtosis: float, inflation: float = 1.0
 ) -> float | None:
-    """Return the probability that the true Sharpe ratio is above the *benchmark*: Bailey, López de Prado (2012).
+    """Return the probability that the true Sharpe ratio is above *benchmark*: Bailey, López de Prado (2012).
 
-    *inflation* is the long-run variance of the mean over its variance if periods were independent; below 1 it counts
-    as 1. None below two periods, or if the moments give the estimate a variance of 0 or less.
+    *inflation*: long-run variance of the mean over its variance for independent periods; at least 1. None below two
+    periods, or if the moments give a variance of 0 or less.
     """
     variance = (1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2) * max(inflation, 1.0)
     if periods < 2 or variance <= 0:
@@ -35,8 +35,8 @@ def probabilistic_sharpe(
 def expected_best_sharpe(variance: float, trials: int) -> float:
     """Return the expected maximum Sharpe ratio of *trials* without skill.
 
-    *variance* is that of the Sharpe ratios over independent trials; one trial has no selection bias, so it returns 0.
-    Bailey, López de Prado, "The deflated Sharpe ratio" (2014).
+    *variance*: of Sharpe ratios over independent trials; one trial has no selection bias and returns 0. Bailey, López
+    de Prado, "The deflated Sharpe ratio" (2014).
 
     Raises:
         MMError: If the variance is below 0 or there is no trial.
@@ -50,10 +50,9 @@ def expected_best_sharpe(variance: float, trials: int) -> float:
 
 
 def deflated_sharpe(sharpe: float, *, variance: float, trials: int, periods: int, **shape: float) -> float | None:
-    """Return the probability that the true Sharpe ratio of the best of *trials* exceeds the effect of selection bias.
+    """Return the probability that the best trial's true Sharpe ratio exceeds selection bias.
 
-    It is ``probabilistic_sharpe`` with ``expected_best_sharpe`` as benchmark and its other arguments as *shape*; None
-    where that is None.
+    ``probabilistic_sharpe`` (arguments *shape*) with ``expected_best_sharpe`` as benchmark.
 
     Raises:
         MMError: If the variance is below 0 or there is no trial.
@@ -63,20 +62,20 @@ def deflated_sharpe(sharpe: float, *, variance: float, trials: int, periods: int
 
 
 def backtest_overfitting(performance: Floats, blocks: int = 16) -> float | None:
-    """Return the probability that the best trial in sample is no better than the median out of sample.
+    """Return the probability that the best trial in sample is at most the median out of sample.
 
-    Combinatorially symmetric cross-validation: Bailey, Borwein, López de Prado, Zhu (2017). Periods are cut into
-    equal *blocks* in time (the first periods that do not fill a block are left out); each half of the blocks selects
-    the trial with the best Sharpe ratio, and the other half ranks it. Trials tied in sample get equal weights; trials
-    tied out of sample share their rank. A half without variation has Sharpe 0 if its mean is 0, else ±∞.
+    Combinatorially symmetric cross-validation: Bailey, Borwein, López de Prado, Zhu (2017). Periods are cut into equal
+    *blocks* (the first that fill none are left out); each half of the blocks selects the best Sharpe ratio, the other
+    half ranks it. In-sample ties get equal weights; out-of-sample ties share their rank. A half without variation has
+    Sharpe 0 if its mean is 0, else ±∞.
 
     Args:
-        performance: PnL by period (rows) and trial (columns).
-        blocks: An even number; 16 blocks have 12 870 halves.
+        performance: PnL, periods by trials.
+        blocks: Even; 16 blocks have 12 870 halves.
 
     Returns:
-        The share of halves whose selected trial ranks at the median or below; None below two trials, or if half the
-        blocks contain fewer than two periods.
+        Share of halves whose choice ranks at the median or below; None below two trials, or if half the blocks have
+        fewer than two periods.
 
     Raises:
         MMError: If *blocks* is odd or below 2, or a performance is not finite.
@@ -104,15 +103,9 @@ def backtest_overfitting(performance: Floats, blocks: int = 16) -> float | None:
 
 
 def _half_sharpes(means: Floats, squares: Floats, halves: Ints, length: int) -> Floats:
-    """Return the Sharpe ratio of each trial (columns) over the blocks of each half (rows).
+    """Return each trial's Sharpe ratio over each half's blocks.
 
-    Without variation it is 0 if the mean is 0, else infinite.
-
-    Args:
-        means: Mean by block and trial.
-        squares: Sum of squared deviations from that mean, by block and trial.
-        halves: The blocks of each half.
-        length: Values in a block.
+    Without variation 0 if the mean is 0, else infinite.
     """
     inside = means[halves]
     mean = inside.mean(axis=1)
@@ -124,7 +117,6 @@ def _half_sharpes(means: Floats, squares: Floats, halves: Ints, length: int) -> 
 
 
 def _missed(chosen: Floats, other: Floats) -> Floats:
-    """Return the share of the best trials of each half (rows) by *chosen* that *other* ranks at the median or below."""
     best = chosen == chosen.max(axis=1, keepdims=True)
     ranked = other[np.arange(len(other)), best.argmax(axis=1)][:, None]
     twice = (other < ranked).sum(axis=1) + (other <= ranked).sum(axis=1)  # equal values share a rank; minus one

@@ -1,7 +1,7 @@
-"""The account at every state row, PnL decomposition, and the round trips of the fills.
+"""The account at every state row, the parts of the PnL, and round trips.
 
-Amounts are integers of one unit, the largest that divides both a half tick·lot and 1e-8 of the quote asset; each is
-converted to float once, at the end. So total = quoting + hold and quoting = spread + inventory − fees hold exactly.
+Amounts are integers of the largest unit that divides a half tick·lot and 1e-8 of the quote asset; each becomes a float
+once, at the end. So total = quoting + hold and quoting = spread + inventory − fees hold exactly.
 """
 
 import math
@@ -32,15 +32,15 @@ SAFE = 2**62
 
 @dataclass(frozen=True)
 class EquitySeries:
-    """The exact money of an account, or of several, at the instants at which it changes.
+    """Exact money of an account, or several, at the instants when it changes.
 
     Attributes:
-        valid: Whether every book that values it was valid.
-        equity: Cash + inventory at the mark, in units (Python integers if 64 bits are too few).
-        quoting: PnL of the quoting since the first row: change of equity less that of the target inventory at the
-            mark, and without the funding of the target; in units.
-        per_quote: Units per unit of the quote asset.
-        spans: The time with a market; where one begins, there is a row.
+        valid: Every book that values it was valid.
+        equity: Cash + inventory at the mark, in units (Python integers beyond 64 bits).
+        quoting: PnL of the quoting since the first row: change of equity less the target inventory's, without the
+            target's funding; in units.
+        per_quote: Units per quote asset.
+        spans: Time with a market; a row stands where one begins.
     """
 
     us: Ints
@@ -52,12 +52,11 @@ class EquitySeries:
 
     @cached_property
     def clock(self) -> Ints:
-        """The covered time at each row."""
         return self.spans.clock(self.us)
 
     @cached_property
     def changes(self) -> Floats:
-        """The quoting PnL of each period of the spans, in units; at an instant it is that of the last row by then."""
+        """Per period of the spans, in units; at an instant the last row counts."""
         begins = self.spans.periods
         first, last = (np.searchsorted(self.us, us, side="right") - 1 for us in (begins, begins + PERIOD_US))
         change: Floats = (self.quoting[last] - self.quoting[first]).astype(np.float64)
@@ -65,13 +64,12 @@ class EquitySeries:
 
     @property
     def left_out(self) -> float:
-        """The quoting PnL in no period: between spans, and in their last parts; in the quote asset."""
+        """Quoting PnL in no period: between spans, and in their last parts; quote asset."""
         if not len(self.quoting):
             return 0.0
         return self.quote(self.quoting[-1]) - float(self.changes.sum()) / self.per_quote
 
     def quote(self, units: int) -> float:
-        """Return *units* converted to the quote asset."""
         return int(units) / self.per_quote
 
 
@@ -80,7 +78,7 @@ class AccountSeries(EquitySeries):
     """The exact account at every state row of a run.
 
     Attributes:
-        marks2: Bid + ask in ticks; if the book is invalid, that of the last row before (else after) with a valid book.
+        marks2: Bid + ask, ticks; without a valid book the last row's before (else after).
         half_tl: Units per half tick·lot.
         fee: Units per 1e-8 of the quote asset.
     """
@@ -92,10 +90,10 @@ class AccountSeries(EquitySeries):
 
 
 def together(accounts: "Sequence[EquitySeries]") -> EquitySeries:
-    """Return the sum of *accounts* of one quote asset: first that of their first rows, then a row at each instant.
+    """Sum *accounts* of one quote asset: their first rows, then a row at each instant.
 
-    A row is the sum of the last rows at or before its instant; before its first row an account has that of this row.
-    The spans are those of the first account: the market in which the strategy quotes.
+    An account counts with its last row by then, before its first row with that row. The spans are the first account's,
+    where the strategy quotes.
     """
     instants = np.unique(np.concatenate([account.us for account in accounts]))
     us = np.concatenate((instants[:1], instants))
@@ -114,9 +112,9 @@ def together(accounts: "Sequence[EquitySeries]") -> EquitySeries:
 
 
 def account_of(journal: "Journal", terms: "RunTerms") -> AccountSeries:
-    """Return the account of a run at the state rows that its metrics depend on: nights between days have few.
+    """At the state rows its metrics need: nights have few.
 
-    Where a span begins without such a row, as after an outage, one is added with the mid of that instant.
+    A span that begins without a row, as after an outage, gets one with that instant's mid.
     """
     spans = Spans.of(journal.spans)
     paid_us = np.array([at_us for at_us, _ in terms.target_funding], np.int64)
@@ -129,7 +127,7 @@ def account_of(journal: "Journal", terms: "RunTerms") -> AccountSeries:
 
 
 def _with_begins(state: "Table", begin_us: Ints, mids: "Table") -> "Table":
-    """Return *state* rows with a copy of the row in force at each of *begin_us*, at which the mid is another."""
+    """A copied row gets its own instant's mid."""
     row = np.searchsorted(state[:, 0], begin_us, side="right") - 1
     at = np.searchsorted(mids[:, 0], begin_us, side="right") - 1
     known = (row >= 0) & (at >= 0)
@@ -141,9 +139,9 @@ def _with_begins(state: "Table", begin_us: Ints, mids: "Table") -> "Table":
 
 
 def telling_rows(state: "Table", also_us: Ints) -> Rows:
-    """Return the state rows on both sides of each change, and of each of *also_us*, which are ascending.
+    """Return the rows around each change, and around each of *also_us* (ascending).
 
-    Any step function of the rows has the same values, extremes and durations on these as on all.
+    Step functions of the rows keep values, extremes and durations.
     """
     kept = np.zeros(len(state), np.bool_)
     kept[:1] = kept[-1:] = True
@@ -170,7 +168,7 @@ def account_series(
 ) -> AccountSeries:
     """Return the account of a journal's *state* rows, and its time with a market.
 
-    *target_funding* are the instants and amounts, in 1e-8 of the quote asset, of the funding of the target inventory.
+    *target_funding*: instants and amounts (1e-8 of the quote asset) of the target's funding.
     """
     half_tl, fee = 5 * instrument.tick_lot_e16, 10**9  # in units of 1e-17
     common = math.gcd(half_tl, fee)  # a divisor of 10**17, too
@@ -193,7 +191,7 @@ def account_series(
 
 
 def _columns(state: "Table") -> list[Ints]:
-    """Return the columns of *state* rows but the open orders, an array each; a mapped table is read in pieces."""
+    """Without open orders; a mapped table is read in pieces."""
     columns = [np.empty(len(state), np.int64) for _ in range(5)]
     for begin, piece in in_pieces(state):
         for column, values in zip(columns, piece.T, strict=False):
@@ -202,7 +200,7 @@ def _columns(state: "Table") -> list[Ints]:
 
 
 def _carried(mid2: Ints) -> Ints:
-    """Return *mid2* with that of the last row before, else after, for each row without a valid book."""
+    """Without a valid book, the last row's before, else after."""
     known = np.flatnonzero(mid2)
     if len(known) in (0, len(mid2)):
         return mid2
@@ -211,10 +209,10 @@ def _carried(mid2: Ints) -> Ints:
 
 @dataclass(frozen=True)
 class Pnl:
-    """A run's PnL from its first to its last state row, in units of the account series.
+    """A run's PnL from first to last state row, in the account series' units.
 
-    total = quoting + hold, and quoting = spread + inventory − fees, where inventory is that beyond the target, and
-    hold is what the target inventory alone earned.
+    total = quoting + hold, quoting = spread + inventory − fees; inventory is beyond the target, hold what the target
+    alone earned.
     """
 
     total: int
@@ -228,12 +226,12 @@ class Pnl:
 def split(fills: "Table", account: "AccountSeries", terms: "RunTerms | None" = None) -> Pnl | None:
     """Return the PnL and its parts, or None if no state row has a valid book to mark at.
 
-    Spread is the sum of s·q·(m − p) over fills, with the mid m before the fill; inventory is the position beyond the
-    target of *terms* (0 without) times the move of the mid between fills, minus the funding paid for it; hold is the
-    same of the target. All are summed from the fills alone and checked against the account.
+    Spread is the sum of s·q·(m − p) over fills, m the mid before; inventory is the position beyond the target times the
+    mid's move between fills, minus its funding; hold is the target's. All are summed from fills alone and checked
+    against the account.
 
     Raises:
-        MMError: If fills and state rows do not add up, which is a bug in the engine.
+        MMError: If fills and state rows do not add up: a bug in the engine.
     """
     if not account.valid.any():
         return None
@@ -261,7 +259,7 @@ def split(fills: "Table", account: "AccountSeries", terms: "RunTerms | None" = N
 
 
 def fill_marks(fills: "Table", account: "AccountSeries") -> Ints:
-    """Return bid + ask, in ticks, at each fill; if its book was not valid, the mark of the account at that time."""
+    """Return bid + ask (ticks) at each fill; the account's mark if its book was invalid."""
     marks2 = fills[:, 7].copy()
     if (marks2 > 0).all():
         return marks2
@@ -273,13 +271,7 @@ def fill_marks(fills: "Table", account: "AccountSeries") -> Ints:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Matched lots, one row per pair of a buying and a selling fill.
-
-    Attributes:
-        buy: Row of the buying fill.
-        sell: Row of the selling fill.
-        lots: Number of lots matched between them.
-    """
+    """Matched lots, a row per buying and selling fill."""
 
     buy: Ints
     sell: Ints
@@ -287,14 +279,14 @@ class Pairs:
 
     @property
     def closing(self) -> Ints:
-        """The later fill of each pair."""
+        """The later fill."""
         return np.maximum(self.buy, self.sell)
 
 
 def pairs(fills: "Table") -> Pairs:
-    """Return *fills*, in their order, matched first in, first out.
+    """Match *fills* first in, first out.
 
-    The lots bought and the lots sold are numbered from 1 on; lots of the same number are a pair.
+    Lots bought and lots sold are numbered; equal numbers are a pair.
     """
     whole = np.int64 if whole_sum(fills[:, 4]) < SAFE else object
     buys, sells = (np.flatnonzero((fills[:, 2] == side) & (fills[:, 4] != 0)) for side in (1, -1))
@@ -307,7 +299,7 @@ def pairs(fills: "Table") -> Pairs:
 
 
 def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
-    """Return the exact PnL of the *matched* lots before fees, in units of the account series."""
+    """Before fees, in the account series' units."""
     moves = fills[matched.sell, 3] - fills[matched.buy, 3]
     whole = np.int64 if greatest(moves) * greatest(matched.lots) * len(moves) < SAFE else object
     return 2 * account.half_tl * int((moves.astype(whole) * matched.lots).sum())
@@ -316,9 +308,8 @@ def realised(fills: "Table", matched: Pairs, account: "AccountSeries") -> int:
 def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -> dict[str, Any]:
     """Return the round trips of *matched* lots; money in the quote asset, after the fees of both ends.
 
-    Each fill that reduces the position ends one round trip, of all lots it closes; the trip begins at the mean opening
-    instant of these lots, and ``holding_s`` is the median duration. A win has a PnL above 0. Without round trips, all
-    but ``n`` are None.
+    A fill that reduces the position ends one trip of all lots it closes; it begins at their mean opening instant;
+    ``holding_s`` is the median duration. A win has a PnL above 0; without trips all but ``n`` are None.
     """
     if len(matched.lots) == 0:
         return {"n": 0, **dict.fromkeys(("win_rate", "mean", "median", "best", "worst", "holding_s"))}
@@ -335,9 +326,9 @@ def round_trip_stats(fills: "Table", matched: Pairs, instrument: "Instrument") -
 
 
 def round_trips(fills: "Table", matched: Pairs, notional: float) -> tuple[Floats, Floats]:
-    """Return the PnL of each round trip after fees, and the µs from the mean opening instant of its lots to its end.
+    """Return each trip's PnL after fees, and its duration (µs).
 
-    *notional* is the value of a tick·lot in the quote asset.
+    *notional*: value of a tick·lot, quote asset.
     """
     us, _, _, ticks, lots, fee_e8, *_ = np.ascontiguousarray(fills.T)
     buy, sell, closing = matched.buy, matched.sell, matched.closing

@@ -19,23 +19,21 @@ ENOUGH = 20  # long blocks
 
 
 def block_periods(periods: int) -> int:
-    """Return the number of 60 s periods in a block of a run of *periods*: half an hour, or 5 min if it is short."""
+    """Half an hour, or 5 min in a short run."""
     return LONG if periods // LONG >= ENOUGH else SHORT
 
 
 def mean_ends(
     pnl: Floats, counts: Sequence[int], comparisons: float = 1.0, tail: float | None = None
 ) -> tuple[Floats, Floats]:
-    """Return the ends of the 95 % interval (Student's t) of each column's mean PnL per block; NaN below two blocks.
+    """Return the ends of each column's 95 % interval (Student's t) of the mean PnL per block; NaN below two.
 
-    The mean is that of the periods in blocks, times the length of a block; a block that is longer or shorter than that
-    (see `PeriodBlocks`) counts by its periods.
+    The mean over periods in blocks, times a block's length; other lengths (`PeriodBlocks`) count by their periods.
 
     Args:
-        pnl: PnL by period (rows) and trial (columns).
-        counts: The periods of each span.
-        comparisons: Number of independent intervals that hold at once in 95 % of cases.
-        tail: PnL of one more, short block of each, from `worst_block`; None for none.
+        pnl: Periods by trials.
+        comparisons: Independent intervals that hold at once in 95 % of cases.
+        tail: PnL of one more, short block, from `worst_block`.
     """
     length = block_periods(len(pnl))
     blocks = PeriodBlocks.of(counts, length)
@@ -49,9 +47,9 @@ def mean_ends(
 
 
 def worst_block(pnl: Floats, counts: Sequence[int]) -> float | None:
-    """Return the least PnL of a short block of any column, at its length; None without one. NaN is not played.
+    """Return any column's least PnL of a short block; NaN is not played.
 
-    Who chooses among designs chooses one whose rare loss has not come yet; what came to another may come to it.
+    Who chooses among designs may choose one whose rare loss has not come yet; another's may come to it.
     """
     blocks = PeriodBlocks.of(counts, SHORT)
     rates = blocks.sums(pnl) / np.maximum(blocks.sizes, 1)[:, None]
@@ -60,17 +58,17 @@ def worst_block(pnl: Floats, counts: Sequence[int]) -> float | None:
 
 
 def worst_on_record(record: "OnRecord | None") -> float | None:
-    """Return the `worst_block` of the designs on record for a run's days; None of fewer than two."""
+    """None below two designs."""
     if record is None or record.on_these_days < 2:
         return None
     return worst_block(record.pnl, [count for _, count in record.parts])
 
 
 def are_tied(pnl: Floats, counts: Sequence[int], first: Floats) -> list[bool]:
-    """Return whether each column's mean difference per block to the *first* has 0 in its 95 % interval.
+    """Return whether 0 is in each column's 95 % interval of the mean difference per block to *first*.
 
-    The first one is chosen by the same PnL, so the intervals hold at once for every pair of columns: of designs that
-    are all worth the same, one is told apart in 5 % of sweeps.
+    *first* is chosen by the same PnL, so intervals hold at once for every pair: of equal designs, one is told apart in
+    5 % of sweeps.
     """
     columns = pnl.shape[1]
     low, high = mean_ends(pnl - first[:, None], counts, columns * (columns - 1) / 2)
@@ -95,10 +93,10 @@ def design_of(row: Mapping[str, Any], axes: Sequence[Any]) -> tuple[str, ...]:
 
 
 def rank(rows: list[Row], axes: Sequence[Any], rank_by: str) -> None:
-    """Sort *rows* by the least value of their designs over the fill assumptions, the worst assumption of each first.
+    """Sort *rows* by their designs' least value over fill assumptions, worst assumption first.
 
-    Rows of one design share its rank; a design with a failed point or one without a value has none. Points from which
-    nothing may be concluded count only where none allows a conclusion.
+    A design's rows share its rank; one with a failed or undefined point has none. Points without a conclusion count
+    only where none allows one.
     """
     concludes = any(row.get("knows_next_move") is not False for row in rows if row["status"] == "ok")
     sign = -1.0 if rank_by.startswith("max_drawdown") else 1.0

@@ -1,6 +1,6 @@
 """Risk figures: Sharpe, its interval and correction, Sortino, Calmar; drawdowns, returns and inventory over time.
 
-Instants are in µs. Money is in integers of any one unit (see ``pnl.AccountSeries``) or floats; undefined is None.
+Instants are µs; money is integers of any unit (``pnl.AccountSeries``) or floats; undefined is None.
 """
 
 import math
@@ -36,12 +36,12 @@ GRID_US = 1_000_000
 
 
 def periods_per_year(spans: Spans, days: int, days_a_year: int) -> float:
-    """Return the number of 60 s periods of a year: those of the time with a market in a mean day, times its days."""
+    """60 s periods with a market in a mean day, times its days a year."""
     return spans.covered_us / PERIOD_US / max(days, 1) * days_a_year
 
 
 def sharpe(changes: Floats, per_year: float) -> float | None:
-    """Return the annualised Sharpe ratio: mean over standard deviation (ddof 1) of 60 s changes × √periods per year."""
+    """Annualised: mean over standard deviation (ddof 1) of 60 s changes × √periods per year."""
     ratio = _ratio(changes)
     return None if ratio is None else ratio * math.sqrt(per_year)
 
@@ -49,8 +49,8 @@ def sharpe(changes: Floats, per_year: float) -> float | None:
 def sharpe_autocorr(changes: Floats, per_year: float) -> float | None:
     """Return the annualised Sharpe ratio, corrected for autocorrelation: Lo, FAJ 58(4), 2002.
 
-    √q becomes √(q / (1 + 2·Σ ρ_j)), with q the periods per year, as in `inflation`: Lo's q / √(q + 2·Σ (q − j)·ρ_j) for
-    a year of many more periods than lags.
+    √q becomes √(q / (1 + 2·Σ ρ_j)), q the periods per year, as in `inflation`: Lo's q / √(q + 2·Σ (q − j)·ρ_j) for a
+    year of many more periods than lags.
     """
     ratio = _ratio(changes)
     if ratio is None:
@@ -60,7 +60,7 @@ def sharpe_autocorr(changes: Floats, per_year: float) -> float | None:
 
 
 def inflation(changes: Floats) -> float:
-    """Return the long-run variance of the mean of varied *changes* over its variance if they were independent.
+    """Return the long-run variance of the mean of varied *changes* over its independent variance.
 
     Autocorrelations up to ``lags(n)`` are weighted 1 − j/(lags + 1): Newey and West.
     """
@@ -75,22 +75,22 @@ def inflation(changes: Floats) -> float:
 
 
 def lags(periods: int) -> int:
-    """Return the number of autocorrelations used for n periods: ⌊4·(n/100)^(2/9)⌋, less than n."""
+    """⌊4·(n/100)^(2/9)⌋, less than n."""
     return min(periods - 1, int(4 * (periods / 100) ** (2 / 9)))
 
 
 def block_length(periods: int) -> int:
-    """Return the block length of the bootstrap, in periods: ⌈n^(1/3)⌉, but longer than ``lags``, and at most n."""
+    """⌈n^(1/3)⌉, but longer than ``lags``, at most n."""
     return min(periods, max(lags(periods) + 1, math.ceil(math.cbrt(periods))))
 
 
 def sharpe_ci95(changes: Floats, per_year: float, seed: int) -> list[float] | None:
     """Return a 95 % interval of the Sharpe ratio by a studentised circular block bootstrap (Götze and Künsch 1996).
 
-    2000 draws of blocks of ``block_length`` periods; the ratio of each draw is studentised by its own standard error,
-    so that draws without the few large gains, which have a small deviation, do not make the interval too short. It is
-    widened to the plain quantiles of the draws if these are outside. None if the ratio is None, below 20 periods, or if
-    more than one draw in twenty has no variation (trades too rare to resample).
+    2000 draws of blocks of ``block_length``; each ratio is studentised by its own standard error, so that draws without
+    the few large gains, with small deviations, do not make the interval too short. It is widened to the draws' plain
+    quantiles if these are outside. None if the ratio is, below 20 periods, or if over one draw in twenty has no
+    variation.
     """
     if _ratio(changes) is None or len(changes) < LEAST_PERIODS:
         return None
@@ -118,19 +118,19 @@ def sharpe_ci95(changes: Floats, per_year: float, seed: int) -> list[float] | No
 
 
 def _block_sums(scaled: Floats, length: int) -> Floats:
-    """Return the sum and the sum of squares of the block from each period on, from cumulative sums: [periods, 2]."""
+    """[periods, 2], from cumulative sums."""
     rows = np.column_stack((scaled, scaled**2))
     sums = np.concatenate([np.zeros((1, 2)), np.cumsum(np.concatenate([rows, rows[:length]]), axis=0)])
     return np.ascontiguousarray(sums[length : length + len(scaled)] - sums[: len(scaled)])
 
 
 def _draw_ratios(drawn: Floats, lengths: Ints, centre: float) -> Floats:
-    """Return the ratio of each draw and its standard error, from the influence of its blocks; 0 without variation.
+    """From the influence of its blocks; 0 without variation.
 
     Args:
-        drawn: float64[draws, blocks, 2], sum of the values of each block and of their squares.
-        lengths: Length of each block, in periods.
-        centre: Constant added to the mean of a draw.
+        drawn: float64[draws, blocks, 2], sums of values and squares.
+        lengths: Of each block, periods.
+        centre: Added to a draw's mean.
     """
     periods = lengths.sum()
     values, squares = drawn[:, :, 0], drawn[:, :, 1]
@@ -148,12 +148,11 @@ def _draw_ratios(drawn: Floats, lengths: Ints, centre: float) -> Floats:
 def verdict(
     changes: Floats, days: int = 1, trials: float = 1.0, tail: tuple[float, int] | None = None
 ) -> dict[str, Any] | None:
-    """Return whether the sum of 60 s *changes* is expected above 0 or below, with its 95 % interval.
+    """Return whether the sum of 60 s *changes* is expected above 0 or below, with 95 % interval.
 
-    The error is the long-run one, with Student's t. ``days_to_decide`` of an undecided one: how many days like the
-    *days* it is from would decide it, if they all earned the same. Below ``LEAST_PERIODS`` it is too short to test;
-    None if nothing varied. With several independent *trials* of which these may be the best, the intervals of all hold
-    at once, and the *changes* have one more block: PnL and number of periods of the worst one of any.
+    The error is long-run, with Student's t. ``days_to_decide``: how many such *days* would decide an undecided one.
+    Below ``LEAST_PERIODS`` it is too short; None if nothing varied. Among several independent *trials* all intervals
+    hold at once, and *changes* get one more block: PnL and periods of any trial's worst.
     """
     if len(changes) < LEAST_PERIODS:
         return {"text": TOO_SHORT, "lower95": None, "upper95": None, "days_to_decide": None}
@@ -169,7 +168,7 @@ def verdict(
 
 
 def sortino(changes: Floats, per_year: float) -> float | None:
-    """Return the annualised ratio of the mean to the downside deviation, √mean(min(change, 0)²) over all periods."""
+    """Annualised mean over downside deviation, √mean(min(change, 0)²) over all periods."""
     if len(changes) < 2:
         return None
     downside = math.sqrt(np.mean(np.minimum(changes, 0.0) ** 2))
@@ -183,7 +182,7 @@ def _ratio(changes: Floats) -> float | None:
 
 
 def calmar(gain: float, drawdown: float, years: float) -> float | None:
-    """Return the *gain* of some *years* per year, over the *drawdown*; None if they or the drawdown are 0."""
+    """*gain* per year over *drawdown*; None if either time or drawdown is 0."""
     return gain / years / drawdown if drawdown > 0 and years > 0 else None
 
 
@@ -191,11 +190,11 @@ class Drawdowns(NamedTuple):
     """Drawdown figures of an equity series.
 
     Attributes:
-        deepest: The maximum drawdown, in the unit of equity; None without a row.
-        longest_us: The longest time from a peak to the first row at least as high, or to the end of the data. The peak
-            is the last row before equity falls; stretches of constant equity do not count.
-        below_us: Time for which equity was below its highest value so far, each row until the next.
-        unrecovered: Whether equity is below its peak at the end.
+        deepest: In equity's unit.
+        longest_us: From a peak, the last row before a fall, to the first row at least as high, or the end. Constant
+            equity does not count.
+        below_us: Time below the highest value so far.
+        unrecovered: Below the peak at the end.
     """
 
     deepest: Any = None
@@ -205,7 +204,7 @@ class Drawdowns(NamedTuple):
     unrecovered: bool | None = None
 
     def under_water(self) -> dict[str, Any]:
-        """Return the time below the peak in s, its share of the span (None without a span), and whether it lasts."""
+        """In s, as share of the span, and whether it lasts."""
         seconds = None if self.below_us is None else self.below_us / US_PER_S
         share = self.below_us / self.span_us if self.below_us is not None and self.span_us else None
         return {"s": seconds, "share": share, "unrecovered": self.unrecovered}
@@ -230,9 +229,9 @@ def drawdowns_of(us: Ints, equity: Numbers) -> Drawdowns:
 
 
 def inventory_moments(us: Ints, inventory: Ints, target: int = 0) -> dict[str, float | None]:
-    """Return time-weighted mean, abs_mean and rms, and max (absolute), of *inventory* minus its *target*.
+    """Time-weighted mean, abs_mean, rms, and max, of *inventory* minus *target*.
 
-    The weighted ones are None if no time passes between the first and the last row.
+    None if no time passes.
     """
     if len(us) == 0:
         return {"mean": None, "abs_mean": None, "max": None, "rms": None}
@@ -245,7 +244,7 @@ def inventory_moments(us: Ints, inventory: Ints, target: int = 0) -> dict[str, f
 
 
 def share_beyond(us: Ints, inventory: Ints, bound: float, target: int = 0) -> float | None:
-    """Return the share of time in which *inventory* is *bound* or more from *target*; None if no time passed."""
+    """Share of time *bound* or more from *target*; None if no time passed."""
     at = arithmetic.changes(inventory)  # much fewer than rows
     held = np.diff(us[at], append=us[-1:])
     total = int(held.sum())
@@ -253,10 +252,7 @@ def share_beyond(us: Ints, inventory: Ints, bound: float, target: int = 0) -> fl
 
 
 def half_life_s(us: Ints, inventory: Ints) -> float | None:
-    """Return the first lag, in s, at which the autocorrelation of *inventory* (sampled every second) is below ½.
-
-    None if the inventory never changes on that grid.
-    """
+    """Return the first lag (s) at which *inventory*'s autocorrelation (per second) is below ½; None if constant."""
     if len(us) == 0:
         return None
     row = np.searchsorted(us, np.arange(us[0], us[-1] + 1, GRID_US), side="right") - 1
@@ -272,9 +268,8 @@ def half_life_s(us: Ints, inventory: Ints) -> float | None:
 def moments(changes: Floats, per_year: float) -> dict[str, Any]:
     """Return the distribution figures of the *changes* of 60 s periods, in their own unit.
 
-    ``std`` has ddof 1; ``skew`` and ``kurtosis`` are m₃/m₂^1.5 and m₄/m₂² (3 for a normal distribution);
-    ``sharpe_per_period`` is mean over std, ``autocorr_inflation`` the `inflation` of its variance; ratios are scaled by
-    ``periods_per_year``. Figures that are undefined without changes, or without variation, are None.
+    ``std`` has ddof 1; ``skew`` and ``kurtosis`` are m₃/m₂^1.5 and m₄/m₂² (3 if normal); ``sharpe_per_period`` is mean
+    over std, ``autocorr_inflation`` its `inflation`; ratios scale by ``periods_per_year``. Undefined figures are None.
     """
     names = ("mean", "std", "median", "worst", "best", "gained", "lost")
     terms = {"periods": len(changes), "period_s": PERIOD_US // US_PER_S, "periods_per_year": per_year}
@@ -308,7 +303,7 @@ def _shape(changes: Floats) -> dict[str, float | None]:
 def psr(changes: Floats) -> float | None:
     """Return 1 − p of the one-sided test that the mean of 60 s *changes* is not above 0, with the verdict's error.
 
-    None with fewer than ``LEAST_PERIODS`` periods in which anything was earned or lost, or if nothing varied.
+    None below ``LEAST_PERIODS`` varied periods.
     """
     from mm.base.special import stdtr
 
@@ -319,11 +314,10 @@ def psr(changes: Floats) -> float | None:
 
 
 def undone_by(changes: Floats, text: str | None, period_s: int = PERIOD_US // US_PER_S) -> dict[str, Any] | None:
-    """Return the loss that would undo a verdict above 0 (its *text*) from few losing periods; else None.
+    """Return the loss that would undo a verdict above 0 (*text*) from few losing periods, fewer than ``FEW_LOSSES``.
 
-    From fewer than ``FEW_LOSSES``. ``loss``: the sum of the *changes*, in the quote asset; ``times_the_largest`` lost
-    in a period so far, None without a loss; ``once_in_s``: the rate of events of which none was seen that the time of
-    all periods excludes at 95 %.
+    ``loss``: the sum of *changes*, quote asset; ``times_the_largest`` loss so far; ``once_in_s``: the rate of unseen
+    events that the periods exclude at 95 %.
     """
     losing = int(np.count_nonzero(changes < 0))
     if text != ABOVE or losing >= FEW_LOSSES:
@@ -338,10 +332,10 @@ def undone_by(changes: Floats, text: str | None, period_s: int = PERIOD_US // US
 
 
 def drift_half_life_s(changes: Floats) -> float | None:
-    """Return the half-life of a slow drift of the mean of 60 s *changes*; 0 without one, None in too few periods.
+    """Return the half-life of a slow drift of the mean; 0 without one, None in too few periods.
 
-    The spectrum of the changes is compared, by Whittle's likelihood, with a constant plus an autoregression's of each
-    of some half-lives and shares of the variance; there is one where the best of them gains ``DRIFT_GAIN``.
+    The spectrum is compared, by Whittle's likelihood, with a constant plus an autoregression of several half-lives and
+    shares; the best must gain ``DRIFT_GAIN``.
     """
     if len(changes) < LEAST_PERIODS or changes.min() == changes.max():
         return None
@@ -360,7 +354,7 @@ def drift_half_life_s(changes: Floats) -> float | None:
 
 
 def verdict_among(alone: Mapping[str, Any], periods: int, days: int, trials: float) -> dict[str, Any]:
-    """Return a verdict *alone* as one among some independent *trials*, of a run of so many *periods* and *days*."""
+    """Return a verdict *alone* as one among independent *trials*."""
     low, high = alone["lower95"], alone["upper95"]
     if low is None or high is None or trials <= 1:
         return dict(alone)
@@ -374,18 +368,16 @@ def verdict_among(alone: Mapping[str, Any], periods: int, days: int, trials: flo
 
 
 def best_of(probability: float | None, trials: float) -> float | None:
-    """Return the *probability* that one trial without skill is below a result, as that of the best of some *trials*."""
+    """Return a *probability* for the best of *trials* without skill."""
     return None if probability is None else float(probability**trials)
 
 
 def daily(account: "AccountSeries", terms: "RunTerms", fill_us: Ints) -> dict[str, Any]:
     """Return PnL and fills of each day, and their annualised Sharpe ratio: mean over deviation (ddof 1) × √days a year.
 
-    A day begins at its instant of ``starts_us`` and ends where the next begins; the first one begins with the run. Its
-    PnL is that of the quoting between the last rows at or before both instants, so that the days add up to the total;
-    ``equity`` is the account's at its end.
-    If there are not as many starts as days, all days count as one.
-    ``sharpe_daily`` is None below two days, or if their PnLs are all equal.
+    A day runs from its ``starts_us`` to the next; the first begins with the run. PnL is the quoting's between the last
+    rows by both instants, so days add up; ``equity`` is at the end. Without as many starts as days, all count as one.
+    ``sharpe_daily`` is None below two days, or if PnLs are equal.
     """
     if not account.valid.any():
         return {"daily": [], "sharpe_daily": None}
@@ -407,6 +399,6 @@ def daily(account: "AccountSeries", terms: "RunTerms", fill_us: Ints) -> dict[st
 
 
 def sharpe_of_days(pnl: Floats, days_a_year: float) -> float | None:
-    """Return the annualised Sharpe ratio of the PnL of days; None below two days, or if all are equal."""
+    """None below two days, or if all are equal."""
     ratio = _ratio(pnl)
     return None if ratio is None else ratio * days_a_year**0.5

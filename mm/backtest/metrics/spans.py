@@ -1,7 +1,7 @@
-"""The time with a market: the stretches of a run in which a book was valid and the strategy could quote.
+"""Time with a market: valid book, quoting allowed.
 
-Everything that is per time takes them: periods of 60 s and blocks lie within one stretch, durations count covered time,
-and ratios are scaled by the covered time of a mean day.
+All that is per time takes it: periods and blocks lie within one stretch, durations count covered time, ratios scale by
+a mean day's covered time.
 """
 
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ PERIOD_US = 60_000_000
 
 
 def block_sizes(size: int, length: int) -> Iterator[int]:
-    """Yield the sizes of the blocks of a stretch of *size*, each of *length* but the last.
+    """Yield block sizes of a stretch: *length*, and the rest.
 
-    The rest is a block from half of *length* on; else it joins the block before it, and without one it is none.
+    A rest of at least half a block is kept; a shorter one joins the previous block, or is dropped if there is none.
     """
     whole, rest = divmod(size, length)
     if 2 * rest >= length:
@@ -35,17 +35,13 @@ def block_sizes(size: int, length: int) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Blocks of time, each within one span.
-
-    Attributes:
-        begin_us: Begin of each, ascending.
-    """
+    """Blocks of time, each within one span."""
 
     begin_us: Ints
     end_us: Ints
 
     def of(self, us: Ints) -> Ints:
-        """Return the number of the last block that has begun by each instant; -1 for none."""
+        """-1 for none."""
         at: Ints = np.searchsorted(self.begin_us, us, side="right") - 1
         return at
 
@@ -59,7 +55,6 @@ class Spans:
 
     @classmethod
     def of(cls, table: "Table") -> Self:
-        """Return the spans of a journal."""
         return cls(*np.ascontiguousarray(table.T))
 
     @classmethod
@@ -73,7 +68,6 @@ class Spans:
         return cls(begin_us[first], reached_us[last])
 
     def within(self, other: "Spans") -> "Spans":
-        """Return the time that is also in *other*."""
         edges = np.unique(np.concatenate((self.begin_us, self.end_us, other.begin_us, other.end_us)))
         inside = (np.diff(self.clock(edges)) > 0) & (np.diff(other.clock(edges)) > 0)
         before, after = np.append(False, inside)[:-1], np.append(inside, False)[1:]
@@ -81,7 +75,6 @@ class Spans:
 
     @cached_property
     def covered_us(self) -> int:
-        """Their total length."""
         return int((self.end_us - self.begin_us).sum())
 
     @cached_property
@@ -89,7 +82,6 @@ class Spans:
         return np.concatenate(([0], np.cumsum(self.end_us - self.begin_us)))
 
     def clock(self, us: Ints) -> Ints:
-        """Return the covered µs before each instant."""
         if not len(self.begin_us):
             return np.zeros(len(us), np.int64)
         at = np.searchsorted(self.begin_us, us, side="right") - 1
@@ -98,21 +90,20 @@ class Spans:
 
     @cached_property
     def period_counts(self) -> Ints:
-        """The number of whole periods of each."""
         counts: Ints = (self.end_us - self.begin_us) // PERIOD_US
         return counts
 
     @cached_property
     def periods(self) -> Ints:
-        """The begins of the periods of 60 s, which follow each other from the begin of a span; a last part has none."""
+        """Begins of 60 s periods from a span's begin; a last part has none."""
         counts = self.period_counts
         first = np.repeat(np.cumsum(counts) - counts, counts)
         return np.repeat(self.begin_us, counts) + PERIOD_US * (np.arange(len(first)) - first)
 
     def blocks(self, length_us: int) -> Blocks:
-        """Return blocks of a length, as `block_sizes` divides the spans; a span too short for one is one.
+        """As `block_sizes` divides the spans; a span too short for one is one.
 
-        They weigh as much as what happens in them, so that a short one does no harm.
+        They weigh as much as what happens in them, so a short one does no harm.
         """
         begins, ends = list[int](), list[int]()
         for begin, end in zip(self.begin_us.tolist(), self.end_us.tolist(), strict=True):
@@ -132,8 +123,8 @@ class PeriodBlocks:
     """Blocks of periods, each within one span.
 
     Attributes:
-        number: The block of each period; -1 in none.
-        left_out: Number of spans that are too short for a block.
+        number: Of each period; -1 in none.
+        left_out: Spans too short for a block.
     """
 
     number: Ints
@@ -142,7 +133,6 @@ class PeriodBlocks:
 
     @classmethod
     def of(cls, counts: "Sequence[int]", length: int) -> Self:
-        """Return blocks of *length* periods of spans that have *counts* periods."""
         numbers, sizes, left_out = list[Ints](), list[int](), 0
         for count in counts:
             own = list(block_sizes(count, length))
@@ -153,7 +143,7 @@ class PeriodBlocks:
         return cls(number.astype(np.int64), np.array(sizes, np.int64), left_out)
 
     def sums(self, values: Floats) -> Floats:
-        """Return the sum of each block of *values*, a row for each period: float64[blocks, columns]."""
+        """float64[blocks, columns]."""
         used = self.number >= 0
         starts = np.cumsum(self.sizes) - self.sizes
         if not len(starts):

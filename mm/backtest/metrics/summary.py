@@ -83,9 +83,9 @@ NET = (
 
 
 def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
-    """Return the summary: JSON values only; undefined numbers are None, with the reason in ``warnings``.
+    """JSON values only; undefined numbers are None, with the reason in ``warnings``.
 
-    Money is in the quote asset, inventory in the base asset, per-unit numbers in quote asset per base asset.
+    Money in the quote asset, inventory in the base asset, per-unit numbers in quote per base.
     """
     account = account_of(journal, terms)
     sent, (counts, placed_lots) = lives(journal), order_totals(journal)
@@ -119,12 +119,10 @@ def summarise(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
 
 
 def strategy_summary(series: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str, Any]:
-    """Return PnL, verdict and ratios of a strategy in several markets, under the keys of `summarise`.
+    """Return a strategy's PnL, verdict and ratios over several markets, as `summarise`.
 
     Args:
-        series: The sum of its accounts, with a row.
-        terms: Terms of the run.
-        knows: Whether the fills of all its markets know the next move.
+        knows: All markets' fills know the next move.
     """
     total, quoting = series.equity[-1] - series.equity[0], series.quoting[-1]
     money = {"pnl_total": total, "pnl_quoting": quoting, "pnl_hold": total - quoting}
@@ -134,7 +132,7 @@ def strategy_summary(series: EquitySeries, terms: "RunTerms", *, knows: bool) ->
 
 
 def _before_fees(summary: dict[str, Any], unvalued: Mapping[str, str]) -> dict[str, Any]:
-    """Return a summary without the results that are net of fees whose value is not known."""
+    """Without results net of fees of unknown value."""
     paid = ", ".join(f"{amount} {asset}" for asset, amount in unvalued.items())
     caution = (
         f"fees of {paid} have no known price in {summary['quote_asset']}: the parts of the PnL are before them, net "
@@ -145,9 +143,9 @@ def _before_fees(summary: dict[str, Any], unvalued: Mapping[str, str]) -> dict[s
 
 
 def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries) -> dict[str, Any]:
-    """Return what a sweep compares its points by, under the keys of `summarise`, and computed without the rest.
+    """Return what a sweep compares points by, as `summarise`, computed alone.
 
-    Its ``warnings`` are those on the data, the models, the fees and null numbers, not those on its orders.
+    ``warnings`` are on data, models, fees and nulls, not on orders.
     """
     (counts, placed_lots), traded = order_totals(journal), whole_sum(journal.fills[:, 4])
     summary = {
@@ -172,7 +170,7 @@ def point_summary(journal: "Journal", terms: "RunTerms", account: AccountSeries)
 
 
 def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
-    """Return the numbers of a sensitivity row: those of :func:`summarise`, computed without the rest of the summary."""
+    """Return a sensitivity row's numbers, as `summarise`, computed alone."""
     account = account_of(journal, terms)
     pnl = split(journal.fills, account, terms)
     rms = risk.inventory_moments(account.clock, account.inventory, terms.target_lots)["rms"]
@@ -191,13 +189,13 @@ def headline(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
 
 
 def verdict_text(account: EquitySeries) -> str | None:
-    """Return the text of the verdict on the quoting PnL of an account; None if nothing varied."""
+    """None if nothing varied."""
     verdict = risk.verdict(account.changes / account.per_quote)
     return None if verdict is None else str(verdict["text"])
 
 
 def _sharpe_of_row(account: EquitySeries, terms: "RunTerms") -> float | None:
-    """Return the Sharpe ratio of a row; withheld where the run's own is: of few days, or of fills that know nothing."""
+    """Withheld where the run's own is: few days, or fills that know nothing."""
     if len(set(terms.days)) < SHARPE_DAYS or not terms.knows_next_move:
         return None
     return risk.sharpe(account.changes, _per_year(account, terms))
@@ -216,7 +214,7 @@ def _setup(terms: "RunTerms") -> dict[str, Any]:
 def _parts(pnl: Pnl | None, account: AccountSeries) -> dict[str, float | None]:
     """Return the parts of the PnL in the quote asset.
 
-    Each is the float nearest to an exact decimal, so the printed parts add up exactly to the printed total.
+    Nearest floats of exact decimals, so printed parts add up to the printed total.
     """
     if pnl is None:
         return dict.fromkeys(PARTS)
@@ -256,7 +254,7 @@ def _spreads(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
 
 
 def _realised_ends(effective: float | None, moved: Mean, left: Mean) -> list[float] | None:
-    """Return the interval of a realised half-spread, which is over all fills, and its error over the known ones."""
+    """The interval is over all fills, its error over the known ones."""
     if effective is None or moved.value is None or left.value is None or left.ci95 is None:
         return None
     off = effective + moved.value - left.value
@@ -279,7 +277,7 @@ def _activity(journal: "Journal", sent: Lives, counts: "Table", fill_ratio: floa
 def _volume(
     journal: "Journal", account: AccountSeries, terms: "RunTerms", summary: dict[str, Any], traded: int
 ) -> dict[str, Any]:
-    """Return the volume of *traded* lots, the share of time at the inventory bound, turnover, and break-even fees."""
+    """With share of time at the inventory bound, turnover, and break-even fees."""
     grid, volume = terms.instrument, traded_volume(journal, terms, traded)
     quantity, notional, mean_size = volume["base"], volume["quote"], summary["inventory_from_target"]["abs_mean"]
     gross = None if summary["pnl_quoting"] is None else summary["pnl_quoting"] + summary["fees"]
@@ -311,7 +309,7 @@ def _at_bound(account: AccountSeries, terms: "RunTerms") -> float | None:
 
 
 def _predicted(journal: "Journal", terms: "RunTerms", sent: Lives) -> dict[str, Any]:
-    """Return fills by distance and hour, with the fills the intensity predicts if its reference price is known."""
+    """If the intensity's reference price is known."""
     intensity, offsets = terms.intensity, terms.offsets
     if intensity is not None and intensity.reference != "mid" and offsets is None:
         intensity = None
@@ -326,7 +324,6 @@ def _predicted(journal: "Journal", terms: "RunTerms", sent: Lives) -> dict[str, 
 
 
 def _inventory(account: AccountSeries, terms: "RunTerms") -> dict[str, Any]:
-    """Return the moments of the inventory, and of its distance from the target, in the base asset."""
     from_zero = _moments(account, terms, 0)
     from_target = from_zero if terms.target_lots == 0 else _moments(account, terms, terms.target_lots)
     return {
@@ -345,7 +342,7 @@ def _per_year(account: EquitySeries, terms: "RunTerms") -> float:
 
 
 def _risk(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str, Any]:
-    """Return the risk figures of the quoting PnL, without conclusions if fills do not *know* the next move."""
+    """Without conclusions if fills do not *know* the next move."""
     changes = account.changes
     bootstrap = {
         "draws": risk.DRAWS,
@@ -370,7 +367,6 @@ def _risk(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str,
 
 
 def _ratios(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[str, Any]:
-    """Return ratios, drawdown and returns of the quoting PnL, of the time with a market."""
     drawdowns = risk.drawdowns_of(*_marked(account, account.quoting))
     fall, lasted_us = drawdowns.deepest, drawdowns.longest_us
     changes, per_year = account.changes, _per_year(account, terms)
@@ -390,14 +386,13 @@ def _ratios(account: EquitySeries, terms: "RunTerms", *, knows: bool) -> dict[st
 
 
 def _marked(account: EquitySeries, money: Numbers) -> tuple[Ints, Numbers]:
-    """Return the covered time and *money* of the rows with a valid book."""
     if account.valid.all():
         return account.clock, money
     return account.clock[account.valid], money[account.valid]
 
 
 def _account(account: AccountSeries) -> dict[str, float | None]:
-    """Return the equity of the whole account and its drawdown; the share is of the peak."""
+    """The drawdown's share is of the peak."""
     clock_us, equity = _marked(account, account.equity)
     drawdowns = risk.drawdowns_of(clock_us, equity)
     if drawdowns.deepest is None or drawdowns.longest_us is None:
@@ -422,7 +417,7 @@ def _coverage(journal: "Journal", terms: "RunTerms") -> dict[str, Any]:
 
 
 def scale(terms: "RunTerms") -> dict[str, Any]:
-    """Return the part of the summary that is known before the run: tick size, quote quantity, and assets."""
+    """Return what is known before the run: tick size, quote quantity, assets."""
     instrument = terms.instrument
     return {
         "tick_size": instrument.tick_e8 / E8,
@@ -433,7 +428,6 @@ def scale(terms: "RunTerms") -> dict[str, Any]:
 
 
 def _optional(terms: "RunTerms") -> dict[str, Any]:
-    """Return the parts that only some runs have."""
     parts = (
         ("feed", terms.feed),
         ("pnl_band", terms.pnl_band),
@@ -453,7 +447,6 @@ def _optional(terms: "RunTerms") -> dict[str, Any]:
 
 
 def _limits(journal: "Journal") -> dict[str, Any]:
-    """Return the number of breaches of each limit, and the reason for the kill, if the run had limits."""
     if journal.breaches is None and journal.killed is None:
         return {}
     codes = [] if journal.breaches is None else journal.breaches[:, 1].tolist()
@@ -463,7 +456,7 @@ def _limits(journal: "Journal") -> dict[str, Any]:
 
 
 def _why_null(summary: dict[str, Any]) -> list[str]:
-    """Return one sentence per reason for null numbers, with the names of these numbers."""
+    """One sentence per reason."""
     names: dict[str, list[str]] = {}
     for key, value in summary.items():
         for name in missing(key, value, NULLS):
@@ -511,7 +504,6 @@ def _cautions(journal: "Journal", terms: "RunTerms") -> list[str]:
 
 
 def _drawn(terms: "RunTerms") -> list[str]:
-    """Return a caveat on fills that do not know the next move of the price."""
     if terms.knows_next_move:
         return []
     why = DRAWN.get(terms.fill_model, "do not depend on the next move of the price")
@@ -522,5 +514,5 @@ def _drawn(terms: "RunTerms") -> list[str]:
 
 
 def _read(terms: "RunTerms", way: str = "read this PnL as an upper bound, and compare it with") -> str:
-    """Return how to read the PnL of a fill model that is too kind; on some days another one earns more all the same."""
+    """How to read a too kind fill model's PnL; on some days another earns more all the same."""
     return "here it earned less than another assumption of the sensitivity; compare it with" if terms.outearned else way

@@ -1,7 +1,7 @@
 """The file of an agent: terms and network as plain arrays, in a zip with a checksum.
 
-The zip has ``agent.json``, ``arrays.npz``, and for agents trained by `mm.rl` ``training.zip``, the trainer's data for
-further training. Its comment is the SHA-256 of all bytes before it. Reading needs only numpy and loads no pickle.
+``agent.json``, ``arrays.npz``, and from `mm.rl` ``training.zip``, the trainer's data. The comment is the SHA-256 of all
+bytes before it. Reading needs only numpy and loads no pickle.
 """
 
 import hashlib
@@ -42,16 +42,16 @@ class AgentTerms:
     """The observations of an agent, and the meaning of its actions.
 
     Attributes:
-        tick_e8: Its tick, in 1e-8 of the quote asset; the unit of distances.
-        means, scales: Normalisation of each signal: (value - mean) / scale.
-        step_s: Time between two decisions.
+        tick_e8: Unit of distances.
+        means, scales: Each signal becomes (value - mean) / scale.
+        step_s: Between decisions.
         episode_s: Time after which ``time_left`` restarts at 1.
         max_offset_ticks: Ticks that an offset of 1 adds to a quote's distance.
         distance_ticks: Distance from the mid of a quote without offset; None is one tick behind the touch.
-        q_max: Inventory bound in both directions, in clips.
-        usual_distance_ticks: Scale of the distances of our quotes.
+        q_max: Both directions, clips.
+        usual_distance_ticks: Scale of our quotes' distances.
         usual_queue: Quantity ahead of a quote that is mapped to one half, in the base asset.
-        discrete: Whether it chooses one of `CHOICES` actions; else bid offset, ask offset and size, each in [-1, 1].
+        discrete: One of `CHOICES`; else bid offset, ask offset, size, each in [-1, 1].
     """
 
     symbol: str
@@ -70,17 +70,17 @@ class AgentTerms:
 
     @property
     def inputs(self) -> int:
-        """Number of inputs: the signals, then `OWN_INPUTS`."""
+        """Signals, then `OWN_INPUTS`."""
         return len(self.signals) + len(OWN_INPUTS)
 
     @property
     def outputs(self) -> int:
-        """Number of outputs of the network: three, or one per discrete action."""
+        """Three, or one per discrete action."""
         return CHOICES if self.discrete else 3
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "AgentTerms":
-        """Return the terms from JSON; raise ValueError, KeyError or TypeError if it is malformed."""
+        """ValueError, KeyError or TypeError if malformed."""
         values = {field.name: content[field.name] for field in fields(cls)}
         for name in ("signals", "means", "scales"):
             values[name] = tuple(values[name])
@@ -94,7 +94,7 @@ class AgentTerms:
         return terms
 
     def check_tick(self, tick_e8: int) -> None:
-        """Raise Mismatch if a market's tick size, in 1e-8, differs from that of the training."""
+        """Raise Mismatch unless the tick is the training's."""
         if tick_e8 != self.tick_e8:
             raise Mismatch(
                 f"the agent (QUOTE_MODEL=rl) was trained on {self.symbol} with ticks of {short_text(self.tick_e8)}, "
@@ -102,7 +102,6 @@ class AgentTerms:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the terms as JSON values."""
         return asdict(self)
 
 
@@ -111,10 +110,8 @@ class SavedAgent:
     """An agent, as stored in its file.
 
     Attributes:
-        terms: Its observations and the meaning of its actions.
-        about: Description of the training; JSON values.
-        training: The trainer's data; empty if there is none.
-        sha256: SHA-256 of the file; empty before it is written.
+        about: JSON description of the training.
+        sha256: Of the file; empty before writing.
     """
 
     terms: AgentTerms
@@ -125,20 +122,15 @@ class SavedAgent:
 
     @property
     def requote_interval_ms(self) -> float:
-        """Time between requotes in training; if the file lacks it, the time between decisions."""
+        """In training; else the time between decisions."""
         return float(self.about.get("requote_interval_ms", 1e3 * self.terms.step_s))
 
     @property
     def days(self) -> frozenset[str]:
-        """The days that it was trained on."""
         return frozenset(self.about.get("days", ()))
 
     def network(self) -> Network:
-        """Return the network.
-
-        Raises:
-            ValueError: If the arrays are not a network of these inputs and outputs.
-        """
+        """Raises ValueError if the arrays do not fit the terms."""
         weights, biases, activations = zip(*self.layers, strict=True)
         network = Network(weights, biases, activations)
         if (network.shape[0], network.shape[-1]) != (self.terms.inputs, self.terms.outputs):
@@ -150,7 +142,7 @@ class SavedAgent:
 
 
 def write_agent(path: Path, agent: SavedAgent) -> str:
-    """Write an agent to *path*, and return its SHA-256; equal agents give equal bytes."""
+    """Return its SHA-256; equal agents, equal bytes."""
     arrays = io.BytesIO()
     named: dict[str, Any] = {}
     for place, (weights, biases, _) in enumerate(agent.layers):
@@ -178,12 +170,11 @@ def write_agent(path: Path, agent: SavedAgent) -> str:
 
 
 def read_agent(path: Path) -> SavedAgent:
-    """Read an agent.
+    """Read an agent; DataError without the file.
 
     Raises:
-        DataError: If there is no such file.
-        BrokenFile: If it is not an agent, or was changed.
-        SafetyError: If it names a user's signal whose module is not imported, since a file may be foreign.
+        BrokenFile: If it is no agent, or was changed.
+        SafetyError: If it names a user's signal whose module is not imported: a file may be foreign.
     """
 
     try:

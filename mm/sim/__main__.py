@@ -219,7 +219,6 @@ def sim_serve(console: Console, options: ServeOptions, contracts: ContractOption
 
 
 def _market(options: ServeOptions, contracts: ContractOptions) -> "WireMarket":
-    """Return what the exchange speaks; raises UsageError for an option of contracts on the command line of Spot."""
     from mm.sim.wire.spot import SPOT
 
     if options.market == SPOT.name:
@@ -239,7 +238,6 @@ def _market(options: ServeOptions, contracts: ContractOptions) -> "WireMarket":
 
 
 def _sessions(options: ServeOptions) -> list[Session]:
-    """Return the session of each symbol: start time and seed."""
     first_us = now_us() if options.start_ms is None else options.start_ms * 1_000
     begins_us = first_us - first_us % STEP_US
     day = day_of(begins_us, DAY_ZONE)
@@ -248,7 +246,6 @@ def _sessions(options: ServeOptions) -> list[Session]:
 
 
 async def _serve(box: "Box", console: Console, options: ServeOptions) -> None:
-    """Serve until a signal arrives, or the exchange fails."""
     stopped = asyncio.Event()
     at_ending_signals(lambda _name: stopped.set())
     async with box.open(options.serve_host, options.serve_port):

@@ -24,7 +24,6 @@ class Moments:
 
     Attributes:
         avg_spread: The quoted spread as printed in the paper; None if it depends on the inventory.
-        profit_mean, profit_std: Cash plus inventory marked at the mid, at the end.
         fills_per_path: Expected number of fills, both sides.
         std_spread_capture, std_inventory_pnl: The two uncorrelated parts of profit_std.
         expected_steps_with_lambda_dt_above_1: Steps of a path with a fill probability capped at 1, sum of both sides.
@@ -69,7 +68,6 @@ class _Walk:
         self._gained = self._fills = self._cut = self._squares = 0.0
 
     def take(self, step: int) -> None:
-        """Apply a step: fills, and then the move of the mid."""
         table = fills(self._market, self._policy, step, self._q)
         self._fills += float(self._mass @ (table.bid_chance + table.ask_chance))
         self._cut += float(self._mass @ table.cut)
@@ -102,7 +100,6 @@ class _Walk:
         self._q = np.arange(self._q[0] - 1, self._q[-1] + 2)
 
     def _trim(self) -> None:
-        """Truncate the outermost inventories while their total probability is small enough."""
         low = int(np.searchsorted(np.cumsum(self._mass), self._spare, side="right"))
         high = len(self._mass) - int(np.searchsorted(np.cumsum(self._mass[::-1]), self._spare, side="right"))
         kept = slice(low, high)
@@ -111,11 +108,9 @@ class _Walk:
 
     @property
     def certainty_equivalent(self) -> float:
-        """Return -(1/gamma)·ln E[exp(-gamma·profit)] over the inventories that are not truncated."""
         return -float(np.logaddexp.reduce(self._log_utility)) / self._market.gamma
 
     def moments(self, certainty_equivalent: float | None) -> Moments:
-        """Return the moments, with the given certainty equivalent."""
         capture = max(0.0, float(self._second.sum() - self._first.sum() ** 2))
         drift = self._market.move**2 * self._squares
         mean_q = float(self._mass @ self._q)

@@ -43,12 +43,10 @@ class PaperModel:
 
     @property
     def step_s(self) -> float:
-        """Return the length of a step (dt)."""
         return self.horizon_s / self.steps
 
     @property
     def move(self) -> float:
-        """Return the absolute move of the mid in a step."""
         return float(self.sigma * np.sqrt(self.step_s))
 
     @cached_property
@@ -57,7 +55,6 @@ class PaperModel:
         return float(np.log1p(self.gamma / self.k) / self.gamma)
 
     def left_s(self, step: int) -> float:
-        """Return the time left at the start of *step* (counted from 0), in s."""
         return self.horizon_s * (1 - step / self.steps)
 
     def log_chance(self, distances: Floats) -> Floats:
@@ -112,11 +109,9 @@ class InventoryRule:
 
     @property
     def average_spread(self) -> float | None:
-        """Return the average spread over the session."""
         return _average_spread(self._market)
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
-        """Return the distances of bid and ask at inventories *q*."""
         market = self._market
         skew = market.gamma * market.sigma**2 * market.left_s(step)
         half = market.markup + skew / 2
@@ -132,7 +127,6 @@ class SymmetricRule:
         self.average_spread: float | None = 2 * self._half
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:  # noqa: ARG002 - the same at all times
-        """Return the distances of bid and ask at inventories *q*; they are all equal."""
         half = np.full(q.shape, self._half)
         return half, half
 
@@ -152,7 +146,6 @@ class GlftClosedForm:
         self._slope = market.sigma * np.sqrt(market.gamma / (2 * market.k * market.A) * grown)
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:  # noqa: ARG002 - the same at all times
-        """Return the distances of bid and ask at inventories *q*."""
         return self._markup + (2 * q + 1) / 2 * self._slope, self._markup - (2 * q - 1) / 2 * self._slope
 
 
@@ -191,7 +184,7 @@ class GlftExact:
         self._values = values
 
     def distances(self, step: int, q: Inventories) -> tuple[Floats, Floats]:
-        """Return the distances of bid and ask at inventories *q*; infinite if a fill would exceed the bound."""
+        """Return infinite distances where a fill would exceed the bound."""
         padded = np.concatenate([[-np.inf], self._values[step], [-np.inf]])
         at = np.clip(q, -Q_MAX, Q_MAX) + Q_MAX + 1
         own = padded[at]

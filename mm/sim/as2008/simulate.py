@@ -60,7 +60,6 @@ def simulate(
 
 
 def _draw(market: PaperModel, policy: Policy, paths: int, rng: np.random.Generator) -> tuple[Floats, Inventories]:
-    """Return profit and final inventory of each of *paths* paths."""
     q = np.zeros(paths, dtype=np.int64)
     moves = np.zeros(paths, dtype=np.int64)  # PnL of the inventory, in moves of the mid
     captured = np.zeros(paths)
@@ -83,7 +82,7 @@ def _sums(values: Floats | Inventories, centre: float) -> Sums:
 
 
 def _sample(blocks: Sequence[Sums], centre: float, n: int) -> SampleMoments:
-    """Return the moments of a sample from the power sums about *centre* of its *blocks*; n is at least 2."""
+    """Return the moments of the sample; the power sums are about *centre*, and n is at least 2."""
     first, *higher = (math.fsum(sums) / n for sums in zip(*blocks, strict=True))
     second, third, fourth = higher
     m2 = second - first**2

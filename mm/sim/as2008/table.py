@@ -48,7 +48,7 @@ class TableRow:
     simulated: SimulatedPaths
 
     def to_json(self) -> dict[str, Any]:
-        """Return the artefact's row as JSON values; z is the difference from the exact value in standard errors."""
+        """Return JSON values; z is the difference from the exact value in standard errors."""
         printed, drawn = self.published, self._drawn()
         return {
             "gamma": self.gamma,
@@ -77,7 +77,6 @@ class TableRow:
         return moments
 
     def _errors(self, paths: int) -> dict[str, float]:
-        """Return the standard errors for *paths* paths, from the exact standard deviation and the sample kurtosis."""
         errors: dict[str, float] = {}
         for name, sample in self._samples():
             std = getattr(self.exact, f"{name}_std")

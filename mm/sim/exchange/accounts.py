@@ -30,15 +30,12 @@ class RateLimit:
 
     @property
     def span_us(self) -> int:
-        """Return the length of the interval, µs."""
         return _UNITS_US[self.interval] * self.number
 
     def end_us(self, us: int) -> int:
-        """Return the end of the interval that contains *us*, µs."""
         return us - us % self.span_us + self.span_us
 
     def entry(self) -> dict[str, Any]:
-        """Return the limit in the format of exchangeInfo."""
         return {
             "rateLimitType": self.kind,
             "interval": self.interval,
@@ -67,25 +64,21 @@ class OrderCount:
         self._ends_us, self._counts = [0] * len(self.limits), [0] * len(self.limits)
 
     def counts(self, us: int) -> list[int]:
-        """Return the number of orders in the current interval of each limit at *us*."""
         for at, limit in enumerate(self.limits):
             if us >= self._ends_us[at]:
                 self._ends_us[at], self._counts[at] = limit.end_us(us), 0
         return self._counts
 
     def entries(self, us: int) -> list[dict[str, Any]]:
-        """Return the limits with the counts at *us*, in the exchange's format."""
         return [limit.entry() | {"count": count} for limit, count in zip(self.limits, self.counts(us), strict=True)]
 
     def headers(self, us: int) -> dict[str, str]:
-        """Return the response headers with the counts."""
         return {
             f"X-MBX-ORDER-COUNT-{limit.number}{limit.interval[0]}": str(count)
             for limit, count in zip(self.limits, self.counts(us), strict=True)
         }
 
     def exceeded(self, us: int) -> ApiError | None:
-        """Return the error for another order, None if it is allowed."""
         for limit, count in zip(self.limits, self.counts(us), strict=True):
             if count >= limit.limit:
                 text = f"current limit is {limit.limit} orders per {limit.number} {limit.interval}."
@@ -93,7 +86,6 @@ class OrderCount:
         return None
 
     def add(self, us: int) -> None:
-        """Count an order."""
         self._counts = [count + 1 for count in self.counts(us)]
 
     def filled(self, us: int, is_maker: bool) -> None:
@@ -123,7 +115,6 @@ class UserAccount:
 
     Attributes:
         number: Account number, below 1000; higher numbers are accounts of the simulated market.
-        count: Counts of the account's unfilled orders.
         updates: Time of the last change, µs, as its one item, which the accounts of all symbols share.
         others: Balances of further symbols' base assets, by asset.
     """
@@ -143,23 +134,18 @@ class UserAccount:
 
     @property
     def updated_us(self) -> int:
-        """Time of the last change, on whatever symbol, µs."""
         return self.updates[-1]
 
     def updated(self, us: int) -> None:
-        """Note a change at an instant, µs."""
         self.updates[-1] = us
 
     def pays_with(self, side: int) -> Balance:
-        """Return the balance that an order of *side* spends: the quote asset for a buyer (+1)."""
         return self.quote if side > 0 else self.base
 
     def receives(self, side: int) -> Balance:
-        """Return the balance that an order of *side* receives: the base asset for a buyer (+1)."""
         return self.pays_with(-side)
 
     def check(self) -> None:
-        """Raise AssertionError if a balance is negative: an order spent more than its account had."""
         for balance in (self.base, self.quote):
             assert balance.free >= 0 <= balance.locked, self
 

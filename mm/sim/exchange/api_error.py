@@ -11,7 +11,6 @@ class ApiError(MMError):
     """Error for a request that the exchange refuses; the book does not change.
 
     Attributes:
-        code: Error code of the exchange, negative.
         http_status: HTTP status of the response; the WebSocket API returns the same number in ``status``.
         data: Additional fields in the ``data`` of the response; None if there are none.
         retry_us: Time from which a retry may succeed, µs; None if waiting does not help.
@@ -34,17 +33,15 @@ class ApiError(MMError):
         self.retry_us = retry_us
 
     def content(self) -> dict[str, Any]:
-        """Return the error in the exchange's format."""
         return {"code": self.code, "msg": self.msg} | ({} if self.data is None else {"data": self.data})
 
 
 def mandatory(name: str) -> ApiError:
-    """Return the error for a missing parameter."""
     return ApiError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
 def one_of_two(first: str, second: str) -> ApiError:
-    """Return the error for two parameters of which one is required."""
+    """Return the error for a request without either of two parameters."""
     return ApiError(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
 
 
@@ -54,7 +51,6 @@ def not_required(name: str) -> ApiError:
 
 
 def not_valid(name: str) -> ApiError:
-    """Return the error for an invalid value of a parameter."""
     return ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
 
 

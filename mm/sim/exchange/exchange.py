@@ -1,7 +1,7 @@
 """The exchange: one symbol, its users and its simulated market, without sockets or clock.
 
-Every call passes its time. The exchange first advances the market to that time, then executes the user's request, and
-then passes the log rows of both to every listener before the call returns.
+Every call passes its time. It advances the market to that time, executes the request, and passes the log rows of both
+to every listener before it returns.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -54,18 +54,9 @@ class Exchange:
     """The rules of Binance Spot on top of a matching core.
 
     Args:
-        rules: Rules for orders of the symbol; its steps can be replaced.
         core: The matching engine; it must write a log, which only the exchange may drain.
-        flow: The order flow of the market.
-        accounts: The users and their balances.
-        start_us: Start time of the exchange, µs.
-        limits: Whether excess orders are refused.
 
     Attributes:
-        tape: Trades, for market data.
-        aggregates: Aggregate trades, for market data.
-        users: Orders and trades of the users.
-        settlement: Balances of the simulated market, and fees.
         shown_us: Returns what the exchange's clock shows, or showed, at an instant, µs.
     """
 
@@ -100,7 +91,6 @@ class Exchange:
             self.add_account(account)
 
     def add_account(self, account: UserAccount) -> None:
-        """Add a user without orders."""
         self.accounts[account.number] = account
         self._watchers[account.number] = []
         self.users.add_account(account.number)
@@ -114,22 +104,19 @@ class Exchange:
         self._before.append(listener)
 
     def watch(self, number: int, watcher: Watcher) -> None:
-        """Pass all further events of the orders and balances of an account to *watcher*."""
         self._watchers[number].append(watcher)
 
     def unwatch(self, number: int, watcher: Watcher) -> None:
-        """Stop passing events to *watcher*."""
         self._watchers[number].remove(watcher)
 
     def advance(self, us: int) -> None:
-        """Advance the market up to and including *us*; a past time has no effect."""
+        """Advance up to and including *us*; a past time has no effect."""
         self.now_us = max(self.now_us, us)
         self._flow.advance(self.now_us)
         self._drain()
 
     @property
     def update_id(self) -> int:
-        """Return the id of the book's last change."""
         return self._core.update_id
 
     def depth(self, limit: int) -> tuple[int, Levels, Levels]:
@@ -157,7 +144,6 @@ class Exchange:
             raise api_error.filter_failure("MAX_NUM_ORDERS")
 
     def place(self, us: int, number: int, new: NewOrder) -> UserOrder:
-        """Place an order of an account; raises ApiError if the exchange refuses it."""
         self.advance(us)
         self.check(number, new)
         if exceeded := self._exceeded(number):
@@ -165,7 +151,6 @@ class Exchange:
         return self._place(number, new)
 
     def cancel(self, us: int, number: int, request: CancelRequest) -> UserOrder:
-        """Cancel an order of an account, and return it; raises ApiError if the requested order is not open."""
         self.advance(us)
         return self._cancel(number, request)
 
@@ -216,7 +201,7 @@ class Exchange:
         return CancelReplaced(cancelled, placed, bool(exceeded))
 
     def amend(self, us: int, number: int, request: CancelRequest, lots: int) -> tuple[UserOrder, Amendment]:
-        """Reduce the total quantity of an order to *lots* at its queue position; raises ApiError if impossible."""
+        """Reduce the total quantity of an order to *lots*; it keeps its queue position."""
         self.advance(us)
         order, ids_match = self.users.find(number, request.order_id, request.client_id)
         if not order or not ids_match or not order.is_open:
@@ -301,7 +286,6 @@ class Exchange:
         return order
 
     def _reject(self, number: int, new: NewOrder, error: ApiError) -> None:
-        """Report the refused replacement of an order that was cancelled."""
         client_id = new.client_id or self.users.new_name()
         order = UserOrder(account=number, request=new, client_id=client_id, us=self.now_us, lots=new.lots, left_lots=0)
         order.status = REJECTED
@@ -314,11 +298,9 @@ class Exchange:
             raise self._duplicate()
 
     def _would_take(self) -> ApiError:
-        """Return the error for an order that may only rest, and would not."""
         return api_error.order_rejected(_WOULD_TAKE)
 
     def _duplicate(self) -> ApiError:
-        """Return the error for a client id of another open order."""
         return api_error.order_rejected("Duplicate order sent.")
 
     def _exceeded(self, number: int) -> ApiError | None:
@@ -361,7 +343,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """The resting orders that a taker would match, in order; *side*, *account* and *stp* are those of the taker."""
+    """The resting orders that a taker would match, in order; *side*, *account* and *stp* are the taker's."""
 
     core: "Matching"
     side: int

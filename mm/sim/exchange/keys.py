@@ -62,7 +62,6 @@ class KeyRing:
         self._keys = {key.key: key for key in keys}
 
     def find(self, name: str) -> ApiKey:
-        """Return a key by name; raises ApiError if its format is invalid or the key does not exist."""
         if len(name) != _KEY_LENGTH or not set(name) <= set(_LETTERS):
             raise ApiError(-2014, "API-key format invalid.", UNAUTHORIZED)
         if name not in self._keys:
@@ -89,9 +88,6 @@ def check_signature(key: ApiKey, parameters: RequestParameters, payload: bytes, 
     """Return the credential of *payload*, ``HMAC`` or ``ED25519``; raises ApiError if signature or time is invalid.
 
     Args:
-        key: The key named in the request.
-        parameters: Those with ``timestamp``, ``signature`` and optionally ``recvWindow``.
-        payload: The signed bytes.
         now_us: Clock readings, µs, of which one must accept the timestamp.
     """
     signature = parameters.must("signature")

@@ -27,14 +27,12 @@ class BarSource(Protocol):
     """Where bars come from: `MinuteBars` or `SecondBars`."""
 
     @property
-    def first_us(self) -> int | None:
-        """Time of the first bar, µs."""
+    def first_us(self) -> int | None: ...
 
     def between(self, begin_us: int, end_us: int) -> TradeBar | None:
         """Return the bar of [begin, end); None if it is empty."""
 
-    def close_before(self, us: int) -> int | None:
-        """Return the last price before *us*; None if there is none."""
+    def close_before(self, us: int) -> int | None: ...
 
 
 class Kline(NamedTuple):
@@ -52,7 +50,6 @@ class Intervals(NamedTuple):
     shift_us: int = 0
 
     def begin(self, us: int) -> int:
-        """Return the begin of the interval with *us*."""
         local_us = us + self.shift_us
         if self.name == "1M":
             at = _EPOCH + timedelta(microseconds=local_us)
@@ -62,7 +59,6 @@ class Intervals(NamedTuple):
         return us - (local_us - origin_us) % length_us
 
     def end(self, begin_us: int) -> int:
-        """Return the end of the interval that begins at *begin_us*."""
         if self.name == "1M":
             at = _EPOCH + timedelta(microseconds=begin_us + self.shift_us)
             return _us(at.year + at.month // 12, at.month % 12 + 1) - self.shift_us
@@ -70,7 +66,7 @@ class Intervals(NamedTuple):
 
 
 def klines(source: BarSource, intervals: Intervals, span: TimeSpan, limit: int, now_us: int) -> list[Kline]:
-    """Return up to *limit* klines that begin in a span, oldest first, up to that of *now_us*.
+    """Return up to *limit* klines that begin in a span, oldest first, up to the kline of *now_us*.
 
     These are the first ones if the span has a start, else the last ones.
     """

@@ -23,11 +23,9 @@ class NewOrder:
     """A requested order, parsed and on the grid, with the exchange's names.
 
     Attributes:
-        ticks: Limit price; 0 for a MARKET order.
         lots: Quantity; 0 if *quote_e8* is given.
         quote_e8: Amount that a MARKET order spends or receives, in 1e-8 of the quote asset; 0 if *lots* is given.
         client_id: Client order id; empty if the exchange assigns one.
-        stp: Self-trade prevention mode.
         reduce_only: Whether it may only reduce a position in a contract.
         good_till_us: When an order of a contract expires; 0: never.
         price_match: Name of the level of the book that gives an order of a contract its price.
@@ -71,7 +69,7 @@ class Fill:
 class PreventedMatch:
     """A prevented self-trade, at the price of the resting order.
 
-    *stp* is the mode of the taker; *taker_lots* and *maker_lots* are the lots that each order lost.
+    *stp* is the taker's mode; *taker_lots* and *maker_lots* are the lots that each order lost.
     """
 
     match_id: int
@@ -106,11 +104,9 @@ class UserOrder:
         left_lots: Lots not yet executed, prevented or cancelled.
         order_id: Id for users, which is the first id from the core; -1 if rejected.
         core_id: Id in the core, which changes when the order is moved.
-        prevented_lots: Lots lost to self-trade prevention.
         spent_tl: Executed notional, in tick·lots.
         reserved_e8: Amount still locked for the order, in 1e-8 of the spent asset.
         is_short: Whether the book had less than a MARKET order by quote quantity requested; the order then expires.
-        cancel_id: Client id of the request that cancelled the order.
         moves: Changes of price and quantity: time, and the price and quantity before.
     """
 
@@ -137,7 +133,6 @@ class UserOrder:
 
     @property
     def is_open(self) -> bool:
-        """Return whether the order can still trade."""
         return self.status in OPEN
 
     def __post_init__(self) -> None:
@@ -155,11 +150,8 @@ class ExecutionReport:
 
     Attributes:
         kind: ``NEW CANCELED REPLACED REJECTED TRADE EXPIRED TRADE_PREVENTION``.
-        order: State of the order after the event.
-        client_id: Client id of the request that caused the event; for a cancel, that of the cancel.
+        client_id: Client id of the request that caused the event; for a cancel, the cancel's own id.
         old_client_id: Client id of the order before a cancel or an amendment; empty otherwise.
-        fill: The fill of a TRADE, None otherwise.
-        prevented: The prevented match of a TRADE_PREVENTION, None otherwise.
         prevented_lots: Lots that the order lost in a TRADE_PREVENTION.
         notional_e8: Notional of the account's open buys and sells of a contract, in 1e-8 of the quote asset.
     """
@@ -199,8 +191,7 @@ class AccountEvent(Protocol):
     """What a user is told of an account, at an instant in µs; its kinds depend on the market."""
 
     @property
-    def us(self) -> int:
-        """Return the instant."""
+    def us(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,8 +199,6 @@ class CancelRequest:
     """Identifies an order to cancel, to replace or to amend.
 
     Attributes:
-        order_id: The exchange's id, None if only the client id is given.
-        client_id: The order's client id, empty if only the exchange's id is given.
         request_id: Client id of the cancel, or of the amended order; empty if the exchange assigns one.
         restrictions: ``ONLY_NEW``, ``ONLY_PARTIALLY_FILLED`` or empty.
         stop_on_failure: Whether a failed cancel prevents the replacement.
@@ -241,9 +230,6 @@ class OrderStore:
 
     Args:
         keep: Minimum number of orders and trades to keep per account.
-
-    Attributes:
-        by_id: All stored orders by the id of the core.
     """
 
     def __init__(self, keep: int) -> None:
@@ -257,16 +243,13 @@ class OrderStore:
         self._prevented: dict[int, dict[int, PreventedMatch]] = {}
 
     def add_account(self, number: int) -> None:
-        """Add an account without orders."""
         self._own[number], self._open[number], self._fills[number], self._prevented[number] = {}, {}, [], {}
 
     def new_name(self) -> str:
-        """Return a new client id, for an order or a request without a client id."""
         self._names += 1
         return b32encode(blake2b(self._names.to_bytes(8, "big"), digest_size=14).digest()).decode()[:22]
 
     def add(self, order: UserOrder) -> None:
-        """Add an order that the core accepted."""
         own = self._own[order.account]
         self.by_id[order.core_id] = own[order.order_id] = order
         self._open[order.account][order.order_id] = order
@@ -278,18 +261,15 @@ class OrderStore:
                 self._forget_name(ended, ended.client_id)
 
     def moved(self, order: UserOrder, core_id: int) -> None:
-        """Index an order by its new id in the core."""
         del self.by_id[order.core_id]
         order.core_id = core_id
         self.by_id[core_id] = order
 
     def rename(self, order: UserOrder, old_client_id: str) -> None:
-        """Index an order by its new client id."""
         self._forget_name(order, old_client_id)
         self._named[order.account, order.client_id] = order
 
     def note(self, number: int, execution: ExecutionReport) -> None:
-        """Add the trade, or the prevented self-trade, of an execution."""
         if execution.fill:
             fills = self._fills[number]
             fills.append(execution.fill)
@@ -302,22 +282,18 @@ class OrderStore:
                 self._prevented[number] = dict(list(prevented.items())[self._keep :])
 
     def open(self, number: int) -> list[UserOrder]:
-        """Return an account's open orders, oldest first."""
         orders = self._open[number]
         for order_id in [order_id for order_id, order in orders.items() if not order.is_open]:
             del orders[order_id]
         return list(orders.values())
 
     def all(self, number: int) -> list[UserOrder]:
-        """Return an account's orders, oldest first."""
         return list(self._own[number].values())
 
     def fills(self, number: int) -> list[Fill]:
-        """Return an account's trades, oldest first."""
         return self._fills[number]
 
     def prevented(self, number: int) -> list[PreventedMatch]:
-        """Return an account's prevented self-trades, oldest first."""
         return list(self._prevented[number].values())
 
     def find(self, number: int, order_id: int | None, client_id: str) -> tuple[UserOrder | None, bool]:

@@ -150,8 +150,6 @@ class RequestParameters:
     """The parameters of one request, which are read when they are requested by name.
 
     Args:
-        given: Decoded parameters.
-        symbol: The only symbol of the exchange.
         own: Declarations that differ from `PARAMETERS`.
     """
 
@@ -161,7 +159,6 @@ class RequestParameters:
         self._own = own or {}
 
     def check_names(self, known: Collection[str]) -> None:
-        """Raise ApiError if there are too many parameters, unknown ones, or empty ones."""
         read = sum(name in known for name in self.given)
         sent = len(self.given)
         if sent > len(known):
@@ -186,7 +183,6 @@ class RequestParameters:
         return value
 
     def must(self, name: str) -> Any:
-        """Return the value of a parameter; raises ApiError if it was not sent."""
         if not self.given.get(name):
             raise api_error.mandatory(name)
         return self[name]
@@ -200,7 +196,6 @@ class RequestParameters:
         return "symbol" not in self.given or not self.must("symbol")
 
     def order_key(self, id_name: str = "orderId", client_name: str = "origClientOrderId") -> tuple[int | None, str]:
-        """Return the id and the client id of the requested order; raises ApiError if neither was sent."""
         order_id, client_id = self[id_name], self[client_name]
         if order_id is None and not client_id:
             raise api_error.one_of_two(client_name, id_name)
@@ -256,7 +251,6 @@ def read_new_order(parameters: RequestParameters, rules: SymbolRules) -> NewOrde
 
 
 def read_cancel(parameters: RequestParameters) -> CancelRequest:
-    """Return the order to cancel."""
     order_id, client_id = parameters.order_key()
     return CancelRequest(
         order_id=order_id,
@@ -267,7 +261,6 @@ def read_cancel(parameters: RequestParameters) -> CancelRequest:
 
 
 def read_replace(parameters: RequestParameters) -> CancelRequest:
-    """Return the order to cancel and replace."""
     stop_on_failure = parameters.must("cancelReplaceMode")
     order_id, client_id = parameters.order_key("cancelOrderId", "cancelOrigClientOrderId")
     exceeded = parameters["orderRateLimitExceededMode"]

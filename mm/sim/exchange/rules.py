@@ -34,7 +34,6 @@ class SymbolRules:
     """The rules of one symbol. All filters are enforced, and exchangeInfo lists no others.
 
     Attributes:
-        instrument: Symbol, price step, quantity step, minimum notional and the names of the assets.
         reference_ticks: Reference price of the percent filter before the first trade.
         least_price_e8: Minimum price, in 1e-8 of the quote asset; 0: one step.
         least_qty_e8: Minimum quantity, in 1e-8 of the base asset; 0: one step.
@@ -46,7 +45,6 @@ class SymbolRules:
         most_amends: Maximum number of amendments of one order.
         maker_rate_e8: Fee rate of a resting order, in 1e-8 of the received amount.
         taker_rate_e8: Fee rate of a taker, in 1e-8 of the received amount.
-        default_stp: Default mode of self-trade prevention.
         step_ticks: Price step of users' orders, in ticks of the instrument; simulated orders use one tick.
         step_lots: Quantity step of users' orders, in lots of the instrument.
     """
@@ -116,33 +114,28 @@ class SymbolRules:
         return replace(self, **changes)
 
     def of_status(self, status: str) -> Self:
-        """Return the rules in another state; raises UsageError if there is none of that name."""
+        """Return the rules in another state; raises UsageError if there is no such state."""
         if status not in self.statuses:
             raise UsageError(f"status={status}: it must be one of {', '.join(self.statuses)}")
         return replace(self, status=status)
 
     def check_open(self) -> None:
-        """Raise ApiError if orders are not accepted in the state of the symbol."""
         if self.status != TRADING:
             raise ApiError(-1013, "Market is closed.")
 
     @property
     def most_ticks(self) -> int:
-        """Return the highest price of an order, in ticks."""
         return min(self.most_price_e8 // self.instrument.tick_e8, MOST_TICKS)
 
     @property
     def most_lots(self) -> int:
-        """Return the largest quantity of an order, in lots."""
         return min(self.most_qty_e8 // self.instrument.lot_e8, MOST_LOTS)
 
     @property
     def most_market_lots(self) -> int:
-        """Return the largest quantity of a MARKET order, in lots."""
         return self.most_lots // 2 or 1
 
     def ticks(self, price_e8: int) -> int:
-        """Return a price in ticks; raises ApiError if it fails PRICE_FILTER."""
         ticks, rest = divmod(price_e8, self.instrument.tick_e8)
         if not price_e8:
             raise invalid_message("Invalid price.")
@@ -151,7 +144,6 @@ class SymbolRules:
         return ticks
 
     def lots(self, qty_e8: int, *, market: bool = False) -> int:
-        """Return a quantity in lots; raises ApiError if it fails LOT_SIZE or MARKET_LOT_SIZE."""
         lots, rest = divmod(qty_e8, self.instrument.lot_e8)
         if not qty_e8:
             raise invalid_message("Invalid quantity.")
@@ -162,7 +154,6 @@ class SymbolRules:
         return lots
 
     def check_market_lots(self, lots: int) -> None:
-        """Raise ApiError if a MARKET order of *lots* is too large, or zero."""
         if not lots:
             raise filter_failure("LOT_SIZE")
         if lots > self.most_market_lots:
@@ -178,18 +169,15 @@ class SymbolRules:
         self.check_notional(new.ticks * new.lots * self.tl_e8)
 
     def check_price(self, ticks: int, average: Average) -> None:
-        """Raise ApiError if *ticks* is too far from the mean price."""
         cost_tl, lots = average
         if not cost_tl * self.multiplier_down_e8 <= ticks * lots * E8 <= cost_tl * self.multiplier_up_e8:
             raise filter_failure("PERCENT_PRICE_BY_SIDE")
 
     def check_notional(self, notional_e8: int, *, market: bool = False) -> None:
-        """Raise ApiError if a notional is too small, or too large (not checked for *market* orders)."""
         if notional_e8 < self.instrument.min_notional_e8 or (not market and notional_e8 > self.most_notional_e8):
             raise filter_failure("NOTIONAL")
 
     def filters(self) -> list[dict[str, Any]]:
-        """Return the filters in the format of exchangeInfo."""
         grid = self.instrument
         up, down = decimal_text(self.multiplier_up_e8), decimal_text(self.multiplier_down_e8)
         tick, lot = grid.price(self.step_ticks), grid.qty(self.step_lots)
@@ -224,7 +212,6 @@ class SymbolRules:
         ]
 
     def entry(self) -> dict[str, Any]:
-        """Return the symbol's entry in exchangeInfo."""
         return {
             "symbol": self.instrument.symbol,
             "status": self.status,
@@ -256,7 +243,9 @@ class SymbolRules:
 
 
 def _steps_in(name: str, text: str, own_e8: int) -> int:
-    """Return *text* in units of the market's step *own_e8* (1e-8); raises UsageError if that is not whole."""
+    """Return *text* in units of the market's step *own_e8* (1e-8); raises UsageError if it is not a whole number of
+    steps.
+    """
     try:
         count, rest = divmod(e8(text), own_e8)
     except OffGrid as error:
@@ -267,7 +256,6 @@ def _steps_in(name: str, text: str, own_e8: int) -> int:
 
 
 def _value_e8(name: str, text: str) -> int:
-    """Return a filter's value in 1e-8; raises UsageError if it is not a decimal of at least zero."""
     try:
         value_e8 = e8(text)
     except OffGrid as error:

@@ -40,9 +40,6 @@ class Settlement:
     """Applies the rows of the log to users' orders and balances, and publishes events.
 
     Args:
-        rules: Rules of the symbol.
-        core: The matching engine.
-        accounts: Users by number.
         orders: Stored orders of users by id; orders with other ids belong to the simulated market.
         publish: Called with each event.
 
@@ -76,7 +73,6 @@ class Settlement:
         """Apply the next rows.
 
         Args:
-            rows: Rows in order.
             request_id: Client id of the cancel or amendment that caused them; if empty, a cancelled order of a user is
                 reported as expired, since the exchange ended it.
         """
@@ -98,7 +94,6 @@ class Settlement:
         self.report_positions()
 
     def _apply_to(self, order: UserOrder, row: Row, request_id: str) -> None:
-        """Apply a row other than a trade to its order."""
         us, kind, _, reason, _, _, _, lots, _, _ = row
         if kind == ROW_NEW:
             self.report(us, order, orders.NEW)
@@ -161,11 +156,10 @@ class Settlement:
         self._pays(order).lock(-amount_e8)
 
     def _worth(self, side: int, ticks: int, lots: int) -> int:
-        """Return the cost of *lots* for an order of *side* at a price, in 1e-8 of the spent asset."""
+        """Return the cost of *lots* at a price, in 1e-8 of the asset that an order of *side* spends."""
         return ticks * lots * self._rules.tl_e8 if side > 0 else lots * self._rules.instrument.lot_e8
 
     def _finish(self, us: int, order: UserOrder, status: str, **more: Any) -> None:
-        """End an unfilled order, unlock its balance, and report it."""
         order.left_lots, order.status = 0, status
         self._release(order, order.reserved_e8)
         self.report(us, order, status, **more)
@@ -197,14 +191,13 @@ class Settlement:
         self.report(us, order, orders.TRADE, fill=fill)
 
     def _book(self, order: UserOrder, row: Row, *, is_maker: bool) -> Fill:
-        """Settle the part of a trade that is an order's, and return it."""
+        """Settle one order's part of a trade, and return it."""
         us, _, _, _, _, _, ticks, lots, trade_id, _ = row
         side = order.request.side
         fee = self._pay(self._accounts[order.account], side, ticks, lots, is_maker=is_maker)
         return Fill(trade_id, order.order_id, us, ticks, lots, side, is_maker, fee)
 
     def _move(self, account: UserAccount, side: int, ticks: int, lots: int) -> None:
-        """Move both assets of a trade."""
         account.pays_with(side).free -= self._worth(side, ticks, lots)
         account.receives(side).free += self._worth(-side, ticks, lots)
 

@@ -34,7 +34,9 @@ def within(entries: Sequence[Entry], span: TimeSpan, limit: int, instant: Callab
 
 
 class MarketTrade(NamedTuple):
-    """One trade with a consecutive id; *us* is the exchange's time, µs, *aside* whether it was not made in the book."""
+    """One trade with a consecutive id; *us* is the exchange's time, µs, and *aside* tells that it was not made in the
+    book.
+    """
 
     trade_id: int
     us: int
@@ -45,7 +47,6 @@ class MarketTrade(NamedTuple):
 
     @classmethod
     def of(cls, row: Row) -> "MarketTrade":
-        """Return the trade of a TRADE row."""
         us, _, order_id, _, _, side, ticks, lots, trade_id, _ = row
         return cls(trade_id, us, ticks, lots, side < 0, not order_id)
 
@@ -71,7 +72,6 @@ class TradeHistory(Sequence[MarketTrade]):
         self._cells = array("q")
 
     def add(self, trade: MarketTrade) -> None:
-        """Add the next trade."""
         if not self._cells:
             self.first_id = trade.trade_id
         self.last_id, us, ticks, lots, buyer_is_maker, aside = trade
@@ -81,11 +81,9 @@ class TradeHistory(Sequence[MarketTrade]):
             self.first_id += self._keep
 
     def latest(self, limit: int) -> list[MarketTrade]:
-        """Return the last *limit* trades, oldest first."""
         return self.since_id(self.last_id - limit + 1, limit)
 
     def since_id(self, trade_id: int, limit: int) -> list[MarketTrade]:
-        """Return up to *limit* trades from *trade_id* on, oldest first."""
         start = max(0, trade_id - self.first_id)
         return [self[at] for at in range(start, min(start + limit, len(self)))]
 
@@ -119,13 +117,11 @@ class TradeBar(NamedTuple):
 
     @classmethod
     def of(cls, trade: MarketTrade) -> "TradeBar":
-        """Return the bar of one trade."""
         number, us, ticks, lots, maker_bought, _ = trade
         bought = 0 if maker_bought else lots
         return cls(us, ticks, ticks, ticks, ticks, lots, ticks * lots, number, number, 1, bought, ticks * bought)
 
     def merged(self, later: "TradeBar") -> "TradeBar":
-        """Return this bar merged with a later one."""
         return TradeBar(
             self.us,
             self.open_ticks,
@@ -155,7 +151,6 @@ class MinuteBars:
         self._bars: list[TradeBar] = []
 
     def add(self, bar: TradeBar) -> None:
-        """Add a later trade or sample."""
         begin_us = bar.us - bar.us % MINUTE_US
         bars = self._bars
         if bars and bars[-1].us == begin_us:
@@ -167,7 +162,6 @@ class MinuteBars:
 
     @property
     def first_us(self) -> int | None:
-        """Begin of the oldest minute that is kept, µs; None without one."""
         return self._bars[0].us if self._bars else None
 
     def between(self, begin_us: int, end_us: int) -> TradeBar | None:
@@ -176,7 +170,6 @@ class MinuteBars:
         return reduce(TradeBar.merged, self._bars[first:last]) if first < last else None
 
     def close_before(self, us: int) -> int | None:
-        """Return the last price before the minute that begins at *us*; None if none is kept."""
         at = bisect_left(self._bars, us, key=_begin) - 1
         return self._bars[at].close_ticks if at >= 0 else None
 
@@ -189,17 +182,14 @@ class SecondBars:
 
     @property
     def first_us(self) -> int | None:
-        """Time of the oldest kept trade, µs; None without one."""
         return self._trades[0].us if self._trades else None
 
     def between(self, begin_us: int, end_us: int) -> TradeBar | None:
-        """Return the bar of the trades in [begin, end); None without a trade."""
         first, last = (bisect_left(self._trades, us, key=_instant) for us in (begin_us, end_us))
         bars = [TradeBar.of(trade) for at in range(first, last) if not (trade := self._trades[at]).aside]
         return reduce(TradeBar.merged, bars) if bars else None
 
     def close_before(self, us: int) -> int | None:
-        """Return the last price before *us*; None if none is kept."""
         at = bisect_left(self._trades, us, key=_instant) - 1
         while at >= 0 and self._trades[at].aside:
             at -= 1
@@ -214,12 +204,7 @@ class TradeTape:
     """The latest trades, and running sums over them.
 
     Args:
-        average_mins: Window of the mean price, minutes.
         keep: Minimum number of trades to keep; older ones are dropped.
-
-    Attributes:
-        minutes: Bars of minutes.
-        seconds: Bars of shorter spans, as far back as trades are kept.
     """
 
     def __init__(self, average_mins: int, keep: int = _KEEP_TRADES) -> None:
@@ -230,7 +215,7 @@ class TradeTape:
         self.minutes, self.seconds = MinuteBars(), SecondBars(self.trades)
 
     def add(self, trade: MarketTrade) -> None:
-        """Add the next trade; one aside counts for nothing but its id."""
+        """Add the next trade; a trade aside from the book uses up an id and counts for nothing else."""
         self.trades.add(trade)
         _, us, ticks, lots, _, aside = trade
         if aside:
@@ -244,7 +229,6 @@ class TradeTape:
 
     @property
     def last(self) -> MarketTrade | None:
-        """Return the latest trade, None before the first."""
         return self.trades[len(self.trades) - 1] if self.trades else None
 
     def average(self, us: int) -> tuple[int, int] | None:
@@ -264,7 +248,6 @@ class TradeTape:
         return self.minutes.between(us - window_us - MINUTE_US + 1, us + 1)
 
     def before(self, us: int) -> MarketTrade | None:
-        """Return the last trade before time *us*, None if none is kept."""
         at = bisect_left(self.trades, us, key=_instant) - 1
         return self.trades[at] if at >= 0 else None
 
@@ -328,16 +311,13 @@ class AggregateHistory:
         self._trades: list[AggregateTrade] = []
 
     def take(self, rows: list[Row]) -> None:
-        """Add the next rows of the log."""
         self._trades += self._aggregator.of(rows)
         if len(self._trades) > 2 * _KEEP_AGGREGATES:
             del self._trades[:-_KEEP_AGGREGATES]
 
     def since_id(self, agg_id: int, limit: int) -> list[AggregateTrade]:
-        """Return up to *limit* aggregate trades from *agg_id* on, oldest first."""
         start = bisect_left(self._trades, agg_id, key=lambda trade: trade.id)
         return self._trades[start : start + limit]
 
     def within(self, span: TimeSpan, limit: int) -> list[AggregateTrade]:
-        """Return up to *limit* aggregate trades in a time span, oldest first."""
         return within(self._trades, span, limit, lambda trade: trade.us)

@@ -39,7 +39,6 @@ class MarketTruth:
     A level's key is its price in ticks, negative for asks.
 
     Args:
-        instrument: Formats prices and quantities.
         keep: Minimum number of book changes, and of trades, to keep; older ones are dropped.
     """
 
@@ -65,12 +64,10 @@ class MarketTruth:
 
     @property
     def last_trade_id(self) -> int:
-        """Id of the newest trade; 0 before the first."""
         return self._trades.last_id
 
     @property
     def first_trade_id(self) -> int:
-        """Id of the oldest kept trade; one more than `last_trade_id` if there is none."""
         return self._trades.first_id
 
     def listen(self, rows: Iterable[Row]) -> None:
@@ -164,7 +161,6 @@ class MarketTruth:
             self._levels.pop(key, None)
 
     def _internal(self, update_id: int, era: int | None) -> int:
-        """Return the exchange's internal number of a client-facing id."""
         for number in range(len(self._eras) - 1, -1, -1):
             if era not in (None, number):
                 continue

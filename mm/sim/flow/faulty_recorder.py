@@ -36,7 +36,6 @@ class FaultyRecorder:
 
     Attributes:
         depth_messages: Depth messages of the day; 0 until it is finished.
-        trades: Trade messages of the day; 0 until it is finished.
     """
 
     def __init__(
@@ -69,7 +68,6 @@ class FaultyRecorder:
 
     @property
     def writer(self) -> DayWriter:
-        """The files of the current run."""
         return self._live.writer
 
     def begin(self, rows: Ints) -> None:
@@ -90,7 +88,6 @@ class FaultyRecorder:
                 self._receive(message)
 
     def finish(self) -> None:
-        """End the recording at the end of its window."""
         self._run_due(self._session.close_us)
         self._live.finish(self._session.close_us, "window_end", window_over=True)
         self.writer.flush()
@@ -107,7 +104,6 @@ class FaultyRecorder:
         heappush(self._due, (us, next(self._order), act))
 
     def _run_due(self, until_us: int) -> None:
-        """Run the actions that are due up to *until_us*."""
         while self._due and self._due[0][0] <= until_us:
             us, _, act = heappop(self._due)
             act(us)
@@ -156,7 +152,6 @@ class FaultyRecorder:
         self._at(us + _READ_US, self._read_book)
 
     def _read_book(self, us: int) -> None:
-        """Read the book of the exchange for the snapshot response."""
         depth = self._exchange.depth(us)
         bids, asks = self._as_text(depth[1]), self._as_text(depth[-1])
         body = msgspec.json.encode({"lastUpdateId": self._exchange.update_id, "bids": bids, "asks": asks})

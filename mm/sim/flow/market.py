@@ -26,8 +26,7 @@ class Flow(Protocol):
         The orders depend only on the seed and on the users' orders, not on the times of the calls.
         """
 
-    def counts(self) -> dict[str, Any]:
-        """Return the orders sent so far, by kind and side."""
+    def counts(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,20 +56,17 @@ class Scenario:
             raise UsageError("{} {} is {} {} {}; change one of them", parameter(field), text, problem, grid, step)
 
     def instrument(self, symbol: str) -> Instrument:
-        """Return the price and quantity grid of the market."""
         return Instrument(symbol, e8(self.tick_size), e8(self.qty_step), MIN_NOTIONAL_E8)
 
     def flow(self, matching: "Matching", session: Session) -> Flow:
         """Return the order flow of *session*; raises UsageError if the parameters are inconsistent.
 
         Args:
-            matching: The matching engine, with an empty book.
             session: The flow maintains an order book from the session's opening on; it does not stop at its close.
         """
         raise NotImplementedError
 
     def faults(self, session: Session) -> tuple[RecordingFault, ...]:  # noqa: ARG002 - most scenarios have none
-        """Return the faults in the recording of *session*."""
         return ()
 
     def truth(self, session: Session) -> dict[str, Any]:  # noqa: ARG002 - the truth may not depend on it
@@ -98,7 +94,6 @@ class Law(NamedTuple):
     ask: tuple[float, float]
 
     def hit_by(self, side: int) -> tuple[float, float]:
-        """Return A and k of the orders of an aggressor side."""
         return self.ask if side > 0 else self.bid
 
 
@@ -119,11 +114,9 @@ class Lead(NamedTuple):
 class NoFlow:
     """The order flow of a market without simulated orders: only users trade."""
 
-    def advance(self, until_us: int) -> None:
-        """Send nothing."""
+    def advance(self, until_us: int) -> None: ...
 
     def counts(self) -> dict[str, Any]:
-        """Return no counts: the flow sends no orders."""
         return {}
 
 
@@ -134,7 +127,6 @@ class Empty(Scenario):
     name: ClassVar[str] = "empty"
 
     def flow(self, matching: "Matching", session: Session) -> Flow:  # noqa: ARG002 - unused here
-        """Return a flow that sends no orders."""
         return NoFlow()
 
 

@@ -49,7 +49,7 @@ class DepthMessage(NamedTuple):
 
 
 class TradeMessage(NamedTuple):
-    """A trade message; *side* is that of the aggressor."""
+    """A trade message; *side* is the aggressor's."""
 
     sent_us: int
     recv_us: int
@@ -103,7 +103,6 @@ class Batches:
 
 
 def _depths(changes: Ints, sent_us: Ints) -> tuple[Ints, Ints]:
-    """Return the depth messages of *changes* of levels, each with its *sent_us*, and the levels of all of them."""
     if not len(changes):
         return np.empty((0, 6), np.int64), np.empty((0, 3), np.int64)
     # Bids before asks, the best first: the negated price of a bid is below 0 and rises as bids worsen. Prices have at
@@ -141,7 +140,6 @@ class SessionMessages:
         self._last_us = 0
 
     def of(self, rows: Ints) -> list[DepthMessage | TradeMessage]:
-        """Return the messages of *rows*, which end at a depth message; raises what `Batches.of` raises."""
         messages, levels = self._batches.of(rows)
         jitter_us = np.minimum(self._jitter.exponential(_MEAN_JITTER_US, len(messages)), _MOST_JITTER_US)
         recv_us = messages[:, _SENT_US] + _LATENCY_US + jitter_us.astype(np.int64)
@@ -167,7 +165,6 @@ class BookReplay:
         self._changes: deque[list[int]] = deque()
 
     def feed(self, rows: Ints) -> None:
-        """Add the next rows."""
         self._changes.extend(rows[rows[:, _KIND] == ROW_LEVEL].tolist())
 
     def depth(self, us: int) -> dict[int, list[tuple[int, int]]]:
@@ -185,12 +182,6 @@ class PlainRecorder:
 
     Args:
         folder: The day, without files.
-        session: The times of the session.
-        instrument: Its grid.
-        knobs: The settings of the run, for the ledger.
-
-    Attributes:
-        writer: The open files of the day.
     """
 
     def __init__(self, folder: DayFolder, session: Session, instrument: Instrument, knobs: dict[str, Any]) -> None:
@@ -202,7 +193,6 @@ class PlainRecorder:
         self._book = LocalOrderBook(in_e8=True)
 
     def begin(self, rows: Ints) -> None:
-        """Write the ledger's opening, and the opening book as the snapshot."""
         writer, open_us = self.writer, self._session.open_us
         writer.event(open_us - _EARLY_US, "run_start", 0, {"version": mm.__version__, "knobs": self._knobs})
         writer.event(open_us, "window_start", 0, {})
@@ -243,13 +233,11 @@ class PlainRecorder:
         self.trades += 1
 
     def finish(self) -> None:
-        """End the ledger."""
         close_us = self._session.close_us
         self.writer.event(close_us, "window_end", _EPOCH, {})
         self.writer.event(close_us, "run_stop", _EPOCH, {"reason": "window_end"})
 
     def truth(self) -> dict[str, Any]:
-        """Return an empty dict: the recording has no faults."""
         return {}
 
     def _as_text(self, levels: Iterable[tuple[int, int]]) -> list[Level]:

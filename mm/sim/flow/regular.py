@@ -250,7 +250,6 @@ class RegularFlow:
         arrivals.next_us = NEVER if at_s == inf else self._start_us + at_ms * US_PER_MS + US_PER_MS // 2
 
     def _draw_next(self, arrivals: _Arrivals) -> None:
-        """Add the excitation of the current order, and draw the next one."""
         at_s, is_own = min(arrivals.own_s, arrivals.excited_s), arrivals.own_s <= arrivals.excited_s
         arrivals.last_ms = (arrivals.next_us - self._start_us) // US_PER_MS
         if self._own > 0.0 or self._cross > 0.0:
@@ -283,7 +282,6 @@ class RegularFlow:
         self._set_next(other)
 
     def _send(self, arrivals: _Arrivals) -> None:
-        """Send the order that is due, and replace the maker's levels within its reach."""
         us, side, spread = arrivals.next_us, arrivals.side, self._spread
         decay = self._laws[arrivals.law].hit_by(side)[1]
         reach = int(arrivals.reach.exponential() / decay + spread / 2.0)

@@ -85,7 +85,6 @@ class RegularMarket(Scenario):
         return levels
 
     def flow(self, matching: "Matching", session: Session) -> "RegularFlow":
-        """Return the flow of the market."""
         from mm.sim.flow.regular import RegularFlow
 
         instrument = self.instrument(session.symbol)
@@ -95,7 +94,6 @@ class RegularMarket(Scenario):
         return RegularFlow(matching, clock, book, self.laws(session), self.excitation(), session.key)
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return the truth, with the parameters of the book."""
         return super().truth(session) | {
             "half_spread_ticks": self.spread_ticks / 2,
             "levels_per_side": self.levels(session),
@@ -122,7 +120,6 @@ class PoissonMarket(RegularMarket):
         return self.A_per_s if A is None else A, self.k_per_tick if k is None else k
 
     def laws(self, session: Session) -> tuple[Law, ...]:  # noqa: ARG002 - one law for every session
-        """Return a single law."""
         return (Law(0.0, self.sigma_ticks_per_sqrt_s, self.rate(1), self.rate(-1)),)
 
     def truth(self, session: Session) -> dict[str, Any]:
@@ -154,7 +151,6 @@ class FollowerMarket(PoissonMarket):
         return flow
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return A, k and sigma of all moves, and the lead."""
         sigma = hypot(self.sigma_ticks_per_sqrt_s, self.lead_sigma)
         lead = {"seed": self.lead_seed, "lag_ms": self.lag_ms, "sigma_ticks_per_sqrt_s": self.lead_sigma}
         return super().truth(session) | {"sigma_ticks_per_sqrt_s": sigma, "lead": lead}
@@ -224,12 +220,10 @@ class HawkesMarket(RegularMarket):
         return self.mu_per_s / (1 - self.branching_ratio)
 
     def laws(self, session: Session) -> tuple[Law, ...]:  # noqa: ARG002 - one law for every session
-        """Return the law of the spontaneous orders."""
         spontaneous = (self.mu_per_s, self.k_per_tick)
         return (Law(0.0, self.sigma_ticks_per_sqrt_s, spontaneous, spontaneous),)
 
     def excitation(self) -> tuple[float, float, float]:
-        """Return the number of orders that each order excites on its own and on the other side, and beta (1/s)."""
         cross = self.branching_ratio * self.cross_share
         return self.branching_ratio - cross, cross, self.beta_per_s
 
@@ -282,7 +276,6 @@ class Regimes(RegularMarket):
             )
 
     def laws(self, session: Session) -> tuple[Law, ...]:
-        """Return a law for each regime of the session, in order."""
         laws, seconds = [], (session.flow_us[1] - session.flow_us[0]) / US_PER_S
         regimes = list(zip(self.regime_sigma, self.regime_A_per_s, self.regime_k_per_tick, strict=True))
         for nth in range(max(1, ceil(seconds / self.regime_s))):
@@ -291,7 +284,6 @@ class Regimes(RegularMarket):
         return tuple(laws)
 
     def truth(self, session: Session) -> dict[str, Any]:
-        """Return the truth, with parameters and times of each regime."""
         first_us, end_us = session.flow_us
         laws = self.laws(session)
         starts = [first_us + round(law.start_s * US_PER_S) for law in laws]
@@ -337,7 +329,6 @@ class ZeroIntelligence(Scenario):
         return [self.limit_per_s * weight / sum(weights) for weight in weights]
 
     def flow(self, matching: "Matching", session: Session) -> Flow:
-        """Return the flow of the kernel ``_queues``."""
         import numpy as np
 
         from mm.sim.flow._queues import QueueFlow

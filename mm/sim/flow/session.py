@@ -42,7 +42,6 @@ class Session:
 
     @property
     def open_us(self) -> int:
-        """Opening time of the session, µs."""
         if self.begins_us is not None:
             return self.begins_us
         opening = datetime.combine(parse_day(self.day), OPENING_TIME, zone_of(DAY_ZONE))
@@ -50,7 +49,6 @@ class Session:
 
     @property
     def close_us(self) -> int:
-        """Closing time of the session, µs."""
         return self.open_us + round(self.hours * 3600 * US_PER_S / STEP_US) * STEP_US
 
     @property
@@ -68,7 +66,6 @@ class Session:
         return int.from_bytes(blake2b(f"{self.seed} {self.day} {purpose}".encode(), digest_size=8).digest())
 
     def random(self, purpose: str) -> "np.random.Generator":
-        """Return numpy's random generator for one *purpose*."""
         import numpy as np
 
         return np.random.default_rng([self.seed, int(self.day), crc32(purpose.encode())])
@@ -106,7 +103,6 @@ class FaultRecord:
     no_book_us: tuple[int, int] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fault as an object of truth.json."""
         return {
             "kind": self.fault.kind,
             "start_us": self.fault.start_us,

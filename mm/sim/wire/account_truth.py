@@ -25,9 +25,7 @@ class AccountTruth:
     """Record of the newest order-changing requests and the newest events of each account.
 
     Args:
-        exchange: The exchange of the users.
         texts: Formatters, with timestamps in ms (False) and in µs (True).
-        keep: Number of requests and events to keep per account.
     """
 
     def __init__(self, exchange: Exchange, texts: Mapping[bool, Any], keep: int = _KEEP) -> None:
@@ -61,7 +59,6 @@ class AccountTruth:
         """Return the complete true state of *user* as JSON values.
 
         Args:
-            user: Name of the account.
             micro: Whether time stamps are in µs, not in ms as in the API.
             since_us: Requests, events, trades, and orders last changed before this time are omitted.
 

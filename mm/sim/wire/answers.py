@@ -35,11 +35,7 @@ class GridTexts:
     """Formats values of a symbol with the timestamp unit of one client, the same in every market.
 
     Args:
-        rules: Rules of the symbol.
         micro: Whether timestamps are in µs, not in ms.
-
-    Attributes:
-        micro: Whether timestamps are in µs.
     """
 
     def __init__(self, rules: SymbolRules, micro: bool) -> None:
@@ -49,25 +45,17 @@ class GridTexts:
         self.micro = micro
 
     def stamp(self, us: int) -> int:
-        """Return a timestamp in the client's unit."""
         return stamped(us, micro=self.micro)
 
     def worth(self, spent_tl: int) -> str:
-        """Return an amount of the quote asset, given in tick·lots, as text."""
         return decimal_text(spent_tl * self._rules.tl_e8)
 
     def mean_price(self, cost_tl: int, lots: int) -> str:
-        """Return the mean price of *lots* with a cost of *cost_tl* tick·lots, as text."""
         return decimal_text(cost_tl * self._rules.instrument.tick_e8 // lots)
 
 
 class SymbolTexts(GridTexts):
-    """Formats the answers and events of Spot.
-
-    Args:
-        rules: Rules of the symbol.
-        micro: Whether timestamps are in µs, not in ms.
-    """
+    """Formats the answers and events of Spot."""
 
     def __init__(self, rules: SymbolRules, micro: bool) -> None:
         super().__init__(rules, micro)
@@ -76,7 +64,6 @@ class SymbolTexts(GridTexts):
     # trades
 
     def market_trade(self, trade: MarketTrade) -> Json:
-        """Return a trade of the market."""
         return {
             "id": trade.trade_id,
             "price": self.price(trade.ticks),
@@ -88,7 +75,6 @@ class SymbolTexts(GridTexts):
         }
 
     def aggregate_trade(self, trade: AggregateTrade) -> Json:
-        """Return an aggregate trade of the market."""
         return {
             "a": trade.id,
             "p": self.price(trade.ticks),
@@ -101,7 +87,6 @@ class SymbolTexts(GridTexts):
         }
 
     def own_trade(self, fill: Fill) -> Json:
-        """Return a trade of an account."""
         return {
             "symbol": self.symbol,
             "id": fill.trade_id,
@@ -123,7 +108,6 @@ class SymbolTexts(GridTexts):
     # orders
 
     def placed(self, order: UserOrder) -> Json:
-        """Return the response to a new order, with the requested detail."""
         answer: Json = {
             **self._names(order, order.client_id),
             "transactTime": self.stamp(order.updated_us),
@@ -151,7 +135,6 @@ class SymbolTexts(GridTexts):
         return answer | self._labels(order)
 
     def cancelled(self, order: UserOrder) -> Json:
-        """Return the response to the cancel of an order."""
         names = self._names(order, order.cancel_id)
         return {
             "symbol": names.pop("symbol"),
@@ -187,7 +170,6 @@ class SymbolTexts(GridTexts):
         }
 
     def queried(self, order: UserOrder) -> Json:
-        """Return an order in the format of queries."""
         return {
             **self._names(order, order.client_id),
             **self._state(order),
@@ -201,7 +183,6 @@ class SymbolTexts(GridTexts):
         }
 
     def amendment(self, order: UserOrder, amendment: Amendment) -> Json:
-        """Return one amendment of an order in the format of queries."""
         return {
             "symbol": self.symbol,
             "orderId": order.order_id,
@@ -214,7 +195,6 @@ class SymbolTexts(GridTexts):
         }
 
     def prevented(self, match: PreventedMatch) -> Json:
-        """Return a prevented self-trade."""
         return {
             "symbol": self.symbol,
             "preventedMatchId": match.match_id,
@@ -251,7 +231,6 @@ class SymbolTexts(GridTexts):
         }
 
     def _labels(self, order: UserOrder) -> Json:
-        """Return the self-trade prevention mode of an order, and its optional fields."""
         fields: Json = {"selfTradePreventionMode": order.request.stp}
         if order.prevented_lots:
             fields["preventedMatchId"] = order.prevented[-1].match_id
@@ -259,14 +238,13 @@ class SymbolTexts(GridTexts):
         return fields | _given(strategyId=order.request.strategy_id, strategyType=order.request.strategy_type)
 
     def _lost(self, match: PreventedMatch) -> Json:
-        """Return the lots that each order of a prevented match lost, without zeros."""
         lots = {"takerPreventedQuantity": match.taker_lots, "makerPreventedQuantity": match.maker_lots}
         return {name: self.qty(lost) for name, lost in lots.items() if lost}
 
     # accounts
 
     def account(self, account: UserAccount, rates_e8: tuple[int, int], *, omit_zero: bool) -> Json:
-        """Return an account with its fee rates; *omit_zero* is whether assets with zero balance are omitted."""
+        """Return an account with its fee rates; *omit_zero* leaves out assets with zero balance."""
         maker_e8, taker_e8 = rates_e8
         balances = {self._assets[+1]: account.base, self._assets[-1]: account.quote, **account.others}
         return {
@@ -293,7 +271,6 @@ class SymbolTexts(GridTexts):
         }
 
     def commission(self, rates_e8: tuple[int, int]) -> Json:
-        """Return the fee rates, those of maker and taker in 1e-8."""
         none = {"maker": ZERO, "taker": ZERO, "buyer": ZERO, "seller": ZERO}
         maker_e8, taker_e8 = rates_e8
         return {
@@ -312,7 +289,6 @@ class SymbolTexts(GridTexts):
     # events
 
     def event(self, what: AccountEvent) -> Json:
-        """Return the event that is sent to the user for *what*."""
         if isinstance(what, ExecutionReport):
             return self._execution(what)
         if isinstance(what, Position):
@@ -321,7 +297,6 @@ class SymbolTexts(GridTexts):
         return self._balance(what)
 
     def truth(self, exchange: "Exchange", account: UserAccount) -> Json:
-        """Return what an account has, for the record of the truth."""
         return {"balances": self.account(account, exchange.settlement.rates_e8, omit_zero=False)["balances"]}
 
     def terminated(self, us: int) -> Json:

@@ -33,17 +33,12 @@ class Api:
     """The shared part of REST and the WebSocket API.
 
     Args:
-        exchange: The exchange.
-        keys: API keys of all users.
         clocks: Function that returns the clock readings.
         limits: Whether excess requests are refused.
-        market: What the exchange says; that of Spot by default.
+        market: Defines the protocol; Spot by default.
 
     Attributes:
-        weights: Request weight used by each address.
         faults: Fault injector; None if no faults are set.
-        texts: Formatters of responses, with timestamps in µs (True) or in ms.
-        truth: True state of each user.
     """
 
     def __init__(
@@ -79,8 +74,6 @@ class Api:
         """Return the parameters of a request; raises ApiError if the operation does not have one of the names.
 
         Args:
-            given: Parameters by name.
-            operation: The operation.
             extra: Further parameter names that the protocol allows.
         """
         rules = self.exchange.rules
@@ -95,7 +88,6 @@ class Api:
         return replace(arrival, effect=self.faults.effect(arrival)) if self.faults else arrival
 
     def act(self, arrival: UserRequest) -> Any:
-        """Execute a request and return the content of the response; raises ApiError if exchange or fault refuse it."""
         effect, outcome = arrival.effect, None
         refused, content = effect.error, None
         if effect.done:
@@ -122,7 +114,6 @@ class RestRoutes:
         self._paths = {path for _, path in self._routes}
 
     def answer(self, request: Request) -> Response:
-        """Return the exchange's response to a request."""
         if gone := self._api.market.aside(request):
             return gone
         operation = self._routes.get((request.method, request.path))

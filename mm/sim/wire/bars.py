@@ -30,7 +30,9 @@ def _minute_interval(name: str, text: str) -> str:
 
 
 def zone_us(text: str) -> int | None:
-    """Return the shift of a time zone such as ``8``, ``-1:00`` or ``+05:45`` from UTC, µs; None if it is none."""
+    """Return the shift of a time zone such as ``8``, ``-1:00`` or ``+05:45`` from UTC, µs; None if *text* is not a time
+    zone.
+    """
     sign = -1 if text.startswith("-") else 1
     hours, _, minutes = text.lstrip("+-").partition(":")
     if not (hours.isascii() and hours.isdigit() and len(hours) <= 2 and (minutes or "0").isdigit()):

@@ -66,21 +66,16 @@ class Box:
     """The simulated exchange of one symbol; its time starts at the session's opening.
 
     Further symbols are boxes *beside* it, which it serves: their users are the same, with one balance of the quote
-    asset; faults apply to the first symbol, those of requests to all once a key was revoked.
+    asset. Faults apply to the first symbol; once a key was revoked, faults of requests apply to all.
 
     Args:
-        beside: The box that serves this one; None if it serves itself.
+        beside: The box that serves this box; None if it serves itself.
         speed: Exchange seconds per second of wall time; 0 for lockstep, in which only calls advance the time.
-        limits: Whether excess orders, requests and handshakes are refused.
-        market: What it speaks: Spot by default; a further symbol speaks what the first does.
+        market: Defines the protocol, Spot by default; a further symbol has the first symbol's.
 
     Attributes:
-        exchange: The rules, the users and their orders.
-        truth: The true book and trades.
         injector: Fault injector; None until faults are set.
-        scenario: The market, with its parameters.
-        best: History of the true best prices.
-        symbols: The boxes that it serves, by symbol; itself among them.
+        symbols: The boxes that it serves, by symbol, itself included.
         running: Task that advances the time while the box is open, None before; it ends only if the exchange fails.
     """
 
@@ -152,7 +147,6 @@ class Box:
             scenario: A name of ``mm sim serve --scenario``, with its defaults.
             seed: Seed of the market, of the keys and of random choices of the faults.
             faults: Rules, or lines of a script.
-            market: What it speaks.
         """
         session = Session(symbol, day_of(LOCKSTEP_US), _HOURS, seed, LOCKSTEP_US)
         limits = wire_limits or WireLimits(attempts=None, close_s=0.05)
@@ -179,12 +173,10 @@ class Box:
 
     @property
     def start_us(self) -> int:
-        """Start time of the exchange, µs."""
         return self._session.open_us
 
     @property
     def seed(self) -> int:
-        """Seed of all random draws."""
         return self._session.seed
 
     @property
@@ -231,7 +223,6 @@ class Box:
                 )
 
     def state(self) -> dict[str, Any]:
-        """Return the state of the exchange: time, ids, connections, and pending fault rules."""
         truth = self.truth
         return {
             "now_us": self.scheduler.done_us,
@@ -287,12 +278,7 @@ class Box:
         self.server.flush()
 
     def account(self, user: str, *, micro: bool = False, since_us: int = 0) -> dict[str, Any]:
-        """Return the true state of *user*: balances, orders, trades, events, and each received request.
-
-        Args:
-            user: Name of an account, as in `ready`.
-            micro: Whether time stamps are in µs, not in ms as in the API.
-            since_us: Events and requests before this time are omitted.
+        """Return the true state of *user*, as `AccountTruth.content` does.
 
         Raises:
             NoSuchUser: If the user does not exist.
@@ -333,7 +319,9 @@ class Box:
             self.server.passed(step_us)
 
     def of(self, params: Mapping[str, str]) -> "Box":
-        """Return the box of the symbol, or pair, in the parameters of a request; the first without one that it has."""
+        """Return the box of the symbol, or pair, in the parameters of a request; the first box if they name none of its
+        symbols.
+        """
         return self.symbols.get(params.get("symbol") or params.get("pair", ""), self)
 
     def _answer(self, request: Request) -> Response:
@@ -399,7 +387,6 @@ class ControlCalls:
         return self._box.state()
 
     def _of_market(self, route: tuple[str, str], request: Request) -> Any:
-        """Answer a control call of the market, for the symbol in the query."""
         controls = self._box.market.controls(self._box.of(request.params).exchange)
         return controls[route](_content(request))
 

@@ -51,7 +51,6 @@ class BestPriceHistory:
         self._columns = [array("q"), array("q"), array("q")]
 
     def listen(self, rows: Iterable[Row]) -> None:
-        """Add the next *rows* of the exchange's log."""
         for us, kind, _, _, _, side, ticks, lots, _, _ in rows:
             if kind != ROW_LEVEL:
                 continue
@@ -92,7 +91,6 @@ class UserPnl:
     """PnL of a user's fills, starting from a zero position, in the quote asset.
 
     Attributes:
-        us: Timestamps of changes of the mid and of fills, µs.
         inventory: Base asset bought minus sold, minus fees in the base asset.
         pnl: Cash of the fills, minus fees in the quote asset, plus inventory marked at the mid; NaN without a mid.
         fees: Total fees; fees in the base asset are valued at the price of their fill.
@@ -203,7 +201,6 @@ def _charts(
 
 
 def _fill_marks(fills: dict[str, list[Fill]], instrument: Instrument) -> list[Trace]:
-    """Return marks for the fills of all users, by side."""
     marks = []
     for side, kind, colour in ((1, "buy", BUY), (-1, "sell", SELL)):
         chosen = sorted(((fill, name) for name, many in fills.items() for fill in many if fill.side == side), key=_when)
@@ -226,7 +223,6 @@ def _when(filled: tuple[Fill, str]) -> int:
 
 
 def _prints(box: "Box") -> list[Trace]:
-    """Return marks for the newest market trades, by aggressor side."""
     truth = box.truth
     trades = truth.trades(max(truth.first_trade_id, truth.last_trade_id - PRINTS + 1), truth.last_trade_id)
     marks = []
@@ -241,7 +237,6 @@ def _prints(box: "Box") -> list[Trace]:
 
 
 def _fault_marks(box: "Box", changed_us: "Instants", bid: "Floats") -> list[Trace]:
-    """Return marks for the applied faults, each at the best bid of its time."""
     if not box.acted:
         return []
     us = np.array([us for us, _ in box.acted], dtype=np.int64)

@@ -68,7 +68,6 @@ class WebSocket(asyncio.Protocol):
         raise NotImplementedError
 
     def shutdown_frame(self, us: int) -> bytes:
-        """Return the frame of the event that announces the shutdown of the server at time *us*."""
         raise NotImplementedError
 
     def admits(self) -> bool:
@@ -76,7 +75,6 @@ class WebSocket(asyncio.Protocol):
         return True
 
     def write(self, frame: bytes) -> None:
-        """Collect a complete frame for the next `flush`."""
         if self.closing or self._silent:
             return
         if not self._gathered:
@@ -133,7 +131,6 @@ class WebSocket(asyncio.Protocol):
             self._send_control()
 
     def data_received(self, data: bytes) -> None:
-        """Process bytes from the socket."""
         if self.closing:
             return
         self._protocol.receive_data(data)
@@ -145,12 +142,10 @@ class WebSocket(asyncio.Protocol):
         self._server.flush()
 
     def eof_received(self) -> bool:
-        """Handle the end of the client's sending side, after which the transport closes."""
         self.closing = True
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Handle the end of the transport."""
         self.closing = True
         self._gathered.clear()
         if self._cut:
@@ -215,8 +210,6 @@ class StreamConnection(WebSocket):
 
     Attributes:
         id: Sequence number over the server's lifetime, from 1.
-        path: Raw path of the handshake, with the query.
-        micro: Whether timestamps are in µs, not in ms.
         phase_ms: End of its depth batches, in ms after each whole second; applies to later subscriptions.
     """
 
@@ -244,17 +237,14 @@ class StreamConnection(WebSocket):
             self._server.feed.subscribe(self, stream)
 
     def scope(self, faults: "FaultInjector") -> "FaultScope":
-        """Return the part of *faults* that applies to this connection."""
         return faults.scope
 
     @property
     def combined(self) -> bool:
-        """Whether events are wrapped with their stream's name."""
         return self._control.combined
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Names of the subscribed streams, in the order of subscription."""
         return tuple(self._control.streams)
 
     def shutdown_frame(self, us: int) -> bytes:
@@ -262,11 +252,9 @@ class StreamConnection(WebSocket):
         return server_shutdown(us, micro=self.micro).frame(combined=self.combined)
 
     def admits(self) -> bool:
-        """Count an incoming frame, and return whether it is within the limit."""
         return self._received.admit(self._server.seconds())
 
     def take_text(self, text: str) -> None:
-        """Handle a request such as SUBSCRIBE."""
         self._apply_reply(self._control.handle(text))
 
     def is_slow(self, stream: str) -> bool:
@@ -294,7 +282,6 @@ class StreamConnection(WebSocket):
         self._silent = on and silent
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Handle the end of the transport."""
         for stream in self._control.streams.values():
             self._server.feed.unsubscribe(self, stream)
         self._control.streams = {}
@@ -319,10 +306,9 @@ class StreamConnection(WebSocket):
 
 
 class PrivateConnection(StreamConnection):
-    """A connection for the events of a user by listen key; its faults are those of users."""
+    """A connection for the events of a user by listen key; faults of users apply to it."""
 
     def scope(self, faults: "FaultInjector") -> "FaultScope":
-        """Return the faults of users."""
         return faults.users
 
     @property
@@ -334,7 +320,6 @@ class PrivateConnection(StreamConnection):
         """Do nothing: a stream by listen key has no logon."""
 
     def end_streams(self) -> None:
-        """End the streams of users, each with its last event."""
         self._server.feed.end_users(self)
 
     def _replaced(self, faults: "FaultInjector", message: Message) -> list[Message | bytes]:
@@ -348,7 +333,6 @@ class ApiConnection(WebSocket):
 
     Args:
         number: Sequence number over the server's lifetime, from 1, independent of stream connections.
-        micro: Whether timestamps are in µs, not in ms.
         open_session: Function that creates the session, given a function that sends an object.
 
     Attributes:
@@ -375,7 +359,6 @@ class ApiConnection(WebSocket):
         self.session = open_session(self.send)
 
     def begin(self) -> None:
-        """Start the connection; faults apply from now on."""
         if self._server.faults:
             self._server.faults.users.open(self)
 
@@ -395,15 +378,12 @@ class ApiConnection(WebSocket):
         self._silent = on and silent
 
     def shutdown_frame(self, us: int) -> bytes:
-        """Return the frame of the shutdown event."""
         return text_frame(json_bytes({"event": server_shutdown(us, micro=self.micro).event}))
 
     def take_text(self, text: str) -> None:
-        """Handle a request."""
         self.session.handle(text)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Handle the end of the transport."""
         self.session.close()
         if self._server.faults:
             self._server.faults.users.close(self)

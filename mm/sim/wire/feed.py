@@ -1,9 +1,9 @@
 """The market streams: converts rows of the order log to events for the subscribers; no socket and no clock.
 
-Timestamps are those of the rows. The events of a connection depend only on the rows and its phase, not on how the rows
-are split into chunks. Depth events are batches of level changes that end every 100 ms or every second, at a phase of
-the connection. Connections with equal phase share the batch and its bytes. For a slow connection, batches are merged,
-which is possible since quantities are absolute.
+Timestamps come from the rows. The events of a connection depend only on the rows and its phase, not on how the rows are
+split into chunks. Depth events are batches of level changes that end every 100 ms or every second, at a phase of the
+connection. Connections with equal phase share the batch and its bytes. For a slow connection, batches are merged, which
+is possible since quantities are absolute.
 """
 
 import heapq
@@ -32,7 +32,6 @@ class BatchTimer:
     """All depth and partial depth streams of one interval and phase.
 
     Attributes:
-        due_us: End of the current batch, µs.
         depth: Subscribers of depth, each with the batches that it was too slow for.
         partial: Subscribers of partial depth, each with the last update id sent.
     """
@@ -60,7 +59,6 @@ class BatchTimer:
             self.partial[subscriber, stream] = -1
 
     def leave(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Stop sending *stream* to *subscriber*; no effect if the stream is not on this timer."""
         if stream.kind == "depth" and stream.interval_ms * US_PER_MS == self.key[0]:
             self.depth.pop(subscriber, None)
         self.partial.pop((subscriber, stream), None)
@@ -111,18 +109,7 @@ class BatchTimer:
 
 
 class StreamFeed:
-    """All market streams of one symbol; its log begins at *now_us* with an empty book.
-
-    Args:
-        instrument: The instrument.
-        now_us: Start time, µs.
-        texts: Formatter of the market's events; that of Spot by default.
-        dialect: Stream names of the market.
-
-    Attributes:
-        update_id: Id of the last change of the book; 0 before the first.
-        now_us: The exchange's current time, µs.
-    """
+    """All market streams of one symbol; its log begins at *now_us* with an empty book."""
 
     def __init__(
         self,
@@ -163,7 +150,6 @@ class StreamFeed:
         self._live[stream.kind][subscriber] = None
 
     def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Stop sending *stream* to *subscriber*."""
         if stream.symbol != self._symbol:
             return
         if stream.kind not in self._live:
@@ -247,7 +233,6 @@ class StreamFeed:
         return self._texts.book_ticker(self._names["bookTicker"], self._changed_us, self.update_id, *self._best)
 
     def _emit_due(self, us: int) -> None:
-        """Emit every batch that is due at *us* or before."""
         due = self._due
         while due and due[0][0] <= us:
             timer = self._timers[due[0][1]]

@@ -37,17 +37,14 @@ class HttpConnection(asyncio.Protocol):
         self.of_control = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Register the open connection."""
         self._transport = cast(asyncio.Transport, transport)
         self._server.http_connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Handle the end of the transport."""
         self._ended = True
         self._server.http_connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        """Process bytes from the socket."""
         self._received_s = self._server.seconds()
         if not self._ended:
             self._http.receive_data(data)
@@ -66,18 +63,15 @@ class HttpConnection(asyncio.Protocol):
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Resume serving requests."""
         self._full = False
         self._transport.resume_reading()
         self._read()
 
     def sweep(self, now_s: float) -> None:
-        """Close if the client is idle for too long."""
         if not self._ended and now_s - self._received_s >= self._server.limits.idle_s:
             self._end()
 
     def close(self) -> None:
-        """Close immediately."""
         self._ended = True
         self._transport.abort()
 

@@ -17,7 +17,6 @@ class Request:
     """One complete HTTP request.
 
     Attributes:
-        method: HTTP method, upper case.
         path: Path without the query, percent-decoded.
         params: Parameters of the query string and of an urlencoded body, decoded; the query takes precedence.
         headers: Headers with lower-case names; for repeated headers the last value.

@@ -99,15 +99,7 @@ class _Usage:
 
 
 class Weights:
-    """Request weight used by each address in the current minute of the exchange's time.
-
-    Args:
-        limits: Whether requests above the limit are refused.
-        weight: The most weight of an address in a minute.
-
-    Attributes:
-        limit: The most weight of an address in a minute.
-    """
+    """Request weight used by each address in the current minute of the exchange's time."""
 
     def __init__(self, limits: bool, weight: RateLimit = WEIGHT_LIMIT) -> None:
         self.limit = weight
@@ -115,7 +107,6 @@ class Weights:
         self._addresses: dict[str, _Usage] = {}
 
     def used(self, address: str, us: int) -> int:
-        """Return the weight used by an address in the minute of *us*."""
         return self._usage(address, us).weight
 
     def charge(self, address: str, weight: int, us: int) -> None:

@@ -36,25 +36,21 @@ class StreamSource(Protocol):
 
     now_us: int
 
-    def advance(self, us: int) -> None:
-        """Advance the time to *us*, and send what is due."""
+    def advance(self, us: int) -> None: ...
 
     def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
         """Send *subscriber* all further events of *stream*, if it is one of these streams."""
 
-    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Stop sending *stream* to *subscriber*."""
+    def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None: ...
 
     def end_users(self, subscriber: "StreamConnection") -> None:
         """End the streams of users that *subscriber* has, each with its last event."""
 
 
 class WireMarket(Protocol):
-    """One market; a further symbol of a server has the same.
+    """One market; all symbols of a server have the same market.
 
     Attributes:
-        operations: The operations of REST and WebSocket API.
-        weight: The most request weight of an address.
         connect_weight: Weight of a handshake of the WebSocket API.
         prefix: Version that the name of a method of the WebSocket API may have in front.
     """
@@ -68,8 +64,7 @@ class WireMarket(Protocol):
     fees_in_quote: ClassVar[bool]
     connections: ClassVar[WireLimits]
 
-    def accounts(self) -> list[UserAccount]:
-        """Return the users of the first symbol."""
+    def accounts(self) -> list[UserAccount]: ...
 
     def exchange(  # noqa: PLR0913 - the parts of an exchange
         self,
@@ -84,17 +79,15 @@ class WireMarket(Protocol):
     ) -> Exchange:
         """Return the exchange of a symbol, whose reference price is *reference_ticks* before the first trade."""
 
-    def call(self, exchange: Any, parameters: Any, texts: Any, account: int) -> Call:
-        """Return a call of an operation."""
+    def call(self, exchange: Any, parameters: Any, texts: Any, account: int) -> Call: ...
 
     def texts(self, exchange: Any, *, micro: bool) -> Any:
         """Return the formatter of answers and events, with time stamps in µs if *micro*, else in ms."""
 
-    def feed(self, instrument: "Instrument", now_us: int) -> "StreamFeed":
-        """Return the streams of book and trades of a symbol."""
+    def feed(self, instrument: "Instrument", now_us: int) -> "StreamFeed": ...
 
     def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]:
-        """Return the other streams that a symbol adds to the *peers*, those of the symbols before it."""
+        """Return the other streams of a symbol; *peers* are the streams of the symbols before it."""
 
     def session_operations(self, session: "ApiSession") -> list[Operation]:
         """Return the operations of a session of the WebSocket API beside logon, status and logout."""

@@ -24,7 +24,7 @@ _DEEPEST_WEIGHT = 250
 class Call:
     """One call of an operation; *account* is the number of the caller's account, 0 for public operations.
 
-    *texts* is the formatter of the market; that of another one than Spot is a subclass's.
+    *texts* is the formatter of the market; subclasses narrow its type.
     """
 
     exchange: Exchange
@@ -34,16 +34,13 @@ class Call:
 
     @property
     def us(self) -> int:
-        """Return the exchange's time, µs."""
         return self.exchange.now_us
 
     @property
     def owner(self) -> UserAccount:
-        """Return the caller's account."""
         return self.exchange.accounts[self.account]
 
     def __getitem__(self, name: str) -> Any:
-        """Return the value of a parameter, its default if it was not sent; raises ApiError if it is not valid."""
         return self.parameters[name]
 
 
@@ -63,7 +60,7 @@ class Operation:
         own: Declarations of parameters that differ from those of other operations.
         root: Path of REST in front of all of its version.
         keyed: Whether a key without a signature is required.
-        of_orders: Whether one that changes something changes orders.
+        of_orders: Whether the operation, if it changes something, changes orders.
     """
 
     rest: str
@@ -80,7 +77,6 @@ class Operation:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Return the names of the parameters."""
         return tuple(self.names.replace("!", "").split())
 
     @property
@@ -91,11 +87,10 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """Return its name in the WebSocket API; of one of REST alone, verb and path."""
+        """Return the name in the WebSocket API; verb and path if only REST has the operation."""
         return self.method or self.rest
 
     def act(self, call: Call) -> Any:
-        """Execute a call, and return the content of the response; raises ApiError if the exchange refuses it."""
         for name in self.names[: self.names.rfind("!") + 1].split():
             if name.endswith("!"):
                 call.parameters.must(name[:-1])
@@ -105,12 +100,10 @@ class Operation:
 
     @property
     def changes_orders(self) -> bool:
-        """Whether the operation places, cancels or changes orders."""
         changes = self.signed and self.rest.startswith(("POST", "PUT", "DELETE"))
         return changes and self.of_orders and self.rest != "POST order/test"
 
     def weighs(self, given: Mapping[str, str]) -> int:
-        """Return the weight of a request with these parameters."""
         return self.weight if isinstance(self.weight, int) else self.weight(given)
 
 

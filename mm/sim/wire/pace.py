@@ -29,7 +29,6 @@ class WireClock:
         self._regained_s = self._from_s
 
     def now_us(self) -> int:
-        """Return the exchange's time, µs."""
         return self._from_us + int((self._seconds() - self._from_s) * self.speed * US_PER_S)
 
     def set(self, us: int) -> None:

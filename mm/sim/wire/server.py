@@ -34,7 +34,7 @@ class Routes:
     """Handlers of HTTP requests, of WebSocket API sessions, and of requests below ``/sim/``.
 
     A session is created from its send function and the handshake. Control calls are accepted only from loopback; None
-    disables them. The addresses of WebSockets are those of *streams*.
+    disables them. *streams* has the addresses of WebSockets.
     """
 
     rest: Answer
@@ -47,8 +47,6 @@ class Server:
     """Serves one exchange.
 
     Attributes:
-        seconds: A monotonic wall clock, in s.
-        faults: Fault injector; None if no faults are set.
         unsent: WebSocket connections with collected frames.
         sockets: Open WebSocket connections, in the order of their handshakes.
         opened: Number of stream connections opened so far.
@@ -92,7 +90,6 @@ class Server:
         return int(self._listener.sockets[0].getsockname()[1])
 
     def inject(self, faults: FaultInjector) -> None:
-        """Apply *faults* from now on, to open connections as well."""
         for connection in list(self.sockets):
             if isinstance(connection, StreamConnection):
                 connection.scope(faults).open(connection)
@@ -127,18 +124,15 @@ class Server:
 
     @property
     def streams(self) -> list[StreamConnection]:
-        """The open connections of market streams, in the order of their handshakes."""
         streams = (socket for socket in self.sockets if isinstance(socket, StreamConnection))
         return [socket for socket in streams if not isinstance(socket, PrivateConnection)]
 
     def announce_shutdown(self) -> None:
-        """Send the event that announces the shutdown to every connection."""
         for socket in list(self.sockets):
             socket.write(socket.shutdown_frame(self.feed.now_us))
         self.flush()
 
     def flush(self) -> None:
-        """Send the collected frames of all connections."""
         unsent, self.unsent = self.unsent, []
         for socket in unsent:
             socket.flush()
@@ -151,7 +145,6 @@ class Server:
         self.flush()
 
     def answer(self, request: Request) -> Response:
-        """Return the response to *request*."""
         if self._routes.control and request.path.startswith(CONTROL_PATH):
             response = self._routes.control(request) if _is_local(request) else refusal(403, -1002, "Local only.")
         elif self.faults is None:
@@ -199,7 +192,6 @@ class Server:
         return connection
 
     def sweep(self) -> None:
-        """Send due pings, and close connections that are too old or do not respond."""
         now_s = self.seconds()
         for socket in list(self.sockets):
             socket.sweep(now_s)

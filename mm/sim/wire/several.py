@@ -19,39 +19,28 @@ class Feeds(list[StreamSource]):
 
     @property
     def now_us(self) -> int:
-        """The exchange's current time, µs."""
         return self[0].now_us
 
     def advance(self, us: int) -> None:
-        """Advance the time to *us*; later rows must not be before it."""
         for feed in self:
             feed.advance(us)
 
     def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Send *subscriber* all further events of *stream*; streams of other symbols have none."""
         for feed in self:
             feed.subscribe(subscriber, stream)
 
     def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Stop sending *stream* to *subscriber*."""
         for feed in self:
             feed.unsubscribe(subscriber, stream)
 
     def end_users(self, subscriber: "StreamConnection") -> None:
-        """End the streams of users that *subscriber* has, each with its last event."""
         for feed in self:
             feed.end_users(subscriber)
 
 
 class SymbolSessions:
-    """The session of one client at several symbols: a request goes to that of its symbol.
-
-    One without a symbol (logon, subscriptions, the account) goes to all, and the first answers.
-
-    Args:
-        opens: Opens a session at each symbol.
-        send: Sends a response or an event as JSON.
-        request: The handshake.
+    """The session of one client at several symbols: each request goes to the session of its symbol. A request without a
+    symbol (logon, subscriptions, the account) goes to all, and the first answers.
     """
 
     def __init__(
@@ -64,7 +53,6 @@ class SymbolSessions:
         self._sessions = {symbol: open_session(self._take, request) for symbol, open_session in opens.items()}
 
     def handle(self, text: str) -> None:
-        """Handle one request: send its response, and then the events that it caused."""
         named = self._sessions.get(_symbol_of(text))
         for at, session in enumerate(self._sessions.values()):
             if named in (None, session):
@@ -73,17 +61,14 @@ class SymbolSessions:
         self._answers = True
 
     def log_off(self) -> None:
-        """End the session's authentication, as in a logout."""
         for session in self._sessions.values():
             session.log_off()
 
     def end_streams(self) -> None:
-        """End the user data streams, each with a termination event."""
         for session in self._sessions.values():
             session.end_streams()
 
     def close(self) -> None:
-        """Stop sending, since the connection is closed."""
         for session in self._sessions.values():
             session.close()
 
@@ -93,7 +78,7 @@ class SymbolSessions:
 
 
 def _symbol_of(text: str) -> str:
-    """Return the symbol in the parameters of a request; empty for none, or what is no request."""
+    """Return the symbol in the parameters of a request; empty if there is none or the text is not a request."""
     try:
         symbol: Any = json.loads(text)["params"]["symbol"]
     except (ValueError, KeyError, TypeError, RecursionError):

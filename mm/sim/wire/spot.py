@@ -46,7 +46,6 @@ class SpotMarket:
     connections: ClassVar[WireLimits] = WireLimits()
 
     def accounts(self) -> list[UserAccount]:
-        """Return two users with both assets."""
         return two_users()
 
     def exchange(  # noqa: PLR0913 - the parts of an exchange
@@ -60,29 +59,23 @@ class SpotMarket:
         *,
         limits: bool,
     ) -> Exchange:
-        """Return the exchange of a symbol."""
         rules = SymbolRules(instrument=instrument, reference_ticks=reference_ticks)
         return Exchange(rules, core, flow, accounts, start_us, limits=limits)
 
     def call(self, exchange: Any, parameters: Any, texts: Any, account: int) -> Call:
-        """Return a call of an operation."""
         return Call(exchange, parameters, texts, account)
 
     def texts(self, exchange: Any, *, micro: bool) -> SymbolTexts:
-        """Return the formatter of answers and events."""
         return SymbolTexts(exchange.rules, micro)
 
     def feed(self, instrument: Instrument, now_us: int) -> StreamFeed:
-        """Return the streams of a symbol."""
         return StreamFeed(instrument, now_us)
 
     def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]:
-        """Return the klines and tickers of a symbol."""
         texts = {micro: self.texts(exchange, micro=micro) for micro in (False, True)}
         return [add_summaries(exchange, texts, peers, _ARRAYS_MS, full=True)]
 
     def session_operations(self, session: "ApiSession") -> list[Operation]:
-        """Return the operations on a session's user data streams."""
         signed = partial(Operation, "", weight=_SESSION_WEIGHT, signed=True)
         public = partial(Operation, "", weight=_SESSION_WEIGHT)
         subscriptions = session.subscriptions
@@ -108,7 +101,6 @@ class SpotMarket:
         return Response(410, {"Content-Type": "text/html"}, _GONE) if request.path == _RETIRED else None
 
     def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:
-        """Return the control calls: state and fee rates of a symbol."""
         return {
             ("POST", "/sim/status"): partial(set_status, exchange),
             ("POST", "/sim/fees"): partial(set_fees, exchange),

@@ -47,7 +47,6 @@ class Message:
 
     @property
     def event(self) -> dict[str, Any]:
-        """The event as a new object."""
         return dict(json.loads(self.raw))
 
     def changed(self, event: Mapping[str, Any]) -> "Message":
@@ -79,12 +78,7 @@ class Batch(NamedTuple):
 
 
 class Texts:
-    """Formats the events of one instrument.
-
-    Attributes:
-        price: Function that converts ticks to decimal text.
-        qty: Function that converts lots to decimal text.
-    """
+    """Formats the events of one instrument."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.price = lru_cache(_TEXTS)(instrument.price)
@@ -92,7 +86,6 @@ class Texts:
         self.symbol = json.dumps(instrument.symbol, ensure_ascii=False)
 
     def trade(self, name: str, row: Row, *, micro: bool) -> Message:
-        """Return the event of a TRADE row on the stream *name*; time stamps are in µs with *micro*, else in ms."""
         us, _, _, _, _, side, ticks, lots, trade_id, _ = row
         stamp = stamped(us, micro=micro)
         text = (
@@ -102,7 +95,6 @@ class Texts:
         return Message(name, "trade", trade_id, trade_id, text.encode())
 
     def agg_trade(self, name: str, trade: AggregateTrade, *, micro: bool) -> Message:
-        """Return the event of an aggregate trade on the stream *name*."""
         stamp = stamped(trade.us, micro=micro)
         text = (
             f'{{"e":"aggTrade","E":{stamp},"s":{self.symbol},"a":{trade.id},"p":"{self.price(trade.ticks)}",'
@@ -125,7 +117,6 @@ class Texts:
         return Message(name, "bookTicker", update_id, update_id, text.encode())
 
     def depth(self, name: str, batch: Batch, us: int, *, micro: bool) -> Message:
-        """Return the event of *batch* at time *us*, each side best first."""
         bids = ",".join([batch.bids[ticks] for ticks in sorted(batch.bids, reverse=True)])
         asks = ",".join([batch.asks[ticks] for ticks in sorted(batch.asks)])
         text = (

@@ -66,10 +66,7 @@ class Opening:
     Attributes:
         target: Raw path and query.
         streams: Initial streams, in order, without duplicates; unknown names are ignored, as the exchange does.
-        combined: Whether events are wrapped with their stream's name.
-        micro: Whether time stamps are in µs, not in ms.
         route: First part of the path, which selects the streams of a connection; empty if it selects none.
-        private: Whether it is opened for the events of a user.
     """
 
     target: str
@@ -86,12 +83,11 @@ class StreamDialect:
 
     Attributes:
         served: Names of the simulated streams: ``symbol``, and ``kind``, or of depth ``levels`` and ``speed``.
-        silent: Names of further streams of the exchange.
         speeds: Suffix of a depth stream by the time between two events, ms; the empty one is the default.
         users: Names of the streams of a user; None if there are none.
         routes: First parts of the path, each with the kinds that it has.
-        api_path: Path of the WebSocket API.
-        summaries: Patterns of streams with a pace of their own: kind (empty: that of the match) and pace, ms.
+        summaries: Patterns of streams with a pace of their own: kind (empty: the name that the pattern matched) and
+            pace, ms.
     """
 
     served: re.Pattern[str]
@@ -170,7 +166,7 @@ def read_stream(name: str) -> StreamName | None:
 
 
 def read_opening(path: str, query: str) -> Opening | None:
-    """Return the parsed address of a connection to Spot; arguments and errors are those of `StreamDialect.open`."""
+    """Return the parsed address of a connection to Spot; arguments and errors as in `StreamDialect.open`."""
     return SPOT_STREAMS.open(path, query)
 
 
@@ -204,12 +200,7 @@ class Reply:
 
 
 class StreamControl:
-    """Subscriptions and properties of one connection, with at most *most* streams of a *route* of a market.
-
-    Attributes:
-        combined: Whether events are wrapped with their stream's name.
-        streams: Streams by name, in the order of subscription.
-    """
+    """Subscriptions and properties of one connection, with at most *most* streams of a *route* of a market."""
 
     def __init__(self, *, combined: bool, most: int, dialect: StreamDialect = SPOT_STREAMS, route: str = "") -> None:
         self.combined = combined
@@ -225,7 +216,6 @@ class StreamControl:
         return None
 
     def handle(self, text: str) -> Reply:
-        """Execute the client's message *text*, and return the result."""
         request_id: Any = None
         try:
             message = _read(text)
@@ -266,7 +256,6 @@ class StreamControl:
         return list({stream.name: stream for stream in streams}.values())
 
     def _property(self, method: str, params: list[Any]) -> bool | None:
-        """Return the value for GET_PROPERTY, or set it for SET_PROPERTY."""
         if not params or not isinstance(params[0], str):
             raise RefusedMessage(_INVALID_REQUEST, "Invalid request: property name must be a string")
         if params[0] != "combined":

@@ -70,16 +70,13 @@ class Arrays:
         self._parts: dict[tuple[str, int], list[Make | None]] = {}
 
     def join(self, subscriber: "StreamConnection", name: str) -> None:
-        """Send *subscriber* the arrays of a stream."""
         self._live.setdefault(name, {})[subscriber] = None
 
     def leave(self, subscriber: "StreamConnection", name: str) -> None:
-        """Stop sending the arrays of a stream."""
         self._live.get(name, {}).pop(subscriber, None)
 
     @property
     def names(self) -> list[str]:
-        """Return the streams that somebody receives."""
         return [name for name, live in self._live.items() if live]
 
     def add(self, name: str, us: int, make: Make | None) -> None:
@@ -99,9 +96,6 @@ class Summaries:
     """The streams of one symbol that sum up.
 
     Args:
-        exchange: The symbol.
-        texts: Formatters of its values, with time stamps in ms and in µs.
-        arrays: What is sent of all symbols of the server.
         array_pace_ms: Time between two arrays.
         full: Whether a day's ticker has best prices and the price before, as on Spot.
     """
@@ -123,7 +117,6 @@ class Summaries:
         exchange.before_trades(self._send_due)
 
     def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Send *subscriber* all further events of *stream*."""
         if stream.kind not in SUMMARIES:
             return
         if not stream.symbol and stream.kind != "allBook":
@@ -137,15 +130,12 @@ class Summaries:
             self._live.setdefault(stream, {})[subscriber] = None
 
     def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Stop sending *stream* to *subscriber*."""
         self.arrays.leave(subscriber, stream.name)
         self._live.get(stream, {}).pop(subscriber, None)
 
-    def end_users(self, subscriber: "StreamConnection") -> None:
-        """Do nothing: these are not streams of users."""
+    def end_users(self, subscriber: "StreamConnection") -> None: ...
 
     def advance(self, us: int) -> None:
-        """Advance the time to *us*, and send what is due."""
         self._send_due(us)
         self.now_us = max(self.now_us, us)
 

@@ -38,13 +38,7 @@ class _Subscription:
 
 
 class Subscriptions:
-    """Wraps events in the exchange's format and sends them; during a request they are held until its response.
-
-    Args:
-        exchange: Source of the events.
-        texts: Formatter of the events.
-        send: Function that sends an event.
-    """
+    """Wraps events in the exchange's format and sends them; during a request they are held until its response."""
 
     def __init__(self, exchange: Exchange, texts: Any, send: Send) -> None:
         self._exchange = exchange
@@ -56,14 +50,12 @@ class Subscriptions:
 
     @property
     def ids(self) -> list[int]:
-        """Return the ids of the active subscriptions."""
         return list(self._active)
 
     def add(self, account: int, *, of_session: bool) -> Json:
         """Subscribe to the events of an account, and return the response with the subscription id.
 
         Args:
-            account: Account number.
             of_session: Whether the subscription ends with the session's authentication.
 
         Raises:
@@ -89,16 +81,13 @@ class Subscriptions:
             self._end(ended)
 
     def end_of_session(self) -> None:
-        """End the subscriptions that belong to the session's authentication."""
         for number in [number for number, subscription in self._active.items() if subscription.of_session]:
             self._end(number)
 
     def hold(self) -> None:
-        """Hold events until `release`."""
         self._waiting = []
 
     def release(self) -> None:
-        """Send the held events; further events are sent at once."""
         waiting, self._waiting = self._waiting or [], None
         for event in waiting:
             self._send(event)
@@ -128,13 +117,7 @@ class ApiSession:
     ``timeUnit`` and ``returnRateLimits`` in its address apply to the whole session.
 
     Args:
-        api: The exchange.
-        send: Function that sends a response or an event as JSON.
         request: The handshake, with a valid ``timeUnit``.
-
-    Attributes:
-        key: The key of the session's logon; None without one.
-        subscriptions: Its user data streams.
     """
 
     def __init__(self, api: Api, send: Send, request: Request) -> None:
@@ -198,17 +181,14 @@ class ApiSession:
             self.log_off()
 
     def log_off(self) -> None:
-        """End the session's authentication, as in a logout."""
         self.subscriptions.end_of_session()
         self.key = self._logged_on_us = None
 
     def end_streams(self) -> None:
-        """End the user data streams, each with a termination event."""
         for number in self.subscriptions.ids:
             self.subscriptions.end(number)
 
     def close(self) -> None:
-        """Stop sending, since the connection is closed."""
         self.subscriptions.close()
 
     def _answer(self, answer: Json, delay_us: int) -> None:
@@ -230,7 +210,7 @@ class ApiSession:
         return operation
 
     def _authenticate(self, operation: Operation, parameters: RequestParameters) -> ApiKey:
-        """Return the key of a signed request: the key of its signature, else that of the logged-on session."""
+        """Return the key of a signed request: the key that made its signature, else the key of the session's logon."""
         clocks = self._api.shown()
         if not parameters["apiKey"]:
             if self.key is None or operation.method in (_LOGON, SUBSCRIBE_SIGNED):
@@ -257,7 +237,6 @@ class ApiSession:
         return error.content() | {"data": data}
 
     def _own_operations(self) -> list[Operation]:
-        """Return the operations on the session."""
         return [
             Operation("", _LOGON, self._status, weight=_SESSION_WEIGHT, signed=True),
             Operation("", "session.status", self._status, weight=_SESSION_WEIGHT),

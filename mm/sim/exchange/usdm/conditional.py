@@ -62,7 +62,6 @@ class Conditional:
 
     @property
     def side(self) -> int:
-        """Return +1 if it buys."""
         return self.order.side
 
     def reached(self, price_e8: int) -> bool:
@@ -97,11 +96,9 @@ class Conditionals:
 
     @property
     def hears_trades(self) -> bool:
-        """Return whether an order waits for the price of a trade."""
         return any(one.working == CONTRACT_PRICE for one in self._waiting.values())
 
     def open(self, number: int) -> list[Conditional]:
-        """Return the orders of an account that wait, oldest first."""
         return [one for one in self._waiting.values() if one.account == number]
 
     def find(self, number: int, algo_id: int | None, client_id: str) -> Conditional | None:
@@ -113,7 +110,6 @@ class Conditionals:
         return named[-1] if client_id and named else None
 
     def place(self, us: int, number: int, new: Conditional) -> Conditional:
-        """Let an order wait; raises ApiError if the exchange refuses it."""
         exchange, terms = self.exchange, self.exchange.terms
         exchange.rules.check_open()
         waiting = self.open(number)
@@ -140,7 +136,6 @@ class Conditionals:
         return new
 
     def cancel(self, order: Conditional | None) -> Conditional:
-        """End an order that waits; raises ApiError if it does not."""
         if order is None or self._waiting.pop(order.algo_id, None) is None:
             raise cancel_rejected()
         self._change(order, CANCELED)
@@ -165,7 +160,7 @@ class Conditionals:
             self._send(self._due.pop(0))
 
     def ended(self, order_id: int) -> None:
-        """Finish the conditional order whose order is over."""
+        """Finish the conditional order that sent *order_id*."""
         if order := self._sent.pop(order_id, None):
             self._change(order, FINISHED)
 
@@ -199,7 +194,7 @@ class Conditionals:
         return exchange.send(order.account, new)
 
     def _price_e8(self, working: str) -> int:
-        """Return the latest price of a kind; without a trade the mark price."""
+        """Return the latest price of a kind: the last trade's or, without a trade, the mark price."""
         last = self.exchange.tape.last
         if working == MARK_PRICE or last is None:
             return self.exchange.mark.e8

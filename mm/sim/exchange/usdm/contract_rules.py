@@ -47,32 +47,26 @@ class ContractRules(SymbolRules):
     fields: ClassVar[Mapping[str, str]] = {**SymbolRules.fields, "bracket": "most_position_e8"}
 
     def check_open(self) -> None:
-        """Raise ApiError if orders are not accepted in the state of the contract."""
         if self.status != TRADING:
             raise ApiError(-4141, "Symbol is closed.")
 
     def most_at_e8(self, leverage: int) -> int:
-        """Return the largest notional of a position at a leverage."""
         by_leverage_e8 = most_notional_e8(leverage)
         return min(by_leverage_e8, self.most_position_e8) if self.most_position_e8 else by_leverage_e8
 
     def brackets(self) -> list[Bracket]:
-        """Return the leverage brackets up to the largest position."""
         most_e8 = self.most_position_e8 or BRACKETS[-1].cap_e8
         return [replace(one, cap_e8=min(one.cap_e8, most_e8)) for one in BRACKETS if one.floor_e8 < most_e8]
 
     @property
     def price_places(self) -> int:
-        """Return the number of decimal places of a price."""
         return _places(self.step_ticks * self.instrument.tick_e8)
 
     @property
     def lot_places(self) -> int:
-        """Return the number of decimal places of a quantity."""
         return _places(self.step_lots * self.instrument.lot_e8)
 
     def ticks(self, price_e8: int) -> int:
-        """Return a price in ticks; raises ApiError if it fails PRICE_FILTER."""
         _check_places(price_e8, self.price_places)
         ticks, rest = divmod(price_e8, self.instrument.tick_e8)
         if not price_e8:
@@ -86,7 +80,6 @@ class ContractRules(SymbolRules):
         return ticks
 
     def lots(self, qty_e8: int, *, market: bool = False) -> int:
-        """Return a quantity in lots; raises ApiError if it fails LOT_SIZE or MARKET_LOT_SIZE."""
         _check_places(qty_e8, self.lot_places)
         lots, rest = divmod(qty_e8, self.instrument.lot_e8)
         if not qty_e8:
@@ -115,7 +108,6 @@ class ContractRules(SymbolRules):
             raise ApiError(-4164, f"Order's notional must be no smaller than {least} (unless you choose reduce only).")
 
     def check_price(self, ticks: int, average: Average) -> None:
-        """Raise ApiError if *ticks* is too far from the mark price."""
         mark, unit = average
         if ticks * unit * E8 > mark * self.multiplier_up_e8:
             raise ApiError(-4016, f"Limit price can't be higher than {self._bound(average, self.multiplier_up_e8)}.")
@@ -127,7 +119,6 @@ class ContractRules(SymbolRules):
         return short_text(mark * self.instrument.tick_e8 * multiplier_e8 // (unit * E8))
 
     def filters(self) -> list[dict[str, Any]]:
-        """Return the filters in the format of exchangeInfo."""
         price, lot, market = SymbolRules.filters(self)[:3]
         return [
             price,
@@ -145,7 +136,6 @@ class ContractRules(SymbolRules):
         ]
 
     def entry(self) -> dict[str, Any]:
-        """Return the contract's entry in exchangeInfo."""
         grid = self.instrument
         return {
             "symbol": grid.symbol,

@@ -85,9 +85,6 @@ class UsdmExchange(Exchange):
         mark: Its mark price: the middle of the book at the last whole second.
         marks: Bars of its mark prices, each second's, in 1e-8.
         interest: The open interest every five minutes of the latest days.
-        payments: The latest funding payments, oldest first.
-        forced: The latest liquidations, oldest first.
-        conditionals: Orders that wait for a price.
     """
 
     settles = UsdmSettlement
@@ -125,7 +122,6 @@ class UsdmExchange(Exchange):
     # users
 
     def add_account(self, account: UserAccount) -> None:
-        """Add a user without orders and without a position."""
         super().add_account(account)
         assert isinstance(account, FuturesAccount)
         grid, number = self.rules.instrument, account.number
@@ -140,19 +136,15 @@ class UsdmExchange(Exchange):
         account.updated(max(account.updated_us, self.now_us))
 
     def _most_at_e8(self, leverage: int) -> int:
-        """Return the largest notional at a leverage, by the rules of the moment."""
         return self.rules.most_at_e8(leverage)
 
     def account(self, number: int) -> FuturesAccount:
-        """Return a user."""
         return cast(FuturesAccount, self.accounts[number])
 
     def hear_marks(self, listener: Callable[[MarkTold], None]) -> None:
-        """Pass every further mark price to *listener*."""
         self._mark_listeners.append(listener)
 
     def hear_forced(self, listener: Callable[[Forced], None]) -> None:
-        """Pass every further liquidation to *listener*."""
         self._forced_listeners.append(listener)
 
     # time
@@ -171,7 +163,6 @@ class UsdmExchange(Exchange):
         self.conditionals.run()
 
     def _expire(self, us: int) -> None:
-        """End the orders that are good till now."""
         while self._good_till and self._good_till[0][0] <= us:
             _, number, order_id = heapq.heappop(self._good_till)
             order, _ = self.users.find(number, order_id, "")
@@ -192,16 +183,14 @@ class UsdmExchange(Exchange):
 
     @property
     def open_interest_e8(self) -> int:
-        """Return the sum of all long positions, those of the market among them, in 1e-8 of the base asset."""
+        """Return the sum of all long positions, the market's included, in 1e-8 of the base asset."""
         held_e8 = [self.account(number).contract.amount_e8 for number in self.accounts]
         return sum(max(0, amount_e8) for amount_e8 in (*held_e8, self.settlement.market.base.free))
 
     def next_payment_us(self, us: int) -> int:
-        """Return the time of the first payment after *us*, µs."""
         return us - us % self.terms.interval_us + self.terms.interval_us
 
     def told(self, us: int) -> MarkTold:
-        """Return the mark price as it is told at *us*."""
         return MarkTold(us, self.mark.e8, self.terms.rate_e8, self.next_payment_us(us))
 
     def set_mark(self, price_e8: int | None) -> None:
@@ -251,7 +240,6 @@ class UsdmExchange(Exchange):
         return self.mark.e8, self.rules.instrument.tick_e8
 
     def check(self, number: int, new: NewOrder) -> None:
-        """Raise ApiError if an order fails a filter of the contract, or its account has too little margin for it."""
         self.rules.check_open()
         self.rules.check(new, self.average())
         if len(self.users.open(number)) >= self.rules.most_orders:
@@ -260,7 +248,6 @@ class UsdmExchange(Exchange):
         self._check_margin(number, new)
 
     def place(self, us: int, number: int, new: NewOrder) -> UserOrder:
-        """Place an order of an account; raises ApiError if the exchange refuses it."""
         self.advance(us)
         new = self._reducing(number, self._matched(new))
         self.check(number, new)
@@ -294,7 +281,6 @@ class UsdmExchange(Exchange):
         return replace(new, ticks=levels[-1][0])
 
     def place_conditional(self, us: int, number: int, new: Conditional) -> Conditional:
-        """Let an order wait for a price; raises ApiError if the exchange refuses it."""
         self.advance(us)
         if exceeded := self._exceeded(number):
             raise exceeded
@@ -306,7 +292,8 @@ class UsdmExchange(Exchange):
         It is cancelled if *lots* are no more than it has filled, or if it may only rest and would not.
 
         Raises:
-            ApiError: If the exchange refuses; the order stays as it is, or of one that would not rest is cancelled.
+            ApiError: If the exchange refuses; the order stays as it is, but one that would have taken instead of
+                resting is cancelled.
         """
         self.advance(us)
         order, ids_match = self.users.find(number, request.order_id, request.client_id)
@@ -352,7 +339,7 @@ class UsdmExchange(Exchange):
         return order
 
     def _reducing(self, number: int, new: NewOrder) -> NewOrder:
-        """Return an order that may only reduce, with no more lots than there are to reduce if it takes."""
+        """Return an order that may only reduce; if it takes, its lots are limited to the position."""
         if not new.reduce_only:
             return new
         held = -new.side * self.account(number).contract.lots
@@ -439,7 +426,6 @@ class UsdmExchange(Exchange):
                 self.cancel_all(us, number)
 
     def set_leverage(self, us: int, number: int, leverage: int) -> None:
-        """Set the leverage of an account; raises ApiError if the margin does not suffice for it."""
         self.advance(us)
         contract, wallet = self.account(number).contract, self.account(number).wallet
         if not 1 <= leverage <= MOST_LEVERAGE:
@@ -544,7 +530,6 @@ class UsdmExchange(Exchange):
     # liquidations
 
     def force(self, forced: Forced) -> None:
-        """Note a liquidation and tell of it."""
         self.forced.append(forced)
         del self.forced[:-_PAID_KEPT]
         for listener in self._forced_listeners:
@@ -559,17 +544,14 @@ class UsdmExchange(Exchange):
         self._drain()
 
     def end(self, order: UserOrder) -> None:
-        """Cancel an order by the exchange."""
         self._end(order, self.users.new_name())
 
     def rank(self, number: int) -> Fraction:
-        """Return the place of a position in the queue of auto-deleveraging; the highest is the first."""
+        """Return the rank of a position in the queue of auto-deleveraging; the highest is closed first."""
         return self._liquidator.rank(number)
 
     def publish(self, number: int, event: Any) -> None:
-        """Tell an account of an event."""
         self._publish(number, event)
 
     def wallet(self, number: int) -> Wallet:
-        """Return the wallet of an account."""
         return self.account(number).wallet

@@ -1,9 +1,9 @@
 """Margin calls, liquidations, the insurance fund and auto-deleveraging of a contract.
 
 A position whose margin is used up is closed at the price at which it would have nothing left: by an order on the book,
-and for what the book does not take by the insurance fund, which passes it to the simulated market at the mark price.
-If the fund cannot pay what that loses, users with the opposite position close theirs at the same price, the most
-profitable first; what nobody has goes to the market.
+and for what the book does not take by the insurance fund, which passes it to the simulated market at the mark price. If
+the fund cannot pay the loss, users with the opposite position close theirs at the same price, the most profitable
+first; the rest goes to the market.
 """
 
 from dataclasses import dataclass, field
@@ -43,7 +43,6 @@ class Fund:
     rows: list[FundRow] = field(default_factory=list)
 
     def book(self, us: int, symbol: str, amount_e8: int, why: str) -> None:
-        """Change the balance, if by anything, and note it."""
         if amount_e8:
             self.balance_e8 += amount_e8
             self.rows.append(FundRow(us, symbol, amount_e8, why))
@@ -59,12 +58,7 @@ class Forced(NamedTuple):
 
 
 class Liquidator:
-    """Watches the margins of a contract's positions.
-
-    Args:
-        exchange: The contract.
-        core: Its matching engine.
-    """
+    """Watches the margins of a contract's positions."""
 
     def __init__(self, exchange: "UsdmExchange", core: "Matching") -> None:
         self._exchange = exchange
@@ -110,7 +104,7 @@ class Liquidator:
         return self._exchange.place_forced(number, new)
 
     def _aside(self, us: int, number: int, side: int, ticks: int, lots: int, name: str) -> UserOrder:
-        """Report an order that never comes to the book, for `_fill`; without a *name* it is one of a liquidation."""
+        """Report an order that never comes to the book, for `_fill`; without a *name* it belongs to a liquidation."""
         order_id = self._core.order_aside()
         name = name or f"{AUTO_CLOSE}{order_id}"
         new = NewOrder(side=side, type="LIMIT", time_in_force="IOC", ticks=ticks, lots=lots, client_id=name)
@@ -183,7 +177,7 @@ class Liquidator:
         return sorted(opposite, key=lambda account: (-self.rank(account), account))
 
     def rank(self, number: int) -> Fraction:
-        """Return the place of a position in the queue of auto-deleveraging: return times effective leverage."""
+        """Return the rank of a position in the queue of auto-deleveraging: return times effective leverage."""
         contract, wallet = self._exchange.account(number).contract, self._exchange.wallet(number)
         if not contract.cost_e8:
             return Fraction(0)

@@ -33,25 +33,21 @@ class UsdmSettlement(Settlement):
         self._changed: dict[int, int] = {}
 
     def account(self, number: int) -> FuturesAccount:
-        """Return a user."""
         account = self._accounts[number]
         assert isinstance(account, FuturesAccount)
         return account
 
     def report(self, us: int, order: UserOrder, kind: str, **more: Any) -> int:
-        """Report an event of an order to its owner, with the notional of the open orders."""
         notional_e8 = self.account(order.account).contract.open_e8()
         return super().report(us, order, kind, **more, notional_e8=notional_e8)
 
     def report_positions(self) -> None:
-        """Report wallet and position of every account that has traded since the last call."""
         self._touched.clear()
         changed, self._changed = self._changed, {}
         for number, us in changed.items():
             self.publish_change(us, number, "ORDER")
 
     def publish_change(self, us: int, number: int, reason: str, change_e8: int = 0, *, position: bool = True) -> None:
-        """Report wallet, and *position*, of an account after a change."""
         account = self.account(number)
         account.updated(us)
         wallet, positions = account.wallet, (account.contract.state(),) if position else ()
@@ -95,6 +91,5 @@ class UsdmSettlement(Settlement):
         return 0
 
     def _move(self, account: UserAccount, side: int, ticks: int, lots: int) -> None:
-        """Move position and cash of the market's side of a trade."""
         account.base.free += side * lots * self._rules.instrument.lot_e8
         account.quote.free -= side * ticks * lots * self._rules.tl_e8

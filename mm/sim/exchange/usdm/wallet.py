@@ -12,7 +12,7 @@ ORDER_LIMITS = (RateLimit("ORDERS", "SECOND", 10, 300), RateLimit("ORDERS", "MIN
 
 @dataclass(slots=True)
 class FuturesAccount(UserAccount):
-    """One user of USD-M; *wallet* is for all contracts, *contract* the position in that of the exchange."""
+    """One user of USD-M; *wallet* is for all contracts, *contract* is the position in the exchange's own contract."""
 
     wallet: Wallet = field(default_factory=lambda: Wallet(0))
     contract: Contract = field(init=False)
@@ -24,7 +24,6 @@ class FuturesAccount(UserAccount):
         return account
 
     def check(self) -> None:
-        """Raise AssertionError if a position and its cost do not fit."""
         assert self.contract.lots or not (self.contract.cost_e8 or self.contract.wallet_e8), self
 
 

@@ -158,15 +158,12 @@ class ClockOffsets:
         return value + offset_ms * US_PER_MS // unit_us
 
     def message(self, message: Message) -> Message:
-        """Return *message* with the timestamps that the clock gave."""
         return message.changed(self.shifted(message.event))
 
     def answer(self, response: Response) -> Response:
-        """Return *response* with the timestamps in its JSON that the clock gave."""
         return _edited(response, self.shifted, also_errors=True)
 
     def shifted(self, content: Any) -> Any:
-        """Return decoded JSON with the timestamps that the clock gave."""
         if isinstance(content, list):
             return [self.shifted(part) for part in content]
         if not isinstance(content, dict):
@@ -212,7 +209,6 @@ def _snapshot(answer: Any, **own: FaultParameter) -> FaultKind:
 
 
 def _exchange_info(answer: Any, parameters: dict[str, FaultParameter], **more: Any) -> FaultKind:
-    """Return a fault kind for responses of exchangeInfo."""
     return FaultKind.of_function(
         answer,
         parameters=parameters,

@@ -39,8 +39,6 @@ class SentLog:
     """Log of the frames that were sent to one connection: counts of all frames, and the newest frames.
 
     Attributes:
-        counts: Number of frames by kind.
-        frames: The newest `_FRAMES` frames, oldest first.
         lost: Number of messages suppressed by faults, by name of the fault.
         depth_ids: U and u of the first depth message, then of the newest; zeros before the first.
     """
@@ -52,7 +50,6 @@ class SentLog:
         self.depth_ids = (0, 0, 0, 0)
 
     def note(self, out: Message | bytes, faults: Sequence[str]) -> None:
-        """Add a sent message or frame."""
         kind, ids = (out.kind, (out.first_id, out.last_id)) if isinstance(out, Message) else ("", (0, 0))
         self.counts[kind] += 1
         self.frames.append(SentFrame(kind, *ids, tuple(faults)))
@@ -60,7 +57,6 @@ class SentLog:
             self.depth_ids = (*(self.depth_ids[:2] if self.depth_ids[1] else ids), *ids)
 
     def content(self) -> dict[str, Any]:
-        """Return the log as JSON values."""
         frames = [frame._asdict() for frame in self.frames]
         return {"counts": dict(self.counts), "lost": dict(self.lost), "frames": frames}
 
@@ -71,11 +67,7 @@ class Channel:
     Each fault processes the output of the previous ones. Complete frames pass all faults unchanged.
 
     Args:
-        connection: The connection.
         context: Context of faults on any connection; its `now_us` is the open time of this connection.
-
-    Attributes:
-        sent: Log of the sent frames.
     """
 
     def __init__(self, connection: "Connection", context: FaultContext) -> None:
@@ -87,7 +79,6 @@ class Channel:
         self._past: dict[str, deque[Message]] = {}
 
     def context(self, now_us: int) -> FaultContext:
-        """Return the context of faults at *now_us*."""
         combined, depth_ids = self.connection.combined, self.sent.depth_ids
         return replace(self._context, now_us=now_us, past=self._past, combined=combined, depth_ids=depth_ids)
 
@@ -150,13 +141,7 @@ class _PendingRule:
 class FaultScope:
     """The connections of a server, and the rules for open and later ones.
 
-    Args:
-        truth: Truth of the exchange.
-        random: Random generator with the script's seed.
-        now_us: The exchange's current time, µs.
-
     Attributes:
-        now_us: The exchange's current time, µs.
         logs: Sent logs by connection number, of all open connections and of some closed connections.
     """
 
@@ -172,7 +157,6 @@ class FaultScope:
 
     @property
     def _context(self) -> FaultContext:
-        """The context of faults without a connection."""
         return FaultContext(self._truth, self.now_us)
 
     def reach(self, us: int) -> None:
@@ -194,11 +178,9 @@ class FaultScope:
         self._later = [later for later in self._later if not self._is_over(later)]
 
     def close(self, connection: "Connection") -> None:
-        """Remove *connection*."""
         self._open.pop(connection.id, None)
 
     def outgoing(self, connection: "Connection", message: Message, marks: tuple[str, ...]) -> list[Out]:
-        """Return the replacement of *message* on an open *connection*; *marks* are names of faults that changed it."""
         return self._open[connection.id].outgoing(message, self.now_us, marks)
 
     def newest_context(self) -> FaultContext:
@@ -213,7 +195,6 @@ class FaultScope:
         return any(channel.active for channel in self._open.values())
 
     def apply(self, rule: Rule) -> None:
-        """Apply *rule*, whose trigger has occurred, to its connections."""
         fault = rule.fault
         if not (fault.kind.edit or fault.kind.of_connections):
             return
@@ -237,7 +218,6 @@ class FaultScope:
         return min(dues + [end[0] for end in self._ends[:1]], default=None)
 
     def advance(self) -> None:
-        """Apply due ends of faults, and send due messages."""
         while self._ends and self._ends[0][0] <= self.now_us:
             _, _, number, fault = heapq.heappop(self._ends)
             if number in self._open and fault.kind.end:

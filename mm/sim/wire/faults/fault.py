@@ -107,11 +107,9 @@ class FaultParameter:
 
     @property
     def type(self) -> type:
-        """The type of the values."""
         return float if self.default is None else type(self.default)
 
     def check(self, name: str, value: Any) -> None:
-        """Raise BadScript if *value* is not valid."""
         if self.choices and value not in self.choices:
             raise BadScript(f"{name}={value}: it must be {', '.join(self.choices)}")
         if isinstance(value, int | float) and not self.least <= value < math.inf:
@@ -173,7 +171,6 @@ class FaultKind:
 
     @property
     def of_connections(self) -> bool:
-        """Whether the fault affects connections as a whole."""
         return self.begin is not None or self.end is not None
 
     def make(self, **values: Any) -> "Fault":
@@ -191,7 +188,6 @@ class Fault:
     values: Mapping[str, Any]
 
     def __getitem__(self, name: str) -> Any:
-        """Return the value of a parameter."""
         return self.values[name]
 
     def __str__(self) -> str:
@@ -234,7 +230,6 @@ class FaultContext:
 
     Attributes:
         past: The last messages of each stream that were sent to the connection, oldest first.
-        combined: Whether the connection's events are wrapped with their stream's name.
         depth_ids: U and u of the connection's first depth message, then of its newest; zeros before the first.
     """
 
@@ -267,14 +262,12 @@ class ActiveFault:
     held: list[tuple[int, Message]] = field(default_factory=list)
 
     def takes(self, message: Message, now_us: int) -> bool:
-        """Return True if the fault may change *message* at *now_us*."""
         early = message.kind in self.from_kinds and message.last_id < self.from_id
         unreadable = self.fault.kind.reads and isinstance(message, Damaged)
         fits = message.kind in self.fault.message_kinds and not early and not unreadable
         return fits and not self.spent(now_us)
 
     def count(self) -> None:
-        """Count a changed message or response."""
         self.left = None if self.left is None else self.left - 1
 
     def hold(self, message: Message, now_us: int) -> list[Out]:
@@ -283,7 +276,6 @@ class ActiveFault:
         return []
 
     def holds(self, message: Message) -> bool:
-        """Return True if *message* is held."""
         return any(held is message for _, held in self.held)
 
     def late(self, now_us: int) -> bool:

@@ -39,16 +39,11 @@ class FaultInjector:
     Args:
         truth: True data of the exchange; it must already have the rows passed to `parts`.
         start_us: Start time of the exchange, from which times in rules are counted, µs.
-        now_us: The exchange's current time, µs; at least the start time.
-        seed: Seed of the script's random choices.
         restart: Function that resets every connection, and ends all open orders of users if its argument is False; None
             if no exchange can restart.
 
     Attributes:
-        scope: Faults and sent messages of stream connections.
         users: Faults and sent messages of WebSocket API connections, which are numbered separately.
-        waiting: Rules that have not been applied yet.
-        acted: The newest applied rules, as text, each with the time in µs.
         rules: Called with a fault that changes the rules of the symbol; None without an exchange.
     """
 
@@ -140,7 +135,6 @@ class FaultInjector:
         return self.scope.outgoing(connection, message, marks)
 
     def user_event(self, connection: "Connection", message: Message, us: int) -> list[Message | bytes]:
-        """Return the replacement of a user's event at time *us*."""
         self.users.reach(us)
         if self._offsets:
             message = self._offsets.message(message)
@@ -165,7 +159,6 @@ class FaultInjector:
         return not self.is_down
 
     def effect(self, arrival: UserRequest) -> RequestEffect:
-        """Return the effect of faults on a request before its execution."""
         effect, now_us = RequestEffect(), self.scope.now_us
         for active in self._answers:
             kind = active.fault.kind
@@ -181,7 +174,6 @@ class FaultInjector:
         return effect
 
     def response(self, request: Request, response: Response) -> Response:
-        """Return the replacement of *response*."""
         if not request.path.startswith(_API):
             return response
         if self._reset:
@@ -235,7 +227,7 @@ class FaultInjector:
         return (self.scope.now_us - self._start_us) / US_PER_S
 
     def _is_due(self, kind: int, us: int, trade_id: int, update_id: int) -> bool:
-        """Return whether such a row triggers a rule."""
+        """Return whether a row of this kind triggers a rule."""
         return any(
             (trigger.kind == "id" and kind == ROW_LEVEL and update_id >= trigger.number)
             or (trigger.kind == "trade" and kind == ROW_TRADE and trade_id >= trigger.number)

@@ -101,7 +101,6 @@ def delay(message: Message, active: ActiveFault, context: FaultContext) -> list[
 
 
 def delayed(active: ActiveFault, context: FaultContext) -> list[Out]:
-    """Return the held messages whose delay has passed; all held messages if the fault has ended."""
     if active.late(context.now_us):
         return active.release(context.now_us)
     due = sum(1 for since_us, _ in active.held if since_us + _delay_us(active, since_us) <= context.now_us)
@@ -109,13 +108,12 @@ def delayed(active: ActiveFault, context: FaultContext) -> list[Out]:
 
 
 def delay_due_us(active: ActiveFault) -> int | None:
-    """Return the earlier of the end of the fault and the due time of its first held message, µs; None if neither."""
     dues = [since_us + _delay_us(active, since_us) for since_us, _ in active.held[:1]]
     return min([*dues, *([] if active.until_us is None else [active.until_us])], default=None)
 
 
 def _delay_us(active: ActiveFault, us: int) -> int:
-    """Return the delay of a message that leaves the exchange at an instant, µs."""
+    """Return the delay of a message that the exchange sends at an instant, µs."""
     whole_us, grow_us = micros(active.fault["delay_s"]) or 0, micros(active.fault["grow_s"]) or 0
     return min(whole_us, whole_us * (us - active.begun_us) // grow_us) if grow_us else whole_us
 
@@ -217,7 +215,6 @@ def _damaged(message: Message, raw: bytes) -> Damaged:
 
 
 def _other(event: dict[str, object]) -> Message:
-    """Return a message of a stream that the exchange does not have."""
     return Message("!other", "other", 0, 0, json_bytes(event))
 
 
@@ -246,7 +243,6 @@ def _next(edit: Any, **own: FaultParameter) -> FaultKind:
 
 
 def _next_depth(edit: Any, **own: FaultParameter) -> FaultKind:
-    """Return a fault kind for the next ``n`` depth messages."""
     return _message(edit, {"n": COUNT} | own, reads=True)
 
 

@@ -36,7 +36,6 @@ class Trigger:
         kind: ``id`` (the exchange's update id), ``trade`` (its trade id), ``time`` (seconds since its start),
             ``connect`` (a WebSocket connection attempt), ``request`` (a request of a path).
         number: The first event with this number or a larger one triggers the rule.
-        path: For ``request``: prefix of the path.
     """
 
     kind: str
@@ -81,10 +80,6 @@ class Rule:
 def read_script(text: str, source: str = "script") -> list[Rule]:
     """Return the rules of *text*, one per line; ``#`` starts a comment.
 
-    Args:
-        text: Lines of a script.
-        source: Name of the source, for error messages.
-
     Raises:
         BadScript: With the first invalid line and the valid alternatives.
     """
@@ -117,7 +112,6 @@ def as_rules(faults: Iterable[Rule | str]) -> list[Rule]:
 
 
 def _rule(words: list[str]) -> Rule:
-    """Return the rule in the words of a line."""
     head, tail = _split(words)
     if len(head) < 3 or head[0] != "at":
         raise BadScript("a rule begins with: at id|trade|time|connect|request NUMBER")
@@ -156,7 +150,6 @@ def _fault(words: list[str]) -> Fault:
 
 
 def _value(kind: type, key: str, text: str) -> Any:
-    """Return *text* as a value of type *kind*."""
     if kind is str:
         return text
     number = _number(text, key)

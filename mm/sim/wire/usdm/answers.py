@@ -21,12 +21,7 @@ _MOST_QUANTILE = 4
 
 
 class UsdmTexts(UsdmOrderTexts):
-    """Formats the answers and events of one contract.
-
-    Args:
-        exchange: The contract.
-        micro: Whether timestamps are in µs, not in ms.
-    """
+    """Formats the answers and events of one contract."""
 
     def __init__(self, exchange: "UsdmExchange", micro: bool) -> None:
         super().__init__(exchange.rules, micro)
@@ -35,7 +30,7 @@ class UsdmTexts(UsdmOrderTexts):
     # wallets
 
     def _totals(self, wallet: Wallet) -> dict[str, int]:
-        """Return the sums over all contracts, in 1e-8 of the margin asset, named as of one asset."""
+        """Return the sums over all contracts, in 1e-8 of the margin asset, with the field names of an asset."""
         used = [contract for contract in wallet.contracts.values() if contract.is_used]
         unrealised = sum(contract.unrealised_e8 for contract in used)
         position = sum(contract.position_margin_e8 for contract in used)
@@ -56,7 +51,7 @@ class UsdmTexts(UsdmOrderTexts):
         }
 
     def account(self, account: FuturesAccount, *, old: bool) -> Json:
-        """Return an account; *old* is whether as of version 2, with all contracts and settings."""
+        """Return an account; *old* selects the format of version 2, with all contracts and settings."""
         wallet, totals = account.wallet, self._totals(account.wallet)
         texts = {name: decimal_text(value) for name, value in totals.items()}
         alone = ("availableBalance", "maxWithdrawAmount")
@@ -119,7 +114,7 @@ class UsdmTexts(UsdmOrderTexts):
         return contract.wallet_e8 + contract.unrealised_e8 if contract.isolated else 0
 
     def balances(self, account: FuturesAccount) -> list[Json]:
-        """Return the balance of each asset, that is of one."""
+        """Return the balances, a list of one asset."""
         texts = {name: decimal_text(value) for name, value in self._totals(account.wallet).items()}
         names = ("crossWalletBalance", "crossUnPnl", "availableBalance", "maxWithdrawAmount")
         return [
@@ -134,7 +129,7 @@ class UsdmTexts(UsdmOrderTexts):
         ]
 
     def risk(self, account: FuturesAccount, contract: Contract, *, old: bool) -> Json:
-        """Return the risk of a position; *old* is whether as of version 2."""
+        """Return the risk of a position; *old* selects the format of version 2."""
         common = {
             "symbol": contract.symbol,
             "positionSide": BOTH,
@@ -169,7 +164,7 @@ class UsdmTexts(UsdmOrderTexts):
         }
 
     def quantile(self, number: int) -> int:
-        """Return from 0 to 4 how soon a position is deleveraged, among those of its side."""
+        """Return from 0 to 4 how soon a position is deleveraged, relative to the positions of its side."""
         exchange = self._exchange
         lots = exchange.account(number).contract.lots
         same = [account for account in exchange.accounts if exchange.account(account).contract.lots * lots > 0]
@@ -179,7 +174,6 @@ class UsdmTexts(UsdmOrderTexts):
         return _MOST_QUANTILE * lower // (len(same) - 1)
 
     def income(self, row: Income) -> Json:
-        """Return one change of a wallet."""
         return {
             "symbol": row.symbol,
             "incomeType": row.kind,
@@ -207,13 +201,11 @@ class UsdmTexts(UsdmOrderTexts):
         return {"symbol": self.symbol, "notionalCoef": 1.0, "brackets": rows}
 
     def fund(self, us: int, symbols: list[str]) -> Json:
-        """Return the balance of the insurance fund, which is for all contracts."""
         balance = decimal_text(self._exchange.terms.fund.balance_e8)
         asset = {"asset": self.asset, "marginBalance": balance, "updateTime": self.stamp(us)}
         return {"symbols": symbols, "assets": [asset]}
 
     def payment(self, paid: FundingPayment) -> Json:
-        """Return one funding payment of the contract."""
         return {
             "symbol": self.symbol,
             "fundingRate": decimal_text(paid.rate_e8),
@@ -236,11 +228,9 @@ class UsdmTexts(UsdmOrderTexts):
         }
 
     def forced(self, forced: Forced) -> Json:
-        """Return a forced order in the format of queries."""
         return self.queried(forced.order)
 
     def truth(self, exchange: "UsdmExchange", account: UserAccount) -> Json:
-        """Return what an account has, and what the exchange has, for the record of the truth."""
         assert isinstance(account, FuturesAccount)
         contract, settlement = account.contract, exchange.settlement
         return {
@@ -266,7 +256,6 @@ class UsdmTexts(UsdmOrderTexts):
     # events
 
     def event(self, what: AccountEvent) -> Json:
-        """Return the event that is sent to the user for *what*."""
         us = self.stamp(what.us)
         if isinstance(what, ExecutionReport):
             return {"e": "ORDER_TRADE_UPDATE", "E": us, "T": us, "o": self._execution(what)}

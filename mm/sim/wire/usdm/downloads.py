@@ -39,7 +39,6 @@ class Downloads:
         return number
 
     def find(self, account: int, number: int) -> tuple[int, Asked] | None:
-        """Return what an account asked for under a number; None if it did not."""
         asked = self._asked.get(number)
         return (number, asked) if asked and asked.account == account else None
 

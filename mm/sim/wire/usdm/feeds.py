@@ -29,7 +29,9 @@ _SLOW_MARKS_US = 3 * US_PER_S
 
 
 class MarkFeed:
-    """The streams of mark prices, forced orders and states of a contract, and its part of those of all contracts."""
+    """The streams of mark prices, forced orders and states of a contract, and its part in the streams of all
+    contracts.
+    """
 
     def __init__(self, exchange: UsdmExchange, arrays: Arrays) -> None:
         self.now_us = exchange.now_us
@@ -43,27 +45,23 @@ class MarkFeed:
         exchange.hear_forced(self._forced)
 
     def advance(self, us: int) -> None:
-        """Advance the time to *us*; events are sent as they happen."""
         self.now_us = max(self.now_us, us)
         if (rules := self._exchange.rules).status != self._status:
             self._status = rules.status
             self._send("contractInfo", self._texts.contract_info(rules, self.now_us))
 
     def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Send *subscriber* all further events of *stream*."""
         if stream.kind == "markPrice" and not stream.symbol:
             self._arrays.join(subscriber, stream.name)
         elif stream.kind in self._live and stream.symbol in ("", self._symbol):
             self._live[stream.kind][subscriber, stream] = None
 
     def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Stop sending *stream* to *subscriber*."""
         self._arrays.leave(subscriber, stream.name)
         if stream.kind in self._live:
             self._live[stream.kind].pop((subscriber, stream), None)
 
-    def end_users(self, subscriber: "StreamConnection") -> None:
-        """Do nothing: these are not streams of users."""
+    def end_users(self, subscriber: "StreamConnection") -> None: ...
 
     def _marked(self, told: MarkTold) -> None:
         text = self._texts.mark_price(told)
@@ -99,7 +97,6 @@ class UserStreams:
         self.downloads = Downloads()
 
     def attach(self, exchange: UsdmExchange) -> None:
-        """Send the events of the users of a contract."""
         texts = UsdmTexts(exchange, micro=False)
         for number in exchange.accounts:
             exchange.watch(number, partial(self._happened, number, texts))
@@ -119,14 +116,12 @@ class UserStreams:
         return name
 
     def keep(self, account: int, us: int) -> str:
-        """Return the listen key of an account for another hour; raises ApiError if it has none."""
         self.advance(us)
         if all(key.account != account for key in self._keys.values()):
             raise ApiError(-1125, "This listenKey does not exist.")
         return self.start(account, us)
 
     def stop(self, account: int, us: int) -> None:
-        """End the listen key of an account; raises ApiError if it has none."""
         del self._keys[self.keep(account, us)]
 
     # streams
@@ -138,12 +133,10 @@ class UserStreams:
             self._expire(name)
 
     def subscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Send *subscriber* the events of a listen key from now on."""
         if stream.kind == "user":
             self._live.setdefault(stream.name, {})[subscriber] = stream
 
     def unsubscribe(self, subscriber: "StreamConnection", stream: StreamName) -> None:
-        """Stop sending the events of a listen key."""
         if stream.kind == "user":
             self._live.get(stream.name, {}).pop(subscriber, None)
 

@@ -65,7 +65,7 @@ class UsdmMarket:
     """Binance USD-M futures, as its documentation of 2026 says.
 
     Args:
-        terms: Funding and insurance; those of the exchange by default.
+        terms: Funding and insurance; the exchange's defaults if None.
     """
 
     name: ClassVar[str] = "usdm"
@@ -83,7 +83,6 @@ class UsdmMarket:
         self._users = UserStreams()
 
     def accounts(self) -> list[UserAccount]:
-        """Return two users with 10⁶ of the quote asset each."""
         return list(futures_users(USER_NAMES, QUOTE_FUNDS_E8))
 
     def exchange(  # noqa: PLR0913 - the parts of an exchange
@@ -97,22 +96,18 @@ class UsdmMarket:
         *,
         limits: bool,
     ) -> UsdmExchange:
-        """Return the exchange of a contract."""
         rules = ContractRules(instrument=instrument, reference_ticks=reference_ticks, onboard_us=start_us)
         exchange = UsdmExchange(rules, core, flow, accounts, start_us, limits=limits, terms=self.terms)
         self._exchanges.append(exchange)
         return exchange
 
     def call(self, exchange: Any, parameters: Any, texts: Any, account: int) -> UsdmCall:
-        """Return a call of an operation."""
         return UsdmCall(exchange, parameters, texts, account, self._users, tuple(self._exchanges))
 
     def texts(self, exchange: Any, *, micro: bool) -> UsdmTexts:
-        """Return the formatter of answers and events."""
         return UsdmTexts(exchange, micro)
 
     def feed(self, instrument: Instrument, now_us: int) -> StreamFeed:
-        """Return the streams of book and trades of a contract."""
         return StreamFeed(instrument, now_us, UsdmStreamTexts(instrument), STREAMS)
 
     def more_feeds(self, exchange: Any, peers: Sequence[StreamSource]) -> list[StreamSource]:
@@ -125,7 +120,6 @@ class UsdmMarket:
         return [marks, summaries, *([self._users] if len(self._exchanges) == 1 else [])]
 
     def session_operations(self, session: "ApiSession") -> list[Operation]:  # noqa: ARG002 - users have listen keys
-        """Return no operations of its own."""
         return []
 
     def aside(self, request: Request) -> Response | None:
@@ -140,8 +134,6 @@ class UsdmMarket:
         return Response(200, {"Content-Type": "text/csv"}, text.encode())
 
     def controls(self, exchange: Any) -> Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]]:
-        """Return the control calls: mark price, funding rate, state of a contract."""
-
         def set_mark(content: Mapping[str, Any]) -> Any:
             price = only_text(content, "price")
             exchange.set_mark(None if price is None else e8(price))

@@ -28,7 +28,6 @@ class UsdmCall(Call):
 
     @property
     def owner(self) -> FuturesAccount:
-        """Return the caller's account."""
         return self.exchange.account(self.account)
 
     def of(self, given: Mapping[str, str]) -> "UsdmCall":
@@ -47,7 +46,6 @@ class UsdmCall(Call):
 
     @property
     def keys(self) -> "UserStreams":
-        """Return the listen keys."""
         assert self.streams
         return self.streams
 

@@ -32,10 +32,6 @@ def _expiry_reason(execution: ExecutionReport) -> str:
 class UsdmOrderTexts(GridTexts):
     """Formats trades and orders of one contract.
 
-    Args:
-        rules: Rules of the contract.
-        micro: Whether timestamps are in µs, not in ms.
-
     Attributes:
         asset: The asset of margins, profits and fees.
     """
@@ -47,7 +43,6 @@ class UsdmOrderTexts(GridTexts):
     # trades
 
     def market_trade(self, trade: MarketTrade) -> Json:
-        """Return a trade of the market."""
         return {
             "id": trade.trade_id,
             "price": self.price(trade.ticks),
@@ -59,7 +54,6 @@ class UsdmOrderTexts(GridTexts):
         }
 
     def aggregate_trade(self, trade: AggregateTrade) -> Json:
-        """Return an aggregate trade of the market."""
         return {
             "a": trade.id,
             "p": self.price(trade.ticks),
@@ -72,7 +66,6 @@ class UsdmOrderTexts(GridTexts):
         }
 
     def own_trade(self, fill: Fill) -> Json:
-        """Return a trade of an account."""
         return {
             "symbol": self.symbol,
             "id": fill.trade_id,
@@ -111,7 +104,6 @@ class UsdmOrderTexts(GridTexts):
         return self.order(bare)
 
     def queried(self, order: UserOrder) -> Json:
-        """Return an order in the format of queries."""
         return self._state(order) | {"time": self.stamp(order.us), "updateTime": self.stamp(order.updated_us)}
 
     def _mean(self, order: UserOrder) -> str:
@@ -170,7 +162,6 @@ class UsdmOrderTexts(GridTexts):
     # conditional orders
 
     def conditional(self, order: Conditional) -> Json:
-        """Return a conditional order."""
         request, sent = order.order, order.sent
         return {
             "algoId": order.algo_id,
@@ -208,7 +199,6 @@ class UsdmOrderTexts(GridTexts):
         }
 
     def conditional_event(self, what: ConditionalChange) -> Json:
-        """Return the event of a change of a conditional order."""
         order, us = what.order, self.stamp(what.us)
         state, sent = self.conditional(order), order.sent
         ended = sent if sent and order.status == "FINISHED" else None
@@ -243,7 +233,6 @@ class UsdmOrderTexts(GridTexts):
     # events
 
     def trade_lite(self, what: ExecutionReport) -> Json:
-        """Return the short event of a trade."""
         order, fill, us = what.order, what.fill, self.stamp(what.us)
         assert fill
         return {

@@ -79,9 +79,6 @@ def read_new_order(parameters: RequestParameters, rules: ContractRules, now_us: 
     """Return the order in the parameters; raises ApiError if it is not a valid order of the contract.
 
     Args:
-        parameters: Those of the request.
-        rules: Rules of the contract.
-        now_us: The exchange's time.
         hedged: Whether the account keeps long and short positions apart, which orders here cannot.
     """
     parameters.must("symbol")
@@ -105,7 +102,7 @@ def read_new_order(parameters: RequestParameters, rules: ContractRules, now_us: 
 
 
 def _read_price(parameters: RequestParameters, rules: ContractRules, *, is_limit: bool) -> int:
-    """Return the price of an order in ticks; 0 for a market order, and for one that takes that of a level."""
+    """Return the price of an order in ticks; 0 for a market order and for an order that takes the price of a level."""
     if parameters["priceMatch"] == "NONE":
         return rules.ticks(parameters.must("price")) if is_limit else 0
     if not is_limit:
@@ -129,9 +126,6 @@ def read_conditional(parameters: RequestParameters, rules: ContractRules, now_us
     """Return the conditional order in the parameters; raises ApiError if it is not valid.
 
     Args:
-        parameters: Those of the request.
-        rules: Rules of the contract.
-        now_us: The exchange's time.
         hedged: Whether the account keeps long and short positions apart, which orders here cannot.
     """
     for name in ("algoType", "symbol"):
@@ -205,7 +199,7 @@ def read_cancel(parameters: RequestParameters) -> CancelRequest:
 
 
 def read_list(parameters: RequestParameters, name: str) -> list[Any]:
-    """Return a parameter that is a list as JSON, empty if it was not sent; raises ApiError if it is none."""
+    """Return a parameter that is a list as JSON, empty if it was not sent; raises ApiError if it is not a list."""
     try:
         items = json.loads(parameters[name] or "[]")
     except (ValueError, RecursionError):

@@ -19,7 +19,6 @@ class UsdmStreamTexts(Texts):
     """Formats the events of one contract: a depth event names the last id before it (pu), most have two times."""
 
     def trade(self, name: str, row: Row, *, micro: bool) -> Message:
-        """Return the event of a TRADE row."""
         us, _, order_id, reason, _, side, ticks, lots, trade_id, _ = row
         stamp, kind = stamped(us, micro=micro), "MARKET" if order_id else _ASIDE[reason]
         text = (
@@ -29,7 +28,6 @@ class UsdmStreamTexts(Texts):
         return Message(name, "trade", trade_id, trade_id, text.encode())
 
     def agg_trade(self, name: str, trade: AggregateTrade, *, micro: bool) -> Message:
-        """Return the event of an aggregate trade."""
         stamp = stamped(trade.us, micro=micro)
         text = (
             f'{{"e":"aggTrade","E":{stamp},"a":{trade.id},"s":{self.symbol},"p":"{self.price(trade.ticks)}",'
@@ -39,7 +37,6 @@ class UsdmStreamTexts(Texts):
         return Message(name, "aggTrade", trade.first_id, trade.last_id, text.encode())
 
     def book_ticker(self, name: str, us: int, update_id: int, bids: list[Level], asks: list[Level]) -> Message:
-        """Return the event of the best levels after *update_id*."""
         (bid, bid_qty), (ask, ask_qty) = (bids or [EMPTY])[0], (asks or [EMPTY])[0]
         stamp = stamped(us, micro=False)
         text = (
@@ -60,7 +57,6 @@ class UsdmStreamTexts(Texts):
         return Message(name, "depth", batch.first_id, batch.last_id, text.encode())
 
     def partial(self, name: str, us: int, update_id: int, bids: list[Level], asks: list[Level]) -> Message:
-        """Return the event of the best levels of both sides after *update_id*."""
         stamp = stamped(us, micro=False)
         sides = [",".join(f'["{price}","{qty}"]' for price, qty in side) for side in (bids, asks)]
         text = (
@@ -70,7 +66,6 @@ class UsdmStreamTexts(Texts):
         return Message(name, "partial", update_id, update_id, text.encode())
 
     def mark_price(self, told: MarkTold) -> str:
-        """Return the event of a mark price as JSON."""
         price, stamp = decimal_text(told.mark_e8), stamped(told.us, micro=False)
         return (
             f'{{"e":"markPriceUpdate","E":{stamp},"s":{self.symbol},"p":"{price}","ap":"{price}","P":"{price}",'
@@ -78,14 +73,12 @@ class UsdmStreamTexts(Texts):
         )
 
     def contract_info(self, rules: ContractRules, us: int) -> str:
-        """Return the event of a changed state of the contract as JSON."""
         entry = rules.entry()
         names = {"s": "symbol", "ps": "pair", "ct": "contractType", "dt": "deliveryDate", "ot": "onboardDate"}
         content = {short: entry[name] for short, name in names.items()} | {"cs": rules.status}
         return json.dumps({"e": "contractInfo", "E": stamped(us, micro=False), **content})
 
     def force_order(self, forced: Forced) -> str:
-        """Return the event of a forced order as JSON."""
         order, stamp = forced.order, stamped(forced.us, micro=False)
         mean = order.spent_tl // order.filled_lots if order.filled_lots else 0
         filled, side = self.qty(order.filled_lots), SIDES[order.request.side]

@@ -48,7 +48,6 @@ class Trading:
     )
 
     def api_token(self) -> str:
-        """Return the token for the trading interface; empty without one."""
         if self.api_token_file is None:
             return ""
         path = Path(self.api_token_file).expanduser()

@@ -6,18 +6,13 @@ from typing import Any
 
 
 class BackgroundTasks:
-    """Background tasks, each referenced until it ends; errors are reported.
-
-    Args:
-        failed: Called with the exception of a task.
-    """
+    """Background tasks, each referenced until it ends; errors are reported."""
 
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed = failed
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin a task."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

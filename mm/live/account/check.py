@@ -1,7 +1,8 @@
 """The comparison of the account's balances with our own fills and its transfers: the account is the truth.
 
-Base and quote asset, free plus locked, must be those at the start of the ledger, changed by what the ledger has booked.
-A gateway compares them at each reconcile: at the start, after each connection and every RECONCILE_INTERVAL_S.
+Base and quote asset, free plus locked, must equal their balances at the start of the ledger plus what the ledger has
+booked since. A gateway compares them at each reconcile: at the start, after each connection and every
+RECONCILE_INTERVAL_S.
 
 An amount that comes or goes without a trade (a deposit, a withdrawal, a conversion of dust, a rebate) is reported by an
 event. Events are lost while there is no connection: a difference found after that is a transfer too, unless somebody
@@ -29,13 +30,10 @@ class SharedBalances:
 
     No log has all fills of such an asset, so the balance found at the start counts, once two comparisons agree on it:
     one may be ahead of the report of a fill. Nothing is found before each symbol has asked for its fills. Transfers are
-    those of the account: each symbol books each of them.
-
-    Args:
-        symbols: The symbols of the process; those with a check count at any rate.
+    of the whole account: each symbol books each of them.
 
     Attributes:
-        elsewhere: Returns whether another process trades on the account too, so that nothing is known of them.
+        elsewhere: Returns whether another process trades on the account too, so that the balances cannot be known.
     """
 
     def __init__(self, symbols: Collection[str] = ()) -> None:
@@ -53,7 +51,7 @@ class SharedBalances:
         self._moves.setdefault(asset, []).append(moved_e8)
 
     def due_e8(self, asset: str, held_e8: int) -> int:
-        """Return the balance that an asset must have, in 1e-8; that at the exchange while it is not known."""
+        """Return the balance that an asset must have, in 1e-8; the exchange's own balance while it is not known."""
         moved_e8 = sum(moved() for moved in self._moves[asset]) + self._moved_e8.get(asset, 0)
         begin_e8 = held_e8 - moved_e8
         if not self.whole:
@@ -92,21 +90,18 @@ class AccountCheck:
     """The balances that the account must have.
 
     Args:
-        instrument: Names the two assets.
         begin_e8: Their balances at the start of the ledger, in 1e-8; None before it begins: those found first.
-        adopts: Whether a difference at the start is accepted; one of the position in a contract never is.
+        adopts: Whether a difference at the start is accepted; a difference of a contract's position never is.
         left_out: Assets that traders of other symbols trade on this account too: they are not compared.
         shared: Those of them that other symbols of this process trade, and their balances.
-        ledger: The book of the symbol; None for an empty one.
 
     Attributes:
         why: The confirmed difference, as text; empty without one.
         lasts: Whether the next start finds it too: what several symbols share is found anew.
         found: Whether balances were compared and matched, at least once.
         missed: Whether events may have been lost since the balances last matched.
-        shared: The balances of assets that other symbols of this process trade.
         asked: Whether balances were compared, and so all fills booked before, since events were last lost.
-        strangers: Whether somebody else has traded the symbol on this account since then.
+        strangers: Whether somebody else has traded the symbol on this account since events were last lost.
         paid: Called with each payment for the position that was booked.
     """
 
@@ -142,15 +137,13 @@ class AccountCheck:
 
     @property
     def pending(self) -> bool:
-        """Whether a difference was seen that is not confirmed yet."""
         return bool(self._last) and not self.why
 
     def filled(self, fill: AccountFill, order_id: int = 0) -> None:
-        """Book a fill of our order *order_id*, 0 for one of an earlier run, and expect the balances after it."""
+        """Book a fill of our order *order_id*, 0 for an order of an earlier run, and expect the balances after it."""
         self._ledger.book(fill, order_id)
 
     def disconnected(self) -> None:
-        """Note that events are lost from now on."""
         self.missed, self.asked = True, False
 
     def forget_trades(self) -> dict[str, str]:
@@ -168,21 +161,19 @@ class AccountCheck:
         return closed
 
     def transferred(self, found: Transfer) -> None:
-        """Book a transfer that the exchange has reported; one that was reported before changes nothing."""
+        """Book a transfer that the exchange has reported; a transfer that was reported before changes nothing."""
         self.shared.transfer(found)
 
     def pay(self, found: PositionIncome) -> None:
-        """Book a payment for the position that the exchange has listed; one that is booked changes nothing."""
+        """Book a payment for the position that the exchange has listed; a payment that is booked changes nothing."""
         if found.asset == self._assets[1] and self._ledger.pay(found.id, found.amount_e8, found.us):
             self.paid(found)
 
     @property
     def paid_us(self) -> int:
-        """Instant of the latest payment that is booked, µs; 0 before the first."""
         return self._ledger.paid_us
 
     def book(self, found: Transfer) -> None:
-        """Book a transfer of the account, if it is one of the symbol's assets."""
         if found.asset in self._assets:
             self._ledger.transfer(found.asset, found.amount_e8)
             self.booked(found)
@@ -236,7 +227,6 @@ class AccountCheck:
 
     @property
     def way_out(self) -> str:
-        """What a person can do about a difference."""
         if self._position_differs:
             return (
                 "close at the exchange what our fills do not explain: ADOPT accepts no position of a contract, whose "
@@ -249,7 +239,9 @@ class AccountCheck:
         return self._ledger.contract and bool(differs[0])
 
     def _may_be_transfers(self, differs: tuple[int, ...]) -> bool:
-        """Return whether the events of transfers may have been lost: on each connection, for an asset of several."""
+        """Return whether events of transfers may have been lost; an asset of several symbols needs a loss on each
+        connection.
+        """
         if self._of_position(differs):
             return False
         shared = any(by and asset in self._shared for asset, by in zip(self._assets, differs, strict=True))

@@ -15,7 +15,6 @@ class ExchangeAccount:
 
     Attributes:
         session: Its connections; whoever runs the symbols closes it.
-        symbols: Its symbols in this process, upper case.
         balances: Of assets that several of them trade.
     """
 

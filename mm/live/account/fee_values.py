@@ -21,9 +21,8 @@ class FeeValues:
         discount_asset: An asset in which they may be paid, whatever is traded; empty for none.
 
     Attributes:
-        prices_e8: Price by asset, in 1e-8 of the quote asset.
         rates: The account's commission rates; None while they are not known.
-        paid_e8: Those that are paid with what the account holds, of maker and taker; None while they are not known.
+        paid_e8: The rates of maker and taker that apply with what the account holds; None while they are not known.
     """
 
     def __init__(self, discount_asset: str = "") -> None:
@@ -42,16 +41,13 @@ class FeeValues:
         return not self._assets <= self._asked
 
     def trade(self, instrument: Instrument) -> None:
-        """Set the instrument, which names the base and the quote asset."""
         self._own, self._quote = frozenset((instrument.base_asset, instrument.quote_asset)), instrument.quote_asset
 
     def told(self, rates: FeeRates, held: Balances) -> None:
-        """Take the account's commission rates, and the balances that decide about a discount."""
         free, locked = held.get(self._discount_asset, ("0", "0"))
         self.rates, self.paid_e8 = rates, rates.paid_e8(held=e8(free) + e8(locked) > 0)
 
     def needed(self) -> Iterable[tuple[str, str]]:
-        """Return the assets whose price is needed, each with the asset of the price."""
         self._asked = frozenset(self._assets)
         return [(asset, self._quote) for asset in sorted(self._assets - self._own) if self._quote]
 

@@ -1,7 +1,7 @@
 """The balances of an account, each as of the youngest instant that the exchange has told.
 
-Events and answers overtake one another: an answer may be late, an event too. So each balance keeps the instant that it
-is of, by the exchange's clock, and an older one does not replace it.
+Events and answers overtake one another: an answer may be late, an event too. So each balance keeps its instant by the
+exchange's clock, and an older balance does not replace it.
 """
 
 from mm.clock import US_PER_S
@@ -23,7 +23,6 @@ class Holdings:
         self._since_us: dict[str, int] = {}  # the instant that a balance is of; of those that events have told
 
     def changed(self, balances: Balances, us: int) -> None:
-        """Take the balances of an event, which are of the instant *us*."""
         for asset, held in balances.items():
             if us >= self._since_us.get(asset, 0):
                 self.balances[asset], self._since_us[asset] = held, us
@@ -32,8 +31,7 @@ class Holdings:
         """Take all balances of the account from an answer.
 
         Args:
-            balances: Those of all assets; one that is absent is zero.
-            us: The instant that they are of, µs.
+            balances: Balances of all assets; an absent asset is zero.
             answer_us: When the answer came, by the exchange's clock, µs.
         """
         until_us = max(us, answer_us - SETTLED_US)

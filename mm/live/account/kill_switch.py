@@ -43,11 +43,7 @@ class KillSwitch:
 
     Args:
         out_root: Folder of results; the switch is ``risk/<SYMBOL>.kill`` below it.
-        symbol: The symbol.
-        in_folder: Whether the folder is not that of the command, so that a remedy must name it.
-
-    Attributes:
-        rearming: The command that re-arms it.
+        in_folder: Whether the folder differs from the command's, so that a remedy must name it.
     """
 
     def __init__(self, out_root: Path, symbol: str, *, in_folder: bool = False) -> None:
@@ -66,7 +62,6 @@ class KillSwitch:
         return True
 
     def read(self) -> Kill | None:
-        """Return why it is triggered, None if it is not."""
         try:
             found = msgspec.json.decode(self.path.read_bytes(), type=_Content)
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -84,7 +79,6 @@ class KillSwitch:
             return Kill(DAMAGED, 0)
 
     def why(self) -> str | None:
-        """Return why it is triggered, as text; None if it is not."""
         found = self.read()
         return None if found is None else found.reason
 
@@ -138,7 +132,6 @@ class KillSwitch:
         return {"symbol": self.symbol, "killed": found is not None, "reason": reason, "since": since}
 
     def line(self) -> str:
-        """Return the status as one line, with the remedy if it is triggered."""
         found = self.read()
         if found is None:
             return f"{self.symbol}: armed"
@@ -150,9 +143,6 @@ class KillSwitch:
 
 class SwitchWatch:
     """Looks at a kill switch again and again, in a thread: a disk that stalls holds up nobody who asks.
-
-    Args:
-        switch: The switch.
 
     Attributes:
         why: Why the switch is triggered; None if it was not when it was last looked at.
@@ -173,7 +163,6 @@ class SwitchWatch:
         return self.why is not None
 
     def close(self) -> None:
-        """Look no more."""
         self._over.set()
 
     def _keep_looking(self) -> None:

@@ -112,7 +112,7 @@ class Held(NamedTuple):
     Attributes:
         cash_e8: Quote asset received minus paid.
         other_e8: Value of commissions paid in other assets.
-        most_e8: Largest value of those without a known price.
+        most_e8: Largest value of the commissions without a known price.
     """
 
     position_e8: int = 0
@@ -130,10 +130,6 @@ def half_even(value: int, unit: int) -> int:
 def fee_e8(fill: AccountFill, instrument: Instrument) -> int | None:
     """Return the value of a fill's commission in 1e-8 of the quote asset, rounded half to even.
 
-    Args:
-        fill: The execution.
-        instrument: Names the base and the quote asset.
-
     Returns:
         The value; None if the asset is another and its price is not known.
     """
@@ -148,9 +144,8 @@ def most_fee_e8(fill: AccountFill, account_rate_e8: int | None = None) -> int:
     """Return the largest value of a commission without a known price, in 1e-8 of the quote asset; 0 for a rebate.
 
     Args:
-        fill: The execution.
-        account_rate_e8: The account's commission rate, in 1e-8 of the notional; the larger of it and
-            `STANDARD_RATE_E8` counts.
+        account_rate_e8: The account's commission rate, in 1e-8 of the notional; the larger of it and `STANDARD_RATE_E8`
+            counts.
     """
     if fill.most_e8 is not None or e8(fill.commission) <= 0:
         return fill.most_e8 or 0
@@ -172,27 +167,24 @@ class Ledger:
     """The changes of the account by our own fills, each booked once, and by transfers.
 
     Args:
-        instrument: Names the base and the quote asset.
         position_e8: Base asset held at the start of the ledger, in 1e-8, at the cost of the first observed price, of a
             fill or a mid.
         contract: Whether it is of a contract, whose account has a position and a wallet instead of two assets.
 
     Attributes:
-        position_e8: Base asset held, in 1e-8.
-        cash_e8: Quote asset received minus paid since the start of the ledger, in 1e-8.
         wallet_e8: Change of the wallet by realized profits, commissions and payments, in 1e-8 of the quote asset.
         paid_e8: Payments that are no trades, such as funding, in 1e-8 of the quote asset; negative if they cost.
-        paid_us: Instant of the latest of them, µs; 0 before the first.
+        paid_us: Instant of the latest payment, µs; 0 before the first.
         fees_e8: Commissions paid, in 1e-8 of each asset.
         last_trade_id: Largest booked trade id; None before the first.
         other_e8: Value of commissions paid in other assets than base and quote, in 1e-8 of the quote asset.
         most_e8: Largest value of the commissions without a known price, in 1e-8 of the quote asset.
         opened_e8: Of a contract, what the open position was bought for as the exchange counts it, in 1e-8 of the quote
             asset; negative if it is short.
-        unvalued: These commissions by asset, in 1e-8 of each.
+        unvalued: Commissions without a known price by asset, in 1e-8 of each.
         transfers_e8: Deposits less withdrawals by asset, in 1e-8 of each.
-        run_fills: What this run has booked, by trade id, in the order of the exchange's reports; position and cash are
-            those since the start of the ledger.
+        run_fills: What this run has booked, by trade id, in the order of the exchange's reports; their position and
+            cash count from the start of the ledger.
 
     Raises:
         Mismatch: If the instrument lacks the name of an asset: commissions could not be booked.
@@ -225,7 +217,7 @@ class Ledger:
 
     @property
     def booked(self) -> Mapping[int, int]:
-        """The `trade_mark` of each booked trade, by trade id; 0 for one whose terms are not known."""
+        """The `trade_mark` of each booked trade, by trade id; 0 for a trade whose terms are not known."""
         return self._booked
 
     @property
@@ -236,11 +228,10 @@ class Ledger:
 
     @property
     def held(self) -> Held:
-        """What is held now."""
         return Held(self.position_e8, self.cash_e8, self.other_e8, self.most_e8)
 
     def begin_run(self) -> Held:
-        """Begin a run, and return what it begins with: its fills are those that are booked from now on."""
+        """Begin a run, and return what it begins with; fills that are booked from now on belong to it."""
         self.run_fills.clear()
         return self.held
 
@@ -269,7 +260,7 @@ class Ledger:
         """Book a payment for the position, such as funding, in 1e-8 of the quote asset; negative if it costs.
 
         Returns:
-            Whether it is new: one whose id has been booked before changes nothing.
+            Whether it is new: a payment whose id has been booked before changes nothing.
         """
         if payment_id in self._payments:
             return False
@@ -301,10 +292,10 @@ class Ledger:
         self.opened_e8 = 0
 
     def book(self, fill: AccountFill, order_id: int = 0) -> bool:
-        """Book an execution of our order *order_id*, 0 for one of an earlier run.
+        """Book an execution of our order *order_id*, 0 for an order of an earlier run.
 
         Returns:
-            Whether it is new: one whose trade id has been booked before changes nothing.
+            Whether it is new: an execution whose trade id has been booked before changes nothing.
         """
         if fill.trade_id in self._booked:
             return False
@@ -341,7 +332,6 @@ class Ledger:
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> "Ledger":
-        """Return a ledger with the state returned by `kept`."""
         symbol, base, quote = kept["_instrument"]
         found = cls(instrument := Instrument(symbol, 1, 1, 0, base, quote))  # only the names are used, not the grid
         known = kept.get("_marks") == _MARKS
@@ -365,7 +355,6 @@ class Ledger:
         return PnlParts(realized, unrealized, self._fees_value_e8, total, dict(self.unvalued), self.paid_e8)
 
     def _begin(self, price_e8: int) -> None:
-        """Open the first position at a price."""
         self._basis_e8 = half_even(self._first_e8 * price_e8, E8)
         if self._first_e8:
             self._open.append((price_e8, self._first_e8))

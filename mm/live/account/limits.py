@@ -2,8 +2,8 @@
 
 All symbols are traded in one event loop, so that a check and the sending of the order that it allows are one step: no
 two symbols can both take the last of a limit. Before each step of a symbol its guard gets the bounds of the account and
-what the other symbols use of them; it refuses orders as for the symbol's own limits. The loss is the sum of those of
-the symbols since the day began, and kills all of them.
+what the other symbols use of them; it refuses orders as for the symbol's own limits. The loss is the sum of the
+symbols' losses since the day began, and kills all symbols.
 
 No limit on money is judged before each symbol had a mid: what is held would count as lost, or as nothing. Until then
 symbols place nothing where there is such a limit.
@@ -69,11 +69,6 @@ class AccountSymbol:
 class TradedAccount:
     """All symbols of a process, at one exchange or at two, and the limits over all of them.
 
-    Args:
-        limits: The limits.
-        risk: Limits of each symbol, one of which is the default of the account's loss.
-        symbols: What tells each symbol from the others.
-
     Attributes:
         left: Orders that may be open after the end of a symbol, as text.
     """
@@ -87,7 +82,6 @@ class TradedAccount:
         self.exchanges: list[ExchangeAccount] = []
 
     async def close(self) -> None:
-        """Close the connections of all accounts permanently."""
         for exchange in self.exchanges:
             await exchange.session.close()
 
@@ -163,7 +157,7 @@ class TradedAccount:
         }
 
     def filled(self) -> list[FilledFamily]:
-        """Return the families of metrics; those of the account have no symbol."""
+        """Return the families of metrics; the account's families have no symbol."""
         found = self.standing()
         known = {name: used for name, (used, _) in found.items() if used is not None}
         bounds = {name: bound for name, (_, bound) in found.items() if bound}

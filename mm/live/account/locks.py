@@ -1,7 +1,7 @@
 """Who trades a symbol on an account: a trader holds files for it, which it loses with its end, however it ends.
 
-One file is of this host and user, so that it is found whatever the folders are; one is below OUT_ROOT, so that it is
-found from a container of its own that has the same folder.
+One file belongs to this host and user, so that it is found whatever the folders are; one is below OUT_ROOT, so that a
+container with the same folder finds it.
 """
 
 import hashlib
@@ -22,8 +22,6 @@ class TraderLocks:
     """The files that traders of one account hold, by symbol.
 
     Args:
-        out_root: OUT_ROOT.
-        rest_url: Base URL of REST.
         key: The account's API key, of which the files have a part of the hash.
     """
 
@@ -35,11 +33,9 @@ class TraderLocks:
         self._starts = [out_root.resolve() / LOCKS / f"{account}-.json", *([of_host] if of_host else [])]
 
     def paths(self, symbol: str) -> list[Path]:
-        """Return the files of a symbol."""
         return [start.with_stem(start.stem + symbol) for start in self._starts]
 
     def is_held(self, symbol: str) -> bool:
-        """Return whether a trader of the symbol runs."""
         return any(_is_held(path) for path in self.paths(symbol))
 
     def symbols(self) -> set[str]:

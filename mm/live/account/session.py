@@ -34,8 +34,7 @@ class SessionMember(Protocol):
     """The orders of one symbol, as their session calls them."""
 
     @property
-    def symbol(self) -> str:
-        """The symbol, upper case."""
+    def symbol(self) -> str: ...
 
     @property
     def check(self) -> AccountCheck | None:
@@ -47,23 +46,18 @@ class SessionMember(Protocol):
     def disconnected(self, why: str) -> None:
         """The connection was lost, or failed; another attempt follows."""
 
-    def events_lost(self, kind: str, why: str) -> None:
-        """An event could not be read."""
+    def events_lost(self, kind: str, why: str) -> None: ...
 
-    def order_event(self, found: OrderEvent, us: int) -> None:
-        """An event of an order of the symbol arrived at *us*."""
+    def order_event(self, found: OrderEvent, us: int) -> None: ...
 
     def payments_due(self, us: int) -> None:
         """The exchange has paid or charged something without a trade at *us*: it must be asked what."""
 
-    def margin_called(self, found: MarginCalled) -> None:
-        """The margin of the symbol's position is low."""
+    def margin_called(self, found: MarginCalled) -> None: ...
 
-    def setup_changed(self) -> None:
-        """The setup of the account, or of the symbol, has changed."""
+    def setup_changed(self) -> None: ...
 
-    def balances_changed(self) -> None:
-        """Balances of the account have changed."""
+    def balances_changed(self) -> None: ...
 
     def review(self) -> None:
         """The exchange forbids requests for a time."""
@@ -75,24 +69,13 @@ class SessionMember(Protocol):
 class AccountSession:
     """The session of one account in this process.
 
-    Args:
-        venue: The exchange.
-        urls: Its addresses.
-        credentials: Credentials of the account.
-        access: The knobs.
-        log: The logger.
-        around: Clocks, connections and limits, which tests replace.
-
     Attributes:
-        venue: As given.
-        around: As given.
         clock: The exchange's clock.
         limits: The exchange's limits on this account.
         ws: The connection for orders and events.
         rest: Requests by REST.
-        orders: The one of these that sends orders.
+        orders: *ws* or *rest*, whichever sends orders.
         holdings: The balances of the account.
-        connections: Number of connections so far.
         here: Whether the exchange is on this machine.
     """
 
@@ -125,12 +108,10 @@ class AccountSession:
 
     @property
     def api(self) -> OrderApi:
-        """The transport for queries."""
         return self.ws if self.ws.up else self.rest
 
     @property
     def unread(self) -> bool:
-        """Whether messages of the account wait to be read."""
         return self.ws.unread
 
     @property

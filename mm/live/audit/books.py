@@ -91,11 +91,9 @@ class AuditOrder:
 
     @property
     def is_open(self) -> bool:
-        """Return whether it may still be open at the exchange."""
         return self.status in OPEN_STATUSES
 
     def row(self) -> tuple[Any, ...]:
-        """Return the columns of the table ``orders``."""
         filled = decimal_text(max(self.booked_e8, self.reported_e8))
         head = (self.client_id, self.order_id, self.symbol, self.side, self.price, self.qty)
         return (*head, filled, self.status, self.us, self.run_id)
@@ -123,18 +121,15 @@ class AuditBooks:
     """The totals of a symbol's logs, updated row by row.
 
     Args:
-        symbol: Symbol of the logs.
         venue: Only logs whose start names this venue count; None takes all.
 
     Attributes:
         ledger: Position, cash, fees and booked trade ids at the venue of the log that is read; each venue has one of
             its own. None before the first start that names both assets.
-        starts: Number of logs that were counted.
         knobs: The knobs of the latest start; None before it.
         traded: The knobs `SIZING` of the latest trade that has sent an order; empty before it.
         orders: By client id: the open ones, and the latest that ended.
         runs: Names of the runs, as their client ids have them; the oldest first.
-        versions: Number of configurations so far.
         matched_us: When the account last matched these totals, µs: before the first order of a log, and at a transfer
             that a comparison found; 0 if it is not known.
         begun_us: When the first log began, µs; 0 before it, and if it is not known.
@@ -201,7 +196,6 @@ class AuditBooks:
         return self._inventory_e8 + (self.ledger.position_e8 if self.ledger else 0)
 
     def position_row(self, us: int) -> tuple[Any, ...]:
-        """Return the columns of the table ``positions`` at an instant."""
         ledger = self.ledger
         fees = {asset: decimal_text(paid) for asset, paid in sorted(ledger.fees_e8.items())} if ledger else {}
         return (
@@ -420,7 +414,7 @@ def _fill_of(row: Mapping[str, Any]) -> AccountFill:
 
 
 def sizing(knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a start's knobs that `SIZING` names."""
+    """Return the knobs of a start that `SIZING` names."""
     return {name: knobs.get(name) for name in SIZING}
 
 
@@ -428,8 +422,6 @@ def rebuild_symbol(folder: Path, symbol: str, venue: str | None = None) -> Audit
     """Return the totals of the logs in a symbol's folder.
 
     Args:
-        folder: Folder of the logs.
-        symbol: The symbol.
         venue: Only logs of this venue count; None takes all.
 
     Raises:
@@ -455,7 +447,7 @@ def runs_in(folder: Path) -> set[str]:
 
 
 def summed_in_the_last(starts: Mapping[Path, Mapping[str, Any]]) -> list[Path]:
-    """Return the logs, of those with row 1, before the last of each venue, whose row 1 has the totals of these."""
+    """Return the logs before each venue's last log, whose row 1 has their totals."""
     last = {row.get("venue"): at for at, row in enumerate(starts.values()) if BOOKS in row}
     first = min((last.get(row.get("venue"), 0) for row in starts.values()), default=0)
     return list(starts)[:first]

@@ -34,8 +34,6 @@ def append_copy(log: Path, copy: Path, *, shrinks: bool = False) -> Witness:
     """Append to a copy the complete rows of a log that it lacks, and return the end of the log.
 
     Args:
-        log: The log, which may grow meanwhile.
-        copy: The copy; created if missing.
         shrinks: Whether the copy may have more rows, as a log that has grown since it was shipped.
 
     Raises:
@@ -62,7 +60,9 @@ def append_copy(log: Path, copy: Path, *, shrinks: bool = False) -> Witness:
 
 
 def _compared(source: BinaryIO, copy: Path) -> tuple[int, int, bool]:
-    """Return the bytes of a copy, those of its complete rows, and whether both files are equal as far as both go."""
+    """Return the bytes of a copy, the bytes of its complete rows, and whether both files are equal as far as both
+    go.
+    """
     had = complete = 0
     if not copy.exists():
         return 0, 0, True
@@ -96,11 +96,7 @@ def _append(copy: Path, skip: int, rows: Iterator[tuple[bytes, Witness]]) -> Wit
 
 
 class LogHead(msgspec.Struct, frozen=True):
-    """How far a log was written at an instant: what a cut or recomputed end contradicts.
-
-    Attributes:
-        us: The instant, µs.
-    """
+    """How far a log was written at an instant: what a cut or recomputed end contradicts."""
 
     symbol: str
     file: str
@@ -109,7 +105,6 @@ class LogHead(msgspec.Struct, frozen=True):
     us: int
 
     def line(self) -> bytes:
-        """Return the record as a line of JSON."""
         return msgspec.json.encode(self) + b"\n"
 
     def witness(self, source: str) -> Witness:
@@ -121,7 +116,7 @@ def read_heads(path: Path, symbol: str) -> list[LogHead]:
     """Return the records of a symbol in a file of heads; an incomplete last line is left out.
 
     Raises:
-        BrokenFile: If a line is none.
+        BrokenFile: If a line is not a record.
         DataError: If it cannot be read.
     """
     try:
@@ -138,7 +133,6 @@ def send_heads(heads: Iterable[LogHead], place: str) -> None:
     """Write heads to a file, post them to a webhook, or log them.
 
     Args:
-        heads: What to send.
         place: Path of a file, which is appended to; an ``http(s)://`` address; or ``syslog:``.
 
     Raises:
@@ -188,12 +182,6 @@ def removable(folder: Path, archive: Path, before_us: int) -> Iterator[tuple[Pat
 
     A log may go if a later one of its venue began before *before_us*, and has in its row 1 the totals of it with its
     rows and last hash; and if its copy in *archive* is equal, and its chain correct up to that hash.
-
-    Args:
-        folder: Folder of a symbol's logs.
-        archive: Folder of their copies.
-        before_us: The instant, µs.
-
     """
     starts = starts_of(folder)
     for log, row in starts.items():
@@ -225,7 +213,6 @@ def verify_series(
     """Verify all logs in a folder, and their records about one another.
 
     Args:
-        folder: Folder of a symbol's logs.
         heads: Records kept elsewhere, by the name of their log.
         last_hash: A hash that some row must have; None for none.
         open_end: Accept a last log without a stop.

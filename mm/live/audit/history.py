@@ -52,7 +52,7 @@ class LedgerBegin:
         return self.quote_e8 + self.base_e8 * self.mid_e8 // E8
 
     def added_e8(self, inventory_e8: int) -> int:
-        """Return the equity other than the quote asset and a position that started with *inventory_e8*, in 1e-8."""
+        """Return the equity besides the quote asset and a position that started with *inventory_e8*, in 1e-8."""
         return (self.base_e8 - inventory_e8) * self.mid_e8 // E8
 
     def cash_e8(self, held: Held) -> int:
@@ -96,13 +96,11 @@ class EquityMarks(msgspec.Struct):
         )
 
     def row(self) -> dict[str, str]:
-        """Return the fields of a ``mark`` row of the audit log."""
         amounts = {"equity": self.day_equity_e8, "peak": self.peak_equity_e8, "transfers": self.transfers_e8}
         return {"day": self.day, **{name: decimal_text(value) for name, value in amounts.items()}}
 
     @classmethod
     def of_row(cls, venue: str, row: Mapping[str, Any]) -> "EquityMarks":
-        """Return the marks of a row."""
         equity_e8, peak_e8, transfers_e8 = (e8(row[name]) for name in ("equity", "peak", "transfers"))
         return cls(venue, row["day"], equity_e8, peak_e8, equity_e8=equity_e8, transfers_e8=transfers_e8)
 
@@ -141,7 +139,6 @@ class RunHistory:
         return clean
 
     def kept(self) -> dict[str, Any]:
-        """Return the totals for row 1 of the next log."""
         begin = None if self.begin is None else asdict(self.begin)
         mark = {} if self.mark is None else {"mark": self.mark.row()}
         return {**self.books.kept(), "begin": begin, "days": dict(self.days), **mark}
@@ -153,17 +150,13 @@ class RunHistory:
 
     @property
     def last_trade_id(self) -> int | None:
-        """The largest of them; None without one."""
         return self.books.ledger.last_trade_id if self.books.ledger else None
 
 
 def read_history(folder: Path, symbol: str, venue: str, us: int, written: Witness | None = None) -> RunHistory:
-    """Return the totals of the logs in a symbol's folder: those in row 1 of the latest, and its own rows.
+    """Return the totals of the logs in a symbol's folder: the totals in row 1 of the latest, and its own rows.
 
     Args:
-        folder: Folder of the audit logs.
-        symbol: Upper case.
-        venue: Only the logs of this venue count.
         us: The current instant, µs; the current day does not count as a day without a breach.
         written: A record, kept elsewhere, of how far a log was written; that log must be there.
 
@@ -248,13 +241,10 @@ def marks_at(
 ) -> tuple[int | None, int | None]:
     """Return the equity at the start of the current day, and the peak, with which a run goes on, in 1e-8.
 
-    They are those of the file, else of the audit log; without any of this day, the equity before the first fill of the
+    They come from the file, else from the audit log; without any of this day, the equity before the first fill of the
     day, at its price. None without a fill: the day begins with the first requote.
 
     Args:
-        history: The logs, and the ledger with all fills so far.
-        file: The marks of the file; None without.
-        begin: The account at the start of the ledger.
         inventory_e8: INITIAL_INVENTORY, in 1e-8.
         transfers_e8: Value of all transfers so far, in 1e-8 of the quote asset.
     """
@@ -276,11 +266,6 @@ class EquityFile:
     """Stores the equity marks of a symbol, and how far its audit log was written, across restarts.
 
     While a run trades, a thread writes them: a slow disk holds up no order.
-
-    Args:
-        out_root: Folder of results.
-        symbol: Upper case.
-        venue: Venue of the marks.
 
     Attributes:
         written: How far the log of the last run was written; None if unknown.
@@ -322,9 +307,7 @@ class EquityFile:
         """Write changed marks, at most every few seconds; *end* is how far the log is written.
 
         Args:
-            us: Now, µs.
             marks: The marks.
-            end: How far the audit log is written.
             at_once: Whether they are on disk when this returns; otherwise a thread writes them.
 
         Raises:
@@ -370,13 +353,7 @@ class EquityFile:
 
 
 class DayMarks:
-    """Keeps the equity marks of a run: in the file, and those of each new day in the audit log too.
-
-    Args:
-        venue: Venue of the marks.
-        file: Stores them.
-        audit: Receives a row for each day.
-    """
+    """Keeps the equity marks of a run in the file, and the marks of each new day in the audit log too."""
 
     def __init__(self, venue: str, file: EquityFile, audit: AuditLog) -> None:
         self._venue, self._file, self._audit = venue, file, audit
@@ -386,10 +363,7 @@ class DayMarks:
         """Keep the marks of a requote; raises OSError as `EquityFile.keep`.
 
         Args:
-            us: Now, µs.
             marks: Equity, equity at the start of the day, peak, and value of all transfers, in 1e-8.
-            observed_us: Instant of the requote, µs.
-            at_once: Whether they are on disk when this returns.
         """
         (equity_e8, day_e8, peak_e8, moved_e8), day = marks, day_of(observed_us)
         found = EquityMarks(self._venue, day, day_e8, peak_e8, equity_e8=equity_e8, transfers_e8=moved_e8)

@@ -111,9 +111,8 @@ class AuditLog:
         clock: Instant of a row, in µs.
 
     Attributes:
-        rows: Rows appended, written or not.
-        failure: The first error of the disk, or `LogLost`; None without one. It stays even if the rows could be
-            written later, because nothing may be sent any more.
+        failure: The first error of the disk, or `LogLost`; None without one. It stays even if the rows could be written
+            later, because nothing may be sent any more.
 
     Raises:
         RunExists: If the file exists.
@@ -147,8 +146,6 @@ class AuditLog:
 
         Args:
             instrument: Its symbol and assets are in the row, so that the log can be summed without other files.
-            run_id: RUN_ID of the run.
-            fields: ``venue``, ``initial_inventory``, ``knobs``, and further fields for readers of the log.
         """
         base, quote = instrument.base_asset, instrument.quote_asset
         own = {"symbol": instrument.symbol, "run_id": run_id, "base_asset": base, "quote_asset": quote}
@@ -180,7 +177,6 @@ class AuditLog:
 
     @property
     def end(self) -> Witness:
-        """The rows written so far, and the hash of the last."""
         rows, last = self._end
         return Witness(self.path.name, rows, last.decode())
 
@@ -273,7 +269,7 @@ class AuditLog:
         self._unwritten.clear()
 
     def _look(self) -> None:
-        """Look whether the file is there, and has its rows; what the disk does not tell is none of this."""
+        """Look whether the file is there, and has its rows; an error of the disk does not count as a loss."""
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + LOOK_S

@@ -27,10 +27,10 @@ class GatewayRun:
     """The symbol and settings of a gateway, and the state of earlier runs.
 
     Attributes:
-        symbol: Upper case.
         earlier: Orders of earlier runs that may be open, from the audit log.
         booked: Trades that earlier runs have booked: `trade_mark` by trade id.
-        last_trade_id: The largest of them; None if the ledger has none: trades before the start are not counted.
+        last_trade_id: The largest booked trade id; None if the ledger has no trade: trades before the start are not
+            counted.
         matched_us: When the account last matched the ledger, µs; 0 if it is not known.
         begun_us: When the ledger begins, µs: payments before it are not ours; 0 if it is not known.
         contract: What is asked of a contract; None for a symbol with balances.
@@ -56,7 +56,6 @@ class ClientIds:
     """Client ids of orders: prefix, run, counter and side; no two runs share one.
 
     Args:
-        run_id: Id of the run.
         nonce: Distinguishes processes of one run id; default: time, process id and random bytes.
     """
 

@@ -39,13 +39,6 @@ _RENEWALS = 3  # of the countdown in its time
 class ContractWatch:
     """The parts of a gateway that only a contract has.
 
-    Args:
-        requests: The requests of the symbol.
-        session: The account's connections and clock.
-        run: Symbol, and what is asked of the contract.
-        reports: Tells of position, margin and countdown.
-        log: The logger.
-
     Attributes:
         setup: How the account is set up, as last seen; None before `check`.
         differs: Why the account is not set up for this trader any more; empty if it is.

@@ -79,12 +79,6 @@ _WAITED_S, _LOOK_S = 0.1, 0.001  # an order that has waited so long leaves only 
 class Gateway:
     """Orders of one symbol, on one account.
 
-    Args:
-        session: The account's connections, clock, limits and balances, which its symbols share.
-        run: Symbol and settings, and the state of earlier runs.
-        audit: Receives a row for every intent, acknowledgement, fill, end and rejection.
-        log: The logger.
-
     Attributes:
         ready: Whether orders can be sent: connected, logged on, reconciled, not silenced, not killed.
         killed: Whether `cancel_all` was called: nothing is placed any more.
@@ -133,7 +127,6 @@ class Gateway:
 
     @property
     def symbol(self) -> str:
-        """The symbol, upper case."""
         return self._run.symbol
 
     def bounds_e8(self, side: int) -> tuple[int, int]:
@@ -142,7 +135,6 @@ class Gateway:
 
     @property
     def check(self) -> AccountCheck | None:
-        """The check of the account's balances, which books transfers; None without one."""
         return self._run.account
 
     @property
@@ -361,8 +353,8 @@ class Gateway:
 
     async def _look_for_other(self) -> None:
         """Note another trader whose fills the account has instead of ours, though it may have no order open now.
-
-        Without a ledger all that is there is its; with one it may be dead, and a sign of its life is waited for.
+        Without a ledger, all that is there is another trader's; with a ledger the other trader may be dead, and a sign
+        of life is waited for.
         """
         with suppress(Unanswered):
             await self._queries.note_last_trade()
@@ -476,7 +468,6 @@ class Gateway:
         return all(one.exchange_id > 0 or one.proves_absence(self._none_ms) for one in self._states.open.values())
 
     def _hopeless(self) -> bool:
-        """Return whether nothing can be cancelled any more."""
         now_s = asyncio.get_running_loop().time()
         if self.refused is not None or not self._was_ready:
             return self._session.rest_refused or now_s - self._stop_s > STOP_S
@@ -495,7 +486,6 @@ class Gateway:
     # sending
 
     def _unable(self) -> Refusal | None:
-        """Return why nothing can be sent; None if orders can be sent."""
         if not self.ready:
             return unsent(self._why())
         if self._audit.failure is not None:
@@ -513,7 +503,6 @@ class Gateway:
         self._leave(seq, (order,), self._sender.amend)
 
     def _no_amendment(self, order: LiveOrder, qty: str) -> Refusal | None:
-        """Return why an order cannot be amended; None if it can."""
         if order.state is not OrderState.LIVE:
             return unsent("the order is not known to be open, or a request for it is pending")
         return self._unable() or self._limits.refusal(("REQUEST_WEIGHT",)) or self._filters.no_amendment(order, qty)
@@ -521,7 +510,6 @@ class Gateway:
     def _reason(
         self, side: int, price: str, qty: str, kind: str, replaces: LiveOrder | None = None, *, reduces: bool = False
     ) -> Refusal | None:
-        """Return why an order, which may replace another, cannot be sent; None if it can."""
         unable = self._unable()
         if unable:
             return unable
@@ -542,11 +530,9 @@ class Gateway:
         asyncio.get_running_loop().call_soon(self._reports.tell, report)
 
     def _new(self, order_id: int, side: int, price: str, qty: str, kind: str) -> LiveOrder:
-        """Return an order with a client id of its own."""
         return LiveOrder(order_id, self._ids.next(side), side, price, qty, kind)
 
     def _write_intent(self, order: LiveOrder, replaces: LiveOrder | None = None) -> int:
-        """Write the intent of a new order; return the row's number."""
         terms = {"client_id": order.client_id, "side": order.side, "price": order.price, "qty": order.qty}
         more = {"replaces": replaces.client_id} if replaces else {"reduces": True} if order.reduces else {}
         action = "replace" if replaces else "place"
@@ -656,7 +642,6 @@ class Gateway:
     # answers
 
     def _report_answer(self, action: str, answer: ApiAnswer) -> None:
-        """Report the duration of an answer; stop sending if the exchange demands it."""
         if answer.status:
             self._reports.tell(lambda listener: listener.ack_latency(action, answer.seconds))
         if self._limits.silence_s:
@@ -722,7 +707,6 @@ class Gateway:
         self._due.set()
 
     def balances_changed(self) -> None:
-        """Report the balances of the account."""
         self._report_balances()
 
     def payments_due(self, us: int) -> None:
@@ -731,7 +715,6 @@ class Gateway:
         self._due.set()
 
     def margin_called(self, found: MarginCalled) -> None:
-        """Say that the margin of the position is low."""
         self._log.error("margin_call", symbols=", ".join(found.symbols), at_us=found.us)
         self._audit.append("breach", limit="MARGIN_CALL", message=f"the exchange's margin call of {found.us} µs")
         self._reports.tell(lambda listener: listener.margin_called(found.us))
@@ -739,13 +722,11 @@ class Gateway:
             self._contract.margin_called()
 
     def setup_changed(self) -> None:
-        """Look at the setup of the account, which has changed by hand."""
         if self._contract:
             self._contract.setup_due = True
             self._due.set()
 
     def order_event(self, found: OrderEvent, us: int) -> None:
-        """Process an event of an order of the symbol, which arrived at *us*."""
         by_client, (own_id, other_id) = self._states.by_client, found.client_ids
         order = by_client.get(own_id) or by_client.get(other_id) or self._states.of_exchange(found.exchange_id)
         if order is None and found.forced:
@@ -816,11 +797,9 @@ class Gateway:
             self.review()
 
     def _differs(self) -> str:
-        """Return how the account differs from the audit logs; empty if it does not."""
         return self._run.account.why if self._run.account else ""
 
     def _compare_fees(self) -> None:
-        """Report the account's commission rates, and say that they have changed."""
         before, now = self._fees_told, self._fees.paid_e8
         if now is None or now == before:
             return
@@ -832,7 +811,7 @@ class Gateway:
         self._reports.tell(lambda listener: listener.fee_rates(*now))
 
     async def _compare_setup(self) -> None:
-        """Look at the setup of a contract, and report that it is not the one of the start any more."""
+        """Look at the setup of a contract, and report if it differs from the setup of the start."""
         if self._contract is None:
             return
         try:
@@ -859,7 +838,6 @@ class Gateway:
         return not account.pending
 
     def _why(self) -> str:
-        """Return why no orders can be sent; empty if they can."""
         if self.killed or self._stopping:
             return "killed" if self.killed else "stopping"
         if self._limits.silence_s:
@@ -894,7 +872,6 @@ class Gateway:
     # the steps that follow
 
     def _act(self) -> None:
-        """Execute the steps that follow from new information, in order."""
         self._do_all(deque(self._states.take()))
         self._changed.set()
 

@@ -19,12 +19,10 @@ class OtherTraders:
     """Tells our orders from those of another trader.
 
     Args:
-        symbol: Upper case.
         runs: Names of this run and of its predecessors, as `run_of` returns them.
 
     Attributes:
         begun_us: When this run began, by the exchange's clock, µs; 0 before.
-        found: The order that shows another trader, as text; empty while there is none.
         before: The latest trade of another trader before this run began, as text; empty without one.
     """
 
@@ -35,7 +33,6 @@ class OtherTraders:
 
     @property
     def error(self) -> TryLater | None:
-        """The error that there is another trader; None while there is none."""
         if not self.found:
             return None
         return TryLater(
@@ -45,15 +42,15 @@ class OtherTraders:
         )
 
     def has_written(self, client_id: str) -> bool:
-        """Return whether an order is of another trader."""
         return is_ours(client_id) and run_of(client_id) not in self._runs
 
     def sees_order(self, client_id: str) -> None:
-        """Note an order of another trader."""
         self.found = self.found or f"it has the order {client_id}"
 
     def sees_trade(self, client_id: str, trade_id: int, us: int) -> None:
-        """Note a trade of another trader at the exchange's *us*; one of before this run may be of a dead trader."""
+        """Note a trade of another trader at the exchange's *us*; a trade from before this run may come from a dead
+        trader.
+        """
         text = f"trade {trade_id} is of the order {client_id}"
         if us < self.begun_us:
             self.before = text

@@ -22,7 +22,6 @@ class OrderPauses:
     """The pauses of the orders of one symbol, by side.
 
     Args:
-        symbol: Upper case.
         log: Told of the second refusal in a row, of a restriction at once, and of the end of the pauses after it.
     """
 
@@ -53,7 +52,6 @@ class OrderPauses:
         return pause_s
 
     def accepted(self, side: int) -> None:
-        """End the pauses of *side*: the exchange has accepted an order."""
         if self._refused[side] > 1:
             self._log.info("orders_resumed", symbol=self._symbol, side=SIDE_NAMES[side], refused=self._refused[side])
         self._refused[side], self._until_s[side] = 0, 0.0

@@ -46,7 +46,7 @@ PAID_AGAIN_US, UNLISTED_US = 60_000_000, 60_000_000
 
 
 class Unanswered(Exception):
-    """A reconcile could not be completed; it is retried. *answer* is that of the request which failed."""
+    """A reconcile could not be completed; it is retried. *answer* is the answer of the failed request."""
 
     def __init__(self, method: str, answer: ApiAnswer) -> None:
         super().__init__(f"{method}: {answer.code} {answer.message}")
@@ -59,20 +59,9 @@ class OrderQueries:
     Args:
         run: What earlier runs have booked, whether open orders of others are taken over, that is, cancelled (ADOPT),
             and the check of the account.
-        states: Order states, which receive the results.
-        clock: The exchange's clock.
-        filters: The filters of the symbol, which receive the mean price.
-        holdings: Receive the account's balances.
-        fees: Receives the account's commission rates, and prices of the assets in which commissions are paid.
-        limits: Receive the exchange's counts of orders, which are asked for while they leave no room.
-        venues: Make the requests of the account and of the symbol, and read their answers.
-        api: Returns the API to use now.
-        others: Tells our orders from those of another trader.
-        changed: Called after each processed response, to act on the resulting steps.
         forgot: Called with the reason when the exchange was reset and that is accepted (ADOPT), before trades are read.
 
     Attributes:
-        closed: Whether no further queries are sent.
         foreign_orders: Open orders of others in the last list.
         payments_due: Whether payments for the position may be missing.
         recognised: Whether the exchange is known to have the newest booked trades; a new connection may be to another.
@@ -218,7 +207,9 @@ class OrderQueries:
         return [self._states.by_client[one.client_id] for one in seen], foreign
 
     async def _listing(self, api: OrderApi | None) -> Sequence[ListedOrder]:
-        """Return the open orders; of a symbol that the exchange no longer lists, those of ours that it still has."""
+        """Return the open orders; of a symbol that the exchange no longer lists, the orders of ours that it still
+        has.
+        """
         answer = await answer_of((api or self._api()).request, self._venue.open_orders())
         if answer.why is not Why.SYMBOL or answer.outcome is Outcome.DONE:
             return self._venue.listed_all(_done(self._venue.open_orders(), answer))
@@ -294,7 +285,6 @@ class OrderQueries:
         return last_id
 
     async def _take(self, trade: AccountFill) -> None:
-        """Book a trade of the account if it belongs to one of our orders."""
         if trade.order_id in self._foreign:
             self._note_stranger(trade)
             return

@@ -36,8 +36,7 @@ class OrderListener:
     A subclass ignores what it does not override.
     """
 
-    def accepted(self, order_id: int, us: int, exchange_id: int) -> None:
-        """The exchange has accepted an order."""
+    def accepted(self, order_id: int, us: int, exchange_id: int) -> None: ...
 
     def in_book(self, order_id: int, exchange_us: int, left_e8: int) -> None:
         """The exchange's book has *left_e8* of an order, in 1e-8, from *exchange_us* on; reports may come twice."""
@@ -69,11 +68,9 @@ class OrderListener:
     def paid(self, found: PositionIncome) -> None:
         """The exchange has paid or charged an amount for the position, such as funding; it is booked."""
 
-    def position(self, found: PositionSeen) -> None:
-        """The position of a contract, as the exchange shows it."""
+    def position(self, found: PositionSeen) -> None: ...
 
-    def margin(self, found: MarginSeen) -> None:
-        """The margin of the account, as the exchange shows it."""
+    def margin(self, found: MarginSeen) -> None: ...
 
     def margin_called(self, us: int) -> None:
         """The exchange has told at *us* that the margin of the position is low."""
@@ -100,11 +97,9 @@ class OrderListener:
     def funds(self, base_e8: int, quote_e8: int) -> None:
         """What the balances leave to the orders of the symbol, those that are open included; in 1e-8."""
 
-    def ready_changed(self, ready: bool, why: str) -> None:
-        """The gateway's readiness for orders has changed."""
+    def ready_changed(self, ready: bool, why: str) -> None: ...
 
-    def ack_latency(self, action: str, seconds: float) -> None:
-        """A request was answered after *seconds*."""
+    def ack_latency(self, action: str, seconds: float) -> None: ...
 
 
 POSITION_ROW_S = 60.0
@@ -117,12 +112,6 @@ class OrderReports:
     """Writes and forwards reports, in order; until there is a listener they are held.
 
     A gateway reconciles before trading starts, and its findings determine the initial account of an engine.
-
-    Args:
-        audit: Receives a row for each report.
-        fees: Values the commissions of fills.
-        account: Books fills and transfers, and expects balances with them; None for no check.
-        log: Logs transfers, and the acceptance of an exchange that was reset.
     """
 
     def __init__(
@@ -146,7 +135,6 @@ class OrderReports:
         self._listener = listener
 
     def caught_up(self) -> bool:
-        """Return whether an order that has waited may leave now."""
         return self._listener is None or self._listener.caught_up()
 
     def tell(self, report: Report) -> None:
@@ -157,7 +145,6 @@ class OrderReports:
             report(self._listener)
 
     def take(self, step: OrderReport) -> None:
-        """Write an event of an order, and report it."""
         if isinstance(step, Booked):
             fill, order_id = self._fees.valued(step.fill), step.order_id
             self._audit.append("fill", **fill.row())
@@ -207,7 +194,6 @@ class OrderReports:
         self.tell(lambda listener: listener.paid(found))
 
     def _write(self, step: Accepted | Rejected | Closed | CancelFailed | Amended | AmendFailed) -> Report:
-        """Write the row of a step, and return its report."""
         order, own_id, us = step.order, step.order.order_id, step.us
         client = {"client_id": order.client_id}
         both = client | {"order_id": order.exchange_id}

@@ -15,12 +15,8 @@ class OrderSender:
     """Sends requests by one of two APIs, and processes the responses.
 
     Args:
-        venue: Makes the requests of the symbol, and reads their answers.
-        window_ms: Time after its timestamp in which the exchange accepts a request, ms.
-        states: Order states, which receive the results.
-        apis: The API for orders, and the fallback for cancels while that one is down.
+        apis: The API for orders, and the fallback for cancels while that API is down.
         audit: Receives the intent of each cancel.
-        answered: Called with each request and its response, after the states have processed it.
     """
 
     def __init__(

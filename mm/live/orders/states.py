@@ -47,17 +47,14 @@ _MOST_CANCELS = 5
 
 
 class OrderStates:
-    """All orders of a run, and those of earlier ones that may be open.
+    """All orders of a run, and orders of earlier runs that may be open.
 
     Args:
-        booked: Trades that earlier runs have booked: `trade_mark` by trade id.
         kept: Minimum number of ended orders to keep.
         codes: The exchange's code of each refusal that is inferred here, for the audit log.
 
     Attributes:
-        by_client: Orders by client id: the open ones, and the latest ended ones.
         open: Orders that have not ended, by client id, oldest first.
-        ends: Number of orders that have ended.
         reset: Why the exchange is not the one whose trades are booked, such as one that was wiped; empty otherwise.
     """
 
@@ -89,7 +86,6 @@ class OrderStates:
         self._earlier = frozenset()
 
     def newest_booked(self, count: int) -> dict[int, int]:
-        """Return the *count* newest trades that are booked, as *booked*."""
         return {one: self._booked[one] for one in nlargest(count, self._booked)}
 
     def of_exchange(self, exchange_id: int) -> LiveOrder | None:
@@ -97,7 +93,6 @@ class OrderStates:
         return self._by_exchange.get(exchange_id)
 
     def in_doubt(self, side: int) -> bool:
-        """Return whether the placing of an order of *side* has an unknown outcome."""
         return any(order.doubt is Doubt.PLACE and order.side == side for order in self.open.values())
 
     # requests
@@ -121,7 +116,6 @@ class OrderStates:
         self.add(order)
 
     def cancelling(self, order: LiveOrder, *, replacing: bool = False) -> None:
-        """Record that a cancel of *order*, or its replacement, is sent."""
         self._forget_amendment(order)
         order.cancel_wanted = order.cancelling = True
         order.cancels += 1
@@ -138,7 +132,6 @@ class OrderStates:
             self._resend(order)
 
     def _forget_amendment(self, order: LiveOrder) -> None:
-        """Drop an amendment that waits until *order* is known to be open."""
         if order.amend_wanted:
             order.amend_wanted = ""
             self._steps.append(AmendFailed(order, order.us, unsent("the order is cancelled instead")))
@@ -148,7 +141,6 @@ class OrderStates:
         self._steps.append(AmendFailed(order, us, refusal))
 
     def amending(self, order: LiveOrder, qty: str) -> None:
-        """Record that an amendment of *order*, which is open, to *qty* is sent."""
         order.amend_qty, order.state = qty, OrderState.PENDING_AMEND
 
     # answers
@@ -171,7 +163,6 @@ class OrderStates:
         self._steps.append(Ask(order))
 
     def cancel_refused(self, order: LiveOrder, us: int, refusal: Refusal) -> None:
-        """Handle a refused cancel of an order."""
         order.cancelling = False
         if order.ended or order.ending:
             return
@@ -184,13 +175,11 @@ class OrderStates:
         self._steps.append(CancelFailed(order, us, refusal.code))
 
     def cancel_unknown(self, order: LiveOrder) -> None:
-        """Handle a cancel with an unknown outcome."""
         order.cancelling = False
         if not order.ended and not order.ending:
             self._doubt_cancel(order)
 
     def cancelled(self, order: LiveOrder, seen: OrderSeen) -> None:
-        """Handle the response to a successful cancel."""
         order.cancelling = False
         self.seen(seen)
 
@@ -248,10 +237,8 @@ class OrderStates:
         """Handle information of the exchange about an order; without effect if it is not ours.
 
         Args:
-            seen: The information.
-            fill: The fill that an event reports, if any.
             answers: Whether it is the response to an `Ask`.
-            firm: Whether that was sent after the order had ended here, so that it cannot be outdated.
+            firm: Whether the query was sent after the order had ended here, so that the answer cannot be outdated.
         """
         order = self.by_client.get(seen.client_id) or self._by_exchange.get(seen.exchange_id)
         if order is None:
@@ -343,7 +330,6 @@ class OrderStates:
         return True
 
     def _lower(self, order: LiveOrder, seen: OrderSeen) -> None:
-        """Handle a quantity of an order that is smaller than here."""
         wanted_e8 = e8(order.amend_qty) if order.amend_qty else 0
         order.qty = order.amend_qty if seen.qty_e8 == wanted_e8 else short_text(seen.qty_e8)
         if seen.qty_e8 <= wanted_e8:

@@ -39,10 +39,6 @@ class RunData:
     """The data of one run.
 
     Attributes:
-        kind: ``backtest``, ``shadow`` or ``trade``.
-        symbol: Upper case.
-        tick: Tick size, quote asset.
-        columns: Its fills, state and quotes.
         target: Target inventory, base asset, as in the summary.
         orders: Columns of the orders file that are needed here.
         decisions_us: Instants of its decisions; None without a file of them.
@@ -62,7 +58,6 @@ class RunData:
 
     @property
     def span(self) -> tuple[int, int]:
-        """First and last instant of its state rows, in µs."""
         us = self.columns.state["recv_us"]
         return (int(us[0]), int(us[-1])) if len(us) else (0, 0)
 
@@ -72,8 +67,6 @@ class RunFigures:
     """The numbers of one run over the common span, in quote or base asset, or in ticks (names with ``_ticks``).
 
     Attributes:
-        kind: ``backtest``, ``shadow`` or ``trade``.
-        feed: How the exchange's messages reached it, as in its summary; None of an older version.
         decisions: Requotes; None if they were not recorded.
         rejects: Rejected orders, by reason.
         quoted_share: Share of time with an order on each side: buy, sell, both.
@@ -81,7 +74,7 @@ class RunFigures:
         fill_ratio: Traded over placed quantity.
         half_spread_ticks: Mean distance of fills from the mid at the fill, weighted by quantity.
         markout_ticks: Mean gain of a fill at the mid after each horizon in seconds, weighted by quantity.
-        pnl_quoting: PnL of the quoting: the same less that of the target inventory.
+        pnl_quoting: PnL of the quoting: the PnL without the target inventory's.
         fees: Fees paid; None if the value of one is not known, and then there is no PnL either.
         ack_ms: Quantiles of the time from sending an order to its acceptance, of accepted orders.
         cancel_ms: Quantiles of the time from sending a cancel to its effect.
@@ -119,8 +112,8 @@ class Agreement:
         unmatched_fills: Fills of the reference without such a fill.
         extra_fills: Fills of this run without a match.
         slippage_ticks: Mean by which its matched fills have a worse price than the reference's; negative is better.
-        fills_difference: Its fills minus those of the reference.
-        pnl_difference: Its quoting PnL minus that of the reference.
+        fills_difference: Its fills minus the reference's.
+        pnl_difference: Its quoting PnL minus the reference's.
         fills_ci95, pnl_ci95: Their 95 % intervals, by blocks of three minutes or more; None below five of them.
     """
 
@@ -140,12 +133,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Several runs over the time that all of them cover.
-
-    Attributes:
-        symbol: Upper case.
-        runs: Their numbers, in the order given.
-    """
+    """Several runs over the time that all of them cover."""
 
     symbol: str
     begin_us: int
@@ -311,7 +299,7 @@ def agreement_of(
 
 
 def _interval(totals: "Floats | Instants") -> list[float] | None:
-    """Return the 95 % interval of the whole change of *totals*, which are those at the ends of blocks."""
+    """Return the 95 % interval of the whole change of *totals*, which are the values at the ends of blocks."""
     blocks = np.diff(totals).astype(float)
     return None if np.isnan(blocks).any() else estimated(blocks, least=LEAST_BLOCKS).times(len(blocks)).ends
 
@@ -363,7 +351,6 @@ def _of_side(fills: Mapping[str, Any], side: str) -> tuple["Instants", "Floats"]
 
 
 def _within(columns: Mapping[str, Any], span: tuple[int, int]) -> dict[str, Any]:
-    """Return the rows of a table within a span of time."""
     inside = _inside(np.asarray(columns["recv_us"], np.int64), span)
     return {name: np.asarray(values)[inside] for name, values in columns.items()}
 
@@ -427,7 +414,6 @@ def _quantiles(values: "Floats") -> dict[str, float | None]:
 
 
 def _notes(runs: Sequence[RunData], span: tuple[int, int]) -> list[str]:
-    """Return notes on runs of which only a part is compared."""
     notes = []
     for run in runs:
         whole, common = run.span[1] - run.span[0], span[1] - span[0]

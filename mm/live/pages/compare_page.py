@@ -84,12 +84,7 @@ def comparison_text(found: RunComparison) -> str:
 
 
 def comparison_page(found: RunComparison, runs: Sequence[RunData]) -> str:
-    """Return the comparison as one HTML file.
-
-    Args:
-        found: The comparison.
-        runs: Data of the compared runs, for the chart.
-    """
+    """Return the comparison as one HTML file."""
     names = [f"{run.kind} {run.run_id}" for run in found.runs]
     terms = {"symbol": found.symbol, "base_asset": "", "quote_asset": ""}
     base, quote = base_asset(terms), quote_asset(terms)

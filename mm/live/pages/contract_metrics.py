@@ -36,8 +36,6 @@ class ContractMetrics:
     """The metrics of one contract, set by the observer that follows it.
 
     Attributes:
-        position: As last seen; None before.
-        margin: Of the account, as last seen; None before.
         paid_e8: Payments since the start of the ledger, in 1e-8 of the quote asset.
         paid_us: When the last one was due, µs; 0 before the first.
         forced: Orders by which the exchange has closed our position, by `FORCES`.
@@ -62,7 +60,6 @@ class ContractMetrics:
         return margin.maintenance_e8 / margin.equity_e8 if margin.equity_e8 > 0 else float("inf")
 
     def filled(self) -> list[FilledFamily]:
-        """Return every family with its current samples; families without samples have an empty list."""
         found, margin, ratio = self.position, self.margin, self.ratio
         held = found if found is not None and found.qty_e8 else None
         liquidation_e8 = held.liquidation_e8 if held else 0
@@ -82,7 +79,6 @@ class ContractMetrics:
         ]
 
     def health(self) -> dict[str, object]:
-        """Return what ``/health`` says of the contract."""
         found, margin = self.position, self.margin
         shown: dict[str, object] = {"funding": decimal_text(self.paid_e8), "margin_calls": self.margin_calls}
         if found is not None:

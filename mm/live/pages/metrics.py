@@ -1,6 +1,6 @@
 """The metrics of a shadow and of a trader, for Prometheus; text is generated only when the page is read.
 
-The market families are those of every recorder (`mm.market_data.metrics`).
+The market families are the same as every recorder's (`mm.market_data.metrics`).
 """
 
 import re
@@ -92,7 +92,6 @@ class BucketCounts:
         self._counts = [0] * (len(bounds) + 1)
 
     def observe(self, seconds: float) -> None:
-        """Add an observation."""
         self._counts[bisect_left(self.bounds, seconds)] += 1
         self.count += 1
         self.sum_s += seconds
@@ -117,13 +116,8 @@ class BucketCounts:
 class TradingMetrics:
     """The metrics of one symbol, set by the observer that follows it; None is not known, and not shown.
 
-    Args:
-        symbol: Upper case.
-        clock: Returns the wall clock, in µs.
-
     Attributes:
         why_not_ready: Why nothing is quoted: not in sync, …; empty while quoting.
-        legs: The metrics of the other markets to which the strategy sends orders.
         book_us: Instant of the last update of a synced book, less how late it was, µs; out of sync its age increases.
         late_us: How late the last message of the book was by the exchange's clock, µs; None before that was measured.
         clock_within_us: Largest error of the measured offset of the clocks, µs.
@@ -133,7 +127,8 @@ class TradingMetrics:
         position_e8: Position, in 1e-8 of the base asset.
         equity_e8: Value of the account, in 1e-8 of the quote asset.
         pnl_e8: Parts of the PnL by `PARTS`, in 1e-8 of the quote asset.
-        unvalued_e8: Commissions without a known value, in 1e-8 of their assets; with one, no net result is shown.
+        unvalued_e8: Commissions without a known value, in 1e-8 of their assets; while there is any, no net result is
+            shown.
         fees_e8: The account's commission rates of maker and taker, in 1e-8 of the notional; None if not known.
         orders: Sent requests, by ``place``, ``cancel``, ``replace`` or ``amend``.
         fills: Executions: +1 bought, -1 sold.
@@ -144,10 +139,10 @@ class TradingMetrics:
         distances: Distance of our best quote from the mid in ticks, by side: +1 buy, -1 sell; set by `quotes`.
         killed: Whether the kill switch is triggered.
         unjudged: Whether a trade has no mid by which limits on money are judged; None for a shadow.
-        transfers_e8: Deposits less withdrawals by asset, in 1e-8 of each.
+        transfers_e8: Deposits less withdrawals by asset, in 1e-8 of each asset.
         transferred_us: When the last was booked in this run, µs; None without one.
         writer: Rows waiting for the state store, and the age of the oldest, in s.
-        contract: Those of a contract; None for a symbol whose assets the account holds.
+        contract: Metrics of a contract; None for a symbol whose assets the account holds.
     """
 
     def __init__(self, symbol: str, clock: Callable[[], int] = now_us) -> None:
@@ -191,7 +186,6 @@ class TradingMetrics:
     # pages
 
     def filled(self) -> list[FilledFamily]:
-        """Return every family with its current samples; families without samples have an empty list."""
         at_us = self._clock()
         age_s, account_age_s = (
             None if us is None else max(0, at_us - us) / US_PER_S for us in (self.book_us, self.account_us)
@@ -230,7 +224,6 @@ class TradingMetrics:
 
     @property
     def why_not_quoting(self) -> str:
-        """Why nothing is quoted; empty while quoting."""
         return "the kill switch is triggered" if self.killed else self.why_not_ready
 
     def known_pnl_e8(self) -> dict[str, int]:
@@ -239,7 +232,9 @@ class TradingMetrics:
         return {part: self.pnl_e8[part] for part in parts if part in self.pnl_e8}
 
     def pnl_all_legs_e8(self) -> int | None:
-        """Return the total PnL with that of the legs, in 1e-8; None if one is unknown, or fees have no known value."""
+        """Return the total PnL of the symbol and its legs, in 1e-8; None if one is unknown, or fees have no known
+        value.
+        """
         each = (self, *self.legs)
         if any("total" not in one.pnl_e8 or one.unvalued_e8 for one in each):
             return None

@@ -19,7 +19,6 @@ class SymbolsPage:
     """The page of one process.
 
     Args:
-        symbols: The metrics of each symbol.
         account: The limits over all of them; None for paper accounts, which are one for each symbol.
         door: Decides who may read it; None for this machine only.
     """
@@ -46,7 +45,6 @@ class SymbolsPage:
         return "; ".join(f"{symbol}: {why}" for symbol, why in found.items() if why)
 
     def health(self) -> dict[str, object]:
-        """Return the content of ``/health``: of the symbol, or of each of several; and of the account."""
         account = {"account": self._account.shown()} if self._account else {}
         if len(self._symbols) == 1:
             return self._symbols[0].health() | account
@@ -59,7 +57,6 @@ class SymbolsPage:
         }
 
     def view(self, size: os.terminal_size) -> str:
-        """Return the screen of ``--watch``."""
         account = self._account.shown() if self._account and len(self._symbols) > 1 else {}
         lines = size.lines // len(self._symbols) - len(account)
         part = os.terminal_size((size.columns, max(lines, 2)))

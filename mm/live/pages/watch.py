@@ -35,8 +35,6 @@ def view(found: TradingMetrics, at_us: int, size: os.terminal_size = _USUAL) -> 
     If there are too many lines, empty ones are dropped first, then those at the end.
 
     Args:
-        found: What is shown.
-        at_us: The instant, in µs.
         size: Columns and lines of the terminal.
     """
     why = found.why_not_ready
@@ -57,13 +55,7 @@ def view(found: TradingMetrics, at_us: int, size: os.terminal_size = _USUAL) -> 
 
 
 async def watch(draw: Callable[[], str], write: Callable[[str], object], interval_s: float = REDRAW_S) -> None:
-    """Redraw the screen until cancelled, and leave the cursor below it.
-
-    Args:
-        draw: Returns the screen.
-        write: Writes text to the terminal at once.
-        interval_s: Redraw interval, in s.
-    """
+    """Redraw the screen until cancelled, and leave the cursor below it."""
     write(_CLEAR + _HIDE)
     try:
         while True:

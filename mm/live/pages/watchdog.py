@@ -88,8 +88,6 @@ class WatchedSymbol:
     """The state of one symbol.
 
     Attributes:
-        symbol: Upper case.
-        kill: Why and since when its kill switch is triggered; None if it is not.
         running: The kinds of which a process runs.
         orders_left: Client ids of orders that may be open while no trader runs.
         report_age_s: Age of the last health report of a recording that has not ended, in s; None without one.
@@ -105,7 +103,6 @@ class WatchedSymbol:
     offset_us: int | None
 
     def troubles(self) -> Iterator[str]:
-        """Yield what needs a person, one line each."""
         if self.kill is not None:
             yield f"{self.symbol}: killed since {iso(self.kill.since_us)}: {self.kill.reason}"
         if self.orders_left:
@@ -119,13 +116,11 @@ class WatchedSymbol:
                 yield f"{self.symbol}: {kind} {end.run_id} ended with {end.code} at {iso(end.us)}: {end.reason}"
 
     def line(self) -> str:
-        """Return the state as one line."""
         running = ", ".join(sorted(self.running)) or "nothing"
         age = "" if self.report_age_s is None else f"; last report {self.report_age_s:.0f} s ago"
         return f"{self.symbol}: {running} runs{age}; {'; '.join(self.troubles()) or 'no trouble'}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the state as JSON."""
         return {
             "killed": self.kill is not None,
             "reason": self.kill.reason if self.kill else None,
@@ -140,14 +135,7 @@ class WatchedSymbol:
 
 @dataclass(frozen=True, slots=True)
 class WatchdogLook:
-    """The result of one look.
-
-    Attributes:
-        us: When, in µs.
-        symbols: In alphabetical order.
-        unreadable: What could not be read, one line each.
-        free_bytes: Free disk space by folder.
-    """
+    """The result of one look."""
 
     us: int
     symbols: tuple[WatchedSymbol, ...]
@@ -155,11 +143,9 @@ class WatchdogLook:
     free_bytes: Mapping[str, int]
 
     def troubles(self) -> list[str]:
-        """Return what needs a person, one line each."""
         return [*(line for symbol in self.symbols for line in symbol.troubles()), *self.unreadable]
 
     def page(self) -> str:
-        """Return the page in the text format of Prometheus."""
         filled: dict[MetricFamily, list[MetricSample]] = {family: [] for family in WATCHDOG_FAMILIES}
         filled[LOOK].append(("", {}, self.us / US_PER_S))
         filled[UNREADABLE].append(("", {}, len(self.unreadable)))
@@ -188,9 +174,7 @@ class Watchdog:
     """Reads the files of traders and shadows.
 
     Args:
-        out_root: Folder of results, with kill switches and audit logs.
         data_root: Folder of the recorded days, with health files; it need not exist.
-        log_root: Folder of the run logs.
         symbols: The symbols; empty for all with a file.
     """
 
@@ -202,7 +186,6 @@ class Watchdog:
         self._unreadable: list[str] = []
 
     def check(self) -> None:
-        """Raise DataError if there is no folder of results."""
         if not self._out_root.is_dir():
             raise DataError("{out_root} {}: there is no such folder; create it, or give another", self._out_root)
 
@@ -331,12 +314,7 @@ def _logged_end(log: Path) -> RunEnd | None:
 class AuditOrders:
     """The orders of a symbol that may be open, according to its audit logs, which are read as they grow.
 
-    Args:
-        folder: Folder of the logs.
-        symbol: The symbol.
-
     Attributes:
-        open: The orders that may be open.
         last_name: Day and run id of the latest log.
     """
 
@@ -349,11 +327,6 @@ class AuditOrders:
         self._error: DataError | None = None
 
     def follow(self) -> None:
-        """Read the new rows.
-
-        Raises:
-            DataError: If a log cannot be read.
-        """
         if self._error is not None:
             raise self._error
         try:

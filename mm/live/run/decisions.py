@@ -49,12 +49,7 @@ def decisions_name(symbol: str) -> str:
 
 
 class DecisionLags:
-    """Lag of each decision: actual time less its instant.
-
-    Args:
-        made: Returns the number of decisions so far.
-        clock: Returns the instant, in µs.
-    """
+    """Lag of each decision: actual time less its instant."""
 
     def __init__(self, made: Callable[[], int], clock: Callable[[], int]) -> None:
         self._made, self._clock = made, clock
@@ -80,10 +75,7 @@ def write_decisions(path: Path, table: "Table", lags_us: Sequence[int], grid: In
     """Write a journal's decisions, and return their number.
 
     Args:
-        path: The file.
-        table: ``Journal.decisions``.
         lags_us: Lag of each row; empty for a replay, which has an empty column.
-        grid: Grid of the journal.
     """
     text = cache(short_text)  # prices and quantities repeat often
 

@@ -1,8 +1,8 @@
 """Flatten: close the position of our own fills, at a cost that is stated before and bounded by the orders themselves.
 
-The cost is that against the mid, with the taker fee: as a walk through the displayed book gives it, and at most, if all
-fills at the worst price of the walk. The order is an immediate-or-cancel limit, at a price at which even the worst fill
-keeps to the consent; what the book does not offer stays as a position.
+The cost is measured against the mid, with the taker fee: as a walk through the displayed book gives it, and at most, if
+all fills have the worst price of the walk. The order is an immediate-or-cancel limit, at a price at which even the
+worst fill keeps to the consent; what the book does not offer stays as a position.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class FlattenPlan:
         qty_e8: Quantity of the order, in 1e-8 of the base asset.
         price_e8: Its limit: the worst price, on the exchange's step, beyond one that rests off it from before.
         slippage_e8: Expected cost against the mid.
-        most_e8: The largest cost, fee included: that of a fill at *price_e8* alone.
+        most_e8: The largest cost, fee included: the cost of a fill at *price_e8* alone.
         left_e8: What stays of the position: below a step or the minimum notional, not offered within the band, or a
             buyer's commission, which is taken from what was bought.
         missing_e8: The part of it that another order could close, once the book offers it within the bounds.
@@ -55,7 +55,6 @@ class FlattenPlan:
 
     @property
     def cost_e8(self) -> int:
-        """What it is expected to cost in all."""
         return self.slippage_e8 + self.fees_e8
 
     def limit_e8(self, budget_e8: int, fee_rate_e8: int, band_e8: int | None, tick_e8: int) -> int:
@@ -71,7 +70,6 @@ class FlattenPlan:
         return max(limit_e8, self.price_e8) if self.side > 0 else min(limit_e8, self.price_e8)
 
     def to_json(self) -> dict[str, str]:
-        """Return it as JSON."""
         amounts = ("qty", "price", "mid", "slippage", "fees", "cost", "most", "left")
         return {"side": SIDE_NAMES.get(self.side, "")} | {
             name: decimal_text(getattr(self, f"{name}_e8")) for name in amounts
@@ -90,13 +88,11 @@ def plan(
     """Return how a position is closed in a book.
 
     Args:
-        position_e8: Base asset, in 1e-8.
-        book: The book.
         grid: Steps and filters of the exchange; its prices are bounds of the order.
         fee_rate_e8: Taker fee, as a share in 1e-8.
         band_e8: Largest distance of a price from the mid, as a share in 1e-8; None is no limit.
-        contract: Whether it is one in a contract: an order that only reduces has no least notional, and all fees are in
-            the quote asset.
+        contract: Whether the position is in a contract: an order that only reduces has no least notional, and all fees
+            are in the quote asset.
     """
     side = -1 if position_e8 > 0 else 1
     levels = [(e8(price), e8(qty)) for price, qty in (book.asks if side > 0 else book.bids)]
@@ -134,7 +130,6 @@ class FlattenCost:
     """The cost of closing all positions of a command, stated in the order of the symbols, and the consent to it.
 
     Args:
-        symbols: Number of symbols.
         max_cost: Most that it may cost, in the quote asset; None without a consent.
 
     Attributes:
@@ -147,12 +142,11 @@ class FlattenCost:
         self._consent_e8 = None if max_cost is None else e8(max_cost)
 
     async def consented(self, place: int, most_e8: int, state: Callable[[], None]) -> int | None:
-        """Add the largest cost of a symbol, wait for those of all, and return what it may cost; None without consent.
+        """Add the largest cost of a symbol, wait for the costs of all symbols, and return what it may cost; None
+        without consent.
 
         Args:
-            place: Of the symbol, in the order in which they are stated.
-            most_e8: Its largest cost.
-            state: Prints its cost; called when those of all are known, as their books arrive in any order.
+            state: Prints its cost; called when all costs are known, as the books arrive in any order.
 
         Raises:
             SafetyError: If all may cost more than the consent.
@@ -183,7 +177,6 @@ class _Outcome(OrderListener):
         self._left_e8 = 0
 
     def sent(self, qty_e8: int) -> None:
-        """Expect fills of the order."""
         self._left_e8 = qty_e8
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
@@ -202,12 +195,7 @@ class _Outcome(OrderListener):
 
 
 class Flatten:
-    """A trade's job: one order that closes the position of one symbol.
-
-    Args:
-        cost: The cost of all symbols of the command, and the consent to it.
-        place: Of its symbol among them.
-    """
+    """A trade's job: one order that closes the position of one symbol."""
 
     quotes = False  # to close the position is what a kill leaves to a person
     fits = False

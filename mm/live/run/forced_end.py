@@ -27,8 +27,6 @@ class GuardedRun:
     """One run of the process.
 
     Attributes:
-        symbol: Upper case.
-        log: Its run log; empty without one.
         audit: Folder of the symbol's audit logs; empty for a shadow.
         key: What tells the symbol from others of the process.
         out_root: Folder with its kill switch.
@@ -45,15 +43,7 @@ class GuardedRun:
 
 
 def record_end(runs: Sequence[GuardedRun], locks: Sequence[Path], code: int, why: str, us: int) -> None:
-    """Write the end of a process that is gone; what a disk refuses is lost: the process tells it on stderr too.
-
-    Args:
-        runs: Its runs.
-        locks: The files that traders of these symbols hold.
-        code: Its exit code.
-        why: Why it was ended.
-        us: When, in µs.
-    """
+    """Write the end of a process that is gone; what a disk refuses is lost: the process tells it on stderr too."""
     for run in runs:
         shutil.rmtree(run.partial, ignore_errors=True)
     with _held(locks) as held:
@@ -68,7 +58,6 @@ def record_end(runs: Sequence[GuardedRun], locks: Sequence[Path], code: int, why
 
 
 def _failed(run: GuardedRun, code: int, why: str, us: int) -> bytes:
-    """Return the line of a failed run, as a run writes it."""
     from mm.cli.console import FAILED
 
     head = {"ts": iso(us), "level": "critical", "event": FAILED, "run_id": run.run_id, "symbol": run.symbol}
@@ -87,7 +76,6 @@ def _stop(path: Path, why: str, us: int) -> None:
 
 
 def _last_line(path: Path) -> bytes:
-    """Return the last line of a file."""
     with path.open("rb") as file:
         return file.readlines()[-1]
 

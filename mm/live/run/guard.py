@@ -41,8 +41,7 @@ LEFT_S = 60.0
 class RunGuard(Protocol):
     """Watches runs while they go on."""
 
-    def start(self) -> None:
-        """Begin."""
+    def start(self) -> None: ...
 
     async def keep(self) -> None:
         """Show that the event loop runs, until it is cancelled."""
@@ -52,12 +51,7 @@ class RunGuard(Protocol):
 
 
 class GuardianProcess:
-    """Starts a guardian for the runs of this process.
-
-    Args:
-        told: What it is told.
-        log: Logs what the guardian does.
-    """
+    """Starts a guardian for the runs of this process."""
 
     def __init__(self, told: Guarded, log: "Logger") -> None:
         self._told, self._log = told, log
@@ -158,9 +152,6 @@ def guarded_run(run: "Run", key: str, out_root: Path, market: str = "") -> Guard
     """Return what a guardian is told of a run.
 
     Args:
-        run: The run.
-        key: What tells its symbol from others of the process.
-        out_root: Folder of its kill switch and audit logs.
         market: ``spot`` or ``usdm``; empty for a shadow, which has no audit log.
     """
     root = out_root.resolve()
@@ -183,9 +174,6 @@ def guarded_exchange(
 
     Args:
         at: The account; its key goes to the guardian over a socket.
-        window_ms: The receive window of orders.
-        locks: The files that a trader of the symbols holds.
-        runs: Names of the runs whose orders are the trader's.
     """
     url = at.urls.rest
     quiet = quiet_file(url)
@@ -203,7 +191,6 @@ def guarded_exchange(
 
 
 def _memory_file() -> int:
-    """Return the descriptor of a file in memory, of `SHARED_BYTES`."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("mm-guardian")
     else:

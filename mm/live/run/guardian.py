@@ -52,9 +52,7 @@ class GuardedExchange:
 
     Attributes:
         key: The key of the account, as `Credentials.handed` gives it.
-        locks: The files that a trader of these symbols holds.
         quiet_file: Where the processes of this host note until when the exchange refuses requests; empty for none.
-        window_s: The receive window of orders.
         box: Whether the exchange is a box on this machine: it is gone if it cannot be reached for `BOX_GONE_S`.
         runs: Names of the runs whose orders are the trader's, as `run_of` returns them.
     """
@@ -75,8 +73,6 @@ class Guarded:
     """What a guardian is told.
 
     Attributes:
-        runs: The runs of the process, one for each symbol.
-        limit_s: Longest time of a call.
         exchanges: Of a trader; none for a shadow, whose kill switch only stops its paper orders.
     """
 
@@ -86,12 +82,10 @@ class Guarded:
 
     @property
     def named(self) -> str:
-        """The symbols, as text."""
         return ",".join(run.key for run in self.runs)
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> "Guarded":
-        """Return it from its fields as JSON."""
         runs = [GuardedRun(**one) for one in told["runs"]]
         exchanges = [GuardedExchange(**one) for one in told["exchanges"]]
         return cls(**{**told, "runs": runs, "exchanges": exchanges})
@@ -100,14 +94,10 @@ class Guarded:
 class GuardedOrders:
     """The orders of a trader at one exchange, until none is listed.
 
-    Args:
-        told: Where they are.
-
     Attributes:
         next_s: When the next sweep is due, in s of the monotonic clock.
         empty_s: Since when the exchange has listed nothing; 0 while it lists some, or is not known to list none.
         refused: The error that the key is not accepted; None while it is.
-        locks: The files that a trader of these symbols holds.
     """
 
     def __init__(self, told: GuardedExchange) -> None:
@@ -119,7 +109,6 @@ class GuardedOrders:
         self.refused: KeyRefused | None = None
 
     def sweep(self, now_s: float) -> None:
-        """List and cancel once, if that is due."""
         if now_s < self.next_s:
             return
         try:
@@ -170,11 +159,9 @@ class GuardedOrders:
         return run_of(client_id) in self._told.runs
 
     def is_of(self, run: GuardedRun) -> bool:
-        """Return whether a run's orders are here."""
         return run.market == self._told.market
 
     def _replaced(self) -> bool:
-        """Return whether another trader of one of the symbols runs."""
         for lock in self.locks:
             try:
                 if is_held(lock):
@@ -185,14 +172,7 @@ class GuardedOrders:
 
 
 class Guardian:
-    """Watches one process.
-
-    Args:
-        told: What it is told.
-        channel: To the process; without blocking.
-        memory: Shared with the process.
-        parent: Its id.
-    """
+    """Watches one process."""
 
     def __init__(self, told: Guarded, channel: socket.socket, memory: mmap.mmap, parent: int) -> None:
         self._told, self._channel, self._memory, self._parent = told, channel, memory, parent
@@ -203,7 +183,6 @@ class Guardian:
         self._poked = False
 
     def run(self) -> int:
-        """Watch until the process has ended; return the exit code."""
         while True:
             for word in self._received():
                 if word == NOTHING_OPEN:
@@ -237,12 +216,10 @@ class Guardian:
         return os.getppid() != self._parent
 
     def _notice(self, killed: str) -> None:
-        """Note that the process is to end: killed, or by a signal."""
         self._noticed_s = self._noticed_s or time.monotonic()
         self._killed = self._killed or killed
 
     def _look(self) -> None:
-        """Act if the process cannot."""
         now_s, there = time.monotonic(), read_shared(memoryview(self._memory))
         silent_s = now_s - int(there["beat_ns"]) / 1e9 if there["beat_ns"] else 0.0
         call_s = now_s - int(there["call_ns"]) / 1e9 if there["call_ns"] else 0.0

@@ -72,7 +72,6 @@ class TradingInterfaceClient:
         )
 
     async def close(self) -> None:
-        """Close the connection."""
         await self._http.aclose()
 
     async def call(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> Any:
@@ -120,17 +119,12 @@ class OrderTimes:
         self.to_fill: list[float] = []
 
     def line(self) -> str:
-        """Return the quantiles as one line of text."""
         parts = (("order → ACK", self.to_ack), ("ACK → fill", self.ack_to_fill), ("order → fill", self.to_fill))
         return "; ".join(f"{name} {_quantiles(values)}" for name, values in parts)
 
 
 class InterfaceGateway:
-    """Sends orders to the interface, one request at a time, and reports to a trader.
-
-    Attributes:
-        times: Durations of orders.
-    """
+    """Sends orders to the interface, one request at a time, and reports to a trader."""
 
     trader: Trader
 
@@ -145,7 +139,6 @@ class InterfaceGateway:
     # ------------------------------------------------------------------ as OrderGateway
 
     def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
-        """Send an order when those before it are answered."""
         self._orders[order_id] = _SentOrder(side)
         self._work.put_nowait(partial(self._place, order_id, price, qty, kind))
 
@@ -159,7 +152,6 @@ class InterfaceGateway:
         asyncio.get_running_loop().call_soon(self.trader.amend_failed, order_id, self._clock(), refusal)
 
     def replace(self, old_id: int, new_id: int, side: int, price: str, qty: str, kind: str) -> None:
-        """Send a cancel and an order."""
         self.cancel(old_id)
         self.place(new_id, side, price, qty, kind)
 
@@ -174,12 +166,10 @@ class InterfaceGateway:
         self._work.put_nowait(None)
 
     async def run(self) -> None:
-        """Send queued requests until `end`."""
         while (work := await self._work.get()) is not None:
             await work()
 
     async def stop(self) -> None:
-        """Cancel every order of this client, and book their fills."""
         await self._client.call("POST", f"/cancel_all/{self._client.at.client_id}")
         await self._book()
 
@@ -248,7 +238,6 @@ class BookReader:
     """Converts pushed books into market events: the first as a full book, then only the changes.
 
     Args:
-        grid: The engine's.
         multiplier: Contract multiplier: quantities are counted in units of the underlying.
     """
 
@@ -258,12 +247,10 @@ class BookReader:
         self._count = 0
 
     def lost(self, us: int) -> FeedEvent:
-        """Return the event that the book is no longer valid."""
         self._known = None
         return FeedEvent(GAP, us, self._count, 0, [])
 
     def take(self, text: str | bytes, us: int) -> FeedEvent:
-        """Return the market report of a message."""
         content = json.loads(text, parse_float=Decimal)
         found = {
             (side, self._grid.ticks(_text(price))): e8(_text(size)) * self._multiplier // self._grid.lot_e8
@@ -283,15 +270,7 @@ class BookReader:
 
 
 class InterfaceTrade:
-    """A trade of one strategy at the trading interface.
-
-    Args:
-        run: Its folder and log.
-        day: The symbol that the interface must trade, the day, and the data folder.
-        at: Address of the interface.
-        knobs: Strategy and limits.
-        clock: Returns the instant, in µs.
-    """
+    """A trade of one strategy at the trading interface."""
 
     def __init__(self, run: "Run", day: Day, at: InterfaceAt, knobs: PlayKnobs, clock: "SteadyClock") -> None:
         self._run, self._day, self._at, self._knobs, self._clock = run, day, at, knobs, clock
@@ -357,7 +336,6 @@ class InterfaceTrade:
         return trader, gateway, BookReader(play.grid, multiplier), end
 
     async def _follow(self, client: TradingInterfaceClient, trader: Trader, reader: BookReader) -> None:
-        """Feed the market until the interface no longer answers."""
         while True:
             async with _connected(client, "/ws/md") as socket:
                 async for text in socket:
@@ -408,5 +386,4 @@ def _quantiles(values: list[float]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return a decimal of an answer as plain text."""
     return format(value, "f") if isinstance(value, Decimal) else str(value)

@@ -38,7 +38,6 @@ class LiveLeg:
     # as the source of a trade's orders
 
     def play(self, trade: TradeRun, start: TradeStart) -> TradePlay:
-        """Return the engine that sends the orders."""
         return TradePlay(trade.terms, trade.strategy, start, trade.run, leg=self._model)
 
     def begun(self, play: TradePlay, trader: "Trader") -> None:
@@ -47,17 +46,14 @@ class LiveLeg:
         self._play, self._trader = play, trader
 
     def heard(self, events: "tuple[FeedEvent, ...]") -> None:
-        """Show the strategy the events of the market."""
         self.owner(events)
 
-    def decided(self) -> None:
-        """Do nothing: the strategy decides."""
+    def decided(self) -> None: ...
 
     # as the engine of the strategy calls it
 
     @property
     def orders(self) -> Orders:
-        """What the strategy gets from ``orders.at(name)``."""
         return self._model.orders
 
     def begin(self, us: int) -> None:

@@ -35,25 +35,13 @@ if TYPE_CHECKING:
 class LiveRun:
     """A shadow or a trade of one symbol.
 
-    Args:
-        run: Its folder and log.
-        strategy: The strategy, and the limits.
-        parts: Parts of the recording.
-        day: The recorded day.
-        clock: Returns the instant, in µs.
-        key: What tells the symbol from others of the process; empty: the symbol.
-
     Attributes:
-        symbol: Upper case.
-        key: What tells it from others of the process.
-        terms: What is known at the start; set by `learn`.
         announce: Called with the reason, and whether it is a kill, as soon as nothing more is sent.
         follows: Whether the end of another symbol ended this one.
         may_rest: Whether orders of it may be open at an exchange.
         beside: Parts of the recordings of the other markets that its strategy sees, by name.
         others: The terms of these markets; set by `learn`.
         switch_watch: What its loop asks for the switch.
-        recording: Its recording; None before it begins.
         regridded: The error that the exchange has another grid than at the start; None if it has not.
         fits: Whether it has a strategy of its own, with what was fitted for it.
     """
@@ -84,17 +72,14 @@ class LiveRun:
         self.regridded: TryLater | None = None
 
     def check(self) -> None:
-        """Raise SafetyError if the kill switch is triggered."""
         if self.switch.triggered:
             raise SafetyError(self.switch.line())
 
     def alone(self) -> AbstractContextManager[None]:
-        """Exclude others from the same work until the block ends."""
         return nullcontext()
 
     @property
     def shown(self) -> list[TradingMetrics]:
-        """The metrics that the page shows."""
         return [self.metrics]
 
     async def learn(self) -> None:
@@ -108,7 +93,6 @@ class LiveRun:
         }
 
     def suited(self, terms: ShadowTerms) -> PlayKnobs:  # noqa: ARG002 - a trade reads them
-        """Return the strategy as the exchange's terms allow it."""
         return self.strategy
 
     async def close(self) -> None:
@@ -117,7 +101,6 @@ class LiveRun:
             await one.rest.rest.close()
 
     async def play(self) -> None:
-        """Record and play until the end."""
         raise NotImplementedError
 
     def stop(self, reason: str) -> None:
@@ -154,7 +137,6 @@ class LiveRun:
             await record_together(recording, others)
 
     def print_days(self, recording: Recording) -> None:
-        """Print what was recorded."""
         for report in recording.reports:
             self.run.print(report.line())
             self.run.print(report.path)
@@ -166,8 +148,7 @@ class LiveRun:
         return self.regridded is not None
 
 
-def _nothing(_why: str, _killed: bool) -> None:
-    """Do nothing."""
+def _nothing(_why: str, _killed: bool) -> None: ...
 
 
 def run_together(
@@ -180,14 +161,6 @@ def run_together(
     watched: bool,
 ) -> list[LiveRun]:
     """Run symbols until all have ended; return them, the one that ended first in front.
-
-    Args:
-        lives: The symbols.
-        signals: Stop or kill all.
-        account: The limits over them; None for paper accounts.
-        guard: Watches them; None for nobody.
-        door: Decides who may read their page; None for this machine only.
-        watched: Whether the page is shown on the terminal.
 
     Raises:
         TryLater: If a signal ends it before the exchange has responded.
@@ -208,7 +181,6 @@ def run_together(
 
 
 async def _guarded(run: Coroutine[Any, Any, None], guard: "RunGuard | None") -> None:
-    """Run, and show a guard meanwhile that the event loop does."""
     keeping = asyncio.create_task(guard.keep()) if guard else None
     try:
         await run

@@ -48,11 +48,7 @@ TOP_LEVELS = 20
 
 
 class ThrottledWarnings:
-    """Warnings limited to one of a kind per minute; the next one reports how many were suppressed.
-
-    Args:
-        log: Logs them.
-    """
+    """Warnings limited to one of a kind per minute; the next one reports how many were suppressed."""
 
     def __init__(self, log: "Logger") -> None:
         self._log = log
@@ -74,12 +70,6 @@ class Observer:
     """Follows a run: a subscriber of its market, whose `refresh` updates metrics and state store.
 
     Args:
-        metrics: The metrics for Prometheus, filled here.
-        engine: The engine that sends its orders.
-        rules: The rules of the run.
-        log: Logs breaches.
-        writer: The state store; None for none.
-        audit: Receives breaches; None for no audit log.
         is_leg: Whether the strategy of another market sends its orders, which may be none for long.
     """
 
@@ -108,7 +98,6 @@ class Observer:
     # ------------------------------------------------------------------ the market
 
     def market(self, event: MarketEvent) -> None:
-        """Handle an event of the market."""
         if isinstance(event, DepthArrived):
             self._messages["depth"] += 1
             late_us = self._lateness.depth(event.recv_us, exchange_us(event.update.E))
@@ -141,17 +130,14 @@ class Observer:
         raise NotImplementedError
 
     def _pnl(self, mid_e8: int) -> PnlParts:
-        """Return the result at a mid, since the start of the ledger."""
         raise NotImplementedError
 
     def _equity_e8(self, mid_e8: int, total_e8: int) -> int:
-        """Return the account's value at a mid, given the total result."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------ at each update
 
     def refresh(self, us: int) -> None:
-        """Update metrics and state store."""
         manager, metrics = self.engine.manager, self.metrics
         bid, ask = self.engine.best[:2]
         mid2 = bid + ask if bid and ask else 0
@@ -194,7 +180,6 @@ class Observer:
         )
 
     def _show_breaches(self, us: int) -> None:
-        """Warn of the breaches since the last call, and record them."""
         for at_us, limit, value_e8, bound_e8, side in self.engine.manager.breaches(self._breaches):
             self._breaches += 1
             self.breached(us, limit, value_e8, bound_e8, at_us=at_us, side=side)
@@ -224,7 +209,6 @@ class Observer:
         self._counted |= now
 
     def _show_money(self, us: int, mid_e8: int) -> None:
-        """Show PnL and equity at a mid, and pass book, PnL and the strategy's state to the state store."""
         found = self._pnl(mid_e8)
         parts = {"realized": found.realized, "unrealized": found.unrealized, "fees": found.fees, "total": found.total}
         self.metrics.pnl_e8, self.metrics.unvalued_e8 = parts, found.unvalued
@@ -255,10 +239,6 @@ class ShadowObserver(Observer):
 
     Args:
         exchange: The paper exchange of the strategy, or of its leg in another market.
-        grid: Grid of prices and quantities.
-        log: Logs breaches, and the end of all trading.
-        writer: The state store; None for none.
-        clock: Returns the instant, in µs.
         leg: Name of a leg among the metrics; None for a run's own market.
     """
 
@@ -277,13 +257,11 @@ class ShadowObserver(Observer):
         self._ledger = Ledger(grid, position_e8=rules.start_lots * grid.lot_e8)
 
     async def close(self) -> None:
-        """Update metrics and stores a last time."""
         self.refresh(self._clock())
         if self._writer:
             await asyncio.to_thread(self._writer.close, WRITER_S)
 
     def refresh(self, us: int) -> None:
-        """Update metrics and state store; count fills, requests and rejections since the last call."""
         self._take_fills()
         self._count_rows(REQUESTS, ("REJECT",))
         killed = self.engine.manager.killed()
@@ -319,17 +297,6 @@ class ShadowObserver(Observer):
 
 class TradeObserver(Observer):
     """Follows a trader, which reports to it.
-
-    Args:
-        metrics: The metrics for Prometheus, filled here.
-        engine: The engine that sends its orders.
-        rules: The rules of the run.
-        account: Position and cash.
-        begin: The account at the start of the ledger.
-        audit: Receives breaches.
-        writer: The state store.
-        log: Logs events.
-        is_leg: As of a `Observer`.
 
     Attributes:
         tick_e8: The engine's tick, in 1e-8 of the quote asset.
@@ -414,7 +381,6 @@ class TradeObserver(Observer):
     # ------------------------------------------------------------------ at each update
 
     def refresh(self, us: int) -> None:
-        """Update metrics and state store."""
         super().refresh(us)
         self.metrics.transfers_e8 = self.account.ledger.transfers_e8
         self.metrics.unjudged = not all(self.engine.best)
@@ -434,7 +400,6 @@ class TradeObserver(Observer):
             self._report_us = us + REPORT_US
 
     def _report(self) -> None:
-        """Log a line of progress."""
         equities_e8, unvalued = self.engine.manager.guard.equities_e8(), self.account.ledger.unvalued
         own_e8 = self._begin.worth_e8 + self.account.transfers_e8
         why = self.metrics.why_not_ready

@@ -55,11 +55,9 @@ def places_of(
     """Return where each other market is recorded from and to, by name.
 
     Args:
-        others: The other markets. One without an address has the own market's if it is of the same kind, else the
+        others: The other markets. A market without an address has the own market's if it is of the same kind, else the
             published one.
-        own: Of the own market.
-        published: Addresses of streams and REST, by kind of market.
-        apart: Names of those with a recording of their own.
+        apart: Names of the markets with a recording of their own.
 
     Raises:
         UsageError: If an address is missing or of another kind of market, or two markets have one folder.
@@ -118,7 +116,6 @@ class OtherTaker:
         self.payments: list[Payment] = []
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Keep events, in order."""
         self._events.extend(events)
 
     def advance(self, until_us: int) -> None:
@@ -146,13 +143,7 @@ class OtherTaker:
 
 
 class OtherFollower(Follower):
-    """Follows the recording of another market.
-
-    Args:
-        taker: Receives its events.
-        grid: Its grid.
-        watch: Called with each event.
-    """
+    """Follows the recording of another market."""
 
     def __init__(
         self, taker: "OtherTaker | EngineTaker", grid: "Instrument", watch: "Subscriber" = lambda _event: None
@@ -182,18 +173,12 @@ class OtherFollower(Follower):
 
 
 class EngineTaker:
-    """Passes the events of another market on to the engine of a trade, at once.
-
-    Args:
-        name: The market's name in the run.
-        engine: The engine.
-    """
+    """Passes the events of another market on to the engine of a trade, at once."""
 
     def __init__(self, name: str, engine: "LiveEngine") -> None:
         self._name, self._engine = name, engine
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Pass events on, in order."""
         self._engine.feed_other(self._name, tuple(events))
 
     def advance(self, until_us: int) -> None:
@@ -211,12 +196,7 @@ def recordings(
 
 
 class PairedPlay:
-    """A paper play that is played only as far as the events of all markets are known, so that none comes too late.
-
-    Args:
-        play: The play.
-        takers: The other markets, by name.
-    """
+    """A paper play that is played only as far as the events of all markets are known, so that none comes too late."""
 
     def __init__(self, play: PaperPlay, takers: Mapping[str, OtherTaker]) -> None:
         self.grid, self.played_us = play.grid, 0
@@ -225,11 +205,10 @@ class PairedPlay:
 
     @property
     def exchange(self) -> "PaperExchange":
-        """The paper exchange of the play."""
         return self._play.exchange
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Keep events of the own market until those of the others are known."""
+        """Keep events of the own market until the other markets' events are known."""
         self._waiting.extend(events)
 
     def advance(self, until_us: int) -> None:
@@ -246,7 +225,7 @@ class PairedPlay:
 
 
 async def record_together(own: "Recording", others: "Sequence[Recording]") -> None:
-    """Run the recording of the own market, and those of the others until it ends.
+    """Run the recording of the own market, and the other markets' until it ends.
 
     Raises:
         MMError: What ended one of them; one that fails ends all.

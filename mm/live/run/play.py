@@ -60,7 +60,6 @@ class TradeStart:
     """The initial account of an engine, in 1e-8.
 
     Attributes:
-        position_e8: Base asset held from our own fills, on top of INITIAL_INVENTORY.
         cash_e8: Cash of the engine's account.
         added_e8: Equity other than these two, in the quote asset.
         day_e8: Equity at the start of the day; None: that of the first requote.
@@ -80,12 +79,8 @@ class LivePlay:
     """A strategy, made from knobs and from the data known at the start.
 
     Args:
-        terms: The data known at the start.
-        knobs: The strategy, and the limits.
         run: Records the read files; None if another run has recorded them.
-        start: The initial account; None for that of the knobs.
-        others: The other markets that the strategy sees, by name.
-        leg: The orders of another market's strategy; None for a strategy of the knobs.
+        start: The initial account; None for the account of the knobs.
 
     Attributes:
         grid: Grid of prices and quantities; its lot divides the exchange's step.
@@ -150,12 +145,6 @@ def _check_ramp(terms: ShadowTerms, grid: Instrument, ramp: str, clip: int, whol
 class PaperPlay(LivePlay):
     """The strategy of a run on a paper exchange.
 
-    Args:
-        terms: The data known at the start.
-        knobs: The strategy.
-        run: Records the read files; None if another run has recorded them.
-        others: The other markets that the strategy sees, and may send orders to, by name.
-
     Attributes:
         exchange: The paper exchange; its journal has the decisions.
     """
@@ -176,11 +165,9 @@ class PaperPlay(LivePlay):
         self._best = array("q", (0,) * 5)  # of the fed events: arrival, best bid and ask, and lots, where these change
 
     def legs(self) -> dict[str, tuple[PaperExchange, Instrument]]:
-        """Return the other markets to which the strategy sends orders, by name: exchange and grid."""
         return {name: (leg.exchange, self.rules.others[name].grid) for name, leg in self.exchange.legs.items()}
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Play events of a live market on the exchange."""
         events = tuple(events)
         if not self._keeps_best:
             self.exchange.feed(events)
@@ -210,16 +197,7 @@ class PaperPlay(LivePlay):
 
 
 class TradePlay(LivePlay):
-    """The strategy of a trade, with the account that it begins with.
-
-    Args:
-        terms: The data known at the start.
-        knobs: The strategy, and the limits.
-        start: The initial account.
-        run: Records the read files.
-        others: The other markets that the strategy sees, by name.
-        leg: The orders of another market's strategy; None for a strategy of the knobs.
-    """
+    """The strategy of a trade, with the account that it begins with."""
 
     def __init__(
         self,
@@ -241,10 +219,9 @@ class TradePlay(LivePlay):
         unvalued_fees: Mapping[str, str],
         payments: "Sequence[tuple[int, int, int]]" = (),
     ) -> Result:
-        """Return the result as that of a backtest; *ended* and *unvalued_fees* are those of `RunTerms`.
-
-        *payments* are instant, µs, cost and that of the target inventory, in 1e-8 of the quote asset, of each payment
-        for a position.
+        """Return the result in the form of a backtest's; *ended* and *unvalued_fees* as in `RunTerms`. *payments* are
+        instant, µs, cost, and the target inventory's part of the cost, in 1e-8 of the quote asset, of each payment for
+        a position.
         """
         terms = run_terms(self._opening, self.rules, (self._quotes, self._fills, None))
         begun = (max(journal.counters["first_us"], 0),)
@@ -271,11 +248,6 @@ def paid_rate_e8(journal: "Journal", grid: Instrument) -> int | None:
 
 class Follower:
     """Feeds a strategy with the market that is being recorded.
-
-    Args:
-        player: Receives the events: a paper play, a trader, or the taker of another market.
-        grid: Grid of its engine.
-        watch: Called with each event after it was played.
 
     Attributes:
         rows_run_id: The run of the rows of the day; empty before the first.
@@ -307,13 +279,7 @@ class Follower:
 
 
 class TradeFollower(Follower):
-    """Feeds a trader, and keeps its clock running.
-
-    Args:
-        trader: The trader.
-        grid: Grid of its engine.
-        watch: Called with each event after the trader has handled it.
-    """
+    """Feeds a trader, and keeps its clock running."""
 
     def __init__(self, trader: "Trader", grid: Instrument, watch: "Subscriber") -> None:
         super().__init__(trader, grid, watch)
@@ -333,9 +299,7 @@ class ShadowFollower(Follower):
     """Plays a market on a paper exchange while it is recorded.
 
     Args:
-        play: The strategy.
         clock: Returns the instant, in µs; it never falls, and stamps arriving data.
-        watch: Called with each event after it was played.
         kill_reason: Returns why all trading was stopped manually, else None; called every `STEP_S` seconds.
 
     Attributes:

@@ -1,7 +1,7 @@
 """The job of quoting: a strategy sends orders in one symbol until a signal, a kill, or the end of its window.
 
-The orders of a symbol are those of its own strategy (`OwnStrategy`), or those that the strategy of another symbol of
-the account sends (`mm.live.run.leg.LiveLeg`).
+The orders of a symbol come from its own strategy (`OwnStrategy`), or from the strategy of another symbol of the account
+(`mm.live.run.leg.LiveLeg`).
 """
 
 import asyncio
@@ -60,28 +60,21 @@ class OrderSource(Protocol):
     is_leg: bool
     legs: Mapping[str, LegTrade]
 
-    def play(self, trade: TradeRun, start: TradeStart) -> TradePlay:
-        """Return the engine that sends the orders, with its initial account."""
+    def play(self, trade: TradeRun, start: TradeStart) -> TradePlay: ...
 
-    def begun(self, play: TradePlay, trader: Trader) -> None:
-        """The trader of the orders is there."""
+    def begun(self, play: TradePlay, trader: Trader) -> None: ...
 
     def heard(self, events: "tuple[FeedEvent, ...]") -> None:
         """Hear the events of the market, before the engine has them."""
 
-    def decided(self) -> None:
-        """A requote has been decided."""
+    def decided(self) -> None: ...
 
     def waits(self) -> str:
         """Return why orders must wait for another symbol of the strategy; empty if they need not."""
 
 
 class OwnStrategy:
-    """The strategy of the symbol's own knobs: an `OrderSource`.
-
-    Attributes:
-        legs: Other symbols of the account to which it sends orders, by their names in the strategy.
-    """
+    """The strategy of the symbol's own knobs: an `OrderSource`."""
 
     is_leg = False
 
@@ -89,7 +82,6 @@ class OwnStrategy:
         self.legs: Mapping[str, LegTrade] = {}
 
     def play(self, trade: TradeRun, start: TradeStart) -> TradePlay:
-        """Return the engine of the strategy, which sees its legs and sends orders to them."""
         feeds = feeds_of({**trade.others, **{name: leg.trade.terms for name, leg in self.legs.items()}})
         play = TradePlay(trade.terms, trade.strategy, start, trade.run, feeds)
         play.engine.manager.take_legs({name: leg.leg for name, leg in self.legs.items()})
@@ -102,11 +94,9 @@ class OwnStrategy:
         if self.legs:
             play.engine.manager.allow = trader.allow
 
-    def heard(self, events: "tuple[FeedEvent, ...]") -> None:
-        """Do nothing: the engine has the events."""
+    def heard(self, events: "tuple[FeedEvent, ...]") -> None: ...
 
     def decided(self) -> None:
-        """Send the orders of the legs."""
         for leg in self.legs.values():
             leg.leg.send()
 
@@ -117,14 +107,7 @@ class OwnStrategy:
 
 
 class Quote:
-    """A trade's job: to send the orders of a source.
-
-    Args:
-        source: Decides about the orders.
-
-    Attributes:
-        end: The result, once it has ended without an error.
-    """
+    """A trade's job: to send the orders of a source."""
 
     quotes = True
 
@@ -135,23 +118,19 @@ class Quote:
 
     @property
     def fits(self) -> bool:
-        """Whether what was fitted for the strategy is read."""
         return not self.source.is_leg
 
     @property
     def ended(self) -> str | None:
-        """Why trading has ended; None before."""
         return self._quoting.trader.ended if self._quoting and self._quoting.trader else None
 
     @property
     def lost(self) -> str:
-        """Why no order can be sent now; empty if one can."""
         trader = self._quoting.trader if self._quoting else None
         return trader.lost if trader else "start"
 
     @property
     def position(self) -> Mapping[str, str]:
-        """Position and cash of the account, as text; empty before they are known."""
         observer = self._quoting.observer if self._quoting else None
         if observer is None:
             return {}
@@ -165,16 +144,13 @@ class Quote:
         return trader is not None
 
     def follows(self, why: str) -> bool:  # noqa: ARG002 - the protocol's
-        """Return whether it ends with another symbol."""
         return True
 
     async def work(self, opened: OpenTrade) -> None:
-        """Trade on a gateway that is ready."""
         self._quoting = Quoting(self.source, opened)
         self.end = await self._quoting.play()
 
     def log_unwritten(self, error: MMError) -> None:
-        """Keep that the audit log lacks its last rows, or was lost."""
         self.end = replace(self.end, refused=error)
 
     def write(self, trade: TradeRun) -> None:
@@ -206,16 +182,7 @@ class Quote:
 
 
 class Quoting:
-    """Quoting in one symbol, from a gateway that is ready to the end.
-
-    Args:
-        source: Decides about the orders.
-        opened: The gateway, and what is known at the start.
-
-    Attributes:
-        observer: The public view; None before the engine starts.
-        trader: Sends the orders; None before.
-    """
+    """Quoting in one symbol, from a gateway that is ready to the end."""
 
     def __init__(self, source: OrderSource, opened: OpenTrade) -> None:
         self.observer: TradeObserver | None = None
@@ -228,7 +195,6 @@ class Quoting:
         self._unkept: OSError | None = None
 
     async def play(self) -> TradeEnd:
-        """Trade to the end, and return the result."""
         trade, gateway, source = self._trade, self._gateway, self._source
         history, ledger = self._opened.history, self._opened.ledger
         knobs, held = trade.knobs, history.held
@@ -401,11 +367,6 @@ class Quoting:
     ) -> tuple[str, OSError | None]:
         """Record and trade until one of the two ends; end the orders first, then the recording.
 
-        Args:
-            trader: Trades.
-            follower: Feeds it with its own market.
-            others: The recordings of the other markets.
-
         Returns:
             Why it ended, and the disk's error of the recording.
         """
@@ -515,7 +476,7 @@ class Quoting:
             self._trade.run.log.warning("equity_not_kept", error=str(error), note=note)
 
     def _keep_marks(self, *, at_once: bool = False) -> None:
-        """Keep the marks of equity, once there is an equity: those of a new day in the audit log too."""
+        """Keep the marks of equity, once there is an equity; the marks of a new day go into the audit log too."""
         observer = self.observer
         equities_e8 = observer and observer.engine.manager.guard.equities_e8()
         if not observer or not equities_e8:

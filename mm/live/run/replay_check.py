@@ -55,7 +55,6 @@ class RowsSeen:
 
     @classmethod
     def of(cls, folder: DayFolder, run_id: str) -> "RowsSeen":
-        """Return the rows of a run, from the ledger of *folder*."""
         path = existing(folder.events) or folder.events
         with path.open(encoding="utf-8", newline="") as file:
             rows = [row for row in whole_events(path, csv.DictReader(file)) if row.at.run_id == run_id]
@@ -153,14 +152,11 @@ class ReplayComparison:
     """Comparison of a shadow with the replay of its recorded day.
 
     Attributes:
-        decisions: Rows of the shadow; *decisions_replay* of the replay, *equal* of both.
         first_difference: The first decision that is not in both: its instant, and both rows; None if there is none.
         rows: The same numbers for the rows of the other tables, as ``fills_live``, ``fills_replay``, ``equal_fills``;
-            orders, fills and states with those of the legs.
+            orders, fills and states include the legs'.
         explained_by_lag: Differing decisions with a lag above the latency of an order.
         late: All decisions with such a lag, including equal ones.
-        lag_us: Quantiles and maximum of the lag of decisions, µs.
-        same: Whether all rows are equal, in the same order.
     """
 
     decisions: int
@@ -174,18 +170,15 @@ class ReplayComparison:
     same: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of ``reconcile.json``."""
         content: dict[str, Any] = {}
         for name, value in vars(self).items():
             content |= value if name == "rows" else {name: value}
         return content
 
     def write(self, folder: Path) -> None:
-        """Write it into a run's *folder*."""
         (folder / RECONCILE).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
 
     def text(self) -> str:
-        """Return the comparison as one line of text."""
         p50, p99 = self.lag_us["p50"], self.lag_us["p99"]
         lag = "" if p50 is None or p99 is None else f", lag p50 {p50 / 1000:.1f} ms, p99 {p99 / 1000:.1f} ms"
         late = f"; {self.explained_by_lag} that differ were late" if self.explained_by_lag else ""
@@ -198,9 +191,6 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> ReplayCompari
     """Compare the tables of two folders.
 
     Args:
-        live: Folder of the shadow.
-        again: Folder of its replay.
-        symbol: Symbol of the tables.
         late_us: Lag from which a decision counts as late, µs.
     """
     cells = [[line.split(",", LAG + 1) for line in _rows(one / decisions_name(symbol))] for one in (live, again)]
@@ -233,7 +223,7 @@ def compare(live: Path, again: Path, symbol: str, late_us: int) -> ReplayCompari
 def compare_with_replay(
     terms: ShadowTerms, knobs: PlayKnobs, data_root: Path, live: Path
 ) -> tuple[ReplayComparison, Any]:
-    """Replay the day that a shadow recorded, and compare the tables in its folder *live* with those of the replay.
+    """Replay the day that a shadow recorded, and compare the tables in its folder *live* with the replay's.
 
     Returns:
         The comparison, and the files of the day that were read: path, bytes and sha256 of each.
@@ -257,12 +247,10 @@ def _rows_of(folder: Path, name: str, symbol: str) -> list[str]:
 
 
 def _in_both(ours: list[str], theirs: list[str]) -> int:
-    """Return the number of rows that are in both lists."""
     return len(ours) if ours == theirs else (Counter(ours) & Counter(theirs)).total()
 
 
 def _first_difference(ours: list[str], theirs: list[str]) -> dict[str, Any] | None:
-    """Return the first position at which two lists of decisions differ."""
     found = first_difference(ours, theirs)
     if found is None:
         return None

@@ -35,16 +35,7 @@ REFRESH_S = 0.05
 
 
 class ShadowRun(LiveRun):
-    """A shadow of one symbol.
-
-    Args:
-        run: Its folder and log.
-        knobs: The strategy, and the limits.
-        store: The state store.
-        parts: Parts of the recording.
-        day: The recorded day.
-        clock: Returns the instant, in µs.
-    """
+    """A shadow of one symbol."""
 
     def __init__(
         self,
@@ -60,7 +51,6 @@ class ShadowRun(LiveRun):
 
     @property
     def shown(self) -> list[TradingMetrics]:
-        """The metrics that the page shows: those of the symbol, and of its legs in other markets."""
         return [self.metrics, *self.metrics.legs]
 
     def check(self) -> None:
@@ -69,7 +59,6 @@ class ShadowRun(LiveRun):
         _take_back_killed(self.run)
 
     async def learn(self) -> None:
-        """Ask the exchange for the terms; make the strategy, and copy the files in its knobs."""
         await super().learn()
         self._play = PaperPlay(self.terms, self.strategy, self.run, feeds_of(self.others))
         for name, path in _named(self.strategy).items():  # for the replay, as a fit may be overwritten
@@ -85,7 +74,6 @@ class ShadowRun(LiveRun):
         self.metrics.legs = [observer.metrics for observer in self._legs.values()]
 
     async def play(self) -> None:
-        """Record until the window ends or a signal arrives, and trade on it."""
         takers = {name: OtherTaker() for name in self.beside}
         paired = PairedPlay(self._play, takers) if takers else self._play
         follower = ShadowFollower(paired, self.clock, self._observer.market, self._kill_reason)
@@ -128,7 +116,6 @@ class ShadowRun(LiveRun):
                 recording.stop(DAY_REPLACED)
 
     def stop(self, reason: str) -> None:
-        """End in order; *reason* is a signal's name. May be called at any time."""
         self._stopped = self._stopped or reason
         if self.recording:
             self.recording.stop(reason)
@@ -138,7 +125,6 @@ class ShadowRun(LiveRun):
         self._killed_by = self._killed_by or reason
 
     def _kill_reason(self) -> str | None:
-        """Return why all trading is stopped by hand; None if it is not."""
         return self._killed_by or (self.switch_watch.why if self.switch_watch.triggered else None)
 
     def write(self) -> None:

@@ -62,7 +62,6 @@ class ShadowTerms:
     """The data known at the start of a shadow, and its rows of the day: all that its replay needs.
 
     Attributes:
-        symbol: Upper case.
         entry: The exchange's entry of the symbol with its filters.
         best_bid: The best bid of the first book, as text; None if there was none.
         best_ask: The best ask, in the same form.
@@ -73,8 +72,6 @@ class ShadowTerms:
         end_us: The instant up to which it was played, µs; 0 before the end.
         killed: Since when a manual kill stopped all sending, µs, and why; None without one.
         micro_price: The fit of the signal ``micro_price`` to the previous days, as JSON; None if no model reads it.
-        others: The terms of the other markets that the strategy sees, by name.
-        venue: The market, as in ``schema.json``.
         payments: Funding payments, each at the instant at which the shadow booked it.
     """
 
@@ -97,7 +94,6 @@ class ShadowTerms:
 
     @classmethod
     def read(cls, folder: Path) -> "ShadowTerms":
-        """Return the terms of the shadow in the run *folder*; raises BrokenFile if they cannot be read."""
         path = folder / TERMS
         try:
             return msgspec.json.decode(path.read_bytes(), type=cls)
@@ -106,7 +102,6 @@ class ShadowTerms:
             raise BrokenFile(f"{path}: {why}; name the folder of a shadow's run") from error
 
     def write(self, folder: Path) -> None:
-        """Write them into the run's *folder*."""
         (folder / TERMS).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     def regridded(self, session: "LiveSession | None") -> TryLater | None:
@@ -124,13 +119,7 @@ class ShadowTerms:
         return TryLater(f"the exchange has changed the grid of {self.symbol}: {', '.join(changes)}; start it again")
 
     def fitted(self, knobs: PlayKnobs, day: Day, run: "Run") -> "ShadowTerms":
-        """Return the terms with the micro-price of the previously recorded days, if the quote model reads it.
-
-        Args:
-            knobs: The strategy.
-            day: The traded day, and the folder of the earlier ones.
-            run: Records the read files, and keeps their tapes.
-        """
+        """Return the terms with the micro-price of the previously recorded days, if the quote model reads it."""
         opening = self.opening(knobs.market)
         if not self._play(knobs, opening).reads_micro_price:
             return self
@@ -139,12 +128,7 @@ class ShadowTerms:
         return replace(self, micro_price=found.fit.to_json() if found.fit else None)
 
     def play(self, knobs: PlayKnobs, run: "Run | None") -> Play:
-        """Return the strategy on the market as it is received, with its rules but for its limits.
-
-        Args:
-            knobs: The strategy.
-            run: Records the read files; None if another run has recorded them.
-        """
+        """Return the strategy on the market as it is received, with its rules except its limits."""
         play = self._play(knobs, self.opening(knobs.market))
         if run is not None:
             log_notes(run.log, play.notes)
@@ -219,7 +203,6 @@ async def book_of(rest: "RestClient", symbol: str, log: "Logger", levels: int) -
 async def _until(
     rest: "RestClient", symbol: str, log: "Logger", query: Callable[[], Any], kind: type[Any]
 ) -> tuple[int, Any]:
-    """Return the arrival time and the content of a response of *kind*."""
     decoder, last_cause, tried = rest.venue.decoder(symbol, Grid()), "", 0
     while True:
         answer: Answer = await query()

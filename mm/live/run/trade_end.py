@@ -43,13 +43,11 @@ class TradeEnd:
 
     @property
     def why(self) -> str | None:
-        """Why it ended early, as text; None if it ended normally."""
         killed = [f"killed: {self.killed_for}"] if self.killed_for is not None else []
         return "; ".join([*killed, *([str(self.refused)] if self.refused else [])]) or None
 
     @cached_property
     def result(self) -> "Result":
-        """The result as that of a backtest."""
         journal = with_acceptances(self.play.engine.journal(), self.trader.accepted_us)
         ended = {"reason": self.reason, "why": self.why}
         payments = [(payment.us, payment.paid_e8, payment.of_target_e8) for payment in self.account.payments]

@@ -1,7 +1,7 @@
 """The run folder of a trade: the files of a backtest, with the account of the exchange.
 
 Orders have the instants of their acceptance by the exchange, fills its own text and trade ids, and the state has the
-ledger's position and cash, exact to 1e-8. Summary and page are those of a backtest, from the engine's journal.
+ledger's position and cash, exact to 1e-8. Summary and page are a backtest's, from the engine's journal.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,14 +48,7 @@ def with_acceptances(journal: Journal, accepted_us: Mapping[int, int]) -> Journa
 
 
 def write_fills(path: Path, fills: Sequence[BookedFill], mids: "Table", grid: Instrument) -> int:
-    """Write the fills of a trade as the exchange's text, and return their number.
-
-    Args:
-        path: The file.
-        fills: Fills of the run, in booking order.
-        mids: ``Journal.mids``.
-        grid: Grid of the journal.
-    """
+    """Write the fills of a trade as the exchange's text, and return their number."""
     at = np.searchsorted(mids[:, 0], [fill.us for fill in fills], side="right") - 1
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write(FILLS_HEAD + "\n")
@@ -80,16 +73,7 @@ def write_state(
     grid: Instrument,
     payments: Sequence[BookedPayment] = (),
 ) -> int:
-    """Write the state rows with the ledger's position and cash, and return their number.
-
-    Args:
-        path: The file.
-        state: ``Journal.state``.
-        fills: Fills of the run.
-        start_e8: Position and cash at the start of the run, in 1e-8.
-        grid: Grid of the journal.
-        payments: Payments for the position, such as funding.
-    """
+    """Write the state rows with the ledger's position and cash, and return their number."""
     position_e8, cash_e8 = start_e8
     done = paid = 0
     with path.open("w", encoding="utf-8", newline="") as file:

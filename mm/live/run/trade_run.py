@@ -59,19 +59,12 @@ class TradeKnobs:
 
     @property
     def account(self) -> str:
-        """The name of the account's venue in audit logs."""
         return account_name(self.trading.venue, self.at.market)
 
 
 @dataclass(frozen=True)
 class OpenTrade:
-    """A trade whose gateway is ready.
-
-    Attributes:
-        history: The audit logs of earlier runs.
-        ledger: The book of fills and transfers.
-        gateway: Sends orders.
-    """
+    """A trade whose gateway is ready."""
 
     trade: "TradeRun"
     history: RunHistory
@@ -109,8 +102,7 @@ class TradeJob(Protocol):
     def follows(self, why: str) -> bool:
         """Return whether it ends with another symbol, which has ended for *why*."""
 
-    def log_unwritten(self, error: MMError) -> None:
-        """Note that the audit log lacks its last rows, or was lost."""
+    def log_unwritten(self, error: MMError) -> None: ...
 
     def write(self, trade: "TradeRun") -> None:
         """Write the results, and raise if it did not end regularly."""
@@ -119,19 +111,8 @@ class TradeJob(Protocol):
 class TradeRun(LiveRun):
     """A trade of one symbol at one venue.
 
-    Args:
-        run: Its folder and log.
-        knobs: Its knobs, addresses and key.
-        parts: Parts of the recording.
-        day: The recorded day.
-        account: All symbols that this process trades, and the limits over them.
-        job: What it does.
-
     Attributes:
-        at: The account at its exchange.
         locks: The files that it holds, alone.
-        ids: Makes the client ids of its orders.
-        equity: The marks of the day's equity.
         stopped: Why it was stopped; empty if it was not.
         killed_by: Why it was killed by hand or by another symbol; empty if it was not.
         unthrown: The end of a message that names a kill switch which could not be written.
@@ -168,7 +149,6 @@ class TradeRun(LiveRun):
         return trading.venue != "box" if trading.audit_sync is None else trading.audit_sync
 
     def stop(self, reason: str) -> None:
-        """End the trade in order; *reason* is a signal's name. May be called at any time."""
         self.stopped = self.stopped or reason
         self._stop_wanted.set()
         self.job.stop(reason)
@@ -277,7 +257,6 @@ class TradeRun(LiveRun):
         return {self.ids.run}
 
     def grid(self) -> Instrument:
-        """Return the exchange's grid and filters of the symbol."""
         return from_exchange_info(self.terms.entry, "exchangeInfo")
 
     def _account_check(self, history: RunHistory, instrument: Instrument) -> AccountCheck:
@@ -313,11 +292,9 @@ class TradeRun(LiveRun):
             super().follow(symbol, why, killed)
 
     def write(self) -> None:
-        """Write the results of the job."""
         self.job.write(self)
 
     def _traded_elsewhere(self) -> bool:
-        """Return whether another process trades on this account now."""
         return any(self.locks.is_held(name) for name in self.locks.symbols().difference(self.at.symbols))
 
     async def play(self) -> None:
@@ -432,7 +409,6 @@ class TradeRun(LiveRun):
         return self.job.ended or self.stopped or "error"
 
     async def _begin_log(self, audit: AuditLog, instrument: Instrument, history: RunHistory) -> None:
-        """Write row 1, with the totals of the earlier logs."""
         row = audit.start(
             instrument,
             self.run.id,
@@ -446,7 +422,6 @@ class TradeRun(LiveRun):
         await audit.synced(row)
 
     def left_text(self) -> str:
-        """Return the end of a message that names the orders of the account which may be open; empty without any."""
         each = self.account.left
         left = {key: each[key] for key in self.account.symbols if each.get(key)}
         if not left:
@@ -458,7 +433,6 @@ class TradeRun(LiveRun):
         return f"; may still be open: {named}; mm trade cancel --symbol {','.join(own)}{beside}"
 
     def given(self) -> dict[str, Any]:
-        """Return the run's knobs, as they were set."""
         return self._given
 
     def _gateway_run(self, history: RunHistory, check: AccountCheck) -> GatewayRun:

@@ -52,11 +52,9 @@ KILL = "kill"
 class OrderGateway(Protocol):
     """Sends orders to an exchange; `mm.live.orders.gateway.Gateway` is one."""
 
-    def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None:
-        """Send an order."""
+    def place(self, order_id: int, side: int, price: str, qty: str, kind: str) -> None: ...
 
-    def cancel(self, order_id: int) -> None:
-        """Send a cancel."""
+    def cancel(self, order_id: int) -> None: ...
 
     def amend(self, order_id: int, qty: str) -> None:
         """Send an amendment to a smaller total quantity."""
@@ -87,16 +85,12 @@ class TradeAccount:
     """Position, cash and fees: exactly in the ledger, and in the engine's lots.
 
     Args:
-        engine: Its account follows the ledger.
         ledger: Has each fill, once: the gateway has booked it, or it is booked here.
-        grid: The engine's grid.
         begin_e8: Position and cash at the start of the ledger, in 1e-8 of their assets.
-        held: What the ledger had when the run began.
         price_e8: The price that the base asset of transfers counts at, in 1e-8 of the quote asset.
 
     Attributes:
         start_e8: Position and cash at the start of this run, in 1e-8 of their assets.
-        payments: Payments for the position that the engine has, such as funding.
     """
 
     def __init__(
@@ -116,7 +110,6 @@ class TradeAccount:
 
     @property
     def position_e8(self) -> int:
-        """Current position, in 1e-8 of the base asset."""
         return self._begin_e8[0] + self.ledger.position_e8
 
     @property
@@ -157,7 +150,6 @@ class TradeAccount:
         self.payments.append(BookedPayment(at, -found.amount_e8, of_target_e8, row, self.cash_e8))
 
     def unvalued(self) -> dict[str, str]:
-        """Return the commissions of this run that have no known value: amount by asset, as text."""
         paid_e8: dict[str, int] = {}
         for run_fill in self.ledger.run_fills.values():
             if run_fill.fee_e8 is None:
@@ -187,14 +179,11 @@ class TraderParts:
 
     Attributes:
         grid: The engine's grid: tick, and a lot that may be finer than the exchange's step.
-        observer: Counts what happens; None for none.
-        heard: Called with events of the market before they are processed.
         watch: Called at least every `MAX_WAIT_S` seconds; returns why trading must end, else None.
         allow: Called before each step of the engine: sets what the account's limits allow; returns why quotes must
             wait, or an empty text.
         ended: Called once with the end reason, before anything else happens.
         ask_status: Called once the exchange says that the symbol does not trade.
-        clock: Returns the wall clock, in µs.
         unread: Returns whether messages of the market or of the account wait to be read.
         single_trades: Whether each print of the market is one trade, not an aggregate.
         target_lots: What the strategy would hold without quoting.
@@ -220,10 +209,6 @@ class TraderParts:
 
 class Trader(OrderListener):
     """Trades one symbol through a gateway; it is the gateway's listener, and receives the market's events.
-
-    Args:
-        parts: Its parts.
-        gateway: Receives its messages.
 
     Attributes:
         ended: Why trading has ended; None while it continues. Afterwards nothing is sent.
@@ -251,7 +236,6 @@ class Trader(OrderListener):
     # ------------------------------------------------------------------ the market and the clock
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Process events of the market, and send the resulting messages."""
         self._show(self._market.of(events))
         self.act()
 
@@ -271,11 +255,9 @@ class Trader(OrderListener):
                 self._show((event,))
 
     def advance(self, until_us: int) -> None:
-        """Process everything due by an instant, and send the resulting messages."""
         self.act(until_us)
 
     def act(self, us: int | None = None) -> None:
-        """Process everything due now, and send the resulting messages."""
         if self.ended is not None:
             return
         us = self._clock() if us is None else us
@@ -323,7 +305,7 @@ class Trader(OrderListener):
         return self._held_us is None or self.ended is not None
 
     def _step(self, play: Callable[[_Given], _Found], given: _Given) -> _Found:
-        """Call the engine; its time counts as one of its model, which may be compiled."""
+        """Call the engine; its time counts as a call of the strategy's model, which may be compiled."""
         begin_step(self._model)
         try:
             found = play(given)
@@ -367,7 +349,6 @@ class Trader(OrderListener):
         return self._engine.manager.limited_for or ""
 
     async def over(self) -> None:
-        """Wait until trading has ended."""
         await self._over.wait()
 
     def end(self, why: str) -> None:
@@ -384,7 +365,6 @@ class Trader(OrderListener):
         self.end(FAILED)
 
     def _wake(self) -> None:
-        """End the pause of `run`."""
         if self._nap is not None and not self._nap.done():
             self._nap.set_result(None)
 
@@ -411,7 +391,6 @@ class Trader(OrderListener):
             self._notify(action, order_id, us)
 
     def _terms(self, message: Message) -> tuple[int, str, str, str]:
-        """Return side, price, quantity and kind of an order, as the exchange's text."""
         _, order_id, side, ticks, lots, kind = message
         if kind in RESTING_KINDS:
             self._market.sent(order_id, side, ticks, lots)
@@ -424,17 +403,15 @@ class Trader(OrderListener):
     # ------------------------------------------------------------------ from the gateway
 
     def accepted(self, order_id: int, us: int, exchange_id: int) -> None:  # noqa: ARG002 - the listener's signature
-        """Handle the acceptance of an order."""
         self.accepted_us.setdefault(order_id, us)
         self._engine.accepted(order_id, us)
         self._notify("accepted", order_id, us)
 
     def in_book(self, order_id: int, exchange_us: int, left_e8: int) -> None:
-        """Handle what the exchange's book has of an order: the market is that without it."""
+        """Handle what the exchange's book has of an order: the market is the book without it."""
         self._correct(self._market.known(order_id, exchange_us, left_e8 // self._grid.lot_e8))
 
     def rejected(self, order_id: int, us: int, side: int, refusal: Refusal) -> None:
-        """Handle the rejection of an order, or a refusal to send it."""
         self._correct(self._market.never(order_id))
         reason = reason_of(refusal, side)
         self._engine.rejected(order_id, us, reason)
@@ -443,7 +420,6 @@ class Trader(OrderListener):
             self._observer.rejected(reason, refusal.code, refusal.message)
 
     def paused(self, side: int, seconds: float) -> None:
-        """Send no order of a side for a time."""
         self._engine.hold(side, self._clock() + round(seconds * US_PER_S))
 
     def filled(self, order_id: int, fill: AccountFill) -> None:
@@ -459,18 +435,15 @@ class Trader(OrderListener):
             self.act(us)
 
     def closed(self, order_id: int, us: int, status: str) -> None:
-        """Handle the end of an order."""
         self._engine.closed(order_id, us, status == "EXPIRED")
         self._notify(status.lower(), order_id, us)
 
     def cancel_failed(self, order_id: int, us: int, code: int) -> None:
-        """Handle a failed cancel: the order is open."""
         self._correct(self._market.stays(order_id))
         self._engine.open_again(order_id)
         self._log.warning("cancel_failed", order_id=order_id, code=code, at_us=us)
 
     def amended(self, order_id: int, us: int, qty: str) -> None:
-        """Handle an order's new total quantity *qty*, which is smaller than before."""
         self._engine.amended(order_id, us, e8(qty) // self._grid.lot_e8)
 
     def amend_failed(self, order_id: int, us: int, refusal: Refusal) -> None:
@@ -483,54 +456,44 @@ class Trader(OrderListener):
         self._ask_status()
 
     def funds(self, base_e8: int, quote_e8: int) -> None:
-        """Handle what the balances leave to our orders."""
         self._engine.funds(min(base_e8 // self._grid.lot_e8, _MOST), min(quote_e8, _MOST))
 
     def transferred(self, found: Transfer) -> None:  # noqa: ARG002 - the listener's signature
-        """Handle an amount that came into the account without a trade, or went."""
         self._account.transferred()
         if self._observer is not None:
             self._observer.transferred(self._clock())
 
     def paid(self, found: PositionIncome) -> None:
-        """Handle a payment for the position, such as funding."""
         us = self._clock()
         self._account.pay(found, us, self._target_lots)
         if self._observer is not None:
             self._observer.paid(found, us)
 
     def position(self, found: PositionSeen) -> None:
-        """Handle the position, as the exchange shows it."""
         if self._observer is not None:
             self._observer.contract.position = found
 
     def margin(self, found: MarginSeen) -> None:
-        """Handle the margin of the account."""
         if self._observer is not None:
             self._observer.contract.margin = found
 
     def fee_rates(self, maker_e8: int, taker_e8: int) -> None:
-        """Show the account's commission rates."""
         if self._observer:
             self._observer.metrics.fees_e8 = maker_e8, taker_e8
 
     def margin_called(self, us: int) -> None:  # noqa: ARG002 - the listener's signature
-        """Count a margin call."""
         if self._observer is not None:
             self._observer.contract.margin_calls += 1
 
     def forced(self, what: str) -> None:
-        """Count an order by which the exchange closes our position."""
         if self._observer is not None:
             self._observer.contract.forced[what] += 1
 
     def countdown(self, until_us: int) -> None:
-        """Handle when the exchange cancels all orders, unless it is asked again."""
         if self._observer is not None:
             self._observer.contract.countdown_us = until_us
 
     def balances(self, held: Balances) -> None:  # noqa: ARG002 - the listener's signature
-        """Handle the account's balances."""
         if self._observer is not None:
             self._observer.metrics.account_us = self._clock()
 
@@ -561,6 +524,5 @@ class Trader(OrderListener):
             manager.resume()
 
     def ack_latency(self, action: str, seconds: float) -> None:  # noqa: ARG002 - the listener's signature
-        """Handle the latency of a response."""
         if self._observer is not None:
             self._observer.metrics.ack.observe(seconds)

@@ -18,14 +18,7 @@ _SAME_STAMP_NS = 10**9  # two changes of a folder within this time may have the 
 
 
 class LogTail:
-    """One audit log that may still grow.
-
-    Args:
-        path: The file.
-
-    Attributes:
-        rows: Number of complete rows returned so far.
-    """
+    """One audit log that may still grow."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.rows = path, 0
@@ -33,11 +26,6 @@ class LogTail:
         self._lines: list[bytes] = []
 
     def take(self, most: int) -> list[bytes]:
-        """Return the next complete rows, at most *most*.
-
-        Raises:
-            DataError: If the file cannot be read.
-        """
         if len(self._lines) < most:
             self._read()
         found, self._lines = self._lines[:most], self._lines[most:]
@@ -57,15 +45,7 @@ class LogTail:
 
 
 class LogSeries:
-    """The logs of a symbol in the order of their start, read as they grow and as others begin.
-
-    Args:
-        folder: Folder of the logs.
-        skipped: Logs that are not read.
-
-    Attributes:
-        tails: The logs found so far.
-    """
+    """The logs of a symbol in the order of their start, read as they grow and as others begin."""
 
     def __init__(self, folder: Path, skipped: Iterable[Path]) -> None:
         self.tails: list[LogTail] = []
@@ -73,11 +53,6 @@ class LogSeries:
         self._at, self._seen_ns = 0, -1
 
     def take(self, most: int) -> tuple[LogTail, list[bytes]] | None:
-        """Return the next complete rows of a log, at most *most*; None if there are none.
-
-        Raises:
-            DataError: If a log cannot be read.
-        """
         while True:
             self._find()
             if self._at == len(self.tails):
@@ -90,7 +65,6 @@ class LogSeries:
             self._at += 1  # a later log exists: this one does not grow any more
 
     def _find(self) -> None:
-        """Find logs that were started since, if the folder has changed."""
         try:
             changed_ns = os.stat(self._folder).st_mtime_ns
         except FileNotFoundError:
@@ -109,11 +83,6 @@ class AuditFollower:
     """Reads a symbol's logs and passes the resulting changes to one store.
 
     A batch that a store refuses is kept, and passed again by the next `step`.
-
-    Args:
-        folder: Folder of the symbol's logs.
-        symbol: The symbol.
-        backend: The connected store.
 
     Attributes:
         stored: Number of stored rows of each log read so far, by its name.

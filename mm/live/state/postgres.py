@@ -24,7 +24,6 @@ _TIMEOUTS: dict[str, Any] = {
 
 
 def _insert_sql(name: str, table: StateTable) -> str:
-    """Return the statement that inserts any number of rows from one array per column."""
     arrays = ", ".join(f"%s::{_KINDS[kind]}[]" for kind in table.columns.values())
     return f"INSERT INTO {name} ({', '.join(table.columns)}) SELECT * FROM unnest({arrays}) {conflict_sql(table)}"
 
@@ -47,7 +46,6 @@ class PostgresState(SqlState):
         self.place = place_of(url)
 
     def connect(self) -> None:
-        """Connect or reconnect, and create missing tables and columns."""
         import psycopg
 
         self.close()
@@ -88,7 +86,6 @@ class PostgresState(SqlState):
 
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:
-        """Convert refusals of the server, and its absence, to StoreUnavailable."""
         import psycopg
 
         try:

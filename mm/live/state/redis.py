@@ -25,7 +25,6 @@ class RedisState:
 
     Args:
         url: ``redis://host:port/database`` (or ``rediss://``).
-        stream_maxlen: Maximum number of entries of a stream.
     """
 
     def __init__(self, url: str, stream_maxlen: int = 100_000) -> None:
@@ -34,7 +33,6 @@ class RedisState:
         self._client: Any = None  # redis.Redis, whose return types include its asynchronous twin
 
     def connect(self) -> None:
-        """Connect or reconnect."""
         import redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry
@@ -51,13 +49,11 @@ class RedisState:
             self._client.ping()
 
     def progress(self, symbol: str) -> dict[str, int]:
-        """Return the number of stored rows of each log of the symbol."""
         with self._reconnecting():
             found = self._connected().hgetall(f"cursor:{symbol}")
             return {file: int(rows) for file, rows in found.items()}
 
     def apply(self, batch: StateBatch) -> bool:
-        """Store a batch completely or not at all; False if the store is not at the start of the batch."""
         cursor = f"cursor:{batch.symbol}"
         with self._reconnecting(), self._connection() as send:
             _, stored = send([_packed("WATCH", cursor), _packed("HGETALL", cursor)])
@@ -101,7 +97,6 @@ class RedisState:
         return int(ms), int(number)
 
     def close(self) -> None:
-        """Disconnect."""
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -137,7 +132,6 @@ class RedisState:
             pool.release(connection)
 
     def _changes(self, batch: StateBatch) -> list[bytes]:
-        """Return the commands that store a batch."""
         changes, stream = batch.changes, f"fills:{batch.symbol}"
         found = [_packed("XADD", stream, "*", *_texts("fills", row)) for row in batch.rows().get("fills", [])]
         if found:
@@ -162,7 +156,6 @@ class RedisState:
 
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:
-        """Convert refusals of the server, and its absence, to StoreUnavailable."""
         import redis
 
         try:
@@ -173,7 +166,6 @@ class RedisState:
 
 
 def _packed(*words: str) -> bytes:
-    """Return a command in the protocol of Redis."""
     parts = [b"*%d\r\n" % len(words)]
     for word in words:
         data = word.encode()

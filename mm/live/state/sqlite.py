@@ -43,16 +43,13 @@ class SqlState:
     _connection: Any = None
 
     def connect(self) -> None:
-        """Connect or reconnect, and create missing tables."""
         raise NotImplementedError
 
     def progress(self, symbol: str) -> dict[str, int]:
-        """Return the number of stored rows of each log of the symbol."""
         with self._transaction(writes=False) as connection:
             return self._stored(connection, symbol)
 
     def apply(self, batch: StateBatch) -> bool:
-        """Store a batch completely or not at all; False if the store is not at the start of the batch."""
         with self._transaction() as connection:
             self._lock(connection, batch.symbol)
             if not batch.follows(self._stored(connection, batch.symbol)):
@@ -62,7 +59,6 @@ class SqlState:
         return True
 
     def forget(self, symbol: str) -> None:
-        """Remove all stored data of a symbol."""
         with self._transaction() as connection:
             for table in TABLES:
                 connection.execute(f"DELETE FROM {table} WHERE symbol = {self.mark}", (symbol,))
@@ -79,7 +75,6 @@ class SqlState:
         return [dict(zip(columns, row, strict=True)) for row in found]
 
     def close(self) -> None:
-        """Disconnect."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -99,7 +94,6 @@ class SqlState:
         raise NotImplementedError
 
     def _last_order(self, table: str) -> str:
-        """Return the columns that order rows of one instant."""
         return ", ".join(TABLES[table].key)
 
 
@@ -113,18 +107,13 @@ CREATES = [table_sql(name, table, _KINDS) for name, table in TABLES.items()]
 
 
 class SqliteState(SqlState):
-    """A state store in one file; decimals are stored as text.
-
-    Args:
-        path: The file, created if missing.
-    """
+    """A state store in one file; decimals are stored as text."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.place = str(path)
 
     def connect(self) -> None:
-        """Open the file, and create missing tables and columns."""
         self.close()
         with self._reconnecting():
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +133,6 @@ class SqliteState(SqlState):
 
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:
-        """Convert errors of SQLite or the disk to StoreUnavailable."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:

@@ -32,14 +32,11 @@ class LiveStore:
     )
 
     def live(self) -> "list[StateBackend]":
-        """Return the store, not connected; empty if none is configured."""
         from mm.live.state.redis import RedisState
 
         return [RedisState(self.state_url, self.stream_maxlen)] if self.state_url else []
 
     def writer(self, symbol: str, report: "Reporter") -> "StateWriter | None":
-        """Return the writer of a run without an audit log; None if no store is configured."""
-
         from mm.live.state.writer import StateWriter
 
         stores = self.live()
@@ -58,14 +55,12 @@ class StateStores(LiveStore):
     )
 
     def ledger(self, out_root: Path) -> "SqlState":
-        """Return the store of fills, orders, positions and configs."""
         from mm.live.state.postgres import PostgresState
         from mm.live.state.sqlite import SqliteState
 
         return PostgresState(self.ledger_url) if self.ledger_url else SqliteState(out_root / STATE_FILE)
 
     def backends(self, out_root: Path) -> "list[StateBackend]":
-        """Return all stores, not connected."""
         return [self.ledger(out_root), *self.live()]
 
 

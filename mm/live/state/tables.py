@@ -26,7 +26,6 @@ class StateTable:
 
     Attributes:
         columns: Names with their types: ``int``, ``text``, ``decimal`` or ``json``.
-        key: Columns of the primary key.
         replaces: Whether a later row of the same key replaces the earlier one; else the first stays.
     """
 
@@ -77,7 +76,6 @@ class StateBatch:
         first: Number of its rows stored before.
         last: Number of its rows stored after.
         total: Number of rows stored before, over all logs of the symbol: a store that was emptied has fewer.
-        changes: Changes of the rows in between.
     """
 
     symbol: str
@@ -88,11 +86,9 @@ class StateBatch:
     changes: Changes
 
     def follows(self, stored: Mapping[str, int]) -> bool:
-        """Return whether a store with *stored* rows of each log is at the start of the batch."""
         return stored.get(self.file, 0) == self.first and sum(stored.values()) == self.total
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return the rows of each table that the batch changes, in the order of its columns."""
         changes = self.changes
         found = {
             "fills": [fill_row(fill, self.symbol, run_id) for fill, run_id in changes.fills],
@@ -132,20 +128,16 @@ class StateBackend(Protocol):
 
     place: str
 
-    def connect(self) -> None:
-        """Connect or reconnect, and create missing tables."""
+    def connect(self) -> None: ...
 
-    def progress(self, symbol: str) -> dict[str, int]:
-        """Return the number of stored rows of each log of the symbol, by the log's name."""
+    def progress(self, symbol: str) -> dict[str, int]: ...
 
     def apply(self, batch: StateBatch) -> bool:
         """Store a batch completely or not at all; False if the store is not at the start of the batch."""
 
-    def forget(self, symbol: str) -> None:
-        """Remove all stored data of a symbol."""
+    def forget(self, symbol: str) -> None: ...
 
-    def close(self) -> None:
-        """Disconnect."""
+    def close(self) -> None: ...
 
 
 def place_of(url: str) -> str:

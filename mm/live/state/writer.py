@@ -119,14 +119,13 @@ class _Lane:
 
     @property
     def rows_missing(self) -> int:
-        """Rows of the run's log that the store lacks, those among them that are not written yet."""
+        """Number of rows of the run's log that the store lacks, including rows that are not written yet."""
         if self._audit is None or self._follower is None:
             return 0
         return max(0, self._audit.rows - self._follower.stored.get(self._audit.path.name, 0))
 
     @property
     def waiting(self) -> int:
-        """Queued documents and ticks, and the rows that are missing."""
         return self.rows_missing + (0 if self.live is None else len(self.live))
 
     def join(self, timeout_s: float) -> bool:
@@ -136,7 +135,6 @@ class _Lane:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        """Update the store repeatedly, until closing leaves nothing to do."""
         wait_s = _SHORTEST_WAIT_S
         while not self.given_up.is_set():
             closing = self.closing.is_set()  # before the work, which then includes all earlier data
@@ -160,7 +158,6 @@ class _Lane:
         self.backend.close()
 
     def _work(self) -> bool:
-        """Do one piece of the work; False if there was none."""
         if not self._connected:
             self.backend.connect()
             if self.live is not None:
@@ -174,7 +171,6 @@ class _Lane:
         return self.rows_missing > 0 and self.broken is None and self._audit is not None and not self._audit.failure
 
     def _follow(self) -> bool:
-        """Store the next rows of the audit logs."""
         if self._follower is None or self.broken is not None:
             return False
         try:
@@ -200,10 +196,8 @@ class StateWriter:
     """Feeds the stores of one run; no method except `close` waits for a store.
 
     Args:
-        symbol: Symbol of the run.
         backends: The stores; at most one of them accepts live state.
         audit: The run's log, whose folder also has the earlier ones; None for no log.
-        stream_maxlen: Maximum number of queued ticks.
         report: Called with ``state_store_away``, ``state_store_back`` and ``state_log_unreadable``, once per change,
             from the threads of the stores.
     """
@@ -232,11 +226,9 @@ class StateWriter:
         self._put("lob", {"bids": bids, "asks": asks, "us": us, "last_update_id": last_update_id})
 
     def pnl(self, us: int, **parts: object) -> None:
-        """Set ``pnl:<SYMBOL>``: its parts as text or numbers."""
         self._put("pnl", {"symbol": self._symbol, **parts, "us": us})
 
     def model(self, us: int, **state: object) -> None:
-        """Set ``model:<SYMBOL>``: the state of the quote model."""
         self._put("model", {"symbol": self._symbol, **state, "us": us})
 
     def position(self, us: int, position: str, **more: object) -> None:
@@ -245,7 +237,6 @@ class StateWriter:
             self._put("position", {"symbol": self._symbol, "position": position, **more, "us": us})
 
     def tick(self, us: int, **fields: object) -> None:
-        """Append to the stream ``ticks:<SYMBOL>``."""
         if self._live is not None:
             self._live.tick(us, {"us": str(us)} | {name: str(value) for name, value in fields.items()})
 

@@ -68,17 +68,12 @@ def addresses(
     """Return the addresses of a venue: the given ones, else Binance's published ones.
 
     Args:
-        venue: ``box``, ``testnet`` or ``production``.
-        ws_url: Base of the market streams.
-        rest_url: Base URL of REST.
-        ws_api_url: The complete address of the WebSocket API.
         remote_box: Whether a box may be on another machine.
-        market: ``spot`` or ``usdm``.
 
     Raises:
         UsageError: If the venue is a box and an address is missing.
-        SafetyError: If an address is that of the production exchange, but the venue is another; or if the venue is a
-            box, and an address is not of this machine.
+        SafetyError: If an address is the production exchange's, but the venue is another; or if the venue is a box, and
+            an address is not of this machine.
     """
     given = {"WS_URL": ws_url, "REST_URL": rest_url, "WS_API_URL": ws_api_url}
     missing = [name for name, url in given.items() if url is None]
@@ -106,7 +101,7 @@ def addresses(
 
 
 def published(venue: str) -> dict[str, tuple[str, str]]:
-    """Return the published addresses of streams and REST of a venue, by market; none of a box."""
+    """Return the published addresses of streams and REST of a venue, by market; a box has none."""
     by_market = {SPOT: VENUES, USDM: CONTRACT_VENUES}
     return {market: (of[venue].streams, of[venue].rest) for market, of in by_market.items() if venue in of}
 
@@ -123,7 +118,7 @@ def _check_market(name: str, url: str, market: str) -> None:
 
 
 def is_production(url: str) -> bool:
-    """Return whether an address is that of an exchange with real money."""
+    """Return whether an address belongs to an exchange with real money."""
     host = (urlsplit(url).hostname or "").lower()
     return _below(host, _PRODUCTION_DOMAINS) and not _below(host, _TESTNET_DOMAINS)
 
@@ -132,13 +127,11 @@ def check_switches(venue: str, most: Mapping[str, str], environment: Mapping[str
     """Refuse trading that the two switches do not allow; return a note if one of them has no effect.
 
     Args:
-        venue: As given.
         most: The knob MAX_POSITION of each symbol, base asset.
-        environment: Environment with the second switch.
 
     Raises:
-        SafetyError: If the venue is production and TRADE_PRODUCTION is absent, malformed, not of each symbol, or
-            allows less than MAX_POSITION.
+        SafetyError: If the venue is production and TRADE_PRODUCTION is absent, malformed, not of each symbol, or allows
+            less than MAX_POSITION.
     """
     allowed = environment.get(PRODUCTION_SWITCH)
     if venue != PRODUCTION:

@@ -181,8 +181,6 @@ class Signer:
     """Makes signed request parameters.
 
     Args:
-        credentials: Key and signature.
-        clock: Gives their timestamps.
         window_ms: Receive window: time after its timestamp in which the exchange accepts a request.
     """
 
@@ -196,14 +194,12 @@ class Signer:
         return {**parameters, "recvWindow": self.window_ms, "timestamp": self.clock.timestamp_ms()}
 
     def signed(self, parameters: RequestParams) -> dict[str, str | int]:
-        """Return *parameters* with timestamp, window, key and signature, for the WebSocket API."""
         named = self.stamped(parameters)
         named["apiKey"] = self.credentials.key
         named["signature"] = self.credentials.sign(sorted_payload(named))
         return named
 
     def query(self, stamped: RequestParams) -> str:
-        """Return *stamped* as the query of a REST request, with its signature."""
         payload = unsigned_query(stamped)
         return f"{payload}&signature={quote(self.credentials.sign(payload), safe='')}"
 

@@ -22,11 +22,9 @@ _WEIGHT_S, _ATTEMPTS, _ATTEMPTS_S = 60.0, 290, 300.0  # attempts to connect; the
 class Entry(Protocol):
     """An order in an answer."""
 
-    def seen(self, us: int) -> OrderSeen:
-        """Return its content; *us* is the time of arrival."""
+    def seen(self, us: int) -> OrderSeen: ...
 
-    def listed(self, us: int) -> ListedOrder:
-        """Return it with its terms."""
+    def listed(self, us: int) -> ListedOrder: ...
 
 
 class Traded(Protocol):
@@ -42,8 +40,7 @@ _Content_co = TypeVar("_Content_co", covariant=True)
 class AnswerDecoder(Protocol[_Content_co]):
     """A decoder of answers."""
 
-    def decode(self, buf: bytes, /) -> _Content_co:
-        """Return the content of an answer."""
+    def decode(self, buf: bytes, /) -> _Content_co: ...
 
 
 class AccountRoutes(NamedTuple):
@@ -80,42 +77,28 @@ class AccountRequests:
     """Commissions are taken in it, at a discount, while an account that has chosen so holds it."""
 
     def limits(self, urls: VenueUrls, seconds: Callable[[], float]) -> OrderLimits:
-        """Return the limits of an account, shared with the other processes of this host."""
         path = quiet_file(urls.rest)
         weight = RateBudget(self.weight, _WEIGHT_S, path) if path else None
         return OrderLimits(weight, seconds, RateBudget(_ATTEMPTS, _ATTEMPTS_S, attempts_file(urls.ws_api)))
 
     def time(self) -> Call:
-        """Ask for the exchange's time."""
         return self.account_routes.time, {}
 
     def time_us(self, answer: ApiAnswer) -> int:
-        """Return the exchange's time of an answer, µs."""
         return time_us(answer)
 
     def order_counts(self) -> Call:
-        """Ask how many orders the exchange has counted."""
         return self.account_routes.order_counts, {}
 
     def counts(self, answer: ApiAnswer) -> Sequence[ApiLimit]:
-        """Return the exchange's counts of orders."""
         return LIMITS.decode(answer.result)
 
     def price_of(self, asset: str, quote: str) -> Call:
-        """Ask for the last price of an asset in another."""
         return self.account_routes.last_price, {"symbol": asset + quote}
 
 
 class OrderRequests:
-    """The part of a `SymbolVenue` that both markets share.
-
-    Args:
-        symbol: Upper case.
-
-    Attributes:
-        wire_types: The parameters of each order kind.
-        answers: Decoders of an order, of several, and of trades.
-    """
+    """The part of a `SymbolVenue` that both markets share."""
 
     routes: ClassVar[OrderRoutes]
     wire_types: ClassVar[Mapping[str, RequestParams]]
@@ -128,54 +111,42 @@ class OrderRequests:
     # requests
 
     def place(self, order: LiveOrder) -> Call:
-        """Send an order."""
         return self.routes.place, self._terms(order)
 
     def cancel(self, order: LiveOrder) -> Call:
-        """Cancel an order."""
         return self.routes.cancel, self._of(order.exchange_id) if order.exchange_id > 0 else self._named(order)
 
     def cancel_symbol(self) -> Call:
-        """Cancel all open orders of the symbol."""
         return self.routes.cancel_all, {"symbol": self._symbol}
 
     def order(self, order: LiveOrder) -> Call:
-        """Ask for the state of an order, by its client id."""
         return self.routes.status, self._named(order)
 
     def order_of_id(self, exchange_id: int) -> Call:
-        """Ask for the state of an order, by the exchange's id."""
         return self.routes.status, self._of(exchange_id)
 
     def open_orders(self) -> Call:
-        """Ask for the open orders of the symbol."""
         return self.routes.open_orders, {"symbol": self._symbol}
 
     def every_open_order(self) -> Call:
-        """Ask for the open orders of the account, of all symbols."""
         return self.routes.every_open_order, {}
 
     def trades_of(self, order: LiveOrder, first_id: int | None) -> Call:
-        """Ask for the trades of an order, from a trade id on, if given."""
         first = {} if first_id is None else {"fromId": first_id}
         return self.routes.trades, self._of(order.exchange_id) | first | {"limit": PAGE}
 
     def trades_from(self, first_id: int) -> Call:
-        """Ask for the account's trades from a trade id on."""
         return self.routes.trades, {"symbol": self._symbol, "fromId": first_id, "limit": PAGE}
 
     def trades_since(self, us: int) -> Call:
-        """Ask for the account's trades since an instant."""
         return self.routes.trades, {"symbol": self._symbol, "startTime": us // US_PER_MS, "limit": PAGE}
 
     def last_trade(self) -> Call:
-        """Ask for the account's last trade."""
         return self.routes.trades, {"symbol": self._symbol, "limit": 1}
 
     # answers
 
     def seen(self, answer: ApiAnswer) -> OrderSeen:
-        """Return the order of an answer."""
         return self.answers[0].decode(answer.result).seen(answer.us)
 
     def trades(self, answer: ApiAnswer) -> Sequence[AccountFill]:
@@ -183,11 +154,9 @@ class OrderRequests:
         return [entry.fill() for entry in self.answers[2].decode(answer.result)]
 
     def listed(self, answer: ApiAnswer) -> ListedOrder:
-        """Return the order of a query."""
         return self.answers[0].decode(answer.result).listed(answer.us)
 
     def listed_all(self, answer: ApiAnswer) -> Sequence[ListedOrder]:
-        """Return the open orders of a query."""
         return [entry.listed(answer.us) for entry in self.answers[1].decode(answer.result)]
 
     # parts of requests

@@ -89,11 +89,9 @@ class SpotAccount(AccountRequests):
     weight = 6_000
 
     def orders_of(self, symbol: str) -> "SpotVenue":
-        """Return the requests of a symbol's orders."""
         return SpotVenue(symbol)
 
     def transports(self, wiring: Wiring, watcher: ApiWatcher) -> tuple[WsApi, RestApi]:
-        """Return the connection for orders and the account's events, and requests by REST."""
         urls, credentials, window_ms, clock, limits, around = wiring
         signer = Signer(credentials, clock, window_ms)
         connect = around.connect or partial(linked, clock_us=around.clock)
@@ -101,23 +99,15 @@ class SpotAccount(AccountRequests):
         return ws, RestApi(urls.rest, signer, limits, around.rest)
 
     def account(self) -> Call:
-        """Ask for the account's balances, those that are not zero."""
         return ACCOUNT_STATUS, {"omitZeroBalances": "true"}
 
     def account_of(self, answer: ApiAnswer) -> AccountSeen:
-        """Return the account of an answer."""
         return ACCOUNT.decode(answer.result).seen()
 
     def price(self, answer: ApiAnswer) -> str:
-        """Return the price of an answer, as text."""
         return PRICE.decode(answer.result).price
 
     def event(self, kind: str, body: bytes) -> AccountEvent | None:
-        """Return an event of the account; None for one that says nothing of orders or balances.
-
-        Raises:
-            msgspec.MsgspecError: If it cannot be read.
-        """
         if kind == EXECUTION:
             return EXECUTION_EVENT.decode(body)
         if kind == POSITION:
@@ -126,11 +116,7 @@ class SpotAccount(AccountRequests):
 
 
 class SpotVenue(OrderRequests):
-    """The requests and answers of a symbol: a `SymbolVenue`.
-
-    Args:
-        symbol: Upper case.
-    """
+    """The requests and answers of a symbol: a `SymbolVenue`."""
 
     can_replace = can_amend = True
     contract = None
@@ -148,22 +134,18 @@ class SpotVenue(OrderRequests):
         return REPLACE_ORDER, {**self._terms(new), **which}
 
     def amend(self, order: LiveOrder, qty: str) -> Call:
-        """Lower an order to *qty* in all; its client id stays."""
         which = self._of(order.exchange_id)
         return AMEND_ORDER, which | {"newClientOrderId": order.client_id, "newQty": qty}
 
     # queries
 
     def mean_price(self) -> Call:
-        """Ask for the mean price of the last minutes."""
         return MEAN_PRICE, {"symbol": self._symbol}
 
     def terms(self) -> Call:
-        """Ask for the terms of the symbol."""
         return EXCHANGE_INFO, {"symbol": self._symbol}
 
     def fee_rates(self) -> Sequence[Call]:
-        """Ask for the commission rates of the account."""
         return ((FEE_RATES, {"symbol": self._symbol}),)
 
     # answers
@@ -173,16 +155,13 @@ class SpotVenue(OrderRequests):
         return COMMISSION.decode(answers[0].result).rates()
 
     def seen_all(self, answer: ApiAnswer) -> list[OrderSeen]:
-        """Return the orders of an answer that has several."""
         return [entry.seen(answer.us) for entry in ORDERS.decode(answer.result)]
 
     def amended(self, answer: ApiAnswer) -> OrderSeen:
-        """Return the order after its amendment."""
         found = AMEND.decode(answer.result)
         return found.amendedOrder.seen(answer.us, found.transactTime)
 
     def replaced(self, answer: ApiAnswer) -> Replaced:
-        """Return the outcome of a replacement, executed or refused, in both halves."""
         parts, message = REPLACE.decode(answer.result) if answer.result else ReplaceAnswer(), answer.message
         if parts.cancelResult == "SUCCESS":
             cancelled: OrderSeen | Refusal = ORDER.decode(parts.cancelResponse).seen(answer.us)
@@ -203,12 +182,11 @@ class SpotVenue(OrderRequests):
         return SymbolInfo(answer.result if answer.outcome is Outcome.DONE else b"{}", self._symbol)
 
     def ours_e8(self, instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:
-        """Return what the balances leave to the orders of the symbol, those that are open included."""
         return ours_e8(instrument, balances, orders)
 
 
 def _refusal(part: msgspec.Raw, answer: ApiAnswer, message: str = "") -> Refusal:
-    """Return the error of one half of a cancel-replace; if it has none, that of the whole request."""
+    """Return the error of one half of a cancel-replace; if it has none, the error of the whole request."""
     found = WS_ERROR.decode(part) if bytes(part) != b"null" else WsError()
     if found.code:
         return Refusal(found.code, found.msg, why_of(found.code, found.msg))

@@ -106,11 +106,9 @@ class UsdmAccount(AccountRequests):
     weight = 2_400
 
     def orders_of(self, symbol: str) -> "UsdmVenue":
-        """Return the requests of a symbol's orders."""
         return UsdmVenue(symbol)
 
     def transports(self, wiring: Wiring, watcher: ApiWatcher) -> tuple[UsdmConnection, RestApi]:
-        """Return the connections for orders and the account's events, and requests by REST."""
         urls, credentials, window_ms, clock, limits, around = wiring
         signer = Signer(credentials, clock, window_ms)
         connect = around.connect or partial(linked, clock_us=around.clock)
@@ -118,11 +116,9 @@ class UsdmAccount(AccountRequests):
         return UsdmConnection((urls.ws_api, urls.streams), signer, limits, rest, watcher, connect), rest
 
     def account(self) -> Call:
-        """Ask for the account's wallets, and the positions that are not zero."""
         return ACCOUNT_STATUS, {}
 
     def account_of(self, answer: ApiAnswer) -> AccountSeen:
-        """Return the account of an answer."""
         return ACCOUNT_ANSWER.decode(answer.result).seen()
 
     def price(self, answer: ApiAnswer) -> str:
@@ -131,11 +127,6 @@ class UsdmAccount(AccountRequests):
         return found.markPrice or found.price
 
     def event(self, kind: str, body: bytes) -> AccountEvent | None:
-        """Return an event of the account; None for one that says nothing of orders, money or setup.
-
-        Raises:
-            msgspec.MsgspecError: If it cannot be read.
-        """
         if kind == EXECUTION:
             return EXECUTION_EVENT.decode(body).o
         if kind == ACCOUNT:
@@ -146,11 +137,7 @@ class UsdmAccount(AccountRequests):
 
 
 class UsdmVenue(OrderRequests):
-    """The requests and answers of a symbol: a `SymbolVenue`, and its `contract`.
-
-    Args:
-        symbol: Upper case.
-    """
+    """The requests and answers of a symbol: a `SymbolVenue`, and its `contract`."""
 
     can_replace = can_amend = False
     income_page, countdown_ms, span_us = INCOMES, COUNTDOWN_MS, 7 * 86_400 * US_PER_S
@@ -162,7 +149,6 @@ class UsdmVenue(OrderRequests):
 
     @property
     def contract(self) -> "UsdmVenue":
-        """What only contracts have: this."""
         return self
 
     # requests that change orders
@@ -199,7 +185,6 @@ class UsdmVenue(OrderRequests):
     # answers
 
     def fee_rates_of(self, answers: Sequence[ApiAnswer]) -> FeeRates:
-        """Return the commission rates, of the answers in their order."""
         rates, burn = answers
         return COMMISSION.decode(rates.result).rates(BURN.decode(burn.result))
 
@@ -208,11 +193,9 @@ class UsdmVenue(OrderRequests):
         return []
 
     def amended(self, answer: ApiAnswer) -> OrderSeen:
-        """Return the order after its amendment."""
         return self.seen(answer)
 
     def replaced(self, answer: ApiAnswer) -> Replaced:
-        """Raise NotImplementedError: no request replaces an order."""
         raise NotImplementedError(f"{self._symbol}: no order was replaced by {answer!r}")
 
     def terms_of(self, answer: ApiAnswer) -> ContractInfo:
@@ -240,11 +223,6 @@ class UsdmVenue(OrderRequests):
         return (DUAL_SIDE, {}), (MULTI_ASSETS, {}), (SYMBOL_CONFIG, {"symbol": self._symbol})
 
     def setup_of(self, answers: Sequence[ApiAnswer]) -> ContractSetup:
-        """Return how the account is set up, of the answers in their order.
-
-        Raises:
-            DataError: If the last answer lacks the symbol.
-        """
         dual, several, configs = answers
         found = next((one for one in CONFIGS.decode(configs.result) if one.symbol == self._symbol), None)
         if found is None:
@@ -254,16 +232,13 @@ class UsdmVenue(OrderRequests):
         return found.setup(DUAL.decode(dual.result), MULTI.decode(several.result))
 
     def position(self) -> Call:
-        """Ask for the position."""
         return POSITION, {"symbol": self._symbol}
 
     def position_of(self, answer: ApiAnswer) -> PositionSeen:
-        """Return the position of an answer; one without the symbol has none."""
         found = (one for one in RISKS.decode(answer.result) if one.symbol == self._symbol)
         return next((one.seen() for one in found), PositionSeen())
 
     def incomes(self, since_us: int, page: int) -> Call:
-        """Ask for all changes of the wallet by the symbol since an instant, oldest first."""
         span = {"startTime": since_us // US_PER_MS, "page": page, "limit": INCOMES}
         return INCOME, {"symbol": self._symbol, **span}
 
@@ -273,11 +248,9 @@ class UsdmVenue(OrderRequests):
         return [row.read() for row in rows if row.incomeType in PAYING], len(rows)
 
     def count_down(self, ms: int) -> Call:
-        """Let the exchange cancel all open orders of the symbol in *ms*, unless this is sent again; 0 ends it."""
         return COUNTDOWN, {"symbol": self._symbol, "countdownTime": ms}
 
     def forced(self, client_id: str) -> str:
-        """Return what the exchange has done by an order of its own; empty if it is not one of these."""
         return forced_name(client_id)
 
     def _terms(self, order: LiveOrder) -> dict[str, str | int]:

@@ -75,7 +75,6 @@ class OpenOrderText(NamedTuple):
         return f"{self.symbol} {self.client_id} {self.side} {self.qty} at {self.price}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
         return self._asdict()
 
 
@@ -104,11 +103,8 @@ class SignedRest:
     """Signed REST requests, one at a time, over one connection.
 
     Args:
-        url: The base URL, without a path.
-        credentials: Sign.
-        quiet_file: File in which the processes of this host note until when the exchange refuses requests; None
-            without one.
-        market: ``spot`` or ``usdm``.
+        quiet_file: File in which the processes of this host note until when the exchange refuses requests; None without
+            one.
     """
 
     def __init__(
@@ -203,7 +199,6 @@ class SignedRest:
         raise NoAnswer(f"http {answer.status}: {code} {message}")
 
     def close(self) -> None:
-        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -221,8 +216,6 @@ class OrderCanceller:
     """Cancels open orders of symbols until there are none.
 
     Args:
-        rest: Sends the requests.
-        symbols: The symbols, upper case.
         wanted: Whether an order is to be cancelled, by its client id.
 
     Attributes:
@@ -272,7 +265,6 @@ class OrderCanceller:
 
     @property
     def was_listed(self) -> bool:
-        """Whether the exchange has listed its open orders at least once."""
         return self._first_s > 0
 
     @property
@@ -282,7 +274,6 @@ class OrderCanceller:
 
     @property
     def contested(self) -> bool:
-        """Whether orders that are cancelled are placed again."""
         return self._anew >= _ANEW
 
     def _note_contest(self, listed: Collection[int]) -> None:
@@ -294,7 +285,6 @@ class OrderCanceller:
             self._anew += 1
 
     def _listed(self, symbol: str) -> tuple[list[OpenOrderText], int]:
-        """Return the open orders of a symbol that are wanted, and the number of others."""
         try:
             rows = self._rest.request("GET", self._rest.paths.open_orders, symbol=symbol)
         except Refused as error:
@@ -325,7 +315,6 @@ class OrderCanceller:
                 self._end(order, str(row.get("status", "CANCELED")))
 
     def _ask(self, one: OpenOrderText) -> str:
-        """Return the status of an order that is no longer open."""
         try:
             row = self._rest.request("GET", self._rest.paths.order, symbol=one.symbol, orderId=one.order_id)
         except Refused as error:
@@ -377,7 +366,6 @@ def cancel_until_none(
     An exchange that does not answer, or refuses the key, keeps no other one waiting.
 
     Args:
-        cancellers: Those that sweep, one for each exchange.
         give_up_s: Longest time without an answer, in s; a time in which the exchange has blocked requests counts as
             answered.
         waits: Called with the reason and the time, in s, of each wait for an answer.

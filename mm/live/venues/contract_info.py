@@ -45,13 +45,7 @@ class ContractChecks(OrderChecks):
 class ContractInfo:
     """The entry of one contract.
 
-    Args:
-        body: The answer, which lists all contracts.
-        symbol: Upper case.
-
     Attributes:
-        filters: Checks its orders.
-        limits: The exchange's limits of requests and orders.
         halted: Its status if it does not trade; empty if it does.
 
     Raises:

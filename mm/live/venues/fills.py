@@ -19,9 +19,6 @@ class AccountFill:
 
     Attributes:
         trade_id: The exchange's trade id, which is unique within a symbol.
-        order_id: The exchange's order id.
-        client_id: Our client id of the order.
-        side: +1 bought, -1 sold.
         commission: Commission, in *commission_asset*; negative for a rebate.
         us: Time of the trade by the exchange's clock, µs.
         maker: Whether our order was resting.

@@ -17,10 +17,6 @@ _MARKET = "MARKET"
 class OrderChecks:
     """The checks of one symbol's orders.
 
-    Args:
-        instrument: Its grid and filters.
-        most_orders: Maximum number of open orders; 0 for no limit.
-
     Attributes:
         average_e8: Mean price of the last minutes, in 1e-8, the reference of PERCENT_PRICE; 0 while unknown.
     """
@@ -38,11 +34,7 @@ class OrderChecks:
         Whether the balance covers it is not checked here: the order manager does, by `ours_e8`.
 
         Args:
-            side: +1 buy, -1 sell.
             price: Decimal text; empty for a MARKET order.
-            qty: Decimal text.
-            kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET.
-            open_orders: All orders that have not ended.
             reduces: Whether it may only reduce a position: then it has no least notional.
         """
         price_e8, _, why = self._terms(price, qty, kind, reduces=reduces)
@@ -59,7 +51,6 @@ class OrderChecks:
         return None
 
     def bounds_e8(self, side: int) -> tuple[int, int]:
-        """Return the lowest and the highest price of an order of *side*, in 1e-8; 0 for no bound."""
         limits, average_e8 = self.instrument.filters, self.average_e8
         up, down = (limits.bid_up_e8, limits.bid_down_e8) if side > 0 else (limits.ask_up_e8, limits.ask_down_e8)
         low_e8 = max(limits.min_price_e8, -(-average_e8 * down // E8) if up else 0)
@@ -130,13 +121,8 @@ def _failed(why: str) -> Refusal:
 def ours_e8(instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:
     """Return what the balances leave to the orders of one symbol: base and quote asset, in 1e-8.
 
-    It is what is free and what *orders* lock themselves, so it changes with fills, and when other symbols or clients
+    It is what is free and what *orders* lock themselves. So it changes with fills, and when other symbols or clients
     lock or release an asset, but not when one of *orders* is placed, cancelled or replaced.
-
-    Args:
-        instrument: Names the two assets.
-        balances: Free and locked amount by asset, as the exchange reports them.
-        orders: Our orders of the symbol that may lock something.
     """
     locks_e8 = {-1: 0, 1: 0}
     for order in orders:
@@ -149,6 +135,5 @@ def ours_e8(instrument: Instrument, balances: Balances, orders: Iterable[LiveOrd
 
 
 def _locks_e8(order: LiveOrder) -> int:
-    """Return what an order that rests locks of its asset."""
     left_e8 = max(order.qty_e8 - max(order.executed_e8, order.booked_e8), 0)
     return left_e8 if order.side < 0 else -(-e8(order.price or "0") * left_e8 // E8)

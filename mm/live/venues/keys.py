@@ -29,7 +29,6 @@ class Credentials:
     """One API key with one way to sign; it has no text form.
 
     Args:
-        key: The API key.
         secret: For HMAC-SHA256; empty if *private* signs.
         private: For Ed25519; None if *secret* signs.
 
@@ -58,7 +57,6 @@ class Credentials:
 
     @classmethod
     def of_handed(cls, handed: Mapping[str, str]) -> "Credentials":
-        """Return the key that `handed` gave."""
         if not handed["private"]:
             return cls(handed["key"], secret=handed["secret"])
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -78,7 +76,6 @@ def read_credentials(
     """Return the key of an account.
 
     Args:
-        environ: The environment's variables.
         api_key: Value of the flag; it takes precedence over the variable.
         api_secret: Value of the flag; it takes precedence over the variables of both ways to sign.
 
@@ -126,7 +123,6 @@ def credentials_beside(environ: Mapping[str, str], market: str, own: Credentials
 
 
 def _read_private(path: Path) -> "Ed25519PrivateKey":
-    """Return the Ed25519 key of a PEM file; raises as `read_credentials`."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key

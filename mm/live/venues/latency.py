@@ -1,7 +1,7 @@
 """The latencies to a venue, measured at its public endpoints: nothing is signed, and no order is sent.
 
 A message's delay is its arrival by our clock minus the exchange's stamp, corrected by the offset of the clocks. The
-offset is that of the shortest request for the exchange's time, with half its duration as the largest error.
+offset is taken from the shortest request for the exchange's time, with half its duration as the largest error.
 """
 
 import asyncio
@@ -48,14 +48,12 @@ class Quantiles:
 
     @classmethod
     def of(cls, values_us: Sequence[int]) -> "Quantiles | None":
-        """Return the quantiles of *values_us*; None without values."""
         if not values_us:
             return None
         ordered, last = sorted(values_us), len(values_us) - 1
         return cls(len(ordered), *(ordered[round(share * last)] for share in (0.5, 0.9, 0.99)))
 
     def to_json(self) -> dict[str, float]:
-        """Return them in ms."""
         parts = {"p50": self.p50_us, "p90": self.p90_us, "p99": self.p99_us}
         return {"n": self.n, **{name: us / US_PER_MS for name, us in parts.items()}}
 
@@ -82,7 +80,6 @@ class VenueLatency:
 
     @property
     def best(self) -> RoundTrip:
-        """The shortest request, whose offset counts."""
         best = offset_of(self.trips)
         assert best is not None  # a measurement without a response has raised
         return best
@@ -94,7 +91,6 @@ class VenueLatency:
         return after.offset_us - before.offset_us if before and after else 0
 
     def tables(self) -> dict[str, Quantiles | None]:
-        """Return the quantiles of each duration, by name."""
         offset_us = self.best.offset_us
         lags = {name: Quantiles.of([us - offset_us for us in found]) for name, found in self.delays.items()}
         return {
@@ -133,14 +129,7 @@ class _Timed:
 
 
 class VenueProbe:
-    """Measures the latencies to one venue.
-
-    Args:
-        urls: Its addresses.
-        symbol: Upper case.
-        timeout_s: Time after which a request or a connection counts as unanswered, in s.
-        clock: Returns the wall clock, in µs.
-    """
+    """Measures the latencies to one venue."""
 
     def __init__(self, urls: VenueUrls, symbol: str, timeout_s: float, clock: Callable[[], int] = now_us) -> None:
         self._urls, self._symbol, self._timeout_s, self._clock = urls, symbol, timeout_s, clock
@@ -286,7 +275,6 @@ class _Delays:
         self._decode = msgspec.json.Decoder(_Framed).decode
 
     def connected(self, url: str, conn: int, slot: int) -> None:  # noqa: ARG002 - the signature of a listener
-        """Note when the connection opened."""
         self.opened_ns = perf_counter_ns()
         self.answered.set()
 
@@ -299,11 +287,9 @@ class _Delays:
                 self._found.delays[kind].append(recv_us - exchange_us(framed.data.E))
 
     def disconnected(self, conn: int, slot: int, code: int | None, reason: str) -> None:  # noqa: ARG002
-        """Note that it was closed."""
         self.failure = self.failure or f"closed by the other side, code {code} {reason}".rstrip()
 
     def unreachable(self, reason: str) -> None:
-        """Note why it cannot be opened."""
         self.failure = reason
         self.answered.set()
 
@@ -313,7 +299,7 @@ class _Delays:
 
 
 def _check(answer: Answer) -> None:
-    """Raise the error of a response that is none."""
+    """Raise the error of a response that is not an answer."""
     status = answer.status or 0
     if status >= _SERVER_ERROR:
         raise TryLater(f"{answer.url} answered {status}: the exchange has a fault; try later")

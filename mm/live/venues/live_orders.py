@@ -48,11 +48,8 @@ class LiveOrder:
 
     Attributes:
         order_id: The caller's number; `EARLIER` for an order without a caller.
-        client_id: Our client id at the exchange.
-        side: +1 buy, -1 sell.
         price: Decimal text; empty for a MARKET order.
         qty: Decimal text; an amendment lowers it.
-        kind: One of the engine's `KINDS`.
         sent_ms: Timestamp of the request that placed it; 0 before it is sent, and for an earlier run.
         window_ms: Time after *sent_ms* in which the exchange accepts the request.
         judged: Whether the request has arrived and was refused for its timestamp: it cannot arrive later.
@@ -114,12 +111,10 @@ class LiveOrder:
 
     @property
     def ended(self) -> bool:
-        """Whether no further reports are expected."""
         return self.state in ENDS
 
     @property
     def qty_e8(self) -> int:
-        """Quantity, in 1e-8."""
         return e8(self.qty)
 
     def proves_absence(self, query_ms: int) -> bool:
@@ -142,8 +137,6 @@ class OrderSeen(NamedTuple):
 
     Attributes:
         exchange_id: The exchange's order id; at most 0 if it has none.
-        state: LIVE, or how it has ended.
-        us: Arrival, in µs.
         qty_e8: Its quantity, in 1e-8; 0 if unknown.
         exchange_us: Since when this has been so, by the exchange's clock, in µs; 0 if unknown.
     """

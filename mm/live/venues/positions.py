@@ -34,7 +34,6 @@ class PositionSeen(NamedTuple):
         return self.own_margin_e8 or self.initial_e8
 
     def row(self) -> dict[str, str]:
-        """Return its fields as in files, without its instant."""
         shown = {
             "qty": self.qty_e8,
             "entry_price": self.entry_e8,
@@ -63,7 +62,6 @@ class PositionIncome(NamedTuple):
     """A payment that belongs to a position and is no trade: funding, a clearance after a liquidation.
 
     Attributes:
-        id: What tells it from others.
         amount_e8: The amount, in 1e-8; negative if it was paid.
         us: The exchange's instant, µs.
     """
@@ -76,7 +74,6 @@ class PositionIncome(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """The exchange's name of its kind."""
         return self.id.partition(":")[0]
 
 
@@ -88,7 +85,7 @@ class MarginCalled(NamedTuple):
 
 
 class SetupChanged(NamedTuple):
-    """The exchange has told that the setup of a symbol has changed; an empty symbol: that of the account."""
+    """The exchange has told that the setup of a symbol, or of the account (empty symbol), has changed."""
 
     symbol: str
 
@@ -112,7 +109,6 @@ class ContractSetup(NamedTuple):
 
     @property
     def margin_type(self) -> str:
-        """``isolated`` or ``cross``."""
         return "isolated" if self.isolated else "cross"
 
 

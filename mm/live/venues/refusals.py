@@ -64,7 +64,6 @@ class Refusal(NamedTuple):
 
     Attributes:
         code: The exchange's code; `NOT_SENT` if it was refused here for a reason of our own.
-        message: The exchange's message, or ours.
     """
 
     code: int

@@ -27,12 +27,7 @@ SHARED_EVERY_S = 1.0
 
 
 class CountWindow:
-    """One limit: the exchange's count, and the requests sent since.
-
-    Args:
-        window_s: Length of the window, in s.
-        limit: Maximum count in the window.
-    """
+    """One limit: the exchange's count, and the requests sent since."""
 
     def __init__(self, window_s: float, limit: int) -> None:
         self.window_s = window_s
@@ -42,13 +37,11 @@ class CountWindow:
         self._sent = 0
 
     def count(self, used: int, now_s: float) -> None:
-        """Set the exchange's count."""
         self._counted, self._counted_s = used, now_s
         self._since.clear()
         self._sent = 0
 
     def add(self, amount: int, now_s: float) -> None:
-        """Add the weight of a request that is being sent."""
         self._since.append((now_s, amount))
         self._sent += amount
 
@@ -65,11 +58,7 @@ class OrderLimits:
 
     Args:
         budget: Shared with the other processes of this host; None keeps the limits to this one.
-        now_s: Returns a monotonic clock, in s.
         attempts: Attempts to connect, shared with the other processes of this host; None does not count them.
-
-    Attributes:
-        silenced: Called when requests are forbidden for a time.
     """
 
     def __init__(
@@ -87,7 +76,6 @@ class OrderLimits:
         self._shared_s = 0.0
 
     def sent(self, route: Route) -> None:
-        """Count a request that is sent."""
         now_s = self._now_s()
         for (kind, _), window in self._windows.items():
             if kind == "REQUEST_WEIGHT":
@@ -96,7 +84,6 @@ class OrderLimits:
                 window.add(1, now_s)
 
     def answered(self, answer: ApiAnswer) -> None:
-        """Process a response: 429 and 418 stop all requests."""
         if answer.status not in _FIRST_SILENCE_S or answer.code == TOO_MANY_ORDERS:
             self._refusals = 0 if answer.status and answer.status not in _FIRST_SILENCE_S else self._refusals
             return
@@ -107,14 +94,12 @@ class OrderLimits:
         self.hold_off(silence_s)
 
     def hold_off(self, seconds: float) -> None:
-        """Stop all requests for a time, in all processes of this host."""
         self._silent_until_s = max(self._silent_until_s, self._now_s() + seconds)
         if self._budget:
             self._budget.hold_off(seconds)
         self.silenced()
 
     def counted(self, limits: Iterable[ApiLimit]) -> None:
-        """Set the exchange's own counts."""
         now_s = self._now_s()
         for limit in limits:
             window_s = float(_UNITS_S.get(limit.interval, 60) * limit.intervalNum)
@@ -124,7 +109,6 @@ class OrderLimits:
                 self._share(limit.count)
 
     def headers(self, headers: Mapping[str, str]) -> None:
-        """Set the exchange's counts from the headers of a REST response."""
         now_s = self._now_s()
         for name, text in headers.items():
             found = _HEADER.fullmatch(name)
@@ -143,7 +127,6 @@ class OrderLimits:
 
     @property
     def silence_s(self) -> float:
-        """Remaining time in which nothing may be sent, in s."""
         return max(0.0, self._silent_until_s - self._now_s())
 
     async def may_connect(self) -> None:

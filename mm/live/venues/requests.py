@@ -13,9 +13,6 @@ Send = Callable[[Route, RequestParams, Done], int]
 class ExchangeClock:
     """The exchange's time: our clock plus the measured offset.
 
-    Args:
-        now_us: Returns our wall clock, in µs.
-
     Attributes:
         offset_us: The exchange's clock less ours, in µs.
         doubted: Is called when the exchange has rejected a timestamp.
@@ -27,7 +24,6 @@ class ExchangeClock:
         self.doubted: Callable[[], None] = lambda: None
 
     def timestamp_ms(self) -> int:
-        """Return the estimated exchange time in whole ms."""
         return (self.now_us() + self.offset_us) // US_PER_MS
 
     def measured(self, sent_us: int, server_us: int, received_us: int) -> None:

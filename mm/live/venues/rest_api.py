@@ -39,14 +39,7 @@ class Surroundings:
 
 
 class RestApi:
-    """Signed requests; each is a separate task.
-
-    Args:
-        url: The base URL, without a path.
-        signer: Signs.
-        limits: Count the requests.
-        transport: Transport of httpx, instead of sockets.
-    """
+    """Signed requests; each is a separate task."""
 
     def __init__(
         self, url: str, signer: Signer, limits: OrderLimits, transport: httpx.AsyncBaseTransport | None = None
@@ -73,7 +66,6 @@ class RestApi:
         return not self._client.is_closed
 
     def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
-        """Send a request and return its timestamp, in ms of the exchange; *done* receives the response later."""
         if self._limits.silence_s or not self.up:
             unsent(done, self._clock, "blocked by the exchange" if self.up else "closed")
             return self._clock.timestamp_ms()
@@ -135,7 +127,6 @@ class RestApi:
         return ApiAnswer(outcome, us, result, error.code, error.msg, status, retry_s, seconds, why)
 
     async def close(self) -> None:
-        """Cancel pending requests, and close the connections."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -29,11 +29,10 @@ class OrderEntry(Struct, gc=False):
 
     @property
     def own_id(self) -> str:
-        """Our client id of the order; in the answer to a cancel, the other id is that of the request."""
+        """Our client id of the order; in the answer to a cancel, the other id belongs to the request."""
         return self.origClientOrderId or self.clientOrderId
 
     def seen(self, us: int) -> OrderSeen:
-        """Return its content; *us* is the time of arrival."""
         since = self.transactTime or self.updateTime
         executed_e8, qty_e8 = e8(self.executedQty), e8(self.origQty)
         since_us = exchange_us(since) if since else 0
@@ -41,7 +40,6 @@ class OrderEntry(Struct, gc=False):
         return OrderSeen(self.own_id, self.orderId, state, executed_e8, us, qty_e8, since_us)
 
     def listed(self, us: int) -> ListedOrder:
-        """Return it with its terms."""
         side = BUY if self.side == "BUY" else SELL
         return ListedOrder(self.seen(us), side, self.price, self.origQty, self.type)
 
@@ -94,7 +92,6 @@ class TradeEntry(Struct, gc=False):
     quoteQty: str = ""
 
     def fill(self) -> AccountFill:
-        """Return it as a fill; our client id of its order is not known."""
         side = BUY if self.isBuyer else SELL
         texts = (self.price, self.qty, self.commission, self.commissionAsset)
         us, quote_qty = exchange_us(self.time), self.quoteQty
@@ -159,7 +156,6 @@ class AccountEntry(Struct):
     updateTime: int = 0
 
     def seen(self) -> AccountSeen:
-        """Return its content."""
         held = {balance.asset: (balance.free, balance.locked) for balance in self.balances}
         return AccountSeen(held, exchange_us(self.updateTime) if self.updateTime else 0)
 
@@ -194,22 +190,19 @@ class ExecutionEvent(Struct, gc=False):
 
     @property
     def symbol(self) -> str:
-        """Its symbol."""
         return self.s
 
     @property
     def client_ids(self) -> tuple[str, str]:
-        """The client id of the order; in the event of a cancel, the other id is that of the request."""
+        """The client id of the order; in the event of a cancel, the other id belongs to the request."""
         return self.C or self.c, self.c
 
     @property
     def exchange_id(self) -> int:
-        """The exchange's id of the order."""
         return self.i
 
     @property
     def side(self) -> int:
-        """+1 for a buy, -1 for a sell."""
         return BUY if self.S == "BUY" else SELL
 
     @property
@@ -218,12 +211,10 @@ class ExecutionEvent(Struct, gc=False):
         return ""
 
     def seen(self, client_id: str, us: int) -> OrderSeen:
-        """Return its content as of our order *client_id*; *us* is the time of arrival."""
         since_us = exchange_us(self.T) if self.T else 0
         return OrderSeen(client_id, self.i, STATES.get(self.X, OrderState.LIVE), e8(self.z), us, e8(self.q), since_us)
 
     def fill(self, client_id: str) -> AccountFill | None:
-        """Return the execution that it reports of our order *client_id*; None if it reports none."""
         if self.x != "TRADE" or self.t < 0:
             return None
         side = BUY if self.S == "BUY" else SELL
@@ -247,7 +238,6 @@ class PositionEvent(Struct):
     u: int = 0
 
     def read(self) -> BalancesEvent:
-        """Return its content."""
         return BalancesEvent({one.a: (one.f, one.l) for one in self.B}, exchange_us(self.u) if self.u else 0)
 
 
@@ -259,7 +249,6 @@ class BalanceEvent(Struct, gc=False):
     T: int = 0
 
     def read(self) -> Transfer:
-        """Return its content."""
         return Transfer(self.a, e8(self.d), BALANCE, exchange_us(self.T))
 
 

@@ -29,13 +29,7 @@ class _InfoBody(msgspec.Struct):
 class SymbolInfo:
     """The entry of one symbol in exchangeInfo.
 
-    Args:
-        body: The response.
-        symbol: Upper case.
-
     Attributes:
-        filters: Checks its orders.
-        limits: The exchange's limits of requests and orders.
         halted: Its status if it does not trade; empty if it does.
 
     Raises:

@@ -45,17 +45,7 @@ class UsdmConnection:
     """Both connections, each reconnected until `close`: an `OrderConnection`.
 
     Args:
-        urls: Addresses of the WebSocket API, and of the streams without a path.
-        signer: Signs.
-        limits: Count the requests.
-        rest: For requests that the WebSocket API lacks.
-        watcher: Called on changes and events.
-        connect: Creates connections.
         kept_s: Time between two requests that keep a key alive.
-
-    Attributes:
-        listening: Whether the stream of events is open.
-        keys: Number of listen keys so far.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts that it connects
@@ -89,17 +79,14 @@ class UsdmConnection:
 
     @property
     def failure(self) -> MMError | None:
-        """Why there will be no connection; None while there may be one."""
         return self._api.failure or self._untrusted
 
     @property
     def trouble(self) -> str:
-        """Why there is no connection, as far as an attempt has shown it."""
         return self._api.trouble if not self._api.up else self._refused or "the account's events do not arrive"
 
     @property
     def unread(self) -> bool:
-        """Whether messages wait in a socket."""
         return self._api.unread or (self._link is not None and self._link.unread)
 
     def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
@@ -109,7 +96,6 @@ class UsdmConnection:
         return self._api.request(route, parameters, self._watched(done) if route.counted else done)
 
     async def run(self) -> None:
-        """Keep both open until `close`, or until the exchange rejects the key."""
         listening = asyncio.create_task(self._listen())
         try:
             await self._api.run()
@@ -118,7 +104,6 @@ class UsdmConnection:
             await asyncio.gather(listening, return_exceptions=True)
 
     def close(self) -> None:
-        """Close both permanently."""
         self._closing = True
         self._api.close()
         if self._link:
@@ -127,7 +112,6 @@ class UsdmConnection:
     # what has changed
 
     def _changed(self) -> None:
-        """Tell the watcher once both are up."""
         if self._api.up:
             self._api_up.set()
         if self.up and not self._told:
@@ -135,7 +119,6 @@ class UsdmConnection:
             self._watcher.connected()
 
     def _lost(self, why: str) -> None:
-        """Tell the watcher that one of them is down."""
         if not self._api.up:
             self._api_up.clear()
         self._told = False
@@ -242,11 +225,9 @@ class _ApiWatcher:
         self._changed, self._lost = changed, lost
 
     def connected(self) -> None:
-        """Tell that the API is up."""
         self._changed()
 
     def disconnected(self, why: str) -> None:
-        """Tell that it is down."""
         self._lost(why)
 
     def event(self, kind: str, body: bytes, us: int) -> None:

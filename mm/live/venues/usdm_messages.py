@@ -42,12 +42,10 @@ class UsdmOrderEntry(Struct, gc=False):
     updateTime: int = 0
 
     def seen(self, us: int) -> OrderSeen:
-        """Return its content; *us* is the time of arrival."""
         state, since_us = STATES_USDM.get(self.status, OrderState.LIVE), _us(self.updateTime)
         return OrderSeen(self.clientOrderId, self.orderId, state, e8(self.executedQty), us, e8(self.origQty), since_us)
 
     def listed(self, us: int) -> ListedOrder:
-        """Return it with its terms."""
         kind = _KINDS.get(self.timeInForce, self.type) if self.type == "LIMIT" else self.type
         return ListedOrder(self.seen(us), _side(self.side), self.price, self.origQty, kind)
 
@@ -68,7 +66,6 @@ class UsdmTradeEntry(Struct, gc=False):
     realizedPnl: str = "0"
 
     def fill(self) -> AccountFill:
-        """Return it as a fill; our client id of its order is not known."""
         texts = (self.price, self.qty, self.commission, self.commissionAsset)
         side, us, realized = _side(self.side), _us(self.time), self.realizedPnl
         head = (self.id, self.orderId, "", side)
@@ -104,7 +101,6 @@ class UsdmAccountEntry(Struct):
     positions: list[AccountPosition] = []
 
     def seen(self) -> AccountSeen:
-        """Return its content: wallets by asset, positions by symbol."""
         held = {asset.asset: (asset.walletBalance, "0") for asset in self.assets}
         held |= {position.symbol: (position.positionAmt, "0") for position in self.positions}
         margins = {
@@ -129,7 +125,6 @@ class RiskEntry(Struct, gc=False):
     updateTime: int = 0
 
     def seen(self) -> PositionSeen:
-        """Return its content."""
         texts = (self.positionAmt, self.entryPrice, self.markPrice, self.unRealizedProfit)
         rest = (self.liquidationPrice, self.maintMargin, self.isolatedWallet, self.positionInitialMargin)
         return PositionSeen(*map(e8, (*texts, *rest)))._replace(us=_us(self.updateTime))
@@ -146,7 +141,6 @@ class IncomeEntry(Struct, gc=False):
     symbol: str = ""
 
     def read(self) -> PositionIncome:
-        """Return its content."""
         return PositionIncome(
             f"{self.incomeType}:{self.tranId}", self.symbol, self.asset, e8(self.income), _us(self.time)
         )
@@ -173,7 +167,6 @@ class SymbolConfig(Struct, gc=False):
     maxNotionalValue: str = "0"
 
     def setup(self, dual: DualSide, multi: MultiAssets) -> ContractSetup:
-        """Return how the account is set up for the symbol."""
         hedged, several = dual.dualSidePosition, multi.multiAssetsMargin
         isolated, most_e8 = self.marginType.upper() == "ISOLATED", _whole_e8(self.maxNotionalValue)
         return ContractSetup(hedged, several, isolated, self.leverage, most_e8)
@@ -240,7 +233,6 @@ class OrderUpdate(Struct, gc=False):
 
     @property
     def symbol(self) -> str:
-        """Its symbol."""
         return self.s
 
     @property
@@ -250,26 +242,21 @@ class OrderUpdate(Struct, gc=False):
 
     @property
     def exchange_id(self) -> int:
-        """The exchange's id of the order."""
         return self.i
 
     @property
     def side(self) -> int:
-        """+1 for a buy, -1 for a sell."""
         return _side(self.S)
 
     @property
     def forced(self) -> str:
-        """What the exchange has done by an order of its own; empty for an order of a client."""
         return forced_name(self.c)
 
     def seen(self, client_id: str, us: int) -> OrderSeen:
-        """Return its content as of our order *client_id*; *us* is the time of arrival."""
         state = STATES_USDM.get(self.X, OrderState.LIVE)
         return OrderSeen(client_id, self.i, state, e8(self.z), us, e8(self.q), _us(self.T))
 
     def fill(self, client_id: str) -> AccountFill | None:
-        """Return the execution that it reports of order *client_id*; None if it reports none."""
         if self.x not in ("TRADE", "CALCULATED") or self.t <= 0:
             return None
         texts = (self.L, self.l, self.n, self.N or "")
@@ -313,7 +300,6 @@ class AccountUpdate(Struct):
     T: int = 0
 
     def read(self) -> BalancesEvent:
-        """Return its content."""
         us = _us(self.T)
         moved = self.a.m in TRANSFERS
         transfers = tuple(Transfer(one.a, e8(one.bc), self.a.m, us) for one in self.a.B if moved and e8(one.bc))
@@ -339,7 +325,6 @@ class MarginCallEvent(Struct):
     E: int = 0
 
     def read(self) -> MarginCalled:
-        """Return its content."""
         return MarginCalled(tuple(one.s for one in self.p), _us(self.E))
 
 
@@ -355,7 +340,6 @@ class ConfigEvent(Struct):
     ac: ChangedConfig | None = None
 
     def read(self) -> SetupChanged:
-        """Return its content."""
         return SetupChanged(self.ac.s if self.ac else "")
 
 

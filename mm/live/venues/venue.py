@@ -37,8 +37,6 @@ class Route(NamedTuple):
     """How a request is sent, and what it counts.
 
     Attributes:
-        name: Its name, by which the WebSocket API calls it.
-        signed: Whether it needs a key, a timestamp and a signature.
         counted: Whether it counts as an order.
         stamped_once: Whether it keeps its first timestamp, which determines until when the exchange accepts it.
         by_rest: Whether only REST has it.
@@ -77,12 +75,10 @@ class ApiAnswer(NamedTuple):
     """The answer to a request, or the absence of one.
 
     Attributes:
-        us: Arrival, in µs.
         result: JSON of the result; of a refusal its data.
         code: Code of a rejection, the exchange's or our own.
         status: HTTP status; 0 without a response.
         retry_after_s: Time for which the exchange forbids requests, in s; 0 for none.
-        seconds: Time from sending to the answer.
     """
 
     outcome: Outcome
@@ -97,7 +93,6 @@ class ApiAnswer(NamedTuple):
 
     @property
     def refusal(self) -> Refusal:
-        """Why it was refused, or not sent."""
         if self.code == NO_CONNECTION:
             return Refusal(NOT_SENT, self.message, Why.NOT_SENT)
         return Refusal(self.code, self.message, self.why)
@@ -110,8 +105,7 @@ class OrderApi(Protocol):
     """A transport to the exchange. A request is sent once and immediately, or not at all."""
 
     @property
-    def up(self) -> bool:
-        """Whether a request can be sent now."""
+    def up(self) -> bool: ...
 
     def request(self, route: Route, parameters: RequestParams, done: Done) -> int:
         """Send a request and return its timestamp, in ms of the exchange.
@@ -136,7 +130,6 @@ class ListedOrder(NamedTuple):
     """An order of the account, as a query shows it.
 
     Attributes:
-        side: +1 buy, -1 sell.
         kind: LIMIT_MAKER, LIMIT, IOC, FOK or MARKET, as far as the exchange tells it.
     """
 
@@ -151,7 +144,6 @@ class AccountSeen(NamedTuple):
     """The account, as a query shows it.
 
     Attributes:
-        balances: Free and locked amount by asset, of those that are held.
         us: The instant that they are of, µs; 0 if the exchange does not tell.
         margins: Margin by asset; None of an account without contracts.
     """
@@ -187,27 +179,23 @@ class OrderEvent(Protocol):
     """An event of an order of the account."""
 
     @property
-    def symbol(self) -> str:
-        """Its symbol."""
+    def symbol(self) -> str: ...
 
     @property
     def client_ids(self) -> tuple[str, str]:
-        """The client ids by which it may be ours: that of the order first."""
+        """The client ids by which it may be ours, the order's own id first."""
 
     @property
-    def exchange_id(self) -> int:
-        """The exchange's id of the order."""
+    def exchange_id(self) -> int: ...
 
     @property
-    def side(self) -> int:
-        """+1 for a buy, -1 for a sell."""
+    def side(self) -> int: ...
 
     @property
     def forced(self) -> str:
         """What the exchange does by this order, which is its own, such as a liquidation; empty for one of a client."""
 
-    def seen(self, client_id: str, us: int) -> OrderSeen:
-        """Return its content as of our order *client_id*; *us* is the time of arrival."""
+    def seen(self, client_id: str, us: int) -> OrderSeen: ...
 
     def fill(self, client_id: str) -> AccountFill | None:
         """Return the execution that it reports of our order *client_id*; None if it reports none."""
@@ -216,8 +204,8 @@ class OrderEvent(Protocol):
 class BalancesEvent(NamedTuple):
     """Balances that have changed, and the instant that they are of, µs; 0 if the exchange does not tell.
 
-    *paid* is why they did if no trade explains it, such as funding: the payments must be asked for. *transfers* are the
-    amounts that came or went without a trade, if the same event tells of them.
+    *paid* is why they changed if no trade explains it, such as funding: the payments must be asked for. *transfers* are
+    the amounts that came or went without a trade, if the same event tells of them.
     """
 
     balances: Balances
@@ -250,25 +238,21 @@ class OrderConnection(OrderApi, Protocol):
         """Why there will be no connection: the key is rejected, or the exchange was never trusted."""
 
     @property
-    def unread(self) -> bool:
-        """Whether messages wait to be read."""
+    def unread(self) -> bool: ...
 
     @property
-    def trouble(self) -> str:
-        """Why there is no connection."""
+    def trouble(self) -> str: ...
 
     async def run(self) -> None:
         """Keep it open until `close`, or until the exchange rejects the key."""
 
-    def close(self) -> None:
-        """Close it permanently."""
+    def close(self) -> None: ...
 
 
 class RestTransport(OrderApi, Protocol):
     """Requests by REST."""
 
-    async def close(self) -> None:
-        """Cancel pending requests, and close the connections."""
+    async def close(self) -> None: ...
 
 
 class Wiring(NamedTuple):
@@ -323,16 +307,13 @@ class SymbolTerms(Protocol):
         """Its status if it does not trade; empty if it does."""
 
     @property
-    def instrument(self) -> Instrument:
-        """Its grid and filters."""
+    def instrument(self) -> Instrument: ...
 
     @property
-    def limits(self) -> Sequence["ApiLimit"]:
-        """The exchange's limits of requests and orders."""
+    def limits(self) -> Sequence["ApiLimit"]: ...
 
     @property
-    def filters(self) -> OrderFilters:
-        """The checks of its orders."""
+    def filters(self) -> OrderFilters: ...
 
 
 class ContractRequests(Protocol):
@@ -346,8 +327,7 @@ class ContractRequests(Protocol):
     countdown_ms: int
     income_page: int
 
-    def setup(self) -> Sequence[Call]:
-        """Ask how the account is set up."""
+    def setup(self) -> Sequence[Call]: ...
 
     def setup_of(self, answers: Sequence[ApiAnswer]) -> ContractSetup:
         """Return how the account is set up, of the answers in their order.
@@ -356,8 +336,7 @@ class ContractRequests(Protocol):
             DataError: If an answer lacks the symbol.
         """
 
-    def position(self) -> Call:
-        """Ask for the position."""
+    def position(self) -> Call: ...
 
     def position_of(self, answer: ApiAnswer) -> PositionSeen:
         """Return the position of an answer; one without the symbol has none."""
@@ -366,7 +345,7 @@ class ContractRequests(Protocol):
         """Ask for the payments of the symbol since an instant, oldest first; pages count from 1."""
 
     def incomes_of(self, answer: ApiAnswer) -> tuple[Sequence[PositionIncome], int]:
-        """Return those payments of an answer that are booked, and how many it has in all."""
+        """Return the payments of an answer that are booked, and how many it has in all."""
 
     def count_down(self, ms: int) -> Call:
         """Let the exchange cancel all open orders of the symbol in *ms*, unless this is sent again; 0 ends it."""
@@ -396,8 +375,7 @@ class SymbolVenue(Protocol):
 
     # requests that change orders
 
-    def place(self, order: LiveOrder) -> Call:
-        """Send an order."""
+    def place(self, order: LiveOrder) -> Call: ...
 
     def replace(self, old: LiveOrder, new: LiveOrder) -> Call:
         """Send an order in place of another; if that one cannot be cancelled, nothing is placed."""
@@ -405,34 +383,25 @@ class SymbolVenue(Protocol):
     def amend(self, order: LiveOrder, qty: str) -> Call:
         """Lower an order to *qty* in all, in its place; its client id stays."""
 
-    def cancel(self, order: LiveOrder) -> Call:
-        """Cancel an order."""
+    def cancel(self, order: LiveOrder) -> Call: ...
 
-    def cancel_symbol(self) -> Call:
-        """Cancel all open orders of the symbol."""
+    def cancel_symbol(self) -> Call: ...
 
     # queries
 
-    def order(self, order: LiveOrder) -> Call:
-        """Ask for the state of an order, by its client id."""
+    def order(self, order: LiveOrder) -> Call: ...
 
-    def order_of_id(self, exchange_id: int) -> Call:
-        """Ask for the state of an order, by the exchange's id."""
+    def order_of_id(self, exchange_id: int) -> Call: ...
 
-    def open_orders(self) -> Call:
-        """Ask for the open orders of the symbol."""
+    def open_orders(self) -> Call: ...
 
-    def every_open_order(self) -> Call:
-        """Ask for the open orders of the account, of all symbols."""
+    def every_open_order(self) -> Call: ...
 
-    def trades_of(self, order: LiveOrder, first_id: int | None) -> Call:
-        """Ask for the trades of an order, from a trade id on, if given."""
+    def trades_of(self, order: LiveOrder, first_id: int | None) -> Call: ...
 
-    def trades_from(self, first_id: int) -> Call:
-        """Ask for the account's trades from a trade id on."""
+    def trades_from(self, first_id: int) -> Call: ...
 
-    def trades_since(self, us: int) -> Call:
-        """Ask for the account's trades since an instant."""
+    def trades_since(self, us: int) -> Call: ...
 
     def last_trade(self) -> Call:
         """Ask for the account's last trade; one before `span_us` is not found."""
@@ -440,25 +409,19 @@ class SymbolVenue(Protocol):
     def mean_price(self) -> Call:
         """Ask for the reference of the price band, such as a mean price."""
 
-    def terms(self) -> Call:
-        """Ask for the terms of the symbol."""
+    def terms(self) -> Call: ...
 
-    def fee_rates(self) -> Sequence[Call]:
-        """Ask for the commission rates of the account."""
+    def fee_rates(self) -> Sequence[Call]: ...
 
     # answers
 
-    def fee_rates_of(self, answers: Sequence[ApiAnswer]) -> FeeRates:
-        """Return the commission rates, of the answers in their order."""
+    def fee_rates_of(self, answers: Sequence[ApiAnswer]) -> FeeRates: ...
 
-    def seen(self, answer: ApiAnswer) -> OrderSeen:
-        """Return the order of an answer."""
+    def seen(self, answer: ApiAnswer) -> OrderSeen: ...
 
-    def seen_all(self, answer: ApiAnswer) -> list[OrderSeen]:
-        """Return the orders of an answer that has several."""
+    def seen_all(self, answer: ApiAnswer) -> list[OrderSeen]: ...
 
-    def amended(self, answer: ApiAnswer) -> OrderSeen:
-        """Return the order after its amendment."""
+    def amended(self, answer: ApiAnswer) -> OrderSeen: ...
 
     def replaced(self, answer: ApiAnswer) -> Replaced:
         """Return the outcome of a replacement, executed or refused, in both halves."""
@@ -466,11 +429,9 @@ class SymbolVenue(Protocol):
     def trades(self, answer: ApiAnswer) -> Sequence[AccountFill]:
         """Return the trades of an answer, by id; their client ids are not known."""
 
-    def listed(self, answer: ApiAnswer) -> ListedOrder:
-        """Return the order of a query."""
+    def listed(self, answer: ApiAnswer) -> ListedOrder: ...
 
-    def listed_all(self, answer: ApiAnswer) -> Sequence[ListedOrder]:
-        """Return the open orders of a query."""
+    def listed_all(self, answer: ApiAnswer) -> Sequence[ListedOrder]: ...
 
     def terms_of(self, answer: ApiAnswer) -> SymbolTerms:
         """Return the terms of the symbol.
@@ -481,11 +442,6 @@ class SymbolVenue(Protocol):
 
     def ours_e8(self, instrument: Instrument, balances: Balances, orders: Iterable[LiveOrder]) -> tuple[int, int]:
         """Return what the account leaves to the orders of the symbol, those that are open included.
-
-        Args:
-            instrument: Names the two assets.
-            balances: Free and locked amount by asset.
-            orders: Our orders of the symbol that may lock something.
 
         Returns:
             The base asset that may be sold, and the quote asset that may be spent, in 1e-8.
@@ -503,40 +459,30 @@ class AccountVenue(Protocol):
     codes: Mapping[Why, int]
     discount_asset: str
 
-    def orders_of(self, symbol: str) -> SymbolVenue:
-        """Return the requests of a symbol's orders."""
+    def orders_of(self, symbol: str) -> SymbolVenue: ...
 
     def limits(self, urls: "VenueUrls", seconds: Callable[[], float]) -> "OrderLimits":
         """Return the limits of an account, shared with the other processes of this host."""
 
-    def transports(self, wiring: Wiring, watcher: ApiWatcher) -> tuple[OrderConnection, RestTransport]:
-        """Return the connection for orders and the account's events, and requests by REST."""
+    def transports(self, wiring: Wiring, watcher: ApiWatcher) -> tuple[OrderConnection, RestTransport]: ...
 
     # requests, and their answers
 
-    def time(self) -> Call:
-        """Ask for the exchange's time."""
+    def time(self) -> Call: ...
 
-    def time_us(self, answer: ApiAnswer) -> int:
-        """Return the exchange's time of an answer, µs."""
+    def time_us(self, answer: ApiAnswer) -> int: ...
 
-    def account(self) -> Call:
-        """Ask for the account."""
+    def account(self) -> Call: ...
 
-    def account_of(self, answer: ApiAnswer) -> AccountSeen:
-        """Return the account of an answer."""
+    def account_of(self, answer: ApiAnswer) -> AccountSeen: ...
 
-    def order_counts(self) -> Call:
-        """Ask how many orders the exchange has counted."""
+    def order_counts(self) -> Call: ...
 
-    def counts(self, answer: ApiAnswer) -> Collection["ApiLimit"]:
-        """Return the exchange's counts of orders."""
+    def counts(self, answer: ApiAnswer) -> Collection["ApiLimit"]: ...
 
-    def price_of(self, asset: str, quote: str) -> Call:
-        """Ask for the last price of an asset in another."""
+    def price_of(self, asset: str, quote: str) -> Call: ...
 
-    def price(self, answer: ApiAnswer) -> str:
-        """Return the price of an answer, as text."""
+    def price(self, answer: ApiAnswer) -> str: ...
 
     def event(self, kind: str, body: bytes) -> AccountEvent | None:
         """Return an event of the account; None for one that says nothing of orders or balances.

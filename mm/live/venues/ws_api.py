@@ -95,16 +95,7 @@ class _Waiting(NamedTuple):
 class WsApi:
     """The connection, reconnected until `close`.
 
-    Args:
-        url: The complete address.
-        signer: Signs.
-        limits: Count the requests.
-        watcher: Called on changes and events.
-        log_on: The first requests of a connection.
-        connect: Creates connections.
-
     Attributes:
-        up: Whether requests can be sent.
         failure: Why there will be no connection: the exchange rejects the key, or was never trusted; None while there
             may be one.
         received_us: Arrival of the last message, in µs.
@@ -144,7 +135,6 @@ class WsApi:
 
     @property
     def unread(self) -> bool:
-        """Whether messages wait in the socket."""
         return self._link is not None and self._link.unread
 
     # requests
@@ -182,7 +172,6 @@ class WsApi:
             self._timer = asyncio.get_running_loop().call_at(due_s, self._give_up)
 
     def _give_up(self) -> None:
-        """Mark overdue requests as UNKNOWN."""
         self._timer, now_s = None, asyncio.get_running_loop().time()
         try:
             while self._waiting:
@@ -234,7 +223,7 @@ class WsApi:
         waiting.done(answer)
 
     def _revoked(self, message: WsMessage) -> int | None:
-        """Handle an answer without an id: that of a session whose key is no longer valid.
+        """Handle an answer without an id: it belongs to a session whose key is no longer valid.
 
         Returns:
             The request that it answers, if this can be known: while logging on, one request at a time is sent. On an
@@ -338,18 +327,15 @@ class WsApi:
                     await answer_of(self._request, (self._routes.probe, {}))
 
     async def _ask_time(self) -> None:
-        """Measure the clock, where the connection tells the time."""
         if self._routes.time:
             await measure(self._request, self._clock, (self._routes.time, {}), time_us)
 
     def _drop(self, why: str) -> None:
-        """End the connection, so that another one is opened."""
         if self._link:
             self._given_up = self._given_up or why
             self._link.abort()
 
     def close(self) -> None:
-        """Close the connection permanently."""
         self._closing = True
         if self._link:
             self._link.close("closed by us")
@@ -361,7 +347,6 @@ def _expired(answer: ApiAnswer) -> bool:
 
 
 def _answer(body: WsMessage, us: int, sent_us: int) -> ApiAnswer:
-    """Return the content of a response."""
     seconds, error = (us - sent_us) / 1e6, body.error
     if error is None:
         return ApiAnswer(outcome_of(body.status, 0), us, bytes(body.result), status=body.status, seconds=seconds)

@@ -137,9 +137,13 @@ class _Account(TypedDict, total=False):
 
 class _Margin(TypedDict, total=False):
     leverage: int | None
-    """Leverage of the contract, which sets its initial margin; without it the exchange's first, 20."""
+    """Leverage of a contract, which sets its initial margin; without it the exchange's first, 20. mm trade
+    requires it of the symbol at the start, and never changes it.
+    """
     margin_type: Literal["cross", "isolated"] | None
-    """Whether a position is backed by the whole account, or by a margin of its own; without it cross."""
+    """Whether a position is backed by the whole account, or by a margin of its own; without it cross. mm
+    trade requires it of the symbol at the start, and never changes it.
+    """
     brackets_file: Path | str | None
     """JSON of the exchange's leverageBracket (its answer); without it the brackets that it documents for
     BTCUSDT.
@@ -224,7 +228,15 @@ class _Sensitivity(TypedDict, total=False):
     played.
     """
 
-class _BacktestKnobs(_Execution, _Account, _Margin, _Models, _Risk, _Sensitivity, total=False): ...
+class _AccountLimits(TypedDict, total=False):
+    account_max_notional: float | Decimal | str | None
+    """Maximum notional of all symbols, positions and open orders at the mid, in the quote asset."""
+    account_max_daily_loss: float | Decimal | str | None
+    """Loss of all symbols since the start of the Berlin day that kills all; default: MAX_DAILY_LOSS."""
+    account_max_open_orders: int | None
+    """Maximum number of open orders of all symbols, both sides."""
+
+class _BacktestKnobs(_Execution, _Account, _Margin, _Models, _Risk, _Sensitivity, _AccountLimits, total=False): ...
 
 class _ManyDaysOfEvaluationKnobs(TypedDict, total=False):
     data_root: Path | str

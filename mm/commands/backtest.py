@@ -52,7 +52,7 @@ def backtest(
     Example: DAY=20251216 SYMBOL=BTCUSDT mm backtest
     """
     if one_account.one_account:
-        groups = (day, market, execution, account, models, others, risk, per_symbol)
+        groups = (day, market, execution, account, margin, models, others, risk, per_symbol)
         _backtest_account(run, account_knobs(day.symbol, groups, VARIED), limits, orders_file.orders_format)
         return
     from mm.backtest.summary_text import text_of
@@ -108,6 +108,7 @@ def _backtest_account(run: Run, by_symbol: Mapping[str, Knobs], limits: AccountL
             market=own[Market],
             execution=own[Execution],
             account=own[Account],
+            margin=own[Margin],
             models=own[Models],
             risk=own[Risk],
             others=own[OtherMarkets],

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from mm.backtest import replay
+from mm.backtest.account_limits import AccountLimits
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution, Rules
@@ -30,24 +31,28 @@ from mm.trials.openings import PYTHON, check_openings, write_openings
 
 if TYPE_CHECKING:
     from mm import _BacktestKnobs
+    from mm.backtest.account_result import AccountResult
     from mm.backtest.fills.intensity import Intensity
     from mm.backtest.result import Result
     from mm.calibration.fit_result import PoissonFit
     from mm.calibration.schedule import Schedule
     from mm.play.strategy_types import StrategyOrName
 
-GROUPS: tuple[type, ...] = (Execution, Account, Margin, Models, Risk, Sensitivity)
+GROUPS: tuple[type, ...] = (Execution, Account, Margin, Models, Risk, Sensitivity, AccountLimits)
 """The knobs of a backtest of given tapes; quantity step and minimum notional come from the tape (`mm.load_day`)."""
 
 Step = Callable[[int], None]
 
 
-def backtest(  # noqa: PLR0913 - arguments that no knob can express
+@overload
+def backtest(
     tape: Tape | Iterable[Tape],
     quotes: "StrategyOrName | None" = None,
     fills: object = None,
     rules: Rules | None = None,
     *,
+    one_account: Literal[False] = False,
+    per_symbol: None = None,
     fit: "PoissonFit | Schedule | str | os.PathLike[str] | None" = None,
     intensity: "Intensity | None" = None,
     micro_price: MicroPriceFit | None = None,
@@ -55,7 +60,36 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     step: Step | None = None,
     out_root: "str | os.PathLike[str] | None" = None,
     **settings: Unpack["_BacktestKnobs"],
-) -> "Result":
+) -> "Result": ...
+@overload
+def backtest(
+    tape: Iterable[Tape],
+    quotes: "StrategyOrName | Mapping[str, StrategyOrName] | None" = None,
+    fills: object = None,
+    *,
+    one_account: Literal[True],
+    per_symbol: Mapping[str, Mapping[str, Any]] | None = None,
+    step: Step | None = None,
+    **settings: Unpack["_BacktestKnobs"],
+) -> "AccountResult": ...
+
+
+def backtest(  # noqa: PLR0913 - arguments that no knob can express
+    tape: Tape | Iterable[Tape],
+    quotes: "StrategyOrName | Mapping[str, StrategyOrName] | None" = None,
+    fills: object = None,
+    rules: Rules | None = None,
+    *,
+    one_account: bool = False,
+    per_symbol: Mapping[str, Mapping[str, Any]] | None = None,
+    fit: "PoissonFit | Schedule | str | os.PathLike[str] | None" = None,
+    intensity: "Intensity | None" = None,
+    micro_price: MicroPriceFit | None = None,
+    others: Mapping[str, Any] | None = None,
+    step: Step | None = None,
+    out_root: "str | os.PathLike[str] | None" = None,
+    **settings: Unpack["_BacktestKnobs"],
+) -> "Result | AccountResult":
     """Replay recorded days with a quote model and a fill model, as ``mm backtest`` does.
 
     ``mm.backtest(tape)`` runs the default strategy; ``mm.backtest(tape, "glft", order_latency_ms=5, fit=fit)`` sets a
@@ -91,6 +125,14 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         FitError: If the fit is not usable.
         ModelError: If a user's model raises, or returns an invalid value.
     """
+    if one_account:
+        given = {"rules": rules, "fit": fit, "intensity": intensity, "micro_price": micro_price, "others": others}
+        _check_of_account({**given, "out_root": out_root, "sensitivity": settings.get("sensitivity")})
+        return _one_account(tape, quotes, fills, settings, per_symbol or {}, step)
+    if of_account := [
+        name for name in ("per_symbol", *_ACCOUNT) if name in settings or (per_symbol and name == "per_symbol")
+    ]:
+        raise UsageError(f"{', '.join(of_account)} would have no effect without one_account=True; leave it out")
     if rules is not None:
         unused = {"fit": fit, "micro_price": micro_price, "others": others, "out_root": out_root}
         _check_objects(quotes, fills, settings | unused)
@@ -109,7 +151,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         raise UsageError("a fit was given, and fill_params_file or fill_params_json as well; give one of them")
     if isinstance(fit, str | os.PathLike):
         given["fill_params_file"] = os.fspath(fit)
-    execution, account, margin, models, risk, sensitivity = groups_of(GROUPS, given, "mm.backtest")
+    execution, account, margin, models, risk, sensitivity, _ = groups_of(GROUPS, given, "mm.backtest")
     check_names(models)
     if out_root is not None:
         named = models.fill_model if filling is None or isinstance(filling, str) else None
@@ -126,6 +168,61 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     if sensitivity.sensitivity is not False:
         keep_moves(Path(out_root), tapes)
     return play.with_further(recorded(play.run_base(step), design, recording), step)
+
+
+_ACCOUNT = tuple(knob.name for knob in knobs(AccountLimits))
+
+
+def _check_of_account(given: Mapping[str, object]) -> None:
+    """Refuse arguments that an account of several symbols does not take."""
+    if names := [name for name, value in given.items() if value]:
+        raise UsageError(
+            f"one_account=True does not take {', '.join(names)}; give knobs, and those of one symbol by per_symbol "
+            f"(a fit by fill_params_file)"
+        )
+
+
+def _one_account(
+    tape: Tape | Iterable[Tape],
+    quotes: object,
+    fills: object,
+    settings: Mapping[str, Any],
+    per_symbol: Mapping[str, Mapping[str, Any]],
+    step: Step | None,
+) -> "AccountResult":
+    """Play the tapes of several symbols on the balances of one account."""
+    from mm.play.account import AccountPlay  # most backtests are of one symbol
+
+    by_symbol: dict[str, list[Tape]] = {}
+    for one in [tape] if isinstance(tape, Tape) else tape:
+        by_symbol.setdefault(one.symbol, []).append(_not_opened(one))
+    if unknown := [symbol for symbol in per_symbol if symbol not in by_symbol]:
+        raise UsageError(f"per_symbol names {', '.join(unknown)}, of which there is no tape")
+    plays, limits = {}, AccountLimits()
+    for symbol, tapes in by_symbol.items():
+        own = {**settings, **per_symbol.get(symbol, {})}
+        quoting = _without_parameters(_of_symbol(quotes, symbol, "quotes"), "quote_params_json", own)
+        filling = _without_parameters(_of_symbol(fills, symbol, "fills"), "fill_params_json", own)
+        given = _with_names({"quote_model": quoting, "fill_model": filling}, own)
+        execution, account, margin, models, risk, _, limits = groups_of(GROUPS, given, "mm.backtest")
+        check_names(models)
+        knobs_of_symbol = PlayKnobs(execution=execution, account=account, margin=margin, models=models, risk=risk)
+        markets = Markets.given(tapes_given(tapes, "backtest"), {})
+        plays[symbol] = Play.of(knobs_of_symbol, markets, given=GivenModels(quoting, filling))
+    return AccountPlay.of(plays, limits).run(step)
+
+
+def _of_symbol(model: object, symbol: str, argument: str) -> object:
+    """Return the model of a symbol: that of a dict by symbol, or a name or a class, which is made for each."""
+    if isinstance(model, Mapping):
+        if symbol not in model:
+            raise UsageError(
+                f"{argument} has no model of {symbol}; give one of each symbol, or a name or a class for all"
+            )
+        return model[symbol]
+    if model is None or isinstance(model, str | type | tuple):
+        return model
+    raise UsageError(f"{argument} is one object for several symbols; give a dict of objects by symbol, or its class")
 
 
 def _as_on_record(sensitivity: Sensitivity, tapes: Sequence[Tape], out_root: Path, fills: str | None) -> Sensitivity:

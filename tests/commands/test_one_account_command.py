@@ -6,6 +6,9 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
+import mm as mm_package
+from mm import DayFolder
+from mm.errors import UsageError
 from simulation import simulate_day
 from support import run_python
 
@@ -124,3 +127,42 @@ def test_knobs_of_an_account_need_one(place):
     one = ("--one-account", "1", "--per-symbol")
     assert "one account has one" in mm(place, *day, *one, '{"AAAUSDT": {"INITIAL_CASH": "9"}}', code=2)
     assert "not in --symbol" in mm(place, *day, *one, '{"CUSDT": {"QUOTE_QTY": "9"}}', code=2)
+
+
+class Shares:
+    """Quotes at the best prices; tells the others of its account what it has seen."""
+
+    def __init__(self, name, seen):
+        self.name, self.seen = name, seen
+
+    def quote(self, view):
+        self.seen.append((view.us, self.name))
+        return mm_package.Quotes(view.bid_ticks, view.ask_ticks)
+
+
+def test_python_plays_the_account_of_the_command(place):
+    own = {"AAAUSDT": {"quote_qty": "0.06"}}
+    folder, summary = played(
+        place, "PY", "--initial-cash", "12.5", "--per-symbol", '{"AAAUSDT": {"QUOTE_QTY": "0.06"}}'
+    )
+    tapes = [mm_package.load_day(DayFolder(place / "data", symbol, DAY)) for symbol in SYMBOLS]
+    result = mm_package.backtest(tapes, one_account=True, per_symbol=own, initial_cash="12.5")
+    assert result.fills["recv_us"].to_list() == rows(folder, "fills")["recv_us"].cast(int).to_list()
+    assert result.summary["balances"] == summary["balances"]
+    assert [one["pnl_total"] for one in result.summary["symbols"].values()] == [
+        one["pnl_total"] for one in summary["symbols"].values()
+    ]
+
+
+def test_strategies_of_an_account_are_called_in_the_order_of_time(place):
+    tapes, seen = [mm_package.load_day(DayFolder(place / "data", symbol, DAY)) for symbol in SYMBOLS], []
+    quotes = {symbol: Shares(symbol, seen) for symbol in SYMBOLS}
+    mm_package.backtest(tapes, quotes, "trade_cross", one_account=True)
+    assert seen == sorted(seen)
+    assert {name for _, name in seen} == set(SYMBOLS)
+    with pytest.raises(UsageError, match="dict of objects by symbol"):
+        mm_package.backtest(tapes, Shares("", []), one_account=True)
+    with pytest.raises(UsageError, match="one_account=True"):
+        mm_package.backtest(tapes[:1], account_max_open_orders=3)
+    with pytest.raises(UsageError, match="does not take"):
+        mm_package.backtest(tapes, one_account=True, sensitivity=True)

@@ -376,7 +376,9 @@ class TradeRun(LiveRun):
                 log.warning(
                     "fee_differs", knob=name.upper(), configured=getattr(given, name), account=own[name], note=note
                 )
-        models = with_fee_ticks(self.strategy.models, self._fee_ticks(gateway.fees_e8[0]))
+        models = self.strategy.models
+        if self.job.quotes:  # a flatten reads no knob of the grid
+            models = with_fee_ticks(models, self._fee_ticks(gateway.fees_e8[0]))
         params = models.quote_params_json
         if params != self.strategy.models.quote_params_json:
             self.run.set_knobs(ACCOUNT_FEES, quote_params_json=params)

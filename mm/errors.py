@@ -123,7 +123,7 @@ class ModelError(MMError):
 
 
 class Incomplete(MMError):
-    """Some parts of the work failed; the others are written, and the exit code is that of the first that failed."""
+    """Some parts of the work failed; the others are written, and the exit code is the first failed part's."""
 
     def __init__(self, message: "Sentence | str", exit_code: int) -> None:
         super().__init__(message)

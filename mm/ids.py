@@ -114,7 +114,7 @@ class MissingIds(NamedTuple):
         return IdRange(self.first_id, self.last_id)
 
     def without(self, came: "IdRanges") -> "list[MissingIds]":
-        """After those of *came* have arrived."""
+        """After the ids of *came* have arrived."""
         return [MissingIds(*left, self.from_us, self.to_us) for left in IdRanges([self.ids]) - came]
 
     def details(self, cause: str) -> dict[str, int | str]:
@@ -217,7 +217,7 @@ def missing_trades(
     Args:
         runs: In order of arrival; no id is in two.
         declared: Gaps in the ledger, whose ids may arrive late.
-        excused: Not returned; None: those of *declared*.
+        excused: Not returned; None: the ids of *declared*.
         until_us: Up to here declared ids after the last one are missing; None leaves them out.
     """
     sequence, came, holes, last_us = IdSequence(), IdRanges(declared if excused is None else excused), [], 0

@@ -69,7 +69,7 @@ class MarginTerms:
 
         Raises:
             BrokenFile: If the file of the brackets cannot be read, or has none of the symbol.
-            UsageError: If the leverage is above that of all brackets.
+            UsageError: If the leverage is above every bracket's.
         """
         if margin is None or tape.meta.venue != USDM:
             return None

@@ -272,7 +272,7 @@ def _reference_offsets(reference: str, tape: Tape, feed: "Feed | None") -> Ints:
 
 
 def model_name(model: object) -> str:
-    """Return the name of a model in results: its ``name``, or that of its class."""
+    """Return the name of a model in results: its ``name``, or its class's."""
     name = getattr(model, "name", None)
     return name if isinstance(name, str) else type(model).__name__
 

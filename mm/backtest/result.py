@@ -172,7 +172,7 @@ class Result(Shown):
 
         Columns: ``time``, ``order_id``, ``action``, ``status``, ``side``, ``price``, ``qty``, ``remaining_qty``,
         ``active_time``, ``expire_time``, ``cancel_request_time``, ``cancel_effective_time``, ``reject_reason``,
-        ``cancel_reason``. Words and rows are those of ``orders_<S>.csv``; instants are datetimes in UTC, prices floats
+        ``cancel_reason``. Words and rows are as in ``orders_<S>.csv``; instants are datetimes in UTC, prices floats
         in the quote asset, quantities floats in the base asset, each the float nearest to the exact decimal.
         """
         table, grid = self.journal.orders, self.terms.instrument

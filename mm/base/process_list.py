@@ -7,7 +7,7 @@ from pathlib import Path
 from mm.base.markets import MARKETS
 
 SECRET_VARIABLES = ("BINANCE_API_KEY", "BINANCE_API_SECRET")
-"""Of the account; beside them are those of an account in another market, which have its name after the first word."""
+"""The account's variables; an account in another market has variables with its name after the first word."""
 
 
 def secret_variables() -> list[str]:

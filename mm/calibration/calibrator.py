@@ -135,7 +135,7 @@ class Measured:
 
     Attributes:
         fitted: Points of the fit: disjoint cells of ``marks``, else independent points. Under a fill model, orders of
-            the nearest quotes with a late cancel count at that distance; those of other quotes do not.
+            the nearest quotes with a late cancel count at that distance; orders of other quotes do not.
         shown: Points of ``calibration_points.csv``: cumulative for ``marks``.
         notes: Remarks on the measurement, which become warnings of the fit.
     """
@@ -375,7 +375,7 @@ class Calibrator:
         """Return the fit of *points* by the config.
 
         Points of several ladders are weighted as one ladder, since they share a tape; the errors are by blocks, which
-        measure how much the mean of the ladders varies. Counts and seconds are those of all ladders, as in
+        measure how much the mean of the ladders varies. Counts and seconds are sums over all ladders, as in
         ``calibration_points.csv``.
         """
         ladders, options = self.ladders, asdict(self._options(self.ladders))

@@ -98,7 +98,7 @@ class FittedCurve:
         gain_slopes: Its derivatives by parameter (columns), the height first.
         shape: Parameters besides the height; the monotone curve's steps, 1/s.
         pools: Of a monotone curve of resting orders, whose rate is constant within pools: the pool of each row, and of
-            each edge. The slopes are those of ln of the rates of the pools, so that pools are independent.
+            each edge. The slopes are slopes of ln of the pools' rates, so that pools are independent.
     """
 
     cells: Cells

@@ -187,7 +187,7 @@ class DistanceGrid:
         """Return exposure (µs) and sweeps, float64[blocks, columns] each.
 
         A column's exposure is the mean over its prices of the time at touches as near or nearer; an open column's is
-        that of its start. Whole µs where cells are a tick wide.
+        the exposure at its start. Whole µs where cells are a tick wide.
         """
         shape, per_tick = (blocks, self.columns), self.per_tick
         close = (tally.stood != CLOSED) & (tally.stood <= self.last)

@@ -227,7 +227,7 @@ class TrainedAgent:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutDays(OpenedDay, DamagedDay, Results, Source):
-    """The days that an agent is evaluated on; by default those of its symbol that it was not trained on."""
+    """The days that an agent is evaluated on; by default the days of its symbol that it was not trained on."""
 
     symbol: str | None = symbol_knob("Symbol of the days; without it the agent's.", None, common="")  # type: ignore[assignment]
     day: str | None = day_knob(

@@ -67,7 +67,7 @@ _ALL = click.Option(["--all", "every"], is_flag=True, help="Cancel every order o
 def trade_cancel(
     console: Console, access: CancelAccess, market: BinanceMarket, others: OtherMarkets, **given: str | bool | None
 ) -> None:
-    """Cancel the open orders of symbols until there are none: those of our traders, or with --all every order.
+    """Cancel the open orders of symbols until there are none: our traders' orders, or with --all every order.
 
     It needs no audit log, no writable folder and no other process: it works beside a hung, a dead or a killed trader,
     and waits while the exchange blocks requests (429, 418). If the key is no longer accepted, it ends with 2 and names

@@ -31,7 +31,7 @@ def load_capture(
 ) -> list[Tape]:
     """Import captured streams, or files of another source, and return the days of *symbol* as tapes.
 
-    The day folders are those of ``mm data import``: ``data_root/SYMBOL/YYYYMMDD``, by default below ``data``;
+    The day folders are as ``mm data import`` writes them: ``data_root/SYMBOL/YYYYMMDD``, by default below ``data``;
     `load_day` opens them again. What was lost or is doubtful is told as a ``UserWarning``.
 
     Args:

@@ -151,7 +151,7 @@ def runs_trials(
 ) -> None:
     """List the designs that were tried on recorded days, by days and fill model; every verdict allows for them.
 
-    A deleted run leaves its trials here. --forget ends those of a day, for a reason that stays on record.
+    A deleted run leaves its trials here. --forget ends the trials of a day, for a reason that stays on record.
 
     Example: mm runs trials --symbol BTCUSDT
     """

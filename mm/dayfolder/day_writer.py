@@ -188,7 +188,7 @@ class DayWriter:
     def columns(self, messages: Any, book: tuple[Any, Any], upto: int, epoch_id: int, source: str) -> int:
         """Write the messages before *upto*, up to one that crosses the book, and return the number of frames.
 
-        The bytes of the files are those of `diff_of`, `frame_of` and `trade`.
+        The bytes of the files are as `diff_of`, `frame_of` and `trade` write them.
 
         Args:
             messages: ``mm.market_data._levels.MessageColumns``, whose exchange times are in µs.

@@ -37,7 +37,7 @@ def held_days(data_root: Path) -> Held:
 
 
 def held_of(data_root: Path, symbol: str, days: Iterable[str]) -> list[str]:
-    """Return those of some *days* of a symbol that are held out today, in order."""
+    """Return which of *days* of a symbol are held out today, in order."""
     until, today = held_days(data_root).get(symbol, {}), run_stamp(now_us())[:8]
     return sorted({day for day in days if day in until and (until[day] is None or today < str(until[day]))})
 

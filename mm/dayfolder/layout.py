@@ -129,7 +129,7 @@ class _File:
 class DayFolder:
     """The paths of one recorded day; creating the object does not create or read files.
 
-    The paths are those of writers; readers use `existing`, which also finds the compressed or uncompressed twin.
+    The paths are for writers; readers use `existing`, which also finds the compressed or uncompressed twin.
 
     Attributes:
         root: The folder of the symbols' folders (``DATA_ROOT``).

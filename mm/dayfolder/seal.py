@@ -90,7 +90,7 @@ def _claim(folder: DayFolder, manifest: Manifest) -> str | None:
 
 
 def differing(folder: DayFolder, manifest: Manifest, files: Iterable[Path]) -> Iterator[AlteredFile]:
-    """Yield the files of the *manifest* whose bytes differ, and those of *files* that are not in it."""
+    """Yield the files of the *manifest* whose bytes differ, and the *files* that are not in it."""
     if (manifest.symbol, manifest.day) != (folder.symbol, folder.day):
         yield AlteredFile(folder.manifest, f"it is of {manifest.symbol} {manifest.day}", None)
     for entry in manifest.files:

@@ -4,7 +4,7 @@
 - ``lobster``: a pair of message and orderbook files;
 - ``hftbacktest_l3``: hftbacktest's events of single orders.
 
-Times are those of the log, also as receive times.
+Times are the log's, also as receive times.
 """
 
 from collections.abc import Iterator

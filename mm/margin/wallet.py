@@ -175,7 +175,7 @@ class Contract:
 
     @property
     def order_margin_e8(self) -> int:
-        """Return the initial margin of the open orders beyond that of the position."""
+        """Return the initial margin of the open orders beyond the position's."""
         return self.margin_e8 - self.position_margin_e8
 
     @property
@@ -315,7 +315,7 @@ class Wallet:
         return self.cross_e8 + self.cross_unrealised_e8 - needed_e8
 
     def equity_e8(self, contract: Contract) -> int:
-        """Return the margin balance behind a position: its own if it is isolated, else that of all cross positions."""
+        """Return the margin balance behind a position: its own if isolated, else the balance of all cross positions."""
         if contract.isolated:
             return contract.wallet_e8 + contract.unrealised_e8
         return self.cross_e8 + self.cross_unrealised_e8

@@ -29,7 +29,7 @@ from mm.market_data.grid import Grid
 CREATED, CHANGED, DELETED, TRADE, BOOK = "order_created", "order_changed", "order_deleted", "trade", "order_book"
 KINDS = (CREATED, CHANGED, DELETED, TRADE, BOOK)
 MATCH_US = 5_000_000
-"""Maximum time between the messages of one trade: those of both orders, and the print."""
+"""Maximum time between the messages of one trade: the two orders' messages and the print."""
 _OPENERS: tuple[tuple[bytes, str, Callable[..., object]], ...] = (
     (b"\x1f\x8b\x08", "zcat", gzip.open),
     (b"BZh", "bzcat", bz2.open),

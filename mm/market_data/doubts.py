@@ -43,7 +43,7 @@ def is_far(known_id: int | None, first_id: int, last_id: int) -> bool:
 
 
 class Doubted(NamedTuple):
-    """A message whose ids are far from those of the feed.
+    """A message whose ids are far from the feed's.
 
     Attributes:
         conn: None if there is a single source.

@@ -14,7 +14,7 @@ from mm.clock import exchange_us
 BITS = 5
 LEAST_STEP_US = 50_000
 OFFSET_STREAM = "rest"
-"""The ledger's name for the offset measured over REST, in addition to those of the streams."""
+"""The ledger's name for the offset measured over REST, in addition to the streams' offsets."""
 
 
 class Spread(NamedTuple):

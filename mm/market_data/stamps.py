@@ -85,7 +85,7 @@ class Steady(Generic[Row]):
         return None if self._held else self._last
 
     def passed(self, us: int) -> None:
-        """Make *us* the last time: that of the last of several rows that came as one."""
+        """Make *us* the last time: the time of the last of several rows that came as one."""
         self._last = us
 
     def _follows(self, row: Row) -> bool:

@@ -111,7 +111,7 @@ class Partial:
     """Which messages are partial books.
 
     Attributes:
-        named: Those of streams with such a name.
+        named: Messages of streams with such a name.
         updates: Unnamed messages in the form of changes, as on USD-M.
         answers: Unnamed messages in the form of a REST response, as on Spot.
     """

@@ -124,7 +124,7 @@ class Day(OpenedDay, DamagedDay, Pages, Results, Source):
 
 @dataclass(frozen=True, kw_only=True)
 class Market:
-    """Steps and minimum of our orders; without them, those of the day's instrument.json."""
+    """Steps and minimum of our orders; by default as in the day's instrument.json."""
 
     tick_size: str | None = knob(None, decimal(*_STEPS), "Tick size: price step, in the quote asset.")
     qty_step: str | None = knob(None, decimal(*_STEPS), "Quantity step of our orders, in the base asset.")

@@ -143,7 +143,7 @@ class PlayModels:
         return _Maker(self).quotes()
 
     def fills(self) -> object:
-        """Without own parameters it takes those of a fit measured under it."""
+        """Without own parameters it takes the parameters of a fit measured under it."""
         return _Maker(self).fills()
 
     @cached_property

@@ -93,7 +93,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     """Replay recorded days with a quote model and a fill model, as ``mm backtest`` does.
 
     ``mm.backtest(tape)`` runs the default strategy; ``mm.backtest(tape, "glft", order_latency_ms=5, fit=fit)`` sets a
-    model, a knob and a fit. Rows, summary and digest of tables equal those of the command with the same settings.
+    model, a knob and a fit. Rows, summary and digest of tables equal the command's with the same settings.
 
     Args:
         tape: One tape, or tapes in order of time; inventory, cash, orders and timers carry over.

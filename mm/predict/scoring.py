@@ -100,7 +100,7 @@ def score(task: Task, predicted: PredictedSamples, tick: float) -> dict[str, Any
 
 
 def beats(scores: Mapping[str, Any]) -> bool:
-    """Return whether a score is above that of the best baseline, by its interval."""
+    """Return whether a score is above the best baseline's, by its interval."""
     return scores["difference_ci95"] is not None and scores["difference_ci95"][0] > 0.0
 
 

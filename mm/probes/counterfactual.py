@@ -171,7 +171,7 @@ def cuts(tape: Tape, after_us: int, count: int, seed: int, rare: Sequence[int] =
 def rare_instants(us: Ints, kinds: NDArray[Any], count: int, seed: int) -> list[int]:
     """Return up to *count* instants just behind *us*, each of *kinds* with equal chance.
 
-    So an action that occurs once a day is drawn as often as all those of a common kind.
+    So an action that occurs once a day is drawn as often as all actions of a common kind.
     """
     if not len(us):
         return []

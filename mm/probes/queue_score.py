@@ -176,7 +176,7 @@ def lines(
     places: Mapping[str, Mapping[str, Score]],
     by_order: Mapping[str, Score] | None = None,
 ) -> Iterator[str]:
-    """Yield the table of all models, and that of the bias of the filled share by place.
+    """Yield the table of all models, and the table of the bias of the filled share by place.
 
     Args:
         by_order: Under the other reading of executions; None if both agree.

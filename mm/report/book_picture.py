@@ -212,7 +212,7 @@ def _ahead(places: "Sequence[Place]", name: str, colour: str) -> Trace:
 
 
 def page(tape: "Tape", figure: Figure, cells: BookCells, name: str, lines: Sequence[str]) -> str:
-    """Return the HTML page of a picture; *name* is that of the run, *lines* what could not be drawn."""
+    """Return the HTML page of a picture; *name* is the run's, *lines* what could not be drawn."""
     first, last = (iso(int(us))[:19].replace("T", " ") for us in (cells.us[0], cells.us[-1]))
     grid, (base, _) = tape.instrument, _assets(tape)
     full = figure["data"][0]["zmax"]

@@ -19,7 +19,7 @@ Summary = Mapping[str, Any]
 
 
 def returns_card(summary: Summary, run: RunColumns) -> str:
-    """Return the card of the returns in per cent of the first equity, beside those of holding."""
+    """Return the card of the returns in per cent of the first equity, beside the returns of holding."""
     start = (summary.get("account") or {}).get("equity_start")
     title, drawn = "Returns beside holding", returns_figure(summary, run)
     if drawn is None:

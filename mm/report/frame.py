@@ -175,7 +175,7 @@ def column(*cards: str) -> str:
 
 
 def quote_asset(summary: Mapping[str, Any]) -> str:
-    """Return the name of the quote asset, HTML: that of the instrument, else the suffix of its symbol."""
+    """Return the name of the quote asset, HTML: the instrument's, else the suffix of its symbol."""
     return escape(summary["quote_asset"] or assets_of(summary["symbol"])[1] or "quote asset")
 
 
@@ -186,7 +186,7 @@ def in_assets(unit: str, summary: Mapping[str, Any]) -> str:
 
 
 def base_asset(summary: Mapping[str, Any]) -> str:
-    """Return the name of the base asset, HTML: that of the instrument, else the prefix of its symbol."""
+    """Return the name of the base asset, HTML: the instrument's, else the prefix of its symbol."""
     return escape(summary["base_asset"] or assets_of(summary["symbol"])[0] or "base asset")
 
 

@@ -40,7 +40,7 @@ def segments_figure(rows: "SegmentRows", run: "EquityCurve | None", quote: str) 
 
 
 def parameter_panels(rows: "SegmentRows") -> list[Panel]:
-    """Return k and A of every segment; those of fitted ones with the 95 % interval of their training."""
+    """Return k and A of every segment; fitted segments have the 95 % interval of their training."""
     units = {
         "k": "1/tick, with the 95 % interval of its training, by blocks",
         "A": "1/s, of each segment",

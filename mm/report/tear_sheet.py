@@ -493,7 +493,7 @@ def beside(traces: Sequence[Trace], x: Mapping[str, Any], height: int = 250, **h
 
 
 def numbers_card(sheet: TearSheet) -> str:
-    """Return the table of all numbers, each with its difference to that of the first run."""
+    """Return the table of all numbers, each with its difference to the first run's."""
     rows = []
     for name, values in sheet.numbers().items():
         cells = [number(values[0], 6)]

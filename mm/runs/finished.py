@@ -107,7 +107,7 @@ class RunFolder(Shown):
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The numbers of ``summary.json``; for a run without a backtest, those of its manifest."""
+        """The numbers of ``summary.json``; for a run without a backtest, the manifest's."""
         if not self.has_traded:
             return dict(self.manifest["summary"])
         return read_content(self.traded / SUMMARY)

@@ -128,7 +128,7 @@ class Run:
         return self.path(name)
 
     def set_knobs(self, source: str, **values: Any) -> None:
-        """Record other values of knobs than those of the start, and what they come from."""
+        """Record values of knobs that differ from the start's, and what they come from."""
         changed = {name: replace(self._plan.knobs[name], value=value, source=source) for name, value in values.items()}
         self._plan = replace(self._plan, knobs={**self._plan.knobs, **changed})
 

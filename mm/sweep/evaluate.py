@@ -38,7 +38,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Play a strategy on many days and symbols, each day on its own, and return what the days say together.
 
-    The numbers are those of ``mm evaluate``; no run folder is written. Days already played, here or by the command,
+    ``mm evaluate`` gives the same numbers; no run folder is written. Days already played, here or by the command,
     are reused.
 
     Args:

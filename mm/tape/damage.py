@@ -38,7 +38,7 @@ class _Placed(NamedTuple):
 def usable_rest(folder: DayFolder, altered: Sequence[AlteredFile]) -> Iterator[tuple[DayFolder, Losses]]:
     """Yield a copy of *folder* with the complete rows of the *altered* files, and the losses.
 
-    The ids around lost rows, and those of a file's first and last row in the manifest, locate the losses.
+    The ids around lost rows, and the ids of a file's first and last row in the manifest, locate the losses.
 
     Raises:
         BrokenFile: If the losses of a file that the tape needs cannot be located.

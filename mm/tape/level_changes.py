@@ -66,7 +66,7 @@ class LevelIndex:
 
     @classmethod
     def of(cls, tape: "Tape", _entry: dict[str, Any], arrays: dict[str, Column]) -> Self:
-        """*arrays* are those of `KEPT`, unchecked."""
+        """*arrays* are the arrays that `KEPT` names, unchecked."""
         fresh = np.flatnonzero((tape.kind == SNAPSHOT) | (tape.kind == GAP))
         if _framed(tape):
             fresh = np.concatenate(([0], fresh))

@@ -1,4 +1,4 @@
-"""The mark prices of a contract in a replay: those of the day, and where it has none the mid at each whole second."""
+"""The mark prices of a contract in a replay: the day's, and where it has none the mid at each whole second."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -87,7 +87,7 @@ def joined(parts: Iterable[Consistency]) -> Consistency:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OrderIndex:
-    """The orders of a day by price, and the orders that met them; instants are those of the log.
+    """The orders of a day by price, and the orders that met them; instants are the log's.
 
     Attributes:
         step_us: Of each step.
@@ -122,7 +122,7 @@ class OrderIndex:
 
     @classmethod
     def kept(cls, entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        """*arrays* are those of `KEPT`, unchecked."""
+        """*arrays* are the arrays that `KEPT` names, unchecked."""
         spans = entry["spans"] and tuple((begin, end) for begin, end in entry["spans"])
         return cls(**arrays, consistency=Consistency(**entry["consistency"]), spans=spans)
 
@@ -352,7 +352,7 @@ def _improves(step: Ints, side: Ints, ticks: Ints, tops: tuple[Any, Ints, Ints])
 def _consistency(
     columns: Columns, steps: Ints, joined: NDArray[np.int32], left: NDArray[np.int32], key: Ints
 ) -> Consistency:
-    """Return how many executed lots were those of the first order of a price.
+    """Return how many executed lots belonged to the first order of a price.
 
     An order is first if all that joined its price before have left.
     """

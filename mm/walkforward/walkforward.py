@@ -43,7 +43,7 @@ class WalkForward(Shown):
     result: "Result"
 
     def lines(self) -> Iterator[str]:
-        """Yield the first lines of the schedule, and those of the result."""
+        """Yield the first lines of the schedule, and the lines of the result."""
         yield from ("walk-forward", *list(self.schedule.lines())[:2], *list(self.result.lines())[:2])
 
     def plot(self) -> Picture:

@@ -1,4 +1,4 @@
-"""Feeds a live market to the paper exchange: converts events of a `MarketState` to those of a tape."""
+"""Feeds a live market to the paper exchange: converts events of a `MarketState` to events of a tape."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -32,7 +32,7 @@ CROSSED = "crossed"
 """Cause of a lost book that ends the book at the message itself, and not after it."""
 
 MADE = -1
-"""The number of events that no message has, such as those of a halt."""
+"""The number of events that no message has, such as a halt."""
 
 Row = tuple[int, int, int]
 """Side (+1 bid or buyer as aggressor, -1 ask or seller), ticks, and the lots traded or now displayed there."""

@@ -189,7 +189,7 @@ class PaperExchange:
         self._last, self._best, self._feeds = tape, best, False
 
     def feed(self, events: "Iterable[FeedEvent]") -> None:
-        """Play events as they arrive, singly or in batches; the journal equals that of the same events in a tape.
+        """Play events as they arrive, singly or in batches; a tape of the same events gives an equal journal.
 
         Each is played at its own instant, after our messages due before it. Actions due after the last event's market
         change wait for the next event or `advance`. The feed must be a complete book: after a tape, a GAP is inserted.
@@ -267,7 +267,7 @@ class PaperExchange:
             raise named from error
 
     def place(self, side: int, ticks: int, lots: int, kind: str = "LIMIT_MAKER") -> int:
-        """Send an order at the current instant, in addition to those of the quote model.
+        """Send an order at the current instant, in addition to the quote model's.
 
         Args:
             side: +1 buy, -1 sell.

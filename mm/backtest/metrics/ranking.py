@@ -88,7 +88,7 @@ def assumption_of(row: Mapping[str, Any], axes: Sequence[Any]) -> tuple[str, ...
 
 
 def design_of(row: Mapping[str, Any], axes: Sequence[Any]) -> tuple[str, ...]:
-    """Return the values of a row on all axes but those of the fill model."""
+    """Return the values of a row on all axes but the fill model's."""
     return tuple(row[axis.name] for axis in axes if not axis.fills)
 
 

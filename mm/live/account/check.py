@@ -93,7 +93,7 @@ class AccountCheck:
         begin_e8: Their balances at the start of the ledger, in 1e-8; None before it begins: those found first.
         adopts: Whether a difference at the start is accepted; a difference of a contract's position never is.
         left_out: Assets that traders of other symbols trade on this account too: they are not compared.
-        shared: Those of them that other symbols of this process trade, and their balances.
+        shared: The left-out assets that other symbols of this process trade, and their balances.
 
     Attributes:
         why: The confirmed difference, as text; empty without one.

@@ -67,7 +67,7 @@ class PnlParts:
     Attributes:
         realized: Profit of closed quantity, before fees.
         unrealized: Profit of the open position at the mid.
-        fees: Value of the commissions at the time of their fills, without those of *unvalued*.
+        fees: Value of the commissions at the time of their fills, without *unvalued*.
         total: Change of cash and of the position at the mid, minus the value of commissions in other assets.
         unvalued: Commissions in assets without a given price, in 1e-8 of each asset; they are in no other part.
         paid: Funding and other payments of a contract; negative if they cost.

@@ -154,7 +154,7 @@ class Gateway:
 
     @property
     def open_orders(self) -> int:
-        """Number of orders not known to have ended, including those of earlier runs and of unknown outcome."""
+        """Number of orders not known to have ended, including orders of earlier runs and orders of unknown outcome."""
         return len(self._states.open)
 
     @property

@@ -16,7 +16,7 @@ COPIED_US = 60 * US_PER_S
 
 
 class OtherTraders:
-    """Tells our orders from those of another trader.
+    """Tells our orders from another trader's.
 
     Args:
         runs: Names of this run and of its predecessors, as `run_of` returns them.

@@ -12,7 +12,7 @@ is ordered steps: what to send (`Ask`, `Fetch`, `Resend`) and what to report (`A
 - An amendment only lowers the quantity, at the same queue position: an order with a smaller quantity at the exchange
   was amended; one with the full quantity was not, once a query proves that the request can no longer arrive. The order
   is open meanwhile, and can be cancelled at any time.
-- An order that was presumed gone and reappears is cancelled, and its fills are booked as those of an earlier run.
+- An order that was presumed gone and reappears is cancelled, and its fills are booked as fills of an earlier run.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

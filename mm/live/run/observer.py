@@ -1,7 +1,7 @@
 """The public view of a shadow or a trade: metrics, the state store, warnings, rows of breaches; it never blocks.
 
 Both read the order manager of their engine. A trader reports its orders and fills as they happen (`TradeObserver`),
-while those of a paper exchange are read from its journal (`ShadowObserver`).
+while a paper exchange's are read from its journal (`ShadowObserver`).
 """
 
 import asyncio

@@ -62,8 +62,8 @@ class TradeStart:
     Attributes:
         cash_e8: Cash of the engine's account.
         added_e8: Equity other than these two, in the quote asset.
-        day_e8: Equity at the start of the day; None: that of the first requote.
-        peak_e8: The highest equity so far; None: that of the first requote.
+        day_e8: Equity at the start of the day; None: the equity at the first requote.
+        peak_e8: The highest equity so far; None: the equity at the first requote.
         clean_days: Days without a breach, for SIZE_RAMP.
     """
 

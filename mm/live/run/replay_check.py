@@ -240,7 +240,7 @@ def _rows(path: Path) -> list[str]:
 
 
 def _rows_of(folder: Path, name: str, symbol: str) -> list[str]:
-    """Return the rows of a table of a run, then those of its legs, each after the leg's name."""
+    """Return the rows of a table of a run, then its legs' rows, each after the leg's name."""
     legs = sorted(folder.glob(f"{LEGS}/*/{name}_*.csv"))
     own = _rows(folder / f"{name}_{symbol}.csv")
     return own + [f"{path.parent.name}:{row}" for path in legs for row in _rows(path)]

@@ -55,7 +55,7 @@ class TradeEnd:
 
 
 def write_trade(run: "Run", end: TradeEnd, legs: Mapping[str, TradeEnd]) -> None:
-    """Write the results of a trade into its run, and those of its legs by name."""
+    """Write the results of a trade into its run, and its legs' results by name."""
     result = replace(end.result, legs={name: leg.result for name, leg in legs.items()})
     run.write_result(result)
     _write_account(run, end)
@@ -69,7 +69,7 @@ def write_trade(run: "Run", end: TradeEnd, legs: Mapping[str, TradeEnd]) -> None
 
 
 def _write_account(run: "Run", end: TradeEnd, folder: str = "") -> None:
-    """Write fills and state as the exchange and the ledger have them, over those of the engine."""
+    """Write fills and state as the exchange and the ledger have them, over the engine's."""
     journal, grid, fills = end.result.journal, end.play.grid, end.account.fills
     payments = end.account.payments
     names = [f"{folder}{table}_{grid.symbol}.csv" for table in ("fills", "state")]

@@ -70,7 +70,7 @@ class PostgresState(SqlState):
         connection.execute(INSERTS[table], values)
 
     def _lacking(self, connection: "psycopg.Connection") -> list[str]:
-        """Return the statements for the columns that lack, those of missing tables included.
+        """Return the statements for the missing columns, missing tables included.
 
         Without any, a user who may not create or change tables may still write rows.
         """

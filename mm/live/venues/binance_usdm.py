@@ -175,7 +175,7 @@ class UsdmVenue(OrderRequests):
         return MARK_PRICE, {"symbol": self._symbol}
 
     def terms(self) -> Call:
-        """Ask for the terms of all symbols: there is no other request for those of one."""
+        """Ask for the terms of all symbols: no request asks for one symbol's."""
         return EXCHANGE_INFO, {}
 
     def fee_rates(self) -> Sequence[Call]:

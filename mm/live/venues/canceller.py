@@ -221,7 +221,7 @@ class OrderCanceller:
     Attributes:
         left: The orders that were open, as last listed, and are not known to have ended.
         ended: What became of orders that were cancelled: the order, and its status at the exchange, by order id.
-        unlisted: Symbols that the exchange did not list: their orders are looked for among those of the account.
+        unlisted: Symbols that the exchange did not list: their orders are looked for among the account's.
     """
 
     def __init__(self, rest: SignedRest, symbols: Sequence[str], wanted: Callable[[str], bool]) -> None:

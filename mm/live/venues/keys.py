@@ -103,7 +103,7 @@ def read_credentials(
 
 
 def credentials_beside(environ: Mapping[str, str], market: str, own: Credentials) -> Credentials:
-    """Return the key of an account in another *market*: that of variables with its name, else the *own* one.
+    """Return the key of an account in another *market*: the key in variables with its name, else the *own* one.
 
     Raises:
         UsageError: As `read_credentials`.

@@ -279,7 +279,7 @@ class _Delays:
         self.answered.set()
 
     def message(self, recv_us: int, conn: int, slot: int, raw: bytes) -> None:  # noqa: ARG002
-        """Record a message's delay; other messages than those of the streams have none."""
+        """Record a message's delay; messages that belong to no stream have none."""
         with suppress(msgspec.MsgspecError):
             framed = self._decode(raw)
             kind = framed.stream.partition("@")[2].partition("@")[0]

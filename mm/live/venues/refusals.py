@@ -52,7 +52,7 @@ class Why(Enum):
 
 
 FILTERS = frozenset((Why.BAND, Why.NOTIONAL, Why.QUANTITY, Why.OPEN_ORDERS, Why.FILTER))
-"""Refusals by a filter of the symbol: those of the start may be outdated."""
+"""Refusals by a filter of the symbol: the filters read at the start may be outdated."""
 OF_THE_ORDER = frozenset((Why.NO_ORDER, Why.AMENDMENT))
 """Refusals that say something of the order alone: it is queried, and not tried again."""
 OF_THE_LIMITS = frozenset((Why.NOT_SENT, Why.REQUESTS, Why.ORDER_RATE, Why.BUSY))

@@ -20,7 +20,7 @@ _LETTERS = 3
 class RateLimit:
     """At most *limit* events of *kind* in an interval of *number* units, which begins at a multiple of its length.
 
-    Names are those of exchangeInfo.
+    Names are as in exchangeInfo.
     """
 
     kind: str

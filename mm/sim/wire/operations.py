@@ -52,12 +52,12 @@ class Operation:
         rest: HTTP method, and path below *root*; empty if REST does not have the operation.
         method: Method name in the WebSocket API; empty if it does not have the operation.
         run: Executes the operation; returns the content of the response, or raises ApiError.
-        names: Names of the parameters, except those of the signature; one with ``!`` is required, and read before it
+        names: Names of the parameters, except the signature's; one with ``!`` is required, and read before it
             runs, with all before it.
         weight: Weight of a request, or a function that returns the weight for its parameters.
         signed: Whether a key and a signature are required.
         counts_orders: Whether the response includes the account's order counts.
-        own: Declarations of parameters that differ from those of other operations.
+        own: Declarations of parameters that differ from other operations'.
         root: Path of REST in front of all of its version.
         keyed: Whether a key without a signature is required.
         of_orders: Whether the operation, if it changes something, changes orders.

@@ -98,7 +98,7 @@ class Server:
         self.faults = faults
 
     def cut(self) -> None:
-        """Reset all connections except those of control calls, as in a crash of the exchange."""
+        """Reset all connections except control calls, as in a crash of the exchange."""
         for socket in list(self.sockets):
             socket.abort()
         for http in [connection for connection in self.http_connections if not connection.of_control]:

@@ -236,7 +236,7 @@ class FaultInjector:
         )
 
     def _reach(self, path: str = "", **reached: float) -> None:
-        """Apply the rules triggered by the *reached* number of their kind; of request rules, those of *path*."""
+        """Apply the rules triggered by the *reached* number of their kind; only request rules of *path*."""
         due = [
             rule
             for rule in self.waiting

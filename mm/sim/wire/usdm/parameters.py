@@ -71,7 +71,7 @@ USDM_PARAMETERS: Mapping[str, Parameter] = {
     ),
     "timeInForce": choice({name: name for name in TIMES_IN_FORCE}, -1115, "Invalid timeInForce."),
 }
-"""Declarations that differ from those of Spot; a price or quantity is in 1e-8, a timestamp in µs."""
+"""Declarations that differ from Spot's; a price or quantity is in 1e-8, a timestamp in µs."""
 DEPTH_LIMIT = Parameter(_depth, 500)
 
 

@@ -474,7 +474,7 @@ _ORDER = (
     "activationPrice callbackRate workingType priceProtect newOrderRespType priceMatch selfTradePreventionMode "
     "goodTillDate"
 )
-"""All parameters of a new order that the exchange recognises, including those of orders that are refused."""
+"""All parameters of a new order that the exchange recognises, including parameters of orders that are refused."""
 _CONDITIONAL = (
     "algoType symbol side positionSide type timeInForce quantity price triggerPrice workingType priceMatch "
     "closePosition priceProtect reduceOnly activatePrice callbackRate clientAlgoId newOrderRespType "

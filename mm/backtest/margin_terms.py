@@ -80,8 +80,11 @@ class MarginTerms:
             leverage = min(leverage, most)
         if leverage > most:
             raise UsageError(
-                f"--leverage (LEVERAGE) is {leverage}, but {path or 'the documented brackets'} of {tape.symbol} "
-                f"allow at most {most}; lower it"
+                "{leverage} is {}, but {} of {} allow at most {}; lower it",
+                leverage,
+                path or "the documented brackets",
+                tape.symbol,
+                most,
             )
         return cls(
             leverage=leverage,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from mm.backtest import replay
 from mm.backtest.account_limits import AccountLimits
@@ -44,36 +44,6 @@ GROUPS: tuple[type, ...] = (Execution, Account, Margin, Models, Risk, Sensitivit
 Step = Callable[[int], None]
 
 
-@overload
-def backtest(
-    tape: Tape | Iterable[Tape],
-    quotes: "StrategyOrName | None" = None,
-    fills: object = None,
-    rules: Rules | None = None,
-    *,
-    one_account: Literal[False] = False,
-    per_symbol: None = None,
-    fit: "PoissonFit | Schedule | str | os.PathLike[str] | None" = None,
-    intensity: "Intensity | None" = None,
-    micro_price: MicroPriceFit | None = None,
-    others: Mapping[str, Any] | None = None,
-    step: Step | None = None,
-    out_root: "str | os.PathLike[str] | None" = None,
-    **settings: Unpack["_BacktestKnobs"],
-) -> "Result": ...
-@overload
-def backtest(
-    tape: Iterable[Tape],
-    quotes: "StrategyOrName | Mapping[str, StrategyOrName] | None" = None,
-    fills: object = None,
-    *,
-    one_account: Literal[True],
-    per_symbol: Mapping[str, Mapping[str, Any]] | None = None,
-    step: Step | None = None,
-    **settings: Unpack["_BacktestKnobs"],
-) -> "AccountResult": ...
-
-
 def backtest(  # noqa: PLR0913 - arguments that no knob can express
     tape: Tape | Iterable[Tape],
     quotes: "StrategyOrName | Mapping[str, StrategyOrName] | None" = None,
@@ -89,7 +59,7 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     step: Step | None = None,
     out_root: "str | os.PathLike[str] | None" = None,
     **settings: Unpack["_BacktestKnobs"],
-) -> "Result | AccountResult":
+) -> "Result":
     """Replay recorded days with a quote model and a fill model, as ``mm backtest`` does.
 
     ``mm.backtest(tape)`` runs the default strategy; ``mm.backtest(tape, "glft", order_latency_ms=5, fit=fit)`` sets a
@@ -102,6 +72,11 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
         fills: Name of a fill model, such a pair, or an object with its hooks, or its class; None takes the default of
             ``FILL_MODEL``.
         rules: All rules in the engine's units, instead of knobs; both models must then be objects.
+        one_account: Whether tapes of several symbols are played on the balances of one account, as by ``ONE_ACCOUNT``.
+            The result is an `AccountResult`: ``summary``, ``orders``, ``fills``, ``state``, and ``results`` by symbol.
+            *quotes* and *fills* are then names or classes, each made once a symbol, or dicts of models by symbol;
+            objects of theirs may know each other, as all play on one clock.
+        per_symbol: Knobs of single symbols of the account, by symbol and field name.
         fit: A fit or schedule, or its file: ``--fit`` of the command; ``fill_params_file`` is the same.
         intensity: Predicts the expected fills in the summary; None takes the fit's.
         micro_price: The fit of the signal ``micro_price`` (`fit_micro_price` of earlier days), where a quote model
@@ -128,7 +103,8 @@ def backtest(  # noqa: PLR0913 - arguments that no knob can express
     if one_account:
         given = {"rules": rules, "fit": fit, "intensity": intensity, "micro_price": micro_price, "others": others}
         _check_of_account({**given, "out_root": out_root, "sensitivity": settings.get("sensitivity")})
-        return _one_account(tape, quotes, fills, settings, per_symbol or {}, step)
+        together = _one_account(tape, quotes, fills, settings, per_symbol or {}, step)
+        return cast("Result", together)  # overloads would hide which knob a type checker refuses
     if of_account := [
         name for name in ("per_symbol", *_ACCOUNT) if name in settings or (per_symbol and name == "per_symbol")
     ]:

@@ -26,6 +26,7 @@ from mm.play.knobs import Results
 from mm.play.setup import Setup
 from mm.predict.artefact import ARRAYS, MODEL
 from mm.sweep.play import Outcome, Task, failed, play
+from mm.tape.day_orders import kept_orders
 
 try:
     import fcntl
@@ -145,8 +146,8 @@ def _locked(folder: Path) -> Iterator[None]:
 class Shipment:
     """Files of this disk that a sweep's points need, and the store where workers fetch them."""
 
-    def __init__(self, url: str, tapes: "Sequence[Tape]") -> None:
-        """Hash the kept tapes; UsageError if a tape has no file."""
+    def __init__(self, url: str, tapes: "Sequence[Tape]", *, with_orders: bool = False) -> None:
+        """Hash the kept tapes, and their orders where a day has them; UsageError if one has no file."""
         self._store = ObjectStore(url)
         self._paths: dict[str, Path] = {}
         self._tapes = []
@@ -156,12 +157,24 @@ class Shipment:
             sha256 = hash_file(path := Path(tape.meta.file))
             self._paths[sha256] = path
             self._tapes.append((f"{tape.symbol}_{tape.days[0]}_{sha256[:12]}.npy", sha256))
+        self._orders = [self._orders_of(tape) for tape in tapes] if with_orders else []
 
-    def of(self, files: Mapping[Path, str], modules: Mapping[str, str]) -> Json:
+    def _orders_of(self, tape: "Tape") -> tuple[str, str, tuple[int, int]] | None:
+        if (kept := kept_orders(tape)) is None:
+            return None
+        path, unit = kept
+        if not path.is_file():
+            raise UsageError("the orders of {} are not stored; set {out_root} to a folder with space", tape.days[0])
+        sha256 = hash_file(path)
+        self._paths[sha256] = path
+        return f"order_log_{tape.symbol}_{tape.days[0]}_{sha256[:12]}.npy", sha256, unit
+
+    def of(self, files: Mapping[Path, str], modules: Mapping[str, str], *, with_orders: bool = False) -> Json:
         """Return a task's entry ``store``: what to fetch, and where.
 
         Args:
             files: By path, as named by knobs.
+            with_orders: Whether the point plays every order of the market.
         """
         for path, sha256 in files.items():
             self._paths[sha256] = path
@@ -171,6 +184,7 @@ class Shipment:
         return {
             "url": self._store.url,
             "tapes": self._tapes,
+            "orders": self._orders if with_orders else [],
             "files": {text: sha256 for path, sha256 in files.items() for text in (str(path), str(path.absolute()))},
             "modules": {name: (place, modules[name]) for name, (place, _) in module_files.items()},
         }
@@ -209,8 +223,10 @@ def _fetched(task: Task) -> tuple[Task, dict[str, str]]:
     """
     needs, out_root = task["store"], Path(os.environ.get("OUT_ROOT") or Results().out_root).absolute()
     store, root = ObjectStore(needs["url"]), out_root / "objects"
-    kept = [str(store.fetch(sha256, out_root / "tapes" / name)) for name, sha256 in needs["tapes"]]
-    here = {**task, "kept": kept}
+    tapes = out_root / "tapes"
+    kept = [str(store.fetch(sha256, tapes / name)) for name, sha256 in needs["tapes"]]
+    orders = [one and (str(store.fetch(one[1], tapes / one[0])), one[2]) for one in needs["orders"]]
+    here = {**task, "kept": kept, "orders": orders}
     if needs["modules"]:
         here["folder"] = str(root / digest(needs["modules"]))
         for place, sha256 in needs["modules"].values():

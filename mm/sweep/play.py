@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import zip_longest
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -21,6 +22,7 @@ from mm.backtest.metrics.json_values import check
 from mm.backtest.metrics.notes import NULL
 from mm.backtest.metrics.pnl import AccountSeries, account_of
 from mm.backtest.metrics.summary import point_summary
+from mm.base.code_identity import hash_file
 from mm.errors import Mismatch, MMError, ModelError
 from mm.play.design import minutes_of
 from mm.play.knobs import Day, Market, OtherMarkets
@@ -30,15 +32,18 @@ from mm.play.play import Play
 from mm.play.setup import Setup
 from mm.signals.micro_price import MicroPriceFit
 from mm.sweep.store import code_of
+from mm.tape.day_orders import open_kept_orders
 from mm.tape.load import open_kept
 
 if TYPE_CHECKING:
     from mm.backtest.result import Result
+    from mm.tape.tape import Tape
 
 PERIOD_S = 60
 _IMPORT_LOCK = Lock()
 _OPEN = 2  # days, or ranges of days, that a process keeps open
 _MOST_ROWS = 50_000_000  # rows (17 bytes each) that stay mapped from one point to the next
+KeptOrders = tuple[str, tuple[int, int]]  # a file of a day's orders, and the steps of their log
 Task = Mapping[str, Any]
 Outcome = dict[str, Any]
 
@@ -49,7 +54,8 @@ def play(task: Task) -> Outcome:
     Args:
         task: ``setup``; ``fitted`` and ``micro_price``, fits or a schedule as JSON, or None; ``tapes``, the folder of
             kept tapes; ``folder``, of a user's models; ``code``, ``sources`` and ``inputs``, which must match the
-            process that made the task; ``kept``, the tapes' files if the days are on another machine.
+            process that made the task; ``logs``, order logs that must match as well; ``kept``, the tapes' files if the
+            days are on another machine, and ``orders``, the files of their orders.
     """
     try:
         check(outcome := outcome_of(_played(task)))
@@ -90,7 +96,8 @@ def _summed(result: "Result") -> tuple[AccountSeries, dict[str, Any]]:
 def _played(task: Task) -> "Result":
     setup = Setup.from_json(task["setup"])
     _check_code(task, setup)
-    files = tuple(task["inputs"]), tuple(task.get("kept", ()))
+    orders = tuple(one and (one[0], tuple(one[1])) for one in task.get("orders", ()))
+    files = tuple(task["inputs"]), tuple(task.get("kept", ())), tuple(task.get("logs", ())), orders
     markets = _markets(setup.day, setup.market, setup.others, *files)
     fit, micro_price = task["fitted"], None
     if task["micro_price"] is not None:
@@ -113,14 +120,25 @@ def _check_code(task: Task, setup: Setup) -> None:
 
 
 @lru_cache(maxsize=_OPEN)
-def _markets(day: Day, market: Market, others: OtherMarkets, inputs: tuple[str, ...], kept: tuple[str, ...]) -> Markets:
+def _markets(  # noqa: PLR0913, PLR0917 - the key of the cache
+    day: Day,
+    market: Market,
+    others: OtherMarkets,
+    inputs: tuple[str, ...],
+    kept: tuple[str, ...],
+    logs: tuple[str, ...],
+    orders: tuple[KeptOrders | None, ...],
+) -> Markets:
     """All processes map the same kept tapes into shared memory.
 
     Args:
         kept: One per day: our own, then each other market's; empty if the days are on this disk.
+        logs: sha256 of the order logs that are played.
+        orders: As *kept*; None for a day without; empty if they are not played, or the days are on this disk.
     """
     days = len(day.days())
-    opened = [[open_kept(Path(path)) for path in kept[at : at + days]] for at in range(0, len(kept), days)]
+    every = [_kept(Path(path), one) for path, one in zip_longest(kept, orders)]
+    opened = [every[at : at + days] for at in range(0, len(every), days)]
     if kept:
         own = on_one_grid(opened[0])
         given = zip(others.declared().items(), opened[1:], strict=True)
@@ -132,10 +150,19 @@ def _markets(day: Day, market: Market, others: OtherMarkets, inputs: tuple[str, 
     else:
         markets = Markets.open(day, market, others)
     every = [*markets.tapes, *(tape for feed in markets.others.values() for tape in feed.tapes)]
-    if sorted(sha256 for tape in every for _, _, sha256 in tape.meta.inputs) != sorted(inputs):
+    played = sorted(hash_file(tape.order_log) for tape in every if tape.order_log) if logs and not kept else [*logs]
+    same = sorted(sha256 for tape in every for _, _, sha256 in tape.meta.inputs) == sorted(inputs)
+    if not same or played != sorted(logs):
         raise Mismatch(f"{day.symbol} {day.label()}: its files have changed since the sweep began; run it again")
     stay = sum(len(tape.row_ticks) for tape in markets.tapes) <= _MOST_ROWS
     return replace(markets, tapes=[tape.kept_mapped() for tape in markets.tapes]) if stay else markets
+
+
+def _kept(path: Path, orders: KeptOrders | None) -> "Tape":
+    tape = open_kept(path)
+    if orders is None:
+        return tape
+    return tape.with_orders(lambda: open_kept_orders(Path(orders[0]), orders[1], tape.instrument))
 
 
 def main() -> None:

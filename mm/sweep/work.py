@@ -62,6 +62,7 @@ class SharedInputs:
         schedule: Every point is played on it a second time.
         micro_price: Fit of the signal, as JSON.
         reads_micro_price: Quote models that read it: name and parameters.
+        logs: sha256 of the days' order logs, for the points that play them.
         shipment: Sends files to workers on other machines; None if they share this disk.
     """
 
@@ -75,6 +76,10 @@ class SharedInputs:
     micro_price: Json | None = None
     reads_micro_price: frozenset[tuple[str, str | None]] = frozenset()
     shipment: Shipment | None = None
+    logs: Sequence[str] = ()
+
+    def logs_of(self, models: Models) -> Sequence[str]:
+        return self.logs if may_play_orders(models) else ()
 
     def micro_price_of(self, models: Models) -> Json | None:
         return self.micro_price if (models.quote_model, models.quote_params_json) in self.reads_micro_price else None
@@ -185,7 +190,8 @@ class Work:
         shared, code = self._shared, self._code_of(setup)
         micro_price = shared.micro_price_of(setup.models)
         given = fitted if micro_price is None else [fitted, micro_price]
-        trial = trial_of(setup, shared.inputs, shared.files, code.models, given)
+        logs = shared.logs_of(setup.models)
+        trial = trial_of(setup, [*shared.inputs, *logs], shared.files, code.models, given)
         named = {path: shared.files[path] for path in setup.files}
         task = {
             "setup": setup.to_json(),
@@ -196,7 +202,8 @@ class Work:
             "code": code.sources,
             "sources": code.models,
             "inputs": list(shared.inputs),
-            "store": shared.shipment and shared.shipment.of(named, code.models),
+            "logs": list(logs),
+            "store": shared.shipment and shared.shipment.of(named, code.models, with_orders=bool(logs)),
         }
         design = self._designs.of(setup, fitted)
         return Job(trial, design, digest([trial, code.exact, forwarded]), task, forwarded)
@@ -215,6 +222,11 @@ class Work:
         fit = self._shared.fit
         command = join(point.setup.command(point.texts, places=False, fit=None if fit is None else Path(FIT)))
         return PlayedPoint(point.number, point.texts, trial, command, first, more[0] if more else None)
+
+
+def may_play_orders(models: Models) -> bool:
+    """A user's fill model may be one of ours that does."""
+    return models.fill_model == "queue_orders" or ":" in models.fill_model
 
 
 def shared_inputs(
@@ -236,9 +248,13 @@ def shared_inputs(
         tape.levels  # noqa: B018 - reading it writes its file
     every = [*markets.tapes, *(tape for feed in markets.others.values() for tape in feed.tapes)]
     inputs = sorted(sha256 for tape in every for _, _, sha256 in tape.meta.inputs)
-    shipment = None if store is None else Shipment(store, every)
+    with_orders = any(may_play_orders(point.setup.models) for point in points)
+    logs = sorted(hash_file(tape.order_log) for tape in every if tape.order_log) if with_orders else []
+    for tape in every if with_orders else ():
+        tape.orders  # noqa: B018 - reading it writes its file, once for all processes
+    shipment = None if store is None else Shipment(store, every, with_orders=with_orders)
     days = [PlayedDay.of(tape) for tape in markets.tapes]
-    return SharedInputs(days, inputs, {path: hash_file(path) for path in files}, cache, shipment=shipment)
+    return SharedInputs(days, inputs, {path: hash_file(path) for path in files}, cache, shipment=shipment, logs=logs)
 
 
 def fits(

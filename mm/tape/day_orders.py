@@ -73,6 +73,35 @@ class DayOrders:
             raise BrokenFile(f"{self.log}: {error}; import or simulate the day again") from error
 
 
+def kept_orders(tape: "Tape") -> tuple[Path, tuple[int, int]] | None:
+    """Return the file of *tape*'s orders, made if need be, and the price and quantity step of its log, 1e-8.
+
+    None if its day has no order log.
+
+    Raises:
+        BrokenFile: If the log is damaged.
+        Mismatch: If its steps are no multiples of the tape's.
+    """
+    if tape.orders is None or tape.order_log is None:
+        return None
+    own = instrument_of(DayFolder.at(tape.order_log.parent)) or tape.instrument
+    return KeptTape.of_log(Path(tape.meta.file).parent, tape.order_log).path, (own.tick_e8, own.lot_e8)
+
+
+def open_kept_orders(path: Path, unit: tuple[int, int], wanted: Instrument) -> OrderIndex:
+    """Open a file of `kept_orders`, which the caller has verified, in *wanted*'s steps.
+
+    Raises:
+        BrokenFile: If the file is missing or damaged; it is removed then.
+    """
+    notes: list[str] = []
+    index = KeptTape(path, None).open_orders(notes)
+    if index is None:
+        path.unlink(missing_ok=True)
+        raise BrokenFile(f"{''.join(notes).rpartition(';')[0] or path}: the orders are removed; run the command again")
+    return index.in_units(unit[0] // wanted.tick_e8, unit[1] // wanted.lot_e8)
+
+
 def without_orders(day: DayFolder) -> str:
     """Return in words that *day* has no order log, and which days of its symbol have one."""
     folders = (DayFolder(day.root, day.symbol, other) for other in days_of(day.root, day.symbol))

@@ -115,7 +115,7 @@ class KeptTape:
     def orders(self, made: Callable[[], OrderIndex]) -> OrderIndex:
         """Return the kept orders, or those *made*, kept if possible."""
         with _MAKING:
-            kept = self._read(order_index.KEPT, OrderIndex.kept, [])
+            kept = self.open_orders([])
             if kept is None:
                 index = made()
                 try:
@@ -124,8 +124,12 @@ class KeptTape:
                         write_columns(path, self._keyed(index.entry()), columns)
                 except OSError:  # a full disk, or a file of another user: it is made again next time
                     return index
-                kept = self._read(order_index.KEPT, OrderIndex.kept, [])
+                kept = self.open_orders([])
         return kept or index
+
+    def open_orders(self, notes: list[str]) -> OrderIndex | None:
+        """Map the kept orders; as `read`."""
+        return self._read(order_index.KEPT, OrderIndex.kept, notes)
 
     def _read(
         self, dtypes: Mapping[str, Any], made: Callable[[Json, dict[str, Column]], Kept], notes: list[str]

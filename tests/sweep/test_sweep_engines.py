@@ -12,8 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sweep_desk import FILES, KNOBS, invoke, own_of, run_sweep
 
+from mm.__main__ import main
+from mm.dayfolder.layout import DayFolder
+from mm.dayfolder.order_log import OrderLog, OrderLogWriter
 from mm.errors import TryLater
 from mm.sweep import engines as cluster
 from mm.trials.ledger import Identity, Ledger
@@ -166,6 +170,44 @@ def test_sweep_on_a_cluster_survives_the_loss_of_a_worker(sweep_data, tmp_path):
     desk.same(serial, out)
     for name in ("one", "two"):  # each machine has fetched the tape, and reads the day from it alone
         assert len(list((tmp_path / name / "out" / "tapes").glob("SIMUSDT_20260105_????????????.npy"))) == 1
+
+
+@pytest.mark.slow
+def test_workers_of_a_cluster_play_the_order_log(tmp_path):
+    """They share no disk with the sweep: the log's orders travel, and its points are those of one process."""
+    words = ["--symbol", "SIMUSDT", "--day", KNOBS["DAY"], "--data-root", str(tmp_path / "data"), "--hours", "0.05"]
+    made = CliRunner().invoke(main, ["sim", "day", *words, "--scenario", "zero_intelligence"])
+    assert made.exit_code == 0, made.output
+    day = DayFolder(tmp_path / "data", "SIMUSDT", KNOBS["DAY"])
+    day.manifest.unlink()  # so that the log may change below
+    desk = Desk(tmp_path / "data", tmp_path, 1)
+    desk.knobs = {"GRID": "FILL_MODEL=queue_orders,trade_cross;GAMMA=0.01,0.1"}
+    serial = desk.serial()
+    with scheduler(tmp_path) as (address, _), worker(address, tmp_path / "one", 0):
+        sweep = desk.on(address)
+        out, stderr = sweep.communicate(timeout=PATIENCE_S)
+    assert (sweep.returncode, stderr) == (0, "")
+    other = desk.folder / "home" / Path(out.splitlines()[-1]).parent
+    for name in FILES:
+        assert own_of(serial / name) == own_of(other / name), name
+    rows = [json.loads(line) for line in (other / "points.ndjson").read_text().splitlines()]
+    fills = [row["summary"]["n_fills"] for row in rows]
+    assert fills[:2] != fills[2:]
+    assert len(list((tmp_path / "one" / "out" / "tapes").glob("order_log_SIMUSDT_20260105_*.npy"))) == 1
+    _cover_half(day)  # only who plays the log is played again
+    again = desk.sweep("cluster", JOBS="1")
+    out, stderr = again.communicate(timeout=PATIENCE_S)
+    assert (again.returncode, stderr) == (0, "")
+    assert "4 points, 2 played, 2 reused" in out.splitlines()
+
+
+def _cover_half(day: DayFolder) -> None:
+    """Write the same log again, which covers only the first half of its time."""
+    columns = OrderLog.open(day.order_log).columns
+    first, last = int(columns["us"][0]), int(columns["us"][-1])
+    day.order_log.unlink()
+    with OrderLogWriter(day.order_log, [(first, (first + last) // 2)]) as log:
+        log.add_columns(columns)
 
 
 @pytest.mark.slow

@@ -235,7 +235,7 @@ def test_predictor_is_fetched_into_one_folder_and_keeps_its_name(tmp_path, monke
     models = Models(quote_params_json=json.dumps({"signal": text}))
     setup = Setup(day=Day(symbol="SIMUSDT", day="20260105"), execution=Execution(), account=Account(), models=models)
     task = {"setup": setup.to_json(), "folder": "", "sources": {}, "kept": None}
-    needs = {"url": store.url, "tapes": [], "modules": {}, "files": hashes}
+    needs = {"url": store.url, "tapes": [], "orders": [], "modules": {}, "files": hashes}
     sent = {}
     monkeypatch.setattr(
         objects, "play", lambda task_here: sent.update(task_here) or {"summary": {"of": [task_here["setup"]]}}

@@ -27,8 +27,9 @@ _OTHER = {
 
 
 def truncated(tape: Tape, cut_us: int) -> Tape:
-    """Return the tape up to *cut_us*, excluded."""
-    return tape.between(tape.start_us, cut_us)
+    """Return the tape and its orders up to *cut_us*, excluded."""
+    window = tape.between(tape.start_us, cut_us)
+    return window.with_orders_of(tape, lambda orders: orders.before(cut_us, tape))
 
 
 def shifted(tape: Tape, by_us: int = WEEK_US) -> Tape:
@@ -74,7 +75,7 @@ def mirrored(tape: Tape, cut_us: int) -> Tape:
         ),
         **_tops(tape, (cut, stop), old, twice),
         end_us=max(cut_us, min(tape.end_us, cut_us + BEYOND_US)),
-    ).with_orders_of(tape)  # what fills after the cut is not compared
+    ).with_orders_of(tape, lambda orders: orders.before(cut_us, tape))  # what fills after the cut is not compared
 
 
 def feeds_like(

@@ -184,6 +184,31 @@ class OrderIndex:
         spans = self.spans and tuple((begin + by_us, end + by_us) for begin, end in self.spans)
         return replace(self, step_us=self.step_us + by_us, meet_us=self.meet_us + by_us, spans=spans)
 
+    def before(self, us: int, tape: "Tape") -> Self:
+        """Return the orders of what had happened at *us*, excluded, on *tape*'s clock."""
+        step_us, meet_us = self.at(tape, None)
+        steps, meets = int(np.searchsorted(step_us, us)), int(np.searchsorted(meet_us, us))
+        known = self.change["step"] < steps
+        begin = np.append(0, np.cumsum(known))[self.begin]
+        has, tops = np.diff(begin) > 0, int(np.searchsorted(self.top_step, steps))
+        others = int(np.searchsorted(self.other_meet, meets))
+        return replace(
+            self,
+            step_us=self.step_us[:steps],
+            level=self.level[has],
+            begin=np.append(begin[:-1][has], begin[-1]),
+            change=self.change[known],
+            top_step=self.top_step[:tops],
+            top_bid=self.top_bid[:tops],
+            top_ask=self.top_ask[:tops],
+            meet_us=self.meet_us[:meets],
+            meet=self.meet[:meets],
+            near=self.near[: np.searchsorted(self.near, meets)],
+            other_meet=self.other_meet[:others],
+            other_ticks=self.other_ticks[:others],
+            other_side=self.other_side[:others],
+        )
+
     def at(self, tape: "Tape", feed: "Feed | None") -> tuple[Ints, Ints]:
         """Return the instants of steps and meets on the clock on which *tape* is played."""
         last = self._placed.get("last")

@@ -12,7 +12,7 @@ from mm import DayFolder, Tape, load_day
 from mm.errors import Mismatch
 from mm.tape.day_orders import DayOrders
 from mm.tape.order_index import KEPT, clock_shifts, order_index, placed
-from order_cases import columns_of, market_log
+from order_cases import COMMAND, columns_of, market_log
 from simulation import simulate_day
 
 US = 1_000_000_000
@@ -52,6 +52,21 @@ def test_without_stamps_both_clocks_are_one():
     """A tape made of the log itself."""
     tape = replace(stamped([5, 7]), event_exch_us=np.zeros(3, np.int64))
     assert placed(np.array([US, US + 9]), clock_shifts(tape, None)).tolist() == [US, US + 9]
+
+
+@given(st.lists(COMMAND, max_size=40), st.integers(0, 1_000))
+def test_orders_before_an_instant_are_those_of_the_rows_before_it(commands, part):
+    """Equal to the index of the shorter log, so that a model which reads on sees nothing."""
+    columns = columns_of(market_log(commands, 100))
+    us = columns["us"]
+    cut = int(us[0]) + (int(us[-1]) + 2 - int(us[0])) * part // 1_000
+    tape = replace(stamped([5]), event_exch_us=np.zeros(2, np.int64))
+    own = order_index(columns).before(cut, tape)
+    rows = int(np.searchsorted(us, cut))
+    known = order_index({name: column[:rows] for name, column in columns.items()})
+    for name in KEPT:
+        assert np.array_equal(getattr(own, name), getattr(known, name)), name
+    assert not list(own.faults())
 
 
 def test_what_a_log_does_not_cover_is_dark():

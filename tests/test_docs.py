@@ -151,7 +151,8 @@ def parse(command: click.Command, words: list[str], parent: click.Context | None
     """Parse *words* as the program would, without running anything."""
     words = [word for word in words if word != "--help"]
     if not isinstance(command, click.Group):
-        command.make_context(command.name, words, parent)
+        with command.make_context(command.name, words, parent):
+            pass
     elif command.has_own and not (words and not words[0].startswith("-")):
         parse(command.own(), words, parent)
     elif words:

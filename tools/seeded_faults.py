@@ -581,8 +581,8 @@ FAULTS = [
         "tests/live/test_live_ledger.py",
     ),
     Fault(
-        "mm/live/account/limits.py",
-        "if len(losses) == len(symbols) else None",
+        "mm/backtest/account_limits.py",
+        "if len(losses) == len(risk) > 0 else None",
         "if losses else None",
         "tests/live/test_account_limits.py",
     ),
@@ -594,20 +594,20 @@ FAULTS = [
     ),
     Fault(
         "mm/live/account/limits.py",
-        "if self._loss_e8 is None or self.unpriced():",
-        "if self._loss_e8 is None:",
+        "if self._bounds.loss_e8 is None or self.unpriced():",
+        "if self._bounds.loss_e8 is None:",
         "tests/live/test_account_limits.py",
     ),
     Fault(
         "mm/live/account/limits.py",
-        "return (lost_e8, self._loss_e8) if lost_e8 > self._loss_e8 else None",
+        "return (lost_e8, self._bounds.loss_e8) if lost_e8 > self._bounds.loss_e8 else None",
         "return None",
         "tests/live/test_account_limits.py",
     ),
     Fault(
-        "mm/live/account/limits.py",
-        "return -(-lots * self.grid.lot_e8 * mid2 * self.grid.tick_e8 // (2 * E8)), orders",
-        "return lots * self.grid.lot_e8 * mid2 * self.grid.tick_e8 // (2 * E8), orders",
+        "mm/backtest/engine/_risk.pxd",
+        "return (twice + 199999999) / 200000000",
+        "return twice / 200000000",
         "tests/live/test_account_limits.py",
     ),
     Fault(
@@ -697,8 +697,8 @@ FAULTS = [
     Fault("mm/live/run/flatten.py", "if self.total_e8 > self._consent_e8:", "if False:", "tests/live/test_flatten.py"),
     Fault(
         "mm/live/venues/spot_messages.py",
-        "extra_e8 = max(e8(rates.buyer), e8(rates.seller)) if",
-        "extra_e8 = 0 if",
+        "side_e8 = max(e8(self.buyer), e8(self.seller))",
+        "side_e8 = 0",
         "tests/live/test_fee_values.py",
     ),
     Fault(
@@ -966,13 +966,13 @@ FAULTS = [
         "tests/calibration/test_shared_sums.py",
     ),
     Fault(
-        "mm/sim/exchange/usdm/wallet.py",
+        "mm/margin/wallet.py",
         "over_e8 = equity_e8 - others_e8 - contract.cost_e8",
         "over_e8 = equity_e8 - contract.cost_e8",
         "tests/sim/exchange/usdm/test_wallet.py",
     ),
     Fault(
-        "mm/sim/exchange/usdm/liquidation.py",
+        "mm/margin/liquidation.py",
         "-(-numerator // (amount_e8 * tick_e8)) if",
         "numerator // (amount_e8 * tick_e8) if",
         "tests/sim/exchange/usdm/test_liquidation.py",
@@ -1172,9 +1172,9 @@ FAULTS = [
         "tests/cli/test_quotes_in_grids.py",
     ),
     Fault(
-        "mm/sim/exchange/usdm/exchange.py",
-        "        if new.reduce_only:\n            return\n        if without",
-        "        if without",
+        "mm/margin/wallet.py",
+        "        if order.reduce_only:\n            return 0\n        amount_e8",
+        "        amount_e8",
         "tests/sim/exchange/usdm",
     ),
     Fault(

@@ -15,8 +15,6 @@ LIVE_GROUPS = (
     "mm.live.knobs:Trading",
     "mm.live.knobs:OrderAccess",
     "mm.live.knobs:CallLimit",
-    "mm.backtest.account_limits:AccountLimits",
-    "mm.cli.task_knobs:PerSymbol",
     "mm.live.state.stores:StateStores",
 )
 PIPE = "\\|"  # a bar inside a table's cell

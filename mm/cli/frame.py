@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,7 +64,8 @@ class Command(_Frame):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse *args*, then the environment, then the file of settings; a switch without a value is 1."""
-        SAID.set(_as_flags({name: knob for knob in known_knobs(self) for name in (knob.name, knob.argument) if name}))
+        flags = _as_flags({name: knob for knob in known_knobs(self) for name in (knob.name, knob.argument) if name})
+        ctx.call_on_close(partial(SAID.reset, SAID.set(flags)))  # after a refusal here `main` does
         _read_files(ctx)
         switches = {flag for param in self.params if param.metavar == SWITCH.metavar for flag in param.opts}
         left_out = [not is_switch(word) and word.lower() not in _YES_NO for word in [*args[1:], ""]]

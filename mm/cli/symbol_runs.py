@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mm.base.knobs import closest, knobs
 from mm.cli.console import Console
-from mm.cli.task_knobs import PerSymbol
 from mm.errors import Incomplete, MMError, SafetyError, UsageError, parameter
-from mm.play.knobs import Day, Source
+from mm.play.knobs import Day, PerSymbol, Source
 from mm.runs.in_progress import Run, new_run
 from mm.runs.plan import Plan
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mm.backtest.account_limits import AccountLimits
 from mm.backtest.margin_terms import Margin
 from mm.backtest.risk import Risk
 from mm.backtest.rules import Account, Execution
 from mm.base.common_knobs import data_root_knob, day_knob, symbol_knob
 from mm.base.knobs import (
     GRID,
-    JSON_OBJECT,
     PATH,
     REQUIRED,
     SWITCH,
@@ -32,7 +32,20 @@ from mm.cli.config import Doors, OrdersFile, Output
 from mm.dayfolder.held_out import held_days, held_of
 from mm.errors import Sentence, UsageError, parameter
 from mm.play.calibration_knobs import Calibration, Fit, Windows
-from mm.play.knobs import DamagedDay, Day, Market, Models, OpenedDay, OtherMarkets, Pages, Results, Sensitivity, Source
+from mm.play.knobs import (
+    DamagedDay,
+    Day,
+    Market,
+    Models,
+    OneAccount,
+    OpenedDay,
+    OtherMarkets,
+    Pages,
+    PerSymbol,
+    Results,
+    Sensitivity,
+    Source,
+)
 
 if TYPE_CHECKING:
     from mm.base.doors import Door, Report
@@ -43,17 +56,6 @@ class Sources(Source):
     """The symbols to record, and the folder of their days."""
 
     symbol: str = symbol_knob("Symbol, in any case, or a list.", many=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerSymbol:
-    """Knobs that differ between the symbols of a list."""
-
-    per_symbol: str | None = knob(
-        None,
-        JSON_OBJECT,
-        'Knobs of strategy and limits for single symbols: {"ETHUSDT": {"QUOTE_QTY": "0.1", "MAX_POSITION": "2"}}.',
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,6 +362,9 @@ GROUPS: tuple[type, ...] = (
     Execution,
     Account,
     Margin,
+    OneAccount,
+    PerSymbol,
+    AccountLimits,
     Models,
     OtherMarkets,
     Risk,

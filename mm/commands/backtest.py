@@ -14,8 +14,7 @@ from mm.backtest.rules import Account, Execution
 from mm.cli.config import OrdersFile, Output
 from mm.cli.frame import runner
 from mm.cli.symbol_runs import Knobs, account_knobs
-from mm.cli.task_knobs import PerSymbol
-from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, Sensitivity
+from mm.play.knobs import Day, Market, Models, OneAccount, OtherMarkets, PerSymbol, Sensitivity
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:

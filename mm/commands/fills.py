@@ -62,9 +62,7 @@ class Scored(VirtualLife):
 
     def place(self) -> tuple[str, str]:
         if self.symbol is None or self.day is None or self.order_log is not None:
-            raise UsageError(
-                Sentence("give either {symbol} and {day} (SYMBOL, DAY) of a simulated day, or {order_log} alone")
-            )
+            raise UsageError(Sentence("give either {symbol} and {day} of a simulated day, or {order_log} alone"))
         return self.symbol, self.day
 
 

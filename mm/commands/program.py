@@ -69,9 +69,9 @@ def _effective(wanted: Any) -> tuple[dict[str, Any], dict[str, str], str | None]
         KnobOption(replace(knob, default=None if knob.default is REQUIRED else knob.default), "") for knob in wanted
     ]
     probe = Command("settings", params=list(options))
-    ctx = probe.make_context("settings", [])
-    values = {option.knob.name: as_json(ctx.params[option.knob.name]) for option in options}
-    return values, {name: source_of(ctx, name) for name in values}, ctx.meta.get(FILE)
+    with probe.make_context("settings", []) as ctx:
+        values = {option.knob.name: as_json(ctx.params[option.knob.name]) for option in options}
+        return values, {name: source_of(ctx, name) for name in values}, ctx.meta.get(FILE)
 
 
 @command(arguments=[click.Argument(["shell"], type=click.Choice(SHELLS))])

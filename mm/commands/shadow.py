@@ -20,14 +20,14 @@ from mm.cli.frame import command, runner
 from mm.cli.interrupts import TradeSignals
 from mm.cli.options import TRUST
 from mm.cli.symbol_runs import SymbolRun, in_each
-from mm.cli.task_knobs import BinanceMarket, PerSymbol, Recorder, Sources
+from mm.cli.task_knobs import BinanceMarket, Recorder, Sources
 from mm.clock import SteadyClock, now_us
 from mm.errors import DataError, Mismatch, Sentence, UsageError
 from mm.live.knobs import (
     CallLimit,
 )
 from mm.live.state.stores import LiveStore
-from mm.play.knobs import Day, Market, Models, OtherMarkets, Results, Source
+from mm.play.knobs import Day, Market, Models, OtherMarkets, PerSymbol, Results, Source
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:

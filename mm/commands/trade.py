@@ -17,7 +17,7 @@ from mm.base.markets import SPOT
 from mm.cli.frame import runner
 from mm.cli.interrupts import TradeSignals
 from mm.cli.symbol_runs import Knobs, LegSymbol, SymbolRun, in_each
-from mm.cli.task_knobs import BinanceMarket, PerSymbol, Recorder, Sources
+from mm.cli.task_knobs import BinanceMarket, Recorder, Sources
 from mm.clock import SteadyClock
 from mm.commands.shadow import STRATEGY, day_parts, day_recorded, page_door, parts_beside, strategy_of
 from mm.errors import Incomplete, Sentence, UsageError, parameter
@@ -34,7 +34,7 @@ from mm.live.knobs import (
 from mm.live.state.stores import StateStores
 from mm.live.venues.addresses import addresses, check_switches, published
 from mm.live.venues.keys import blank_process_list, credentials_beside, read_credentials
-from mm.play.knobs import Market, Models, OtherMarkets, Results
+from mm.play.knobs import Market, Models, OtherMarkets, PerSymbol, Results
 from mm.runs.in_progress import Run
 
 if TYPE_CHECKING:

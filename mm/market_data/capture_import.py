@@ -485,16 +485,14 @@ class _Import:
         found_e8, of_book = session.book_step_e8, f"the first book ({session.book_levels} levels)"
         if not found_e8:
             found_e8, of_book = grid.seen_step_e8, "all quantities of the capture, which has no book"
-        for name, flag, given, seen, of, otherwise in (
-            ("tick size", "--tick-size", tick_e8, grid.seen_tick_e8, "all prices of the capture", "finer"),
-            ("quantity step", "--qty-step", step_e8, found_e8, of_book, "another one"),
+        for name, knob, given, seen, of, otherwise in (
+            ("tick size", "tick_size", tick_e8, grid.seen_tick_e8, "all prices of the capture", "finer"),
+            ("quantity step", "qty_step", step_e8, found_e8, of_book, "another one"),
         ):
             if not given and seen:
                 report.inferred.append(name)
-                report.warnings.append(
-                    f"{name} {short_text(seen)} is inferred from {of}, and may differ on another day; give {flag} if "
-                    f"the exchange's is {otherwise}"
-                )
+                step = f"{name} {short_text(seen)} is inferred from {of}, and may differ on another day"
+                report.warnings.append(f"{step}; give {parameter(knob)} if the exchange's is {otherwise}")
         report.warnings += [str(NO_MIN_NOTIONAL)] * (known is None and options.min_notional is None)
         report.warnings += grid.too_fine(options.tick_e8 or 0, sum(day.book.diffs for day in report.days))
         tick_e8, step_e8 = tick_e8 or grid.seen_tick_e8, step_e8 or found_e8

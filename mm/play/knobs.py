@@ -165,6 +165,17 @@ class OneAccount:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PerSymbol:
+    """Knobs that differ between the symbols of a list."""
+
+    per_symbol: str | None = knob(
+        None,
+        JSON_OBJECT,
+        'Knobs of strategy and limits for single symbols: {"ETHUSDT": {"QUOTE_QTY": "0.1", "MAX_POSITION": "2"}}.',
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Models:
     """The quote model, the fill model and their parameters."""
 

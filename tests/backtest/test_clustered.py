@@ -382,11 +382,11 @@ def intensity_with(clustering):
 @pytest.mark.parametrize(
     ("clustering", "error", "text"),
     [
-        (None, UsageError, "of mm schedule --schedule-clustering 1"),
+        (None, UsageError, "made with schedule_clustering 1"),
         (ONE | {"status": "ok"}, UsageError, "that this version's mm calibrate wrote"),
         ({"status": "few_events", "reason": "3 orders"}, FitError, "few_events: 3 orders"),
         (ONE | {"status": "not_stationary", "reason": "it grew"}, FitError, "use fill model poisson"),
-        (ONE | MEAN | {"kernels": None}, BrokenFile, "FILL_PARAMS_FILE: hawkes: clustering: kernels is None"),
+        (ONE | MEAN | {"kernels": None}, BrokenFile, "fill_params_file: hawkes: clustering: kernels is None"),
     ],
 )
 def test_fit_without_usable_clustering_is_rejected(clustering, error, text):

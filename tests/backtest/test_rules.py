@@ -63,8 +63,8 @@ def test_value_of_a_tick_lot_and_default_target():
         ({"sigma_method": "two_scale", "sigma_window_s": 3}, "two_scale needs 4 seconds at least"),
         ({"maker_unit_fee_e8": 1}, "set enforce_balances to False"),
         ({"feed_us": 5, "recorded_feed": True}, "feed_us is 5 under recorded_feed"),
-        ({"decisions": True, "feed_us": 5}, "set FEED_LATENCY=none, not constant"),
-        ({"decisions": True, "recorded_feed": True}, "set FEED_LATENCY=none, not recorded"),
+        ({"decisions": True, "feed_us": 5}, "set feed_latency to none, not constant"),
+        ({"decisions": True, "recorded_feed": True}, "set feed_latency to none, not recorded"),
     ],
 )
 def test_invalid_rules_name_the_field(change, message):

@@ -190,8 +190,8 @@ def test_fit_of_a_day_without_queues_exits_with_4(tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--symbol", "ZIUSDT"], 2, "give either --symbol and --day"),
-        ([*DAY, "--order-log", "log.csv.gz"], 2, "give either --symbol and --day"),
+        (["--symbol", "ZIUSDT"], 2, "or --order-log"),
+        ([*DAY, "--order-log", "log.csv.gz"], 2, "or --order-log"),
         (["--order-log", "nowhere.csv.gz"], 3, "nowhere.csv.gz"),
         ([*DAY, "--data-root", "nowhere"], 3, "nowhere"),
         ([*DAY, "--fill-model", "queue_prob_powr"], 2, "queue_prob_power"),

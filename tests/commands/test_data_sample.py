@@ -56,7 +56,7 @@ def test_sample_is_copied_from_a_folder_that_has_it(tmp_path, sample, name):
     (kept / name).write_bytes(written(DATA[1:]))
     with pytest.raises(BrokenFile, match="not those that were published"):
         fetch_sample(sample, tmp_path / "samples", tmp_path / "kept", "http://127.0.0.1:9", no_bar)
-    with pytest.raises(DataError, match="MM_SAMPLES"):
+    with pytest.raises(DataError, match="mm_samples"):
         fetch_sample(sample, tmp_path / "samples", tmp_path / "samples", "http://127.0.0.1:9", no_bar)
 
 

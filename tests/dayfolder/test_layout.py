@@ -58,7 +58,7 @@ def test_symbol_may_be_any_letters_but_no_path(tmp_path):
     """Symbols are upper case on disk, may be non-ASCII, and never leave the data folder."""
     assert DayFolder(tmp_path, "币安usdt", "20251216").symbol == "币安USDT"
     for wrong in ("", "../BTC", "A/B", "A,B", ".hidden", "A B"):
-        with pytest.raises(UsageError, match="SYMBOL"):
+        with pytest.raises(UsageError, match="symbol"):
             DayFolder(tmp_path, wrong, "20251216")
 
 

@@ -48,7 +48,7 @@ def test_other_kind_of_market_has_the_published_addresses_and_its_own_levels(tmp
         ({"data_root": "leg"}, "other is of the market usdm"),
         ({"data_root": "leg", "ws_url": "ws://127.0.0.1:6"}, "give its ws_url and rest_url"),
         ({"ws_url": "ws://127.0.0.1:6", "rest_url": "http://127.0.0.1:6"}, "data_root"),
-        ({"data_root": "leg", "ws_url": "wss://data-stream.binance.vision", "rest_url": "http://a"}, "WS_URL"),
+        ({"data_root": "leg", "ws_url": "wss://data-stream.binance.vision", "rest_url": "http://a"}, "ws_url was"),
     ],
 )
 def test_market_without_address_or_folder_of_its_own_is_refused(tmp_path, declared, why):

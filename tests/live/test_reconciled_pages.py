@@ -30,11 +30,18 @@ NOW_MS = 1_000_000_000_000
 FILL = AccountFill(900, 7, "mm-a-1b", 1, "100", "1", "0", "USDT", 1, True)
 
 
+RATES = {
+    "account.commission": lambda _: {"symbol": "SIMUSDT", "standardCommission": {"maker": "0.001", "taker": "0.001"}},
+    "commissionRate": lambda _: {"makerCommissionRate": "0.0002", "takerCommissionRate": "0.0005"},
+    "feeBurn": lambda _: {"feeBurn": False},
+}
+
+
 class Desk:
     """Queries of one symbol; the exchange answers each request by its name."""
 
     def __init__(self, venues, answers, run, check):
-        self.api, self.answers, self.check = PlayedApi(), answers, check
+        self.api, self.answers, self.check = PlayedApi(), RATES | answers, check
         clock, states = ExchangeClock(lambda: NOW_MS * 1_000), OrderStates(run.booked)
         self.clock, self.states, self.limits = clock, states, OrderLimits()
         self.queries = OrderQueries(

@@ -75,7 +75,7 @@ def test_names_of_unknown_markets_and_signals_are_refused():
     tape = Tape.of(TEST, [(BEGIN_US, "snapshot", [(99, 1)], [(101, 1)]), (BEGIN_US, "depth", [(98, 1)], [])])
     others = {"lead": OtherFeed(LEAD, (tape,))}
     with pytest.raises(
-        UsageError, match=r"'led.basis' reads the market 'led', and the other markets are lead; set OTHERS"
+        UsageError, match=r"'led.basis' reads the market 'led', and the other markets are lead; set others"
     ):
         list(compute(tape, ["led.basis"], others=others))
     with pytest.raises(UsageError, match="other markets are none"):

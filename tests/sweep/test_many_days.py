@@ -155,6 +155,11 @@ SETTINGS |= {"QUOTE_PARAMS_JSON": '{"delta_ticks": 2}', "JOBS": "1"}
 WORDS = ("-m", "mm", "evaluate", "--symbol", "AAAUSDT,BBBUSDT", "--day", "20260105:20260107")
 
 
+def plain(content):
+    """Return the content without the reasons of holes, which name settings as flags or as arguments."""
+    return own_content(content) | {"holes": [(hole["symbol"], hole["day"]) for hole in content["holes"]]}
+
+
 def test_command_plays_what_is_there_and_names_the_rest(month, monkeypatch):
     """Its rows are those of single backtests, its numbers those of `mm.evaluate`; a second evaluation plays nothing."""
     done = run_mm(*WORDS[2:], "--run-id", "all", cwd=month, **SETTINGS)
@@ -190,7 +195,7 @@ def test_command_plays_what_is_there_and_names_the_rest(month, monkeypatch):
     monkeypatch.chdir(month)
     own = {"out_root": "python", "maker_fee_rate": 0, "jobs": 1}
     called = evaluate("AAAUSDT,BBBUSDT", "20260105:20260107", **settings, **own)
-    assert own_content(json.loads(json.dumps(called))) == own_content(content)
+    assert plain(json.loads(json.dumps(called))) == plain(content)
     elsewhere = run_mm(*WORDS[2:], "--run-id", "all", "--out-root", "elsewhere", cwd=month, **SETTINGS)
     assert elsewhere.returncode == 0, elsewhere.stderr
     copy = month / "elsewhere" / folder.relative_to(month / "out")

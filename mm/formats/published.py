@@ -7,6 +7,7 @@ Equal files give equal day folders.
 """
 
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -122,8 +123,7 @@ def fetch_day(
     place = DayFolder(home, wanted.symbol, wanted.day)
     with ExitStack() as held:
         lock_day(place, held)
-        more = {} if pause is None else {"pause": pause}
-        with Downloads(base_url, place.path, most_bytes, bar, **more) as downloads:
+        with Downloads(base_url, place.path, most_bytes, bar, pause or time.sleep) as downloads:
             files = [_loaded(downloads, wanted, kind) for kind in wanted.kinds]
         with bar("import", sum(file.size for file in files)) as advance:
             report = import_captures(

@@ -69,6 +69,7 @@ PAGES: dict[str, tuple[str, ...]] = {  # page: parts of the tour's commands that
     "docs/is_my_queue_real.md": (),
     "docs/learning.md": ("sample nexousdt", "import samples/nexousdt/"),
     "docs/trading.md": (),
+    "docs/perpetuals.md": (),
     "docs/faults.md": (),
     "docs/performance.md": (),
     "docs/configuration.md": (),

@@ -8,7 +8,7 @@ from mm.margin.wallet import Contract, Wallet
 from mm.sim.exchange.orders import CancelRequest, ExecutionReport, NewOrder, UserOrder
 from mm.sim.exchange.usdm.contract_rules import ContractRules
 from mm.sim.exchange.usdm.events import AccountChange, ConfigChange, MarginCall
-from mm.sim.exchange.usdm.exchange import UsdmExchange, UsdmTerms
+from mm.sim.exchange.usdm.exchange import Modification, UsdmExchange, UsdmTerms
 from mm.sim.exchange.usdm.liquidation import Fund
 from mm.sim.exchange.usdm.wallet import futures_users
 from mm.sim.flow.market import NoFlow
@@ -50,7 +50,7 @@ class Pit:
     def modify(self, who: int, order: UserOrder, ticks: int, lots: int) -> UserOrder:
         """Give an order another price and quantity."""
         request = CancelRequest(order_id=order.order_id)
-        return self.exchange.modify(self.us, who, request, order.request.side, ticks, lots)
+        return self.exchange.modify(self.us, who, request, Modification(order.request.side, ticks, lots))
 
     def trade(self, buyer: int, seller: int, ticks: int, lots: int) -> None:
         """Let two users trade; the seller takes."""

@@ -85,7 +85,8 @@ the only way |
 | `POST /sim/transfer` `{"user": "alice", "asset": "USDT", "amount": "-12.5"}` | a deposit, or a withdrawal: \
 `balanceUpdate` and `outboundAccountPosition` to the user |
 | `POST /sim/fees` | fee rates of a symbol ([orders and accounts](exchange.md#orders-and-accounts)) |
-| `POST /sim/mark`, `/sim/funding`, `/sim/status`, `/sim/settle` | of contracts: mark price, funding rate, state \
+| `POST /sim/mark`, `/sim/funding`, `/sim/status`, `/sim/settle`, `/sim/trading_rule` | of contracts: mark \
+price, funding rate, state, quantitative rules \
 ([USD-M](exchange.md#usd-m-futures)) |
 | `GET /sim/truth?id=N` | the exact book after an update id; without one the current; `era=0` counts \
 before an `id_reset` |

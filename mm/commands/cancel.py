@@ -138,7 +138,7 @@ class _Exchange:
         used = key or credentials_beside(os.environ, place.market, own)
         rest = SignedRest(place.url, used, quiet_file(place.url), place.market)
         locks = TraderLocks(place.out_root, place.url, used.key)
-        return cls(place, rest, OrderCanceller(rest, place.symbols, wanted), locks)
+        return cls(place, rest, OrderCanceller(rest, place.symbols, wanted, stops=True), locks)
 
     @property
     def unknown(self) -> list[str]:

@@ -195,7 +195,7 @@ def trade_flatten(works: Sequence[SymbolRun], **given: Any) -> None:
 def _check_markets(works: Sequence[SymbolRun], strategies: "Sequence[PlayKnobs]") -> None:
     if all(work[BinanceMarket].market == SPOT for work in works):
         wanted = vars(works[0][Contracts])
-        for name in ("leverage", "margin_type", "max_margin_ratio", "kill_closes"):
+        for name in ("leverage", "margin_type", "max_margin_ratio", "protective_stop", "kill_closes"):
             if wanted[name] not in (None, False):
                 only = "{} is of contracts, but {market} is spot; leave it out, or set {market} to usdm"
                 raise UsageError(only, parameter(name))

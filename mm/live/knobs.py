@@ -85,6 +85,12 @@ class Contracts:
     max_margin_ratio: str | None = knob(
         None, decimal("0", "1"), "Maintenance margin over the equity at the mark price that kills the trade."
     )
+    protective_stop: str | None = knob(
+        None,
+        decimal("0.0001", "0.9"),
+        "Distance from the mark price, as a share, of an order at the exchange that closes the position if nobody is "
+        "left here; without it none rests.",
+    )
     kill_closes: bool = knob(
         False, SWITCH, "1: a kill closes the position after the cancels, by one order that can only reduce it."
     )

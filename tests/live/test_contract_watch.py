@@ -7,7 +7,7 @@ from itertools import pairwise
 from gateway_rig import MemoryAudit, QuietLog, run_of
 from played_api import PlayedApi
 
-from mm.instrument import E8
+from mm.instrument import E8, Instrument
 from mm.live.account.background import BackgroundTasks
 from mm.live.account.fee_values import FeeValues
 from mm.live.knobs import Contracts
@@ -23,6 +23,7 @@ from virtual_loop import VirtualLoop
 HELD = {"symbol": "SIMUSDT", "positionAmt": "2", "entryPrice": "100", "markPrice": "101", "liquidationPrice": "50"}
 HELD |= {"unRealizedProfit": "2", "maintMargin": "1", "isolatedWallet": "0", "positionInitialMargin": "10"}
 HELD |= {"updateTime": 1}
+GRID = Instrument("SIMUSDT", E8 // 100, E8 // 1_000, 0, "SIM", "USDT")
 MARGIN = {"totalWalletBalance": "7", "assets": [], "positions": []}
 
 
@@ -74,7 +75,7 @@ def watched(seconds, *, refuses=0, called_s=None, **contract):
         tasks = BackgroundTasks(told.until_us.append)
         run = replace(run_of(), contract=Contracts(**contract))
         watch = ContractWatch(UsdmVenue("SIMUSDT"), exchange, run, reports, QuietLog())
-        watch.begin(tasks, "USDT")
+        watch.begin(tasks, GRID)
         if called_s:
             asyncio.get_running_loop().call_later(called_s, watch.margin_called)
         await asyncio.sleep(seconds)

@@ -127,6 +127,8 @@ def test_page_shows_all_values() -> None:
         'mm_pnl{part="unrealized"}': "-0.20000000",
         'mm_pnl{part="fees"}': "-0.00000001",
         'mm_pnl{part="total"}': "1.29999999",
+        'mm_fee_rate{role="maker"}': "-0.00005000",
+        'mm_fee_rate{role="taker"}': "0.00040000",
         'mm_quote_distance_ticks{side="buy"}': "1.5",
         'mm_quote_distance_ticks{side="sell"}': "2.0",
         'mm_not_quoting{reason="the kill switch is triggered"}': "1",

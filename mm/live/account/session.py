@@ -19,7 +19,7 @@ from mm.live.account.holdings import Holdings
 from mm.live.knobs import OrderAccess, VenueUrls
 from mm.live.venues.balances import Transfer
 from mm.live.venues.keys import Credentials, key_refused
-from mm.live.venues.positions import MarginCalled, SetupChanged
+from mm.live.venues.positions import MarginCalled, SetupChanged, StopSeen
 from mm.live.venues.requests import ExchangeClock, measure
 from mm.live.venues.rest_api import Surroundings
 from mm.live.venues.venue import AccountVenue, BalancesEvent, OrderApi, OrderEvent, Wiring
@@ -54,6 +54,8 @@ class SessionMember(Protocol):
         """The exchange has paid or charged something without a trade at *us*: it must be asked what."""
 
     def margin_called(self, found: MarginCalled) -> None: ...
+
+    def stop_event(self, found: StopSeen) -> None: ...
 
     def setup_changed(self) -> None: ...
 
@@ -198,6 +200,9 @@ class AccountSession:
         elif isinstance(found, MarginCalled):
             for member in self._of(*found.symbols):
                 member.margin_called(found)
+        elif isinstance(found, StopSeen):
+            for member in self._of(found.symbol):
+                member.stop_event(found)
         elif isinstance(found, SetupChanged):
             for member in self._of(found.symbol) if found.symbol else list(self._members):
                 member.setup_changed()

@@ -36,7 +36,7 @@ from mm.live.venues.fills import SIDES, AccountFill
 
 PENDING, NEW, PARTIAL, FILLED, REJECTED = "PENDING_NEW", "NEW", "PARTIALLY_FILLED", "FILLED", "REJECTED"
 OPEN_STATUSES = frozenset((PENDING, NEW, PARTIAL))
-_OF_OPEN_ORDERS = ("cancel", "amend")
+_OF_OPEN_ORDERS = ("cancel", "amend", "protect")
 _NAME = "run_id"  # names a run and does not affect it: a different value is not another configuration
 ADOPTED = "adopted"
 """Field of a ``params`` row of earlier versions, with a difference of the account that was accepted: a transfer."""

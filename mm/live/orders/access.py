@@ -69,3 +69,8 @@ class ClientIds:
         """Return the next client id; at most 36 characters for the first 10**19 orders."""
         self._count += 1
         return f"{self.run}-{self._count}{'b' if side > 0 else 's'}"
+
+    def next_stop(self) -> str:
+        """Return the next client id of an order that waits at the exchange to close the position."""
+        self._count += 1
+        return f"{self.run}-p{self._count}"

@@ -1,24 +1,26 @@
-"""What a gateway of a contract does beside orders: setup, position and margin, and the exchange's countdown.
+"""What a gateway of a contract does beside orders: setup, position, margin, rules, and the exchange's countdown.
 
 The countdown is a dead man's switch: the exchange cancels all orders of the symbol once it has not been asked again for
 a while, whatever has become of this process, its host or its network.
 """
 
 import asyncio
+from collections.abc import Collection, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mm.base.waiting import happened
-from mm.clock import US_PER_MS
+from mm.clock import US_PER_MS, iso
 from mm.errors import Mismatch, OffGrid, TryLater
 from mm.instrument import E8, Instrument, e8, short_text
 from mm.live.account.background import BackgroundTasks
 from mm.live.knobs import Contracts
 from mm.live.orders.access import GatewayRun
+from mm.live.orders.protection import ProtectiveStop
 from mm.live.orders.reports import OrderReports
-from mm.live.venues.positions import ContractSetup, MarginSeen, PositionSeen, check_setup
+from mm.live.venues.positions import ContractSetup, MarginSeen, PositionSeen, RuleSeen, check_setup
 from mm.live.venues.refusals import Why
 from mm.live.venues.requests import answer_of
 from mm.live.venues.venue import ApiAnswer, Call, ContractRequests, Outcome
@@ -32,6 +34,10 @@ SETUP_S = 5.0
 """Least time between two questions for the setup, unless it is known to have changed, in s."""
 POSITION_S, AGAIN_S = 2.0, 1.0
 """Time between two questions for position and margin, and to the next try of the countdown, in s."""
+RULES_S = 10.0
+"""Time between two questions for trading rules, unless one is known to be broken, in s."""
+NEAR = 0.8
+"""Share of what breaks a trading rule from which on it is said."""
 _MARGIN_EVERY = 3  # questions for the position for one for the margin, without a limit on it
 _RENEWALS = 3  # of the countdown in its time
 
@@ -51,7 +57,9 @@ class ContractWatch:
         run: GatewayRun,
         reports: OrderReports,
         log: "Logger",
+        stop: ProtectiveStop | None = None,
     ) -> None:
+        self.stop = stop
         self.setup: ContractSetup | None = None
         self.position = PositionSeen()
         self._requests, self._session, self._reports, self._log = requests, session, reports, log
@@ -59,6 +67,13 @@ class ContractWatch:
         self._counted_down, self.differs = False, ""
         self.setup_due, self._setup_s = False, 0.0
         self._called = asyncio.Event()  # a margin call
+        self.rules_due = asyncio.Event()
+        self._rules: dict[tuple[str, str], str] = {}  # what was said of each
+
+    @property
+    def sent_ids(self) -> Collection[int]:
+        """The exchange's ids of orders that our protective stops have sent."""
+        return self.stop.sent_ids if self.stop else ()
 
     async def check(self) -> None:
         """Ask how the account is set up.
@@ -112,13 +127,19 @@ class ContractWatch:
             if self._session.refused:
                 raise self._session.refused
 
-    def begin(self, tasks: BackgroundTasks, asset: str) -> None:
-        """Keep countdown, position and the margin in *asset* up to date from now on."""
+    def begin(self, tasks: BackgroundTasks, grid: Instrument) -> None:
+        """Keep countdown, position, margin, rules and the protective stop up to date from now on."""
+        if self.stop:
+            self.stop.grid = grid
         tasks.spawn(self._keep_counting())
-        tasks.spawn(self._keep_position(asset))
+        tasks.spawn(self._keep_position(grid.quote_asset))
+        tasks.spawn(self._keep_rules())
 
-    async def end(self) -> None:
-        """End the countdown: nothing is open."""
+    async def end(self, *, killed: bool = False) -> None:
+        """End the countdown: nothing is open; end the protective stop where it is not needed."""
+        if self.stop:
+            await self._ask_position()
+            await self.stop.end(self.position, killed=killed)
         if self._counted_down:
             await answer_of(self._session.rest.request, self._requests.count_down(0))
             self._tell_countdown(0)
@@ -161,11 +182,46 @@ class ContractWatch:
             called = self._called.is_set()
             self._called.clear()
             await self._ask_position()
+            if self.stop:
+                await self.stop.keep(self.position)
             if called or self._wanted.max_margin_ratio is not None or number % _MARGIN_EVERY == 0:
                 await self._ask_margin(asset)
             if silence_s := self._session.limits.silence_s:
                 await asyncio.sleep(silence_s)
             await happened(self._called, POSITION_S)
+
+    async def _keep_rules(self) -> None:
+        """Ask how near the orders are to break a trading rule; at once after an order was refused by one."""
+        while True:
+            self.rules_due.clear()
+            answer = await answer_of(self._session.rest.request, self._requests.trading_rules())
+            if answer.outcome is Outcome.DONE:
+                try:
+                    self._say_rules(self._requests.trading_rules_of(answer))
+                except msgspec.MsgspecError as error:
+                    self._log.warning("trading_rules_unreadable", why=str(error))
+            await asyncio.sleep(max(AGAIN_S, self._session.limits.silence_s))
+            await happened(self.rules_due, RULES_S - AGAIN_S)
+
+    def _say_rules(self, found: Sequence[RuleSeen]) -> None:
+        """Say which rules are nearly broken, broken, and kept again; tell all."""
+        now: dict[tuple[str, str], str] = {}
+        for one in found:
+            key = one.whose, one.name
+            now[key] = "broken" if one.until_us else "near" if one.share >= NEAR else ""
+            if now[key] == self._rules.get(key, ""):
+                continue
+            shown = {"rule": one.name, "of": one.whose, "value": one.value, "breaks_at": one.trigger}
+            if one.until_us:
+                note = "only orders that reduce are accepted; quote less often, or let orders rest longer"
+                self._log.error("trading_rule_broken", **shown, until=iso(one.until_us), note=note)
+            elif now[key]:
+                note = "beyond it only orders that reduce are accepted; quote less often, or let orders rest longer"
+                self._log.warning("trading_rule_near", **shown, note=note)
+        for key in [key for key, said in self._rules.items() if said and not now.get(key)]:
+            self._log.info("trading_rule_kept", rule=key[1], of=key[0])
+        self._rules = now
+        self._reports.tell(lambda listener: listener.trading_rules(tuple(found)))
 
     async def _ask_position(self) -> None:
         answer = await answer_of(self._session.api.request, self._requests.position())

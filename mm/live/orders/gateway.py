@@ -25,6 +25,7 @@ from mm.live.orders.access import ClientIds, GatewayRun
 from mm.live.orders.contract_watch import SETUP_S, ContractWatch
 from mm.live.orders.other_traders import OtherTraders
 from mm.live.orders.pauses import OrderPauses
+from mm.live.orders.protection import ProtectiveStop
 from mm.live.orders.queries import OrderQueries, Unanswered, forced_id
 from mm.live.orders.reports import OrderListener, OrderReports, Report
 from mm.live.orders.sender import OrderSender
@@ -45,7 +46,7 @@ from mm.live.orders.steps import (
 from mm.live.venues.canceller import is_ours
 from mm.live.venues.fills import SIDE_NAMES, SIDES
 from mm.live.venues.live_orders import AHEAD_MS, RESTING, Doubt, LiveOrder, OrderState
-from mm.live.venues.positions import ContractSetup, MarginCalled
+from mm.live.venues.positions import ContractSetup, MarginCalled, StopSeen
 from mm.live.venues.refusals import FILTERS, Refusal, Why, unsent
 from mm.live.venues.requests import answer_of
 from mm.live.venues.venue import ApiAnswer, FeeRates, OrderEvent, OrderFilters, Outcome
@@ -123,7 +124,22 @@ class Gateway:
         self._due = asyncio.Event()
         self._changed = asyncio.Event()
         requests = self._venue.contract
-        self._contract = ContractWatch(requests, session, run, self._reports, log) if requests else None
+        self._contract = None
+        if requests:
+            stop = ProtectiveStop(
+                *(run.symbol, requests, session),
+                ids=self._ids,
+                others=self._others,
+                audit=audit,
+                log=log,
+                share=run.contract.protective_stop if run.contract else None,
+                adopts=run.access.adopt,
+                told=self._tell_stop,
+            )
+            self._contract = ContractWatch(requests, session, run, self._reports, log, stop)
+
+    def _tell_stop(self, trigger_e8: int | None) -> None:
+        self._reports.tell(lambda listener: listener.protective_stop(trigger_e8))
 
     @property
     def symbol(self) -> str:
@@ -324,7 +340,8 @@ class Gateway:
         self._session.join(self)
         self._tasks.spawn(self._keep_reconciled())
         if self._contract:
-            self._contract.begin(self._tasks, self.instrument.quote_asset)
+            self._queries.stop_ids = self._contract.sent_ids
+            self._contract.begin(self._tasks, self.instrument)
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 while not (self.ready or self.killed or self._ws.failure or self._failure or self._differs()):
@@ -403,7 +420,7 @@ class Gateway:
             await self._compare_last()
         if self._contract and not self._hopeless():
             await self._close_position()
-            await self._contract.end()
+            await self._contract.end(killed=self.killed)
         self._closed = self._queries.closed = True
         self._session.leave(self)
         await self._tasks.end()
@@ -726,11 +743,18 @@ class Gateway:
             self._contract.setup_due = True
             self._due.set()
 
+    def stop_event(self, found: StopSeen) -> None:
+        """Process an event of an order of the symbol that waits for a price."""
+        if self._contract and self._contract.stop:
+            self._contract.stop.heard(found)
+            if found.order_id:
+                self._due.set()
+
     def order_event(self, found: OrderEvent, us: int) -> None:
         by_client, (own_id, other_id) = self._states.by_client, found.client_ids
         order = by_client.get(own_id) or by_client.get(other_id) or self._states.of_exchange(found.exchange_id)
-        if order is None and found.forced:
-            order = self._forced(found)
+        if order is None and (what := self._forced_by(found)):
+            order = self._forced(found, what)
         if order is None:
             seen = found.seen(own_id, us)
             new = seen.state is OrderState.LIVE and not seen.executed_e8
@@ -744,15 +768,22 @@ class Gateway:
         if self._fees.asks:
             self._due.set()  # the reconcile reads the price
 
-    def _forced(self, found: OrderEvent) -> LiveOrder:
-        """Return an order by which the exchange closes our position, which is new."""
+    def _forced_by(self, found: OrderEvent) -> str:
+        """Return what has closed our position by an order without an intent: the exchange, or our protective stop."""
+        if self._others.has_written(found.client_ids[0]):
+            return ""
+        sent = self._contract is not None and found.exchange_id in self._contract.sent_ids
+        return found.forced or ("protective stop" if sent else "")
+
+    def _forced(self, found: OrderEvent, what: str) -> LiveOrder:
+        """Return an order by which our position is closed, which is new; *what* has sent it."""
         own_id = forced_id(found.client_ids[0], found.exchange_id)
         side, qty = found.side, short_text(found.seen(own_id, 0).qty_e8)
         order = LiveOrder(EARLIER, own_id, side, "", qty, "IOC", exchange_id=found.exchange_id)
         self._states.add_forced(order)
-        self._log.error("position_forced", what=found.forced, side=SIDE_NAMES[side], qty=qty)
-        self._audit.append("breach", limit="FORCED", message=f"{found.forced} of {qty} by {own_id}")
-        self._reports.tell(lambda listener: listener.forced(found.forced))
+        self._log.error("position_forced", what=what, side=SIDE_NAMES[side], qty=qty)
+        self._audit.append("breach", limit="FORCED", message=f"{what} of {qty} by {own_id}")
+        self._reports.tell(lambda listener: listener.forced(what))
         return order
 
     def _report_balances(self, *, current: bool = True) -> None:
@@ -896,6 +927,8 @@ class Gateway:
             self._ask_filters()
         if why is Why.SETUP:
             self.setup_changed()
+        if why is Why.RESTRICTED and self._contract:
+            self._contract.rules_due.set()
         now_s = asyncio.get_running_loop().time()
         waits = (isinstance(step, Rejected) or why is Why.BUSY) and step.order.order_id != EARLIER
         if waits and (pause_s := self._pauses.refused(side, step.refusal, now_s)):

@@ -6,7 +6,7 @@ and trades that no event reported are booked. The next reconcile reads the trade
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -64,6 +64,7 @@ class OrderQueries:
     Attributes:
         foreign_orders: Open orders of others in the last list.
         payments_due: Whether payments for the position may be missing.
+        stop_ids: The exchange's ids of orders that our protective stops have sent.
         recognised: Whether the exchange is known to have the newest booked trades; a new connection may be to another.
         checked_id: All trades of the account up to this id have been checked; None before the first reconcile of a new
             ledger.
@@ -95,6 +96,7 @@ class OrderQueries:
         self._missing_since_us, self._rates_s = 0, 0.0
         self._foreign: set[int] = set()
         self.payments_due, self._announced_us = True, 0
+        self.stop_ids: Collection[int] = ()
         self.foreign_orders = 0
         self._baseline_id = self._stranger_id = -1
         self._searched = not run.matched_us
@@ -310,7 +312,7 @@ class OrderQueries:
         if answer.outcome is not Outcome.REFUSED or answer.why is not Why.NO_ORDER:
             found = self._venue.listed(_done(call, answer))
             client_id = found.seen.client_id
-            if client_id in self._states.by_client or self._is_ours(client_id):
+            if client_id in self._states.by_client or self._is_ours(client_id) or trade.order_id in self.stop_ids:
                 return found
         self._foreign.add(trade.order_id)
         self._note_stranger(trade, client_id)
@@ -413,7 +415,7 @@ class OrderQueries:
 
     def _is_ours(self, client_id: str) -> bool:
         """Return whether an order changes our position: one of this trader, or of the exchange."""
-        return (is_ours(client_id) and not self._others.has_written(client_id)) or bool(self.forced(client_id))
+        return not self._others.has_written(client_id) and (is_ours(client_id) or bool(self.forced(client_id)))
 
     def _new_order(self, found: ListedOrder) -> LiveOrder:
         """Return an order for an unknown one of the exchange: it is not in the audit log."""

@@ -1,6 +1,6 @@
 """Reports of order events and transfers: booked, then as a row of the audit log, then to the listener."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from mm.live.orders.steps import (
 )
 from mm.live.venues.balances import Balances, Transfer
 from mm.live.venues.fills import AccountFill
-from mm.live.venues.positions import MarginSeen, PositionIncome, PositionSeen
+from mm.live.venues.positions import MarginSeen, PositionIncome, PositionSeen, RuleSeen
 from mm.live.venues.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -80,6 +80,12 @@ class OrderListener:
 
     def countdown(self, until_us: int) -> None:
         """The exchange cancels all orders of the symbol at *until_us*, unless it is asked again; 0: not any more."""
+
+    def trading_rules(self, found: Sequence[RuleSeen]) -> None:
+        """How near the account's orders are to break the exchange's trading rules."""
+
+    def protective_stop(self, trigger_e8: int | None) -> None:
+        """The trigger price, 1e-8, of the stop that rests for the position; 0: none rests; None: none is needed."""
 
     def balances(self, held: Balances) -> None:
         """The balances by asset, all known ones."""

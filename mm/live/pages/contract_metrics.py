@@ -1,10 +1,11 @@
 """The metrics of a contract: position, margin, payments, the exchange's countdown, and what it did by itself."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from mm.clock import US_PER_S
 from mm.instrument import E8, decimal_text
-from mm.live.venues.positions import MarginSeen, PositionSeen
+from mm.live.venues.positions import MarginSeen, PositionSeen, RuleSeen
 from mm.market_data.metrics import FilledFamily, MetricFamily
 
 ENTRY = MetricFamily("mm_position_entry_price", "gauge", "Mean price at which the position was opened.")
@@ -29,7 +30,23 @@ COUNTDOWN = MetricFamily(
     "gauge",
     "When the exchange cancels all orders unless it is asked again, Unix time; 0: it was ended.",
 )
-FORCES = ("liquidation", "auto-deleveraging", "settlement")
+RULE = MetricFamily(
+    "mm_trading_rule_ratio",
+    "gauge",
+    "Value of the exchange's trading rule over what breaks it; only those that it takes note of.",
+    ("rule", "of"),
+)
+RULE_UNTIL = MetricFamily(
+    "mm_trading_rule_until_timestamp_seconds",
+    "gauge",
+    "Until when only orders that reduce are accepted, since a trading rule was broken, Unix time; none otherwise.",
+)
+STOP = MetricFamily(
+    "mm_protective_stop_price",
+    "gauge",
+    "Trigger price of the stop that rests for the position; 0: a position without one; none without either.",
+)
+FORCES = ("liquidation", "auto-deleveraging", "settlement", "protective stop")
 
 
 class ContractMetrics:
@@ -39,6 +56,8 @@ class ContractMetrics:
         paid_e8: Payments since the start of the ledger, in 1e-8 of the quote asset.
         paid_us: When the last one was due, µs; 0 before the first.
         forced: Orders by which the exchange has closed our position, by `FORCES`.
+        rules: The exchange's trading rules, as last seen.
+        stop_e8: Trigger price of the protective stop, 1e-8; 0: a position without one; None: none is needed.
         countdown_us: When the exchange cancels all orders, µs; 0 if it does not; None before the first request.
     """
 
@@ -48,6 +67,8 @@ class ContractMetrics:
         self.paid_e8 = self.paid_us = self.margin_calls = 0
         self.forced = Counter(dict.fromkeys(FORCES, 0))
         self.countdown_us: int | None = None
+        self.rules: Sequence[RuleSeen] = ()
+        self.stop_e8: int | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -63,6 +84,7 @@ class ContractMetrics:
         found, margin, ratio = self.position, self.margin, self.ratio
         held = found if found is not None and found.qty_e8 else None
         liquidation_e8 = held.liquidation_e8 if held else 0
+        until_us = max((one.until_us for one in self.rules), default=0)
         return [
             (ENTRY, [("", {}, decimal_text(held.entry_e8))] if held else []),
             (MARK, [("", {}, decimal_text(held.mark_e8))] if held else []),
@@ -73,6 +95,9 @@ class ContractMetrics:
             (RATIO, [] if ratio is None else [("", {}, ratio)]),
             (PAID, [("", {}, decimal_text(self.paid_e8))]),
             (PAID_AT, [("", {}, self.paid_us / US_PER_S)] if self.paid_us else []),
+            (RULE, [("", {"rule": one.name, "of": one.whose}, one.share) for one in self.rules]),
+            (RULE_UNTIL, [("", {}, until_us / US_PER_S)] if until_us else []),
+            (STOP, [] if self.stop_e8 is None else [("", {}, decimal_text(self.stop_e8))]),
             (CALLS, [("", {}, self.margin_calls)]),
             (FORCED, [("", {"what": what}, count) for what, count in self.forced.items()]),
             (COUNTDOWN, [] if self.countdown_us is None else [("", {}, self.countdown_us / US_PER_S)]),
@@ -95,6 +120,14 @@ class ContractMetrics:
                 "maintenance": decimal_text(margin.maintenance_e8),
                 "available": decimal_text(margin.available_e8),
             }
+        if self.rules:
+            shown["trading_rules"] = [
+                {"rule": one.name, "of": one.whose, "value": one.value, "breaks_at": one.trigger}
+                | ({"until": one.until_us / US_PER_S} if one.until_us else {})
+                for one in self.rules
+            ]
+        if self.stop_e8 is not None:
+            shown["protective_stop"] = decimal_text(self.stop_e8) if self.stop_e8 else None
         if self.countdown_us is not None:
             shown["countdown_until"] = self.countdown_us / US_PER_S
         return shown

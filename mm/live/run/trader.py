@@ -5,7 +5,7 @@ disk or a metrics page never blocks it.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
@@ -21,7 +21,7 @@ from mm.live.orders.reasons import reason_of
 from mm.live.orders.reports import OrderListener
 from mm.live.venues.balances import Balances, Transfer
 from mm.live.venues.fills import AccountFill
-from mm.live.venues.positions import MarginSeen, PositionIncome, PositionSeen
+from mm.live.venues.positions import MarginSeen, PositionIncome, PositionSeen, RuleSeen
 from mm.live.venues.refusals import OF_THE_LIMITS, Refusal
 
 if TYPE_CHECKING:
@@ -488,6 +488,16 @@ class Trader(OrderListener):
     def forced(self, what: str) -> None:
         if self._observer is not None:
             self._observer.contract.forced[what] += 1
+
+    def trading_rules(self, found: Sequence[RuleSeen]) -> None:
+        """Show the exchange's trading rules."""
+        if self._observer is not None:
+            self._observer.contract.rules = found
+
+    def protective_stop(self, trigger_e8: int | None) -> None:
+        """Show the stop that rests for the position."""
+        if self._observer is not None:
+            self._observer.contract.stop_e8 = trigger_e8
 
     def countdown(self, until_us: int) -> None:
         if self._observer is not None:

@@ -17,7 +17,7 @@ from mm.live.venues.binance_requests import AccountRequests, AccountRoutes, Orde
 from mm.live.venues.contract_info import ContractInfo, unlimited
 from mm.live.venues.fills import SIDE_NAMES
 from mm.live.venues.live_orders import LiveOrder, OrderSeen
-from mm.live.venues.positions import ContractSetup, PositionIncome, PositionSeen
+from mm.live.venues.positions import ContractSetup, PositionIncome, PositionSeen, RuleSeen, StopSeen
 from mm.live.venues.rest_api import RestApi
 from mm.live.venues.usdm_connection import UsdmConnection
 from mm.live.venues.usdm_messages import (
@@ -40,6 +40,11 @@ from mm.live.venues.usdm_messages import (
     PAYING,
     PRICE,
     RISKS,
+    RULES,
+    STOP,
+    STOP_EVENT,
+    STOPPED,
+    STOPS,
     TRADES,
     UPDATE_EVENT,
     forced_name,
@@ -88,13 +93,17 @@ DUAL_SIDE = Route("positionSide/dual", "GET", "/fapi/v1/positionSide/dual", 30, 
 MULTI_ASSETS = Route("multiAssetsMargin", "GET", "/fapi/v1/multiAssetsMargin", 30, by_rest=True)
 SYMBOL_CONFIG = Route("symbolConfig", "GET", "/fapi/v1/symbolConfig", 5, by_rest=True)
 INCOME = Route("income", "GET", "/fapi/v1/income", 30, by_rest=True)
+TRADING_RULES = Route("apiTradingStatus", "GET", "/fapi/v1/apiTradingStatus", by_rest=True)
+PLACE_STOP = Route("algoOrder", "POST", "/fapi/v1/algoOrder", 0, counted=True, stamped_once=True, by_rest=True)
+CANCEL_STOP = Route("algoOrder", "DELETE", "/fapi/v1/algoOrder", by_rest=True)
+STOPS_OPEN = Route("openAlgoOrders", "GET", "/fapi/v1/openAlgoOrders", by_rest=True)
 FEE_RATES = Route("commissionRate", "GET", "/fapi/v1/commissionRate", 20, by_rest=True)
 FEE_BURN = Route("feeBurn", "GET", "/fapi/v1/feeBurn", 30, by_rest=True)
 COUNTDOWN = Route("countdownCancelAll", "POST", "/fapi/v1/countdownCancelAll", 10, by_rest=True)
 ROUTES = (
     *(PLACE, MODIFY, CANCEL, ORDER_STATUS, ACCOUNT_STATUS, POSITION, TIME, OPEN_ORDERS, CANCEL_ALL, USER_TRADES),
     *(ORDER_COUNTS, EXCHANGE_INFO, MARK_PRICE, LAST_PRICE, DUAL_SIDE, MULTI_ASSETS, SYMBOL_CONFIG, INCOME, COUNTDOWN),
-    *(FEE_RATES, FEE_BURN),
+    *(FEE_RATES, FEE_BURN, TRADING_RULES, PLACE_STOP, CANCEL_STOP, STOPS_OPEN),
 )
 """All requests that REST has, too."""
 
@@ -131,6 +140,8 @@ class UsdmAccount(AccountRequests):
             return EXECUTION_EVENT.decode(body).o
         if kind == ACCOUNT:
             return UPDATE_EVENT.decode(body).read()
+        if kind == STOPPED:
+            return STOP_EVENT.decode(body).read()
         if kind == CONFIGURED:
             return CONFIG_EVENT.decode(body).read()
         return CALL_EVENT.decode(body).read() if kind == MARGIN_CALL else None
@@ -249,6 +260,36 @@ class UsdmVenue(OrderRequests):
 
     def count_down(self, ms: int) -> Call:
         return COUNTDOWN, {"symbol": self._symbol, "countdownTime": ms}
+
+    def trading_rules(self) -> Call:
+        """Ask for the indicators of the quantitative rules."""
+        return TRADING_RULES, {"symbol": self._symbol}
+
+    def trading_rules_of(self, answer: ApiAnswer) -> Sequence[RuleSeen]:
+        """Return the rules of an answer."""
+        return RULES.decode(answer.result).rules()
+
+    def place_stop(self, client_id: str, side: int, trigger: str) -> Call:
+        """Let an order wait that closes the position of the other side once the mark price is at *trigger*."""
+        terms = {"algoType": "CONDITIONAL", "type": "STOP_MARKET", "workingType": "MARK_PRICE", "closePosition": "true"}
+        whose = {"symbol": self._symbol, "side": SIDE_NAMES[side], "clientAlgoId": client_id}
+        return PLACE_STOP, {**whose, **terms, "triggerPrice": trigger}
+
+    def cancel_stop(self, client_id: str) -> Call:
+        """Cancel such an order."""
+        return CANCEL_STOP, {"clientAlgoId": client_id}
+
+    def stops(self) -> Call:
+        """Ask for the conditional orders of the symbol."""
+        return STOPS_OPEN, {"symbol": self._symbol}
+
+    def stops_of(self, answer: ApiAnswer) -> Sequence[StopSeen]:
+        """Return those of an answer."""
+        return [one.seen() for one in STOPS.decode(answer.result)]
+
+    def stop_of(self, answer: ApiAnswer) -> StopSeen:
+        """Return the one that was placed."""
+        return STOP.decode(answer.result).seen()
 
     def forced(self, client_id: str) -> str:
         return forced_name(client_id)

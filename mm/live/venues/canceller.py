@@ -45,17 +45,25 @@ _SINGLY = 5  # so many orders are cancelled one by one, which spares orders that
 
 
 class RestPaths(NamedTuple):
-    """The paths of an exchange's REST: its time, one order, open orders, and all of them to cancel."""
+    """The paths of an exchange's REST: its time, one order, open orders, and all of them to cancel.
+
+    *stop* and *stops* are those of an order that waits for a price, and of all; empty where there are none.
+    """
 
     time: str
     order: str
     open_orders: str
     cancel_all: str
+    stop: str = ""
+    stops: str = ""
 
 
 PATHS = {
     "spot": RestPaths("/api/v3/time", "/api/v3/order", "/api/v3/openOrders", "/api/v3/openOrders"),
-    "usdm": RestPaths("/fapi/v1/time", "/fapi/v1/order", "/fapi/v1/openOrders", "/fapi/v1/allOpenOrders"),
+    "usdm": RestPaths(
+        *("/fapi/v1/time", "/fapi/v1/order", "/fapi/v1/openOrders", "/fapi/v1/allOpenOrders"),
+        *("/fapi/v1/algoOrder", "/fapi/v1/openAlgoOrders"),
+    ),
 }
 """By market."""
 
@@ -217,6 +225,7 @@ class OrderCanceller:
 
     Args:
         wanted: Whether an order is to be cancelled, by its client id.
+        stops: Whether orders that wait for a price are cancelled too; their ids are negative here.
 
     Attributes:
         left: The orders that were open, as last listed, and are not known to have ended.
@@ -224,7 +233,10 @@ class OrderCanceller:
         unlisted: Symbols that the exchange did not list: their orders are looked for among the account's.
     """
 
-    def __init__(self, rest: SignedRest, symbols: Sequence[str], wanted: Callable[[str], bool]) -> None:
+    def __init__(
+        self, rest: SignedRest, symbols: Sequence[str], wanted: Callable[[str], bool], *, stops: bool = False
+    ) -> None:
+        self._stops = stops and bool(rest.paths.stops)
         self.left: dict[int, OpenOrderText] = {}
         self.ended: dict[int, tuple[OpenOrderText, str]] = {}
         self.unlisted: set[str] = set()
@@ -253,7 +265,10 @@ class OrderCanceller:
             if listed and not may():
                 return None
             for symbol, (orders, foreign) in found.items():
-                self._cancel(symbol, orders, foreign)
+                self._cancel(symbol, [one for one in orders if one.order_id > 0], foreign)
+                for one in orders:
+                    if one.order_id < 0:
+                        self._cancel_stop(one)
         except Refused as error:
             raise self._refused(error) from error
         except NoAnswer as error:
@@ -294,7 +309,19 @@ class OrderCanceller:
             rows = self._rest.request("GET", self._rest.paths.open_orders)
         orders = [order for order in map(_order, rows) if order.symbol == symbol]
         wanted = [order for order in orders if self._wanted(order.client_id)]
-        return wanted, len(orders) - len(wanted)
+        foreign = len(orders) - len(wanted)
+        if self._stops and symbol not in self.unlisted:
+            waiting = map(_stop, self._rest.request("GET", self._rest.paths.stops, symbol=symbol))
+            wanted += [order for order in waiting if order.symbol == symbol and self._wanted(order.client_id)]
+        return wanted, foreign
+
+    def _cancel_stop(self, one: OpenOrderText) -> None:
+        try:
+            self._rest.request("DELETE", self._rest.paths.stop, algoId=-one.order_id)
+        except Refused as error:
+            if error.code != UNKNOWN_ORDER:
+                raise
+        self._end(one, self._ask(one))
 
     def _cancel(self, symbol: str, orders: Sequence[OpenOrderText], foreign: int) -> None:
         if len(orders) > _SINGLY and not foreign:
@@ -316,6 +343,9 @@ class OrderCanceller:
 
     def _ask(self, one: OpenOrderText) -> str:
         try:
+            if one.order_id < 0:
+                row = self._rest.request("GET", self._rest.paths.stop, algoId=-one.order_id)
+                return str(row.get("algoStatus", ""))
             row = self._rest.request("GET", self._rest.paths.order, symbol=one.symbol, orderId=one.order_id)
         except Refused as error:
             if error.code not in (NO_SUCH_ORDER, NO_SUCH_SYMBOL):
@@ -344,6 +374,14 @@ class OrderCanceller:
 def _order(row: dict[str, Any]) -> OpenOrderText:
     texts = (str(row.get(name, "")) for name in ("clientOrderId", "side", "price", "origQty", "executedQty"))
     return OpenOrderText(str(row["symbol"]), int(row["orderId"]), *texts)
+
+
+def _stop(row: dict[str, Any]) -> OpenOrderText:
+    """Return an order that waits for a price; its id is negative, since it is none of an order's."""
+    client_id, side, price, qty = (
+        str(row.get(name, "")) for name in ("clientAlgoId", "side", "triggerPrice", "quantity")
+    )
+    return OpenOrderText(str(row["symbol"]), -int(row["algoId"]), client_id, side, price, qty, "0")
 
 
 def is_ours(client_id: str) -> bool:

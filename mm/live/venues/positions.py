@@ -90,6 +90,46 @@ class SetupChanged(NamedTuple):
     symbol: str
 
 
+class RuleSeen(NamedTuple):
+    """One of the exchange's trading rules by which it judges an account's orders.
+
+    Attributes:
+        name: The exchange's name of the rule.
+        whose: The symbol, or what else it is of, such as the account.
+        value: What it is now.
+        trigger: From where on it is broken.
+        until_us: Until when only orders that reduce are accepted since it was broken, µs; 0 if it is not.
+    """
+
+    name: str
+    whose: str
+    value: float
+    trigger: float
+    until_us: int
+
+    @property
+    def share(self) -> float:
+        """Its value over that which breaks it."""
+        return self.value / self.trigger if self.trigger else 0.0
+
+
+class StopSeen(NamedTuple):
+    """An order that waits at the exchange to close a position.
+
+    Attributes:
+        side: +1 buys, which closes a short position; -1 sells.
+        order_id: The exchange's id of the order that was sent; 0 while it waits.
+        waits: Whether it waits still.
+    """
+
+    symbol: str
+    client_id: str
+    side: int
+    trigger_e8: int
+    order_id: int
+    waits: bool
+
+
 class ContractSetup(NamedTuple):
     """How an account is set up for a symbol.
 
@@ -119,8 +159,8 @@ def check_setup(symbol: str, setup: ContractSetup, leverage: int | None, margin_
     """
     if setup.hedged:
         raise Mismatch(
-            f"{symbol}: the account is in hedge mode, in which long and short positions are apart; set one-way mode at "
-            f"the exchange"
+            f"{symbol}: the account is in hedge mode, in which a sell opens a short beside a long instead of closing "
+            f"it, so that a maker's position would only grow; set one-way mode at the exchange"
         )
     if setup.several_assets:
         raise Mismatch(f"{symbol}: the account is in multi-assets mode; set single-asset mode at the exchange")

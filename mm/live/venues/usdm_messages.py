@@ -1,5 +1,7 @@
 """Answers and user events of Binance USD-M: fields by name, exact decimals."""
 
+import re
+
 from msgspec import Struct
 from msgspec.json import Decoder
 
@@ -7,9 +9,19 @@ from mm.clock import exchange_us
 from mm.instrument import e8
 from mm.live.venues.balances import Transfer
 from mm.live.venues.binance import STATES
+from mm.live.venues.canceller import OWN_PREFIX
 from mm.live.venues.fills import BUY, SELL, AccountFill
 from mm.live.venues.live_orders import OrderSeen, OrderState
-from mm.live.venues.positions import ContractSetup, MarginCalled, MarginSeen, PositionIncome, PositionSeen, SetupChanged
+from mm.live.venues.positions import (
+    ContractSetup,
+    MarginCalled,
+    MarginSeen,
+    PositionIncome,
+    PositionSeen,
+    RuleSeen,
+    SetupChanged,
+    StopSeen,
+)
 from mm.live.venues.venue import AccountSeen, BalancesEvent, FeeRates, ListedOrder
 
 STATES_USDM = {**STATES, "NEW_INSURANCE": OrderState.LIVE, "NEW_ADL": OrderState.LIVE}
@@ -17,6 +29,9 @@ _KINDS = {"GTX": "LIMIT_MAKER", "IOC": "IOC", "FOK": "FOK"}
 AUTO_CLOSE, ADL, SETTLEMENT = "autoclose-", "adl_autoclose", "settlement_autoclose-"
 """How client ids of the exchange's own orders begin: a liquidation, an auto-deleveraging, a settlement."""
 FORCED = (AUTO_CLOSE, ADL, SETTLEMENT)
+PROTECTIVE = "protective stop"
+_STOP = re.compile(rf"{OWN_PREFIX}[a-z2-7]+-p\d+")
+"""A client id of `ClientIds.next_stop`."""
 
 
 def _us(stamp: int) -> int:
@@ -195,6 +210,71 @@ class CommissionRate(Struct, gc=False):
         return FeeRates(*rates_e8, burn.feeBurn, rates_e8)
 
 
+class RuleEntry(Struct, gc=False):
+    """One indicator of ``apiTradingStatus``."""
+
+    indicator: str
+    value: float
+    triggerValue: float
+    isLocked: bool = False
+    plannedRecoverTime: int | None = None
+
+
+class TradingStatus(Struct):
+    """The answer to ``apiTradingStatus``: indicators by symbol, or of the account."""
+
+    indicators: dict[str, list[RuleEntry]] = {}
+
+    def rules(self) -> list[RuleSeen]:
+        """Return its content."""
+        return [
+            RuleSeen(
+                *(one.indicator, whose, one.value, one.triggerValue),
+                _us(one.plannedRecoverTime or 0) if one.isLocked else 0,
+            )
+            for whose, found in sorted(self.indicators.items())
+            for one in found
+        ]
+
+
+class StopEntry(Struct, gc=False):
+    """A conditional order in answers."""
+
+    clientAlgoId: str
+    symbol: str = ""
+    side: str = ""
+    triggerPrice: str = "0"
+    algoStatus: str = ""
+    actualOrderId: str = ""
+
+    def seen(self) -> StopSeen:
+        """Return its content."""
+        terms = self.symbol, self.clientAlgoId, _side(self.side), e8(self.triggerPrice or "0")
+        return StopSeen(*terms, int(self.actualOrderId or 0), self.algoStatus == "NEW")
+
+
+class StopUpdate(Struct, gc=False):
+    """The conditional order of an ``ALGO_UPDATE``."""
+
+    s: str
+    caid: str
+    S: str
+    X: str
+    tp: str = "0"
+    ai: str = ""
+
+
+class StopEvent(Struct):
+    """``ALGO_UPDATE``."""
+
+    o: StopUpdate
+
+    def read(self) -> StopSeen:
+        """Return its content."""
+        one = self.o
+        return StopSeen(one.s, one.caid, _side(one.S), e8(one.tp or "0"), int(one.ai or 0), one.X == "NEW")
+
+
 class AnyPrice(Struct, gc=False):
     """The answer to ``premiumIndex`` and ``ticker/price``."""
 
@@ -344,16 +424,19 @@ class ConfigEvent(Struct):
 
 
 def forced_name(client_id: str) -> str:
-    """Return what the exchange has done by an order of this client id; empty for an order of a client."""
+    """Return what the exchange has done by an order of this client id, a stop of ours included; empty for any other."""
     if client_id.startswith(ADL):
         return "auto-deleveraging"
     if client_id.startswith(SETTLEMENT):
         return "settlement"
+    if _STOP.match(client_id):
+        return PROTECTIVE
     return "liquidation" if client_id.startswith(AUTO_CLOSE) else ""
 
 
 EXECUTION, ACCOUNT, MARGIN_CALL = "ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "MARGIN_CALL"
 CONFIGURED = "ACCOUNT_CONFIG_UPDATE"
+STOPPED = "ALGO_UPDATE"
 EXPIRED_KEY = "listenKeyExpired"
 FUNDING = "FUNDING_FEE"
 PAYING = frozenset((FUNDING, "INSURANCE_CLEAR"))
@@ -372,6 +455,10 @@ ACCOUNT_ANSWER = Decoder(UsdmAccountEntry)
 RISKS = Decoder(list[RiskEntry])
 INCOME_ROWS = Decoder(list[IncomeEntry])
 CONFIGS = Decoder(list[SymbolConfig])
+RULES = Decoder(TradingStatus)
+STOP = Decoder(StopEntry)
+STOPS = Decoder(list[StopEntry])
+STOP_EVENT = Decoder(StopEvent)
 COMMISSION = Decoder(CommissionRate)
 BURN = Decoder(FeeBurn)
 DUAL = Decoder(DualSide)

@@ -14,7 +14,16 @@ from mm.instrument import Instrument
 from mm.live.venues.balances import Balances, Transfer
 from mm.live.venues.fills import AccountFill
 from mm.live.venues.live_orders import LiveOrder, OrderSeen
-from mm.live.venues.positions import ContractSetup, MarginCalled, MarginSeen, PositionIncome, PositionSeen, SetupChanged
+from mm.live.venues.positions import (
+    ContractSetup,
+    MarginCalled,
+    MarginSeen,
+    PositionIncome,
+    PositionSeen,
+    RuleSeen,
+    SetupChanged,
+    StopSeen,
+)
 from mm.live.venues.refusals import NOT_SENT, Refusal, Why
 
 if TYPE_CHECKING:
@@ -214,7 +223,7 @@ class BalancesEvent(NamedTuple):
     transfers: tuple[Transfer, ...] = ()
 
 
-AccountEvent = OrderEvent | BalancesEvent | Transfer | MarginCalled | SetupChanged
+AccountEvent = OrderEvent | BalancesEvent | Transfer | MarginCalled | SetupChanged | StopSeen
 
 
 class ApiWatcher(Protocol):
@@ -350,8 +359,29 @@ class ContractRequests(Protocol):
     def count_down(self, ms: int) -> Call:
         """Let the exchange cancel all open orders of the symbol in *ms*, unless this is sent again; 0 ends it."""
 
+    def trading_rules(self) -> Call:
+        """Ask how near the account's orders are to break a trading rule."""
+
+    def trading_rules_of(self, answer: ApiAnswer) -> Sequence[RuleSeen]:
+        """Return the rules of an answer: those to which the exchange has taken note of the account's orders."""
+
+    def place_stop(self, client_id: str, side: int, trigger: str) -> Call:
+        """Let an order wait that closes the position of the other side once the mark price is at *trigger*."""
+
+    def cancel_stop(self, client_id: str) -> Call:
+        """Cancel such an order."""
+
+    def stops(self) -> Call:
+        """Ask for the orders that wait for a price."""
+
+    def stops_of(self, answer: ApiAnswer) -> Sequence[StopSeen]:
+        """Return those of an answer."""
+
+    def stop_of(self, answer: ApiAnswer) -> StopSeen:
+        """Return the one that was placed."""
+
     def forced(self, client_id: str) -> str:
-        """Return what the exchange has done by an order of its own; empty if it is not one of these."""
+        """Return what the exchange has done by an order of its own, or by a stop of ours; empty if it is neither."""
 
 
 class SymbolVenue(Protocol):

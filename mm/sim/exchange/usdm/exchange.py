@@ -49,6 +49,23 @@ class UsdmTerms:
     algo_ids: int = 0
 
 
+class Modification(NamedTuple):
+    """What an order is to be: its side as it is, price in ticks (0 if a level gives it), and quantity in all, lots."""
+
+    side: int
+    ticks: int
+    lots: int
+    price_match: str = "NONE"
+
+
+class RuleState(NamedTuple):
+    """One quantitative rule as it stands for an account: its value, what breaks it, and until when it locks, µs."""
+
+    value: float
+    trigger: float
+    until_us: int
+
+
 class FundingPayment(NamedTuple):
     """One funding payment: its time, rate and mark price."""
 
@@ -85,6 +102,7 @@ class UsdmExchange(Exchange):
         mark: Its mark price: the middle of the book at the last whole second.
         marks: Bars of its mark prices, each second's, in 1e-8.
         interest: The open interest every five minutes of the latest days.
+        trading_rules: Quantitative rules by account and name, as they were set.
     """
 
     settles = UsdmSettlement
@@ -106,6 +124,7 @@ class UsdmExchange(Exchange):
         self.terms = terms or UsdmTerms()
         self.marks = MinuteBars()
         self.interest: list[Interest] = []
+        self.trading_rules: dict[int, dict[str, RuleState]] = {}
         self.payments: list[FundingPayment] = []
         self.forced: list[Forced] = []
         self._second_us = start_us - start_us % US_PER_S + US_PER_S
@@ -241,11 +260,19 @@ class UsdmExchange(Exchange):
 
     def check(self, number: int, new: NewOrder) -> None:
         self.rules.check_open()
+        if not new.reduce_only:
+            self._check_trading_rules(number)
         self.rules.check(new, self.average())
         if len(self.users.open(number)) >= self.rules.most_orders:
             raise ApiError(-2025, "Reach max open order limit.")
         self._check_fill(number, new)
         self._check_margin(number, new)
+
+    def _check_trading_rules(self, number: int) -> None:
+        """Raise ApiError while a quantitative rule locks the account for orders that do not only reduce."""
+        if any(rule.until_us > self.now_us for rule in self.trading_rules.get(number, {}).values()):
+            msg = "Futures Trading Quantitative Rules violated, only reduceOnly order is allowed"
+            raise ApiError(-4400, f"{msg}, please try again later.")
 
     def place(self, us: int, number: int, new: NewOrder) -> UserOrder:
         self.advance(us)
@@ -286,10 +313,10 @@ class UsdmExchange(Exchange):
             raise exceeded
         return self.conditionals.place(us, number, new)
 
-    def modify(self, us: int, number: int, request: CancelRequest, side: int, ticks: int, lots: int) -> UserOrder:
+    def modify(self, us: int, number: int, request: CancelRequest, new: Modification) -> UserOrder:
         """Give a LIMIT order another price and quantity; it keeps its id and goes to the end of its queue.
 
-        It is cancelled if *lots* are no more than it has filled, or if it may only rest and would not.
+        It is cancelled if its lots are no more than it has filled, or if it may only rest and would not.
 
         Raises:
             ApiError: If the exchange refuses; the order stays as it is, but one that would have taken instead of
@@ -299,15 +326,19 @@ class UsdmExchange(Exchange):
         order, ids_match = self.users.find(number, request.order_id, request.client_id)
         if not order or not ids_match or not order.is_open:
             raise ApiError(-2013, "Order does not exist.")
-        self._check_move(number, order, side, ticks, lots)
-        if lots <= order.filled_lots + order.prevented_lots:
+        if new.price_match != "NONE":
+            level = self._matched(replace(order.request, price_match=new.price_match))
+            new = new._replace(ticks=level.ticks)
+        self._check_move(number, order, new)
+        if new.lots <= order.filled_lots + order.prevented_lots:
             return self._end(order, self.users.new_name())
         self.accounts[number].count.add(self.now_us)
-        moved = self._move(order, ticks, lots)
+        moved = self._move(order, new)
         self.conditionals.run()
         return moved
 
-    def _check_move(self, number: int, order: UserOrder, side: int, ticks: int, lots: int) -> None:
+    def _check_move(self, number: int, order: UserOrder, new: Modification) -> None:
+        side, ticks, lots, _ = new
         if exceeded := self._exceeded(number):
             raise exceeded
         if side != order.request.side:
@@ -323,7 +354,8 @@ class UsdmExchange(Exchange):
         if lots > order.filled_lots:
             self._check_margin(number, replace(moved, lots=lots - order.filled_lots), without=order)
 
-    def _move(self, order: UserOrder, ticks: int, lots: int) -> UserOrder:
+    def _move(self, order: UserOrder, new: Modification) -> UserOrder:
+        _, ticks, lots, price_match = new
         left_lots = lots - order.filled_lots - order.prevented_lots
         kind, stp = _KINDS[order.request.time_in_force], STP_MODES.index(order.request.stp)
         core_id = self._core.replace(self.now_us, order.core_id, ticks, left_lots, kind, stp)
@@ -332,7 +364,8 @@ class UsdmExchange(Exchange):
             raise self._would_take()
         self.users.moved(order, core_id)
         order.moves.append((self.now_us, order.request.ticks, order.lots))
-        order.request, order.lots, order.left_lots = replace(order.request, ticks=ticks), lots, left_lots
+        order.request = replace(order.request, ticks=ticks, price_match=price_match)
+        order.lots, order.left_lots = lots, left_lots
         self.settlement.moving = order
         self._drain()
         self.settlement.moving = None

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mm.clock import US_PER_S
 from mm.instrument import E8, Instrument, decimal_text, e8
 from mm.sim.exchange.accounts import QUOTE_FUNDS_E8, USER_NAMES, RateLimit, UserAccount
 from mm.sim.exchange.usdm.contract_rules import ContractRules
-from mm.sim.exchange.usdm.exchange import UsdmExchange, UsdmTerms
+from mm.sim.exchange.usdm.exchange import RuleState, UsdmExchange, UsdmTerms
 from mm.sim.exchange.usdm.wallet import futures_users
 from mm.sim.flow.market import Flow
 from mm.sim.wire.feed import StreamFeed
@@ -59,6 +60,7 @@ STREAMS = StreamDialect(
     summaries=_SUMMARIES,
 )
 _HIGHEST_RATE_E8 = E8 // 10
+_RULES = ("UFR", "IFER", "GCR", "DR")
 
 
 class UsdmMarket:
@@ -146,6 +148,20 @@ class UsdmMarket:
             self.terms.rate_e8 = rate_e8
             return {"rate": decimal_text(rate_e8)}
 
+        def set_rule(content: Mapping[str, Any]) -> Any:
+            names = ("user", "indicator", "value", "trigger", "locked_s")
+            if content.keys() != set(names) or not all(isinstance(part, str) for part in content.values()):
+                raise BadControl(f"the body must have {', '.join(names)}, each a text")
+            user, name, *numbers = (content[part] for part in names)
+            found = [one for one in exchange.accounts.values() if one.name == user]
+            if not found or name not in _RULES:
+                raise BadControl(f"user={user} indicator={name}: no such user, or none of {', '.join(_RULES)}")
+            value_e8, trigger_e8, locked_e8 = map(e8, numbers)
+            until_us = exchange.now_us + locked_e8 * US_PER_S // E8 if locked_e8 else 0
+            state = RuleState(value_e8 / E8, trigger_e8 / E8, until_us)
+            exchange.trading_rules.setdefault(found[0].number, {})[name] = state
+            return {"indicator": name, "value": state.value, "trigger": state.trigger, "locked_until_us": until_us}
+
         def settle(content: Mapping[str, Any]) -> Any:
             if content:
                 raise BadControl("the body must be {}")
@@ -154,6 +170,7 @@ class UsdmMarket:
 
         return {
             ("POST", "/sim/settle"): settle,
+            ("POST", "/sim/trading_rule"): set_rule,
             ("POST", "/sim/mark"): set_mark,
             ("POST", "/sim/funding"): set_funding,
             ("POST", "/sim/status"): partial(set_status, exchange),

@@ -12,6 +12,7 @@ from mm.sim.exchange.orders import CancelRequest, NewOrder
 from mm.sim.exchange.parameters import Parameter, RequestParameters, any_text, choice, entries, in_e8, whole, words
 from mm.sim.exchange.usdm.conditional import CONDITIONAL_TYPES, CONTRACT_PRICE, MARK_PRICE, TRAILING, Conditional
 from mm.sim.exchange.usdm.contract_rules import ORDER_TYPES, STP_MODES, TIMES_IN_FORCE, ContractRules
+from mm.sim.exchange.usdm.exchange import Modification
 
 _LONGEST_ID = 36
 _DEPTHS = (5, 10, 20, 50, 100, 500, 1_000)
@@ -182,14 +183,13 @@ def _read_callback(parameters: RequestParameters) -> int:
     return rate // 100
 
 
-def read_modification(parameters: RequestParameters, rules: ContractRules) -> tuple[CancelRequest, int, int, int]:
-    """Return the order to modify, its side, and its new price in ticks and quantity in lots."""
+def read_modification(parameters: RequestParameters, rules: ContractRules) -> tuple[CancelRequest, Modification]:
+    """Return the order to modify, and what it is to be."""
     order_id, client_id = parameters.order_key()
     side, quantity = parameters.must("side"), parameters.must("quantity")
-    if parameters["priceMatch"] != "NONE":
-        raise ApiError(-5037, "Invalid price match")
-    ticks, lots = rules.ticks(parameters.must("price")), rules.lots(quantity)
-    return CancelRequest(order_id=order_id, client_id="" if order_id else client_id), side, ticks, lots
+    ticks = _read_price(parameters, rules, is_limit=True)
+    new = Modification(side, ticks, rules.lots(quantity), parameters["priceMatch"])
+    return CancelRequest(order_id=order_id, client_id="" if order_id else client_id), new
 
 
 def read_cancel(parameters: RequestParameters) -> CancelRequest:

@@ -52,8 +52,8 @@ def _test(call: UsdmCall) -> Json:
 
 
 def _modify(call: UsdmCall) -> Json:
-    request, side, ticks, lots = read_modification(call.parameters, call.exchange.rules)
-    return call.texts.order(call.exchange.modify(call.us, call.account, request, side, ticks, lots))
+    request, new = read_modification(call.parameters, call.exchange.rules)
+    return call.texts.order(call.exchange.modify(call.us, call.account, request, new))
 
 
 def _cancel(call: UsdmCall) -> Json:
@@ -412,8 +412,22 @@ def _set_fee_burn(call: UsdmCall) -> Json:
 
 
 def _trading_status(call: UsdmCall) -> Json:
-    """Return the quantitative rules that the account has broken: none, since the box does not have them."""
-    return {"indicators": {}, "updateTime": call.texts.stamp(call.us)}
+    """Return the quantitative rules of the account, as a control call has set them."""
+    shown = {
+        symbol_call.texts.symbol: [
+            {
+                "isLocked": rule.until_us > call.us,
+                "plannedRecoverTime": call.texts.stamp(rule.until_us) if rule.until_us > call.us else None,
+                "indicator": name,
+                "value": rule.value,
+                "triggerValue": rule.trigger,
+            }
+            for name, rule in symbol_call.exchange.trading_rules.get(call.account, {}).items()
+        ]
+        for symbol_call in call.everywhere()
+    }
+    found = {symbol: rules for symbol, rules in shown.items() if rules}
+    return {"indicators": found, "updateTime": call.texts.stamp(call.us)}
 
 
 def _refuse(_: UsdmCall) -> Json:

@@ -556,6 +556,26 @@ def test_an_order_is_good_till_its_second_and_takes_the_price_of_a_level() -> No
     run(case)
 
 
+def test_a_modification_takes_the_price_of_a_level() -> None:
+    """As of its arrival; a price beside it is refused, and so is a level that is not there."""
+
+    async def case() -> None:
+        async with usdm_desk() as desk:
+            for price in ("99", "98", "97"):
+                await desk.ask("bob", "POST", "v1/order", **limit(price=price))
+            mine = await desk.ask("alice", "POST", "v1/order", **limit(price="96"))
+            which = {"symbol": SYMBOL, "orderId": mine["orderId"], "side": "BUY", "quantity": "1"}
+            moved = await desk.ask("alice", "PUT", "v1/order", **which, priceMatch="QUEUE")
+            assert (moved["price"], moved["priceMatch"], moved["orderId"]) == ("99.00000000", "QUEUE", mine["orderId"])
+            back = await desk.ask("alice", "PUT", "v1/order", **which, price="98")
+            assert (back["price"], back["priceMatch"]) == ("98.00000000", "NONE")
+            for code, terms in ((-1106, {"price": "97"}), (-5041, {}), (-1102, {"priceMatch": "NONE"})):
+                refused = await desk.ask("alice", "PUT", "v1/order", **which, **{"priceMatch": "QUEUE_5", **terms})
+                assert refused["code"] == code, (terms, refused)
+
+    run(case)
+
+
 def test_a_settlement_closes_positions_at_the_mark_price() -> None:
     """Open orders end, both sides are flat, what they realised adds up, and nothing more is traded."""
 
